@@ -10,7 +10,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 
 BUILD_PACKAGES=(
     gcc g++ libc6-dev make pkg-config
-    libmicrohttpd-dev libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
+    libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
     libcurl4-gnutls-dev libexpat1-dev libc-ares-dev
 )

@@ -149,10 +149,11 @@ http_header(const struct http_request *r, const char *name)
 }
 
 const char *
-http_argument_nth(const struct http_request *r, const char *name, unsigned nth)
+http_argument_next(const struct http_request *r, const char *name, uint32_t *at)
 {
-    for (unsigned i = 0; i < r->argument_count; i++) {
-        if (strcmp(r->arguments[i].name, name) == 0 && nth-- == 0) return r->arguments[i].value;
+    while (*at < r->argument_count) {
+        uint32_t i = (*at)++;
+        if (strcmp(r->arguments[i].name, name) == 0) return r->arguments[i].value;
     }
     return NULL;
 }
@@ -160,7 +161,8 @@ http_argument_nth(const struct http_request *r, const char *name, unsigned nth)
 const char *
 http_argument(const struct http_request *request, const char *name)
 {
-    return http_argument_nth(request, name, 0);
+    uint32_t at = 0;
+    return http_argument_next(request, name, &at);
 }
 
 struct bytes

@@ -90,8 +90,7 @@ form_next(const struct form *form, const char *name, struct form_walk *walk)
         const struct form_field *field = &form->fields[walk->fields++];
         if (strcmp(field->name, name) == 0) return field->value;
     }
-    /* The server lets through few arguments of a query string, and any number of fields. */
-    return http_argument_nth(form->request, name, walk->arguments++);
+    return http_argument_next(form->request, name, &walk->arguments);
 }
 
 const char *

@@ -4,7 +4,6 @@
 #include <curl/curl.h>
 #include <gnutls/gnutls.h>
 #include <jansson.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <yaml.h>
 #include <zlib.h>
@@ -31,9 +30,9 @@ static int
 run_version(int argc, char **argv)
 {
     if (argc > 1) return cli_usage_error("version", "unexpected argument '%.64s'", argv[1]);
-    printf("firekeep %s (%s, %s, libmicrohttpd %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
+    printf("firekeep %s (%s, %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
            "jansson %s, libcurl %s)\n",
-           FIREKEEP_VERSION, COMPILER, ARCHITECTURE, MHD_get_version(), gnutls_check_version(NULL),
+           FIREKEEP_VERSION, COMPILER, ARCHITECTURE, gnutls_check_version(NULL),
            ZSTD_versionString(), zlibVersion(), yaml_get_version_string(), jansson_version_str(),
            curl_version_info(CURLVERSION_NOW)->version);
     return EXIT_DONE;

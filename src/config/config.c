@@ -72,7 +72,7 @@ static const struct setting table[] = {
      .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
      .zero = "automatic", .help = "number of HTTP threads; 0 means one per processor, at least 2"},
-    {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",
+    {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "1MiB",
      .min = KIB, .max = WEB_HEADER_BYTES_MAX,
      .help = "maximum size of the request line and headers together; larger ones get 431"},
     {"web.max-body-bytes", SETTING_BYTES, FIELD(web_max_body_bytes), .fallback = "32MiB",

@@ -33,7 +33,7 @@ enum {
     SETTINGS_MAX = 96,
     SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
-    WEB_HEADER_BYTES_MAX = 24 * 1024, /* what the HTTP server can hold */
+    WEB_HEADER_BYTES_MAX = 1024 * 1024, /* what the HTTP server takes */
 };
 
 struct settings {
@@ -49,7 +49,7 @@ struct settings {
     bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
     uint32_t web_max_connections;                /* 1024 */
     uint32_t web_workers;                        /* 0 = as many as processors, at least 2 */
-    uint64_t web_max_header_bytes;               /* 16 KiB */
+    uint64_t web_max_header_bytes;               /* 1 MiB */
     uint64_t web_max_body_bytes;                 /* 32 MiB, compressed */
     uint64_t web_max_decoded_bytes;              /* 32 MiB */
     int64_t web_header_timeout_ms;               /* 10s */

@@ -113,7 +113,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_false(s.web_enable_lifecycle);
     assert_int_equal(s.web_max_connections, 1024);
     assert_int_equal(s.web_workers, 0);
-    assert_int_equal(s.web_max_header_bytes, 16 << 10);
+    assert_int_equal(s.web_max_header_bytes, 1 << 20);
     assert_int_equal(s.web_max_body_bytes, 32 << 20);
     assert_int_equal(s.web_max_decoded_bytes, 32 << 20);
     assert_int_equal(s.web_header_timeout_ms, 10000);
@@ -190,8 +190,8 @@ test_out_of_range_message_names_the_range(void **state)
                      "--memory.limit: must be 0 (automatic) or between 64MiB and 1PiB, got 63MiB");
     check_flag_error("--self-scrape.interval=99ms",
                      "--self-scrape.interval: must be 0 (off) or between 100ms and 1d, got 99ms");
-    check_flag_error("--web.max-header-bytes=25KiB",
-                     "--web.max-header-bytes: must be between 1KiB and 24KiB, got 25KiB");
+    check_flag_error("--web.max-header-bytes=2MiB",
+                     "--web.max-header-bytes: must be between 1KiB and 1MiB, got 2MiB");
     check_flag_error("--storage.path=", "--storage.path: must not be empty");
     char word[300] = "--storage.path=";
     memset(word + 15, 'x', 201);

@@ -1,37 +1,23 @@
 /*
  * http_request.c - a request as its handler sees it, and answers that are made whole.
  *
- * A request belongs to libmicrohttpd (`attached`) and to whoever is to answer it (`held`), and is
- * freed when neither has it. Until it is answered its connection is either inside on_complete() on
- * its worker or suspended, so nothing of it can go away under its holder. The holder makes the
- * whole MHD_Response, compression included, on its own thread; the worker only queues it.
+ * A request belongs to its connection (`attached`) and to the one that is to answer it (`held`),
+ * and is freed when neither has it. Until it is answered its connection waits, so nothing of it can
+ * go away under its holder. The holder makes the whole answer, compression included, on its own
+ * thread; the worker only sends it.
  */
 #include <assert.h>
-#include <ctype.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "net/http_private.h"
 
 enum { GZIP_BYTES_MIN = 1024, TEXT_BYTES = 1024 };
-
-struct http_request *
-http_request_new(struct http_conn *conn, struct MHD_Connection *mhd)
-{
-    struct http_request *request = mem_new(conn->server->options.budget, sizeof *request);
-    if (request == NULL) return NULL;
-    request->server = conn->server;
-    request->conn = conn;
-    request->mhd = mhd;
-    request->began_ns = conn->began_ns;
-    memcpy(request->peer, conn->peer, sizeof request->peer);
-    request->lock = &request->own_lock;
-    lock_init(request->lock, LOCK_RANK_HTTP);
-    request->attached = true;
-    return request;
-}
 
 void
 http_request_free(struct http_request *request)
@@ -39,12 +25,13 @@ http_request_free(struct http_request *request)
     struct http_server *server = request->server;
     struct budget *budget = server->options.budget;
     bool given = request->given;
-    if (request->response != NULL) MHD_destroy_response(request->response);
+    http_response_free(request->response);
     if (request->stream.ring != NULL) {
         mem_free(budget, request->stream.ring, request->stream.capacity);
         http_gzip_free(request->stream.gzip);
         cond_fini(&request->stream.room);
     }
+    http_head_fini(&request->head);
     buf_fini(&request->body);
     lock_fini(request->lock);
     mem_free(budget, request, sizeof *request);
@@ -62,90 +49,48 @@ http_method(const struct http_request *request)
 const char *
 http_path(const struct http_request *request)
 {
-    return request->path;
-}
-
-/* "http://host/path", as clients write it for a proxy, means the path. */
-const char *
-http_path_of(const char *uri)
-{
-    return strncasecmp(uri, "http://", 7) == 0 ? strchr(uri + 7, '/') : uri;
+    return request->head.path;
 }
 
 const char *
 http_path_sent(const struct http_request *request)
 {
-    const struct buf *sent = &request->conn->sent_path;
-    return sent->size == 0 ? NULL : http_path_of((const char *)sent->at);
+    return request->head.sent_path;
 }
 
 const char *
 http_header(const struct http_request *request, const char *name)
 {
-    return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
-}
-
-struct header_count {
-    const char *name;
-    unsigned count;
-};
-
-static enum MHD_Result
-header_look(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-    (void)kind;
-    (void)value;
-    struct header_count *counting = context;
-    counting->count += strcasecmp(name, counting->name) == 0;
-    return MHD_YES;
+    return http_head_header(&request->head, name, 0);
 }
 
 unsigned
 http_header_count(const struct http_request *request, const char *name)
 {
-    struct header_count counting = {.name = name};
-    (void)MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, header_look, &counting);
-    return counting.count;
-}
-
-struct argument_search {
-    const char *name;
-    unsigned skip;
-    const char *found;
-};
-
-static enum MHD_Result
-argument_look(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
-              const char *value, size_t value_size)
-{
-    (void)kind;
-    (void)name_size;
-    struct argument_search *search = context;
-    bool is_bad = value != NULL && value_size > 0 && value[0] == '\0'; /* see http_unescape() */
-    /* libmicrohttpd's own look-up ignores case, which is right for headers only. */
-    if (is_bad || strcmp(name, search->name) != 0 || search->skip-- > 0) return MHD_YES;
-    search->found = value == NULL ? "" : value;
-    return MHD_NO;
+    unsigned count = 0;
+    while (http_head_header(&request->head, name, count) != NULL) {
+        count++;
+    }
+    return count;
 }
 
 const char *
-http_argument_nth(const struct http_request *request, const char *name, unsigned nth)
+http_argument_next(const struct http_request *request, const char *name, uint32_t *at)
 {
-    struct argument_search search = {.name = name, .skip = nth};
-    (void)MHD_get_connection_values_n(request->mhd, MHD_GET_ARGUMENT_KIND, argument_look, &search);
-    return search.found;
+    return http_head_argument(&request->head, name, at);
 }
 
 const char *
 http_argument(const struct http_request *request, const char *name)
 {
-    return http_argument_nth(request, name, 0);
+    uint32_t at = 0;
+    return http_head_argument(&request->head, name, &at);
 }
 
 const char *
 http_query_wrong(const struct http_request *request)
 {
-    const char *wrong = request->conn->wrong_query;
+    const char *wrong = request->head.wrong_query;
     return wrong[0] == '\0' ? NULL : wrong;
 }
 
@@ -189,68 +134,133 @@ http_gone(const struct http_request *request)
 
 /* --- answers made whole ----------------------------------------------------------------------- */
 
-/* The body of an answer; freed by libmicrohttpd when it is sent. */
-struct content {
-    struct budget *budget;
-    struct buf bytes;
-};
+static const char *
+reason_of(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *reason;
+    } reasons[] = {
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {304, "Not Modified"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {499, "Client Closed Request"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        if (reasons[i].status == status) return reasons[i].reason;
+    }
+    return "Status"; /* RFC 9112: for people; clients go by the number */
+}
+
+/* The date of an answer, which changes once a second: made by each thread for itself. */
+static const char *
+date_now(struct env *env)
+{
+    static _Thread_local time_t made;
+    static _Thread_local char text[40];
+    time_t now = (time_t)(env_realtime_ms(env) / 1000);
+    if (text[0] != '\0' && now == made) return text;
+    static const char days[] = "SunMonTueWedThuFriSat",
+                      months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm tm;
+    if (gmtime_r(&now, &tm) == NULL) return "Thu, 01 Jan 1970 00:00:00 GMT";
+    made = now;
+    snprintf(text, sizeof text, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
+             days + 3 * (unsigned)tm.tm_wday, (unsigned)tm.tm_mday % 100,
+             months + 3 * (unsigned)tm.tm_mon, (unsigned)(tm.tm_year + 1900) % 10000,
+             (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+    return text;
+}
 
 static void
-content_free(void *context)
+put_header(struct buf *head, const char *name, const char *value)
 {
-    struct content *content = context;
-    buf_fini(&content->bytes);
-    mem_free(content->budget, content, sizeof *content);
+    buf_put_text(head, name);
+    buf_put_text(head, ": ");
+    buf_put_text(head, value);
+    buf_put_text(head, "\r\n");
 }
 
-static struct content *
-content_new(struct budget *budget, struct bytes body, bool compress, bool *ret_compressed)
+/* Up to the first without a name; empty values are left away. */
+static void
+put_headers(struct http_response *response, const struct http_answer_header *headers, size_t max)
 {
-    struct content *content = mem_new(budget, sizeof *content);
-    if (content == NULL) return NULL;
-    content->budget = budget;
-    *ret_compressed = compress && http_gzip(budget, body, &content->bytes);
-    if (*ret_compressed) return content;
-    uint8_t *copy = mem_alloc(budget, body.size);
-    if (copy == NULL) {
-        mem_free(budget, content, sizeof *content);
-        return NULL;
+    for (size_t i = 0; i < max && headers[i].name != NULL; i++) {
+        const char *value = headers[i].value;
+        if (value == NULL || value[0] == '\0') continue;
+        if (strpbrk(value, "\r\n") != NULL) continue; /* a line of its own would be an answer */
+        if (strcasecmp(headers[i].name, "Connection") == 0)
+            response->closes = true;
+        else
+            put_header(&response->head, headers[i].name, value);
     }
-    memcpy(copy, body.at, body.size);
-    content->bytes =
-        (struct buf){.at = copy, .size = body.size, .capacity = body.size, .budget = budget};
-    return content;
-}
-
-/* libmicrohttpd takes no empty values, and nobody needs them. */
-static bool
-add_header(struct MHD_Response *response, const char *name, const char *value)
-{
-    if (value == NULL || value[0] == '\0') return true;
-    return MHD_add_response_header(response, name, value) == MHD_YES;
-}
-
-/* Up to the first without a name. */
-static bool
-add_headers(struct MHD_Response *response, const struct http_answer_header *headers, size_t max)
-{
-    bool ok = true;
-    for (size_t i = 0; ok && i < max && headers[i].name != NULL; i++) {
-        ok = add_header(response, headers[i].name, headers[i].value);
-    }
-    return ok;
 }
 
 bool
-http_response_add_headers(struct MHD_Response *response, const struct http_request *request,
-                          const struct http_answer *answer, enum http_coding coding)
+http_response_begin(struct http_response *response, const struct http_request *request,
+                    const struct http_answer *answer, enum http_coding coding, uint64_t body_bytes)
 {
-    bool ok = add_header(response, "Content-Type", answer->content_type) &&
-              add_headers(response, answer->headers, HTTP_ANSWER_HEADERS_MAX);
-    if (ok && request != NULL) ok = add_headers(response, request->also, HTTP_ALSO_MAX);
-    if (ok && coding != HTTP_CODING_NONE) ok = add_header(response, "Vary", "Accept-Encoding");
-    if (ok && coding == HTTP_CODING_GZIP) ok = add_header(response, "Content-Encoding", "gzip");
-    return ok;
+    enum { HEAD_BYTES = 512, HEAD_BYTES_MAX = 64 * 1024 };
+    struct buf *head = &response->head;
+    bool keeps = request->head.keeps, bodiless = answer->status == 204 || answer->status == 304;
+    bool unknown = body_bytes == UINT64_MAX && !bodiless;
+    response->status = answer->status;
+    response->has_body = !request->is_head && !bodiless;
+    /* An old client has no chunks; to HEAD, no end is said. Closing says it. */
+    response->chunked = unknown && response->has_body && !request->head.old;
+    response->closes = unknown && !response->chunked;
+    buf_init(head, response->budget, HEAD_BYTES_MAX);
+    if (!buf_reserve(head, HEAD_BYTES)) return false;
+    buf_printf(head, "HTTP/1.1 %u %s\r\n", answer->status, reason_of(answer->status));
+    put_header(head, "Date", date_now(request->server->options.env));
+    if (answer->content_type != NULL) put_header(head, "Content-Type", answer->content_type);
+    put_headers(response, answer->headers, HTTP_ANSWER_HEADERS_MAX);
+    put_headers(response, request->also, HTTP_ALSO_MAX);
+    if (coding != HTTP_CODING_NONE) put_header(head, "Vary", "Accept-Encoding");
+    if (coding == HTTP_CODING_GZIP) put_header(head, "Content-Encoding", "gzip");
+    if (response->chunked) put_header(head, "Transfer-Encoding", "chunked");
+    if (!unknown && !bodiless) buf_printf(head, "Content-Length: %" PRIu64 "\r\n", body_bytes);
+    if (response->closes || !keeps)
+        put_header(head, "Connection", "close");
+    else if (request->head.old)
+        put_header(head, "Connection", "keep-alive");
+    buf_put_text(head, "\r\n");
+    return buf_error(head) == OK;
+}
+
+void
+http_response_free(struct http_response *response)
+{
+    if (response == NULL) return;
+    buf_fini(&response->head);
+    buf_fini(&response->body);
+    mem_free(response->budget, response, sizeof *response);
 }
 
 void
@@ -264,37 +274,33 @@ http_answer_also(struct http_request *request, const char *name, const char *val
     request->also[count] = (struct http_answer_header){name, value};
 }
 
-struct MHD_Response *
-http_response_new(struct http_server *server, const struct http_request *request,
-                  const struct http_answer *answer)
+struct http_response *
+http_response_new(const struct http_request *request, const struct http_answer *answer)
 {
-    static char nothing[1];
-    bool text = answer->body.size >= GZIP_BYTES_MIN && http_is_text(answer->content_type);
-    bool compressed = false;
-    struct MHD_Response *response;
-    if (answer->body.size == 0) {
-        response = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
-    } else {
-        bool compress = text && http_accepts_gzip(request);
-        struct content *content =
-            content_new(server->options.budget, answer->body, compress, &compressed);
-        if (content == NULL) return NULL;
-        response = MHD_create_response_from_buffer_with_free_callback_cls(
-            content->bytes.size, content->bytes.at, content_free, content);
-        if (response == NULL) content_free(content);
-    }
+    struct budget *budget = request->server->options.budget;
+    struct http_response *response = mem_new(budget, sizeof *response);
     if (response == NULL) return NULL;
+    response->budget = budget;
+    bool text = answer->body.size >= GZIP_BYTES_MIN && http_is_text(answer->content_type);
+    bool compressed =
+        text && http_accepts_gzip(request) && http_gzip(budget, answer->body, &response->body);
+    if (!compressed && answer->body.size > 0) {
+        buf_init(&response->body, budget, answer->body.size);
+        buf_put_bytes(&response->body, answer->body);
+        if (buf_error(&response->body)) goto refused;
+    }
     enum http_coding coding = compressed ? HTTP_CODING_GZIP
                               : text     ? HTTP_CODING_POSSIBLE
                                          : HTTP_CODING_NONE;
-    if (http_response_add_headers(response, request, answer, coding)) return response;
-    MHD_destroy_response(response);
+    if (http_response_begin(response, request, answer, coding, response->body.size))
+        return response;
+refused:
+    http_response_free(response);
     return NULL;
 }
 
 void
-http_hand_in(struct http_request *request, unsigned status, struct MHD_Response *response,
-             bool keep)
+http_hand_in(struct http_request *request, struct http_response *response, bool keep)
 {
     struct http_server *server = request->server;
     lock_take(request->lock);
@@ -302,12 +308,11 @@ http_hand_in(struct http_request *request, unsigned status, struct MHD_Response 
     assert(!request->answered);
     assert(request->attached);
     request->answered = true;
-    request->status = status;
     request->response = response;
     request->held = keep;
     if (request->suspended) {
         request->suspended = false;
-        MHD_resume_connection(request->mhd);
+        http_conn_wake(request->conn);
     }
     lock_drop(request->lock);
     if (!keep) atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
@@ -317,9 +322,9 @@ void
 http_reply(struct http_request *request, const struct http_answer *answer)
 {
     assert(answer->status >= 200 && answer->status < 600);
-    struct MHD_Response *response = http_response_new(request->server, request, answer);
+    struct http_response *response = http_response_new(request, answer);
     buf_fini(&request->body);
-    http_hand_in(request, answer->status, response, false);
+    http_hand_in(request, response, false);
 }
 
 void
@@ -339,43 +344,23 @@ http_reply_text(struct http_request *request, unsigned status, const char *forma
                         });
 }
 
-/* --- answers past libmicrohttpd --------------------------------------------------------------- */
-
-static const struct {
-    unsigned status;
-    const char *reason;
-    const char *text;
-} raw_answers[] = {
-    [HTTP_RAW_LATE] = {503, "Service Unavailable",
-                       "the request took too long to arrive, retry later"},
-    [HTTP_RAW_NO_MEMORY] = {503, "Service Unavailable",
-                            "not enough memory for this request, retry later"},
-    [HTTP_RAW_LARGE_BODY] = {413, "Payload Too Large", "request body too large"},
-    [HTTP_RAW_LARGE_QUERY] = {431, "Request Header Fields Too Large", "too many query parameters"},
-};
-
-unsigned
-http_raw_status(enum http_raw what)
-{
-    return raw_answers[what].status;
-}
+/* --- answers that need no memory -------------------------------------------------------------- */
 
 void
-http_send_raw(int fd, enum http_raw what, bool json)
+http_send_raw(int fd, enum http_raw what)
 {
-    unsigned status = raw_answers[what].status;
-    char body[256], answer[512];
-    int body_size =
-        snprintf(body, sizeof body, json ? HTTP_REFUSAL_JSON : "%s\n", raw_answers[what].text);
-    int size =
-        snprintf(answer, sizeof answer,
-                 "HTTP/1.1 %u %s\r\n"
-                 "Connection: close\r\n"
-                 "Content-Type: %s\r\n"
-                 "Content-Length: %d\r\n"
-                 "%s\r\n%s",
-                 status, raw_answers[what].reason, json ? HTTP_TYPE_JSON : HTTP_TYPE_TEXT,
-                 body_size, status == 503 ? "Retry-After: " HTTP_RETRY_AFTER "\r\n" : "", body);
+    static const char *const texts[] = {
+        [HTTP_RAW_LATE] = "the request took too long to arrive, retry later",
+        [HTTP_RAW_NO_MEMORY] = "not enough memory for this request, retry later",
+    };
+    char answer[512];
+    int size = snprintf(answer, sizeof answer,
+                        "HTTP/1.1 503 Service Unavailable\r\n"
+                        "Connection: close\r\n"
+                        "Content-Type: %s\r\n"
+                        "Content-Length: %zu\r\n"
+                        "Retry-After: " HTTP_RETRY_AFTER "\r\n\r\n%s\n",
+                        HTTP_TYPE_TEXT, strlen(texts[what]) + 1, texts[what]);
     /* What does not fit into the socket's buffer now is not worth waiting for. */
     (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

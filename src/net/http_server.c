@@ -1,11 +1,6 @@
 /*
  * http_server.c - starts and stops the HTTP server. See http_private.h for the other files and
  * README.md for how they work together.
- *
- * libmicrohttpd gets no listening socket: the watch thread accepts, because then the limit of
- * connections, the answer beyond it and the end of accepting are ours to decide (0.9.75 closes
- * silently beyond its limit, and its MHD_quiesce_daemon() races with its own workers for the
- * removal of the socket from their epoll sets, and panics when it loses).
  */
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +12,7 @@
 
 #include "net/http_private.h"
 
-enum { LISTEN_BACKLOG = 1024, STOP_MS = 2000 };
+enum { LISTEN_BACKLOG = 1024 };
 #define TICK_NS_MIN (5 * NS_PER_MS)
 #define TICK_NS_MAX (250 * NS_PER_MS)
 
@@ -45,17 +40,6 @@ http_conn_unlist_locked(struct http_conn *conn)
     }
     if (conn->next != NULL) conn->next->prev = conn->prev;
     server->conn_count--;
-}
-
-struct http_conn *
-http_conn_unstarted_locked(struct http_server *server, int fd)
-{
-    assert(lock_is_mine(&server->lock));
-    struct http_conn *conn = server->conns;
-    while (conn != NULL && (conn->started || conn->fd != fd)) {
-        conn = conn->next;
-    }
-    return conn;
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -133,39 +117,6 @@ start_listening(struct http_server *server, const struct http_options *options, 
     return OK;
 }
 
-static enum err
-start_daemon(struct http_server *server, struct why *why)
-{
-    static const struct http_answer no_memory = {
-        .status = 503,
-        .content_type = "text/plain; charset=utf-8",
-        .headers = {{"Retry-After", HTTP_RETRY_AFTER}},
-    };
-    static char text[] = "not enough memory, retry later\n";
-    server->no_memory =
-        MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
-    if (server->no_memory == NULL ||
-        !http_response_add_headers(server->no_memory, NULL, &no_memory, HTTP_CODING_NONE)) {
-        return why_set(why, ERR_NOMEM, "not enough memory for the HTTP server");
-    }
-    unsigned workers = server->options.workers < 2 ? 2 : server->options.workers;
-    /* Ours is the limit that counts, and is kept by the watch thread; theirs is per worker, and
-     * they count a connection a moment longer than we do. */
-    unsigned limit = server->options.connections_max + 64 * workers;
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
-        NULL, NULL, http_on_access, server, MHD_OPTION_THREAD_POOL_SIZE, workers,
-        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_POOL_BYTES, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, server, MHD_OPTION_NOTIFY_COMPLETED,
-        http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, server,
-        MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        return why_set(why, ERR_NOMEM, "cannot start the threads of the HTTP server");
-    }
-    return OK;
-}
-
 enum err
 http_server_start(const struct http_options *options, struct http_server **ret_server,
                   struct why *why)
@@ -177,7 +128,8 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     server = mem_new(options->budget, sizeof *server);
     if (server == NULL) goto out;
     server->options = *options;
-    server->listen_fd = server->wake_fd = server->kick_fd = -1;
+    if (server->options.workers < 2) server->options.workers = 2;
+    server->listen_fd = server->wake_fd = -1;
     /* An eighth of the shortest deadline is late enough to look at all connections again. */
     const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
                                 options->idle_timeout_ns, options->send_timeout_ns};
@@ -191,14 +143,13 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     e = copy_routes(server, options);
     if (e) goto out;
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->wake_fd >= 0) server->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->wake_fd < 0 || server->kick_fd < 0) {
+    if (server->wake_fd < 0) {
         e = why_set(why, ERR_NOMEM, "eventfd: %s", strerrordesc_np(errno));
         goto out;
     }
     e = start_listening(server, options, why);
     if (e) goto out;
-    e = start_daemon(server, why);
+    e = http_workers_start(server, why);
     if (e) goto out;
     e = env_thread_start(options->env, "http-watch", http_watch_run, server, &server->watch);
     if (e) {
@@ -239,22 +190,6 @@ http_server_busy(struct http_server *server)
     return atomic_load_explicit(&server->busy, memory_order_acquire);
 }
 
-/* The number of connections that are still to end. */
-static unsigned
-cut_all(struct http_server *server)
-{
-    unsigned left = 0;
-    lock_take(&server->lock);
-    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
-        left++;
-        if (conn->started && http_conn_enter(conn, HTTP_PHASE_CUT)) {
-            env_shutdown(server->options.env, conn->fd);
-        }
-    }
-    lock_drop(&server->lock);
-    return left;
-}
-
 static void
 stop_threads(struct http_server *server)
 {
@@ -266,24 +201,16 @@ stop_threads(struct http_server *server)
         env_thread_join(server->options.env, server->watch);
     }
     /*
-     * libmicrohttpd panics when it is stopped with suspended connections. From now on give() gives
-     * nothing to handlers; those who have something get the time to answer. Nobody tells us when
-     * they did: the last word of an answering thread must be the decrement, after which all this
-     * may be gone.
+     * A connection whose request is with a handler cannot end. From now on http_give() gives
+     * nothing to handlers; those who have something get the time to answer. Nothing says when they
+     * did: the last act of an answering thread must be the decrement, after which all this may be
+     * gone.
      */
     atomic_store_explicit(&server->closing, true, memory_order_seq_cst);
     while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0) {
         poll(NULL, 0, 1);
     }
-    if (server->daemon == NULL) return;
-    /* A worker of 0.9.75 that has an error of its own to send while it is being stopped (400, 431)
-     * follows a null pointer. So connections end before workers do. One that could not be started
-     * (see list()) never ends; nor does a worker in trouble get more than a few seconds. */
-    for (int ms = 0; ms < STOP_MS && cut_all(server) > 0; ms++) {
-        (void)!eventfd_write(server->kick_fd, 1);
-        poll(NULL, 0, 1);
-    }
-    MHD_stop_daemon(server->daemon);
+    http_workers_stop(server);
 }
 
 static void
@@ -297,20 +224,11 @@ http_server_free(struct http_server *server)
 {
     if (server == NULL) return;
     stop_threads(server);
-    /* What libmicrohttpd was given but could not start was never announced. */
-    while (server->conns != NULL) {
-        struct http_conn *conn = server->conns;
-        assert(!conn->started);
-        server->conns = conn->next;
-        mem_free(server->options.budget, conn, sizeof *conn);
-    }
     for (unsigned i = 0; i < server->parted_count; i++) {
         close(server->parted_fds[i]);
     }
-    if (server->no_memory != NULL) MHD_destroy_response(server->no_memory);
     close_open(server->listen_fd);
     close_open(server->wake_fd);
-    close_open(server->kick_fd);
     cond_fini(&server->listening_changed);
     lock_fini(&server->lock);
     struct budget *budget = server->options.budget;

@@ -1,18 +1,19 @@
 /*
- * http_server.h - the HTTP/1.1 front: libmicrohttpd with deadlines and limits of ours around it.
- * How it works: README.md beside it.
+ * http_server.h - the HTTP/1.1 front: requests, answers, deadlines and limits. How it works:
+ * README.md beside it.
  *
  * A handler is called once per request, on an HTTP worker thread, when the whole body is there. It
  * must not wait: it either answers at once or keeps the request and lets another thread answer
  * later; meanwhile the connection is suspended and holds no worker. Each request is answered
  * exactly once, by http_reply() or by a stream.
  *
- * The server itself answers: 404 unknown path, 405 + Allow, 413 body too large, 415 content
- * encoding a route does not take, 431 header too large (414 when already the request line does not
- * fit), 503 + Retry-After when the deadline of a header or body passes, beyond the connection limit,
- * while stopping, and when no memory is left for a body. 400, 417 and 501 answer requests
- * that are no proper HTTP/1.1 (contradictory lengths, unknown transfer codings, expectations or
- * methods).
+ * The server itself answers: 301 a path with empty or dot segments (308 to methods other than GET
+ * and HEAD), 404 unknown path, 405 + Allow, 413 body too large, 415 content encoding a route does
+ * not take, 431 header too large (414 when already the request line does not fit), 503 +
+ * Retry-After when the deadline of a header or body passes, beyond the connection limit, while
+ * stopping, and when there is no memory for a request. 400, 417, 501 and 505 answer requests that
+ * are no proper HTTP/1.1 (contradictory lengths, unknown transfer codings or expectations, another
+ * version).
  *
  *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
  *                                                                        (suspended) (idle_timeout)
@@ -50,13 +51,12 @@ struct http_route {
      * is always let through.
      */
     const char *encodings;
-    /* What is refused because of the query string is told in JSON, as the API of Prometheus tells
-     * errors. */
+    /* Refusals other than 404 and 405 are in JSON, as the errors of Prometheus' API. */
     bool tells_in_json;
 };
 
-/* The largest header limit: what libmicrohttpd can parse within a connection's 32 KiB. */
-enum { HTTP_HEADER_BYTES_CEILING = 24 * 1024 };
+/* The largest header limit, which is Prometheus' own. */
+enum { HTTP_HEADER_BYTES_CEILING = 1024 * 1024 };
 
 struct http_options {
     struct env *env;
@@ -71,7 +71,7 @@ struct http_options {
     int64_t idle_timeout_ns;         /* between requests */
     int64_t send_timeout_ns;         /* a reader that takes nothing for this long is cut off */
     size_t stream_buffer_bytes;      /* per streamed answer */
-    struct budget *budget;           /* bodies and answers */
+    struct budget *budget;           /* requests and answers */
     const struct http_route *routes; /* copied */
     size_t route_count;
 };
@@ -127,8 +127,9 @@ unsigned http_header_count(const struct http_request *request, const char *name)
 /* A decoded query-string argument; NULL when absent, "" when it has no value. One with a % that
  * two hexadecimal digits do not follow counts as absent. */
 const char *http_argument(const struct http_request *request, const char *name);
-/* The same for arguments that may be repeated, like match[]: `nth` counts from 0. */
-const char *http_argument_nth(const struct http_request *request, const char *name, unsigned nth);
+/* The same for arguments that may be repeated, like match[]: the next at or after *at, which is 0
+ * at first and then the place to go on at. */
+const char *http_argument_next(const struct http_request *request, const char *name, uint32_t *at);
 /* What is wrong with the first argument of the query string that is, in the words of Go's net/url:
  * `invalid URL escape "%zz"`, or `invalid semicolon separator in query`. NULL: nothing. */
 const char *http_query_wrong(const struct http_request *request);

@@ -2,42 +2,28 @@
  * http_stream.c - answers made piece by piece: a ring between a producer, which may wait, and the
  * connection's worker, which must not.
  *
- *      http_stream_write() --copies--> ring --copies--> stream_read() --> socket
- *      waits while it is full                            suspends the connection while it is empty
+ *      http_stream_write() --copies--> ring --send_some()--> socket
+ *      waits while it is full              waits to be woken while it is empty
  *
- * The first bytes written to an empty ring resume the connection at once. While its worker sends
+ * What is in the ring is sent from there: the producer adds after it, and never before. The first
+ * bytes written to an empty ring wake the connection at once. While its worker sends
  * them the producer fills the ring, so a fast producer makes large pieces and a slow one is heard
  * without delay.
  *
- * The watch thread cuts a client that takes nothing for send_timeout, libmicrohttpd then closes the
- * connection, and http_on_completed() wakes the producer. A client that goes on taking a little
+ * The watch thread cuts a client that takes nothing for send_timeout; its worker then closes the
+ * connection, which wakes the producer. A client that goes on taking a little
  * meets the deadline of the answer, and while others wait for the producer's place it has to be
  * quicker: see http_stream_limit().
  */
 #include <assert.h>
-#include <sys/socket.h>
 
 #include "net/http_private.h"
 
 enum {
-    READ_BYTES = 16 * 1024,   /* what libmicrohttpd asks for at once without chunks */
     HURRY_MS = 2000,          /* of waiting for a client must bring ... */
     HURRY_BYTES = 128 * 1024, /* ... so much, if others wait */
     HURRY_LOOK_MS = 200,
 };
-
-static size_t
-take_locked(struct http_stream *stream, char *to, size_t size_max)
-{
-    size_t size = stream->used < size_max ? stream->used : size_max;
-    size_t first = stream->capacity - stream->start;
-    if (first > size) first = size;
-    memcpy(to, stream->ring + stream->start, first);
-    memcpy(to + first, stream->ring, size - first);
-    stream->start = (stream->start + size) % stream->capacity;
-    stream->used -= size;
-    return size;
-}
 
 static void
 put_locked(struct http_stream *stream, struct bytes piece)
@@ -50,32 +36,38 @@ put_locked(struct http_stream *stream, struct bytes piece)
     stream->used += piece.size;
 }
 
-static ssize_t
-stream_read(void *context, uint64_t position, char *to, size_t size_max)
+enum http_stream_state
+http_stream_look(struct http_request *request, struct bytes ret_parts[2])
 {
-    (void)position;
-    struct http_request *request = context;
     struct http_stream *stream = &request->stream;
-    ssize_t result = 0;
+    enum http_stream_state state = HTTP_STREAM_MORE;
     lock_take(request->lock);
+    size_t first = stream->capacity - stream->start;
+    if (first > stream->used) first = stream->used;
+    ret_parts[0] = bytes_of(stream->ring + stream->start, first);
+    ret_parts[1] = bytes_of(stream->ring, stream->used - first);
     if (stream->aborted) {
-        /* Ends the connection so that the peer sees an error, not an end: to a client of HTTP/1.0
-         * the end of the connection is the end of the answer. Dissolving a TCP association sends
-         * RST. */
-        struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-        (void)!connect(request->conn->fd, &nobody, sizeof nobody);
-        result = MHD_CONTENT_READER_END_WITH_ERROR;
-    } else if (stream->used > 0) {
-        result = (ssize_t)take_locked(stream, to, size_max);
-        cond_wake_one(&stream->room);
-    } else if (stream->ended) {
-        result = MHD_CONTENT_READER_END_OF_STREAM;
-    } else {
+        state = HTTP_STREAM_ABORTED;
+    } else if (stream->used == 0 && stream->ended) {
+        state = HTTP_STREAM_END;
+    } else if (stream->used == 0) {
+        state = HTTP_STREAM_LATER;
         request->suspended = true;
-        MHD_suspend_connection(request->mhd);
     }
     lock_drop(request->lock);
-    return result;
+    return state;
+}
+
+void
+http_stream_consume(struct http_request *request, size_t size)
+{
+    struct http_stream *stream = &request->stream;
+    lock_take(request->lock);
+    assert(size <= stream->used);
+    stream->start = (stream->start + size) % stream->capacity;
+    stream->used -= size;
+    cond_wake_one(&stream->room);
+    lock_drop(request->lock);
 }
 
 static void
@@ -83,7 +75,7 @@ resume_locked(struct http_request *request)
 {
     if (!request->suspended) return;
     request->suspended = false;
-    MHD_resume_connection(request->mhd);
+    http_conn_wake(request->conn);
 }
 
 enum err
@@ -94,26 +86,20 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     struct http_stream *stream = &request->stream;
     size_t capacity = request->server->options.stream_buffer_bytes;
     uint8_t *ring = mem_alloc(budget, capacity);
-    uint64_t size = content_length == UINT64_MAX ? MHD_SIZE_UNKNOWN : content_length;
     bool bodiless = answer->status == 204 || answer->status == 304;
-    bool nowhere = request->head || bodiless;
-    struct MHD_Response *response = NULL;
+    bool nowhere = request->is_head || bodiless;
+    struct http_response *response = mem_new(budget, sizeof *response);
     enum http_coding coding = HTTP_CODING_NONE;
     struct http_gzip *gzip = NULL;
-    if (ring == NULL) goto refused;
+    if (response != NULL) *response = (struct http_response){.budget = budget, .streams = !nowhere};
+    if (ring == NULL || response == NULL) goto refused;
     if (content_length == UINT64_MAX && !bodiless && http_is_text(answer->content_type)) {
         bool wanted = http_accepts_gzip(request);
         if (wanted && !nowhere) gzip = http_gzip_new(budget);
         /* To HEAD it is said of what GET would get. */
         coding = wanted && (nowhere || gzip != NULL) ? HTTP_CODING_GZIP : HTTP_CODING_POSSIBLE;
     }
-    response = MHD_create_response_from_callback(size, READ_BYTES, stream_read, request, NULL);
-    if (response == NULL) goto refused;
-    if (!http_response_add_headers(response, request, answer, coding)) goto refused;
-    if (nowhere && size == MHD_SIZE_UNKNOWN) {
-        /* 0.9.75 sends the last chunk of a body that it knows not to send. Closing is legal. */
-        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
-    }
+    if (!http_response_begin(response, request, answer, coding, content_length)) goto refused;
 
     *stream = (struct http_stream){
         .ring = ring,
@@ -124,11 +110,12 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     };
     cond_init(&stream->room);
     buf_fini(&request->body);
-    http_hand_in(request, answer->status, response, true);
+    http_head_fini(&request->head);
+    http_hand_in(request, response, true);
     return OK;
 
 refused:
-    if (response != NULL) MHD_destroy_response(response);
+    http_response_free(response);
     http_gzip_free(gzip);
     mem_free(budget, ring, capacity);
     return why_set(why, ERR_NOMEM, "not enough memory for the response");

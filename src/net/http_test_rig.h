@@ -95,9 +95,10 @@ handle_views(void *context, struct http_request *request)
 {
     (void)context;
     const char *header = http_header(request, "x-tEsT");
-    const char *first = http_argument(request, "match[]");
-    const char *second = http_argument_nth(request, "match[]", 1);
-    const char *third = http_argument_nth(request, "match[]", 2);
+    uint32_t at = 0;
+    const char *first = http_argument_next(request, "match[]", &at);
+    const char *second = http_argument_next(request, "match[]", &at);
+    const char *third = http_argument_next(request, "match[]", &at);
     const char *flag = http_argument(request, "flag");
     const char *wrong = http_query_wrong(request);
     http_reply_text(request, 200, "%d|%s|%s|%s|%s|%s|%s|%s|%.9s|%s", (int)http_method(request),

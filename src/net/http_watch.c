@@ -2,20 +2,19 @@
  * http_watch.c - the thread beside the workers. It accepts connections, enforces deadlines, refuses
  * what is beyond the limit of connections, and parts from clients politely.
  *
- * Deadlines. libmicrohttpd knows only a timeout of inactivity, which a client that sends a byte now
- * and then never meets. So each connection carries the phase it is in and when that began (see
- * enum http_phase), and every tick all connections are looked at. Whether a client takes what we
- * send, and whether the first byte of a next request has come, only the kernel knows; it is asked
+ * Deadlines. Each connection carries the phase it is in and when that began (see enum http_phase),
+ * and every tick all connections are looked at: a client that sends a byte now and then would meet
+ * no timeout of inactivity. Whether a client takes what we send only the kernel knows; it is asked
  * (TCP_INFO, SIOCOUTQ). A connection beyond its deadline goes to CUT and its socket is shut down,
  * whereupon its worker closes it.
  *
- * A descriptor is only touched while its connection is listed, under server->lock:
- * http_on_connection() takes it off the list under that lock before libmicrohttpd closes it, so a
- * descriptor that has a new owner is never touched.
+ * A descriptor is only touched while its connection is listed, under server->lock: its worker takes
+ * it off the list under that lock before it closes it, so a descriptor that has a new owner is
+ * never touched.
  *
  * Partings. Closing a socket while the client still sends destroys the answer on its way: the
  * kernel replies with RST. So after an answer that does not wait for the end of the request (413,
- * 503) a duplicate of the socket comes here; what arrives is thrown away until the client closes,
+ * 503) the socket comes here; what arrives is thrown away until the client closes,
  * a second passes or it has sent a few megabytes. Connections beyond the limit come here too: they
  * are told 503 as soon as they ask for something, or after a second.
  */
@@ -36,15 +35,10 @@
 
 enum {
     ACCEPTS_AT_ONCE = 64,
-    /* From here on a worker may have as many ready connections as libmicrohttpd takes at once. */
-    KICK_CONNECTIONS_MIN = 128,
     PARTING_BYTES_MAX = 8 * 1024 * 1024,
     PARTING_READ_BYTES = 256 * 1024,
     POLL_FIRST_PARTING = 2,
-    TCP_STATE_CLOSE_WAIT = 8, /* of tcp(7); its name is in a header that excludes linux/tcp.h */
 };
-#define HURRY_NS        (5 * NS_PER_MS)
-#define KICK_NS         (20 * NS_PER_MS)
 #define PARTING_NS      NS_PER_S
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 #define LOG_NS          (60 * NS_PER_S)
@@ -53,13 +47,6 @@ void
 http_watch_wake(struct http_server *server)
 {
     (void)!eventfd_write(server->wake_fd, 1); /* fails only if billions are unread */
-}
-
-void
-http_watch_hurry(struct http_server *server)
-{
-    atomic_store_explicit(&server->hurry, true, memory_order_relaxed);
-    http_watch_wake(server);
 }
 
 /* --- deadlines -------------------------------------------------------------------------------- */
@@ -99,39 +86,8 @@ cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool expla
         return;
     }
     if (counter != NULL) http_count(counter);
-    if (explain) http_send_raw(conn->fd, HTTP_RAW_LATE, false);
+    if (explain) http_send_raw(conn->fd, HTTP_RAW_LATE);
     env_shutdown(conn->server->options.env, conn->fd);
-}
-
-/*
- * 0.9.75 takes a short read for the end of what there is, and so misses that the client has ended
- * its side if that came together with its last bytes. When nothing is left to read, nothing more
- * will come: at the second look, to leave the worker the time to handle what it has read.
- */
-static bool
-check_end(struct http_conn *conn, uint64_t word, const struct tcp_info *info)
-{
-    int unread = 0;
-    (void)!ioctl(conn->fd, SIOCINQ, &unread);
-    bool end = info->tcpi_state == TCP_STATE_CLOSE_WAIT && unread == 0;
-    bool second = end && conn->seen_end;
-    conn->seen_end = end;
-    if (second) cut(conn, word, NULL, false);
-    return second;
-}
-
-static void
-check_idle(struct http_conn *conn, uint64_t word, int64_t now_ns, const struct tcp_info *info)
-{
-    struct http_server *server = conn->server;
-    if (info->tcpi_bytes_received != conn->seen_bytes) {
-        /* The next request has begun; its worker says so itself when the first line is whole. */
-        (void)!atomic_compare_exchange_strong_explicit(&conn->clock, &word,
-                                                       http_clock(HTTP_PHASE_HEADER, now_ns),
-                                                       memory_order_acq_rel, memory_order_relaxed);
-    } else if (now_ns - http_clock_since(word) > server->options.idle_timeout_ns) {
-        cut(conn, word, &server->timeouts_idle, false);
-    }
 }
 
 /* What has arrived and is not read yet is no fault of the client's: the machine stood still, or has
@@ -155,24 +111,19 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     enum http_phase phase = http_clock_phase(word);
     if (word != conn->seen_clock) { /* the first look at this phase */
         conn->seen_clock = word;
-        conn->seen_end = false;
         conn->progress_ns = now_ns;
         conn->seen_queue = -1;
-        if (phase == HTTP_PHASE_IDLE) {
-            conn->seen_bytes = tcp_info_of(conn->fd).tcpi_bytes_received;
-        }
     }
     if (phase == HTTP_PHASE_HANDLER || phase == HTTP_PHASE_CUT) return;
     if (phase == HTTP_PHASE_SEND) {
         if (sending_stalled(conn, now_ns)) cut(conn, word, &server->timeouts_send, false);
         return;
     }
-    struct tcp_info info = tcp_info_of(conn->fd);
-    if (check_end(conn, word, &info)) return;
-    if (phase == HTTP_PHASE_IDLE) {
-        check_idle(conn, word, now_ns, &info);
+    if (phase == HTTP_PHASE_IDLE && is_late(conn, age_ns, options->idle_timeout_ns)) {
+        cut(conn, word, &server->timeouts_idle, false);
     } else if (phase == HTTP_PHASE_HEADER && is_late(conn, age_ns, options->header_timeout_ns)) {
-        cut(conn, word, &server->timeouts_header, info.tcpi_bytes_received > 0);
+        bool has_begun = tcp_info_of(conn->fd).tcpi_bytes_received > 0;
+        cut(conn, word, &server->timeouts_header, has_begun);
     } else if (phase == HTTP_PHASE_BODY && is_late(conn, age_ns, options->body_timeout_ns)) {
         cut(conn, word, &server->timeouts_body, true);
     }
@@ -229,7 +180,7 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         bool done = false;
         if (parting->waiting) {
             if (ready || over) {
-                http_send_raw(parting->fd, HTTP_RAW_NO_MEMORY, false);
+                http_send_raw(parting->fd, HTTP_RAW_NO_MEMORY);
                 (void)shutdown(parting->fd, SHUT_WR);
                 parting->waiting = false;
                 parting->until_ns = now_ns + PARTING_NS;
@@ -269,28 +220,9 @@ peer_text(const struct sockaddr_storage *address, char *to, size_t to_size)
     snprintf(to, to_size, mapped ? "%s:%u" : "[%s]:%u", text, ntohs(in6->sin6_port));
 }
 
-/*
- * Lists a connection before libmicrohttpd has it, because its worker announces it before the call
- * that hands it over returns. If a worker then finds no memory to start it, it closes the socket
- * and announces nothing; that shows when the kernel gives the same descriptor out again.
- */
-static void
-list(struct http_server *server, struct http_conn *conn)
-{
-    lock_take(&server->lock);
-    struct http_conn *stale = http_conn_unstarted_locked(server, conn->fd);
-    if (stale != NULL) http_conn_unlist_locked(stale);
-    conn->next = server->conns;
-    if (conn->next != NULL) conn->next->prev = conn;
-    server->conns = conn;
-    server->conn_count++;
-    lock_drop(&server->lock);
-    mem_free(server->options.budget, stale, sizeof *stale);
-}
-
 static void
 hand_over(struct http_server *server, int fd, const struct sockaddr_storage *address,
-          socklen_t address_size, int64_t now_ns)
+          int64_t now_ns)
 {
     struct http_conn *conn = mem_new(server->options.budget, sizeof *conn);
     if (conn == NULL) {
@@ -298,20 +230,22 @@ hand_over(struct http_server *server, int fd, const struct sockaddr_storage *add
         return;
     }
     conn->server = server;
+    conn->worker = &server->workers[(unsigned)fd % server->options.workers];
     conn->fd = fd;
-    conn->fresh = true;
-    conn->began_ns = now_ns;
     peer_text(address, conn->peer, sizeof conn->peer);
     atomic_init(&conn->clock, http_clock(HTTP_PHASE_HEADER, now_ns));
-    list(server, conn);
-    if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)address, address_size) ==
-        MHD_YES) {
-        return;
-    }
-    /* It closes the socket in any case. */
+    /* Listed first: its worker may end it before http_conn_start() returns. */
+    lock_take(&server->lock);
+    conn->next = server->conns;
+    if (conn->next != NULL) conn->next->prev = conn;
+    server->conns = conn;
+    server->conn_count++;
+    lock_drop(&server->lock);
+    if (http_conn_start(conn) == OK) return;
     lock_take(&server->lock);
     http_conn_unlist_locked(conn);
     lock_drop(&server->lock);
+    part(server, fd, true, now_ns);
     mem_free(server->options.budget, conn, sizeof *conn);
 }
 
@@ -350,7 +284,7 @@ accept_some(struct http_server *server, int64_t now_ns)
             warn_often(server, &limit_gate, now_ns, "connection limit");
             part(server, fd, true, now_ns);
         } else {
-            hand_over(server, fd, &address, size, now_ns);
+            hand_over(server, fd, &address, now_ns);
         }
     }
 }
@@ -398,24 +332,12 @@ poll_set(struct http_server *server, struct pollfd *set, int64_t now_ns)
     return POLL_FIRST_PARTING + server->parting_count;
 }
 
-static int64_t
-tick_now(struct http_server *server, int64_t now_ns, unsigned conn_count, int64_t *hurry_until_ns)
-{
-    if (atomic_exchange_explicit(&server->hurry, false, memory_order_relaxed)) {
-        *hurry_until_ns = now_ns + 4 * HURRY_NS;
-    }
-    int64_t tick_ns = server->tick_ns;
-    if (conn_count >= KICK_CONNECTIONS_MIN && tick_ns > KICK_NS) tick_ns = KICK_NS;
-    if (now_ns < *hurry_until_ns && tick_ns > HURRY_NS) tick_ns = HURRY_NS;
-    return tick_ns;
-}
-
 void
 http_watch_run(void *context)
 {
     struct http_server *server = context;
     struct pollfd set[POLL_FIRST_PARTING + sizeof server->partings / sizeof *server->partings];
-    int64_t next_tick_ns = 0, hurry_until_ns = 0;
+    int64_t next_tick_ns = 0;
     for (;;) {
         eventfd_t ignored;
         int fds[HTTP_PARTINGS_MAX];
@@ -435,17 +357,14 @@ http_watch_run(void *context)
             stop_listening(server);
         }
         int64_t now_ns = env_monotonic_ns(server->options.env);
-        int64_t tick_ns = tick_now(server, now_ns, conn_count, &hurry_until_ns);
-        if (next_tick_ns > now_ns + tick_ns) next_tick_ns = now_ns + tick_ns;
         if (now_ns >= next_tick_ns) {
             /* The calls under the lock do not wait; it is what keeps the descriptors ours. */
             lock_take(&server->lock);
             for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
-                if (conn->started) check_conn(conn, now_ns);
+                check_conn(conn, now_ns);
             }
             lock_drop(&server->lock);
-            if (conn_count >= KICK_CONNECTIONS_MIN) (void)!eventfd_write(server->kick_fd, 1);
-            next_tick_ns = now_ns + tick_ns;
+            next_tick_ns = now_ns + server->tick_ns;
         }
         for (unsigned i = 0; i < parted_count; i++) {
             part(server, fds[i], false, now_ns);

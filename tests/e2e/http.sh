@@ -229,7 +229,17 @@ all_bodies() {
     claim "an unknown expectation gets 417" wrong_header 417 'Expect: miracles'
     claim "headers beyond web.max-header-bytes get 431" wrong_header 431 \
         "X-Long: $(printf 'x%.0s' {1..20000})"
+    claim "a URL beyond it gets 414, in the form of the route's other errors" long_url_is_refused
     claim "check and serve agree on the range of web.max-header-bytes" check_and_serve_agree
+}
+
+long_url_is_refused() {
+    local long
+    long=$(printf 'x%.0s' {1..20000})
+    ask GET "/api/v1/query?query=$long"
+    status_is 414 '"errorType":"bad_data"' && header_is Content-Type application/json || return 1
+    ask GET "/metrics?$long"
+    status_is 414 'request target too long' && header_is Content-Type 'text/plain; charset=utf-8'
 }
 
 # The range of a setting is that of the server: what `check` accepts, `serve` starts with.
@@ -237,12 +247,12 @@ check_and_serve_agree() {
     local dir=$work/header_limit error port
     mkdir -p "$dir"
     port=$(free_ports 1)
-    printf 'web:\n  max_header_bytes: 24KiB\n' >"$dir/good.yml"
-    printf 'web:\n  max_header_bytes: 25KiB\n' >"$dir/bad.yml"
+    printf 'web:\n  max_header_bytes: 1MiB\n' >"$dir/good.yml"
+    printf 'web:\n  max_header_bytes: 2MiB\n' >"$dir/bad.yml"
     build/firekeep check "$dir/good.yml" || return 1
     start_firekeep header_limit "$dir/data" "$port" "--config.file=$dir/good.yml" || return 1
     stop header_limit || return 1
-    error="$dir/bad.yml:2:21: web.max_header_bytes: must be between 1KiB and 24KiB, got 25KiB"
+    error="$dir/bad.yml:2:21: web.max_header_bytes: must be between 1KiB and 1MiB, got 2MiB"
     build/firekeep check "$dir/bad.yml" 2>&1 | grep -F "$error" || return 1
     build/firekeep serve "--storage.path=$dir/data" "--config.file=$dir/bad.yml" 2>&1 |
         grep -F "$error"
@@ -441,7 +451,7 @@ END
 echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1)}]}]' >"$work/rules.yml"
 echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
 echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml" # told nothing
-claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
+claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB --web.max-header-bytes=16KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths
 all_bodies

@@ -1,0 +1,693 @@
+/*
+ * http_conn.c - the workers: each waits for events of its connections (epoll, edge-triggered),
+ * reads requests, and sends answers. Nothing here waits for a client.
+ *
+ *   HEAD --head is whole--> BODY --body is whole--> WAIT --answered--> SEND --sent--> HEAD
+ *     |                      |                                          ^        or the end
+ *     +---- no request ------+------------- refused --------------------+
+ *
+ * A connection takes no memory between requests but its own struct: a head grows in a buffer as it
+ * arrives, which the request then takes over; a body grows in the request. What is read goes
+ * through the worker's scratch buffer. A client that has more to say than a turn allows (or more to
+ * hear) is put on the list of those that are due, so that others have their turn.
+ *
+ * A request belongs to its connection (`attached`) and to the one that is to answer it (`held`).
+ * Who answers leaves the answer in the request and wakes the connection, if the worker has said
+ * that it waits (`suspended`); both under the request's lock. So a connection is on the stack of
+ * woken ones once at most, and while it may get there it is not freed: in WAIT it is never closed,
+ * and one that closes in SEND detaches its request first, and then takes the stack (conn_close()).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/http_private.h"
+
+enum {
+    EVENTS_AT_ONCE = 128,
+    TURN_BYTES = 256 * 1024, /* read or sent, before others have their turn */
+};
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static void
+due_add(struct http_conn *conn)
+{
+    struct http_worker *w = conn->worker;
+    if (conn->is_due) return;
+    conn->is_due = true;
+    conn->next_due = NULL;
+    *w->due_end = conn;
+    w->due_end = &conn->next_due;
+}
+
+static void
+due_remove(struct http_conn *conn)
+{
+    struct http_worker *w = conn->worker;
+    if (!conn->is_due) return;
+    for (struct http_conn **place = &w->due_first; *place != NULL; place = &(*place)->next_due) {
+        if (*place != conn) continue;
+        *place = conn->next_due;
+        if (w->due_end == &conn->next_due) w->due_end = place;
+        break;
+    }
+    conn->is_due = false;
+}
+
+void
+http_conn_wake(struct http_conn *conn)
+{
+    struct http_worker *w = conn->worker;
+    struct http_conn *first = atomic_load_explicit(&w->woken, memory_order_relaxed);
+    do {
+        conn->next_woken = first;
+    } while (!atomic_compare_exchange_weak_explicit(&w->woken, &first, conn, memory_order_release,
+                                                    memory_order_relaxed));
+    if (first == NULL) (void)!eventfd_write(w->wake_fd, 1);
+}
+
+/* Those that were woken become due, the first to be woken first. After this no connection is on the
+ * stack whose request is not suspended: it may say that it waits again, or go. */
+static void
+take_woken(struct http_worker *w)
+{
+    if (atomic_load_explicit(&w->woken, memory_order_relaxed) == NULL) return;
+    struct http_conn *conn = atomic_exchange_explicit(&w->woken, NULL, memory_order_acquire);
+    struct http_conn *in_order = NULL;
+    while (conn != NULL) {
+        struct http_conn *next = conn->next_woken;
+        conn->next_woken = in_order;
+        in_order = conn;
+        conn = next;
+    }
+    for (; in_order != NULL; in_order = in_order->next_woken) {
+        due_add(in_order);
+    }
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* The request is no longer this connection's; who holds it may go on with it. */
+static void
+detach(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    conn->request = NULL;
+    if (request == NULL) return;
+    lock_take(request->lock);
+    request->attached = false;
+    bool held = request->held;
+    if (request->stream.ring != NULL) cond_wake_all(&request->stream.room);
+    lock_drop(request->lock);
+    if (!held) http_request_free(request);
+}
+
+static void
+conn_free(struct http_conn *conn)
+{
+    buf_fini(&conn->in);
+    buf_fini(&conn->ahead);
+    http_response_free(conn->response);
+    mem_free(conn->server->options.budget, conn, sizeof *conn);
+}
+
+static void
+conn_close(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    assert(conn->step != HTTP_STEP_WAIT); /* invariant 2 */
+    uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
+    bool linger = conn->linger && http_clock_phase(word) != HTTP_PHASE_CUT;
+    detach(conn);
+    take_woken(conn->worker);
+    due_remove(conn);
+    if (linger) (void)shutdown(conn->fd, SHUT_WR);
+
+    lock_take(&server->lock);
+    http_conn_unlist_locked(conn);
+    bool parts = linger && server->parted_count < HTTP_PARTINGS_MAX;
+    if (parts) {
+        (void)epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+        server->parted_fds[server->parted_count++] = conn->fd;
+    }
+    lock_drop(&server->lock);
+
+    if (parts)
+        http_watch_wake(server);
+    else
+        close(conn->fd);
+    conn_free(conn);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static void
+begin_answer(struct http_conn *conn, struct http_response *response)
+{
+    struct http_server *server = conn->server;
+    assert(conn->response == NULL);
+    if (response == NULL) {
+        /* Not even for an answer. */
+        conn->linger = true;
+        if (http_conn_enter(conn, HTTP_PHASE_SEND)) http_send_raw(conn->fd, HTTP_RAW_NO_MEMORY);
+        http_count(&server->requests_by_class[5]);
+        conn->step = HTTP_STEP_SEND;
+        return;
+    }
+    conn->response = response;
+    conn->keeps = conn->keeps && !response->closes;
+    conn->head_sent = conn->body_sent = 0;
+    conn->frame_size = conn->frame_sent = conn->chunk_left = 0;
+    conn->began_chunks = conn->ended_chunks = false;
+    conn->step = HTTP_STEP_SEND;
+    http_count(&server->requests_by_class[response->status / 100]);
+    (void)http_conn_enter(conn, HTTP_PHASE_SEND); /* if it has been cut, sending fails */
+}
+
+/* The line before the bytes of the next chunk, with the end of the one before. */
+static void
+begin_chunk(struct http_conn *conn, size_t size)
+{
+    int written = snprintf(conn->frame, sizeof conn->frame, "%s%zx\r\n%s",
+                           conn->began_chunks ? "\r\n" : "", size, size == 0 ? "\r\n" : "");
+    conn->frame_size = (size_t)written;
+    conn->frame_sent = 0;
+    conn->chunk_left = size;
+    conn->began_chunks = true;
+    conn->ended_chunks = size == 0;
+}
+
+static void
+add_part(struct iovec *parts, size_t *count, const void *at, size_t size)
+{
+    union {
+        const void *from;
+        void *to;
+    } base = {.from = at}; /* sendmsg() does not write there */
+    if (size == 0) return;
+    parts[(*count)++] = (struct iovec){.iov_base = base.to, .iov_len = size};
+}
+
+/* What comes next of a stream, after the frame. `*ret_over`: that is all. */
+static enum http_stream_state
+add_stream(struct http_conn *conn, struct iovec *parts, size_t *count, bool *ret_over)
+{
+    const struct http_response *r = conn->response;
+    struct bytes pieces[2];
+    take_woken(conn->worker);
+    enum http_stream_state state = http_stream_look(conn->request, pieces);
+    size_t left = pieces[0].size + pieces[1].size;
+    if (state == HTTP_STREAM_ABORTED) return state;
+    if (r->chunked && conn->chunk_left == 0 && !conn->ended_chunks) {
+        if (state == HTTP_STREAM_MORE) begin_chunk(conn, left);
+        if (state == HTTP_STREAM_END) begin_chunk(conn, 0);
+    }
+    if (r->chunked) {
+        add_part(parts, count, conn->frame + conn->frame_sent, conn->frame_size - conn->frame_sent);
+        if (left > conn->chunk_left) left = conn->chunk_left;
+    }
+    size_t first = pieces[0].size < left ? pieces[0].size : left;
+    add_part(parts, count, pieces[0].at, first);
+    add_part(parts, count, pieces[1].at, left - first);
+    *ret_over = state == HTTP_STREAM_END;
+    return state;
+}
+
+/* Of what was given to be sent, so much is. */
+static void
+account(struct http_conn *conn, size_t sent)
+{
+    const struct http_response *r = conn->response;
+    size_t part = r->head.size - conn->head_sent;
+    if (part > sent) part = sent;
+    conn->head_sent += part;
+    sent -= part;
+    part = r->has_body ? r->body.size - conn->body_sent : 0;
+    if (part > sent) part = sent;
+    conn->body_sent += part;
+    sent -= part;
+    part = conn->frame_size - conn->frame_sent;
+    if (part > sent) part = sent;
+    conn->frame_sent += part;
+    sent -= part;
+    if (sent == 0) return;
+    if (r->chunked) conn->chunk_left -= sent;
+    http_stream_consume(conn->request, sent);
+}
+
+/* So that the peer sees an error, not an end: to a client of HTTP/1.0 the end of the connection is
+ * the end of the answer. Dissolving a TCP association sends RST. */
+static void
+reset(const struct http_conn *conn)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    (void)!connect(conn->fd, &nobody, sizeof nobody);
+}
+
+enum sent { SENT_ALL, SENT_LATER, SENT_NEVER };
+
+/* Sends what there is, as far as the socket takes it. */
+static enum sent
+send_some(struct http_conn *conn)
+{
+    for (size_t turn = 0; turn < TURN_BYTES;) {
+        const struct http_response *r = conn->response;
+        struct iovec parts[5];
+        size_t count = 0, wanted = 0;
+        bool over = !r->streams;
+        enum http_stream_state state = HTTP_STREAM_END;
+        add_part(parts, &count, r->head.at + conn->head_sent, r->head.size - conn->head_sent);
+        if (r->has_body) {
+            add_part(parts, &count, r->body.at + conn->body_sent, r->body.size - conn->body_sent);
+        }
+        if (r->streams) state = add_stream(conn, parts, &count, &over);
+        if (state == HTTP_STREAM_ABORTED) {
+            reset(conn);
+            return SENT_NEVER;
+        }
+        if (count == 0) return over ? SENT_ALL : SENT_LATER;
+        for (size_t i = 0; i < count; i++) {
+            wanted += parts[i].iov_len;
+        }
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+        ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0) return errno == EAGAIN ? SENT_LATER : SENT_NEVER;
+        account(conn, (size_t)sent);
+        turn += (size_t)sent;
+        if ((size_t)sent == wanted && over) return SENT_ALL;
+    }
+    due_add(conn);
+    return SENT_LATER;
+}
+
+/* The connection is ready for the next request. */
+static void
+answer_sent(struct http_conn *conn)
+{
+    http_response_free(conn->response);
+    conn->response = NULL;
+    detach(conn);
+    conn->step = HTTP_STEP_HEAD;
+    (void)http_conn_enter(conn, HTTP_PHASE_IDLE); /* if it has been cut, reading fails */
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* An answer before all of the request is there: what comes of it is thrown away. */
+static void
+break_off(struct http_conn *conn)
+{
+    conn->linger = true;
+    conn->keeps = false;
+    begin_answer(conn, http_refusal_response(conn->request));
+}
+
+static void
+on_complete(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    struct http_response *response = NULL;
+    if (request->refusal.status != 0) {
+        begin_answer(conn, http_refusal_response(request));
+        return;
+    }
+    if (!http_conn_enter(conn, HTTP_PHASE_HANDLER) || !http_give(request)) {
+        conn->ended = true; /* step_conn() closes it */
+        return;
+    }
+    take_woken(conn->worker);
+    lock_take(request->lock);
+    bool answered = request->answered;
+    response = request->response;
+    request->response = NULL;
+    request->suspended = !answered;
+    lock_drop(request->lock);
+    conn->step = HTTP_STEP_WAIT;
+    if (answered) begin_answer(conn, response);
+}
+
+/* The request's head is whole, in `in`. */
+static void
+on_head(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    struct http_request *request = http_request_new(conn);
+    http_count(&server->requests_total);
+    conn->step = HTTP_STEP_BODY;
+    if (!http_conn_enter(conn, HTTP_PHASE_BODY)) {
+        conn->ended = true;
+        if (request != NULL) http_request_free(request);
+        conn->step = HTTP_STEP_HEAD;
+        return;
+    }
+    if (request == NULL) {
+        begin_answer(conn, NULL);
+        return;
+    }
+    struct http_head *h = &request->head;
+    conn->request = request;
+    http_head_init(h, server->options.budget, server->options.header_bytes_max);
+    h->text = conn->in;
+    conn->in = (struct buf){.at = NULL};
+    const char *why = NULL;
+    unsigned status = http_head_parse(h, &why);
+    conn->keeps = h->keeps;
+    if (status != 0) {
+        http_refuse(request, status, true, why);
+        request->refusal.json = http_tells_in_json(server, bytes_of_text(h->path));
+        break_off(conn);
+        return;
+    }
+    http_request_judge(request);
+    buf_init(&request->body, server->options.budget, http_body_limit(request));
+    bool soon = !h->chunked && !h->expects && h->length <= HTTP_REFUSED_BODY_BYTES;
+    if (request->refusal.status != 0 && (!soon || request->refusal.close)) {
+        break_off(conn);
+    } else if (!h->chunked && h->length == 0) {
+        on_complete(conn);
+    } else if (h->expects) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        /* The socket's buffer is empty, or the client has not read the answer before. */
+        (void)!send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+}
+
+/* The target of a head that is not whole, or is wrong: for the form of its refusal. */
+static struct bytes
+target_of(struct bytes head)
+{
+    const uint8_t *at = head.size == 0 ? NULL : memchr(head.at, ' ', head.size);
+    return at == NULL ? bytes_of("", 0) : bytes_of(at + 1, head.size - (size_t)(at + 1 - head.at));
+}
+
+static void
+refuse_head(struct http_conn *conn, unsigned status, const char *text)
+{
+    struct http_request *request = http_request_new(conn);
+    http_count(&conn->server->requests_total);
+    conn->step = HTTP_STEP_BODY;
+    if (request == NULL) {
+        begin_answer(conn, NULL);
+        return;
+    }
+    conn->request = request;
+    http_refuse(request, status, true, text);
+    request->refusal.json = http_tells_in_json(conn->server, target_of(buf_bytes(&conn->in)));
+    break_off(conn);
+}
+
+/* Takes bytes of a head. Empty lines before it are skipped, as RFC 9112 wants it. */
+static void
+feed_head(struct http_conn *conn, struct bytes *from)
+{
+    struct http_server *server = conn->server;
+    while (conn->in.size == 0 && from->size > 0 && (from->at[0] == '\r' || from->at[0] == '\n')) {
+        *from = bytes_of(from->at + 1, from->size - 1);
+    }
+    if (from->size == 0) return;
+    if (conn->in.size == 0) {
+        uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
+        conn->began_ns = env_monotonic_ns(server->options.env);
+        conn->scanned = 0;
+        buf_init(&conn->in, server->options.budget, server->options.header_bytes_max + 1);
+        if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
+            (void)http_conn_enter(conn, HTTP_PHASE_HEADER);
+        }
+    }
+    size_t room = server->options.header_bytes_max - conn->in.size;
+    size_t taken = from->size < room ? from->size : room;
+    buf_put(&conn->in, from->at, taken);
+    if (buf_error(&conn->in)) {
+        refuse_head(conn, 503, "not enough memory");
+        return;
+    }
+    size_t end = http_head_end(buf_bytes(&conn->in), &conn->scanned);
+    if (end > 0) taken -= conn->in.size - end;
+    *from = bytes_of(from->at + taken, from->size - taken);
+    if (end > 0) {
+        conn->in.size = end;
+        on_head(conn);
+    } else if (from->size > 0) {
+        bool line = memchr(conn->in.at, '\n', conn->in.size) != NULL;
+        refuse_head(conn, line ? 431 : 414,
+                    line ? "request header too large" : "request target too long");
+    }
+}
+
+/* A piece of the body. False: the request is refused for it. */
+static bool
+keep_body(struct http_conn *conn, struct bytes piece)
+{
+    struct http_request *request = conn->request;
+    atomic_fetch_add_explicit(&conn->server->body_bytes, piece.size, memory_order_relaxed);
+    if (request->refusal.status != 0) return true;
+    buf_put_bytes(&request->body, piece);
+    if (buf_error(&request->body) == OK) return true;
+    if (buf_error(&request->body) == ERR_LIMIT)
+        http_refuse(request, 413, true, "request body too large");
+    else
+        http_refuse(request, 503, true, "not enough memory for this request, retry later");
+    break_off(conn);
+    return false;
+}
+
+static void
+feed_body(struct http_conn *conn, struct bytes *from)
+{
+    struct http_request *request = conn->request;
+    struct http_head *h = &request->head;
+    if (!h->chunked) {
+        size_t size = from->size < h->length ? from->size : (size_t)h->length;
+        struct bytes piece = bytes_of(from->at, size);
+        *from = bytes_of(from->at + size, from->size - size);
+        h->length -= size;
+        if (keep_body(conn, piece) && h->length == 0) on_complete(conn);
+        return;
+    }
+    while (from->size > 0 && request->chunks.at != HTTP_CHUNK_DONE) {
+        struct bytes piece;
+        if (http_chunks_take(&request->chunks, from, &piece) != OK) {
+            http_refuse(request, 400, true, "malformed chunk of the request body");
+            break_off(conn);
+            return;
+        }
+        if (piece.size > 0 && !keep_body(conn, piece)) return;
+    }
+    if (request->chunks.at == HTTP_CHUNK_DONE) on_complete(conn);
+}
+
+static bool
+is_reading(const struct http_conn *conn)
+{
+    return conn->step == HTTP_STEP_HEAD || conn->step == HTTP_STEP_BODY;
+}
+
+static void
+feed(struct http_conn *conn, struct bytes from)
+{
+    while (from.size > 0 && is_reading(conn) && !conn->ended) {
+        if (conn->step == HTTP_STEP_HEAD)
+            feed_head(conn, &from);
+        else
+            feed_body(conn, &from);
+    }
+    if (from.size == 0 || conn->ended) return;
+    if (conn->linger) return; /* nothing follows */
+    buf_init(&conn->ahead, conn->server->options.budget, HTTP_READ_BYTES);
+    buf_put_bytes(&conn->ahead, from);
+    if (buf_error(&conn->ahead) == OK) return;
+    buf_fini(&conn->ahead);
+    conn->keeps = false; /* what the client sent ahead it sends again elsewhere */
+    conn->linger = true;
+}
+
+/* False: there is nothing to read now. */
+static bool
+read_some(struct http_conn *conn)
+{
+    struct http_worker *w = conn->worker;
+    if (conn->ahead.size > 0) {
+        struct buf ahead = conn->ahead;
+        conn->ahead = (struct buf){.at = NULL};
+        feed(conn, buf_bytes(&ahead));
+        buf_fini(&ahead);
+        return true;
+    }
+    if (!conn->readable) return false;
+    ssize_t got = recv(conn->fd, w->scratch, HTTP_READ_BYTES, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) return true;
+    if (got < 0 && errno == EAGAIN) {
+        conn->readable = false;
+        return false;
+    }
+    if (got <= 0) {
+        conn->ended = true;
+        return true;
+    }
+    /* What comes after that makes an event, and so does an end that no event has told so far. */
+    if (got < HTTP_READ_BYTES && !conn->hung_up) conn->readable = false;
+    feed(conn, bytes_of(w->scratch, (size_t)got));
+    return true;
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+/* What was left in the request is taken. False: it is not answered. */
+static bool
+take_answer(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    lock_take(request->lock);
+    bool answered = request->answered;
+    struct http_response *response = request->response;
+    request->response = NULL;
+    lock_drop(request->lock);
+    if (answered) begin_answer(conn, response);
+    return answered;
+}
+
+/* Goes on until there is nothing to do, or others should have their turn. */
+static void
+turn(struct http_conn *conn)
+{
+    for (unsigned reads = 0;;) {
+        if (conn->step == HTTP_STEP_WAIT) {
+            if (!take_answer(conn)) return;
+        } else if (conn->step == HTTP_STEP_SEND) {
+            enum sent sent = conn->response == NULL ? SENT_NEVER : send_some(conn);
+            if (sent == SENT_LATER) return;
+            if (sent == SENT_NEVER || !conn->keeps) {
+                conn->linger = conn->linger || conn->ahead.size > 0;
+                conn_close(conn);
+                return;
+            }
+            answer_sent(conn);
+        } else if (conn->ended) {
+            conn_close(conn);
+            return;
+        } else if (reads++ == TURN_BYTES / HTTP_READ_BYTES) {
+            due_add(conn);
+            return;
+        } else if (!read_some(conn)) {
+            return;
+        }
+    }
+}
+
+static void
+take_due(struct http_worker *w)
+{
+    /* Those that become due meanwhile have the next round. */
+    struct http_conn *last = NULL;
+    for (struct http_conn *conn = w->due_first; conn != NULL; conn = conn->next_due) {
+        last = conn;
+    }
+    for (bool over = last == NULL; !over;) {
+        struct http_conn *conn = w->due_first;
+        over = conn == last;
+        due_remove(conn);
+        turn(conn);
+    }
+}
+
+static void
+worker_run(void *context)
+{
+    struct http_worker *w = context;
+    struct epoll_event events[EVENTS_AT_ONCE];
+    for (;;) {
+        int count = epoll_wait(w->epoll_fd, events, EVENTS_AT_ONCE, w->due_first == NULL ? -1 : 0);
+        if (atomic_load_explicit(&w->stopping, memory_order_relaxed)) return;
+        for (int i = 0; i < count; i++) {
+            struct http_conn *conn = events[i].data.ptr;
+            if (conn == NULL) {
+                eventfd_t ignored;
+                (void)!eventfd_read(w->wake_fd, &ignored);
+                continue;
+            }
+            if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) conn->readable = true;
+            if ((events[i].events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) != 0) conn->hung_up = true;
+            due_add(conn);
+        }
+        take_woken(w);
+        take_due(w);
+    }
+}
+
+enum err
+http_conn_start(struct http_conn *conn)
+{
+    int on = 1;
+    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        .data.ptr = conn,
+    };
+    int result = epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event);
+    return result == 0 ? OK : ERR_NOMEM;
+}
+
+/* --- start and stop --------------------------------------------------------------------------- */
+
+static enum err
+worker_start(struct http_server *server, struct http_worker *w)
+{
+    w->server = server;
+    w->due_end = &w->due_first;
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->scratch = mem_alloc(server->options.budget, HTTP_READ_BYTES);
+    if (w->epoll_fd < 0 || w->wake_fd < 0 || w->scratch == NULL) return ERR_NOMEM;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &event) < 0) return ERR_NOMEM;
+    return env_thread_start(server->options.env, "http-worker", worker_run, w, &w->thread);
+}
+
+enum err
+http_workers_start(struct http_server *server, struct why *why)
+{
+    unsigned count = server->options.workers;
+    server->workers = mem_new(server->options.budget, count * sizeof *server->workers);
+    enum err e = server->workers == NULL ? ERR_NOMEM : OK;
+    for (unsigned i = 0; i < count && server->workers != NULL; i++) {
+        server->workers[i].epoll_fd = server->workers[i].wake_fd = -1;
+    }
+    for (unsigned i = 0; i < count && e == OK; i++) {
+        e = worker_start(server, &server->workers[i]);
+    }
+    return why_set(why, e, "cannot start the threads of the HTTP server");
+}
+
+void
+http_workers_stop(struct http_server *server)
+{
+    unsigned count = server->workers == NULL ? 0 : server->options.workers;
+    for (unsigned i = 0; i < count; i++) {
+        struct http_worker *w = &server->workers[i];
+        if (w->thread == NULL) continue;
+        atomic_store_explicit(&w->stopping, true, memory_order_relaxed);
+        (void)!eventfd_write(w->wake_fd, 1);
+        env_thread_join(server->options.env, w->thread);
+    }
+    while (server->conns != NULL) {
+        struct http_conn *conn = server->conns;
+        conn->linger = false;
+        if (conn->step == HTTP_STEP_WAIT) conn->step = HTTP_STEP_SEND; /* answered, not sent */
+        conn_close(conn);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct http_worker *w = &server->workers[i];
+        if (w->epoll_fd >= 0) close(w->epoll_fd);
+        if (w->wake_fd >= 0) close(w->wake_fd);
+        if (w->scratch != NULL) mem_free(server->options.budget, w->scratch, HTTP_READ_BYTES);
+    }
+    mem_free(server->options.budget, server->workers, count * sizeof *server->workers);
+    server->workers = NULL;
+}

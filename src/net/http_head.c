@@ -1,0 +1,499 @@
+/*
+ * http_head.c - see http_head.h. Lines end in CRLF or, as RFC 9112 allows and Go accepts, in LF.
+ * Folded lines, control characters, and white space around names are refused: proxies disagree
+ * about them, and so about where the next request begins. Lines of chunks end in CRLF only, for
+ * the same reason.
+ *
+ * Everything is taken apart in one pass over each part of the text, in place: texts that are asked
+ * for get their NUL where their separator was, and what is unescaped only becomes shorter.
+ */
+#include "net/http_head.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/ascii.h"
+#include "base/hex.h"
+
+void
+http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes)
+{
+    *head = (struct http_head){.path = "/"};
+    buf_init(&head->text, budget, limit_bytes + 1);
+    buf_init(&head->sent, budget, limit_bytes + 1);
+    buf_init(&head->location, budget, 3 * limit_bytes + 2);
+    buf_init(&head->headers, budget, HTTP_HEADERS_MAX * sizeof(struct http_field));
+    buf_init(&head->arguments, budget, limit_bytes * sizeof(struct http_field));
+}
+
+void
+http_head_fini(struct http_head *head)
+{
+    buf_fini(&head->text);
+    buf_fini(&head->sent);
+    buf_fini(&head->location);
+    buf_fini(&head->headers);
+    buf_fini(&head->arguments);
+}
+
+size_t
+http_head_end(struct bytes text, size_t *scanned)
+{
+    while (*scanned < text.size) {
+        const uint8_t *lf = memchr(text.at + *scanned, '\n', text.size - *scanned);
+        if (lf == NULL) {
+            *scanned = text.size;
+            return 0;
+        }
+        size_t at = (size_t)(lf - text.at), left = text.size - at;
+        if (left > 1 && lf[1] == '\n') return at + 2;
+        if (left > 2 && lf[1] == '\r' && lf[2] == '\n') return at + 3;
+        *scanned = at; /* what decides about this line may not be here */
+        if (left == 1 || (left == 2 && lf[1] == '\r')) return 0;
+        *scanned = at + 1;
+    }
+    return 0;
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static bool
+is_token(const char *text)
+{
+    const char *at = text;
+    while (ascii_is_word((uint8_t)*at) || (*at != '\0' && strchr("!#$%&'*+-.^`|~", *at) != NULL)) {
+        at++;
+    }
+    return at > text && *at == '\0';
+}
+
+/* The line at `*at`, NUL-terminated in place. False: it has a control character. */
+static bool
+next_line(char **at, char **ret_line)
+{
+    char *line = *at, *end = strchr(line, '\n'); /* the text ends in an empty line, and a NUL */
+    if (end == NULL) return false;
+    *at = end + 1;
+    if (end > line && end[-1] == '\r') end--;
+    *end = '\0';
+    *ret_line = line;
+    for (const char *c = line; c < end; c++) {
+        if ((uint8_t)*c < ' ' ? *c != '\t' : *c == 0x7f) return false;
+    }
+    return true;
+}
+
+/* --- the path --------------------------------------------------------------------------------- */
+
+/* "." and "..", with %2e for a dot; 0: neither. */
+static unsigned
+dots_of(struct bytes segment)
+{
+    unsigned dots = 0;
+    for (size_t i = 0; i < segment.size; dots++) {
+        uint8_t c;
+        size_t step = percent_step(segment.at + i, segment.size - i, &c);
+        if (step == 0 || c != '.' || dots == 2) return 0;
+        i += step;
+    }
+    return dots;
+}
+
+static struct bytes
+segment_at(struct bytes path, size_t at)
+{
+    const uint8_t *end = memchr(path.at + at, '/', path.size - at);
+    return bytes_of(path.at + at, end == NULL ? path.size - at : (size_t)(end - path.at) - at);
+}
+
+static bool
+is_clean(struct bytes path)
+{
+    for (size_t at = 1; at < path.size;) {
+        struct bytes segment = segment_at(path, at);
+        if (segment.size == 0 || dots_of(segment) > 0) return false;
+        at += segment.size + 1;
+    }
+    return true;
+}
+
+/* What may be in a URL as it is: escapes, too, which stay. */
+static const char url_chars[] = "!$&'()*+,;=:@%/?[]{}|";
+
+bool
+http_path_clean(struct bytes path, struct buf *to)
+{
+    size_t begin = to->size;
+    if (path.size == 0 || path.at[0] != '/' || is_clean(path)) return false;
+    for (size_t at = 1; at < path.size;) {
+        struct bytes segment = segment_at(path, at);
+        unsigned dots = dots_of(segment);
+        at += segment.size + 1;
+        if (segment.size == 0 || dots == 1) continue;
+        if (dots == 2) {
+            while (to->size > begin && to->at[--to->size] != '/') {
+            }
+            continue;
+        }
+        buf_put_u8(to, '/');
+        buf_put_percent(to, segment, url_chars);
+    }
+    if (to->size == begin || path.at[path.size - 1] == '/') buf_put_u8(to, '/');
+    return true;
+}
+
+/* In place. False: a wrong escape, or a NUL. */
+static bool
+unescape_path(char *path)
+{
+    char *to = path;
+    size_t left = strlen(path);
+    for (size_t step; left > 0; path += step, left -= step) {
+        uint8_t c;
+        step = percent_step((const uint8_t *)path, left, &c);
+        if (step == 0 || c == '\0') return false;
+        *to++ = (char)c;
+    }
+    *to = '\0';
+    return true;
+}
+
+static bool
+has_escaped_slash(const char *path)
+{
+    for (; (path = strchr(path, '%')) != NULL; path++) {
+        if (strncasecmp(path, "%2f", 3) == 0) return true;
+    }
+    return false;
+}
+
+/* --- the query -------------------------------------------------------------------------------- */
+
+/* In place. False: a wrong escape, of which *ret_wrong is the place. */
+static bool
+unescape_argument(char *text, const char **ret_wrong)
+{
+    char *to = text;
+    if (text[strcspn(text, "%+")] == '\0') return true;
+    size_t left = strlen(text);
+    for (size_t step; left > 0; text += step, left -= step) {
+        uint8_t c;
+        step = percent_step((const uint8_t *)text, left, &c);
+        if (step == 0) {
+            *ret_wrong = text;
+            return false;
+        }
+        *to++ = *text == '+' ? ' ' : (char)c;
+    }
+    *to = '\0';
+    return true;
+}
+
+/* As net/url reads one: it looks for semicolons first, and leaves away what is wrong. */
+static void
+read_argument(struct http_head *h, char *text)
+{
+    char sentence[HTTP_WRONG_BYTES] = "", *value = strchr(text, '=');
+    const char *wrong = NULL;
+    if (strchr(text, ';') != NULL) {
+        snprintf(sentence, sizeof sentence, "invalid semicolon separator in query");
+    } else {
+        if (value != NULL) *value++ = '\0';
+        if (!unescape_argument(text, &wrong) ||
+            (value != NULL && !unescape_argument(value, &wrong))) {
+            snprintf(sentence, sizeof sentence, "invalid URL escape \"%.3s\"", wrong);
+        }
+    }
+    if (sentence[0] != '\0') {
+        if (h->wrong_query[0] == '\0') memcpy(h->wrong_query, sentence, sizeof sentence);
+        return;
+    }
+    const char *base = (const char *)h->text.at;
+    struct http_field field = {.name = (uint32_t)(text - base)};
+    field.value = (uint32_t)((value == NULL ? text + strlen(text) : value) - base);
+    buf_put(&h->arguments, &field, sizeof field);
+}
+
+static void
+read_query(struct http_head *h, char *query)
+{
+    h->bad_query = strstr(query, "%00") != NULL;
+    for (char *next; query != NULL; query = next) {
+        next = strchr(query, '&');
+        if (next != NULL) *next++ = '\0';
+        if (query[0] != '\0') read_argument(h, query);
+    }
+}
+
+/* --- the target ------------------------------------------------------------------------------- */
+
+/* "http://host/path", as clients write it for a proxy, means the path. */
+static char *
+path_of(char *target)
+{
+    static char root[] = "/"; /* never written: it has no escapes */
+    if (strncasecmp(target, "http://", 7) != 0) return target;
+    size_t size = strcspn(target + 7, "/?");
+    if (target[7 + size] == '/') return target + 7 + size;
+    if (target[7 + size] == '\0') return root;
+    target[7 + size - 1] = '/'; /* before the query: of the host, which nobody asks for */
+    return target + 7 + size - 1;
+}
+
+static unsigned
+read_target(struct http_head *h, char *target, const char **ret_why)
+{
+    char *path = path_of(target), *query = strchr(path, '?');
+    size_t size = query == NULL ? strlen(path) : (size_t)(query - path);
+    *ret_why = "malformed request target";
+    if (http_path_clean(bytes_of(path, size), &h->location)) {
+        if (query != NULL) buf_put_percent(&h->location, bytes_of_text(query), url_chars);
+        buf_put_u8(&h->location, '\0');
+    }
+    if (query != NULL) *query++ = '\0';
+    if (has_escaped_slash(path)) {
+        buf_put(&h->sent, path, size + 1);
+        h->sent_path = (const char *)h->sent.at;
+    }
+    h->path = path;
+    if (strchr(path, '%') != NULL && !unescape_path(path)) return 400;
+    if (query != NULL) read_query(h, query);
+    *ret_why = "not enough memory";
+    bool whole = buf_error(&h->location) == OK && buf_error(&h->sent) == OK &&
+                 buf_error(&h->arguments) == OK;
+    return whole ? 0 : 503;
+}
+
+static unsigned
+read_request_line(struct http_head *h, char *line, const char **ret_why)
+{
+    char *target = strchr(line, ' '), *version = strrchr(line, ' ');
+    *ret_why = "malformed request line";
+    if (target == NULL || version == target) return 400;
+    *target++ = *version++ = '\0';
+    if (!is_token(line) || target[0] == '\0' || target[strcspn(target, " \t")] != '\0') return 400;
+    if (strlen(version) != 8 || strncmp(version, "HTTP/", 5) != 0 ||
+        !ascii_is_digit((uint8_t)version[5]) || version[6] != '.' ||
+        !ascii_is_digit((uint8_t)version[7])) {
+        return 400;
+    }
+    h->method = line;
+    h->old = version[7] == '0';
+    h->keeps = !h->old;
+    unsigned status = read_target(h, target, ret_why);
+    if (status != 0 || version[5] == '1') return status;
+    *ret_why = "HTTP version not supported";
+    return 505;
+}
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+/* False: not a number. More digits than fit become UINT64_MAX. */
+static bool
+parse_length(const char *text, uint64_t *ret_length)
+{
+    uint64_t length = 0;
+    bool fits = true;
+    if (*text == '\0') return false;
+    for (; *text != '\0'; text++) {
+        if (!ascii_is_digit((uint8_t)*text)) return false;
+        fits = fits && !__builtin_mul_overflow(length, 10, &length) &&
+               !__builtin_add_overflow(length, (uint64_t)(*text - '0'), &length);
+    }
+    *ret_length = fits ? length : UINT64_MAX;
+    return true;
+}
+
+static bool
+list_has(const char *list, const char *word)
+{
+    size_t size = strlen(word);
+    while (*list != '\0') {
+        list += strspn(list, " \t,");
+        size_t span = strcspn(list, " \t,");
+        if (span == size && strncasecmp(list, word, size) == 0) return true;
+        list += span;
+    }
+    return false;
+}
+
+static void
+look_at_header(struct http_head *h, const char *name, const char *value)
+{
+    if (strcasecmp(name, "content-length") == 0) {
+        uint64_t was = h->length;
+        h->bad |= !parse_length(value, &h->length) || (h->has_length && h->length != was);
+        h->has_length = true;
+    } else if (strcasecmp(name, "transfer-encoding") == 0) {
+        /* HTTP/1.0 has none: a proxy of that time would not know where the body ends. */
+        if (h->chunked || h->coded || h->old) h->bad = true;
+        h->chunked = strcasecmp(value, "chunked") == 0;
+        h->coded = !h->chunked;
+    } else if (strcasecmp(name, "expect") == 0) {
+        h->expects = !h->old;
+        if (strcasecmp(value, "100-continue") != 0) h->expects_other = true;
+    } else if (strcasecmp(name, "content-encoding") == 0) {
+        h->encoding = value;
+    } else if (strcasecmp(name, "connection") == 0) {
+        if (list_has(value, "close"))
+            h->keeps = false;
+        else if (h->old && list_has(value, "keep-alive"))
+            h->keeps = true;
+    }
+}
+
+/* The value, without the white space around it. False: no header. */
+static bool
+read_header(char *line, char **ret_value)
+{
+    char *value = strchr(line, ':');
+    if (value == NULL) return false;
+    *value++ = '\0';
+    if (!is_token(line)) return false; /* also a folded line, and a blank before the colon */
+    value += strspn(value, " \t");
+    size_t size = strlen(value);
+    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t')) {
+        size--;
+    }
+    value[size] = '\0';
+    *ret_value = value;
+    return true;
+}
+
+unsigned
+http_head_parse(struct http_head *h, const char **ret_why)
+{
+    bool has_nul = memchr(h->text.at, '\0', h->text.size) != NULL;
+    *ret_why = "not enough memory";
+    buf_put_u8(&h->text, '\0');
+    if (buf_error(&h->text)) return 503;
+    if (!buf_reserve(&h->headers, 16 * sizeof(struct http_field))) return 503;
+    *ret_why = "malformed request";
+    char *base = (char *)h->text.at, *at = base, *line, *value;
+    if (has_nul || !next_line(&at, &line)) return 400;
+    unsigned status = read_request_line(h, line, ret_why);
+    if (status != 0) return status;
+    for (;;) {
+        *ret_why = "malformed header";
+        if (!next_line(&at, &line)) return 400;
+        if (line[0] == '\0') return 0;
+        if (!read_header(line, &value)) return 400;
+        struct http_field field = {(uint32_t)(line - base), (uint32_t)(value - base)};
+        buf_put(&h->headers, &field, sizeof field);
+        if (buf_error(&h->headers)) {
+            bool many = buf_error(&h->headers) == ERR_LIMIT;
+            *ret_why = many ? "too many headers" : "not enough memory";
+            return many ? 431 : 503;
+        }
+        look_at_header(h, line, value);
+    }
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+static struct http_field
+field_at(const struct buf *fields, uint32_t index)
+{
+    struct http_field field;
+    memcpy(&field, fields->at + index * sizeof field, sizeof field);
+    return field;
+}
+
+static uint32_t
+field_count(const struct buf *fields)
+{
+    return (uint32_t)(fields->size / sizeof(struct http_field));
+}
+
+const char *
+http_head_header(const struct http_head *h, const char *name, unsigned nth)
+{
+    const char *base = (const char *)h->text.at;
+    for (uint32_t i = 0; i < field_count(&h->headers); i++) {
+        struct http_field field = field_at(&h->headers, i);
+        if (strcasecmp(base + field.name, name) == 0 && nth-- == 0) return base + field.value;
+    }
+    return NULL;
+}
+
+const char *
+http_head_argument(const struct http_head *h, const char *name, uint32_t *at)
+{
+    const char *base = (const char *)h->text.at;
+    while (*at < field_count(&h->arguments)) {
+        struct http_field field = field_at(&h->arguments, (*at)++);
+        if (strcmp(base + field.name, name) == 0) return base + field.value;
+    }
+    return NULL;
+}
+
+/* --- bodies in chunks ------------------------------------------------------------------------- */
+
+static bool
+size_digit(struct http_chunks *c, uint8_t byte)
+{
+    int digit = hex_digit(byte);
+    if (digit < 0 || c->digits == 16) return false;
+    c->left = c->left << 4 | (uint64_t)digit;
+    c->digits++;
+    return true;
+}
+
+/* One byte that is no data. False: it may not be there. */
+static bool
+control_byte(struct http_chunks *c, uint8_t byte)
+{
+    bool trailer = c->at == HTTP_CHUNK_TRAILER || c->at == HTTP_CHUNK_TRAILER_LINE;
+    if (++c->line_bytes > (trailer ? HTTP_TRAILERS_BYTES_MAX : HTTP_CHUNK_LINE_MAX)) return false;
+    switch (c->at) {
+    case HTTP_CHUNK_SIZE:
+        if (size_digit(c, byte)) return true;
+        if (c->digits == 0) return false;
+        c->at = byte == '\r' ? HTTP_CHUNK_SIZE_LF : HTTP_CHUNK_EXTENSION;
+        return byte == '\r' || byte == ';' || byte == ' ' || byte == '\t';
+    case HTTP_CHUNK_EXTENSION:
+        if (byte == '\r') c->at = HTTP_CHUNK_SIZE_LF;
+        return byte >= ' ' || byte == '\r' || byte == '\t';
+    case HTTP_CHUNK_SIZE_LF:
+        c->at = c->left > 0 ? HTTP_CHUNK_DATA : HTTP_CHUNK_TRAILER;
+        c->line_bytes = 0;
+        return byte == '\n';
+    case HTTP_CHUNK_DATA_CR:
+        c->at = HTTP_CHUNK_DATA_LF;
+        return byte == '\r';
+    case HTTP_CHUNK_DATA_LF:
+        *c = (struct http_chunks){.at = HTTP_CHUNK_SIZE};
+        return byte == '\n';
+    case HTTP_CHUNK_TRAILER:
+        c->at = byte == '\r' ? HTTP_CHUNK_END_LF : HTTP_CHUNK_TRAILER_LINE;
+        return byte >= ' ' || byte == '\r';
+    case HTTP_CHUNK_TRAILER_LINE:
+        if (byte == '\n') c->at = HTTP_CHUNK_TRAILER;
+        return byte >= ' ' || byte == '\r' || byte == '\n' || byte == '\t';
+    case HTTP_CHUNK_END_LF:
+        c->at = HTTP_CHUNK_DONE;
+        return byte == '\n';
+    default:
+        return false;
+    }
+}
+
+enum err
+http_chunks_take(struct http_chunks *c, struct bytes *from, struct bytes *ret_piece)
+{
+    *ret_piece = bytes_of(from->at, 0);
+    while (from->size > 0 && c->at != HTTP_CHUNK_DONE) {
+        if (c->at == HTTP_CHUNK_DATA) {
+            size_t size = from->size < c->left ? from->size : (size_t)c->left;
+            *ret_piece = bytes_of(from->at, size);
+            *from = bytes_of(from->at + size, from->size - size);
+            c->left -= size;
+            if (c->left == 0) c->at = HTTP_CHUNK_DATA_CR;
+            return OK;
+        }
+        if (!control_byte(c, from->at[0])) return ERR_INPUT;
+        *from = bytes_of(from->at + 1, from->size - 1);
+    }
+    return OK;
+}

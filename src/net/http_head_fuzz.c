@@ -1,0 +1,81 @@
+/*
+ * Any bytes as what a client sends: a head, wherever it is cut, and a body in chunks after it. A
+ * path that was made clean is clean, and begins with one slash; pieces of a body are of the bytes
+ * that were given.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "net/http_head.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check_location(const struct http_head *head)
+{
+    struct buf again;
+    if (head->location.size == 0) return;
+    const char *text = (const char *)head->location.at;
+    assert(text[0] == '/' && text[1] != '/' && text[1] != '\\');
+    for (const char *at = text; *at != '\0'; at++) {
+        assert(*at > ' ' && *at < 0x7f);
+    }
+    buf_init(&again, NULL, 1 << 20);
+    assert(!http_path_clean(bytes_of(text, strcspn(text, "?")), &again));
+    buf_fini(&again);
+}
+
+static void
+check_texts(const struct http_head *head)
+{
+    uint32_t at = 0;
+    size_t bytes = strlen(head->method) + strlen(head->path);
+    while (http_head_argument(head, "a", &at) != NULL) {
+        bytes++;
+    }
+    for (unsigned i = 0; http_head_header(head, "a", i) != NULL; i++) {
+        bytes++;
+    }
+    assert(bytes > 0);
+}
+
+static void
+check_chunks(struct bytes body)
+{
+    struct http_chunks chunks = {.at = HTTP_CHUNK_SIZE};
+    const uint8_t *last = body.at;
+    while (body.size > 0 && chunks.at != HTTP_CHUNK_DONE) {
+        struct bytes piece;
+        if (http_chunks_take(&chunks, &body, &piece) != OK) return;
+        assert(piece.size == 0 || (piece.at >= last && piece.at + piece.size == body.at));
+        last = body.at;
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t whole = 0, steps = 0, end = 0;
+    size_t expected = http_head_end(bytes_of(data, size), &whole);
+    for (size_t given = 0; given < size && end == 0;) {
+        given = given + 7 < size ? given + 7 : size;
+        end = http_head_end(bytes_of(data, given), &steps);
+    }
+    assert(end == expected);
+    if (end == 0) return 0;
+    struct http_head head;
+    const char *why = NULL;
+    http_head_init(&head, NULL, 1 << 20);
+    buf_put(&head.text, data, end);
+    unsigned status = http_head_parse(&head, &why);
+    if (status == 0) {
+        check_texts(&head);
+        check_location(&head);
+    } else {
+        assert(why != NULL);
+    }
+    http_head_fini(&head);
+    check_chunks(bytes_of(data + end, size - end));
+    return 0;
+}
