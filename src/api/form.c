@@ -1,10 +1,11 @@
-/* form.c - a form is copied once and taken apart in place; its fields are views into that. */
+/* form.c - a form is copied once; its fields are views into that. */
 #include "api/form.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "api/multipart.h"
 #include "base/ascii.h"
 #include "base/hex.h"
 #include "base/quote.h"
@@ -29,30 +30,22 @@ unescape(char *text, struct why *why)
     return OK;
 }
 
-enum err
-form_read(const struct http_request *request, struct budget *budget, struct form *ret,
-          struct why *why)
+static enum err
+no_memory(struct why *why)
 {
-    static const char form_type[] = "application/x-www-form-urlencoded";
-    const char *type = http_header(request, "Content-Type");
-    struct bytes body = http_body(request);
-    *ret = (struct form){.request = request};
-    arena_init(&ret->arena, budget, 0, 0);
-    if (http_method(request) == HTTP_GET) return OK;
-    if (type == NULL || strncasecmp(type, form_type, sizeof form_type - 1) != 0) return OK;
-    if (body.size == 0) return OK;
-    if (memchr(body.at, '\0', body.size) != NULL) {
-        return why_set(why, ERR_INPUT, "error parsing form values: NUL is not allowed");
-    }
+    return why_set(why, ERR_NOMEM, "not enough memory for the form");
+}
+
+static enum err
+read_urlencoded(struct form *ret, struct bytes body, struct why *why)
+{
     size_t count = 1;
     for (size_t i = 0; i < body.size; i++) {
         count += body.at[i] == '&';
     }
     char *text = arena_alloc(&ret->arena, body.size + 1);
     ret->fields = arena_alloc(&ret->arena, count * sizeof *ret->fields);
-    if (text == NULL || ret->fields == NULL) {
-        return why_set(why, ERR_NOMEM, "not enough memory for the form");
-    }
+    if (text == NULL || ret->fields == NULL) return no_memory(why);
     memcpy(text, body.at, body.size);
     text[body.size] = '\0';
     enum err e = OK;
@@ -69,6 +62,61 @@ form_read(const struct http_request *request, struct budget *budget, struct form
     return e;
 }
 
+/* Twice: first to count, as the fields are few and the body may be one large value. */
+static enum err
+read_multipart(struct form *ret, const char *type, struct bytes body, struct why *why)
+{
+    struct bytes name, value;
+    size_t count = 0, size = 0;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct multipart m;
+        char *text = NULL;
+        enum err e = multipart_begin(&m, type, body, why);
+        if (e == OK) e = multipart_next(&m, &name, &value, why);
+        if (e == OK && pass == 1) {
+            text = arena_alloc(&ret->arena, size);
+            ret->fields = arena_alloc(&ret->arena, count * sizeof *ret->fields);
+            if (text == NULL || ret->fields == NULL) return no_memory(why);
+        }
+        for (; e == OK && value.at != NULL; e = multipart_next(&m, &name, &value, why)) {
+            if (pass == 0) {
+                count++;
+                size += name.size + value.size + 2;
+                continue;
+            }
+            ret->fields[ret->count++] = (struct form_field){text, text + name.size + 1};
+            memset(text, '\0', name.size + 1);
+            (void)multipart_unquote(name, (uint8_t *)text);
+            text += name.size + 1;
+            memcpy(text, value.at, value.size);
+            text[value.size] = '\0';
+            text += value.size + 1;
+        }
+        if (e || count == 0) return e;
+    }
+    return OK;
+}
+
+enum err
+form_read(const struct http_request *request, struct budget *budget, struct form *ret,
+          struct why *why)
+{
+    static const char form_type[] = "application/x-www-form-urlencoded";
+    const char *type = http_header(request, "Content-Type");
+    struct bytes body = http_body(request);
+    *ret = (struct form){.request = request};
+    arena_init(&ret->arena, budget, 0, 0);
+    if (type == NULL || body.size == 0) return OK;
+    ret->is_multipart = multipart_is_type(type);
+    bool is_urlencoded =
+        strncasecmp(type, form_type, sizeof form_type - 1) == 0 && http_method(request) != HTTP_GET;
+    if (!ret->is_multipart && !is_urlencoded) return OK;
+    if (memchr(body.at, '\0', body.size) != NULL) {
+        return why_set(why, ERR_INPUT, "error parsing form values: NUL is not allowed");
+    }
+    return is_urlencoded ? read_urlencoded(ret, body, why) : read_multipart(ret, type, body, why);
+}
+
 enum err
 form_check_query(const struct form *form, struct why *why)
 {
@@ -83,14 +131,23 @@ form_fini(struct form *form)
     arena_fini(&form->arena);
 }
 
-const char *
-form_next(const struct form *form, const char *name, struct form_walk *walk)
+static const char *
+next_field(const struct form *form, const char *name, struct form_walk *walk)
 {
     while (walk->fields < form->count) {
         const struct form_field *field = &form->fields[walk->fields++];
         if (strcmp(field->name, name) == 0) return field->value;
     }
-    return http_argument_next(form->request, name, &walk->arguments);
+    return NULL;
+}
+
+const char *
+form_next(const struct form *form, const char *name, struct form_walk *walk)
+{
+    const char *value = form->is_multipart ? NULL : next_field(form, name, walk);
+    if (value == NULL) value = http_argument_next(form->request, name, &walk->arguments);
+    if (value == NULL && form->is_multipart) value = next_field(form, name, walk);
+    return value;
 }
 
 const char *

@@ -1,6 +1,6 @@
 /*
- * form.h - private to api/: arguments of a request, of its query string and of a body that is an
- * urlencoded form, as Prometheus takes them.
+ * form.h - private to api/: arguments of a request, of its query string and of a body that is a
+ * form, urlencoded or in parts, as Prometheus takes them.
  */
 #ifndef API_FORM_H
 #define API_FORM_H
@@ -18,10 +18,11 @@ struct form {
     struct arena arena;
     struct form_field *fields; /* of the body */
     uint32_t count;
+    bool is_multipart;
 };
 
-/* Reads the body if its content type is that of a form, unless the method is GET. ERR_INPUT: it is
- * not a valid form; ERR_NOMEM. To be ended with form_fini() in any case. */
+/* Reads the body if its content type is that of a form; an urlencoded one of GET is not looked at.
+ * ERR_INPUT: it is not a valid form; ERR_NOMEM. To be ended with form_fini() in any case. */
 MUST_CHECK enum err form_read(const struct http_request *request, struct budget *budget,
                               struct form *ret_form, struct why *why);
 /* Whether all arguments of the query string can be read, for those who do not go by the others if
@@ -29,8 +30,8 @@ MUST_CHECK enum err form_read(const struct http_request *request, struct budget 
 MUST_CHECK enum err form_check_query(const struct form *form, struct why *why);
 void form_fini(struct form *form);
 
-/* The argument's `nth` value, counted from 0: those of the body come first. NULL: there are no
- * more. */
+/* The argument's `nth` value, counted from 0: those of the body come first, and those of a body in
+ * parts last. NULL: there are no more. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
 /* The first; NULL also if it is empty: Prometheus takes that for not given. */
 const char *form_given(const struct form *form, const char *name);
