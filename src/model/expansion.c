@@ -5,7 +5,7 @@
 
 /* The group that a name means; one that does not exist matches nothing. */
 static uint32_t
-group_of(const struct re2_program *program, struct bytes name)
+group_of(const struct re2_program *program, uint32_t groups, struct bytes name)
 {
     uint64_t number = 0;
     bool is_number = name.at[0] != '0' || name.size == 1;
@@ -13,10 +13,9 @@ group_of(const struct re2_program *program, struct bytes name)
         is_number = ascii_is_digit(name.at[i]) && number < 100000000;
         if (is_number) number = number * 10 + (uint64_t)(name.at[i] - '0');
     }
-    if (is_number)
-        return number <= re2_program_groups(program) ? (uint32_t)number : RE2_CAPTURES_MAX;
-    uint32_t group = re2_program_group(program, name.at, name.size);
-    return group == 0 || group > re2_program_groups(program) ? RE2_CAPTURES_MAX : group;
+    if (is_number) return number <= groups ? (uint32_t)number : RE2_CAPTURES_MAX;
+    uint32_t group = program == NULL ? 0 : re2_program_group(program, name.at, name.size);
+    return group == 0 || group > groups ? RE2_CAPTURES_MAX : group;
 }
 
 /* Reads "1", "{1}", "name", "{name}" behind a dollar sign; false: it is none. */
@@ -36,7 +35,7 @@ read_reference(struct bytes text, struct bytes *ret_name, size_t *ret_used)
 
 enum err
 expansion_new(struct arena *arena, struct bytes text, const struct re2_program *program,
-              struct expansion *ret)
+              uint32_t groups, struct expansion *ret)
 {
     struct piece *pieces = arena_new(arena, (text.size + 1) * sizeof *pieces);
     if (pieces == NULL) return ERR_NOMEM;
@@ -54,7 +53,7 @@ expansion_new(struct arena *arena, struct bytes text, const struct re2_program *
             i += 2;
         } else if (read_reference(bytes_of(text.at + i + 1, text.size - i - 1), &name, &used)) {
             pieces[count].is_group = true;
-            pieces[count++].group = group_of(program, name);
+            pieces[count++].group = group_of(program, groups, name);
             i += 1 + used;
         } else {
             pieces[count++].text = bytes_of(text.at + i++, 1);

@@ -20,9 +20,11 @@ struct expansion {
     uint32_t count;
 };
 
-/* Cut into pieces, which lie in the arena; `text` lives as long. ERR_NOMEM. */
+/* Cut into pieces, which lie in the arena; `text` lives as long. The regex has `groups`; `program`
+ * may be NULL: none of them has a name. ERR_NOMEM. */
 MUST_CHECK enum err expansion_new(struct arena *arena, struct bytes text,
-                                  const struct re2_program *program, struct expansion *ret);
+                                  const struct re2_program *program, uint32_t groups,
+                                  struct expansion *ret);
 /* With what was captured; in the arena. *ret is set to ERR_NOMEM when there is no memory. */
 struct bytes expansion_fill(const struct expansion *t, const struct re2_capture *captures,
                             uint32_t capture_count, struct arena *arena, enum err *ret);

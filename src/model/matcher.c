@@ -3,7 +3,8 @@
  * lists of names, a prefix, or "all". So each matcher becomes one of these, and what RE2 would say
  * of valid UTF-8 is always the same:
  *
- *     RUN_SET     one of some texts: a comparison, or a look-up in a table of hashes
+ *     RUN_SET     one of some texts: a comparison, or a look-up in a table of hashes (literals.c),
+ *                 also where dots in them were not escaped, or case does not matter
  *     RUN_HEADS   begins with one of a few texts; ".*" and ".+" are that with the empty text
  *     RUN_INNER   contains a text, or ends in it
  *     RUN_RE2     all else, after a look at the prefix that is known
@@ -13,17 +14,13 @@
  */
 #include "model/matcher.h"
 
-#include "base/hash.h"
 #include "base/utf8.h"
 #include "model/labels.h"
+#include "model/literals.h"
 #include "model/pattern.h"
 #include "model/regex.h"
 
-enum {
-    HEADS_MAX = 16, /* more are left to RE2 */
-    LINEAR_MAX = 4, /* a set of so many is compared one by one */
-    SIZE_BITS_MAX = 63
-};
+enum { HEADS_MAX = 16 /* more are left to RE2 */ };
 
 enum run { RUN_SET, RUN_HEADS, RUN_INNER, RUN_RE2 };
 
@@ -36,48 +33,19 @@ struct matcher {
     struct bytes pattern;
     struct bytes prefix;
 
-    const struct bytes *heads; /* RUN_SET: the literals, sorted; RUN_HEADS */
+    struct literals set; /* RUN_SET */
+    struct bytes *heads; /* RUN_HEADS */
     uint32_t head_count;
     enum pattern_tail tail; /* RUN_HEADS: TAIL_ANY or TAIL_SOME */
     struct bytes inner;     /* RUN_INNER */
     enum pattern_tail before, after;
-
-    /* RUN_SET of more than LINEAR_MAX: head index + 1, or 0; probed linearly. */
-    uint16_t *slots;
-    uint32_t slot_mask;
-    uint64_t sizes; /* bit n: some head has n bytes; the last bit: so many or more */
 
     struct regex regex; /* RUN_RE2 */
     struct budget *budget;
     struct arena arena; /* all the memory above */
 };
 
-_Static_assert(PATTERN_HEADS_MAX < UINT16_MAX, "an index and the mark for none fit a slot");
-
 /* --- matching --------------------------------------------------------------------------------- */
-
-static uint64_t
-size_bit(size_t size)
-{
-    return (uint64_t)1 << (size < SIZE_BITS_MAX ? size : SIZE_BITS_MAX);
-}
-
-static bool
-set_has(const struct matcher *m, struct bytes value)
-{
-    if ((m->sizes & size_bit(value.size)) == 0) return false;
-    if (m->slots == NULL) {
-        for (uint32_t i = 0; i < m->head_count; i++) {
-            if (bytes_equal(m->heads[i], value)) return true;
-        }
-        return false;
-    }
-    for (uint64_t at = hash_bytes(value, 0);; at++) {
-        uint16_t slot = m->slots[at & m->slot_mask];
-        if (slot == 0) return false;
-        if (bytes_equal(m->heads[slot - 1], value)) return true;
-    }
-}
 
 static bool
 begins_with(struct bytes value, struct bytes head)
@@ -102,7 +70,7 @@ positive_matches(const struct matcher *m, struct bytes value)
 {
     switch (m->run) {
     case RUN_SET:
-        return set_has(m, value);
+        return literals_have(&m->set, value);
     case RUN_HEADS:
         for (uint32_t i = 0; i < m->head_count; i++) {
             size_t least = m->heads[i].size + (m->tail == TAIL_SOME);
@@ -127,36 +95,12 @@ matcher_matches(const struct matcher *matcher, struct bytes value)
 uint64_t
 matcher_work(const struct matcher *matcher, struct bytes value)
 {
-    enum { LOOK_UP_NS = 64 };
-    return matcher->run == RUN_RE2 ? regex_work(&matcher->regex, value.size) : LOOK_UP_NS;
+    enum { COMPARE_NS = 64 };
+    if (matcher->run == RUN_RE2) return regex_work(&matcher->regex, value.size);
+    return matcher->run == RUN_SET ? literals_work(&matcher->set) : COMPARE_NS;
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
-
-/* The table of a set, at most half full. */
-static enum err
-set_build(struct matcher *m)
-{
-    for (uint32_t i = 0; i < m->head_count; i++) {
-        m->sizes |= size_bit(m->heads[i].size);
-    }
-    if (m->head_count <= LINEAR_MAX) return OK;
-    uint32_t slot_count = 16;
-    while (slot_count < 2 * m->head_count) {
-        slot_count *= 2;
-    }
-    m->slots = arena_new(&m->arena, slot_count * sizeof *m->slots);
-    if (m->slots == NULL) return ERR_NOMEM;
-    m->slot_mask = slot_count - 1;
-    for (uint32_t i = 0; i < m->head_count; i++) {
-        uint64_t at = hash_bytes(m->heads[i], 0);
-        while (m->slots[at & m->slot_mask] != 0) {
-            at++;
-        }
-        m->slots[at & m->slot_mask] = (uint16_t)(i + 1);
-    }
-    return OK;
-}
 
 /* What all (sorted) heads begin with, ending between two characters. */
 static struct bytes
@@ -165,7 +109,8 @@ common_prefix(const struct bytes *heads, uint32_t count)
     if (count == 0) return (struct bytes){NULL, 0};
     struct bytes first = heads[0], last = heads[count - 1];
     size_t n = 0;
-    while (n < first.size && n < last.size && first.at[n] == last.at[n]) {
+    while (n < first.size && n < last.size && first.at[n] == last.at[n] &&
+           first.at[n] != PATTERN_WILD) {
         n++;
     }
     while (n > 0 && n < last.size && utf8_is_tail(last.at[n])) {
@@ -174,24 +119,15 @@ common_prefix(const struct bytes *heads, uint32_t count)
     return bytes_of(first.at, n);
 }
 
-/* Copies `count` heads, and their text, from the arena of the pattern's reader to the matcher's. */
 static enum err
 keep_heads(struct matcher *m, const struct bytes *heads, uint32_t count)
 {
-    struct bytes *kept = arena_alloc(&m->arena, count * sizeof *kept);
-    if (kept == NULL) return ERR_NOMEM;
-    size_t size_bytes = 0;
+    m->heads = arena_alloc(&m->arena, count * sizeof *m->heads);
+    if (m->heads == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++) {
-        size_bytes += heads[i].size;
+        m->heads[i] = arena_copy(&m->arena, heads[i]);
+        if (m->heads[i].at == NULL) return ERR_NOMEM;
     }
-    uint8_t *text = arena_alloc(&m->arena, size_bytes + 1);
-    if (text == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
-        kept[i] = bytes_of(text, heads[i].size);
-        memcpy(text, heads[i].at, heads[i].size);
-        text += heads[i].size;
-    }
-    m->heads = kept;
     m->head_count = count;
     return OK;
 }
@@ -208,15 +144,17 @@ choose_run(struct matcher *m, const struct pattern *p)
         m->inner = arena_copy(&m->arena, p->inner);
         return m->inner.at == NULL ? ERR_NOMEM : OK;
     }
-    m->prefix = arena_copy(&m->arena, common_prefix(p->heads, p->head_count));
+    struct bytes prefix = {NULL, 0};
+    if (!p->folds) prefix = common_prefix(p->heads, p->head_count);
+    m->prefix = arena_copy(&m->arena, prefix);
     if (m->prefix.at == NULL) return ERR_NOMEM;
-    if (p->tail == TAIL_UNKNOWN) return OK;
-    if (p->tail != TAIL_NONE && p->head_count > HEADS_MAX) return OK;
-    m->run = p->tail == TAIL_NONE ? RUN_SET : RUN_HEADS;
+    enum err e = literals_init(&m->set, p, &m->arena);
+    if (e == OK && m->set.count > 0) m->run = RUN_SET;
+    bool begins = p->tail == TAIL_ANY || p->tail == TAIL_SOME;
+    if (e || !begins || p->head_count > HEADS_MAX) return e;
+    m->run = RUN_HEADS;
     m->tail = p->tail;
-    enum err e = keep_heads(m, p->heads, p->head_count);
-    if (e || m->run != RUN_SET) return e;
-    return set_build(m);
+    return keep_heads(m, p->heads, p->head_count);
 }
 
 static enum err
@@ -276,8 +214,8 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern, str
     } else if (e == OK) {
         m->run = RUN_SET;
         m->prefix = m->pattern;
-        e = keep_heads(m, &m->pattern, 1);
-        if (e == OK) e = set_build(m);
+        struct pattern p = {.tail = TAIL_NONE, .heads = &m->pattern, .head_count = 1};
+        e = literals_init(&m->set, &p, &m->arena);
     }
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for a matcher");
     if (e) goto out;
@@ -328,9 +266,9 @@ matcher_matches_empty(const struct matcher *matcher)
 uint32_t
 matcher_literals(const struct matcher *matcher, const struct bytes **ret_values)
 {
-    bool known = matcher->run == RUN_SET;
-    *ret_values = known ? matcher->heads : NULL;
-    return known ? matcher->head_count : 0;
+    bool known = matcher->run == RUN_SET && !matcher->set.folds && matcher->set.shape_count == 0;
+    *ret_values = known ? matcher->set.items : NULL;
+    return known ? matcher->set.count : 0;
 }
 
 struct bytes

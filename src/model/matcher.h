@@ -19,11 +19,11 @@ struct matcher; /* immutable once made; may be shared between threads */
 /*
  * Compiles a matcher; copies name and pattern. All its memory is charged to `budget` (may be
  * NULL), that of RE2 with the most it may become; for a moment with more, to compile it. Regexes
- * that are a literal or an alternation of literals ("a", "a|b|c", with or without groups) become
- * look-ups before RE2 is asked. ERR_INPUT: no RE2 regex, \C (refused: it can split a character),
- * name or pattern not UTF-8, an unknown type. An empty name is that of no label. ERR_LIMIT: pattern
- * too long, its program larger than RE2 may use (8 MiB), or more of \p{...} and {n,m} than compile
- * in 100 ms. ERR_NOMEM.
+ * that are a literal or an alternation of literals ("a", "a|b|c", with or without groups, (?i) or
+ * dots for any character) become look-ups before RE2 is asked. ERR_INPUT: no RE2 regex, \C
+ * (refused: it can split a character), name or pattern not UTF-8, an unknown type. An empty name is
+ * that of no label. ERR_LIMIT: pattern too long, its program larger than RE2 may use (8 MiB), or
+ * more of \p{...} and {n,m} than compile in 100 ms. ERR_NOMEM.
  */
 MUST_CHECK enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
                                 struct budget *budget, struct matcher **ret_matcher,
@@ -47,7 +47,7 @@ bool matcher_matches_empty(const struct matcher *matcher);
 /*
  * The finite set of values that the *positive* form (= or =~) accepts, if it is one: sorted,
  * unique, views into the matcher. For MATCH_NOT_EQUAL and MATCH_NOT_REGEX it is the set they
- * refuse. At most 32,768. Returns 0 when the set is not known; *ret_values is then NULL.
+ * refuse. At most 131,072. Returns 0 when the set is not known; *ret_values is then NULL.
  */
 uint32_t matcher_literals(const struct matcher *matcher, const struct bytes **ret_values);
 

@@ -306,6 +306,93 @@ test_long_alternations_are_looked_up(void **state)
     buf_fini(&pattern);
 }
 
+/* An alternation of `count` names in one of the ways that people and dashboards write it. */
+static void
+names_pattern(struct buf *to, const char *before, const char *name, const char *after,
+              unsigned count)
+{
+    buf_clear(to);
+    buf_put_text(to, before);
+    for (unsigned i = 0; i < count; i++) {
+        const char *place = strchr(name, '#');
+        buf_printf(to, "%s%.*s%u%s", i == 0 ? "" : "|", (int)(place - name), name, i * 7,
+                   place + 1);
+    }
+    buf_put_text(to, after);
+}
+
+/* RE2 may use 8 MiB, which is less than its program for them. */
+static void
+test_twenty_thousand_names_need_no_program(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *name, *after;
+        const char *like; /* a value is written so; # is a number */
+        const char *unlike;
+    } cases[] = {
+        {"", "host-#:9100", "", "host-#:9100", "host-#:910"},
+        {"", "host-#\\.example:9100", "", "host-#.example:9100", "host-#xexample:9100"},
+        {"", "host-#.example:9100", "", "host-#xexample:9100", "host-#.examplex:9100"},
+        {"", "10.0.#.1:9100", "", "10.0.#.1:9100", "10.0.#.1:9101"},
+        {"", "10.0.#.1:9100", "",
+         "10\xc3\xbc"
+         "0.#\xe2\x82\xac"
+         "1:9100",
+         "10\xc3"
+         "0.#.1:9100"},
+        {"(", "host-#", ")", "host-#", "host-"},
+        {"^(?:", "host-#", ")$", "host-#", "^host-#"},
+        {"host-(", "#", ")\\.example:9100", "host-#.example:9100", "host-#.example:9101"},
+        {"", "(host-#)", "", "host-#", "host-#-"},
+        {"(?i)", "Host-#", "", "hOST-#", "hoost-#"},
+        {"(?i)", "Kos#", "",
+         "\xe2\x84\xaa"
+         "o\xc5\xbf#",
+         "Ko\xc3\x9f#"},
+        {"(?i:", "host.#", ")", "HOST\n#", "HOS\n#"},
+        {"(?s)", "host-#", "", "host-#", "HOST-#"},
+        {"", "h\xc3\xb6st-#", "", "h\xc3\xb6st-#", "host-#"},
+        {"", "host-#(:9100)?", "", "host-#:9100", "host-#:"},
+    };
+    enum { COUNT = 20000 };
+    struct buf pattern;
+    buf_init(&pattern, NULL, MATCHER_PATTERN_BYTES_MAX);
+    for (unsigned c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct matcher *m;
+        struct budget budget;
+        struct why why;
+        budget_init(&budget, "test", 0, NULL);
+        names_pattern(&pattern, cases[c].before, cases[c].name, cases[c].after, COUNT);
+        enum err e =
+            matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), &budget, &m, &why);
+        if (e) fail_msg("%s%s%s: %s", cases[c].before, cases[c].name, cases[c].after, why.text);
+        assert_true(budget_used(&budget) > pattern.size && budget_used(&budget) < 4 << 20);
+        for (unsigned i = 0; i < 30; i++) {
+            struct buf value;
+            unsigned number = i < 20 ? 7 * (i * 1000 + i) : 7 * i + 3;
+            buf_init(&value, NULL, 200);
+            for (unsigned like = 0; like < 2; like++) {
+                const char *text = like ? cases[c].like : cases[c].unlike;
+                const char *place = strchr(text, '#');
+                buf_clear(&value);
+                if (place == NULL)
+                    buf_put_text(&value, text);
+                else
+                    buf_printf(&value, "%.*s%u%s", (int)(place - text), text, number, place + 1);
+                bool matches = matcher_matches(m, buf_bytes(&value));
+                if (matches != (like && i < 20))
+                    fail_msg("%s%s%s: %.*s", cases[c].before, cases[c].name, cases[c].after,
+                             (int)value.size, value.at);
+            }
+            buf_fini(&value);
+        }
+        matcher_free(m);
+        assert_int_equal(budget_used(&budget), 0);
+    }
+    buf_fini(&pattern);
+}
+
 /* Sets that grow by multiplication end in a prefix, and cost little. */
 static void
 test_large_products_are_left_to_re2(void **state)
@@ -549,13 +636,32 @@ random_inner(uint64_t *seed, struct buf *to)
     buf_put_text(to, RANDOM_OF(seed, "", "", "$"));
 }
 
+/* Names with dots, in one of the ways that become a set. */
+static void
+random_names(uint64_t *seed, struct buf *to)
+{
+    const char *before =
+        RANDOM_OF(seed, "", "", "(?i)", "(?s)", "(?is)", "(?i:", "(", "^(?:", "a(");
+    buf_put_text(to, before);
+    for (uint64_t i = random_next(seed) % 12; i < 12; i++) {
+        for (uint64_t j = random_next(seed) % 4; j < 4; j++) {
+            buf_put_text(to, RANDOM_OF(seed, "a", "b", "k", "S", "A", ".", "\\.", ".", "\xc3\xbc",
+                                       ".?", "[ab]"));
+        }
+        if (i < 11) buf_put_u8(to, '|');
+    }
+    if (strchr(before, ')') == NULL && before[0] != '\0') buf_put_u8(to, ')');
+    if (before[0] == '^') buf_put_u8(to, '$');
+}
+
 static void
 random_value(uint64_t *seed, struct buf *to)
 {
     buf_clear(to);
     unsigned length = (unsigned)(random_next(seed) % 7);
     for (unsigned i = 0; i < length; i++) {
-        buf_put_text(to, RANDOM_OF(seed, "a", "b", "a", "b", "c", "A", ".", "|", "\n", "\xc3\xbc"));
+        buf_put_text(to, RANDOM_OF(seed, "a", "b", "a", "b", "c", "A", ".", "|", "\n", "\xc3\xbc",
+                                   "K", "s", "\xe2\x84\xaa", "\xc5\xbf"));
     }
 }
 
@@ -627,6 +733,8 @@ test_random_patterns_mean_what_re2_says(void **state)
         buf_clear(&pattern);
         if (i % 8 == 0) {
             random_inner(&seed, &pattern);
+        } else if (i % 4 == 1) {
+            random_names(&seed, &pattern);
         } else {
             random_alternation(&seed, &pattern, 3);
         }
@@ -670,6 +778,7 @@ main(void)
         cmocka_unit_test(test_escapes_mean_what_re2_says),
         cmocka_unit_test(test_literals_of_equal_are_its_value),
         cmocka_unit_test(test_long_alternations_are_looked_up),
+        cmocka_unit_test(test_twenty_thousand_names_need_no_program),
         cmocka_unit_test(test_large_products_are_left_to_re2),
         cmocka_unit_test(test_byte_escape_is_refused_wherever_it_stands),
         cmocka_unit_test(test_invalid_regex_says_what_re2_says),

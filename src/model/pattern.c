@@ -1,15 +1,16 @@
 /*
  * pattern.c - a recursive descent over the simple part of RE2's syntax.
  *
+ *     pattern = [ "(?i)" | "(?s)" | "(?is)" ] alternation | "(?i:" alternation ")"
  *     alternation = concatenation { "|" concatenation }
  *     concatenation = { run | atom [ "?" | "*" | "+" ] [ "?" ] }
  *     run = characters that stand for themselves, the last of them not repeated
  *     atom = character | "(" ["?:" | "?s:"] alternation ")" | "." | class | \d \D \s \S \w \W
  *
  * Each yields a `struct lang`: heads and a tail as in pattern.h. What is not in the grammar sets
- * `lost`, and then nothing is said of the whole pattern: a flag such as (?i) or a \Q may change
- * what the characters elsewhere mean. A language that only became too large keeps its heads so far
- * and TAIL_UNKNOWN.
+ * `lost`, and then nothing is said of the whole pattern: a flag within it or a \Q may change what
+ * the characters elsewhere mean. A language that only became too large keeps its heads so far and
+ * TAIL_UNKNOWN.
  *
  * The pattern comes from a client: depth, heads, their bytes and the bytes copied on the way
  * (`work`) are bounded.
@@ -23,7 +24,7 @@
 
 enum {
     DEPTH_MAX = 32,
-    WORK_BYTES_MAX = 8 * 1024 * 1024,
+    WORK_BYTES_MAX = 16 * 1024 * 1024,
     CLASS_BYTES_MAX = 64,
     PRODUCT_MAX = 4096, /* what was written out may be more, what was multiplied may not */
 };
@@ -42,6 +43,9 @@ struct reader {
     struct arena *arena;
     size_t work_bytes;
     unsigned depth;
+    uint32_t groups;            /* that capture */
+    const uint8_t *group_begin; /* of the last of them to end */
+    const uint8_t *group_end;
     bool lost;  /* not understood */
     bool nomem; /* the arena gave nothing: everything stops */
 };
@@ -346,8 +350,9 @@ static struct lang read_alternation(struct reader *r);
 static struct lang
 read_group(struct reader *r)
 {
-    r->at++;
-    if (peek(r) == '?') {
+    const uint8_t *begin = r->at++;
+    bool captures = peek(r) != '?';
+    if (!captures) {
         ptrdiff_t left = r->end - r->at;
         bool plain = left >= 2 && r->at[1] == ':';
         bool dots = left >= 3 && r->at[1] == 's' && r->at[2] == ':'; /* as they are anyway */
@@ -367,6 +372,11 @@ read_group(struct reader *r)
     if (peek(r) != ')') r->lost = true;
     if (stopped(r)) return lang_empty();
     r->at++;
+    if (captures) {
+        r->groups++;
+        r->group_begin = begin;
+        r->group_end = r->at;
+    }
     return lang;
 }
 
@@ -380,10 +390,12 @@ read_atom(struct reader *r, bool *ret_dot)
         return read_group(r);
     case '[':
         return read_class(r);
-    case '.':
+    case '.': {
+        static const uint8_t wild[1] = {PATTERN_WILD};
         r->at++;
         *ret_dot = true;
-        return lang_any(TAIL_UNKNOWN);
+        return lang_of_text(r, bytes_of(wild, 1));
+    }
     case '\\':
         if (r->end - r->at >= 2 && memchr("dDsSwW", r->at[1], 6) != NULL) {
             r->at += 2;
@@ -519,20 +531,111 @@ sort_unique(struct bytes *heads, uint32_t count)
     return kept;
 }
 
+/* The flags that the pattern begins with, as far as they are understood: case, and what dots match
+ * anyway. */
+static struct cursor
+skip_flags(const struct cursor whole, bool *ret_folds)
+{
+    struct cursor c = whole;
+    if (cursor_left(&c) < 4 || memcmp(c.at, "(?", 2) != 0) return whole;
+    bool folds = false;
+    for (c.at += 2; c.at != c.end && (*c.at == 'i' || *c.at == 's'); c.at++) {
+        folds = folds || *c.at == 'i';
+    }
+    /* "(?i:...)": if the last ')' belongs to another '(', what is within does not end. */
+    bool around = c.at != c.end && *c.at == ':' && folds && c.end[-1] == ')' && c.end - c.at > 1;
+    bool before = c.at != c.end && *c.at == ')' && c.at > whole.at + 2;
+    if (!around && !before) return whole;
+    *ret_folds = folds;
+    c.at++;
+    c.end -= around;
+    return c;
+}
+
+/* Whether values that are made simple can be compared with it: see literals.c. */
+static bool
+is_simple(struct bytes head)
+{
+    if (head.size > PATTERN_SIMPLE_BYTES_MAX) return false;
+    for (size_t i = 0; i < head.size; i++) {
+        if (head.at[i] == PATTERN_WILD ? i >= 64 : head.at[i] >= 0x80) return false;
+    }
+    return true;
+}
+
+static size_t
+wild_at(struct bytes head)
+{
+    const uint8_t *wild = head.size == 0 ? NULL : memchr(head.at, PATTERN_WILD, head.size);
+    return wild == NULL ? head.size : (size_t)(wild - head.at);
+}
+
+/* Heads with dots, or without regard of case, are said only of a whole language: else, what comes
+ * before the first dot, or nothing. */
+static void
+settle(struct reader *r, struct pattern *p, struct lang *lang, bool folds)
+{
+    bool simple = lang->tail == TAIL_NONE;
+    for (uint32_t i = 0; i < lang->count; i++) {
+        p->has_wild = p->has_wild || wild_at(lang->heads[i]) < lang->heads[i].size;
+        simple = simple && is_simple(lang->heads[i]);
+    }
+    p->folds = folds && simple;
+    if (folds && !simple) {
+        p->has_wild = false;
+        *lang = lang_any(TAIL_UNKNOWN);
+    } else if (p->has_wild && !simple) {
+        p->has_wild = false;
+        lang->tail = TAIL_UNKNOWN;
+        for (uint32_t i = 0; i < lang->count; i++) {
+            lang->heads[i].size = wild_at(lang->heads[i]);
+        }
+    }
+    for (uint32_t i = 0; p->folds && i < lang->count; i++) {
+        struct bytes head = lang->heads[i];
+        uint8_t *lower = take(r, head.size);
+        if (lower == NULL) return;
+        for (size_t j = 0; j < head.size; j++) {
+            lower[j] = is_upper(head.at[j]) ? head.at[j] | 0x20 : head.at[j];
+        }
+        lang->heads[i].at = lower;
+    }
+}
+
+static bool
+is_all(const struct reader *r, const uint8_t *begin)
+{
+    if (r->groups != 1) return false;
+    if (r->group_begin > begin && *begin == '^') begin++;
+    const uint8_t *end = r->end;
+    if (r->group_end < end && end[-1] == '$') end--;
+    return r->group_begin == begin && r->group_end == end;
+}
+
 enum err
 pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern)
 {
-    struct cursor whole = cursor_of(text);
+    bool folds = false;
+    const struct cursor whole = skip_flags(cursor_of(text), &folds);
     struct reader r = {.at = whole.at, .end = whole.end, .arena = arena};
+    struct pattern pattern = {.tail = TAIL_UNKNOWN};
     struct lang lang = read_alternation(&r);
     if (r.at != r.end) r.lost = true; /* a ')' too many */
-    if (r.nomem) return ERR_NOMEM;
     if (r.lost) lang = lang_any(TAIL_UNKNOWN);
-    struct pattern pattern = {.tail = lang.tail, .heads = lang.heads};
+    if (!r.nomem) settle(&r, &pattern, &lang, folds);
+    if (r.nomem) return ERR_NOMEM;
+    if (r.lost) { /* there was too much to do */
+        lang = lang_any(TAIL_UNKNOWN);
+        pattern = (struct pattern){.tail = TAIL_UNKNOWN};
+    }
+    pattern.tail = lang.tail;
+    pattern.heads = lang.heads;
+    pattern.groups = r.groups;
+    pattern.group_is_all = is_all(&r, whole.at);
     pattern.head_count = lang.count > 1 ? sort_unique(lang.heads, lang.count) : lang.count;
 
     struct reader again = {.at = whole.at, .end = whole.end, .arena = arena};
-    if (pattern.tail == TAIL_UNKNOWN && read_inner(&again, &pattern)) {
+    if (pattern.tail == TAIL_UNKNOWN && !folds && read_inner(&again, &pattern)) {
         pattern.head_count = 0;
     }
     if (again.nomem) return ERR_NOMEM;

@@ -2,7 +2,8 @@
  * pattern.h - what can be said of an anchored regex without running it. Private to the matchers.
  *
  * Only simple syntax is understood: literals, escaped punctuation, `|`, `(...)` and `(?:...)`, `?`,
- * `*`, `+`, dot, small classes. Of anything else nothing is said, which is always right.
+ * `*`, `+`, dot, small classes, and (?i) and (?s) before all else. Of anything else nothing is
+ * said, which is always right.
  */
 #ifndef MODEL_PATTERN_H
 #define MODEL_PATTERN_H
@@ -12,7 +13,11 @@
 #include "base/mem.h"
 
 /* Upper bounds of what is collected; beyond them, less is said. */
-enum { PATTERN_HEADS_MAX = 32 * 1024, PATTERN_HEAD_BYTES_MAX = 2 * 1024 * 1024 };
+enum { PATTERN_HEADS_MAX = 128 * 1024, PATTERN_HEAD_BYTES_MAX = 2 * 1024 * 1024 };
+
+/* In a head: any one character. No byte of UTF-8. Heads are ASCII then, and so they are if case
+ * does not matter, and have at most so many bytes; a dot is among the first 64. */
+enum { PATTERN_WILD = 0xff, PATTERN_SIMPLE_BYTES_MAX = 256 };
 
 /* What follows a head in the texts accepted. */
 enum pattern_tail {
@@ -32,6 +37,10 @@ struct pattern {
     enum pattern_tail tail;
     const struct bytes *heads;
     uint32_t head_count;
+    bool has_wild;     /* heads have PATTERN_WILD: only with TAIL_NONE */
+    bool folds;        /* case does not matter, heads are in lower case: only with TAIL_NONE */
+    uint32_t groups;   /* that capture, if TAIL_NONE */
+    bool group_is_all; /* one, around all but anchors */
     struct bytes inner;
     enum pattern_tail before; /* TAIL_ANY or TAIL_SOME */
     enum pattern_tail after;  /* TAIL_NONE, TAIL_ANY or TAIL_SOME */

@@ -238,7 +238,10 @@ init(struct regex *regex, struct bytes pattern, enum re2_captures captures, stru
     uint64_t instructions = 0;
     enum err e = OK;
     if (s.pairs > PAIRS_MAX || parse_bytes(&s) > PARSE_BYTES_MAX) {
-        strcpy(why, "too many repetitions or Unicode classes");
+        bool repeats = s.pairs > PAIRS_MAX || s.unicode > 0 || s.copies > 0;
+        strcpy(why, repeats
+                        ? "too many repetitions or Unicode classes"
+                        : "too many alternatives that are not literals (a dot that is one is \\.)");
         return ERR_LIMIT;
     }
     for (int64_t re2_bytes = RE2_BYTES_MIN;; re2_bytes *= 4) {

@@ -185,6 +185,20 @@ test_what_takes_long_to_compile_is_refused(void **state)
     }
 }
 
+/* Of names whose dots are not escaped, where RE2 has to be asked. */
+static void
+test_too_many_alternatives_are_called_that(void **state)
+{
+    (void)state;
+    struct regex r;
+    char why[REGEX_WHY_BYTES] = "";
+    struct buf b = pattern_of("(a+", "|10.0.0.1:9", 400000, ")");
+    assert_int_equal(regex_init(&r, buf_bytes(&b), RE2_NO_CAPTURES, NULL, why), ERR_LIMIT);
+    assert_string_equal(why, "too many alternatives that are not literals (a dot that is one is "
+                             "\\.)");
+    buf_fini(&b);
+}
+
 static void
 test_an_ordinary_regex_is_charged_little(void **state)
 {
@@ -233,6 +247,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_re2_takes_no_more_than_is_charged),
         cmocka_unit_test(test_what_takes_long_to_compile_is_refused),
+        cmocka_unit_test(test_too_many_alternatives_are_called_that),
         cmocka_unit_test(test_an_ordinary_regex_is_charged_little),
         cmocka_unit_test(test_a_regex_that_the_budget_has_no_room_for_is_refused),
     };

@@ -24,6 +24,7 @@
 #include "base/utf8.h"
 #include "model/expansion.h"
 #include "model/labels.h"
+#include "model/literals.h"
 #include "model/matcher_re2.h"
 
 enum { PROGRAM_BYTES_MAX = 8 << 20 };
@@ -33,7 +34,9 @@ struct relabel_rule {
     struct bytes *sources;
     uint32_t source_count;
     struct bytes separator;
+    struct literals set; /* instead of a program, if the regex is that */
     struct re2_program *program;
+    uint32_t groups;
     struct expansion target;
     struct expansion replacement;
     struct bytes target_label;
@@ -132,12 +135,18 @@ copy(struct relabel *r, struct bytes text, struct bytes *ret)
 }
 
 static enum err
-compile(struct relabel_rule *rule, struct bytes regex, uint32_t number, struct why *why)
+compile(struct relabel *r, struct relabel_rule *rule, struct bytes regex, uint32_t number,
+        struct why *why)
 {
     char text[200];
+    enum err e = literals_read(&rule->set, regex, &r->arena, NULL);
+    rule->groups = rule->set.groups;
+    if (e) return why_set(why, e, "not enough memory to compile a regex");
+    if (rule->set.count > 0) return OK;
     switch (re2_program_new(regex.at, regex.size, PROGRAM_BYTES_MAX, RE2_CAPTURES, &rule->program,
                             text, sizeof text)) {
     case RE2_OK:
+        rule->groups = re2_program_groups(rule->program);
         return OK;
     case RE2_INVALID:
         return why_set(why, ERR_INPUT, "relabel rule %u: invalid regex: %s", number, text);
@@ -167,9 +176,12 @@ rule_init(struct relabel *r, struct relabel_rule *rule, const struct relabel_spe
     if (e == OK) e = copy(r, given_or(s->separator, ";"), &rule->separator);
     if (e == OK) e = copy(r, s->target_label, &rule->target_label);
     if (e == OK) e = copy(r, given_or(s->replacement, "$1"), &replacement);
-    if (e == OK) e = compile(rule, given_or(s->regex, "(.*)"), number, why);
-    if (e == OK) e = expansion_new(&r->arena, rule->target_label, rule->program, &rule->target);
-    if (e == OK) e = expansion_new(&r->arena, replacement, rule->program, &rule->replacement);
+    if (e == OK) e = compile(r, rule, given_or(s->regex, "(.*)"), number, why);
+    if (e == OK)
+        e = expansion_new(&r->arena, rule->target_label, rule->program, rule->groups,
+                          &rule->target);
+    if (e == OK)
+        e = expansion_new(&r->arena, replacement, rule->program, rule->groups, &rule->replacement);
     return e;
 }
 
@@ -286,15 +298,23 @@ joined_sources(struct work *w, const struct relabel_rule *rule)
 }
 
 static bool
+matches(const struct relabel_rule *rule, struct bytes text)
+{
+    if (rule->set.count > 0) return literals_have(&rule->set, text);
+    return re2_program_matches(rule->program, text.at, text.size);
+}
+
+static bool
 captures(struct work *w, const struct relabel_rule *rule, struct bytes text)
 {
+    if (rule->set.count > 0) return literals_capture(&rule->set, text, w->captures);
     return re2_program_capture(rule->program, text.at, text.size, w->captures);
 }
 
 static void
 replace(struct work *w, const struct relabel_rule *rule, struct bytes text)
 {
-    uint32_t groups = re2_program_groups(rule->program) + 1;
+    uint32_t groups = rule->groups + 1;
     if (!captures(w, rule, text)) return;
     struct bytes target = expansion_fill(&rule->target, w->captures, groups, w->arena, &w->e);
     struct bytes value = expansion_fill(&rule->replacement, w->captures, groups, w->arena, &w->e);
@@ -317,7 +337,7 @@ hashmod(struct work *w, const struct relabel_rule *rule, struct bytes text)
 static void
 labelmap(struct work *w, const struct relabel_rule *rule)
 {
-    uint32_t groups = re2_program_groups(rule->program) + 1, count = w->count;
+    uint32_t groups = rule->groups + 1, count = w->count;
     for (uint32_t i = 0; i < count && w->e == OK; i++) {
         struct label l = w->labels[i];
         if (l.value.size == 0 || !captures(w, rule, l.name)) continue;
@@ -332,8 +352,8 @@ labels_by_name(struct work *w, const struct relabel_rule *rule, bool drop_those_
 {
     for (uint32_t i = 0; i < w->count; i++) {
         struct label *l = &w->labels[i];
-        bool matches = re2_program_matches(rule->program, l->name.at, l->name.size);
-        if (l->value.size == 0 || matches != drop_those_that_match) continue;
+        bool is_named = matches(rule, l->name);
+        if (l->value.size == 0 || is_named != drop_those_that_match) continue;
         l->value.size = 0;
         w->changed = true;
     }
@@ -369,10 +389,10 @@ apply_rule(struct work *w, const struct relabel_rule *rule)
         replace(w, rule, text);
         break;
     case RELABEL_KEEP:
-        w->dropped = !re2_program_matches(rule->program, text.at, text.size);
+        w->dropped = !matches(rule, text);
         break;
     case RELABEL_DROP:
-        w->dropped = re2_program_matches(rule->program, text.at, text.size);
+        w->dropped = matches(rule, text);
         break;
     case RELABEL_KEEPEQUAL:
         w->dropped = !bytes_equal(text, value_of(w, rule->target_label));

@@ -130,6 +130,50 @@ test_replace_sets_what_the_template_makes_of_the_groups(void **state)
     EXPECT("a=1", "a=1 b=1", {.sources = "a", .target = "b", .replacement = "$0"});
 }
 
+/* They become sets; what their groups capture is as before. */
+static void
+test_alternations_of_literals_act_as_other_regexes(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"foo|bar",       "(foo|bar)",      "^(?:foo|bar)$",
+                                        "(foo)|bar",     "(?:foo|bar){1}", "(foo|bar){1}",
+                                        "(?P<x>foo|bar)"};
+    for (unsigned i = 0; i < sizeof forms / sizeof *forms; i++) {
+        bool captures = strchr(forms[i], '(') != NULL && strstr(forms[i], "(?:") == NULL;
+        bool is_named = strstr(forms[i], "<x>") != NULL;
+        char want[100];
+        snprintf(want, sizeof want, "a=foo b=foo;%s;%s;", captures ? "foo" : "",
+                 is_named ? "foo" : "");
+        EXPECT("a=foo", want,
+               {.sources = "a", .regex = forms[i], .target = "b", .replacement = "$0;$1;$x;$2"});
+        EXPECT("a=foobar", "a=foobar",
+               {.sources = "a", .regex = forms[i], .target = "b", .replacement = "x"});
+        EXPECT("a=bar", "a=bar", {RELABEL_KEEP, .sources = "a", .regex = forms[i]});
+        EXPECT("a=bar", "", {RELABEL_DROP, .sources = "a", .regex = forms[i]});
+        EXPECT("a=b", "", {RELABEL_KEEP, .sources = "a", .regex = forms[i]});
+        EXPECT("bar=1 foo=2 x=3", "x=3", {RELABEL_LABELDROP, .regex = forms[i]});
+        EXPECT("bar=1 x=3", captures && i != 3 ? "bar=1 bar_y=1 x=3" : "_y=1 bar=1 x=3",
+               {RELABEL_LABELMAP, .regex = forms[i], .replacement = "${1}_y"});
+    }
+}
+
+static void
+test_a_rule_may_name_twenty_thousand_values(void **state)
+{
+    (void)state;
+    struct buf regex;
+    buf_init(&regex, NULL, 1 << 20);
+    for (unsigned i = 0; i < 20000; i++) {
+        buf_printf(&regex, "%shost-%u.example:9100", i == 0 ? "(" : "|", i);
+    }
+    buf_put(&regex, ")", 2);
+    const char *text = (const char *)regex.at;
+    EXPECT("a=host-19999.example:9100", "a=host-19999.example:9100 b=host-19999.example:9100",
+           {.sources = "a", .regex = text, .target = "b", .replacement = "$1"});
+    EXPECT("a=host-20000.example:9100", "", {RELABEL_KEEP, .sources = "a", .regex = text});
+    buf_fini(&regex);
+}
+
 static void
 test_an_empty_replacement_removes_and_no_match_changes_nothing(void **state)
 {
@@ -266,6 +310,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replace_sets_what_the_template_makes_of_the_groups),
+        cmocka_unit_test(test_alternations_of_literals_act_as_other_regexes),
+        cmocka_unit_test(test_a_rule_may_name_twenty_thousand_values),
         cmocka_unit_test(test_an_empty_replacement_removes_and_no_match_changes_nothing),
         cmocka_unit_test(test_keep_and_drop_decide_over_the_series),
         cmocka_unit_test(test_hashmod_takes_the_last_eight_bytes_of_md5),

@@ -124,7 +124,8 @@ searcher_replace(const struct searcher *s, struct bytes text, struct bytes repla
     struct arena arena;
     struct expansion e;
     arena_init(&arena, s->budget, 0, 0);
-    enum err failed = expansion_new(&arena, replacement, s->regex.program, &e);
+    enum err failed = expansion_new(&arena, replacement, s->regex.program,
+                                    re2_program_groups(s->regex.program), &e);
     if (failed == OK) failed = replace_all(s, text, &e, work_left, to);
     arena_fini(&arena);
     return failed;

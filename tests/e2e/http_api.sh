@@ -164,6 +164,18 @@ forms_in_parts_are_taken() { # [PEER-URL]
             jq -r .errorType) == bad_data ]]
 }
 
+# Their dots are not escaped, as people write them: each matches any character.
+addresses_are_looked_up() {
+    local text
+    text=$(seq -f '10.0.%g.1:9100|' -s '' 1 20000)
+    for text in "up{instance=~\"${text}x\"}" "up{instance=~\"(?i)(${text}X)\"}" "up{instance!~\"${text}y\"}" \
+        "label_replace(up,\"a\",\"\$1\",\"instance\",\"(${text}x)\")"; do
+        curl -s --noproxy '*' --data-urlencode query@- "$url/api/v1/query" <<<"$text" >"$work/answer"
+        [[ $(jq -c '[.status, (.data.result | length)]' "$work/answer") == '["success",'[12]']' ]] || return 1
+    done
+    jq -c '.data.result[].metric' "$work/answer" | grep -q '"a":"x"'
+}
+
 wrong_lengths_get_one_answer() {
     local value
     for value in abc -1 +14 99999999999999999999999 0x5; do
@@ -215,6 +227,7 @@ claim "and ten thousand arguments" many_arguments_are_taken
 claim "paths with empty or dot segments are redirected to the clean path" unclean_paths_are_redirected
 claim "a POST that is redirected stays a POST" posts_keep_their_body
 claim "forms in parts are taken by all routes that take forms" forms_in_parts_are_taken
+claim "twenty thousand addresses in a regular expression are looked up" addresses_are_looked_up
 claim "a wrong Content-Length gets one answer" wrong_lengths_get_one_answer
 claim "URLs that are wrong are told as Prometheus tells them" bad_urls
 claim "SIGTERM ends it with status 0" stop firekeep
