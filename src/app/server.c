@@ -482,6 +482,7 @@ open_store(struct server *s, struct why *why)
     }
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
              KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),
+             KV("replayed_parts", o.replayed_parts),
              KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
     if (o.watched) {
         log_info("LOCK was missing or left by another boot or machine, no other server was seen to "

@@ -84,7 +84,8 @@ struct tsdb_opening {
     uint64_t parts_unnamed;   /* whole, and not in the manifest: renamed *.unnamed */
     bool manifest_mended;     /* one of its copies was damaged */
     uint64_t replayed_samples;
-    uint64_t replayed_series;
+    uint64_t replayed_series; /* in each generation, if replay made parts */
+    uint64_t replayed_parts;  /* that hold all of it; 0: the head does */
     struct wal_damage damage;
     char first_damage[256];
     char first_unnamed[256];

@@ -712,11 +712,16 @@ model_crashed(struct model *x)
     x->durable = 0; /* epochs begin anew */
 }
 
-/* After opening: where epochs begin now. */
+/* After opening: where epochs begin now. If replay wrote parts the head is empty. */
 static inline void
 model_opened(struct model *x)
 {
     x->durable = tsdb_durable_epoch(x->m->db);
+    if (x->m->opening.replayed_parts == 0) return;
+    for_each_cell(x, c)
+    {
+        c->in_head = HEAD_NO;
+    }
 }
 
 #endif

@@ -30,7 +30,6 @@ wal_reader_open(struct wal *wal, const char *name, uint64_t pos, struct wal_read
     segment_reader_init(&r->again, wal->env, wal->memory);
     r->again.window_bytes = AGAIN_WINDOW_BYTES;
     lock_take(&wal->lock);
-    assert(wal->recovered);
     if (pos == 0) {
         pos = wal->end_pos;
         for (uint32_t i = wal->list.count; i-- > 0;) {
@@ -96,6 +95,7 @@ reader_place(struct wal_reader *r, struct segment *ret_segment, uint64_t *ret_li
     struct wal *wal = r->wal;
     enum err e = ERR_AGAIN;
     lock_take(&wal->lock);
+    assert(wal->recovered);
     const struct segment *oldest = wal->list.count == 0 ? NULL : &wal->list.items[0];
     if (r->behind || (oldest != NULL && r->pos < oldest->prev_end_pos)) e = ERR_MISSING;
     for (uint32_t i = 0; e == ERR_AGAIN && i < wal->list.count; i++) {

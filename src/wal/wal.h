@@ -259,7 +259,7 @@ struct wal_reader;
 /*
  * Follows the log from `pos` (where a record begins or ends, or 0 for the oldest there is). Holds
  * segments back until closed, within the budget. As with wal_recover(), series records of the first
- * segment are given first.
+ * segment are given first. What wal_recover() calls may open one, for wal_reader_again() alone.
  */
 MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t pos,
                                     struct wal_reader **ret_reader, struct why *why);
@@ -272,10 +272,10 @@ void wal_reader_close(struct wal_reader *reader);
 MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
                                     struct why *why);
 /*
- * The record at `pos` once more: one that this reader was given, of a segment that it still holds
- * back. Its view ends with the next call of this function; that of wal_reader_next() is left alone.
- * Of its commit nothing is told. ERR_MISSING: the segment was given up. ERR_CORRUPT: there is no
- * such record, or no more. ERR_IO, ERR_NOMEM.
+ * The record at `pos` once more: one that this reader, or what opened it during wal_recover(), was
+ * given, of a segment that it still holds back. Its view ends with the next call of this function;
+ * that of wal_reader_next() is left alone. Of its commit nothing is told. ERR_MISSING: the segment
+ * was given up. ERR_CORRUPT: there is no such record, or no more. ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err wal_reader_again(struct wal_reader *reader, uint64_t pos,
                                      struct wal_record *ret_record, struct why *why);

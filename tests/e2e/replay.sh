@@ -91,6 +91,50 @@ if claim "conflict: starts" start_firekeep conflict "$work/conflict" "$port"; th
     claim "conflict: verify finds nothing wrong" build/firekeep verify "$work/conflict"
 fi
 
+# A crash, and then less memory than the head had: replay writes parts as it goes.
+new_series() { # ROUND COUNT
+    awk -v round="$1" -v count="$2" 'BEGIN {
+        for (s = 0; s < count; s++) {
+            printf "fresh{instance=\"host-%06d.example.org:9100\",pod=\"pod-%06d\"} %d %.0f\n", s, s * 7, s, 1700000000000 + round * 15000
+            if (s % 2000 == 1999) print "---"
+        }
+    }' | "$TOOLS/rwmake" >"$work/fresh-$1.rw"
+}
+
+fresh_are() { # COUNT
+    query_is 1700000020 'sum(count_over_time(fresh[1m]))' "$1"
+}
+
+query_is() { # TIME EXPRESSION VALUE
+    local got
+    got=$(curl -s --noproxy '*' --data-urlencode "query=$2" -d "time=$1" "$url/api/v1/query")
+    echo "${got:0:300}"
+    [[ $got == *"\"$3\"]"* ]]
+}
+
+replayed() { # LOG SAMPLES PARTS
+    grep 'storage opened' "$work/$1.log" | tail -n 1 | tee /dev/stderr |
+        grep -Eq "replayed_samples=$2 .*replayed_parts=$3 "
+}
+
+new_series 0 200000
+new_series 1 100000
+if claim "lower: starts" start_firekeep lower "$work/lower" "$port" --memory.limit=1GiB; then
+    claim "lower: 200000 new series are acknowledged" is_acknowledged "$work/fresh-0.rw"
+    claim "lower: half of them come again" is_acknowledged "$work/fresh-1.rw"
+    crash lower
+    claim "lower: starts after a crash with the least memory there may be" \
+        start_firekeep lower "$work/lower" "$port" --memory.limit=64MiB
+    claim "lower: the log was written to parts" replayed lower 300000 '[1-9][0-9]*'
+    claim "lower: each sample is there once" fresh_are 300000
+    crash lower
+    claim "lower: verify finds nothing wrong" build/firekeep verify "$work/lower"
+    claim "lower: starts again" start_firekeep lower "$work/lower" "$port" --memory.limit=64MiB
+    claim "lower: nothing is replayed twice" replayed lower 0 0
+    claim "lower: each sample is still there once" fresh_are 300000
+    stop lower
+fi
+
 declare -A quarter=([node15s]=66 [node1s]=328 [v2hist]=435) # requests
 for name in node15s node1s v2hist; do
     capture=$SAMPLES/$name.rw

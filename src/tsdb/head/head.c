@@ -135,7 +135,7 @@ registry_lasts(const struct head *head)
 {
     const struct gen *gen = head->active;
     const struct registry *r = gen->registry;
-    uint64_t limit = atomic_load_explicit(&gen->budget->limit_bytes, memory_order_relaxed);
+    uint64_t limit = head->options->head_bytes_max;
     if (limit != 0 && registry_bytes(r) > limit / 4) return false;
     if (head->series_refused) return gen->series_count == r->series.count;
     return gen->series_count >= r->series.count / 4 * 3;
@@ -169,12 +169,19 @@ cut_free(struct head *head, struct cut *cut)
     *cut = (struct cut){0};
 }
 
+bool
+head_is_large(const struct head *head)
+{
+    uint64_t most = head->options->head_bytes_max / 5 * 2;
+    return most != 0 && gen_bytes(head->active) + registry_bytes(head->active->registry) > most;
+}
+
 enum err
-head_cut_locked(struct head *head)
+head_cut_locked(struct head *head, uint64_t pos)
 {
     assert(lock_is_mine(&head->lock));
     assert(head->frozen == NULL);
-    struct cut cut = {.pos = wal_end(head->wal),
+    struct cut cut = {.pos = pos,
                       .segment = wal_place(head->wal).segment,
                       .epoch = head->durable_epoch,
                       .metadata = head->metadata_changed};

@@ -157,8 +157,13 @@ enum tsdb_epoch head_epoch_state(struct head *head, uint64_t epoch);
 
 /* With a registry of its own, unless one is given. */
 MUST_CHECK enum err head_new_gen(struct head *head, struct registry *shared, struct gen **ret_gen);
-/* With nothing pending: the active generation becomes the frozen one. */
-MUST_CHECK enum err head_cut_locked(struct head *head);
+/* True if the active generation takes so much memory that it must become a part. */
+bool head_is_large(const struct head *head);
+/*
+ * With nothing pending: the active generation becomes the frozen one, which covers the log up to
+ * `pos`: the log's end, or where replay has come to. ERR_NOMEM: nothing changed.
+ */
+MUST_CHECK enum err head_cut_locked(struct head *head, uint64_t pos);
 /* The series with these labels in the active generation's registry; made if it is not there. */
 MUST_CHECK enum err head_series(struct head *head, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);

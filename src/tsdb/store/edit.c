@@ -87,13 +87,15 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
 
 /* --- the manifest ----------------------------------------------------------------------------- */
 
-/* What a flushed part moves from pending to stored. */
+/* What a flush moves from pending to stored. */
 static void
-add_stored(const struct part *part, struct bytes tenant, struct ledger *to)
+add_stored(const struct store_edit *edit, struct bytes tenant, struct ledger *to)
 {
-    const struct part_tenant *t = part_tenant(part, tenant);
-    for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
-        to->stored[k] += t->sample_count[k];
+    for (uint32_t i = 0; edit->flush && i < edit->add_count; i++) {
+        const struct part_tenant *t = part_tenant(edit->add[i], tenant);
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+            to->stored[k] += t->sample_count[k];
+        }
     }
 }
 
@@ -110,9 +112,7 @@ next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
         struct ledger *l = &next->totals[i];
         *l = edit->flush ? db->head.cut.ledgers[i] : db->saved.totals[i];
         if (i < edit->change_count) ledger_add(l, &edit->change[i]);
-        if (edit->flush && edit->add_count > 0) {
-            add_stored(edit->add[0], db->head.tenants[i]->name, l);
-        }
+        add_stored(edit, db->head.tenants[i]->name, l);
     }
     lock_drop(&db->head.lock);
     return OK;
@@ -257,8 +257,8 @@ leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *
     struct gen *frozen = db->head.frozen;
     db->head.frozen = NULL;
     db->head.active->before = NULL;
-    for (uint32_t i = 0; edit->add_count > 0 && i < db->head.tenant_count; i++) {
-        add_stored(edit->add[0], db->head.tenants[i]->name, &db->head.tenants[i]->total);
+    for (uint32_t i = 0; i < db->head.tenant_count; i++) {
+        add_stored(edit, db->head.tenants[i]->name, &db->head.tenants[i]->total);
     }
     for (uint32_t i = 0; i < db->head.cut.tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {

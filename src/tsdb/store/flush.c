@@ -310,8 +310,8 @@ write_tenants(struct flush *f)
 
 enum { WRITER_SHARE = 8 }; /* of a flush's memory; most is for series in order */
 
-static enum err
-write_part(struct tsdb *db, struct part **ret_part, struct why *why)
+enum err
+flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why)
 {
     struct flush f = {
         .db = db, .gen = db->head.frozen, .registry = db->head.frozen->registry, .why = why};
@@ -365,16 +365,24 @@ pass_on(struct tsdb *db, struct why *why)
 }
 
 static enum err
-flush_frozen(struct tsdb *db, struct why *why)
+write_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count, struct why *why)
 {
     enum err e = OK;
     const uint64_t *samples = db->head.frozen->sample_count;
     bool wanted = samples[LEDGER_FLOAT] > 0 || samples[LEDGER_HISTOGRAM] > 0 ||
                   samples[LEDGER_EXEMPLAR] > 0 || db->head.cut.metadata;
-    if (wanted && db->head.cut.part == NULL) e = write_part(db, &db->head.cut.part, why);
-    struct part *part = db->head.cut.part;
-    struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};
-    if (e == OK) e = store_edit(db, &edit, why);
+    if (wanted && db->head.cut.part == NULL) e = flush_write_part(db, &db->head.cut.part, why);
+    size_t bytes = (before_count + 1u) * sizeof(struct part *);
+    struct part **parts = mem_alloc(&db->flush_budget, bytes);
+    if (e == OK && parts == NULL) e = ERR_NOMEM;
+    if (e == OK) {
+        if (before_count > 0) memcpy(parts, before, before_count * sizeof *parts);
+        parts[before_count] = db->head.cut.part;
+        struct store_edit edit = {
+            .add = parts, .add_count = before_count + (db->head.cut.part != NULL), .flush = true};
+        e = store_edit(db, &edit, why);
+    }
+    mem_free(&db->flush_budget, parts, bytes);
     /* A part that is written stays for the next attempt: the manifest may name it already. */
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory to write the head to a part");
     if (e) return why_prefix(why, e, "flush");
@@ -383,12 +391,18 @@ flush_frozen(struct tsdb *db, struct why *why)
 }
 
 enum err
+flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count, struct why *why)
+{
+    return db->options.log_only ? pass_on(db, why) : write_frozen(db, before, before_count, why);
+}
+
+enum err
 tsdb_flush(struct tsdb *db, struct why *why)
 {
     if (!tsdb_has_frozen(db)) return OK;
     carry_series_over(db);
     enum err e = tsdb_look_at_dir(db, why);
-    if (e == OK) e = db->options.log_only ? pass_on(db, why) : flush_frozen(db, why);
+    if (e == OK) e = flush_frozen(db, NULL, 0, why);
     if (e) {
         atomic_fetch_add(&db->flush_failures_total, 1);
         return e;

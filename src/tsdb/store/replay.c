@@ -2,6 +2,33 @@
  * replay.c - the log's tail back into the head. What is in the log was judged when it came: it is
  * not judged again. References of the log are those of processes long gone; the head gives its own,
  * beyond all of theirs, because what it logs next may be replayed together with what they logged.
+ *
+ * The log may hold more than the head: memory.limit was lowered, or the crash came while another
+ * generation was written out. So before each record a head that is large becomes a part. No
+ * manifest names these parts before the log was read to its end: then one edit makes all of them
+ * live, with the last generation, and moves the store's position to the end of the log.
+ *
+ *      head --- large ---> part, not live ---+
+ *      head --- end of the log, and there are such parts ---> part ---+---> one edit: live
+ *      head --- end of the log, and there are none ---> stays the head
+ *
+ * A crash before that edit, or an error, leaves the log as it was and parts that the next start
+ * sweeps; the account of damage is the same in both cases, as it is made at the end. An edit for
+ * each part would save the next start some work, but would also have to say what of the damage
+ * found so far lies before its position.
+ *
+ * With a generation most series leave memory, too, and samples that follow need them again. So
+ * replay remembers where in the log the labels of each reference are, 4 bytes each, and reads them
+ * once more when a sample needs them. It does so for the segment being read only: each segment has
+ * the labels of all that it refers to. (While no generation has left, labels of earlier segments
+ * also serve where those of a later one are damaged; then they do not, and the samples count as
+ * damaged.)
+ *
+ * Invariants:
+ *  1. The places of a page are those of records in the page's segment.
+ *  2. A page has series of the active registry only.
+ *  3. Parts that are not live cover the log from the manifest's position to where the active
+ *     generation begins, in order.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -20,13 +47,32 @@ enum { REFS_A_PAGE = 64 };
  */
 struct ref_page {
     uint64_t number_plus_1; /* of references divided by REFS_A_PAGE; 0: none */
-    struct series **series; /* REFS_A_PAGE of them, in the arena; NULL: its labels are not known */
+    struct series **series; /* REFS_A_PAGE of them, or no_series; NULL: not in the registry */
+    uint32_t *places;       /* of the records with their labels, see place_of(); 0: none */
+    uint64_t segment;       /* that holds those records */
 };
+
+/* Shared by all pages without series; never written. */
+static struct series *no_series[REFS_A_PAGE];
+/* The place of one that is being read again. */
+static struct series wanted_series;
 
 struct replay {
     struct tsdb *db;
-    struct arena arena;   /* of the pages */
-    struct arena scratch; /* of one record */
+    struct arena scratch;       /* of one record */
+    struct arena again_scratch; /* of a record with labels, read again */
+    struct wal_reader *again;   /* NULL: no record was read again */
+    uint64_t segment;           /* of the record */
+    uint64_t segment_pos;       /* of the first record given of it */
+    uint32_t place;             /* of the record with labels */
+    bool series_left;           /* a registry was given up: series may have to be read again */
+    uint64_t *wanted;           /* references of the record without series */
+    uint32_t wanted_count;
+    uint32_t wanted_capacity;
+    struct part **parts; /* written and not live */
+    uint32_t part_count;
+    uint32_t part_capacity;
+    bool cut; /* a generation was given up, to a part or, if nothing is stored, to nothing */
     struct ref_page *pages;
     uint32_t page_count;
     uint32_t page_capacity;
@@ -44,8 +90,8 @@ struct replay {
 
 /* --- references ------------------------------------------------------------------------------- */
 
-static const struct ref_page *
-page_find(const struct replay *r, uint64_t number)
+static struct ref_page *
+ref_page_find(const struct replay *r, uint64_t number)
 {
     uint64_t hash = hash_mix(number, 0);
     for (uint32_t at = TABLE_START, i; table_next(&r->page_table, hash, &at, &i);) {
@@ -54,38 +100,86 @@ page_find(const struct replay *r, uint64_t number)
     return NULL;
 }
 
-/* NULL: nothing was said of the reference. */
+/* NULL: nothing was said of the reference, or its series left memory. */
 static struct series *
 series_find(struct replay *r, uint64_t ref)
 {
     uint64_t number = ref / REFS_A_PAGE;
     if (r->last.number_plus_1 != number + 1) {
-        const struct ref_page *page = page_find(r, number);
+        const struct ref_page *page = ref_page_find(r, number);
         if (page == NULL) return NULL;
         r->last = *page;
     }
     return r->last.series[ref % REFS_A_PAGE];
 }
 
-/* Its place, which may be empty. */
-static enum err
-series_place(struct replay *r, uint64_t ref, struct series ***ret_place)
+enum { SERIES_BYTES = REFS_A_PAGE * sizeof(struct series *) };
+enum { PLACES_BYTES = REFS_A_PAGE * sizeof(uint32_t) };
+
+static void
+ref_page_free(struct replay *r, struct ref_page *page, bool places_too)
 {
-    uint64_t number = ref / REFS_A_PAGE;
-    const struct ref_page *page = page_find(r, number);
+    struct budget *budget = &r->db->flush_budget;
+    if (page->series != no_series) mem_free(budget, page->series, SERIES_BYTES);
+    page->series = no_series;
+    if (!places_too) return;
+    mem_free(budget, page->places, PLACES_BYTES);
+    page->places = NULL;
+}
+
+/* The page of a number, which may be new, with room for series. */
+static enum err
+ref_page_get(struct replay *r, uint64_t number, struct ref_page **ret_page)
+{
+    struct budget *budget = &r->db->flush_budget;
+    struct ref_page *page = ref_page_find(r, number);
     if (page == NULL) {
-        struct budget *budget = &r->db->flush_budget;
-        struct series **series = arena_new(&r->arena, REFS_A_PAGE * sizeof *series);
-        if (series == NULL || !table_reserve(&r->page_table, budget, 1) ||
+        if (!table_reserve(&r->page_table, budget, 1) ||
             !array_reserve(budget, &r->pages, &r->page_capacity, r->page_count + 1)) {
             return ERR_NOMEM;
         }
+        uint32_t *places = mem_new(budget, PLACES_BYTES);
+        if (places == NULL) return ERR_NOMEM;
         table_add(&r->page_table, hash_mix(number, 0), r->page_count);
-        r->pages[r->page_count] = (struct ref_page){number + 1, series};
         page = &r->pages[r->page_count++];
+        *page = (struct ref_page){number + 1, no_series, places, r->segment};
     }
-    *ret_place = &page->series[ref % REFS_A_PAGE];
+    if (page->series == no_series) {
+        struct series **series = mem_new(budget, SERIES_BYTES);
+        if (series == NULL) return ERR_NOMEM;
+        page->series = series;
+        r->last.number_plus_1 = 0;
+    }
+    *ret_page = page;
     return OK;
+}
+
+/* A registry was given up. Places are kept as long as what follows may refer to them. */
+static void
+ref_pages_leave_series(struct replay *r)
+{
+    uint32_t count = 0;
+    table_clear(&r->page_table);
+    for (uint32_t i = 0; i < r->page_count; i++) {
+        struct ref_page *page = &r->pages[i];
+        bool kept = page->segment == r->segment;
+        ref_page_free(r, page, !kept);
+        if (!kept) continue;
+        table_add(&r->page_table, hash_mix(page->number_plus_1 - 1, 0), count);
+        r->pages[count++] = *page;
+    }
+    r->page_count = count;
+    r->last.number_plus_1 = 0;
+    r->series_left = true;
+}
+
+/* Records are aligned to 8 bytes, and no segment has 2^32 * 8 of them. */
+static uint32_t
+place_of(const struct replay *r, uint64_t pos)
+{
+    assert(pos >= r->segment_pos);
+    assert((pos - r->segment_pos) / 8 < UINT32_MAX);
+    return (uint32_t)((pos - r->segment_pos) / 8) + 1;
 }
 
 /*
@@ -97,18 +191,159 @@ define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes label
 {
     struct replay *r = context;
     struct tenant *tenant;
-    struct series **place;
+    struct ref_page *page;
     if (ref > r->max_ref) r->max_ref = ref;
     if (ref < r->ref_floor) return OK;
-    enum err e = series_place(r, ref, &place);
+    enum err e = ref_page_get(r, ref / REFS_A_PAGE, &page);
     if (e == OK) e = tenant_find_or_add(&r->db->head, tenant_name, &tenant);
     if (e) return e;
-    const struct series *known = *place;
-    if (known != NULL && known->tenant == tenant->id &&
-        series_has_labels(r->db->head.active->registry, known, labels)) {
+    if (page->segment != r->segment) {
+        memset(page->places, 0, PLACES_BYTES);
+        page->segment = r->segment;
+    }
+    page->places[ref % REFS_A_PAGE] = r->place;
+    struct series **series = &page->series[ref % REFS_A_PAGE];
+    if (*series != NULL && (*series)->tenant == tenant->id &&
+        series_has_labels(r->db->head.active->registry, *series, labels)) {
         return OK; /* the same again, in another segment */
     }
-    return head_series(&r->db->head, tenant->id, labels, place);
+    return head_series(&r->db->head, tenant->id, labels, series);
+}
+
+/* --- series that left memory ------------------------------------------------------------------ */
+
+static enum err
+want(struct replay *r, uint64_t ref)
+{
+    struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
+    uint32_t at = ref % REFS_A_PAGE;
+    if (page == NULL || page->series[at] != NULL || page->places[at] == 0) return OK;
+    if (page->segment != r->segment) return OK; /* the labels in this one are damaged */
+    struct budget *budget = &r->db->flush_budget;
+    enum err e = ref_page_get(r, ref / REFS_A_PAGE, &page);
+    if (e) return e;
+    if (!array_reserve(budget, &r->wanted, &r->wanted_capacity, r->wanted_count + 1)) {
+        return ERR_NOMEM;
+    }
+    page->series[at] = &wanted_series;
+    r->wanted[r->wanted_count++] = ref;
+    return OK;
+}
+
+static enum err
+want_of_histogram(void *context, const struct record_histogram *h)
+{
+    return want(context, h->ref);
+}
+
+static enum err
+want_of_exemplar(void *context, const struct record_exemplar *x)
+{
+    return want(context, x->ref);
+}
+
+static enum err
+define_wanted(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+{
+    struct replay *r = context;
+    struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
+    struct tenant *tenant;
+    uint32_t at = ref % REFS_A_PAGE;
+    if (page == NULL || page->series[at] != &wanted_series || page->places[at] != r->place) {
+        return OK;
+    }
+    enum err e = tenant_find_or_add(&r->db->head, tenant_name, &tenant);
+    return e ? e : head_series(&r->db->head, tenant->id, labels, &page->series[at]);
+}
+
+/* The labels of the series that a record refers to are read again, as far as they left memory. */
+static enum err
+series_again(struct replay *r, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < r->wanted_count; i++) {
+        uint64_t ref = r->wanted[i];
+        const struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
+        if (page->series[ref % REFS_A_PAGE] != &wanted_series) continue; /* with one before it */
+        struct wal_record record;
+        assert(page->segment == r->segment); /* invariant 1 */
+        r->place = page->places[ref % REFS_A_PAGE];
+        uint64_t pos = r->segment_pos + (r->place - 1) * UINT64_C(8);
+        arena_reset(&r->again_scratch);
+        if (r->again == NULL) e = wal_reader_open(r->db->wal, "replay", pos, &r->again, why);
+        if (e == OK) e = wal_reader_again(r->again, pos, &record, why);
+        if (e == OK)
+            e = record_each_series(record.payload, NULL, define_wanted, r, &r->again_scratch);
+        bool found = e != OK || page->series[ref % REFS_A_PAGE] != &wanted_series;
+        if (e == ERR_CORRUPT || e == ERR_MISSING || !found) { /* it was whole a moment ago */
+            return why_set(why, ERR_IO, "log record at position %" PRIu64 " has changed", pos);
+        }
+    }
+    r->wanted_count = 0;
+    return e;
+}
+
+/* --- a head that is full ---------------------------------------------------------------------- */
+
+/* The generation up to `pos` is not in memory any more, but in a part that is not live. */
+static enum err
+leave_generation(struct replay *r, uint64_t pos, struct why *why)
+{
+    struct tsdb *db = r->db;
+    struct head *head = &db->head;
+    const struct gen *gen = head->active;
+    assert(r->part_count == 0 ||
+           part_info(r->parts[r->part_count - 1])->to_pos == gen->begin_pos); /* invariant 3 */
+    const struct registry *registry = gen->registry;
+    bool empty = true;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        empty &= gen->sample_count[k] == 0;
+    if (!array_reserve(&db->flush_budget, &r->parts, &r->part_capacity, r->part_count + 1)) {
+        return ERR_NOMEM;
+    }
+    r->opening->replayed_series += gen->series_count;
+    enum err e = head_cut_locked(head, pos);
+    if (e) return e;
+    lock_drop(&head->lock);
+    if (!empty && !db->options.log_only) {
+        e = flush_write_part(db, &r->parts[r->part_count], why);
+        if (e == OK) r->part_count++;
+    }
+    lock_take(&head->lock);
+    if (e) return e;
+    r->cut = true;
+    /* A generation without samples becomes no part: the next one covers the same. */
+    if (empty) head->active->begin_pos = head->frozen->begin_pos;
+    head->active->before = NULL;
+    struct gen *frozen = head->frozen;
+    head->frozen = NULL;
+    cut_free(head, &head->cut);
+    if (registry != head->active->registry) ref_pages_leave_series(r);
+    gen_unref(frozen);
+    return OK;
+}
+
+static enum err
+cannot_flush(enum err e, struct why *why)
+{
+    return why_prefix(why, e,
+                      "the log is larger than memory.limit allows for the head, and cannot "
+                      "be written to parts; free disk space, or raise memory.limit");
+}
+
+/* All that replay read goes into parts, and the head is empty. */
+static enum err
+publish_parts(struct replay *r, struct why *why)
+{
+    struct tsdb *db = r->db;
+    enum err e = head_cut_locked(&db->head, wal_end(db->wal));
+    if (e) return e;
+    lock_drop(&db->head.lock);
+    e = flush_frozen(db, r->parts, r->part_count, why);
+    lock_take(&db->head.lock);
+    if (e) return cannot_flush(e, why);
+    r->opening->replayed_parts = db->live.version->part_count - r->opening->parts;
+    return OK;
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -190,34 +425,72 @@ put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
 }
 
 static enum err
+put_floats(struct replay *r, struct bytes payload, struct why *why)
+{
+    struct record_columns columns;
+    enum err e = record_unpack_floats(payload, &r->scratch, &columns);
+    for (uint64_t i = 0; r->series_left && e == OK && i < columns.count; i++)
+        e = want(r, columns.refs[i]);
+    if (e == OK) e = series_again(r, why);
+    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
+        struct record_float f = record_float_at(&columns, i);
+        struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
+        approach(r, &columns, i);
+        e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
+    }
+    return e;
+}
+
+static enum err
+put_histograms(struct replay *r, struct bytes payload, struct why *why)
+{
+    enum err e = OK;
+    if (r->series_left) e = record_each_histogram(payload, want_of_histogram, r, &r->scratch);
+    if (e == OK) e = series_again(r, why);
+    return e ? e : record_each_histogram(payload, put_histogram, r, &r->scratch);
+}
+
+static enum err
+put_exemplars(struct replay *r, struct bytes payload, struct why *why)
+{
+    enum err e = OK;
+    if (r->series_left) e = record_each_exemplar(payload, want_of_exemplar, r);
+    if (e == OK) e = series_again(r, why);
+    return e ? e : record_each_exemplar(payload, put_exemplar, r);
+}
+
+static enum err
 replay_record(void *context, const struct wal_record *record, struct why *why)
 {
     struct replay *r = context;
-    struct record_columns columns;
+    struct tsdb *db = r->db;
     struct bytes name;
     struct ledger change;
     struct tenant *tenant;
     enum err e = OK;
     arena_reset(&r->scratch);
     r->salvaged = record->salvaged;
+    if (r->segment != record->segment) {
+        r->segment = record->segment;
+        r->segment_pos = record->pos;
+    }
+    if (head_is_large(&db->head) && !db->options.read_only) {
+        e = leave_generation(r, record->pos, why);
+        if (e) return cannot_flush(e, why);
+    }
     switch (record->type) {
     case WAL_SERIES:
+        r->place = place_of(r, record->pos);
         e = record_each_series(record->payload, NULL, define, r, &r->scratch);
         break;
     case WAL_FLOATS:
-        e = record_unpack_floats(record->payload, &r->scratch, &columns);
-        for (uint64_t i = 0; e == OK && i < columns.count; i++) {
-            struct record_float f = record_float_at(&columns, i);
-            struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
-            approach(r, &columns, i);
-            e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
-        }
+        e = put_floats(r, record->payload, why);
         break;
     case WAL_HISTOGRAMS:
-        e = record_each_histogram(record->payload, put_histogram, r, &r->scratch);
+        e = put_histograms(r, record->payload, why);
         break;
     case WAL_EXEMPLARS:
-        e = record_each_exemplar(record->payload, put_exemplar, r);
+        e = put_exemplars(r, record->payload, why);
         break;
     case WAL_METADATA:
         e = record_each_metadata(record->payload, put_metadata, r);
@@ -228,15 +501,17 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     case WAL_LEDGER:
         r->origin = TSDB_FROM_SENDER;
         e = record_ledger(record->payload, &name, &change);
-        if (e == OK) e = tenant_find_or_add(&r->db->head, name, &tenant);
+        if (e == OK) e = tenant_find_or_add(&db->head, name, &tenant);
         if (e == OK) ledger_add(&tenant->total, &change);
         break;
     default:
         break;
     }
     if (e == ERR_CORRUPT) return record_damaged(record, why);
-    if (e) return why_set(why, e, "not enough memory to replay the log");
-    return OK;
+    if (e == ERR_NOMEM) {
+        return why_set(why, e, "not enough memory to replay the log; raise memory.limit");
+    }
+    return e;
 }
 
 /*
@@ -283,42 +558,64 @@ count_damage(struct replay *r, const struct wal_damage *damage)
     }
 }
 
+static void
+replay_fini(struct replay *r)
+{
+    struct budget *budget = &r->db->flush_budget;
+    for (uint32_t i = 0; i < r->page_count; i++)
+        ref_page_free(r, &r->pages[i], true);
+    array_free(budget, r->pages, r->page_capacity);
+    table_fini(&r->page_table, budget);
+    for (uint32_t i = 0; i < r->part_count; i++)
+        part_unref(r->parts[i]);
+    array_free(budget, r->parts, r->part_capacity);
+    array_free(budget, r->wanted, r->wanted_capacity);
+    wal_reader_close(r->again);
+    arena_fini(&r->scratch);
+    arena_fini(&r->again_scratch);
+}
+
+/* The log was read to its end. */
+static enum err
+replayed(struct replay *r, struct wal_damage *damage, struct why *why)
+{
+    struct tsdb *db = r->db;
+    identity_note_lost_end(db->env, db->dir, damage);
+    struct registry *registry = db->head.active->registry;
+    uint64_t orphans = 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        orphans += r->orphans[k];
+    if (orphans > 0 && damage->places == 0) {
+        /* Labels may be gone that stood before the place where replay begins: nobody has told
+         * of those. */
+        damage->places = 1;
+        snprintf(damage->first, sizeof damage->first,
+                 "the labels of the series of %" PRIu64 " samples are missing", orphans);
+    }
+    count_damage(r, damage);
+    db->opened_pos = wal_end(db->wal);
+    r->opening->replayed_series += db->head.active->series_count;
+    /* The head's references so far may be those of other series in the log that was just read:
+     * what is logged from now on gets new ones. */
+    if (r->max_ref >= registry->ref_base) registry->ref_base = r->max_ref + 1;
+    db->head.next_ref = registry->ref_base;
+    return r->cut ? publish_parts(r, why) : OK;
+}
+
 enum err
 replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
            struct why *why)
 {
     struct replay r = {.db = db, .ref_floor = m->ref_floor, .opening = ret_opening};
-    /* What was in two generations comes back in one, beside this: nothing else wants memory yet. */
+    lock_take(&db->head.lock);
+    /* A head that is large takes one more record; nothing else wants memory now. */
     uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);
-    arena_init(&r.arena, &db->flush_budget, 0, 0);
     arena_init(&r.scratch, &db->flush_budget, 0, 0);
+    arena_init(&r.again_scratch, &db->flush_budget, 0, 0);
     enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
-    if (e == OK) {
-        struct wal_damage *damage = &ret_opening->damage;
-        identity_note_lost_end(db->env, db->dir, damage);
-        struct registry *registry = db->head.active->registry;
-        uint64_t orphans = 0;
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
-            orphans += r.orphans[k];
-        if (orphans > 0 && damage->places == 0) {
-            /* Labels may be gone that stood before the place where replay begins: nobody has told
-             * of those. */
-            damage->places = 1;
-            snprintf(damage->first, sizeof damage->first,
-                     "the labels of the series of %" PRIu64 " samples are missing", orphans);
-        }
-        count_damage(&r, damage);
-        db->opened_pos = wal_end(db->wal);
-        ret_opening->replayed_series = db->head.active->series_count;
-        /* The head's references so far may be those of other series in the log that was just read:
-         * what is logged from now on gets new ones. */
-        if (r.max_ref >= registry->ref_base) registry->ref_base = r.max_ref + 1;
-        db->head.next_ref = registry->ref_base;
-    }
-    array_free(&db->flush_budget, r.pages, r.page_capacity);
-    table_fini(&r.page_table, &db->flush_budget);
-    arena_fini(&r.arena);
-    arena_fini(&r.scratch);
+    if (e == OK) e = replayed(&r, &ret_opening->damage, why);
+    replay_fini(&r);
     atomic_store(&db->head.budget.limit_bytes, limit);
+    lock_drop(&db->head.lock);
     return e;
 }

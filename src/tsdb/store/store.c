@@ -307,13 +307,16 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
         e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
     if (e == OK) e = head_begin(&db->head);
     if (e == OK) e = head_new_gen(&db->head, NULL, &db->head.active);
-    if (e == OK) e = replay_log(db, &m, opening, why);
-    if (e == OK) {
-        db->head.active->begin_pos = m.store_pos;
-        look_at_clock(&db->head);
-    }
+    if (e == OK) db->head.active->begin_pos = m.store_pos;
     lock_drop(&db->head.lock);
-    if (e || !writes) return e;
+    /* Before replay: a part that it writes may get the name of one that a crash left behind. */
+    if (e == OK && writes) parts_sweep(db, &m, opening);
+    if (e == OK) e = replay_log(db, &m, opening, why);
+    if (e) return e;
+    lock_take(&db->head.lock);
+    look_at_clock(&db->head);
+    lock_drop(&db->head.lock);
+    if (!writes) return OK;
     static const enum tsdb_identity findings[] = {
         [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
         [IDENTITY_FIRST] = TSDB_IDENTITY_FIRST,
@@ -326,8 +329,6 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     opening->identity = findings[db->identity.finding];
     snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
     hex_print(bytes_of(db->identity.id, IDENTITY_BYTES), db->name_id);
-    if (e) return e;
-    parts_sweep(db, &m, opening);
     snapshots_sweep(db);
     return OK;
 }
@@ -519,7 +520,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
     if (e) {
         undo(db);
     } else if (cut && !wal_is_down(db->wal)) {
-        e = head_cut_locked(&db->head);
+        e = head_cut_locked(&db->head, wal_end(db->wal));
         db->head.cut_wanted = false;
         if (e) {
             why_set(why, e, "not enough memory to cut the head");
@@ -627,16 +628,15 @@ tsdb_flush_due(struct tsdb *db)
     uint64_t samples_max = o->head_samples_max;
     if (samples_max == 0) samples_max = 8 * 1000 * 1000 + 12 * (uint64_t)gen->series_count;
     bool many = gen_samples(gen) >= samples_max;
-    uint64_t bytes = gen_bytes(gen) + registry_bytes(gen->registry);
-    bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
     bool long_log = db->head.limits.wal_budget_bytes != 0 &&
                     log_bytes > db->head.limits.wal_budget_bytes / LOG_PARTS;
     bool log_lost = lost_pos > store_pos; /* the head alone has it */
     bool crowded = db->head.series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
     bool due =
-        db->head.frozen == NULL && (old || many || large || long_log || log_lost || crowded ||
-                                    db->head.metadata_due || db->head.parts_wanted);
+        db->head.frozen == NULL &&
+        (old || many || head_is_large(&db->head) || long_log || log_lost || crowded ||
+         db->head.metadata_due || db->head.parts_wanted);
     lock_drop(&db->head.lock);
     return due;
 }
@@ -648,7 +648,8 @@ tsdb_want_cut(struct tsdb *db)
     db->head.cut_wanted = db->head.frozen == NULL;
     /* No commit comes by while the log is down, and nothing is pending then. */
     if (db->head.cut_wanted && db->head.settled) {
-        err_ignore(head_cut_locked(&db->head), "it is wanted again when a flush is due again");
+        err_ignore(head_cut_locked(&db->head, wal_end(db->wal)),
+                   "it is wanted again when a flush is due again");
     }
     lock_drop(&db->head.lock);
 }

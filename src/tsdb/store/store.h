@@ -90,7 +90,8 @@ struct store_edit {
     const struct ledger *change; /* of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
     struct tombstone *tombstone; /* gets its position here; NULL: none */
-    bool flush;                  /* what is added, if anything, is the frozen generation */
+    bool flush; /* what is added, if anything, holds the frozen generation, and those before it
+                   that replay has written */
 };
 /*
  * All or nothing, but for a failure in the last moment: then what is added stays on disk, and the
@@ -137,8 +138,24 @@ MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest
 MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
                                      struct manifest *manifest);
 
+/* --- flushing (flush.c) ----------------------------------------------------------------------- */
+
+/* Writes the frozen generation as a part, which no manifest names; given. Under no lock. */
+MUST_CHECK enum err flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why);
+/*
+ * Publishes the frozen generation, with the parts of those before it that are not live: one edit,
+ * all or nothing. The parts are borrowed. Under no lock. On errors: try again.
+ */
+MUST_CHECK enum err flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count,
+                                 struct why *why);
+
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 
+/*
+ * Reads the log into the head, from the manifest's position on. If it is too much for the head all
+ * of it goes into parts, and the head is empty in the end. Under no lock, before any other thread.
+ * After an error nothing of it is live.
+ */
 MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
                                struct tsdb_opening *ret_opening, struct why *why);
 
