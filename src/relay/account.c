@@ -111,10 +111,11 @@ account_hole(struct relay *r, const struct chunk *c)
     tsdb_gone(r->options.tsdb, &samples, &exemplars);
     uint64_t left[] = {samples.damaged - r->state.gone.damaged,
                        exemplars.damaged - r->state.gone_exemplars.damaged};
+    bool stored = c->pos <= tsdb_replayed_pos(r->options.tsdb);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        lost[kind] = take_part(&left[kind == LEDGER_EXEMPLAR], c->lost[kind]);
+        lost[kind] = stored ? 0 : take_part(&left[kind == LEDGER_EXEMPLAR], c->lost[kind]);
     }
-    bool may_have = c->pos > tsdb_opened_pos(r->options.tsdb);
+    bool may_have = stored || c->pos > tsdb_opened_pos(r->options.tsdb);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         may_have |= lost[kind] < c->lost[kind];
     }
@@ -147,8 +148,15 @@ account_lost(struct relay *r, struct chunk *c)
         enum err e = window_push_lost(r->window, c->pos, c->segment, kind, lost, fate);
         if (e) return e;
         c->lost[kind] = 0;
-        uint64_t news = c->pos < a->pos && a->margin[kind] < lost ? a->margin[kind] : lost;
-        if (c->pos < a->pos && a->margin[kind] != UINT64_MAX) a->margin[kind] -= news;
+        uint64_t news = lost;
+        if (c->pos < a->pos) {
+            /* With a margin that has no limit, what comes and is in no count is news then. */
+            bool endless = a->margin[kind] == UINT64_MAX;
+            news = endless ? 0 : take_part(&a->margin[kind], lost);
+        }
+        /* Repeats that the store gave may have used up the margin. */
+        uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
+        if (lost - news > ahead) news = lost - ahead;
         a->count[kind] -= (int64_t)(lost - news);
         take_news(r, kind, news, 0);
         r->account.fed[kind] += lost;
@@ -313,9 +321,11 @@ lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret
     ret_samples->deleted += met->deleted - s->deleted;
     ret_samples->expired -= s->expired;
     ret_samples->superseded += met->beaten - s->superseded;
+    ret_samples->damaged -= s->damaged;
     ret_exemplars->deleted += met->exemplars_deleted - x->deleted;
     ret_exemplars->expired -= x->expired;
     ret_exemplars->superseded += met->exemplars_beaten - x->superseded;
+    ret_exemplars->damaged -= x->damaged;
 }
 
 static void
@@ -326,10 +336,11 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
     uint64_t expired = take_part(&missing, lost->expired);
     uint64_t superseded = take_part(&missing, lost->superseded);
     bool lost_more = r->account.met_damage || r->state.log_lost;
-    uint64_t damaged = lost_more ? take_part(&missing, missing) : 0;
+    uint64_t damaged = take_part(&missing, lost_more ? missing : lost->damaged);
     lost->deleted -= deleted;
     lost->expired -= expired;
     lost->superseded -= superseded;
+    take_part(&lost->damaged, damaged);
     fates[FATE_DROPPED + DROP_DELETED] += deleted;
     fates[FATE_DROPPED + DROP_EXPIRED] += expired;
     fates[FATE_DROPPED + DROP_SUPERSEDED] += superseded;
@@ -408,9 +419,12 @@ account_leave(struct relay *r, const struct fates *before, struct relay_state *n
     account_expected(r, before, &next->expected);
     note_lost_in_store(next, r->account.hole_lost);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        next->taken[kind] += r->account.hole_lost[kind];
-        next->counted[kind] += r->account.hole_lost[kind];
-        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += r->account.hole_lost[kind];
+        uint64_t lost = r->account.hole_lost[kind];
+        next->taken[kind] += lost;
+        /* What was counted before the last start may be more, and includes them then. */
+        uint64_t counted = account_taken(r, kind) + lost;
+        if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
+        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
     }
     /* Metadata that waits is superseded: the store gives the newest of each family. */
     uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
@@ -429,6 +443,31 @@ known_pos(const struct relay *r)
 }
 
 /*
+ * The log may have lost its last commits. With a store the next record makes a hole of it, and then
+ * it is asked; without one there is nothing to wait for. True: what is lost will be known later.
+ */
+static bool
+waits_for_end(struct relay *r)
+{
+    struct ahead *a = &r->account.ahead;
+    struct wal_stats log;
+    if (r->feed.log == NULL) return false;
+    wal_stats(r->options.wal, &log);
+    bool ahead = a->scout != NULL && a->pos > relay_read_pos(r);
+    uint64_t pos = ahead ? a->pos : relay_read_pos(r);
+    struct log_count count = ahead ? *log_items_count(a->scout) : relay_read_count(r);
+    bool missing = false;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
+        missing |= log.totals[kind] > count.of[kind];
+    if (!missing || !count.known || pos < log.end_pos) return false;
+    if (r->options.tsdb != NULL) return true;
+    if (relay_read_pos(r) < log.end_pos) return true; /* first it reads what there is */
+    log_items_pass_lost(r->feed.log, log.totals);
+    if (a->scout != NULL) log_items_pass_lost(a->scout, log.totals);
+    return false;
+}
+
+/*
  * Of what the log cannot give some may come from the store. What is in no count here and was in
  * that of the state is not wanted any more, if the settings are others, or was lost with the log.
  */
@@ -436,6 +475,7 @@ void
 account_found(struct relay *r)
 {
     if (r->account.is_whole || known_pos(r) < r->account.whole_from_pos) return;
+    if (r->feed.hole_pos > 0 || waits_for_end(r)) return;
     r->account.is_whole = true;
     bool same =
         r->state.counted_pos == 0 || r->state.selection == destination_selection_hash(r->settings);

@@ -226,6 +226,11 @@ fit_to_log(struct relay *r)
     if (!less && !other) return;
     uint64_t pos = s->cursor.pos;
     bool filled = fill_instead(r, &log);
+    if (s->fill.active && !filled) { /* what the log had after that is in the store, or is lost */
+        uint64_t end_pos = s->fill.to_pos > log.end_pos ? s->fill.to_pos : log.end_pos;
+        if (s->expected.until_pos > end_pos) s->expected.until_pos = end_pos;
+        s->log_lost = true;
+    }
     if (!is_fill_pos(s->cursor.pos)) {
         if (other && pos >= log.begin_pos) s->cursor = (struct relay_cursor){0};
         if (!other && pos > log.end_pos) s->cursor = (struct relay_cursor){.pos = log.end_pos};

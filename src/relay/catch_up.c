@@ -150,8 +150,10 @@ should_leave(struct relay *r)
     uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
     const struct ahead *a = &r->account.ahead;
     bool counted = a->blind || relay_read_pos(r) >= store_pos || a->pos >= store_pos;
-    if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos)
+    bool gone = r->feed.state == FEED_GONE && store_pos <= pos;
+    if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos || gone)
         tsdb_want_parts(r->options.tsdb);
+    if (gone) r->state.log_lost = true; /* nothing that parts lack is given up */
     if (store_pos <= pos) return false;
     if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
     if (r->feed.hole_pos > 0) return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(r);

@@ -350,6 +350,14 @@ log_items_count(const struct log_items *s)
     return &s->count;
 }
 
+void
+log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT])
+{
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (s->count.of[kind] < totals[kind]) s->count.of[kind] = totals[kind];
+    }
+}
+
 /*
  * The log's running totals at each commit say how many items stand before it: what was not read of
  * them is lost. Where reading begins within a commit, its total is after what was read.

@@ -47,6 +47,8 @@ void log_items_pass(struct log_items *log, uint64_t pos, uint64_t segment);
 uint64_t log_items_pos(const struct log_items *log);
 /* What the log had accepted there, by its own totals. */
 const struct log_count *log_items_count(const struct log_items *log);
+/* Takes as read what the log had accepted in all: what it has lost of that is accounted for. */
+void log_items_pass_lost(struct log_items *log, const uint64_t totals[LEDGER_KIND_COUNT]);
 
 /* Whether the destination takes item `i`, without a look at its labels. Of a sample whose series is
  * not known, because of damage, it is true. */

@@ -479,7 +479,9 @@ struct tsdb_stretch {
 /* Parts cover the log up to here. */
 uint64_t tsdb_store_pos(const struct tsdb *tsdb);
 
-/* Up to here the log was read when the store was opened: what was damaged then is missing. */
+/* From here up to there the log was read when the store was opened: what was damaged of it then is
+ * missing. Parts had what stood before. */
+uint64_t tsdb_replayed_pos(const struct tsdb *tsdb);
 uint64_t tsdb_opened_pos(const struct tsdb *tsdb);
 
 /* Makes what is in the head due to become a part: a reader cannot have it from the log. */

@@ -31,6 +31,7 @@ struct log_walk {
     struct wal_damage *damage;
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last whole commit */
     bool totals_known;
+    uint64_t totals_pos;  /* where they were read */
     bool unsure;          /* of the last place nothing behind it has told yet what stood there */
     uint64_t end_pos;     /* behind the last commit, whole or damaged */
     uint64_t durable_pos; /* the last commit that could be read says so */
@@ -59,14 +60,31 @@ note_range(struct log_walk *w, uint64_t from, uint64_t to, const char *reason)
 static void
 note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
 {
+    bool counts = w->totals_known && pos > w->from_pos;
+    if (counts && w->totals_pos < w->from_pos && memcmp(before, w->totals, sizeof w->totals) != 0) {
+        w->damage->across = true;
+        memcpy(w->damage->across_totals, w->totals, sizeof w->totals);
+    }
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        if (w->totals_known && before[k] > w->totals[k] && pos > w->from_pos) {
-            w->damage->samples[k] += before[k] - w->totals[k];
-        }
+        if (counts && before[k] > w->totals[k]) w->damage->samples[k] += before[k] - w->totals[k];
         w->totals[k] = before[k];
     }
     w->totals_known = true;
+    w->totals_pos = pos;
     w->unsure = false;
+}
+
+/* Commits that nothing is left of: see wal_raise_totals(). */
+static void
+note_missing_commits(struct log_walk *w, const struct segment *segment)
+{
+    bool more = false;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        more |= segment->totals[k] > w->totals[k];
+    if (!more || !w->totals_known || w->unsure || segment->base_pos <= w->from_pos) return;
+    if (!note_place(w, 0)) return;
+    snprintf(w->damage->first, sizeof w->damage->first,
+             "%.160s: commits are missing before segment %016" PRIx64, w->dir, segment->number);
 }
 
 /* Whole segments that are gone, as far as no header that is there leads into them. */
@@ -209,6 +227,7 @@ walk_segment(struct log_walk *w, const struct segment *segment)
     bool durable = segment->end_pos != SEGMENT_POS_NONE;
     uint64_t limit = durable ? segment->end_pos : segment_file_end(segment);
     uint64_t pos = segment->base_pos;
+    note_missing_commits(w, segment);
     note_totals(w, segment->totals, pos);
     w->durable_pos = pos;
     while (pos < limit) {
@@ -227,6 +246,7 @@ walk_segment(struct log_walk *w, const struct segment *segment)
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             w->totals[k] += commit.accepted[k];
         }
+        w->totals_pos = commit.end_pos;
         if (w->durable_pos < commit.durable_pos) w->durable_pos = commit.durable_pos;
         w->sequence = commit.sequence;
         for (struct raw_record raw = {.end_pos = pos}; e == OK && raw.end_pos < commit.end_pos;) {
@@ -367,6 +387,17 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     lock_drop(&wal->lock);
     if (!wal->read_only) segment_list_sweep(&wal->list, wal->env, wal->dir);
     return OK;
+}
+
+void
+wal_raise_totals(struct wal *wal, const uint64_t totals[LEDGER_KIND_COUNT])
+{
+    lock_take(&wal->lock);
+    assert(wal->recovered);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (wal->totals[k] < totals[k]) wal->totals[k] = totals[k];
+    }
+    lock_drop(&wal->lock);
 }
 
 enum err

@@ -98,8 +98,14 @@ struct wal_damage {
      */
     uint64_t samples[LEDGER_KIND_COUNT];
     bool samples_unknown; /* and others: nothing readable follows, or a whole segment is lost */
-    uint64_t torn_bytes;  /* cut at the end, at least: never acknowledged */
-    char first[256];      /* the first place: "FILE at OFFSET: why" */
+    /*
+     * A damaged place reaches across the position from which the log was read: then samples[] also
+     * counts what was accepted before that position, from these totals on.
+     */
+    bool across;
+    uint64_t across_totals[LEDGER_KIND_COUNT];
+    uint64_t torn_bytes; /* cut at the end, at least: never acknowledged */
+    char first[256];     /* the first place: "FILE at OFFSET: why" */
 };
 
 /*
@@ -127,6 +133,13 @@ MUST_CHECK enum err wal_recover(struct wal *wal, uint64_t from_pos,
                                 enum err (*each)(void *context, const struct wal_record *record,
                                                  struct why *why),
                                 void *context, struct wal_damage *ret_damage, struct why *why);
+
+/*
+ * What the log is known to have accepted, though it does not show it: its last commits are missing.
+ * The totals go on from there, so that readers see how much is missing, as they do after damage.
+ * After wal_recover(), before anything is put.
+ */
+void wal_raise_totals(struct wal *wal, const uint64_t totals[LEDGER_KIND_COUNT]);
 
 /* Does not commit what is still in the batch. No reader is open any more. NULL is fine. */
 void wal_free(struct wal *wal);

@@ -122,4 +122,41 @@ claim "both: what is left arrives, and 200 are counted as damaged" within 60 is_
 claim "both: SIGTERM ends it with status 0" stop both
 claim "both: the ledger balances, and says what is damaged" "$firekeep" verify "$work/both"
 stop twin
+
+# --- the newest file of the log is lost, and the store has what stood there --------------------------
+
+many_values() { # enough for two segments
+    awk 'BEGIN {
+        srand(11)
+        for (i = 0; i < 130000; i++) {
+            printf "load{series=\"%d\"} %.15f %.0f\n", i % 100, rand() * 1000, 1700000000000 + 60000 * int(i / 100)
+            if (i % 1000 == 999) print "---"
+        }
+    }' | "$TOOLS/rwmake" >"$work/many.rw"
+}
+
+empty_newest() { # DIR
+    local files=("$1"/wal/*.wal)
+    ((${#files[@]} > 1)) && : >"${files[-1]}"
+}
+
+nothing_is_damaged() {
+    "$firekeep" verify "$work/emptied" | tee /dev/stderr | grep -q 'float: received 130100 = stored 130100 .* damaged 0 '
+}
+
+many_values
+claim "emptied: starts" serve emptied --wal.segment-bytes=1MiB --web.enable-admin-api
+claim "emptied: 130000 samples are acknowledged" is_acknowledged "$work/many.rw"
+claim "emptied: all of them wait" within 20 waits 130000
+claim "emptied: they are stored" quiet_curl -o "$work/flushed" -X POST "$url/api/v1/admin/tsdb/flush"
+crash emptied
+claim "emptied: the newest file of the log is emptied" empty_newest "$work/emptied"
+claim "emptied: starts again" serve emptied --wal.segment-bytes=1MiB
+claim "emptied: the other server comes" start_firekeep twin "$work/emptied-twin" "${ports[1]}"
+make_load "$work/late.rw" 3000 1
+claim "emptied: more is acknowledged" is_acknowledged "$work/late.rw"
+claim "emptied: everything arrives, and nothing is dropped" within 60 is_accounted 130100 0
+claim "emptied: SIGTERM ends it with status 0" stop emptied
+claim "emptied: the store's account says that nothing is damaged" nothing_is_damaged
+stop twin
 ((failures == 0))

@@ -185,6 +185,9 @@ head_cut_locked(struct head *head, uint64_t pos)
                       .segment = wal_place(head->wal).segment,
                       .epoch = head->durable_epoch,
                       .metadata = head->metadata_changed};
+    struct wal_stats log;
+    wal_stats(head->wal, &log);
+    memcpy(cut.log_totals, log.totals, sizeof cut.log_totals);
     cut.tenant_count = head->tenant_count;
     cut.ledgers = mem_alloc(head->cut_budget, head->tenant_count * sizeof *cut.ledgers);
     if (cut.ledgers == NULL) return ERR_NOMEM;

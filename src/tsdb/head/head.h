@@ -56,8 +56,9 @@ struct cut {
     uint64_t pos;
     uint64_t segment;
     uint64_t epoch;
-    bool metadata;          /* families changed since the cut before */
-    struct ledger *ledgers; /* by tenant id */
+    uint64_t log_totals[LEDGER_KIND_COUNT]; /* accepted before the position */
+    bool metadata;                          /* families changed since the cut before */
+    struct ledger *ledgers;                 /* by tenant id */
     uint32_t tenant_count;
     struct part *part; /* written, but the manifest with it could not be */
 };

@@ -214,8 +214,10 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
         .next_ref = next->next_ref,
         .ref_floor = next->ref_floor,
         .segment_floor = next->segment,
+        .log_totals_known = log_id != NULL && next->log_totals_known,
     };
     if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
+    memcpy(m.log_totals, next->log_totals, sizeof m.log_totals);
     uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* a snapshot has none */
     enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
@@ -363,6 +365,8 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         next.segment = db->head.cut.segment;
         next.next_ref = db->head.next_ref;
         next.ref_floor = db->head.active->registry->ref_base;
+        next.log_totals_known = true;
+        memcpy(next.log_totals, db->head.cut.log_totals, sizeof next.log_totals);
         lock_drop(&db->head.lock);
     }
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
@@ -412,8 +416,10 @@ edits_begin(struct tsdb *db, const struct manifest *m)
                                .segment = m->segment_floor,
                                .next_ref = m->next_ref,
                                .ref_floor = m->ref_floor,
+                               .log_totals_known = m->log_totals_known,
                                .totals = totals,
                                .tenant_count = m->tenant_count};
+    memcpy(db->saved.log_totals, m->log_totals, sizeof m->log_totals);
     keep_removed(db, m);
     return OK;
 }

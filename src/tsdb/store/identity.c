@@ -246,25 +246,36 @@ recognise(struct identity *x, struct identity_log log, struct why *why)
 }
 
 void
-identity_note_lost_end(struct env *env, const char *dir, struct wal_damage *damage)
+identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
+                       const uint64_t *from_totals, struct wal_damage *damage)
 {
     static const uint8_t none[WAL_LOG_ID_BYTES];
     struct identity x = {.env = env, .dir = dir};
     if (memcmp(damage->log_id, none, sizeof none) == 0) return; /* that is another matter */
     bool same = read_file(&x, NULL) == OK && look_at_witness(&x, NULL) == OK &&
                 memcmp(x.log_id, damage->log_id, sizeof x.log_id) == 0;
-    if (!same || damage->end_pos >= x.end_pos) return;
+    if (!same || x.end_pos < damage->end_pos) return;
+    uint64_t lost[LEDGER_KIND_COUNT], any = 0;
+    bool stored = damage->end_pos <= from_pos && from_totals != NULL;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t before = damage->totals[k];
+        if (stored && from_totals[k] > before) before = from_totals[k];
+        lost[k] = x.totals_known && x.totals[k] > before ? x.totals[k] - before : 0;
+        any += lost[k];
+        if (x.totals_known && x.totals[k] > damage->totals[k]) damage->totals[k] = x.totals[k];
+    }
+    uint64_t end_pos = damage->end_pos < from_pos ? from_pos : damage->end_pos;
+    if (x.end_pos <= end_pos && any == 0) return;
     if (damage->places++ == 0) {
         snprintf(damage->first, sizeof damage->first,
                  "the log ends at position %" PRIu64 ", but had reached %" PRIu64
                  ": its last commits are missing",
                  damage->end_pos, x.end_pos);
     }
-    damage->bytes += x.end_pos - damage->end_pos;
+    damage->bytes += x.end_pos > end_pos ? x.end_pos - end_pos : 0;
     damage->samples_unknown |= !x.totals_known;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        if (x.totals[k] > damage->totals[k]) damage->samples[k] += x.totals[k] - damage->totals[k];
-    }
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        damage->samples[k] += lost[k];
 }
 
 static enum identity_finding

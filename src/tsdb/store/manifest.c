@@ -15,7 +15,7 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 5,     /* with times of parts, which older programs pass over */
+    MANIFEST_VERSION = 5,     /* with times of parts and totals of the log; others pass over them */
     MANIFEST_REASONS = 4,     /* with something that only version 2 of the ledger knows */
     MANIFEST_PASSED_ON = 3,   /* with something that was passed on */
     MANIFEST_VERSION_MIN = 2, /* with neither */
@@ -166,6 +166,8 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     }
     if (e == OK) field_varints(f, m->removed, m->removed_count);
     if (e == OK) part_times(f, m);
+    if (e == OK && f->to == NULL && !m->no_times) m->log_totals_known = fields_follow(f);
+    if (e == OK && m->log_totals_known) field_varints(f, m->log_totals, LEDGER_KIND_COUNT);
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
 }
 

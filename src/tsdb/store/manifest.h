@@ -55,8 +55,10 @@ struct manifest {
     uint32_t tombstone_count;
     uint64_t *removed; /* numbers of parts whose directories may still be there */
     uint32_t removed_count;
-    uint8_t copies_damaged; /* of two; set when read */
-    bool no_times;          /* of a version before 5; set when read, and written so again */
+    bool no_times; /* of a version before 5; set when read, and written so again, without totals */
+    bool log_totals_known; /* else an older program wrote it, or there was no log */
+    uint64_t log_totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted at store_pos */
+    uint8_t copies_damaged;                 /* of two; set when read */
 };
 
 bool manifest_has_log(const struct manifest *manifest);

@@ -93,6 +93,10 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     for (uint32_t i = 0; i < m->removed_count; i++) {
         m->removed[i] = rng_next(&r) >> rng_below(&r, 60);
     }
+    m->log_totals_known = edit % 2 == 1;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && m->log_totals_known; k++) {
+        m->log_totals[k] = rng_next(&r) >> rng_below(&r, 60);
+    }
     m->tenants = arena_new(arena, TENANTS * sizeof *m->tenants);
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         struct manifest_tenant *t = &m->tenants[i];
@@ -132,7 +136,9 @@ same(const struct manifest *a, const struct manifest *b)
                  a->part_count == b->part_count && a->tenant_count == b->tenant_count &&
                  a->last_tombstone == b->last_tombstone &&
                  a->tombstone_count == b->tombstone_count && a->removed_count == b->removed_count &&
-                 memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0;
+                 memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0 &&
+                 a->log_totals_known == b->log_totals_known &&
+                 memcmp(a->log_totals, b->log_totals, sizeof a->log_totals) == 0;
     for (uint32_t i = 0; equal && i < a->part_count; i++) {
         equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
     }
@@ -445,7 +451,7 @@ test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
     }
 }
 
-/* Versions 2 to 4 end before the times of parts. */
+/* Versions 2 to 4 end before the times of parts and the totals of the log. */
 static void
 test_parts_of_an_older_manifest_may_have_samples_of_all_times(void **state)
 {
@@ -458,6 +464,8 @@ test_parts_of_an_older_manifest_may_have_samples_of_all_times(void **state)
         arena_init(&arena, NULL, 0, 0);
         make(&m, &arena, 3);
         assert_true(m.part_count > 0);
+        m.log_totals_known = false;
+        memset(m.log_totals, 0, sizeof m.log_totals);
         for (uint32_t i = 0; i < m.part_count; i++)
             m.parts[i].time = (struct time_range){0, 0}; /* a byte each */
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);

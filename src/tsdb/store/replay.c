@@ -59,6 +59,7 @@ static struct series wanted_series;
 
 struct replay {
     struct tsdb *db;
+    const struct manifest *manifest;
     struct arena scratch;       /* of one record */
     struct arena again_scratch; /* of a record with labels, read again */
     struct wal_reader *again;   /* NULL: no record was read again */
@@ -515,6 +516,28 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
 }
 
 /*
+ * A damaged place may begin before the manifest's position: what was accepted up to there is in
+ * parts. How much that is the manifest knows, if it is of this log.
+ */
+void
+log_damage_note(struct env *env, const char *dir, const struct manifest *m,
+                struct wal_damage *damage)
+{
+    bool known =
+        m->log_totals_known && memcmp(m->log_id, damage->log_id, sizeof damage->log_id) == 0;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && known && damage->across; k++) {
+        uint64_t before = damage->across_totals[k];
+        uint64_t stored = m->log_totals[k] > before ? m->log_totals[k] - before : 0;
+        damage->samples[k] -= stored < damage->samples[k] ? stored : damage->samples[k];
+    }
+    identity_note_lost_end(env, dir, m->store_pos, known ? m->log_totals : NULL, damage);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && known; k++) {
+        if (damage->end_pos <= m->store_pos && damage->totals[k] < m->log_totals[k])
+            damage->totals[k] = m->log_totals[k];
+    }
+}
+
+/*
  * Brings a tenant's totals and what is there together, as far as the log tells of losses: `most`.
  * What is missing beyond that stays a difference, which is an alarm. Returns how many are gone.
  */
@@ -580,7 +603,8 @@ static enum err
 replayed(struct replay *r, struct wal_damage *damage, struct why *why)
 {
     struct tsdb *db = r->db;
-    identity_note_lost_end(db->env, db->dir, damage);
+    log_damage_note(db->env, db->dir, r->manifest, damage);
+    if (!db->options.read_only) wal_raise_totals(db->wal, damage->totals);
     struct registry *registry = db->head.active->registry;
     uint64_t orphans = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
@@ -593,6 +617,7 @@ replayed(struct replay *r, struct wal_damage *damage, struct why *why)
                  "the labels of the series of %" PRIu64 " samples are missing", orphans);
     }
     count_damage(r, damage);
+    db->replayed_pos = r->manifest->store_pos;
     db->opened_pos = wal_end(db->wal);
     r->opening->replayed_series += db->head.active->series_count;
     /* The head's references so far may be those of other series in the log that was just read:
@@ -606,7 +631,7 @@ enum err
 replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
            struct why *why)
 {
-    struct replay r = {.db = db, .ref_floor = m->ref_floor, .opening = ret_opening};
+    struct replay r = {.db = db, .manifest = m, .ref_floor = m->ref_floor, .opening = ret_opening};
     lock_take(&db->head.lock);
     /* A head that is large takes one more record; nothing else wants memory now. */
     uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);

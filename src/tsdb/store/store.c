@@ -633,10 +633,9 @@ tsdb_flush_due(struct tsdb *db)
     bool log_lost = lost_pos > store_pos; /* the head alone has it */
     bool crowded = db->head.series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
-    bool due =
-        db->head.frozen == NULL &&
-        (old || many || head_is_large(&db->head) || long_log || log_lost || crowded ||
-         db->head.metadata_due || db->head.parts_wanted);
+    bool due = db->head.frozen == NULL &&
+               (old || many || head_is_large(&db->head) || long_log || log_lost || crowded ||
+                db->head.metadata_due || db->head.parts_wanted);
     lock_drop(&db->head.lock);
     return due;
 }

@@ -17,7 +17,9 @@ struct saved {
     uint64_t segment;
     uint64_t next_ref;
     uint64_t ref_floor;
-    struct ledger *totals; /* by tenant id, at store_pos */
+    bool log_totals_known;
+    uint64_t log_totals[LEDGER_KIND_COUNT]; /* at store_pos */
+    struct ledger *totals;                  /* by tenant id, at store_pos */
     uint32_t tenant_count;
 };
 
@@ -67,7 +69,8 @@ struct tsdb {
     struct head head;
 
     _Atomic uint64_t next_part;
-    uint64_t opened_pos; /* where the log ended then; immutable after tsdb_open() */
+    uint64_t replayed_pos; /* where replay began; immutable after tsdb_open(), as the next */
+    uint64_t opened_pos;   /* where the log ended then */
     _Atomic uint64_t store_pos;
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;
@@ -151,6 +154,12 @@ MUST_CHECK enum err flush_frozen(struct tsdb *db, struct part *const *before, ui
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 
+/*
+ * Takes from the damage that was found in the log what parts have, and adds the commits that are
+ * missing at the log's end. Its totals become what the log had accepted, as far as that is known.
+ */
+void log_damage_note(struct env *env, const char *dir, const struct manifest *m,
+                     struct wal_damage *damage);
 /*
  * Reads the log into the head, from the manifest's position on. If it is too much for the head all
  * of it goes into parts, and the head is empty in the end. Under no lock, before any other thread.

@@ -8,6 +8,12 @@ tsdb_store_pos(const struct tsdb *db)
 }
 
 uint64_t
+tsdb_replayed_pos(const struct tsdb *db)
+{
+    return db->replayed_pos;
+}
+
+uint64_t
 tsdb_opened_pos(const struct tsdb *db)
 {
     return db->opened_pos;

@@ -335,7 +335,7 @@ verify_log(struct verify *v)
                        count_record, v, &damage, v->why);
     if (e == ERR_MISSING && !manifest_has_log(&v->manifest)) return OK;
     if (e) return damage_is_told(v, e);
-    identity_note_lost_end(v->env, v->dir, &damage);
+    log_damage_note(v->env, v->dir, &v->manifest, &damage);
     if (damage.places > 0) {
         tell_damage(v, damage.first);
         tell(v, "log: %" PRIu64 " damaged places, %" PRIu64 " bytes", damage.places, damage.bytes);
