@@ -104,6 +104,13 @@ for capture in "${captures[@]}"; do
         read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
         claim "$capture: files of $name read back bit for bit" reads_back "$SAMPLES/$capture.rw"
     done
+    rm -rf "$work/files/joined" && mkdir "$work/files/joined"
+    for file in "$work"/files/none/*.ndjson; do tr -d '\n' <"$file" >"$work/files/joined/${file##*/}"; done
+    for cache in '' ", cache: {path: $work/joined-cache}"; do
+        read_with <<<"sources: [{name: a, type: archive, path: $work/files/joined, layout: flat$cache}]"
+        claim "$capture: objects without line feeds${cache:+, with a cache,} read back bit for bit" reads_back "$SAMPLES/$capture.rw"
+    done
+    read_with <<<"sources: [{name: a, type: archive, path: $work/files/zstd, layout: flat}]"
     mkfifo "$work/files/zstd/pipe.ndjson.zst"
     claim "$capture: a named pipe among them is passed over" reads_back "$SAMPLES/$capture.rw"
     [[ -z $has_s3 ]] || for name in gzip zstd; do

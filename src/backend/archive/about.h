@@ -75,8 +75,8 @@ struct about_identity {
 };
 /* Appends it as a file. Out of memory shows in buf_error(to). */
 void about_put(const struct about *about, const struct about_identity *identity, struct buf *to);
-/* Reads a file. ERR_CORRUPT: it is damaged; ERR_MISSING: it is of another object, or another
- * content; ERR_NOMEM. After an error it is empty. */
+/* Reads a file. ERR_CORRUPT: it is damaged, or of an older version; ERR_MISSING: it is of another
+ * object, or another content; ERR_NOMEM. After an error it is empty. */
 MUST_CHECK enum err about_get(struct about *about, const struct about_identity *identity,
                               struct bytes file);
 

@@ -31,7 +31,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     framed_begin(&framed);
     buf_put(&framed, "\1k\1t\xe8\7", 6);
     buf_put(&framed, data, size);
-    framed_end(&framed, (const uint8_t *)"FKARCHIX", 1);
+    framed_end(&framed, (const uint8_t *)"FKARCHIX", 2);
     if (buf_error(&framed) == OK) read_file(buf_bytes(&framed));
     buf_fini(&framed);
     return 0;

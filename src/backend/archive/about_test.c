@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/archive/about.h"
+#include "base/framed.h"
 
 static const struct about_identity identity = {
     {(const uint8_t *)"key", 3}, {(const uint8_t *)"tag", 3}, 10 << 20};
@@ -114,6 +115,23 @@ test_damage_in_every_byte_is_found(void **state)
 }
 
 static void
+test_a_file_of_an_older_version_is_not_known(void **state)
+{
+    struct about a, b;
+    struct buf file;
+    (void)state;
+    fill(&a);
+    buf_init(&file, NULL, 1 << 20);
+    about_put(&a, &identity, &file);
+    framed_end(&file, (const uint8_t *)"FKARCHIX", 1);
+    about_init(&b, NULL);
+    assert_int_equal(about_get(&b, &identity, buf_bytes(&file)), ERR_CORRUPT);
+    about_fini(&a);
+    about_fini(&b);
+    buf_fini(&file);
+}
+
+static void
 test_another_content_is_not_known(void **state)
 {
     struct about a, b;
@@ -161,6 +179,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_says_what_was_known),
         cmocka_unit_test(test_damage_in_every_byte_is_found),
+        cmocka_unit_test(test_a_file_of_an_older_version_is_not_known),
         cmocka_unit_test(test_another_content_is_not_known),
         cmocka_unit_test(test_names_that_have_no_room_hide_nothing),
     };

@@ -19,6 +19,7 @@
 #include "base/hex.h"
 #include "base/table.h"
 #include "model/sample.h"
+#include "wire/json_objects.h"
 #include "wire/number.h"
 #include "wire/text_reader.h"
 
@@ -35,8 +36,9 @@ struct archive_lines {
     struct table table; /* of places in `known` */
     struct known *known;
     uint32_t known_count, known_capacity;
-    struct buf carry; /* of a line that goes on */
-    bool too_long;    /* that line is */
+    struct buf carry; /* of a record that goes on */
+    bool too_long;    /* that record is */
+    struct json_objects objects;
     uint64_t line;
     struct label labels[FINAL_LABELS_MAX];
 };
@@ -282,6 +284,8 @@ read_slowly(struct archive_lines *l, struct bytes line, struct head *h, struct w
     struct text_item item;
     struct why said = {""};
     uint32_t number;
+    l->line++;
+    if (line.size == 0) return OK;
     enum err e = text_reader_line(l->reader, line, &item, &said);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for a line");
     if (e) return say_junk(l, &said);
@@ -308,18 +312,33 @@ read_slowly(struct archive_lines *l, struct bytes line, struct head *h, struct w
 }
 
 static enum err
+read_known(struct archive_lines *l, struct bytes line, struct head *h, uint32_t number,
+           struct why *why)
+{
+    bool wanted = l->sink.wants(l->sink.context, number, h->t_ms);
+    if (wanted && !read_value(h)) return read_slowly(l, line, NULL, why);
+    l->line++;
+    if (!wanted) return OK;
+    return l->sink.number(l->sink.context, number, h->t_ms, h->value_bits, h->start_ms, why);
+}
+
+static enum err
 read_line(struct archive_lines *l, struct bytes line, struct why *why)
 {
+    struct json_objects objects = {0};
     struct head h;
-    l->line++;
-    if (line.size == 0) return OK;
-    if (!read_head(line, &h) || is_junk(&h)) return read_slowly(l, line, NULL, why);
-    const struct known *known = find_known(l, hash_of(l, &h));
-    if (known == NULL) return read_slowly(l, line, &h, why);
-    uint32_t number = known->number;
-    if (!l->sink.wants(l->sink.context, number, h.t_ms)) return OK;
-    if (!read_value(&h)) return read_slowly(l, line, NULL, why);
-    return l->sink.number(l->sink.context, number, h.t_ms, h.value_bits, h.start_ms, why);
+    bool usual = read_head(line, &h) && !is_junk(&h);
+    const struct known *known = usual ? find_known(l, hash_of(l, &h)) : NULL;
+    if (known != NULL) return read_known(l, line, &h, known->number, why);
+    size_t size = json_objects_end(&objects, line);
+    if (size == line.size) return read_slowly(l, line, usual ? &h : NULL, why);
+    enum err e = OK;
+    for (objects = (struct json_objects){0}; line.size > 0 && e == OK;) {
+        size = json_objects_end(&objects, line);
+        e = read_line(l, bytes_of(line.at, size), why); /* one record, and so no deeper */
+        line = bytes_of(line.at + size, line.size - size);
+    }
+    return e;
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -329,6 +348,7 @@ archive_lines_begin(struct archive_lines *l)
 {
     buf_clear(&l->carry);
     l->too_long = false;
+    l->objects = (struct json_objects){0};
     l->line = 0;
 }
 
@@ -366,21 +386,27 @@ carry(struct archive_lines *l, struct bytes part, struct why *why)
 enum err
 archive_lines_give(struct archive_lines *l, struct bytes text, struct why *why)
 {
-    const uint8_t *at = text.at, *end = text.at + text.size;
+    const uint8_t *at = text.at, *end = text.at + text.size, *feed = text.at;
     enum err e = OK;
     while (at < end && e == OK) {
-        const uint8_t *feed = memchr(at, '\n', (size_t)(end - at));
-        struct bytes part = bytes_of(at, (size_t)((feed == NULL ? end : feed) - at));
-        if (feed != NULL && archive_lines_is_between(l)) {
-            e = read_line(l, part, why);
+        bool between = archive_lines_is_between(l);
+        size_t left = (size_t)(end - at), size;
+        if (feed != NULL && feed <= at) feed = memchr(at, '\n', left);
+        if (feed != NULL && between)
+            size = (size_t)(feed - at);
+        else
+            size = json_objects_end(&l->objects, bytes_of(at, left));
+        if (size < left && between) {
+            e = read_line(l, bytes_of(at, size), why);
         } else {
-            e = carry(l, part, why);
-            if (e == OK && feed != NULL) {
+            e = carry(l, bytes_of(at, size), why);
+            if (e == OK && size < left) {
                 e = end_line(l, why);
                 buf_clear(&l->carry);
             }
         }
-        at = feed == NULL ? end : feed + 1;
+        at += size;
+        if (at < end && *at == '\n') at++;
     }
     return e;
 }

@@ -148,6 +148,63 @@ test_a_line_that_is_too_long_is_junk(void **state)
     free(text);
 }
 
+#define UP(time)  "{\"name\":\"up\",\"time\":" time ",\"value\":1," LABELS
+#define ROW(time) SERIES " " time " 3ff0000000000000 0\n"
+
+static void
+test_objects_without_line_feeds_are_read(void **state)
+{
+    (void)state;
+    static const char text[] = UP("1") UP("2") " \t" UP("3") "\n" UP("4") UP("5") "\r\n" UP("6");
+    begin();
+    for (size_t piece = 1; piece <= sizeof text; piece++) { /* also once labels are known */
+        assert_string_equal(read_in(text, piece),
+                            ROW("1") ROW("2") ROW("3") ROW("4") ROW("5") ROW("6"));
+        if (piece % 2 == 0) archive_lines_forget(lines);
+    }
+    assert_string_equal(read_in("{\"name\":\"}{\",\"time\":1,\"value\":1}" UP("2"), 1000),
+                        "{__name__=\"}{\"} 1 3ff0000000000000 0\n" ROW("2"));
+    assert_int_equal(noted.junk, 0);
+    end();
+}
+
+static void
+test_objects_without_line_feeds_are_junk_one_by_one(void **state)
+{
+    (void)state;
+    begin();
+    for (size_t piece = 1; piece < 200; piece += 9) {
+        noted.junk = 0;
+        assert_string_equal(read_in(UP("1") "{\"name\":\"a\"}" UP("2") "{\"name\":\"cu" UP("3")
+                                        UP("4") "{\"na",
+                                    piece),
+                            ROW("1") ROW("2") ROW("4"));
+        assert_int_equal(noted.junk, 3);
+        assert_int_equal(noted.junk_line, 6);
+        assert_string_equal(read_in(UP("1") "x" UP("2") "\n" UP("3"), piece), ROW("3"));
+        assert_int_equal(noted.junk, 4);
+    }
+    end();
+}
+
+static void
+test_an_object_without_line_feeds_that_is_too_long_is_junk(void **state)
+{
+    (void)state;
+    size_t size = ARCHIVE_LINE_BYTES_MAX + 10;
+    char *text = malloc(size + 400);
+    assert_non_null(text);
+    memset(text, ' ', size);
+    memcpy(text, UP("1") "{", sizeof UP("1"));
+    strcpy(text + size, "}" UP("2") UP("3"));
+    begin();
+    assert_string_equal(read_in(text, 100000), ROW("1") ROW("2") ROW("3"));
+    assert_int_equal(noted.junk, 1);
+    assert_int_equal(noted.junk_line, 2);
+    end();
+    free(text);
+}
+
 static void
 test_lines_survive_each_failing_allocation(void **state)
 {
@@ -181,6 +238,9 @@ main(void)
         cmocka_unit_test(test_a_tail_with_more_than_labels_is_read_each_time),
         cmocka_unit_test(test_junk_is_counted_and_changes_nothing_else),
         cmocka_unit_test(test_a_line_that_is_too_long_is_junk),
+        cmocka_unit_test(test_objects_without_line_feeds_are_read),
+        cmocka_unit_test(test_objects_without_line_feeds_are_junk_one_by_one),
+        cmocka_unit_test(test_an_object_without_line_feeds_that_is_too_long_is_junk),
         cmocka_unit_test(test_lines_survive_each_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
