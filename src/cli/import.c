@@ -46,8 +46,9 @@ struct importing {
     struct resume_file *file;
     struct input *input;
     struct text_reader *reader;
-    uint64_t lines;    /* or records */
+    uint64_t lines;    /* or records; not a last line without a line feed, which may still grow */
     uint64_t bad_here; /* becomes the file's with the next acknowledged batch */
+    bool cut;          /* the end of the file is missing: it is not done */
 
     uint64_t bad_shown;
     uint64_t bad;
@@ -93,7 +94,7 @@ static void
 bad_line(struct importing *im, uint64_t line, const struct why *why)
 {
     im->bad++;
-    im->bad_here++;
+    if (!im->cut) im->bad_here++; /* else it is found again when the import continues */
     if (im->bad_shown == im->bad_shown_max) {
         im->bad_shown++;
         progress_say(&im->progress, "more bad lines are counted but not shown (--bad-lines)");
@@ -203,28 +204,50 @@ is_stopped(const struct importing *im)
     return atomic_load_explicit(im->asked.stop, memory_order_relaxed);
 }
 
+/* The next line, record or object; `at` NULL at the end. */
+static enum err
+next_line(struct importing *im, struct bytes *ret_line, struct why *why)
+{
+    enum err e = OK;
+    *ret_line = (struct bytes){NULL, 0};
+    if (im->format == TEXT_CSV)
+        e = input_record(im->input, TEXT_CSV_BYTES_MAX, ret_line, why);
+    else if (im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON)
+        e = input_object(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
+    else
+        e = input_line(im->input, TEXT_LINE_BYTES_MAX, ret_line, why);
+    im->lines = input_lines(im->input) - input_line_is_last(im->input);
+    return e;
+}
+
+static enum err
+take_line(struct importing *im, struct bytes line, struct why *why)
+{
+    struct text_item item;
+    enum err e = input_line_is_last(im->input) ? text_reader_last_line(im->reader, line, &item, why)
+                                               : text_reader_line(im->reader, line, &item, why);
+    if (e) return e;
+    im->junk += item.junk;
+    return batch_item(im->batch, &item, why);
+}
+
 static enum err
 read_lines(struct importing *im, struct why *why)
 {
     for (uint64_t i = 1;; i++) {
-        struct bytes line = {NULL, 0};
+        struct bytes line;
         if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
-        enum err e = im->format == TEXT_CSV
-                         ? input_record(im->input, TEXT_CSV_BYTES_MAX, &line, why)
-                         : input_line(im->input, TEXT_LINE_BYTES_MAX, &line, why);
-        im->lines = input_lines(im->input);
+        enum err e = next_line(im, &line, why);
         if (e == OK && line.at == NULL) return OK;
-        bool was_read = im->lines <= im->file->lines;
-        if (e == OK && was_read) {
+        bool is_last = input_line_is_last(im->input);
+        bool was_read = !is_last && im->lines <= im->file->lines;
+        if (e == OK && was_read)
             e = text_reader_skip(im->reader, line, why);
-        } else if (e == OK) {
-            struct text_item item;
-            e = text_reader_line(im->reader, line, &item, why);
-            if (e == OK) im->junk += item.junk;
-            if (e == OK) e = batch_item(im->batch, &item, why);
-        }
+        else if (e == OK)
+            e = take_line(im, line, why);
         bool of_line = (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
         if (e && !of_line) return e;
+        im->cut = e && is_last;
         if (e && !was_read) bad_line(im, input_line_begin(im->input), why);
         if (batch_is_full(im->batch)) {
             e = send(im, why);
@@ -246,7 +269,9 @@ read_text(struct importing *im, struct why *why)
     e = read_lines(im, why);
     if (e == OK) {
         struct why end = {""};
-        if (text_reader_end(im->reader, &item, &end) != OK) {
+        bool ended = text_reader_end(im->reader, &item, &end) == OK;
+        if (!ended && !im->cut) { /* a last line that is cut short says as much */
+            im->cut = true;
             bad_line(im, input_lines(im->input) + 1, &end);
         }
         e = batch_item(im->batch, &item, why);
@@ -308,6 +333,7 @@ read_file(struct importing *im, struct why *why)
 {
     struct why later = {""};
     im->lines = 0;
+    im->cut = false;
     im->bad_here = im->file->bad;
     enum err e = input_open(im->file->path, im->asked.stop, &im->input, why);
     if (e) return e;
@@ -319,7 +345,7 @@ read_file(struct importing *im, struct why *why)
         e = err_first(e, sent);
     }
     if (e == OK) {
-        im->file->done = true;
+        im->file->done = !im->cut;
         e = resume_save(&im->resume, true, why);
     }
     im->done_bytes += input_file_bytes(im->input);

@@ -17,6 +17,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "wire/json_objects.h"
+
 enum {
     RAW_BYTES = 256 * 1024,
     STEP_BYTES = 256 * 1024,
@@ -51,7 +53,11 @@ struct input {
     size_t start; /* of what was not taken yet */
     uint64_t lines;
     uint64_t line_begin;
+    bool line_is_last;
 };
+
+/* Where lines end. */
+enum ending { AT_LINE_FEEDS, AT_OBJECTS };
 
 enum err
 input_open(const char *path, const atomic_bool *stop, struct input **ret_input, struct why *why)
@@ -280,55 +286,86 @@ input_head(struct input *in, struct bytes *ret_head, struct why *why)
     return OK;
 }
 
-/* Drops a line that is too long, up to its end. */
-static enum err
-step_over(struct input *in, size_t size_max, struct why *why)
+/* The end of the line in what follows the window's first `looked` bytes; NULL: it goes on. */
+static const uint8_t *
+find_end(const struct input *in, enum ending ending, struct json_objects *objects, size_t looked)
 {
-    for (;;) {
-        uint8_t *at = in->window.at + in->start;
-        uint8_t *feed = available(in) == 0 ? NULL : memchr(at, '\n', available(in));
-        take(in, 0, feed == NULL ? available(in) : (size_t)(feed - at) + 1);
-        if (feed != NULL || in->end) break;
+    struct bytes more = bytes_of(in->window.at + in->start + looked, available(in) - looked);
+    if (more.size == 0) return NULL;
+    if (ending == AT_LINE_FEEDS) return memchr(more.at, '\n', more.size);
+    size_t size = json_objects_end(objects, more);
+    return size == more.size ? NULL : more.at + size;
+}
+
+/* Takes what was looked at, and the line feed at its end. */
+static struct bytes
+take_line(struct input *in, const uint8_t *end)
+{
+    size_t size = (size_t)(end - in->window.at) - in->start;
+    return take(in, size, size + (*end == '\n'));
+}
+
+/* Drops a line that is too long, up to its end; `end` as find_end() gave it. */
+static enum err
+step_over(struct input *in, enum ending ending, struct json_objects *objects, const uint8_t *end,
+          size_t size_max, struct why *why)
+{
+    in->line_begin = ++in->lines;
+    while (end == NULL) {
+        take(in, 0, available(in));
+        if (in->end) break;
         enum err e = fill(in, why);
         if (e) return e;
+        end = find_end(in, ending, objects, 0);
     }
+    in->line_is_last = end == NULL;
+    if (end != NULL) take_line(in, end);
     return why_set(why, ERR_LIMIT, "the line must be at most %zu bytes", size_max);
 }
 
 static enum err
-last_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
+last_line(struct input *in, struct bytes *ret_line)
 {
     size_t size = available(in);
     *ret_line = (struct bytes){NULL, 0};
     if (size == 0) return OK;
     in->line_begin = ++in->lines;
-    if (size > size_max) return step_over(in, size_max, why);
+    in->line_is_last = true;
     *ret_line = take(in, size, size);
     return OK;
+}
+
+static enum err
+next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *ret_line,
+          struct why *why)
+{
+    struct json_objects objects = {0};
+    size_t looked = 0;
+    for (;;) {
+        const uint8_t *end = find_end(in, ending, &objects, looked);
+        looked = end == NULL ? available(in) : (size_t)(end - in->window.at) - in->start;
+        if (looked > size_max) return step_over(in, ending, &objects, end, size_max, why);
+        if (end != NULL) {
+            in->line_begin = ++in->lines;
+            *ret_line = take_line(in, end);
+            return OK;
+        }
+        if (in->end) return last_line(in, ret_line);
+        enum err e = fill(in, why);
+        if (e) return e;
+    }
 }
 
 enum err
 input_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
 {
-    size_t looked = 0;
-    for (;;) {
-        const uint8_t *at = in->window.at + in->start;
-        const uint8_t *feed =
-            available(in) == looked ? NULL : memchr(at + looked, '\n', available(in) - looked);
-        if (feed != NULL && (size_t)(feed - at) <= size_max) {
-            in->line_begin = ++in->lines;
-            *ret_line = take(in, (size_t)(feed - at), (size_t)(feed - at) + 1);
-            return OK;
-        }
-        looked = available(in);
-        if (feed != NULL || looked > size_max) {
-            in->line_begin = ++in->lines;
-            return step_over(in, size_max, why);
-        }
-        if (in->end) return last_line(in, size_max, ret_line, why);
-        enum err e = fill(in, why);
-        if (e) return e;
-    }
+    return next_line(in, AT_LINE_FEEDS, size_max, ret_line, why);
+}
+
+enum err
+input_object(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
+{
+    return next_line(in, AT_OBJECTS, size_max, ret_line, why);
 }
 
 enum err
@@ -349,7 +386,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
             if (e) return e;
             continue;
         }
-        if (!quoted && !over) return last_line(in, size_max, ret_record, why);
+        if (!quoted && !over) return last_line(in, ret_record);
         enum err e = input_line(in, size_max, ret_record, why);
         if (e) return e;
         return quoted ? why_set(why, ERR_LIMIT, "a quoted field is not closed") : OK;
@@ -385,6 +422,12 @@ uint64_t
 input_line_begin(const struct input *in)
 {
     return in->line_begin;
+}
+
+bool
+input_line_is_last(const struct input *in)
+{
+    return in->line_is_last;
 }
 
 uint64_t

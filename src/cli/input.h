@@ -35,6 +35,11 @@ MUST_CHECK enum err input_head(struct input *input, struct bytes *ret_head, stru
 MUST_CHECK enum err input_line(struct input *input, size_t size_max, struct bytes *ret_line,
                                struct why *why);
 
+/* The same for JSON: an object that follows another one without a line feed is a line of its own
+ * (wire/json_objects.h), also in all that is said of lines here. */
+MUST_CHECK enum err input_object(struct input *input, size_t size_max, struct bytes *ret_line,
+                                 struct why *why);
+
 /*
  * The same for CSV: a line feed within double quotes belongs to the record. ERR_LIMIT: the quotes
  * do not close within `size_max` bytes; only the first line was taken.
@@ -49,6 +54,8 @@ MUST_CHECK enum err input_piece(struct input *input, size_t size, struct bytes *
 /* Lines taken so far; input_line_begin() is that of the line or record just given, from 1. */
 uint64_t input_lines(const struct input *input);
 uint64_t input_line_begin(const struct input *input);
+/* Whether the last line taken ends with the input, without a line feed: it may be cut short. */
+bool input_line_is_last(const struct input *input);
 /* Of the file as it lies on disk: bytes read, and in all (0: not known). */
 uint64_t input_read_bytes(const struct input *input);
 uint64_t input_file_bytes(const struct input *input);

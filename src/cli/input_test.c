@@ -69,7 +69,9 @@ test_lines_are_given_one_by_one(void **state)
     assert_int_equal(input_line_begin(in), 1);
     expect_line(in, "");
     expect_line(in, "b c\r");
+    assert_false(input_line_is_last(in));
     expect_line(in, "last");
+    assert_true(input_line_is_last(in));
     assert_int_equal(input_lines(in), 4);
     expect_line(in, NULL);
     expect_line(in, NULL);
@@ -252,9 +254,69 @@ test_a_line_that_is_too_long_costs_only_itself(void **state)
     write_file(text, 6 + LONG); /* without an end */
     in = open_input();
     expect_line(in, "first");
+    assert_false(input_line_is_last(in));
     assert_int_equal(input_line(in, 100, &line, &why), ERR_LIMIT);
+    assert_true(input_line_is_last(in));
     expect_line(in, NULL);
     input_free(in);
+    free(text);
+}
+
+static void
+expect_object(struct input *in, const char *wanted, uint64_t begin, bool is_last)
+{
+    struct bytes line;
+    struct why why = {""};
+    enum err e = input_object(in, 100, &line, &why);
+    if (e) fail_msg("%s", why.text);
+    assert_non_null(line.at);
+    assert_true(bytes_equal_text(line, wanted));
+    assert_int_equal(input_line_begin(in), begin);
+    assert_int_equal(input_line_is_last(in), is_last);
+}
+
+static void
+test_objects_without_line_feeds_are_lines(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\":\"}{\"}{} \n\n{}\r\n{} {\"b\"";
+    write_file(text, sizeof text - 1);
+    struct input *in = open_input();
+    expect_object(in, "{\"a\":\"}{\"}", 1, false);
+    expect_object(in, "{} ", 2, false);
+    expect_object(in, "", 3, false);
+    expect_object(in, "{}\r", 4, false);
+    expect_object(in, "{} ", 5, false);
+    expect_object(in, "{\"b\"", 6, true);
+    assert_int_equal(input_lines(in), 6);
+    expect_line(in, NULL);
+    input_free(in);
+}
+
+static void
+test_an_object_that_is_too_long_costs_only_itself(void **state)
+{
+    (void)state;
+    enum { LONG = 700000 };
+    char *text = malloc(LONG + 100);
+    struct bytes line;
+    struct why why = {""};
+    assert_non_null(text);
+    memset(text, ' ', LONG);
+    memcpy(text, "{}{", 3);
+    memcpy(text + LONG, "}{\"c\":1}{", 9);
+    for (unsigned spaces = 0; spaces < 2; spaces++) { /* in an object, then after it */
+        write_file(text, LONG + 9);
+        struct input *in = open_input();
+        expect_object(in, "{}", 1, false);
+        assert_int_equal(input_object(in, 100, &line, &why), ERR_LIMIT);
+        assert_int_equal(input_line_begin(in), 2);
+        expect_object(in, "{\"c\":1}", 3, false);
+        expect_object(in, "{", 4, true);
+        input_free(in);
+        text[3] = '}';
+        text[LONG] = ' ';
+    }
     free(text);
 }
 
@@ -282,7 +344,9 @@ test_quoted_fields_may_hold_line_feeds(void **state)
     struct input *in = open_input();
     expect_record(in, "a,\"b\nc\",d", 1);
     expect_record(in, "e,\"f \"\"\n\"\" g\"", 3);
+    assert_false(input_line_is_last(in));
     expect_record(in, "h", 5);
+    assert_true(input_line_is_last(in));
     assert_int_equal(input_lines(in), 5);
     expect_record(in, NULL, 0);
     input_free(in);
@@ -381,6 +445,8 @@ main(void)
         INPUT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line),
         INPUT_TEST(test_damaged_packed_files_are_told),
         INPUT_TEST(test_a_line_that_is_too_long_costs_only_itself),
+        INPUT_TEST(test_objects_without_line_feeds_are_lines),
+        INPUT_TEST(test_an_object_that_is_too_long_costs_only_itself),
         INPUT_TEST(test_quoted_fields_may_hold_line_feeds),
         INPUT_TEST(test_a_lost_quote_costs_one_line),
         INPUT_TEST(test_pieces_are_whole_or_told),

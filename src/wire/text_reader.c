@@ -1,4 +1,5 @@
 /* text_reader.c - what is alike in all forms: the memory of a line, and which form a file has. */
+#include "wire/json_objects.h"
 #include "wire/text_reader_private.h"
 
 enum {
@@ -159,6 +160,19 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
 }
 
 enum err
+text_reader_last_line(struct text_reader *r, struct bytes line, struct text_item *ret_item,
+                      struct why *why)
+{
+    enum text_format format = r->options.format;
+    bool closes = format == TEXT_JSON_LINES || format == TEXT_NDJSON ||
+                  (format == TEXT_OPENMETRICS && bytes_equal_text(line, "# EOF"));
+    if (closes || is_blank(line)) return text_reader_line(r, line, ret_item, why);
+    return why_set(why, ERR_INPUT,
+                   "the last line has no line feed and may be cut short; add one if the line is "
+                   "complete");
+}
+
+enum err
 text_reader_skip(struct text_reader *r, struct bytes line, struct why *why)
 {
     struct text_item item;
@@ -256,13 +270,15 @@ text_format_guess(struct bytes head, enum text_format *ret_format)
     }
     head = bytes_of(head.at + skip, head.size - skip);
     if (head.size == 0 || memchr(head.at, 0, head.size) != NULL) return false;
-    const uint8_t *feed = memchr(head.at, '\n', head.size);
-    struct bytes line = {head.at, feed == NULL ? head.size : (size_t)(feed - head.at)};
     if (head.at[0] == '{' && begins_object(head)) {
-        bool whole = contains(line, "\"metric\"") || contains(line, "\"timestamps\"");
+        struct json_objects objects = {0};
+        struct bytes first = bytes_of(head.at, json_objects_end(&objects, head));
+        bool whole = contains(first, "\"metric\"") || contains(first, "\"timestamps\"");
         *ret_format = whole ? TEXT_JSON_LINES : TEXT_NDJSON;
         return true;
     }
+    const uint8_t *feed = memchr(head.at, '\n', head.size);
+    struct bytes line = {head.at, feed == NULL ? head.size : (size_t)(feed - head.at)};
     *ret_format = csv_is_header(line) ? TEXT_CSV : guess_exposition(head);
     return true;
 }

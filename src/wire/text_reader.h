@@ -84,6 +84,12 @@ void text_reader_free(struct text_reader *reader);
 MUST_CHECK enum err text_reader_line(struct text_reader *reader, struct bytes line,
                                      struct text_item *ret_item, struct why *why);
 /*
+ * The same for a last line without a line feed, which may be cut short. ERR_INPUT also: its form
+ * does not show that it is whole, as the end of a JSON object and "# EOF" do.
+ */
+MUST_CHECK enum err text_reader_last_line(struct text_reader *reader, struct bytes line,
+                                          struct text_item *ret_item, struct why *why);
+/*
  * A line that was dealt with by an earlier run: only what later lines depend on is taken from it
  * (the columns of CSV, the family at hand, whether the end was there).
  */

@@ -238,6 +238,42 @@ test_openmetrics_must_end(void **state)
 }
 
 static void
+check_last(enum text_format format, const char *line, bool is_whole)
+{
+    struct text_reader *r = reader_of(format, true);
+    struct text_item item;
+    struct why why = {""};
+    if (format == TEXT_CSV) check_in(r, "name,value,time,job", "");
+    enum err e = text_reader_last_line(r, bytes_of_text(line), &item, &why);
+    if (e != (is_whole ? OK : ERR_INPUT)) fail_msg("'%s': %d %s", line, e, why.text);
+    text_reader_free(r);
+}
+
+static void
+test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows(void **state)
+{
+    (void)state;
+    static const enum text_format texts[] = {TEXT_OPENMETRICS, TEXT_PROMETHEUS};
+    for (unsigned i = 0; i < 2; i++) {
+        check_last(texts[i], "up 1 1700000000", false);
+        check_last(texts[i], "up 1", false);
+        check_last(texts[i], "# HELP up Some he", false);
+        check_last(texts[i], "", true);
+        check_last(texts[i], " \t", true);
+    }
+    check_last(TEXT_OPENMETRICS, "# EOF", true);
+    check_last(TEXT_OPENMETRICS, "# EO", false);
+    check_last(TEXT_CSV, "up,1,1700000000000,x", false);
+    check_last(TEXT_CSV, "up,1,1700000000000,\"x \"", false); /* may go on with a second quote */
+    check_last(TEXT_NDJSON, "{\"name\":\"up\",\"time\":5,\"value\":1}", true);
+    check_last(TEXT_NDJSON, "{\"name\":\"up\",\"time\":5,\"value\":1", false);
+    check_last(TEXT_JSON_LINES, "{\"metric\":{\"a\":\"b\"},\"values\":[1],\"timestamps\":[5]}",
+               true);
+    check_last(TEXT_JSON_LINES, "{\"metric\":{\"a\":\"b\"},\"values\":[1],\"timestamps\":[5]",
+               false);
+}
+
+static void
 test_json_lines_are_read(void **state)
 {
     (void)state;
@@ -471,6 +507,7 @@ test_forms_are_told_apart(void **state)
         {"{\"metric\":{\"a\":\"b\"},\"values\":[1],\"timestamps\":[5]}\n", TEXT_JSON_LINES},
         {"{\"timestamps\":[5],\"values\":[1],", TEXT_JSON_LINES},
         {"{\"name\":\"up\",\"time\":5,\"value\":1,\"labels\":{}}\n", TEXT_NDJSON},
+        {"{\"name\":\"up\",\"time\":5,\"value\":1}{\"labels\":{\"metric\":\"\"}", TEXT_NDJSON},
         {"{\"my.metric\",a=\"b\"} 1 1700000000000\n", TEXT_PROMETHEUS},
         {"name,labels,time,value\nup,{},5,1\n", TEXT_CSV},
         {"\"time\",\"value\",\"job\"\r\n", TEXT_CSV},
@@ -713,6 +750,7 @@ main(void)
         cmocka_unit_test(test_a_given_time_stands_in_for_missing_ones),
         cmocka_unit_test(test_a_family_is_told_once_it_is_complete),
         cmocka_unit_test(test_openmetrics_must_end),
+        cmocka_unit_test(test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows),
         cmocka_unit_test(test_json_lines_are_read),
         cmocka_unit_test(test_deep_json_is_refused),
         cmocka_unit_test(test_ndjson_rows_are_read),

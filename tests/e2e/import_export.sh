@@ -179,6 +179,53 @@ claim "a file cut short is told, by its name once" says_not "cut.jsonl.gz: $work
     "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
 claim "a file cut short is told" says "cut short" 1 \
     "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
+
+# What is left of a last line could be another value at another time.
+printf 'left 1 1700000000000\nleft 2 17000' >"$work/left.prom"
+printf '# TYPE left gauge\nleft 1 1700000000\nleft 2 17000' >"$work/left.om"
+printf 'name,time,value\nleft,1700000000000,1\nleft,1700000060000,12' >"$work/left.csv"
+row='{"name":"left","time":1700000000000,"value":1}'
+printf '%s\n{"name":"left","time":1700000060000,"value":12,' "$row" >"$work/left.ndjson"
+printf '%s{"name":"left","time":1700000060000,"value":12' "$row" >"$work/left.joined.ndjson"
+printf '{"metric":{"__name__":"left"},"values":[1],"timestamps":[1700000000000]}\n%s' \
+    '{"metric":{"__name__":"left"},"values":[2],"timestamps":[1700000060000' >"$work/left.jsonl"
+for file in "$work"/left*.*; do
+    name=${file##*/}
+    gzip -k "$file"
+    line=$(sed 's/}{/}\n{/' "$file" | grep -c '')
+    claim "cut: $name: the last line is bad" says "$file:$line: " 1 \
+        "$firekeep" import --storage.path="$work/$name.d" "$file"
+    claim "cut: $name: nothing of it is stored" says "exported 1 samples" 0 \
+        "$firekeep" export --storage.path="$work/$name.d" -o "$work/left.back.jsonl"
+    claim "cut: $name: nor by a server, of a compressed file" says "imported 1 samples" 1 \
+        "$firekeep" import --url="$url" "$file.gz"
+    claim "cut: $name: nor of standard input" says "; 1 bad lines" 1 \
+        "$firekeep" import --url="$url" --dry-run - <"$file"
+done
+claim "cut: nothing of any is stored" test "$("$firekeep" query --url="$url" --format=csv \
+    --time=2023-11-15 'left[60y]' | wc -l)" == 2
+grows() { # NAME MORE...: the end of the line comes later
+    local resume=$work/grows-$1 target=--storage.path=$work/grows-$1.d
+    says "; 1 bad lines" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
+        says "continuing after line" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
+        printf '%s\n' "${@:2}" >>"$work/left.$1" &&
+        says "imported 1 samples" 0 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
+        says "exported 2 samples" 0 "$firekeep" export "$target" -o "$work/left.back.jsonl"
+}
+claim "cut: prom: the rest of a line is read once it comes" grows prom 00060000
+claim "cut: om: the rest of a line is read once it comes" grows om 00060 '# EOF'
+claim "cut: ndjson: the rest of a line is read once it comes" grows ndjson '"labels":{}}'
+claim "cut: joined objects: the rest is read once it comes" grows joined.ndjson '}'
+printf '%s%s \n%s' "$row" "${row/1700/1701}" "${row/1700/1702}" >"$work/joined.ndjson"
+claim "objects without line feeds are imported" says "imported 3 samples" 0 \
+    "$firekeep" import --url="$url" "$work/joined.ndjson"
+tr -d '\n' <"$work/all.jsonl" >"$work/joined.jsonl"
+joined_back() {
+    "$firekeep" import --storage.path="$work/joined" "$work/joined.jsonl" &&
+        exported --storage.path="$work/joined" "$work/joined-back.jsonl" &&
+        cmp "$work/all.jsonl" "$work/joined-back.jsonl"
+}
+claim "objects of jsonl without line feeds, too" joined_back
 claim "wrong use: no file" status_is 2 "$firekeep" import --url="$url"
 claim "wrong use: standard input twice" status_is 2 "$firekeep" import --url="$url" - -
 claim "wrong use: a flag" status_is 2 "$firekeep" import --ulr="$url" "$work/bad.prom"
