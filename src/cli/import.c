@@ -49,6 +49,7 @@ struct importing {
     uint64_t lines;    /* or records; not a last line without a line feed, which may still grow */
     uint64_t bad_here; /* becomes the file's with the next acknowledged batch */
     bool cut;          /* the end of the file is missing: it is not done */
+    bool early_said;
 
     uint64_t bad_shown;
     uint64_t bad;
@@ -117,6 +118,24 @@ rejected(void *context, const char *text)
     if (im->rejected_shown == REJECTED_SHOWN) {
         progress_say(&im->progress, "more refusals are counted but not shown");
     }
+}
+
+/* A column of Unix seconds that is read as milliseconds ends up in 1970: said once for a file. */
+static void
+early_time(struct importing *im, const struct text_item *item)
+{
+    char time[TIME_TEXT_BYTES];
+    if (im->early_said) return;
+    im->early_said = true;
+    const char *hint = im->format == TEXT_CSV ? " (Unix seconds belong in a column time_s)"
+                       : im->format == TEXT_PROMETHEUS
+                           ? " (--format=openmetrics reads Unix seconds)"
+                           : "";
+    progress_say(&im->progress,
+                 "%s:%" PRIu64 ": warning: \"%.*s\" is before 1980: %s; it is read as Unix "
+                 "milliseconds%s",
+                 im->file->path, input_line_begin(im->input), (int)item->early_column.size,
+                 (const char *)item->early_column.at, time_print(item->early_ms, time), hint);
 }
 
 static uint64_t
@@ -228,6 +247,7 @@ take_line(struct importing *im, struct bytes line, struct why *why)
                                                : text_reader_line(im->reader, line, &item, why);
     if (e) return e;
     im->junk += item.junk;
+    if (item.early_column.at != NULL) early_time(im, &item);
     return batch_item(im->batch, &item, why);
 }
 
@@ -333,7 +353,7 @@ read_file(struct importing *im, struct why *why)
 {
     struct why later = {""};
     im->lines = 0;
-    im->cut = false;
+    im->cut = im->early_said = false;
     im->bad_here = im->file->bad;
     enum err e = input_open(im->file->path, im->asked.stop, &im->input, why);
     if (e) return e;

@@ -169,6 +169,12 @@ struct csv_row {
     int64_t time_ms;
 };
 
+static struct bytes
+column_name(const struct text_reader *r, const struct csv_column *column)
+{
+    return bytes_of(r->column_names.at + column->name_at, column->name_size);
+}
+
 static enum err
 label_field(struct text_reader *r, struct bytes text, struct why *why)
 {
@@ -189,13 +195,17 @@ label_field(struct text_reader *r, struct bytes text, struct why *why)
 }
 
 static enum err
-time_field(struct csv_row *row, enum csv_kind kind, struct bytes text, struct why *why)
+time_field(struct text_reader *r, const struct csv_column *column, struct bytes text,
+           struct csv_row *row, struct why *why)
 {
     if (text.size == 0) return OK;
     row->has_time = true;
-    bool right = kind == CSV_TIME_S ? time_parse_seconds(text, &row->time_ms)
-                                    : time_parse_ms(text, &row->time_ms) ||
-                                          time_parse_rfc3339(text, &row->time_ms);
+    if (column->kind == CSV_TIME && time_parse_ms(text, &row->time_ms)) {
+        text_note_time(r, column_name(r, column), row->time_ms);
+        return OK;
+    }
+    bool right = column->kind == CSV_TIME_S ? time_parse_seconds(text, &row->time_ms)
+                                            : time_parse_rfc3339(text, &row->time_ms);
     return right ? OK : why_set(why, ERR_INPUT, "'%.*s' is not a valid time", SHOWN(text));
 }
 
@@ -215,14 +225,13 @@ take_field(struct text_reader *r, const struct csv_column *column, struct bytes 
         return why_set(why, ERR_INPUT, "'%.*s' is not a valid number", SHOWN(text));
     case CSV_TIME:
     case CSV_TIME_S:
-        return time_field(row, column->kind, text, why);
+        return time_field(r, column, text, row, why);
     case CSV_LABELS:
         return label_field(r, text, why);
     case CSV_LABEL:
         break;
     }
-    struct bytes name = {r->column_names.at + column->name_at, column->name_size};
-    text_put_label(&r->labels, name, text);
+    text_put_label(&r->labels, column_name(r, column), text);
     return OK;
 }
 

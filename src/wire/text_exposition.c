@@ -167,10 +167,13 @@ value_of(struct cursor *c, uint64_t *ret_bits, struct why *why)
 }
 
 static enum err
-time_of(const struct text_reader *r, struct bytes text, int64_t *ret_ms, struct why *why)
+time_of(struct text_reader *r, struct bytes text, int64_t *ret_ms, struct why *why)
 {
     bool seconds = r->options.format == TEXT_OPENMETRICS;
-    if (seconds ? time_parse_seconds(text, ret_ms) : time_parse_ms(text, ret_ms)) return OK;
+    if (seconds ? time_parse_seconds(text, ret_ms) : time_parse_ms(text, ret_ms)) {
+        if (!seconds) text_note_time(r, bytes_of_text("timestamp"), *ret_ms);
+        return OK;
+    }
     return why_set(why, ERR_INPUT, "'%.*s' is not a valid time in Unix %s", SHOWN(text),
                    seconds ? "seconds" : "milliseconds");
 }

@@ -106,7 +106,9 @@ json_lines_line(struct text_reader *r, struct bytes line, struct text_item *item
             scan_expect(&s, '[');
             while (scan_item(&s)) {
                 int64_t ms = scan_time(&s);
-                if (s.bad == NULL) buf_put(&r->times, &ms, sizeof ms);
+                if (s.bad != NULL) break;
+                text_note_time(r, key, ms);
+                buf_put(&r->times, &ms, sizeof ms);
             }
             break;
         case LINE_KEY_COUNT:
@@ -237,6 +239,7 @@ row_field(struct text_reader *r, struct scan *s, struct bytes key, struct row *r
         break;
     case ROW_TIME:
         row->time_ms = scan_time(s);
+        text_note_time(r, key, row->time_ms);
         break;
     case ROW_VALUE:
         row->null_value = scan_peek(s) == 'n';

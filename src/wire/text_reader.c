@@ -71,10 +71,19 @@ text_put_exemplar(struct text_reader *r, uint32_t label_count, int64_t t_ms, uin
     buf_put(&r->exemplars, &exemplar, sizeof exemplar);
 }
 
+void
+text_note_time(struct text_reader *r, struct bytes column, int64_t t_ms)
+{
+    if (t_ms >= TEXT_EARLY_MS) return;
+    r->early_column = column;
+    r->early_ms = t_ms;
+}
+
 static void
 begin_line(struct text_reader *r, struct text_item *item)
 {
     *item = (struct text_item){0};
+    r->early_column = bytes_of(NULL, 0);
     arena_reset(&r->arena);
     struct buf *of_line[] = {&r->labels,      &r->exemplar_labels, &r->times,     &r->values,
                              &r->done_family, &r->done_help,       &r->done_unit, &r->exemplars};
@@ -148,6 +157,10 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
     item.times_ms = (const int64_t *)(const void *)r->times.at;
     item.bits = (const uint64_t *)(const void *)r->values.at;
     item.sample_count = (uint32_t)(r->times.size / sizeof(int64_t));
+    if (item.label_count > 0) { /* else there is no sample */
+        item.early_column = r->early_column;
+        item.early_ms = r->early_ms;
+    }
     item.exemplars = (struct text_exemplar *)(void *)r->exemplars.at;
     item.exemplar_count = (uint32_t)(r->exemplars.size / sizeof *item.exemplars);
     struct label *labels = (struct label *)(void *)r->exemplar_labels.at;

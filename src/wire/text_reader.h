@@ -32,6 +32,7 @@ enum {
     TEXT_CSV_BYTES_MAX = 1 << 20,   /* of a CSV record, so that a lost quote costs no more */
     TEXT_CSV_COLUMNS_MAX = 1024
 };
+#define TEXT_EARLY_MS 315532800000 /* 1980 */
 
 struct text_exemplar {
     struct label *labels;
@@ -61,6 +62,11 @@ struct text_item {
     enum metric_type type;
     struct bytes help;
     struct bytes unit;
+
+    /* The column or member with a time before 1980 that was read as Unix milliseconds because it
+     * does not name its unit, and the time; `at` NULL: there is no such time. */
+    struct bytes early_column;
+    int64_t early_ms;
 
     bool junk; /* NDJSON: a row that an archive wrote for a series without samples */
 };

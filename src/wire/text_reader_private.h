@@ -19,6 +19,8 @@ struct text_reader {
     struct buf values;    /* uint64_t, bits */
     struct buf exemplars; /* struct text_exemplar, without `labels`: these move while they grow */
     struct histogram histogram;
+    struct bytes early_column; /* of the last time before TEXT_EARLY_MS */
+    int64_t early_ms;
 
     /* OpenMetrics and Prometheus text: the family that the last metadata line named. */
     bool has_family;
@@ -42,6 +44,9 @@ void text_put_sample(struct text_reader *reader, int64_t t_ms, uint64_t bits);
 /* Its labels are the last so many of reader->exemplar_labels. */
 void text_put_exemplar(struct text_reader *reader, uint32_t label_count, int64_t t_ms,
                        uint64_t bits);
+
+/* Notes a time of the line whose unit the column does not name. */
+void text_note_time(struct text_reader *reader, struct bytes column, int64_t t_ms);
 
 /* One of the forms. */
 enum err exposition_line(struct text_reader *reader, struct bytes line, struct text_item *item,

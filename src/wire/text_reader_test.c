@@ -497,6 +497,45 @@ test_skipped_lines_of_csv_still_name_the_columns(void **state)
 }
 
 static void
+check_early(enum text_format format, const char *header, const char *line, const char *column)
+{
+    struct text_reader *r = reader_of(format, false);
+    struct text_item item;
+    struct why why;
+    if (header != NULL) check_in(r, header, "");
+    assert_int_equal(text_reader_line(r, bytes_of_text(line), &item, &why), OK);
+    if (column == NULL) {
+        assert_null(item.early_column.at);
+    } else {
+        assert_true(bytes_equal_text(item.early_column, column));
+        assert_int_equal(item.early_ms, 315532799999);
+    }
+    text_reader_free(r);
+}
+
+static void
+test_a_time_before_1980_of_an_unknown_unit_names_its_column(void **state)
+{
+    (void)state;
+#define EARLY "315532799999"
+    check_early(TEXT_CSV, "name,value,time", "up,1," EARLY, "time");
+    check_early(TEXT_CSV, "timestamp,value,name", EARLY ",1,up", "timestamp");
+    check_early(TEXT_CSV, "name,value,time", "up,1,315532800000", NULL);
+    check_early(TEXT_CSV, "name,value,time", "up,," EARLY, NULL); /* not a sample */
+    check_early(TEXT_CSV, "name,value,time", "up,1,1979-12-31", NULL);
+    check_early(TEXT_CSV, "name,value,time_s", "up,1,5", NULL);
+    check_early(TEXT_PROMETHEUS, NULL, "up 1 " EARLY, "timestamp");
+    check_early(TEXT_OPENMETRICS, NULL, "up 1 5", NULL);
+    check_early(TEXT_NDJSON, NULL, "{\"name\":\"up\",\"time\":" EARLY ",\"value\":1}", "time");
+    check_early(TEXT_NDJSON, NULL, "{\"name\":\"up\",\"time\":0,\"value\":null}", NULL);
+    check_early(TEXT_JSON_LINES, NULL,
+                "{\"metric\":{\"a\":\"b\"},\"values\":[1,2],\"timestamps\":[" EARLY
+                ",1700000000000]}",
+                "timestamps");
+#undef EARLY
+}
+
+static void
 test_forms_are_told_apart(void **state)
 {
     (void)state;
@@ -759,6 +798,7 @@ main(void)
         cmocka_unit_test(test_a_histogram_has_no_more_buckets_than_a_limit),
         cmocka_unit_test(test_csv_rows_are_read),
         cmocka_unit_test(test_skipped_lines_of_csv_still_name_the_columns),
+        cmocka_unit_test(test_a_time_before_1980_of_an_unknown_unit_names_its_column),
         cmocka_unit_test(test_forms_are_told_apart),
         cmocka_unit_test(test_what_is_written_reads_back_bit_for_bit),
         cmocka_unit_test(test_what_a_form_cannot_carry_is_counted),

@@ -216,6 +216,14 @@ claim "cut: prom: the rest of a line is read once it comes" grows prom 00060000
 claim "cut: om: the rest of a line is read once it comes" grows om 00060 '# EOF'
 claim "cut: ndjson: the rest of a line is read once it comes" grows ndjson '"labels":{}}'
 claim "cut: joined objects: the rest is read once it comes" grows joined.ndjson '}'
+printf 'name,when,value,time\nearly,1,1,1700000000\nearly,2,1,1700000060\n' >"$work/early.csv"
+warns_once() {
+    local output
+    output=$("$firekeep" import --url="$url" --dry-run "$work/early.csv" 2>&1) && echo "$output" &&
+        [[ $(grep -c warning <<<"$output") == 1 &&
+            $output == "$work/early.csv:2: warning: \"time\" is before 1980: 1970-01-20T16:13:20.000Z; "* ]]
+}
+claim "a column with times before 1980 is named once" warns_once
 printf '%s%s \n%s' "$row" "${row/1700/1701}" "${row/1700/1702}" >"$work/joined.ndjson"
 claim "objects without line feeds are imported" says "imported 3 samples" 0 \
     "$firekeep" import --url="$url" "$work/joined.ndjson"
