@@ -5,6 +5,9 @@
  * the questions is under way: what is changed in the file counts from the next round of look-ups
  * on. It cannot give up a single query; of a question that is given up the end is awaited, and
  * nobody is told.
+ *
+ * From 1.28 on c-ares gives parsed messages, and calls the functions that give and parse their
+ * bytes deprecated; Debian 12 has 1.18, which knows only those. query() and parse() exist for both.
  */
 #include "notify/dns.h"
 
@@ -14,6 +17,7 @@
 #include <assert.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <stdio.h>
 
 enum {
@@ -45,9 +49,11 @@ struct dns {
     size_t servers_bytes;
     ares_channel channel;
     bool has_channel;
-    struct ares_options options; /* what the channel has read */
-    struct question *questions;  /* all */
-    struct question *shown;      /* the one that was taken last */
+    struct __res_state system;          /* `search` (6 domains at most) and ndots */
+    struct pollfd sockets[DNS_FDS_MAX]; /* of the channel, with what it waits for */
+    uint32_t socket_count;
+    struct question *questions; /* all */
+    struct question *shown;     /* the one that was taken last */
     bool is_ending;
 };
 
@@ -74,8 +80,8 @@ static void
 close_channel(struct dns *dns)
 {
     if (!dns->has_channel) return;
-    ares_destroy_options(&dns->options);
     ares_destroy(dns->channel); /* calls back for what is under way */
+    dns->socket_count = 0;
     dns->has_channel = false;
 }
 
@@ -124,6 +130,25 @@ is_under_way(const struct dns *dns)
     return false;
 }
 
+/* A socket of the channel waits for something else, or no longer; one that has no room is not
+ * polled, and its query times out. */
+static void
+on_socket(void *context, ares_socket_t fd, int reads, int writes)
+{
+    struct dns *dns = context;
+    short events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
+    uint32_t i = 0;
+    while (i < dns->socket_count && dns->sockets[i].fd != fd) {
+        i++;
+    }
+    if (i < dns->socket_count && events == 0)
+        dns->sockets[i] = dns->sockets[--dns->socket_count];
+    else if (i < dns->socket_count)
+        dns->sockets[i].events = events;
+    else if (events != 0 && i < DNS_FDS_MAX)
+        dns->sockets[dns->socket_count++] = (struct pollfd){.fd = fd, .events = events};
+}
+
 static enum err
 open_channel(struct dns *dns, struct why *why)
 {
@@ -131,22 +156,33 @@ open_channel(struct dns *dns, struct why *why)
         .flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
         .timeout = TIMEOUT_MS,
         .tries = TRIES,
+        .sock_state_cb = on_socket,
+        .sock_state_cb_data = dns,
     };
-    int mask = 0;
-    int status = ares_init_options(&dns->channel, &options,
-                                   ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
+    int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+    set |= ARES_OPT_QUERY_CACHE; /* 0 seconds: older versions remember nothing either */
+#endif
+    memset(&dns->system, 0, sizeof dns->system);
+    int status = res_ninit(&dns->system) == 0 ? ARES_SUCCESS : ARES_EFILE;
     if (status == ARES_SUCCESS) {
-        status = ares_save_options(dns->channel, &dns->options, &mask);
-        if (status == ARES_SUCCESS && dns->servers != NULL) {
-            status = ares_set_servers_ports_csv(dns->channel, dns->servers);
-        }
-        dns->has_channel = true;
-        if (status != ARES_SUCCESS) close_channel(dns);
+        res_nclose(&dns->system); /* the names stay in it */
+        status = ares_init_options(&dns->channel, &options, set);
+        dns->has_channel = status == ARES_SUCCESS;
     }
+    if (status == ARES_SUCCESS && dns->servers != NULL)
+        status = ares_set_servers_ports_csv(dns->channel, dns->servers);
     if (status == ARES_SUCCESS) return OK;
+    close_channel(dns);
     return why_set(why, status == ARES_ENOMEM ? ERR_NOMEM : ERR_IO,
                    "cannot ask name servers as /etc/resolv.conf says: %s", ares_strerror(status));
 }
+
+static const int types[] = {[DNS_SRV] = ns_t_srv,
+                            [DNS_A] = ns_t_a,
+                            [DNS_AAAA] = ns_t_aaaa,
+                            [DNS_MX] = ns_t_mx,
+                            [DNS_NS] = ns_t_ns};
 
 /* --- what was answered ------------------------------------------------------------------------ */
 
@@ -174,8 +210,56 @@ add_address(struct question *q, int family, const void *address)
     if (inet_ntop(family, address, text, sizeof text) != NULL) add_record(q, text, 0);
 }
 
+#if ARES_VERSION >= 0x011c00
+
+static void
+parse(struct question *q, const ares_dns_record_t *message)
+{
+    size_t count = ares_dns_record_rr_cnt(message, ARES_SECTION_ANSWER);
+    for (size_t i = 0; i < count; i++) {
+        const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(message, ARES_SECTION_ANSWER, i);
+        ares_dns_rec_type_t type = ares_dns_rr_get_type(rr);
+        if ((int)type != types[q->type]) continue; /* names that others stand for, above all */
+        if (type == ARES_REC_TYPE_A)
+            add_address(q, AF_INET, ares_dns_rr_get_addr(rr, ARES_RR_A_ADDR));
+        else if (type == ARES_REC_TYPE_AAAA)
+            add_address(q, AF_INET6, ares_dns_rr_get_addr6(rr, ARES_RR_AAAA_ADDR));
+        else if (type == ARES_REC_TYPE_SRV)
+            add_record(q, ares_dns_rr_get_str(rr, ARES_RR_SRV_TARGET),
+                       ares_dns_rr_get_u16(rr, ARES_RR_SRV_PORT));
+        else
+            add_record(q,
+                       ares_dns_rr_get_str(rr, type == ARES_REC_TYPE_MX ? ARES_RR_MX_EXCHANGE
+                                                                        : ARES_RR_NS_NSDNAME),
+                       0);
+    }
+}
+
+static void on_status(struct question *q, int status);
+
+static void
+on_answer(void *context, ares_status_t status, size_t timeouts, const ares_dns_record_t *message)
+{
+    struct question *q = context;
+    (void)timeouts;
+    if (q->dns->is_ending) return; /* all are freed */
+    if (status == ARES_SUCCESS) parse(q, message);
+    on_status(q, (int)status);
+}
+
+static void
+query(struct question *q, const char *name)
+{
+    ares_status_t status =
+        ares_query_dnsrec(q->dns->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)types[q->type],
+                          on_answer, q, NULL);
+    (void)status; /* on_answer() has it, too */
+}
+
+#else
+
 static int
-parse_addresses(struct question *q, const unsigned char *text, int size)
+parse_addresses(struct question *q, struct bytes text)
 {
     union {
         struct ares_addrttl v4[DNS_RECORDS_MAX + 1]; /* one more is seen */
@@ -184,8 +268,8 @@ parse_addresses(struct question *q, const unsigned char *text, int size)
     int count = DNS_RECORDS_MAX + 1;
     if (found == NULL) return ARES_ENOMEM;
     bool is_v6 = q->type == DNS_AAAA;
-    int status = is_v6 ? ares_parse_aaaa_reply(text, size, NULL, found->v6, &count)
-                       : ares_parse_a_reply(text, size, NULL, found->v4, &count);
+    int status = is_v6 ? ares_parse_aaaa_reply(text.at, (int)text.size, NULL, found->v6, &count)
+                       : ares_parse_a_reply(text.at, (int)text.size, NULL, found->v4, &count);
     for (int i = 0; i < count && status == ARES_SUCCESS; i++) {
         if (is_v6)
             add_address(q, AF_INET6, &found->v6[i].ip6addr);
@@ -197,26 +281,26 @@ parse_addresses(struct question *q, const unsigned char *text, int size)
 }
 
 static int
-parse_names(struct question *q, const unsigned char *text, int size)
+parse_names(struct question *q, struct bytes text)
 {
     struct ares_srv_reply *srv = NULL;
     struct ares_mx_reply *mx = NULL;
     struct hostent *ns = NULL;
     int status;
     if (q->type == DNS_SRV) {
-        status = ares_parse_srv_reply(text, size, &srv);
+        status = ares_parse_srv_reply(text.at, (int)text.size, &srv);
         for (const struct ares_srv_reply *at = srv; at != NULL; at = at->next) {
             add_record(q, at->host, at->port);
         }
         if (srv != NULL) ares_free_data(srv);
     } else if (q->type == DNS_MX) {
-        status = ares_parse_mx_reply(text, size, &mx);
+        status = ares_parse_mx_reply(text.at, (int)text.size, &mx);
         for (const struct ares_mx_reply *at = mx; at != NULL; at = at->next) {
             add_record(q, at->host, 0);
         }
         if (mx != NULL) ares_free_data(mx);
     } else {
-        status = ares_parse_ns_reply(text, size, &ns);
+        status = ares_parse_ns_reply(text.at, (int)text.size, &ns);
         for (char **at = ns == NULL ? NULL : ns->h_aliases; at != NULL && *at != NULL; at++) {
             add_record(q, *at, 0);
         }
@@ -226,13 +310,33 @@ parse_names(struct question *q, const unsigned char *text, int size)
 }
 
 static int
-parse(struct question *q, const unsigned char *text, int size)
+parse(struct question *q, struct bytes text)
 {
     bool has_addresses = q->type == DNS_A || q->type == DNS_AAAA;
-    int status = has_addresses ? parse_addresses(q, text, size) : parse_names(q, text, size);
+    int status = has_addresses ? parse_addresses(q, text) : parse_names(q, text);
     /* There are records, and none of the type: names that others stand for, above all. */
     return status == ARES_ENODATA ? ARES_SUCCESS : status;
 }
+
+static void on_status(struct question *q, int status);
+
+static void
+on_answer(void *context, int status, int timeouts, unsigned char *text, int size)
+{
+    struct question *q = context;
+    (void)timeouts;
+    if (q->dns->is_ending) return; /* all are freed */
+    if (status == ARES_SUCCESS) status = parse(q, bytes_of(text, (size_t)size));
+    on_status(q, status);
+}
+
+static void
+query(struct question *q, const char *name)
+{
+    ares_query(q->dns->channel, name, ns_c_in, types[q->type], on_answer, q);
+}
+
+#endif
 
 /* --- questions -------------------------------------------------------------------------------- */
 
@@ -248,8 +352,8 @@ note_failed(struct question *q, int status)
 {
     q->has_failed = true;
     if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
-    /* c-ares goes on to the next server then, and says the same as if there was none. */
-    const char *error = status == ARES_ECONNREFUSED
+    /* c-ares goes on to the next server then, and 1.18 says the same as if there was none. */
+    const char *error = status == ARES_ECONNREFUSED || status == ARES_ESERVFAIL
                             ? "no name server can be reached, or all answer that they failed"
                             : ares_strerror(status);
     snprintf(q->answer.error, sizeof q->answer.error, "%s", error);
@@ -258,12 +362,8 @@ note_failed(struct question *q, int status)
 static void ask_next(struct question *q);
 
 static void
-on_answer(void *context, int status, int timeouts, unsigned char *text, int size)
+on_status(struct question *q, int status)
 {
-    struct question *q = context;
-    (void)timeouts;
-    if (q->dns->is_ending) return; /* all are freed */
-    if (status == ARES_SUCCESS) status = parse(q, text, size);
     if (status == ARES_SUCCESS || status == ARES_ENODATA) {
         q->has_failed = false; /* whatever other names are */
         end(q);
@@ -277,38 +377,36 @@ on_answer(void *context, int status, int timeouts, unsigned char *text, int size
 static bool
 name_of(const struct question *q, int n, char to[NAME_BYTES])
 {
-    const struct ares_options *o = &q->dns->options;
+    const struct __res_state *system = &q->dns->system;
     size_t size = strlen(q->name);
-    int dots = 0;
+    int domains = 0;
+    unsigned dots = 0;
     for (const char *at = q->name; (at = strchr(at, '.')) != NULL; at++) {
         dots++;
     }
     bool is_whole = size > 0 && q->name[size - 1] == '.';
-    bool is_first = dots >= o->ndots; /* before the domains */
-    int domains = is_whole ? 0 : o->ndomains;
+    bool is_first = dots >= system->ndots; /* before the domains */
+    while (!is_whole && domains < MAXDNSRCH && system->dnsrch[domains] != NULL) {
+        domains++;
+    }
     if (n > domains) return false;
     int domain = is_first ? n - 1 : n;
     if (domain < 0 || domain == domains)
         snprintf(to, NAME_BYTES, "%s", q->name);
     else
-        snprintf(to, NAME_BYTES, "%s.%s", q->name, o->domains[domain]);
+        snprintf(to, NAME_BYTES, "%s.%s", q->name, system->dnsrch[domain]);
     return true;
 }
 
 static void
 ask_next(struct question *q)
 {
-    static const int types[] = {[DNS_SRV] = ns_t_srv,
-                                [DNS_A] = ns_t_a,
-                                [DNS_AAAA] = ns_t_aaaa,
-                                [DNS_MX] = ns_t_mx,
-                                [DNS_NS] = ns_t_ns};
     char name[NAME_BYTES];
     if (q->is_given_up || !name_of(q, q->at++, name)) {
         end(q);
         return;
     }
-    ares_query(q->dns->channel, name, ns_c_in, types[q->type], on_answer, q);
+    query(q, name);
 }
 
 enum err
@@ -343,24 +441,15 @@ dns_give_up(struct dns *dns, const void *context)
 uint32_t
 dns_fds(struct dns *dns, struct pollfd *fds, int *wait_ms)
 {
-    ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-    uint32_t count = 0;
     if (!dns->has_channel) return 0;
     for (const struct question *q = dns->questions; q != NULL; q = q->next) {
         if (q->is_done) *wait_ms = 0;
     }
-    /* A bit for each that is to be read, and 16 higher one for each that is to be written. */
-    unsigned bits = (unsigned)ares_getsock(dns->channel, sockets, ARES_GETSOCK_MAXNUM);
-    for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM && i < DNS_FDS_MAX; i++) {
-        short events = 0;
-        if ((bits >> i & 1) != 0) events |= POLLIN;
-        if ((bits >> (i + ARES_GETSOCK_MAXNUM) & 1) != 0) events |= POLLOUT;
-        if (events != 0) fds[count++] = (struct pollfd){.fd = sockets[i], .events = events};
-    }
+    memcpy(fds, dns->sockets, dns->socket_count * sizeof *fds);
     struct timeval most = {*wait_ms / 1000, *wait_ms % 1000 * 1000}, left;
     const struct timeval *wait = ares_timeout(dns->channel, &most, &left);
     if (wait != NULL) *wait_ms = (int)(wait->tv_sec * 1000 + (wait->tv_usec + 999) / 1000);
-    return count;
+    return dns->socket_count;
 }
 
 void

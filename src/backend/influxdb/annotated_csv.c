@@ -72,7 +72,7 @@ split(struct csv_reading *r, struct bytes record, struct arena *scratch, struct 
                                "the response cannot be read: a quote ends inside of a field");
             }
         } else {
-            const uint8_t *comma = at == end ? NULL : memchr(at, ',', (size_t)(end - at));
+            const uint8_t *comma = at < end ? memchr(at, ',', (size_t)(end - at)) : NULL;
             const uint8_t *stop = comma == NULL ? end : comma;
             field = bytes_of(at, (size_t)(stop - at));
             at = stop;
