@@ -25,12 +25,12 @@
 #include "cli/import_resume.h"
 #include "cli/progress.h"
 #include "cli/slice_state.h"
+#include "cli/target.h"
 #include "config/suggest.h"
 #include "relay/relay.h"
 #include "relay/selection.h"
 #include "sys/env.h"
 
-#define LOCAL_URL        "http://127.0.0.1:9201"
 #define DAY_NS           (86400 * NS_PER_S)
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 #define PAUSE_NS_MAX     (30 * NS_PER_S)
@@ -88,7 +88,7 @@ static const struct flag flags[] = {
     {"config.file", 0, FLAG_TEXT, offsetof(struct copying, config_file), "FILE",
      "configuration file, with the sources and destinations that are named"},
     {"url", 0, FLAG_TEXT, offsetof(struct copying, url), "URL",
-     "of local: URL of a running server (default " LOCAL_URL ")"},
+     "of local: URL of a running server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
     {"storage.path", 0, FLAG_TEXT, offsetof(struct copying, storage), "DIRECTORY",
      "of local: instead of a server, storage directory of a stopped server"},
     {"select", 0, FLAG_TEXTS, offsetof(struct copying, select), "SELECTOR",
@@ -165,7 +165,7 @@ find_readable(struct copying *c, const char *word, struct place *p, struct why *
     if (strcmp(word, "local") == 0 && c->storage != NULL)
         p->directory = true;
     else if (strcmp(word, "local") == 0)
-        p->url = c->url == NULL ? LOCAL_URL : c->url;
+        p->url = c->url == NULL ? target_default_url() : c->url;
     else if (is_url(word))
         p->url = word;
     else if ((p->source = sources_find(&c->lists.sources, word)) == NULL)
@@ -224,7 +224,7 @@ find_writable(struct copying *c, const char *word, struct place *p, struct why *
         return OK;
     }
     if (strcmp(word, "local") == 0 || is_url(word)) {
-        p->url = is_url(word) ? word : c->url == NULL ? LOCAL_URL : c->url;
+        p->url = is_url(word) ? word : c->url == NULL ? target_default_url() : c->url;
         return make_destination(c, p, why);
     }
     p->destination = destinations_find(&c->lists.destinations, word);

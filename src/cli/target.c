@@ -1,5 +1,6 @@
 /* target.c - what a server and a directory have in common. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/check.h"
 #include "cli/sample_sink.h"
@@ -9,10 +10,17 @@
 #include "query/tenants.h"
 #include "sys/env.h"
 
+const char *
+target_default_url(void)
+{
+    const char *url = getenv(TARGET_URL_VARIABLE);
+    return url == NULL || url[0] == '\0' ? "http://127.0.0.1:9201" : url;
+}
+
 void
 target_settle(struct target_options *options)
 {
-    if (options->url == NULL && options->storage == NULL) options->url = "http://127.0.0.1:9201";
+    if (options->url == NULL && options->storage == NULL) options->url = target_default_url();
 }
 
 void

@@ -39,19 +39,22 @@ struct target_options {
 };
 
 /* The flags that say which, for a table of struct flag: of the field `f` of struct `s`. */
-#define TARGET_FLAGS(s, f, config_help)                                                   \
-    {"url",     0,                                                                        \
-     FLAG_TEXT, offsetof(s, f.url),                                                       \
-     "URL",     "URL of a running server (default http://127.0.0.1:9201)"},               \
-        {"storage.path", 0,                                                               \
-         FLAG_TEXT,      offsetof(s, f.storage),                                          \
-         "DIRECTORY",    "instead of a server: storage directory of a stopped server"},   \
-        {"config.file", 0, FLAG_TEXT, offsetof(s, f.config_file), "FILE", (config_help)}, \
-    {                                                                                     \
-        "tenant", 0, FLAG_TEXT, offsetof(s, f.tenant), "ID",                              \
-            "tenant, sent in the header X-Scope-OrgID"                                    \
+#define TARGET_FLAGS(s, f, config_help)                                                       \
+    {"url",     0,                                                                            \
+     FLAG_TEXT, offsetof(s, f.url),                                                           \
+     "URL",     "URL of a running server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"}, \
+        {"storage.path", 0,                                                                   \
+         FLAG_TEXT,      offsetof(s, f.storage),                                              \
+         "DIRECTORY",    "instead of a server: storage directory of a stopped server"},       \
+        {"config.file", 0, FLAG_TEXT, offsetof(s, f.config_file), "FILE", (config_help)},     \
+    {                                                                                         \
+        "tenant", 0, FLAG_TEXT, offsetof(s, f.tenant), "ID",                                  \
+            "tenant, sent in the header X-Scope-OrgID"                                        \
     }
-/* If they said nothing: the server of this machine. */
+#define TARGET_URL_VARIABLE "FIREKEEP_URL"
+/* The server to use where --url names none: $FIREKEEP_URL, or the default address of `serve`. */
+const char *target_default_url(void);
+/* If they said nothing: that server. */
 void target_settle(struct target_options *options);
 
 /* Says on stderr if the configuration has sources, of which a directory knows nothing. */

@@ -314,7 +314,8 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     buf_init(&s->packed, NULL, PACKED_BYTES_MAX);
     int n = snprintf(s->base, sizeof s->base, "%s", options->url);
     enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
-    if (e == OK) e = target_check_url("--url", s->base, why);
+    bool is_default = options->url == getenv(TARGET_URL_VARIABLE);
+    if (e == OK) e = target_check_url(is_default ? TARGET_URL_VARIABLE : "--url", s->base, why);
     if (e == OK) e = name_tenant(s, options->tenant, why);
     s->http = (struct http_client_options){.env = env_real(),
                                            .user_agent = "firekeep/" FIREKEEP_VERSION,

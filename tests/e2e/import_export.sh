@@ -262,6 +262,24 @@ claim "a server that is not there is waited for as long as --retry says" test "$
     --url=http://127.0.0.1:1 --retry=2s 2>&1 | grep -c 'retrying in 0.2 s')" == 1
 claim "query prints series and samples" says '  2023-11-14T22:13:20.000Z  -0' 0 \
     "$firekeep" query --url="$url" --time=2023-11-15 'zero{sign="minus"}[1d]'
+at_url() { # URL COMMAND...
+    FIREKEEP_URL=$1 "${@:2}"
+}
+nowhere=http://127.0.0.1:1
+claim "FIREKEEP_URL: query asks it" says 'zero{sign="minus"}' 0 \
+    at_url "$url" "$firekeep" query --time=2023-11-14T22:14:00Z zero
+claim "FIREKEEP_URL: import uses it" says "imported 13 samples" 0 \
+    at_url "$url" "$firekeep" import "$work/bits.ndjson"
+claim "FIREKEEP_URL: export uses it" says "exported 2 samples" 0 \
+    at_url "$url" "$firekeep" export --match=zero -o "$work/env.csv"
+claim "FIREKEEP_URL: rules list asks it" at_url "$url" "$firekeep" rules list
+claim "FIREKEEP_URL: copy means it by local" says "127.0.0.1:1" 1 at_url "$nowhere" \
+    "$firekeep" copy --work="$work/copying" --start=2023-11-14 --end=2023-11-15 --retry=1s local "$url"
+claim "FIREKEEP_URL: --url is used instead" at_url "$nowhere" "$firekeep" query --url="$url" zero
+claim "FIREKEEP_URL: --storage.path is used instead" at_url "$nowhere" "$firekeep" query \
+    --storage.path="$work/d-csv" zero
+claim "FIREKEEP_URL: an invalid one is named" says "FIREKEEP_URL: invalid URL 'here'" 2 \
+    at_url here "$firekeep" query zero
 claim "help names the flags" says "--storage.path=DIRECTORY" 0 "$firekeep" import --help
 stop a
 
