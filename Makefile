@@ -15,6 +15,7 @@ endif
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
+CLANG ?= 14
 VARIANT ?= release
 BUILD ?= build/$(VARIANT)
 PREFIX ?= /usr/local
@@ -65,8 +66,8 @@ WARNINGS += -Wno-format-truncation
 endif
 endif
 ifeq ($(VARIANT),fuzz)
-CC := clang-14
-CXX := clang++-14
+CC := clang-$(CLANG)
+CXX := clang++-$(CLANG)
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -ffp-contract=off
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fuzzer-no-link \
 	-fsanitize-coverage-ignorelist=tests/fuzz.ignore
@@ -139,13 +140,24 @@ $(LIB): $(LIB_OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
 
+# A compiler that is newer than those of ./check may warn of more, which must not stop a build: what does
+# not compile without warnings is compiled again, and shows them. WERROR=1, of ./check, ends there, also for
+# what was compiled so before: OBJECT.warned remembers.
+compile = $(1) -MMD -MP -c -o $@ $< $(if $(WERROR),,2>$@.warned) && rm -f $@.warned \
+	$(if $(WERROR),,|| $(filter-out -Werror,$(1)) -MMD -MP -c -o $@ $<)
+ifneq ($(WERROR),)
+$(patsubst %.warned,%,$(shell find $(BUILD) -name '*.o.warned' 2>/dev/null)): FORCE
+endif
+.PHONY: FORCE
+FORCE:
+
 $(BUILD)/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
-	@echo '  CC      $<'; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC      $<'; $(call compile,$(CC) $(CPPFLAGS) $(CFLAGS))
 
 $(BUILD)/%.o: %.cc $(FLAGS)
 	@mkdir -p $(@D)
-	@echo '  CXX     $<'; $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CXX     $<'; $(call compile,$(CXX) $(CPPFLAGS) $(CXXFLAGS))
 
 # What encodes and decodes samples: a tenth faster so, both ways.
 ifeq ($(VARIANT),release)

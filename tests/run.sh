@@ -326,9 +326,10 @@ for stage; do
     esac
     case $stage in
     # Without a program there is nothing to test.
-    build-gcc) build build-gcc CC=gcc CXX=g++ program tests test-tools || break ;;
+    build-gcc) build build-gcc WERROR=1 CC=gcc CXX=g++ program tests test-tools || break ;;
     build-clang)
-        build build-clang CC=clang-14 CXX=clang++-14 BUILD=build/clang OPTIMIZE=-O0 objects
+        build build-clang WERROR=1 CC="clang-${CLANG:-14}" CXX="clang++-${CLANG:-14}" BUILD=build/clang \
+            OPTIMIZE=-O0 objects
         ;;
     source) stage_source ;;
     unit) stage_unit ;;
