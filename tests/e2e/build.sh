@@ -1,10 +1,47 @@
 #!/bin/bash
-# build.sh - a build goes on where a compiler warns, unless it is told not to.
+# build.sh - a build shows how far it is, and goes on where a compiler warns, unless it is told not to.
 
 set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
+# shellcheck source=packaging/steps.sh
+. packaging/steps.sh
+
+# --- steps ----------------------------------------------------------------------------------------
+
+make_says() { # what make prints: 40 steps, and an error at the 13th
+    local n
+    for ((n = 1; n <= 40; n++)); do
+        echo "  CC      src/file$n.c"
+        ((n != 13)) || printf '%s\n' 'src/file13.c: In function' '   75 |     int x' "cc1: note"
+    done
+}
+
+few_lines() {
+    make_says | show_steps 40 | tee "$work/steps.txt"
+    [[ $(grep -c '^\[' "$work/steps.txt") == 10 && $(tail -n 1 "$work/steps.txt") == '[40/40] CC      src/file40.c' ]]
+}
+
+whole_errors() {
+    make_says | show_steps 40 | grep -v '^\[' | diff - <(make_says | grep -v '^  CC')
+}
+
+one_line() { # on a terminal, which script(1) makes
+    make_says >"$work/make.txt"
+    script -qec "bash -c '. packaging/steps.sh; show_steps 40 <$work/make.txt'" /dev/null >"$work/terminal.txt" </dev/null
+    cat -v "$work/terminal.txt"
+    # Three lines of the error, and the steps before each other in one.
+    [[ $(grep -c '' "$work/terminal.txt") == 4 ]] && grep -q $'\r\e\[K\[40/40\] CC      src/file40.c\r\e\[K$' "$work/terminal.txt"
+}
+
+claim "steps: a line for each tenth where there is no terminal" few_lines
+claim "steps: errors are whole" whole_errors
+if command -v script >/dev/null; then
+    claim "steps: one line that changes on a terminal" one_line
+else
+    skip "steps: one line that changes on a terminal" "no script"
+fi
 
 # --- warnings -------------------------------------------------------------------------------------
 
