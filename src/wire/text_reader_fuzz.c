@@ -168,6 +168,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (line == NULL) break;
         memcpy(line, at, length);
         why.text[0] = '\0';
+        if (feed == NULL &&
+            text_reader_last_line(reader, bytes_of(line, length), &item, &why) == OK)
+            check_item(&item);
         enum err e = text_reader_line(reader, bytes_of(line, length), &item, &why);
         if (e == OK)
             check_item(&item);
