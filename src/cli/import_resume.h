@@ -7,8 +7,9 @@
  *     file 12000 3 part 881234 1f2e3d4c5b6a7988 metrics.om.gz
  *
  * which is: lines (or records) done, bad ones among them, part|done, the file's bytes and a hash of
- * its begin, its name as it was given. Only what the target has acknowledged counts. A file that
- * has grown since is continued after what was read; one whose begin has changed is refused.
+ * its begin, its name as it was given. Only what the target has acknowledged counts, and no last
+ * line without a line feed. A file is not done if its end is missing. A file that has grown since
+ * is continued after what was read; one whose begin has changed is refused.
  */
 #ifndef CLI_IMPORT_RESUME_H
 #define CLI_IMPORT_RESUME_H

@@ -54,7 +54,7 @@ MUST_CHECK enum err input_piece(struct input *input, size_t size, struct bytes *
 /* Lines taken so far; input_line_begin() is that of the line or record just given, from 1. */
 uint64_t input_lines(const struct input *input);
 uint64_t input_line_begin(const struct input *input);
-/* Whether the last line taken ends with the input, without a line feed: it may be cut short. */
+/* True if the last line taken ends with the input, without a line feed: it may be cut short. */
 bool input_line_is_last(const struct input *input);
 /* Of the file as it lies on disk: bytes read, and in all (0: not known). */
 uint64_t input_read_bytes(const struct input *input);
