@@ -412,19 +412,20 @@ test_json_is_that_of_the_families_that_are_wanted(void **state)
         if (!fired) {
             buf_put_u8(&buf, '\0');
             assert_string_equal(
-                buf.at, "[{\"name\":\"a\",\"help\":\"None.\",\"type\":\"GAUGE\",\"metric\":"
-                        "[{\"gauge\":{\"value\":\"-Infinity\"}}]},"
-                        "{\"name\":\"b_total\",\"help\":\"\\\"Requests\\\".\",\"type\":\"COUNTER\","
-                        "\"metric\":"
-                        "[{\"label\":[{\"name\":\"route\",\"value\":\"re\\\"ad\"},{\"name\":\"v\","
-                        "\"value\":"
-                        "\"1\"}],\"counter\":{\"value\":7}},"
-                        "{\"label\":[{\"name\":\"route\",\"value\":\"write\"}],\"counter\":{"
-                        "\"value\":0}}]},"
-                        "{\"name\":\"h\",\"help\":\"H.\",\"type\":\"HISTOGRAM\",\"metric\":"
-                        "[{\"histogram\":{\"bucket\":[{\"cumulativeCount\":\"1\",\"upperBound\":1},"
-                        "{\"cumulativeCount\":\"2\",\"upperBound\":2.5}],\"sampleCount\":\"3\","
-                        "\"sampleSum\":11.5}}]}]");
+                (char *)buf.at,
+                "[{\"name\":\"a\",\"help\":\"None.\",\"type\":\"GAUGE\",\"metric\":"
+                "[{\"gauge\":{\"value\":\"-Infinity\"}}]},"
+                "{\"name\":\"b_total\",\"help\":\"\\\"Requests\\\".\",\"type\":\"COUNTER\","
+                "\"metric\":"
+                "[{\"label\":[{\"name\":\"route\",\"value\":\"re\\\"ad\"},{\"name\":\"v\","
+                "\"value\":"
+                "\"1\"}],\"counter\":{\"value\":7}},"
+                "{\"label\":[{\"name\":\"route\",\"value\":\"write\"}],\"counter\":{"
+                "\"value\":0}}]},"
+                "{\"name\":\"h\",\"help\":\"H.\",\"type\":\"HISTOGRAM\",\"metric\":"
+                "[{\"histogram\":{\"bucket\":[{\"cumulativeCount\":\"1\",\"upperBound\":1},"
+                "{\"cumulativeCount\":\"2\",\"upperBound\":2.5}],\"sampleCount\":\"3\","
+                "\"sampleSum\":11.5}}]}]");
             buf_fini(&buf);
             break;
         }

@@ -131,7 +131,7 @@ test_labels_of_a_rule_are_set_over_those_of_a_series(void **state)
     assert_true(labels_valid(buf_bytes(&to)));
     labels_print(&shown, buf_bytes(&to));
     buf_put_u8(&shown, '\0');
-    assert_string_equal(shown.at, "{__name__=\"m\", a=\"8\", c=\"2\", z=\"9\"}");
+    assert_string_equal((char *)shown.at, "{__name__=\"m\", a=\"8\", c=\"2\", z=\"9\"}");
     buf_fini(&from);
     buf_fini(&to);
     buf_fini(&shown);
