@@ -578,7 +578,7 @@ is_connected(const struct transfer *t)
 {
     long port = 0;
     curl_easy_getinfo(t->curl, CURLINFO_PRIMARY_PORT, &port);
-    return port != 0;
+    return port > 0; /* libcurl 8 says -1 where 7 says 0 */
 }
 
 bool
