@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/begin.h"
 #include "cli/commands.h"
 
 /* A start that ends once its settings were read, and a signal then. Returns how it ended. */
@@ -24,6 +25,8 @@ start_and_raise(int signal_number)
         char *argv[] = {name, file, NULL};
         int null = open("/dev/null", O_WRONLY);
         dup2(null, STDERR_FILENO);
+        char program[] = "firekeep", *words[] = {program, name, file, NULL};
+        process_begin(3, words, NULL); /* runs before main() */
         int status = command_serve.run(2, argv);
         raise(signal_number);
         _exit(status);

@@ -42,8 +42,9 @@ check_file(const char *path, struct settings *ret_settings, struct config_lists 
 static bool
 check_and_print(const char *path, struct settings *settings, struct config_lists *lists)
 {
-    static struct yaml_errors errors; /* zeroed; large for a stack */
+    static struct yaml_errors errors; /* large for a stack */
     struct why why = {""};
+    memset(&errors, 0, sizeof errors);
     reader_collect(&errors);
     enum err e = check_file(path, settings, lists, &why);
     reader_collect(NULL);

@@ -357,7 +357,6 @@ env_facts(struct env *env, const char *path, struct file_facts *ret_facts, struc
     struct file_facts facts;
     int result;
     UNINTERRUPTED(result, env->ops->facts(env, path, &facts));
-    if (result == -ENOTDIR) result = -ENOENT; /* a file is where a directory of the path was */
     if (result < 0) return fail(why, result, "stat", path);
     *ret_facts = facts;
     return OK;

@@ -34,6 +34,15 @@ wal_lost_pos(struct wal *wal)
     return pos;
 }
 
+/* The log's directory is not one any more. */
+static bool
+lost_dir(struct wal *wal)
+{
+    struct file_facts dir;
+    enum err e = env_facts(wal->env, wal->dir, &dir, NULL);
+    return e == ERR_MISSING || (e == OK && dir.kind != FILE_KIND_DIR);
+}
+
 /*
  * The segment holds at least `bytes` under its path, and is the file `known` if that is not NULL.
  * A path that cannot be looked at (an I/O error, no permission) counts as being there: the write
@@ -49,7 +58,7 @@ check_there(struct wal *wal, uint64_t number, const struct file_facts *known, ui
     if (e) return e;
     e = env_facts(wal->env, path, &is, NULL);
     const char *what = NULL;
-    if (e == ERR_MISSING) {
+    if (e == ERR_MISSING || (e && lost_dir(wal))) {
         what = "removed";
     } else if (e == OK && known != NULL && !file_facts_same_file(&is, known)) {
         what = "replaced";

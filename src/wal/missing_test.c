@@ -95,13 +95,18 @@ test_a_directory_that_was_removed_is_made_again(void **state)
 {
     (void)state;
     struct rig rig;
+    struct file file;
     rig_init(&rig, 711);
     must(rig_open(&rig));
     must(wal_prepare(rig.wal, NULL));
     rig_fill(&rig, 5);
     must(env_remove_tree(rig.env, "/wal", NULL));
+    must(file_open(rig.env, "/wal", FILE_CREATE, &file, NULL));
+    must(file_close(&file));
     rig_put_many(&rig, 3);
     assert_int_equal(rig_commit(&rig), ERR_IO);
+    assert_int_equal(rig_reopen(&rig), ERR_IO); /* a file is in its place */
+    must(env_unlink(rig.env, "/wal", NULL));
     store_all(&rig);
     must(rig_reopen(&rig));
     while (rig.wal->list.count < 4) /* with the files that were prepared gone, too */
