@@ -451,7 +451,7 @@ test_metadata_of_a_failed_commit_comes_with_the_repetition(void **state)
         char help[20];
         snprintf(help, sizeof help, "help%d", (int)version);
         must(send_metadata(version, help));
-        fault_env_arm(m.fe, (struct fault){FAULT_EIO, 1, false});
+        fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
         assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
         must(tsdb_reopen(m.db, &m.why));
         expect_metadata("anonymous", "", expected); /* what it was before */
