@@ -181,6 +181,16 @@ file_size(struct file *file, uint64_t *ret_size, struct why *why)
 }
 
 enum err
+file_links(struct file *file, uint64_t *ret_links, struct why *why)
+{
+    int64_t result;
+    UNINTERRUPTED(result, file->env->ops->links(file->env, file->handle));
+    if (result < 0) return fail(why, result, "stat", file->path);
+    *ret_links = (uint64_t)result;
+    return OK;
+}
+
+enum err
 file_lock(struct file *file, struct why *why)
 {
     int result;

@@ -67,6 +67,8 @@ struct env_ops {
     int (*sync)(struct env *env, int file);     /* contents and attributes */
     int (*truncate)(struct env *env, int file, uint64_t size);
     int64_t (*size)(struct env *env, int file);
+    int64_t (*links)(struct env *env,
+                     int file); /* names that the open file has; 0: none any more */
     int (*facts)(struct env *env, const char *path, struct file_facts *ret_facts);
     int (*direct)(struct env *env, int file); /* see file_make_direct(); 1: done, 0: not possible */
     /* OFD lock, no waiting: -EAGAIN if held. Shared if the file is only open for reading. */
@@ -153,6 +155,8 @@ MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
 MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
+/* How many names the file has: 0 after it was removed, or replaced by another of its name. */
+MUST_CHECK enum err file_links(struct file *file, uint64_t *ret_links, struct why *why);
 /* ERR_AGAIN: another process holds it. Released when the file is closed. Those who have opened it
  * with FILE_READ share it; nobody else does. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);

@@ -127,6 +127,14 @@ real_size(struct env *env, int file)
     return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
 
+static int64_t
+real_links(struct env *env, int file)
+{
+    (void)env;
+    struct stat st;
+    return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_nlink;
+}
+
 /* A lock of the open file description: unlike the older kind it is not lost when some other
  * descriptor of the same file is closed. */
 static int
@@ -452,6 +460,7 @@ env_real(void)
         .sync = real_sync,
         .truncate = real_truncate,
         .size = real_size,
+        .links = real_links,
         .lock = real_lock,
         .rename = real_rename,
         .link = real_link,

@@ -64,6 +64,7 @@ struct wal {
     uint64_t file_number; /* 0: none */
     uint64_t file_base_pos;
     struct file_facts file_facts; /* a number of 0: not known */
+    int64_t looked_ns;            /* at its path */
     bool unsynced;                /* it holds bytes after synced_pos */
     uint8_t *sectors; /* DIRECT_BYTES in whole sectors, for a file that is written directly, */
     uint8_t *sectors_memory; /* and where they lie */

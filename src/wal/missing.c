@@ -2,20 +2,24 @@
  * missing.c - notices that files of the log were removed, replaced or emptied while it is open.
  *
  * A file that has lost its name still takes writes and syncs, so commits to it succeed, and the
- * next start does not find them. So each commit first looks at the segment it is about to write, by
- * its path: the same inode has to be there, and all that was committed to it. If not, the log goes
- * down as after a failed write and continues in a new segment. Segments that are complete but still
- * needed are looked at once a second, by wal_look_kept().
+ * next start does not find them. A file that was emptied grows again with the next write, with a
+ * hole where commits were. So each commit first asks its open file for its size and for its number
+ * of names, and once a second looks at the path, which also notices that the file was renamed: the
+ * same inode has to be there, with all that was committed. If not, the log goes down as after a
+ * failed write and continues in a new segment. Segments that are complete but still needed are
+ * looked at once a second, by wal_look_kept().
  *
  * Invariant: what was committed before wal->lost_pos may be missing at the next start, so the
  * caller has to write it elsewhere. lost_pos only rises.
  *
- * A commit that is under way when its file loses its name is acknowledged; the next look, at most a
- * second later, finds it. To look again after each sync would only make that window smaller.
+ * A commit that is under way when its file loses its name is acknowledged, and so are those of the
+ * second in which it is renamed; the next look finds it.
  */
 #include <inttypes.h>
 
 #include "wal/internal.h"
+
+#define LOOK_NS NS_PER_S
 
 static void
 note_lost(struct wal *wal, uint64_t pos)
@@ -73,9 +77,13 @@ enum err
 wal_look_written(struct wal *wal, struct why *why)
 {
     if (wal->file_number == 0 || wal->file_facts.number == 0) return OK;
-    uint64_t end = wal_end(wal);
-    uint64_t used = SEGMENT_HEADER_BYTES;
+    uint64_t end = wal_end(wal), used = SEGMENT_HEADER_BYTES, size, links;
     if (end > wal->file_base_pos) used += end - wal->file_base_pos;
+    int64_t now_ns = env_monotonic_ns(wal->env);
+    bool suspect = file_size(&wal->file, &size, NULL) == OK && size < used;
+    suspect |= file_links(&wal->file, &links, NULL) == OK && links == 0;
+    if (!suspect && now_ns - wal->looked_ns < LOOK_NS) return OK;
+    wal->looked_ns = now_ns;
     enum err e = check_there(wal, wal->file_number, &wal->file_facts, used, why);
     if (e == ERR_IO) note_lost(wal, end);
     return e;

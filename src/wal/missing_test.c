@@ -9,6 +9,7 @@ take_away(struct rig *rig, const char *path, enum taking how)
 {
     struct env *env = sim_env_env(rig->sim);
     struct file file;
+    if (how == RENAME) sim_env_advance_ns(rig->sim, NS_PER_S); /* a path is looked at each second */
     switch (how) {
     case REMOVE:
         must(env_unlink(env, path, NULL));

@@ -203,6 +203,14 @@ fault_size(struct env *env, int file)
     return failed ? failed : fe->inner->ops->size(fe->inner, file);
 }
 
+static int64_t
+fault_links(struct env *env, int file)
+{
+    struct fault_env *fe = fault_of(env);
+    int failed = trip(fe, ANY_CALL);
+    return failed ? failed : fe->inner->ops->links(fe->inner, file);
+}
+
 static int
 fault_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
@@ -384,6 +392,7 @@ static const struct env_ops fault_ops = {
     .sync = fault_sync,
     .truncate = fault_truncate,
     .size = fault_size,
+    .links = fault_links,
     .facts = fault_facts,
     .lock = fault_lock,
     .rename = fault_rename,

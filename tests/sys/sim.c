@@ -260,6 +260,20 @@ sim_size(struct env *env, int file)
     return result;
 }
 
+/* The uses of a file are its names and the handles on it. */
+static int64_t
+sim_links(struct env *env, int file)
+{
+    struct sim_env *sim = sim_of(env);
+    lock_take(&sim->lock);
+    const struct slot *slot = slot_of(sim, file);
+    int64_t result = slot == NULL ? -EBADF : (int64_t)slot->node->use_count;
+    for (int i = 0; slot != NULL && i < sim->slot_count; i++)
+        result -= sim->slots[i].node == slot->node;
+    lock_drop(&sim->lock);
+    return result;
+}
+
 static int
 sim_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
@@ -532,6 +546,7 @@ static const struct env_ops sim_ops = {
     .sync = sim_sync,
     .truncate = sim_truncate,
     .size = sim_size,
+    .links = sim_links,
     .facts = sim_facts,
     .lock = sim_lock,
     .rename = sim_rename,
