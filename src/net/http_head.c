@@ -59,13 +59,25 @@ http_head_end(struct bytes text, size_t *scanned)
 /* --- lines ------------------------------------------------------------------------------------ */
 
 static bool
+is_token_byte(uint8_t c)
+{
+    return ascii_is_word(c) || (c != '\0' && strchr("!#$%&'*+-.^`|~", c) != NULL);
+}
+
+static bool
 is_token(const char *text)
 {
     const char *at = text;
-    while (ascii_is_word((uint8_t)*at) || (*at != '\0' && strchr("!#$%&'*+-.^`|~", *at) != NULL)) {
+    while (is_token_byte((uint8_t)*at)) {
         at++;
     }
     return at > text && *at == '\0';
+}
+
+static bool
+is_text_byte(uint8_t c)
+{
+    return c < ' ' ? c == '\t' : c != 0x7f;
 }
 
 /* The line at `*at`, NUL-terminated in place. False: it has a control character. */
@@ -79,7 +91,7 @@ next_line(char **at, char **ret_line)
     *end = '\0';
     *ret_line = line;
     for (const char *c = line; c < end; c++) {
-        if ((uint8_t)*c < ' ' ? *c != '\t' : *c == 0x7f) return false;
+        if (!is_text_byte((uint8_t)*c)) return false;
     }
     return true;
 }
@@ -233,12 +245,15 @@ static char *
 path_of(char *target)
 {
     static char root[] = "/"; /* never written: it has no escapes */
-    if (strncasecmp(target, "http://", 7) != 0) return target;
-    size_t size = strcspn(target + 7, "/?");
-    if (target[7 + size] == '/') return target + 7 + size;
-    if (target[7 + size] == '\0') return root;
-    target[7 + size - 1] = '/'; /* before the query: of the host, which nobody asks for */
-    return target + 7 + size - 1;
+    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                    : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                              : 0;
+    if (scheme == 0) return target;
+    char *end = target + scheme + strcspn(target + scheme, "/?");
+    if (*end == '/') return end;
+    if (*end == '\0') return root;
+    end[-1] = '/'; /* before the query: of the host, which nobody asks for */
+    return end - 1;
 }
 
 static unsigned
@@ -289,6 +304,17 @@ read_request_line(struct http_head *h, char *line, const char **ret_why)
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
+/* RFC 9110, 7.2: a name or an address, perhaps with a port. */
+static bool
+is_host(const char *text)
+{
+    while (ascii_is_word((uint8_t)*text) ||
+           (*text != '\0' && strchr("-.~!$&'()*+,;=:[]%", *text) != NULL)) {
+        text++;
+    }
+    return *text == '\0';
+}
+
 /* False: not a number. More digits than fit become UINT64_MAX. */
 static bool
 parse_length(const char *text, uint64_t *ret_length)
@@ -335,12 +361,26 @@ look_at_header(struct http_head *h, const char *name, const char *value)
         if (strcasecmp(value, "100-continue") != 0) h->expects_other = true;
     } else if (strcasecmp(name, "content-encoding") == 0) {
         h->encoding = value;
+    } else if (strcasecmp(name, "host") == 0) {
+        h->host_count++;
+        if (!is_host(value)) h->bad_host = true;
     } else if (strcasecmp(name, "connection") == 0) {
-        if (list_has(value, "close"))
-            h->keeps = false;
-        else if (h->old && list_has(value, "keep-alive"))
-            h->keeps = true;
+        if (list_has(value, "close")) h->closes = true;
+        if (h->old && list_has(value, "keep-alive")) h->keeps = true;
     }
+}
+
+/* What all headers together say. Returns as http_head_parse(). */
+static unsigned
+judge_headers(struct http_head *h, const char **ret_why)
+{
+    if (h->closes) h->keeps = false; /* whichever comes first: RFC 9112, 9.3 */
+    *ret_why = h->host_count == 0  ? "missing required Host header"
+               : h->host_count > 1 ? "more than one Host header"
+                                   : "malformed Host header";
+    /* RFC 9112, 3.2. HTTP/1.0 needs none. */
+    bool fine = h->host_count == 0 ? h->old : h->host_count == 1 && !h->bad_host;
+    return fine ? 0 : 400;
 }
 
 /* The value, without the white space around it. False: no header. */
@@ -377,7 +417,7 @@ http_head_parse(struct http_head *h, const char **ret_why)
     for (;;) {
         *ret_why = "malformed header";
         if (!next_line(&at, &line)) return 400;
-        if (line[0] == '\0') return 0;
+        if (line[0] == '\0') return judge_headers(h, ret_why);
         if (!read_header(line, &value)) return 400;
         struct http_field field = {(uint32_t)(line - base), (uint32_t)(value - base)};
         buf_put(&h->headers, &field, sizeof field);
@@ -407,14 +447,25 @@ field_count(const struct buf *fields)
 }
 
 const char *
-http_head_header(const struct http_head *h, const char *name, unsigned nth)
+http_head_header(const struct http_head *h, const char *name)
 {
     const char *base = (const char *)h->text.at;
     for (uint32_t i = 0; i < field_count(&h->headers); i++) {
         struct http_field field = field_at(&h->headers, i);
-        if (strcasecmp(base + field.name, name) == 0 && nth-- == 0) return base + field.value;
+        if (strcasecmp(base + field.name, name) == 0) return base + field.value;
     }
     return NULL;
+}
+
+unsigned
+http_head_header_count(const struct http_head *h, const char *name)
+{
+    const char *base = (const char *)h->text.at;
+    unsigned count = 0;
+    for (uint32_t i = 0; i < field_count(&h->headers); i++) {
+        count += strcasecmp(base + field_at(&h->headers, i).name, name) == 0;
+    }
+    return count;
 }
 
 const char *

@@ -36,8 +36,11 @@ struct http_head {
     bool bad_query;        /* has %00 */
     char wrong_query[HTTP_WRONG_BYTES]; /* about the first argument that is wrong; "": none is */
 
-    bool old;   /* HTTP/1.0 */
-    bool keeps; /* the connection, for a next request */
+    bool old;    /* HTTP/1.0 */
+    bool keeps;  /* the connection, for a next request */
+    bool closes; /* a Connection header has "close" */
+    bool bad_host;
+    unsigned host_count;
 
     /* The framing of the body. */
     bool bad; /* contradictory, or made to be read differently by a proxy in front of us */
@@ -62,13 +65,15 @@ size_t http_head_end(struct bytes text, size_t *scanned);
 
 /*
  * Takes the text apart. Returns 0, or the status of a refusal, with *ret_why: 400 (no HTTP, a
- * control character, a line without a colon, a target with a wrong escape), 431 (too many lines),
- * 503 (no memory), 505 (another version). Headers that contradict each other set `bad`.
+ * control character, a line without a colon, a target with a wrong escape, not exactly one valid
+ * Host in HTTP/1.1), 431 (too many lines), 503 (no memory), 505 (another version). Headers that
+ * contradict each other set `bad`.
  */
 unsigned http_head_parse(struct http_head *head, const char **ret_why);
 
-/* The `nth` header of that name (any case) from 0; NULL: there are no more. */
-const char *http_head_header(const struct http_head *head, const char *name, unsigned nth);
+/* The first header of that name (any case); NULL if there are none. */
+const char *http_head_header(const struct http_head *head, const char *name);
+unsigned http_head_header_count(const struct http_head *head, const char *name);
 /* The next argument of that name at or after *at, which becomes the place to go on at; NULL: there
  * are no more. */
 const char *http_head_argument(const struct http_head *head, const char *name, uint32_t *at);

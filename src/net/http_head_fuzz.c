@@ -34,10 +34,8 @@ check_texts(const struct http_head *head)
     while (http_head_argument(head, "a", &at) != NULL) {
         bytes++;
     }
-    for (unsigned i = 0; http_head_header(head, "a", i) != NULL; i++) {
-        bytes++;
-    }
     assert(bytes > 0);
+    assert((http_head_header(head, "a") != NULL) == (http_head_header_count(head, "a") > 0));
 }
 
 static void

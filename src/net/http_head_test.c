@@ -58,8 +58,8 @@ test_what_is_no_head_is_refused(void **state)
         unsigned status;
     } cases[] = {
         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0},
-        {"M-SEARCH * HTTP/1.1\n\n", 0},
-        {"GET /\xc3\xbc?\xff HTTP/1.1\r\n\r\n", 0},
+        {"M-SEARCH * HTTP/1.1\nHost:\n\n", 0},
+        {"GET /\xc3\xbc?\xff HTTP/1.1\r\nHost: x\r\n\r\n", 0},
         {"GET / HTTP/1.0\r\nA:\r\n\r\n", 0},
         {"GET /\r\n\r\n", 400},
         {"GET\r\n\r\n", 400},
@@ -96,6 +96,37 @@ test_what_is_no_head_is_refused(void **state)
     http_head_fini(&head);
 }
 
+/* RFC 9112, 3.2: a proxy and a server that go by different hosts would serve different things. */
+static void
+test_http_1_1_has_exactly_one_valid_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why; /* NULL: it is taken */
+    } cases[] = {
+        {"GET / HTTP/1.1\r\nA: b\r\n\r\n", "missing required Host header"},
+        {"GET http://x/ HTTP/1.1\r\n\r\n", "missing required Host header"},
+        {"GET / HTTP/1.0\r\n\r\n", NULL},
+        {"GET / HTTP/1.1\r\nHost:\r\n\r\n", NULL},
+        {"GET / HTTP/1.1\r\nhOST: a-b.c_d:9090\r\n\r\n", NULL},
+        {"GET / HTTP/1.1\r\nHost: [::1%25eth0]:80\r\n\r\n", NULL},
+        {"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", "more than one Host header"},
+        {"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", "more than one Host header"},
+        {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "malformed Host header"},
+        {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "malformed Host header"},
+        {"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", "malformed Host header"},
+        {"GET / HTTP/1.1\r\nHost: \xc3\xbc\r\n\r\n", "malformed Host header"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_head head;
+        const char *why = NULL;
+        unsigned status = parse(&head, cases[i].text, &why);
+        if (status != (cases[i].why == NULL ? 0 : 400)) fail_msg("%s: %u", cases[i].text, status);
+        if (status != 0) assert_string_equal(why, cases[i].why);
+        http_head_fini(&head);
+    }
+}
+
 static void
 test_more_headers_than_the_limit_are_refused(void **state)
 {
@@ -104,13 +135,16 @@ test_more_headers_than_the_limit_are_refused(void **state)
         struct http_head head;
         const char *why = NULL;
         http_head_init(&head, NULL, 1 << 20);
-        buf_put_text(&head.text, "GET / HTTP/1.1\r\n");
-        for (unsigned i = 0; i < count; i++) {
+        buf_put_text(&head.text, "GET / HTTP/1.1\r\nHost: x\r\n");
+        for (unsigned i = 1; i < count; i++) {
             buf_printf(&head.text, "a: %u\r\n", i);
         }
         buf_put_text(&head.text, "\r\n");
         assert_int_equal(http_head_parse(&head, &why), count <= HTTP_HEADERS_MAX ? 0 : 431);
-        assert_string_equal(http_head_header(&head, "A", 7), "7");
+        assert_string_equal(http_head_header(&head, "A"), "1");
+        assert_int_equal(http_head_header_count(&head, "A"), HTTP_HEADERS_MAX - 1);
+        assert_int_equal(http_head_header_count(&head, "B"), 0);
+        assert_null(http_head_header(&head, "B"));
         http_head_fini(&head);
     }
 }
@@ -140,12 +174,13 @@ test_the_framing_of_a_body_is_read(void **state)
         {"Transfer-Encoding: \x0b chunked\r\n", .bad = true},
         {"Connection: x, Close\r\n", .keeps = false},
         {"Connection: keep-alive\r\n", .keeps = true},
+        {"Connection: close\r\nConnection: keep-alive\r\n", .keeps = false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_head head;
         const char *why = NULL;
         char text[400];
-        snprintf(text, sizeof text, "POST / HTTP/1.1\r\n%s\r\n", cases[i].headers);
+        snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: x\r\n%s\r\n", cases[i].headers);
         if (parse(&head, text, &why) != 0) {
             assert_true(cases[i].bad);
         } else {
@@ -164,6 +199,10 @@ test_the_framing_of_a_body_is_read(void **state)
     http_head_fini(&head);
     assert_int_equal(parse(&head, "GET / HTTP/1.0\nConnection: Keep-Alive\n\n", &why), 0);
     assert_true(head.old && head.keeps);
+    http_head_fini(&head);
+    assert_int_equal(
+        parse(&head, "GET / HTTP/1.0\nConnection: close\nConnection: keep-alive\n\n", &why), 0);
+    assert_false(head.keeps);
     http_head_fini(&head);
     /* Old proxies know no chunks, and pass what follows as another request. */
     assert_int_equal(parse(&head, "POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n", &why), 0);
@@ -233,6 +272,9 @@ test_targets_have_a_path_and_arguments(void **state)
         {"HTTP://h:1//x?a=1", "//x", NULL, "/x?a=1", "1"},
         {"http://h", "/", NULL, NULL, NULL},
         {"http://h?a=1", "/", NULL, NULL, "1"},
+        {"https://h/x?a=1", "/x", NULL, NULL, "1"},
+        {"https://h", "/", NULL, NULL, NULL},
+        {"https://?a=1", "/", NULL, NULL, "1"},
         {"*", "*", NULL, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -240,7 +282,7 @@ test_targets_have_a_path_and_arguments(void **state)
         const char *why = NULL;
         char text[200];
         uint32_t at = 0;
-        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n\r\n", cases[i].target);
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", cases[i].target);
         assert_int_equal(parse(&head, text, &why), 0);
         assert_string_equal(head.path, cases[i].path);
         assert_int_equal(head.sent_path == NULL, cases[i].sent == NULL);
@@ -340,6 +382,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_end_of_a_head_is_found_however_it_is_cut),
         cmocka_unit_test(test_what_is_no_head_is_refused),
+        cmocka_unit_test(test_http_1_1_has_exactly_one_valid_host),
         cmocka_unit_test(test_more_headers_than_the_limit_are_refused),
         cmocka_unit_test(test_the_framing_of_a_body_is_read),
         cmocka_unit_test(test_paths_become_clean),

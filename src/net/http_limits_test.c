@@ -59,7 +59,7 @@ test_dripped_header_meets_its_deadline(void **state)
     /* The same for a later request on a connection, counted from its first byte. */
     client = client_connect(rig);
     for (int i = 0; i < 2; i++) {
-        client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+        client_send(&client, "GET /text" HTTP_11 "\r\n");
         expect(&client, 200, "hello");
         rig_wait_idle(rig);
         rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
@@ -89,9 +89,9 @@ test_dripped_body_meets_its_deadline(void **state)
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     static const char *const starts[] = {
-        "POST /echo HTTP/1.1\r\nContent-Length: 50000\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
-        "POST /none HTTP/1.1\r\nContent-Length: 50000\r\n\r\n",
+        "POST /echo" HTTP_11 "Content-Length: 50000\r\n\r\n",
+        "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\nfff\r\n",
+        "POST /none" HTTP_11 "Content-Length: 50000\r\n\r\n",
     };
     for (size_t i = 0; i < 3; i++) {
         struct client client = client_connect(rig);
@@ -109,9 +109,9 @@ test_idle_connection_is_closed_and_a_waiting_request_is_not(void **state)
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client idle = client_connect(rig), waiting = client_connect(rig);
-    client_send(&waiting, "GET /later HTTP/1.1\r\n\r\n");
+    client_send(&waiting, "GET /later" HTTP_11 "\r\n");
     struct http_request *request = take_held(rig);
-    client_send(&idle, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&idle, "GET /text" HTTP_11 "\r\n");
     expect(&idle, 200, "hello");
     while (http_server_busy(rig->server) > 1) {
         poll(NULL, 0, 1);
@@ -135,8 +135,8 @@ test_slow_clients_hold_no_worker(void **state)
     for (size_t i = 0; i < 60; i++) {
         slow[i] = i % 3 == 2 ? client_connect_buffered(rig, 4096) : client_connect(rig);
         client_send(&slow[i], i % 3 == 0   ? "GET /text HT"
-                              : i % 3 == 1 ? "POST /echo HTTP/1.1\r\nContent-Length: 1000\r\n\r\nx"
-                                           : "GET /blob?size=8000000 HTTP/1.1\r\n\r\n");
+                              : i % 3 == 1 ? "POST /echo" HTTP_11 "Content-Length: 1000\r\n\r\nx"
+                                           : "GET /blob?size=8000000" HTTP_11 "\r\n");
     }
     for (size_t i = 0; i < 60; i++) {
         client_send(&slow[i], "x");
@@ -155,7 +155,7 @@ test_reader_that_takes_nothing_is_cut_off(void **state)
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 4096);
-    client_send(&client, "GET /stream?size=100000000&piece=5000 HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /stream?size=100000000&piece=5000" HTTP_11 "\r\n");
     wait_for_answer(&client);
     while (stats_of(rig).timeouts_send < 1) {
         rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
@@ -164,7 +164,7 @@ test_reader_that_takes_nothing_is_cut_off(void **state)
     client_close(&client);
 
     client = client_connect_buffered(rig, 4096);
-    client_send(&client, "GET /blob?size=30000000 HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /blob?size=30000000" HTTP_11 "\r\n");
     wait_for_answer(&client);
     while (stats_of(rig).timeouts_send < 2) {
         rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
@@ -181,7 +181,7 @@ test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 16384);
-    client_send(&client, "GET /blob?size=2000000 HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /blob?size=2000000" HTTP_11 "\r\n");
     size_t got = 0;
     char some[200000];
     wait_for_answer(&client);
@@ -194,7 +194,7 @@ test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
     client_close(&client);
 
     client = client_connect(rig);
-    client_send(&client, "GET /later HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /later" HTTP_11 "\r\n");
     struct http_request *request = take_held(rig);
     const struct http_answer answer = {.status = 200};
     assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
@@ -221,12 +221,12 @@ test_hundreds_of_idle_connections_do_not_hinder_an_active_one(void **state)
     for (size_t i = 0; i < IDLE; i++) {
         idle[i] = client_connect(rig);
         if (i % 2 == 0) continue;
-        client_send(&idle[i], "GET /text HTTP/1.1\r\n\r\n");
+        client_send(&idle[i], "GET /text" HTTP_11 "\r\n");
         expect(&idle[i], 200, "hello");
     }
     struct client active = client_connect(rig);
     for (int i = 0; i < 200; i++) {
-        client_send(&active, "GET /text HTTP/1.1\r\n\r\nPOST /elsewhere HTTP/1.1\r\n"
+        client_send(&active, "GET /text" HTTP_11 "\r\nPOST /elsewhere" HTTP_11
                              "Content-Length: 2\r\n\r\nhi");
         expect(&active, 200, "hello");
         expect(&active, 200, "hi");
@@ -267,7 +267,7 @@ connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned 
     unsigned other_count = 0;
     for (unsigned i = 0; i < count;) {
         struct client client = client_connect(rig);
-        client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+        client_send(&client, "GET /text" HTTP_11 "\r\n");
         expect(&client, 200, "hello");
         if (worker_of(&client) == worker) {
             clients[i++] = client;
@@ -296,10 +296,10 @@ test_worker_does_not_forget_a_full_hand_of_ready_connections(void **state)
         struct client blocker, clients[129];
         connect_to_worker(rig, 1, &blocker, 1);
         connect_to_worker(rig, 1, clients, count);
-        client_send(&blocker, "GET /block HTTP/1.1\r\n\r\n");
+        client_send(&blocker, "GET /block" HTTP_11 "\r\n");
         struct http_request *request = take_held(rig);
         for (unsigned i = 0; i < count; i++) {
-            client_send(&clients[i], "GET /text HTTP/1.1\r\n\r\n");
+            client_send(&clients[i], "GET /text" HTTP_11 "\r\n");
         }
         pthread_mutex_lock(&rig->mutex);
         rig->released = true;
@@ -326,12 +326,12 @@ test_connections_beyond_the_limit_get_503(void **state)
     struct client inside[10], outside[20];
     for (size_t i = 0; i < 10; i++) {
         inside[i] = client_connect(rig);
-        client_send(&inside[i], "GET /text HTTP/1.1\r\n\r\n");
+        client_send(&inside[i], "GET /text" HTTP_11 "\r\n");
         expect(&inside[i], 200, "hello");
     }
     for (size_t i = 0; i < 20; i++) {
         outside[i] = client_connect(rig);
-        client_send(&outside[i], "POST /echo HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd");
+        client_send(&outside[i], "POST /echo" HTTP_11 "Content-Length: 4\r\n\r\nabcd");
     }
     for (size_t i = 0; i < 20; i++) {
         struct response response = client_response(&outside[i], false);
@@ -344,7 +344,7 @@ test_connections_beyond_the_limit_get_503(void **state)
     }
     assert_int_equal(stats_of(rig).connections_refused, 20);
     /* Who is inside stays, and who leaves makes room. */
-    client_send(&inside[9], "GET /text HTTP/1.1\r\nConnection: close\r\n\r\n");
+    client_send(&inside[9], "GET /text" HTTP_11 "Connection: close\r\n\r\n");
     expect(&inside[9], 200, "hello");
     expect_end(&inside[9]);
     while (stats_of(rig).connections_now == 10) {
@@ -367,7 +367,7 @@ test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
     clock_ns = 1000 * NS_PER_S;
     struct rig *rig = rig_new(options);
     struct client inside = client_connect(rig);
-    client_send(&inside, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&inside, "GET /text" HTTP_11 "\r\n");
     expect(&inside, 200, "hello");
     struct client outside[200];
     for (size_t i = 0; i < 200; i++) {
@@ -385,7 +385,7 @@ test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
         client_close(&outside[i]);
     }
     assert_true(told >= 64);
-    client_send(&inside, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&inside, "GET /text" HTTP_11 "\r\n");
     expect(&inside, 200, "hello");
     client_close(&inside);
     rig_free(rig);
@@ -397,7 +397,7 @@ test_want_of_descriptors_passes(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
-    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /text" HTTP_11 "\r\n");
     expect(&client, 200, "hello");
     struct rlimit limit, none;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -410,10 +410,10 @@ test_want_of_descriptors_passes(void **state)
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /text" HTTP_11 "\r\n");
     expect(&client, 200, "hello");
     struct client late = {.fd = fd, .bytes = malloc(CLIENT_BYTES)};
-    client_send(&late, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&late, "GET /text" HTTP_11 "\r\n");
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&wait, 1, 50), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -458,9 +458,9 @@ test_garbage_does_no_harm(void **state)
 {
     (void)state;
     static const char pattern[] =
-        "POST /echo?a=b&c=%41 HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=\"d\"\r\n folded\r\n"
+        "POST /echo?a=b&c=%41" HTTP_11 "Cookie: a=b; c=\"d\"\r\n folded\r\n"
         "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\nTrailer: y\r\n\r\n"
-        "PUT /echo HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"
+        "PUT /echo" HTTP_11 "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"
         "GET /blob?size=2000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     enum { ROUNDS = 8, CLIENTS = 50 };
     struct http_options options = usual_options();
@@ -497,11 +497,11 @@ test_quiesced_server_finishes_what_has_begun(void **state)
     struct rig *rig = rig_new(usual_options());
     struct client open = client_connect(rig), waiting = client_connect(rig),
                   begun = client_connect(rig);
-    client_send(&open, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&open, "GET /text" HTTP_11 "\r\n");
     expect(&open, 200, "hello");
-    client_send(&waiting, "GET /later HTTP/1.1\r\n\r\n");
+    client_send(&waiting, "GET /later" HTTP_11 "\r\n");
     struct http_request *request = take_held(rig);
-    client_send(&begun, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    client_send(&begun, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     expect(&begun, 100, NULL);
     assert_int_equal(http_server_busy(rig->server), 1);
 
@@ -509,7 +509,7 @@ test_quiesced_server_finishes_what_has_begun(void **state)
     http_server_quiesce(rig->server);
     struct client late = client_connect_buffered(rig, 0);
     assert_int_equal(late.fd, -1);
-    client_send(&open, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&open, "GET /text" HTTP_11 "\r\n");
     struct response response = client_response(&open, false);
     assert_int_equal(response.status, 503);
     assert_string_equal(response_header(&response, "Connection"), "close");
@@ -554,17 +554,17 @@ test_server_ends_with_connections_in_every_state(void **state)
         static const char *const starts[] = {
             "",
             "GET /te",
-            "POST /echo HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
-            "POST /echo HTTP/1.1\r\nContent-Length: 999999\r\n\r\nabc",
-            "GET /text HTTP/1.1\r\n\r\n",
-            "GET /blob?size=9000000&type=x HTTP/1.1\r\n\r\n",
+            "POST /echo" HTTP_11 "Content-Length: 9\r\n\r\nabc",
+            "POST /echo" HTTP_11 "Content-Length: 999999\r\n\r\nabc",
+            "GET /text" HTTP_11 "\r\n",
+            "GET /blob?size=9000000&type=x" HTTP_11 "\r\n",
         };
         for (size_t i = 0; i < 6; i++) {
             clients[i] = i == 5 ? client_connect_buffered(rig, 4096) : client_connect(rig);
             client_send(&clients[i], starts[i]);
         }
         struct client last = client_connect(rig);
-        client_send(&last, "GET /later HTTP/1.1\r\n\r\n");
+        client_send(&last, "GET /later" HTTP_11 "\r\n");
         http_reply_text(take_held(rig), 200, "last");
         /* Not waiting for busy to be 0: the blob can never be sent. */
         http_server_free(rig->server);
@@ -590,9 +590,9 @@ test_body_without_budget_gets_503_and_gives_all_back(void **state)
     char *body = calloc(1, 60000);
     for (int chunked = 0; chunked <= 1; chunked++) {
         struct client client = client_connect(rig);
-        client_send(&client, chunked ? "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client_send(&client, chunked ? "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n"
                                        "EA60\r\n"
-                                     : "POST /echo HTTP/1.1\r\nContent-Length: 60000\r\n\r\n");
+                                     : "POST /echo" HTTP_11 "Content-Length: 60000\r\n\r\n");
         client_send_bytes(&client, body, 60000);
         struct response response = client_response(&client, false);
         assert_int_equal(response.status, 503);
@@ -604,7 +604,7 @@ test_body_without_budget_gets_503_and_gives_all_back(void **state)
     free(body);
     /* A body that fits, but not together with its copy in the answer. */
     struct client client = client_connect(rig);
-    char text[12100] = "POST /echo HTTP/1.1\r\nContent-Length: 12000\r\n\r\n";
+    char text[12100] = "POST /echo" HTTP_11 "Content-Length: 12000\r\n\r\n";
     size_t header_size = strlen(text);
     memset(text + header_size, 'x', 12000);
     client_send_bytes(&client, text, header_size + 12000);
@@ -623,7 +623,7 @@ test_declared_length_takes_no_memory(void **state)
     struct rig *rig = rig_new(options);
     uint64_t before = budget_used(&rig->budget);
     struct client client = client_connect(rig);
-    client_send(&client, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\n"
+    client_send(&client, "POST /echo" HTTP_11 "Expect: 100-continue\r\n"
                          "Content-Length: 1000000000000\r\n\r\n");
     expect(&client, 100, NULL);
     client_send(&client, "abc");
@@ -640,15 +640,15 @@ static void
 ask_everything(struct rig *rig)
 {
     static const char *const requests[] = {
-        "GET /blob?size=3000 HTTP/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
-        "POST /elsewhere HTTP/1.1\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd",
-        ("POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "GET /blob?size=3000" HTTP_11 "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n",
+        "POST /elsewhere" HTTP_11 "Connection: close\r\nContent-Length: 4\r\n\r\nabcd",
+        ("POST /echo" HTTP_11 "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
          "4\r\nabcd\r\n0\r\n\r\n"),
-        "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nConnection: close\r\n\r\n",
-        "GET /none HTTP/1.1\r\nConnection: close\r\n\r\n",
-        "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nAccept-Encoding: gzip\r\n"
+        "GET /stream?size=20000&piece=5000" HTTP_11 "Connection: close\r\n\r\n",
+        "GET /none" HTTP_11 "Connection: close\r\n\r\n",
+        "GET /stream?size=20000&piece=5000" HTTP_11 "Accept-Encoding: gzip\r\n"
         "Connection: close\r\n\r\n",
-        "GET /sent/a%2Fb HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /sent/a%2Fb" HTTP_11 "Connection: close\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client = client_connect(rig);

@@ -61,17 +61,13 @@ http_path_sent(const struct http_request *request)
 const char *
 http_header(const struct http_request *request, const char *name)
 {
-    return http_head_header(&request->head, name, 0);
+    return http_head_header(&request->head, name);
 }
 
 unsigned
 http_header_count(const struct http_request *request, const char *name)
 {
-    unsigned count = 0;
-    while (http_head_header(&request->head, name, count) != NULL) {
-        count++;
-    }
-    return count;
+    return http_head_header_count(&request->head, name);
 }
 
 const char *

@@ -12,8 +12,8 @@
  * not take, 431 header too large (414 when already the request line does not fit), 503 +
  * Retry-After when the deadline of a header or body passes, beyond the connection limit, while
  * stopping, and when there is no memory for a request. 400, 417, 501 and 505 answer requests that
- * are no proper HTTP/1.1 (contradictory lengths, unknown transfer codings or expectations, another
- * version).
+ * are no proper HTTP/1.1 (contradictory lengths, no Host, unknown transfer codings or expectations,
+ * another version).
  *
  *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
  *                                                                        (suspended) (idle_timeout)

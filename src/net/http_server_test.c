@@ -13,12 +13,12 @@ test_connection_is_kept_for_the_next_request(void **state)
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     for (int i = 0; i < 20; i++) {
-        client_send(&client, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
+        client_send(&client, "GET /text" HTTP_11 "\r\n");
         expect(&client, 200, "hello");
-        client_send(&client, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde");
+        client_send(&client, "POST /echo" HTTP_11 "Content-Length: 5\r\n\r\nabcde");
         expect(&client, 200, "abcde");
     }
-    client_send(&client, "GET /text HTTP/1.1\r\nConnection: close\r\n\r\n");
+    client_send(&client, "GET /text" HTTP_11 "Connection: close\r\n\r\n");
     expect(&client, 200, "hello");
     expect_end(&client);
     struct http_stats stats = stats_of(rig);
@@ -37,11 +37,11 @@ test_handler_sees_path_arguments_headers_and_peer_decoded(void **state)
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /views/a%20b%2Fc?match[]=%7Ba%3D%22b%22%7D&Match[]=no&match%5B%5D=x+y"
-                         "&flag HTTP/1.1\r\nX-Test: yes\r\n\r\n");
+                         "&flag" HTTP_11 "X-Test: yes\r\n\r\n");
     expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1|-");
-    client_send(&client, "DELETE http://some.host:99/views HTTP/1.1\r\n\r\n");
+    client_send(&client, "DELETE http://some.host:99/views" HTTP_11 "\r\n");
     expect(&client, 405, NULL); /* the exact route wins, and has only POST */
-    client_send(&client, "DELETE http://some.host:99/viewsX HTTP/1.1\r\n\r\n");
+    client_send(&client, "DELETE http://some.host:99/viewsX" HTTP_11 "\r\n");
     expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1|-");
     client_close(&client);
     rig_free(rig);
@@ -67,7 +67,7 @@ test_handler_sees_which_slashes_of_the_path_were_escaped(void **state)
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct client client = client_connect(rig);
         char text[128];
-        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n\r\nGET /sent/x HTTP/1.1\r\n\r\n",
+        snprintf(text, sizeof text, "GET %s" HTTP_11 "\r\nGET /sent/x" HTTP_11 "\r\n",
                  cases[i].target);
         client_send(&client, text);
         expect(&client, cases[i].expected == NULL ? 400 : 200, cases[i].expected);
@@ -83,11 +83,11 @@ test_pipelined_requests_are_answered_in_order(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig), other = client_connect(rig);
-    client_send(&client, "GET /later?n=1 HTTP/1.1\r\n\r\n"
-                         "POST /later?n=2 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
-                         "GET /later?n=3 HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /later?n=1" HTTP_11 "\r\n"
+                         "POST /later?n=2" HTTP_11 "Content-Length: 3\r\n\r\nabc"
+                         "GET /later?n=3" HTTP_11 "\r\n");
     struct http_request *first = take_held(rig);
-    client_send(&other, "GET /later?n=4 HTTP/1.1\r\n\r\n");
+    client_send(&other, "GET /later?n=4" HTTP_11 "\r\n");
     struct http_request *fourth = take_held(rig);
     http_reply_text(fourth, 200, "four"); /* came last, is answered first */
     expect(&other, 200, "four");
@@ -114,8 +114,8 @@ test_other_threads_may_answer_before_the_handler_returns_or_after(void **state)
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     for (int i = 0; i < 200; i++) {
-        client_send(&client, "POST /overtaken HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
-                             "POST /elsewhere HTTP/1.1\r\nContent-Length: 4\r\n\r\ndefg");
+        client_send(&client, "POST /overtaken" HTTP_11 "Content-Length: 3\r\n\r\nabc"
+                             "POST /elsewhere" HTTP_11 "Content-Length: 4\r\n\r\ndefg");
         expect(&client, 200, "abc");
         expect(&client, 200, "defg");
     }
@@ -129,18 +129,17 @@ test_chunked_body_is_put_together(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
-    client_send(&client, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    client_send(&client, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n"
                          "3\r\nabc\r\n1;x=y\r\nd\r\n");
     client_send(&client, "00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n");
     expect(&client, 200, "abcd0123456789");
     /* One chunk per byte, and the next request behind. */
     char *many = malloc(3000 * 6 + 100);
-    size_t used =
-        (size_t)sprintf(many, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    size_t used = (size_t)sprintf(many, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 3000; i++) {
         used += (size_t)sprintf(many + used, "1\r\nx\r\n");
     }
-    used += (size_t)sprintf(many + used, "0\r\n\r\nGET /text HTTP/1.1\r\n\r\n");
+    used += (size_t)sprintf(many + used, "0\r\n\r\nGET /text" HTTP_11 "\r\n");
     client_send_bytes(&client, many, used);
     free(many);
     struct response response = client_response(&client, false);
@@ -158,8 +157,7 @@ test_expect_continue_is_answered_before_the_body(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
-    client_send(&client,
-                "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    client_send(&client, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     expect(&client, 100, "");
     client_send(&client, "abc");
     expect(&client, 200, "abc");
@@ -173,9 +171,9 @@ test_refused_body_is_not_continued_and_the_connection_ends(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     const char *const requests[] = {
-        "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
-        "POST /small HTTP/1.1\r\nContent-Length: 101\r\n\r\n",
+        "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
+        "POST /echo" HTTP_11 "Content-Length: 99999999999\r\n\r\n",
+        "POST /small" HTTP_11 "Content-Length: 101\r\n\r\n",
     };
     for (size_t i = 0; i < 3; i++) {
         struct client client = client_connect(rig);
@@ -188,8 +186,7 @@ test_refused_body_is_not_continued_and_the_connection_ends(void **state)
         client_close(&client);
     }
     struct client client = client_connect(rig);
-    client_send(&client,
-                "POST /none HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    client_send(&client, "POST /none" HTTP_11 "Expect: 100-continue\r\nContent-Length: 9\r\n\r\n");
     expect(&client, 404, NULL);
     expect_end(&client);
     client_close(&client);
@@ -205,9 +202,9 @@ test_client_that_keeps_sending_a_refused_body_gets_the_answer(void **state)
     char *junk = calloc(1, 4 << 20);
     for (int chunked = 0; chunked <= 1; chunked++) {
         struct client client = client_connect(rig);
-        client_send(&client, chunked ? "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client_send(&client, chunked ? "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n"
                                        "fffffff\r\n"
-                                     : "POST /echo HTTP/1.1\r\nContent-Length: 268435455\r\n\r\n");
+                                     : "POST /echo" HTTP_11 "Content-Length: 268435455\r\n\r\n");
         assert_true(client_send_bytes(&client, junk, 4 << 20));
         expect(&client, 413, NULL);
         expect_end(&client);
@@ -233,22 +230,20 @@ test_refusals_without_much_body_keep_the_connection(void **state)
         int status;
         const char *allow;
     } cases[] = {
-        {"GET /none HTTP/1.1\r\n\r\n", 404, NULL},
-        {"POST /none HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 404, NULL},
-        {"POST /text HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405, "GET, HEAD, PUT"},
-        {"GET /echo HTTP/1.1\r\n\r\n", 405, "POST, PUT"},
-        {"PATCH /echo HTTP/1.1\r\n\r\n", 405, "POST, PUT"},
-        {"OPTIONS /text HTTP/1.1\r\n\r\n", 405, "GET, HEAD, PUT"},
-        {"PUT /also/one HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 405, "GET, HEAD, OPTIONS"},
-        {"GET /also/two HTTP/1.1\r\n\r\n", 404, NULL}, /* it is there for OPTIONS alone */
-        {"POST /echo HTTP/1.1\r\nContent-Encoding: snappy\r\nContent-Length: 1\r\n\r\nx", 415,
+        {"GET /none" HTTP_11 "\r\n", 404, NULL},
+        {"POST /none" HTTP_11 "Content-Length: 3\r\n\r\nabc", 404, NULL},
+        {"POST /text" HTTP_11 "Content-Length: 3\r\n\r\nabc", 405, "GET, HEAD, PUT"},
+        {"GET /echo" HTTP_11 "\r\n", 405, "POST, PUT"},
+        {"PATCH /echo" HTTP_11 "\r\n", 405, "POST, PUT"},
+        {"OPTIONS /text" HTTP_11 "\r\n", 405, "GET, HEAD, PUT"},
+        {"PUT /also/one" HTTP_11 "Content-Length: 0\r\n\r\n", 405, "GET, HEAD, OPTIONS"},
+        {"GET /also/two" HTTP_11 "\r\n", 404, NULL}, /* it is there for OPTIONS alone */
+        {"POST /echo" HTTP_11 "Content-Encoding: snappy\r\nContent-Length: 1\r\n\r\nx", 415, NULL},
+        {"POST /snappy" HTTP_11 "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 415, NULL},
+        {"POST /snappy" HTTP_11 "Content-Encoding: Snappy\r\nContent-Length: 1\r\n\r\nx", 200,
          NULL},
-        {"POST /snappy HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 415,
-         NULL},
-        {"POST /snappy HTTP/1.1\r\nContent-Encoding: Snappy\r\nContent-Length: 1\r\n\r\nx", 200,
-         NULL},
-        {"POST /snappy HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 200, NULL},
-        {"GET /text HTTP/1.1\r\n\r\n", 200, NULL},
+        {"POST /snappy" HTTP_11 "Content-Length: 1\r\n\r\nx", 200, NULL},
+        {"GET /text" HTTP_11 "\r\n", 200, NULL},
     };
     struct client client = client_connect(rig);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -274,22 +269,22 @@ test_ambiguous_or_malformed_requests_end_the_connection(void **state)
         const char *request;
         int status;
     } cases[] = {
-        {"POST /echo HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-        {"POST /echo HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", 400},
-        {"POST /echo HTTP/1.1\r\nContent-Length: 3x\r\n\r\n", 400},
-        {"POST /echo HTTP/1.1\r\nContent-Length: -3\r\n\r\n", 400},
-        {"POST /echo HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413},
-        {"POST /echo HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc", 400},
-        {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+        {"POST /echo" HTTP_11 "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {"POST /echo" HTTP_11 "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", 400},
+        {"POST /echo" HTTP_11 "Content-Length: 3x\r\n\r\n", 400},
+        {"POST /echo" HTTP_11 "Content-Length: -3\r\n\r\n", 400},
+        {"POST /echo" HTTP_11 "Content-Length: 99999999999999999999\r\n\r\n", 413},
+        {"POST /echo" HTTP_11 "Content-Length : 3\r\n\r\nabc", 400},
+        {"POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n"
          "Transfer-Encoding: identity\r\n\r\n",
          400},
-        {"POST /echo HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-        {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
-        {"POST /echo HTTP/1.1\r\nExpect: a-miracle\r\nContent-Length: 3\r\n\r\n", 417},
-        {"GET /te%00xt HTTP/1.1\r\n\r\n", 400},
-        {"GET /views%zz HTTP/1.1\r\n\r\n", 400},
-        {"GET /text?a=%00 HTTP/1.1\r\n\r\n", 400},
-        {"GET /text HTTP/1.1\r\nno colon\r\n\r\n", 400},
+        {"POST /echo" HTTP_11 "Transfer-Encoding: gzip\r\n\r\n", 501},
+        {"POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+        {"POST /echo" HTTP_11 "Expect: a-miracle\r\nContent-Length: 3\r\n\r\n", 417},
+        {"GET /te%00xt" HTTP_11 "\r\n", 400},
+        {"GET /views%zz" HTTP_11 "\r\n", 400},
+        {"GET /text?a=%00" HTTP_11 "\r\n", 400},
+        {"GET /text" HTTP_11 "no colon\r\n\r\n", 400},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct client client = client_connect(rig);
@@ -324,7 +319,7 @@ test_arguments_with_a_wrong_escape_are_not_there_and_told(void **state)
     struct client client = client_connect(rig);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[200];
-        snprintf(text, sizeof text, "GET /views/x?%s HTTP/1.1\r\n\r\n", cases[i].query);
+        snprintf(text, sizeof text, "GET /views/x?%s" HTTP_11 "\r\n", cases[i].query);
         client_send(&client, text);
         struct response response = client_response(&client, false);
         assert_int_equal(response.status, 200);
@@ -344,7 +339,7 @@ header_of_size(size_t size)
     char *text = malloc(size + 1);
     memset(text, 'x', size);
     text[size] = '\0';
-    const char *start = "GET /text HTTP/1.1\r\nLong: ";
+    const char *start = "GET /text" HTTP_11 "Long: ";
     memcpy(text, start, strlen(start));
     memcpy(text + size - 4, "\r\n\r\n", 4);
     return text;
@@ -384,7 +379,7 @@ test_header_beyond_all_bounds_is_refused(void **state)
     char *endless = malloc(1 << 20);
     memset(endless, 'x', 1 << 20);
     client = client_connect(rig);
-    client_send(&client, "GET /text HTTP/1.1\r\nLong: ");
+    client_send(&client, "GET /text" HTTP_11 "Long: ");
     client_send_bytes(&client, endless, 1 << 20);
     expect(&client, 431, NULL);
     client_close(&client);
@@ -397,7 +392,7 @@ test_header_beyond_all_bounds_is_refused(void **state)
     free(endless);
 
     char *many = malloc(1 << 20);
-    size_t used = (size_t)sprintf(many, "GET /text HTTP/1.1\r\n");
+    size_t used = (size_t)sprintf(many, "GET /text" HTTP_11);
     for (int i = 0; i < 3000; i++) {
         used += (size_t)sprintf(many + used, "a:b\r\n");
     }
@@ -423,7 +418,7 @@ request_of_arguments(const char *path, unsigned count, size_t size)
     for (; used < size; used++) {
         text[used] = 'x';
     }
-    strcpy(text + used, " HTTP/1.1\r\n\r\n");
+    strcpy(text + used, "" HTTP_11 "\r\n");
     return text;
 }
 
@@ -454,7 +449,7 @@ test_a_head_is_charged_to_the_budget_and_given_back(void **state)
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
     struct rig *rig = rig_new(options);
     struct client client = client_connect(rig), waiting = client_connect(rig);
-    client_send(&client, "GET /text HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /text" HTTP_11 "\r\n");
     expect(&client, 200, "hello");
     rig_wait_idle(rig);
     uint64_t idle = budget_used(&rig->budget);
@@ -487,15 +482,15 @@ test_routes_that_tell_in_json_do_so_of_every_wrong_head(void **state)
     options.header_bytes_max = 4096;
     char *long_query = request_of_arguments("/json", 0, 5000);
     char *long_header = malloc(6000);
-    snprintf(long_header, 6000, "GET /json?a=b HTTP/1.1\r\nX: %04999d\r\n\r\n", 0);
+    snprintf(long_header, 6000, "GET /json?a=b" HTTP_11 "X: %04999d\r\n\r\n", 0);
     const struct {
         const char *request;
         int status;
         const char *why;
     } cases[] = {
-        {"GET /json?a=%00 HTTP/1.1\r\n\r\n", 400, "malformed request target"},
-        {"GET /json?a=b HTTP/1.1\r\nno colon\r\n\r\n", 400, "malformed header"},
-        {"GET /json HTTP/1.1\r\nContent-Length: abc\r\n\r\n", 400,
+        {"GET /json?a=%00" HTTP_11 "\r\n", 400, "malformed request target"},
+        {"GET /json?a=b" HTTP_11 "no colon\r\n\r\n", 400, "malformed header"},
+        {"GET /json" HTTP_11 "Content-Length: abc\r\n\r\n", 400,
          "contradictory or malformed headers"},
         {long_query, 414, "request target too long"},
         {long_header, 431, "request header too large"},
@@ -527,19 +522,19 @@ test_paths_that_are_not_clean_are_redirected(void **state)
         int status;
         const char *location;
     } cases[] = {
-        {"GET //text HTTP/1.1\r\n\r\n", 301, "/text"},
-        {"HEAD //text?a=%2f//&b=/./ HTTP/1.1\r\n\r\n", 301, "/text?a=%2f//&b=/./"},
-        {"GET http://h//text HTTP/1.1\r\n\r\n", 301, "/text"},
-        {"GET /views/%2e%2E/./text/ HTTP/1.1\r\n\r\n", 301, "/text/"},
-        {"POST //echo HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 308, "/echo"},
-        {"PUT /a/../echo HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 308, "/echo"},
-        {"GET //evil.example/.. HTTP/1.1\r\n\r\n", 301, "/"},
-        {"GET //evil.example// HTTP/1.1\r\n\r\n", 301, "/evil.example/"},
-        {"GET /.//\\evil.example/ HTTP/1.1\r\n\r\n", 301, "/%5Cevil.example/"},
-        {"GET /none//x HTTP/1.1\r\n\r\n", 301, "/none/x"},
-        {"GET /sent/a%2Fb HTTP/1.1\r\n\r\n", 200, NULL},
-        {"GET /sent/a%2F%2Fb HTTP/1.1\r\n\r\n", 200, NULL},
-        {"GET /sent/..a/b./... HTTP/1.1\r\n\r\n", 200, NULL},
+        {"GET //text" HTTP_11 "\r\n", 301, "/text"},
+        {"HEAD //text?a=%2f//&b=/./" HTTP_11 "\r\n", 301, "/text?a=%2f//&b=/./"},
+        {"GET http://h//text" HTTP_11 "\r\n", 301, "/text"},
+        {"GET /views/%2e%2E/./text/" HTTP_11 "\r\n", 301, "/text/"},
+        {"POST //echo" HTTP_11 "Content-Length: 3\r\n\r\nabc", 308, "/echo"},
+        {"PUT /a/../echo" HTTP_11 "Content-Length: 3\r\n\r\nabc", 308, "/echo"},
+        {"GET //evil.example/.." HTTP_11 "\r\n", 301, "/"},
+        {"GET //evil.example//" HTTP_11 "\r\n", 301, "/evil.example/"},
+        {"GET /.//\\evil.example/" HTTP_11 "\r\n", 301, "/%5Cevil.example/"},
+        {"GET /none//x" HTTP_11 "\r\n", 301, "/none/x"},
+        {"GET /sent/a%2Fb" HTTP_11 "\r\n", 200, NULL},
+        {"GET /sent/a%2F%2Fb" HTTP_11 "\r\n", 200, NULL},
+        {"GET /sent/..a/b./..." HTTP_11 "\r\n", 200, NULL},
     };
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
@@ -569,8 +564,8 @@ test_a_wrong_length_gets_one_answer(void **state)
         char text[200];
         struct client client = client_connect(rig);
         snprintf(text, sizeof text,
-                 "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n"
-                 "GET /text HTTP/1.1\r\n\r\n",
+                 "POST /echo" HTTP_11 "Content-Length: %s\r\n\r\n"
+                 "GET /text" HTTP_11 "\r\n",
                  lengths[i]);
         client_send(&client, text);
         expect(&client, 400, "contradictory or malformed headers\n");
@@ -594,7 +589,7 @@ test_head_is_served_like_get_without_a_body(void **state)
         char text[200], length[2][512];
         int status[2];
         for (int head = 0; head <= 1; head++) {
-            snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n\r\n", head ? "HEAD" : "GET", paths[i]);
+            snprintf(text, sizeof text, "%s %s" HTTP_11 "\r\n", head ? "HEAD" : "GET", paths[i]);
             client_send(&client, text);
             struct response response = client_response(&client, head == 1);
             const char *value = response_header(&response, "Content-Length");
@@ -624,7 +619,7 @@ test_head_of_a_stream_has_the_headers_of_get(void **state)
         for (int head = 0; head <= 1; head++) {
             char text[200];
             struct client client = client_connect(rig);
-            snprintf(text, sizeof text, "%s /stream?size=9000&piece=97 HTTP/1.1\r\n%s\r\n",
+            snprintf(text, sizeof text, "%s /stream?size=9000&piece=97" HTTP_11 "%s\r\n",
                      head ? "HEAD" : "GET", zipped ? "Accept-Encoding: gzip\r\n" : "");
             client_send(&client, text);
             struct response response = client_response(&client, head == 1);
@@ -687,7 +682,7 @@ test_text_is_compressed_for_those_who_take_it(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[200];
         size_t size = strtoul(cases[i].query + 5, NULL, 10);
-        snprintf(text, sizeof text, "GET /blob?%s HTTP/1.1\r\nAccept-Encoding: %s\r\n\r\n",
+        snprintf(text, sizeof text, "GET /blob?%s" HTTP_11 "Accept-Encoding: %s\r\n\r\n",
                  cases[i].query, cases[i].accept);
         client_send(&client, text);
         struct response response = client_response(&client, false);
@@ -716,9 +711,9 @@ test_options_are_a_method_of_paths_that_need_not_exist(void **state)
         const char *request;
         const char *method;
     } cases[] = {
-        {"GET /also/one HTTP/1.1\r\nOrigin: http://a\r\n\r\n", "1"},
-        {"OPTIONS /also/one HTTP/1.1\r\nOrigin: http://a\r\n\r\n", "16"},
-        {"OPTIONS /also/two HTTP/1.1\r\nOrigin: http://a\r\n\r\n", "16"},
+        {"GET /also/one" HTTP_11 "Origin: http://a\r\n\r\n", "1"},
+        {"OPTIONS /also/one" HTTP_11 "Origin: http://a\r\n\r\n", "16"},
+        {"OPTIONS /also/two" HTTP_11 "Origin: http://a\r\n\r\n", "16"},
     };
     struct client client = client_connect(rig);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -757,7 +752,7 @@ test_stream_arrives_whole_and_keeps_the_connection(void **state)
     for (int known = 0; known <= 1; known++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             char text[200];
-            snprintf(text, sizeof text, "GET /stream?size=%u&piece=%d%s HTTP/1.1\r\n\r\n", sizes[i],
+            snprintf(text, sizeof text, "GET /stream?size=%u&piece=%d%s" HTTP_11 "\r\n", sizes[i],
                      sizes[i] < 10000 ? 97 : 4999, known ? "&known" : "");
             client_send(&client, text);
             struct response response = client_response(&client, false);
@@ -787,7 +782,7 @@ test_stream_is_compressed_for_those_who_take_it(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char text[200];
         snprintf(text, sizeof text,
-                 "GET /stream?size=%u&piece=%d HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n", sizes[i],
+                 "GET /stream?size=%u&piece=%d" HTTP_11 "Accept-Encoding: gzip\r\n\r\n", sizes[i],
                  sizes[i] < 10000 ? 97 : 4999);
         client_send(&client, text);
         struct response response = client_response(&client, false);
@@ -799,8 +794,8 @@ test_stream_is_compressed_for_those_who_take_it(void **state)
         response_free(&response);
         assert_int_equal(wait_stream_done(rig), OK);
     }
-    client_send(&client, "GET /stream?size=5000&piece=97&known HTTP/1.1\r\n"
-                         "Accept-Encoding: gzip\r\n\r\n");
+    client_send(&client,
+                "GET /stream?size=5000&piece=97&known" HTTP_11 "Accept-Encoding: gzip\r\n\r\n");
     struct response response = client_response(&client, false);
     check_digits(&response, 5000); /* its length was announced */
     response_free(&response);
@@ -817,7 +812,7 @@ test_what_is_written_is_sent_also_when_it_is_compressed(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
-    client_send(&client, "GET /later HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
+    client_send(&client, "GET /later" HTTP_11 "Accept-Encoding: gzip\r\n\r\n");
     struct http_request *request = take_held(rig);
     struct http_answer answer = {.status = 200, .content_type = "application/x-ndjson"};
     assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
@@ -868,10 +863,10 @@ test_stream_that_is_not_complete_cannot_be_taken_for_whole(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     static const char *const requests[] = {
-        "GET /stream?size=300000&piece=5000&cut HTTP/1.1\r\n\r\n",
-        "GET /stream?size=300000&piece=5000&cut&known HTTP/1.1\r\n\r\n",
+        "GET /stream?size=300000&piece=5000&cut" HTTP_11 "\r\n",
+        "GET /stream?size=300000&piece=5000&cut&known" HTTP_11 "\r\n",
         "GET /stream?size=300000&piece=5000&cut HTTP/1.0\r\n\r\n",
-        "GET /stream?size=300000&piece=5000&cut HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n",
+        "GET /stream?size=300000&piece=5000&cut" HTTP_11 "Accept-Encoding: gzip\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client = client_connect(rig);
@@ -891,7 +886,7 @@ test_producer_hears_that_its_client_is_gone(void **state)
     (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
-    client_send(&client, "GET /stream?size=4000000000&piece=5000 HTTP/1.1\r\n\r\n");
+    client_send(&client, "GET /stream?size=4000000000&piece=5000" HTTP_11 "\r\n");
     assert_true(client_have(&client, 100000));
     client_close(&client);
     assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
@@ -905,7 +900,7 @@ test_client_gone_while_its_request_waits_shows(void **state)
     struct rig *rig = rig_new(usual_options());
     for (int half = 0; half <= 1; half++) {
         struct client client = client_connect(rig);
-        client_send(&client, "GET /later HTTP/1.1\r\n\r\n");
+        client_send(&client, "GET /later" HTTP_11 "\r\n");
         struct http_request *request = take_held(rig);
         assert_false(http_gone(request));
         if (half) {
@@ -933,8 +928,8 @@ test_client_that_ends_its_side_with_the_request_is_let_go(void **state)
     struct rig *rig = rig_new(usual_options());
     for (int i = 0; i < 20; i++) {
         struct client client = client_connect(rig);
-        client_send(&client, i % 2 == 0 ? "GET /text HTTP/1.1\r\n\r\n"
-                                        : "POST /elsewhere HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
+        client_send(&client, i % 2 == 0 ? "GET /text" HTTP_11 "\r\n"
+                                        : "POST /elsewhere" HTTP_11 "Content-Length: 5\r\n\r\n"
                                           "hello");
         shutdown(client.fd, SHUT_WR);
         expect(&client, 200, "hello");

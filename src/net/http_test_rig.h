@@ -452,6 +452,9 @@ rig_free(struct rig *rig)
 
 /* --- the client ------------------------------------------------------------------------------- */
 
+/* The end of a request line, with the header that HTTP/1.1 requires. */
+#define HTTP_11 " HTTP/1.1\r\nHost: x\r\n"
+
 struct client {
     int fd;
     char *bytes; /* read and not consumed yet */
@@ -694,7 +697,7 @@ static inline void
 expect_works(struct rig *rig)
 {
     struct client client = client_connect(rig);
-    client_send(&client, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
+    client_send(&client, "GET /text" HTTP_11 "\r\n");
     expect(&client, 200, "hello");
     client_close(&client);
 }
