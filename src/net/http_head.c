@@ -1,8 +1,8 @@
 /*
  * http_head.c - see http_head.h. Lines end in CRLF or, as RFC 9112 allows and Go accepts, in LF.
  * Folded lines, control characters, and white space around names are refused: proxies disagree
- * about them, and so about where the next request begins. Lines of chunks end in CRLF only, for
- * the same reason.
+ * about them, and so about where the next request begins. Lines of chunks and trailers end in CRLF
+ * only, for the same reason.
  *
  * Everything is taken apart in one pass over each part of the text, in place: texts that are asked
  * for get their NUL where their separator was, and what is unescaped only becomes shorter.
@@ -491,21 +491,29 @@ size_digit(struct http_chunks *c, uint8_t byte)
     return true;
 }
 
+static bool
+after_size(struct http_chunks *c, uint8_t byte)
+{
+    c->at = byte == '\r'  ? HTTP_CHUNK_SIZE_LF
+            : byte == ';' ? HTTP_CHUNK_EXTENSION
+                          : HTTP_CHUNK_BLANK;
+    return byte == '\r' || byte == ';' || byte == ' ' || byte == '\t';
+}
+
 /* One byte that is no data. False: it may not be there. */
 static bool
 control_byte(struct http_chunks *c, uint8_t byte)
 {
-    bool trailer = c->at == HTTP_CHUNK_TRAILER || c->at == HTTP_CHUNK_TRAILER_LINE;
+    bool trailer = c->at >= HTTP_CHUNK_TRAILER;
     if (++c->line_bytes > (trailer ? HTTP_TRAILERS_BYTES_MAX : HTTP_CHUNK_LINE_MAX)) return false;
     switch (c->at) {
     case HTTP_CHUNK_SIZE:
-        if (size_digit(c, byte)) return true;
-        if (c->digits == 0) return false;
-        c->at = byte == '\r' ? HTTP_CHUNK_SIZE_LF : HTTP_CHUNK_EXTENSION;
-        return byte == '\r' || byte == ';' || byte == ' ' || byte == '\t';
+        return size_digit(c, byte) || (c->digits > 0 && after_size(c, byte));
+    case HTTP_CHUNK_BLANK:
+        return after_size(c, byte);
     case HTTP_CHUNK_EXTENSION:
         if (byte == '\r') c->at = HTTP_CHUNK_SIZE_LF;
-        return byte >= ' ' || byte == '\r' || byte == '\t';
+        return byte == '\r' || is_text_byte(byte);
     case HTTP_CHUNK_SIZE_LF:
         c->at = c->left > 0 ? HTTP_CHUNK_DATA : HTTP_CHUNK_TRAILER;
         c->line_bytes = 0;
@@ -517,11 +525,17 @@ control_byte(struct http_chunks *c, uint8_t byte)
         *c = (struct http_chunks){.at = HTTP_CHUNK_SIZE};
         return byte == '\n';
     case HTTP_CHUNK_TRAILER:
-        c->at = byte == '\r' ? HTTP_CHUNK_END_LF : HTTP_CHUNK_TRAILER_LINE;
-        return byte >= ' ' || byte == '\r';
-    case HTTP_CHUNK_TRAILER_LINE:
-        if (byte == '\n') c->at = HTTP_CHUNK_TRAILER;
-        return byte >= ' ' || byte == '\r' || byte == '\n' || byte == '\t';
+        c->at = byte == '\r' ? HTTP_CHUNK_END_LF : HTTP_CHUNK_TRAILER_NAME;
+        return byte == '\r' || is_token_byte(byte);
+    case HTTP_CHUNK_TRAILER_NAME:
+        if (byte == ':') c->at = HTTP_CHUNK_TRAILER_VALUE;
+        return byte == ':' || is_token_byte(byte);
+    case HTTP_CHUNK_TRAILER_VALUE:
+        if (byte == '\r') c->at = HTTP_CHUNK_TRAILER_LF;
+        return byte == '\r' || is_text_byte(byte);
+    case HTTP_CHUNK_TRAILER_LF:
+        c->at = HTTP_CHUNK_TRAILER;
+        return byte == '\n';
     case HTTP_CHUNK_END_LF:
         c->at = HTTP_CHUNK_DONE;
         return byte == '\n';

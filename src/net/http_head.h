@@ -90,13 +90,16 @@ bool http_path_clean(struct bytes path, struct buf *to);
 struct http_chunks {
     enum http_chunks_at {
         HTTP_CHUNK_SIZE,
+        HTTP_CHUNK_BLANK, /* after the size */
         HTTP_CHUNK_EXTENSION,
         HTTP_CHUNK_SIZE_LF,
         HTTP_CHUNK_DATA,
         HTTP_CHUNK_DATA_CR,
         HTTP_CHUNK_DATA_LF,
-        HTTP_CHUNK_TRAILER, /* the first byte of a line */
-        HTTP_CHUNK_TRAILER_LINE,
+        HTTP_CHUNK_TRAILER, /* the first byte of a line; those below are of trailers, too */
+        HTTP_CHUNK_TRAILER_NAME,
+        HTTP_CHUNK_TRAILER_VALUE,
+        HTTP_CHUNK_TRAILER_LF,
         HTTP_CHUNK_END_LF,
         HTTP_CHUNK_DONE,
     } at;
