@@ -19,10 +19,12 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -91,6 +93,36 @@ take_woken(struct http_worker *w)
     }
 }
 
+/* --- steps ------------------------------------------------------------------------------------ */
+
+/* Follows an arrow of the diagram. The invariants are those of enum http_step. */
+static void
+enter_step(struct http_conn *conn, enum http_step step)
+{
+    enum http_step from = conn->step;
+    switch (step) {
+    case HTTP_STEP_HEAD:
+        assert(from == HTTP_STEP_SEND);
+        assert(conn->request == NULL);  /* invariant 1 */
+        assert(conn->response == NULL); /* invariant 1 */
+        break;
+    case HTTP_STEP_BODY:
+        assert(from == HTTP_STEP_HEAD);
+        assert(conn->request != NULL);  /* invariant 1 */
+        assert(conn->response == NULL); /* invariant 1 */
+        break;
+    case HTTP_STEP_WAIT:
+        assert(from == HTTP_STEP_BODY);
+        assert(conn->request->given); /* invariant 2 */
+        break;
+    case HTTP_STEP_SEND:
+        assert(from != HTTP_STEP_SEND);
+        assert(conn->response != NULL || !conn->keeps); /* invariant 3 */
+        break;
+    }
+    conn->step = step;
+}
+
 /* --- the end ---------------------------------------------------------------------------------- */
 
 /* The request is no longer this connection's; who holds it may go on with it. */
@@ -147,17 +179,22 @@ conn_close(struct http_conn *conn)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
+/* The response is taken; NULL: there is no memory for one. */
 static void
 begin_answer(struct http_conn *conn, struct http_response *response)
 {
     struct http_server *server = conn->server;
     assert(conn->response == NULL);
-    if (response == NULL) {
-        /* Not even for an answer. */
+    /* One that has been cut has its answer, 503, from the watch thread: another would be taken for
+     * that of the next request. */
+    bool is_cut = !http_conn_enter(conn, HTTP_PHASE_SEND);
+    if (is_cut || response == NULL) {
+        conn->keeps = false;
         conn->linger = true;
-        if (http_conn_enter(conn, HTTP_PHASE_SEND)) http_send_raw(conn->fd, HTTP_RAW_NO_MEMORY);
-        http_count(&server->requests_by_class[5]);
-        conn->step = HTTP_STEP_SEND;
+        http_response_free(response);
+        if (!is_cut) http_send_raw(conn->fd, HTTP_RAW_NO_MEMORY);
+        if (!is_cut) http_count(&server->requests_by_class[5]);
+        enter_step(conn, HTTP_STEP_SEND);
         return;
     }
     conn->response = response;
@@ -165,9 +202,8 @@ begin_answer(struct http_conn *conn, struct http_response *response)
     conn->head_sent = conn->body_sent = 0;
     conn->frame_size = conn->frame_sent = conn->chunk_left = 0;
     conn->began_chunks = conn->ended_chunks = false;
-    conn->step = HTTP_STEP_SEND;
     http_count(&server->requests_by_class[response->status / 100]);
-    (void)http_conn_enter(conn, HTTP_PHASE_SEND); /* if it has been cut, sending fails */
+    enter_step(conn, HTTP_STEP_SEND);
 }
 
 /* The line before the bytes of the next chunk, with the end of the one before. */
@@ -294,7 +330,7 @@ answer_sent(struct http_conn *conn)
     http_response_free(conn->response);
     conn->response = NULL;
     detach(conn);
-    conn->step = HTTP_STEP_HEAD;
+    enter_step(conn, HTTP_STEP_HEAD);
     (void)http_conn_enter(conn, HTTP_PHASE_IDLE); /* if it has been cut, reading fails */
 }
 
@@ -306,6 +342,7 @@ break_off(struct http_conn *conn)
 {
     conn->linger = true;
     conn->keeps = false;
+    conn->request->refusal.close = true;
     begin_answer(conn, http_refusal_response(conn->request));
 }
 
@@ -329,8 +366,21 @@ on_complete(struct http_conn *conn)
     request->response = NULL;
     request->suspended = !answered;
     lock_drop(request->lock);
-    conn->step = HTTP_STEP_WAIT;
+    enter_step(conn, HTTP_STEP_WAIT);
     if (answered) begin_answer(conn, response);
+}
+
+/* NULL: there is no memory for a request, and that is its answer. */
+static struct http_request *
+begin_request(struct http_conn *conn)
+{
+    http_count(&conn->server->requests_total);
+    conn->request = http_request_new(conn);
+    if (conn->request == NULL)
+        begin_answer(conn, NULL);
+    else
+        enter_step(conn, HTTP_STEP_BODY);
+    return conn->request;
 }
 
 /* The request's head is whole, in `in`. */
@@ -338,21 +388,13 @@ static void
 on_head(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    struct http_request *request = http_request_new(conn);
-    http_count(&server->requests_total);
-    conn->step = HTTP_STEP_BODY;
     if (!http_conn_enter(conn, HTTP_PHASE_BODY)) {
         conn->ended = true;
-        if (request != NULL) http_request_free(request);
-        conn->step = HTTP_STEP_HEAD;
         return;
     }
-    if (request == NULL) {
-        begin_answer(conn, NULL);
-        return;
-    }
+    struct http_request *request = begin_request(conn);
+    if (request == NULL) return;
     struct http_head *h = &request->head;
-    conn->request = request;
     http_head_init(h, server->options.budget, server->options.header_bytes_max);
     h->text = conn->in;
     conn->in = (struct buf){.at = NULL};
@@ -374,8 +416,10 @@ on_head(struct http_conn *conn)
         on_complete(conn);
     } else if (h->expects) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        /* The socket's buffer is empty, or the client has not read the answer before. */
-        (void)!send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        /* The socket's buffer is empty, or the client has not read the answer before. A client that
+         * gets nothing sends its body after a while. */
+        ssize_t sent = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent > 0 && (size_t)sent < sizeof go_on - 1) conn->ended = true;
     }
 }
 
@@ -390,14 +434,8 @@ target_of(struct bytes head)
 static void
 refuse_head(struct http_conn *conn, unsigned status, const char *text)
 {
-    struct http_request *request = http_request_new(conn);
-    http_count(&conn->server->requests_total);
-    conn->step = HTTP_STEP_BODY;
-    if (request == NULL) {
-        begin_answer(conn, NULL);
-        return;
-    }
-    conn->request = request;
+    struct http_request *request = begin_request(conn);
+    if (request == NULL) return;
     http_refuse(request, status, true, text);
     request->refusal.json = http_tells_in_json(conn->server, target_of(buf_bytes(&conn->in)));
     break_off(conn);
@@ -553,6 +591,15 @@ take_answer(struct http_conn *conn)
     return answered;
 }
 
+/* Bytes have arrived that nobody reads any more. */
+static bool
+has_unread(const struct http_conn *conn)
+{
+    int unread = 0;
+    (void)!ioctl(conn->fd, SIOCINQ, &unread);
+    return unread > 0;
+}
+
 /* Goes on until there is nothing to do, or others should have their turn. */
 static void
 turn(struct http_conn *conn)
@@ -564,7 +611,7 @@ turn(struct http_conn *conn)
             enum sent sent = conn->response == NULL ? SENT_NEVER : send_some(conn);
             if (sent == SENT_LATER) return;
             if (sent == SENT_NEVER || !conn->keeps) {
-                conn->linger = conn->linger || conn->ahead.size > 0;
+                conn->linger = conn->linger || conn->ahead.size > 0 || has_unread(conn);
                 conn_close(conn);
                 return;
             }
@@ -679,7 +726,8 @@ http_workers_stop(struct http_server *server)
     while (server->conns != NULL) {
         struct http_conn *conn = server->conns;
         conn->linger = false;
-        if (conn->step == HTTP_STEP_WAIT) conn->step = HTTP_STEP_SEND; /* answered, not sent */
+        conn->keeps = false;
+        if (conn->step == HTTP_STEP_WAIT) enter_step(conn, HTTP_STEP_SEND); /* answered, not sent */
         conn_close(conn);
     }
     for (unsigned i = 0; i < count; i++) {

@@ -58,7 +58,8 @@ enum http_phase {
  *
  * 1. In HEAD and BODY nothing of an answer is there; `request` is NULL in HEAD, and not in BODY.
  * 2. In WAIT the request is with a handler, and the connection stays until it is answered.
- * 3. In SEND `response` is there, and stays until all of it is sent.
+ * 3. In SEND `response` is there, and stays until all of it is sent; if it is NULL (no memory, or
+ *    the connection has been cut), the connection ends.
  * 4. What has arrived and belongs to a later request is in `ahead`, and nothing is read until the
  *    present one is answered.
  */

@@ -222,7 +222,8 @@ bool
 http_response_begin(struct http_response *response, const struct http_request *request,
                     const struct http_answer *answer, enum http_coding coding, uint64_t body_bytes)
 {
-    enum { HEAD_BYTES = 512, HEAD_BYTES_MAX = 64 * 1024 };
+    /* It may repeat a part of the request: a path and query, each byte escaped, or an origin. */
+    enum { HEAD_BYTES = 512, HEAD_BYTES_MAX = 4 * HTTP_HEADER_BYTES_CEILING };
     struct buf *head = &response->head;
     bool keeps = request->head.keeps, bodiless = answer->status == 204 || answer->status == 304;
     bool unknown = body_bytes == UINT64_MAX && !bodiless;

@@ -189,6 +189,7 @@ http_refusal_response(const struct http_request *request)
     char text[160];
     int size =
         snprintf(text, sizeof text, refusal->json ? HTTP_REFUSAL_JSON : "%s\n", refusal->text);
+    assert(size >= 0 && (size_t)size < sizeof text);
     struct http_answer answer = {
         .status = refusal->status,
         .content_type = refusal->json ? HTTP_TYPE_JSON : HTTP_TYPE_TEXT,

@@ -19,10 +19,19 @@ enum { LISTEN_BACKLOG = 1024 };
 bool
 http_conn_enter(struct http_conn *conn, enum http_phase phase)
 {
+    static const unsigned arrows[] = {
+        /* from which phases, as bits: enum http_phase */
+        [HTTP_PHASE_HEADER] = 1 << HTTP_PHASE_IDLE,
+        [HTTP_PHASE_BODY] = 1 << HTTP_PHASE_HEADER,
+        [HTTP_PHASE_HANDLER] = 1 << HTTP_PHASE_BODY,
+        [HTTP_PHASE_SEND] = 1 << HTTP_PHASE_HEADER | 1 << HTTP_PHASE_BODY | 1 << HTTP_PHASE_HANDLER,
+        [HTTP_PHASE_IDLE] = 1 << HTTP_PHASE_SEND,
+    };
     uint64_t to = http_clock(phase, env_monotonic_ns(conn->server->options.env));
     uint64_t from = atomic_load_explicit(&conn->clock, memory_order_acquire);
     do {
         if (http_clock_phase(from) == HTTP_PHASE_CUT) return false;
+        assert(arrows[phase] & 1u << http_clock_phase(from));
     } while (!atomic_compare_exchange_weak_explicit(&conn->clock, &from, to, memory_order_acq_rel,
                                                     memory_order_acquire));
     return true;

@@ -1,0 +1,162 @@
+/*
+ * http_conn_test.c - how connections end: every client gets its whole answer, and no more than one
+ * for a request. What is asked and answered: http_server_test.c.
+ */
+#include "net/http_test_rig.h"
+
+static void
+test_every_answer_before_the_end_says_that_the_connection_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request;
+        int status;
+    } cases[] = {
+        {"POST /none" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n", 404},
+        {"POST /none" HTTP_11 "Content-Length: 100000\r\n\r\n", 404},
+        {"POST /none" HTTP_11 "Content-Length: 9\r\nExpect: 100-continue\r\n\r\n", 404},
+        {"POST /text" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n", 405},
+        {"POST //echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n", 308},
+        {"POST /echo" HTTP_11 "Content-Encoding: x\r\nContent-Length: 100000\r\n\r\n", 415},
+        {"POST /echo" HTTP_11 "Content-Length: 100001\r\n\r\n", 413},
+        {"GET /text HTTP/1.1\r\n\r\n", 400},
+        {"GET /text HTTP/1.0\r\n\r\n", 200},
+        {"GET /text HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n", 200},
+        {"GET /text" HTTP_11 "Connection: close\r\n\r\n", 200},
+    };
+    struct rig *rig = rig_new(usual_options());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, cases[i].request);
+        struct response response = client_response(&client, false);
+        const char *connection = response_header(&response, "Connection");
+        if (response.status != cases[i].status || connection == NULL)
+            fail_msg("%s: %d, %s", cases[i].request, response.status, connection);
+        assert_string_equal(connection, "close");
+        response_free(&response);
+        expect_end(&client);
+        client_close(&client);
+    }
+    rig_free(rig);
+}
+
+/* A socket that is closed with unread bytes is reset, and what was not sent is lost. */
+static void
+test_bytes_after_the_last_request_do_not_cost_its_answer(void **state)
+{
+    (void)state;
+    enum { SIZE = 900 * 1000 };
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect_buffered(rig, 4096);
+    client_send(&client, "GET /later" HTTP_11 "Connection: close\r\n\r\n");
+    struct http_request *request = take_held(rig);
+    client_send(&client, "\r\n");
+    uint8_t *body = calloc(1, SIZE);
+    http_reply(request, &(struct http_answer){.status = 200, .body = bytes_of(body, SIZE)});
+    free(body);
+    struct response response = client_response(&client, false);
+    assert_int_equal(response.status, 200);
+    assert_int_equal(response.body_size, SIZE);
+    response_free(&response);
+    expect_end(&client);
+    assert_false(client.reset);
+    client_close(&client);
+    rig_free(rig);
+}
+
+/* --- answers with long headers ---------------------------------------------------------------- */
+
+static void
+test_redirects_and_origins_may_be_as_long_as_requests(void **state)
+{
+    (void)state;
+    enum { LONG = 300 * 1000 };
+    static const struct {
+        const char *before, *after, *status;
+    } cases[] = {
+        {"GET //text?", HTTP_11 "\r\n", "HTTP/1.1 301 "},
+        {"GET //text?", "%22%22" HTTP_11 "\r\n", "HTTP/1.1 301 "},
+        {"GET /also/one" HTTP_11 "Origin: ", "\r\n\r\n", "HTTP/1.1 200 "},
+    };
+    struct http_options options = usual_options();
+    options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
+    struct rig *rig = rig_new(options);
+    char *middle = malloc(LONG + 1);
+    memset(middle, 'x', LONG);
+    middle[LONG] = '\0';
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, cases[i].before);
+        client_send(&client, middle);
+        client_send(&client, cases[i].after);
+        assert_true(client_line(&client) > 0);
+        assert_memory_equal(client.bytes, cases[i].status, strlen(cases[i].status));
+        assert_true(client_have(&client, LONG + 100));
+        assert_non_null(memmem(client.bytes, client.size, middle, LONG));
+        client_close(&client);
+    }
+    free(middle);
+    rig_free(rig);
+}
+
+/* --- requests that are cut off ---------------------------------------------------------------- */
+
+static pthread_mutex_t cutting = PTHREAD_MUTEX_INITIALIZER;
+
+static int
+shutdown_later(struct env *env, int socket)
+{
+    (void)env;
+    pthread_mutex_lock(&cutting);
+    pthread_mutex_unlock(&cutting);
+    return env_real()->ops->shutdown(env_real(), socket);
+}
+
+/* The watch thread has sent 503, and has not shut the socket down, when the rest arrives. */
+static void
+test_request_that_was_cut_off_gets_no_second_answer(void **state)
+{
+    (void)state;
+    static char header[9000];
+    memset(header, 'x', sizeof header - 1);
+    const struct {
+        const char *begin, *end;
+    } cases[] = {
+        {"GET /text HTTP/1.1\r\nX: ", header},
+        {"POST /none" HTTP_11 "Content-Length: 3\r\n\r\nab", "c"},
+        {"POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n3\r\nabc", "xxxx"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_options options = usual_options();
+        options.header_timeout_ns = options.body_timeout_ns = 100 * NS_PER_MS;
+        struct rig *rig = rig_new(options);
+        rig->ops.shutdown = shutdown_later;
+        pthread_mutex_lock(&cutting);
+        struct client client = client_connect(rig);
+        client_send(&client, cases[i].begin);
+        expect(&client, 503, NULL);
+        client_send(&client, cases[i].end);
+        /* What must not come is waited for a while. */
+        struct pollfd look = {.fd = client.fd, .events = POLLIN};
+        int more = poll(&look, 1, 200);
+        pthread_mutex_unlock(&cutting);
+        assert_int_equal(more, 0);
+        expect_end(&client);
+        assert_int_equal(client.size, 0);
+        client_close(&client);
+        rig_free(rig);
+    }
+}
+
+int
+main(void)
+{
+    log_to_fd(-1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_answer_before_the_end_says_that_the_connection_ends),
+        cmocka_unit_test(test_bytes_after_the_last_request_do_not_cost_its_answer),
+        cmocka_unit_test(test_redirects_and_origins_may_be_as_long_as_requests),
+        cmocka_unit_test(test_request_that_was_cut_off_gets_no_second_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
