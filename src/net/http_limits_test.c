@@ -578,6 +578,23 @@ test_server_ends_with_connections_in_every_state(void **state)
     }
 }
 
+/* Nothing else ends a stream whose client reads nothing: no thread enforces deadlines any more. */
+static void
+test_server_ends_while_a_stream_waits_for_its_client(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect_buffered(rig, 4096);
+    client_send(&client, "GET /stream?size=100000000&piece=5000" HTTP_11 "\r\n");
+    wait_for_answer(&client);
+    http_server_free(rig->server);
+    assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
+    assert_int_equal(budget_used(&rig->budget), 0);
+    assert_int_equal(rig_start_server(rig, usual_options()), OK);
+    client_close(&client);
+    rig_free(rig);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 static void
@@ -747,6 +764,7 @@ main(void)
         cmocka_unit_test(test_quiesced_server_finishes_what_has_begun),
         cmocka_unit_test(test_a_server_is_quiesced_as_soon_as_it_has_started),
         cmocka_unit_test(test_server_ends_with_connections_in_every_state),
+        cmocka_unit_test(test_server_ends_while_a_stream_waits_for_its_client),
         cmocka_unit_test(test_body_without_budget_gets_503_and_gives_all_back),
         cmocka_unit_test(test_declared_length_takes_no_memory),
         cmocka_unit_test(test_any_allocation_may_fail),

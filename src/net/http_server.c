@@ -216,6 +216,13 @@ stop_threads(struct http_server *server)
      * gone.
      */
     atomic_store_explicit(&server->closing, true, memory_order_seq_cst);
+    /* A stream whose client reads nothing would wait for it: the thread that cuts such a client off
+     * has ended. */
+    lock_take(&server->lock);
+    for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        env_shutdown(server->options.env, conn->fd);
+    }
+    lock_drop(&server->lock);
     while (atomic_load_explicit(&server->held, memory_order_seq_cst) > 0) {
         poll(NULL, 0, 1);
     }

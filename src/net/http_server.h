@@ -106,8 +106,8 @@ void http_server_quiesce(struct http_server *server);
 unsigned http_server_busy(struct http_server *server);
 /*
  * Ends all connections and threads, also those still sending: who wants all answers sent waits for
- * http_server_busy() to be 0 before. Waits until requests with a handler are answered. NULL is
- * fine.
+ * http_server_busy() to be 0 before. Waits until requests with a handler are answered, whose
+ * clients are gone by then (http_gone(), and ERR_CANCELED of streams). NULL is fine.
  */
 void http_server_free(struct http_server *server);
 void http_server_stats(struct http_server *server, struct http_stats *ret_stats);
