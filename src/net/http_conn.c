@@ -375,12 +375,15 @@ static struct http_request *
 begin_request(struct http_conn *conn)
 {
     http_count(&conn->server->requests_total);
-    conn->request = http_request_new(conn);
-    if (conn->request == NULL)
+    struct http_request *request = conn->request = http_request_new(conn);
+    if (request == NULL) {
         begin_answer(conn, NULL);
-    else
-        enter_step(conn, HTTP_STEP_BODY);
-    return conn->request;
+        return NULL;
+    }
+    enter_step(conn, HTTP_STEP_BODY);
+    /* Also where the rest of the head cannot be read. */
+    request->is_head = conn->in.size > 5 && memcmp(conn->in.at, "HEAD ", 5) == 0;
+    return request;
 }
 
 /* The request's head is whole, in `in`. */

@@ -40,6 +40,41 @@ test_every_answer_before_the_end_says_that_the_connection_ends(void **state)
     rig_free(rig);
 }
 
+static void
+test_no_answer_to_head_has_a_body(void **state)
+{
+    (void)state;
+    static char header[9000];
+    memset(header, 'x', sizeof header - 1);
+    const struct {
+        const char *begin, *end;
+        int status;
+    } cases[] = {
+        {"HEAD /none" HTTP_11, "\r\n", 404},
+        {"HEAD /text HTTP/1.1\r\n", "\r\n", 400},
+        {"HEAD /text" HTTP_11 "no colon\r\n", "\r\n", 400},
+        {"HEAD /text" HTTP_11 "Content-Length: x\r\n", "\r\n", 400},
+        {"HEAD /text HTTP/2.0\r\n", "\r\n", 505},
+        {"HEAD /text" HTTP_11 "X: ", header, 431},
+        {"HEAD /", header, 414},
+    };
+    struct rig *rig = rig_new(usual_options());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client client = client_connect(rig);
+        client_send(&client, cases[i].begin);
+        client_send(&client, cases[i].end);
+        shutdown(client.fd, SHUT_WR);
+        struct response response = client_response(&client, true);
+        if (response.status != cases[i].status) fail_msg("case %zu: %d", i, response.status);
+        assert_int_not_equal(atoi(response_header(&response, "Content-Length")), 0);
+        response_free(&response);
+        expect_end(&client);
+        if (client.size != 0) fail_msg("case %zu: %zu bytes of a body", i, client.size);
+        client_close(&client);
+    }
+    rig_free(rig);
+}
+
 /* A socket that is closed with unread bytes is reset, and what was not sent is lost. */
 static void
 test_bytes_after_the_last_request_do_not_cost_its_answer(void **state)
@@ -154,6 +189,7 @@ main(void)
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_answer_before_the_end_says_that_the_connection_ends),
+        cmocka_unit_test(test_no_answer_to_head_has_a_body),
         cmocka_unit_test(test_bytes_after_the_last_request_do_not_cost_its_answer),
         cmocka_unit_test(test_redirects_and_origins_may_be_as_long_as_requests),
         cmocka_unit_test(test_request_that_was_cut_off_gets_no_second_answer),

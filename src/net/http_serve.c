@@ -171,7 +171,6 @@ http_request_judge(struct http_request *request)
 {
     const struct http_head *h = &request->head;
     unsigned bit = 0, methods;
-    request->is_head = strcmp(h->method, "HEAD") == 0;
     for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++) {
         if (strcmp(h->method, METHODS[i].name) == 0) bit = METHODS[i].method;
     }
