@@ -338,6 +338,7 @@ test_connections_beyond_the_limit_get_503(void **state)
         assert_int_equal(response.status, 503);
         assert_non_null(response_header(&response, "Retry-After"));
         assert_string_equal(response_header(&response, "Connection"), "close");
+        assert_string_equal(response.body, "too many connections, retry later\n");
         response_free(&response);
         expect_end(&outside[i]);
         client_close(&outside[i]);

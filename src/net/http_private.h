@@ -327,8 +327,9 @@ bool http_response_begin(struct http_response *response, const struct http_reque
 /* Gives the answer to the worker; the response is taken. With `keep` the request stays held. */
 void http_hand_in(struct http_request *request, struct http_response *response, bool keep);
 /* The whole of an answer that needs no memory. One who is late is asked to come again (503): a
- * sender that takes 408 for final would drop its samples when the machine stood still. */
-enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY };
+ * sender that takes 408 for final would drop its samples when the machine stood still.
+ * HTTP_RAW_FULL: beyond the limit of connections, or no memory for one. */
+enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_FULL };
 void http_send_raw(int fd, enum http_raw what);
 
 /* http_stream.c, for the worker. */

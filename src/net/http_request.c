@@ -349,6 +349,7 @@ http_send_raw(int fd, enum http_raw what)
     static const char *const texts[] = {
         [HTTP_RAW_LATE] = "the request took too long to arrive, retry later",
         [HTTP_RAW_NO_MEMORY] = "not enough memory for this request, retry later",
+        [HTTP_RAW_FULL] = "too many connections, retry later",
     };
     char answer[512];
     int size = snprintf(answer, sizeof answer,

@@ -180,7 +180,7 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         bool done = false;
         if (parting->waiting) {
             if (ready || over) {
-                http_send_raw(parting->fd, HTTP_RAW_NO_MEMORY);
+                http_send_raw(parting->fd, HTTP_RAW_FULL);
                 (void)shutdown(parting->fd, SHUT_WR);
                 parting->waiting = false;
                 parting->until_ns = now_ns + PARTING_NS;
