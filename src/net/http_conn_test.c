@@ -99,6 +99,42 @@ test_bytes_after_the_last_request_do_not_cost_its_answer(void **state)
     rig_free(rig);
 }
 
+/*
+ * A client may read only when it has sent all. It sends for longer than a second here, which is the
+ * patience with those who send nothing, and is cut off after the time that a header may take.
+ */
+static void
+test_refused_client_that_goes_on_sending_has_time_to(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.send_timeout_ns = 80 * NS_PER_MS; /* the watch thread looks often */
+    clock_ns = 1000 * NS_PER_S;
+    struct rig *rig = rig_new(options);
+    char *junk = calloc(1, 4096);
+    /* With this one the watch thread has something to look at. */
+    struct client idle = client_connect(rig);
+    client_send(&idle, "GET /text" HTTP_11 "\r\n");
+    expect(&idle, 200, "hello");
+    for (unsigned late = 0; late <= 1; late++) {
+        struct client client = client_connect(rig);
+        client_send(&client, "POST /echo" HTTP_11 "Content-Length: 99999999\r\n\r\n");
+        struct pollfd look = {.fd = client.fd, .events = POLLIN};
+        assert_int_equal(poll(&look, 1, WAIT_S * 1000), 1);
+        bool sent = true;
+        for (unsigned i = 0; sent && i < (late ? 30 : 8); i++) {
+            sent = client_send_bytes(&client, junk, 4096);
+            rig_advance(rig, 500 * NS_PER_MS);
+        }
+        assert_int_equal(sent, !late);
+        if (!late) expect(&client, 413, NULL);
+        client_close(&client);
+    }
+    free(junk);
+    client_close(&idle);
+    rig_free(rig);
+}
+
 /* --- answers with long headers ---------------------------------------------------------------- */
 
 static void
@@ -191,6 +227,7 @@ main(void)
         cmocka_unit_test(test_every_answer_before_the_end_says_that_the_connection_ends),
         cmocka_unit_test(test_no_answer_to_head_has_a_body),
         cmocka_unit_test(test_bytes_after_the_last_request_do_not_cost_its_answer),
+        cmocka_unit_test(test_refused_client_that_goes_on_sending_has_time_to),
         cmocka_unit_test(test_redirects_and_origins_may_be_as_long_as_requests),
         cmocka_unit_test(test_request_that_was_cut_off_gets_no_second_answer),
     };

@@ -209,8 +209,9 @@ struct http_worker {
 /* A connection that is no worker's. */
 struct http_parting {
     int fd;
-    bool waiting; /* for a request to refuse */
-    int64_t until_ns;
+    bool waiting;     /* for a request to refuse */
+    int64_t until_ns; /* later with all that arrives, but ... */
+    int64_t end_ns;   /* ... not after this */
     uint64_t bytes_left;
 };
 

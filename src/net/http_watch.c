@@ -14,9 +14,10 @@
  *
  * Partings. Closing a socket while the client still sends destroys the answer on its way: the
  * kernel replies with RST. So after an answer that does not wait for the end of the request (413,
- * 503) the socket comes here; what arrives is thrown away until the client closes,
- * a second passes or it has sent a few megabytes. Connections beyond the limit come here too: they
- * are told 503 as soon as they ask for something, or after a second.
+ * 503) the socket comes here; what arrives is thrown away until the client closes, sends nothing
+ * for a second, or has sent for as long as a header may take, or a few megabytes. Connections
+ * beyond the limit come here too: they are sent 503 as soon as they ask for something, or after a
+ * second.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -131,6 +132,15 @@ check_conn(struct http_conn *conn, int64_t now_ns)
 
 /* --- partings --------------------------------------------------------------------------------- */
 
+/* A client has so long to go on, if it may go on until then. */
+static int64_t
+patience_until(const struct http_server *server, int64_t now_ns, int64_t end_ns)
+{
+    int64_t patience_ns = server->options.header_timeout_ns;
+    if (patience_ns > PARTING_NS) patience_ns = PARTING_NS;
+    return now_ns + patience_ns < end_ns ? now_ns + patience_ns : end_ns;
+}
+
 static void
 part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
 {
@@ -139,13 +149,13 @@ part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
         close(fd);
         return;
     }
-    int64_t patience_ns = server->options.header_timeout_ns;
-    if (patience_ns > PARTING_NS) patience_ns = PARTING_NS;
+    int64_t end_ns = now_ns + server->options.header_timeout_ns;
     server->waiting_count += waiting;
     server->partings[server->parting_count++] = (struct http_parting){
         .fd = fd,
         .waiting = waiting,
-        .until_ns = now_ns + patience_ns,
+        .until_ns = patience_until(server, now_ns, end_ns),
+        .end_ns = end_ns,
         .bytes_left = PARTING_BYTES_MAX,
     };
 }
@@ -178,16 +188,18 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         bool ready = i < polled_count && polled[i].revents != 0;
         bool over = now_ns >= parting->until_ns;
         bool done = false;
-        if (parting->waiting) {
-            if (ready || over) {
-                http_send_raw(parting->fd, HTTP_RAW_FULL);
-                (void)shutdown(parting->fd, SHUT_WR);
-                parting->waiting = false;
-                parting->until_ns = now_ns + PARTING_NS;
-                server->waiting_count--;
-            }
+        if (parting->waiting && (ready || over)) {
+            http_send_raw(parting->fd, HTTP_RAW_FULL);
+            (void)shutdown(parting->fd, SHUT_WR);
+            parting->waiting = false;
+            parting->end_ns = now_ns + server->options.header_timeout_ns;
+            parting->until_ns = patience_until(server, now_ns, parting->end_ns);
+            server->waiting_count--;
+        } else if (!parting->waiting && ready) {
+            done = drain(parting) || now_ns >= parting->end_ns;
+            parting->until_ns = patience_until(server, now_ns, parting->end_ns);
         } else {
-            done = over || (ready && drain(parting));
+            done = over && !parting->waiting;
         }
         if (done) {
             close(parting->fd);
