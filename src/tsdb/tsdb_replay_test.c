@@ -268,6 +268,29 @@ test_damage_is_counted_the_same_whether_replay_writes_parts_or_not(void **state)
 
 /* --- other ways to open ----------------------------------------------------------------------- */
 
+/* A start with as much memory as before needs no disk space: reads go on while the disk is full. */
+static void
+test_on_a_full_disk_the_head_takes_what_memory_allows(void **state)
+{
+    (void)state;
+    struct machine m;
+    filled(&m, 9);
+    m.options.head_bytes_max = 2 * 1024 * 1024;
+    fault_env_set_free(m.fe, 1024);
+    machine_must_open(&m);
+    model_opened(&model);
+    assert_int_equal(m.opening.replayed_parts, 0);
+    model_compare(&model, true);
+    check_rest(&m);
+    machine_close(&m);
+    model_crashed(&model);
+    fault_env_set_free(m.fe, UINT64_MAX);
+    machine_must_open(&m);
+    assert_true(m.opening.replayed_parts > 0); /* it was more than a part is made of */
+    model_opened(&model);
+    end_after(&m);
+}
+
 static void
 test_a_directory_that_is_only_read_is_replayed_into_memory(void **state)
 {
@@ -333,6 +356,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_damage_is_counted_the_same_whether_replay_writes_parts_or_not, tell_seed),
+        cmocka_unit_test_teardown(test_on_a_full_disk_the_head_takes_what_memory_allows, tell_seed),
         cmocka_unit_test_teardown(test_a_directory_that_is_only_read_is_replayed_into_memory,
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_not_stored_leaves_a_head_that_is_too_small,

@@ -169,11 +169,23 @@ cut_free(struct head *head, struct cut *cut)
     *cut = (struct cut){0};
 }
 
+static bool
+is_beyond(const struct head *head, uint64_t bytes_max)
+{
+    uint64_t bytes = gen_bytes(head->active) + registry_bytes(head->active->registry);
+    return bytes_max != 0 && bytes > bytes_max;
+}
+
 bool
 head_is_large(const struct head *head)
 {
-    uint64_t most = head->options->head_bytes_max / 5 * 2;
-    return most != 0 && gen_bytes(head->active) + registry_bytes(head->active->registry) > most;
+    return is_beyond(head, head->options->head_bytes_max / 5 * 2);
+}
+
+bool
+head_is_full(const struct head *head)
+{
+    return is_beyond(head, head->options->head_bytes_max);
 }
 
 enum err

@@ -160,6 +160,8 @@ enum tsdb_epoch head_epoch_state(struct head *head, uint64_t epoch);
 MUST_CHECK enum err head_new_gen(struct head *head, struct registry *shared, struct gen **ret_gen);
 /* True if the active generation takes so much memory that it must become a part. */
 bool head_is_large(const struct head *head);
+/* True if the active generation alone takes all memory of the head. */
+bool head_is_full(const struct head *head);
 /*
  * With nothing pending: the active generation becomes the frozen one, which covers the log up to
  * `pos`: the log's end, or where replay has come to. ERR_NOMEM: nothing changed.

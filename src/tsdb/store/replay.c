@@ -4,9 +4,11 @@
  * beyond all of theirs, because what it logs next may be replayed together with what they logged.
  *
  * The log may hold more than the head: memory.limit was lowered, or the crash came while another
- * generation was written out. So before each record a head that is large becomes a part. No
- * manifest names these parts before the log was read to its end: then one edit makes all of them
- * live, with the last generation, and moves the store's position to the end of the log.
+ * generation was written out. So before each record a head that is large becomes a part. On a disk
+ * that is nearly full only one that is full does: after a crash all of the log fits into as much
+ * memory as before, and reads go on without any disk space. No manifest names these parts before
+ * the log was read to its end: then one edit makes all of them live, with the last generation, and
+ * moves the store's position to the end of the log.
  *
  *      head --- large ---> part, not live ---+
  *      head --- end of the log, and there are such parts ---> part ---+---> one edit: live
@@ -73,7 +75,8 @@ struct replay {
     struct part **parts; /* written and not live */
     uint32_t part_count;
     uint32_t part_capacity;
-    bool cut; /* a generation was given up, to a part or, if nothing is stored, to nothing */
+    bool cut;      /* a generation was given up, to a part or, if nothing is stored, to nothing */
+    bool disk_low; /* there may be no room for parts */
     struct ref_page *pages;
     uint32_t page_count;
     uint32_t page_capacity;
@@ -324,6 +327,15 @@ leave_generation(struct replay *r, uint64_t pos, struct why *why)
     return OK;
 }
 
+static bool
+must_leave_generation(const struct replay *r)
+{
+    const struct head *head = &r->db->head;
+    if (r->db->options.read_only) return false;
+    bool spare = r->disk_low && !r->cut; /* after the first part the end needs another one anyway */
+    return spare ? head_is_full(head) : head_is_large(head);
+}
+
 static enum err
 cannot_flush(enum err e, struct why *why)
 {
@@ -475,7 +487,7 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         r->segment = record->segment;
         r->segment_pos = record->pos;
     }
-    if (head_is_large(&db->head) && !db->options.read_only) {
+    if (must_leave_generation(r)) {
         e = leave_generation(r, record->pos, why);
         if (e) return cannot_flush(e, why);
     }
@@ -598,6 +610,15 @@ replay_fini(struct replay *r)
     arena_fini(&r->again_scratch);
 }
 
+/* Parts take less space than the generations that they are made of. */
+static bool
+disk_is_low(struct tsdb *db)
+{
+    uint64_t free_bytes, total_bytes;
+    enum err e = env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL);
+    return e == OK && !db->options.log_only && free_bytes < db->options.head_bytes_max;
+}
+
 /* The log was read to its end. */
 static enum err
 replayed(struct replay *r, struct wal_damage *damage, struct why *why)
@@ -631,7 +652,11 @@ enum err
 replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
            struct why *why)
 {
-    struct replay r = {.db = db, .manifest = m, .ref_floor = m->ref_floor, .opening = ret_opening};
+    struct replay r = {.db = db,
+                       .manifest = m,
+                       .ref_floor = m->ref_floor,
+                       .disk_low = disk_is_low(db),
+                       .opening = ret_opening};
     lock_take(&db->head.lock);
     /* A head that is large takes one more record; nothing else wants memory now. */
     uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);
