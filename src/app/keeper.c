@@ -261,6 +261,11 @@ housekeep(struct keeper *k)
         log_error("a file of the write-ahead log is missing, writing all of memory to a part",
                   KV("error", why_text(&why, e)));
     }
+    e = tsdb_look_at_manifest(k->tsdb, &why);
+    if (e) {
+        log_error("the list of live parts is missing, writing it again",
+                  KV("error", why_text(&why, e)));
+    }
     e = tsdb_maintain(k->tsdb, &why);
     if (e == OK || !log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
     log_warn("maintenance of the write-ahead log failed, retrying every second",

@@ -223,6 +223,12 @@ MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
  * was removed or truncated, which is reported once; a flush is due then. The flushing thread.
  */
 MUST_CHECK enum err tsdb_look_at_log(struct tsdb *tsdb, struct why *why);
+/*
+ * Looks whether MANIFEST is the file that this process wrote, and writes it again if not. ERR_IO:
+ * it was removed, replaced or truncated; `why` also says if it could not be written again, which
+ * the next call tries. The flushing thread.
+ */
+MUST_CHECK enum err tsdb_look_at_manifest(struct tsdb *tsdb, struct why *why);
 /* Prepares a log segment, gives up old ones, looks at free space and the clock. ERR_CORRUPT: does
  * nothing, see tsdb_dir_trouble(). */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);

@@ -193,6 +193,67 @@ test_store_without_its_manifest_is_refused_and_not_swept(void **state)
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
+/* The manifest of before the flush takes its place, or nothing does. */
+static void
+spoil_manifest(unsigned how)
+{
+    struct file file;
+    if (how == 0) {
+        must(env_unlink(m.env, STORE_DIR "/MANIFEST", NULL));
+    } else if (how == 1) {
+        must(env_rename(m.env, STORE_DIR "/older", STORE_DIR "/MANIFEST", NULL));
+    } else {
+        must(file_open(m.env, STORE_DIR "/MANIFEST", FILE_UPDATE, &file, NULL));
+        must(file_truncate(&file, 0, NULL));
+        must(file_close(&file));
+    }
+}
+
+static void
+test_a_manifest_that_is_removed_meanwhile_is_written_again(void **state)
+{
+    (void)state;
+    char expected[400] = "";
+    for (unsigned how = 0; how < 3; how++) {
+        if (how == 1) must(env_link(m.env, STORE_DIR "/MANIFEST", STORE_DIR "/older", NULL));
+        must_send_float("a", "__name__=m", T0 + how * 1000, how);
+        machine_commit(&m);
+        machine_flush(&m);
+        must(tsdb_look_at_manifest(m.db, &m.why));
+        spoil_manifest(how);
+        assert_int_equal(tsdb_look_at_manifest(m.db, &m.why), ERR_IO);
+        static const char *const words[] = {"MANIFEST was removed", "MANIFEST was replaced",
+                                            "MANIFEST was truncated"};
+        assert_non_null(strstr(m.why.text, words[how]));
+        assert_null(strstr(m.why.text, "cannot"));
+        must(tsdb_look_at_manifest(m.db, &m.why));
+        sim_env_kill(m.sim);
+        machine_verified_restart(&m);
+        size_t size = strlen(expected);
+        snprintf(expected + size, sizeof expected - size, "{__name__=\"m\"} 176722200%u000 %u\n",
+                 how, how);
+        expect_all(&m, "a", expected);
+    }
+}
+
+static void
+test_a_manifest_that_cannot_be_written_again_is_tried_again(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    machine_flush(&m);
+    must(env_unlink(m.env, STORE_DIR "/MANIFEST", NULL));
+    fault_env_arm(m.fe, (struct fault){FAULT_ENOSPC, 1, true});
+    assert_int_equal(tsdb_look_at_manifest(m.db, &m.why), ERR_IO);
+    fault_env_disarm(m.fe);
+    assert_non_null(strstr(m.why.text, "cannot be written again"));
+    assert_int_equal(tsdb_look_at_manifest(m.db, &m.why), ERR_IO);
+    must(tsdb_look_at_manifest(m.db, &m.why));
+    machine_verified_restart(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
 static void
 test_a_part_whose_file_is_removed_meanwhile_is_damaged(void **state)
 {
@@ -727,6 +788,8 @@ main(void)
         claim(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
+        claim(test_a_manifest_that_is_removed_meanwhile_is_written_again),
+        claim(test_a_manifest_that_cannot_be_written_again_is_tried_again),
         claim(test_a_part_whose_file_is_removed_meanwhile_is_damaged),
         claim(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one),
         claim(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory),

@@ -13,6 +13,7 @@ url=http://127.0.0.1:${ports[0]}
 other=http://127.0.0.1:${ports[1]}
 t=1700000000000
 acked=0
+: >"$work/empty.prom"
 
 serve() { # NAME DIR [ARGUMENT...]
     start_firekeep "$1" "$work/$2" "${ports[0]}" --wal.segment-bytes=1MiB "${@:3}"
@@ -124,6 +125,50 @@ both_replaced() {
     stop first
 }
 
+# --- FORMAT and MANIFEST ---
+
+format_lost() { # NAME COMMAND...
+    local name=$1
+    acked=0
+    claim "FORMAT $name: the server starts" serve "$name" "format-$name" || return
+    claim "FORMAT $name: writes are acknowledged" write_some
+    (cd "$work/format-$name" && "${@:2}") || echo "not ok FORMAT $name: damage"
+    stop "$name"
+    claim "FORMAT $name: a start says what to do" refuses_without_format "format-$name"
+    build/firekeep import --storage.path="$work/another" "$work/empty.prom" 2>/dev/null
+    cp "$work/another/FORMAT" "$work/format-$name/FORMAT"
+    claim "FORMAT $name: with a copy it starts, and has all" starts_and_has_all "$name" "format-$name"
+    stop "$name"
+    claim "FORMAT $name: the directory is sound" is_sound "format-$name"
+}
+
+refuses_without_format() { # DIR
+    local status
+    timeout 20 build/firekeep serve --storage.path="$work/$1" \
+        --web.listen-address="127.0.0.1:${ports[1]}" >"$work/second.txt" 2>&1
+    status=$?
+    cat "$work/second.txt"
+    ((status == 1)) && grep -q "$1/FORMAT is .*copy FORMAT from a backup" "$work/second.txt"
+}
+
+starts_and_has_all() { # NAME DIR
+    serve "$1" "$2" && all_is_there
+}
+
+manifest_lost() { # NAME COMMAND...
+    local name=$1
+    acked=0
+    claim "MANIFEST $name: the server starts" serve "$name" "manifest-$name" --web.enable-admin-api || return
+    claim "MANIFEST $name: writes are acknowledged" write_some
+    claim "MANIFEST $name: they become a part" curl -sf --noproxy '*' -X POST "$url/api/v1/admin/tsdb/flush"
+    claim "MANIFEST $name: more are acknowledged" write_some
+    (cd "$work/manifest-$name" && "${@:2}") || echo "not ok MANIFEST $name: damage"
+    claim "MANIFEST $name: an ERROR names it" within 10 logged "$name" error 'MANIFEST was .* while the server runs'
+    claim "MANIFEST $name: writes are acknowledged still" write_some
+    claim "MANIFEST $name: after a kill nothing is missing" restarts_with_all "$name" "manifest-$name"
+    stop "$name"
+}
+
 # --- the log ---
 
 wal_is_back() { # NAME
@@ -182,6 +227,11 @@ starts_with_all() {
 
 lock_removed
 both_replaced
+format_lost removed rm FORMAT
+format_lost emptied truncate -s 0 FORMAT
+manifest_lost removed rm MANIFEST
+manifest_lost emptied truncate -s 0 MANIFEST
+manifest_lost replaced cp --remove-destination FORMAT MANIFEST
 log_lost removed remove_files
 log_lost directory-removed rm -r wal
 log_lost emptied empty_files

@@ -227,6 +227,15 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
     return e;
 }
 
+void
+edit_note_manifest(struct tsdb *db)
+{
+    char path[256];
+    enum err e = path_join(path, sizeof path, db->dir, "MANIFEST");
+    if (e == OK) e = env_facts(db->env, path, &db->manifest, NULL);
+    if (e) db->manifest.number = 0;
+}
+
 enum err
 edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
 {
@@ -381,6 +390,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         return e;
     }
     db->edit++;
+    edit_note_manifest(db);
     saved_free(db, &db->saved);
     db->saved = next;
     publish(db, edit, version);
@@ -399,6 +409,44 @@ store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why)
 {
     lock_take(&db->edit_lock);
     enum err e = edit_locked(db, edit, why);
+    lock_drop(&db->edit_lock);
+    return e;
+}
+
+/* ERR_IO: it is not as it was written. What cannot be looked at may well be there. */
+static enum err
+check_manifest(struct tsdb *db, struct why *why)
+{
+    char path[256];
+    struct file_facts is;
+    const char *what = NULL;
+    if (db->manifest.number == 0) return OK;
+    enum err e = path_in(path, sizeof path, db->dir, "MANIFEST", why);
+    if (e) return e;
+    e = env_facts(db->env, path, &is, NULL);
+    if (e == ERR_MISSING) {
+        what = "removed";
+    } else if (e == OK && !file_facts_same_file(&is, &db->manifest)) {
+        what = "replaced";
+    } else if (e == OK && is.size_bytes != db->manifest.size_bytes) {
+        what = "truncated";
+    }
+    if (what == NULL) return OK;
+    return why_set(why, ERR_IO, "%s was %s while the server runs", path, what);
+}
+
+enum err
+tsdb_look_at_manifest(struct tsdb *db, struct why *why)
+{
+    struct why reason = {""}, failure = {""};
+    if (tsdb_dir_trouble(db) != NULL) return OK; /* tsdb_maintain() says so */
+    lock_take(&db->edit_lock);
+    enum err e = check_manifest(db, &reason);
+    if (e == ERR_IO) {
+        enum err failed = edit_locked(db, &(const struct store_edit){.flush = false}, &failure);
+        why_set(why, e, failed ? "%s, and cannot be written again: %s" : "%s", reason.text,
+                failure.text);
+    }
     lock_drop(&db->edit_lock);
     return e;
 }

@@ -293,7 +293,8 @@ format_read(struct env *env, const char *dir, unsigned *ret_version, unsigned *r
     if (e == OK && sscanf((const char *)text.at, "firekeep storage version %u min_reader %u",
                           ret_version, ret_min_reader) != 2) {
         e = why_set(why, ERR_CORRUPT,
-                    "%s/FORMAT is not the FORMAT file of a Firekeep storage directory", dir);
+                    "%s/FORMAT is not the FORMAT file of a Firekeep storage directory; %s", dir,
+                    FORMAT_TO_DO);
     }
     arena_fini(&arena);
     return e;

@@ -70,6 +70,10 @@ MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    const struct manifest *manifest, struct budget *budget,
                                    struct why *why);
 
+/* The same in every directory of a version, so any copy will do. */
+#define FORMAT_TO_DO                                                                              \
+    "make sure that no other server uses the directory, then copy FORMAT from a backup, or from " \
+    "any directory that this version created"
 /* FORMAT: may this program open the directory? ERR_MISSING: it has none; ERR_UNSUPPORTED: a newer
  * version wrote it, or one that was never released; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);

@@ -63,9 +63,14 @@ static const struct manifest manifest_of_nothing = {
 static enum err
 open_format(struct tsdb *db, struct why *why)
 {
+    char path[256];
     enum err e = format_check(db->env, db->dir, why);
     if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
+    if (e == ERR_INPUT && path_join(path, sizeof path, db->dir, "MANIFEST") == OK &&
+        tsdb_is_there(db, path)) {
+        return why_set(why, ERR_CORRUPT, "%s/FORMAT is missing; %s", db->dir, FORMAT_TO_DO);
+    }
     if (e == ERR_INPUT) {
         return why_set(why, e, "%s is not empty and is not a Firekeep storage directory", db->dir);
     }
@@ -217,6 +222,7 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
          * durable: what is built upon it now must not find an older one after a power loss.
          */
         e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
+        edit_note_manifest(db);
         if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
     }
     if (e == ERR_MISSING) {

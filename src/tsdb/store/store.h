@@ -58,7 +58,8 @@ struct tsdb {
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
-    struct part **uncertain; /* not live, but a manifest that failed may name them */
+    struct file_facts manifest; /* as this process wrote it last; a number of 0: not known */
+    struct part **uncertain;    /* not live, but a manifest that failed may name them */
     uint32_t uncertain_count;
     uint64_t *removed; /* numbers of parts that the manifest names as such */
     uint32_t removed_count;
@@ -101,6 +102,8 @@ struct store_edit {
  * edit may be repeated or forgotten.
  */
 MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why);
+/* MANIFEST was written: tsdb_look_at_manifest() compares with what is there now. */
+void edit_note_manifest(struct tsdb *db);
 /* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
