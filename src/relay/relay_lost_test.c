@@ -172,11 +172,51 @@ test_what_the_store_has_arrives_when_files_of_the_log_are_lost(void **state)
     }
 }
 
+static void
+pass_seconds(struct world *w, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds; i++) {
+        sim_env_advance_ns(w->m.sim, NS_PER_S);
+        turn(w, 30);
+    }
+}
+
+/* Its own state is removed while it runs: the directory of the destination, or of all, or a file.
+ */
+static void
+test_a_state_that_is_removed_meanwhile_is_written_again(void **state)
+{
+    (void)state;
+    static const char *const removed[] = {"relay/there/state", "relay/there", "relay"};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 3; i++) {
+        world_init(w, 700 + i);
+        relay_must_open(w);
+        log_some(w, 400, 0);
+        turn_until_settled(w);
+        w->fails_each = 1;
+        log_some(w, 400, 0);
+        pass_seconds(w, 3);
+        assert_false(all_settled(w));
+        if (i == 0) must(env_unlink(w->m.env, "relay/there/state.previous", NULL));
+        if (i == 0) must(env_unlink(w->m.env, removed[i], NULL));
+        if (i > 0) must(env_remove_tree(w->m.env, removed[i], NULL));
+        pass_seconds(w, 3);
+        w->fails_each = 0;
+        w->may_repeat = true;
+        crash(w);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_the_store_has_arrives_when_files_of_the_log_are_lost),
+        cmocka_unit_test(test_a_state_that_is_removed_meanwhile_is_written_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

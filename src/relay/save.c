@@ -3,7 +3,11 @@
  * written, and takes the place of the one before it. At most once a second, but at once if a lane
  * waits for it.
  */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/hash.h"
+#include "base/log.h"
 #include "relay/relay_private.h"
 
 enum { SAVE_MS = 1000, WRITER_STATE_BYTES_MAX = 512 * 1024 };
@@ -223,6 +227,27 @@ save_instead(struct relay *r, const struct relay_state *state, struct why *why)
     return e;
 }
 
+/*
+ * Without its state a destination would begin as a new one at the next start, and forget what waits
+ * for it. A directory without a state is safe: it keeps the destination closed.
+ */
+static enum err
+make_dirs_again(struct relay *r, struct why *why)
+{
+    struct env *env = r->options.env;
+    char parent[256];
+    const char *slash = strrchr(r->options.dir, '/');
+    snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 1 : (int)(slash - r->options.dir),
+             slash == NULL ? "." : r->options.dir);
+    log_error(
+        "relay: the state of a destination was removed while the server runs, writing it again",
+        KV("destination", r->settings->name));
+    enum err e = env_mkdir(env, r->options.dir, why);
+    if (e == OK) e = env_syncdir(env, parent, why);
+    if (e == OK) e = env_mkdir(env, r->dir, why);
+    return e ? e : env_syncdir(env, r->options.dir, why);
+}
+
 void
 save_if_due(struct relay *r)
 {
@@ -234,14 +259,16 @@ save_if_due(struct relay *r)
     struct why why = {""};
     enum err e = r->class->tend == NULL ? OK : r->class->tend(r->writer, false, &why);
     if (e == OK) e = ask_writer(r, &why);
+    bool removed = !r->settings->dry_run && relay_state_is_missing(r->options.env, r->dir);
+    if (e == OK && removed) e = make_dirs_again(r, &why);
     struct relay_cursor cursor = relay_cursor(r, NULL);
     uint64_t counted[ITEM_KIND_COUNT];
     if (e == OK) account_found(r);
     account_counted(r, counted);
-    bool news = cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index ||
-                memcmp(counted, r->state.counted, sizeof counted) != 0 ||
-                r->saving.need != SAVE_IF_MOVED ||
-                hash_bytes(buf_bytes(&r->saving.next_writer), 0) != r->saving.writer_hash;
+    bool news =
+        removed || cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index ||
+        memcmp(counted, r->state.counted, sizeof counted) != 0 || r->saving.need != SAVE_IF_MOVED ||
+        hash_bytes(buf_bytes(&r->saving.next_writer), 0) != r->saving.writer_hash;
     if (e == OK && news) e = relay_save(r, &why);
     if (e) obstacle_failed(&r->obstacle, "save the state", "state", why.text);
 }

@@ -167,6 +167,15 @@ state_pack(const struct relay_state *state, const char *dir, struct buf *scratch
     return OK;
 }
 
+bool
+relay_state_is_missing(struct env *env, const char *dir)
+{
+    char path[256];
+    struct file_facts facts;
+    if (path_join(path, sizeof path, dir, NAME) != OK) return false;
+    return env_facts(env, path, &facts, NULL) == ERR_MISSING;
+}
+
 enum err
 relay_state_write(struct env *env, const char *dir, struct buf *scratch,
                   const struct relay_state *state, struct why *why)

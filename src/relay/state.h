@@ -102,6 +102,8 @@ MUST_CHECK enum err relay_state_read_own(struct env *env, const char *dir,
 /* The state that was saved before it. ERR_MISSING: there is none. */
 MUST_CHECK enum err relay_state_read_previous(struct env *env, const char *dir, struct buf *memory,
                                               struct relay_state *ret_state, struct why *why);
+/* True if there is no state in the directory, or no directory. */
+bool relay_state_is_missing(struct env *env, const char *dir);
 /*
  * Durable on return; the state before it is kept beside it, as far as the file system can. ERR_IO;
  * ERR_NOMEM, ERR_LIMIT.
