@@ -138,6 +138,10 @@ test_the_first_twenty_errors_are_kept_and_all_are_counted(void **state)
     strcat(text, "destinations: 1\n");
     assert_int_equal(read_all(bytes_of_text(text), &errors, &why), ERR_INPUT);
     assert_int_equal(errors.count, 51);
+    reader_collect(&errors);
+    reader_note("f", &why); /* the one that the reading returned is among them */
+    reader_collect(NULL);
+    assert_int_equal(errors.count, 51);
     for (uint32_t i = 0; i < YAML_ERRORS_MAX; i++)
         assert_int_equal(errors.items[i].line, i + 1);
 }

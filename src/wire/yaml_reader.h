@@ -16,9 +16,10 @@
 #include "base/shown.h"
 
 /* Errors of one text, in the order of their places in it, each once. */
-enum { YAML_ERRORS_MAX = 20 };
+enum { YAML_ERRORS_MAX = 20, YAML_ERRORS_SEEN_MAX = 1024 };
 struct yaml_errors {
-    uint32_t count; /* in all; only the first YAML_ERRORS_MAX are kept */
+    uint32_t count;                      /* in all; only the first YAML_ERRORS_MAX are kept */
+    uint64_t seen[YAML_ERRORS_SEEN_MAX]; /* hashes; errors beyond these may count several times */
     struct yaml_error {
         size_t line, column;
         struct why why; /* with the place */
