@@ -120,6 +120,7 @@ cli_run(const struct command *const *commands, int argc, char **argv)
     int code = dispatch(commands, argc, argv);
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    fprintf(stderr, "firekeep: cannot write to standard output: %s\n", strerror(errno));
+    const char *reason = errno == 0 ? "an earlier write failed" : strerror(errno);
+    fprintf(stderr, "firekeep: cannot write to standard output: %s\n", reason);
     return code == EXIT_DONE ? EXIT_FAILED : code;
 }

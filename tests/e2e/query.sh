@@ -190,7 +190,7 @@ claim "an empty result is told" says "the result is empty" 0 "$firekeep" query -
 full_disk() {
     "$firekeep" query --url="$url" "${hour[@]}" --step=1s load >/dev/full
 }
-claim "output that cannot be written is told, once" says "cannot write to standard output" 1 full_disk
+claim "output that cannot be written is told, once" says "cannot write to standard output: an earlier write failed" 1 full_disk
 claim "a reader that has seen enough ends it without a word" bash -c \
     "'$firekeep' query --url='$url' --time=1700003000 'load[1h]' 2>&1 | head -n 2 | wc -l | grep -x 2"
 
