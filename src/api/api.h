@@ -161,7 +161,7 @@ void api_set_server(struct api *api, struct http_server *server);
 void api_committed(struct api *api);
 /* Why the store refuses writes right now, a constant; NULL: it does not. Any thread. */
 const char *api_refuses_writes(struct api *api);
-/* Whether the system clock is not believed; then `why` says why, and what to do. Writes go on: only
+/* True if the system clock is not believed; `why` then says why, and what to do. Writes go on: only
  * samples that are too far ahead of the clock are refused. Any thread. */
 bool api_doubts_clock(struct api *api, struct why *why);
 /* Once a second or so: refuses reads that have waited too long for a place. */

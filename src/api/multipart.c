@@ -152,7 +152,7 @@ multipart_begin(struct multipart *m, const char *content_type, struct bytes body
                    "error parsing form values: the boundary of the form is not in its body");
 }
 
-/* A line without its end. False: there is none. */
+/* Reads a line, without its end. False: none is left. */
 static bool
 line(struct bytes *text, struct bytes *ret_line)
 {
@@ -191,7 +191,7 @@ look_at_header(struct bytes header, struct part *part)
     }
 }
 
-/* Up to the next delimiter, which is passed. False: there is none. */
+/* Reads up to the next delimiter and passes it. False: none is left. */
 static bool
 content(struct multipart *m, struct bytes *ret_value)
 {

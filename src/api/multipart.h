@@ -18,9 +18,9 @@ struct multipart {
     bool over;
 };
 
-/* Whether a Content-Type names such a form. */
+/* True if the Content-Type is that of such a form. */
 bool multipart_is_type(const char *content_type);
-/* Finds the boundary, and the first delimiter in `body`. ERR_INPUT: it is no such form. */
+/* Finds the boundary, and the first delimiter in `body`. ERR_INPUT: the body is not such a form. */
 MUST_CHECK enum err multipart_begin(struct multipart *m, const char *content_type,
                                     struct bytes body, struct why *why);
 /*

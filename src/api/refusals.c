@@ -1,8 +1,8 @@
 /*
  * refusals.c - samples that were refused, in the server's own log: once a minute for each reason,
  * with how many there were since the last line, of any tenant, and who was first.
- * The sender was told; but who runs the server often does not run the sender. Of requests of which
- * only exemplars are refused the sender is not told, so that their lines are others.
+ * The response names the reason, but the operator of the server often does not run the sender. A
+ * request of which only exemplars are refused gets a response of success, so its line is another.
  */
 #include <stdio.h>
 #include <string.h>

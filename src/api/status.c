@@ -489,7 +489,7 @@ static const struct {
     {"/api/v1/status/remembered", remembered_page},
 };
 
-/* What Prometheus has in /api/v1/status/buildinfo, without "status" and "data" around it. */
+/* Answers with the members of /api/v1/status/buildinfo, without "status" and "data" around them. */
 void
 version_run(struct api *api, struct http_request *request)
 {

@@ -103,7 +103,8 @@ struct writer_limits {
     uint64_t bytes_max;
     int64_t max_age_ms; /* of a call being filled; 0: as the settings say */
     /* The check(), from 1 on, that needs the credentials that calls need and stores nothing: it is
-     * made at the start if there is nothing to send. 0: there is none, or prepare() says enough. */
+     * made at the start if there is nothing to send. 0: the type has no check, or prepare() says
+     * enough. */
     uint32_t start_check;
     const char *unit; /* what is billed: "put_units"; NULL: nothing is */
 };

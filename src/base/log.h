@@ -8,7 +8,7 @@
  * the message, which is a literal. A line has at most LOG_LINE_BYTES_MAX bytes; a field that does
  * not fit is left out whole.   Threads: any; a line is one write().
  *
- * Without log_start() the caller writes the line and waits for whoever reads it: right for commands
+ * Without log_start() the caller writes the line and waits for its reader: right for commands
  * that run once. After log_start() no caller waits: a thread writes.
  */
 #ifndef BASE_LOG_H

@@ -25,10 +25,11 @@ bool time_parse_seconds(struct bytes text, int64_t *ret_ms);
 bool time_parse_rfc3339(struct bytes text, int64_t *ret_ms);
 
 /*
- * What Prometheus' API takes: Unix seconds, rounded as it rounds them (the nearest double's
- * fraction to the nearest millisecond), RFC 3339 with T and Z as capitals, and the two texts in
- * which it writes its least and greatest time. What lies beyond int64 milliseconds, ±Inf included,
- * is the least or the greatest of them. False: anything else, "now" and dates alone included.
+ * Reads a time as Prometheus' API does: Unix seconds, rounded as it rounds them (the nearest
+ * double's fraction to the nearest millisecond), RFC 3339 with T and Z as capitals, and the two
+ * texts in which it writes its least and greatest time. What lies beyond int64 milliseconds, ±Inf
+ * included, is the least or the greatest of them. False: anything else, "now" and dates alone
+ * included.
  */
 bool time_parse_api(struct bytes text, int64_t *ret_ms);
 
@@ -43,7 +44,7 @@ bool time_parse_duration_api(struct bytes text, int64_t *ret_ms);
 char *time_print_duration(int64_t ms, char *to);
 
 /*
- * What a command line takes: RFC 3339, Unix seconds (rounded as by the API), "now", "now-1d",
+ * Reads a time of a command line: RFC 3339, Unix seconds (rounded as by the API), "now", "now-1d",
  * "now+1h". ERR_INPUT, with the sentence in `why`.
  */
 MUST_CHECK enum err time_parse(struct bytes text, int64_t now_ms, int64_t *ret_ms, struct why *why);

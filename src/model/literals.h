@@ -35,7 +35,7 @@ MUST_CHECK enum err literals_init(struct literals *set, const struct pattern *pa
  * need not be valid. */
 MUST_CHECK enum err literals_read(struct literals *set, struct bytes regex, struct arena *arena,
                                   struct budget *budget);
-/* Whether RE2, anchored at both ends, would accept the value. */
+/* True if RE2, anchored at both ends, would accept the value. */
 bool literals_have(const struct literals *set, struct bytes value);
 /* The same, with what re2_program_capture() gives: `groups` + 1 captures. */
 bool literals_capture(const struct literals *set, struct bytes text, struct re2_capture *captures);

@@ -552,7 +552,7 @@ skip_flags(const struct cursor whole, bool *ret_folds)
     return c;
 }
 
-/* Whether values that are made simple can be compared with it: see literals.c. */
+/* True if values that are made simple can be compared with it: see literals.c. */
 static bool
 is_simple(struct bytes head)
 {

@@ -185,7 +185,7 @@ test_what_takes_long_to_compile_is_refused(void **state)
     }
 }
 
-/* Of names whose dots are not escaped, where RE2 has to be asked. */
+/* The alternatives are names whose dots are not escaped: RE2 has to be asked. */
 static void
 test_too_many_alternatives_are_called_that(void **state)
 {

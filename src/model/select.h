@@ -257,7 +257,7 @@ series_set_warning(struct series_set *set, uint32_t index)
     return set->ops->warning(set, index);
 }
 
-/* For whoever cannot hand warnings on: ERR_CORRUPT with the first one. Some are known from the
+/* For callers that cannot hand warnings on: ERR_CORRUPT with the first one. Some are known from the
  * beginning, others after the last series. */
 MUST_CHECK
 static inline enum err
@@ -365,7 +365,7 @@ struct view_ops {
     /* False: by its tenant, times and matchers alone the question has nothing to do with the view,
      * whose answer would be empty. NULL: each has. */
     bool (*concerns)(const struct view *view, const struct query_request *request);
-    /* Whether any answer had a warning until now. NULL: it does not keep that. */
+    /* True if any answer had a warning until now. NULL: the view does not keep that. */
     bool (*lacks)(struct view *view);
     void (*free)(struct view *view);
 };
@@ -465,7 +465,7 @@ view_has_mark(const struct view *view, struct view_mark *ret_mark)
     return true;
 }
 
-/* What is remembered of answers that lack something would hide that. */
+/* Answers that lack something must not be remembered: the next ones would have no warning. */
 static inline bool
 view_lacks(struct view *view)
 {

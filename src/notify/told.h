@@ -10,8 +10,8 @@
 #include "notify/notify.h"
 
 enum { TOLD_BYTES_MAX = 1 << 20 }; /* of the JSON */
-/* How long an alert may wait in a queue after its end, or after it was made if that is later: a
- * resolved alert that is sent again has its old end, and a time of its own to be delivered in. */
+/* The time that an alert may wait in a queue after its end, or after it was made if that is later:
+ * a resolved alert that is sent again has its old end, and a time of its own to be delivered in. */
 enum { TOLD_KEPT_MS = 15 * 60 * 1000 };
 
 struct told {

@@ -37,7 +37,7 @@ MUST_CHECK enum err partial_view_check(struct partial_view *v, struct why *why);
 const char *partial_view_warning(const struct partial_view *v, uint32_t index);
 
 /*
- * For whoever asks without looking for warnings, as rules do: a view of `below`, which it takes,
+ * For callers that do not look for warnings, as rules do: a view of `below`, which it takes,
  * that asks as it is asked: so sources may not fail. When it is freed, `tell` gets each sentence.
  * ERR_NOMEM.
  */

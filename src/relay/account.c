@@ -421,7 +421,7 @@ account_leave(struct relay *r, const struct fates *before, struct relay_state *n
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         uint64_t lost = r->account.hole_lost[kind];
         next->taken[kind] += lost;
-        /* What was counted before the last start may be more, and includes them then. */
+        /* The count of before the last start may be more, and then includes them. */
         uint64_t counted = account_taken(r, kind) + lost;
         if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
         next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;

@@ -35,7 +35,7 @@ end(void **state)
     return 0;
 }
 
-/* How long the pause is that a failure now causes; afterwards it is over. */
+/* Returns the pause that a failure now causes; afterwards it is over. */
 static int64_t
 fail_ms(int64_t asked_ms)
 {

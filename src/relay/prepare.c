@@ -15,7 +15,8 @@
 
 #include "relay/relay_private.h"
 
-/* What was tried did not succeed. `what` for the log; `blocked`: it will not by itself. */
+/* An attempt did not succeed. `what` names it in the log; `blocked`: it will not succeed by itself.
+ */
 static void
 failed(struct relay *r, const char *what, bool blocked, const struct writer_step *step)
 {

@@ -56,7 +56,7 @@ void throttle_doubt(struct throttle *throttle);
 void throttle_works(struct throttle *throttle);
 /* Calls that may be under way: 1 to `most`. */
 uint32_t throttle_allows(const struct throttle *throttle);
-/* Whether another call may be sent now, beside those under way. */
+/* True if another call may be sent now, beside those under way. */
 bool throttle_admits(const struct throttle *throttle, uint32_t under_way, int64_t now_ns);
 
 #endif

@@ -20,8 +20,8 @@
 #include "model/labels.h"
 #include "sys/env.h"
 
-/* How long a resolved alert is sent again: Prometheus' bound. The evaluation at its very end still
- * sends it. */
+/* The time for which a resolved alert is sent again: Prometheus' bound. The evaluation at its very
+ * end still sends it. */
 #define ALERT_RESOLVED_KEPT_NS (15 * 60 * NS_PER_S)
 
 enum alert_state { ALERT_INACTIVE, ALERT_PENDING, ALERT_FIRING };

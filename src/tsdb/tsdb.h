@@ -324,10 +324,10 @@ enum tsdb_dir {
     TSDB_DIR_MOVED, /* its path leads to another directory, or to none; it may be put back */
     TSDB_DIR_LOST,  /* another server may be at work in it: final */
 };
-/* What it means and what to do, for people; NULL for TSDB_DIR_OURS. */
+/* A sentence that says what the state means and what to do; NULL for TSDB_DIR_OURS. */
 const char *tsdb_dir_text(enum tsdb_dir dir);
 
-/* Whether the system clock is believed. If not, retention is suspended, and samples that are too
+/* Belief in the system clock. Without it, retention is suspended, and samples that are too
  * far ahead of it get ERR_AGAIN; all others are written. */
 enum tsdb_clock {
     TSDB_CLOCK_GOOD,

@@ -283,7 +283,7 @@ is_refused(struct machine *m, enum err e, const struct buf *found, const struct 
     return true;
 }
 
-/* Of a part that is set aside nothing is missing without a warning. */
+/* Samples of a part that is set aside are missing only with a warning. */
 static void
 check_warning(bool aside, bool warned, const struct buf *found, const struct buf *right)
 {

@@ -105,7 +105,7 @@ count_metadata(void *context, const struct metadata *x)
     return OK;
 }
 
-/* What the model does not know of. */
+/* Checks samples and metadata that the model does not know. */
 static void
 check_rest(struct machine *m)
 {

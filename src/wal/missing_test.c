@@ -35,7 +35,7 @@ newest_number(struct rig *rig)
     return rig->wal->list.items[rig->wal->list.count - 1].number;
 }
 
-/* What was committed so far is the caller's to keep: the log need not have it any more. */
+/* The caller keeps all that was committed so far: the log need not have it any more. */
 static void
 store_all(struct rig *rig)
 {

@@ -135,9 +135,9 @@ MUST_CHECK enum err wal_recover(struct wal *wal, uint64_t from_pos,
                                 void *context, struct wal_damage *ret_damage, struct why *why);
 
 /*
- * What the log is known to have accepted, though it does not show it: its last commits are missing.
- * The totals go on from there, so that readers see how much is missing, as they do after damage.
- * After wal_recover(), before anything is put.
+ * Raises the totals to those that the log is known to have accepted, although its last commits are
+ * missing. The totals go on from there, so that readers see how much is missing, as they do after
+ * damage. After wal_recover(), before anything is put.
  */
 void wal_raise_totals(struct wal *wal, const uint64_t totals[LEDGER_KIND_COUNT]);
 
@@ -205,8 +205,8 @@ MUST_CHECK enum err wal_reopen(struct wal *wal, struct why *why);
 bool wal_is_down(struct wal *wal);
 /*
  * Looks whether the file of the segment being written is still there; wal_commit() does so itself.
- * For whoever has nothing to commit. ERR_IO: it was removed, replaced or truncated: as after a
- * failed wal_commit(), and wal_lost_pos() is the end of the log.
+ * For callers that have nothing to commit. ERR_IO: it was removed, replaced or truncated: as after
+ * a failed wal_commit(), and wal_lost_pos() is the end of the log.
  */
 MUST_CHECK enum err wal_look(struct wal *wal, struct why *why);
 /* Takes the log down as a failed wal_commit() does. No batch is under way. */
@@ -287,8 +287,8 @@ MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record
 /*
  * The record at `pos` once more: one that this reader, or what opened it during wal_recover(), was
  * given, of a segment that it still holds back. Its view ends with the next call of this function;
- * that of wal_reader_next() is left alone. Of its commit nothing is told. ERR_MISSING: the segment
- * was given up. ERR_CORRUPT: there is no such record, or no more. ERR_IO, ERR_NOMEM.
+ * that of wal_reader_next() is left alone. It says nothing about its commit. ERR_MISSING: the
+ * segment was given up. ERR_CORRUPT: there is no such record, or no more. ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err wal_reader_again(struct wal_reader *reader, uint64_t pos,
                                      struct wal_record *ret_record, struct why *why);

@@ -38,8 +38,8 @@ struct config_reader {
     struct yaml_errors *errors; /* NULL: the first error ends the reading */
     uint32_t passed_over;       /* errors after which the reading went on */
     bool is_broken;             /* the text is no YAML from here on: nothing can be passed over */
-    uint64_t event_number;      /* of the one at hand */
-    unsigned depth;             /* mappings and lists that are begun, with the event at hand */
+    uint64_t event_number;      /* of the current one */
+    unsigned depth;             /* mappings and lists that are begun, with the current event */
 };
 
 /*

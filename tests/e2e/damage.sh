@@ -284,7 +284,7 @@ warns() { # COUNT PATH [NAME=VALUE...]: of warnings, which name the part
         ([.warnings[]? | select(contains($missing))] | length) == $count' "$work/found.json"
 }
 
-# What is asked of all times, of the part's day, and of other days.
+# The same request for all times, for the part's day, and for other days.
 warns_of_aside() { # NAME PATH TIMES-OF-DAY-1 TIMES-OF-DAY-3 [NAME=VALUE...]
     local day1=("$3") day3=("$4")
     claim "aside: $1 of its day names the part" warns 1 "$2" "${@:5}" ${day1[*]}

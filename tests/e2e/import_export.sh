@@ -180,7 +180,7 @@ claim "a file cut short is told, by its name once" says_not "cut.jsonl.gz: $work
 claim "a file cut short is told" says "cut short" 1 \
     "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
 
-# What is left of a last line could be another value at another time.
+# The rest of a last line could be another value at another time.
 printf 'left 1 1700000000000\nleft 2 17000' >"$work/left.prom"
 printf '# TYPE left gauge\nleft 1 1700000000\nleft 2 17000' >"$work/left.om"
 printf 'name,time,value\nleft,1700000000000,1\nleft,1700000060000,12' >"$work/left.csv"

@@ -120,8 +120,7 @@ remote_write_init(struct writer *writer, struct why *why)
     };
     w->settings = &options->settings->u.remote_write;
     w->by_tenant = options->settings->tenant_header != NULL;
-    /* Whether a server lets in a tenant that has no samples says nothing of those that have some.
-     */
+    /* A check without a tenant, or with one that has no samples, says nothing of the others. */
     bool is_checked = !w->by_tenant || names_tenants(options->settings);
     w->base.limits.start_check = is_checked ? 1 : 0;
     http_headers_init(&w->headers, options->memory);

@@ -28,8 +28,8 @@
  *  1. The state leaves LOST never.
  *  2. Both files are locked while the state is OURS or MOVED.
  *
- * What is not covered: both LOCK and FORMAT are replaced, and a second server starts within the
- * second in which the first has not looked yet, or while the first is still writing a part.
+ * One case is not covered: both LOCK and FORMAT are replaced, and a second server starts within the
+ * second in which the first has not looked, or while the first is still writing a part.
  */
 #include "tsdb/store/dir_lock.h"
 

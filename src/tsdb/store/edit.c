@@ -480,7 +480,7 @@ edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
     enum err e = part_path(path, sizeof path, db->parts_dir, part->number);
     if (e) return e;
     snprintf(aside, sizeof aside, "%s.damaged", path);
-    /* Of a store that is only read nothing is renamed. */
+    /* In a store that is only read, nothing is renamed. */
     bool is_kept = tsdb_is_there(db, aside) || (db->options.read_only && tsdb_is_there(db, path));
     if (!is_kept) return OK; /* gone for good */
     size_t old = live->aside_count * sizeof *live->aside;

@@ -12,7 +12,7 @@
  *
  *      head --- large ---> part, not live ---+
  *      head --- end of the log, and there are such parts ---> part ---+---> one edit: live
- *      head --- end of the log, and there are none ---> stays the head
+ *      head --- end of the log, and there are no such parts ---> stays the head
  *
  * A crash before that edit, or an error, leaves the log as it was and parts that the next start
  * sweeps; the account of damage is the same in both cases, as it is made at the end. An edit for
