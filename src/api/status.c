@@ -73,7 +73,8 @@ api_doubts_clock(struct api *api, struct why *why)
         "the system clock (%s) is earlier than the newest sample of a sender (%s) by "
         "more than write.max_future: set the system clock, or, if it is right, delete "
         "the samples of the future in each tenant: POST %s/api/v1/admin/tsdb/delete_series"
-        "?match[]={__name__!=\"\"}&start=%" PRId64 " (needs web.enable_admin_api)",
+        "?match%%5B%%5D=%%7B__name__%%21%%3D%%22%%22%%7D&start=%" PRId64 /* curl globs [] and {} */
+        " (needs web.enable_admin_api)",
         now, time_print(s.newest_ms, newest), api->options.route_prefix, s.future_ms / 1000 + 1);
     return true;
 }
