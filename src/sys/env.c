@@ -248,7 +248,13 @@ env_mkdir(struct env *env, const char *path, struct why *why)
         UNINTERRUPTED(found, env->ops->facts(env, path, &facts));
         if (found >= 0 && facts.kind == FILE_KIND_DIR) return OK;
         if (found >= 0) result = -ENOTDIR;
-        if (found < 0 && found != -ENOENT) result = found; /* a link to nothing is there, too */
+        if (found == -ENOENT) {
+            return why_set(why, ERR_IO,
+                           "cannot create directory %s: it is a symbolic link, and its target is "
+                           "missing; create or mount the target",
+                           path);
+        }
+        if (found < 0) result = found;
     }
     return checked(why, result, "create directory", path);
 }

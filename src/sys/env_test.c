@@ -353,6 +353,10 @@ test_names_are_made_moved_listed_and_removed(void **state)
     must(env_mkdir(env, in_dir("d"), NULL));
     assert_int_equal(env_mkdir(env, in_dir("f"), &why), ERR_IO); /* there, but no directory */
     assert_non_null(strstr(why.text, "Not a directory"));
+    assert_int_equal(symlink("nowhere", in_dir("dangling")), 0);
+    assert_int_equal(env_mkdir(env, in_dir("dangling"), &why), ERR_IO);
+    assert_non_null(strstr(why.text, "its target is missing"));
+    must(env_unlink(env, in_dir("dangling"), NULL));
     must(env_link(env, in_dir("f"), in_dir("d/g"), NULL));
     assert_int_equal(env_link(env, in_dir("f"), in_dir("d/g"), &why), ERR_IO);
     must(env_rename(env, in_dir("f"), in_dir("h"), NULL));
