@@ -381,13 +381,13 @@ flush_all_step(struct keeper *k)
     if (tsdb_has_frozen(k->tsdb)) {
         enum err e = write_out(k, &why);
         if (e == OK) return tsdb_is_flushed(k->tsdb);
-        log_error("the last flush failed, the next start replays the log",
+        log_error("the last flush failed, the next start replays what the log has",
                   KV("error", why_text(&why, e)));
         return true;
     }
     want_cut(k);
     if (!tsdb_is_down(k->tsdb) || tsdb_has_frozen(k->tsdb)) return false;
-    log_error("the last flush failed, the next start replays the log",
+    log_error("the last flush failed, the next start replays what the log has",
               KV("error", "not enough memory to cut the head while the write-ahead log is down"));
     return true;
 }

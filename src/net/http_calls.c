@@ -247,8 +247,9 @@ tls_version(const char *name)
     return CURL_SSLVERSION_DEFAULT;
 }
 
-/* What libcurl opens for it: a pipe would be waited for, and all transfers of the thread with it,
- * so it gets a path that cannot be opened. Its complaint names ours, see below. */
+/* Returns the path that libcurl gets for a file that it opens. It would wait for a pipe, and all
+ * transfers of the thread with it, so for a pipe this is a path that cannot be opened. Its
+ * complaint names ours, see below. */
 static const char *
 file_or_error(const char *path)
 {

@@ -12,10 +12,11 @@
  * hear) is put on the list of those that are due, so that others have their turn.
  *
  * A request belongs to its connection (`attached`) and to the one that is to answer it (`held`).
- * Who answers leaves the answer in the request and wakes the connection, if the worker has said
- * that it waits (`suspended`); both under the request's lock. So a connection is on the stack of
- * woken ones once at most, and while it may get there it is not freed: in WAIT it is never closed,
- * and one that closes in SEND detaches its request first, and then takes the stack (conn_close()).
+ * The answering thread leaves the answer in the request and wakes the connection, if the worker has
+ * said that it waits (`suspended`); both under the request's lock. So a connection is on the stack
+ * of woken ones once at most, and while it may get there it is not freed: in WAIT it is never
+ * closed, and one that closes in SEND detaches its request first, and then takes the stack
+ * (conn_close()).
  */
 #include <assert.h>
 #include <errno.h>
@@ -230,7 +231,7 @@ add_part(struct iovec *parts, size_t *count, const void *at, size_t size)
     parts[(*count)++] = (struct iovec){.iov_base = base.to, .iov_len = size};
 }
 
-/* What comes next of a stream, after the frame. `*ret_over`: that is all. */
+/* Takes the next piece of a stream, after the frame. `*ret_over`: the stream has no more. */
 static enum http_stream_state
 add_stream(struct http_conn *conn, struct iovec *parts, size_t *count, bool *ret_over)
 {
@@ -255,7 +256,7 @@ add_stream(struct http_conn *conn, struct iovec *parts, size_t *count, bool *ret
     return state;
 }
 
-/* Of what was given to be sent, so much is. */
+/* Notes how much of the bytes that wait to be sent the kernel took. */
 static void
 account(struct http_conn *conn, size_t sent)
 {
@@ -572,7 +573,7 @@ read_some(struct http_conn *conn)
         conn->ended = true;
         return true;
     }
-    /* What comes after that makes an event, and so does an end that no event has told so far. */
+    /* Later bytes make an event, and so does an end that no event has reported. */
     if (got < HTTP_READ_BYTES && !conn->hung_up) conn->readable = false;
     feed(conn, bytes_of(w->scratch, (size_t)got));
     return true;
@@ -580,7 +581,7 @@ read_some(struct http_conn *conn)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
-/* What was left in the request is taken. False: it is not answered. */
+/* Takes the answer that was left in the request. False: it has none. */
 static bool
 take_answer(struct http_conn *conn)
 {
@@ -594,7 +595,7 @@ take_answer(struct http_conn *conn)
     return answered;
 }
 
-/* Bytes have arrived that nobody reads any more. */
+/* True if bytes have arrived that no request will read. */
 static bool
 has_unread(const struct http_conn *conn)
 {

@@ -130,7 +130,7 @@ is_clean(struct bytes path)
     return true;
 }
 
-/* What may be in a URL as it is: escapes, too, which stay. */
+/* The bytes that stay as they are in a URL; escapes stay, too. */
 static const char url_chars[] = "!$&'()*+,;=:@%/?[]{}|";
 
 bool
@@ -370,7 +370,7 @@ look_at_header(struct http_head *h, const char *name, const char *value)
     }
 }
 
-/* What all headers together say. Returns as http_head_parse(). */
+/* Checks what the headers say together. Returns as http_head_parse(). */
 static unsigned
 judge_headers(struct http_head *h, const char **ret_why)
 {

@@ -240,7 +240,7 @@ test_hundreds_of_idle_connections_do_not_hinder_an_active_one(void **state)
     rig_free(rig);
 }
 
-/* Which of two workers has a connection: it goes by the descriptor. */
+/* The worker, of two, that has a connection follows from its descriptor. */
 static int
 worker_of(const struct client *client)
 {

@@ -237,7 +237,7 @@ http_give(struct http_request *request)
         return false;
     }
     request->given = true;
-    request->held = true; /* nobody else knows the request so far */
+    request->held = true; /* no other thread has the request so far */
     atomic_fetch_add_explicit(&server->busy, 1, memory_order_acq_rel);
     request->route->handler(request->route->context, request);
     return true;

@@ -15,7 +15,6 @@
  * A commit that is under way when its file loses its name is acknowledged, and so are those of the
  * second in which it is renamed; the next look finds it.
  */
-#include <inttypes.h>
 
 #include "wal/internal.h"
 

@@ -34,7 +34,6 @@
 #include "tsdb/store/dir_lock.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

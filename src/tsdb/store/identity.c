@@ -125,8 +125,7 @@ look_at_witness(const struct identity *x, struct why *why)
         return why_set(why, ERR_CORRUPT,
                        "%s is not the file that it was when the storage was last open", path);
     }
-    same = !know_births(&x->place, &place) || x->place.born_ns == place.born_ns;
-    if (same && x->place.number == place.number) return OK;
+    if (file_facts_same_file(&x->place, &place)) return OK;
     return why_set(why, ERR_CORRUPT,
                    "%s is not the directory that it was when the storage was last open", x->dir);
 }
