@@ -176,6 +176,10 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
     put(s, "firekeep_parts_left_alone", GAUGE,
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);
+    put(s, "firekeep_parts_removed", GAUGE,
+        "Live parts whose file was removed by somebody else; they can be read until the server "
+        "stops.",
+        t->parts_removed);
     put(s, "firekeep_parts_set_aside", GAUGE,
         "Parts that were missing or could not be opened at startup.", t->parts_set_aside);
     put(s, "firekeep_damaged_pages_total", COUNTER,

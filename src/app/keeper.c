@@ -266,6 +266,12 @@ housekeep(struct keeper *k)
         log_error("the list of live parts is missing, writing it again",
                   KV("error", why_text(&why, e)));
     }
+    e = tsdb_look_at_parts(k->tsdb, &why);
+    if (e) {
+        log_error("a live part is missing, it can be read until the server stops: export it before "
+                  "that",
+                  KV("error", why_text(&why, e)));
+    }
     e = tsdb_maintain(k->tsdb, &why);
     if (e == OK || !log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
     log_warn("maintenance of the write-ahead log failed, retrying every second",

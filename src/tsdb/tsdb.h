@@ -229,6 +229,9 @@ MUST_CHECK enum err tsdb_look_at_log(struct tsdb *tsdb, struct why *why);
  * the next call tries. The flushing thread.
  */
 MUST_CHECK enum err tsdb_look_at_manifest(struct tsdb *tsdb, struct why *why);
+/* Looks whether the files of live parts are there. ERR_IO: one was removed, which is reported once
+ * of each part. The flushing thread. */
+MUST_CHECK enum err tsdb_look_at_parts(struct tsdb *tsdb, struct why *why);
 /* Prepares a log segment, gives up old ones, looks at free space and the clock. ERR_CORRUPT: does
  * nothing, see tsdb_dir_trouble(). */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
@@ -310,9 +313,9 @@ struct wal *tsdb_wal(struct tsdb *tsdb);
 const char *tsdb_name_id(const struct tsdb *tsdb);
 
 /*
- * NULL, or why nothing may be written below the directory: another server may be at work in it, or
- * its path leads to another one. Known a second after it happens. The text is tsdb_dir_text(). Any
- * thread.
+ * NULL, or why nothing new may be written below the directory: another server may be at work in it,
+ * or its path leads to another one. Known a second after it happens. The text is tsdb_dir_text().
+ * Any thread.
  */
 const char *tsdb_dir_trouble(struct tsdb *tsdb);
 
@@ -321,8 +324,9 @@ const char *tsdb_dir_trouble(struct tsdb *tsdb);
 /* Whose the storage directory is, while the store is open. */
 enum tsdb_dir {
     TSDB_DIR_OURS,
-    TSDB_DIR_MOVED, /* its path leads to another directory, or to none; it may be put back */
-    TSDB_DIR_LOST,  /* another server may be at work in it: final */
+    TSDB_DIR_MOVED,  /* its path leads to another directory, or to none; it may be put back */
+    TSDB_DIR_CLOSED, /* LOCK or FORMAT is lost, but other servers are refused yet: final */
+    TSDB_DIR_LOST,   /* another server may be at work in it: final */
 };
 /* A sentence that says what the state means and what to do; NULL for TSDB_DIR_OURS. */
 const char *tsdb_dir_text(enum tsdb_dir dir);
@@ -347,6 +351,7 @@ struct tsdb_stats {
     uint64_t frozen_series;
     uint64_t parts;
     uint64_t parts_left_alone; /* of those: not merged, because they are damaged */
+    uint64_t parts_removed;    /* of those: by somebody else, while the store is open */
     uint64_t parts_set_aside;  /* when the store was opened, and not among those */
     uint64_t pages_damaged;    /* found by this process; each once, and at most 1024 */
     uint64_t part_bytes;

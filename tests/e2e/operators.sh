@@ -75,13 +75,14 @@ restarts_with_all() { # NAME DIR: after a kill
 # --- LOCK and FORMAT ---
 
 lock_removed() {
+    acked=0
     claim "LOCK removed: the server starts" serve first locked || return
     claim "LOCK removed: writes are acknowledged" write_some
     rm "$work/locked/LOCK"
     claim "LOCK removed: a second server is refused" refuses_to_start locked
     claim "LOCK removed: the first is not ready, and says what to do" within 5 not_ready 'restart this one'
     claim "LOCK removed: the first acknowledges nothing more" refuses_writes
-    claim "LOCK removed: an ERROR names the file" logged first error 'locked/LOCK was removed'
+    claim "LOCK removed: an ERROR names the file" within 5 logged first error 'locked/LOCK was removed'
     claim "LOCK removed: what is stored can be read" all_is_there
     claim "LOCK removed: SIGTERM ends it with status 0" stop first
     claim "LOCK removed: the directory is sound" is_sound locked
@@ -100,6 +101,25 @@ refuses_to_start() { # DIR
     status=$?
     cat "$work/second.txt"
     ((status == 1)) && grep -q 'in use by another process' "$work/second.txt"
+}
+
+# What is in memory only is written out at once, and the next start has it.
+lock_and_log_removed() {
+    acked=0
+    claim "LOCK and log removed: the server starts" serve alone alone || return
+    claim "LOCK and log removed: writes are acknowledged" write_some
+    rm "$work/alone/LOCK" "$work"/alone/wal/*
+    claim "LOCK and log removed: memory becomes a part" within 10 logged alone info 'head flushed'
+    claim "LOCK and log removed: writes are refused" refuses_writes
+    crash alone
+    claim "LOCK and log removed: after a kill nothing is missing" starts_and_has_all alone alone
+    claim "LOCK and log removed: writes are acknowledged again" write_some
+    rm "$work/alone/FORMAT" "$work"/alone/wal/*
+    claim "FORMAT and log removed: SIGTERM ends it with status 0" stop alone
+    cp "$work/locked/FORMAT" "$work/alone/FORMAT"
+    claim "FORMAT and log removed: with a copy of FORMAT nothing is missing" \
+        starts_and_has_all alone alone
+    stop alone
 }
 
 # A backup that is unpacked over the directory makes new files of the same content.
@@ -169,6 +189,29 @@ manifest_lost() { # NAME COMMAND...
     stop "$name"
 }
 
+# --- parts ---
+
+parts_removed() {
+    acked=0
+    claim "parts removed: the server starts" serve parts parts --web.enable-admin-api || return
+    claim "parts removed: writes are acknowledged" write_some
+    claim "parts removed: they become a part" curl -sf --noproxy '*' -X POST "$url/api/v1/admin/tsdb/flush"
+    cp -r "$work/parts/parts" "$work/parts.copy"
+    rm -r "$work"/parts/parts/*
+    claim "parts removed: an ERROR names it" within 10 logged parts error 'parts/[0-9a-f]*/part was removed'
+    claim "parts removed: a metric counts it" parts_removed_is 1
+    claim "parts removed: what was in it can be read" all_is_there
+    claim "parts removed: SIGTERM ends it with status 0" stop parts
+    cp -r "$work/parts.copy"/* "$work/parts/parts"
+    claim "parts removed: when it is put back, nothing is missing" starts_and_has_all parts parts
+    claim "parts removed: no metric counts it" parts_removed_is 0
+    stop parts
+}
+
+parts_removed_is() { # COUNT
+    "$TOOLS/get" "$url/metrics" | grep "^firekeep_parts_removed $1\$"
+}
+
 # --- the log ---
 
 wal_is_back() { # NAME
@@ -225,7 +268,9 @@ starts_with_all() {
     serve down down && all_is_there
 }
 
+parts_removed
 lock_removed
+lock_and_log_removed
 both_replaced
 format_lost removed rm FORMAT
 format_lost emptied truncate -s 0 FORMAT

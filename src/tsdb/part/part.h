@@ -153,6 +153,12 @@ void part_leave_alone(struct part *part, const struct why *why);
 bool part_is_left_alone(const struct part *part);
 /* Why; "" if that is not known. A view of the part. */
 const char *part_alone_reason(const struct part *part);
+/*
+ * Looks whether its file has a name yet. ERR_IO: it was removed or replaced, as part_is_removed()
+ * says from then on; it can be read as long as it is open.
+ */
+MUST_CHECK enum err part_look_there(struct part *part, struct why *why);
+bool part_is_removed(const struct part *part);
 
 /* The last tombstone that was applied when it was written; what its number or a lower one hides is
  * not in it. Set before others see the part. */

@@ -380,6 +380,24 @@ part_is_left_alone(const struct part *part)
     return atomic_load_explicit(&part->left_alone, memory_order_relaxed);
 }
 
+enum err
+part_look_there(struct part *part, struct why *why)
+{
+    uint64_t links;
+    if (file_links(&part->source.file, &links, NULL) != OK || links > 0) return OK;
+    atomic_store_explicit(&part->removed, true, memory_order_relaxed);
+    return why_set(why, ERR_IO,
+                   "%s/%016" PRIx64 "/part was removed or replaced while the server "
+                   "runs",
+                   part->parts_dir, part->info.number);
+}
+
+bool
+part_is_removed(const struct part *part)
+{
+    return atomic_load_explicit(&part->removed, memory_order_relaxed);
+}
+
 /* --- what tombstones name in it --------------------------------------------------------------- */
 
 uint64_t

@@ -42,6 +42,7 @@ struct part {
     _Atomic uint32_t references; /* acquire-release: the last one closes */
     atomic_bool dropped;         /* relaxed: the references order it */
     atomic_bool left_alone;      /* relaxed: one thread merges */
+    atomic_bool removed;         /* relaxed: a number for people */
     _Atomic(struct why *) alone; /* why; released by that thread, acquired by who tells it */
     struct part_info info;
     struct page_source source;

@@ -7,15 +7,17 @@
  *
  * Files that are removed or replaced under a running server (rm, a backup unpacked over the
  * directory) protect nothing. So the server looks each second: both paths lead to the files that
- * are locked, and LOCK contains the server's own line. If not, another server may be at work. It
- * then acknowledges nothing and writes nothing into the directory until it is restarted.
+ * are locked, and LOCK contains the server's own line. If not, it acknowledges nothing until it is
+ * restarted. While one of the two is left, that one still refuses other servers, and so does a
+ * directory without FORMAT. Then what was acknowledged may be written: the log may be gone with the
+ * file. Otherwise another server may be at work, and nothing is written any more.
  *
- *          dir_lock_complete          look: LOCK or FORMAT is another file, or missing,
- *     ------------------------> OURS ----- or LOCK names another process ----------> LOST
- *                               |  ^
- *     look: the path leads to   |  |  look: the directory is back
- *     another directory         v  |
- *                              MOVED
+ *       dir_lock_complete          look: LOCK or FORMAT is lost,
+ *     --------------------> OURS ---- others are refused yet -----> CLOSED
+ *                           |  ^  \                                    |
+ *     look: the path leads  |  |   \  look: others are not             |  the same,
+ *     to another directory  v  |    \  refused any more                |  or it moves
+ *                          MOVED --------------------> LOST <----------+
  *
  * Locks are a matter of one kernel. Some file systems that several machines mount do not pass them
  * on (NFS with nolock, some volumes of containers). There the line in LOCK helps, which names the
@@ -25,8 +27,9 @@
  * stops.
  *
  * Invariants:
- *  1. The state leaves LOST never.
- *  2. Both files are locked while the state is OURS or MOVED.
+ *  1. The state leaves LOST never, and CLOSED only to LOST.
+ *  2. Both files are locked while the state is OURS or MOVED. While it is CLOSED, one of them is,
+ *     or there is no FORMAT.
  *
  * One case is not covered: both LOCK and FORMAT are replaced, and a second server starts within the
  * second in which the first has not looked, or while the first is still writing a part.
@@ -179,42 +182,57 @@ dir_lock_drop(struct dir_lock *l)
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
+enum seen { SEEN_SAME, SEEN_NONE, SEEN_ANOTHER };
+
 /* An error other than that there is no such file says nothing: it may well be there. */
-static bool
-is_gone(struct env *env, const char *path, const struct file_facts *was)
+static enum seen
+look_at(struct env *env, const char *path, const struct file_facts *was)
 {
     struct file_facts is;
-    if (was->number == 0) return false;
+    if (was->number == 0) return SEEN_SAME;
     enum err e = env_facts(env, path, &is, NULL);
-    return e == ERR_MISSING || (e == OK && !file_facts_same_file(&is, was));
+    if (e == ERR_MISSING) return SEEN_NONE;
+    return e == OK && !file_facts_same_file(&is, was) ? SEEN_ANOTHER : SEEN_SAME;
 }
 
-/* The name of a file that does not protect the directory any more; NULL: all do. */
-static const char *
-find_lost(struct dir_lock *l)
+/* What the two files say, and the name of the first one that does not protect the directory. */
+static int
+look_at_files(struct dir_lock *l, const char **ret_lost)
 {
-    for (unsigned i = 0; i < DIR_LOCK_FILES; i++) {
+    enum seen seen[DIR_LOCK_FILES] = {SEEN_SAME, SEEN_SAME};
+    for (unsigned i = DIR_LOCK_FILES; i-- > 0;) {
         char path[PATH_BYTES];
         if (path_join(path, sizeof path, l->dir, NAMES[i]) != OK) continue;
-        if (is_gone(l->env, path, &l->facts[i])) return NAMES[i];
+        seen[i] = look_at(l->env, path, &l->facts[i]);
+        if (seen[i] != SEEN_SAME) *ret_lost = NAMES[i];
     }
     char line[DIR_LOCK_LINE_BYTES];
     read_line(l, line); /* empty: it cannot be read, or someone emptied it */
     bool is_other = l->line[0] != '\0' && line[0] != '\0' && strcmp(line, l->line) != 0;
-    return is_other ? NAMES[AT_LOCK] : NULL;
+    if (is_other) *ret_lost = NAMES[AT_LOCK];
+    if (is_other || (seen[AT_LOCK] != SEEN_SAME && seen[AT_FORMAT] == SEEN_ANOTHER))
+        return TSDB_DIR_LOST;
+    return *ret_lost == NULL ? TSDB_DIR_OURS : TSDB_DIR_CLOSED;
+}
+
+static int
+next_state(int was, int seen)
+{
+    if (was == TSDB_DIR_LOST) return was; /* invariant 1 */
+    if (was == TSDB_DIR_CLOSED && seen == TSDB_DIR_OURS) return was;
+    return was == TSDB_DIR_CLOSED && seen == TSDB_DIR_MOVED ? TSDB_DIR_LOST : seen;
 }
 
 enum err
 dir_lock_look(struct dir_lock *l, struct why *why)
 {
     if (!l->taken) return OK; /* only read */
-    bool moved = is_gone(l->env, l->dir, &l->place);
-    const char *lost = moved ? NULL : find_lost(l);
+    const char *lost = NULL;
+    int seen =
+        look_at(l->env, l->dir, &l->place) != SEEN_SAME ? TSDB_DIR_MOVED : look_at_files(l, &lost);
     int was = atomic_load_explicit(&l->state, memory_order_relaxed), next;
     do {
-        next = was == TSDB_DIR_LOST || lost != NULL ? TSDB_DIR_LOST
-               : moved                              ? TSDB_DIR_MOVED
-                                                    : TSDB_DIR_OURS; /* invariant 1 */
+        next = next_state(was, seen);
     } while (!atomic_compare_exchange_weak_explicit(&l->state, &was, next, memory_order_relaxed,
                                                     memory_order_relaxed));
     if (next == TSDB_DIR_OURS) return OK;
@@ -225,17 +243,25 @@ dir_lock_look(struct dir_lock *l, struct why *why)
                    l->dir, lost);
 }
 
+bool
+dir_lock_may_write(const struct dir_lock *l)
+{
+    int state = atomic_load_explicit(&l->state, memory_order_relaxed);
+    return state == TSDB_DIR_OURS || state == TSDB_DIR_CLOSED;
+}
+
 const char *
 tsdb_dir_text(enum tsdb_dir state)
 {
+    static const char lost[] =
+        "LOCK or FORMAT in the storage directory was removed or replaced while the server runs: "
+        "make sure that no other server uses the directory, then restart this one";
     static const char *const texts[] = {
         [TSDB_DIR_OURS] = NULL,
         [TSDB_DIR_MOVED] =
             "the storage directory was moved or replaced: put it back, or stop the server",
-        [TSDB_DIR_LOST] =
-            "LOCK or FORMAT in the storage directory was removed or replaced while the server "
-            "runs: "
-            "make sure that no other server uses the directory, then restart this one",
+        [TSDB_DIR_CLOSED] = lost,
+        [TSDB_DIR_LOST] = lost,
     };
     return texts[state];
 }

@@ -24,7 +24,7 @@ struct dir_lock {
     bool watch;                              /* another machine may be at work on the directory */
     bool taken;
 
-    _Atomic int state; /* enum tsdb_dir; relaxed: it orders nothing, and LOST is final */
+    _Atomic int state; /* enum tsdb_dir; relaxed: it orders nothing */
 };
 
 void dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir);
@@ -42,10 +42,12 @@ MUST_CHECK enum err dir_lock_take(struct dir_lock *lock, struct why *why);
 MUST_CHECK enum err dir_lock_complete(struct dir_lock *lock, struct why *why);
 
 /*
- * Says whether what was taken still protects the directory. ERR_CORRUPT: it does not, as
- * lock->state and `why` say; nothing may be written into the directory then.
+ * Says whether what was taken still protects the directory. ERR_CORRUPT: it does not, or one file
+ * alone does, as lock->state and `why` say; nothing may be acknowledged then.
  */
 MUST_CHECK enum err dir_lock_look(struct dir_lock *lock, struct why *why);
+/* As of the last look: what was acknowledged may be written into the directory. */
+bool dir_lock_may_write(const struct dir_lock *lock);
 
 /* Releases it, whatever of it was taken; a directory that is left in order is marked so. */
 void dir_lock_drop(struct dir_lock *lock);

@@ -47,9 +47,11 @@ open_second(struct env *env)
     return e;
 }
 
+/* It refuses writes, and writes nothing into the directory but in CLOSED. */
 static void
-expect_lost(void)
+expect_stopped(enum tsdb_dir state)
 {
+    enum err write = state == TSDB_DIR_CLOSED ? OK : ERR_CORRUPT;
     struct tsdb_stats stats;
     uint64_t epoch = tsdb_durable_epoch(m.db);
     pass_second();
@@ -61,15 +63,16 @@ expect_lost(void)
     assert_non_null(strstr(m.why.text, "was removed or replaced"));
     assert_int_equal(tsdb_durable_epoch(m.db), epoch);
     tsdb_stats(m.db, &stats);
-    assert_int_equal(stats.dir, TSDB_DIR_LOST);
+    assert_int_equal(stats.dir, state);
     assert_true(stats.down);
-    assert_string_equal(tsdb_dir_trouble(m.db), tsdb_dir_text(TSDB_DIR_LOST));
+    assert_string_equal(tsdb_dir_trouble(m.db), tsdb_dir_text(state));
     assert_int_equal(send_float("a", "__name__=late", T0, 1), ERR_AGAIN);
-    assert_string_equal(m.why.text, tsdb_dir_text(TSDB_DIR_LOST));
+    assert_string_equal(m.why.text, tsdb_dir_text(state));
     assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_CORRUPT);
     assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
+    assert_true(!tsdb_flush_due(m.db) || write == OK);
     tsdb_want_cut(m.db);
-    assert_int_equal(tsdb_flush(m.db, &m.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_flush(m.db, &m.why), write);
 }
 
 static void
@@ -82,7 +85,73 @@ test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_m
     assert_int_equal(open_second(m.env), ERR_AGAIN);
     assert_non_null(strstr(m.why.text, "in use by another process"));
     must_send_float("a", "__name__=m", T0 + 1000, 2);
-    expect_lost();
+    expect_stopped(TSDB_DIR_CLOSED);
+    machine_verified_restart(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
+/* The log is gone with LOCK or FORMAT: what was acknowledged is in memory alone. */
+static void
+test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 2; way++) {
+        const char *path = way == 0 ? FORMAT_PATH : LOCK_PATH;
+        if (way > 0) assert_int_equal(setup(NULL), 0);
+        must_send_float("a", "__name__=m", T0, 1);
+        machine_commit(&m);
+        must(env_rename(m.env, path, "/away", NULL));
+        must(env_remove_tree(m.env, STORE_DIR "/wal", NULL));
+        must(env_mkdir(m.env, STORE_DIR "/wal", NULL));
+        pass_second();
+        assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
+        assert_true(tsdb_flush_due(m.db));
+        expect_stopped(TSDB_DIR_CLOSED);
+        assert_false(tsdb_flush_due(m.db));
+        must(env_rename(m.env, "/away", path, NULL));
+        machine_restart(&m);
+        expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+        machine_fini(&m);
+    }
+}
+
+/* All files are removed, but not the directories below: a start needs FORMAT, and is refused. */
+static void
+test_without_any_file_all_of_memory_and_the_list_of_parts_are_written(void **state)
+{
+    static const char *const names[] = {"LOCK", "FORMAT", "IDENTITY", "MANIFEST"};
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    must(env_rename(m.env, FORMAT_PATH, "/format", NULL));
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[64];
+        must(path_join(path, sizeof path, STORE_DIR, names[i]));
+        enum err e = env_unlink(m.env, path, NULL);
+        assert_true(e == OK || e == ERR_MISSING);
+    }
+    assert_true(open_second(m.env) != OK);
+    expect_stopped(TSDB_DIR_CLOSED);
+    must(env_rename(m.env, "/format", FORMAT_PATH, NULL));
+    machine_verified_restart(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
+static void
+test_with_lock_and_format_replaced_nothing_is_written_for_good(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    must(env_rename(m.env, LOCK_PATH, "/lock", NULL));
+    pass_second();
+    assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
+    assert_true(tsdb_flush_due(m.db));
+    replace_by_copy(FORMAT_PATH);
+    expect_stopped(TSDB_DIR_LOST);
+    must(env_rename(m.env, "/lock", LOCK_PATH, NULL));
+    assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_flush(m.db, &m.why), ERR_CORRUPT);
     machine_verified_restart(&m);
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
@@ -101,7 +170,7 @@ test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good(void *
         } else {
             replace_by_copy(path);
         }
-        expect_lost();
+        expect_stopped(TSDB_DIR_CLOSED);
         if (way / 2 == 0) must(env_rename(m.env, "/away", path, NULL));
         pass_second(); /* another server may have come and gone meanwhile */
         assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_CORRUPT);
@@ -121,7 +190,7 @@ test_a_server_stops_when_another_one_writes_its_name_into_lock(void **state)
     pass_second();
     must(tsdb_look(m.db, &m.why));
     put_file(LOCK_PATH, "77 another-boot\n");
-    expect_lost();
+    expect_stopped(TSDB_DIR_LOST);
 }
 
 static void
@@ -228,6 +297,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more),
+        claim(test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part),
+        claim(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written),
+        claim(test_with_lock_and_format_replaced_nothing_is_written_for_good),
         claim(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good),
         claim(test_a_server_stops_when_another_one_writes_its_name_into_lock),
         claim(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone),

@@ -379,7 +379,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         lock_drop(&db->head.lock);
     }
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
-    enum err e = tsdb_look_at_dir(db, why);
+    enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
     if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, why);
@@ -439,7 +439,7 @@ enum err
 tsdb_look_at_manifest(struct tsdb *db, struct why *why)
 {
     struct why reason = {""}, failure = {""};
-    if (tsdb_dir_trouble(db) != NULL) return OK; /* tsdb_maintain() says so */
+    if (!dir_lock_may_write(&db->lock)) return OK; /* tsdb_maintain() says so */
     lock_take(&db->edit_lock);
     enum err e = check_manifest(db, &reason);
     if (e == ERR_IO) {

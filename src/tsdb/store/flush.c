@@ -401,7 +401,7 @@ tsdb_flush(struct tsdb *db, struct why *why)
 {
     if (!tsdb_has_frozen(db)) return OK;
     carry_series_over(db);
-    enum err e = tsdb_look_at_dir(db, why);
+    enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = flush_frozen(db, NULL, 0, why);
     if (e) {
         atomic_fetch_add(&db->flush_failures_total, 1);

@@ -128,7 +128,7 @@ tsdb_snapshot(struct tsdb *db, char *ret_name, struct why *why)
 {
     struct snapshot x = {.db = db, .why = why};
     char all[256], whole[300], name[SNAPSHOT_NAME_BYTES], building[SNAPSHOT_NAME_BYTES + 4];
-    enum err e = tsdb_look_at_dir(db, why);
+    enum err e = tsdb_look_before_write(db, why);
     if (e) return why_prefix(why, e, "snapshot");
     e = make_name(db, name);
     if (e) return why_set(why, e, "cannot get random bytes for a snapshot name");

@@ -19,6 +19,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
         s->part_bytes += info->file_bytes;
+        s->parts_removed += part_is_removed(v->parts[i]);
         s->parts_left_alone += part_is_left_alone(v->parts[i]);
         s->part_data_bytes += info->data_bytes;
         s->part_samples += info->sample_count[LEDGER_FLOAT] + info->sample_count[LEDGER_HISTOGRAM];

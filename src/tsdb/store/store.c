@@ -637,11 +637,12 @@ tsdb_flush_due(struct tsdb *db)
     bool long_log = db->head.limits.wal_budget_bytes != 0 &&
                     log_bytes > db->head.limits.wal_budget_bytes / LOG_PARTS;
     bool log_lost = lost_pos > store_pos; /* the head alone has it */
+    bool closed = db->head.dir == TSDB_DIR_CLOSED && gen_samples(gen) > 0;
     bool crowded = db->head.series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
     bool due = db->head.frozen == NULL &&
-               (old || many || head_is_large(&db->head) || long_log || log_lost || crowded ||
-                db->head.metadata_due || db->head.parts_wanted);
+               (old || many || head_is_large(&db->head) || long_log || log_lost || closed ||
+                crowded || db->head.metadata_due || db->head.parts_wanted);
     lock_drop(&db->head.lock);
     return due;
 }
@@ -731,6 +732,15 @@ tsdb_look_at_dir(struct tsdb *db, struct why *why)
     return e;
 }
 
+enum err
+tsdb_look_before_write(struct tsdb *db, struct why *why)
+{
+    struct why reason = {""};
+    enum err e = tsdb_look_at_dir(db, &reason);
+    if (e == OK || dir_lock_may_write(&db->lock)) return OK;
+    return why_set(why, e, "%s", reason.text);
+}
+
 const char *
 tsdb_dir_trouble(struct tsdb *db)
 {
@@ -740,8 +750,24 @@ tsdb_dir_trouble(struct tsdb *db)
 enum err
 tsdb_look_at_log(struct tsdb *db, struct why *why)
 {
-    if (tsdb_dir_trouble(db) != NULL) return OK; /* tsdb_maintain() says so */
+    if (!dir_lock_may_write(&db->lock)) return OK; /* tsdb_maintain() says so */
     return wal_look_kept(db->wal, atomic_load(&db->store_pos), why);
+}
+
+enum err
+tsdb_look_at_parts(struct tsdb *db, struct why *why)
+{
+    struct version *version = live_pin(&db->live);
+    struct why first = {""};
+    uint32_t removed = 0;
+    for (uint32_t i = 0; i < version->part_count; i++) {
+        if (part_is_removed(version->parts[i])) continue;
+        if (part_look_there(version->parts[i], removed == 0 ? &first : NULL) != OK) removed++;
+    }
+    version_unref(version);
+    if (removed == 0) return OK;
+    if (removed == 1) return why_set(why, ERR_IO, "%s", first.text);
+    return why_set(why, ERR_IO, "%s, and %" PRIu32 " others", first.text, removed - 1);
 }
 
 enum err
@@ -749,11 +775,12 @@ tsdb_maintain(struct tsdb *db, struct why *why)
 {
     look_at_space(db);
     maintain_clock(db);
-    enum err e = tsdb_look_at_dir(db, why);
-    if (e) return e; /* what follows would change another server's files */
-    e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
-    enum err prepared = OK;
+    enum err looked = tsdb_look_at_dir(db, why);
+    if (!dir_lock_may_write(&db->lock)) return looked; /* it would change another server's files */
+    if (looked) why = NULL;
+    enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why), prepared = OK;
     if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);
     e = err_first(e, prepared);
-    return err_first(e, identity_renew(&db->identity, log_of(db), e ? NULL : why));
+    e = err_first(e, identity_renew(&db->identity, log_of(db), e ? NULL : why));
+    return err_first(looked, e);
 }

@@ -118,9 +118,11 @@ MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part 
 bool tsdb_is_there(struct tsdb *db, const char *path);
 /* NULL while the log has no segment: that there is none is no loss then. */
 const uint8_t *tsdb_log_id(struct tsdb *db);
-/* ERR_CORRUPT: the directory is not this process's own any more, see dir_lock_look(). Whatever is
- * written by path would go astray, or into what another server writes. */
+/* ERR_CORRUPT: the directory is not this process's own any more, see dir_lock_look(). */
 MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
+/* For what is acknowledged already. ERR_CORRUPT: whatever is written by path would go astray, or
+ * into what another server writes. */
+MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
