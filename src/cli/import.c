@@ -165,16 +165,19 @@ summarize(struct importing *im)
     uint64_t samples = c.taken.of[LEDGER_FLOAT] + c.taken.of[LEDGER_HISTOGRAM];
     progress_clear(&im->progress);
     fprintf(stderr,
-            "%s %" PRIu64 " samples, %" PRIu64 " histograms, %" PRIu64 " exemplars, metadata of "
-            "%" PRIu64 " families in %.1f s (%.0f/s)",
+            "%s %" PRIu64 " sample%s, %" PRIu64 " histogram%s, %" PRIu64 " exemplar%s, metadata of "
+            "%" PRIu64 " famil%s in %.1f s (%.0f/s)",
             im->dry_run ? "would import" : "imported", c.taken.of[LEDGER_FLOAT],
-            c.taken.of[LEDGER_HISTOGRAM], c.taken.of[LEDGER_EXEMPLAR], c.families, seconds,
+            plural(c.taken.of[LEDGER_FLOAT]), c.taken.of[LEDGER_HISTOGRAM],
+            plural(c.taken.of[LEDGER_HISTOGRAM]), c.taken.of[LEDGER_EXEMPLAR],
+            plural(c.taken.of[LEDGER_EXEMPLAR]), c.families, c.families == 1 ? "y" : "ies", seconds,
             seconds > 0 ? (double)samples / seconds : 0);
-    if (im->bad > 0) fprintf(stderr, "; %" PRIu64 " bad lines", im->bad);
+    if (im->bad > 0) fprintf(stderr, "; %" PRIu64 " bad line%s", im->bad, plural(im->bad));
     if (total(&c.rejected) > 0) fprintf(stderr, "; %" PRIu64 " refused", total(&c.rejected));
     if (im->junk > 0) fprintf(stderr, "; %" PRIu64 " empty rows left out", im->junk);
     if (im->files_failed > 0) {
-        fprintf(stderr, "; %" PRIu64 " files not read completely", im->files_failed);
+        fprintf(stderr, "; %" PRIu64 " file%s not read completely", im->files_failed,
+                plural(im->files_failed));
     }
     if (im->dry_run) fputs("; limits and retention of the target were not checked", stderr);
     fputc('\n', stderr);
@@ -196,6 +199,11 @@ settle_format(struct importing *im, struct why *why)
     if (e) return e;
     im->format = TEXT_PROMETHEUS; /* an empty file is of any form */
     if (head.size == 0) return OK;
+    if (head.at[0] == '[') {
+        return why_set(why, ERR_INPUT,
+                       "a JSON array is not imported: write one object on a line, as jq -c '.[]' "
+                       "does");
+    }
     /* The length of the first record is near, and snappy blocks are no text. */
     uint32_t size = head.size < 8 ? 0 : load_le32(head.at);
     if (size > 0 && size <= RECORD_BYTES_MAX && memchr(head.at, 0, 4) != NULL)

@@ -134,7 +134,8 @@ read_raw(struct input *in, struct why *why)
     return OK;
 }
 
-/* What compression tools begin their files with. */
+/* What compression tools begin their files with, or a byte order mark, which some editors put
+ * before a text. */
 static enum err
 detect(struct input *in, struct why *why)
 {
@@ -156,6 +157,8 @@ detect(struct input *in, struct why *why)
         in->zstd = ZSTD_createDStream();
         if (in->zstd == NULL) return why_set(why, ERR_NOMEM, "not enough memory for zstd");
         in->packing = PACKING_ZSTD;
+    } else if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) {
+        in->raw_at += 3;
     }
     return OK;
 }

@@ -154,15 +154,30 @@ claim "bad lines: the rest is there" test "$("$firekeep" query --url="$url" --fo
     --time=2023-11-15 'good_total[1d]' | wc -l)" == 3
 claim "bad lines: --timestamp helps those without a time" says "imported 3 samples" 1 \
     "$firekeep" import --url="$url" --timestamp=1700000000 "$work/bad.prom"
+for name in bom.prom bom.jsonl bom.csv; do
+    {
+        printf '\xef\xbb\xbf'
+        case $name in
+        *.prom) printf 'marked{n="1"} 1 1700000000000\n' ;;
+        *.jsonl) printf '{"metric":{"__name__":"marked"},"values":[1],"timestamps":[1700000000000]}\n' ;;
+        *.csv) printf 'name,n,value,time\nmarked,2,1,1700000000000\n' ;;
+        esac
+    } >"$work/$name"
+    claim "$name: a byte order mark is skipped" says "imported 1 sample," 0 \
+        "$firekeep" import --url="$url" "$work/$name"
+done
+printf '[{"metric":{"__name__":"up"},"values":[1],"timestamps":[1700000000000]}]\n' >"$work/array.json"
+claim "an array of JSON objects is refused, with what to do" says "one object on a line" 1 \
+    "$firekeep" import --url="$url" "$work/array.json"
 claim "metadata comes along" grep -q 'Some help' \
     <(curl -s --noproxy '*' "$url/api/v1/metadata?metric=good_total")
 printf 'a_bucket{le="1"} 1 1700000000 # {id="x"} 0.5\n# EOF\n' >"$work/exemplar.om"
-claim "exemplars come along" says "1 exemplars" 0 \
+claim "exemplars come along" says "1 exemplar," 0 \
     "$firekeep" import --url="$url" "$work/exemplar.om"
 printf 'b_bucket{le="1"} 1 1700000000 # {id="x"} 0.5 4102444800\n# EOF\n' >"$work/refused.om"
 claim "exemplars that a server refuses are counted" says "refused: 1 exemplars; the server's log" 1 \
     "$firekeep" import --url="$url" "$work/refused.om"
-claim "... and their samples are stored" says "imported 1 samples" 1 \
+claim "... and their samples are stored" says "imported 1 sample," 1 \
     "$firekeep" import --url="$url" "$work/refused.om"
 claim "exemplars that a directory refuses are named" says "refused: 1 too_far_in_future; too_far_in_future at 4102444800000: " 1 \
     "$firekeep" import --storage.path="$work/refused" "$work/refused.om"
@@ -197,19 +212,19 @@ for file in "$work"/left*.*; do
         "$firekeep" import --storage.path="$work/$name.d" "$file"
     claim "cut: $name: nothing of it is stored" says "exported 1 samples" 0 \
         "$firekeep" export --storage.path="$work/$name.d" -o "$work/left.back.jsonl"
-    claim "cut: $name: nor by a server, of a compressed file" says "imported 1 samples" 1 \
+    claim "cut: $name: nor by a server, of a compressed file" says "imported 1 sample," 1 \
         "$firekeep" import --url="$url" "$file.gz"
-    claim "cut: $name: nor of standard input" says "; 1 bad lines" 1 \
+    claim "cut: $name: nor of standard input" says "; 1 bad line" 1 \
         "$firekeep" import --url="$url" --dry-run - <"$file"
 done
 claim "cut: nothing of any is stored" test "$("$firekeep" query --url="$url" --format=csv \
     --time=2023-11-15 'left[60y]' | wc -l)" == 2
 grows() { # NAME MORE...: the end of the line comes later
     local resume=$work/grows-$1 target=--storage.path=$work/grows-$1.d
-    says "; 1 bad lines" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
+    says "; 1 bad line" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
         says "continuing after line" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
         printf '%s\n' "${@:2}" >>"$work/left.$1" &&
-        says "imported 1 samples" 0 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
+        says "imported 1 sample," 0 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
         says "exported 2 samples" 0 "$firekeep" export "$target" -o "$work/left.back.jsonl"
 }
 claim "cut: prom: the rest of a line is read once it comes" grows prom 00060000
