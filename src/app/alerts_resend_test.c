@@ -51,10 +51,10 @@ serve(void *context, struct fake_call *call)
 }
 
 static void
-tell(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count)
+tell(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
     (void)s;
-    teller_tell(w.teller, text("anonymous"), alerts, count);
+    notifier_send(w.rig.notifier, notices, count);
 }
 
 static void

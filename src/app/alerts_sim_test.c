@@ -413,25 +413,25 @@ is_vague(unsigned k)
 }
 
 static void
-tell(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count)
+tell(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
     (void)s;
     for (uint32_t i = 0; i < count; i++) {
-        unsigned k = number_of_labels(alerts[i].labels);
+        unsigned k = number_of_labels(notices[i].labels);
         struct known *known = &w.known[k];
         bool goes_on = known->state == ALERT_FIRING && !known->is_unknown && known->starts_ms != 0;
-        if (goes_on && alerts[i].starts_ns / NS_PER_MS != known->starts_ms && !is_vague(k)) {
+        if (goes_on && notices[i].starts_ns / NS_PER_MS != known->starts_ms && !is_vague(k)) {
             fail_msg("d: %s %u fires since %lld, and is told to do so since %lld",
                      names[rule_of(k)], k, (long long)known->starts_ms,
-                     (long long)(alerts[i].starts_ns / NS_PER_MS));
+                     (long long)(notices[i].starts_ns / NS_PER_MS));
         }
         known->number = ++w.told;
-        known->starts_ms = alerts[i].starts_ns / NS_PER_MS;
-        known->ends_ms = alerts[i].ends_ns / NS_PER_MS;
-        known->told_firing = alerts[i].ends_ns > clock_ns();
-        if (known->told_firing) known->fires_told_ns = alerts[i].ends_ns - VALID_NS;
+        known->starts_ms = notices[i].starts_ns / NS_PER_MS;
+        known->ends_ms = notices[i].ends_ns / NS_PER_MS;
+        known->told_firing = notices[i].ends_ns > clock_ns();
+        if (known->told_firing) known->fires_told_ns = notices[i].ends_ns - VALID_NS;
     }
-    teller_tell(w.teller, bytes_of_text("anonymous"), alerts, count);
+    notifier_send(w.rig.notifier, notices, count);
 }
 
 /* --- members are looked at -------------------------------------------------------------------- */

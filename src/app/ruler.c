@@ -82,10 +82,10 @@ settle(void *context, uint64_t ticket, struct why *why)
 }
 
 static void
-tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+tell(void *context, const struct alert_notice *notices, uint32_t count)
 {
     struct ruler *r = context;
-    r->options.tell(r->options.context, tenant, alerts, count);
+    notifier_send(r->options.notifier, notices, count);
 }
 
 /* --- together --------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "base/metric.h"
 #include "config/config.h"
 #include "config/rule_set.h"
+#include "notify/notify.h"
 #include "rules/agenda.h"
 
 struct ruler;
@@ -27,11 +28,8 @@ struct ruler_options {
     struct budget *memory;
     uint64_t memory_bytes; /* at most, of all that rules take; 0: no limit */
     struct own_writes *writes;
-    const char *external_url; /* settings_external_url(); outlives the ruler */
-    /* Does not wait. */
-    void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,
-                 uint32_t count);
-    void *context;
+    const char *external_url;  /* settings_external_url(); outlives the ruler */
+    struct notifier *notifier; /* takes alerts that are due; outlives the ruler */
 };
 
 /* Without rules yet. ERR_NOMEM. */

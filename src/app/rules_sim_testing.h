@@ -63,7 +63,7 @@ struct rules_sim {
     /* Any may be NULL. Called after each job; */
     void (*look)(struct rules_sim *s, const struct agenda_job *job);
     /* in the place of noting in `told` what is told, */
-    void (*tell)(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count);
+    void (*tell)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);
     /* when time passes; it has to see to that; */
     void (*wait)(struct rules_sim *s, int64_t ns);
     /* after a start, and before a crash. */
@@ -124,33 +124,32 @@ sim_settle(void *context, uint64_t ticket, struct why *why)
 }
 
 static inline void
-sim_note_told(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count)
+sim_note_told(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct sim_told *t = &s->told[s->told_count++];
         struct buf to;
         assert_true(s->told_count < SIM_TOLD_MAX);
         buf_init(&to, NULL, sizeof t->labels - 1);
-        labels_print(&to, alerts[i].labels);
+        labels_print(&to, notices[i].labels);
         snprintf(t->labels, sizeof t->labels, "%.*s", (int)to.size, (const char *)to.at);
         buf_fini(&to);
         t->at_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
-        t->starts_ns = alerts[i].starts_ns;
-        t->ends_ns = alerts[i].ends_ns;
+        t->starts_ns = notices[i].starts_ns;
+        t->ends_ns = notices[i].ends_ns;
     }
 }
 
 static inline void
-sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+sim_tell(void *context, const struct alert_notice *notices, uint32_t count)
 {
     struct rules_sim *s = context;
     uint64_t left = mem_fail_left();
     mem_fail_nth(0, false);
-    (void)tenant;
     if (s->tell != NULL)
-        s->tell(s, alerts, count);
+        s->tell(s, notices, count);
     else
-        sim_note_told(s, alerts, count);
+        sim_note_told(s, notices, count);
     mem_fail_nth(left, false);
 }
 

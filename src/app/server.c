@@ -712,13 +712,6 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
     return e;
 }
 
-static void
-tell_alerts(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
-{
-    struct server *s = context;
-    teller_tell(s->teller, tenant, alerts, count);
-}
-
 static enum err
 begin_telling(struct server *s, struct config_lists *lists, struct why *why)
 {
@@ -758,8 +751,7 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .memory_bytes = foreground / 2,
         .writes = s->writes,
         .external_url = s->external_url,
-        .tell = tell_alerts,
-        .context = s,
+        .notifier = teller_notifier(s->teller),
     };
     struct stored_rules_options stored_options = {
         .env = s->env,

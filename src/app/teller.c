@@ -1,7 +1,7 @@
 /* teller.c - see teller.h. */
 #include "app/teller.h"
 
-enum { AT_ONCE = 64, STEP_MS = 1000, LAST_STEP_MS = 50 };
+enum { STEP_MS = 1000, LAST_STEP_MS = 50 };
 
 #define LAST_NS (3 * NS_PER_S) /* for what is queued when the server stops */
 
@@ -70,29 +70,6 @@ teller_run(struct teller *t, struct why *why)
 {
     enum err e = env_thread_start(t->env, "alerts", tell_loop, t, &t->thread);
     return e ? why_set(why, e, "cannot start the thread that tells Alertmanagers") : OK;
-}
-
-void
-teller_tell(struct teller *t, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
-{
-    struct notify_alert items[AT_ONCE];
-    while (count > 0) {
-        uint32_t n = count < AT_ONCE ? count : AT_ONCE;
-        for (uint32_t i = 0; i < n; i++) {
-            items[i] = (struct notify_alert){
-                .tenant = tenant,
-                .labels = alerts[i].labels,
-                .annotations = alerts[i].annotations,
-                .annotation_count = alerts[i].annotation_count,
-                .expression = alerts[i].expression,
-                .starts_ms = alerts[i].starts_ns / NS_PER_MS,
-                .ends_ms = alerts[i].ends_ns / NS_PER_MS,
-            };
-        }
-        notifier_send(t->notifier, items, n);
-        alerts += n;
-        count -= n;
-    }
 }
 
 void

@@ -47,11 +47,10 @@ host_settle(void *context, uint64_t ticket, struct why *why)
 }
 
 static void
-host_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+host_tell(void *context, const struct alert_notice *notices, uint32_t count)
 {
     (void)context;
-    (void)tenant;
-    (void)alerts;
+    (void)notices;
     (void)count;
 }
 

@@ -368,12 +368,12 @@ fire_large(struct rig *r)
     const struct label annotation = {bytes_of_text("a"), bytes_of_text(text)};
     buf_init(&labels, NULL, 1024);
     put_alert_labels(&labels, "Large", NULL);
-    const struct notify_alert alert = {
+    const struct alert_notice notice = {
         .labels = buf_bytes(&labels),
         .annotations = &annotation,
         .annotation_count = 1,
     };
-    notifier_send(r->notifier, &alert, 1);
+    notifier_send(r->notifier, &notice, 1);
     buf_fini(&labels);
     free(text);
 }

@@ -91,13 +91,14 @@ run_sends(void *context)
     buf_init(&labels, NULL, 1 << 16);
     for (int i = 0; i < ROUNDS; i++) {
         char number[16];
-        struct notify_alert alert = {.starts_ms = i,
-                                     .ends_ms = env_realtime_ms(env_real()) + 60 * 1000};
+        int64_t now_ms = env_realtime_ms(env_real());
+        struct alert_notice notice = {.starts_ns = i * NS_PER_MS,
+                                      .ends_ns = now_ms * NS_PER_MS + 60 * NS_PER_S};
         snprintf(number, sizeof number, "%d", i % 50);
         buf_clear(&labels);
         put_alert_labels(&labels, name, (const char *[]){"n", number, NULL});
-        alert.labels = buf_bytes(&labels);
-        notifier_send(notifier, &alert, 1);
+        notice.labels = buf_bytes(&labels);
+        notifier_send(notifier, &notice, 1);
     }
     buf_fini(&labels);
     return NULL;

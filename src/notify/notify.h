@@ -21,20 +21,9 @@
 
 #include "base/json.h"
 #include "base/metric.h"
-#include "model/labels.h"
+#include "model/alert_notice.h"
 #include "notify/settings.h"
 #include "sys/env.h"
-
-/* One alert as it is now. */
-struct notify_alert {
-    struct bytes tenant; /* of its rule */
-    struct bytes labels; /* canonical, alertname among them; external labels are added here */
-    const struct label *annotations; /* in any order */
-    uint32_t annotation_count;
-    struct bytes expression; /* of its rule, for generatorURL */
-    int64_t starts_ms;       /* Unix */
-    int64_t ends_ms;         /* in the past: it is resolved */
-};
 
 struct notifier;
 struct outside;
@@ -77,7 +66,7 @@ void notifier_commit(struct notifier_change *change);
 void notifier_abandon(struct notifier_change *change);
 
 /* Everything is copied. What cannot be queued for lack of memory is dropped, and counted. */
-void notifier_send(struct notifier *notifier, const struct notify_alert *alerts, uint32_t count);
+void notifier_send(struct notifier *notifier, const struct alert_notice *notices, uint32_t count);
 
 /*
  * Does what is due: discovery, requests, their answers. Returns when something was done, when

@@ -356,17 +356,19 @@ static inline void
 rig_fire(struct rig *rig, const char *name, int64_t starts_ms)
 {
     struct buf labels;
-    const struct notify_alert alert = {
-        .starts_ms = starts_ms, .ends_ms = env_realtime_ms(sim_env_env(rig->sim)) + 4 * 60 * 1000};
-    struct notify_alert one = alert;
+    int64_t now_ms = env_realtime_ms(sim_env_env(rig->sim));
     uint64_t left = rig_hold_failures(rig);
     buf_init(&labels, NULL, 1 << 16);
     put_alert_labels(&labels, name, NULL);
     mem_fail_nth(left, false);
-    one.labels = buf_bytes(&labels);
-    one.expression = bytes_of_text("up == 0");
-    one.tenant = bytes_of_text("acme");
-    notifier_send(rig->notifier, &one, 1);
+    const struct alert_notice notice = {
+        .tenant = bytes_of_text("acme"),
+        .labels = buf_bytes(&labels),
+        .expression = bytes_of_text("up == 0"),
+        .starts_ns = starts_ms * NS_PER_MS,
+        .ends_ns = (now_ms + 4 * 60 * 1000) * NS_PER_MS,
+    };
+    notifier_send(rig->notifier, &notice, 1);
     buf_fini(&labels);
 }
 

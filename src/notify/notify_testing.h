@@ -30,13 +30,14 @@ static inline struct told *
 made_told(struct budget *memory, const char *name, int64_t starts_ms, int64_t ends_ms)
 {
     const struct told_making making = {.memory = memory, .seed = 1, .external_url = ""};
-    struct notify_alert alert = {.starts_ms = starts_ms, .ends_ms = ends_ms};
+    const struct alert_notice notice = {.starts_ns = starts_ms * NS_PER_MS,
+                                        .ends_ns = ends_ms * NS_PER_MS};
     struct buf labels, scratch;
     struct told *told;
     buf_init(&labels, NULL, 1 << 16);
     buf_init(&scratch, NULL, 1 << 16);
     put_alert_labels(&labels, name, NULL);
-    assert_int_equal(told_new(&making, buf_bytes(&labels), &alert, &scratch, &told), OK);
+    assert_int_equal(told_new(&making, buf_bytes(&labels), &notice, &scratch, &told), OK);
     buf_fini(&labels);
     buf_fini(&scratch);
     return told;

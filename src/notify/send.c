@@ -29,17 +29,17 @@ struct entry {
 
 /* Adds the external labels that it lacks, and the tenant's. Views of the alert or of `arena`. */
 static enum err
-add_labels(const struct plan *plan, const struct notify_alert *alert, struct arena *arena,
+add_labels(const struct plan *plan, const struct alert_notice *notice, struct arena *arena,
            struct bytes *ret)
 {
     const char *tenant_label = plan->shared == NULL ? NULL : plan->shared->alerting.tenant_label;
-    struct bytes labels = alert->labels;
+    struct bytes labels = notice->labels;
     enum err e = OK;
     for (uint32_t i = 0; i < plan->external_count && e == OK; i++) {
         e = labels_complete(labels, plan->external[i], arena, &labels);
     }
-    if (e == OK && tenant_label != NULL && alert->tenant.size > 0) {
-        struct label label = {bytes_of_text(tenant_label), alert->tenant};
+    if (e == OK && tenant_label != NULL && notice->tenant.size > 0) {
+        struct label label = {bytes_of_text(tenant_label), notice->tenant};
         e = labels_impose(labels, label, arena, &labels);
     }
     *ret = labels;
@@ -49,12 +49,12 @@ add_labels(const struct plan *plan, const struct notify_alert *alert, struct are
 /* `labels` are views of the scratch. */
 static struct entry
 make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels,
-           const struct notify_alert *alert)
+           const struct alert_notice *notice)
 {
     struct entry entry = {.told = NULL};
     enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
     if (e == OK && labels.size == 0) return entry;
-    if (e == OK) e = told_new(&s->making, labels, alert, &s->json, &entry.told);
+    if (e == OK) e = told_new(&s->making, labels, notice, &s->json, &entry.told);
     entry.failed = e;
     return entry;
 }
@@ -97,13 +97,13 @@ struct common {
 };
 
 static void
-make_common(struct sending *s, const struct notify_alert *alert, struct common *ret)
+make_common(struct sending *s, const struct alert_notice *notice, struct common *ret)
 {
     const struct relabel *relabel = s->plan->alert_relabel;
     struct bytes labels;
     *ret = (struct common){.failed = true};
     arena_reset(&s->passing);
-    if (add_labels(s->plan, alert, &s->passing, &labels)) return;
+    if (add_labels(s->plan, notice, &s->passing, &labels)) return;
     if (relabel != NULL && relabel_apply(relabel, labels, &s->passing, &labels)) return;
     ret->is_dropped = labels.size == 0;
     ret->labels = arena_copy(&s->scratch, labels);
@@ -121,30 +121,30 @@ free_entries(struct entry *entries, uint32_t count)
 
 static void
 make_entries(struct sending *s, const struct relabel *relabel, const struct common *common,
-             const struct notify_alert *alerts, uint32_t count, struct entry *ret)
+             const struct alert_notice *notices, uint32_t count, struct entry *ret)
 {
     for (uint32_t i = 0; i < count; i++) {
         ret[i] = (struct entry){.failed = common[i].failed ? ERR_NOMEM : OK};
         if (common[i].failed || common[i].is_dropped) continue;
-        ret[i] = make_entry(s, relabel, common[i].labels, &alerts[i]);
+        ret[i] = make_entry(s, relabel, common[i].labels, &notices[i]);
     }
 }
 
 static bool
-send_slice(struct sending *s, const struct notify_alert *alerts, uint32_t count)
+send_slice(struct sending *s, const struct alert_notice *notices, uint32_t count)
 {
     struct common common[SLICE];
     struct entry plain[SLICE] = {{.told = NULL}}, own[SLICE] = {{.told = NULL}};
     bool has_plain = false, is_in_force = true;
     arena_reset(&s->scratch);
     for (uint32_t i = 0; i < count; i++) {
-        make_common(s, &alerts[i], &common[i]);
+        make_common(s, &notices[i], &common[i]);
     }
     for (uint32_t i = 0; i < s->plan->count && is_in_force; i++) {
         struct alertmanager *a = s->plan->items[i];
         bool is_plain = a->alert_relabel == NULL;
-        if (is_plain && !has_plain) make_entries(s, NULL, common, alerts, count, plain);
-        if (!is_plain) make_entries(s, a->alert_relabel, common, alerts, count, own);
+        if (is_plain && !has_plain) make_entries(s, NULL, common, notices, count, plain);
+        if (!is_plain) make_entries(s, a->alert_relabel, common, notices, count, own);
         has_plain |= is_plain;
         is_in_force = queue_entries(s, a, is_plain ? plain : own, count);
         free_entries(own, count);
@@ -154,7 +154,7 @@ send_slice(struct sending *s, const struct notify_alert *alerts, uint32_t count)
 }
 
 static bool
-send_by(struct notifier *n, const struct plan *plan, const struct notify_alert *alerts,
+send_by(struct notifier *n, const struct plan *plan, const struct alert_notice *notices,
         uint32_t count)
 {
     struct sending s = {
@@ -167,7 +167,7 @@ send_by(struct notifier *n, const struct plan *plan, const struct notify_alert *
     arena_init(&s.passing, n->memory, SCRATCH_BYTES_MAX, 0);
     buf_init(&s.json, n->memory, 2 * TOLD_BYTES_MAX);
     for (uint32_t at = 0; at < count && is_in_force; at += SLICE) {
-        is_in_force = send_slice(&s, alerts + at, count - at < SLICE ? count - at : SLICE);
+        is_in_force = send_slice(&s, notices + at, count - at < SLICE ? count - at : SLICE);
     }
     buf_fini(&s.json);
     arena_fini(&s.passing);
@@ -176,12 +176,12 @@ send_by(struct notifier *n, const struct plan *plan, const struct notify_alert *
 }
 
 void
-notifier_send(struct notifier *n, const struct notify_alert *alerts, uint32_t count)
+notifier_send(struct notifier *n, const struct alert_notice *notices, uint32_t count)
 {
     bool is_done = count == 0;
     while (!is_done) {
         struct plan *plan = notifier_plan(n);
-        is_done = send_by(n, plan, alerts, count);
+        is_done = send_by(n, plan, notices, count);
         plan_unref(plan);
     }
     outside_wake(n->outside);

@@ -36,7 +36,7 @@ put_generator(struct json *json, const char *external_url, struct bytes expressi
 }
 
 static void
-put_alert(struct buf *to, struct bytes labels, const struct notify_alert *alert,
+put_alert(struct buf *to, struct bytes labels, const struct alert_notice *notice,
           const char *external_url)
 {
     char text[TIME_TEXT_BYTES];
@@ -45,27 +45,28 @@ put_alert(struct buf *to, struct bytes labels, const struct notify_alert *alert,
     json_object_open(&json);
     json_key(&json, "labels");
     labels_put_json(&json, labels);
-    if (alert->annotation_count > 0) {
+    if (notice->annotation_count > 0) {
         json_member_object(&json, "annotations");
-        for (uint32_t i = 0; i < alert->annotation_count; i++) {
-            json_key_bytes(&json, alert->annotations[i].name);
-            json_put_bytes(&json, alert->annotations[i].value);
+        for (uint32_t i = 0; i < notice->annotation_count; i++) {
+            json_key_bytes(&json, notice->annotations[i].name);
+            json_put_bytes(&json, notice->annotations[i].value);
         }
         json_object_close(&json);
     }
-    json_member_text(&json, "startsAt", time_print(alert->starts_ms, text));
-    json_member_text(&json, "endsAt", time_print(alert->ends_ms, text));
+    json_member_text(&json, "startsAt", time_print(notice->starts_ns / NS_PER_MS, text));
+    json_member_text(&json, "endsAt", time_print(notice->ends_ns / NS_PER_MS, text));
     if (external_url[0] != '\0' && external_url[0] != '/')
-        put_generator(&json, external_url, alert->expression);
+        put_generator(&json, external_url, notice->expression);
     json_object_close(&json);
 }
 
 enum err
-told_new(const struct told_making *making, struct bytes labels, const struct notify_alert *alert,
+told_new(const struct told_making *making, struct bytes labels, const struct alert_notice *notice,
          struct buf *scratch, struct told **ret_told)
 {
+    int64_t ends_ms = notice->ends_ns / NS_PER_MS;
     buf_clear(scratch);
-    put_alert(scratch, labels, alert, making->external_url);
+    put_alert(scratch, labels, notice, making->external_url);
     if (buf_error(scratch)) return buf_error(scratch);
     if (scratch->size > TOLD_BYTES_MAX || labels.size > TOLD_BYTES_MAX) return ERR_LIMIT;
     struct told *told = mem_alloc(making->memory, sizeof *told + labels.size + scratch->size);
@@ -75,8 +76,7 @@ told_new(const struct told_making *making, struct bytes labels, const struct not
         .refs = 1,
         .labels_bytes = (uint32_t)labels.size,
         .json_bytes = (uint32_t)scratch->size,
-        .expires_ms =
-            TOLD_KEPT_MS + (alert->ends_ms > making->now_ms ? alert->ends_ms : making->now_ms),
+        .expires_ms = TOLD_KEPT_MS + (ends_ms > making->now_ms ? ends_ms : making->now_ms),
         .hash = hash_bytes(labels, making->seed),
     };
     if (labels.size > 0) memcpy(told->bytes, labels.at, labels.size);

@@ -37,7 +37,7 @@ struct told_making {
  * cleared and used. ERR_NOMEM; ERR_LIMIT: more than TOLD_BYTES_MAX.
  */
 MUST_CHECK enum err told_new(const struct told_making *making, struct bytes labels,
-                             const struct notify_alert *alert, struct buf *scratch,
+                             const struct alert_notice *notice, struct buf *scratch,
                              struct told **ret_told);
 struct told *told_ref(struct told *told);
 /* NULL is fine. */

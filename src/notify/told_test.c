@@ -10,7 +10,7 @@
 
 static struct budget budget;
 static struct buf labels, scratch;
-static struct notify_alert alert;
+static struct alert_notice notice;
 static struct told_making making;
 
 static int
@@ -22,7 +22,8 @@ setup(void **state)
     buf_init(&scratch, &budget, 4 << 20);
     making = (struct told_making){
         .memory = &budget, .seed = 7, .external_url = "http://firekeep:9201/x"};
-    alert = (struct notify_alert){.starts_ms = 1767323045678, .ends_ms = 1767323285000};
+    notice = (struct alert_notice){.starts_ns = 1767323045678 * NS_PER_MS + 999999,
+                                   .ends_ns = 1767323285000 * NS_PER_MS};
     return 0;
 }
 
@@ -40,7 +41,7 @@ static struct told *
 make(void)
 {
     struct told *told;
-    assert_int_equal(told_new(&making, buf_bytes(&labels), &alert, &scratch, &told), OK);
+    assert_int_equal(told_new(&making, buf_bytes(&labels), &notice, &scratch, &told), OK);
     return told;
 }
 
@@ -62,9 +63,9 @@ test_an_alert_has_labels_annotations_times_and_where_it_comes_from(void **state)
     const struct label annotations[] = {{bytes_of_text("summary"), bytes_of_text("\"x\"\n")},
                                         {bytes_of_text("empty"), bytes_of_text("")}};
     put_alert_labels(&labels, "Down", (const char *[]){"job", "a b", NULL});
-    alert.annotations = annotations;
-    alert.annotation_count = 2;
-    alert.expression = bytes_of_text("up{job=\"a b\"} == 0 + 1 - ~.*_");
+    notice.annotations = annotations;
+    notice.annotation_count = 2;
+    notice.expression = bytes_of_text("up{job=\"a b\"} == 0 + 1 - ~.*_");
     expect_json("{\"labels\":{\"alertname\":\"Down\",\"job\":\"a b\"},"
                 "\"annotations\":{\"summary\":\"\\\"x\\\"\\n\",\"empty\":\"\"},"
                 "\"startsAt\":\"2026-01-02T03:04:05.678Z\",\"endsAt\":\"2026-01-02T03:08:05.000Z\","
@@ -100,7 +101,7 @@ test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made(void **state
     put_alert_labels(&labels, "Down", NULL);
     for (unsigned i = 0; i < 3; i++) {
         making.now_ms = cases[i].now_ms;
-        alert.ends_ms = cases[i].ends_ms;
+        notice.ends_ns = cases[i].ends_ms * NS_PER_MS;
         struct told *told = make();
         assert_int_equal(told->expires_ms, cases[i].want_ms);
         told_unref(told);
@@ -113,8 +114,8 @@ test_bytes_that_are_no_text_are_replaced(void **state)
     (void)state;
     const struct label annotation = {bytes_of_text("a"), bytes_of_text("\xff")};
     put_alert_labels(&labels, "Down", NULL);
-    alert.annotations = &annotation;
-    alert.annotation_count = 1;
+    notice.annotations = &annotation;
+    notice.annotation_count = 1;
     struct told *told = make();
     assert_non_null(memmem(told_json(told).at, told_json(told).size, "\"\xef\xbf\xbd\"", 5));
     told_unref(told);
@@ -126,7 +127,7 @@ test_equal_labels_have_equal_hashes_of_one_seed(void **state)
     (void)state;
     put_alert_labels(&labels, "Down", NULL);
     struct told *a = make();
-    alert.starts_ms++;
+    notice.starts_ns += NS_PER_MS;
     struct told *b = make();
     making.seed++;
     struct told *c = make();
@@ -146,9 +147,9 @@ test_an_alert_that_is_too_long_is_refused(void **state)
     memset(text, 'x', TOLD_BYTES_MAX - 1);
     const struct label annotation = {bytes_of_text("a"), bytes_of_text(text)};
     put_alert_labels(&labels, "Down", NULL);
-    alert.annotations = &annotation;
-    alert.annotation_count = 1;
-    assert_int_equal(told_new(&making, buf_bytes(&labels), &alert, &scratch, &told), ERR_LIMIT);
+    notice.annotations = &annotation;
+    notice.annotation_count = 1;
+    assert_int_equal(told_new(&making, buf_bytes(&labels), &notice, &scratch, &told), ERR_LIMIT);
     free(text);
 }
 
@@ -157,12 +158,12 @@ test_each_allocation_may_fail(void **state)
 {
     (void)state;
     put_alert_labels(&labels, "Down", NULL);
-    alert.expression = bytes_of_text("up == 0");
+    notice.expression = bytes_of_text("up == 0");
     for (uint64_t nth = 1;; nth++) {
         struct told *told = NULL;
         buf_fini(&scratch);
         mem_fail_nth(nth, false);
-        enum err e = told_new(&making, buf_bytes(&labels), &alert, &scratch, &told);
+        enum err e = told_new(&making, buf_bytes(&labels), &notice, &scratch, &told);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);

@@ -518,11 +518,12 @@ orphans_mark(struct group *g, const struct rules_host *host, int64_t t_ms)
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
-/* What goes to the host at once. The texts are views of alerts, which only this thread changes. */
+/* Notices that go to the host in one call. Their texts are views of alerts, which only this thread
+ * changes. */
 struct telling {
     struct evaluating *ev;
     bool (*asks)(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns);
-    struct rule_alert items[ALERTS_AT_ONCE];
+    struct alert_notice items[ALERTS_AT_ONCE];
     uint32_t count;
 };
 
@@ -530,7 +531,7 @@ static void
 tell_now(struct telling *t)
 {
     const struct rules_host *host = t->ev->host;
-    if (t->count > 0) host->tell(host->context, t->ev->g->tenant, t->items, t->count);
+    if (t->count > 0) host->tell(host->context, t->items, t->count);
     t->count = 0;
 }
 
@@ -545,7 +546,8 @@ tell_alert(struct telling *t, const struct rule_at_work *rule, struct alert *ale
     alert->valid_until_ns = ev->how->at_ns + 4 * longest;
     lock_drop(&ev->g->lock);
     if (t->count == ALERTS_AT_ONCE) tell_now(t);
-    t->items[t->count++] = (struct rule_alert){
+    t->items[t->count++] = (struct alert_notice){
+        .tenant = ev->g->tenant,
         .labels = alert->labels,
         .annotations = alert->annotations->items,
         .annotation_count = alert->annotations->count,

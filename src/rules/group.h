@@ -20,6 +20,7 @@
 #define RULES_GROUP_H
 
 #include "base/json.h"
+#include "model/alert_notice.h"
 #include "promql/promql.h"
 #include "rules/alerts.h"
 #include "rules/kept_series.h"
@@ -34,15 +35,6 @@
 #define RULES_EVALUATED_LABEL "rule_group"
 
 /* --- what a group needs of others ------------------------------------------------------------- */
-
-/* An alert as Alertmanagers are told it. */
-struct rule_alert {
-    struct bytes labels; /* canonical */
-    const struct label *annotations;
-    uint32_t annotation_count;
-    struct bytes expression;
-    int64_t starts_ns, ends_ns; /* Unix */
-};
 
 /* What became of a message. */
 struct rules_written {
@@ -64,9 +56,8 @@ struct rules_host {
     /* Waits until what was written with this ticket, and all before, is durable. An error: nothing
      * of it is; ERR_CANCELED: that takes too long, and it may yet become so. */
     enum err (*settle)(void *context, uint64_t ticket, struct why *why);
-    /* `alerts` may be of no count: nothing is due. Does not wait. */
-    void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,
-                 uint32_t count);
+    /* Takes alerts that are due, at least one. Does not wait. */
+    void (*tell)(void *context, const struct alert_notice *notices, uint32_t count);
     /* Calls work(of, 0) to work(of, count - 1), perhaps on several threads, and waits for all.
      * NULL: they are called one after the other. */
     void (*together)(void *context, uint32_t count, void (*work)(void *of, uint32_t i), void *of);

@@ -24,11 +24,10 @@
  * Commands, a line each; each is answered by lines, the last of which is a dot:
  *
  *     alert NAME=VALUE,... STARTS_MS ENDS_MS [EXPRESSION]   the alert is sent; times from now on
- *     many COUNT ENDS_MS NAME=VALUE,...     so many, with a label n beside, which began a minute ago
- *     idle SECONDS                  waits until nothing is queued: "yes" or "no"
- *     members                       JSON, as the API prints it
- *     metrics                       as /metrics
- *     end                           also at the end of the input
+ *     many COUNT ENDS_MS NAME=VALUE,...     so many, with a label n beside, which began a minute
+ * ago idle SECONDS                  waits until nothing is queued: "yes" or "no" members JSON, as
+ * the API prints it metrics                       as /metrics end                           also at
+ * the end of the input
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -273,15 +272,15 @@ send_one(struct run *run, struct bytes labels, int64_t starts_ms, int64_t ends_m
     static const struct label summary = {{(const uint8_t *)"summary", 7},
                                          {(const uint8_t *)"a \"summary\"", 11}};
     int64_t now_ms = env_realtime_ms(env_real());
-    const struct notify_alert alert = {
+    const struct alert_notice notice = {
         .labels = labels,
         .annotations = &summary,
         .annotation_count = 1,
         .expression = bytes_of_text(expression),
-        .starts_ms = now_ms + starts_ms,
-        .ends_ms = now_ms + ends_ms,
+        .starts_ns = (now_ms + starts_ms) * NS_PER_MS,
+        .ends_ns = (now_ms + ends_ms) * NS_PER_MS,
     };
-    notifier_send(run->notifier, &alert, 1);
+    notifier_send(run->notifier, &notice, 1);
 }
 
 static void
