@@ -64,9 +64,9 @@ limit_queue(struct member *m)
 }
 
 void
-member_put(struct member *m, struct told *told)
+member_put(struct member *m, struct encoded_alert *alert)
 {
-    if (queue_put(&m->queue, told))
+    if (queue_put(&m->queue, alert))
         member_lose(m, LOSS_NO_MEMORY, 1);
     else
         limit_queue(m);

@@ -87,7 +87,7 @@ void member_free(struct member *member);
 /* Counts alerts that it is not told; those that are refused have a line of their own. */
 void member_lose(struct member *member, enum member_loss loss, uint32_t count);
 /* What cannot be queued is dropped, and counted, as is what no longer fits. */
-void member_put(struct member *member, struct told *told);
+void member_put(struct member *member, struct encoded_alert *alert);
 void member_set_queue_max(struct member *member, uint32_t queue_max);
 /* It is to be asked at once, whatever was before: it is reached in another way now. If it fails
  * nevertheless, that is news. */

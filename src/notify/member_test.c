@@ -40,9 +40,9 @@ teardown(void **state)
 static void
 put(const char *name, int64_t starts_ms)
 {
-    struct told *told = made_told(&budget, name, starts_ms, 1000);
-    member_put(member, told);
-    told_unref(told);
+    struct encoded_alert *alert = made_alert(&budget, name, starts_ms, 1000);
+    member_put(member, alert);
+    encoded_alert_unref(alert);
 }
 
 static void
@@ -185,7 +185,7 @@ test_a_newer_state_that_came_meanwhile_is_the_one_that_is_told(void **state)
     (void)member_settle(member, MEMBER_LATER, 0, now_ns);
     now_ns = member_due_ns(member);
     (void)take();
-    told_text(buf_bytes(&body), text, sizeof text);
+    alerts_text(buf_bytes(&body), text, sizeof text);
     assert_string_equal(text, "b:1 a:2");
 }
 
@@ -210,7 +210,7 @@ test_expired_alerts_are_dropped_before_they_are_told(void **state)
 {
     (void)state;
     put("a", 1);
-    assert_false(member_take(member, BATCH, now_ns, 1000 + TOLD_KEPT_MS, &body));
+    assert_false(member_take(member, BATCH, now_ns, 1000 + ENCODED_ALERT_KEPT_MS, &body));
     assert_int_equal(member->dropped, 1);
     assert_true(member_due_ns(member) == INT64_MAX);
 }
@@ -225,7 +225,7 @@ tell_all(const bool *is_bad)
     while (member->queue.waiting.count > 0) {
         now_ns = now_ns > member_due_ns(member) ? now_ns : member_due_ns(member);
         (void)take();
-        told_text(buf_bytes(&body), text, sizeof text);
+        alerts_text(buf_bytes(&body), text, sizeof text);
         bool bad = false;
         for (const char *at = text; at != NULL; at = strchr(at + 1, ' ')) {
             bad |= is_bad[atoi(at + strcspn(at, "n") + 1)];
@@ -361,13 +361,13 @@ static void
 test_without_memory_alerts_are_dropped_or_wait(void **state)
 {
     (void)state;
-    struct told *told = made_told(&budget, "a", 1, 1000);
+    struct encoded_alert *alert = made_alert(&budget, "a", 1, 1000);
     mem_fail_nth(1, true);
-    member_put(member, told);
+    member_put(member, alert);
     mem_fail_nth(0, false);
     assert_int_equal(member->dropped, 1);
-    member_put(member, told);
-    told_unref(told);
+    member_put(member, alert);
+    encoded_alert_unref(alert);
     buf_fini(&body);
     buf_init(&body, NULL, 64 << 20);
     mem_fail_nth(1, true);

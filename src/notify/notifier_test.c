@@ -361,10 +361,10 @@ test_a_member_that_fails_now_and_then_does_not_flood_the_log(void **state)
 static void
 fire_large(struct rig *r)
 {
-    char *text = calloc(1, TOLD_BYTES_MAX);
+    char *text = calloc(1, ENCODED_ALERT_BYTES_MAX);
     struct buf labels;
     assert_non_null(text);
-    memset(text, 'x', TOLD_BYTES_MAX - 1);
+    memset(text, 'x', ENCODED_ALERT_BYTES_MAX - 1);
     const struct label annotation = {bytes_of_text("a"), bytes_of_text(text)};
     buf_init(&labels, NULL, 1024);
     put_alert_labels(&labels, "Large", NULL);

@@ -83,7 +83,7 @@ rig_note(struct rig *rig, const struct fake_call *call)
 {
     size_t at = strlen(rig->log);
     char text[RIG_LOG_BYTES / 2] = "";
-    if (call->body[0] == '[') told_text(bytes_of_text(call->body), text, sizeof text);
+    if (call->body[0] == '[') alerts_text(bytes_of_text(call->body), text, sizeof text);
     snprintf(rig->log + at, sizeof rig->log - at, "%s%s%s\n", call->url, text[0] == '\0' ? "" : " ",
              text);
     assert_true(strlen(rig->log) + 1 < sizeof rig->log);

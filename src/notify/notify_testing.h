@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/time_text.h"
-#include "notify/told.h"
+#include "notify/encoded_alert.h"
 
 /* Canonical labels: alertname, and more as NAME, VALUE, ... up to NULL. */
 static inline void
@@ -26,21 +26,22 @@ put_alert_labels(struct buf *to, const char *name, const char *const *more)
     assert_int_equal(labels_build(labels, count, &limits, to), REJECT_NONE);
 }
 
-static inline struct told *
-made_told(struct budget *memory, const char *name, int64_t starts_ms, int64_t ends_ms)
+static inline struct encoded_alert *
+made_alert(struct budget *memory, const char *name, int64_t starts_ms, int64_t ends_ms)
 {
-    const struct told_making making = {.memory = memory, .seed = 1, .external_url = ""};
+    const struct alert_encoding encoding = {.memory = memory, .seed = 1, .external_url = ""};
     const struct alert_notice notice = {.starts_ns = starts_ms * NS_PER_MS,
                                         .ends_ns = ends_ms * NS_PER_MS};
     struct buf labels, scratch;
-    struct told *told;
+    struct encoded_alert *alert;
     buf_init(&labels, NULL, 1 << 16);
     buf_init(&scratch, NULL, 1 << 16);
     put_alert_labels(&labels, name, NULL);
-    assert_int_equal(told_new(&making, buf_bytes(&labels), &notice, &scratch, &told), OK);
+    assert_int_equal(encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert),
+                     OK);
     buf_fini(&labels);
     buf_fini(&scratch);
-    return told;
+    return alert;
 }
 
 /* A time of a request's body in milliseconds. */
@@ -56,7 +57,7 @@ time_of(const json_t *alert, const char *key)
 
 /* The alerts of a body as NAME:STARTS_MS, with blanks between them. */
 static inline void
-told_text(struct bytes body, char *to, size_t size)
+alerts_text(struct bytes body, char *to, size_t size)
 {
     json_t *list = json_loadb((const char *)body.at, body.size, 0, NULL);
     size_t at = 0;

@@ -15,7 +15,7 @@
 enum { NULL_PLACE = UINT32_MAX };
 
 struct queue_place {
-    struct told *told;
+    struct encoded_alert *alert;
     uint32_t before, after;
 };
 
@@ -66,8 +66,8 @@ unlink_place(struct queue *q, struct queue_list *list, uint32_t place)
 static void
 give_place(struct queue *q, uint32_t place)
 {
-    told_unref(q->places[place].told);
-    q->places[place].told = NULL;
+    encoded_alert_unref(q->places[place].alert);
+    q->places[place].alert = NULL;
     q->places[place].after = q->free;
     q->free = place;
 }
@@ -82,11 +82,11 @@ take_place(struct queue *q)
 }
 
 static uint32_t
-find(const struct queue *q, const struct told *told)
+find(const struct queue *q, const struct encoded_alert *alert)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&q->table, told->hash, &at, &id);) {
-        const struct told *other = q->places[id].told;
-        if (bytes_equal(told_labels(told), told_labels(other))) return id;
+    for (uint32_t at = TABLE_START, id; table_next(&q->table, alert->hash, &at, &id);) {
+        const struct encoded_alert *other = q->places[id].alert;
+        if (bytes_equal(encoded_alert_labels(alert), encoded_alert_labels(other))) return id;
     }
     return NULL_PLACE;
 }
@@ -94,7 +94,7 @@ find(const struct queue *q, const struct told *told)
 static void
 drop_waiting(struct queue *q, uint32_t place)
 {
-    table_remove(&q->table, q->places[place].told->hash, place);
+    table_remove(&q->table, q->places[place].alert->hash, place);
     unlink_place(q, &q->waiting, place);
     give_place(q, place);
 }
@@ -102,9 +102,9 @@ drop_waiting(struct queue *q, uint32_t place)
 /* --- in --------------------------------------------------------------------------------------- */
 
 enum err
-queue_put(struct queue *q, struct told *told)
+queue_put(struct queue *q, struct encoded_alert *alert)
 {
-    uint32_t place = find(q, told);
+    uint32_t place = find(q, alert);
     if (place == NULL_PLACE) {
         bool needs_more = q->free == NULL_PLACE;
         bool has_room =
@@ -113,12 +113,12 @@ queue_put(struct queue *q, struct told *told)
         if (!has_room) return ERR_NOMEM;
         place = take_place(q);
         link_before(q, &q->waiting, place, NULL_PLACE);
-        table_add(&q->table, told->hash, place);
+        table_add(&q->table, alert->hash, place);
     } else {
-        told_unref(q->places[place].told);
+        encoded_alert_unref(q->places[place].alert);
     }
-    q->places[place].told = told_ref(told);
-    if (told->expires_ms < q->expiry_ms) q->expiry_ms = told->expires_ms;
+    q->places[place].alert = encoded_alert_ref(alert);
+    if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     return OK;
 }
 
@@ -141,7 +141,7 @@ queue_expire(struct queue *q, int64_t now_ms)
     if (q->expiry_ms > now_ms) return 0;
     q->expiry_ms = INT64_MAX;
     for (uint32_t place = q->waiting.first, next; place != NULL_PLACE; place = next) {
-        int64_t expires_ms = q->places[place].told->expires_ms;
+        int64_t expires_ms = q->places[place].alert->expires_ms;
         next = q->places[place].after;
         if (expires_ms <= now_ms) {
             drop_waiting(q, place);
@@ -172,27 +172,27 @@ queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *bo
     assert(q->waiting.count > 0);
     for (uint32_t at = q->waiting.first; at != NULL_PLACE && count < count_max;
          at = q->places[at].after, count++) {
-        size_t more = told_json(q->places[at].told).size + 1;
+        size_t more = encoded_alert_json(q->places[at].alert).size + 1;
         if (count > 0 && size + more > bytes_max) break;
         size += more;
     }
     if (!buf_reserve(body, size)) return buf_error(body);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t place = q->waiting.first;
-        table_remove(&q->table, q->places[place].told->hash, place);
+        table_remove(&q->table, q->places[place].alert->hash, place);
         unlink_place(q, &q->waiting, place);
         link_before(q, &q->taken, place, NULL_PLACE);
         buf_put_u8(body, i == 0 ? '[' : ',');
-        buf_put_bytes(body, told_json(q->places[place].told));
+        buf_put_bytes(body, encoded_alert_json(q->places[place].alert));
     }
     buf_put_u8(body, ']');
     return OK;
 }
 
-const struct told *
+const struct encoded_alert *
 queue_taken(const struct queue *q)
 {
-    return q->taken.count == 0 ? NULL : q->places[q->taken.first].told;
+    return q->taken.count == 0 ? NULL : q->places[q->taken.first].alert;
 }
 
 void
@@ -210,14 +210,14 @@ queue_put_back(struct queue *q)
 {
     while (q->taken.count > 0) {
         uint32_t place = q->taken.last;
-        struct told *told = q->places[place].told;
+        struct encoded_alert *alert = q->places[place].alert;
         unlink_place(q, &q->taken, place);
-        if (find(q, told) != NULL_PLACE) {
+        if (find(q, alert) != NULL_PLACE) {
             give_place(q, place);
             continue;
         }
         link_before(q, &q->waiting, place, q->waiting.first);
-        table_add(&q->table, told->hash, place);
-        if (told->expires_ms < q->expiry_ms) q->expiry_ms = told->expires_ms;
+        table_add(&q->table, alert->hash, place);
+        if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     }
 }

@@ -14,7 +14,7 @@
 #define NOTIFY_QUEUE_H
 
 #include "base/table.h"
-#include "notify/told.h"
+#include "notify/encoded_alert.h"
 
 struct queue_list {
     uint32_t first, last; /* places; NULL_PLACE: it is empty */
@@ -38,7 +38,7 @@ void queue_fini(struct queue *queue);
 
 /* Queues the newest state of an alert, which takes the place of an older one. The alert is
  * borrowed; the queue has a reference of its own. ERR_NOMEM: nothing changed. */
-MUST_CHECK enum err queue_put(struct queue *queue, struct told *told);
+MUST_CHECK enum err queue_put(struct queue *queue, struct encoded_alert *alert);
 /* Gives up the oldest until at most `count_max` wait. Returns how many these were, as the others.
  */
 uint32_t queue_limit(struct queue *queue, uint32_t count_max);
@@ -55,7 +55,7 @@ uint32_t queue_clear(struct queue *queue);
 MUST_CHECK enum err queue_take(struct queue *queue, uint32_t count_max, size_t bytes_max,
                                struct buf *body);
 /* The alert that was taken first; NULL: none was. A view until it is settled. */
-const struct told *queue_taken(const struct queue *queue);
+const struct encoded_alert *queue_taken(const struct queue *queue);
 /* What was taken is done with. */
 void queue_told(struct queue *queue);
 /* What was taken waits again, before all others; but for those that are there in a newer state. */

@@ -33,19 +33,19 @@ teardown(void **state)
     return 0;
 }
 
-/* The alert of this name, whose state is told from others by its start. */
-static struct told *
-told(const char *name, int64_t starts_ms, int64_t ends_ms)
+/* An alert of this name; its start distinguishes its state from others. */
+static struct encoded_alert *
+alert_of(const char *name, int64_t starts_ms, int64_t ends_ms)
 {
-    return made_told(&budget, name, starts_ms, ends_ms);
+    return made_alert(&budget, name, starts_ms, ends_ms);
 }
 
 static enum err
 put(const char *name, int64_t starts_ms, int64_t ends_ms)
 {
-    struct told *t = told(name, starts_ms, ends_ms);
+    struct encoded_alert *t = alert_of(name, starts_ms, ends_ms);
     enum err e = queue_put(&queue, t);
-    told_unref(t);
+    encoded_alert_unref(t);
     return e;
 }
 
@@ -56,7 +56,7 @@ expect_taken(uint32_t count, const char *want)
     char text[1024];
     buf_clear(&body);
     assert_int_equal(queue_take(&queue, count, SIZE_MAX, &body), OK);
-    told_text(buf_bytes(&body), text, sizeof text);
+    alerts_text(buf_bytes(&body), text, sizeof text);
     assert_string_equal(text, want);
 }
 
@@ -69,7 +69,7 @@ test_alerts_are_taken_in_the_order_in_which_they_came(void **state)
     assert_int_equal(put("c", 1, 100), OK);
     expect_taken(2, "a:1 b:1");
     assert_true(bytes_equal_text(
-        labels_get(told_labels(queue_taken(&queue)), bytes_of_text("alertname")), "a"));
+        labels_get(encoded_alert_labels(queue_taken(&queue)), bytes_of_text("alertname")), "a"));
     queue_told(&queue);
     assert_null(queue_taken(&queue));
     expect_taken(9, "c:1");
@@ -106,9 +106,9 @@ static void
 test_bytes_limit_what_is_taken_but_not_the_first(void **state)
 {
     (void)state;
-    struct told *one = told("a", 1, 100);
-    size_t each = told_json(one).size;
-    told_unref(one);
+    struct encoded_alert *one = alert_of("a", 1, 100);
+    size_t each = encoded_alert_json(one).size;
+    encoded_alert_unref(one);
     assert_int_equal(put("a", 1, 100), OK);
     assert_int_equal(put("b", 1, 100), OK);
     assert_int_equal(put("c", 1, 100), OK);
@@ -143,12 +143,12 @@ test_alerts_that_ended_long_ago_are_dropped(void **state)
     assert_int_equal(put("a", 1, 1000), OK);
     assert_int_equal(put("b", 1, 3000), OK);
     assert_int_equal(put("c", 1, 2000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS - 1), 0);
-    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS), 1);
-    assert_int_equal(queue_expire(&queue, 2000 + TOLD_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS - 1), 0);
+    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 2000 + ENCODED_ALERT_KEPT_MS), 1);
     expect_taken(9, "b:1");
     queue_put_back(&queue);
-    assert_int_equal(queue_expire(&queue, 3000 + TOLD_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 3000 + ENCODED_ALERT_KEPT_MS), 1);
     assert_int_equal(queue.waiting.count, 0);
 }
 
@@ -159,9 +159,9 @@ test_what_was_under_way_while_others_were_looked_at_is_dropped_when_it_ended_lon
     assert_int_equal(put("a", 1, 2000), OK);
     assert_int_equal(queue_take(&queue, 1, SIZE_MAX, &body), OK);
     assert_int_equal(put("b", 1, 1000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS), 1);
     queue_put_back(&queue);
-    assert_int_equal(queue_expire(&queue, 2000 + TOLD_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 2000 + ENCODED_ALERT_KEPT_MS), 1);
 }
 
 static void
@@ -170,8 +170,8 @@ test_a_renewed_alert_is_kept_for_longer(void **state)
     (void)state;
     assert_int_equal(put("a", 1, 1000), OK);
     assert_int_equal(put("a", 1, 9000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS), 0);
-    assert_int_equal(queue_expire(&queue, 9000 + TOLD_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS), 0);
+    assert_int_equal(queue_expire(&queue, 9000 + ENCODED_ALERT_KEPT_MS), 1);
 }
 
 /* What the queue should be, as a list of names in order. */
@@ -205,7 +205,7 @@ check_model(struct model *m)
     }
     buf_clear(&body);
     assert_int_equal(queue_take(&queue, NAMES, SIZE_MAX, &body), OK);
-    told_text(buf_bytes(&body), got, sizeof got);
+    alerts_text(buf_bytes(&body), got, sizeof got);
     assert_string_equal(got, want);
     queue_put_back(&queue);
 }
@@ -267,11 +267,11 @@ test_each_allocation_may_fail(void **state)
             snprintf(name, sizeof name, "n%d", i);
             uint64_t left = mem_fail_left();
             mem_fail_nth(0, false);
-            struct told *t = told(name, i, 100);
+            struct encoded_alert *t = alert_of(name, i, 100);
             mem_fail_nth(left, false);
             e = queue_put(&queue, t);
             put_count += e == OK;
-            told_unref(t);
+            encoded_alert_unref(t);
         }
         buf_fini(&body);
         if (e == OK) e = queue_take(&queue, 9, SIZE_MAX, &body);

@@ -4,7 +4,7 @@
 #include "backend/common/http_common.h"
 #include "notify/notify_private.h"
 
-enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + TOLD_BYTES_MAX };
+enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + ENCODED_ALERT_BYTES_MAX };
 
 /* The first is for signed requests. */
 enum wanted { WANTED_ERROR_TYPE, WANTED_LOCATION };
@@ -48,11 +48,11 @@ verdict_of(enum writer_verdict verdict)
 
 /* Labels of an alert that is refused, for the log. */
 static void
-show_labels(const struct told *told, char *to, size_t size)
+show_labels(const struct encoded_alert *alert, char *to, size_t size)
 {
     struct buf text;
-    buf_init(&text, NULL, TOLD_BYTES_MAX);
-    labels_print(&text, told_labels(told));
+    buf_init(&text, NULL, ENCODED_ALERT_BYTES_MAX);
+    labels_print(&text, encoded_alert_labels(alert));
     snprintf(to, size, "%.*s", (int)text.size, (const char *)text.at);
     buf_fini(&text);
 }

@@ -15,7 +15,7 @@ enum { SLICE = 64, SCRATCH_BYTES_MAX = 8 << 20 };
 struct sending {
     struct notifier *notifier;
     const struct plan *plan;
-    struct told_making making;
+    struct alert_encoding encoding;
     struct arena scratch; /* of a slice */
     struct arena passing; /* of an alert */
     struct buf json;
@@ -23,8 +23,8 @@ struct sending {
 
 /* An alert of a slice. */
 struct entry {
-    struct told *told; /* NULL: it is dropped by relabelling, or: */
-    enum err failed;   /* there was no memory; ERR_LIMIT: it is too large */
+    struct encoded_alert *alert; /* NULL: relabelling dropped it, or `failed` is an error */
+    enum err failed;             /* ERR_NOMEM; ERR_LIMIT: it is too large */
 };
 
 /* Adds the external labels that it lacks, and the tenant's. Views of the alert or of `arena`. */
@@ -51,10 +51,10 @@ static struct entry
 make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels,
            const struct alert_notice *notice)
 {
-    struct entry entry = {.told = NULL};
+    struct entry entry = {.alert = NULL};
     enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
     if (e == OK && labels.size == 0) return entry;
-    if (e == OK) e = told_new(&s->making, labels, notice, &s->json, &entry.told);
+    if (e == OK) e = encoded_alert_new(&s->encoding, labels, notice, &s->json, &entry.alert);
     entry.failed = e;
     return entry;
 }
@@ -63,12 +63,12 @@ static void
 queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count)
 {
     for (uint32_t k = 0; k < count && a->members.count == 0; k++) {
-        a->unaddressed += entries[k].told != NULL || entries[k].failed != OK;
+        a->unaddressed += entries[k].alert != NULL || entries[k].failed != OK;
     }
     for (uint32_t i = 0; i < a->members.count; i++) {
         struct member *member = a->members.items[i];
         for (uint32_t k = 0; k < count; k++) {
-            if (entries[k].told != NULL) member_put(member, entries[k].told);
+            if (entries[k].alert != NULL) member_put(member, entries[k].alert);
             if (entries[k].failed == OK) continue;
             bool is_large = entries[k].failed == ERR_LIMIT;
             member_lose(member, is_large ? LOSS_TOO_LARGE : LOSS_NO_MEMORY, 1);
@@ -114,8 +114,8 @@ static void
 free_entries(struct entry *entries, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        told_unref(entries[i].told);
-        entries[i] = (struct entry){.told = NULL};
+        encoded_alert_unref(entries[i].alert);
+        entries[i] = (struct entry){.alert = NULL};
     }
 }
 
@@ -134,7 +134,7 @@ static bool
 send_slice(struct sending *s, const struct alert_notice *notices, uint32_t count)
 {
     struct common common[SLICE];
-    struct entry plain[SLICE] = {{.told = NULL}}, own[SLICE] = {{.told = NULL}};
+    struct entry plain[SLICE] = {{.alert = NULL}}, own[SLICE] = {{.alert = NULL}};
     bool has_plain = false, is_in_force = true;
     arena_reset(&s->scratch);
     for (uint32_t i = 0; i < count; i++) {
@@ -160,12 +160,12 @@ send_by(struct notifier *n, const struct plan *plan, const struct alert_notice *
     struct sending s = {
         .notifier = n,
         .plan = plan,
-        .making = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
+        .encoding = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
     };
     bool is_in_force = true;
     arena_init(&s.scratch, n->memory, SCRATCH_BYTES_MAX, 0);
     arena_init(&s.passing, n->memory, SCRATCH_BYTES_MAX, 0);
-    buf_init(&s.json, n->memory, 2 * TOLD_BYTES_MAX);
+    buf_init(&s.json, n->memory, 2 * ENCODED_ALERT_BYTES_MAX);
     for (uint32_t at = 0; at < count && is_in_force; at += SLICE) {
         is_in_force = send_slice(&s, notices + at, count - at < SLICE ? count - at : SLICE);
     }

@@ -11,7 +11,7 @@
 static struct budget budget;
 static struct buf labels, scratch;
 static struct alert_notice notice;
-static struct told_making making;
+static struct alert_encoding encoding;
 
 static int
 setup(void **state)
@@ -20,7 +20,7 @@ setup(void **state)
     budget_init(&budget, "test", 0, NULL);
     buf_init(&labels, NULL, 4 << 20);
     buf_init(&scratch, &budget, 4 << 20);
-    making = (struct told_making){
+    encoding = (struct alert_encoding){
         .memory = &budget, .seed = 7, .external_url = "http://firekeep:9201/x"};
     notice = (struct alert_notice){.starts_ns = 1767323045678 * NS_PER_MS + 999999,
                                    .ends_ns = 1767323285000 * NS_PER_MS};
@@ -37,23 +37,25 @@ teardown(void **state)
     return 0;
 }
 
-static struct told *
+static struct encoded_alert *
 make(void)
 {
-    struct told *told;
-    assert_int_equal(told_new(&making, buf_bytes(&labels), &notice, &scratch, &told), OK);
-    return told;
+    struct encoded_alert *alert;
+    assert_int_equal(encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert),
+                     OK);
+    return alert;
 }
 
 static void
 expect_json(const char *want)
 {
-    struct told *told = make();
-    if (!bytes_equal_text(told_json(told), want)) {
-        fail_msg("%.*s", (int)told_json(told).size, (const char *)told_json(told).at);
+    struct encoded_alert *alert = make();
+    if (!bytes_equal_text(encoded_alert_json(alert), want)) {
+        fail_msg("%.*s", (int)encoded_alert_json(alert).size,
+                 (const char *)encoded_alert_json(alert).at);
     }
-    assert_true(bytes_equal(told_labels(told), buf_bytes(&labels)));
-    told_unref(told);
+    assert_true(bytes_equal(encoded_alert_labels(alert), buf_bytes(&labels)));
+    encoded_alert_unref(alert);
 }
 
 static void
@@ -80,7 +82,7 @@ test_without_a_url_of_ours_nothing_is_said_of_it(void **state)
     put_alert_labels(&labels, "Down", NULL);
     static const char *const urls[] = {"", "/behind/a/proxy"};
     for (unsigned i = 0; i < 2; i++) {
-        making.external_url = urls[i];
+        encoding.external_url = urls[i];
         expect_json("{\"labels\":{\"alertname\":\"Down\"},"
                     "\"startsAt\":\"2026-01-02T03:04:05.678Z\","
                     "\"endsAt\":\"2026-01-02T03:08:05.000Z\"}");
@@ -94,17 +96,17 @@ test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made(void **state
     static const struct {
         int64_t now_ms, ends_ms, want_ms;
     } cases[] = {
-        {1000, 9000, 9000 + TOLD_KEPT_MS},         /* it fires */
-        {9000, 1000, 9000 + TOLD_KEPT_MS},         /* it ended before */
-        {900000 + 1, 1, 900000 + 1 + TOLD_KEPT_MS} /* the last time that it is sent */
+        {1000, 9000, 9000 + ENCODED_ALERT_KEPT_MS},         /* it fires */
+        {9000, 1000, 9000 + ENCODED_ALERT_KEPT_MS},         /* it ended before */
+        {900000 + 1, 1, 900000 + 1 + ENCODED_ALERT_KEPT_MS} /* the last time that it is sent */
     };
     put_alert_labels(&labels, "Down", NULL);
     for (unsigned i = 0; i < 3; i++) {
-        making.now_ms = cases[i].now_ms;
+        encoding.now_ms = cases[i].now_ms;
         notice.ends_ns = cases[i].ends_ms * NS_PER_MS;
-        struct told *told = make();
-        assert_int_equal(told->expires_ms, cases[i].want_ms);
-        told_unref(told);
+        struct encoded_alert *alert = make();
+        assert_int_equal(alert->expires_ms, cases[i].want_ms);
+        encoded_alert_unref(alert);
     }
 }
 
@@ -116,9 +118,10 @@ test_bytes_that_are_no_text_are_replaced(void **state)
     put_alert_labels(&labels, "Down", NULL);
     notice.annotations = &annotation;
     notice.annotation_count = 1;
-    struct told *told = make();
-    assert_non_null(memmem(told_json(told).at, told_json(told).size, "\"\xef\xbf\xbd\"", 5));
-    told_unref(told);
+    struct encoded_alert *alert = make();
+    assert_non_null(memmem(encoded_alert_json(alert).at, encoded_alert_json(alert).size,
+                           "\"\xef\xbf\xbd\"", 5));
+    encoded_alert_unref(alert);
 }
 
 static void
@@ -126,30 +129,31 @@ test_equal_labels_have_equal_hashes_of_one_seed(void **state)
 {
     (void)state;
     put_alert_labels(&labels, "Down", NULL);
-    struct told *a = make();
+    struct encoded_alert *a = make();
     notice.starts_ns += NS_PER_MS;
-    struct told *b = make();
-    making.seed++;
-    struct told *c = make();
+    struct encoded_alert *b = make();
+    encoding.seed++;
+    struct encoded_alert *c = make();
     assert_true(a->hash == b->hash);
     assert_true(a->hash != c->hash);
-    told_unref(a);
-    told_unref(b);
-    told_unref(c);
+    encoded_alert_unref(a);
+    encoded_alert_unref(b);
+    encoded_alert_unref(c);
 }
 
 static void
 test_an_alert_that_is_too_long_is_refused(void **state)
 {
     (void)state;
-    char *text = calloc(1, TOLD_BYTES_MAX);
-    struct told *told;
-    memset(text, 'x', TOLD_BYTES_MAX - 1);
+    char *text = calloc(1, ENCODED_ALERT_BYTES_MAX);
+    struct encoded_alert *alert;
+    memset(text, 'x', ENCODED_ALERT_BYTES_MAX - 1);
     const struct label annotation = {bytes_of_text("a"), bytes_of_text(text)};
     put_alert_labels(&labels, "Down", NULL);
     notice.annotations = &annotation;
     notice.annotation_count = 1;
-    assert_int_equal(told_new(&making, buf_bytes(&labels), &notice, &scratch, &told), ERR_LIMIT);
+    assert_int_equal(encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert),
+                     ERR_LIMIT);
     free(text);
 }
 
@@ -160,14 +164,14 @@ test_each_allocation_may_fail(void **state)
     put_alert_labels(&labels, "Down", NULL);
     notice.expression = bytes_of_text("up == 0");
     for (uint64_t nth = 1;; nth++) {
-        struct told *told = NULL;
+        struct encoded_alert *alert = NULL;
         buf_fini(&scratch);
         mem_fail_nth(nth, false);
-        enum err e = told_new(&making, buf_bytes(&labels), &notice, &scratch, &told);
+        enum err e = encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);
-        told_unref(told);
+        encoded_alert_unref(alert);
         if (!fired) break;
     }
 }

@@ -1,5 +1,5 @@
-/* told.c - see told.h. Alertmanager's API v2, postableAlert. */
-#include "notify/told.h"
+/* encoded_alert.c - see encoded_alert.h. Alertmanager's API v2, postableAlert. */
+#include "notify/encoded_alert.h"
 
 #include "base/hash.h"
 #include "base/hex.h"
@@ -23,7 +23,7 @@ static void
 put_generator(struct json *json, const char *external_url, struct bytes expression)
 {
     struct buf url;
-    buf_init(&url, json->to->budget, TOLD_BYTES_MAX);
+    buf_init(&url, json->to->budget, ENCODED_ALERT_BYTES_MAX);
     buf_put_text(&url, external_url);
     buf_put_text(&url, "/graph?g0.expr=");
     put_query_escaped(&url, expression);
@@ -61,41 +61,45 @@ put_alert(struct buf *to, struct bytes labels, const struct alert_notice *notice
 }
 
 enum err
-told_new(const struct told_making *making, struct bytes labels, const struct alert_notice *notice,
-         struct buf *scratch, struct told **ret_told)
+encoded_alert_new(const struct alert_encoding *encoding, struct bytes labels,
+                  const struct alert_notice *notice, struct buf *scratch,
+                  struct encoded_alert **ret_alert)
 {
     int64_t ends_ms = notice->ends_ns / NS_PER_MS;
     buf_clear(scratch);
-    put_alert(scratch, labels, notice, making->external_url);
+    put_alert(scratch, labels, notice, encoding->external_url);
     if (buf_error(scratch)) return buf_error(scratch);
-    if (scratch->size > TOLD_BYTES_MAX || labels.size > TOLD_BYTES_MAX) return ERR_LIMIT;
-    struct told *told = mem_alloc(making->memory, sizeof *told + labels.size + scratch->size);
-    if (told == NULL) return ERR_NOMEM;
-    *told = (struct told){
-        .memory = making->memory,
+    if (scratch->size > ENCODED_ALERT_BYTES_MAX || labels.size > ENCODED_ALERT_BYTES_MAX)
+        return ERR_LIMIT;
+    struct encoded_alert *alert =
+        mem_alloc(encoding->memory, sizeof *alert + labels.size + scratch->size);
+    if (alert == NULL) return ERR_NOMEM;
+    *alert = (struct encoded_alert){
+        .memory = encoding->memory,
         .refs = 1,
         .labels_bytes = (uint32_t)labels.size,
         .json_bytes = (uint32_t)scratch->size,
-        .expires_ms = TOLD_KEPT_MS + (ends_ms > making->now_ms ? ends_ms : making->now_ms),
-        .hash = hash_bytes(labels, making->seed),
+        .expires_ms =
+            ENCODED_ALERT_KEPT_MS + (ends_ms > encoding->now_ms ? ends_ms : encoding->now_ms),
+        .hash = hash_bytes(labels, encoding->seed),
     };
-    if (labels.size > 0) memcpy(told->bytes, labels.at, labels.size);
-    memcpy(told->bytes + labels.size, scratch->at, scratch->size);
-    *ret_told = told;
+    if (labels.size > 0) memcpy(alert->bytes, labels.at, labels.size);
+    memcpy(alert->bytes + labels.size, scratch->at, scratch->size);
+    *ret_alert = alert;
     return OK;
 }
 
-struct told *
-told_ref(struct told *told)
+struct encoded_alert *
+encoded_alert_ref(struct encoded_alert *alert)
 {
-    atomic_fetch_add_explicit(&told->refs, 1, memory_order_relaxed);
-    return told;
+    atomic_fetch_add_explicit(&alert->refs, 1, memory_order_relaxed);
+    return alert;
 }
 
 void
-told_unref(struct told *told)
+encoded_alert_unref(struct encoded_alert *alert)
 {
-    if (told == NULL) return;
-    if (atomic_fetch_sub_explicit(&told->refs, 1, memory_order_acq_rel) > 1) return;
-    mem_free(told->memory, told, sizeof *told + told->labels_bytes + told->json_bytes);
+    if (alert == NULL) return;
+    if (atomic_fetch_sub_explicit(&alert->refs, 1, memory_order_acq_rel) > 1) return;
+    mem_free(alert->memory, alert, sizeof *alert + alert->labels_bytes + alert->json_bytes);
 }
