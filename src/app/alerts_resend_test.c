@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "app/teller.h"
 #include "notify/notify_rig_testing.h"
 /* After what it has macros for. */
 #include "app/rules_sim_testing.h"
@@ -21,7 +20,6 @@ enum { RESEND_S = 60, SENDS_MAX = 64, FIRES_S = 1200 };
 static struct world {
     struct rules_sim s;
     struct rig rig;
-    struct teller *teller;
     bool is_away;
     unsigned firing_count;
     unsigned resolved_count;
@@ -79,10 +77,6 @@ static void
 begin(unsigned interval_s)
 {
     char yaml[256];
-    struct settings settings = {.alerting_queue_capacity = 10000,
-                                .alerting_batch_size = 256,
-                                .rules_resend_delay_ms = RESEND_S * 1000};
-    struct notifier_change *change;
     memset(&w, 0, sizeof w);
     snprintf(yaml, sizeof yaml,
              "groups: [{name: g, interval: %us, rules: [{alert: Ends, expr: vector(time()) < "
@@ -94,23 +88,20 @@ begin(unsigned interval_s)
     w.rig.sim = w.s.m.sim;
     budget_init(&w.rig.memory, "notify", 0, NULL);
     fake_init(&w.rig.fake, w.s.m.sim, serve, NULL, NULL);
-    must(teller_new(w.s.m.env, &w.rig.memory, "http://us:9201/", &w.rig.fake.base, &w.teller,
-                    &w.rig.why));
-    w.rig.notifier = teller_notifier(w.teller);
+    must(rig_new(&w.rig));
+    w.rig.limits = (struct notifier_limits){
+        .queue_capacity = 10000, .batch_size = 256, .pause_max_ms = RESEND_S * 1000};
     rig_begin_settings(&w.rig);
     rig_add(&w.rig, "h:9093");
-    must(teller_prepare(w.teller, &settings, &w.rig.alerting, &w.rig.external_labels, &change,
-                        &w.rig.why));
-    notifier_commit(change);
+    rig_start(&w.rig);
 }
 
 static void
 end(void)
 {
-    teller_free(w.teller);
+    rig_end(&w.rig);
     sim_fini(&w.s);
     alerting_free(&w.rig.alerting);
-    assert_int_equal(budget_used(&w.rig.memory), 0);
 }
 
 /* The first evaluation more than RESEND_S after the one that sent sends again. */

@@ -25,7 +25,6 @@
 
 #include <cmocka.h>
 
-#include "app/teller.h"
 #include "notify/notify_rig_testing.h"
 /* After what it has macros for. */
 #include "app/rules_sim_testing.h"
@@ -86,7 +85,6 @@ struct host {
 struct world {
     struct rules_sim s;
     struct rig rig;
-    struct teller *teller;
     struct text text;
     char yaml[4096];
     struct known known[KNOWN];
@@ -351,27 +349,22 @@ set_mood(struct host *h, enum mood mood)
 static void
 configure(void)
 {
-    struct settings settings = {.alerting_queue_capacity = 10000,
-                                .alerting_batch_size = 6 + (uint32_t)(w.s.reality % 20),
-                                .rules_resend_delay_ms = RESEND_NS / NS_PER_MS};
-    struct notifier_change *change;
+    w.rig.limits = (struct notifier_limits){.queue_capacity = 10000,
+                                            .batch_size = 6 + (uint32_t)(w.s.reality % 20),
+                                            .pause_max_ms = RESEND_NS / NS_PER_MS};
     rig_begin_settings(&w.rig);
     rig_add(&w.rig, NULL)->static_count = 1;
     for (unsigned i = 0; i < w.host_count; i++) {
         rig_target(&w.rig, w.hosts[i].address);
     }
-    must(teller_prepare(w.teller, &settings, &w.rig.alerting, &w.rig.external_labels, &change,
-                        &w.rig.why));
-    notifier_commit(change);
+    rig_start(&w.rig);
 }
 
 static void
 started(struct rules_sim *s)
 {
     fake_init(&w.rig.fake, s->m.sim, serve, NULL, NULL);
-    must(teller_new(s->m.env, &w.rig.memory, "http://us:9201/", &w.rig.fake.base, &w.teller,
-                    &w.rig.why));
-    w.rig.notifier = teller_notifier(w.teller);
+    must(rig_new(&w.rig));
     configure();
     w.started_ns = now_ns();
     seen.restarts++;
@@ -381,10 +374,8 @@ static void
 crashes(struct rules_sim *s)
 {
     (void)s;
-    teller_free(w.teller);
-    w.teller = NULL;
+    rig_end(&w.rig);
     w.down_ns = now_ns();
-    assert_int_equal(budget_used(&w.rig.memory), 0);
     for (unsigned i = 0; i < w.host_count; i++) {
         w.hosts[i].sent = w.hosts[i].errors = 0;
     }
@@ -460,12 +451,12 @@ look_at(struct host *h, unsigned k)
     h->alerts[k].is_firing = is_firing;
     seen.timed_out += was_firing && !is_firing;
     if (known->is_unknown) return;
-    bool was_there = is_well(h) && h->bad_ns <= told_ns && w.teller != NULL &&
+    bool was_there = is_well(h) && h->bad_ns <= told_ns && w.rig.notifier != NULL &&
                      w.down_ns <= told_ns && w.set_ns < told_ns;
     if (was_firing && !is_firing && known->state == ALERT_FIRING && was_there) {
         fail_msg("d: %s %u ended at a member, and fires", names[rule_of(k)], k);
     }
-    if (!is_well(h) || w.teller == NULL) return;
+    if (!is_well(h) || w.rig.notifier == NULL) return;
     if (known->state == ALERT_FIRING && !is_firing &&
         now_ns() - latest(steady_ns, known->fires_since_ns) > bound_ns()) {
         fail_msg("a: %s %u fires and is not known at a member", names[rule_of(k)], k);
@@ -504,7 +495,7 @@ look_at_members(void)
             look_at(&w.hosts[i], k);
         }
     }
-    if (w.teller == NULL) return;
+    if (w.rig.notifier == NULL) return;
     const struct members *members = &w.rig.notifier->plan->items[0]->members;
     assert_int_equal(members->count, w.host_count);
     for (uint32_t i = 0; i < members->count; i++) {
@@ -557,7 +548,7 @@ wait_for(struct rules_sim *s, int64_t ns)
     if (s->slow_ms > 0) w.slow_ns = now_ns();
     if (s->mute || s->memory_fails || s->slow_ms > 0) w.broken_ns = clock_ns();
     if (s->write_fails || s->settle_fails) w.refused_ns = now_ns();
-    if (s->m.db == NULL || w.teller == NULL) {
+    if (s->m.db == NULL || w.rig.notifier == NULL) {
         sim_env_advance_ns(s->m.sim, ns);
     } else {
         uint64_t left = rig_hold_failures(&w.rig);

@@ -16,12 +16,12 @@
 
 #include "api/api.h"
 #include "app/keeper.h"
+#include "app/notifier_thread.h"
 #include "app/readers.h"
 #include "app/remembered.h"
 #include "app/rule_edit.h"
 #include "app/ruler.h"
 #include "app/self_scrape.h"
-#include "app/teller.h"
 #include "app/worker.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -41,7 +41,9 @@ struct server {
     struct own_writes *writes;
     struct stored_rules *stored_rules;
     struct ruler *ruler;
-    struct teller *teller;
+    struct notifier *notifier;
+    struct notifier_thread notifier_thread;
+    struct metric_collector notifier_collector;
     struct self_scrape *self_scrape;
     bool is_stored;            /* more than the log is kept */
     _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
@@ -163,6 +165,19 @@ check_config_file(const struct server *s, struct why *why)
     return why_set(why, ERR_IO, "--config.file: cannot open %s: it is not a regular file", path);
 }
 
+static enum err
+prepare_notifier(struct server *s, const struct settings *settings, struct config_lists *lists,
+                 struct notifier_change **ret_change, struct why *why)
+{
+    struct notifier_limits limits = {
+        .queue_capacity = settings->alerting_queue_capacity,
+        .batch_size = settings->alerting_batch_size,
+        .pause_max_ms = settings->rules_resend_delay_ms,
+    };
+    return notifier_prepare(s->notifier, &lists->alerting, &lists->rules.external_labels, &limits,
+                            ret_change, why);
+}
+
 /* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
 static enum err
 reload(void *context, struct why *why)
@@ -173,7 +188,7 @@ reload(void *context, struct why *why)
     struct relays_change *change;
     struct readers_change *reading = NULL;
     struct ruler_change *ruling = NULL;
-    struct notifier_change *telling = NULL;
+    struct notifier_change *notifying = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
     enum err e = check_config_file(s, why);
@@ -187,14 +202,11 @@ reload(void *context, struct why *why)
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
     struct stored_groups stored = stored_rules_groups(s->stored_rules);
     if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
-    if (e == OK) {
-        e = teller_prepare(s->teller, &next, &lists.alerting, &lists.rules.external_labels,
-                           &telling, why);
-    }
+    if (e == OK) e = prepare_notifier(s, &next, &lists, &notifying, why);
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     if (e) readers_abandon(reading);
     if (e) ruler_abandon(ruling);
-    if (e) notifier_abandon(telling);
+    if (e) notifier_abandon(notifying);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
@@ -206,7 +218,7 @@ reload(void *context, struct why *why)
         struct rule_settings rules = s->rules; /* those before are freed with the lists */
         s->rules = lists.rules;
         lists.rules = rules;
-        notifier_commit(telling);
+        notifier_commit(notifying);
         lock_drop(&s->settings_lock);
         tell_unset_variable(&s->rules);
         atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
@@ -304,7 +316,7 @@ show_config(void *context, struct buf *to)
     struct server *s = context;
     struct config_shown shown = {s, to};
     lock_take(&s->settings_lock);
-    notifier_show_settings(teller_notifier(s->teller), print_settings, &shown);
+    notifier_show_settings(s->notifier, print_settings, &shown);
     lock_drop(&s->settings_lock);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
@@ -342,7 +354,7 @@ static void
 show_alertmanagers(void *context, struct json *to)
 {
     struct server *s = context;
-    notifier_print(teller_notifier(s->teller), to);
+    notifier_print(s->notifier, to);
 }
 
 static enum err
@@ -683,13 +695,14 @@ server_free(struct server *s)
     self_scrape_free(s->self_scrape);
     s->self_scrape = NULL;
     ruler_join(s->ruler);
-    teller_stop(s->teller);
+    notifier_thread_stop(&s->notifier_thread);
     http_server_free(s->http); /* whose requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
     api_free(s->api);
     ruler_free(s->ruler);
     own_writes_free(s->writes);
-    teller_free(s->teller);
+    metric_unregister(&s->notifier_collector.link);
+    notifier_free(s->notifier);
     stored_rules_free(s->stored_rules);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
@@ -713,14 +726,17 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
 }
 
 static enum err
-begin_telling(struct server *s, struct config_lists *lists, struct why *why)
+begin_alerting(struct server *s, struct config_lists *lists, struct why *why)
 {
     struct notifier_change *change;
-    enum err e = teller_new(s->env, &s->memory.foreground, s->external_url, NULL, &s->teller, why);
-    if (e == OK) {
-        e = teller_prepare(s->teller, &s->settings, &lists->alerting, &lists->rules.external_labels,
-                           &change, why);
-    }
+    struct notifier_options options = {
+        .env = s->env, .memory = &s->memory.foreground, .external_url = s->external_url};
+    enum err e = notifier_new(&options, &s->notifier, why);
+    if (e) return e;
+    s->notifier_collector =
+        (struct metric_collector){.collect = notifier_collect, .context = s->notifier};
+    metric_register_collector(&s->notifier_collector);
+    e = prepare_notifier(s, &s->settings, lists, &change, why);
     if (e == OK) notifier_commit(change);
     return e;
 }
@@ -751,7 +767,7 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .memory_bytes = foreground / 2,
         .writes = s->writes,
         .external_url = s->external_url,
-        .notifier = teller_notifier(s->teller),
+        .notifier = s->notifier,
     };
     struct stored_rules_options stored_options = {
         .env = s->env,
@@ -839,7 +855,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = start_api(s, why);
     find_external_url(s);
-    if (e == OK) e = begin_telling(s, lists, why);
+    if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;
     uint32_t source_count = s->readers == NULL ? 0 : readers_count(s->readers);
@@ -862,7 +878,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         e = start_http(s, why);
     }
     if (e == OK) e = begin_self_scrape(s, why);
-    if (e == OK) e = teller_run(s->teller, why);
+    if (e == OK) e = notifier_thread_start(&s->notifier_thread, s->env, s->notifier, why);
     if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s)) {
         e = why_set(why, ERR_AGAIN, "cannot start the reload thread");
     }
