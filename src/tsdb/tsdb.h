@@ -393,6 +393,24 @@ void tsdb_ledgers(struct tsdb *tsdb,
                   void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
                   void *context);
 
+/*
+ * When the last requests of senders came, of one tenant; 0: none came since the store was opened.
+ * A request counts if it has floats or histograms, also if they are stored already or are refused:
+ * a sender that repeats or loses samples still sends its backlog. Exemplars and metadata do not
+ * count, nor do malformed messages and what tsdb_ingest_own() writes. Requests that are not judged
+ * do not either: none are while the log is down, the disk is nearly full or the directory is lost.
+ */
+struct tsdb_arrivals {
+    int64_t recent_ns; /* monotonic: with a sample at most a minute old, or ahead of the clock */
+    int64_t late_ns;   /* monotonic: with a sample of a time that was watched then */
+    int64_t sent_ms;   /* Unix: with any sample; follows the system clock when that is set back */
+};
+/* The times that are watched from now on, for all tenants; none are at first, and if min > max.
+ * What was noted stays. Any thread. */
+void tsdb_watch_arrivals(struct tsdb *tsdb, struct time_range late);
+/* All zero for an unknown tenant. Any thread. */
+struct tsdb_arrivals tsdb_arrivals(struct tsdb *tsdb, struct bytes tenant);
+
 /* What lies in a partition of time. A part in several counts in the one where it begins. */
 struct tsdb_partition {
     struct time_range time;

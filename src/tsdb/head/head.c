@@ -16,6 +16,7 @@ head_init(struct head *head)
 {
     lock_init(&head->lock, LOCK_RANK_HEAD);
     lock_init(&head->epoch_lock, LOCK_RANK_EPOCH);
+    head_watch_arrivals(head, (struct time_range){INT64_MAX, INT64_MIN});
 }
 
 enum err

@@ -44,6 +44,7 @@ struct tenant {
     uint64_t in_parts[LEDGER_KIND_COUNT]; /* as the live parts tell */
     struct changes written;               /* by epochs, committed or not */
     struct changes edited;                /* deleted or gone; by head->edits */
+    struct tsdb_arrivals arrivals;
     struct family *newest_family;
     struct family **families;
     uint32_t family_capacity;
@@ -74,6 +75,11 @@ struct head {
     struct budget *cut_budget; /* of what a cut remembers */
     uint64_t hash_seed;
     struct fingerprint_keys print_keys;
+
+    /* Sample times in [min, max] are late, see tsdb_watch_arrivals(). Relaxed: a request that comes
+     * while they change may be judged by one old and one new bound. */
+    _Atomic int64_t late_min_ms;
+    _Atomic int64_t late_max_ms;
 
     struct lock lock; /* LOCK_RANK_HEAD; guards to the next blank line */
     struct gen *active;
@@ -198,6 +204,25 @@ const struct family_text *family_text_at(const struct family *family, uint64_t e
 /* What log and parts hold; beyond the limit it is left out. ERR_NOMEM. */
 MUST_CHECK enum err family_restore(struct head *head, struct tenant *tenant,
                                    const struct metadata *metadata);
+
+/* --- arrivals (arrivals.c) -------------------------------------------------------------------- */
+
+/* The time at which a request came, and what the times of its samples say. */
+struct arrival {
+    int64_t now_ms;         /* Unix */
+    int64_t now_ns;         /* monotonic */
+    struct time_range late; /* as set with tsdb_watch_arrivals() */
+    bool has_samples;       /* floats or histograms */
+    bool is_recent;         /* at least one sample is */
+    bool is_late;           /* at least one sample is */
+};
+/* Under no lock. */
+struct arrival head_arrival(const struct head *head, const struct rw_request *request);
+/* Notes a request of a sender. Under the head lock. */
+void head_note_arrival(struct head *head, struct tenant *tenant, const struct arrival *arrival);
+/* As tsdb_watch_arrivals() and tsdb_arrivals() say. */
+void head_watch_arrivals(struct head *head, struct time_range late);
+struct tsdb_arrivals head_arrivals(struct head *head, struct bytes tenant);
 
 /* --- requests (ingest.c) ---------------------------------------------------------------------- */
 

@@ -497,6 +497,7 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
                         .s = head->scratch,
                         .why = why};
     struct ingest_place at = {0};
+    struct arrival arrival = head_arrival(head, request);
     lock_take(&head->lock);
     enum name_rule rule = head->limits.require_name;
     in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);
@@ -548,6 +549,10 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
         }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;
+    /* The times of a malformed message may be any bytes of it. */
+    if (in.tenant != NULL && origin == TSDB_FROM_SENDER && e != ERR_INPUT) {
+        head_note_arrival(head, in.tenant, &arrival);
+    }
     lock_drop(&head->lock);
     if (e || in.doubts == NULL) {
         tsdb_doubts_free(in.doubts);

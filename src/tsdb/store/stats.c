@@ -88,6 +88,18 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     *ret = s;
 }
 
+void
+tsdb_watch_arrivals(struct tsdb *db, struct time_range late)
+{
+    head_watch_arrivals(&db->head, late);
+}
+
+struct tsdb_arrivals
+tsdb_arrivals(struct tsdb *db, struct bytes tenant)
+{
+    return head_arrivals(&db->head, tenant);
+}
+
 /* Tenants never go, and keep their order: only the numbers must be copied under the lock. */
 void
 tsdb_ledgers(struct tsdb *db,
