@@ -51,7 +51,7 @@ struct wal {
     uint64_t sequence_base;             /* a commit's sequence number is this + its epoch */
     uint64_t end_pos;                   /* after the last committed record */
     uint64_t synced_pos;                /* after the last record known to be on stable storage */
-    uint64_t lost_pos;                  /* see missing.c; 0: no file was lost */
+    uint64_t lost_pos;                  /* see missing.c; 0: nothing was lost */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted, up to end_pos */
     uint64_t tried_pos;                 /* after any byte that was ever tried to be written */
     uint64_t tried_number;              /* the highest number a segment was ever given */

@@ -10,7 +10,7 @@
  * looked at once a second, by wal_look_kept().
  *
  * Invariant: what was committed before wal->lost_pos may be missing at the next start, so the
- * caller has to write it elsewhere. lost_pos only rises.
+ * caller has to write it elsewhere. lost_pos only rises. wal_reopen() raises it, too.
  *
  * A commit that is under way when its file loses its name is acknowledged, and so are those of the
  * second in which it is renamed; the next look finds it.

@@ -615,20 +615,25 @@ wal_reopen(struct wal *wal, struct why *why)
 
     /*
      * What WAL_SYNC_WRITTEN has committed and not yet synced: a failed sync says nothing about it,
-     * nor would another one that succeeds, unless it is written again. It was promised to be with
-     * the kernel, no more: if the device refuses it now, the log goes on without.
+     * nor would another one that succeeds, unless it is written again. The file stays open until
+     * that succeeds, or until there is a new segment: if the device takes that, but still not these
+     * commits, the log goes on without them, and the caller has to write them elsewhere
+     * (missing.c).
      */
     if (from < wal->file_base_pos) from = wal->file_base_pos;
+    enum err rewritten = OK;
     if (wal->file_number != 0 && from < to) {
         uint64_t back = SEGMENT_HEADER_BYTES - wal->file_base_pos;
-        err_ignore(wal_rewrite(&wal->file, wal->memory, from + back, to + back, NULL),
-                   "shows as damage if a power loss takes it");
+        rewritten = wal_rewrite(&wal->file, wal->memory, from + back, to + back, NULL);
     }
-    file_close(&wal->file);
-    wal->file_number = 0;
+    if (rewritten == OK) {
+        file_close(&wal->file);
+        wal->file_number = 0;
+    }
     wal->unsynced = false;
 
     lock_take(&wal->lock);
+    if (rewritten == OK) wal->synced_pos = to;
     /* Invariant 3: behind whatever the void batches were given. */
     const struct wal_batch *b = filling(wal);
     uint64_t filled = b->start_pos + b->bytes.size;
@@ -642,6 +647,7 @@ wal_reopen(struct wal *wal, struct why *why)
     if (e == OK) e = segment_begin(wal, number, base, why);
     if (e) return e;
     lock_take(&wal->lock);
+    if (rewritten != OK && wal->lost_pos < to) wal->lost_pos = to;
     wal->down = false;
     batch_begin_locked(wal, epoch, number, base, base);
     lock_drop(&wal->lock);

@@ -212,8 +212,9 @@ MUST_CHECK enum err wal_look(struct wal *wal, struct why *why);
 /* Takes the log down as a failed wal_commit() does. No batch is under way. */
 void wal_bring_down(struct wal *wal);
 /*
- * The files that held commits before this position were removed, replaced or truncated while the
- * log was open: a start after a crash would not find them. 0: none was.
+ * A start after a crash may not find commits before this position: while the log was open, their
+ * files were removed, replaced or truncated, or the device failed to sync commits of
+ * WAL_SYNC_WRITTEN and then to write them again. 0: there are none.
  */
 uint64_t wal_lost_pos(struct wal *wal);
 

@@ -306,6 +306,54 @@ test_written_commits_behind_a_failed_sync_are_written_again(void **state)
     }
 }
 
+/* A device that fails for longer than one call: they are written again when it is back. */
+static void
+test_written_commits_are_written_again_after_attempts_that_failed(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 470; seed < 490; seed++) {
+        struct rig rig;
+        rig_init(&rig, seed);
+        rig.options.sync = WAL_SYNC_WRITTEN;
+        must(rig_open(&rig));
+        rig_fill(&rig, 4);
+        must(wal_sync(rig.wal, NULL));
+        rig_fill(&rig, 4);
+        fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, true});
+        assert_int_equal(wal_sync(rig.wal, &rig.why), ERR_IO);
+        assert_int_equal(wal_reopen(rig.wal, &rig.why), ERR_IO);
+        assert_int_equal(wal_reopen(rig.wal, &rig.why), ERR_IO);
+        fault_env_disarm(rig.fe);
+        must(rig_reopen(&rig));
+        assert_int_equal(wal_lost_pos(rig.wal), 0);
+        rig_power_loss(&rig);
+        must(rig_open(&rig)); /* all eight */
+        rig_fini(&rig);
+    }
+}
+
+/* The new segment lies where the device works: the caller has to write elsewhere what it lost. */
+static void
+test_written_commits_that_the_device_refuses_again_are_lost_to_the_log(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 491);
+    rig.options.sync = WAL_SYNC_WRITTEN;
+    must(rig_open(&rig));
+    rig_fill(&rig, 4);
+    uint64_t end = wal_end(rig.wal);
+    fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
+    assert_int_equal(wal_sync(rig.wal, &rig.why), ERR_IO);
+    fault_env_arm(rig.fe, (struct fault){FAULT_TORN, 1, false});
+    must(rig_reopen(&rig));
+    assert_true(fault_env_fired(rig.fe));
+    assert_int_equal(wal_lost_pos(rig.wal), end);
+    rig_fill(&rig, 2);
+    assert_int_equal(wal_lost_pos(rig.wal), end);
+    rig_fini(&rig);
+}
+
 static void
 test_a_batch_taken_before_a_sync_failed_is_not_written(void **state)
 {
@@ -462,6 +510,8 @@ main(void)
         claim(test_segments_begun_in_vain_do_not_break_the_chain),
         claim(test_reopening_may_fail_again_and_again_and_leaves_no_files),
         claim(test_written_commits_behind_a_failed_sync_are_written_again),
+        claim(test_written_commits_are_written_again_after_attempts_that_failed),
+        claim(test_written_commits_that_the_device_refuses_again_are_lost_to_the_log),
         claim(test_a_batch_taken_before_a_sync_failed_is_not_written),
         claim(test_a_full_device_stops_the_log_until_there_is_room_again),
         claim(test_preparing_on_a_full_device_leaves_nothing_behind),
