@@ -2,7 +2,9 @@
  * keeper.c - see keeper.h. What is acknowledged is in the log, so neither thread hurries the other:
  *
  *      commit   woken by who wants one, else each second: commit, answer; cuts the head when it is
- *               due. When the log is down: 503, and a new segment each second until one can be made
+ *               due. Where commits are not synced, syncs each second and for keeper_sync(), which
+ *               waits for the next commit to begin: they are numbered. When the log is down: 503,
+ *               and a new segment each second until one can be made
  *      flush    woken when something was cut or memory is short, else each second: housekeeping,
  *               the ledger, what was cut becomes a part; what fails is tried later and later
  *
@@ -117,10 +119,50 @@ wait_for_commit(struct keeper *k)
     return !stop || tsdb_commit_due(k->tsdb);
 }
 
+/* Waits for the sync of a commit that begins after the call. */
+static enum err
+await_sync(struct keeper *k, struct why *why)
+{
+    lock_take(&k->commit.lock);
+    uint64_t number = k->sync_wanted = k->commits_begun + 1;
+    want_commit_locked(k);
+    while (!k->failed && k->commits_synced < number && !k->commit.stop && keeper_hangs(k) == NULL) {
+        int64_t next_look = env_monotonic_ns(k->env) + NS_PER_S;
+        cond_wait_until(&k->commits_cond, &k->commit.lock, next_look);
+    }
+    bool failed = k->failed, synced = k->commits_synced >= number;
+    k->failed = k->down;
+    lock_drop(&k->commit.lock);
+    if (failed) return why_set(why, ERR_AGAIN, "cannot commit and sync the write-ahead log");
+    if (synced) return OK;
+    const char *hangs = keeper_hangs(k);
+    if (hangs != NULL) return why_set(why, ERR_CANCELED, "%s", hangs);
+    return why_set(why, ERR_CANCELED, "shutting down");
+}
+
+enum err
+keeper_sync(struct keeper *k, struct why *why)
+{
+    enum err e = k->synced_by_time ? await_sync(k, why) : OK;
+    if (e || !tsdb_log_lost(k->tsdb)) return e;
+    return why_set(why, ERR_AGAIN,
+                   "part of the write-ahead log is lost, and memory is not written to a part yet");
+}
+
 static void
 note_commit(struct keeper *k, int64_t began_ns)
 {
     atomic_store_explicit(&k->commit_began_ns, began_ns, memory_order_relaxed);
+}
+
+static void
+note_down(struct keeper *k, bool down)
+{
+    lock_take(&k->commit.lock);
+    k->down = down;
+    k->failed |= down;
+    cond_wake_all(&k->commits_cond);
+    lock_drop(&k->commit.lock);
 }
 
 /* The log is down: everybody is told to come back, until a fresh segment could be made. */
@@ -132,6 +174,7 @@ bring_back(struct keeper *k, const char *reason)
     uint64_t attempts = 0, held_back;
     log_error("the write-ahead log failed, answering writes with 503 until it recovers",
               KV("error", reason));
+    note_down(k, true);
     tell_committed(k);
     for (;;) {
         struct why why = {""};
@@ -146,6 +189,7 @@ bring_back(struct keeper *k, const char *reason)
         }
         worker_rest(&k->commit, env_monotonic_ns(k->env) + NS_PER_S, REST_UNTIL_WOKEN);
     }
+    note_down(k, false);
     keeper_want_flush(k); /* the head may be all that is left of a file that was removed */
     log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
              KV("down_ms", (env_monotonic_ns(k->env) - began) / NS_PER_MS));
@@ -172,19 +216,35 @@ commit_once(struct keeper *k, struct why *why)
     return e;
 }
 
+/* Where commits are not synced: each second, and when keeper_sync() waits for this one. */
+static enum err
+sync_if_due(struct keeper *k, int64_t *next_sync_ns, struct why *why)
+{
+    lock_take(&k->commit.lock);
+    bool wanted = k->sync_wanted > k->commits_synced && k->sync_wanted <= k->commits_begun;
+    lock_drop(&k->commit.lock);
+    if (!k->synced_by_time) return OK;
+    if (!wanted && env_monotonic_ns(k->env) < *next_sync_ns) return OK;
+    enum err e = tsdb_sync(k->tsdb, why);
+    if (e) return e;
+    *next_sync_ns = env_monotonic_ns(k->env) + NS_PER_S;
+    lock_take(&k->commit.lock);
+    k->commits_synced = k->commits_begun;
+    cond_wake_all(&k->commits_cond);
+    lock_drop(&k->commit.lock);
+    return OK;
+}
+
 static void
 commit_loop(void *keeper)
 {
     struct keeper *k = keeper;
-    int64_t next_sync = 0;
+    int64_t next_sync_ns = 0;
     while (wait_for_commit(k)) {
         struct why why = {""};
         note_commit(k, env_monotonic_ns(k->env));
         enum err e = commit_once(k, &why);
-        if (e == OK && k->synced_by_time && env_monotonic_ns(k->env) >= next_sync) {
-            e = tsdb_sync(k->tsdb, &why);
-            next_sync = env_monotonic_ns(k->env) + NS_PER_S;
-        }
+        if (e == OK) e = sync_if_due(k, &next_sync_ns, &why);
         note_commit(k, 0);
         if (e) bring_back(k, why_text(&why, e));
     }

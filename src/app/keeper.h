@@ -30,7 +30,11 @@ struct keeper {
     unsigned commit_expected; /* it waits a moment for so many */
     uint64_t commits_begun;
     uint64_t commits_ended;
-    struct cond commits_cond; /* one has ended */
+    uint64_t commits_synced;  /* what these commits wrote is on stable storage */
+    uint64_t sync_wanted;     /* by keeper_sync(): of the commit of this number; 0: none yet */
+    bool failed;              /* a commit or a sync did, and keeper_sync() has not returned it */
+    bool down;                /* the log is, until it has a new segment */
+    struct cond commits_cond; /* one has ended, was synced, or failed */
     bool commits_over;        /* that was the last one */
 
     struct metric_collector collector;
@@ -65,6 +69,18 @@ void keeper_want_flush(struct keeper *keeper);
 /* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. A
  * callback of the store, with the keeper as context. */
 void keeper_commit_now(void *keeper);
+/*
+ * Waits until all that was settled before the call is committed and on stable storage, whatever
+ * wal.ack is: the commit thread syncs at once. With wal.ack=fsync there is nothing to wait for. One
+ * thread at a time.
+ *
+ * ERR_AGAIN     a commit or a sync failed since the last call. With wal.ack=memory, what was
+ *               settled since the last call that returned OK may be gone; with wal.ack=written, a
+ *               power failure may take it. Also while the log is down, and while what it has lost
+ *               is in no part: see tsdb_log_lost()
+ * ERR_CANCELED  the disk hangs, or commits end; it may be or become synced
+ */
+MUST_CHECK enum err keeper_sync(struct keeper *keeper, struct why *why);
 /* How long the commit that runs has taken; 0: none runs. */
 int64_t keeper_commit_age_ns(struct keeper *keeper);
 /* Why writes are refused while a commit hangs, a static text. NULL: none hangs. Any thread. */

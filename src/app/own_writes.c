@@ -110,6 +110,12 @@ own_settle(struct own_writes *w, uint64_t ticket, struct why *why)
     }
 }
 
+enum err
+own_sync(struct own_writes *w, struct why *why)
+{
+    return keeper_sync(w->options.keeper, why);
+}
+
 void
 own_committed(struct own_writes *w)
 {

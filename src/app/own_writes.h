@@ -37,6 +37,8 @@ MUST_CHECK enum err own_write(struct own_writes *writes, struct bytes tenant, st
 /* Waits until what was written with this ticket, and all before, is durable. ERR_AGAIN: nothing of
  * it is. ERR_CANCELED: the disk hangs, and it may be or become so. */
 MUST_CHECK enum err own_settle(struct own_writes *writes, uint64_t ticket, struct why *why);
+/* Waits until what was settled before is on stable storage, whatever wal.ack is: keeper_sync(). */
+MUST_CHECK enum err own_sync(struct own_writes *writes, struct why *why);
 /* After each commit of the store. */
 void own_committed(struct own_writes *writes);
 

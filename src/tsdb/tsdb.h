@@ -207,6 +207,9 @@ bool tsdb_is_down(struct tsdb *tsdb);
 
 /* --- flushing --------------------------------------------------------------------------------- */
 
+/* A start after a crash may not find in the log all that is committed and in no part, because a
+ * file was removed or the disk failed. A flush is due then, and ends it. */
+bool tsdb_log_lost(struct tsdb *tsdb);
 /* Samples, age, memory or log say that the head should be written out. */
 bool tsdb_flush_due(struct tsdb *tsdb);
 /* Asks the next commit to cut the generation, if there is anything in it and none is frozen. While

@@ -620,11 +620,17 @@ enum { LOG_PARTS = 4 };
 enum { CROWDED_AGE_MS = 5 * 60 * 1000 };
 
 bool
+tsdb_log_lost(struct tsdb *db)
+{
+    return wal_lost_pos(db->wal) > atomic_load(&db->store_pos);
+}
+
+bool
 tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
-    uint64_t store_pos = atomic_load(&db->store_pos), lost_pos = wal_lost_pos(db->wal);
-    uint64_t log_bytes = wal_bytes_from(db->wal, store_pos);
+    uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
+    bool log_lost = tsdb_log_lost(db); /* the head alone has it */
     lock_take(&db->head.lock);
     const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
@@ -636,7 +642,6 @@ tsdb_flush_due(struct tsdb *db)
     bool many = gen_samples(gen) >= samples_max;
     bool long_log = db->head.limits.wal_budget_bytes != 0 &&
                     log_bytes > db->head.limits.wal_budget_bytes / LOG_PARTS;
-    bool log_lost = lost_pos > store_pos; /* the head alone has it */
     bool closed = db->head.dir == TSDB_DIR_CLOSED && gen_samples(gen) > 0;
     bool crowded = db->head.series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
