@@ -102,7 +102,7 @@ merge_run(struct api *api, struct http_request *request)
     reply_done(api, request, e, &why, &before, NULL);
 }
 
-/* What is acknowledged before is in it: the head goes into a part first. */
+/* All that was acknowledged before is in it: the head goes into a part first. */
 void
 snapshot_run(struct api *api, struct http_request *request)
 {
@@ -110,8 +110,8 @@ snapshot_run(struct api *api, struct http_request *request)
     struct tsdb_stats before;
     char name[SNAPSHOT_NAME_BYTES] = "";
     tsdb_stats(api->options.tsdb, &before);
-    enum err e = api->options.flush_now(api->options.context, &why);
-    if (e == OK) e = tsdb_snapshot(api->options.tsdb, name, &why);
+    enum err e =
+        tsdb_snapshot(api->options.tsdb, api->options.flush_now, api->options.context, name, &why);
     if (e == OK) log_info("snapshot created", KV("name", name));
     reply_done(api, request, e, &why, &before, name);
 }

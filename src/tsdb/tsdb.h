@@ -42,8 +42,8 @@ struct tsdb_options {
      * only where nobody reads meanwhile. */
     void (*commit_now)(void *context);
     void *commit_context;
-    struct lock *rules_lock; /* under which files in DIR/rules are replaced, of a rank below all
-                                here; NULL: they are not while snapshots are made */
+    struct lock *rules_lock; /* under which files in DIR/rules but `state` are replaced, of a rank
+                                below all here; NULL: they are not while snapshots are made */
     uint32_t tenants_max;
     uint64_t min_free_bytes;
     bool log_only;  /* nothing goes into parts: what leaves the head was for readers of the log */
@@ -259,11 +259,15 @@ MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct s
 
 enum { SNAPSHOT_NAME_BYTES = 40 };
 /*
- * Makes DIR/snapshots/NAME, a storage directory of hard links to what lies in parts now (flush
- * first), and to the files of DIR/rules. Any thread; writing, flushing and merging go on.
- * `ret_name` has SNAPSHOT_NAME_BYTES.
+ * Makes DIR/snapshots/NAME, a storage directory of hard links to the parts and to the files of
+ * DIR/rules. Any thread; writing, flushing and merging go on. `flush` waits until all that was
+ * acknowledged is in parts (NULL: it is); DIR/rules/state is linked before it is called, so that
+ * the parts have all that the state says is recorded. `ret_name` has SNAPSHOT_NAME_BYTES. Errors of
+ * `flush`, too.
  */
-MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, char *ret_name, struct why *why);
+MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb,
+                                  enum err (*flush)(void *context, struct why *why), void *context,
+                                  char *ret_name, struct why *why);
 
 /* --- merging and retention: one thread, beside that which flushes ----------------------------- */
 

@@ -269,7 +269,7 @@ test_a_part_whose_file_is_removed_meanwhile_is_damaged(void **state)
     }
     part_name(2, path, sizeof path);
     must(env_unlink(m.env, path, NULL));
-    assert_int_equal(tsdb_snapshot(m.db, name, &m.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_snapshot(m.db, NULL, NULL, name, &m.why), ERR_CORRUPT);
     assert_int_equal(tsdb_merge(m.db, &options, &r, &m.why), ERR_CORRUPT);
     assert_non_null(strstr(m.why.text, path));
     tsdb_stats(m.db, &stats);

@@ -175,6 +175,8 @@ look_at_snapshot(void *context, const char *name, bool is_dir)
     struct file_facts facts;
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/one.groups", name);
     must(env_facts(m.env, dir, &facts, &m.why));
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/state", name);
+    must(env_facts(m.env, dir, &facts, &m.why));
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/two.groups.tmp", name);
     assert_int_equal(env_facts(m.env, dir, &facts, &m.why), ERR_MISSING);
     return OK;
@@ -195,13 +197,14 @@ test_a_snapshot_is_whole_or_not_there(void **state)
     must(env_syncdir(m.env, STORE_DIR, &m.why));
     must(env_write_whole(m.env, rules, "one.groups", bytes_of_text("rules"), &m.why));
     must(env_write_whole(m.env, rules, "two.groups.tmp", bytes_of_text("rul"), &m.why));
+    must(env_write_whole(m.env, rules, "state", bytes_of_text("state"), &m.why));
     for (uint64_t nth = 1; fired; nth++) {
         char name[SNAPSHOT_NAME_BYTES];
         struct snapshots before = {0}, after = {0};
         enum err e = env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &before, NULL);
         assert_true(e == OK || e == ERR_MISSING);
         fault_env_arm(m.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
-        e = tsdb_snapshot(m.db, name, &m.why);
+        e = tsdb_snapshot(m.db, NULL, NULL, name, &m.why);
         fired = fault_env_fired(m.fe);
         fault_env_disarm(m.fe);
         if (nth % 3 == 0) sim_env_power_loss(m.sim);
@@ -213,6 +216,75 @@ test_a_snapshot_is_whole_or_not_there(void **state)
         assert_in_range(after.whole, before.whole + made, before.whole + 1);
     }
     machine_verified_restart(&m);
+}
+
+static enum err
+flush_and_replace_state(void *context, struct why *why)
+{
+    const char *content = context;
+    must(send_float("anonymous", "__name__=recorded", T0, 1));
+    machine_commit(&m);
+    machine_flush(&m);
+    if (content == NULL) return why_set(why, ERR_FULL, "no space");
+    must(env_mkdir(m.env, STORE_DIR "/rules", NULL));
+    return env_write_whole(m.env, STORE_DIR "/rules", "state", bytes_of_text(content), why);
+}
+
+/* `expected` is "" if the snapshot has no such file. */
+static void
+check_state(const char *snapshot, const char *expected)
+{
+    char path[200];
+    struct buf found;
+    snprintf(path, sizeof path, STORE_DIR "/snapshots/%s/rules/state", snapshot);
+    buf_init(&found, NULL, 100);
+    enum err e = env_read_whole(m.env, path, &found, NULL);
+    assert_int_equal(e, expected[0] == '\0' ? ERR_MISSING : OK);
+    assert_true(bytes_equal_text(buf_bytes(&found), expected));
+    buf_fini(&found);
+}
+
+static void
+test_a_snapshot_has_the_state_of_rules_from_before_its_flush(void **state)
+{
+    (void)state;
+    static char first[] = "first", second[] = "second";
+    char name[SNAPSHOT_NAME_BYTES], dir[200];
+    struct tsdb_report report;
+    must(tsdb_snapshot(m.db, flush_and_replace_state, first, name, &m.why));
+    check_state(name, ""); /* there was none */
+    must(tsdb_snapshot(m.db, flush_and_replace_state, second, name, &m.why));
+    check_state(name, "first");
+    sim_env_power_loss(m.sim);
+    check_state(name, "first");
+    /* What was flushed is in it. */
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
+    must(tsdb_verify(m.env, dir, ignore_line, NULL, &report, &m.why));
+    assert_int_equal(report.parts, 2);
+    machine_restart(&m);
+}
+
+static void
+test_no_snapshot_is_made_when_its_flush_fails(void **state)
+{
+    (void)state;
+    struct snapshots found = {0};
+    char name[SNAPSHOT_NAME_BYTES];
+    assert_int_equal(tsdb_snapshot(m.db, flush_and_replace_state, NULL, name, &m.why), ERR_FULL);
+    assert_string_equal(m.why.text, "snapshot: no space");
+    must(env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &found, NULL));
+    assert_int_equal(found.whole + found.unfinished, 0);
+}
+
+static void
+test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots(void **state)
+{
+    (void)state;
+    char name[SNAPSHOT_NAME_BYTES];
+    must(env_mkdir(m.env, STORE_DIR "/rules", NULL));
+    must(env_mkdir(m.env, STORE_DIR "/rules/state", NULL));
+    must(tsdb_snapshot(m.db, NULL, NULL, name, &m.why));
+    check_state(name, "");
 }
 
 /* The machine, while somebody looks at whether a lock is held as files of rules are listed. */
@@ -256,7 +328,7 @@ test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them(void **state)
     rules_guard.guarded = *m.env->ops;
     rules_guard.guarded.listdir = list_guarded;
     m.env->ops = &rules_guard.guarded;
-    must(tsdb_snapshot(m.db, name, &m.why));
+    must(tsdb_snapshot(m.db, NULL, NULL, name, &m.why));
     m.env->ops = rules_guard.ops;
     assert_int_equal(rules_guard.listed, 1);
     assert_int_equal(rules_guard.unguarded, 0);
@@ -551,6 +623,9 @@ main(void)
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
         claim(test_a_log_kept_for_a_reader_is_not_written_out_twice),
         claim(test_a_snapshot_is_whole_or_not_there),
+        claim(test_a_snapshot_has_the_state_of_rules_from_before_its_flush),
+        claim(test_no_snapshot_is_made_when_its_flush_fails),
+        claim(test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots),
         claim(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),

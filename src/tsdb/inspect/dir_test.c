@@ -214,7 +214,7 @@ test_what_nobody_names_is_listed(void **state)
     machine_init(&m, 2);
     machine_must_open(&m);
     fill(&m);
-    must(tsdb_snapshot(m.db, name, &m.why));
+    must(tsdb_snapshot(m.db, NULL, NULL, name, &m.why));
     struct selector selector;
     struct tsdb_deletion gone;
     must(selector_parse(text("m1{job!=\"b\",instance=~\"i.*\"}"), &selector, NULL));

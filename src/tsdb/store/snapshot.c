@@ -1,7 +1,10 @@
 /*
  * snapshot.c - a storage directory of its own out of hard links: the parts that live, a manifest
- * that names them, the files of stored rules, and no log. Nothing is copied, and nobody waits
- * longer than the links take.
+ * that names them, the files of rules, and no log. Nothing is copied, and nobody waits longer than
+ * the links take.
+ *
+ * The state of rules says what has been recorded, so it is linked first, then the head is flushed:
+ * all that the state says is in the parts. The state may be replaced meanwhile.
  *
  * It is built beside (NAME.tmp) and renamed when all of it is durable. Parts never change, and
  * files of rules are replaced, never written to, so the links stay true; their bytes go from disk
@@ -40,22 +43,46 @@ link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const ch
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
+static const char STATE[] = "state";
+
 struct rules_linked {
     struct snapshot *x;
     char from[256], to[320];
-    bool any;
 };
 
-/* Whatever lies there, but for unfinished files; what somebody deletes meanwhile is gone. */
+static enum err
+rules_paths(struct snapshot *x, struct rules_linked *ret)
+{
+    *ret = (struct rules_linked){.x = x};
+    enum err e = path_join(ret->from, sizeof ret->from, x->db->dir, "rules");
+    return e ? e : path_join(ret->to, sizeof ret->to, x->dir, "rules");
+}
+
+static enum err
+link_state(struct snapshot *x)
+{
+    struct env *env = x->db->env;
+    struct rules_linked l;
+    struct file_facts facts;
+    struct why looking = {""};
+    char from[300], to[360];
+    enum err e = rules_paths(x, &l);
+    if (e == OK) e = env_mkdir(env, l.to, x->why);
+    if (e == OK) e = path_join(from, sizeof from, l.from, STATE);
+    if (e == OK) e = path_join(to, sizeof to, l.to, STATE);
+    if (e) return e;
+    e = env_facts(env, from, &facts, &looking);
+    if (e == OK && facts.kind == FILE_KIND_PLAIN) e = env_link(env, from, to, &looking);
+    return e == OK || e == ERR_MISSING ? OK : why_set(x->why, e, "%s", looking.text);
+}
+
+/* All files but the state and unfinished ones; one that is removed meanwhile is left out. */
 static enum err
 link_rules_file(void *context, const char *name, bool is_dir)
 {
     struct rules_linked *l = context;
-    if (is_dir || is_unfinished(name)) return OK;
-    enum err e = l->any ? OK : env_mkdir(l->x->db->env, l->to, l->x->why);
-    if (e) return e;
-    l->any = true;
-    e = link_file(l->x, l->from, l->to, name);
+    if (is_dir || is_unfinished(name) || strcmp(name, STATE) == 0) return OK;
+    enum err e = link_file(l->x, l->from, l->to, name);
     return e == ERR_MISSING ? OK : e;
 }
 
@@ -66,29 +93,27 @@ link_rules(struct snapshot *x)
 {
     struct env *env = x->db->env;
     struct lock *replacing = x->db->options.rules_lock;
-    struct rules_linked l = {.x = x};
-    enum err e = path_join(l.from, sizeof l.from, x->db->dir, "rules");
-    if (e == OK) e = path_join(l.to, sizeof l.to, x->dir, "rules");
+    struct rules_linked l;
+    enum err e = rules_paths(x, &l);
     if (replacing != NULL) lock_take(replacing);
     if (e == OK) e = env_listdir(env, l.from, link_rules_file, &l, x->why);
     if (replacing != NULL) lock_drop(replacing);
-    if (e == ERR_MISSING) return OK;
-    return e == OK && l.any ? env_syncdir(env, l.to, x->why) : e;
+    if (e == ERR_MISSING) e = OK;
+    return e ? e : env_syncdir(env, l.to, x->why);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
+/* Parts, positions and totals of one moment. */
 static enum err
-build(struct snapshot *x)
+link_parts(struct snapshot *x)
 {
     struct tsdb *db = x->db;
     struct env *env = db->env;
-    enum err e = env_mkdir(env, x->dir, x->why);
-    if (e == OK) e = path_join(x->parts, sizeof x->parts, x->dir, "parts");
+    enum err e = path_join(x->parts, sizeof x->parts, x->dir, "parts");
     if (e == OK) e = env_mkdir(env, x->parts, x->why);
     if (e) return e;
     lock_take(&db->edit_lock);
-    /* Parts, positions and totals of one moment. */
     for (uint32_t i = 0; i < db->live.version->part_count && e == OK; i++) {
         uint64_t number = part_info(db->live.version->parts[i])->number;
         char from[256], to[360];
@@ -103,6 +128,17 @@ build(struct snapshot *x)
     if (e == OK) e = env_syncdir(env, x->parts, x->why);
     if (e == OK) e = edit_write_manifest(db, x->dir, x->why);
     lock_drop(&db->edit_lock);
+    return e;
+}
+
+static enum err
+build(struct snapshot *x, enum err (*flush)(void *context, struct why *why), void *context)
+{
+    struct env *env = x->db->env;
+    enum err e = env_mkdir(env, x->dir, x->why);
+    if (e == OK) e = link_state(x);
+    if (e == OK && flush != NULL) e = flush(context, x->why);
+    if (e == OK) e = link_parts(x);
     if (e == OK) e = link_rules(x);
     if (e == OK) e = format_write(env, x->dir, x->why);
     return e ? e : env_syncdir(env, x->dir, x->why);
@@ -124,7 +160,8 @@ make_name(struct tsdb *db, char *to)
 }
 
 enum err
-tsdb_snapshot(struct tsdb *db, char *ret_name, struct why *why)
+tsdb_snapshot(struct tsdb *db, enum err (*flush)(void *context, struct why *why), void *context,
+              char *ret_name, struct why *why)
 {
     struct snapshot x = {.db = db, .why = why};
     char all[256], whole[300], name[SNAPSHOT_NAME_BYTES], building[SNAPSHOT_NAME_BYTES + 4];
@@ -138,7 +175,7 @@ tsdb_snapshot(struct tsdb *db, char *ret_name, struct why *why)
     if (e == OK) e = path_join(x.dir, sizeof x.dir, all, building);
     if (e == OK) e = env_mkdir(db->env, all, why);
     if (e == OK) e = env_syncdir(db->env, db->dir, why);
-    if (e == OK) e = build(&x);
+    if (e == OK) e = build(&x, flush, context);
     if (e == OK) e = env_rename(db->env, x.dir, whole, why);
     if (e == OK) e = env_syncdir(db->env, all, why);
     if (e == OK) {
