@@ -12,7 +12,7 @@
 #include "relay/examine.h"
 #include "tsdb/tsdb.h"
 
-#define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
+#define MEMORY_BYTES_MAX ((uint64_t)2 << 30) /* the state of rules may have half of it */
 
 struct verifying {
     const char *config_file;
@@ -33,8 +33,8 @@ static const struct flag flags[] = {
 
 static const char notes[] =
     "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: parts,\n"
-    "log, the data of destinations (states, dead letters, files they keep), and stored rules.\n"
-    "Prints a line with the name of the file for each problem.\n"
+    "log, the data of destinations (states, dead letters, files they keep), stored rules, and the\n"
+    "state of rules. Prints a line with the name of the file for each problem.\n"
     "\nExit status: 0 no problems, 1 something is damaged or does not add up, 2 wrong usage.\n";
 
 static void
@@ -45,15 +45,15 @@ print_line(void *context, const char *line)
 }
 
 static enum err
-verify_stored_rules(struct verifying *v, struct why *why)
+verify_rule_files(struct verifying *v, struct why *why)
 {
     struct verify_rules_options options = {
         .env = env_real(), .dir = v->dir, .memory = &v->memory, .say = print_line};
     enum err e = verify_rules(&options, &v->rules, why);
     if (e || v->rules.wrong == 0) return e;
     return why_set(why, ERR_CORRUPT,
-                   "stored rules are damaged or not valid (%" PRIu64 " finding%s)", v->rules.wrong,
-                   plural(v->rules.wrong));
+                   "files of rules are damaged or not valid (%" PRIu64 " finding%s)",
+                   v->rules.wrong, plural(v->rules.wrong));
 }
 
 /* The store and the destinations, whatever is wrong with the first. */
@@ -94,7 +94,7 @@ verify_all(struct verifying *v, struct why *why)
     struct why rules_why = {""};
     enum err e = verify_samples(v, why);
     if (e && e != ERR_CORRUPT) return e;
-    enum err rules = verify_stored_rules(v, &rules_why);
+    enum err rules = verify_rule_files(v, &rules_why);
     if (e || rules == OK) return e;
     return why_set(why, rules, "%s", why_text(&rules_why, rules));
 }

@@ -5,6 +5,7 @@
 
 #include "base/shown.h"
 #include "config/rule_files.h"
+#include "rules/checkpoint.h"
 #include "rules/stored_file.h"
 
 enum { LINE_BYTES_MAX = 1024 };
@@ -75,6 +76,23 @@ check_tenant(void *context, const char *tenant)
     return e;
 }
 
+static enum err
+check_state(struct verifying_rules *v, struct why *why)
+{
+    const struct verify_rules_options *options = v->options;
+    char line[LINE_BYTES_MAX];
+    struct checkpoint state;
+    struct why reason = {""};
+    enum err e = checkpoint_read(options->env, options->dir, options->memory, &state, &reason);
+    if (e == OK) checkpoint_fini(&state);
+    if (e == OK || e == ERR_MISSING) return OK;
+    if (e == ERR_NOMEM) return why_set(why, e, "%s", why_text(&reason, e));
+    snprintf(line, sizeof line, "state of rules: %s", why_text(&reason, e));
+    v->report.wrong++;
+    options->say(options->context, line);
+    return OK;
+}
+
 enum err
 verify_rules(const struct verify_rules_options *options, struct verify_rules_report *ret,
              struct why *why)
@@ -85,6 +103,7 @@ verify_rules(const struct verify_rules_options *options, struct verify_rules_rep
     if (e) return e;
     e = stored_each(options->env, v.dir, check_tenant, &v, &listing);
     if (e != OK && e != ERR_MISSING) return why_set(why, e, "%s", why_text(&listing, e));
-    *ret = v.report;
-    return OK;
+    e = check_state(&v, why);
+    if (e == OK) *ret = v.report;
+    return e;
 }

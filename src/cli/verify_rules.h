@@ -1,5 +1,5 @@
-/* verify_rules.h - whether the files of stored rules are what was written, and their groups valid.
- */
+/* verify_rules.h - checks that the files of stored rules and the state of rules are as they were
+ * written, and that the groups are valid. */
 #ifndef CLI_VERIFY_RULES_H
 #define CLI_VERIFY_RULES_H
 

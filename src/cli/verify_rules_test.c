@@ -7,7 +7,9 @@
 
 #include <stdio.h>
 
+#include "base/framed.h"
 #include "cli/verify_rules.h"
+#include "rules/checkpoint.h"
 #include "rules/stored_file.h"
 #include "sys/sim.h"
 
@@ -110,12 +112,56 @@ test_what_is_wrong_is_named(void **state)
 }
 
 static void
+put_state(struct rig *rig, uint32_t version)
+{
+    static const uint8_t magic[8] = {'F', 'K', 'R', 'S', 'T', 'A', 'T', 'E'};
+    const struct checkpoint_head head = {.written_ns = 1};
+    const struct checkpoint_tenant tenant = {.name = bytes_of_text("t")};
+    struct checkpoint_writer writer;
+    struct buf file;
+    buf_init(&file, NULL, CHECKPOINT_BYTES_MAX);
+    checkpoint_begin(&writer, &head, &file);
+    checkpoint_put_tenant(&writer, &tenant);
+    must(checkpoint_end(&writer, NULL));
+    framed_end(&file, magic, version);
+    must(checkpoint_replace(rig->env, "d", buf_bytes(&file), NULL));
+    buf_fini(&file);
+}
+
+static void
+test_a_state_that_cannot_be_read_is_named(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct why why = {""};
+    rig_init(&rig);
+    put_state(&rig, 1);
+    must(verify(&rig, &why));
+    assert_string_equal(rig.said, "");
+    assert_int_equal(rig.report.wrong, 0);
+    assert_int_equal(rig.report.tenants, 0); /* that have stored rules */
+    must(sim_env_damage(rig.sim, "d/rules/state", 30));
+    must(verify(&rig, &why));
+    assert_string_equal(rig.said, "state of rules: d/rules/state: the file is damaged: its header "
+                                  "or its checksum is wrong\n");
+    assert_int_equal(rig.report.wrong, 1);
+    put_state(&rig, 2);
+    must(verify(&rig, &why));
+    assert_string_equal(rig.said,
+                        "state of rules: d/rules/state: version 2 of the file is newer than "
+                        "version 1, which this program reads; use a newer Firekeep\n");
+    assert_int_equal(rig.report.wrong, 1);
+    sim_env_free(rig.sim);
+}
+
+static void
 test_refused_allocations_are_reported(void **state)
 {
     (void)state;
     struct rig rig;
     rig_init(&rig);
     put_group(&rig, "t", "a", "name: a\nrules: [{record: b, expr: c}]\n");
+    put_state(&rig, 1);
     bool fired = true;
     for (unsigned nth = 1; fired; nth++) {
         struct why why = {""};
@@ -136,6 +182,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups_that_are_well_are_counted),
         cmocka_unit_test(test_what_is_wrong_is_named),
+        cmocka_unit_test(test_a_state_that_cannot_be_read_is_named),
         cmocka_unit_test(test_refused_allocations_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
