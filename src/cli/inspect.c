@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/inspect_print.h"
 #include "cli/progress.h"
+#include "rules/checkpoint.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 
@@ -88,6 +89,23 @@ verdict(const struct inspect_remarks *remarks, struct why *why)
                    remarks->damage_count == 1 ? "place is" : "places are");
 }
 
+/* The store does not know rules: their state is read here. */
+static enum err
+print_directory(struct inspect *x, struct report *r, struct inspect_dir *dir, struct why *why)
+{
+    struct checkpoint rules = {.tenants = NULL};
+    struct why reason = {""};
+    enum err remarked = OK,
+             e = checkpoint_read(x->options.env, x->target.dir, x->options.memory, &rules, &reason);
+    if (e != OK && e != ERR_MISSING) {
+        remarked = inspect_dir_remark(dir, e != ERR_NOMEM, why_text(&reason, e));
+    }
+    inspect_print_dir(r, dir, e == OK ? &rules : NULL);
+    checkpoint_fini(&rules);
+    if (remarked) return why_set(why, remarked, "not enough memory for the report");
+    return verdict(&dir->remarks, why);
+}
+
 static enum err
 run(struct inspect *x, const char *path, struct why *why)
 {
@@ -126,8 +144,7 @@ run(struct inspect *x, const char *path, struct why *why)
         e = verdict(&series.remarks, why);
         inspect_series_fini(&series);
     } else if (x->target.kind == INSPECT_DIRECTORY) {
-        inspect_print_dir(r, &dir);
-        e = verdict(&dir.remarks, why);
+        e = print_directory(x, r, &dir, why);
         inspect_dir_fini(&dir);
     } else if (x->target.kind == INSPECT_PART) {
         inspect_print_part(r, &part);

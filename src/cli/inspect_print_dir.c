@@ -47,11 +47,12 @@ print_bytes(struct report *r, const struct inspect_dir *d)
     report_field(r, "index", "parts: index", value_size(d->index_bytes));
     report_field(r, "meta", "parts: meta.json", value_size(d->meta_bytes));
     report_field(r, "log", "log", value_size(d->log_bytes));
+    report_field(r, "rules", "stored rules, state", value_size(d->rules_bytes));
     report_field(r, "small", "MANIFEST, small files", value_size(d->small_bytes));
     report_field(r, "others", "other files", value_size(d->other_bytes));
     report_field(r, "total", "total",
                  value_size(d->data_bytes + d->index_bytes + d->meta_bytes + d->log_bytes +
-                            d->small_bytes + d->other_bytes));
+                            d->rules_bytes + d->small_bytes + d->other_bytes));
     report_section_end(r);
 }
 
@@ -197,7 +198,7 @@ print_others(struct report *r, const struct inspect_dir *d)
 }
 
 void
-inspect_print_dir(struct report *r, const struct inspect_dir *d)
+inspect_print_dir(struct report *r, const struct inspect_dir *d, const struct checkpoint *rules)
 {
     print_overview(r, d);
     print_bytes(r, d);
@@ -207,6 +208,7 @@ inspect_print_dir(struct report *r, const struct inspect_dir *d)
     print_rejected(r, d);
     print_tombstones(r, d);
     print_segments(r, d);
+    if (rules != NULL) inspect_print_rules(r, rules);
     print_snapshots(r, d);
     print_others(r, d);
     inspect_print_remarks(r, &d->remarks);

@@ -74,7 +74,7 @@ bytes_below() { # PATH: of files, not of links to them
 
 adds_up() {
     json ".bytes.total == $(bytes_below "$dir") and
-        .bytes.total == (.bytes | .data + .index + .meta + .log + .small + .others) and
+        .bytes.total == (.bytes | .data + .index + .meta + .log + .rules + .small + .others) and
         .bytes.data + .bytes.index == ([.partList[].bytes] | add) and
         .storage.floats == ([.partList[].floats] | add) and
         .storage.floats == ([.partitions[].floats] | add) and
@@ -188,6 +188,22 @@ damage_is_told() {
             '$it[0].damagedPlaces == 1 and $it[0].remarks[0].kind == "damage"'
 }
 
+# At rest; the state is one of the inputs of the fuzzer.
+rules_are_explained() {
+    local copy=$work/ruled
+    cp -r "$dir" "$copy" && mkdir -p "$copy/rules" &&
+        cp tests/corpus/rules/checkpoint/whole "$copy/rules/state" || return 1
+    json '.ruleState.groups == 2 and .ruleState.alerts == 2 and .bytes.rules > 0 and .remarks == [] and
+        (.ruleTenants | map([.tenant, .groups, .pending, .firing])) == [["t", 1, 1, 1], ["u", 1, 0, 0]]' "$copy" &&
+        says 0 'ok' "$firekeep" verify "$copy" || return 1
+    printf '\377' | dd of="$copy/rules/state" bs=1 seek=60 conv=notrunc status=none
+    says 1 'files of rules are damaged or not valid (1 finding)' "$firekeep" verify "$copy" &&
+        grep -qF "$copy/rules/state: the file is damaged" "$work/said" &&
+        says 1 '1 place is damaged' "$firekeep" inspect "$copy" &&
+        grep -qF "$copy/rules/state: the file is damaged" "$work/said" &&
+        grep -qF 'Where the bytes are' "$work/said"
+}
+
 bad_arguments() {
     says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect &&
         says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect a b c &&
@@ -228,5 +244,6 @@ claim "SIGTERM ends it with status 0" stop inspect
 claim "a directory at rest adds up to its files" adds_up
 claim "and is left as it is" changes_nothing
 claim "damage is told where it lies, and the rest is explained" damage_is_told "$(basename "$(first_part)")"
+claim "the state of rules is explained, and so is its damage" rules_are_explained
 claim "bad arguments are refused with a reason" bad_arguments
 ((failures == 0))

@@ -330,7 +330,7 @@ root_each(void *context, const char *name, bool is_dir)
 {
     static const char *const files[] = {"FORMAT",   "LOCK",      "MANIFEST",
                                         "IDENTITY", "WITNESS.0", "WITNESS.1"};
-    static const char *const dirs[] = {"wal", "parts", "snapshots"};
+    static const char *const dirs[] = {"wal", "parts", "rules", "snapshots"};
     struct listing_pass *l = context;
     for (unsigned i = 0; i < sizeof dirs / sizeof *dirs && is_dir; i++) {
         if (strcmp(name, dirs[i]) == 0) return OK;
@@ -433,6 +433,7 @@ static enum err
 dir_look(struct dir_pass *x)
 {
     struct inspect_dir *r = x->result;
+    struct listing_pass rules = {.bytes = 0};
     enum err e = manifest_look(x);
     for (uint32_t i = 0; i < x->manifest.part_count && e == OK; i++) {
         e = part_look(x, &x->manifest.parts[i]);
@@ -445,7 +446,9 @@ dir_look(struct dir_pass *x)
     if (e == OK) e = list(x, "", root_each, NULL);
     if (e == OK) e = list(x, "parts", parts_each, NULL);
     if (e == OK) e = list(x, "wal", wal_each, NULL);
+    if (e == OK) e = list(x, "rules", sum_each, &rules);
     if (e == OK) e = list(x, "snapshots", snapshots_each, NULL);
+    r->rules_bytes = rules.bytes;
     /* Directories are listed in any order. */
     if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
     if (r->snapshot_count > 0) {
@@ -501,4 +504,10 @@ void
 inspect_dir_fini(struct inspect_dir *dir)
 {
     arena_fini(&dir->arena);
+}
+
+enum err
+inspect_dir_remark(struct inspect_dir *dir, bool is_damage, const char *text)
+{
+    return remark(&dir->remarks, &dir->arena, is_damage ? REMARK_DAMAGE : REMARK_NOTE, "%s", text);
 }

@@ -156,8 +156,8 @@ check_sums(const struct inspect_dir *d)
 static uint64_t
 all_bytes(const struct inspect_dir *d)
 {
-    return d->data_bytes + d->index_bytes + d->meta_bytes + d->log_bytes + d->small_bytes +
-           d->other_bytes;
+    return d->data_bytes + d->index_bytes + d->meta_bytes + d->log_bytes + d->rules_bytes +
+           d->small_bytes + d->other_bytes;
 }
 
 static void
@@ -224,9 +224,13 @@ test_what_nobody_names_is_listed(void **state)
     write_text(&m, STORE_DIR "/parts/00000000000000aa/part", "begun");
     write_text(&m, STORE_DIR "/notes.txt", "four");
     write_text(&m, STORE_DIR "/wal/junk", "j");
+    must(env_mkdir(m.env, STORE_DIR "/rules", NULL));
+    write_text(&m, STORE_DIR "/rules/one.groups", "seven..");
+    write_text(&m, STORE_DIR "/rules/state", "state");
     struct look l = look_of(&m);
     look_dir(&l, &d);
     assert_int_equal(d.remarks.count, 0);
+    assert_int_equal(d.rules_bytes, 12);
     assert_int_equal(d.other_count, 3);
     assert_string_equal(d.others[0].path, "notes.txt");
     assert_int_equal(d.others[0].bytes, 4);
@@ -250,6 +254,13 @@ test_what_nobody_names_is_listed(void **state)
     assert_int_equal(d.remarks.count, 0);
     assert_int_equal(d.part_count, 3);
     assert_false(d.has_log);
+    assert_int_equal(d.other_count, 0);
+    /* A remark of a caller counts as any other. */
+    must(inspect_dir_remark(&d, false, "a note"));
+    must(inspect_dir_remark(&d, true, "damage"));
+    assert_int_equal(d.remarks.count, 2);
+    assert_int_equal(d.remarks.damage_count, 1);
+    assert_string_equal(d.remarks.items[1].text, "damage");
     inspect_dir_fini(&d);
     machine_fini(&m);
 }

@@ -305,6 +305,7 @@ struct inspect_dir {
     uint64_t index_bytes;
     uint64_t meta_bytes;
     uint64_t log_bytes;   /* all files in wal/ */
+    uint64_t rules_bytes; /* all files in rules/ */
     uint64_t small_bytes; /* FORMAT, LOCK, MANIFEST */
     uint64_t other_bytes;
 };
@@ -313,6 +314,8 @@ struct inspect_dir {
 MUST_CHECK enum err inspect_dir(const struct inspect_options *options, const char *dir,
                                 struct inspect_dir *ret_dir, struct why *why);
 void inspect_dir_fini(struct inspect_dir *dir);
+/* Adds a remark about a file that only the caller can read. ERR_NOMEM. */
+MUST_CHECK enum err inspect_dir_remark(struct inspect_dir *dir, bool is_damage, const char *text);
 
 /* --- series ----------------------------------------------------------------------------------- */
 
