@@ -153,10 +153,11 @@ struct query_request {
     uint32_t set_count;
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
-    bool partial; /* damaged pages become warnings instead of an error */
-    bool tells;   /* whoever asks tells people of warnings: a source that may fail, may */
-    bool stored;  /* of what is stored here alone: sources are not asked */
-    bool chunks;  /* histograms may come as chunks, and by columns */
+    bool partial;  /* damaged pages become warnings instead of an error */
+    bool tells;    /* whoever asks tells people of warnings: a source that may fail, may */
+    bool stored;   /* of what is stored here alone: sources are not asked */
+    bool unmerged; /* replicas (query/replicas.h) as the series that they are, with all labels */
+    bool chunks;   /* histograms may come as chunks, and by columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */
     struct budget *budget;         /* of the memory that answering takes; NULL: the control's */

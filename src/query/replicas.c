@@ -202,7 +202,9 @@ static enum err
 select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
               struct why *why)
 {
-    return replicas_select((struct replicas_view *)view, request, ret_set, why);
+    struct replicas_view *v = (struct replicas_view *)view;
+    return request->unmerged ? view_select(v->inner, request, ret_set, why)
+                             : replicas_select(v, request, ret_set, why);
 }
 
 static struct view_mark

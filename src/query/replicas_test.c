@@ -229,6 +229,30 @@ test_what_has_no_replica_labels_is_asked_as_it_was(void **state)
     rig_end(&g);
 }
 
+static void
+test_series_that_are_wanted_unmerged_have_all_their_labels(void **state)
+{
+    static struct rig g;
+    struct bytes labels;
+    struct series_set *set;
+    (void)state;
+    rig_begin(&g, 1);
+    g.names[g.name_count++] = bytes_of_text("replica");
+    PUT_SERIES(&g, "job", "x", "replica", "a");
+    PUT_SERIES(&g, "job", "x", "replica", "b");
+    rig_open(&g);
+    struct query_request r = request_for(&g);
+    r.unmerged = true;
+    assert_int_equal(view_select(g.view, &r, &set, NULL), OK);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(series_set_next(set, &labels, NULL), OK);
+        assert_true(bytes_equal(labels, g.given.series[i]->labels));
+    }
+    series_set_free(set);
+    assert_int_equal(g.given.selects, 1);
+    rig_end(&g);
+}
+
 /* With its replica label it comes after the place. */
 static void
 test_a_series_before_the_place_that_is_asked_for_is_left_out(void **state)
@@ -455,6 +479,7 @@ main(void)
             test_the_order_of_a_combination_changes_only_where_one_series_is_the_beginning_of_another),
         cmocka_unit_test(test_as_many_sets_are_read_as_there_are_replicas),
         cmocka_unit_test(test_what_has_no_replica_labels_is_asked_as_it_was),
+        cmocka_unit_test(test_series_that_are_wanted_unmerged_have_all_their_labels),
         cmocka_unit_test(test_a_series_before_the_place_that_is_asked_for_is_left_out),
         cmocka_unit_test(test_many_combinations_are_read_series_by_series),
         cmocka_unit_test(test_sets_of_labels_and_exemplars_come_once_in_order),

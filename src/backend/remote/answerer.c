@@ -243,6 +243,7 @@ put_headers(struct remote_set *s, const struct query_request *r)
         s->headers[n++] = ours[i];
     }
     s->headers[n++] = r->partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
+    if (r->stored) s->headers[n++] = "X-Firekeep-Sources: none";
     const char *const *more = s->of->options.headers;
     for (; more != NULL && *more != NULL && n < HEADERS_MAX - 1; more++) {
         s->headers[n++] = *more;
