@@ -57,7 +57,7 @@ static const char rules[] =
 
 static const char nothing[] = "groups: []\n";
 static const char recorded[] = "job:.*|load:.*|scalar|shared|fails:often|twice:often|of:ends|text|"
-                               "few|steps|ping|pong|pongs|firekeep_rule_group_evaluated";
+                               "few|steps|ping|pong|pongs";
 
 enum { GROUPS_MAX = 16 };
 
@@ -70,7 +70,7 @@ struct asked {
     uint32_t count, round_count;
     struct replay replay;
     struct replay_counts counts;
-    uint64_t told;
+    uint64_t told, differences;
 };
 
 static void
@@ -85,6 +85,18 @@ note_failure(void *context, const struct group *group, const struct rule *rule, 
 }
 
 static void
+note_difference(void *context, const struct group *group, const struct rule *rule,
+                const struct replay_difference *d)
+{
+    struct asked *a = context;
+    assert_non_null(group);
+    assert_true(bytes_equal_text(labels_get(d->labels, text("__name__")), rule->name));
+    assert_true(d->stored.is_histogram != d->computed.is_histogram ||
+                d->stored.bits != d->computed.bits);
+    a->differences++;
+}
+
+static void
 asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
 {
     struct rule_file_options options = {.tell = NULL};
@@ -92,7 +104,7 @@ asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
     struct rule_groups groups;
     struct why why = {""};
     *a = (struct asked){.sim = sim};
-    a->replay = (struct replay){0, &sim->host, &sim->terms, note_failure, a};
+    a->replay = (struct replay){&sim->host, &sim->terms, note_failure, note_difference, a};
     arena_init(&a->arena, NULL, 16 << 20, 0);
     must(rule_file_parse("rules.yml", text(yaml), &options, &a->arena, &groups, &why));
     for (a->count = 0; a->count < groups.count; a->count++) {
@@ -136,7 +148,6 @@ static void
 replay(struct asked *a, int64_t from_s, int64_t to_s, int64_t slice_s)
 {
     int64_t begin_ns = SIM_BEGIN * NS_PER_MS;
-    a->replay.until_ns = begin_ns + to_s * NS_PER_S - 1;
     for (int64_t s = from_s; s < to_s; s += slice_s) {
         int64_t end_s = s + slice_s < to_s ? s + slice_s : to_s;
         must(replay_slice(a, begin_ns + s * NS_PER_S, begin_ns + end_s * NS_PER_S - 1));
@@ -174,12 +185,9 @@ test_rules_replayed_write_what_a_server_wrote_that_evaluated_them(void **state)
         replay(&a, 0, total_s, slice_s);
         assert_same_records(&whole, &later, recorded, total_s);
         assert_true(a.counts.failed > 100 && a.counts.made > 1000);
-        assert_int_equal(a.counts.made_before, 0);
-        /* A second time there is nothing to do. */
-        struct replay_counts before = a.counts;
-        replay(&a, 0, total_s, slice_s);
-        assert_int_equal(a.counts.made, before.made);
-        assert_int_equal(a.counts.made_before, before.made);
+        /* Rules that record the same series: what the first one wrote stays. */
+        assert_true(a.counts.different > 0);
+        assert_int_equal(a.counts.rejected, 0);
         asked_fini(&a);
         sim_fini(&whole);
         sim_fini(&later);
@@ -209,7 +217,7 @@ test_evaluations_that_a_server_missed_are_made(void **state)
         sim_pass(&broken, 900);
         asked_init(&a, &broken, rules);
         replay(&a, 0, total_s, 1000);
-        assert_true(a.counts.made > 0 && a.counts.made_before > 100);
+        assert_true(a.counts.made > 0 && a.counts.stored_before > 100);
         assert_same_records(&whole, &broken, plain, total_s);
         asked_fini(&a);
         sim_fini(&whole);
@@ -239,16 +247,21 @@ test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_the
     sim_fini(&later);
 }
 
-/* A Prometheus that evaluates the same rules, and sends what it records with external labels, did
- * so once. */
+/* At the last evaluation up to a second of the simulation, unless `h`: a float. */
 static void
-send_of_another(struct rules_sim *s, const struct schedule *schedule, int64_t at_s)
+send_at(struct rules_sim *s, const struct group *group, const char *labels, int64_t at_s,
+        double value, const struct histogram *h)
 {
     struct rq rq;
+    const struct schedule *schedule = group_schedule(group);
     int64_t slot = schedule_slot(schedule, (SIM_BEGIN + at_s * 1000) * NS_PER_MS);
+    int64_t t_ms = schedule_time_ns(schedule, slot) / NS_PER_MS;
     rq_init(&rq, RW_V1);
-    rq_series(&rq, "__name__=always,cluster=b");
-    rq_float(&rq, schedule_time_ns(schedule, slot) / NS_PER_MS, double_bits(1), 0);
+    rq_series(&rq, labels);
+    if (h == NULL)
+        rq_float(&rq, t_ms, double_bits(value), 0);
+    else
+        rq_histogram(&rq, t_ms, h, 0);
     rq_close(&rq);
     must(machine_send(&s->m, "t", &rq));
     rq_fini(&rq);
@@ -266,7 +279,8 @@ test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale(void *
     sim_init(&later, 1, nothing);
     sim_pass(&later, 300);
     asked_init(&a, &later, yaml);
-    send_of_another(&later, group_schedule(a.groups[0]), 60);
+    /* As a Prometheus with external labels does that evaluates the same rules. */
+    send_at(&later, a.groups[0], "__name__=always,cluster=b", 60, 1, NULL);
     replay(&a, 60, 120, 600); /* from the evaluation after that one */
     assert_int_equal(sim_count_samples(&later, "always", &stale), 1 + 2);
     assert_int_equal(stale, 0);
@@ -274,35 +288,281 @@ test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale(void *
     sim_fini(&later);
 }
 
+/* What came to the store, and what became of it. */
 static void
-test_it_is_not_marked_stale_either_if_the_rule_fails_before_an_evaluation_that_is_stored(
-    void **state)
+assert_same_ledger(const struct ledger *before, struct rules_sim *s)
+{
+    struct ledger now = machine_ledger(&s->m, "t");
+    assert_memory_equal(before->count, now.count, sizeof now.count);
+}
+
+static void
+test_what_is_stored_as_it_is_computed_is_not_written_again(void **state)
 {
     static struct rules_sim later;
-    static const char yaml[] = GROUP("g", "{record: always, expr: 'load * on() load'}");
+    (void)state;
+    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
+        struct asked first, again;
+        sim_init(&later, seed, nothing);
+        sim_pass(&later, 2000);
+        asked_init(&first, &later, rules);
+        replay(&first, 0, 2000, 700);
+        asked_fini(&first);
+        struct ledger before = machine_ledger(&later.m, "t");
+        asked_init(&again, &later, rules);
+        replay(&again, 0, 2000, 450);
+        assert_same_ledger(&before, &later);
+        assert_int_equal(again.counts.made, first.counts.made);
+        assert_int_equal(again.counts.failed, first.counts.failed);
+        assert_int_equal(again.counts.samples, 0);
+        /* Of rules that record the same series; rules that read what they record find no more than
+         * the first time. */
+        assert_int_equal(again.counts.different, first.counts.different);
+        assert_true(again.counts.stored_before > first.counts.samples);
+        asked_fini(&again);
+        sim_fini(&later);
+    }
+}
+
+static void
+test_what_is_stored_and_differs_stays_and_is_reported(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = GROUP("g", "{record: one, expr: 'vector(1)', labels: {a: b}}");
     struct asked a;
-    unsigned stale;
+    struct buf now;
     (void)state;
     sim_init(&later, 1, nothing);
-    sim_pass(&later, 300);
-    sim_load(&later, yaml);
-    sim_pass(&later, 120);
+    sim_pass(&later, 600);
     asked_init(&a, &later, yaml);
-    send_of_another(&later, group_schedule(a.groups[0]), 240);
-    replay(&a, 240, 420, 600);
-    assert_true(a.counts.failed > 0 && a.counts.made_before > 0);
-    assert_int_equal(sim_count_samples(&later, "always", &stale), 1);
+    send_at(&later, a.groups[0], "__name__=one,a=b", 100, 7, NULL);
+    send_at(&later, a.groups[0], "__name__=one,a=b", 200, 1, NULL);
+    send_at(&later, a.groups[0], "__name__=one,a=b,c=d", 300, 9, NULL); /* not the rule's */
+    send_at(&later, a.groups[0], "__name__=one,a=c", 300, 9, NULL);
+    struct ledger before = machine_ledger(&later.m, "t");
+    replay(&a, 0, 600, 600);
+    assert_int_equal(a.counts.made, 20);
+    assert_int_equal(a.counts.samples, 18);
+    assert_int_equal(a.counts.stored_before, 1);
+    assert_int_equal(a.counts.different, 1);
+    assert_int_equal(a.differences, 1);
+    before.count[LEDGER_FLOAT][LEDGER_RECEIVED] += 18;
+    before.count[LEDGER_FLOAT][LEDGER_ACCEPTED] += 18;
+    assert_same_ledger(&before, &later);
+    buf_init(&now, NULL, 1 << 20);
+    sim_dump(&later, "one", 0, INT64_MAX, &now);
+    buf_put_u8(&now, '\0');
+    assert_non_null(strstr((const char *)now.at, " 7\n"));
+    buf_fini(&now);
     asked_fini(&a);
     sim_fini(&later);
 }
 
 /* At SIM_BEGIN it is midnight. */
+#define ENDS_AT_420 GROUP("g", "{record: ends, expr: 'vector(time() % 86400 < bool 420) > 0'}")
+
+static void
+test_a_staleness_marker_does_not_replace_what_is_stored(void **state)
+{
+    static struct rules_sim later;
+    struct asked a;
+    unsigned stale;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 600);
+    asked_init(&a, &later, ENDS_AT_420);
+    send_at(&later, a.groups[0], "__name__=ends", 449, 5, NULL); /* the first without a result */
+    struct ledger before = machine_ledger(&later.m, "t");
+    replay(&a, 0, 600, 600);
+    assert_int_equal(sim_count_samples(&later, "ends", &stale), 420 / 30 + 1);
+    assert_int_equal(stale, 0);
+    assert_int_equal(a.counts.different, 0);
+    before.count[LEDGER_FLOAT][LEDGER_RECEIVED] += 420 / 30;
+    before.count[LEDGER_FLOAT][LEDGER_ACCEPTED] += 420 / 30;
+    assert_same_ledger(&before, &later);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
+/* The store has nothing of the rule before. */
+static void
+test_a_series_that_ends_at_the_first_evaluation_is_marked_stale(void **state)
+{
+    static struct rules_sim later;
+    struct asked a;
+    unsigned stale;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 600);
+    asked_init(&a, &later, ENDS_AT_420);
+    replay(&a, 420, 600, 600);
+    assert_int_equal(sim_count_samples(&later, "ends", &stale), 1);
+    assert_int_equal(stale, 1);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
+static void
+test_histograms_are_compared_with_what_is_stored(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = GROUP("g", "{record: h:sum, expr: 'sum(h) * 2'}");
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_FLOAT,
+                          .count = double_bits(4),
+                          .zero_count = double_bits(4),
+                          .zero_threshold_bits = double_bits(0.5)};
+    struct asked a;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 600);
+    asked_init(&a, &later, yaml);
+    for (int64_t s = 0; s < 600; s += 30) {
+        h.sum_bits = double_bits((double)s);
+        send_at(&later, a.groups[0], "__name__=h", s + 29, 0, &h);
+    }
+    h.sum_bits = double_bits(1);
+    send_at(&later, a.groups[0], "__name__=h:sum", 100, 0, &h);
+    send_at(&later, a.groups[0], "__name__=h:sum", 200, 1, NULL);
+    replay(&a, 0, 600, 600);
+    assert_int_equal(a.counts.samples, 18);
+    assert_int_equal(a.counts.different, 2);
+    struct ledger before = machine_ledger(&later.m, "t");
+    replay(&a, 0, 600, 600);
+    assert_int_equal(a.counts.samples, 18);
+    assert_int_equal(a.counts.stored_before, 18);
+    assert_int_equal(a.counts.different, 4);
+    assert_same_ledger(&before, &later);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
+#define WRITER(offset)                                                   \
+    "- {name: writer, interval: 30s, query_offset: " offset ", rules: [" \
+    "{record: slow, expr: 'count(load) + vector(time() % 1000)'}]}\n"
+#define READER(offset)                                                   \
+    "- {name: reader, interval: 20s, query_offset: " offset ", rules: [" \
+    "{record: seen, expr: 'timestamp(slow)'}, {record: seen:sum, expr: " \
+    "'sum_over_time(slow[3m])'}]}\n"                                     \
+    "- {name: above, interval: 40s, query_offset: 5m, rules: ["          \
+    "{record: seen:max, expr: 'max_over_time(seen[3m])'}]}\n"
+
+/* Results of the writer lie two minutes before it is evaluated. */
+static void
+test_results_are_not_visible_before_they_were_evaluated(void **state)
+{
+    static const char yaml[] = "groups:\n" WRITER("2m") READER("10s");
+    static struct rules_sim whole, later;
+    (void)state;
+    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
+        struct asked a, again;
+        sim_init(&whole, seed, yaml);
+        sim_init(&later, seed, nothing);
+        sim_pass(&whole, 3600);
+        sim_pass(&later, 3600);
+        asked_init(&a, &later, yaml);
+        for (uint32_t i = 0; i < a.count; i++) {
+            assert_int_equal(a.rounds[i], REPLAY_TOGETHER);
+        }
+        replay(&a, 0, 3600, 900);
+        assert_same_records(&whole, &later, "slow|seen.*", 3600);
+        /* Later results are there now. */
+        asked_init(&again, &later, yaml);
+        replay(&again, 0, 3600, 1000);
+        assert_int_equal(again.counts.samples + again.counts.different, 0);
+        asked_fini(&again);
+        asked_fini(&a);
+        sim_fini(&whole);
+        sim_fini(&later);
+    }
+}
+
+static void
+test_a_reader_with_the_same_or_a_larger_offset_is_replayed_in_a_round_of_its_own(void **state)
+{
+    static const char *const texts[] = {"groups:\n" WRITER("2m") READER("2m"),
+                                        "groups:\n" WRITER("1m") READER("2m")};
+    static struct rules_sim whole, later;
+    (void)state;
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        struct asked a;
+        sim_init(&whole, 1, texts[k]);
+        sim_init(&later, 1, nothing);
+        sim_pass(&whole, 3600);
+        sim_pass(&later, 3600);
+        asked_init(&a, &later, texts[k]);
+        for (uint32_t i = 0; i < a.count; i++) {
+            assert_int_equal(a.rounds[i], i);
+        }
+        replay(&a, 0, 3600, 900);
+        assert_same_records(&whole, &later, "slow|seen.*", 3600);
+        asked_fini(&a);
+        sim_fini(&whole);
+        sim_fini(&later);
+    }
+}
+
+/* A view whose answers of more than ten minutes take longer than a query may. */
+struct slow_view {
+    struct view view;
+    struct view *inner;
+    struct rules_sim *sim;
+};
+
+static enum err
+slow_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+            struct why *why)
+{
+    struct slow_view *v = (struct slow_view *)view;
+    if (request->max_ms - request->min_ms > 10 * MINUTE_MS && !request->stored) {
+        sim_env_advance_ns(v->sim->m.sim, 2 * v->sim->terms.timeout_ns);
+        enum err e = query_control_check(request->control, why);
+        if (e) return e;
+    }
+    return view_select(v->inner, request, ret_set, why);
+}
+
+static void
+slow_free(struct view *view)
+{
+    view_free(((struct slow_view *)view)->inner);
+    mem_free(NULL, view, sizeof(struct slow_view));
+}
+
+static enum err
+slow_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    static const struct view_ops ops = {.select = slow_select, .free = slow_free};
+    struct slow_view *v = mem_new(NULL, sizeof *v);
+    *v = (struct slow_view){{&ops}, NULL, context};
+    *ret_view = &v->view;
+    return view_open(tsdb_answerer(v->sim->m.db), control, &v->inner, why);
+}
+
+static void
+test_what_takes_longer_than_a_query_may_is_asked_for_in_parts(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = GROUP("g", "{record: s, expr: 'sum(rate(requests_total[1m]))'}, "
+                                          "{record: l, expr: 'count_over_time(load[20m])'}");
+    struct asked a;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 3600);
+    later.terms.open = slow_open;
+    later.terms.timeout_ns = 60 * NS_PER_S;
+    asked_init(&a, &later, yaml);
+    replay(&a, 600, 3600, 3600);
+    assert_int_equal(a.counts.made, 100);
+    assert_int_equal(a.counts.failed, 100); /* those that read twenty minutes */
+    assert_int_equal(a.counts.samples, 100);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
 static void
 test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are_made(void **state)
 {
     static struct rules_sim later;
-    static const char yaml[] =
-        GROUP("g", "{record: ends, expr: 'vector(time() % 86400 < bool 420) > 0'}");
     static const int64_t parts[][2] = {{0, 300}, {420, 600}, {0, 600}};
     unsigned stale;
     (void)state;
@@ -310,7 +570,7 @@ test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are
     sim_pass(&later, 600);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         struct asked a;
-        asked_init(&a, &later, yaml);
+        asked_init(&a, &later, ENDS_AT_420);
         replay(&a, parts[i][0], parts[i][1], 600);
         asked_fini(&a);
     }
@@ -325,8 +585,8 @@ test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale
 {
     static struct rules_sim later;
     static const char yaml[] = "groups: [{name: g, interval: 30s, rules: ["
-                               "{record: moves, expr: 'vector(time() % 86400 >= bool 300) > 0'}, "
-                               "{record: moves, expr: 'vector(time() % 86400 < bool 300) > 0'}]}]";
+                               "{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, "
+                               "{record: moves, expr: 'vector(time() < bool 1767225900) > 0'}]}]";
     struct asked a;
     (void)state;
     sim_init(&later, 1, nothing);
@@ -334,7 +594,7 @@ test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale
     asked_init(&a, &later, yaml);
     replay(&a, 0, 600, 600);
     assert_int_equal(a.counts.samples, a.counts.made);
-    assert_int_equal(a.counts.rejected, 0);
+    assert_int_equal(a.counts.different + a.counts.rejected, 0);
     asked_fini(&a);
     sim_fini(&later);
 }
@@ -377,7 +637,7 @@ test_evaluations_that_met_a_limit_are_made_with_a_higher_one(void **state)
     assert_in_range(a.counts.failed, 100, a.counts.made - 1);
     later.terms.samples_read_max = 0;
     replay(&a, 0, 3600, 3600);
-    assert_same_records(&whole, &later, "load:high|firekeep_rule_group_evaluated", 3600);
+    assert_same_records(&whole, &later, "load:high", 3600);
     asked_fini(&a);
     sim_fini(&whole);
     sim_fini(&later);
@@ -397,9 +657,9 @@ test_after_refused_memory_a_replay_goes_on(void **state)
         sim_init(&later, 1, nothing);
         sim_pass(&later, TOTAL_S);
         asked_init(&a, &later, rules);
-        a.replay.until_ns = (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1;
         mem_fail_nth(1 + sim_mix(7, i) % 4000, i % 2 == 0);
-        enum err e = replay_slice(&a, SIM_BEGIN * NS_PER_MS, a.replay.until_ns);
+        enum err e =
+            replay_slice(&a, SIM_BEGIN * NS_PER_MS, (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1);
         mem_fail_nth(0, false);
         assert_true(e == OK || e == ERR_NOMEM);
         refused += e != OK;
@@ -419,11 +679,18 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
         cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
+        cmocka_unit_test(test_what_is_stored_as_it_is_computed_is_not_written_again),
+        cmocka_unit_test(test_what_is_stored_and_differs_stays_and_is_reported),
+        cmocka_unit_test(test_a_staleness_marker_does_not_replace_what_is_stored),
+        cmocka_unit_test(test_a_series_that_ends_at_the_first_evaluation_is_marked_stale),
+        cmocka_unit_test(test_histograms_are_compared_with_what_is_stored),
+        cmocka_unit_test(test_results_are_not_visible_before_they_were_evaluated),
+        cmocka_unit_test(
+            test_a_reader_with_the_same_or_a_larger_offset_is_replayed_in_a_round_of_its_own),
+        cmocka_unit_test(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts),
         cmocka_unit_test(
             test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there),
         cmocka_unit_test(test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale),
-        cmocka_unit_test(
-            test_it_is_not_marked_stale_either_if_the_rule_fails_before_an_evaluation_that_is_stored),
         cmocka_unit_test(
             test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are_made),
         cmocka_unit_test(

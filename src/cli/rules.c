@@ -45,12 +45,13 @@ static const char notes[] =
     "replay  evaluate recording rules at their times from --start to --end, and write the "
     "results.\n"
     "        The rules are those of the files given, or of the configuration file, and those that\n"
-    "        the ruler API stores. Evaluations that are stored already are not repeated: the same\n"
-    "        command continues after an interruption. Alerts are not evaluated.\n"
+    "        the ruler API stores. What is stored is not changed: equal results are not written\n"
+    "        again, different ones are printed and counted. So the same command continues after\n"
+    "        an interruption. Alerts are not evaluated.\n"
     "\nOf a running server, rules are evaluated in this process, on samples read by remote read;\n"
     "results go there by remote write. --overwrite requires its admin API.\n"
-    "\nExit status: 0 done; 1 a rule failed, a result was refused, or something could not be read\n"
-    "or written; 2 wrong usage.\n";
+    "\nExit status: 0 done; 1 a rule failed, a result differs from what is stored or was\n"
+    "refused, or something could not be read or written; 2 wrong usage.\n";
 
 /* --- groups that are wanted ------------------------------------------------------------------- */
 

@@ -55,7 +55,7 @@ MUST_CHECK enum err rules_find(struct rules_asking *asking, struct target *targe
 void rules_found_fini(struct found_rules *found);
 
 MUST_CHECK enum err rules_list(struct rules_asking *asking, struct target *target, struct why *why);
-/* *ret_well: nothing failed, and nothing was refused. */
+/* *ret_well: nothing failed, differs from what is stored, or was refused. */
 MUST_CHECK enum err rules_replay(struct rules_asking *asking, struct target *target, bool *ret_well,
                                  struct why *why);
 

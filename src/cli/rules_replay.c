@@ -20,12 +20,21 @@
 #include "query/replicas.h"
 #include "rules/replay.h"
 #include "sys/env.h"
+#include "wire/number.h"
 
 #define WAKE_NS (NS_PER_S / 10)
-enum { SHOWN_MAX = 20, QUESTION_BYTES_MAX = 16 << 20, SELECTORS_BYTES_MAX = 1 << 20 };
+enum {
+    SHOWN_MAX = 20,
+    SHOWN_BYTES_MAX = 64 << 10,
+    QUESTION_BYTES_MAX = 16 << 20,
+    SELECTORS_BYTES_MAX = 1 << 20
+};
 
 /* Of the state. */
 enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
+
+/* What is printed a number of times, and then only counted. */
+enum { SHOWN_FAILURES, SHOWN_DIFFERENCES, SHOWN_KINDS };
 
 struct worker {
     struct replaying *of;
@@ -63,7 +72,7 @@ struct replaying {
     uint32_t round, next, running;
     int64_t min_ns, max_ns;
     bool failed;
-    uint64_t told;
+    uint64_t shown[SHOWN_KINDS];
     uint64_t evaluations; /* that were made */
     uint64_t groups_done; /* in all slices */
 };
@@ -106,25 +115,59 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
                                  why);
 }
 
+/* Prints a line about a rule at a time, unless there were enough of its kind. */
 static void
-tell_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
-             struct bytes sentence)
+show(struct worker *w, int kind, const struct group *group, const struct rule *rule, int64_t t_ms,
+     struct bytes text)
 {
-    struct worker *w = context;
+    static const char *const kinds[] = {"failures", "differences"};
     struct replaying *r = w->of;
-    const struct rule_group *text = group_text(group);
+    const struct rule_group *of = group_text(group);
     char time[TIME_TEXT_BYTES];
     lock_take(&r->lock);
-    uint64_t told = ++r->told;
+    uint64_t shown = ++r->shown[kind];
     lock_drop(&r->lock);
-    if (told > SHOWN_MAX) return;
-    const char *what = rule == NULL ? RULES_EVALUATED : rule->name;
-    progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", text->file,
-                 text->name, what, time_print(at_ns / NS_PER_MS, time), (int)sentence.size,
-                 (const char *)sentence.at);
-    if (told == SHOWN_MAX) {
-        progress_say(&r->asking->progress, "more failures are counted but not shown");
+    if (shown > SHOWN_MAX) return;
+    progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", of->file, of->name,
+                 rule->name, time_print(t_ms, time), (int)text.size, (const char *)text.at);
+    if (shown == SHOWN_MAX) {
+        progress_say(&r->asking->progress, "more %s are counted but not shown", kinds[kind]);
     }
+}
+
+static void
+show_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
+             struct bytes sentence)
+{
+    show(context, SHOWN_FAILURES, group, rule, at_ns / NS_PER_MS, sentence);
+}
+
+static void
+put_value(struct buf *to, const struct replay_value *value, const char *histogram)
+{
+    char number[NUMBER_TEXT_BYTES];
+    if (value->is_histogram)
+        buf_put_text(to, histogram);
+    else if (value->bits == STALE_NAN_BITS)
+        buf_put_text(to, "a staleness marker");
+    else
+        buf_put(to, number, number_print_exact(value->bits, number));
+}
+
+static void
+show_difference(void *context, const struct group *group, const struct rule *rule,
+                const struct replay_difference *d)
+{
+    struct worker *w = context;
+    struct buf text;
+    buf_init(&text, &w->of->asking->memory, SHOWN_BYTES_MAX);
+    labels_print(&text, d->labels);
+    buf_put_text(&text, " is stored as ");
+    put_value(&text, &d->stored, "a histogram");
+    buf_put_text(&text, ", computed as ");
+    put_value(&text, &d->computed, d->stored.is_histogram ? "another histogram" : "a histogram");
+    show(w, SHOWN_DIFFERENCES, group, rule, d->t_ms, buf_bytes(&text));
+    buf_fini(&text);
 }
 
 /* --- workers ---------------------------------------------------------------------------------- */
@@ -154,10 +197,10 @@ worker_init(struct replaying *r, struct worker *w)
         .features = promql_features_of(s->query_features),
     };
     w->replay = (struct replay){
-        .until_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1,
         .host = &w->host,
         .terms = &w->terms,
-        .failed = tell_failure,
+        .failed = show_failure,
+        .differs = show_difference,
         .context = w,
     };
     return rw_request_init(&w->request, &r->asking->memory);
@@ -334,11 +377,12 @@ gather_counts(struct replaying *r, struct replay_counts *all)
         struct replay_counts *c = &r->workers[i].counts;
         r->state.counts[REPLAYED_EVALUATIONS] += c->made;
         r->state.counts[REPLAYED_SAMPLES] += c->samples;
-        r->state.counts[REPLAYED_TROUBLE] += c->failed + c->rejected;
+        r->state.counts[REPLAYED_TROUBLE] += c->failed + c->different + c->rejected;
         all->made += c->made;
-        all->made_before += c->made_before;
         all->failed += c->failed;
         all->samples += c->samples;
+        all->stored_before += c->stored_before;
+        all->different += c->different;
         all->rejected += c->rejected;
         *c = (struct replay_counts){0};
     }
@@ -579,10 +623,10 @@ print_result(const struct replaying *r, const struct replay_counts *c)
     fprintf(stderr, "%" PRIu64 " evaluation%s of %" PRIu32 " group%s, %" PRIu64 " sample%s; %.1f s",
             c->made, plural(c->made), r->count, plural(r->count), c->samples, plural(c->samples),
             seconds);
-    if (c->made_before > 0) {
-        fprintf(stderr, "; %" PRIu64 " evaluation%s stored already", c->made_before,
-                plural(c->made_before));
-    }
+    if (c->stored_before > 0) fprintf(stderr, "; %" PRIu64 " stored already", c->stored_before);
+    if (c->different > 0)
+        fprintf(stderr, "; %" PRIu64 " differ%s from what is stored", c->different,
+                c->different == 1 ? "s" : "");
     if (c->failed > 0)
         fprintf(stderr, "; %" PRIu64 " evaluation%s of a rule failed", c->failed,
                 plural(c->failed));
@@ -623,7 +667,8 @@ rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, stru
     cond_init(&r.cond);
     buf_init(&r.question, &a->memory, QUESTION_BYTES_MAX);
     enum err e = run(&r, &counts, why);
-    *ret_well = counts.failed + counts.rejected == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
+    uint64_t trouble = counts.failed + counts.different + counts.rejected;
+    *ret_well = trouble == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
     if (e && r.begun) fprintf(stderr, "run the same command again to continue\n");
     close_workers(&r);
     for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {

@@ -77,6 +77,15 @@ asked_end(struct asked *a)
     promql_result_free(a->result);
 }
 
+bool
+ask_failed(const struct evaluating *ev, enum err e, const struct buf *error)
+{
+    const _Atomic(const char *) *all_canceled = ev->host->all_canceled;
+    bool ends = all_canceled != NULL && atomic_load(all_canceled) != NULL;
+    bool is_late = e == ERR_CANCELED && ev->terms->timeout_ns > 0 && !ends;
+    return e == ERR_LIMIT || (e == ERR_INPUT && error->size > 0) || is_late;
+}
+
 /* The one point that a series has. */
 bool
 asked_point(struct promql_result *result, struct promql_point *ret)

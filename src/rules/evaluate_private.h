@@ -92,6 +92,9 @@ MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *t
                         const struct ask_times *times, struct asked *ret, struct buf *error,
                         struct why *why);
 void asked_end(struct asked *asked);
+/* Says whether an error of ask() is one of the evaluation itself: of the expression and its result,
+ * a limit, or the timeout. Others are of the view, of memory, or end all evaluations. */
+bool ask_failed(const struct evaluating *ev, enum err e, const struct buf *error);
 /* The one point that the series at hand has. False: it has none. */
 bool asked_point(struct promql_result *result, struct promql_point *ret);
 /* What a template asks. */

@@ -76,12 +76,14 @@ struct rules_past {
     const struct rules_host *host;
     const struct rules_terms *terms;
     struct group *group;
+    struct view *view; /* that is looked at; NULL: one is opened for each look */
 };
 /* Series between two times. */
 struct past_look {
     const struct label *labels; /* that they have, the name first */
     uint32_t label_count;
     int64_t min_ms, max_ms;
+    bool stored; /* as they are stored here: without those of sources, and replicas unmerged */
     /* An error of it ends the look. */
     enum err (*each)(void *context, struct series_set *set, struct bytes labels);
     void *context;
@@ -96,6 +98,15 @@ MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, b
  * up, or was made up before what is live. ERR_NOMEM. */
 MUST_CHECK enum err past_pass_series(const struct rules_past *past, bool into_past,
                                      struct why *why);
+/*
+ * Fills `past` or `series` of the recording rules with the series that they have at a slot when
+ * they are evaluated now, and notes the slot; writes nothing. A rule whose evaluation fails has
+ * none: see series_at.c.
+ *
+ * ERR_NOMEM, ERR_CANCELED; errors of the view. Then what is known is of no slot.
+ */
+MUST_CHECK enum err group_series_at(const struct rules_past *past, int64_t slot, bool into_past,
+                                    struct why *why);
 /* Adds the evaluations that were made between two times, Unix ns; `marked` is the last of them. */
 struct past_slots {
     struct slots *made;
@@ -150,8 +161,5 @@ struct names_read {
 };
 bool names_read_next(struct names_read *read, const struct matcher_set *set,
                      const struct kept_series *names, uint32_t *ret_index);
-/* Whether a recording rule reads what it writes itself, or one that stands behind it: what that
- * wrote at an evaluation before. ERR_NOMEM. */
-MUST_CHECK enum err group_reads_back(const struct group *group, bool *ret);
 
 #endif

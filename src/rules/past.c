@@ -17,6 +17,7 @@ enum {
 struct look {
     const struct label *labels; /* borrowed */
     uint32_t label_count;
+    bool stored; /* as of struct past_look */
     struct budget budget;
     struct query_control control;
     struct view *view;
@@ -66,6 +67,8 @@ look_begin(struct look *l, const struct evaluating *ev, int64_t min_ms, int64_t 
         .set_count = 1,
         .min_ms = min_ms,
         .max_ms = max_ms,
+        .stored = l->stored,
+        .unmerged = l->stored,
         .control = &l->control,
     };
     if (ev->view != NULL) return view_select(ev->view, &request, &l->set, why);
@@ -108,14 +111,16 @@ look_end(struct look *l)
 static struct evaluating
 evaluating_of(const struct rules_past *past)
 {
-    return (struct evaluating){.g = past->group, .host = past->host, .terms = past->terms};
+    return (struct evaluating){
+        .g = past->group, .host = past->host, .terms = past->terms, .view = past->view};
 }
 
 enum err
 past_look(const struct rules_past *past, const struct past_look *look, struct why *why)
 {
     struct evaluating ev = evaluating_of(past);
-    struct look l = {.labels = look->labels, .label_count = look->label_count};
+    struct look l = {
+        .labels = look->labels, .label_count = look->label_count, .stored = look->stored};
     struct bytes labels = {NULL, 0};
     enum err e = look_begin(&l, &ev, look->min_ms, look->max_ms, why);
     while (e == OK && (e = look_next(&l, &labels, why)) == OK && labels.at != NULL) {

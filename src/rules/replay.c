@@ -1,11 +1,21 @@
-/* replay.c - see replay.h. */
+/*
+ * replay.c - see replay.h.
+ *
+ * A group is replayed in stretches of evaluations, a stretch batch after batch of its rules, and
+ * each rule in parts: as many evaluations as have a result together. A part asks twice, what is
+ * stored and what the expression gives, compares the two, and writes one message of what is new.
+ *
+ * That the order is right, batch by batch within a stretch, is what group_reads_back() and
+ * replay_rounds() see to: a rule finds all that was recorded before by what it reads.
+ */
 #include "rules/replay.h"
 
 #include <stdio.h>
 
-#include "base/array.h"
+#include "rules/as_of.h"
 #include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
+#include "rules/stored_results.h"
 #include "sys/env.h"
 #include "wire/number.h"
 
@@ -13,14 +23,7 @@ enum {
     STEPS_MAX = 4096,            /* evaluations that are made at once */
     MESSAGE_BYTES_MAX = 4 << 20, /* of several evaluations; one alone may have more */
     ARENA_BYTES_MAX = 1 << 30,
-    BITS = 64,
-};
-
-/* At which of the evaluations at hand a rule had which series. */
-struct presence {
-    struct kept_series series;
-    uint64_t *bits; /* `words` for each series */
-    uint32_t capacity;
+    DIFFERENCES_MAX = 16, /* of a part, that are reported */
 };
 
 /* Evaluations of a group that are made at once: from slot `first` to `last`. */
@@ -28,31 +31,46 @@ struct stretch {
     const struct replay *replay;
     struct evaluating ev;
     int64_t first, last;
-    uint32_t words;             /* for a bit of each */
-    struct presence *presences; /* of each rule */
-    uint64_t *unmade; /* bits of those that met a limit: with another one they are made again */
+    const struct as_of *as_of; /* what one evaluation finds; NULL: all that is stored */
+    struct view *stored;       /* of the batch, with all that is stored */
     struct replay_counts *counts;
     struct why *why;
 };
 
-/* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. */
+/* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. What is counted
+ * and kept here counts once the part is written. */
 struct part {
     struct stretch *of;
     struct rule_at_work *rule;
-    struct presence *presence;
     uint32_t a, b;
     struct arena arena;
     struct rw_build *build;
-    struct buf labels;
-    struct buf sentence; /* why there is no result */
-    uint32_t *counts;    /* series at each evaluation; NULL: there is no limit */
-    uint64_t samples;
+    struct stored_results stored; /* under the rule's name and labels, at the part's times */
+    struct kept_series found;     /* series that have a result at any of the evaluations, */
+    struct kept_series last;      /* and at the last one */
+    uint32_t *series;             /* number of them at each evaluation */
+    struct buf labels;            /* of the series at hand, */
+    struct stored_run run;        /* what is stored of it, */
+    bool *there;                  /* at which of the evaluations it has a result, */
+    bool is_begun;                /* and whether it is in the message */
+    struct buf sentence;          /* why there is no result */
+    struct replay_counts counts;
+    struct replay_difference differences[DIFFERENCES_MAX];
+    uint32_t difference_count;
 };
 
 static enum err
 no_memory(const struct stretch *s)
 {
     return why_set(s->why, ERR_NOMEM, "not enough memory for the rule");
+}
+
+static enum err
+part_fails(struct part *t, const char *sentence)
+{
+    buf_clear(&t->sentence);
+    buf_put_cut(&t->sentence, bytes_of_text(sentence));
+    return ERR_INPUT;
 }
 
 /* --- times ------------------------------------------------------------------------------------ */
@@ -75,183 +93,181 @@ interval_ms(const struct stretch *s)
     return s->ev.g->schedule.interval_ns / NS_PER_MS;
 }
 
-/* --- presence --------------------------------------------------------------------------------- */
-
-static bool
-has_bit(const struct stretch *s, const struct presence *p, uint32_t series, uint32_t step)
-{
-    return (p->bits[(size_t)series * s->words + step / BITS] >> step % BITS & 1) != 0;
-}
-
-static void
-set_bit(const struct stretch *s, struct presence *p, uint32_t series, uint32_t step)
-{
-    p->bits[(size_t)series * s->words + step / BITS] |= (uint64_t)1 << step % BITS;
-}
-
-static void
-clear_bits(const struct part *t)
-{
-    const struct stretch *s = t->of;
-    for (uint32_t i = 0; i < t->presence->series.count; i++) {
-        for (uint32_t step = t->a; step <= t->b; step++) {
-            t->presence->bits[(size_t)i * s->words + step / BITS] &= ~((uint64_t)1 << step % BITS);
-        }
-    }
-}
-
-static bool
-has_any_bit(const struct part *t, uint32_t series)
-{
-    for (uint32_t step = t->a; step <= t->b; step++) {
-        if (has_bit(t->of, t->presence, series, step)) return true;
-    }
-    return false;
-}
-
-static enum err
-presence_add(const struct stretch *s, struct presence *p, struct bytes labels, uint32_t *ret_series)
-{
-    bool is_new;
-    size_t wanted = ((size_t)p->series.count + 1) * s->words;
-    uint32_t capacity = p->capacity;
-    if (!array_reserve(s->ev.host->memory, &p->bits, &p->capacity, wanted)) return ERR_NOMEM;
-    memset(p->bits + capacity, 0, (p->capacity - capacity) * sizeof *p->bits);
-    enum err e = kept_series_add(&p->series, labels, &is_new);
-    if (e == OK && !kept_series_find(&p->series, labels, ret_series)) e = ERR_NOMEM;
-    return e;
-}
-
-static bool
-is_present(const struct stretch *s, const struct presence *p, struct bytes labels, uint32_t step)
-{
-    uint32_t series;
-    return kept_series_find(&p->series, labels, &series) && has_bit(s, p, series, step);
-}
-
-/* Whether a rule that stands before and records the same name has the series at a step. */
-static bool
-is_written_before(const struct part *t, struct bytes labels, uint32_t step)
-{
-    const struct stretch *s = t->of;
-    for (const struct rule_at_work *r = t->rule; (r = r->same_before) != NULL;) {
-        if (is_present(s, &s->presences[r - s->ev.g->rules], labels, step)) return true;
-    }
-    return false;
-}
-
-/* --- results ---------------------------------------------------------------------------------- */
-
-static enum err
-part_fails(struct part *t, const char *sentence)
-{
-    buf_clear(&t->sentence);
-    buf_put_cut(&t->sentence, bytes_of_text(sentence));
-    return ERR_INPUT;
-}
-
-/* Of the series at hand. */
-static void
-put_stale(struct part *t, struct bytes labels, uint32_t step)
-{
-    if (is_written_before(t, labels, step)) return;
-    rw_build_float(t->build, sample_ms(t->of, step), STALE_NAN_BITS, 0);
-}
-
-static void
-set_present(struct part *t, uint32_t series, uint32_t step)
-{
-    set_bit(t->of, t->presence, series, step);
-    if (t->counts != NULL) t->counts[step - t->a]++;
-    t->samples++;
-}
-
+/* Counted from the first of the part. */
 static uint32_t
-step_of(const struct part *t, const struct promql_point *point)
+index_of(const struct part *t, int64_t t_ms)
 {
-    int64_t since_ms = point->t_ms - sample_ms(t->of, t->a);
-    return t->a + (uint32_t)(since_ms / interval_ms(t->of));
+    return (uint32_t)((t_ms - sample_ms(t->of, t->a)) / interval_ms(t->of));
 }
 
-/* A series from step to step: where it ends, it is marked stale. */
-struct walk {
-    struct part *part;
-    struct bytes labels;
-    uint32_t series;
-    uint32_t next; /* step */
-    bool is_alive; /* at the one before */
-};
+/* --- one series of a result ------------------------------------------------------------------- */
+
+static enum err
+note_difference(struct part *t, int64_t t_ms, const struct replay_value *stored,
+                struct replay_value computed)
+{
+    t->counts.different++;
+    if (t->difference_count == DIFFERENCES_MAX) return OK;
+    struct bytes labels = arena_copy(&t->arena, buf_bytes(&t->labels));
+    if (labels.at == NULL) return no_memory(t->of);
+    t->differences[t->difference_count++] =
+        (struct replay_difference){t_ms, labels, *stored, computed};
+    return OK;
+}
+
+/* Compares a result with what is stored at its time. *ret_new: nothing is. */
+static enum err
+judge(struct part *t, int64_t t_ms, struct replay_value computed, bool *ret_new)
+{
+    const struct replay_value *stored = stored_run_find(&t->run, t_ms);
+    *ret_new = stored == NULL;
+    if (stored == NULL) {
+        t->counts.samples++;
+    } else if (stored->is_histogram == computed.is_histogram && stored->bits == computed.bits) {
+        t->counts.stored_before++;
+    } else {
+        return note_difference(t, t_ms, stored, computed);
+    }
+    return OK;
+}
+
+/* A series without new samples is not in the message. */
+static void
+begin_series(struct part *t)
+{
+    if (!t->is_begun) rw_build_series(t->build, buf_bytes(&t->labels));
+    t->is_begun = true;
+}
 
 static void
-walk_to(struct walk *w, uint32_t step)
+put_float(struct part *t, int64_t t_ms, uint64_t bits)
 {
-    for (; w->next < step; w->next++) {
-        bool is_there = has_bit(w->part->of, w->part->presence, w->series, w->next);
-        if (w->is_alive && !is_there) put_stale(w->part, w->labels, w->next);
-        w->is_alive = is_there;
+    begin_series(t);
+    rw_build_float(t->build, t_ms, bits, 0);
+}
+
+/* The series has ended. Another rule of its name may have written it: that stays. */
+static void
+put_end(struct part *t, int64_t t_ms)
+{
+    const struct replay_value *stored = stored_run_find(&t->run, t_ms);
+    if (stored == NULL)
+        put_float(t, t_ms, STALE_NAN_BITS);
+    else if (!stored->is_histogram && stored->bits == STALE_NAN_BITS)
+        t->counts.stored_before++;
+}
+
+/* Marks the series stale where it ends, from one evaluation to before another one. */
+static void
+put_ends(struct part *t, uint32_t *next, uint32_t end, bool *was_there)
+{
+    for (; *next < end; ++*next) {
+        if (*was_there && !t->there[*next]) put_end(t, sample_ms(t->of, t->a + *next));
+        *was_there = t->there[*next];
     }
 }
 
-/* The message has floats, with staleness markers between them, and histograms apart. */
+/* Floats are in the message in order of time, with staleness markers between them. */
 static enum err
-put_points(struct part *t, struct promql_result *result, struct bytes labels, uint32_t series)
+put_floats(struct part *t, struct promql_result *result)
+{
+    struct promql_point point;
+    bool was_there = kept_series_has(&t->rule->past, buf_bytes(&t->labels)), is_new;
+    uint32_t next = 0;
+    while (promql_next_point(result, false, &point)) {
+        uint64_t bits = double_bits(point.value);
+        put_ends(t, &next, index_of(t, point.t_ms), &was_there);
+        enum err e = judge(t, point.t_ms, (struct replay_value){.bits = bits}, &is_new);
+        if (e) return e;
+        if (is_new) put_float(t, point.t_ms, bits);
+    }
+    put_ends(t, &next, t->b - t->a + 1, &was_there);
+    return OK;
+}
+
+/* They are in the message apart. */
+static enum err
+put_histograms(struct part *t, struct promql_result *result)
 {
     struct promql_point point;
     struct histogram h;
-    struct walk walk = {t, labels, series, t->a, kept_series_has(&t->rule->past, labels)};
-    while (promql_next_point(result, true, &point)) {
-        set_present(t, series, step_of(t, &point));
-    }
-    rw_build_series(t->build, labels);
-    while (promql_next_point(result, false, &point)) {
-        uint32_t step = step_of(t, &point);
-        walk_to(&walk, step);
-        set_present(t, series, step);
-        rw_build_float(t->build, point.t_ms, double_bits(point.value), 0);
-        walk_to(&walk, step + 1);
-    }
-    walk_to(&walk, t->b + 1);
+    bool is_new;
     while (promql_next_point(result, true, &point)) {
         if (fhist_stored(&t->arena, point.histogram, &h)) return no_memory(t->of);
+        enum err e = judge(t, point.t_ms, value_of_histogram(&h), &is_new);
+        if (e) return e;
+        if (!is_new) continue;
+        begin_series(t);
         rw_build_histogram(t->build, point.t_ms, 0, &h);
     }
     return OK;
 }
 
-/* What was there at the evaluation before, and at none of these. What was read from the store may
- * be another server's: see put_stale() of evaluate.c. */
-static void
+/* Notes at which evaluations the series has a result. False: at none. */
+static bool
+find_points(struct part *t, struct promql_result *result)
+{
+    struct promql_point point;
+    bool any = false;
+    memset(t->there, 0, (t->b - t->a + 1) * sizeof *t->there);
+    for (int histograms = 0; histograms < 2; histograms++) {
+        while (promql_next_point(result, histograms != 0, &point)) {
+            uint32_t i = index_of(t, point.t_ms);
+            t->there[i] = any = true;
+            t->series[i]++;
+        }
+    }
+    return any;
+}
+
+/* The series whose labels are at hand. */
+static enum err
+put_series(struct part *t, struct promql_result *result)
+{
+    struct bytes labels = buf_bytes(&t->labels);
+    bool is_new;
+    if (!find_points(t, result)) return OK;
+    enum err e = kept_series_add(&t->found, labels, &is_new);
+    /* If not at one time, then at several that are looked at alone. */
+    if (e == OK && !is_new) {
+        return part_fails(t, "vector contains metrics with the same labelset after applying "
+                             "rule labels");
+    }
+    if (e == OK && t->there[t->b - t->a]) e = kept_series_add(&t->last, labels, &is_new);
+    if (e) return no_memory(t->of);
+    t->run = stored_results_of(&t->stored, labels);
+    t->is_begun = false;
+    e = put_floats(t, result);
+    return e ? e : put_histograms(t, result);
+}
+
+/* --- the result of a part --------------------------------------------------------------------- */
+
+/* What was there at the evaluation before, and at none of these. */
+static enum err
 put_ended(struct part *t)
 {
-    const struct stretch *s = t->of;
     const struct kept_series *past = &t->rule->past;
-    int64_t read_ms = t->rule->past_read_ms;
-    bool is_known = read_ms == 0;
-    struct kept_series own;
-    kept_series_init(&own, s->ev.host->memory, s->ev.host->seed);
     for (uint32_t i = 0; i < past->count; i++) {
-        uint32_t series;
-        struct bytes labels = kept_series_at(past, i);
-        bool known = kept_series_find(&t->presence->series, labels, &series);
-        if ((known && has_any_bit(t, series)) || is_written_before(t, labels, t->a)) continue;
-        if (!is_known && find_own(&s->ev, t->rule, read_ms, &own)) break;
-        is_known = true;
-        if (read_ms != 0 && !kept_series_has(&own, labels)) continue;
-        rw_build_series(t->build, labels);
-        put_stale(t, labels, t->a);
+        if (kept_series_has(&t->found, kept_series_at(past, i))) continue;
+        buf_clear(&t->labels);
+        buf_put_bytes(&t->labels, kept_series_at(past, i));
+        if (buf_error(&t->labels)) return no_memory(t->of);
+        t->run = stored_results_of(&t->stored, buf_bytes(&t->labels));
+        t->is_begun = false;
+        put_end(t, sample_ms(t->of, t->a));
     }
-    kept_series_fini(&own);
+    return OK;
 }
 
 static enum err
 check_limit(struct part *t)
 {
     uint32_t limit = t->of->ev.g->text.limit;
-    for (uint32_t step = t->a; t->counts != NULL && step <= t->b; step++) {
+    for (uint32_t i = 0; limit > 0 && i <= t->b - t->a; i++) {
         char text[96];
-        if (t->counts[step - t->a] <= limit) continue;
-        snprintf(text, sizeof text, "exceeded limit of %u with %u series", limit,
-                 t->counts[step - t->a]);
+        if (t->series[i] <= limit) continue;
+        snprintf(text, sizeof text, "exceeded limit of %u with %u series", limit, t->series[i]);
         return part_fails(t, text);
     }
     return OK;
@@ -261,136 +277,128 @@ static enum err
 put_result(struct part *t, struct promql_result *result)
 {
     struct bytes metric;
-    uint32_t over_count, series;
+    uint32_t over_count;
     struct label *over = record_labels(t->rule, &t->arena, &over_count);
     enum err e = over == NULL ? no_memory(t->of) : OK;
     while (e == OK && promql_next_series(result, &metric)) {
         buf_clear(&t->labels);
         relabelled_put(&t->labels, metric, over, over_count);
-        e = buf_error(&t->labels);
-        if (e == OK) e = presence_add(t->of, t->presence, buf_bytes(&t->labels), &series);
-        if (e) return no_memory(t->of);
-        /* If not at one time, then of several that are looked at alone. */
-        if (has_any_bit(t, series)) {
-            return part_fails(t, "vector contains metrics with the same labelset after applying "
-                                 "rule labels");
-        }
-        e = put_points(t, result, buf_bytes(&t->labels), series);
+        if (buf_error(&t->labels)) return no_memory(t->of);
+        e = put_series(t, result);
         bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
         if (e == OK && is_large && t->a < t->b) e = ERR_LIMIT;
     }
     if (e == OK) e = check_limit(t);
-    if (e == OK) put_ended(t);
+    return e ? e : put_ended(t);
+}
+
+/* What is stored, first: it is small where there is nothing to compare. */
+static enum err
+ask_part(struct part *t)
+{
+    struct stretch *s = t->of;
+    struct asked a = {.result = NULL};
+    struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->stored};
+    struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
+    if (t->a < t->b) times.step_ms = interval_ms(s);
+    enum err e =
+        stored_results_read(&t->stored, &past, t->rule, times.first_ms, times.last_ms, s->why);
+    if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
+    if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence)) e = ERR_LIMIT; /* too slow */
+    if (e == OK) e = put_result(t, a.result);
+    asked_end(&a);
     return e;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void
-tell(const struct stretch *s, const struct rule *rule, uint32_t step, struct bytes sentence)
+report_failure(const struct part *t, uint32_t step, struct bytes sentence)
 {
+    const struct stretch *s = t->of;
     const struct replay *r = s->replay;
-    if (r->failed != NULL) r->failed(r->context, s->ev.g, rule, time_ns(s, step), sentence);
+    if (r->failed == NULL) return;
+    r->failed(r->context, s->ev.g, t->rule->text, time_ns(s, step), sentence);
 }
 
 static enum err
-write_message(struct stretch *s, struct rw_build *build, const struct rule *rule, uint32_t step,
-              uint64_t *ret_rejected)
+write_part(struct part *t)
 {
+    struct stretch *s = t->of;
     struct rules_written written;
-    enum err e = write_durably(s->ev.host, s->ev.g->tenant, build, &written, s->why);
-    *ret_rejected = e == OK ? written.rejected : 0;
-    s->counts->rejected += *ret_rejected;
-    if (*ret_rejected > 0) tell(s, rule, step, bytes_of_text(written.text));
-    return e;
+    enum err e = write_durably(s->ev.host, s->ev.g->tenant, t->build, &written, s->why);
+    if (e || written.rejected == 0) return e;
+    uint64_t *samples = &t->counts.samples;
+    t->counts.rejected = written.rejected;
+    *samples -= written.rejected < *samples ? written.rejected : *samples;
+    report_failure(t, t->b, bytes_of_text(written.text));
+    return OK;
 }
 
-/* What the rule wrote at the last of these evaluations, for the one after it. */
-static enum err
-keep_last(struct part *t)
+/* The part is written: it counts, and the next one begins after it. */
+static void
+settle_part(struct part *t)
 {
-    struct kept_series last;
-    struct rule_at_work *rule = t->rule;
-    enum err e = OK;
-    bool is_new;
-    kept_series_init(&last, rule->past.budget, rule->past.seed);
-    for (uint32_t i = 0; e == OK && i < t->presence->series.count; i++) {
-        if (!has_bit(t->of, t->presence, i, t->b)) continue;
-        e = kept_series_add(&last, kept_series_at(&t->presence->series, i), &is_new);
+    const struct replay *r = t->of->replay;
+    struct replay_counts *all = t->of->counts;
+    all->samples += t->counts.samples;
+    all->stored_before += t->counts.stored_before;
+    all->different += t->counts.different;
+    all->rejected += t->counts.rejected;
+    for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
+        r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
     }
-    if (e) {
-        kept_series_fini(&last);
-        return no_memory(t->of);
-    }
-    kept_series_fini(&rule->past);
-    rule->past = last;
-    rule->past_read_ms = 0; /* this rule wrote it */
-    return OK;
+    struct kept_series before = t->rule->past;
+    t->rule->past = t->last;
+    t->last = before;
 }
 
 /* --- one rule --------------------------------------------------------------------------------- */
 
-static enum err
-ask_part(struct part *t)
-{
-    struct stretch *s = t->of;
-    struct asked a = {.result = NULL};
-    struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
-    if (t->a < t->b) times.step_ms = interval_ms(s);
-    enum err e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
-    if (e == OK) e = put_result(t, a.result);
-    asked_end(&a);
-    return e;
-}
-
-/* One try of some evaluations. ERR_INPUT with a sentence, ERR_LIMIT: they have no result. */
+/* One try of evaluations from `a` to `b`. ERR_INPUT with a sentence, ERR_LIMIT: they have no
+ * result. */
 static enum err
 try_part(struct part *t)
 {
     struct stretch *s = t->of;
     struct budget *memory = s->ev.host->memory;
     uint32_t steps = t->b - t->a + 1;
-    size_t bytes = s->ev.g->text.limit > 0 ? steps * sizeof *t->counts : 0;
-    buf_clear(&t->sentence);
     arena_init(&t->arena, memory, ARENA_BYTES_MAX, 0);
-    t->samples = 0;
-    t->counts = bytes > 0 ? mem_new(memory, bytes) : NULL;
+    stored_results_init(&t->stored, memory, s->ev.host->seed);
+    kept_series_init(&t->found, memory, s->ev.host->seed);
+    kept_series_init(&t->last, s->ev.g->memory, s->ev.g->seed);
+    buf_clear(&t->sentence);
+    t->counts = (struct replay_counts){0};
+    t->difference_count = 0;
     t->build = NULL;
-    enum err e = bytes > 0 && t->counts == NULL ? no_memory(s) : OK;
-    if (e == OK && rw_build_new(RW_V1, memory, &t->build)) e = no_memory(s);
+    t->series = mem_new(memory, steps * sizeof *t->series);
+    t->there = mem_new(memory, steps * sizeof *t->there);
+    enum err e = t->series == NULL || t->there == NULL ? ERR_NOMEM : OK;
+    if (e == OK) e = rw_build_new(RW_V1, memory, &t->build);
+    if (e) e = no_memory(s);
     if (e == OK) e = ask_part(t);
-    uint64_t rejected = 0;
-    if (e == OK) e = write_message(s, t->build, t->rule->text, t->b, &rejected);
-    if (e == OK) e = keep_last(t);
-    if (e == OK)
-        s->counts->samples += t->samples - (rejected < t->samples ? rejected : t->samples);
-    else
-        clear_bits(t);
+    if (e == OK) e = write_part(t);
+    if (e == OK) settle_part(t);
     rw_build_free(t->build);
-    mem_free(memory, t->counts, bytes);
+    mem_free(memory, t->series, steps * sizeof *t->series);
+    mem_free(memory, t->there, steps * sizeof *t->there);
+    kept_series_fini(&t->last);
+    kept_series_fini(&t->found);
+    stored_results_fini(&t->stored);
     arena_fini(&t->arena);
     return e;
 }
 
-/* As after group_evaluate(): what it wrote last is what it is taken to have written. */
-static enum err
-fail_step(struct part *t, enum err failure)
+/* As after group_evaluate(): what the rule wrote last is what it is taken to have written. */
+static void
+fail_step(struct part *t)
 {
-    struct stretch *s = t->of;
-    const struct kept_series *past = &t->rule->past;
     struct bytes sentence = buf_bytes(&t->sentence);
-    uint32_t series;
-    s->counts->failed++;
-    if (failure == ERR_LIMIT) s->unmade[t->a / BITS] |= (uint64_t)1 << t->a % BITS;
-    tell(s, t->rule->text, t->a, sentence.size > 0 ? sentence : bytes_of_text(s->why->text));
-    for (uint32_t i = 0; i < past->count; i++) {
-        if (presence_add(s, t->presence, kept_series_at(past, i), &series)) return no_memory(s);
-        set_bit(s, t->presence, series, t->a);
-    }
-    return OK;
+    t->of->counts->failed++;
+    report_failure(t, t->a, sentence.size > 0 ? sentence : bytes_of_text(t->of->why->text));
 }
 
-/* Whether the error is one of the evaluations themselves. */
+/* Says whether an error is one of the evaluations themselves. */
 static bool
 is_of_rule(const struct part *t, enum err e)
 {
@@ -400,7 +408,7 @@ is_of_rule(const struct part *t, enum err e)
 static enum err
 replay_rule(struct stretch *s, struct rule_at_work *rule)
 {
-    struct part t = {.of = s, .rule = rule, .presence = &s->presences[rule - s->ev.g->rules]};
+    struct part t = {.of = s, .rule = rule};
     uint32_t count = (uint32_t)(s->last - s->first) + 1;
     uint32_t most = promql_asks_for_range(rule->tree) ? 1 : count, at_once = most;
     enum err e = OK;
@@ -418,8 +426,9 @@ replay_rule(struct stretch *s, struct rule_at_work *rule)
             if (e != ERR_INPUT) most = at_once; /* so many are too large */
             e = OK;
         } else if (is_of_rule(&t, e)) {
-            e = fail_step(&t, e);
+            fail_step(&t);
             t.a++;
+            e = OK;
         }
     }
     buf_fini(&t.labels);
@@ -429,97 +438,49 @@ replay_rule(struct stretch *s, struct rule_at_work *rule)
 
 /* --- a stretch -------------------------------------------------------------------------------- */
 
-/* Rules of a batch do not read each other: they have one view. */
+/* Rules of a batch do not read each other, and write other names: they have one view. */
 static enum err
 replay_batch(struct stretch *s, uint32_t first, uint32_t next)
 {
     const struct group *g = s->ev.g;
     const struct rules_terms *terms = s->ev.terms;
+    struct budget *memory = s->ev.host->memory;
     struct query_control control;
-    ask_control(&s->ev, s->ev.host->memory, &control);
-    enum err e = terms->open(terms->open_context, &control, &s->ev.view, s->why);
+    struct view *hiding = NULL;
+    ask_control(&s->ev, memory, &control);
+    enum err e = terms->open(terms->open_context, &control, &s->stored, s->why);
     if (e) return e;
+    if (s->as_of != NULL) {
+        struct as_of as_of = *s->as_of;
+        as_of.at_ms = time_ns(s, 0) / NS_PER_MS;
+        as_of.sample_ms = sample_ms(s, 0);
+        as_of.first_rule = first;
+        e = as_of_view_new(s->stored, &as_of, memory, &hiding, s->why);
+    }
+    s->ev.view = hiding != NULL ? hiding : s->stored;
     for (uint32_t i = first; e == OK && i < next; i++) {
         if (g->rules[i].text->kind == RULE_RECORDING) e = replay_rule(s, &g->rules[i]);
     }
-    view_free(s->ev.view);
-    s->ev.view = NULL;
+    view_free(hiding);
+    view_free(s->stored);
     return e;
-}
-
-/* That the evaluations were made. */
-static enum err
-put_marks(struct stretch *s)
-{
-    const struct group *g = s->ev.g;
-    struct rw_build *build;
-    uint32_t count = (uint32_t)(s->last - s->first) + 1;
-    if (rw_build_new(RW_V1, s->ev.host->memory, &build)) return no_memory(s);
-    rw_build_series(build, g->marker);
-    uint64_t interval = double_bits((double)g->schedule.interval_ns / NS_PER_S);
-    for (uint32_t step = 0; step < count; step++) {
-        bool is_unmade = (s->unmade[step / BITS] >> step % BITS & 1) != 0;
-        if (is_unmade) continue;
-        rw_build_float(build, time_ns(s, step) / NS_PER_MS, interval, 0);
-    }
-    uint64_t rejected;
-    bool any = rw_build_counts(build).floats > 0;
-    enum err e = any ? write_message(s, build, NULL, count - 1, &rejected) : OK;
-    rw_build_free(build);
-    return e;
-}
-
-static enum err
-replay_rules(struct stretch *s)
-{
-    const struct group *g = s->ev.g;
-    enum err e = OK;
-    for (uint32_t first = 0, next; e == OK && first < g->text.rule_count; first = next) {
-        for (next = first + 1;
-             next < g->text.rule_count && g->rules[next].batch == g->rules[first].batch;) {
-            next++;
-        }
-        e = replay_batch(s, first, next);
-    }
-    return e ? e : put_marks(s);
 }
 
 /* Evaluations that follow each other, and are made at once. */
 static enum err
-replay_stretch(const struct replay *replay, struct group *g, int64_t first, int64_t last,
-               struct replay_counts *counts, struct why *why)
+replay_stretch(struct stretch *s)
 {
-    struct budget *memory = replay->host->memory;
-    struct stretch s = {
-        .replay = replay,
-        .ev = {.g = g, .host = replay->host, .terms = replay->terms},
-        .first = first,
-        .last = last,
-        .words = (uint32_t)(last - first) / BITS + 1,
-        .counts = counts,
-        .why = why,
-    };
-    size_t bytes = (g->text.rule_count + 1) * sizeof *s.presences;
-    size_t bit_bytes = s.words * sizeof *s.unmade;
-    s.presences = mem_new(memory, bytes);
-    s.unmade = mem_new(memory, bit_bytes);
-    if (s.presences == NULL || s.unmade == NULL) {
-        mem_free(memory, s.presences, bytes);
-        mem_free(memory, s.unmade, bit_bytes);
-        return no_memory(&s);
+    struct group *g = s->ev.g;
+    struct rules_past past = {s->ev.host, s->ev.terms, g, NULL};
+    enum err e = OK;
+    if (g->past_slot != s->first - 1) e = group_series_at(&past, s->first - 1, true, s->why);
+    for (uint32_t i = 0, next; e == OK && i < g->text.rule_count; i = next) {
+        for (next = i + 1; next < g->text.rule_count && g->rules[next].batch == g->rules[i].batch;)
+            next++;
+        e = replay_batch(s, i, next);
     }
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        kept_series_init(&s.presences[i].series, memory, replay->host->seed);
-    }
-    enum err e = replay_rules(&s);
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        kept_series_fini(&s.presences[i].series);
-        array_free(memory, s.presences[i].bits, s.presences[i].capacity);
-    }
-    mem_free(memory, s.presences, bytes);
-    mem_free(memory, s.unmade, bit_bytes);
-    if (e == OK) counts->made += (uint64_t)(last - first) + 1;
-    g->past_slot = e == OK ? last : -1;
+    if (e == OK) s->counts->made += (uint64_t)(s->last - s->first) + 1;
+    g->past_slot = e == OK ? s->last : -1;
     return e;
 }
 
@@ -528,9 +489,8 @@ replay_stretch(const struct replay *replay, struct group *g, int64_t first, int6
 /* What is to be made of a group. */
 struct plan {
     struct group *group;
-    int64_t next, last; /* slots; next > last: nothing more */
-    struct slots made;  /* whose results are stored, of any text */
-    struct slots same;  /* of this text */
+    int64_t next, last;        /* slots; next > last: nothing is left */
+    struct recorded_names own; /* that its rules record */
     bool one_by_one;
 };
 
@@ -542,57 +502,38 @@ first_slot(const struct schedule *schedule, int64_t min_ns)
     return schedule_time_ns(schedule, slot) < min_ns ? slot + 1 : slot;
 }
 
-static void
-plan_fini(struct plan *p)
+static enum err
+plan_init(struct plan *p, struct group *g, int64_t min_ns, int64_t max_ns, struct why *why)
 {
-    slots_fini(&p->made);
-    slots_fini(&p->same);
+    *p = (struct plan){.group = g,
+                       .next = first_slot(&g->schedule, min_ns),
+                       .last = schedule_slot(&g->schedule, max_ns)};
+    recorded_names_init(&p->own, g->memory, g->seed);
+    if (recorded_names_add(&p->own, g)) return why_set(why, ERR_NOMEM, "not enough memory");
+    p->one_by_one = group_reads_back(g, &p->own);
+    return OK;
 }
 
+/* The next evaluations: as many as can be made at once. `all`: the names of the groups that are
+ * replayed together with this one; NULL: it is alone. */
 static enum err
-plan_init(const struct replay *replay, struct group *g, int64_t min_ns, int64_t max_ns,
-          struct plan *p, struct replay_counts *counts, struct why *why)
+plan_step(const struct replay *replay, struct plan *p, const struct recorded_names *all,
+          struct replay_counts *counts, struct why *why)
 {
-    struct rules_past past = {replay->host, replay->terms, g};
-    const struct schedule *schedule = &g->schedule;
-    int64_t first = first_slot(schedule, min_ns);
-    *p = (struct plan){.group = g, .last = schedule_slot(schedule, max_ns)};
-    slots_init(&p->made, replay->host->memory);
-    slots_init(&p->same, replay->host->memory);
-    p->next = first;
-    if (first > p->last) return OK;
-    int64_t until_ns = schedule_time_ns(schedule, p->last + 1);
-    struct past_slots found = {&p->made, &p->same, NULL};
-    enum err e = past_made(&past, min_ns, until_ns, &found, why);
-    if (e == OK && group_reads_back(g, &p->one_by_one)) {
-        e = why_set(why, ERR_NOMEM, "not enough memory for a group of rules");
-    }
-    p->next = slots_first_missing(&p->same, first);
-    counts->made_before +=
-        (uint64_t)(p->last - first + 1) - slots_missing(&p->same, first, p->last + 1);
-    return e;
-}
-
-/* The next evaluations: as many as can be made at once, or one. */
-static enum err
-plan_step(const struct replay *replay, struct plan *p, bool one, struct replay_counts *counts,
-          struct why *why)
-{
-    struct rules_past past = {replay->host, replay->terms, p->group};
-    int64_t first = p->next, last = first;
-    bool alone = one || p->one_by_one;
-    while (!alone && last < p->last && last - first < STEPS_MAX - 1 &&
-           !slots_has(&p->same, last + 1)) {
-        last++;
-    }
-    enum err e = p->group->past_slot == first - 1 ? OK : past_recorded(&past, first - 1, true, why);
-    if (e == OK) e = replay_stretch(replay, p->group, first, last, counts, why);
-    /* The one that follows was made, and is not made again. */
-    bool is_over = schedule_time_ns(&p->group->schedule, last + 1) > replay->until_ns;
-    bool is_closed = slots_has(is_over ? &p->made : &p->same, last + 1);
-    if (e == OK && is_closed) e = past_close(&past, last + 1, why);
-    p->next = slots_first_missing(&p->same, last + 1);
-    return e;
+    bool alone = p->one_by_one || all != NULL;
+    const struct as_of as_of = {.all = all, .own = &p->own};
+    struct stretch s = {
+        .replay = replay,
+        .ev = {.g = p->group, .host = replay->host, .terms = replay->terms},
+        .first = p->next,
+        .last = p->next + (alone ? 1 : STEPS_MAX) - 1,
+        .as_of = alone ? &as_of : NULL,
+        .counts = counts,
+        .why = why,
+    };
+    if (s.last > p->last) s.last = p->last;
+    p->next = s.last + 1;
+    return replay_stretch(&s);
 }
 
 enum err
@@ -601,15 +542,15 @@ replay_group(const struct replay *replay, struct group *g, int64_t min_ns, int64
 {
     struct plan p;
     if (!group_records(g)) return OK;
-    enum err e = plan_init(replay, g, min_ns, max_ns, &p, counts, why);
+    enum err e = plan_init(&p, g, min_ns, max_ns, why);
     while (e == OK && p.next <= p.last) {
-        e = plan_step(replay, &p, false, counts, why);
+        e = plan_step(replay, &p, NULL, counts, why);
     }
-    plan_fini(&p);
+    recorded_names_fini(&p.own);
     return e;
 }
 
-/* The one whose turn it is. NULL: nothing more. */
+/* The one that is next in time. NULL: nothing is left. */
 static struct plan *
 earliest(struct plan *plans, uint32_t count)
 {
@@ -630,23 +571,29 @@ enum err
 replay_together(const struct replay *replay, struct group *const *groups, uint32_t count,
                 int64_t min_ns, int64_t max_ns, struct replay_counts *counts, struct why *why)
 {
+    struct budget *memory = replay->host->memory;
     size_t bytes = (count + 1) * sizeof(struct plan);
-    struct plan *plans = mem_new(replay->host->memory, bytes), *p;
+    struct plan *plans = mem_new(memory, bytes), *p;
     if (plans == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
+    struct recorded_names all;
     enum err e = OK;
     uint32_t ready = 0;
+    recorded_names_init(&all, memory, replay->host->seed);
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        if (group_records(groups[i])) {
-            e = plan_init(replay, groups[i], min_ns, max_ns, &plans[ready++], counts, why);
+        if (!group_records(groups[i])) continue;
+        e = plan_init(&plans[ready++], groups[i], min_ns, max_ns, why);
+        if (e == OK && recorded_names_add(&all, groups[i])) {
+            e = why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
         }
     }
     while (e == OK && (p = earliest(plans, ready)) != NULL) {
-        e = plan_step(replay, p, true, counts, why);
+        e = plan_step(replay, p, &all, counts, why);
     }
     for (uint32_t i = 0; i < ready; i++) {
-        plan_fini(&plans[i]);
+        recorded_names_fini(&plans[i].own);
     }
-    mem_free(replay->host->memory, plans, bytes);
+    recorded_names_fini(&all);
+    mem_free(memory, plans, bytes);
     return e;
 }
 
@@ -670,42 +617,17 @@ put_selector(const struct group *g, const struct rule_at_work *rule, struct buf 
     arena_fini(&arena);
 }
 
-/* Of every text that the group had. */
-static void
-put_marks_selector(const struct group *g, struct buf *to)
-{
-    struct bytes name = bytes_of_text(RULES_EVALUATED_LABEL);
-    struct label label = {name, labels_get(g->marker, name)};
-    struct buf labels;
-    buf_init(&labels, g->memory, RULE_FILE_BYTES_MAX);
-    labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)});
-    labels_put(&labels, label);
-    if (buf_error(&labels))
-        to->failed = ERR_NOMEM;
-    else
-        labels_print_selector(to, buf_bytes(&labels));
-    buf_fini(&labels);
-}
-
 bool
 replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,
                    struct buf *to, struct replay_recorded *ret)
 {
     const struct schedule *schedule = &g->schedule;
     int64_t first = first_slot(schedule, min_ns), last = schedule_slot(schedule, max_ns);
-    int64_t offset_ms = 0;
-    if (index > g->text.rule_count) return false;
+    if (index >= g->text.rule_count) return false;
     *ret = (struct replay_recorded){0, -1};
-    if (index == g->text.rule_count) {
-        put_marks_selector(g, to);
-    } else if (g->rules[index].text->kind == RULE_RECORDING) {
-        put_selector(g, &g->rules[index], to);
-        offset_ms = g->query_offset_ms;
-    } else {
-        return true;
-    }
-    if (first > last) return true;
-    ret->min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - offset_ms;
-    ret->max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - offset_ms;
+    if (g->rules[index].text->kind != RULE_RECORDING || first > last) return true;
+    put_selector(g, &g->rules[index], to);
+    ret->min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - g->query_offset_ms;
+    ret->max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - g->query_offset_ms;
     return true;
 }

@@ -1,12 +1,24 @@
 /*
  * replay.h - recording rules evaluated over the past, many evaluations at once.
  *
- *      expression over a range --> labels of the rule --> samples and staleness markers --> write
+ *      expression over a range --> labels of the rule --> samples and staleness markers
+ *                                                              |
+ *                     what is stored at their times -----------+--> what is new: write
+ *                                                              +--> equal, different: counted
  *
- * What is written is what group_evaluate() writes at each of these times. A rule is asked for many
- * times at once, so that each sample is read once; where that has no result it is asked for fewer,
- * down to one: an evaluation fails that fails alone. Rules that read what they wrote at an
- * evaluation before are evaluated one by one.
+ * Every evaluation between two times is made, and gives what group_evaluate() writes at its time.
+ * What is stored is never changed: results are compared with what is stored under the rule's name
+ * and labels, and only those of series and times that have nothing are handed to the host. So the
+ * same replay can be repeated, and goes on where it was interrupted.
+ *
+ * A rule is asked for many times at once, so that each sample is read once; where that has no
+ * result it is asked for fewer, down to one: an evaluation fails that fails alone. Rules that read
+ * what they wrote at an evaluation before are evaluated one by one.
+ *
+ * A series that ends is marked stale at the first evaluation that does not have it. The series of
+ * the evaluation before the first one are found by evaluating the rules (group_series_at()), unless
+ * the group was just replayed up to there. One that ends at the evaluation after the last one gets
+ * no marker.
  *
  * Threads: one at a time works on a group. Groups of one round may be replayed side by side.
  */
@@ -16,53 +28,75 @@
 #include "rules/group.h"
 
 struct replay_counts {
-    uint64_t made;        /* evaluations of groups */
-    uint64_t made_before; /* whose results were stored already */
-    uint64_t failed;      /* evaluations of rules */
-    uint64_t samples;     /* results, without staleness markers */
-    uint64_t rejected;    /* samples that were not stored */
+    uint64_t made;          /* evaluations of groups */
+    uint64_t failed;        /* evaluations of rules */
+    uint64_t samples;       /* results that were written, without staleness markers */
+    uint64_t stored_before; /* samples that are stored already, staleness markers among them */
+    uint64_t different;     /* results that differ from what is stored at their times */
+    uint64_t rejected;      /* samples that the store refused */
+};
+
+/* The value of a sample, to be compared. */
+struct replay_value {
+    bool is_histogram;
+    uint64_t bits; /* of the float; of a histogram, a hash (histogram_hash()) */
+};
+
+/* A result that differs from what is stored, and was not written. */
+struct replay_difference {
+    int64_t t_ms; /* of the sample, Unix */
+    struct bytes labels;
+    struct replay_value stored, computed;
 };
 
 struct replay {
-    int64_t until_ns;              /* Unix: the last time that will be asked for */
     const struct rules_host *host; /* no one is told of alerts */
     const struct rules_terms *terms;
-    /* Of an evaluation that failed, and of a message that was rejected in part: why. `rule` NULL:
-     * it is about which evaluations were made. */
+    /* Called for each evaluation that failed, and for each message that was rejected in part, with
+     * the reason. NULL: not wanted. */
     void (*failed)(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
                    struct bytes sentence);
+    /* Called for the first few differences of each request for a rule. NULL: not wanted. */
+    void (*differs)(void *context, const struct group *group, const struct rule *rule,
+                    const struct replay_difference *difference);
     void *context;
 };
 
 /*
- * Gives each group its round: groups that read what another one records come in a later one.
- * REPLAY_TOGETHER: groups that read what each other record, or what such groups do. *ret_count:
- * rounds, without that one. All are of one tenant. ERR_NOMEM.
+ * Gives each group its round. Groups of a round read nothing that another group of it, or of a
+ * later one, records; so every round finds all that it reads. *ret_count: rounds, without those
+ * that are REPLAY_TOGETHER, which come last:
+ *
+ * - groups that read what each other record;
+ * - groups that record what a group with a smaller query_offset reads: it would find results of
+ *   evaluations that are later than its own;
+ * - groups that read what these record.
+ *
+ * All are of one tenant. ERR_NOMEM.
  */
 enum { REPLAY_TOGETHER = UINT32_MAX };
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
                                   uint32_t *ret_count);
 
 /*
- * Makes the evaluations between two times (Unix ns, both inclusive) that are not stored yet as this
- * text of the group makes them. What one of them wrote and the next one, which was made already,
- * did not is marked stale there. Evaluations that met a limit are not taken to be made. Adds to
- * `counts`. After an error all that was written stays, and who repeats it goes on.
+ * Makes the evaluations between two times (Unix ns, both inclusive), and adds to `counts`. After an
+ * error all that was written stays; the caller may repeat the whole.
  *
  * ERR_CANCELED; errors of the view and of the host.
  */
 MUST_CHECK enum err replay_group(const struct replay *replay, struct group *group, int64_t min_ns,
                                  int64_t max_ns, struct replay_counts *counts, struct why *why);
-/* The same of several groups, evaluation after evaluation in the order of time. */
+/* The same of several groups, evaluation after evaluation in the order of time: each finds what
+ * those before it recorded, and nothing of those after it. */
 MUST_CHECK enum err replay_together(const struct replay *replay, struct group *const *groups,
                                     uint32_t count, int64_t min_ns, int64_t max_ns,
                                     struct replay_counts *counts, struct why *why);
 
 /*
- * What a group recorded between two times, one thing after another: appends a selector of the
- * series that a rule writes, or of those that say which evaluations were made, and gives the times
- * of their samples; min_ms > max_ms: there are none. Of other groups that record the same name, the
- * series are among them. False: there is no such thing any more. Errors show in `to`.
+ * What a group recorded between two times, rule by rule: appends a selector of the series that a
+ * rule writes, and gives the times of their samples; min_ms > max_ms: there are none. Of other
+ * groups that record the same name, the series are among them. False: there is no such rule. Errors
+ * show in `to`.
  */
 struct replay_recorded {
     int64_t min_ms, max_ms; /* Unix, both inclusive */

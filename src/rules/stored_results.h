@@ -1,0 +1,54 @@
+/*
+ * stored_results.h - the samples that are stored under the name and the labels of a recording rule
+ * between two times. Results for the past are compared with them, for what is stored is never
+ * changed.
+ *
+ * Threads: the owner's.
+ */
+#ifndef RULES_STORED_RESULTS_H
+#define RULES_STORED_RESULTS_H
+
+#include "rules/group_private.h"
+#include "rules/replay.h"
+
+struct stored_sample {
+    int64_t t_ms;
+    struct replay_value value;
+};
+
+struct stored_results {
+    struct kept_series series;
+    uint32_t *ends; /* for each series, the index in `samples` after its last sample */
+    struct stored_sample *samples; /* series after series, each in ascending time */
+    uint32_t count, capacity, end_capacity;
+};
+
+/* Takes no memory yet. */
+void stored_results_init(struct stored_results *stored, struct budget *budget, uint64_t seed);
+void stored_results_fini(struct stored_results *stored);
+
+/*
+ * Reads what the view of `past` has between two times (Unix, both inclusive) under the rule's name
+ * and labels, of all series that have these labels among theirs; once. The budget of the host pays
+ * for what is kept.
+ *
+ * ERR_NOMEM; errors of the view.
+ */
+MUST_CHECK enum err stored_results_read(struct stored_results *stored,
+                                        const struct rules_past *past,
+                                        const struct rule_at_work *rule, int64_t min_ms,
+                                        int64_t max_ms, struct why *why);
+
+/* The samples of one series, a view; empty if it has none. */
+struct stored_run {
+    const struct stored_sample *samples;
+    uint32_t count;
+};
+struct stored_run stored_results_of(const struct stored_results *stored, struct bytes labels);
+/* What is stored at a time, a view. NULL: nothing. */
+const struct replay_value *stored_run_find(const struct stored_run *run, int64_t t_ms);
+
+/* A histogram as it is compared. A staleness marker is the same in series of either kind. */
+struct replay_value value_of_histogram(const struct histogram *h);
+
+#endif
