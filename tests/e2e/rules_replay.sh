@@ -7,7 +7,7 @@ work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=$PWD/build/firekeep
-port=$(free_ports 1)
+read -r port port2 < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 hours=5
 now=$((EPOCHSECONDS / 60 * 60 - 600)) # what comes later a server evaluates itself
@@ -165,6 +165,21 @@ claim "server: what became of samples then" fates "$work/fates2"
 claim "server: not one was sent" same "$work/fates" "$work/fates2"
 claim "server: nothing has changed" recorded --url="$url" "$work/again"
 claim "server: not a sample" same "$work/first" "$work/again"
+
+# --- through a server with a source -------------------------------------------------------------------
+
+# The source has all results: the server has none of them.
+{
+    cat "$work/conf.yml"
+    echo "sources: [{name: first, type: remote_read, url: '$url/api/v1/read'}]"
+} >"$work/conf5.yml"
+claim "source: a server that reads from the other one runs" start_firekeep reader "$work/f" "$port2" --config.file="$work/conf5.yml"
+claim "source: results there are not taken for stored here" "$firekeep" rules replay --url="http://127.0.0.1:$port2" \
+    --start="$start" --end="$((start + 3600))" --config.file="$work/conf.yml" --group=base
+claim "source: the server stops" stop reader
+claim "source: what was recorded is there" "$firekeep" export --storage.path="$work/f" --start="$start" --end="$((start + 3600))" \
+    --match='{__name__=~"job:requests:max"}' --format=csv -o "$work/f.csv"
+claim "source: each of the results" test "$(grep -c job:requests:max "$work/f.csv")" = 60
 
 # --- on a directory ---------------------------------------------------------------------------------
 
