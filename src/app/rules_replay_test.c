@@ -402,6 +402,29 @@ test_a_series_that_ends_at_the_first_evaluation_is_marked_stale(void **state)
     sim_fini(&later);
 }
 
+/* A series that is there at every other evaluation, as its rule reads what it recorded. */
+static void
+test_the_evaluation_before_the_first_one_does_not_find_its_own_results(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = GROUP("g", "{record: flips, expr: 'vector(1) unless "
+                                          "last_over_time(flips[45s])'}");
+    struct asked first, again;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 600);
+    asked_init(&first, &later, yaml);
+    replay(&first, 0, 600, 600);
+    assert_int_equal(first.counts.samples, 10);
+    asked_init(&again, &later, yaml);
+    replay(&again, 330, 600, 600); /* from the 12th on: there is one at the 11th */
+    assert_int_equal(again.counts.samples + again.counts.different, 0);
+    assert_int_equal(again.counts.stored_before, 4 + 5); /* and staleness markers */
+    asked_fini(&again);
+    asked_fini(&first);
+    sim_fini(&later);
+}
+
 static void
 test_histograms_are_compared_with_what_is_stored(void **state)
 {
@@ -461,13 +484,44 @@ test_results_are_not_visible_before_they_were_evaluated(void **state)
         sim_pass(&later, 3600);
         asked_init(&a, &later, yaml);
         for (uint32_t i = 0; i < a.count; i++) {
-            assert_int_equal(a.rounds[i], REPLAY_TOGETHER);
+            assert_int_equal(a.rounds[i], i);
         }
         replay(&a, 0, 3600, 900);
         assert_same_records(&whole, &later, "slow|seen.*", 3600);
         /* Later results are there now. */
         asked_init(&again, &later, yaml);
         replay(&again, 0, 3600, 1000);
+        assert_int_equal(again.counts.samples + again.counts.different, 0);
+        asked_fini(&again);
+        asked_fini(&a);
+        sim_fini(&whole);
+        sim_fini(&later);
+    }
+}
+
+static void
+test_groups_that_read_each_other_with_different_offsets_find_nothing_later(void **state)
+{
+    static const char yaml[] =
+        "groups:\n"
+        "- {name: ping, interval: 20s, query_offset: 50s, rules: ["
+        "{record: ping, expr: 'pong + 1 or vector(1)'}]}\n"
+        "- {name: pong, interval: 30s, query_offset: 0s, rules: ["
+        "{record: pong, expr: 'ping * 2 % 1000 or vector(2)'}, {record: pongs, expr: pong}]}\n";
+    static struct rules_sim whole, later;
+    (void)state;
+    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
+        struct asked a, again;
+        sim_init(&whole, seed, yaml);
+        sim_init(&later, seed, nothing);
+        sim_pass(&whole, 3600);
+        sim_pass(&later, 3600);
+        asked_init(&a, &later, yaml);
+        assert_true(a.rounds[0] == REPLAY_TOGETHER && a.rounds[1] == REPLAY_TOGETHER);
+        replay(&a, 0, 3600, 900);
+        assert_same_records(&whole, &later, "ping|pongs?", 3600);
+        asked_init(&again, &later, yaml);
+        replay(&again, 0, 3600, 3600);
         assert_int_equal(again.counts.samples + again.counts.different, 0);
         asked_fini(&again);
         asked_fini(&a);
@@ -683,8 +737,11 @@ main(void)
         cmocka_unit_test(test_what_is_stored_and_differs_stays_and_is_reported),
         cmocka_unit_test(test_a_staleness_marker_does_not_replace_what_is_stored),
         cmocka_unit_test(test_a_series_that_ends_at_the_first_evaluation_is_marked_stale),
+        cmocka_unit_test(test_the_evaluation_before_the_first_one_does_not_find_its_own_results),
         cmocka_unit_test(test_histograms_are_compared_with_what_is_stored),
         cmocka_unit_test(test_results_are_not_visible_before_they_were_evaluated),
+        cmocka_unit_test(
+            test_groups_that_read_each_other_with_different_offsets_find_nothing_later),
         cmocka_unit_test(
             test_a_reader_with_the_same_or_a_larger_offset_is_replayed_in_a_round_of_its_own),
         cmocka_unit_test(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts),

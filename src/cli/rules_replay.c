@@ -533,6 +533,30 @@ delete_recorded(struct replaying *r, struct why *why)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
+static bool
+is_replayed(const struct replaying *r, const struct group *group)
+{
+    const struct rule_group *text = group_text(group);
+    return group_records(group) && rules_is_wanted(r->asking, text->file, text->name);
+}
+
+/* Frees those that are not replayed. */
+static void
+keep_replayed(struct replaying *r, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct group *group = r->groups[i];
+        r->groups[i] = NULL;
+        if (group == NULL || !is_replayed(r, group)) {
+            group_free(group);
+            continue;
+        }
+        r->rounds[r->count] = r->rounds[i];
+        r->groups[r->count++] = group;
+    }
+}
+
+/* What others of the found groups record may be stored: they have a part in the order. */
 static enum err
 make_groups(struct replaying *r, struct why *why)
 {
@@ -545,21 +569,18 @@ make_groups(struct replaying *r, struct why *why)
     enum err e = OK;
     r->groups = mem_new(&a->memory, (f->count + 1) * sizeof(struct group *));
     r->rounds = mem_new(&a->memory, (f->count + 1) * sizeof *r->rounds);
-    if (r->groups == NULL || r->rounds == NULL) e = ERR_NOMEM;
-    for (uint32_t i = 0; e == OK && i < f->count; i++) {
-        const struct rule_group *g = &f->items[i];
-        if (!rules_is_wanted(a, g->file, g->name)) continue;
-        e = group_new(&host, target_tenant(r->target), g, &defaults, &r->groups[r->count], why);
-        if (e) return e;
-        if (group_records(r->groups[r->count])) {
-            r->count++;
-        } else {
-            group_free(r->groups[r->count]);
-            r->groups[r->count] = NULL;
-        }
+    if (r->groups == NULL || r->rounds == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    uint32_t made = 0;
+    while (e == OK && made < f->count) {
+        e = group_new(&host, target_tenant(r->target), &f->items[made], &defaults, &r->groups[made],
+                      why);
+        made += e == OK;
     }
-    if (e == OK) e = replay_rounds(r->groups, r->count, r->rounds, &r->round_count);
-    if (e) return why_set(why, e, "not enough memory for rules");
+    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count)) {
+        e = why_set(why, ERR_NOMEM, "not enough memory for rules");
+    }
+    keep_replayed(r, made);
+    if (e) return e;
     return r->count > 0 ? OK : why_set(why, ERR_INPUT, "there are no recording rules");
 }
 

@@ -21,11 +21,8 @@ static int64_t
 last_visible_ms(const struct as_of *a, struct bytes labels)
 {
     struct bytes name = labels_get(labels, bytes_of_text("__name__"));
-    const struct recorded_name *item;
-    int64_t last_ms = INT64_MAX;
-    if (a->all != NULL && (item = recorded_names_find(a->all, name)) != NULL) {
-        last_ms = a->at_ms - item->offset_ms;
-    }
+    const struct recorded_name *item = recorded_names_find(a->early, name);
+    int64_t last_ms = item != NULL ? a->at_ms - item->offset_ms : INT64_MAX;
     item = recorded_names_find(a->own, name);
     if (item != NULL && item->last_rule >= a->first_rule && a->sample_ms <= last_ms) {
         last_ms = a->sample_ms - 1;

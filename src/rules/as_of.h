@@ -7,16 +7,16 @@
 #ifndef RULES_AS_OF_H
 #define RULES_AS_OF_H
 
+#include "model/select.h"
 #include "rules/recorded_names.h"
 
 /* Which results are hidden; all of this outlives the view. */
 struct as_of {
     int64_t at_ms;     /* of the evaluation, Unix */
     int64_t sample_ms; /* of its results */
-    /* Recorded at their times + the offset: later ones are hidden. NULL: none are. */
-    const struct recorded_names *all;
-    /* Of the group itself: results of rules from this one on have not been recorded at this time.
-     */
+    /* Names of other groups: results are recorded at their times + the offset. */
+    const struct recorded_names *early;
+    /* Names of the group itself: results of rules from this one on follow those of this time. */
     const struct recorded_names *own;
     uint32_t first_rule;
 };

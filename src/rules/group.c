@@ -187,6 +187,7 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
     g->series_slot = g->past_slot = -1;
     kept_series_init(&g->orphans, g->memory, g->seed);
+    recorded_names_init(&g->early, g->memory, g->seed);
     lock_init(&g->lock, LOCK_RANK_LEAF);
     g->tenant = arena_copy(&g->arena, tenant);
     if (why != NULL) why->text[0] = '\0';
@@ -210,6 +211,7 @@ group_free(struct group *g)
         rule_end(&g->rules[i]);
     }
     kept_series_fini(&g->orphans);
+    recorded_names_fini(&g->early);
     lock_fini(&g->lock);
     arena_fini(&g->arena);
     mem_free(g->memory, g, sizeof *g);

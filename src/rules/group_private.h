@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "rules/group.h"
 #include "rules/kept_series.h"
+#include "rules/recorded_names.h"
 #include "rules/slots.h"
 
 enum rule_health { RULE_UNKNOWN, RULE_GOOD, RULE_BAD };
@@ -57,8 +58,10 @@ struct group {
     struct bytes marked; /* its labels, in `arena`; `at` NULL: none is known */
     int64_t marked_ms;
     uint64_t marked_bits;
-    int64_t latest_ns;          /* of all live evaluations */
-    struct kept_series orphans; /* written by rules that are no more; the evaluating thread's */
+    int64_t latest_ns;           /* of all live evaluations */
+    struct kept_series orphans;  /* written by rules that are no more; the evaluating thread's */
+    struct recorded_names early; /* that it reads of groups with a larger query_offset; set by
+                                    replay_rounds(); the evaluating thread's */
 
     struct lock lock; /* LOCK_RANK_LEAF */
     struct group_facts facts;
@@ -161,5 +164,9 @@ struct names_read {
 };
 bool names_read_next(struct names_read *read, const struct matcher_set *set,
                      const struct kept_series *names, uint32_t *ret_index);
+
+/* Whether a recording rule reads what it writes itself, or what a later rule of the group does:
+ * what that wrote at an evaluation before. `own`: the names of the group. */
+bool group_reads_back(const struct group *group, const struct recorded_names *own);
 
 #endif

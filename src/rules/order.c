@@ -2,27 +2,31 @@
  * order.c - in which order groups, and the evaluations of one group, can be replayed: what is read
  * has to be written before, and what is written later must not be read.
  *
- * In rounds, all evaluations of a writer W are made before the first one of its reader R. That is
- * right if R finds nothing that was not there at its time. An evaluation of W at time w has its
- * results at w - W.query_offset, and R at time r reads what is at most at r - R.query_offset:
+ * In rounds, all evaluations of a writer W are made before the first one of its reader R. An
+ * evaluation of W at time w has its results at w - W.query_offset, and R at time r reads what is at
+ * most at r - R.query_offset:
  *
  *      w - W.query_offset <= r - R.query_offset   <=>   w <= r - (R.query_offset - W.query_offset)
  *
- * With a query_offset of R that is the same or larger, R reads results with w <= r alone: rounds
- * are right. (With w = r a server may evaluate either of the two first.) With a smaller one, R
- * would find results of up to W.query_offset - R.query_offset after its own time, which a server
- * did not have then: the two are evaluated in the order of time. Expressions that read later times
- * than their own (a negative offset, or @) are not looked at.
+ * If the query_offset of R is the same or larger, R finds results with w <= r alone, and many of
+ * its evaluations can be made at once. (With w = r a server may evaluate either of the two first.)
+ * If it is smaller, R finds results of up to W.query_offset - R.query_offset after its own time,
+ * which a server did not have then. What has to be hidden differs from evaluation to evaluation: R
+ * is evaluated one by one, in a view that has results of such names up to r - W.query_offset
+ * (as_of.h). Expressions that read later times than their own (a negative offset, or @) are not
+ * looked at.
+ *
+ * Groups that read what each other record are evaluated together, in the order of time.
  */
-#include "rules/recorded_names.h"
+#include "rules/group_private.h"
 #include "rules/replay.h"
 
-typedef bool each_name(const struct group *g, uint32_t rule, struct recorded_names *names,
-                       uint32_t index);
+typedef bool each_name(void *context, const struct group *g, uint32_t rule, struct bytes name,
+                       const struct recorded_name *recorded);
 
 /* Calls `each` for the names that recording rules of a group may read, until it returns true. */
 static bool
-any_read(const struct group *g, struct recorded_names *names, each_name *each)
+any_read(const struct group *g, const struct recorded_names *names, each_name *each, void *context)
 {
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         uint32_t count, index;
@@ -31,7 +35,8 @@ any_read(const struct group *g, struct recorded_names *names, each_name *each)
         for (uint32_t k = 0; k < count; k++) {
             struct names_read read = {0};
             while (names_read_next(&read, &sets[k], &names->names, &index)) {
-                if (each(g, i, names, index)) return true;
+                struct bytes name = kept_series_at(&names->names, index);
+                if (each(context, g, i, name, &names->items[index])) return true;
             }
         }
     }
@@ -41,27 +46,37 @@ any_read(const struct group *g, struct recorded_names *names, each_name *each)
 /* --- one group -------------------------------------------------------------------------------- */
 
 static bool
-is_written_later(const struct group *g, uint32_t rule, struct recorded_names *names, uint32_t index)
+is_written_later(void *context, const struct group *g, uint32_t rule, struct bytes name,
+                 const struct recorded_name *recorded)
 {
-    (void)g;
-    return names->items[index].last_rule >= rule;
+    (void)context, (void)g, (void)name;
+    return recorded->last_rule >= rule;
 }
 
 bool
-group_reads_back(const struct group *g, struct recorded_names *own)
+group_reads_back(const struct group *g, const struct recorded_names *own)
 {
-    return any_read(g, own, is_written_later);
+    return any_read(g, own, is_written_later, NULL);
 }
 
 /* --- several ---------------------------------------------------------------------------------- */
 
+/* True: there is no memory for it. */
 static bool
-mark_early(const struct group *g, uint32_t rule, struct recorded_names *names, uint32_t index)
+note_early(void *context, const struct group *g, uint32_t rule, struct bytes name,
+           const struct recorded_name *recorded)
 {
-    struct recorded_name *name = &names->items[index];
     (void)rule;
-    name->is_early |= name->offset_ms > g->query_offset_ms;
-    return false;
+    return recorded->offset_ms > g->query_offset_ms &&
+           recorded_names_put(context, name, recorded->offset_ms);
+}
+
+static enum err
+find_early(struct group *g, const struct recorded_names *names)
+{
+    recorded_names_fini(&g->early);
+    recorded_names_init(&g->early, g->memory, g->seed);
+    return any_read(g, names, note_early, &g->early) ? ERR_NOMEM : OK;
 }
 
 static bool
@@ -76,24 +91,13 @@ records(const struct group *g, struct bytes name)
 
 /* Another group that has no round records the name. */
 static bool
-waits_for(const struct group *g, uint32_t rule, struct recorded_names *names, uint32_t index)
+waits_for(void *context, const struct group *g, uint32_t rule, struct bytes name,
+          const struct recorded_name *recorded)
 {
-    uint32_t others = names->items[index].groups;
-    (void)rule;
-    if (others > 0 && records(g, kept_series_at(&names->names, index))) others--;
+    uint32_t others = recorded->groups;
+    (void)context, (void)rule;
+    if (others > 0 && records(g, name)) others--;
     return others > 0;
-}
-
-/* It records what a group with a smaller query_offset reads. */
-static bool
-is_read_early(const struct group *g, const struct recorded_names *names)
-{
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (g->rules[i].text->kind != RULE_RECORDING) continue;
-        if (recorded_names_find(names, bytes_of_text(g->rules[i].text->name))->is_early)
-            return true;
-    }
-    return false;
 }
 
 /* Those that need not wait get this round. True: there are any. */
@@ -103,8 +107,7 @@ place_round(struct group *const *groups, uint32_t count, uint32_t round, uint32_
 {
     bool any = false;
     for (uint32_t i = 0; i < count; i++) {
-        if (rounds[i] != REPLAY_TOGETHER || is_read_early(groups[i], open)) continue;
-        if (any_read(groups[i], open, waits_for)) continue;
+        if (rounds[i] != REPLAY_TOGETHER || any_read(groups[i], open, waits_for, NULL)) continue;
         rounds[i] = round;
         any = true;
     }
@@ -129,7 +132,7 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
         e = recorded_names_add(&open, groups[i]);
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        (void)any_read(groups[i], &open, mark_early);
+        e = find_early(groups[i], &open);
     }
     while (e == OK && place_round(groups, count, *ret_count, ret_rounds, &open))
         ++*ret_count;

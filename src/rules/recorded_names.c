@@ -2,18 +2,19 @@
 #include "rules/recorded_names.h"
 
 #include "base/array.h"
+#include "rules/group_private.h"
 
 void
 recorded_names_init(struct recorded_names *r, struct budget *budget, uint64_t seed)
 {
-    *r = (struct recorded_names){.budget = budget};
+    *r = (struct recorded_names){.items = NULL};
     kept_series_init(&r->names, budget, seed);
 }
 
 void
 recorded_names_fini(struct recorded_names *r)
 {
-    array_free(r->budget, r->items, r->capacity);
+    array_free(r->names.budget, r->items, r->capacity);
     kept_series_fini(&r->names);
 }
 
@@ -31,20 +32,28 @@ recorded_names_find(const struct recorded_names *r, struct bytes name)
 }
 
 enum err
+recorded_names_put(struct recorded_names *r, struct bytes name, int64_t offset_ms)
+{
+    bool is_new;
+    size_t wanted = (size_t)r->names.count + 1;
+    if (!array_reserve(r->names.budget, &r->items, &r->capacity, wanted) ||
+        kept_series_add(&r->names, name, &is_new)) {
+        return ERR_NOMEM;
+    }
+    if (is_new) r->items[wanted - 1] = (struct recorded_name){.offset_ms = offset_ms};
+    struct recorded_name *item = item_of(r, name);
+    if (offset_ms > item->offset_ms) item->offset_ms = offset_ms;
+    return OK;
+}
+
+enum err
 recorded_names_add(struct recorded_names *r, const struct group *g)
 {
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct bytes name = bytes_of_text(g->rules[i].text->name);
-        bool is_new;
         if (g->rules[i].text->kind != RULE_RECORDING) continue;
-        size_t wanted = (size_t)r->names.count + 1;
-        if (!array_reserve(r->budget, &r->items, &r->capacity, wanted)) return ERR_NOMEM;
-        if (kept_series_add(&r->names, name, &is_new)) return ERR_NOMEM;
-        if (is_new) {
-            r->items[r->names.count - 1] = (struct recorded_name){.offset_ms = g->query_offset_ms};
-        }
+        if (recorded_names_put(r, name, g->query_offset_ms)) return ERR_NOMEM;
         struct recorded_name *item = item_of(r, name);
-        if (g->query_offset_ms > item->offset_ms) item->offset_ms = g->query_offset_ms;
         item->last_rule = i;
         item->groups += item->added != g;
         item->added = g;

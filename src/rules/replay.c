@@ -5,8 +5,8 @@
  * each rule in parts: as many evaluations as have a result together. A part asks twice, what is
  * stored and what the expression gives, compares the two, and writes one message of what is new.
  *
- * That the order is right, batch by batch within a stretch, is what group_reads_back() and
- * replay_rounds() see to: a rule finds all that was recorded before by what it reads.
+ * That a rule finds all that was recorded before is what group_reads_back() and replay_rounds() see
+ * to; that it finds nothing else, where that could be, is what as_of.h does.
  */
 #include "rules/replay.h"
 
@@ -510,24 +510,22 @@ plan_init(struct plan *p, struct group *g, int64_t min_ns, int64_t max_ns, struc
                        .last = schedule_slot(&g->schedule, max_ns)};
     recorded_names_init(&p->own, g->memory, g->seed);
     if (recorded_names_add(&p->own, g)) return why_set(why, ERR_NOMEM, "not enough memory");
-    p->one_by_one = group_reads_back(g, &p->own);
+    p->one_by_one = g->early.names.count > 0 || group_reads_back(g, &p->own);
     return OK;
 }
 
-/* The next evaluations: as many as can be made at once. `all`: the names of the groups that are
- * replayed together with this one; NULL: it is alone. */
+/* The next evaluations: as many as can be made at once, or one. */
 static enum err
-plan_step(const struct replay *replay, struct plan *p, const struct recorded_names *all,
-          struct replay_counts *counts, struct why *why)
+plan_step(const struct replay *replay, struct plan *p, struct replay_counts *counts,
+          struct why *why)
 {
-    bool alone = p->one_by_one || all != NULL;
-    const struct as_of as_of = {.all = all, .own = &p->own};
+    const struct as_of as_of = {.early = &p->group->early, .own = &p->own};
     struct stretch s = {
         .replay = replay,
         .ev = {.g = p->group, .host = replay->host, .terms = replay->terms},
         .first = p->next,
-        .last = p->next + (alone ? 1 : STEPS_MAX) - 1,
-        .as_of = alone ? &as_of : NULL,
+        .last = p->next + (p->one_by_one ? 1 : STEPS_MAX) - 1,
+        .as_of = p->one_by_one ? &as_of : NULL,
         .counts = counts,
         .why = why,
     };
@@ -544,7 +542,7 @@ replay_group(const struct replay *replay, struct group *g, int64_t min_ns, int64
     if (!group_records(g)) return OK;
     enum err e = plan_init(&p, g, min_ns, max_ns, why);
     while (e == OK && p.next <= p.last) {
-        e = plan_step(replay, &p, NULL, counts, why);
+        e = plan_step(replay, &p, counts, why);
     }
     recorded_names_fini(&p.own);
     return e;
@@ -575,24 +573,19 @@ replay_together(const struct replay *replay, struct group *const *groups, uint32
     size_t bytes = (count + 1) * sizeof(struct plan);
     struct plan *plans = mem_new(memory, bytes), *p;
     if (plans == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
-    struct recorded_names all;
     enum err e = OK;
     uint32_t ready = 0;
-    recorded_names_init(&all, memory, replay->host->seed);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         if (!group_records(groups[i])) continue;
-        e = plan_init(&plans[ready++], groups[i], min_ns, max_ns, why);
-        if (e == OK && recorded_names_add(&all, groups[i])) {
-            e = why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
-        }
+        e = plan_init(&plans[ready], groups[i], min_ns, max_ns, why);
+        plans[ready++].one_by_one = true;
     }
     while (e == OK && (p = earliest(plans, ready)) != NULL) {
-        e = plan_step(replay, p, &all, counts, why);
+        e = plan_step(replay, p, counts, why);
     }
     for (uint32_t i = 0; i < ready; i++) {
         recorded_names_fini(&plans[i].own);
     }
-    recorded_names_fini(&all);
     mem_free(memory, plans, bytes);
     return e;
 }

@@ -12,8 +12,9 @@
  * same replay can be repeated, and goes on where it was interrupted.
  *
  * A rule is asked for many times at once, so that each sample is read once; where that has no
- * result it is asked for fewer, down to one: an evaluation fails that fails alone. Rules that read
- * what they wrote at an evaluation before are evaluated one by one.
+ * result it is asked for fewer, down to one: an evaluation fails that fails alone. Groups
+ * that read what they recorded at an evaluation before, or what others record with a larger
+ * query_offset, are evaluated one by one: each evaluation finds what was recorded before it.
  *
  * A series that ends is marked stale at the first evaluation that does not have it. The series of
  * the evaluation before the first one are found by evaluating the rules (group_series_at()), unless
@@ -63,16 +64,14 @@ struct replay {
 };
 
 /*
- * Gives each group its round. Groups of a round read nothing that another group of it, or of a
- * later one, records; so every round finds all that it reads. *ret_count: rounds, without those
- * that are REPLAY_TOGETHER, which come last:
+ * Gives each group its round: groups that read what another one records come in a later one.
+ * REPLAY_TOGETHER: groups that read what each other record, and groups that read what such groups
+ * do. *ret_count: rounds, without that one, which comes last. Notes in each group which names it
+ * reads that groups with a larger query_offset record: of these it finds results of evaluations up
+ * to its own time alone, for which it is evaluated one by one.
  *
- * - groups that read what each other record;
- * - groups that record what a group with a smaller query_offset reads: it would find results of
- *   evaluations that are later than its own;
- * - groups that read what these record.
- *
- * All are of one tenant. ERR_NOMEM.
+ * All are of one tenant. Those that are not replayed, but whose results may be stored, should be
+ * among them. ERR_NOMEM: it has to be called again.
  */
 enum { REPLAY_TOGETHER = UINT32_MAX };
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,

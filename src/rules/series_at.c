@@ -3,10 +3,12 @@
  * without writing anything. So a group knows which series the evaluation before its next one wrote,
  * and marks those stale that have ended: at a start, and before the first evaluation of a replay.
  *
- * What is found is what the rules give now. Input that came late may give a series that was not
- * recorded: if it has ended at the next evaluation, the series has a staleness marker alone. What a
- * rule that fails wrote before is not found: such series end without a marker.
+ * What was recorded after the evaluation is hidden from it (as_of.h). Besides that, what is found
+ * is what the rules give now. Input that came late may give a series that was not recorded: if it
+ * has ended at the next evaluation, the series has a staleness marker alone. What a rule that fails
+ * wrote before is not found: such series end without a marker.
  */
+#include "rules/as_of.h"
 #include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
 
@@ -75,21 +77,23 @@ find_series(const struct evaluating *ev, const struct rule_at_work *rule, int64_
     return e;
 }
 
-enum err
-group_series_at(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
+/* Evaluates rule after rule, in views of what was there when its turn came at the slot. */
+static enum err
+find_all(struct evaluating *ev, struct view *view, struct as_of *as_of, bool into_past,
+         struct why *why)
 {
-    struct group *g = past->group;
-    struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms};
-    int64_t t_ms = schedule_time_ns(&g->schedule, slot) / NS_PER_MS - g->query_offset_ms;
-    struct query_control control;
-    ask_control(&ev, past->host->memory, &control);
-    enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
+    struct group *g = ev->g;
+    enum err e = OK;
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         struct kept_series found, *to = into_past ? &rule->past : &rule->series;
         if (rule->text->kind != RULE_RECORDING) continue;
+        as_of->first_rule = i;
+        e = as_of_view_new(view, as_of, ev->host->memory, &ev->view, why);
+        if (e) break;
         kept_series_init(&found, g->memory, g->seed);
-        e = find_series(&ev, rule, t_ms, &found, why);
+        e = find_series(ev, rule, as_of->sample_ms, &found, why);
+        view_free(ev->view);
         lock_take(&g->lock);
         struct kept_series before = *to;
         *to = found;
@@ -97,7 +101,28 @@ group_series_at(const struct rules_past *past, int64_t slot, bool into_past, str
         lock_drop(&g->lock);
         kept_series_fini(&before);
     }
-    view_free(ev.view);
+    return e;
+}
+
+enum err
+group_series_at(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
+{
+    struct group *g = past->group;
+    struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms};
+    int64_t at_ms = schedule_time_ns(&g->schedule, slot) / NS_PER_MS;
+    struct recorded_names own;
+    struct as_of as_of = {
+        .at_ms = at_ms, .sample_ms = at_ms - g->query_offset_ms, .early = &g->early, .own = &own};
+    struct query_control control;
+    struct view *view = NULL;
+    ask_control(&ev, past->host->memory, &control);
+    recorded_names_init(&own, g->memory, g->seed);
+    enum err e = OK;
+    if (recorded_names_add(&own, g)) e = why_set(why, ERR_NOMEM, "not enough memory for the group");
+    if (e == OK) e = past->terms->open(past->terms->open_context, &control, &view, why);
+    if (e == OK) e = find_all(&ev, view, &as_of, into_past, why);
+    view_free(view);
+    recorded_names_fini(&own);
     *(into_past ? &g->past_slot : &g->series_slot) = e == OK ? slot : -1;
     return e;
 }
