@@ -70,7 +70,7 @@ struct asked {
     uint32_t count, round_count;
     struct replay replay;
     struct replay_counts counts;
-    uint64_t told, differences;
+    uint64_t failures, differences;
 };
 
 static void
@@ -81,7 +81,7 @@ note_failure(void *context, const struct group *group, const struct rule *rule, 
     assert_non_null(rule);
     assert_true(at_ns > 0 && sentence.size > 0);
     (void)group;
-    a->told++;
+    a->failures++;
 }
 
 static void
@@ -288,7 +288,7 @@ test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale(void *
     sim_fini(&later);
 }
 
-/* What came to the store, and what became of it. */
+/* No other sample came to the store. */
 static void
 assert_same_ledger(const struct ledger *before, struct rules_sim *s)
 {
@@ -315,8 +315,8 @@ test_what_is_stored_as_it_is_computed_is_not_written_again(void **state)
         assert_int_equal(again.counts.made, first.counts.made);
         assert_int_equal(again.counts.failed, first.counts.failed);
         assert_int_equal(again.counts.samples, 0);
-        /* Of rules that record the same series; rules that read what they record find no more than
-         * the first time. */
+        /* They are those of rules that record the same series; rules that read what they record
+         * find no more than the first time. */
         assert_int_equal(again.counts.different, first.counts.different);
         assert_true(again.counts.stored_before > first.counts.samples);
         asked_fini(&again);

@@ -33,7 +33,7 @@ enum {
 /* Of the state. */
 enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
 
-/* What is printed a number of times, and then only counted. */
+/* Kinds of lines that are printed a number of times, and then only counted. */
 enum { SHOWN_FAILURES, SHOWN_DIFFERENCES, SHOWN_KINDS };
 
 struct worker {
@@ -556,7 +556,7 @@ keep_replayed(struct replaying *r, uint32_t count)
     }
 }
 
-/* What others of the found groups record may be stored: they have a part in the order. */
+/* All groups that were found have a part in the order: results of the others may be stored. */
 static enum err
 make_groups(struct replaying *r, struct why *why)
 {

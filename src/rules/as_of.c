@@ -13,7 +13,7 @@ struct as_of_set {
     struct series_set set; /* first */
     const struct as_of_view *of;
     struct series_set *below;
-    int64_t last_ms; /* of the series at hand: later samples are hidden */
+    int64_t last_ms; /* of the current series: later samples are hidden */
 };
 
 /* The last time at which samples of a series are visible. */

@@ -10,7 +10,7 @@
 #include "model/select.h"
 #include "rules/recorded_names.h"
 
-/* Which results are hidden; all of this outlives the view. */
+/* Says which results are hidden; all that it names outlives the view. */
 struct as_of {
     int64_t at_ms;     /* of the evaluation, Unix */
     int64_t sample_ms; /* of its results */

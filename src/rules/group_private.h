@@ -165,7 +165,7 @@ struct names_read {
 bool names_read_next(struct names_read *read, const struct matcher_set *set,
                      const struct kept_series *names, uint32_t *ret_index);
 
-/* Whether a recording rule reads what it writes itself, or what a later rule of the group does:
+/* True if a recording rule reads what it writes itself, or what a later rule of the group does:
  * what that wrote at an evaluation before. `own`: the names of the group. */
 bool group_reads_back(const struct group *group, const struct recorded_names *own);
 

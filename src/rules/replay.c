@@ -5,8 +5,8 @@
  * each rule in parts: as many evaluations as have a result together. A part asks twice, what is
  * stored and what the expression gives, compares the two, and writes one message of what is new.
  *
- * That a rule finds all that was recorded before is what group_reads_back() and replay_rounds() see
- * to; that it finds nothing else, where that could be, is what as_of.h does.
+ * group_reads_back() and replay_rounds() see to it that a rule finds all that was recorded before;
+ * as_of.h hides what was recorded after an evaluation, where a rule could find that.
  */
 #include "rules/replay.h"
 
@@ -49,7 +49,7 @@ struct part {
     struct kept_series found;     /* series that have a result at any of the evaluations, */
     struct kept_series last;      /* and at the last one */
     uint32_t *series;             /* number of them at each evaluation */
-    struct buf labels;            /* of the series at hand, */
+    struct buf labels;            /* of the current series, */
     struct stored_run run;        /* what is stored of it, */
     bool *there;                  /* at which of the evaluations it has a result, */
     bool is_begun;                /* and whether it is in the message */
@@ -220,7 +220,7 @@ find_points(struct part *t, struct promql_result *result)
     return any;
 }
 
-/* The series whose labels are at hand. */
+/* Adds the current series to the message. */
 static enum err
 put_series(struct part *t, struct promql_result *result)
 {
@@ -243,7 +243,7 @@ put_series(struct part *t, struct promql_result *result)
 
 /* --- the result of a part --------------------------------------------------------------------- */
 
-/* What was there at the evaluation before, and at none of these. */
+/* Marks series stale that the evaluation before had, and none of these has. */
 static enum err
 put_ended(struct part *t)
 {
@@ -292,7 +292,7 @@ put_result(struct part *t, struct promql_result *result)
     return e ? e : put_ended(t);
 }
 
-/* What is stored, first: it is small where there is nothing to compare. */
+/* Reads what is stored first: mostly that is nothing. */
 static enum err
 ask_part(struct part *t)
 {
@@ -486,7 +486,7 @@ replay_stretch(struct stretch *s)
 
 /* --- a group ---------------------------------------------------------------------------------- */
 
-/* What is to be made of a group. */
+/* The evaluations of a group that are still to be made. */
 struct plan {
     struct group *group;
     int64_t next, last;        /* slots; next > last: nothing is left */

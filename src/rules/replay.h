@@ -7,7 +7,7 @@
  *                                                              +--> equal, different: counted
  *
  * Every evaluation between two times is made, and gives what group_evaluate() writes at its time.
- * What is stored is never changed: results are compared with what is stored under the rule's name
+ * Stored samples are never changed: results are compared with what is stored under the rule's name
  * and labels, and only those of series and times that have nothing are handed to the host. So the
  * same replay can be repeated, and goes on where it was interrupted.
  *
@@ -51,7 +51,7 @@ struct replay_difference {
 };
 
 struct replay {
-    const struct rules_host *host; /* no one is told of alerts */
+    const struct rules_host *host; /* for memory, time, and write() with settle() */
     const struct rules_terms *terms;
     /* Called for each evaluation that failed, and for each message that was rejected in part, with
      * the reason. NULL: not wanted. */
@@ -92,7 +92,7 @@ MUST_CHECK enum err replay_together(const struct replay *replay, struct group *c
                                     struct replay_counts *counts, struct why *why);
 
 /*
- * What a group recorded between two times, rule by rule: appends a selector of the series that a
+ * Tells, rule by rule, what a group recorded between two times: appends a selector of the series a
  * rule writes, and gives the times of their samples; min_ms > max_ms: there are none. Of other
  * groups that record the same name, the series are among them. False: there is no such rule. Errors
  * show in `to`.

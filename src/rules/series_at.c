@@ -3,10 +3,10 @@
  * without writing anything. So a group knows which series the evaluation before its next one wrote,
  * and marks those stale that have ended: at a start, and before the first evaluation of a replay.
  *
- * What was recorded after the evaluation is hidden from it (as_of.h). Besides that, what is found
- * is what the rules give now. Input that came late may give a series that was not recorded: if it
- * has ended at the next evaluation, the series has a staleness marker alone. What a rule that fails
- * wrote before is not found: such series end without a marker.
+ * Results that were recorded after the evaluation are hidden from it (as_of.h). Besides that, what
+ * is found is what the rules give now. Input that came late may give a series that was not
+ * recorded: if it has ended at the next evaluation, the series has a staleness marker alone. What a
+ * rule that fails wrote before is not found: such series end without a marker.
  */
 #include "rules/as_of.h"
 #include "rules/evaluate_private.h"

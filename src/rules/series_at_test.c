@@ -33,7 +33,7 @@ struct given_set {
     struct query_request request;
     struct matcher_set matching;
     uint32_t next;
-    bool is_given; /* the samples of the series at hand are */
+    bool is_given; /* the samples of the current series are */
     struct buf labels;
     int64_t times_ms[MINUTES];
     uint64_t bits[MINUTES];

@@ -45,7 +45,7 @@ struct stored_run {
     uint32_t count;
 };
 struct stored_run stored_results_of(const struct stored_results *stored, struct bytes labels);
-/* What is stored at a time, a view. NULL: nothing. */
+/* The value that is stored at a time, a view. NULL: nothing is. */
 const struct replay_value *stored_run_find(const struct stored_run *run, int64_t t_ms);
 
 /* A histogram as it is compared. A staleness marker is the same in series of either kind. */

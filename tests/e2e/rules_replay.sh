@@ -218,7 +218,7 @@ kill -INT "${pids[found]}"
 claim "stopped: it ends" within 30 ended stopped
 claim "stopped: and says how to go on" grep -q '^run the same command again to continue' "$work/stopped.log"
 claim "stopped: without its file, what is stored is not written again" on "$work/d" --slice=1m
-claim "stopped: and that is told" says " stored already"
+claim "stopped: and that is said" says " stored already"
 claim "stopped: what was recorded is there" recorded --storage.path="$work/d" "$work/d.csv"
 claim "stopped: as if nothing had happened" same "$work/first" "$work/d.csv"
 
