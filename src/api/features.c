@@ -5,7 +5,7 @@
  */
 #include "api/internal.h"
 #include "promql/promql.h"
-#include "rules/template/template.h"
+#include "template/template.h"
 
 struct feature {
     const char *name;

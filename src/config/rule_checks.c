@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "config/rule_files_private.h"
 #include "promql/promql.h"
-#include "rules/template/template.h"
+#include "template/template.h"
 
 /* What is checked, for sentences. */
 struct checked {

@@ -6,7 +6,7 @@
 #define RULES_EVALUATE_PRIVATE_H
 
 #include "rules/group_private.h"
-#include "rules/template/template.h"
+#include "template/template.h"
 #include "wire/remote_write_build.h"
 
 /* One evaluation; or a look at the past, without works. */

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 #include "promql/notation/notation.h"
-#include "rules/template/template.h"
+#include "template/template.h"
 #include "wire/number.h"
 
 enum { LIST_MAX = 64, INPUT_BYTES_MAX = 256 << 20 };

@@ -1,0 +1,233 @@
+/*
+ * execute.c - a template's nodes, one after another: see run.h.
+ *
+ * Variables are a stack. What a block declares is forgotten at its end; a template that is called
+ * has a stack of its own, of which $ is the first.
+ */
+#include "template/run.h"
+#include "template/verbs.h"
+
+enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAILED };
+
+enum { CALLS_MAX = TEMPLATE_DEPTH_MAX };
+
+static enum flow list(struct tmpl_run *run, const struct tmpl_value *dot,
+                      const struct tmpl_list *nodes);
+
+static enum flow
+flow_of(bool ok)
+{
+    return ok ? FLOW_ON : FLOW_FAILED;
+}
+
+static bool
+put_text(struct tmpl_run *run, struct bytes text)
+{
+    buf_put_bytes(&run->out, text);
+    return run_spend(run, text.size) && run_settle(run, &run->out);
+}
+
+static bool
+action(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+{
+    struct tmpl_value value;
+    if (!run_pipeline(run, dot, n->action, &value)) return false;
+    if (n->action->pipe.variables.count > 0) return true;
+    size_t before = run->out.size;
+    value = tmpl_printable(value);
+    tmpl_print(&value, 1, &run->out, &run->scratch);
+    return run_spend(run, run->out.size - before) && run_settle(run, &run->out);
+}
+
+static enum flow
+if_or_with(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+{
+    struct tmpl_value value;
+    uint32_t variables = run->variable_count;
+    if (!run_pipeline(run, dot, n->branch.pipe, &value)) return FLOW_FAILED;
+    enum flow flow = FLOW_ON;
+    if (tmpl_is_true(&value))
+        flow = list(run, n->kind == TMPL_NODE_WITH ? &value : dot, &n->branch.list);
+    else if (n->branch.has_else)
+        flow = list(run, dot, &n->branch.otherwise);
+    run->variable_count = variables;
+    return flow;
+}
+
+/* --- loops ------------------------------------------------------------------------------------ */
+
+/* `first` is the loop's first variable, if it declares them. */
+static bool
+set_loop_variables(struct tmpl_run *run, const struct tmpl_node *pipe, uint32_t first,
+                   const struct tmpl_value *index, const struct tmpl_value *element)
+{
+    const struct tmpl_names *names = &pipe->pipe.variables;
+    const struct tmpl_value *values[] = {names->count > 1 ? index : element, element};
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (!pipe->pipe.assigns)
+            run->variables[first + i].value = *values[i];
+        else if (!run_assign(run, names->items[i], values[i]))
+            return false;
+    }
+    return true;
+}
+
+/* FLOW_BREAK: no further round. */
+static enum flow
+round_of(struct tmpl_run *run, const struct tmpl_node *n, uint32_t first,
+         const struct tmpl_value *index, const struct tmpl_value *element)
+{
+    uint32_t variables = run->variable_count;
+    if (!run_spend(run, 0)) return FLOW_FAILED;
+    if (!set_loop_variables(run, n->branch.pipe, first, index, element)) return FLOW_FAILED;
+    enum flow flow = list(run, element, &n->branch.list);
+    run->variable_count = variables;
+    return flow == FLOW_CONTINUE ? FLOW_ON : flow;
+}
+
+static void
+element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
+           struct tmpl_value *ret_element)
+{
+    *ret_index = tmpl_of_integer(TMPL_TYPE_INT, i);
+    if (tmpl_is_slice(of->type)) {
+        *ret_element = tmpl_element(of, i);
+    } else if (tmpl_is_map(of->type)) {
+        *ret_index = tmpl_of_text(of->map->entries[i].key);
+        *ret_element = of->map->entries[i].value;
+    } else { /* so many times */
+        *ret_index = (struct tmpl_value){.type = TMPL_INVALID};
+        *ret_element = tmpl_of_integer(of->type, i);
+    }
+}
+
+/* How many rounds; false: it is nothing to go through, which is told. */
+static bool
+rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_value *of,
+          int64_t *ret)
+{
+    bool counts = tmpl_is_integer(of->type) || tmpl_is_unsigned(of->type);
+    bool lists = tmpl_is_map(of->type) || tmpl_is_slice(of->type);
+    *ret = counts ? of->integer : lists ? tmpl_length(of) : 0;
+    if (lists || of->type == TMPL_INVALID) return true;
+    if (counts && pipe->pipe.variables.count < 2) return true;
+    buf_clear(&run->text);
+    tmpl_print_reflected(of, 'v', &run->text, &run->scratch);
+    run_note_memory(run, &run->text);
+    int size = (int)run->text.size;
+    const char *text = size == 0 ? "" : (const char *)run->text.at;
+    if (counts) {
+        return run_fail(run, "can't use %.*s to iterate over more than one variable", size, text);
+    }
+    return run_fail(run, "range can't iterate over %.*s", size, text);
+}
+
+static enum flow
+range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+{
+    struct tmpl_value of, index, element;
+    uint32_t variables = run->variable_count;
+    int64_t rounds;
+    if (!run_pipeline(run, dot, n->branch.pipe, &of)) return FLOW_FAILED;
+    of = tmpl_pointed_to(of);
+    if (!rounds_of(run, n->branch.pipe, &of, &rounds)) return FLOW_FAILED;
+    uint32_t first = run->variable_count - n->branch.pipe->pipe.variables.count;
+    enum flow flow = FLOW_ON;
+    for (int64_t i = 0; i < rounds && flow == FLOW_ON; i++) {
+        element_at(&of, i, &index, &element);
+        flow = round_of(run, n, first, &index, &element);
+    }
+    if (flow == FLOW_BREAK) flow = FLOW_ON;
+    if (rounds <= 0 && n->branch.has_else) flow = list(run, dot, &n->branch.otherwise);
+    run->variable_count = variables;
+    return flow;
+}
+
+/* --- templates -------------------------------------------------------------------------------- */
+
+/* The callee sees none of the caller's variables: they are set aside. */
+static bool
+run_template(struct tmpl_run *run, const struct tmpl_template *template,
+             const struct tmpl_value *dot)
+{
+    const struct tmpl_template *caller = run->template;
+    uint32_t variables = run->variable_count, base = run->variable_base;
+    run->variable_base = variables;
+    if (++run->calls > CALLS_MAX) {
+        return run_limit(run, "more than %d templates that call one another", CALLS_MAX);
+    }
+    if (!run_declare(run, bytes_of_text("$"), dot)) return false;
+    run->template = template;
+    if (list(run, dot, &template->list) == FLOW_FAILED) return false;
+    run->template = caller;
+    run->variable_count = variables;
+    run->variable_base = base;
+    run->calls--;
+    return true;
+}
+
+static bool
+call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+{
+    struct tmpl_value value = {.type = TMPL_INVALID};
+    const struct tmpl_template *template = tmpl_template_find(&run->tree, n->call.name);
+    if (template == NULL) {
+        struct bytes name = run_quoted(run, n->call.name);
+        return run_fail(run, "template %.*s not defined", (int)name.size, (const char *)name.at);
+    }
+    if (n->call.pipe != NULL && !run_pipeline(run, dot, n->call.pipe, &value)) return false;
+    return run_template(run, template, &value);
+}
+
+/* --- nodes ------------------------------------------------------------------------------------ */
+
+static enum flow
+node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+{
+    run->at = n;
+    switch (n->kind) {
+    case TMPL_NODE_TEXT:
+        return flow_of(put_text(run, n->text));
+    case TMPL_NODE_ACTION:
+        return flow_of(action(run, dot, n));
+    case TMPL_NODE_IF:
+    case TMPL_NODE_WITH:
+        return if_or_with(run, dot, n);
+    case TMPL_NODE_RANGE:
+        return range(run, dot, n);
+    case TMPL_NODE_CALL:
+        return flow_of(call(run, dot, n));
+    case TMPL_NODE_BREAK:
+        return FLOW_BREAK;
+    case TMPL_NODE_CONTINUE:
+        return FLOW_CONTINUE;
+    default:
+        return FLOW_ON; /* the parser leaves nothing else */
+    }
+}
+
+static enum flow
+list(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_list *nodes)
+{
+    if (++run->nesting > RUN_NESTING_MAX) {
+        run_limit(run, "more than %d levels of templates, blocks and parentheses", RUN_NESTING_MAX);
+        return FLOW_FAILED;
+    }
+    for (uint32_t i = 0; i < nodes->count; i++) {
+        if (!run_spend(run, 0)) return FLOW_FAILED;
+        enum flow flow = node(run, dot, nodes->items[i]);
+        if (flow != FLOW_ON) {
+            run->nesting--;
+            return flow;
+        }
+    }
+    run->nesting--;
+    return FLOW_ON;
+}
+
+bool
+run_execute(struct tmpl_run *run)
+{
+    const struct tmpl_value dot = {.type = TMPL_TYPE_DATA, .root = &run->root};
+    return run_template(run, &run->tree.templates[0], &dot);
+}

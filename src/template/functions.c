@@ -1,0 +1,481 @@
+/* functions.c - the functions that Prometheus gives to templates: see run.h. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hex.h"
+#include "model/searcher.h"
+#include "template/escape.h"
+#include "template/run.h"
+
+#define FUNCTION(function)                                                                    \
+    static bool function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, \
+                         struct tmpl_value *ret)
+
+enum {
+    STEP_NS = 1000,     /* as run.c counts them */
+    QUERY_NS = 1000000, /* that each query pays at least: a thousand of them, at most */
+};
+
+/* --- queries ---------------------------------------------------------------------------------- */
+
+struct gathering {
+    struct tmpl_run *run;
+    const struct tmpl_sample **samples;
+    uint32_t count;
+};
+
+static bool
+copy_labels(struct tmpl_run *run, struct bytes labels, struct tmpl_map *ret)
+{
+    struct bytes copy = run_copy(run, labels);
+    uint32_t count = labels_count(labels);
+    struct tmpl_entry *entries = arena_alloc(&run->arena, (count + 1u) * sizeof *entries);
+    struct cursor c = cursor_of(copy);
+    struct label label;
+    if (copy.at == NULL) return false;
+    if (entries == NULL) return run_no_memory(run);
+    for (uint32_t i = 0; i < count && labels_next(&c, &label); i++) {
+        entries[i] = (struct tmpl_entry){label.name, tmpl_of_text(label.value)};
+    }
+    *ret = (struct tmpl_map){.entries = entries, .count = count};
+    return true;
+}
+
+static bool
+gather_sample(struct gathering *g, const struct template_sample *from)
+{
+    struct tmpl_run *run = g->run;
+    struct tmpl_sample *sample = arena_alloc(&run->arena, sizeof *sample);
+    const struct tmpl_sample **samples =
+        arena_push(&run->arena, g->samples, g->count, sizeof *samples);
+    if (sample == NULL || samples == NULL) return run_no_memory(run);
+    g->samples = samples;
+    samples[g->count++] = sample;
+    return run_value(run, from->value, from->histogram, &sample->value) &&
+           run_spend(run, from->labels.size) && copy_labels(run, from->labels, &sample->labels);
+}
+
+static enum err
+gather(void *to, const struct template_sample *sample)
+{
+    struct gathering *g = to;
+    return gather_sample(g, sample) ? OK : g->run->failed;
+}
+
+FUNCTION(query)
+{
+    const struct template_query *q = &run->options->query;
+    struct gathering g = {.run = run};
+    struct why why = {.text = ""};
+    (void)count;
+    if (q->query == NULL) return run_fail(run, "queries are not possible here");
+    if (!run_spend_ns(run, QUERY_NS)) return false;
+    enum err e = q->query(q->context, args[0].text, gather, &g, &why);
+    if (run->failed) return false;
+    if (e == ERR_INPUT) return run_fail(run, "%s", why_text(&why, e));
+    if (e) {
+        (void)snprintf(run->message, sizeof run->message, "%s", why.text);
+        run->failed = e;
+        run->query_failed = true;
+        return false;
+    }
+    *ret = (struct tmpl_value){.type = TMPL_TYPE_RESULT, .result = {g.samples, g.count, g.count}};
+    return true;
+}
+
+FUNCTION(first)
+{
+    (void)count;
+    if (args[0].is_nil || args[0].result.count == 0) {
+        return run_fail(run, "first() called on vector with no elements");
+    }
+    *ret = (struct tmpl_value){.type = TMPL_TYPE_SAMPLE, .sample = args[0].result.samples[0]};
+    return true;
+}
+
+static bool
+fail_nil_pointer(struct tmpl_run *run)
+{
+    return run_fail(run, "runtime error: invalid memory address or nil pointer dereference");
+}
+
+FUNCTION(value)
+{
+    (void)count;
+    if (args[0].is_nil) return fail_nil_pointer(run);
+    *ret = args[0].sample->value;
+    return true;
+}
+
+static bool
+take_label(struct tmpl_run *run, const struct tmpl_value *sample, struct bytes name,
+           struct tmpl_value *ret)
+{
+    if (sample->is_nil) return fail_nil_pointer(run);
+    const struct tmpl_value *found = tmpl_map_find(&sample->sample->labels, name);
+    *ret = found != NULL ? *found : tmpl_of_text(bytes_of("", 0));
+    return true;
+}
+
+FUNCTION(label)
+{
+    (void)count;
+    return take_label(run, &args[1], args[0].text, ret);
+}
+
+FUNCTION(strvalue)
+{
+    (void)count;
+    return take_label(run, &args[0], bytes_of_text("__value__"), ret);
+}
+
+/* What is sorted: equal ones stay in their order. */
+struct place {
+    struct bytes key;
+    const struct tmpl_sample *sample;
+    uint32_t index;
+};
+
+static int
+compare_places(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    int order = bytes_compare(x->key, y->key);
+    return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* As in Prometheus the list itself is sorted, wherever else it is used. */
+FUNCTION(sort_by_label)
+{
+    (void)count;
+    uint32_t size = args[1].is_nil ? 0 : args[1].result.count;
+    *ret = args[1];
+    if (!run_spend(run, (uint64_t)size * 64)) return false;
+    struct place *places = arena_alloc(&run->arena, (size + 1u) * sizeof *places);
+    if (places == NULL) return run_no_memory(run);
+    for (uint32_t i = 0; i < size; i++) {
+        const struct tmpl_sample *sample = args[1].result.samples[i];
+        const struct tmpl_value *found = tmpl_map_find(&sample->labels, args[0].text);
+        places[i] = (struct place){found != NULL ? found->text : bytes_of("", 0), sample, i};
+    }
+    if (size > 1) qsort(places, size, sizeof *places, compare_places);
+    for (uint32_t i = 0; i < size; i++) {
+        args[1].result.samples[i] = places[i].sample;
+    }
+    return true;
+}
+
+/* arg0, arg1, ..., arg10: sorted as text. */
+static int
+compare_names(const void *a, const void *b)
+{
+    const struct tmpl_entry *x = a, *y = b;
+    return bytes_compare(x->key, y->key);
+}
+
+FUNCTION(args_function)
+{
+    enum { NAME_BYTES = 16 };
+    uint32_t depth = 1;
+    struct tmpl_map *map = arena_alloc(&run->arena, sizeof *map);
+    struct tmpl_entry *entries = arena_alloc(&run->arena, (count + 1u) * sizeof *entries);
+    char *names = arena_alloc(&run->arena, (count + 1u) * NAME_BYTES);
+    if (map == NULL || entries == NULL || names == NULL) return run_no_memory(run);
+    for (uint32_t i = 0; i < count; i++) {
+        char *name = names + (size_t)i * NAME_BYTES;
+        (void)snprintf(name, NAME_BYTES, "arg%u", i);
+        entries[i] = (struct tmpl_entry){bytes_of_text(name), args[i]};
+        entries[i].value.is_interface = true;
+        if (args[i].type == TMPL_TYPE_ARGS && !args[i].is_nil && args[i].map->depth >= depth) {
+            depth = args[i].map->depth + 1;
+        }
+    }
+    if (depth > TEMPLATE_DEPTH_MAX) {
+        return run_limit(run, "more than %d levels of args", TEMPLATE_DEPTH_MAX);
+    }
+    if (count > 1) qsort(entries, count, sizeof *entries, compare_names);
+    *map = (struct tmpl_map){entries, count, depth};
+    *ret = (struct tmpl_value){.type = TMPL_TYPE_ARGS, .map = map};
+    return true;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+static bool
+change_case(struct tmpl_run *run, enum tmpl_case as, struct bytes text, struct tmpl_value *ret)
+{
+    buf_clear(&run->text);
+    tmpl_change_case(&run->unicode, as, text, &run->text);
+    if (run->unicode.failed) return run_no_memory(run);
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
+FUNCTION(title)
+{
+    (void)count;
+    return change_case(run, TMPL_TITLE, args[0].text, ret);
+}
+
+FUNCTION(to_upper)
+{
+    (void)count;
+    return change_case(run, TMPL_UPPER, args[0].text, ret);
+}
+
+FUNCTION(to_lower)
+{
+    (void)count;
+    return change_case(run, TMPL_LOWER, args[0].text, ret);
+}
+
+FUNCTION(safe_html)
+{
+    (void)run, (void)count;
+    *ret = args[0];
+    ret->type = TMPL_TYPE_HTML;
+    return true;
+}
+
+FUNCTION(match)
+{
+    const struct searcher *s;
+    (void)count;
+    if (!run_searcher(run, args[0].text, &s)) return false;
+    if (!run_spend_ns(run, searcher_work(s, args[1].text.size))) return false;
+    *ret = tmpl_of_bool(searcher_finds(s, args[1].text));
+    return true;
+}
+
+/* Go says here which regex it was, in back quotes if it has none of its own. */
+static bool
+prefix_regex(struct tmpl_run *run, struct bytes regex)
+{
+    bool raw = regex.size == 0 || memchr(regex.at, '`', regex.size) == NULL;
+    struct bytes text = raw ? regex : run_quoted(run, regex);
+    if (run->failed != ERR_INPUT) return false;
+    const char *quote = raw ? "`" : "";
+    return run_prefix(run, "regexp: Compile(%s%.*s%s): ", quote, (int)text.size,
+                      text.size == 0 ? "" : (const char *)text.at, quote);
+}
+
+FUNCTION(re_replace_all)
+{
+    const struct searcher *s;
+    (void)count;
+    if (!run_searcher(run, args[0].text, &s)) {
+        return run->failed == ERR_INPUT && prefix_regex(run, args[0].text);
+    }
+    uint64_t whole = (TEMPLATE_STEPS_MAX - run->steps) * STEP_NS, left = whole;
+    buf_clear(&run->text);
+    enum err e = searcher_replace(s, args[2].text, args[1].text, &left, &run->text);
+    if (!run_settle(run, &run->text)) return false;
+    if (e == ERR_NOMEM) return run_no_memory(run);
+    if (!run_spend_ns(run, whole - left + (e == ERR_LIMIT) * STEP_NS)) return false;
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
+/* --- addresses -------------------------------------------------------------------------------- */
+
+static size_t
+find_byte(struct bytes text, size_t from, char c)
+{
+    const uint8_t *found = from >= text.size ? NULL : memchr(text.at + from, c, text.size - from);
+    return found == NULL ? text.size : (size_t)(found - text.at);
+}
+
+/* "host:port", "[v6]:port". False: anything else. */
+static bool
+split_port(struct bytes text, struct bytes *ret_host, struct bytes *ret_port)
+{
+    size_t colon = text.size, begin = 0, rest = 0;
+    while (colon > 0 && text.at[colon - 1] != ':') {
+        colon--;
+    }
+    if (colon == 0) return false;
+    colon--;
+    size_t end = colon;
+    if (text.at[0] == '[') {
+        end = find_byte(text, 0, ']');
+        if (end + 1 != colon) return false;
+        begin = 1;
+        rest = colon;
+    } else if (find_byte(text, 0, ':') != colon) {
+        return false;
+    }
+    if (find_byte(text, begin, '[') < text.size || find_byte(text, rest, ']') < text.size) {
+        return false;
+    }
+    *ret_host = bytes_of(text.at + begin, end - begin);
+    *ret_port = bytes_of(text.at + colon + 1, text.size - colon - 1);
+    return true;
+}
+
+FUNCTION(strip_port)
+{
+    struct bytes host, port;
+    (void)run, (void)count;
+    *ret = tmpl_of_text(split_port(args[0].text, &host, &port) ? host : args[0].text);
+    return true;
+}
+
+static bool
+is_ip(struct bytes host)
+{
+    char text[INET6_ADDRSTRLEN];
+    uint8_t address[16];
+    if (host.size >= sizeof text || memchr(host.at, 0, host.size) != NULL) return false;
+    memcpy(text, host.at, host.size);
+    text[host.size] = '\0';
+    return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
+}
+
+FUNCTION(strip_domain)
+{
+    struct bytes host = args[0].text, port = bytes_of(NULL, 0);
+    (void)count;
+    *ret = args[0];
+    if (host.size == 0) return true;
+    if (!split_port(args[0].text, &host, &port)) port.size = 0;
+    if (host.size > 0 && is_ip(host)) return true;
+    host.size = find_byte(host, 0, '.');
+    if (port.size == 0) {
+        *ret = tmpl_of_text(host);
+        return true;
+    }
+    bool brackets = find_byte(host, 0, ':') < host.size;
+    buf_clear(&run->text);
+    buf_put_text(&run->text, brackets ? "[" : "");
+    buf_put_bytes(&run->text, host);
+    buf_put_text(&run->text, brackets ? "]:" : ":");
+    buf_put_bytes(&run->text, port);
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
+FUNCTION(url_query_escape)
+{
+    (void)count;
+    buf_clear(&run->text);
+    tmpl_escape_query(args[0].text, &run->text);
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
+static bool
+take_link(struct tmpl_run *run, struct bytes expression, const char *tab, struct tmpl_value *ret)
+{
+    buf_clear(&run->text);
+    buf_put_text(&run->text, "/graph?g0.expr=");
+    tmpl_escape_query(expression, &run->text);
+    buf_put_text(&run->text, tab);
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
+FUNCTION(graph_link)
+{
+    (void)count;
+    return take_link(run, args[0].text, "&g0.tab=0", ret);
+}
+
+FUNCTION(table_link)
+{
+    (void)count;
+    return take_link(run, args[0].text, "&g0.tab=1", ret);
+}
+
+FUNCTION(external_url)
+{
+    (void)args, (void)count;
+    *ret = tmpl_of_text(run->root.external_url);
+    return true;
+}
+
+/* What stands between the host and the query, decoded. */
+FUNCTION(path_prefix)
+{
+    struct bytes url = run->root.external_url;
+    (void)args, (void)count;
+    size_t colon = find_byte(url, 0, ':');
+    bool has_host = colon + 2 < url.size && url.at[colon + 1] == '/' && url.at[colon + 2] == '/';
+    size_t begin = find_byte(url, has_host ? colon + 3 : 0, '/');
+    size_t end = find_byte(url, 0, '?'), fragment = find_byte(url, 0, '#');
+    if (fragment < end) end = fragment;
+    buf_clear(&run->text);
+    for (size_t i = begin; i < end; i++) {
+        int high = i + 2 < end && url.at[i] == '%' ? hex_digit(url.at[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(url.at[i + 2]) : -1;
+        buf_put_u8(&run->text, low >= 0 ? (uint8_t)(high << 4 | low) : url.at[i]);
+        if (low >= 0) i += 2;
+    }
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
+FUNCTION(now)
+{
+    (void)args, (void)count;
+    *ret = tmpl_of_float((double)run->data->time_ms / 1000);
+    return true;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+#define STRING TMPL_TYPE_STRING
+#define SAMPLE TMPL_TYPE_SAMPLE
+#define RESULT TMPL_TYPE_RESULT
+#define ANY    TMPL_TYPE_ANY
+
+/* By name. */
+static const struct tmpl_function functions[] = {
+    {"args", args_function, NULL, 1, true, {ANY}},
+    {.name = "externalURL", .call = external_url},
+    {"first", first, NULL, 1, false, {RESULT}},
+    {"graphLink", graph_link, NULL, 1, false, {STRING}},
+    {"humanize", run_humanize, NULL, 1, false, {ANY}},
+    {"humanize1024", run_humanize1024, NULL, 1, false, {ANY}},
+    {"humanizeDuration", run_humanize_duration, NULL, 1, false, {ANY}},
+    {"humanizePercentage", run_humanize_percentage, NULL, 1, false, {ANY}},
+    {"humanizeTimestamp", run_humanize_timestamp, NULL, 1, false, {ANY}},
+    {"label", label, NULL, 2, false, {STRING, SAMPLE}},
+    {"match", match, NULL, 2, false, {STRING, STRING}},
+    {.name = "now", .call = now},
+    {"parseDuration", run_parse_duration, NULL, 1, false, {STRING}},
+    {.name = "pathPrefix", .call = path_prefix},
+    {"query", query, NULL, 1, false, {STRING}},
+    {"reReplaceAll", re_replace_all, NULL, 3, false, {STRING, STRING, STRING}},
+    {"safeHtml", safe_html, NULL, 1, false, {STRING}},
+    {"sortByLabel", sort_by_label, NULL, 2, false, {STRING, RESULT}},
+    {"stripDomain", strip_domain, NULL, 1, false, {STRING}},
+    {"stripPort", strip_port, NULL, 1, false, {STRING}},
+    {"strvalue", strvalue, NULL, 1, false, {SAMPLE}},
+    {"tableLink", table_link, NULL, 1, false, {STRING}},
+    {"title", title, NULL, 1, false, {STRING}},
+    {"toDuration", run_to_duration, NULL, 1, false, {ANY}},
+    {"toLower", to_lower, NULL, 1, false, {STRING}},
+    {"toTime", run_to_time, NULL, 1, false, {ANY}},
+    {"toUpper", to_upper, NULL, 1, false, {STRING}},
+    {"urlQueryEscape", url_query_escape, NULL, 1, false, {STRING}},
+    {"value", value, NULL, 1, false, {SAMPLE}},
+};
+
+const char *
+template_function_word(uint32_t n)
+{
+    return n < sizeof functions / sizeof *functions ? functions[n].name : NULL;
+}
+
+const struct tmpl_function *
+tmpl_find_in(const struct tmpl_function *list, size_t count, struct bytes name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes_equal_text(name, list[i].name)) return &list[i];
+    }
+    return NULL;
+}
+
+/* Prometheus' come first, if Go has one of that name. */
+const struct tmpl_function *
+tmpl_function_find(struct bytes name)
+{
+    const struct tmpl_function *found =
+        tmpl_find_in(functions, sizeof functions / sizeof *functions, name);
+    return found != NULL ? found : tmpl_builtin_find(name);
+}

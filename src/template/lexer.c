@@ -1,0 +1,430 @@
+/*
+ * lexer.c - see lexer.h. Tokens are made one at a time, when the parser asks.
+ *
+ *     outside --"{{"--> inside --"}}"--> outside
+ *
+ * "{{- " takes spaces away from the text before it, " -}}" from that after it. A comment fills its
+ * delimiters alone and is no token. Spaces are: they tell `.a .b` from `.a.b`. A line in a sentence
+ * is that where the token at hand begins.
+ */
+#include "template/lexer.h"
+
+#include "base/ascii.h"
+#include "base/quote.h"
+#include "base/utf8.h"
+
+enum { DELIM_BYTES = 2, MARKER_BYTES = 2, END_OF_TEXT = -1 };
+
+void
+tmpl_lexer_init(struct tmpl_lexer *l, struct bytes text, struct tmpl_unicode *unicode,
+                struct buf *sentence)
+{
+    *l = (struct tmpl_lexer){.text = text, .unicode = unicode, .sentence = sentence, .lines = 1};
+}
+
+static bool
+is_space(int32_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool
+stands_at(const struct tmpl_lexer *l, size_t at, const char *what)
+{
+    size_t size = strlen(what);
+    return at + size <= l->text.size && memcmp(l->text.at + at, what, size) == 0;
+}
+
+static bool
+space_at(const struct tmpl_lexer *l, size_t at)
+{
+    return at < l->text.size && is_space(l->text.at[at]);
+}
+
+/* "- " after a left delimiter. */
+static bool
+trims_left(const struct tmpl_lexer *l, size_t at)
+{
+    return stands_at(l, at, "-") && space_at(l, at + 1);
+}
+
+/* Is a right delimiter here, and does it trim? */
+static bool
+right_delim_at(const struct tmpl_lexer *l, size_t at, bool *ret_trims)
+{
+    *ret_trims = space_at(l, at) && stands_at(l, at + 1, "-}}");
+    return *ret_trims || stands_at(l, at, "}}");
+}
+
+/* The character at hand, and its bytes. */
+static int32_t
+peek(const struct tmpl_lexer *l, unsigned *ret_bytes)
+{
+    *ret_bytes = 0;
+    if (l->at >= l->text.size) return END_OF_TEXT;
+    return rune_get(l->text.at + l->at, l->text.size - l->at, ret_bytes);
+}
+
+static int32_t
+take(struct tmpl_lexer *l)
+{
+    unsigned bytes;
+    int32_t c = peek(l, &bytes);
+    l->at += bytes;
+    return c;
+}
+
+static uint32_t
+line_at(struct tmpl_lexer *l, uint32_t at)
+{
+    for (; l->counted < at; l->counted++) {
+        l->lines += l->text.at[l->counted] == '\n';
+    }
+    return l->lines;
+}
+
+static struct tmpl_token
+token_of(struct tmpl_lexer *l, enum tmpl_token_type type, uint32_t begin, uint32_t end)
+{
+    uint32_t line = line_at(l, begin);
+    return (struct tmpl_token){type, begin, line, bytes_of(l->text.at + begin, end - begin)};
+}
+
+/* From `start` to here. */
+static struct tmpl_token
+token(struct tmpl_lexer *l, enum tmpl_token_type type)
+{
+    return token_of(l, type, l->start, l->at);
+}
+
+static struct tmpl_token
+fail_written(struct tmpl_lexer *l)
+{
+    struct tmpl_token t = token(l, TMPL_ERROR);
+    t.text = buf_bytes(l->sentence);
+    l->over = true;
+    l->at = (uint32_t)l->text.size;
+    return t;
+}
+
+static struct tmpl_token
+fail(struct tmpl_lexer *l, const char *sentence)
+{
+    buf_put_text(l->sentence, sentence);
+    return fail_written(l);
+}
+
+static struct tmpl_token
+fail_character(struct tmpl_lexer *l, const char *before, int32_t c)
+{
+    buf_put_text(l->sentence, before);
+    quote_code_point(l->sentence, c == END_OF_TEXT ? RUNE_NONE : c);
+    return fail_written(l);
+}
+
+static struct tmpl_token
+fail_number(struct tmpl_lexer *l)
+{
+    buf_put_text(l->sentence, "bad number syntax: ");
+    quote_text(l->sentence, bytes_of(l->text.at + l->start, l->at - l->start));
+    return fail_written(l);
+}
+
+/* --- outside ---------------------------------------------------------------------------------- */
+
+static void
+skip_spaces(struct tmpl_lexer *l)
+{
+    while (space_at(l, l->at)) {
+        l->at++;
+    }
+}
+
+/* At what opens a comment. False: it is wrong, and *ret tells. */
+static bool
+skip_comment(struct tmpl_lexer *l, struct tmpl_token *ret)
+{
+    bool trims;
+    l->start = l->at;
+    const uint8_t *from = l->text.at + l->at + 2, *end = l->text.at + l->text.size;
+    const uint8_t *found = memmem(from, (size_t)(end - from), "*/", 2);
+    if (found == NULL) {
+        *ret = fail(l, "unclosed comment");
+        return false;
+    }
+    l->at = (uint32_t)(found - l->text.at) + 2;
+    if (!right_delim_at(l, l->at, &trims)) {
+        *ret = fail(l, "comment ends before closing delimiter");
+        return false;
+    }
+    l->at += DELIM_BYTES + (trims ? MARKER_BYTES : 0);
+    if (trims) skip_spaces(l);
+    return true;
+}
+
+/* Text up to the next delimiter; false: there is none, and l->at is at a delimiter. */
+static bool
+take_text(struct tmpl_lexer *l, struct tmpl_token *ret)
+{
+    const uint8_t *from = l->text.at + l->at;
+    size_t left = l->text.size - l->at;
+    const uint8_t *found = left == 0 ? NULL : memmem(from, left, "{{", DELIM_BYTES);
+    uint32_t end = found == NULL ? (uint32_t)l->text.size : (uint32_t)(found - l->text.at);
+    uint32_t begin = l->at, kept = end;
+    if (found != NULL && trims_left(l, end + DELIM_BYTES)) {
+        while (kept > begin && is_space(l->text.at[kept - 1])) {
+            kept--;
+        }
+    }
+    l->at = end;
+    if (kept == begin && found != NULL) return false;
+    *ret = token_of(l, kept == begin ? TMPL_END_OF_TEXT : TMPL_TEXT, begin, kept);
+    return true;
+}
+
+static struct tmpl_token
+outside(struct tmpl_lexer *l)
+{
+    struct tmpl_token t;
+    for (;;) {
+        if (take_text(l, &t)) return t;
+        l->start = l->at;
+        l->at += DELIM_BYTES;
+        uint32_t marker = trims_left(l, l->at) ? MARKER_BYTES : 0;
+        if (!stands_at(l, l->at + marker, "/*")) {
+            t = token(l, TMPL_LEFT_DELIM);
+            l->at += marker;
+            l->inside = true;
+            l->parens = 0;
+            return t;
+        }
+        l->at += marker;
+        if (!skip_comment(l, &t)) return t;
+    }
+}
+
+/* --- inside ----------------------------------------------------------------------------------- */
+
+static struct tmpl_token
+right_delim(struct tmpl_lexer *l, bool trims)
+{
+    if (trims) l->at += MARKER_BYTES;
+    l->start = l->at;
+    l->at += DELIM_BYTES;
+    struct tmpl_token t = token(l, TMPL_RIGHT_DELIM);
+    if (trims) skip_spaces(l);
+    l->inside = false;
+    return t;
+}
+
+/* The last space may belong to a delimiter that trims. */
+static struct tmpl_token
+space(struct tmpl_lexer *l)
+{
+    skip_spaces(l);
+    if (stands_at(l, l->at, "-}}")) {
+        l->at--;
+        if (l->at == l->start) return right_delim(l, true);
+    }
+    return token(l, TMPL_SPACE);
+}
+
+/* May a word end here? */
+static bool
+at_terminator(const struct tmpl_lexer *l)
+{
+    unsigned bytes;
+    int32_t c = peek(l, &bytes);
+    if (c == END_OF_TEXT || is_space(c)) return true;
+    if (c < 0x80 && strchr(".,|:)(", (int)c) != NULL && c != 0) return true;
+    return stands_at(l, l->at, "}}");
+}
+
+/* False: something stands after it that may not, and *ret tells. */
+static bool
+take_word(struct tmpl_lexer *l, struct tmpl_token *ret)
+{
+    unsigned bytes;
+    int32_t c;
+    while (tmpl_is_word(l->unicode, c = peek(l, &bytes))) {
+        l->at += bytes;
+    }
+    if (at_terminator(l)) return true;
+    *ret = fail_character(l, "bad character ", c);
+    return false;
+}
+
+static struct tmpl_token
+identifier(struct tmpl_lexer *l)
+{
+    static const struct {
+        const char *word;
+        enum tmpl_token_type type;
+    } keys[] = {{"block", TMPL_BLOCK},
+                {"break", TMPL_BREAK},
+                {"continue", TMPL_CONTINUE},
+                {"define", TMPL_DEFINE},
+                {"else", TMPL_ELSE},
+                {"end", TMPL_END},
+                {"if", TMPL_IF},
+                {"nil", TMPL_NIL},
+                {"range", TMPL_RANGE},
+                {"template", TMPL_TEMPLATE},
+                {"with", TMPL_WITH},
+                {"true", TMPL_BOOL},
+                {"false", TMPL_BOOL}};
+    struct tmpl_token t;
+    if (!take_word(l, &t)) return t;
+    t = token(l, TMPL_IDENTIFIER);
+    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (bytes_equal_text(t.text, keys[i].word)) t.type = keys[i].type;
+    }
+    return t;
+}
+
+/* After the dot, or the dollar sign. */
+static struct tmpl_token
+field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
+{
+    struct tmpl_token t;
+    if (at_terminator(l)) return token(l, type == TMPL_VARIABLE ? TMPL_VARIABLE : TMPL_DOT);
+    if (!take_word(l, &t)) return t;
+    return token(l, type);
+}
+
+/* After the opening quote. False: the line or the text ends first. */
+static bool
+take_quoted(struct tmpl_lexer *l, int32_t quote)
+{
+    for (;;) {
+        int32_t c = take(l);
+        if (c == quote) return true;
+        if (c == '\\') c = take(l);
+        if (c == END_OF_TEXT || c == '\n') return false;
+    }
+}
+
+static struct tmpl_token
+raw_string(struct tmpl_lexer *l)
+{
+    for (;;) {
+        int32_t c = take(l);
+        if (c == '`') return token(l, TMPL_RAW_STRING);
+        if (c == END_OF_TEXT) return fail(l, "unterminated raw quoted string");
+    }
+}
+
+static bool
+accept(struct tmpl_lexer *l, const char *any)
+{
+    if (l->at >= l->text.size || l->text.at[l->at] == 0) return false;
+    if (strchr(any, l->text.at[l->at]) == NULL) return false;
+    l->at++;
+    return true;
+}
+
+static void
+accept_run(struct tmpl_lexer *l, const char *any)
+{
+    while (accept(l, any)) {
+    }
+}
+
+/* Only the shape: what it stands for, and whether it stands for anything, is looked at later. */
+static bool
+take_number(struct tmpl_lexer *l)
+{
+    static const char decimal[] = "0123456789_", hex[] = "0123456789abcdefABCDEF_";
+    const char *digits = decimal;
+    unsigned bytes;
+    accept(l, "+-");
+    if (accept(l, "0")) {
+        if (accept(l, "xX"))
+            digits = hex;
+        else if (accept(l, "oO"))
+            digits = "01234567_";
+        else if (accept(l, "bB"))
+            digits = "01_";
+    }
+    accept_run(l, digits);
+    if (accept(l, ".")) accept_run(l, digits);
+    const char *exponent = digits == decimal ? "eE" : digits == hex ? "pP" : "";
+    if (accept(l, exponent)) {
+        accept(l, "+-");
+        accept_run(l, decimal);
+    }
+    accept(l, "i");
+    if (!tmpl_is_word(l->unicode, peek(l, &bytes))) return true;
+    take(l);
+    return false;
+}
+
+static struct tmpl_token
+number(struct tmpl_lexer *l)
+{
+    unsigned bytes;
+    if (!take_number(l)) return fail_number(l);
+    int32_t c = peek(l, &bytes);
+    if (c != '+' && c != '-') return token(l, TMPL_NUMBER);
+    if (!take_number(l) || l->text.at[l->at - 1] != 'i') return fail_number(l);
+    return token(l, TMPL_COMPLEX);
+}
+
+static struct tmpl_token
+paren(struct tmpl_lexer *l, int32_t c)
+{
+    if (c == '(') {
+        l->parens++;
+        return token(l, TMPL_LEFT_PAREN);
+    }
+    if (l->parens == 0) return fail(l, "unexpected right paren");
+    l->parens--;
+    return token(l, TMPL_RIGHT_PAREN);
+}
+
+static struct tmpl_token
+literal(struct tmpl_lexer *l, int32_t c)
+{
+    if (c == '`') return raw_string(l);
+    if (take_quoted(l, c)) return token(l, c == '"' ? TMPL_STRING : TMPL_CHAR_CONSTANT);
+    return fail(l, c == '"' ? "unterminated quoted string" : "unterminated character constant");
+}
+
+static struct tmpl_token
+inside(struct tmpl_lexer *l)
+{
+    bool trims;
+    if (right_delim_at(l, l->at, &trims)) {
+        if (l->parens > 0) return fail(l, "unclosed left paren");
+        return right_delim(l, trims);
+    }
+    int32_t c = take(l);
+    if (c == END_OF_TEXT) return fail(l, "unclosed action");
+    if (is_space(c)) return space(l);
+    if (c == '=') return token(l, TMPL_ASSIGN);
+    if (c == ':') return take(l) == '=' ? token(l, TMPL_DECLARE) : fail(l, "expected :=");
+    if (c == '|') return token(l, TMPL_PIPE);
+    if (c == '"' || c == '`' || c == '\'') return literal(l, c);
+    if (c == '$') return field_or_variable(l, TMPL_VARIABLE);
+    bool digit_next = l->at < l->text.size && ascii_is_digit(l->text.at[l->at]);
+    if (c == '.' && !digit_next && l->at < l->text.size) return field_or_variable(l, TMPL_FIELD);
+    if (c == '.' || c == '+' || c == '-' || (c < 0x80 && ascii_is_digit((uint8_t)c))) {
+        l->at = l->start;
+        return number(l);
+    }
+    if (tmpl_is_word(l->unicode, c)) {
+        l->at = l->start;
+        return identifier(l);
+    }
+    if (c == '(' || c == ')') return paren(l, c);
+    if (c >= ' ' && c < 0x7f) return token(l, TMPL_CHAR);
+    return fail_character(l, "unrecognized character in action: ", c);
+}
+
+struct tmpl_token
+tmpl_lexer_next(struct tmpl_lexer *l)
+{
+    l->start = l->at;
+    if (l->over) return token(l, TMPL_END_OF_TEXT);
+    return l->inside ? inside(l) : outside(l);
+}

@@ -1,0 +1,72 @@
+/*
+ * lexer.h - a template's text as tokens: text, delimiters, and what stands between them. Private to
+ * template/.
+ */
+#ifndef TEMPLATE_LEXER_H
+#define TEMPLATE_LEXER_H
+
+#include "template/unicode.h"
+
+enum tmpl_token_type {
+    TMPL_END_OF_TEXT,
+    TMPL_ERROR, /* `text` is the sentence */
+    TMPL_TEXT,
+    TMPL_LEFT_DELIM,
+    TMPL_RIGHT_DELIM,
+    TMPL_SPACE,
+    TMPL_ASSIGN,  /* = */
+    TMPL_DECLARE, /* := */
+    TMPL_PIPE,
+    TMPL_LEFT_PAREN,
+    TMPL_RIGHT_PAREN,
+    TMPL_CHAR, /* any other character that can be printed */
+    TMPL_BOOL,
+    TMPL_CHAR_CONSTANT,
+    TMPL_COMPLEX,
+    TMPL_NUMBER,
+    TMPL_STRING,
+    TMPL_RAW_STRING,
+    TMPL_VARIABLE, /* with its $ */
+    TMPL_FIELD,    /* with its dot */
+    TMPL_IDENTIFIER,
+    TMPL_DOT, /* this and all after it are named in sentences as <dot> */
+    TMPL_BLOCK,
+    TMPL_BREAK,
+    TMPL_CONTINUE,
+    TMPL_DEFINE,
+    TMPL_ELSE,
+    TMPL_END,
+    TMPL_IF,
+    TMPL_NIL,
+    TMPL_RANGE,
+    TMPL_TEMPLATE,
+    TMPL_WITH,
+};
+
+struct tmpl_token {
+    enum tmpl_token_type type;
+    uint32_t at;
+    uint32_t line; /* from 1 */
+    struct bytes text;
+};
+
+struct tmpl_lexer {
+    struct bytes text;
+    struct tmpl_unicode *unicode;
+    struct buf *sentence;    /* of an error */
+    uint32_t at;             /* where the next token begins */
+    uint32_t start;          /* of the token at hand */
+    uint32_t counted, lines; /* line feeds before `counted` */
+    uint32_t parens;
+    bool inside; /* of delimiters */
+    bool over;   /* after an error */
+};
+
+/* `text` and the others are borrowed as long as the tokens. `sentence` is empty: what an error says
+ * goes there, as far as there is room. */
+void tmpl_lexer_init(struct tmpl_lexer *l, struct bytes text, struct tmpl_unicode *unicode,
+                     struct buf *sentence);
+/* After an error, the end of the text forever. */
+struct tmpl_token tmpl_lexer_next(struct tmpl_lexer *l);
+
+#endif

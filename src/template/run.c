@@ -1,0 +1,164 @@
+/* run.c - how an execution ends early, and what it may take: see run.h. */
+#include "template/run.h"
+
+#include <stdio.h>
+
+#include "base/quote.h"
+
+enum {
+    STEP_BYTES = 64, /* that are looked at in a step */
+    STEP_NS = 1000,
+};
+
+static void
+set_message(struct tmpl_run *run, const char *format, va_list args)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    (void)vsnprintf(run->message, sizeof run->message, format, args);
+#pragma GCC diagnostic pop
+}
+
+bool
+run_fail(struct tmpl_run *run, const char *format, ...)
+{
+    va_list args;
+    if (run->failed) return false; /* for lack of memory, while the message was made */
+    va_start(args, format);
+    set_message(run, format, args);
+    va_end(args);
+    run->failed = ERR_INPUT;
+    return false;
+}
+
+bool
+run_prefix(struct tmpl_run *run, const char *format, ...)
+{
+    va_list args;
+    char before[RUN_MESSAGE_BYTES];
+    memcpy(before, run->message, sizeof before);
+    va_start(args, format);
+    set_message(run, format, args);
+    va_end(args);
+    size_t size = strlen(run->message);
+    (void)snprintf(run->message + size, sizeof run->message - size, "%s", before);
+    return false;
+}
+
+bool
+run_limit(struct tmpl_run *run, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_message(run, format, args);
+    va_end(args);
+    run->failed = ERR_LIMIT;
+    return false;
+}
+
+bool
+run_no_memory(struct tmpl_run *run)
+{
+    /* Its own limit is that of a template, any other one says nothing of this one. */
+    bool own = atomic_load_explicit(&run->budget.refused_count, memory_order_relaxed) > 0;
+    if (own) return run_limit(run, "more than %d MiB of memory", RUN_MEMORY_BYTES_MAX >> 20);
+    run->failed = ERR_NOMEM;
+    return false;
+}
+
+bool
+run_settle(struct tmpl_run *run, const struct buf *buf)
+{
+    if (buf_error(buf) == OK) return true;
+    if (buf_error(buf) == ERR_NOMEM) return run_no_memory(run);
+    return run_limit(run, "more than %d bytes of text", TEMPLATE_OUTPUT_BYTES_MAX);
+}
+
+void
+run_note_memory(struct tmpl_run *run, const struct buf *buf)
+{
+    if (buf_error(buf) == ERR_NOMEM) run_no_memory(run);
+}
+
+static bool
+spend_steps(struct tmpl_run *run, uint64_t steps)
+{
+    run->steps += steps;
+    if (run->steps <= TEMPLATE_STEPS_MAX) return true;
+    return run_limit(run, "more than %d steps", TEMPLATE_STEPS_MAX);
+}
+
+bool
+run_spend(struct tmpl_run *run, uint64_t size_bytes)
+{
+    return spend_steps(run, 1 + size_bytes / STEP_BYTES);
+}
+
+bool
+run_spend_ns(struct tmpl_run *run, uint64_t ns)
+{
+    return spend_steps(run, 1 + ns / STEP_NS);
+}
+
+struct bytes
+run_copy(struct tmpl_run *run, struct bytes text)
+{
+    struct bytes copy = arena_copy(&run->arena, text);
+    if (copy.at == NULL) run_no_memory(run);
+    return copy;
+}
+
+bool
+run_take_text(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *ret)
+{
+    if (!run_settle(run, &run->text) || !run_spend(run, run->text.size)) return false;
+    struct bytes copy = run_copy(run, buf_bytes(&run->text));
+    *ret = (struct tmpl_value){.type = type, .text = copy};
+    return copy.at != NULL;
+}
+
+/* Buckets whose indexes follow one another are a span. */
+static bool
+spans_of(struct tmpl_run *run, const struct fhist_side *side, struct tmpl_value *ret)
+{
+    struct tmpl_span *spans = arena_alloc(&run->arena, (side->count + 1u) * sizeof *spans);
+    uint32_t count = 0;
+    if (spans == NULL) return run_no_memory(run);
+    for (uint32_t i = 0; i < side->count; i++) {
+        int64_t gap =
+            i == 0 ? side->indexes[0] : (int64_t)side->indexes[i] - side->indexes[i - 1] - 1;
+        if (i == 0 || gap != 0) spans[count++] = (struct tmpl_span){.offset = (int32_t)gap};
+        spans[count - 1].length++;
+    }
+    *ret =
+        (struct tmpl_value){.type = TMPL_TYPE_SPANS, .is_nil = count == 0, .spans = {spans, count}};
+    return true;
+}
+
+bool
+run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret)
+{
+    *ret = tmpl_of_float(bits_double(bits));
+    if (h != NULL) {
+        if (!run_spend(run, fhist_bytes(h))) return false;
+        struct tmpl_histogram *histogram = arena_alloc(&run->arena, sizeof *histogram);
+        if (histogram == NULL) return run_no_memory(run);
+        histogram->h = fhist_keep(&run->arena, h);
+        if (histogram->h == NULL) return run_no_memory(run);
+        if (!spans_of(run, &h->positive, &histogram->positive_spans)) return false;
+        if (!spans_of(run, &h->negative, &histogram->negative_spans)) return false;
+        *ret = (struct tmpl_value){.type = TMPL_TYPE_HISTOGRAM, .histogram = histogram};
+    }
+    ret->is_interface = true;
+    return true;
+}
+
+struct bytes
+run_quoted(struct tmpl_run *run, struct bytes text)
+{
+    buf_clear(&run->scratch);
+    quote_text(&run->scratch, text);
+    run_note_memory(run, &run->scratch);
+    if (run->scratch.at == NULL) return bytes_of("", 0);
+    return buf_bytes(&run->scratch);
+}

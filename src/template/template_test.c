@@ -1,0 +1,563 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "promql/histogram/fhist.h"
+#include "template/template.h"
+
+/* What Prometheus 3.5 makes of these was found by tests/rules/compare_templates.py. */
+struct expected {
+    const char *text;
+    const char *becomes;
+};
+
+static const struct label alert_labels[] = {
+    {{(const uint8_t *)"job", 3}, {(const uint8_t *)"node", 4}},
+    {{(const uint8_t *)"instance", 8}, {(const uint8_t *)"a.b:9090", 8}}};
+static const struct label external_labels[] = {
+    {{(const uint8_t *)"el", 2}, {(const uint8_t *)"ev", 2}}};
+
+static int32_t positive_indexes[] = {-1, 0, 2}, negative_indexes[] = {1};
+static double positive_counts[] = {1, 0, 2.5}, negative_counts[] = {3};
+static const struct fhist histogram = {
+    .hint = RESET_NO,
+    .zero_threshold = 0.001,
+    .zero_count = 2,
+    .count = 8.5,
+    .sum = -0.5,
+    .positive = {positive_indexes, positive_counts, NULL, 3, 3},
+    .negative = {negative_indexes, negative_counts, NULL, 1, 1},
+};
+/* Of $value and what queries find; NULL: these are floats. */
+static const struct fhist *value_histogram;
+
+static struct template_data
+data_of_alert(void)
+{
+    return (struct template_data){.labels = alert_labels,
+                                  .label_count = 2,
+                                  .external_labels = external_labels,
+                                  .external_count = 1,
+                                  .external_url = bytes_of_text("http://h:1/p%20q/x"),
+                                  .value = double_bits(42.5),
+                                  .histogram = value_histogram,
+                                  .time_ms = 1435065584128};
+}
+
+/* "up" has two samples, "none" none; anything else is said to be wrong. */
+static enum err
+query(void *context, struct bytes expression,
+      enum err (*each)(void *to, const struct template_sample *sample), void *to, struct why *why)
+{
+    static const uint8_t names[][12] = {{0x0a, 10, 0x0a, 1, 'n', 0x12, 5, 'z', 'z', 'z', 'z', 'z'},
+                                        {0x0a, 10, 0x0a, 1, 'n', 0x12, 5, 'a', 'a', 'a', 'a', 'a'}};
+    enum err *fails = context;
+    if (*fails) return *fails;
+    if (bytes_equal_text(expression, "none")) return OK;
+    if (!bytes_equal_text(expression, "up")) return why_set(why, ERR_INPUT, "parse error");
+    for (unsigned i = 0; i < 2; i++) {
+        const struct template_sample sample = {bytes_of(names[i], sizeof names[i]),
+                                               double_bits(i + 1.0), value_histogram};
+        enum err e = each(to, &sample);
+        if (e) return e;
+    }
+    return OK;
+}
+
+static enum err query_fails;
+
+static enum err
+expand(const char *text, struct budget *budget, struct buf *to, struct why *why)
+{
+    const struct template_options options = {
+        .name = bytes_of_text("__alert_X"), .query = {query, &query_fails}, .budget = budget};
+    const struct template_data data = data_of_alert();
+    why->text[0] = '\0';
+    return template_expand(&options, bytes_of_text(text), &data, to, why);
+}
+
+static void
+check_expanded(const struct expected *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct buf to;
+        struct why why;
+        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+        enum err e = expand(cases[i].text, NULL, &to, &why);
+        if (e) printf("%s: %s\n", cases[i].text, why_text(&why, e));
+        assert_int_equal(e, OK);
+        buf_put_u8(&to, 0);
+        assert_string_equal((const char *)to.at, cases[i].becomes);
+        buf_fini(&to);
+    }
+}
+
+static void
+check_refused(const struct expected *cases, size_t count, enum err wanted, const char *before)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct buf to;
+        struct why why;
+        char sentence[512];
+        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+        enum err e = expand(cases[i].text, NULL, &to, &why);
+        if (e != wanted) printf("%s: %d\n", cases[i].text, (int)e);
+        assert_int_equal(e, wanted);
+        (void)snprintf(sentence, sizeof sentence, "%s%s", before, cases[i].becomes);
+        assert_string_equal(why.text, sentence);
+        assert_int_equal(to.size, 0);
+        buf_fini(&to);
+    }
+}
+
+#define CHECK_EXPANDED(cases) check_expanded(cases, sizeof cases / sizeof *cases)
+
+static void
+test_infinite_values_have_a_sign_and_nan_has_none(void **state)
+{
+    static const struct {
+        double value;
+        const char *becomes;
+    } cases[] = {{INFINITY, "+Inf +Inf |  +Inf| Inf|+Inf"},
+                 {-INFINITY, "-Inf -Inf |  -Inf|-Inf|-Inf"},
+                 {NAN, "NaN NaN |   NaN| NaN|NaN"}};
+    static const char text[] =
+        "{{ $value }} {{ printf \"%.2f |%6v|% v|%+v\" $value $value $value $value }}";
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct template_options options = {.name = bytes_of_text("__alert_X")};
+        struct template_data data = data_of_alert();
+        struct why why = {""};
+        struct buf to;
+        data.value = double_bits(cases[i].value);
+        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+        assert_int_equal(template_expand(&options, bytes_of_text(text), &data, &to, &why), OK);
+        buf_put_u8(&to, 0);
+        assert_string_equal((const char *)to.at, cases[i].becomes);
+        buf_fini(&to);
+    }
+}
+
+static void
+test_text_and_data_of_the_alert_are_printed(void **state)
+{
+    static const struct expected cases[] = {
+        {"", ""},
+        {"plain }} text", "plain }} text"},
+        {"{{ $labels.job }} {{ .Labels.job }} {{ $labels.none }}", "node node "},
+        {"{{ $value }} {{ .Value }}", "42.5 42.5"},
+        {"{{ $externalLabels.el }} {{ $externalURL }}", "ev http://h:1/p%20q/x"},
+        {"{{ externalURL }} {{ pathPrefix }} {{ now }}",
+         "http://h:1/p%20q/x /p q/x 1.435065584128e+09"},
+        {"{{ $labels }}", "map[instance:a.b:9090 job:node]"},
+        {"a {{- 1 -}} b {{/* c */}} {{- /* d */ -}} e", "a1b e"},
+    };
+    (void)state;
+    CHECK_EXPANDED(cases);
+}
+
+static void
+test_the_language_has_gos_control_structures(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ if 0 }}a{{ else if 1 }}b{{ else }}c{{ end }}", "b"},
+        {"{{ with $x := .Value }}{{ . }}{{ $x }}{{ end }}{{ with 0 }}{{ else with 2 }}{{ . }}{{ "
+         "end }}",
+         "42.542.52"},
+        {"{{ range $k, $v := $labels }}{{ $k }}={{ $v }};{{ else }}none{{ end }}",
+         "instance=a.b:9090;job=node;"},
+        {"{{ range args }}a{{ else }}none{{ end }}", "none"},
+        {"{{ range 5 }}{{ if eq . 3 }}{{ break }}{{ end }}{{ if eq . 1 }}{{ continue }}{{ end }}{{ "
+         ". "
+         "}}{{ end }}",
+         "02"},
+        {"{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ $x := 3 }}{{ end }}{{ $x }}", "2"},
+        {"{{ define \"t\" }}<{{ . }}>{{ end }}{{ template \"t\" 5 }}{{ block \"b\" 7 }}[{{ . }}]{{ "
+         "end }}",
+         "<5>[7]"},
+        {"{{ and 0 1 }} {{ or 0 \"\" }} {{ or 1 (index nil 1) }} {{ not 1 }}", "0  1 false"},
+        {"{{ \"abc\" | printf \"%s-%s\" \"x\" }} {{ 5 | eq 5 }}", "x-abc true"},
+    };
+    (void)state;
+    CHECK_EXPANDED(cases);
+}
+
+static void
+test_functions_do_what_those_of_prometheus_do(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ humanize 1234567 }} {{ humanize 0.00012 }} {{ humanize1024 1048576 }}",
+         "1.235M 120u 1Mi"},
+        {"{{ humanizeDuration 90061.5 }} {{ humanizeDuration 0.00123 }} {{ humanizeDuration 1e19 "
+         "}}",
+         "1d 1h 1m 1s 1.23ms -106751991167300d -15h -30m -8s"},
+        {"{{ humanizePercentage 0.1234567 }} {{ humanize \"0x1p4\" }}", "12.35% 16"},
+        {"{{ humanizeTimestamp 1435065584.128 }}", "2015-06-23 13:19:44.128 +0000 UTC"},
+        {"{{ parseDuration \"1h30m\" }} {{ toDuration 5.5 }}", "5400 5.5s"},
+        {"{{ title \"o'neil foo-bar a.b ßx\" }} {{ toUpper \"aé\" }} {{ toLower \"AÉ\" }}",
+         "O'neil Foo-Bar A.b Ssx AÉ aé"},
+        {"{{ match \"b.d\" \"abcde\" }} {{ match \"^b\" \"ab\" }} {{ match \"a.b\" \"a\\nb\" }}",
+         "true false false"},
+        {"{{ reReplaceAll \"a(b+)\" \"<$1>\" \"abbab\" }} {{ reReplaceAll \"x*\" \"-\" \"abxc\" }}",
+         "<bb><b> -a-b-c-"},
+        {"{{ stripPort \"[::1]:80\" }} {{ stripDomain \"a.b.c:1\" }} {{ stripDomain \"1.2.3.4:80\" "
+         "}}",
+         "::1 a:1 1.2.3.4:80"},
+        {"{{ graphLink \"up{a='b c'}\" }}", "/graph?g0.expr=up%7Ba%3D%27b+c%27%7D&g0.tab=0"},
+        {"{{ html \"<a href='x'>\" }} {{ js \"a'b<\" }} {{ urlquery \"a b&c\" }}",
+         "&lt;a href=&#39;x&#39;&gt; a\\'b\\u003C a+b%26c"},
+        {"{{ args 1 \"a\" nil }} {{ (args 1 2).arg1 }} {{ (args).x }}",
+         "map[arg0:1 arg1:a arg2:<nil>] 2 <no value>"},
+    };
+    (void)state;
+    CHECK_EXPANDED(cases);
+}
+
+static void
+test_queries_answer_samples(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ query \"up\" | first | value }} {{ query \"up\" | first | label \"n\" }}", "1 zzzzz"},
+        {"{{ range query \"up\" | sortByLabel \"n\" }}{{ .Labels.n }}{{ .Value }} {{ end }}",
+         "aaaaa2 zzzzz1 "},
+        {"{{ query \"up\" | first }} {{ len (query \"none\") }}", "{map[n:zzzzz] 1} 0"},
+    };
+    static const struct expected refused[] = {
+        {"{{ query \"none\" | first }}",
+         "1:130: executing \"__alert_X\" at <first>: error calling first: first() called on vector "
+         "with no elements"},
+        {"{{ query \"bad(\" }}",
+         "1:115: executing \"__alert_X\" at <query \"bad(\">: error calling query: parse error"},
+        {"{{ label \"x\" nil }}",
+         "1:115: executing \"__alert_X\" at <label \"x\" nil>: error calling label: runtime error: "
+         "invalid memory address or nil pointer dereference"},
+    };
+    (void)state;
+    CHECK_EXPANDED(cases);
+    check_refused(refused, sizeof refused / sizeof *refused, ERR_INPUT,
+                  "error executing template __alert_X: template: __alert_X:");
+}
+
+static void
+test_a_query_that_is_canceled_ends_all(void **state)
+{
+    struct buf to;
+    struct why why;
+    (void)state;
+    buf_init(&to, NULL, 100);
+    query_fails = ERR_CANCELED;
+    assert_int_equal(expand("{{ query \"up\" }}", NULL, &to, &why), ERR_CANCELED);
+    query_fails = OK;
+    buf_fini(&to);
+}
+
+static void
+test_values_are_printed_as_go_prints_them(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ 1000000.0 }} {{ 1e-5 }} {{ 0x1F }} {{ 017 }} {{ 'a' }} {{ 1_000 }}",
+         "1e+06 1e-05 31 15 97 1000"},
+        {"{{ print 1 2 \"a\" 3 \"b\" \"c\" true nil }}", "1 2a3bctrue <nil>"},
+        {"{{ printf \"%d|%5.1f|%-6s|%06d|%+d|%x|%q|%v|%t|%c|%U\" 5 3.14159 \"é\" -5 5 \"hi\" "
+         "\"q\\n\" "
+         "nil true 'é' 'é' }}",
+         "5|  3.1|é     |-00005|+5|6869|\"q\\n\"|<nil>|true|é|U+00E9"},
+        {"{{ printf \"%d %s %z %d\" \"x\" 1 1 }}",
+         "%!d(string=x) %!s(int=1) %!z(int=1) %!d(MISSING)"},
+        {"{{ printf \"\" 1 \"a\" }} {{ printf \"%[3]d\" 1 }} {{ printf \"100%\" }}",
+         "%!(EXTRA int=1, string=a) %!d(BADINDEX) 100%!(NOVERB)"},
+        {"{{ printf \"%*d|%-*d|%.*f|%*d\" 5 1 5 1 2 3.14159 \"x\" 1 }}",
+         "    1|1    |3.14|%!(BADWIDTH)1"},
+        {"{{ printf \"%#v %T\" $labels $value }}",
+         "map[string]string{\"instance\":\"a.b:9090\", \"job\":\"node\"} float64"},
+        {"{{ printf \"%.3x %x %b %#g %e\" 1.999 1.5 1.5 1.0 12345.678 }}",
+         "0x1.ffcp+00 0x1.8p+00 6755399441055744p-52 1.00000 1.234568e+04"},
+        {"{{ $t := toTime 1435065584.128 }}{{ $t.Format \"Mon Jan _2 15:04:05.00 MST 2006\" }} {{ "
+         "$t.Weekday }} {{ ($t.AddDate 0 8 9).Month }}",
+         "Tue Jun 23 13:19:44.12 UTC 2015 Tuesday March"},
+        {"{{ $t := toTime 5 }}{{ ($t.Sub (toTime 0)).Seconds }} {{ ($t.Truncate 2000000000).Unix "
+         "}} {{ "
+         "$t.Before $t }}",
+         "5 4 false"},
+    };
+    (void)state;
+    CHECK_EXPANDED(cases);
+}
+
+static void
+test_sentences_of_executions_are_those_of_prometheus(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ .Foo }}", "1:115: executing \"__alert_X\" at <.Foo>: can't evaluate field Foo in type "
+                       "struct { Labels "
+                       "map[string]string; ExternalLabels map[string]string; ExternalURL string; "
+                       "Value interface {} "
+                       "}"},
+        {"a\nb {{ toUpper $value }}",
+         "2:13: executing \"__alert_X\" at <$value>: wrong type for value; expected string; got "
+         "float64"},
+        {"{{ humanize \"x\" }}",
+         "1:115: executing \"__alert_X\" at <humanize \"x\">: error calling humanize: "
+         "strconv.ParseFloat: parsing \"x\": invalid syntax"},
+        {"{{ reReplaceAll \"*\" \"a\" \"b\" }}", "1:115: executing \"__alert_X\" at <reReplaceAll "
+                                                 "\"*\" \"a\" \"b\">: error calling reReplaceAll: "
+                                                 "regexp: Compile(`*`): error parsing regexp: "
+                                                 "missing argument to repetition operator: `*`"},
+        {"{{ template \"foo\" }}",
+         "1:124: executing \"__alert_X\" at <{{template \"foo\"}}>: template \"foo\" not defined"},
+        {"{{ index \"abc\" 3 }}", "1:115: executing \"__alert_X\" at <index \"abc\" 3>: error "
+                                  "calling index: reflect: string "
+                                  "index out of range"},
+        {"{{ eq 1 1.0 }}",
+         "1:115: executing \"__alert_X\" at <eq 1 1.0>: error calling eq: incompatible types for "
+         "comparison: int and float64"},
+        {"{{ (toTime 0).Zone }}", "1:123: executing \"__alert_X\" at <0>: invalid function "
+                                  "signature for Zone: second return "
+                                  "value should be error; is int"},
+        {"{{ 1 | call }}", "1:119: executing \"__alert_X\" at <call>: error calling call: "
+                           "non-function <int Value> of "
+                           "type int"},
+    };
+    (void)state;
+    check_refused(cases, sizeof cases / sizeof *cases, ERR_INPUT,
+                  "error executing template __alert_X: template: __alert_X:");
+}
+
+static void
+test_sentences_of_the_parser_are_those_of_prometheus(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ foo }}", "1: function \"foo\" not defined"},
+        {"{{ if 1 }}", "1: unexpected EOF"},
+        {"{{ 1\n\n", "3: unclosed action started at __alert_X:1"},
+        {"{{ $x }}", "1: undefined variable \"$x\""},
+        {"{{ end }}", "1: unexpected {{end}}"},
+        {"{{ 1 | 2 }}", "1: non executable command in pipeline stage 2"},
+        {"{{ € }}", "1: unrecognized character in action: U+20AC '€'"},
+        {"{{ 08 }}", "1: integer overflow: \"08\""},
+        {"{{ \"a\".Foo }}", "1: unexpected . after term \"\\\"a\\\"\""},
+        {"{{ define \"x\" }}a{{ end }}{{ define \"x\" }}b{{ end }}",
+         "1: template: multiple definition of template \"x\""},
+    };
+    (void)state;
+    check_refused(cases, sizeof cases / sizeof *cases, ERR_INPUT,
+                  "error parsing template __alert_X: template: __alert_X:");
+}
+
+static void
+test_a_check_parses_and_does_not_execute(void **state)
+{
+    const struct template_options options = {.name = bytes_of_text("__alert_X")};
+    struct why why;
+    (void)state;
+    assert_int_equal(template_check(&options, bytes_of_text("{{ .Foo }}"), &why), OK);
+    assert_int_equal(template_check(&options, bytes_of_text("{{ foo }}"), &why), ERR_INPUT);
+    assert_string_equal(why.text, "template: __alert_X:1: function \"foo\" not defined");
+}
+
+static void
+test_hostile_templates_meet_limits(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ printf \"%1000000d\" 1 }}", "more than 65536 bytes of text"},
+        {"{{ printf \"%.1000000f\" 1.5 }}", "more than 65536 bytes of text"},
+        {"{{ range 1000000000000 }}{{ end }}", "more than 1000000 steps"},
+        {"{{ $x := \"a\" }}{{ range 100 }}{{ $x = print $x $x }}{{ end }}",
+         "more than 65536 bytes of text"},
+        {"{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}",
+         "more than 100 templates that call one another"},
+        {"{{ $m := args 1 }}{{ range 1000 }}{{ $m = args $m }}{{ end }}",
+         "more than 100 levels of args"},
+        {"{{ range 100000 }}{{ $p := printf \"a{%d}\" . }}{{ if match $p \"a\" }}{{ end }}{{ end "
+         "}}",
+         "more than 1000000 steps"},
+        {"{{ range 1000000 }}{{ $x := query \"up\" }}{{ end }}", "more than 1000000 steps"},
+        {"{{ $x := printf \"%65000d\" 1 }}{{ range 1000 }}{{ $y := toUpper $x }}{{ end }}",
+         "more than 16 MiB of memory"},
+    };
+    char *deep = malloc(4096);
+    struct buf to;
+    struct why why;
+    (void)state;
+    check_refused(cases, sizeof cases / sizeof *cases, ERR_LIMIT,
+                  "template __alert_X is too large: ");
+    assert_non_null(deep);
+    buf_init(&to, NULL, 100);
+    memset(strcpy(deep, "{{ ") + 3, '(', 1000);
+    deep[1003] = '\0';
+    assert_int_equal(expand(deep, NULL, &to, &why), ERR_LIMIT);
+    assert_string_equal(why.text, "template __alert_X is too large: more than 100 levels of blocks "
+                                  "and parentheses");
+    free(deep);
+    buf_fini(&to);
+}
+
+/* Tests begin with floats. */
+static int
+teardown_histogram(void **state)
+{
+    (void)state;
+    value_histogram = NULL;
+    return 0;
+}
+
+#define H "{count:8.5, sum:-0.5, [-2,-1):3, [-0.001,0.001]:2, (0.25,0.5]:1, (2,4]:2.5}"
+
+static void
+test_native_histograms_are_printed_and_have_fields(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ $value }} {{ .Value }} {{ $value.String }}", H " " H " " H},
+        {"{{ printf \"%v %s %.9s %T\" $value $value $value $value }}",
+         H " " H " {count:8. *histogram.FloatHistogram"},
+        {"{{ query \"up\" | first | value }} {{ (query \"up\" | first).Value.Sum }}", H " -0.5"},
+        {"{{ range query \"up\" }}{{ .Value.Count }};{{ end }}", "8.5;8.5;"},
+        {"{{ $value.Count | humanize }} {{ $value.ZeroCount }} {{ $value.ZeroThreshold }}",
+         "8.5 2 0.001"},
+        {"{{ $value.Schema }} {{ $value.CounterResetHint }} {{ $value.PositiveSpans }} "
+         "{{ $value.PositiveBuckets }} {{ $value.NegativeSpans }} {{ $value.NegativeBuckets }} "
+         "{{ $value.CustomValues }}",
+         "0 2 [{-1 2} {1 1}] [1 0 2.5] [{1 1}] [3] []"},
+        {"{{ printf \"%d\" $value }}",
+         "&{2 0 %!d(float64=0.001) %!d(float64=2) %!d(float64=8.5) %!d(float64=-0.5) [{-1 2} {1 "
+         "1}] "
+         "[{1 1}] [%!d(float64=1) %!d(float64=0) %!d(float64=2.5)] [%!d(float64=3)] []}"},
+    };
+    static const struct expected wrong[] = {
+        {"{{ humanize $value }}",
+         "at <humanize $value>: error calling humanize: can't convert *histogram.FloatHistogram to "
+         "float"},
+        {"{{ gt $value 1.0 }}",
+         "at <gt $value 1.0>: error calling gt: invalid type for comparison"},
+    };
+    static int32_t far_indexes[] = {INT32_MIN, 0};
+    struct fhist far = histogram;
+    far.positive = (struct fhist_side){far_indexes, positive_counts, NULL, 2, 2};
+    static const struct expected far_apart[] = {
+        {"{{ $value.PositiveSpans }}", "[{-2147483648 1} {2147483647 1}]"}};
+    (void)state;
+    value_histogram = &far;
+    CHECK_EXPANDED(far_apart);
+    value_histogram = &histogram;
+    CHECK_EXPANDED(cases);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        check_refused(&wrong[i], 1, ERR_INPUT,
+                      "error executing template __alert_X: template: __alert_X:1:115: executing "
+                      "\"__alert_X\" ");
+    }
+}
+
+static void
+test_each_allocation_may_fail(void **state)
+{
+    static const char *const texts[] = {
+        "{{ range $k, $v := $labels }}{{ $k | title }}{{ printf \"%q %x\" $v 1.5 }}{{ end }}{{ é "
+        "}}",
+        "{{ query \"up\" | sortByLabel \"n\" }}{{ match \"(a)b\" \"xab\" }}{{ args 1 2 3 4 5 6 }}"
+        "{{ reReplaceAll \"(?<n>b)\" \"${n}\" \"abc\" }}{{ toUpper \"é\" }}{{ html \"<\" }}",
+        "{{ define \"a\" }}{{ .Foo }}{{ end }}{{ template \"a\" . }}",
+        "{{ match \"a**\" \"b\" }}",
+        "{{ toUpper 1 }}",
+        "{{ range . }}{{ end }}",
+        "{{ eq . . }}",
+        "{{ humanize \"x\" }}",
+        "{{ humanizeTimestamp 1e30 }}",
+        "{{ 1 | (2) }}",
+        "{{ call 1 }}",
+        "{{ reReplaceAll \"`(\" \"\" \"\" }}",
+        "{{ parseDuration \"1q\" }}",
+        "{{ 08 }}",
+        "{{ template \"x\" }}",
+        "{{ 1.Foo }}",
+        "{{ (1).Foo }}",
+        "{{ eq $labels . }}",
+        "{{ query \"up\" }}{{ printf \"%q\" $value }}",
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        value_histogram = i + 1 == sizeof texts / sizeof *texts ? &histogram : NULL;
+        struct budget budget;
+        struct buf to;
+        struct why why;
+        budget_init(&budget, "test", 0, NULL);
+        for (uint64_t nth = 1;; nth++) {
+            buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+            mem_fail_nth(nth, false);
+            enum err e = expand(texts[i], &budget, &to, &why);
+            bool fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            if (fired && e != ERR_NOMEM)
+                printf("%s: allocation %u: %s\n", texts[i], (unsigned)nth, why_text(&why, e));
+            if (fired) assert_int_equal(e, ERR_NOMEM);
+            assert_true(e == OK || to.size == 0);
+            assert_int_equal(budget_used(&budget), 0);
+            buf_fini(&to);
+            if (!fired) break;
+        }
+    }
+}
+
+static void
+test_a_small_budget_is_no_limit_of_the_template(void **state)
+{
+    struct budget budget;
+    struct buf to;
+    struct why why;
+    (void)state;
+    budget_init(&budget, "test", 1000, NULL);
+    buf_init(&to, NULL, 100);
+    assert_int_equal(expand("{{ 1 }}", &budget, &to, &why), ERR_NOMEM);
+    buf_fini(&to);
+}
+
+static void
+test_functions_of_prometheus_are_named_in_order(void **state)
+{
+    const char *before = "", *word;
+    uint32_t n = 0;
+    (void)state;
+    for (; (word = template_function_word(n)) != NULL; n++) {
+        char text[64];
+        struct buf to;
+        struct why why;
+        assert_true(strcmp(before, word) < 0);
+        before = word;
+        snprintf(text, sizeof text, "{{ if false }}{{ %s }}{{ end }}", word);
+        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+        assert_int_equal(expand(text, NULL, &to, &why), OK);
+        buf_fini(&to);
+    }
+    assert_int_equal(n, 29);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_infinite_values_have_a_sign_and_nan_has_none),
+        cmocka_unit_test(test_text_and_data_of_the_alert_are_printed),
+        cmocka_unit_test(test_the_language_has_gos_control_structures),
+        cmocka_unit_test(test_functions_do_what_those_of_prometheus_do),
+        cmocka_unit_test(test_functions_of_prometheus_are_named_in_order),
+        cmocka_unit_test(test_queries_answer_samples),
+        cmocka_unit_test(test_a_query_that_is_canceled_ends_all),
+        cmocka_unit_test(test_values_are_printed_as_go_prints_them),
+        cmocka_unit_test(test_sentences_of_executions_are_those_of_prometheus),
+        cmocka_unit_test(test_sentences_of_the_parser_are_those_of_prometheus),
+        cmocka_unit_test(test_a_check_parses_and_does_not_execute),
+        cmocka_unit_test(test_hostile_templates_meet_limits),
+        cmocka_unit_test_teardown(test_native_histograms_are_printed_and_have_fields,
+                                  teardown_histogram),
+        cmocka_unit_test_teardown(test_each_allocation_may_fail, teardown_histogram),
+        cmocka_unit_test(test_a_small_budget_is_no_limit_of_the_template),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
