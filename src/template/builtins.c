@@ -9,20 +9,14 @@
 
 /* --- logic and length ------------------------------------------------------------------------- */
 
-static bool
-not_function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-             struct tmpl_value *ret)
+static TMPL_FUNCTION(not_function)
 {
-    (void)run;
-    (void)count;
     *ret = tmpl_of_bool(!tmpl_is_true(&args[0]));
     return true;
 }
 
-static bool
-len(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(len)
 {
-    (void)count;
     const struct tmpl_value v = tmpl_pointed_to(tmpl_concrete(args[0]));
     int64_t length = tmpl_length(&v);
     if (v.type == TMPL_INVALID && args[0].is_interface) return run_fail(run, "len of nil pointer");
@@ -184,8 +178,7 @@ less(struct tmpl_run *run, const struct tmpl_value *a, const struct tmpl_value *
 }
 
 /* The first and any of the others. */
-static bool
-eq(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(eq)
 {
     const struct tmpl_value first = tmpl_concrete(args[0]);
     bool is_equal = false;
@@ -198,42 +191,36 @@ eq(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct t
     return true;
 }
 
-static bool
-ne(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(ne)
 {
     if (!eq(run, args, count, ret)) return false;
     ret->truth = !ret->truth;
     return true;
 }
 
-static bool
-lt(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(lt)
 {
     const struct tmpl_value a = tmpl_concrete(args[0]), b = tmpl_concrete(args[1]);
     bool is_less = false;
-    (void)count;
     if (!less(run, &a, &b, &is_less)) return false;
     *ret = tmpl_of_bool(is_less);
     return true;
 }
 
-static bool
-le(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(le)
 {
     return lt(run, args, count, ret) && (ret->truth || eq(run, args, count, ret));
 }
 
 /* NaN is greater than everything: it is not less or equal. */
-static bool
-gt(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(gt)
 {
     if (!le(run, args, count, ret)) return false;
     ret->truth = !ret->truth;
     return true;
 }
 
-static bool
-ge(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(ge)
 {
     if (!lt(run, args, count, ret)) return false;
     ret->truth = !ret->truth;
@@ -285,9 +272,7 @@ index_map(struct tmpl_run *run, const struct tmpl_value *item, const struct tmpl
     return true;
 }
 
-static bool
-index_function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-               struct tmpl_value *ret)
+static TMPL_FUNCTION(index_function)
 {
     struct tmpl_value item = tmpl_concrete(args[0]);
     if (item.type == TMPL_INVALID) return run_fail(run, "index of untyped nil");
@@ -307,8 +292,7 @@ index_function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t cou
     return true;
 }
 
-static bool
-slice(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(slice)
 {
     struct tmpl_value item = tmpl_pointed_to(tmpl_concrete(args[0]));
     int64_t at[3] = {0, tmpl_length(&item), 0};
@@ -351,25 +335,21 @@ slice(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struc
 
 /* --- printing --------------------------------------------------------------------------------- */
 
-static bool
-print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(print)
 {
     buf_clear(&run->text);
     tmpl_print(args, count, &run->text, &run->scratch);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-static bool
-println(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(println)
 {
     buf_clear(&run->text);
     tmpl_println(args, count, &run->text, &run->scratch);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-static bool
-print_format(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-             struct tmpl_value *ret)
+static TMPL_FUNCTION(print_format)
 {
     buf_clear(&run->text);
     tmpl_printf(args[0].text, args + 1, count - 1, &run->text, &run->scratch);
@@ -395,21 +375,17 @@ escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-static bool
-html(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(html)
 {
     return escape(run, args, count, tmpl_escape_html, ret);
 }
 
-static bool
-js(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
+static TMPL_FUNCTION(js)
 {
     return escape(run, args, count, tmpl_escape_js, ret);
 }
 
-static bool
-urlquery(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-         struct tmpl_value *ret)
+static TMPL_FUNCTION(urlquery)
 {
     return escape(run, args, count, tmpl_escape_query, ret);
 }

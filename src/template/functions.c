@@ -8,10 +8,6 @@
 #include "template/escape.h"
 #include "template/run.h"
 
-#define FUNCTION(function)                                                                    \
-    static bool function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, \
-                         struct tmpl_value *ret)
-
 enum {
     STEP_NS = 1000,     /* as run.c counts them */
     QUERY_NS = 1000000, /* that each query pays at least: a thousand of them, at most */
@@ -63,12 +59,11 @@ gather(void *to, const struct template_sample *sample)
     return gather_sample(g, sample) ? OK : g->run->failed;
 }
 
-FUNCTION(query)
+static TMPL_FUNCTION(query)
 {
     const struct template_query *q = &run->options->query;
     struct gathering g = {.run = run};
     struct why why = {.text = ""};
-    (void)count;
     if (q->query == NULL) return run_fail(run, "queries are not possible here");
     if (!run_spend_ns(run, QUERY_NS)) return false;
     enum err e = q->query(q->context, args[0].text, gather, &g, &why);
@@ -84,9 +79,8 @@ FUNCTION(query)
     return true;
 }
 
-FUNCTION(first)
+static TMPL_FUNCTION(first)
 {
-    (void)count;
     if (args[0].is_nil || args[0].result.count == 0) {
         return run_fail(run, "first() called on vector with no elements");
     }
@@ -100,9 +94,8 @@ fail_nil_pointer(struct tmpl_run *run)
     return run_fail(run, "runtime error: invalid memory address or nil pointer dereference");
 }
 
-FUNCTION(value)
+static TMPL_FUNCTION(value)
 {
-    (void)count;
     if (args[0].is_nil) return fail_nil_pointer(run);
     *ret = args[0].sample->value;
     return true;
@@ -118,15 +111,13 @@ take_label(struct tmpl_run *run, const struct tmpl_value *sample, struct bytes n
     return true;
 }
 
-FUNCTION(label)
+static TMPL_FUNCTION(label)
 {
-    (void)count;
     return take_label(run, &args[1], args[0].text, ret);
 }
 
-FUNCTION(strvalue)
+static TMPL_FUNCTION(strvalue)
 {
-    (void)count;
     return take_label(run, &args[0], bytes_of_text("__value__"), ret);
 }
 
@@ -146,9 +137,8 @@ compare_places(const void *a, const void *b)
 }
 
 /* As in Prometheus the list itself is sorted, wherever else it is used. */
-FUNCTION(sort_by_label)
+static TMPL_FUNCTION(sort_by_label)
 {
-    (void)count;
     uint32_t size = args[1].is_nil ? 0 : args[1].result.count;
     *ret = args[1];
     if (!run_spend(run, (uint64_t)size * 64)) return false;
@@ -174,7 +164,7 @@ compare_names(const void *a, const void *b)
     return bytes_compare(x->key, y->key);
 }
 
-FUNCTION(args_function)
+static TMPL_FUNCTION(args_function)
 {
     enum { NAME_BYTES = 16 };
     uint32_t depth = 1;
@@ -211,36 +201,31 @@ change_case(struct tmpl_run *run, enum tmpl_case as, struct bytes text, struct t
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-FUNCTION(title)
+static TMPL_FUNCTION(title)
 {
-    (void)count;
     return change_case(run, TMPL_TITLE, args[0].text, ret);
 }
 
-FUNCTION(to_upper)
+static TMPL_FUNCTION(to_upper)
 {
-    (void)count;
     return change_case(run, TMPL_UPPER, args[0].text, ret);
 }
 
-FUNCTION(to_lower)
+static TMPL_FUNCTION(to_lower)
 {
-    (void)count;
     return change_case(run, TMPL_LOWER, args[0].text, ret);
 }
 
-FUNCTION(safe_html)
+static TMPL_FUNCTION(safe_html)
 {
-    (void)run, (void)count;
     *ret = args[0];
     ret->type = TMPL_TYPE_HTML;
     return true;
 }
 
-FUNCTION(match)
+static TMPL_FUNCTION(match)
 {
     const struct searcher *s;
-    (void)count;
     if (!run_searcher(run, args[0].text, &s)) return false;
     if (!run_spend_ns(run, searcher_work(s, args[1].text.size))) return false;
     *ret = tmpl_of_bool(searcher_finds(s, args[1].text));
@@ -259,10 +244,9 @@ prefix_regex(struct tmpl_run *run, struct bytes regex)
                       text.size == 0 ? "" : (const char *)text.at, quote);
 }
 
-FUNCTION(re_replace_all)
+static TMPL_FUNCTION(re_replace_all)
 {
     const struct searcher *s;
-    (void)count;
     if (!run_searcher(run, args[0].text, &s)) {
         return run->failed == ERR_INPUT && prefix_regex(run, args[0].text);
     }
@@ -311,10 +295,9 @@ split_port(struct bytes text, struct bytes *ret_host, struct bytes *ret_port)
     return true;
 }
 
-FUNCTION(strip_port)
+static TMPL_FUNCTION(strip_port)
 {
     struct bytes host, port;
-    (void)run, (void)count;
     *ret = tmpl_of_text(split_port(args[0].text, &host, &port) ? host : args[0].text);
     return true;
 }
@@ -330,10 +313,9 @@ is_ip(struct bytes host)
     return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
 }
 
-FUNCTION(strip_domain)
+static TMPL_FUNCTION(strip_domain)
 {
     struct bytes host = args[0].text, port = bytes_of(NULL, 0);
-    (void)count;
     *ret = args[0];
     if (host.size == 0) return true;
     if (!split_port(args[0].text, &host, &port)) port.size = 0;
@@ -352,9 +334,8 @@ FUNCTION(strip_domain)
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-FUNCTION(url_query_escape)
+static TMPL_FUNCTION(url_query_escape)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_escape_query(args[0].text, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
@@ -370,30 +351,26 @@ take_link(struct tmpl_run *run, struct bytes expression, const char *tab, struct
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-FUNCTION(graph_link)
+static TMPL_FUNCTION(graph_link)
 {
-    (void)count;
     return take_link(run, args[0].text, "&g0.tab=0", ret);
 }
 
-FUNCTION(table_link)
+static TMPL_FUNCTION(table_link)
 {
-    (void)count;
     return take_link(run, args[0].text, "&g0.tab=1", ret);
 }
 
-FUNCTION(external_url)
+static TMPL_FUNCTION(external_url)
 {
-    (void)args, (void)count;
     *ret = tmpl_of_text(run->root.external_url);
     return true;
 }
 
 /* What stands between the host and the query, decoded. */
-FUNCTION(path_prefix)
+static TMPL_FUNCTION(path_prefix)
 {
     struct bytes url = run->root.external_url;
-    (void)args, (void)count;
     size_t colon = find_byte(url, 0, ':');
     bool has_host = colon + 2 < url.size && url.at[colon + 1] == '/' && url.at[colon + 2] == '/';
     size_t begin = find_byte(url, has_host ? colon + 3 : 0, '/');
@@ -409,9 +386,8 @@ FUNCTION(path_prefix)
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-FUNCTION(now)
+static TMPL_FUNCTION(now)
 {
-    (void)args, (void)count;
     *ret = tmpl_of_float((double)run->data->time_ms / 1000);
     return true;
 }

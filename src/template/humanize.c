@@ -100,12 +100,9 @@ multiply(double *v)
     return unit;
 }
 
-bool
-run_humanize(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-             struct tmpl_value *ret)
+TMPL_FUNCTION(run_humanize)
 {
     double v;
-    (void)count;
     if (!to_float(run, &args[0], &v)) return false;
     const char *unit = "";
     if (v != 0 && isfinite(v)) {
@@ -114,23 +111,17 @@ run_humanize(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count
     return take_short(run, v, unit, ret);
 }
 
-bool
-run_humanize1024(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                 struct tmpl_value *ret)
+TMPL_FUNCTION(run_humanize1024)
 {
     double v;
-    (void)count;
     if (!to_float(run, &args[0], &v)) return false;
     const char *unit = isfinite(v) ? kibis[divide(&v, 1024)] : "";
     return take_short(run, v, unit, ret);
 }
 
-bool
-run_humanize_percentage(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                        struct tmpl_value *ret)
+TMPL_FUNCTION(run_humanize_percentage)
 {
     double v;
-    (void)count;
     return to_float(run, &args[0], &v) && take_short(run, v * 100, "%", ret);
 }
 
@@ -159,12 +150,9 @@ take_long_duration(struct tmpl_run *run, double v, struct tmpl_value *ret)
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-bool
-run_humanize_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                      struct tmpl_value *ret)
+TMPL_FUNCTION(run_humanize_duration)
 {
     double v;
-    (void)count;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
     if (v == 0) return take_short(run, v, "s", ret);
@@ -234,15 +222,12 @@ find_unit(struct bytes name)
 }
 
 /* 1d2h: the units from the largest to the smallest. "0" alone needs none. */
-bool
-run_parse_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                   struct tmpl_value *ret)
+TMPL_FUNCTION(run_parse_duration)
 {
     struct bytes text = args[0].text, name;
     struct cursor c = cursor_of(text);
     uint64_t all = 0, v;
     unsigned next = 0; /* the largest unit that may come */
-    (void)count;
     if (text.size == 0) return run_fail(run, "empty duration string");
     while (c.at != c.end && !bytes_equal_text(text, "0")) {
         if (!take_part(&c, &v, &name)) return fail_duration(run, text);
@@ -258,12 +243,9 @@ run_parse_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t
     return true;
 }
 
-bool
-run_to_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                struct tmpl_value *ret)
+TMPL_FUNCTION(run_to_duration)
 {
     double v;
-    (void)count;
     if (!to_float(run, &args[0], &v)) return false;
     int64_t *at = arena_alloc(&run->arena, sizeof *at);
     if (at == NULL) return run_no_memory(run);
@@ -293,13 +275,10 @@ moment_of(struct tmpl_run *run, double v, struct tmpl_time *ret)
     return true;
 }
 
-bool
-run_humanize_timestamp(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                       struct tmpl_value *ret)
+TMPL_FUNCTION(run_humanize_timestamp)
 {
     double v;
     struct tmpl_time t;
-    (void)count;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
     if (!moment_of(run, v, &t)) return false;
@@ -308,12 +287,9 @@ run_humanize_timestamp(struct tmpl_run *run, const struct tmpl_value *args, uint
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-bool
-run_to_time(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-            struct tmpl_value *ret)
+TMPL_FUNCTION(run_to_time)
 {
     double v;
-    (void)count;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return run_fail(run, "value is NaN or Inf");
     struct tmpl_time *at = arena_alloc(&run->arena, sizeof *at);

@@ -10,10 +10,6 @@
 
 enum { SECOND_NS = 1000000000 };
 
-#define METHOD(method)                                                                      \
-    static bool method(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, \
-                       struct tmpl_value *ret)
-
 static bool
 take_int(struct tmpl_value *ret, int64_t v)
 {
@@ -58,62 +54,53 @@ take_float(struct tmpl_value *ret, double v)
 
 /* --- time.Time -------------------------------------------------------------------------------- */
 
-METHOD(time_add)
+static TMPL_FUNCTION(time_add)
 {
-    (void)run, (void)count;
     return take_time(ret, tmpl_time_add(&args[0].time, args[1].integer));
 }
 
-METHOD(time_add_date)
+static TMPL_FUNCTION(time_add_date)
 {
-    (void)run, (void)count;
     return take_time(
         ret, tmpl_time_add_date(&args[0].time, args[1].integer, args[2].integer, args[3].integer));
 }
 
-METHOD(time_after)
+static TMPL_FUNCTION(time_after)
 {
-    (void)run, (void)count;
     return take_bool(ret, tmpl_time_compare(&args[0].time, &args[1].time) > 0);
 }
 
-METHOD(time_before)
+static TMPL_FUNCTION(time_before)
 {
-    (void)run, (void)count;
     return take_bool(ret, tmpl_time_compare(&args[0].time, &args[1].time) < 0);
 }
 
-METHOD(time_compare)
+static TMPL_FUNCTION(time_compare)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_time_compare(&args[0].time, &args[1].time));
 }
 
-METHOD(time_equal)
+static TMPL_FUNCTION(time_equal)
 {
-    (void)run, (void)count;
     return take_bool(ret, tmpl_time_compare(&args[0].time, &args[1].time) == 0);
 }
 
-METHOD(time_format)
+static TMPL_FUNCTION(time_format)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_time_format(&args[0].time, args[1].text, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-METHOD(time_string)
+static TMPL_FUNCTION(time_string)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_time_print(&args[0].time, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-METHOD(time_go_string)
+static TMPL_FUNCTION(time_go_string)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_time_print_go(&args[0].time, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
@@ -135,135 +122,115 @@ marshal(struct tmpl_run *run, const struct tmpl_value *of, const char *method, c
     return run_take_text(run, TMPL_TYPE_BYTES, ret);
 }
 
-METHOD(time_marshal_json)
+static TMPL_FUNCTION(time_marshal_json)
 {
-    (void)count;
     return marshal(run, &args[0], "MarshalJSON", "\"", ret);
 }
 
-METHOD(time_marshal_text)
+static TMPL_FUNCTION(time_marshal_text)
 {
-    (void)count;
     return marshal(run, &args[0], "MarshalText", "", ret);
 }
 
-METHOD(time_day)
+static TMPL_FUNCTION(time_day)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_date_of(&args[0].time).day);
 }
 
-METHOD(time_hour)
+static TMPL_FUNCTION(time_hour)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_date_of(&args[0].time).hour);
 }
 
-METHOD(time_minute)
+static TMPL_FUNCTION(time_minute)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_date_of(&args[0].time).minute);
 }
 
-METHOD(time_second)
+static TMPL_FUNCTION(time_second)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_date_of(&args[0].time).second);
 }
 
-METHOD(time_nanosecond)
+static TMPL_FUNCTION(time_nanosecond)
 {
-    (void)run, (void)count;
     return take_int(ret, args[0].time.nanos);
 }
 
-METHOD(time_year)
+static TMPL_FUNCTION(time_year)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_date_of(&args[0].time).year);
 }
 
-METHOD(time_year_day)
+static TMPL_FUNCTION(time_year_day)
 {
-    (void)run, (void)count;
     return take_int(ret, tmpl_date_of(&args[0].time).year_day);
 }
 
-METHOD(time_month)
+static TMPL_FUNCTION(time_month)
 {
-    (void)run, (void)count;
     *ret = tmpl_of_integer(TMPL_TYPE_MONTH, tmpl_date_of(&args[0].time).month);
     return true;
 }
 
-METHOD(time_weekday)
+static TMPL_FUNCTION(time_weekday)
 {
-    (void)run, (void)count;
     *ret = tmpl_of_integer(TMPL_TYPE_WEEKDAY, tmpl_date_of(&args[0].time).weekday);
     return true;
 }
 
-METHOD(time_in)
+static TMPL_FUNCTION(time_in)
 {
-    (void)count;
     struct tmpl_time t = args[0].time;
     if (args[1].is_nil) return run_fail(run, "time: missing Location in call to Time.In");
     t.is_local = args[1].location_is_local;
     return take_time(ret, t);
 }
 
-METHOD(time_is_dst)
+static TMPL_FUNCTION(time_is_dst)
 {
-    (void)run, (void)count, (void)args;
     return take_bool(ret, false);
 }
 
-METHOD(time_is_zero)
+static TMPL_FUNCTION(time_is_zero)
 {
-    (void)run, (void)count;
     const struct tmpl_time *t = &args[0].time;
     return take_bool(ret, t->seconds == -TMPL_GO_ZERO_SECONDS && t->nanos == 0);
 }
 
-METHOD(time_local)
+static TMPL_FUNCTION(time_local)
 {
-    (void)run, (void)count;
     struct tmpl_time t = args[0].time;
     t.is_local = true;
     return take_time(ret, t);
 }
 
-METHOD(time_utc)
+static TMPL_FUNCTION(time_utc)
 {
-    (void)run, (void)count;
     struct tmpl_time t = args[0].time;
     t.is_local = false;
     return take_time(ret, t);
 }
 
-METHOD(time_location)
+static TMPL_FUNCTION(time_location)
 {
-    (void)run, (void)count;
     *ret =
         (struct tmpl_value){.type = TMPL_TYPE_LOCATION, .location_is_local = args[0].time.is_local};
     return true;
 }
 
-METHOD(time_round)
+static TMPL_FUNCTION(time_round)
 {
-    (void)run, (void)count;
     return take_time(ret, tmpl_time_round(&args[0].time, args[1].integer));
 }
 
-METHOD(time_truncate)
+static TMPL_FUNCTION(time_truncate)
 {
-    (void)run, (void)count;
     return take_time(ret, tmpl_time_truncate(&args[0].time, args[1].integer));
 }
 
-METHOD(time_sub)
+static TMPL_FUNCTION(time_sub)
 {
-    (void)run, (void)count;
     return take_duration(ret, tmpl_time_sub(&args[0].time, &args[1].time));
 }
 
@@ -275,35 +242,30 @@ unix_in(const struct tmpl_time *t, uint64_t units_per_second)
     return (int64_t)((uint64_t)t->seconds * units_per_second + part);
 }
 
-METHOD(time_unix)
+static TMPL_FUNCTION(time_unix)
 {
-    (void)run, (void)count;
     return take_int64(ret, args[0].time.seconds);
 }
 
-METHOD(time_unix_milli)
+static TMPL_FUNCTION(time_unix_milli)
 {
-    (void)run, (void)count;
     return take_int64(ret, unix_in(&args[0].time, 1000));
 }
 
-METHOD(time_unix_micro)
+static TMPL_FUNCTION(time_unix_micro)
 {
-    (void)run, (void)count;
     return take_int64(ret, unix_in(&args[0].time, 1000000));
 }
 
-METHOD(time_unix_nano)
+static TMPL_FUNCTION(time_unix_nano)
 {
-    (void)run, (void)count;
     return take_int64(ret, unix_in(&args[0].time, SECOND_NS));
 }
 
 /* --- time.Duration and others ----------------------------------------------------------------- */
 
-METHOD(duration_abs)
+static TMPL_FUNCTION(duration_abs)
 {
-    (void)run, (void)count;
     int64_t ns = args[0].integer;
     return take_duration(ret, ns == INT64_MIN ? INT64_MAX : ns < 0 ? -ns : ns);
 }
@@ -315,89 +277,76 @@ in_units(int64_t ns, int64_t unit)
     return (double)(ns / unit) + (double)(ns % unit) / (double)unit;
 }
 
-METHOD(duration_hours)
+static TMPL_FUNCTION(duration_hours)
 {
-    (void)run, (void)count;
     return take_float(ret, in_units(args[0].integer, 3600ll * SECOND_NS));
 }
 
-METHOD(duration_minutes)
+static TMPL_FUNCTION(duration_minutes)
 {
-    (void)run, (void)count;
     return take_float(ret, in_units(args[0].integer, 60ll * SECOND_NS));
 }
 
-METHOD(duration_seconds)
+static TMPL_FUNCTION(duration_seconds)
 {
-    (void)run, (void)count;
     return take_float(ret, in_units(args[0].integer, SECOND_NS));
 }
 
-METHOD(duration_milliseconds)
+static TMPL_FUNCTION(duration_milliseconds)
 {
-    (void)run, (void)count;
     return take_int64(ret, args[0].integer / 1000000);
 }
 
-METHOD(duration_microseconds)
+static TMPL_FUNCTION(duration_microseconds)
 {
-    (void)run, (void)count;
     return take_int64(ret, args[0].integer / 1000);
 }
 
-METHOD(duration_nanoseconds)
+static TMPL_FUNCTION(duration_nanoseconds)
 {
-    (void)run, (void)count;
     return take_int64(ret, args[0].integer);
 }
 
-METHOD(duration_round)
+static TMPL_FUNCTION(duration_round)
 {
-    (void)run, (void)count;
     return take_duration(ret, tmpl_duration_round(args[0].integer, args[1].integer));
 }
 
-METHOD(duration_truncate)
+static TMPL_FUNCTION(duration_truncate)
 {
-    (void)run, (void)count;
     return take_duration(ret, tmpl_duration_truncate(args[0].integer, args[1].integer));
 }
 
-METHOD(duration_string)
+static TMPL_FUNCTION(duration_string)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_duration_print(args[0].integer, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-METHOD(month_string)
+static TMPL_FUNCTION(month_string)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_month_print(args[0].integer, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-METHOD(weekday_string)
+static TMPL_FUNCTION(weekday_string)
 {
-    (void)count;
     buf_clear(&run->text);
     tmpl_weekday_print(args[0].integer, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-METHOD(histogram_string)
+static TMPL_FUNCTION(histogram_string)
 {
-    (void)count;
     buf_clear(&run->text);
     fhist_print(args[0].histogram->h, &run->text);
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
-METHOD(location_string)
+static TMPL_FUNCTION(location_string)
 {
-    (void)run, (void)count;
     *ret = tmpl_of_text(bytes_of_text(args[0].location_is_local ? "Local" : "UTC"));
     return true;
 }

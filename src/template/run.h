@@ -105,6 +105,12 @@ bool run_assign(struct tmpl_run *run, struct bytes name, const struct tmpl_value
 
 enum { TMPL_PARAMETERS_MAX = 3 };
 
+#define TMPL_UNUSED __attribute__((unused))
+/* The head of a function or method that templates can call. Most do not need all of these. */
+#define TMPL_FUNCTION(function)                                                                \
+    bool function(struct tmpl_run *run TMPL_UNUSED, const struct tmpl_value *args TMPL_UNUSED, \
+                  uint32_t count TMPL_UNUSED, struct tmpl_value *ret)
+
 /*
  * A function, or a method, whose first argument is what it is called on and no parameter. The
  * arguments have the types of the parameters, but for ANY and REFLECT, of which they have any.
@@ -137,21 +143,13 @@ void run_searchers_fini(struct tmpl_run *run);
 
 /* --- humanize.c ------------------------------------------------------------------------------- */
 
-bool run_humanize(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                  struct tmpl_value *ret);
-bool run_humanize1024(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                      struct tmpl_value *ret);
-bool run_humanize_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                           struct tmpl_value *ret);
-bool run_humanize_percentage(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                             struct tmpl_value *ret);
-bool run_humanize_timestamp(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                            struct tmpl_value *ret);
-bool run_to_time(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                 struct tmpl_value *ret);
-bool run_to_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                     struct tmpl_value *ret);
-bool run_parse_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-                        struct tmpl_value *ret);
+TMPL_FUNCTION(run_humanize);
+TMPL_FUNCTION(run_humanize1024);
+TMPL_FUNCTION(run_humanize_duration);
+TMPL_FUNCTION(run_humanize_percentage);
+TMPL_FUNCTION(run_humanize_timestamp);
+TMPL_FUNCTION(run_to_time);
+TMPL_FUNCTION(run_to_duration);
+TMPL_FUNCTION(run_parse_duration);
 
 #endif
