@@ -115,7 +115,7 @@ literal(struct tmpl_run *run, enum tmpl_type type, const struct tmpl_node *n,
         *ret = tmpl_of_text(n->string);
         return true;
     }
-    if (type != TMPL_TYPE_ANY && type != TMPL_TYPE_REFLECT) {
+    if (type != TMPL_TYPE_ANY) {
         struct bytes text = node_text(run, n);
         return run_fail(run, "can't handle %.*s for arg of type %s", (int)text.size,
                         text.at == NULL ? "" : (const char *)text.at, tmpl_type_name(type));
@@ -127,38 +127,16 @@ literal(struct tmpl_run *run, enum tmpl_type type, const struct tmpl_node *n,
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
-static struct tmpl_value
-nil_of(enum tmpl_type type)
-{
-    if (type == TMPL_TYPE_REFLECT) return (struct tmpl_value){.type = TMPL_INVALID};
-    if (type == TMPL_TYPE_ANY)
-        return (struct tmpl_value){.type = TMPL_INVALID, .is_interface = true};
-    return (struct tmpl_value){.type = type, .is_nil = true};
-}
-
-/* `v` becomes one of the type. */
+/* False: `v` does not have the type of the parameter. */
 static bool
-fit(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *v)
+check_type(struct tmpl_run *run, enum tmpl_type type, const struct tmpl_value *v)
 {
-    if (v->type == TMPL_INVALID && !v->is_interface) {
-        if (!tmpl_can_be_nil(type)) {
-            return run_fail(run, "invalid value; expected %s", tmpl_type_name(type));
-        }
-        *v = nil_of(type);
-        return true;
+    if (v->type == type || type == TMPL_TYPE_ANY) return true;
+    if (v->type == TMPL_TYPE_NIL) {
+        return run_fail(run, "invalid value; expected %s", tmpl_type_name(type));
     }
-    if (type == TMPL_TYPE_ANY || type == TMPL_TYPE_REFLECT) return true;
-    struct tmpl_value inner = tmpl_concrete(*v), pointed = tmpl_pointed_to(inner);
-    if (inner.type == type) {
-        *v = inner;
-    } else if (pointed.type == type && v->type != TMPL_INVALID) {
-        *v = pointed;
-    } else {
-        const char *got = v->type == TMPL_INVALID ? "interface {}" : tmpl_type_name(v->type);
-        return run_fail(run, "wrong type for value; expected %s; got %s", tmpl_type_name(type),
-                        got);
-    }
-    return true;
+    return run_fail(run, "wrong type for value; expected %s; got %s", tmpl_type_name(type),
+                    tmpl_type_name(v->type));
 }
 
 static bool field_chain(struct tmpl_run *run, const struct tmpl_value *dot,
@@ -204,17 +182,15 @@ argument(struct tmpl_run *run, const struct tmpl_value *dot, enum tmpl_type type
     run->at = n;
     switch (n->kind) {
     case TMPL_NODE_NIL:
-        if (!tmpl_can_be_nil(type)) {
-            return run_fail(run, "cannot assign nil to %s", tmpl_type_name(type));
-        }
-        *ret = nil_of(type);
-        return true;
+        *ret = (struct tmpl_value){.type = TMPL_TYPE_NIL};
+        if (type == TMPL_TYPE_ANY) return true;
+        return run_fail(run, "cannot assign nil to %s", tmpl_type_name(type));
     case TMPL_NODE_BOOL:
     case TMPL_NODE_NUMBER:
     case TMPL_NODE_STRING:
         return literal(run, type, n, ret);
     default:
-        return operand_value(run, dot, n, ret) && fit(run, type, ret);
+        return operand_value(run, dot, n, ret) && check_type(run, type, ret);
     }
 }
 
@@ -226,12 +202,11 @@ short_circuit(struct tmpl_run *run, const struct tmpl_value *dot, bool until,
               const struct arguments *args, struct tmpl_value *ret)
 {
     for (uint32_t i = 0; i < args->count; i++) {
-        if (!argument(run, dot, TMPL_TYPE_REFLECT, args->nodes[i], ret)) return false;
+        if (!argument(run, dot, TMPL_TYPE_ANY, args->nodes[i], ret)) return false;
         if (tmpl_is_true(ret) == until) return true;
     }
-    if (args->final == NULL) return true;
-    *ret = *args->final;
-    return fit(run, TMPL_TYPE_REFLECT, ret);
+    if (args->final != NULL) *ret = *args->final;
+    return true;
 }
 
 static enum tmpl_type
@@ -265,26 +240,6 @@ call_with(struct tmpl_run *run, const struct tmpl_function *f, const struct tmpl
     return run_prefix(run, "error calling %s: ", f->name);
 }
 
-/* {{call}} can call nothing, since no value is a function: it says so, with what it was given. */
-static bool
-refuse_call(struct tmpl_run *run, const struct arguments *args, const struct tmpl_value *callee,
-            const struct tmpl_node *node)
-{
-    struct bytes name = bytes_of(NULL, 0);
-    run->at = node;
-    if (callee->type == TMPL_INVALID) return run_fail(run, "error calling call: call of nil");
-    if (args->count > 0)
-        name = node_text(run, args->nodes[0]);
-    else if (tmpl_is_string(callee->type))
-        name = callee->text;
-    if (name.at == NULL) {
-        return run_fail(run, "error calling call: non-function <%s Value> of type %s",
-                        tmpl_type_name(callee->type), tmpl_type_name(callee->type));
-    }
-    return run_fail(run, "error calling call: non-function %.*s of type %s", (int)name.size,
-                    (const char *)name.at, tmpl_type_name(callee->type));
-}
-
 /* `node` is what a sentence names. `receiver` is NULL but for methods. */
 static bool
 call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_function *f,
@@ -294,7 +249,6 @@ call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_funct
     struct tmpl_value few[FEW_ARGUMENTS], *values = few;
     uint32_t count = 0, first = receiver != NULL;
     if (!run_spend(run, 0) || !check_count(run, f, args)) return false;
-    if (f->refused != NULL) return run_fail(run, "%s", f->refused);
     if (receiver == NULL && (strcmp(f->name, "and") == 0 || strcmp(f->name, "or") == 0)) {
         return short_circuit(run, dot, f->name[0] == 'o', args, ret);
     }
@@ -307,12 +261,8 @@ call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_funct
     }
     if (args->final != NULL) {
         values[count] = *args->final;
-        if (!fit(run, parameter_type(f, args->count), &values[count])) return false;
+        if (!check_type(run, parameter_type(f, args->count), &values[count])) return false;
         count++;
-    }
-    if (receiver == NULL && strcmp(f->name, "call") == 0) {
-        const struct tmpl_value callee = tmpl_concrete(values[0]);
-        return refuse_call(run, args, &callee, node);
     }
     return call_with(run, f, node, values, count, ret);
 }
@@ -327,56 +277,23 @@ function_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct 
 
 /* --- fields ----------------------------------------------------------------------------------- */
 
-static bool
-map_value(struct tmpl_run *run, const struct tmpl_value *map, struct bytes name, bool has_args,
-          struct tmpl_value *ret)
-{
-    if (has_args) {
-        return run_fail(run, "%.*s is not a method but has arguments", (int)name.size,
-                        (const char *)name.at);
-    }
-    const struct tmpl_value *found = map->is_nil ? NULL : tmpl_map_find(map->map, name);
-    *ret = found != NULL ? *found : tmpl_map_zero(map->type);
-    return true;
-}
-
-/* Fields that are not for templates begin with a small letter. */
-static bool
-may_see_field(struct tmpl_run *run, struct bytes name, bool has_args, const char *type)
-{
-    int size = (int)name.size;
-    const char *text = (const char *)name.at;
-    if (text[0] >= 'a' && text[0] <= 'z') {
-        return run_fail(run, "%.*s is an unexported field of struct type %s", size, text, type);
-    }
-    if (!has_args) return true;
-    return run_fail(run, "%.*s has arguments but cannot be invoked as function", size, text);
-}
-
 /* A method, a field or an entry of *v, which it becomes. */
 static bool
 field(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
       struct bytes name, const struct arguments *args, struct tmpl_value *v)
 {
-    const char *type = tmpl_static_type_name(v), *text = (const char *)name.at;
+    const char *type = tmpl_type_name(v->type), *text = (const char *)name.at;
     int size = (int)name.size;
-    bool has_args = args->count > 0 || args->final != NULL;
-    if (v->type == TMPL_INVALID) {
-        if (!v->is_interface) return true;
-        return run_fail(run, "nil pointer evaluating %s.%.*s", type, size, text);
-    }
-    struct tmpl_value of = tmpl_pointed_to(tmpl_concrete(*v)), found;
-    const struct tmpl_function *method = of.is_nil ? NULL : tmpl_method_find(of.type, name);
+    const struct tmpl_value of = *v;
+    const struct tmpl_function *method = tmpl_method_find(of.type, name);
     if (method != NULL) return call(run, dot, method, &of, n, args, v);
-    if (tmpl_is_map(of.type)) {
-        struct tmpl_value map = of;
-        return map_value(run, &map, name, has_args, v);
-    }
-    if (!of.is_nil && tmpl_field_find(&of, name, &found)) {
-        *v = found;
-        return may_see_field(run, name, has_args, type);
-    }
-    return run_fail(run, "can't evaluate field %.*s in type %s", size, text, type);
+    if (of.type == TMPL_TYPE_NIL) return true;
+    if (tmpl_is_map(of.type))
+        *v = tmpl_map_get(&of, name);
+    else if (!tmpl_field_find(&of, name, v))
+        return run_fail(run, "can't evaluate field %.*s in type %s", size, text, type);
+    if (args->count == 0 && args->final == NULL) return true;
+    return run_fail(run, "%.*s is not a method but has arguments", size, text);
 }
 
 /* Only the last one gets the arguments. *v is what they are of, and becomes the value. */
@@ -497,7 +414,7 @@ run_pipeline(struct tmpl_run *run, const struct tmpl_value *dot, const struct tm
     for (uint32_t i = 0; i < pipe->pipe.commands.count; i++) {
         const struct tmpl_node *c = pipe->pipe.commands.items[i];
         if (!command_value(run, dot, c, i > 0 ? &final : NULL, &value)) return false;
-        final = value = tmpl_concrete(value);
+        final = value;
     }
     run->nesting--;
     *ret = value;

@@ -5,7 +5,6 @@
  * has a stack of its own, of which $ is the first.
  */
 #include "template/run.h"
-#include "template/verbs.h"
 
 enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAILED };
 
@@ -35,7 +34,7 @@ action(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_nod
     if (n->action->pipe.variables.count > 0) return true;
     size_t before = run->out.size;
     value = tmpl_printable(value);
-    tmpl_print(&value, 1, &run->out, &run->scratch);
+    run_print(run, &value, 1, false, &run->out);
     return run_spend(run, run->out.size - before) && run_settle(run, &run->out);
 }
 
@@ -90,36 +89,29 @@ element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
            struct tmpl_value *ret_element)
 {
     *ret_index = tmpl_of_integer(TMPL_TYPE_INT, i);
-    if (tmpl_is_slice(of->type)) {
+    if (of->type == TMPL_TYPE_RESULT) {
         *ret_element = tmpl_element(of, i);
     } else if (tmpl_is_map(of->type)) {
         *ret_index = tmpl_of_text(of->map->entries[i].key);
         *ret_element = of->map->entries[i].value;
-    } else { /* so many times */
-        *ret_index = (struct tmpl_value){.type = TMPL_INVALID};
+    } else {
         *ret_element = tmpl_of_integer(of->type, i);
     }
 }
 
-/* How many rounds; false: it is nothing to go through, which is told. */
+/* False: the value cannot be iterated over. An integer is a number of rounds, nil has none. */
 static bool
 rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_value *of,
           int64_t *ret)
 {
-    bool counts = tmpl_is_integer(of->type) || tmpl_is_unsigned(of->type);
-    bool lists = tmpl_is_map(of->type) || tmpl_is_slice(of->type);
-    *ret = counts ? of->integer : lists ? tmpl_length(of) : 0;
-    if (lists || of->type == TMPL_INVALID) return true;
-    if (counts && pipe->pipe.variables.count < 2) return true;
-    buf_clear(&run->text);
-    tmpl_print_reflected(of, 'v', &run->text, &run->scratch);
-    run_note_memory(run, &run->text);
-    int size = (int)run->text.size;
-    const char *text = size == 0 ? "" : (const char *)run->text.at;
-    if (counts) {
-        return run_fail(run, "can't use %.*s to iterate over more than one variable", size, text);
+    bool counts = tmpl_is_integer(of->type);
+    if (counts && pipe->pipe.variables.count > 1) {
+        return run_fail(run, "can't use a number to iterate over more than one variable");
     }
-    return run_fail(run, "range can't iterate over %.*s", size, text);
+    bool lists = tmpl_is_map(of->type) || of->type == TMPL_TYPE_RESULT;
+    *ret = counts ? of->integer : lists ? tmpl_length(of) : 0;
+    if (counts || lists || of->type == TMPL_TYPE_NIL) return true;
+    return run_fail(run, "range can't iterate over a value of type %s", tmpl_type_name(of->type));
 }
 
 static enum flow
@@ -127,9 +119,8 @@ range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
 {
     struct tmpl_value of, index, element;
     uint32_t variables = run->variable_count;
-    int64_t rounds;
+    int64_t rounds = 0;
     if (!run_pipeline(run, dot, n->branch.pipe, &of)) return FLOW_FAILED;
-    of = tmpl_pointed_to(of);
     if (!rounds_of(run, n->branch.pipe, &of, &rounds)) return FLOW_FAILED;
     uint32_t first = run->variable_count - n->branch.pipe->pipe.variables.count;
     enum flow flow = FLOW_ON;
@@ -169,7 +160,7 @@ run_template(struct tmpl_run *run, const struct tmpl_template *template,
 static bool
 call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
-    struct tmpl_value value = {.type = TMPL_INVALID};
+    struct tmpl_value value = {.type = TMPL_TYPE_NIL};
     const struct tmpl_template *template = tmpl_template_find(&run->tree, n->call.name);
     if (template == NULL) {
         struct bytes name = run_quoted(run, n->call.name);

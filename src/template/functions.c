@@ -75,50 +75,42 @@ static TMPL_FUNCTION(query)
         run->query_failed = true;
         return false;
     }
-    *ret = (struct tmpl_value){.type = TMPL_TYPE_RESULT, .result = {g.samples, g.count, g.count}};
+    *ret = (struct tmpl_value){.type = TMPL_TYPE_RESULT, .result = {g.samples, g.count}};
     return true;
 }
 
 static TMPL_FUNCTION(first)
 {
-    if (args[0].is_nil || args[0].result.count == 0) {
+    if (args[0].result.count == 0) {
         return run_fail(run, "first() called on vector with no elements");
     }
-    *ret = (struct tmpl_value){.type = TMPL_TYPE_SAMPLE, .sample = args[0].result.samples[0]};
+    *ret = tmpl_of_sample(args[0].result.samples[0]);
     return true;
-}
-
-static bool
-fail_nil_pointer(struct tmpl_run *run)
-{
-    return run_fail(run, "runtime error: invalid memory address or nil pointer dereference");
 }
 
 static TMPL_FUNCTION(value)
 {
-    if (args[0].is_nil) return fail_nil_pointer(run);
     *ret = args[0].sample->value;
     return true;
 }
 
-static bool
-take_label(struct tmpl_run *run, const struct tmpl_value *sample, struct bytes name,
-           struct tmpl_value *ret)
+static struct bytes
+label_of(const struct tmpl_sample *sample, struct bytes name)
 {
-    if (sample->is_nil) return fail_nil_pointer(run);
-    const struct tmpl_value *found = tmpl_map_find(&sample->sample->labels, name);
-    *ret = found != NULL ? *found : tmpl_of_text(bytes_of("", 0));
-    return true;
+    const struct tmpl_value labels = tmpl_of_labels(&sample->labels);
+    return tmpl_map_get(&labels, name).text;
 }
 
 static TMPL_FUNCTION(label)
 {
-    return take_label(run, &args[1], args[0].text, ret);
+    *ret = tmpl_of_text(label_of(args[1].sample, args[0].text));
+    return true;
 }
 
 static TMPL_FUNCTION(strvalue)
 {
-    return take_label(run, &args[0], bytes_of_text("__value__"), ret);
+    *ret = tmpl_of_text(label_of(args[0].sample, bytes_of_text("__value__")));
+    return true;
 }
 
 /* What is sorted: equal ones stay in their order. */
@@ -139,15 +131,14 @@ compare_places(const void *a, const void *b)
 /* As in Prometheus the list itself is sorted, wherever else it is used. */
 static TMPL_FUNCTION(sort_by_label)
 {
-    uint32_t size = args[1].is_nil ? 0 : args[1].result.count;
+    uint32_t size = args[1].result.count;
     *ret = args[1];
     if (!run_spend(run, (uint64_t)size * 64)) return false;
     struct place *places = arena_alloc(&run->arena, (size + 1u) * sizeof *places);
     if (places == NULL) return run_no_memory(run);
     for (uint32_t i = 0; i < size; i++) {
         const struct tmpl_sample *sample = args[1].result.samples[i];
-        const struct tmpl_value *found = tmpl_map_find(&sample->labels, args[0].text);
-        places[i] = (struct place){found != NULL ? found->text : bytes_of("", 0), sample, i};
+        places[i] = (struct place){label_of(sample, args[0].text), sample, i};
     }
     if (size > 1) qsort(places, size, sizeof *places, compare_places);
     for (uint32_t i = 0; i < size; i++) {
@@ -176,8 +167,7 @@ static TMPL_FUNCTION(args_function)
         char *name = names + (size_t)i * NAME_BYTES;
         (void)snprintf(name, NAME_BYTES, "arg%u", i);
         entries[i] = (struct tmpl_entry){bytes_of_text(name), args[i]};
-        entries[i].value.is_interface = true;
-        if (args[i].type == TMPL_TYPE_ARGS && !args[i].is_nil && args[i].map->depth >= depth) {
+        if (args[i].type == TMPL_TYPE_ARGS && args[i].map->depth >= depth) {
             depth = args[i].map->depth + 1;
         }
     }
@@ -198,7 +188,7 @@ change_case(struct tmpl_run *run, enum tmpl_case as, struct bytes text, struct t
     buf_clear(&run->text);
     tmpl_change_case(&run->unicode, as, text, &run->text);
     if (run->unicode.failed) return run_no_memory(run);
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 static TMPL_FUNCTION(title)
@@ -219,7 +209,6 @@ static TMPL_FUNCTION(to_lower)
 static TMPL_FUNCTION(safe_html)
 {
     *ret = args[0];
-    ret->type = TMPL_TYPE_HTML;
     return true;
 }
 
@@ -256,7 +245,7 @@ static TMPL_FUNCTION(re_replace_all)
     if (!run_settle(run, &run->text)) return false;
     if (e == ERR_NOMEM) return run_no_memory(run);
     if (!run_spend_ns(run, whole - left + (e == ERR_LIMIT) * STEP_NS)) return false;
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 /* --- addresses -------------------------------------------------------------------------------- */
@@ -331,14 +320,14 @@ static TMPL_FUNCTION(strip_domain)
     buf_put_bytes(&run->text, host);
     buf_put_text(&run->text, brackets ? "]:" : ":");
     buf_put_bytes(&run->text, port);
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 static TMPL_FUNCTION(url_query_escape)
 {
     buf_clear(&run->text);
     tmpl_escape_query(args[0].text, &run->text);
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 static bool
@@ -348,7 +337,7 @@ take_link(struct tmpl_run *run, struct bytes expression, const char *tab, struct
     buf_put_text(&run->text, "/graph?g0.expr=");
     tmpl_escape_query(expression, &run->text);
     buf_put_text(&run->text, tab);
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 static TMPL_FUNCTION(graph_link)
@@ -383,7 +372,7 @@ static TMPL_FUNCTION(path_prefix)
         buf_put_u8(&run->text, low >= 0 ? (uint8_t)(high << 4 | low) : url.at[i]);
         if (low >= 0) i += 2;
     }
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 static TMPL_FUNCTION(now)
@@ -401,35 +390,35 @@ static TMPL_FUNCTION(now)
 
 /* By name. */
 static const struct tmpl_function functions[] = {
-    {"args", args_function, NULL, 1, true, {ANY}},
+    {"args", args_function, 1, true, {ANY}},
     {.name = "externalURL", .call = external_url},
-    {"first", first, NULL, 1, false, {RESULT}},
-    {"graphLink", graph_link, NULL, 1, false, {STRING}},
-    {"humanize", run_humanize, NULL, 1, false, {ANY}},
-    {"humanize1024", run_humanize1024, NULL, 1, false, {ANY}},
-    {"humanizeDuration", run_humanize_duration, NULL, 1, false, {ANY}},
-    {"humanizePercentage", run_humanize_percentage, NULL, 1, false, {ANY}},
-    {"humanizeTimestamp", run_humanize_timestamp, NULL, 1, false, {ANY}},
-    {"label", label, NULL, 2, false, {STRING, SAMPLE}},
-    {"match", match, NULL, 2, false, {STRING, STRING}},
+    {"first", first, 1, false, {RESULT}},
+    {"graphLink", graph_link, 1, false, {STRING}},
+    {"humanize", run_humanize, 1, false, {ANY}},
+    {"humanize1024", run_humanize1024, 1, false, {ANY}},
+    {"humanizeDuration", run_humanize_duration, 1, false, {ANY}},
+    {"humanizePercentage", run_humanize_percentage, 1, false, {ANY}},
+    {"humanizeTimestamp", run_humanize_timestamp, 1, false, {ANY}},
+    {"label", label, 2, false, {STRING, SAMPLE}},
+    {"match", match, 2, false, {STRING, STRING}},
     {.name = "now", .call = now},
-    {"parseDuration", run_parse_duration, NULL, 1, false, {STRING}},
+    {"parseDuration", run_parse_duration, 1, false, {STRING}},
     {.name = "pathPrefix", .call = path_prefix},
-    {"query", query, NULL, 1, false, {STRING}},
-    {"reReplaceAll", re_replace_all, NULL, 3, false, {STRING, STRING, STRING}},
-    {"safeHtml", safe_html, NULL, 1, false, {STRING}},
-    {"sortByLabel", sort_by_label, NULL, 2, false, {STRING, RESULT}},
-    {"stripDomain", strip_domain, NULL, 1, false, {STRING}},
-    {"stripPort", strip_port, NULL, 1, false, {STRING}},
-    {"strvalue", strvalue, NULL, 1, false, {SAMPLE}},
-    {"tableLink", table_link, NULL, 1, false, {STRING}},
-    {"title", title, NULL, 1, false, {STRING}},
-    {"toDuration", run_to_duration, NULL, 1, false, {ANY}},
-    {"toLower", to_lower, NULL, 1, false, {STRING}},
-    {"toTime", run_to_time, NULL, 1, false, {ANY}},
-    {"toUpper", to_upper, NULL, 1, false, {STRING}},
-    {"urlQueryEscape", url_query_escape, NULL, 1, false, {STRING}},
-    {"value", value, NULL, 1, false, {SAMPLE}},
+    {"query", query, 1, false, {STRING}},
+    {"reReplaceAll", re_replace_all, 3, false, {STRING, STRING, STRING}},
+    {"safeHtml", safe_html, 1, false, {STRING}},
+    {"sortByLabel", sort_by_label, 2, false, {STRING, RESULT}},
+    {"stripDomain", strip_domain, 1, false, {STRING}},
+    {"stripPort", strip_port, 1, false, {STRING}},
+    {"strvalue", strvalue, 1, false, {SAMPLE}},
+    {"tableLink", table_link, 1, false, {STRING}},
+    {"title", title, 1, false, {STRING}},
+    {"toDuration", run_to_duration, 1, false, {ANY}},
+    {"toLower", to_lower, 1, false, {STRING}},
+    {"toTime", run_to_time, 1, false, {ANY}},
+    {"toUpper", to_upper, 1, false, {STRING}},
+    {"urlQueryEscape", url_query_escape, 1, false, {STRING}},
+    {"value", value, 1, false, {SAMPLE}},
 };
 
 const char *

@@ -2,8 +2,8 @@
 #include <math.h>
 
 #include "base/ascii.h"
+#include "template/moment.h"
 #include "template/run.h"
-#include "template/verbs.h"
 
 enum { SECOND_NS = 1000000000 };
 
@@ -32,7 +32,6 @@ to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
     case TMPL_TYPE_STRING:
         return number_of_text(run, v->text, ret);
     case TMPL_TYPE_INT:
-    case TMPL_TYPE_INT64:
         *ret = (double)v->integer;
         return true;
     case TMPL_TYPE_DURATION:
@@ -68,7 +67,7 @@ take_short(struct tmpl_run *run, double v, const char *unit, struct tmpl_value *
     buf_clear(&run->text);
     put_short(&run->text, v);
     buf_put_text(&run->text, unit);
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 /* --- units ------------------------------------------------------------------------------------ */
@@ -147,7 +146,7 @@ take_long_duration(struct tmpl_run *run, double v, struct tmpl_value *ret)
         put_short(to, fabs(v));
         buf_put_u8(to, 's');
     }
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    return run_take_text(run, ret);
 }
 
 TMPL_FUNCTION(run_humanize_duration)
@@ -247,10 +246,7 @@ TMPL_FUNCTION(run_to_duration)
 {
     double v;
     if (!to_float(run, &args[0], &v)) return false;
-    int64_t *at = arena_alloc(&run->arena, sizeof *at);
-    if (at == NULL) return run_no_memory(run);
-    *at = integer_of(v * SECOND_NS);
-    *ret = (struct tmpl_value){.type = TMPL_TYPE_DURATION_POINTER, .duration_at = at};
+    *ret = tmpl_of_integer(TMPL_TYPE_DURATION, integer_of(v * SECOND_NS));
     return true;
 }
 
@@ -258,43 +254,43 @@ TMPL_FUNCTION(run_to_duration)
 
 /* Seconds, cut to milliseconds. */
 static bool
-moment_of(struct tmpl_run *run, double v, struct tmpl_time *ret)
+moment_of(struct tmpl_run *run, double v, int64_t *ret)
 {
+    enum { MS_NS = 1000000 };
     double ns = v * 1e9;
     if (ns > 0x1p63 || ns < -0x1p63) {
         const struct tmpl_value value = tmpl_of_float(v);
         buf_clear(&run->text);
-        tmpl_print(&value, 1, &run->text, &run->scratch);
+        run_print(run, &value, 1, false, &run->text);
         run_note_memory(run, &run->text);
         return run_fail(run,
                         "%.*s cannot be represented as a nanoseconds timestamp since it overflows "
                         "int64",
                         (int)run->text.size, (const char *)run->text.at);
     }
-    *ret = tmpl_time_of_ms(integer_of(ns) / 1000000);
+    *ret = integer_of(ns) / MS_NS * MS_NS;
     return true;
 }
 
 TMPL_FUNCTION(run_humanize_timestamp)
 {
     double v;
-    struct tmpl_time t;
+    int64_t ns;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
-    if (!moment_of(run, v, &t)) return false;
+    if (!moment_of(run, v, &ns)) return false;
     buf_clear(&run->text);
-    tmpl_time_print(&t, &run->text);
-    return run_take_text(run, TMPL_TYPE_STRING, ret);
+    tmpl_time_print(ns, &run->text);
+    return run_take_text(run, ret);
 }
 
 TMPL_FUNCTION(run_to_time)
 {
     double v;
+    int64_t ns;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return run_fail(run, "value is NaN or Inf");
-    struct tmpl_time *at = arena_alloc(&run->arena, sizeof *at);
-    if (at == NULL) return run_no_memory(run);
-    if (!moment_of(run, v, at)) return false;
-    *ret = (struct tmpl_value){.type = TMPL_TYPE_TIME_POINTER, .time_at = at};
+    if (!moment_of(run, v, &ns)) return false;
+    *ret = tmpl_of_integer(TMPL_TYPE_TIME, ns);
     return true;
 }

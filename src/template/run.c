@@ -109,48 +109,22 @@ run_copy(struct tmpl_run *run, struct bytes text)
 }
 
 bool
-run_take_text(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *ret)
+run_take_text(struct tmpl_run *run, struct tmpl_value *ret)
 {
     if (!run_settle(run, &run->text) || !run_spend(run, run->text.size)) return false;
-    struct bytes copy = run_copy(run, buf_bytes(&run->text));
-    *ret = (struct tmpl_value){.type = type, .text = copy};
-    return copy.at != NULL;
-}
-
-/* Buckets whose indexes follow one another are a span. */
-static bool
-spans_of(struct tmpl_run *run, const struct fhist_side *side, struct tmpl_value *ret)
-{
-    struct tmpl_span *spans = arena_alloc(&run->arena, (side->count + 1u) * sizeof *spans);
-    uint32_t count = 0;
-    if (spans == NULL) return run_no_memory(run);
-    for (uint32_t i = 0; i < side->count; i++) {
-        int64_t gap =
-            i == 0 ? side->indexes[0] : (int64_t)side->indexes[i] - side->indexes[i - 1] - 1;
-        if (i == 0 || gap != 0) spans[count++] = (struct tmpl_span){.offset = (int32_t)gap};
-        spans[count - 1].length++;
-    }
-    *ret =
-        (struct tmpl_value){.type = TMPL_TYPE_SPANS, .is_nil = count == 0, .spans = {spans, count}};
-    return true;
+    *ret = tmpl_of_text(run_copy(run, buf_bytes(&run->text)));
+    return ret->text.at != NULL;
 }
 
 bool
 run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret)
 {
     *ret = tmpl_of_float(bits_double(bits));
-    if (h != NULL) {
-        if (!run_spend(run, fhist_bytes(h))) return false;
-        struct tmpl_histogram *histogram = arena_alloc(&run->arena, sizeof *histogram);
-        if (histogram == NULL) return run_no_memory(run);
-        histogram->h = fhist_keep(&run->arena, h);
-        if (histogram->h == NULL) return run_no_memory(run);
-        if (!spans_of(run, &h->positive, &histogram->positive_spans)) return false;
-        if (!spans_of(run, &h->negative, &histogram->negative_spans)) return false;
-        *ret = (struct tmpl_value){.type = TMPL_TYPE_HISTOGRAM, .histogram = histogram};
-    }
-    ret->is_interface = true;
-    return true;
+    if (h == NULL) return true;
+    if (!run_spend(run, fhist_bytes(h))) return false;
+    *ret =
+        (struct tmpl_value){.type = TMPL_TYPE_HISTOGRAM, .histogram = fhist_keep(&run->arena, h)};
+    return ret->histogram != NULL || run_no_memory(run);
 }
 
 struct bytes

@@ -81,8 +81,8 @@ bool run_spend_ns(struct tmpl_run *run, uint64_t ns);
 
 /* A copy in the arena; `at` NULL: told. */
 struct bytes run_copy(struct tmpl_run *run, struct bytes text);
-/* A value of what is in run->text. */
-bool run_take_text(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *ret);
+/* A string of what is in run->text. */
+bool run_take_text(struct tmpl_run *run, struct tmpl_value *ret);
 /* $value, or that of a sample: of the bits, or of the histogram, which is copied. */
 bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret);
 /* In double quotes, for a message; its end is cut. */
@@ -109,18 +109,17 @@ enum { TMPL_PARAMETERS_MAX = 3 };
 /* The head of a function or method that templates can call. Most do not need all of these. */
 #define TMPL_FUNCTION(function)                                                                \
     bool function(struct tmpl_run *run TMPL_UNUSED, const struct tmpl_value *args TMPL_UNUSED, \
-                  uint32_t count TMPL_UNUSED, struct tmpl_value *ret)
+                  uint32_t count TMPL_UNUSED, struct tmpl_value *ret TMPL_UNUSED)
 
 /*
  * A function, or a method, whose first argument is what it is called on and no parameter. The
- * arguments have the types of the parameters, but for ANY and REFLECT, of which they have any.
+ * arguments have the types of the parameters; for ANY, they have any type.
  */
 struct tmpl_function {
     const char *name;
     bool (*call)(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
                  struct tmpl_value *ret);
-    const char *refused; /* what is wrong with its results, which templates cannot take; or NULL */
-    uint8_t count;       /* of parameters, the last of which may be there any number of times */
+    uint8_t count; /* of parameters, the last of which may be there any number of times */
     bool is_variadic;
     enum tmpl_type parameters[TMPL_PARAMETERS_MAX];
 };
@@ -134,6 +133,17 @@ const struct tmpl_function *tmpl_method_find(enum tmpl_type type, struct bytes n
 /* Of a list of `count`. */
 const struct tmpl_function *tmpl_find_in(const struct tmpl_function *list, size_t count,
                                          struct bytes name);
+
+/* --- verbs.c ---------------------------------------------------------------------------------- */
+
+/* Values as {{print}} prints them: a blank between two of which neither is a string, or between all
+ * of them if `apart`. Text that does not fit shows in buf_error(). */
+void run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, bool apart,
+               struct buf *to);
+/* {{printf}}, appended to run->text; text that does not fit shows in buf_error(). False: the format
+ * is wrong. */
+bool run_printf(struct tmpl_run *run, struct bytes format, const struct tmpl_value *args,
+                uint32_t count);
 
 /* --- searches.c ------------------------------------------------------------------------------- */
 

@@ -4,8 +4,8 @@
  *
  *     "{{ $labels.instance }} has been down for {{ $value | humanizeDuration }}"
  *
- * What is printed, and the sentences of errors, are those of Prometheus. docs/templates.md says
- * what there is, and the few differences.
+ * A subset: what it has prints what Prometheus prints. docs/templates.md lists what there is and
+ * how it differs.
  *
  * A text comes from a file of rules, and may be anybody's: parsing and execution end within limits
  * of memory, depth, steps and output, whatever it says.

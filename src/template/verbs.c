@@ -1,42 +1,48 @@
 /*
- * verbs.c - formats, and values of all types under a verb: see verbs.h. Flags, widths and
- * precisions are those of Go, and so are the words for mistakes: %!d(string=x), %!d(MISSING),
- * %!(EXTRA int=1), %!(NOVERB), %!d(BADINDEX), %!(BADWIDTH), %!(BADPREC).
+ * verbs.c - values as text, as Go's package fmt prints them: see run.h.
  *
- * A map, a struct or a slice is printed element by element, each under the same verb. Addresses of
- * pointers, which nobody can foretell, are all the same here.
+ * A map, a list or a sample is printed element by element, each with the same verb. A verb that
+ * does not fit a value, a verb without argument and an argument without verb are errors of the
+ * template. docs/templates.md lists verbs and flags.
  */
+#include <math.h>
+#include <stdio.h>
+
 #include "base/ascii.h"
-#include "base/decimal.h"
 #include "base/quote.h"
 #include "base/utf8.h"
-#include "template/verbs_private.h"
+#include "template/moment.h"
+#include "template/run.h"
+#include "wire/number.h"
 
-enum { NUMBER_MAX = 1000000 }; /* of a width or a precision */
+enum { NUMBER_MAX = 1000000 }; /* of a width or a precision; more fits nowhere */
 
-#define POINTER_BITS 0xc000000000u
+/* One value under one verb. */
+struct verb {
+    struct buf *to;
+    struct buf *scratch; /* for the text of a value, which is padded then */
+    char verb;           /* '\0' for one that is not ASCII */
+    bool plus, minus, sharp, space, zero;
+    bool names; /* of fields, for %+v */
+    bool has_width, has_precision;
+    uint32_t width, precision;
+    enum tmpl_type misfit; /* of the value that the verb does not fit */
+};
 
-static void put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb,
-                      unsigned depth);
+static bool put_value(struct verb *v, const struct tmpl_value *value);
 
-/* What lay in the scratch buffer may have been too long: the text is not whole then. */
+/* A text in the scratch buffer that was too long is cut: then `to` fails, too. */
 static void
-settle(struct buf *to, struct buf *scratch)
+clear_scratch(struct verb *v)
 {
-    if (buf_error(scratch)) to->failed = err_first(to->failed, buf_error(scratch));
-}
-
-void
-tmpl_clear_scratch(const struct tmpl_verb *v)
-{
-    settle(v->to, v->scratch);
+    v->to->failed = err_first(v->to->failed, buf_error(v->scratch));
     buf_clear(v->scratch);
 }
 
 /* --- padding ---------------------------------------------------------------------------------- */
 
-void
-tmpl_put_padding(const struct tmpl_verb *v, size_t count)
+static void
+put_padding(struct verb *v, size_t count)
 {
     if (count == 0 || !buf_reserve(v->to, count)) return;
     memset(v->to->at + v->to->size, v->zero && !v->minus ? '0' : ' ', count);
@@ -55,26 +61,30 @@ count_runes(struct bytes text)
     return count;
 }
 
-void
-tmpl_put_padded(const struct tmpl_verb *v, struct bytes text)
+static void
+put_padded(struct verb *v, struct bytes text)
 {
     size_t count = v->has_width ? count_runes(text) : 0;
     size_t missing = v->has_width && v->width > count ? v->width - count : 0;
-    if (!v->minus) tmpl_put_padding(v, missing);
+    if (!v->minus) put_padding(v, missing);
     buf_put_bytes(v->to, text);
-    if (v->minus) tmpl_put_padding(v, missing);
+    if (v->minus) put_padding(v, missing);
 }
 
+/* With blanks, for a number that has its zeros. */
 static void
-put_padded_text(const struct tmpl_verb *v, const char *text)
+put_number(struct verb *v)
 {
-    tmpl_put_padded(v, bytes_of_text(text));
+    bool zero = v->zero;
+    v->zero = false;
+    put_padded(v, buf_bytes(v->scratch));
+    v->zero = zero;
 }
 
 /* --- strings ---------------------------------------------------------------------------------- */
 
 static struct bytes
-cut_runes(const struct tmpl_verb *v, struct bytes text)
+cut_runes(const struct verb *v, struct bytes text)
 {
     if (!v->has_precision) return text;
     size_t size = 0;
@@ -86,503 +96,322 @@ cut_runes(const struct tmpl_verb *v, struct bytes text)
     return bytes_of(text.at, size);
 }
 
-/* May it stand between back quotes? */
 static bool
-is_raw(struct bytes text)
+put_string(struct verb *v, struct bytes text)
 {
-    for (size_t i = 0; i < text.size;) {
-        unsigned bytes;
-        int32_t c = rune_get(text.at + i, text.size - i, &bytes);
-        bool bad = c == RUNE_BAD && bytes == 1;
-        if (bad || c == 0xfeff || c == '`' || c == 0x7f || (c < ' ' && c != '\t')) return false;
-        i += bytes;
+    struct buf changed; /* the text may lie in the scratch buffer */
+    if (v->verb == 's' || v->verb == 'v') {
+        put_padded(v, cut_runes(v, text));
+        return true;
     }
+    if (strchr("qxX", v->verb) == NULL || v->sharp || v->plus || v->space) return false;
+    buf_init(&changed, v->to->budget, v->to->limit);
+    if (v->verb == 'q') {
+        quote_text(&changed, cut_runes(v, text));
+    } else {
+        const char *digits = v->verb == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+        size_t size = v->has_precision && v->precision < text.size ? v->precision : text.size;
+        for (size_t i = 0; i < size && buf_error(&changed) == OK; i++) {
+            buf_put_u8(&changed, (uint8_t)digits[text.at[i] >> 4]);
+            buf_put_u8(&changed, (uint8_t)digits[text.at[i] & 15]);
+        }
+    }
+    put_padded(v, buf_bytes(&changed));
+    v->to->failed = err_first(v->to->failed, buf_error(&changed));
+    buf_fini(&changed);
     return true;
 }
 
-static void
-quote_ascii(struct buf *to, struct bytes text)
-{
-    buf_put_u8(to, '"');
-    for (size_t i = 0; i < text.size && buf_error(to) == OK;) {
-        unsigned bytes;
-        int32_t c = rune_get(text.at + i, text.size - i, &bytes);
-        if (c == RUNE_BAD && bytes == 1) {
-            buf_printf(to, "\\x%02x", text.at[i]);
-        } else if (c >= 0x80) {
-            buf_printf(to, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
-        } else {
-            size_t begin = to->size;
-            quote_text(to, bytes_of(text.at + i, 1));
-            if (buf_error(to)) return;
-            to->size--; /* without its quotes */
-            memmove(to->at + begin, to->at + begin + 1, to->size - begin - 1);
-            to->size--;
-        }
-        i += bytes;
-    }
-    buf_put_u8(to, '"');
-}
+/* --- numbers ---------------------------------------------------------------------------------- */
 
+/* A precision is the least number of digits, and so is a width with the flag 0. */
 static void
-put_quoted(struct tmpl_verb *v, struct bytes text)
+put_base(struct verb *v, int64_t n, unsigned base)
 {
-    struct buf quoted; /* the text may lie in the scratch buffer */
-    text = cut_runes(v, text);
-    buf_init(&quoted, v->to->budget, v->to->limit);
-    if (v->sharp && is_raw(text)) {
-        buf_put_u8(&quoted, '`');
-        buf_put_bytes(&quoted, text);
-        buf_put_u8(&quoted, '`');
-    } else if (v->plus) {
-        quote_ascii(&quoted, text);
-    } else {
-        quote_text(&quoted, text);
+    const char *all = v->verb == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+    char digits[64];
+    size_t at = sizeof digits;
+    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    bool sign = n < 0 || v->plus || v->space;
+    if (v->has_precision && v->precision == 0 && n == 0) {
+        put_number(v);
+        return;
     }
-    tmpl_put_padded(v, buf_bytes(&quoted));
-    if (buf_error(&quoted)) v->to->failed = err_first(v->to->failed, buf_error(&quoted));
-    buf_fini(&quoted);
-}
-
-/* Two digits a byte; with the flag for a blank, a blank between two. */
-static void
-put_hex(struct tmpl_verb *v, struct bytes text, bool capitals)
-{
-    const char *digits = capitals ? "0123456789ABCDEF" : "0123456789abcdef";
-    size_t count = v->has_precision && v->precision < text.size ? v->precision : text.size;
-    size_t prefixes = v->sharp ? (v->space ? count : 1) : 0;
-    size_t size = count == 0 ? 0 : 2 * count + 2 * prefixes + (v->space ? count - 1 : 0);
-    size_t missing = v->has_width && v->width > size ? v->width - size : 0;
-    if (!v->minus || count == 0) tmpl_put_padding(v, missing);
-    for (size_t i = 0; i < count && buf_error(v->to) == OK; i++) {
-        if (v->space && i > 0) buf_put_u8(v->to, ' ');
-        if (v->sharp && (v->space || i == 0)) buf_put_text(v->to, capitals ? "0X" : "0x");
-        buf_put_u8(v->to, (uint8_t)digits[text.at[i] >> 4]);
-        buf_put_u8(v->to, (uint8_t)digits[text.at[i] & 15]);
+    do {
+        digits[--at] = all[rest % base];
+        rest /= base;
+    } while (rest > 0);
+    size_t count = sizeof digits - at, wanted = v->has_precision ? v->precision : 0;
+    if (!v->has_precision && v->zero && !v->minus && v->width > sign) wanted = v->width - sign;
+    if (sign) buf_put_u8(v->scratch, n < 0 ? '-' : v->plus ? '+' : ' ');
+    if (v->sharp && base == 2) buf_put_text(v->scratch, "0b");
+    if (v->sharp && base == 8) buf_put_text(v->scratch, "0");
+    if (v->sharp && base == 16) buf_put_text(v->scratch, v->verb == 'X' ? "0X" : "0x");
+    for (; wanted > count && buf_error(v->scratch) == OK; wanted--) {
+        buf_put_u8(v->scratch, '0');
     }
-    if (v->minus && count > 0) tmpl_put_padding(v, missing);
+    buf_put(v->scratch, digits + at, count);
+    put_number(v);
 }
 
 static bool
-put_string(struct tmpl_verb *v, struct bytes text, int32_t verb)
+put_character(struct verb *v, int64_t n)
 {
-    switch (verb) {
+    uint8_t text[UTF8_BYTES_MAX];
+    bool is_rune = n >= 0 && n <= 0x10ffff && (n < 0xd800 || n > 0xdfff);
+    int32_t c = is_rune ? (int32_t)n : RUNE_BAD;
+    if (v->sharp || v->plus) return false;
+    if (v->verb == 'U') {
+        buf_printf(v->scratch, "U+%04llX", (unsigned long long)n);
+        put_number(v);
+        return true;
+    }
+    if (v->verb == 'c')
+        buf_put(v->scratch, text, utf8_put(text, (uint32_t)c));
+    else
+        quote_rune(v->scratch, c);
+    put_padded(v, buf_bytes(v->scratch));
+    return true;
+}
+
+static bool
+put_integer(struct verb *v, int64_t n)
+{
+    clear_scratch(v);
+    switch (v->verb) {
     case 'v':
-        if (v->sharp_v)
-            put_quoted(v, text);
-        else
-            tmpl_put_padded(v, cut_runes(v, text));
+    case 'd':
+        if (v->sharp) return false;
+        put_base(v, n, 10);
         return true;
-    case 's':
-        tmpl_put_padded(v, cut_runes(v, text));
+    case 'b':
+        put_base(v, n, 2);
         return true;
-    case 'q':
-        put_quoted(v, text);
+    case 'o':
+        put_base(v, n, 8);
         return true;
     case 'x':
     case 'X':
-        put_hex(v, text, verb == 'X');
+        put_base(v, n, 16);
         return true;
+    case 'c':
+    case 'q':
+    case 'U':
+        return put_character(v, n);
     default:
         return false;
     }
 }
 
-static bool
-put_bool(struct tmpl_verb *v, bool truth, int32_t verb)
-{
-    if (verb != 't' && verb != 'v') return false;
-    put_padded_text(v, truth ? "true" : "false");
-    return true;
-}
-
-/* --- mistakes --------------------------------------------------------------------------------- */
-
+/* Digits without a sign. The C library's e, f and g are those of Go. */
 static void
-put_rune(struct buf *to, int32_t c)
+put_digits(struct verb *v, double magnitude)
 {
-    uint8_t text[UTF8_BYTES_MAX];
-    buf_put(to, text, utf8_put(text, (uint32_t)c));
-}
-
-/* %!d(string=x) */
-static void
-put_wrong(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
-{
-    bool wrong = v->wrong;
-    v->wrong = true;
-    buf_put_text(v->to, "%!");
-    put_rune(v->to, verb);
-    buf_put_u8(v->to, '(');
-    if (value->type == TMPL_INVALID) {
-        buf_put_text(v->to, "<nil>");
-    } else {
-        buf_put_text(v->to, tmpl_type_name(value->type));
-        buf_put_u8(v->to, '=');
-        put_value(v, value, 'v', 0);
+    enum { DIGITS_MAX = 330 };
+    struct buf *to = v->scratch;
+    bool general = strchr("vgG", v->verb) != NULL;
+    size_t begin = to->size, precision = v->has_precision ? v->precision : 6;
+    if (general && !v->has_precision) {
+        char text[NUMBER_TEXT_BYTES];
+        buf_put(to, text, number_print_sentence(double_bits(magnitude), text));
+        for (size_t i = begin; v->verb == 'G' && i < to->size; i++) {
+            if (to->at[i] == 'e') to->at[i] = 'E';
+        }
+        return;
     }
-    buf_put_u8(v->to, ')');
-    v->wrong = wrong;
+    if (!buf_reserve(to, precision + DIGITS_MAX)) return;
+    char format[] = {'%', '.', '*', v->verb == 'v' ? 'g' : v->verb, 0};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    to->size += (size_t)snprintf((char *)to->at + begin, precision + DIGITS_MAX, format,
+                                 (int)precision, magnitude);
+#pragma GCC diagnostic pop
 }
 
-/* %!d(MISSING) */
-static void
-put_mistake(struct buf *to, int32_t verb, const char *what)
+static bool
+put_float(struct verb *v, double number)
 {
-    buf_put_text(to, "%!");
-    put_rune(to, verb);
-    buf_put_text(to, what);
+    if (v->sharp || strchr("veEfFgG", v->verb) == NULL) return false;
+    char sign = signbit(number) && !isnan(number) ? '-' : v->space && !v->plus ? ' ' : '+';
+    bool shows = v->plus || sign != '+' || isinf(number);
+    clear_scratch(v);
+    if (shows) buf_put_u8(v->scratch, (uint8_t)sign);
+    if (!isfinite(number)) {
+        buf_put_text(v->scratch, isnan(number) ? "NaN" : "Inf");
+        put_number(v);
+        return true;
+    }
+    put_digits(v, fabs(number));
+    struct bytes text = buf_bytes(v->scratch);
+    if (shows && v->zero && !v->minus && v->width > text.size) { /* zeros after the sign */
+        buf_put_u8(v->to, text.at[0]);
+        put_padding(v, v->width - text.size);
+        buf_put(v->to, text.at + 1, text.size - 1);
+    } else {
+        put_padded(v, text);
+    }
+    return true;
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* The text of its method String(), or of GoString(). False: it has none. */
 static bool
-own_text(const struct tmpl_value *value, bool go, struct buf *to)
+put_map(struct verb *v, const struct tmpl_map *map)
 {
-    const struct tmpl_value pointed = tmpl_pointed_to(*value);
-    if (value->is_nil) return false;
-    if (value->type == TMPL_TYPE_HISTOGRAM && !go) { /* only by a pointer */
-        fhist_print(value->histogram->h, to);
-        return true;
-    }
-    if (go) {
-        if (pointed.type != TMPL_TYPE_TIME) return false;
-        tmpl_time_print_go(&pointed.time, to);
-        return true;
-    }
-    switch (pointed.type) {
-    case TMPL_TYPE_TIME:
-        tmpl_time_print(&pointed.time, to);
-        return true;
-    case TMPL_TYPE_DURATION:
-        tmpl_duration_print(pointed.integer, to);
-        return true;
-    case TMPL_TYPE_MONTH:
-        tmpl_month_print(pointed.integer, to);
-        return true;
-    case TMPL_TYPE_WEEKDAY:
-        tmpl_weekday_print(pointed.integer, to);
-        return true;
-    case TMPL_TYPE_LOCATION:
-        buf_put_text(to, pointed.location_is_local ? "Local" : "UTC");
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* False: it has no method for this verb. */
-static bool
-put_own_text(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
-{
-    if (v->wrong) return false;
-    tmpl_clear_scratch(v);
-    if (v->sharp_v) {
-        if (!own_text(value, true, v->scratch)) return false;
-        tmpl_put_padded(v, cut_runes(v, buf_bytes(v->scratch)));
-        return true;
-    }
-    if (verb > 0x7f || verb == 0 || strchr("vsxXq", (int)verb) == NULL) return false;
-    if (!own_text(value, false, v->scratch)) return false;
-    return put_string(v, buf_bytes(v->scratch), verb);
-}
-
-static void
-put_between(struct tmpl_verb *v, unsigned index)
-{
-    if (index > 0) buf_put_text(v->to, v->sharp_v ? ", " : " ");
-}
-
-static void
-put_map(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
-{
-    if (v->sharp_v) buf_put_text(v->to, tmpl_type_name(value->type));
-    if (v->sharp_v && value->is_nil) {
-        buf_put_text(v->to, "(nil)");
-        return;
-    }
-    buf_put_text(v->to, v->sharp_v ? "{" : "map[");
-    uint32_t count = value->is_nil ? 0 : value->map->count;
-    for (uint32_t i = 0; i < count && buf_error(v->to) == OK; i++) {
-        const struct tmpl_entry *e = &value->map->entries[i];
-        const struct tmpl_value key = tmpl_of_text(e->key);
-        put_between(v, i);
-        put_value(v, &key, verb, depth + 1);
+    buf_put_text(v->to, "map[");
+    for (uint32_t i = 0; i < map->count && buf_error(v->to) == OK; i++) {
+        const struct tmpl_value key = tmpl_of_text(map->entries[i].key);
+        if (i > 0) buf_put_u8(v->to, ' ');
+        if (!put_value(v, &key)) return false;
         buf_put_u8(v->to, ':');
-        put_value(v, &e->value, verb, depth + 1);
+        if (!put_value(v, &map->entries[i].value)) return false;
     }
-    buf_put_text(v->to, v->sharp_v ? "}" : "]");
+    buf_put_u8(v->to, ']');
+    return true;
 }
 
-static void
-put_struct(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
+static bool
+put_result(struct verb *v, const struct tmpl_value *value)
+{
+    buf_put_u8(v->to, '[');
+    for (uint32_t i = 0; i < value->result.count && buf_error(v->to) == OK; i++) {
+        const struct tmpl_value sample = tmpl_element(value, i);
+        if (i > 0) buf_put_u8(v->to, ' ');
+        if (!put_value(v, &sample)) return false;
+    }
+    buf_put_u8(v->to, ']');
+    return true;
+}
+
+static bool
+put_struct(struct verb *v, const struct tmpl_value *value)
 {
     const char *name;
     struct tmpl_value field;
-    if (v->sharp_v) buf_put_text(v->to, tmpl_type_name(value->type));
     buf_put_u8(v->to, '{');
     for (unsigned i = 0; tmpl_field_at(value, i, &name, &field); i++) {
-        put_between(v, i);
-        if (v->plus_v || v->sharp_v) {
-            buf_put_text(v->to, name);
-            buf_put_u8(v->to, ':');
-        }
-        put_value(v, &field, verb, depth + 1);
+        if (i > 0) buf_put_u8(v->to, ' ');
+        if (v->names) buf_put_text(v->to, name);
+        if (v->names) buf_put_u8(v->to, ':');
+        if (!put_value(v, &field)) return false;
     }
     buf_put_u8(v->to, '}');
+    return true;
 }
 
-/* Bytes are a text under the verbs of texts, else a list. */
-static void
-put_bytes(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
+/* A moment, a duration or a histogram. */
+static bool
+put_own_text(struct verb *v, const struct tmpl_value *value)
 {
-    bool listed = verb == 'v' || verb == 'd';
-    if (!listed && put_string(v, value->text, verb)) return;
-    if (v->sharp_v) buf_put_text(v->to, "[]byte");
-    if (v->sharp_v && value->is_nil) {
-        buf_put_text(v->to, "(nil)");
-        return;
+    if (strchr("vsqxX", v->verb) == NULL) {
+        return value->type == TMPL_TYPE_DURATION && put_integer(v, value->integer);
     }
-    buf_put_u8(v->to, v->sharp_v ? '{' : '[');
-    for (size_t i = 0; i < value->text.size && buf_error(v->to) == OK; i++) {
-        const struct tmpl_value byte = tmpl_of_integer(TMPL_TYPE_UINT8, value->text.at[i]);
-        put_between(v, i > 0);
-        if (listed && !v->sharp_v)
-            tmpl_put_base(v, value->text.at[i], 10, false, 'd');
-        else
-            put_value(v, &byte, verb, 1);
-    }
-    buf_put_u8(v->to, v->sharp_v ? '}' : ']');
-}
-
-static void
-put_pointer(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
-{
-    uint64_t bits = value->is_nil ? 0 : POINTER_BITS;
-    if (verb == 'v' && v->sharp_v) {
-        buf_put_u8(v->to, '(');
-        buf_put_text(v->to, tmpl_type_name(value->type));
-        buf_put_text(v->to, ")(");
-        if (bits == 0)
-            buf_put_text(v->to, "nil");
-        else
-            tmpl_put_0x(v, bits, true);
-        buf_put_u8(v->to, ')');
-    } else if (verb == 'v' && bits == 0) {
-        put_padded_text(v, "<nil>");
-    } else if (verb == 'v' || verb == 'p') {
-        tmpl_put_0x(v, bits, !v->sharp);
-    } else if (verb > 0x7f || verb == 0 || strchr("bodxX", (int)verb) == NULL) {
-        put_wrong(v, value, verb);
-    } else {
-        tmpl_put_integer(v, bits, false, verb);
-    }
-}
-
-static void
-put_slice(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
-{
-    if (v->sharp_v) buf_put_text(v->to, tmpl_type_name(value->type));
-    if (v->sharp_v && value->is_nil) {
-        buf_put_text(v->to, "(nil)");
-        return;
-    }
-    buf_put_u8(v->to, v->sharp_v ? '{' : '[');
-    int64_t count = tmpl_length(value);
-    for (int64_t i = 0; i < count && buf_error(v->to) == OK; i++) {
-        const struct tmpl_value element = tmpl_element(value, i);
-        put_between(v, i > 0);
-        put_value(v, &element, verb, depth + 1);
-    }
-    buf_put_u8(v->to, v->sharp_v ? '}' : ']');
-}
-
-/* At the top the struct that is pointed to is shown; deeper, the address. */
-static void
-put_pointed(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
-{
-    const struct tmpl_value pointed = tmpl_pointed_to(*value);
-    bool is_struct = pointed.type == TMPL_TYPE_SAMPLE_STRUCT || pointed.type == TMPL_TYPE_TIME ||
-                     pointed.type == TMPL_TYPE_HISTOGRAM_STRUCT;
-    if (depth > 0 || value->is_nil || !is_struct) {
-        put_pointer(v, value, verb);
-        return;
-    }
-    buf_put_u8(v->to, '&');
-    put_value(v, &pointed, verb, depth + 1);
-}
-
-static void
-put_nil(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
-{
-    if (verb != 'v' && (depth == 0 || !value->is_interface))
-        put_wrong(v, value, verb);
-    else if (depth == 0)
-        put_padded_text(v, "<nil>");
+    clear_scratch(v);
+    if (value->type == TMPL_TYPE_TIME)
+        tmpl_time_print(value->integer, v->scratch);
+    else if (value->type == TMPL_TYPE_DURATION)
+        tmpl_duration_print(value->integer, v->scratch);
     else
-        buf_put_text(v->to, v->sharp_v ? "interface {}(nil)" : "<nil>");
+        fhist_print(value->histogram, v->scratch);
+    return put_string(v, buf_bytes(v->scratch));
 }
 
-static void
-put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
+static bool
+put_one(struct verb *v, const struct tmpl_value *value)
 {
-    bool put = true;
-    if (buf_error(v->to)) return;
-    if (put_own_text(v, value, verb)) return;
     switch (value->type) {
-    case TMPL_INVALID:
-        put_nil(v, value, verb, depth);
-        break;
+    case TMPL_TYPE_NIL:
+        if (v->verb == 'v') put_padded(v, bytes_of_text("<nil>"));
+        return v->verb == 'v';
     case TMPL_TYPE_BOOL:
-        put = put_bool(v, value->truth, verb);
-        break;
+        if (v->verb != 't' && v->verb != 'v') return false;
+        put_padded(v, bytes_of_text(value->truth ? "true" : "false"));
+        return true;
     case TMPL_TYPE_INT:
-    case TMPL_TYPE_INT32:
-    case TMPL_TYPE_INT64:
-    case TMPL_TYPE_MONTH:
-    case TMPL_TYPE_WEEKDAY:
-    case TMPL_TYPE_DURATION:
-        put = tmpl_put_integer(v, (uint64_t)value->integer, true, verb);
-        break;
-    case TMPL_TYPE_UINT8:
-    case TMPL_TYPE_UINT32:
-    case TMPL_TYPE_UINT64:
-    case TMPL_TYPE_HINT:
-        put = tmpl_put_integer(v, (uint64_t)value->integer, false, verb);
-        break;
+        return put_integer(v, value->integer);
     case TMPL_TYPE_FLOAT:
-        put = tmpl_put_float(v, value->number, verb);
-        break;
+        return put_float(v, value->number);
     case TMPL_TYPE_STRING:
-    case TMPL_TYPE_HTML:
-        put = put_string(v, value->text, verb);
-        break;
-    case TMPL_TYPE_BYTES:
-        put_bytes(v, value, verb);
-        break;
+        return put_string(v, value->text);
+    case TMPL_TYPE_TIME:
+    case TMPL_TYPE_DURATION:
+    case TMPL_TYPE_HISTOGRAM:
+        return put_own_text(v, value);
     case TMPL_TYPE_LABELS:
     case TMPL_TYPE_ARGS:
-        put_map(v, value, verb, depth);
-        break;
+        return put_map(v, value->map);
     case TMPL_TYPE_RESULT:
-    case TMPL_TYPE_FLOATS:
-    case TMPL_TYPE_SPANS:
-        put_slice(v, value, verb, depth);
-        break;
-    case TMPL_TYPE_DATA:
-    case TMPL_TYPE_SAMPLE_STRUCT:
-    case TMPL_TYPE_HISTOGRAM_STRUCT:
-    case TMPL_TYPE_SPAN:
-    case TMPL_TYPE_TIME:
-        put_struct(v, value, verb, depth);
-        break;
+        return put_result(v, value);
     case TMPL_TYPE_SAMPLE:
-    case TMPL_TYPE_HISTOGRAM:
-    case TMPL_TYPE_TIME_POINTER:
-    case TMPL_TYPE_DURATION_POINTER:
-    case TMPL_TYPE_LOCATION:
-        put_pointed(v, value, verb, depth);
-        break;
+    case TMPL_TYPE_DATA:
+        return put_struct(v, value);
     case TMPL_TYPE_ANY:
-    case TMPL_TYPE_REFLECT:
-        break; /* no value has these types */
+        break; /* no value has it */
     }
-    if (!put) put_wrong(v, value, verb);
+    return false;
+}
+
+static bool
+put_value(struct verb *v, const struct tmpl_value *value)
+{
+    if (buf_error(v->to)) return true;
+    bool fits = v->verb != '\0' && !(v->sharp && v->verb == 'v') && put_one(v, value);
+    if (!fits && v->misfit == TMPL_TYPE_ANY) v->misfit = value->type;
+    return fits;
 }
 
 /* --- formats ---------------------------------------------------------------------------------- */
 
 struct format {
+    struct tmpl_run *run;
     struct bytes text;
     size_t at;
     const struct tmpl_value *args;
     uint32_t count;
     uint32_t next;  /* argument */
-    bool reordered; /* some were named by index */
-    bool good_index;
-    bool after_index; /* a width or a verb may not stand between it and its index */
-    struct tmpl_verb verb;
+    bool reordered; /* some arguments were named by index */
+    struct verb verb;
 };
 
-static int32_t
+static char
 peek(const struct format *f)
 {
-    return f->at < f->text.size ? f->text.at[f->at] : RUNE_NONE;
+    return f->at < f->text.size && f->text.at[f->at] < 0x80 ? (char)f->text.at[f->at] : '\0';
 }
 
-/* Digits, at most NUMBER_MAX. False: there are none, or they are too many. */
+/* False: there are no digits. */
 static bool
 take_digits(struct format *f, uint32_t *ret)
 {
+    size_t begin = f->at;
     uint32_t v = 0;
-    bool any = false;
-    while (f->at < f->text.size && ascii_is_digit(f->text.at[f->at])) {
-        if (v > NUMBER_MAX) return false; /* Go stops there, too */
-        v = v * 10 + (uint32_t)(f->text.at[f->at++] - '0');
-        any = true;
+    for (; ascii_is_digit((uint8_t)peek(f)); f->at++) {
+        v = v > NUMBER_MAX ? v : v * 10 + (uint32_t)(peek(f) - '0');
     }
     *ret = v;
-    return any;
-}
-
-/* [3] */
-static void
-take_index(struct format *f)
-{
-    if (peek(f) != '[') return;
-    f->reordered = true;
-    const uint8_t *from = f->text.at + f->at, *close = memchr(from, ']', f->text.size - f->at);
-    if (close == NULL || f->text.size - f->at < 3) { /* so short Go does not look for it */
-        f->good_index = false;
-        f->at++;
-        return;
-    }
-    uint32_t index;
-    size_t end = (size_t)(close - f->text.at);
-    f->at++;
-    bool digits = take_digits(f, &index) && f->at == end;
-    f->at = end + 1;
-    if (digits && index >= 1 && index <= f->count) {
-        f->next = index - 1;
-        f->after_index = true;
-        return;
-    }
-    f->good_index = false;
-    f->after_index = digits; /* so that what follows is not read as another */
-}
-
-/* A width or a precision that is an argument. False: it is none. */
-static bool
-take_argument(struct format *f, int64_t *ret)
-{
-    if (f->next >= f->count) return false;
-    const struct tmpl_value *v = &f->args[f->next++];
-    if (!tmpl_is_integer(v->type) && !tmpl_is_unsigned(v->type)) return false;
-    if (v->integer > NUMBER_MAX || v->integer < -NUMBER_MAX) return false;
-    *ret = v->integer;
-    return true;
+    return f->at > begin;
 }
 
 static void
 take_flags(struct format *f)
 {
+    struct verb *v = &f->verb;
     for (;; f->at++) {
         switch (peek(f)) {
         case '#':
-            f->verb.sharp = true;
+            v->sharp = true;
             break;
         case '0':
-            f->verb.zero = true;
+            v->zero = true;
             break;
         case '+':
-            f->verb.plus = true;
+            v->plus = true;
             break;
         case '-':
-            f->verb.minus = true;
+            v->minus = true;
             break;
         case ' ':
-            f->verb.space = true;
+            v->space = true;
             break;
         default:
             return;
@@ -590,188 +419,83 @@ take_flags(struct format *f)
     }
 }
 
+/* [3] names an argument; 0 and what is no number name none. */
 static void
-take_width(struct format *f)
+take_index(struct format *f)
 {
-    struct tmpl_verb *v = &f->verb;
-    int64_t given;
-    if (peek(f) == '*') {
-        f->at++;
-        v->has_width = take_argument(f, &given);
-        if (!v->has_width) {
-            buf_put_text(v->to, "%!(BADWIDTH)");
-        } else {
-            if (given < 0) v->minus = true;
-            if (given < 0) v->zero = false;
-            v->width = (uint32_t)(given < 0 ? -given : given);
-        }
-        f->after_index = false;
-        return;
-    }
-    v->has_width = take_digits(f, &v->width);
-    if (!v->has_width) v->width = 0;
-    if (f->after_index && v->has_width) f->good_index = false; /* %[3]2d */
-}
-
-static void
-take_precision(struct format *f)
-{
-    struct tmpl_verb *v = &f->verb;
-    int64_t given;
-    if (peek(f) != '.' || f->at + 1 == f->text.size) return;
+    uint32_t index = 0;
+    if (peek(f) != '[') return;
     f->at++;
-    if (f->after_index) f->good_index = false; /* %[3].2d */
-    f->after_index = false;
-    take_index(f);
-    if (peek(f) == '*') {
-        f->at++;
-        bool is_number = take_argument(f, &given);
-        v->has_precision = is_number && given >= 0;
-        v->precision = v->has_precision ? (uint32_t)given : 0;
-        if (!v->has_precision) buf_put_text(v->to, "%!(BADPREC)");
-        f->after_index = false;
-        return;
-    }
-    if (!take_digits(f, &v->precision)) v->precision = 0;
-    v->has_precision = true;
-}
-
-static void
-put_argument(struct format *f, int32_t verb)
-{
-    struct tmpl_verb *v = &f->verb;
-    const struct tmpl_value *arg = &f->args[f->next++];
-    if (verb == 'v') {
-        v->sharp_v = v->sharp;
-        v->plus_v = v->plus;
-        v->sharp = v->plus = false;
-    }
-    if (verb == 'T' && arg->type == TMPL_INVALID)
-        put_padded_text(v, "<nil>");
-    else if (verb == 'T')
-        put_string(v, bytes_of_text(tmpl_type_name(arg->type)), 's');
-    else if (verb == 'p' &&
-             (tmpl_is_pointer(arg->type) || tmpl_is_map(arg->type) || tmpl_is_slice(arg->type)))
-        put_pointer(v, arg, verb);
-    else if (verb == 'p')
-        put_wrong(v, arg, verb);
-    else
-        put_value(v, arg, verb, 0);
+    bool digits = take_digits(f, &index) && peek(f) == ']';
+    if (digits) f->at++;
+    f->next = digits && index > 0 ? index - 1 : f->count;
+    f->reordered = true;
 }
 
 /* After the percent sign. */
-static void
+static bool
 put_directive(struct format *f)
 {
-    struct buf *to = f->verb.to, *scratch = f->verb.scratch;
-    f->verb = (struct tmpl_verb){.to = to, .scratch = scratch};
-    f->good_index = true;
-    f->after_index = false;
-    take_flags(f);
-    take_index(f);
-    take_width(f);
-    take_precision(f);
-    if (!f->after_index) take_index(f);
-    if (f->at >= f->text.size) {
-        buf_put_text(to, "%!(NOVERB)");
-        return;
-    }
+    size_t begin = f->at - 1;
+    struct verb *v = &f->verb;
     unsigned bytes;
-    int32_t verb = rune_get(f->text.at + f->at, f->text.size - f->at, &bytes);
-    f->at += bytes;
-    if (verb == '%')
-        buf_put_u8(to, '%');
-    else if (!f->good_index)
-        put_mistake(to, verb, "(BADINDEX)");
-    else if (f->next >= f->count)
-        put_mistake(to, verb, "(MISSING)");
-    else
-        put_argument(f, verb);
-}
-
-static void
-put_extra(struct format *f)
-{
-    struct buf *to = f->verb.to, *scratch = f->verb.scratch;
-    buf_put_text(to, "%!(EXTRA ");
-    for (uint32_t i = f->next; i < f->count && buf_error(to) == OK; i++) {
-        const struct tmpl_value *arg = &f->args[i];
-        f->verb = (struct tmpl_verb){.to = to, .scratch = scratch};
-        if (i > f->next) buf_put_text(to, ", ");
-        if (arg->type == TMPL_INVALID) {
-            buf_put_text(to, "<nil>");
-            continue;
-        }
-        buf_put_text(to, tmpl_type_name(arg->type));
-        buf_put_u8(to, '=');
-        put_value(&f->verb, arg, 'v', 0);
+    *v = (struct verb){.to = v->to, .scratch = v->scratch, .misfit = TMPL_TYPE_ANY};
+    take_flags(f);
+    v->has_width = take_digits(f, &v->width);
+    if (peek(f) == '.') {
+        f->at++;
+        v->has_precision = true;
+        take_digits(f, &v->precision);
     }
-    buf_put_u8(to, ')');
+    take_index(f);
+    if (f->at >= f->text.size) return run_fail(f->run, "%% at the end of the format has no verb");
+    v->verb = peek(f);
+    rune_get(f->text.at + f->at, f->text.size - f->at, &bytes);
+    f->at += bytes;
+    if (v->verb == '%') {
+        buf_put_u8(v->to, '%');
+        return true;
+    }
+    int size = (int)(f->at - begin);
+    const char *text = (const char *)f->text.at + begin;
+    if (f->next >= f->count) return run_fail(f->run, "%.*s has no argument", size, text);
+    v->names = v->verb == 'v' && v->plus;
+    if (v->verb == 'v') v->plus = false;
+    if (put_value(v, &f->args[f->next++])) return true;
+    return run_fail(f->run, "%.*s cannot print a value of type %s; use %%v", size, text,
+                    tmpl_type_name(v->misfit));
 }
 
-void
-tmpl_printf(struct bytes format, const struct tmpl_value *args, uint32_t count, struct buf *to,
-            struct buf *scratch)
+bool
+run_printf(struct tmpl_run *run, struct bytes format, const struct tmpl_value *args, uint32_t count)
 {
-    struct format f = {.text = format, .args = args, .count = count};
-    f.verb.to = to;
-    f.verb.scratch = scratch;
+    struct buf *to = &run->text;
+    struct format f = {.run = run, .text = format, .args = args, .count = count};
+    f.verb = (struct verb){.to = to, .scratch = &run->scratch};
+    buf_clear(&run->scratch);
     while (f.at < format.size && buf_error(to) == OK) {
         const uint8_t *from = format.at + f.at, *found = memchr(from, '%', format.size - f.at);
         size_t end = found == NULL ? format.size : (size_t)(found - format.at);
         buf_put(to, from, end - f.at);
-        f.at = end;
-        if (found == NULL) break;
-        f.at++;
-        buf_clear(scratch);
-        put_directive(&f);
-        settle(to, scratch);
+        f.at = end + 1;
+        if (found != NULL && !put_directive(&f)) return false;
+        clear_scratch(&f.verb);
     }
-    if (!f.reordered && f.next < count) put_extra(&f);
-    settle(to, scratch);
-}
-
-static void
-put_plain(const struct tmpl_value *value, struct buf *to, struct buf *scratch)
-{
-    struct tmpl_verb v = {.to = to, .scratch = scratch};
-    buf_clear(scratch);
-    put_value(&v, value, 'v', 0);
-    settle(to, scratch);
+    if (f.reordered || f.next >= count || buf_error(to)) return true;
+    return run_fail(run, "the format has verbs for %u of %u arguments", f.next, count);
 }
 
 void
-tmpl_print(const struct tmpl_value *args, uint32_t count, struct buf *to, struct buf *scratch)
+run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, bool apart,
+          struct buf *to)
 {
+    struct verb v = {.to = to, .scratch = &run->scratch, .verb = 'v'};
+    buf_clear(v.scratch);
     for (uint32_t i = 0; i < count && buf_error(to) == OK; i++) {
-        bool apart = i > 0 && !tmpl_is_string(args[i].type) && !tmpl_is_string(args[i - 1].type);
-        if (apart) buf_put_u8(to, ' ');
-        put_plain(&args[i], to, scratch);
+        bool texts =
+            i > 0 && (args[i].type == TMPL_TYPE_STRING || args[i - 1].type == TMPL_TYPE_STRING);
+        if (i > 0 && (apart || !texts)) buf_put_u8(to, ' ');
+        (void)put_value(&v, &args[i]); /* %v fits all */
     }
-}
-
-void
-tmpl_println(const struct tmpl_value *args, uint32_t count, struct buf *to, struct buf *scratch)
-{
-    for (uint32_t i = 0; i < count && buf_error(to) == OK; i++) {
-        if (i > 0) buf_put_u8(to, ' ');
-        put_plain(&args[i], to, scratch);
-    }
-    buf_put_u8(to, '\n');
-}
-
-void
-tmpl_print_reflected(const struct tmpl_value *value, char verb, struct buf *to, struct buf *scratch)
-{
-    struct tmpl_verb v = {.to = to, .scratch = scratch};
-    buf_clear(scratch);
-    put_value(&v, value, verb, 0);
-    settle(to, scratch);
-}
-
-struct tmpl_value
-tmpl_printable(struct tmpl_value v)
-{
-    if (v.type == TMPL_INVALID && !v.is_interface) return tmpl_of_text(bytes_of_text("<no value>"));
-    return v.type == TMPL_TYPE_HISTOGRAM ? v : tmpl_pointed_to(v); /* its method is the pointer's */
+    clear_scratch(&v);
 }

@@ -118,12 +118,12 @@ def expression(r, histograms=True):
 
 # Without empty buckets of histograms: promtool's store adds some.
 TEXTS = ["", "text", "{{ $labels.j }}", "{{ $value }}", "{{ $value | humanize }}", "{{ .Labels.k }}-{{ $labels.j }}",
-         "{{ $externalLabels.el }}", "{{ $externalURL }}", "{{ if printf \"%T\" $value | eq \"float64\" }}{{ printf \"%.2f\" $value }}{{ end }}", "{{ if gt $value 1.0 }}high{{ else }}low{{ end }}",
+         "{{ $externalLabels.el }}", "{{ $externalURL }}", "{{ printf \"%v|%12v\" $value $value }}", "{{ if gt $value 1.0 }}high{{ else }}low{{ end }}",
          "{{ range query \"m\" | sortByLabel \"k\" }}x{{ end }}", "{{ $labels.nope }}", "{{ humanizeDuration $value }}",
          "{{ query \"sum(m)\" | first | value }}", "{{ 1 | index }}", "é \"quoted\"\n",
-         "{{ printf \"%s\" $value }}", "{{ $value.Count }} {{ $value.Sum }} {{ $value.Schema }}",
+         "{{ print $value | printf \"%q\" }}", "{{ $value.Count }} {{ $value.Sum }} {{ $value.Schema }}",
          "{{ range query \"h\" | sortByLabel \"k\" | sortByLabel \"j\" }}{{ .Value }};{{ end }}", "{{ query \"sum(c)\" | first | value }}",
-         "{{ $value.ZeroCount }} {{ $value.ZeroThreshold }} {{ $value.CustomValues }}"]
+         "{{ $value.ZeroCount }} {{ $value.ZeroThreshold }}"]
 
 
 def texts(r, names, most):
