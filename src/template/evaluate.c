@@ -1,27 +1,25 @@
 /*
  * evaluate.c - pipelines to values: see run.h.
  *
- * A command is given what came of the one before as its last argument: `final`, NULL in the first.
- * Arguments become what a parameter wants: a constant is whatever it can be, anything else must
- * have the type, be in an interface {} that has it, or point to it.
- *
- * Sentences name the node at which the run is, run->at; where it is moved, and where it is left
- * behind though something else failed, is as in Go.
+ * A command takes the value of the one before as its last argument: `final`, NULL in the first. An
+ * argument must have the type of its parameter.
  */
 #include "base/array.h"
-#include "base/decimal.h"
 #include "template/run.h"
 
 enum { FEW_ARGUMENTS = 4, VARIABLES_MAX = 100000 };
 
-/* What stands in a command after its first word, and what comes from before. */
+/* Operands of a command after its first one, and the value of the command before it. */
 struct arguments {
-    struct tmpl_node *const *nodes;
-    uint32_t count;
+    const struct tmpl_node *first; /* linked */
     const struct tmpl_value *final;
 };
 
-static const struct arguments no_arguments = {NULL, 0, NULL};
+static const struct arguments no_arguments = {NULL, NULL};
+
+static bool operand_value(struct tmpl_run *run, const struct tmpl_value *dot,
+                          const struct tmpl_node *n, const struct tmpl_node *at,
+                          const struct arguments *args, struct tmpl_value *ret);
 
 /* --- variables -------------------------------------------------------------------------------- */
 
@@ -55,154 +53,38 @@ run_assign(struct tmpl_run *run, struct bytes name, const struct tmpl_value *val
     return v != NULL;
 }
 
-/* --- constants -------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
-static struct bytes
-node_text(struct tmpl_run *run, const struct tmpl_node *n)
+static uint32_t
+count_of(const struct arguments *args)
 {
-    buf_clear(&run->scratch);
-    tmpl_node_print(n, &run->scratch);
-    run_note_memory(run, &run->scratch);
-    return buf_bytes(&run->scratch);
+    uint32_t count = args->final != NULL;
+    for (const struct tmpl_node *n = args->first; n != NULL; n = n->next) {
+        count++;
+    }
+    return count;
 }
 
-/* "expected string; found 1" */
+/* `v` gets the type of the parameter. Integers are durations, too: {{ $time.Add 5 }}. */
 static bool
-fail_at_node(struct tmpl_run *run, const char *before, const struct tmpl_node *n, const char *after)
-{
-    struct bytes text = node_text(run, n);
-    return run_fail(run, "%s%.*s%s", before, (int)text.size,
-                    text.at == NULL ? "" : (const char *)text.at, after);
-}
-
-/* Where any type will do. */
-static bool
-ideal_constant(struct tmpl_run *run, const struct tmpl_node *n, struct tmpl_value *ret)
-{
-    const struct tmpl_number *c = &n->number;
-    run->at = n;
-    if (c->is_real_first) {
-        *ret = tmpl_of_float(c->real);
-        return true;
-    }
-    if (!c->is_integer) return fail_at_node(run, "", n, " overflows int");
-    *ret = tmpl_of_integer(TMPL_TYPE_INT, c->integer);
-    return true;
-}
-
-/* A literal as a parameter of a type wants it. */
-static bool
-literal(struct tmpl_run *run, enum tmpl_type type, const struct tmpl_node *n,
-        struct tmpl_value *ret)
-{
-    run->at = n;
-    bool is_number = n->kind == TMPL_NODE_NUMBER;
-    if (type == TMPL_TYPE_FLOAT) {
-        if (!is_number || !n->number.is_real)
-            return fail_at_node(run, "expected float; found ", n, "");
-        *ret = tmpl_of_float(n->number.real);
-        return true;
-    }
-    if (tmpl_is_integer(type)) {
-        if (!is_number || !n->number.is_integer) {
-            return fail_at_node(run, "expected integer; found ", n, "");
-        }
-        *ret = tmpl_of_integer(type, n->number.integer);
-        return true;
-    }
-    if (type == TMPL_TYPE_STRING) {
-        if (n->kind != TMPL_NODE_STRING) return fail_at_node(run, "expected string; found ", n, "");
-        *ret = tmpl_of_text(n->string);
-        return true;
-    }
-    if (type != TMPL_TYPE_ANY) {
-        struct bytes text = node_text(run, n);
-        return run_fail(run, "can't handle %.*s for arg of type %s", (int)text.size,
-                        text.at == NULL ? "" : (const char *)text.at, tmpl_type_name(type));
-    }
-    if (is_number) return ideal_constant(run, n, ret);
-    *ret = n->kind == TMPL_NODE_STRING ? tmpl_of_text(n->string) : tmpl_of_bool(n->truth);
-    return true;
-}
-
-/* --- arguments -------------------------------------------------------------------------------- */
-
-/* False: `v` does not have the type of the parameter. */
-static bool
-check_type(struct tmpl_run *run, enum tmpl_type type, const struct tmpl_value *v)
+check_type(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *v)
 {
     if (v->type == type || type == TMPL_TYPE_ANY) return true;
-    if (v->type == TMPL_TYPE_NIL) {
-        return run_fail(run, "invalid value; expected %s", tmpl_type_name(type));
+    if (v->type == TMPL_TYPE_INT && type == TMPL_TYPE_DURATION) {
+        v->type = type;
+        return true;
     }
     return run_fail(run, "wrong type for value; expected %s; got %s", tmpl_type_name(type),
                     tmpl_type_name(v->type));
 }
-
-static bool field_chain(struct tmpl_run *run, const struct tmpl_value *dot,
-                        const struct tmpl_node *n, const struct tmpl_names *names, uint32_t from,
-                        const struct arguments *args, struct tmpl_value *v);
-static bool function_value(struct tmpl_run *run, const struct tmpl_value *dot,
-                           const struct tmpl_node *name, const struct tmpl_node *node,
-                           const struct arguments *args, struct tmpl_value *ret);
-static bool variable_value(struct tmpl_run *run, const struct tmpl_value *dot,
-                           const struct tmpl_node *n, const struct tmpl_node *first,
-                           const struct arguments *args, struct tmpl_value *ret);
-static bool chain_value(struct tmpl_run *run, const struct tmpl_value *dot,
-                        const struct tmpl_node *n, const struct arguments *args,
-                        struct tmpl_value *ret);
-
-/* What is no literal. */
-static bool
-operand_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-              struct tmpl_value *ret)
-{
-    switch (n->kind) {
-    case TMPL_NODE_FIELD:
-        *ret = *dot;
-        return field_chain(run, dot, n, &n->names, 0, &no_arguments, ret);
-    case TMPL_NODE_VARIABLE:
-        return variable_value(run, dot, n, n, &no_arguments, ret);
-    case TMPL_NODE_PIPE:
-        return run_pipeline(run, dot, n, ret);
-    case TMPL_NODE_IDENTIFIER:
-        return function_value(run, dot, n, n, &no_arguments, ret);
-    case TMPL_NODE_CHAIN:
-        return chain_value(run, dot, n, &no_arguments, ret);
-    default:
-        *ret = *dot;
-        return true;
-    }
-}
-
-static bool
-argument(struct tmpl_run *run, const struct tmpl_value *dot, enum tmpl_type type,
-         const struct tmpl_node *n, struct tmpl_value *ret)
-{
-    run->at = n;
-    switch (n->kind) {
-    case TMPL_NODE_NIL:
-        *ret = (struct tmpl_value){.type = TMPL_TYPE_NIL};
-        if (type == TMPL_TYPE_ANY) return true;
-        return run_fail(run, "cannot assign nil to %s", tmpl_type_name(type));
-    case TMPL_NODE_BOOL:
-    case TMPL_NODE_NUMBER:
-    case TMPL_NODE_STRING:
-        return literal(run, type, n, ret);
-    default:
-        return operand_value(run, dot, n, ret) && check_type(run, type, ret);
-    }
-}
-
-/* --- calls ------------------------------------------------------------------------------------ */
 
 /* {{and}} and {{or}} evaluate no more than they need. */
 static bool
 short_circuit(struct tmpl_run *run, const struct tmpl_value *dot, bool until,
               const struct arguments *args, struct tmpl_value *ret)
 {
-    for (uint32_t i = 0; i < args->count; i++) {
-        if (!argument(run, dot, TMPL_TYPE_ANY, args->nodes[i], ret)) return false;
+    for (const struct tmpl_node *n = args->first; n != NULL; n = n->next) {
+        if (!operand_value(run, dot, n, n, &no_arguments, ret)) return false;
         if (tmpl_is_true(ret) == until) return true;
     }
     if (args->final != NULL) *ret = *args->final;
@@ -217,182 +99,136 @@ parameter_type(const struct tmpl_function *f, uint32_t index)
 }
 
 static bool
-check_count(struct tmpl_run *run, const struct tmpl_function *f, const struct arguments *args)
+check_count(struct tmpl_run *run, const struct tmpl_function *f, uint32_t count)
 {
-    uint32_t count = args->count + (args->final != NULL);
-    if (f->is_variadic) {
-        if (count + 1 >= f->count) return true;
+    if (f->is_variadic && count + 1 < f->count) {
         return run_fail(run, "wrong number of args for %s: want at least %u got %u", f->name,
-                        f->count - 1u, args->count);
+                        f->count - 1u, count);
     }
-    if (count == f->count) return true;
+    if (f->is_variadic || count == f->count) return true;
     return run_fail(run, "wrong number of args for %s: want %u got %u", f->name, f->count, count);
 }
 
-/* "error calling NAME: " before what the function says. */
-static bool
-call_with(struct tmpl_run *run, const struct tmpl_function *f, const struct tmpl_node *node,
-          const struct tmpl_value *values, uint32_t count, struct tmpl_value *ret)
-{
-    if (f->call(run, values, count, ret)) return true;
-    if (run->failed != ERR_INPUT) return false;
-    run->at = node;
-    return run_prefix(run, "error calling %s: ", f->name);
-}
-
-/* `node` is what a sentence names. `receiver` is NULL but for methods. */
+/* `receiver` is NULL but for methods; `at` is what sentences name. */
 static bool
 call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_function *f,
-     const struct tmpl_value *receiver, const struct tmpl_node *node, const struct arguments *args,
+     const struct tmpl_value *receiver, const struct tmpl_node *at, const struct arguments *args,
      struct tmpl_value *ret)
 {
     struct tmpl_value few[FEW_ARGUMENTS], *values = few;
-    uint32_t count = 0, first = receiver != NULL;
-    if (!run_spend(run, 0) || !check_count(run, f, args)) return false;
-    if (receiver == NULL && (strcmp(f->name, "and") == 0 || strcmp(f->name, "or") == 0)) {
-        return short_circuit(run, dot, f->name[0] == 'o', args, ret);
+    uint32_t count = count_of(args), first = receiver != NULL, i = 0;
+    if (!run_spend(run, 0) || !check_count(run, f, count)) return false;
+    if (f->call == NULL) return short_circuit(run, dot, f->name[0] == 'o', args, ret);
+    if (count + first > FEW_ARGUMENTS) {
+        values = arena_alloc(&run->arena, (count + first) * sizeof *values);
     }
-    uint32_t wanted = args->count + first + 1;
-    if (wanted > FEW_ARGUMENTS) values = arena_alloc(&run->arena, wanted * sizeof *values);
     if (values == NULL) return run_no_memory(run);
-    if (receiver != NULL) values[count++] = *receiver;
-    for (uint32_t i = 0; i < args->count; i++, count++) {
-        if (!argument(run, dot, parameter_type(f, i), args->nodes[i], &values[count])) return false;
+    if (receiver != NULL) values[0] = *receiver;
+    for (const struct tmpl_node *n = args->first; n != NULL; n = n->next, i++) {
+        struct tmpl_value *v = &values[first + i];
+        if (!operand_value(run, dot, n, n, &no_arguments, v)) return false;
+        if (!check_type(run, parameter_type(f, i), v)) return false;
     }
     if (args->final != NULL) {
-        values[count] = *args->final;
-        if (!check_type(run, parameter_type(f, args->count), &values[count])) return false;
-        count++;
+        values[first + i] = *args->final;
+        if (!check_type(run, parameter_type(f, i), &values[first + i])) return false;
     }
-    return call_with(run, f, node, values, count, ret);
+    if (f->call(run, values, first + count, ret)) return true;
+    if (run->failed != ERR_INPUT) return false;
+    run->at = at;
+    return run_prefix(run, "error calling %s: ", f->name);
 }
 
-static bool
-function_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *name,
-               const struct tmpl_node *node, const struct arguments *args, struct tmpl_value *ret)
-{
-    run->at = name;
-    return call(run, dot, tmpl_function_find(name->text), NULL, node, args, ret);
-}
+/* --- operands --------------------------------------------------------------------------------- */
 
-/* --- fields ----------------------------------------------------------------------------------- */
-
-/* A method, a field or an entry of *v, which it becomes. */
+/* A method, a field or an entry of *v, which it becomes; a field of nil is nil. */
 static bool
 field(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
       struct bytes name, const struct arguments *args, struct tmpl_value *v)
 {
-    const char *type = tmpl_type_name(v->type), *text = (const char *)name.at;
+    const char *text = (const char *)name.at;
     int size = (int)name.size;
     const struct tmpl_value of = *v;
     const struct tmpl_function *method = tmpl_method_find(of.type, name);
     if (method != NULL) return call(run, dot, method, &of, n, args, v);
-    if (of.type == TMPL_TYPE_NIL) return true;
-    if (tmpl_is_map(of.type))
+    if (tmpl_is_map(of.type)) {
         *v = tmpl_map_get(&of, name);
-    else if (!tmpl_field_find(&of, name, v))
-        return run_fail(run, "can't evaluate field %.*s in type %s", size, text, type);
-    if (args->count == 0 && args->final == NULL) return true;
+    } else if (of.type != TMPL_TYPE_NIL && !tmpl_field_find(&of, name, v)) {
+        return run_fail(run, "can't evaluate field %.*s in type %s", size, text,
+                        tmpl_type_name(of.type));
+    }
+    if (count_of(args) == 0) return true;
     return run_fail(run, "%.*s is not a method but has arguments", size, text);
 }
 
-/* Only the last one gets the arguments. *v is what they are of, and becomes the value. */
+/* The value of an operand without its fields. Only functions take arguments. */
 static bool
-field_chain(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-            const struct tmpl_names *names, uint32_t from, const struct arguments *args,
-            struct tmpl_value *v)
+term_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
+           const struct tmpl_node *at, const struct arguments *args, struct tmpl_value *ret)
 {
-    if (n->kind == TMPL_NODE_FIELD) run->at = n;
-    for (uint32_t i = from; i < names->count; i++) {
-        bool last = i + 1 == names->count;
-        if (!field(run, dot, n, names->items[i], last ? args : &no_arguments, v)) return false;
+    const struct run_variable *v;
+    if (n->kind == TMPL_NODE_FUNCTION) {
+        return call(run, dot, tmpl_function_find(n->text), NULL, at, args, ret);
+    }
+    if (count_of(args) > 0) {
+        return run_fail(run, "can't give argument to non-function %.*s", (int)n->source.size,
+                        (const char *)n->source.at);
+    }
+    switch (n->kind) {
+    case TMPL_NODE_PIPE:
+        return run_pipeline(run, dot, n, ret);
+    case TMPL_NODE_VARIABLE:
+        v = find_variable(run, n->text);
+        if (v != NULL) *ret = v->value;
+        return v != NULL;
+    case TMPL_NODE_BOOL:
+        *ret = tmpl_of_bool(n->truth);
+        return true;
+    case TMPL_NODE_NUMBER:
+        *ret = n->number.is_integer ? tmpl_of_integer(TMPL_TYPE_INT, n->number.integer)
+                                    : tmpl_of_float(n->number.real);
+        return true;
+    case TMPL_NODE_STRING:
+        *ret = tmpl_of_text(n->text);
+        return true;
+    case TMPL_NODE_NIL:
+        *ret = (struct tmpl_value){.type = TMPL_TYPE_NIL};
+        return true;
+    default:
+        *ret = *dot;
+        return true;
+    }
+}
+
+/* The arguments are those of the last field, or of a function without fields. `at` is what
+ * sentences name if that function fails. */
+static bool
+operand_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
+              const struct tmpl_node *at, const struct arguments *args, struct tmpl_value *ret)
+{
+    struct bytes left = n->fields;
+    run->at = n;
+    if (left.size == 0) return term_value(run, dot, n, at, args, ret);
+    if (!term_value(run, dot, n, n, &no_arguments, ret)) return false;
+    while (left.size > 0) {
+        const uint8_t *name = left.at + 1, *dot_at = memchr(name, '.', left.size - 1);
+        size_t size = dot_at == NULL ? left.size - 1 : (size_t)(dot_at - name);
+        left = bytes_of(name + size, left.size - 1 - size);
+        run->at = n;
+        if (!field(run, dot, n, bytes_of(name, size), left.size > 0 ? &no_arguments : args, ret)) {
+            return false;
+        }
     }
     return true;
-}
-
-static bool
-takes_no_arguments(struct tmpl_run *run, const struct tmpl_node *first,
-                   const struct arguments *args)
-{
-    if (args->count == 0 && args->final == NULL) return true;
-    return fail_at_node(run, "can't give argument to non-function ", first, "");
-}
-
-static bool
-variable_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-               const struct tmpl_node *first, const struct arguments *args, struct tmpl_value *ret)
-{
-    run->at = n;
-    const struct run_variable *v = find_variable(run, n->names.items[0]);
-    if (v == NULL) return false;
-    *ret = v->value;
-    if (n->names.count == 1) return takes_no_arguments(run, first, args);
-    return field_chain(run, dot, n, &n->names, 1, args, ret);
-}
-
-static bool
-chain_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-            const struct arguments *args, struct tmpl_value *ret)
-{
-    run->at = n;
-    const struct tmpl_node *of = n->chain.of;
-    run->at = of;
-    if (!operand_value(run, dot, of, ret)) return false;
-    return field_chain(run, dot, n, &n->chain.names, 0, args, ret);
 }
 
 /* --- pipelines -------------------------------------------------------------------------------- */
 
 static bool
-constant_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-               struct tmpl_value *ret)
-{
-    switch (n->kind) {
-    case TMPL_NODE_BOOL:
-        *ret = tmpl_of_bool(n->truth);
-        return true;
-    case TMPL_NODE_DOT:
-        *ret = *dot;
-        return true;
-    case TMPL_NODE_NUMBER:
-        return ideal_constant(run, n, ret);
-    case TMPL_NODE_STRING:
-        *ret = tmpl_of_text(n->string);
-        return true;
-    default:
-        return run_fail(run, "nil is not a command");
-    }
-}
-
-static bool
-command_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *c,
-              const struct tmpl_value *final, struct tmpl_value *ret)
-{
-    const struct tmpl_node *first = c->command.items[0];
-    const struct arguments args = {c->command.items + 1, c->command.count - 1, final};
-    switch (first->kind) {
-    case TMPL_NODE_FIELD:
-        *ret = *dot;
-        return field_chain(run, dot, first, &first->names, 0, &args, ret);
-    case TMPL_NODE_CHAIN:
-        return chain_value(run, dot, first, &args, ret);
-    case TMPL_NODE_IDENTIFIER:
-        return function_value(run, dot, first, c, &args, ret);
-    case TMPL_NODE_PIPE:
-        return takes_no_arguments(run, first, &args) && run_pipeline(run, dot, first, ret);
-    case TMPL_NODE_VARIABLE:
-        return variable_value(run, dot, first, first, &args, ret);
-    default:
-        run->at = first;
-        return takes_no_arguments(run, first, &args) && constant_value(run, dot, first, ret);
-    }
-}
-
-static bool
 set_variables(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_value *v)
 {
-    for (uint32_t i = 0; i < pipe->pipe.variables.count; i++) {
-        struct bytes name = pipe->pipe.variables.items[i];
+    for (uint32_t i = 0; i < pipe->pipe.variable_count; i++) {
+        struct bytes name = pipe->pipe.variables[i];
         if (pipe->pipe.assigns ? !run_assign(run, name, v) : !run_declare(run, name, v)) {
             return false;
         }
@@ -404,16 +240,19 @@ bool
 run_pipeline(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *pipe,
              struct tmpl_value *ret)
 {
-    struct tmpl_value value, final;
+    struct tmpl_value value = {.type = TMPL_TYPE_NIL}, final;
     run->at = pipe;
     if (!run_spend(run, 0)) return false;
     if (++run->nesting > RUN_NESTING_MAX) {
         return run_limit(run, "more than %d levels of templates, blocks and parentheses",
                          RUN_NESTING_MAX);
     }
-    for (uint32_t i = 0; i < pipe->pipe.commands.count; i++) {
-        const struct tmpl_node *c = pipe->pipe.commands.items[i];
-        if (!command_value(run, dot, c, i > 0 ? &final : NULL, &value)) return false;
+    for (const struct tmpl_node *c = pipe->pipe.commands.first; c != NULL; c = c->next) {
+        const struct tmpl_node *first = c->operands.first;
+        const struct arguments args = {first->next, c == pipe->pipe.commands.first ? NULL : &final};
+        run->at = first;
+        if (first->kind == TMPL_NODE_NIL) return run_fail(run, "nil is not a command");
+        if (!operand_value(run, dot, first, c, &args, &value)) return false;
         final = value;
     }
     run->nesting--;

@@ -30,8 +30,8 @@ static bool
 action(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
     struct tmpl_value value;
-    if (!run_pipeline(run, dot, n->action, &value)) return false;
-    if (n->action->pipe.variables.count > 0) return true;
+    if (!run_pipeline(run, dot, n->statement.pipe, &value)) return false;
+    if (n->statement.pipe->pipe.variable_count > 0) return true;
     size_t before = run->out.size;
     value = tmpl_printable(value);
     run_print(run, &value, 1, false, &run->out);
@@ -43,12 +43,12 @@ if_or_with(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl
 {
     struct tmpl_value value;
     uint32_t variables = run->variable_count;
-    if (!run_pipeline(run, dot, n->branch.pipe, &value)) return FLOW_FAILED;
+    if (!run_pipeline(run, dot, n->statement.pipe, &value)) return FLOW_FAILED;
     enum flow flow = FLOW_ON;
     if (tmpl_is_true(&value))
-        flow = list(run, n->kind == TMPL_NODE_WITH ? &value : dot, &n->branch.list);
-    else if (n->branch.has_else)
-        flow = list(run, dot, &n->branch.otherwise);
+        flow = list(run, n->kind == TMPL_NODE_WITH ? &value : dot, &n->statement.list);
+    else
+        flow = list(run, dot, &n->statement.otherwise);
     run->variable_count = variables;
     return flow;
 }
@@ -60,12 +60,11 @@ static bool
 set_loop_variables(struct tmpl_run *run, const struct tmpl_node *pipe, uint32_t first,
                    const struct tmpl_value *index, const struct tmpl_value *element)
 {
-    const struct tmpl_names *names = &pipe->pipe.variables;
-    const struct tmpl_value *values[] = {names->count > 1 ? index : element, element};
-    for (uint32_t i = 0; i < names->count; i++) {
+    const struct tmpl_value *values[] = {pipe->pipe.variable_count > 1 ? index : element, element};
+    for (uint32_t i = 0; i < pipe->pipe.variable_count; i++) {
         if (!pipe->pipe.assigns)
             run->variables[first + i].value = *values[i];
-        else if (!run_assign(run, names->items[i], values[i]))
+        else if (!run_assign(run, pipe->pipe.variables[i], values[i]))
             return false;
     }
     return true;
@@ -78,8 +77,8 @@ round_of(struct tmpl_run *run, const struct tmpl_node *n, uint32_t first,
 {
     uint32_t variables = run->variable_count;
     if (!run_spend(run, 0)) return FLOW_FAILED;
-    if (!set_loop_variables(run, n->branch.pipe, first, index, element)) return FLOW_FAILED;
-    enum flow flow = list(run, element, &n->branch.list);
+    if (!set_loop_variables(run, n->statement.pipe, first, index, element)) return FLOW_FAILED;
+    enum flow flow = list(run, element, &n->statement.list);
     run->variable_count = variables;
     return flow == FLOW_CONTINUE ? FLOW_ON : flow;
 }
@@ -105,7 +104,7 @@ rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_
           int64_t *ret)
 {
     bool counts = tmpl_is_integer(of->type);
-    if (counts && pipe->pipe.variables.count > 1) {
+    if (counts && pipe->pipe.variable_count > 1) {
         return run_fail(run, "can't use a number to iterate over more than one variable");
     }
     bool lists = tmpl_is_map(of->type) || of->type == TMPL_TYPE_RESULT;
@@ -120,16 +119,16 @@ range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
     struct tmpl_value of, index, element;
     uint32_t variables = run->variable_count;
     int64_t rounds = 0;
-    if (!run_pipeline(run, dot, n->branch.pipe, &of)) return FLOW_FAILED;
-    if (!rounds_of(run, n->branch.pipe, &of, &rounds)) return FLOW_FAILED;
-    uint32_t first = run->variable_count - n->branch.pipe->pipe.variables.count;
+    if (!run_pipeline(run, dot, n->statement.pipe, &of)) return FLOW_FAILED;
+    if (!rounds_of(run, n->statement.pipe, &of, &rounds)) return FLOW_FAILED;
+    uint32_t first = run->variable_count - n->statement.pipe->pipe.variable_count;
     enum flow flow = FLOW_ON;
     for (int64_t i = 0; i < rounds && flow == FLOW_ON; i++) {
         element_at(&of, i, &index, &element);
         flow = round_of(run, n, first, &index, &element);
     }
     if (flow == FLOW_BREAK) flow = FLOW_ON;
-    if (rounds <= 0 && n->branch.has_else) flow = list(run, dot, &n->branch.otherwise);
+    if (rounds <= 0) flow = list(run, dot, &n->statement.otherwise);
     run->variable_count = variables;
     return flow;
 }
@@ -161,12 +160,16 @@ static bool
 call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
     struct tmpl_value value = {.type = TMPL_TYPE_NIL};
-    const struct tmpl_template *template = tmpl_template_find(&run->tree, n->call.name);
+    const struct tmpl_template *template = run->templates;
+    while (template != NULL && !bytes_equal(template->name, n->statement.name)) {
+        template = template->next;
+    }
     if (template == NULL) {
-        struct bytes name = run_quoted(run, n->call.name);
+        struct bytes name = run_quoted(run, n->statement.name);
         return run_fail(run, "template %.*s not defined", (int)name.size, (const char *)name.at);
     }
-    if (n->call.pipe != NULL && !run_pipeline(run, dot, n->call.pipe, &value)) return false;
+    if (n->statement.pipe != NULL && !run_pipeline(run, dot, n->statement.pipe, &value))
+        return false;
     return run_template(run, template, &value);
 }
 
@@ -204,9 +207,9 @@ list(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_list 
         run_limit(run, "more than %d levels of templates, blocks and parentheses", RUN_NESTING_MAX);
         return FLOW_FAILED;
     }
-    for (uint32_t i = 0; i < nodes->count; i++) {
+    for (const struct tmpl_node *n = nodes->first; n != NULL; n = n->next) {
         if (!run_spend(run, 0)) return FLOW_FAILED;
-        enum flow flow = node(run, dot, nodes->items[i]);
+        enum flow flow = node(run, dot, n);
         if (flow != FLOW_ON) {
             run->nesting--;
             return flow;
@@ -220,5 +223,5 @@ bool
 run_execute(struct tmpl_run *run)
 {
     const struct tmpl_value dot = {.type = TMPL_TYPE_DATA, .root = &run->root};
-    return run_template(run, &run->tree.templates[0], &dot);
+    return run_template(run, run->templates, &dot);
 }

@@ -4,6 +4,7 @@
 #include "base/ascii.h"
 #include "template/moment.h"
 #include "template/run.h"
+#include "wire/number.h"
 
 enum { SECOND_NS = 1000000000 };
 
@@ -12,13 +13,14 @@ enum { SECOND_NS = 1000000000 };
 static bool
 number_of_text(struct tmpl_run *run, struct bytes text, double *ret)
 {
-    enum tmpl_float_result result = tmpl_float_read(text, &run->text, ret);
-    if (result == TMPL_FLOAT_OK) return true;
-    if (result == TMPL_FLOAT_NO_MEMORY) return run_settle(run, &run->text);
-    const char *what = result == TMPL_FLOAT_SYNTAX ? "invalid syntax" : "value out of range";
-    struct bytes quoted = run_quoted(run, text);
-    return run_fail(run, "strconv.ParseFloat: parsing %.*s: %s", (int)quoted.size,
-                    (const char *)quoted.at, what);
+    uint64_t bits;
+    if (!number_parse((const char *)text.at, text.size, &bits)) {
+        struct bytes quoted = run_quoted(run, text);
+        return run_fail(run, "strconv.ParseFloat: parsing %.*s: invalid syntax", (int)quoted.size,
+                        (const char *)quoted.at);
+    }
+    *ret = bits_double(bits);
+    return true;
 }
 
 /* What Prometheus takes for a number. */

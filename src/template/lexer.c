@@ -4,8 +4,8 @@
  *     outside --"{{"--> inside --"}}"--> outside
  *
  * "{{- " takes spaces away from the text before it, " -}}" from that after it. A comment fills its
- * delimiters alone and is no token. Spaces are: they tell `.a .b` from `.a.b`. A line in a sentence
- * is that where the token at hand begins.
+ * delimiters alone and is no token. Spaces are no tokens either, but a token tells whether there
+ * are any before it: `.a .b` is not `.a.b`. The line of a token is that on which it begins.
  */
 #include "template/lexer.h"
 
@@ -56,7 +56,7 @@ right_delim_at(const struct tmpl_lexer *l, size_t at, bool *ret_trims)
     return *ret_trims || stands_at(l, at, "}}");
 }
 
-/* The character at hand, and its bytes. */
+/* The character at the position, and its bytes. */
 static int32_t
 peek(const struct tmpl_lexer *l, unsigned *ret_bytes)
 {
@@ -87,7 +87,8 @@ static struct tmpl_token
 token_of(struct tmpl_lexer *l, enum tmpl_token_type type, uint32_t begin, uint32_t end)
 {
     uint32_t line = line_at(l, begin);
-    return (struct tmpl_token){type, begin, line, bytes_of(l->text.at + begin, end - begin)};
+    struct bytes text = bytes_of(l->text.at + begin, end - begin);
+    return (struct tmpl_token){type, begin, line, l->spaced, text};
 }
 
 /* From `start` to here. */
@@ -110,6 +111,7 @@ fail_written(struct tmpl_lexer *l)
 static struct tmpl_token
 fail(struct tmpl_lexer *l, const char *sentence)
 {
+    buf_clear(l->sentence);
     buf_put_text(l->sentence, sentence);
     return fail_written(l);
 }
@@ -117,16 +119,9 @@ fail(struct tmpl_lexer *l, const char *sentence)
 static struct tmpl_token
 fail_character(struct tmpl_lexer *l, const char *before, int32_t c)
 {
+    buf_clear(l->sentence);
     buf_put_text(l->sentence, before);
     quote_code_point(l->sentence, c == END_OF_TEXT ? RUNE_NONE : c);
-    return fail_written(l);
-}
-
-static struct tmpl_token
-fail_number(struct tmpl_lexer *l)
-{
-    buf_put_text(l->sentence, "bad number syntax: ");
-    quote_text(l->sentence, bytes_of(l->text.at + l->start, l->at - l->start));
     return fail_written(l);
 }
 
@@ -205,28 +200,16 @@ outside(struct tmpl_lexer *l)
 
 /* --- inside ----------------------------------------------------------------------------------- */
 
+/* At the delimiter, or at the - before it. */
 static struct tmpl_token
 right_delim(struct tmpl_lexer *l, bool trims)
 {
-    if (trims) l->at += MARKER_BYTES;
-    l->start = l->at;
+    l->start = l->at += trims;
     l->at += DELIM_BYTES;
     struct tmpl_token t = token(l, TMPL_RIGHT_DELIM);
     if (trims) skip_spaces(l);
     l->inside = false;
     return t;
-}
-
-/* The last space may belong to a delimiter that trims. */
-static struct tmpl_token
-space(struct tmpl_lexer *l)
-{
-    skip_spaces(l);
-    if (stands_at(l, l->at, "-}}")) {
-        l->at--;
-        if (l->at == l->start) return right_delim(l, true);
-    }
-    return token(l, TMPL_SPACE);
 }
 
 /* May a word end here? */
@@ -314,60 +297,18 @@ raw_string(struct tmpl_lexer *l)
     }
 }
 
-static bool
-accept(struct tmpl_lexer *l, const char *any)
-{
-    if (l->at >= l->text.size || l->text.at[l->at] == 0) return false;
-    if (strchr(any, l->text.at[l->at]) == NULL) return false;
-    l->at++;
-    return true;
-}
-
-static void
-accept_run(struct tmpl_lexer *l, const char *any)
-{
-    while (accept(l, any)) {
-    }
-}
-
-/* Only the shape: what it stands for, and whether it stands for anything, is looked at later. */
-static bool
-take_number(struct tmpl_lexer *l)
-{
-    static const char decimal[] = "0123456789_", hex[] = "0123456789abcdefABCDEF_";
-    const char *digits = decimal;
-    unsigned bytes;
-    accept(l, "+-");
-    if (accept(l, "0")) {
-        if (accept(l, "xX"))
-            digits = hex;
-        else if (accept(l, "oO"))
-            digits = "01234567_";
-        else if (accept(l, "bB"))
-            digits = "01_";
-    }
-    accept_run(l, digits);
-    if (accept(l, ".")) accept_run(l, digits);
-    const char *exponent = digits == decimal ? "eE" : digits == hex ? "pP" : "";
-    if (accept(l, exponent)) {
-        accept(l, "+-");
-        accept_run(l, decimal);
-    }
-    accept(l, "i");
-    if (!tmpl_is_word(l->unicode, peek(l, &bytes))) return true;
-    take(l);
-    return false;
-}
-
+/* Only its extent; numbers.c reads it. */
 static struct tmpl_token
 number(struct tmpl_lexer *l)
 {
-    unsigned bytes;
-    if (!take_number(l)) return fail_number(l);
-    int32_t c = peek(l, &bytes);
-    if (c != '+' && c != '-') return token(l, TMPL_NUMBER);
-    if (!take_number(l) || l->text.at[l->at - 1] != 'i') return fail_number(l);
-    return token(l, TMPL_COMPLEX);
+    uint8_t before = l->text.at[l->at - 1];
+    for (; l->at < l->text.size; l->at++) {
+        uint8_t c = l->text.at[l->at];
+        bool sign = (c == '+' || c == '-') && (before | 0x20) == 'e';
+        if (!sign && c != '.' && !ascii_is_word(c)) break;
+        before = c;
+    }
+    return token(l, TMPL_NUMBER);
 }
 
 static struct tmpl_token
@@ -393,14 +334,16 @@ literal(struct tmpl_lexer *l, int32_t c)
 static struct tmpl_token
 inside(struct tmpl_lexer *l)
 {
-    bool trims;
-    if (right_delim_at(l, l->at, &trims)) {
+    l->spaced = space_at(l, l->at);
+    skip_spaces(l);
+    l->start = l->at;
+    bool trims = l->spaced && stands_at(l, l->at, "-}}");
+    if (trims || stands_at(l, l->at, "}}")) {
         if (l->parens > 0) return fail(l, "unclosed left paren");
         return right_delim(l, trims);
     }
     int32_t c = take(l);
     if (c == END_OF_TEXT) return fail(l, "unclosed action");
-    if (is_space(c)) return space(l);
     if (c == '=') return token(l, TMPL_ASSIGN);
     if (c == ':') return take(l) == '=' ? token(l, TMPL_DECLARE) : fail(l, "expected :=");
     if (c == '|') return token(l, TMPL_PIPE);
@@ -409,7 +352,6 @@ inside(struct tmpl_lexer *l)
     bool digit_next = l->at < l->text.size && ascii_is_digit(l->text.at[l->at]);
     if (c == '.' && !digit_next && l->at < l->text.size) return field_or_variable(l, TMPL_FIELD);
     if (c == '.' || c == '+' || c == '-' || (c < 0x80 && ascii_is_digit((uint8_t)c))) {
-        l->at = l->start;
         return number(l);
     }
     if (tmpl_is_word(l->unicode, c)) {

@@ -13,7 +13,6 @@ enum tmpl_token_type {
     TMPL_TEXT,
     TMPL_LEFT_DELIM,
     TMPL_RIGHT_DELIM,
-    TMPL_SPACE,
     TMPL_ASSIGN,  /* = */
     TMPL_DECLARE, /* := */
     TMPL_PIPE,
@@ -22,14 +21,13 @@ enum tmpl_token_type {
     TMPL_CHAR, /* any other character that can be printed */
     TMPL_BOOL,
     TMPL_CHAR_CONSTANT,
-    TMPL_COMPLEX,
     TMPL_NUMBER,
     TMPL_STRING,
     TMPL_RAW_STRING,
     TMPL_VARIABLE, /* with its $ */
     TMPL_FIELD,    /* with its dot */
     TMPL_IDENTIFIER,
-    TMPL_DOT, /* this and all after it are named in sentences as <dot> */
+    TMPL_DOT, /* sentences name this and all after it as <dot> */
     TMPL_BLOCK,
     TMPL_BREAK,
     TMPL_CONTINUE,
@@ -47,6 +45,7 @@ struct tmpl_token {
     enum tmpl_token_type type;
     uint32_t at;
     uint32_t line; /* from 1 */
+    bool spaced;   /* there are spaces before it, inside of delimiters */
     struct bytes text;
 };
 
@@ -55,15 +54,16 @@ struct tmpl_lexer {
     struct tmpl_unicode *unicode;
     struct buf *sentence;    /* of an error */
     uint32_t at;             /* where the next token begins */
-    uint32_t start;          /* of the token at hand */
+    uint32_t start;          /* of the token that is read */
     uint32_t counted, lines; /* line feeds before `counted` */
     uint32_t parens;
+    bool spaced;
     bool inside; /* of delimiters */
     bool over;   /* after an error */
 };
 
-/* `text` and the others are borrowed as long as the tokens. `sentence` is empty: what an error says
- * goes there, as far as there is room. */
+/* `text` and the others are borrowed as long as the tokens. `sentence` receives the text of an
+ * error. A copy of a lexer continues where the original was. */
 void tmpl_lexer_init(struct tmpl_lexer *l, struct bytes text, struct tmpl_unicode *unicode,
                      struct buf *sentence);
 /* After an error, the end of the text forever. */

@@ -1,346 +1,589 @@
 /*
- * parser.c - tokens become a tree: recursive descent. Blocks are here, pipelines in pipelines.c.
- * Only the first error is told, in Go's words and with the line of the token that was read last.
+ * parser.c - tokens become a tree: recursive descent. Only the first error is reported, in Go's
+ * words and with the line of the token that was read last.
  *
- * Spaces are tokens, since they part operands; most of the grammar passes over them. Up to three
- * tokens are put back: after `$x` it takes a look past the space to know whether it is declared.
+ * `token` is the next one. `$x` is followed by := or = where it is declared or assigned to, and is
+ * an operand otherwise: then the parser goes back to a copy of the lexer.
  *
- * {{define}} and {{block}} are templates of their own, whose variables are not those of the text
- * around them: `scope` is what a template begins and gives back at its end.
+ * {{define}} and {{block}} are templates of their own and do not see variables of the text around
+ * them: a scope is what a template begins and gives back at its end.
  */
-#include "template/parser_private.h"
+#include <stdarg.h>
+#include <stdio.h>
 
-enum { TEMPLATES_MAX = 1000 };
+#include "base/quote.h"
+#include "template/tree.h"
 
-/* --- actions ---------------------------------------------------------------------------------- */
+enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
 
-static bool item_list(struct tmpl_parser *p, struct tmpl_list *ret, enum tmpl_kind *ret_end);
+struct scope {
+    uint32_t variables; /* the first of its own; $ is always there */
+    uint32_t range_depth;
+    uint32_t action_line; /* 0 outside of delimiters */
+};
 
-static const char *
-end_text(enum tmpl_kind kind)
+/* Once `failed` is set, the sentence is complete and all functions return. */
+struct parser {
+    const struct tmpl_parsing *given;
+    struct tmpl_lexer lexer;
+    struct tmpl_token token;
+    uint32_t end; /* of the token before it, in the text */
+    struct scope scope;
+    struct bytes *variables;
+    uint32_t variable_count;
+    struct tmpl_template *first, *last; /* templates */
+    uint32_t template_count;
+    uint32_t nesting;
+    struct buf scratch;
+    struct buf lexer_sentence;
+    enum err failed;
+};
+
+static struct tmpl_node *pipeline(struct parser *p, const char *context, enum tmpl_token_type end);
+static bool item_list(struct parser *p, struct tmpl_list *to, bool is_top,
+                      enum tmpl_token_type *ret_end);
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+static void *
+no_memory(struct parser *p)
 {
-    return kind == TMPL_NODE_END ? "{{end}}" : "{{else}}";
+    if (p->failed == OK) p->failed = ERR_NOMEM;
+    return NULL;
 }
 
-static struct tmpl_node *branch(struct tmpl_parser *p, enum tmpl_kind kind, const char *context);
-
-/* {{else if}} and {{else with}} are a branch within {{else}}, with which it shares its end. */
-static bool
-otherwise(struct tmpl_parser *p, struct tmpl_node *n)
+/* "template: NAME:LINE: " and the rest. */
+__attribute__((format(printf, 2, 3))) static void *
+fail(struct parser *p, const char *format, ...)
 {
-    struct tmpl_token t = parsing_peek(p);
-    bool again = (n->kind == TMPL_NODE_IF && t.type == TMPL_IF) ||
-                 (n->kind == TMPL_NODE_WITH && t.type == TMPL_WITH);
-    n->branch.has_else = true;
-    if (again) {
-        parsing_next(p);
-        struct tmpl_node *inner = branch(p, n->kind, n->kind == TMPL_NODE_IF ? "if" : "with");
-        return inner != NULL && parsing_add_node(p, &n->branch.otherwise, inner);
+    char rest[PIECE_BYTES_MAX];
+    struct buf *to = p->given->sentence;
+    va_list args;
+    if (p->failed) return NULL;
+    va_start(args, format);
+    (void)vsnprintf(rest, sizeof rest, format, args);
+    va_end(args);
+    p->failed = ERR_INPUT;
+    buf_put_text(to, "template: ");
+    buf_put_cut(to, p->given->name);
+    buf_printf(to, ":%u: %s", p->token.line, rest);
+    return NULL;
+}
+
+static void *
+fail_limit(struct parser *p, const char *sentence)
+{
+    if (p->failed) return NULL;
+    buf_put_text(p->given->sentence, sentence);
+    p->failed = ERR_LIMIT;
+    return NULL;
+}
+
+/* In quotes, until the next call; of a long text the beginning. */
+static const char *
+quoted(struct parser *p, struct bytes text)
+{
+    if (text.size > PIECE_BYTES_MAX) text.size = PIECE_BYTES_MAX;
+    buf_clear(&p->scratch);
+    quote_text(&p->scratch, text);
+    buf_put_u8(&p->scratch, 0);
+    if (buf_error(&p->scratch) == OK) return (const char *)p->scratch.at;
+    no_memory(p);
+    return "";
+}
+
+/* The lexer's sentence, and where the action began if that was on another line. */
+static void *
+fail_as_lexer(struct parser *p)
+{
+    struct bytes text = p->token.text, name = p->given->name;
+    static const char action[] = " action";
+    size_t size = sizeof action - 1;
+    bool named = text.size > size && memcmp(text.at + text.size - size, action, size) == 0;
+    if (p->scope.action_line == 0 || p->scope.action_line == p->token.line) {
+        return fail(p, "%.*s", (int)text.size, (const char *)text.at);
     }
-    enum tmpl_kind end;
-    if (!item_list(p, &n->branch.otherwise, &end)) return false;
-    if (end != TMPL_NODE_END) {
-        parsing_fail(p, "expected end; found ", bytes_of_text(end_text(end)), "");
-        return false;
+    return fail(p, "%.*s%s started at %.*s:%u", (int)text.size, (const char *)text.at,
+                named ? "" : " in action", (int)name.size, (const char *)name.at,
+                p->scope.action_line);
+}
+
+/* The next token, of which a long one is cut. */
+static void *
+unexpected(struct parser *p, const char *context)
+{
+    enum { SHOWN_CHARACTERS = 10 };
+    const struct tmpl_token *t = &p->token;
+    size_t size = 0;
+    unsigned bytes;
+    if (t->type == TMPL_ERROR) return fail_as_lexer(p);
+    if (t->type == TMPL_END_OF_TEXT) return fail(p, "unexpected EOF");
+    if (t->type >= TMPL_DOT) {
+        return fail(p, "unexpected <%.*s> in %s", (int)t->text.size, (const char *)t->text.at,
+                    context);
+    }
+    for (unsigned i = 0; i < SHOWN_CHARACTERS && size < t->text.size; i++, size += bytes) {
+        rune_get(t->text.at + size, t->text.size - size, &bytes);
+    }
+    return fail(p, "unexpected %s%s in %s", quoted(p, bytes_of(t->text.at, size)),
+                size < t->text.size ? "..." : "", context);
+}
+
+static bool
+go_deeper(struct parser *p)
+{
+    if (p->nesting++ < NESTING_MAX) return true;
+    return fail_limit(p, "more than 100 levels of blocks and parentheses") != NULL;
+}
+
+/* --- tokens and nodes ------------------------------------------------------------------------- */
+
+static struct tmpl_token
+take(struct parser *p)
+{
+    struct tmpl_token t = p->token;
+    p->end = t.at + (uint32_t)t.text.size;
+    p->token = tmpl_lexer_next(&p->lexer);
+    return t;
+}
+
+static bool
+expect(struct parser *p, enum tmpl_token_type type, const char *context)
+{
+    if (p->token.type != type) return unexpected(p, context) != NULL;
+    take(p);
+    return true;
+}
+
+/* At the next token. */
+static struct tmpl_node *
+new_node(struct parser *p, enum tmpl_kind kind)
+{
+    struct tmpl_node *n = arena_new(p->given->arena, sizeof *n);
+    if (n == NULL) return no_memory(p);
+    n->kind = kind;
+    n->at = p->token.at;
+    n->source = p->token.text;
+    return n;
+}
+
+/* It ends before the next token. */
+static void
+end_node(const struct parser *p, struct tmpl_node *n)
+{
+    n->source.size = p->given->text.at + p->end - n->source.at;
+}
+
+static void
+append(struct tmpl_list *list, struct tmpl_node *n)
+{
+    if (list->first == NULL)
+        list->first = n;
+    else
+        list->last->next = n;
+    list->last = n;
+}
+
+/* The text of a literal, which is the next token. */
+static bool
+unquote(struct parser *p, struct bytes *ret)
+{
+    struct bytes literal = p->token.text;
+    size_t kept = 0;
+    buf_clear(&p->scratch);
+    bool read = quote_read(literal, &p->scratch);
+    if (buf_error(&p->scratch)) return no_memory(p) != NULL;
+    if (!read) return fail(p, "invalid syntax") != NULL;
+    for (size_t i = 0; i < p->scratch.size; i++) { /* Go leaves carriage returns out of `` */
+        if (literal.at[0] != '`' || p->scratch.at[i] != '\r') {
+            p->scratch.at[kept++] = p->scratch.at[i];
+        }
+    }
+    *ret = arena_copy(p->given->arena, bytes_of(p->scratch.at, kept));
+    return ret->at != NULL || kept == 0 || no_memory(p) != NULL;
+}
+
+static bool
+declare(struct parser *p, struct bytes name)
+{
+    struct bytes *items =
+        arena_push(p->given->arena, p->variables, p->variable_count, sizeof *items);
+    if (items == NULL) return no_memory(p) != NULL;
+    p->variables = items;
+    items[p->variable_count++] = name;
+    return true;
+}
+
+static bool
+is_declared(const struct parser *p, struct bytes name)
+{
+    if (bytes_equal_text(name, "$")) return true;
+    for (uint32_t i = p->scope.variables; i < p->variable_count; i++) {
+        if (bytes_equal(p->variables[i], name)) return true;
+    }
+    return false;
+}
+
+/* --- operands --------------------------------------------------------------------------------- */
+
+static bool
+may_begin_operand(enum tmpl_token_type type)
+{
+    return (type >= TMPL_BOOL && type <= TMPL_DOT) || type == TMPL_NIL || type == TMPL_LEFT_PAREN;
+}
+
+/* An operand without fields, unless it begins with one. */
+static struct tmpl_node *
+term(struct parser *p)
+{
+    static const enum tmpl_kind kinds[TMPL_WITH + 1] = {
+        [TMPL_BOOL] = TMPL_NODE_BOOL,         [TMPL_CHAR_CONSTANT] = TMPL_NODE_NUMBER,
+        [TMPL_NUMBER] = TMPL_NODE_NUMBER,     [TMPL_STRING] = TMPL_NODE_STRING,
+        [TMPL_RAW_STRING] = TMPL_NODE_STRING, [TMPL_VARIABLE] = TMPL_NODE_VARIABLE,
+        [TMPL_FIELD] = TMPL_NODE_DOT,         [TMPL_IDENTIFIER] = TMPL_NODE_FUNCTION,
+        [TMPL_DOT] = TMPL_NODE_DOT,           [TMPL_NIL] = TMPL_NODE_NIL};
+    struct bytes text = p->token.text;
+    if (p->token.type == TMPL_LEFT_PAREN) {
+        take(p);
+        return pipeline(p, "parenthesized pipeline", TMPL_RIGHT_PAREN);
+    }
+    struct tmpl_node *n = new_node(p, kinds[p->token.type]);
+    if (n == NULL) return NULL;
+    switch (p->token.type) {
+    case TMPL_IDENTIFIER:
+        if (!p->given->has_function(text)) {
+            return fail(p, "function %s not defined", quoted(p, text));
+        }
+        n->text = text;
+        break;
+    case TMPL_VARIABLE:
+        if (!is_declared(p, text)) return fail(p, "undefined variable %s", quoted(p, text));
+        n->text = text;
+        break;
+    case TMPL_FIELD:
+        n->fields = text;
+        break;
+    case TMPL_BOOL:
+        n->truth = text.at[0] == 't';
+        break;
+    case TMPL_CHAR_CONSTANT:
+    case TMPL_NUMBER:
+        if (!tmpl_number_read(text, &p->scratch, &n->number)) {
+            if (buf_error(&p->scratch)) return no_memory(p);
+            return fail(p, "bad number syntax: %s", quoted(p, text));
+        }
+        break;
+    case TMPL_STRING:
+    case TMPL_RAW_STRING:
+        if (!unquote(p, &n->text)) return NULL;
+        break;
+    default:
+        break;
+    }
+    take(p);
+    return n;
+}
+
+/* Sentences name the first field that follows it. */
+static struct tmpl_node *
+operand(struct parser *p)
+{
+    const uint8_t *begin = p->token.text.at;
+    struct tmpl_node *n = term(p);
+    if (n == NULL) return NULL;
+    n->source.at = begin;
+    end_node(p, n);
+    if (p->token.type != TMPL_FIELD || p->token.spaced) return n;
+    bool is_dot = n->kind == TMPL_NODE_DOT && n->fields.size == 0;
+    if (is_dot || (n->kind > TMPL_NODE_DOT && n->kind < TMPL_NODE_VARIABLE)) {
+        return fail(p, "unexpected . after term %s", quoted(p, n->source));
+    }
+    n->at = p->token.at;
+    if (n->fields.size == 0) n->fields.at = p->token.text.at;
+    while (p->token.type == TMPL_FIELD && !p->token.spaced) {
+        take(p);
+    }
+    n->fields.size = p->given->text.at + p->end - n->fields.at;
+    end_node(p, n);
+    return n;
+}
+
+/* Operands with spaces between them. */
+static struct tmpl_node *
+command(struct parser *p)
+{
+    struct tmpl_node *n = new_node(p, TMPL_NODE_COMMAND);
+    if (n == NULL) return NULL;
+    do {
+        struct tmpl_node *o = operand(p);
+        if (o == NULL) return NULL;
+        append(&n->operands, o);
+    } while (p->token.spaced && may_begin_operand(p->token.type));
+    end_node(p, n);
+    enum tmpl_token_type next = p->token.type;
+    if (next == TMPL_RIGHT_DELIM || next == TMPL_RIGHT_PAREN || next == TMPL_PIPE) return n;
+    return unexpected(p, "operand");
+}
+
+/* --- pipelines -------------------------------------------------------------------------------- */
+
+/* $x :=, $x =, or for {{range}} alone $i, $x := */
+static bool
+declarations(struct parser *p, struct tmpl_node *n, const char *context)
+{
+    bool more = true, is_range = strcmp(context, "range") == 0;
+    while (more && p->token.type == TMPL_VARIABLE) {
+        struct tmpl_lexer after = p->lexer;
+        uint32_t end = p->end;
+        struct tmpl_token v = take(p);
+        more = p->token.type == TMPL_CHAR && bytes_equal_text(p->token.text, ",");
+        if (!more && p->token.type != TMPL_ASSIGN && p->token.type != TMPL_DECLARE) {
+            p->lexer = after;
+            p->token = v;
+            p->end = end;
+            return true;
+        }
+        n->pipe.assigns = p->token.type == TMPL_ASSIGN;
+        n->pipe.variables[n->pipe.variable_count++] = v.text;
+        if (!declare(p, v.text)) return false;
+        if (more && (!is_range || n->pipe.variable_count > 1)) {
+            return fail(p, "too many declarations in %s", context) != NULL;
+        }
+        take(p);
+        enum tmpl_token_type next = p->token.type;
+        if (more && next != TMPL_VARIABLE && next != TMPL_RIGHT_DELIM && next != TMPL_RIGHT_PAREN) {
+            return fail(p, "range can only initialize variables") != NULL;
+        }
     }
     return true;
 }
 
+/* Commands with | between them, up to the token `end`; `context` is for sentences. */
 static struct tmpl_node *
-branch(struct tmpl_parser *p, enum tmpl_kind kind, const char *context)
+pipeline(struct parser *p, const char *context, enum tmpl_token_type end)
 {
+    struct tmpl_node *n = new_node(p, TMPL_NODE_PIPE);
+    if (n == NULL || !go_deeper(p) || !declarations(p, n, context)) return NULL;
+    for (unsigned stage = 1; p->token.type != end; stage++) {
+        if (!may_begin_operand(p->token.type)) return unexpected(p, context);
+        struct tmpl_node *c = command(p);
+        if (c == NULL) return NULL;
+        enum tmpl_kind kind = c->operands.first->kind;
+        bool is_constant = kind < TMPL_NODE_VARIABLE && kind >= TMPL_NODE_DOT;
+        if (stage > 1 && is_constant && c->operands.first->fields.size == 0) {
+            return fail(p, "non executable command in pipeline stage %u", stage);
+        }
+        append(&n->pipe.commands, c);
+        if (p->token.type == TMPL_PIPE) take(p);
+    }
+    if (n->pipe.commands.first == NULL) return fail(p, "missing value for %s", context);
+    end_node(p, n);
+    take(p);
+    p->nesting--;
+    return n;
+}
+
+/* --- statements ------------------------------------------------------------------------------- */
+
+static struct tmpl_node *
+branch(struct parser *p, enum tmpl_kind kind)
+{
+    const char *context = kind == TMPL_NODE_IF ? "if" : kind == TMPL_NODE_WITH ? "with" : "range";
+    enum tmpl_token_type word = p->token.type, end;
     uint32_t variables = p->variable_count;
-    enum tmpl_kind end;
-    struct tmpl_node *n = parsing_new_node(p, kind, 0);
-    if (n == NULL || !parsing_go_deeper(p)) return NULL;
-    n->branch.pipe = parsing_pipeline(p, context, TMPL_RIGHT_DELIM);
-    if (n->branch.pipe == NULL) return NULL;
-    n->at = n->branch.pipe->at;
+    take(p);
+    struct tmpl_node *n = new_node(p, kind);
+    if (n == NULL || !go_deeper(p)) return NULL;
+    n->statement.pipe = pipeline(p, context, TMPL_RIGHT_DELIM);
+    if (n->statement.pipe == NULL) return NULL;
     p->scope.range_depth += kind == TMPL_NODE_RANGE;
-    if (!item_list(p, &n->branch.list, &end)) return NULL;
+    if (!item_list(p, &n->statement.list, false, &end)) return NULL;
     p->scope.range_depth -= kind == TMPL_NODE_RANGE;
-    if (end == TMPL_NODE_ELSE && !otherwise(p, n)) return NULL;
+    if (end == TMPL_ELSE && kind != TMPL_NODE_RANGE && p->token.type == word) {
+        /* {{else if}} is a branch within {{else}}, with which it shares its end. */
+        struct tmpl_node *inner = branch(p, kind);
+        if (inner == NULL) return NULL;
+        append(&n->statement.otherwise, inner);
+    } else if (end == TMPL_ELSE) {
+        if (!item_list(p, &n->statement.otherwise, false, &end)) return NULL;
+        if (end != TMPL_END) return fail(p, "expected end; found {{else}}");
+    }
     p->nesting--;
     p->variable_count = variables;
     return n;
 }
 
 static struct tmpl_node *
-leave_loop(struct tmpl_parser *p, enum tmpl_kind kind, uint32_t at)
+leave_loop(struct parser *p, enum tmpl_kind kind)
 {
     const char *name = kind == TMPL_NODE_BREAK ? "{{break}}" : "{{continue}}";
-    struct tmpl_token t = parsing_next_after_space(p);
-    if (t.type != TMPL_RIGHT_DELIM) return parsing_unexpected(p, &t, name);
-    if (p->scope.range_depth == 0) {
-        return parsing_fail(p, name, bytes_of_text(" outside {{range}}"), "");
-    }
-    return parsing_new_node(p, kind, at);
-}
-
-/* {{else}}, or {{else if, whose `if` is left. */
-static struct tmpl_node *
-end_or_else(struct tmpl_parser *p, enum tmpl_kind kind, uint32_t at)
-{
-    if (kind == TMPL_NODE_ELSE) {
-        enum tmpl_token_type type = parsing_peek_after_space(p).type;
-        if (type == TMPL_IF || type == TMPL_WITH) return parsing_new_node(p, kind, at);
-    }
-    if (!parsing_expect(p, TMPL_RIGHT_DELIM, kind == TMPL_NODE_END ? "end" : "else")) return NULL;
-    return parsing_new_node(p, kind, at);
-}
-
-static bool
-template_name(struct tmpl_parser *p, const struct tmpl_token *t, const char *context,
-              struct bytes *ret)
-{
-    if (t->type == TMPL_STRING || t->type == TMPL_RAW_STRING)
-        return parsing_unquote(p, t->text, ret);
-    parsing_unexpected(p, t, context);
-    return false;
-}
-
-/* Nothing but spaces. */
-static bool
-is_empty(const struct tmpl_list *list)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (list->items[i]->kind != TMPL_NODE_TEXT) return false;
-        struct bytes text = list->items[i]->text;
-        for (size_t k = 0; k < text.size; k++) {
-            if (memchr(" \t\n\r\v\f", text.at[k], 6) == NULL) return false;
-        }
-    }
-    return true;
-}
-
-/* An empty one gives way to another of its name. */
-static bool
-add_template(struct tmpl_parser *p, struct bytes name, const struct tmpl_list *list)
-{
-    for (uint32_t i = 1; i < p->template_count; i++) {
-        struct tmpl_template *before = &p->templates[i];
-        if (!bytes_equal(before->name, name)) continue;
-        if (is_empty(&before->list)) {
-            before->list = *list;
-        } else if (!is_empty(list)) {
-            parsing_fail_quoted(p, "template: multiple definition of template ", name, "");
-            return false;
-        }
-        return true;
-    }
-    if (p->template_count >= TEMPLATES_MAX) {
-        buf_clear(p->given->sentence);
-        buf_put_text(p->given->sentence, "more than 1000 {{define}} and {{block}}");
-        p->failed = ERR_LIMIT;
-        return false;
-    }
-    struct tmpl_template *items = parsing_grow(p, p->templates, p->template_count, sizeof *items);
-    if (items == NULL) return false;
-    p->templates = items;
-    items[p->template_count++] = (struct tmpl_template){name, *list};
-    return true;
-}
-
-/* What stands between {{define}} or {{block}} and its end. */
-static bool
-definition(struct tmpl_parser *p, struct bytes name, const char *context)
-{
-    struct tmpl_list list = {NULL, 0};
-    enum tmpl_kind end;
-    if (!item_list(p, &list, &end)) return false;
-    if (end != TMPL_NODE_END) {
-        parsing_fail(p, "unexpected {{else}} in ", bytes_of_text(context), "");
-        return false;
-    }
-    return add_template(p, name, &list);
-}
-
-static struct tmpl_node *
-block(struct tmpl_parser *p)
-{
-    static const char context[] = "block clause";
-    struct tmpl_token t = parsing_next_after_space(p);
-    struct tmpl_node *n = parsing_new_node(p, TMPL_NODE_CALL, t.at);
-    if (n == NULL || !template_name(p, &t, context, &n->call.name)) return NULL;
-    n->call.pipe = parsing_pipeline(p, context, TMPL_RIGHT_DELIM);
-    if (n->call.pipe == NULL || !parsing_go_deeper(p)) return NULL;
-    struct tmpl_scope outer = p->scope;
-    p->scope = (struct tmpl_scope){.variables = p->variable_count};
-    if (!definition(p, n->call.name, context)) return NULL;
-    p->variable_count = p->scope.variables;
-    p->scope = outer;
-    p->nesting--;
+    struct tmpl_node *n = new_node(p, kind);
+    take(p);
+    if (!expect(p, TMPL_RIGHT_DELIM, name)) return NULL;
+    if (p->scope.range_depth == 0) return fail(p, "%s outside {{range}}", name);
     return n;
 }
 
-static struct tmpl_node *
-call(struct tmpl_parser *p)
+static bool
+template_name(struct parser *p, const char *context, struct bytes *ret)
 {
-    static const char context[] = "template clause";
-    struct tmpl_token t = parsing_next_after_space(p);
-    struct tmpl_node *n = parsing_new_node(p, TMPL_NODE_CALL, t.at);
-    if (n == NULL || !template_name(p, &t, context, &n->call.name)) return NULL;
-    if (parsing_next_after_space(p).type == TMPL_RIGHT_DELIM) return n;
-    parsing_back(p);
-    n->call.pipe = parsing_pipeline(p, context, TMPL_RIGHT_DELIM);
-    return n->call.pipe == NULL ? NULL : n;
+    if (p->token.type != TMPL_STRING && p->token.type != TMPL_RAW_STRING) {
+        return unexpected(p, context) != NULL;
+    }
+    if (!unquote(p, ret)) return false;
+    take(p);
+    return true;
+}
+
+static struct tmpl_template *
+add_template(struct parser *p, struct bytes name)
+{
+    for (const struct tmpl_template *t = p->first; t != NULL; t = t->next) {
+        if (!bytes_equal(t->name, name)) continue;
+        return fail(p, "template: multiple definition of template %s", quoted(p, name));
+    }
+    if (p->template_count++ >= TEMPLATES_MAX) {
+        return fail_limit(p, "more than 1000 {{define}} and {{block}}");
+    }
+    struct tmpl_template *t = arena_new(p->given->arena, sizeof *t);
+    if (t == NULL) return no_memory(p);
+    t->name = name;
+    if (p->first == NULL)
+        p->first = t;
+    else
+        p->last->next = t;
+    p->last = t;
+    return t;
+}
+
+/* From the end of the delimiters of {{define}} or {{block}} to {{end}}. */
+static bool
+definition(struct parser *p, struct bytes name, const char *context)
+{
+    enum tmpl_token_type end;
+    struct scope outer = p->scope;
+    p->scope = (struct scope){.variables = p->variable_count};
+    struct tmpl_template *t = add_template(p, name);
+    if (t == NULL || !go_deeper(p) || !item_list(p, &t->list, false, &end)) return false;
+    if (end != TMPL_END) return fail(p, "unexpected {{else}} in %s", context) != NULL;
+    p->variable_count = p->scope.variables;
+    p->scope = outer;
+    p->nesting--;
+    return true;
+}
+
+static bool
+define(struct parser *p)
+{
+    static const char context[] = "define clause";
+    struct bytes name;
+    take(p);
+    return template_name(p, context, &name) && expect(p, TMPL_RIGHT_DELIM, context) &&
+           definition(p, name, context);
+}
+
+/* {{template}} or {{block}} */
+static struct tmpl_node *
+call(struct parser *p, bool is_block)
+{
+    const char *context = is_block ? "block clause" : "template clause";
+    take(p);
+    struct tmpl_node *n = new_node(p, TMPL_NODE_CALL);
+    if (n == NULL || !template_name(p, context, &n->statement.name)) return NULL;
+    if (!is_block && p->token.type == TMPL_RIGHT_DELIM) {
+        take(p);
+        return n;
+    }
+    n->statement.pipe = pipeline(p, context, TMPL_RIGHT_DELIM);
+    if (n->statement.pipe == NULL) return NULL;
+    return !is_block || definition(p, n->statement.name, context) ? n : NULL;
 }
 
 /* After the left delimiter. */
 static struct tmpl_node *
-action(struct tmpl_parser *p)
+action(struct parser *p)
 {
-    struct tmpl_token t = parsing_next_after_space(p);
-    switch (t.type) {
-    case TMPL_BLOCK:
-        return block(p);
-    case TMPL_BREAK:
-        return leave_loop(p, TMPL_NODE_BREAK, t.at);
-    case TMPL_CONTINUE:
-        return leave_loop(p, TMPL_NODE_CONTINUE, t.at);
-    case TMPL_ELSE:
-        return end_or_else(p, TMPL_NODE_ELSE, t.at);
-    case TMPL_END:
-        return end_or_else(p, TMPL_NODE_END, t.at);
-    case TMPL_IF:
-        return branch(p, TMPL_NODE_IF, "if");
-    case TMPL_RANGE:
-        return branch(p, TMPL_NODE_RANGE, "range");
-    case TMPL_TEMPLATE:
-        return call(p);
-    case TMPL_WITH:
-        return branch(p, TMPL_NODE_WITH, "with");
-    default:
-        break;
-    }
-    parsing_back(p);
-    struct tmpl_node *n = parsing_new_node(p, TMPL_NODE_ACTION, parsing_peek(p).at);
-    if (n == NULL) return NULL;
-    n->action = parsing_pipeline(p, "command", TMPL_RIGHT_DELIM);
-    return n->action == NULL ? NULL : n;
-}
-
-static struct tmpl_node *
-text_or_action(struct tmpl_parser *p)
-{
-    struct tmpl_token t = parsing_next_after_space(p);
     struct tmpl_node *n;
-    switch (t.type) {
-    case TMPL_TEXT:
-        n = parsing_new_node(p, TMPL_NODE_TEXT, t.at);
-        if (n != NULL) n->text = t.text;
-        return n;
-    case TMPL_LEFT_DELIM:
-        p->scope.action_line = t.line;
-        n = action(p);
-        p->scope.action_line = 0;
-        return n;
+    switch (p->token.type) {
+    case TMPL_BLOCK:
+        return call(p, true);
+    case TMPL_BREAK:
+        return leave_loop(p, TMPL_NODE_BREAK);
+    case TMPL_CONTINUE:
+        return leave_loop(p, TMPL_NODE_CONTINUE);
+    case TMPL_IF:
+        return branch(p, TMPL_NODE_IF);
+    case TMPL_RANGE:
+        return branch(p, TMPL_NODE_RANGE);
+    case TMPL_TEMPLATE:
+        return call(p, false);
+    case TMPL_WITH:
+        return branch(p, TMPL_NODE_WITH);
     default:
-        return parsing_unexpected(p, &t, "input");
+        n = new_node(p, TMPL_NODE_ACTION);
+        if (n != NULL) n->statement.pipe = pipeline(p, "command", TMPL_RIGHT_DELIM);
+        return n != NULL && n->statement.pipe != NULL ? n : NULL;
     }
 }
 
-/* Up to {{end}} or {{else}}. */
+/* Up to and with {{end}} or {{else}}, or to the end of the text, as *ret_end tells. Of {{else if}}
+ * the `if` is the next token. */
 static bool
-item_list(struct tmpl_parser *p, struct tmpl_list *ret, enum tmpl_kind *ret_end)
+item_list(struct parser *p, struct tmpl_list *to, bool is_top, enum tmpl_token_type *ret_end)
 {
-    while (parsing_peek_after_space(p).type != TMPL_END_OF_TEXT) {
-        struct tmpl_node *n = text_or_action(p);
-        if (n == NULL) return false;
-        if (n->kind == TMPL_NODE_END || n->kind == TMPL_NODE_ELSE) {
-            *ret_end = n->kind;
-            return true;
+    while (p->token.type != TMPL_END_OF_TEXT) {
+        struct tmpl_node *n = NULL;
+        p->scope.action_line = p->token.type == TMPL_LEFT_DELIM ? p->token.line : 0;
+        if (p->token.type == TMPL_TEXT) {
+            n = new_node(p, TMPL_NODE_TEXT);
+            if (n == NULL) return false;
+            n->text = take(p).text;
+            append(to, n);
+            continue;
         }
-        if (!parsing_add_node(p, ret, n)) return false;
+        if (!expect(p, TMPL_LEFT_DELIM, "input")) return false;
+        enum tmpl_token_type word = p->token.type;
+        if (word == TMPL_END || word == TMPL_ELSE) {
+            take(p);
+            *ret_end = word;
+            if (word == TMPL_ELSE && (p->token.type == TMPL_IF || p->token.type == TMPL_WITH)) {
+                return true;
+            }
+            return expect(p, TMPL_RIGHT_DELIM, word == TMPL_END ? "end" : "else");
+        }
+        if (word == TMPL_DEFINE && is_top) {
+            if (!define(p)) return false;
+            continue;
+        }
+        n = action(p);
+        if (n == NULL) return false;
+        append(to, n);
     }
-    parsing_fail_text(p, "unexpected EOF");
-    return false;
+    *ret_end = TMPL_END_OF_TEXT;
+    return is_top || fail(p, "unexpected EOF") != NULL;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* After {{define. */
-static bool
-define(struct tmpl_parser *p)
-{
-    static const char context[] = "define clause";
-    struct tmpl_scope outer = p->scope;
-    struct bytes name;
-    p->scope = (struct tmpl_scope){.variables = p->variable_count};
-    struct tmpl_token t = parsing_next_after_space(p);
-    if (!template_name(p, &t, context, &name)) return false;
-    if (!parsing_expect(p, TMPL_RIGHT_DELIM, context)) return false;
-    if (!definition(p, name, context)) return false;
-    p->variable_count = p->scope.variables;
-    p->scope = outer;
-    return true;
-}
-
-static bool
-top(struct tmpl_parser *p, struct tmpl_list *list)
-{
-    while (parsing_peek(p).type != TMPL_END_OF_TEXT) {
-        if (parsing_peek(p).type == TMPL_LEFT_DELIM) {
-            struct tmpl_token delim = parsing_next(p);
-            if (parsing_next_after_space(p).type == TMPL_DEFINE) {
-                if (!define(p)) return false;
-                continue;
-            }
-            parsing_back_two(p, delim);
-        }
-        struct tmpl_node *n = text_or_action(p);
-        if (n == NULL) return false;
-        if (n->kind == TMPL_NODE_END || n->kind == TMPL_NODE_ELSE) {
-            parsing_fail(p, "unexpected ", bytes_of_text(end_text(n->kind)), "");
-            return false;
-        }
-        if (!parsing_add_node(p, list, n)) return false;
-    }
-    return true;
-}
-
-/* One that has the name of the text is another definition of it. */
-static void
-finish(struct tmpl_parser *p, const struct tmpl_list *list)
-{
-    for (uint32_t i = 1; i < p->template_count; i++) {
-        const struct tmpl_template *t = &p->templates[i];
-        if (!bytes_equal(t->name, p->given->name) || is_empty(&t->list) || is_empty(list)) continue;
-        parsing_fail_quoted(p, "template: multiple definition of template ", t->name, "");
-        return;
-    }
-    p->templates[0].list = *list;
-}
-
 enum err
-tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_tree *ret)
+tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret)
 {
-    enum { PIECE_BYTES_MAX = 512 };
-    struct tmpl_parser p = {.given = parsing};
-    struct tmpl_list list = {NULL, 0};
+    struct parser p = {.given = parsing};
     struct budget *budget = parsing->arena->budget;
-    buf_init(&p.scratch, budget, parsing->text.size + 64);
+    enum tmpl_token_type end;
+    buf_init(&p.scratch, budget, parsing->text.size + 16 * PIECE_BYTES_MAX);
     buf_init(&p.lexer_sentence, budget, PIECE_BYTES_MAX);
-    buf_init(&p.number_sentence, budget, PIECE_BYTES_MAX);
     tmpl_lexer_init(&p.lexer, parsing->text, parsing->unicode, &p.lexer_sentence);
-    struct tmpl_list none = {NULL, 0};
-    if (add_template(&p, parsing->name, &none) && top(&p, &list)) finish(&p, &list);
+    take(&p);
+    struct tmpl_template *text = add_template(&p, parsing->name);
+    if (text != NULL && item_list(&p, &text->list, true, &end) && end != TMPL_END_OF_TEXT) {
+        fail(&p, "unexpected {{%s}}", end == TMPL_END ? "end" : "else");
+    }
     bool starved = buf_error(&p.lexer_sentence) == ERR_NOMEM || parsing->unicode->failed ||
                    buf_error(parsing->sentence) == ERR_NOMEM;
     if (starved) p.failed = ERR_NOMEM;
     buf_fini(&p.scratch);
     buf_fini(&p.lexer_sentence);
-    buf_fini(&p.number_sentence);
-    if (p.failed) return p.failed;
-    *ret = (struct tmpl_tree){parsing->text, parsing->name, p.templates, p.template_count};
-    return OK;
-}
-
-const struct tmpl_template *
-tmpl_template_find(const struct tmpl_tree *tree, struct bytes name)
-{
-    for (uint32_t i = 0; i < tree->count; i++) {
-        if (bytes_equal(tree->templates[i].name, name)) return &tree->templates[i];
-    }
-    return NULL;
+    *ret = text;
+    return p.failed;
 }

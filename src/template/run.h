@@ -35,7 +35,8 @@ struct run_searcher {
 struct tmpl_run {
     const struct template_options *options;
     const struct template_data *data;
-    struct tmpl_tree tree;
+    struct bytes parsed;             /* text, with the declarations before it */
+    struct tmpl_template *templates; /* the first is the text itself */
     struct tmpl_root root;
 
     struct budget budget; /* of what follows; regexes draw on that of the options */

@@ -94,13 +94,14 @@ parse(struct tmpl_run *run, struct bytes text)
     if (whole == NULL) return run_no_memory(run);
     memcpy(whole, declarations, before);
     if (text.size > 0) memcpy(whole + before, text.at, text.size);
-    const struct tmpl_parsing parsing = {.text = bytes_of(whole, before + text.size),
+    run->parsed = bytes_of(whole, before + text.size);
+    const struct tmpl_parsing parsing = {.text = run->parsed,
                                          .name = run->options->name,
                                          .arena = &run->arena,
                                          .unicode = &run->unicode,
                                          .has_function = has_function,
                                          .sentence = &run->scratch};
-    enum err e = tmpl_parse(&parsing, &run->tree);
+    enum err e = tmpl_parse(&parsing, &run->templates);
     if (e == OK) return true;
     if (e == ERR_NOMEM) return run_no_memory(run);
     run->failed = e;
@@ -109,6 +110,19 @@ parse(struct tmpl_run *run, struct bytes text)
     memcpy(run->message, run->scratch.at, size);
     run->message[size] = '\0';
     return false;
+}
+
+/* LINE:COLUMN, of which the first column is 0. */
+static void
+put_place(struct bytes text, uint32_t at, struct buf *to)
+{
+    uint32_t line = 1, line_begin = 0;
+    for (uint32_t i = 0; i < at; i++) {
+        if (text.at[i] != '\n') continue;
+        line++;
+        line_begin = i + 1;
+    }
+    buf_printf(to, "%u:%u", line, at - line_begin);
 }
 
 /* Go's: "template: NAME:LINE:COLUMN: executing "NAME" at <NODE>: MESSAGE". */
@@ -124,11 +138,11 @@ why_execution_failed(struct tmpl_run *run, struct why *why)
     buf_put_bytes(to, name);
     if (run->at != NULL) {
         buf_put_u8(to, ':');
-        tmpl_place_print(run->tree.text, run->at->at, to);
+        put_place(run->parsed, run->at->at, to);
         buf_put_text(to, ": executing ");
         quote_text(to, run->template->name);
         buf_put_text(to, " at <");
-        tmpl_node_print(run->at, to);
+        buf_put_cut(to, run->at->source);
         buf_put_text(to, ">");
     }
     buf_put_text(to, ": ");

@@ -8,7 +8,7 @@
 #include "template/numbers.h"
 
 enum tmpl_kind {
-    /* What is done, one after another. */
+    /* Statements, which are executed one after another. */
     TMPL_NODE_TEXT,
     TMPL_NODE_ACTION,
     TMPL_NODE_IF,
@@ -17,77 +17,54 @@ enum tmpl_kind {
     TMPL_NODE_CALL, /* {{template}}, {{block}} */
     TMPL_NODE_BREAK,
     TMPL_NODE_CONTINUE,
-    /* Only for the parser: they end a list. */
-    TMPL_NODE_ELSE,
-    TMPL_NODE_END,
-    /* What has a value. */
-    TMPL_NODE_PIPE,
+    /* A pipeline of commands, each with operands. */
+    TMPL_NODE_PIPE, /* an operand, too: in parentheses */
     TMPL_NODE_COMMAND,
-    TMPL_NODE_IDENTIFIER,
-    TMPL_NODE_FIELD,
-    TMPL_NODE_VARIABLE,
-    TMPL_NODE_CHAIN, /* (pipe).Field.Field */
+    /* Operands. */
     TMPL_NODE_DOT,
     TMPL_NODE_NIL,
     TMPL_NODE_BOOL,
     TMPL_NODE_NUMBER,
     TMPL_NODE_STRING,
+    TMPL_NODE_VARIABLE,
+    TMPL_NODE_FUNCTION,
 };
 
+/* Linked by `next`; zeroed if it is empty. */
 struct tmpl_list {
-    struct tmpl_node **items;
-    uint32_t count;
-};
-
-struct tmpl_names {
-    struct bytes *items;
-    uint32_t count;
+    struct tmpl_node *first, *last;
 };
 
 struct tmpl_node {
     enum tmpl_kind kind;
-    uint32_t at; /* the byte that sentences name */
+    uint32_t at;         /* the byte that sentences name */
+    struct bytes source; /* as it is written, for sentences */
+    struct bytes fields; /* of an operand: ".a.b" after it; or empty */
+    struct tmpl_node *next;
     union {
-        struct bytes text;         /* TEXT, IDENTIFIER */
-        struct tmpl_node *action;  /* a pipe */
-        struct tmpl_list command;  /* its operands */
-        struct tmpl_names names;   /* FIELD: all of them; VARIABLE: first its own, with its $ */
-        struct tmpl_number number; /* NUMBER */
-        bool truth;                /* BOOL */
+        struct bytes text; /* TEXT, FUNCTION, VARIABLE with its $; STRING without its quotes */
+        bool truth;
+        struct tmpl_number number;
+        struct tmpl_list operands; /* COMMAND */
         struct {
-            struct tmpl_names variables; /* that are declared or assigned to, at most two */
-            struct tmpl_list commands;
+            struct bytes variables[2]; /* that are declared or assigned to */
+            uint32_t variable_count;
             bool assigns;
+            struct tmpl_list commands;
         } pipe;
         struct {
-            struct tmpl_node *pipe;
+            struct tmpl_node *pipe; /* NULL for a CALL without one */
+            struct bytes name;      /* CALL */
             struct tmpl_list list, otherwise;
-            bool has_else;
-        } branch; /* IF, RANGE, WITH */
-        struct {
-            struct bytes name;
-            struct tmpl_node *pipe; /* NULL: there is none */
-        } call;
-        struct {
-            struct tmpl_node *of;
-            struct tmpl_names names;
-        } chain;
+        } statement; /* ACTION, IF, RANGE, WITH, CALL */
     };
-    struct bytes source; /* NUMBER, STRING: as it is written */
-    struct bytes string; /* STRING: what it stands for */
 };
 
 /* The text itself, or one of its {{define}} and {{block}}. */
 struct tmpl_template {
     struct bytes name;
     struct tmpl_list list;
-};
-
-struct tmpl_tree {
-    struct bytes text;
-    struct bytes name;
-    struct tmpl_template *templates; /* the first is the text itself */
-    uint32_t count;
+    struct tmpl_template *next;
 };
 
 /* What parsing needs; all of it is borrowed. */
@@ -101,17 +78,10 @@ struct tmpl_parsing {
 };
 
 /*
- * The tree lies in the arena, and names the text. ERR_INPUT: the sentence is Go's, from "template:"
- * on. ERR_LIMIT: too deep, with a sentence. ERR_NOMEM: the budget of the arena.
+ * *ret is the text itself, linked to its {{define}} and {{block}}; it lies in the arena, and has
+ * views of the text. ERR_INPUT: the sentence begins with "template:". ERR_LIMIT: too deep or too
+ * many templates, with a sentence. ERR_NOMEM: the budget of the arena.
  */
-MUST_CHECK enum err tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_tree *ret);
-
-/* NULL: no function has that name. */
-const struct tmpl_template *tmpl_template_find(const struct tmpl_tree *tree, struct bytes name);
-
-/* As sentences have it: Go's own form of a node, which is not always as it was written. */
-void tmpl_node_print(const struct tmpl_node *n, struct buf *to);
-/* LINE:COLUMN, of which the first column is 0. */
-void tmpl_place_print(struct bytes text, uint32_t at, struct buf *to);
+MUST_CHECK enum err tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret);
 
 #endif

@@ -160,7 +160,7 @@ put_character(struct verb *v, int64_t n)
     uint8_t text[UTF8_BYTES_MAX];
     bool is_rune = n >= 0 && n <= 0x10ffff && (n < 0xd800 || n > 0xdfff);
     int32_t c = is_rune ? (int32_t)n : RUNE_BAD;
-    if (v->sharp || v->plus) return false;
+    if (v->sharp || v->plus || (v->verb == 'U' && v->has_precision)) return false;
     if (v->verb == 'U') {
         buf_printf(v->scratch, "U+%04llX", (unsigned long long)n);
         put_number(v);
