@@ -131,7 +131,7 @@ class Maker:
         kind = r.random()
         if depth <= 0 or kind < 0.3:
             return r.choice(['"abc"', '""', '"aéb"', '"a b-c.d"', '"10.0.0.1:80"', '"x.y:9"', "`r\n<&>`", "$labels.job", ".Labels.instance", "$externalURL",
-                             "$labels.nope", ".ExternalLabels.el", '"\\x01\\u2028=\\""', '(index $labels "le")', '"o\'neil 1st a:b ßx"'])
+                             "$labels.nope", ".ExternalLabels.el", '"\\x01\\u2028=\\""', '(index $labels "le")', '"o\'neil 1st a:b éx"'])
         if kind < 0.5:
             return "(%s %s)" % (r.choice("title toUpper toLower stripPort stripDomain graphLink html js urlquery print println tableLink".split()), self.string(depth - 1))
         if kind < 0.6:
