@@ -165,8 +165,7 @@ call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
         template = template->next;
     }
     if (template == NULL) {
-        struct bytes name = run_quoted(run, n->statement.name);
-        return run_fail(run, "template %.*s not defined", (int)name.size, (const char *)name.at);
+        return run_fail_quoted(run, "template ", n->statement.name, " not defined");
     }
     if (n->statement.pipe != NULL && !run_pipeline(run, dot, n->statement.pipe, &value))
         return false;

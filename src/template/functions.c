@@ -221,23 +221,13 @@ static TMPL_FUNCTION(match)
     return true;
 }
 
-/* Go says here which regex it was, in back quotes if it has none of its own. */
-static bool
-prefix_regex(struct tmpl_run *run, struct bytes regex)
-{
-    bool raw = regex.size == 0 || memchr(regex.at, '`', regex.size) == NULL;
-    struct bytes text = raw ? regex : run_quoted(run, regex);
-    if (run->failed != ERR_INPUT) return false;
-    const char *quote = raw ? "`" : "";
-    return run_prefix(run, "regexp: Compile(%s%.*s%s): ", quote, (int)text.size,
-                      text.size == 0 ? "" : (const char *)text.at, quote);
-}
-
 static TMPL_FUNCTION(re_replace_all)
 {
     const struct searcher *s;
     if (!run_searcher(run, args[0].text, &s)) {
-        return run->failed == ERR_INPUT && prefix_regex(run, args[0].text);
+        return run->failed == ERR_INPUT &&
+               run_prefix(run, "regexp: Compile(`%.*s`): ", (int)args[0].text.size,
+                          (const char *)args[0].text.at);
     }
     uint64_t whole = (TEMPLATE_STEPS_MAX - run->steps) * STEP_NS, left = whole;
     buf_clear(&run->text);

@@ -1,7 +1,7 @@
 /* humanize.c - numbers for people, and numbers as moments and durations: see run.h. */
 #include <math.h>
 
-#include "base/ascii.h"
+#include "base/time_text.h"
 #include "template/moment.h"
 #include "template/run.h"
 #include "wire/number.h"
@@ -15,15 +15,13 @@ number_of_text(struct tmpl_run *run, struct bytes text, double *ret)
 {
     uint64_t bits;
     if (!number_parse((const char *)text.at, text.size, &bits)) {
-        struct bytes quoted = run_quoted(run, text);
-        return run_fail(run, "strconv.ParseFloat: parsing %.*s: invalid syntax", (int)quoted.size,
-                        (const char *)quoted.at);
+        return run_fail_quoted(run, "strconv.ParseFloat: parsing ", text, ": invalid syntax");
     }
     *ret = bits_double(bits);
     return true;
 }
 
-/* What Prometheus takes for a number. */
+/* Strings, integers and durations, in seconds, are numbers, too. */
 static bool
 to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
 {
@@ -44,7 +42,7 @@ to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
     }
 }
 
-/* As Go converts it on AMD64: what is beyond is the least one. */
+/* A number beyond 64 bits is the least integer, as where Go runs on AMD64. */
 static int64_t
 integer_of(double v)
 {
@@ -80,7 +78,7 @@ static const char *const thousands[] = {"", "k", "M", "G", "T", "P", "E", "Z", "
 static const char *const thousandths[] = {"", "m", "u", "n", "p", "f", "a", "z", "y"};
 static const char *const kibis[] = {"", "ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"};
 
-/* Divides until it is below `base`; returns which unit it has. */
+/* Divides until *v is below `base`; returns the index of its unit. */
 static unsigned
 divide(double *v, double base)
 {
@@ -128,119 +126,38 @@ TMPL_FUNCTION(run_humanize_percentage)
 
 /* --- durations -------------------------------------------------------------------------------- */
 
-/* From a minute on in whole seconds. */
-static bool
-take_long_duration(struct tmpl_run *run, double v, struct tmpl_value *ret)
-{
-    const char *sign = v < 0 ? "-" : "";
-    int64_t all = integer_of(fabs(v));
-    long long days = all / 86400, hours = all / 3600 % 24, minutes = all / 60 % 60, s = all % 60;
-    struct buf *to = &run->text;
-    buf_clear(to);
-    buf_put_text(to, sign);
-    if (days != 0) {
-        buf_printf(to, "%lldd %lldh %lldm %llds", days, hours, minutes, s);
-    } else if (hours != 0) {
-        buf_printf(to, "%lldh %lldm %llds", hours, minutes, s);
-    } else if (minutes != 0) {
-        buf_printf(to, "%lldm %llds", minutes, s);
-    } else {
-        put_short(to, fabs(v));
-        buf_put_u8(to, 's');
-    }
-    return run_take_text(run, ret);
-}
-
+/* From a minute on in whole seconds, below a second in a smaller unit. */
 TMPL_FUNCTION(run_humanize_duration)
 {
     double v;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
-    if (v == 0) return take_short(run, v, "s", ret);
-    if (fabs(v) >= 1) return take_long_duration(run, v, ret);
-    char unit[4] = "";
-    strcat(strcpy(unit, thousandths[multiply(&v)]), "s");
-    return take_short(run, v, unit, ret);
-}
-
-static bool
-fail_duration(struct tmpl_run *run, struct bytes text)
-{
-    struct bytes quoted = run_quoted(run, text);
-    return run_fail(run, "not a valid duration string: %.*s", (int)quoted.size,
-                    (const char *)quoted.at);
-}
-
-static bool
-fail_unit(struct tmpl_run *run, struct bytes unit, struct bytes text)
-{
-    struct bytes quoted = run_copy(run, run_quoted(run, unit));
-    struct bytes whole = run_quoted(run, text);
-    return run_fail(run, "unknown unit %.*s in duration %.*s", (int)quoted.size,
-                    (const char *)quoted.at, (int)whole.size, (const char *)whole.at);
-}
-
-/* Digits and the unit after them: "1d". False: no digits, or a number above 64 bits. */
-static bool
-take_part(struct cursor *c, uint64_t *ret_number, struct bytes *ret_unit)
-{
-    const uint8_t *begin = c->at;
-    uint64_t v = 0;
-    for (; c->at != c->end && ascii_is_digit(*c->at); c->at++) {
-        if (__builtin_mul_overflow(v, 10u, &v)) return false;
-        if (__builtin_add_overflow(v, (uint64_t)(*c->at - '0'), &v)) return false;
+    if (fabs(v) < 60) {
+        char unit[4] = "";
+        bool small = v != 0 && fabs(v) < 1;
+        strcat(strcpy(unit, small ? thousandths[multiply(&v)] : ""), "s");
+        return take_short(run, v, unit, ret);
     }
-    const uint8_t *unit = c->at;
-    while (c->at != c->end && !ascii_is_digit(*c->at)) {
-        c->at++;
-    }
-    *ret_number = v;
-    *ret_unit = bytes_of(unit, (size_t)(c->at - unit));
-    return unit != begin && c->at != unit;
+    int64_t all = integer_of(fabs(v));
+    long long days = all / 86400, hours = all / 3600 % 24, minutes = all / 60 % 60, s = all % 60;
+    struct buf *to = &run->text;
+    buf_clear(to);
+    if (v < 0) buf_put_u8(to, '-');
+    if (days != 0) buf_printf(to, "%lldd ", days);
+    if (days != 0 || hours != 0) buf_printf(to, "%lldh ", hours);
+    buf_printf(to, "%lldm %llds", minutes, s);
+    return run_take_text(run, ret);
 }
 
-static const struct {
-    const char *name;
-    uint64_t ns;
-} duration_units[] = {{"y", 365 * 86400000000000u},
-                      {"w", 7 * 86400000000000u},
-                      {"d", 86400000000000u},
-                      {"h", 3600000000000u},
-                      {"m", 60000000000u},
-                      {"s", 1000000000u},
-                      {"ms", 1000000u}};
-
-enum { DURATION_UNITS = sizeof duration_units / sizeof *duration_units };
-
-static unsigned
-find_unit(struct bytes name)
-{
-    unsigned unit = 0;
-    while (unit < DURATION_UNITS && !bytes_equal_text(name, duration_units[unit].name)) {
-        unit++;
-    }
-    return unit;
-}
-
-/* 1d2h: the units from the largest to the smallest. "0" alone needs none. */
+/* 1d2h, as a number of seconds. */
 TMPL_FUNCTION(run_parse_duration)
 {
-    struct bytes text = args[0].text, name;
-    struct cursor c = cursor_of(text);
-    uint64_t all = 0, v;
-    unsigned next = 0; /* the largest unit that may come */
-    if (text.size == 0) return run_fail(run, "empty duration string");
-    while (c.at != c.end && !bytes_equal_text(text, "0")) {
-        if (!take_part(&c, &v, &name)) return fail_duration(run, text);
-        unsigned unit = find_unit(name);
-        if (unit == DURATION_UNITS) return fail_unit(run, name, text);
-        if (unit < next) return fail_duration(run, text);
-        next = unit + 1;
-        bool fits = !__builtin_mul_overflow(v, duration_units[unit].ns, &v) &&
-                    !__builtin_add_overflow(all, v, &all) && all <= INT64_MAX;
-        if (!fits) return run_fail(run, "duration out of range");
+    int64_t ms = 0;
+    bool zero = bytes_equal_text(args[0].text, "0");
+    if (!zero && !time_parse_duration_api(args[0].text, &ms)) {
+        return run_fail_quoted(run, "not a valid duration string: ", args[0].text, "");
     }
-    *ret = tmpl_of_float((double)all / SECOND_NS);
+    *ret = tmpl_of_float((double)ms / 1000);
     return true;
 }
 
@@ -261,14 +178,10 @@ moment_of(struct tmpl_run *run, double v, int64_t *ret)
     enum { MS_NS = 1000000 };
     double ns = v * 1e9;
     if (ns > 0x1p63 || ns < -0x1p63) {
-        const struct tmpl_value value = tmpl_of_float(v);
-        buf_clear(&run->text);
-        run_print(run, &value, 1, false, &run->text);
-        run_note_memory(run, &run->text);
         return run_fail(run,
-                        "%.*s cannot be represented as a nanoseconds timestamp since it overflows "
+                        "%g cannot be represented as a nanoseconds timestamp since it overflows "
                         "int64",
-                        (int)run->text.size, (const char *)run->text.at);
+                        v);
     }
     *ret = integer_of(ns) / MS_NS * MS_NS;
     return true;
@@ -277,7 +190,7 @@ moment_of(struct tmpl_run *run, double v, int64_t *ret)
 TMPL_FUNCTION(run_humanize_timestamp)
 {
     double v;
-    int64_t ns;
+    int64_t ns = 0;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
     if (!moment_of(run, v, &ns)) return false;
@@ -289,7 +202,7 @@ TMPL_FUNCTION(run_humanize_timestamp)
 TMPL_FUNCTION(run_to_time)
 {
     double v;
-    int64_t ns;
+    int64_t ns = 0;
     if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return run_fail(run, "value is NaN or Inf");
     if (!moment_of(run, v, &ns)) return false;

@@ -74,12 +74,6 @@ run_settle(struct tmpl_run *run, const struct buf *buf)
     return run_limit(run, "more than %d bytes of text", TEMPLATE_OUTPUT_BYTES_MAX);
 }
 
-void
-run_note_memory(struct tmpl_run *run, const struct buf *buf)
-{
-    if (buf_error(buf) == ERR_NOMEM) run_no_memory(run);
-}
-
 static bool
 spend_steps(struct tmpl_run *run, uint64_t steps)
 {
@@ -127,12 +121,12 @@ run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmp
     return ret->histogram != NULL || run_no_memory(run);
 }
 
-struct bytes
-run_quoted(struct tmpl_run *run, struct bytes text)
+bool
+run_fail_quoted(struct tmpl_run *run, const char *before, struct bytes text, const char *after)
 {
     buf_clear(&run->scratch);
     quote_text(&run->scratch, text);
-    run_note_memory(run, &run->scratch);
-    if (run->scratch.at == NULL) return bytes_of("", 0);
-    return buf_bytes(&run->scratch);
+    if (buf_error(&run->scratch) == ERR_NOMEM) return run_no_memory(run);
+    return run_fail(run, "%s%.*s%s", before, (int)run->scratch.size, (const char *)run->scratch.at,
+                    after);
 }

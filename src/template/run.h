@@ -65,15 +65,14 @@ struct tmpl_run {
 
 /* ERR_INPUT; the message is what Go says after the place. All return false. */
 bool run_fail(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
+bool run_fail_quoted(struct tmpl_run *run, const char *before, struct bytes text,
+                     const char *after);
 /* Before the message that is there. */
 bool run_prefix(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 bool run_limit(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 bool run_no_memory(struct tmpl_run *run);
 /* False, and told, if anything was too much for the buffer. */
 bool run_settle(struct tmpl_run *run, const struct buf *buf);
-
-/* The same for a piece of a message, which may be cut: only memory counts. */
-void run_note_memory(struct tmpl_run *run, const struct buf *buf);
 
 /* A step, and more for as many bytes as are looked at. False: it was the last one. */
 bool run_spend(struct tmpl_run *run, uint64_t size_bytes);
@@ -86,9 +85,6 @@ struct bytes run_copy(struct tmpl_run *run, struct bytes text);
 bool run_take_text(struct tmpl_run *run, struct tmpl_value *ret);
 /* $value, or that of a sample: of the bits, or of the histogram, which is copied. */
 bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret);
-/* In double quotes, for a message; its end is cut. */
-struct bytes run_quoted(struct tmpl_run *run, struct bytes text);
-
 /* --- execute.c -------------------------------------------------------------------------------- */
 
 /* The template; its output is in run->out. */
