@@ -91,7 +91,7 @@ less(struct tmpl_run *run, const struct tmpl_value *a, const struct tmpl_value *
     return run_spend(run, texts ? a->text.size : 0);
 }
 
-/* The first and any of the others. */
+/* Compares the first argument with any of the others. */
 static TMPL_FUNCTION(eq)
 {
     bool is_equal = false;
@@ -123,7 +123,7 @@ static TMPL_FUNCTION(le)
     return lt(run, args, count, ret) && (ret->truth || eq(run, args, count, ret));
 }
 
-/* NaN is greater than everything: it is not less or equal. */
+/* NaN is greater than everything, since it is not less or equal. */
 static TMPL_FUNCTION(gt)
 {
     if (!le(run, args, count, ret)) return false;
@@ -140,7 +140,7 @@ static TMPL_FUNCTION(ge)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
-/* At most `most`, which may be just beyond the end. */
+/* An index from 0 to `most`. */
 static bool
 read_index(struct tmpl_run *run, const struct tmpl_value *v, int64_t most, int64_t *ret)
 {
@@ -225,7 +225,7 @@ static TMPL_FUNCTION(print_format)
     return run_printf(run, args[0].text, args + 1, count - 1) && run_take_text(run, ret);
 }
 
-/* All arguments as an action would print them, escaped. */
+/* Escapes the arguments as actions print them. */
 static bool
 escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
        void (*put)(struct bytes text, struct buf *to), struct tmpl_value *ret)

@@ -1,36 +1,28 @@
 /* escape.c - see escape.h. */
 #include "template/escape.h"
 
-#include "base/ascii.h"
+#include "base/hex.h"
 #include "base/quote.h"
 #include "base/utf8.h"
 
 void
 tmpl_escape_html(struct bytes text, struct buf *to)
 {
+    static const struct {
+        char from;
+        const char *to;
+    } words[] = {{'\0', UTF8_REPLACEMENT}, {'"', "&#34;"}, {'\'', "&#39;"},
+                 {'&', "&amp;"},           {'<', "&lt;"},  {'>', "&gt;"}};
+    enum { WORDS = sizeof words / sizeof *words };
     for (size_t i = 0; i < text.size && buf_error(to) == OK; i++) {
-        switch (text.at[i]) {
-        case 0:
-            buf_put_text(to, UTF8_REPLACEMENT);
-            break;
-        case '"':
-            buf_put_text(to, "&#34;");
-            break;
-        case '\'':
-            buf_put_text(to, "&#39;");
-            break;
-        case '&':
-            buf_put_text(to, "&amp;");
-            break;
-        case '<':
-            buf_put_text(to, "&lt;");
-            break;
-        case '>':
-            buf_put_text(to, "&gt;");
-            break;
-        default:
-            buf_put_u8(to, text.at[i]);
+        unsigned k = 0;
+        while (k < WORDS && text.at[i] != words[k].from) {
+            k++;
         }
+        if (k < WORDS)
+            buf_put_text(to, words[k].to);
+        else
+            buf_put_u8(to, text.at[i]);
     }
 }
 
@@ -56,17 +48,10 @@ tmpl_escape_js(struct bytes text, struct buf *to)
 void
 tmpl_escape_query(struct bytes text, struct buf *to)
 {
-    static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < text.size && buf_error(to) == OK; i++) {
-        uint8_t c = text.at[i];
-        if (ascii_is_word(c) || c == '-' || c == '.' || c == '~') {
-            buf_put_u8(to, c);
-        } else if (c == ' ') {
+        if (text.at[i] == ' ')
             buf_put_u8(to, '+');
-        } else {
-            buf_put_u8(to, '%');
-            buf_put_u8(to, (uint8_t)digits[c >> 4]);
-            buf_put_u8(to, (uint8_t)digits[c & 15]);
-        }
+        else
+            buf_put_percent(to, bytes_of(text.at + i, 1), "");
     }
 }

@@ -1,5 +1,4 @@
-/* escape.h - text within HTML, JavaScript and URLs, as Go escapes it. Private to template/.
- */
+/* escape.h - escapes text for HTML, JavaScript and URLs, as Go does. Private to template/. */
 #ifndef TEMPLATE_ESCAPE_H
 #define TEMPLATE_ESCAPE_H
 
@@ -7,7 +6,7 @@
 
 void tmpl_escape_html(struct bytes text, struct buf *to);
 void tmpl_escape_js(struct bytes text, struct buf *to);
-/* Of a query: a blank becomes +. */
+/* For the query of a URL: a blank becomes +. */
 void tmpl_escape_query(struct bytes text, struct buf *to);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * execute.c - a template's nodes, one after another: see run.h.
+ * execute.c - executes the statements of a template, one after another: see run.h.
  *
- * Variables are a stack. What a block declares is forgotten at its end; a template that is called
- * has a stack of its own, of which $ is the first.
+ * Variables are a stack. Those that a block declares end with it; a template that is called has a
+ * stack of its own, of which $ is the first.
  */
 #include "template/run.h"
 
@@ -70,19 +70,6 @@ set_loop_variables(struct tmpl_run *run, const struct tmpl_node *pipe, uint32_t 
     return true;
 }
 
-/* FLOW_BREAK: no further round. */
-static enum flow
-round_of(struct tmpl_run *run, const struct tmpl_node *n, uint32_t first,
-         const struct tmpl_value *index, const struct tmpl_value *element)
-{
-    uint32_t variables = run->variable_count;
-    if (!run_spend(run, 0)) return FLOW_FAILED;
-    if (!set_loop_variables(run, n->statement.pipe, first, index, element)) return FLOW_FAILED;
-    enum flow flow = list(run, element, &n->statement.list);
-    run->variable_count = variables;
-    return flow == FLOW_CONTINUE ? FLOW_ON : flow;
-}
-
 static void
 element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
            struct tmpl_value *ret_element)
@@ -116,26 +103,32 @@ rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_
 static enum flow
 range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
+    const struct tmpl_node *pipe = n->statement.pipe;
     struct tmpl_value of, index, element;
-    uint32_t variables = run->variable_count;
+    uint32_t outer = run->variable_count;
     int64_t rounds = 0;
-    if (!run_pipeline(run, dot, n->statement.pipe, &of)) return FLOW_FAILED;
-    if (!rounds_of(run, n->statement.pipe, &of, &rounds)) return FLOW_FAILED;
-    uint32_t first = run->variable_count - n->statement.pipe->pipe.variable_count;
-    enum flow flow = FLOW_ON;
-    for (int64_t i = 0; i < rounds && flow == FLOW_ON; i++) {
-        element_at(&of, i, &index, &element);
-        flow = round_of(run, n, first, &index, &element);
+    if (!run_pipeline(run, dot, pipe, &of) || !rounds_of(run, pipe, &of, &rounds)) {
+        return FLOW_FAILED;
     }
-    if (flow == FLOW_BREAK) flow = FLOW_ON;
+    uint32_t inner = run->variable_count, first = inner - pipe->pipe.variable_count;
+    enum flow flow = FLOW_ON;
+    for (int64_t i = 0; i < rounds && flow != FLOW_BREAK; i++) {
+        element_at(&of, i, &index, &element);
+        if (!run_spend(run, 0)) return FLOW_FAILED;
+        if (!set_loop_variables(run, pipe, first, &index, &element)) return FLOW_FAILED;
+        flow = list(run, &element, &n->statement.list);
+        run->variable_count = inner;
+        if (flow == FLOW_FAILED) return flow;
+    }
+    flow = FLOW_ON;
     if (rounds <= 0) flow = list(run, dot, &n->statement.otherwise);
-    run->variable_count = variables;
+    run->variable_count = outer;
     return flow;
 }
 
 /* --- templates -------------------------------------------------------------------------------- */
 
-/* The callee sees none of the caller's variables: they are set aside. */
+/* The called template does not see variables of its caller. */
 static bool
 run_template(struct tmpl_run *run, const struct tmpl_template *template,
              const struct tmpl_value *dot)
@@ -195,7 +188,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
     case TMPL_NODE_CONTINUE:
         return FLOW_CONTINUE;
     default:
-        return FLOW_ON; /* the parser leaves nothing else */
+        return FLOW_ON; /* the parser makes no other statement */
     }
 }
 

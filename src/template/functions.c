@@ -9,8 +9,8 @@
 #include "template/run.h"
 
 enum {
-    STEP_NS = 1000,     /* as run.c counts them */
-    QUERY_NS = 1000000, /* that each query pays at least: a thousand of them, at most */
+    STEP_NS = 1000,     /* as in run.c */
+    QUERY_NS = 1000000, /* price of a query: a template makes a thousand of them at most */
 };
 
 /* --- queries ---------------------------------------------------------------------------------- */
@@ -113,7 +113,7 @@ static TMPL_FUNCTION(strvalue)
     return true;
 }
 
-/* What is sorted: equal ones stay in their order. */
+/* A sample to be sorted; samples with equal keys stay in their order. */
 struct place {
     struct bytes key;
     const struct tmpl_sample *sample;
@@ -128,7 +128,7 @@ compare_places(const void *a, const void *b)
     return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* As in Prometheus the list itself is sorted, wherever else it is used. */
+/* Sorts the list itself, as Prometheus does: a variable with the same list changes, too. */
 static TMPL_FUNCTION(sort_by_label)
 {
     uint32_t size = args[1].result.count;
@@ -145,14 +145,6 @@ static TMPL_FUNCTION(sort_by_label)
         args[1].result.samples[i] = places[i].sample;
     }
     return true;
-}
-
-/* arg0, arg1, ..., arg10: sorted as text. */
-static int
-compare_names(const void *a, const void *b)
-{
-    const struct tmpl_entry *x = a, *y = b;
-    return bytes_compare(x->key, y->key);
 }
 
 static TMPL_FUNCTION(args_function)
@@ -174,8 +166,8 @@ static TMPL_FUNCTION(args_function)
     if (depth > TEMPLATE_DEPTH_MAX) {
         return run_limit(run, "more than %d levels of args", TEMPLATE_DEPTH_MAX);
     }
-    if (count > 1) qsort(entries, count, sizeof *entries, compare_names);
     *map = (struct tmpl_map){entries, count, depth};
+    tmpl_map_sort(map); /* arg10 is before arg2 */
     *ret = (struct tmpl_value){.type = TMPL_TYPE_ARGS, .map = map};
     return true;
 }
@@ -247,7 +239,7 @@ find_byte(struct bytes text, size_t from, char c)
     return found == NULL ? text.size : (size_t)(found - text.at);
 }
 
-/* "host:port", "[v6]:port". False: anything else. */
+/* Splits "host:port" and "[v6]:port". False: the text is neither. */
 static bool
 split_port(struct bytes text, struct bytes *ret_host, struct bytes *ret_port)
 {
@@ -313,31 +305,30 @@ static TMPL_FUNCTION(strip_domain)
     return run_take_text(run, ret);
 }
 
-static TMPL_FUNCTION(url_query_escape)
+static bool
+take_escaped(struct tmpl_run *run, const char *before, struct bytes text, const char *after,
+             struct tmpl_value *ret)
 {
     buf_clear(&run->text);
-    tmpl_escape_query(args[0].text, &run->text);
+    buf_put_text(&run->text, before);
+    tmpl_escape_query(text, &run->text);
+    buf_put_text(&run->text, after);
     return run_take_text(run, ret);
 }
 
-static bool
-take_link(struct tmpl_run *run, struct bytes expression, const char *tab, struct tmpl_value *ret)
+static TMPL_FUNCTION(url_query_escape)
 {
-    buf_clear(&run->text);
-    buf_put_text(&run->text, "/graph?g0.expr=");
-    tmpl_escape_query(expression, &run->text);
-    buf_put_text(&run->text, tab);
-    return run_take_text(run, ret);
+    return take_escaped(run, "", args[0].text, "", ret);
 }
 
 static TMPL_FUNCTION(graph_link)
 {
-    return take_link(run, args[0].text, "&g0.tab=0", ret);
+    return take_escaped(run, "/graph?g0.expr=", args[0].text, "&g0.tab=0", ret);
 }
 
 static TMPL_FUNCTION(table_link)
 {
-    return take_link(run, args[0].text, "&g0.tab=1", ret);
+    return take_escaped(run, "/graph?g0.expr=", args[0].text, "&g0.tab=1", ret);
 }
 
 static TMPL_FUNCTION(external_url)
@@ -346,7 +337,7 @@ static TMPL_FUNCTION(external_url)
     return true;
 }
 
-/* What stands between the host and the query, decoded. */
+/* The path of the URL, decoded. */
 static TMPL_FUNCTION(path_prefix)
 {
     struct bytes url = run->root.external_url;
@@ -356,11 +347,11 @@ static TMPL_FUNCTION(path_prefix)
     size_t end = find_byte(url, 0, '?'), fragment = find_byte(url, 0, '#');
     if (fragment < end) end = fragment;
     buf_clear(&run->text);
-    for (size_t i = begin; i < end; i++) {
-        int high = i + 2 < end && url.at[i] == '%' ? hex_digit(url.at[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(url.at[i + 2]) : -1;
-        buf_put_u8(&run->text, low >= 0 ? (uint8_t)(high << 4 | low) : url.at[i]);
-        if (low >= 0) i += 2;
+    for (size_t i = begin; i < end;) {
+        uint8_t c;
+        size_t step = percent_step(url.at + i, end - i, &c);
+        buf_put_u8(&run->text, c);
+        i += step > 0 ? step : 1;
     }
     return run_take_text(run, ret);
 }
@@ -378,7 +369,7 @@ static TMPL_FUNCTION(now)
 #define RESULT TMPL_TYPE_RESULT
 #define ANY    TMPL_TYPE_ANY
 
-/* By name. */
+/* Ordered by name. */
 static const struct tmpl_function functions[] = {
     {"args", args_function, 1, true, {ANY}},
     {.name = "externalURL", .call = external_url},
@@ -426,7 +417,7 @@ tmpl_find_in(const struct tmpl_function *list, size_t count, struct bytes name)
     return NULL;
 }
 
-/* Prometheus' come first, if Go has one of that name. */
+/* A function of Prometheus hides one of Go with its name. */
 const struct tmpl_function *
 tmpl_function_find(struct bytes name)
 {

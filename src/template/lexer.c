@@ -1,5 +1,5 @@
 /*
- * lexer.c - see lexer.h. Tokens are made one at a time, when the parser asks.
+ * lexer.c - see lexer.h. The parser takes one token at a time.
  *
  *     outside --"{{"--> inside --"}}"--> outside
  *
@@ -29,7 +29,7 @@ is_space(int32_t c)
 }
 
 static bool
-stands_at(const struct tmpl_lexer *l, size_t at, const char *what)
+text_at(const struct tmpl_lexer *l, size_t at, const char *what)
 {
     size_t size = strlen(what);
     return at + size <= l->text.size && memcmp(l->text.at + at, what, size) == 0;
@@ -45,18 +45,18 @@ space_at(const struct tmpl_lexer *l, size_t at)
 static bool
 trims_left(const struct tmpl_lexer *l, size_t at)
 {
-    return stands_at(l, at, "-") && space_at(l, at + 1);
+    return text_at(l, at, "-") && space_at(l, at + 1);
 }
 
-/* Is a right delimiter here, and does it trim? */
+/* True at a right delimiter; *ret_trims tells whether a marker precedes it. */
 static bool
 right_delim_at(const struct tmpl_lexer *l, size_t at, bool *ret_trims)
 {
-    *ret_trims = space_at(l, at) && stands_at(l, at + 1, "-}}");
-    return *ret_trims || stands_at(l, at, "}}");
+    *ret_trims = space_at(l, at) && text_at(l, at + 1, "-}}");
+    return *ret_trims || text_at(l, at, "}}");
 }
 
-/* The character at the position, and its bytes. */
+/* The next character and its size. */
 static int32_t
 peek(const struct tmpl_lexer *l, unsigned *ret_bytes)
 {
@@ -91,7 +91,7 @@ token_of(struct tmpl_lexer *l, enum tmpl_token_type type, uint32_t begin, uint32
     return (struct tmpl_token){type, begin, line, l->spaced, text};
 }
 
-/* From `start` to here. */
+/* The token from `start` to the position. */
 static struct tmpl_token
 token(struct tmpl_lexer *l, enum tmpl_token_type type)
 {
@@ -111,7 +111,6 @@ fail_written(struct tmpl_lexer *l)
 static struct tmpl_token
 fail(struct tmpl_lexer *l, const char *sentence)
 {
-    buf_clear(l->sentence);
     buf_put_text(l->sentence, sentence);
     return fail_written(l);
 }
@@ -119,7 +118,6 @@ fail(struct tmpl_lexer *l, const char *sentence)
 static struct tmpl_token
 fail_character(struct tmpl_lexer *l, const char *before, int32_t c)
 {
-    buf_clear(l->sentence);
     buf_put_text(l->sentence, before);
     quote_code_point(l->sentence, c == END_OF_TEXT ? RUNE_NONE : c);
     return fail_written(l);
@@ -135,7 +133,7 @@ skip_spaces(struct tmpl_lexer *l)
     }
 }
 
-/* At what opens a comment. False: it is wrong, and *ret tells. */
+/* From the beginning of a comment. False: *ret is an error. */
 static bool
 skip_comment(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
@@ -157,7 +155,7 @@ skip_comment(struct tmpl_lexer *l, struct tmpl_token *ret)
     return true;
 }
 
-/* Text up to the next delimiter; false: there is none, and l->at is at a delimiter. */
+/* Takes the text before the next delimiter. False: it is empty, and l->at is at a delimiter. */
 static bool
 take_text(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
@@ -186,7 +184,7 @@ outside(struct tmpl_lexer *l)
         l->start = l->at;
         l->at += DELIM_BYTES;
         uint32_t marker = trims_left(l, l->at) ? MARKER_BYTES : 0;
-        if (!stands_at(l, l->at + marker, "/*")) {
+        if (!text_at(l, l->at + marker, "/*")) {
             t = token(l, TMPL_LEFT_DELIM);
             l->at += marker;
             l->inside = true;
@@ -200,7 +198,7 @@ outside(struct tmpl_lexer *l)
 
 /* --- inside ----------------------------------------------------------------------------------- */
 
-/* At the delimiter, or at the - before it. */
+/* From the delimiter, or from the - before it. */
 static struct tmpl_token
 right_delim(struct tmpl_lexer *l, bool trims)
 {
@@ -212,7 +210,7 @@ right_delim(struct tmpl_lexer *l, bool trims)
     return t;
 }
 
-/* May a word end here? */
+/* True if a word may end here. */
 static bool
 at_terminator(const struct tmpl_lexer *l)
 {
@@ -220,10 +218,10 @@ at_terminator(const struct tmpl_lexer *l)
     int32_t c = peek(l, &bytes);
     if (c == END_OF_TEXT || is_space(c)) return true;
     if (c < 0x80 && strchr(".,|:)(", (int)c) != NULL && c != 0) return true;
-    return stands_at(l, l->at, "}}");
+    return text_at(l, l->at, "}}");
 }
 
-/* False: something stands after it that may not, and *ret tells. */
+/* False: a character follows that may not, and *ret is an error. */
 static bool
 take_word(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
@@ -265,7 +263,7 @@ identifier(struct tmpl_lexer *l)
     return t;
 }
 
-/* After the dot, or the dollar sign. */
+/* From after the dot or the dollar sign. */
 static struct tmpl_token
 field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
 {
@@ -275,7 +273,7 @@ field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
     return token(l, type);
 }
 
-/* After the opening quote. False: the line or the text ends first. */
+/* From after the opening quote. False: the line or the text ends first. */
 static bool
 take_quoted(struct tmpl_lexer *l, int32_t quote)
 {
@@ -297,7 +295,7 @@ raw_string(struct tmpl_lexer *l)
     }
 }
 
-/* Only its extent; numbers.c reads it. */
+/* Finds the end of a number; the parser reads it. */
 static struct tmpl_token
 number(struct tmpl_lexer *l)
 {
@@ -337,8 +335,8 @@ inside(struct tmpl_lexer *l)
     l->spaced = space_at(l, l->at);
     skip_spaces(l);
     l->start = l->at;
-    bool trims = l->spaced && stands_at(l, l->at, "-}}");
-    if (trims || stands_at(l, l->at, "}}")) {
+    bool trims = l->spaced && text_at(l, l->at, "-}}");
+    if (trims || text_at(l, l->at, "}}")) {
         if (l->parens > 0) return fail(l, "unclosed left paren");
         return right_delim(l, trims);
     }
@@ -367,6 +365,7 @@ struct tmpl_token
 tmpl_lexer_next(struct tmpl_lexer *l)
 {
     l->start = l->at;
+    buf_clear(l->sentence);
     if (l->over) return token(l, TMPL_END_OF_TEXT);
     return l->inside ? inside(l) : outside(l);
 }

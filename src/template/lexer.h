@@ -1,6 +1,6 @@
 /*
- * lexer.h - a template's text as tokens: text, delimiters, and what stands between them. Private to
- * template/.
+ * lexer.h - splits a template into tokens: text, delimiters, and words between delimiters. Private
+ * to template/.
  */
 #ifndef TEMPLATE_LEXER_H
 #define TEMPLATE_LEXER_H
@@ -55,18 +55,18 @@ struct tmpl_lexer {
     struct buf *sentence;    /* of an error */
     uint32_t at;             /* where the next token begins */
     uint32_t start;          /* of the token that is read */
-    uint32_t counted, lines; /* line feeds before `counted` */
+    uint32_t counted, lines; /* line of the byte `counted` */
     uint32_t parens;
     bool spaced;
     bool inside; /* of delimiters */
     bool over;   /* after an error */
 };
 
-/* `text` and the others are borrowed as long as the tokens. `sentence` receives the text of an
- * error. A copy of a lexer continues where the original was. */
+/* `text` and the others are borrowed as long as the tokens. `sentence` holds the text of a token
+ * of an error until the next token. A copy of a lexer continues where the original was. */
 void tmpl_lexer_init(struct tmpl_lexer *l, struct bytes text, struct tmpl_unicode *unicode,
                      struct buf *sentence);
-/* After an error, the end of the text forever. */
+/* After an error each token is the end of the text. */
 struct tmpl_token tmpl_lexer_next(struct tmpl_lexer *l);
 
 #endif

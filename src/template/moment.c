@@ -85,7 +85,7 @@ begins(struct bytes text, const char *word)
     return text.size >= size && memcmp(text.at, word, size) == 0;
 }
 
-/* Bytes of a word at the beginning of `layout`, which is printed; 0 if there is none. */
+/* Prints the word at the beginning of `layout`. Returns its size; 0: no word is there. */
 static size_t
 put_word(struct buf *to, const struct tm *parts, struct bytes layout)
 {
@@ -109,7 +109,7 @@ put_word(struct buf *to, const struct tm *parts, struct bytes layout)
     return 0;
 }
 
-/* The same for .000 and ,999, unless another digit follows. */
+/* The same for .000 and ,999, unless another digit follows them. */
 static size_t
 put_fraction_word(struct buf *to, uint64_t nanos, struct bytes layout)
 {

@@ -11,8 +11,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/quote.h"
 #include "template/tree.h"
+#include "wire/number.h"
 
 enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
 
@@ -224,6 +226,71 @@ is_declared(const struct parser *p, struct bytes name)
     return false;
 }
 
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+static bool
+read_character(struct bytes source, struct buf *scratch, struct tmpl_number *n)
+{
+    unsigned bytes;
+    if (!quote_read(source, scratch) || scratch->size == 0) return false;
+    int32_t c = rune_get(scratch->at, scratch->size, &bytes);
+    n->integer = scratch->size == 1 ? scratch->at[0] : c; /* '\xff' is a byte */
+    n->real = (double)n->integer;
+    n->is_integer = true;
+    return bytes == scratch->size;
+}
+
+/* `text` without a sign. A leading zero alone means octal. */
+static bool
+read_integer(struct bytes text, bool negative, struct tmpl_number *n)
+{
+    static const struct {
+        char prefix;
+        unsigned base;
+    } bases[] = {{'x', 16}, {'o', 8}, {'b', 2}};
+    unsigned base = text.size > 1 && text.at[0] == '0' ? 8 : 10;
+    size_t i = 0;
+    uint64_t v = 0;
+    for (unsigned k = 0; k < sizeof bases / sizeof *bases && text.size > 2; k++) {
+        if (text.at[0] != '0' || (text.at[1] | 0x20) != bases[k].prefix) continue;
+        base = bases[k].base;
+        i = 2;
+    }
+    for (; i < text.size; i++) {
+        int digit = hex_digit(text.at[i]);
+        if (digit < 0 || (unsigned)digit >= base) return false;
+        if (__builtin_mul_overflow(v, (uint64_t)base, &v)) return false;
+        if (__builtin_add_overflow(v, (uint64_t)digit, &v)) return false;
+    }
+    n->is_integer = v <= (uint64_t)INT64_MAX + negative;
+    if (n->is_integer) n->integer = (int64_t)(negative ? 0 - v : v);
+    n->real = negative ? -(double)v : (double)v;
+    return text.size > 0;
+}
+
+/* Decimal digits with a point or an exponent, an integer with 0x, 0o, 0 or 0b, or a character in
+ * single quotes; digits may be separated by _. False: anything else, or an integer beyond 64 bits.
+ */
+static bool
+read_number(struct bytes source, struct buf *scratch, struct tmpl_number *ret)
+{
+    uint64_t bits;
+    bool sign = source.at[0] == '+' || source.at[0] == '-', point = false;
+    *ret = (struct tmpl_number){.is_integer = false};
+    buf_clear(scratch);
+    if (source.at[0] == '\'') return read_character(source, scratch, ret);
+    for (size_t i = sign; i < source.size; i++) {
+        if (source.at[i] != '_') buf_put_u8(scratch, source.at[i]);
+        point |= source.at[i] == '.' || (source.at[i] | 0x20) == 'e';
+    }
+    struct bytes text = buf_bytes(scratch);
+    if (buf_error(scratch)) return false;
+    if (read_integer(text, source.at[0] == '-', ret)) return true;
+    if (!point || !number_parse((const char *)text.at, text.size, &bits)) return false;
+    ret->real = source.at[0] == '-' ? -bits_double(bits) : bits_double(bits);
+    return true;
+}
+
 /* --- operands --------------------------------------------------------------------------------- */
 
 static bool
@@ -268,7 +335,7 @@ term(struct parser *p)
         break;
     case TMPL_CHAR_CONSTANT:
     case TMPL_NUMBER:
-        if (!tmpl_number_read(text, &p->scratch, &n->number)) {
+        if (!read_number(text, &p->scratch, &n->number)) {
             if (buf_error(&p->scratch)) return no_memory(p);
             return fail(p, "bad number syntax: %s", quoted(p, text));
         }

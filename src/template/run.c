@@ -1,4 +1,4 @@
-/* run.c - how an execution ends early, and what it may take: see run.h. */
+/* run.c - errors and limits of an execution: see run.h. */
 #include "template/run.h"
 
 #include <stdio.h>
@@ -6,24 +6,21 @@
 #include "base/quote.h"
 
 enum {
-    STEP_BYTES = 64, /* that are looked at in a step */
+    STEP_BYTES = 64, /* as many bytes are a step */
     STEP_NS = 1000,
 };
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 set_message(struct tmpl_run *run, const char *format, va_list args)
 {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
     (void)vsnprintf(run->message, sizeof run->message, format, args);
-#pragma GCC diagnostic pop
 }
 
 bool
 run_fail(struct tmpl_run *run, const char *format, ...)
 {
     va_list args;
-    if (run->failed) return false; /* for lack of memory, while the message was made */
+    if (run->failed) return false; /* the first error wins */
     va_start(args, format);
     set_message(run, format, args);
     va_end(args);
@@ -59,7 +56,7 @@ run_limit(struct tmpl_run *run, const char *format, ...)
 bool
 run_no_memory(struct tmpl_run *run)
 {
-    /* Its own limit is that of a template, any other one says nothing of this one. */
+    /* The limit of a template is its fault; that of an outer budget is not. */
     bool own = atomic_load_explicit(&run->budget.refused_count, memory_order_relaxed) > 0;
     if (own) return run_limit(run, "more than %d MiB of memory", RUN_MEMORY_BYTES_MAX >> 20);
     run->failed = ERR_NOMEM;

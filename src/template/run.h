@@ -1,7 +1,7 @@
 /*
  * run.h - the execution of a template. Private to template/.
  *
- * What fails returns false, or FLOW_FAILED, and `failed` and `message` of the run tell; nothing is
+ * A function that fails sets `failed` and `message` of the run and returns false; nothing is
  * undone. Values and texts live in the arena until the end.
  */
 #ifndef TEMPLATE_RUN_H
@@ -16,7 +16,7 @@ struct searcher;
 enum {
     RUN_MEMORY_BYTES_MAX = 16 << 20,
     RUN_MESSAGE_BYTES = 512,
-    /* Of nodes under execution, in all templates that call one another: so deep is the stack. */
+    /* Lists and pipelines within one another, in all templates that call one another. */
     RUN_NESTING_MAX = 400,
     RUN_SEARCHERS = 8,
 };
@@ -26,7 +26,7 @@ struct run_variable {
     struct tmpl_value value;
 };
 
-/* Regexes that were compiled, since loops ask for them again. */
+/* A compiled regex, which the next round of a loop finds again. */
 struct run_searcher {
     struct bytes pattern;
     struct searcher *searcher; /* NULL: free */
@@ -39,60 +39,61 @@ struct tmpl_run {
     struct tmpl_template *templates; /* the first is the text itself */
     struct tmpl_root root;
 
-    struct budget budget; /* of what follows; regexes draw on that of the options */
+    struct budget budget; /* for the fields below; regexes draw on that of the options */
     struct arena arena;
     struct tmpl_unicode unicode;
     struct buf out;
-    struct buf text;    /* what a function makes */
-    struct buf scratch; /* for pieces of it */
+    struct buf text;    /* a result of a function */
+    struct buf scratch; /* for pieces of `text` and of messages */
     struct run_variable *variables;
     uint32_t variable_count, variable_capacity;
-    uint32_t variable_base; /* the first that the template at hand may see */
+    uint32_t variable_base; /* the first one of `template` */
     struct run_searcher searchers[RUN_SEARCHERS];
-    uint32_t searcher_next; /* the one to be replaced */
+    uint32_t searcher_next; /* the one that is replaced next */
 
-    const struct tmpl_template *template; /* which is executed */
-    const struct tmpl_node *at;           /* what sentences say it was at */
+    const struct tmpl_template *template;
+    const struct tmpl_node *at; /* the node that a sentence names */
     uint64_t steps;
     uint32_t nesting;
     uint32_t calls;
     enum err failed;
-    bool query_failed; /* `message` is what it said, and may be empty */
+    bool query_failed; /* with `message`, which may be empty */
     char message[RUN_MESSAGE_BYTES];
 };
 
-/* --- run.c: how it fails ---------------------------------------------------------------------- */
+/* --- run.c: errors and limits ----------------------------------------------------------------- */
 
-/* ERR_INPUT; the message is what Go says after the place. All return false. */
+/* ERR_INPUT with a message; the place precedes it in the sentence. These five return false. */
 bool run_fail(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 bool run_fail_quoted(struct tmpl_run *run, const char *before, struct bytes text,
                      const char *after);
-/* Before the message that is there. */
+/* Puts a text before the message. */
 bool run_prefix(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 bool run_limit(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 bool run_no_memory(struct tmpl_run *run);
-/* False, and told, if anything was too much for the buffer. */
+/* False, with an error of the run, if a text was too large for the buffer. */
 bool run_settle(struct tmpl_run *run, const struct buf *buf);
 
-/* A step, and more for as many bytes as are looked at. False: it was the last one. */
+/* Counts a step, and more for many bytes. False: there were too many. */
 bool run_spend(struct tmpl_run *run, uint64_t size_bytes);
-/* The same for that time. */
+/* The same for work of so much time. */
 bool run_spend_ns(struct tmpl_run *run, uint64_t ns);
 
-/* A copy in the arena; `at` NULL: told. */
+/* A copy in the arena; `at` is NULL if there is no memory, with an error of the run. */
 struct bytes run_copy(struct tmpl_run *run, struct bytes text);
-/* A string of what is in run->text. */
+/* A string with the content of run->text. */
 bool run_take_text(struct tmpl_run *run, struct tmpl_value *ret);
-/* $value, or that of a sample: of the bits, or of the histogram, which is copied. */
+/* $value, or the value of a sample: bits of a double, or a histogram, which is copied. */
 bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret);
+
 /* --- execute.c -------------------------------------------------------------------------------- */
 
-/* The template; its output is in run->out. */
+/* Executes the template; its output is in run->out. */
 bool run_execute(struct tmpl_run *run);
 
 /* --- evaluate.c ------------------------------------------------------------------------------- */
 
-/* The value of a pipeline, whose variables are declared, or assigned to. */
+/* Evaluates a pipeline, and declares its variables or assigns to them. */
 bool run_pipeline(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *pipe,
                   struct tmpl_value *ret);
 bool run_declare(struct tmpl_run *run, struct bytes name, const struct tmpl_value *value);
@@ -103,21 +104,21 @@ bool run_assign(struct tmpl_run *run, struct bytes name, const struct tmpl_value
 enum { TMPL_PARAMETERS_MAX = 3 };
 
 #define TMPL_UNUSED __attribute__((unused))
-/* The head of a function or method that templates can call. Most do not need all of these. */
+/* The head of a function or method that templates can call. Most do not use all parameters. */
 #define TMPL_FUNCTION(function)                                                                \
     bool function(struct tmpl_run *run TMPL_UNUSED, const struct tmpl_value *args TMPL_UNUSED, \
                   uint32_t count TMPL_UNUSED, struct tmpl_value *ret TMPL_UNUSED)
 
 /*
- * A function, or a method, whose first argument is what it is called on and no parameter. The
- * arguments have the types of the parameters; for ANY, they have any type.
+ * A function, or a method, whose first argument is the value that it is called on and is not among
+ * the parameters. The arguments have the types of the parameters; for ANY, they have any type.
  */
 struct tmpl_function {
     const char *name;
     bool (*call)(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
                  struct tmpl_value *ret);
-    uint8_t count; /* of parameters, the last of which may be there any number of times */
-    bool is_variadic;
+    uint8_t count;    /* of parameters */
+    bool is_variadic; /* the last parameter takes any number of arguments */
     enum tmpl_type parameters[TMPL_PARAMETERS_MAX];
 };
 
@@ -127,7 +128,7 @@ const struct tmpl_function *tmpl_builtin_find(struct bytes name); /* builtins.c 
 /* NULL: the type has no such method. */
 const struct tmpl_function *tmpl_method_find(enum tmpl_type type, struct bytes name);
 
-/* Of a list of `count`. */
+/* Searches a list of `count` functions. */
 const struct tmpl_function *tmpl_find_in(const struct tmpl_function *list, size_t count,
                                          struct bytes name);
 
@@ -144,7 +145,7 @@ bool run_printf(struct tmpl_run *run, struct bytes format, const struct tmpl_val
 
 /* --- searches.c ------------------------------------------------------------------------------- */
 
-/* Compiled, or found. The message of an error is that of Go's regexp. */
+/* Compiles a regex, or finds it among the last ones. The message of an error is Go's. */
 bool run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher **ret);
 void run_searchers_fini(struct tmpl_run *run);
 

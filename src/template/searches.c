@@ -1,6 +1,6 @@
 /*
- * searches.c - regexes of a run: see run.h. Compiling takes from 10 us to 100 ms, which its steps
- * pay for; the last few are kept, since a loop asks for the same again.
+ * searches.c - regexes of a run: see run.h. Compiling takes from 10 us to 100 ms, which count as
+ * steps; the last few are kept, since a loop needs the same one again.
  */
 #include "model/searcher.h"
 #include "template/run.h"
@@ -12,7 +12,7 @@ enum {
     COMPILE_NS_OF_REPETITION = 1000000
 };
 
-/* Repetitions and Unicode classes are small in the text, and large in the program. */
+/* Repetitions and Unicode classes are short in the text and make large programs. */
 static uint64_t
 compile_ns(struct bytes pattern)
 {
@@ -33,8 +33,7 @@ compile(struct tmpl_run *run, struct bytes pattern, struct searcher **ret)
     struct why why = {.text = ""};
     if (!run_spend_ns(run, compile_ns(pattern))) return false;
     enum err e = searcher_new(pattern, run->options->budget, ret, &why);
-    /* How long it took is as its program is large, which the work for a text of some bytes tells.
-     */
+    /* The work for a text of some bytes tells how large the program is, and how long it took. */
     if (e == OK && run_spend_ns(run, searcher_work(*ret, INSTRUCTIONS_BYTES))) return true;
     if (e == OK) {
         searcher_free(*ret);
@@ -58,7 +57,7 @@ run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher *
     struct searcher *made;
     if (!compile(run, pattern, &made)) return false;
     searcher_free(s->searcher);
-    *s = (struct run_searcher){pattern, made}; /* the pattern lives as long as the arena */
+    *s = (struct run_searcher){pattern, made}; /* the pattern lies in the arena or in the text */
     run->searcher_next = (run->searcher_next + 1) % RUN_SEARCHERS;
     *ret = made;
     return true;

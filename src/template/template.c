@@ -1,14 +1,14 @@
 /*
  * template.c - see template.h. A text is parsed (lexer.c, parser.c) and executed (execute.c,
- * evaluate.c); what it calls is in builtins.c, functions.c, humanize.c and methods.c, and values
- * become text in verbs.c.
+ * evaluate.c); it calls functions of builtins.c, functions.c, humanize.c and methods.c, and verbs.c
+ * prints values.
  *
- * Prometheus puts declarations of $labels and the others before each text, which is why columns in
- * sentences are greater than one would think; so does this.
+ * Declarations of $labels and the others precede each text, as in Prometheus, and columns in the
+ * first line of a text count them.
  */
 #include "template/template.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 #include "base/array.h"
 #include "base/quote.h"
@@ -44,13 +44,6 @@ end(struct tmpl_run *run)
     arena_fini(&run->arena);
 }
 
-static int
-compare_entries(const void *a, const void *b)
-{
-    const struct tmpl_entry *x = a, *y = b;
-    return bytes_compare(x->key, y->key);
-}
-
 static bool
 map_of(struct tmpl_run *run, const struct label *labels, uint32_t count, struct tmpl_map *ret)
 {
@@ -60,8 +53,8 @@ map_of(struct tmpl_run *run, const struct label *labels, uint32_t count, struct 
         struct bytes text = labels[i].value.size == 0 ? bytes_of("", 0) : labels[i].value;
         entries[i] = (struct tmpl_entry){labels[i].name, tmpl_of_text(text)};
     }
-    if (count > 1) qsort(entries, count, sizeof *entries, compare_entries);
     *ret = (struct tmpl_map){.entries = entries, .count = count};
+    tmpl_map_sort(ret);
     return true;
 }
 
@@ -82,7 +75,6 @@ has_function(struct bytes name)
     return tmpl_function_find(name) != NULL;
 }
 
-/* The sentence goes to run->scratch. */
 static bool
 parse(struct tmpl_run *run, struct bytes text)
 {
@@ -105,14 +97,12 @@ parse(struct tmpl_run *run, struct bytes text)
     if (e == OK) return true;
     if (e == ERR_NOMEM) return run_no_memory(run);
     run->failed = e;
-    size_t size =
-        run->scratch.size < sizeof run->message - 1 ? run->scratch.size : sizeof run->message - 1;
-    memcpy(run->message, run->scratch.at, size);
-    run->message[size] = '\0';
+    (void)snprintf(run->message, sizeof run->message, "%.*s", (int)run->scratch.size,
+                   (const char *)run->scratch.at);
     return false;
 }
 
-/* LINE:COLUMN, of which the first column is 0. */
+/* "LINE:COLUMN"; the first column is 0. */
 static void
 put_place(struct bytes text, uint32_t at, struct buf *to)
 {
@@ -125,7 +115,8 @@ put_place(struct bytes text, uint32_t at, struct buf *to)
     buf_printf(to, "%u:%u", line, at - line_begin);
 }
 
-/* Go's: "template: NAME:LINE:COLUMN: executing "NAME" at <NODE>: MESSAGE". */
+/* "error executing template NAME: template: NAME:LINE:COLUMN: executing "NAME" at <NODE>: MESSAGE"
+ */
 static enum err
 why_execution_failed(struct tmpl_run *run, struct why *why)
 {
@@ -151,7 +142,7 @@ why_execution_failed(struct tmpl_run *run, struct why *why)
     return why_set(why, ERR_INPUT, "%.*s", (int)to->size, (const char *)to->at);
 }
 
-/* `before` a sentence about the text itself. */
+/* `before` precedes the sentence of a text that cannot be parsed; NULL if nothing does. */
 static enum err
 why_failed(struct tmpl_run *run, bool parsed, const char *before, struct why *why)
 {

@@ -7,8 +7,8 @@
  * A subset: what it has prints what Prometheus prints. docs/templates.md lists what there is and
  * how it differs.
  *
- * A text comes from a file of rules, and may be anybody's: parsing and execution end within limits
- * of memory, depth, steps and output, whatever it says.
+ * A text may come from anyone who may write rules: parsing and execution end within limits of
+ * memory, depth, steps and output.
  *
  * Threads: template_expand() is pure but for `query`; any number at a time.
  */
@@ -22,22 +22,22 @@ struct fhist;
 
 enum {
     TEMPLATE_TEXT_BYTES_MAX = 64 << 10,   /* of one text */
-    TEMPLATE_OUTPUT_BYTES_MAX = 64 << 10, /* of what comes of it, and of any text on the way */
-    TEMPLATE_STEPS_MAX = 1000000,         /* nodes that are visited, and rounds of loops */
-    TEMPLATE_DEPTH_MAX = 100,             /* of nodes in one another, and of templates that call */
+    TEMPLATE_OUTPUT_BYTES_MAX = 64 << 10, /* of the result and of each text on the way */
+    TEMPLATE_STEPS_MAX = 1000000,         /* nodes and rounds of loops */
+    TEMPLATE_DEPTH_MAX = 100,             /* of blocks, of parentheses and of calls */
 };
 
-/* One element of what `query` in a template answers. */
+/* One sample that `query` in a template finds. */
 struct template_sample {
     struct bytes labels; /* encoded as model/labels.h says, the metric's name among them */
     uint64_t value;      /* bits of the double */
-    const struct fhist *histogram; /* instead of it; NULL: there is none */
+    const struct fhist *histogram; /* replaces `value`; NULL for a float */
 };
 
 /*
- * An expression's instant vector at the time of the evaluation, a scalar as one sample without
- * labels; anything else is an error. What `each` is given is copied before it returns. The sentence
- * of an error is as Prometheus has it after `error calling query: `.
+ * Calls `each` with the samples of an expression's instant vector at the time of the evaluation, of
+ * a scalar with one sample without labels; other results are an error. `each` copies its sample.
+ * The sentence of an error is that of Prometheus after `error calling query: `.
  */
 struct template_query {
     enum err (*query)(void *context, struct bytes expression,
@@ -53,35 +53,35 @@ struct template_data {
     uint32_t external_count;
     struct bytes external_url; /* for $externalURL, externalURL and pathPrefix; valid, or empty */
     uint64_t value;            /* bits of the double, for $value */
-    const struct fhist *histogram; /* instead of it; NULL: there is none */
+    const struct fhist *histogram; /* replaces `value`; NULL for a float */
     int64_t time_ms;               /* of the evaluation, for `now` */
 };
 
 struct template_options {
-    struct bytes name;           /* as sentences have it: of an alert "__alert_" and its name */
-    struct template_query query; /* `query` NULL: a template that uses query fails */
-    struct budget *budget;       /* for all that is taken; NULL: none */
+    struct bytes name;           /* in sentences: "__alert_" and the name of the alert */
+    struct template_query query; /* if its `query` is NULL, templates with queries fail */
+    struct budget *budget;       /* for all memory; may be NULL */
 };
 
 /*
- * What a text comes to, appended to `to`; on an error nothing is. Errors of the text or of its
- * execution are ERR_INPUT, with Prometheus' sentence from "error executing template" or "error
- * parsing template" on; ERR_LIMIT: a limit of this page; ERR_NOMEM; errors of `query` that are no
- * fault of the expression (ERR_CANCELED, ERR_NOMEM, ERR_AGAIN) as they are.
+ * Appends the result of a text to `to`; on an error it appends nothing. Errors of the text or of
+ * its execution are ERR_INPUT, with a sentence that begins with "error executing template" or
+ * "error parsing template"; ERR_LIMIT: a limit of this page; ERR_NOMEM; errors of `query` that are
+ * not the fault of the expression (ERR_CANCELED, ERR_NOMEM, ERR_AGAIN) as they are.
  */
 MUST_CHECK enum err template_expand(const struct template_options *options, struct bytes text,
                                     const struct template_data *data, struct buf *to,
                                     struct why *why);
 
 /*
- * Whether a text can be parsed: what Prometheus tries when it loads a file of rules. It executes
- * nothing then, so neither does this. Errors as above, but the sentence is from "template:" on.
+ * Parses a text without executing it, as Prometheus does when it loads a file of rules. Errors are
+ * as above, but the sentence begins with "template:".
  */
 MUST_CHECK enum err template_check(const struct template_options *options, struct bytes text,
                                    struct why *why);
 
-/* The names of Prometheus' functions, in order; NULL after the last. Those of Go are not among
- * them. */
+/* The n-th name of a function of Prometheus, in order; NULL after the last. Functions of Go are not
+ * among them. */
 const char *template_function_word(uint32_t n);
 
 #endif

@@ -5,7 +5,6 @@
 #define TEMPLATE_TREE_H
 
 #include "template/lexer.h"
-#include "template/numbers.h"
 
 enum tmpl_kind {
     /* Statements, which are executed one after another. */
@@ -28,6 +27,12 @@ enum tmpl_kind {
     TMPL_NODE_STRING,
     TMPL_NODE_VARIABLE,
     TMPL_NODE_FUNCTION,
+};
+
+struct tmpl_number {
+    int64_t integer;
+    double real;
+    bool is_integer; /* `integer` has its value, too */
 };
 
 /* Linked by `next`; zeroed if it is empty. */
@@ -53,7 +58,7 @@ struct tmpl_node {
             struct tmpl_list commands;
         } pipe;
         struct {
-            struct tmpl_node *pipe; /* NULL for a CALL without one */
+            struct tmpl_node *pipe; /* NULL for a CALL without an argument */
             struct bytes name;      /* CALL */
             struct tmpl_list list, otherwise;
         } statement; /* ACTION, IF, RANGE, WITH, CALL */
@@ -74,7 +79,7 @@ struct tmpl_parsing {
     struct arena *arena;
     struct tmpl_unicode *unicode;
     bool (*has_function)(struct bytes name);
-    struct buf *sentence; /* empty: for that of an error */
+    struct buf *sentence; /* empty; receives that of an error */
 };
 
 /*

@@ -1,6 +1,8 @@
 /* value.c - see value.h. */
 #include "template/value.h"
 
+#include <stdlib.h>
+
 const char *
 tmpl_type_name(enum tmpl_type type)
 {
@@ -49,6 +51,19 @@ tmpl_is_true(const struct tmpl_value *v)
     if (v->type == TMPL_TYPE_FLOAT) return v->number != 0;
     if (v->type == TMPL_TYPE_BOOL) return v->truth;
     return v->type != TMPL_TYPE_NIL;
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+    const struct tmpl_entry *x = a, *y = b;
+    return bytes_compare(x->key, y->key);
+}
+
+void
+tmpl_map_sort(struct tmpl_map *map)
+{
+    if (map->count > 1) qsort(map->entries, map->count, sizeof *map->entries, compare_entries);
 }
 
 struct tmpl_value

@@ -64,7 +64,7 @@ struct tmpl_root {
     struct tmpl_map labels;
     struct tmpl_map external_labels;
     struct bytes external_url;
-    struct tmpl_value value; /* as that of a sample */
+    struct tmpl_value value; /* FLOAT or HISTOGRAM */
 };
 
 /* Go's name of a type. */
@@ -130,8 +130,9 @@ tmpl_printable(struct tmpl_value v)
 int64_t tmpl_length(const struct tmpl_value *v);
 /* Element `index` of a string (its byte) or of a result; it is there. */
 struct tmpl_value tmpl_element(const struct tmpl_value *v, int64_t index);
-/* Whether {{if}} takes it for true. */
+/* True if {{if}} executes its list. */
 bool tmpl_is_true(const struct tmpl_value *v);
+void tmpl_map_sort(struct tmpl_map *map);
 /* The value of a key of a map; of one that is missing, an empty string or nil. */
 struct tmpl_value tmpl_map_get(const struct tmpl_value *map, struct bytes key);
 /* Fields of a struct, by index from 0 or by name. False: there is no such field. */
