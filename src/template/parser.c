@@ -202,7 +202,7 @@ unquote(struct parser *p, struct bytes *ret)
         }
     }
     *ret = arena_copy(p->given->arena, bytes_of(p->scratch.at, kept));
-    return ret->at != NULL || kept == 0 || no_memory(p) != NULL;
+    return ret->at != NULL || no_memory(p) != NULL;
 }
 
 static bool
