@@ -5,7 +5,7 @@
  *
  * "{{- " takes spaces away from the text before it, " -}}" from that after it. A comment fills its
  * delimiters alone and is no token. Spaces are no tokens either, but a token tells whether there
- * are any before it: `.a .b` is not `.a.b`. The line of a token is that on which it begins.
+ * are any before it: `.a .b` is not `.a.b`.
  */
 #include "template/lexer.h"
 
@@ -19,7 +19,7 @@ void
 tmpl_lexer_init(struct tmpl_lexer *l, struct bytes text, struct tmpl_unicode *unicode,
                 struct buf *sentence)
 {
-    *l = (struct tmpl_lexer){.text = text, .unicode = unicode, .sentence = sentence, .lines = 1};
+    *l = (struct tmpl_lexer){.text = text, .unicode = unicode, .sentence = sentence};
 }
 
 static bool
@@ -74,21 +74,11 @@ take(struct tmpl_lexer *l)
     return c;
 }
 
-static uint32_t
-line_at(struct tmpl_lexer *l, uint32_t at)
-{
-    for (; l->counted < at; l->counted++) {
-        l->lines += l->text.at[l->counted] == '\n';
-    }
-    return l->lines;
-}
-
 static struct tmpl_token
 token_of(struct tmpl_lexer *l, enum tmpl_token_type type, uint32_t begin, uint32_t end)
 {
-    uint32_t line = line_at(l, begin);
     struct bytes text = bytes_of(l->text.at + begin, end - begin);
-    return (struct tmpl_token){type, begin, line, l->spaced, text};
+    return (struct tmpl_token){type, begin, l->spaced, text};
 }
 
 /* The token from `start` to the position. */

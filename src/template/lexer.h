@@ -44,18 +44,16 @@ enum tmpl_token_type {
 struct tmpl_token {
     enum tmpl_token_type type;
     uint32_t at;
-    uint32_t line; /* from 1 */
-    bool spaced;   /* there are spaces before it, inside of delimiters */
+    bool spaced; /* there are spaces before it, inside of delimiters */
     struct bytes text;
 };
 
 struct tmpl_lexer {
     struct bytes text;
     struct tmpl_unicode *unicode;
-    struct buf *sentence;    /* of an error */
-    uint32_t at;             /* where the next token begins */
-    uint32_t start;          /* of the token that is read */
-    uint32_t counted, lines; /* line of the byte `counted` */
+    struct buf *sentence; /* of an error */
+    uint32_t at;          /* where the next token begins */
+    uint32_t start;       /* of the token that is read */
     uint32_t parens;
     bool spaced;
     bool inside; /* of delimiters */

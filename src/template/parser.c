@@ -21,7 +21,7 @@ enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
 struct scope {
     uint32_t variables; /* the first of its own; $ is always there */
     uint32_t range_depth;
-    uint32_t action_line; /* 0 outside of delimiters */
+    uint32_t action_at; /* the delimiter before the next token; 0: outside of delimiters */
 };
 
 /* Once `failed` is set, the sentence is complete and all functions return. */
@@ -60,6 +60,7 @@ fail(struct parser *p, const char *format, ...)
 {
     char rest[PIECE_BYTES_MAX];
     struct buf *to = p->given->sentence;
+    uint32_t column;
     va_list args;
     if (p->failed) return NULL;
     va_start(args, format);
@@ -68,7 +69,7 @@ fail(struct parser *p, const char *format, ...)
     p->failed = ERR_INPUT;
     buf_put_text(to, "template: ");
     buf_put_cut(to, p->given->name);
-    buf_printf(to, ":%u: %s", p->token.line, rest);
+    buf_printf(to, ":%u: %s", tmpl_line_at(p->given->text, p->token.at, &column), rest);
     return NULL;
 }
 
@@ -101,13 +102,13 @@ fail_as_lexer(struct parser *p)
     struct bytes text = p->token.text, name = p->given->name;
     static const char action[] = " action";
     size_t size = sizeof action - 1;
+    uint32_t column, line = tmpl_line_at(p->given->text, p->scope.action_at, &column);
     bool named = text.size > size && memcmp(text.at + text.size - size, action, size) == 0;
-    if (p->scope.action_line == 0 || p->scope.action_line == p->token.line) {
+    if (p->scope.action_at == 0 || line == tmpl_line_at(p->given->text, p->token.at, &column)) {
         return fail(p, "%.*s", (int)text.size, (const char *)text.at);
     }
     return fail(p, "%.*s%s started at %.*s:%u", (int)text.size, (const char *)text.at,
-                named ? "" : " in action", (int)name.size, (const char *)name.at,
-                p->scope.action_line);
+                named ? "" : " in action", (int)name.size, (const char *)name.at, line);
 }
 
 /* The next token, of which a long one is cut. */
@@ -600,7 +601,7 @@ item_list(struct parser *p, struct tmpl_list *to, bool is_top, enum tmpl_token_t
 {
     while (p->token.type != TMPL_END_OF_TEXT) {
         struct tmpl_node *n = NULL;
-        p->scope.action_line = p->token.type == TMPL_LEFT_DELIM ? p->token.line : 0;
+        p->scope.action_at = p->token.type == TMPL_LEFT_DELIM ? p->token.at : 0;
         if (p->token.type == TMPL_TEXT) {
             n = new_node(p, TMPL_NODE_TEXT);
             if (n == NULL) return false;
@@ -631,6 +632,19 @@ item_list(struct parser *p, struct tmpl_list *to, bool is_top, enum tmpl_token_t
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
+
+uint32_t
+tmpl_line_at(struct bytes text, uint32_t at, uint32_t *ret_column)
+{
+    uint32_t line = 1, begin = 0;
+    for (uint32_t i = 0; i < at; i++) {
+        if (text.at[i] != '\n') continue;
+        line++;
+        begin = i + 1;
+    }
+    *ret_column = at - begin;
+    return line;
+}
 
 enum err
 tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret)

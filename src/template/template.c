@@ -102,19 +102,6 @@ parse(struct tmpl_run *run, struct bytes text)
     return false;
 }
 
-/* "LINE:COLUMN"; the first column is 0. */
-static void
-put_place(struct bytes text, uint32_t at, struct buf *to)
-{
-    uint32_t line = 1, line_begin = 0;
-    for (uint32_t i = 0; i < at; i++) {
-        if (text.at[i] != '\n') continue;
-        line++;
-        line_begin = i + 1;
-    }
-    buf_printf(to, "%u:%u", line, at - line_begin);
-}
-
 /* "error executing template NAME: template: NAME:LINE:COLUMN: executing "NAME" at <NODE>: MESSAGE"
  */
 static enum err
@@ -128,9 +115,8 @@ why_execution_failed(struct tmpl_run *run, struct why *why)
     buf_put_text(to, ": template: ");
     buf_put_bytes(to, name);
     if (run->at != NULL) {
-        buf_put_u8(to, ':');
-        put_place(run->parsed, run->at->at, to);
-        buf_put_text(to, ": executing ");
+        uint32_t column, line = tmpl_line_at(run->parsed, run->at->at, &column);
+        buf_printf(to, ":%u:%u: executing ", line, column);
         quote_text(to, run->template->name);
         buf_put_text(to, " at <");
         buf_put_cut(to, run->at->source);

@@ -89,4 +89,7 @@ struct tmpl_parsing {
  */
 MUST_CHECK enum err tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret);
 
+/* The line of a byte of the text, from 1, and its column, from 0. */
+uint32_t tmpl_line_at(struct bytes text, uint32_t at, uint32_t *ret_column);
+
 #endif

@@ -395,27 +395,12 @@ take_digits(struct format *f, uint32_t *ret)
 static void
 take_flags(struct format *f)
 {
+    static const char flags[] = "#0+- ";
     struct verb *v = &f->verb;
-    for (;; f->at++) {
-        switch (peek(f)) {
-        case '#':
-            v->sharp = true;
-            break;
-        case '0':
-            v->zero = true;
-            break;
-        case '+':
-            v->plus = true;
-            break;
-        case '-':
-            v->minus = true;
-            break;
-        case ' ':
-            v->space = true;
-            break;
-        default:
-            return;
-        }
+    bool *const fields[] = {&v->sharp, &v->zero, &v->plus, &v->minus, &v->space};
+    const char *flag;
+    for (; peek(f) != '\0' && (flag = strchr(flags, peek(f))) != NULL; f->at++) {
+        *fields[flag - flags] = true;
     }
 }
 
