@@ -18,19 +18,19 @@
 
 enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
 
-struct scope {
+struct tmpl_scope {
     uint32_t variables; /* the first of its own; $ is always there */
     uint32_t range_depth;
     uint32_t action_at; /* the delimiter before the next token; 0: outside of delimiters */
 };
 
 /* Once `failed` is set, the sentence is complete and all functions return. */
-struct parser {
+struct tmpl_parser {
     const struct tmpl_parsing *given;
     struct tmpl_lexer lexer;
     struct tmpl_token token;
     uint32_t end; /* of the token before it, in the text */
-    struct scope scope;
+    struct tmpl_scope scope;
     struct bytes *variables;
     uint32_t variable_count;
     struct tmpl_template *first, *last; /* templates */
@@ -41,14 +41,15 @@ struct parser {
     enum err failed;
 };
 
-static struct tmpl_node *pipeline(struct parser *p, const char *context, enum tmpl_token_type end);
-static bool item_list(struct parser *p, struct tmpl_list *to, bool is_top,
+static struct tmpl_node *pipeline(struct tmpl_parser *p, const char *context,
+                                  enum tmpl_token_type end);
+static bool item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top,
                       enum tmpl_token_type *ret_end);
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
 static void *
-no_memory(struct parser *p)
+no_memory(struct tmpl_parser *p)
 {
     if (p->failed == OK) p->failed = ERR_NOMEM;
     return NULL;
@@ -56,7 +57,7 @@ no_memory(struct parser *p)
 
 /* "template: NAME:LINE: " and the rest. */
 __attribute__((format(printf, 2, 3))) static void *
-fail(struct parser *p, const char *format, ...)
+fail(struct tmpl_parser *p, const char *format, ...)
 {
     char rest[PIECE_BYTES_MAX];
     struct buf *to = p->given->sentence;
@@ -74,7 +75,7 @@ fail(struct parser *p, const char *format, ...)
 }
 
 static void *
-fail_limit(struct parser *p, const char *sentence)
+fail_limit(struct tmpl_parser *p, const char *sentence)
 {
     if (p->failed) return NULL;
     buf_put_text(p->given->sentence, sentence);
@@ -84,7 +85,7 @@ fail_limit(struct parser *p, const char *sentence)
 
 /* In quotes, until the next call; of a long text the beginning. */
 static const char *
-quoted(struct parser *p, struct bytes text)
+quoted(struct tmpl_parser *p, struct bytes text)
 {
     if (text.size > PIECE_BYTES_MAX) text.size = PIECE_BYTES_MAX;
     buf_clear(&p->scratch);
@@ -97,7 +98,7 @@ quoted(struct parser *p, struct bytes text)
 
 /* The lexer's sentence, and where the action began if that was on another line. */
 static void *
-fail_as_lexer(struct parser *p)
+fail_as_lexer(struct tmpl_parser *p)
 {
     struct bytes text = p->token.text, name = p->given->name;
     static const char action[] = " action";
@@ -113,7 +114,7 @@ fail_as_lexer(struct parser *p)
 
 /* The next token, of which a long one is cut. */
 static void *
-unexpected(struct parser *p, const char *context)
+unexpected(struct tmpl_parser *p, const char *context)
 {
     enum { SHOWN_CHARACTERS = 10 };
     const struct tmpl_token *t = &p->token;
@@ -133,7 +134,7 @@ unexpected(struct parser *p, const char *context)
 }
 
 static bool
-go_deeper(struct parser *p)
+go_deeper(struct tmpl_parser *p)
 {
     if (p->nesting++ < NESTING_MAX) return true;
     return fail_limit(p, "more than 100 levels of blocks and parentheses") != NULL;
@@ -142,7 +143,7 @@ go_deeper(struct parser *p)
 /* --- tokens and nodes ------------------------------------------------------------------------- */
 
 static struct tmpl_token
-take(struct parser *p)
+take(struct tmpl_parser *p)
 {
     struct tmpl_token t = p->token;
     p->end = t.at + (uint32_t)t.text.size;
@@ -151,7 +152,7 @@ take(struct parser *p)
 }
 
 static bool
-expect(struct parser *p, enum tmpl_token_type type, const char *context)
+expect(struct tmpl_parser *p, enum tmpl_token_type type, const char *context)
 {
     if (p->token.type != type) return unexpected(p, context) != NULL;
     take(p);
@@ -160,7 +161,7 @@ expect(struct parser *p, enum tmpl_token_type type, const char *context)
 
 /* At the next token. */
 static struct tmpl_node *
-new_node(struct parser *p, enum tmpl_kind kind)
+new_node(struct tmpl_parser *p, enum tmpl_kind kind)
 {
     struct tmpl_node *n = arena_new(p->given->arena, sizeof *n);
     if (n == NULL) return no_memory(p);
@@ -172,7 +173,7 @@ new_node(struct parser *p, enum tmpl_kind kind)
 
 /* It ends before the next token. */
 static void
-end_node(const struct parser *p, struct tmpl_node *n)
+end_node(const struct tmpl_parser *p, struct tmpl_node *n)
 {
     n->source.size = p->given->text.at + p->end - n->source.at;
 }
@@ -189,7 +190,7 @@ append(struct tmpl_list *list, struct tmpl_node *n)
 
 /* The text of a literal, which is the next token. */
 static bool
-unquote(struct parser *p, struct bytes *ret)
+unquote(struct tmpl_parser *p, struct bytes *ret)
 {
     struct bytes literal = p->token.text;
     size_t kept = 0;
@@ -207,7 +208,7 @@ unquote(struct parser *p, struct bytes *ret)
 }
 
 static bool
-declare(struct parser *p, struct bytes name)
+declare(struct tmpl_parser *p, struct bytes name)
 {
     struct bytes *items =
         arena_push(p->given->arena, p->variables, p->variable_count, sizeof *items);
@@ -218,7 +219,7 @@ declare(struct parser *p, struct bytes name)
 }
 
 static bool
-is_declared(const struct parser *p, struct bytes name)
+is_declared(const struct tmpl_parser *p, struct bytes name)
 {
     if (bytes_equal_text(name, "$")) return true;
     for (uint32_t i = p->scope.variables; i < p->variable_count; i++) {
@@ -302,7 +303,7 @@ may_begin_operand(enum tmpl_token_type type)
 
 /* An operand without fields, unless it begins with one. */
 static struct tmpl_node *
-term(struct parser *p)
+term(struct tmpl_parser *p)
 {
     static const enum tmpl_kind kinds[TMPL_WITH + 1] = {
         [TMPL_BOOL] = TMPL_NODE_BOOL,         [TMPL_CHAR_CONSTANT] = TMPL_NODE_NUMBER,
@@ -354,7 +355,7 @@ term(struct parser *p)
 
 /* Sentences name the first field that follows it. */
 static struct tmpl_node *
-operand(struct parser *p)
+operand(struct tmpl_parser *p)
 {
     const uint8_t *begin = p->token.text.at;
     struct tmpl_node *n = term(p);
@@ -378,7 +379,7 @@ operand(struct parser *p)
 
 /* Operands with spaces between them. */
 static struct tmpl_node *
-command(struct parser *p)
+command(struct tmpl_parser *p)
 {
     struct tmpl_node *n = new_node(p, TMPL_NODE_COMMAND);
     if (n == NULL) return NULL;
@@ -397,7 +398,7 @@ command(struct parser *p)
 
 /* $x :=, $x =, or for {{range}} alone $i, $x := */
 static bool
-declarations(struct parser *p, struct tmpl_node *n, const char *context)
+declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
 {
     bool more = true, is_range = strcmp(context, "range") == 0;
     while (more && p->token.type == TMPL_VARIABLE) {
@@ -428,7 +429,7 @@ declarations(struct parser *p, struct tmpl_node *n, const char *context)
 
 /* Commands with | between them, up to the token `end`; `context` is for sentences. */
 static struct tmpl_node *
-pipeline(struct parser *p, const char *context, enum tmpl_token_type end)
+pipeline(struct tmpl_parser *p, const char *context, enum tmpl_token_type end)
 {
     struct tmpl_node *n = new_node(p, TMPL_NODE_PIPE);
     if (n == NULL || !go_deeper(p) || !declarations(p, n, context)) return NULL;
@@ -454,7 +455,7 @@ pipeline(struct parser *p, const char *context, enum tmpl_token_type end)
 /* --- statements ------------------------------------------------------------------------------- */
 
 static struct tmpl_node *
-branch(struct parser *p, enum tmpl_kind kind)
+branch(struct tmpl_parser *p, enum tmpl_kind kind)
 {
     const char *context = kind == TMPL_NODE_IF ? "if" : kind == TMPL_NODE_WITH ? "with" : "range";
     enum tmpl_token_type word = p->token.type, end;
@@ -482,7 +483,7 @@ branch(struct parser *p, enum tmpl_kind kind)
 }
 
 static struct tmpl_node *
-leave_loop(struct parser *p, enum tmpl_kind kind)
+leave_loop(struct tmpl_parser *p, enum tmpl_kind kind)
 {
     const char *name = kind == TMPL_NODE_BREAK ? "{{break}}" : "{{continue}}";
     struct tmpl_node *n = new_node(p, kind);
@@ -493,7 +494,7 @@ leave_loop(struct parser *p, enum tmpl_kind kind)
 }
 
 static bool
-template_name(struct parser *p, const char *context, struct bytes *ret)
+template_name(struct tmpl_parser *p, const char *context, struct bytes *ret)
 {
     if (p->token.type != TMPL_STRING && p->token.type != TMPL_RAW_STRING) {
         return unexpected(p, context) != NULL;
@@ -504,7 +505,7 @@ template_name(struct parser *p, const char *context, struct bytes *ret)
 }
 
 static struct tmpl_template *
-add_template(struct parser *p, struct bytes name)
+add_template(struct tmpl_parser *p, struct bytes name)
 {
     for (const struct tmpl_template *t = p->first; t != NULL; t = t->next) {
         if (!bytes_equal(t->name, name)) continue;
@@ -526,11 +527,11 @@ add_template(struct parser *p, struct bytes name)
 
 /* From the end of the delimiters of {{define}} or {{block}} to {{end}}. */
 static bool
-definition(struct parser *p, struct bytes name, const char *context)
+definition(struct tmpl_parser *p, struct bytes name, const char *context)
 {
     enum tmpl_token_type end;
-    struct scope outer = p->scope;
-    p->scope = (struct scope){.variables = p->variable_count};
+    struct tmpl_scope outer = p->scope;
+    p->scope = (struct tmpl_scope){.variables = p->variable_count};
     struct tmpl_template *t = add_template(p, name);
     if (t == NULL || !go_deeper(p) || !item_list(p, &t->list, false, &end)) return false;
     if (end != TMPL_END) return fail(p, "unexpected {{else}} in %s", context) != NULL;
@@ -541,7 +542,7 @@ definition(struct parser *p, struct bytes name, const char *context)
 }
 
 static bool
-define(struct parser *p)
+define(struct tmpl_parser *p)
 {
     static const char context[] = "define clause";
     struct bytes name;
@@ -552,7 +553,7 @@ define(struct parser *p)
 
 /* {{template}} or {{block}} */
 static struct tmpl_node *
-call(struct parser *p, bool is_block)
+call(struct tmpl_parser *p, bool is_block)
 {
     const char *context = is_block ? "block clause" : "template clause";
     take(p);
@@ -569,7 +570,7 @@ call(struct parser *p, bool is_block)
 
 /* After the left delimiter. */
 static struct tmpl_node *
-action(struct parser *p)
+action(struct tmpl_parser *p)
 {
     struct tmpl_node *n;
     switch (p->token.type) {
@@ -597,7 +598,7 @@ action(struct parser *p)
 /* Up to and with {{end}} or {{else}}, or to the end of the text, as *ret_end tells. Of {{else if}}
  * the `if` is the next token. */
 static bool
-item_list(struct parser *p, struct tmpl_list *to, bool is_top, enum tmpl_token_type *ret_end)
+item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_token_type *ret_end)
 {
     while (p->token.type != TMPL_END_OF_TEXT) {
         struct tmpl_node *n = NULL;
@@ -649,7 +650,7 @@ tmpl_line_at(struct bytes text, uint32_t at, uint32_t *ret_column)
 enum err
 tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret)
 {
-    struct parser p = {.given = parsing};
+    struct tmpl_parser p = {.given = parsing};
     struct budget *budget = parsing->arena->budget;
     enum tmpl_token_type end;
     buf_init(&p.scratch, budget, parsing->text.size + 16 * PIECE_BYTES_MAX);

@@ -88,26 +88,26 @@ bool
 tmpl_field_at(const struct tmpl_value *v, unsigned index, const char **ret_name,
               struct tmpl_value *ret)
 {
-    struct field {
+    struct tmpl_field {
         const char *name;
         struct tmpl_value value;
     } fields[5] = {{NULL}};
     if (v->type == TMPL_TYPE_DATA) {
         const struct tmpl_root *root = v->root;
-        fields[0] = (struct field){"Labels", tmpl_of_labels(&root->labels)};
-        fields[1] = (struct field){"ExternalLabels", tmpl_of_labels(&root->external_labels)};
-        fields[2] = (struct field){"ExternalURL", tmpl_of_text(root->external_url)};
-        fields[3] = (struct field){"Value", root->value};
+        fields[0] = (struct tmpl_field){"Labels", tmpl_of_labels(&root->labels)};
+        fields[1] = (struct tmpl_field){"ExternalLabels", tmpl_of_labels(&root->external_labels)};
+        fields[2] = (struct tmpl_field){"ExternalURL", tmpl_of_text(root->external_url)};
+        fields[3] = (struct tmpl_field){"Value", root->value};
     } else if (v->type == TMPL_TYPE_SAMPLE) {
-        fields[0] = (struct field){"Labels", tmpl_of_labels(&v->sample->labels)};
-        fields[1] = (struct field){"Value", v->sample->value};
+        fields[0] = (struct tmpl_field){"Labels", tmpl_of_labels(&v->sample->labels)};
+        fields[1] = (struct tmpl_field){"Value", v->sample->value};
     } else if (v->type == TMPL_TYPE_HISTOGRAM) {
         const struct fhist *h = v->histogram;
-        fields[0] = (struct field){"Count", tmpl_of_float(h->count)};
-        fields[1] = (struct field){"Sum", tmpl_of_float(h->sum)};
-        fields[2] = (struct field){"ZeroCount", tmpl_of_float(h->zero_count)};
-        fields[3] = (struct field){"ZeroThreshold", tmpl_of_float(h->zero_threshold)};
-        fields[4] = (struct field){"Schema", tmpl_of_integer(TMPL_TYPE_INT, h->schema)};
+        fields[0] = (struct tmpl_field){"Count", tmpl_of_float(h->count)};
+        fields[1] = (struct tmpl_field){"Sum", tmpl_of_float(h->sum)};
+        fields[2] = (struct tmpl_field){"ZeroCount", tmpl_of_float(h->zero_count)};
+        fields[3] = (struct tmpl_field){"ZeroThreshold", tmpl_of_float(h->zero_threshold)};
+        fields[4] = (struct tmpl_field){"Schema", tmpl_of_integer(TMPL_TYPE_INT, h->schema)};
     }
     if (index >= sizeof fields / sizeof *fields || fields[index].name == NULL) return false;
     *ret_name = fields[index].name;
