@@ -61,7 +61,11 @@ ingest(struct own_writes *w, struct rw_request *request, struct bytes tenant, st
     if (e == OK) e = tsdb_ingest_own(tsdb, tenant, request, &result, why);
     if (e == ERR_NOMEM) keeper_want_flush(w->options.keeper);
     if (e) return e;
-    *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
+    *ret = (struct rules_written){
+        .ticket = result.wait_epoch,
+        .rejected = result.rejected_total,
+        .conflicts = result.rejected_for[REJECT_CONFLICT],
+    };
     struct bytes text = utf8_cut(bytes_of_text(result.text), sizeof ret->text - 1);
     memcpy(ret->text, text.at, text.size); /* zeroed above */
     return OK;
@@ -114,6 +118,13 @@ enum err
 own_sync(struct own_writes *w, struct why *why)
 {
     return keeper_sync(w->options.keeper, why);
+}
+
+const char *
+own_refuses(struct own_writes *w)
+{
+    if (!w->options.takes_writes(w->options.context)) return "nothing stores samples";
+    return api_refuses_writes(w->options.keeper->api);
 }
 
 void

@@ -39,6 +39,8 @@ MUST_CHECK enum err own_write(struct own_writes *writes, struct bytes tenant, st
 MUST_CHECK enum err own_settle(struct own_writes *writes, uint64_t ticket, struct why *why);
 /* Waits until what was settled before is on stable storage, whatever wal.ack is: keeper_sync(). */
 MUST_CHECK enum err own_sync(struct own_writes *writes, struct why *why);
+/* Says why writes are refused now, also those of senders; NULL: they are not. */
+const char *own_refuses(struct own_writes *writes);
 /* After each commit of the store. */
 void own_committed(struct own_writes *writes);
 

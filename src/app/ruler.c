@@ -9,6 +9,8 @@
  */
 #include "app/ruler.h"
 
+#include <stdio.h>
+
 #include "app/ruler_groups.h"
 #include "base/log.h"
 #include "query/partial.h"
@@ -16,7 +18,7 @@
 
 #define LACK_SAID_NS (60 * NS_PER_S) /* between lines about what rules do without */
 
-enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
+enum { THREADS_MAX = 32, THREADS_FIRST = 2, FILLS_MAX = THREADS_MAX / 2 };
 
 /* What evaluations obey, of one configuration. */
 struct terms_in_force {
@@ -42,6 +44,7 @@ struct together {
 
 struct ruler {
     struct ruler_options options;
+    char storage_path[SETTING_TEXT_BYTES];
     struct rules_host host;
     struct budget budget;
     _Atomic(const char *) canceled;
@@ -49,11 +52,12 @@ struct ruler {
 
     /* Whoever reloads. */
     struct rule_set set; /* of files, as they were read last */
-    struct agenda_limits limits;
+    struct scheduler_limits limits;
+    bool lost_checkpoint; /* the one of the start could not be read */
 
     struct lock lock; /* LOCK_RANK_RULER; guards to the next blank line */
     struct cond cond; /* something is to be done, or it is the end */
-    struct agenda *agenda;
+    struct scheduler *scheduler;
     struct terms_in_force *terms;
     struct together *togethers;
     uint32_t helpers; /* idle threads that help */
@@ -82,10 +86,47 @@ settle(void *context, uint64_t ticket, struct why *why)
 }
 
 static void
-tell(void *context, const struct alert_notice *notices, uint32_t count)
+send_notices(void *context, const struct alert_notice *notices, uint32_t count)
 {
     struct ruler *r = context;
     notifier_send(r->options.notifier, notices, count);
+}
+
+static enum err
+save_checkpoint(void *context, struct bytes file, struct why *why)
+{
+    struct ruler *r = context;
+    enum err e = own_sync(r->options.writes, why);
+    return e ? e : checkpoint_replace(r->options.env, r->storage_path, file, why);
+}
+
+static const uint8_t *
+log_id(void *context)
+{
+    struct ruler *r = context;
+    return tsdb_log_id(r->options.tsdb);
+}
+
+static const char *
+refuses(void *context)
+{
+    struct ruler *r = context;
+    return own_refuses(r->options.writes);
+}
+
+static void
+arrivals(void *context, struct bytes tenant, struct rules_arrivals *ret)
+{
+    struct ruler *r = context;
+    struct tsdb_arrivals a = tsdb_arrivals(r->options.tsdb, tenant);
+    *ret = (struct rules_arrivals){a.recent_ns, a.late_ns, a.sent_ms};
+}
+
+static void
+watch(void *context, struct time_range late)
+{
+    struct ruler *r = context;
+    tsdb_watch_arrivals(r->options.tsdb, late);
 }
 
 /* --- together --------------------------------------------------------------------------------- */
@@ -196,15 +237,15 @@ terms_put_locked(struct ruler *r, struct terms_in_force *terms)
 }
 
 static void
-run_job_locked(struct ruler *r, struct agenda_job *job)
+run_job_locked(struct ruler *r, struct scheduler_job *job)
 {
     struct terms_in_force *terms = r->terms;
     terms->users++;
     hand_on_watch_locked(r);
     lock_drop(&r->lock);
-    agenda_run(r->agenda, job, &terms->terms);
+    scheduler_run(r->scheduler, job, &terms->terms);
     lock_take(&r->lock);
-    agenda_done(r->agenda, job, env_monotonic_ns(r->options.env));
+    scheduler_done(r->scheduler, job, env_monotonic_ns(r->options.env));
     terms_put_locked(r, terms);
 }
 
@@ -235,11 +276,11 @@ evaluate_loop(void *context)
 {
     struct ruler *r = context;
     struct env *env = r->options.env;
-    struct agenda_job job;
+    struct scheduler_job job;
     lock_take(&r->lock);
     while (!r->stops) {
         int64_t until_ns = INT64_MAX, now_ns = env_realtime_ms(env) * NS_PER_MS;
-        if (agenda_take(r->agenda, now_ns, env_monotonic_ns(env), &job, &until_ns)) {
+        if (scheduler_take(r->scheduler, now_ns, env_monotonic_ns(env), &job, &until_ns)) {
             run_job_locked(r, &job);
         } else if (!helped_locked(r)) {
             rest_locked(r, until_ns, now_ns);
@@ -281,9 +322,50 @@ ruler_join(struct ruler *r)
         env_thread_join(r->options.env, r->threads[i]);
     }
     r->thread_count = 0;
+    if (!r->runs) return;
+    r->runs = false;
+    struct why why = {""};
+    enum err e = scheduler_save(r->scheduler, &why);
+    if (e)
+        log_error("the last checkpoint of rules failed, the next start repeats what it lacks",
+                  KV("error", why_text(&why, e)));
 }
 
 /* --- beginning and end ------------------------------------------------------------------------ */
+
+/* What was recorded after the last part is lost with another log; of a snapshot it is in parts. */
+static int64_t
+recorded_until(struct ruler *r, const struct checkpoint *c)
+{
+    struct tsdb_stats stats;
+    const uint8_t *log_id = tsdb_log_id(r->options.tsdb);
+    bool same = log_id != NULL && memcmp(c->head.log_id, log_id, sizeof c->head.log_id) == 0;
+    tsdb_stats(r->options.tsdb, &stats);
+    if (same) return INT64_MAX;
+    return stats.part_max_ms < 0 ? 0 : stats.part_max_ms * NS_PER_MS;
+}
+
+static enum err
+begin_scheduler(struct ruler *r, struct why *why)
+{
+    struct checkpoint checkpoint = {.tenants = NULL};
+    const char *path = r->storage_path;
+    enum err read = checkpoint_read(r->options.env, path, &r->budget, &checkpoint, why);
+    bool found = read == OK;
+    if (read == ERR_NOMEM) return read;
+    if (!found && read != ERR_MISSING) {
+        r->lost_checkpoint = true;
+        log_error("the checkpoint of rules cannot be read, alerts are restored from samples and "
+                  "missed evaluations are not made",
+                  KV("error", why_text(why, read)));
+        enum err e = checkpoint_put_aside(r->options.env, path, why);
+        if (e) return e;
+    }
+    enum err e = scheduler_new(&r->host, found ? &checkpoint : NULL,
+                               found ? recorded_until(r, &checkpoint) : 0, &r->scheduler);
+    checkpoint_fini(&checkpoint);
+    return e ? why_set(why, e, "not enough memory to start") : OK;
+}
 
 enum err
 ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct why *why)
@@ -291,6 +373,7 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
     struct ruler *r = mem_new(NULL, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     r->options = *options;
+    snprintf(r->storage_path, sizeof r->storage_path, "%s", options->storage_path);
     budget_init(&r->budget, "rules", options->memory_bytes, options->memory);
     r->watched_until_ns = INT64_MAX;
     lock_init(&r->lock, LOCK_RANK_RULER);
@@ -302,20 +385,25 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
         .all_canceled = &r->canceled,
         .write = write_samples,
         .settle = settle,
-        .tell = tell,
+        .send = send_notices,
         .together = work_together,
+        .save = save_checkpoint,
+        .refuses = refuses,
+        .arrivals = arrivals,
+        .watch = watch,
+        .log_id = log_id,
+        .fills_max = FILLS_MAX,
         .context = r,
     };
-    enum err e = agenda_new(&r->host, env_monotonic_ns(options->env), &r->agenda);
-    if (e) {
-        ruler_free(r);
-        return why_set(why, e, "not enough memory to start");
-    }
     r->collector = (struct metric_collector){.collect = ruler_collect, .context = r};
     group_register_metrics();
     metric_register_collector(&r->collector);
-    *ret_ruler = r;
-    return OK;
+    enum err e = begin_scheduler(r, why);
+    if (e)
+        ruler_free(r);
+    else
+        *ret_ruler = r;
+    return e;
 }
 
 void
@@ -324,7 +412,7 @@ ruler_free(struct ruler *r)
     if (r == NULL) return;
     ruler_join(r);
     metric_unregister(&r->collector.link);
-    agenda_free(r->agenda);
+    scheduler_free(r->scheduler);
     terms_put_locked(r, r->terms);
     rule_set_free(&r->set);
     cond_fini(&r->cond);
@@ -339,8 +427,8 @@ struct ruler_change {
     bool has_set; /* else that of before stays, and the terms do */
     struct rule_set set;
     struct ruler_groups groups;
-    struct agenda_change *agenda;
-    struct agenda_limits limits;
+    struct scheduler_change *scheduler;
+    struct scheduler_limits limits;
     struct terms_in_force *terms;
 };
 
@@ -432,7 +520,7 @@ prepare_terms(struct ruler_change *c, const struct settings *s, const struct rul
         return why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     bool expires = s->storage_mode == STORAGE_LOCAL; /* destinations keep what they are sent */
-    c->limits = (struct agenda_limits){
+    c->limits = (struct scheduler_limits){
         .kept_ns = expires ? s->retention_time_ms * NS_PER_MS : INT64_MAX,
         .catch_up_ns = s->rules_catch_up_ms * NS_PER_MS,
         .catch_up_wait_ns = s->rules_catch_up_wait_ms * NS_PER_MS,
@@ -452,7 +540,8 @@ prepare_groups(struct ruler_change *c, const struct settings *s, const struct st
     const struct rule_set *set = c->has_set ? &c->set : &r->set;
     enum err e = ruler_groups_choose(set, stored, &r->budget, &c->groups);
     if (e) return why_set(why, e, "not enough memory for rules");
-    return agenda_prepare(r->agenda, c->groups.items, c->groups.count, &defaults, &c->agenda, why);
+    return scheduler_prepare(r->scheduler, c->groups.items, c->groups.count, &defaults,
+                             &c->scheduler, why);
 }
 
 static void
@@ -468,7 +557,7 @@ void
 ruler_abandon(struct ruler_change *c)
 {
     if (c == NULL) return;
-    agenda_abandon(c->agenda);
+    scheduler_abandon(c->scheduler);
     terms_put_locked(c->ruler, c->terms); /* nobody else has them */
     change_free(c);
 }
@@ -537,7 +626,7 @@ ruler_commit(struct ruler_change *c)
     }
     r->limits = c->limits;
     lock_take(&r->lock);
-    agenda_commit(c->agenda, &c->limits, env_realtime_ms(r->options.env) * NS_PER_MS);
+    scheduler_commit(c->scheduler, &c->limits, env_realtime_ms(r->options.env) * NS_PER_MS);
     if (c->terms != NULL) {
         terms_put_locked(r, r->terms);
         r->terms = c->terms;
@@ -550,31 +639,36 @@ ruler_commit(struct ruler_change *c)
 /* --- looking ---------------------------------------------------------------------------------- */
 
 void
-ruler_each(struct ruler *r, struct bytes tenant, void (*each)(void *context, struct group *group),
-           void *context)
+ruler_each(struct ruler *r, struct bytes tenant,
+           void (*each)(void *context, struct group *group, int64_t next_ns), void *context)
 {
     lock_take(&r->lock);
-    agenda_each(r->agenda, tenant, each, context);
+    scheduler_each(r->scheduler, tenant, each, context);
     lock_drop(&r->lock);
 }
 
 void
-ruler_each_owed(struct ruler *r,
-                void (*each)(void *context, struct group *group, struct agenda_owed owed),
-                void *context)
+ruler_each_tenant(struct ruler *r,
+                  void (*each)(void *context, struct bytes tenant, enum catch_up state),
+                  void *context)
 {
     lock_take(&r->lock);
-    agenda_each_owed(r->agenda, env_realtime_ms(r->options.env) * NS_PER_MS, each, context);
+    scheduler_each_tenant(r->scheduler, each, context);
     lock_drop(&r->lock);
 }
 
-uint64_t
-ruler_made_up(struct ruler *r)
+void
+ruler_totals(struct ruler *r, struct scheduler_totals *ret)
 {
     lock_take(&r->lock);
-    uint64_t made_up = agenda_made_up(r->agenda);
+    scheduler_totals(r->scheduler, ret);
     lock_drop(&r->lock);
-    return made_up;
+}
+
+bool
+ruler_lost_checkpoint(const struct ruler *r)
+{
+    return r->lost_checkpoint;
 }
 
 const struct budget *

@@ -18,7 +18,7 @@
 #include "config/config.h"
 #include "config/rule_set.h"
 #include "notify/notify.h"
-#include "rules/agenda.h"
+#include "rules/scheduler.h"
 
 struct ruler;
 struct ruler_options {
@@ -28,6 +28,8 @@ struct ruler_options {
     struct budget *memory;
     uint64_t memory_bytes; /* at most, of all that rules take; 0: no limit */
     struct own_writes *writes;
+    struct tsdb *tsdb;
+    const char *storage_path;  /* has the checkpoint */
     const char *external_url;  /* settings_external_url(); outlives the ruler */
     struct notifier *notifier; /* takes alerts that are due; outlives the ruler */
 };
@@ -59,20 +61,19 @@ void ruler_abandon(struct ruler_change *change);
 void ruler_run(struct ruler *ruler);
 /* Evaluations under way end soon; no more begin. */
 void ruler_stop(struct ruler *ruler);
-/* Waits for them, while commits still go on. */
+/* Waits for them, while commits still go on, and writes the checkpoint. */
 void ruler_join(struct ruler *ruler);
 void ruler_free(struct ruler *ruler);
 
-/* Calls `each` for the groups of a tenant, by file and name; `tenant.at` NULL: of all. Under a lock
- * that keeps them there. */
+/* As scheduler_each() and the like, under a lock that keeps groups and tenants there. */
 void ruler_each(struct ruler *ruler, struct bytes tenant,
-                void (*each)(void *context, struct group *group), void *context);
-/* The same of all, with what each owes. */
-void ruler_each_owed(struct ruler *ruler,
-                     void (*each)(void *context, struct group *group, struct agenda_owed owed),
-                     void *context);
-/* Evaluations that were made up. */
-uint64_t ruler_made_up(struct ruler *ruler);
+                void (*each)(void *context, struct group *group, int64_t next_ns), void *context);
+void ruler_each_tenant(struct ruler *ruler,
+                       void (*each)(void *context, struct bytes tenant, enum catch_up state),
+                       void *context);
+void ruler_totals(struct ruler *ruler, struct scheduler_totals *ret);
+/* The checkpoint that was found at the start could not be read. */
+bool ruler_lost_checkpoint(const struct ruler *ruler);
 /* What it takes; for metrics. */
 const struct budget *ruler_memory(const struct ruler *ruler);
 

@@ -6,12 +6,12 @@
 #include "base/array.h"
 
 struct candidate {
-    struct agenda_group group;
+    struct scheduler_group group;
     bool is_stored;
 };
 
 static int
-compare_names(const struct agenda_group *a, const struct agenda_group *b)
+compare_names(const struct scheduler_group *a, const struct scheduler_group *b)
 {
     int order = bytes_compare(a->tenant, b->tenant);
     if (order == 0) order = strcmp(a->text->file, b->text->file);

@@ -8,11 +8,11 @@
 
 #include "app/stored_rules.h"
 #include "config/rule_set.h"
-#include "rules/agenda.h"
+#include "rules/scheduler.h"
 
 /* By tenant, file and name; views of what they were chosen from. */
 struct ruler_groups {
-    struct agenda_group *items;
+    struct scheduler_group *items;
     uint32_t count, capacity;
     uint32_t hidden_count;           /* stored ones that have the names of one of a file */
     const struct rule_group *hidden; /* the first of them */

@@ -29,7 +29,7 @@ check_chosen(const struct ruler_groups *groups, const char *expected)
     char text[500] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < groups->count; i++) {
-        const struct agenda_group *g = &groups->items[i];
+        const struct scheduler_group *g = &groups->items[i];
         bool is_of_file = g->text >= of_files && g->text < of_files + 3;
         used += (size_t)snprintf(text + used, sizeof text - used, "%.*s/%s:%s%s ",
                                  (int)g->tenant.size, (const char *)g->tenant.at, g->text->file,

@@ -43,8 +43,9 @@ is_named(const struct text_list *names, const char *name)
 }
 
 static void
-print_group(void *context, struct group *group)
+print_group(void *context, struct group *group, int64_t next_ns)
 {
+    (void)next_ns;
     struct printing *p = context;
     const struct rules_question *q = p->question;
     const struct rule_group *text = group_text(group);
@@ -75,8 +76,9 @@ ruler_print(struct ruler *r, const struct rules_question *question, struct json 
 }
 
 static void
-print_alerts(void *context, struct group *group)
+print_alerts(void *context, struct group *group, int64_t next_ns)
 {
+    (void)next_ns;
     group_print_alerts(group, context);
 }
 
@@ -99,6 +101,7 @@ enum shown {
     SHOWN_TIME,
     SHOWN_RULES_DURATION,
     SHOWN_RESTORED,
+    SHOWN_NEXT,
     SHOWN_RULES,
     SHOWN_COUNT,
 };
@@ -134,24 +137,45 @@ static const struct metric_family families[SHOWN_COUNT] = {
     [SHOWN_RESTORED] = {"firekeep_rule_group_last_restore_duration_seconds",
                         "Duration of the last restoring of alerts of a rule group, in seconds.",
                         METRIC_KIND_GAUGE},
+    [SHOWN_NEXT] = {"firekeep_rule_group_next_timestamp_seconds",
+                    "Unix time of the next evaluation of the recording rules of a group, or of its "
+                    "alerting rules if it has no others, in seconds.",
+                    METRIC_KIND_GAUGE},
     [SHOWN_RULES] = {"firekeep_rule_group_rules", "Rules of a group.", METRIC_KIND_GAUGE},
 };
 
-static const struct metric_family missing_family = {
-    "firekeep_rule_evaluations_missing",
-    "Evaluations of a rule group that were missed and are going to be made up.",
+static const struct metric_family catch_up_family = {
+    "firekeep_rule_catch_up",
+    "State of the recording rules of a tenant: 1 for the one that it is in. live: evaluations are "
+    "made at their times; waits: some were missed, and samples that senders have kept are awaited; "
+    "fills: what was missed is evaluated.",
     METRIC_KIND_GAUGE,
 };
-static const struct metric_family oldest_family = {
-    "firekeep_rule_evaluations_missing_oldest_timestamp_seconds",
-    "Unix time of the oldest evaluation of a rule group that is going to be made up, in seconds; "
-    "0 if there is none.",
-    METRIC_KIND_GAUGE,
-};
-static const struct metric_family made_up_family = {
-    "firekeep_rule_evaluations_made_up_total",
-    "Evaluations of rule groups that were missed and have been made up.",
+static const struct metric_family skipped_family = {
+    "firekeep_rule_evaluations_skipped_total",
+    "Missed evaluations of rule groups that are not made: too_old: older than rules.catch_up; "
+    "too_slow: evaluating them took longer than the time they covered, or what they read was away.",
     METRIC_KIND_COUNTER,
+};
+static const struct metric_family filled_family = {
+    "firekeep_rule_evaluations_filled_total",
+    "Missed evaluations of rule groups that were made later.",
+    METRIC_KIND_COUNTER,
+};
+static const struct metric_family different_family = {
+    "firekeep_rule_results_different_total",
+    "Results of missed evaluations that were not stored, because another value is.",
+    METRIC_KIND_COUNTER,
+};
+static const struct metric_family checkpoint_families[] = {
+    {"firekeep_rule_checkpoints_total", "Checkpoints of rules that were written.",
+     METRIC_KIND_COUNTER},
+    {"firekeep_rule_checkpoint_written_bytes_total", "Bytes of checkpoints of rules.",
+     METRIC_KIND_COUNTER},
+    {"firekeep_rule_checkpoint_failures_total", "Checkpoints of rules that could not be written.",
+     METRIC_KIND_COUNTER},
+    {"firekeep_rule_checkpoint_unreadable",
+     "1 if the checkpoint of rules could not be read at the start.", METRIC_KIND_GAUGE},
 };
 
 struct collecting {
@@ -186,7 +210,7 @@ name_group(const struct group *group, const struct group_facts *f, struct buf *k
 }
 
 static void
-collect_group(void *context, struct group *group)
+collect_group(void *context, struct group *group, int64_t next_ns)
 {
     struct collecting *c = context;
     struct group_facts f;
@@ -229,6 +253,9 @@ collect_group(void *context, struct group *group)
         case SHOWN_RESTORED:
             put_double(c, pairs, n, (double)f.restored_for_ns / 1e9);
             break;
+        case SHOWN_NEXT:
+            put_double(c, pairs, n, (double)next_ns / 1e9);
+            break;
         case SHOWN_COUNT:
             break;
         }
@@ -236,28 +263,35 @@ collect_group(void *context, struct group *group)
     buf_fini(&key);
 }
 
-/* One family at a time: the series of each stand together. */
-struct collecting_owed {
-    struct metric_sink *sink;
-    bool is_oldest;
-};
-
 static void
-collect_owed(void *context, struct group *group, struct agenda_owed owed)
+collect_catch_up(void *context, struct bytes tenant, enum catch_up state)
 {
-    const struct collecting_owed *c = context;
-    struct group_facts f;
-    struct metric_pair pairs[2];
-    struct buf key;
-    group_facts(group, &f);
-    size_t n = name_group(group, &f, &key, pairs);
-    if (n > 0 && c->is_oldest)
-        metric_put_double(c->sink, &oldest_family, pairs, n, (double)owed.oldest_ns / 1e9);
-    else if (n > 0)
-        metric_put_u64(c->sink, &missing_family, pairs, n, owed.missing);
-    buf_fini(&key);
+    static const char *const words[] = {"live", "waits", "fills"};
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        struct metric_pair pairs[] = {{"tenant", tenant}, {"state", bytes_of_text(words[i])}};
+        metric_put_u64(context, &catch_up_family, pairs, 2, i == (unsigned)state);
+    }
 }
 
+static void
+collect_totals(struct metric_sink *sink, struct ruler *ruler)
+{
+    struct scheduler_totals t;
+    struct metric_pair reason = {"reason", bytes_of_text("too_old")};
+    ruler_totals(ruler, &t);
+    metric_put_u64(sink, &skipped_family, &reason, 1, t.skipped_too_old);
+    reason.value = bytes_of_text("too_slow");
+    metric_put_u64(sink, &skipped_family, &reason, 1, t.skipped_too_slow);
+    metric_put_u64(sink, &filled_family, NULL, 0, t.filled);
+    metric_put_u64(sink, &different_family, NULL, 0, t.different);
+    const uint64_t values[] = {t.checkpoints, t.checkpoint_bytes, t.checkpoint_failures,
+                               ruler_lost_checkpoint(ruler)};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        metric_put_u64(sink, &checkpoint_families[i], NULL, 0, values[i]);
+    }
+}
+
+/* One family at a time, so that its series come one after the other. */
 void
 ruler_collect(struct metric_sink *sink, void *ruler)
 {
@@ -265,8 +299,7 @@ ruler_collect(struct metric_sink *sink, void *ruler)
         struct collecting c = {sink, (enum shown)shown};
         ruler_each(ruler, (struct bytes){NULL, 0}, collect_group, &c);
     }
-    ruler_each_owed(ruler, collect_owed, &(struct collecting_owed){sink, false});
-    ruler_each_owed(ruler, collect_owed, &(struct collecting_owed){sink, true});
-    metric_put_u64(sink, &made_up_family, NULL, 0, ruler_made_up(ruler));
+    ruler_each_tenant(ruler, collect_catch_up, sink);
+    collect_totals(sink, ruler);
     metric_put_budget(sink, ruler_memory(ruler));
 }

@@ -1,474 +1,342 @@
 /*
- * rules_life_test.c - lives of groups from seeds, whose rules read what senders send, what other
- * rules record, or both: clocks jump forth and back, servers crash and stop, backlogs come late,
- * the store refuses, and reloads move rules between groups and files, change them, their groups and
- * their times. At the end, every evaluation is made once more over what the store has then:
+ * rules_life_test.c - lives of a server with rules, from seeds, beside one to which nothing
+ * happens. The server crashes, stops, dies between any two steps of a commit, a checkpoint and a
+ * send; its store refuses; its clock is an hour ahead for a while; backlogs come late; rules are
+ * edited.
  *
- *   a. what it recorded is what is found then, and nothing else is stored; exempt are evaluations
- *      whose input was not sent yet, if nothing was missed since that is so or
- *      `rules.catch_up_wait` has passed, what read a group that was away, and what read others
- *      ahead of the clock before the rules changed;
- *   b. between two evaluations of a group none is missing, but where its interval changed, and none
- *      is made twice; in the end nothing is owed;
- *   c. a series that an evaluation does not give any more is marked stale, and no other one;
- *   d. an alert is active if and only if its expression finds it, or it is kept firing, whenever
- *      all input was there; and whenever it was not, no alert that is found is told as resolved.
+ *   a. What it recorded in the end is what the other one recorded: the same series, samples and
+ *      staleness markers, none missing and none added.
+ *   b. It sends that an alert is resolved only when the other one does not have the alert.
+ *   c. An alert that it sent as resolved does not fire again since the same time.
+ *   d. In the end the same alerts are active on both, but for those that are kept firing, and each
+ *      that fires was sent within the last two minutes.
  *
  * SEEDS says how many lives, SEED which one is the first; a failure prints its seed.
  */
-#include "app/rules_life_testing.h"
+#include "app/rules_sim_testing.h"
 
-enum {
-    SERIES_MAX = 512,
-    SAMPLES_MAX = 1 << 18,
-    RESULTS_MAX = 64,
+enum { TROUBLES = 8, CALM_S = 2700, ALERTS_MAX = 64 };
+
+#define RECORDS                                                                         \
+    "- name: first\n"                                                                   \
+    "  interval: 30s\n"                                                                 \
+    "  rules:\n"                                                                        \
+    "  - {record: \"job:rate2m\", expr: \"sum by (job) (rate(requests_total[2m]))\"}\n" \
+    "  - {record: \"load:high\", expr: \"load > 50\"}\n"                                \
+    "  - {record: \"load:over\", expr: \"load > 30\", labels: {than: \"30\"}}\n"        \
+    "  - {record: \"load:over\", expr: \"load > 60\", labels: {than: \"60\"}}\n"        \
+    "- name: second\n"                                                                  \
+    "  interval: 1m\n"                                                                  \
+    "  rules:\n"                                                                        \
+    "  - {record: \"job:hour\", expr: \"sum_over_time(job:rate2m[20m])\"}\n"            \
+    "  - {record: \"load:count\", expr: \"count by (job) (load:high)\"}\n"              \
+    "- name: third\n"                                                                   \
+    "  interval: 20s\n"                                                                 \
+    "  rules:\n"                                                                        \
+    "  - {record: always, expr: vector(1)}\n"                                           \
+    "  - {record: \"always:before\", expr: \"always offset 1m\"}\n"
+#define ALERTS                                                                                 \
+    "- name: alerts\n"                                                                         \
+    "  interval: 30s\n"                                                                        \
+    "  rules:\n"                                                                               \
+    "  - {alert: Waits, expr: \"load > 40\", for: 2m, labels: {sev: \"{{ $labels.job }}\"}}\n" \
+    "  - {alert: Lasts, expr: \"load > 60\", keep_firing_for: 3m}\n"                           \
+    "  - {alert: Long, expr: \"requests_total > 0\", for: 15m}\n"                              \
+    "  - {record: \"load:sum\", expr: \"sum(load)\"}\n"                                        \
+    "- name: other\n"                                                                          \
+    "  interval: 1m\n"                                                                         \
+    "  rules:\n"                                                                               \
+    "  - {alert: Many, expr: \"load:count > 0\"}\n"                                            \
+    "  - {alert: Absent, expr: \"absent(job:rate2m)\"}\n"
+
+static const char rules[] = "groups:\n" RECORDS ALERTS;
+static const char edited[] = "groups:\n" RECORDS ALERTS "  limit: 1000\n";
+static const char without_alerts[] = "groups:\n" RECORDS "- name: alerts\n"
+                                     "  interval: 30s\n"
+                                     "  rules: [{record: \"load:sum\", expr: \"sum(load)\"}]\n";
+static const char names[] = "job:.*|load:.*|always.*";
+
+struct notice {
+    char labels[160];
+    int64_t resolved_starts_ns; /* of the episode that was sent as resolved last */
+    int64_t sent_ns;            /* Unix: last as firing */
 };
 
-/* --- the end ---------------------------------------------------------------------------------- */
-
-struct sample {
-    int64_t t_ms;
-    uint64_t bits;
-    bool is_explained;
+struct life {
+    struct rules_sim whole, broken;
+    struct notice notices[ALERTS_MAX];
+    uint32_t notice_count;
+    bool compares; /* both clocks are the same */
 };
 
-struct series {
+static struct life life;
+static uint64_t seed;
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+struct found {
     struct bytes labels;
-    uint64_t hash;
+    bool is_active, is_kept;
+};
+
+static void
+compare_alert(void *context, const struct alert *alert)
+{
+    struct found *f = context;
+    if (!bytes_equal(alert->labels, f->labels)) return;
+    f->is_active |= alert_is_active(alert);
+    f->is_kept |= alert->keep_firing_since_ns != 0;
+}
+
+static struct found
+find_alert(struct rules_sim *s, struct bytes labels)
+{
+    struct found f = {labels, false, false};
+    for (uint32_t i = 0; i < s->scheduler->count; i++) {
+        struct group *g = s->scheduler->items[i]->group;
+        for (uint32_t k = 0; k < group_text(g)->rule_count; k++) {
+            group_each_alert(g, k, compare_alert, &f);
+        }
+    }
+    return f;
+}
+
+static struct notice *
+notice_of(struct bytes labels)
+{
     char text[160];
-    unsigned rule, first, count;
-    int team;
-    bool goes_on; /* it was written by the group at hand, and not marked since */
-};
-
-struct result {
-    uint64_t labels; /* hashed */
-    uint64_t bits;
-};
-
-static struct {
-    struct series series[SERIES_MAX];
-    struct sample samples[SAMPLES_MAX];
-    struct result results[RESULTS_MAX];
-    unsigned series_count, sample_count, result_count;
-    struct arena arena;
-    struct view *view;
-} end;
-
-static unsigned
-rule_of_name(struct bytes name)
-{
-    unsigned r = 0;
-    while (!bytes_equal_text(name, forms[r].name)) {
-        r++;
-        assert_true(r < RULES);
+    struct buf to;
+    buf_init(&to, NULL, sizeof text - 1);
+    labels_print(&to, labels);
+    snprintf(text, sizeof text, "%.*s", (int)to.size, (const char *)to.at);
+    buf_fini(&to);
+    for (uint32_t i = 0; i < life.notice_count; i++) {
+        if (strcmp(life.notices[i].labels, text) == 0) return &life.notices[i];
     }
-    return r;
+    assert_true(life.notice_count < ALERTS_MAX);
+    struct notice *n = &life.notices[life.notice_count++];
+    *n = (struct notice){.resolved_starts_ns = -1};
+    snprintf(n->labels, sizeof n->labels, "%s", text);
+    return n;
 }
 
 static void
-note_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
+look_at_notices(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
-    (void)context;
-    struct series *s = end.series_count == 0 ? NULL : &end.series[end.series_count - 1];
-    if (s == NULL || !bytes_equal(s->labels, labels)) {
-        struct buf print;
-        assert_true(end.series_count < SERIES_MAX);
-        s = &end.series[end.series_count++];
-        *s = (struct series){.labels = arena_copy(&end.arena, labels), .first = end.sample_count};
-        s->hash = hash_bytes(labels, 1);
-        s->team = labels_get(labels, text("team")).at[1] - '0';
-        s->rule = rule_of_name(labels_get(labels, text("__name__")));
-        buf_init(&print, NULL, sizeof s->text);
-        labels_print(&print, labels);
-        snprintf(s->text, sizeof s->text, "%.*s", (int)print.size, (const char *)print.at);
-        buf_fini(&print);
+    int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
+    for (uint32_t i = 0; i < count; i++) {
+        struct notice *n = notice_of(notices[i].labels);
+        if (notices[i].ends_ns > now_ns) {
+            if (notices[i].starts_ns == n->resolved_starts_ns) /* c */
+                fail_msg("seed %llu: %s fires again", (unsigned long long)seed, n->labels);
+            n->sent_ns = now_ns;
+        } else {
+            n->resolved_starts_ns = notices[i].starts_ns;
+            bool is_new = now_ns - notices[i].ends_ns < 40 * NS_PER_S; /* it is sent for longer */
+            struct found f = find_alert(&life.whole, notices[i].labels);
+            bool is_there = f.is_active && !f.is_kept; /* an outage counts for keep_firing_for */
+            if (is_new && is_there && life.compares)   /* b */
+                fail_msg("seed %llu: %s is resolved", (unsigned long long)seed, n->labels);
+        }
     }
-    assert_true(end.sample_count < SAMPLES_MAX);
-    end.samples[end.sample_count++] = (struct sample){t_ms, bits, false};
-    s->count++;
 }
 
-static struct sample *
-sample_at(const struct series *s, int64_t t_ms)
+static void
+ignore_notices(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
-    struct sample *first = &end.samples[s->first];
-    unsigned low = 0, high = s->count;
-    while (low < high) {
-        unsigned at = (low + high) / 2;
-        if (first[at].t_ms < t_ms)
-            low = at + 1;
-        else
-            high = at;
+    (void)s, (void)notices, (void)count;
+}
+
+static void
+check_active(void *context, const struct alert *alert)
+{
+    struct rules_sim *s = context;
+    struct rules_sim *other = s == &life.whole ? &life.broken : &life.whole;
+    int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
+    if (!alert_is_active(alert) || alert->keep_firing_since_ns != 0) return;
+    struct found f = find_alert(other, alert->labels);
+    struct notice *n = notice_of(alert->labels);
+    if (!f.is_active) /* d */
+        fail_msg("seed %llu: %s is active on one", (unsigned long long)seed, n->labels);
+    if (s != &life.broken || alert->state != ALERT_FIRING) return;
+    if (now_ns - n->sent_ns > 120 * NS_PER_S)
+        fail_msg("seed %llu: %s fires and is not sent", (unsigned long long)seed, n->labels);
+}
+
+static void
+check_alerts(struct rules_sim *s)
+{
+    for (uint32_t i = 0; i < s->scheduler->count; i++) {
+        struct group *g = s->scheduler->items[i]->group;
+        for (uint32_t k = 0; k < group_text(g)->rule_count; k++) {
+            group_each_alert(g, k, check_active, s);
+        }
     }
-    return low < s->count && first[low].t_ms == t_ms ? &first[low] : NULL;
 }
 
-static bool
-is_real_at(const struct series *s, int64_t t_ms)
-{
-    const struct sample *sample = sample_at(s, t_ms);
-    return sample != NULL && sample->bits != STALE_NAN_BITS;
-}
+/* --- time and trouble ------------------------------------------------------------------------- */
 
-static const struct result *
-find_result(uint64_t labels)
-{
-    for (unsigned i = 0; i < end.result_count; i++) {
-        if (end.results[i].labels == labels) return &end.results[i];
-    }
-    return NULL;
-}
-
-/* Labels of what a rule makes of a series. */
 static uint64_t
-hash_of_result(const struct config *c, unsigned rule, struct bytes metric)
+below(uint64_t n)
 {
-    struct cursor cursor = cursor_of(metric);
-    struct label label;
-    struct buf labels;
-    char team[8];
-    const char *name = forms[rule].is_alert ? "alertname" : "__name__";
-    buf_init(&labels, NULL, 1024);
-    /* No other label that is sent is sorted before the one, or after the other one. */
-    labels_put(&labels, (struct label){text(name), text(forms[rule].name)});
-    while (labels_next(&cursor, &label)) {
-        if (bytes_equal_text(label.name, "__name__") || bytes_equal_text(label.name, "team"))
-            continue;
-        labels_put(&labels, label);
-    }
-    snprintf(team, sizeof team, "t%d", c->groups[c->place[rule]].team);
-    labels_put(&labels, (struct label){text("team"), text(team)});
-    uint64_t hash = hash_bytes(buf_bytes(&labels), 1);
-    buf_fini(&labels);
-    return hash;
+    return sim_env_random(life.broken.m.sim) % n;
 }
 
-/* What a rule gives, into end.results. False: it fails, as two of them are the same. */
-static bool
-ask_rule(const struct config *c, unsigned rule, int64_t t_ms)
-{
-    struct promql_tree *tree;
-    struct promql_result *result;
-    struct promql_point point;
-    struct bytes metric;
-    struct buf error, expression;
-    struct why why;
-    struct promql_options options = {
-        .tenant = text("t"),
-        .first_ms = t_ms,
-        .last_ms = t_ms,
-        .lookback_ms = l.s.terms.lookback_ms,
-        .subquery_step_ms = 60000,
-    };
-    bool is_good = true;
-    end.result_count = 0;
-    buf_init(&error, NULL, 1024);
-    buf_init(&expression, NULL, 1024);
-    put_expression(&expression, c, rule);
-    must(promql_parse(buf_bytes(&expression), NULL, NULL, &tree, &error));
-    must(promql_run(tree, end.view, &options, &result, &error, &why));
-    while (promql_next_series(result, &metric)) {
-        struct result *r = &end.results[end.result_count];
-        if (!promql_next_point(result, false, &point)) continue;
-        r->labels = hash_of_result(c, rule, metric);
-        memcpy(&r->bits, &point.value, sizeof r->bits);
-        is_good &= find_result(r->labels) == NULL;
-        assert_true(++end.result_count < RESULTS_MAX);
-    }
-    promql_result_free(result);
-    promql_free(tree);
-    buf_fini(&error);
-    buf_fini(&expression);
-    return is_good;
-}
-
-static long long
-since_begin_ms(int64_t t_ms)
-{
-    return (long long)(t_ms - SIM_BEGIN);
-}
-
-static bool
-is_exempt(unsigned rule, unsigned order, int64_t t_ms)
-{
-    for (unsigned i = 0; i < l.absence_count && forms[rule].reads == RECORDED; i++) {
-        const struct absence *a = &l.absences[i];
-        if (order >= a->from && order < a->to && t_ms >= a->since_ms) return true;
-    }
-    return false;
-}
-
-/* What the rule has recorded is what it gives. */
 static void
-check_recorded(const struct made *made, unsigned rule, int64_t t_ms)
+start_again(const char *yaml)
 {
-    for (unsigned i = 0; i < end.result_count; i++) {
-        const struct result *r = &end.results[i];
-        struct series *s = end.series;
-        while (s < end.series + end.series_count && s->hash != r->labels) {
-            s++;
+    struct rules_sim *s = &life.broken;
+    if (s->m.db == NULL) sim_start(s, yaml);
+}
+
+/* Both live on, second by second. A server that died starts again after a while. */
+static void
+pass(int64_t seconds)
+{
+    struct rules_sim *s = &life.broken;
+    for (int64_t i = 0, up_at = -1; i < seconds; i++) {
+        sim_pass(&life.whole, 1);
+        sim_pass(s, 1);
+        if (s->is_dead) {
+            sim_crash(s);
+            up_at = i + 1 + (int64_t)below(200);
         }
-        struct sample *sample = s == end.series + end.series_count ? NULL : sample_at(s, t_ms);
-        double wanted, is = 0;
-        memcpy(&wanted, &r->bits, sizeof wanted);
-        if (sample != NULL) memcpy(&is, &sample->bits, sizeof is);
-        if (sample == NULL || sample->bits != r->bits) {
-            fail_msg("a: key %u of config %u at %lld: %s, number %u, is %s%.17g, not %.17g",
-                     made->key, made->config, since_begin_ms(made->at_ms), forms[rule].name, i,
-                     sample == NULL ? "missing " : "", is, wanted);
+        if (i == up_at) start_again(rules);
+    }
+    if (s->m.db == NULL && s->dies_in == 0 && s->scheduler == NULL) start_again(rules);
+}
+
+static void
+be_down(int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds; i++) {
+        sim_pass(&life.whole, 1);
+        sim_pass(&life.broken, 1);
+    }
+    start_again(rules);
+}
+
+static void
+refuse(int64_t seconds)
+{
+    struct rules_sim *s = &life.broken;
+    s->mute = s->write_fails = true; /* senders are refused, too */
+    pass(seconds);
+    s->write_fails = false;
+    pass(20); /* and come back later */
+    s->mute = false;
+}
+
+static void
+be_ahead(void)
+{
+    struct rules_sim *s = &life.broken;
+    s->mute = true;
+    life.compares = false;
+    sim_shift_clock(s, 3600);
+    pass(300);
+    sim_shift_clock(s, -3600);
+    life.compares = true;
+    s->mute = false;
+}
+
+static void
+edit(void)
+{
+    struct rules_sim *s = &life.broken;
+    sim_load(s, edited);
+    pass((int64_t)below(90));
+    sim_load(s, rules);
+    pass((int64_t)below(90));
+    life.compares = false; /* nobody is sent what becomes of alerts that are not configured */
+    sim_load(s, without_alerts);
+    pass((int64_t)below(40));
+    sim_load(s, rules);
+    life.compares = true;
+}
+
+static void
+meet_trouble(void)
+{
+    struct rules_sim *s = &life.broken;
+    switch (below(7)) {
+    case 0:
+        sim_crash(s);
+        be_down(1 + (int64_t)below(2400));
+        break;
+    case 1:
+        sim_stop(s);
+        be_down(1 + (int64_t)below(100));
+        break;
+    case 2:
+        refuse(130 + (int64_t)below(400)); /* so that each group notices it */
+        break;
+    case 3:
+        be_ahead();
+        break;
+    case 4:
+        edit();
+        break;
+    default: /* between any two steps, several times */
+        for (int i = 0; i < 4; i++) {
+            s->dies_in = 1 + (unsigned)below(30);
+            pass(30 + (int64_t)below(400));
         }
-        sample->is_explained = true;
-    }
-}
-
-/* All that the rule has stored then. */
-static void
-explain(unsigned rule, int64_t t_ms)
-{
-    for (unsigned i = 0; i < end.series_count; i++) {
-        struct sample *sample = sample_at(&end.series[i], t_ms);
-        if (end.series[i].rule == rule && sample != NULL) sample->is_explained = true;
-    }
-}
-
-static bool
-is_same_rule(const struct config *a, const struct config *b, unsigned group, unsigned rule)
-{
-    const struct of_group *x = &a->groups[group], *y = &b->groups[group];
-    return has_rule(a, group, rule) && has_rule(b, group, rule) &&
-           a->bound[rule] == b->bound[rule] && x->interval_s == y->interval_s &&
-           x->team == y->team && offset_ms(a, group) == offset_ms(b, group);
-}
-
-/* Whether the rule gives the series at an evaluation as the store is now. */
-static bool
-is_found_at(const struct made *made, unsigned rule, const struct series *s)
-{
-    const struct config *c = &l.configs[made->config];
-    int64_t t_ms = made->at_ms - offset_ms(c, made->key % GROUPS);
-    return ask_rule(c, rule, t_ms) && find_result(s->hash) != NULL;
-}
-
-/* `before`: the evaluation of the group before. What it had when input was lacking, or before what
- * it read was marked stale as of then, it may not have any more: then it is taken for another
- * server's. */
-static void
-check_markers(const struct made *before, const struct made *made, unsigned rule, bool is_good)
-{
-    unsigned group = made->key % GROUPS;
-    const struct config *was = &l.configs[before->config], *is = &l.configs[made->config];
-    int64_t before_ms = before->at_ms - offset_ms(was, group);
-    int64_t t_ms = made->at_ms - offset_ms(is, group);
-    bool is_next = made->at_ms - before->at_ms == is->groups[group].interval_s * 1000;
-    bool is_due = is_good && is_next && is_same_rule(was, is, group, rule) && !before->lacks;
-    for (unsigned i = 0; i < end.series_count; i++) {
-        struct series *s = &end.series[i];
-        struct sample *now = sample_at(s, t_ms);
-        if (s->rule != rule) continue;
-        if (now == NULL && is_due && is_real_at(s, before_ms) && is_found_at(before, rule, s)) {
-            fail_msg("c: key %u at %lld: %s is not marked stale", made->key,
-                     since_begin_ms(made->at_ms), s->text);
-        }
-        if (now == NULL) continue;
-        bool is_stale = now->bits == STALE_NAN_BITS;
-        now->is_explained |= is_stale && s->goes_on;
-        s->goes_on = !is_stale;
+        s->dies_in = 0;
+        break;
     }
 }
 
 static void
-check_made(const struct made *before, const struct made *made)
+live(void)
 {
-    unsigned group = made->key % GROUPS;
-    const struct config *c = &l.configs[made->config];
-    int64_t t_ms = made->at_ms - offset_ms(c, group);
-    for (unsigned r = 0; r < RULES; r++) {
-        if (forms[r].is_alert) continue;
-        bool is_good = has_rule(c, group, r) && ask_rule(c, r, t_ms);
-        bool is_unsure =
-            is_exempt(r, made->order, t_ms) || (made->lacks && forms[r].reads == SENT_SERIES);
-        if (is_unsure && has_rule(c, group, r)) explain(r, t_ms);
-        if (is_good && !is_unsure) check_recorded(made, r, t_ms);
-        check_markers(before == NULL ? made : before, made, r, is_good && !is_unsure);
+    struct rules_sim *s = &life.broken;
+    memset(&life, 0, sizeof life);
+    sim_init(&life.whole, seed, rules);
+    sim_init(s, seed, rules);
+    s->limits.catch_up_wait_ns = 7200 * NS_PER_S; /* then alerts are held no longer */
+    sim_load(s, rules);
+    life.compares = true;
+    life.whole.tell = ignore_notices;
+    s->tell = look_at_notices;
+    s->per_second = 20 + (int64_t)below(100);
+    pass(600 + (int64_t)below(600));
+    for (unsigned i = 0; i < TROUBLES; i++) {
+        meet_trouble();
+        pass(below(2) == 0 ? (int64_t)below(300) : CALM_S);
     }
-}
-
-static void
-check_hole(const struct made *before, const struct made *made)
-{
-    unsigned group = made->key % GROUPS;
-    const struct config *now = config_now();
-    if (key_of(now, group) != made->key || !has_any(now, group, is_recording)) return;
-    unsigned first = before->config < made->config ? before->config : made->config;
-    unsigned last = before->config < made->config ? made->config : before->config;
-    int64_t most_s = l.configs[last].groups[group].interval_s;
-    /* Of each interval that it had before, one may have been due, but not two. */
-    for (unsigned i = first; i < last; i++) {
-        int64_t was_s = l.configs[i].groups[group].interval_s;
-        if (was_s != l.configs[i + 1].groups[group].interval_s) most_s += 2 * was_s;
-    }
-    int64_t is_ms = made->at_ms - before->at_ms;
-    if (is_ms == 0) {
-        fail_msg("b: key %u is evaluated twice at %lld", made->key, since_begin_ms(made->at_ms));
-    }
-    if (is_ms > most_s * 1000) {
-        fail_msg("b: key %u is not evaluated between %lld and %lld", made->key,
-                 since_begin_ms(before->at_ms), since_begin_ms(made->at_ms));
-    }
-}
-
-static void
-check_look(const struct look *k, const struct active *active, unsigned count)
-{
-    const struct config *c = &l.configs[k->config];
-    int64_t t_ms = k->at_ms - offset_ms(c, k->key % GROUPS);
-    const char *what = NULL;
-    /* A reload before the next evaluation, which has the same order, came after it, or before. */
-    if (is_exempt(k->rule, k->order, t_ms)) return;
-    if (k->order > 0 && is_exempt(k->rule, k->order - 1, t_ms)) return;
-    if (!ask_rule(c, k->rule, t_ms)) return;
-    unsigned found_count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        bool is_kept = forms[k->rule].is_kept && active[i].fires;
-        bool is_found = find_result(active[i].labels) != NULL;
-        if (active[i].is_over && is_found) what = "is told as resolved, and found";
-        if (active[i].is_over) continue;
-        if (!is_found && k->is_whole && !is_kept) what = "is active, and not found";
-        found_count += is_found;
-    }
-    if (k->is_whole && found_count < end.result_count) what = "is not active, and found";
-    if (what == NULL) return;
-    fail_msg("d: key %u of config %u at %lld: an alert of %s %s", k->key, k->config,
-             since_begin_ms(k->at_ms), forms[k->rule].name, what);
+    pass(CALM_S);
+    check_alerts(&life.whole);
+    check_alerts(s);
+    struct buf x, y;
+    int64_t to_ms = env_realtime_ms(s->m.env) - 120000;
+    buf_init(&x, NULL, 256 << 20);
+    buf_init(&y, NULL, 256 << 20);
+    sim_dump(&life.whole, names, 0, to_ms, &x);
+    sim_dump(s, names, 0, to_ms, &y);
+    sim_assert_same(&x, &y); /* a */
+    buf_fini(&x);
+    buf_fini(&y);
+    sim_fini(&life.whole);
+    sim_fini(s);
 }
 
 static int
-compare_made(const void *a, const void *b)
-{
-    const struct made *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    return x->at_ms < y->at_ms ? -1 : x->at_ms > y->at_ms;
-}
-
-/* Of a group that left, or of a rule that left its group, which may have gone on in another one: as
- * in Prometheus, the next evaluation marks what it recorded; just before its time, if it records
- * nothing itself. */
-static bool
-may_be_marked(const struct series *s, int64_t t_ms)
-{
-    for (unsigned i = 0; i < l.live_count; i++) {
-        const struct live *live = &l.lives[i];
-        if (live->sample_ms != t_ms && live->sample_ms != t_ms + 1) continue;
-        const struct config *c = &l.configs[live->config];
-        unsigned group = live->key % GROUPS;
-        if (!has_rule(c, group, s->rule) || c->groups[group].team != s->team) return true;
-    }
-    for (unsigned a = 0; a < l.absence_count; a++) {
-        int64_t after_ms = l.absences[a].at_ms - t_ms;
-        if (after_ms >= 0 && after_ms <= 7000) return true;
-    }
-    return false;
-}
-
-static void
-check_rest(void)
-{
-    for (unsigned i = 0; i < end.series_count; i++) {
-        const struct series *s = &end.series[i];
-        for (unsigned k = s->first; k < s->first + s->count; k++) {
-            const struct sample *sample = &end.samples[k];
-            bool is_stale = sample->bits == STALE_NAN_BITS;
-            bool is_again = k > s->first && sample[-1].bits == STALE_NAN_BITS;
-            /* The rule was back before its group recorded. */
-            bool is_just_before = k + 1 < s->first + s->count && sample[1].t_ms == sample->t_ms + 1;
-            if (sample->is_explained || (is_stale && (is_again || is_just_before)) ||
-                (is_stale && may_be_marked(s, sample->t_ms)))
-                continue;
-            fail_msg("%s at %lld: %s", is_stale ? "c: a marker" : "a: a sample",
-                     since_begin_ms(sample->t_ms), s->text);
-        }
-    }
-}
-
-static void
-check_life(void)
-{
-    char names[512] = "";
-    struct why why;
-    for (unsigned r = 0; r < RULES; r++) {
-        if (forms[r].is_alert) continue;
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
-                 names[0] == '\0' ? "" : "|", forms[r].name);
-    }
-    end.series_count = end.sample_count = 0;
-    arena_init(&end.arena, NULL, 16 << 20, 0);
-    sim_each_sample(&l.s, names, 0, INT64_MAX, note_sample, NULL);
-    must(view_open(tsdb_answerer(l.s.m.db), NULL, &end.view, &why));
-    qsort(l.made, l.made_count, sizeof *l.made, compare_made);
-    for (unsigned i = 0; i < l.made_count; i++) {
-        const struct made *made = &l.made[i];
-        const struct made *before = i > 0 && made[-1].key == made->key ? made - 1 : NULL;
-        if (before != NULL && made->at_ms < env_realtime_ms(l.s.m.env)) check_hole(before, made);
-        for (unsigned k = 0; k < end.series_count && before == NULL; k++) {
-            end.series[k].goes_on = false;
-        }
-        check_made(before, made);
-    }
-    check_rest();
-    unsigned at = 0;
-    for (unsigned i = 0; i < l.look_count; i++) {
-        unsigned first = at;
-        while (at < l.active_count && l.active[at].look == i) {
-            at++;
-        }
-        check_look(&l.looks[i], &l.active[first], at - first);
-    }
-    view_free(end.view);
-    arena_fini(&end.arena);
-}
-
-static void
-live(uint64_t seed)
-{
-    memset(&l, 0, sizeof l);
-    sim_init(&l.s, seed, NO_GROUPS);
-    l.s.has_own_clock = true;
-    l.s.m.limits.max_future_ms =
-        24 * 60 * MINUTE_MS; /* while the clock is behind, nothing is lost */
-    tsdb_set_limits(l.s.m.db, &l.s.m.limits);
-    l.s.look = look_at_job;
-    struct config *c = &l.configs[0];
-    for (unsigned g = 0; g < GROUPS; g++) {
-        c->groups[g].interval_s = intervals_s[below(4)];
-    }
-    for (unsigned r = 0; r < RULES; r++) {
-        c->place[r] = (unsigned)below(GROUPS);
-        c->bound[r] = (int)(20 + below(60));
-    }
-    note_absences(NULL, c);
-    l.begun_ms = SIM_BEGIN;
-    put_yaml();
-    sim_load(&l.s, l.yaml);
-    pass(300);
-    for (int i = 0; i < TROUBLES; i++) {
-        trouble();
-        pass((int64_t)below(below(3) == 0 ? 5 : 300));
-    }
-    pass(900);
-    assert_int_equal(owed_now(), 0);
-    check_life();
-    sim_fini(&l.s);
-}
-
-static void
-test_what_is_recorded_and_told_is_what_the_input_says_whatever_happens(void **state)
+print_seed(void **state)
 {
     (void)state;
-    const char *first = getenv("SEED");
-    uint64_t from = first == NULL ? 1 : strtoull(first, NULL, 10);
-    for (uint64_t seed = from; seed < from + sim_seed_count(20); seed++) {
-        live(seed);
+    printf("the last life was that of seed %llu\n", (unsigned long long)seed);
+    return 0;
+}
+
+static void
+test_what_is_recorded_and_sent_is_what_it_is_without_trouble(void **state)
+{
+    const char *given = getenv("SEED");
+    uint64_t first = given == NULL ? 1 : strtoull(given, NULL, 10);
+    (void)state;
+    for (seed = first; seed < first + sim_seed_count(4); seed++) {
+        live();
     }
 }
 
@@ -476,8 +344,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(
-            test_what_is_recorded_and_told_is_what_the_input_says_whatever_happens, tell_seed),
+        cmocka_unit_test_teardown(test_what_is_recorded_and_sent_is_what_it_is_without_trouble,
+                                  print_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,7 +112,7 @@ asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
         must(group_new(&sim->host, text("t"), &groups.items[a->count], &defaults,
                        &a->groups[a->count], &why));
     }
-    must(replay_rounds(a->groups, a->count, a->rounds, &a->round_count));
+    must(replay_rounds(a->groups, a->count, a->rounds, &a->round_count, NULL));
 }
 
 static void
@@ -199,7 +199,7 @@ test_rules_replayed_write_what_a_server_wrote_that_evaluated_them(void **state)
 static void
 test_evaluations_that_a_server_missed_are_made(void **state)
 {
-    static const char plain[] = "job:rate2m|load:high|scalar";
+    static const char plain[] = "job:rate2m|scalar"; /* see series_at.c */
     static struct rules_sim whole, broken;
     (void)state;
     for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {

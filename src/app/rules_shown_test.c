@@ -47,12 +47,12 @@ test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state
     struct json json;
     sim_init(&s, 1, GROUP("g", ALWAYS));
     sim_pass(&s, 60);
-    struct agenda_job job = sim_begin_evaluation(&s);
+    struct scheduler_job job = sim_begin_evaluation(&s);
     s.terms.open = sim_refuse_to_open;
     sim_end_evaluation(&s, &job);
     buf_init(&text, NULL, 1 << 16);
     json_init(&json, &text);
-    assert_true(group_print(agenda_entry_group(job.entry), &all, &json));
+    assert_true(group_print(job.entry->group, &all, &json));
     buf_put_u8(&text, '\0');
     assert_non_null(strstr((const char *)text.at, "\"lastError\":\"the test says no\""));
     assert_null(strstr((const char *)text.at, "\"0001-01-01T00:00:00Z\""));
@@ -66,10 +66,10 @@ check_fails(const char *yaml, const char *sentence, struct rules_sim *s)
 {
     sim_init(s, 1, yaml);
     sim_pass(s, 60);
-    struct agenda_job job = sim_begin_evaluation(s);
+    struct scheduler_job job = sim_begin_evaluation(s);
     sim_end_evaluation(s, &job);
     assert_int_equal(job.outcome.failed, 1);
-    struct bytes error = group_rule_error(agenda_entry_group(job.entry), 0);
+    struct bytes error = group_rule_error(job.entry->group, 0);
     assert_true(bytes_equal_text(error, sentence));
 }
 
@@ -113,25 +113,25 @@ second_for_each_question(struct env *env)
 
 /* Evaluates at a clock that goes on by a second whenever it is read. */
 static void
-evaluate_by_questions(struct rules_sim *s, struct agenda_job *job)
+evaluate_by_questions(struct rules_sim *s, struct scheduler_job *job)
 {
     const struct env_ops *ops = s->m.env->ops;
     struct env_ops slow = *ops;
     slow.monotonic_ns = second_for_each_question;
     s->m.env->ops = &slow;
-    agenda_run(s->agenda, job, &s->terms);
+    scheduler_run(s->scheduler, job, &s->terms);
     s->m.env->ops = ops;
-    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+    scheduler_done(s->scheduler, job, env_monotonic_ns(s->m.env));
 }
 
 static struct group_facts
 facts_of_next(struct rules_sim *s)
 {
     struct group_facts facts;
-    struct agenda_job job = sim_begin_evaluation(s);
+    struct scheduler_job job = sim_begin_evaluation(s);
     asked = 0;
     evaluate_by_questions(s, &job);
-    group_facts(agenda_entry_group(job.entry), &facts);
+    group_facts(job.entry->group, &facts);
     return facts;
 }
 
@@ -169,7 +169,7 @@ test_texts_of_alerts_have_the_time_of_a_query(void **state)
              GROUP("g", "{alert: Many, expr: 'vector(1) or label_replace(vector(2), \"x\", "
                         "\"y\", \"\", \"\")', annotations: {one: '{{ 1 }}'}}"));
     sim_pass(&s, 120);
-    struct agenda_job job = sim_begin_evaluation(&s);
+    struct scheduler_job job = sim_begin_evaluation(&s);
     s.terms.timeout_ns = TIMEOUT_S * NS_PER_S;
     asked = 0;
     evaluate_by_questions(&s, &job);
@@ -194,7 +194,7 @@ test_texts_of_alerts_have_the_time_of_a_query(void **state)
     s.terms.timeout_ns = TIMEOUT_S / 2 * NS_PER_S;
     evaluate_by_questions(&s, &job);
     assert_int_equal(job.outcome.failed, 1);
-    struct group *group = agenda_entry_group(job.entry);
+    struct group *group = job.entry->group;
     assert_non_null(strstr((const char *)group_rule_error(group, 0).at, "labels and annotations"));
     buf_fini(&yaml);
     sim_fini(&s);

@@ -1,5 +1,5 @@
 /*
- * rules_sim_testing.h - rules on a simulated machine: a store, an agenda of groups, and a sender
+ * rules_sim_testing.h - rules on a simulated machine: a store, groups of rules, and a sender
  * whose backlog waits while the machine is down; and what may happen to it. One thread, one clock.
  * For tests only.
  */
@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 #include "config/rule_files.h"
-#include "rules/agenda.h"
+#include "rules/scheduler_testing.h"
 #include "tsdb/tsdb_testing.h"
 
 enum {
@@ -38,11 +38,11 @@ struct rules_sim {
     struct machine m;
     struct rules_host host;
     struct rules_terms terms;
-    struct agenda_limits limits;
-    struct agenda *agenda;
+    struct scheduler_limits limits;
+    struct scheduler *scheduler;
     struct arena arena; /* of the rules */
     struct rule_groups files[SIM_FILES_MAX];
-    struct agenda_group list[SIM_GROUPS_MAX];
+    struct scheduler_group list[SIM_GROUPS_MAX];
 
     /* What is measured does not depend on who asks. */
     uint64_t reality;
@@ -55,13 +55,15 @@ struct rules_sim {
     unsigned tenant_count; /* which have the same rules */
     uint64_t rejected;     /* samples of rules that the store refused */
 
-    bool write_fails, settle_fails;
-    bool settle_hangs; /* what was written is stored later */
-    bool memory_fails; /* an allocation of each job is refused, or several */
-    bool begin_fails;  /* now and then a group cannot read what it left, but at its last try */
-    int64_t slow_ms;   /* for up to so long a query waits for its view */
-    /* Any may be NULL. Called after each job; */
-    void (*look)(struct rules_sim *s, const struct agenda_job *job);
+    bool write_fails, settle_fails, save_fails;
+    unsigned dies_in; /* before so many steps of the host more the power fails; 0: it does not */
+    bool is_dead;
+    bool settle_hangs;  /* what was written is stored later */
+    bool memory_fails;  /* an allocation of each job is refused, or several */
+    bool restore_fails; /* now and then a group cannot read what it left, but at its last try */
+    int64_t slow_ms;    /* for up to so long a query waits for its view */
+    /* Any may be NULL. Called after each job of one group; */
+    void (*look)(struct rules_sim *s, const struct scheduler_job *job);
     /* in the place of noting in `told` what is told, */
     void (*tell)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);
     /* when time passes; it has to see to that; */
@@ -76,13 +78,21 @@ struct rules_sim {
 
 /* --- the host --------------------------------------------------------------------------------- */
 
+/* A step of the host. True: the power has failed before it. */
+static inline bool
+sim_is_dead(struct rules_sim *s)
+{
+    if (s->dies_in > 0 && --s->dies_in == 0) s->is_dead = true;
+    return s->is_dead;
+}
+
 static inline enum err
 sim_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
           struct why *why)
 {
     struct rules_sim *s = context;
     struct ingest_result result;
-    if (s->write_fails) return why_set(why, ERR_AGAIN, "the test says no");
+    if (s->write_fails || sim_is_dead(s)) return why_set(why, ERR_AGAIN, "the test says no");
     s->m.request.keys = tsdb_fingerprint_keys(s->m.db);
     uint64_t left = mem_fail_left();
     mem_fail_nth(0, false); /* what the store makes of that is tested elsewhere */
@@ -91,7 +101,11 @@ sim_write(void *context, struct bytes tenant, struct bytes message, struct rules
     mem_fail_nth(left, false);
     if (e) return e;
     s->rejected += result.rejected_total;
-    *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
+    *ret = (struct rules_written){
+        .ticket = result.wait_epoch,
+        .rejected = result.rejected_total,
+        .conflicts = result.rejected_for[REJECT_CONFLICT],
+    };
     snprintf(ret->text, sizeof ret->text, "%.200s", result.text);
     return OK;
 }
@@ -110,6 +124,7 @@ static inline enum err
 sim_settle(void *context, uint64_t ticket, struct why *why)
 {
     struct rules_sim *s = context;
+    if (sim_is_dead(s)) return why_set(why, ERR_AGAIN, "the test says no");
     if (s->settle_hangs) return why_set(why, ERR_CANCELED, "the test says not yet");
     uint64_t left = mem_fail_left();
     mem_fail_nth(0, false);
@@ -144,6 +159,7 @@ static inline void
 sim_tell(void *context, const struct alert_notice *notices, uint32_t count)
 {
     struct rules_sim *s = context;
+    if (sim_is_dead(s)) return;
     uint64_t left = mem_fail_left();
     mem_fail_nth(0, false);
     if (s->tell != NULL)
@@ -195,7 +211,7 @@ sim_load(struct rules_sim *s, const char *yaml)
     static const char *const names[SIM_FILES_MAX] = {"rules.yml", "more.yml"};
     struct rule_file_options options = {.tell = NULL};
     struct group_defaults defaults = {60000, 0};
-    struct agenda_change *change;
+    struct scheduler_change *change;
     struct why why = {""};
     uint32_t count = 0;
     arena_fini(&s->arena);
@@ -209,21 +225,69 @@ sim_load(struct rules_sim *s, const char *yaml)
         for (unsigned t = 0; t < s->tenant_count; t++) {
             for (uint32_t i = 0; i < file->count; i++) {
                 assert_true(count < SIM_GROUPS_MAX);
-                s->list[count++] = (struct agenda_group){text(sim_tenants[t]), &file->items[i]};
+                s->list[count++] = (struct scheduler_group){text(sim_tenants[t]), &file->items[i]};
             }
         }
         yaml = end == NULL ? NULL : end + 4;
     }
-    if (agenda_prepare(s->agenda, s->list, count, &defaults, &change, &why))
+    if (scheduler_prepare(s->scheduler, s->list, count, &defaults, &change, &why))
         fail_msg("%s", why.text);
-    agenda_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
+    scheduler_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
+}
+
+static inline enum err
+sim_save(void *context, struct bytes file, struct why *why)
+{
+    struct rules_sim *s = context;
+    uint64_t left = mem_fail_left();
+    mem_fail_nth(0, false);
+    enum err e = OK;
+    bool fails = s->save_fails || sim_is_dead(s);
+    if (!fails) must(tsdb_sync(s->m.db, why));
+    fails |= sim_is_dead(s);
+    e = fails ? why_set(why, ERR_IO, "the test says no")
+              : checkpoint_replace(s->m.env, STORE_DIR, file, why);
+    mem_fail_nth(left, false);
+    return e;
+}
+
+static inline const char *
+sim_refuses(void *context)
+{
+    struct rules_sim *s = context;
+    return s->write_fails ? "the test says no" : NULL;
+}
+
+static inline void
+sim_arrivals(void *context, struct bytes tenant, struct rules_arrivals *ret)
+{
+    struct rules_sim *s = context;
+    struct tsdb_arrivals a = tsdb_arrivals(s->m.db, tenant);
+    *ret = (struct rules_arrivals){a.recent_ns, a.late_ns, a.sent_ms};
+}
+
+static inline void
+sim_watch(void *context, struct time_range late)
+{
+    struct rules_sim *s = context;
+    tsdb_watch_arrivals(s->m.db, late);
+}
+
+static inline void
+sim_begin_scheduler(struct rules_sim *s)
+{
+    struct checkpoint checkpoint = {.tenants = NULL};
+    enum err e = checkpoint_read(s->m.env, STORE_DIR, NULL, &checkpoint, &s->m.why);
+    assert_true(e == OK || e == ERR_MISSING);
+    must(scheduler_new(&s->host, e == OK ? &checkpoint : NULL, INT64_MAX, &s->scheduler));
+    checkpoint_fini(&checkpoint);
 }
 
 static inline void
 sim_start(struct rules_sim *s, const char *yaml)
 {
     machine_must_open(&s->m);
-    must(agenda_new(&s->host, env_monotonic_ns(s->m.env), &s->agenda));
+    sim_begin_scheduler(s);
     sim_load(s, yaml);
     if (s->started != NULL) s->started(s);
 }
@@ -241,7 +305,12 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
         .seed = 1,
         .write = sim_write,
         .settle = sim_settle,
-        .tell = sim_tell,
+        .send = sim_tell,
+        .save = sim_save,
+        .refuses = sim_refuses,
+        .arrivals = sim_arrivals,
+        .watch = sim_watch,
+        .fills_max = 4,
         .context = s,
     };
     s->terms = (struct rules_terms){
@@ -251,7 +320,7 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
         .external_url = bytes_of("http://f", 8),
         .lookback_ms = 5 * MINUTE_MS,
     };
-    s->limits = (struct agenda_limits){
+    s->limits = (struct scheduler_limits){
         .catch_up_ns = 24 * 3600 * NS_PER_S,
         .kept_ns = INT64_MAX,
         .catch_up_wait_ns = 600 * NS_PER_S,
@@ -268,8 +337,10 @@ static inline void
 sim_crash(struct rules_sim *s)
 {
     if (s->crashes != NULL) s->crashes(s);
-    agenda_free(s->agenda);
-    s->agenda = NULL;
+    scheduler_free(s->scheduler);
+    s->scheduler = NULL;
+    s->is_dead = false;
+    s->dies_in = 0;
     sim_env_power_loss(s->m.sim);
     tsdb_free(s->m.db);
     s->m.db = NULL;
@@ -280,15 +351,16 @@ static inline void
 sim_stop(struct rules_sim *s)
 {
     if (s->crashes != NULL) s->crashes(s);
-    agenda_free(s->agenda);
-    s->agenda = NULL;
+    must(scheduler_save(s->scheduler, &s->m.why));
+    scheduler_free(s->scheduler);
+    s->scheduler = NULL;
     machine_close(&s->m);
 }
 
 static inline void
 sim_fini(struct rules_sim *s)
 {
-    agenda_free(s->agenda);
+    scheduler_free(s->scheduler);
     arena_fini(&s->arena);
     machine_fini(&s->m);
 }
@@ -370,23 +442,25 @@ sim_send(struct rules_sim *s)
 static inline void
 sim_evaluate(struct rules_sim *s)
 {
-    struct agenda_job job;
+    struct scheduler_job job;
     int64_t until_ns;
     for (int i = 0; i < 5000; i++) {
         int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
-        if (!agenda_take(s->agenda, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns)) return;
+        if (!scheduler_take(s->scheduler, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns))
+            return;
         uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
         if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
         struct rules_terms terms = s->terms;
-        bool fails = s->begin_fails && job.work == AGENDA_BEGIN && !job.is_last_try;
+        bool fails = s->restore_fails && job.work == WORK_RESTORE && !job.is_last_try;
         if (fails && sim_env_random(s->m.sim) % 2 == 0) terms.open = sim_refuse_to_open;
-        agenda_run(s->agenda, &job, &terms);
+        scheduler_run(s->scheduler, &job, &terms);
         mem_fail_nth(0, false);
-        if (s->look != NULL) s->look(s, &job);
-        agenda_done(s->agenda, &job, env_monotonic_ns(s->m.env));
-        if (s->slow_ms > 0) return;
+        if (s->look != NULL && job.entry != NULL) s->look(s, &job);
+        scheduler_done(s->scheduler, &job, env_monotonic_ns(s->m.env));
+        scheduler_check(s->scheduler);
+        if (s->slow_ms > 0 || s->is_dead) return;
     }
-    fail_msg("the agenda never ends");
+    fail_msg("there is no end of what is due");
 }
 
 static inline void
@@ -530,26 +604,38 @@ sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t ma
     must(buf_error(to));
 }
 
-/* The next evaluation that is due, which runs until agenda_done() says otherwise. */
-static inline struct agenda_job
+/* The next evaluation that is due, which runs until scheduler_done() says otherwise; other jobs are
+ * run before it. */
+static inline struct scheduler_job
 sim_begin_evaluation(struct rules_sim *s)
 {
-    struct agenda_job job;
+    struct scheduler_job job;
     int64_t until_ns;
-    do {
-        sim_env_advance_ns(s->m.sim, NS_PER_S);
-    } while (!agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
-                          env_monotonic_ns(s->m.env), &job, &until_ns));
-    assert_int_equal(job.work, AGENDA_LIVE);
-    return job;
+    for (;;) {
+        if (!scheduler_take(s->scheduler, env_realtime_ms(s->m.env) * NS_PER_MS,
+                            env_monotonic_ns(s->m.env), &job, &until_ns)) {
+            sim_env_advance_ns(s->m.sim, NS_PER_S);
+        } else if (job.work == WORK_EVALUATE) {
+            return job;
+        } else {
+            scheduler_run(s->scheduler, &job, &s->terms);
+            scheduler_done(s->scheduler, &job, env_monotonic_ns(s->m.env));
+        }
+    }
 }
 
 static inline void
-sim_end_evaluation(struct rules_sim *s, struct agenda_job *job)
+sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job)
 {
-    agenda_run(s->agenda, job, &s->terms);
+    scheduler_run(s->scheduler, job, &s->terms);
     if (s->look != NULL) s->look(s, job);
-    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+    scheduler_done(s->scheduler, job, env_monotonic_ns(s->m.env));
+}
+
+static inline struct group *
+sim_group(const struct scheduler_job *job)
+{
+    return job->entry->group;
 }
 
 /* Lines of samples, and how many of them are staleness markers. */

@@ -121,8 +121,9 @@ note_destinations(struct server *s, uint32_t count)
 }
 
 static void
-count_group(void *context, struct group *group)
+count_group(void *context, struct group *group, int64_t next_ns)
 {
+    (void)next_ns;
     (void)group;
     ++*(uint32_t *)context;
 }
@@ -766,6 +767,8 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .memory = &s->memory.foreground,
         .memory_bytes = foreground / 2,
         .writes = s->writes,
+        .tsdb = s->tsdb,
+        .storage_path = s->settings.storage_path,
         .external_url = s->external_url,
         .notifier = s->notifier,
     };

@@ -46,14 +46,6 @@ host_settle(void *context, uint64_t ticket, struct why *why)
     return OK;
 }
 
-static void
-host_tell(void *context, const struct alert_notice *notices, uint32_t count)
-{
-    (void)context;
-    (void)notices;
-    (void)count;
-}
-
 static enum err
 begin_terms(struct testing *t)
 {
@@ -79,7 +71,6 @@ begin_terms(struct testing *t)
         .memory = t->memory,
         .write = host_write,
         .settle = host_settle,
-        .tell = host_tell,
         .context = t,
     };
     return OK;

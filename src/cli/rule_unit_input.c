@@ -302,24 +302,6 @@ input_until(struct testing *t, int64_t until_ms)
 
 /* --- what rules write ------------------------------------------------------------------------- */
 
-/* The sample by which a server knows which evaluations were made is of no interest here. */
-static bool
-is_marker(const struct testing *t, struct bytes labels)
-{
-    struct bytes group = labels_get(labels, bytes_of_text(RULES_EVALUATED_LABEL));
-    struct bytes name = labels_get(labels, bytes_of_text("__name__"));
-    if (!bytes_equal_text(name, RULES_EVALUATED)) return false;
-    for (uint32_t i = 0; i < t->group_count; i++) {
-        const struct rule_group *text = group_text(t->groups[i]);
-        size_t file = strlen(text->file), size = strlen(text->name);
-        if (group.size == file + 1 + size && memcmp(group.at, text->file, file) == 0 &&
-            group.at[file] == ';' && memcmp(group.at + file + 1, text->name, size) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* That a series is marked stale which others wrote meanwhile is no failure. */
 static enum err
 write_sample(struct testing *t, struct bytes labels, const struct memory_sample *sample,
@@ -353,7 +335,6 @@ input_write(struct testing *t, struct bytes message, struct rules_written *ret, 
     *ret = (struct rules_written){.ticket = 0};
     for (uint32_t i = 0; e == OK && i < request->series_count; i++) {
         const struct rw_series *series = &request->series[i];
-        if (is_marker(t, series->label_bytes)) continue;
         for (uint32_t k = 0; e == OK && k < series->floats.count; k++) {
             const struct rw_float *f = &request->floats[series->floats.first + k];
             const struct memory_sample sample = {.t_ms = f->t_ms, .bits = f->bits};

@@ -272,16 +272,6 @@ test_rules_are_evaluated_in_order_at_each_step(void **state)
 }
 
 static void
-test_nothing_tells_which_evaluations_were_made(void **state)
-{
-    (void)state;
-    check("{record: r, expr: 1}",
-          "promql_expr_test: [{expr: 'count({__name__=~\".+\"})', eval_time: 3m, exp_samples: "
-          "[{value: 1}]}]",
-          "");
-}
-
-static void
 test_rules_that_fail_end_the_test(void **state)
 {
     (void)state;
@@ -595,7 +585,6 @@ main(void)
         cmocka_unit_test(test_of_series_that_are_given_twice_the_last_counts),
         cmocka_unit_test(test_series_after_an_empty_line_are_ignored_aloud),
         cmocka_unit_test(test_rules_are_evaluated_in_order_at_each_step),
-        cmocka_unit_test(test_nothing_tells_which_evaluations_were_made),
         cmocka_unit_test(test_rules_that_fail_end_the_test),
         cmocka_unit_test(test_series_that_vanish_are_marked_stale),
         cmocka_unit_test(test_alerts_that_fire_are_compared_with_what_is_expected),

@@ -10,6 +10,7 @@
 #include "config/rule_files.h"
 #include "model/select.h"
 #include "model/selector.h"
+#include "rules/checkpoint.h"
 #include "rules/group.h"
 #include "rules/stored_file.h"
 #include "sys/env.h"
@@ -249,39 +250,25 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
 
 /* --- names in a directory --------------------------------------------------------------------- */
 
+/* Appends "FILE;NAME" of each group that the server of the directory knows, each ended by a NUL. */
 static enum err
-keep_name(void *context, struct bytes name)
+put_known(struct target *target, struct buf *to, struct why *why)
 {
-    struct buf *names = context;
-    buf_put_bytes(names, name);
-    buf_put_u8(names, '\0');
-    return buf_error(names);
-}
-
-/* Appends "FILE;NAME" of each group that was evaluated, each ended by a NUL. */
-static enum err
-put_evaluated(struct target *target, struct buf *to, struct why *why)
-{
-    struct selector selector;
-    struct view *view = NULL;
-    struct query_control control = {.env = env_real(), .budget = to->budget};
-    struct text_sink sink = {.each = keep_name, .context = to};
-    enum err e = selector_parse(bytes_of_text(RULES_EVALUATED), &selector, why);
-    if (e) return e;
-    struct matcher_set matching = {selector.matchers, selector.count};
-    struct query_request request = {.tenant = target_tenant(target),
-                                    .sets = &matching,
-                                    .set_count = 1,
-                                    .min_ms = INT64_MIN,
-                                    .max_ms = INT64_MAX,
-                                    .control = &control};
-    e = view_open(target_answerer(target), &control, &view, why);
-    if (e == OK) {
-        e = view_label_values(view, &request, bytes_of_text(RULES_EVALUATED_LABEL), &sink, why);
+    struct checkpoint checkpoint = {.tenants = NULL};
+    enum err e = checkpoint_read(env_real(), target_name(target), to->budget, &checkpoint, why);
+    if (e) return e == ERR_NOMEM ? e : OK; /* it is only a help */
+    for (uint32_t t = 0; t < checkpoint.tenant_count; t++) {
+        const struct checkpoint_tenant *tenant = &checkpoint.tenants[t];
+        if (!bytes_equal(tenant->name, target_tenant(target))) continue;
+        for (uint32_t i = 0; i < tenant->group_count; i++) {
+            buf_put_bytes(to, tenant->groups[i].file);
+            buf_put_u8(to, ';');
+            buf_put_bytes(to, tenant->groups[i].name);
+            buf_put_u8(to, '\0');
+        }
     }
-    view_free(view);
-    selector_fini(&selector);
-    return e;
+    checkpoint_fini(&checkpoint);
+    return buf_error(to);
 }
 
 /* As check_path(): what a directory knows of its server's paths is which groups were evaluated. */
@@ -312,7 +299,7 @@ check_paths_in_directory(const struct rules_asking *a, struct target *target,
 {
     struct buf names;
     buf_init(&names, f->memory, ANSWER_BYTES_MAX);
-    enum err e = put_evaluated(target, &names, why);
+    enum err e = put_known(target, &names, why);
     for (uint32_t i = 0; e == OK && i < f->count; i++) {
         const struct rule_group *g = &f->items[i];
         if (rules_is_wanted(a, g->file, g->name)) e = check_evaluated(g, buf_bytes(&names), why);

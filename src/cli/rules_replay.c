@@ -576,7 +576,7 @@ make_groups(struct replaying *r, struct why *why)
                       why);
         made += e == OK;
     }
-    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count)) {
+    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count, NULL)) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     keep_replayed(r, made);

@@ -246,8 +246,8 @@ static const struct setting table[] = {
      .help = "minimum time before a firing alert is sent to an Alertmanager again"},
     {"rules.catch-up", SETTING_DURATION, FIELD(rules_catch_up_ms), .fallback = "1d", .max = YEAR,
      .reloadable = true,
-     .help = "maximum age of evaluations of recording rules that are made up after an outage; 0s "
-             "makes up none"},
+     .help = "maximum age of missed evaluations of recording rules that are made after an outage; "
+             "0s makes none"},
     {"rules.catch-up-wait", SETTING_DURATION, FIELD(rules_catch_up_wait_ms), .fallback = "10m",
      .max = DAY, .reloadable = true,
      .help = "maximum time after an outage that missed evaluations wait for late samples"},

@@ -102,7 +102,7 @@ struct settings {
     int64_t rules_outage_tolerance_ms;     /* 1h; reloadable */
     int64_t rules_grace_period_ms;         /* 10m; reloadable */
     int64_t rules_resend_delay_ms;         /* 1m; reloadable */
-    int64_t rules_catch_up_ms;             /* 1d; 0: nothing is made up; reloadable */
+    int64_t rules_catch_up_ms;             /* 1d; 0: no gap is filled; reloadable */
     int64_t rules_catch_up_wait_ms;        /* 10m; reloadable */
     bool rules_api;                        /* false: /prometheus/config/v1/rules */
     uint32_t rules_api_max_groups;         /* 1000, per tenant; reloadable */

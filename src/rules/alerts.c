@@ -62,9 +62,9 @@ bool
 alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
 {
     if (alert->state == ALERT_PENDING) return false;
-    if (alert->resolved_at_ns > alert->told_at_ns) return true;
+    if (alert->resolved_at_ns > alert->sent_at_ns) return true;
     if (alert_ends_early(alert, at_ns, interval_ns, resend_ns)) return true;
-    return alert->told_at_ns == 0 || alert->told_at_ns + resend_ns < at_ns;
+    return alert->sent_at_ns == 0 || alert->sent_at_ns + resend_ns < at_ns;
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -192,7 +192,7 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-/* What happened after `at_ns` happens then, and is told again: the clock was set back, and nothing
+/* What happened after `at_ns` happens then, and is sent again: the clock was set back, and nothing
  * is to wait until it has come so far again. */
 static void
 follow_clock(struct alert *alert, int64_t at_ns)
@@ -202,7 +202,7 @@ follow_clock(struct alert *alert, int64_t at_ns)
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         if (*times[i] > at_ns) *times[i] = at_ns;
     }
-    if (alert->told_at_ns > at_ns) alert->told_at_ns = 0;
+    if (alert->sent_at_ns > at_ns) alert->sent_at_ns = 0;
 }
 
 /* True: it is not found, and stays active nevertheless. */
@@ -212,6 +212,17 @@ keeps_firing(struct alert *alert, const struct alert_terms *terms, int64_t at_ns
     if (alert->state != ALERT_FIRING || terms->keep_firing_ns == 0) return false;
     if (alert->keep_firing_since_ns == 0) alert->keep_firing_since_ns = at_ns;
     return at_ns - alert->keep_firing_since_ns < terms->keep_firing_ns;
+}
+
+/* The outage does not count towards `for`, as in Prometheus. */
+static void
+skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
+{
+    if (terms->outage_ns == 0 || alert->state != ALERT_PENDING) return;
+    int64_t left_ns = terms->for_ns - (at_ns - terms->outage_ns - alert->active_at_ns);
+    if (left_ns <= 0) return; /* it would have fired */
+    if (left_ns < terms->grace_ns && terms->grace_ns < terms->for_ns) left_ns = terms->grace_ns;
+    alert->active_at_ns = at_ns + left_ns - terms->for_ns;
 }
 
 /* True: it is active now. */
@@ -230,7 +241,8 @@ step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_
         }
         return false;
     }
-    if (alert->state == ALERT_PENDING && at_ns - alert->active_at_ns >= terms->for_ns) {
+    bool is_over = at_ns - alert->active_at_ns >= terms->for_ns;
+    if (alert->state == ALERT_PENDING && is_over && !terms->holds) {
         alert->state = ALERT_FIRING;
         alert->fired_at_ns = at_ns;
     }
@@ -271,14 +283,15 @@ take(struct alerts *a, const struct alert_found *found, struct prepared *p, int6
         alert->state = ALERT_PENDING;
         alert->active_at_ns = at_ns;
         alert->fired_at_ns = alert->resolved_at_ns = alert->keep_firing_since_ns = 0;
-        alert->told_at_ns = alert->valid_until_ns = 0;
+        alert->sent_at_ns = alert->valid_until_ns = 0;
     }
     alert->found_in = a->evaluations;
 }
 
 enum err
 alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns,
-                const struct alert_found *found, uint32_t count, uint32_t *ret_active)
+                const struct alert_found *found, uint32_t count, uint32_t *ret_active,
+                bool *ret_changed)
 {
     uint32_t more = 0, active = 0;
     size_t bytes = count * sizeof(struct prepared);
@@ -298,13 +311,21 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     }
     a->evaluations++;
     for (uint32_t i = 0; i < count; i++) {
+        *ret_changed |= p[i].alert == NULL || !alert_is_active(p[i].alert);
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        skip_outage(a->items[i], terms, at_ns);
+    }
+    for (uint32_t i = 0; i < count; i++) {
         take(a, &found[i], &p[i], at_ns);
     }
     mem_free(a->budget, p, bytes == 0 ? 1 : bytes);
     for (uint32_t i = 0; i < a->count; i++) {
         struct alert *alert = a->items[i];
+        enum alert_state state = alert->state;
         follow_clock(alert, at_ns);
         active += step(alert, alert->found_in == a->evaluations, terms, at_ns);
+        *ret_changed |= alert->state != state || alert->labels.at == NULL;
     }
     forget_marked(a);
     *ret_active = active;

@@ -8,7 +8,7 @@
  *                v                                                15 minutes
  *            forgotten <-----------------------------------------------+
  *
- * The rules are Prometheus'. What is resolved is kept so long, to be told again to whoever may have
+ * The rules are Prometheus'. What is resolved is kept so long, to be sent again to whoever may have
  * missed it.
  *
  * Times are Unix nanoseconds, 0: never. Threads: the owner's.
@@ -45,8 +45,8 @@ struct alert {
     int64_t fired_at_ns;
     int64_t resolved_at_ns;
     int64_t keep_firing_since_ns;
-    int64_t told_at_ns;     /* last */
-    int64_t valid_until_ns; /* as it was told last */
+    int64_t sent_at_ns;     /* last */
+    int64_t valid_until_ns; /* as it was sent last */
     uint64_t found_in;      /* number of the last evaluation that found it */
     size_t bytes;           /* of its memory */
 };
@@ -76,19 +76,26 @@ struct alert_terms {
     int64_t for_ns;
     int64_t keep_firing_ns;
     uint32_t limit; /* of active alerts; 0: none */
-    bool holds;     /* what is not found stays as it is: the rule's input is incomplete */
+    /* The rule's input is incomplete: what is not found stays as it is, and nothing that is pending
+     * begins to fire. */
+    bool holds;
+    /* Before this evaluation there was an outage, of so long since the last one: it does not count
+     * towards for_ns, but what is pending does not fire before grace_ns have passed, unless for_ns
+     * is less than that. 0: there was none. */
+    int64_t outage_ns, grace_ns;
 };
 
 /*
  * Goes from one evaluation to the next. Everything is copied; no two of what was found have the
  * same labels. ERR_NOMEM: nothing changed. ERR_LIMIT: there are more active alerts than allowed,
- * *ret_active of them; as in Prometheus, all are forgotten.
+ * *ret_active of them; as in Prometheus, all are forgotten. *ret_changed is set if one began to be
+ * pending or to fire, or was over.
  */
 MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_terms *terms,
                                     int64_t at_ns, const struct alert_found *found, uint32_t count,
-                                    uint32_t *ret_active);
+                                    uint32_t *ret_active, bool *ret_changed);
 
-/* Before an evaluation, and also if that fails: what was resolved more than 15 minutes ago is told
+/* Before an evaluation, and also if that fails: what was resolved more than 15 minutes ago is sent
  * no more, and its memory may be what the evaluation lacks. */
 void alerts_forget_over(struct alerts *alerts, int64_t at_ns);
 
@@ -106,14 +113,14 @@ alert_is_active(const struct alert *alert)
     return alert->state != ALERT_INACTIVE;
 }
 
-/* It fires, and would not be told again while it is valid: it was told when the interval of its
+/* It fires, and would not be sent again while it is valid: it was sent when the interval of its
  * group or the delay of resending was shorter. */
 bool alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns,
                       int64_t resend_ns);
 
 /*
- * Whether an alert has to be told at `at_ns`: it fires or was resolved, and that is new, was told
- * `resend_ns` ago or earlier, or ends early.
+ * Says whether an alert has to be sent at `at_ns`: it fires or was resolved, and that is new, was
+ * sent `resend_ns` ago or earlier, or ends early.
  */
 bool alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns);
 

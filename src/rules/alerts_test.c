@@ -15,6 +15,7 @@ struct rig {
     struct alerts alerts;
     struct buf a, b; /* labels of two alerts */
     struct alert_terms terms;
+    bool has_changed;
 };
 
 static void
@@ -53,7 +54,9 @@ evaluate(struct rig *r, int64_t at_s, const char *finds, uint32_t *ret_active)
         found[count++] = (struct alert_found){labels, &note, 1, 1};
     }
     alerts_forget_over(&r->alerts, at_s * S);
-    return alerts_evaluate(&r->alerts, &r->terms, at_s * S, found, count, ret_active);
+    r->has_changed = false;
+    return alerts_evaluate(&r->alerts, &r->terms, at_s * S, found, count, ret_active,
+                           &r->has_changed);
 }
 
 static const struct alert *
@@ -162,14 +165,14 @@ test_more_alerts_than_the_limit_are_forgotten_together(void **state)
 }
 
 static void
-test_what_is_due_to_be_told(void **state)
+test_what_is_due_to_be_sent(void **state)
 {
     (void)state;
     struct alert alert = {.state = ALERT_PENDING};
     assert_false(alert_is_due(&alert, 1000 * S, 30 * S, 60 * S));
     alert.state = ALERT_FIRING;
     assert_true(alert_is_due(&alert, 1000 * S, 30 * S, 60 * S));
-    alert.told_at_ns = 1000 * S;
+    alert.sent_at_ns = 1000 * S;
     alert.valid_until_ns = 1240 * S;
     assert_false(alert_is_due(&alert, 1060 * S, 30 * S, 60 * S));
     assert_true(alert_is_due(&alert, 1061 * S, 30 * S, 60 * S));
@@ -188,7 +191,7 @@ test_a_clock_that_is_set_back_makes_nothing_wait(void **state)
     rig_init(&r, 60, 0);
     after(&r, 10000, "a");
     struct alert *told = alerts_find(&r.alerts, buf_bytes(&r.a));
-    told->told_at_ns = 10000 * S;
+    told->sent_at_ns = 10000 * S;
     told->valid_until_ns = 10240 * S;
     assert_int_equal(after(&r, 5000, "a")->active_at_ns, 5000 * S);
     const struct alert *a = after(&r, 5060, "a");
@@ -230,7 +233,7 @@ main(void)
             test_an_alert_is_kept_firing_from_the_first_evaluation_that_does_not_find_it),
         cmocka_unit_test(test_what_is_held_stays_as_it_is),
         cmocka_unit_test(test_more_alerts_than_the_limit_are_forgotten_together),
-        cmocka_unit_test(test_what_is_due_to_be_told),
+        cmocka_unit_test(test_what_is_due_to_be_sent),
         cmocka_unit_test(test_a_clock_that_is_set_back_makes_nothing_wait),
         cmocka_unit_test(test_a_refused_allocation_changes_nothing),
     };

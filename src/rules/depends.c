@@ -182,41 +182,17 @@ selects_any(const struct matcher_set *set, const struct kept_series *names, uint
     return false;
 }
 
-uint32_t
-group_selector_count(const struct group *g)
-{
-    uint32_t all = 0, count;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        promql_selectors(g->rules[i].tree, &count);
-        all += count;
-    }
-    return all;
-}
-
 bool
-group_reads_any(const struct group *g, const struct kept_series *names, uint32_t *tries,
-                bool *ret_which)
+group_reads_any(const struct group *g, const struct kept_series *names, uint32_t *tries)
 {
-    uint32_t all = 0;
-    bool any = false;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         uint32_t count;
         const struct matcher_set *sets = promql_selectors(g->rules[i].tree, &count);
         for (uint32_t k = 0; k < count; k++) {
-            ret_which[all] = selects_any(&sets[k], names, tries);
-            any |= ret_which[all++];
+            if (selects_any(&sets[k], names, tries)) return true;
         }
     }
-    return any;
-}
-
-void
-group_note_recorded(struct group *g, const bool *which)
-{
-    uint32_t count = group_selector_count(g);
-    for (uint32_t i = 0; i < count; i++) {
-        atomic_store_explicit(&g->recorded[i], which[i], memory_order_relaxed);
-    }
+    return false;
 }
 
 enum err

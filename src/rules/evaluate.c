@@ -15,7 +15,6 @@
 #include "wire/number.h"
 
 #define SAID_NS      (NS_PER_S / 4)  /* of many rules that fail at once, some are told */
-#define UNMARKED_NS  (60 * NS_PER_S) /* between lines about what never changes */
 #define SAY_AGAIN_NS (60 * NS_PER_S) /* of one rule: so each of those that fail has its turn */
 #define LONG_NS      (5 * NS_PER_MS) /* that one thread takes for what several may do */
 
@@ -88,81 +87,21 @@ static bool
 is_written_before(const struct work *w, struct bytes labels)
 {
     for (const struct rule_at_work *r = w->rule; (r = r->same_before) != NULL;) {
-        const struct kept_series *written = w->of->how->is_past ? &r->past : &r->series;
-        if (kept_series_has(written, labels)) return true;
+        if (kept_series_has(&r->series, labels)) return true;
     }
     return false;
 }
 
-/* What a rule records at a time, as far as it can be evaluated now. */
-static enum err
-find_recorded_at(const struct evaluating *ev, const struct rule_at_work *rule, int64_t t_ms,
-                 struct kept_series *to)
-{
-    struct asked a = {.result = NULL};
-    struct ask_times times = {.first_ms = t_ms, .last_ms = t_ms};
-    struct arena arena;
-    struct buf labels, sentence;
-    struct why why;
-    uint32_t count = 0;
-    struct bytes metric;
-    struct promql_point point;
-    bool is_new;
-    arena_init(&arena, ev->host->memory, ARENA_BYTES_MAX, 0);
-    buf_init(&labels, ev->host->memory, RULE_FILE_BYTES_MAX);
-    buf_init(&sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
-    struct label *over = record_labels(rule, &arena, &count);
-    enum err e = over == NULL ? ERR_NOMEM : ask(ev, rule->tree, &times, &a, &sentence, &why);
-    while (e == OK && promql_next_series(a.result, &metric)) {
-        if (!asked_point(a.result, &point)) continue;
-        buf_clear(&labels);
-        relabelled_put(&labels, metric, over, count);
-        e = buf_error(&labels);
-        if (e == OK) e = kept_series_add(to, buf_bytes(&labels), &is_new);
-    }
-    asked_end(&a);
-    buf_fini(&labels);
-    buf_fini(&sentence);
-    arena_fini(&arena);
-    return e;
-}
-
-enum err
-find_own(const struct evaluating *ev, const struct rule_at_work *rule, int64_t t_ms,
-         struct kept_series *to)
-{
-    enum err e = OK;
-    for (const struct rule_at_work *r = rule; e == OK && r != NULL; r = r->same_before) {
-        e = find_recorded_at(ev, r, t_ms, to);
-    }
-    return e;
-}
-
-/*
- * Those of the evaluation before that this one has not. What was read from the store is evaluated
- * once more: another server may evaluate the same file at the same times, and send what it records
- * with labels of its own, as a Prometheus with external labels does. A marker would take the place
- * of a sample of it.
- */
+/* Those of the evaluation before that this one has not. */
 static void
 put_stale(struct work *w)
 {
-    const struct rule_at_work *rule = w->rule;
-    const struct kept_series *before = w->of->how->is_past ? &rule->past : &rule->series;
-    int64_t read_ms = w->of->how->is_past ? rule->past_read_ms : rule->series_read_ms;
-    bool is_known = read_ms == 0;
-    struct kept_series own;
-    kept_series_init(&own, w->of->host->memory, w->of->host->seed);
+    const struct kept_series *before = &w->rule->series;
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
         if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
-        if (!is_known && find_own(w->of, w->rule, read_ms, &own))
-            break; /* as when the rule fails */
-        is_known = true;
-        if (read_ms != 0 && !kept_series_has(&own, labels)) continue;
         put_stale_marker(w->build, labels, w->of->sample_ms);
     }
-    kept_series_fini(&own);
 }
 
 static enum err
@@ -241,13 +180,12 @@ alert_series_labels(struct work *w, struct bytes labels, const struct label *mor
     relabelled_put(to, labels, over, relabelled_sort(over, count));
 }
 
-/* ALERTS, or ALERTS_FOR_STATE, of an alert. */
+/* Adds ALERTS, or without a state ALERTS_FOR_STATE, of an alert to series. */
 static enum err
-put_alert_series(struct work *w, const struct alert *alert, const char *name, const char *state,
-                 double value)
+add_alert_series(struct work *w, const struct alert *alert, const char *state,
+                 struct kept_series *to, bool *ret_new)
 {
-    bool is_new;
-    struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
+    const char *name = state == NULL ? "ALERTS_FOR_STATE" : "ALERTS";
     struct label more[2] = {{bytes_of_text("__name__"), bytes_of_text(name)}};
     if (state != NULL) {
         more[1] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
@@ -255,8 +193,38 @@ put_alert_series(struct work *w, const struct alert *alert, const char *name, co
     buf_clear(&w->labels);
     alert_series_labels(w, alert->labels, more, state == NULL ? 1 : 2, &w->labels);
     if (buf_error(&w->labels)) return work_no_memory(w);
-    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
-    return is_new ? put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point) : OK;
+    return kept_series_add(to, buf_bytes(&w->labels), ret_new) ? work_no_memory(w) : OK;
+}
+
+static enum err
+put_alert_series(struct work *w, const struct alert *alert, const char *state, double value)
+{
+    bool is_new;
+    struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
+    enum err e = add_alert_series(w, alert, state, &w->written, &is_new);
+    if (e || !is_new) return e;
+    return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point);
+}
+
+/* Finds out which series the alerts wrote that a checkpoint had, so that those that end are marked
+ * stale. */
+static enum err
+find_restored_series(struct work *w)
+{
+    struct rule_at_work *rule = w->rule;
+    enum err e = OK;
+    bool is_new;
+    lock_take(&w->of->g->lock);
+    for (uint32_t i = 0; e == OK && i < rule->alerts.count; i++) {
+        const struct alert *alert = rule->alerts.items[i];
+        if (!alert_is_active(alert)) continue;
+        const char *state = alert_state_word(alert->state);
+        e = add_alert_series(w, alert, state, &rule->series, &is_new);
+        if (e == OK) e = add_alert_series(w, alert, NULL, &rule->series, &is_new);
+    }
+    rule->is_restored = e != OK;
+    lock_drop(&w->of->g->lock);
+    return e;
 }
 
 /* Only this thread changes them: others may look meanwhile. */
@@ -269,8 +237,8 @@ put_alerts(struct work *w)
         const struct alert *alert = alerts->items[i];
         if (!alert_is_active(alert)) continue;
         int64_t since_s = alert->active_at_ns / NS_PER_S;
-        e = put_alert_series(w, alert, "ALERTS", alert_state_word(alert->state), 1);
-        if (e == OK) e = put_alert_series(w, alert, "ALERTS_FOR_STATE", NULL, (double)since_s);
+        e = put_alert_series(w, alert, alert_state_word(alert->state), 1);
+        if (e == OK) e = put_alert_series(w, alert, NULL, (double)since_s);
     }
     return e;
 }
@@ -287,11 +255,15 @@ alarm(struct work *w, struct promql_result *result)
         .keep_firing_ns = rule->text->keep_firing_for_ms * NS_PER_MS,
         .limit = ev->g->text.limit,
         .holds = ev->how->holds,
+        .outage_ns = ev->how->outage_ns,
+        .grace_ns = ev->how->grace_ns,
     };
     enum err e = find_alerts(w, result, &found, &count);
+    if (e == OK && rule->is_restored) e = find_restored_series(w);
     if (e) return e;
     lock_take(&ev->g->lock);
-    e = alerts_evaluate(&rule->alerts, &terms, ev->how->at_ns, found, count, &active);
+    e = alerts_evaluate(&rule->alerts, &terms, ev->how->at_ns, found, count, &active,
+                        &w->has_changed);
     lock_drop(&ev->g->lock);
     if (e == ERR_LIMIT) return exceeds(w, active, "alerts");
     return e ? work_no_memory(w) : put_alerts(w);
@@ -307,7 +279,9 @@ write_results(struct work *w)
     if (e) return fail_with_why(w, e);
     w->stored = true;
     w->ticket = written.ticket;
-    return written.rejected == 0 ? OK : work_fail(w, ERR_INPUT, written.text);
+    /* The clock was set back: what was stored first stays. */
+    bool is_kept = w->of->how->is_repeated && written.conflicts == written.rejected;
+    return written.rejected == 0 || is_kept ? OK : work_fail(w, ERR_INPUT, written.text);
 }
 
 static void
@@ -329,7 +303,7 @@ evaluate_rule(void *of, uint32_t i)
     asked_end(&a);
     if (e == OK) {
         w->evaluated = true;
-        if (!ev->how->after_gap || !records) put_stale(w);
+        put_stale(w);
         e = write_results(w);
     }
     w->took_ns = env_monotonic_ns(ev->host->env) - began;
@@ -406,148 +380,59 @@ adopt(struct evaluating *ev, struct work *w)
     struct rule_at_work *rule = w->rule;
     if (w->error) log_failure(w);
     lock_take(&g->lock);
-    struct kept_series *kept = ev->how->is_past ? &rule->past : &rule->series;
     if (w->evaluated && w->stored) {
-        struct kept_series before = *kept;
-        *kept = w->written;
-        *(ev->how->is_past ? &rule->past_read_ms : &rule->series_read_ms) = 0;
+        struct kept_series before = rule->series;
+        rule->series = w->written;
         w->written = before;
-        /* At times at which evaluations have been, before the clock was set back, a series may have
-         * samples, there and later on, that say it goes on: what was written before is marked stale
-         * as long as there are such times. */
-        if (ev->is_again && rule->text->kind == RULE_ALERTING) keep_also(kept, &before);
     } else if (w->evaluated && ev->is_in_doubt) {
-        keep_also(kept, &w->written);
+        keep_also(&rule->series, &w->written);
     }
     ev->failed += w->error != OK;
+    ev->has_changed |= w->has_changed;
     ev->samples += w->evaluated ? w->samples : 0;
     g->facts.evaluations++;
     g->facts.failures += w->error != OK;
-    if (!ev->how->is_past) {
-        g->facts.rules_took_ns += w->took_ns;
-        rule->health = w->error ? RULE_BAD : RULE_GOOD;
-        rule->evaluated_at_ns = w->began_ms * NS_PER_MS;
-        rule->evaluated_for_ns = w->took_ns;
-        buf_clear(&rule->error);
-        if (w->error) buf_put_cut(&rule->error, buf_bytes(&w->sentence));
-    }
+    g->facts.rules_took_ns += w->took_ns;
+    rule->health = w->error ? RULE_BAD : RULE_GOOD;
+    rule->evaluated_at_ns = w->began_ms * NS_PER_MS;
+    rule->evaluated_for_ns = w->took_ns;
+    buf_clear(&rule->error);
+    if (w->error) buf_put_cut(&rule->error, buf_bytes(&w->sentence));
     lock_drop(&g->lock);
 }
 
-/* A limit on labels, perhaps: a name of a file or a group is too long. */
-static void
-log_unmarked(const struct evaluating *ev, const char *text)
-{
-    static struct log_gate gate;
-    uint64_t held_back;
-    if (!log_often(&gate, env_monotonic_ns(ev->host->env), UNMARKED_NS, &held_back)) return;
-    log_warn("that a group was evaluated cannot be stored, what it misses is not made up",
-             KV("file", ev->g->text.file), KV("group", ev->g->text.name), KV("error", text),
-             KV("more_held_back", held_back));
-}
+/* --- sending ---------------------------------------------------------------------------------- */
 
-/* The value of the sample that says that it was made. */
-static uint64_t
-settled_bits(const struct evaluating *ev)
-{
-    return double_bits((double)ev->how->settles_ns / NS_PER_S);
-}
-
-/* That an evaluation was made. */
-static enum err
-write_marker(const struct group *g, const struct rules_host *host, struct bytes labels,
-             int64_t t_ms, uint64_t value_bits, struct rules_written *ret, struct why *why)
-{
-    struct rw_build *build = NULL;
-    enum err e = rw_build_new(RW_V1, host->memory, &build);
-    if (e == OK) {
-        rw_build_series(build, labels);
-        rw_build_float(build, t_ms, value_bits, 0);
-        e = write_built(host, g->tenant, build, ret, why);
-    }
-    rw_build_free(build);
-    return e;
-}
-
-enum err
-group_try_store(struct group *g, const struct rules_host *host, struct why *why)
-{
-    struct rules_written written = {.ticket = 0};
-    if (g->marked.at == NULL) return OK;
-    enum err e = write_marker(g, host, g->marked, g->marked_ms, g->marked_bits, &written, why);
-    if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, why);
-    return e;
-}
-
-static void
-put_marker(struct evaluating *ev)
-{
-    struct rules_written written = {.ticket = 0};
-    struct why why;
-    enum err e =
-        write_marker(ev->g, ev->host, ev->g->marker, ev->t_ms, settled_bits(ev), &written, &why);
-    if (e) ev->stored = false;
-    if (e == OK && written.rejected > 0) log_unmarked(ev, written.text);
-    if (written.ticket > ev->ticket) ev->ticket = written.ticket;
-}
-
-enum err
-orphans_mark(struct group *g, const struct rules_host *host, int64_t t_ms)
-{
-    struct rules_written written;
-    struct rw_build *build = NULL;
-    struct why why;
-    uint32_t count = g->orphans.count;
-    if (count == 0) return OK;
-    bool *is_alive = mem_new(g->memory, count); /* a rule of the group has written it just now */
-    enum err e = is_alive == NULL ? ERR_NOMEM : rw_build_new(RW_V1, host->memory, &build);
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
-        kept_series_mark(&g->orphans, &g->rules[i].series, is_alive);
-    }
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        if (!is_alive[i]) put_stale_marker(build, kept_series_at(&g->orphans, i), t_ms);
-    }
-    if (e == OK) e = write_durably(host, g->tenant, build, &written, &why);
-    rw_build_free(build);
-    mem_free(g->memory, is_alive, count);
-    if (e) return e;
-    kept_series_fini(&g->orphans);
-    kept_series_init(&g->orphans, g->memory, g->seed);
-    return OK;
-}
-
-/* --- telling ---------------------------------------------------------------------------------- */
-
-/* Notices that go to the host in one call. Their texts are views of alerts, which only this thread
+/* Passes notices to the host, some at once. Their texts are views of alerts, which only this thread
  * changes. */
-struct telling {
-    struct evaluating *ev;
-    bool (*asks)(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns);
+struct sending {
+    struct group *group;
+    const struct rules_host *host;
+    const struct rules_terms *terms;
+    int64_t at_ns;
     struct alert_notice items[ALERTS_AT_ONCE];
     uint32_t count;
 };
 
 static void
-tell_now(struct telling *t)
+flush_notices(struct sending *s)
 {
-    const struct rules_host *host = t->ev->host;
-    if (t->count > 0) host->tell(host->context, t->items, t->count);
-    t->count = 0;
+    if (s->count > 0) s->host->send(s->host->context, s->items, s->count);
+    s->count = 0;
 }
 
 static void
-tell_alert(struct telling *t, const struct rule_at_work *rule, struct alert *alert)
+send_alert(struct sending *s, const struct rule_at_work *rule, struct alert *alert)
 {
-    const struct evaluating *ev = t->ev;
-    int64_t longest = ev->g->schedule.interval_ns;
-    if (ev->terms->resend_ns > longest) longest = ev->terms->resend_ns;
-    lock_take(&ev->g->lock);
-    alert->told_at_ns = ev->how->at_ns;
-    alert->valid_until_ns = ev->how->at_ns + 4 * longest;
-    lock_drop(&ev->g->lock);
-    if (t->count == ALERTS_AT_ONCE) tell_now(t);
-    t->items[t->count++] = (struct alert_notice){
-        .tenant = ev->g->tenant,
+    int64_t longest = s->group->schedule.interval_ns;
+    if (s->terms->resend_ns > longest) longest = s->terms->resend_ns;
+    lock_take(&s->group->lock);
+    alert->sent_at_ns = s->at_ns;
+    alert->valid_until_ns = s->at_ns + 4 * longest;
+    lock_drop(&s->group->lock);
+    if (s->count == ALERTS_AT_ONCE) flush_notices(s);
+    s->items[s->count++] = (struct alert_notice){
+        .tenant = s->group->tenant,
         .labels = alert->labels,
         .annotations = alert->annotations->items,
         .annotation_count = alert->annotations->count,
@@ -562,70 +447,58 @@ count_alerts(const struct group *g)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (g->rules[i].text->kind == RULE_ALERTING) count += g->rules[i].alerts.count;
+        count += g->rules[i].alerts.count;
     }
     return count;
 }
 
-/* Of the group's alerts, in their order, those of the numbers from `first` to before `end`. */
+/* Sends those of the group's alerts that are due, from number `first` to before `end`. */
 static void
-tell_range(struct telling *t, uint32_t first, uint32_t end)
+send_range(struct sending *s, uint32_t first, uint32_t end)
 {
-    struct group *g = t->ev->g;
+    struct group *g = s->group;
     uint32_t number = 0;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
-        if (rule->text->kind != RULE_ALERTING) continue;
         for (uint32_t k = 0; k < rule->alerts.count; k++, number++) {
             struct alert *alert = rule->alerts.items[k];
             if (number < first || number >= end) continue;
-            if (t->asks(alert, t->ev->how->at_ns, g->schedule.interval_ns,
-                        t->ev->terms->resend_ns)) {
-                tell_alert(t, rule, alert);
+            if (alert_is_due(alert, s->at_ns, g->schedule.interval_ns, s->terms->resend_ns)) {
+                send_alert(s, rule, alert);
             }
         }
     }
 }
 
 /*
- * Where to begin. A queue that overflows has only the first and the last of what is told at once:
- * were the order always the same, so would be those that are lost. Multiples of the golden ratio
- * spread the beginnings evenly, however few or many alerts there are: none is lost for long. What
- * is multiplied is the number of the period in which alerts are told again, as alert_is_due() has
- * it, for with evaluations in between the beginnings could be close together.
+ * Chooses the alert to begin with. A queue that overflows has only the first and the last of what
+ * is sent at once: if the order were always the same, so would be those that are lost. Multiples of
+ * the golden ratio spread the beginnings evenly, however few or many alerts there are, so that none
+ * is lost for long. The factor is the number of the period in which alerts are sent again, as
+ * alert_is_due() has it: with evaluations in between, beginnings could be close together.
  */
 static uint32_t
-first_to_tell(const struct evaluating *ev, uint32_t count)
+first_to_send(const struct sending *s, uint32_t count)
 {
-    int64_t interval_ns = ev->g->schedule.interval_ns;
-    int64_t period_ns = (ev->terms->resend_ns / interval_ns + 1) * interval_ns;
-    uint32_t period = (uint32_t)(ev->how->at_ns / period_ns);
+    int64_t interval_ns = s->group->schedule.interval_ns;
+    int64_t period_ns = (s->terms->resend_ns / interval_ns + 1) * interval_ns;
+    uint32_t period = (uint32_t)(s->at_ns / period_ns);
     uint32_t part = period * 2654435769U; /* of 2^32 */
     return (uint32_t)((uint64_t)part * count >> 32);
 }
 
-/* Also alerts of a rule whose evaluation failed: that it is not known whether they are over is no
- * reason for Alertmanagers to take them for resolved. */
-static void
-tell(struct evaluating *ev)
-{
-    struct telling t = {.ev = ev, .asks = alert_is_due};
-    if (ev->how->part == GROUP_RECORDING || ev->how->is_past) return;
-    uint32_t count = count_alerts(ev->g), first = first_to_tell(ev, count);
-    tell_range(&t, first, count);
-    tell_range(&t, 0, first);
-    tell_now(&t);
-}
-
+/* Alerts of a rule whose evaluation failed are sent, too: it is not known that they are over, and
+ * Alertmanagers must not take them for resolved. */
 void
-group_tell_early(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
-                 int64_t at_ns)
+group_send(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
+           int64_t at_ns)
 {
-    const struct group_evaluation how = {.at_ns = at_ns};
-    struct evaluating ev = {.g = g, .host = host, .terms = terms, .how = &how};
-    struct telling t = {.ev = &ev, .asks = alert_ends_early};
-    tell_range(&t, 0, UINT32_MAX);
-    tell_now(&t);
+    struct sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
+    if (host->send == NULL) return;
+    uint32_t count = count_alerts(g), first = first_to_send(&s, count);
+    send_range(&s, first, count);
+    send_range(&s, 0, first);
+    flush_notices(&s);
 }
 
 /* --- batches ---------------------------------------------------------------------------------- */
@@ -667,7 +540,7 @@ fail_batch(struct work *works, uint32_t count, enum err e, const struct why *why
 }
 
 static void
-evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_last)
+evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
 {
     struct work *works = &ev->works[first];
     const struct rules_host *host = ev->host;
@@ -688,8 +561,6 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
         if (works[i].ticket > ev->ticket) ev->ticket = works[i].ticket;
         if (records && works[i].evaluated && !works[i].stored) ev->stored = false;
     }
-    bool marks = is_last && ev->g->records && ev->how->part != GROUP_ALERTING;
-    if (e == OK && marks && ev->stored) put_marker(ev);
     if (e == OK && ev->ticket > 0) {
         e = host->settle(host->context, ev->ticket, &why);
         ev->ticket = 0;
@@ -698,11 +569,6 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
     if (e) {
         fail_batch(works, count, e, &why);
         ev->stored = false;
-    }
-    if (marks && ev->stored) {
-        ev->g->marked = ev->g->marker;
-        ev->g->marked_ms = ev->t_ms;
-        ev->g->marked_bits = settled_bits(ev);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!works[i].skipped) adopt(ev, &works[i]);
@@ -725,23 +591,18 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         .sample_ms = how->at_ns / NS_PER_MS - g->query_offset_ms,
         .works = mem_new(host->memory, (count + 1) * sizeof *ev.works),
         .stored = true,
-        .is_again = !how->is_past && how->at_ns <= g->latest_ns,
     };
     lock_take(&g->lock);
-    if (!how->is_past) {
-        if (how->at_ns > g->latest_ns) g->latest_ns = how->at_ns;
-        g->facts.rules_took_ns = 0;
-        g->facts.iterations++;
-        g->facts.evaluated_at_ns = at_ms * NS_PER_MS;
-        for (uint32_t i = 0; i < count; i++) {
-            alerts_forget_over(&g->rules[i].alerts, how->at_ns);
-        }
+    g->facts.rules_took_ns = 0;
+    g->facts.iterations++;
+    g->facts.evaluated_at_ns = at_ms * NS_PER_MS;
+    for (uint32_t i = 0; i < count; i++) {
+        alerts_forget_over(&g->rules[i].alerts, how->at_ns);
     }
     lock_drop(&g->lock);
     if (ev.works == NULL) {
         log_warn("not enough memory to evaluate a group of rules", KV("file", g->text.file),
                  KV("group", g->text.name));
-        tell(&ev);
         *ret = (struct group_outcome){.failed = count};
         return;
     }
@@ -749,22 +610,15 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         for (next = first + 1; next < count && g->rules[next].batch == g->rules[first].batch;) {
             next++;
         }
-        evaluate_batch(&ev, first, next - first, next == count);
+        evaluate_batch(&ev, first, next - first);
     }
-    tell(&ev);
-    /* What is not recorded now may be made up later, by the same rules when they are back: a marker
-     * at its time would take its place. */
-    int64_t end_ms = how->part == GROUP_ALERTING ? ev.sample_ms - 1 : ev.sample_ms;
-    if (!how->is_past && !how->keeps_orphans)
-        err_ignore(orphans_mark(g, host, end_ms), "the next one tries it again");
+    if (how->part != GROUP_RECORDING && !ev.has_changed) group_send(g, host, terms, how->at_ns);
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
     int64_t took_ns = env_monotonic_ns(host->env) - began;
     metric_record(&group_latency, (uint64_t)took_ns);
     lock_take(&g->lock);
-    if (!how->is_past) {
-        g->facts.evaluated_for_ns = took_ns;
-        g->facts.samples = ev.samples;
-    }
+    g->facts.evaluated_for_ns = took_ns;
+    g->facts.samples = ev.samples;
     lock_drop(&g->lock);
-    *ret = (struct group_outcome){ev.stored, ev.samples, ev.failed};
+    *ret = (struct group_outcome){ev.stored, ev.has_changed, ev.samples, ev.failed};
 }

@@ -20,7 +20,7 @@ struct evaluating {
     struct view *view; /* of the batch */
     struct work *works;
     bool stored;      /* all until now */
-    bool is_again;    /* the clock was set back: at such times evaluations have been */
+    bool has_changed; /* the state of an alert */
     bool is_in_doubt; /* what the batch wrote may yet be stored */
     uint64_t ticket;
     uint64_t samples;
@@ -38,8 +38,9 @@ struct work {
     struct buf labels; /* of the series at hand */
     uint32_t samples;  /* results */
     uint64_t ticket;
-    bool evaluated; /* there are results, */
-    bool stored;    /* and they were taken by the store */
+    bool evaluated;   /* there are results, */
+    bool stored;      /* and they were taken by the store */
+    bool has_changed; /* the state of an alert */
     enum err error;
     struct buf sentence; /* why it failed */
     struct why why;
@@ -60,12 +61,6 @@ enum err work_no_memory(struct work *work);
  * memory. */
 struct label *record_labels(const struct rule_at_work *rule, struct arena *arena,
                             uint32_t *ret_count);
-
-/* Adds what a recording rule, and those of its name before it, record at a time, as far as they can
- * be evaluated now. Of rules that record one name, the last one has what all of them wrote. Errors
- * of the queries. */
-MUST_CHECK enum err find_own(const struct evaluating *ev, const struct rule_at_work *rule,
-                             int64_t t_ms, struct kept_series *to);
 
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
@@ -119,24 +114,11 @@ MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes te
                                   struct rw_build *build, struct rules_written *ret,
                                   struct why *why);
 
-/* --- looking back: past.c --------------------------------------------------------------------- */
-
-/* The last two samples of a series between two times; INT64_MIN: there are not so many. */
-struct series_end {
-    int64_t before_ms, last_ms;
-    bool is_stale; /* the last one is a staleness marker */
-};
-MUST_CHECK enum err past_series_end(const struct evaluating *ev, struct bytes series,
-                                    int64_t min_ms, int64_t max_ms, struct series_end *ret,
-                                    struct why *why);
-
 /* --- alerts: find_alerts.c -------------------------------------------------------------------- */
 
 /* What a result says of alerts, in the arena of `work`. */
 MUST_CHECK enum err find_alerts(struct work *work, struct promql_result *result,
                                 struct alert_found **ret, uint32_t *ret_count);
-/* The alert that has these labels, without a value. */
-MUST_CHECK enum err find_alert_of(struct work *work, struct bytes labels, struct alert_found *ret);
 
 /*
  * Appends the labels of the series that tell of an alert, with some `more`. As in Prometheus, a

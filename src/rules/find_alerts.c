@@ -157,23 +157,6 @@ expanding_init(struct expanding *x, struct work *w, struct buf *name)
 }
 
 enum err
-find_alert_of(struct work *w, struct bytes labels, struct alert_found *ret)
-{
-    struct buf name;
-    struct label *items = NULL;
-    struct expanding x;
-    expanding_init(&x, w, &name);
-    *ret = (struct alert_found){.labels = labels, .value_bits = NORMAL_NAN_BITS};
-    enum err e = buf_error(&name) ? work_no_memory(w)
-                                  : labels_to_array(w, labels, &items, &x.data.label_count);
-    x.data.labels = items;
-    x.data.value = ret->value_bits;
-    if (e == OK) e = expand_annotations(&x, ret);
-    buf_fini(&name);
-    return e;
-}
-
-enum err
 find_alerts(struct work *w, struct promql_result *result, struct alert_found **ret,
             uint32_t *ret_count)
 {

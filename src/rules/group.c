@@ -1,11 +1,8 @@
 /* group.c - see group.h: groups begin and end, and take over from one another. */
 #include "rules/group.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/hash.h"
-#include "rules/group_private.h"
+#include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
 #include "sys/env.h"
 
@@ -91,7 +88,6 @@ rule_begin(struct group *g, struct rule_at_work *rule, const struct rule *text, 
     struct buf line, error;
     rule->text = text;
     kept_series_init(&rule->series, g->memory, g->seed);
-    kept_series_init(&rule->past, g->memory, g->seed);
     alerts_init(&rule->alerts, g->memory, g->seed);
     buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
     buf_init(&line, g->memory, LINE_BYTES_MAX);
@@ -116,37 +112,16 @@ rule_end(struct rule_at_work *rule)
 {
     promql_free(rule->tree);
     kept_series_fini(&rule->series);
-    kept_series_fini(&rule->past);
     alerts_fini(&rule->alerts);
     buf_fini(&rule->error);
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static bool
-make_marker(struct group *g)
-{
-    struct buf value, labels;
-    char hash[24];
-    buf_init(&value, g->memory, LINE_BYTES_MAX);
-    buf_init(&labels, g->memory, LINE_BYTES_MAX);
-    buf_printf(&value, "%s;%s", g->text.file, g->text.name);
-    snprintf(hash, sizeof hash, "%016" PRIx64, g->text.hash);
-    labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)});
-    labels_put(&labels, (struct label){bytes_of_text(RULES_EVALUATED_LABEL), buf_bytes(&value)});
-    labels_put(&labels, (struct label){bytes_of_text("text_hash"), bytes_of_text(hash)});
-    if (buf_error(&value) == OK && buf_error(&labels) == OK) {
-        g->marker = arena_copy(&g->arena, buf_bytes(&labels));
-    }
-    buf_fini(&value);
-    buf_fini(&labels);
-    return g->marker.at != NULL;
-}
-
 static enum err
 begin(struct group *g, const struct rule_group *text, struct why *why)
 {
-    if (!keep_group(&g->arena, text, &g->text) || !make_marker(g)) {
+    if (!keep_group(&g->arena, text, &g->text)) {
         g->text.rule_count = 0; /* there are none to end */
         return ERR_NOMEM;
     }
@@ -165,8 +140,6 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
         if (e) g->text.rule_count = i + 1;
     }
     if (e) return e;
-    g->recorded = arena_new(&g->arena, (group_selector_count(g) + 1) * sizeof *g->recorded);
-    if (g->recorded == NULL) return ERR_NOMEM;
     if (group_make_batches(g)) return ERR_NOMEM;
     g->facts = (struct group_facts){.file = g->text.file,
                                     .name = g->text.name,
@@ -185,8 +158,7 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     g->seed = host->seed;
     g->defaults = *defaults;
     arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
-    g->series_slot = g->past_slot = -1;
-    kept_series_init(&g->orphans, g->memory, g->seed);
+    g->series_slot = -1;
     recorded_names_init(&g->early, g->memory, g->seed);
     lock_init(&g->lock, LOCK_RANK_LEAF);
     g->tenant = arena_copy(&g->arena, tenant);
@@ -210,7 +182,6 @@ group_free(struct group *g)
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         rule_end(&g->rules[i]);
     }
-    kept_series_fini(&g->orphans);
     recorded_names_fini(&g->early);
     lock_fini(&g->lock);
     arena_fini(&g->arena);
@@ -283,15 +254,12 @@ hash_of_rule(const struct rule_at_work *rule, uint64_t seed)
     return hash;
 }
 
-#define PASSED UINT32_MAX
-
 /* Rules of a group that can still pass on their state. Of those with the same name and labels the
- * table has the first; the others follow it one by one, as they would make it slow. The last of
- * them stays when it has passed on its state. */
+ * table has the first; the others follow it one by one, as they would make it slow. */
 struct passing {
     struct group *from;
     struct table table;
-    uint32_t *next; /* of each rule: number of the next like it, from 1 on; 0: none; or PASSED */
+    uint32_t *next; /* of each rule: number of the next like it, from 1 on; 0: none */
 };
 
 static enum err
@@ -320,40 +288,42 @@ passing_fini(struct passing *p, struct budget *memory)
     mem_free(memory, p->next, (p->from->text.rule_count + 1) * sizeof *p->next);
 }
 
-/* The first rule with the same name and labels that has not passed on its state; it is taken out of
- * the table. NULL: there is none. *ret_like then says whether rules like it have passed on theirs.
- */
+/* Takes the first rule with the same name and labels that has not passed on its state out of the
+ * table. NULL: there is none. */
 static struct rule_at_work *
-take_same(struct passing *p, const struct rule_at_work *rule, bool *ret_like)
+take_same(struct passing *p, const struct rule_at_work *rule)
 {
     struct group *from = p->from;
-    *ret_like = false;
     uint64_t hash = hash_of_rule(rule, from->seed);
     for (uint32_t at = TABLE_START, k; table_next(&p->table, hash, &at, &k);) {
         if (!same_rule(rule, &from->rules[k])) continue;
-        *ret_like = p->next[k] == PASSED;
-        if (*ret_like) return NULL;
-        if (p->next[k] > 0) {
-            table_remove(&p->table, hash, k);
-            table_add(&p->table, hash, p->next[k] - 1);
-        }
-        p->next[k] = PASSED;
+        table_remove(&p->table, hash, k);
+        if (p->next[k] > 0) table_add(&p->table, hash, p->next[k] - 1);
         return &from->rules[k];
     }
     return NULL;
 }
 
+static void
+exchange(struct rule_at_work *rule, struct rule_at_work *was)
+{
+    struct kept_series series = rule->series;
+    rule->series = was->series;
+    was->series = series;
+    if (rule->text->kind != RULE_ALERTING || was->text->kind != RULE_ALERTING) return;
+    struct alerts alerts = rule->alerts;
+    rule->alerts = was->alerts;
+    was->alerts = alerts;
+    rule->is_restored = was->is_restored;
+}
+
 /* A group may have 100,000 rules, and this runs under the lock of all groups: no rule is compared
- * with all others. */
-enum err
+ * with all others. Without memory for that, it takes over no rule. */
+void
 group_take_over(struct group *g, struct group *from)
 {
     struct passing left;
     enum err e = passing_init(&left, g->memory, from);
-    if (e) {
-        passing_fini(&left, g->memory);
-        return e;
-    }
     lock_take(&from->lock);
     g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
     g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
@@ -362,31 +332,13 @@ group_take_over(struct group *g, struct group *from)
     g->facts.failures = from->facts.failures;
     g->facts.iterations = from->facts.iterations;
     g->facts.missed = from->facts.missed;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        bool is_like;
-        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, rule, &is_like);
-        rule->is_restored = is_like; /* what the store has is of the others */
-        if (was == NULL) continue;
-        struct kept_series series = rule->series;
-        rule->series = was->series;
-        rule->series_read_ms = was->series_read_ms;
-        was->series = series; /* none: `g` did not begin yet */
-        if (rule->text->kind != RULE_ALERTING || was->text->kind != RULE_ALERTING) continue;
-        struct alerts alerts = rule->alerts;
-        rule->alerts = was->alerts;
-        was->alerts = alerts;
-        rule->is_restored = was->is_restored;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, rule);
+        if (was != NULL) exchange(rule, was);
     }
     lock_drop(&from->lock);
     g->series_slot = from->series_slot;
-    g->latest_ns = from->latest_ns;
-    e = kept_series_add_all(&g->orphans, &from->orphans);
-    for (uint32_t k = 0; e == OK && k < from->text.rule_count; k++) {
-        const struct rule_at_work *was = &from->rules[k];
-        if (was->series_read_ms == 0) e = kept_series_add_all(&g->orphans, &was->series);
-    }
     passing_fini(&left, g->memory);
-    return e;
 }
 
 void
@@ -394,6 +346,14 @@ group_facts(struct group *g, struct group_facts *ret)
 {
     lock_take(&g->lock);
     *ret = g->facts;
+    lock_drop(&g->lock);
+}
+
+void
+group_note_restored(struct group *g, int64_t took_ns)
+{
+    lock_take(&g->lock);
+    g->facts.restored_for_ns = took_ns;
     lock_drop(&g->lock);
 }
 
@@ -407,9 +367,24 @@ group_count_missed(struct group *g, uint64_t missed)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* Marks those of what `g` wrote that the other group writes, too. */
+/* All that its rules wrote last, and under which names. */
+static enum err
+add_written(const struct group *g, struct kept_series *to, struct kept_series *names)
+{
+    enum err e = OK;
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        if (rule->series.count == 0) continue;
+        e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
+        if (e == OK) e = kept_series_add_all(to, &rule->series);
+    }
+    return e;
+}
+
+/* Marks those series that the other group writes, too. */
 static void
-mark_written(const struct group *g, struct group *other, const struct kept_series *names,
+mark_written(struct group *other, const struct kept_series *series, const struct kept_series *names,
              bool *is_alive)
 {
     lock_take(&other->lock);
@@ -417,68 +392,51 @@ mark_written(const struct group *g, struct group *other, const struct kept_serie
         const struct rule_at_work *rule = &other->rules[i];
         if (rule->series.count == 0) continue;
         bool may_share = kept_series_has(names, bytes_of_text(rule->text->name));
-        if (may_share) kept_series_mark(&g->orphans, &rule->series, is_alive);
+        if (may_share) kept_series_mark(series, &rule->series, is_alive);
     }
     lock_drop(&other->lock);
-}
-
-/* All that its rules wrote last becomes orphans, and under which names. */
-static enum err
-leave_series(struct group *g, struct kept_series *names)
-{
-    enum err e = OK;
-    bool is_new;
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
-        const struct rule_at_work *rule = &g->rules[i];
-        if (rule->series.count == 0 || rule->series_read_ms != 0) continue;
-        e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
-        if (e == OK) e = kept_series_add_all(&g->orphans, &rule->series);
-    }
-    return e;
-}
-
-/* Leaves those orphans that are not alive. */
-static enum err
-forget_alive(struct group *g, const bool *is_alive)
-{
-    struct kept_series left, before = g->orphans;
-    enum err e = OK;
-    bool is_new;
-    kept_series_init(&left, g->memory, g->seed);
-    for (uint32_t i = 0; e == OK && i < before.count; i++) {
-        if (!is_alive[i]) e = kept_series_add(&left, kept_series_at(&before, i), &is_new);
-    }
-    if (e == OK) g->orphans = left;
-    kept_series_fini(e ? &left : &before);
-    return e;
 }
 
 /* A tenant may have millions of rules, and this runs under the lock of all groups: no rule is
  * compared with all others. */
 enum err
-group_retire(struct group *g, struct group *const *others, uint32_t count)
+group_find_ended(struct group *g, struct group *const *others, uint32_t count,
+                 struct kept_series *to)
 {
-    struct kept_series names;
+    struct kept_series series, names;
+    bool is_new;
+    kept_series_init(&series, g->memory, g->seed);
     kept_series_init(&names, g->memory, g->seed);
-    enum err e = leave_series(g, &names);
-    size_t bytes = (size_t)g->orphans.count + 1;
+    enum err e = add_written(g, &series, &names);
+    size_t bytes = (size_t)series.count + 1;
     bool *is_alive = e ? NULL : mem_new(g->memory, bytes);
     if (e == OK && is_alive == NULL) e = ERR_NOMEM;
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        mark_written(g, others[i], &names, is_alive);
+        mark_written(others[i], &series, &names, is_alive);
     }
-    if (e == OK) e = forget_alive(g, is_alive);
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
-        kept_series_fini(&g->rules[i].series);
-        kept_series_init(&g->rules[i].series, g->memory, g->seed);
+    for (uint32_t i = 0; e == OK && i < series.count; i++) {
+        if (!is_alive[i]) e = kept_series_add(to, kept_series_at(&series, i), &is_new);
     }
     mem_free(g->memory, is_alive, bytes);
+    kept_series_fini(&series);
     kept_series_fini(&names);
     return e;
 }
 
 enum err
-group_end(struct group *g, const struct rules_host *host, int64_t at_ns)
+group_mark_stale(const struct group *g, const struct rules_host *host,
+                 const struct kept_series *ended, int64_t at_ns)
 {
-    return orphans_mark(g, host, at_ns / NS_PER_MS - g->query_offset_ms);
+    struct rules_written written;
+    struct rw_build *build = NULL;
+    struct why why;
+    int64_t t_ms = at_ns / NS_PER_MS - g->query_offset_ms;
+    if (ended->count == 0) return OK;
+    enum err e = rw_build_new(RW_V1, host->memory, &build);
+    for (uint32_t i = 0; e == OK && i < ended->count; i++) {
+        put_stale_marker(build, kept_series_at(ended, i), t_ms);
+    }
+    if (e == OK) e = write_durably(host, g->tenant, build, &written, &why);
+    rw_build_free(build);
+    return e;
 }

@@ -4,16 +4,14 @@
  *
  *      view --> expression --> labels of the rule --> samples --> host: write --> settle
  *                                  |                                                |
- *                                  +--> alerts: pending, firing, resolved -----> host: tell
+ *                                  +--> alerts: pending, firing, resolved -----> host: send
  *
  * Rules of a group are evaluated in their order. Those next to each other that neither read nor
  * write what another of them writes form a batch: they read one view, and may run together. What a
  * batch wrote is durable before the next one begins, so that it can be read.
  *
- * When all results of recording rules are written, one more sample says so, in the same commit or a
- * later one: it is how a restart knows which evaluations were made (RULES_EVALUATED).
- *
- * Threads: one at a time evaluates and restores a group; group_print(), group_print_alerts(),
+ * Threads: one at a time evaluates the alerting rules of a group or sends its alerts, one at a time
+ * evaluates its recording rules, live or in a replay; group_print(), group_print_alerts(),
  * group_answers() and group_facts() from any.
  */
 #ifndef RULES_GROUP_H
@@ -27,20 +25,21 @@
 #include "rules/rules.h"
 #include "rules/schedule.h"
 
-/* firekeep_rule_group_evaluated{rule_group="FILE;NAME",text_hash="..."}: has a sample at the time
- * of each evaluation of the group, as its text was, of which all results of recording rules are
- * stored. Its value is the seconds up to this time of which nothing else is owed: the interval, or
- * more if evaluations were missed because the one before took too long. */
-#define RULES_EVALUATED       "firekeep_rule_group_evaluated"
-#define RULES_EVALUATED_LABEL "rule_group"
-
 /* --- what a group needs of others ------------------------------------------------------------- */
 
 /* What became of a message. */
 struct rules_written {
-    uint64_t ticket;   /* for settle(); 0: there is nothing to wait for */
-    uint64_t rejected; /* samples */
-    char text[256];    /* why, of those */
+    uint64_t ticket;    /* for settle(); 0: there is nothing to wait for */
+    uint64_t rejected;  /* samples */
+    uint64_t conflicts; /* of these: another value is stored at the same time */
+    char text[256];     /* why, of the rejected */
+};
+
+/* When samples of senders came, of one tenant. Monotonic ns, 0: none did since the start. */
+struct rules_arrivals {
+    int64_t recent_ns; /* the last one whose time was within the last minute */
+    int64_t late_ns;   /* the last one whose time was one of those that are late */
+    int64_t sent_ms;   /* Unix: the last one of any time; 0: none */
 };
 
 /* Callbacks come from the threads that evaluate, under no lock. */
@@ -56,11 +55,23 @@ struct rules_host {
     /* Waits until what was written with this ticket, and all before, is durable. An error: nothing
      * of it is; ERR_CANCELED: that takes too long, and it may yet become so. */
     enum err (*settle)(void *context, uint64_t ticket, struct why *why);
-    /* Takes alerts that are due, at least one. Does not wait. */
-    void (*tell)(void *context, const struct alert_notice *notices, uint32_t count);
+    /* Takes alerts that are due, at least one. Does not wait. NULL: nobody is sent any. */
+    void (*send)(void *context, const struct alert_notice *notices, uint32_t count);
     /* Calls work(of, 0) to work(of, count - 1), perhaps on several threads, and waits for all.
      * NULL: they are called one after the other. */
     void (*together)(void *context, uint32_t count, void (*work)(void *of, uint32_t i), void *of);
+    /* The rest is for schedulers, see scheduler.h.
+     * Waits until all that was settled is on stable storage, and replaces the checkpoint. NULL:
+     * there is none, and alerts are sent without. */
+    enum err (*save)(void *context, struct bytes file, struct why *why);
+    /* Says why the store takes no writes now, also none of senders; NULL: it does. */
+    const char *(*refuses)(void *context);
+    /* Says when samples came from senders. watch(): from now on those of these times are late. */
+    void (*arrivals)(void *context, struct bytes tenant, struct rules_arrivals *ret);
+    void (*watch)(void *context, struct time_range late);
+    /* The id of the log, CHECKPOINT_LOG_ID_BYTES; NULL: there is none yet. */
+    const uint8_t *(*log_id)(void *context);
+    uint32_t fills_max; /* fills that may run at once */
     void *context;
 };
 
@@ -108,60 +119,54 @@ bool group_records(const struct group *group);
 
 /*
  * Takes over the state of the group that it replaces: of rules with the same name and labels, as in
- * Prometheus. What rules wrote that are no more is marked stale by the next evaluation. ERR_NOMEM:
- * the state that was not taken is lost, but for what the store has of it.
+ * Prometheus. What it does not take stays with the other one.
  */
-MUST_CHECK enum err group_take_over(struct group *group, struct group *from);
+void group_take_over(struct group *group, struct group *from);
 
 /*
- * For a group that is no more: what it wrote last and none of `others` does, all of the same
- * tenant, is marked stale at `at_ns` by group_end(). ERR_NOMEM: then it may be called again, as
- * group_end() may after errors of the host.
+ * For a group that is no more, or rules of it: adds what they wrote last and none of `others` does,
+ * all of the same tenant. ERR_NOMEM. group_mark_stale() writes a staleness marker for each; errors
+ * of the host.
  */
-MUST_CHECK enum err group_retire(struct group *group, struct group *const *others, uint32_t count);
-MUST_CHECK enum err group_end(struct group *group, const struct rules_host *host, int64_t at_ns);
+MUST_CHECK enum err group_find_ended(struct group *group, struct group *const *others,
+                                     uint32_t count, struct kept_series *to);
+MUST_CHECK enum err group_mark_stale(const struct group *group, const struct rules_host *host,
+                                     const struct kept_series *ended, int64_t at_ns);
 /* The names under which it records. ERR_NOMEM. */
 MUST_CHECK enum err group_add_names(const struct group *group, struct kept_series *names);
-/* Whether any of its selectors may read series of such names, and which: one for each. Names are
- * compared with selectors that give none at most `tries` times, which is counted down; then these
- * are taken to read some. */
-uint32_t group_selector_count(const struct group *group);
-bool group_reads_any(const struct group *group, const struct kept_series *names, uint32_t *tries,
-                     bool *ret_which);
-/* Input that rules record is made up itself: nobody sends it. */
-void group_note_recorded(struct group *group, const bool *which);
+/* Says whether any of its selectors may read series of such names. Names are compared with
+ * selectors that give none at most `tries` times, which is counted down; then these are taken to
+ * read some. */
+bool group_reads_any(const struct group *group, const struct kept_series *names, uint32_t *tries);
 bool group_alarms(const struct group *group); /* it has alerts */
 
 enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
 
 struct group_evaluation {
-    int64_t at_ns;      /* its time, of the schedule */
-    int64_t settles_ns; /* up to it: nothing else is owed; what RULES_EVALUATED says */
+    int64_t at_ns; /* its time, of the schedule */
     enum group_part part;
-    /* What is missing was written before, or is made up later: nothing is marked stale for it. */
-    bool after_gap;
-    /* The last evaluations are made up yet: alerts stay active that are not found. */
-    bool holds;
-    /* Groups that have not begun may look for what rules wrote that moved to them: it is not marked
-     * stale yet. */
-    bool keeps_orphans;
-    bool is_past; /* made up: nobody is told of it, and nothing shows it */
+    bool holds;        /* see struct alert_terms; so are the next two */
+    int64_t outage_ns; /* 0: there was none */
+    int64_t grace_ns;
+    bool is_repeated; /* it may have been made before: what was stored then stays */
 };
 
 struct group_outcome {
-    bool stored;      /* the results of recording rules are durable */
+    bool stored; /* the results of recording rules are durable */
+    bool
+        has_changed; /* an alert began to be pending or to fire, or was over: alerts are not sent */
     uint64_t samples; /* results, without staleness markers */
     uint32_t failed;  /* rules */
 };
 
-/* Failures of rules are kept and logged, and do not end the evaluation. */
+/* Failures of rules are kept and logged, and do not end the evaluation. Sends what is due of
+ * alerts, unless the state of one has changed: then group_send() is the caller's. */
 void group_evaluate(struct group *group, const struct rules_host *host,
                     const struct rules_terms *terms, const struct group_evaluation *evaluation,
                     struct group_outcome *ret);
-
-/* Tells of alerts that end early at `at_ns`, as the last evaluation left them. */
-void group_tell_early(struct group *group, const struct rules_host *host,
-                      const struct rules_terms *terms, int64_t at_ns);
+/* Sends the alerts that are due at `at_ns`, as the last evaluation left them. */
+void group_send(struct group *group, const struct rules_host *host, const struct rules_terms *terms,
+                int64_t at_ns);
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
@@ -182,6 +187,7 @@ struct group_facts {
 void group_facts(struct group *group, struct group_facts *ret);
 /* Histograms of what evaluations of all rules and groups take, for /metrics. */
 void group_register_metrics(void);
+void group_note_restored(struct group *group, int64_t took_ns);
 void group_count_missed(struct group *group, uint64_t missed);
 
 /* What of it is wanted of /api/v1/rules. */

@@ -72,11 +72,11 @@ note_early(void *context, const struct group *g, uint32_t rule, struct bytes nam
 }
 
 static enum err
-find_early(struct group *g, const struct recorded_names *names)
+find_early(const struct group *g, const struct recorded_names *names, struct recorded_names *ret)
 {
-    recorded_names_fini(&g->early);
-    recorded_names_init(&g->early, g->memory, g->seed);
-    return any_read(g, names, note_early, &g->early) ? ERR_NOMEM : OK;
+    recorded_names_fini(ret);
+    recorded_names_init(ret, g->memory, g->seed);
+    return any_read(g, names, note_early, ret) ? ERR_NOMEM : OK;
 }
 
 static bool
@@ -120,7 +120,7 @@ place_round(struct group *const *groups, uint32_t count, uint32_t round, uint32_
 
 enum err
 replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
-              uint32_t *ret_count)
+              uint32_t *ret_count, struct recorded_names *early)
 {
     struct recorded_names open; /* and how many groups that have no round record each */
     enum err e = OK;
@@ -132,7 +132,7 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
         e = recorded_names_add(&open, groups[i]);
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = find_early(groups[i], &open);
+        e = find_early(groups[i], &open, early == NULL ? &groups[i]->early : &early[i]);
     }
     while (e == OK && place_round(groups, count, *ret_count, ret_rounds, &open))
         ++*ret_count;

@@ -172,7 +172,7 @@ static enum err
 put_floats(struct part *t, struct promql_result *result)
 {
     struct promql_point point;
-    bool was_there = kept_series_has(&t->rule->past, buf_bytes(&t->labels)), is_new;
+    bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels)), is_new;
     uint32_t next = 0;
     while (promql_next_point(result, false, &point)) {
         uint64_t bits = double_bits(point.value);
@@ -247,7 +247,7 @@ put_series(struct part *t, struct promql_result *result)
 static enum err
 put_ended(struct part *t)
 {
-    const struct kept_series *past = &t->rule->past;
+    const struct kept_series *past = &t->rule->series;
     for (uint32_t i = 0; i < past->count; i++) {
         if (kept_series_has(&t->found, kept_series_at(past, i))) continue;
         buf_clear(&t->labels);
@@ -348,8 +348,11 @@ settle_part(struct part *t)
     for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
         r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
     }
-    struct kept_series before = t->rule->past;
-    t->rule->past = t->last;
+    struct group *g = t->of->ev.g;
+    lock_take(&g->lock);
+    struct kept_series before = t->rule->series;
+    t->rule->series = t->last;
+    lock_drop(&g->lock);
     t->last = before;
 }
 
@@ -473,14 +476,14 @@ replay_stretch(struct stretch *s)
     struct group *g = s->ev.g;
     struct rules_past past = {s->ev.host, s->ev.terms, g, NULL};
     enum err e = OK;
-    if (g->past_slot != s->first - 1) e = group_series_at(&past, s->first - 1, true, s->why);
+    if (g->series_slot != s->first - 1) e = group_series_at(&past, s->first - 1, s->why);
     for (uint32_t i = 0, next; e == OK && i < g->text.rule_count; i = next) {
         for (next = i + 1; next < g->text.rule_count && g->rules[next].batch == g->rules[i].batch;)
             next++;
         e = replay_batch(s, i, next);
     }
     if (e == OK) s->counts->made += (uint64_t)(s->last - s->first) + 1;
-    g->past_slot = e == OK ? s->last : -1;
+    g->series_slot = e == OK ? s->last : -1;
     return e;
 }
 

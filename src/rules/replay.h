@@ -71,11 +71,13 @@ struct replay {
  * to its own time alone, for which it is evaluated one by one.
  *
  * All are of one tenant. Those that are not replayed, but whose results may be stored, should be
- * among them. ERR_NOMEM: it has to be called again.
+ * among them. `early`, of as many and initialized, takes what else would be noted in the groups, if
+ * these are in use. ERR_NOMEM: it has to be called again.
  */
 enum { REPLAY_TOGETHER = UINT32_MAX };
+struct recorded_names;
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
-                                  uint32_t *ret_count);
+                                  uint32_t *ret_count, struct recorded_names *early);
 
 /*
  * Makes the evaluations between two times (Unix ns, both inclusive), and adds to `counts`. After an

@@ -79,14 +79,13 @@ find_series(const struct evaluating *ev, const struct rule_at_work *rule, int64_
 
 /* Evaluates rule after rule, in views of what was there when its turn came at the slot. */
 static enum err
-find_all(struct evaluating *ev, struct view *view, struct as_of *as_of, bool into_past,
-         struct why *why)
+find_all(struct evaluating *ev, struct view *view, struct as_of *as_of, struct why *why)
 {
     struct group *g = ev->g;
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
-        struct kept_series found, *to = into_past ? &rule->past : &rule->series;
+        struct kept_series found;
         if (rule->text->kind != RULE_RECORDING) continue;
         as_of->first_rule = i;
         e = as_of_view_new(view, as_of, ev->host->memory, &ev->view, why);
@@ -95,9 +94,8 @@ find_all(struct evaluating *ev, struct view *view, struct as_of *as_of, bool int
         e = find_series(ev, rule, as_of->sample_ms, &found, why);
         view_free(ev->view);
         lock_take(&g->lock);
-        struct kept_series before = *to;
-        *to = found;
-        *(into_past ? &rule->past_read_ms : &rule->series_read_ms) = 0;
+        struct kept_series before = rule->series;
+        rule->series = found;
         lock_drop(&g->lock);
         kept_series_fini(&before);
     }
@@ -105,7 +103,7 @@ find_all(struct evaluating *ev, struct view *view, struct as_of *as_of, bool int
 }
 
 enum err
-group_series_at(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
+group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
 {
     struct group *g = past->group;
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms};
@@ -120,9 +118,9 @@ group_series_at(const struct rules_past *past, int64_t slot, bool into_past, str
     enum err e = OK;
     if (recorded_names_add(&own, g)) e = why_set(why, ERR_NOMEM, "not enough memory for the group");
     if (e == OK) e = past->terms->open(past->terms->open_context, &control, &view, why);
-    if (e == OK) e = find_all(&ev, view, &as_of, into_past, why);
+    if (e == OK) e = find_all(&ev, view, &as_of, why);
     view_free(view);
     recorded_names_fini(&own);
-    *(into_past ? &g->past_slot : &g->series_slot) = e == OK ? slot : -1;
+    g->series_slot = e == OK ? slot : -1;
     return e;
 }

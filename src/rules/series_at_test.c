@@ -165,20 +165,16 @@ test_rules_have_the_series_that_their_expressions_give_at_the_slot(void **state)
     struct rules_past past = {&host, &terms, g, NULL};
     struct why why = {""};
     (void)state;
-    for (int into_past = 0; into_past < 2; into_past++) {
-        struct kept_series *r = into_past ? &g->rules[0].past : &g->rules[0].series;
-        struct kept_series *s = into_past ? &g->rules[2].past : &g->rules[2].series;
-        int64_t *slot = into_past ? &g->past_slot : &g->series_slot;
-        assert_int_equal(group_series_at(&past, 30, into_past, &why), OK);
-        assert_int_equal(*slot, 30);
-        assert_int_equal(r->count, 2);
-        assert_true(has(r, "r", "a") && has(r, "r", "b"));
-        assert_true(s->count == 1 && has(s, "s", "b"));
-        assert_int_equal(group_series_at(&past, 100, into_past, &why), OK);
-        assert_int_equal(*slot, 100);
-        assert_true(r->count == 1 && has(r, "r", "late"));
-        assert_int_equal(s->count, 0);
-    }
+    const struct kept_series *r = &g->rules[0].series, *t = &g->rules[2].series;
+    assert_int_equal(group_series_at(&past, 30, &why), OK);
+    assert_int_equal(g->series_slot, 30);
+    assert_int_equal(r->count, 2);
+    assert_true(has(r, "r", "a") && has(r, "r", "b"));
+    assert_true(t->count == 1 && has(t, "s", "b"));
+    assert_int_equal(group_series_at(&past, 100, &why), OK);
+    assert_int_equal(g->series_slot, 100);
+    assert_true(r->count == 1 && has(r, "r", "late"));
+    assert_int_equal(t->count, 0);
     assert_int_equal(g->rules[1].series.count, 0);
     group_free(g);
 }
@@ -199,9 +195,9 @@ test_rules_that_fail_have_no_series(void **state)
     struct rules_past past = {&host, &terms, g, NULL};
     struct why why = {""};
     (void)state;
-    assert_int_equal(group_series_at(&past, 30, true, &why), OK);
+    assert_int_equal(group_series_at(&past, 30, &why), OK);
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(g->rules[i].past.count, i == 4);
+        assert_int_equal(g->rules[i].series.count, i == 4);
     }
     group_free(g);
 }
@@ -216,13 +212,13 @@ test_after_refused_memory_nothing_is_taken_to_be_known(void **state)
     enum err e;
     uint64_t nth = 0;
     (void)state;
-    assert_int_equal(group_series_at(&past, 30, true, &why), OK);
+    assert_int_equal(group_series_at(&past, 30, &why), OK);
     do {
         mem_fail_nth(++nth, false);
-        e = group_series_at(&past, 100, true, &why);
+        e = group_series_at(&past, 100, &why);
         mem_fail_nth(0, false);
         assert_true(e == OK || e == ERR_NOMEM);
-        assert_int_equal(g->past_slot, e == OK ? 100 : -1);
+        assert_int_equal(g->series_slot, e == OK ? 100 : -1);
     } while (e);
     assert_true(nth > 5);
     group_free(g);

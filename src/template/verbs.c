@@ -2,8 +2,8 @@
  * verbs.c - values as text, as Go's package fmt prints them: see run.h.
  *
  * A map, a list or a sample is printed element by element, each with the same verb. A verb that
- * does not fit a value, a verb without argument and an argument without verb are errors of the
- * template. docs/templates.md lists verbs and flags.
+ * does not fit a value prints it as %v does. A verb without argument and an argument without verb
+ * are errors of the template. docs/templates.md lists verbs and flags.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +26,6 @@ struct verb {
     bool names; /* of fields, for %+v */
     bool has_width, has_precision;
     uint32_t width, precision;
-    enum tmpl_type misfit; /* of the value that the verb does not fit */
 };
 
 static bool put_value(struct verb *v, const struct tmpl_value *value);
@@ -355,9 +354,7 @@ static bool
 put_value(struct verb *v, const struct tmpl_value *value)
 {
     if (buf_error(v->to)) return true;
-    bool fits = v->verb != '\0' && !(v->sharp && v->verb == 'v') && put_one(v, value);
-    if (!fits && v->misfit == TMPL_TYPE_ANY) v->misfit = value->type;
-    return fits;
+    return v->verb != '\0' && !(v->sharp && v->verb == 'v') && put_one(v, value);
 }
 
 /* --- formats ---------------------------------------------------------------------------------- */
@@ -424,7 +421,7 @@ put_directive(struct format *f)
     size_t begin = f->at - 1;
     struct verb *v = &f->verb;
     unsigned bytes;
-    *v = (struct verb){.to = v->to, .scratch = v->scratch, .misfit = TMPL_TYPE_ANY};
+    *v = (struct verb){.to = v->to, .scratch = v->scratch};
     take_flags(f);
     v->has_width = take_digits(f, &v->width);
     if (peek(f) == '.') {
@@ -446,9 +443,14 @@ put_directive(struct format *f)
     if (f->next >= f->count) return run_fail(f->run, "%.*s has no argument", size, text);
     v->names = v->verb == 'v' && v->plus;
     if (v->verb == 'v') v->plus = false;
-    if (put_value(v, &f->args[f->next++])) return true;
-    return run_fail(f->run, "%.*s cannot print a value of type %s; use %%v", size, text,
-                    tmpl_type_name(v->misfit));
+    const struct tmpl_value *value = &f->args[f->next++];
+    size_t before = v->to->size;
+    if (put_value(v, value)) return true;
+    /* An alert with its value printed in another way is worth more than an error. */
+    v->to->size = before;
+    *v = (struct verb){.to = v->to, .scratch = v->scratch, .verb = 'v'};
+    (void)put_value(v, value); /* %v fits all */
+    return true;
 }
 
 bool

@@ -311,6 +311,8 @@ struct answerer *tsdb_answerer(struct tsdb *tsdb);
 
 /* The log, for who follows it. */
 struct wal *tsdb_wal(struct tsdb *tsdb);
+/* Its id, of WAL_LOG_ID_BYTES; NULL while it has no segment. Any thread. */
+const uint8_t *tsdb_log_id(struct tsdb *tsdb);
 /*
  * 32 hex digits and a NUL, under which the directory gives names to what it hands on. They stay as
  * long as it is the same directory; a copy, and one that was put back from a copy, has others: so

@@ -33,7 +33,7 @@ serve_alive() {
 prepare() {
     "${CC:-cc}" -shared -fPIC -O1 -o "$work/clock.so" tests/doubles/clock.c || return 1
     printf '%s\n' 'groups:' '- name: clock' '  interval: 1s' '  rules:' '  - {record: one, expr: vector(1)}' >"$work/rules.yml"
-    printf '%s\n' 'self_scrape: {interval: 1s}' "rule_files: ['$work/rules.yml']" >"$work/firekeep.yml"
+    printf '%s\n' 'self_scrape: {interval: 1s}' 'rules: {catch_up_wait: 2s}' "rule_files: ['$work/rules.yml']" >"$work/firekeep.yml"
     set_clock 0 && serve_and_wait && import_at 0
 }
 

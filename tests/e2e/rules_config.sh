@@ -214,7 +214,7 @@ claim "external URL: by default it is the name of the machine and the port" with
 claim "external URL: the server stops" stop server
 claim "external URL: the server starts below a prefix" \
     start_prefixed --config.file="$work/named.yml" --web.route-prefix=/keep
-claim "external URL: the prefix follows" within 60 names_where_it_comes_from "$at_host/keep" /keep
+claim "external URL: the prefix follows" within 150 names_where_it_comes_from "$at_host/keep" /keep
 claim "external URL: SIGTERM ends it with status 0" stop server
 
 # --- as promtool judges -------------------------------------------------------------------------------

@@ -359,7 +359,7 @@ evaluated() {
     "$firekeep" rules list --url="$url" --group=base --format=json |
         jq -e '[.rules[] | select(.health == "ok" and .lastEvaluationMs > 0)] | length == 5' >/dev/null
 }
-claim "list: as JSON, with health and time, once they were evaluated" within 75 evaluated
+claim "list: as JSON, with health and time, once they were evaluated" within 140 evaluated
 claim "list: a group of no name is refused" fails 1 "group 'none' not found" \
     "$firekeep" rules list --url="$url" --group=none
 

@@ -116,8 +116,6 @@ bool parts_have(const struct part *part, struct part *const *list, uint32_t coun
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
 /* Whether there is a file or directory of that name, or that cannot be told. */
 bool tsdb_is_there(struct tsdb *db, const char *path);
-/* NULL while the log has no segment: that there is none is no loss then. */
-const uint8_t *tsdb_log_id(struct tsdb *db);
 /* ERR_CORRUPT: the directory is not this process's own any more, see dir_lock_look(). */
 MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
 /* For what is acknowledged already. ERR_CORRUPT: whatever is written by path would go astray, or

@@ -1,0 +1,514 @@
+/*
+ * scheduler.c - which groups there are, and how a reload changes that: what stays, takes over or
+ * retires. See scheduler.h; scheduler_take.c has what is due.
+ */
+#include <stdlib.h>
+
+#include "base/search.h"
+#include "rules/scheduler_private.h"
+#include "sys/env.h"
+
+enum {
+    GROUPS_MAX = 100000,
+    TRIES_MAX = 1000000, /* of names with selectors, per tenant: it may have many of both */
+};
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+static void
+unlist_sending(struct scheduler *s, const struct scheduled *e)
+{
+    for (struct scheduled **link = &s->sending; *link != NULL; link = &(*link)->next_to_send) {
+        if (*link != e) continue;
+        *link = e->next_to_send;
+        return;
+    }
+}
+
+void
+scheduled_free(struct scheduler *s, struct scheduled *e)
+{
+    if (e == NULL) return;
+    if (e->is_sending) unlist_sending(s, e);
+    recorded_names_fini(&e->early);
+    scheduled_free(s, e->from);
+    group_free(e->group);
+    mem_free(s->host->memory, e, sizeof *e);
+}
+
+static struct scheduled *
+entry_new(struct scheduler *s)
+{
+    struct scheduled *e = mem_new(s->host->memory, sizeof *e);
+    if (e != NULL) e->next_slot = e->alert_slot = -1;
+    return e;
+}
+
+static size_t
+list_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct scheduled *);
+}
+
+static size_t
+due_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct due);
+}
+
+static int
+compare_with_names(const struct scheduled *e, struct bytes tenant, struct bytes file,
+                   struct bytes name)
+{
+    const struct rule_group *text = group_text(e->group);
+    int order = bytes_compare(group_tenant(e->group), tenant);
+    if (order == 0) order = bytes_compare(bytes_of_text(text->file), file);
+    return order != 0 ? order : bytes_compare(bytes_of_text(text->name), name);
+}
+
+static int
+compare_with_key(const struct scheduled *e, struct bytes tenant, const struct rule_group *text)
+{
+    return compare_with_names(e, tenant, bytes_of_text(text->file), bytes_of_text(text->name));
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+    const struct scheduled *const *x = a, *const *y = b;
+    return compare_with_key(*x, group_tenant((*y)->group), group_text((*y)->group));
+}
+
+/* NULL: no configured group has this key. */
+static struct scheduled *
+find_entry(const struct scheduler *s, struct bytes tenant, const struct rule_group *text)
+{
+    uint32_t at = search_first(i, 0u, s->count, compare_with_key(s->items[i], tenant, text) >= 0);
+    bool found = at < s->count && compare_with_key(s->items[at], tenant, text) == 0;
+    return found ? s->items[at] : NULL;
+}
+
+bool
+scheduler_has(const struct scheduler *s, struct bytes tenant, struct bytes file, struct bytes name)
+{
+    uint32_t at =
+        search_first(i, 0u, s->count, compare_with_names(s->items[i], tenant, file, name) >= 0);
+    return at < s->count && compare_with_names(s->items[at], tenant, file, name) == 0;
+}
+
+enum err
+scheduler_new(const struct rules_host *host, const struct checkpoint *checkpoint,
+              int64_t cursor_max_ns, struct scheduler **ret_scheduler)
+{
+    struct scheduler *s = mem_new(host->memory, sizeof *s);
+    if (s == NULL) return ERR_NOMEM;
+    s->host = host;
+    s->save_due_ns = NEVER_NS;
+    enum err e = checkpoint == NULL ? OK : left_load(s, checkpoint, cursor_max_ns);
+    if (e == OK)
+        *ret_scheduler = s;
+    else
+        scheduler_free(s);
+    return e;
+}
+
+void
+scheduler_free(struct scheduler *s)
+{
+    if (s == NULL) return;
+    struct budget *memory = s->host->memory;
+    for (uint32_t i = 0; i < s->count; i++) {
+        scheduled_free(s, s->items[i]);
+    }
+    for (struct scheduled *e = s->retired, *next; e != NULL; e = next) {
+        next = e->next;
+        scheduled_free(s, e);
+    }
+    for (struct scheduled_tenant *t = s->tenants, *next; t != NULL; t = next) {
+        next = t->next;
+        mem_free(memory, t, sizeof *t + t->name.size);
+    }
+    left_free_all(s);
+    mem_free(memory, s->items, list_bytes(s->count));
+    mem_free(memory, s->restores.items, due_bytes(s->count));
+    mem_free(memory, s->due.items, due_bytes(s->count));
+    mem_free(memory, s, sizeof *s);
+}
+
+/* --- reload: what can fail -------------------------------------------------------------------- */
+
+struct planned {
+    struct scheduled *entry;
+    struct scheduled_tenant *tenant; /* NULL: there is one of this name already */
+    bool is_new;
+    bool reads_recorded;
+    uint32_t round;
+    struct recorded_names early; /* of the group */
+};
+
+struct scheduler_change {
+    struct scheduler *scheduler;
+    struct scheduled **items; /* of the scheduler that is to be */
+    struct due *restores, *due;
+    struct planned *plan; /* by tenant, file, name */
+    uint32_t count;
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for rules");
+}
+
+static void
+tenant_free(struct budget *memory, struct scheduled_tenant *t)
+{
+    if (t != NULL) mem_free(memory, t, sizeof *t + t->name.size);
+}
+
+static void
+change_free(struct scheduler_change *c)
+{
+    struct budget *memory = c->scheduler->host->memory;
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+        tenant_free(memory, c->plan[i].tenant);
+        recorded_names_fini(&c->plan[i].early);
+    }
+    mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->restores, due_bytes(c->count));
+    mem_free(memory, c->due, due_bytes(c->count));
+    mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
+    mem_free(memory, c, sizeof *c);
+}
+
+void
+scheduler_abandon(struct scheduler_change *c)
+{
+    if (c == NULL) return;
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+        if (c->plan[i].is_new) scheduled_free(c->scheduler, c->plan[i].entry);
+    }
+    change_free(c);
+}
+
+/* What stays is looked up now: only a reload changes which entries there are, and there is one
+ * reload at a time. */
+static enum err
+plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler_group *group,
+           const struct group_defaults *defaults, struct why *why)
+{
+    struct scheduler *s = c->scheduler;
+    p->entry = find_entry(s, group->tenant, group->text);
+    if (p->entry != NULL && group_is(p->entry->group, group->tenant, group->text, defaults)) {
+        return OK;
+    }
+    p->entry = entry_new(s);
+    if (p->entry == NULL) return no_memory(why);
+    p->is_new = true;
+    return group_new(s->host, group->tenant, group->text, defaults, &p->entry->group, why);
+}
+
+static int
+compare_planned(const void *a, const void *b)
+{
+    const struct planned *x = a, *y = b;
+    return compare_entries(&x->entry, &y->entry);
+}
+
+/* Steps through the tenants, which are in the order of their names, as the plan is, to where this
+ * one is or would be. NULL: it is not there. */
+static struct scheduled_tenant *
+seek_tenant(struct scheduled_tenant ***link, struct bytes name)
+{
+    while (**link != NULL && bytes_compare((**link)->name, name) < 0) {
+        *link = &(**link)->next;
+    }
+    return **link != NULL && bytes_equal((**link)->name, name) ? **link : NULL;
+}
+
+static struct scheduled_tenant *
+tenant_new(struct budget *memory, struct bytes name)
+{
+    struct scheduled_tenant *t = mem_new(memory, sizeof *t + name.size);
+    if (t == NULL) return NULL;
+    t->name = (struct bytes){(const uint8_t *)(t + 1), name.size};
+    if (name.size > 0) memcpy(t + 1, name.at, name.size);
+    t->sent_ms = INT64_MIN;
+    return t;
+}
+
+enum err
+scheduler_add_tenant(struct scheduler *s, struct bytes name, int64_t sent_ms)
+{
+    struct scheduled_tenant **link = &s->tenants, *t = seek_tenant(&link, name);
+    if (t == NULL) {
+        t = tenant_new(s->host->memory, name);
+        if (t == NULL) return ERR_NOMEM;
+        t->next = *link;
+        *link = t;
+    }
+    t->sent_ms = sent_ms;
+    return OK;
+}
+
+/* Rounds and readers of the groups of one tenant, plan[first] to before plan[end]. */
+static enum err
+plan_order(struct scheduler_change *c, uint32_t first, uint32_t end)
+{
+    const struct rules_host *host = c->scheduler->host;
+    uint32_t count = end - first, rounds, tries = TRIES_MAX;
+    struct kept_series names;
+    struct group **groups = mem_new(host->memory, (count + 1) * sizeof *groups);
+    uint32_t *order = mem_new(host->memory, (count + 1) * sizeof *order);
+    struct recorded_names *early = mem_new(host->memory, (count + 1) * sizeof *early);
+    enum err e = groups == NULL || order == NULL || early == NULL ? ERR_NOMEM : OK;
+    kept_series_init(&names, host->memory, host->seed);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        groups[i] = c->plan[first + i].entry->group;
+        recorded_names_init(&early[i], host->memory, host->seed);
+        e = group_add_names(groups[i], &names);
+    }
+    if (e == OK) e = replay_rounds(groups, count, order, &rounds, early);
+    for (uint32_t i = 0; early != NULL && i < count; i++) {
+        c->plan[first + i].early = early[i];
+    }
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        c->plan[first + i].round = order[i];
+        c->plan[first + i].reads_recorded = group_reads_any(groups[i], &names, &tries);
+    }
+    kept_series_fini(&names);
+    mem_free(host->memory, groups, (count + 1) * sizeof *groups);
+    mem_free(host->memory, order, (count + 1) * sizeof *order);
+    mem_free(host->memory, early, (count + 1) * sizeof *early);
+    return e;
+}
+
+static enum err
+plan_tenants(struct scheduler_change *c)
+{
+    struct scheduler *s = c->scheduler;
+    struct scheduled_tenant **link = &s->tenants;
+    enum err e = OK;
+    for (uint32_t first = 0, end; e == OK && first < c->count; first = end) {
+        struct bytes name = group_tenant(c->plan[first].entry->group);
+        for (end = first + 1; end < c->count; end++) {
+            if (!bytes_equal(group_tenant(c->plan[end].entry->group), name)) break;
+        }
+        if (seek_tenant(&link, name) == NULL) {
+            c->plan[first].tenant = tenant_new(s->host->memory, name);
+            if (c->plan[first].tenant == NULL) e = ERR_NOMEM;
+        }
+        if (e == OK) e = plan_order(c, first, end);
+    }
+    return e;
+}
+
+enum err
+scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uint32_t count,
+                  const struct group_defaults *defaults, struct scheduler_change **ret_change,
+                  struct why *why)
+{
+    struct budget *memory = s->host->memory;
+    if (count > GROUPS_MAX) {
+        return why_set(why, ERR_INPUT, "more than %d groups of rules", GROUPS_MAX);
+    }
+    struct scheduler_change *c = mem_new(memory, sizeof *c);
+    if (c == NULL) return no_memory(why);
+    *c = (struct scheduler_change){.scheduler = s, .count = count};
+    c->items = mem_new(memory, list_bytes(count));
+    c->restores = mem_new(memory, due_bytes(count));
+    c->due = mem_new(memory, due_bytes(count));
+    c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
+    bool made = c->items != NULL && c->restores != NULL && c->due != NULL && c->plan != NULL;
+    enum err e = made ? OK : no_memory(why);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
+    }
+    if (e == OK && count > 0) qsort(c->plan, count, sizeof *c->plan, compare_planned);
+    if (e == OK && plan_tenants(c)) e = no_memory(why);
+    if (e)
+        scheduler_abandon(c);
+    else
+        *ret_change = c;
+    return e;
+}
+
+/* --- reload: what cannot fail ----------------------------------------------------------------- */
+
+/* Steps through the retired, which are in the order of their keys, to where this key is or would
+ * be: entries are retired and come back in that order, too, so that a reload passes them once. */
+static void
+seek_retired(struct scheduled ***link, const struct scheduled *e)
+{
+    while (**link != NULL && compare_entries(*link, &e) < 0) {
+        *link = &(**link)->next;
+    }
+}
+
+static void
+retire(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
+{
+    e->state = SCHEDULED_RETIRED;
+    e->not_before_ns = env_monotonic_ns(s->host->env) + 2 * group_schedule(e->group)->interval_ns;
+    e->keeps = true;
+    seek_retired(link, e);
+    e->next = **link;
+    **link = e;
+}
+
+/* One that came back before what it wrote was marked stale. NULL: there is none. */
+static struct scheduled *
+unretire(struct scheduled ***link, const struct scheduled *e)
+{
+    seek_retired(link, e);
+    struct scheduled **at = *link, *found = *at;
+    if (found == NULL || compare_entries(at, &e) != 0 || found->users > 0) return NULL;
+    *at = found->next;
+    return found;
+}
+
+/* The state of the entry of the same key passes on; if that has none of its own, of the one whose
+ * state it was going to have. */
+static void
+inherit(struct scheduler *s, struct scheduled ***retired, struct scheduled *e)
+{
+    struct scheduled *old = find_entry(s, group_tenant(e->group), group_text(e->group));
+    if (old == NULL) old = unretire(retired, e);
+    if (old == NULL) return;
+    if (old->state == SCHEDULED_NEW) {
+        e->from = old->from;
+        old->from = NULL;
+    } else {
+        e->from = old;
+        old->is_kept = true;
+    }
+    if (e->from != NULL) e->from->heir = e;
+}
+
+static void
+leave(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
+{
+    struct scheduled *from = e->from;
+    if (e->state != SCHEDULED_NEW) {
+        retire(s, link, e);
+        return;
+    }
+    e->from = NULL;
+    scheduled_free(s, e);
+    if (from == NULL) return;
+    from->heir = NULL;
+    retire(s, link, from);
+}
+
+/* Puts the tenants in place that the plan has made, and gives each its range of items. */
+static void
+place_tenants(struct scheduler *s, struct scheduler_change *c)
+{
+    struct scheduled_tenant **link = &s->tenants, *t;
+    for (t = s->tenants; t != NULL; t = t->next) {
+        t->first = t->end = 0;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct scheduled *e = s->items[i];
+        t = seek_tenant(&link, group_tenant(e->group));
+        if (t == NULL) {
+            t = c->plan[i].tenant;
+            t->next = *link;
+            *link = t;
+            c->plan[i].tenant = NULL;
+        }
+        if (t->end == 0) t->first = i;
+        t->end = i + 1;
+        e->tenant = t;
+    }
+    for (t = s->tenants; t != NULL; t = t->next) {
+        t->round = 0; /* a pass begins again: the order may be another one */
+        t->at = t->first;
+    }
+}
+
+static void
+take_items(struct scheduler *s, struct scheduler_change *c)
+{
+    struct budget *memory = s->host->memory;
+    mem_free(memory, s->items, list_bytes(s->count));
+    mem_free(memory, s->restores.items, due_bytes(s->count));
+    mem_free(memory, s->due.items, due_bytes(s->count));
+    s->items = c->items;
+    s->restores.items = c->restores;
+    s->due.items = c->due;
+    s->count = c->count;
+    c->items = NULL;
+    c->restores = c->due = NULL;
+    place_tenants(s, c);
+}
+
+/* A fill that is under way uses the names of the group: it takes the new ones when it is done. */
+static void
+exchange_early(struct planned *p)
+{
+    struct scheduled *e = p->entry;
+    struct recorded_names *to = e->fills ? &e->early : &e->group->early, before = *to;
+    e->has_early = e->fills;
+    *to = p->early;
+    p->early = before;
+}
+
+void
+scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limits, int64_t now_ns)
+{
+    struct scheduler *s = c->scheduler;
+    struct scheduled **back = &s->retired, **gone = &s->retired;
+    s->limits = *limits;
+    if (s->started_ns == 0) s->started_ns = s->seen_ns = now_ns;
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->items[i]->is_kept = false;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct planned *p = &c->plan[i];
+        p->entry->reads_recorded = p->reads_recorded;
+        p->entry->round = p->round;
+        exchange_early(p);
+        p->entry->is_kept = true;
+        c->items[i] = p->entry;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->plan[i].is_new) inherit(s, &back, c->items[i]);
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (!s->items[i]->is_kept) leave(s, &gone, s->items[i]);
+    }
+    take_items(s, c);
+    s->catch_up_ns = 0;
+    scheduler_place_all(s);
+    change_free(c);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+void
+scheduler_each(struct scheduler *s, struct bytes tenant,
+               void (*each)(void *context, struct group *group, int64_t next_ns), void *context)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct scheduled *e = s->items[i];
+        bool wanted = tenant.at == NULL || bytes_equal(group_tenant(e->group), tenant);
+        if (wanted) each(context, e->group, scheduled_cursor_ns(e));
+    }
+}
+
+void
+scheduler_each_tenant(struct scheduler *s,
+                      void (*each)(void *context, struct bytes tenant, enum catch_up state),
+                      void *context)
+{
+    for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        if (t->end > t->first) each(context, t->name, t->state);
+    }
+}
+
+void
+scheduler_totals(const struct scheduler *s, struct scheduler_totals *ret)
+{
+    *ret = s->totals;
+}
