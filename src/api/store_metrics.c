@@ -177,7 +177,7 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_parts_left_alone", GAUGE,
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);
     put(s, "firekeep_parts_removed", GAUGE,
-        "Live parts whose file was removed by somebody else; they can be read until the server "
+        "Live parts whose file was removed while the server runs; they can be read until the server "
         "stops.",
         t->parts_removed);
     put(s, "firekeep_parts_set_aside", GAUGE,

@@ -333,7 +333,8 @@ ruler_join(struct ruler *r)
 
 /* --- beginning and end ------------------------------------------------------------------------ */
 
-/* What was recorded after the last part is lost with another log; of a snapshot it is in parts. */
+/* If the log is another one, results after the last part are lost with the old log. In a restored
+ * snapshot all results are in parts. */
 static int64_t
 recorded_until(struct ruler *r, const struct checkpoint *c)
 {

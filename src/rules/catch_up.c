@@ -259,7 +259,7 @@ take_entries(struct scheduler *s, struct scheduled_tenant *t, uint32_t first, ui
     return true;
 }
 
-/* The entries of the round that no job was given for. False: there are none. */
+/* Takes a job for the next entries of the round. False: all have one. */
 static bool
 take_from_round(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
                 struct scheduler_job *job)
@@ -312,7 +312,7 @@ take_fill(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     return false;
 }
 
-/* What one tenant has to do. False: nothing before *ret_at_ns (monotonic). */
+/* Takes the next job of one tenant. False: it has none before *ret_at_ns (monotonic). */
 static bool
 take_of(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
         struct scheduler_job *job, int64_t *ret_at_ns)

@@ -191,8 +191,8 @@ scheduler_abandon(struct scheduler_change *c)
     change_free(c);
 }
 
-/* What stays is looked up now: only a reload changes which entries there are, and there is one
- * reload at a time. */
+/* Entries that stay are looked up now: only a reload changes which entries there are, and there is
+ * one reload at a time. */
 static enum err
 plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler_group *group,
            const struct group_defaults *defaults, struct why *why)

@@ -20,8 +20,8 @@
  * FILLS if the group reads recorded series, its alerts are held: what is not found stays active,
  * and nothing begins to fire.
  *
- * What a slow evaluation left no time for is skipped and counted, and so is what is older than
- * rules.catch_up.
+ * Evaluations that a slow one left no time for, and those that are older than rules.catch_up, are
+ * skipped and counted.
  *
  * An alert that begins or ceases to fire is sent after a checkpoint that has it is on stable
  * storage, so that a crash does not make it fire again or be forgotten.
@@ -146,7 +146,7 @@ struct scheduler_job {
 };
 
 /*
- * What is due at `now_ns` (Unix) and `monotonic_ns`. False: nothing is, and will not be before
+ * Takes a job that is due at `now_ns` (Unix) and `monotonic_ns`. False: none is, nor will be before
  * *ret_until_ns (Unix).
  */
 bool scheduler_take(struct scheduler *scheduler, int64_t now_ns, int64_t monotonic_ns,
