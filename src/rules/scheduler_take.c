@@ -433,7 +433,11 @@ note_clock(struct scheduler *s, int64_t now_ns)
         s->pauses++;
     }
     s->seen_ns = now_ns;
-    if (is_back) scheduler_place_all(s);
+    if (!is_back) return;
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        if (t->gap_to_ns > now_ns) t->gap_to_ns = now_ns; /* later samples are not of the gap */
+    }
+    scheduler_place_all(s);
 }
 
 /* Unix: when what waits for a time of the monotonic clock may be done. */
