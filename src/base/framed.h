@@ -33,16 +33,31 @@ framed_end(struct buf *to, const uint8_t magic[8], uint32_t version)
 }
 
 /* A view of the piece. ERR_CORRUPT: it is no such file, or damaged. ERR_UNSUPPORTED: it needs a
- * reader of a newer version. */
+ * reader of a newer version. `why` does not name the file. */
 MUST_CHECK static inline enum err
-framed_open(struct bytes file, const uint8_t magic[8], uint32_t version, struct bytes *ret_piece)
+framed_open(struct bytes file, const uint8_t magic[8], uint32_t version, struct bytes *ret_piece,
+            struct why *why)
 {
-    if (file.size < FRAMED_HEADER_BYTES || memcmp(file.at, magic, 8) != 0) return ERR_CORRUPT;
-    struct bytes piece = bytes_of(file.at + FRAMED_HEADER_BYTES, file.size - FRAMED_HEADER_BYTES);
-    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), piece);
-    if (piece.size != load_le32(file.at + 16) || crc != load_le32(file.at + 20)) return ERR_CORRUPT;
+    struct bytes piece = {NULL, 0};
+    bool is_whole = file.size >= FRAMED_HEADER_BYTES && memcmp(file.at, magic, 8) == 0;
+    if (is_whole) {
+        piece = bytes_of(file.at + FRAMED_HEADER_BYTES, file.size - FRAMED_HEADER_BYTES);
+        uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), piece);
+        is_whole = piece.size == load_le32(file.at + 16) && crc == load_le32(file.at + 20);
+    }
+    if (!is_whole) {
+        why_set(why, ERR_CORRUPT, "the file is damaged: its header or its checksum is wrong");
+        return ERR_CORRUPT;
+    }
+    if (load_le32(file.at + 12) > version) {
+        why_set(why, ERR_UNSUPPORTED,
+                "version %u of the file is newer than version %u, which this program reads; use a "
+                "newer Firekeep",
+                load_le32(file.at + 8), version);
+        return ERR_UNSUPPORTED;
+    }
     *ret_piece = piece;
-    return load_le32(file.at + 12) > version ? ERR_UNSUPPORTED : OK;
+    return OK;
 }
 
 #endif

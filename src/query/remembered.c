@@ -112,7 +112,7 @@ load_runs(const struct remembered *m, struct bytes question, int64_t now_ms, str
     runs->count = 0;
     buf_init(&file, budget, LIST_BYTES_MAX);
     if (file_cache_read(m->files, list_key(question), &file) &&
-        framed_open(buf_bytes(&file), list_magic, LIST_VERSION, &piece) == OK) {
+        framed_open(buf_bytes(&file), list_magic, LIST_VERSION, &piece, NULL) == OK) {
         struct cursor c = cursor_of(piece);
         bool same = bytes_equal(cursor_counted(&c), question);
         while (same && cursor_left(&c) > 0 && runs->count < RUNS_MAX && get_run(&c, &run)) {

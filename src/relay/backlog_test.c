@@ -171,7 +171,7 @@ test_a_state_that_cannot_be_read_is_named(void **state)
     rest(w);
     must(env_write_whole(w->m.env, "relay/there", "state", bytes_of_text("FKRELAY"), &w->m.why));
     struct relay_backlog b = look(w);
-    assert_non_null(strstr(b.unreadable.text, "relay/there/state is damaged"));
+    assert_non_null(strstr(b.unreadable.text, "relay/there/state: the file is damaged"));
     assert_false(relay_backlog_is_none(&b));
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     b = look(w);

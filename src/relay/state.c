@@ -247,18 +247,10 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
                        "%s is not the state of a destination: the file is too large", path);
     }
     if (e) return e;
-    e = framed_open(buf_bytes(memory), MAGIC, VERSION, &payload);
-    if (e == ERR_CORRUPT) {
-        return why_set(why, e, "%s is damaged: its header or its checksum is wrong", path);
-    }
-    if (e) {
-        return why_set(why, e,
-                       "%s: version %u (minimum reader %u) is newer than version %d, which this "
-                       "program reads; use a newer Firekeep",
-                       path, load_le32(memory->at + 8), load_le32(memory->at + 12), VERSION);
-    }
+    e = framed_open(buf_bytes(memory), MAGIC, VERSION, &payload, why);
+    if (e) return why_prefix(why, e, "%s", path);
     e = state_unpack(payload, ret_state);
-    return e ? why_set(why, e, "%s is damaged: its content is inconsistent", path) : OK;
+    return e ? why_set(why, e, "%s: the file is damaged: its content is inconsistent", path) : OK;
 }
 
 enum err

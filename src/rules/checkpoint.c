@@ -336,16 +336,8 @@ checkpoint_decode(struct bytes file, struct budget *memory, struct checkpoint *r
     struct checkpoint found = {.tenants = NULL};
     struct reading r = {.to = &found};
     struct bytes piece;
-    enum err e = framed_open(file, MAGIC, VERSION, &piece);
-    if (e == ERR_CORRUPT) {
-        return why_set(why, e, "the file is damaged: its header or its checksum is wrong");
-    }
-    if (e) {
-        return why_set(why, e,
-                       "version %u of the file is newer than version %d, which this program reads; "
-                       "use a newer Firekeep",
-                       load_le32(file.at + 8), VERSION);
-    }
+    enum err e = framed_open(file, MAGIC, VERSION, &piece, why);
+    if (e) return e;
     read_piece(&r, piece);
     if (r.c.bad) {
         return why_set(why, ERR_CORRUPT, "the file is damaged: its content is inconsistent");

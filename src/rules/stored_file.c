@@ -120,16 +120,8 @@ stored_decode(struct bytes file, struct bytes tenant, struct arena *arena, struc
               struct why *why)
 {
     struct bytes piece;
-    enum err e = framed_open(file, MAGIC, VERSION, &piece);
-    if (e == ERR_CORRUPT) {
-        return why_set(why, e, "the file is damaged: its header or its checksum is wrong");
-    }
-    if (e) {
-        return why_set(why, e,
-                       "version %u of the file is newer than version %d, which this program reads; "
-                       "use a newer Firekeep",
-                       load_le32(file.at + 8), VERSION);
-    }
+    enum err e = framed_open(file, MAGIC, VERSION, &piece, why);
+    if (e) return e;
     e = decode_piece(piece, tenant, arena, ret);
     if (e == ERR_CORRUPT) {
         return why_set(why, e, "the file is damaged: its content is inconsistent");

@@ -168,7 +168,7 @@ remembered() {
     rm "$relay/old"
     cp -a "$work/old-copy" "$relay/old"
     flip "$relay/old/state" 40
-    claim "$mode, remembered: a damaged state is told" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; consequence: $closed$"
+    claim "$mode, remembered: a damaged state is told" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state: the file is damaged.*; consequence: $closed$"
     claim "$mode, remembered: a new one may be its new name" alike renamed.yml 3 "^destination old: new is new and may be its new name; "
     rm "$relay/old/state"
     claim "$mode, remembered: a missing one, too" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is missing.*; consequence: $closed$"
@@ -181,7 +181,7 @@ closed() {
     local relay=$dir/relay closed='when configured again, it stays closed until firekeep destinations reset sets its position'
     claim "$mode, closed: the page says so" within 20 remembers 'all(.[]; .configured and .condition == "closed") and ([.[].name] == ["old", "table"])'
     claim "$mode, closed: of a damaged state all is told" \
-        alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; consequence: $closed$"
+        alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state: the file is damaged.*; consequence: $closed$"
     claim "$mode, closed: of a missing one, too, and letters are counted" \
         alike alone.yml 3 "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing.*; consequence: $closed$"
     claim "$mode, closed: who stays is not told" alike begin.yml 0 "no destination is added, removed or changed"
@@ -279,13 +279,13 @@ for mode in local none; do
     claim "$mode, damaged: letters that cannot be read are named" tells "^destination table: .* dead letters (.*00000001.letters" 3 against alone.yml "$work/$mode-letters"
     flip "$work/$mode-damaged/relay/old/state" 40
     rm "$work/$mode-damaged/relay/table/state"
-    claim "$mode, damaged: a state is named" tells "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged" 3 against alone.yml "$work/$mode-damaged"
+    claim "$mode, damaged: a state is named" tells "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state: the file is damaged" 3 against alone.yml "$work/$mode-damaged"
     claim "$mode, damaged: one that is missing, too, and letters are counted" \
         tells "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing" 3 against alone.yml "$work/$mode-damaged"
     kept=$dir dir=$work/$mode-damaged
     : >"$work/broken.log"
     claim "$mode, damaged: starts" start_firekeep broken "$dir" "${ports[0]}" --config.file="$work/alone.yml"
-    claim "$mode, damaged: the log names it" logs broken 'level=warn .*cannot read the state of a destination that is not configured" destination=old error=".*state is damaged'
+    claim "$mode, damaged: the log names it" logs broken 'level=warn .*cannot read the state of a destination that is not configured" destination=old error=".*state: the file is damaged'
     crash broken
     cp "$work/begin.yml" "$work/firekeep.yml"
     claim "$mode, closed: starts" start_firekeep closed "$dir" "${ports[0]}" --config.file="$work/firekeep.yml"

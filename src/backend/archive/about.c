@@ -235,7 +235,7 @@ about_get(struct about *a, const struct about_identity *identity, struct bytes f
 {
     struct bytes piece;
     clear(a);
-    if (framed_open(file, magic, VERSION, &piece) != OK) return ERR_CORRUPT;
+    if (framed_open(file, magic, VERSION, &piece, NULL) != OK) return ERR_CORRUPT;
     /* Version 1 took objects that follow each other without a line feed for one invalid line. */
     if (load_le32(file.at + 8) != VERSION) return ERR_CORRUPT;
     struct cursor c = cursor_of(piece);

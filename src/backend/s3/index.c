@@ -441,7 +441,7 @@ s3_index_file_text(struct bytes file, struct bytes *ret_text)
         *ret_text = file;
         return OK;
     }
-    enum err e = framed_open(file, FILE_MAGIC, FILE_VERSION, ret_text);
+    enum err e = framed_open(file, FILE_MAGIC, FILE_VERSION, ret_text, NULL);
     return e ? ERR_CORRUPT : OK;
 }
 

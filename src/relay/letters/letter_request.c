@@ -114,15 +114,15 @@ letter_request_examine(struct env *env, const char *dir, const char *name,
     if (e) return e;
     struct bytes payload = {NULL, 0};
     struct letter_request r = *ret_request; /* with its name */
-    e = framed_open(bytes_of(content, got), MAGIC, VERSION, &payload);
+    e = framed_open(bytes_of(content, got), MAGIC, VERSION, &payload, why);
     struct cursor c = cursor_of(payload);
     if (e == OK) request_fields(&(const struct fields){.from = &c}, &r);
-    if (e == OK && c.bad) e = ERR_CORRUPT;
-    if (e == OK) *ret_request = r;
-    if (e == ERR_CORRUPT) why_set(why, e, "%s is damaged", path);
-    if (e == ERR_UNSUPPORTED)
-        why_set(why, e, "%s was written by a newer Firekeep; use that version", path);
-    return e;
+    if (e == OK && c.bad) {
+        e = why_set(why, ERR_CORRUPT, "the file is damaged: its content is inconsistent");
+    }
+    if (e) return why_prefix(why, e, "%s", path);
+    *ret_request = r;
+    return OK;
 }
 
 static enum err
