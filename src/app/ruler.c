@@ -100,6 +100,9 @@ save_checkpoint(void *context, struct bytes file, struct why *why)
     return e ? e : checkpoint_replace(r->options.env, r->storage_path, file, why);
 }
 
+_Static_assert((int)CHECKPOINT_LOG_ID_BYTES == (int)WAL_LOG_ID_BYTES,
+               "docs/format/rules_state.md: id of the write-ahead log");
+
 static const uint8_t *
 log_id(void *context)
 {
@@ -336,11 +339,11 @@ ruler_join(struct ruler *r)
 /* If the log is another one, results after the last part are lost with the old log. In a restored
  * snapshot all results are in parts. */
 static int64_t
-recorded_until(struct ruler *r, const struct checkpoint *c)
+recorded_until(struct ruler *r, const struct checkpoint_head *head)
 {
     struct tsdb_stats stats;
     const uint8_t *log_id = tsdb_log_id(r->options.tsdb);
-    bool same = log_id != NULL && memcmp(c->head.log_id, log_id, sizeof c->head.log_id) == 0;
+    bool same = log_id != NULL && memcmp(head->log_id, log_id, sizeof head->log_id) == 0;
     tsdb_stats(r->options.tsdb, &stats);
     if (same) return INT64_MAX;
     return stats.part_max_ms < 0 ? 0 : stats.part_max_ms * NS_PER_MS;
@@ -349,7 +352,7 @@ recorded_until(struct ruler *r, const struct checkpoint *c)
 static enum err
 begin_scheduler(struct ruler *r, struct why *why)
 {
-    struct checkpoint checkpoint = {.tenants = NULL};
+    struct checkpoint_reader checkpoint;
     const char *path = r->storage_path;
     enum err read = checkpoint_read(r->options.env, path, &r->budget, &checkpoint, why);
     bool found = read == OK;
@@ -363,7 +366,7 @@ begin_scheduler(struct ruler *r, struct why *why)
         if (e) return e;
     }
     enum err e = scheduler_new(&r->host, found ? &checkpoint : NULL,
-                               found ? recorded_until(r, &checkpoint) : 0, &r->scheduler);
+                               found ? recorded_until(r, &checkpoint.head) : 0, &r->scheduler);
     checkpoint_fini(&checkpoint);
     return e ? why_set(why, e, "not enough memory to start") : OK;
 }

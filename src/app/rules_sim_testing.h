@@ -276,7 +276,7 @@ sim_watch(void *context, struct time_range late)
 static inline void
 sim_begin_scheduler(struct rules_sim *s)
 {
-    struct checkpoint checkpoint = {.tenants = NULL};
+    struct checkpoint_reader checkpoint;
     enum err e = checkpoint_read(s->m.env, STORE_DIR, NULL, &checkpoint, &s->m.why);
     assert_true(e == OK || e == ERR_MISSING);
     must(scheduler_new(&s->host, e == OK ? &checkpoint : NULL, INT64_MAX, &s->scheduler));

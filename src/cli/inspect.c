@@ -93,7 +93,7 @@ verdict(const struct inspect_remarks *remarks, struct why *why)
 static enum err
 print_directory(struct inspect *x, struct report *r, struct inspect_dir *dir, struct why *why)
 {
-    struct checkpoint rules = {.tenants = NULL};
+    struct checkpoint_reader rules;
     struct why reason = {""};
     enum err remarked = OK,
              e = checkpoint_read(x->options.env, x->target.dir, x->options.memory, &rules, &reason);

@@ -8,11 +8,11 @@
 void inspect_print_remarks(struct report *report, const struct inspect_remarks *remarks);
 void inspect_print_part(struct report *report, const struct inspect_part *part);
 void inspect_print_segment(struct report *report, const struct inspect_segment *segment);
-struct checkpoint;
+struct checkpoint_reader;
 /* `rules` is the state of its rules; NULL: there is none, or it cannot be read. */
 void inspect_print_dir(struct report *report, const struct inspect_dir *dir,
-                       const struct checkpoint *rules);
-void inspect_print_rules(struct report *report, const struct checkpoint *rules);
+                       struct checkpoint_reader *rules);
+void inspect_print_rules(struct report *report, struct checkpoint_reader *rules);
 void inspect_print_series(struct report *report, const struct inspect_series *series);
 
 /* 16 hex digits, as in the names of parts and segments. Returns `to`. */

@@ -198,7 +198,7 @@ print_others(struct report *r, const struct inspect_dir *d)
 }
 
 void
-inspect_print_dir(struct report *r, const struct inspect_dir *d, const struct checkpoint *rules)
+inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoint_reader *rules)
 {
     print_overview(r, d);
     print_bytes(r, d);

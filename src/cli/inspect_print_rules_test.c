@@ -9,41 +9,51 @@
 #include <stdlib.h>
 
 #include "cli/inspect_print.h"
-#include "rules/checkpoint.h"
+#include "rules/checkpoint_testing.h"
 
 #define AT(s) (1767225600000000000 + (s)*NS_PER_S)
+#define VIEW(t)                           \
+    {                                     \
+        (const uint8_t *)t, sizeof(t) - 1 \
+    }
+#define ALERT(s)                                                                         \
+    {                                                                                    \
+        CHECKPOINT_ALERT, .alert = { {.state = s}, {VIEW("\n\16\n\11alertname\22\1A")} } \
+    }
 
 static void
 test_groups_and_alerts_are_counted_for_each_tenant(void **state)
 {
     (void)state;
-    struct checkpoint_alert alerts[] = {{.state = ALERT_FIRING},
-                                        {.state = ALERT_FIRING},
-                                        {.state = ALERT_PENDING},
-                                        {.state = ALERT_INACTIVE}};
-    struct checkpoint_rule rules[] = {{.alerts = alerts, .alert_count = 4},
-                                      {.alerts = alerts, .alert_count = 1}};
-    struct checkpoint_group groups[] = {
-        {.next_ns = AT(90), .rules = rules, .rule_count = 2},
-        {.next_ns = AT(60)},
-        {.next_ns = AT(30), .retired_ns = AT(31)},
+    const struct checkpoint_head head = {.written_ns = AT(61)};
+    const struct checkpoint_record records[] = {
+        {CHECKPOINT_TENANT, .tenant = {VIEW("a"), AT(59) / NS_PER_MS}},
+        {CHECKPOINT_GROUP, .group = {VIEW("f"), VIEW("1"), NS_PER_S, .next_ns = AT(90)}},
+        {CHECKPOINT_RULE, .rule.name = VIEW("A")},
+        ALERT(ALERT_FIRING),
+        ALERT(ALERT_FIRING),
+        ALERT(ALERT_PENDING),
+        ALERT(ALERT_INACTIVE),
+        {CHECKPOINT_RULE, .rule.name = VIEW("A")},
+        ALERT(ALERT_FIRING),
+        {CHECKPOINT_GROUP, .group = {VIEW("f"), VIEW("2"), NS_PER_S, .next_ns = AT(60)}},
+        {CHECKPOINT_GROUP, .group = {VIEW("f"), VIEW("3"), NS_PER_S, AT(30), AT(31)}},
+        {CHECKPOINT_TENANT, .tenant = {VIEW("b"), INT64_MIN}},
     };
-    struct checkpoint_tenant tenants[] = {
-        {bytes_of_text("a"), AT(59) / NS_PER_MS, groups, 3},
-        {bytes_of_text("b"), INT64_MIN, NULL, 0},
-    };
-    const struct checkpoint c = {.head = {.written_ns = AT(61)},
-                                 .tenants = tenants,
-                                 .tenant_count = 2,
-                                 .group_count = 3,
-                                 .alert_count = 5};
+    struct checkpoint_reader reader;
+    struct buf file;
+    buf_init(&file, NULL, CHECKPOINT_BYTES_MAX);
+    assert_int_equal(
+        checkpoint_testing_encode(&head, records, sizeof records / sizeof *records, &file, NULL),
+        OK);
+    assert_int_equal(checkpoint_open(&reader, buf_bytes(&file), NULL), OK);
     char *text;
     size_t size;
     struct report *r;
     FILE *to = open_memstream(&text, &size);
     assert_non_null(to);
     assert_int_equal(report_new(REPORT_TEXT, to, NULL, &r), OK);
-    inspect_print_rules(r, &c);
+    inspect_print_rules(r, &reader);
     assert_int_equal(report_end(r), OK);
     report_free(r);
     fclose(to);
@@ -63,6 +73,7 @@ test_groups_and_alerts_are_counted_for_each_tenant(void **state)
         "  b       -                              0               0  -                         "
         "      0       0         0\n");
     free(text);
+    buf_fini(&file);
 }
 
 int

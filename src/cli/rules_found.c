@@ -254,16 +254,18 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
 static enum err
 put_known(struct target *target, struct buf *to, struct why *why)
 {
-    struct checkpoint checkpoint = {.tenants = NULL};
+    struct checkpoint_reader checkpoint;
+    struct checkpoint_record r;
+    bool is_wanted = false;
     enum err e = checkpoint_read(env_real(), target_name(target), to->budget, &checkpoint, why);
     if (e) return e == ERR_NOMEM ? e : OK; /* it is only a help */
-    for (uint32_t t = 0; t < checkpoint.tenant_count; t++) {
-        const struct checkpoint_tenant *tenant = &checkpoint.tenants[t];
-        if (!bytes_equal(tenant->name, target_tenant(target))) continue;
-        for (uint32_t i = 0; i < tenant->group_count; i++) {
-            buf_put_bytes(to, tenant->groups[i].file);
+    while (checkpoint_next(&checkpoint, &r)) {
+        if (r.kind == CHECKPOINT_TENANT) {
+            is_wanted = bytes_equal(r.tenant.name, target_tenant(target));
+        } else if (r.kind == CHECKPOINT_GROUP && is_wanted) {
+            buf_put_bytes(to, r.group.file);
             buf_put_u8(to, ';');
-            buf_put_bytes(to, tenant->groups[i].name);
+            buf_put_bytes(to, r.group.name);
             buf_put_u8(to, '\0');
         }
     }

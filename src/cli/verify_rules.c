@@ -81,7 +81,7 @@ check_state(struct verifying_rules *v, struct why *why)
 {
     const struct verify_rules_options *options = v->options;
     char line[LINE_BYTES_MAX];
-    struct checkpoint state;
+    struct checkpoint_reader state;
     struct why reason = {""};
     enum err e = checkpoint_read(options->env, options->dir, options->memory, &state, &reason);
     if (e == OK) checkpoint_fini(&state);

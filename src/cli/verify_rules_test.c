@@ -116,12 +116,12 @@ put_state(struct rig *rig, uint32_t version)
 {
     static const uint8_t magic[8] = {'F', 'K', 'R', 'S', 'T', 'A', 'T', 'E'};
     const struct checkpoint_head head = {.written_ns = 1};
-    const struct checkpoint_tenant tenant = {.name = bytes_of_text("t")};
+    const struct checkpoint_record tenant = {CHECKPOINT_TENANT, .tenant.name = bytes_of_text("t")};
     struct checkpoint_writer writer;
     struct buf file;
     buf_init(&file, NULL, CHECKPOINT_BYTES_MAX);
     checkpoint_begin(&writer, &head, &file);
-    checkpoint_put_tenant(&writer, &tenant);
+    checkpoint_put(&writer, &tenant);
     must(checkpoint_end(&writer, NULL));
     framed_end(&file, magic, version);
     must(checkpoint_replace(rig->env, "d", buf_bytes(&file), NULL));

@@ -72,6 +72,14 @@ struct alert_found {
     uint64_t value_bits;
 };
 
+/* Labels, annotations and value as the last evaluation found them: views of the alert. */
+static inline struct alert_found
+alert_last_found(const struct alert *alert)
+{
+    const struct alert_annotations *a = alert->annotations;
+    return (struct alert_found){alert->labels, a->items, a->count, alert->value_bits};
+}
+
 struct alert_terms {
     int64_t for_ns;
     int64_t keep_firing_ns;

@@ -5,11 +5,10 @@
  *     DIR/rules/state               the file; DIR is the storage directory
  *     DIR/rules/state.unreadable    a file that could not be read, put aside
  *
- * It is written record by record: checkpoint_begin(); for each tenant checkpoint_put_tenant(), and
- * for each of its groups checkpoint_put_group(), for each rule of the group that has alerts
- * checkpoint_put_rule(), for each alert of the rule checkpoint_put_alert(); checkpoint_end().
+ * The file is a sequence of records: a tenant, then its groups, each followed by its alerting rules
+ * that have alerts, each followed by its alerts. It is written and read record by record.
  *
- * Times are Unix nanoseconds, 0: never, unless a name says otherwise. The decoder accepts every
+ * Times are Unix nanoseconds, 0: never, unless a name says otherwise. The reader accepts every
  * value of a time.
  *
  * Threads: pure; one at a time replaces the file.
@@ -24,6 +23,7 @@
 enum {
     CHECKPOINT_BYTES_MAX = 1 << 30,
     CHECKPOINT_LOG_ID_BYTES = 16,
+    CHECKPOINT_LABELS_MAX = 256, /* of a rule and its group; annotations of an alert */
 };
 
 struct checkpoint_head {
@@ -32,52 +32,49 @@ struct checkpoint_head {
     int64_t latest_ns; /* the latest time that any group was evaluated at */
 };
 
-struct checkpoint_alert {
-    struct alert_found found; /* annotations and value: of the last evaluation that found it */
-    enum alert_state state;
-    int64_t active_at_ns;
-    int64_t fired_at_ns;
-    int64_t resolved_at_ns;
-    int64_t keep_firing_since_ns;
-    int64_t sent_at_ns;     /* last */
-    int64_t valid_until_ns; /* as it was sent last */
+/* Numbers of the format. */
+enum checkpoint_kind {
+    CHECKPOINT_TENANT = 1,
+    CHECKPOINT_GROUP,
+    CHECKPOINT_RULE,
+    CHECKPOINT_ALERT,
 };
 
-/* An alerting rule that has alerts. */
-struct checkpoint_rule {
-    struct bytes name;          /* of the alert */
-    const struct label *labels; /* of the rule and its group, as in the file, by name */
-    uint32_t label_count;
-    uint32_t nth; /* number of the group's rules before it that have the same name and labels */
-    /* The reader's; the writer puts them one by one. */
-    struct checkpoint_alert *alerts;
-    uint32_t alert_count;
+struct checkpoint_record {
+    enum checkpoint_kind kind;
+    union {
+        struct {
+            struct bytes name;
+            int64_t sender_ms; /* Unix ms, when a sender last wrote; INT64_MIN: never */
+        } tenant;
+        struct {
+            struct bytes file, name;
+            int64_t interval_ns;     /* above 0 */
+            int64_t next_ns;         /* time of its next evaluation */
+            int64_t retired_ns;      /* when it left the configuration; 0: it is configured */
+            int64_t evaluated_at_ns; /* time of its last live evaluation */
+        } group;
+        struct {
+            struct bytes name;          /* of the alert */
+            const struct label *labels; /* of the rule and its group, as in the file, by name */
+            uint32_t label_count;
+            uint32_t nth; /* number of the group's rules before it with the same name and labels */
+        } rule;
+        /* For alerts_restore(). The record has the state and the times of `was`. */
+        struct {
+            struct alert was;
+            struct alert_found found; /* by the last evaluation that found it */
+        } alert;
+    };
 };
 
-struct checkpoint_group {
-    struct bytes file, name;
-    int64_t interval_ns;     /* above 0 */
-    int64_t next_ns;         /* time of its next evaluation */
-    int64_t retired_ns;      /* when it left the configuration; 0: it is configured */
-    int64_t evaluated_at_ns; /* time of its last live evaluation */
-    struct checkpoint_rule *rules;
-    uint32_t rule_count;
-};
-
-struct checkpoint_tenant {
-    struct bytes name;
-    int64_t sender_ms; /* Unix ms, when a sender last wrote; INT64_MIN: never */
-    struct checkpoint_group *groups;
-    uint32_t group_count;
+/* The record that a writer or reader has passed last, and the names that the next one follows. */
+struct checkpoint_place {
+    unsigned kind; /* 0: no record */
+    struct bytes tenant, file, name;
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
-
-/* The place in the file that a writer or reader has reached. */
-struct checkpoint_place {
-    unsigned depth; /* 0: no record; 1: after a tenant, ..., 4: after an alert */
-    struct bytes tenant, file, name;
-};
 
 struct checkpoint_writer {
     struct buf *to;
@@ -91,11 +88,7 @@ struct checkpoint_writer {
  */
 void checkpoint_begin(struct checkpoint_writer *writer, const struct checkpoint_head *head,
                       struct buf *to);
-void checkpoint_put_tenant(struct checkpoint_writer *writer,
-                           const struct checkpoint_tenant *tenant);
-void checkpoint_put_group(struct checkpoint_writer *writer, const struct checkpoint_group *group);
-void checkpoint_put_rule(struct checkpoint_writer *writer, const struct checkpoint_rule *rule);
-void checkpoint_put_alert(struct checkpoint_writer *writer, const struct checkpoint_alert *alert);
+void checkpoint_put(struct checkpoint_writer *writer, const struct checkpoint_record *record);
 /*
  * The buffer is complete, for checkpoint_replace(). Uses nothing that is borrowed; the checksum of
  * a large buffer takes time. ERR_LIMIT: it would be larger than the buffer may be; ERR_NOMEM.
@@ -118,31 +111,36 @@ MUST_CHECK enum err checkpoint_put_aside(struct env *env, const char *storage_pa
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Texts are views of the file, arrays lie in the arena. */
-struct checkpoint {
+struct checkpoint_reader {
     struct checkpoint_head head;
-    struct checkpoint_tenant *tenants;
-    uint32_t tenant_count;
-    uint32_t group_count, rule_count, alert_count, label_count; /* of all */
-    struct arena arena;
-    struct buf file; /* of checkpoint_read() */
+    uint64_t counts[CHECKPOINT_ALERT + 1]; /* of all records, by kind */
+
+    /* Private. */
+    bool is_checked; /* no record fails */
+    struct cursor from;
+    struct checkpoint_place place;
+    struct label labels[CHECKPOINT_LABELS_MAX]; /* of the record that was read last */
+    struct buf file;                            /* of checkpoint_read() */
 };
 
 /*
- * What `ret` has are views of `file`; checkpoint_fini() frees the rest. Memory is taken after all
- * of the file was found to be right.
+ * Checks all of the file, so that no record of it fails later. `file` is borrowed while records are
+ * read; no memory is taken. After an error the reader has no records.
  *
  * ERR_CORRUPT      it is damaged.
  * ERR_UNSUPPORTED  a newer version wrote it.
- * ERR_NOMEM
  */
-MUST_CHECK enum err checkpoint_decode(struct bytes file, struct budget *memory,
-                                      struct checkpoint *ret, struct why *why);
-/* The same of the file in its place, which `why` names. ERR_MISSING: there is none, or no
- * directory. ERR_IO: also if something else than a file has its name. */
+MUST_CHECK enum err checkpoint_open(struct checkpoint_reader *reader, struct bytes file,
+                                    struct why *why);
+/* Opens the file in its place, which `why` names; the reader owns its memory. ERR_MISSING: there is
+ * no file, or no directory. ERR_IO: also if something else than a file has its name. ERR_NOMEM. */
 MUST_CHECK enum err checkpoint_read(struct env *env, const char *storage_path,
-                                    struct budget *memory, struct checkpoint *ret, struct why *why);
-/* Zeroed memory is fine. */
-void checkpoint_fini(struct checkpoint *checkpoint);
+                                    struct budget *memory, struct checkpoint_reader *reader,
+                                    struct why *why);
+/* The next record, in the order of the file. False: there are no more. Texts are views of the file;
+ * arrays of labels are the reader's, and valid until the next call. */
+bool checkpoint_next(struct checkpoint_reader *reader, struct checkpoint_record *ret);
+/* After an error, and of zeroed memory: does nothing. */
+void checkpoint_fini(struct checkpoint_reader *reader);
 
 #endif

@@ -296,47 +296,47 @@ left_give(struct scheduler *s, struct scheduled *e)
 
 /* --- the checkpoint --------------------------------------------------------------------------- */
 
-static enum err
-load_rule(struct scheduler *s, struct left_group *g, const struct checkpoint_rule *from)
+/* NULL: no memory. */
+static struct left_group *
+load_group(struct scheduler *s, const struct checkpoint_head *head, struct bytes tenant,
+           const struct checkpoint_record *r, int64_t cursor_max_ns)
 {
-    struct left_rule *rule = left_add_rule(s, g, from->name, from->labels, from->label_count);
-    enum err e = rule == NULL ? ERR_NOMEM : OK;
-    for (uint32_t i = 0; e == OK && i < from->alert_count; i++) {
-        const struct checkpoint_alert *a = &from->alerts[i];
-        struct alert alert = {
-            .state = a->state,
-            .active_at_ns = a->active_at_ns,
-            .fired_at_ns = a->fired_at_ns,
-            .resolved_at_ns = a->resolved_at_ns,
-            .keep_firing_since_ns = a->keep_firing_since_ns,
-            .sent_at_ns = a->sent_at_ns,
-            .valid_until_ns = a->valid_until_ns,
-        };
-        e = alerts_restore(&rule->alerts, &alert, &a->found);
-    }
-    return e;
+    struct left_group *g = left_make(s, tenant, r->group.file, r->group.name);
+    if (g == NULL) return NULL;
+    g->interval_ns = r->group.interval_ns;
+    g->next_ns = r->group.next_ns < cursor_max_ns ? r->group.next_ns : cursor_max_ns;
+    g->evaluated_ns = r->group.evaluated_at_ns;
+    g->left_ns = r->group.retired_ns != 0 ? r->group.retired_ns : head->written_ns;
+    return g;
 }
 
 enum err
-left_load(struct scheduler *s, const struct checkpoint *c, int64_t cursor_max_ns)
+left_load(struct scheduler *s, struct checkpoint_reader *from, int64_t cursor_max_ns)
 {
+    struct checkpoint_record r;
+    struct bytes tenant = {NULL, 0};
+    struct left_group *group = NULL;
+    struct left_rule *rule = NULL;
     enum err e = OK;
     s->has_checkpoint = true;
-    s->latest_ns = c->head.latest_ns;
-    for (uint32_t t = 0; e == OK && t < c->tenant_count; t++) {
-        const struct checkpoint_tenant *tenant = &c->tenants[t];
-        e = scheduler_add_tenant(s, tenant->name, tenant->sender_ms);
-        for (uint32_t i = 0; e == OK && i < tenant->group_count; i++) {
-            const struct checkpoint_group *from = &tenant->groups[i];
-            struct left_group *g = left_make(s, tenant->name, from->file, from->name);
-            if (g == NULL) return ERR_NOMEM;
-            g->interval_ns = from->interval_ns;
-            g->next_ns = from->next_ns < cursor_max_ns ? from->next_ns : cursor_max_ns;
-            g->evaluated_ns = from->evaluated_at_ns;
-            g->left_ns = from->retired_ns != 0 ? from->retired_ns : c->head.written_ns;
-            for (uint32_t k = 0; e == OK && k < from->rule_count; k++) {
-                e = load_rule(s, g, &from->rules[k]);
-            }
+    s->latest_ns = from->head.latest_ns;
+    while (e == OK && checkpoint_next(from, &r)) {
+        switch (r.kind) {
+        case CHECKPOINT_TENANT:
+            tenant = r.tenant.name;
+            e = scheduler_add_tenant(s, tenant, r.tenant.sender_ms);
+            break;
+        case CHECKPOINT_GROUP:
+            group = load_group(s, &from->head, tenant, &r, cursor_max_ns);
+            e = group == NULL ? ERR_NOMEM : OK;
+            break;
+        case CHECKPOINT_RULE:
+            rule = left_add_rule(s, group, r.rule.name, r.rule.labels, r.rule.label_count);
+            e = rule == NULL ? ERR_NOMEM : OK;
+            break;
+        case CHECKPOINT_ALERT:
+            e = alerts_restore(&rule->alerts, &r.alert.was, &r.alert.found);
+            break;
         }
     }
     return e;
@@ -347,18 +347,11 @@ save_alerts(struct checkpoint_writer *writer, const struct alerts *alerts)
 {
     for (uint32_t i = 0; i < alerts->count; i++) {
         const struct alert *alert = alerts->items[i];
-        struct checkpoint_alert a = {
-            .found = {alert->labels, alert->annotations->items, alert->annotations->count,
-                      alert->value_bits},
-            .state = alert->state,
-            .active_at_ns = alert->active_at_ns,
-            .fired_at_ns = alert->fired_at_ns,
-            .resolved_at_ns = alert->resolved_at_ns,
-            .keep_firing_since_ns = alert->keep_firing_since_ns,
-            .sent_at_ns = alert->sent_at_ns,
-            .valid_until_ns = alert->valid_until_ns,
+        const struct checkpoint_record record = {
+            .kind = CHECKPOINT_ALERT,
+            .alert = {*alert, alert_last_found(alert)},
         };
-        checkpoint_put_alert(writer, &a);
+        checkpoint_put(writer, &record);
     }
 }
 
@@ -368,11 +361,13 @@ save_left_rules(struct checkpoint_writer *writer, const struct left_group *g)
 {
     for (const struct left_rule *rule = g->rules; rule != NULL; rule = rule->next) {
         if (rule->alerts.count == 0) continue;
-        checkpoint_put_rule(writer, &(const struct checkpoint_rule){
-                                        .name = rule->name,
-                                        .labels = rule->labels,
-                                        .label_count = rule->label_count,
-                                    });
+        const struct checkpoint_record record = {
+            .kind = CHECKPOINT_RULE,
+            .rule.name = rule->name,
+            .rule.labels = rule->labels,
+            .rule.label_count = rule->label_count,
+        };
+        checkpoint_put(writer, &record);
         save_alerts(writer, &rule->alerts);
     }
 }
@@ -403,23 +398,27 @@ save_entry(struct checkpoint_writer *writer, const struct scheduled *e, const st
 {
     struct group *group = e->group;
     const struct rule_group *text = group_text(group);
-    checkpoint_put_group(writer, &(const struct checkpoint_group){
-                                     .file = bytes_of_text(text->file),
-                                     .name = bytes_of_text(text->name),
-                                     .interval_ns = group_schedule(group)->interval_ns,
-                                     .next_ns = saved_cursor_ns(e),
-                                     .evaluated_at_ns = e->evaluated_ns,
-                                 });
+    const struct checkpoint_record group_record = {
+        .kind = CHECKPOINT_GROUP,
+        .group.file = bytes_of_text(text->file),
+        .group.name = bytes_of_text(text->name),
+        .group.interval_ns = group_schedule(group)->interval_ns,
+        .group.next_ns = saved_cursor_ns(e),
+        .group.evaluated_at_ns = e->evaluated_ns,
+    };
+    checkpoint_put(writer, &group_record);
     lock_take(&group->lock);
     for (uint32_t i = 0; i < text->rule_count; i++) {
         const struct rule_at_work *rule = &group->rules[i];
         if (rule->alerts.count == 0) continue;
-        checkpoint_put_rule(writer, &(const struct checkpoint_rule){
-                                        .name = bytes_of_text(rule->text->name),
-                                        .labels = rule->labels,
-                                        .label_count = rule->label_count,
-                                        .nth = number_of(rule),
-                                    });
+        const struct checkpoint_record rule_record = {
+            .kind = CHECKPOINT_RULE,
+            .rule.name = bytes_of_text(rule->text->name),
+            .rule.labels = rule->labels,
+            .rule.label_count = rule->label_count,
+            .rule.nth = number_of(rule),
+        };
+        checkpoint_put(writer, &rule_record);
         save_alerts(writer, &rule->alerts);
     }
     lock_drop(&group->lock);
@@ -429,14 +428,16 @@ save_entry(struct checkpoint_writer *writer, const struct scheduled *e, const st
 static void
 save_left(struct checkpoint_writer *writer, const struct left_group *g)
 {
-    checkpoint_put_group(writer, &(const struct checkpoint_group){
-                                     .file = g->file,
-                                     .name = g->name,
-                                     .interval_ns = g->interval_ns,
-                                     .next_ns = g->next_ns,
-                                     .retired_ns = g->left_ns,
-                                     .evaluated_at_ns = g->evaluated_ns,
-                                 });
+    const struct checkpoint_record record = {
+        .kind = CHECKPOINT_GROUP,
+        .group.file = g->file,
+        .group.name = g->name,
+        .group.interval_ns = g->interval_ns,
+        .group.next_ns = g->next_ns,
+        .group.retired_ns = g->left_ns,
+        .group.evaluated_at_ns = g->evaluated_ns,
+    };
+    checkpoint_put(writer, &record);
     save_left_rules(writer, g);
 }
 
@@ -478,10 +479,12 @@ left_save(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to)
     checkpoint_begin(writer, &head, to);
     uint32_t left = 0;
     for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
-        checkpoint_put_tenant(writer, &(const struct checkpoint_tenant){
-                                          .name = t->name,
-                                          .sender_ms = t->sent_ms,
-                                      });
+        const struct checkpoint_record record = {
+            .kind = CHECKPOINT_TENANT,
+            .tenant.name = t->name,
+            .tenant.sender_ms = t->sent_ms,
+        };
+        checkpoint_put(writer, &record);
         left = save_groups(s, t, left, writer);
     }
 }

@@ -97,7 +97,7 @@ scheduler_has(const struct scheduler *s, struct bytes tenant, struct bytes file,
 }
 
 enum err
-scheduler_new(const struct rules_host *host, const struct checkpoint *checkpoint,
+scheduler_new(const struct rules_host *host, struct checkpoint_reader *checkpoint,
               int64_t cursor_max_ns, struct scheduler **ret_scheduler)
 {
     struct scheduler *s = mem_new(host->memory, sizeof *s);

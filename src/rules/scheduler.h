@@ -52,11 +52,11 @@ struct scheduler_limits {
 
 /*
  * `checkpoint` is what a server before left; NULL: nothing, so that alerts and cursors are looked
- * for in the store. It is borrowed until scheduler_new() returns. What was recorded after
- * `cursor_max_ns` (Unix) is lost: later cursors go back to it. ERR_NOMEM. `host` outlives it.
+ * for in the store. It is open, and its records are read. What was recorded after `cursor_max_ns`
+ * (Unix) is lost: later cursors go back to it. ERR_NOMEM. `host` outlives it.
  */
 MUST_CHECK enum err scheduler_new(const struct rules_host *host,
-                                  const struct checkpoint *checkpoint, int64_t cursor_max_ns,
+                                  struct checkpoint_reader *checkpoint, int64_t cursor_max_ns,
                                   struct scheduler **ret_scheduler);
 /* Nothing runs. NULL is fine. */
 void scheduler_free(struct scheduler *scheduler);

@@ -212,7 +212,7 @@ void left_give(struct scheduler *s, struct scheduled *e);
 void left_forget(struct scheduler *s);
 void left_free_all(struct scheduler *s);
 /* What a checkpoint has of all groups. ERR_NOMEM. */
-MUST_CHECK enum err left_load(struct scheduler *s, const struct checkpoint *checkpoint,
+MUST_CHECK enum err left_load(struct scheduler *s, struct checkpoint_reader *from,
                               int64_t cursor_max_ns);
 /* Puts all into a checkpoint. */
 void left_save(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
