@@ -11,16 +11,8 @@
 
 #include "base/framed.h"
 #include "rules/checkpoint_testing.h"
-#include "sys/fault.h"
-#include "sys/sim.h"
+#include "rules/files_testing.h"
 
-#define must(call) assert_int_equal((call), OK)
-
-#define VIEW(t)                           \
-    {                                     \
-        (const uint8_t *)t, sizeof(t) - 1 \
-    }
-#define TEXT(t)  ((struct bytes)VIEW(t))
 #define COUNT(a) (uint32_t)(sizeof(a) / sizeof *(a))
 #define ALERT_A  "\n\16\n\11alertname\22\1A"
 #define CONTENT  "the file is damaged: its content is inconsistent"
@@ -285,29 +277,6 @@ test_what_is_too_large_or_has_no_memory_is_not_written(void **state)
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
-
-struct rig {
-    struct sim_env *sim;
-    struct fault_env *fe;
-    struct env *env;
-};
-
-static void
-rig_init(struct rig *rig, uint64_t seed)
-{
-    must(sim_env_new(seed, &rig->sim));
-    must(fault_env_new(sim_env_env(rig->sim), &rig->fe));
-    rig->env = fault_env_env(rig->fe);
-    must(env_mkdir(rig->env, "d", NULL));
-    must(env_syncdir(rig->env, ".", NULL));
-}
-
-static void
-rig_fini(struct rig *rig)
-{
-    fault_env_free(rig->fe);
-    sim_env_free(rig->sim);
-}
 
 static enum err
 replace(struct rig *rig, size_t count, struct why *why)

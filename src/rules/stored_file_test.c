@@ -11,17 +11,8 @@
 #include <stdlib.h>
 
 #include "base/framed.h"
+#include "rules/files_testing.h"
 #include "rules/stored_file.h"
-#include "sys/fault.h"
-#include "sys/sim.h"
-
-#define must(call) assert_int_equal((call), OK)
-
-#define VIEW(t)                           \
-    {                                     \
-        (const uint8_t *)t, sizeof(t) - 1 \
-    }
-#define TEXT(t) ((struct bytes)VIEW(t))
 
 static const struct stored_text some[] = {
     {VIEW("a"), VIEW("b"), VIEW("name: b\n")},
@@ -187,29 +178,6 @@ test_names_have_limits(void **state)
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
-
-struct rig {
-    struct sim_env *sim;
-    struct fault_env *fe;
-    struct env *env;
-};
-
-static void
-rig_init(struct rig *rig, uint64_t seed)
-{
-    must(sim_env_new(seed, &rig->sim));
-    must(fault_env_new(sim_env_env(rig->sim), &rig->fe));
-    rig->env = fault_env_env(rig->fe);
-    must(env_mkdir(rig->env, "d", NULL));
-    must(env_syncdir(rig->env, ".", NULL));
-}
-
-static void
-rig_fini(struct rig *rig)
-{
-    fault_env_free(rig->fe);
-    sim_env_free(rig->sim);
-}
 
 static enum err
 write_some(struct rig *rig, const char *tenant, uint32_t count, struct why *why)
