@@ -112,7 +112,7 @@ asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
         must(group_new(&sim->host, text("t"), &groups.items[a->count], &defaults,
                        &a->groups[a->count], &why));
     }
-    must(replay_rounds(a->groups, a->count, a->rounds, &a->round_count, NULL));
+    must(replay_rounds(a->groups, a->count, a->rounds, &a->round_count));
 }
 
 static void
@@ -124,23 +124,23 @@ asked_fini(struct asked *a)
     arena_fini(&a->arena);
 }
 
-static enum err
-replay_slice(struct asked *a, int64_t min_ns, int64_t max_ns)
+static void
+begin_at(const struct asked *a, int64_t min_ns, struct replay_from *items)
 {
-    struct group *together[GROUPS_MAX];
-    uint32_t count = 0;
-    struct why why = {""};
-    enum err e = OK;
-    for (uint32_t round = 0; round < a->round_count; round++) {
-        for (uint32_t i = 0; e == OK && i < a->count; i++) {
-            if (a->rounds[i] != round) continue;
-            e = replay_group(&a->replay, a->groups[i], min_ns, max_ns, &a->counts, &why);
-        }
-    }
     for (uint32_t i = 0; i < a->count; i++) {
-        if (a->rounds[i] == REPLAY_TOGETHER) together[count++] = a->groups[i];
+        items[i] = replay_from(a->groups[i], min_ns);
     }
-    return e ? e : replay_together(&a->replay, together, count, min_ns, max_ns, &a->counts, &why);
+}
+
+static enum err
+replay_up_to(struct asked *a, struct replay_from *items, int64_t max_ns)
+{
+    struct why why = {""};
+    enum err e = replay_all(&a->replay, items, a->count, max_ns, &a->counts, &why);
+    for (uint32_t i = 0; e == OK && i < a->count; i++) {
+        assert_true(schedule_time_ns(group_schedule(a->groups[i]), items[i].next) > max_ns);
+    }
+    return e;
 }
 
 /* From one second of the simulation to before another. */
@@ -148,9 +148,11 @@ static void
 replay(struct asked *a, int64_t from_s, int64_t to_s, int64_t slice_s)
 {
     int64_t begin_ns = SIM_BEGIN * NS_PER_MS;
+    struct replay_from items[GROUPS_MAX];
     for (int64_t s = from_s; s < to_s; s += slice_s) {
         int64_t end_s = s + slice_s < to_s ? s + slice_s : to_s;
-        must(replay_slice(a, begin_ns + s * NS_PER_S, begin_ns + end_s * NS_PER_S - 1));
+        begin_at(a, begin_ns + s * NS_PER_S, items);
+        must(replay_up_to(a, items, begin_ns + end_s * NS_PER_S - 1));
     }
 }
 
@@ -199,7 +201,7 @@ test_rules_replayed_write_what_a_server_wrote_that_evaluated_them(void **state)
 static void
 test_evaluations_that_a_server_missed_are_made(void **state)
 {
-    static const char plain[] = "job:rate2m|scalar"; /* see series_at.c */
+    static const char plain[] = "job:rate2m|scalar"; /* see group_series_at() */
     static struct rules_sim whole, broken;
     (void)state;
     for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
@@ -402,24 +404,28 @@ test_a_series_that_ends_at_the_first_evaluation_is_marked_stale(void **state)
     sim_fini(&later);
 }
 
-/* A series that is there at every other evaluation, as its rule reads what it recorded. */
+/* A series that is there at every other evaluation, as its rule reads what it recorded: if it is
+ * evaluated again, it finds the result of its own time, too. */
 static void
-test_the_evaluation_before_the_first_one_does_not_find_its_own_results(void **state)
+test_a_rule_that_reads_back_is_replayed_again_without_differences(void **state)
 {
     static struct rules_sim later;
     static const char yaml[] = GROUP("g", "{record: flips, expr: 'vector(1) unless "
-                                          "last_over_time(flips[45s])'}");
+                                          "last_over_time(flips[45s])'}, "
+                                          "{record: steps, expr: 'steps + 1 or vector(1)'}");
     struct asked first, again;
     (void)state;
     sim_init(&later, 1, nothing);
     sim_pass(&later, 600);
     asked_init(&first, &later, yaml);
     replay(&first, 0, 600, 600);
-    assert_int_equal(first.counts.samples, 10);
+    assert_int_equal(first.counts.samples, 10 + 20);
+    struct ledger before = machine_ledger(&later.m, "t");
     asked_init(&again, &later, yaml);
-    replay(&again, 330, 600, 600); /* from the 12th on: there is one at the 11th */
+    replay(&again, 330, 600, 600);
     assert_int_equal(again.counts.samples + again.counts.different, 0);
-    assert_int_equal(again.counts.stored_before, 4 + 5); /* and staleness markers */
+    assert_in_range(again.counts.stored_before, 9, 9 + 9);
+    assert_same_ledger(&before, &later);
     asked_fini(&again);
     asked_fini(&first);
     sim_fini(&later);
@@ -484,14 +490,15 @@ test_results_are_not_visible_before_they_were_evaluated(void **state)
         sim_pass(&later, 3600);
         asked_init(&a, &later, yaml);
         for (uint32_t i = 0; i < a.count; i++) {
-            assert_int_equal(a.rounds[i], i);
+            assert_int_equal(a.rounds[i], REPLAY_TOGETHER);
         }
         replay(&a, 0, 3600, 900);
         assert_same_records(&whole, &later, "slow|seen.*", 3600);
-        /* Later results are there now. */
+        /* Later results are there now: those of the first two minutes give some that were not. */
         asked_init(&again, &later, yaml);
         replay(&again, 0, 3600, 1000);
-        assert_int_equal(again.counts.samples + again.counts.different, 0);
+        assert_true(again.counts.samples <= 2 * 6 + 3);
+        assert_int_equal(again.counts.different, 0);
         asked_fini(&again);
         asked_fini(&a);
         sim_fini(&whole);
@@ -698,26 +705,28 @@ test_evaluations_that_met_a_limit_are_made_with_a_higher_one(void **state)
 }
 
 static void
-test_after_refused_memory_a_replay_goes_on(void **state)
+test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
 {
     static struct rules_sim whole, later;
     enum { TOTAL_S = 900 };
+    const int64_t max_ns = (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1;
     uint64_t refused = 0;
     (void)state;
     sim_init(&whole, 1, rules);
     sim_pass(&whole, TOTAL_S);
     for (uint64_t i = 1; i <= sim_seed_count(20); i++) {
+        struct replay_from items[GROUPS_MAX];
         struct asked a;
         sim_init(&later, 1, nothing);
         sim_pass(&later, TOTAL_S);
         asked_init(&a, &later, rules);
+        begin_at(&a, SIM_BEGIN * NS_PER_MS, items);
         mem_fail_nth(1 + sim_mix(7, i) % 4000, i % 2 == 0);
-        enum err e =
-            replay_slice(&a, SIM_BEGIN * NS_PER_MS, (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1);
+        enum err e = replay_up_to(&a, items, max_ns);
         mem_fail_nth(0, false);
         assert_true(e == OK || e == ERR_NOMEM);
         refused += e != OK;
-        replay(&a, 0, TOTAL_S, 400);
+        must(replay_up_to(&a, items, max_ns));
         assert_same_records(&whole, &later, "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
                             TOTAL_S);
         asked_fini(&a);
@@ -737,7 +746,7 @@ main(void)
         cmocka_unit_test(test_what_is_stored_and_differs_stays_and_is_reported),
         cmocka_unit_test(test_a_staleness_marker_does_not_replace_what_is_stored),
         cmocka_unit_test(test_a_series_that_ends_at_the_first_evaluation_is_marked_stale),
-        cmocka_unit_test(test_the_evaluation_before_the_first_one_does_not_find_its_own_results),
+        cmocka_unit_test(test_a_rule_that_reads_back_is_replayed_again_without_differences),
         cmocka_unit_test(test_histograms_are_compared_with_what_is_stored),
         cmocka_unit_test(test_results_are_not_visible_before_they_were_evaluated),
         cmocka_unit_test(
@@ -755,7 +764,7 @@ main(void)
         cmocka_unit_test(
             test_groups_that_read_what_each_other_record_are_replayed_together_and_no_others),
         cmocka_unit_test(test_evaluations_that_met_a_limit_are_made_with_a_higher_one),
-        cmocka_unit_test(test_after_refused_memory_a_replay_goes_on),
+        cmocka_unit_test(test_after_refused_memory_a_replay_goes_on_where_each_group_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

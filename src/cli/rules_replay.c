@@ -279,7 +279,8 @@ worker_run(void *context)
     struct group *group;
     while (w->error == OK && (group = take_group(r)) != NULL) {
         uint64_t before = w->counts.made;
-        w->error = replay_group(&w->replay, group, r->min_ns, r->max_ns, &w->counts, &w->why);
+        struct replay_from item = replay_from(group, r->min_ns);
+        w->error = replay_group(&w->replay, &item, r->max_ns, &w->counts, &w->why);
         note_done(r, w->counts.made - before, 1);
     }
     worker_end(w);
@@ -292,17 +293,17 @@ worker_run_together(void *context)
     struct worker *w = context;
     struct replaying *r = w->of;
     struct budget *memory = &r->asking->memory;
-    size_t bytes = r->count * sizeof(struct group *);
-    struct group **groups = mem_alloc(memory, bytes);
+    size_t bytes = r->count * sizeof(struct replay_from);
+    struct replay_from *items = mem_alloc(memory, bytes);
     uint64_t before = w->counts.made;
     uint32_t count = 0;
-    for (uint32_t i = 0; groups != NULL && i < r->count; i++) {
-        if (r->rounds[i] == REPLAY_TOGETHER) groups[count++] = r->groups[i];
+    for (uint32_t i = 0; items != NULL && i < r->count; i++) {
+        if (r->rounds[i] == REPLAY_TOGETHER) items[count++] = replay_from(r->groups[i], r->min_ns);
     }
-    w->error = groups == NULL ? why_set(&w->why, ERR_NOMEM, "not enough memory")
-                              : replay_together(&w->replay, groups, count, r->min_ns, r->max_ns,
-                                                &w->counts, &w->why);
-    mem_free(memory, groups, bytes);
+    w->error = items == NULL
+                   ? why_set(&w->why, ERR_NOMEM, "not enough memory")
+                   : replay_together(&w->replay, items, count, r->max_ns, &w->counts, &w->why);
+    mem_free(memory, items, bytes);
     note_done(r, w->counts.made - before, count);
     worker_end(w);
 }
@@ -576,7 +577,7 @@ make_groups(struct replaying *r, struct why *why)
                       why);
         made += e == OK;
     }
-    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count, NULL)) {
+    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count)) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     keep_replayed(r, made);

@@ -367,16 +367,6 @@ note_failure(struct scheduler *s, struct scheduled_tenant *t, const struct sched
     }
 }
 
-static void
-take_early(struct scheduled *e)
-{
-    if (!e->has_early) return;
-    struct recorded_names before = e->group->early;
-    e->group->early = e->early;
-    e->early = before;
-    e->has_early = false;
-}
-
 void
 catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
@@ -390,7 +380,6 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
         struct scheduled *e = job->fills[i].entry;
         int64_t next_slot = scheduled_slot(e, job->until_ns) + 1;
         e->fills = false;
-        take_early(e);
         if (job->error == OK && next_slot > e->next_slot) e->next_slot = next_slot;
         e->is_refused = false;
         if (job->error == OK) e->is_behind = false;

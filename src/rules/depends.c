@@ -149,7 +149,7 @@ given_name(const struct matcher_set *set)
 
 bool
 names_read_next(struct names_read *read, const struct matcher_set *set,
-                const struct kept_series *names, uint32_t *ret_index)
+                const struct kept_series *names, uint32_t *tries, uint32_t *ret_index)
 {
     const struct matcher *given = read->next == 0 ? given_name(set) : NULL;
     if (given != NULL) {
@@ -158,26 +158,26 @@ names_read_next(struct names_read *read, const struct matcher_set *set,
                may_have_name(set, matcher_pattern(given));
     }
     while (read->next < names->count) {
+        if (*tries == 0) {
+            read->next = names->count;
+            *ret_index = NAMES_ALL;
+            return true;
+        }
+        --*tries;
         *ret_index = read->next++;
         if (may_have_name(set, kept_series_at(names, *ret_index))) return true;
     }
     return false;
 }
 
-/* Whether a selector may select a series of one of these names. `tries`: how many more of them are
- * looked at for selectors that name none; after that, any may select one. */
 static bool
-selects_any(const struct matcher_set *set, const struct kept_series *names, uint32_t *tries)
+reads_any(const struct rule_at_work *rule, const struct kept_series *names, uint32_t *tries)
 {
-    const struct matcher *given = given_name(set);
-    if (given != NULL) {
-        struct bytes name = matcher_pattern(given);
-        return kept_series_has(names, name) && may_have_name(set, name);
-    }
-    for (uint32_t i = 0; i < names->count; i++) {
-        if (*tries == 0) return true;
-        --*tries;
-        if (may_have_name(set, kept_series_at(names, i))) return true;
+    uint32_t count, index;
+    const struct matcher_set *sets = promql_selectors(rule->tree, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct names_read read = {0};
+        if (names_read_next(&read, &sets[i], names, tries, &index)) return true;
     }
     return false;
 }
@@ -186,13 +186,28 @@ bool
 group_reads_any(const struct group *g, const struct kept_series *names, uint32_t *tries)
 {
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        uint32_t count;
-        const struct matcher_set *sets = promql_selectors(g->rules[i].tree, &count);
-        for (uint32_t k = 0; k < count; k++) {
-            if (selects_any(&sets[k], names, tries)) return true;
-        }
+        if (reads_any(&g->rules[i], names, tries)) return true;
     }
     return false;
+}
+
+/* From the last rule to the first: each is compared with the names of itself and those after it. */
+enum err
+group_find_reads_back(struct group *g)
+{
+    struct kept_series names;
+    uint32_t tries = NAME_TRIES_MAX;
+    enum err e = OK;
+    kept_series_init(&names, g->memory, g->seed);
+    for (uint32_t i = g->text.rule_count; e == OK && !g->reads_back && i-- > 0;) {
+        const struct rule_at_work *rule = &g->rules[i];
+        bool is_new;
+        if (rule->text->kind != RULE_RECORDING) continue;
+        e = kept_series_add(&names, bytes_of_text(rule->text->name), &is_new);
+        g->reads_back = reads_any(rule, &names, &tries);
+    }
+    kept_series_fini(&names);
+    return e;
 }
 
 enum err

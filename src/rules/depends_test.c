@@ -121,6 +121,30 @@ test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_com
     check_reads(&neither, 199, true, 0);
 }
 
+static void
+check_reads_back(const struct rule *rules, uint32_t count, bool reads_back)
+{
+    struct rule copy[2];
+    memcpy(copy, rules, count * sizeof *rules);
+    struct group *g = group_of(copy, count);
+    assert_int_equal(g->reads_back, reads_back);
+    group_free(g);
+}
+
+static void
+test_rules_that_read_what_they_or_later_ones_write_read_back(void **state)
+{
+    (void)state;
+    struct rule itself[] = {RECORD("a", "a + 1")};
+    struct rule later[] = {RECORD("a", "sum({__name__=~\"b|c\"})"), RECORD("b", "up")};
+    struct rule before[] = {RECORD("a", "up"), RECORD("b", "a")};
+    struct rule alert[] = {ALERT("a", "b"), RECORD("b", "up")};
+    check_reads_back(itself, 1, true);
+    check_reads_back(later, 2, true);
+    check_reads_back(before, 2, false);
+    check_reads_back(alert, 2, false);
+}
+
 int
 main(void)
 {
@@ -130,6 +154,7 @@ main(void)
         cmocka_unit_test(test_rules_of_one_kind_with_one_name_are_known),
         cmocka_unit_test(
             test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_compare),
+        cmocka_unit_test(test_rules_that_read_what_they_or_later_ones_write_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,7 +140,7 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
         if (e) g->text.rule_count = i + 1;
     }
     if (e) return e;
-    if (group_make_batches(g)) return ERR_NOMEM;
+    if (group_make_batches(g) || group_find_reads_back(g)) return ERR_NOMEM;
     g->facts = (struct group_facts){.file = g->text.file,
                                     .name = g->text.name,
                                     .rules = g->text.rule_count,
@@ -159,7 +159,6 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     g->defaults = *defaults;
     arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
     g->series_slot = -1;
-    recorded_names_init(&g->early, g->memory, g->seed);
     lock_init(&g->lock, LOCK_RANK_LEAF);
     g->tenant = arena_copy(&g->arena, tenant);
     if (why != NULL) why->text[0] = '\0';
@@ -182,7 +181,6 @@ group_free(struct group *g)
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         rule_end(&g->rules[i]);
     }
-    recorded_names_fini(&g->early);
     lock_fini(&g->lock);
     arena_fini(&g->arena);
     mem_free(g->memory, g, sizeof *g);

@@ -5,7 +5,6 @@
 #include "base/lock.h"
 #include "rules/group.h"
 #include "rules/kept_series.h"
-#include "rules/recorded_names.h"
 
 enum rule_health { RULE_UNKNOWN, RULE_GOOD, RULE_BAD };
 enum { RULE_ERROR_BYTES_MAX = 4096 };
@@ -44,10 +43,9 @@ struct group {
     struct schedule schedule;
     int64_t query_offset_ms;
     bool records, alarms;
+    bool reads_back; /* a recording rule reads what it writes itself, or a later rule does */
     struct rule_at_work *rules;
     int64_t series_slot; /* of which evaluation the recording rules have `series`; -1: not known */
-    struct recorded_names early; /* that it reads of groups with a larger query_offset; see
-                                    replay_rounds() */
 
     struct lock lock; /* LOCK_RANK_LEAF */
     struct group_facts facts;
@@ -82,7 +80,10 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
 
 /*
  * Fills `series` of the recording rules with those that they have at a slot when they are evaluated
- * now, and notes the slot; writes nothing. A rule whose evaluation fails has none: see series_at.c.
+ * now, and notes the slot; writes nothing. A rule whose evaluation fails has none. Input that came
+ * late may give a series that was not recorded: if that has ended at the next evaluation, the series
+ * has a staleness marker alone. A rule that reads back what it recorded finds what is stored for
+ * the slot: one of its series may then end without a marker. In replay.c.
  *
  * ERR_NOMEM, ERR_CANCELED; errors of the view. Then what is known is of no slot.
  */
@@ -103,15 +104,19 @@ MUST_CHECK enum err restore_group(const struct rules_past *past, const struct re
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
 /* Gives each rule its batch, and finds those that write the same name; see depends.c. ERR_NOMEM. */
 MUST_CHECK enum err group_make_batches(struct group *group);
-/* The names of which a selector may select series: each is given once. Begins zeroed. */
+/* Finds group.reads_back, by names. ERR_NOMEM. */
+MUST_CHECK enum err group_find_reads_back(struct group *group);
+
+/*
+ * Steps through the names of which a selector may select series: each is given once. Begins zeroed.
+ * Selectors that give no name are compared with at most `tries` names, which is counted down: then
+ * NAMES_ALL is given, because the selector may select any.
+ */
+enum { NAMES_ALL = UINT32_MAX, NAME_TRIES_MAX = 1000000 };
 struct names_read {
     uint32_t next;
 };
 bool names_read_next(struct names_read *read, const struct matcher_set *set,
-                     const struct kept_series *names, uint32_t *ret_index);
-
-/* True if a recording rule reads what it writes itself, or what a later rule of the group does:
- * what that wrote at an evaluation before. `own`: the names of the group. */
-bool group_reads_back(const struct group *group, const struct recorded_names *own);
+                     const struct kept_series *names, uint32_t *tries, uint32_t *ret_index);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * order.c - in which order groups, and the evaluations of one group, can be replayed: what is read
- * has to be written before, and what is written later must not be read.
+ * order.c - the order in which groups are replayed: what a group reads has to be written before,
+ * and what is written later must not be there.
  *
  * In rounds, all evaluations of a writer W are made before the first one of its reader R. An
  * evaluation of W at time w has its results at w - W.query_offset, and R at time r reads what is at
@@ -10,132 +10,213 @@
  *
  * If the query_offset of R is the same or larger, R finds results with w <= r alone, and many of
  * its evaluations can be made at once. (With w = r a server may evaluate either of the two first.)
- * If it is smaller, R finds results of up to W.query_offset - R.query_offset after its own time,
- * which a server did not have then. What has to be hidden differs from evaluation to evaluation: R
- * is evaluated one by one, in a view that has results of such names up to r - W.query_offset
- * (as_of.h). Expressions that read later times than their own (a negative offset, or @) are not
- * looked at.
+ * If it is smaller, R would find results of up to W.query_offset - R.query_offset after its own
+ * time, which a server did not have then: R and W go by time. Expressions that read later times
+ * than their own (a negative offset, or @) are not looked at.
  *
- * Groups that read what each other record are evaluated together, in the order of time.
+ * The rounds are a topological order. Its nodes are the groups and the names that they record, so
+ * that many groups that record and read the same names need few edges. A name is complete when all
+ * groups that record it have a round. A group has a round when all names that it reads are
+ * complete; a name that it records itself, when it is the only one left. Groups that go by time
+ * wait for ever. So do, as a consequence, groups that read each other, and all that reads what such
+ * groups record: what gets no round is replayed together, in the order of time.
  */
+#include "base/array.h"
 #include "rules/group_private.h"
 #include "rules/replay.h"
 
-typedef bool each_name(void *context, const struct group *g, uint32_t rule, struct bytes name,
-                       const struct recorded_name *recorded);
+enum { NONE = UINT32_MAX };
 
-/* Calls `each` for the names that recording rules of a group may read, until it returns true. */
-static bool
-any_read(const struct group *g, const struct recorded_names *names, each_name *each, void *context)
+/* A name that groups record. */
+struct name {
+    uint32_t left;            /* groups that record it, and have no round */
+    uint32_t last;            /* number + 1 of the group that was looked at last */
+    uint32_t first;           /* the first edge from it; NONE */
+    int64_t writer_offset_ms; /* the largest query_offset of groups that record it, */
+    int64_t reader_offset_ms; /* and the smallest one of groups that read it */
+};
+
+/* A group waits for a name. */
+struct edge {
+    uint32_t reader, next;
+    bool is_own; /* the group records the name, too */
+};
+
+struct node {
+    struct group *group;
+    uint32_t waits;  /* edges to it from names that are not complete, */
+    uint32_t end;    /* and where its names end in `recorded` */
+    uint32_t queued; /* nodes[i].queued is the group that was the i-th to get a round */
+};
+
+struct order {
+    uint32_t count, queued;
+    struct node *nodes;
+    uint32_t *rounds;   /* of each group */
+    uint32_t *recorded; /* indexes of the names that groups record, group after group */
+    struct name *items; /* as `names` numbers them */
+    struct edge *edges;
+    uint32_t recorded_count, recorded_capacity, item_capacity, edge_count, edge_capacity;
+    struct kept_series names;
+    uint32_t tries;        /* see names_read_next() */
+    int64_t any_offset_ms; /* the smallest query_offset of groups that may read any name */
+    struct budget *memory;
+};
+
+/* --- the graph -------------------------------------------------------------------------------- */
+
+static enum err
+add_recorded(struct order *o, uint32_t g)
 {
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        uint32_t count, index;
-        const struct matcher_set *sets = promql_selectors(g->rules[i].tree, &count);
-        if (g->rules[i].text->kind != RULE_RECORDING) continue;
-        for (uint32_t k = 0; k < count; k++) {
-            struct names_read read = {0};
-            while (names_read_next(&read, &sets[k], &names->names, &index)) {
-                struct bytes name = kept_series_at(&names->names, index);
-                if (each(context, g, i, name, &names->items[index])) return true;
-            }
+    const struct group *group = o->nodes[g].group;
+    for (uint32_t i = 0; i < group->text.rule_count; i++) {
+        struct bytes name = bytes_of_text(group->rules[i].text->name);
+        size_t names = (size_t)o->names.count + 1, recorded = (size_t)o->recorded_count + 1;
+        bool is_new;
+        uint32_t index;
+        if (group->rules[i].text->kind != RULE_RECORDING) continue;
+        if (!array_reserve(o->memory, &o->items, &o->item_capacity, names) ||
+            !array_reserve(o->memory, &o->recorded, &o->recorded_capacity, recorded) ||
+            kept_series_add(&o->names, name, &is_new) ||
+            !kept_series_find(&o->names, name, &index)) {
+            return ERR_NOMEM;
         }
+        struct name *n = &o->items[index];
+        if (is_new) *n = (struct name){0, 0, NONE, INT64_MIN, INT64_MAX};
+        if (n->last == g + 1) continue; /* an earlier rule of the group records it, too */
+        n->last = g + 1;
+        n->left++;
+        if (group->query_offset_ms > n->writer_offset_ms)
+            n->writer_offset_ms = group->query_offset_ms;
+        o->recorded[o->recorded_count++] = index;
     }
-    return false;
+    o->nodes[g].end = o->recorded_count;
+    return OK;
 }
 
-/* --- one group -------------------------------------------------------------------------------- */
-
-static bool
-is_written_later(void *context, const struct group *g, uint32_t rule, struct bytes name,
-                 const struct recorded_name *recorded)
+static uint32_t
+first_recorded(const struct order *o, uint32_t g)
 {
-    (void)context, (void)g, (void)name;
-    return recorded->last_rule >= rule;
-}
-
-bool
-group_reads_back(const struct group *g, const struct recorded_names *own)
-{
-    return any_read(g, own, is_written_later, NULL);
-}
-
-/* --- several ---------------------------------------------------------------------------------- */
-
-/* True: there is no memory for it. */
-static bool
-note_early(void *context, const struct group *g, uint32_t rule, struct bytes name,
-           const struct recorded_name *recorded)
-{
-    (void)rule;
-    return recorded->offset_ms > g->query_offset_ms &&
-           recorded_names_put(context, name, recorded->offset_ms);
+    return g == 0 ? 0 : o->nodes[g - 1].end;
 }
 
 static enum err
-find_early(const struct group *g, const struct recorded_names *names, struct recorded_names *ret)
+add_edge(struct order *o, uint32_t g, uint32_t index)
 {
-    recorded_names_fini(ret);
-    recorded_names_init(ret, g->memory, g->seed);
-    return any_read(g, names, note_early, ret) ? ERR_NOMEM : OK;
+    int64_t offset_ms = o->nodes[g].group->query_offset_ms;
+    struct name *n = &o->items[index];
+    bool is_own = n->last == g + 1;
+    if (offset_ms < n->reader_offset_ms) n->reader_offset_ms = offset_ms;
+    if (n->writer_offset_ms > offset_ms) o->nodes[g].waits++; /* for ever: it goes by time */
+    if (is_own && n->left == 1) return OK;                    /* no other group records it */
+    if (!array_reserve(o->memory, &o->edges, &o->edge_capacity, (size_t)o->edge_count + 1))
+        return ERR_NOMEM;
+    o->edges[o->edge_count] = (struct edge){g, n->first, is_own};
+    n->first = o->edge_count++;
+    o->nodes[g].waits++;
+    return OK;
 }
 
-static bool
-records(const struct group *g, struct bytes name)
+static enum err
+add_read(struct order *o, uint32_t g)
 {
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        const struct rule *rule = g->rules[i].text;
-        if (rule->kind == RULE_RECORDING && bytes_equal_text(name, rule->name)) return true;
+    const struct group *group = o->nodes[g].group;
+    enum err e = OK;
+    for (uint32_t i = first_recorded(o, g); i < o->nodes[g].end; i++) {
+        o->items[o->recorded[i]].last = g + 1;
     }
-    return false;
+    for (uint32_t i = 0; i < group->text.rule_count; i++) {
+        uint32_t count, index;
+        const struct matcher_set *sets = promql_selectors(group->rules[i].tree, &count);
+        if (group->rules[i].text->kind != RULE_RECORDING) continue;
+        for (uint32_t k = 0; k < count; k++) {
+            struct names_read read = {0};
+            while (e == OK && names_read_next(&read, &sets[k], &o->names, &o->tries, &index)) {
+                if (index != NAMES_ALL) {
+                    e = add_edge(o, g, index);
+                    continue;
+                }
+                o->nodes[g].waits++; /* for ever: all that may be read comes before */
+                if (group->query_offset_ms < o->any_offset_ms)
+                    o->any_offset_ms = group->query_offset_ms;
+            }
+        }
+    }
+    return e;
 }
 
-/* Another group that has no round records the name. */
-static bool
-waits_for(void *context, const struct group *g, uint32_t rule, struct bytes name,
-          const struct recorded_name *recorded)
+/* The other side of groups that go by time: what they read waits for ever, too. */
+static void
+hold_writers(struct order *o)
 {
-    uint32_t others = recorded->groups;
-    (void)context, (void)rule;
-    if (others > 0 && records(g, name)) others--;
-    return others > 0;
+    for (uint32_t g = 0; g < o->count; g++) {
+        int64_t offset_ms = o->nodes[g].group->query_offset_ms;
+        for (uint32_t i = first_recorded(o, g); i < o->nodes[g].end; i++) {
+            int64_t reader_offset_ms = o->items[o->recorded[i]].reader_offset_ms;
+            if (reader_offset_ms < offset_ms || o->any_offset_ms < offset_ms) o->nodes[g].waits++;
+        }
+    }
 }
 
-/* Those that need not wait get this round. True: there are any. */
-static bool
-place_round(struct group *const *groups, uint32_t count, uint32_t round, uint32_t *rounds,
-            struct recorded_names *open)
+/* --- rounds ----------------------------------------------------------------------------------- */
+
+static void
+place(struct order *o, uint32_t g, uint32_t round)
 {
-    bool any = false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (rounds[i] != REPLAY_TOGETHER || any_read(groups[i], open, waits_for, NULL)) continue;
-        rounds[i] = round;
-        any = true;
+    o->rounds[g] = round;
+    o->nodes[o->queued++].queued = g;
+}
+
+/* The group has a round: those that waited for it alone come in the next one. */
+static void
+release_readers(struct order *o, uint32_t g)
+{
+    for (uint32_t i = first_recorded(o, g); i < o->nodes[g].end; i++) {
+        struct name *n = &o->items[o->recorded[i]];
+        if (--n->left > 1) continue;
+        for (uint32_t k = n->first; k != NONE; k = o->edges[k].next) {
+            const struct edge *edge = &o->edges[k];
+            if (edge->is_own != (n->left == 1)) continue;
+            if (--o->nodes[edge->reader].waits == 0) place(o, edge->reader, o->rounds[g] + 1);
+        }
     }
-    /* Only now: what waits for them comes in a later round. */
-    for (uint32_t i = 0; i < count; i++) {
-        if (rounds[i] == round) recorded_names_remove(open, groups[i]);
-    }
-    return any;
 }
 
 enum err
 replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
-              uint32_t *ret_count, struct recorded_names *early)
+              uint32_t *ret_count)
 {
-    struct recorded_names open; /* and how many groups that have no round record each */
-    enum err e = OK;
     *ret_count = 0;
     if (count == 0) return OK;
-    recorded_names_init(&open, groups[0]->memory, groups[0]->seed);
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        ret_rounds[i] = REPLAY_TOGETHER;
-        e = recorded_names_add(&open, groups[i]);
+    struct budget *memory = groups[0]->memory;
+    struct order o = {.count = count,
+                      .nodes = mem_new(memory, count * sizeof *o.nodes),
+                      .rounds = ret_rounds,
+                      .tries = NAME_TRIES_MAX,
+                      .any_offset_ms = INT64_MAX,
+                      .memory = memory};
+    enum err e = o.nodes == NULL ? ERR_NOMEM : OK;
+    kept_series_init(&o.names, memory, groups[0]->seed);
+    for (uint32_t g = 0; e == OK && g < count; g++) {
+        o.nodes[g].group = groups[g];
+        e = add_recorded(&o, g);
     }
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = find_early(groups[i], &open, early == NULL ? &groups[i]->early : &early[i]);
+    for (uint32_t g = 0; e == OK && g < count; g++) {
+        e = add_read(&o, g);
     }
-    while (e == OK && place_round(groups, count, *ret_count, ret_rounds, &open))
-        ++*ret_count;
-    recorded_names_fini(&open);
+    if (e == OK) hold_writers(&o);
+    for (uint32_t g = 0; e == OK && g < count; g++) {
+        ret_rounds[g] = REPLAY_TOGETHER;
+        if (o.nodes[g].waits == 0) place(&o, g, 0);
+    }
+    for (uint32_t i = 0; e == OK && i < o.queued; i++) {
+        release_readers(&o, o.nodes[i].queued);
+        *ret_count = ret_rounds[o.nodes[i].queued] + 1;
+    }
+    mem_free(memory, o.nodes, count * sizeof *o.nodes);
+    array_free(memory, o.recorded, o.recorded_capacity);
+    array_free(memory, o.items, o.item_capacity);
+    array_free(memory, o.edges, o.edge_capacity);
+    kept_series_fini(&o.names);
     return e;
 }

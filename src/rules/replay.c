@@ -5,14 +5,15 @@
  * each rule in parts: as many evaluations as have a result together. A part asks twice, what is
  * stored and what the expression gives, compares the two, and writes one message of what is new.
  *
- * group_reads_back() and replay_rounds() see to it that a rule finds all that was recorded before;
- * as_of.h hides what was recorded after an evaluation, where a rule could find that.
+ * group.reads_back and replay_rounds() see to it that a rule finds all that was recorded before an
+ * evaluation, and nothing that is recorded after it.
+ *
+ * group_series_at() is a dry run: a stretch of one evaluation that compares and writes nothing.
  */
 #include "rules/replay.h"
 
 #include <stdio.h>
 
-#include "rules/as_of.h"
 #include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
 #include "rules/stored_results.h"
@@ -31,8 +32,8 @@ struct stretch {
     const struct replay *replay;
     struct evaluating ev;
     int64_t first, last;
-    const struct as_of *as_of; /* what one evaluation finds; NULL: all that is stored */
-    struct view *stored;       /* of the batch, with all that is stored */
+    bool is_dry;      /* only which series the rules have is wanted */
+    bool finds_later; /* if the stretch is repeated: what was recorded after it */
     struct replay_counts *counts;
     struct why *why;
 };
@@ -115,7 +116,8 @@ note_difference(struct part *t, int64_t t_ms, const struct replay_value *stored,
     return OK;
 }
 
-/* Compares a result with what is stored at its time. *ret_new: nothing is. */
+/* Compares a result with what is stored at its time. *ret_new: nothing is. If a repeated evaluation
+ * may find what was recorded after it, a difference says nothing. */
 static enum err
 judge(struct part *t, int64_t t_ms, struct replay_value computed, bool *ret_new)
 {
@@ -123,7 +125,8 @@ judge(struct part *t, int64_t t_ms, struct replay_value computed, bool *ret_new)
     *ret_new = stored == NULL;
     if (stored == NULL) {
         t->counts.samples++;
-    } else if (stored->is_histogram == computed.is_histogram && stored->bits == computed.bits) {
+    } else if (t->of->finds_later ||
+               (stored->is_histogram == computed.is_histogram && stored->bits == computed.bits)) {
         t->counts.stored_before++;
     } else {
         return note_difference(t, t_ms, stored, computed);
@@ -235,6 +238,7 @@ put_series(struct part *t, struct promql_result *result)
     }
     if (e == OK && t->there[t->b - t->a]) e = kept_series_add(&t->last, labels, &is_new);
     if (e) return no_memory(t->of);
+    if (t->of->is_dry) return OK;
     t->run = stored_results_of(&t->stored, labels);
     t->is_begun = false;
     e = put_floats(t, result);
@@ -298,11 +302,12 @@ ask_part(struct part *t)
 {
     struct stretch *s = t->of;
     struct asked a = {.result = NULL};
-    struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->stored};
+    struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->ev.view};
     struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
     if (t->a < t->b) times.step_ms = interval_ms(s);
-    enum err e =
-        stored_results_read(&t->stored, &past, t->rule, times.first_ms, times.last_ms, s->why);
+    enum err e = OK;
+    if (!s->is_dry)
+        e = stored_results_read(&t->stored, &past, t->rule, times.first_ms, times.last_ms, s->why);
     if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
     if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence)) e = ERR_LIMIT; /* too slow */
     if (e == OK) e = put_result(t, a.result);
@@ -447,25 +452,14 @@ replay_batch(struct stretch *s, uint32_t first, uint32_t next)
 {
     const struct group *g = s->ev.g;
     const struct rules_terms *terms = s->ev.terms;
-    struct budget *memory = s->ev.host->memory;
     struct query_control control;
-    struct view *hiding = NULL;
-    ask_control(&s->ev, memory, &control);
-    enum err e = terms->open(terms->open_context, &control, &s->stored, s->why);
+    ask_control(&s->ev, s->ev.host->memory, &control);
+    enum err e = terms->open(terms->open_context, &control, &s->ev.view, s->why);
     if (e) return e;
-    if (s->as_of != NULL) {
-        struct as_of as_of = *s->as_of;
-        as_of.at_ms = time_ns(s, 0) / NS_PER_MS;
-        as_of.sample_ms = sample_ms(s, 0);
-        as_of.first_rule = first;
-        e = as_of_view_new(s->stored, &as_of, memory, &hiding, s->why);
-    }
-    s->ev.view = hiding != NULL ? hiding : s->stored;
     for (uint32_t i = first; e == OK && i < next; i++) {
         if (g->rules[i].text->kind == RULE_RECORDING) e = replay_rule(s, &g->rules[i]);
     }
-    view_free(hiding);
-    view_free(s->stored);
+    view_free(s->ev.view);
     return e;
 }
 
@@ -476,7 +470,8 @@ replay_stretch(struct stretch *s)
     struct group *g = s->ev.g;
     struct rules_past past = {s->ev.host, s->ev.terms, g, NULL};
     enum err e = OK;
-    if (g->series_slot != s->first - 1) e = group_series_at(&past, s->first - 1, s->why);
+    if (!s->is_dry && g->series_slot != s->first - 1)
+        e = group_series_at(&past, s->first - 1, s->why);
     for (uint32_t i = 0, next; e == OK && i < g->text.rule_count; i = next) {
         for (next = i + 1; next < g->text.rule_count && g->rules[next].batch == g->rules[i].batch;)
             next++;
@@ -487,15 +482,40 @@ replay_stretch(struct stretch *s)
     return e;
 }
 
-/* --- a group ---------------------------------------------------------------------------------- */
+/* A rule that fails has none. */
+static void
+forget_series(struct group *g)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_RECORDING) continue;
+        lock_take(&g->lock);
+        struct kept_series before = rule->series;
+        kept_series_init(&rule->series, g->memory, g->seed);
+        lock_drop(&g->lock);
+        kept_series_fini(&before);
+    }
+}
 
-/* The evaluations of a group that are still to be made. */
-struct plan {
-    struct group *group;
-    int64_t next, last;        /* slots; next > last: nothing is left */
-    struct recorded_names own; /* that its rules record */
-    bool one_by_one;
-};
+enum err
+group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
+{
+    struct replay replay = {.host = past->host, .terms = past->terms};
+    struct replay_counts counts = {0};
+    struct stretch s = {
+        .replay = &replay,
+        .ev = {.g = past->group, .host = past->host, .terms = past->terms},
+        .first = slot,
+        .last = slot,
+        .is_dry = true,
+        .counts = &counts,
+        .why = why,
+    };
+    forget_series(past->group);
+    return replay_stretch(&s);
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
 
 /* At or after a time. */
 static int64_t
@@ -505,91 +525,113 @@ first_slot(const struct schedule *schedule, int64_t min_ns)
     return schedule_time_ns(schedule, slot) < min_ns ? slot + 1 : slot;
 }
 
-static enum err
-plan_init(struct plan *p, struct group *g, int64_t min_ns, int64_t max_ns, struct why *why)
+struct replay_from
+replay_from(struct group *g, int64_t min_ns)
 {
-    *p = (struct plan){.group = g,
-                       .next = first_slot(&g->schedule, min_ns),
-                       .last = schedule_slot(&g->schedule, max_ns)};
-    recorded_names_init(&p->own, g->memory, g->seed);
-    if (recorded_names_add(&p->own, g)) return why_set(why, ERR_NOMEM, "not enough memory");
-    p->one_by_one = g->early.names.count > 0 || group_reads_back(g, &p->own);
-    return OK;
+    return (struct replay_from){g, first_slot(&g->schedule, min_ns)};
+}
+
+static bool
+is_left(const struct replay_from *it, int64_t max_ns)
+{
+    return it->group->records && schedule_time_ns(&it->group->schedule, it->next) <= max_ns;
 }
 
 /* The next evaluations: as many as can be made at once, or one. */
 static enum err
-plan_step(const struct replay *replay, struct plan *p, struct replay_counts *counts,
-          struct why *why)
+replay_next(const struct replay *replay, struct replay_from *it, bool is_together, int64_t max_ns,
+            struct replay_counts *counts, struct why *why)
 {
-    const struct as_of as_of = {.early = &p->group->early, .own = &p->own};
+    struct group *g = it->group;
+    bool one_by_one = is_together || g->reads_back;
+    int64_t last = schedule_slot(&g->schedule, max_ns);
     struct stretch s = {
         .replay = replay,
-        .ev = {.g = p->group, .host = replay->host, .terms = replay->terms},
-        .first = p->next,
-        .last = p->next + (p->one_by_one ? 1 : STEPS_MAX) - 1,
-        .as_of = p->one_by_one ? &as_of : NULL,
+        .ev = {.g = g, .host = replay->host, .terms = replay->terms},
+        .first = it->next,
+        .last = it->next + (one_by_one ? 1 : STEPS_MAX) - 1,
+        .finds_later = one_by_one,
         .counts = counts,
         .why = why,
     };
-    if (s.last > p->last) s.last = p->last;
-    p->next = s.last + 1;
-    return replay_stretch(&s);
-}
-
-enum err
-replay_group(const struct replay *replay, struct group *g, int64_t min_ns, int64_t max_ns,
-             struct replay_counts *counts, struct why *why)
-{
-    struct plan p;
-    if (!group_records(g)) return OK;
-    enum err e = plan_init(&p, g, min_ns, max_ns, why);
-    while (e == OK && p.next <= p.last) {
-        e = plan_step(replay, &p, counts, why);
-    }
-    recorded_names_fini(&p.own);
+    if (s.last > last) s.last = last;
+    enum err e = replay_stretch(&s);
+    if (e == OK) it->next = s.last + 1;
     return e;
 }
 
-/* The one that is next in time. NULL: nothing is left. */
-static struct plan *
-earliest(struct plan *plans, uint32_t count)
+enum err
+replay_group(const struct replay *replay, struct replay_from *it, int64_t max_ns,
+             struct replay_counts *counts, struct why *why)
 {
-    struct plan *first = NULL;
+    enum err e = OK;
+    while (e == OK && is_left(it, max_ns)) {
+        e = replay_next(replay, it, false, max_ns, counts, why);
+    }
+    return e;
+}
+
+/* The one that is next in time, of those whose round is the last one; `rounds` NULL: of all. NULL:
+ * nothing is left. */
+static struct replay_from *
+earliest(struct replay_from *items, const uint32_t *rounds, uint32_t count, int64_t max_ns)
+{
+    struct replay_from *first = NULL;
     int64_t first_ns = INT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        struct plan *p = &plans[i];
-        if (p->next > p->last) continue;
-        int64_t at_ns = schedule_time_ns(&p->group->schedule, p->next);
+        if (rounds != NULL && rounds[i] != REPLAY_TOGETHER) continue;
+        if (!is_left(&items[i], max_ns)) continue;
+        int64_t at_ns = schedule_time_ns(&items[i].group->schedule, items[i].next);
         if (at_ns >= first_ns) continue;
-        first = p;
+        first = &items[i];
         first_ns = at_ns;
     }
     return first;
 }
 
+static enum err
+replay_in_time(const struct replay *replay, struct replay_from *items, const uint32_t *rounds,
+               uint32_t count, int64_t max_ns, struct replay_counts *counts, struct why *why)
+{
+    struct replay_from *it;
+    enum err e = OK;
+    while (e == OK && (it = earliest(items, rounds, count, max_ns)) != NULL) {
+        e = replay_next(replay, it, true, max_ns, counts, why);
+    }
+    return e;
+}
+
 enum err
-replay_together(const struct replay *replay, struct group *const *groups, uint32_t count,
-                int64_t min_ns, int64_t max_ns, struct replay_counts *counts, struct why *why)
+replay_together(const struct replay *replay, struct replay_from *items, uint32_t count,
+                int64_t max_ns, struct replay_counts *counts, struct why *why)
+{
+    return replay_in_time(replay, items, NULL, count, max_ns, counts, why);
+}
+
+enum err
+replay_all(const struct replay *replay, struct replay_from *items, uint32_t count, int64_t max_ns,
+           struct replay_counts *counts, struct why *why)
 {
     struct budget *memory = replay->host->memory;
-    size_t bytes = (count + 1) * sizeof(struct plan);
-    struct plan *plans = mem_new(memory, bytes), *p;
-    if (plans == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
-    enum err e = OK;
-    uint32_t ready = 0;
+    size_t bytes = (count + 1) * sizeof(struct group *);
+    size_t round_bytes = (count + 1) * sizeof(uint32_t);
+    struct group **groups = mem_new(memory, bytes);
+    uint32_t *rounds = mem_new(memory, round_bytes), round_count = 0;
+    enum err e = groups == NULL || rounds == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        if (!group_records(groups[i])) continue;
-        e = plan_init(&plans[ready], groups[i], min_ns, max_ns, why);
-        plans[ready++].one_by_one = true;
+        groups[i] = items[i].group;
+        if (!groups[i]->records) items[i].next = schedule_slot(&groups[i]->schedule, max_ns) + 1;
     }
-    while (e == OK && (p = earliest(plans, ready)) != NULL) {
-        e = plan_step(replay, p, counts, why);
+    if (e == OK) e = replay_rounds(groups, count, rounds, &round_count);
+    if (e) e = why_set(why, e, "not enough memory for groups of rules");
+    for (uint32_t round = 0; e == OK && round < round_count; round++) {
+        for (uint32_t i = 0; e == OK && i < count; i++) {
+            if (rounds[i] == round) e = replay_group(replay, &items[i], max_ns, counts, why);
+        }
     }
-    for (uint32_t i = 0; i < ready; i++) {
-        recorded_names_fini(&plans[i].own);
-    }
-    mem_free(memory, plans, bytes);
+    if (e == OK) e = replay_in_time(replay, items, rounds, count, max_ns, counts, why);
+    mem_free(memory, groups, bytes);
+    mem_free(memory, rounds, round_bytes);
     return e;
 }
 

@@ -12,9 +12,13 @@
  * same replay can be repeated, and goes on where it was interrupted.
  *
  * A rule is asked for many times at once, so that each sample is read once; where that has no
- * result it is asked for fewer, down to one: an evaluation fails that fails alone. Groups
- * that read what they recorded at an evaluation before, or what others record with a larger
- * query_offset, are evaluated one by one: each evaluation finds what was recorded before it.
+ * result it is asked for fewer, down to one: an evaluation fails that fails alone. Groups that read
+ * what they recorded at an evaluation before are evaluated one by one; groups that read each other,
+ * or what others record with a larger query_offset, are evaluated together, in the order of time:
+ * each evaluation finds what was recorded before it. If such evaluations are repeated, they may
+ * also find what is stored and was recorded after them: then what is missing is written as they
+ * give it now, a result that differs from what is stored counts as stored before, and a series that
+ * ends may get no marker.
  *
  * A series that ends is marked stale at the first evaluation that does not have it. The series of
  * the evaluation before the first one are found by evaluating the rules (group_series_at()), unless
@@ -65,33 +69,45 @@ struct replay {
 
 /*
  * Gives each group its round: groups that read what another one records come in a later one.
- * REPLAY_TOGETHER: groups that read what each other record, and groups that read what such groups
- * do. *ret_count: rounds, without that one, which comes last. Notes in each group which names it
- * reads that groups with a larger query_offset record: of these it finds results of evaluations up
- * to its own time alone, for which it is evaluated one by one.
+ * REPLAY_TOGETHER: groups that read what each other record, groups that read what another one
+ * records with a larger query_offset, and that one, and groups that read what any of these records.
+ * *ret_count: rounds, without that one, which comes last. Names decide, not labels; where there are
+ * too many names and selectors without a name to compare (more than a million), such selectors are
+ * taken to read any name, and their groups are replayed together, too.
  *
  * All are of one tenant. Those that are not replayed, but whose results may be stored, should be
- * among them. `early`, of as many and initialized, takes what else would be noted in the groups, if
- * these are in use. ERR_NOMEM: it has to be called again.
+ * among them. ERR_NOMEM.
  */
 enum { REPLAY_TOGETHER = UINT32_MAX };
-struct recorded_names;
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
-                                  uint32_t *ret_count, struct recorded_names *early);
+                                  uint32_t *ret_count);
+
+/* How far a group has come. */
+struct replay_from {
+    struct group *group;
+    int64_t next; /* slot of the first evaluation that is to be made */
+};
+/* From a time on (Unix ns, inclusive). */
+struct replay_from replay_from(struct group *group, int64_t min_ns);
 
 /*
- * Makes the evaluations between two times (Unix ns, both inclusive), and adds to `counts`. After an
- * error all that was written stays; the caller may repeat the whole.
+ * Makes the evaluations of a group up to a time (Unix ns, inclusive), and adds to `counts`. `next`
+ * rises as they are durable. After an error all that was written stays, and the caller may call
+ * again.
  *
  * ERR_CANCELED; errors of the view and of the host.
  */
-MUST_CHECK enum err replay_group(const struct replay *replay, struct group *group, int64_t min_ns,
+MUST_CHECK enum err replay_group(const struct replay *replay, struct replay_from *item,
                                  int64_t max_ns, struct replay_counts *counts, struct why *why);
-/* The same of several groups, evaluation after evaluation in the order of time: each finds what
- * those before it recorded, and nothing of those after it. */
-MUST_CHECK enum err replay_together(const struct replay *replay, struct group *const *groups,
-                                    uint32_t count, int64_t min_ns, int64_t max_ns,
-                                    struct replay_counts *counts, struct why *why);
+/* The same of several groups, evaluation after evaluation in the order of time. */
+MUST_CHECK enum err replay_together(const struct replay *replay, struct replay_from *items,
+                                    uint32_t count, int64_t max_ns, struct replay_counts *counts,
+                                    struct why *why);
+/* The same of groups of one tenant, round after round. Groups without recording rules are passed
+ * over. ERR_NOMEM, too. */
+MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *items,
+                               uint32_t count, int64_t max_ns, struct replay_counts *counts,
+                               struct why *why);
 
 /*
  * Tells, rule by rule, what a group recorded between two times: appends a selector of the series a

@@ -30,7 +30,6 @@ scheduled_free(struct scheduler *s, struct scheduled *e)
 {
     if (e == NULL) return;
     if (e->is_sending) unlist_sending(s, e);
-    recorded_names_fini(&e->early);
     scheduled_free(s, e->from);
     group_free(e->group);
     mem_free(s->host->memory, e, sizeof *e);
@@ -143,7 +142,6 @@ struct planned {
     bool is_new;
     bool reads_recorded;
     uint32_t round;
-    struct recorded_names early; /* of the group */
 };
 
 struct scheduler_change {
@@ -172,7 +170,6 @@ change_free(struct scheduler_change *c)
     struct budget *memory = c->scheduler->host->memory;
     for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
         tenant_free(memory, c->plan[i].tenant);
-        recorded_names_fini(&c->plan[i].early);
     }
     mem_free(memory, c->items, list_bytes(c->count));
     mem_free(memory, c->restores, due_bytes(c->count));
@@ -260,18 +257,13 @@ plan_order(struct scheduler_change *c, uint32_t first, uint32_t end)
     struct kept_series names;
     struct group **groups = mem_new(host->memory, (count + 1) * sizeof *groups);
     uint32_t *order = mem_new(host->memory, (count + 1) * sizeof *order);
-    struct recorded_names *early = mem_new(host->memory, (count + 1) * sizeof *early);
-    enum err e = groups == NULL || order == NULL || early == NULL ? ERR_NOMEM : OK;
+    enum err e = groups == NULL || order == NULL ? ERR_NOMEM : OK;
     kept_series_init(&names, host->memory, host->seed);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         groups[i] = c->plan[first + i].entry->group;
-        recorded_names_init(&early[i], host->memory, host->seed);
         e = group_add_names(groups[i], &names);
     }
-    if (e == OK) e = replay_rounds(groups, count, order, &rounds, early);
-    for (uint32_t i = 0; early != NULL && i < count; i++) {
-        c->plan[first + i].early = early[i];
-    }
+    if (e == OK) e = replay_rounds(groups, count, order, &rounds);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         c->plan[first + i].round = order[i];
         c->plan[first + i].reads_recorded = group_reads_any(groups[i], &names, &tries);
@@ -279,7 +271,6 @@ plan_order(struct scheduler_change *c, uint32_t first, uint32_t end)
     kept_series_fini(&names);
     mem_free(host->memory, groups, (count + 1) * sizeof *groups);
     mem_free(host->memory, order, (count + 1) * sizeof *order);
-    mem_free(host->memory, early, (count + 1) * sizeof *early);
     return e;
 }
 
@@ -443,17 +434,6 @@ take_items(struct scheduler *s, struct scheduler_change *c)
     place_tenants(s, c);
 }
 
-/* A fill that is under way uses the names of the group: it takes the new ones when it is done. */
-static void
-exchange_early(struct planned *p)
-{
-    struct scheduled *e = p->entry;
-    struct recorded_names *to = e->fills ? &e->early : &e->group->early, before = *to;
-    e->has_early = e->fills;
-    *to = p->early;
-    p->early = before;
-}
-
 void
 scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limits, int64_t now_ns)
 {
@@ -468,7 +448,6 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
         struct planned *p = &c->plan[i];
         p->entry->reads_recorded = p->reads_recorded;
         p->entry->round = p->round;
-        exchange_early(p);
         p->entry->is_kept = true;
         c->items[i] = p->entry;
     }

@@ -43,8 +43,6 @@ struct scheduled {
     bool ends_early;     /* it has other times now, and its alerts may end before the next */
     bool reads_recorded; /* it reads what recording rules write */
     uint32_t round;      /* of a fill; REPLAY_TOGETHER */
-    bool has_early;      /* `early` is to be the group's when a fill is done */
-    struct recorded_names early;
     struct scheduled *from; /* whose state it takes over once that has no users */
     struct scheduled *heir; /* the other way */
     struct scheduled *next; /* of `retired`, `rests` */

@@ -121,20 +121,14 @@ static enum err
 fill_range(const struct replay *replay, const struct scheduler_job *job,
            struct replay_counts *counts, struct why *why)
 {
-    size_t bytes = job->fill_count * sizeof(struct group *);
-    struct group **groups = mem_alloc(replay->host->memory, bytes);
-    int64_t from_ns = NEVER_NS;
-    enum err e;
-    if (groups == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
+    size_t bytes = job->fill_count * sizeof(struct replay_from);
+    struct replay_from *items = mem_alloc(replay->host->memory, bytes);
+    if (items == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
     for (uint32_t i = 0; i < job->fill_count; i++) {
-        groups[i] = job->fills[i].entry->group;
-        if (job->fills[i].cursor_ns < from_ns) from_ns = job->fills[i].cursor_ns;
+        items[i] = replay_from(job->fills[i].entry->group, job->fills[i].cursor_ns);
     }
-    if (job->fill_count == 1)
-        e = replay_group(replay, groups[0], from_ns, job->until_ns, counts, why);
-    else /* what one of them has made already is found to be stored */
-        e = replay_together(replay, groups, job->fill_count, from_ns, job->until_ns, counts, why);
-    mem_free(replay->host->memory, groups, bytes);
+    enum err e = replay_all(replay, items, job->fill_count, job->until_ns, counts, why);
+    mem_free(replay->host->memory, items, bytes);
     return e;
 }
 
