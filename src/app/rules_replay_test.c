@@ -106,7 +106,8 @@ asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
     *a = (struct asked){.sim = sim};
     a->replay = (struct replay){&sim->host, &sim->terms, note_failure, note_difference, a};
     arena_init(&a->arena, NULL, 16 << 20, 0);
-    must(rule_file_parse("rules.yml", text(yaml), &options, &a->arena, &groups, &why));
+    if (rule_file_parse("rules.yml", text(yaml), &options, &a->arena, &groups, &why))
+        fail_msg("%s", why.text);
     for (a->count = 0; a->count < groups.count; a->count++) {
         assert_true(a->count < GROUPS_MAX);
         must(group_new(&sim->host, text("t"), &groups.items[a->count], &defaults,
@@ -465,6 +466,46 @@ test_histograms_are_compared_with_what_is_stored(void **state)
     sim_fini(&later);
 }
 
+/* More labels than a view is asked for, one of them longer than it is asked for. */
+static void
+test_results_with_many_and_long_labels_are_compared_with_what_is_stored(void **state)
+{
+    enum { LABELS = 120 }; /* of the group, and of each rule */
+    static struct rules_sim later;
+    struct asked a;
+    struct buf yaml;
+    (void)state;
+    buf_init(&yaml, NULL, 1 << 20);
+    buf_put_text(&yaml, "groups: [{name: g, interval: 30s, labels: {g: g");
+    for (int i = 0; i < LABELS; i++) {
+        buf_printf(&yaml, ", g%03d: x", i);
+    }
+    buf_put_text(&yaml, "}, rules: [");
+    for (int other = 0; other < 2; other++) { /* they differ in the last label alone */
+        buf_printf(&yaml, "%s{record: wide, expr: vector(%d), labels: {long: '%05000d'",
+                   other ? "}}, " : "", other, 7);
+        for (int i = 0; i < LABELS; i++) {
+            buf_printf(&yaml, ", r%03d: %c", i, i + 1 == LABELS && other ? 'y' : 'x');
+        }
+    }
+    buf_put_text(&yaml, "}}]}]");
+    buf_put_u8(&yaml, '\0');
+    sim_init(&later, 1, nothing);
+    later.m.limits.labels = (struct labels_limits){1000, 100, 10000};
+    tsdb_set_limits(later.m.db, &later.m.limits);
+    sim_pass(&later, 600);
+    asked_init(&a, &later, (const char *)yaml.at);
+    replay(&a, 0, 600, 600);
+    assert_int_equal(a.counts.samples, 2 * 20);
+    replay(&a, 0, 600, 600);
+    assert_int_equal(a.counts.samples, 2 * 20);
+    assert_int_equal(a.counts.stored_before, 2 * 20);
+    assert_int_equal(a.counts.different, 0);
+    buf_fini(&yaml);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
 #define WRITER(offset)                                                   \
     "- {name: writer, interval: 30s, query_offset: " offset ", rules: [" \
     "{record: slow, expr: 'count(load) + vector(time() % 1000)'}]}\n"
@@ -748,6 +789,7 @@ main(void)
         cmocka_unit_test(test_a_series_that_ends_at_the_first_evaluation_is_marked_stale),
         cmocka_unit_test(test_a_rule_that_reads_back_is_replayed_again_without_differences),
         cmocka_unit_test(test_histograms_are_compared_with_what_is_stored),
+        cmocka_unit_test(test_results_with_many_and_long_labels_are_compared_with_what_is_stored),
         cmocka_unit_test(test_results_are_not_visible_before_they_were_evaluated),
         cmocka_unit_test(
             test_groups_that_read_each_other_with_different_offsets_find_nothing_later),

@@ -67,7 +67,7 @@ struct rules_past {
 };
 /* Series between two times. */
 struct past_look {
-    const struct label *labels; /* that they have, the name first */
+    const struct label *labels; /* that they have, the name among them */
     uint32_t label_count;
     int64_t min_ms, max_ms;
     bool stored; /* as they are stored here: without those of sources, and replicas unmerged */

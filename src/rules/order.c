@@ -28,7 +28,7 @@
 enum { NONE = UINT32_MAX };
 
 /* A name that groups record. */
-struct name {
+struct recorded_name {
     uint32_t left;            /* groups that record it, and have no round */
     uint32_t last;            /* number + 1 of the group that was looked at last */
     uint32_t first;           /* the first edge from it; NONE */
@@ -37,25 +37,25 @@ struct name {
 };
 
 /* A group waits for a name. */
-struct edge {
+struct order_edge {
     uint32_t reader, next;
     bool is_own; /* the group records the name, too */
 };
 
-struct node {
+struct order_group {
     struct group *group;
     uint32_t waits;  /* edges to it from names that are not complete, */
     uint32_t end;    /* and where its names end in `recorded` */
-    uint32_t queued; /* nodes[i].queued is the group that was the i-th to get a round */
+    uint32_t queued; /* members[i].queued is the group that was the i-th to get a round */
 };
 
 struct order {
     uint32_t count, queued;
-    struct node *nodes;
-    uint32_t *rounds;   /* of each group */
-    uint32_t *recorded; /* indexes of the names that groups record, group after group */
-    struct name *items; /* as `names` numbers them */
-    struct edge *edges;
+    struct order_group *members;
+    uint32_t *rounds;            /* of each group */
+    uint32_t *recorded;          /* indexes of the names that groups record, group after group */
+    struct recorded_name *items; /* as `names` numbers them */
+    struct order_edge *edges;
     uint32_t recorded_count, recorded_capacity, item_capacity, edge_count, edge_capacity;
     struct kept_series names;
     uint32_t tries;        /* see names_read_next() */
@@ -68,7 +68,7 @@ struct order {
 static enum err
 add_recorded(struct order *o, uint32_t g)
 {
-    const struct group *group = o->nodes[g].group;
+    const struct group *group = o->members[g].group;
     for (uint32_t i = 0; i < group->text.rule_count; i++) {
         struct bytes name = bytes_of_text(group->rules[i].text->name);
         size_t names = (size_t)o->names.count + 1, recorded = (size_t)o->recorded_count + 1;
@@ -81,8 +81,8 @@ add_recorded(struct order *o, uint32_t g)
             !kept_series_find(&o->names, name, &index)) {
             return ERR_NOMEM;
         }
-        struct name *n = &o->items[index];
-        if (is_new) *n = (struct name){0, 0, NONE, INT64_MIN, INT64_MAX};
+        struct recorded_name *n = &o->items[index];
+        if (is_new) *n = (struct recorded_name){0, 0, NONE, INT64_MIN, INT64_MAX};
         if (n->last == g + 1) continue; /* an earlier rule of the group records it, too */
         n->last = g + 1;
         n->left++;
@@ -90,39 +90,39 @@ add_recorded(struct order *o, uint32_t g)
             n->writer_offset_ms = group->query_offset_ms;
         o->recorded[o->recorded_count++] = index;
     }
-    o->nodes[g].end = o->recorded_count;
+    o->members[g].end = o->recorded_count;
     return OK;
 }
 
 static uint32_t
 first_recorded(const struct order *o, uint32_t g)
 {
-    return g == 0 ? 0 : o->nodes[g - 1].end;
+    return g == 0 ? 0 : o->members[g - 1].end;
 }
 
 static enum err
 add_edge(struct order *o, uint32_t g, uint32_t index)
 {
-    int64_t offset_ms = o->nodes[g].group->query_offset_ms;
-    struct name *n = &o->items[index];
+    int64_t offset_ms = o->members[g].group->query_offset_ms;
+    struct recorded_name *n = &o->items[index];
     bool is_own = n->last == g + 1;
     if (offset_ms < n->reader_offset_ms) n->reader_offset_ms = offset_ms;
-    if (n->writer_offset_ms > offset_ms) o->nodes[g].waits++; /* for ever: it goes by time */
-    if (is_own && n->left == 1) return OK;                    /* no other group records it */
+    if (n->writer_offset_ms > offset_ms) o->members[g].waits++; /* for ever: it goes by time */
+    if (is_own && n->left == 1) return OK;                      /* no other group records it */
     if (!array_reserve(o->memory, &o->edges, &o->edge_capacity, (size_t)o->edge_count + 1))
         return ERR_NOMEM;
-    o->edges[o->edge_count] = (struct edge){g, n->first, is_own};
+    o->edges[o->edge_count] = (struct order_edge){g, n->first, is_own};
     n->first = o->edge_count++;
-    o->nodes[g].waits++;
+    o->members[g].waits++;
     return OK;
 }
 
 static enum err
 add_read(struct order *o, uint32_t g)
 {
-    const struct group *group = o->nodes[g].group;
+    const struct group *group = o->members[g].group;
     enum err e = OK;
-    for (uint32_t i = first_recorded(o, g); i < o->nodes[g].end; i++) {
+    for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
         o->items[o->recorded[i]].last = g + 1;
     }
     for (uint32_t i = 0; i < group->text.rule_count; i++) {
@@ -136,7 +136,7 @@ add_read(struct order *o, uint32_t g)
                     e = add_edge(o, g, index);
                     continue;
                 }
-                o->nodes[g].waits++; /* for ever: all that may be read comes before */
+                o->members[g].waits++; /* for ever: all that may be read comes before */
                 if (group->query_offset_ms < o->any_offset_ms)
                     o->any_offset_ms = group->query_offset_ms;
             }
@@ -150,10 +150,10 @@ static void
 hold_writers(struct order *o)
 {
     for (uint32_t g = 0; g < o->count; g++) {
-        int64_t offset_ms = o->nodes[g].group->query_offset_ms;
-        for (uint32_t i = first_recorded(o, g); i < o->nodes[g].end; i++) {
+        int64_t offset_ms = o->members[g].group->query_offset_ms;
+        for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
             int64_t reader_offset_ms = o->items[o->recorded[i]].reader_offset_ms;
-            if (reader_offset_ms < offset_ms || o->any_offset_ms < offset_ms) o->nodes[g].waits++;
+            if (reader_offset_ms < offset_ms || o->any_offset_ms < offset_ms) o->members[g].waits++;
         }
     }
 }
@@ -164,20 +164,20 @@ static void
 place(struct order *o, uint32_t g, uint32_t round)
 {
     o->rounds[g] = round;
-    o->nodes[o->queued++].queued = g;
+    o->members[o->queued++].queued = g;
 }
 
 /* The group has a round: those that waited for it alone come in the next one. */
 static void
 release_readers(struct order *o, uint32_t g)
 {
-    for (uint32_t i = first_recorded(o, g); i < o->nodes[g].end; i++) {
-        struct name *n = &o->items[o->recorded[i]];
+    for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
+        struct recorded_name *n = &o->items[o->recorded[i]];
         if (--n->left > 1) continue;
         for (uint32_t k = n->first; k != NONE; k = o->edges[k].next) {
-            const struct edge *edge = &o->edges[k];
+            const struct order_edge *edge = &o->edges[k];
             if (edge->is_own != (n->left == 1)) continue;
-            if (--o->nodes[edge->reader].waits == 0) place(o, edge->reader, o->rounds[g] + 1);
+            if (--o->members[edge->reader].waits == 0) place(o, edge->reader, o->rounds[g] + 1);
         }
     }
 }
@@ -190,15 +190,15 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
     if (count == 0) return OK;
     struct budget *memory = groups[0]->memory;
     struct order o = {.count = count,
-                      .nodes = mem_new(memory, count * sizeof *o.nodes),
+                      .members = mem_new(memory, count * sizeof *o.members),
                       .rounds = ret_rounds,
                       .tries = NAME_TRIES_MAX,
                       .any_offset_ms = INT64_MAX,
                       .memory = memory};
-    enum err e = o.nodes == NULL ? ERR_NOMEM : OK;
+    enum err e = o.members == NULL ? ERR_NOMEM : OK;
     kept_series_init(&o.names, memory, groups[0]->seed);
     for (uint32_t g = 0; e == OK && g < count; g++) {
-        o.nodes[g].group = groups[g];
+        o.members[g].group = groups[g];
         e = add_recorded(&o, g);
     }
     for (uint32_t g = 0; e == OK && g < count; g++) {
@@ -207,13 +207,13 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
     if (e == OK) hold_writers(&o);
     for (uint32_t g = 0; e == OK && g < count; g++) {
         ret_rounds[g] = REPLAY_TOGETHER;
-        if (o.nodes[g].waits == 0) place(&o, g, 0);
+        if (o.members[g].waits == 0) place(&o, g, 0);
     }
     for (uint32_t i = 0; e == OK && i < o.queued; i++) {
-        release_readers(&o, o.nodes[i].queued);
-        *ret_count = ret_rounds[o.nodes[i].queued] + 1;
+        release_readers(&o, o.members[i].queued);
+        *ret_count = ret_rounds[o.members[i].queued] + 1;
     }
-    mem_free(memory, o.nodes, count * sizeof *o.nodes);
+    mem_free(memory, o.members, count * sizeof *o.members);
     array_free(memory, o.recorded, o.recorded_capacity);
     array_free(memory, o.items, o.item_capacity);
     array_free(memory, o.edges, o.edge_capacity);

@@ -33,9 +33,15 @@ struct stretch {
     struct evaluating ev;
     int64_t first, last;
     bool is_dry;      /* only which series the rules have is wanted */
-    bool finds_later; /* if the stretch is repeated: what was recorded after it */
+    bool finds_later; /* if it is repeated, it may find what was recorded after it */
     struct replay_counts *counts;
     struct why *why;
+};
+
+/* What a series has at one evaluation. */
+struct step_result {
+    enum { NO_RESULT, FLOAT, HISTOGRAM } kind;
+    uint64_t bits; /* of the float */
 };
 
 /* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. What is counted
@@ -44,17 +50,19 @@ struct part {
     struct stretch *of;
     struct rule_at_work *rule;
     uint32_t a, b;
+    int64_t interval_ms; /* between these */
     struct arena arena;
+    struct label *over; /* the rule's name and labels, */
+    uint32_t over_count;
+    struct stored_results stored; /* and what is stored under them at the part's times */
     struct rw_build *build;
-    struct stored_results stored; /* under the rule's name and labels, at the part's times */
-    struct kept_series found;     /* series that have a result at any of the evaluations, */
-    struct kept_series last;      /* and at the last one */
-    uint32_t *series;             /* number of them at each evaluation */
-    struct buf labels;            /* of the current series, */
-    struct stored_run run;        /* what is stored of it, */
-    bool *there;                  /* at which of the evaluations it has a result, */
-    bool is_begun;                /* and whether it is in the message */
-    struct buf sentence;          /* why there is no result */
+    struct kept_series found;    /* series that have a result at any of the evaluations, */
+    struct kept_series last;     /* and at the last one */
+    uint32_t *series;            /* number of them at each evaluation */
+    struct buf labels;           /* of the current series, */
+    struct step_result *results; /* what it has at each evaluation, */
+    bool is_begun;               /* and whether it is in the message */
+    struct buf sentence;         /* why there is no result */
     struct replay_counts counts;
     struct replay_difference differences[DIFFERENCES_MAX];
     uint32_t difference_count;
@@ -88,17 +96,11 @@ sample_ms(const struct stretch *s, uint32_t step)
     return time_ns(s, step) / NS_PER_MS - s->ev.g->query_offset_ms;
 }
 
-static int64_t
-interval_ms(const struct stretch *s)
-{
-    return s->ev.g->schedule.interval_ns / NS_PER_MS;
-}
-
 /* Counted from the first of the part. */
 static uint32_t
 index_of(const struct part *t, int64_t t_ms)
 {
-    return (uint32_t)((t_ms - sample_ms(t->of, t->a)) / interval_ms(t->of));
+    return (uint32_t)((t_ms - sample_ms(t->of, t->a)) / t->interval_ms);
 }
 
 /* --- one series of a result ------------------------------------------------------------------- */
@@ -116,25 +118,14 @@ note_difference(struct part *t, int64_t t_ms, const struct replay_value *stored,
     return OK;
 }
 
-/* Compares a result with what is stored at its time. *ret_new: nothing is. If a repeated evaluation
- * may find what was recorded after it, a difference says nothing. */
-static enum err
-judge(struct part *t, int64_t t_ms, struct replay_value computed, bool *ret_new)
+/* The labels are those of another series. It is in the message when it has new samples. */
+static void
+seek_series(struct part *t)
 {
-    const struct replay_value *stored = stored_run_find(&t->run, t_ms);
-    *ret_new = stored == NULL;
-    if (stored == NULL) {
-        t->counts.samples++;
-    } else if (t->of->finds_later ||
-               (stored->is_histogram == computed.is_histogram && stored->bits == computed.bits)) {
-        t->counts.stored_before++;
-    } else {
-        return note_difference(t, t_ms, stored, computed);
-    }
-    return OK;
+    stored_results_seek(&t->stored, buf_bytes(&t->labels));
+    t->is_begun = false;
 }
 
-/* A series without new samples is not in the message. */
 static void
 begin_series(struct part *t)
 {
@@ -142,50 +133,56 @@ begin_series(struct part *t)
     t->is_begun = true;
 }
 
-static void
-put_float(struct part *t, int64_t t_ms, uint64_t bits)
+/* Writes a result, of a histogram if there is one, unless a sample is stored at its time. If a
+ * repeated evaluation may find what was recorded after it, a difference says nothing. */
+static enum err
+put_sample(struct part *t, int64_t t_ms, struct replay_value value, const struct histogram *h)
 {
+    const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
+    bool is_equal =
+        stored != NULL && stored->is_histogram == value.is_histogram && stored->bits == value.bits;
+    if (stored != NULL && !is_equal && !t->of->finds_later)
+        return note_difference(t, t_ms, stored, value);
+    if (stored != NULL) {
+        t->counts.stored_before++;
+        return OK;
+    }
+    t->counts.samples++;
     begin_series(t);
-    rw_build_float(t->build, t_ms, bits, 0);
+    if (h != NULL)
+        rw_build_histogram(t->build, t_ms, 0, h);
+    else
+        rw_build_float(t->build, t_ms, value.bits, 0);
+    return OK;
 }
 
 /* The series has ended. Another rule of its name may have written it: that stays. */
 static void
 put_end(struct part *t, int64_t t_ms)
 {
-    const struct replay_value *stored = stored_run_find(&t->run, t_ms);
-    if (stored == NULL)
-        put_float(t, t_ms, STALE_NAN_BITS);
-    else if (!stored->is_histogram && stored->bits == STALE_NAN_BITS)
+    const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
+    if (stored == NULL) {
+        begin_series(t);
+        rw_build_float(t->build, t_ms, STALE_NAN_BITS, 0);
+    } else if (!stored->is_histogram && stored->bits == STALE_NAN_BITS) {
         t->counts.stored_before++;
-}
-
-/* Marks the series stale where it ends, from one evaluation to before another one. */
-static void
-put_ends(struct part *t, uint32_t *next, uint32_t end, bool *was_there)
-{
-    for (; *next < end; ++*next) {
-        if (*was_there && !t->there[*next]) put_end(t, sample_ms(t->of, t->a + *next));
-        *was_there = t->there[*next];
     }
 }
 
 /* Floats are in the message in order of time, with staleness markers between them. */
 static enum err
-put_floats(struct part *t, struct promql_result *result)
+put_floats(struct part *t)
 {
-    struct promql_point point;
-    bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels)), is_new;
-    uint32_t next = 0;
-    while (promql_next_point(result, false, &point)) {
-        uint64_t bits = double_bits(point.value);
-        put_ends(t, &next, index_of(t, point.t_ms), &was_there);
-        enum err e = judge(t, point.t_ms, (struct replay_value){.bits = bits}, &is_new);
-        if (e) return e;
-        if (is_new) put_float(t, point.t_ms, bits);
+    bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels));
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i <= t->b - t->a; i++) {
+        const struct step_result *r = &t->results[i];
+        int64_t t_ms = sample_ms(t->of, t->a + i);
+        if (r->kind == FLOAT) e = put_sample(t, t_ms, (struct replay_value){.bits = r->bits}, NULL);
+        if (r->kind == NO_RESULT && was_there) put_end(t, t_ms);
+        was_there = r->kind != NO_RESULT;
     }
-    put_ends(t, &next, t->b - t->a + 1, &was_there);
-    return OK;
+    return e;
 }
 
 /* They are in the message apart. */
@@ -194,30 +191,29 @@ put_histograms(struct part *t, struct promql_result *result)
 {
     struct promql_point point;
     struct histogram h;
-    bool is_new;
-    while (promql_next_point(result, true, &point)) {
+    enum err e = OK;
+    while (e == OK && promql_next_point(result, true, &point)) {
         if (fhist_stored(&t->arena, point.histogram, &h)) return no_memory(t->of);
-        enum err e = judge(t, point.t_ms, value_of_histogram(&h), &is_new);
-        if (e) return e;
-        if (!is_new) continue;
-        begin_series(t);
-        rw_build_histogram(t->build, point.t_ms, 0, &h);
+        e = put_sample(t, point.t_ms, value_of_histogram(&h), &h);
     }
-    return OK;
+    return e;
 }
 
-/* Notes at which evaluations the series has a result. False: at none. */
+/* False: the series has no result at any evaluation. Floats come last, so that put_histograms()
+ * reads histograms from the first one on. */
 static bool
-find_points(struct part *t, struct promql_result *result)
+find_results(struct part *t, struct promql_result *result)
 {
     struct promql_point point;
     bool any = false;
-    memset(t->there, 0, (t->b - t->a + 1) * sizeof *t->there);
-    for (int histograms = 0; histograms < 2; histograms++) {
+    memset(t->results, 0, (t->b - t->a + 1) * sizeof *t->results);
+    for (int histograms = 1; histograms >= 0; histograms--) {
         while (promql_next_point(result, histograms != 0, &point)) {
             uint32_t i = index_of(t, point.t_ms);
-            t->there[i] = any = true;
+            t->results[i] = histograms ? (struct step_result){HISTOGRAM, 0}
+                                       : (struct step_result){FLOAT, double_bits(point.value)};
             t->series[i]++;
+            any = true;
         }
     }
     return any;
@@ -229,19 +225,19 @@ put_series(struct part *t, struct promql_result *result)
 {
     struct bytes labels = buf_bytes(&t->labels);
     bool is_new;
-    if (!find_points(t, result)) return OK;
+    if (!find_results(t, result)) return OK;
     enum err e = kept_series_add(&t->found, labels, &is_new);
     /* If not at one time, then at several that are looked at alone. */
     if (e == OK && !is_new) {
         return part_fails(t, "vector contains metrics with the same labelset after applying "
                              "rule labels");
     }
-    if (e == OK && t->there[t->b - t->a]) e = kept_series_add(&t->last, labels, &is_new);
+    bool is_last = t->results[t->b - t->a].kind != NO_RESULT;
+    if (e == OK && is_last) e = kept_series_add(&t->last, labels, &is_new);
     if (e) return no_memory(t->of);
     if (t->of->is_dry) return OK;
-    t->run = stored_results_of(&t->stored, labels);
-    t->is_begun = false;
-    e = put_floats(t, result);
+    seek_series(t);
+    e = put_floats(t);
     return e ? e : put_histograms(t, result);
 }
 
@@ -257,8 +253,7 @@ put_ended(struct part *t)
         buf_clear(&t->labels);
         buf_put_bytes(&t->labels, kept_series_at(past, i));
         if (buf_error(&t->labels)) return no_memory(t->of);
-        t->run = stored_results_of(&t->stored, buf_bytes(&t->labels));
-        t->is_begun = false;
+        seek_series(t);
         put_end(t, sample_ms(t->of, t->a));
     }
     return OK;
@@ -281,12 +276,10 @@ static enum err
 put_result(struct part *t, struct promql_result *result)
 {
     struct bytes metric;
-    uint32_t over_count;
-    struct label *over = record_labels(t->rule, &t->arena, &over_count);
-    enum err e = over == NULL ? no_memory(t->of) : OK;
+    enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
         buf_clear(&t->labels);
-        relabelled_put(&t->labels, metric, over, over_count);
+        relabelled_put(&t->labels, metric, t->over, t->over_count);
         if (buf_error(&t->labels)) return no_memory(t->of);
         e = put_series(t, result);
         bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
@@ -304,10 +297,13 @@ ask_part(struct part *t)
     struct asked a = {.result = NULL};
     struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->ev.view};
     struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
-    if (t->a < t->b) times.step_ms = interval_ms(s);
-    enum err e = OK;
-    if (!s->is_dry)
-        e = stored_results_read(&t->stored, &past, t->rule, times.first_ms, times.last_ms, s->why);
+    if (t->a < t->b) times.step_ms = t->interval_ms;
+    t->over = record_labels(t->rule, &t->arena, &t->over_count);
+    enum err e = t->over == NULL ? no_memory(s) : OK;
+    if (e == OK && !s->is_dry) {
+        e = stored_results_read(&t->stored, &past, t->over, t->over_count, times.first_ms,
+                                times.last_ms, s->why);
+    }
     if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
     if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence)) e = ERR_LIMIT; /* too slow */
     if (e == OK) e = put_result(t, a.result);
@@ -340,6 +336,16 @@ write_part(struct part *t)
     return OK;
 }
 
+static void
+exchange_series(struct group *g, struct rule_at_work *rule, struct kept_series *series)
+{
+    lock_take(&g->lock);
+    struct kept_series before = rule->series;
+    rule->series = *series;
+    lock_drop(&g->lock);
+    *series = before;
+}
+
 /* The part is written: it counts, and the next one begins after it. */
 static void
 settle_part(struct part *t)
@@ -353,12 +359,7 @@ settle_part(struct part *t)
     for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
         r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
     }
-    struct group *g = t->of->ev.g;
-    lock_take(&g->lock);
-    struct kept_series before = t->rule->series;
-    t->rule->series = t->last;
-    lock_drop(&g->lock);
-    t->last = before;
+    exchange_series(t->of->ev.g, t->rule, &t->last);
 }
 
 /* --- one rule --------------------------------------------------------------------------------- */
@@ -379,17 +380,15 @@ try_part(struct part *t)
     t->counts = (struct replay_counts){0};
     t->difference_count = 0;
     t->build = NULL;
-    t->series = mem_new(memory, steps * sizeof *t->series);
-    t->there = mem_new(memory, steps * sizeof *t->there);
-    enum err e = t->series == NULL || t->there == NULL ? ERR_NOMEM : OK;
+    t->series = arena_new(&t->arena, steps * sizeof *t->series);
+    t->results = arena_new(&t->arena, steps * sizeof *t->results);
+    enum err e = t->series == NULL || t->results == NULL ? ERR_NOMEM : OK;
     if (e == OK) e = rw_build_new(RW_V1, memory, &t->build);
     if (e) e = no_memory(s);
     if (e == OK) e = ask_part(t);
     if (e == OK) e = write_part(t);
     if (e == OK) settle_part(t);
     rw_build_free(t->build);
-    mem_free(memory, t->series, steps * sizeof *t->series);
-    mem_free(memory, t->there, steps * sizeof *t->there);
     kept_series_fini(&t->last);
     kept_series_fini(&t->found);
     stored_results_fini(&t->stored);
@@ -417,6 +416,7 @@ static enum err
 replay_rule(struct stretch *s, struct rule_at_work *rule)
 {
     struct part t = {.of = s, .rule = rule};
+    t.interval_ms = s->ev.g->schedule.interval_ns / NS_PER_MS;
     uint32_t count = (uint32_t)(s->last - s->first) + 1;
     uint32_t most = promql_asks_for_range(rule->tree) ? 1 : count, at_once = most;
     enum err e = OK;
@@ -446,73 +446,56 @@ replay_rule(struct stretch *s, struct rule_at_work *rule)
 
 /* --- a stretch -------------------------------------------------------------------------------- */
 
-/* Rules of a batch do not read each other, and write other names: they have one view. */
+/* Evaluations that follow each other, and are made at once. Rules of a batch do not read each
+ * other, and write other names: they have one view. */
 static enum err
-replay_batch(struct stretch *s, uint32_t first, uint32_t next)
-{
-    const struct group *g = s->ev.g;
-    const struct rules_terms *terms = s->ev.terms;
-    struct query_control control;
-    ask_control(&s->ev, s->ev.host->memory, &control);
-    enum err e = terms->open(terms->open_context, &control, &s->ev.view, s->why);
-    if (e) return e;
-    for (uint32_t i = first; e == OK && i < next; i++) {
-        if (g->rules[i].text->kind == RULE_RECORDING) e = replay_rule(s, &g->rules[i]);
-    }
-    view_free(s->ev.view);
-    return e;
-}
-
-/* Evaluations that follow each other, and are made at once. */
-static enum err
-replay_stretch(struct stretch *s)
+replay_rules(struct stretch *s)
 {
     struct group *g = s->ev.g;
-    struct rules_past past = {s->ev.host, s->ev.terms, g, NULL};
+    const struct rules_terms *terms = s->ev.terms;
+    struct query_control control;
+    const struct rule_at_work *before = NULL;
     enum err e = OK;
-    if (!s->is_dry && g->series_slot != s->first - 1)
-        e = group_series_at(&past, s->first - 1, s->why);
-    for (uint32_t i = 0, next; e == OK && i < g->text.rule_count; i = next) {
-        for (next = i + 1; next < g->text.rule_count && g->rules[next].batch == g->rules[i].batch;)
-            next++;
-        e = replay_batch(s, i, next);
-    }
-    if (e == OK) s->counts->made += (uint64_t)(s->last - s->first) + 1;
-    g->series_slot = e == OK ? s->last : -1;
-    return e;
-}
-
-/* A rule that fails has none. */
-static void
-forget_series(struct group *g)
-{
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         if (rule->text->kind != RULE_RECORDING) continue;
-        lock_take(&g->lock);
-        struct kept_series before = rule->series;
-        kept_series_init(&rule->series, g->memory, g->seed);
-        lock_drop(&g->lock);
-        kept_series_fini(&before);
+        if (before == NULL || rule->batch != before->batch) {
+            view_free(s->ev.view);
+            s->ev.view = NULL;
+            ask_control(&s->ev, s->ev.host->memory, &control);
+            e = terms->open(terms->open_context, &control, &s->ev.view, s->why);
+        }
+        if (e == OK) e = replay_rule(s, rule);
+        before = rule;
     }
+    view_free(s->ev.view);
+    g->series_slot = e == OK ? s->last : -1;
+    return e;
 }
 
 enum err
 group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
 {
+    struct group *g = past->group;
     struct replay replay = {.host = past->host, .terms = past->terms};
     struct replay_counts counts = {0};
     struct stretch s = {
         .replay = &replay,
-        .ev = {.g = past->group, .host = past->host, .terms = past->terms},
+        .ev = {.g = g, .host = past->host, .terms = past->terms},
         .first = slot,
         .last = slot,
         .is_dry = true,
         .counts = &counts,
         .why = why,
     };
-    forget_series(past->group);
-    return replay_stretch(&s);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) { /* a rule that fails has none */
+        struct kept_series none;
+        if (g->rules[i].text->kind != RULE_RECORDING) continue;
+        kept_series_init(&none, g->memory, g->seed);
+        exchange_series(g, &g->rules[i], &none);
+        kept_series_fini(&none);
+    }
+    return replay_rules(&s);
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
@@ -555,9 +538,13 @@ replay_next(const struct replay *replay, struct replay_from *it, bool is_togethe
         .why = why,
     };
     if (s.last > last) s.last = last;
-    enum err e = replay_stretch(&s);
-    if (e == OK) it->next = s.last + 1;
-    return e;
+    struct rules_past past = {replay->host, replay->terms, g, NULL};
+    enum err e = g->series_slot == s.first - 1 ? OK : group_series_at(&past, s.first - 1, why);
+    if (e == OK) e = replay_rules(&s);
+    if (e) return e;
+    counts->made += (uint64_t)(s.last - s.first) + 1;
+    it->next = s.last + 1;
+    return OK;
 }
 
 enum err
@@ -571,15 +558,13 @@ replay_group(const struct replay *replay, struct replay_from *it, int64_t max_ns
     return e;
 }
 
-/* The one that is next in time, of those whose round is the last one; `rounds` NULL: of all. NULL:
- * nothing is left. */
+/* The one that is next in time. NULL: nothing is left. */
 static struct replay_from *
-earliest(struct replay_from *items, const uint32_t *rounds, uint32_t count, int64_t max_ns)
+earliest(struct replay_from *items, uint32_t count, int64_t max_ns)
 {
     struct replay_from *first = NULL;
     int64_t first_ns = INT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        if (rounds != NULL && rounds[i] != REPLAY_TOGETHER) continue;
         if (!is_left(&items[i], max_ns)) continue;
         int64_t at_ns = schedule_time_ns(&items[i].group->schedule, items[i].next);
         if (at_ns >= first_ns) continue;
@@ -589,23 +574,16 @@ earliest(struct replay_from *items, const uint32_t *rounds, uint32_t count, int6
     return first;
 }
 
-static enum err
-replay_in_time(const struct replay *replay, struct replay_from *items, const uint32_t *rounds,
-               uint32_t count, int64_t max_ns, struct replay_counts *counts, struct why *why)
-{
-    struct replay_from *it;
-    enum err e = OK;
-    while (e == OK && (it = earliest(items, rounds, count, max_ns)) != NULL) {
-        e = replay_next(replay, it, true, max_ns, counts, why);
-    }
-    return e;
-}
-
 enum err
 replay_together(const struct replay *replay, struct replay_from *items, uint32_t count,
                 int64_t max_ns, struct replay_counts *counts, struct why *why)
 {
-    return replay_in_time(replay, items, NULL, count, max_ns, counts, why);
+    struct replay_from *it;
+    enum err e = OK;
+    while (e == OK && (it = earliest(items, count, max_ns)) != NULL) {
+        e = replay_next(replay, it, true, max_ns, counts, why);
+    }
+    return e;
 }
 
 enum err
@@ -629,10 +607,10 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
             if (rounds[i] == round) e = replay_group(replay, &items[i], max_ns, counts, why);
         }
     }
-    if (e == OK) e = replay_in_time(replay, items, rounds, count, max_ns, counts, why);
     mem_free(memory, groups, bytes);
     mem_free(memory, rounds, round_bytes);
-    return e;
+    /* Of those that have a round, nothing is left. */
+    return e ? e : replay_together(replay, items, count, max_ns, counts, why);
 }
 
 /* --- what was recorded ------------------------------------------------------------------------ */

@@ -21,32 +21,23 @@ struct stored_results {
     uint32_t *ends; /* for each series, the index in `samples` after its last sample */
     struct stored_sample *samples; /* series after series, each in ascending time */
     uint32_t count, capacity, end_capacity;
+    uint32_t from, to; /* samples of the current series */
+    struct why *why;   /* while it reads */
 };
 
-/* Takes no memory yet. */
+/* Takes no memory before the first sample. */
 void stored_results_init(struct stored_results *stored, struct budget *budget, uint64_t seed);
 void stored_results_fini(struct stored_results *stored);
-
-/*
- * Reads what the view of `past` has between two times (Unix, both inclusive) under the rule's name
- * and labels, of all series that have these labels among theirs; once. The budget of the host pays
- * for what is kept.
- *
- * ERR_NOMEM; errors of the view.
- */
+/* Reads what the view of `past` has between two times (Unix, both inclusive), of all series that
+ * have these labels among theirs; once. ERR_NOMEM; errors of the view. */
 MUST_CHECK enum err stored_results_read(struct stored_results *stored,
-                                        const struct rules_past *past,
-                                        const struct rule_at_work *rule, int64_t min_ms,
-                                        int64_t max_ms, struct why *why);
-
-/* The samples of one series, a view; empty if it has none. */
-struct stored_run {
-    const struct stored_sample *samples;
-    uint32_t count;
-};
-struct stored_run stored_results_of(const struct stored_results *stored, struct bytes labels);
-/* The value that is stored at a time, a view. NULL: nothing is. */
-const struct replay_value *stored_run_find(const struct stored_run *run, int64_t t_ms);
+                                        const struct rules_past *past, const struct label *labels,
+                                        uint32_t label_count, int64_t min_ms, int64_t max_ms,
+                                        struct why *why);
+/* Makes a series the current one. */
+void stored_results_seek(struct stored_results *stored, struct bytes labels);
+/* What the current series has at a time, a view. NULL: nothing. */
+const struct replay_value *stored_results_at(const struct stored_results *stored, int64_t t_ms);
 
 /* A histogram as it is compared. A staleness marker is the same in series of either kind. */
 struct replay_value value_of_histogram(const struct histogram *h);
