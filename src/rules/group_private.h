@@ -81,9 +81,9 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
 /*
  * Fills `series` of the recording rules with those that they have at a slot when they are evaluated
  * now, and notes the slot; writes nothing. A rule whose evaluation fails has none. Input that came
- * late may give a series that was not recorded: if that has ended at the next evaluation, the series
- * has a staleness marker alone. A rule that reads back what it recorded finds what is stored for
- * the slot: one of its series may then end without a marker. In replay.c.
+ * late may give a series that was not recorded: if that has ended at the next evaluation, the
+ * series has a staleness marker alone. A rule that reads back what it recorded finds what is stored
+ * for the slot: one of its series may then end without a marker. In replay.c.
  *
  * ERR_NOMEM, ERR_CANCELED; errors of the view. Then what is known is of no slot.
  */

@@ -102,7 +102,7 @@ static void
 test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads(void **state)
 {
     static const struct given given[] = {
-        {"in", "up", 0, 0}, {"w", "in", 90, ALL}, {"r", "w", 30, ALL}, {"w", "in", 30, 1},
+        {"in", "up", 0, 0},  {"w", "in", 90, ALL}, {"r", "w", 30, ALL}, {"w", "in", 30, 1},
         {"x", "r", 30, ALL}, {"y", "w", 120, ALL}, {"z", "in", 120, 1},
     };
     static const struct given larger[] = {{"r", "w", 90, 1}, {"w", "up", 30, 0}};
@@ -143,6 +143,32 @@ test_groups_are_together_when_there_is_too_much_to_compare(void **state)
     check(given, COUNT, 1);
 }
 
+static void
+test_refused_memory_is_an_error_and_nothing_else(void **state)
+{
+    static const struct given given[] = {{"a", "up", 0, 0}, {"b", "a", 0, 0}, {"a", "b", 0, 0}};
+    struct group *groups[3];
+    uint32_t rounds[3], count;
+    uint64_t nth = 0;
+    enum err e;
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        groups[i] = group_of(&given[i]);
+    }
+    do {
+        mem_fail_nth(++nth, false);
+        e = replay_rounds(groups, 3, rounds, &count);
+        mem_fail_nth(0, false);
+        assert_true(e == OK || e == ERR_NOMEM);
+    } while (e);
+    assert_true(nth > 5);
+    assert_int_equal(rounds[0], 0);
+    assert_int_equal(rounds[1], REPLAY_TOGETHER);
+    for (uint32_t i = 0; i < 3; i++) {
+        group_free(groups[i]);
+    }
+}
+
 int
 main(void)
 {
@@ -154,6 +180,7 @@ main(void)
         cmocka_unit_test(test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads),
         cmocka_unit_test(test_a_chain_of_many_groups_has_as_many_rounds),
         cmocka_unit_test(test_groups_are_together_when_there_is_too_much_to_compare),
+        cmocka_unit_test(test_refused_memory_is_an_error_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,8 +103,9 @@ MUST_CHECK enum err replay_group(const struct replay *replay, struct replay_from
 MUST_CHECK enum err replay_together(const struct replay *replay, struct replay_from *items,
                                     uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                     struct why *why);
-/* The same of groups of one tenant, round after round. Groups without recording rules are passed
- * over. ERR_NOMEM, too. */
+/* The same of groups of one tenant, round after round. Groups that have nothing to be made should
+ * be among them, too, because they have a part in the order. Groups without recording rules are
+ * passed over. ERR_NOMEM, too. */
 MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *items,
                                uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                struct why *why);

@@ -1,3 +1,5 @@
+/* replay_test.c - group_series_at(): which series rules have at an evaluation, found without
+ * writing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
