@@ -403,7 +403,8 @@ void tsdb_ledgers(struct tsdb *tsdb,
                   void *context);
 
 /*
- * When the last requests of senders came, of one tenant; 0: none came since the store was opened.
+ * When the last requests of senders came, of one tenant; 0: none came since the store was opened,
+ * or for `sent_ms`, since the log begins.
  * A request counts if it has floats or histograms, also if they are stored already or are refused:
  * a sender that repeats or loses samples still sends its backlog. Exemplars and metadata do not
  * count, nor do malformed messages and what tsdb_ingest_own() writes. Requests that are not judged

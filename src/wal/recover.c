@@ -128,6 +128,7 @@ give(struct log_walk *w, const struct raw_record *raw, const struct commit *comm
     struct wal_record record = {
         .pos = raw->pos,
         .commit_end_pos = commit == NULL ? raw->end_pos : commit->end_pos,
+        .realtime_ms = commit == NULL ? 0 : commit->realtime_ms,
         .segment = w->reader.segment.number,
         .epoch = commit == NULL ? 0 : commit->sequence,
         .type = raw->type,

@@ -472,6 +472,19 @@ put_exemplars(struct replay *r, struct bytes payload, struct why *why)
     return e ? e : record_each_exemplar(payload, put_exemplar, r);
 }
 
+/* A ledger record is the last one of a request. Without samples that were accepted, the log does
+ * not say whose request it was. */
+static void
+end_request(struct replay *r, struct tenant *tenant, const struct ledger *change, int64_t at_ms)
+{
+    bool has_samples = change->count[LEDGER_FLOAT][LEDGER_ACCEPTED] > 0 ||
+                       change->count[LEDGER_HISTOGRAM][LEDGER_ACCEPTED] > 0;
+    bool is_known = r->origin == TSDB_FROM_SENDER && has_samples && at_ms != 0;
+    if (is_known) tenant->arrivals.sent_ms = at_ms;
+    ledger_add(&tenant->total, change);
+    r->origin = TSDB_FROM_SENDER;
+}
+
 static enum err
 replay_record(void *context, const struct wal_record *record, struct why *why)
 {
@@ -512,10 +525,9 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         r->origin = TSDB_FROM_SERVER;
         break;
     case WAL_LEDGER:
-        r->origin = TSDB_FROM_SENDER;
         e = record_ledger(record->payload, &name, &change);
         if (e == OK) e = tenant_find_or_add(&db->head, name, &tenant);
-        if (e == OK) ledger_add(&tenant->total, &change);
+        if (e == OK) end_request(r, tenant, &change, record->realtime_ms);
         break;
     default:
         break;
