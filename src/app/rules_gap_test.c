@@ -737,6 +737,44 @@ test_alerts_of_an_old_checkpoint_begin_anew(void **state)
     sim_fini(&s);
 }
 
+/* Samples of that time may be lost with the log; here they are not, and are found to be stored. */
+static void
+test_cursors_go_back_to_where_a_lost_log_began(void **state)
+{
+    static struct rules_sim s;
+    struct scheduler_totals totals;
+    (void)state;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 600);
+    sim_stop(&s);
+    s.lost_from_ns = env_realtime_ms(s.m.env) * NS_PER_MS - 300 * NS_PER_S;
+    sim_start(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 60);
+    scheduler_totals(s.scheduler, &totals);
+    assert_in_range(totals.filled, 300 / 30, 360 / 30 + 1);
+    assert_int_equal(totals.different, 0);
+    assert_int_equal(s.rejected, 0);
+    sim_fini(&s);
+}
+
+/* Longer than a query finds samples: senders keep theirs, too. */
+static void
+test_alerts_are_held_while_the_store_refuses_also_if_nothing_is_recorded(void **state)
+{
+    static struct rules_sim s;
+    (void)state;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 120);
+    s.told_count = 0;
+    s.write_fails = s.mute = true;
+    sim_pass(&s, 480);
+    s.write_fails = s.mute = false;
+    s.per_second = 5;
+    sim_pass(&s, 300);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -786,6 +824,8 @@ main(void)
         cmocka_unit_test(test_a_directory_of_an_earlier_version_goes_on_where_it_was),
         cmocka_unit_test(test_without_a_checkpoint_alerts_are_active_since_the_same_time),
         cmocka_unit_test(test_alerts_of_an_old_checkpoint_begin_anew),
+        cmocka_unit_test(test_cursors_go_back_to_where_a_lost_log_began),
+        cmocka_unit_test(test_alerts_are_held_while_the_store_refuses_also_if_nothing_is_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

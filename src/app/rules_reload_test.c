@@ -519,6 +519,35 @@ test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are
     compare_wide(x, y);
 }
 
+/* The server was down, and waits for what senders have kept: which series the rules wrote last is
+ * not known yet. */
+static void
+test_series_of_rules_that_are_removed_during_a_gap_are_marked_stale(void **state)
+{
+    static struct rules_sim s;
+    unsigned stale;
+    (void)state;
+    sim_init(&s, 1,
+             GROUP("g", ALWAYS ", {record: removed, expr: vector(2)}") "---\n" GROUP(
+                 "h", "{record: deleted, expr: vector(3)}"));
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 60);
+    s.per_second = 20;
+    sim_start(&s, GROUP("g", ALWAYS ", {record: removed, expr: vector(2)}") "---\n" GROUP(
+                      "h", "{record: deleted, expr: vector(3)}"));
+    sim_pass(&s, 1);
+    sim_load(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 180);
+    sim_count_samples(&s, "removed", &stale);
+    assert_int_equal(stale, 1);
+    sim_count_samples(&s, "deleted", &stale);
+    assert_int_equal(stale, 1);
+    sim_count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -547,6 +576,7 @@ main(void)
         cmocka_unit_test(test_a_resolved_alert_is_forgotten_also_when_its_rule_fails),
         cmocka_unit_test(
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
+        cmocka_unit_test(test_series_of_rules_that_are_removed_during_a_gap_are_marked_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

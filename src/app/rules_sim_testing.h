@@ -55,6 +55,7 @@ struct rules_sim {
     unsigned tenant_count; /* which have the same rules */
     uint64_t rejected;     /* samples of rules that the store refused */
 
+    int64_t lost_from_ns; /* at the next start the log is another one; 0: it is not */
     bool write_fails, settle_fails, save_fails;
     unsigned dies_in; /* before so many steps of the host more the power fails; 0: it does not */
     bool is_dead;
@@ -279,7 +280,8 @@ sim_begin_scheduler(struct rules_sim *s)
     struct checkpoint_reader checkpoint;
     enum err e = checkpoint_read(s->m.env, STORE_DIR, NULL, &checkpoint, &s->m.why);
     assert_true(e == OK || e == ERR_MISSING);
-    must(scheduler_new(&s->host, e == OK ? &checkpoint : NULL, INT64_MAX, &s->scheduler));
+    must(scheduler_new(&s->host, e == OK ? &checkpoint : NULL,
+                       s->lost_from_ns > 0 ? s->lost_from_ns : INT64_MAX, &s->scheduler));
     checkpoint_fini(&checkpoint);
 }
 

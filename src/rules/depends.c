@@ -87,11 +87,9 @@ find_shared_names(struct group *g)
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         uint64_t hash = hash_bytes(bytes_of_text(rule->text->name), g->seed);
-        rule->is_last_of_name = true;
         for (uint32_t at = TABLE_START, id; table_next(&names, hash, &at, &id);) {
             if (!write_the_same(rule, &g->rules[id])) continue;
             rule->same_before = &g->rules[id];
-            g->rules[id].is_last_of_name = false;
             table_remove(&names, hash, id);
             break;
         }

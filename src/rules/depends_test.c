@@ -79,11 +79,9 @@ test_rules_of_one_kind_with_one_name_are_known(void **state)
     struct rule rules[] = {RECORD("a", "1"), ALERT("a", "1"),  RECORD("b", "1"),
                            RECORD("a", "1"), RECORD("a", "1"), ALERT("a", "1")};
     static const int before[] = {-1, -1, -1, 0, 3, 1};
-    static const bool last[] = {false, false, true, false, true, true};
     struct group *g = group_of(rules, 6);
     for (uint32_t i = 0; i < 6; i++) {
         assert_ptr_equal(g->rules[i].same_before, before[i] < 0 ? NULL : &g->rules[before[i]]);
-        assert_int_equal(g->rules[i].is_last_of_name, last[i]);
     }
     group_free(g);
 }

@@ -612,7 +612,8 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         }
         evaluate_batch(&ev, first, next - first);
     }
-    if (how->part != GROUP_RECORDING && !ev.has_changed) group_send(g, host, terms, how->at_ns);
+    bool sends = how->part != GROUP_RECORDING && !ev.has_changed && !how->is_unsaved;
+    if (sends) group_send(g, host, terms, how->at_ns);
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
     int64_t took_ns = env_monotonic_ns(host->env) - began;
     metric_record(&group_latency, (uint64_t)took_ns);

@@ -83,28 +83,34 @@ gather_labels(struct group *g, struct rule_at_work *rule)
 }
 
 static enum err
-rule_begin(struct group *g, struct rule_at_work *rule, const struct rule *text, struct why *why)
+parse_rule(struct group *g, struct rule_at_work *rule, struct why *why)
 {
     struct buf line, error;
-    rule->text = text;
-    kept_series_init(&rule->series, g->memory, g->seed);
-    alerts_init(&rule->alerts, g->memory, g->seed);
-    buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
     buf_init(&line, g->memory, LINE_BYTES_MAX);
     buf_init(&error, g->memory, RULE_ERROR_BYTES_MAX);
-    struct bytes expression = bytes_of_text(text->expression);
+    struct bytes expression = bytes_of_text(rule->text->expression);
     enum err e = promql_parse(expression, g->memory, NULL, &rule->tree, &error);
     if (e == OK) e = promql_rewrite(expression, PROMQL_LINE, g->memory, NULL, &line, &error);
     if (e == OK) {
         rule->line = arena_copy(&g->arena, buf_bytes(&line));
-        if (rule->line.at == NULL || !gather_labels(g, rule)) e = ERR_NOMEM;
+        if (rule->line.at == NULL) e = ERR_NOMEM;
     }
     if (e && error.size > 0) {
-        why_set(why, e, "rule '%s': %.*s", text->name, (int)error.size, (const char *)error.at);
+        why_set(why, e, "rule '%s': %.*s", rule->text->name, (int)error.size,
+                (const char *)error.at);
     }
     buf_fini(&line);
     buf_fini(&error);
     return e;
+}
+
+static void
+rule_init(struct group *g, struct rule_at_work *rule, const struct rule *text)
+{
+    rule->text = text;
+    kept_series_init(&rule->series, g->memory, g->seed);
+    alerts_init(&rule->alerts, g->memory, g->seed);
+    buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
 }
 
 static void
@@ -116,7 +122,83 @@ rule_end(struct rule_at_work *rule)
     buf_fini(&rule->error);
 }
 
+/* --- which rule is which ---------------------------------------------------------------------- */
+
+static bool
+same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
+{
+    if (a->text->kind != b->text->kind || strcmp(a->text->name, b->text->name) != 0) return false;
+    if (a->label_count != b->label_count) return false;
+    for (uint32_t i = 0; i < a->label_count; i++) {
+        if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
+            !bytes_equal(a->labels[i].value, b->labels[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t
+hash_of_rule(const struct rule_at_work *rule, uint32_t nth, uint64_t seed)
+{
+    uint64_t hash = hash_mix(hash_bytes(bytes_of_text(rule->text->name), seed), nth);
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        hash = hash_mix(hash, hash_bytes(rule->labels[i].name, seed));
+        hash = hash_mix(hash, hash_bytes(rule->labels[i].value, seed));
+    }
+    return hash;
+}
+
+enum { LAST = UINT32_MAX }; /* in the place of `nth`: of those that are alike so far */
+
+/* The rule that has the same kind, name and labels as another one, and this number. NULL: there is
+ * none. */
+static struct rule_at_work *
+find_rule(struct group *g, const struct rule_at_work *like, uint32_t nth)
+{
+    uint64_t hash = hash_of_rule(like, nth, g->seed);
+    for (uint32_t at = TABLE_START, id; table_next(&g->index, hash, &at, &id);) {
+        struct rule_at_work *rule = &g->rules[id];
+        if ((nth == LAST || rule->nth == nth) && same_rule(rule, like)) return rule;
+    }
+    return NULL;
+}
+
+static enum err
+index_rule(struct group *g, struct rule_at_work *rule, uint32_t nth)
+{
+    uint32_t id = (uint32_t)(rule - g->rules);
+    if (!table_reserve(&g->index, g->memory, 1)) return ERR_NOMEM;
+    rule->nth = nth;
+    table_add(&g->index, hash_of_rule(rule, nth, g->seed), id);
+    return OK;
+}
+
+/* Gives the rules their numbers. While it does, the table has the last one of those that are alike
+ * under the number LAST, too. */
+static enum err
+index_rules(struct group *g)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i], *last = find_rule(g, rule, LAST);
+        uint64_t as_last = hash_of_rule(rule, LAST, g->seed);
+        if (last != NULL) table_remove(&g->index, as_last, (uint32_t)(last - g->rules));
+        e = index_rule(g, rule, last == NULL ? 0 : last->nth + 1);
+        if (e == OK && !table_reserve(&g->index, g->memory, 1)) e = ERR_NOMEM;
+        if (e == OK) table_add(&g->index, as_last, i);
+    }
+    return e;
+}
+
 /* --- groups ----------------------------------------------------------------------------------- */
+
+static int64_t
+interval_of(const struct rule_group *text, const struct group_defaults *defaults)
+{
+    int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : defaults->interval_ms;
+    return (interval_ms < INTERVAL_MS_MAX ? interval_ms : INTERVAL_MS_MAX) * NS_PER_MS;
+}
 
 static enum err
 begin(struct group *g, const struct rule_group *text, struct why *why)
@@ -125,22 +207,23 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
         g->text.rule_count = 0; /* there are none to end */
         return ERR_NOMEM;
     }
-    int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : g->defaults.interval_ms;
-    if (interval_ms > INTERVAL_MS_MAX) interval_ms = INTERVAL_MS_MAX;
     g->query_offset_ms =
         text->has_query_offset ? text->query_offset_ms : g->defaults.query_offset_ms;
-    enum err e = schedule_of(g->text.file, g->text.name, interval_ms * NS_PER_MS, &g->schedule);
+    enum err e =
+        schedule_of(g->text.file, g->text.name, interval_of(text, &g->defaults), &g->schedule);
     g->rules = arena_new(&g->arena, (text->rule_count + 1) * sizeof *g->rules);
     if (g->rules == NULL) e = ERR_NOMEM;
     if (e) g->text.rule_count = 0;
-    for (uint32_t i = 0; e == OK && i < text->rule_count; i++) {
-        e = rule_begin(g, &g->rules[i], &g->text.rules[i], why);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        rule_init(g, &g->rules[i], &g->text.rules[i]);
+    }
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        e = gather_labels(g, &g->rules[i]) ? parse_rule(g, &g->rules[i], why) : ERR_NOMEM;
         g->records |= g->rules[i].text->kind == RULE_RECORDING;
         g->alarms |= g->rules[i].text->kind == RULE_ALERTING;
-        if (e) g->text.rule_count = i + 1;
     }
     if (e) return e;
-    if (group_make_batches(g) || group_find_reads_back(g)) return ERR_NOMEM;
+    if (index_rules(g) || group_make_batches(g) || group_find_reads_back(g)) return ERR_NOMEM;
     g->facts = (struct group_facts){.file = g->text.file,
                                     .name = g->text.name,
                                     .rules = g->text.rule_count,
@@ -148,21 +231,31 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
     return OK;
 }
 
-enum err
-group_new(const struct rules_host *host, struct bytes tenant, const struct rule_group *text,
-          const struct group_defaults *defaults, struct group **ret_group, struct why *why)
+/* NULL: no memory. */
+static struct group *
+group_alloc(const struct rules_host *host, struct bytes tenant)
 {
     struct group *g = mem_new(host->memory, sizeof *g);
-    if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the group of rules");
+    if (g == NULL) return NULL;
     g->memory = host->memory;
     g->seed = host->seed;
-    g->defaults = *defaults;
     arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
     g->series_slot = -1;
     lock_init(&g->lock, LOCK_RANK_LEAF);
     g->tenant = arena_copy(&g->arena, tenant);
+    if (tenant.size == 0 || g->tenant.at != NULL) return g;
+    group_free(g);
+    return NULL;
+}
+
+enum err
+group_new(const struct rules_host *host, struct bytes tenant, const struct rule_group *text,
+          const struct group_defaults *defaults, struct group **ret_group, struct why *why)
+{
+    struct group *g = group_alloc(host, tenant);
     if (why != NULL) why->text[0] = '\0';
-    enum err e = tenant.size > 0 && g->tenant.at == NULL ? ERR_NOMEM : begin(g, text, why);
+    if (g != NULL) g->defaults = *defaults;
+    enum err e = g == NULL ? ERR_NOMEM : begin(g, text, why);
     if (e == OK) {
         *ret_group = g;
         return OK;
@@ -174,6 +267,76 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     return e;
 }
 
+/* --- groups of which only the state is known -------------------------------------------------- */
+
+/* With a NUL. NULL: no memory. */
+static const char *
+keep_bytes(struct arena *arena, struct bytes from)
+{
+    char *to = arena_new(arena, from.size + 1);
+    if (to != NULL && from.size > 0) memcpy(to, from.at, from.size);
+    return to;
+}
+
+enum err
+group_of_state(const struct rules_host *host, struct bytes tenant, struct bytes file,
+               struct bytes name, int64_t interval_ns, struct group **ret_group)
+{
+    static const struct group_defaults none = {.interval_ms = 1};
+    struct group *g = group_alloc(host, tenant);
+    if (g == NULL) return ERR_NOMEM;
+    g->text = (struct rule_group){.file = keep_bytes(&g->arena, file),
+                                  .name = keep_bytes(&g->arena, name),
+                                  .interval_ms = interval_ns / NS_PER_MS};
+    g->records = g->alarms = true; /* it may have had rules of either kind */
+    enum err e = g->text.file == NULL || g->text.name == NULL ? ERR_NOMEM : OK;
+    if (e == OK)
+        e = schedule_of(g->text.file, g->text.name, interval_of(&g->text, &none), &g->schedule);
+    if (e)
+        group_free(g);
+    else
+        *ret_group = g;
+    return e;
+}
+
+/* Doubles the room for rules when it is full. */
+static bool
+reserve_rule(struct group *g)
+{
+    uint32_t count = g->text.rule_count;
+    if ((count & (count - 1)) != 0) return true;
+    struct rule_at_work *rules = arena_new(&g->arena, (2 * (size_t)count + 1) * sizeof *rules);
+    if (rules == NULL) return false;
+    if (count > 0) memcpy(rules, g->rules, count * sizeof *rules);
+    g->rules = rules;
+    return true;
+}
+
+enum err
+group_add_state(struct group *g, struct bytes name, const struct label *labels, uint32_t count,
+                uint32_t nth, struct alerts **ret_alerts)
+{
+    struct rule *text = arena_new(&g->arena, sizeof *text);
+    struct label *kept = arena_alloc(&g->arena, (count + 1) * sizeof *kept);
+    if (text == NULL || kept == NULL || !reserve_rule(g)) return ERR_NOMEM;
+    *text = (struct rule){.kind = RULE_ALERTING, .name = keep_bytes(&g->arena, name)};
+    for (uint32_t i = 0; i < count; i++) {
+        kept[i] = (struct label){arena_copy(&g->arena, labels[i].name),
+                                 arena_copy(&g->arena, labels[i].value)};
+        bool is_kept = (labels[i].name.size == 0 || kept[i].name.at != NULL) &&
+                       (labels[i].value.size == 0 || kept[i].value.at != NULL);
+        if (!is_kept) return ERR_NOMEM;
+    }
+    if (text->name == NULL) return ERR_NOMEM;
+    struct rule_at_work *rule = &g->rules[g->text.rule_count++];
+    rule_init(g, rule, text);
+    rule->labels = kept;
+    rule->label_count = count;
+    rule->is_restored = true;
+    *ret_alerts = &rule->alerts;
+    return index_rule(g, rule, nth);
+}
+
 void
 group_free(struct group *g)
 {
@@ -181,6 +344,7 @@ group_free(struct group *g)
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         rule_end(&g->rules[i]);
     }
+    table_fini(&g->index, g->memory);
     lock_fini(&g->lock);
     arena_fini(&g->arena);
     mem_free(g->memory, g, sizeof *g);
@@ -228,100 +392,25 @@ group_is(const struct group *g, struct bytes tenant, const struct rule_group *te
 
 /* --- taking over ------------------------------------------------------------------------------ */
 
-static bool
-same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
-{
-    if (strcmp(a->text->name, b->text->name) != 0 || a->label_count != b->label_count) return false;
-    for (uint32_t i = 0; i < a->label_count; i++) {
-        if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
-            !bytes_equal(a->labels[i].value, b->labels[i].value)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static uint64_t
-hash_of_rule(const struct rule_at_work *rule, uint64_t seed)
-{
-    uint64_t hash = hash_bytes(bytes_of_text(rule->text->name), seed);
-    for (uint32_t i = 0; i < rule->label_count; i++) {
-        hash = hash_mix(hash, hash_bytes(rule->labels[i].name, seed));
-        hash = hash_mix(hash, hash_bytes(rule->labels[i].value, seed));
-    }
-    return hash;
-}
-
-/* Rules of a group that can still pass on their state. Of those with the same name and labels the
- * table has the first; the others follow it one by one, as they would make it slow. */
-struct passing {
-    struct group *from;
-    struct table table;
-    uint32_t *next; /* of each rule: number of the next like it, from 1 on; 0: none */
-};
-
-static enum err
-passing_init(struct passing *p, struct budget *memory, struct group *from)
-{
-    uint32_t count = from->text.rule_count;
-    *p = (struct passing){.from = from, .next = mem_new(memory, (count + 1) * sizeof *p->next)};
-    if (p->next == NULL || !table_reserve(&p->table, memory, count)) return ERR_NOMEM;
-    for (uint32_t k = count; k-- > 0;) {
-        uint64_t hash = hash_of_rule(&from->rules[k], from->seed);
-        for (uint32_t at = TABLE_START, id; table_next(&p->table, hash, &at, &id);) {
-            if (!same_rule(&from->rules[k], &from->rules[id])) continue;
-            p->next[k] = id + 1;
-            table_remove(&p->table, hash, id);
-            break;
-        }
-        table_add(&p->table, hash, k);
-    }
-    return OK;
-}
-
 static void
-passing_fini(struct passing *p, struct budget *memory)
-{
-    table_fini(&p->table, memory);
-    mem_free(memory, p->next, (p->from->text.rule_count + 1) * sizeof *p->next);
-}
-
-/* Takes the first rule with the same name and labels that has not passed on its state out of the
- * table. NULL: there is none. */
-static struct rule_at_work *
-take_same(struct passing *p, const struct rule_at_work *rule)
-{
-    struct group *from = p->from;
-    uint64_t hash = hash_of_rule(rule, from->seed);
-    for (uint32_t at = TABLE_START, k; table_next(&p->table, hash, &at, &k);) {
-        if (!same_rule(rule, &from->rules[k])) continue;
-        table_remove(&p->table, hash, k);
-        if (p->next[k] > 0) table_add(&p->table, hash, p->next[k] - 1);
-        return &from->rules[k];
-    }
-    return NULL;
-}
-
-static void
-exchange(struct rule_at_work *rule, struct rule_at_work *was)
+exchange_series(struct rule_at_work *rule, struct rule_at_work *was)
 {
     struct kept_series series = rule->series;
     rule->series = was->series;
     was->series = series;
-    if (rule->text->kind != RULE_ALERTING || was->text->kind != RULE_ALERTING) return;
+}
+
+static void
+exchange_alerts(struct rule_at_work *rule, struct rule_at_work *was)
+{
     struct alerts alerts = rule->alerts;
     rule->alerts = was->alerts;
     was->alerts = alerts;
-    rule->is_restored = was->is_restored;
 }
 
-/* A group may have 100,000 rules, and this runs under the lock of all groups: no rule is compared
- * with all others. Without memory for that, it takes over no rule. */
 void
 group_take_over(struct group *g, struct group *from)
 {
-    struct passing left;
-    enum err e = passing_init(&left, g->memory, from);
     lock_take(&from->lock);
     g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
     g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
@@ -330,13 +419,41 @@ group_take_over(struct group *g, struct group *from)
     g->facts.failures = from->facts.failures;
     g->facts.iterations = from->facts.iterations;
     g->facts.missed = from->facts.missed;
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
-        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, rule);
-        if (was != NULL) exchange(rule, was);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i], *was = find_rule(from, rule, rule->nth);
+        if (was != NULL) exchange_series(rule, was);
     }
     lock_drop(&from->lock);
-    g->series_slot = from->series_slot;
-    passing_fini(&left, g->memory);
+}
+
+/* The first of the rules with this name and these labels that has alerts. */
+static struct rule_at_work *
+find_alerts_of(struct group *from, const struct rule_at_work *rule)
+{
+    struct rule_at_work *was;
+    for (uint32_t nth = 0; (was = find_rule(from, rule, nth)) != NULL; nth++) {
+        if (was->alerts.count > 0) return was;
+    }
+    return NULL;
+}
+
+bool
+group_take_alerts(struct group *g, struct group *from, bool is_own)
+{
+    bool any = false;
+    lock_take(&from->lock);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_ALERTING || rule->alerts.count > 0) continue;
+        struct rule_at_work *was =
+            is_own ? find_rule(from, rule, rule->nth) : find_alerts_of(from, rule);
+        if (was == NULL || was->alerts.count == 0) continue;
+        exchange_alerts(rule, was);
+        rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took them */
+        any = true;
+    }
+    lock_drop(&from->lock);
+    return any;
 }
 
 void

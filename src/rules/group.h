@@ -96,15 +96,27 @@ struct rules_terms {
 
 struct group;
 
-/* The text is copied; of what it does not say, the defaults. ERR_NOMEM; ERR_INPUT: an expression
- * cannot be parsed. */
+/* For what the text of a group does not say. */
 struct group_defaults {
     int64_t interval_ms;
     int64_t query_offset_ms;
 };
+/* The text is copied. ERR_NOMEM; ERR_INPUT: an expression cannot be parsed. */
 MUST_CHECK enum err group_new(const struct rules_host *host, struct bytes tenant,
                               const struct rule_group *text, const struct group_defaults *defaults,
                               struct group **ret_group, struct why *why);
+/*
+ * For the state of a group of which the text is not known; it is never evaluated. group_add_state()
+ * adds a rule that has alerts, which are put into *ret_alerts before the next call: its labels are
+ * sorted by name, and it is the one with this number among those with its name and labels.
+ * ERR_NOMEM.
+ */
+MUST_CHECK enum err group_of_state(const struct rules_host *host, struct bytes tenant,
+                                   struct bytes file, struct bytes name, int64_t interval_ns,
+                                   struct group **ret_group);
+MUST_CHECK enum err group_add_state(struct group *group, struct bytes name,
+                                    const struct label *labels, uint32_t count, uint32_t nth,
+                                    struct alerts **ret_alerts);
 /* Nothing of it is used any more. NULL is fine. */
 void group_free(struct group *group);
 
@@ -118,10 +130,16 @@ bool group_is(const struct group *group, struct bytes tenant, const struct rule_
 bool group_records(const struct group *group);
 
 /*
- * Takes over the state of the group that it replaces: of rules with the same name and labels, as in
- * Prometheus. What it does not take stays with the other one.
+ * Takes over from the group that it replaces: its facts, and the series that rules with the same
+ * name and labels wrote last. The rest stays with the other group.
  */
 void group_take_over(struct group *group, struct group *from);
+/*
+ * Takes alerts of rules with the same name and labels for rules that have none. `is_own`: it
+ * replaces that group, and rules that have the same name and labels keep their order. False: there
+ * were none.
+ */
+bool group_take_alerts(struct group *group, struct group *from, bool is_own);
 
 /*
  * For a group that is no more, or rules of it: adds what they wrote last and none of `others` does,
@@ -148,6 +166,7 @@ struct group_evaluation {
     bool holds;        /* see struct alert_terms; so are the next two */
     int64_t outage_ns; /* 0: there was none */
     int64_t grace_ns;
+    bool is_unsaved;  /* a change before it is not in a checkpoint: no alerts are sent */
     bool is_repeated; /* it may have been made before: what was stored then stays */
 };
 

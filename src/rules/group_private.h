@@ -18,8 +18,8 @@ struct rule_at_work {
     uint32_t label_count;
     int64_t said_ns; /* monotonic, when a failure was logged; the evaluating thread's */
     uint32_t batch;  /* number of its batch; they rise */
+    uint32_t nth;    /* number of rules of the group before it with its kind, name and labels */
     struct rule_at_work *same_before; /* the nearest of its kind and name; NULL: none */
-    bool is_last_of_name;             /* none of its kind and name stands behind it */
     bool is_restored; /* `series` lacks those of `alerts`; the evaluating thread's */
     /* Written at the last evaluation, live or of a replay; guarded by group.lock where others than
      * the evaluating thread look. */
@@ -45,6 +45,7 @@ struct group {
     bool records, alarms;
     bool reads_back; /* a recording rule reads what it writes itself, or a later rule does */
     struct rule_at_work *rules;
+    struct table index;  /* of rules, by kind, name, labels and `nth` */
     int64_t series_slot; /* of which evaluation the recording rules have `series`; -1: not known */
 
     struct lock lock; /* LOCK_RANK_LEAF */

@@ -93,6 +93,55 @@ test_a_group_that_takes_over_counts_on(void **state)
     group_free(g);
 }
 
+/* A rule that has an alert, whose value is `value`. */
+static void
+put_alert(struct group *g, uint32_t rule, uint64_t value)
+{
+    struct alert firing = {.state = ALERT_FIRING};
+    struct alert_found found = {.labels = bytes_of_text("\1a\1b"), .value_bits = value};
+    assert_int_equal(alerts_restore(&g->rules[rule].alerts, &firing, &found), OK);
+}
+
+/* 0: it has none. */
+static uint64_t
+value_of_alert(const struct group *g, uint32_t rule)
+{
+    const struct alerts *alerts = &g->rules[rule].alerts;
+    return alerts->count == 0 ? 0 : alerts->items[0]->value_bits;
+}
+
+/* In a group that replaces another one, rules that are alike keep their order; in another group,
+ * the first that has alerts is taken. */
+static void
+test_alerts_go_to_rules_with_the_same_name_and_labels(void **state)
+{
+    (void)state;
+    struct named_text high = {"than", "high"};
+    struct rule rules[5];
+    for (unsigned i = 0; i < 5; i++) {
+        rules[i] = (struct rule){.kind = RULE_ALERTING, .name = "A", .expression = "1"};
+    }
+    rules[1].labels = (struct named_texts){&high, 1};
+    rules[3].kind = RULE_RECORDING;
+    rules[4].name = "B";
+    struct rule_group text = {.file = "f", .name = "g", .rules = rules, .rule_count = 5};
+    for (int is_own = 0; is_own < 2; is_own++) {
+        struct group *from = group_of(&text), *g = group_of(&text);
+        put_alert(from, 1, 1);
+        put_alert(from, 2, 2); /* the second of those without labels */
+        put_alert(g, 4, 4);
+        assert_true(group_take_alerts(g, from, is_own != 0));
+        assert_int_equal(value_of_alert(g, 0), is_own ? 0 : 2);
+        assert_int_equal(value_of_alert(g, 1), 1);
+        assert_int_equal(value_of_alert(g, 2), is_own ? 2 : 0);
+        assert_int_equal(value_of_alert(g, 3), 0);
+        assert_int_equal(value_of_alert(g, 4), 4);
+        assert_false(group_take_alerts(g, from, is_own != 0));
+        group_free(from);
+        group_free(g);
+    }
+}
+
 static void
 test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same(
     void **state)
@@ -141,6 +190,7 @@ main(void)
         cmocka_unit_test(test_labels_of_a_rule_win_over_those_of_its_group),
         cmocka_unit_test(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs),
         cmocka_unit_test(test_a_group_that_takes_over_counts_on),
+        cmocka_unit_test(test_alerts_go_to_rules_with_the_same_name_and_labels),
         cmocka_unit_test(
             test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same),
     };

@@ -7,12 +7,18 @@
  * Earlier versions noted each evaluation of recording rules as a sample of
  * firekeep_rule_group_evaluated{rule_group="FILE;NAME"}. The last one gives the cursor.
  */
+#include <assert.h>
+
 #include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
 #include "sys/env.h"
 #include "wire/number.h"
 
-enum { ARENA_BYTES_MAX = 256 << 20, LABELS_BYTES_MAX = 16 << 20 };
+enum {
+    LABELS_BYTES_MAX = 16 << 20,
+    LABELS_MAX =
+        2 + 2 * RULE_TEXTS_MAX, /* a name, an alert's name, those of a rule and its group */
+};
 
 struct restoring {
     const struct rules_past *past;
@@ -45,21 +51,21 @@ static enum err
 restore_alert(struct restoring *r, struct bytes series, int64_t t_ms, double since_s)
 {
     static const struct label without = {{(const uint8_t *)"__name__", 8}, {NULL, 0}};
-    /* Others may have written anything. */
+    /* Any sender may have written anything. */
     bool is_time = since_s >= 0 && since_s <= (double)(t_ms / 1000);
     buf_clear(&r->labels);
     relabelled_put(&r->labels, series, &without, 1);
-    if (buf_error(&r->labels)) return ERR_NOMEM;
     struct alert_found found = {.labels = buf_bytes(&r->labels), .value_bits = NORMAL_NAN_BITS};
     struct alert alert = {
         .state = ALERT_PENDING,
         .active_at_ns = is_time ? (int64_t)since_s * NS_PER_S : t_ms * NS_PER_MS,
     };
     lock_take(&r->past->group->lock);
-    enum err e = alerts_restore(&r->rule->alerts, &alert, &found);
+    enum err e = buf_error(&r->labels);
+    if (e == OK) e = alerts_restore(&r->rule->alerts, &alert, &found);
     r->rule->is_restored = true;
     lock_drop(&r->past->group->lock);
-    return e ? why_set(r->why, e, "not enough memory to restore alerts") : OK;
+    return e ? why_set(r->why, ERR_NOMEM, "not enough memory to restore alerts") : OK;
 }
 
 static enum err
@@ -75,63 +81,50 @@ take_series(void *context, struct series_set *set, struct bytes labels)
     return r->rule == NULL ? OK : restore_alert(r, labels, t_ms, value);
 }
 
-/* The labels that each series of the rule's alerts has. NULL: no memory. */
-static struct label *
-labels_of_alerts(const struct rule_at_work *rule, struct arena *arena, uint32_t *ret_count)
-{
-    struct label *labels = arena_alloc(arena, (rule->label_count + 2) * sizeof *labels);
-    if (labels == NULL) return NULL;
-    labels[0] = (struct label){bytes_of_text("__name__"), bytes_of_text("ALERTS_FOR_STATE")};
-    labels[1] = (struct label){bytes_of_text("alertname"), bytes_of_text(rule->text->name)};
-    *ret_count = 2;
-    for (uint32_t i = 0; i < rule->label_count; i++) {
-        struct label label = rule->labels[i];
-        bool is_name = bytes_equal_text(label.name, "alertname");
-        if (!is_name && !may_be_template(label.value)) labels[(*ret_count)++] = label;
-    }
-    return labels;
-}
-
 static enum err
-restore_rule(struct restoring *r, const struct restore_terms *terms)
+look_for(struct restoring *r, const struct label *labels, uint32_t count, int64_t age_ns)
 {
-    struct arena arena;
-    arena_init(&arena, r->past->host->memory, ARENA_BYTES_MAX, 0);
-    struct past_look look = {
-        .labels = NULL,
-        .min_ms = (terms->now_ns - terms->tolerance_ns) / NS_PER_MS,
-        .max_ms = r->now_ms,
-        .each = take_series,
-        .context = r,
-    };
-    look.labels = labels_of_alerts(r->rule, &arena, &look.label_count);
-    enum err e = look.labels == NULL
-                     ? why_set(r->why, ERR_NOMEM, "not enough memory to restore alerts")
-                     : past_look(r->past, &look, r->why);
-    arena_fini(&arena);
-    return e;
-}
-
-static enum err
-find_cursor(struct restoring *r, const struct restore_terms *terms)
-{
-    const struct group *g = r->past->group;
-    buf_clear(&r->labels);
-    buf_printf(&r->labels, "%s;%s", g->text.file, g->text.name);
-    if (buf_error(&r->labels)) return why_set(r->why, ERR_NOMEM, "not enough memory for rules");
-    struct label labels[] = {
-        {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
-        {bytes_of_text("rule_group"), buf_bytes(&r->labels)},
-    };
-    struct past_look look = {
+    const struct past_look look = {
         .labels = labels,
-        .label_count = 2,
-        .min_ms = (terms->now_ns - terms->owed_ns) / NS_PER_MS,
+        .label_count = count,
+        .min_ms = r->now_ms - age_ns / NS_PER_MS,
         .max_ms = r->now_ms,
         .each = take_series,
         .context = r,
     };
     return past_look(r->past, &look, r->why);
+}
+
+/* Looks for the series that have the labels which all alerts of the rule have. */
+static enum err
+restore_rule(struct restoring *r, int64_t tolerance_ns)
+{
+    struct label labels[LABELS_MAX] = {
+        {bytes_of_text("__name__"), bytes_of_text("ALERTS_FOR_STATE")},
+        {bytes_of_text("alertname"), bytes_of_text(r->rule->text->name)},
+    };
+    uint32_t count = 2;
+    assert(r->rule->label_count <= LABELS_MAX - 2);
+    for (uint32_t i = 0; i < r->rule->label_count; i++) {
+        struct label label = r->rule->labels[i];
+        bool is_name = bytes_equal_text(label.name, "alertname");
+        if (!is_name && !may_be_template(label.value)) labels[count++] = label;
+    }
+    return look_for(r, labels, count, tolerance_ns);
+}
+
+static enum err
+find_cursor(struct restoring *r, int64_t owed_ns)
+{
+    const struct group *g = r->past->group;
+    buf_clear(&r->labels);
+    buf_printf(&r->labels, "%s;%s", g->text.file, g->text.name);
+    if (buf_error(&r->labels)) return why_set(r->why, ERR_NOMEM, "not enough memory for rules");
+    const struct label labels[] = {
+        {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
+        {bytes_of_text("rule_group"), buf_bytes(&r->labels)},
+    };
+    return look_for(r, labels, 2, owed_ns);
 }
 
 enum err
@@ -150,12 +143,12 @@ restore_group(const struct rules_past *past, const struct restore_terms *terms,
     buf_init(&r.labels, past->host->memory, LABELS_BYTES_MAX);
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         r.rule = &g->rules[i];
-        if (r.rule->text->kind == RULE_ALERTING) e = restore_rule(&r, terms);
+        if (r.rule->text->kind == RULE_ALERTING) e = restore_rule(&r, terms->tolerance_ns);
     }
     if (r.last_ms != INT64_MIN) *ret_down_ns = (r.last_ms + g->query_offset_ms) * NS_PER_MS;
     r.rule = NULL;
     r.last_ms = INT64_MIN;
-    if (e == OK && g->records && terms->owed_ns > 0) e = find_cursor(&r, terms);
+    if (e == OK && g->records && terms->owed_ns > 0) e = find_cursor(&r, terms->owed_ns);
     if (r.last_ms != INT64_MIN) *ret_next_ns = r.last_ms * NS_PER_MS + g->schedule.interval_ns;
     buf_fini(&r.labels);
     return e;

@@ -1,6 +1,6 @@
 /*
- * scheduler.c - which groups there are, and how a reload changes that: what stays, takes over or
- * retires. See scheduler.h; scheduler_take.c has what is due.
+ * scheduler.c - which groups there are, and how a reload changes that. See scheduler.h; retired.c
+ * has what becomes of the groups that a reload replaces or removes.
  */
 #include <stdlib.h>
 
@@ -15,32 +15,22 @@ enum {
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
-static void
-unlist_sending(struct scheduler *s, const struct scheduled *e)
+enum err
+scheduled_new(struct scheduler *s, struct scheduled **ret)
 {
-    for (struct scheduled **link = &s->sending; *link != NULL; link = &(*link)->next_to_send) {
-        if (*link != e) continue;
-        *link = e->next_to_send;
-        return;
-    }
+    struct scheduled *e = mem_new(s->host->memory, sizeof *e);
+    if (e == NULL) return ERR_NOMEM;
+    e->next_slot = e->alert_slot = -1;
+    *ret = e;
+    return OK;
 }
 
 void
 scheduled_free(struct scheduler *s, struct scheduled *e)
 {
     if (e == NULL) return;
-    if (e->is_sending) unlist_sending(s, e);
-    scheduled_free(s, e->from);
     group_free(e->group);
     mem_free(s->host->memory, e, sizeof *e);
-}
-
-static struct scheduled *
-entry_new(struct scheduler *s)
-{
-    struct scheduled *e = mem_new(s->host->memory, sizeof *e);
-    if (e != NULL) e->next_slot = e->alert_slot = -1;
-    return e;
 }
 
 static size_t
@@ -56,26 +46,23 @@ due_bytes(uint32_t count)
 }
 
 static int
-compare_with_names(const struct scheduled *e, struct bytes tenant, struct bytes file,
-                   struct bytes name)
+compare_texts(const struct rule_group *a, const struct rule_group *b)
 {
-    const struct rule_group *text = group_text(e->group);
-    int order = bytes_compare(group_tenant(e->group), tenant);
-    if (order == 0) order = bytes_compare(bytes_of_text(text->file), file);
-    return order != 0 ? order : bytes_compare(bytes_of_text(text->name), name);
+    int order = strcmp(a->file, b->file);
+    return order != 0 ? order : strcmp(a->name, b->name);
+}
+
+int
+scheduled_compare(const struct scheduled *a, const struct scheduled *b)
+{
+    return compare_texts(group_text(a->group), group_text(b->group));
 }
 
 static int
 compare_with_key(const struct scheduled *e, struct bytes tenant, const struct rule_group *text)
 {
-    return compare_with_names(e, tenant, bytes_of_text(text->file), bytes_of_text(text->name));
-}
-
-static int
-compare_entries(const void *a, const void *b)
-{
-    const struct scheduled *const *x = a, *const *y = b;
-    return compare_with_key(*x, group_tenant((*y)->group), group_text((*y)->group));
+    int order = bytes_compare(group_tenant(e->group), tenant);
+    return order != 0 ? order : compare_texts(group_text(e->group), text);
 }
 
 /* NULL: no configured group has this key. */
@@ -87,13 +74,48 @@ find_entry(const struct scheduler *s, struct bytes tenant, const struct rule_gro
     return found ? s->items[at] : NULL;
 }
 
-bool
-scheduler_has(const struct scheduler *s, struct bytes tenant, struct bytes file, struct bytes name)
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+/* Steps through the tenants, which are in the order of their names, to where this one is or would
+ * be. NULL: it is not there. */
+static struct scheduled_tenant *
+seek_tenant(struct scheduled_tenant ***link, struct bytes name)
 {
-    uint32_t at =
-        search_first(i, 0u, s->count, compare_with_names(s->items[i], tenant, file, name) >= 0);
-    return at < s->count && compare_with_names(s->items[at], tenant, file, name) == 0;
+    while (**link != NULL && bytes_compare((**link)->name, name) < 0) {
+        *link = &(**link)->next;
+    }
+    return **link != NULL && bytes_equal((**link)->name, name) ? **link : NULL;
 }
+
+static struct scheduled_tenant *
+tenant_new(struct budget *memory, struct bytes name)
+{
+    struct scheduled_tenant *t = mem_new(memory, sizeof *t + name.size);
+    if (t == NULL) return NULL;
+    t->name = (struct bytes){(const uint8_t *)(t + 1), name.size};
+    if (name.size > 0) memcpy(t + 1, name.at, name.size);
+    t->sent_ms = INT64_MIN;
+    return t;
+}
+
+static void
+tenant_free(struct budget *memory, struct scheduled_tenant *t)
+{
+    if (t != NULL) mem_free(memory, t, sizeof *t + t->name.size);
+}
+
+struct scheduled_tenant *
+scheduler_tenant(struct scheduler *s, struct bytes name)
+{
+    struct scheduled_tenant **link = &s->tenants, *t = seek_tenant(&link, name);
+    if (t != NULL) return t;
+    t = tenant_new(s->host->memory, name);
+    if (t == NULL) return NULL;
+    t->next = *link;
+    return *link = t;
+}
+
+/* --- beginning and end ------------------------------------------------------------------------ */
 
 enum err
 scheduler_new(const struct rules_host *host, struct checkpoint_reader *checkpoint,
@@ -103,7 +125,7 @@ scheduler_new(const struct rules_host *host, struct checkpoint_reader *checkpoin
     if (s == NULL) return ERR_NOMEM;
     s->host = host;
     s->save_due_ns = NEVER_NS;
-    enum err e = checkpoint == NULL ? OK : left_load(s, checkpoint, cursor_max_ns);
+    enum err e = checkpoint == NULL ? OK : retired_load(s, checkpoint, cursor_max_ns);
     if (e == OK)
         *ret_scheduler = s;
     else
@@ -119,17 +141,12 @@ scheduler_free(struct scheduler *s)
     for (uint32_t i = 0; i < s->count; i++) {
         scheduled_free(s, s->items[i]);
     }
-    for (struct scheduled *e = s->retired, *next; e != NULL; e = next) {
-        next = e->next;
-        scheduled_free(s, e);
-    }
+    retired_forget(s, true);
     for (struct scheduled_tenant *t = s->tenants, *next; t != NULL; t = next) {
         next = t->next;
-        mem_free(memory, t, sizeof *t + t->name.size);
+        tenant_free(memory, t);
     }
-    left_free_all(s);
     mem_free(memory, s->items, list_bytes(s->count));
-    mem_free(memory, s->restores.items, due_bytes(s->count));
     mem_free(memory, s->due.items, due_bytes(s->count));
     mem_free(memory, s, sizeof *s);
 }
@@ -141,13 +158,12 @@ struct planned {
     struct scheduled_tenant *tenant; /* NULL: there is one of this name already */
     bool is_new;
     bool reads_recorded;
-    uint32_t round;
 };
 
 struct scheduler_change {
     struct scheduler *scheduler;
     struct scheduled **items; /* of the scheduler that is to be */
-    struct due *restores, *due;
+    struct due *due;
     struct planned *plan; /* by tenant, file, name */
     uint32_t count;
 };
@@ -159,12 +175,6 @@ no_memory(struct why *why)
 }
 
 static void
-tenant_free(struct budget *memory, struct scheduled_tenant *t)
-{
-    if (t != NULL) mem_free(memory, t, sizeof *t + t->name.size);
-}
-
-static void
 change_free(struct scheduler_change *c)
 {
     struct budget *memory = c->scheduler->host->memory;
@@ -172,7 +182,6 @@ change_free(struct scheduler_change *c)
         tenant_free(memory, c->plan[i].tenant);
     }
     mem_free(memory, c->items, list_bytes(c->count));
-    mem_free(memory, c->restores, due_bytes(c->count));
     mem_free(memory, c->due, due_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
     mem_free(memory, c, sizeof *c);
@@ -199,8 +208,7 @@ plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler
     if (p->entry != NULL && group_is(p->entry->group, group->tenant, group->text, defaults)) {
         return OK;
     }
-    p->entry = entry_new(s);
-    if (p->entry == NULL) return no_memory(why);
+    if (scheduled_new(s, &p->entry)) return no_memory(why);
     p->is_new = true;
     return group_new(s->host, group->tenant, group->text, defaults, &p->entry->group, why);
 }
@@ -208,69 +216,28 @@ plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler
 static int
 compare_planned(const void *a, const void *b)
 {
-    const struct planned *x = a, *y = b;
-    return compare_entries(&x->entry, &y->entry);
+    const struct group *x = ((const struct planned *)a)->entry->group,
+                       *y = ((const struct planned *)b)->entry->group;
+    int order = bytes_compare(group_tenant(x), group_tenant(y));
+    return order != 0 ? order : compare_texts(group_text(x), group_text(y));
 }
 
-/* Steps through the tenants, which are in the order of their names, as the plan is, to where this
- * one is or would be. NULL: it is not there. */
-static struct scheduled_tenant *
-seek_tenant(struct scheduled_tenant ***link, struct bytes name)
-{
-    while (**link != NULL && bytes_compare((**link)->name, name) < 0) {
-        *link = &(**link)->next;
-    }
-    return **link != NULL && bytes_equal((**link)->name, name) ? **link : NULL;
-}
-
-static struct scheduled_tenant *
-tenant_new(struct budget *memory, struct bytes name)
-{
-    struct scheduled_tenant *t = mem_new(memory, sizeof *t + name.size);
-    if (t == NULL) return NULL;
-    t->name = (struct bytes){(const uint8_t *)(t + 1), name.size};
-    if (name.size > 0) memcpy(t + 1, name.at, name.size);
-    t->sent_ms = INT64_MIN;
-    return t;
-}
-
-enum err
-scheduler_add_tenant(struct scheduler *s, struct bytes name, int64_t sent_ms)
-{
-    struct scheduled_tenant **link = &s->tenants, *t = seek_tenant(&link, name);
-    if (t == NULL) {
-        t = tenant_new(s->host->memory, name);
-        if (t == NULL) return ERR_NOMEM;
-        t->next = *link;
-        *link = t;
-    }
-    t->sent_ms = sent_ms;
-    return OK;
-}
-
-/* Rounds and readers of the groups of one tenant, plan[first] to before plan[end]. */
+/* Finds out which groups of one tenant, plan[first] to before plan[end], read recorded series. */
 static enum err
-plan_order(struct scheduler_change *c, uint32_t first, uint32_t end)
+plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
 {
     const struct rules_host *host = c->scheduler->host;
-    uint32_t count = end - first, rounds, tries = TRIES_MAX;
+    uint32_t tries = TRIES_MAX;
     struct kept_series names;
-    struct group **groups = mem_new(host->memory, (count + 1) * sizeof *groups);
-    uint32_t *order = mem_new(host->memory, (count + 1) * sizeof *order);
-    enum err e = groups == NULL || order == NULL ? ERR_NOMEM : OK;
+    enum err e = OK;
     kept_series_init(&names, host->memory, host->seed);
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        groups[i] = c->plan[first + i].entry->group;
-        e = group_add_names(groups[i], &names);
+    for (uint32_t i = first; e == OK && i < end; i++) {
+        e = group_add_names(c->plan[i].entry->group, &names);
     }
-    if (e == OK) e = replay_rounds(groups, count, order, &rounds);
-    for (uint32_t i = 0; e == OK && i < count; i++) {
-        c->plan[first + i].round = order[i];
-        c->plan[first + i].reads_recorded = group_reads_any(groups[i], &names, &tries);
+    for (uint32_t i = first; e == OK && i < end; i++) {
+        c->plan[i].reads_recorded = group_reads_any(c->plan[i].entry->group, &names, &tries);
     }
     kept_series_fini(&names);
-    mem_free(host->memory, groups, (count + 1) * sizeof *groups);
-    mem_free(host->memory, order, (count + 1) * sizeof *order);
     return e;
 }
 
@@ -289,7 +256,7 @@ plan_tenants(struct scheduler_change *c)
             c->plan[first].tenant = tenant_new(s->host->memory, name);
             if (c->plan[first].tenant == NULL) e = ERR_NOMEM;
         }
-        if (e == OK) e = plan_order(c, first, end);
+        if (e == OK) e = plan_readers(c, first, end);
     }
     return e;
 }
@@ -307,10 +274,9 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
     if (c == NULL) return no_memory(why);
     *c = (struct scheduler_change){.scheduler = s, .count = count};
     c->items = mem_new(memory, list_bytes(count));
-    c->restores = mem_new(memory, due_bytes(count));
     c->due = mem_new(memory, due_bytes(count));
     c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
-    bool made = c->items != NULL && c->restores != NULL && c->due != NULL && c->plan != NULL;
+    bool made = c->items != NULL && c->due != NULL && c->plan != NULL;
     enum err e = made ? OK : no_memory(why);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
@@ -326,69 +292,23 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
 
 /* --- reload: what cannot fail ----------------------------------------------------------------- */
 
-/* Steps through the retired, which are in the order of their keys, to where this key is or would
- * be: entries are retired and come back in that order, too, so that a reload passes them once. */
+/* Entries that were new have no state yet: what they were to get is with retired ones still. */
 static void
-seek_retired(struct scheduled ***link, const struct scheduled *e)
+retire_others(struct scheduler *s)
 {
-    while (**link != NULL && compare_entries(*link, &e) < 0) {
-        *link = &(**link)->next;
+    struct scheduled_tenant *t = NULL;
+    struct scheduled **link = NULL;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct scheduled *e = s->items[i];
+        if (e->is_kept) continue;
+        if (e->state == SCHEDULED_NEW) {
+            scheduled_free(s, e);
+            continue;
+        }
+        if (t != e->tenant) link = &e->tenant->retired;
+        t = e->tenant;
+        retired_add(s, &link, e);
     }
-}
-
-static void
-retire(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
-{
-    e->state = SCHEDULED_RETIRED;
-    e->not_before_ns = env_monotonic_ns(s->host->env) + 2 * group_schedule(e->group)->interval_ns;
-    e->keeps = true;
-    seek_retired(link, e);
-    e->next = **link;
-    **link = e;
-}
-
-/* One that came back before what it wrote was marked stale. NULL: there is none. */
-static struct scheduled *
-unretire(struct scheduled ***link, const struct scheduled *e)
-{
-    seek_retired(link, e);
-    struct scheduled **at = *link, *found = *at;
-    if (found == NULL || compare_entries(at, &e) != 0 || found->users > 0) return NULL;
-    *at = found->next;
-    return found;
-}
-
-/* The state of the entry of the same key passes on; if that has none of its own, of the one whose
- * state it was going to have. */
-static void
-inherit(struct scheduler *s, struct scheduled ***retired, struct scheduled *e)
-{
-    struct scheduled *old = find_entry(s, group_tenant(e->group), group_text(e->group));
-    if (old == NULL) old = unretire(retired, e);
-    if (old == NULL) return;
-    if (old->state == SCHEDULED_NEW) {
-        e->from = old->from;
-        old->from = NULL;
-    } else {
-        e->from = old;
-        old->is_kept = true;
-    }
-    if (e->from != NULL) e->from->heir = e;
-}
-
-static void
-leave(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
-{
-    struct scheduled *from = e->from;
-    if (e->state != SCHEDULED_NEW) {
-        retire(s, link, e);
-        return;
-    }
-    e->from = NULL;
-    scheduled_free(s, e);
-    if (from == NULL) return;
-    from->heir = NULL;
-    retire(s, link, from);
 }
 
 /* Puts the tenants in place that the plan has made, and gives each its range of items. */
@@ -412,10 +332,6 @@ place_tenants(struct scheduler *s, struct scheduler_change *c)
         t->end = i + 1;
         e->tenant = t;
     }
-    for (t = s->tenants; t != NULL; t = t->next) {
-        t->round = 0; /* a pass begins again: the order may be another one */
-        t->at = t->first;
-    }
 }
 
 static void
@@ -423,14 +339,12 @@ take_items(struct scheduler *s, struct scheduler_change *c)
 {
     struct budget *memory = s->host->memory;
     mem_free(memory, s->items, list_bytes(s->count));
-    mem_free(memory, s->restores.items, due_bytes(s->count));
     mem_free(memory, s->due.items, due_bytes(s->count));
     s->items = c->items;
-    s->restores.items = c->restores;
     s->due.items = c->due;
     s->count = c->count;
     c->items = NULL;
-    c->restores = c->due = NULL;
+    c->due = NULL;
     place_tenants(s, c);
 }
 
@@ -438,26 +352,21 @@ void
 scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limits, int64_t now_ns)
 {
     struct scheduler *s = c->scheduler;
-    struct scheduled **back = &s->retired, **gone = &s->retired;
     s->limits = *limits;
-    if (s->started_ns == 0) s->started_ns = s->seen_ns = now_ns;
+    if (!s->has_started) s->started_ns = s->seen_ns = now_ns;
     for (uint32_t i = 0; i < s->count; i++) {
         s->items[i]->is_kept = false;
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        struct planned *p = &c->plan[i];
-        p->entry->reads_recorded = p->reads_recorded;
-        p->entry->round = p->round;
-        p->entry->is_kept = true;
-        c->items[i] = p->entry;
+        struct scheduled *e = c->items[i] = c->plan[i].entry;
+        e->reads_recorded = c->plan[i].reads_recorded;
+        e->is_kept = true;
     }
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (c->plan[i].is_new) inherit(s, &back, c->items[i]);
-    }
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (!s->items[i]->is_kept) leave(s, &gone, s->items[i]);
-    }
+    retire_others(s);
     take_items(s, c);
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        retired_give(s, t);
+    }
     s->catch_up_ns = 0;
     scheduler_place_all(s);
     change_free(c);

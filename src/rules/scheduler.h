@@ -95,11 +95,10 @@ enum scheduler_work {
 
 struct scheduled;
 struct scheduled_tenant;
-/* A group to be filled from its cursor on. */
+/* An entry of a fill, and the first evaluation to be made; see struct replay_from. */
 struct fill {
     struct scheduled *entry;
-    int64_t cursor_ns;
-    int64_t last_slot; /* of its last evaluation, as far as is known */
+    int64_t next_slot;
 };
 struct scheduler_job {
     enum scheduler_work work;
@@ -115,14 +114,18 @@ struct scheduler_job {
     int64_t slot;
     struct group_outcome outcome;
     struct kept_series ended;
+    bool holds_if_refused; /* no gap is known yet */
 
     /* FILL: these groups, up to a time (Unix). */
     struct fill *fills;
     uint32_t fill_count;
     size_t fills_bytes;
     int64_t until_ns;
+    int64_t covered_ns; /* from the oldest cursor on */
+    int64_t slow_ns;    /* a pass that covers less is short because it is at the clock */
     struct replay_counts counts;
-    bool store_refuses; /* LOOK, too */
+    bool falls_behind;  /* it took longer than the time it covers */
+    bool store_refuses; /* LOOK and EVALUATE, too */
 
     /* LOOK: the times of gaps that are watched. */
     struct time_range late;
@@ -138,11 +141,6 @@ struct scheduler_job {
     /* RESTORE: see restore_group(). */
     bool is_last_try;
     int64_t down_ns, next_ns;
-
-    /* For the log: a fill did not keep up and skipped so many evaluations. */
-    bool fell_behind;
-    struct bytes fell_behind_tenant;
-    uint64_t skipped;
 };
 
 /*

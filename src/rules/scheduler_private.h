@@ -1,14 +1,13 @@
 /*
- * scheduler_private.h - what the files of the scheduler share: scheduler.c has which groups there
- * are, scheduler_take.c what is due, catch_up.c what a tenant with a gap has to do, left.c what is
- * known of groups that are not configured, scheduler_run.c runs jobs. Private to rules/.
+ * scheduler_private.h - what the files of the scheduler share: scheduler.c has the groups and
+ * reloads, retired.c the groups that are not configured, scheduler_take.c takes what is due,
+ * catch_up.c closes gaps, scheduler_run.c runs jobs. Private to rules/.
  *
  * Locks: the lock of the scheduler's owner guards all but `host`, which never changes.
- * scheduler_run() holds no lock; it uses the entries of its job, which are pinned (users > 0).
+ * scheduler_run() holds no lock; it uses the groups of its job, whose entries are in use.
  *
- * Ownership: an entry owns its group. `items` owns the configured entries, `retired` those that
- * left; an entry that waits for the state of another one owns that (`from`). A pinned entry is
- * freed by nobody: when it leaves `items`, `retired` or `from` has it.
+ * Ownership: an entry owns its group. `items` owns the configured entries, the tenants own those
+ * that are retired. An entry in use is never freed.
  */
 #ifndef RULES_SCHEDULER_PRIVATE_H
 #define RULES_SCHEDULER_PRIVATE_H
@@ -19,69 +18,69 @@
 #define NEVER_NS INT64_MAX
 
 enum scheduled_state {
-    SCHEDULED_NEW,     /* configured; it may take over state from the entry before it, */
-    SCHEDULED_HEIR,    /* has done so; and it may find alerts of other groups */
-    SCHEDULED_UNKNOWN, /* what the store has of it is to be read */
-    SCHEDULED_READY,
-    SCHEDULED_RETIRED, /* not configured */
+    SCHEDULED_NEW,   /* configured; it has no state until no retired entry of the tenant is used */
+    SCHEDULED_READY, /* configured */
+    SCHEDULED_RETIRED, /* not configured, or an earlier text of a configured group */
 };
 
 struct scheduled {
     struct group *group;
     struct scheduled_tenant *tenant;
+    struct scheduled *next; /* of the tenant's `retired` */
     enum scheduled_state state;
-    uint32_t users; /* jobs that use the group: */
-    bool evaluates; /* one of them evaluates it, sends its alerts, restores or retires it, */
-    bool fills;     /* one fills it */
-    bool is_in_heap;
-    bool is_kept;        /* while a reload is committed */
-    bool is_sending;     /* it is in the list `sending` */
-    bool is_refused;     /* what it recorded last was not stored */
-    bool is_behind;      /* it was not configured since its cursor */
-    bool keeps;          /* RETIRED: its cursor and alerts are to be kept (left.c) */
-    bool is_unknown;     /* HEIR: the one before was UNKNOWN */
-    bool ends_early;     /* it has other times now, and its alerts may end before the next */
-    bool reads_recorded; /* it reads what recording rules write */
-    uint32_t round;      /* of a fill; REPLAY_TOGETHER */
-    struct scheduled *from; /* whose state it takes over once that has no users */
-    struct scheduled *heir; /* the other way */
-    struct scheduled *next; /* of `retired`, `rests` */
-    struct scheduled *next_to_send;
-    int64_t next_slot;        /* the cursor; -1: not known */
-    int64_t last_slot;        /* before `next_slot` when the series of `group` were not known */
-    int64_t alert_slot;       /* of the next evaluation of alerting rules */
-    int64_t not_before_ns;    /* monotonic: to restore or retire */
+    bool evaluates;       /* a job evaluates the group, sends its alerts, restores or retires it */
+    bool fills;           /* a job fills it */
+    bool is_in_heap;      /* `due` */
+    bool is_kept;         /* while a reload is committed: it stays configured */
+    bool is_unknown;      /* what the store has of it is to be read before anything else */
+    bool is_behind;       /* it was not configured since its cursor */
+    bool sends;           /* its alerts are to be sent: a change is saved, or they end early */
+    bool reads_recorded;  /* it reads what recording rules write */
+    bool had_outage;      /* its alerts have not been evaluated since a gap */
+    int64_t next_slot;    /* the cursor; -1: there is none */
+    int64_t alert_slot;   /* of the next evaluation of alerting rules */
+    int64_t refused_ns;   /* Unix: the first evaluation whose results were not stored; 0: none */
+    int64_t evaluated_ns; /* Unix: time of the last live evaluation of alerts; 0: none */
+    uint64_t changed;     /* number of the last change of its alerts; 0: it is saved */
+    int64_t restore_ns;   /* Unix: when to try to restore it (again) */
     int64_t restore_until_ns; /* monotonic: when to give up restoring; 0: not tried */
-    int64_t evaluated_ns;     /* Unix: time of the last live evaluation of alerts; 0: none */
-    bool had_outage;          /* its alerts have not been evaluated since a gap */
-    uint64_t changed;         /* number of the last change of its alerts; 0: all are sent */
+
+    /* RETIRED. */
+    bool gives;        /* it has alerts; while others take them */
+    int64_t left_ns;   /* Unix: when it left the configuration */
+    int64_t last_slot; /* its series of this evaluation are to be found out; -1: they are known */
+    int64_t mark_ns;   /* monotonic: when its series are marked stale; NEVER_NS: they are */
 };
+
+static inline bool
+scheduled_is_used(const struct scheduled *e)
+{
+    return e->evaluates || e->fills;
+}
 
 struct scheduled_tenant {
     struct bytes name;
     struct scheduled_tenant *next; /* by name */
     uint32_t first, end;           /* of scheduler.items */
-    uint32_t pending; /* entries that are in use and have state for others: NEW and HEIR wait */
+    struct scheduled *retired;     /* by file and name; of those with the same, the latest first */
+    int64_t sent_ms;  /* Unix: a sender last wrote, as far as is known; INT64_MIN: never */
+    int64_t asked_ns; /* monotonic: that was last found out */
+
     enum catch_up state;
+    int64_t look_ns;     /* monotonic: nothing is taken before */
     int64_t gap_from_ns; /* Unix: the oldest cursor when the gap was noticed, */
     int64_t gap_to_ns;   /* and its end: then, or when the store took writes again */
-    int64_t sent_ms;     /* Unix: a sender last wrote, as far as is known; INT64_MIN: never */
-    int64_t asked_ns;    /* monotonic: that was last found out */
-    /* WAITS. Monotonic: since when, until when at most, when to look again. */
-    int64_t since_ns, until_ns, look_ns;
+    /* WAITS. Monotonic: since when, until when at most. */
+    int64_t since_ns, until_ns;
     int64_t held_until_ns; /* monotonic: alerts are held at most so long; a full disk may last */
-    bool is_refused;       /* the store takes no writes */
     uint64_t pauses;       /* scheduler.pauses when it began to wait */
+    bool is_refused;       /* the store takes no writes */
     bool is_looking;       /* WORK_LOOK runs */
     bool is_logged;        /* the log says that it waits */
     bool awaits_senders;   /* one wrote in the minute before the gap, or since */
     /* FILLS. */
-    uint32_t filling;         /* jobs that run */
-    uint32_t round, at;       /* up to which of its entries jobs were given */
-    int64_t pass_until_ns;    /* Unix: what the pass fills up to; 0: no pass has begun */
-    int64_t pass_began_ns;    /* monotonic */
-    int64_t pass_covers_ns;   /* from the oldest cursor to the end of the pass */
-    bool has_filled;          /* a job of the pass was taken */
+    bool is_filling;          /* WORK_FILL runs */
+    int64_t pass_ns;          /* the next pass covers at most so long */
     int64_t failing_since_ns; /* monotonic: what it reads is away; 0: it is not */
 };
 
@@ -95,76 +94,51 @@ struct due_heap {
     uint32_t count;
 };
 
-/* What is known of a group that is not configured, or of rules that left their group. */
-struct left_rule {
-    struct left_rule *next; /* of its group, in the order of the file */
-    struct bytes name;      /* of the alert */
-    struct label *labels;   /* of the rule, by name */
-    uint32_t label_count;
-    struct alerts alerts;
-};
-struct left_group {
-    struct arena arena; /* of texts and rules */
-    struct bytes tenant, file, name;
-    int64_t interval_ns;
-    int64_t next_ns;      /* the cursor; 0: none, as the group itself is configured */
-    int64_t evaluated_ns; /* its alerts were evaluated last */
-    int64_t left_ns;      /* it left the configuration */
-    struct left_rule *rules;
-};
-
 struct scheduler {
     const struct rules_host *host;
     struct scheduler_limits limits;
     struct scheduled **items; /* by tenant, file, name */
     uint32_t count;
     struct scheduled_tenant *tenants;
-    struct due_heap due;       /* by Unix time: READY entries that are not evaluated now */
-    struct due_heap restores;  /* by monotonic time: UNKNOWN ones */
-    struct scheduled *retired; /* left the configuration; by tenant, file, name */
-    struct scheduled *rests;   /* their state was taken over, but for some rules */
-    struct scheduled *sending; /* whose changes are in a checkpoint and are not sent */
-    struct left_group **left;  /* by tenant, file, name */
-    uint32_t left_count, left_capacity;
-    struct table
-        left_rules; /* numbers in `left`, by the hash of an alert's name; all that may be */
-    bool left_is_indexed;
+    struct due_heap due;                 /* by Unix time */
     bool has_checkpoint;                 /* what was before is known from one */
     bool has_started;                    /* the first commit is over */
-    int64_t started_ns;                  /* Unix: then */
-    int64_t idle_from_ns, idle_to_ns;    /* Unix: the last pause in which nobody asked */
-    uint64_t pauses;                     /* so many of them */
+    uint32_t unknown;                    /* entries that are to be restored */
+    uint32_t unmarked;                   /* retired entries whose series are to be marked stale */
+    int64_t started_ns;                  /* Unix: the first commit */
+    int64_t idle_from_ns, idle_to_ns;    /* Unix: the last pause in which no job was asked for */
+    uint64_t pauses;                     /* number of them */
     int64_t seen_ns;                     /* Unix: the last time that was asked about */
     int64_t latest_ns;                   /* Unix: the latest time ever evaluated */
     uint32_t catching_up;                /* tenants that are not LIVE; */
-    int64_t catch_up_ns;                 /* monotonic: before it none of them has anything to do, */
-    struct scheduled_tenant *taken_last; /* and this one had last; NULL: the first one is next */
-    uint32_t filling;                    /* jobs that fill, of all tenants, */
-    uint32_t restoring;                  /* and that restore */
-    struct scheduled_tenant *fell_behind; /* its fill did not keep up: to be logged; NULL: none */
-    uint64_t skipped_logged;
+    int64_t catch_up_ns;                 /* monotonic: before it none of them has anything to do */
+    struct scheduled_tenant *taken_last; /* the one that had a job last; NULL: none */
+    struct time_range late;              /* all gaps since one of them had one */
+    uint32_t filling;                    /* jobs that fill, of all tenants */
 
     /* Changes of alerts have numbers, from 1 on. */
     uint64_t changes, saved_changes;
     bool is_saving;
-    int64_t save_after_ns; /* monotonic: not before, for a change */
-    int64_t save_due_ns;   /* monotonic: at the latest */
+    int64_t saving_since_ns; /* monotonic */
+    int64_t save_after_ns;   /* monotonic: not before, for a change */
+    int64_t save_due_ns;     /* monotonic: at the latest */
     struct scheduler_totals totals;
 };
 
 /* --- scheduler.c --- */
+MUST_CHECK enum err scheduled_new(struct scheduler *s, struct scheduled **ret);
 void scheduled_free(struct scheduler *s, struct scheduled *e);
-/* A group of that name is configured. */
-bool scheduler_has(const struct scheduler *s, struct bytes tenant, struct bytes file,
-                   struct bytes name);
-/* A tenant that a checkpoint has. ERR_NOMEM. */
-MUST_CHECK enum err scheduler_add_tenant(struct scheduler *s, struct bytes name, int64_t sent_ms);
+/* By file and name. */
+int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
+/* The tenant of that name, which is made if there is none. NULL: no memory. */
+struct scheduled_tenant *scheduler_tenant(struct scheduler *s, struct bytes name);
 
 /* --- scheduler_take.c --- */
-/* Puts an entry where its state belongs, unless it is there. */
+/* Puts an entry into the heap if something of it is due at some time, unless it is there. */
 void scheduled_place(struct scheduler *s, struct scheduled *e);
-/* Finds all places anew: after a reload, or when the clock was set back. */
+/* Finds all places again: after a reload, or when the clock was set back. */
 void scheduler_place_all(struct scheduler *s);
+/* The cursor as Unix time; 0: there is none. */
 int64_t scheduled_cursor_ns(const struct scheduled *e);
 static inline int64_t
 scheduled_time_ns(const struct scheduled *e, int64_t slot)
@@ -184,12 +158,12 @@ scheduled_slot_from(const struct scheduled *e, int64_t at_ns)
     int64_t slot = scheduled_slot(e, at_ns);
     return slot >= 0 && scheduled_time_ns(e, slot) == at_ns ? slot : slot + 1;
 }
-/* A cursor that is later than this is no gap. */
+/* A cursor that is late by less is no gap. */
 int64_t scheduled_patience_ns(const struct scheduled *e);
 
 /* --- catch_up.c --- */
-/* A cursor is at `gap_from_ns`, and that is a gap; or else the series of the last evaluation are to
- * be found out. */
+/* A cursor is at `gap_from_ns`, and that is a gap; or else only what the last evaluation gave, or
+ * what was due while the group was not configured, is to be found out. */
 void catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t gap_from_ns,
                     bool is_gap, int64_t monotonic_ns);
 bool catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job,
@@ -199,20 +173,19 @@ void catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t mon
 /* Its alerts are held: see struct group_evaluation. */
 bool catch_up_holds(const struct scheduled *e, int64_t monotonic_ns);
 
-/* --- left.c --- */
-/* Keeps what is known of an entry that leaves, with its cursor, or only the alerts of rules that
- * the entry that took over from it does not have. Without memory they are lost. */
-void left_keep(struct scheduler *s, struct scheduled *e, bool with_cursor);
-/* Gives a new entry what is known of it: cursor and alerts of the same group, and alerts of rules
- * of the same name and labels that left other groups. */
-void left_give(struct scheduler *s, struct scheduled *e);
-/* Forgets what left too long ago. */
-void left_forget(struct scheduler *s);
-void left_free_all(struct scheduler *s);
+/* --- retired.c --- */
+/* Retires an entry. `link`: a place in the tenant's list at or before its own; is moved there. */
+void retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e);
+/* Gives the new entries of a tenant their state, unless a retired one is in use. */
+void retired_give(struct scheduler *s, struct scheduled_tenant *t);
+/* Takes a job that marks stale what a retired entry wrote. */
+bool retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job);
+/* Forgets what left too long ago, or has nothing that is worth keeping. */
+void retired_forget(struct scheduler *s, bool all);
 /* What a checkpoint has of all groups. ERR_NOMEM. */
-MUST_CHECK enum err left_load(struct scheduler *s, struct checkpoint_reader *from,
-                              int64_t cursor_max_ns);
-/* Puts all into a checkpoint. */
-void left_save(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
+MUST_CHECK enum err retired_load(struct scheduler *s, struct checkpoint_reader *checkpoint,
+                                 int64_t cursor_max_ns);
+/* Puts the state of all groups into a checkpoint. */
+void scheduler_put_all(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
 
 #endif

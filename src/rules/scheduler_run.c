@@ -54,12 +54,36 @@ run_checkpoint(struct scheduler *s, struct scheduler_job *job)
 
 /* --- gaps ------------------------------------------------------------------------------------- */
 
+static bool
+store_refuses(const struct rules_host *host)
+{
+    return host->refuses != NULL && host->refuses(host->context) != NULL;
+}
+
+/* While the store refuses, what senders have is not here: alerts are held from the first evaluation
+ * on, before there is a gap. */
+static void
+run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
+{
+    const struct rules_host *host = s->host;
+    struct group *g = job->entry->group;
+    if (job->asks_arrivals) host->arrivals(host->context, group_tenant(g), &job->arrivals);
+    job->store_refuses = store_refuses(host);
+    job->how.holds |= job->holds_if_refused && job->store_refuses;
+    group_evaluate(g, host, terms, &job->how, &job->outcome);
+}
+
 static void
 run_look(struct scheduler *s, struct scheduler_job *job)
 {
     const struct rules_host *host = s->host;
     const struct scheduled_tenant *t = job->tenant;
-    job->store_refuses = host->refuses != NULL && host->refuses(host->context) != NULL;
+    if (job->is_first_look) {
+        log_info("rules have missed evaluations, waiting for samples that senders have kept",
+                 KV("tenant", t->name), KV("from_ms", job->late.min_ms),
+                 KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS));
+    }
+    job->store_refuses = store_refuses(host);
     if (host->arrivals == NULL) return;
     host->watch(host->context, job->late);
     host->arrivals(host->context, t->name, &job->arrivals);
@@ -117,23 +141,26 @@ log_differs(void *context, const struct group *g, const struct rule *rule,
              KV("time_ms", d->t_ms), KV("more_held_back", held_back));
 }
 
+/* Makes the evaluations of the pass. Cursors rise with what is durable, also if it fails. */
 static enum err
-fill_range(const struct replay *replay, const struct scheduler_job *job,
-           struct replay_counts *counts, struct why *why)
+replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *why)
 {
     size_t bytes = job->fill_count * sizeof(struct replay_from);
     struct replay_from *items = mem_alloc(replay->host->memory, bytes);
     if (items == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
     for (uint32_t i = 0; i < job->fill_count; i++) {
-        items[i] = replay_from(job->fills[i].entry->group, job->fills[i].cursor_ns);
+        items[i] = (struct replay_from){job->fills[i].entry->group, job->fills[i].next_slot};
     }
-    enum err e = replay_all(replay, items, job->fill_count, job->until_ns, counts, why);
+    enum err e = replay_all(replay, items, job->fill_count, job->until_ns, &job->counts, why);
+    for (uint32_t i = 0; i < job->fill_count; i++) {
+        job->fills[i].next_slot = items[i].next;
+    }
     mem_free(replay->host->memory, items, bytes);
     return e;
 }
 
-/* Finds out the series of the last evaluation where nothing was filled: the next one, which is
- * live, marks those stale that it has not. */
+/* Finds out the series of the last evaluation where no evaluation was missing: the next one, which
+ * is live, marks those stale that it has not. */
 static enum err
 find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
 {
@@ -141,9 +168,25 @@ find_series(const struct replay *replay, const struct scheduler_job *job, struct
     for (uint32_t i = 0; e == OK && i < job->fill_count; i++) {
         struct group *g = job->fills[i].entry->group;
         struct rules_past past = {.host = replay->host, .terms = replay->terms, .group = g};
-        if (g->series_slot < 0) e = group_series_at(&past, job->fills[i].last_slot, why);
+        int64_t slot = job->fills[i].next_slot - 1;
+        bool is_missing =
+            g->series_slot < 0 && schedule_time_ns(&g->schedule, slot) <= job->until_ns;
+        if (is_missing) e = group_series_at(&past, slot, why);
     }
     return e;
+}
+
+/* Short passes are those at the clock. */
+static void
+note_pace(const struct scheduler *s, struct scheduler_job *job)
+{
+    int64_t took_ns = env_monotonic_ns(s->host->env) - job->taken_ns;
+    job->falls_behind = job->covered_ns >= job->slow_ns && took_ns > job->covered_ns;
+    if (!job->falls_behind) return;
+    log_warn(
+        "evaluations of rules become due faster than missed ones are filled, the rest of the gap "
+        "is skipped",
+        KV("tenant", job->tenant->name), KV("filled_to_ms", job->until_ns / NS_PER_MS));
 }
 
 static void
@@ -165,45 +208,44 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
         .differs = log_differs,
         .context = &filling,
     };
-    job->error = fill_range(&replay, job, &job->counts, &why);
+    job->error = replay_pass(&replay, job, &why);
     if (job->error == OK) job->error = find_series(&replay, job, &why);
     job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
+    if (job->error == OK) note_pace(s, job);
     if (job->error == OK || job->error == ERR_CANCELED) return;
     if (!log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) return;
     log_warn("cannot evaluate what rules have missed, retrying", KV("tenant", job->tenant->name),
              KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
 }
 
-/* --- all -------------------------------------------------------------------------------------- */
+/* --- groups that are not configured any more ---------------------------------------------------
+ */
 
 static void
-log_news(const struct scheduler_job *job)
+run_retire(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
 {
-    if (job->fell_behind) {
-        log_warn("evaluations of rules become due faster than missed ones are filled, the rest of "
-                 "the gap is skipped",
-                 KV("tenant", job->fell_behind_tenant), KV("skipped", job->skipped));
-    }
-    if (job->work == WORK_LOOK && job->is_first_look) {
-        log_info("rules have missed evaluations, waiting for samples that senders have kept",
-                 KV("tenant", job->tenant->name), KV("from_ms", job->late.min_ms),
-                 KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS));
-    }
+    struct why why = {""};
+    struct group *g = job->entry->group;
+    struct rules_past past = {.host = s->host, .terms = terms, .group = g};
+    if (job->error) return;
+    if (job->slot >= 0)
+        job->error = group_series_at(&past, job->slot, &why);
+    else
+        job->error = group_mark_stale(g, s->host, &job->ended, job->how.at_ns);
 }
+
+/* --- all -------------------------------------------------------------------------------------- */
 
 void
 scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
 {
     struct group *g = job->entry == NULL ? NULL : job->entry->group;
-    log_news(job);
     switch (job->work) {
     case WORK_RESTORE:
         run_restore(s, job, terms);
         break;
     case WORK_EVALUATE:
-        if (job->asks_arrivals)
-            s->host->arrivals(s->host->context, group_tenant(g), &job->arrivals);
-        group_evaluate(g, s->host, terms, &job->how, &job->outcome);
+        run_evaluation(s, job, terms);
         break;
     case WORK_SEND:
         group_send(g, s->host, terms, job->how.at_ns);
@@ -218,8 +260,7 @@ scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules
         run_fill(s, job, terms);
         break;
     case WORK_RETIRE:
-        if (job->error == OK)
-            job->error = group_mark_stale(g, s->host, &job->ended, job->how.at_ns);
+        run_retire(s, job, terms);
         break;
     }
 }
