@@ -10,6 +10,7 @@
 #include "app/ruler.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "app/ruler_groups.h"
 #include "base/log.h"
@@ -18,7 +19,7 @@
 
 #define LACK_SAID_NS (60 * NS_PER_S) /* between lines about what rules do without */
 
-enum { THREADS_MAX = 32, THREADS_FIRST = 2, FILLS_MAX = THREADS_MAX / 2 };
+enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
 
 /* What evaluations obey, of one configuration. */
 struct terms_in_force {
@@ -334,6 +335,14 @@ ruler_join(struct ruler *r)
                   KV("error", why_text(&why, e)));
 }
 
+/* Fills take half of the threads and of the processors at most: queries go on beside them. */
+static uint32_t
+fills_max(void)
+{
+    long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    return half < 1 ? 1 : half > THREADS_MAX / 2 ? THREADS_MAX / 2 : (uint32_t)half;
+}
+
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 /* If the log is another one, results after the last part are lost with the old log. In a restored
@@ -396,7 +405,7 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
         .arrivals = arrivals,
         .watch = watch,
         .log_id = log_id,
-        .fills_max = FILLS_MAX,
+        .fills_max = fills_max(),
         .context = r,
     };
     r->collector = (struct metric_collector){.collect = ruler_collect, .context = r};
