@@ -141,7 +141,7 @@ forget_all(struct alerts *a)
     table_clear(&a->table);
 }
 
-/* Those that are marked by having no labels. */
+/* Forgets the alerts that are marked: their labels are NULL. */
 static void
 forget_marked(struct alerts *a)
 {
@@ -192,8 +192,8 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-/* What happened after `at_ns` happens then, and is sent again: the clock was set back, and nothing
- * is to wait until it has come so far again. */
+/* The clock was set back: times after `at_ns` become `at_ns`, and the alert is sent again, so that
+ * nothing waits until the clock is there once more. */
 static void
 follow_clock(struct alert *alert, int64_t at_ns)
 {
@@ -205,7 +205,7 @@ follow_clock(struct alert *alert, int64_t at_ns)
     if (alert->sent_at_ns > at_ns) alert->sent_at_ns = 0;
 }
 
-/* True: it is not found, and stays active nevertheless. */
+/* Says whether an alert that was not found stays active for keep_firing_for. */
 static bool
 keeps_firing(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
 {
@@ -214,7 +214,7 @@ keeps_firing(struct alert *alert, const struct alert_terms *terms, int64_t at_ns
     return at_ns - alert->keep_firing_since_ns < terms->keep_firing_ns;
 }
 
-/* The outage does not count towards `for`, as in Prometheus. */
+/* Takes the outage out of the time that counts towards `for`, as Prometheus does. */
 static void
 skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
 {
@@ -225,7 +225,7 @@ skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
     alert->active_at_ns = at_ns + left_ns - terms->for_ns;
 }
 
-/* True: it is active now. */
+/* Moves the alert to its next state. True: it is active. */
 static bool
 step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
 {
@@ -249,7 +249,7 @@ step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_
     return true;
 }
 
-/* All that can fail: alerts for what was found and is not there, annotations for what is. */
+/* Everything that can fail: new alerts for results without one, new annotations for the others. */
 struct prepared {
     struct alert *alert;                   /* there already; NULL: is_new */
     struct alert *made;                    /* not there yet */

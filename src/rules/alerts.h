@@ -64,7 +64,7 @@ struct alerts {
 void alerts_init(struct alerts *alerts, struct budget *budget, uint64_t seed);
 void alerts_fini(struct alerts *alerts);
 
-/* What an expression gave, with labels and annotations expanded. */
+/* One result of the expression, with labels and annotations expanded. */
 struct alert_found {
     struct bytes labels;
     const struct label *annotations;
@@ -107,7 +107,8 @@ MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_te
  * no more, and its memory may be what the evaluation lacks. */
 void alerts_forget_over(struct alerts *alerts, int64_t at_ns);
 
-/* Puts one there as it was, at a start. The memory is copied. ERR_NOMEM. */
+/* Adds an alert of an earlier run of the server, unless one with its labels is there. The memory is
+ * copied. ERR_NOMEM. */
 MUST_CHECK enum err alerts_restore(struct alerts *alerts, const struct alert *as_it_was,
                                    const struct alert_found *found);
 
@@ -121,8 +122,8 @@ alert_is_active(const struct alert *alert)
     return alert->state != ALERT_INACTIVE;
 }
 
-/* It fires, and would not be sent again while it is valid: it was sent when the interval of its
- * group or the delay of resending was shorter. */
+/* Says whether a firing alert would end before it is sent again: the interval of its group or the
+ * delay of resending was shorter when it was sent. */
 bool alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns,
                       int64_t resend_ns);
 

@@ -294,7 +294,7 @@ give_up(struct scheduler *s, struct scheduled_tenant *t)
     }
 }
 
-/* What it reads is away: it is tried again for as long as a backlog is awaited. */
+/* A source that the rules read is away: the pass is repeated for catch_up_wait. */
 static void
 note_failure(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns)
 {

@@ -18,7 +18,7 @@ written_names(const struct rule_at_work *rule, struct bytes names[2])
     return 2;
 }
 
-/* What a rule's series have under a label for certain; `at` NULL: that is not known. */
+/* The value that all series of a rule have under a label; `at` NULL if that is not certain. */
 static struct bytes
 certain_value(const struct rule_at_work *rule, struct bytes name)
 {
@@ -32,7 +32,7 @@ certain_value(const struct rule_at_work *rule, struct bytes name)
     return (struct bytes){NULL, 0};
 }
 
-/* Whether a selector may select a series of this name that the rule writes. */
+/* Says whether a selector may select a series of this name that the rule writes. */
 static bool
 may_select(const struct matcher_set *set, const struct rule_at_work *writer, struct bytes name)
 {
@@ -102,7 +102,7 @@ find_shared_names(struct group *g)
 enum err
 group_make_batches(struct group *g)
 {
-    uint32_t first = 0, batch = 0; /* of the batch at hand */
+    uint32_t first = 0, batch = 0; /* of the current batch */
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         bool alone = i - first >= RULE_BATCH_MAX;

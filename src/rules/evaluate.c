@@ -14,13 +14,13 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define SAID_NS      (NS_PER_S / 4)  /* of many rules that fail at once, some are told */
+#define SAID_NS      (NS_PER_S / 4)  /* between log lines about rules that fail at once */
 #define SAY_AGAIN_NS (60 * NS_PER_S) /* of one rule: so each of those that fail has its turn */
 #define LONG_NS      (5 * NS_PER_MS) /* that one thread takes for what several may do */
 
 enum {
     ARENA_BYTES_MAX = 1 << 30,
-    ALERTS_AT_ONCE = 64, /* that are told */
+    ALERTS_AT_ONCE = 64, /* notices in one call of the host */
 };
 
 static struct metric_histogram rule_latency = {
@@ -81,8 +81,8 @@ put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promq
     return OK;
 }
 
-/* Whether a rule of the group that stands before and records the same name has written the series
- * in this evaluation. */
+/* Says whether an earlier rule of the group that records the same name has written the series in
+ * this evaluation. */
 static bool
 is_written_before(const struct work *w, struct bytes labels)
 {
@@ -92,7 +92,7 @@ is_written_before(const struct work *w, struct bytes labels)
     return false;
 }
 
-/* Those of the evaluation before that this one has not. */
+/* Marks the series stale that the evaluation before had and this one has not. */
 static void
 put_stale(struct work *w)
 {
@@ -323,7 +323,7 @@ work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
     buf_init(&w->labels, ev->host->memory, RULE_FILE_BYTES_MAX);
     buf_init(&w->sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
     if (!w->skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
-        err_ignore(work_no_memory(w), "told when the batch ends");
+        err_ignore(work_no_memory(w), "reported when the batch ends");
     }
 }
 

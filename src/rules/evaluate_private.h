@@ -27,7 +27,7 @@ struct evaluating {
     uint32_t failed;
 };
 
-/* What is done for one rule. But for the flags it ends with the batch. */
+/* The evaluation of one rule. Its memory ends with the batch, the flags do not. */
 struct work {
     struct evaluating *of;
     struct rule_at_work *rule;
@@ -35,7 +35,7 @@ struct work {
     struct arena arena;
     struct rw_build *build;
     struct kept_series written;
-    struct buf labels; /* of the series at hand */
+    struct buf labels; /* of the current series */
     uint32_t samples;  /* results */
     uint64_t ticket;
     bool evaluated;   /* there are results, */
@@ -81,8 +81,8 @@ struct ask_times {
     int64_t first_ms, last_ms;
     int64_t step_ms; /* 0: once, at the first */
 };
-/* Of the view of `ev`. ERR_INPUT: `error` has the sentence; others are told in `why`. asked_end()
- * in any case. */
+/* Asks the view of `ev`. After ERR_INPUT `error` has the sentence, after other errors `why` has.
+ * asked_end() is called in any case. */
 MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *tree,
                         const struct ask_times *times, struct asked *ret, struct buf *error,
                         struct why *why);
@@ -90,9 +90,9 @@ void asked_end(struct asked *asked);
 /* Says whether an error of ask() is one of the evaluation itself: of the expression and its result,
  * a limit, or the timeout. Others are of the view, of memory, or end all evaluations. */
 bool ask_failed(const struct evaluating *ev, enum err e, const struct buf *error);
-/* The one point that the series at hand has. False: it has none. */
+/* Gives the one point of the current series. False: it has none. */
 bool asked_point(struct promql_result *result, struct promql_point *ret);
-/* What a template asks. */
+/* Runs a query of a template. */
 MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes expression,
                                      enum err (*each)(void *to,
                                                       const struct template_sample *sample),
@@ -116,7 +116,7 @@ MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes te
 
 /* --- alerts: find_alerts.c -------------------------------------------------------------------- */
 
-/* What a result says of alerts, in the arena of `work`. */
+/* Makes alerts of a result, in the arena of `work`. */
 MUST_CHECK enum err find_alerts(struct work *work, struct promql_result *result,
                                 struct alert_found **ret, uint32_t *ret_count);
 

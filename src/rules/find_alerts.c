@@ -7,8 +7,8 @@
 
 #define SAID_NS NS_PER_S
 
-/* What of an alert's texts is the same for all of them. Who writes rules may write loops: all texts
- * of a rule together have the time of one query. */
+/* The state of expanding the texts of one rule. Templates may loop: all texts of a rule together
+ * have the time of one query. */
 struct expanding {
     struct work *w;
     struct query_control control;

@@ -27,7 +27,7 @@
 
 /* --- what a group needs of others ------------------------------------------------------------- */
 
-/* What became of a message. */
+/* The fate of a message. */
 struct rules_written {
     uint64_t ticket;    /* for settle(); 0: there is nothing to wait for */
     uint64_t rejected;  /* samples */
@@ -75,7 +75,7 @@ struct rules_host {
     void *context;
 };
 
-/* What a reload may change; borrowed for one evaluation. */
+/* Settings that a reload may change; borrowed for one evaluation. */
 struct rules_terms {
     enum err (*open)(void *context, struct query_control *control, struct view **ret_view,
                      struct why *why);
@@ -84,7 +84,7 @@ struct rules_terms {
     const struct label *external_labels;
     uint32_t external_count;
     struct bytes external_url;
-    /* Of each query; 0 means no limit. */
+    /* Limits of each query; 0 means no limit. */
     int64_t timeout_ns;
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* of subqueries that give none; 0: a minute */
@@ -123,10 +123,10 @@ void group_free(struct group *group);
 struct bytes group_tenant(const struct group *group);
 const struct rule_group *group_text(const struct group *group);
 const struct schedule *group_schedule(const struct group *group);
-/* Whether it is what group_new() would make of these. */
+/* Says whether group_new() would make the same group of these. */
 bool group_is(const struct group *group, struct bytes tenant, const struct rule_group *text,
               const struct group_defaults *defaults);
-/* What recording rules write: there are any. */
+/* Says whether it has recording rules. */
 bool group_records(const struct group *group);
 
 /*
@@ -156,7 +156,7 @@ MUST_CHECK enum err group_add_names(const struct group *group, struct kept_serie
  * selectors that give none at most `tries` times, which is counted down; then these are taken to
  * read some. */
 bool group_reads_any(const struct group *group, const struct kept_series *names, uint32_t *tries);
-bool group_alarms(const struct group *group); /* it has alerts */
+bool group_alarms(const struct group *group); /* it has alerting rules */
 
 enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
 
@@ -209,7 +209,7 @@ void group_register_metrics(void);
 void group_note_restored(struct group *group, int64_t took_ns);
 void group_count_missed(struct group *group, uint64_t missed);
 
-/* What of it is wanted of /api/v1/rules. */
+/* The part of a question to /api/v1/rules that concerns one group. */
 struct group_question {
     bool alerting, recording; /* rules of these kinds */
     struct text_list names;   /* of rules; none: all */
@@ -218,7 +218,7 @@ struct group_question {
     uint32_t set_count;
     bool without_alerts;
 };
-/* What /api/v1/rules asks for; `tenant` as requests name it. */
+/* A question to /api/v1/rules; `tenant` as requests name it. */
 struct rules_question {
     struct bytes tenant;
     struct group_question of_group;
@@ -227,7 +227,7 @@ struct rules_question {
     uint64_t group_limit;    /* 0: none */
     struct bytes next_token; /* empty: from the first on */
 };
-/* Whether the question leaves any rule of it. */
+/* Says whether the question leaves any rule of the group. */
 bool group_answers(struct group *group, const struct group_question *question);
 /* An object. False: the question leaves no rule, and nothing was put. */
 bool group_print(struct group *group, const struct group_question *question, struct json *to);

@@ -38,7 +38,7 @@ struct stretch {
     struct why *why;
 };
 
-/* What a series has at one evaluation. */
+/* The value of a series at one evaluation. */
 struct step_result {
     enum { NO_RESULT, FLOAT, HISTOGRAM } kind;
     uint64_t bits; /* of the float */
@@ -609,7 +609,7 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
     }
     mem_free(memory, groups, bytes);
     mem_free(memory, rounds, round_bytes);
-    /* Of those that have a round, nothing is left. */
+    /* Groups that have a round have no evaluations left. */
     return e ? e : replay_together(replay, items, count, max_ns, counts, why);
 }
 

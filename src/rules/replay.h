@@ -82,7 +82,7 @@ enum { REPLAY_TOGETHER = UINT32_MAX };
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
                                   uint32_t *ret_count);
 
-/* How far a group has come. */
+/* The place that a group has reached. */
 struct replay_from {
     struct group *group;
     int64_t next; /* slot of the first evaluation that is to be made */

@@ -35,7 +35,7 @@ struct rule_group {
     uint64_t hash; /* of all that is said: a group whose hash did not change is the same one */
 };
 
-/* What one file has; all of it lies in the arena. */
+/* The groups of one file; all memory is in the arena. */
 struct rule_groups {
     struct arena *arena;
     struct rule_group *items;

@@ -182,7 +182,7 @@ void retired_give(struct scheduler *s, struct scheduled_tenant *t);
 bool retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job);
 /* Forgets what left too long ago, or has nothing that is worth keeping. */
 void retired_forget(struct scheduler *s, bool all);
-/* What a checkpoint has of all groups. ERR_NOMEM. */
+/* Loads the state of all groups. ERR_NOMEM. */
 MUST_CHECK enum err retired_load(struct scheduler *s, struct checkpoint_reader *checkpoint,
                                  int64_t cursor_max_ns);
 /* Puts the state of all groups into a checkpoint. */

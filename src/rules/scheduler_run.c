@@ -25,7 +25,7 @@ run_restore(struct scheduler *s, struct scheduler_job *job, const struct rules_t
     group_note_restored(g, env_monotonic_ns(s->host->env) - began_ns);
     if (job->error == OK) return;
     if (job->is_last_try) {
-        log_error("cannot read what a group of rules left in the store, it begins anew",
+        log_error("cannot read what a group of rules left in the store, it begins again",
                   KV("file", group_text(g)->file), KV("group", group_text(g)->name),
                   KV("error", why_text(&why, job->error)));
     } else if (log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) {
@@ -89,7 +89,7 @@ run_look(struct scheduler *s, struct scheduler_job *job)
     host->arrivals(host->context, t->name, &job->arrivals);
 }
 
-/* What a fill writes with: it notes whether the store refuses. */
+/* The host of a fill, which notes whether the store refuses. */
 struct filling {
     const struct rules_host *host;
     _Atomic bool is_refused;

@@ -230,7 +230,7 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     return true;
 }
 
-/* What of an entry is due first: to restore it, to send its alerts, to evaluate it. */
+/* Takes the first that is due: to restore the entry, to send its alerts, to evaluate it. */
 static bool
 take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
               struct scheduler_job *job)

@@ -38,7 +38,7 @@ put_seconds(struct json *to, const char *key, double seconds)
     json_put_raw(to, bytes_of(digits, number_print(double_bits(seconds), digits)));
 }
 
-/* How many follow the first one, of a number as it is printed without or with an exponent. */
+/* The number of digits after the first one of a printed number, with or without an exponent. */
 static int
 more_digits(struct bytes number)
 {

@@ -65,8 +65,8 @@ MUST_CHECK enum err stored_remove(struct env *env, const char *dir, const char *
  * stored_write(). Does nothing a second time. ERR_LIMIT: too many were set aside. */
 MUST_CHECK enum err stored_set_aside(struct env *env, const char *dir, const char *tenant,
                                      char ret_path[FILE_PATH_BYTES], struct why *why);
-/* Calls `each` for the tenants that have a file, or what stands in its place, in any order. It may
- * return an error to stop. ERR_MISSING: there is no such directory. */
+/* Calls `each` for the tenants that have a file, or something else in its place, in any order. It
+ * may return an error to stop. ERR_MISSING: there is no such directory. */
 MUST_CHECK enum err stored_each(struct env *env, const char *dir,
                                 enum err (*each)(void *context, const char *tenant), void *context,
                                 struct why *why);

@@ -36,7 +36,7 @@ MUST_CHECK enum err stored_results_read(struct stored_results *stored,
                                         struct why *why);
 /* Makes a series the current one. */
 void stored_results_seek(struct stored_results *stored, struct bytes labels);
-/* What the current series has at a time, a view. NULL: nothing. */
+/* The value of the current series at a time, a view. NULL: it has none. */
 const struct replay_value *stored_results_at(const struct stored_results *stored, int64_t t_ms);
 
 /* A histogram as it is compared. A staleness marker is the same in series of either kind. */
