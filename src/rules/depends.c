@@ -145,25 +145,19 @@ given_name(const struct matcher_set *set)
     return NULL;
 }
 
-bool
-names_read_next(struct names_read *read, const struct matcher_set *set,
-                const struct kept_series *names, uint32_t *tries, uint32_t *ret_index)
+/* `tries` counts comparisons of selectors that give no name; after that they may select any. */
+static bool
+selects_any(const struct matcher_set *set, const struct kept_series *names, uint32_t *tries)
 {
-    const struct matcher *given = read->next == 0 ? given_name(set) : NULL;
+    const struct matcher *given = given_name(set);
     if (given != NULL) {
-        read->next = names->count; /* there is one at most */
-        return kept_series_find(names, matcher_pattern(given), ret_index) &&
-               may_have_name(set, matcher_pattern(given));
+        struct bytes name = matcher_pattern(given);
+        return kept_series_has(names, name) && may_have_name(set, name);
     }
-    while (read->next < names->count) {
-        if (*tries == 0) {
-            read->next = names->count;
-            *ret_index = NAMES_ALL;
-            return true;
-        }
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (*tries == 0) return true;
         --*tries;
-        *ret_index = read->next++;
-        if (may_have_name(set, kept_series_at(names, *ret_index))) return true;
+        if (may_have_name(set, kept_series_at(names, i))) return true;
     }
     return false;
 }
@@ -171,11 +165,10 @@ names_read_next(struct names_read *read, const struct matcher_set *set,
 static bool
 reads_any(const struct rule_at_work *rule, const struct kept_series *names, uint32_t *tries)
 {
-    uint32_t count, index;
+    uint32_t count;
     const struct matcher_set *sets = promql_selectors(rule->tree, &count);
     for (uint32_t i = 0; i < count; i++) {
-        struct names_read read = {0};
-        if (names_read_next(&read, &sets[i], names, tries, &index)) return true;
+        if (selects_any(&sets[i], names, tries)) return true;
     }
     return false;
 }
@@ -189,7 +182,21 @@ group_reads_any(const struct group *g, const struct kept_series *names, uint32_t
     return false;
 }
 
-/* From the last rule to the first: each is compared with the names of itself and those after it. */
+/* The rule reads what itself or a later rule of the group records. */
+static bool
+reads_later(const struct group *g, uint32_t rule, uint32_t *tries)
+{
+    for (uint32_t i = rule; i < g->text.rule_count; i++) {
+        if (g->rules[i].text->kind != RULE_RECORDING) continue;
+        if (*tries == 0) return true;
+        --*tries;
+        if (reads(&g->rules[rule], &g->rules[i])) return true;
+    }
+    return false;
+}
+
+/* From the last rule to the first: each is compared with the names of itself and those after it,
+ * and, if it reads one of them, with these rules. */
 enum err
 group_find_reads_back(struct group *g)
 {
@@ -202,7 +209,7 @@ group_find_reads_back(struct group *g)
         bool is_new;
         if (rule->text->kind != RULE_RECORDING) continue;
         e = kept_series_add(&names, bytes_of_text(rule->text->name), &is_new);
-        g->reads_back = reads_any(rule, &names, &tries);
+        g->reads_back = reads_any(rule, &names, &tries) && reads_later(g, i, &tries);
     }
     kept_series_fini(&names);
     return e;

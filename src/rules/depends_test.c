@@ -137,6 +137,12 @@ test_rules_that_read_what_they_or_later_ones_write_read_back(void **state)
     struct rule later[] = {RECORD("a", "sum({__name__=~\"b|c\"})"), RECORD("b", "up")};
     struct rule before[] = {RECORD("a", "up"), RECORD("b", "a")};
     struct rule alert[] = {ALERT("a", "b"), RECORD("b", "up")};
+    struct named_text day = {"window", "1d"};
+    struct rule other[] = {RECORD("a", "a{window=\"5m\"}")},
+                same[] = {RECORD("a", "a{window!=\"5m\"}")};
+    other[0].labels = same[0].labels = (struct named_texts){&day, 1};
+    check_reads_back(other, 1, false);
+    check_reads_back(same, 1, true);
     check_reads_back(itself, 1, true);
     check_reads_back(later, 2, true);
     check_reads_back(before, 2, false);

@@ -105,19 +105,9 @@ MUST_CHECK enum err restore_group(const struct rules_past *past, const struct re
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
 /* Gives each rule its batch, and finds those that write the same name; see depends.c. ERR_NOMEM. */
 MUST_CHECK enum err group_make_batches(struct group *group);
-/* Finds group.reads_back, by names. ERR_NOMEM. */
+/* Finds group.reads_back. ERR_NOMEM. */
 MUST_CHECK enum err group_find_reads_back(struct group *group);
 
-/*
- * Steps through the names of which a selector may select series: each is given once. Begins zeroed.
- * Selectors that give no name are compared with at most `tries` names, which is counted down: then
- * NAMES_ALL is given, because the selector may select any.
- */
-enum { NAMES_ALL = UINT32_MAX, NAME_TRIES_MAX = 1000000 };
-struct names_read {
-    uint32_t next;
-};
-bool names_read_next(struct names_read *read, const struct matcher_set *set,
-                     const struct kept_series *names, uint32_t *tries, uint32_t *ret_index);
+enum { NAME_TRIES_MAX = 1000000 }; /* comparisons of selectors with names, of all of a tenant */
 
 #endif

@@ -14,21 +14,28 @@
  * time, which a server did not have then: R and W go by time. Expressions that read later times
  * than their own (a negative offset, or @) are not looked at.
  *
- * The rounds are a topological order. Its nodes are the groups and the names that they record, so
- * that many groups that record and read the same names need few edges. A name is complete when all
- * groups that record it have a round. A group has a round when all names that it reads are
- * complete; a name that it records itself, when it is the only one left. Groups that go by time
- * wait for ever. So do, as a consequence, groups that read each other, and all that reads what such
- * groups record: what gets no round is replayed together, in the order of time.
+ * The rounds are a topological order. Its nodes are the groups and the sets of series that they
+ * record (recorded.h), so that many groups that record and read the same need few edges. A set is
+ * complete when all groups that record it have a round. A group has a round when all sets that it
+ * reads are complete; a set that it records itself, when it is the only one left. Groups that go by
+ * time wait for ever. So do, as a consequence, groups that read each other, and all that reads what
+ * such groups record: what gets no round is replayed together, in the order of time.
  */
 #include "base/array.h"
+#include "rules/evaluate_private.h"
 #include "rules/group_private.h"
+#include "rules/recorded.h"
+#include "rules/relabelled.h"
 #include "rules/replay.h"
 
-enum { NONE = UINT32_MAX };
+enum {
+    NONE = UINT32_MAX,
+    TRIES_MAX = 4000000, /* selectors that are compared with sets; after that they read any */
+    ARENA_BYTES_MAX = 256 << 20,
+};
 
-/* A name that groups record. */
-struct recorded_name {
+/* A set of series that groups record. */
+struct recorded_set {
     uint32_t left;            /* groups that record it, and have no round */
     uint32_t last;            /* number + 1 of the group that was looked at last */
     uint32_t first;           /* the first edge from it; NONE */
@@ -36,53 +43,72 @@ struct recorded_name {
     int64_t reader_offset_ms; /* and the smallest one of groups that read it */
 };
 
-/* A group waits for a name. */
+/* A group waits for a set. */
 struct order_edge {
     uint32_t reader, next;
-    bool is_own; /* the group records the name, too */
+    bool is_own; /* the group records the set, too */
 };
 
 struct order_group {
     struct group *group;
-    uint32_t waits;  /* edges to it from names that are not complete, */
-    uint32_t end;    /* and where its names end in `recorded` */
+    uint32_t waits;  /* edges to it from sets that are not complete, */
+    uint32_t end;    /* and where its sets end in `recorded` */
     uint32_t queued; /* members[i].queued is the group that was the i-th to get a round */
 };
 
 struct order {
     uint32_t count, queued;
     struct order_group *members;
-    uint32_t *rounds;            /* of each group */
-    uint32_t *recorded;          /* indexes of the names that groups record, group after group */
-    struct recorded_name *items; /* as `names` numbers them */
+    uint32_t *rounds;           /* of each group */
+    uint32_t *recorded;         /* indexes of the sets that groups record, group after group */
+    struct recorded_set *items; /* as `sets` numbers them */
     struct order_edge *edges;
     uint32_t recorded_count, recorded_capacity, item_capacity, edge_count, edge_capacity;
-    struct kept_series names;
-    uint32_t tries;        /* see names_read_next() */
-    int64_t any_offset_ms; /* the smallest query_offset of groups that may read any name */
+    struct recorded sets;
+    uint32_t tries;        /* see recorded_next() */
+    int64_t any_offset_ms; /* the smallest query_offset of groups that may read any set */
     struct budget *memory;
 };
 
 /* --- the graph -------------------------------------------------------------------------------- */
+
+/* The set that a rule records. */
+static enum err
+add_set(struct order *o, const struct rule_at_work *rule, uint32_t *ret_index)
+{
+    struct arena arena;
+    struct buf labels;
+    uint32_t count;
+    bool is_new;
+    arena_init(&arena, o->memory, ARENA_BYTES_MAX, 0);
+    buf_init(&labels, o->memory, RULE_FILE_BYTES_MAX);
+    struct label *over = record_labels(rule, &arena, &count);
+    enum err e = over == NULL ? ERR_NOMEM : OK;
+    if (e == OK) relabelled_put(&labels, (struct bytes){NULL, 0}, over, count);
+    if (e == OK) e = buf_error(&labels);
+    size_t wanted = (size_t)o->sets.sets.count + 1;
+    if (!array_reserve(o->memory, &o->items, &o->item_capacity, wanted)) e = ERR_NOMEM;
+    if (e == OK) e = recorded_add(&o->sets, buf_bytes(&labels), ret_index, &is_new);
+    if (e == OK && is_new)
+        o->items[*ret_index] = (struct recorded_set){0, 0, NONE, INT64_MIN, INT64_MAX};
+    buf_fini(&labels);
+    arena_fini(&arena);
+    return e;
+}
 
 static enum err
 add_recorded(struct order *o, uint32_t g)
 {
     const struct group *group = o->members[g].group;
     for (uint32_t i = 0; i < group->text.rule_count; i++) {
-        struct bytes name = bytes_of_text(group->rules[i].text->name);
-        size_t names = (size_t)o->names.count + 1, recorded = (size_t)o->recorded_count + 1;
-        bool is_new;
+        size_t recorded = (size_t)o->recorded_count + 1;
         uint32_t index;
         if (group->rules[i].text->kind != RULE_RECORDING) continue;
-        if (!array_reserve(o->memory, &o->items, &o->item_capacity, names) ||
-            !array_reserve(o->memory, &o->recorded, &o->recorded_capacity, recorded) ||
-            kept_series_add(&o->names, name, &is_new) ||
-            !kept_series_find(&o->names, name, &index)) {
+        if (!array_reserve(o->memory, &o->recorded, &o->recorded_capacity, recorded) ||
+            add_set(o, &group->rules[i], &index)) {
             return ERR_NOMEM;
         }
-        struct recorded_name *n = &o->items[index];
-        if (is_new) *n = (struct recorded_name){0, 0, NONE, INT64_MIN, INT64_MAX};
+        struct recorded_set *n = &o->items[index];
         if (n->last == g + 1) continue; /* an earlier rule of the group records it, too */
         n->last = g + 1;
         n->left++;
@@ -104,7 +130,7 @@ static enum err
 add_edge(struct order *o, uint32_t g, uint32_t index)
 {
     int64_t offset_ms = o->members[g].group->query_offset_ms;
-    struct recorded_name *n = &o->items[index];
+    struct recorded_set *n = &o->items[index];
     bool is_own = n->last == g + 1;
     if (offset_ms < n->reader_offset_ms) n->reader_offset_ms = offset_ms;
     if (n->writer_offset_ms > offset_ms) o->members[g].waits++; /* for ever: it goes by time */
@@ -115,6 +141,15 @@ add_edge(struct order *o, uint32_t g, uint32_t index)
     n->first = o->edge_count++;
     o->members[g].waits++;
     return OK;
+}
+
+/* The group may read any set: it goes by time. */
+static void
+read_any(struct order *o, uint32_t g)
+{
+    int64_t offset_ms = o->members[g].group->query_offset_ms;
+    o->members[g].waits++; /* for ever */
+    if (offset_ms < o->any_offset_ms) o->any_offset_ms = offset_ms;
 }
 
 static enum err
@@ -129,16 +164,13 @@ add_read(struct order *o, uint32_t g)
         uint32_t count, index;
         const struct matcher_set *sets = promql_selectors(group->rules[i].tree, &count);
         if (group->rules[i].text->kind != RULE_RECORDING) continue;
-        for (uint32_t k = 0; k < count; k++) {
-            struct names_read read = {0};
-            while (e == OK && names_read_next(&read, &sets[k], &o->names, &o->tries, &index)) {
-                if (index != NAMES_ALL) {
+        for (uint32_t k = 0; e == OK && k < count; k++) {
+            uint32_t at = recorded_first(&o->sets, &sets[k]);
+            while (e == OK && recorded_next(&o->sets, &sets[k], &at, &o->tries, &index)) {
+                if (index == RECORDED_ANY)
+                    read_any(o, g);
+                else
                     e = add_edge(o, g, index);
-                    continue;
-                }
-                o->members[g].waits++; /* for ever: all that may be read comes before */
-                if (group->query_offset_ms < o->any_offset_ms)
-                    o->any_offset_ms = group->query_offset_ms;
             }
         }
     }
@@ -172,7 +204,7 @@ static void
 release_readers(struct order *o, uint32_t g)
 {
     for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
-        struct recorded_name *n = &o->items[o->recorded[i]];
+        struct recorded_set *n = &o->items[o->recorded[i]];
         if (--n->left > 1) continue;
         for (uint32_t k = n->first; k != NONE; k = o->edges[k].next) {
             const struct order_edge *edge = &o->edges[k];
@@ -192,11 +224,11 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
     struct order o = {.count = count,
                       .members = mem_new(memory, count * sizeof *o.members),
                       .rounds = ret_rounds,
-                      .tries = NAME_TRIES_MAX,
+                      .tries = TRIES_MAX,
                       .any_offset_ms = INT64_MAX,
                       .memory = memory};
     enum err e = o.members == NULL ? ERR_NOMEM : OK;
-    kept_series_init(&o.names, memory, groups[0]->seed);
+    recorded_init(&o.sets, memory, groups[0]->seed);
     for (uint32_t g = 0; e == OK && g < count; g++) {
         o.members[g].group = groups[g];
         e = add_recorded(&o, g);
@@ -217,6 +249,6 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
     array_free(memory, o.recorded, o.recorded_capacity);
     array_free(memory, o.items, o.item_capacity);
     array_free(memory, o.edges, o.edge_capacity);
-    kept_series_fini(&o.names);
+    recorded_fini(&o.sets);
     return e;
 }

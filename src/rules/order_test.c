@@ -19,6 +19,7 @@ struct given {
     const char *name, *expression;
     int64_t offset_s;
     uint32_t round;
+    const char *id, *window; /* labels; NULL: it does not set them */
 };
 
 static struct group *
@@ -28,6 +29,11 @@ group_of(const struct given *given)
     static const struct group_defaults defaults = {60000, 0};
     struct rule rule = {
         .kind = RULE_RECORDING, .name = given->name, .expression = given->expression};
+    struct named_text labels[2];
+    rule.labels = (struct named_texts){labels, 0};
+    if (given->id != NULL) labels[rule.labels.count++] = (struct named_text){"id", given->id};
+    if (given->window != NULL)
+        labels[rule.labels.count++] = (struct named_text){"window", given->window};
     struct rule_group text = {.file = "f",
                               .name = given->name,
                               .rules = &rule,
@@ -121,25 +127,64 @@ test_a_chain_of_many_groups_has_as_many_rounds(void **state)
     snprintf(names[COUNT], sizeof names[COUNT], "r%d", COUNT);
     for (uint32_t i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "r%u", i);
-        given[i] = (struct given){names[i], names[i + 1], 0, COUNT - 1 - i};
+        given[i] = (struct given){names[i], names[i + 1], 0, COUNT - 1 - i, NULL, NULL};
     }
     check(given, COUNT, COUNT);
 }
 
-/* 2000 names are compared with each selector without a name, so that 500 may be. */
+/* As generators of rules for service level objectives write them. */
+static void
+test_selectors_distinguish_groups_that_record_one_name_by_labels(void **state)
+{
+    static const struct given given[] = {
+        {"ratio", "up", 0, 0, "1", "5m"},
+        {"ratio", "up", 0, 0, "2", "5m"},
+        {"ratio", "ratio{id=\"1\", window=\"5m\"}", 0, 1, "1", "30d"},
+        {"ratio", "ratio{id=\"2\", window=\"5m\"}", 0, 1, "2", "30d"},
+        {"burn", "ratio{id=\"1\"}", 0, 2, "1", NULL},
+        {"none", "ratio{id=\"3\"}", 0, 0, NULL, NULL},
+        {"all", "ratio", 0, 2, NULL, NULL},
+        {"data", "ratio{team=\"a\"}", 0, 2, NULL, NULL}, /* which may be in the data */
+        {"long", "ratio{window=~\".*d\", id!=\"1\"}", 0, 2, NULL, NULL},
+        {"short", "{__name__=~\"rat.*\", window=\"5m\"}", 0, 1, NULL, NULL},
+    };
+    (void)state;
+    CHECK(given, 3);
+}
+
+/* Comparing each selector with each group would be too much. */
+static void
+test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels(void **state)
+{
+    enum { COUNT = 5000 };
+    static struct given given[2 * COUNT];
+    static char ids[COUNT][8], expressions[COUNT][32];
+    (void)state;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        snprintf(ids[i], sizeof ids[i], "%u", i);
+        snprintf(expressions[i], sizeof expressions[i], "ratio{id=\"%u\"}", i);
+        given[2 * i] = (struct given){"burn", expressions[i], 0, 1, ids[i], NULL};
+        given[2 * i + 1] = (struct given){"ratio", "up", 0, 0, ids[i], NULL};
+    }
+    check(given, 2 * COUNT, 2);
+}
+
+/* 4000 sets are compared with each selector without a name, so that 1000 selectors may be. */
 static void
 test_groups_are_together_when_there_is_too_much_to_compare(void **state)
 {
-    enum { COUNT = 2000 };
+    enum { COUNT = 4000 };
     static struct given given[COUNT];
     static char names[COUNT][8];
     (void)state;
     for (uint32_t i = 0; i < COUNT; i++) {
-        bool is_compared = i <= 500;
+        bool is_compared = i <= 1000;
         snprintf(names[i], sizeof names[i], "r%u", i);
-        given[i] = (struct given){names[i], "{__name__=~\"x.*\"}", 30, is_compared ? 0 : ALL};
+        given[i] =
+            (struct given){names[i], "{__name__=~\"x.*\"}", 30, is_compared ? 0 : ALL, NULL, NULL};
     }
-    given[7] = (struct given){names[7], "up", 60, ALL}; /* which the others may read by time */
+    given[7] =
+        (struct given){names[7], "up", 60, ALL, NULL, NULL}; /* which the others may read by time */
     check(given, COUNT, 1);
 }
 
@@ -179,6 +224,8 @@ main(void)
             test_a_group_that_reads_what_it_records_waits_for_the_others_that_record_it),
         cmocka_unit_test(test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads),
         cmocka_unit_test(test_a_chain_of_many_groups_has_as_many_rounds),
+        cmocka_unit_test(test_selectors_distinguish_groups_that_record_one_name_by_labels),
+        cmocka_unit_test(test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels),
         cmocka_unit_test(test_groups_are_together_when_there_is_too_much_to_compare),
         cmocka_unit_test(test_refused_memory_is_an_error_and_nothing_else),
     };

@@ -8,10 +8,7 @@
 #include "rules/scheduler_private.h"
 #include "sys/env.h"
 
-enum {
-    GROUPS_MAX = 100000,
-    TRIES_MAX = 1000000, /* of names with selectors, per tenant: it may have many of both */
-};
+enum { GROUPS_MAX = 100000 };
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
@@ -227,7 +224,7 @@ static enum err
 plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
 {
     const struct rules_host *host = c->scheduler->host;
-    uint32_t tries = TRIES_MAX;
+    uint32_t tries = NAME_TRIES_MAX;
     struct kept_series names;
     enum err e = OK;
     kept_series_init(&names, host->memory, host->seed);
