@@ -91,7 +91,7 @@ query_is_active() {
 a_stream_is_cut() {
     read_load 1
     echo "status $status, $bytes bytes"
-    ((bytes < 100000)) && grep 'reads more than 10240 bytes' "$work/bytes.log"
+    ((bytes < 100000)) && within 10 grep 'reads more than 10240 bytes' "$work/bytes.log"
 }
 
 # --- expressions ---
