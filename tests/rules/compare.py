@@ -2,11 +2,15 @@
 """compare.py - whether two servers recorded the same, and told the same.
 
     compare.py series URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
+    compare.py since URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
+    compare.py within URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
     compare.py told FILE FILE START END [EXCEPT_START EXCEPT_END]...
 
 Of series: all samples of the selector between the times, staleness markers too as far as they show: a series that
-ended shows for no time after. Of what was told, in files as world.py gives them: which alerts began to fire when, with
-what, and were resolved when. What touches an excepted time does not count. Prints what differs, and exits with 1.
+ended shows for no time after. `since`: values are times, as those of ALERTS_FOR_STATE, and values that are excepted times do
+not count, either. `within`: the second server may have more samples than the first one. `told`, of files as world.py gives
+them: which alerts began to fire when, with what, were resolved when, and were sent as firing again with the same start. What
+touches an excepted time does not count. Prints what differs, and exits with 1.
 """
 
 import calendar
@@ -15,6 +19,9 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+
+
+EXCEPTED = "at an excepted time"
 
 
 def excepted(seconds, ranges):
@@ -60,9 +67,12 @@ def told(path, start, end, ranges):
             if not start <= begins <= end or excepted(begins, ranges):
                 continue
             found["fires " + labels, alert["startsAt"]] = alert["generatorURL"]
-            if resolved(alert) and ends <= end and not excepted(ends, ranges):
-                found["is over " + labels, alert["startsAt"]] = alert["endsAt"]
+            over = "is over " + labels, alert["startsAt"]
+            if resolved(alert) and ends <= end:
+                found[over] = EXCEPTED if excepted(ends, ranges) else alert["endsAt"]
             if not resolved(alert):
+                if over in found:
+                    found["fires again " + labels, alert["startsAt"]] = alert["told"]
                 found["says " + labels, json.dumps(alert.get("annotations", {}), sort_keys=True)] = ""
     return found
 
@@ -70,22 +80,25 @@ def told(path, start, end, ranges):
 def main():
     what, one, other = sys.argv[1:4]
     rest = sys.argv[4:]
-    if what == "series":
+    if what != "told":
         selector, rest = rest[0], rest[1:]
     numbers = [float(n) for n in rest]
     start, end = numbers[0], numbers[1]
     ranges = list(zip(numbers[2::2], numbers[3::2]))
-    if what == "series":
-        a, b = (series(url, selector, int(start), int(end), ranges) for url in (one, other))
-    else:
+    if what == "told":
         a, b = (told(path, start, end, ranges) for path in (one, other))
+    else:
+        a, b = (series(url, selector, int(start), int(end), ranges) for url in (one, other))
     differ = 0
     for key in sorted(set(a) | set(b), key=str):
-        if a.get(key) == b.get(key):
+        values = a.get(key), b.get(key)
+        if values[0] == values[1] or EXCEPTED in values or (what == "within" and values[0] is None):
+            continue
+        if what == "since" and any(v is not None and excepted(float(v), ranges) for v in values):
             continue
         differ += 1
-        if differ <= 20:
-            print("%s: %r and %r" % (key, a.get(key), b.get(key)))
+        if differ <= 40:
+            print("%s: %r and %r" % (key, *values))
     print("%d compared, %d differ" % (len(set(a) | set(b)), differ))
     sys.exit(1 if differ or not a else 0)
 
