@@ -346,15 +346,18 @@ fills_max(void)
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 /* If the log is another one, results after the last part are lost with the old log. In a restored
- * snapshot all results are in parts. */
+ * snapshot all results are in parts. While nothing has been written, there is no log, and no result
+ * that could be lost. */
 static int64_t
 recorded_until(struct ruler *r, const struct checkpoint_head *head)
 {
+    static const uint8_t none[CHECKPOINT_LOG_ID_BYTES];
     struct tsdb_stats stats;
     const uint8_t *log_id = tsdb_log_id(r->options.tsdb);
     bool same = log_id != NULL && memcmp(head->log_id, log_id, sizeof head->log_id) == 0;
+    bool was_empty = memcmp(head->log_id, none, sizeof none) == 0;
     tsdb_stats(r->options.tsdb, &stats);
-    if (same) return INT64_MAX;
+    if (same || (was_empty && stats.part_max_ms < 0)) return INT64_MAX;
     return stats.part_max_ms < 0 ? 0 : stats.part_max_ms * NS_PER_MS;
 }
 

@@ -230,6 +230,32 @@ claim "a clock an hour back: alerts are as before, and told" is_as_before
 claim "a clock an hour back: nothing is missing" within 10 nothing_is_missing
 claim "a clock forth and back: what was recorded stays" wrote_nothing_twice
 claim "a clock: SIGTERM ends it" stop firekeep
+
+# --- a group of a day -----------------------------------------------------------------------------
+
+serve_at() { # SECONDS ahead
+    echo "$1" >"$work/ahead"
+    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve --storage.path="$work/day" \
+        --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml"
+    wait_ready firekeep "$url/-/ready"
+}
+
+knows_its_minute() {
+    printf '%s\n' 'groups:' '- name: day' '  interval: 1d' '  rules:' '  - {record: daily, expr: time()}' >"$work/rules.yml"
+    serve_at 0 || return 1
+    minute=$(curl -sf "$url/metrics" | awk '/^firekeep_rule_group_next_timestamp_seconds/ {print $2}')
+    echo "its next evaluation is at $minute"
+    [[ -n $minute ]] && stop firekeep
+}
+
+is_evaluated_later() { # SECONDS after its minute
+    serve_at "$((${minute%.*} + $1 - $(date +%s)))" && within 30 nothing_is_missing &&
+        within 20 value_is "round(timestamp(daily) - $minute)" 0 "$((${minute%.*} + 60))" &&
+        value_is "round(daily - $minute)" 0 "$((${minute%.*} + 60))" && stop firekeep
+}
+
+claim "a group of a day: it is evaluated once a day" knows_its_minute
+claim "a group of a day: it is evaluated after the start, if the server was down at its minute" is_evaluated_later 7200
 stop world
 
 # --- what the store refuses ---------------------------------------------------------------------
