@@ -197,8 +197,8 @@ reload() {
     reload_to=$(now)
 }
 
-# Results of such an evaluation are not compared, up to the next one, nor are alerts for $settle seconds.
-reload_edits() { # EVENT INTERVAL WHAT...
+# Results of such an evaluation are not compared until SECONDS later, nor are alerts for $settle seconds.
+reload_edits() { # EVENT SECONDS WHAT...
     local what
     reload || return 1
     happens "$1"
@@ -216,7 +216,8 @@ rules_are_edited() {
     threshold=$((40 + RANDOM % 30))
     [[ $pages == warn ]] && pages=page || pages=warn
     write_rules
-    reload_edits "rules are edited: $threshold, edit $edits, $pages" 2 edit alerts
+    # Series of a rule that was removed or renamed are marked stale two intervals later.
+    reload_edits "rules are edited: $threshold, edit $edits, $pages" 6 edit alerts
 }
 
 interval_changes() {
@@ -290,7 +291,7 @@ edit_in_outage() { # TERM|KILL SECONDS
     write_rules
     reload && happens "rules are edited in a gap: $gap_threshold"
     # The cursor may be ten seconds old.
-    except gap "$(calc "$down_at - $late - 14")" "$(calc "$reload_to - $late + 0.1")"
+    except gap "$(calc "$down_at - $late - 14")" "$(calc "$reload_to - $late + 2.2")"
     outage_ends
 }
 
