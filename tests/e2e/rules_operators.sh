@@ -347,4 +347,48 @@ for kind in directory dangling pipe large wrong; do
     claim "at startup, $kind: the server refuses to start and says why" refuses_to_start $kind
 done
 claim "with the file it starts, and alerts go on" eval 'serve && within 20 fires High Waits && never_told_as_resolved High Waits'
+
+# --- edited before a gap is filled ----------------------------------------------------------------
+
+write_gap() { # FACTOR [GROUP]
+    printf '%s\n' 'groups:' "- {name: edited, rules: [{record: edited, expr: 'load{n=\"b\"} * $1'}]}" "${2-}" >"$rules/gap.yml"
+}
+
+catches_up() { # waits|live
+    metric_is "firekeep_rule_catch_up{tenant=\"anonymous\",state=\"$1\"}" 1
+}
+
+# The evaluations of `edited`: milliseconds and value.
+edited() {
+    ask query --data-urlencode 'query=edited[5m]' | jq -r '.result[].values[] | "\(.[0] * 1000 | round) \(.[1])"'
+}
+
+is_edited_while_it_waits() {
+    set_world b=55
+    write_gap 1 "- {name: removed, rules: [{record: removed, expr: 'vector(1)'}]}"
+    hangup && within 20 value_is edited 55 && within 20 value_is removed 1 && stop firekeep || return 1
+    stopped=$(now_ms)
+    doze 4
+    serve && within 10 catches_up waits || return 1
+    write_gap 2
+    hangup && catches_up waits && within 30 catches_up live && within 20 value_is edited 110
+}
+
+# One a second, those before the stop with the old text and the others with the new one.
+goes_on_from_its_cursor() {
+    edited >"$work/edited.txt"
+    echo "stopped at $stopped"
+    cat "$work/edited.txt"
+    awk -v stopped="$stopped" 'NR > 1 && $1 - before != 1000 {bad = 1} {before = $1; count[$2 + 0]++}
+        $2 != ($1 <= stopped ? 55 : 110) {bad = 1} END {exit bad || count[55] < 2 || count[110] < 5}' "$work/edited.txt"
+}
+
+removed_has_ended() {
+    value_is 'last_over_time(timestamp(removed)[5m:1s]) > bool '"$((stopped / 1000 + 1))" 0
+}
+
+claim "edited and removed while the backlog is awaited: it waits, and goes live" is_edited_while_it_waits
+claim "edited while the backlog is awaited: the gap is filled with the new text" goes_on_from_its_cursor
+claim "removed while the backlog is awaited: the gap is not filled" removed_has_ended
+claim "SIGTERM ends it after that" stop firekeep
 ((failures == 0))
