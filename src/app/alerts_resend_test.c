@@ -49,7 +49,7 @@ serve(void *context, struct fake_call *call)
 }
 
 static void
-tell(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
+notify(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
     (void)s;
     notifier_send(w.rig.notifier, notices, count);
@@ -83,7 +83,7 @@ begin(unsigned interval_s)
              "%lld}]}]\n",
              interval_s, SIM_BEGIN / 1000 + FIRES_S);
     sim_init(&w.s, 1, yaml);
-    w.s.tell = tell;
+    w.s.notify = notify;
     w.s.wait = wait_for;
     w.rig.sim = w.s.m.sim;
     budget_init(&w.rig.memory, "notify", 0, NULL);

@@ -1,133 +1,135 @@
 /*
- * rules_sim_test.c - groups of rules on a simulated machine, from seeds: what was missed is made up
- * as if nothing had happened, and alerts go on as they were.
+ * rules_sim_test.c - groups of rules on a simulated machine: the order in which alerts are sent,
+ * and what an evaluation shows of itself and may take. rules_stories_test.c has the rest.
  */
-#include <math.h>
-
 #include "app/rules_sim_testing.h"
 
-static const char rules[] =
-    "groups:\n"
-    "- name: first\n"
-    "  interval: 30s\n"
-    "  rules:\n"
-    "  - {record: \"job:requests:rate2m\", expr: \"sum by (job) (rate(requests_total[2m]))\"}\n"
-    "  - {record: \"load:high\", expr: \"load > 50\"}\n"
-    "  - {record: \"load:over\", expr: \"load > 30\", labels: {than: \"30\"}}\n"
-    "  - {record: \"load:over\", expr: \"load > 60\", labels: {than: \"60\"}}\n"
-    "  - {record: \"job:requests:rate2m:max\", expr: \"max(job:requests:rate2m)\"}\n"
-    "- name: second\n"
-    "  interval: 1m\n"
-    "  rules:\n"
-    "  - {record: \"job:requests:hour\", expr: \"sum_over_time(job:requests:rate2m[20m])\"}\n"
-    "  - {record: \"load:high:count\", expr: \"count by (job) (load:high)\"}\n"
-    "- name: third\n"
-    "  interval: 20s\n"
-    "  rules:\n"
-    "  - {record: \"always\", expr: \"vector(1)\"}\n"
-    "  - {record: \"always:before\", expr: \"always offset 1m\"}\n"
-    "- name: fourth\n"
-    "  interval: 30s\n"
-    "  rules:\n"
-    "  - {record: \"none:absent\", expr: \"absent(nobody_sends)\"}\n"
-    "  - {record: \"none:rate\", expr: \"sum(rate(nobody_sends[2m])) or vector(0)\"}\n";
+#define ONE(name) "{alert: " name ", expr: vector(1)},"
 
-static const char *const recorded[] = {"always", "always:before", "job:requests:rate2m",
-                                       "load:high", "job:.*|load:.*|none:.*"};
-
-/* Both recorded the same, up to that many seconds after the begin. */
+/* A queue that overflows keeps the last. Their endsAt is four resends away. */
 static void
-assert_same_recorded(struct rules_sim *a, struct rules_sim *b, int64_t to_s)
-{
-    struct buf x, y;
-    buf_init(&x, NULL, 64 << 20);
-    buf_init(&y, NULL, 64 << 20);
-    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++) {
-        buf_clear(&x);
-        buf_clear(&y);
-        sim_dump(a, recorded[i], 0, SIM_BEGIN + to_s * 1000, &x);
-        sim_dump(b, recorded[i], 0, SIM_BEGIN + to_s * 1000, &y);
-        sim_assert_same(&x, &y);
-    }
-    buf_fini(&x);
-    buf_fini(&y);
-}
-
-/* Minutes before, of, and after an outage, and how fast the backlog comes. */
-static void
-compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned outages)
-{
-    static struct rules_sim whole, broken;
-    sim_init(&whole, seed, rules);
-    sim_init(&broken, seed, rules);
-    broken.per_second = per_second;
-    int64_t total_s = 1200;
-    sim_pass(&broken, 1200);
-    for (unsigned i = 0; i < outages; i++) {
-        int64_t up_s = 30 + (int64_t)(sim_mix(seed, i) % 300);
-        sim_crash(&broken);
-        sim_pass(&broken, down_s);
-        sim_start(&broken, rules);
-        sim_pass(&broken, up_s);
-        total_s += down_s + up_s;
-    }
-    sim_pass(&broken, 1500);
-    sim_pass(&whole, total_s + 1500);
-    /* The last minute may not be made up yet. */
-    assert_same_recorded(&whole, &broken, total_s + 1400);
-    sim_fini(&whole);
-    sim_fini(&broken);
-}
-
-static void
-test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped(void **state)
+test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_that_are_sent_once_in_four_resends(
+    void **state)
 {
     (void)state;
-    compare_with_outage(1, 3600, 0, 1);
-    compare_with_outage(2, 3600, 60, 1);
-    for (uint64_t seed = 3; seed < 3 + sim_seed_count(5); seed++) {
-        compare_with_outage(seed, 20 + (int64_t)(sim_mix(seed, 9) % 900),
-                            8 + (int64_t)(seed % 40) * 3, 3);
+    enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", ONE("A") ONE("B") ONE("C") ONE("D") ONE("E") ONE("F") ONE("G") ONE("H")
+                            ONE("I") ONE("J") ONE("K") ONE("L")));
+    sim_pass(&s, 90 * (RESENDS + 2)); /* sent again after more than 60 s, at the next evaluation */
+    assert_true(s.sent_count >= RESENDS * ALERTS);
+    for (unsigned from = 0; from + EACH <= RESENDS; from++) {
+        bool arrived[ALERTS] = {false};
+        for (unsigned i = from * ALERTS; i < (from + EACH) * ALERTS; i++) {
+            const char *name = strchr(s.sent[i].labels, '"');
+            assert_non_null(name);
+            assert_in_range(name[1], 'A', 'L');
+            if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
+        }
+        for (unsigned i = 0; i < ALERTS; i++) {
+            assert_true(arrived[i]);
+        }
     }
+    sim_fini(&s);
 }
 
-/* Senders are refused like rules, and their backlog comes afterwards, not at once. */
-static void
-test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not(void **state)
+static int64_t asked; /* how often for the time */
+
+static int64_t
+second_for_each_question(struct env *env)
 {
-    (void)state;
-    static struct rules_sim whole, broken;
-    sim_init(&whole, 5, rules);
-    sim_init(&broken, 5, rules);
-    sim_pass(&broken, 1200);
-    broken.mute = broken.write_fails = true;
-    sim_pass(&broken, 1800);
-    broken.write_fails = false;
-    sim_pass(&broken, 90); /* the sender comes back later */
-    broken.mute = false;
-    broken.per_second = 20;
-    sim_pass(&broken, 1500);
-    sim_pass(&whole, 1200 + 1800 + 90 + 1500);
-    assert_same_recorded(&whole, &broken, 1200 + 1800 + 90 + 1400);
-    sim_fini(&whole);
-    sim_fini(&broken);
+    (void)env;
+    return ++asked * NS_PER_S;
 }
 
-/* Nothing that is sent has these times: what is evaluated then would have found nothing. */
+/* Evaluates at a clock that goes on by a second whenever it is read. */
 static void
-test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded(void **state)
+evaluate_by_questions(struct rules_sim *s, struct scheduler_job *job)
+{
+    const struct env_ops *ops = s->m.env->ops;
+    struct env_ops slow = *ops;
+    slow.monotonic_ns = second_for_each_question;
+    s->m.env->ops = &slow;
+    scheduler_run(s->scheduler, job, &s->terms);
+    s->m.env->ops = ops;
+    scheduler_done(s->scheduler, job, env_monotonic_ns(s->m.env));
+}
+
+static struct group_facts
+facts_of_next(struct rules_sim *s)
+{
+    struct group_facts facts;
+    struct scheduler_job job = sim_begin_evaluation(s);
+    asked = 0;
+    evaluate_by_questions(s, &job);
+    group_facts(job.entry->group, &facts);
+    return facts;
+}
+
+static void
+test_facts_are_those_of_the_last_evaluation_and_sums_of_all(void **state)
 {
     (void)state;
-    static struct rules_sim whole, broken;
-    sim_init(&whole, 6, rules);
-    sim_init(&broken, 6, rules);
-    sim_pass(&broken, 1200);
-    sim_pass_an_hour_ahead(&broken);
-    sim_pass(&broken, 4500);
-    sim_pass(&whole, 1200 + 300 + 4500);
-    assert_same_recorded(&whole, &broken, 1200 + 300 + 4400);
-    sim_fini(&whole);
-    sim_fini(&broken);
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", " FIRES));
+    sim_pass(&s, 120);
+    struct group_facts before = facts_of_next(&s), after = facts_of_next(&s);
+    assert_int_equal(after.iterations, before.iterations + 1);
+    assert_int_equal(after.evaluations, before.evaluations + 2);
+    assert_int_equal(after.failures, 0);
+    assert_int_equal(after.samples, 3); /* ALERTS, ALERTS_FOR_STATE */
+    assert_true(after.rules_took_ns > 0);
+    assert_int_equal(after.rules_took_ns, before.rules_took_ns);
+    assert_true(after.rules_took_ns < after.evaluated_for_ns);
+    s.terms.open = sim_refuse_to_open;
+    before = after;
+    after = facts_of_next(&s);
+    assert_int_equal(after.evaluations, before.evaluations + 2);
+    assert_int_equal(after.failures, 2);
+    assert_int_equal(after.samples, 0);
+    sim_fini(&s);
+}
+
+static void
+test_texts_of_alerts_have_the_time_of_a_query(void **state)
+{
+    (void)state;
+    enum { TIMEOUT_S = 400 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: Many, expr: 'vector(1) or label_replace(vector(2), \"x\", "
+                        "\"y\", \"\", \"\")', annotations: {one: '{{ 1 }}'}}"));
+    sim_pass(&s, 120);
+    struct scheduler_job job = sim_begin_evaluation(&s);
+    s.terms.timeout_ns = TIMEOUT_S * NS_PER_S;
+    asked = 0;
+    evaluate_by_questions(&s, &job);
+    assert_int_equal(job.outcome.failed, 0);
+    assert_true(asked < TIMEOUT_S);
+    struct buf yaml;
+    buf_init(&yaml, NULL, 1 << 20);
+    buf_put_text(&yaml, "groups:\n- {name: g, interval: 30s, rules: [{alert: Many, expr: 'vector(1)"
+                        "', annotations: {");
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+        buf_printf(&yaml, "%sa%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
+    }
+    buf_put_text(&yaml, "}, labels: {");
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+        buf_printf(&yaml, "%sl%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
+    }
+    buf_put_text(&yaml, "}}]}\n");
+    buf_put_u8(&yaml, '\0');
+    sim_load(&s, (const char *)yaml.at);
+    sim_pass(&s, 1);
+    job = sim_begin_evaluation(&s);
+    s.terms.timeout_ns = TIMEOUT_S / 2 * NS_PER_S;
+    evaluate_by_questions(&s, &job);
+    assert_int_equal(job.outcome.failed, 1);
+    struct group *group = job.entry->group;
+    assert_non_null(strstr((const char *)group_rule_error(group, 0).at, "labels and annotations"));
+    buf_fini(&yaml);
+    sim_fini(&s);
 }
 
 int
@@ -135,11 +137,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
-            test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped),
-        cmocka_unit_test(
-            test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
-        cmocka_unit_test(
-            test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
+            test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_that_are_sent_once_in_four_resends),
+        cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
+        cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 enum {
     SIM_SERIES = 6,
     SIM_SCRAPE_S = 15,
-    SIM_TOLD_MAX = 4096,
+    SIM_SENT_MAX = 4096,
     SIM_GROUPS_MAX = 16,
     SIM_FILES_MAX = 2
 };
@@ -28,8 +28,8 @@ static const char *const sim_tenants[] = {"t", "u"};
 #define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
 #define ALWAYS             "{record: always, expr: vector(1)}"
 
-/* An alert as it was told. */
-struct sim_told {
+/* An alert as it was sent to Alertmanagers. */
+struct sim_sent {
     char labels[160];
     int64_t at_ns, starts_ns, ends_ns;
 };
@@ -44,40 +44,46 @@ struct rules_sim {
     struct rule_groups files[SIM_FILES_MAX];
     struct scheduler_group list[SIM_GROUPS_MAX];
 
-    /* What is measured does not depend on who asks. */
+    /* The sender: its samples depend on `reality` and the time alone. */
     uint64_t reality;
-    int64_t sent_s;     /* up to here, Unix */
+    int64_t sent_s;     /* Unix: all samples up to then are sent */
     int64_t per_second; /* seconds of backlog that are sent in one; 0: all */
-    bool mute;          /* the sender is away */
-    bool has_own_clock; /* the sender does, which is not set with that of the server: */
-    int64_t ahead_s;    /* by so much that is ahead */
+    bool mute;          /* it is away */
+    bool has_own_clock; /* its clock is not set with that of the server */
+    int64_t ahead_s;    /* so far the server's clock is ahead of it */
 
-    unsigned tenant_count; /* which have the same rules */
+    unsigned first_tenant; /* those before it have no rules */
+    unsigned tenant_count; /* the others have the same rules */
     uint64_t rejected;     /* samples of rules that the store refused */
 
     int64_t lost_from_ns; /* at the next start the log is another one; 0: it is not */
     bool write_fails, settle_fails, save_fails;
     unsigned dies_in; /* before so many steps of the host more the power fails; 0: it does not */
     bool is_dead;
-    bool settle_hangs;  /* what was written is stored later */
-    bool memory_fails;  /* an allocation of each job is refused, or several */
-    bool restore_fails; /* now and then a group cannot read what it left, but at its last try */
-    int64_t slow_ms;    /* for up to so long a query waits for its view */
-    /* Any may be NULL. Called after each job of one group; */
+    bool settle_hangs; /* what was written is stored later */
+    bool memory_fails; /* an allocation of each job is refused, or several */
+    int64_t slow_ms;   /* for up to so long a query waits for its view */
+    /* Each may be NULL. Is called after each job of one group; */
     void (*look)(struct rules_sim *s, const struct scheduler_job *job);
-    /* in the place of noting in `told` what is told, */
-    void (*tell)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);
-    /* when time passes; it has to see to that; */
+    /* is called instead of adding the alerts to `sent`; */
+    void (*notify)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);
+    /* moves the clock on, instead of sim_env_advance_ns(). */
     void (*wait)(struct rules_sim *s, int64_t ns);
-    /* after a start, and before a crash. */
-    void (*started)(struct rules_sim *s);
-    void (*crashes)(struct rules_sim *s);
-    void *context;
-    struct sim_told told[SIM_TOLD_MAX];
-    uint32_t told_count;
+    struct sim_sent sent[SIM_SENT_MAX];
+    uint32_t sent_count;
 };
 
 /* --- the host --------------------------------------------------------------------------------- */
+
+/* The store has all memory while a job is without: what it does then is tested elsewhere. Ends with
+ * mem_fail_nth() and what this returns. */
+static inline uint64_t
+sim_hold_failures(void)
+{
+    uint64_t left = mem_fail_left();
+    mem_fail_nth(0, false);
+    return left;
+}
 
 /* A step of the host. True: the power has failed before it. */
 static inline bool
@@ -95,8 +101,7 @@ sim_write(void *context, struct bytes tenant, struct bytes message, struct rules
     struct ingest_result result;
     if (s->write_fails || sim_is_dead(s)) return why_set(why, ERR_AGAIN, "the test says no");
     s->m.request.keys = tsdb_fingerprint_keys(s->m.db);
-    uint64_t left = mem_fail_left();
-    mem_fail_nth(0, false); /* what the store makes of that is tested elsewhere */
+    uint64_t left = sim_hold_failures();
     enum err e = rw_decode(&s->m.request, RW_V1, message, tsdb_hash_seed(s->m.db), why);
     if (e == OK) e = tsdb_ingest_own(s->m.db, tenant, &s->m.request, &result, why);
     mem_fail_nth(left, false);
@@ -127,8 +132,7 @@ sim_settle(void *context, uint64_t ticket, struct why *why)
     struct rules_sim *s = context;
     if (sim_is_dead(s)) return why_set(why, ERR_AGAIN, "the test says no");
     if (s->settle_hangs) return why_set(why, ERR_CANCELED, "the test says not yet");
-    uint64_t left = mem_fail_left();
-    mem_fail_nth(0, false);
+    uint64_t left = sim_hold_failures();
     bool fails = s->settle_fails && tsdb_commit_due(s->m.db);
     if (fails)
         sim_fail_commit(s);
@@ -140,12 +144,12 @@ sim_settle(void *context, uint64_t ticket, struct why *why)
 }
 
 static inline void
-sim_note_told(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
+sim_note_sent(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct sim_told *t = &s->told[s->told_count++];
+        struct sim_sent *t = &s->sent[s->sent_count++];
         struct buf to;
-        assert_true(s->told_count < SIM_TOLD_MAX);
+        assert_true(s->sent_count < SIM_SENT_MAX);
         buf_init(&to, NULL, sizeof t->labels - 1);
         labels_print(&to, notices[i].labels);
         snprintf(t->labels, sizeof t->labels, "%.*s", (int)to.size, (const char *)to.at);
@@ -157,16 +161,15 @@ sim_note_told(struct rules_sim *s, const struct alert_notice *notices, uint32_t 
 }
 
 static inline void
-sim_tell(void *context, const struct alert_notice *notices, uint32_t count)
+sim_notify(void *context, const struct alert_notice *notices, uint32_t count)
 {
     struct rules_sim *s = context;
     if (sim_is_dead(s)) return;
-    uint64_t left = mem_fail_left();
-    mem_fail_nth(0, false);
-    if (s->tell != NULL)
-        s->tell(s, notices, count);
+    uint64_t left = sim_hold_failures();
+    if (s->notify != NULL)
+        s->notify(s, notices, count);
     else
-        sim_note_told(s, notices, count);
+        sim_note_sent(s, notices, count);
     mem_fail_nth(left, false);
 }
 
@@ -223,7 +226,7 @@ sim_load(struct rules_sim *s, const char *yaml)
         struct rule_groups *file = &s->files[f];
         if (rule_file_parse(names[f], one, &options, &s->arena, file, &why))
             fail_msg("%s", why.text);
-        for (unsigned t = 0; t < s->tenant_count; t++) {
+        for (unsigned t = s->first_tenant; t < s->tenant_count; t++) {
             for (uint32_t i = 0; i < file->count; i++) {
                 assert_true(count < SIM_GROUPS_MAX);
                 s->list[count++] = (struct scheduler_group){text(sim_tenants[t]), &file->items[i]};
@@ -240,8 +243,7 @@ static inline enum err
 sim_save(void *context, struct bytes file, struct why *why)
 {
     struct rules_sim *s = context;
-    uint64_t left = mem_fail_left();
-    mem_fail_nth(0, false);
+    uint64_t left = sim_hold_failures();
     enum err e = OK;
     bool fails = s->save_fails || sim_is_dead(s);
     if (!fails) must(tsdb_sync(s->m.db, why));
@@ -291,7 +293,6 @@ sim_start(struct rules_sim *s, const char *yaml)
     machine_must_open(&s->m);
     sim_begin_scheduler(s);
     sim_load(s, yaml);
-    if (s->started != NULL) s->started(s);
 }
 
 static inline void
@@ -307,7 +308,7 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
         .seed = 1,
         .write = sim_write,
         .settle = sim_settle,
-        .send = sim_tell,
+        .send = sim_notify,
         .save = sim_save,
         .refuses = sim_refuses,
         .arrivals = sim_arrivals,
@@ -338,7 +339,6 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
 static inline void
 sim_crash(struct rules_sim *s)
 {
-    if (s->crashes != NULL) s->crashes(s);
     scheduler_free(s->scheduler);
     s->scheduler = NULL;
     s->is_dead = false;
@@ -352,7 +352,6 @@ sim_crash(struct rules_sim *s)
 static inline void
 sim_stop(struct rules_sim *s)
 {
-    if (s->crashes != NULL) s->crashes(s);
     must(scheduler_save(s->scheduler, &s->m.why));
     scheduler_free(s->scheduler);
     s->scheduler = NULL;
@@ -408,7 +407,7 @@ sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
     rq_float(rq, t_s * 1000 + series, bits, 0);
 }
 
-/* What a tenant's series have in [from_s, to_s]. */
+/* Sends the samples of a tenant's series in [from_s, to_s]. */
 static inline void
 sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
 {
@@ -452,10 +451,7 @@ sim_evaluate(struct rules_sim *s)
             return;
         uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
         if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
-        struct rules_terms terms = s->terms;
-        bool fails = s->restore_fails && job.work == WORK_RESTORE && !job.is_last_try;
-        if (fails && sim_env_random(s->m.sim) % 2 == 0) terms.open = sim_refuse_to_open;
-        scheduler_run(s->scheduler, &job, &terms);
+        scheduler_run(s->scheduler, &job, &s->terms);
         mem_fail_nth(0, false);
         if (s->look != NULL && job.entry != NULL) s->look(s, &job);
         scheduler_done(s->scheduler, &job, env_monotonic_ns(s->m.env));
@@ -481,70 +477,6 @@ sim_shift_clock(struct rules_sim *s, int64_t seconds)
 {
     sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + seconds * 1000);
     if (s->has_own_clock) s->ahead_s += seconds;
-}
-
-/* The clock is an hour ahead for five minutes, for which the sender has nothing. */
-static inline void
-sim_pass_an_hour_ahead(struct rules_sim *s)
-{
-    s->mute = true;
-    sim_shift_clock(s, 3600);
-    sim_pass(s, 300);
-    sim_shift_clock(s, -3600);
-    s->mute = false;
-}
-
-/* --- trouble ---------------------------------------------------------------------------------- */
-
-/* What may happen to a server in a few minutes. */
-static inline void
-sim_trouble(struct rules_sim *s, const char *yaml)
-{
-    uint64_t what = sim_env_random(s->m.sim) % 9, n = sim_env_random(s->m.sim);
-    int64_t minute_s = 60;
-    switch (what) {
-    case 0: /* an outage; the sender keeps what there is */
-    case 1:
-        sim_crash(s);
-        sim_pass(s, 1 + (int64_t)(n % 2400));
-        sim_start(s, yaml);
-        break;
-    case 2: /* a restart */
-        sim_crash(s);
-        sim_start(s, yaml);
-        break;
-    case 3: /* the store refuses for a while */
-        s->write_fails = n % 2 == 0;
-        s->settle_fails = !s->write_fails;
-        sim_pass(s, (int64_t)(n % 300));
-        s->write_fails = s->settle_fails = false;
-        sim_pass(s, 3 * minute_s); /* what is known is stored again */
-        break;
-    case 4: /* the clock is set */
-        sim_shift_clock(s, (int64_t)(n % 3600));
-        break;
-    case 5:
-        sim_shift_clock(s, -(int64_t)(n % 1800));
-        /* What was written last is what lies in the past again: only then a restart finds it. */
-        sim_pass(s, (int64_t)(n % 1800) + 2 * minute_s);
-        break;
-    case 6: /* the sender is away for a while */
-        s->mute = true;
-        sim_pass(s, (int64_t)(n % 240));
-        s->mute = false;
-        break;
-    case 7: /* memory is short for a while */
-        s->memory_fails = true;
-        sim_pass(s, (int64_t)(n % 240));
-        s->memory_fails = false;
-        sim_pass(s, 3 * minute_s);
-        break;
-    default: /* all is stored in parts */
-        tsdb_want_cut(s->m.db);
-        must(tsdb_commit(s->m.db, &s->m.why));
-        must(tsdb_flush(s->m.db, &s->m.why));
-        break;
-    }
 }
 
 /* --- what there is ---------------------------------------------------------------------------- */
@@ -634,38 +566,35 @@ sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job)
     scheduler_done(s->scheduler, job, env_monotonic_ns(s->m.env));
 }
 
-static inline struct group *
-sim_group(const struct scheduler_job *job)
-{
-    return job->entry->group;
-}
-
-/* Lines of samples, and how many of them are staleness markers. */
-static inline unsigned
-sim_count_samples(struct rules_sim *s, const char *name, unsigned *ret_stale)
-{
-    struct buf to;
-    unsigned lines = 0;
-    buf_init(&to, NULL, 1 << 20);
-    sim_dump(s, name, 0, INT64_MAX, &to);
-    buf_put_u8(&to, '\0');
-    *ret_stale = 0;
-    for (char *line = strtok((char *)to.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        lines++;
-        *ret_stale += strstr(line, " stale") != NULL;
-    }
-    buf_fini(&to);
-    return lines;
-}
+struct sim_found {
+    unsigned samples; /* and markers */
+    unsigned stale;   /* staleness markers */
+    unsigned changes; /* samples that are not the first one */
+    int64_t stale_ms; /* of the last marker */
+    uint64_t first_bits;
+};
 
 static inline void
-sim_check_told_as_firing(struct rules_sim *s, unsigned at_most)
+sim_find_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
 {
-    assert_in_range(s->told_count, 1, at_most);
-    for (uint32_t i = 0; i < s->told_count; i++) {
-        assert_true(s->told[i].ends_ns > s->told[i].at_ns);
-        assert_true(s->told[i].starts_ns == s->told[0].starts_ns);
+    struct sim_found *f = context;
+    (void)labels;
+    f->samples++;
+    if (bits == STALE_NAN_BITS) {
+        f->stale++;
+        f->stale_ms = t_ms;
+    } else {
+        if (f->samples == f->stale + 1) f->first_bits = bits;
+        f->changes += bits != f->first_bits;
     }
+}
+
+static inline struct sim_found
+sim_find(struct rules_sim *s, const char *name_regex, int64_t min_ms)
+{
+    struct sim_found found = {0};
+    sim_each_sample(s, name_regex, min_ms, INT64_MAX, sim_find_sample, &found);
+    return found;
 }
 
 /* The environment may ask for more: SEEDS=1000. */
@@ -676,19 +605,26 @@ sim_seed_count(uint64_t usual)
     return given == NULL ? usual : strtoull(given, NULL, 10);
 }
 
-/* Says where two dumps differ. */
+/* Both recorded the same up to a time. A failure says where they differ. */
 static inline void
-sim_assert_same(struct buf *a, struct buf *b)
+sim_assert_same(struct rules_sim *whole, struct rules_sim *other, const char *name_regex,
+                int64_t to_ms)
 {
-    buf_put_u8(a, '\0');
-    buf_put_u8(b, '\0');
-    const char *x = (const char *)a->at, *y = (const char *)b->at;
-    if (strcmp(x, y) == 0) return;
+    struct buf dumps[2];
+    for (int i = 0; i < 2; i++) {
+        buf_init(&dumps[i], NULL, 256 << 20);
+        sim_dump(i == 0 ? whole : other, name_regex, 0, to_ms, &dumps[i]);
+        buf_put_u8(&dumps[i], '\0');
+    }
+    const char *x = (const char *)dumps[0].at, *y = (const char *)dumps[1].at;
     size_t i = 0, line = 0;
-    for (; x[i] == y[i]; i++) {
+    assert_true(dumps[0].size > 10000);
+    for (; x[i] == y[i] && x[i] != '\0'; i++) {
         if (x[i] == '\n') line = i + 1;
     }
-    fail_msg("expected: %.200s\nthere is: %.200s", x + line, y + line);
+    if (x[i] != y[i]) fail_msg("expected: %.200s\nthere is: %.200s", x + line, y + line);
+    buf_fini(&dumps[0]);
+    buf_fini(&dumps[1]);
 }
 
 #endif

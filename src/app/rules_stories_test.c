@@ -1,0 +1,398 @@
+/*
+ * rules_stories_test.c - what may happen to a server with rules, and what it records and sends
+ * then.
+ */
+#include "app/rules_story_testing.h"
+
+#define H(rules)    "- {name: h, interval: 30s, rules: [" rules "]}\n"
+#define ONE         "{record: one, expr: vector(1)}"
+#define ONE_CHANGED "{record: one, expr: vector(2)}"
+#define TOTAL       "{record: total, expr: sum(requests_total)}"
+#define ANY         "{alert: Any, expr: load}"
+/* A story begins at midnight. */
+#define EARLY(seconds) "{record: early, expr: 'vector(time() % 86400) < " seconds "'}"
+#define BRIEF          "expr: 'vector(time() % 300) < 30'"
+
+#define READERS(more)                                                   \
+    "groups:\n- {name: g, interval: 15s, rules: [" ALWAYS more "]}\n"   \
+    "- {name: h, interval: 15s, rules: [{record: again, expr: always}," \
+    " {alert: Again, expr: always > 0}]}\n"
+#define REFUSED_ON "540s accept 300s count again $+900/15..$+900/15+1 stale again 0 firing"
+#define BOTH_END                                                   \
+    "{record: early, expr: 'vector(time() % 86400) > 270 < 290'}," \
+    "{record: late, expr: 'vector(time() % 86400) > 310 < $'}"
+#define TWINS(of_a, of_other)                                                     \
+    "groups:\n- {name: a, interval: 30s, labels: " of_a ", rules: [" FIRES "]}\n" \
+    "- {name: '#', interval: 30s, labels: " of_other                              \
+    ", rules: [{alert: Fires, expr: 'vector(1) > 2'}]}\n"
+#define TWO_AS_ONE \
+    "expr: 'label_replace(vector(1), \"x\", \"y\", \"\", \"\") or vector(2)', labels: {x: z}"
+#define SAME_LABELS(of)                                                                           \
+    "\"lastError\":\"vector_contains_metrics_with_the_same_labelset_after_applying_" of "_labels" \
+    "\""
+#define OF(group)  "{record: of, expr: vector(1), labels: {group: " group "}}"
+#define TEAM(name) "{record: r, labels: {team: " name "}, expr: vector(time() % 86400) <= 240}"
+
+/* The rule gives the series d for two minutes, then a, and b up to a time: two are one too many for
+ * a limit of one. Another rule of the group reads a group that is new after a reload, so that the
+ * evaluations are made in a fill until that group has begun. */
+#define SERIES(n)      "(label_replace(vector(1), \"n\", \"" n "\", \"\", \"\") "
+#define SINCE(seconds) "on() (vector(time() % 86400) >= " seconds ")"
+#define D_THEN_A       SERIES("d") "unless " SINCE("120") ") or " SERIES("a") "and " SINCE("120")
+#define THEN_B(until)  SERIES("b") "and " SINCE("120") " unless " SINCE(until)
+#define GROWS(limit, until, other)                                                               \
+    "groups:\n- {name: g, interval: 30s, limit: " limit ", rules: [{record: r, expr: '" D_THEN_A \
+    ") or " THEN_B(until) ")'}, {record: reads, expr: r + on() " other "}]}\n"                   \
+                          "- {name: other, interval: 1m, rules: [{record: " other                \
+                          ", expr: vector(1)}]}\n"
+
+/* Some of the rules read what others record, or series that are never sent. */
+#define RULES                                                                           \
+    "groups:\n"                                                                         \
+    "- {name: first, interval: 30s, rules: ["                                           \
+    "{record: 'job:requests:rate2m', expr: 'sum by (job) (rate(requests_total[2m]))'}," \
+    "{record: 'load:high', expr: load > 50},"                                           \
+    "{record: 'load:over', expr: load > 30, labels: {than: '30'}},"                     \
+    "{record: 'load:over', expr: load > 60, labels: {than: '60'}},"                     \
+    "{record: 'job:requests:rate2m:max', expr: 'max(job:requests:rate2m)'}]}\n"         \
+    "- {name: second, interval: 1m, rules: ["                                           \
+    "{record: 'job:requests:hour', expr: 'sum_over_time(job:requests:rate2m[20m])'},"   \
+    "{record: 'load:high:count', expr: 'count by (job) (load:high)'}]}\n"               \
+    "- {name: third, interval: 20s, rules: [" ALWAYS                                    \
+    ", {record: 'always:before', expr: always offset 1m}]}\n"                           \
+    "- {name: fourth, interval: 30s, rules: ["                                          \
+    "{record: 'none:absent', expr: absent(nobody_sends)},"                              \
+    "{record: 'none:rate', expr: 'sum(rate(nobody_sends[2m])) or vector(0)'}]}\n"
+#define SAME   "same always.*|job:.*|load:.*|none:.*"
+#define OUTAGE "crash 20+?900s start 0 30+?300s "
+
+static char wide[2][32768];
+
+static const struct story stories[] = {
+    /* --- what is shown and logged; first, as the log has seen no other clock --- */
+    STORY("a rule that fails all the time is logged once a minute", "300s warnings 5..6",
+          EACH("1s", "{record: r, " TWO_AS_ONE "}")),
+    STORY("results that a recording rule makes the same are refused",
+          "60s begin end shows " SAME_LABELS("rule"), G("{record: r, " TWO_AS_ONE "}")),
+    STORY("results that an alerting rule makes the same are refused",
+          "60s begin end shows " SAME_LABELS("alert"), G("{alert: A, " TWO_AS_ONE "}")),
+    STORY("a rule whose query cannot begin has the time of its evaluation",
+          "60s begin unreadable end shows \"lastError\":\"the_test_says_no\" hides "
+          "\"0001-01-01T00:00:00Z\"",
+          G(ALWAYS)),
+
+    /* --- gaps --- */
+    STORY("alerts await their input after the clock was set forward",
+          "1200s mute clock 3600 300s clock -3600 speak 300s firing", G(SENT)),
+    STORY("a group that is changed after an outage awaits its input still",
+          "120s crash 600s mute start 0 60s load 1 forget 180s firing", G(SENT),
+          G(SENT ", " ALWAYS)),
+    STORY("a group that is changed after an outage records nothing from half of its input",
+          "300s crash 600s mute start 0 60s load 1 90s speak 450s count total 49..50 stale total 0",
+          G(TOTAL), G(TOTAL ", " ALWAYS)),
+    /* The group read recorded series only, so its input seemed to be complete. */
+    STORY("a group that gets other rules after an outage records nothing from half of its input",
+          "for 300..327+3: $s crash 600s mute start 0 60s load 1 90s speak 450s "
+          "count more 39..41 stale more 0",
+          G("{record: again, expr: total}") H(TOTAL),
+          G("{record: more, expr: sum(requests_total)}") H(TOTAL)),
+    /* With the last value, the first outage began longer ago than alerts are looked for. */
+    STORY("alerts await their input still after another crash, and fire since the same time",
+          "for 70,1200,3300: 240s crash 600s mute start 0 90s crash $s start 0 60s load 0 "
+          "forget 180s firing speak 120s firing still-firing",
+          G(SENT)),
+    STORY("alerts await their input still after two more crashes, and fire since the same time",
+          "for 70,1200,3300: 240s crash 600s mute start 0 90s crash $s start 0 60s crash $s "
+          "start 0 60s load 0 forget 180s firing speak 120s firing still-firing",
+          G(SENT)),
+    STORY("alerts await their input still after a crash, however long the machine slept before",
+          "240s mute clock 5*3600 60s crash start 0 forget 180s firing", G(SENT)),
+    STORY("alerts of a renamed group await their input still",
+          "240s crash 600s mute start 0 90s load 1 forget 180s firing speak 120s firing", G(SENT),
+          GROUP("other", SENT)),
+    STORY("alerts of a group that is renamed after another crash await their input still",
+          "240s crash 600s mute start 0 90s crash 70s start 0 60s load 1 forget 180s firing "
+          "speak 120s firing",
+          G(SENT), GROUP("other", SENT)),
+    /* The group that the rule left marks its series stale, and forgets its alerts. */
+    STORY("alerts of a rule that moved when the machine woke await their input still after a crash",
+          "for 0..29: 300s mute clock 1800+$ load 1 60s crash start 1 forget 180s firing",
+          G(ALWAYS ", " SENT), G(ALWAYS) H(SENT)),
+    /* The machine fell asleep longer ago than alerts are looked for. */
+    STORY("alerts of a rule that moved when the machine woke late await their input after a crash",
+          "for 0..29: 300s mute clock 3300+$ load 1 400s crash start 1 forget 180s firing",
+          G(ALWAYS ", " SENT), G(ALWAYS) H(SENT)),
+    STORY("input that does not come back is awaited for no longer than configured",
+          "240s crash 600s mute start 0 570s firing 90s ended 0..90", G(SENT)),
+    STORY("a series that ends while the store refuses is stale if nothing is filled",
+          "catch-up 0 load 1 295s refuse 40s accept stale early 0 60s stale early 1", G(ALWAYS),
+          G(EARLY("300"))),
+    STORY("a series that is not written at the first evaluation of another interval is stale",
+          "for 1..4: 290s load $ 130s stale early 1", EACH("30s", EARLY("400")),
+          EACH("15s", EARLY("0")), EACH("20s", EARLY("0")), EACH("1m", EARLY("0")),
+          EACH("45s", EARLY("0"))),
+    STORY("a group owes no evaluation from before its interval changed, also after a restart",
+          "280s load 1 25s crash start 1 60s count one 7..9", EACH("5m", ONE), EACH("13s", ONE)),
+    /* After a refusal, senders are awaited for half a minute. */
+    STORY("a group owes no evaluation from before its interval changed if the first one is filled",
+          "280s load 1 refuse 13s accept 12s crash start 1 60s count one 7..9", EACH("5m", ONE),
+          EACH("13s", ONE)),
+    /* The store refuses for longer than a query finds a sample: an evaluation at the moment in
+     * which it takes results again would find nothing. */
+    STORY("readers of recorded series wait for them however long the store refuses",
+          "for 300..314: $s forget refuse 60s load 0 " REFUSED_ON, READERS("")),
+    STORY("readers of recorded series wait for them if the server is restarted on a full disk",
+          "for 300..314: $s forget refuse 60s crash start 0 " REFUSED_ON, READERS("")),
+    STORY("readers of recorded series wait for them if a restart on a full disk finds other rules",
+          "for 300..314: $s forget refuse 60s crash start 1 " REFUSED_ON, READERS(""),
+          READERS(", {record: more, expr: vector(2)}")),
+    STORY("readers of recorded series wait for them if rules are edited on a full disk",
+          "for 300..314: $s forget refuse 60s load 1 " REFUSED_ON, READERS(""),
+          READERS(", {record: more, expr: vector(2)}")),
+    STORY("what the store refused at another interval is filled also after one more reload",
+          "300s load 1 refuse 300s load 2 accept 60s count one 45..47", EACH("30s", ONE),
+          EACH("10s", ONE), EACH("10s", ONE_CHANGED)),
+    STORY("alerts are held after a machine slept also if the interval changes when it wakes",
+          "290s mute clock 1800 load 1 forget 60s firing", EACH("30s", ANY), EACH("15s", ANY)),
+    STORY("a clock that jumps forward and back around a reload leaves no hole",
+          "own-clock 300s clock 340 45s clock -340 load 1 1s clock 170 60s clock -170 494s "
+          "count load:sum 29..30",
+          G("{record: 'load:sum', expr: sum(load)}, " ANY),
+          G("{record: 'load:sum', expr: 1 * sum(load)}, " ANY)),
+    /* The clock is ahead for longer than input is awaited, and nothing was sent with its times. The
+     * last evaluation before the gap is made then. */
+    STORY("input is awaited also if a gap begins before what was recorded ahead of the clock",
+          "own-clock 300s clock 1200 700s begin clock -1200 end 60s sleep 1800 60s speak 60s "
+          "missing 2230 total -1..0",
+          G(TOTAL)),
+    STORY("input is awaited after an evaluation ahead of the clock that a reload interrupts",
+          "own-clock 300s clock 1200 700s begin load 1 clock -1200 end 60s sleep 1800 60s speak "
+          "60s missing 2230 total -1..0",
+          G(TOTAL), G(TOTAL ", " ALWAYS)),
+    STORY("input is awaited after an evaluation ahead of the clock if a reload comes after the gap",
+          "own-clock 300s clock 1200 700s begin clock -1200 end 60s sleep 1800 load 1 60s speak "
+          "60s missing 2230 total -1..0",
+          G(TOTAL), G(TOTAL ", " ALWAYS)),
+    /* Nothing had been sent, so nothing was awaited at times up to an hour ahead. There is time to
+     * fill ten minutes of the hour. */
+    STORY("input that was not awaited ahead of the clock is awaited after the clock was set right",
+          "own-clock mute 300s slow 1 clock 3600 20s clock -3600 slow 0 speak 300s sleep 1800 "
+          "60s speak 60s missing 1000 total -1..0",
+          G(TOTAL)),
+    STORY("an hour that a machine slept is filled also if the interval changes when it wakes",
+          "290s clock 3600 load 1 60s count one 250..256", EACH("30s", ONE), EACH("15s", ONE)),
+    STORY("an hour that a machine slept after the first evaluation of another interval is filled",
+          "for 290,300,310: $s load 1 1s clock 3600 load 2 60s count one 250..256",
+          EACH("30s", ONE), EACH("15s", ONE), EACH("15s", ONE_CHANGED)),
+    STORY("an hour that a machine slept before the first evaluation of another interval is filled",
+          "for 290,300,310: $s load 1 unreadable 1s readable clock 3600 60s count one 250..256",
+          EACH("30s", ONE), EACH("15s", ONE)),
+    /* The first evaluations at the new interval are missed, and all of them are filled. */
+    STORY("a series that ends while the first evaluations of another interval are filled is stale",
+          "for 430..525+5: load 1 290s load 2 refuse 200s accept 90s marked early 290..313 "
+          "marked late $..$+23",
+          NO_GROUPS, EACH("30s", BOTH_END), EACH("23s", BOTH_END)),
+    /* Alerts of the other rule are sent, and its own alerts are known. */
+    STORY("an alert that can no longer be evaluated does not hold up its group",
+          "300s crash forget start 1 100s sent 2..99", G(FIRES ", " SENT),
+          G(FIRES ", {alert: Sent, expr: 'load * on() load'}")),
+    /* One evaluation in five minutes finds both. With nothing filled, only that evaluation itself
+     * can have left what is to be marked. */
+    STORY("a series that was written while the disk hung is stale when it ends",
+          "60s load 1 240s commits-hang 30s commits-end 120s stale brief 1 stale ALERTS 1 "
+          "stale ALERTS_FOR_STATE 1 rejected 0",
+          NO_GROUPS, G("{record: brief, " BRIEF "}, {alert: Brief, " BRIEF "}")),
+    STORY("a series that was written while the disk hung is stale if nothing is filled",
+          "60s catch-up 0 load 1 240s commits-hang 30s commits-end 120s count brief 2 "
+          "stale brief 1 count ALERTS 2 stale ALERTS 1 count ALERTS_FOR_STATE 2 "
+          "stale ALERTS_FOR_STATE 1 rejected 0",
+          NO_GROUPS, G("{record: brief, " BRIEF "}, {alert: Brief, " BRIEF "}")),
+    STORY("alerts are held while the store refuses also if nothing is recorded",
+          "120s forget refuse mute 480s accept speak speed 5 300s firing", G(SENT)),
+
+    /* --- checkpoints --- */
+    STORY("a directory of an earlier version goes on where it was",
+          "old-version 600s crash no-checkpoint 600s start 0 120s count total 43..44 "
+          "stale total 0 600s firing",
+          G(TOTAL ", {alert: Long, expr: vector(1), for: 15m}")),
+    STORY("without a checkpoint alerts are active since the same time",
+          "600s crash no-checkpoint forget start 0 60s firing count ALERTS_FOR_STATE 21..22 "
+          "changes ALERTS_FOR_STATE 0",
+          G(FIRES)),
+    /* The checkpoint is older than rules.outage_tolerance. */
+    STORY("alerts of an old checkpoint begin again, and recording rules go on",
+          "300s crash 3700s forget start 0 60s sent 0 count always 133..136 180s firing",
+          G(ALWAYS ", " FIRES)),
+    /* Samples of that time may be lost with the log. Here they are not, and are found. */
+    STORY("cursors go back to where a lost log began",
+          "600s stop lose-log-from 300 start 0 60s filled 10..13 rejected 0", G(ALWAYS)),
+    STORY("alerts are sent also while no checkpoint can be written", "checkpoints-fail 300s firing",
+          G(FIRES)),
+
+    /* --- reloads --- */
+    STORY(
+        "an alert stays known when it is evaluated or sent less often",
+        "300s resend 1800 known-to-fire 4000 resend 60 known-to-fire 600 load 1 known-to-fire 8000",
+        G(FIRES), EACH("2h", FIRES)),
+    STORY("a group that is removed while it runs ends after it",
+          "120s begin load 1 300s stale always 0 end 5s stale always 1", G(ALWAYS), NO_GROUPS),
+    STORY("a group that is changed and removed while it runs ends after it",
+          "120s begin load 1 load 2 300s stale always 0 end 5s stale always 1", G(ALWAYS),
+          G(ALWAYS ", {record: more, expr: vector(2)}"), NO_GROUPS),
+    /* The other group finds nothing, and does not resolve the alert. The one marker ends the series
+     * of the pending alert. */
+    STORY("a group does not take an alert of another group after a restart",
+          "300s crash start 0 300s firing stale ALERTS.* 1 rejected 0",
+          TWINS("{of: a}", "{of: b}")),
+    STORY("an alert that two groups cannot tell apart is not resolved after a restart",
+          "300s crash start 0 300s firing stale ALERTS.* 1 rejected 0",
+          TWINS("{of: '{{ 1 }}'}", "{}")),
+    STORY("an alert that two rules of a group cannot tell apart is not resolved after a restart",
+          "300s crash start 0 300s firing", G(FIRES ", {alert: Fires, expr: 'vector(1) > 2'}")),
+    /* The group sends as often as if nothing had happened. */
+    STORY("a group that is away for one reload goes on as it was",
+          "300s firing sent 1..4 forget load 1 20s load 0 180s firing sent 1..3 "
+          "stale ALERTS_FOR_STATE 0",
+          G(FIRES), NO_GROUPS),
+    STORY("a group that is away while it runs is not evaluated twice",
+          "count-evaluations 120s begin load 1 5s load 2 5s end 120s unrecorded always 0 "
+          "stale always 0",
+          G(ALWAYS), NO_GROUPS, G(ALWAYS ", {record: more, expr: vector(2)}")),
+    STORY("a renamed group keeps its alerts also if the store cannot be read for a while",
+          "300s unreadable load 1 50s readable forget 60s firing", EACH("10s", FIRES),
+          "groups: [{name: other, interval: 10s, rules: [" FIRES "]}]"),
+    STORY("of rules that are alike each takes over the alerts of one",
+          "300s forget 90s sent 3 load 1 forget 90s sent 3 60s forget 90s sent 4",
+          G(FIRES ", " FIRES ", " FIRES), G(ALWAYS ", " FIRES ", " FIRES ", " FIRES ", " FIRES)),
+    STORY("a renamed group keeps its alerts",
+          "300s load 1 100s load 0 100s load 1 100s load 0 100s firing stale ALERTS_FOR_STATE 0",
+          G(FIRES), GROUP("other", FIRES)),
+    /* Evaluations are due at some of the reloads. */
+    STORY("rules that a reload moves to other groups keep their alerts",
+          "for 0..29: 300s forget clock $ load 1 100s still-firing sent 2..99 forget clock $ "
+          "load 2 100s still-firing sent 2..99 forget clock $ load 3 100s still-firing "
+          "sent 2..99 forget clock $ load 4 100s still-firing sent 2..99",
+          G(FIRES) H(SENT), G(ALWAYS) H(FIRES ", " SENT), G(ALWAYS ", " SENT) H(FIRES),
+          G(ALWAYS ", " FIRES ", " SENT), G(FIRES) H(ALWAYS ", " SENT)),
+    /* The alert is not known to be over. */
+    STORY("a rule that is taken out of its group and put back at once keeps its alerts",
+          "300s load 1 1s load 0 100s firing stale ALERTS_FOR_STATE 0", G(ALWAYS ", " FIRES),
+          G(ALWAYS)),
+    /* Two of the rules have the same name and labels. */
+    STORY("rules that a reload puts in another order keep their alerts",
+          "300s forget load 1 100s still-firing sent 3..99 forget load 0 100s still-firing "
+          "sent 3..99 forget load 1 100s still-firing sent 3..99 forget load 0 100s "
+          "still-firing sent 3..99 stale ALERTS_FOR_STATE 0",
+          G(FIRES ", " SENT ", " FIRES), G(ALWAYS ", " FIRES ", " FIRES ", " SENT)),
+    /* Input of the group does not come any more. */
+    STORY("a changed group goes on at its times",
+          "150s mute load 1 count always 5 150s count always 10 filled 0",
+          G(ALWAYS ", {record: sent, expr: requests_total}"),
+          G(ALWAYS ", {record: sent, expr: requests_total * 2}")),
+    STORY("a series that ends while an evaluation takes too long is marked stale",
+          "330s begin idle 130 end 60s stale early 1", G(EARLY("400"))),
+    /* Thousands of resolved alerts may hold the memory that the evaluations lack. */
+    STORY("a resolved alert is forgotten also when its rule fails",
+          "360s ended 0..60 unreadable 1800s ended 840..930",
+          G("{alert: Brief, expr: 'vector(time() % 86400) < 300'}")),
+    STORY("rules are read back however many labels they set",
+          "600s crash 600s start 0 900s same load:wide rejected 0", wide[0]),
+    STORY("rules are read back however long the labels are that they set",
+          "600s crash 600s start 0 900s same load:wide rejected 0", wide[1]),
+
+    /* --- staleness markers --- */
+    /* After the outage, the series that the rules wrote last are not known before the backlog is
+     * there. */
+    STORY("series of rules that are removed during a gap are marked stale",
+          "300s crash 60s speed 20 start 0 1s load 1 180s stale removed 1 stale deleted 1 "
+          "stale always 0",
+          G(ALWAYS ", {record: removed, expr: vector(2)}") "---\n" GROUP(
+              "h", "{record: deleted, expr: vector(3)}"),
+          G(ALWAYS)),
+    /* The group is known until its series are marked stale, but not for longer. */
+    STORY("series of a removed group are stale, except those that other groups record",
+          "120s load 1 55s stale of 0 120s stale of 1 stale always 0",
+          GROUP("a", ALWAYS ", " OF("a")) H(OF("b") ", " ALWAYS),
+          "groups:\n" H(OF("b") ", " ALWAYS)),
+    /* The other tenant records the same series, in its own store. */
+    STORY("series of a removed group of one tenant are stale whatever other tenants record",
+          "tenants 2 load 1 60s tenants 1 load 1 120s count always 3 stale always 1", NO_GROUPS,
+          G(ALWAYS)),
+    /* A marker at the time of a sample would be rejected. */
+    STORY("a series that another rule of the group goes on to write is not stale",
+          "120s load 1 120s stale one 1 stale two 0 rejected 0",
+          G("{record: one, expr: vector(1), labels: {x: y}}, {record: two, expr: vector(1), "
+            "labels: {x: y}}"),
+          G("{record: two, expr: 'label_replace(vector(1), \"x\", \"y\", \"\", \"\")'}")),
+    STORY("a series that another rule of the same name writes from now on is not stale",
+          "600s count moves 19..20 stale moves 0 rejected 0",
+          G("{record: moves, expr: 'vector(time() % 86400 >= bool 300) > 0'}, {record: moves, "
+            "expr: 'vector(time() % 86400 < bool 300) > 0'}")),
+    STORY("what a rule recorded before it failed is marked stale when a reload mends it",
+          "for 0..29: 240+$s load 1 120s stale r 1", GROWS("1", "1e10", "one"),
+          GROWS("2", "1e10", "another")),
+    STORY("what a rule recorded before it failed is marked stale when its input mends it",
+          "for 0..29: 240+$s load 1 120s stale r 1", GROWS("1", "300", "one"),
+          GROWS("1", "300", "another")),
+    /* With the second value, the evaluation without the series is filled: the machine slept. */
+    STORY("a series that ends while its rule is taken out and put back is marked stale",
+          "for 0,300: 240s load 1 2s clock $ load 0 120s count r 9 marked r 257..647", G(TEAM("a")),
+          G(TEAM("b"))),
+
+    /* --- servers to which nothing happens record the same --- */
+    STORY("after an hour's outage what was recorded is that of a server that never stopped",
+          "for 0,60: speed $ 1200s crash 3600s start 0 30+?300s 1500s " SAME, RULES),
+    STORY("after outages whose backlog comes slowly it is that of a server that never stopped",
+          "seeds 6: speed 8+?117 1200s " OUTAGE OUTAGE OUTAGE "1500s " SAME, RULES),
+    /* Senders are refused like rules, and their backlog comes later, not at once. */
+    STORY("after a store that refused for long what was recorded is that of one that did not",
+          "1200s mute refuse 1800s accept 90s speak speed 20 1500s " SAME, RULES),
+    /* Nothing that is sent has these times: an evaluation of them would have found nothing. */
+    STORY("a clock that was wrong for minutes leaves no hole in what is recorded",
+          "1200s mute clock 3600 300s clock -3600 speak 4500s " SAME, RULES),
+    STORY("after commits that failed what was recorded is that of a server where none failed",
+          "seeds 3: 600s commits-fail ?300s commits-work 600s " SAME, RULES),
+    STORY("alerts go on after refused memory",
+          "seeds 5: 300s memory-fails ?300s memory-returns forget 180s firing rejected 0",
+          G(ALWAYS ", " FIRES)),
+};
+
+/* Puts so many labels, in YAML. */
+static void
+put_labels(struct buf *to, const char *prefix, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        buf_printf(to, "%s%s%u: v", i == 0 ? "" : ", ", prefix, i);
+    }
+}
+
+/* Puts two groups that record series of one name, which differ in the last byte of the last label.
+ */
+static void
+put_wide(char *ret, size_t size, int equal)
+{
+    struct buf to;
+    buf_init(&to, NULL, size);
+    buf_put_text(&to, "groups:\n");
+    for (int i = 0; i < 2; i++) {
+        buf_printf(&to, "- name: '%s'\n  interval: 30s\n  labels: {", i == 0 ? "a" : "#");
+        put_labels(&to, "l", RULE_TEXTS_MAX);
+        buf_printf(&to,
+                   "}\n  rules:\n  - {record: \"load:wide\", expr: load %s, labels: {l7: \"\", ",
+                   i == 0 ? "> 30" : "< 70");
+        put_labels(&to, "m", RULE_TEXTS_MAX - 2);
+        buf_printf(&to, ", z: %0*d%c}}\n", equal, 7, "xy"[i]);
+    }
+    buf_put_u8(&to, '\0');
+    must(buf_error(&to));
+    memcpy(ret, to.at, to.size);
+    buf_fini(&to);
+}
+
+int
+main(void)
+{
+    put_wide(wide[0], sizeof wide[0], 1);
+    put_wide(wide[1], sizeof wide[1], 6000);
+    return story_run_all(stories, sizeof stories / sizeof *stories);
+}
