@@ -1,8 +1,8 @@
 /*
  * rules_replay_test.c - rules that are evaluated over the past, on a simulated machine, write what
- * a server had written that evaluated them all the time.
+ * a server had written that evaluated them all the time. The stories begin without the rules.
  */
-#include "app/rules_sim_testing.h"
+#include "app/rules_story_testing.h"
 #include "rules/replay.h"
 
 static const char rules[] =
@@ -30,24 +30,20 @@ static const char rules[] =
     "- {name: pong, interval: 30s, rules: [{record: pong, expr: ping * 2 or vector(2)}]}\n"
     "- {name: of_pong, interval: 1m, rules: ["
     "{record: pongs, expr: 'count_over_time(pong[5m])'}, {alert: Not, expr: load > 50}]}\n";
-static const char recorded[] = "job:.*|load:.*|scalar|shared|fails:often|twice:often|of:ends|text|"
-                               "few|steps|ping|pong|pongs";
 
 enum { GROUPS_MAX = 16 };
 
-/* One server evaluates the rules all the time, the other one has no rules while time passes. */
-static struct rules_sim whole, later;
-
-/* The rules that are replayed on the store of the other one. */
+/* The rules that are replayed on the store of the story. */
 static struct {
     struct arena arena;
     struct group *groups[GROUPS_MAX];
     uint32_t rounds[GROUPS_MAX];
     uint32_t count, round_count;
     struct replay replay;
-    struct replay_counts counts; /* of the last call of replay() */
+    struct replay_counts counts, before; /* of the last call of replay(), and of the last but one */
     uint64_t differences;
-} a;
+    uint64_t received; /* samples that the store had before it */
+} asked;
 
 static void
 note_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
@@ -67,17 +63,17 @@ note_difference(void *context, const struct group *group, const struct rule *rul
     assert_true(bytes_equal_text(labels_get(d->labels, text("__name__")), rule->name));
     assert_true(d->stored.is_histogram != d->computed.is_histogram ||
                 d->stored.bits != d->computed.bits);
-    a.differences++;
+    asked.differences++;
 }
 
 static void
 forget_rules(void)
 {
-    for (uint32_t i = 0; i < a.count; i++) {
-        group_free(a.groups[i]);
+    for (uint32_t i = 0; i < asked.count; i++) {
+        group_free(asked.groups[i]);
     }
-    arena_fini(&a.arena);
-    memset(&a, 0, sizeof a);
+    arena_fini(&asked.arena);
+    asked.count = 0;
 }
 
 static void
@@ -88,54 +84,23 @@ ask(const char *yaml)
     struct rule_groups groups;
     struct why why = {""};
     forget_rules();
-    a.replay = (struct replay){&later.host, &later.terms, note_failure, note_difference, NULL};
-    arena_init(&a.arena, NULL, 16 << 20, 0);
-    if (rule_file_parse("rules.yml", text(yaml), &options, &a.arena, &groups, &why))
+    asked.replay = (struct replay){&run.s.host, &run.s.terms, note_failure, note_difference, NULL};
+    arena_init(&asked.arena, NULL, 16 << 20, 0);
+    if (rule_file_parse("rules.yml", text(yaml), &options, &asked.arena, &groups, &why))
         fail_msg("%s", why.text);
-    for (; a.count < groups.count; a.count++) {
-        assert_true(a.count < GROUPS_MAX);
-        must(group_new(&later.host, text("t"), &groups.items[a.count], &defaults,
-                       &a.groups[a.count], &why));
+    for (; asked.count < groups.count; asked.count++) {
+        assert_true(asked.count < GROUPS_MAX);
+        must(group_new(&run.s.host, text("t"), &groups.items[asked.count], &defaults,
+                       &asked.groups[asked.count], &why));
     }
-    must(replay_rounds(a.groups, a.count, a.rounds, &a.round_count));
-}
-
-/* After so many seconds without the rules. */
-static void
-begin(uint64_t seed, const char *yaml, int64_t seconds)
-{
-    sim_init(&later, seed, NO_GROUPS);
-    sim_pass(&later, seconds);
-    ask(yaml);
-}
-
-static void
-begin_both(uint64_t seed, const char *yaml, int64_t seconds)
-{
-    sim_init(&whole, seed, yaml);
-    sim_pass(&whole, seconds);
-    begin(seed, yaml, seconds);
-}
-
-static void
-end(void)
-{
-    forget_rules();
-    sim_fini(&later);
-}
-
-static void
-end_both(void)
-{
-    end();
-    sim_fini(&whole);
+    must(replay_rounds(asked.groups, asked.count, asked.rounds, &asked.round_count));
 }
 
 static void
 begin_at(int64_t min_ns, struct replay_from *items)
 {
-    for (uint32_t i = 0; i < a.count; i++) {
-        items[i] = replay_from(a.groups[i], min_ns);
+    for (uint32_t i = 0; i < asked.count; i++) {
+        items[i] = replay_from(asked.groups[i], min_ns);
     }
 }
 
@@ -143,11 +108,22 @@ static enum err
 replay_up_to(struct replay_from *items, int64_t max_ns)
 {
     struct why why = {""};
-    enum err e = replay_all(&a.replay, items, a.count, max_ns, &a.counts, &why);
-    for (uint32_t i = 0; e == OK && i < a.count; i++) {
-        assert_true(schedule_time_ns(group_schedule(a.groups[i]), items[i].next) > max_ns);
+    enum err e = replay_all(&asked.replay, items, asked.count, max_ns, &asked.counts, &why);
+    for (uint32_t i = 0; e == OK && i < asked.count; i++) {
+        assert_true(schedule_time_ns(group_schedule(asked.groups[i]), items[i].next) > max_ns);
     }
     return e;
+}
+
+static uint64_t
+received(void)
+{
+    struct ledger ledger = machine_ledger(&run.s.m, "t");
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        sum += ledger.count[kind][LEDGER_RECEIVED];
+    }
+    return sum;
 }
 
 /* From one second of the simulation to before another. */
@@ -156,8 +132,10 @@ replay(int64_t from_s, int64_t to_s, int64_t slice_s)
 {
     int64_t begin_ns = SIM_BEGIN * NS_PER_MS;
     struct replay_from items[GROUPS_MAX];
-    a.counts = (struct replay_counts){0};
-    a.differences = 0;
+    asked.before = asked.counts;
+    asked.counts = (struct replay_counts){0};
+    asked.differences = 0;
+    asked.received = received();
     for (int64_t s = from_s; s < to_s; s += slice_s) {
         int64_t end_s = s + slice_s < to_s ? s + slice_s : to_s;
         begin_at(begin_ns + s * NS_PER_S, items);
@@ -165,46 +143,12 @@ replay(int64_t from_s, int64_t to_s, int64_t slice_s)
     }
 }
 
-static void
-check_counts(uint64_t samples, uint64_t stored_before, uint64_t different)
-{
-    assert_int_equal(a.counts.samples, samples);
-    assert_int_equal(a.counts.stored_before, stored_before);
-    assert_int_equal(a.counts.different, different);
-    assert_int_equal(a.counts.rejected, 0);
-}
-
-/* Samples and markers, and markers alone. */
-static void
-check_stored(const char *name, unsigned samples, unsigned stale)
-{
-    struct sim_found found = sim_find(&later, name, 0);
-    assert_int_equal(found.samples, samples);
-    assert_int_equal(found.stale, stale);
-}
-
-static void
-check_same(const char *names, int64_t to_s)
-{
-    sim_assert_same(&whole, &later, names, SIM_BEGIN + to_s * 1000);
-}
-
-/* So many more samples came to the store. */
-static void
-check_ledger(const struct ledger *before, uint64_t more)
-{
-    struct ledger want = *before, now = machine_ledger(&later.m, "t");
-    want.count[LEDGER_FLOAT][LEDGER_RECEIVED] += more;
-    want.count[LEDGER_FLOAT][LEDGER_ACCEPTED] += more;
-    assert_memory_equal(want.count, now.count, sizeof now.count);
-}
-
 /* At the last evaluation of the first group up to a second of the simulation; NULL: a float. */
 static void
 send_at(const char *labels, int64_t at_s, double value, const struct histogram *h)
 {
     struct rq rq;
-    const struct schedule *schedule = group_schedule(a.groups[0]);
+    const struct schedule *schedule = group_schedule(asked.groups[0]);
     int64_t slot = schedule_slot(schedule, (SIM_BEGIN + at_s * 1000) * NS_PER_MS);
     int64_t t_ms = schedule_time_ns(schedule, slot) / NS_PER_MS;
     rq_init(&rq, RW_V1);
@@ -214,122 +158,213 @@ send_at(const char *labels, int64_t at_s, double value, const struct histogram *
     else
         rq_histogram(&rq, t_ms, h, 0);
     rq_close(&rq);
-    must(machine_send(&later.m, "t", &rq));
+    must(machine_send(&run.s.m, "t", &rq));
     rq_fini(&rq);
-    must(tsdb_commit(later.m.db, &later.m.why));
+    must(tsdb_commit(run.s.m.db, &run.s.m.why));
 }
 
-/* --- what is written -------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 static void
-test_rules_replayed_write_what_a_server_wrote_that_evaluated_them(void **state)
+take_ask(void)
 {
-    (void)state;
-    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
-        begin_both(seed, rules, 5400);
-        replay(0, 5400, 100 + (int64_t)(sim_mix(seed, 1) % 7000));
-        check_same(recorded, 5400);
-        assert_true(a.counts.failed > 100 && a.counts.made > 1000);
-        /* Rules that record the same series: what the first one wrote stays. */
-        assert_true(a.counts.different > 0);
-        assert_int_equal(a.counts.rejected, 0);
-        end_both();
-    }
-}
-
-/* The server was away and fills nothing. What rules wrote after it that read what was not recorded
- * before stays. */
-static void
-test_evaluations_that_a_server_missed_are_made(void **state)
-{
-    static const char plain[] = "job:rate2m|scalar"; /* see group_series_at() */
-    (void)state;
-    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
-        int64_t up_s = 600 + (int64_t)(sim_mix(seed, 1) % 600);
-        int64_t down_s = 20 + (int64_t)(sim_mix(seed, 2) % 1800), total_s = up_s + down_s + 900;
-        sim_init(&whole, seed, rules);
-        sim_pass(&whole, total_s);
-        sim_init(&later, seed, rules);
-        later.limits.catch_up_ns = 0;
-        sim_pass(&later, up_s);
-        sim_crash(&later);
-        sim_pass(&later, down_s);
-        sim_start(&later, rules);
-        sim_pass(&later, 900);
-        ask(rules);
-        replay(0, total_s, 1000);
-        assert_true(a.counts.made > 0 && a.counts.stored_before > 100);
-        check_same(plain, total_s);
-        end_both();
-    }
+    run.whole_rules = story_take_number();
+    run.recent_s = 0;
+    ask(story_rules(run.whole_rules));
 }
 
 static void
-test_what_is_stored_as_it_is_computed_is_not_written_again(void **state)
+take_replay(void)
 {
-    (void)state;
-    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
-        begin(seed, rules, 2000);
-        replay(0, 2000, 700);
-        struct replay_counts first = a.counts;
-        struct ledger before = machine_ledger(&later.m, "t");
-        ask(rules);
-        replay(0, 2000, 450);
-        check_ledger(&before, 0);
-        assert_int_equal(a.counts.made, first.made);
-        assert_int_equal(a.counts.failed, first.failed);
-        assert_int_equal(a.counts.samples, 0);
-        /* They are those of rules that record the same series; rules that read what they record
-         * find no more than the first time. */
-        assert_int_equal(a.counts.different, first.different);
-        assert_true(a.counts.stored_before > first.samples);
-        end();
-    }
+    int64_t from_s = story_take_number(), to_s = story_take_number();
+    replay(from_s, to_s, story_take_number());
 }
 
+/* A float at the last evaluation up to a second. */
 static void
-test_what_is_stored_and_differs_stays_and_is_reported(void **state)
+take_put(void)
 {
-    struct buf now;
-    (void)state;
-    begin(1, GROUP("g", "{record: one, expr: 'vector(1)', labels: {a: b}}"), 600);
-    send_at("__name__=one,a=b", 100, 7, NULL);
-    send_at("__name__=one,a=b", 200, 1, NULL);
-    send_at("__name__=one,a=b,c=d", 300, 9, NULL); /* not the rule's */
-    send_at("__name__=one,a=c", 300, 9, NULL);
-    struct ledger before = machine_ledger(&later.m, "t");
-    replay(0, 600, 600);
-    assert_int_equal(a.counts.made, 20);
-    check_counts(18, 1, 1);
-    assert_int_equal(a.differences, 1);
-    check_ledger(&before, 18);
-    buf_init(&now, NULL, 1 << 20);
-    sim_dump(&later, "one", 0, INT64_MAX, &now);
-    buf_put_u8(&now, '\0');
-    assert_non_null(strstr((const char *)now.at, " 7\n"));
-    buf_fini(&now);
-    end();
+    char labels[sizeof run.word];
+    snprintf(labels, sizeof labels, "%s", story_word());
+    int64_t at_s = story_take_number();
+    send_at(labels, at_s, (double)story_take_number(), NULL);
 }
 
-/* A series that is there at every other evaluation, as its rule reads what it recorded: if it is
- * evaluated again, it finds the result of its own time, too. */
-static void
-test_a_rule_that_reads_back_is_replayed_again_without_differences(void **state)
+/* The round of a group; -1: it is replayed together with others. */
+static int64_t
+take_round(void)
 {
-    static const char yaml[] = GROUP("g", "{record: flips, expr: 'vector(1) unless "
-                                          "last_over_time(flips[45s])'}, "
-                                          "{record: steps, expr: 'steps + 1 or vector(1)'}");
-    (void)state;
-    begin(1, yaml, 600);
-    replay(0, 600, 600);
-    assert_int_equal(a.counts.samples, 10 + 20);
-    struct ledger before = machine_ledger(&later.m, "t");
+    uint32_t round = asked.rounds[story_take_number()];
+    return round == REPLAY_TOGETHER ? -1 : (int64_t)round;
+}
+
+static bool
+take_more(void)
+{
+    const struct replay_counts *c = &asked.counts, *before = &asked.before;
+    if (story_is("ask")) return take_ask(), true;       /* for the rules with that index */
+    if (story_is("replay")) return take_replay(), true; /* them: from, to, seconds at a time */
+    if (story_is("put")) return take_put(), true;
+    if (story_is("read-at-most")) return run.s.terms.samples_read_max = story_take_number(), true;
+    /* Evaluations of groups, of rules that failed; results; samples that came to the store: */
+    if (story_is("made")) return story_check((int64_t)c->made), true;
+    if (story_is("failed")) return story_check((int64_t)c->failed), true;
+    if (story_is("written")) return story_check((int64_t)c->samples), true;
+    if (story_is("stored-before")) return story_check((int64_t)c->stored_before), true;
+    if (story_is("different")) return story_check((int64_t)c->different), true;
+    if (story_is("more-made")) return story_check((int64_t)(c->made - before->made)), true;
+    if (story_is("more-found"))
+        return story_check((int64_t)(c->stored_before - before->samples)), true;
+    if (story_is("more-failed")) return story_check((int64_t)(c->failed - before->failed)), true;
+    if (story_is("more-different"))
+        return story_check((int64_t)(c->different - before->different)), true;
+    if (story_is("reported")) return story_check((int64_t)asked.differences), true;
+    if (story_is("received")) return story_check((int64_t)(received() - asked.received)), true;
+    if (story_is("round")) return story_check(take_round()), true;
+    if (story_is("rounds")) return story_check(asked.round_count), true;
+    return false;
+}
+
+/* --- stories ---------------------------------------------------------------------------------- */
+
+/* At SIM_BEGIN it is midnight. */
+#define ENDS_AT_420 G("{record: ends, expr: 'vector(time() % 86400 < bool 420) > 0'}")
+
+#define WRITER(offset)                                                   \
+    "- {name: writer, interval: 30s, query_offset: " offset ", rules: [" \
+    "{record: slow, expr: 'count(load) + vector(time() % 1000)'}]}\n"
+#define READER(offset)                                                   \
+    "- {name: reader, interval: 20s, query_offset: " offset ", rules: [" \
+    "{record: seen, expr: 'timestamp(slow)'}, {record: seen:sum, expr: " \
+    "'sum_over_time(slow[3m])'}]}\n"                                     \
+    "- {name: above, interval: 40s, query_offset: 5m, rules: ["          \
+    "{record: seen:max, expr: 'max_over_time(seen[3m])'}]}\n"
+
+static char wide[32768];
+
+static const struct story stories[] = {
+    /* Some rules record the same series and differ: the results of the first one stay. */
+    STORY("rules replayed write what a server wrote that evaluated them",
+          "seeds 3: 5400s ask 1 replay 0 T 100+?7000 failed 101..9999 made 1001..9999 "
+          "different 1..9999 rejected 0 same job:.*|load:.*|scalar|shared|fails:often|"
+          "twice:often|of:ends|text|few|steps|ping|pongs?",
+          NO_GROUPS, rules),
+    /* The server was away and fills nothing. Results of rules that read series which were missing
+     * then stay: see group_series_at(). */
+    STORY("evaluations that a server missed are made",
+          "seeds 3: catch-up 0 600+?600s crash 20+?1800s start 0 900s ask 0 replay 0 T 1000 "
+          "same job:rate2m|scalar made 1..9999 stored-before 101..9999",
+          rules),
+    /* Differences are those of rules that record the same series. Rules that read what they record
+     * find no more than the first time. */
+    STORY("what is stored as it is computed is not written again",
+          "seeds 3: 2000s ask 1 replay 0 2000 700 ask 1 replay 0 2000 450 "
+          "written 0 received 0 more-made 0 more-failed 0 more-different 0 more-found 1..9999",
+          NO_GROUPS, rules),
+    STORY(
+        "what is stored and differs stays and is reported",
+        "600s ask 1 put __name__=one,a=b 100 7 put __name__=one,a=b 200 1 "
+        "put __name__=one,a=b,c=d 300 9 put __name__=one,a=c 300 9 replay 0 600 600 made 20 "
+        "written 18 stored-before 1 different 1 reported 1 received 18 count one 22 changes one 3",
+        NO_GROUPS, G("{record: one, expr: 'vector(1)', labels: {a: b}}")),
+    /* A series that is there at every other evaluation, as its rule reads what it recorded: if it
+     * is evaluated again, it finds the result of its own time, too. */
+    STORY("a rule that reads back is replayed again without differences",
+          "600s ask 1 replay 0 600 600 written 10+20 ask 1 replay 330 600 600 written 0 "
+          "different 0 stored-before 9..18 received 0",
+          NO_GROUPS,
+          G("{record: flips, expr: 'vector(1) unless last_over_time(flips[45s])'}, {record: steps, "
+            "expr: 'steps + 1 or vector(1)'}")),
+    /* More labels than a view is asked for, one of them longer than it is asked for. */
+    STORY("results with many and long labels are compared with what is stored",
+          "600s ask 1 replay 0 600 600 written 40 stored-before 0 different 0 replay 0 600 600 "
+          "written 0 stored-before 40 different 0",
+          NO_GROUPS, wide),
+
+    /* --- staleness markers --- */
+    STORY("a series that ended before an evaluation that is stored is marked stale there",
+          "300s load 1 300s count early 0 ask 1 replay 0 600 600 count early 11 stale early 1",
+          NO_GROUPS, G("{record: early, expr: 'vector(time() % 86400) < 300'}")),
+    /* A Prometheus with external labels may evaluate the same rules. The replay begins at the next
+     * evaluation. */
+    STORY("what another server with the same rules recorded is not marked stale",
+          "300s ask 1 put __name__=always,cluster=b 60 1 replay 60 120 600 count always 3 "
+          "stale always 0",
+          NO_GROUPS, G(ALWAYS)),
+    /* The sample is stored at the first evaluation without a result. */
+    STORY("a staleness marker does not replace what is stored",
+          "600s ask 1 put __name__=ends 449 5 replay 0 600 600 count ends 15 stale ends 0 "
+          "different 0 received 14",
+          NO_GROUPS, ENDS_AT_420),
+    /* The store has nothing of the rule before. */
+    STORY("a series that ends at the first evaluation is marked stale",
+          "600s ask 1 replay 420 600 600 count ends 1 stale ends 1", NO_GROUPS, ENDS_AT_420),
+    STORY("a series that ends with a gap of evaluations is marked stale when these are made",
+          "600s ask 1 replay 0 300 600 ask 1 replay 420 600 600 ask 1 replay 0 600 600 "
+          "count ends 15 stale ends 1",
+          NO_GROUPS, ENDS_AT_420),
+    /* Both would be refused, and reported as trouble. */
+    STORY("a series that another rule of the name has from then on is not marked stale",
+          "600s ask 1 replay 0 600 600 made 20 written 20 different 0 rejected 0", NO_GROUPS,
+          G("{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, {record: moves, expr: "
+            "'vector(time() < bool 1767225900) > 0'}")),
+
+    /* --- rounds --- */
+    /* Results of the writer lie two minutes before it is evaluated. When it is replayed again,
+     * later results are there: those of the first two minutes give some that were not. */
+    STORY("results are not visible before they were evaluated",
+          "seeds 3: 3600s ask 1 round 0 -1 round 1 -1 round 2 -1 replay 0 3600 900 "
+          "same slow|seen.* ask 1 replay 0 3600 1000 written 0..15 different 0",
+          NO_GROUPS, "groups:\n" WRITER("2m") READER("10s")),
+    STORY("groups that read each other with different offsets find nothing later",
+          "seeds 3: 3600s ask 1 round 0 -1 round 1 -1 replay 0 3600 900 same ping|pongs? ask 1 "
+          "replay 0 3600 3600 written 0 different 0",
+          NO_GROUPS,
+          "groups:\n- {name: ping, interval: 20s, query_offset: 50s, rules: ["
+          "{record: ping, expr: 'pong + 1 or vector(1)'}]}\n"
+          "- {name: pong, interval: 30s, query_offset: 0s, rules: ["
+          "{record: pong, expr: 'ping * 2 % 1000 or vector(2)'}, {record: pongs, expr: pong}]}\n"),
+    STORY("a reader with the same or a larger offset is replayed in a round of its own",
+          "for 1,2: 3600s ask $ round 0 0 round 1 1 round 2 2 replay 0 3600 900 "
+          "same slow|seen.*",
+          NO_GROUPS, "groups:\n" WRITER("2m") READER("2m"), "groups:\n" WRITER("1m") READER("2m")),
+    STORY("groups that read what each other record are replayed together, and no others",
+          "ask 1 round 0 0 round 1 1 round 2 0 round 3 0 round 4 0 round 5 -1 round 6 -1 "
+          "round 7 -1 rounds 2",
+          NO_GROUPS, rules),
+
+    /* --- limits --- */
+    STORY("evaluations that met a limit are made with a higher one",
+          "3600s ask 1 read-at-most 10 replay 0 3600 3600 made 120 failed 100..119 "
+          "read-at-most 0 replay 0 3600 3600 same load:high",
+          NO_GROUPS, G("{record: 'load:high', expr: load > 20}")),
+};
+
+/* --- what takes more than steps --------------------------------------------------------------- */
+
+/* Begins like a story. */
+static void
+begin(uint64_t seed, const char *yaml, int64_t seconds)
+{
+    sim_init(&run.s, seed, NO_GROUPS);
+    sim_pass(&run.s, seconds);
     ask(yaml);
-    replay(330, 600, 600);
-    assert_int_equal(a.counts.samples + a.counts.different, 0);
-    assert_in_range(a.counts.stored_before, 9, 9 + 9);
-    check_ledger(&before, 0);
-    end();
+}
+
+static void
+end(void)
+{
+    forget_rules();
+    sim_fini(&run.s);
+}
+
+static void
+check_written(uint64_t samples, uint64_t stored_before)
+{
+    assert_int_equal(asked.counts.samples, samples);
+    assert_int_equal(asked.counts.stored_before, stored_before);
+    assert_int_equal(asked.counts.different, 2);
+    assert_int_equal(received() - asked.received, samples);
 }
 
 static void
@@ -349,217 +384,11 @@ test_histograms_are_compared_with_what_is_stored(void **state)
     send_at("__name__=h:sum", 100, 0, &h);
     send_at("__name__=h:sum", 200, 1, NULL);
     replay(0, 600, 600);
-    check_counts(18, 0, 2);
-    struct ledger before = machine_ledger(&later.m, "t");
+    check_written(18, 0);
     replay(0, 600, 600);
-    check_counts(0, 18, 2);
-    check_ledger(&before, 0);
+    check_written(0, 18);
     end();
 }
-
-/* More labels than a view is asked for, one of them longer than it is asked for. */
-static void
-test_results_with_many_and_long_labels_are_compared_with_what_is_stored(void **state)
-{
-    enum { LABELS = 120 }; /* of the group, and of each rule */
-    struct buf yaml;
-    (void)state;
-    buf_init(&yaml, NULL, 1 << 20);
-    buf_put_text(&yaml, "groups: [{name: g, interval: 30s, labels: {g: g");
-    for (int i = 0; i < LABELS; i++) {
-        buf_printf(&yaml, ", g%03d: x", i);
-    }
-    buf_put_text(&yaml, "}, rules: [");
-    for (int other = 0; other < 2; other++) { /* they differ in the last label alone */
-        buf_printf(&yaml, "%s{record: wide, expr: vector(7), labels: {long: '%05000d'",
-                   other ? "}}, " : "", 7);
-        for (int i = 0; i < LABELS; i++) {
-            buf_printf(&yaml, ", r%03d: %c", i, i + 1 == LABELS && other ? 'y' : 'x');
-        }
-    }
-    buf_put_text(&yaml, "}}]}]");
-    buf_put_u8(&yaml, '\0');
-    begin(1, (const char *)yaml.at, 600);
-    later.m.limits.labels = (struct labels_limits){1000, 100, 10000};
-    tsdb_set_limits(later.m.db, &later.m.limits);
-    replay(0, 600, 600);
-    check_counts(2 * 20, 0, 0);
-    replay(0, 600, 600);
-    check_counts(0, 2 * 20, 0);
-    buf_fini(&yaml);
-    end();
-}
-
-/* --- staleness markers ------------------------------------------------------------------------ */
-
-/* At SIM_BEGIN it is midnight. */
-#define ENDS_AT_420 GROUP("g", "{record: ends, expr: 'vector(time() % 86400 < bool 420) > 0'}")
-
-static void
-test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there(void **state)
-{
-    static const char yaml[] = GROUP("g", "{record: early, expr: 'vector(time() % 86400) < 300'}");
-    (void)state;
-    begin(1, yaml, 300);
-    sim_load(&later, yaml);
-    sim_pass(&later, 300);
-    check_stored("early", 0, 0);
-    replay(0, 600, 600);
-    check_stored("early", 10 + 1, 1);
-    end();
-}
-
-static void
-test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale(void **state)
-{
-    (void)state;
-    begin(1, GROUP("g", ALWAYS), 300);
-    /* As a Prometheus with external labels does that evaluates the same rules. */
-    send_at("__name__=always,cluster=b", 60, 1, NULL);
-    replay(60, 120, 600); /* from the evaluation after that one */
-    check_stored("always", 1 + 2, 0);
-    end();
-}
-
-static void
-test_a_staleness_marker_does_not_replace_what_is_stored(void **state)
-{
-    (void)state;
-    begin(1, ENDS_AT_420, 600);
-    send_at("__name__=ends", 449, 5, NULL); /* the first without a result */
-    struct ledger before = machine_ledger(&later.m, "t");
-    replay(0, 600, 600);
-    check_stored("ends", 420 / 30 + 1, 0);
-    assert_int_equal(a.counts.different, 0);
-    check_ledger(&before, 420 / 30);
-    end();
-}
-
-/* The store has nothing of the rule before. */
-static void
-test_a_series_that_ends_at_the_first_evaluation_is_marked_stale(void **state)
-{
-    (void)state;
-    begin(1, ENDS_AT_420, 600);
-    replay(420, 600, 600);
-    check_stored("ends", 1, 1);
-    end();
-}
-
-static void
-test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are_made(void **state)
-{
-    static const int64_t parts[][2] = {{0, 300}, {420, 600}, {0, 600}};
-    (void)state;
-    begin(1, ENDS_AT_420, 600);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        ask(ENDS_AT_420);
-        replay(parts[i][0], parts[i][1], 600);
-    }
-    check_stored("ends", 420 / 30 + 1, 1);
-    end();
-}
-
-/* Both would be refused, and reported as trouble. */
-static void
-test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale(void **state)
-{
-    (void)state;
-    begin(1,
-          GROUP("g", "{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, "
-                     "{record: moves, expr: 'vector(time() < bool 1767225900) > 0'}"),
-          600);
-    replay(0, 600, 600);
-    check_counts(a.counts.made, 0, 0);
-    end();
-}
-
-/* --- rounds ----------------------------------------------------------------------------------- */
-
-#define WRITER(offset)                                                   \
-    "- {name: writer, interval: 30s, query_offset: " offset ", rules: [" \
-    "{record: slow, expr: 'count(load) + vector(time() % 1000)'}]}\n"
-#define READER(offset)                                                   \
-    "- {name: reader, interval: 20s, query_offset: " offset ", rules: [" \
-    "{record: seen, expr: 'timestamp(slow)'}, {record: seen:sum, expr: " \
-    "'sum_over_time(slow[3m])'}]}\n"                                     \
-    "- {name: above, interval: 40s, query_offset: 5m, rules: ["          \
-    "{record: seen:max, expr: 'max_over_time(seen[3m])'}]}\n"
-
-/* Readers with a smaller offset are evaluated before the results that they read. */
-static void
-check_together(const char *yaml, const char *names, uint64_t more_max)
-{
-    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
-        begin_both(seed, yaml, 3600);
-        for (uint32_t i = 0; i < a.count; i++) {
-            assert_int_equal(a.rounds[i], REPLAY_TOGETHER);
-        }
-        replay(0, 3600, 900);
-        check_same(names, 3600);
-        ask(yaml);
-        replay(0, 3600, 1000);
-        assert_true(a.counts.samples <= more_max);
-        assert_int_equal(a.counts.different, 0);
-        end_both();
-    }
-}
-
-/* Results of the writer lie two minutes before it is evaluated. Later results are there when they
- * are replayed again: those of the first two minutes give some that were not. */
-static void
-test_results_are_not_visible_before_they_were_evaluated(void **state)
-{
-    (void)state;
-    check_together("groups:\n" WRITER("2m") READER("10s"), "slow|seen.*", 2 * 6 + 3);
-}
-
-static void
-test_groups_that_read_each_other_with_different_offsets_find_nothing_later(void **state)
-{
-    (void)state;
-    check_together(
-        "groups:\n"
-        "- {name: ping, interval: 20s, query_offset: 50s, rules: ["
-        "{record: ping, expr: 'pong + 1 or vector(1)'}]}\n"
-        "- {name: pong, interval: 30s, query_offset: 0s, rules: ["
-        "{record: pong, expr: 'ping * 2 % 1000 or vector(2)'}, {record: pongs, expr: pong}]}\n",
-        "ping|pongs?", 0);
-}
-
-static void
-test_a_reader_with_the_same_or_a_larger_offset_is_replayed_in_a_round_of_its_own(void **state)
-{
-    static const char *const texts[] = {"groups:\n" WRITER("2m") READER("2m"),
-                                        "groups:\n" WRITER("1m") READER("2m")};
-    (void)state;
-    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
-        begin_both(1, texts[k], 3600);
-        for (uint32_t i = 0; i < a.count; i++) {
-            assert_int_equal(a.rounds[i], i);
-        }
-        replay(0, 3600, 900);
-        check_same("slow|seen.*", 3600);
-        end_both();
-    }
-}
-
-static void
-test_groups_that_read_what_each_other_record_are_replayed_together_and_no_others(void **state)
-{
-    (void)state;
-    begin(1, rules, 0);
-    for (uint32_t i = 0; i < a.count; i++) {
-        const char *name = group_text(a.groups[i])->name;
-        bool is_together = strstr(name, "pong") != NULL || strcmp(name, "ping") == 0;
-        assert_int_equal(a.rounds[i] == REPLAY_TOGETHER, is_together);
-        if (!is_together) assert_int_equal(a.rounds[i], strcmp(name, "readers") == 0);
-    }
-    assert_int_equal(a.round_count, 2);
-    end();
-}
-
-/* --- limits ----------------------------------------------------------------------------------- */
 
 /* A view whose answers of more than ten minutes take longer than a query may. */
 struct slow_view {
@@ -606,27 +435,13 @@ test_what_takes_longer_than_a_query_may_is_asked_for_in_parts(void **state)
           GROUP("g", "{record: s, expr: 'sum(rate(requests_total[1m]))'}, "
                      "{record: l, expr: 'count_over_time(load[20m])'}"),
           3600);
-    later.terms.open = slow_open;
-    later.terms.timeout_ns = 60 * NS_PER_S;
+    run.s.terms.open = slow_open;
+    run.s.terms.timeout_ns = 60 * NS_PER_S;
     replay(600, 3600, 3600);
-    assert_int_equal(a.counts.made, 100);
-    assert_int_equal(a.counts.failed, 100); /* those that read twenty minutes */
-    assert_int_equal(a.counts.samples, 100);
+    assert_int_equal(asked.counts.made, 100);
+    assert_int_equal(asked.counts.failed, 100); /* those that read twenty minutes */
+    assert_int_equal(asked.counts.samples, 100);
     end();
-}
-
-static void
-test_evaluations_that_met_a_limit_are_made_with_a_higher_one(void **state)
-{
-    (void)state;
-    begin_both(1, GROUP("g", "{record: 'load:high', expr: load > 20}"), 3600);
-    later.terms.samples_read_max = 10;
-    replay(0, 3600, 3600);
-    assert_in_range(a.counts.failed, 100, a.counts.made - 1);
-    later.terms.samples_read_max = 0;
-    replay(0, 3600, 3600);
-    check_same("load:high", 3600);
-    end_both();
 }
 
 static void
@@ -634,6 +449,7 @@ test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
 {
     enum { TOTAL_S = 900 };
     const int64_t max_ns = (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1;
+    static struct rules_sim whole;
     uint64_t refused = 0;
     (void)state;
     sim_init(&whole, 1, rules);
@@ -648,43 +464,49 @@ test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
         assert_true(e == OK || e == ERR_NOMEM);
         refused += e != OK;
         must(replay_up_to(items, max_ns));
-        check_same("job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong", TOTAL_S);
+        sim_assert_same(&whole, &run.s, "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
+                        SIM_BEGIN + TOTAL_S * 1000);
         end();
     }
     assert_true(refused > 0);
     sim_fini(&whole);
 }
 
+/* Two rules that differ in the last label alone. */
+static void
+put_wide(void)
+{
+    enum { LABELS = 120 }; /* of the group, and of each rule */
+    struct buf yaml;
+    buf_init(&yaml, NULL, sizeof wide);
+    buf_put_text(&yaml, "groups: [{name: g, interval: 30s, labels: {g: g");
+    for (int i = 0; i < LABELS; i++) {
+        buf_printf(&yaml, ", g%03d: x", i);
+    }
+    buf_put_text(&yaml, "}, rules: [");
+    for (int other = 0; other < 2; other++) {
+        buf_printf(&yaml, "%s{record: wide, expr: vector(7), labels: {long: '%05000d'",
+                   other ? "}}, " : "", 7);
+        for (int i = 0; i < LABELS; i++) {
+            buf_printf(&yaml, ", r%03d: %c", i, i + 1 == LABELS && other ? 'y' : 'x');
+        }
+    }
+    buf_put_text(&yaml, "}}]}]");
+    must(buf_error(&yaml));
+    memcpy(wide, yaml.at, yaml.size);
+    buf_fini(&yaml);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
-        cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
-        cmocka_unit_test(test_what_is_stored_as_it_is_computed_is_not_written_again),
-        cmocka_unit_test(test_what_is_stored_and_differs_stays_and_is_reported),
-        cmocka_unit_test(test_a_staleness_marker_does_not_replace_what_is_stored),
-        cmocka_unit_test(test_a_series_that_ends_at_the_first_evaluation_is_marked_stale),
-        cmocka_unit_test(test_a_rule_that_reads_back_is_replayed_again_without_differences),
         cmocka_unit_test(test_histograms_are_compared_with_what_is_stored),
-        cmocka_unit_test(test_results_with_many_and_long_labels_are_compared_with_what_is_stored),
-        cmocka_unit_test(test_results_are_not_visible_before_they_were_evaluated),
-        cmocka_unit_test(
-            test_groups_that_read_each_other_with_different_offsets_find_nothing_later),
-        cmocka_unit_test(
-            test_a_reader_with_the_same_or_a_larger_offset_is_replayed_in_a_round_of_its_own),
         cmocka_unit_test(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts),
-        cmocka_unit_test(
-            test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there),
-        cmocka_unit_test(test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale),
-        cmocka_unit_test(
-            test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are_made),
-        cmocka_unit_test(
-            test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale),
-        cmocka_unit_test(
-            test_groups_that_read_what_each_other_record_are_replayed_together_and_no_others),
-        cmocka_unit_test(test_evaluations_that_met_a_limit_are_made_with_a_higher_one),
         cmocka_unit_test(test_after_refused_memory_a_replay_goes_on_where_each_group_was),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    put_wide();
+    run.more = take_more;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed + story_run_all(stories, sizeof stories / sizeof *stories);
 }
