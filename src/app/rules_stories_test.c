@@ -207,6 +207,13 @@ static const struct story stories[] = {
           "stale brief 1 count ALERTS 2 stale ALERTS 1 count ALERTS_FOR_STATE 2 "
           "stale ALERTS_FOR_STATE 1 rejected 0",
           NO_GROUPS, G("{record: brief, " BRIEF "}, {alert: Brief, " BRIEF "}")),
+    /* The alert would end by itself; the gap is noticed half a minute later. */
+    STORY("alerts are held from the first evaluation on that the store refuses",
+          "300s refuse 25s firing", G("{alert: Brief, expr: 'vector(time() % 86400) < 310'}")),
+    /* A pass of the fill takes longer than an interval. */
+    STORY("alerts that read recorded series are held until the gap is filled",
+          "300s crash 3600s slow 20000 start 0 900s slow 0 120s sent 0",
+          G(ALWAYS) H("{alert: Gone, expr: absent(always)}")),
     STORY("alerts are held while the store refuses also if nothing is recorded",
           "120s forget refuse mute 480s accept speak speed 5 300s firing", G(SENT)),
 
@@ -254,6 +261,9 @@ static const struct story stories[] = {
           "300s firing sent 1..4 forget load 1 20s load 0 180s firing sent 1..3 "
           "stale ALERTS_FOR_STATE 0",
           G(FIRES), NO_GROUPS),
+    STORY("a group that is away for some minutes goes on from its cursor",
+          "300s load 1 180s load 0 120s count always 20..21 stale always 1 filled 5..7", G(ALWAYS),
+          NO_GROUPS),
     STORY("a group that is away while it runs is not evaluated twice",
           "count-evaluations 120s begin load 1 5s load 2 5s end 120s unrecorded always 0 "
           "stale always 0",
