@@ -1,6 +1,8 @@
 /* alerts.c - see alerts.h. */
 #include "rules/alerts.h"
 
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/hash.h"
 
@@ -285,6 +287,7 @@ take(struct alerts *a, const struct alert_found *found, struct prepared *p, int6
         alert->fired_at_ns = alert->resolved_at_ns = alert->keep_firing_since_ns = 0;
         alert->sent_at_ns = alert->valid_until_ns = 0;
     }
+    assert(alert->found_in < a->evaluations); /* no two results have the same labels */
     alert->found_in = a->evaluations;
 }
 

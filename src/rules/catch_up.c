@@ -218,6 +218,7 @@ static bool
 take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
           struct scheduler_job *job)
 {
+    assert(t->state == CATCH_UP_FILLS && !t->is_filling); /* invariant 2 */
     int64_t from_ns;
     bool waits, any = plan_pass(s, t, job, &from_ns, &waits);
     t->look_ns = monotonic_ns + LOOK_NS;
@@ -332,6 +333,7 @@ void
 catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled_tenant *t = job->tenant;
+    assert(t->is_filling && s->filling > 0); /* invariant 2 */
     t->is_filling = false;
     s->filling--;
     s->catch_up_ns = 0;

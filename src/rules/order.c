@@ -20,7 +20,13 @@
  * reads are complete; a set that it records itself, when it is the only one left. Groups that go by
  * time wait for ever. So do, as a consequence, groups that read each other, and all that reads what
  * such groups record: what gets no round is replayed together, in the order of time.
+ *
+ * Invariants:
+ *  1. A group gets a round once, when it waits for nothing.
+ *  2. `left` of a set is the number of groups that record it and have no round.
  */
+#include <assert.h>
+
 #include "base/array.h"
 #include "rules/evaluate_private.h"
 #include "rules/group_private.h"
@@ -195,6 +201,7 @@ hold_writers(struct order *o)
 static void
 place(struct order *o, uint32_t g, uint32_t round)
 {
+    assert(o->rounds[g] == REPLAY_TOGETHER && o->members[g].waits == 0); /* invariant 1 */
     o->rounds[g] = round;
     o->members[o->queued++].queued = g;
 }
@@ -205,6 +212,7 @@ release_readers(struct order *o, uint32_t g)
 {
     for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
         struct recorded_set *n = &o->items[o->recorded[i]];
+        assert(n->left > 0); /* invariant 2 */
         if (--n->left > 1) continue;
         for (uint32_t k = n->first; k != NONE; k = o->edges[k].next) {
             const struct order_edge *edge = &o->edges[k];

@@ -12,6 +12,7 @@
  */
 #include "rules/replay.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "rules/evaluate_private.h"
@@ -538,6 +539,7 @@ replay_next(const struct replay *replay, struct replay_from *it, bool is_togethe
         .why = why,
     };
     if (s.last > last) s.last = last;
+    assert(s.first <= s.last); /* the caller knows that some are left */
     struct rules_past past = {replay->host, replay->terms, g, NULL};
     enum err e = g->series_slot == s.first - 1 ? OK : group_series_at(&past, s.first - 1, why);
     if (e == OK) e = replay_rules(&s);

@@ -81,6 +81,7 @@ static void
 heap_put(struct due_heap *heap, int64_t at_ns, struct scheduled *e)
 {
     struct due due = {at_ns, e};
+    assert(e->state == SCHEDULED_READY && !e->evaluates); /* invariant 1 */
     heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
     heap->count++;
     e->is_in_heap = true;
@@ -208,6 +209,7 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     if (slot > now_slot) return false;
     records = records && e->next_slot == slot;
     alarms = alarms && e->alert_slot == slot;
+    assert(!records || e->tenant->state == CATCH_UP_LIVE); /* invariant 2 */
     job->work = WORK_EVALUATE;
     job->slot = slot;
     job->how = (struct group_evaluation){
@@ -336,8 +338,9 @@ scheduler_take(struct scheduler *s, int64_t now_ns, int64_t monotonic_ns, struct
 
 /* The last change of its alerts is in a checkpoint. */
 static void
-want_sending(struct scheduled *e)
+want_sending(const struct scheduler *s, struct scheduled *e)
 {
+    assert(e->changed > 0 && e->changed <= s->saved_changes); /* invariant 4 */
     e->changed = 0;
     e->sends = true;
 }
@@ -365,7 +368,7 @@ evaluated(struct scheduler *s, struct scheduler_job *job)
     e->changed = ++s->changes;
     if (s->host->save != NULL) return;
     s->saved_changes = s->changes;
-    want_sending(e);
+    want_sending(s, e);
 }
 
 static void
@@ -406,8 +409,8 @@ saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
     buf_fini(&job->file);
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
-        if (e->changed == 0 || e->changed > s->saved_changes) continue; /* invariant 4 */
-        want_sending(e);
+        if (e->changed == 0 || e->changed > s->saved_changes) continue;
+        want_sending(s, e);
         any = true;
     }
     if (any) scheduler_place_all(s);
