@@ -426,31 +426,45 @@ group_take_over(struct group *g, struct group *from)
     lock_drop(&from->lock);
 }
 
-/* The first of the rules with this name and these labels that has alerts. */
-static struct rule_at_work *
-find_alerts_of(struct group *from, const struct rule_at_work *rule)
+static void
+take_alerts(struct rule_at_work *rule, struct rule_at_work *was)
 {
-    struct rule_at_work *was;
-    for (uint32_t nth = 0; (was = find_rule(from, rule, nth)) != NULL; nth++) {
-        if (was->alerts.count > 0) return was;
-    }
-    return NULL;
+    exchange_alerts(rule, was);
+    rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took them */
 }
 
 bool
-group_take_alerts(struct group *g, struct group *from, bool is_own)
+group_take_alerts(struct group *g, struct group *from)
 {
     bool any = false;
     lock_take(&from->lock);
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         if (rule->text->kind != RULE_ALERTING || rule->alerts.count > 0) continue;
-        struct rule_at_work *was =
-            is_own ? find_rule(from, rule, rule->nth) : find_alerts_of(from, rule);
+        struct rule_at_work *was = find_rule(from, rule, rule->nth);
         if (was == NULL || was->alerts.count == 0) continue;
-        exchange_alerts(rule, was);
-        rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took them */
+        take_alerts(rule, was);
         any = true;
+    }
+    lock_drop(&from->lock);
+    return any;
+}
+
+uint64_t
+group_rule_hash(const struct group *g, uint32_t rule)
+{
+    return hash_of_rule(&g->rules[rule], LAST, g->seed);
+}
+
+bool
+group_take_rule_alerts(struct group *g, uint32_t index, struct group *from)
+{
+    struct rule_at_work *rule = &g->rules[index], *was;
+    bool any = false;
+    lock_take(&from->lock);
+    for (uint32_t nth = 0; !any && (was = find_rule(from, rule, nth)) != NULL; nth++) {
+        any = was->alerts.count > 0;
+        if (any) take_alerts(rule, was);
     }
     lock_drop(&from->lock);
     return any;

@@ -134,12 +134,13 @@ bool group_records(const struct group *group);
  * name and labels wrote last. The rest stays with the other group.
  */
 void group_take_over(struct group *group, struct group *from);
-/*
- * Takes alerts of rules with the same name and labels for rules that have none. `is_own`: it
- * replaces that group, and rules that have the same name and labels keep their order. False: there
- * were none.
- */
-bool group_take_alerts(struct group *group, struct group *from, bool is_own);
+/* Takes from the group that it replaces alerts for rules that have none: of rules with the same
+ * name and labels, which keep their order. False: there were none. */
+bool group_take_alerts(struct group *group, struct group *from);
+/* The same for one rule of any group: from the first rule with its name and labels that has alerts.
+ * Such rules have the same hash in all groups. */
+bool group_take_rule_alerts(struct group *group, uint32_t rule, struct group *from);
+uint64_t group_rule_hash(const struct group *group, uint32_t rule);
 
 /*
  * For a group that is no more, or rules of it: adds what they wrote last and none of `others` does,

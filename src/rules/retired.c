@@ -16,6 +16,7 @@
  */
 #include <assert.h>
 
+#include "base/array.h"
 #include "rules/scheduler_private.h"
 #include "sys/env.h"
 
@@ -113,10 +114,10 @@ take_cursors(struct scheduler *s, struct scheduled *e, struct scheduled *from)
     from->next_slot = from->alert_slot = -1; /* invariant 1 */
 }
 
+/* The entry has alerts of another one. */
 static void
-take_alerts_from(struct scheduler *s, struct scheduled *e, struct scheduled *from, bool is_own)
+note_taken(const struct scheduler *s, struct scheduled *e, const struct scheduled *from)
 {
-    if (is_too_old(s, from) || !group_take_alerts(e->group, from->group, is_own)) return;
     if (e->evaluated_ns == 0) e->evaluated_ns = from->evaluated_ns;
     e->sends |= from->changed != 0 && from->changed <= s->saved_changes;
     if (from->changed > s->saved_changes && from->changed > e->changed) e->changed = from->changed;
@@ -130,7 +131,7 @@ take_over(struct scheduler *s, struct scheduled *e, struct scheduled *from)
         group_take_over(e->group, from->group);
         take_cursors(s, e, from);
     }
-    take_alerts_from(s, e, from, true);
+    if (!is_too_old(s, from) && group_take_alerts(e->group, from->group)) note_taken(s, e, from);
 }
 
 /* A group without a cursor owes nothing. */
@@ -146,15 +147,46 @@ begin(struct scheduler *s, struct scheduled *e)
     e->state = SCHEDULED_READY;
 }
 
-/* Notes which of the retired entries have alerts. False: none has. */
-static bool
-find_givers(struct scheduled_tenant *t)
+/* Retired entries that have alerts to give, and their rules that do, by their hash. */
+struct givers {
+    struct scheduled **items;
+    uint32_t count, capacity;
+    struct table rules; /* indexes of `items` */
+};
+
+static enum err
+find_givers(struct scheduler *s, const struct scheduled_tenant *t, struct givers *ret)
 {
-    bool any = false;
+    struct budget *memory = s->host->memory;
     for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
-        any |= e->gives = has_alerts(e);
+        if (is_too_old(s, e) || !has_alerts(e)) continue;
+        if (!array_reserve(memory, &ret->items, &ret->capacity, (size_t)ret->count + 1))
+            return ERR_NOMEM;
+        for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
+            if (e->group->rules[i].alerts.count == 0) continue;
+            if (!table_reserve(&ret->rules, memory, 1)) return ERR_NOMEM;
+            table_add(&ret->rules, group_rule_hash(e->group, i), ret->count);
+        }
+        ret->items[ret->count++] = e;
     }
-    return any;
+    return OK;
+}
+
+static void
+take_alerts(struct scheduler *s, struct scheduled *e, struct givers *givers)
+{
+    struct group *g = e->group;
+    for (uint32_t i = 0; givers->count > 0 && i < g->text.rule_count; i++) {
+        if (g->rules[i].text->kind != RULE_ALERTING || g->rules[i].alerts.count > 0) continue;
+        uint64_t hash = group_rule_hash(g, i);
+        for (uint32_t at = TABLE_START, id; table_next(&givers->rules, hash, &at, &id);) {
+            struct scheduled *from = givers->items[id];
+            if (!group_take_rule_alerts(g, i, from->group)) continue;
+            note_taken(s, e, from);
+            table_remove(&givers->rules, hash, id);
+            break;
+        }
+    }
 }
 
 /* The entries of a tenant take from those of their own names first, then from any. */
@@ -175,16 +207,16 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
             take_over(s, e, f);
         }
     }
-    bool any = find_givers(t);
+    struct givers givers = {.items = NULL};
+    err_ignore(find_givers(s, t, &givers), "then some rules find only what their groups had");
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (e->state != SCHEDULED_NEW) continue;
-        bool takes = any && group_alarms(e->group);
-        for (struct scheduled *f = t->retired; takes && f != NULL; f = f->next) {
-            if (f->gives) take_alerts_from(s, e, f, false);
-        }
+        take_alerts(s, e, &givers);
         begin(s, e);
     }
+    array_free(s->host->memory, givers.items, givers.capacity);
+    table_fini(&givers.rules, s->host->memory);
 }
 
 /* --- staleness markers ------------------------------------------------------------------------ */

@@ -46,7 +46,6 @@ struct scheduled {
     int64_t restore_until_ns; /* monotonic: when to give up restoring; 0: not tried */
 
     /* RETIRED. */
-    bool gives;        /* it has alerts; while others take them */
     int64_t left_ns;   /* Unix: when it left the configuration */
     int64_t last_slot; /* its series of this evaluation are to be found out; -1: they are known */
     int64_t mark_ns;   /* monotonic: when its series are marked stale; NEVER_NS: they are */
