@@ -85,23 +85,19 @@ begin(unsigned interval_s)
     sim_init(&w.s, 1, yaml);
     w.s.notify = notify;
     w.s.wait = wait_for;
-    w.rig.sim = w.s.m.sim;
-    budget_init(&w.rig.memory, "notify", 0, NULL);
-    fake_init(&w.rig.fake, w.s.m.sim, serve, NULL, NULL);
-    must(rig_new(&w.rig));
+    rig_init_on(&w.rig, w.s.m.sim, serve);
     w.rig.limits = (struct notifier_limits){
         .queue_capacity = 10000, .batch_size = 256, .pause_max_ms = RESEND_S * 1000};
-    rig_begin_settings(&w.rig);
-    rig_add(&w.rig, "h:9093");
+    rig_add(&w.rig);
+    rig_target(&w.rig, "h:9093");
     rig_start(&w.rig);
 }
 
 static void
 end(void)
 {
-    rig_end(&w.rig);
+    rig_fini(&w.rig);
     sim_fini(&w.s);
-    alerting_free(&w.rig.alerting);
 }
 
 /* The first evaluation more than RESEND_S after the one that sent sends again. */

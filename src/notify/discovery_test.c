@@ -1,629 +1,50 @@
-/*
- * Members that files, servers and name servers know, of a notifier on a simulated machine: they
- * come and go, and stay where a look fails.
+/* Members that files, servers and name servers list: they come and go, and stay when a look fails.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "notify/notify_script_testing.h"
 
-#include <cmocka.h>
-
-#include "notify/notify_rig_testing.h"
-
-#define NONE "\"droppedAlertmanagers\":[]}"
-
-static struct rig rig;
-static struct alertmanager_settings *settings;
-static struct file_members files;
-static struct http_members http;
-static struct dns_members dns;
-static const char *names[4];
-
-/* What name servers say. */
-static struct {
-    enum err e;
-    int64_t after_ms;
-    struct dns_answer_record records[FAKE_RECORDS_MAX];
-    bool is_cut;
-    uint32_t count;
-    unsigned questions;
-} zone;
+#define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"
+#define READ_A   "am | files d/a.yml | start | run 0 => 0s members a:1\n"
+#define JSON     "type application/json | list_is "
+#define SHOWN    "{'activeAlertmanagers':["
+#define SHOWN_0  "],'droppedAlertmanagers':[]}"
+#define INVALID  "warn 'targets ignored, invalid address: expected HOST:PORT' targets="
+#define TOO_MANY "warn 'too many records of a name, ignoring the rest' name=am.example records=1000"
+#define UNREAD   "warn 'cannot read targets from file, keeping the previous targets' "
+#define NOT_STAT "path=d/x/a.yml error='cannot stat d/x/a.yml: Not a directory'"
+#define EMPTY    "warn 'Alertmanager has no members, alerts are not sent to it' line=2 alerts="
+#define BACK     "info 'Alertmanager has members again' line=2 members="
 
 static void
-look_up(void *context, struct fake_question *question)
+test_what_a_server_should_not_answer_changes_nothing_and_is_logged_once(void **state)
 {
-    (void)context;
-    zone.questions++;
-    assert_int_equal(question->type, dns.type);
-    assert_string_equal(question->name, "am.example");
-    question->e = zone.e;
-    question->after_ms = zone.after_ms;
-    question->count = zone.count;
-    question->is_cut = zone.is_cut;
-    memcpy(question->records, zone.records, sizeof zone.records);
-}
-
-static int
-setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    rig.fake.look_up = look_up;
-    memset(&zone, 0, sizeof zone);
-    files = (struct file_members){.files = {names, 1}, .refresh_ms = 60 * 1000};
-    http = (struct http_members){.url = "http://list/", .refresh_ms = 20 * 1000};
-    dns = (struct dns_members){.names = {names, 1}, .type = DNS_A, .port = 9093};
-    settings = rig_add(&rig, NULL);
-    assert_int_equal(env_mkdir(sim_env_env(rig.sim), "d", NULL), OK);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
-
-static void
-put_file(const char *path, const char *text)
-{
-    struct file file;
-    assert_int_equal(file_open(sim_env_env(rig.sim), path, FILE_REPLACE, &file, NULL), OK);
-    assert_int_equal(file_write_at(&file, bytes_of_text(text), 0, NULL), OK);
-    assert_int_equal(file_close(&file), OK);
-}
-
-/* The hosts of the members, in order, each with a blank. */
-static void
-expect_hosts(const char *want)
-{
-    char got[4096] = "";
-    const struct members *members = &rig.notifier->plan->items[0]->members;
-    for (uint32_t i = 0; i < members->count; i++) {
-        size_t at = strlen(got);
-        const char *host = strstr(members->items[i]->url, "://") + 3;
-        snprintf(got + at, sizeof got - at, "%.*s ", (int)strcspn(host, "/"), host);
-    }
-    assert_string_equal(got, want);
-}
-
-static void
-use_files(const char *pattern)
-{
-    names[0] = pattern;
-    settings->file_configs = &files;
-    settings->file_count = 1;
-    rig_start(&rig);
-    rig_settle(&rig);
-}
-
-static void
-use_server(const char *type, const char *body)
-{
-    settings->http_configs = &http;
-    settings->http_count = 1;
-    rig.content_type = type;
-    rig.body = body;
-    rig_start(&rig);
-    rig_settle(&rig);
-}
-
-static void
-use_names(void)
-{
-    names[0] = "am.example";
-    settings->dns_configs = &dns;
-    settings->dns_count = 1;
-    rig_start(&rig);
-    rig_settle(&rig);
-}
-
-/* --- files ------------------------------------------------------------------------------------ */
-
-static void
-test_files_that_match_a_pattern_list_members(void **state)
-{
-    (void)state;
-    put_file("d/a.yml", "- targets: [a:1]\n");
-    put_file("d/b.yml", "- targets: [b:1]\n");
-    put_file("d/c.json", "[{\"targets\": [\"c:1\"]}]");
-    use_files("d/*.yml");
-    expect_hosts("a:1 b:1 ");
-    put_file("d/d.yml", "- targets: [a:1, d:1]\n");
-    rig_run(&rig, 5000);
-    expect_hosts("a:1 b:1 d:1 ");
-    assert_int_equal(env_unlink(sim_env_env(rig.sim), "d/b.yml", NULL), OK);
-    rig_run(&rig, 5000);
-    expect_hosts("a:1 d:1 ");
-}
-
-static void
-test_a_file_that_changes_is_read_within_five_seconds(void **state)
-{
-    (void)state;
-    put_file("d/a.json", "[{\"targets\": [\"a:1\"]}]");
-    use_files("d/a.json");
-    expect_hosts("a:1 ");
-    put_file("d/a.json", "[{\"targets\": [\"b:1\"]}]");
-    rig_run(&rig, 4900);
-    expect_hosts("a:1 ");
-    rig_run(&rig, 100);
-    expect_hosts("b:1 ");
-}
-
-static void
-test_a_broken_file_keeps_what_it_said_before_and_is_told_once(void **state)
-{
-    (void)state;
-    put_file("d/a.yml", "- targets: [a:1]\n");
-    use_files("d/a.yml");
-    uint64_t lines = log_count(LOG_WARN);
-    put_file("d/a.yml", "- targets: [b:1\n");
-    rig_run(&rig, 180 * 1000);
-    expect_hosts("a:1 ");
-    assert_int_equal(log_count(LOG_WARN) - lines, 1);
-    put_file("d/a.yml", "- target: [b:1]\n");
-    rig_run(&rig, 5000);
-    assert_int_equal(log_count(LOG_WARN) - lines, 2);
-    put_file("d/a.yml", "- targets: [b:1]\n");
-    rig_run(&rig, 5000);
-    expect_hosts("b:1 ");
-}
-
-static void
-test_a_file_that_is_not_there_has_no_members_and_may_come(void **state)
-{
-    (void)state;
-    use_files("d/a.yml");
-    expect_hosts("");
-    put_file("d/a.yml", "- targets: [a:1]\n");
-    rig_run(&rig, 5000);
-    expect_hosts("a:1 ");
-    assert_int_equal(env_unlink(sim_env_env(rig.sim), "d/a.yml", NULL), OK);
-    rig_run(&rig, 5000);
-    expect_hosts("");
-}
-
-static void
-test_a_file_for_which_there_was_no_memory_is_read_at_the_next_look(void **state)
-{
-    (void)state;
-    put_file("d/a.yml", "- targets: [a:1]\n");
-    use_files("d/a.yml");
-    put_file("d/a.yml", "- targets: [b:1]\n");
-    atomic_store(&rig.memory.limit_bytes, budget_used(&rig.memory));
-    rig_run(&rig, 5000);
-    expect_hosts("a:1 ");
-    atomic_store(&rig.memory.limit_bytes, 0);
-    rig_run(&rig, 5000);
-    expect_hosts("b:1 ");
-}
-
-static void
-test_a_directory_is_no_file_of_targets(void **state)
-{
-    (void)state;
-    assert_int_equal(env_mkdir(sim_env_env(rig.sim), "d/x.yml", NULL), OK);
-    put_file("d/y.yml", "- targets: [a:1]\n");
-    use_files("d/*.yml");
-    expect_hosts("a:1 ");
-}
-
-static void
-test_a_directory_that_cannot_be_listed_keeps_what_its_files_said(void **state)
-{
-    (void)state;
-    struct env *env = sim_env_env(rig.sim);
-    uint64_t lines = log_count(LOG_WARN);
-    assert_int_equal(env_mkdir(env, "d/x", NULL), OK);
-    put_file("d/x/a.yml", "- targets: [a:1]\n");
-    use_files("d/x/*.yml");
-    expect_hosts("a:1 ");
-    assert_int_equal(env_rename(env, "d/x", "d/y", NULL), OK);
-    put_file("d/x", "");
-    rig_run(&rig, 60 * 1000);
-    expect_hosts("a:1 ");
-    assert_int_equal(log_count(LOG_WARN) - lines, 1);
-    assert_int_equal(env_unlink(env, "d/x", NULL), OK);
-    rig_run(&rig, 5000);
-    expect_hosts("");
-}
-
-static void
-test_a_file_that_cannot_be_looked_at_keeps_its_targets_and_is_logged_once(void **state)
-{
-    (void)state;
-    struct env *env = sim_env_env(rig.sim);
-    uint64_t lines = log_count(LOG_WARN);
-    assert_int_equal(env_mkdir(env, "d/x", NULL), OK);
-    put_file("d/x/a.yml", "- targets: [a:1]\n");
-    use_files("d/x/a.yml");
-    expect_hosts("a:1 ");
-    for (uint64_t i = 1; i <= 2; i++) {
-        assert_int_equal(env_rename(env, "d/x", "d/y", NULL), OK);
-        put_file("d/x", "");
-        rig_run(&rig, 60 * 1000);
-        expect_hosts("a:1 ");
-        assert_int_equal(log_count(LOG_WARN) - lines, i);
-        assert_int_equal(env_unlink(env, "d/x", NULL), OK);
-        assert_int_equal(env_rename(env, "d/y", "d/x", NULL), OK);
-        rig_run(&rig, 5000);
-        expect_hosts("a:1 ");
-    }
-    assert_int_equal(env_unlink(env, "d/x/a.yml", NULL), OK);
-    rig_run(&rig, 5000);
-    expect_hosts("");
-}
-
-static void
-test_a_target_knows_its_file(void **state)
-{
-    (void)state;
-    put_file("d/a.yml", "- targets: [a:1]\n  labels: {__scheme__: https}\n");
-    rig_relabel(&rig, RELABEL_REPLACE, "__meta_filepath", "d/(.).yml", "__alerts_path__", "/$1");
-    use_files("d/a.yml");
-    expect_members(&rig, "{\"activeAlertmanagers\":[{\"url\":\"https://a:1/a\"}]," NONE);
-}
-
-/* --- servers ---------------------------------------------------------------------------------- */
-
-static void
-test_a_server_lists_members(void **state)
-{
-    (void)state;
-    use_server("application/json; charset=utf-8", "[{\"targets\": [\"a:1\"]}]");
-    expect_hosts("a:1 ");
-    assert_string_equal(rig.last_method, "GET");
-    assert_string_equal(rig.last_headers,
-                        "Accept: application/json\nX-Prometheus-Refresh-Interval-Seconds: 20\n");
-    rig.body = "[{\"targets\": [\"b:1\"]}]";
-    rig_run(&rig, 19999);
-    expect_hosts("a:1 ");
-    rig_run(&rig, 1);
-    expect_hosts("b:1 ");
-    rig.body = "[]";
-    rig_run(&rig, 20000);
-    expect_hosts("");
-}
-
-static void
-test_what_a_server_should_not_say_changes_nothing(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *type, *body;
-        unsigned status;
-    } answers[] = {
-        {"application/json", "[{\"targets\": [\"b:1\"]}]", 500},
-        {"application/json", "[{\"targets\": [\"b:1\"]}]", 204},
-        {"text/plain", "[{\"targets\": [\"b:1\"]}]", 200},
-        {"application/jsonp", "[{\"targets\": [\"b:1\"]}]", 200},
-        {"application/json; charset=latin1", "[{\"targets\": [\"b:1\"]}]", 200},
-        {"application/json", "[{\"targets\": [\"b:1\"]}", 200},
-        {"application/json", "<html>", 200},
+    static const char *const answers[][3] = {
+        {"application/json", "[{\"targets\": [\"b:1\"]}]", "500"},
+        {"application/json", "[{\"targets\": [\"b:1\"]}]", "204"},
+        {"text/plain", "[{\"targets\": [\"b:1\"]}]", "200"},
+        {"application/jsonp", "[{\"targets\": [\"b:1\"]}]", "200"},
+        {"application/json; charset=latin1", "[{\"targets\": [\"b:1\"]}]", "200"},
+        {"application/json", "[{\"targets\": [\"b:1\"]}", "200"},
+        {"application/json", "<html>", "200"},
     };
-    use_server("Application/JSON", "[{\"targets\": [\"a:1\"]}]");
-    expect_hosts("a:1 ");
+    (void)state;
+    play("type Application/JSON | list_is [{\"targets\": [\"a:1\"]}] | am | list | start | run 0"
+         " => 0s http://list/; members a:1");
     uint64_t lines = log_count(LOG_WARN);
-    for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++) {
-        rig.content_type = answers[i].type;
-        rig.body = answers[i].body;
-        rig_answer(&rig, "http://list/", 0, answers[i].status);
-        rig_run(&rig, 20000);
-        expect_hosts("a:1 ");
+    unsigned i = 0;
+    for (; i < COUNT_OF(answers); i++) {
+        playf("type %s | list_is %s | answer http://list/ %s | run 20 => %us http://list/",
+              answers[i][0], answers[i][1], answers[i][2], 20 * (i + 1));
     }
     assert_int_equal(log_count(LOG_WARN) - lines, 1);
-    rig.body = "[{\"targets\": [\"b:1\"]}]";
-    rig_run(&rig, 20000);
-    expect_hosts("b:1 ");
+    playf("list_is [{\"targets\": [\"b:1\"]}] | run 20 => %us http://list/; members b:1",
+          20 * (i + 1));
 }
 
 static void
-test_a_server_that_does_not_answer_delays_nothing(void **state)
+test_members_beyond_their_number_are_left_out_and_logged_once(void **state)
 {
     (void)state;
-    rig_target(&rig, "a:1");
-    settings->static_count = 1;
-    rig_answer(&rig, "http://list/", -1, 0);
-    use_server("application/json", "[]");
-    rig_forget(&rig);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, "http://a:1/api/v2/alerts Down:1\n");
-}
-
-static void
-test_a_server_may_want_a_token(void **state)
-{
-    (void)state;
-    http.oauth2.token_url = "http://tokens/";
-    use_server("application/json", "[{\"targets\": [\"a:1\"]}]");
-    expect_log(&rig, "http://tokens/\nhttp://list/\n");
-    expect_hosts("a:1 ");
-    assert_non_null(strstr(rig.last_headers, "Authorization: Bearer token1\n"));
-    rig_answer(&rig, "http://list/", 0, 401);
-    rig_run(&rig, 20000);
-    expect_log(&rig, "http://list/\nhttp://tokens/\nhttp://list/\n");
-    expect_hosts("a:1 ");
-    rig_run(&rig, 20000); /* that one was refused, too: at each look there is another one, once */
-    expect_log(&rig, "http://tokens/\nhttp://list/\nhttp://tokens/\nhttp://list/\n");
-}
-
-static void
-test_a_target_with_a_nul_is_no_member(void **state)
-{
-    (void)state;
-    use_server("application/json", "[{\"targets\": [\"a:1\\u0000b\", \"c:1\"]}]");
-    expect_hosts("c:1 ");
-}
-
-static void
-test_a_target_knows_its_server(void **state)
-{
-    (void)state;
-    rig_relabel(&rig, RELABEL_REPLACE, "__meta_url", "http:/(.*)", "__alerts_path__", "$1");
-    use_server("application/json",
-               "[{\"targets\": [\"a:1\"], \"labels\": {\"__meta_url\": \"x\"}}]");
-    expect_members(&rig, "{\"activeAlertmanagers\":[{\"url\":\"http://a:1/list/\"}]," NONE);
-}
-
-/* --- names ------------------------------------------------------------------------------------ */
-
-static void
-test_addresses_of_a_name_are_members(void **state)
-{
-    (void)state;
-    zone.records[0].target = "10.0.0.1";
-    zone.records[1].target = "fd00::1";
-    zone.count = 2;
-    use_names();
-    expect_hosts("10.0.0.1:9093 [fd00::1]:9093 ");
-    zone.count = 1;
-    rig_run(&rig, 29999);
-    expect_hosts("10.0.0.1:9093 [fd00::1]:9093 ");
-    rig_run(&rig, 1);
-    expect_hosts("10.0.0.1:9093 ");
-}
-
-static void
-test_services_have_ports_of_their_own_and_labels(void **state)
-{
-    (void)state;
-    dns.type = DNS_SRV;
-    zone.records[0] = (struct dns_answer_record){"a.example", 1234};
-    zone.records[1] = (struct dns_answer_record){"", 0}; /* it is not there */
-    zone.count = 2;
-    rig_relabel(&rig, RELABEL_REPLACE, "__meta_dns_srv_record_target", "(.*)", "__alerts_path__",
-                "/$1");
-    use_names();
-    expect_members(
-        &rig, "{\"activeAlertmanagers\":[{\"url\":\"http://a.example:1234/a.example.\"}]," NONE);
-}
-
-/* JSON may have such texts. */
-static void
-test_targets_that_are_dropped_are_shown_one_by_one_whatever_they_contain(void **state)
-{
-    (void)state;
-    rig_relabel(&rig, RELABEL_DROP, "__scheme__", "http", "", "");
-    use_server("application/json", "[{\"targets\": [\"a\\u0000b:1\", \"c:1\"]}]");
-    expect_members(&rig, "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":["
-                         "{\"url\":\"http://a\"},{\"url\":\"http://c:1/api/v2/alerts\"}]}");
-}
-
-static void
-test_an_address_with_a_user_or_a_query_is_no_member_and_its_password_is_not_shown(void **state)
-{
-    (void)state;
-    rig_watch_log(&rig);
-    use_server("application/json", "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", "
-                                   "\"d:1\\\\x\", \"e:1\\nx\", \"f:1\"]}]");
-    expect_hosts("f:1 ");
-    expect_logged(&rig, "ignored",
-                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
-                  "targets=5 address=a:1\n");
-}
-
-static void
-test_the_password_of_an_address_that_is_dropped_is_not_shown(void **state)
-{
-    (void)state;
-    rig_relabel(&rig, RELABEL_DROP, "__scheme__", "http", "", "");
-    use_server("application/json", "[{\"targets\": [\"us:pw@a:1\"]}]");
-    expect_members(&rig, "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":["
-                         "{\"url\":\"http://a:1/api/v2/alerts\"}]}");
-}
-
-static void
-test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look(void **state)
-{
-    (void)state;
-    rig_watch_log(&rig);
-    dns.type = DNS_SRV;
-    zone.records[0] = (struct dns_answer_record){"a/b", 1};
-    zone.records[1] = (struct dns_answer_record){"a/c", 2};
-    zone.count = 2;
-    use_names();
-    rig_run(&rig, 5 * 60 * 1000);
-    expect_logged(&rig, "ignored",
-                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
-                  "targets=2 address=a/b:1\n");
-    zone.records[0] = (struct dns_answer_record){"a/c", 2}; /* in another order */
-    zone.records[1] = (struct dns_answer_record){"a/b", 1};
-    rig_run(&rig, 5 * 60 * 1000);
-    expect_logged(&rig, "ignored", "");
-    zone.count = 1;
-    rig_run(&rig, 5 * 60 * 1000);
-    expect_logged(&rig, "ignored",
-                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
-                  "targets=1 address=a/c:2\n");
-    zone.records[0] = (struct dns_answer_record){"a/d", 2}; /* another one */
-    rig_run(&rig, 5 * 60 * 1000);
-    expect_logged(&rig, "ignored",
-                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
-                  "targets=1 address=a/d:2\n");
-}
-
-static void
-test_that_a_name_has_too_many_records_is_logged_once(void **state)
-{
-    (void)state;
-    static const char line[] = "level=warn msg=\"notify: too many records of a name, ignoring the "
-                               "rest\" name=am.example records=1000\n";
-    rig_watch_log(&rig);
-    zone.records[0].target = "10.0.0.1";
-    zone.count = 1;
-    zone.is_cut = true;
-    use_names();
-    rig_run(&rig, 5 * 60 * 1000);
-    expect_hosts("10.0.0.1:9093 ");
-    expect_logged(&rig, "too many", line);
-    zone.is_cut = false;
-    rig_run(&rig, 60 * 1000);
-    zone.is_cut = true;
-    rig_run(&rig, 60 * 1000);
-    expect_logged(&rig, "too many", line);
-}
-
-static void
-test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not(void **state)
-{
-    (void)state;
-    zone.records[0].target = "10.0.0.1";
-    zone.count = 1;
-    use_names();
-    zone.e = ERR_AGAIN;
-    rig_run(&rig, 90 * 1000);
-    expect_hosts("10.0.0.1:9093 ");
-    zone.e = OK;
-    zone.count = 0;
-    rig_run(&rig, 30 * 1000);
-    expect_hosts("");
-}
-
-static void
-test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end(void **state)
-{
-    (void)state;
-    zone.after_ms = -1;
-    use_names();
-    rig_run(&rig, 300 * 1000);
-    assert_int_equal(zone.questions, 1);
-    assert_int_equal(rig.fake.question_count, 1);
-    rig_begin_settings(&rig);
-    rig_start(&rig);
-    rig_run(&rig, 1);
-    assert_int_equal(rig.fake.question_count, 0);
-}
-
-/* --- members that come and go ----------------------------------------------------------------- */
-
-static void
-test_members_that_stay_keep_their_queues_and_those_that_go_give_them_up(void **state)
-{
-    (void)state;
-    put_file("d/a.yml", "- targets: [a:1, b:1]\n");
-    use_files("d/a.yml");
-    rig_answer(&rig, "http://a:1/api/v2/alerts", 0, 500);
-    rig_answer(&rig, "http://b:1/api/v2/alerts", 7000, 500);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    put_file("d/a.yml", "- targets: [c:1, a:1]\n");
-    rig_run(&rig, 5000);
-    expect_hosts("c:1 a:1 ");
-    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n");
-    assert_int_equal(rig.fake.call_count, 0);
-    rig_answer(&rig, "http://a:1/api/v2/alerts", 0, 200);
-    rig_run(&rig, 30000);
-    expect_metric(
-        &rig, "firekeep_notifications_sent_total{alertmanager=\"http://a:1/api/v2/alerts\"} 1\n");
-    expect_metric(
-        &rig, "firekeep_notifications_sent_total{alertmanager=\"http://c:1/api/v2/alerts\"} 0\n");
-}
-
-#define NOBODY "level=warn msg=\"notify: Alertmanager has no members, alerts are not sent to it\" "
-#define BACK   "level=info msg=\"notify: Alertmanager has members again\" "
-
-static void
-test_alerts_for_an_alertmanager_without_members_are_one_line_and_its_end_another(void **state)
-{
-    (void)state;
-    rig_watch_log(&rig);
-    put_file("d/a.yml", "- targets: [a:1]\n");
-    rig_add(&rig, "other:9093");
-    use_files("d/a.yml");
-    for (int i = 0; i < 2; i++) {
-        put_file("d/a.yml", "[]\n");
-        rig_run(&rig, 60 * 1000);
-        expect_metric(&rig, "firekeep_notifications_alertmanagers_without_members 1\n");
-        expect_logged(&rig, "members", ""); /* no alert is lost yet */
-        rig_fire(&rig, "Down", 1);
-        rig_fire(&rig, "Up", 1);
-        rig_run(&rig, NOTIFY_LOOK_S * 1000 - 1);
-        expect_logged(&rig, "members", "");
-        rig_run(&rig, 1);
-        expect_logged(&rig, "members",
-                      NOBODY "line=2 alerts=2 dropped_targets=0 members_of_others=1\n");
-        rig_fire(&rig, "Down", 1);
-        rig_run(&rig, 60 * 1000);
-        expect_logged(&rig, "members", "");
-        put_file("d/a.yml", "- targets: [b:1, c:1]\n");
-        rig_run(&rig, 60 * 1000);
-        expect_logged(&rig, "members", BACK "line=2 members=2\n");
-        expect_metric(&rig, "firekeep_notifications_alertmanagers_without_members 0\n");
-    }
-}
-
-static void
-test_relabelling_that_drops_all_targets_is_told_with_their_number(void **state)
-{
-    (void)state;
-    rig_watch_log(&rig);
-    put_file("d/a.yml", "- targets: [a:1, b:1]\n");
-    rig_relabel(&rig, RELABEL_DROP, "__address__", ".*", "", "");
-    use_files("d/a.yml");
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 60 * 1000);
-    expect_logged(&rig, "members",
-                  NOBODY "line=2 alerts=1 dropped_targets=2 members_of_others=0\n");
-}
-
-static void
-test_members_that_are_found_a_moment_later_are_not_missed(void **state)
-{
-    (void)state;
-    rig_watch_log(&rig);
-    zone.records[0].target = "10.0.0.1";
-    zone.count = 1;
-    zone.after_ms = 5000;
-    use_names();
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 60 * 1000);
-    expect_hosts("10.0.0.1:9093 ");
-    expect_logged(&rig, "members", "");
-}
-
-static void
-test_a_reload_of_nothing_new_keeps_what_was_found(void **state)
-{
-    (void)state;
-    zone.records[0].target = "10.0.0.1";
-    zone.count = 1;
-    use_names();
-    zone.after_ms = -1;
-    rig_begin_settings(&rig);
-    settings = rig_add(&rig, NULL);
-    use_names();
-    expect_hosts("10.0.0.1:9093 ");
-}
-
-static void
-test_members_beyond_their_number_are_left_out(void **state)
-{
-    (void)state;
+    play("mkdir d");
     for (int f = 0; f < 3; f++) {
         char path[16], *text = malloc(64 << 10);
         size_t size = (size_t)sprintf(text, "- targets: [");
@@ -635,15 +56,9 @@ test_members_beyond_their_number_are_left_out(void **state)
         put_file(path, text);
         free(text);
     }
-    rig_watch_log(&rig);
-    use_files("d/*.yml");
-    assert_int_equal(rig.notifier->plan->items[0]->members.count, MEMBERS_MAX);
-    expect_logged(
-        &rig, "too many",
-        "level=warn msg=\"notify: too many members of an Alertmanager, ignoring the rest\" "
-        "members=1000 left_out=200\n");
-    rig_run(&rig, 2 * 60 * 1000); /* the files are read again */
-    expect_logged(&rig, "too many", "");
+    play("log too many | am | files d/*.yml | start | run 0 => 0s warn 'too many "
+         "members of an Alertmanager, ignoring the rest' members=1000 left_out=200; members 1000");
+    play("run 120"); /* the files are read again */
 }
 
 /* All three kinds, while each allocation fails in turn: what cannot be had now is had later. */
@@ -651,78 +66,183 @@ static void
 test_each_allocation_may_fail(void **state)
 {
     (void)state;
-    put_file("d/a.yml", "- targets: [a:1]\n");
-    zone.records[0].target = "10.0.0.1";
-    zone.count = 1;
-    rig.content_type = "application/json";
-    rig.body = "[{\"targets\": [\"b:1\"]}]";
-    http.oauth2.token_url = "http://tokens/";
-    static const char *name = "am.example", *path = "d/*.yml";
-    dns.names.items = &name;
-    files.files.items = &path;
-    for (uint64_t nth = 1;; nth++) {
-        struct notifier_change *change;
-        rig_end(&rig);
-        assert_int_equal(rig_new(&rig), OK);
-        rig_begin_settings(&rig);
-        settings = rig_add(&rig, NULL);
-        settings->file_configs = &files;
-        settings->dns_configs = &dns;
-        settings->http_configs = &http;
-        settings->file_count = settings->dns_count = settings->http_count = 1;
-        mem_fail_nth(nth, false);
-        enum err e = rig_prepare(&rig, &change);
-        if (e == OK) {
-            notifier_commit(change);
-            rig_run(&rig, 100);
-        }
-        bool fired = mem_fail_fired();
+    play(JSON
+         "[{\"targets\": [\"b:1\"]}] | zone 10.0.0.1 | mkdir d | put d/a.yml - targets: [a:1]");
+    for (bool fired = true; fired; rig_end(&rig), assert_int_equal(rig_new(&rig), OK)) {
+        static uint64_t nth;
+        do_line("am | files d/*.yml | names | list | list_token");
+        mem_fail_nth(++nth, false);
+        do_line("start | run 0.1");
+        fired = mem_fail_fired() || rig.has_fired;
         mem_fail_nth(0, false);
-        if (e == OK) {
-            rig_run(&rig, 60 * 1000);
-            expect_hosts("10.0.0.1:9093 a:1 b:1 ");
-        }
-        if (!fired) break;
+        rig.has_fired = false;
+        if (rig.why.text[0] != '\0') continue;
+        rig_run(&rig, 60 * 1000);
+        rig.hosts[0] = '\0';
+        do_line("run 0");
+        assert_non_null(strstr(rig.events, "s members 10.0.0.1 a:1 b:1"));
     }
 }
+
+static const struct CMUnitTest tests[] = {
+    /* Files. */
+    SCRIPT("files that match a pattern list members",
+           FILE_A "put d/b.yml - targets: [b:1] | put d/c.json [{\"targets\": [\"c:1\"]}]\n"
+                  "am | files d/*.yml | start | run 0 => 0s members a:1 b:1\n"
+                  "put d/d.yml - targets: [a:1, d:1] | run 5 => 5s members a:1 b:1 d:1\n"
+                  "rm d/b.yml | run 5 => 10s members a:1 d:1"),
+    SCRIPT("a file that changes is read within five seconds",
+           "mkdir d | put d/a.json [{\"targets\": [\"a:1\"]}]\n"
+           "am | files d/a.json | start | run 0.1 => 0s members a:1\n"
+           "put d/a.json [{\"targets\": [\"b:1\"]}] | run 5 => 5s members b:1"),
+    SCRIPT(
+        "a broken file keeps what it said before, and each breakage is logged once", FILE_A READ_A
+        "log d/a.yml | put d/a.yml - targets: [b:1 | run 180 => 5s " UNREAD
+        "path=d/a.yml error='d/a.yml:2:1: while parsing a flow sequence did not find expected ',' "
+        "or ']''\n"
+        "put d/a.yml - target: [b:1] | run 5 => 185s " UNREAD
+        "path=d/a.yml error='d/a.yml:1:3: unknown key 'target', expected 'targets' or 'labels''\n"
+        "put d/a.yml - targets: [b:1] | run 5 => 190s members b:1"),
+    SCRIPT("a file that is missing has no members, and may come",
+           "mkdir d | am | files d/a.yml | start | run 0\n"
+           "put d/a.yml - targets: [a:1] | run 5 => 5s members a:1\n"
+           "rm d/a.yml | run 5 => 10s members"),
+    SCRIPT("a file for which there was no memory is read at the next look",
+           FILE_A READ_A "put d/a.yml - targets: [b:1] | memory full | run 5\n"
+                         "memory free | run 5 => 10s members b:1"),
+    SCRIPT("a directory is not a file of targets",
+           FILE_A "mkdir d/x.yml | am | files d/*.yml | start | run 0 => 0s members a:1"),
+    SCRIPT("a directory that cannot be listed keeps what its files said, and is logged once",
+           "mkdir d | mkdir d/x | put d/x/a.yml - targets: [a:1]\n"
+           "am | files d/x/*.yml | start | run 0 => 0s members a:1\n"
+           "log warn | mv d/x d/y | put d/x | run 60 => 5s warn 'cannot list files of targets, "
+           "keeping the previous targets' error='cannot list directory d/x/: Not a directory'\n"
+           "rm d/x | run 5 => 65s members"),
+    SCRIPT("a file that cannot be looked at keeps its targets, and is logged once",
+           "mkdir d | mkdir d/x | put d/x/a.yml - targets: [a:1]\n"
+           "am | files d/x/a.yml | start | run 0 => 0s members a:1\n"
+           "log warn | mv d/x d/y | put d/x | run 60 => 5s " UNREAD NOT_STAT "\n"
+           "rm d/x | mv d/y d/x | run 5\n"
+           "mv d/x d/y | put d/x | run 60 => 70s " UNREAD NOT_STAT "\n"
+           "rm d/x | mv d/y d/x | run 5\n"
+           "rm d/x/a.yml | run 5 => 135s members"),
+    SCRIPT("a target knows its file",
+           "mkdir d | put d/a.yml - {targets: [a:1], labels: {__scheme__: https}}\n"
+           "am | files d/a.yml | relabel targets replace __meta_filepath d/(.).yml __alerts_path__ "
+           "/$1\n"
+           "start | run 0 => 0s members https://a:1/a"),
+
+    /* Servers. */
+    SCRIPT("a server lists members",
+           "type application/json; charset=utf-8 | list_is [{\"targets\": [\"a:1\"]}]\n"
+           "am | list | start | run 0 => 0s http://list/; members a:1\n"
+           "headers => GET; Accept: application/json; X-Prometheus-Refresh-Interval-Seconds: 20\n"
+           "list_is [{\"targets\": [\"b:1\"]}] | run 20 => 20s http://list/; members b:1\n"
+           "list_is [] | run 20 => 40s http://list/; members"),
+    SCRIPT("a server that does not answer delays nothing",
+           "am a | list | answer http://list/ 0 -1 | start | run 0 => 0s http://list/; members a\n"
+           "fire Down:1 | run 0 => 0s a Down:1"),
+    SCRIPT("a server may want a token, and a refused one is fetched again once for each look",
+           JSON "[{\"targets\": [\"a:1\"]}] | am | list | list_token | start | run 0"
+                " => 0s http://tokens/; http://list/; members a:1\n"
+                "headers => GET; Accept: application/json; X-Prometheus-Refresh-Interval-Seconds: "
+                "20; Authorization: Bearer token1\n"
+                "answer http://list/ 401 | run 20 => 20s http://list/; http://tokens/; "
+                "http://list/\n"
+                "run 20 => 40s http://tokens/; http://list/; http://tokens/; http://list/"),
+    SCRIPT("a target with a NUL is no member",
+           JSON "[{\"targets\": [\"a:1\\u0000b\", \"c:1\"]}] | am | list | start | run 0"
+                " => 0s http://list/; members c:1"),
+    SCRIPT("a target knows its server",
+           JSON "[{\"targets\": [\"a:1\"], \"labels\": {\"__meta_url\": \"x\"}}] | am | list\n"
+                "relabel targets replace __meta_url http:/(.*) __alerts_path__ $1\n"
+                "start | run 0 => 0s http://list/; members http://a:1/list/"),
+
+    /* Names. */
+    SCRIPT("addresses of a name are members",
+           "zone 10.0.0.1 fd00::1 | am | names | start | run 0 => 0s members 10.0.0.1 [fd00::1]\n"
+           "zone 10.0.0.1 | run 30 => 30s members 10.0.0.1"),
+    SCRIPT("services have ports and labels of their own, and may be absent",
+           "am | services | zone a.example:1234 :0\n"
+           "relabel targets replace __meta_dns_srv_record_target (.*) __alerts_path__ /$1\n"
+           "start | run 0 => 0s members http://a.example:1234/a.example."),
+    SCRIPT("that a name has too many records is logged once",
+           "log too many | zone cut 10.0.0.1 | am | names | start | run 300"
+           " => 0s " TOO_MANY "; members 10.0.0.1\n"
+           "zone 10.0.0.1 | run 60\n"
+           "zone cut 10.0.0.1 | run 60 => 390s " TOO_MANY),
+    SCRIPT("a look-up that fails keeps members, and an empty answer does not",
+           "zone 10.0.0.1 | am | names | start | run 0 => 0s members 10.0.0.1\n"
+           "zone fails | run 90\n"
+           "zone | run 30 => 120s members"),
+    SCRIPT("a name is looked up once at a time, and given up in the end",
+           "zone slow -1 | am | names | start | run 300 | look_ups | under_way => 1; 1\n"
+           "start | run 0.001 | under_way => 0"),
+
+    /* Addresses. */
+    SCRIPT("targets that are dropped are shown one by one, whatever they contain", JSON
+           "[{\"targets\": [\"a\\u0000b:1\", \"c:1\"]}] | am | list\n"
+           "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
+           "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'http://a'},"
+           "{'url':'c:1'}]}"),
+    SCRIPT("an address with a user or a query is no member, and its password is not shown",
+           JSON "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", \"d:1\\\\x\", \"e:1\\nx\", "
+                "\"f:1\"]}]\n"
+                "log ignored | am | list | start | run 0 => 0s http://list/; " INVALID
+                "5 address=a:1; members f:1"),
+    SCRIPT("the password of an address that is dropped is not shown", JSON
+           "[{\"targets\": [\"us:pw@a:1\"]}] | am | list\n"
+           "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
+           "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'a:1'}]}"),
+    SCRIPT("targets without a valid address are logged when they change, not at each look",
+           "log ignored | am | services | zone a/b:1 a/c:2 | start | run 300 => 0s " INVALID
+           "2 address=a/b:1\n"
+           "zone a/c:2 a/b:1 | run 300\n"
+           "zone a/c:2 | run 300 => 630s " INVALID "1 address=a/c:2\n"
+           "zone a/d:2 | run 300 => 930s " INVALID "1 address=a/d:2"),
+
+    /* Members that come and go. */
+    SCRIPT(
+        "members that stay keep their queues, and those that go give them up",
+        "mkdir d | put d/a.yml - targets: [a:1, b:1]\n"
+        "am | files d/a.yml | start | run 0 => 0s members a:1 b:1\n"
+        "answer a:1 500 | answer b:1 500 7 | fire Down:1 | run 0.1 => 0s a:1 Down:1; b:1 Down:1\n"
+        "put d/a.yml - targets: [c:1, a:1] | run 5"
+        " => 1s a:1 Down:1; 3s a:1 Down:1; 5s members c:1 a:1\n"
+        "under_way | metrics dropped => 0; dropped_total{alertmanager='c:1'} 0; "
+        "dropped_total{alertmanager='a:1'} 0; dropped_total 1\n"
+        "answer a:1 200 | run 30 => 7s a:1 Down:1\n"
+        "metrics sent => sent_total{alertmanager='c:1'} 0; sent_total{alertmanager='a:1'} 1"),
+    SCRIPT("alerts for an Alertmanager without members are one line, and their end another", FILE_A
+           "log members | am | files d/a.yml | am other | start | run 0 => 0s members a:1 other\n"
+           "put d/a.yml [] | run 60 => 5s members other\n" /* no alert is lost so far */
+           "metrics alertmanagers_w => alertmanagers_without_members 1\n"
+           "fire Down:1 Up:1 | run 10 => 60s other Down:1 Up:1; 70s " EMPTY
+           "2 dropped_targets=0 members_of_others=1\n"
+           "fire Down:1 | run 60 => 70s other Down:1\n"
+           "put d/a.yml - targets: [b:1, c:1] | run 60 => 135s " BACK "2; members b:1 c:1 other\n"
+           "metrics alertmanagers_w => alertmanagers_without_members 0\n"
+           "put d/a.yml [] | run 60 => 195s members other\n"
+           "fire Down:1 | run 60 => 250s other Down:1; 260s " EMPTY
+           "1 dropped_targets=0 members_of_others=1\n"
+           "put d/a.yml - targets: [b:1, c:1] | run 60 => 315s " BACK "2; members b:1 c:1 other"),
+    SCRIPT("relabelling that drops all targets is logged with their number",
+           "mkdir d | put d/a.yml - targets: [a:1, b:1] | log members\n"
+           "am | files d/a.yml | relabel targets drop __address__ .* | start\n"
+           "fire Down:1 | run 60 => 10s " EMPTY "1 dropped_targets=2 members_of_others=0"),
+    SCRIPT("members that are found a moment later are not missed",
+           "log members | zone slow 5 10.0.0.1 | am | names | start | fire Down:1 | run 60"
+           " => 5s members 10.0.0.1"),
+    SCRIPT("a reload of nothing new keeps what was found",
+           "zone 10.0.0.1 | am | names | start | run 0 => 0s members 10.0.0.1\n"
+           "zone slow -1 | am | names | start | run 0"),
+    TEST(test_what_a_server_should_not_answer_changes_nothing_and_is_logged_once),
+    TEST(test_members_beyond_their_number_are_left_out_and_logged_once),
+    TEST(test_each_allocation_may_fail),
+};
 
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    log_to_fd(-1);
-    const struct CMUnitTest tests[] = {
-        TEST(test_files_that_match_a_pattern_list_members),
-        TEST(test_a_file_that_changes_is_read_within_five_seconds),
-        TEST(test_a_broken_file_keeps_what_it_said_before_and_is_told_once),
-        TEST(test_a_file_that_is_not_there_has_no_members_and_may_come),
-        TEST(test_a_file_for_which_there_was_no_memory_is_read_at_the_next_look),
-        TEST(test_a_directory_is_no_file_of_targets),
-        TEST(test_a_directory_that_cannot_be_listed_keeps_what_its_files_said),
-        TEST(test_a_file_that_cannot_be_looked_at_keeps_its_targets_and_is_logged_once),
-        TEST(test_a_target_knows_its_file),
-        TEST(test_a_server_lists_members),
-        TEST(test_what_a_server_should_not_say_changes_nothing),
-        TEST(test_a_server_that_does_not_answer_delays_nothing),
-        TEST(test_a_server_may_want_a_token),
-        TEST(test_a_target_with_a_nul_is_no_member),
-        TEST(test_a_target_knows_its_server),
-        TEST(test_addresses_of_a_name_are_members),
-        TEST(test_services_have_ports_of_their_own_and_labels),
-        TEST(test_targets_that_are_dropped_are_shown_one_by_one_whatever_they_contain),
-        TEST(test_an_address_with_a_user_or_a_query_is_no_member_and_its_password_is_not_shown),
-        TEST(test_the_password_of_an_address_that_is_dropped_is_not_shown),
-        TEST(test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look),
-        TEST(test_that_a_name_has_too_many_records_is_logged_once),
-        TEST(test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not),
-        TEST(test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end),
-        TEST(test_members_that_stay_keep_their_queues_and_those_that_go_give_them_up),
-        TEST(test_alerts_for_an_alertmanager_without_members_are_one_line_and_its_end_another),
-        TEST(test_relabelling_that_drops_all_targets_is_told_with_their_number),
-        TEST(test_members_that_are_found_a_moment_later_are_not_missed),
-        TEST(test_a_reload_of_nothing_new_keeps_what_was_found),
-        TEST(test_members_beyond_their_number_are_left_out),
-        TEST(test_each_allocation_may_fail),
-    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

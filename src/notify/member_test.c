@@ -1,238 +1,61 @@
-/* What is decided about a member: when it is asked, how much at a time, and what is given up. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "notify/member.h"
-#include "notify/notify_testing.h"
+/* When a member is asked, how much at a time, and what is given up. */
+#include "notify/notify_script_testing.h"
 
 enum { QUEUE_MAX = 1000, BATCH = 256 };
 
-static struct budget budget;
+#define FAILS "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 "
+
 static struct member *member;
 static struct buf body;
 static int64_t now_ns;
 
 static int
-setup(void **state)
+setup_member(void **state)
 {
     (void)state;
-    budget_init(&budget, "test", 0, NULL);
-    assert_int_equal(member_new(&budget, "http://a:9093/api/v2/alerts", QUEUE_MAX, &member), OK);
+    budget_init(&rig.memory, "test", 0, NULL);
+    assert_int_equal(member_new(&rig.memory, "http://a/", QUEUE_MAX, &member), OK);
     buf_init(&body, NULL, 64 << 20);
-    now_ns = 5 * NS_PER_S;
+    now_ns = 0;
     return 0;
 }
 
 static int
-teardown(void **state)
+teardown_member(void **state)
 {
     (void)state;
     member_free(member);
     buf_fini(&body);
-    assert_int_equal(budget_used(&budget), 0);
+    assert_int_equal(budget_used(&rig.memory), 0);
     return 0;
 }
 
-static void
-put(const char *name, int64_t starts_ms)
-{
-    struct encoded_alert *alert = made_alert(&budget, name, starts_ms, 1000);
-    member_put(member, alert);
-    encoded_alert_unref(alert);
-}
-
-static void
-put_many(int from, int to)
-{
-    for (int i = from; i < to; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "n%d", i);
-        put(name, 1);
-    }
-}
-
-/* Begins a request; how many alerts it has. */
-static uint32_t
-take(void)
-{
-    buf_clear(&body);
-    assert_true(member_due_ns(member) <= now_ns);
-    assert_true(member_take(member, BATCH, now_ns, 0, &body));
-    assert_true(member_due_ns(member) == INT64_MAX); /* one at a time */
-    return member->queue.taken.count;
-}
-
-static void
-expect_pause(int64_t ms)
-{
-    assert_int_equal(member_due_ns(member) - now_ns, ms * NS_PER_MS);
-}
-
-static void
-fail_once(int64_t wait_ms)
-{
-    now_ns = member_due_ns(member);
-    (void)take();
-    (void)member_settle(member, MEMBER_LATER, wait_ms, now_ns);
-}
-
-static void
-test_a_member_without_alerts_is_not_asked(void **state)
-{
-    (void)state;
-    assert_true(member_due_ns(member) == INT64_MAX);
-    assert_false(member_take(member, BATCH, now_ns, 0, &body));
-}
-
-static void
-test_what_is_told_is_counted_and_gone(void **state)
-{
-    (void)state;
-    put_many(0, 300);
-    assert_int_equal(take(), BATCH);
-    assert_int_equal(member_settle(member, MEMBER_TOLD, 0, now_ns), MEMBER_NO_NEWS);
-    assert_int_equal(take(), 300 - BATCH);
-    assert_int_equal(member_settle(member, MEMBER_TOLD, 0, now_ns), MEMBER_NO_NEWS);
-    assert_int_equal(member->sent, 300);
-    assert_int_equal(member->errors, 0);
-    assert_true(member_due_ns(member) == INT64_MAX);
-}
-
-static void
-test_pauses_grow_to_half_a_minute_and_end_with_success(void **state)
-{
-    (void)state;
-    static const int64_t pauses_s[] = {1, 2, 4, 8, 16, 30, 30};
-    put("a", 1);
-    for (unsigned i = 0; i < sizeof pauses_s / sizeof *pauses_s; i++) {
-        (void)take();
-        enum member_news news = member_settle(member, MEMBER_LATER, 0, now_ns);
-        assert_int_equal(news, i == 0 ? MEMBER_FAILS : MEMBER_NO_NEWS);
-        expect_pause(pauses_s[i] * 1000);
-        now_ns = member_due_ns(member);
-    }
-    (void)take();
-    assert_int_equal(member_settle(member, MEMBER_TOLD, 0, now_ns), MEMBER_IS_BACK);
-    assert_int_equal(member->errors, 7);
-    put("a", 2);
-    fail_once(0);
-    expect_pause(1000);
-}
-
-static void
-test_pauses_are_not_longer_than_wanted(void **state)
-{
-    (void)state;
-    static const struct {
-        int64_t max_ms, pauses_ms[5], asked_40000_ms;
-    } cases[] = {
-        {5000, {1000, 2000, 4000, 5000, 5000}, 30000},
-        {200, {1000, 1000, 1000, 1000, 1000}, 30000},
-        {3600 * 1000, {1000, 2000, 4000, 8000, 16000}, 40000},
-    };
-    put("a", 1);
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        member->pause.max_ms = cases[i].max_ms;
-        for (unsigned k = 0; k < 5; k++) {
-            fail_once(0);
-            expect_pause(cases[i].pauses_ms[k]);
-        }
-        fail_once(40000);
-        expect_pause(cases[i].asked_40000_ms);
-        member_forget_failures(member);
-    }
-}
-
-static void
-test_retry_after_is_obeyed_for_ten_minutes_at_most(void **state)
-{
-    (void)state;
-    put("a", 1);
-    fail_once(7000);
-    expect_pause(7000);
-    fail_once(1500);
-    expect_pause(2000);
-    fail_once(24 * 3600 * 1000);
-    expect_pause(PAUSE_ASKED_MAX_MS);
-}
-
-/* Or else it would take for resolved what fires on. */
-static void
-test_retry_after_is_obeyed_for_half_of_the_time_that_an_alert_is_valid_at_most(void **state)
-{
-    (void)state;
-    member->pause.max_ms = 60 * 1000; /* an alert is valid for four minutes */
-    put("a", 1);
-    fail_once(100 * 1000);
-    expect_pause(100 * 1000);
-    fail_once(600 * 1000);
-    expect_pause(120 * 1000);
-}
-
-static void
-test_a_newer_state_that_came_meanwhile_is_the_one_that_is_told(void **state)
-{
-    (void)state;
-    char text[64];
-    put("a", 1);
-    put("b", 1);
-    (void)take();
-    put("a", 2);
-    (void)member_settle(member, MEMBER_LATER, 0, now_ns);
-    now_ns = member_due_ns(member);
-    (void)take();
-    alerts_text(buf_bytes(&body), text, sizeof text);
-    assert_string_equal(text, "b:1 a:2");
-}
-
-static void
-test_a_queue_that_overflows_drops_the_oldest_and_counts_them(void **state)
-{
-    (void)state;
-    member_set_queue_max(member, 3);
-    put_many(0, 3);
-    (void)take(); /* what is under way is not in the queue */
-    put_many(3, 6);
-    assert_int_equal(member->dropped, 0);
-    (void)member_settle(member, MEMBER_LATER, 0, now_ns);
-    assert_int_equal(member->dropped, 3);
-    assert_int_equal(member->queue.waiting.count, 3);
-    member_set_queue_max(member, 1);
-    assert_int_equal(member->dropped, 5);
-}
-
-static void
-test_expired_alerts_are_dropped_before_they_are_told(void **state)
-{
-    (void)state;
-    put("a", 1);
-    assert_false(member_take(member, BATCH, now_ns, 1000 + ENCODED_ALERT_KEPT_MS, &body));
-    assert_int_equal(member->dropped, 1);
-    assert_true(member_due_ns(member) == INT64_MAX);
-}
-
-/* Tells all there is to a server that refuses requests with some of the alerts. Returns how many
- * requests it took. */
+/* Sends so many alerts to a server that refuses requests with a bad one. Returns how many requests
+ * it took. */
 static unsigned
-tell_all(const bool *is_bad)
+send_all(int count, const bool *is_bad)
 {
     unsigned requests = 0;
     char text[1 << 16];
-    while (member->queue.waiting.count > 0) {
-        now_ns = now_ns > member_due_ns(member) ? now_ns : member_due_ns(member);
-        (void)take();
+    for (int i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "n%d", i);
+        struct encoded_alert *alert = made_alert(&rig.memory, text, 1, 1000);
+        member_put(member, alert);
+        encoded_alert_unref(alert);
+    }
+    for (; member->queue.waiting.count > 0; requests++) {
+        if (now_ns < member_due_ns(member)) now_ns = member_due_ns(member);
+        buf_clear(&body);
+        assert_true(member_take(member, BATCH, now_ns, 0, &body));
+        assert_true(member_due_ns(member) == INT64_MAX); /* one at a time */
         alerts_text(buf_bytes(&body), text, sizeof text);
         bool bad = false;
         for (const char *at = text; at != NULL; at = strchr(at + 1, ' ')) {
             bad |= is_bad[atoi(at + strcspn(at, "n") + 1)];
         }
         (void)member_settle(member, bad ? MEMBER_REFUSED : MEMBER_TOLD, 0, now_ns);
-        requests++;
     }
+    assert_true(member_due_ns(member) == INT64_MAX);
     return requests;
 }
 
@@ -240,171 +63,112 @@ static void
 test_one_invalid_alert_is_found_and_dropped_alone(void **state)
 {
     (void)state;
-    for (int bad = 0; bad < BATCH; bad++) {
+    for (uint64_t bad = 0; bad < BATCH; bad++) {
         bool is_bad[QUEUE_MAX] = {[0] = false};
         is_bad[bad] = true;
-        uint64_t sent = member->sent, dropped = member->dropped;
-        put_many(0, BATCH);
         member->batch_max = UINT32_MAX; /* nothing was refused before */
-        unsigned requests = tell_all(is_bad);
-        if (requests > 32) fail_msg("alert %d: %u requests", bad, requests);
-        assert_int_equal(member->sent - sent, BATCH - 1);
-        assert_int_equal(member->dropped - dropped, 1);
+        unsigned requests = send_all(BATCH, is_bad);
+        if (requests > 32) fail_msg("alert %d: %u requests", (int)bad, requests);
+        assert_int_equal(member->sent, (bad + 1) * (BATCH - 1));
+        assert_int_equal(member->dropped, bad + 1);
     }
 }
 
 static void
-test_many_invalid_alerts_cost_few_requests_each(void **state)
+test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers(void **state)
 {
     (void)state;
     bool is_bad[QUEUE_MAX];
     memset(is_bad, true, sizeof is_bad);
-    put_many(0, QUEUE_MAX);
-    int64_t began_ns = now_ns;
-    assert_true(tell_all(is_bad) < QUEUE_MAX + 20);
+    assert_true(send_all(QUEUE_MAX, is_bad) < QUEUE_MAX + 20);
     assert_int_equal(member->dropped, QUEUE_MAX);
-    /* Not as fast as the server can answer. */
-    assert_true(now_ns - began_ns > (QUEUE_MAX - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
-    memset(is_bad, false, sizeof is_bad);
-    for (int i = 0; i < QUEUE_MAX; i += 50) {
-        is_bad[i] = true;
+    assert_true(now_ns > (QUEUE_MAX - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
+    for (int i = 0; i < QUEUE_MAX; i++) {
+        is_bad[i] = i % 50 == 0;
     }
-    put_many(0, QUEUE_MAX);
-    assert_true(tell_all(is_bad) < QUEUE_MAX / 50 * 24);
+    assert_true(send_all(QUEUE_MAX, is_bad) < QUEUE_MAX / 50 * 24);
     assert_int_equal(member->dropped, QUEUE_MAX + QUEUE_MAX / 50);
 }
 
 static void
-refuse_one(const char *name)
-{
-    put(name, 1);
-    now_ns = member_due_ns(member) > now_ns ? member_due_ns(member) : now_ns;
-    (void)take();
-    (void)member_settle(member, MEMBER_REFUSED, 0, now_ns);
-}
-
-static void
-test_a_member_that_takes_an_alert_is_asked_at_once_again_when_it_refuses_others(void **state)
+test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < MEMBER_REFUSED_AT_ONCE; i++) {
-        refuse_one("bad");
+    play("am a | start | answer a 400");
+    for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
+        playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);
     }
-    put("bad", 1);
-    expect_pause(0);
-    refuse_one("bad");
-    put("good", 1);
-    expect_pause(MEMBER_REFUSED_PAUSE_MS);
-    now_ns = member_due_ns(member);
-    (void)take();
-    (void)member_settle(member, MEMBER_TOLD, 0, now_ns);
-    refuse_one("bad");
-    put("good", 2);
-    expect_pause(0);
+    play("answer a 200 | fire Good:1 | run 0.1 => 0.1s a Good:1");
+    play("answer a 400 | fire Bad:1 | run 0 => 0.1s a Bad:1");
+    play("answer a 200 | fire Good:2 | run 0 => 0.1s a Good:2");
 }
 
-static void
-test_a_refusal_of_one_alert_is_news(void **state)
-{
-    (void)state;
-    put("a", 1);
-    (void)take();
-    assert_int_equal(member_settle(member, MEMBER_REFUSED, 0, now_ns), MEMBER_DROPPED_ONE);
-    assert_int_equal(member->errors, 1);
-    assert_int_equal(member->dropped, 1);
-}
-
-static void
-test_what_was_learnt_is_tried_at_once_and_only_once(void **state)
-{
-    (void)state;
-    put("a", 1);
-    (void)take();
-    assert_int_equal(member_settle(member, MEMBER_AGAIN, 0, now_ns), MEMBER_NO_NEWS);
-    expect_pause(0);
-    (void)take();
-    assert_int_equal(member->errors, 1);
-    assert_int_equal(member_settle(member, MEMBER_AGAIN, 0, now_ns), MEMBER_FAILS);
-    expect_pause(1000);
-    assert_int_equal(member->errors, 2);
-}
-
-static void
-test_another_way_to_it_ends_its_pause(void **state)
-{
-    (void)state;
-    put("a", 1);
-    fail_once(60000);
-    member_forget_failures(member);
-    assert_true(member_due_ns(member) <= now_ns);
-}
-
-static void
-test_that_another_way_to_it_fails_too_is_news(void **state)
-{
-    (void)state;
-    put("a", 1);
-    for (int i = 0; i < 2; i++) {
-        (void)take();
-        assert_int_equal(member_settle(member, MEMBER_LATER, 0, now_ns), MEMBER_FAILS);
-        now_ns = member_due_ns(member);
-        (void)take();
-        assert_int_equal(member_settle(member, MEMBER_LATER, 0, now_ns), MEMBER_NO_NEWS);
-        member_forget_failures(member);
-    }
-    (void)take();
-    assert_int_equal(member_settle(member, MEMBER_TOLD, 0, now_ns), MEMBER_IS_BACK);
-    assert_true(member->failing_since_ns == 5 * NS_PER_S); /* the first */
-}
-
-static void
-test_without_memory_alerts_are_dropped_or_wait(void **state)
-{
-    (void)state;
-    struct encoded_alert *alert = made_alert(&budget, "a", 1, 1000);
-    mem_fail_nth(1, true);
-    member_put(member, alert);
-    mem_fail_nth(0, false);
-    assert_int_equal(member->dropped, 1);
-    member_put(member, alert);
-    encoded_alert_unref(alert);
-    buf_fini(&body);
-    buf_init(&body, NULL, 64 << 20);
-    mem_fail_nth(1, true);
-    assert_false(member_take(member, BATCH, now_ns, 0, &body));
-    mem_fail_nth(0, false);
-    expect_pause(PAUSE_MIN_MS);
-    assert_int_equal(member->queue.waiting.count, 1);
-    for (uint64_t nth = 1; nth <= 2; nth++) {
-        struct member *other;
-        mem_fail_nth(nth, false);
-        assert_int_equal(member_new(&budget, "http://b", 1, &other), ERR_NOMEM);
-        mem_fail_nth(0, false);
-    }
-}
+static const struct CMUnitTest tests[] = {
+    SCRIPT("a member without alerts is not asked", "am a | start | run 60"),
+    SCRIPT("what is sent is counted and gone, in batches",
+           "batch 2 | am a | start | fire X:1 Y:1 Z:1 | run 60 => 0s a X:1 Y:1; a Z:1\n"
+           "metrics sent => sent_total{alertmanager='a'} 3\n"
+           "metrics errors => errors_total{alertmanager='a'} 0"),
+    SCRIPT("pauses grow to half a minute and end with success; the first failure and it are logged",
+           "am a | start | log alertmanager= | answer a 500 | fire X:1 | run 91"
+           " => 0s a X:1; " FAILS "error=''; 1s a X:1; 3s a X:1; 7s a X:1; 15s a X:1; 31s a X:1; "
+           "61s a X:1; 91s a X:1\n"
+           "answer a 200 | run 30 => 121s a X:1; info 'Alertmanager accepts alerts again' "
+           "alertmanager=a failed_for_s=121\n"
+           "metrics errors => errors_total{alertmanager='a'} 8\n"
+           "answer a 500 | fire X:2 | run 1 => 121s a X:2; " FAILS "error=''; 122s a X:2"),
+    SCRIPT("pauses are as short as alerts are sent again, but for Retry-After half a minute",
+           "pause 5 | am a | start | answer a 503 | fire X:1 | run 17"
+           " => 0s a X:1; 1s a X:1; 3s a X:1; 7s a X:1; 12s a X:1; 17s a X:1\n"
+           "retry_after 40 | run 5 => 22s a X:1\n"
+           "answer a 200 | run 40 => 52s a X:1"),
+    SCRIPT("pauses are not shorter than a second",
+           "pause 0.2 | am a | start | answer a 503 | fire X:1 | run 2"
+           " => 0s a X:1; 1s a X:1; 2s a X:1\n"
+           "retry_after 40 | run 31 => 3s a X:1; 33s a X:1"),
+    SCRIPT("pauses are not longer than half a minute if more is wanted, but for Retry-After",
+           "pause 3600 | am a | start | answer a 503 | fire X:1 | run 61"
+           " => 0s a X:1; 1s a X:1; 3s a X:1; 7s a X:1; 15s a X:1; 31s a X:1; 61s a X:1\n"
+           "retry_after 40 | run 70 => 91s a X:1; 131s a X:1"),
+    SCRIPT("Retry-After is obeyed for ten minutes at most, and does not shorten a pause",
+           "am a | start | answer a 503 | retry_after 7 | fire X:1 | run 6.999 => 0s a X:1\n"
+           "retry_after 1.5 | run 1 => 7s a X:1\n"
+           "retry_after 86400 | run 700 => 9s a X:1; 609s a X:1"),
+    /* Or else the member would take for resolved what fires on. */
+    SCRIPT("Retry-After is obeyed for half of the time that an alert is valid at most",
+           "pause 60 | am a | start | answer a 503 | retry_after 100 | fire X:1 | run 99"
+           " => 0s a X:1\n"
+           "retry_after 600 | run 121 => 100s a X:1; 220s a X:1"),
+    SCRIPT("a newer state that came meanwhile is the one that is sent",
+           "am a | start | answer a 500 1 | fire X:1 Y:1 | run 0.5 => 0s a X:1 Y:1\n"
+           "fire X:2 | answer a 200 | run 2 => 2s a Y:1 X:2"),
+    SCRIPT(
+        "a queue that overflows drops the oldest and counts them",
+        "queue 3 | am a | start | answer a 500 1 | fire 0:1 1:1 2:1 | run 0 => 0s a 0:1 1:1 2:1\n"
+        /* A request under way is not in the queue. */
+        "fire 3:1 4:1 5:1 | metrics dropped_total{ => dropped_total{alertmanager='a'} 0\n"
+        "run 1 | metrics dropped_total{ => dropped_total{alertmanager='a'} 3\n"
+        "queue 1 | am a | start | metrics dropped_total{ => dropped_total{alertmanager='a'} 5\n"
+        "run 1 => 2s a 5:1"),
+    SCRIPT("a refused alert is logged, counted and gone",
+           "am a | start | log refused | answer a 400 | fire X:1 | run 60 => 0s a X:1; "
+           "warn 'alert refused by Alertmanager, dropped' alertmanager=a "
+           "alert='{alertname=\\'X\\'}' reason=http_400 error='' more_held_back=0\n"
+           "metrics errors => errors_total{alertmanager='a'} 1\n"
+           "metrics dropped_total{ => dropped_total{alertmanager='a'} 1"),
+    SCRIPT("without memory for a request alerts wait a second",
+           "am a | start | fire X:1 | memory full | run 0.5\n"
+           "memory free | run 1 => 1s a X:1"),
+    TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others),
+#define OF_MEMBER(name) cmocka_unit_test_setup_teardown(name, setup_member, teardown_member)
+    OF_MEMBER(test_one_invalid_alert_is_found_and_dropped_alone),
+    OF_MEMBER(
+        test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers),
+};
 
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(test_a_member_without_alerts_is_not_asked),
-        TEST(test_what_is_told_is_counted_and_gone),
-        TEST(test_pauses_grow_to_half_a_minute_and_end_with_success),
-        TEST(test_pauses_are_not_longer_than_wanted),
-        TEST(test_retry_after_is_obeyed_for_ten_minutes_at_most),
-        TEST(test_retry_after_is_obeyed_for_half_of_the_time_that_an_alert_is_valid_at_most),
-        TEST(test_a_newer_state_that_came_meanwhile_is_the_one_that_is_told),
-        TEST(test_a_queue_that_overflows_drops_the_oldest_and_counts_them),
-        TEST(test_expired_alerts_are_dropped_before_they_are_told),
-        TEST(test_one_invalid_alert_is_found_and_dropped_alone),
-        TEST(test_many_invalid_alerts_cost_few_requests_each),
-        TEST(test_a_refusal_of_one_alert_is_news),
-        TEST(test_a_member_that_takes_an_alert_is_asked_at_once_again_when_it_refuses_others),
-        TEST(test_what_was_learnt_is_tried_at_once_and_only_once),
-        TEST(test_another_way_to_it_ends_its_pause),
-        TEST(test_that_another_way_to_it_fails_too_is_news),
-        TEST(test_without_memory_alerts_are_dropped_or_wait),
-    };
+    log_to_fd(-1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,247 +1,88 @@
-/*
- * A notifier with other machines made up: what a reload changes, and what goes on as it was. Time
- * is simulated.
- */
-#include "notify/notifier_testing.h"
+/* What a reload changes of a notifier, and what goes on as it was. */
+#include "notify/notify_script_testing.h"
 
-static void
-test_a_reload_keeps_queues_of_members_that_stay(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_target(&rig, "b:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 500);
-    rig_answer(&rig, B, 0, 500);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    rig_forget(&rig);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 77; /* something else was changed */
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 200);
-    rig_settle(&rig); /* without the pause of before */
-    expect_log(&rig, A " Down:1\n");
-    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
-    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n"); /* of b */
-    expect_no_metric(&rig, B);
-}
-
-static void
-test_a_reload_that_changes_nothing_disturbs_no_request(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 500, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    struct alertmanager *before = rig.notifier->plan->items[0];
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    assert_ptr_equal(rig.notifier->plan->items[0], before);
-    rig_run(&rig, 500);
-    expect_log(&rig, A " Down:1\n");
-    assert_true(notifier_is_idle(rig.notifier));
-}
-
-static void
-test_a_reload_that_changes_nothing_ends_no_pause(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 500);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, A " Down:1\n");
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_run(&rig, 900);
-    expect_log(&rig, "");
-    rig_run(&rig, 100);
-    expect_log(&rig, A " Down:1\n");
-}
-
-#define FAILS "level=warn msg=\"notify: cannot send alerts to Alertmanager, retrying\" "
-
-static void
-test_that_it_fails_after_a_reload_that_changed_it_is_told_at_once(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_watch_log(&rig);
-    rig_answer(&rig, A, 0, 500);
-    rig_fire(&rig, "Down", 1);
-    for (uint64_t hash = 1; hash <= 2; hash++) {
-        rig_settle(&rig);
-        expect_logged(&rig, "cannot send", FAILS "alertmanager=" A " reason=http_500 error=\"\"\n");
-        rig_begin_settings(&rig);
-        rig_add(&rig, "a:9093")->hash = 10 + hash;
-        rig_start(&rig);
-    }
-}
-
-/* What is under way to each of them is told, and what waits at one of them. */
-static void
-test_two_alertmanagers_of_one_url_may_become_one_while_both_are_told(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093")->hash = 1;
-    rig_add(&rig, "a:9093")->hash = 2;
-    rig_start(&rig);
-    rig_answer(&rig, A, 500, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    expect_log(&rig, A " Down:1\n" A " Down:1\n");
-    rig_fire(&rig, "Up", 1);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 3;
-    rig_start(&rig);
-    rig_run(&rig, 1000);
-    expect_log(&rig, A " Up:1\n");
-    assert_true(notifier_is_idle(rig.notifier));
-    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 2\n");
-    expect_metric(&rig, "firekeep_notifications_dropped_total 2\n"); /* of the one that ended */
-}
-
-static void
-test_what_members_that_are_no_more_have_dropped_is_counted(void **state)
-{
-    (void)state;
-    rig.limits.queue_capacity = 1;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 500);
-    for (int64_t i = 1; i <= 3; i++) {
-        rig_fire(&rig, i == 1 ? "X" : i == 2 ? "Y" : "Z", i);
-        rig_settle(&rig);
-    }
-    rig_begin_settings(&rig);
-    rig_start(&rig);
-    expect_metric(&rig, "firekeep_notifications_dropped_total 3\n");
-}
-
-static void
-test_two_equal_alertmanagers_are_told_both_after_a_reload(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_start(&rig);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_start(&rig);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, A " Down:1\n" A " Down:1\n");
-}
-
-static void
-test_a_request_to_a_member_that_is_gone_is_given_up(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 5000, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    assert_int_equal(rig.fake.call_count, 1);
-    rig_begin_settings(&rig);
-    rig_start(&rig);
-    rig_run(&rig, 1);
-    assert_int_equal(rig.fake.call_count, 0);
-    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n");
-    expect_metric(&rig, "firekeep_notifications_alertmanagers_discovered 0\n");
-}
-
-static void
-test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 500, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 78;
-    rig_start(&rig);
-    rig_run(&rig, 500);
-    expect_log(&rig, A " Down:1\n");
-    assert_true(notifier_is_idle(rig.notifier));
-    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
-}
+#define FAILS \
+    "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 error=''"
 
 /* Only the thread that steps can end what they retire. */
 static void
 test_any_number_of_reloads_may_come_before_the_next_step(void **state)
 {
-    (void)state;
     enum { RELOADS = 40 };
-    for (uint64_t i = 0; i <= RELOADS; i++) {
-        if (i > 0) rig_begin_settings(&rig);
-        rig_add(&rig, "a:9093")->hash = 10 + i;
-        rig_start(&rig);
+    (void)state;
+    for (unsigned i = 0; i <= RELOADS; i++) {
+        playf("am a | hash %u | start", 10 + i);
     }
     assert_int_equal(rig.notifier->retired_count, RELOADS);
     assert_in_range(rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
-    rig_settle(&rig);
+    play("run 0");
     assert_int_equal(rig.notifier->retired_count, 0);
 }
 
 static void
-test_settings_that_cannot_be_change_nothing(void **state)
+test_a_reload_that_changes_nothing_keeps_the_alertmanager(void **state)
 {
     (void)state;
-    struct notifier_change *change;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "b:9093")->hash = 5;
-    rig_alert_relabel(&rig, RELABEL_DROP, "x", "(", "", "");
-    assert_int_equal(rig_prepare(&rig, &change), ERR_INPUT);
-    assert_non_null(strstr(rig.why.text, "line 2: alertmanagers: alert_relabel_configs: "));
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, A " Down:1\n");
+    play("am a | start");
+    struct alertmanager *before = rig.notifier->plan->items[0];
+    play("am a | start");
+    assert_ptr_equal(rig.notifier->plan->items[0], before);
 }
 
-static void
-test_a_prepared_change_may_be_abandoned(void **state)
-{
-    (void)state;
-    struct notifier_change *change;
-    rig_add(&rig, "a:9093");
-    assert_int_equal(rig_prepare(&rig, &change), OK);
-    notifier_abandon(change);
-    notifier_abandon(NULL);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, "");
-}
+static const struct CMUnitTest tests[] = {
+    SCRIPT("a reload keeps the queues of members that stay, and ends their pauses",
+           "am a b | start | answer a 500 | answer b 500 | fire Down:1 | run 0"
+           " => 0s a Down:1; b Down:1\n"
+           "am a | hash 77 | start | answer a 200 | run 0 => 0s a Down:1\n"
+           "metrics sent => sent_total{alertmanager='a'} 1\n"
+           "metrics dropped => dropped_total{alertmanager='a'} 0; dropped_total 1"),
+    SCRIPT("a reload that changes nothing disturbs no request",
+           "am a | start | answer a 200 0.5 | fire Down:1 | run 0.1 => 0s a Down:1\n"
+           "am a | start | run 0.5 | idle => idle"),
+    SCRIPT("a reload that changes nothing ends no pause",
+           "am a | start | answer a 500 | fire Down:1 | run 0 => 0s a Down:1\n"
+           "am a | start | run 1 => 1s a Down:1"),
+    SCRIPT(
+        "a failure after a reload that changed the Alertmanager is logged at once",
+        "am a | start | log alertmanager= | answer a 500 | fire Down:1 | run 1"
+        " => 0s a Down:1; " FAILS "; 1s a Down:1\n"
+        "am a | hash 11 | start | run 1 => 1s a Down:1; " FAILS "; 2s a Down:1\n"
+        "am a | hash 12 | start | answer a 200 | run 0 => 2s a Down:1; info 'Alertmanager accepts "
+        "alerts again' alertmanager=a failed_for_s=2"),
+    SCRIPT("two Alertmanagers of one URL may become one while both are sent alerts",
+           "am a | hash 1 | am a | hash 2 | start | answer a 200 0.5 | fire Down:1 | run 0.1"
+           " => 0s a Down:1; a Down:1\n"
+           "fire Up:1 | am a | hash 3 | start | run 1 | idle => 0.5s a Up:1; idle\n"
+           "metrics sent => sent_total{alertmanager='a'} 2\n"
+           /* By the one that ended: its request and its queue. */
+           "metrics dropped => dropped_total{alertmanager='a'} 0; dropped_total 2"),
+    SCRIPT("what members dropped that are gone is counted",
+           "queue 1 | am a | start | answer a 500 | fire X:1 | run 0 => 0s a X:1\n"
+           "fire Y:2 Z:3 | start | metrics dropped => dropped_total 3"),
+    SCRIPT("two equal Alertmanagers are both sent alerts after a reload",
+           "am a | hash 7 | am a | hash 7 | start | am a | hash 7 | am a | hash 7 | start\n"
+           "fire Down:1 | run 0 => 0s a Down:1; a Down:1"),
+    SCRIPT("a request to a member that is gone is given up",
+           "am a | start | answer a 200 5 | fire Down:1 | run 0.1 | under_way => 0s a Down:1; 1\n"
+           "start | run 0.001 | under_way => 0\n"
+           "metrics dropped => dropped_total 1\n"
+           "metrics alertmanagers_discovered => alertmanagers_discovered 0"),
+    SCRIPT("a request under way goes on when its Alertmanager gets other settings",
+           "am a | start | answer a 200 0.5 | fire Down:1 | run 0.1 => 0s a Down:1\n"
+           "am a | hash 78 | start | run 0.5 | idle => idle\n"
+           "metrics sent => sent_total{alertmanager='a'} 1"),
+    SCRIPT("settings with an error change nothing",
+           "am a | start | am b | hash 5 | relabel alerts drop x ( | start"
+           " => refused: line 2: alertmanagers: alert_relabel_configs: "
+           "relabel rule 1: invalid regex: missing ): (\n"
+           "fire Down:1 | run 0 => 0s a Down:1"),
+    SCRIPT("a prepared change may be abandoned", "am a | prepare | fire Down:1 | run 0"),
+    TEST(test_a_reload_that_changes_nothing_keeps_the_alertmanager),
+    TEST(test_any_number_of_reloads_may_come_before_the_next_step),
+};
 
 int
 main(void)
 {
-    log_to_fd(-1);
-    const struct CMUnitTest tests[] = {
-        TEST(test_a_reload_keeps_queues_of_members_that_stay),
-        TEST(test_a_reload_that_changes_nothing_disturbs_no_request),
-        TEST(test_a_reload_that_changes_nothing_ends_no_pause),
-        TEST(test_that_it_fails_after_a_reload_that_changed_it_is_told_at_once),
-        TEST(test_two_alertmanagers_of_one_url_may_become_one_while_both_are_told),
-        TEST(test_what_members_that_are_no_more_have_dropped_is_counted),
-        TEST(test_two_equal_alertmanagers_are_told_both_after_a_reload),
-        TEST(test_a_request_to_a_member_that_is_gone_is_given_up),
-        TEST(test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew),
-        TEST(test_any_number_of_reloads_may_come_before_the_next_step),
-        TEST(test_settings_that_cannot_be_change_nothing),
-        TEST(test_a_prepared_change_may_be_abandoned),
-    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

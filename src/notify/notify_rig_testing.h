@@ -1,24 +1,235 @@
 /*
- * notify_rig_testing.h - a notifier on a simulated machine, with settings made up by few words and
- * other machines that answer as they are told. For tests.
+ * notify_rig_testing.h - a notifier on a simulated machine. Other machines answer as the test says,
+ * on the clock of a sim_env. What happens is an event with its time: requests, log lines with a
+ * wanted text, changes of members. For tests.
  */
 #ifndef NOTIFY_NOTIFY_RIG_TESTING_H
 #define NOTIFY_NOTIFY_RIG_TESTING_H
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/metric.h"
 #include "notify/notify_private.h"
 #include "notify/notify_testing.h"
-#include "notify/outside_testing.h"
+#include "sys/sim.h"
 
-enum { RIG_LIST_MAX = 8, RIG_LOG_BYTES = 1 << 16 };
+enum { RIG_LIST_MAX = 8, RIG_TEXT_BYTES = 1 << 16, FAKE_CALLS_MAX = 256, FAKE_RECORDS_MAX = 8 };
 
+/* --- the other machines ----------------------------------------------------------------------- */
+
+/* A request, or a look-up of a name. The test fills in what follows the body. */
+struct fake_call {
+    void *context;
+    bool is_look_up;
+    const char *method; /* static */
+    char *url;          /* or the name */
+    char *headers;      /* lines, each with a line feed */
+    char *body;
+    enum dns_record type;
+    const char *const *wanted;
+
+    int64_t after_ms; /* -1: it is never answered */
+    enum http_call_failure failure;
+    unsigned status;
+    const char *answer;        /* borrowed until it is taken; NULL: empty */
+    const char *wanted_are[2]; /* the first of the headers wanted; NULL: missing */
+    int64_t retry_after_ms;
+    int64_t date_s; /* 0: missing */
+
+    enum err e; /* of a look-up, as the rest */
+    struct dns_answer_record records[FAKE_RECORDS_MAX];
+    uint32_t count;
+    bool is_cut;
+
+    int64_t due_ns;
+};
+
+struct fake_outside {
+    struct outside base; /* first */
+    struct sim_env *sim;
+    void (*serve)(void *context, struct fake_call *call);
+    void (*look)(void *context); /* at what was done, before time goes on; NULL: it is not called */
+    void *context;
+    struct fake_call *calls[FAKE_CALLS_MAX]; /* under way */
+    unsigned call_count;
+    struct fake_call *shown[2]; /* the last request that ended, and the last look-up */
+    bool fails;                 /* nothing can be started */
+    bool is_woken;
+};
+
+static inline int64_t
+fake_now_ns(const struct fake_outside *f)
+{
+    return env_monotonic_ns(sim_env_env(f->sim));
+}
+
+static inline void
+fake_call_free(struct fake_call *c)
+{
+    if (c == NULL) return;
+    free(c->url);
+    free(c->headers);
+    free(c->body);
+    free(c);
+}
+
+static inline enum err
+fake_begin(struct fake_outside *f, struct fake_call call, struct why *why)
+{
+    if (f->fails) return why_set(why, ERR_NOMEM, "not enough memory for a request");
+    assert_true(f->call_count < FAKE_CALLS_MAX);
+    struct fake_call *c = malloc(sizeof *c);
+    *c = call;
+    c->url = strdup(call.url);
+    c->status = 200;
+    f->serve(f->context, c);
+    c->due_ns = c->after_ms < 0 ? INT64_MAX : fake_now_ns(f) + c->after_ms * NS_PER_MS;
+    f->calls[f->call_count++] = c;
+    return OK;
+}
+
+static inline enum err
+fake_start(struct outside *outside, const struct http_call *call, struct why *why)
+{
+    struct fake_outside *f = (struct fake_outside *)outside;
+    char headers[4096] = "";
+    for (const char *const *h = call->headers; h != NULL && *h != NULL; h++) {
+        assert_true(strlen(headers) + strlen(*h) + 2 < sizeof headers);
+        strcat(strcat(headers, *h), "\n");
+    }
+    struct fake_call c = {.context = call->context, .method = call->method};
+    c.url = (char *)(uintptr_t)call->url;
+    c.wanted = call->wanted;
+    if (f->fails) return fake_begin(f, c, why);
+    c.headers = strdup(headers);
+    c.body = strndup(call->body.size == 0 ? "" : (const char *)call->body.at, call->body.size);
+    return fake_begin(f, c, why);
+}
+
+static inline enum err
+fake_ask(struct outside *outside, const char *name, enum dns_record type, void *context,
+         struct why *why)
+{
+    struct fake_call c = {.context = context, .is_look_up = true, .type = type};
+    c.url = (char *)(uintptr_t)name;
+    return fake_begin((struct fake_outside *)outside, c, why);
+}
+
+static inline void
+fake_give_up(struct outside *outside, const void *context)
+{
+    struct fake_outside *f = (struct fake_outside *)outside;
+    for (unsigned i = 0; i < f->call_count; i++) {
+        if (f->calls[i]->context != context) continue;
+        fake_call_free(f->calls[i]);
+        f->calls[i--] = f->calls[--f->call_count];
+    }
+}
+
+/* Time goes on to the first that is due, or as far as it may. */
+static inline void
+fake_poll(struct outside *outside, int wait_ms)
+{
+    struct fake_outside *f = (struct fake_outside *)outside;
+    int64_t now_ns = fake_now_ns(f), until_ns = now_ns + wait_ms * NS_PER_MS;
+    if (f->look != NULL) f->look(f->context);
+    for (unsigned i = 0; i < f->call_count; i++) {
+        if (f->calls[i]->due_ns < until_ns) until_ns = f->calls[i]->due_ns;
+    }
+    if (f->is_woken) until_ns = now_ns;
+    f->is_woken = false;
+    if (until_ns > now_ns) sim_env_advance_ns(f->sim, until_ns - now_ns);
+}
+
+/* The next of a kind that has ended; NULL: none. */
+static inline const struct fake_call *
+fake_ended(struct fake_outside *f, bool is_look_up)
+{
+    struct fake_call **shown = &f->shown[is_look_up];
+    fake_call_free(*shown);
+    *shown = NULL;
+    for (unsigned i = 0; i < f->call_count && *shown == NULL; i++) {
+        struct fake_call *c = f->calls[i];
+        if (c->is_look_up != is_look_up || c->due_ns > fake_now_ns(f)) continue;
+        *shown = c;
+        f->calls[i] = f->calls[--f->call_count];
+    }
+    return *shown;
+}
+
+static inline bool
+fake_done(struct outside *outside, struct http_call_answer *ret)
+{
+    const struct fake_call *c = fake_ended((struct fake_outside *)outside, false);
+    if (c == NULL) return false;
+    *ret = (struct http_call_answer){.context = c->context, .failure = c->failure};
+    if (c->failure != HTTP_CALL_ANSWERED) {
+        snprintf(ret->error, sizeof ret->error, "it failed");
+        return true;
+    }
+    ret->status = c->status;
+    ret->body = bytes_of_text(c->answer == NULL ? "" : c->answer);
+    ret->retry_after_ns = c->retry_after_ms * NS_PER_MS;
+    ret->date_s = c->date_s;
+    for (unsigned i = 0; i < 2; i++) {
+        const char *is = c->wanted_are[i];
+        snprintf(ret->wanted[i], sizeof ret->wanted[i], "%s", is == NULL ? "" : is);
+    }
+    return true;
+}
+
+static inline bool
+fake_question_done(struct outside *outside, struct dns_answer *ret)
+{
+    const struct fake_call *c = fake_ended((struct fake_outside *)outside, true);
+    if (c == NULL) return false;
+    *ret = (struct dns_answer){c->context, c->e, c->records, c->count, c->is_cut, ""};
+    if (c->e) snprintf(ret->error, sizeof ret->error, "it failed");
+    return true;
+}
+
+static inline void
+fake_wake(struct outside *outside)
+{
+    ((struct fake_outside *)outside)->is_woken = true;
+}
+
+/* The test owns it: what is under way must have been given up. */
+static inline void
+fake_free(struct outside *outside)
+{
+    struct fake_outside *f = (struct fake_outside *)outside;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_call_free(f->shown[i]);
+        f->shown[i] = NULL;
+    }
+    assert_int_equal(f->call_count, 0);
+}
+
+static inline void
+fake_init(struct fake_outside *f, struct sim_env *sim,
+          void (*serve)(void *context, struct fake_call *call), void *context)
+{
+    static const struct outside_ops ops = {
+        fake_start, fake_give_up,       fake_ask,  fake_give_up, fake_poll,
+        fake_done,  fake_question_done, fake_wake, fake_free,
+    };
+    *f = (struct fake_outside){.base = {&ops}, .sim = sim, .serve = serve, .context = context};
+}
+
+/* --- the rig ---------------------------------------------------------------------------------- */
+
+/* Lists of an Alertmanager's settings. */
 struct rig_alertmanager {
-    const char *targets[RIG_LIST_MAX];
+    const char *targets[RIG_LIST_MAX], *pattern, *name;
     struct named_text target_labels[RIG_LIST_MAX];
     struct static_members members;
+    struct file_members files;
+    struct http_members http;
+    struct dns_members dns;
     struct relabel_spec relabel[RIG_LIST_MAX], alert_relabel[RIG_LIST_MAX];
 };
 
@@ -35,9 +246,9 @@ struct rig {
     struct arena *arena;
     struct alerting alerting;
     struct alertmanager_settings *items;
-    struct rig_alertmanager *own[RIG_LIST_MAX];
+    struct rig_alertmanager *own; /* of the last */
     struct relabel_spec *relabel_all;
-    struct named_text *external;
+    struct named_text external[RIG_LIST_MAX];
     struct named_texts external_labels;
 
     /* What others answer, by URL. */
@@ -47,49 +258,114 @@ struct rig {
         unsigned status;
     } answers[RIG_LIST_MAX];
     unsigned answer_count;
-    int64_t retry_after_ms;
-    int64_t date_s;   /* of answers; 0: they have none */
-    const char *body; /* of a GET */
-    const char *content_type;
-    const char *error_type, *location, *post_body; /* of a POST */
+    int64_t retry_after_ms, date_s;
+    const char *get_body, *post_body, *content_type, *error_type, *location;
     unsigned tokens;
     char token[128];
+    struct fake_call zone; /* what name servers answer */
+    unsigned look_ups;
 
-    /* What they were asked. */
-    char log[RIG_LOG_BYTES]; /* lines: URL, and NAME:STARTS of each alert */
-    char last_body[RIG_LOG_BYTES];
-    char last_headers[4096];
-    char last_method[8];
-
-    int lines_fd; /* of the program's own log, once rig_watch_log() was called; 0: none */
-    char lines[RIG_LOG_BYTES];
+    int64_t began_ns, event_ns;  /* the last event's time */
+    char events[RIG_TEXT_BYTES]; /* since rig_take_events() */
+    char last_body[RIG_TEXT_BYTES], last_headers[4096], last_method[8];
+    bool shows_hosts;
+    char hosts[RIG_TEXT_BYTES];
+    int log_fd;
+    const char *log_text; /* lines that have it are events; NULL: none */
 };
 
-/* What a test itself allocates does not fail. Returns what mem_fail_nth() is to be told after it.
- */
-static inline uint64_t
-rig_hold_failures(struct rig *rig)
+/* --- events ----------------------------------------------------------------------------------- */
+
+/* Members' URLs become their host, without the usual port; quotes become single ones, for C. */
+static inline void
+rig_shorten(char *text)
 {
-    uint64_t left = mem_fail_left();
-    rig->has_fired |= mem_fail_fired();
-    mem_fail_nth(0, false);
-    return left;
+    static const char path[] = "/api/v2/alerts";
+    for (char *at = text; (at = strstr(at, "http://")) != NULL; at++) {
+        char *host = at + 7, *end = host + strcspn(host, "/ \"");
+        size_t size = (size_t)(end - host);
+        if (memchr(host, ':', size) == NULL || strncmp(end, path, sizeof path - 1) != 0) continue;
+        if (strncmp(end - 5, ":9093", 5) == 0) size -= 5;
+        memmove(at, host, size);
+        memmove(at + size, end + sizeof path - 1, strlen(end + sizeof path - 1) + 1);
+    }
+    for (char *at = text; (at = strchr(at, '"')) != NULL; at++) {
+        *at = '\'';
+    }
 }
 
-/* --- the other machines ----------------------------------------------------------------------- */
+static inline void
+rig_put_event(struct rig *rig, const char *time, const char *text)
+{
+    char *at = rig->events + strlen(rig->events);
+    size_t left = (size_t)(rig->events + sizeof rig->events - at);
+    int size = snprintf(at, left, "%s%s%s", at == rig->events ? "" : "; ", time, text);
+    assert_true(size >= 0 && (size_t)size < left);
+    rig_shorten(at);
+}
+
+/* With the seconds since the rig began, if these are others than those of the event before. */
+static inline void
+rig_event(struct rig *rig, const char *text)
+{
+    char time[32] = "";
+    int64_t now_ns = fake_now_ns(&rig->fake);
+    if (rig->events[0] == '\0' || now_ns != rig->event_ns) {
+        snprintf(time, sizeof time, "%.10gs ", (double)(now_ns - rig->began_ns) / 1e9);
+    }
+    rig->event_ns = now_ns;
+    rig_put_event(rig, time, text);
+}
 
 static inline void
-rig_note(struct rig *rig, const struct fake_call *call)
+rig_observe_log(struct rig *rig)
 {
-    size_t at = strlen(rig->log);
-    char text[RIG_LOG_BYTES / 2] = "";
-    if (call->body[0] == '[') alerts_text(bytes_of_text(call->body), text, sizeof text);
-    snprintf(rig->log + at, sizeof rig->log - at, "%s%s%s\n", call->url, text[0] == '\0' ? "" : " ",
-             text);
-    assert_true(strlen(rig->log) + 1 < sizeof rig->log);
-    snprintf(rig->last_body, sizeof rig->last_body, "%s", call->body);
-    snprintf(rig->last_headers, sizeof rig->last_headers, "%s", call->headers);
-    snprintf(rig->last_method, sizeof rig->last_method, "%s", call->method);
+    static char lines[RIG_TEXT_BYTES];
+    ssize_t size = pread(rig->log_fd, lines, sizeof lines - 1, 0);
+    if (size <= 0) return;
+    lines[size] = '\0';
+    assert_int_equal(ftruncate(rig->log_fd, 0), 0);
+    assert_int_equal(lseek(rig->log_fd, 0, SEEK_SET), 0);
+    for (char *line = strtok(lines, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char text[4096], *level = strstr(line, "level="), *message = strstr(line, "msg=\"notify: ");
+        if (rig->log_text == NULL || strstr(line, rig->log_text) == NULL) continue;
+        snprintf(text, sizeof text, "%.*s\"%s", (int)strcspn(level + 6, "m"), level + 6,
+                 message + 13);
+        rig_event(rig, text);
+    }
+}
+
+static inline void
+rig_observe_hosts(struct rig *rig)
+{
+    static char hosts[RIG_TEXT_BYTES];
+    const struct plan *plan = rig->notifier->plan;
+    size_t at = (size_t)sprintf(hosts, "members");
+    for (uint32_t k = 0; k < plan->count; k++) {
+        const struct members *members = &plan->items[k]->members;
+        for (uint32_t i = 0; i < members->count && members->count <= 100; i++) {
+            at += (size_t)snprintf(hosts + at, sizeof hosts - at, " %s", members->items[i]->url);
+        }
+        if (members->count > 100) at += (size_t)sprintf(hosts + at, " %u", members->count);
+    }
+    if (!rig->shows_hosts || strcmp(hosts, rig->hosts) == 0) return;
+    strcpy(rig->hosts, hosts);
+    rig_event(rig, hosts);
+}
+
+/* --- what the other machines answer ----------------------------------------------------------- */
+
+static inline void
+rig_look_up(struct rig *rig, struct fake_call *call)
+{
+    rig->look_ups++;
+    assert_int_equal(call->type, rig->zone.type);
+    assert_string_equal(call->url, "am.example");
+    call->e = rig->zone.e;
+    call->after_ms = rig->zone.after_ms;
+    call->count = rig->zone.count;
+    call->is_cut = rig->zone.is_cut;
+    memcpy(call->records, rig->zone.records, sizeof rig->zone.records);
 }
 
 static inline const char *
@@ -100,13 +376,30 @@ rig_header(const struct rig *rig, const char *name)
 }
 
 static inline void
+rig_note(struct rig *rig, const struct fake_call *call)
+{
+    static char alerts[RIG_TEXT_BYTES / 2], event[RIG_TEXT_BYTES];
+    alerts[0] = '\0';
+    if (call->body[0] == '[') alerts_text(bytes_of_text(call->body), alerts, sizeof alerts);
+    snprintf(event, sizeof event, "%s%s%s", call->url, alerts[0] == '\0' ? "" : " ", alerts);
+    rig_event(rig, event);
+    snprintf(rig->last_body, sizeof rig->last_body, "%s", call->body);
+    snprintf(rig->last_headers, sizeof rig->last_headers, "%s", call->headers);
+    snprintf(rig->last_method, sizeof rig->last_method, "%s", call->method);
+}
+
+static inline void
 rig_serve(void *context, struct fake_call *call)
 {
     struct rig *rig = context;
-    for (unsigned i = 0; call->wanted != NULL && call->wanted[i] != NULL && i < 2; i++) {
-        call->wanted_are[i] = rig_header(rig, call->wanted[i]);
+    if (call->is_look_up) {
+        rig_look_up(rig, call);
+        return;
     }
     rig_note(rig, call);
+    for (unsigned i = 0; i < 2 && call->wanted != NULL && call->wanted[i] != NULL; i++) {
+        call->wanted_are[i] = rig_header(rig, call->wanted[i]);
+    }
     for (unsigned i = 0; i < rig->answer_count; i++) {
         if (strcmp(rig->answers[i].url, call->url) != 0) continue;
         call->after_ms = rig->answers[i].after_ms;
@@ -114,10 +407,7 @@ rig_serve(void *context, struct fake_call *call)
     }
     call->retry_after_ms = rig->retry_after_ms;
     call->date_s = rig->date_s;
-    call->answer = rig->post_body;
-    if (strcmp(call->method, "GET") == 0) {
-        call->answer = rig->body;
-    }
+    call->answer = strcmp(call->method, "GET") == 0 ? rig->get_body : rig->post_body;
     if (strncmp(call->url, "http://tokens/", 14) == 0) {
         snprintf(rig->token, sizeof rig->token, "{\"access_token\":\"token%u\"}", ++rig->tokens);
         call->answer = rig->token;
@@ -139,133 +429,87 @@ rig_answer(struct rig *rig, const char *url, int64_t after_ms, unsigned status)
     rig->answers[i].status = status;
 }
 
-static inline void
-rig_forget(struct rig *rig)
-{
-    rig->log[0] = '\0';
-}
-
-/* Since it was looked at last. */
-static inline void
-expect_log(struct rig *rig, const char *want)
-{
-    assert_string_equal(rig->log, want);
-    rig_forget(rig);
-}
-
 /* --- settings --------------------------------------------------------------------------------- */
 
+/* What a test itself allocates does not fail. Returns the argument of mem_fail_nth() after it. */
+static inline uint64_t
+rig_hold_failures(struct rig *rig)
+{
+    uint64_t left = mem_fail_left();
+    rig->has_fired |= mem_fail_fired();
+    mem_fail_nth(0, false);
+    return left;
+}
+
+/* From the arena of the settings that are made. */
+static inline void *
+rig_alloc(struct rig *rig, size_t size)
+{
+    uint64_t left = rig_hold_failures(rig);
+    if (rig->alerting.arena == NULL) {
+        rig->arena = mem_new(NULL, sizeof *rig->arena);
+        arena_init(rig->arena, NULL, 0, 0);
+        rig->alerting.arena = rig->arena;
+    }
+    void *at = arena_new(rig->arena, size);
+    mem_fail_nth(left, false);
+    return at;
+}
+
+/* Without Alertmanagers. */
 static inline void
 rig_begin_settings(struct rig *rig)
 {
-    uint64_t left = rig_hold_failures(rig);
     if (rig->alerting.arena != NULL) alerting_free(&rig->alerting);
-    rig->arena = mem_new(NULL, sizeof *rig->arena);
-    arena_init(rig->arena, NULL, 0, 0);
-    rig->items = arena_new(rig->arena, RIG_LIST_MAX * sizeof *rig->items);
-    rig->relabel_all = arena_new(rig->arena, RIG_LIST_MAX * sizeof *rig->relabel_all);
-    rig->external = arena_new(rig->arena, RIG_LIST_MAX * sizeof *rig->external);
-    rig->external_labels = (struct named_texts){rig->external, 0};
-    rig->alerting = (struct alerting){.arena = rig->arena, .items = rig->items};
+    rig->alerting = (struct alerting){.arena = NULL};
+    rig->items = rig_alloc(rig, RIG_LIST_MAX * sizeof *rig->items);
+    rig->relabel_all = rig_alloc(rig, RIG_LIST_MAX * sizeof *rig->relabel_all);
+    rig->alerting.items = rig->items;
     rig->alerting.alert_relabel = rig->relabel_all;
-    mem_fail_nth(left, false);
+    rig->external_labels = (struct named_texts){rig->external, 0};
 }
 
 static inline struct alertmanager_settings *
 rig_last(struct rig *rig)
 {
+    assert_true(rig->alerting.count > 0);
     return &rig->items[rig->alerting.count - 1];
-}
-
-static inline struct rig_alertmanager *
-rig_own(struct rig *rig)
-{
-    return rig->own[rig->alerting.count - 1];
 }
 
 static inline void
 rig_target(struct rig *rig, const char *address)
 {
-    struct rig_alertmanager *own = rig_own(rig);
-    own->targets[own->members.targets.count++] = address;
-    assert_true(own->members.targets.count <= RIG_LIST_MAX);
+    struct text_list *targets = &rig->own->members.targets;
+    assert_true(targets->count < RIG_LIST_MAX);
+    rig->own->targets[targets->count++] = address;
+    rig_last(rig)->static_count = 1;
 }
 
-static inline void
-rig_target_label(struct rig *rig, const char *name, const char *value)
-{
-    struct rig_alertmanager *own = rig_own(rig);
-    own->target_labels[own->members.labels.count++] = (struct named_text){name, value};
-}
-
-/* Another Alertmanager; `address` NULL: no static one. */
+/* Another Alertmanager, without members. */
 static inline struct alertmanager_settings *
-rig_add(struct rig *rig, const char *address)
+rig_add(struct rig *rig)
 {
-    uint64_t left = rig_hold_failures(rig);
-    struct rig_alertmanager *own = arena_new(rig->arena, sizeof *own);
-    mem_fail_nth(left, false);
-    struct alertmanager_settings *a = &rig->items[rig->alerting.count];
-    rig->own[rig->alerting.count++] = own;
+    struct rig_alertmanager *own = rig_alloc(rig, sizeof *own);
+    struct alertmanager_settings *a = &rig->items[rig->alerting.count++];
+    rig->own = own;
     *a = (struct alertmanager_settings){
         .line = rig->alerting.count + 1,
         .timeout_ms = 10000,
         .static_configs = &own->members,
-        .static_count = address != NULL,
+        .file_configs = &own->files,
+        .http_configs = &own->http,
+        .dns_configs = &own->dns,
         .relabel = own->relabel,
         .alert_relabel = own->alert_relabel,
         .hash = rig->alerting.count,
     };
     own->members.targets.items = own->targets;
     own->members.labels.items = own->target_labels;
-    if (address != NULL) rig_target(rig, address);
+    own->files = (struct file_members){.files = {&own->pattern, 1}, .refresh_ms = 60 * 1000};
+    own->http = (struct http_members){.url = "http://list/", .refresh_ms = 20 * 1000};
+    own->name = "am.example";
+    own->dns = (struct dns_members){.names = {&own->name, 1}, .port = 9093};
     return a;
-}
-
-static inline void
-rig_external(struct rig *rig, const char *name, const char *value)
-{
-    rig->external[rig->external_labels.count++] = (struct named_text){name, value};
-}
-
-static inline struct relabel_spec
-rig_spec(struct rig *rig, enum relabel_action action, const char *source, const char *regex,
-         const char *target, const char *replacement)
-{
-    uint64_t left = rig_hold_failures(rig);
-    struct bytes *sources = arena_new(rig->arena, sizeof *sources);
-    mem_fail_nth(left, false);
-    *sources = bytes_of_text(source);
-    struct relabel_spec spec = {.action = action, .source_labels = sources};
-    spec.source_label_count = 1;
-    spec.regex = bytes_of_text(regex);
-    if (target[0] != '\0') spec.target_label = bytes_of_text(target);
-    if (replacement[0] != '\0') spec.replacement = bytes_of_text(replacement);
-    return spec;
-}
-
-static inline void
-rig_relabel_all(struct rig *rig, enum relabel_action action, const char *source, const char *regex,
-                const char *target, const char *replacement)
-{
-    rig->relabel_all[rig->alerting.alert_relabel_count++] =
-        rig_spec(rig, action, source, regex, target, replacement);
-}
-
-static inline void
-rig_alert_relabel(struct rig *rig, enum relabel_action action, const char *source,
-                  const char *regex, const char *target, const char *replacement)
-{
-    rig_own(rig)->alert_relabel[rig_last(rig)->alert_relabel_count++] =
-        rig_spec(rig, action, source, regex, target, replacement);
-}
-
-static inline void
-rig_relabel(struct rig *rig, enum relabel_action action, const char *source, const char *regex,
-            const char *target, const char *replacement)
-{
-    rig_own(rig)->relabel[rig_last(rig)->relabel_count++] =
-        rig_spec(rig, action, source, regex, target, replacement);
 }
 
 /* --- the notifier ----------------------------------------------------------------------------- */
@@ -287,14 +531,19 @@ rig_end(struct rig *rig)
     assert_int_equal(budget_used(&rig->memory), 0);
 }
 
+/* On a machine that the test owns. */
 static inline void
-rig_init(struct rig *rig)
+rig_init_on(struct rig *rig, struct sim_env *sim,
+            void (*serve)(void *context, struct fake_call *call))
 {
     memset(rig, 0, sizeof *rig);
-    assert_int_equal(sim_env_new(1, &rig->sim), OK);
+    rig->sim = sim;
     budget_init(&rig->memory, "notify", 0, NULL);
-    rig->limits = (struct notifier_limits){10000, 256};
-    fake_init(&rig->fake, rig->sim, rig_serve, NULL, rig);
+    rig->limits = (struct notifier_limits){10000, 256, 0};
+    fake_init(&rig->fake, sim, serve, rig);
+    strcpy(rig->hosts, "members");
+    rig->zone.type = DNS_A;
+    rig->began_ns = fake_now_ns(&rig->fake);
     assert_int_equal(rig_new(rig), OK);
     rig_begin_settings(rig);
 }
@@ -303,12 +552,7 @@ static inline void
 rig_fini(struct rig *rig)
 {
     rig_end(rig);
-    if (rig->lines_fd > 0) {
-        log_to_fd(-1);
-        close(rig->lines_fd);
-    }
     alerting_free(&rig->alerting);
-    sim_env_free(rig->sim);
 }
 
 static inline enum err
@@ -318,6 +562,7 @@ rig_prepare(struct rig *rig, struct notifier_change **ret_change)
     enum err e = notifier_prepare(rig->notifier, &rig->alerting, &rig->external_labels,
                                   &rig->limits, ret_change, &rig->why);
     assert_null(rig->alerting.arena);
+    rig_begin_settings(rig);
     return e;
 }
 
@@ -325,35 +570,26 @@ static inline void
 rig_start(struct rig *rig)
 {
     struct notifier_change *change;
-    enum err e = rig_prepare(rig, &change);
-    if (e) fail_msg("%s", rig->why.text);
+    if (rig_prepare(rig, &change)) fail_msg("%s", rig->why.text);
     notifier_commit(change);
 }
 
-/* So much time goes on. */
+/* Time goes on by `ms`, and what is due just then happens, too. */
 static inline void
 rig_run(struct rig *rig, int64_t ms)
 {
-    struct env *env = sim_env_env(rig->sim);
-    int64_t until_ns = env_monotonic_ns(env) + ms * NS_PER_MS;
-    for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(env)) > 0;) {
+    int64_t until_ns = fake_now_ns(&rig->fake) + ms * NS_PER_MS;
+    for (int64_t left_ns; (left_ns = until_ns - fake_now_ns(&rig->fake)) > 0;) {
         notifier_step(rig->notifier, (int)(left_ns / NS_PER_MS));
     }
-    for (int i = 0; i < 20; i++) { /* what is due just then */
+    for (int i = 0; i < 20; i++) {
         notifier_step(rig->notifier, 0);
     }
 }
 
-/* All that can happen at once does. */
+/* An alert that began then, and ends in four minutes, with an annotation of so many bytes. */
 static inline void
-rig_settle(struct rig *rig)
-{
-    rig_run(rig, 0);
-}
-
-/* An alert that began then, and ends in four minutes. */
-static inline void
-rig_fire(struct rig *rig, const char *name, int64_t starts_ms)
+rig_fire(struct rig *rig, const char *name, int64_t starts_ms, size_t annotation_bytes)
 {
     struct buf labels;
     int64_t now_ms = env_realtime_ms(sim_env_env(rig->sim));
@@ -361,87 +597,21 @@ rig_fire(struct rig *rig, const char *name, int64_t starts_ms)
     buf_init(&labels, NULL, 1 << 16);
     put_alert_labels(&labels, name, NULL);
     mem_fail_nth(left, false);
+    char *text = malloc(annotation_bytes + 1);
+    memset(text, 'x', annotation_bytes);
+    const struct label annotation = {bytes_of_text("a"), bytes_of(text, annotation_bytes)};
     const struct alert_notice notice = {
         .tenant = bytes_of_text("acme"),
         .labels = buf_bytes(&labels),
+        .annotations = &annotation,
+        .annotation_count = annotation_bytes > 0,
         .expression = bytes_of_text("up == 0"),
         .starts_ns = starts_ms * NS_PER_MS,
         .ends_ns = (now_ms + 4 * 60 * 1000) * NS_PER_MS,
     };
     notifier_send(rig->notifier, &notice, 1);
+    free(text);
     buf_fini(&labels);
-}
-
-/* --- what is shown ---------------------------------------------------------------------------- */
-
-static inline void
-expect_members(struct rig *rig, const char *want)
-{
-    struct buf text;
-    struct json json;
-    buf_init(&text, NULL, 1 << 20);
-    json_init(&json, &text);
-    json_object_open(&json);
-    notifier_print(rig->notifier, &json);
-    json_object_close(&json);
-    buf_put_u8(&text, 0);
-    assert_string_equal((const char *)text.at, want);
-    buf_fini(&text);
-}
-
-/* From here on expect_logged() sees what the program logs. */
-static inline void
-rig_watch_log(struct rig *rig)
-{
-    rig->lines_fd = memfd_create("log", MFD_CLOEXEC);
-    assert_true(rig->lines_fd > 0);
-    log_to_fd(rig->lines_fd);
-}
-
-/* Lines with this text in it, since it was called last, without their times. */
-static inline void
-expect_logged(struct rig *rig, const char *text, const char *want)
-{
-    char found[RIG_LOG_BYTES] = "";
-    ssize_t size = pread(rig->lines_fd, rig->lines, sizeof rig->lines - 1, 0);
-    assert_in_range(size, 0, sizeof rig->lines - 2);
-    rig->lines[size] = '\0';
-    assert_int_equal(ftruncate(rig->lines_fd, 0), 0);
-    assert_int_equal(lseek(rig->lines_fd, 0, SEEK_SET), 0);
-    for (char *line = strtok(rig->lines, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        const char *level = strstr(line, "level=");
-        if (strstr(line, text) == NULL || level == NULL) continue;
-        strcat(found, level);
-        strcat(found, "\n");
-    }
-    assert_string_equal(found, want);
-}
-
-static inline bool
-has_metric(struct rig *rig, const char *text)
-{
-    struct metric_collector collector = {.collect = notifier_collect, .context = rig->notifier};
-    struct buf all;
-    buf_init(&all, NULL, 16 << 20);
-    metric_register_collector(&collector);
-    metric_collect(&all);
-    metric_unregister(&collector.link);
-    assert_int_equal(buf_error(&all), OK);
-    bool found = memmem(all.at, all.size, text, strlen(text)) != NULL;
-    buf_fini(&all);
-    return found;
-}
-
-static inline void
-expect_metric(struct rig *rig, const char *line)
-{
-    if (!has_metric(rig, line)) fail_msg("there is no %s", line);
-}
-
-static inline void
-expect_no_metric(struct rig *rig, const char *text)
-{
-    if (has_metric(rig, text)) fail_msg("there is %s", text);
 }
 
 #endif

@@ -55,6 +55,12 @@ time_of(const json_t *alert, const char *key)
     return ms;
 }
 
+static inline const char *
+name_of(const json_t *alert)
+{
+    return json_string_value(json_object_get(json_object_get(alert, "labels"), "alertname"));
+}
+
 /* The alerts of a body as NAME:STARTS_MS, with blanks between them. */
 static inline void
 alerts_text(struct bytes body, char *to, size_t size)
@@ -65,9 +71,8 @@ alerts_text(struct bytes body, char *to, size_t size)
     to[0] = '\0';
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *alert = json_array_get(list, i);
-        const json_t *name = json_object_get(json_object_get(alert, "labels"), "alertname");
-        at += (size_t)snprintf(to + at, size - at, "%s%s:%lld", i > 0 ? " " : "",
-                               json_string_value(name), (long long)time_of(alert, "startsAt"));
+        at += (size_t)snprintf(to + at, size - at, "%s%s:%lld", i > 0 ? " " : "", name_of(alert),
+                               (long long)time_of(alert, "startsAt"));
         assert_true(at < size);
     }
     json_decref(list);
