@@ -28,13 +28,14 @@ static struct world {
 } w;
 
 static void
-serve(void *context, struct fake_call *call)
+serve(struct rig *rig, struct fake_call *call)
 {
     int64_t now_ms = env_realtime_ms(w.s.m.env);
-    json_t *list = json_loads(call->body, 0, NULL);
-    (void)context;
+    json_t *list =
+        json_loadb((const char *)call->request.body.at, call->request.body.size, 0, NULL);
+    (void)rig;
     call->after_ms = 5;
-    if (w.is_away) call->status = 503;
+    if (w.is_away) call->answer.status = 503;
     assert_int_equal(json_array_size(list), 1);
     int64_t ends_ms = time_of(json_array_get(list, 0), "endsAt");
     json_decref(list);

@@ -111,18 +111,18 @@ static const struct CMUnitTest tests[] = {
     SCRIPT(
         "external labels are added where an alert has none",
         "external alertname no | external region eu | am a | start | fire Down:1 | run 0 | labels"
-        " => 0s a Down:1; {'alertname':'Down','region':'eu'}"),
+        " => 0s a Down:1; [{'labels':{'alertname':'Down','region':'eu'}"),
     SCRIPT("the tenant is a label that relabelling sees",
            "tenant team | external team eu | am a | relabel alerts drop team acme | am b | start\n"
            "fire Down:1 | run 0 | labels"
-           " => 0s b Down:1; {'alertname':'Down','exported_team':'eu','team':'acme'}"),
+           " => 0s b Down:1; [{'labels':{'alertname':'Down','exported_team':'eu','team':'acme'}"),
     SCRIPT(
         "alerts are relabelled for all, and then for one",
         "relabel all replace alertname (.*) team of-$1 | am a | relabel alerts drop team "
         "of-Secret\n"
         "am b | start\n"
         "fire Secret:1 | run 0 | labels"
-        " => 0s b Secret:1; {'alertname':'Secret','team':'of-Secret'}\n"
+        " => 0s b Secret:1; [{'labels':{'alertname':'Secret','team':'of-Secret'}\n"
         "fire Down:2 | run 0 => 0s a Down:2; b Down:2\n"
         "metrics dropped => dropped_total{alertmanager='a'} 0; dropped_total{alertmanager='b'} 0; "
         "dropped_total 0"),

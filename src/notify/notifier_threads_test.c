@@ -1,6 +1,6 @@
 /*
  * A notifier as a server has it: a thread that steps, others that send, show and reload meanwhile.
- * Members are the network's: one that takes everything, and one where nobody listens.
+ * Members are the network's: one that accepts everything, and one where nothing listens.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,23 +14,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/metric.h"
-#include "notify/notify_private.h"
-#include "notify/notify_testing.h"
+#include "notify/notify_rig_testing.h"
 
-enum { SENDERS = 2, ROUNDS = 300, RELOADS = 60 };
+enum { ROUNDS = 300, RELOADS = 60 };
 
-static struct budget budget;
-static struct notifier *notifier;
+static struct rig rig;
 static atomic_bool is_over;
 static int listener;
-static char address[32];
 
-/* --- a member --------------------------------------------------------------------------------- */
-
-/* Answers one request a connection, and does not look at it but for its end. */
+/* Answers one request for each connection, and looks only for its end. */
 static void *
 serve(void *context)
 {
@@ -59,26 +52,12 @@ serve(void *context)
     return NULL;
 }
 
-static void
-start_listening(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&at, size), 0);
-    assert_int_equal(listen(listener, 16), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
-    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
-}
-
-/* --- what threads do -------------------------------------------------------------------------- */
-
 static void *
 run_steps(void *context)
 {
     (void)context;
     while (!is_over) {
-        notifier_step(notifier, 100);
+        notifier_step(rig.notifier, 100);
     }
     return NULL;
 }
@@ -86,28 +65,18 @@ run_steps(void *context)
 static void *
 run_sends(void *context)
 {
-    const char *name = context;
-    struct buf labels;
-    buf_init(&labels, NULL, 1 << 16);
     for (int i = 0; i < ROUNDS; i++) {
-        char number[16];
-        int64_t now_ms = env_realtime_ms(env_real());
-        struct alert_notice notice = {.starts_ns = i * NS_PER_MS,
-                                      .ends_ns = now_ms * NS_PER_MS + 60 * NS_PER_S};
-        snprintf(number, sizeof number, "%d", i % 50);
-        buf_clear(&labels);
-        put_alert_labels(&labels, name, (const char *[]){"n", number, NULL});
-        notice.labels = buf_bytes(&labels);
-        notifier_send(notifier, &notice, 1);
+        char name[16];
+        snprintf(name, sizeof name, "%s%d", (const char *)context, i % 50);
+        rig_fire(&rig, name, i, 0);
     }
-    buf_fini(&labels);
     return NULL;
 }
 
 static void *
 run_shows(void *context)
 {
-    struct metric_collector collector = {.collect = notifier_collect, .context = notifier};
+    struct metric_collector collector = {.collect = notifier_collect, .context = rig.notifier};
     (void)context;
     metric_register_collector(&collector);
     while (!is_over) {
@@ -116,12 +85,11 @@ run_shows(void *context)
         buf_init(&text, NULL, 16 << 20);
         json_init(&json, &text);
         json_object_open(&json);
-        notifier_print(notifier, &json);
+        notifier_print(rig.notifier, &json);
         json_object_close(&json);
-        buf_clear(&text);
         metric_collect(&text);
-        (void)notifier_is_idle(notifier);
-        notifier_wake(notifier);
+        (void)notifier_is_idle(rig.notifier);
+        notifier_wake(rig.notifier);
         buf_fini(&text);
     }
     metric_unregister(&collector.link);
@@ -131,25 +99,18 @@ run_shows(void *context)
 static void
 reload(int number)
 {
-    const struct notifier_limits limits = {100, 20};
+    static char address[32];
+    struct sockaddr_in at;
+    socklen_t size = sizeof at;
     struct notifier_change *change;
-    struct arena *arena = mem_new(NULL, sizeof *arena);
-    arena_init(arena, NULL, 0, 0);
-    struct alertmanager_settings *a = arena_new(arena, sizeof *a);
-    struct static_members *members = arena_new(arena, sizeof *members);
-    const char **targets = arena_new(arena, 2 * sizeof *targets);
-    targets[0] = address;
-    targets[1] = "127.0.0.1:1"; /* nobody listens there */
-    members->targets = (struct text_list){targets, number % 3 == 0 ? 1 : 2};
-    *a = (struct alertmanager_settings){
-        .timeout_ms = 10000,
-        .http.proxy_url = "",
-        .static_configs = members,
-        .static_count = 1,
-        .hash = (uint64_t)number / 2,
-    };
-    struct alerting alerting = {.arena = arena, .items = a, .count = 1};
-    assert_int_equal(notifier_prepare(notifier, &alerting, NULL, &limits, &change, NULL), OK);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
+    struct alertmanager_settings *a = rig_add(&rig);
+    rig_target(&rig, address);
+    if (number % 3 > 0) rig_target(&rig, "127.0.0.1:1"); /* nothing listens there */
+    a->http.proxy_url = "";
+    a->hash = (uint64_t)number / 2;
+    assert_int_equal(rig_prepare(&rig, &change), OK);
     if (number % 7 == 6)
         notifier_abandon(change);
     else
@@ -159,39 +120,41 @@ reload(int number)
 static void
 test_threads_send_show_and_reload_while_another_steps(void **state)
 {
+    static char names[][8] = {"One", "Two"};
+    void *(*const threads[])(void *context) = {run_sends, run_sends, serve, run_steps, run_shows};
+    pthread_t started[5];
     (void)state;
-    const struct notifier_options options = {env_real(), &budget, "http://us/", NULL};
-    static char names[SENDERS][8] = {"One", "Two"};
-    pthread_t server, stepper, shower, senders[SENDERS];
-    budget_init(&budget, "test", 0, NULL);
-    start_listening();
-    assert_int_equal(notifier_new(&options, &notifier, NULL), OK);
+    budget_init(&rig.memory, "test", 0, NULL);
+    rig.env = env_real();
+    rig.limits = (struct notifier_limits){100, 20, 0};
+    const struct notifier_options options = {rig.env, &rig.memory, "http://us/", NULL};
+    assert_int_equal(notifier_new(&options, &rig.notifier, NULL), OK);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 16), 0);
+    rig_begin_settings(&rig);
     reload(0);
-    assert_int_equal(pthread_create(&server, NULL, serve, NULL), 0);
-    assert_int_equal(pthread_create(&stepper, NULL, run_steps, NULL), 0);
-    assert_int_equal(pthread_create(&shower, NULL, run_shows, NULL), 0);
-    for (int i = 0; i < SENDERS; i++) {
-        assert_int_equal(pthread_create(&senders[i], NULL, run_sends, names[i]), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(pthread_create(&started[i], NULL, threads[i], names[i % 2]), 0);
     }
     for (int i = 1; i < RELOADS; i++) {
         reload(i);
         poll(NULL, 0, 2); /* the others have a turn */
     }
-    for (int i = 0; i < SENDERS; i++) {
-        pthread_join(senders[i], NULL);
-    }
+    pthread_join(started[0], NULL);
+    pthread_join(started[1], NULL);
     reload(3); /* only the one that listens */
-    while (!notifier_is_idle(notifier)) {
+    while (!notifier_is_idle(rig.notifier)) {
         poll(NULL, 0, 1);
     }
     is_over = true;
-    pthread_join(stepper, NULL);
-    pthread_join(shower, NULL);
-    pthread_join(server, NULL);
-    assert_int_equal(notifier->plan->items[0]->members.count, 1);
-    notifier_free(notifier);
+    for (unsigned i = 2; i < 5; i++) {
+        pthread_join(started[i], NULL);
+    }
+    assert_int_equal(rig.notifier->plan->items[0]->members.count, 1);
+    rig_fini(&rig);
     close(listener);
-    assert_int_equal(budget_used(&budget), 0);
 }
 
 int

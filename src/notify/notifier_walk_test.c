@@ -85,20 +85,20 @@ decide(const struct host *h, bool has_invalid, struct fake_call *call)
         break;
     case SILENT: /* until the call's own limit */
         call->after_ms = 10000;
-        call->failure = HTTP_CALL_TIMEOUT;
+        call->answer.failure = HTTP_CALL_TIMEOUT;
         break;
     case FAILING:
-        call->status = 500 + below(4);
+        call->answer.status = 500 + below(4);
         break;
     case UNREACHABLE:
-        call->failure = HTTP_CALL_CONNECT;
+        call->answer.failure = HTTP_CALL_CONNECT;
         break;
     case REFUSING:
-        if (has_invalid) call->status = 400;
+        if (has_invalid) call->answer.status = 400;
         break;
     case BUSY:
-        call->status = below(2) == 0 ? 429 : 503;
-        call->retry_after_ms = 1000 + below(20000);
+        call->answer.status = below(2) == 0 ? 429 : 503;
+        call->answer.retry_after_ns = (1000 + below(20000)) * NS_PER_MS;
         break;
     default:
         break;
@@ -106,16 +106,16 @@ decide(const struct host *h, bool has_invalid, struct fake_call *call)
 }
 
 static void
-serve(void *context, struct fake_call *call)
+serve(struct rig *r, struct fake_call *call)
 {
-    (void)context;
-    struct host *h = host_of(call->url);
-    json_t *list = json_loads(call->body, 0, NULL);
+    struct host *h = host_of(call->request.url);
+    json_t *list =
+        json_loadb((const char *)call->request.body.at, call->request.body.size, 0, NULL);
     bool has_invalid = false;
     size_t count = json_array_size(list);
     if (count == 0) fail_at("a request without alerts");
-    for (unsigned i = 0; i < rig.fake.call_count; i++) {
-        if (strcmp(rig.fake.calls[i]->url, call->url) == 0) fail_at("two requests to one member");
+    for (unsigned i = 0; i < r->call_count; i++) {
+        if (strcmp(r->calls[i].request.url, h->url) == 0) fail_at("two requests to one member");
     }
     for (int taking = 0; taking < 2; taking++) {
         for (size_t i = 0; i < count; i++) {
@@ -128,7 +128,7 @@ serve(void *context, struct fake_call *call)
             h->known[n] = state;
         }
         if (taking == 0) decide(h, has_invalid, call);
-        bool is_taken = call->failure == HTTP_CALL_ANSWERED && call->status == 200;
+        bool is_taken = call->answer.failure == HTTP_CALL_ANSWERED && call->answer.status == 200;
         if (taking == 0 && is_taken) h->sent += count;
         if (taking == 0 && !is_taken) h->errors += count;
         if (!is_taken) break;
@@ -218,7 +218,7 @@ one_step(void)
     case 8:
         if (below(8) == 0) { /* an hour back or forth */
             int64_t by_ms = (int64_t)below(7200 * 1000) - 3600 * 1000;
-            sim_env_set_realtime_ms(rig.sim, env_realtime_ms(sim_env_env(rig.sim)) + by_ms);
+            sim_env_set_realtime_ms(rig.sim, env_realtime_ms(rig.env) + by_ms);
         }
         break;
     default:

@@ -74,7 +74,7 @@ ms_of(const char *seconds)
 static int64_t
 now_ms(void)
 {
-    return env_realtime_ms(sim_env_env(rig.sim));
+    return env_realtime_ms(rig.env);
 }
 
 static const char *
@@ -94,13 +94,40 @@ url_of(const char *text)
                 (size_t)snprintf(full, sizeof full, "http://%s/api/v2/alerts", address_of(text)));
 }
 
-/* --- settings --------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
+
+static bool is_known; /* the command, so far */
+
+static bool
+is(const char *name, const char *want)
+{
+    bool is_it = strcmp(name, want) == 0;
+    is_known |= is_it;
+    return is_it;
+}
+
+static void
+add_alertmanager(char *rest)
+{
+    rig_add(&rig);
+    for (const char *at; (at = word(&rest))[0] != '\0';) {
+        rig_target(&rig, address_of(at));
+    }
+}
+
+static void
+add_pair(struct named_text *items, struct named_texts *list, char *rest)
+{
+    const char *name = word(&rest);
+    items[list->count++] = (struct named_text){name, rest};
+}
 
 static void
 add_relabelling(char *rest)
 {
     const char *of = word(&rest), *action = word(&rest);
-    struct bytes *source = rig_alloc(&rig, sizeof *source);
+    struct bytes *source = &rig.made->sources[rig.made->source_count++];
+    assert_true(rig.made->source_count <= COUNT_OF(rig.made->sources));
     *source = bytes_of_text(word(&rest));
     struct relabel_spec spec = {
         .action = relabel_action_of(bytes_of_text(action)),
@@ -111,210 +138,165 @@ add_relabelling(char *rest)
     const char *target = word(&rest);
     if (target[0] != '\0') spec.target_label = bytes_of_text(target);
     if (target[0] != '\0') spec.replacement = bytes_of_text(rest);
-    if (strcmp(of, "all") == 0) {
-        rig.relabel_all[rig.alerting.alert_relabel_count++] = spec;
-    } else if (strcmp(of, "alerts") == 0) {
-        rig.own->alert_relabel[rig_last(&rig)->alert_relabel_count++] = spec;
-    } else {
-        assert_string_equal(of, "targets");
-        rig.own->relabel[rig_last(&rig)->relabel_count++] = spec;
-    }
+    struct alertmanager_settings *last = &rig.alerting.items[rig.alerting.count - 1];
+    if (strcmp(of, "all") == 0)
+        rig.made->relabel[rig.alerting.alert_relabel_count++] = spec;
+    else if (strcmp(of, "alerts") == 0)
+        rig.last->alert_relabel[last->alert_relabel_count++] = spec;
+    else
+        rig.last->relabel[last->relabel_count++] = spec;
 }
 
-static bool
-do_setting_of_all(const char *name, char *rest)
+static void
+change_settings(bool is_start)
 {
     struct notifier_change *change;
-    bool is_start = strcmp(name, "start") == 0;
-    if (is_start || strcmp(name, "prepare") == 0) {
-        if (rig_prepare(&rig, &change))
-            rig_put_event(&rig, "refused: ", rig.why.text);
-        else if (is_start)
-            notifier_commit(change);
-        else
-            notifier_abandon(change);
-    } else if (strcmp(name, "am") == 0) {
-        rig_add(&rig);
-        for (const char *at; (at = word(&rest))[0] != '\0';) {
-            rig_target(&rig, address_of(at));
-        }
-    } else if (strcmp(name, "tenant") == 0) {
-        rig.alerting.tenant_label = word(&rest);
-    } else if (strcmp(name, "external") == 0) {
-        const char *label = word(&rest);
-        rig.external[rig.external_labels.count++] = (struct named_text){label, word(&rest)};
-    } else if (strcmp(name, "relabel") == 0) {
-        add_relabelling(rest);
-    } else if (strcmp(name, "queue") == 0) {
-        rig.limits.queue_capacity = (uint32_t)atoi(rest);
-    } else if (strcmp(name, "batch") == 0) {
-        rig.limits.batch_size = (uint32_t)atoi(rest);
-    } else if (strcmp(name, "pause") == 0) {
-        rig.limits.pause_max_ms = ms_of(rest);
-    } else {
-        return false;
-    }
-    return true;
+    if (rig_prepare(&rig, &change))
+        rig_put_event(&rig, "refused: ", rig.why.text);
+    else if (is_start)
+        notifier_commit(change);
+    else
+        notifier_abandon(change);
 }
 
-/* Of the Alertmanager that was begun last. */
-static bool
+/* Of the Alertmanager that was begun last, if there is one. */
+static void
 do_setting(const char *name, char *rest)
 {
-    struct alertmanager_settings *a = &rig.items[rig.alerting.count - 1];
-    struct rig_alertmanager *own = rig.own;
     static const struct oauth2_settings oauth2 = {.token_url = "http://tokens/"};
-    if (strcmp(name, "hash") == 0) {
-        a->hash = strtoull(rest, NULL, 10);
-    } else if (strcmp(name, "line") == 0) {
-        a->line = (uint32_t)atoi(rest);
-    } else if (strcmp(name, "scheme") == 0) {
-        a->scheme = word(&rest);
-    } else if (strcmp(name, "path_prefix") == 0) {
-        a->path_prefix = word(&rest);
-    } else if (strcmp(name, "token") == 0) {
-        a->oauth2 = oauth2;
-    } else if (strcmp(name, "sigv4") == 0) {
-        a->sigv4 = (struct sigv4_settings){.given = true, .service = "aps"};
-        a->sigv4.aws.region = "eu-west-1";
-        a->sigv4.aws.access_key.text = "AKID";
-        a->sigv4.aws.secret_key.text = "hush";
-    } else if (strcmp(name, "password") == 0) {
-        a->basic_auth.username = "us";
-        a->basic_auth.password.text = word(&rest);
-    } else if (strcmp(name, "label") == 0) {
-        const char *label = word(&rest);
-        struct named_texts *labels = &own->members.labels;
-        own->target_labels[labels->count++] = (struct named_text){label, word(&rest)};
-    } else if (strcmp(name, "files") == 0) {
-        own->pattern = word(&rest);
-        a->file_count = 1;
-    } else if (strcmp(name, "list") == 0) {
-        a->http_count = 1;
-    } else if (strcmp(name, "list_token") == 0) {
-        own->http.oauth2 = oauth2;
-    } else if (strcmp(name, "names") == 0 || strcmp(name, "services") == 0) {
-        a->dns_count = 1;
-        own->dns.type = rig.zone.type = name[0] == 'n' ? DNS_A : DNS_SRV;
-    } else {
-        return false;
-    }
-    rig.shows_hosts |= a->file_count + a->http_count + a->dns_count > 0;
-    return true;
+    static const struct sigv4_settings sigv4 = {
+        .given = true,
+        .service = "aps",
+        .aws = {.region = "eu-west-1", .access_key.text = "AKID", .secret_key.text = "hush"}};
+    struct alertmanager_settings *a = &rig.alerting.items[rig.alerting.count - 1];
+    struct rig_alertmanager *own = rig.last;
+    if (is(name, "hash")) a->hash = strtoull(rest, NULL, 10);
+    if (is(name, "line")) a->line = (uint32_t)atoi(rest);
+    if (is(name, "scheme")) a->scheme = rest;
+    if (is(name, "path_prefix")) a->path_prefix = rest;
+    if (is(name, "token")) a->oauth2 = oauth2;
+    if (is(name, "sigv4")) a->sigv4 = sigv4;
+    if (is(name, "password")) a->basic_auth.username = "us";
+    if (is(name, "password")) a->basic_auth.password.text = rest;
+    if (is(name, "label")) add_pair(own->target_labels, &own->members.labels, rest);
+    if (is(name, "files")) own->pattern = rest;
+    if (is(name, "files")) a->file_count = 1;
+    if (is(name, "list")) a->http_count = 1;
+    if (is(name, "list_token")) own->http.oauth2 = oauth2;
+    if (is(name, "names")) own->dns.type = rig.zone_type = DNS_A;
+    if (is(name, "services")) own->dns.type = rig.zone_type = DNS_SRV;
+    if (is(name, "names") || is(name, "services")) a->dns_count = 1;
+    if (is_known) rig.shows_hosts |= a->file_count + a->http_count + a->dns_count > 0;
 }
 
-/* --- the world -------------------------------------------------------------------------------- */
+static void
+do_setting_of_all(const char *name, char *rest)
+{
+    if (is(name, "am")) add_alertmanager(rest);
+    if (is(name, "external")) add_pair(rig.external, &rig.external_labels, rest);
+    if (is(name, "relabel")) add_relabelling(rest);
+    if (is(name, "tenant")) rig.alerting.tenant_label = rest;
+    if (is(name, "queue")) rig.limits.queue_capacity = (uint32_t)atoi(rest);
+    if (is(name, "batch")) rig.limits.batch_size = (uint32_t)atoi(rest);
+    if (is(name, "pause")) rig.limits.pause_max_ms = ms_of(rest);
+    if (is(name, "start")) change_settings(true);
+    if (is(name, "prepare")) change_settings(false);
+}
 
 static void
 put_file(const char *path, const char *text)
 {
     struct file file;
-    assert_int_equal(file_open(sim_env_env(rig.sim), path, FILE_REPLACE, &file, NULL), OK);
+    assert_int_equal(file_open(rig.env, path, FILE_REPLACE, &file, NULL), OK);
     assert_int_equal(file_write_at(&file, bytes_of_text(text), 0, NULL), OK);
     assert_int_equal(file_close(&file), OK);
-}
-
-static bool
-do_file(const char *name, char *rest)
-{
-    struct env *env = sim_env_env(rig.sim);
-    if (strcmp(name, "put") == 0) {
-        const char *path = word(&rest);
-        put_file(path, rest);
-    } else if (strcmp(name, "rm") == 0) {
-        assert_int_equal(env_unlink(env, rest, NULL), OK);
-    } else if (strcmp(name, "mkdir") == 0) {
-        assert_int_equal(env_mkdir(env, rest, NULL), OK);
-    } else if (strcmp(name, "mv") == 0) {
-        const char *from = word(&rest);
-        assert_int_equal(env_rename(env, from, rest, NULL), OK);
-    } else {
-        return false;
-    }
-    return true;
 }
 
 /* Records are TARGET, of services TARGET:PORT. */
 static void
 set_zone(char *rest)
 {
-    rig.zone = (struct fake_call){.type = rig.zone.type};
+    rig.zone = (struct dns_answer){.records = rig.records};
+    rig.zone_after_ms = 0;
     for (char *at; (at = word(&rest))[0] != '\0';) {
-        if (strcmp(at, "fails") == 0) {
+        if (is(at, "fails")) {
             rig.zone.e = ERR_AGAIN;
-        } else if (strcmp(at, "cut") == 0) {
+            strcpy(rig.zone.error, "it failed");
+        } else if (is(at, "cut")) {
             rig.zone.is_cut = true;
-        } else if (strcmp(at, "slow") == 0) {
-            int64_t ms = ms_of(word(&rest));
-            rig.zone.after_ms = ms < 0 ? -1 : ms;
+        } else if (is(at, "slow")) {
+            rig.zone_after_ms = ms_of(word(&rest));
         } else {
-            struct dns_answer_record *record = &rig.zone.records[rig.zone.count++];
-            char *port = rig.zone.type == DNS_SRV ? strrchr(at, ':') : NULL;
-            *record = (struct dns_answer_record){at, port == NULL ? 0 : (uint32_t)atoi(port + 1)};
+            char *port = rig.zone_type == DNS_SRV ? strrchr(at, ':') : NULL;
+            uint32_t number = port == NULL ? 0 : (uint32_t)atoi(port + 1);
+            rig.records[rig.zone.count++] = (struct dns_answer_record){at, number};
             if (port != NULL) *port = '\0';
         }
     }
 }
 
-static bool
-do_answer(const char *name, char *rest)
+/* URL STATUS [SECONDS]: from now on. */
+static void
+set_answer(char *rest)
 {
-    char *all = rest[0] == '\0' ? NULL : rest;
-    if (strcmp(name, "answer") == 0) {
-        const char *url = url_of(word(&rest));
-        unsigned status = (unsigned)atoi(word(&rest));
-        int64_t after_ms = ms_of(rest);
-        rig_answer(&rig, url, after_ms < 0 ? -1 : after_ms, status);
-    } else if (strcmp(name, "retry_after") == 0) {
-        rig.retry_after_ms = ms_of(rest);
-    } else if (strcmp(name, "date") == 0) {
-        rig.date_s = strcmp(rest, "none") == 0 ? 0 : (now_ms() + ms_of(rest)) / 1000;
-    } else if (strcmp(name, "location") == 0) {
-        rig.location = all;
-    } else if (strcmp(name, "body") == 0) {
-        rig.post_body = all;
-    } else if (strcmp(name, "error_type") == 0) {
-        rig.error_type = all;
-    } else if (strcmp(name, "type") == 0) {
-        rig.content_type = all;
-    } else if (strcmp(name, "list_is") == 0) {
-        rig.get_body = all;
-    } else if (strcmp(name, "zone") == 0) {
-        set_zone(rest);
-    } else {
-        return false;
+    const char *url = url_of(word(&rest));
+    unsigned i = 0;
+    while (i < rig.answer_count && strcmp(rig.answers[i].url, url) != 0) {
+        i++;
     }
-    return true;
+    assert_true(i < RIG_LIST_MAX);
+    rig.answer_count += i == rig.answer_count;
+    rig.answers[i].url = url;
+    rig.answers[i].status = (unsigned)atoi(word(&rest));
+    rig.answers[i].after_ms = ms_of(rest);
 }
 
-static bool
-do_event(const char *name, char *rest)
+static void
+fire_all(char *rest)
 {
-    if (strcmp(name, "fire") == 0) {
-        for (char *at; (at = word(&rest))[0] != '\0';) {
-            char *starts = strchr(at, ':'), *bytes = strchr(starts + 1, ':');
-            *starts++ = '\0';
-            rig_fire(&rig, at, atoll(starts), bytes == NULL ? 0 : strtoull(bytes + 1, NULL, 10));
-        }
-    } else if (strcmp(name, "run") == 0) {
-        rig_run(&rig, ms_of(rest));
-    } else if (strcmp(name, "clock") == 0) {
-        sim_env_set_realtime_ms(rig.sim, now_ms() + ms_of(rest));
-    } else if (strcmp(name, "memory") == 0) {
-        uint64_t limit = strcmp(rest, "full") == 0 ? budget_used(&rig.memory) : 0;
+    for (char *at; (at = word(&rest))[0] != '\0';) {
+        char *starts = strchr(at, ':'), *bytes = strchr(starts + 1, ':');
+        *starts++ = '\0';
+        rig_fire(&rig, at, atoll(starts), bytes == NULL ? 0 : strtoull(bytes + 1, NULL, 10));
+    }
+}
+
+/* With a path or a name first. */
+static void
+do_with_name(const char *name, char *rest)
+{
+    const char *first = word(&rest);
+    int failed = 0;
+    if (is(name, "put")) put_file(first, rest);
+    if (is(name, "rm")) failed = (int)env_unlink(rig.env, first, NULL);
+    if (is(name, "mkdir")) failed = (int)env_mkdir(rig.env, first, NULL);
+    if (is(name, "mv")) failed = (int)env_rename(rig.env, first, rest, NULL);
+    if (is(name, "env")) failed = rest[0] == '\0' ? unsetenv(first) : setenv(first, rest, 1);
+    assert_int_equal(failed, 0);
+}
+
+static void
+do_world(const char *name, char *rest)
+{
+    char *text = rest[0] == '\0' ? NULL : rest;
+    if (is(name, "fire")) fire_all(rest);
+    if (is(name, "run")) rig_run(&rig, ms_of(rest));
+    if (is(name, "clock")) sim_env_set_realtime_ms(rig.sim, now_ms() + ms_of(rest));
+    if (is(name, "memory")) {
+        uint64_t limit = is(rest, "full") ? budget_used(&rig.memory) : 0;
         atomic_store(&rig.memory.limit_bytes, limit);
-    } else if (strcmp(name, "outside") == 0) {
-        rig.fake.fails = strcmp(rest, "fails") == 0;
-    } else if (strcmp(name, "env") == 0) {
-        const char *variable = word(&rest);
-        assert_int_equal(rest[0] == '\0' ? unsetenv(variable) : setenv(variable, rest, 1), 0);
-    } else {
-        return false;
     }
-    return true;
+    if (is(name, "outside")) rig.fails = is(rest, "fails");
+    if (is(name, "answer")) set_answer(rest);
+    if (is(name, "retry_after")) rig.retry_after_ms = ms_of(rest);
+    if (is(name, "date")) rig.date_s = is(rest, "none") ? 0 : (now_ms() + ms_of(rest)) / 1000;
+    if (is(name, "location")) rig.location = text;
+    if (is(name, "body")) rig.post_body = text;
+    if (is(name, "error_type")) rig.error_type = text;
+    if (is(name, "type")) rig.content_type = text;
+    if (is(name, "list_is")) rig.get_body = text;
+    if (is(name, "zone")) set_zone(rest);
 }
-
-/* --- what is shown ---------------------------------------------------------------------------- */
 
 static void
 show_members(void)
@@ -352,36 +334,21 @@ show_metrics(const char *prefix)
     buf_fini(&all);
 }
 
-static bool
+static void
 do_show(const char *name, char *rest)
 {
-    char text[64];
-    if (strcmp(name, "log") == 0) {
-        rig.log_text = rest;
-    } else if (strcmp(name, "members") == 0) {
-        show_members();
-    } else if (strcmp(name, "metrics") == 0) {
-        show_metrics(rest);
-    } else if (strcmp(name, "idle") == 0) {
-        rig_put_event(&rig, "", notifier_is_idle(rig.notifier) ? "idle" : "busy");
-    } else if (strcmp(name, "headers") == 0) {
-        rig_put_event(&rig, "", rig.last_method);
-        for (char *line = strtok(rig.last_headers, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-            rig_put_event(&rig, "", line);
-        }
-    } else if (strcmp(name, "labels") == 0) {
-        const char *labels = strchr(rig.last_body + 2, '{');
-        rig_put_event(&rig, "", keep(labels, strcspn(labels, "}") + 1));
-    } else if (strcmp(name, "under_way") == 0) {
-        snprintf(text, sizeof text, "%u", rig.fake.call_count);
-        rig_put_event(&rig, "", text);
-    } else if (strcmp(name, "look_ups") == 0) {
-        snprintf(text, sizeof text, "%u", rig.look_ups);
-        rig_put_event(&rig, "", text);
-    } else {
-        return false;
+    char text[sizeof rig.last_headers] = "";
+    if (is(name, "log")) rig.log_text = rest;
+    if (is(name, "members")) show_members();
+    if (is(name, "metrics")) show_metrics(rest);
+    if (is(name, "idle")) strcpy(text, notifier_is_idle(rig.notifier) ? "idle" : "busy");
+    if (is(name, "headers")) strcpy(text, rig.last_headers);
+    if (is(name, "labels")) sprintf(text, "%.*s}", (int)strcspn(rig.last_body, "}"), rig.last_body);
+    if (is(name, "under_way")) sprintf(text, "%u", rig.call_count);
+    if (is(name, "look_ups")) sprintf(text, "%u", rig.look_ups);
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        rig_put_event(&rig, "", line);
     }
-    return true;
 }
 
 /* --- scripts ---------------------------------------------------------------------------------- */
@@ -397,10 +364,13 @@ do_line(const char *line)
         end = strstr(at, " | ");
         if (end != NULL) *end = '\0';
         char *rest = at, *name = word(&rest);
-        if (!do_setting_of_all(name, rest) && !do_event(name, rest) && !do_answer(name, rest) &&
-            !do_show(name, rest) && !do_file(name, rest) && !do_setting(name, rest)) {
-            fail_msg("unknown command %s", name);
-        }
+        is_known = false;
+        do_setting_of_all(name, rest);
+        if (!is_known) do_world(name, rest);
+        if (!is_known) do_show(name, rest);
+        if (!is_known && rig.alerting.count > 0) do_setting(name, rest);
+        if (!is_known) do_with_name(name, rest);
+        if (!is_known) fail_msg("unknown command %s", name);
         rig_observe_log(&rig);
     }
 }
@@ -445,10 +415,10 @@ forget_texts(void)
 }
 
 static void
-look(void *context)
+look(struct rig *r)
 {
-    rig_observe_log(context);
-    rig_observe_hosts(context);
+    rig_observe_log(r);
+    rig_observe_hosts(r);
 }
 
 static int
@@ -458,7 +428,7 @@ setup(void **state)
     struct sim_env *sim;
     assert_int_equal(sim_env_new(1, &sim), OK);
     rig_init_on(&rig, sim, rig_serve);
-    rig.fake.look = look;
+    rig.look = look;
     rig.log_fd = memfd_create("log", MFD_CLOEXEC);
     assert_true(rig.log_fd > 0);
     log_to_fd(rig.log_fd);

@@ -44,6 +44,19 @@ made_alert(struct budget *memory, const char *name, int64_t starts_ms, int64_t e
     return alert;
 }
 
+/* Calls `act` while each allocation fails in turn, which is ERR_NOMEM, until none does. */
+static inline void fail_each_allocation(enum err (*act)(void))
+{
+    bool has_fired = true;
+    for (uint64_t nth = 1; has_fired; nth++) {
+        mem_fail_nth(nth, false);
+        enum err e = act();
+        has_fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(e, has_fired ? ERR_NOMEM : OK);
+    }
+}
+
 /* A time of a request's body in milliseconds. */
 static inline int64_t
 time_of(const json_t *alert, const char *key)

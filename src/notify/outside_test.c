@@ -7,7 +7,12 @@
 #include <cmocka.h>
 
 #include "net/http_player_testing.h"
+#include "notify/notify_testing.h"
 #include "notify/outside.h"
+
+static const char *const ANSWERS[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                                      "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"};
+static const char *const NOTHING[] = {""};
 
 static struct budget budget;
 static struct outside *outside;
@@ -18,15 +23,14 @@ struct asking {
     struct outside_question question;
     unsigned status;
     enum err e;
-    bool is_answered;
+    unsigned answers;
 };
 
 static void
 call_answered(struct outside_call *call, const struct http_call_answer *answer)
 {
     struct asking *a = (struct asking *)call;
-    assert_false(a->is_answered);
-    a->is_answered = true;
+    a->answers++;
     a->status = answer->status;
 }
 
@@ -35,7 +39,7 @@ question_answered(struct outside_question *question, const struct dns_answer *an
 {
     struct asking *a =
         (struct asking *)(void *)((uint8_t *)question - offsetof(struct asking, question));
-    a->is_answered = true;
+    a->answers++;
     a->e = answer->e;
 }
 
@@ -44,7 +48,7 @@ setup(void **state)
 {
     (void)state;
     budget_init(&budget, "test", 0, NULL);
-    /* Nobody listens there. */
+    /* Nothing listens there. */
     assert_int_equal(outside_new(env_real(), &budget, "127.0.0.1:1", &outside, &why), OK);
     return 0;
 }
@@ -66,32 +70,38 @@ start(struct asking *a, const char *url)
     const struct http_call call = {
         .target = &target, .method = "GET", .url = url, .answer_bytes_max = 100};
     *a = (struct asking){.call = {.answered = call_answered}};
-    a->question.answered = question_answered;
     assert_int_equal(outside_start(outside, &call, &a->call, &why), OK);
     assert_true(a->call.is_under_way);
 }
 
 static void
+look_up(struct asking *a, const char *name)
+{
+    *a = (struct asking){.question = {.answered = question_answered}};
+    assert_int_equal(outside_ask(outside, name, DNS_A, &a->question, &why), OK);
+}
+
+static void
 wait_for(const struct asking *a)
 {
-    while (!a->is_answered) {
+    while (a->answers == 0) {
         outside_poll(outside, 10000);
     }
+    assert_int_equal(a->answers, 1);
+    assert_false(a->call.is_under_way);
+    assert_false(a->question.is_under_way);
 }
 
 static void
 test_requests_are_answered_in_polls(void **state)
 {
     (void)state;
-    const char *answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-                             "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"};
     struct asking a;
     struct player p;
-    player_start(&p, 2, answers);
+    player_start(&p, 2, ANSWERS);
     start(&a, p.url);
     wait_for(&a);
     assert_int_equal(a.status, 200);
-    assert_false(a.call.is_under_way);
     assert_non_null(strstr(p.seen, "User-Agent: Firekeep/"));
     start(&a, p.url);
     wait_for(&a);
@@ -103,18 +113,17 @@ static void
 test_what_is_given_up_is_not_answered(void **state)
 {
     (void)state;
-    const char *answers[] = {"", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
     struct asking a, b;
     struct player p, q;
-    player_start(&p, 1, answers);
-    player_start(&q, 1, answers + 1);
+    player_start(&p, 1, NOTHING);
+    player_start(&q, 1, ANSWERS);
     start(&a, p.url);
     outside_poll(outside, 0);
     outside_give_up(outside, &a.call);
     outside_give_up(outside, &a.call); /* it is not under way any more */
     start(&b, q.url);
     wait_for(&b);
-    assert_false(a.is_answered);
+    assert_int_equal(a.answers, 0);
     start(&a, p.url); /* and is left */
     player_stop(&p);
     player_stop(&q);
@@ -124,14 +133,13 @@ static void
 test_names_are_looked_up_beside_requests(void **state)
 {
     (void)state;
-    struct asking a = {.question = {.answered = question_answered}}, b = a;
-    assert_int_equal(outside_ask(outside, "x.example.", DNS_A, &a.question, &why), OK);
-    assert_int_equal(outside_ask(outside, "y.example.", DNS_A, &b.question, &why), OK);
+    struct asking a, b;
+    look_up(&a, "x.example.");
+    look_up(&b, "y.example.");
     outside_give_up_question(outside, &b.question);
     wait_for(&a);
     assert_int_equal(a.e, ERR_AGAIN);
-    assert_false(a.question.is_under_way);
-    assert_false(b.is_answered);
+    assert_int_equal(b.answers, 0);
 }
 
 static void
@@ -144,20 +152,20 @@ test_a_poll_ends_when_it_is_woken(void **state)
     assert_true(env_monotonic_ns(env_real()) - before < 30 * NS_PER_S);
 }
 
+static enum err
+make_and_free(void)
+{
+    struct outside *other = NULL;
+    enum err e = outside_new(env_real(), &budget, "127.0.0.1:1", &other, &why);
+    outside_free(other);
+    return e;
+}
+
 static void
 test_each_allocation_may_fail(void **state)
 {
     (void)state;
-    for (uint64_t nth = 1;; nth++) {
-        struct outside *other = NULL;
-        mem_fail_nth(nth, false);
-        enum err e = outside_new(env_real(), &budget, "127.0.0.1:1", &other, &why);
-        bool fired = mem_fail_fired();
-        mem_fail_nth(0, false);
-        assert_int_equal(e, fired ? ERR_NOMEM : OK);
-        outside_free(other);
-        if (!fired) break;
-    }
+    fail_each_allocation(make_and_free);
 }
 
 int

@@ -9,9 +9,20 @@
 #include "notify/notify_testing.h"
 #include "notify/queue.h"
 
+enum { NAMES = 40 };
+
 static struct budget budget;
 static struct queue queue;
 static struct buf body;
+
+/* What the queue should have, in order. */
+struct entry {
+    int name, state, ends_ms;
+};
+static struct {
+    struct entry waiting[NAMES], taken[NAMES];
+    int count, taken_count;
+} model;
 
 static int
 setup(void **state)
@@ -20,6 +31,7 @@ setup(void **state)
     budget_init(&budget, "test", 0, NULL);
     queue_init(&queue, &budget);
     buf_init(&body, &budget, 1 << 20);
+    memset(&model, 0, sizeof model);
     return 0;
 }
 
@@ -33,255 +45,165 @@ teardown(void **state)
     return 0;
 }
 
-/* An alert of this name; its start distinguishes its state from others. */
-static struct encoded_alert *
-alert_of(const char *name, int64_t starts_ms, int64_t ends_ms)
-{
-    return made_alert(&budget, name, starts_ms, ends_ms);
-}
-
 static enum err
-put(const char *name, int64_t starts_ms, int64_t ends_ms)
+put(int name, int state, int64_t ends_ms, bool fails)
 {
-    struct encoded_alert *t = alert_of(name, starts_ms, ends_ms);
-    enum err e = queue_put(&queue, t);
-    encoded_alert_unref(t);
+    char text[8];
+    sprintf(text, "n%d", name);
+    struct encoded_alert *alert = made_alert(&budget, text, state, ends_ms);
+    mem_fail_nth(fails, true);
+    enum err e = queue_put(&queue, alert);
+    mem_fail_nth(0, false);
+    encoded_alert_unref(alert);
     return e;
 }
 
-/* Takes all but what is beyond `count`; what is taken is NAME:STARTS, one after another. */
 static void
-expect_taken(uint32_t count, const char *want)
+take(uint32_t count, size_t bytes_max)
 {
-    char text[1024];
-    buf_clear(&body);
-    assert_int_equal(queue_take(&queue, count, SIZE_MAX, &body), OK);
-    alerts_text(buf_bytes(&body), text, sizeof text);
-    assert_string_equal(text, want);
+    buf_fini(&body);
+    mem_fail_nth(1, true);
+    assert_int_equal(queue_take(&queue, count, bytes_max, &body), ERR_NOMEM);
+    mem_fail_nth(0, false);
+    assert_int_equal(queue_take(&queue, count, bytes_max, &body), OK);
+}
+
+/* --- the model -------------------------------------------------------------------------------- */
+
+/* Where a name waits; the count: nowhere. */
+static int
+model_find(int name)
+{
+    int i = 0;
+    while (i < model.count && model.waiting[i].name != name) {
+        i++;
+    }
+    return i;
+}
+
+/* A newer state takes the place of the older, with its own end. */
+static void
+model_put(struct entry entry)
+{
+    int at = model_find(entry.name);
+    model.count += at == model.count;
+    model.waiting[at] = entry;
+}
+
+/* The oldest are taken, or given up. */
+static void
+model_take(int count, struct entry *to)
+{
+    memcpy(to, model.waiting, (size_t)count * sizeof *to);
+    model.count -= count;
+    memmove(model.waiting, model.waiting + count, (size_t)model.count * sizeof *to);
+}
+
+/* What is put back comes first, but for what waits in a newer state. */
+static void
+model_put_back(void)
+{
+    while (model.taken_count > 0) {
+        struct entry entry = model.taken[--model.taken_count];
+        if (model_find(entry.name) < model.count) continue;
+        memmove(model.waiting + 1, model.waiting, (size_t)model.count++ * sizeof entry);
+        model.waiting[0] = entry;
+    }
 }
 
 static void
-test_alerts_are_taken_in_the_order_in_which_they_came(void **state)
+check_order(void)
 {
-    (void)state;
-    assert_int_equal(put("a", 1, 100), OK);
-    assert_int_equal(put("b", 1, 100), OK);
-    assert_int_equal(put("c", 1, 100), OK);
-    expect_taken(2, "a:1 b:1");
-    assert_true(bytes_equal_text(
-        labels_get(encoded_alert_labels(queue_taken(&queue)), bytes_of_text("alertname")), "a"));
-    queue_told(&queue);
-    assert_null(queue_taken(&queue));
-    expect_taken(9, "c:1");
-    queue_told(&queue);
-    assert_int_equal(queue.waiting.count, 0);
-}
-
-static void
-test_a_newer_state_takes_the_place_of_the_older(void **state)
-{
-    (void)state;
-    assert_int_equal(put("a", 1, 100), OK);
-    assert_int_equal(put("b", 1, 100), OK);
-    assert_int_equal(put("a", 2, 100), OK);
-    assert_int_equal(queue.waiting.count, 2);
-    expect_taken(9, "a:2 b:1");
-}
-
-static void
-test_what_is_put_back_comes_first_but_for_what_is_there_in_a_newer_state(void **state)
-{
-    (void)state;
-    assert_int_equal(put("a", 1, 100), OK);
-    assert_int_equal(put("b", 1, 100), OK);
-    assert_int_equal(put("c", 1, 100), OK);
-    expect_taken(9, "a:1 b:1 c:1");
-    assert_int_equal(put("d", 1, 100), OK);
-    assert_int_equal(put("b", 2, 100), OK);
+    char want[4096] = "", got[4096] = "";
+    if (model.count == 0 || model.taken_count > 0) return; /* it has to be taken for it */
+    for (int i = 0; i < model.count; i++) {
+        sprintf(want + strlen(want), "%sn%d:%d", i > 0 ? " " : "", model.waiting[i].name,
+                model.waiting[i].state);
+    }
+    take(NAMES, SIZE_MAX);
+    alerts_text(buf_bytes(&body), got, sizeof got);
+    assert_string_equal(got, want);
     queue_put_back(&queue);
-    expect_taken(9, "a:1 c:1 d:1 b:2");
+}
+
+/* A step that `dice` chooses. */
+static void
+step(int number, unsigned dice)
+{
+    struct entry given_up[NAMES], entry = {(int)(dice / 16 % NAMES), number, number};
+    int some = model.count == 0 ? 0 : 1 + (int)(dice / 16 % (unsigned)model.count);
+    switch (dice % 16) {
+    case 0:
+        if (model.taken_count > 0 || some == 0) break;
+        model.taken_count = some;
+        model_take(some, model.taken);
+        take((uint32_t)some, SIZE_MAX);
+        break;
+    case 1:
+        queue_told(&queue);
+        assert_null(queue_taken(&queue));
+        model.taken_count = 0;
+        break;
+    case 2:
+        queue_put_back(&queue);
+        model_put_back();
+        break;
+    case 3:
+        number -= (int)(dice / 16 % 100);
+        for (int i = some = 0; i < model.count; i++) { /* what ended long ago is given up */
+            if (model.waiting[i].ends_ms > number) model.waiting[some++] = model.waiting[i];
+        }
+        assert_int_equal(queue_expire(&queue, number + ENCODED_ALERT_KEPT_MS), model.count - some);
+        model.count = some;
+        break;
+    case 4:
+        if (dice / 16 % 4 > 0) break;
+        assert_int_equal(queue_limit(&queue, (uint32_t)some), model.count - some);
+        model_take(model.count - some, given_up);
+        break;
+    case 5:
+        if (dice / 16 % 64 > 0) break;
+        assert_int_equal(queue_clear(&queue), model.count + model.taken_count);
+        model.count = model.taken_count = 0;
+        queue_fini(&queue);
+        break;
+    default:
+        entry.ends_ms += (int)(dice / 16 % 97);
+        if (put(entry.name, number, entry.ends_ms, dice / 16 % 5 == 0) == OK) model_put(entry);
+    }
+    assert_int_equal(queue.waiting.count, model.count);
+    if (number % 16 == 0) check_order();
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void
+test_a_queue_does_what_a_list_does_also_without_memory(void **state)
+{
+    uint64_t random = 20240229;
+    (void)state;
+    for (int i = 1; i < 20000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        step(i, (unsigned)(random >> 33));
+    }
 }
 
 static void
 test_bytes_limit_what_is_taken_but_not_the_first(void **state)
 {
     (void)state;
-    struct encoded_alert *one = alert_of("a", 1, 100);
-    size_t each = encoded_alert_json(one).size;
-    encoded_alert_unref(one);
-    assert_int_equal(put("a", 1, 100), OK);
-    assert_int_equal(put("b", 1, 100), OK);
-    assert_int_equal(put("c", 1, 100), OK);
-    buf_clear(&body);
-    assert_int_equal(queue_take(&queue, 9, 1, &body), OK);
-    assert_int_equal(body.size, each + 2);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(put(i, 1, 100, false), OK);
+    }
+    take(9, 1);
+    size_t each = body.size - 2;
+    const struct encoded_alert *first = queue_taken(&queue);
+    assert_int_equal(each, encoded_alert_json(first).size);
+    assert_true(bytes_equal_text(
+        labels_get(encoded_alert_labels(first), bytes_of_text("alertname")), "n0"));
     queue_told(&queue);
-    buf_clear(&body);
-    assert_int_equal(queue_take(&queue, 9, 2 * each + 3, &body), OK);
+    take(9, 2 * each + 3);
     assert_int_equal(body.size, 2 * each + 3);
-}
-
-static void
-test_beyond_its_limit_the_oldest_are_dropped(void **state)
-{
-    (void)state;
-    assert_int_equal(put("a", 1, 100), OK);
-    assert_int_equal(put("b", 1, 100), OK);
-    assert_int_equal(put("c", 1, 100), OK);
-    assert_int_equal(queue_limit(&queue, 3), 0);
-    assert_int_equal(queue_limit(&queue, 1), 2);
-    assert_int_equal(put("a", 2, 100), OK);
-    expect_taken(9, "c:1 a:2");
-    assert_int_equal(put("d", 1, 100), OK);
-    assert_int_equal(queue_clear(&queue), 3);
-}
-
-static void
-test_alerts_that_ended_long_ago_are_dropped(void **state)
-{
-    (void)state;
-    assert_int_equal(put("a", 1, 1000), OK);
-    assert_int_equal(put("b", 1, 3000), OK);
-    assert_int_equal(put("c", 1, 2000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS - 1), 0);
-    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS), 1);
-    assert_int_equal(queue_expire(&queue, 2000 + ENCODED_ALERT_KEPT_MS), 1);
-    expect_taken(9, "b:1");
-    queue_put_back(&queue);
-    assert_int_equal(queue_expire(&queue, 3000 + ENCODED_ALERT_KEPT_MS), 1);
-    assert_int_equal(queue.waiting.count, 0);
-}
-
-static void
-test_what_was_under_way_while_others_were_looked_at_is_dropped_when_it_ended_long_ago(void **state)
-{
-    (void)state;
-    assert_int_equal(put("a", 1, 2000), OK);
-    assert_int_equal(queue_take(&queue, 1, SIZE_MAX, &body), OK);
-    assert_int_equal(put("b", 1, 1000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS), 1);
-    queue_put_back(&queue);
-    assert_int_equal(queue_expire(&queue, 2000 + ENCODED_ALERT_KEPT_MS), 1);
-}
-
-static void
-test_a_renewed_alert_is_kept_for_longer(void **state)
-{
-    (void)state;
-    assert_int_equal(put("a", 1, 1000), OK);
-    assert_int_equal(put("a", 1, 9000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + ENCODED_ALERT_KEPT_MS), 0);
-    assert_int_equal(queue_expire(&queue, 9000 + ENCODED_ALERT_KEPT_MS), 1);
-}
-
-/* What the queue should be, as a list of names in order. */
-enum { NAMES = 40 };
-struct model {
-    int64_t waiting[NAMES], taken[NAMES]; /* states; 0: it is not there */
-    int order[NAMES], taken_order[NAMES];
-    int count, taken_count;
-};
-
-static void
-model_remove(struct model *m, int name)
-{
-    int left = 0;
-    for (int i = 0; i < m->count; i++) {
-        if (m->order[i] != name) m->order[left++] = m->order[i];
-    }
-    m->count = left;
-    m->waiting[name] = 0;
-}
-
-static void
-check_model(struct model *m)
-{
-    char want[4096] = "", got[4096] = "";
-    if (m->count == 0) return;
-    for (int i = 0; i < m->count; i++) {
-        size_t size = strlen(want);
-        snprintf(want + size, sizeof want - size, "%sn%d:%d", i > 0 ? " " : "", m->order[i],
-                 (int)m->waiting[m->order[i]]);
-    }
-    buf_clear(&body);
-    assert_int_equal(queue_take(&queue, NAMES, SIZE_MAX, &body), OK);
-    alerts_text(buf_bytes(&body), got, sizeof got);
-    assert_string_equal(got, want);
-    queue_put_back(&queue);
-}
-
-static void
-test_random_puts_takes_and_returns_are_as_those_of_a_list(void **state)
-{
-    (void)state;
-    struct model m = {.count = 0};
-    uint64_t random = 20240229;
-    for (int step = 1; step < 20000; step++) {
-        random = random * 6364136223846793005u + 1442695040888963407u;
-        unsigned dice = random >> 33;
-        if (dice % 8 < 5) {
-            int n = dice / 8 % NAMES;
-            char name[8];
-            snprintf(name, sizeof name, "n%d", n);
-            assert_int_equal(put(name, step, 100), OK);
-            if (m.waiting[n] == 0) m.order[m.count++] = n;
-            m.waiting[n] = step;
-        } else if (dice % 8 == 5 && m.count > 0 && m.taken_count == 0) {
-            int count = 1 + (int)(dice / 8 % (unsigned)m.count);
-            buf_clear(&body);
-            assert_int_equal(queue_take(&queue, (uint32_t)count, SIZE_MAX, &body), OK);
-            for (int i = 0; i < count; i++) {
-                int n = m.order[0];
-                m.taken[n] = m.waiting[n];
-                m.taken_order[m.taken_count++] = n;
-                model_remove(&m, n);
-            }
-        } else if (dice % 8 == 6) {
-            queue_told(&queue);
-            m.taken_count = 0;
-        } else if (dice % 8 == 7) {
-            queue_put_back(&queue);
-            while (m.taken_count > 0) {
-                int n = m.taken_order[--m.taken_count];
-                if (m.waiting[n] != 0) continue;
-                memmove(m.order + 1, m.order, (size_t)m.count++ * sizeof *m.order);
-                m.order[0] = n;
-                m.waiting[n] = m.taken[n];
-            }
-        }
-        assert_int_equal(queue.waiting.count, m.count);
-        if (step % 16 == 0 && m.taken_count == 0) check_model(&m);
-    }
-}
-
-static void
-test_each_allocation_may_fail(void **state)
-{
-    (void)state;
-    for (uint64_t nth = 1;; nth++) {
-        enum err e = OK;
-        uint32_t put_count = 0;
-        mem_fail_nth(nth, false);
-        for (int i = 0; i < 40 && e == OK; i++) {
-            char name[8];
-            snprintf(name, sizeof name, "n%d", i);
-            uint64_t left = mem_fail_left();
-            mem_fail_nth(0, false);
-            struct encoded_alert *t = alert_of(name, i, 100);
-            mem_fail_nth(left, false);
-            e = queue_put(&queue, t);
-            put_count += e == OK;
-            encoded_alert_unref(t);
-        }
-        buf_fini(&body);
-        if (e == OK) e = queue_take(&queue, 9, SIZE_MAX, &body);
-        bool fired = mem_fail_fired();
-        mem_fail_nth(0, false);
-        assert_int_equal(e, fired ? ERR_NOMEM : OK);
-        assert_int_equal(queue_clear(&queue), put_count);
-        queue_fini(&queue);
-        if (!fired) break;
-    }
 }
 
 int
@@ -289,16 +211,8 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_alerts_are_taken_in_the_order_in_which_they_came),
-        TEST(test_a_newer_state_takes_the_place_of_the_older),
-        TEST(test_what_is_put_back_comes_first_but_for_what_is_there_in_a_newer_state),
+        TEST(test_a_queue_does_what_a_list_does_also_without_memory),
         TEST(test_bytes_limit_what_is_taken_but_not_the_first),
-        TEST(test_beyond_its_limit_the_oldest_are_dropped),
-        TEST(test_alerts_that_ended_long_ago_are_dropped),
-        TEST(test_what_was_under_way_while_others_were_looked_at_is_dropped_when_it_ended_long_ago),
-        TEST(test_a_renewed_alert_is_kept_for_longer),
-        TEST(test_random_puts_takes_and_returns_are_as_those_of_a_list),
-        TEST(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
