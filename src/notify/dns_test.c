@@ -1,12 +1,5 @@
 /* Look-ups through c-ares, with a name server in the test: what it says becomes records, or
  * nothing, or a failure. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +11,13 @@
 #include "notify/notify_testing.h"
 
 enum { MESSAGE_BYTES = 32768, ASKED_BYTES = 1024 };
+enum { MX_NUMBER = 15, SRV_NUMBER = 33 };
+#define A     "1="
+#define NS    "2="
+#define CNAME "5="
+#define MX    "15="
+#define AAAA  "28="
+#define SRV   "33="
 enum { NO_ERROR = 0, SERVER_FAILURE = 2, NO_NAME = 3 };
 
 static struct budget budget;
@@ -30,7 +30,7 @@ static struct {
     int connection; /* of TCP; -1: none */
     char address[32];
     char asked[ASKED_BYTES]; /* names, each with a blank */
-    /* What it answers: "TYPE=TARGET" or "SRV=TARGET=PORT", with blanks between. */
+    /* What it answers: NUMBER_OF_TYPE=TARGET, or SRV TARGET=PORT, with blanks between. */
     const char *knows, *records; /* of this name */
     const char *fails;           /* for this name */
     bool truncates;              /* over UDP */
@@ -60,46 +60,28 @@ put_name(const char *name)
     zone.message[zone.size++] = 0;
 }
 
-/* A record of the name that was asked for. */
-static void
-put_record(const char *type, const char *target, unsigned port)
-{
-    static const struct {
-        const char *name;
-        unsigned number;
-    } types[] = {{"A", 1}, {"NS", 2}, {"CNAME", 5}, {"MX", 15}, {"AAAA", 28}, {"SRV", 33}};
-    unsigned i = 0;
-    while (strcmp(types[i].name, type) != 0) {
-        i++;
-    }
-    const unsigned head[] = {0xc00c, types[i].number, 1, 0, 60, 0};
-    for (unsigned k = 0; k < 6; k++) {
-        put_u16(head[k]);
-    }
-    size_t at = zone.size;
-    int family = strcmp(type, "A") == 0 ? AF_INET : AF_INET6;
-    if (type[0] == 'A') {
-        inet_pton(family, target, zone.message + at);
-        zone.size += family == AF_INET ? 4 : 16;
-    } else {
-        if (type[0] == 'M' || type[0] == 'S') put_u16(10);
-        if (type[0] == 'S') put_u16(20);
-        if (type[0] == 'S') put_u16(port);
-        put_name(target);
-    }
-    zone.message[at - 1] = (uint8_t)(zone.size - at);
-}
-
+/* Records of the name that was asked for. Returns how many. */
 static unsigned
 put_records(const char *at)
 {
-    unsigned count = 0, port = 0;
-    char type[8], target[64];
-    for (int size; sscanf(at, " %7[A-Z]=%63[^= ]%n", type, target, &size) == 2; count++) {
+    unsigned count = 0, type, port = 0;
+    char target[64];
+    for (int size; sscanf(at, " %u=%63[^= ]%n", &type, target, &size) == 2; count++) {
         at += size;
-        if (*at == '=') sscanf(at, "=%u%n", &port, &size);
-        if (*at == '=') at += size;
-        put_record(type, target, port);
+        if (sscanf(at, "=%u%n", &port, &size) == 1) at += size;
+        const unsigned head[] = {0xc00c, type, 1, 0, 60, 0, 10, 20, port};
+        unsigned head_count = type == SRV_NUMBER ? 9 : type == MX_NUMBER ? 7 : 6;
+        size_t begin = zone.size + 12;
+        for (unsigned i = 0; i < head_count; i++) {
+            put_u16(head[i]);
+        }
+        if (inet_pton(AF_INET, target, zone.message + zone.size) == 1)
+            zone.size += 4;
+        else if (inet_pton(AF_INET6, target, zone.message + zone.size) == 1)
+            zone.size += 16;
+        else
+            put_name(target);
+        zone.message[begin - 1] = (uint8_t)(zone.size - begin);
     }
     return count;
 }
@@ -238,7 +220,7 @@ end_question(void)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-#define TWO "A=10.0.0.1 A=10.0.0.2"
+#define TWO A "10.0.0.1 " A "10.0.0.2"
 
 static void
 test_names_are_looked_up(void **state)
@@ -251,14 +233,14 @@ test_names_are_looked_up(void **state)
         const char *want, *asked; /* records, or the failure; names, NULL: any */
     } cases[] = {
         {"A", "am.example", TWO, "", "am.example.", DNS_A, "10.0.0.1:0 10.0.0.2:0 ", NULL},
-        {"AAAA", "am.example", "AAAA=fd00::1", "", "am.example.", DNS_AAAA, "fd00::1:0 ", NULL},
-        {"services", "am.example", "SRV=a.example=9093 SRV=b.example=9094", "", "am.example.",
+        {"AAAA", "am.example", AAAA "fd00::1", "", "am.example.", DNS_AAAA, "fd00::1:0 ", NULL},
+        {"services", "am.example", SRV "a.example=9093 " SRV "b.example=9094", "", "am.example.",
          DNS_SRV, "a.example:9093 b.example:9094 ", NULL},
-        {"MX", "am.example", "MX=mail.example", "", "am.example.", DNS_MX, "mail.example:0 ", NULL},
-        {"NS", "am.example", "NS=a.example NS=b.example", "", "am.example.", DNS_NS,
+        {"MX", "am.example", MX "mail.example", "", "am.example.", DNS_MX, "mail.example:0 ", NULL},
+        {"NS", "am.example", NS "a.example " NS "b.example", "", "am.example.", DNS_NS,
          "a.example:0 b.example:0 ", NULL},
         {"a name without records has none", "am.example", "", "", "am.example.", DNS_A, "", NULL},
-        {"an alias is no address", "am.example", "CNAME=b.example", "", "am.example.", DNS_A, "",
+        {"an alias is no address", "am.example", CNAME "b.example", "", "am.example.", DNS_A, "",
          NULL},
         {"domains are tried in the order of the resolver", "am.two.test", TWO, "", "am", DNS_A,
          "10.0.0.1:0 10.0.0.2:0 ", "am.one.test am.two.test "},
@@ -328,7 +310,7 @@ test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said(voi
     zone.knows = "am.example";
     zone.records = text;
     for (unsigned i = 1; i <= DNS_RECORDS_MAX + 1; i++) {
-        strcat(text, "A=10.0.0.1 ");
+        strcat(text, A "10.0.0.1 ");
         if (i > 1 && i < DNS_RECORDS_MAX) continue;
         start_question("am.example.", DNS_A, &zone);
         struct dns_answer answer = end_question();

@@ -1,11 +1,4 @@
 /* Alerts as JSON, as Alertmanager's API v2 takes them and Prometheus writes them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "notify/notify_testing.h"
 
 static struct budget budget;
@@ -138,25 +131,6 @@ test_an_alert_that_is_too_long_is_refused(void **state)
     (void)make(ERR_LIMIT);
 }
 
-static enum err
-make_and_free(void)
-{
-    struct encoded_alert *alert = NULL;
-    buf_fini(&scratch);
-    notice.expression = bytes_of_text("up == 0");
-    encoding.external_url = "http://firekeep:9201/x";
-    enum err e = encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert);
-    encoded_alert_unref(alert);
-    return e;
-}
-
-static void
-test_each_allocation_may_fail(void **state)
-{
-    (void)state;
-    fail_each_allocation(make_and_free);
-}
-
 int
 main(void)
 {
@@ -166,7 +140,6 @@ main(void)
         TEST(test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made),
         TEST(test_equal_labels_have_equal_hashes_of_one_seed),
         TEST(test_an_alert_that_is_too_long_is_refused),
-        TEST(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

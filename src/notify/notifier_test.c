@@ -107,7 +107,7 @@ static const struct CMUnitTest tests[] = {
            "idle => idle"),
     SCRIPT("a request has a type, and a path of clean elements",
            "am a | path_prefix /x//../y/ | scheme https | start | fire Down:1 | run 0 | headers"
-           " => 0s https://a:9093/y/api/v2/alerts Down:1; POST; Content-Type: application/json"),
+           " => 0s https://a/y/api/v2/alerts Down:1; POST; Content-Type: application/json"),
     SCRIPT(
         "external labels are added where an alert has none",
         "external alertname no | external region eu | am a | start | fire Down:1 | run 0 | labels"
@@ -130,10 +130,10 @@ static const struct CMUnitTest tests[] = {
            "am a gone:1 | label __scheme__ https | label to /there\n"
            "relabel targets drop __address__ gone:.*\n"
            "relabel targets replace to (.*) __alerts_path__ $1/a b\n"
-           "start | members => {'activeAlertmanagers':[{'url':'https://a:9093/there/a%20b'}],"
+           "start | members => {'activeAlertmanagers':[{'url':'https://a/there/a%20b'}],"
            "'droppedAlertmanagers':[{'url':'https://gone:1/api/v2/alerts'}]}"),
     SCRIPT("an address with a path is no member",
-           "am http://a:9093 b | start | members"
+           "am http://a b | start | members"
            " => {'activeAlertmanagers':[{'url':'b'}],'droppedAlertmanagers':[]}"),
     SCRIPT("a member that does not answer delays no other",
            "am a b | start | answer a 0 -1 | fire Down:1 | run 0 => 0s a Down:1; b Down:1\n"

@@ -2,13 +2,6 @@
  * A notifier as a server has it: a thread that steps, others that send, show and reload meanwhile.
  * Members are the network's: one that accepts everything, and one where nothing listens.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>

@@ -74,7 +74,7 @@ struct rig {
     struct named_text external[RIG_LIST_MAX];
     struct named_texts external_labels;
 
-    /* What others answer, by URL. */
+    /* What others answer, by shortened URL. */
     struct {
         const char *url;
         int64_t after_ms;
@@ -82,7 +82,7 @@ struct rig {
     } answers[RIG_LIST_MAX];
     unsigned answer_count;
     int64_t retry_after_ms, date_s;
-    const char *get_body, *post_body, *content_type, *error_type, *location;
+    const char *list_body, *content_type, *body, *error_type, *location;
     unsigned tokens;
     char token[128];
     enum dns_record zone_type;
@@ -223,18 +223,18 @@ static const struct outside_ops FAKE_OPS = {
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* Members' URLs become their host, without the usual port; quotes become single ones, for C. */
+/* "http://HOST/api/v2/alerts" becomes HOST; quotes become single ones, for C. */
 static inline void
 rig_shorten(char *text)
 {
     static const char path[] = "/api/v2/alerts";
-    for (char *at = text; (at = strstr(at, "http://")) != NULL; at++) {
-        char *host = at + 7, *end = host + strcspn(host, "/ \"");
-        size_t size = (size_t)(end - host);
-        if (memchr(host, ':', size) == NULL || strncmp(end, path, sizeof path - 1) != 0) continue;
-        if (strncmp(end - 5, ":9093", 5) == 0) size -= 5;
-        memmove(at, host, size);
-        memmove(at + size, end + sizeof path - 1, strlen(end + sizeof path - 1) + 1);
+    for (char *at = text; (at = strstr(at, "http://")) != NULL;) {
+        char *host = at + strlen("http://"), *end = host + strcspn(host, "/ \"");
+        at++;
+        if (strncmp(end, path, sizeof path - 1) != 0) continue;
+        memmove(--at, host, (size_t)(end - host));
+        at += end - host;
+        memmove(at, end + sizeof path - 1, strlen(end + sizeof path - 1) + 1);
     }
     for (char *at = text; (at = strchr(at, '"')) != NULL; at++) {
         *at = '\'';
@@ -320,26 +320,22 @@ rig_note(struct rig *rig, const struct http_call *request)
     }
 }
 
-static inline const char *
-rig_header(const struct rig *rig, const char *name)
-{
-    const char *is = strcmp(name, "x-amzn-ErrorType") == 0 ? rig->error_type
-                     : strcmp(name, "Location") == 0       ? rig->location
-                                                           : rig->content_type;
-    return is == NULL ? "" : is;
-}
-
 static inline void
 rig_serve(struct rig *rig, struct fake_call *call)
 {
     const struct http_call *r = &call->request;
-    const char *body = strcmp(r->method, "GET") == 0 ? rig->get_body : rig->post_body;
+    bool is_list = strcmp(r->url, "http://list/") == 0;
+    const char *body = is_list ? rig->list_body : rig->body;
+    const char *wanted[] = {is_list ? rig->content_type : rig->error_type, rig->location};
     rig_note(rig, r);
-    for (unsigned i = 0; r->wanted != NULL && r->wanted[i] != NULL; i++) {
-        strcpy(call->answer.wanted[i], rig_header(rig, r->wanted[i]));
+    for (unsigned i = 0; i < 2; i++) {
+        if (wanted[i] != NULL) strcpy(call->answer.wanted[i], wanted[i]);
     }
+    char url[256];
+    snprintf(url, sizeof url, "%s", r->url);
+    rig_shorten(url);
     for (unsigned i = 0; i < rig->answer_count; i++) {
-        if (strcmp(rig->answers[i].url, r->url) != 0) continue;
+        if (strcmp(rig->answers[i].url, url) != 0) continue;
         call->after_ms = rig->answers[i].after_ms;
         call->answer.status = rig->answers[i].status;
     }

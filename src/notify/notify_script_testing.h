@@ -4,36 +4,28 @@
  *
  * A line of a script is commands and then, after " => ", the events that they cause: requests with
  * their alerts, wanted log lines, members that changed, and what was asked to be shown. An event
- * has the seconds since the begin in front, unless they are those of the event before. "a" is the
- * address a:9093 and the URL http://a:9093/api/v2/alerts, "a:1" the same with another port.
+ * has the seconds since the begin in front, unless they are those of the event before. A URL
+ * http://HOST/api/v2/alerts is written as HOST.
  *
  *     am a b | start | fire Down:1 | run 0 => 0s a Down:1; b Down:1
  *
- * Settings of the next start or refusal (am begins an Alertmanager, most others are its):
- *     am ADDRESS...     hash N     line N     scheme S     path_prefix P     token     sigv4
- *     password VARIABLE     label NAME VALUE (of its targets)     files PATTERN     list list_token
- *     names (A records)     services (SRV records)     tenant LABEL     external NAME VALUE
- *     relabel targets|alerts|all drop|replace SOURCE REGEX [TARGET REPLACEMENT]
- *     queue N     batch N     pause SECONDS     start     prepare (and abandon)
+ * Settings of the next start; after am, most are of that Alertmanager:
+ *     am [ADDRESS...], queue N, batch N, pause SECONDS, tenant LABEL, external NAME VALUE,
+ *     relabel targets|alerts|all drop|keep|replace SOURCE REGEX [TARGET REPLACEMENT],
+ *     hash N, line N, scheme S, path_prefix P, token, sigv4, password TEXT, label NAME VALUE (of
+ *     targets), files PATTERN, list, list_token, names (A records), services (SRV records),
+ *     start, prepare (and abandon).
  * The world:
- *     fire NAME:STARTS_MS[:BYTES of an annotation]...     run SECONDS     clock [+-]SECONDS memory
- * full|free outside fails|works     env NAME [VALUE]     answer URL STATUS [SECONDS, -1: never]
- *     retry_after SECONDS     date none|[+-]SECONDS     location|body|error_type|type TEXT
- *     list_is JSON     zone [fails|cut|slow SECONDS] RECORD...     put PATH TEXT     rm PATH
- *     mkdir PATH     mv FROM TO
- * What is shown:
- *     log TEXT (lines with it are events from now on)     members (as the API has them)     idle
- *     headers     labels (of the last body)     under_way     look_ups     metrics PREFIX
+ *     fire NAME:STARTS_MS[:BYTES of an annotation]..., run SECONDS, clock [+-]SECONDS,
+ *     answer URL STATUS [SECONDS, -1: never], retry_after SECONDS, date none|[+-]SECONDS,
+ *     location|body|error_type|type [TEXT], list_is JSON, zone [fails|cut|slow SECONDS]
+ * [RECORD...], memory full|free, outside fails|works, env NAME [VALUE], put PATH TEXT, rm|mkdir
+ * PATH, mv FROM TO. What is shown: log TEXT (lines with it are events from now on), members (as the
+ * API has them), idle, metrics PREFIX, headers and labels (of the last request), under_way,
+ * look_ups.
  */
 #ifndef NOTIFY_NOTIFY_SCRIPT_TESTING_H
 #define NOTIFY_NOTIFY_SCRIPT_TESTING_H
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "notify/notify_rig_testing.h"
 
@@ -77,23 +69,6 @@ now_ms(void)
     return env_realtime_ms(rig.env);
 }
 
-static const char *
-address_of(const char *text)
-{
-    if (strchr(text, ':') != NULL) return text;
-    char full[256];
-    return keep(full, (size_t)snprintf(full, sizeof full, "%s:9093", text));
-}
-
-static const char *
-url_of(const char *text)
-{
-    if (strstr(text, "://") != NULL) return text;
-    char full[256];
-    return keep(full,
-                (size_t)snprintf(full, sizeof full, "http://%s/api/v2/alerts", address_of(text)));
-}
-
 /* --- commands --------------------------------------------------------------------------------- */
 
 static bool is_known; /* the command, so far */
@@ -111,7 +86,7 @@ add_alertmanager(char *rest)
 {
     rig_add(&rig);
     for (const char *at; (at = word(&rest))[0] != '\0';) {
-        rig_target(&rig, address_of(at));
+        rig_target(&rig, at);
     }
 }
 
@@ -239,7 +214,7 @@ set_zone(char *rest)
 static void
 set_answer(char *rest)
 {
-    const char *url = url_of(word(&rest));
+    const char *url = word(&rest);
     unsigned i = 0;
     while (i < rig.answer_count && strcmp(rig.answers[i].url, url) != 0) {
         i++;
@@ -291,10 +266,10 @@ do_world(const char *name, char *rest)
     if (is(name, "retry_after")) rig.retry_after_ms = ms_of(rest);
     if (is(name, "date")) rig.date_s = is(rest, "none") ? 0 : (now_ms() + ms_of(rest)) / 1000;
     if (is(name, "location")) rig.location = text;
-    if (is(name, "body")) rig.post_body = text;
+    if (is(name, "body")) rig.body = text;
     if (is(name, "error_type")) rig.error_type = text;
     if (is(name, "type")) rig.content_type = text;
-    if (is(name, "list_is")) rig.get_body = text;
+    if (is(name, "list_is")) rig.list_body = text;
     if (is(name, "zone")) set_zone(rest);
 }
 

@@ -5,6 +5,13 @@
 #ifndef NOTIFY_NOTIFY_TESTING_H
 #define NOTIFY_NOTIFY_TESTING_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,4 @@
 /* Queues of alerts: one entry for each, in order, bounded, and nothing lost when it is put back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "notify/notify_testing.h"
 #include "notify/queue.h"
 
