@@ -1,76 +1,55 @@
 /* When a member is asked, how much at a time, and what is given up. */
 #include "notify/notify_script_testing.h"
 
-enum { QUEUE_MAX = 1000, BATCH = 256 };
+enum { ALERTS = 1000, BATCH = 256 };
 
 #define FAILS "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 "
 
-static struct member *member;
-static struct buf body;
-static int64_t now_ns;
+static bool is_bad[ALERTS];
+static unsigned requests;
 
-static int
-setup_member(void **state)
+/* Refuses requests with a bad alert. */
+static void
+serve(struct rig *r, struct fake_call *call)
 {
-    (void)state;
-    budget_init(&rig.memory, "test", 0, NULL);
-    assert_int_equal(member_new(&rig.memory, "http://a/", QUEUE_MAX, &member), OK);
-    buf_init(&body, NULL, 64 << 20);
-    now_ns = 0;
-    return 0;
+    static char text[1 << 16];
+    (void)r;
+    requests++;
+    alerts_text(call->request.body, text, sizeof text);
+    for (char *at = strtok(text, " "); at != NULL; at = strtok(NULL, " ")) {
+        if (is_bad[atoi(at + 1)]) call->answer.status = 400;
+    }
 }
 
-static int
-teardown_member(void **state)
+/* Sends so many alerts to a new member. Returns it after all were answered. */
+static const struct member *
+send_all(unsigned count)
 {
-    (void)state;
-    member_free(member);
-    buf_fini(&body);
-    assert_int_equal(budget_used(&rig.memory), 0);
-    return 0;
-}
-
-/* Sends so many alerts to a server that refuses requests with a bad one. Returns how many requests
- * it took. */
-static unsigned
-send_all(int count, const bool *is_bad)
-{
-    unsigned requests = 0;
-    char text[1 << 16];
-    for (int i = 0; i < count; i++) {
-        snprintf(text, sizeof text, "n%d", i);
-        struct encoded_alert *alert = made_alert(&rig.memory, text, 1, 1000);
-        member_put(member, alert);
-        encoded_alert_unref(alert);
+    play("am | start | run 0 | am a | hash 2 | start");
+    requests = 0;
+    rig.serve = serve;
+    for (unsigned i = 0; i < count; i++) {
+        char name[16];
+        sprintf(name, "n%u", i);
+        rig_fire(&rig, name, 1, 0);
     }
-    for (; member->queue.waiting.count > 0; requests++) {
-        if (now_ns < member_due_ns(member)) now_ns = member_due_ns(member);
-        buf_clear(&body);
-        assert_true(member_take(member, BATCH, now_ns, 0, &body));
-        assert_true(member_due_ns(member) == INT64_MAX); /* one at a time */
-        alerts_text(buf_bytes(&body), text, sizeof text);
-        bool bad = false;
-        for (const char *at = text; at != NULL; at = strchr(at + 1, ' ')) {
-            bad |= is_bad[atoi(at + strcspn(at, "n") + 1)];
-        }
-        (void)member_settle(member, bad ? MEMBER_REFUSED : MEMBER_TOLD, 0, now_ns);
+    while (!notifier_is_idle(rig.notifier)) {
+        rig_run(&rig, 1000);
     }
-    assert_true(member_due_ns(member) == INT64_MAX);
-    return requests;
+    return rig.notifier->plan->items[0]->members.items[0];
 }
 
 static void
 test_one_invalid_alert_is_found_and_dropped_alone(void **state)
 {
     (void)state;
-    for (uint64_t bad = 0; bad < BATCH; bad++) {
-        bool is_bad[QUEUE_MAX] = {[0] = false};
+    for (unsigned bad = 0; bad < BATCH; bad++) {
         is_bad[bad] = true;
-        member->batch_max = UINT32_MAX; /* nothing was refused before */
-        unsigned requests = send_all(BATCH, is_bad);
-        if (requests > 32) fail_msg("alert %d: %u requests", (int)bad, requests);
-        assert_int_equal(member->sent, (bad + 1) * (BATCH - 1));
-        assert_int_equal(member->dropped, bad + 1);
+        const struct member *member = send_all(BATCH);
+        is_bad[bad] = false;
+        if (requests > 32) fail_msg("alert %u: %u requests", bad, requests);
+        assert_int_equal(member->sent, BATCH - 1);
+        assert_int_equal(member->dropped, 1);
     }
 }
 
@@ -78,16 +57,17 @@ static void
 test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers(void **state)
 {
     (void)state;
-    bool is_bad[QUEUE_MAX];
+    int64_t began_ns = env_monotonic_ns(rig.env);
     memset(is_bad, true, sizeof is_bad);
-    assert_true(send_all(QUEUE_MAX, is_bad) < QUEUE_MAX + 20);
-    assert_int_equal(member->dropped, QUEUE_MAX);
-    assert_true(now_ns > (QUEUE_MAX - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
-    for (int i = 0; i < QUEUE_MAX; i++) {
+    assert_int_equal(send_all(ALERTS)->dropped, ALERTS);
+    assert_true(requests < ALERTS + 20);
+    int64_t took_ns = env_monotonic_ns(rig.env) - began_ns;
+    assert_true(took_ns > (ALERTS - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
+    for (int i = 0; i < ALERTS; i++) {
         is_bad[i] = i % 50 == 0;
     }
-    assert_true(send_all(QUEUE_MAX, is_bad) < QUEUE_MAX / 50 * 24);
-    assert_int_equal(member->dropped, QUEUE_MAX + QUEUE_MAX / 50);
+    assert_int_equal(send_all(ALERTS)->dropped, ALERTS / 50);
+    assert_true(requests < ALERTS / 50 * 24);
 }
 
 static void
@@ -160,15 +140,12 @@ static const struct CMUnitTest tests[] = {
            "am a | start | fire X:1 | memory full | run 0.5\n"
            "memory free | run 1 => 1s a X:1"),
     TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others),
-#define OF_MEMBER(name) cmocka_unit_test_setup_teardown(name, setup_member, teardown_member)
-    OF_MEMBER(test_one_invalid_alert_is_found_and_dropped_alone),
-    OF_MEMBER(
-        test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers),
+    TEST(test_one_invalid_alert_is_found_and_dropped_alone),
+    TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers),
 };
 
 int
 main(void)
 {
-    log_to_fd(-1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

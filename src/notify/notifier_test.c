@@ -83,24 +83,6 @@ test_each_allocation_may_fail(void **state)
     assert_true(is_well);
 }
 
-static void
-see_settings(void *context, const struct alerting *alerting)
-{
-    *(uint32_t *)context = alerting->count;
-}
-
-static void
-test_settings_in_force_are_shown(void **state)
-{
-    (void)state;
-    uint32_t count = 9;
-    notifier_show_settings(rig.notifier, see_settings, &count);
-    assert_int_equal(count, 0);
-    play("am a | start");
-    notifier_show_settings(rig.notifier, see_settings, &count);
-    assert_int_equal(count, 1);
-}
-
 static const struct CMUnitTest tests[] = {
     SCRIPT("each member of each Alertmanager is sent an alert once",
            "am a b a | am c | start | fire Down:1 | run 0 => 0s a Down:1; b Down:1; c Down:1\n"
@@ -274,10 +256,10 @@ static const struct CMUnitTest tests[] = {
         "dropped_total 0\n"
         "metrics latency_seconds_count => latency_seconds_count{alertmanager='a'} 1; "
         "latency_seconds_count{alertmanager='b'} 1"),
+    SCRIPT("settings in force are shown", "settings => 0\nam a | am b | start | settings => 2"),
     TEST(test_statuses_decide_whether_alerts_are_sent_again_or_dropped),
     TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log),
     TEST(test_each_allocation_may_fail),
-    TEST(test_settings_in_force_are_shown),
 };
 
 int

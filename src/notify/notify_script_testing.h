@@ -310,12 +310,19 @@ show_metrics(const char *prefix)
 }
 
 static void
+show_settings(void *context, const struct alerting *alerting)
+{
+    sprintf(context, "%u", alerting->count);
+}
+
+static void
 do_show(const char *name, char *rest)
 {
     char text[sizeof rig.last_headers] = "";
     if (is(name, "log")) rig.log_text = rest;
     if (is(name, "members")) show_members();
     if (is(name, "metrics")) show_metrics(rest);
+    if (is(name, "settings")) notifier_show_settings(rig.notifier, show_settings, text);
     if (is(name, "idle")) strcpy(text, notifier_is_idle(rig.notifier) ? "idle" : "busy");
     if (is(name, "headers")) strcpy(text, rig.last_headers);
     if (is(name, "labels")) sprintf(text, "%.*s}", (int)strcspn(rig.last_body, "}"), rig.last_body);
