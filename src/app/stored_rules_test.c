@@ -1,20 +1,22 @@
 /*
  * stored_rules_test.c - edits of stored rules on a simulated machine: what is committed is there
  * after a loss of power, what failed changed nothing, and damage stays with its tenant.
+ *
+ * Commands of scripts:
+ *     set TENANT NAMESPACE NAME EXPRESSION, text TENANT NAMESPACE YAML, del TENANT NAMESPACE
+ * [NAME]: print an error; groups: print TENANT/NAMESPACE:NAME=EXPRESSION of all that is evaluated;
+ *     show TENANT [NAMESPACE [NAME]], metric PREFIX, errors (lines in the log since the last time),
+ *     file PATH (missing, or whether it is another one than the last);
+ *     reopen, power (is lost), mkdir|rmtree|damage PATH, tenancy on|off, most GROUPS BYTES,
+ *     memory BYTES, disk full|free.
+ * "+" in a word is a blank, LONG a name of one byte too many, FF a byte that is not UTF-8, NONE no
+ * bytes.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "app/stored_rules.h"
 #include "base/framed.h"
 #include "base/log.h"
+#include "base/mem_testing.h"
+#include "base/script_testing.h"
 #include "rules/stored_file.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
@@ -23,7 +25,7 @@
 
 /* --- a machine -------------------------------------------------------------------------------- */
 
-struct rig {
+static struct {
     struct sim_env *sim;
     struct fault_env *fe;
     struct env *env;
@@ -32,121 +34,128 @@ struct rig {
     bool tenancy;
     struct stored_limits limits;
     struct stored_rules *stored; /* NULL: closed */
-};
+    struct why why;              /* of the last error */
+    uint64_t errors;             /* log lines that were looked at */
+    uint64_t file_number;        /* of the last file that was looked at */
+} rig;
 
 static void
-rig_init(struct rig *rig, uint64_t seed)
+rig_init(uint64_t seed)
 {
-    *rig = (struct rig){.tenancy = true, .limits = {.groups_max = 100, .bytes_max = 1 << 20}};
+    memset(&rig, 0, sizeof rig);
+    rig.tenancy = true;
+    rig.limits = (struct stored_limits){.groups_max = 100, .bytes_max = 1 << 20};
+    rig.errors = log_count(LOG_ERROR);
+    rig.file_number = 1;
     metric_reset_all(); /* of a test that failed */
-    must(sim_env_new(seed, &rig->sim));
-    must(fault_env_new(sim_env_env(rig->sim), &rig->fe));
-    rig->env = fault_env_env(rig->fe);
-    budget_init(&rig->memory, "test", 0, NULL);
-    must(env_mkdir(rig->env, "store", NULL));
-    must(env_syncdir(rig->env, ".", NULL));
+    must(sim_env_new(seed, &rig.sim));
+    must(fault_env_new(sim_env_env(rig.sim), &rig.fe));
+    rig.env = fault_env_env(rig.fe);
+    budget_init(&rig.memory, "test", 0, NULL);
+    must(env_mkdir(rig.env, "store", NULL));
+    must(env_syncdir(rig.env, ".", NULL));
 }
 
 static enum err
-try_open(struct rig *rig, struct why *why)
+try_open(void)
 {
-    struct stored_rules_options options = {.env = rig->env,
+    struct stored_rules_options options = {.env = rig.env,
                                            .storage_path = "store",
-                                           .memory = &rig->memory,
-                                           .memory_bytes = rig->memory_bytes,
-                                           .tenancy = rig->tenancy};
-    enum err e = stored_rules_open(&options, &rig->stored, why);
-    if (e) rig->stored = NULL;
+                                           .memory = &rig.memory,
+                                           .memory_bytes = rig.memory_bytes,
+                                           .tenancy = rig.tenancy};
+    rig.why.text[0] = '\0';
+    enum err e = stored_rules_open(&options, &rig.stored, &rig.why);
+    if (e) rig.stored = NULL;
     return e;
 }
 
 static void
-rig_open(struct rig *rig)
+rig_close(void)
 {
-    struct why why = {""};
-    enum err e = try_open(rig, &why);
-    assert_string_equal(why.text, "");
-    must(e);
+    stored_rules_free(rig.stored);
+    rig.stored = NULL;
+    assert_int_equal(budget_used(&rig.memory), 0);
 }
 
 static void
-rig_close(struct rig *rig)
+reopen(bool power_is_lost)
 {
-    stored_rules_free(rig->stored);
-    rig->stored = NULL;
-    assert_int_equal(budget_used(&rig->memory), 0);
+    rig_close();
+    if (power_is_lost) sim_env_power_loss(rig.sim);
+    must(try_open());
+    assert_string_equal(rig.why.text, "");
 }
 
 static void
-rig_fini(struct rig *rig)
+rig_fini(void)
 {
-    rig_close(rig);
-    fault_env_free(rig->fe);
-    sim_env_free(rig->sim);
+    rig_close();
+    fault_env_free(rig.fe);
+    sim_env_free(rig.sim);
 }
 
 /* What the server does, but for the groups that are evaluated. */
 static enum err
-apply(struct rig *rig, const struct rules_edit *edit, struct buf *reasons, struct why *why)
+apply(const struct rules_edit *edit)
 {
     struct stored_change *change = NULL;
-    enum err e = stored_rules_prepare(rig->stored, edit, &rig->limits, reasons, &change, why);
-    if (e == OK) e = stored_rules_write(change, why);
+    struct buf reasons;
+    rig.why.text[0] = '\0';
+    buf_init(&reasons, NULL, 4096);
+    enum err e = stored_rules_prepare(rig.stored, edit, &rig.limits, &reasons, &change, &rig.why);
+    if (e == OK) e = stored_rules_write(change, &rig.why);
     if (e)
         stored_rules_abandon(change);
     else
         stored_rules_commit(change);
-    return e;
-}
-
-static enum err
-set_group(struct rig *rig, const char *tenant, const char *namespace, const char *text,
-          struct why *why)
-{
-    struct rules_edit edit = {RULES_SET, bytes_of_text(tenant), namespace, NULL,
-                              bytes_of_text(text)};
-    struct buf reasons;
-    buf_init(&reasons, NULL, 4096);
-    enum err e = apply(rig, &edit, &reasons, why);
-    if (e == ERR_INPUT && reasons.size > 0) {
-        snprintf(why->text, sizeof why->text, "%.*s", (int)reasons.size, (char *)reasons.at);
+    if (reasons.size > 0) {
+        assert_int_equal(e, ERR_INPUT);
+        snprintf(rig.why.text, sizeof rig.why.text, "%.*s", (int)reasons.size, (char *)reasons.at);
     }
     buf_fini(&reasons);
     return e;
 }
 
-/* A group of one rule. */
-static enum err
-set_named(struct rig *rig, const char *tenant, const char *namespace, const char *name,
-          const char *expression)
+/* --- commands --------------------------------------------------------------------------------- */
+
+/* The next word as a name; NULL if there is none. */
+static const char *
+name_of(char **rest)
 {
-    struct why why = {""};
-    char text[300];
-    snprintf(text, sizeof text, "{name: '%s', rules: [{record: r, expr: '%s'}]}", name, expression);
-    enum err e = set_group(rig, tenant, namespace, text, &why);
-    assert_int_equal(e == OK, why.text[0] == '\0');
-    return e;
+    static char long_name[STORED_NAME_BYTES_MAX + 2];
+    char *at = word(rest);
+    memset(long_name, 'x', sizeof long_name - 1);
+    for (char *c = at; (c = strchr(c, '+')) != NULL; *c = ' ') {
+    }
+    if (strcmp(at, "LONG") == 0) return long_name;
+    if (strcmp(at, "FF") == 0) return "\xff";
+    return strcmp(at, "NONE") == 0 ? "" : at[0] == '\0' ? NULL : at;
 }
 
-/* `name` NULL: the namespace. */
+/* set, text or del: ERR_UNSUPPORTED is none of these. */
 static enum err
-delete_group(struct rig *rig, const char *tenant, const char *namespace, const char *name,
-             struct why *why)
+edit(const char *command)
 {
-    struct rules_edit edit = {name == NULL ? RULES_DELETE_NAMESPACE : RULES_DELETE,
-                              bytes_of_text(tenant),
-                              namespace,
-                              name,
-                              {NULL, 0}};
-    struct buf reasons;
-    buf_init(&reasons, NULL, 4096);
-    enum err e = apply(rig, &edit, &reasons, why);
-    assert_int_equal(reasons.size, 0);
-    buf_fini(&reasons);
-    return e;
+    char text[2000], group[1000];
+    snprintf(text, sizeof text, "%s", command);
+    char *rest = text, *verb = word(&rest);
+    struct rules_edit made = {RULES_SET, bytes_of_text(name_of(&rest)), NULL, NULL, {NULL, 0}};
+    made.namespace = name_of(&rest);
+    if (is(verb, "set")) {
+        const char *name = name_of(&rest);
+        snprintf(group, sizeof group, "{name: '%s', rules: [{record: r, expr: '%s'}]}", name, rest);
+        made.text = bytes_of_text(group);
+    } else if (is(verb, "text")) {
+        made.text = bytes_of_text(rest);
+    } else if (is(verb, "del")) {
+        made.group = name_of(&rest);
+        made.verb = made.group == NULL ? RULES_DELETE_NAMESPACE : RULES_DELETE;
+    }
+    return apply(&made);
 }
 
-/* Of all that is evaluated: "TENANT/FILE:NAME=EXPRESSION " each. */
+/* Of all that is evaluated: "TENANT/NAMESPACE:NAME=EXPRESSION", with blanks between. */
 static const char *
 evaluated(struct stored_groups groups)
 {
@@ -156,9 +165,9 @@ evaluated(struct stored_groups groups)
     for (uint32_t i = 0; i < groups.tenant_count; i++) {
         const struct rule_set_tenant *t = &groups.tenants[i];
         for (uint32_t k = 0; k < t->group_count; k++) {
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s/%s:%s=%s ", t->tenant,
-                                     t->groups[k].file, t->groups[k].name,
-                                     t->groups[k].rules[0].expression);
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s/%s:%s=%s",
+                                     used > 0 ? " " : "", t->tenant, t->groups[k].file,
+                                     t->groups[k].name, t->groups[k].rules[0].expression);
             assert_true(used < sizeof text);
         }
     }
@@ -166,51 +175,67 @@ evaluated(struct stored_groups groups)
 }
 
 static void
-check_evaluated(const struct rig *rig, const char *expected)
+check_evaluated(const char *want)
 {
-    assert_string_equal(evaluated(stored_rules_groups(rig->stored)), expected);
-}
-
-static enum err
-print(const struct rig *rig, const char *tenant, const char *namespace, const char *group, char *to,
-      size_t size)
-{
-    struct rules_wanted wanted = {bytes_of_text(tenant), namespace, group};
-    struct why why = {""};
-    struct buf text;
-    buf_init(&text, NULL, 1 << 20);
-    enum err e = stored_rules_print(rig->stored, &wanted, &text, &why);
-    snprintf(to, size, "%.*s", e == OK ? (int)text.size : (int)sizeof why.text,
-             e == OK ? (const char *)text.at : why.text);
-    buf_fini(&text);
-    return e;
+    assert_string_equal(evaluated(stored_rules_groups(rig.stored)), want);
 }
 
 static void
-check_printed(const struct rig *rig, const char *tenant, const char *namespace, const char *group,
-              enum err expected_err, const char *expected)
+print_failure(enum err e)
 {
-    char text[4096];
-    enum err e = print(rig, tenant, namespace, group, text, sizeof text);
-    assert_string_equal(text, expected);
-    assert_int_equal(e, expected_err);
+    char text[600];
+    snprintf(text, sizeof text, "%s: %s", err_word(e), rig.why.text);
+    if (e) print_text(text);
 }
 
-static uint64_t
-metric(const char *name)
+static void
+show(char *rest)
 {
+    struct rules_wanted wanted = {.tenant = bytes_of_text(word(&rest))};
     struct buf text;
-    char line[100];
+    wanted.namespace = name_of(&rest);
+    wanted.group = name_of(&rest);
     buf_init(&text, NULL, 1 << 20);
-    metric_collect(&text);
-    buf_put_u8(&text, '\0');
-    must(buf_error(&text));
-    snprintf(line, sizeof line, "\n%s ", name);
-    const char *at = strstr((const char *)text.at, line);
-    if (at == NULL) fail_msg("no metric %s", name);
-    uint64_t value = strtoull(at + strlen(line), NULL, 10);
+    enum err e = stored_rules_print(rig.stored, &wanted, &text, &rig.why);
+    buf_put_u8(&text, 0);
+    if (e == OK) print_text((const char *)text.at);
+    print_failure(e);
     buf_fini(&text);
-    return value;
+}
+
+static void
+look_at_file(const char *path)
+{
+    struct file_facts facts = {.number = 0};
+    enum err e = env_facts(rig.env, path, &facts, NULL);
+    print_text(e ? err_word(e) : facts.number == rig.file_number ? "same" : "other");
+    rig.file_number = facts.number;
+}
+
+static void
+do_command(const char *name, char *rest)
+{
+    uint64_t errors = rig.errors, free_bytes = 1 << 24;
+    if (is(name, "groups")) print_text(evaluated(stored_rules_groups(rig.stored)));
+    if (is(name, "show")) show(rest);
+    if (is(name, "metric")) print_metrics("firekeep_stored_rules_", rest);
+    if (is(name, "errors")) print_number((rig.errors = log_count(LOG_ERROR)) - errors);
+    if (is(name, "file")) look_at_file(rest);
+    if (is(name, "reopen")) reopen(false);
+    if (is(name, "power")) reopen(true);
+    if (is(name, "mkdir")) must(env_mkdir(rig.env, rest, NULL));
+    if (is(name, "rmtree")) must(env_remove_tree(rig.env, rest, NULL));
+    if (is(name, "damage")) must(sim_env_damage(rig.sim, rest, 40));
+    if (is(name, "tenancy")) rig.tenancy = is(rest, "on");
+    if (is(name, "most")) sscanf(rest, "%u %lu", &rig.limits.groups_max, &rig.limits.bytes_max);
+    if (is(name, "memory")) rig.memory_bytes = strtoull(rest, NULL, 10);
+    if (is(name, "disk")) {
+        sim_env_set_capacity(rig.sim, is(rest, "full") ? sim_env_used_bytes(rig.sim) : free_bytes);
+    }
+    if (script.is_known) return;
+    char command[2000];
+    snprintf(command, sizeof command, "%s %s", name, rest);
+    print_failure(edit(command));
 }
 
 static int
@@ -222,330 +247,98 @@ mute(void **state)
 }
 
 static int
-stop_failing(void **state)
+setup(void **state)
+{
+    (void)state;
+    rig_init(1);
+    must(try_open());
+    return 0;
+}
+
+static int
+teardown(void **state)
 {
     (void)state;
     mem_fail_nth(0, false);
+    forget_texts();
+    rig_fini();
     return 0;
 }
 
 /* --- edits ------------------------------------------------------------------------------------ */
 
 static void
-test_groups_are_set_replaced_and_deleted(void **state)
-{
-    (void)state;
-    struct rig rig;
-    struct why why = {""};
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    check_evaluated(&rig, "");
-    must(set_named(&rig, "t", "n", "b", "1"));
-    must(set_named(&rig, "t", "n", "a", "2"));
-    must(set_named(&rig, "t", "m/x y", "c", "3"));
-    must(set_named(&rig, "s", "n", "a", "4"));
-    check_evaluated(&rig, "s/n:a=4 t/m/x y:c=3 t/n:a=2 t/n:b=1 ");
-    assert_int_equal(metric("firekeep_stored_rules_groups"), 4);
-    must(set_named(&rig, "t", "n", "a", "5"));
-    check_evaluated(&rig, "s/n:a=4 t/m/x y:c=3 t/n:a=5 t/n:b=1 ");
-    rig_close(&rig);
-    rig_open(&rig);
-    check_evaluated(&rig, "s/n:a=4 t/m/x y:c=3 t/n:a=5 t/n:b=1 ");
-    must(delete_group(&rig, "t", "n", "b", &why));
-    check_evaluated(&rig, "s/n:a=4 t/m/x y:c=3 t/n:a=5 ");
-    must(set_named(&rig, "t", "n", "z", "6"));
-    must(delete_group(&rig, "t", "n", NULL, &why));
-    check_evaluated(&rig, "s/n:a=4 t/m/x y:c=3 ");
-    must(delete_group(&rig, "t", "m/x y", "c", &why));
-    must(delete_group(&rig, "s", "n", NULL, &why));
-    check_evaluated(&rig, "");
-    assert_int_equal(metric("firekeep_stored_rules_groups"), 0);
-    struct file_facts facts; /* of those who have none there is no file */
-    assert_int_equal(env_facts(rig.env, "store/rules/t.groups", &facts, NULL), ERR_MISSING);
-    rig_close(&rig);
-    rig_open(&rig);
-    check_evaluated(&rig, "");
-    rig_fini(&rig);
-}
-
-static void
-test_what_is_not_there_cannot_be_deleted(void **state)
-{
-    (void)state;
-    struct rig rig;
-    struct why why = {""};
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    for (unsigned round = 0; round < 2; round++) {
-        assert_int_equal(delete_group(&rig, "t", "n", "b", &why), ERR_MISSING);
-        assert_string_equal(why.text, "group does not exist");
-        assert_int_equal(delete_group(&rig, "t", "m", NULL, &why), ERR_MISSING);
-        assert_string_equal(why.text, "group namespace does not exist");
-        must(set_named(&rig, "t", "n", "a", "1"));
-        must(set_named(&rig, "s", "m", "b", "1"));
-    }
-    check_evaluated(&rig, "s/m:b=1 t/n:a=1 ");
-    rig_fini(&rig);
-}
-
-static void
-test_groups_are_shown_as_yaml(void **state)
-{
-    (void)state;
-    struct rig rig;
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    check_printed(&rig, "t", NULL, NULL, OK, "{}\n");
-    check_printed(&rig, "t", "ns", NULL, OK, "{}\n");
-    check_printed(&rig, "t", "ns", "a", ERR_MISSING, "group does not exist");
-    must(set_named(&rig, "t", "ns", "a", "1"));
-    must(set_named(&rig, "t", "ns", "b", "2"));
-    must(set_named(&rig, "t", "m", "a", "3"));
-    check_printed(&rig, "t", "ns", "a", OK,
-                  "name: a\nrules:\n    - record: r\n      expr: \"1\"\n");
-    check_printed(&rig, "t", "ns", "c", ERR_MISSING, "group does not exist");
-    check_printed(&rig, "s", "ns", "a", ERR_MISSING, "group does not exist");
-    check_printed(&rig, "t", "ns", NULL, OK,
-                  "ns:\n"
-                  "    - name: a\n      rules:\n          - record: r\n            expr: \"1\"\n"
-                  "    - name: b\n      rules:\n          - record: r\n            expr: \"2\"\n");
-    check_printed(&rig, "t", NULL, NULL, OK,
-                  "m:\n"
-                  "    - name: a\n      rules:\n          - record: r\n            expr: \"3\"\n"
-                  "ns:\n"
-                  "    - name: a\n      rules:\n          - record: r\n            expr: \"1\"\n"
-                  "    - name: b\n      rules:\n          - record: r\n            expr: \"2\"\n");
-    check_printed(&rig, "t", "o", NULL, OK, "{}\n");
-    check_printed(&rig, "s", NULL, NULL, OK, "{}\n");
-    rig_fini(&rig);
-}
-
-static void
-test_what_is_wrong_is_refused_with_all_reasons(void **state)
-{
-    (void)state;
-    static char long_name[STORED_NAME_BYTES_MAX + 2];
-    char text[1000];
-    memset(long_name, 'x', sizeof long_name - 1);
-    struct rig rig;
-    struct why why = {""};
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    assert_int_equal(set_group(&rig, "t", "n", "{name: a, rules: [{record: b}, {expr: c}]}", &why),
-                     ERR_INPUT);
-    assert_string_equal(why.text,
-                        "body:1:19: group 'a', rule 1 'b': 'expr' is required\n"
-                        "body:1:32: group 'a', rule 2: 'record' or 'alert' is required\n");
-    assert_int_equal(set_group(&rig, "t", "n", "", &why), ERR_INPUT);
-    assert_string_equal(why.text, "body:1:1: expected the keys of a group, got nothing\n");
-    snprintf(text, sizeof text, "{name: %s, rules: [{record: b, expr: c}]}", long_name);
-    assert_int_equal(set_group(&rig, "t", "n", text, &why), ERR_INPUT);
-    assert_int_equal(strncmp(why.text, "expected a group name of 1 to 512 bytes of UTF-8", 48), 0);
-    assert_int_equal(set_named(&rig, "t", long_name, "a", "1"), ERR_INPUT);
-    assert_int_equal(set_named(&rig, "t", "\xff", "a", "1"), ERR_INPUT);
-    assert_int_equal(set_named(&rig, "t", "", "a", "1"), ERR_INPUT);
-    check_evaluated(&rig, "");
-    rig_fini(&rig);
-}
-
-static void
-test_number_and_size_are_limited(void **state)
-{
-    (void)state;
-    struct rig rig;
-    struct why why = {""};
-    rig_init(&rig, 1);
-    rig.limits = (struct stored_limits){.groups_max = 2, .bytes_max = 45};
-    rig_open(&rig);
-    must(set_named(&rig, "t", "n", "a", "1"));
-    must(set_named(&rig, "t", "m", "a", "1"));
-    assert_int_equal(set_group(&rig, "t", "n", "{name: b, rules: [{record: b, expr: c}]}", &why),
-                     ERR_INPUT);
-    assert_string_equal(why.text,
-                        "at most 2 groups of a tenant can be stored (rules.api_max_groups)");
-    must(set_named(&rig, "t", "n", "a", "2")); /* in the place of one */
-    must(set_named(&rig, "s", "n", "b", "1"));
-    assert_int_equal(set_named(&rig, "t", "n", "a", "100000"), ERR_LIMIT);
-    check_evaluated(&rig, "s/n:b=1 t/m:a=1 t/n:a=2 ");
-    rig_fini(&rig);
-}
-
-static void
 test_memory_is_limited(void **state)
 {
-    (void)state;
-    struct rig rig;
     unsigned count = 0;
-    rig_init(&rig, 1);
-    rig.memory_bytes = 256 * 1024;
-    rig_open(&rig);
     enum err e = OK;
-    while (e == OK) {
-        char name[16];
-        snprintf(name, sizeof name, "g%u", count);
-        e = set_named(&rig, count % 2 == 0 ? "s" : "t", "n", name, "1");
-        count += e == OK;
+    (void)state;
+    play("memory 262144 | reopen");
+    for (; e == OK; count += e == OK) {
+        char text[64];
+        snprintf(text, sizeof text, "set %s n g%u 1", count % 2 == 0 ? "s" : "t", count);
+        e = edit(text);
         assert_true(count < 400);
     }
     assert_int_equal(e, ERR_NOMEM);
     assert_true(count > 20);
-    assert_int_equal(metric("firekeep_stored_rules_groups"), count);
-    rig_close(&rig);
-    rig.memory_bytes = 1024;
-    rig_open(&rig); /* what was stored has room, and can be deleted */
-    assert_int_equal(metric("firekeep_stored_rules_groups"), count);
-    assert_int_equal(set_named(&rig, "s", "n", "more", "1"), ERR_NOMEM);
-    struct why why = {""};
-    must(delete_group(&rig, "s", "n", "g0", &why));
-    must(delete_group(&rig, "t", "n", NULL, &why));
-    rig_fini(&rig);
+    playf("metric groups => groups %u", count);
+    play("memory 1024 | reopen"); /* what was stored has room, and can be deleted */
+    playf("metric groups => groups %u", count);
+    assert_int_equal(edit("set s n more 1"), ERR_NOMEM);
+    play("del s n g0 | del t n");
 }
 
 static void
 test_a_change_shows_only_when_it_is_committed(void **state)
 {
     (void)state;
-    struct rig rig;
-    struct why why = {""};
     struct buf reasons;
     struct stored_change *change;
-    struct rules_edit edit = {RULES_SET, bytes_of_text("t"), "n", NULL,
+    struct rules_edit made = {RULES_SET, bytes_of_text("t"), "n", NULL,
                               bytes_of_text("{name: b, rules: [{record: r, expr: '2'}]}")};
-    rig_init(&rig, 1);
-    rig_open(&rig);
     buf_init(&reasons, NULL, 4096);
-    must(set_named(&rig, "t", "n", "a", "1"));
+    play("set t n a 1");
     for (unsigned round = 0; round < 2; round++) {
-        must(stored_rules_prepare(rig.stored, &edit, &rig.limits, &reasons, &change, &why));
+        must(stored_rules_prepare(rig.stored, &made, &rig.limits, &reasons, &change, &rig.why));
         assert_string_equal(stored_change_name(change), "b");
-        assert_string_equal(evaluated(stored_change_groups(change)), "t/n:a=1 t/n:b=2 ");
-        check_evaluated(&rig, "t/n:a=1 ");
-        check_printed(&rig, "t", "n", "b", ERR_MISSING, "group does not exist");
+        assert_string_equal(evaluated(stored_change_groups(change)), "t/n:a=1 t/n:b=2");
+        play("groups | show t n b => t/n:a=1; missing: group does not exist");
         if (round == 0)
             stored_rules_abandon(change);
         else
-            must(stored_rules_write(change, &why));
-        check_evaluated(&rig, "t/n:a=1 ");
+            must(stored_rules_write(change, &rig.why));
+        check_evaluated("t/n:a=1");
     }
     stored_rules_commit(change);
-    check_evaluated(&rig, "t/n:a=1 t/n:b=2 ");
+    check_evaluated("t/n:a=1 t/n:b=2");
     buf_fini(&reasons);
-    rig_fini(&rig);
 }
 
-static void
-test_without_tenancy_only_the_one_tenant_is_read(void **state)
-{
-    (void)state;
-    struct rig rig;
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    must(set_named(&rig, "t", "n", "a", "1"));
-    must(set_named(&rig, "anonymous", "n", "a", "2"));
-    rig_close(&rig);
-    rig.tenancy = false;
-    rig_open(&rig);
-    check_evaluated(&rig, "anonymous/n:a=2 ");
-    must(set_named(&rig, "anonymous", "n", "a", "3"));
-    rig_close(&rig);
-    rig.tenancy = true;
-    rig_open(&rig);
-    check_evaluated(&rig, "anonymous/n:a=3 t/n:a=1 ");
-    rig_fini(&rig);
-}
+/* --- files ------------------------------------------------------------------------------------ */
 
-/* --- damage ----------------------------------------------------------------------------------- */
-
+/* A file of the tenant t with a group n/a of this text, in which "~" is a line feed, and o/b. */
 static void
-test_damage_stays_with_its_tenant_and_is_told(void **state)
+put_file(uint32_t version, const char *shown)
 {
-    (void)state;
-    static const char sentence[] =
-        "cannot read the stored rules of tenant t: the file is damaged: its header or its checksum "
-        "is wrong";
-    struct rig rig;
-    struct why why = {""};
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    must(set_named(&rig, "s", "n", "a", "1"));
-    must(set_named(&rig, "t", "n", "a", "2"));
-    must(set_named(&rig, "u", "n", "a", "3"));
-    rig_close(&rig);
-    must(sim_env_damage(rig.sim, "store/rules/t.groups", 40));
-    uint64_t errors = log_count(LOG_ERROR);
-    rig_open(&rig);
-    assert_int_equal(log_count(LOG_ERROR), errors + 1);
-    check_evaluated(&rig, "s/n:a=1 u/n:a=3 ");
-    assert_int_equal(metric("firekeep_stored_rules_unreadable_tenants"), 1);
-    check_printed(&rig, "t", NULL, NULL, ERR_CORRUPT, sentence);
-    check_printed(&rig, "t", "n", "a", ERR_CORRUPT, sentence);
-    assert_int_equal(delete_group(&rig, "t", "n", "a", &why), ERR_CORRUPT);
-    assert_string_equal(why.text, sentence);
-    must(set_named(&rig, "s", "n", "b", "4")); /* others are served, and the file stays */
-    struct file_facts before, after;
-    must(env_facts(rig.env, "store/rules/t.groups", &before, NULL));
-    assert_int_equal(set_named(&rig, "t", "n", "b", "("), ERR_INPUT);
-    must(env_facts(rig.env, "store/rules/t.groups", &after, NULL));
-    assert_int_equal(before.number, after.number);
-    must(set_named(&rig, "t", "n", "b", "5"));
-    check_evaluated(&rig, "s/n:a=1 s/n:b=4 t/n:b=5 u/n:a=3 ");
-    assert_int_equal(metric("firekeep_stored_rules_unreadable_tenants"), 0);
-    must(env_facts(rig.env, "store/rules/t.groups.damaged", &after, NULL));
-    assert_int_equal(before.number, after.number);
-    rig_close(&rig);
-    sim_env_power_loss(rig.sim);
-    rig_open(&rig);
-    check_evaluated(&rig, "s/n:a=1 s/n:b=4 t/n:b=5 u/n:a=3 ");
-    must(env_facts(rig.env, "store/rules/t.groups.damaged", &after, NULL));
-    rig_fini(&rig);
-}
-
-/* What is no file is not taken for no groups. */
-static void
-test_a_directory_in_the_place_of_a_file_is_told(void **state)
-{
-    (void)state;
-    static const char sentence[] = "cannot read the stored rules of tenant t: cannot open "
-                                   "store/rules/t.groups: Is a directory";
-    struct rig rig;
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    must(set_named(&rig, "s", "n", "a", "1"));
-    rig_close(&rig);
-    must(env_mkdir(rig.env, "store/rules/t.groups", NULL));
-    uint64_t errors = log_count(LOG_ERROR);
-    rig_open(&rig);
-    assert_int_equal(log_count(LOG_ERROR), errors + 1);
-    assert_int_equal(metric("firekeep_stored_rules_unreadable_tenants"), 1);
-    check_printed(&rig, "t", NULL, NULL, ERR_IO, sentence);
-    check_evaluated(&rig, "s/n:a=1 ");
-    must(set_named(&rig, "t", "n", "b", "5"));
-    rig_close(&rig);
-    sim_env_power_loss(rig.sim);
-    rig_open(&rig);
-    check_evaluated(&rig, "s/n:a=1 t/n:b=5 ");
-    rig_fini(&rig);
-}
-
-static void
-put_file(struct rig *rig, const char *tenant, uint32_t version, const char *name, const char *text)
-{
-    struct stored_text group = {bytes_of_text("n"), bytes_of_text(name), bytes_of_text(text)};
-    struct stored_text good = {bytes_of_text("o"), bytes_of_text("b"),
-                               bytes_of_text("name: b\nrules: [{record: r, expr: '9'}]\n")};
+    static const uint8_t magic[8] = {'F', 'K', 'R', 'U', 'L', 'E', 'S', 0};
+    char text[100];
     struct buf file;
+    strcpy(text, shown);
+    for (char *c = text; (c = strchr(c, '~')) != NULL; *c = '\n') {
+    }
+    const struct stored_text group = {bytes_of_text("n"), bytes_of_text("a"), bytes_of_text(text)};
+    const struct stored_text good = {bytes_of_text("o"), bytes_of_text("b"),
+                                     bytes_of_text("name: b\nrules: [{record: r, expr: '9'}]\n")};
     buf_init(&file, NULL, 1 << 20);
-    stored_begin(bytes_of_text(tenant), 2, &file);
+    stored_begin(bytes_of_text("t"), 2, &file);
     stored_add(&group, &file);
     stored_add(&good, &file);
     stored_end(&file);
     must(buf_error(&file));
-    if (version != 1) {
-        static const uint8_t magic[8] = {'F', 'K', 'R', 'U', 'L', 'E', 'S', 0};
-        framed_end(&file, magic, version);
-    }
-    must(env_mkdir(rig->env, "store/rules", NULL));
-    must(stored_write(rig->env, "store/rules", tenant, buf_bytes(&file), NULL));
+    if (version != 1) framed_end(&file, magic, version);
+    must(env_mkdir(rig.env, "store/rules", NULL));
+    must(stored_write(rig.env, "store/rules", "t", buf_bytes(&file), NULL));
     buf_fini(&file);
 }
 
@@ -553,148 +346,90 @@ static void
 test_a_file_of_a_newer_version_is_not_replaced(void **state)
 {
     (void)state;
-    struct rig rig;
-    struct why why = {""};
-    rig_init(&rig, 1);
-    put_file(&rig, "t", 2, "a", "");
-    rig_open(&rig);
-    check_evaluated(&rig, "");
-    assert_int_equal(metric("firekeep_stored_rules_unreadable_tenants"), 1);
-    assert_int_equal(set_group(&rig, "t", "n", "{name: a, rules: [{record: b, expr: c}]}", &why),
-                     ERR_UNSUPPORTED);
-    assert_string_equal(why.text,
-                        "cannot read the stored rules of tenant t: version 2 of the file is newer "
-                        "than version 1, which this program reads; use a newer Firekeep");
-    rig_fini(&rig);
+    put_file(2, "");
+    play("reopen | groups | metric unreadable_tenants => unreadable_tenants 1");
+    play("text t n {name: a, rules: [{record: b, expr: c}]} => unsupported: cannot read the stored "
+         "rules of tenant t: version 2 of the file is newer than version 1, which this program "
+         "reads; use a newer Firekeep");
 }
 
 static void
 test_a_group_that_is_not_accepted_is_kept_and_shown(void **state)
 {
-    (void)state;
-    static const struct {
-        const char *name, *text;
-    } cases[] = {
-        {"a", "name: a\nrules: [{record: b, expr: 'sum('}]\n"},
-        {"a", "name: c\nrules: [{record: b, expr: d}]\n"},
-        {"a", ""},
-        {"a", "\xff"},
+    static const char *const texts[] = {
+        "name: a~rules: [{record: b, expr: 'sum('}]~",
+        "name: c~rules: [{record: b, expr: d}]~",
+        "",
+        "\xff",
     };
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct rig rig;
-        struct why why = {""};
-        rig_init(&rig, 1);
-        put_file(&rig, "t", 1, cases[i].name, cases[i].text);
-        rig_open(&rig);
-        check_evaluated(&rig, "t/o:b=9 ");
-        assert_int_equal(metric("firekeep_stored_rules_groups"), 2);
-        assert_int_equal(metric("firekeep_stored_rules_invalid_groups"), 1);
-        assert_int_equal(metric("firekeep_stored_rules_unreadable_tenants"), 0);
-        check_printed(&rig, "t", "n", "a", OK, cases[i].text);
-        must(set_named(&rig, "t", "o", "c", "1")); /* which does not lose it */
-        rig_close(&rig);
-        rig_open(&rig);
-        check_printed(&rig, "t", "n", "a", OK, cases[i].text);
-        must(set_named(&rig, "t", "n", "a", "2"));
-        check_evaluated(&rig, "t/n:a=2 t/o:b=9 t/o:c=1 ");
-        assert_int_equal(metric("firekeep_stored_rules_invalid_groups"), 0);
-        must(delete_group(&rig, "t", "n", "a", &why));
-        rig_fini(&rig);
+    (void)state;
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        put_file(1, texts[i]);
+        play("reopen | groups => t/o:b=9");
+        play("metric groups | metric invalid | metric unreadable"
+             " => groups 2; invalid_groups 1; unreadable_tenants 0");
+        playf("show t n a => %s", texts[i]);
+        playf("set t o c 1 | reopen | show t n a => %s", texts[i]); /* another edit keeps it */
+        play("set t n a 2 | groups => t/n:a=2 t/o:b=9 t/o:c=1");
+        play("metric invalid | del t n a => invalid_groups 0");
     }
 }
 
 static void
 test_files_that_cannot_be_read_do_not_hinder_the_start(void **state)
 {
-    (void)state;
     bool fired = true;
+    (void)state;
+    play("set s n a 1 | set t n a 2");
     for (uint64_t nth = 1; fired; nth++) {
-        struct rig rig;
-        struct why why = {""};
-        rig_init(&rig, nth);
-        rig_open(&rig);
-        must(set_named(&rig, "s", "n", "a", "1"));
-        must(set_named(&rig, "t", "n", "a", "2"));
-        rig_close(&rig);
+        rig_close();
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, false});
-        enum err e = try_open(&rig, &why);
+        enum err e = try_open();
         fired = fault_env_fired(rig.fe);
         fault_env_disarm(rig.fe);
         if (e == OK) {
-            uint64_t unreadable = metric("firekeep_stored_rules_unreadable_tenants");
-            assert_int_equal(unreadable + metric("firekeep_stored_rules_groups"), 2);
+            unsigned unreadable = 9, groups = 9;
+            do_line("metric unreadable | metric groups");
+            sscanf(script.printed, "unreadable_tenants %u; groups %u", &unreadable, &groups);
+            assert_int_equal(unreadable + groups, 2);
         } else { /* the directory */
             assert_int_equal(e, ERR_IO);
-            assert_string_not_equal(why.text, "");
+            assert_string_not_equal(rig.why.text, "");
         }
-        rig_fini(&rig);
         assert_true(nth < 100);
     }
 }
 
 /* --- failures --------------------------------------------------------------------------------- */
 
+/* The edits of a story, and what is evaluated after them. */
 enum { EDITS = 6 };
-
-/* The n-th edit of a story, and what is evaluated after it. */
-static enum err
-edit_number(struct rig *rig, unsigned n)
-{
-    struct why why = {""};
-    enum err e = OK;
-    switch (n) {
-    case 0:
-        e = set_named(rig, "t", "n", "a", "1");
-        break;
-    case 1:
-        e = set_named(rig, "t", "n", "b", "2");
-        break;
-    case 2:
-        e = set_named(rig, "s", "m", "c", "3");
-        break;
-    case 3:
-        e = set_named(rig, "t", "n", "a", "4");
-        break;
-    case 4:
-        e = delete_group(rig, "t", "n", NULL, &why);
-        break;
-    default:
-        e = delete_group(rig, "s", "m", "c", &why);
-        break;
-    }
-    return e;
-}
-
+static const char *const edits[EDITS] = {"set t n a 1", "set t n b 2", "set s m c 3",
+                                         "set t n a 4", "del t n",     "del s m c"};
 static const char *const after[EDITS + 1] = {
-    "",
-    "t/n:a=1 ",
-    "t/n:a=1 t/n:b=2 ",
-    "s/m:c=3 t/n:a=1 t/n:b=2 ",
-    "s/m:c=3 t/n:a=4 t/n:b=2 ",
-    "s/m:c=3 ",
-    "",
+    "",        "t/n:a=1", "t/n:a=1 t/n:b=2", "s/m:c=3 t/n:a=1 t/n:b=2", "s/m:c=3 t/n:a=4 t/n:b=2",
+    "s/m:c=3", "",
 };
 
 /* An edit that fails changes nothing, and can be made again. False: the fault did not fire. */
 static bool
 live_with_fault(struct fault fault)
 {
-    struct rig rig;
     bool failed = false;
-    rig_init(&rig, fault.nth);
-    rig_open(&rig);
+    rig_init(fault.nth);
+    must(try_open());
     fault_env_arm(rig.fe, fault);
     for (unsigned n = 0; n < EDITS; n++) {
-        while (edit_number(&rig, n) != OK) {
+        while (edit(edits[n]) != OK) {
             failed = true;
-            check_evaluated(&rig, after[n]);
+            check_evaluated(after[n]);
             fault_env_disarm(rig.fe);
         }
-        check_evaluated(&rig, after[n + 1]);
+        check_evaluated(after[n + 1]);
     }
     bool fired = fault_env_fired(rig.fe);
     assert_true(fired || !failed);
-    rig_fini(&rig);
+    rig_fini();
     return fired;
 }
 
@@ -720,79 +455,39 @@ test_what_is_acknowledged_outlives_a_loss_of_power(void **state)
     (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
-        struct rig rig;
         unsigned n = 0;
-        rig_init(&rig, nth * 7);
-        rig_open(&rig);
+        rig_init(nth * 7);
+        must(try_open());
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true}); /* as if it ended there */
-        while (n < EDITS && edit_number(&rig, n) == OK) {
+        while (n < EDITS && edit(edits[n]) == OK) {
             n++;
         }
         fired = fault_env_fired(rig.fe);
         fault_env_disarm(rig.fe);
-        rig_close(&rig);
-        sim_env_power_loss(rig.sim);
-        rig_open(&rig);
+        reopen(true);
         const char *is = evaluated(stored_rules_groups(rig.stored));
         if (strcmp(is, after[n]) != 0 && (n == EDITS || strcmp(is, after[n + 1]) != 0)) {
             fail_msg("call %u: after %u edits: %s", (unsigned)nth, n, is);
         }
         for (; n < EDITS; n++) { /* and goes on; a deletion may have happened */
-            enum err e = edit_number(&rig, n);
+            enum err e = edit(edits[n]);
             assert_true(e == OK || e == ERR_MISSING);
-            check_evaluated(&rig, after[n + 1]);
+            check_evaluated(after[n + 1]);
         }
-        rig_fini(&rig);
+        rig_fini();
         assert_true(nth < 500);
     }
 }
 
-/* Somebody takes the directory away while the server runs. */
-static void
-test_the_directory_is_made_again(void **state)
+static enum err
+make_edit(void)
 {
-    (void)state;
-    struct rig rig;
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    must(set_named(&rig, "s", "n", "a", "1"));
-    must(set_named(&rig, "t", "n", "a", "2"));
-    must(env_remove_tree(rig.env, "store/rules", NULL));
-    must(set_named(&rig, "t", "n", "b", "3"));
-    must(env_remove_tree(rig.env, "store/rules", NULL));
-    must(delete_group(&rig, "s", "n", "a", NULL));
-    must(set_named(&rig, "t", "n", "c", "4"));
-    rig_close(&rig);
-    sim_env_power_loss(rig.sim);
-    rig_open(&rig);
-    check_evaluated(&rig, "t/n:a=2 t/n:b=3 t/n:c=4 ");
-    must(env_remove_tree(rig.env, "store", NULL));
-    /* Not ERR_MISSING, which blames the client. */
-    assert_int_equal(set_named(&rig, "t", "n", "b", "5"), ERR_IO);
-    check_evaluated(&rig, "t/n:a=2 t/n:b=3 t/n:c=4 ");
-    rig_fini(&rig);
-}
-
-static void
-test_a_full_disk_changes_nothing(void **state)
-{
-    (void)state;
-    struct rig rig;
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    must(set_named(&rig, "t", "n", "a", "1"));
-    sim_env_set_capacity(rig.sim, sim_env_used_bytes(rig.sim));
-    assert_int_equal(set_named(&rig, "t", "n", "a", "2"), ERR_FULL);
-    assert_int_equal(set_named(&rig, "s", "n", "a", "2"), ERR_FULL);
-    check_evaluated(&rig, "t/n:a=1 ");
-    rig_close(&rig);
-    sim_env_power_loss(rig.sim);
-    rig_open(&rig);
-    check_evaluated(&rig, "t/n:a=1 ");
-    sim_env_set_capacity(rig.sim, 1 << 24);
-    must(set_named(&rig, "t", "n", "a", "2"));
-    check_evaluated(&rig, "t/n:a=2 ");
-    rig_fini(&rig);
+    static unsigned n;
+    enum err e = edit(edits[n % EDITS]);
+    bool is_made = e == OK;
+    check_evaluated(after[n % EDITS + is_made]);
+    n += is_made;
+    return e;
 }
 
 static void
@@ -800,75 +495,134 @@ test_refused_allocations_change_nothing(void **state)
 {
     (void)state;
     for (unsigned n = 0; n < EDITS; n++) {
-        bool fired = true;
-        for (unsigned nth = 1; fired; nth++) {
-            struct rig rig;
-            rig_init(&rig, 1);
-            rig_open(&rig);
-            for (unsigned i = 0; i < n; i++) {
-                must(edit_number(&rig, i));
-            }
-            mem_fail_nth(nth, false);
-            enum err e = edit_number(&rig, n);
-            fired = mem_fail_fired();
-            mem_fail_nth(0, false);
-            assert_int_equal(e, fired ? ERR_NOMEM : OK);
-            check_evaluated(&rig, after[fired ? n : n + 1]);
-            rig_fini(&rig);
-            assert_true(nth < 1000);
-        }
+        fail_each_allocation(make_edit);
     }
+}
+
+static enum err
+close_and_open(void)
+{
+    rig_close();
+    enum err e = try_open();
+    if (e == ERR_NOMEM) assert_string_equal(rig.why.text, "not enough memory for rules");
+    return e;
 }
 
 static void
 test_refused_allocations_at_the_start_are_reported(void **state)
 {
     (void)state;
-    struct rig rig;
-    bool fired = true;
-    rig_init(&rig, 1);
-    rig_open(&rig);
-    for (unsigned n = 0; n < 3; n++) {
-        must(edit_number(&rig, n));
-    }
-    rig_close(&rig);
-    for (unsigned nth = 1; fired; nth++) {
-        struct why why = {""};
-        mem_fail_nth(nth, false);
-        enum err e = try_open(&rig, &why);
-        fired = mem_fail_fired();
-        mem_fail_nth(0, false);
-        assert_int_equal(e, fired ? ERR_NOMEM : OK);
-        if (fired) assert_string_equal(why.text, "not enough memory for rules");
-        rig_close(&rig);
-        assert_true(nth < 1000);
-    }
-    rig_fini(&rig);
+    play("set t n a 1 | set t n b 2 | set s m c 3");
+    fail_each_allocation(close_and_open);
 }
+
+#define A1   "    - name: a~      rules:~          - record: r~            expr: '1'~"
+#define B2   "    - name: b~      rules:~          - record: r~            expr: '2'~"
+#define A3   "    - name: a~      rules:~          - record: r~            expr: '3'~"
+#define LONG "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'"
+#define DAMAGED                                                                                  \
+    "corrupt: cannot read the stored rules of tenant t: the file is damaged: its header or its " \
+    "checksum is wrong"
+
+static const struct CMUnitTest tests[] = {
+    SCRIPT("groups are set, replaced and deleted",
+           "groups | set t n b 1 | set t n a 2 | set t m/x+y c 3 | set s n a 4\n"
+           "groups | metric groups => s/n:a=4 t/m/x y:c=3 t/n:a=2 t/n:b=1; groups 4\n"
+           "set t n a 5 | groups => s/n:a=4 t/m/x y:c=3 t/n:a=5 t/n:b=1\n"
+           "reopen | groups => s/n:a=4 t/m/x y:c=3 t/n:a=5 t/n:b=1\n"
+           "del t n b | groups => s/n:a=4 t/m/x y:c=3 t/n:a=5\n"
+           "set t n z 6 | del t n | groups => s/n:a=4 t/m/x y:c=3\n"
+           "del t m/x+y c | del s n | groups | metric groups => groups 0\n"
+           "file store/rules/t.groups => missing\n" /* of a tenant without groups */
+           "reopen | groups"),
+    SCRIPT("what does not exist cannot be deleted",
+           "del t n b => missing: group does not exist\n"
+           "del t m => missing: group namespace does not exist\n"
+           "set t n a 1 | set s m b 1 | del t n b => missing: group does not exist\n"
+           "del t m => missing: group namespace does not exist\n"
+           "groups => s/m:b=1 t/n:a=1"),
+    SCRIPT("groups are shown as YAML",
+           "show t | show t ns => {}~; {}~\n"
+           "show t ns a => missing: group does not exist\n"
+           "set t ns a 1 | set t ns b 2 | set t m a 3\n"
+           "show t ns a => name: a~rules:~    - record: r~      expr: '1'~\n"
+           "show t ns c => missing: group does not exist\n"
+           "show s ns a => missing: group does not exist\n"
+           "show t ns => ns:~" A1 B2 "\n"
+           "show t => m:~" A3 "ns:~" A1 B2 "\n"
+           "show t o | show s => {}~; {}~"),
+    SCRIPT(
+        "what is wrong is refused with all reasons",
+        "text t n {name: a, rules: [{record: b}, {expr: c}]}"
+        " => input: body:1:19: group 'a', rule 1 'b': 'expr' is required~"
+        "body:1:32: group 'a', rule 2: 'record' or 'alert' is required~\n"
+        "text t n  => input: body:1:1: expected the keys of a group, got nothing~\n"
+        "set t n LONG 1 => input: expected a group name of 1 to 512 bytes of UTF-8, got " LONG "\n"
+        "set t LONG a 1 => input: expected a namespace of 1 to 512 bytes of UTF-8, got " LONG "\n"
+        "set t FF a 1 => input: expected a namespace of 1 to 512 bytes of UTF-8, got '\\xff'\n"
+        "set t NONE a 1 => input: expected a namespace of 1 to 512 bytes of UTF-8, got ''\n"
+        "groups"),
+    SCRIPT("number and size are limited",
+           "most 2 45 | set t n a 1 | set t m a 1 | set t n b c"
+           " => input: at most 2 groups of a tenant can be stored (rules.api_max_groups)\n"
+           "set t n a 2 | set s n b 1\n" /* in the place of one, and of another tenant */
+           "set t n a 100000 => limit: a group of rules must have at most 45 bytes "
+           "(rules.api_max_bytes)\n"
+           "groups => s/n:b=1 t/m:a=1 t/n:a=2"),
+    SCRIPT("without tenancy only the one tenant is read",
+           "set t n a 1 | set anonymous n a 2 | tenancy off | reopen | groups => anonymous/n:a=2\n"
+           "set anonymous n a 3 | tenancy on | reopen | groups => anonymous/n:a=3 t/n:a=1"),
+    SCRIPT("damage stays with its tenant, and is logged and shown",
+           "set s n a 1 | set t n a 2 | set u n a 3 | file store/rules/t.groups => other\n"
+           "damage store/rules/t.groups | errors | reopen | errors => 0; 1\n"
+           "groups | metric unreadable => s/n:a=1 u/n:a=3; unreadable_tenants 1\n"
+           "show t => " DAMAGED "\n"
+           "show t n a => " DAMAGED "\n"
+           "del t n a => " DAMAGED "\n"
+           "set s n b 4\n" /* others are served, and the file stays */
+           "set t n b ( => input: body:1:39: group 'b', rule 1 'r': invalid expression: 1:2: parse "
+           "error: unclosed left parenthesis~\n"
+           "file store/rules/t.groups => same\n"
+           "set t n b 5 | groups => s/n:a=1 s/n:b=4 t/n:b=5 u/n:a=3\n"
+           "metric unreadable | file store/rules/t.groups.damaged => unreadable_tenants 0; same\n"
+           "power | groups | file store/rules/t.groups.damaged"
+           " => s/n:a=1 s/n:b=4 t/n:b=5 u/n:a=3; same"),
+    SCRIPT("a directory in the place of a file is not taken for no groups, and is logged and shown",
+           "set s n a 1 | mkdir store/rules/t.groups | errors | reopen | errors => 0; 1\n"
+           "metric unreadable => unreadable_tenants 1\n"
+           "show t => io: cannot read the stored rules of tenant t: cannot open "
+           "store/rules/t.groups: Is a directory\n"
+           "groups | set t n b 5 => s/n:a=1\n"
+           "power | groups => s/n:a=1 t/n:b=5"),
+    SCRIPT("a directory that is removed meanwhile is made again",
+           "set s n a 1 | set t n a 2 | rmtree store/rules | set t n b 3\n"
+           "rmtree store/rules | del s n a | set t n c 4\n"
+           "power | groups => t/n:a=2 t/n:b=3 t/n:c=4\n"
+           /* Not "missing", which blames the client. */
+           "rmtree store | set t n b 5 => io: cannot create directory store/rules: No such file or "
+           "directory\n"
+           "groups => t/n:a=2 t/n:b=3 t/n:c=4"),
+    SCRIPT("a full disk changes nothing",
+           "set t n a 1 | disk full | set t n a 2 => out_of_space: cannot write "
+           "store/rules/t.groups.tmp: No space left on device\n"
+           "set s n a 2 => out_of_space: cannot write store/rules/s.groups.tmp: No space left on "
+           "device\n"
+           "groups => t/n:a=1\n"
+           "power | groups => t/n:a=1\n"
+           "disk free | set t n a 2 | groups => t/n:a=2"),
+    TEST(test_memory_is_limited),
+    TEST(test_a_change_shows_only_when_it_is_committed),
+    TEST(test_a_file_of_a_newer_version_is_not_replaced),
+    TEST(test_a_group_that_is_not_accepted_is_kept_and_shown),
+    TEST(test_files_that_cannot_be_read_do_not_hinder_the_start),
+    TEST(test_refused_allocations_change_nothing),
+    TEST(test_refused_allocations_at_the_start_are_reported),
+    cmocka_unit_test(test_an_edit_that_fails_changes_nothing),
+    cmocka_unit_test(test_what_is_acknowledged_outlives_a_loss_of_power),
+};
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups_are_set_replaced_and_deleted),
-        cmocka_unit_test(test_what_is_not_there_cannot_be_deleted),
-        cmocka_unit_test(test_groups_are_shown_as_yaml),
-        cmocka_unit_test(test_what_is_wrong_is_refused_with_all_reasons),
-        cmocka_unit_test(test_number_and_size_are_limited),
-        cmocka_unit_test(test_memory_is_limited),
-        cmocka_unit_test(test_a_change_shows_only_when_it_is_committed),
-        cmocka_unit_test(test_without_tenancy_only_the_one_tenant_is_read),
-        cmocka_unit_test(test_damage_stays_with_its_tenant_and_is_told),
-        cmocka_unit_test(test_a_directory_in_the_place_of_a_file_is_told),
-        cmocka_unit_test(test_a_file_of_a_newer_version_is_not_replaced),
-        cmocka_unit_test(test_a_group_that_is_not_accepted_is_kept_and_shown),
-        cmocka_unit_test(test_files_that_cannot_be_read_do_not_hinder_the_start),
-        cmocka_unit_test(test_an_edit_that_fails_changes_nothing),
-        cmocka_unit_test(test_what_is_acknowledged_outlives_a_loss_of_power),
-        cmocka_unit_test(test_the_directory_is_made_again),
-        cmocka_unit_test(test_a_full_disk_changes_nothing),
-        cmocka_unit_test_teardown(test_refused_allocations_change_nothing, stop_failing),
-        cmocka_unit_test_teardown(test_refused_allocations_at_the_start_are_reported, stop_failing),
-    };
     return cmocka_run_group_tests(tests, mute, NULL);
 }

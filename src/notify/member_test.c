@@ -10,7 +10,7 @@ static unsigned requests;
 
 /* Refuses requests with a bad alert. */
 static void
-serve(struct rig *r, struct fake_call *call)
+refuse_bad(struct rig *r, struct fake_call *call)
 {
     static char text[1 << 16];
     (void)r;
@@ -27,7 +27,7 @@ send_all(unsigned count)
 {
     play("am | start | run 0 | am a | hash 2 | start");
     requests = 0;
-    rig.serve = serve;
+    rig.serve = refuse_bad;
     for (unsigned i = 0; i < count; i++) {
         char name[16];
         sprintf(name, "n%u", i);

@@ -73,7 +73,7 @@ static const struct CMUnitTest tests[] = {
            "metrics sent => sent_total{alertmanager='a'} 1"),
     SCRIPT("settings with an error change nothing",
            "am a | start | am b | hash 5 | relabel alerts drop x ( | start"
-           " => refused: line 2: alertmanagers: alert_relabel_configs: "
+           " => line 2: alertmanagers: alert_relabel_configs: "
            "relabel rule 1: invalid regex: missing ): (\n"
            "fire Down:1 | run 0 => 0s a Down:1"),
     SCRIPT("a prepared change may be abandoned", "am a | prepare | fire Down:1 | run 0"),

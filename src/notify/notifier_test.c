@@ -57,7 +57,7 @@ live(void)
     do_line("relabel targets replace __address__ (.*) y $1 | start");
     if (rig.why.text[0] != '\0') return false;
     do_line("fire Down:1 Up:1 | run 2");
-    bool is_sent = strstr(rig.events, " a Down:1 Up:1; b Down:1 Up:1") != NULL;
+    bool is_sent = strstr(script.printed, " a Down:1 Up:1; b Down:1 Up:1") != NULL;
     do_line("am a | hash 9 | start | run 2");
     return is_sent;
 }

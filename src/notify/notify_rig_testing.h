@@ -1,15 +1,12 @@
 /*
  * notify_rig_testing.h - a notifier on a simulated machine. Other machines answer as the test says,
- * on the clock of a sim_env. What happens is an event with its time: requests, log lines with a
- * wanted text, changes of members. For tests.
+ * on the clock of a sim_env. For tests.
  */
 #ifndef NOTIFY_NOTIFY_RIG_TESTING_H
 #define NOTIFY_NOTIFY_RIG_TESTING_H
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/metric.h"
 #include "notify/notify_private.h"
@@ -74,30 +71,11 @@ struct rig {
     struct named_text external[RIG_LIST_MAX];
     struct named_texts external_labels;
 
-    /* What others answer, by shortened URL. */
-    struct {
-        const char *url;
-        int64_t after_ms;
-        unsigned status;
-    } answers[RIG_LIST_MAX];
-    unsigned answer_count;
-    int64_t retry_after_ms, date_s;
-    const char *list_body, *content_type, *body, *error_type, *location;
-    unsigned tokens;
-    char token[128];
     enum dns_record zone_type;
     struct dns_answer zone; /* what name servers answer */
     struct dns_answer_record records[RIG_LIST_MAX];
     int64_t zone_after_ms;
     unsigned look_ups;
-
-    int64_t began_ns, event_ns;  /* the last event's time */
-    char events[RIG_TEXT_BYTES]; /* of the line that is done */
-    char last_body[RIG_TEXT_BYTES], last_headers[4096];
-    bool shows_hosts;
-    char hosts[RIG_TEXT_BYTES];
-    int log_fd;
-    const char *log_text; /* lines that have it are events; NULL: none */
 };
 
 /* --- the other machines ----------------------------------------------------------------------- */
@@ -221,133 +199,6 @@ static const struct outside_ops FAKE_OPS = {
     fake_done,  fake_question_done, fake_wake, fake_free,
 };
 
-/* --- events ----------------------------------------------------------------------------------- */
-
-/* "http://HOST/api/v2/alerts" becomes HOST; quotes become single ones, for C. */
-static inline void
-rig_shorten(char *text)
-{
-    static const char path[] = "/api/v2/alerts";
-    for (char *at = text; (at = strstr(at, "http://")) != NULL;) {
-        char *host = at + strlen("http://"), *end = host + strcspn(host, "/ \"");
-        at++;
-        if (strncmp(end, path, sizeof path - 1) != 0) continue;
-        memmove(--at, host, (size_t)(end - host));
-        at += end - host;
-        memmove(at, end + sizeof path - 1, strlen(end + sizeof path - 1) + 1);
-    }
-    for (char *at = text; (at = strchr(at, '"')) != NULL; at++) {
-        *at = '\'';
-    }
-}
-
-static inline void
-rig_put_event(struct rig *rig, const char *time, const char *text)
-{
-    char *at = rig->events + strlen(rig->events);
-    size_t left = (size_t)(rig->events + sizeof rig->events - at);
-    int size = snprintf(at, left, "%s%s%s", at == rig->events ? "" : "; ", time, text);
-    assert_true(size >= 0 && (size_t)size < left);
-    rig_shorten(at);
-}
-
-/* With the seconds since the rig began, if these are others than those of the event before. */
-static inline void
-rig_event(struct rig *rig, const char *text)
-{
-    char time[32] = "";
-    int64_t now_ns = env_monotonic_ns(rig->env);
-    if (rig->events[0] == '\0' || now_ns != rig->event_ns) {
-        snprintf(time, sizeof time, "%.10gs ", (double)(now_ns - rig->began_ns) / 1e9);
-    }
-    rig->event_ns = now_ns;
-    rig_put_event(rig, time, text);
-}
-
-static inline void
-rig_observe_log(struct rig *rig)
-{
-    static char lines[RIG_TEXT_BYTES];
-    ssize_t size = pread(rig->log_fd, lines, sizeof lines - 1, 0);
-    if (size <= 0) return;
-    lines[size] = '\0';
-    assert_int_equal(ftruncate(rig->log_fd, 0), 0);
-    assert_int_equal(lseek(rig->log_fd, 0, SEEK_SET), 0);
-    for (char *line = strtok(lines, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        char text[4096], *level = strstr(line, "level="), *message = strstr(line, "msg=\"notify: ");
-        if (rig->log_text == NULL || strstr(line, rig->log_text) == NULL) continue;
-        snprintf(text, sizeof text, "%.*s\"%s", (int)strcspn(level + 6, "m"), level + 6,
-                 message + 13);
-        rig_event(rig, text);
-    }
-}
-
-static inline void
-rig_observe_hosts(struct rig *rig)
-{
-    static char hosts[RIG_TEXT_BYTES];
-    const struct plan *plan = rig->notifier->plan;
-    size_t at = (size_t)sprintf(hosts, "members");
-    for (uint32_t k = 0; k < plan->count; k++) {
-        const struct members *members = &plan->items[k]->members;
-        for (uint32_t i = 0; i < members->count && members->count <= 100; i++) {
-            at += (size_t)snprintf(hosts + at, sizeof hosts - at, " %s", members->items[i]->url);
-        }
-        if (members->count > 100) at += (size_t)sprintf(hosts + at, " %u", members->count);
-    }
-    if (!rig->shows_hosts || strcmp(hosts, rig->hosts) == 0) return;
-    strcpy(rig->hosts, hosts);
-    rig_event(rig, hosts);
-}
-
-/* --- what the other machines answer ----------------------------------------------------------- */
-
-static inline void
-rig_note(struct rig *rig, const struct http_call *request)
-{
-    static char event[RIG_TEXT_BYTES];
-    size_t size = (size_t)sprintf(event, "%s", request->url);
-    bool has_alerts = request->body.size > 0 && request->body.at[0] == '[';
-    if (has_alerts) event[size++] = ' ';
-    if (has_alerts) alerts_text(request->body, event + size, sizeof event - size);
-    rig_event(rig, event);
-    snprintf(rig->last_body, sizeof rig->last_body, "%.*s", (int)request->body.size,
-             (const char *)request->body.at);
-    size = (size_t)sprintf(rig->last_headers, "%s", request->method);
-    for (const char *const *h = request->headers; h != NULL && *h != NULL; h++) {
-        size += (size_t)snprintf(rig->last_headers + size, 1024, "\n%s", *h);
-        assert_true(size + 1024 < sizeof rig->last_headers);
-    }
-}
-
-static inline void
-rig_serve(struct rig *rig, struct fake_call *call)
-{
-    const struct http_call *r = &call->request;
-    bool is_list = strcmp(r->url, "http://list/") == 0;
-    const char *body = is_list ? rig->list_body : rig->body;
-    const char *wanted[] = {is_list ? rig->content_type : rig->error_type, rig->location};
-    rig_note(rig, r);
-    for (unsigned i = 0; i < 2; i++) {
-        if (wanted[i] != NULL) strcpy(call->answer.wanted[i], wanted[i]);
-    }
-    char url[256];
-    snprintf(url, sizeof url, "%s", r->url);
-    rig_shorten(url);
-    for (unsigned i = 0; i < rig->answer_count; i++) {
-        if (strcmp(rig->answers[i].url, url) != 0) continue;
-        call->after_ms = rig->answers[i].after_ms;
-        call->answer.status = rig->answers[i].status;
-    }
-    call->answer.retry_after_ns = rig->retry_after_ms * NS_PER_MS;
-    call->answer.date_s = rig->date_s;
-    if (strcmp(r->url, "http://tokens/") == 0) {
-        snprintf(rig->token, sizeof rig->token, "{\"access_token\":\"token%u\"}", ++rig->tokens);
-        body = rig->token;
-    }
-    call->answer.body = bytes_of_text(body == NULL ? "" : body);
-}
-
 /* --- settings --------------------------------------------------------------------------------- */
 
 /* What a test itself allocates does not fail. Returns the argument of mem_fail_nth() after it. */
@@ -442,9 +293,7 @@ rig_init_on(struct rig *rig, struct sim_env *sim,
     rig->limits = (struct notifier_limits){10000, 256, 0};
     rig->outside.ops = &FAKE_OPS;
     rig->serve = serve;
-    strcpy(rig->hosts, "members");
     rig->zone_type = DNS_A;
-    rig->began_ns = env_monotonic_ns(rig->env);
     assert_int_equal(rig_new(rig), OK);
     rig_begin_settings(rig);
 }

@@ -27,34 +27,156 @@
 #ifndef NOTIFY_NOTIFY_SCRIPT_TESTING_H
 #define NOTIFY_NOTIFY_SCRIPT_TESTING_H
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/script_testing.h"
 #include "notify/notify_rig_testing.h"
 
 #define COUNT_OF(list) (sizeof(list) / sizeof *(list))
 
 static struct rig rig;
+
+/* What happens. */
 static struct {
-    char *texts[1024]; /* of commands; settings have views of them */
+    int64_t began_ns;
+    int64_t now_ns;            /* of the last event */
+    char body[RIG_TEXT_BYTES]; /* of the last request */
+    char headers[4096];
+    int log_fd;
+    const char *log_text; /* log lines that have it are events; NULL: none */
+    bool has_hosts;       /* changes of members are events */
+    char hosts[RIG_TEXT_BYTES];
+} seen;
+
+/* What others answer, by URL, or host of a member. */
+static struct {
+    struct {
+        const char *url;
+        unsigned status;
+        int64_t after_ms;
+    } items[256];
     unsigned count;
-} kept;
+    int64_t retry_after_ms, date_s;
+    const char *list, *content_type, *body, *error_type, *location;
+    unsigned tokens;
+    char token[128];
+} answers;
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
-static inline char *
-keep(const char *text, size_t size)
+/* "http://HOST/api/v2/alerts" becomes HOST in what is printed. */
+static void
+shorten_printed(void)
 {
-    assert_true(kept.count < COUNT_OF(kept.texts));
-    return kept.texts[kept.count++] = strndup(text, size);
+    static const char path[] = "/api/v2/alerts";
+    char *to = script.printed;
+    for (const char *at = to; *at != '\0'; *to++ = *at++) {
+        const char *host = at + strlen("http://");
+        if (strncmp(at, "http://", strlen("http://")) != 0) continue;
+        const char *end = host + strcspn(host, "/ '");
+        if (strncmp(end, path, sizeof path - 1) != 0) continue;
+        memmove(to, host, (size_t)(end - host));
+        to += end - host;
+        at = end + sizeof path - 1;
+        if (*at == '\0') break;
+    }
+    *to = '\0';
 }
 
-/* The next word; "" if there is none. */
-static char *
-word(char **rest)
+/* With the seconds since the begin, if these are others than those of the event before. */
+static void
+event(const char *text)
 {
-    char *at = *rest + strspn(*rest, " ");
-    *rest = at + strcspn(at, " ");
-    if (**rest != '\0') *(*rest)++ = '\0';
-    return at;
+    static char timed[RIG_TEXT_BYTES];
+    int64_t now_ns = env_monotonic_ns(rig.env);
+    int size = 0;
+    if (script.printed[0] == '\0' || now_ns != seen.now_ns) {
+        size = sprintf(timed, "%.10gs ", (double)(now_ns - seen.began_ns) / 1e9);
+    }
+    seen.now_ns = now_ns;
+    strcpy(timed + size, text);
+    print_text(timed);
 }
+
+static void
+look_at_log(void)
+{
+    static char lines[RIG_TEXT_BYTES];
+    ssize_t size = pread(seen.log_fd, lines, sizeof lines - 1, 0);
+    if (size <= 0) return;
+    lines[size] = '\0';
+    assert_int_equal(ftruncate(seen.log_fd, 0), 0);
+    assert_int_equal(lseek(seen.log_fd, 0, SEEK_SET), 0);
+    for (char *line = strtok(lines, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char text[4096], *level = strstr(line, "level="), *message = strstr(line, "msg=\"notify: ");
+        if (seen.log_text == NULL || strstr(line, seen.log_text) == NULL) continue;
+        snprintf(text, sizeof text, "%.*s\"%s", (int)strcspn(level + 6, "m"), level + 6,
+                 message + 13);
+        event(text);
+    }
+}
+
+/* Before time goes on. */
+static void
+look(struct rig *r)
+{
+    static char hosts[RIG_TEXT_BYTES];
+    const struct plan *plan = r->notifier->plan;
+    size_t at = (size_t)sprintf(hosts, "members");
+    look_at_log();
+    for (uint32_t k = 0; k < plan->count; k++) {
+        const struct members *members = &plan->items[k]->members;
+        for (uint32_t i = 0; i < members->count && members->count <= 100; i++) {
+            at += (size_t)snprintf(hosts + at, sizeof hosts - at, " %s", members->items[i]->url);
+        }
+        if (members->count > 100) at += (size_t)sprintf(hosts + at, " %u", members->count);
+    }
+    if (!seen.has_hosts || strcmp(hosts, seen.hosts) == 0) return;
+    strcpy(seen.hosts, hosts);
+    event(hosts);
+}
+
+static void
+serve(struct rig *r, struct fake_call *call)
+{
+    static char text[RIG_TEXT_BYTES];
+    const struct http_call *request = &call->request;
+    bool is_list = strcmp(request->url, "http://list/") == 0;
+    const char *wanted[] = {is_list ? answers.content_type : answers.error_type, answers.location};
+    size_t size = (size_t)sprintf(text, "%s ", request->url);
+    bool has_alerts = request->body.size > 0 && request->body.at[0] == '[';
+    (void)r;
+    if (has_alerts) alerts_text(request->body, text + size, sizeof text - size);
+    text[has_alerts ? strlen(text) : size - 1] = '\0';
+    event(text);
+    sprintf(seen.body, "%.*s", (int)request->body.size, (const char *)request->body.at);
+    size = (size_t)sprintf(seen.headers, "%s", request->method);
+    for (const char *const *h = request->headers; h != NULL && *h != NULL; h++) {
+        size += (size_t)snprintf(seen.headers + size, sizeof seen.headers - size, "; %s", *h);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        if (wanted[i] != NULL) strcpy(call->answer.wanted[i], wanted[i]);
+    }
+    for (unsigned i = 0; i < answers.count; i++) {
+        char url[256];
+        snprintf(url, sizeof url, "http://%s/api/v2/alerts", answers.items[i].url);
+        bool is_whole = strcmp(request->url, answers.items[i].url) == 0;
+        if (!is_whole && strcmp(request->url, url) != 0) continue;
+        call->after_ms = answers.items[i].after_ms;
+        call->answer.status = answers.items[i].status;
+    }
+    call->answer.retry_after_ns = answers.retry_after_ms * NS_PER_MS;
+    call->answer.date_s = answers.date_s;
+    const char *body = is_list ? answers.list : answers.body;
+    if (strcmp(request->url, "http://tokens/") == 0) {
+        sprintf(answers.token, "{\"access_token\":\"token%u\"}", ++answers.tokens);
+        body = answers.token;
+    }
+    call->answer.body = bytes_of_text(body == NULL ? "" : body);
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
 
 static int64_t
 ms_of(const char *seconds)
@@ -67,18 +189,6 @@ static int64_t
 now_ms(void)
 {
     return env_realtime_ms(rig.env);
-}
-
-/* --- commands --------------------------------------------------------------------------------- */
-
-static bool is_known; /* the command, so far */
-
-static bool
-is(const char *name, const char *want)
-{
-    bool is_it = strcmp(name, want) == 0;
-    is_known |= is_it;
-    return is_it;
 }
 
 static void
@@ -127,7 +237,7 @@ change_settings(bool is_start)
 {
     struct notifier_change *change;
     if (rig_prepare(&rig, &change))
-        rig_put_event(&rig, "refused: ", rig.why.text);
+        print_text(rig.why.text);
     else if (is_start)
         notifier_commit(change);
     else
@@ -161,7 +271,7 @@ do_setting(const char *name, char *rest)
     if (is(name, "names")) own->dns.type = rig.zone_type = DNS_A;
     if (is(name, "services")) own->dns.type = rig.zone_type = DNS_SRV;
     if (is(name, "names") || is(name, "services")) a->dns_count = 1;
-    if (is_known) rig.shows_hosts |= a->file_count + a->http_count + a->dns_count > 0;
+    if (script.is_known) seen.has_hosts |= a->file_count + a->http_count + a->dns_count > 0;
 }
 
 static void
@@ -210,20 +320,16 @@ set_zone(char *rest)
     }
 }
 
-/* URL STATUS [SECONDS]: from now on. */
+/* URL STATUS [SECONDS]: from now on, after others. */
 static void
-set_answer(char *rest)
+add_answer(char *rest)
 {
     const char *url = word(&rest);
-    unsigned i = 0;
-    while (i < rig.answer_count && strcmp(rig.answers[i].url, url) != 0) {
-        i++;
-    }
-    assert_true(i < RIG_LIST_MAX);
-    rig.answer_count += i == rig.answer_count;
-    rig.answers[i].url = url;
-    rig.answers[i].status = (unsigned)atoi(word(&rest));
-    rig.answers[i].after_ms = ms_of(rest);
+    unsigned status = (unsigned)atoi(word(&rest));
+    assert_true(answers.count < COUNT_OF(answers.items));
+    answers.items[answers.count].url = url;
+    answers.items[answers.count].status = status;
+    answers.items[answers.count++].after_ms = ms_of(rest);
 }
 
 static void
@@ -262,14 +368,14 @@ do_world(const char *name, char *rest)
         atomic_store(&rig.memory.limit_bytes, limit);
     }
     if (is(name, "outside")) rig.fails = is(rest, "fails");
-    if (is(name, "answer")) set_answer(rest);
-    if (is(name, "retry_after")) rig.retry_after_ms = ms_of(rest);
-    if (is(name, "date")) rig.date_s = is(rest, "none") ? 0 : (now_ms() + ms_of(rest)) / 1000;
-    if (is(name, "location")) rig.location = text;
-    if (is(name, "body")) rig.body = text;
-    if (is(name, "error_type")) rig.error_type = text;
-    if (is(name, "type")) rig.content_type = text;
-    if (is(name, "list_is")) rig.list_body = text;
+    if (is(name, "answer")) add_answer(rest);
+    if (is(name, "retry_after")) answers.retry_after_ms = ms_of(rest);
+    if (is(name, "date")) answers.date_s = is(rest, "none") ? 0 : (now_ms() + ms_of(rest)) / 1000;
+    if (is(name, "location")) answers.location = text;
+    if (is(name, "body")) answers.body = text;
+    if (is(name, "error_type")) answers.error_type = text;
+    if (is(name, "type")) answers.content_type = text;
+    if (is(name, "list_is")) answers.list = text;
     if (is(name, "zone")) set_zone(rest);
 }
 
@@ -284,124 +390,54 @@ show_members(void)
     notifier_print(rig.notifier, &json);
     json_object_close(&json);
     buf_put_u8(&text, 0);
-    rig_put_event(&rig, "", (const char *)text.at);
+    print_text((const char *)text.at);
     buf_fini(&text);
 }
 
-/* Lines that begin with `prefix`, after what all have. */
 static void
 show_metrics(const char *prefix)
 {
-    static const char common[] = "firekeep_notifications_";
     struct metric_collector collector = {.collect = notifier_collect, .context = rig.notifier};
-    struct buf all;
-    buf_init(&all, NULL, 16 << 20);
     metric_register_collector(&collector);
-    metric_collect(&all);
+    print_metrics("firekeep_notifications_", prefix);
     metric_unregister(&collector.link);
-    buf_put_u8(&all, 0);
-    assert_int_equal(buf_error(&all), OK);
-    for (char *line = strtok((char *)all.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        if (strncmp(line, common, sizeof common - 1) != 0) continue;
-        line += sizeof common - 1;
-        if (strncmp(line, prefix, strlen(prefix)) == 0) rig_put_event(&rig, "", line);
-    }
-    buf_fini(&all);
 }
 
 static void
 show_settings(void *context, const struct alerting *alerting)
 {
-    sprintf(context, "%u", alerting->count);
+    (void)context;
+    print_number(alerting->count);
 }
 
 static void
 do_show(const char *name, char *rest)
 {
-    char text[sizeof rig.last_headers] = "";
-    if (is(name, "log")) rig.log_text = rest;
+    if (is(name, "log")) seen.log_text = rest;
     if (is(name, "members")) show_members();
     if (is(name, "metrics")) show_metrics(rest);
-    if (is(name, "settings")) notifier_show_settings(rig.notifier, show_settings, text);
-    if (is(name, "idle")) strcpy(text, notifier_is_idle(rig.notifier) ? "idle" : "busy");
-    if (is(name, "headers")) strcpy(text, rig.last_headers);
-    if (is(name, "labels")) sprintf(text, "%.*s}", (int)strcspn(rig.last_body, "}"), rig.last_body);
-    if (is(name, "under_way")) sprintf(text, "%u", rig.call_count);
-    if (is(name, "look_ups")) sprintf(text, "%u", rig.look_ups);
-    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        rig_put_event(&rig, "", line);
-    }
-}
-
-/* --- scripts ---------------------------------------------------------------------------------- */
-
-/* Does what the commands of a line say; their events are in rig.events until the next line. */
-static void
-do_line(const char *line)
-{
-    const char *arrow = strstr(line, " => ");
-    char *at = keep(line, arrow == NULL ? strlen(line) : (size_t)(arrow - line)), *end;
-    rig.events[0] = '\0';
-    for (; at != NULL; at = end == NULL ? NULL : end + 3) {
-        end = strstr(at, " | ");
-        if (end != NULL) *end = '\0';
-        char *rest = at, *name = word(&rest);
-        is_known = false;
-        do_setting_of_all(name, rest);
-        if (!is_known) do_world(name, rest);
-        if (!is_known) do_show(name, rest);
-        if (!is_known && rig.alerting.count > 0) do_setting(name, rest);
-        if (!is_known) do_with_name(name, rest);
-        if (!is_known) fail_msg("unknown command %s", name);
-        rig_observe_log(&rig);
-    }
-}
-
-/* Does a line of a script, whose events must be as it says. */
-static void
-play(const char *line)
-{
-    const char *arrow = strstr(line, " => ");
-    do_line(line);
-    if (strcmp(rig.events, arrow == NULL ? "" : arrow + 4) == 0) return;
-    fail_msg("%s\nand not => %s", line, rig.events);
-}
-
-__attribute__((format(printf, 1, 2))) static inline void
-playf(const char *format, ...)
-{
-    char line[4096];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    play(line);
+    if (is(name, "settings")) notifier_show_settings(rig.notifier, show_settings, NULL);
+    if (is(name, "idle")) print_text(notifier_is_idle(rig.notifier) ? "idle" : "busy");
+    if (is(name, "headers")) print_text(seen.headers);
+    if (is(name, "labels")) seen.body[strcspn(seen.body, "}") + 1] = '\0';
+    if (is(name, "labels")) print_text(seen.body);
+    if (is(name, "under_way")) print_number(rig.call_count);
+    if (is(name, "look_ups")) print_number(rig.look_ups);
 }
 
 static void
-run_script(void **state)
+do_command(const char *name, char *rest)
 {
-    for (const char *at = *state; *at != '\0';) {
-        size_t size = strcspn(at, "\n");
-        play(keep(at, size));
-        at += size + (at[size] == '\n');
-    }
+    do_setting_of_all(name, rest);
+    if (!script.is_known) do_world(name, rest);
+    if (!script.is_known) do_show(name, rest);
+    if (!script.is_known && rig.alerting.count > 0) do_setting(name, rest);
+    if (!script.is_known) do_with_name(name, rest);
+    look_at_log();
+    shorten_printed();
 }
 
-static void
-forget_texts(void)
-{
-    while (kept.count > 0) {
-        free(kept.texts[--kept.count]);
-    }
-}
-
-static void
-look(struct rig *r)
-{
-    rig_observe_log(r);
-    rig_observe_hosts(r);
-}
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static int
 setup(void **state)
@@ -409,11 +445,15 @@ setup(void **state)
     (void)state;
     struct sim_env *sim;
     assert_int_equal(sim_env_new(1, &sim), OK);
-    rig_init_on(&rig, sim, rig_serve);
+    rig_init_on(&rig, sim, serve);
     rig.look = look;
-    rig.log_fd = memfd_create("log", MFD_CLOEXEC);
-    assert_true(rig.log_fd > 0);
-    log_to_fd(rig.log_fd);
+    memset(&answers, 0, sizeof answers);
+    memset(&seen, 0, sizeof seen);
+    strcpy(seen.hosts, "members");
+    seen.began_ns = env_monotonic_ns(rig.env);
+    seen.log_fd = memfd_create("log", MFD_CLOEXEC);
+    assert_true(seen.log_fd > 0);
+    log_to_fd(seen.log_fd);
     return 0;
 }
 
@@ -423,17 +463,10 @@ teardown(void **state)
     (void)state;
     rig_fini(&rig);
     log_to_fd(-1);
-    close(rig.log_fd);
+    close(seen.log_fd);
     sim_env_free(rig.sim);
     forget_texts();
     return 0;
 }
-
-/* A test whose name is its claim. */
-#define SCRIPT(claim, lines)                                           \
-    {                                                                  \
-        claim, run_script, setup, teardown, (void *)(uintptr_t)(lines) \
-    }
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 #endif

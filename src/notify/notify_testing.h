@@ -5,12 +5,7 @@
 #ifndef NOTIFY_NOTIFY_TESTING_H
 #define NOTIFY_NOTIFY_TESTING_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "base/mem_testing.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -49,19 +44,6 @@ made_alert(struct budget *memory, const char *name, int64_t starts_ms, int64_t e
     buf_fini(&labels);
     buf_fini(&scratch);
     return alert;
-}
-
-/* Calls `act` while each allocation fails in turn, which is ERR_NOMEM, until none does. */
-static inline void fail_each_allocation(enum err (*act)(void))
-{
-    bool has_fired = true;
-    for (uint64_t nth = 1; has_fired; nth++) {
-        mem_fail_nth(nth, false);
-        enum err e = act();
-        has_fired = mem_fail_fired();
-        mem_fail_nth(0, false);
-        assert_int_equal(e, has_fired ? ERR_NOMEM : OK);
-    }
 }
 
 /* A time of a request's body in milliseconds. */
