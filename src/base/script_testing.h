@@ -30,7 +30,7 @@ static void do_command(const char *name, char *rest);
 static struct {
     char printed[1 << 16]; /* by the line that is done */
     bool is_known;         /* the command, so far */
-    char *texts[1024];     /* of commands */
+    char *texts[8192];     /* of commands */
     unsigned text_count;
 } script;
 

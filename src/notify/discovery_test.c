@@ -35,29 +35,6 @@ test_members_beyond_their_number_are_left_out_and_logged_once(void **state)
     play("run 120"); /* the files are read again */
 }
 
-/* All three kinds, while each allocation fails in turn: what cannot be had now is had later. */
-static void
-test_each_allocation_may_fail(void **state)
-{
-    (void)state;
-    play(JSON
-         "[{\"targets\": [\"b:1\"]}] | zone 10.0.0.1 | mkdir d | put d/a.yml - targets: [a:1]");
-    for (bool fired = true; fired; rig_end(&rig), assert_int_equal(rig_new(&rig), OK)) {
-        static uint64_t nth;
-        do_line("am | files d/*.yml | names | list | list_token");
-        mem_fail_nth(++nth, false);
-        do_line("start | run 0.1");
-        fired = mem_fail_fired() || rig.has_fired;
-        mem_fail_nth(0, false);
-        rig.has_fired = false;
-        if (rig.why.text[0] != '\0') continue;
-        rig_run(&rig, 60 * 1000);
-        seen.hosts[0] = '\0';
-        do_line("run 0");
-        assert_non_null(strstr(script.printed, "s members 10.0.0.1:9093 a:1 b:1"));
-    }
-}
-
 static const struct CMUnitTest tests[] = {
     /* Files. */
     SCRIPT("files that match a pattern list members",
@@ -229,7 +206,6 @@ static const struct CMUnitTest tests[] = {
            "zone 10.0.0.1 | am | names | start | run 0 => 0s members 10.0.0.1:9093\n"
            "zone slow -1 | am | names | start | run 0"),
     TEST(test_members_beyond_their_number_are_left_out_and_logged_once),
-    TEST(test_each_allocation_may_fail),
 };
 
 int

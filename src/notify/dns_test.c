@@ -1,23 +1,20 @@
-/* Look-ups through c-ares, with a name server in the test: what it says becomes records, or
- * nothing, or a failure. */
+/*
+ * Look-ups through c-ares, with a name server in the test: what it says becomes records, or
+ * nothing, or a failure. Commands of scripts: zone NAME [NUMBER_OF_TYPE=TARGET[=PORT]...]: what the
+ * server has; fails NAME: what it fails at; truncates: over UDP; closes: it is gone; ask
+ * A|AAAA|SRV|MX|NS NAME: prints TARGET:PORT of each record, or why there are none; asked: prints
+ * the names it was asked for.
+ */
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/mem.h"
+#include "base/mem_testing.h"
+#include "base/script_testing.h"
 #include "notify/dns.h"
-#include "notify/notify_testing.h"
 
 enum { MESSAGE_BYTES = 32768, ASKED_BYTES = 1024 };
 enum { MX_NUMBER = 15, SRV_NUMBER = 33 };
-#define A     "1="
-#define NS    "2="
-#define CNAME "5="
-#define MX    "15="
-#define AAAA  "28="
-#define SRV   "33="
 enum { NO_ERROR = 0, SERVER_FAILURE = 2, NO_NAME = 3 };
 
 static struct budget budget;
@@ -29,11 +26,9 @@ static struct {
     int udp, tcp;
     int connection; /* of TCP; -1: none */
     char address[32];
-    char asked[ASKED_BYTES]; /* names, each with a blank */
-    /* What it answers: NUMBER_OF_TYPE=TARGET, or SRV TARGET=PORT, with blanks between. */
-    const char *knows, *records; /* of this name */
-    const char *fails;           /* for this name */
-    bool truncates;              /* over UDP */
+    char asked[ASKED_BYTES];
+    const char *knows, *records, *fails;
+    bool truncates;
     uint8_t message[MESSAGE_BYTES];
     size_t size;
 } zone;
@@ -96,7 +91,7 @@ make_answer(const uint8_t *question, bool is_udp)
                 (const char *)question + end + 1);
     }
     end += 5;
-    if (is_udp) strcat(strcat(zone.asked, name), " ");
+    if (is_udp) strcat(strcat(zone.asked, zone.asked[0] == '\0' ? "" : " "), name);
     bool fails = zone.fails != NULL && strcmp(zone.fails, name) == 0;
     bool knows = zone.knows != NULL && strcmp(zone.knows, name) == 0;
     bool cuts = is_udp && zone.truncates;
@@ -178,6 +173,7 @@ teardown(void **state)
     dns_free(dns);
     dns = NULL;
     assert_int_equal(budget_used(&budget), 0);
+    forget_texts();
     close(zone.udp);
     close(zone.tcp);
     return 0;
@@ -218,87 +214,43 @@ end_question(void)
     return answer;
 }
 
-/* --- tests ------------------------------------------------------------------------------------ */
-
-#define TWO A "10.0.0.1 " A "10.0.0.2"
-
 static void
-test_names_are_looked_up(void **state)
+look_up(char *rest)
 {
-    static const struct {
-        const char *claim;
-        const char *knows, *records, *fails;
-        const char *name;
-        enum dns_record type;
-        const char *want, *asked; /* records, or the failure; names, NULL: any */
-    } cases[] = {
-        {"A", "am.example", TWO, "", "am.example.", DNS_A, "10.0.0.1:0 10.0.0.2:0 ", NULL},
-        {"AAAA", "am.example", AAAA "fd00::1", "", "am.example.", DNS_AAAA, "fd00::1:0 ", NULL},
-        {"services", "am.example", SRV "a.example=9093 " SRV "b.example=9094", "", "am.example.",
-         DNS_SRV, "a.example:9093 b.example:9094 ", NULL},
-        {"MX", "am.example", MX "mail.example", "", "am.example.", DNS_MX, "mail.example:0 ", NULL},
-        {"NS", "am.example", NS "a.example " NS "b.example", "", "am.example.", DNS_NS,
-         "a.example:0 b.example:0 ", NULL},
-        {"a name without records has none", "am.example", "", "", "am.example.", DNS_A, "", NULL},
-        {"an alias is no address", "am.example", CNAME "b.example", "", "am.example.", DNS_A, "",
-         NULL},
-        {"domains are tried in the order of the resolver", "am.two.test", TWO, "", "am", DNS_A,
-         "10.0.0.1:0 10.0.0.2:0 ", "am.one.test am.two.test "},
-        {"a name with a dot is tried first without a domain", "am.x.one.test", TWO, "", "am.x",
-         DNS_A, "10.0.0.1:0 10.0.0.2:0 ", "am.x am.x.one.test "},
-        {"a name with a dot at its end is tried as it is", "am.x.one.test", TWO, "", "am.x.", DNS_A,
-         "", "am.x "},
-        {"a name may exist nowhere", "", TWO, "", "am", DNS_A, "", "am.one.test am.two.test am "},
-        {"a server that fails leaves open whether a name exists", "", "", "am.one.test", "am",
-         DNS_A, "no name server can be reached, or all answer that they failed", NULL},
-        {"which does not matter if another name does", "am.two.test", TWO, "am.one.test", "am",
-         DNS_A, "10.0.0.1:0 10.0.0.2:0 ", NULL},
-        {"an invalid name fails", "", "", "", "a..b.", DNS_A, "Misformatted domain name", NULL},
-    };
-    (void)state;
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char got[512] = "";
-        zone.knows = cases[i].knows;
-        zone.records = cases[i].records;
-        zone.fails = cases[i].fails;
-        zone.asked[0] = '\0';
-        start_question(cases[i].name, cases[i].type, &zone);
-        struct dns_answer answer = end_question();
-        assert_ptr_equal(answer.context, &zone);
-        if (answer.e) {
-            assert_int_equal(answer.e, ERR_AGAIN);
-            assert_int_equal(answer.count, 0);
-            strcpy(got, answer.error);
-        }
-        for (uint32_t k = 0; k < answer.count; k++) {
-            sprintf(got + strlen(got), "%s:%u ", answer.records[k].target, answer.records[k].port);
-        }
-        if (strcmp(got, cases[i].want) != 0) fail_msg("%s: %s", cases[i].claim, got);
-        if (cases[i].asked == NULL || strcmp(zone.asked, cases[i].asked) == 0) continue;
-        fail_msg("%s: asked for %s", cases[i].claim, zone.asked);
+    static const char *const types[] = {"SRV", "A", "AAAA", "MX", "NS"};
+    static char text[1 << 16];
+    unsigned type = 0;
+    const char *wanted = word(&rest);
+    while (strcmp(types[type], wanted) != 0) {
+        type++;
     }
+    start_question(rest, (enum dns_record)type, &zone);
+    struct dns_answer answer = end_question();
+    assert_ptr_equal(answer.context, &zone);
+    assert_true(answer.e == OK || (answer.e == ERR_AGAIN && answer.count == 0));
+    char *at = stpcpy(text, answer.e ? answer.error : "");
+    for (uint32_t i = 0; i < answer.count; i++) {
+        at += sprintf(at, "%s%s:%u", i > 0 ? " " : "", answer.records[i].target,
+                      answer.records[i].port);
+    }
+    print_text(text);
 }
 
 static void
-test_without_a_server_a_look_up_fails(void **state)
+do_command(const char *name, char *rest)
 {
-    (void)state;
-    close(zone.udp);
-    zone.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    start_question("am.example.", DNS_A, NULL);
-    assert_int_equal(end_question().e, ERR_AGAIN);
+    if (is(name, "zone")) zone.knows = word(&rest);
+    if (is(name, "zone")) zone.records = rest;
+    if (is(name, "fails")) zone.fails = rest;
+    if (is(name, "truncates")) zone.truncates = true;
+    if (is(name, "closes")) close(zone.udp);
+    if (is(name, "closes")) zone.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (is(name, "ask")) look_up(rest);
+    if (is(name, "asked")) print_text(zone.asked);
+    if (is(name, "asked")) zone.asked[0] = '\0';
 }
 
-static void
-test_a_name_that_is_too_long_fails(void **state)
-{
-    char name[400];
-    (void)state;
-    memset(name, 'x', sizeof name - 1);
-    name[sizeof name - 1] = '\0';
-    start_question(name, DNS_A, NULL);
-    assert_int_equal(end_question().e, ERR_AGAIN);
-}
+/* --- tests ------------------------------------------------------------------------------------ */
 
 /* Which are asked for over TCP, as they do not fit elsewhere. */
 static void
@@ -310,7 +262,7 @@ test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said(voi
     zone.knows = "am.example";
     zone.records = text;
     for (unsigned i = 1; i <= DNS_RECORDS_MAX + 1; i++) {
-        strcat(text, A "10.0.0.1 ");
+        strcat(text, "1=10.0.0.1 ");
         if (i > 1 && i < DNS_RECORDS_MAX) continue;
         start_question("am.example.", DNS_A, &zone);
         struct dns_answer answer = end_question();
@@ -326,7 +278,7 @@ test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up(void **st
     (void)state;
     int a, b;
     zone.knows = "am.example";
-    zone.records = TWO;
+    zone.records = "1=10.0.0.1 1=10.0.0.2";
     for (unsigned i = 0; i < 2; i++) {
         start_question("am.example.", DNS_A, &a);
         start_question("am.example.", DNS_A, &b);
@@ -355,21 +307,47 @@ test_each_allocation_may_fail(void **state)
 {
     (void)state;
     zone.knows = "am.example";
-    zone.records = TWO;
+    zone.records = "1=10.0.0.1 1=10.0.0.2";
     fail_each_allocation(make_and_ask);
 }
+
+#define TWO     "1=10.0.0.1 1=10.0.0.2"
+#define BOTH    "10.0.0.1:0 10.0.0.2:0"
+#define FAILURE "no name server can be reached, or all answer that they failed"
+#define X64     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+static const struct CMUnitTest tests[] = {
+    SCRIPT("each kind of record is read",
+           "zone am.example " TWO " | ask A am.example. => " BOTH "\n"
+           "zone am.example 28=fd00::1 | ask AAAA am.example. => fd00::1:0\n"
+           "zone am.example 33=a.example=9093 33=b.example=9094 | ask SRV am.example."
+           " => a.example:9093 b.example:9094\n"
+           "zone am.example 15=mail.example | ask MX am.example. => mail.example:0\n"
+           "zone am.example 2=a.example 2=b.example | ask NS am.example."
+           " => a.example:0 b.example:0"),
+    SCRIPT("a name without such records has none",
+           "zone am.example | ask A am.example.\n"
+           "zone am.example 5=b.example | ask A am.example."),
+    SCRIPT("domains are tried in the order of the resolver",
+           "zone am.two.test " TWO " | ask A am | asked => " BOTH "; am.one.test am.two.test\n"
+           "zone am.x.one.test " TWO " | ask A am.x | asked => " BOTH "; am.x am.x.one.test\n"
+           "ask A am.x. | asked => am.x\n"
+           "zone none | ask A am | asked => am.one.test am.two.test am"),
+    SCRIPT("a server that fails leaves open whether a name exists, unless another one does",
+           "fails am.one.test | ask A am => " FAILURE "\n"
+           "zone am.two.test " TWO " | ask A am => " BOTH),
+    SCRIPT("without a server a look-up fails", "closes | ask A am.example. => " FAILURE),
+    SCRIPT("what does not fit is asked for over TCP",
+           "truncates | zone am.example " TWO " | ask A am.example. => " BOTH),
+    SCRIPT("an invalid name fails", "ask A a..b. => Misformatted domain name\n"
+                                    "ask A " X64 X64 X64 X64 " => Misformatted domain name"),
+    TEST(test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said),
+    TEST(test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up),
+    TEST(test_each_allocation_may_fail),
+};
 
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(test_names_are_looked_up),
-        TEST(test_without_a_server_a_look_up_fails),
-        TEST(test_a_name_that_is_too_long_fails),
-        TEST(test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said),
-        TEST(test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up),
-        TEST(test_each_allocation_may_fail),
-    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
