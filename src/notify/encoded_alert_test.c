@@ -1,21 +1,30 @@
-/* Alerts as JSON, as Alertmanager's API v2 takes them and Prometheus writes them. */
+/*
+ * Alerts as JSON, as Alertmanager's API v2 takes them and Prometheus writes them. Commands of
+ * scripts:
+ *     url URL, seed N, now MS: of the encoding;
+ *     expr TEXT, annotate NAME [TEXT, in which "~" is a line feed], large (an annotation),
+ *     starts|ends MS: of the alert;
+ *     json, expires (MS), hash (same or other than the last): print what is encoded.
+ */
+#include "base/script_testing.h"
 #include "notify/notify_testing.h"
 
-static struct budget budget;
-static struct buf labels, scratch;
+static struct buf labels;
+static struct label annotations[4];
 static struct alert_notice notice;
 static struct alert_encoding encoding;
+static uint64_t last_hash;
 
 static int
 setup(void **state)
 {
     (void)state;
-    budget_init(&budget, "test", 0, NULL);
-    buf_init(&labels, NULL, 4 << 20);
-    buf_init(&scratch, &budget, 4 << 20);
+    buf_init(&labels, NULL, 1 << 10);
     put_alert_labels(&labels, "Down", (const char *[]){"job", "a b", NULL});
-    encoding = (struct alert_encoding){.memory = &budget, .seed = 7, .external_url = ""};
-    notice = (struct alert_notice){.starts_ns = 1767323045678 * NS_PER_MS + 999999,
+    last_hash = 0;
+    encoding = (struct alert_encoding){.seed = 7, .external_url = ""};
+    notice = (struct alert_notice){.annotations = annotations,
+                                   .starts_ns = 1767323045678 * NS_PER_MS + 999999,
                                    .ends_ns = 1767323285000 * NS_PER_MS};
     return 0;
 }
@@ -25,121 +34,91 @@ teardown(void **state)
 {
     (void)state;
     buf_fini(&labels);
-    buf_fini(&scratch);
-    assert_int_equal(budget_used(&budget), 0);
+    forget_texts();
     return 0;
 }
 
-static struct encoded_alert *
-make(enum err want)
+static void
+annotate(const char *name, char *text)
+{
+    for (char *c = text; (c = strchr(c, '~')) != NULL; *c = '\n') {
+    }
+    annotations[notice.annotation_count++] =
+        (struct label){bytes_of_text(name), bytes_of_text(text)};
+}
+
+static void
+print_encoded(const char *what)
 {
     struct encoded_alert *alert = NULL;
-    assert_int_equal(encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert),
-                     want);
-    return alert;
-}
-
-#define LABELS "{\"labels\":{\"alertname\":\"Down\",\"job\":\"a b\"},"
-#define TIMES  "\"startsAt\":\"2026-01-02T03:04:05.678Z\",\"endsAt\":\"2026-01-02T03:08:05.000Z\""
-
-static void
-test_an_alert_has_labels_annotations_times_and_where_it_comes_from(void **state)
-{
-    static const struct {
-        const char *claim, *url, *annotations[4], *want;
-    } cases[] = {
-        {"it has all of that",
-         "http://firekeep:9201/x",
-         {"summary", "\"x\"\n", "empty", ""},
-         LABELS "\"annotations\":{\"summary\":\"\\\"x\\\"\\n\",\"empty\":\"\"}," TIMES
-                ",\"generatorURL\":\"http://firekeep:9201/x/graph?g0.expr="
-                "up%7Bjob%3D%22a+b%22%7D+%3D%3D+0+%2B+1+-+~.%2A_&g0.tab=1\"}"},
-        {"without a URL of ours it has no generator", "", {NULL}, LABELS TIMES "}"},
-        {"a path is no URL", "/behind/a/proxy", {NULL}, LABELS TIMES "}"},
-        {"bytes that are not text are replaced",
-         "",
-         {"a", "\xff", NULL},
-         LABELS "\"annotations\":{\"a\":\"\xef\xbf\xbd\"}," TIMES "}"},
-    };
-    (void)state;
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct label annotations[2];
-        notice.annotations = annotations;
-        notice.expression = bytes_of_text("up{job=\"a b\"} == 0 + 1 - ~.*_");
-        encoding.external_url = cases[i].url;
-        for (unsigned k = notice.annotation_count = 0; k < 4 && cases[i].annotations[k]; k += 2) {
-            annotations[notice.annotation_count++] = (struct label){
-                bytes_of_text(cases[i].annotations[k]), bytes_of_text(cases[i].annotations[k + 1])};
-        }
-        struct encoded_alert *alert = make(OK);
-        struct bytes got = encoded_alert_json(alert);
-        if (!bytes_equal_text(got, cases[i].want)) {
-            fail_msg("%s: %.*s", cases[i].claim, (int)got.size, (const char *)got.at);
-        }
+    struct budget budget;
+    struct buf scratch;
+    char json[1000];
+    budget_init(&budget, "test", 0, NULL);
+    buf_init(&scratch, &budget, 4 << 20);
+    encoding.memory = &budget;
+    enum err e = encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert);
+    if (e) {
+        print_text(err_word(e));
+    } else {
+        struct bytes found = encoded_alert_json(alert);
+        snprintf(json, sizeof json, "%.*s", (int)found.size, (const char *)found.at);
+        if (is(what, "json")) print_text(json);
+        if (is(what, "expires")) print_number((uint64_t)alert->expires_ms);
+        if (is(what, "hash")) print_text(alert->hash == last_hash ? "same" : "other");
+        last_hash = alert->hash;
         assert_true(bytes_equal(encoded_alert_labels(alert), buf_bytes(&labels)));
-        encoded_alert_unref(alert);
     }
+    encoded_alert_unref(alert);
+    buf_fini(&scratch);
+    assert_int_equal(budget_used(&budget), 0);
 }
 
 static void
-test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made(void **state)
+do_command(const char *name, char *rest)
 {
-    static const struct {
-        const char *claim;
-        int64_t now_ms, ends_ms, from_ms;
-    } cases[] = {
-        {"it fires", 1000, 9000, 9000},
-        {"it ended before", 9000, 1000, 9000},
-        {"it is sent for the last time", 900000 + 1, 1, 900000 + 1},
-    };
-    (void)state;
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        encoding.now_ms = cases[i].now_ms;
-        notice.ends_ns = cases[i].ends_ms * NS_PER_MS;
-        struct encoded_alert *alert = make(OK);
-        int64_t kept_ms = alert->expires_ms - cases[i].from_ms;
-        if (kept_ms != ENCODED_ALERT_KEPT_MS) fail_msg("%s: %ld", cases[i].claim, kept_ms);
-        encoded_alert_unref(alert);
+    static char large[ENCODED_ALERT_BYTES_MAX];
+    memset(large, 'x', sizeof large - 1);
+    if (is(name, "url")) encoding.external_url = rest;
+    if (is(name, "seed")) encoding.seed = strtoull(rest, NULL, 10);
+    if (is(name, "now")) encoding.now_ms = atoll(rest);
+    if (is(name, "expr")) notice.expression = bytes_of_text(rest);
+    if (is(name, "annotate")) {
+        const char *label = word(&rest);
+        annotate(label, rest);
     }
+    if (is(name, "large")) annotate("a", large);
+    if (is(name, "starts")) notice.starts_ns = atoll(rest) * NS_PER_MS;
+    if (is(name, "ends")) notice.ends_ns = atoll(rest) * NS_PER_MS;
+    if (is(name, "json") || is(name, "expires") || is(name, "hash")) print_encoded(name);
 }
 
-static void
-test_equal_labels_have_equal_hashes_of_one_seed(void **state)
-{
-    uint64_t hashes[3];
-    (void)state;
-    for (unsigned i = 0; i < 3; i++) {
-        notice.starts_ns += NS_PER_MS;
-        encoding.seed = 7 + i / 2;
-        struct encoded_alert *alert = make(OK);
-        hashes[i] = alert->hash;
-        encoded_alert_unref(alert);
-    }
-    assert_true(hashes[0] == hashes[1]);
-    assert_true(hashes[0] != hashes[2]);
-}
+#define LABELS "{'labels':{'alertname':'Down','job':'a b'},"
+#define TIMES  "'startsAt':'2026-01-02T03:04:05.678Z','endsAt':'2026-01-02T03:08:05.000Z'"
 
-static void
-test_an_alert_that_is_too_long_is_refused(void **state)
-{
-    static char text[ENCODED_ALERT_BYTES_MAX];
-    const struct label annotation = {bytes_of_text("a"), bytes_of(text, sizeof text - 1)};
-    (void)state;
-    memset(text, 'x', sizeof text);
-    notice.annotations = &annotation;
-    notice.annotation_count = 1;
-    (void)make(ERR_LIMIT);
-}
+static const struct CMUnitTest tests[] = {
+    SCRIPT("an alert has labels, annotations, times and where it comes from",
+           "url http://firekeep:9201/x | annotate summary \"x\"~ | annotate empty\n"
+           "expr up{job=\"a b\"} == 0 + 1 - ~.*_ | json => " LABELS
+           "'annotations':{'summary':'\\'x\\'\\n','empty':''}," TIMES
+           ",'generatorURL':'http://firekeep:9201/x/graph?g0.expr="
+           "up%7Bjob%3D%22a+b%22%7D+%3D%3D+0+%2B+1+-+~.%2A_&g0.tab=1'}"),
+    SCRIPT("without a URL of ours, of which a path is none, an alert has no generator",
+           "expr up | json => " LABELS TIMES "}\n"
+           "url /behind/a/proxy | json => " LABELS TIMES "}"),
+    SCRIPT("bytes that are not text are replaced",
+           "annotate a \xff | json => " LABELS "'annotations':{'a':'\xef\xbf\xbd'}," TIMES "}"),
+    SCRIPT("an alert expires 15 minutes after its end, or after it was encoded if that is later",
+           "now 1000 | ends 9000 | expires => 909000\n"
+           "now 9000 | ends 1000 | expires => 909000\n"
+           "now 900001 | ends 1 | expires => 1800001"),
+    SCRIPT("equal labels have equal hashes of one seed",
+           "hash | starts 1 | hash | seed 8 | hash => other; same; other"),
+    SCRIPT("an alert that is too long is refused", "large | json => limit"),
+};
 
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(test_an_alert_has_labels_annotations_times_and_where_it_comes_from),
-        TEST(test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made),
-        TEST(test_equal_labels_have_equal_hashes_of_one_seed),
-        TEST(test_an_alert_that_is_too_long_is_refused),
-    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
