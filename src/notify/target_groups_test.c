@@ -1,131 +1,73 @@
-/* Lists of targets in JSON and YAML: what is taken of them, and what is refused. */
+/*
+ * Lists of targets in JSON and YAML: what is taken of them, and what is refused. Commands of
+ * scripts: json TEXT, yaml TEXT, same TEXT (in both): print the targets, or the error. In a TEXT
+ * "~" is a line feed and "'" in JSON a double quote.
+ */
+#include "base/script_testing.h"
 #include "notify/notify_testing.h"
 #include "notify/target_groups.h"
 
 enum format { JSON, YAML };
 
-static char got[1 << 16]; /* the targets, a line for each, or the sentence of the error */
+static int
+setup(void **state)
+{
+    (void)state;
+    return 0;
+}
 
+static int
+teardown(void **state)
+{
+    (void)state;
+    forget_texts();
+    return 0;
+}
+
+/* `prints`: the targets, or the error. */
 static enum err
-read_as(enum format format, const char *text)
+read_as(enum format format, const char *text, bool prints)
 {
     const struct label meta = {bytes_of_text("__meta_filepath"), bytes_of_text("f")};
     struct budget budget;
     struct targets targets;
+    struct buf shown;
     struct why why = {.text = ""};
     budget_init(&budget, "test", 0, NULL);
     targets_init(&targets, &budget);
     enum err e = format == YAML
                      ? target_groups_yaml("f", bytes_of_text(text), meta, &targets, &why)
                      : target_groups_json("f", bytes_of_text(text), meta, &targets, &why);
-    size_t size = (size_t)sprintf(got, "%s", why.text);
-    bool is_armed = mem_fail_left() > 0; /* the next one is not to be ours */
-    for (uint32_t i = 0; i < targets.count && e == OK && !is_armed; i++) {
-        struct buf line;
-        buf_init(&line, NULL, 1 << 10);
-        labels_print(&line, targets.items[i]);
-        size += (size_t)sprintf(got + size, "%.*s\n", (int)line.size, (const char *)line.at);
-        buf_fini(&line);
+    buf_init(&shown, NULL, 1 << 20);
+    for (uint32_t i = 0; i < targets.count && prints && e == OK; i++) {
+        buf_clear(&shown);
+        labels_print(&shown, targets.items[i]);
+        buf_put_u8(&shown, 0);
+        print_text((const char *)shown.at);
     }
+    if (e && prints) print_text(err_word(e));
+    if (e && prints) print_text(why.text);
+    buf_fini(&shown);
     targets_fini(&targets);
     assert_int_equal(budget_used(&budget), 0);
     return e;
 }
 
 static void
-expect_targets(enum format format, const char *text, const char *want, const char *claim)
+do_command(const char *name, char *rest)
 {
-    if (read_as(format, text) == OK && strcmp(got, want) == 0) return;
-    fail_msg("%s: %s: %s", claim, text, got);
-}
-
-static void
-expect_refused(enum format format, const char *text, enum err e, const char *says)
-{
-    assert_int_equal(read_as(format, text), e);
-    if (strstr(got, says) == NULL) fail_msg("%.1000s: %s", text, got);
-}
-
-static void
-test_lists_are_read_in_json_and_yaml_and_json_is_yaml_too(void **state)
-{
-    static const struct {
-        const char *claim, *json, *yaml, *want;
-    } cases[] = {
-        {"each target has its address and the labels of its group",
-         "[{\"targets\": [\"a:1\", \"b:2\"], \"labels\": {\"job\": \"x\\u0041\"}},\n"
-         " {\"labels\": {\"y\": \"z\"}, \"targets\": [\"c:3\"]}]",
-         "- targets: [a:1, 'b:2']\n  labels: {job: xA}\n"
-         "- labels:\n    y: \"z\"\n  targets:\n  - c:3\n",
-         "{__address__=\"a:1\", __meta_filepath=\"f\", job=\"xA\"}\n"
-         "{__address__=\"b:2\", __meta_filepath=\"f\", job=\"xA\"}\n"
-         "{__address__=\"c:3\", __meta_filepath=\"f\", y=\"z\"}\n"},
-        {"a list may be empty", "[]", "", ""},
-        {"a list may be nothing", "null", "# nothing\n", ""},
-        {"a group may be empty", "[{}]", "- {}", ""},
-        {"targets and labels may be nothing", "[{\"targets\": null, \"labels\": null}]",
-         "- targets:\n  labels: ~\n", ""},
-        {"targets and labels may be empty", "[{\"targets\": [], \"labels\": {}}]",
-         "- {targets: [], labels: {}}", ""},
-        {"a target wins over labels that say its address or where it was found",
-         "[{\"targets\": [\"a:1\"], \"labels\": {\"__address__\": \"no\", "
-         "\"__meta_filepath\": \"no\", \"empty\": \"\", \"null\": null}}]",
-         "- targets: [a:1]\n"
-         "  labels: {__address__: no, __meta_filepath: no, empty: '', \"null\": null}\n",
-         "{__address__=\"a:1\", __meta_filepath=\"f\"}\n"},
-    };
-    (void)state;
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        expect_targets(JSON, cases[i].json, cases[i].want, cases[i].claim);
-        expect_targets(YAML, cases[i].yaml, cases[i].want, cases[i].claim);
-        expect_targets(YAML, cases[i].json, cases[i].want, cases[i].claim);
+    bool is_json = is(name, "json") || is(name, "same");
+    for (char *c = rest; *c != '\0'; c++) {
+        if (*c == '~') *c = '\n';
+        if (*c == '\'' && is_json) *c = '"';
     }
-    expect_targets(YAML, "- {targets: [1], labels: {a: 2, b: true}}",
-                   "{__address__=\"1\", __meta_filepath=\"f\", a=\"2\", b=\"true\"}\n",
-                   "numbers in YAML are texts");
-}
-
-static void
-test_what_is_not_a_list_of_groups_is_refused_with_its_place(void **state)
-{
-    static const struct {
-        enum format format;
-        const char *text, *says;
-    } cases[] = {
-        {JSON, "", "f: at byte 1: "},
-        {JSON, "{}", "f: at byte 1: "},
-        {JSON, "[", "f: "},
-        {JSON, "[null]", "f: "},
-        {JSON, "[{\"target\": []}]", "unknown key, expected 'targets' or 'labels'"},
-        {JSON, "[] x", "f: at byte 4: "},
-        {JSON, "[{\"targets\": \"a\"}]", "f: "},
-        {JSON, "[{\"targets\": [1]}]", "f: at byte 15: "},
-        {JSON, "[{\"targets\": [\"a\"], \"labels\": {\"a\": 2}}]", "f: "},
-        {JSON, "[{\"targets\": [\"a\"], \"labels\": {\"\": \"x\"}}]",
-         "a target has invalid labels"},
-        {YAML, "a: b", "f:1:1: expected a list of groups, got a mapping"},
-        {YAML, "- a", "f:1:3: expected a group with 'targets:', got 'a'"},
-        {YAML, "-\n", "got nothing"},
-        {YAML, "- target: []", "f:1:3: unknown key 'target'"},
-        {YAML, "- targets: []\n  targets: []", "f:2:3: duplicate key"},
-        {YAML, "- targets: a", "targets: expected a list, got 'a'"},
-        {YAML, "- targets: [[a]]", "targets: expected text, got a list"},
-        {YAML, "- labels: []", "labels: expected a mapping, got a list"},
-        {YAML, "- labels: {a: b, a: c}", "labels: duplicate key 'a'"},
-        {YAML, "- labels: {a: {}}", "labels: expected text, got a mapping"},
-        {YAML, "- &x {targets: []}", "anchors"},
-        {YAML, "[]\n---\n[]", "a second document begins here"},
-    };
-    (void)state;
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        expect_refused(cases[i].format, cases[i].text, ERR_INPUT, cases[i].says);
-    }
+    if (is_json) (void)read_as(JSON, rest, true);
+    if (is(name, "yaml") || is(name, "same")) (void)read_as(YAML, rest, true);
 }
 
 /* `begin`, `count` items with their number for "#", and `end`. Both formats refuse it alike. */
 static void
-expect_too_long(const char *begin, const char *item, int count, const char *end, enum err e,
-                const char *says)
+expect_too_long(const char *begin, const char *item, int count, const char *end, const char *says)
 {
     char *text = malloc(6 << 20), *at = stpcpy(text, begin);
     size_t number = strcspn(item, "#");
@@ -134,8 +76,12 @@ expect_too_long(const char *begin, const char *item, int count, const char *end,
         if (item[number] == '#') at += sprintf(at, "%d%s", i, item + number + 1);
     }
     strcpy(at, end);
-    expect_refused(JSON, text, e, says);
-    expect_refused(YAML, text, e, says + strlen("f: "));
+    for (enum format format = JSON; format <= YAML; format++) {
+        script.printed[0] = '\0';
+        (void)read_as(format, text, true);
+        const char *found = strstr(script.printed, says);
+        if (found == NULL || strcmp(found, says) != 0) fail_msg("%s", script.printed);
+    }
     free(text);
 }
 
@@ -144,27 +90,27 @@ test_targets_labels_and_bytes_have_limits(void **state)
 {
     static char shared[64 << 10];
     (void)state;
-    expect_too_long("[{\"targets\": [\"a\"", ", \"b\"", TARGETS_MAX, "]}]", ERR_LIMIT,
-                    "f: more than 1000 targets");
+    expect_too_long("[{\"targets\": [\"a\"", ", \"b\"", TARGETS_MAX, "]}]",
+                    "more than 1000 targets");
     expect_too_long("[{\"targets\": [\"a\"]}", ", {\"targets\": [\"b\"]}", TARGETS_MAX, "]",
-                    ERR_LIMIT, "f: more than 1000 targets");
+                    "more than 1000 targets");
     expect_too_long("[{\"labels\": {\"x\": \"x\"", ", \"l#\": \"x\"", TARGETS_LABELS_MAX, "}}]",
-                    ERR_LIMIT, "f: more than 128 labels");
-    expect_too_long("[]", " ", TARGETS_TEXT_BYTES_MAX, "", ERR_LIMIT, "f: must be at most 4 MiB");
+                    "more than 128 labels");
+    expect_too_long("[]", " ", TARGETS_TEXT_BYTES_MAX, "", "limit; f: must be at most 4 MiB");
     /* Labels that targets share count for each. */
     memset(shared, 'x', sizeof shared - 1);
     sprintf(shared + sizeof shared - 8, "\"}}]");
     memcpy(shared, "], \"labels\": {\"x\": \"", 20);
-    expect_too_long("[{\"targets\": [\"a\"", ", \"b\"", 500, shared, ERR_NOMEM,
-                    "f: not enough memory for targets, or more than 8 MiB");
+    expect_too_long("[{\"targets\": [\"a\"", ", \"b\"", 500, shared,
+                    "not enough memory for targets, or more than 8 MiB of them");
 }
 
 static enum err
 read_both(void)
 {
     enum err e =
-        read_as(JSON, "[{\"targets\": [\"a\\u0041\"], \"labels\": {\"x\": \"y\\u0041\"}}]");
-    return e == OK ? read_as(YAML, "- targets: [a, b]\n  labels: {x: y}\n") : e;
+        read_as(JSON, "[{\"targets\": [\"a\\u0041\"], \"labels\": {\"x\": \"y\\u0041\"}}]", false);
+    return e == OK ? read_as(YAML, "- targets: [a, b]\n  labels: {x: y}\n", false) : e;
 }
 
 static void
@@ -174,14 +120,64 @@ test_each_allocation_may_fail(void **state)
     fail_each_allocation(read_both);
 }
 
+#define LABELED                                            \
+    "{__address__='a:1', __meta_filepath='f', job='xA'}; " \
+    "{__address__='b:2', __meta_filepath='f', job='xA'}; " \
+    "{__address__='c:3', __meta_filepath='f', y='z'}"
+#define A1 "{__address__='a:1', __meta_filepath='f'}"
+
+static const struct CMUnitTest tests[] = {
+    SCRIPT("each target has its address and the labels of its group",
+           "same [{'targets': ['a:1', 'b:2'], 'labels': {'job': 'x\\u0041'}},~"
+           " {'labels': {'y': 'z'}, 'targets': ['c:3']}] => " LABELED "; " LABELED "\n"
+           "yaml - targets: [a:1, 'b:2']~  labels: {job: xA}~- labels:~    y: \"z\"~  targets:~"
+           "  - c:3~ => " LABELED),
+    SCRIPT("a list, a group, its targets and its labels may be empty, or nothing",
+           "same [] | same null | same [{}] | same [{'targets': null, 'labels': null}]\n"
+           "same [{'targets': [], 'labels': {}}] | yaml  | yaml # nothing~ | yaml - {}\n"
+           "yaml - targets:~  labels: ~~ | yaml - {targets: [], labels: {}}"),
+    SCRIPT("a target wins over labels that say its address or where it was found",
+           "same [{'targets': ['a:1'], 'labels': {'__address__': 'no', '__meta_filepath': 'no', "
+           "'empty': '', 'null': null}}] => " A1 "; " A1 "\n"
+           "yaml - targets: [a:1]~"
+           "  labels: {__address__: no, __meta_filepath: no, empty: '', \"null\": null}~ => " A1),
+    SCRIPT(
+        "numbers in YAML are texts, and in JSON are refused",
+        "yaml - {targets: [1], labels: {a: 2, b: true}}"
+        " => {__address__='1', __meta_filepath='f', a='2', b='true'}\n"
+        "json [{'targets': [1]}] => input; f: at byte 15: expected a value\n"
+        "json [{'targets': ['a'], 'labels': {'a': 2}}] => input; f: at byte 37: expected a value"),
+    SCRIPT("what is not a list of groups in JSON is refused with its place",
+           "json  => input; f: at byte 1: expected a value\n"
+           "json {} => input; f: at byte 1: expected a value\n"
+           "json [ => input; f: at byte 2: expected an object\n"
+           "json [null] => input; f: at byte 2: expected an object\n"
+           "json [{'target': []}] => input; f: at byte 12: unknown key, expected 'targets' or "
+           "'labels'\n"
+           "json [] x => input; f: at byte 4: unexpected text after the value\n"
+           "json [{'targets': 'a'}] => input; f: at byte 14: expected a value\n"
+           "json [{'targets': ['a'], 'labels': {'': 'x'}}] => input; f: a target has invalid "
+           "labels: empty_labels"),
+    SCRIPT(
+        "what is not a list of groups in YAML is refused with its place",
+        "yaml a: b => input; f:1:1: expected a list of groups, got a mapping\n"
+        "yaml - a => input; f:1:3: expected a group with 'targets:', got 'a'\n"
+        "yaml -~ => input; f:1:2: expected a group with 'targets:', got nothing\n"
+        "yaml - target: [] => input; f:1:3: unknown key 'target', expected 'targets' or 'labels'\n"
+        "yaml - targets: []~  targets: [] => input; f:2:3: duplicate key 'targets'\n"
+        "yaml - targets: a => input; f:1:12: targets: expected a list, got 'a'\n"
+        "yaml - targets: [[a]] => input; f:1:13: targets: expected text, got a list\n"
+        "yaml - labels: [] => input; f:1:11: labels: expected a mapping, got a list\n"
+        "yaml - labels: {a: b, a: c} => input; f:1:18: labels: duplicate key 'a'\n"
+        "yaml - labels: {a: {}} => input; f:1:15: labels: expected text, got a mapping\n"
+        "yaml - &x {targets: []} => input; f:1:3: anchors (&name) are not supported here\n"
+        "yaml []~---~[] => input; f:2:1: a second document begins here; only one is allowed"),
+    TEST(test_targets_labels_and_bytes_have_limits),
+    TEST(test_each_allocation_may_fail),
+};
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lists_are_read_in_json_and_yaml_and_json_is_yaml_too),
-        cmocka_unit_test(test_what_is_not_a_list_of_groups_is_refused_with_its_place),
-        cmocka_unit_test(test_targets_labels_and_bytes_have_limits),
-        cmocka_unit_test(test_each_allocation_may_fail),
-    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
