@@ -1,15 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+/* Templates of alerts: what they become, and the sentences of their errors. */
 #include <math.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem_testing.h"
 #include "promql/histogram/fhist.h"
 #include "template/template.h"
 
@@ -36,20 +30,19 @@ static const struct fhist histogram = {
     .positive = {positive_indexes, positive_counts, NULL, 3, 3},
     .negative = {negative_indexes, negative_counts, NULL, 1, 1},
 };
-/* Of $value and what queries find; NULL: these are floats. */
+/* $value, and what queries find if it is a histogram; NULL: these are floats. */
+static double value;
 static const struct fhist *value_histogram;
+static enum err query_fails;
 
-static struct template_data
-data_of_alert(void)
+static int
+setup(void **state)
 {
-    return (struct template_data){.labels = alert_labels,
-                                  .label_count = 2,
-                                  .external_labels = external_labels,
-                                  .external_count = 1,
-                                  .external_url = bytes_of_text("http://h:1/p%20q/x"),
-                                  .value = double_bits(42.5),
-                                  .histogram = value_histogram,
-                                  .time_ms = 1435065584128};
+    (void)state;
+    value = 42.5;
+    value_histogram = NULL;
+    query_fails = OK;
+    return 0;
 }
 
 /* "up" has two samples, "none" none; anything else is said to be wrong. */
@@ -59,8 +52,8 @@ query(void *context, struct bytes expression,
 {
     static const uint8_t names[][12] = {{0x0a, 10, 0x0a, 1, 'n', 0x12, 5, 'z', 'z', 'z', 'z', 'z'},
                                         {0x0a, 10, 0x0a, 1, 'n', 0x12, 5, 'a', 'a', 'a', 'a', 'a'}};
-    enum err *fails = context;
-    if (*fails) return *fails;
+    (void)context;
+    if (query_fails) return query_fails;
     if (bytes_equal_text(expression, "none")) return OK;
     if (!bytes_equal_text(expression, "up")) return why_set(why, ERR_INPUT, "parse error");
     for (unsigned i = 0; i < 2; i++) {
@@ -72,53 +65,54 @@ query(void *context, struct bytes expression,
     return OK;
 }
 
-static enum err query_fails;
-
 static enum err
 expand(const char *text, struct budget *budget, struct buf *to, struct why *why)
 {
     const struct template_options options = {
-        .name = bytes_of_text("__alert_X"), .query = {query, &query_fails}, .budget = budget};
-    const struct template_data data = data_of_alert();
+        .name = bytes_of_text("__alert_X"), .query = {.query = query}, .budget = budget};
+    const struct template_data data = {.labels = alert_labels,
+                                       .label_count = 2,
+                                       .external_labels = external_labels,
+                                       .external_count = 1,
+                                       .external_url = bytes_of_text("http://h:1/p%20q/x"),
+                                       .value = double_bits(value),
+                                       .histogram = value_histogram,
+                                       .time_ms = 1435065584128};
     why->text[0] = '\0';
     return template_expand(&options, bytes_of_text(text), &data, to, why);
 }
 
+/* What a template becomes; of an error `before` and that. */
 static void
-check_expanded(const struct expected *cases, size_t count)
+check(const char *text, enum err wanted, const char *before, const char *becomes)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct buf to;
-        struct why why;
-        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
-        enum err e = expand(cases[i].text, NULL, &to, &why);
-        if (e) printf("%s: %s\n", cases[i].text, why_text(&why, e));
-        assert_int_equal(e, OK);
-        buf_put_u8(&to, 0);
-        assert_string_equal((const char *)to.at, cases[i].becomes);
-        buf_fini(&to);
+    struct buf to;
+    struct why why;
+    buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+    enum err e = expand(text, NULL, &to, &why);
+    if (e != wanted) fail_msg("%.200s: %s", text, why_text(&why, e));
+    if (e) assert_int_equal(to.size, 0);
+    buf_put_u8(&to, 0);
+    const char *got = e ? why.text : (const char *)to.at;
+    size_t size = strlen(before);
+    if (strncmp(got, before, size) != 0 || strcmp(got + size, becomes) != 0) {
+        fail_msg("%.200s: %s", text, got);
     }
+    buf_fini(&to);
 }
 
 static void
-check_refused(const struct expected *cases, size_t count, enum err wanted, const char *before)
+check_all(const struct expected *cases, size_t count, enum err wanted, const char *before)
 {
     for (size_t i = 0; i < count; i++) {
-        struct buf to;
-        struct why why;
-        char sentence[512];
-        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
-        enum err e = expand(cases[i].text, NULL, &to, &why);
-        if (e != wanted) printf("%s: %d\n", cases[i].text, (int)e);
-        assert_int_equal(e, wanted);
-        (void)snprintf(sentence, sizeof sentence, "%s%s", before, cases[i].becomes);
-        assert_string_equal(why.text, sentence);
-        assert_int_equal(to.size, 0);
-        buf_fini(&to);
+        check(cases[i].text, wanted, before, cases[i].becomes);
     }
 }
 
-#define CHECK_EXPANDED(cases) check_expanded(cases, sizeof cases / sizeof *cases)
+#define CHECK_EXPANDED(cases) check_all(cases, sizeof cases / sizeof *cases, OK, "")
+#define CHECK_REFUSED(cases)                                  \
+    check_all(cases, sizeof cases / sizeof *cases, ERR_INPUT, \
+              "error executing template __alert_X: template: __alert_X:")
 
 static void
 test_infinite_values_have_a_sign_and_nan_has_none(void **state)
@@ -133,16 +127,8 @@ test_infinite_values_have_a_sign_and_nan_has_none(void **state)
         "{{ $value }} {{ printf \"%.2f |%6v|% v|%+v\" $value $value $value $value }}";
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct template_options options = {.name = bytes_of_text("__alert_X")};
-        struct template_data data = data_of_alert();
-        struct why why = {""};
-        struct buf to;
-        data.value = double_bits(cases[i].value);
-        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
-        assert_int_equal(template_expand(&options, bytes_of_text(text), &data, &to, &why), OK);
-        buf_put_u8(&to, 0);
-        assert_string_equal((const char *)to.at, cases[i].becomes);
-        buf_fini(&to);
+        value = cases[i].value;
+        check(text, OK, "", cases[i].becomes);
     }
 }
 
@@ -244,21 +230,15 @@ test_queries_answer_samples(void **state)
     };
     (void)state;
     CHECK_EXPANDED(cases);
-    check_refused(refused, sizeof refused / sizeof *refused, ERR_INPUT,
-                  "error executing template __alert_X: template: __alert_X:");
+    CHECK_REFUSED(refused);
 }
 
 static void
 test_a_query_that_is_canceled_ends_all(void **state)
 {
-    struct buf to;
-    struct why why;
     (void)state;
-    buf_init(&to, NULL, 100);
     query_fails = ERR_CANCELED;
-    assert_int_equal(expand("{{ query \"up\" }}", NULL, &to, &why), ERR_CANCELED);
-    query_fails = OK;
-    buf_fini(&to);
+    check("{{ query \"up\" }}", ERR_CANCELED, "", "");
 }
 
 static void
@@ -330,8 +310,7 @@ test_sentences_of_executions_are_those_of_prometheus(void **state)
          "1:119: executing \"__alert_X\" at <call>: error calling call: non-function of type int"},
     };
     (void)state;
-    check_refused(cases, sizeof cases / sizeof *cases, ERR_INPUT,
-                  "error executing template __alert_X: template: __alert_X:");
+    CHECK_REFUSED(cases);
 }
 
 static void
@@ -346,16 +325,12 @@ test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so(void **state
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char sentence[256], *text = strdup(cases[i].text);
-        assert_non_null(text);
-        text[strlen(text) - 3] = '\0'; /* without " }}" */
+        char sentence[256];
         (void)snprintf(sentence, sizeof sentence,
-                       "1:115: executing \"__alert_X\" at <%s>: error calling printf: %s", text + 3,
-                       cases[i].becomes);
-        const struct expected expected = {cases[i].text, sentence};
-        check_refused(&expected, 1, ERR_INPUT,
-                      "error executing template __alert_X: template: __alert_X:");
-        free(text);
+                       "1:115: executing \"__alert_X\" at <%.*s>: error calling printf: %s",
+                       (int)strlen(cases[i].text) - 6, cases[i].text + 3, cases[i].becomes);
+        check(cases[i].text, ERR_INPUT,
+              "error executing template __alert_X: template: __alert_X:", sentence);
     }
 }
 
@@ -376,8 +351,8 @@ test_sentences_of_the_parser_are_those_of_prometheus(void **state)
          "1: template: multiple definition of template \"x\""},
     };
     (void)state;
-    check_refused(cases, sizeof cases / sizeof *cases, ERR_INPUT,
-                  "error parsing template __alert_X: template: __alert_X:");
+    check_all(cases, sizeof cases / sizeof *cases, ERR_INPUT,
+              "error parsing template __alert_X: template: __alert_X:");
 }
 
 static void
@@ -411,30 +386,12 @@ test_hostile_templates_meet_limits(void **state)
         {"{{ $x := printf \"%65000d\" 1 }}{{ range 1000 }}{{ $y := toUpper $x }}{{ end }}",
          "more than 16 MiB of memory"},
     };
-    char *deep = malloc(4096);
-    struct buf to;
-    struct why why;
+    char deep[1004] = "{{ ";
     (void)state;
-    check_refused(cases, sizeof cases / sizeof *cases, ERR_LIMIT,
-                  "template __alert_X is too large: ");
-    assert_non_null(deep);
-    buf_init(&to, NULL, 100);
-    memset(strcpy(deep, "{{ ") + 3, '(', 1000);
-    deep[1003] = '\0';
-    assert_int_equal(expand(deep, NULL, &to, &why), ERR_LIMIT);
-    assert_string_equal(why.text, "template __alert_X is too large: more than 100 levels of blocks "
-                                  "and parentheses");
-    free(deep);
-    buf_fini(&to);
-}
-
-/* Tests begin with floats. */
-static int
-teardown_histogram(void **state)
-{
-    (void)state;
-    value_histogram = NULL;
-    return 0;
+    check_all(cases, sizeof cases / sizeof *cases, ERR_LIMIT, "template __alert_X is too large: ");
+    memset(deep + 3, '(', 1000);
+    check(deep, ERR_LIMIT,
+          "template __alert_X is too large: ", "more than 100 levels of blocks and parentheses");
 }
 
 #define H "{count:8.5, sum:-0.5, [-2,-1):3, [-0.001,0.001]:2, (0.25,0.5]:1, (2,4]:2.5}"
@@ -453,20 +410,16 @@ test_native_histograms_are_printed_and_have_fields(void **state)
         {"{{ $value.Schema }}", "0"},
     };
     static const struct expected wrong[] = {
-        {"{{ humanize $value }}",
-         "at <humanize $value>: error calling humanize: can't convert *histogram.FloatHistogram to "
-         "float"},
-        {"{{ gt $value 1.0 }}",
-         "at <gt $value 1.0>: error calling gt: invalid type for comparison"},
+        {"{{ humanize $value }}", "1:115: executing \"__alert_X\" at <humanize $value>: error "
+                                  "calling humanize: can't convert *histogram.FloatHistogram to "
+                                  "float"},
+        {"{{ gt $value 1.0 }}", "1:115: executing \"__alert_X\" at <gt $value 1.0>: error calling "
+                                "gt: invalid type for comparison"},
     };
     (void)state;
     value_histogram = &histogram;
     CHECK_EXPANDED(cases);
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        check_refused(&wrong[i], 1, ERR_INPUT,
-                      "error executing template __alert_X: template: __alert_X:1:115: executing "
-                      "\"__alert_X\" ");
-    }
+    CHECK_REFUSED(wrong);
 }
 
 static void
@@ -538,16 +491,11 @@ test_functions_of_prometheus_are_named_in_order(void **state)
     const char *before = "", *word;
     uint32_t n = 0;
     (void)state;
-    for (; (word = template_function_word(n)) != NULL; n++) {
+    for (; (word = template_function_word(n)) != NULL; n++, before = word) {
         char text[64];
-        struct buf to;
-        struct why why;
         assert_true(strcmp(before, word) < 0);
-        before = word;
         snprintf(text, sizeof text, "{{ if false }}{{ %s }}{{ end }}", word);
-        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
-        assert_int_equal(expand(text, NULL, &to, &why), OK);
-        buf_fini(&to);
+        check(text, OK, "", "");
     }
     assert_int_equal(n, 29);
 }
@@ -555,24 +503,24 @@ test_functions_of_prometheus_are_named_in_order(void **state)
 int
 main(void)
 {
+#define TEST(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infinite_values_have_a_sign_and_nan_has_none),
-        cmocka_unit_test(test_text_and_data_of_the_alert_are_printed),
-        cmocka_unit_test(test_the_language_has_gos_control_structures),
-        cmocka_unit_test(test_functions_do_what_those_of_prometheus_do),
-        cmocka_unit_test(test_functions_of_prometheus_are_named_in_order),
-        cmocka_unit_test(test_queries_answer_samples),
-        cmocka_unit_test(test_a_query_that_is_canceled_ends_all),
-        cmocka_unit_test(test_values_are_printed_as_go_prints_them),
-        cmocka_unit_test(test_sentences_of_executions_are_those_of_prometheus),
-        cmocka_unit_test(test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so),
-        cmocka_unit_test(test_sentences_of_the_parser_are_those_of_prometheus),
-        cmocka_unit_test(test_a_check_parses_and_does_not_execute),
-        cmocka_unit_test(test_hostile_templates_meet_limits),
-        cmocka_unit_test_teardown(test_native_histograms_are_printed_and_have_fields,
-                                  teardown_histogram),
-        cmocka_unit_test_teardown(test_each_allocation_may_fail, teardown_histogram),
-        cmocka_unit_test(test_a_small_budget_is_no_limit_of_the_template),
+        TEST(test_infinite_values_have_a_sign_and_nan_has_none),
+        TEST(test_text_and_data_of_the_alert_are_printed),
+        TEST(test_the_language_has_gos_control_structures),
+        TEST(test_functions_do_what_those_of_prometheus_do),
+        TEST(test_functions_of_prometheus_are_named_in_order),
+        TEST(test_queries_answer_samples),
+        TEST(test_a_query_that_is_canceled_ends_all),
+        TEST(test_values_are_printed_as_go_prints_them),
+        TEST(test_sentences_of_executions_are_those_of_prometheus),
+        TEST(test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so),
+        TEST(test_sentences_of_the_parser_are_those_of_prometheus),
+        TEST(test_a_check_parses_and_does_not_execute),
+        TEST(test_hostile_templates_meet_limits),
+        TEST(test_native_histograms_are_printed_and_have_fields),
+        TEST(test_each_allocation_may_fail),
+        TEST(test_a_small_budget_is_no_limit_of_the_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
