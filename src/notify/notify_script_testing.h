@@ -223,13 +223,15 @@ add_relabelling(char *rest)
     const char *target = word(&rest);
     if (target[0] != '\0') spec.target_label = bytes_of_text(target);
     if (target[0] != '\0') spec.replacement = bytes_of_text(rest);
-    struct alertmanager_settings *last = &rig.alerting.items[rig.alerting.count - 1];
-    if (strcmp(of, "all") == 0)
+    if (strcmp(of, "all") == 0) {
         rig.made->relabel[rig.alerting.alert_relabel_count++] = spec;
-    else if (strcmp(of, "alerts") == 0)
-        rig.last->alert_relabel[last->alert_relabel_count++] = spec;
+        return;
+    }
+    struct alertmanager_settings *a = &rig.alerting.items[rig.alerting.count - 1];
+    if (strcmp(of, "alerts") == 0)
+        rig.last->alert_relabel[a->alert_relabel_count++] = spec;
     else
-        rig.last->relabel[last->relabel_count++] = spec;
+        rig.last->relabel[a->relabel_count++] = spec;
 }
 
 static void

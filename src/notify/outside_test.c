@@ -84,29 +84,13 @@ wait_for(const struct asking *a)
 }
 
 static void
-test_requests_are_answered_in_polls(void **state)
+test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up(void **state)
 {
     (void)state;
-    struct asking a;
-    struct player p;
-    player_start(&p, 2, ANSWERS);
-    for (unsigned i = 0; i < 2; i++) {
-        start(&a, p.url);
-        wait_for(&a);
-        assert_int_equal(a.status, i == 0 ? 200 : 503);
-    }
-    assert_non_null(strstr(p.seen, "User-Agent: Firekeep/"));
-    player_stop(&p);
-}
-
-static void
-test_what_is_given_up_is_not_answered(void **state)
-{
-    (void)state;
-    struct asking a, b, c;
+    struct asking a, b, c, d;
     struct player p, q;
     player_start(&p, 1, (const char *const[]){""}); /* no answer */
-    player_start(&q, 1, ANSWERS);
+    player_start(&q, 2, ANSWERS);
     start(&a, p.url);
     look_up(&b, "y.example.");
     outside_poll(outside, 0);
@@ -114,22 +98,19 @@ test_what_is_given_up_is_not_answered(void **state)
         outside_give_up(outside, &a.call);
         outside_give_up_question(outside, &b.question);
     }
-    start(&c, q.url);
-    wait_for(&c);
+    for (unsigned i = 0; i < 2; i++) {
+        start(&c, q.url);
+        wait_for(&c);
+        assert_int_equal(c.status, i == 0 ? 200 : 503);
+    }
+    look_up(&d, "x.example.");
+    wait_for(&d);
+    assert_int_equal(d.e, ERR_AGAIN); /* nothing listens */
     assert_int_equal(a.answers + b.answers, 0);
+    assert_non_null(strstr(q.seen, "User-Agent: Firekeep/"));
     start(&a, p.url); /* and is left */
     player_stop(&p);
     player_stop(&q);
-}
-
-static void
-test_names_are_looked_up_and_without_a_server_that_fails(void **state)
-{
-    (void)state;
-    struct asking a;
-    look_up(&a, "x.example.");
-    wait_for(&a);
-    assert_int_equal(a.e, ERR_AGAIN);
 }
 
 static void
@@ -163,9 +144,7 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_requests_are_answered_in_polls),
-        TEST(test_what_is_given_up_is_not_answered),
-        TEST(test_names_are_looked_up_and_without_a_server_that_fails),
+        TEST(test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up),
         TEST(test_a_poll_ends_when_it_is_woken),
         TEST(test_each_allocation_may_fail),
     };
