@@ -111,9 +111,11 @@ apply(const struct rules_edit *edit)
         stored_rules_commit(change);
     if (reasons.size > 0) {
         assert_int_equal(e, ERR_INPUT);
+        assert_int_equal(edit->verb, RULES_SET);
         snprintf(rig.why.text, sizeof rig.why.text, "%.*s", (int)reasons.size, (char *)reasons.at);
     }
     buf_fini(&reasons);
+    assert_true((e == OK) == (rig.why.text[0] == '\0') || edit->verb != RULES_SET);
     return e;
 }
 
@@ -133,22 +135,24 @@ name_of(char **rest)
     return strcmp(at, "NONE") == 0 ? "" : at[0] == '\0' ? NULL : at;
 }
 
-/* set, text or del: ERR_UNSUPPORTED is none of these. */
+/* set, text or del. */
 static enum err
 edit(const char *command)
 {
     char text[2000], group[1000];
     snprintf(text, sizeof text, "%s", command);
     char *rest = text, *verb = word(&rest);
+    bool is_set = is(verb, "set"), is_text = is(verb, "text");
+    if (!is_set && !is_text && !is(verb, "del")) fail_msg("unknown command %s", verb);
     struct rules_edit made = {RULES_SET, bytes_of_text(name_of(&rest)), NULL, NULL, {NULL, 0}};
     made.namespace = name_of(&rest);
-    if (is(verb, "set")) {
+    if (is_set) {
         const char *name = name_of(&rest);
         snprintf(group, sizeof group, "{name: '%s', rules: [{record: r, expr: '%s'}]}", name, rest);
         made.text = bytes_of_text(group);
-    } else if (is(verb, "text")) {
+    } else if (is_text) {
         made.text = bytes_of_text(rest);
-    } else if (is(verb, "del")) {
+    } else {
         made.group = name_of(&rest);
         made.verb = made.group == NULL ? RULES_DELETE_NAMESPACE : RULES_DELETE;
     }
