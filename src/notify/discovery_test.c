@@ -132,9 +132,13 @@ static const struct CMUnitTest tests[] = {
            "[fd00::1]:9093\n"
            "zone 10.0.0.1 | run 30 => 30s members 10.0.0.1:9093"),
     SCRIPT("services have ports and labels of their own, and may be absent",
-           "am | services | zone a.example:1234 :0\n"
-           "relabel targets replace __meta_dns_srv_record_target (.*) __alerts_path__ /$1\n"
-           "start | run 0 => 0s members http://a.example:1234/a.example."),
+           "am | services | relabel targets replace __meta_dns_srv_record_target (.*) "
+           "__alerts_path__ /$1\n"
+           "am | services | relabel targets replace __meta_dns_srv_record_port (.*) "
+           "__alerts_path__ /$1\n"
+           "am | services | relabel targets replace __meta_dns_name (.*) __alerts_path__ /$1\n"
+           "zone a.example:1234 :0 | start | run 0 => 0s members http://a.example:1234/a.example. "
+           "http://a.example:1234/1234 http://a.example:1234/am.example"),
     SCRIPT("that a name has too many records is logged once",
            "log too many | zone cut 10.0.0.1 | am | names | start | run 300"
            " => 0s " TOO_MANY "; members 10.0.0.1:9093\n"
