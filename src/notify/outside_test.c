@@ -94,9 +94,10 @@ test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up(void *
     start(&a, p.url);
     look_up(&b, "y.example.");
     outside_poll(outside, 0);
-    for (unsigned i = 0; i < 2; i++) { /* then it is not under way any more */
+    for (unsigned i = 0; i < 2; i++) { /* the second time it does nothing */
         outside_give_up(outside, &a.call);
         outside_give_up_question(outside, &b.question);
+        assert_false(a.call.is_under_way || b.question.is_under_way);
     }
     for (unsigned i = 0; i < 2; i++) {
         start(&c, q.url);
