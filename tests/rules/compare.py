@@ -66,7 +66,7 @@ def told(path, start, end, ranges):
             begins, ends = seconds_of(alert["startsAt"]), seconds_of(alert["endsAt"])
             if not start <= begins <= end or excepted(begins, ranges):
                 continue
-            found["fires " + labels, alert["startsAt"]] = alert["generatorURL"]
+            found.setdefault(("fires " + labels, alert["startsAt"]), alert["generatorURL"])
             over = "is over " + labels, alert["startsAt"]
             if resolved(alert) and ends <= end:
                 found[over] = EXCEPTED if excepted(ends, ranges) else alert["endsAt"]
