@@ -174,7 +174,10 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
             catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->alert_slot), true, monotonic_ns);
         e->had_outage |= gap && e->evaluated_ns != 0;
         if (!gap) missed = (uint64_t)(slot - e->alert_slot);
-        bool is_late = gap && s->seen_ns - scheduled_time_ns(e, slot) >= scheduled_patience_ns(e);
+        int64_t at_ns = scheduled_time_ns(e, slot);
+        /* The server before may have evaluated it, and stored other values. */
+        bool is_late =
+            gap && (at_ns <= s->started_ns || s->seen_ns - at_ns >= scheduled_patience_ns(e));
         e->alert_slot = is_late ? slot + 1 : slot;
     }
     if (records_live(e) && e->next_slot <= slot) {
