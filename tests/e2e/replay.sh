@@ -23,8 +23,11 @@ is_acknowledged() { # CAPTURE ARGUMENT...
 
 # As many as this were refused for another value.
 counts_conflicts() { # NUMBER
-    curl -s --noproxy '*' "$url/metrics" |
-        grep -q "^firekeep_samples_rejected_total{tenant=\"anonymous\",kind=\"float\",reason=\"conflict\"} $1\$"
+    local count
+    count=$(curl -s --noproxy '*' "$url/metrics" |
+        awk '$1 == "firekeep_samples_rejected_total{tenant=\"anonymous\",kind=\"float\",reason=\"conflict\"}" {print $2}')
+    echo "counted: $count"
+    [[ $count == "$1" ]]
 }
 
 is_refused() {
