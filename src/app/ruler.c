@@ -313,6 +313,7 @@ ruler_stop(struct ruler *r)
     atomic_store(&r->canceled, "the server is stopping");
     lock_take(&r->lock);
     r->stops = true;
+    if (r->scheduler != NULL) scheduler_cancel_fills(r->scheduler);
     cond_wake_all(&r->cond);
     lock_drop(&r->lock);
 }

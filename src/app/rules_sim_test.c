@@ -132,6 +132,41 @@ test_texts_of_alerts_have_the_time_of_a_query(void **state)
     sim_fini(&s);
 }
 
+static struct rules_sim reloaded;
+static unsigned reloads;
+
+/* The fill that opens the view goes on only until then. */
+static enum err
+reload_in_fill(void *context, struct query_control *control, struct view **ret_view,
+               struct why *why)
+{
+    struct scheduler *scheduler = reloaded.scheduler;
+    if (scheduler->filling > 0 && reloads++ == 0) {
+        sim_load(&reloaded, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+        assert_int_equal(query_control_check(control, why), ERR_CANCELED);
+        assert_int_equal(scheduler->items[0]->state, SCHEDULED_NEW);
+    }
+    return sim_open(context, control, ret_view, why);
+}
+
+static void
+test_a_reload_ends_a_fill_of_groups_that_it_replaces(void **state)
+{
+    (void)state;
+    sim_init(&reloaded, 1, GROUP("g", ALWAYS));
+    sim_pass(&reloaded, 300);
+    sim_crash(&reloaded);
+    sim_pass(&reloaded, 600);
+    reloaded.terms.open = reload_in_fill;
+    sim_start(&reloaded, GROUP("g", ALWAYS));
+    sim_pass(&reloaded, 60);
+    assert_true(reloads > 1);
+    assert_int_equal(reloaded.scheduler->items[0]->state, SCHEDULED_READY);
+    assert_in_range(sim_find(&reloaded, "always", 0).samples, 960 / 30 - 1, 960 / 30 + 1);
+    assert_int_equal(sim_find(&reloaded, "always", 0).stale, 0);
+    sim_fini(&reloaded);
+}
+
 int
 main(void)
 {
@@ -140,6 +175,7 @@ main(void)
             test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_that_are_sent_once_in_four_resends),
         cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
+        cmocka_unit_test(test_a_reload_ends_a_fill_of_groups_that_it_replaces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

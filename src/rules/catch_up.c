@@ -141,6 +141,14 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     if (!job->store_refuses && backlog_is_there(t, &job->arrivals, monotonic_ns)) begin_fill(s, t);
 }
 
+void
+scheduler_cancel_fills(struct scheduler *s)
+{
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        atomic_store(&t->cancel, "the server is stopping");
+    }
+}
+
 /* --- filling ---------------------------------------------------------------------------------- */
 
 /* So old is the oldest evaluation that may be made. */
@@ -235,6 +243,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     job->covered_ns = job->until_ns - from_ns;
     t->look_ns = 0;
     t->is_filling = true; /* invariant 2 */
+    atomic_store(&t->cancel, NULL);
     s->filling++;
     return true;
 }
@@ -347,6 +356,7 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
         if (job->error == OK) e->is_behind = false;
     }
     if (t->state != CATCH_UP_FILLS) return;
+    if (job->error && atomic_load(&t->cancel) != NULL) return; /* the next pass goes on */
     if (job->error == OK)
         note_success(s, t, job, monotonic_ns - job->taken_ns);
     else if (job->store_refuses)

@@ -31,6 +31,8 @@ retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
     e->last_slot = is_known ? -1 : e->next_slot - 1;
     e->mark_ns = env_monotonic_ns(s->host->env) + 2 * group_schedule(e->group)->interval_ns;
     s->unmarked++;
+    /* A source that hangs may hold up the pass, and with it the new groups, for long. */
+    if (e->fills) atomic_store(&e->tenant->cancel, "the rules are reloaded");
     s->unknown -= e->is_unknown;
     while (**link != NULL && scheduled_compare(**link, e) < 0) {
         *link = &(**link)->next;

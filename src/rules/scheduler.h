@@ -154,6 +154,8 @@ void scheduler_run(struct scheduler *scheduler, struct scheduler_job *job,
                    const struct rules_terms *terms);
 void scheduler_done(struct scheduler *scheduler, struct scheduler_job *job, int64_t monotonic_ns);
 
+/* Ends fills that run, at the end: they do not look at `all_canceled` of the host. */
+void scheduler_cancel_fills(struct scheduler *scheduler);
 /* Writes a checkpoint, at the end: nothing runs any more. Errors of the host. */
 MUST_CHECK enum err scheduler_save(struct scheduler *scheduler, struct why *why);
 

@@ -201,6 +201,7 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
     host.settle = fill_settle;
     host.context = &filling;
     host.together = NULL;
+    host.all_canceled = &job->tenant->cancel;
     struct replay replay = {
         .host = &host,
         .terms = terms,
