@@ -28,10 +28,9 @@
 #define SENT_MS      (60 * 1000)     /* before the gap: senders that wrote then are awaited */
 #define TRY_AGAIN_NS (5 * NS_PER_S)
 
-/* A pass covers as much time as takes about a second: a reload waits for it. */
-#define PASS_NS_MIN  (5 * 60 * NS_PER_S)
-#define PASS_NS_MAX  (8 * 3600 * NS_PER_S)
-#define PASS_TOOK_NS NS_PER_S
+/* A query for a range costs little more than one for a single time, so a pass covers hours. After
+ * it the cursors are known, and a crash repeats no more. */
+#define PASS_NS (4 * 3600 * NS_PER_S)
 
 bool
 catch_up_holds(const struct scheduled *e, int64_t monotonic_ns)
@@ -46,7 +45,6 @@ begin_fill(struct scheduler *s, struct scheduled_tenant *t)
 {
     t->state = CATCH_UP_FILLS;
     s->catch_up_ns = 0;
-    t->pass_ns = PASS_NS_MIN;
     t->look_ns = 0;
     t->failing_since_ns = 0;
 }
@@ -239,7 +237,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     job->work = WORK_FILL;
     job->tenant = t;
     job->until_ns = s->seen_ns;
-    if (job->until_ns - from_ns > t->pass_ns) job->until_ns = from_ns + t->pass_ns;
+    if (job->until_ns - from_ns > PASS_NS) job->until_ns = from_ns + PASS_NS;
     job->covered_ns = job->until_ns - from_ns;
     t->look_ns = 0;
     t->is_filling = true; /* invariant 2 */
@@ -332,8 +330,6 @@ note_success(struct scheduler *s, struct scheduled_tenant *t, const struct sched
 {
     bool is_complete = job->until_ns == job->now_ns;
     t->failing_since_ns = 0;
-    if (took_ns < PASS_TOOK_NS && t->pass_ns < PASS_NS_MAX) t->pass_ns *= 2;
-    if (took_ns > 2 * PASS_TOOK_NS && t->pass_ns > PASS_NS_MIN) t->pass_ns /= 2;
     if (job->falls_behind) give_up(s, t);
     if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) end(s, t);
 }

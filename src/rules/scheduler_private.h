@@ -80,7 +80,6 @@ struct scheduled_tenant {
     /* FILLS. */
     _Atomic(const char *) cancel; /* why the pass that runs is to end; NULL: it is not */
     bool is_filling;              /* WORK_FILL runs */
-    int64_t pass_ns;              /* the next pass covers at most so long */
     int64_t failing_since_ns;     /* monotonic: what it reads is away; 0: it is not */
 };
 
