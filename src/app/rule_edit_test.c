@@ -41,7 +41,8 @@ edit(const char *what)
     return request("POST", path, body, NULL, 0);
 }
 
-/* Of what is evaluated: "FILE:NAME=QUERY", with blanks between, by the API of Prometheus. */
+/* Prints the evaluated rules as "FILE:NAME=QUERY", with blanks between, by the API of Prometheus.
+ */
 static const char *
 in_force(void)
 {
@@ -163,7 +164,8 @@ test_each_refused_allocation_refuses_one_edit(void **state)
 
 /* --- beside reloads --------------------------------------------------------------------------- */
 
-/* Of which the last round ends with a deletion. The context is the number of edits that failed. */
+/* Edits in rounds; the last round ends with a deletion. The context is the number of edits that
+ * failed. */
 static void
 edit_often(void *failed)
 {

@@ -248,7 +248,7 @@ edit(void)
     pass((int64_t)below(90));
     sim_load(s, rules);
     pass((int64_t)below(90));
-    life.compares = false; /* nobody is sent what becomes of alerts that are not configured */
+    life.compares = false; /* alerts that are not configured are not sent */
     sim_load(s, without_alerts);
     pass((int64_t)below(40));
     sim_load(s, rules);

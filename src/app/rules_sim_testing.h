@@ -458,7 +458,7 @@ sim_evaluate(struct rules_sim *s)
         scheduler_check(s->scheduler);
         if (s->slow_ms > 0 || s->is_dead) return;
     }
-    fail_msg("there is no end of what is due");
+    fail_msg("jobs are due without end");
 }
 
 static inline void

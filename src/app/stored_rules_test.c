@@ -121,7 +121,7 @@ apply(const struct rules_edit *edit)
 
 /* --- commands --------------------------------------------------------------------------------- */
 
-/* The next word as a name; NULL if there is none. */
+/* Returns the next word as a name; NULL at the end. */
 static const char *
 name_of(char **rest)
 {
@@ -159,7 +159,7 @@ edit(const char *command)
     return apply(&made);
 }
 
-/* Of all that is evaluated: "TENANT/NAMESPACE:NAME=EXPRESSION", with blanks between. */
+/* Prints all evaluated rules as "TENANT/NAMESPACE:NAME=EXPRESSION", with blanks between. */
 static const char *
 evaluated(struct stored_groups groups)
 {

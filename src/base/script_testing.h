@@ -34,7 +34,7 @@ static struct {
     unsigned text_count;
 } script;
 
-/* Whether a command or a word is that; commands that nothing asks for are errors. */
+/* Says whether the command or word is this one; a command that no call asks for is an error. */
 static inline bool
 is(const char *name, const char *want)
 {
@@ -43,7 +43,7 @@ is(const char *name, const char *want)
     return is_it;
 }
 
-/* The next word; "" if there is none. */
+/* Returns the next word; "" at the end. */
 static inline char *
 word(char **rest)
 {

@@ -10,7 +10,8 @@ struct rules_sums {
     int64_t sender_ms;
     uint64_t groups;  /* that are configured */
     uint64_t retired; /* groups that left the configuration */
-    int64_t next_ns; /* the earliest evaluation of the configured ones; INT64_MAX: there are none */
+    int64_t next_ns;  /* the earliest evaluation of the configured ones; INT64_MAX: no group is
+                         configured */
     uint64_t alerts[ALERT_STATES];
 };
 

@@ -2,7 +2,7 @@
  * Look-ups through c-ares, with a name server in the test: what it says becomes records, or
  * nothing, or a failure. Commands of scripts: zone NAME [NUMBER_OF_TYPE=TARGET[=PORT]...]: what the
  * server has; fails NAME: what it fails at; truncates: over UDP; closes: it is gone; ask
- * A|AAAA|SRV|MX|NS NAME: prints TARGET:PORT of each record, or why there are none; asked: prints
+ * A|AAAA|SRV|MX|NS NAME: prints TARGET:PORT of each record, or the reason of failure; asked: prints
  * the names it was asked for.
  */
 #include <arpa/inet.h>
@@ -252,7 +252,7 @@ do_command(const char *name, char *rest)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-/* Which are asked for over TCP, as they do not fit elsewhere. */
+/* Answers that do not fit into a datagram are asked for over TCP. */
 static void
 test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said(void **state)
 {

@@ -1,4 +1,4 @@
-/* What a reload changes of a notifier, and what goes on as it was. */
+/* A reload changes the configuration of a notifier and keeps its queues and pauses. */
 #include "notify/notify_script_testing.h"
 
 #define FAILS \

@@ -1,4 +1,4 @@
-/* What a notifier sends to which members, what their answers mean, and what is shown and logged. */
+/* A notifier as a whole: requests to members, their answers, the API and the log. */
 #include "notify/notify_script_testing.h"
 
 #define REFUSED(hash, status, answer, reason)                                               \
@@ -63,7 +63,7 @@ live(void)
     return is_sent;
 }
 
-/* What cannot be had now is had later. */
+/* A token or address that is not available is asked for again later. */
 static void
 test_each_allocation_may_fail(void **state)
 {
@@ -247,7 +247,7 @@ static const struct CMUnitTest tests[] = {
            "am a | start | memory full | fire Down:1 | memory free\n"
            "metrics dropped => dropped_total{alertmanager='a'} 1; dropped_total 0"),
 
-    /* What is shown. */
+    /* The API. */
     SCRIPT("alerts of a request without an answer are in the length of the queue",
            "am a | start | answer a 200 1 | fire X:1 Y:1 | run 0 => 0s a X:1 Y:1\n"
            "metrics queue_length => queue_length{alertmanager='a'} 2\n"

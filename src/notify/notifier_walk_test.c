@@ -16,7 +16,7 @@
 
 enum { HOSTS = 6, ALERTS = 60, SEEDS = 40, STEPS = 400 };
 
-/* How a server answers; the first answers well. */
+/* The answers of a server; the first is a success. */
 static const struct mood {
     unsigned after_ms, at_most_more_ms;
     enum http_call_failure failure;

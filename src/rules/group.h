@@ -55,7 +55,7 @@ struct rules_host {
     /* Waits until what was written with this ticket, and all before, is durable. An error: nothing
      * of it is; ERR_CANCELED: that takes too long, and it may yet become so. */
     enum err (*settle)(void *context, uint64_t ticket, struct why *why);
-    /* Takes alerts that are due, at least one. Does not wait. NULL: nobody is sent any. */
+    /* Takes alerts that are due, at least one. Does not wait. NULL: alerts are not sent. */
     void (*send)(void *context, const struct alert_notice *notices, uint32_t count);
     /* Calls work(of, 0) to work(of, count - 1), perhaps on several threads, and waits for all.
      * NULL: they are called one after the other. */
