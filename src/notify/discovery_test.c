@@ -118,7 +118,7 @@ static const struct CMUnitTest tests[] = {
                 "answer http://list/ 401 | run 20 => 20s http://list/; http://tokens/; "
                 "http://list/\n"
                 "run 20 => 40s http://tokens/; http://list/; http://tokens/; http://list/"),
-    SCRIPT("a target with a NUL is no member",
+    SCRIPT("a target with a NUL is not a member",
            JSON "[{\"targets\": [\"a:1\\u0000b\", \"c:1\"]}] | am | list | start | run 0"
                 " => 0s http://list/; members c:1"),
     SCRIPT("a target knows its server",
@@ -158,7 +158,7 @@ static const struct CMUnitTest tests[] = {
            "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
            "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'http://a'},"
            "{'url':'c:1'}]}"),
-    SCRIPT("an address with a user or a query is no member, and its password is not shown",
+    SCRIPT("an address with a user or a query is not a member, and its password is not shown",
            JSON "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", \"d:1\\\\x\", \"e:1\\nx\", "
                 "\"f:1\"]}]\n"
                 "log ignored | am | list | start | run 0 => 0s http://list/; " INVALID

@@ -118,7 +118,7 @@ static const struct CMUnitTest tests[] = {
            "'annotations':{'summary':'\\'x\\'\\n','empty':''}," TIMES
            ",'generatorURL':'http://firekeep:9201/x/graph?g0.expr="
            "up%7Bjob%3D%22a+b%22%7D+%3D%3D+0+%2B+1+-+~.%2A_&g0.tab=1'}"),
-    SCRIPT("without a URL of ours, of which a path is none, an alert has no generator",
+    SCRIPT("without an external URL, or with a path in its place, an alert has no generator",
            "expr up | json => " LABELS TIMES "}\n"
            "url /behind/a/proxy | json => " LABELS TIMES "}"),
     SCRIPT("bytes that are not text are replaced",

@@ -121,7 +121,7 @@ static const struct CMUnitTest tests[] = {
            "relabel targets replace to (.*) __alerts_path__ $1/a b\n"
            "start | members => {'activeAlertmanagers':[{'url':'https://a/there/a%20b'}],"
            "'droppedAlertmanagers':[{'url':'https://gone:1/api/v2/alerts'}]}"),
-    SCRIPT("an address with a path is no member",
+    SCRIPT("an address with a path is not a member",
            "am http://a b | start | members"
            " => {'activeAlertmanagers':[{'url':'b'}],'droppedAlertmanagers':[]}"),
     SCRIPT("a member that does not answer delays no other",
