@@ -455,7 +455,7 @@ sim_evaluate(struct rules_sim *s)
         mem_fail_nth(0, false);
         if (s->look != NULL && job.entry != NULL) s->look(s, &job);
         scheduler_done(s->scheduler, &job, env_monotonic_ns(s->m.env));
-        scheduler_check(s->scheduler);
+        scheduler_validate(s->scheduler);
         if (s->slow_ms > 0 || s->is_dead) return;
     }
     fail_msg("jobs are due without end");

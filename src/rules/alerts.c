@@ -1,4 +1,13 @@
-/* alerts.c - see alerts.h. */
+/*
+ * alerts.c - see alerts.h.
+ *
+ * Invariants:
+ *  1. No two alerts have the same labels; `table` has each one once, by the hash of its labels.
+ *  2. An active alert has no resolved_at_ns, and a pending one neither fired_at_ns nor sent_at_ns.
+ *     An inactive alert has a resolved_at_ns.
+ *  3. found_in is at most `evaluations`; an evaluation sets it once.
+ *  4. Annotations are there as long as the alert is.
+ */
 #include "rules/alerts.h"
 
 #include <assert.h>
@@ -39,6 +48,7 @@ alerts_fini(struct alerts *a)
     for (uint32_t i = 0; i < a->count; i++) {
         alert_free(a, a->items[i]);
     }
+    assert(a->count <= a->capacity);
     array_free(a->budget, a->items, a->capacity);
     table_fini(&a->table, a->budget);
 }
@@ -129,6 +139,9 @@ reserve(struct alerts *a, uint32_t more)
 static void
 add(struct alerts *a, struct alert *alert)
 {
+    assert(a->count < a->capacity);
+    assert(alert->annotations != NULL);            /* invariant 4 */
+    assert(alerts_find(a, alert->labels) == NULL); /* invariant 1 */
     table_add(&a->table, alert->hash, a->count);
     a->items[a->count++] = alert;
 }
@@ -175,10 +188,19 @@ alerts_forget_over(struct alerts *a, int64_t at_ns)
     forget_marked(a);
 }
 
+/* A checkpoint may have any times. */
+static void
+make_consistent(struct alert *alert) /* invariant 2 */
+{
+    if (alert->state != ALERT_INACTIVE) alert->resolved_at_ns = 0;
+    if (alert->state == ALERT_PENDING) alert->fired_at_ns = alert->sent_at_ns = 0;
+}
+
 enum err
 alerts_restore(struct alerts *a, const struct alert *was, const struct alert_found *found)
 {
-    if (alerts_find(a, found->labels) != NULL) return OK;
+    bool is_over = was->state == ALERT_INACTIVE && was->resolved_at_ns == 0; /* nothing to send */
+    if (is_over || alerts_find(a, found->labels) != NULL) return OK;
     struct alert *alert = reserve(a, 1) ? alert_new(a, found) : NULL;
     if (alert == NULL) return ERR_NOMEM;
     struct alert made = *alert;
@@ -188,6 +210,9 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
     alert->annotations = made.annotations;
     alert->value_bits = made.value_bits;
     alert->bytes = made.bytes;
+    alert->found_in = 0; /* invariant 3 */
+    make_consistent(alert);
+    assert(alert_is_consistent(alert)); /* invariant 2 */
     add(a, alert);
     return OK;
 }
@@ -220,6 +245,7 @@ keeps_firing(struct alert *alert, const struct alert_terms *terms, int64_t at_ns
 static void
 skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
 {
+    assert(terms->outage_ns >= 0);
     if (terms->outage_ns == 0 || alert->state != ALERT_PENDING) return;
     int64_t left_ns = terms->for_ns - (at_ns - terms->outage_ns - alert->active_at_ns);
     if (left_ns <= 0) return; /* it would have fired */
@@ -287,7 +313,7 @@ take(struct alerts *a, const struct alert_found *found, struct prepared *p, int6
         alert->fired_at_ns = alert->resolved_at_ns = alert->keep_firing_since_ns = 0;
         alert->sent_at_ns = alert->valid_until_ns = 0;
     }
-    assert(alert->found_in < a->evaluations); /* no two results have the same labels */
+    assert(alert->found_in < a->evaluations); /* invariant 3: no two results have equal labels */
     alert->found_in = a->evaluations;
 }
 
@@ -329,6 +355,7 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
         follow_clock(alert, at_ns);
         active += step(alert, alert->found_in == a->evaluations, terms, at_ns);
         *ret_changed |= alert->state != state || alert->labels.at == NULL;
+        assert(alert->labels.at == NULL || alert_is_consistent(alert)); /* invariant 2 */
     }
     forget_marked(a);
     *ret_active = active;

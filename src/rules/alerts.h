@@ -20,17 +20,17 @@
 #include "model/labels.h"
 #include "sys/env.h"
 
-/* The time for which a resolved alert is sent again: Prometheus' bound. The evaluation at its very
- * end still sends it. */
+/* Resolved alerts are sent again for so long, as by Prometheus; an evaluation exactly at the end
+ * still sends them. */
 #define ALERT_RESOLVED_KEPT_NS (15 * 60 * NS_PER_S)
 
 enum alert_state { ALERT_INACTIVE, ALERT_PENDING, ALERT_FIRING };
 /* "inactive", "pending", "firing". */
 const char *alert_state_word(enum alert_state state);
 
-/* In one piece of memory. */
+/* Annotations, with their texts in the same piece of memory. */
 struct alert_annotations {
-    size_t bytes; /* of all */
+    size_t bytes; /* size of the piece */
     uint32_t count;
     struct label items[];
 };
@@ -38,15 +38,15 @@ struct alert_annotations {
 struct alert {
     struct bytes labels; /* canonical, alertname among them */
     uint64_t hash;
-    struct alert_annotations *annotations; /* of the last evaluation that found it */
-    uint64_t value_bits;                   /* the same */
+    struct alert_annotations *annotations; /* from the last evaluation that found the alert */
+    uint64_t value_bits;                   /* value of that evaluation */
     enum alert_state state;
     int64_t active_at_ns;
     int64_t fired_at_ns;
     int64_t resolved_at_ns;
     int64_t keep_firing_since_ns;
-    int64_t sent_at_ns;     /* last */
-    int64_t valid_until_ns; /* as it was sent last */
+    int64_t sent_at_ns;     /* time of the last notification */
+    int64_t valid_until_ns; /* end that the last notification gave */
     uint64_t found_in;      /* number of the last evaluation that found it */
     size_t bytes;           /* of its memory */
 };
@@ -60,7 +60,7 @@ struct alerts {
     uint64_t evaluations;
 };
 
-/* Takes no memory yet. */
+/* Initializes without taking memory. */
 void alerts_init(struct alerts *alerts, struct budget *budget, uint64_t seed);
 void alerts_fini(struct alerts *alerts);
 
@@ -93,33 +93,40 @@ struct alert_terms {
     int64_t outage_ns, grace_ns;
 };
 
-/*
- * Goes from one evaluation to the next. Everything is copied; no two of what was found have the
- * same labels. ERR_NOMEM: nothing changed. ERR_LIMIT: there are more active alerts than allowed,
- * *ret_active of them; as in Prometheus, all are forgotten. *ret_changed is set if one began to be
- * pending or to fire, or was over.
- */
+/* Moves all alerts on by one evaluation that found these results, which are copied and have
+ * different labels. ERR_NOMEM: nothing changed. ERR_LIMIT: more alerts are active than allowed,
+ * *ret_active of them; as in Prometheus, all are forgotten. *ret_changed is set if an alert became
+ * pending, firing or inactive. */
 MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_terms *terms,
                                     int64_t at_ns, const struct alert_found *found, uint32_t count,
                                     uint32_t *ret_active, bool *ret_changed);
 
-/* Before an evaluation, and also if that fails: what was resolved more than 15 minutes ago is sent
- * no more, and its memory may be what the evaluation lacks. */
+/* Forgets alerts that were resolved more than 15 minutes ago. Called before each evaluation, which
+ * may need their memory. */
 void alerts_forget_over(struct alerts *alerts, int64_t at_ns);
 
-/* Adds an alert of an earlier run of the server, unless one with its labels is there. The memory is
- * copied. ERR_NOMEM. */
+/* Adds a copy of an alert of an earlier run of the server, unless there is one with its labels.
+ * ERR_NOMEM. */
 MUST_CHECK enum err alerts_restore(struct alerts *alerts, const struct alert *as_it_was,
                                    const struct alert_found *found);
 
-/* NULL: there is none with these labels. */
+/* Returns the alert with these labels, NULL if there is none. */
 struct alert *alerts_find(const struct alerts *alerts, struct bytes labels);
 
-/* The alert is pending or firing, and so is the rule. */
+/* Says whether the alert is pending or firing. */
 static inline bool
 alert_is_active(const struct alert *alert)
 {
     return alert->state != ALERT_INACTIVE;
+}
+
+/* Says whether times of the alert are those that its state allows. */
+static inline bool
+alert_is_consistent(const struct alert *alert)
+{
+    if (alert->state == ALERT_INACTIVE) return alert->resolved_at_ns != 0;
+    if (alert->resolved_at_ns != 0) return false;
+    return alert->state == ALERT_FIRING || (alert->fired_at_ns == 0 && alert->sent_at_ns == 0);
 }
 
 /* Says whether a firing alert would end before it is sent again: the interval of its group or the

@@ -43,6 +43,7 @@ catch_up_holds(const struct scheduled *e, int64_t monotonic_ns)
 static void
 begin_fill(struct scheduler *s, struct scheduled_tenant *t)
 {
+    assert(!t->is_filling); /* invariant 2 */
     t->state = CATCH_UP_FILLS;
     s->catch_up_ns = 0;
     t->look_ns = 0;
@@ -85,6 +86,7 @@ end(struct scheduler *s, struct scheduled_tenant *t)
 {
     assert(!t->is_filling);
     bool is_late = false;
+    assert(t->state == CATCH_UP_FILLS && s->catching_up > 0);
     t->state = CATCH_UP_LIVE;
     s->catching_up--;
     for (uint32_t i = t->first; i < t->end; i++) {
@@ -104,6 +106,7 @@ take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     int64_t from_ms = t->gap_from_ns / NS_PER_MS, to_ms = t->gap_to_ns / NS_PER_MS;
     if (from_ms < s->late.min_ms) s->late.min_ms = from_ms;
     if (to_ms > s->late.max_ms) s->late.max_ms = to_ms;
+    assert(t->state == CATCH_UP_WAITS && !t->is_looking);
     t->is_looking = true;
     job->work = WORK_LOOK;
     job->tenant = t;
@@ -126,6 +129,7 @@ void
 catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled_tenant *t = job->tenant;
+    assert(t->is_looking);
     t->is_looking = false;
     if (t->state != CATCH_UP_WAITS) return;
     if (job->store_refuses) {
@@ -346,6 +350,7 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     s->totals.different += job->counts.different;
     for (uint32_t i = 0; i < job->fill_count; i++) {
         struct scheduled *e = job->fills[i].entry;
+        assert(e->fills && job->fills[i].next_slot >= 0);
         e->fills = false;
         e->refused_ns = 0;
         if (job->fills[i].next_slot > e->next_slot) e->next_slot = job->fills[i].next_slot;

@@ -4,7 +4,16 @@
  * The results of a rule are one remote write message, so that the store judges them like anybody's.
  * State changes when the results of the batch are durable: an evaluation that could not be stored
  * has, for staleness markers, not been.
+ *
+ * Invariants:
+ *  1. Batches are evaluated in their order, each over a view of its own, and everything an earlier
+ *     one wrote is durable or has failed before the next view is opened.
+ *  2. A rule's results are stored only if the rule was evaluated, and it was evaluated only if its
+ *     part of the group was asked for.
+ *  3. An alert is sent only while it fires, or after it was resolved; its end is not before its
+ *     beginning.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -105,12 +114,11 @@ put_stale(struct work *w)
 }
 
 static enum err
-record_series(struct work *w, struct bytes metric, const struct label *over, uint32_t over_count,
-              const struct promql_point *point)
+record_series(struct work *w, struct bytes metric, const struct promql_point *point)
 {
     bool is_new;
     buf_clear(&w->labels);
-    relabelled_put(&w->labels, metric, over, over_count);
+    relabelled_put(&w->labels, metric, w->rule->over, w->rule->over_count);
     if (buf_error(&w->labels)) return work_no_memory(w);
     if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
     if (is_new) return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
@@ -127,30 +135,15 @@ exceeds(struct work *w, uint64_t count, const char *what)
     return work_fail(w, ERR_LIMIT, text);
 }
 
-struct label *
-record_labels(const struct rule_at_work *rule, struct arena *arena, uint32_t *ret_count)
-{
-    struct label *over = arena_alloc(arena, (rule->label_count + 1) * sizeof *over);
-    if (over == NULL) return NULL;
-    over[0] = (struct label){bytes_of_text("__name__"), bytes_of_text(rule->text->name)};
-    if (rule->label_count > 0) {
-        memcpy(over + 1, rule->labels, rule->label_count * sizeof *over);
-    }
-    *ret_count = relabelled_sort(over, rule->label_count + 1);
-    return over;
-}
-
 static enum err
 record(struct work *w, struct promql_result *result)
 {
-    uint32_t over_count, limit = w->of->g->text.limit;
-    struct label *over = record_labels(w->rule, &w->arena, &over_count);
-    if (over == NULL) return work_no_memory(w);
+    uint32_t limit = w->of->g->text.limit;
     struct bytes metric;
     struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
-        if (asked_point(result, &point)) e = record_series(w, metric, over, over_count, &point);
+        if (asked_point(result, &point)) e = record_series(w, metric, &point);
     }
     if (e == OK && limit > 0 && w->written.count > limit) {
         e = exceeds(w, w->written.count, "series");
@@ -277,8 +270,10 @@ write_results(struct work *w)
     struct rules_written written;
     enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
     if (e) return fail_with_why(w, e);
+    assert(w->evaluated && !w->skipped); /* invariant 2 */
     w->stored = true;
     w->ticket = written.ticket;
+    assert(written.conflicts <= written.rejected);
     /* The clock was set back: what was stored first stays. */
     bool is_kept = w->of->how->is_repeated && written.conflicts == written.rejected;
     return written.rejected == 0 || is_kept ? OK : work_fail(w, ERR_INPUT, written.text);
@@ -378,6 +373,8 @@ adopt(struct evaluating *ev, struct work *w)
 {
     struct group *g = ev->g;
     struct rule_at_work *rule = w->rule;
+    assert(!w->skipped);
+    assert(!w->stored || w->evaluated); /* invariant 2 */
     if (w->error) log_failure(w);
     lock_take(&g->lock);
     if (w->evaluated && w->stored) {
@@ -417,6 +414,7 @@ struct sending {
 static void
 flush_notices(struct sending *s)
 {
+    assert(s->count <= ALERTS_AT_ONCE);
     if (s->count > 0) s->host->send(s->host->context, s->items, s->count);
     s->count = 0;
 }
@@ -427,6 +425,7 @@ send_alert(struct sending *s, const struct rule_at_work *rule, struct alert *ale
     int64_t longest = s->group->schedule.interval_ns;
     if (s->terms->resend_ns > longest) longest = s->terms->resend_ns;
     lock_take(&s->group->lock);
+    assert(alert->state == ALERT_FIRING || alert->resolved_at_ns != 0); /* invariant 3 */
     alert->sent_at_ns = s->at_ns;
     alert->valid_until_ns = s->at_ns + 4 * longest;
     lock_drop(&s->group->lock);
@@ -546,6 +545,7 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
     const struct rules_host *host = ev->host;
     struct query_control control;
     struct why why = {""};
+    assert(ev->ticket == 0); /* invariant 1 */
     ask_control(ev, host->memory, &control);
     ev->is_in_doubt = false;
     for (uint32_t i = 0; i < count; i++) {
@@ -610,8 +610,10 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         for (next = first + 1; next < count && g->rules[next].batch == g->rules[first].batch;) {
             next++;
         }
+        assert(next == count || g->rules[next].batch > g->rules[first].batch); /* invariant 1 */
         evaluate_batch(&ev, first, next - first);
     }
+    assert(ev.ticket == 0); /* invariant 1 */
     bool sends = how->part != GROUP_RECORDING && !ev.has_changed && !how->is_unsaved;
     if (sends) group_send(g, host, terms, how->at_ns);
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);

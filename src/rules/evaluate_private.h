@@ -57,11 +57,6 @@ void work_end(struct work *work);
 enum err work_fail(struct work *work, enum err e, const char *sentence);
 enum err work_no_memory(struct work *work);
 
-/* The labels that a recording rule sets, its name among them, sorted; in the arena. NULL: no
- * memory. */
-struct label *record_labels(const struct rule_at_work *rule, struct arena *arena,
-                            uint32_t *ret_count);
-
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
 /* A result, and what it lives on. */

@@ -1,5 +1,15 @@
-/* group.c - see group.h: groups begin and end, and take over from one another. */
+/*
+ * group.c - see group.h: groups begin and end, and take over from one another.
+ *
+ * Invariants:
+ *  1. Rules with the same kind, name and labels have the numbers (`nth`) from 0 on, in their order,
+ *     unless they come from a checkpoint. `index` has each rule once under its number.
+ *  2. Alerts and series have one owner: what is taken over is exchanged.
+ *  3. A group of which only the state is known has no parsed rule, and is never evaluated.
+ */
 #include "rules/group.h"
+
+#include <assert.h>
 
 #include "base/hash.h"
 #include "rules/evaluate_private.h"
@@ -64,6 +74,37 @@ keep_group(struct arena *arena, const struct rule_group *from, struct rule_group
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
+static bool
+keep_written(struct group *g, const struct label *labels, uint32_t count, struct bytes *ret)
+{
+    struct buf canonical;
+    buf_init(&canonical, g->memory, RULE_FILE_BYTES_MAX);
+    relabelled_put(&canonical, (struct bytes){NULL, 0}, labels, count);
+    if (buf_error(&canonical) == OK) *ret = arena_copy(&g->arena, buf_bytes(&canonical));
+    buf_fini(&canonical);
+    return ret->at != NULL;
+}
+
+static bool
+gather_written(struct group *g, struct rule_at_work *rule)
+{
+    static const char *const names[] = {"ALERTS", "ALERTS_FOR_STATE"};
+    struct bytes name = bytes_of_text("__name__"), own = bytes_of_text(rule->text->name);
+    bool kept = true;
+    for (size_t k = 0; kept && rule->text->kind == RULE_ALERTING && k < 2; k++) {
+        struct label labels[] = {{name, bytes_of_text(names[k])},
+                                 {bytes_of_text("alertname"), own}};
+        kept = keep_written(g, labels, 2, &rule->writes[k]);
+    }
+    if (rule->text->kind == RULE_ALERTING) return kept;
+    rule->over = arena_alloc(&g->arena, (rule->label_count + 1) * sizeof *rule->over);
+    if (rule->over == NULL) return false;
+    rule->over[0] = (struct label){name, own};
+    memcpy(rule->over + 1, rule->labels, rule->label_count * sizeof *rule->over);
+    rule->over_count = relabelled_sort(rule->over, rule->label_count + 1);
+    return keep_written(g, rule->over, rule->over_count, &rule->writes[0]);
+}
+
 /* The rule's labels, and those of the group that it has not. */
 static bool
 gather_labels(struct group *g, struct rule_at_work *rule)
@@ -79,7 +120,7 @@ gather_labels(struct group *g, struct rule_at_work *rule)
         }
     }
     rule->label_count = relabelled_sort(rule->labels, count);
-    return true;
+    return gather_written(g, rule);
 }
 
 static enum err
@@ -183,6 +224,7 @@ index_rules(struct group *g)
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i], *last = find_rule(g, rule, LAST);
         uint64_t as_last = hash_of_rule(rule, LAST, g->seed);
+        assert(last == NULL || last < rule); /* invariant 1 */
         if (last != NULL) table_remove(&g->index, as_last, (uint32_t)(last - g->rules));
         e = index_rule(g, rule, last == NULL ? 0 : last->nth + 1);
         if (e == OK && !table_reserve(&g->index, g->memory, 1)) e = ERR_NOMEM;
@@ -333,6 +375,7 @@ group_add_state(struct group *g, struct bytes name, const struct label *labels, 
     rule->labels = kept;
     rule->label_count = count;
     rule->is_restored = true;
+    assert(rule->tree == NULL); /* invariant 3 */
     *ret_alerts = &rule->alerts;
     return index_rule(g, rule, nth);
 }
@@ -411,6 +454,7 @@ exchange_alerts(struct rule_at_work *rule, struct rule_at_work *was)
 void
 group_take_over(struct group *g, struct group *from)
 {
+    assert(g != from && bytes_equal(g->tenant, from->tenant));
     lock_take(&from->lock);
     g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
     g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
@@ -429,6 +473,8 @@ group_take_over(struct group *g, struct group *from)
 static void
 take_alerts(struct rule_at_work *rule, struct rule_at_work *was)
 {
+    assert(rule->text->kind == RULE_ALERTING && was->text->kind == RULE_ALERTING);
+    assert(rule->alerts.count == 0); /* invariant 2 */
     exchange_alerts(rule, was);
     rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took them */
 }

@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "rules/group.h"
 #include "rules/kept_series.h"
+#include "rules/recorded.h"
 
 enum rule_health { RULE_UNKNOWN, RULE_GOOD, RULE_BAD };
 enum { RULE_ERROR_BYTES_MAX = 4096 };
@@ -14,11 +15,17 @@ struct rule_at_work {
     const struct rule *text;
     struct promql_tree *tree;
     struct bytes line;    /* the expression as Prometheus prints it */
-    struct label *labels; /* of the rule and of the group, by name */
+    struct label *labels; /* labels of the rule and of the group, sorted by name */
     uint32_t label_count;
-    int64_t said_ns; /* monotonic, when a failure was logged; the evaluating thread's */
-    uint32_t batch;  /* number of its batch; they rise */
-    uint32_t nth;    /* number of rules of the group before it with its kind, name and labels */
+    struct label *over; /* the same and __name__ of a recording rule, sorted */
+    uint32_t over_count;
+    /* Canonical labels that all series have which the rule writes: of a recording rule [0], of an
+     * alerting rule ALERTS and ALERTS_FOR_STATE. */
+    struct bytes writes[2];
+    int64_t
+        said_ns; /* monotonic time of the last log line about a failure; of the evaluating thread */
+    uint32_t batch; /* number of its batch */
+    uint32_t nth;   /* number of rules of the group before it with its kind, name and labels */
     struct rule_at_work *same_before; /* the nearest of its kind and name; NULL: none */
     bool is_restored; /* `series` lacks those of `alerts`; the evaluating thread's */
     /* Written at the last evaluation, live or of a replay; guarded by group.lock where others than
@@ -28,7 +35,7 @@ struct rule_at_work {
     /* Guarded by group.lock. */
     struct alerts alerts;
     enum rule_health health;
-    struct buf error; /* of the last evaluation; empty: none */
+    struct buf error; /* error of the last evaluation; empty if it succeeded */
     int64_t evaluated_at_ns;
     int64_t evaluated_for_ns;
 };
@@ -36,7 +43,7 @@ struct rule_at_work {
 struct group {
     struct budget *memory;
     uint64_t seed;
-    struct arena arena; /* of the text, and of what the rules have besides */
+    struct arena arena; /* holds the text and other data of the rules */
     struct bytes tenant;
     struct rule_group text;
     struct group_defaults defaults;
@@ -59,16 +66,16 @@ may_be_template(struct bytes text)
     return memchr(text.at, '{', text.size) != NULL;
 }
 
-/* A group whose past is looked at, and by what. */
+/* A group whose stored series are read, with what reading needs. */
 struct rules_past {
     const struct rules_host *host;
     const struct rules_terms *terms;
     struct group *group;
-    struct view *view; /* that is looked at; NULL: one is opened for each look */
+    struct view *view; /* view to read; NULL: each look opens its own */
 };
-/* Series between two times. */
+/* A look at stored series between two times. */
 struct past_look {
-    const struct label *labels; /* that they have, the name among them */
+    const struct label *labels; /* labels of the series, the name among them */
     uint32_t label_count;
     int64_t min_ms, max_ms;
     bool stored; /* as they are stored here: without those of sources, and replicas unmerged */
@@ -102,12 +109,17 @@ struct restore_terms {
 MUST_CHECK enum err restore_group(const struct rules_past *past, const struct restore_terms *terms,
                                   int64_t *ret_down_ns, int64_t *ret_next_ns, struct why *why);
 
-enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
+enum { RULE_BATCH_MAX = 256 }; /* rules per batch; all of them are compared with each other */
 /* Gives each rule its batch, and finds those that write the same name; see depends.c. ERR_NOMEM. */
 MUST_CHECK enum err group_make_batches(struct group *group);
 /* Finds group.reads_back. ERR_NOMEM. */
 MUST_CHECK enum err group_find_reads_back(struct group *group);
+/* Adds what the group records. ERR_NOMEM. */
+MUST_CHECK enum err group_add_recorded(const struct group *group, struct recorded *to);
+/* Says whether any of its selectors may read what is recorded. `tries` is that of recorded_next().
+ */
+bool group_reads_recorded(const struct group *group, struct recorded *recorded, uint32_t *tries);
 
-enum { NAME_TRIES_MAX = 1000000 }; /* comparisons of selectors with names, of all of a tenant */
+enum { SETS_TRIED_MAX = 1000000 }; /* comparisons of selectors with what all of a tenant record */
 
 #endif

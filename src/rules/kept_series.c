@@ -1,5 +1,13 @@
-/* kept_series.c - see kept_series.h. */
+/*
+ * kept_series.c - see kept_series.h.
+ *
+ * Invariants:
+ *  1. Places follow each other in `text` without gaps, and the last one ends where the text ends.
+ *  2. No two places have the same labels; `table` has each place once, by its hash.
+ */
 #include "rules/kept_series.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 #include "base/hash.h"
@@ -24,6 +32,7 @@ kept_series_fini(struct kept_series *k)
 struct bytes
 kept_series_at(const struct kept_series *k, uint32_t index)
 {
+    assert(index < k->count);
     return bytes_of(k->text.at + k->places[index].at, k->places[index].size);
 }
 
@@ -64,7 +73,11 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     buf_put_bytes(&k->text, labels);
     enum err e = buf_error(&k->text);
     k->text.failed = OK; /* there may be memory for the next one */
-    if (e) return e;
+    if (e) {
+        assert(k->text.size == place.at); /* invariant 1 */
+        return e;
+    }
+    assert(k->text.size == place.at + place.size); /* invariant 1 */
     k->places[k->count] = place;
     table_add(&k->table, hash, k->count++);
     return OK;

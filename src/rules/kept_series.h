@@ -11,7 +11,7 @@
 #include "model/labels.h"
 
 struct kept_place {
-    uint64_t at; /* in `text` */
+    uint64_t at; /* offset in `text` */
     uint32_t size;
 };
 
@@ -24,21 +24,23 @@ struct kept_series {
     struct table table; /* of places, by the hash of the labels */
 };
 
-/* Takes no memory yet. */
+/* Initializes without taking memory. */
 void kept_series_init(struct kept_series *kept, struct budget *budget, uint64_t seed);
 void kept_series_fini(struct kept_series *kept);
 
-/* *ret_new: they were not there. ERR_NOMEM, ERR_LIMIT: too many; nothing changed. */
+/* Adds a series; *ret_new: it was not in the set. ERR_NOMEM, ERR_LIMIT: too many; nothing changed.
+ */
 MUST_CHECK enum err kept_series_add(struct kept_series *kept, struct bytes labels, bool *ret_new);
-/* Adds those of `more`. On an error some of them are there. */
+/* Adds all series of `more`. After an error some of them are added. */
 MUST_CHECK enum err kept_series_add_all(struct kept_series *kept, const struct kept_series *more);
 bool kept_series_has(const struct kept_series *kept, struct bytes labels);
-/* The same; *ret_index: which one. */
+/* Says whether the series is in the set; *ret_index: its number. */
 bool kept_series_find(const struct kept_series *kept, struct bytes labels, uint32_t *ret_index);
-/* Sets `which` of each of these that is among the others, too. Takes as long as the smaller set. */
+/* Sets which[i] for each series i that the other set has, too. Takes time for the smaller set. */
 void kept_series_mark(const struct kept_series *kept, const struct kept_series *others,
                       bool *which);
-/* In the order in which they came; a view that ends with the next add. */
+/* Returns series number `index`, in the order in which they were added; a view that ends with the
+ * next add. */
 struct bytes kept_series_at(const struct kept_series *kept, uint32_t index);
 
 #endif

@@ -28,16 +28,12 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "rules/evaluate_private.h"
 #include "rules/group_private.h"
-#include "rules/recorded.h"
-#include "rules/relabelled.h"
 #include "rules/replay.h"
 
 enum {
     NONE = UINT32_MAX,
     TRIES_MAX = 4000000, /* selectors that are compared with sets; after that they read any */
-    ARENA_BYTES_MAX = 256 << 20,
 };
 
 /* A set of series that groups record. */
@@ -82,23 +78,13 @@ struct order {
 static enum err
 add_set(struct order *o, const struct rule_at_work *rule, uint32_t *ret_index)
 {
-    struct arena arena;
-    struct buf labels;
-    uint32_t count;
     bool is_new;
-    arena_init(&arena, o->memory, ARENA_BYTES_MAX, 0);
-    buf_init(&labels, o->memory, RULE_FILE_BYTES_MAX);
-    struct label *over = record_labels(rule, &arena, &count);
-    enum err e = over == NULL ? ERR_NOMEM : OK;
-    if (e == OK) relabelled_put(&labels, (struct bytes){NULL, 0}, over, count);
-    if (e == OK) e = buf_error(&labels);
     size_t wanted = (size_t)o->sets.sets.count + 1;
-    if (!array_reserve(o->memory, &o->items, &o->item_capacity, wanted)) e = ERR_NOMEM;
-    if (e == OK) e = recorded_add(&o->sets, buf_bytes(&labels), ret_index, &is_new);
+    if (!array_reserve(o->memory, &o->items, &o->item_capacity, wanted)) return ERR_NOMEM;
+    enum err e = recorded_add(&o->sets, rule->writes[0], ret_index, &is_new);
+    assert(e || *ret_index < o->item_capacity);
     if (e == OK && is_new)
         o->items[*ret_index] = (struct recorded_set){0, 0, NONE, INT64_MIN, INT64_MAX};
-    buf_fini(&labels);
-    arena_fini(&arena);
     return e;
 }
 
@@ -201,7 +187,9 @@ hold_writers(struct order *o)
 static void
 place(struct order *o, uint32_t g, uint32_t round)
 {
-    assert(o->rounds[g] == REPLAY_TOGETHER && o->members[g].waits == 0); /* invariant 1 */
+    assert(o->rounds[g] == REPLAY_TOGETHER); /* invariant 1 */
+    assert(o->members[g].waits == 0);        /* invariant 1 */
+    assert(o->queued < o->count);
     o->rounds[g] = round;
     o->members[o->queued++].queued = g;
 }
@@ -217,6 +205,7 @@ release_readers(struct order *o, uint32_t g)
         for (uint32_t k = n->first; k != NONE; k = o->edges[k].next) {
             const struct order_edge *edge = &o->edges[k];
             if (edge->is_own != (n->left == 1)) continue;
+            assert(o->members[edge->reader].waits > 0); /* invariant 1 */
             if (--o->members[edge->reader].waits == 0) place(o, edge->reader, o->rounds[g] + 1);
         }
     }

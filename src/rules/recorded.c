@@ -5,8 +5,15 @@
  * is a list of sets for each name, and one for each label and value that a name has. A selector
  * looks through the shortest list that all sets it may select are in: that of its name, or, if all
  * sets of the name have a label that it compares for equality, that of the value.
+ *
+ * Invariants:
+ *  1. `keys` and `lists` have the same numbers.
+ *  2. A list has `count` links, from `first` on to NONE. The numbers of links fall along it, and so
+ *     do those of their sets.
  */
 #include "rules/recorded.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 
@@ -60,7 +67,9 @@ add_to_list(struct recorded *r, struct bytes name, struct bytes label, struct by
         !kept_series_find(&r->keys, buf_bytes(&r->key), &index)) {
         return ERR_NOMEM;
     }
+    assert(!is_new || index == r->keys.count - 1); /* invariant 1 */
     if (is_new) r->lists[index] = (struct recorded_list){NONE, 0};
+    assert(is_new || r->lists[index].first < r->link_count); /* invariant 2 */
     r->links[r->link_count] = (struct recorded_link){r->sets.count - 1, r->lists[index].first};
     r->lists[index].first = r->link_count++;
     r->lists[index].count++;
@@ -123,8 +132,8 @@ recorded_first(struct recorded *r, const struct matcher_set *set)
     return best.first;
 }
 
-static bool
-may_select(const struct matcher_set *set, struct bytes labels)
+bool
+recorded_may_select(const struct matcher_set *set, struct bytes labels)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         struct bytes value = labels_get(labels, matcher_name(set->matchers[i]));
@@ -139,11 +148,13 @@ recorded_next(const struct recorded *r, const struct matcher_set *set, uint32_t 
 {
     while (*at != NONE) {
         const struct recorded_link *link = &r->links[*at];
+        assert(link->set < r->sets.count);
+        assert(link->next == NONE || link->next < *at); /* invariant 2 */
         *at = *tries == 0 ? NONE : link->next;
         *ret_index = *tries == 0 ? RECORDED_ANY : link->set;
         if (*tries == 0) return true;
         --*tries;
-        if (may_select(set, kept_series_at(&r->sets, link->set))) return true;
+        if (recorded_may_select(set, kept_series_at(&r->sets, link->set))) return true;
     }
     return false;
 }

@@ -1,6 +1,7 @@
 /* relabelled.c - see relabelled.h. */
 #include "rules/relabelled.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static int
@@ -33,6 +34,7 @@ relabelled_put(struct buf *to, struct bytes labels, const struct label *over, ui
     bool more = labels_next(&c, &label);
     uint32_t i = 0;
     while (more || i < count) {
+        assert(i + 1 >= count || bytes_compare(over[i].name, over[i + 1].name) < 0);
         int order = !more ? 1 : i == count ? -1 : bytes_compare(label.name, over[i].name);
         if (order < 0) {
             labels_put(to, label);

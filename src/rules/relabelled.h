@@ -8,7 +8,8 @@
 
 #include "model/labels.h"
 
-/* Sorts by name; of equal names the first one stays. The count that is left. */
+/* Sorts by name; of labels with equal names the first one stays. Returns the number of labels that
+ * are left. */
 uint32_t relabelled_sort(struct label *over, uint32_t count);
 
 /*

@@ -9,6 +9,13 @@
  * evaluation, and nothing that is recorded after it.
  *
  * group_series_at() is a dry run: a stretch of one evaluation that compares and writes nothing.
+ *
+ * Invariants:
+ *  1. Parts of a rule follow each other from the first evaluation of the stretch to the last one,
+ *     without gaps. One that failed for its size is tried again in smaller parts.
+ *  2. Each result is at the time of an evaluation of the part.
+ *  3. What a part counts and keeps is taken over once, when its message is durable.
+ *  4. `next` of a group rises only by evaluations that are durable.
  */
 #include "rules/replay.h"
 
@@ -53,9 +60,7 @@ struct part {
     uint32_t a, b;
     int64_t interval_ms; /* between these */
     struct arena arena;
-    struct label *over; /* the rule's name and labels, */
-    uint32_t over_count;
-    struct stored_results stored; /* and what is stored under them at the part's times */
+    struct stored_results stored; /* under the rule's name and labels, at the part's times */
     struct rw_build *build;
     struct kept_series found;    /* series that have a result at any of the evaluations, */
     struct kept_series last;     /* and at the last one */
@@ -101,7 +106,10 @@ sample_ms(const struct stretch *s, uint32_t step)
 static uint32_t
 index_of(const struct part *t, int64_t t_ms)
 {
-    return (uint32_t)((t_ms - sample_ms(t->of, t->a)) / t->interval_ms);
+    int64_t since_ms = t_ms - sample_ms(t->of, t->a);
+    assert(since_ms >= 0 && since_ms % t->interval_ms == 0); /* invariant 2 */
+    assert(since_ms / t->interval_ms <= t->b - t->a);        /* invariant 2 */
+    return (uint32_t)(since_ms / t->interval_ms);
 }
 
 /* --- one series of a result ------------------------------------------------------------------- */
@@ -235,6 +243,7 @@ put_series(struct part *t, struct promql_result *result)
     }
     bool is_last = t->results[t->b - t->a].kind != NO_RESULT;
     if (e == OK && is_last) e = kept_series_add(&t->last, labels, &is_new);
+    assert(t->last.count <= t->found.count);
     if (e) return no_memory(t->of);
     if (t->of->is_dry) return OK;
     seek_series(t);
@@ -280,7 +289,7 @@ put_result(struct part *t, struct promql_result *result)
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
         buf_clear(&t->labels);
-        relabelled_put(&t->labels, metric, t->over, t->over_count);
+        relabelled_put(&t->labels, metric, t->rule->over, t->rule->over_count);
         if (buf_error(&t->labels)) return no_memory(t->of);
         e = put_series(t, result);
         bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
@@ -299,11 +308,10 @@ ask_part(struct part *t)
     struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->ev.view};
     struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
     if (t->a < t->b) times.step_ms = t->interval_ms;
-    t->over = record_labels(t->rule, &t->arena, &t->over_count);
-    enum err e = t->over == NULL ? no_memory(s) : OK;
-    if (e == OK && !s->is_dry) {
-        e = stored_results_read(&t->stored, &past, t->over, t->over_count, times.first_ms,
-                                times.last_ms, s->why);
+    enum err e = OK;
+    if (!s->is_dry) {
+        e = stored_results_read(&t->stored, &past, t->rule->over, t->rule->over_count,
+                                times.first_ms, times.last_ms, s->why);
     }
     if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
     if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence)) e = ERR_LIMIT; /* too slow */
@@ -353,6 +361,8 @@ settle_part(struct part *t)
 {
     const struct replay *r = t->of->replay;
     struct replay_counts *all = t->of->counts;
+    assert(!t->of->is_dry || t->counts.samples == 0);
+    assert(t->difference_count <= DIFFERENCES_MAX);
     all->samples += t->counts.samples;
     all->stored_before += t->counts.stored_before;
     all->different += t->counts.different;
@@ -425,6 +435,7 @@ replay_rule(struct stretch *s, struct rule_at_work *rule)
     buf_init(&t.sentence, s->ev.host->memory, RULE_ERROR_BYTES_MAX);
     for (t.a = 0; e == OK && t.a < count;) {
         t.b = t.a + (at_once < count - t.a ? at_once : count - t.a) - 1;
+        assert(t.a <= t.b && t.b < count); /* invariant 1 */
         e = try_part(&t);
         uint32_t steps = t.b - t.a + 1;
         if (e == OK) {
@@ -544,6 +555,7 @@ replay_next(const struct replay *replay, struct replay_from *it, bool is_togethe
     enum err e = g->series_slot == s.first - 1 ? OK : group_series_at(&past, s.first - 1, why);
     if (e == OK) e = replay_rules(&s);
     if (e) return e;
+    assert(g->series_slot == s.last); /* invariant 4 */
     counts->made += (uint64_t)(s.last - s.first) + 1;
     it->next = s.last + 1;
     return OK;
@@ -617,24 +629,6 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
 
 /* --- what was recorded ------------------------------------------------------------------------ */
 
-static void
-put_selector(const struct group *g, const struct rule_at_work *rule, struct buf *to)
-{
-    struct arena arena;
-    struct buf labels;
-    uint32_t count;
-    arena_init(&arena, g->memory, ARENA_BYTES_MAX, 0);
-    buf_init(&labels, g->memory, RULE_FILE_BYTES_MAX);
-    struct label *over = record_labels(rule, &arena, &count);
-    if (over != NULL) relabelled_put(&labels, (struct bytes){NULL, 0}, over, count);
-    if (over == NULL || buf_error(&labels))
-        to->failed = ERR_NOMEM;
-    else
-        labels_print_selector(to, buf_bytes(&labels));
-    buf_fini(&labels);
-    arena_fini(&arena);
-}
-
 bool
 replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,
                    struct buf *to, struct replay_recorded *ret)
@@ -644,7 +638,7 @@ replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_
     if (index >= g->text.rule_count) return false;
     *ret = (struct replay_recorded){0, -1};
     if (g->rules[index].text->kind != RULE_RECORDING || first > last) return true;
-    put_selector(g, &g->rules[index], to);
+    labels_print_selector(to, g->rules[index].writes[0]);
     ret->min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - g->query_offset_ms;
     ret->max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - g->query_offset_ms;
     return true;

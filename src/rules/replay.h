@@ -68,15 +68,15 @@ struct replay {
 };
 
 /*
- * Gives each group its round: groups that read what another one records come in a later one.
- * REPLAY_TOGETHER: groups that read what each other record, groups that read what another one
- * records with a larger query_offset, and that one, and groups that read what any of these records.
- * *ret_count: rounds, without that one, which comes last. Names decide, not labels; where there are
- * too many names and selectors without a name to compare (more than a million), such selectors are
- * taken to read any name, and their groups are replayed together, too.
+ * Gives each group its round: a group comes in a later round than the groups whose results it
+ * reads. REPLAY_TOGETHER, which comes after all rounds: groups that read each other's results,
+ * groups that read those of a group with a larger query_offset, that group, and groups that read
+ * results of any of these. *ret_count: the number of rounds. Rules are compared by the labels that
+ * they set. If too many selectors and rules would have to be compared (4 million), selectors are
+ * taken to read everything, and their groups are replayed together, too.
  *
- * All are of one tenant. Those that are not replayed, but whose results may be stored, should be
- * among them. ERR_NOMEM.
+ * All groups are of one tenant. Groups without evaluations to make are among them if their results
+ * may be stored. ERR_NOMEM.
  */
 enum { REPLAY_TOGETHER = UINT32_MAX };
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
@@ -87,7 +87,7 @@ struct replay_from {
     struct group *group;
     int64_t next; /* slot of the first evaluation that is to be made */
 };
-/* From a time on (Unix ns, inclusive). */
+/* Returns the place of the first evaluation at or after a time (Unix ns). */
 struct replay_from replay_from(struct group *group, int64_t min_ns);
 
 /*
@@ -99,22 +99,22 @@ struct replay_from replay_from(struct group *group, int64_t min_ns);
  */
 MUST_CHECK enum err replay_group(const struct replay *replay, struct replay_from *item,
                                  int64_t max_ns, struct replay_counts *counts, struct why *why);
-/* The same of several groups, evaluation after evaluation in the order of time. */
+/* Does the same for several groups, one evaluation after another in the order of time. */
 MUST_CHECK enum err replay_together(const struct replay *replay, struct replay_from *items,
                                     uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                     struct why *why);
-/* The same of groups of one tenant, round after round. Groups that have nothing to be made should
- * be among them, too, because they have a part in the order. Groups without recording rules are
- * passed over. ERR_NOMEM, too. */
+/* Does the same for groups of one tenant, round after round. Groups without evaluations to make are
+ * among them, because they have a part in the order; groups without recording rules are passed
+ * over. ERR_NOMEM, too. */
 MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *items,
                                uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                struct why *why);
 
 /*
- * Tells, rule by rule, what a group recorded between two times: appends a selector of the series a
- * rule writes, and gives the times of their samples; min_ms > max_ms: there are none. Of other
- * groups that record the same name, the series are among them. False: there is no such rule. Errors
- * show in `to`.
+ * Says what a rule of a group recorded between two times: appends a selector of its series, and
+ * gives the times of their samples; min_ms > max_ms: none. Series of other groups that record the
+ * same name and labels match, too. False: the group has no rule with this index. Errors show in
+ * `to`.
  */
 struct replay_recorded {
     int64_t min_ms, max_ms; /* Unix, both inclusive */

@@ -25,6 +25,7 @@
 void
 retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
 {
+    assert(e->state == SCHEDULED_READY && !e->is_kept);
     e->state = SCHEDULED_RETIRED;
     e->left_ns = s->seen_ns;
     bool is_known = e->group->series_slot >= 0 || !group_records(e->group);
@@ -33,6 +34,7 @@ retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
     s->unmarked++;
     /* A source that hangs may hold up the pass, and with it the new groups, for long. */
     if (e->fills) atomic_store(&e->tenant->cancel, "the rules are reloaded");
+    assert(s->unknown >= e->is_unknown);
     s->unknown -= e->is_unknown;
     while (**link != NULL && scheduled_compare(**link, e) < 0) {
         *link = &(**link)->next;
@@ -140,12 +142,14 @@ take_over(struct scheduler *s, struct scheduled *e, struct scheduled *from)
 static void
 begin(struct scheduler *s, struct scheduled *e)
 {
+    assert(e->state == SCHEDULED_NEW && !scheduled_is_used(e));
     e->is_unknown |= !s->has_started && !s->has_checkpoint;
     s->unknown += e->is_unknown;
     if (e->next_slot < 0) {
         e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
         e->group->series_slot = e->next_slot - 1;
     }
+    assert(e->alert_slot >= 0);
     e->state = SCHEDULED_READY;
 }
 
@@ -245,6 +249,7 @@ retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *jo
         if (t->state != CATCH_UP_LIVE) continue; /* others may write it soon */
         for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
             if (e->mark_ns > monotonic_ns || scheduled_is_used(e)) continue;
+            assert(e->state == SCHEDULED_RETIRED);
             job->work = WORK_RETIRE;
             job->entry = e;
             job->how.at_ns = s->seen_ns;

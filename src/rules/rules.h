@@ -13,26 +13,26 @@ enum rule_kind { RULE_RECORDING, RULE_ALERTING };
 
 struct rule {
     enum rule_kind kind;
-    const char *name; /* of the series that is recorded, or of the alert */
+    const char *name; /* name of the recorded series, or of the alert */
     const char *expression;
-    int64_t for_ms, keep_firing_for_ms; /* of alerts; 0: not given */
-    struct named_texts labels;          /* by name; templates, of alerts */
-    struct named_texts annotations;     /* by name; templates */
+    int64_t for_ms, keep_firing_for_ms; /* of alerts; 0 if not given */
+    struct named_texts labels;          /* sorted by name; templates, if it is an alert */
+    struct named_texts annotations;     /* sorted by name; templates */
     uint32_t line, column;              /* of the file, from 1 on, where the rule begins */
 };
 
 struct rule_group {
-    const char *file; /* as it was found by its pattern */
+    const char *file; /* path as its pattern found it */
     const char *name;
     int64_t interval_ms;     /* 0: the default */
-    int64_t query_offset_ms; /* with has_query_offset; else the default */
+    int64_t query_offset_ms; /* valid with has_query_offset, else the default applies */
     bool has_query_offset;
-    uint32_t limit;            /* of series or alerts of a rule; 0: none */
-    struct named_texts labels; /* of all its rules, which have their own before these */
+    uint32_t limit;            /* limit of the series or alerts of a rule; 0: no limit */
+    struct named_texts labels; /* labels of all rules; a rule's own labels take precedence */
     struct rule *rules;
     uint32_t rule_count;
     uint32_t line, column;
-    uint64_t hash; /* of all that is said: a group whose hash did not change is the same one */
+    uint64_t hash; /* hash of everything that the text says: groups with equal hashes are equal */
 };
 
 /* The groups of one file; all memory is in the arena. */

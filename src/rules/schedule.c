@@ -1,6 +1,8 @@
 /* schedule.c - see schedule.h. */
 #include "rules/schedule.h"
 
+#include <assert.h>
+
 #include "model/labels.h"
 
 enum { LABELS_BYTES_MAX = 64 << 10 };
@@ -18,6 +20,7 @@ schedule_of(const char *file, const char *name, int64_t interval_ns, struct sche
     labels_put(&labels, (struct label){bytes_of_text("name"), bytes_of_text(name)});
     enum err e = buf_error(&labels);
     if (e == OK) e = labels_prometheus_hash(buf_bytes(&labels), &scratch, &hash);
+    assert(interval_ns > 0);
     *ret = (struct schedule){interval_ns, (int64_t)(hash % (uint64_t)interval_ns)};
     buf_fini(&labels);
     buf_fini(&scratch);

@@ -20,12 +20,12 @@ struct schedule {
     int64_t shift_ns;    /* below the interval */
 };
 
-/* ERR_NOMEM. */
+/* Finds the schedule of a group. ERR_NOMEM. */
 MUST_CHECK enum err schedule_of(const char *file, const char *name, int64_t interval_ns,
                                 struct schedule *ret);
-/* The last one at or before a time (Unix, not negative). */
+/* Returns the last slot at or before a time (Unix, not negative); -1: the time is before slot 0. */
 int64_t schedule_slot(const struct schedule *schedule, int64_t now_ns);
-/* Unix. */
+/* Returns the Unix time of a slot. */
 int64_t schedule_time_ns(const struct schedule *schedule, int64_t slot);
 
 #endif

@@ -1,7 +1,16 @@
 /*
- * scheduler.c - which groups there are, and how a reload changes that. See scheduler.h; retired.c
- * has what becomes of the groups that a reload replaces or removes.
+ * scheduler.c - the configured groups of all tenants, and how a reload changes them. See
+ * scheduler.h; retired.c has what becomes of the groups that a reload replaces or removes.
+ *
+ * Invariants:
+ *  1. `items` has the configured entries by tenant, file and name, each once. Each tenant has the
+ *     range of its own; together these are all.
+ *  2. Counters of the scheduler are those of its entries and tenants: catching_up, filling,
+ *     due.count, unknown, unmarked.
+ *  3. A configured entry is READY, unless a retired one of its tenant is in use.
+ *  4. A reload changes nothing before it is committed, and fails nowhere after that.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/search.h"
@@ -26,6 +35,7 @@ void
 scheduled_free(struct scheduler *s, struct scheduled *e)
 {
     if (e == NULL) return;
+    assert(!scheduled_is_used(e));
     group_free(e->group);
     mem_free(s->host->memory, e, sizeof *e);
 }
@@ -60,6 +70,12 @@ compare_with_key(const struct scheduled *e, struct bytes tenant, const struct ru
 {
     int order = bytes_compare(group_tenant(e->group), tenant);
     return order != 0 ? order : compare_texts(group_text(e->group), text);
+}
+
+static int
+compare_entries(const struct scheduled *a, const struct scheduled *b)
+{
+    return compare_with_key(a, group_tenant(b->group), group_text(b->group));
 }
 
 /* NULL: no configured group has this key. */
@@ -224,17 +240,18 @@ static enum err
 plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
 {
     const struct rules_host *host = c->scheduler->host;
-    uint32_t tries = NAME_TRIES_MAX;
-    struct kept_series names;
+    uint32_t tries = SETS_TRIED_MAX;
+    struct recorded recorded;
     enum err e = OK;
-    kept_series_init(&names, host->memory, host->seed);
+    recorded_init(&recorded, host->memory, host->seed);
     for (uint32_t i = first; e == OK && i < end; i++) {
-        e = group_add_names(c->plan[i].entry->group, &names);
+        e = group_add_recorded(c->plan[i].entry->group, &recorded);
     }
     for (uint32_t i = first; e == OK && i < end; i++) {
-        c->plan[i].reads_recorded = group_reads_any(c->plan[i].entry->group, &names, &tries);
+        struct planned *p = &c->plan[i];
+        p->reads_recorded = group_reads_recorded(p->entry->group, &recorded, &tries);
     }
-    kept_series_fini(&names);
+    recorded_fini(&recorded);
     return e;
 }
 
@@ -318,13 +335,16 @@ place_tenants(struct scheduler *s, struct scheduler_change *c)
     }
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
+        assert(i == 0 || compare_entries(s->items[i - 1], e) < 0); /* invariant 1 */
         t = seek_tenant(&link, group_tenant(e->group));
         if (t == NULL) {
             t = c->plan[i].tenant;
+            assert(t != NULL); /* invariant 4 */
             t->next = *link;
             *link = t;
             c->plan[i].tenant = NULL;
         }
+        assert(t->end == 0 || t->end == i); /* invariant 1 */
         if (t->end == 0) t->first = i;
         t->end = i + 1;
         e->tenant = t;
@@ -334,6 +354,7 @@ place_tenants(struct scheduler *s, struct scheduler_change *c)
 static void
 take_items(struct scheduler *s, struct scheduler_change *c)
 {
+    assert(c->items != NULL && c->due != NULL); /* invariant 4 */
     struct budget *memory = s->host->memory;
     mem_free(memory, s->items, list_bytes(s->count));
     mem_free(memory, s->due.items, due_bytes(s->count));
@@ -367,9 +388,64 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
     s->catch_up_ns = 0;
     scheduler_place_all(s);
     change_free(c);
+#ifdef LOCK_CHECK
+    scheduler_validate(s);
+#endif
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
+
+static void
+validate_tenant(const struct scheduler *s, const struct scheduled_tenant *t)
+{
+    bool retired_is_used = false;
+    for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
+        const struct scheduled *next = e->next;
+        assert(e->state == SCHEDULED_RETIRED && e->tenant == t);
+        retired_is_used |= scheduled_is_used(e);
+        if (next == NULL) continue;
+        int order = scheduled_compare(e, next);
+        assert(order <= 0);
+        assert(order < 0 || next->next_slot < 0); /* one cursor, and the first one has it */
+    }
+    for (uint32_t i = t->first; i < t->end; i++) {
+        assert(s->items[i]->tenant == t); /* invariant 1 */
+        assert(i == t->first || compare_entries(s->items[i - 1], s->items[i]) < 0);
+        assert(s->items[i]->state == SCHEDULED_READY || retired_is_used); /* invariant 3 */
+    }
+}
+
+void
+scheduler_validate(const struct scheduler *s)
+{
+    uint32_t catching_up = 0, filling = 0, in_heap = 0, unknown = 0, unmarked = 0, owned = 0;
+    for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        assert(t->next == NULL || bytes_compare(t->name, t->next->name) < 0);
+        validate_tenant(s, t);
+        owned += t->end - t->first;
+        catching_up += t->state != CATCH_UP_LIVE;
+        filling += t->is_filling;
+        for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
+            unmarked += e->mark_ns != NEVER_NS;
+        }
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct scheduled *e = s->items[i];
+        bool records_live = group_records(e->group) && e->tenant->state == CATCH_UP_LIVE;
+        bool is_due = e->is_unknown || e->sends || records_live || group_alarms(e->group);
+        bool waits = e->state == SCHEDULED_READY && !e->evaluates;
+        assert(waits || !e->is_in_heap);
+        assert(e->is_in_heap || !waits || !is_due);
+        in_heap += e->is_in_heap;
+        unknown += e->is_unknown;
+    }
+    assert(owned == s->count);             /* invariant 1 */
+    assert(catching_up == s->catching_up); /* invariant 2, as the next four */
+    assert(filling == s->filling);
+    assert(in_heap == s->due.count);
+    assert(unknown == s->unknown);
+    assert(unmarked == s->unmarked);
+}
 
 void
 scheduler_each(struct scheduler *s, struct bytes tenant,

@@ -43,9 +43,9 @@
 struct scheduler;
 
 struct scheduler_limits {
-    int64_t catch_up_ns;      /* 0: nothing is filled, and nothing waits */
-    int64_t kept_ns;          /* samples that are older are refused */
-    int64_t catch_up_wait_ns; /* at most so long the backlog of senders is awaited */
+    int64_t catch_up_ns;      /* 0: gaps are not filled, and no backlog is awaited */
+    int64_t kept_ns;          /* the store refuses older samples */
+    int64_t catch_up_wait_ns; /* the backlog of senders is awaited for at most so long */
     int64_t outage_tolerance_ns;
     int64_t grace_ns;
 };
@@ -58,7 +58,7 @@ struct scheduler_limits {
 MUST_CHECK enum err scheduler_new(const struct rules_host *host,
                                   struct checkpoint_reader *checkpoint, int64_t cursor_max_ns,
                                   struct scheduler **ret_scheduler);
-/* Nothing runs. NULL is fine. */
+/* Frees a scheduler without running jobs. Accepts NULL. */
 void scheduler_free(struct scheduler *scheduler);
 
 /*
@@ -78,7 +78,7 @@ MUST_CHECK enum err scheduler_prepare(struct scheduler *scheduler,
                                       struct scheduler_change **ret_change, struct why *why);
 void scheduler_commit(struct scheduler_change *change, const struct scheduler_limits *limits,
                       int64_t now_ns);
-/* Instead. NULL is fine. */
+/* Drops the change instead. Accepts NULL. */
 void scheduler_abandon(struct scheduler_change *change);
 
 /* --- work ------------------------------------------------------------------------------------- */
@@ -102,19 +102,19 @@ struct fill {
 };
 struct scheduler_job {
     enum scheduler_work work;
-    struct scheduled *entry;         /* but for CHECKPOINT, LOOK and FILL */
+    struct scheduled *entry;         /* NULL for CHECKPOINT, LOOK and FILL */
     struct scheduled_tenant *tenant; /* of LOOK and FILL */
     struct scheduler_limits limits;
     int64_t taken_ns; /* monotonic */
     int64_t now_ns;   /* Unix, when it was taken */
     enum err error;   /* of scheduler_run() */
 
-    /* EVALUATE, SEND and RETIRE. */
+    /* Of EVALUATE, SEND and RETIRE. */
     struct group_evaluation how;
     int64_t slot;
     struct group_outcome outcome;
     struct kept_series ended;
-    bool holds_if_refused; /* no gap is known yet */
+    bool holds_if_refused; /* alerts are held if the store refuses writes: no gap is known so far */
 
     /* FILL: these groups, up to a time (Unix). */
     struct fill *fills;
@@ -124,13 +124,13 @@ struct scheduler_job {
     int64_t covered_ns; /* from the oldest cursor on */
     int64_t slow_ns;    /* a pass that covers less is short because it is at the clock */
     struct replay_counts counts;
-    bool falls_behind;  /* it took longer than the time it covers */
-    bool store_refuses; /* LOOK and EVALUATE, too */
+    bool falls_behind;  /* the pass took longer than the time it covers */
+    bool store_refuses; /* also of LOOK and EVALUATE */
 
-    /* LOOK: the times of gaps that are watched. */
+    /* LOOK: the range of times of all gaps, for watch(). */
     struct time_range late;
     bool is_first_look;
-    struct rules_arrivals arrivals; /* EVALUATE, too, if it asks for them */
+    struct rules_arrivals arrivals; /* also of EVALUATE with asks_arrivals */
     bool asks_arrivals;
 
     /* CHECKPOINT: the file, and the number of the last change of an alert that it has. */
@@ -149,14 +149,14 @@ struct scheduler_job {
  */
 bool scheduler_take(struct scheduler *scheduler, int64_t now_ns, int64_t monotonic_ns,
                     struct scheduler_job *ret_job, int64_t *ret_until_ns);
-/* Under no lock. */
+/* Runs a job, without locks. */
 void scheduler_run(struct scheduler *scheduler, struct scheduler_job *job,
                    const struct rules_terms *terms);
 void scheduler_done(struct scheduler *scheduler, struct scheduler_job *job, int64_t monotonic_ns);
 
-/* Ends fills that run, at the end: they do not look at `all_canceled` of the host. */
+/* Cancels running fills when the server stops: they do not look at `all_canceled` of the host. */
 void scheduler_cancel_fills(struct scheduler *scheduler);
-/* Writes a checkpoint, at the end: nothing runs any more. Errors of the host. */
+/* Writes the last checkpoint, when no job runs any more. Errors of the host. */
 MUST_CHECK enum err scheduler_save(struct scheduler *scheduler, struct why *why);
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -175,11 +175,14 @@ void scheduler_each_tenant(struct scheduler *scheduler,
 
 struct scheduler_totals {
     uint64_t filled;           /* evaluations of recording groups that were made by fills */
-    uint64_t different;        /* results of fills that were not what the store has */
+    uint64_t different;        /* results of fills that differ from what is stored */
     uint64_t skipped_too_old;  /* evaluations that were older than rules.catch_up */
-    uint64_t skipped_too_slow; /* that a fill did not keep up with, or could not read */
+    uint64_t skipped_too_slow; /* evaluations skipped because a fill could not keep up or its input
+                                  could not be read */
     uint64_t checkpoints, checkpoint_bytes, checkpoint_failures;
 };
 void scheduler_totals(const struct scheduler *scheduler, struct scheduler_totals *ret);
+/* Asserts the invariants between two jobs; for tests and debug builds. */
+void scheduler_validate(const struct scheduler *scheduler);
 
 #endif

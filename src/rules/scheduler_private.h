@@ -26,26 +26,26 @@ enum scheduled_state {
 struct scheduled {
     struct group *group;
     struct scheduled_tenant *tenant;
-    struct scheduled *next; /* of the tenant's `retired` */
+    struct scheduled *next; /* next one of the tenant's `retired` */
     enum scheduled_state state;
-    bool evaluates;       /* a job evaluates the group, sends its alerts, restores or retires it */
-    bool fills;           /* a job fills it */
-    bool is_in_heap;      /* `due` */
-    bool is_kept;         /* while a reload is committed: it stays configured */
-    bool is_unknown;      /* what the store has of it is to be read before anything else */
-    bool is_behind;       /* it was not configured since its cursor */
-    bool sends;           /* its alerts are to be sent: a change is saved, or they end early */
-    bool reads_recorded;  /* it reads what recording rules write */
+    bool evaluates;  /* a job evaluates the group, sends its alerts, restores or retires it */
+    bool fills;      /* a job that fills gaps uses the group */
+    bool is_in_heap; /* it is in `due` */
+    bool is_kept;    /* during the commit of a reload: it stays configured */
+    bool is_unknown; /* its state is to be restored from the store before anything else */
+    bool is_behind;  /* it was not configured for some time after its cursor */
+    bool sends;      /* its alerts are to be sent, because a change is saved or they end early */
+    bool reads_recorded;  /* it reads results of recording rules */
     bool had_outage;      /* its alerts have not been evaluated since a gap */
-    int64_t next_slot;    /* the cursor; -1: there is none */
-    int64_t alert_slot;   /* of the next evaluation of alerting rules */
+    int64_t next_slot;    /* the cursor; -1: not known */
+    int64_t alert_slot;   /* slot of the next evaluation of alerting rules */
     int64_t refused_ns;   /* Unix: the first evaluation whose results were not stored; 0: none */
     int64_t evaluated_ns; /* Unix: time of the last live evaluation of alerts; 0: none */
-    uint64_t changed;     /* number of the last change of its alerts; 0: it is saved */
+    uint64_t changed;     /* number of the last change of its alerts; 0 if it is saved */
     int64_t restore_ns;   /* Unix: when to try to restore it (again) */
     int64_t restore_until_ns; /* monotonic: when to give up restoring; 0: not tried */
 
-    /* RETIRED. */
+    /* Of RETIRED entries. */
     int64_t left_ns;   /* Unix: when it left the configuration */
     int64_t last_slot; /* its series of this evaluation are to be found out; -1: they are known */
     int64_t mark_ns;   /* monotonic: when its series are marked stale; NEVER_NS: they are */
@@ -60,7 +60,7 @@ scheduled_is_used(const struct scheduled *e)
 struct scheduled_tenant {
     struct bytes name;
     struct scheduled_tenant *next; /* by name */
-    uint32_t first, end;           /* of scheduler.items */
+    uint32_t first, end;           /* its range of scheduler.items */
     struct scheduled *retired;     /* by file and name; of those with the same, the latest first */
     int64_t sent_ms;  /* Unix: a sender last wrote, as far as is known; INT64_MIN: never */
     int64_t asked_ns; /* monotonic: that was last found out */
@@ -127,9 +127,9 @@ struct scheduler {
 /* --- scheduler.c --- */
 MUST_CHECK enum err scheduled_new(struct scheduler *s, struct scheduled **ret);
 void scheduled_free(struct scheduler *s, struct scheduled *e);
-/* By file and name. */
+/* Compares by file and name. */
 int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
-/* The tenant of that name, which is made if there is none. NULL: no memory. */
+/* Returns the tenant of that name, and makes it if it does not exist. NULL: no memory. */
 struct scheduled_tenant *scheduler_tenant(struct scheduler *s, struct bytes name);
 
 /* --- scheduler_take.c --- */
@@ -137,27 +137,27 @@ struct scheduled_tenant *scheduler_tenant(struct scheduler *s, struct bytes name
 void scheduled_place(struct scheduler *s, struct scheduled *e);
 /* Finds all places again: after a reload, or when the clock was set back. */
 void scheduler_place_all(struct scheduler *s);
-/* The cursor as Unix time; 0: there is none. */
+/* Returns the cursor as Unix time; 0: not known. */
 int64_t scheduled_cursor_ns(const struct scheduled *e);
 static inline int64_t
 scheduled_time_ns(const struct scheduled *e, int64_t slot)
 {
     return schedule_time_ns(group_schedule(e->group), slot);
 }
-/* The last one at or before a time; -1: there is none. */
+/* Returns the last slot at or before a time; -1: the time is before slot 0. */
 static inline int64_t
 scheduled_slot(const struct scheduled *e, int64_t at_ns)
 {
     return at_ns < 0 ? -1 : schedule_slot(group_schedule(e->group), at_ns);
 }
-/* The first one at or after a time. */
+/* Returns the first slot at or after a time. */
 static inline int64_t
 scheduled_slot_from(const struct scheduled *e, int64_t at_ns)
 {
     int64_t slot = scheduled_slot(e, at_ns);
     return slot >= 0 && scheduled_time_ns(e, slot) == at_ns ? slot : slot + 1;
 }
-/* A cursor that is late by less is no gap. */
+/* Returns how late a cursor may be without being a gap. */
 int64_t scheduled_patience_ns(const struct scheduled *e);
 
 /* --- catch_up.c --- */

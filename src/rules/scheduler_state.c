@@ -2,6 +2,8 @@
  * scheduler_state.c - the state of all groups goes into a checkpoint and comes from one: see
  * checkpoint.h. What comes from one becomes retired entries, from which configured groups take it.
  */
+#include <assert.h>
+
 #include "rules/scheduler_private.h"
 
 #define CURSOR_NS_MAX (INT64_MAX / 2) /* a slot after it has a time, too */
@@ -135,6 +137,7 @@ put_entries(struct scheduler *s, const struct scheduled_tenant *t, struct checkp
             i++;
         }
         if (e->state == SCHEDULED_NEW) continue;
+        assert(last == NULL || scheduled_compare(last, e) <= 0);
         if (last == NULL || scheduled_compare(last, e) != 0) put_group(writer, e);
         last = e;
         put_rules(writer, e->group);

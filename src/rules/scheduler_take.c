@@ -90,7 +90,9 @@ heap_put(struct due_heap *heap, int64_t at_ns, struct scheduled *e)
 static struct scheduled *
 heap_take(struct due_heap *heap)
 {
+    assert(heap->count > 0);
     struct scheduled *first = heap->items[0].entry;
+    assert(first->is_in_heap && first->state == SCHEDULED_READY); /* invariant 1 */
     first->is_in_heap = false;
     heap->count--;
     if (heap->count > 0) {
@@ -251,6 +253,7 @@ take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     } else if (!take_evaluation(s, e, monotonic_ns, job)) {
         return false;
     }
+    assert(!e->evaluates && !e->is_in_heap); /* invariant 1 */
     job->entry = e;
     e->evaluates = true;
     return true;
@@ -383,6 +386,7 @@ restored(struct scheduler *s, struct scheduler_job *job)
         e->restore_ns = s->seen_ns + TRY_AGAIN_NS;
         return;
     }
+    assert(e->is_unknown && s->unknown > 0);
     e->is_unknown = false;
     s->unknown--;
     e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
@@ -400,6 +404,8 @@ static void
 saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     bool any = false;
+    assert(s->is_saving && job->has_changes_to <= s->changes); /* invariant 4 */
+    assert(s->saved_changes <= job->has_changes_to || s->host->save == NULL);
     s->is_saving = false;
     s->totals.checkpoints++;
     s->totals.checkpoint_bytes += job->file.size;
@@ -449,6 +455,7 @@ marked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
         job->entry->last_slot = -1;
         return;
     }
+    assert(s->unmarked > 0);
     job->entry->mark_ns = job->error ? monotonic_ns + TRY_AGAIN_NS : NEVER_NS;
     s->unmarked -= job->error == OK;
 }
@@ -457,6 +464,7 @@ void
 scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled *e = job->entry;
+    assert(e == NULL || e->evaluates);
     if (e != NULL) e->evaluates = false;
     switch (job->work) {
     case WORK_RESTORE:

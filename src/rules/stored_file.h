@@ -17,18 +17,18 @@
 
 enum {
     STORED_FILE_BYTES_MAX = 64 << 20,
-    STORED_NAME_BYTES_MAX = 512, /* of a namespace, of a group */
+    STORED_NAME_BYTES_MAX = 512, /* name of a namespace or a group */
 };
 
-/* Views. */
+/* A stored group; views. */
 struct stored_text {
     struct bytes namespace, name;
     struct bytes text;
 };
 
-/* A namespace, or a group, may be called so. ERR_INPUT: "expected ... of at most ..., got ...". */
+/* Checks the name of a namespace or a group. ERR_INPUT: "expected ... of at most ..., got ...". */
 MUST_CHECK enum err stored_name_check(struct bytes name, const char *what, struct why *why);
-/* By namespace, then by name. */
+/* Compares by namespace, then by name. */
 int stored_compare(struct bytes namespace_a, struct bytes name_a, struct bytes namespace_b,
                    struct bytes name_b);
 
@@ -61,8 +61,9 @@ MUST_CHECK enum err stored_write(struct env *env, const char *dir, const char *t
                                  struct bytes file, struct why *why);
 MUST_CHECK enum err stored_remove(struct env *env, const char *dir, const char *tenant,
                                   struct why *why);
-/* Gives it a second name, so that replacing it loses nothing, and that name. Durable after the next
- * stored_write(). Does nothing a second time. ERR_LIMIT: too many were set aside. */
+/* Gives the file a second name, which is returned, so that replacing it loses nothing. Durable
+ * after the next stored_write(). Calling it again does nothing. ERR_LIMIT: too many files were set
+ * aside. */
 MUST_CHECK enum err stored_set_aside(struct env *env, const char *dir, const char *tenant,
                                      char ret_path[FILE_PATH_BYTES], struct why *why);
 /* Calls `each` for the tenants that have a file, or something else in its place, in any order. It

@@ -5,8 +5,15 @@
  * A table of labels, and one array of samples of all series in the order in which the view gives
  * them. A histogram is kept as its hash: two that differ have the same one once in 2^64. Mostly
  * nothing is stored: then there is neither table nor array.
+ *
+ * Invariants:
+ *  1. `ends` rises; the samples of a series are those between the end of the one before and its
+ * own.
+ *  2. Times of a series do not fall.
  */
 #include "rules/stored_results.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 #include "base/search.h"
@@ -127,6 +134,7 @@ add_series(void *context, struct series_set *set, struct bytes labels)
     struct budget *budget = r->series.budget;
     struct sample_batch batch = {.count = 0};
     size_t ends = (size_t)r->series.count + 1;
+    const uint32_t first = r->count;
     bool is_new;
     enum err e = array_reserve(budget, &r->ends, &r->end_capacity, ends) ? OK : ERR_NOMEM;
     if (e == OK) e = kept_series_add(&r->series, labels, &is_new);
@@ -138,10 +146,14 @@ add_series(void *context, struct series_set *set, struct bytes labels)
             struct replay_value value = batch.kind == SAMPLE_FLOAT
                                             ? (struct replay_value){.bits = batch.value_bits[i]}
                                             : value_of_histogram(&batch.histograms[i]);
+            bool is_first = r->count == first;
+            assert(is_first ||
+                   r->samples[r->count - 1].t_ms <= batch.times_ms[i]); /* invariant 2 */
             r->samples[r->count++] = (struct stored_sample){batch.times_ms[i], value};
         }
     }
-    r->ends[r->series.count - 1] = r->count;
+    assert(is_new);
+    r->ends[r->series.count - 1] = r->count; /* invariant 1 */
     return e;
 }
 
@@ -171,6 +183,7 @@ stored_results_seek(struct stored_results *r, struct bytes labels)
     if (!kept_series_find(&r->series, labels, &index)) return;
     r->from = index == 0 ? 0 : r->ends[index - 1];
     r->to = r->ends[index];
+    assert(r->from <= r->to && r->to <= r->count); /* invariant 1 */
 }
 
 const struct replay_value *

@@ -22,10 +22,10 @@ struct stored_results {
     struct stored_sample *samples; /* series after series, each in ascending time */
     uint32_t count, capacity, end_capacity;
     uint32_t from, to; /* samples of the current series */
-    struct why *why;   /* while it reads */
+    struct why *why;   /* used during stored_results_read() */
 };
 
-/* Takes no memory before the first sample. */
+/* Initializes without taking memory. */
 void stored_results_init(struct stored_results *stored, struct budget *budget, uint64_t seed);
 void stored_results_fini(struct stored_results *stored);
 /* Reads what the view of `past` has between two times (Unix, both inclusive), of all series that
@@ -34,12 +34,12 @@ MUST_CHECK enum err stored_results_read(struct stored_results *stored,
                                         const struct rules_past *past, const struct label *labels,
                                         uint32_t label_count, int64_t min_ms, int64_t max_ms,
                                         struct why *why);
-/* Makes a series the current one. */
+/* Makes the series with these labels the current one. */
 void stored_results_seek(struct stored_results *stored, struct bytes labels);
-/* The value of the current series at a time, a view. NULL: it has none. */
+/* Returns the value of the current series at a time, a view; NULL if no sample is stored there. */
 const struct replay_value *stored_results_at(const struct stored_results *stored, int64_t t_ms);
 
-/* A histogram as it is compared. A staleness marker is the same in series of either kind. */
+/* Returns a histogram as it is compared. Staleness markers of both kinds of series are equal. */
 struct replay_value value_of_histogram(const struct histogram *h);
 
 #endif
