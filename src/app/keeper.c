@@ -10,8 +10,17 @@
  *
  * Nothing is called under their locks: a disk that hangs stops its thread alone. Who would wait for
  * the commit thread then is told so by keeper_hangs().
+ *
+ * Invariants:
+ *  1. Commits are numbered as they begin: commits_synced <= commits_ended <= commits_begun, and
+ *     commits_ended is commits_begun or one less.
+ *  2. commit_wanted counts those who wait since the last commit began.
+ *  3. The head is flushed by one thread; what was cut becomes a part before more is cut.
+ *  4. While the log is down, no commit is noted as begun for keeper_hangs().
  */
 #include "app/keeper.h"
+
+#include <assert.h>
 
 #include "app/own_writes.h"
 #include "base/log.h"
@@ -22,7 +31,7 @@
 #define FLUSH_NOW_NS_MAX   (30 * NS_PER_S)
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 #define DOWN_SAID_NS       (60 * NS_PER_S)
-#define HANG_NS            (10 * NS_PER_S) /* so long a commit takes only when the disk hangs */
+#define HANG_NS            (10 * NS_PER_S) /* a commit that takes longer means that the disk hangs */
 #define HANG_SAID_NS       (60 * NS_PER_S)
 #define LAST_COMMIT_NS_MAX (2 * NS_PER_S)
 
@@ -40,7 +49,7 @@ static struct metric_histogram flush_latency = {
 };
 
 static void
-tell_committed(struct keeper *k)
+wake_committed(struct keeper *k)
 {
     api_committed(k->api);
     own_committed(k->writes);
@@ -85,11 +94,9 @@ keeper_commit_now(void *keeper)
     lock_drop(&k->commit.lock);
 }
 
-/*
- * Senders that were answered together come again together: the next commit waits a moment for as
- * many, so that few large ones are written instead of many small ones. A sender that is alone waits
- * for nobody.
- */
+/* Senders that are answered together write again together: the next commit waits a moment for as
+ * many requests, so that few large commits are made instead of many small ones. A single sender
+ * does not wait. */
 static void
 gather_locked(struct keeper *k)
 {
@@ -99,12 +106,13 @@ gather_locked(struct keeper *k)
         cond_wait_until(&k->commit.cond, &k->commit.lock, until);
     }
     unsigned came = k->commit_wanted, expected = k->commit_expected;
+    assert(came > 0); /* invariant 2 */
     k->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
     k->commit_wanted = 0;
     k->commit.woken = false;
 }
 
-/* Waits until somebody wants a commit, or a second. False: the end. */
+/* Waits until a commit is wanted, or a second. False: the server stops. */
 static bool
 wait_for_commit(struct keeper *k)
 {
@@ -114,6 +122,7 @@ wait_for_commit(struct keeper *k)
     }
     if (k->commit_wanted > 0) gather_locked(k);
     bool stop = k->commit.stop;
+    assert(k->commits_ended == k->commits_begun); /* invariant 1 */
     k->commits_begun++;
     lock_drop(&k->commit.lock);
     return !stop || tsdb_commit_due(k->tsdb);
@@ -125,6 +134,7 @@ await_sync(struct keeper *k, struct why *why)
 {
     lock_take(&k->commit.lock);
     uint64_t number = k->sync_wanted = k->commits_begun + 1;
+    assert(k->commits_synced < number); /* invariant 1 */
     want_commit_locked(k);
     while (!k->failed && k->commits_synced < number && !k->commit.stop && keeper_hangs(k) == NULL) {
         int64_t next_look = env_monotonic_ns(k->env) + NS_PER_S;
@@ -165,22 +175,23 @@ note_down(struct keeper *k, bool down)
     lock_drop(&k->commit.lock);
 }
 
-/* The log is down: everybody is told to come back, until a fresh segment could be made. */
+/* Answers writes with 503 while the log is down, until a new segment can be made. */
 static void
 bring_back(struct keeper *k, const char *reason)
 {
-    struct log_gate gate = {0}; /* of this outage: it may last for days */
+    struct log_gate gate = {0}; /* one gate per outage, which may last for days */
     int64_t began = env_monotonic_ns(k->env);
     uint64_t attempts = 0, held_back;
+    assert(atomic_load_explicit(&k->commit_began_ns, memory_order_relaxed) == 0); /* invariant 4 */
     log_error("the write-ahead log failed, answering writes with 503 until it recovers",
               KV("error", reason));
     note_down(k, true);
-    tell_committed(k);
+    wake_committed(k);
     for (;;) {
         struct why why = {""};
         enum err e = tsdb_reopen(k->tsdb, &why);
         if (e == OK) break;
-        tell_committed(k);
+        wake_committed(k);
         if (!worker_rest(&k->commit, 0, REST_UNTIL_STOPPED)) return;
         attempts++;
         if (log_often(&gate, env_monotonic_ns(k->env), DOWN_SAID_NS, &held_back)) {
@@ -190,15 +201,13 @@ bring_back(struct keeper *k, const char *reason)
         worker_rest(&k->commit, env_monotonic_ns(k->env) + NS_PER_S, REST_UNTIL_WOKEN);
     }
     note_down(k, false);
-    keeper_want_flush(k); /* the head may be all that is left of a file that was removed */
+    keeper_want_flush(k); /* the head may be the last copy of a segment that was removed */
     log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
              KV("down_ms", (env_monotonic_ns(k->env) - began) / NS_PER_MS));
 }
 
-/*
- * Answers also when there is nothing to commit: what a request waits for may be over already. What
- * was cut is written out at once: a log that fills quickly has no second to spare.
- */
+/* Answers also when nothing is to be committed: a request may wait for what an earlier commit has.
+ * A cut is flushed at once: a log that fills quickly cannot wait for the next second. */
 static enum err
 commit_once(struct keeper *k, struct why *why)
 {
@@ -207,16 +216,18 @@ commit_once(struct keeper *k, struct why *why)
     if (due && tsdb_flush_due(k->tsdb)) tsdb_want_cut(k->tsdb);
     enum err e = due ? tsdb_commit(k->tsdb, why) : tsdb_look(k->tsdb, why);
     if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(k->env) - began));
-    tell_committed(k);
+    wake_committed(k);
     if (!had_frozen && tsdb_has_frozen(k->tsdb)) keeper_want_flush(k);
     lock_take(&k->commit.lock);
+    assert(k->commits_ended + 1 == k->commits_begun); /* invariant 1 */
     k->commits_ended = k->commits_begun;
     cond_wake_all(&k->commits_cond);
     lock_drop(&k->commit.lock);
     return e;
 }
 
-/* Where commits are not synced: each second, and when keeper_sync() waits for this one. */
+/* Syncs each second, and when keeper_sync() waits for this commit, if commits are not synced
+ * anyway. */
 static enum err
 sync_if_due(struct keeper *k, int64_t *next_sync_ns, struct why *why)
 {
@@ -229,6 +240,8 @@ sync_if_due(struct keeper *k, int64_t *next_sync_ns, struct why *why)
     if (e) return e;
     *next_sync_ns = env_monotonic_ns(k->env) + NS_PER_S;
     lock_take(&k->commit.lock);
+    assert(k->commits_synced < k->commits_begun); /* invariant 1 */
+    assert(k->commits_ended == k->commits_begun); /* invariant 1: a sync is of ended commits */
     k->commits_synced = k->commits_begun;
     cond_wake_all(&k->commits_cond);
     lock_drop(&k->commit.lock);
@@ -256,8 +269,9 @@ commit_loop(void *keeper)
         log_error("the last sync of the write-ahead log failed, the samples since the previous "
                   "sync may not survive a power failure",
                   KV("error", why_text(&why, e)));
-    tell_committed(k);
+    wake_committed(k);
     lock_take(&k->commit.lock);
+    assert(!k->commits_over);
     k->commits_over = true;
     cond_wake_all(&k->commits_cond);
     lock_drop(&k->commit.lock);
@@ -339,7 +353,7 @@ housekeep(struct keeper *k)
 }
 
 static void
-tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
+log_difference(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     uint64_t *said = context;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -353,8 +367,8 @@ tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
     }
 }
 
-/* Whoever reads the log learns from when to when writes were refused or the clock was not believed,
- * and why; and of a ledger that does not balance. */
+/* Logs when writes begin and cease to be refused and the clock to be doubted, with the reason; and
+ * a ledger that does not balance. */
 static void
 watch(struct keeper *k)
 {
@@ -383,7 +397,7 @@ watch(struct keeper *k)
     }
     k->doubts_clock = doubts;
     if (!log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
-    tsdb_ledgers(k->tsdb, tell_difference, &said);
+    tsdb_ledgers(k->tsdb, log_difference, &said);
     if (said > DIFFERENCES_SAID_MAX) {
         log_error("the ledgers of other tenants or kinds do not balance either",
                   KV("more", said - DIFFERENCES_SAID_MAX));
@@ -392,7 +406,7 @@ watch(struct keeper *k)
 
 /* --- flushing --------------------------------------------------------------------------------- */
 
-/* Writes what was cut to a part, whoever asked for it. */
+/* Writes the generation that was cut to a part. */
 static enum err
 write_out(struct keeper *k, struct why *why)
 {
@@ -409,7 +423,7 @@ write_out(struct keeper *k, struct why *why)
     return OK;
 }
 
-/* The commit thread cuts; if the log is down, the cut is done on return. */
+/* Asks the commit thread to cut. If the log is down, the cut is made before it returns. */
 static void
 want_cut(struct keeper *k)
 {
@@ -426,7 +440,7 @@ flush_once(struct keeper *k)
     if (!tsdb_has_frozen(k->tsdb) || env_monotonic_ns(k->env) < k->flush_after_ns) return;
     struct why why = {""};
     enum err e = write_out(k, &why);
-    if (e) { /* tried again, but less and less often: it may be gigabytes */
+    if (e) { /* retried at growing intervals: the part may have gigabytes */
         k->flush_pause_ns = worker_pause_ns(k->flush_pause_ns, FLUSH_PAUSE_NS_MAX);
         k->flush_after_ns = env_monotonic_ns(k->env) + k->flush_pause_ns;
         log_error("flush failed, retrying", KV("error", why_text(&why, e)),
@@ -434,11 +448,12 @@ flush_once(struct keeper *k)
         return;
     }
     k->flush_pause_ns = 0;
-    housekeep(k); /* the log gives up what is in parts now */
+    housekeep(k); /* removes segments whose samples are in parts now */
     merger_wake(k->merger);
 }
 
-/* At the end: cut, commit, write, until nothing is left. The commit thread is still there. */
+/* One step of the last flush: cut, commit, write, until the head is empty. The commit thread still
+ * runs. True: nothing is left, or it failed. */
 static bool
 flush_all_step(struct keeper *k)
 {
@@ -458,12 +473,12 @@ flush_all_step(struct keeper *k)
     return true;
 }
 
-/* All that is in the head now, as a part. */
+/* Writes everything that the head has now to parts. */
 static enum err
 flush_head(struct keeper *k, struct why *why)
 {
     int64_t until = env_monotonic_ns(k->env) + FLUSH_NOW_NS_MAX;
-    enum err e = write_out(k, why); /* what was cut before */
+    enum err e = write_out(k, why); /* a generation that was cut earlier */
     if (e || tsdb_is_flushed(k->tsdb)) return e;
     while (!tsdb_has_frozen(k->tsdb)) {
         if (tsdb_is_flushed(k->tsdb)) return OK;
@@ -567,7 +582,7 @@ keeper_stop_committing(struct keeper *k)
     worker_join(&k->commit);
 }
 
-/* False: the commit thread hangs. */
+/* Waits for the last commit. False: the commit thread hangs. */
 static bool
 await_commits(struct keeper *k)
 {

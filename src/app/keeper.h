@@ -20,54 +20,55 @@ struct keeper {
     struct env *env;
     struct tsdb *tsdb;
     struct api *api;
-    struct own_writes *writes; /* NULL: none */
+    struct own_writes *writes; /* NULL if rules and the self-scrape do not write */
     struct merger *merger;
     bool synced_by_time; /* level fsync syncs each commit */
 
     /* Its lock guards to the next blank line. */
     struct worker commit;
-    unsigned commit_wanted;   /* by so many since the last one began */
-    unsigned commit_expected; /* it waits a moment for so many */
+    unsigned commit_wanted;   /* requests since the last commit began */
+    unsigned commit_expected; /* requests that the next commit waits a moment for */
     uint64_t commits_begun;
     uint64_t commits_ended;
-    uint64_t commits_synced;  /* what these commits wrote is on stable storage */
-    uint64_t sync_wanted;     /* by keeper_sync(): of the commit of this number; 0: none yet */
-    bool failed;              /* a commit or a sync did, and keeper_sync() has not returned it */
-    bool down;                /* the log is, until it has a new segment */
-    struct cond commits_cond; /* one has ended, was synced, or failed */
-    bool commits_over;        /* that was the last one */
+    uint64_t commits_synced; /* number of the last commit that is on stable storage */
+    uint64_t sync_wanted;    /* number of the commit that keeper_sync() waits for; 0: none so far */
+    bool failed;             /* a commit or a sync failed, and keeper_sync() has not reported it */
+    bool down;               /* the log takes nothing until it has a new segment */
+    struct cond commits_cond; /* a commit ended, was synced, or failed */
+    bool commits_over;        /* the commit thread has ended */
 
     struct metric_collector collector;
 
-    /* Relaxed, for those who look: monotonic, when the commit under way began; 0: none is. */
+    /* Relaxed, a statistic: monotonic time at which the running commit began; 0 while none runs. */
     _Atomic int64_t commit_began_ns;
 
-    struct worker flush;     /* asked by keeper_flush_now() */
-    atomic_bool flush_all;   /* the last one: until nothing is left in the head */
+    struct worker flush;     /* keeper_flush_now() sends it requests */
+    atomic_bool flush_all;   /* the server stops: flush until the head is empty */
     atomic_bool flushed_all; /* set by the flush thread */
 
     /* The flush thread only. */
-    int64_t flush_after_ns; /* a flush failed: not before */
+    int64_t flush_after_ns; /* a flush failed, the next one comes at this time or later */
     int64_t flush_pause_ns;
-    const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
-    bool doubts_clock;    /* as it was logged */
+    const char
+        *refusing; /* reason for refusing writes that was logged last; NULL if they are accepted */
+    bool doubts_clock; /* the log says that the clock is not believed */
 
-    /* Whoever ticks. */
-    int64_t hanging_ns; /* monotonic: the commit that hangs began, as it was logged; 0: none does */
+    /* Of the thread that calls keeper_tick(). */
+    int64_t hanging_ns; /* monotonic time at which the hanging commit began that was logged last; 0
+                           if none hangs */
     int64_t hang_said_ns;
 };
 
-/* The requests of others are taken from now on, and kept until keeper_start(). */
+/* Accepts requests from now on, and keeps them until keeper_start(). */
 void keeper_init(struct keeper *keeper, struct env *env);
-/* With `tsdb`, `api` and `merger` set. ERR_AGAIN, ERR_NOMEM: no thread. */
+/* Needs `tsdb`, `api` and `merger`. ERR_AGAIN, ERR_NOMEM: a thread cannot be started. */
 MUST_CHECK enum err keeper_start(struct keeper *keeper, struct why *why);
 
 void keeper_want_commit(struct keeper *keeper);
-/* The flush thread does not wait for the next second: memory or the log is short, or a generation
- * was cut. */
+/* Wakes the flush thread: memory or log space is short, or a generation was cut. */
 void keeper_want_flush(struct keeper *keeper);
-/* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. A
- * callback of the store, with the keeper as context. */
+/* Waits for a commit, at most 100 ms, so that a query finds what was written before it where
+ * writers do not wait for commits. A callback of the store, with the keeper as context. */
 void keeper_commit_now(void *keeper);
 /*
  * Waits until all that was settled before the call is committed and on stable storage, whatever
@@ -81,23 +82,26 @@ void keeper_commit_now(void *keeper);
  * ERR_CANCELED  the disk hangs, or commits end; it may be or become synced
  */
 MUST_CHECK enum err keeper_sync(struct keeper *keeper, struct why *why);
-/* How long the commit that runs has taken; 0: none runs. */
+/* Returns the age of the running commit, 0 if none runs. */
 int64_t keeper_commit_age_ns(struct keeper *keeper);
-/* Why writes are refused while a commit hangs, a static text. NULL: none hangs. Any thread. */
+/* Returns a static text that says why writes are refused while a commit hangs, NULL if none hangs.
+ * Any thread. */
 const char *keeper_hangs(struct keeper *keeper);
-/* Logs that a commit hangs, and its end. Now and then, from one thread, which needs no disk. */
+/* Logs that a commit hangs, and its end. One thread that never waits for a disk calls it several
+ * times per second. */
 void keeper_tick(struct keeper *keeper);
-/* Waits until the head, as it is now, lies in a part. ERR_CANCELED: it is the end. */
+/* Waits until what the head has now is in a part. ERR_CANCELED: the server stops. */
 MUST_CHECK enum err keeper_flush_now(struct keeper *keeper, struct why *why);
 
-/* Begins to write all of the head out; keeper_is_flushed(): that is done, or cannot be done now. */
+/* Begins to write all of the head to parts. keeper_is_flushed() says that this is done, or has
+ * failed. */
 void keeper_flush_all(struct keeper *keeper);
 bool keeper_is_flushed(struct keeper *keeper);
 void keeper_stop_flushing(struct keeper *keeper);
-/* After a last commit and sync. */
+/* Stops the commit thread after a last commit and sync. */
 void keeper_stop_committing(struct keeper *keeper);
-/* What is in the log's batch goes to disk, unless that hangs; nothing commits afterwards. For a
- * process that ends. */
+/* Commits the log's last batch, unless the disk hangs. The process is about to exit: nothing
+ * commits afterwards. */
 void keeper_commit_last(struct keeper *keeper);
 void keeper_fini(struct keeper *keeper);
 

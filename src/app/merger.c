@@ -6,8 +6,13 @@
  *        +---------------------------------------------------------------------+
  *
  * What fails is tried again later and later; a part that is damaged is left alone by the store.
+ *
+ * Invariant 1, of the thread: a merge hurries, and has another mode than TSDB_MERGE_DUE, only while
+ * a request waits for it.
  */
 #include "app/merger.h"
+
+#include <assert.h>
 
 #include "app/worker.h"
 #include "base/log.h"
@@ -28,17 +33,18 @@ static struct metric_histogram merge_latency = {
 struct merger {
     struct env *env;
     struct tsdb *tsdb;
-    struct worker worker; /* asked with an enum tsdb_merge_mode */
+    struct worker worker; /* requests carry an enum tsdb_merge_mode */
 
-    /* The thread only. */
-    bool hurry; /* somebody waits: no rests */
+    /* Of the thread. */
+    bool hurry; /* a request waits, so the merge does not rest */
     enum tsdb_merge_mode mode;
     int64_t worked_since_ns;
     int64_t pause_ns;    /* after failures */
-    uint64_t left_alone; /* parts, before the merge at hand */
+    uint64_t left_alone; /* parts that were left alone before this merge */
 };
 
-/* Between slices of a merge. One that rests is given up for one that is waited for. */
+/* Rests between slices of a merge. False: the merge is given up, because the server stops or a
+ * request waits. */
 static bool
 go_on(void *context)
 {
@@ -52,7 +58,7 @@ go_on(void *context)
 }
 
 static void
-tell_expiry(const struct merger *m, const struct tsdb_merge_result *r)
+log_expiry(const struct merger *m, const struct tsdb_merge_result *r)
 {
     static struct log_gate gate;
     uint64_t held_back;
@@ -69,7 +75,8 @@ tell_expiry(const struct merger *m, const struct tsdb_merge_result *r)
              KV("bytes_too_many", r->bytes_too_many));
 }
 
-/* Damage costs its part only: it is told once, and others are merged. */
+/* Says whether the error is a damaged part that the store now leaves alone, and logs it once. Other
+ * parts are merged still. */
 static bool
 is_left_alone(struct merger *m, struct why *why)
 {
@@ -91,10 +98,10 @@ work(struct merger *m, struct why *why)
     struct tsdb_stats stats;
     tsdb_stats(m->tsdb, &stats);
     m->left_alone = stats.parts_left_alone;
-    /* All parts that there are: with those that come meanwhile it might never be done. */
+    /* Only parts that exist now: with those that flushes add meanwhile it might never end. */
     if (m->mode == TSDB_MERGE_FULL) options.up_to_pos = stats.store_pos;
     enum err e = tsdb_expire(m->tsdb, &r, why);
-    if (e == OK) tell_expiry(m, &r);
+    if (e == OK) log_expiry(m, &r);
     while (e == OK) {
         int64_t began = env_monotonic_ns(m->env);
         m->worked_since_ns = began;
@@ -114,11 +121,12 @@ work(struct merger *m, struct why *why)
     return e;
 }
 
-/* For those who wait. */
+/* Runs for requests of merger_run(). */
 static void
 run_for_waiter(struct merger *m, enum tsdb_merge_mode mode)
 {
     struct why why = {""};
+    assert(!m->hurry && m->mode == TSDB_MERGE_DUE); /* invariant 1 */
     m->mode = mode;
     m->hurry = true;
     enum err e = work(m, &why);
@@ -141,6 +149,7 @@ merge_loop(void *context)
             continue;
         }
         struct why why = {""};
+        assert(!m->hurry && m->mode == TSDB_MERGE_DUE); /* invariant 1 */
         enum err e = work(m, &why);
         if (e == OK || e == ERR_CANCELED) {
             m->pause_ns = 0;
@@ -167,7 +176,7 @@ merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, str
     m->env = env;
     m->tsdb = tsdb;
     worker_init(&m->worker, env);
-    worker_wake(&m->worker); /* what was left undone */
+    worker_wake(&m->worker); /* an earlier run may have left work */
     enum err e = worker_start(&m->worker, "merge", merge_loop, m);
     if (e) {
         merger_free(m);

@@ -17,9 +17,9 @@ MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merg
  * tsdb_merge(), of the first merge that fails. Any thread, one at a time.
  */
 MUST_CHECK enum err merger_run(struct merger *merger, enum tsdb_merge_mode mode, struct why *why);
-/* Parts have come: there may be something to do. Any thread. */
+/* Looks for work soon, because parts were added. Any thread. */
 void merger_wake(struct merger *merger);
-/* What was begun is given up, and who waits or comes later gets ERR_CANCELED. Accepts NULL. */
+/* Gives up the merge that runs. Requests that wait or come later get ERR_CANCELED. Accepts NULL. */
 void merger_stop(struct merger *merger);
 void merger_free(struct merger *merger);
 

@@ -1,6 +1,8 @@
 /* notifier_thread.c - see notifier_thread.h. */
 #include "app/notifier_thread.h"
 
+#include <assert.h>
+
 enum { STEP_MS = 1000, LAST_STEP_MS = 50 };
 
 #define LAST_NS (3 * NS_PER_S) /* for alerts that are queued when the server stops */
@@ -25,6 +27,7 @@ enum err
 notifier_thread_start(struct notifier_thread *t, struct env *env, struct notifier *notifier,
                       struct why *why)
 {
+    assert(t->thread == NULL); /* it is started once */
     t->env = env;
     t->notifier = notifier;
     enum err e = env_thread_start(env, "alerts", step_loop, t, &t->thread);
@@ -35,6 +38,7 @@ void
 notifier_thread_stop(struct notifier_thread *t)
 {
     if (t->thread == NULL) return;
+    assert(atomic_load(&t->until_ns) == 0); /* it is stopped once */
     int64_t until_ns = env_monotonic_ns(t->env) + LAST_NS;
     atomic_store_explicit(&t->until_ns, until_ns, memory_order_release);
     notifier_wake(t->notifier);

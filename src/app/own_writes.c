@@ -1,6 +1,8 @@
 /* own_writes.c - see own_writes.h. */
 #include "app/own_writes.h"
 
+#include <assert.h>
+
 #include "base/utf8.h"
 #include "wire/remote_write.h"
 
@@ -66,6 +68,7 @@ ingest(struct own_writes *w, struct rw_request *request, struct bytes tenant, st
         .rejected = result.rejected_total,
         .conflicts = result.rejected_for[REJECT_CONFLICT],
     };
+    assert(ret->conflicts <= ret->rejected);
     struct bytes text = utf8_cut(bytes_of_text(result.text), sizeof ret->text - 1);
     memcpy(ret->text, text.at, text.size); /* zeroed above */
     return OK;

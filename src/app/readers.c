@@ -4,9 +4,15 @@
  * A reader has users: the generations it is in, of which there is one at a time but for those that
  * a view is opened of, and the views and sets that read it. The last of them frees it, in whatever
  * thread, and with it its hold on the list that its settings came with.
+ *
+ * Invariants:
+ *  1. `users` of a list, a reader, its counts and a generation is above 0 while any of them is
+ * used; only a user adds another one.
+ *  2. A generation has the sources of its list, each name once, in the order of the list.
  */
 #include "app/readers.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "backend/source.h"
@@ -24,7 +30,7 @@ struct shared_list {
     _Atomic uint32_t users;
 };
 
-/* What a source of this name did, under whatever settings. */
+/* Counts of a source by its name. Reloads that change its settings keep them. */
 struct counts {
     struct source_counts requests;
     struct source_tally tally;
@@ -32,8 +38,8 @@ struct counts {
     _Atomic uint32_t users;
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
-    struct why error; /* the last one */
-    int64_t error_ms; /* Unix time; 0: there was none */
+    struct why error; /* the last error */
+    int64_t error_ms; /* Unix time of it; 0: no error so far */
 };
 
 struct reader {
@@ -52,13 +58,13 @@ struct generation {
 };
 
 struct readers {
-    struct answerer answerer; /* first: it is handed out */
+    struct answerer answerer; /* first, because readers_answerer() returns a pointer to it */
     struct readers_options options;
     struct http_puller *puller;
     struct metric_collector collector;
 
     struct lock lock;       /* LOCK_RANK_READERS; guards the rest */
-    struct generation *now; /* NULL: none yet */
+    struct generation *now; /* NULL before the first commit */
 };
 
 struct readers_change {
@@ -66,11 +72,13 @@ struct readers_change {
     struct generation *next;
 };
 
-/* Whether that was the last user. */
+/* Says whether that was the last user. */
 static bool
 drop_user(_Atomic uint32_t *users)
 {
-    return atomic_fetch_sub_explicit(users, 1, memory_order_acq_rel) == 1;
+    uint32_t before = atomic_fetch_sub_explicit(users, 1, memory_order_acq_rel);
+    assert(before > 0); /* invariant 1 */
+    return before == 1;
 }
 
 static void
@@ -89,7 +97,7 @@ list_drop(struct shared_list *list)
 
 /* --- counts ----------------------------------------------------------------------------------- */
 
-/* NULL: there is not enough memory. */
+/* NULL: no memory. */
 static struct counts *
 counts_new(void)
 {
@@ -198,7 +206,7 @@ generation_drop(struct generation *g)
     mem_free(NULL, g, sizeof *g);
 }
 
-/* The one of now, for generation_drop(); NULL: none. */
+/* Returns the generation in force, for generation_drop(). NULL: no generation so far. */
 static struct generation *
 generation_now(struct readers *all)
 {
@@ -225,7 +233,9 @@ fill_generation(struct readers *all, struct generation *g, struct shared_list *l
             e = make_reader(all, list, settings, before, &g->readers[i], why);
         }
         if (e == OK) g->count++;
+        assert(e || find_reader(g, settings->name) == g->readers[i]); /* invariant 2 */
     }
+    assert(e || g->count == list->sources.count); /* invariant 2 */
     generation_drop(now);
     return e;
 }
@@ -270,6 +280,7 @@ void
 readers_commit(struct readers_change *change)
 {
     struct readers *all = change->readers;
+    assert(change->next != NULL && change->next != all->now);
     lock_take(&all->lock);
     struct generation *before = all->now;
     all->now = change->next;
@@ -334,6 +345,7 @@ open_all(struct answerer *answerer, struct query_control *control, struct view *
     uint32_t count;
     struct generation *g = generation_now(all);
     enum err e = open_views(all, g, control, views, &count, why);
+    assert(count <= MERGED_VIEWS_MAX);
     generation_drop(g);
     if (e == OK && count == 0) {
         e = why_set(why, ERR_UNSUPPORTED,
@@ -350,7 +362,7 @@ open_all(struct answerer *answerer, struct query_control *control, struct view *
     return e;
 }
 
-/* With sources, nothing says it. */
+/* Finds the range of stored samples. With sources it is unknown, and the answer is all times. */
 static void
 find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
 {
@@ -364,7 +376,7 @@ find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
 static void
 free_nothing(struct answerer *answerer)
 {
-    (void)answerer; /* readers_free() does it */
+    (void)answerer; /* readers_free() frees it */
 }
 
 struct answerer *

@@ -19,14 +19,14 @@
 struct readers;
 struct readers_options {
     struct env *env;
-    struct answerer *local; /* NULL: nothing is stored here */
+    struct answerer *local; /* NULL if this server stores nothing */
     struct budget *memory;
 };
 
-/* Without sources yet. ERR_NOMEM; ERR_AGAIN: no thread. */
+/* Begins without sources. ERR_NOMEM; ERR_AGAIN: a thread cannot be started. */
 MUST_CHECK enum err readers_new(const struct readers_options *options, struct readers **ret_readers,
                                 struct why *why);
-/* No view is open. */
+/* Needs all views to be closed. */
 void readers_free(struct readers *readers);
 
 /*
@@ -39,14 +39,14 @@ struct readers_change;
 MUST_CHECK enum err readers_prepare(struct readers *readers, struct sources *list,
                                     struct readers_change **ret_change, struct why *why);
 void readers_commit(struct readers_change *change);
-/* Instead. NULL is fine. */
+/* Drops the change instead. Accepts NULL. */
 void readers_abandon(struct readers_change *change);
 
 struct answerer *readers_answerer(struct readers *readers);
 uint32_t readers_count(struct readers *readers);
-/* An array of all, as the API shows them. */
+/* Prints all sources as an array, for the API. */
 void readers_print(struct readers *readers, struct json *to);
-/* The list in the form of the configuration file. */
+/* Prints the list in the format of the configuration file. */
 void readers_print_yaml(struct readers *readers, struct buf *to);
 
 #endif

@@ -6,9 +6,16 @@
  * directory has one user at a time: a new runner waits until the one before it has ended.
  *
  * A destination's settings lie in the list it came with; lists live as long as one of theirs does.
+ *
+ * Invariants:
+ *  1. Runners have the names of the list in force, each once, in its order.
+ *  2. At most one runner of a name is open: the next one is woken after the one before has ended.
+ *  3. `users` of a list counts its runners, and one for being in force or prepared.
+ *  4. `full` counts the runners whose `full` is set.
  */
 #include "app/relays.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "app/worker.h"
@@ -36,17 +43,19 @@ struct runner {
     char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
     struct relay_guard *guard;
 
-    /* The thread's own. */
+    /* Of the thread. */
     bool full;
-    int64_t logged_ns; /* when it was logged last that it cannot be opened; 0: it was not */
+    int64_t
+        logged_ns; /* monotonic time of the last log line about a failure to open; 0: none so far */
 
-    struct worker worker; /* woken when the directory is its own from now on */
+    struct worker worker; /* woken when the directory has no other user */
 
     struct lock lock;    /* LOCK_RANK_RELAY_OPEN; guards the rest */
-    struct relay *relay; /* NULL: not open */
+    struct relay *relay; /* NULL while the destination is not open */
     struct why error;
-    struct relay_status last; /* of this relay, or of the one before */
-    bool counted;             /* that is known */
+    struct relay_status
+        last;     /* status when it was last open, under this runner or the one before */
+    bool counted; /* `last` is known */
 };
 
 struct relays {
@@ -54,12 +63,12 @@ struct relays {
     char dir[200];
     char user_agent[64];
     struct budget memory;
-    int64_t epoch_ms, epoch_ns; /* the clocks as it began */
+    int64_t epoch_ms, epoch_ns; /* both clocks at the start */
     struct metric_collector collector;
-    atomic_uint full; /* how many of them */
+    atomic_uint full; /* runners whose log budget is used up */
 
     struct lock lock;         /* LOCK_RANK_RELAYS; guards the rest */
-    struct shared_list *list; /* NULL: none yet */
+    struct shared_list *list; /* NULL before the first commit */
     struct runner *runners[DESTINATIONS_MAX];
     uint32_t count;
 };
@@ -86,7 +95,8 @@ options_of(struct runner *r)
     };
 }
 
-/* False: another server may deliver, and keep its state in the same place. */
+/* Says whether this server still owns the directory. False: another one may use it and save state
+ * there. */
 static bool
 may_write(const struct runner *r)
 {
@@ -102,12 +112,13 @@ open_relay(struct runner *r)
     enum err e = relay_open(&options, &relay, &why);
     if (e && why.text[0] == '\0') why_set(&why, e, "%s", err_word(e));
     lock_take(&r->lock);
+    assert(r->relay == NULL); /* invariant 2 */
     r->relay = relay;
     r->error = why;
     lock_drop(&r->lock);
     int64_t now_ns = env_monotonic_ns(options.env);
     bool said = r->logged_ns != 0 && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS;
-    if (e && !said) { /* at once, and then each minute */
+    if (e && !said) { /* logs the first failure, then one per minute */
         r->logged_ns = now_ns;
         log_error("relay: cannot open destination, retrying", KV("destination", r->settings->name),
                   KV("error", &why),
@@ -117,7 +128,7 @@ open_relay(struct runner *r)
     return relay;
 }
 
-/* Calls under way may end; their answers are still taken. */
+/* Stops a relay: pending requests may end within STOP_MS, and their answers count. */
 static void
 end_relay(struct runner *r, struct relay *relay)
 {
@@ -129,6 +140,7 @@ end_relay(struct runner *r, struct relay *relay)
         relay_wait(relay, wait_ms < 50 ? wait_ms : 50);
     }
     lock_take(&r->lock);
+    assert(r->relay == relay); /* invariant 2 */
     relay_status(relay, &r->last);
     r->counted = true;
     r->relay = NULL;
@@ -138,7 +150,7 @@ end_relay(struct runner *r, struct relay *relay)
     if (may_write(r)) {
         e = relay_close(relay, &why);
     } else {
-        relay_free(relay); /* its state may be another server's by now */
+        relay_free(relay); /* another server may have saved its state there */
     }
     if (e) {
         log_error("relay: cannot save the state of the destination, samples delivered since the "
@@ -151,6 +163,7 @@ static void
 note_full(struct runner *r, bool full)
 {
     if (full && !r->full) atomic_fetch_add(&r->relays->full, 1);
+    assert(!r->full || atomic_load(&r->relays->full) > 0); /* invariant 4 */
     if (!full && r->full) atomic_fetch_sub(&r->relays->full, 1);
     if (full && !r->full)
         log_error("relay: log budget of the destination is used up, refusing writes until it has "
@@ -164,7 +177,7 @@ run(void *context)
 {
     struct runner *r = context;
     struct relay *relay = NULL;
-    /* Until whoever had the directory before is done with it. */
+    /* the runner before may still use the directory */
     bool go_on = worker_rest(&r->worker, INT64_MAX, REST_UNTIL_WOKEN);
     while (go_on && (!may_write(r) || (relay = open_relay(r)) == NULL)) {
         int64_t until_ns = env_monotonic_ns(r->worker.env) + REOPEN_MS * NS_PER_MS;
@@ -189,6 +202,7 @@ run(void *context)
 static void
 list_drop(struct shared_list *list)
 {
+    assert(list == NULL || list->users > 0); /* invariant 3 */
     if (list == NULL || --list->users > 0) return;
     destinations_free(&list->destinations);
     mem_free(NULL, list, sizeof *list);
@@ -214,6 +228,7 @@ static void
 runner_free(struct runner *r)
 {
     runner_join(r);
+    assert(r->relay == NULL && !r->full); /* invariants 2 and 4 */
     relay_guard_free(r->guard);
     worker_fini(&r->worker);
     lock_fini(&r->lock);
@@ -221,14 +236,15 @@ runner_free(struct runner *r)
     mem_free(NULL, r, sizeof *r);
 }
 
-/* Each has the same share of memory: what dead ones hold is not missed by those that get on. */
+/* All destinations have the same share of memory, so that a dead one takes none from the others. */
 static uint64_t
 share_of(const struct relays *all, uint32_t count)
 {
+    assert(count > 0);
     return all->options.memory_bytes / count;
 }
 
-/* Guards the log from now on, and has a thread that waits for a wake-up. */
+/* Makes a runner that guards the log from now on. Its thread waits for a wake-up. */
 static enum err
 runner_new(struct relays *all, struct shared_list *list,
            const struct destination_settings *settings, const struct runner *before,
@@ -292,8 +308,8 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
 struct relays_change {
     struct relays *relays;
     struct shared_list *list;
-    struct runner *next[DESTINATIONS_MAX]; /* of the list, in its order */
-    bool is_new[DESTINATIONS_MAX];         /* else it goes on as it was */
+    struct runner *next[DESTINATIONS_MAX]; /* runners of the list, in its order */
+    bool is_new[DESTINATIONS_MAX];         /* else the runner stays */
 };
 
 static struct runner *
@@ -365,7 +381,7 @@ relays_prepare(struct relays *all, struct destinations *destinations,
     return OK;
 }
 
-/* The others are seen from now on; those that end are in `ret_gone`, their number is returned. */
+/* Puts the new runners in force. Returns the number of those that end, which are in `ret_gone`. */
 static uint32_t
 switch_runners(struct relays_change *c, struct runner **ret_gone)
 {
@@ -375,7 +391,7 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     for (uint32_t k = 0; k < c->list->destinations.count; k++) {
         struct runner *before = find_runner(all, c->next[k]->settings->name);
         if (!c->is_new[k] || before == NULL) continue;
-        /* Until it is open it is seen as the one before was. */
+        /* A new runner shows the status of the one before until it is open. */
         lock_take(&before->lock);
         if (before->relay != NULL) relay_status(before->relay, &before->last);
         struct relay_status last = before->last;
@@ -416,7 +432,7 @@ all_kinds(const struct fates *fates, enum fate fate)
     return sum;
 }
 
-/* What a reload changes about what waits. */
+/* Logs what a reload changes for queued items. */
 static void
 note_other_settings(const struct runner *before, const struct destination_settings *now)
 {
@@ -442,7 +458,7 @@ note_other_settings(const struct runner *before, const struct destination_settin
     }
 }
 
-/* What was still to do when a destination ends that the new list does not name. */
+/* Logs the end of a runner, and the backlog of a destination that was removed. */
 static void
 note_end(const struct relays *all, struct runner *r)
 {
@@ -474,8 +490,8 @@ is_left_over(void *context, const char *name)
     return find_runner(context, name) == NULL;
 }
 
-/* Nobody holds the log for it: what it has not taken is in the store or, without one, in the log as
- * long as others hold that. */
+/* Logs a directory of a destination that is not configured. The log is not kept for it: its backlog
+ * is in the store or, without one, in the log as long as others keep that. */
 static enum err
 note_left_over(void *context, const char *name, const struct relay_backlog *b)
 {
@@ -539,6 +555,7 @@ relays_commit(struct relays_change *c)
         runner_free(gone[i]);
     }
     for (uint32_t i = 0; i < all->count; i++) {
+        assert(find_runner(all, all->runners[i]->settings->name) == all->runners[i]); /* 1 */
         if (c->is_new[i]) worker_wake(&all->runners[i]->worker);
     }
     if (first) note_all_left_over(all);
@@ -565,6 +582,8 @@ relays_free(struct relays *all)
     for (uint32_t i = 0; i < all->count; i++) {
         runner_free(all->runners[i]);
     }
+    assert(atomic_load(&all->full) == 0);               /* invariant 4 */
+    assert(all->list == NULL || all->list->users == 1); /* invariant 3 */
     list_drop(all->list);
     lock_fini(&all->lock);
     mem_free(NULL, all, sizeof *all);
@@ -596,9 +615,9 @@ relays_each(struct relays *all, void (*each)(void *context, const struct relays_
     lock_drop(&all->lock);
 }
 
-/* Tells the relay of that name. */
+/* Calls `what` with the relay of that name, under its lock. */
 static enum err
-tell(struct relays *all, struct bytes name,
+with_relay(struct relays *all, struct bytes name,
      enum err (*what)(struct relay *relay, int64_t detail, struct why *why), int64_t detail,
      struct why *why)
 {
@@ -619,7 +638,7 @@ tell(struct relays *all, struct bytes name,
 }
 
 static enum err
-tell_wish(struct relay *relay, int64_t paused, struct why *why)
+set_wish(struct relay *relay, int64_t paused, struct why *why)
 {
     (void)why;
     relay_wish(relay, paused != 0);
@@ -629,13 +648,13 @@ tell_wish(struct relay *relay, int64_t paused, struct why *why)
 enum err
 relays_wish(struct relays *all, struct bytes name, bool paused, struct why *why)
 {
-    return tell(all, name, tell_wish, paused, why);
+    return with_relay(all, name, set_wish, paused, why);
 }
 
 enum err
 relays_replay(struct relays *all, struct bytes name, int64_t from_ms, struct why *why)
 {
-    return tell(all, name, relay_replay, from_ms, why);
+    return with_relay(all, name, relay_replay, from_ms, why);
 }
 
 bool

@@ -16,13 +16,13 @@ struct relays;
 struct relays_options {
     struct env *env;
     struct tsdb *tsdb;
-    bool stored; /* it keeps more than the log */
+    bool stored; /* samples are stored, too */
     const char *storage_path;
     struct budget *memory;
-    uint64_t memory_bytes; /* at most, of all of them together */
+    uint64_t memory_bytes; /* limit of all destinations together */
 };
 
-/* Nothing runs yet. ERR_NOMEM, ERR_LIMIT: the path is too long. */
+/* Begins without destinations. ERR_NOMEM; ERR_LIMIT: the path is too long. */
 MUST_CHECK enum err relays_new(const struct relays_options *options, struct relays **ret_relays,
                                struct why *why);
 /*
@@ -35,35 +35,36 @@ MUST_CHECK enum err relays_new(const struct relays_options *options, struct rela
 struct relays_change;
 MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *list,
                                    struct relays_change **ret_change, struct why *why);
-/* Taken; waits for those that end. The first one logs directories that no destination has. */
+/* Takes the change; waits for destinations that end. The first commit logs directories that belong
+ * to no destination. */
 void relays_commit(struct relays_change *change);
-/* Begins to end all; relays_free() waits, some seconds at most for requests under way. */
+/* Begins to stop all. relays_free() waits for them, at most some seconds for pending requests. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);
 
-/* One of them, as it is shown. Views end with the callback. */
+/* A destination as it is shown. Views end with the callback. */
 struct relays_view {
     const struct destination_settings *settings;
-    bool opened; /* else `error` says why not */
+    bool opened; /* else `error` says why it is not open */
     const char *error;
-    bool counted; /* `status` is known: of now or, of one that is not open, of when it was */
+    bool counted; /* `status` is known: the present one or, if it is not open, the last one */
     struct relay_status status;
 };
 void relays_each(struct relays *relays, void (*each)(void *context, const struct relays_view *view),
                  void *context);
 /* For a metric_collector, whose context is the relays. */
 void relays_collect(struct metric_sink *sink, void *relays);
-/* An array of all, as the API shows them. */
+/* Prints all destinations as an array, for the API. */
 void relays_print(struct relays *relays, struct json *to);
-/* Whether a destination has used up its log budget, and no sample may be dropped. Any thread. */
+/* Says whether a destination that may not drop samples has used up its log budget. Any thread. */
 bool relays_are_full(struct relays *relays);
-/* ERR_MISSING: there is no destination of this name. */
+/* Pauses or resumes a destination. ERR_MISSING: unknown name; ERR_AGAIN: it is not open. */
 MUST_CHECK enum err relays_wish(struct relays *relays, struct bytes name, bool paused,
                                 struct why *why);
-/* Sends what is stored from that time on once more. ERR_MISSING, and as relay_replay(). */
+/* Sends stored samples from that time on again. ERR_MISSING, and as relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
                                   struct why *why);
-/* The list in the form of the configuration file. */
+/* Prints the list in the format of the configuration file. */
 void relays_print_yaml(struct relays *relays, struct buf *to);
 
 #endif

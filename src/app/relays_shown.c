@@ -7,7 +7,7 @@
 #include "base/time_text.h"
 #include "model/ledger.h"
 
-/* What is shown counts float samples and histograms as one, and the other kinds separately. */
+/* Float samples and histograms are shown as one count, other kinds separately. */
 enum thing { SAMPLES, EXEMPLARS, METADATA, THINGS };
 
 static bool
@@ -80,7 +80,7 @@ print_fates(struct json *j, const char *key, const struct relay_status *s, enum 
 static void
 print_status(struct json *j, const struct relay_status *s)
 {
-    if (s->dry.since_ms != 0) { /* as `firekeep destinations plan` tells it */
+    if (s->dry.since_ms != 0) { /* as `firekeep destinations plan` prints it */
         double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
         const struct {
             const char *key;
@@ -152,7 +152,7 @@ relays_print(struct relays *all, struct json *to)
         .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE \
     }
 
-/* Of each thing one; `that` goes on behind its name. */
+/* One metric of each kind. `that` continues its name. */
 #define FAMILIES(kind_, suffix, that)                                                   \
     {                                                                                   \
         {"firekeep_destination_samples_" suffix, "Samples " that, kind_},               \

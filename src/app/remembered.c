@@ -83,5 +83,5 @@ remembered_print(const struct remembered_options *options, struct json *to, stru
     json_array_open(to);
     e = relay_backlogs(&x.options, why);
     json_array_close(to);
-    return e == ERR_INPUT ? ERR_IO : e; /* the request is not what is wrong */
+    return e == ERR_INPUT ? ERR_IO : e; /* the request is valid */
 }

@@ -1,10 +1,5 @@
-/*
- * remembered.h - what a server's directories hold of destinations that it does not have open: of
- * those that are no longer configured, and of those that are closed. As JSON, which
- * `firekeep check --against URL` reads.
- *
- * Threads: any.
- */
+/* remembered.h - prints as JSON what directories have of destinations that are not open: no longer
+ * configured, or closed. `firekeep check --against URL` reads it. Threads: any. */
 #ifndef APP_REMEMBERED_H
 #define APP_REMEMBERED_H
 

@@ -49,7 +49,7 @@ rule_edit(const struct rule_editor *x, const struct settings *settings,
     return e;
 }
 
-/* Whether the client is to blame. */
+/* Says whether the request caused the error. */
 static bool
 is_refusal(enum err e)
 {

@@ -6,9 +6,17 @@
  *      |  +-------------------------------- done -----------------------------------+
  *      +-- one of the idle watches the clock, for the next group that is due
  *      +-- rules that may run together: the idle help
+ *
+ * Invariants, under the lock:
+ *  1. `idle` threads sleep; one of them at most until watched_until_ns, the others until they are
+ *     woken.
+ *  2. `helpers` is the sum of the `workers` of all togethers. One with workers is not freed.
+ *  3. The terms in force have one user, and another one for each job that runs.
+ *  4. Threads begin before the stop alone, and each is joined once.
  */
 #include "app/ruler.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -17,11 +25,11 @@
 #include "query/partial.h"
 #include "query/replicas.h"
 
-#define LACK_SAID_NS (60 * NS_PER_S) /* between lines about what rules do without */
+#define LACK_SAID_NS (60 * NS_PER_S) /* between log lines about samples that rules cannot read */
 
 enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
 
-/* What evaluations obey, of one configuration. */
+/* Settings that evaluations use, of one configuration. */
 struct terms_in_force {
     struct rules_terms terms;
     struct ruler *ruler;
@@ -38,7 +46,7 @@ struct together {
     void (*work)(void *of, uint32_t i);
     void *of;
     uint32_t count;
-    _Atomic uint32_t begun; /* relaxed: ruler.lock publishes `of` and what they made of it */
+    _Atomic uint32_t begun; /* relaxed: ruler.lock publishes `of` and the results */
     uint32_t workers;       /* guarded by ruler.lock */
     struct cond done;
 };
@@ -51,19 +59,20 @@ struct ruler {
     _Atomic(const char *) canceled;
     struct metric_collector collector;
 
-    /* Whoever reloads. */
-    struct rule_set set; /* of files, as they were read last */
+    /* Of the thread that reloads, one at a time. */
+    struct rule_set set; /* groups of rule files, as read last */
     struct scheduler_limits limits;
-    bool lost_checkpoint; /* the one of the start could not be read */
+    bool lost_checkpoint; /* the checkpoint could not be read at the start */
 
     struct lock lock; /* LOCK_RANK_RULER; guards to the next blank line */
-    struct cond cond; /* something is to be done, or it is the end */
+    struct cond cond; /* a job may be due, or the ruler stops */
     struct scheduler *scheduler;
     struct terms_in_force *terms;
     struct together *togethers;
-    uint32_t helpers; /* idle threads that help */
+    uint32_t helpers; /* threads that help with rules of other threads' jobs */
     bool runs, stops;
-    int64_t watched_until_ns; /* monotonic: so long one of the idle sleeps; INT64_MAX: none does */
+    int64_t watched_until_ns; /* monotonic: one idle thread sleeps until then; INT64_MAX: none
+                                 watches the clock */
     uint32_t idle;
     uint32_t thread_count;
     struct env_thread *threads[THREADS_MAX];
@@ -141,7 +150,7 @@ has_more(const struct together *t)
     return atomic_load_explicit(&t->begun, memory_order_relaxed) < t->count;
 }
 
-/* Most rules take less time than a turn of the lock would. */
+/* Takes items until none is left. Without the lock: most rules take less time than it would. */
 static void
 work_on(struct together *t)
 {
@@ -151,7 +160,7 @@ work_on(struct together *t)
     }
 }
 
-/* As many as may help and find something to do. */
+/* Wakes as many idle threads as may help and find work. */
 static void
 call_helpers_locked(struct ruler *r, uint32_t count)
 {
@@ -169,6 +178,7 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
 {
     struct ruler *r = context;
     struct together t = {.work = work, .of = of, .count = count};
+    assert(count > 0);
     cond_init(&t.done);
     lock_take(&r->lock);
     t.next = r->togethers;
@@ -179,12 +189,14 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
     lock_take(&r->lock);
     struct together **link = &r->togethers;
     while (*link != &t) {
+        assert(*link != NULL); /* invariant 2 */
         link = &(*link)->next;
     }
     *link = t.next;
     while (t.workers > 0) {
         cond_wait(&t.done, &r->lock);
     }
+    assert(t.begun >= t.count && t.workers == 0); /* invariant 2 */
     lock_drop(&r->lock);
     cond_fini(&t.done);
 }
@@ -193,17 +205,19 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
 
 static void evaluate_loop(void *context);
 
-/* One more, if all are busy. That there is none is no error as long as there is one. */
+/* Starts one more thread if all are busy. A failure is no error while one thread runs. */
 static void
 add_thread_locked(struct ruler *r)
 {
+    assert(lock_is_mine(&r->lock));
+    assert(r->idle <= r->thread_count); /* invariant 1 */
     if (r->idle > 0 || r->thread_count == THREADS_MAX || r->stops) return;
     enum err e =
         env_thread_start(r->options.env, "rules", evaluate_loop, r, &r->threads[r->thread_count]);
     if (e == OK) r->thread_count++;
 }
 
-/* Before a thread does what may take long: another one watches the clock. */
+/* Makes another thread watch the clock, before this one does long work. */
 static void
 hand_on_watch_locked(struct ruler *r)
 {
@@ -211,7 +225,7 @@ hand_on_watch_locked(struct ruler *r)
     if (r->idle > 0) cond_wake_one(&r->cond);
 }
 
-/* True: it did. */
+/* Helps with rules that run together. True: it did. */
 static bool
 helped_locked(struct ruler *r)
 {
@@ -226,6 +240,7 @@ helped_locked(struct ruler *r)
     lock_drop(&r->lock);
     work_on(t);
     lock_take(&r->lock);
+    assert(t->workers > 0 && r->helpers >= t->workers); /* invariant 2 */
     t->workers--;
     r->helpers--;
     if (t->workers == 0) cond_wake_all(&t->done);
@@ -235,7 +250,9 @@ helped_locked(struct ruler *r)
 static void
 terms_put_locked(struct ruler *r, struct terms_in_force *terms)
 {
+    assert(terms == NULL || terms->users > 0); /* invariant 3 */
     if (terms == NULL || --terms->users > 0) return;
+    assert(terms != r->terms || r->thread_count == 0); /* invariant 3 */
     arena_fini(&terms->arena);
     mem_free(&r->budget, terms, sizeof *terms);
 }
@@ -244,6 +261,7 @@ static void
 run_job_locked(struct ruler *r, struct scheduler_job *job)
 {
     struct terms_in_force *terms = r->terms;
+    assert(terms->users > 0); /* invariant 3 */
     terms->users++;
     hand_on_watch_locked(r);
     lock_drop(&r->lock);
@@ -253,11 +271,8 @@ run_job_locked(struct ruler *r, struct scheduler_job *job)
     terms_put_locked(r, terms);
 }
 
-/*
- * Until there may be something to do. One thread watches the clock for all; who knows of something
- * that is due before that one wakes watches, too. The clock may be set: it is looked at now and
- * then.
- */
+/* Rests until a job may be due. One thread watches the clock for all; a thread that knows of an
+ * earlier time watches it, too. At most a second, because the clock may be set. */
 static void
 rest_locked(struct ruler *r, int64_t until_ns, int64_t now_ns)
 {
@@ -272,6 +287,7 @@ rest_locked(struct ruler *r, int64_t until_ns, int64_t now_ns)
         cond_wait_until(&r->cond, &r->lock, wake_ns);
         if (r->watched_until_ns == wake_ns) r->watched_until_ns = INT64_MAX;
     }
+    assert(r->idle > 0); /* invariant 1 */
     r->idle--;
 }
 
@@ -297,6 +313,7 @@ void
 ruler_run(struct ruler *r)
 {
     lock_take(&r->lock);
+    assert(!r->runs && r->thread_count == 0 && r->terms != NULL); /* invariants 3 and 4 */
     r->runs = true;
     while (r->thread_count < THREADS_FIRST) {
         uint32_t before = r->thread_count;
@@ -326,6 +343,7 @@ ruler_join(struct ruler *r)
     for (uint32_t i = 0; i < r->thread_count; i++) {
         env_thread_join(r->options.env, r->threads[i]);
     }
+    assert(r->idle == 0 && r->helpers == 0 && r->togethers == NULL); /* invariants 1 and 2 */
     r->thread_count = 0;
     if (!r->runs) return;
     r->runs = false;
@@ -336,7 +354,8 @@ ruler_join(struct ruler *r)
                   KV("error", why_text(&why, e)));
 }
 
-/* Fills take half of the threads and of the processors at most: queries go on beside them. */
+/* Fills take at most half of the threads and of the processors, so that queries go on beside them.
+ */
 static uint32_t
 fills_max(void)
 {
@@ -430,7 +449,7 @@ ruler_free(struct ruler *r)
     ruler_join(r);
     metric_unregister(&r->collector.link);
     scheduler_free(r->scheduler);
-    terms_put_locked(r, r->terms);
+    terms_put_locked(r, r->terms); /* no thread is left */
     rule_set_free(&r->set);
     cond_fini(&r->cond);
     lock_fini(&r->lock);
@@ -441,7 +460,7 @@ ruler_free(struct ruler *r)
 
 struct ruler_change {
     struct ruler *ruler;
-    bool has_set; /* else that of before stays, and the terms do */
+    bool has_set; /* else files are not read, and the set and the terms stay */
     struct rule_set set;
     struct ruler_groups groups;
     struct scheduler_change *scheduler;
@@ -449,8 +468,7 @@ struct ruler_change {
     struct terms_in_force *terms;
 };
 
-/* Results of rules have no place for a warning: evaluations go on, and the log says what they lack.
- */
+/* Logs that samples could not be read: results of rules have no place for a warning. */
 static void
 log_lack(void *context, const char *sentence)
 {
@@ -575,7 +593,7 @@ ruler_abandon(struct ruler_change *c)
 {
     if (c == NULL) return;
     scheduler_abandon(c->scheduler);
-    terms_put_locked(c->ruler, c->terms); /* nobody else has them */
+    terms_put_locked(c->ruler, c->terms); /* the change is their only user */
     change_free(c);
 }
 
@@ -605,9 +623,9 @@ ruler_has_file_group(const struct ruler *r, struct bytes tenant, const char *fil
     return ruler_groups_has(&r->set, tenant, file, name);
 }
 
-/* Of files that were read just now. */
+/* Logs patterns without files, and stored groups that files hide. */
 static void
-tell_reading(const struct ruler_change *c)
+log_reading(const struct ruler_change *c)
 {
     for (uint32_t i = 0; i < c->set.unmatched_count; i++) {
         const struct unmatched_pattern *u = &c->set.unmatched[i];
@@ -638,15 +656,16 @@ ruler_commit(struct ruler_change *c)
 {
     struct ruler *r = c->ruler;
     if (c->has_set) {
-        tell_reading(c);
+        log_reading(c);
         exchange_sets(c);
     }
     r->limits = c->limits;
     lock_take(&r->lock);
     scheduler_commit(c->scheduler, &c->limits, env_realtime_ms(r->options.env) * NS_PER_MS);
     if (c->terms != NULL) {
-        terms_put_locked(r, r->terms);
+        struct terms_in_force *before = r->terms;
         r->terms = c->terms;
+        terms_put_locked(r, before);
     }
     cond_wake_all(&r->cond);
     lock_drop(&r->lock);

@@ -26,15 +26,16 @@ struct ruler_options {
     uint64_t seed; /* of hashes; secret */
     struct answerer *answerer;
     struct budget *memory;
-    uint64_t memory_bytes; /* at most, of all that rules take; 0: no limit */
+    uint64_t memory_bytes; /* limit of the memory of rules; 0: no limit */
     struct own_writes *writes;
     struct tsdb *tsdb;
-    const char *storage_path;  /* has the checkpoint */
+    const char *storage_path;  /* directory of the checkpoint */
     const char *external_url;  /* settings_external_url(); outlives the ruler */
     struct notifier *notifier; /* takes alerts that are due; outlives the ruler */
 };
 
-/* Without rules yet. ERR_NOMEM. */
+/* Begins without rules, and reads the checkpoint. ERR_NOMEM; ERR_IO: a checkpoint that cannot be
+ * read cannot be put aside. */
 MUST_CHECK enum err ruler_new(const struct ruler_options *options, struct ruler **ret_ruler,
                               struct why *why);
 /*
@@ -50,18 +51,18 @@ MUST_CHECK enum err ruler_prepare(struct ruler *ruler, const struct settings *se
                                   const struct rule_settings *rules,
                                   const struct stored_groups *stored,
                                   struct ruler_change **ret_change, struct why *why);
-/* Whether a rule file, as it was read last, has this group. */
+/* Says whether a rule file, as it was read last, has this group. */
 bool ruler_has_file_group(const struct ruler *ruler, struct bytes tenant, const char *file,
                           const char *name);
 void ruler_commit(struct ruler_change *change);
-/* Instead. NULL is fine. */
+/* Drops the change instead. Accepts NULL. */
 void ruler_abandon(struct ruler_change *change);
 
-/* Begins to evaluate. */
+/* Starts the threads. */
 void ruler_run(struct ruler *ruler);
-/* Evaluations under way end soon; no more begin. */
+/* Begins to stop: running evaluations end soon, no more begin. */
 void ruler_stop(struct ruler *ruler);
-/* Waits for them, while commits still go on, and writes the checkpoint. */
+/* Waits for running evaluations, which need commits, and writes the checkpoint. */
 void ruler_join(struct ruler *ruler);
 void ruler_free(struct ruler *ruler);
 
@@ -74,7 +75,7 @@ void ruler_each_tenant(struct ruler *ruler,
 void ruler_totals(struct ruler *ruler, struct scheduler_totals *ret);
 /* The checkpoint that was found at the start could not be read. */
 bool ruler_lost_checkpoint(const struct ruler *ruler);
-/* What it takes; for metrics. */
+/* Returns the budget of rules, for metrics. */
 const struct budget *ruler_memory(const struct ruler *ruler);
 
 /* "groups" and "groupNextToken" of the object that is open. ERR_MISSING: no group has the token. */

@@ -24,7 +24,7 @@ MUST_CHECK enum err ruler_groups_choose(const struct rule_set *set,
                                         struct ruler_groups *ret);
 void ruler_groups_fini(struct ruler_groups *groups, struct budget *memory);
 
-/* Whether a file has this group. */
+/* Says whether a file has this group. */
 bool ruler_groups_has(const struct rule_set *set, struct bytes tenant, const char *file,
                       const char *name);
 

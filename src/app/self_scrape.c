@@ -1,6 +1,8 @@
 /* self_scrape.c - see self_scrape.h. */
 #include "app/self_scrape.h"
 
+#include <assert.h>
+
 #include <stdio.h>
 
 #include "app/worker.h"
@@ -21,14 +23,14 @@ struct self_scrape {
     _Atomic int64_t interval_ms; /* relaxed */
     struct worker worker;
 
-    /* The thread only. */
-    struct kept_series series; /* of the last scrape */
+    /* Of the thread. */
+    struct kept_series series; /* series of the last scrape */
     struct log_gate gate;
 };
 
 /* --- the text --------------------------------------------------------------------------------- */
 
-/* What is made of a line. */
+/* A line of the text, parsed. */
 struct line {
     struct label labels[LABELS_MAX + 4]; /* and __name__, instance, job */
     uint32_t count;
@@ -90,6 +92,7 @@ take_labels(struct line *l, struct bytes *text)
 static void
 add_label(struct line *l, const char *name, struct bytes value)
 {
+    assert(l->count < sizeof l->labels / sizeof *l->labels);
     l->labels[l->count++] = (struct label){bytes_of_text(name), value};
 }
 
@@ -135,13 +138,14 @@ put_line(struct line *l, struct bytes text, const char *instance, int64_t t_ms,
     text = bytes_of(text.at + size + 1, text.size - size - 1);
     if (has_labels) e = take_labels(l, &text);
     if (e) return e;
-    if (has_labels && text.size > 0) text = bytes_of(text.at + 1, text.size - 1); /* the blank */
+    if (has_labels && text.size > 0)
+        text = bytes_of(text.at + 1, text.size - 1); /* skips the blank */
     if (!number_parse((const char *)text.at, text.size, &bits)) return ERR_INPUT;
     e = finish_labels(l, name, instance);
     return e ? e : put(l, build, seen, t_ms, bits);
 }
 
-/* What is no sample of the text, but of the scrape. */
+/* Adds a sample of the scrape itself, such as `up`. */
 static enum err
 put_own(struct line *l, const char *name, const char *instance, int64_t t_ms, double value,
         struct rw_build *build, struct kept_series *seen)

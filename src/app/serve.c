@@ -34,7 +34,7 @@ is_end(int signal_number)
     return signal_number == SIGTERM || signal_number == SIGINT;
 }
 
-/* True if somebody is in a hurry now. */
+/* Waits for `done` or the deadline. True: a second signal asks to leave now. */
 static bool
 wait_until(struct server *server, const sigset_t *signals, int64_t deadline_ns,
            bool (*done)(struct server *server))
@@ -46,7 +46,7 @@ wait_until(struct server *server, const sigset_t *signals, int64_t deadline_ns,
     return false;
 }
 
-/* Nothing here waits for a client or for the flush. */
+/* Leaves without waiting for clients or the flush. */
 static void
 leave_now(struct server *server)
 {

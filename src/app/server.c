@@ -6,9 +6,14 @@
  *
  * At any point of a stop it is safe to leave: what was acknowledged is in the log, and the next
  * start replays it.
+ *
+ * Invariants:
+ *  1. A reload prepares all parts before it commits the first of them; commits cannot fail.
+ *  2. Threads that take requests start after everything that they ask, and end before it.
  */
 #include "app/server.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,32 +50,33 @@ struct server {
     struct notifier_thread notifier_thread;
     struct metric_collector notifier_collector;
     struct self_scrape *self_scrape;
-    bool is_stored;            /* more than the log is kept */
-    _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
+    bool is_stored; /* samples are stored, not only logged */
+    _Atomic bool
+        takes_writes; /* relaxed: a write during the change may as well have come before it */
     int flag_count;
     char **flag_words;
     char route_prefix[SETTING_PREFIX_BYTES];
-    char instance[SETTING_TEXT_BYTES + 8]; /* as its own metrics name it */
+    char instance[SETTING_TEXT_BYTES + 8]; /* label `instance` of its own metrics */
     char external_url[SETTING_URL_BYTES];
 
-    /* LOCK_RANK_APP; whoever reloads or changes stored rules, until files are read or written: the
-     * disk may hang. */
+    /* LOCK_RANK_APP; held by a reload or a change of stored rules while it reads or writes files,
+     * which may hang. */
     struct lock reload_lock;
 
-    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next two once threads run. Who has
-                                  the other one reads them without it */
+    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next two once threads run. A holder
+                                  of reload_lock reads them without it */
     struct settings settings;
     struct rule_settings rules;
 
-    /* Of reloads. Relaxed: each for itself. */
-    _Atomic bool reload_failed;  /* the last one */
-    _Atomic int64_t reloaded_ms; /* when one succeeded, or the server started */
+    /* State of reloads. Relaxed: the two are independent. */
+    _Atomic bool reload_failed;  /* the last reload failed */
+    _Atomic int64_t reloaded_ms; /* Unix time of the last successful reload, or of the start */
     struct metric_collector reload_collector;
 
-    struct worker reloader; /* on a signal: who owns the server waits for no disk */
-    /* Relaxed: the worker's lock orders them with what is done. */
+    struct worker reloader; /* reloads on a signal, so that the main thread waits for no disk */
+    /* Relaxed: the worker's lock orders them with the reload. */
     _Atomic uint64_t reloads_wanted;
-    _Atomic uint64_t reloads_ended; /* of these; UINT64_MAX: the thread is over */
+    _Atomic uint64_t reloads_ended; /* UINT64_MAX: the thread has ended */
 };
 
 /* --- limits ----------------------------------------------------------------------------------- */
@@ -112,7 +118,7 @@ api_limits_of(const struct settings *s)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-/* A server that stores nothing takes only what it can hand on. */
+/* A server that stores nothing accepts writes only if it has destinations. */
 static void
 note_destinations(struct server *s, uint32_t count)
 {
@@ -136,9 +142,9 @@ count_groups(struct server *s)
     return count;
 }
 
-/* `lack` is of settings_rules_lack(). */
+/* Logs why rules do not work as configured; `lack` is a result of settings_rules_lack(). */
 static void
-tell_rules_lack(struct server *s, const char *lack)
+log_rules_lack(struct server *s, const char *lack)
 {
     uint32_t count = lack == NULL ? 0 : count_groups(s);
     if (count > 0)
@@ -146,22 +152,22 @@ tell_rules_lack(struct server *s, const char *lack)
 }
 
 static void
-tell_unset_variable(const struct rule_settings *rules)
+log_unset_variable(const struct rule_settings *rules)
 {
     if (rules->unset_variable == NULL) return;
     log_warn("environment variable of global.external_labels is not set, or empty",
              KV("name", rules->unset_variable));
 }
 
-/* A pipe is read at a start, and never again: it would be waited for, and nothing else could change
- * or end meanwhile; or there is nothing left in it, which is a configuration without anything. */
+/* Refuses to read a pipe again after the start: the read would block reloads and the stop, or find
+ * an empty configuration. */
 static enum err
 check_config_file(const struct server *s, struct why *why)
 {
     struct file_facts facts;
     const char *path = s->settings.config_file;
     if (path[0] == '\0' || env_facts(s->env, path, &facts, NULL) != OK)
-        return OK; /* reading says */
+        return OK; /* reading it reports the error */
     if (facts.kind != FILE_KIND_OTHER) return OK;
     return why_set(why, ERR_IO, "--config.file: cannot open %s: it is not a regular file", path);
 }
@@ -179,7 +185,8 @@ prepare_notifier(struct server *s, const struct settings *settings, struct confi
                             ret_change, why);
 }
 
-/* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
+/* Reloads everything or nothing: steps that can fail come first and change nothing; commits cannot
+ * fail. */
 static enum err
 reload(void *context, struct why *why)
 {
@@ -205,6 +212,7 @@ reload(void *context, struct why *why)
     if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
     if (e == OK) e = prepare_notifier(s, &next, &lists, &notifying, why);
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
+    assert(e || (reading != NULL && ruling != NULL && notifying != NULL)); /* invariant 1 */
     if (e) readers_abandon(reading);
     if (e) ruler_abandon(ruling);
     if (e) notifier_abandon(notifying);
@@ -216,12 +224,12 @@ reload(void *context, struct why *why)
         log_configure(next.log_level, next.log_format);
         lock_take(&s->settings_lock);
         s->settings = next;
-        struct rule_settings rules = s->rules; /* those before are freed with the lists */
+        struct rule_settings rules = s->rules; /* the old ones are freed with the lists */
         s->rules = lists.rules;
         lists.rules = rules;
         notifier_commit(notifying);
         lock_drop(&s->settings_lock);
-        tell_unset_variable(&s->rules);
+        log_unset_variable(&s->rules);
         atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
         readers_commit(reading);
         ruler_commit(ruling);
@@ -239,7 +247,7 @@ reload(void *context, struct why *why)
         log_info("configuration reloaded", KV("destinations", destination_count),
                  KV("sources", source_count), KV("rule_groups", count_groups(s)),
                  KV("alertmanagers", alertmanager_count));
-    if (e == OK) tell_rules_lack(s, lack);
+    if (e == OK) log_rules_lack(s, lack);
     return e;
 }
 
@@ -376,7 +384,7 @@ edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, st
     if (trouble != NULL) return why_set(why, ERR_AGAIN, "%s", trouble);
     const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
     char group[STORED_NAME_BYTES_MAX + 1];
-    /* Held while a file is written: who waits for it wants what comes of that. */
+    /* Held while a file is written: the next reload sees the result. */
     lock_take(&s->reload_lock);
     enum err e = rule_edit(&editor, &s->settings, edit, reasons, group, why);
     lock_drop(&s->reload_lock);
@@ -402,15 +410,16 @@ show_remembered(void *context, struct budget *memory, struct json *to, struct wh
         .relays = s->relays,
         .memory = memory,
     };
-    lock_take(&s->reload_lock); /* what a reload ends has its last state after it */
+    lock_take(
+        &s->reload_lock); /* destinations that a reload ends have saved their state after it */
     memcpy(storage_path, s->settings.storage_path, sizeof storage_path);
     lock_drop(&s->reload_lock);
     return remembered_print(&options, to, why);
 }
 
 static enum err
-tell_destination(void *context, struct bytes name, const struct destination_wish *wish,
-                 struct why *why)
+control_destination(void *context, struct bytes name, const struct destination_wish *wish,
+                    struct why *why)
 {
     struct server *s = context;
     if (wish->verb == DESTINATION_REPLAY) return relays_replay(s->relays, name, wish->from_ms, why);
@@ -449,9 +458,9 @@ merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
 
 /* --- starting --------------------------------------------------------------------------------- */
 
-/* Who copied or put back the directory is to know what follows from it. */
+/* Logs that the directory was copied or restored, and what follows from that. */
 static void
-tell_identity(const struct server *s, const struct tsdb_opening *o)
+log_identity(const struct server *s, const struct tsdb_opening *o)
 {
     const char *path = s->settings.storage_path;
     if (o->identity == TSDB_IDENTITY_CHANGED) {
@@ -502,7 +511,7 @@ open_store(struct server *s, struct why *why)
                  "use the directory",
                  KV("path", c->storage_path));
     }
-    tell_identity(s, &o);
+    log_identity(s, &o);
     if (o.damage.places > 0) {
         log_error("the write-ahead log is damaged, everything readable was recovered",
                   KV("places", o.damage.places), KV("bytes", o.damage.bytes),
@@ -521,7 +530,7 @@ open_store(struct server *s, struct why *why)
     return OK;
 }
 
-/* What could never be had beside a head that is half full is refused for its size. */
+/* A request that could not fit beside a head that is half full is refused for its size. */
 static uint64_t
 decoded_bytes_max(const struct server *s)
 {
@@ -532,7 +541,7 @@ decoded_bytes_max(const struct server *s)
     return wanted < most ? wanted : most;
 }
 
-/* What snappy makes at most of the largest message there may be. */
+/* Largest compressed size that snappy makes of a message of the largest size. */
 static uint64_t
 body_bytes_max(const struct server *s)
 {
@@ -596,7 +605,7 @@ start_api(struct server *s, struct why *why)
         .stored_rules = c->rules_api ? show_stored_rules : NULL,
         .edit_rules = c->rules_api ? edit_rules : NULL,
         .remembered = show_remembered,
-        .tell_destination = tell_destination,
+        .tell_destination = control_destination,
         .holds_writes = holds_writes,
         .takes_writes = takes_writes,
         .stored = s->is_stored,
@@ -697,7 +706,7 @@ server_free(struct server *s)
     s->self_scrape = NULL;
     ruler_join(s->ruler);
     notifier_thread_stop(&s->notifier_thread);
-    http_server_free(s->http); /* whose requests wait for commits, as rules do */
+    http_server_free(s->http); /* its requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
     api_free(s->api);
     ruler_free(s->ruler);
@@ -705,7 +714,7 @@ server_free(struct server *s)
     metric_unregister(&s->notifier_collector.link);
     notifier_free(s->notifier);
     stored_rules_free(s->stored_rules);
-    merger_free(s->merger); /* requests under way may have asked for these two until now */
+    merger_free(s->merger); /* requests may have used these two until now */
     relays_free(s->relays);
     readers_free(s->readers);
     tsdb_free(s->tsdb);
@@ -862,7 +871,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;
     uint32_t source_count = s->readers == NULL ? 0 : readers_count(s->readers);
-    if (e == OK) { /* before anything of the log is given up */
+    if (e == OK) { /* before segments of the log are removed */
         struct relays_change *change;
         e = relays_prepare(s->relays, &lists->destinations, &change, why);
         if (e == OK) relays_commit(change);
@@ -894,8 +903,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
              KV("port", http_server_port(s->http)),
              KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
              KV("destinations", destination_count), KV("sources", source_count));
-    tell_rules_lack(s, settings_rules_lack(settings, destination_count, source_count));
-    tell_unset_variable(&s->rules);
+    log_rules_lack(s, settings_rules_lack(settings, destination_count, source_count));
+    log_unset_variable(&s->rules);
     *ret_server = s;
     return OK;
 }

@@ -22,22 +22,22 @@ MUST_CHECK enum err server_start(struct env *env, const struct settings *setting
                                  struct config_lists *lists, int flag_count, char **flag_words,
                                  struct server **ret_server, struct why *why);
 uint16_t server_port(const struct server *server);
-/* Some times a second: deadlines of requests that wait for a place. */
+/* Checks deadlines of queued requests and whether commits hang; several times per second. */
 void server_tick(struct server *server);
-/* All or nothing; says in the log how it went. */
+/* Reloads everything or nothing, and logs the result. */
 MUST_CHECK enum err server_reload(struct server *server, struct why *why);
 /* The same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
  * rules that is written. Of those that are wanted while one runs the last one counts. */
 void server_want_reload(struct server *server);
 void server_stats(struct server *server, struct tsdb_stats *ret_stats);
 
-/* A stop in steps, so that its owner can lose patience in between. */
-void server_quiesce(struct server *server);      /* no more requests */
-bool server_is_idle(struct server *server);      /* those under way, and reloads, are over */
-void server_cancel_reads(struct server *server); /* queries and reads end soon, with an error */
-void server_flush_all(struct server *server);    /* begins to write the head out */
-bool server_is_flushed(struct server *server);   /* that is done, or cannot be done now */
-/* What is in the log's batch goes to disk; nothing commits afterwards. For leaving in a hurry. */
+/* Stops in steps, so that the caller can give up between them. */
+void server_quiesce(struct server *server);      /* accepts no more requests */
+bool server_is_idle(struct server *server);      /* no request or reload runs */
+void server_cancel_reads(struct server *server); /* ends queries and reads with an error */
+void server_flush_all(struct server *server);    /* begins to flush the head */
+bool server_is_flushed(struct server *server);   /* the flush is done or has failed */
+/* Commits the log's last batch. The process is about to exit: nothing commits afterwards. */
 void server_commit_last(struct server *server);
 /*
  * Ends all threads and connections; requests with a handler are waited for. What was acknowledged

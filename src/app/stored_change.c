@@ -7,6 +7,8 @@
  */
 #include "app/stored_rules_private.h"
 
+#include <assert.h>
+
 #include "base/log.h"
 #include "config/rule_files.h"
 #include "config/rule_print.h"
@@ -14,11 +16,12 @@
 
 struct stored_change {
     struct stored_rules *stored;
-    struct tenant_list tenants; /* as they are to be; empty until all is made */
-    struct kept_tenant *next;   /* takes the place of the other; has no groups: there is none */
-    struct kept_tenant *before; /* NULL: it is a new one */
+    struct tenant_list
+        tenants;              /* all tenants with the change applied; empty until it is prepared */
+    struct kept_tenant *next; /* replaces `before`; without groups: the tenant goes */
+    struct kept_tenant *before; /* NULL: the tenant is new */
     struct kept_group *added;
-    uint32_t removed_at, removed_count; /* groups of `before` that go */
+    uint32_t removed_at, removed_count; /* groups of `before` that are removed */
 };
 
 /* --- a group that is given -------------------------------------------------------------------- */
@@ -31,7 +34,7 @@ add_reason(void *context, struct bytes sentence)
     buf_put_u8(reasons, '\n');
 }
 
-/* The text as it is stored, whatever the form in which it was given. */
+/* Prints the group in the form in which it is stored, whatever form the client sent. */
 static enum err
 keep_printed(struct stored_rules *s, struct kept_group *g, struct why *why)
 {
@@ -49,7 +52,7 @@ keep_printed(struct stored_rules *s, struct kept_group *g, struct why *why)
     return e ? why_set(why, e, "%s", STORED_NO_MEMORY) : OK;
 }
 
-/* A group as it is given to be stored. */
+/* Parses the group that a client sent. */
 static enum err
 read_given(struct stored_rules *s, const struct rules_edit *edit, struct buf *reasons,
            struct kept_group **ret, struct why *why)
@@ -86,7 +89,7 @@ stored_rules_abandon(struct stored_change *c)
     mem_free(s->memory, c, sizeof *c);
 }
 
-/* Which groups go, and that there are any. */
+/* Finds the groups that the edit removes. ERR_MISSING: a deletion finds none. */
 static enum err
 find_removed(struct stored_change *c, const struct rules_edit *edit, struct why *why)
 {
@@ -104,7 +107,7 @@ find_removed(struct stored_change *c, const struct rules_edit *edit, struct why 
                    name == NULL ? "group namespace does not exist" : "group does not exist");
 }
 
-/* The groups of the tenant as they are to be. False: no memory. */
+/* Makes the tenant with the edit applied. False: no memory. */
 static bool
 make_next(struct stored_change *c, struct bytes name)
 {
@@ -123,7 +126,7 @@ make_next(struct stored_change *c, struct bytes name)
     return true;
 }
 
-/* All tenants as they are to be. False: no memory. */
+/* Makes the list of tenants with the edit applied. False: no memory. */
 static bool
 make_list(struct stored_change *c)
 {
@@ -156,8 +159,8 @@ check_counts(const struct stored_change *c, const struct stored_limits *limits, 
     return OK;
 }
 
-/* Where a file cannot be read, a group may begin another one. Not where a newer version wrote it:
- * that one can read it. */
+/* A group may be stored where the file cannot be read: it begins a new file. If a newer version
+ * wrote the file, that version can read it, and the edit is refused. */
 static enum err
 check_trouble(const struct kept_tenant *t, enum rules_verb verb, struct why *why)
 {
@@ -208,7 +211,7 @@ stored_change_name(const struct stored_change *c)
     return c->added->name;
 }
 
-/* The directory, once. */
+/* Makes the directory durable, once. */
 static enum err
 make_dir(struct stored_rules *s, struct why *why)
 {
@@ -254,7 +257,7 @@ try_write(struct stored_change *c, struct why *why)
     bool is_damaged = c->before != NULL && c->before->trouble != OK;
     enum err e = make_dir(s, why);
     if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
-    if (e == ERR_MISSING && is_damaged) e = OK; /* somebody took it away */
+    if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the file */
     if (e == OK && c->next->count > 0) {
         e = write_file(c, why);
     } else if (e == OK) {
@@ -271,12 +274,13 @@ enum err
 stored_rules_write(struct stored_change *c, struct why *why)
 {
     enum err e = try_write(c, why);
-    if (e == ERR_MISSING) { /* somebody took the directory away */
+    if (e == ERR_MISSING) { /* an operator removed the directory */
         c->stored->is_durable = false;
         if (why != NULL) why->text[0] = '\0';
         e = try_write(c, why);
     }
-    return e == ERR_MISSING ? ERR_IO : e; /* the client asked for nothing that is missing */
+    return e == ERR_MISSING ? ERR_IO
+                            : e; /* 404 would be wrong: nothing that the client named is missing */
 }
 
 void
@@ -284,14 +288,17 @@ stored_rules_commit(struct stored_change *c)
 {
     struct stored_rules *s = c->stored;
     struct tenant_list before = s->tenants;
+    assert(c->next != NULL); /* the change is prepared */
     s->tenants = c->tenants;
     c->tenants = before;
+    stored_rules_validate(s);
+    assert(c->removed_count == 0 || c->removed_at + c->removed_count <= c->before->count);
     for (uint32_t i = 0; i < c->removed_count; i++) {
         kept_group_free(s, c->before->groups[c->removed_at + i]);
     }
     kept_tenant_free(s, c->before);
     c->added = NULL;
-    if (c->next->count > 0) c->next = NULL; /* else it is in no list */
+    if (c->next->count > 0) c->next = NULL; /* else the tenant is in no list */
     stored_rules_count(s);
     stored_rules_abandon(c);
 }

@@ -1,6 +1,16 @@
-/* stored_rules.c - see stored_rules.h: files are read at the start, and groups shown. Changes:
- * stored_change.c. */
+/*
+ * stored_rules.c - see stored_rules.h: files are read at the start, and groups shown. Changes:
+ * stored_change.c.
+ *
+ * Invariants:
+ *  1. Tenants are in the order of their names, each once; `views` has them in the same order.
+ *  2. Groups of a tenant are in the order of namespace and name, each once.
+ *  3. `evaluated` has those groups of a tenant that have rules, in their order.
+ *  4. A group is owned by the tenants in force, or by one change.
+ */
 #include "app/stored_rules_private.h"
+
+#include <assert.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +24,7 @@
 
 #define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)
 
-enum { GROUP_BLOCK_BYTES = 1024 }; /* there may be many, and most are small */
+enum { GROUP_BLOCK_BYTES = 1024 }; /* groups may be many, and most are small */
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
@@ -56,7 +66,7 @@ kept_group_take(struct kept_group *g, const struct rule_group *rules)
     g->rules.file = g->namespace;
 }
 
-/* A group as it was stored, perhaps by another version. */
+/* Reads a group that was stored, perhaps by another version. */
 static enum err
 read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *from,
           struct kept_group **ret)
@@ -90,7 +100,6 @@ read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* But for the groups. */
 void
 kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
 {
@@ -116,7 +125,13 @@ kept_tenant_new(struct stored_rules *s, struct bytes name)
     return NULL;
 }
 
-/* Behind those that are there. False: no memory. */
+static int
+compare_names(const struct kept_group *g, const char *namespace, const char *name)
+{
+    return stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
+                          bytes_of_text(namespace), bytes_of_text(name == NULL ? "" : name));
+}
+
 bool
 kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
 {
@@ -126,8 +141,11 @@ kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group
                                         t->evaluated_count + 1))) {
         return false;
     }
+    assert(t->count == 0 ||
+           compare_names(t->groups[t->count - 1], g->namespace, g->name) < 0); /* 2 */
     t->groups[t->count++] = g;
     if (is_evaluated) t->evaluated[t->evaluated_count++] = g->rules;
+    assert(t->evaluated_count <= t->count); /* invariant 3 */
     return true;
 }
 
@@ -139,7 +157,6 @@ tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
     *list = (struct tenant_list){NULL};
 }
 
-/* Behind those that are there. False: no memory. */
 bool
 tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
 {
@@ -160,13 +177,6 @@ stored_rules_find(const struct stored_rules *s, struct bytes name)
         if (bytes_equal_text(name, s->tenants.items[i]->name)) return s->tenants.items[i];
     }
     return NULL;
-}
-
-static int
-compare_names(const struct kept_group *g, const char *namespace, const char *name)
-{
-    return stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
-                          bytes_of_text(namespace), bytes_of_text(name == NULL ? "" : name));
 }
 
 uint32_t
@@ -197,9 +207,21 @@ stored_rules_count(struct stored_rules *s)
     atomic_store_explicit(&s->unreadable_count, unreadable, memory_order_relaxed);
 }
 
+/* Invariant 1. */
+void
+stored_rules_validate(const struct stored_rules *s)
+{
+    const struct tenant_list *list = &s->tenants;
+    for (uint32_t i = 0; i < list->count; i++) {
+        assert(list->views[i].tenant == list->items[i]->name);
+        assert(list->views[i].group_count == list->items[i]->evaluated_count);
+        assert(i == 0 || strcmp(list->items[i - 1]->name, list->items[i]->name) < 0);
+    }
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Fills in the groups. Other errors than ERR_NOMEM: the file cannot be read, and `why` says why. */
+/* Reads the groups of a tenant. Errors but ERR_NOMEM mean that the file cannot be read. */
 static enum err
 read_groups(struct stored_rules *s, struct kept_tenant *t, struct why *why)
 {
@@ -305,11 +327,13 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
         qsort(s->tenants.items, s->tenants.count, sizeof *s->tenants.items, compare_tenants);
         qsort(s->tenants.views, s->tenants.count, sizeof *s->tenants.views, compare_views);
     }
+    stored_rules_validate(s);
     if (reading.left_alone > 0) {
         log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
                  KV("tenants", reading.left_alone), KV("directory", s->dir));
     }
-    /* Only now: what is stored is evaluated, however little memory there may be for more. */
+    /* Set after reading: stored groups are evaluated however small the limit for further ones is.
+     */
     atomic_store_explicit(&s->budget.limit_bytes, options->memory_bytes, memory_order_relaxed);
     stored_rules_count(s);
     s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};

@@ -27,8 +27,8 @@ struct stored_rules_options {
     struct env *env;
     const char *storage_path; /* copied */
     struct budget *memory;
-    uint64_t memory_bytes; /* more groups are stored up to this; 0: no limit of its own */
-    bool tenancy;          /* without, only those of the tenant "anonymous" are read */
+    uint64_t memory_bytes; /* limit for storing further groups; 0: no limit of its own */
+    bool tenancy;          /* false: only the file of the tenant "anonymous" is read */
 };
 
 /* Reads all files, and logs what is wrong with them. ERR_NOMEM; ERR_IO: the directory cannot be
@@ -37,15 +37,15 @@ MUST_CHECK enum err stored_rules_open(const struct stored_rules_options *options
                                       struct stored_rules **ret_stored, struct why *why);
 void stored_rules_free(struct stored_rules *stored);
 
-/* What is to be evaluated; a view, until the next commit. */
+/* Groups that are to be evaluated; a view that ends with the next commit. */
 struct stored_groups {
     const struct rule_set_tenant *tenants;
     uint32_t tenant_count;
 };
 struct stored_groups stored_rules_groups(const struct stored_rules *stored);
 
-/* Puts YAML as the ruler API of Mimir does. ERR_MISSING: no such group; ERR_CORRUPT, ERR_IO,
- * ERR_UNSUPPORTED: the file of the tenant could not be read. */
+/* Appends YAML as the ruler API of Mimir does. ERR_MISSING: the group does not exist; ERR_CORRUPT,
+ * ERR_IO, ERR_UNSUPPORTED: the file of the tenant could not be read. */
 MUST_CHECK enum err stored_rules_print(const struct stored_rules *stored,
                                        const struct rules_wanted *wanted, struct buf *to,
                                        struct why *why);
@@ -53,8 +53,8 @@ MUST_CHECK enum err stored_rules_print(const struct stored_rules *stored,
 /* --- changes ---------------------------------------------------------------------------------- */
 
 struct stored_limits {
-    uint32_t groups_max; /* of a tenant */
-    uint64_t bytes_max;  /* of a group */
+    uint32_t groups_max; /* per tenant */
+    uint64_t bytes_max;  /* per group */
 };
 
 /*
@@ -69,21 +69,20 @@ struct stored_change;
 MUST_CHECK enum err stored_rules_prepare(struct stored_rules *stored, const struct rules_edit *edit,
                                          const struct stored_limits *limits, struct buf *reasons,
                                          struct stored_change **ret_change, struct why *why);
-/* As stored_rules_groups(), with the change; valid with it, and after its commit as that is. */
+/* As stored_rules_groups(), with the change applied. Valid as long as the change, and after its
+ * commit until the next one. */
 struct stored_groups stored_change_groups(const struct stored_change *change);
 /* The name of the group that is set. */
 const char *stored_change_name(const struct stored_change *change);
-/*
- * Makes it durable. ERR_LIMIT: the file would be too large. ERR_FULL, ERR_IO, ...: the change may
- * or may not be there after a restart; until then it is not.
- */
+/* Makes the change durable. ERR_LIMIT: the file would be too large. ERR_FULL, ERR_IO, ...: after a
+ * restart the change may be in force or not; until then it is not. */
 MUST_CHECK enum err stored_rules_write(struct stored_change *change, struct why *why);
-/* After that. */
+/* Puts the change in force, after stored_rules_write(). */
 void stored_rules_commit(struct stored_change *change);
-/* Instead. NULL is fine. */
+/* Drops the change instead. Accepts NULL. */
 void stored_rules_abandon(struct stored_change *change);
 
-/* How an edit ended, for metrics. Any thread. */
+/* Results of edits, for metrics. Any thread. */
 enum stored_edit { STORED_EDIT_DONE, STORED_EDIT_REFUSED, STORED_EDIT_FAILED, STORED_EDIT_COUNT };
 void stored_rules_note(struct stored_rules *stored, enum stored_edit result);
 

@@ -13,7 +13,7 @@ struct kept_group {
     struct arena arena; /* has all that follows */
     const char *namespace, *name;
     struct bytes text;
-    struct rule_group rules; /* zeroed: they are not evaluated */
+    struct rule_group rules; /* zeroed if the group is not evaluated */
 };
 
 struct kept_tenant {
@@ -23,7 +23,7 @@ struct kept_tenant {
     struct why why;   /* the sentence */
     struct kept_group **groups;
     uint32_t count, capacity;
-    /* Those that are evaluated, for whoever wants them in a row. */
+    /* The groups that are evaluated, as one array. */
     struct rule_group *evaluated;
     uint32_t evaluated_count, evaluated_capacity;
 };
@@ -37,9 +37,9 @@ struct tenant_list {
 struct stored_rules {
     struct env *env;
     struct budget *memory;
-    struct budget budget; /* of the groups, a part of it: what is done with them needs more */
+    struct budget budget; /* of the groups, a part of `memory`; working with them needs more */
     bool tenancy;
-    bool is_durable; /* the directory is there, for good */
+    bool is_durable; /* the directory exists and is synced */
     char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];
     struct tenant_list tenants;
     struct metric_collector collector;
@@ -52,35 +52,38 @@ struct stored_rules {
 /* --- groups ----------------------------------------------------------------------------------- */
 
 void kept_group_free(struct stored_rules *stored, struct kept_group *group);
-/* Without text and rules yet. NULL: no memory. */
+/* Makes a group without text and rules. NULL: no memory. */
 struct kept_group *kept_group_new(struct stored_rules *stored, struct bytes namespace);
-/* What was read into the arena of the group. */
+/* Takes rules that were parsed into the arena of the group. */
 void kept_group_take(struct kept_group *group, const struct rule_group *rules);
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* Without groups yet. NULL: no memory. */
+/* Makes a tenant without groups. NULL: no memory. */
 struct kept_tenant *kept_tenant_new(struct stored_rules *stored, struct bytes name);
-/* But for the groups. NULL is fine. */
+/* Frees a tenant, but not its groups. Accepts NULL. */
 void kept_tenant_free(struct stored_rules *stored, struct kept_tenant *tenant);
-/* Behind those that are there. False: no memory. */
+/* Appends a group, in order. False: no memory. */
 bool kept_tenant_add(struct stored_rules *stored, struct kept_tenant *tenant,
                      struct kept_group *group);
-/* The first group that is not before these names; `name` NULL: before the first of the namespace.
- */
+/* Returns the index of the first group that is not before these names. With `name` NULL: of the
+ * first group of the namespace. */
 uint32_t kept_tenant_find(const struct kept_tenant *tenant, const char *namespace,
                           const char *name);
-/* Whether the one at that place is called so; `name` NULL: whether it is of the namespace. */
+/* Says whether the group with that index has these names. With `name` NULL: whether it is of the
+ * namespace. */
 bool kept_tenant_has(const struct kept_tenant *tenant, uint32_t at, const char *namespace,
                      const char *name);
 
 void tenant_list_fini(struct stored_rules *stored, struct tenant_list *list);
-/* Behind those that are there, with its groups. False: no memory. */
+/* Appends a tenant with its groups, in order. False: no memory. */
 bool tenant_list_add(struct stored_rules *stored, struct tenant_list *list,
                      struct kept_tenant *tenant);
-/* NULL: there is none. */
+/* Returns the tenant of that name, NULL if it has no stored rules. */
 struct kept_tenant *stored_rules_find(const struct stored_rules *stored, struct bytes name);
-/* For metrics, after each change. */
+/* Asserts the order of tenants. */
+void stored_rules_validate(const struct stored_rules *stored);
+/* Updates the numbers for metrics, after each change. */
 void stored_rules_count(struct stored_rules *stored);
 
 #endif

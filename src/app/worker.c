@@ -1,5 +1,15 @@
-/* worker.c - see worker.h. */
+/*
+ * worker.c - see worker.h.
+ *
+ * Invariants:
+ *  1. Requests are numbered as they come: answered <= taken <= asked.
+ *  2. A request is answered once, after it was taken; those that were taken together are answered
+ *     together.
+ *  3. `waiters` counts those in worker_ask(); the worker ends after them.
+ */
 #include "app/worker.h"
+
+#include <assert.h>
 
 void
 worker_init(struct worker *w, struct env *env)
@@ -29,6 +39,7 @@ worker_join(struct worker *w)
 {
     worker_stop(w);
     lock_take(&w->lock);
+    assert(w->stop);
     while (w->waiters > 0) {
         cond_wait(&w->cond, &w->lock);
     }
@@ -40,6 +51,7 @@ worker_join(struct worker *w)
 void
 worker_fini(struct worker *w)
 {
+    assert(w->thread == NULL && w->waiters == 0); /* invariant 3 */
     lock_fini(&w->lock);
     cond_fini(&w->cond);
 }
@@ -69,6 +81,7 @@ worker_ask(struct worker *w, int what, struct why *why)
         e = why_set(why, ERR_CANCELED, "shutting down");
     else if (e)
         *why = w->why;
+    assert(w->waiters > 0); /* invariant 3 */
     w->waiters--;
     cond_wake_all(&w->cond);
     lock_drop(&w->lock);
@@ -104,6 +117,7 @@ worker_take(struct worker *w, int *ret_what)
 {
     lock_take(&w->lock);
     bool asked = w->asked > w->taken;
+    assert(w->answered == w->taken); /* invariant 2 */
     w->taken = w->asked;
     if (asked) *ret_what = w->what;
     lock_drop(&w->lock);
@@ -114,6 +128,7 @@ void
 worker_answer(struct worker *w, enum err error, const struct why *why)
 {
     lock_take(&w->lock);
+    assert(w->answered < w->taken && w->taken <= w->asked); /* invariants 1 and 2 */
     w->error = error;
     w->why = *why;
     w->answered = w->taken;
