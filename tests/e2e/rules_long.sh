@@ -291,9 +291,9 @@ edit_in_outage() { # TERM|KILL SECONDS
     doze $((RANDOM % 20))
     write_rules
     reload && happens "rules are edited in a gap: $gap_threshold"
-    # The cursor may be ten seconds old.
-    except gap "$(calc "$down_at - $late - 14")" "$(calc "$reload_to - $late + 2.2")"
-    outage_ends
+    outage_ends || return 1
+    # The cursor may be ten seconds old. A series that the edit ends is marked two intervals after the gap is filled.
+    except gap "$(calc "$down_at - $late - 14")" "$(calc "$(now) - $late + 6.2")"
 }
 
 suspend() { # SECONDS
