@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 enum { RECORDS_MAX = 1 << 16, MESSAGE_BYTES_MAX = 64 << 20 };

@@ -14,7 +14,7 @@
 
 #include "lib/sender.h"
 #include "model/labels.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 #include "wire/snappy.h"
 
 static const char USAGE[] =

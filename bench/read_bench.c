@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "wire/chunk.h"
-#include "wire/remote_read.h"
+#include "wire/chunk/chunk.h"
+#include "wire/remote/remote_read.h"
 
 enum { SERIES = 2000, SAMPLES = 1000, BATCH = 240, ROUNDS = 7 };
 

@@ -20,7 +20,7 @@
 #include "lib/tool.h"
 #include "net/http_server.h"
 #include "sys/env.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 static const char USAGE[] = "usage: sink PORT\n";

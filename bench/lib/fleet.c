@@ -28,7 +28,7 @@
 
 #include "base/hash.h"
 #include "lib/tool.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, RESTARTS_ONE_IN = 8, DRAWS_MAX = 24 };

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "query/replicas.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 
 #define RETRY_AFTER_S "2"
 

@@ -2,7 +2,7 @@
 #ifndef API_NEGOTIATE_H
 #define API_NEGOTIATE_H
 
-#include "wire/family_writer.h"
+#include "wire/text/family_writer.h"
 
 struct negotiated {
     enum family_form form;

@@ -15,7 +15,7 @@
 
 #include "api/internal.h"
 #include "base/log.h"
-#include "wire/remote_read.h"
+#include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
 enum { ARENA_BYTES_MAX = 16 * 1024 * 1024 };

@@ -10,7 +10,7 @@
 #include "base/metric.h"
 #include "rules/kept_series.h"
 #include "wire/number.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 
 enum { TEXT_BYTES_MAX = 256 << 20, LABELS_MAX = 16 };
 

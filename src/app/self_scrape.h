@@ -10,7 +10,7 @@
 #define APP_SELF_SCRAPE_H
 
 #include "app/own_writes.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 
 struct self_scrape;
 struct self_scrape_options {

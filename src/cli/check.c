@@ -8,7 +8,7 @@
 
 #include "cli/commands.h"
 #include "config/rule_set.h"
-#include "wire/yaml_reader.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum err
 check_file(const char *path, struct settings *ret_settings, struct config_lists *ret_lists,

@@ -9,7 +9,7 @@
 
 #include "model/histogram.h"
 #include "model/labels.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 #include "wire/snappy.h"
 
 enum { LABELS_BYTES_MAX = 256 << 20, MESSAGE_BYTES_MAX = 256 << 20 };

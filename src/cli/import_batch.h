@@ -7,7 +7,7 @@
 
 #include "cli/target.h"
 #include "model/select.h"
-#include "wire/text_reader.h"
+#include "wire/text/text_reader.h"
 
 enum { BATCH_SAMPLES_MAX = 5000, BATCH_BYTES_MAX = 4 << 20 };
 

@@ -10,7 +10,7 @@
 
 #include "cli/import_batch.h"
 #include "cli/target_private.h"
-#include "wire/remote_write_validate_testing.h"
+#include "wire/remote/remote_write_validate_testing.h"
 #include "wire/snappy.h"
 
 struct fake {

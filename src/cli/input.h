@@ -36,7 +36,7 @@ MUST_CHECK enum err input_line(struct input *input, size_t size_max, struct byte
                                struct why *why);
 
 /* The same for JSON: an object that follows another one without a line feed is a line of its own
- * (wire/json_objects.h), also in all that is said of lines here. */
+ * (wire/json/json_objects.h), also in all that is said of lines here. */
 MUST_CHECK enum err input_object(struct input *input, size_t size_max, struct bytes *ret_line,
                                  struct why *why);
 

@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 #include "model/labels.h"
 #include "relay/fate.h"
-#include "wire/histogram_json.h"
+#include "wire/json/histogram_json.h"
 #include "wire/number.h"
 
 static const char *

@@ -4,7 +4,7 @@
  * JSON is {"destination":..,"id":"POS.INDEX","state":"kept","tenant":..,"kind":"float",
  * "labels":{..},"time":MS,"value":N,"reason":..,"answer":..,"failed_at":"RFC 3339"}, with
  * - "value":null,"bits":"16 hex digits" for a float that is not finite,
- * - "histogram":{..} instead of a value, as wire/histogram_json.h has it,
+ * - "histogram":{..} instead of a value, as wire/json/histogram_json.h has it,
  * - "start_ms" where the beginning of the counting is known,
  * - of an exemplar its own "exemplar_labels",
  * - "labels_hex" (and "exemplar_labels_hex") for labels that are no UTF-8: both halves in hex

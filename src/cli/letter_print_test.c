@@ -8,7 +8,7 @@
 
 #include "cli/letter_print.h"
 #include "model/labels.h"
-#include "wire/histogram_json.h"
+#include "wire/json/histogram_json.h"
 
 enum { TEXT_BYTES_MAX = 1 << 16 };
 

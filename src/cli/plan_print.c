@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "cli/query_print.h"
 #include "cli/report.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum {
     DATA_BYTES_MAX = 256 << 20,

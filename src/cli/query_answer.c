@@ -13,7 +13,7 @@
 
 #include "base/time_text.h"
 #include "model/labels.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum {
     VALUE_BYTES_MAX = 16 << 20,

@@ -13,7 +13,7 @@
 #include "cli/report.h"
 #include "model/labels.h"
 #include "wire/number.h"
-#include "wire/text_writer.h"
+#include "wire/text/text_writer.h"
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 256 << 20, CELL_BYTES_MAX = 64 };
 

@@ -5,7 +5,7 @@
 #include "cli/rule_unit.h"
 #include "promql/notation/notation.h"
 #include "query/memory_store.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 
 enum {
     STEPS_MAX = 10000000,           /* 19 years, at one a minute */

@@ -2,7 +2,7 @@
 #ifndef CLI_SAMPLE_FORMAT_H
 #define CLI_SAMPLE_FORMAT_H
 
-#include "wire/text_reader.h"
+#include "wire/text/text_reader.h"
 
 enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_UNKNOWN };
 

@@ -16,7 +16,7 @@
 #include "cli/sample_sink.h"
 
 #include "model/labels.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 #include "wire/snappy.h"
 
 enum {

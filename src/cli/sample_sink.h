@@ -9,7 +9,7 @@
 #include "cli/sample_format.h"
 #include "model/select.h"
 #include "model/selector.h"
-#include "wire/text_writer.h"
+#include "wire/text/text_writer.h"
 
 struct sink_counts {
     uint64_t series; /* as they came: one that comes again in another slice counts again */

@@ -11,7 +11,7 @@
 #include "cli/input.h"
 #include "cli/sample_sink.h"
 #include "cli/test_dir_testing.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 enum { SAMPLES = 5000 };

@@ -10,7 +10,7 @@
 
 #include "model/ledger.h"
 #include "model/selector.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 
 struct progress;
 struct query_asked;

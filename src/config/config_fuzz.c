@@ -6,7 +6,7 @@
 
 #include "config/lists.h"
 #include "config/text.h"
-#include "wire/yaml_reader.h"
+#include "wire/yaml/yaml_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* lists.c - see lists.h. */
 #include "config/lists.h"
 
-#include "wire/yaml_reader.h"
+#include "wire/yaml/yaml_reader.h"
 
 void
 config_lists_free(struct config_lists *lists)

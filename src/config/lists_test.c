@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "config/lists.h"
-#include "wire/yaml_reader.h"
+#include "wire/yaml/yaml_reader.h"
 
 static struct yaml_errors errors;
 

@@ -1,11 +1,11 @@
 /*
- * reader.h - values of settings in YAML that wire/yaml_reader.h reads. Private to config/.
+ * reader.h - values of settings in YAML that wire/yaml/yaml_reader.h reads. Private to config/.
  */
 #ifndef CONFIG_READER_H
 #define CONFIG_READER_H
 
 #include "config/text.h"
-#include "wire/yaml_reader.h"
+#include "wire/yaml/yaml_reader.h"
 
 /*
  * Reads a value whose kind `shape` says, a number or a choice, and which is called `name`.

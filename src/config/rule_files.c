@@ -12,7 +12,7 @@
 #include "base/time_text.h"
 #include "config/rule_files_private.h"
 #include "config/suggest.h"
-#include "wire/yaml_tree.h"
+#include "wire/yaml/yaml_tree.h"
 
 enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each */
 

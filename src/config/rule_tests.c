@@ -14,7 +14,7 @@
 #include "config/reader.h"
 #include "config/suggest.h"
 #include "wire/number.h"
-#include "wire/yaml_tree.h"
+#include "wire/yaml/yaml_tree.h"
 
 enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };
 

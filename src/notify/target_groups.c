@@ -5,8 +5,8 @@
  */
 #include "notify/target_groups.h"
 
-#include "wire/json_scan.h"
-#include "wire/yaml_reader.h"
+#include "wire/json/json_scan.h"
+#include "wire/yaml/yaml_reader.h"
 
 enum { GROUP_BYTES_MAX = 16 << 20 };
 

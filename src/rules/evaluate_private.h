@@ -7,7 +7,7 @@
 
 #include "rules/group_private.h"
 #include "template/template.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 
 /* One evaluation; or a look at the past, without works. */
 struct evaluating {

@@ -20,7 +20,7 @@
 #include "tsdb/codec/record.h"
 #include "tsdb/inspect/inspect.h"
 #include "wal/wal.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 
 struct tsdb_options {
     struct env *env;

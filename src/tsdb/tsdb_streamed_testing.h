@@ -6,7 +6,7 @@
 #define TSDB_TSDB_STREAMED_TESTING_H
 
 #include "tsdb/tsdb_testing.h"
-#include "wire/remote_read_client.h"
+#include "wire/remote/remote_read_client.h"
 
 /* The samples of an answer, one after the other, each as a few words that tell it from others. */
 struct streamed {

@@ -19,7 +19,7 @@
 #include "sys/sim.h"
 #include "tsdb/tsdb.h"
 #include "wire/random_test.h"
-#include "wire/remote_write_validate_testing.h"
+#include "wire/remote/remote_write_validate_testing.h"
 
 #define MINUTE_MS   60000LL
 #define DAY_MS      (24 * 60 * MINUTE_MS)

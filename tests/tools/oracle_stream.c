@@ -1,6 +1,6 @@
 /*
  * oracle_stream.c - the STREAMED_XOR_CHUNKS answer: frames, checksums and messages are taken apart
- * here with protobuf-c; the chunks in them are read with wire/chunk.h, whose encoding real servers
+ * here with protobuf-c; the chunks in them are read with wire/chunk/chunk.h, whose encoding real servers
  * check.
  */
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "cmp.pb-c.h"
 #include "model/histogram.h"
 #include "oracle_internal.h"
-#include "wire/chunk.h"
+#include "wire/chunk/chunk.h"
 
 /* The series being put together: consecutive frames with equal labels. */
 struct gathering {

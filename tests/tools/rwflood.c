@@ -15,7 +15,7 @@
 
 #include "model/labels.h"
 #include "post.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 #include "wire/snappy.h"
 
 static const char USAGE[] =

@@ -19,9 +19,9 @@
 #include "base/hex.h"
 #include "base/table.h"
 #include "model/sample.h"
-#include "wire/json_objects.h"
+#include "wire/json/json_objects.h"
 #include "wire/number.h"
-#include "wire/text_reader.h"
+#include "wire/text/text_reader.h"
 
 struct known {
     XXH128_hash_t hash;

@@ -1,5 +1,5 @@
 /*
- * lines.h - the samples of an object's text: one NDJSON object per line (wire/ndjson_line.h), as we
+ * lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h), as we
  * and others write it, or without line feeds between them, as Firehose joins them: each counts as a
  * line then.
  *

@@ -6,7 +6,7 @@
 #include "backend/aws/credentials.h"
 #include "backend/aws/keys.h"
 #include "backend/common/http_common.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 struct aws_caller {
     struct writer_options options;

@@ -12,7 +12,7 @@
 #include "backend/aws/xml.h"
 #include "backend/common/http_common.h"
 #include "base/mem.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum {
     WORD_BYTES_MAX = 100,  /* in a message, between colons: longer ones may be tokens */

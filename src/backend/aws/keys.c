@@ -10,7 +10,7 @@
 
 #include "backend/aws/xml.h"
 #include "base/time_text.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 /* --- keys ------------------------------------------------------------------------------------- */
 

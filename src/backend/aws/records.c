@@ -16,7 +16,7 @@
 #include "base/array.h"
 #include "base/base64.h"
 #include "base/hash.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum {
     TOLD_CODE_BYTES = 100,

@@ -29,7 +29,7 @@
 #include "backend/common/http_common.h"
 #include "backend/common/pack.h"
 #include "base/hash.h"
-#include "wire/clickhouse_row.h"
+#include "wire/point/clickhouse_row.h"
 
 enum {
     SAMPLES = 20000,

@@ -15,7 +15,7 @@
 #include "base/lock.h"
 #include "base/table.h"
 
-/* In the order of wire/clickhouse_row.h. */
+/* In the order of wire/point/clickhouse_row.h. */
 enum clickhouse_column {
     COLUMN_METRIC,
     COLUMN_LABELS,

@@ -2,7 +2,7 @@
 #include "backend/clickhouse/label_text.h"
 
 #include "base/shown.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 /* A value as text; empty: there is none. */
 static struct bytes

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/clickhouse/label_text.h"
-#include "wire/clickhouse_row.h"
+#include "wire/point/clickhouse_row.h"
 #include "wire/random_labels_test.h"
 
 enum { ROOM = 1 << 20, ROUNDS = 3000 };

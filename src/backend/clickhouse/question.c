@@ -11,7 +11,7 @@
 #include "backend/clickhouse/quoting.h"
 #include "base/hash.h"
 #include "model/labels.h"
-#include "wire/histogram_json.h"
+#include "wire/json/histogram_json.h"
 
 enum {
     ARENA_BYTES_MAX = 64 << 20,

@@ -4,7 +4,7 @@
  */
 #include "backend/clickhouse/rows.h"
 
-#include "wire/clickhouse_row.h"
+#include "wire/point/clickhouse_row.h"
 
 enum { TEXT_BYTES_MAX = CLICKHOUSE_TEXT_BYTES_MAX, TEXTS_MAX = 1 << 20 };
 

@@ -7,7 +7,7 @@
  * column that is called so.
  *
  * Matchers are asked for where ClickHouse answers the same as we do: texts are compared as bytes.
- * The text of labels is canonical (wire/clickhouse_row.h), if we wrote it. In it
+ * The text of labels is canonical (wire/point/clickhouse_row.h), if we wrote it. In it
  *
  *     {"job":"x"      at the front, or       ,"job":"x"       anywhere
  *

@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "base/utf8.h"
-#include "wire/ndjson_line.h"
+#include "wire/json/ndjson_line.h"
 
 void
 item_ndjson_put(struct buf *to, const struct item *item)

@@ -9,7 +9,7 @@
 #include "backend/common/oauth2.h"
 #include "base/base64.h"
 #include "base/hex.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 #include "wire/number.h"
 
 enum {

@@ -15,7 +15,7 @@
 #include "backend/common/spool.h"
 #include "backend/writer.h"
 #include "base/hash.h"
-#include "wire/text_writer.h"
+#include "wire/text/text_writer.h"
 
 enum {
     CALL_BYTES = 2 * 1024 * 1024,

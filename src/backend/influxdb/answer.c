@@ -9,7 +9,7 @@
 
 #include "base/hash.h"
 #include "model/labels.h"
-#include "wire/line_protocol.h"
+#include "wire/point/line_protocol.h"
 
 enum { NAME_BYTES_MAX = 64 * 1024 };
 

@@ -17,7 +17,7 @@
 #include "backend/common/http_common.h"
 #include "backend/common/pack.h"
 #include "backend/influxdb/answer.h"
-#include "wire/line_protocol.h"
+#include "wire/point/line_protocol.h"
 
 enum {
     SAMPLES = 5000,

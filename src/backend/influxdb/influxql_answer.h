@@ -10,7 +10,7 @@
 #ifndef BACKEND_INFLUXDB_INFLUXQL_ANSWER_H
 #define BACKEND_INFLUXDB_INFLUXQL_ANSWER_H
 
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 #include "wire/shape.h"
 
 enum { INFLUXQL_TAGS_MAX = 1024, INFLUXQL_COLUMNS_MAX = 8 };

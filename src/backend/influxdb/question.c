@@ -7,7 +7,7 @@
 #include "base/hex.h"
 #include "base/shown.h"
 #include "model/labels.h"
-#include "wire/histogram_json.h"
+#include "wire/json/histogram_json.h"
 
 enum {
     ARENA_BYTES_MAX = 1 << 30,

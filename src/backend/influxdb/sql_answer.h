@@ -6,7 +6,7 @@
 #ifndef BACKEND_INFLUXDB_SQL_ANSWER_H
 #define BACKEND_INFLUXDB_SQL_ANSWER_H
 
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 #include "wire/shape.h"
 
 /* Of information_schema.columns; `at` NULL: it says nothing of that. */

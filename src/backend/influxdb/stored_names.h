@@ -9,7 +9,7 @@
 #ifndef BACKEND_INFLUXDB_STORED_NAMES_H
 #define BACKEND_INFLUXDB_STORED_NAMES_H
 
-#include "wire/line_protocol.h"
+#include "wire/point/line_protocol.h"
 
 /* Appends what it stands for. The error of `to`. */
 MUST_CHECK enum err stored_name_decode(struct bytes text, enum line_role role, struct buf *to);

@@ -21,7 +21,7 @@
 #include "backend/kinesis/stream.h"
 #include "base/hex.h"
 #include "base/json.h"
-#include "wire/kpl.h"
+#include "wire/point/kpl.h"
 
 enum {
     SAMPLES = 20000,

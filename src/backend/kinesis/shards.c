@@ -15,7 +15,7 @@
 #include "base/hash.h"
 #include "base/md5.h"
 #include "base/search.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum { SCAN_BYTES_MAX = 2 * KINESIS_PAGE_BYTES_MAX };
 

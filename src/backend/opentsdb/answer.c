@@ -4,7 +4,7 @@
 
 #include "base/hex.h"
 #include "base/time_text.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 #include "wire/number.h"
 
 enum { TSUID_BYTES_MAX = 4096 };

@@ -6,7 +6,7 @@
  *     while (json_pieces_key(&p)) ... p.text ...     // a value has to be read after each
  *
  * Like a cursor: once something is wrong, `failed` says what kind and `why` in words, and all later
- * calls do nothing and give empty results. For a whole text in memory see wire/json_scan.h.
+ * calls do nothing and give empty results. For a whole text in memory see wire/json/json_scan.h.
  *
  * Threads: one.
  */

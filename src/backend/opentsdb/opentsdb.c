@@ -7,7 +7,7 @@
  * can be taken out of it again.
  *
  * Points of a request fail one by one, and the answer repeats those that did. They are found again
- * by name and labels, decoded as wire/opentsdb_point.h has it, whatever order tags come back in: no
+ * by name and labels, decoded as wire/point/opentsdb_point.h has it, whatever order tags come back in: no
  * two points of a call are of one series, even if relabelling made two series one. A refusal that
  * belongs to no point of ours leaves open who was refused: the call is then halved, until that is
  * clear. Sending a point twice changes nothing.
@@ -19,9 +19,9 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/table.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 #include "wire/label_bytes.h"
-#include "wire/opentsdb_point.h"
+#include "wire/point/opentsdb_point.h"
 
 enum {
     POINTS = 50, /* of a request, for each BODY_BYTES that it may have */

@@ -7,7 +7,7 @@
 #include "backend/opentsdb/stored_text.h"
 
 #include "base/ascii.h"
-#include "wire/opentsdb_point.h"
+#include "wire/point/opentsdb_point.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20 };
 

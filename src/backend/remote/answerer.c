@@ -14,7 +14,7 @@
 #include "backend/remote/remote_pattern.h"
 #include "base/warnings.h"
 #include "model/labels.h"
-#include "wire/remote_read_client.h"
+#include "wire/remote/remote_read_client.h"
 #include "wire/snappy.h"
 
 enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };

@@ -5,7 +5,7 @@
  */
 #include "backend/remote/api_list.h"
 
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum { ARENA_BYTES_MAX = 1 << 30, LABEL_BYTES_MAX = 1 << 30 };
 

@@ -17,7 +17,7 @@
 
 #include "backend/common/final_labels.h"
 #include "model/select.h"
-#include "wire/remote_read_client.h"
+#include "wire/remote/remote_read_client.h"
 
 enum { ORDERED_WINDOW_BYTES = 8 << 20 };
 

@@ -10,7 +10,7 @@
 #include "backend/remote/remote_read.h"
 #include "net/http_player_testing.h"
 #include "wire/random_labels_test.h"
-#include "wire/remote_read.h"
+#include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
 #define STREAMED "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"

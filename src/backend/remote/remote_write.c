@@ -15,7 +15,7 @@
 #include "backend/remote/series_named.h"
 #include "model/labels.h"
 #include "model/sample.h"
-#include "wire/remote_write_build.h"
+#include "wire/remote/remote_write_build.h"
 #include "wire/snappy.h"
 
 enum {

@@ -14,7 +14,7 @@
 #include "backend/writer.h"
 #include "model/labels.h"
 #include "sys/sim.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 #define must(call) assert_int_equal((call), OK)

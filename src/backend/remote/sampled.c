@@ -11,7 +11,7 @@
 #include "base/array.h"
 #include "model/sample_merge.h"
 #include "wire/proto.h"
-#include "wire/remote_write.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 enum {

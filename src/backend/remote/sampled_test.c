@@ -9,7 +9,7 @@
 
 #include "backend/remote/sampled.h"
 #include "backend/remote/series_testing.h"
-#include "wire/histogram_message.h"
+#include "wire/remote/histogram_message.h"
 #include "wire/proto.h"
 #include "wire/snappy.h"
 

@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 enum {
     VERSION = 1,

@@ -1,5 +1,5 @@
 /*
- * columns.c - the table's columns, and the labels that they stand for: wire/timestream_record.h,
+ * columns.c - the table's columns, and the labels that they stand for: wire/point/timestream_record.h,
  * undone.
  *
  * Kept of DESCRIBE: for each column its name and its kind, each with a varint length.
@@ -11,7 +11,7 @@
 #include "base/hex.h"
 #include "base/shown.h"
 #include "wire/escaped_name.h"
-#include "wire/timestream_record.h"
+#include "wire/point/timestream_record.h"
 
 enum { PREFIX_BYTES = 3, NAME_BYTES_MAX = 64 * 1024 };
 

@@ -11,8 +11,8 @@
 
 #include "backend/timestream/reading_testing.h"
 #include "model/labels.h"
-#include "wire/json_scan.h"
-#include "wire/timestream_record.h"
+#include "wire/json/json_scan.h"
+#include "wire/point/timestream_record.h"
 
 #define LONG_60 "a234567890b234567890c234567890d234567890e234567890f234567890"
 #define LONG_90 LONG_60 "g234567890h234567890i234567890"

@@ -1,7 +1,7 @@
 /* page.c - see page.h. */
 #include "backend/timestream/page.h"
 
-#include "wire/json_scan.h"
+#include "wire/json/json_scan.h"
 
 void
 page_init(struct page *p, struct budget *budget)

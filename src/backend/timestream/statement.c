@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "backend/timestream/reading.h"
-#include "wire/timestream_record.h"
+#include "wire/point/timestream_record.h"
 
 enum {
     LITERALS_MAX = 1000,

@@ -13,7 +13,7 @@
 #define BACKEND_TIMESTREAM_TIMESTREAM_H
 
 #include "backend/aws/caller.h"
-#include "wire/timestream_record.h"
+#include "wire/point/timestream_record.h"
 
 enum {
     TIMESTREAM_RECORDS_MAX = 100,    /* of a call */

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/hex.h"
 #include "base/table.h"
-#include "wire/histogram_json.h"
+#include "wire/json/histogram_json.h"
 
 enum {
     KEY_BYTES_MAX = 1 << 20,

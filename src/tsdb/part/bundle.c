@@ -2,7 +2,7 @@
 #include "tsdb/part/bundle.h"
 
 #include "tsdb/part/walk.h"
-#include "wire/remote_read.h"
+#include "wire/remote/remote_read.h"
 
 enum {
     CHUNK_BYTES = 16 * 1024, /* a chunk is ended beyond this: a frame holds many */

@@ -1,0 +1,167 @@
+/*
+ * chunk.c - the writer of XOR chunks: docs/protocols-chunks.md.
+ *
+ * Bits are put into a plain byte buffer by struct bits_out, which lives in registers while samples
+ * are put and in the writer in between; so the buffer may move when it grows.
+ */
+#include "wire/chunk/chunk.h"
+
+#include "wire/chunk/chunk_bits.h"
+
+enum {
+    CHUNK_HEADER_BYTES = 2,
+    CHUNK_BYTES_MAX = 64 << 20, /* beyond any sensible frame: the chunk is full */
+    /* 68 bits of time and 77 of value, or a first sample of 10 + 8 bytes. */
+    XOR_SAMPLE_BYTES_MAX = 19,
+};
+
+struct chunk_writer {
+    struct budget *budget;
+    uint32_t count;
+    struct buf data; /* whole bytes; the unfinished one lies behind them */
+    uint64_t held;   /* the state of a struct bits_out between two puts */
+    unsigned fill;
+    struct dod_state time;
+    struct xor_state value;
+};
+
+enum err
+chunk_writer_new(struct budget *budget, struct chunk_writer **ret_writer)
+{
+    struct chunk_writer *writer = mem_new(budget, sizeof *writer);
+    if (writer == NULL) return ERR_NOMEM;
+    writer->budget = budget;
+    buf_init(&writer->data, budget, CHUNK_BYTES_MAX);
+    chunk_begin(writer);
+    *ret_writer = writer;
+    return OK;
+}
+
+void
+chunk_writer_free(struct chunk_writer *writer)
+{
+    if (writer == NULL) return;
+    buf_fini(&writer->data);
+    mem_free(writer->budget, writer, sizeof *writer);
+}
+
+void
+chunk_begin(struct chunk_writer *writer)
+{
+    writer->count = 0;
+    buf_clear(&writer->data);
+    writer->held = 0;
+    writer->fill = 0;
+    writer->time = (struct dod_state){0};
+    writer->value = (struct xor_state){.leading = XOR_NO_WINDOW};
+}
+
+uint32_t
+chunk_count(const struct chunk_writer *writer)
+{
+    return writer->count;
+}
+
+size_t
+chunk_size(const struct chunk_writer *writer)
+{
+    return writer->data.size + (writer->fill > 0 ? 1 : 0);
+}
+
+/* Between bits_begin() and bits_done() bits may be put, as many as there is room for. */
+static struct bits_out
+bits_begin(const struct chunk_writer *writer)
+{
+    return (struct bits_out){writer->data.at + writer->data.size, writer->held, writer->fill};
+}
+
+static void
+bits_done(struct chunk_writer *writer, const struct bits_out *out)
+{
+    writer->data.size = (size_t)(out->at - writer->data.at);
+    writer->held = out->held;
+    writer->fill = out->fill;
+}
+
+/* A call would keep `out` in memory for the whole chunk: a third more instructions for each float. */
+static inline __attribute__((always_inline)) void
+put_varint(struct bits_out *out, uint64_t v)
+{
+    uint8_t varint[VARINT_SIZE_MAX];
+    size_t size = varint_put(varint, v);
+    for (size_t i = 0; i < size; i++) {
+        bits_put(out, varint[i], 8);
+    }
+}
+
+static inline void
+xor_put_dod(struct bits_out *out, uint64_t dod)
+{
+    if (dod == 0) {
+        bits_put(out, 0, 1);
+        return;
+    }
+    unsigned bits = bits_of_signed(dod);
+    if (bits <= 14) {
+        bits_put(out, (uint64_t)2 << 14 | (dod & bits_mask(14)), 16);
+    } else if (bits <= 17) {
+        bits_put(out, (uint64_t)6 << 17 | (dod & bits_mask(17)), 20);
+    } else if (bits <= 20) {
+        bits_put(out, (uint64_t)14 << 20 | (dod & bits_mask(20)), 24);
+    } else {
+        bits_put(out, 15, 4);
+        bits_put_wide(out, dod, 64);
+    }
+}
+
+enum err
+chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *times_ms,
+                 const uint64_t *bits)
+{
+    if (count > CHUNK_SAMPLES_MAX - writer->count) return ERR_LIMIT;
+    size_t bytes = (size_t)count * XOR_SAMPLE_BYTES_MAX + CHUNK_HEADER_BYTES + BITS_OUT_SLACK;
+    if (!buf_reserve(&writer->data, bytes)) {
+        enum err e = buf_error(&writer->data);
+        writer->data.failed = OK; /* nothing was lost */
+        return e;
+    }
+    struct bits_out out = bits_begin(writer);
+
+    uint32_t i = 0;
+    struct dod_state time = writer->time;
+    struct xor_state value = writer->value;
+    for (; i < count && writer->count + i < 2; i++) {
+        uint64_t t = (uint64_t)times_ms[i];
+        if (writer->count + i == 0) {
+            bits_put(&out, 0, 16); /* the count, known at the end */
+            put_varint(&out, zigzag(times_ms[i]));
+            bits_put_wide(&out, bits[i], 64);
+            value.before = bits[i];
+        } else {
+            time.delta = t - time.before;
+            put_varint(&out, time.delta);
+            xor_put(&out, &value, bits[i]);
+        }
+        time.before = t;
+    }
+    for (; i < count; i++) {
+        uint64_t delta = (uint64_t)times_ms[i] - time.before;
+        xor_put_dod(&out, delta - time.delta);
+        xor_put(&out, &value, bits[i]);
+        time.before = (uint64_t)times_ms[i];
+        time.delta = delta;
+    }
+    writer->time = time;
+    writer->value = value;
+    writer->count += count;
+    bits_done(writer, &out);
+    return OK;
+}
+
+struct bytes
+chunk_end(struct chunk_writer *writer)
+{
+    assert(writer->count > 0);
+    store_be16(writer->data.at, (uint16_t)writer->count);
+    return (struct bytes){writer->data.at, chunk_size(writer)};
+}

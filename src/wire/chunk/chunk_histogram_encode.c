@@ -1,0 +1,463 @@
+/*
+ * chunk_histogram_encode.c - rows of steps as the bits of chunks: docs/protocols-chunks.md.
+ *
+ * Most numbers of most histograms are what their last ones let expect, and then are written as one
+ * bit 0. So only rows and columns in which something changed are looked at; the zeroes between are
+ * counted and go out with the bits of what comes next.
+ */
+#include "wire/chunk/chunk_histogram_private.h"
+
+enum {
+    HEADER_BYTES = 3,
+    /* Header, zero threshold, schema, the two numbers of spans and that of bounds. */
+    LAYOUT_BYTES_MAX = HEADER_BYTES + 9 + 4 * VARBIT_BYTES_MAX,
+    SPAN_BYTES_MAX = 2 * VARBIT_BYTES_MAX,
+    ROW_BYTES_MAX = 4 * XOR_BYTES_MAX, /* without buckets */
+    CUSTOM_SCALED_MAX = 33554430,
+};
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Where bits go; `zeros` come before what is put next. In registers while rows are written. */
+struct emitter {
+    struct bits_out out;
+    uint64_t zeros;
+};
+
+INLINE enum err
+reserve(struct buf *data, struct emitter *e, size_t bytes)
+{
+    bytes += (size_t)(e->zeros / 8) + 1 + BITS_OUT_SLACK;
+    if (bytes <= data->capacity - (size_t)(e->out.at - data->at)) return OK;
+    /* Room for so many bytes after the zeroes. */
+    data->size = (size_t)(e->out.at - data->at);
+    e->out.at = buf_reserve(data, bytes) ? data->at + data->size : NULL;
+    return e->out.at == NULL ? ERR_NOMEM : OK;
+}
+
+INLINE void
+put_zeros(struct emitter *e)
+{
+    for (; e->zeros > BITS_PUT_MAX; e->zeros -= BITS_PUT_MAX) {
+        bits_put(&e->out, 0, BITS_PUT_MAX);
+    }
+    if (e->zeros > 0) bits_put(&e->out, 0, (unsigned)e->zeros);
+    e->zeros = 0;
+}
+
+/* 1..56 bits. */
+INLINE void
+put_bits(struct emitter *e, uint64_t v, unsigned count)
+{
+    if (e->zeros + count > BITS_PUT_MAX) put_zeros(e);
+    bits_put(&e->out, v, (unsigned)e->zeros + count);
+    e->zeros = 0;
+}
+
+/* Rare; works on a copy, so that what it is a copy of may stay in registers. */
+static __attribute__((noinline)) void
+put_long(struct bits_out *out, uint64_t v)
+{
+    varbit_put_class(out, v, bits_of_signed(v));
+}
+
+INLINE void
+put_signed(struct emitter *e, uint64_t v)
+{
+    if (v == 0) {
+        e->zeros++;
+        return;
+    }
+    unsigned bits = bits_of_signed(v);
+    if (bits > VARBIT_SHORT_BITS) {
+        put_zeros(e);
+        struct bits_out out = e->out;
+        put_long(&out, v);
+        e->out = out;
+        return;
+    }
+    const struct varbit_code *code = &varbit_short[bits];
+    put_bits(e, code->prefix | (v & code->mask), code->bits);
+}
+
+INLINE void
+put_changed(struct emitter *e, struct xor_state *window, uint64_t changed)
+{
+    if (changed == 0) {
+        e->zeros++;
+        return;
+    }
+    put_zeros(e);
+    xor_put_changed(&e->out, window, changed);
+}
+
+/* --- layout ----------------------------------------------------------------------------------- */
+
+/* Thousandths as a small number plus one, if that gives back the very same bits. */
+static void
+put_custom_bound(struct bits_out *out, uint64_t bits)
+{
+    double scaled = bits_double(bits) * 1000;
+    if (scaled >= 0 && scaled <= CUSTOM_SCALED_MAX) {
+        uint64_t k = (uint64_t)(scaled + 0.5);
+        if (k <= CUSTOM_SCALED_MAX && double_bits((double)k / 1000) == bits) {
+            varbit_put_unsigned(out, k + 1);
+            return;
+        }
+    }
+    bits_put(out, 0, 1);
+    bits_put_wide(out, bits, 64);
+}
+
+static void
+put_spans(struct bits_out *out, const struct hist_buckets *b)
+{
+    varbit_put_unsigned(out, b->span_count);
+    for (uint32_t i = 0; i < b->span_count; i++) {
+        varbit_put_unsigned(out, b->spans[i].length);
+        varbit_put_signed(out, (uint64_t)(int64_t)b->spans[i].offset);
+    }
+}
+
+static void
+put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset header)
+{
+    bits_put(out, 0, 16); /* the count, known at the end */
+    bits_put(out, header, 8);
+    /* One byte for nothing and for powers of two from 2^-243 to 2^10, else nine. */
+    uint64_t exponent = h->zero_threshold_bits >> 52; /* with the sign above it */
+    if (h->zero_threshold_bits == 0) {
+        bits_put(out, 0, 8);
+    } else if ((h->zero_threshold_bits & bits_mask(52)) == 0 && exponent >= 780 &&
+               exponent <= 1033) {
+        bits_put(out, exponent - 779, 8);
+    } else {
+        bits_put(out, 255, 8);
+        bits_put_wide(out, h->zero_threshold_bits, 64);
+    }
+    varbit_put_signed(out, (uint64_t)(int64_t)h->schema);
+    put_spans(out, &h->positive);
+    put_spans(out, &h->negative);
+    if (h->schema != HISTOGRAM_SCHEMA_CUSTOM) return;
+    varbit_put_unsigned(out, h->custom_count);
+    for (uint32_t i = 0; i < h->custom_count; i++) {
+        put_custom_bound(out, h->custom_bits[i]);
+    }
+}
+
+/* --- the first row ---------------------------------------------------------------------------- */
+
+static const uint64_t *
+steps_of(const struct histogram_chunks *w, uint32_t row)
+{
+    return w->steps + (size_t)row * w->row_places;
+}
+
+static const uint64_t *
+mask_of(const struct histogram_chunks *w, uint32_t row)
+{
+    return w->masks + (size_t)row * w->row_words;
+}
+
+static bool
+is_float(const struct histogram_chunks *w)
+{
+    return w->layout.kind == SAMPLE_HISTOGRAM_FLOAT;
+}
+
+static uint32_t
+bucket_count(const struct histogram_chunks *w)
+{
+    return w->layout.positive.bucket_count + w->layout.negative.bucket_count;
+}
+
+/* `base` goes on by a row. */
+static void
+advance(struct histogram_chunks *w, uint32_t row)
+{
+    const uint64_t *steps = steps_of(w, row), *mask = mask_of(w, row);
+    for (uint32_t k = 0; k < w->row_words; k++) {
+        for (uint64_t left = mask[k]; left != 0; left &= left - 1) {
+            uint32_t i = k * 64 + (uint32_t)__builtin_ctzll(left);
+            bool xored = is_float(w) || i == COLUMN_SUM;
+            w->base[i] = xored ? w->base[i] ^ steps[i] : w->base[i] + steps[i];
+        }
+    }
+}
+
+static void
+put_first_side(const struct histogram_chunks *w, struct bits_out *out, uint32_t column,
+               uint32_t count)
+{
+    for (uint32_t c = column; c < column + count; c++) {
+        uint64_t now = w->base[w->places[c]];
+        if (is_float(w))
+            bits_put_wide(out, now, 64);
+        else
+            varbit_put_signed(out, now - w->base[w->places[c - 1]]);
+    }
+}
+
+/* Header, layout, and the numbers of `base`. */
+static enum err
+put_first(struct histogram_chunks *w, uint32_t row, enum chunk_reset header,
+          struct bits_out *ret_out)
+{
+    const struct histogram *h = &w->layout;
+    size_t bytes = LAYOUT_BYTES_MAX + (size_t)h->custom_count * VARBIT_BYTES_MAX +
+                   ((size_t)h->positive.span_count + h->negative.span_count) * SPAN_BYTES_MAX;
+    bytes += ROW_BYTES_MAX + (size_t)bucket_count(w) * XOR_BYTES_MAX;
+    buf_clear(&w->data);
+    if (!buf_reserve(&w->data, bytes + BITS_OUT_SLACK)) return ERR_NOMEM;
+    struct bits_out out = {.at = w->data.at};
+    put_layout(&out, h, header);
+    varbit_put_signed(&out, (uint64_t)w->times_ms[row]);
+    for (unsigned c = COLUMN_COUNT; c <= COLUMN_ZERO; c++) {
+        if (is_float(w))
+            bits_put_wide(&out, w->base[c], 64);
+        else
+            varbit_put_unsigned(&out, w->base[c]);
+    }
+    bits_put_wide(&out, w->base[COLUMN_SUM], 64);
+    put_first_side(w, &out, COLUMN_POSITIVE, h->positive.bucket_count);
+    put_first_side(w, &out, w->negative, h->negative.bucket_count);
+    *ret_out = out;
+    return OK;
+}
+
+/* --- the other rows --------------------------------------------------------------------------- */
+
+/* A row, and the one before; before a chunk's second row it is empty. Masks are of columns. */
+struct row_pair {
+    const uint64_t *steps, *before;
+    const uint64_t *mask, *mask_before;
+    const uint32_t *places;
+};
+
+/* The row's mask by column; `turn` 0 or 1: it stays until the same is asked for again. */
+static const uint64_t *
+ordered_mask(const struct histogram_chunks *w, uint32_t row, unsigned turn)
+{
+    const uint64_t *mask = mask_of(w, row);
+    if (w->straight) return mask;
+    uint64_t *to = (uint64_t *)w->ordered_masks.at + (size_t)turn * w->words;
+    memset(to, 0, w->words * sizeof *to);
+    for (uint32_t k = 0; k < w->row_words; k++) {
+        for (uint64_t left = mask[k]; left != 0; left &= left - 1) {
+            uint32_t c = w->ordered[k * 64 + (uint32_t)__builtin_ctzll(left)];
+            to[c / 64] |= (uint64_t)1 << c % 64;
+        }
+    }
+    return to;
+}
+
+/* Columns of one word that are touched by what changed in this row, or in the one before. */
+INLINE uint64_t
+visited_columns(const struct row_pair *row, uint32_t k, uint64_t valid, bool floats)
+{
+    if (floats) return row->mask[k] & valid;
+    uint64_t changed = row->mask[k] | row->mask_before[k], carry = 0;
+    if (k > 0) carry = (row->mask[k - 1] | row->mask_before[k - 1]) >> 63;
+    return (changed | changed << 1 | carry) & valid;
+}
+
+/* What readers expect a bucket's delta to change by, and it does not. */
+INLINE uint64_t
+bucket_step(const struct row_pair *row, uint32_t c)
+{
+    uint32_t i = row->places[c], k = row->places[c - 1];
+    return (row->steps[i] - row->steps[k]) - (row->before[i] - row->before[k]);
+}
+
+INLINE void
+put_buckets(const struct histogram_chunks *w, struct emitter *e, const struct row_pair *row,
+            bool floats)
+{
+    const uint32_t negative = w->negative;
+    uint32_t next = COLUMN_POSITIVE; /* column whose turn it is */
+    for (uint32_t k = 0; k < w->words; k++) {
+        uint64_t visited = visited_columns(row, k, w->valid[k], floats);
+        for (; visited != 0; visited &= visited - 1) {
+            uint32_t c = k * 64 + (uint32_t)__builtin_ctzll(visited);
+            e->zeros += c - next - (next < negative && c >= negative);
+            next = c + 1;
+            if (floats)
+                put_changed(e, &w->windows[c], row->steps[row->places[c]]);
+            else
+                put_signed(e, bucket_step(row, c));
+        }
+    }
+    e->zeros += w->columns - next - (next < negative);
+}
+
+INLINE enum err
+put_row(struct histogram_chunks *w, struct emitter *e, const struct row_pair *row,
+        uint64_t time_step, bool floats)
+{
+    size_t bytes = ROW_BYTES_MAX + w->columns / 8, many = 0;
+    for (uint32_t k = 0; k < w->words; k++) {
+        many += visited_columns(row, k, w->valid[k], floats) != 0;
+    }
+    if (reserve(&w->data, e, bytes + many * 64 * XOR_BYTES_MAX)) return ERR_NOMEM;
+    put_signed(e, time_step);
+    for (unsigned c = COLUMN_COUNT; c <= COLUMN_ZERO; c++) {
+        if (floats)
+            put_changed(e, &w->windows[c], row->steps[c]);
+        else
+            put_signed(e, row->steps[c] - row->before[c]);
+    }
+    put_changed(e, &w->windows[COLUMN_SUM], row->steps[COLUMN_SUM]);
+    put_buckets(w, e, row, floats);
+    return OK;
+}
+
+/*
+ * After a staleness marker's sum readers stop and expect no buckets; only further markers may
+ * follow in the chunk, so its counts may be anything: "as before" is the shortest.
+ */
+static enum err
+put_stale(struct histogram_chunks *w, struct emitter *e, uint64_t sum_step, uint64_t time_step)
+{
+    if (reserve(&w->data, e, ROW_BYTES_MAX)) return ERR_NOMEM;
+    put_signed(e, time_step);
+    e->zeros += 2;
+    put_changed(e, &w->windows[COLUMN_SUM], sum_step);
+    return OK;
+}
+
+/* The first row from `row` on that has to be looked at. */
+static uint32_t
+next_visited(const struct histogram_chunks *w, uint32_t row)
+{
+    for (uint32_t k = row / 64; k * 64 < w->rows; k++) {
+        uint64_t left = w->visited[k];
+        if (k == row / 64) left &= UINT64_MAX << row % 64;
+        if (left != 0) return k * 64 + (uint32_t)__builtin_ctzll(left);
+    }
+    return w->rows;
+}
+
+static uint64_t
+time_step_of(const struct histogram_chunks *w, uint32_t from, uint32_t row)
+{
+    uint64_t delta = (uint64_t)w->times_ms[row] - (uint64_t)w->times_ms[row - 1];
+    if (row == from + 1) return delta;
+    return delta - ((uint64_t)w->times_ms[row - 1] - (uint64_t)w->times_ms[row - 2]);
+}
+
+/* Rows behind `from`, up to one that begins a chunk of its own. */
+INLINE enum err
+put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t *ret_end,
+         bool floats)
+{
+    const uint32_t fields = 4 + bucket_count(w);
+    const uint64_t *mask = w->zeros; /* of the row put last: `from`, as if nothing changed in it */
+    uint32_t row = from + 1, mask_row = from;
+    while (row < w->rows) {
+        uint32_t next = row == from + 1 ? row : next_visited(w, row);
+        e->zeros += (uint64_t)(next - row) * fields;
+        row = next;
+        if (row == w->rows) break;
+        bool stale = row >= w->stale_from;
+        size_t size = (size_t)(e->out.at - w->data.at) + (size_t)(e->zeros / 8);
+        if (w->falls[row] || (!stale && size >= w->bytes_max)) break;
+        uint64_t time_step = time_step_of(w, from, row);
+        bool second = row == from + 1;
+        struct row_pair pair = {
+            .steps = steps_of(w, row),
+            .before = second ? w->zeros : steps_of(w, row - 1),
+            .mask = ordered_mask(w, row, row % 2),
+            .mask_before = mask_row == row - 1 ? mask : ordered_mask(w, row - 1, (row - 1) % 2),
+            .places = w->places,
+        };
+        enum err err = stale ? put_stale(w, e, pair.steps[COLUMN_SUM], time_step)
+                             : put_row(w, e, &pair, time_step, floats);
+        if (err) return err;
+        mask = pair.mask;
+        mask_row = row++;
+    }
+    *ret_end = row;
+    return OK;
+}
+
+/* --- chunks ----------------------------------------------------------------------------------- */
+
+static enum chunk_reset
+header_of(const struct histogram_chunks *w, uint32_t row)
+{
+    if (w->gauge) return CHUNK_RESET_GAUGE;
+    if (w->falls[row]) return CHUNK_RESET_YES;
+    if (row == 0 && w->has_header) return w->header;
+    return w->hints[row] == RESET_YES  ? CHUNK_RESET_YES
+           : w->hints[row] == RESET_NO ? CHUNK_RESET_NO
+                                       : CHUNK_RESET_UNKNOWN;
+}
+
+/* The rows from `from` on that share a chunk. */
+static enum err
+encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struct why *why)
+{
+    for (uint32_t c = 0; c < (is_float(w) ? w->columns : COLUMN_SUM + 1); c++) {
+        w->windows[c] = (struct xor_state){.leading = XOR_NO_WINDOW};
+    }
+    advance(w, from);
+    struct emitter e = {.zeros = 0};
+    enum err err = put_first(w, from, header_of(w, from), &e.out);
+    if (err) return err;
+    err =
+        is_float(w) ? put_rows(w, &e, from, ret_end, true) : put_rows(w, &e, from, ret_end, false);
+    if (err == OK) err = reserve(&w->data, &e, 0);
+    if (err) return err;
+    put_zeros(&e);
+    store_be16(w->data.at, (uint16_t)(*ret_end - from));
+    struct histogram_chunk chunk = {
+        .type = is_float(w) ? CHUNK_FLOAT_HISTOGRAM : CHUNK_HISTOGRAM,
+        .count = *ret_end - from,
+        .min_ms = w->times_ms[from],
+        .max_ms = w->times_ms[*ret_end - 1],
+        .data = {w->data.at, (size_t)(e.out.at - w->data.at) + (e.out.fill > 0)},
+    };
+    return w->take(w->context, &chunk, why);
+}
+
+enum err
+rows_encode(struct histogram_chunks *w, struct why *why)
+{
+    /* Rows in which something is not as expected: after a change of what changes, or of time. */
+    uint64_t carry = 0, *visited = w->visited;
+    for (unsigned k = 0; k < ROW_WORDS; k++) {
+        visited[k] = w->touched[k] | w->touched[k] << 1 | carry;
+        carry = w->touched[k] >> 63;
+    }
+    const int64_t *t = w->times_ms;
+    for (uint32_t row = 2; row < w->rows; row++) {
+        bool regular =
+            (uint64_t)t[row] - (uint64_t)t[row - 1] == (uint64_t)t[row - 1] - (uint64_t)t[row - 2];
+        visited[row / 64] |= (uint64_t)!regular << row % 64;
+    }
+    for (uint32_t from = 0, end; from < w->rows; from = end) {
+        enum err e = encode_chunk(w, from, &end, why);
+        if (e) return e;
+        for (uint32_t row = from + 1; row < end && end < w->rows; row++) {
+            advance(w, row);
+        }
+    }
+    memcpy(w->base, w->last, w->places_used * sizeof *w->base);
+    /* Back to zeroes. */
+    for (unsigned i = 0; i < ROW_WORDS; i++) {
+        for (; w->touched[i] != 0; w->touched[i] &= w->touched[i] - 1) {
+            uint32_t row = i * 64 + (uint32_t)__builtin_ctzll(w->touched[i]);
+            uint64_t *steps = w->steps + (size_t)row * w->row_places;
+            uint64_t *mask = w->masks + (size_t)row * w->row_words;
+            for (uint32_t k = 0; k < w->row_words; k++) {
+                for (; mask[k] != 0; mask[k] &= mask[k] - 1) {
+                    steps[k * 64 + (uint32_t)__builtin_ctzll(mask[k])] = 0;
+                }
+            }
+        }
+    }
+    w->rows = 0;
+    w->stale_from = UINT32_MAX;
+    w->has_header = false;
+    return OK;
+}

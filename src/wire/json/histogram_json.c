@@ -1,0 +1,360 @@
+/*
+ * histogram_json.c - what is written comes back bit for bit: integers as integers, doubles as their
+ * shortest digits, or as bits where JSON has no number.
+ *
+ * Reading takes members in any order. Each of its arrays is a list of items of 8 bytes in the
+ * scanner's arena, whose length nobody announces: it doubles, and at HISTOGRAM_BUCKETS_MAX it is
+ * refused. Which members were there (a bit for each) tells the kind, and what contradicts it.
+ */
+#include "wire/json/histogram_json.h"
+
+#include "base/decimal.h"
+#include "base/hex.h"
+#include "base/time_text.h"
+#include "wire/number.h"
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+enum { DOUBLE_BYTES = NUMBER_TEXT_BYTES };
+
+static size_t
+print_double(uint64_t bits, char *to)
+{
+    if ((bits >> 52 & 0x7ff) != 0x7ff) return number_print_json(bits, to);
+    to[0] = '"';
+    size_t size = 1 + hex_print_word(bits, to + 1);
+    to[size] = '"';
+    return size + 1;
+}
+
+static void
+put_double(struct buf *to, const char *name, uint64_t bits)
+{
+    char text[DOUBLE_BYTES];
+    buf_put_text(to, name);
+    buf_put(to, text, print_double(bits, text));
+}
+
+static void
+put_int(struct buf *to, const char *name, int64_t v)
+{
+    buf_put_text(to, name);
+    buf_put_int(to, v);
+}
+
+/* Doubles as bits, or integers. */
+static void
+put_numbers(struct buf *to, const char *name, bool doubles, const void *numbers, uint32_t count)
+{
+    const uint64_t *words = numbers;
+    char text[1 + DOUBLE_BYTES];
+    if (count == 0) return;
+    buf_put_text(to, name);
+    for (uint32_t i = 0; i < count; i++) {
+        text[0] = i == 0 ? '[' : ',';
+        buf_put(to, text,
+                1 + (doubles ? print_double(words[i], text + 1)
+                             : decimal_print_int((int64_t)words[i], text + 1)));
+    }
+    buf_put_u8(to, ']');
+}
+
+static void
+put_spans(struct buf *to, const char *name, const struct hist_buckets *b)
+{
+    if (b->span_count == 0) return;
+    buf_put_text(to, name);
+    for (uint32_t i = 0; i < b->span_count; i++) {
+        put_int(to, i == 0 ? "[{\"offset\":" : ",{\"offset\":", b->spans[i].offset);
+        put_int(to, ",\"length\":", b->spans[i].length);
+        buf_put_u8(to, '}');
+    }
+    buf_put_u8(to, ']');
+}
+
+static void
+put_count(struct buf *to, bool is_int, const char *name_int, const char *name_float, uint64_t v)
+{
+    if (!is_int) {
+        put_double(to, name_float, v);
+        return;
+    }
+    buf_put_text(to, name_int);
+    buf_put_uint(to, v);
+}
+
+void
+histogram_json_put(struct buf *to, const struct histogram *h)
+{
+    const struct hist_buckets *n = &h->negative, *p = &h->positive;
+    bool is_int = h->kind == SAMPLE_HISTOGRAM_INT;
+    put_count(to, is_int, "{\"count_int\":", "{\"count_float\":", h->count);
+    put_double(to, ",\"sum\":", h->sum_bits);
+    put_int(to, ",\"schema\":", h->schema);
+    put_double(to, ",\"zero_threshold\":", h->zero_threshold_bits);
+    put_count(to, is_int, ",\"zero_count_int\":", ",\"zero_count_float\":", h->zero_count);
+    put_spans(to, ",\"negative_spans\":", n);
+    if (is_int)
+        put_numbers(to, ",\"negative_deltas\":", false, n->deltas, n->bucket_count);
+    else
+        put_numbers(to, ",\"negative_counts\":", true, n->counts, n->bucket_count);
+    put_spans(to, ",\"positive_spans\":", p);
+    if (is_int)
+        put_numbers(to, ",\"positive_deltas\":", false, p->deltas, p->bucket_count);
+    else
+        put_numbers(to, ",\"positive_counts\":", true, p->counts, p->bucket_count);
+    if (h->reset_hint != RESET_UNKNOWN) put_int(to, ",\"reset_hint\":", h->reset_hint);
+    put_numbers(to, ",\"custom_values\":", true, h->custom_bits, h->custom_count);
+    buf_put_u8(to, '}');
+}
+
+/* In place, from behind. There is nothing but quotes to escape. */
+size_t
+histogram_json_put_escaped(struct buf *to, const struct histogram *h)
+{
+    size_t from = to->size, quotes = 0;
+    histogram_json_put(to, h);
+    size_t size = to->size - from;
+    for (size_t i = from; i < to->size; i++) {
+        quotes += to->at[i] == '"';
+    }
+    if (!buf_reserve(to, quotes)) return size;
+    for (size_t i = to->size, at = to->size + quotes; i > from;) {
+        uint8_t c = to->at[--i];
+        to->at[--at] = c;
+        if (c == '"') to->at[--at] = '\\';
+    }
+    to->size += quotes;
+    return size;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* In the order of `members` below. */
+enum member {
+    COUNT_INT,
+    COUNT_FLOAT,
+    SUM,
+    SCHEMA,
+    ZERO_THRESHOLD,
+    ZERO_COUNT_INT,
+    ZERO_COUNT_FLOAT,
+    NEGATIVE_SPANS,
+    NEGATIVE_DELTAS,
+    NEGATIVE_COUNTS,
+    POSITIVE_SPANS,
+    POSITIVE_DELTAS,
+    POSITIVE_COUNTS,
+    RESET_HINT,
+    CUSTOM_VALUES,
+    MEMBER_COUNT
+};
+
+#define BIT(member) (1u << (member))
+
+static const struct bytes members[MEMBER_COUNT] = {
+    SCAN_NAME("count_int"),        SCAN_NAME("count_float"),    SCAN_NAME("sum"),
+    SCAN_NAME("schema"),           SCAN_NAME("zero_threshold"), SCAN_NAME("zero_count_int"),
+    SCAN_NAME("zero_count_float"), SCAN_NAME("negative_spans"), SCAN_NAME("negative_deltas"),
+    SCAN_NAME("negative_counts"),  SCAN_NAME("positive_spans"), SCAN_NAME("positive_deltas"),
+    SCAN_NAME("positive_counts"),  SCAN_NAME("reset_hint"),     SCAN_NAME("custom_values")};
+
+enum {
+    INT_MEMBERS =
+        BIT(COUNT_INT) | BIT(ZERO_COUNT_INT) | BIT(NEGATIVE_DELTAS) | BIT(POSITIVE_DELTAS),
+    FLOAT_MEMBERS =
+        BIT(COUNT_FLOAT) | BIT(ZERO_COUNT_FLOAT) | BIT(NEGATIVE_COUNTS) | BIT(POSITIVE_COUNTS),
+    LIST_FIRST_ITEMS = 16,
+    ITEM_BYTES = 8
+};
+
+_Static_assert(sizeof(struct hist_span) == ITEM_BYTES, "spans are list items");
+
+/* An array whose length is not known before its end: it doubles, and leaves its old memory to the
+ * arena, at most as much again as it holds. */
+struct json_list {
+    void *at;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+static void
+list_put(struct scan *s, struct json_list *list, const void *item)
+{
+    if (s->bad != NULL) return;
+    if (list->count == HISTOGRAM_BUCKETS_MAX) {
+        scan_fail(s, "histogram has too many buckets");
+        return;
+    }
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity == 0 ? LIST_FIRST_ITEMS : list->capacity * 2;
+        void *at =
+            scan_alloc(s, (size_t)capacity * ITEM_BYTES, "not enough memory for a histogram");
+        if (at == NULL) return;
+        if (list->count > 0) memcpy(at, list->at, (size_t)list->count * ITEM_BYTES);
+        list->at = at;
+        list->capacity = capacity;
+    }
+    memcpy((uint8_t *)list->at + (size_t)list->count * ITEM_BYTES, item, ITEM_BYTES);
+    list->count++;
+}
+
+/* As print_double() writes it. */
+static uint64_t
+scan_bits_or_double(struct scan *s)
+{
+    uint64_t bits = 0;
+    if (scan_peek(s) == '"') {
+        struct bytes text = scan_text(s);
+        if (s->bad == NULL && !hex_parse_word(text, &bits)) {
+            scan_fail(s, "expected 16 hex digits in a quoted number");
+        }
+        return bits;
+    }
+    return scan_double(s);
+}
+
+static int64_t
+scan_int(struct scan *s, int64_t min, int64_t max)
+{
+    int64_t v = 0;
+    struct bytes digits = scan_number(s);
+    if (s->bad != NULL) return 0;
+    if (!time_parse_ms(digits, &v) || v < min || v > max) {
+        scan_fail(s, "expected an integer within its range");
+        return 0;
+    }
+    return v;
+}
+
+static uint64_t
+scan_uint(struct scan *s)
+{
+    uint64_t v = 0;
+    struct bytes digits = scan_number(s);
+    for (size_t i = 0; i < digits.size && s->bad == NULL; i++) {
+        bool digit = digits.at[i] >= '0' && digits.at[i] <= '9';
+        if (!digit || __builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, digits.at[i] - '0', &v)) {
+            scan_fail(s, "count is not an integer, or is too large");
+        }
+    }
+    return v;
+}
+
+static void
+scan_spans(struct scan *s, struct json_list *list)
+{
+    struct bytes key;
+    scan_expect(s, '[');
+    while (scan_item(s)) {
+        struct hist_span span = {0};
+        scan_expect(s, '{');
+        while (scan_key(s, &key)) {
+            if (bytes_equal_text(key, "offset"))
+                span.offset = (int32_t)scan_int(s, INT32_MIN, INT32_MAX);
+            else if (bytes_equal_text(key, "length"))
+                span.length = (uint32_t)scan_int(s, 0, UINT32_MAX);
+            else
+                scan_skip(s);
+        }
+        list_put(s, list, &span);
+    }
+}
+
+static void
+scan_member(struct scan *s, enum member member, struct histogram *h, struct json_list lists[])
+{
+    switch (member) {
+    case COUNT_INT:
+        h->count = scan_uint(s);
+        break;
+    case COUNT_FLOAT:
+        h->count = scan_bits_or_double(s);
+        break;
+    case SUM:
+        h->sum_bits = scan_bits_or_double(s);
+        break;
+    case SCHEMA:
+        h->schema = (int32_t)scan_int(s, INT32_MIN, INT32_MAX);
+        break;
+    case ZERO_THRESHOLD:
+        h->zero_threshold_bits = scan_bits_or_double(s);
+        break;
+    case ZERO_COUNT_INT:
+        h->zero_count = scan_uint(s);
+        break;
+    case ZERO_COUNT_FLOAT:
+        h->zero_count = scan_bits_or_double(s);
+        break;
+    case NEGATIVE_SPANS:
+    case POSITIVE_SPANS:
+        scan_spans(s, &lists[member]);
+        break;
+    case NEGATIVE_DELTAS:
+    case POSITIVE_DELTAS:
+        scan_expect(s, '[');
+        while (scan_item(s)) {
+            int64_t delta = scan_int(s, INT64_MIN, INT64_MAX);
+            list_put(s, &lists[member], &delta);
+        }
+        break;
+    case NEGATIVE_COUNTS:
+    case POSITIVE_COUNTS:
+    case CUSTOM_VALUES:
+        scan_expect(s, '[');
+        while (scan_item(s)) {
+            uint64_t bits = scan_bits_or_double(s);
+            list_put(s, &lists[member], &bits);
+        }
+        break;
+    case RESET_HINT:
+        h->reset_hint = (enum reset_hint)scan_int(s, RESET_UNKNOWN, RESET_GAUGE);
+        break;
+    case MEMBER_COUNT:
+        scan_skip(s);
+    }
+}
+
+/* `spans` is followed by the deltas, and these by the counts. */
+static struct hist_buckets
+buckets_of(const struct json_list lists[], enum member spans, bool is_int)
+{
+    const struct json_list *counts = &lists[spans + (is_int ? 1 : 2)];
+    struct hist_buckets b = {
+        .spans = lists[spans].at, .span_count = lists[spans].count, .bucket_count = counts->count};
+    if (is_int)
+        b.deltas = counts->at;
+    else
+        b.counts = counts->at;
+    return b;
+}
+
+void
+histogram_json_scan(struct scan *s, struct histogram *ret_histogram)
+{
+    struct histogram h = {0};
+    struct json_list lists[MEMBER_COUNT] = {{0}};
+    struct bytes key;
+    unsigned seen = 0;
+    scan_expect(s, '{');
+    while (scan_key(s, &key)) {
+        unsigned member =
+            scan_which(s, key, members, MEMBER_COUNT, &seen, "duplicate histogram member");
+        scan_member(s, (enum member)member, &h, lists);
+    }
+    bool is_int = (seen & BIT(COUNT_INT)) != 0;
+    if ((seen & (BIT(COUNT_INT) | BIT(COUNT_FLOAT))) == 0) {
+        scan_fail(s, "missing histogram count");
+    }
+    if ((seen & INT_MEMBERS) != 0 && (seen & FLOAT_MEMBERS) != 0) {
+        scan_fail(s, "histogram has both integer and float counts");
+    }
+    if (s->bad != NULL) return;
+    h.kind = is_int ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;
+    h.negative = buckets_of(lists, NEGATIVE_SPANS, is_int);
+    h.positive = buckets_of(lists, POSITIVE_SPANS, is_int);
+    h.custom_bits = lists[CUSTOM_VALUES].at;
+    h.custom_count = lists[CUSTOM_VALUES].count;
+    *ret_histogram = h;
+}

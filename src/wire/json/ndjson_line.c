@@ -1,0 +1,147 @@
+/* ndjson_line.c - written by hand, not with struct json: of a series only the middle changes. */
+#include "wire/json/ndjson_line.h"
+
+#include "base/decimal.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "wire/json/histogram_json.h"
+#include "wire/label_bytes.h"
+#include "wire/number.h"
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+/* "name":"value". False: it is no UTF-8; then nothing was written. */
+static bool
+put_label(struct buf *to, const struct label *label, bool comma)
+{
+    size_t before = to->size;
+    if (comma) buf_put_u8(to, ',');
+    bool exact = json_print_string(to, label->name);
+    buf_put_u8(to, ':');
+    exact &= json_print_string(to, label->value);
+    if (!exact) to->size = before;
+    return exact;
+}
+
+/* Those that put_label() refused. */
+static void
+put_labels_hex(struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    bool comma = false;
+    buf_put_text(to, ",\"labels_hex\":{");
+    while (labels_next(&c, &label)) {
+        if (utf8_valid(label.name) && utf8_valid(label.value)) continue;
+        buf_put_text(to, comma ? ",\"" : "\"");
+        buf_put_hex(to, label.name);
+        buf_put_text(to, "\":\"");
+        buf_put_hex(to, label.value);
+        buf_put_u8(to, '"');
+        comma = true;
+    }
+    buf_put_u8(to, '}');
+}
+
+/* Behind a colon. */
+static void
+put_labels(struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    bool comma = false, all = true;
+    buf_put_u8(to, '{');
+    while (labels_next(&c, &label)) {
+        bool put = put_label(to, &label, comma);
+        comma |= put;
+        all &= put;
+    }
+    buf_put_u8(to, '}');
+    if (!all) put_labels_hex(to, labels);
+}
+
+void
+ndjson_head_put(struct buf *to, struct bytes labels)
+{
+    buf_put_text(to, "{\"name\":");
+    size_t before = to->size;
+    if (json_print_string(to, labels_get(labels, bytes_of_text("__name__")))) return;
+    to->size = before;
+    buf_put_text(to, "\"\"");
+}
+
+void
+ndjson_tail_put(struct buf *to, struct bytes labels)
+{
+    buf_put_text(to, ",\"labels\":");
+    put_labels(to, labels);
+    buf_put_text(to, "}\n");
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+static void
+put_value(struct buf *to, uint64_t bits)
+{
+    static const char name[] = ",\"value\":", none[] = ",\"value\":null,\"bits\":\"";
+    char text[sizeof none + NUMBER_TEXT_BYTES];
+    size_t size;
+    if ((bits >> 52 & 0x7ff) != 0x7ff) {
+        size = sizeof name - 1;
+        memcpy(text, name, size);
+        size += number_print_json(bits, text + size);
+    } else {
+        size = sizeof none - 1;
+        memcpy(text, none, size);
+        size += hex_print_word(bits, text + size);
+        text[size++] = '"';
+    }
+    buf_put(to, text, size);
+}
+
+static void
+put_time(struct buf *to, const char *name, int64_t ms)
+{
+    buf_put_text(to, name);
+    buf_put_int(to, ms);
+}
+
+void
+ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample)
+{
+    put_time(to, ",\"time\":", sample->t_ms);
+    if (sample->kind == NDJSON_FLOAT)
+        put_value(to, sample->bits);
+    else
+        buf_put_text(to, ",\"value\":null");
+    if (sample->start_ms != 0) put_time(to, ",\"start_ms\":", sample->start_ms);
+    if (sample->kind == NDJSON_HISTOGRAM) {
+        buf_put_text(to, ",\"histogram\":");
+        histogram_json_put(to, sample->histogram);
+    }
+    if (sample->exemplar_count > 0) {
+        buf_put_text(to, ",\"exemplars\":[");
+        for (uint32_t i = 0; i < sample->exemplar_count; i++) {
+            const struct ndjson_exemplar *e = &sample->exemplars[i];
+            buf_put_text(to, i == 0 ? "{\"labels\":" : ",{\"labels\":");
+            put_labels(to, e->labels);
+            put_value(to, e->bits);
+            put_time(to, ",\"time\":", e->t_ms);
+            buf_put_u8(to, '}');
+        }
+        buf_put_u8(to, ']');
+    }
+}
+
+void
+ndjson_line_put(struct buf *to, struct bytes labels, const struct ndjson_sample *sample)
+{
+    size_t before = to->size;
+    /* About what it will be, and never more: lengths take more than braces do in long labels. */
+    if (!buf_reserve(to, labels.size - labels.size / 8 + 32)) return;
+    ndjson_head_put(to, labels);
+    ndjson_sample_put(to, sample);
+    ndjson_tail_put(to, labels);
+    if (buf_error(to)) to->size = before;
+}

@@ -1,0 +1,47 @@
+/*
+ * clickhouse_row.h - a sample as a row for ClickHouse, in its format RowBinary.
+ *
+ *     metric      String    the value of __name__; empty if the series has none
+ *     labels      String    the other labels: {"instance":"a:9100","job":"node"}
+ *     time        Int64     Unix milliseconds
+ *     value       Float64   the float, every bit of it; an ordinary NaN beside a histogram
+ *     bits        UInt64    the 64 bits of `value` if that is not finite, else 0
+ *     histogram   String    histogram_json.h; empty: the sample is a float
+ *     start_time  Int64     when counting began, Unix milliseconds; 0: not known
+ *
+ * The text of the labels is canonical, as it is part of the key by which ClickHouse collapses rows
+ * and by which it is searched: two sets of labels are equal exactly if their texts are. It is a
+ * JSON object without blanks whose members stand in the order of their names' bytes; `"` and `\`
+ * have a backslash before them, line feed, carriage return and tab are \n, \r and \t, other bytes
+ * below 0x20 are \u00XX with small digits, and every other byte stands as it is, whether it is
+ * UTF-8 or not. So `"job":"x"` after `{` or `,` is the label job with the value x.
+ */
+#ifndef WIRE_POINT_CLICKHOUSE_ROW_H
+#define WIRE_POINT_CLICKHOUSE_ROW_H
+
+#include "base/buf.h"
+#include "wire/shape.h"
+
+/* ClickHouse's own limit for a string in this format. */
+enum { CLICKHOUSE_TEXT_BYTES_MAX = 0xffffff };
+
+struct clickhouse_point {
+    struct bytes labels; /* canonical label bytes */
+    int64_t t_ms;
+    int64_t start_ms;
+    uint64_t bits;
+    const struct histogram *histogram; /* NULL: the float counts */
+};
+
+/*
+ * Appends a row; `with_start`: start_time is its last column.
+ * ERR_INPUT   a text of it is longer than ClickHouse takes; `why` says which.
+ * Else the error of `to`. After an error `to` holds what it held before.
+ */
+MUST_CHECK enum err clickhouse_row_put(struct buf *to, const struct clickhouse_point *point,
+                                       bool with_start, struct why *why);
+
+/* The text of labels alone. Out of memory shows in buf_error(to). */
+void clickhouse_labels_put(struct buf *to, struct bytes labels);
+
+#endif

@@ -1,0 +1,233 @@
+/*
+ * line_protocol.c - one look at each byte says whether a text goes as it is, which nearly all do.
+ *
+ * Why backslashes are watched: a tag may hold them, but a backslash cannot be escaped. Before a
+ * comma, which itself gets one, InfluxDB 1 takes two backslashes for a pair when it looks for the
+ * end of the value, and not when it reads the value; later versions do otherwise. At the end of a
+ * value none takes them as they are meant.
+ */
+#include "wire/point/line_protocol.h"
+
+#include "base/decimal.h"
+#include "base/hex.h"
+#include "base/utf8.h"
+#include "wire/json/histogram_json.h"
+#include "wire/label_bytes.h"
+#include "wire/number.h"
+
+enum {
+    ESCAPED = 1,   /* goes with a backslash before it */
+    BACKSLASH = 2, /* depends on what follows */
+    WIDE = 4,      /* of a longer character, if it is UTF-8 */
+    CODED = 8,     /* the text must be coded */
+    PERCENT = 16,  /* matters in coded texts */
+};
+
+#define CONTROLS  CODED, CODED, CODED, CODED, CODED, CODED, CODED, CODED
+#define WIDES_4   WIDE, WIDE, WIDE, WIDE
+#define WIDES_16  WIDES_4, WIDES_4, WIDES_4, WIDES_4
+#define WIDES_128 WIDES_16, WIDES_16, WIDES_16, WIDES_16, WIDES_16, WIDES_16, WIDES_16, WIDES_16
+
+static const uint8_t classes[256] = {CONTROLS,        CONTROLS,        CONTROLS,
+                                     CONTROLS,        [' '] = ESCAPED, ['%'] = PERCENT,
+                                     [','] = ESCAPED, ['='] = ESCAPED, ['\\'] = BACKSLASH,
+                                     [127] = CODED,   WIDES_128};
+
+static bool
+has_bad_backslash(struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] != '\\') continue;
+        if (i + 1 == text.size) return true;
+        if ((classes[text.at[i + 1]] & (ESCAPED | BACKSLASH)) != 0) return true;
+    }
+    return false;
+}
+
+/* What would be taken for something else. */
+static bool
+is_reserved(struct bytes text, enum line_role role)
+{
+    static const char *const keys[] = {"time", "value", "bits", "histogram"};
+    if (text.size >= 2 && memcmp(text.at, "~%", 2) == 0) return true;
+    if (role == LINE_TAG_VALUE) return false;
+    if (text.size == 0) return true;
+    if (role == LINE_MEASUREMENT) return text.at[0] == '_' || text.at[0] == '#';
+    if (text.at[0] == '_') return !bytes_equal_text(text, "__name__");
+    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (bytes_equal_text(text, keys[i])) return true;
+    }
+    return false;
+}
+
+static void
+put_coded(struct buf *to, struct bytes text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    buf_put_text(to, "~%");
+    for (size_t i = 0; i < text.size;) {
+        uint8_t c = text.at[i];
+        size_t step = utf8_step(text.at + i, text.size - i);
+        if (step > 0 && (classes[c] & ~WIDE) == 0) {
+            buf_put(to, text.at + i, step);
+            i += step;
+        } else {
+            char hex[3] = {'%', digits[c >> 4], digits[c & 15]};
+            buf_put(to, hex, sizeof hex);
+            i++;
+        }
+    }
+}
+
+/* Which classes its bytes are of. */
+static uint8_t
+look_at(struct bytes text)
+{
+    uint8_t seen = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        seen |= classes[text.at[i]];
+    }
+    return seen;
+}
+
+static bool
+must_be_coded(struct bytes text, uint8_t seen, enum line_role role)
+{
+    return (seen & CODED) != 0 || is_reserved(text, role) ||
+           ((seen & BACKSLASH) != 0 && has_bad_backslash(text)) ||
+           ((seen & WIDE) != 0 && !utf8_valid(text)) ||
+           (role == LINE_MEASUREMENT && (seen & ESCAPED) != 0 &&
+            memchr(text.at, '=', text.size) != NULL);
+}
+
+bool
+line_text_is_coded(struct bytes text, enum line_role role)
+{
+    return must_be_coded(text, look_at(text), role);
+}
+
+void
+line_text_put(struct buf *to, struct bytes text, enum line_role role)
+{
+    if (must_be_coded(text, look_at(text), role))
+        put_coded(to, text);
+    else
+        buf_put_bytes(to, text);
+}
+
+static void
+put_text(struct buf *to, struct bytes text, enum line_role role)
+{
+    uint8_t seen = look_at(text);
+    if (must_be_coded(text, seen, role))
+        put_coded(to, text);
+    else if ((seen & ESCAPED) == 0)
+        buf_put_bytes(to, text);
+    else
+        for (size_t i = 0; i < text.size; i++) {
+            if ((classes[text.at[i]] & ESCAPED) != 0) buf_put_u8(to, '\\');
+            buf_put_u8(to, text.at[i]);
+        }
+}
+
+/* --- the field -------------------------------------------------------------------------------- */
+
+static enum err
+put_histogram(struct buf *to, const struct histogram *h, struct why *why)
+{
+    buf_put_text(to, " histogram=\"");
+    size_t size = histogram_json_put_escaped(to, h);
+    buf_put_u8(to, '"');
+    if (buf_error(to)) return buf_error(to);
+    if (size > LINE_TEXT_BYTES_MAX) {
+        return why_set(why, ERR_INPUT,
+                       "histogram takes %zu bytes: InfluxDB allows at most %d in a string field",
+                       size, LINE_TEXT_BYTES_MAX);
+    }
+    return OK;
+}
+
+static void
+put_float(struct buf *to, uint64_t bits)
+{
+    char text[NUMBER_TEXT_BYTES];
+    if ((bits >> 52 & 0x7ff) != 0x7ff) {
+        buf_put_text(to, " value=");
+        buf_put(to, text, number_print_json(bits, text));
+        return;
+    }
+    buf_put_text(to, " bits=\"");
+    buf_put(to, text, hex_print_word(bits, text));
+    buf_put_u8(to, '"');
+}
+
+static enum err
+put_line(struct buf *to, const struct line_point *point, enum line_precision precision,
+         struct why *why)
+{
+    static const int64_t factors[] = {1, 1000, 1000000};
+    size_t from = to->size;
+    if (point->t_ms > LINE_TIME_MS_MAX || point->t_ms < -LINE_TIME_MS_MAX) {
+        return why_set(why, ERR_INPUT, "time is outside the range of InfluxDB");
+    }
+    /* About what it will be, and never more. */
+    if (!buf_reserve(to, point->labels.size - point->labels.size / 2)) return buf_error(to);
+    /* Measurement and tags. */
+    struct label label;
+    struct cursor c = cursor_of(point->labels);
+    put_text(to, labels_get(point->labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
+    while (labels_next(&c, &label)) {
+        buf_put_u8(to, ',');
+        put_text(to, label.name, LINE_TAG_KEY);
+        buf_put_u8(to, '=');
+        put_text(to, label.value, LINE_TAG_VALUE);
+    }
+    if (to->size - from + strlen(" histogram") > LINE_KEY_BYTES_MAX) {
+        return why_set(why, ERR_INPUT, "name and labels take %zu bytes: InfluxDB allows at most %d",
+                       to->size - from, LINE_KEY_BYTES_MAX);
+    }
+    if (point->histogram != NULL) {
+        enum err e = put_histogram(to, point->histogram, why);
+        if (e) return e;
+    } else {
+        put_float(to, point->bits);
+    }
+    buf_put_u8(to, ' ');
+    buf_put_int(to, point->t_ms * factors[precision]);
+    buf_put_u8(to, '\n');
+    return buf_error(to);
+}
+
+enum err
+line_protocol_put(struct buf *to, const struct line_point *point, enum line_precision precision,
+                  struct why *why)
+{
+    size_t before = to->size;
+    enum err e = put_line(to, point, precision, why);
+    if (e) to->size = before;
+    return e;
+}
+
+/* --- and back --------------------------------------------------------------------------------- */
+
+enum err
+line_text_decode(struct buf *to, struct bytes text)
+{
+    size_t before = to->size;
+    bool coded = text.size >= 2 && memcmp(text.at, "~%", 2) == 0;
+    if (!coded) {
+        buf_put_bytes(to, text);
+        return buf_error(to);
+    }
+    for (size_t i = 2, step; i < text.size; i += step) {
+        uint8_t c;
+        step = percent_step(text.at + i, text.size - i, &c);
+        if (step == 0) {
+            to->size = before;
+            return ERR_INPUT;
+        }
+        buf_put_u8(to, c);
+    }
+    if (buf_error(to)) to->size = before;
+    return buf_error(to);
+}

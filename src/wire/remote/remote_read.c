@@ -1,0 +1,234 @@
+/*
+ * remote_read.c - the request. Two passes over each list: the first counts, so that arrays have
+ * their exact size and no more than the limits allows; the second fills them.
+ */
+#include "wire/remote/remote_read.h"
+
+#include "wire/proto.h"
+
+/* ReadRequest */
+enum { REQUEST_QUERIES = 1, REQUEST_ACCEPTED = 2 };
+/* Query */
+enum { QUERY_START = 1, QUERY_END = 2, QUERY_MATCHERS = 3, QUERY_HINTS = 4 };
+/* LabelMatcher */
+enum { MATCHER_KIND = 1, MATCHER_NAME = 2, MATCHER_VALUE = 3, MATCHER_KINDS = 4 };
+/* ReadHints; grouping (5) and by (6) are of no use to us */
+enum { HINT_STEP = 1, HINT_FUNC = 2, HINT_START = 3, HINT_END = 4, HINT_RANGE = 7 };
+
+static enum err
+malformed(const char *what, struct why *why)
+{
+    return why_set(why, ERR_INPUT, "remote read: malformed %s", what);
+}
+
+static enum err
+decode_matcher(struct bytes message, struct rr_matcher *ret, struct why *why)
+{
+    const uint64_t known =
+        PROTO_KNOWN(MATCHER_KIND) | PROTO_KNOWN(MATCHER_NAME) | PROTO_KNOWN(MATCHER_VALUE);
+    struct cursor c = cursor_of(message);
+    struct rr_matcher m = {0};
+    uint32_t kind = 0;
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        switch (tag) {
+        case PROTO_TAG(MATCHER_KIND, PROTO_VARINT):
+            kind = proto_uint32(&c);
+            break;
+        case PROTO_TAG(MATCHER_NAME, PROTO_BYTES):
+            m.name = proto_bytes(&c);
+            break;
+        case PROTO_TAG(MATCHER_VALUE, PROTO_BYTES):
+            m.value = proto_bytes(&c);
+            break;
+        default:
+            proto_skip(&c, tag, known);
+        }
+    }
+    if (c.bad) return malformed("LabelMatcher", why);
+    if (kind >= MATCHER_KINDS) {
+        return why_set(why, ERR_INPUT, "remote read: unknown matcher type %u", kind);
+    }
+    m.type = (uint8_t)kind;
+    *ret = m;
+    return OK;
+}
+
+static bool
+decode_hints(struct bytes message, struct rr_query *query)
+{
+    const uint64_t known = PROTO_KNOWN(HINT_STEP) | PROTO_KNOWN(HINT_FUNC) |
+                           PROTO_KNOWN(HINT_START) | PROTO_KNOWN(HINT_END) |
+                           PROTO_KNOWN(HINT_RANGE);
+    struct cursor c = cursor_of(message);
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        switch (tag) {
+        case PROTO_TAG(HINT_STEP, PROTO_VARINT):
+            query->hints.step_ms = proto_int64(&c);
+            break;
+        case PROTO_TAG(HINT_FUNC, PROTO_BYTES):
+            query->hints.func = proto_bytes(&c);
+            break;
+        case PROTO_TAG(HINT_START, PROTO_VARINT):
+            query->hints.min_ms = proto_int64(&c);
+            break;
+        case PROTO_TAG(HINT_END, PROTO_VARINT):
+            query->hints.max_ms = proto_int64(&c);
+            break;
+        case PROTO_TAG(HINT_RANGE, PROTO_VARINT):
+            query->hints.range_ms = proto_int64(&c);
+            break;
+        default:
+            proto_skip(&c, tag, known);
+        }
+    }
+    return !c.bad;
+}
+
+/* Counts matchers and checks everything else of the query. */
+static enum err
+scan_query(struct bytes message, struct rr_query *query, struct why *why)
+{
+    const uint64_t known = PROTO_KNOWN(QUERY_START) | PROTO_KNOWN(QUERY_END) |
+                           PROTO_KNOWN(QUERY_MATCHERS) | PROTO_KNOWN(QUERY_HINTS);
+    struct cursor c = cursor_of(message);
+    *query = (struct rr_query){0};
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        switch (tag) {
+        case PROTO_TAG(QUERY_START, PROTO_VARINT):
+            query->min_ms = proto_int64(&c);
+            break;
+        case PROTO_TAG(QUERY_END, PROTO_VARINT):
+            query->max_ms = proto_int64(&c);
+            break;
+        case PROTO_TAG(QUERY_MATCHERS, PROTO_BYTES):
+            (void)proto_bytes(&c);
+            query->matcher_count++;
+            break;
+        case PROTO_TAG(QUERY_HINTS, PROTO_BYTES):
+            if (!decode_hints(proto_bytes(&c), query)) return malformed("ReadHints", why);
+            break;
+        default:
+            proto_skip(&c, tag, known);
+        }
+    }
+    if (c.bad) return malformed("Query", why);
+    if (query->matcher_count > RR_MATCHERS_MAX) {
+        return why_set(why, ERR_LIMIT, "remote read: query has %u matchers: at most %d are allowed",
+                       query->matcher_count, RR_MATCHERS_MAX);
+    }
+    return OK;
+}
+
+static enum err
+decode_query(struct bytes message, struct arena *arena, struct rr_query *ret, struct why *why)
+{
+    struct rr_query query;
+    enum err e = scan_query(message, &query, why);
+    if (e) return e;
+    if (query.matcher_count > 0) {
+        query.matchers = arena_new(arena, query.matcher_count * sizeof *query.matchers);
+        if (query.matchers == NULL) return ERR_NOMEM;
+    }
+    /* Known to be well formed from here on. */
+    struct cursor c = cursor_of(message);
+    uint32_t at = 0;
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        if (tag == PROTO_TAG(QUERY_MATCHERS, PROTO_BYTES)) {
+            e = decode_matcher(proto_bytes(&c), &query.matchers[at++], why);
+            if (e) return e;
+        } else {
+            proto_skip(&c, tag, 0);
+        }
+    }
+    *ret = query;
+    return OK;
+}
+
+/* The list of answers a client takes: the first that we know wins. */
+struct accepted {
+    bool listed;
+    bool found;
+    enum rr_answer answer;
+};
+
+static void
+accept_answer(struct accepted *a, uint64_t type)
+{
+    a->listed = true;
+    if (a->found || (type != RR_SAMPLES && type != RR_STREAMED_XOR_CHUNKS)) return;
+    a->found = true;
+    a->answer = (enum rr_answer)type;
+}
+
+/* Counts queries and reads the accepted answers, packed or not. */
+static enum err
+scan_request(struct bytes message, uint32_t *ret_query_count, struct accepted *ret_accepted,
+             struct why *why)
+{
+    const uint64_t known = PROTO_KNOWN(REQUEST_QUERIES) | PROTO_KNOWN(REQUEST_ACCEPTED);
+    struct cursor c = cursor_of(message);
+    uint32_t query_count = 0;
+    struct accepted accepted = {.answer = RR_SAMPLES};
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        switch (tag) {
+        case PROTO_TAG(REQUEST_QUERIES, PROTO_BYTES):
+            (void)proto_bytes(&c);
+            query_count++;
+            break;
+        case PROTO_TAG(REQUEST_ACCEPTED, PROTO_VARINT):
+            accept_answer(&accepted, cursor_varint(&c));
+            break;
+        case PROTO_TAG(REQUEST_ACCEPTED, PROTO_BYTES): {
+            struct cursor packed = cursor_of(proto_bytes(&c));
+            while (cursor_left(&packed) > 0) {
+                uint64_t type = cursor_varint(&packed);
+                if (!packed.bad) accept_answer(&accepted, type);
+            }
+            if (packed.bad) cursor_fail(&c);
+            break;
+        }
+        default:
+            proto_skip(&c, tag, known);
+        }
+    }
+    if (c.bad) return malformed("ReadRequest", why);
+    if (accepted.listed && !accepted.found) {
+        return why_set(why, ERR_INPUT,
+                       "remote read: none of the accepted response types is supported");
+    }
+    if (query_count > RR_QUERIES_MAX) {
+        return why_set(why, ERR_LIMIT,
+                       "remote read: request has %u queries: at most %d are allowed", query_count,
+                       RR_QUERIES_MAX);
+    }
+    *ret_query_count = query_count;
+    *ret_accepted = accepted;
+    return OK;
+}
+
+enum err
+rr_decode(struct bytes message, struct arena *arena, struct rr_request *ret_request,
+          struct why *why)
+{
+    struct rr_request request = {0};
+    struct accepted accepted = {0};
+    enum err e = scan_request(message, &request.query_count, &accepted, why);
+    if (e) return e;
+    request.answer = accepted.answer;
+    if (request.query_count > 0) {
+        request.queries = arena_new(arena, request.query_count * sizeof *request.queries);
+        if (request.queries == NULL) return ERR_NOMEM;
+    }
+    struct cursor c = cursor_of(message);
+    uint32_t at = 0;
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        if (tag == PROTO_TAG(REQUEST_QUERIES, PROTO_BYTES)) {
+            e = decode_query(proto_bytes(&c), arena, &request.queries[at++], why);
+            if (e) return e;
+        } else {
+            proto_skip(&c, tag, 0);
+        }
+    }
+    *ret_request = request;
+    return OK;
+}

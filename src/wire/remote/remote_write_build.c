@@ -1,0 +1,309 @@
+/*
+ * remote_write_build.c - 1.0 has labels in the very form that we are given. For 2.0 symbols are
+ * found again through a table of hashes that points into the fields already written; series are put
+ * together aside, since their size stands before them.
+ */
+#include "wire/remote/remote_write_build.h"
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "base/table.h"
+#include "wire/remote/histogram_message.h"
+#include "wire/label_bytes.h"
+#include "wire/proto.h"
+
+enum {
+    TAG_SYMBOL = 4 << 3 | 2, /* Request */
+    TAG_SERIES = 5 << 3 | 2,
+    TAG_SERIES_V1 = 1 << 3 | 2, /* WriteRequest */
+    TAG_REFS = 1 << 3 | 2,      /* TimeSeries, Exemplar */
+    TAG_SAMPLE = 2 << 3 | 2,
+    TAG_HISTOGRAM = 3 << 3 | 2,
+    TAG_EXEMPLAR = 4 << 3 | 2,
+    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* the other way round */
+    TAG_HISTOGRAM_V1 = 4 << 3 | 2,
+    TAG_SAMPLE_VALUE = 1 << 3 | 1,
+    TAG_SAMPLE_TIME = 2 << 3 | 0,
+    TAG_SAMPLE_START = 3 << 3 | 0,
+    TAG_EXEMPLAR_VALUE = 2 << 3 | 1,
+    TAG_EXEMPLAR_TIME = 3 << 3 | 0,
+    TAG_METADATA = 3 << 3 | 2, /* WriteRequest; then MetricMetadata */
+    TAG_METADATA_TYPE = 1 << 3 | 0,
+    TAG_METADATA_FAMILY = 2 << 3 | 2,
+    TAG_METADATA_HELP = 4 << 3 | 2,
+    TAG_METADATA_UNIT = 5 << 3 | 2,
+    TAG_SERIES_METADATA = 5 << 3 | 2, /* TimeSeries of 2.0; then its Metadata, with TYPE as above */
+    TAG_METADATA_HELP_REF = 3 << 3 | 0,
+    TAG_METADATA_UNIT_REF = 4 << 3 | 0,
+};
+
+/* A text in the message's table. */
+struct symbol {
+    size_t at; /* in `symbols` */
+    uint32_t size;
+};
+
+struct rw_build {
+    struct budget *budget;
+    enum rw_version version;
+    enum err failed;
+    struct rw_build_counts counts;
+
+    struct buf symbols;         /* fields */
+    struct symbol *symbol_list; /* by number; the first is never looked up */
+    uint32_t symbol_count;
+    uint32_t symbol_capacity;
+    struct table symbol_table; /* by hash of the text */
+
+    bool in_series;
+    struct buf labels; /* of the series at hand */
+    struct buf series; /* its fields */
+    struct buf refs;
+    struct buf item; /* a sample, histogram or exemplar */
+    struct buf body; /* finished series */
+    struct buf message;
+};
+
+static bool
+version_is_1(const struct rw_build *b)
+{
+    return b->version == RW_V1;
+}
+
+/* The parts that hold a request, all alike. */
+static void
+all_bufs(struct rw_build *b, struct buf *to[7])
+{
+    to[0] = &b->symbols;
+    to[1] = &b->labels;
+    to[2] = &b->series;
+    to[3] = &b->refs;
+    to[4] = &b->item;
+    to[5] = &b->body;
+    to[6] = &b->message;
+}
+
+enum err
+rw_build_new(enum rw_version version, struct budget *budget, struct rw_build **ret_build)
+{
+    struct rw_build *b = mem_new(budget, sizeof *b);
+    struct buf *bufs[7];
+    if (b == NULL) return ERR_NOMEM;
+    b->budget = budget;
+    b->version = version;
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        buf_init(bufs[i], budget, RW_BUILD_BYTES_MAX);
+    }
+    rw_build_clear(b);
+    *ret_build = b;
+    return OK;
+}
+
+void
+rw_build_free(struct rw_build *b)
+{
+    struct buf *bufs[7];
+    if (b == NULL) return;
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        buf_fini(bufs[i]);
+    }
+    array_free(b->budget, b->symbol_list, b->symbol_capacity);
+    table_fini(&b->symbol_table, b->budget);
+    mem_free(b->budget, b, sizeof *b);
+}
+
+void
+rw_build_clear(struct rw_build *b)
+{
+    struct buf *bufs[7];
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        buf_clear(bufs[i]);
+    }
+    table_clear(&b->symbol_table);
+    b->failed = OK;
+    b->in_series = false;
+    b->counts = (struct rw_build_counts){0};
+    b->symbol_count = 1;
+    if (version_is_1(b)) return;
+    buf_put_u8(&b->symbols, TAG_SYMBOL); /* number 0 is the empty text */
+    buf_put_u8(&b->symbols, 0);
+}
+
+/* Empties one of the parts; that it failed before is not forgotten. */
+static void
+empty(struct rw_build *b, struct buf *part)
+{
+    b->failed = err_first(b->failed, buf_error(part));
+    buf_clear(part);
+}
+
+/* --- symbols ---------------------------------------------------------------------------------- */
+
+static uint32_t
+symbol_number(struct rw_build *b, struct bytes text)
+{
+    if (text.size == 0 || b->failed) return 0;
+    uint64_t hash = hash_bytes(text, 0); /* what is written is our own: nobody attacks it */
+    for (uint32_t at = TABLE_START, i; table_next(&b->symbol_table, hash, &at, &i);) {
+        const struct symbol *s = &b->symbol_list[i];
+        if (bytes_equal(bytes_of(b->symbols.at + s->at, s->size), text)) return i;
+    }
+    if (!table_reserve(&b->symbol_table, b->budget, 1) ||
+        !array_reserve(b->budget, &b->symbol_list, &b->symbol_capacity, b->symbol_count + 1)) {
+        b->failed = ERR_NOMEM;
+        return 0;
+    }
+    proto_put_bytes(&b->symbols, TAG_SYMBOL, text);
+    if (buf_error(&b->symbols)) return 0;
+    b->symbol_list[b->symbol_count] =
+        (struct symbol){b->symbols.size - text.size, (uint32_t)text.size};
+    table_add(&b->symbol_table, hash, b->symbol_count);
+    return b->symbol_count++;
+}
+
+/* Canonical labels as they are, or as the field labels_refs. */
+static void
+put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    if (version_is_1(b)) {
+        buf_put_bytes(to, labels);
+        return;
+    }
+    empty(b, &b->refs);
+    while (labels_next(&c, &label)) {
+        buf_put_varint(&b->refs, symbol_number(b, label.name));
+        buf_put_varint(&b->refs, symbol_number(b, label.value));
+    }
+    if (b->refs.size == 0) return;
+    proto_put_bytes(to, TAG_REFS, buf_bytes(&b->refs));
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static void
+end_series(struct rw_build *b)
+{
+    if (!b->in_series) return;
+    proto_put_bytes(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES, buf_bytes(&b->series));
+    b->in_series = false;
+}
+
+void
+rw_build_series(struct rw_build *b, struct bytes labels)
+{
+    if (b->in_series && bytes_equal(buf_bytes(&b->labels), labels)) return;
+    end_series(b);
+    empty(b, &b->labels);
+    empty(b, &b->series);
+    buf_put_bytes(&b->labels, labels);
+    put_labels(b, &b->series, labels);
+    b->in_series = true;
+    b->counts.series++;
+}
+
+/* Only what is not 0 is written. */
+static void
+put_varint(struct buf *to, uint8_t tag, uint64_t v)
+{
+    if (v != 0) proto_put_varint(to, tag, v);
+}
+
+static void
+put_item(struct rw_build *b, uint8_t tag)
+{
+    proto_put_bytes(&b->series, tag, buf_bytes(&b->item));
+}
+
+void
+rw_build_float(struct rw_build *b, int64_t t_ms, uint64_t bits, int64_t start_ms)
+{
+    empty(b, &b->item);
+    if (bits != 0) proto_put_fixed64(&b->item, TAG_SAMPLE_VALUE, bits);
+    put_varint(&b->item, TAG_SAMPLE_TIME, (uint64_t)t_ms);
+    if (!version_is_1(b)) put_varint(&b->item, TAG_SAMPLE_START, (uint64_t)start_ms);
+    put_item(b, TAG_SAMPLE);
+    b->counts.floats++;
+}
+
+void
+rw_build_histogram(struct rw_build *b, int64_t t_ms, int64_t start_ms, const struct histogram *h)
+{
+    empty(b, &b->item);
+    histogram_message_put(&b->item, t_ms, version_is_1(b) ? 0 : start_ms, h);
+    put_item(b, version_is_1(b) ? TAG_HISTOGRAM_V1 : TAG_HISTOGRAM);
+    b->counts.histograms++;
+}
+
+void
+rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    empty(b, &b->item);
+    put_labels(b, &b->item, labels);
+    if (bits != 0) proto_put_fixed64(&b->item, TAG_EXEMPLAR_VALUE, bits);
+    put_varint(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
+    put_item(b, version_is_1(b) ? TAG_EXEMPLAR_V1 : TAG_EXEMPLAR);
+    b->counts.exemplars++;
+}
+
+void
+rw_build_metadata(struct rw_build *b, enum metric_type type, struct bytes help, struct bytes unit)
+{
+    if (version_is_1(b)) return;
+    empty(b, &b->item);
+    put_varint(&b->item, TAG_METADATA_TYPE, type);
+    put_varint(&b->item, TAG_METADATA_HELP_REF, symbol_number(b, help));
+    put_varint(&b->item, TAG_METADATA_UNIT_REF, symbol_number(b, unit));
+    put_item(b, TAG_SERIES_METADATA);
+}
+
+struct rw_build_counts
+rw_build_counts(const struct rw_build *b)
+{
+    struct rw_build_counts counts = b->counts;
+    counts.bytes = b->symbols.size + b->body.size + (b->in_series ? b->series.size + 8 : 0);
+    return counts;
+}
+
+enum err
+rw_build_end(struct rw_build *b, struct bytes *ret_message)
+{
+    struct buf *bufs[7];
+    end_series(b);
+    empty(b, &b->message);
+    buf_put_bytes(&b->message, buf_bytes(&b->symbols));
+    buf_put_bytes(&b->message, buf_bytes(&b->body));
+    all_bufs(b, bufs);
+    for (unsigned i = 0; i < 7; i++) {
+        b->failed = err_first(b->failed, buf_error(bufs[i]));
+    }
+    if (b->failed) return b->failed;
+    *ret_message = buf_bytes(&b->message);
+    return OK;
+}
+
+void
+rw_build_metadata_v1(struct buf *to, struct bytes family, enum metric_type type, struct bytes help,
+                     struct bytes unit)
+{
+    struct {
+        uint8_t tag;
+        struct bytes text;
+    } fields[] = {
+        {TAG_METADATA_FAMILY, family}, {TAG_METADATA_HELP, help}, {TAG_METADATA_UNIT, unit}};
+    size_t size = type == METRIC_UNKNOWN ? 0 : 2;
+    for (unsigned i = 0; i < 3; i++) {
+        size_t text = fields[i].text.size;
+        if (text > 0) size += 1 + varint_size(text) + text;
+    }
+    if (!buf_reserve(to, size + 4 * VARINT_SIZE_MAX)) return; /* all of it or nothing */
+    proto_put_varint(to, TAG_METADATA, size);
+    put_varint(to, TAG_METADATA_TYPE, type);
+    for (unsigned i = 0; i < 3; i++) {
+        if (fields[i].text.size > 0) proto_put_bytes(to, fields[i].tag, fields[i].text);
+    }
+}

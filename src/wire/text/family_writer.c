@@ -1,0 +1,418 @@
+/*
+ * family_writer.c - see family_writer.h. A message needs its length before it, so the metrics of a
+ * family wait; a family that is large comes in several messages, which readers take for one.
+ * Families change with the type, too: a name may have floats and histograms of both kinds.
+ */
+#include "wire/text/family_writer.h"
+
+#include "base/decimal.h"
+#include "wire/escaped_name.h"
+#include "wire/label_bytes.h"
+#include "wire/number.h"
+#include "wire/text/text_writer.h"
+
+enum { MESSAGE_BYTES = 64 * 1024, BYTES_MAX = 64 << 20 };
+
+/* Fields and types of the messages. */
+enum {
+    FIELD_FAMILY_NAME = 1,
+    FIELD_FAMILY_TYPE = 3,
+    FIELD_FAMILY_METRIC = 4,
+    FIELD_METRIC_LABEL = 1,
+    FIELD_METRIC_UNTYPED = 5,
+    FIELD_METRIC_TIMESTAMP = 6,
+    FIELD_METRIC_HISTOGRAM = 7,
+    FIELD_PAIR_NAME = 1,
+    FIELD_PAIR_VALUE = 2,
+    FIELD_UNTYPED_VALUE = 1,
+    FIELD_HISTOGRAM_SUM = 2,
+    FIELD_HISTOGRAM_BUCKET = 3,
+    FIELD_HISTOGRAM_COUNT = 4,
+    FIELD_HISTOGRAM_SCHEMA = 5,
+    FIELD_HISTOGRAM_ZERO_THRESHOLD = 6,
+    FIELD_HISTOGRAM_ZERO_COUNT = 8,
+    FIELD_HISTOGRAM_NEGATIVE_SPAN = 9,
+    FIELD_HISTOGRAM_NEGATIVE_COUNT = 11,
+    FIELD_HISTOGRAM_POSITIVE_SPAN = 12,
+    FIELD_HISTOGRAM_POSITIVE_COUNT = 14,
+    FIELD_SPAN_OFFSET = 1,
+    FIELD_SPAN_LENGTH = 2,
+    FIELD_BUCKET_BOUND = 2,
+    FIELD_BUCKET_COUNT = 4,
+};
+
+static const struct {
+    const char *word;
+    uint8_t number;
+} types[] = {[FAMILY_UNTYPED] = {"untyped", 3},
+             [FAMILY_HISTOGRAM] = {"histogram", 4},
+             [FAMILY_GAUGE_HISTOGRAM] = {"histogram", 5}}; /* text has no word for it */
+
+void
+family_writer_init(struct family_writer *w, enum family_form form, enum name_escaping escaping,
+                   struct budget *budget, struct buf *to)
+{
+    *w = (struct family_writer){.to = to, .form = form, .escaping = escaping};
+    buf_init(&w->name, budget, BYTES_MAX);
+    buf_init(&w->escaped, budget, BYTES_MAX);
+    buf_init(&w->metrics, budget, BYTES_MAX);
+    buf_init(&w->metric, budget, BYTES_MAX);
+    buf_init(&w->part, budget, BYTES_MAX);
+}
+
+void
+family_writer_fini(struct family_writer *w)
+{
+    buf_fini(&w->name);
+    buf_fini(&w->escaped);
+    buf_fini(&w->metrics);
+    buf_fini(&w->metric);
+    buf_fini(&w->part);
+}
+
+enum err
+family_writer_error(const struct family_writer *w)
+{
+    const struct buf *bufs[] = {w->to, &w->name, &w->escaped, &w->metrics, &w->metric, &w->part};
+    enum err e = w->failed;
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
+        e = err_first(e, buf_error(bufs[i]));
+    }
+    return e;
+}
+
+/* For something new; what failed before is not forgotten. */
+static void
+reuse(struct family_writer *w, struct buf *buf)
+{
+    w->failed = err_first(w->failed, buf_error(buf));
+    buf_clear(buf);
+}
+
+/* --- fields ----------------------------------------------------------------------------------- */
+
+static void
+put_tag(struct buf *to, unsigned field, unsigned wire_type)
+{
+    buf_put_varint(to, field << 3 | wire_type);
+}
+
+static void
+put_varint(struct buf *to, unsigned field, uint64_t value)
+{
+    put_tag(to, field, 0);
+    buf_put_varint(to, value);
+}
+
+static void
+put_zigzag(struct buf *to, unsigned field, int64_t value)
+{
+    put_tag(to, field, 0);
+    buf_put_zigzag(to, value);
+}
+
+static void
+put_double(struct buf *to, unsigned field, double value)
+{
+    put_tag(to, field, 1);
+    buf_put_le64(to, double_bits(value));
+}
+
+static void
+put_bytes(struct buf *to, unsigned field, struct bytes value)
+{
+    put_tag(to, field, 2);
+    buf_put_counted(to, value);
+}
+
+/* --- families --------------------------------------------------------------------------------- */
+
+/* What waits becomes a message. */
+static void
+put_message(struct family_writer *w)
+{
+    if (w->metrics.size == 0) return;
+    reuse(w, &w->part);
+    put_bytes(&w->part, FIELD_FAMILY_NAME, buf_bytes(&w->escaped));
+    put_varint(&w->part, FIELD_FAMILY_TYPE, types[w->type].number);
+    buf_put_varint(w->to, w->part.size + w->metrics.size);
+    buf_put_bytes(w->to, buf_bytes(&w->part));
+    buf_put_bytes(w->to, buf_bytes(&w->metrics));
+    reuse(w, &w->metrics);
+}
+
+static void
+put_name(struct buf *to, struct bytes name)
+{
+    if (name_is_plain(name, true))
+        buf_put_bytes(to, name);
+    else
+        text_put_escaped(to, name);
+}
+
+/* A sample of this type comes: it may be the first of its family. */
+static void
+begin_sample(struct family_writer *w, struct bytes labels, enum family_type type)
+{
+    struct bytes name = labels_get(labels, bytes_of_text("__name__"));
+    if (w->type == type && bytes_equal(name, buf_bytes(&w->name))) return;
+    put_message(w);
+    reuse(w, &w->name);
+    buf_put_bytes(&w->name, name);
+    reuse(w, &w->escaped);
+    name_escape(&w->escaped, name, w->escaping);
+    w->type = type;
+    if (w->form == FAMILY_FORM_MESSAGES) return;
+    buf_put_text(w->to, "# TYPE ");
+    put_name(w->to, buf_bytes(&w->escaped));
+    buf_printf(w->to, " %s\n", types[type].word);
+}
+
+/* A label that is told: all but the name, and at the end an instance if there was none. */
+struct told {
+    struct cursor labels;
+    bool instance;
+    bool over;
+};
+
+static bool
+next_label(struct told *t, struct label *ret)
+{
+    while (labels_next(&t->labels, ret)) {
+        if (bytes_equal_text(ret->name, "__name__")) continue;
+        t->instance |= bytes_equal_text(ret->name, "instance");
+        return true;
+    }
+    if (t->instance || t->over) return false;
+    t->over = true;
+    *ret = (struct label){bytes_of_text("instance"), bytes_of_text("")};
+    return true;
+}
+
+/* --- text ------------------------------------------------------------------------------------- */
+
+/* As Go prints the shortest digits; a zero has no sign. */
+static void
+put_number(struct buf *to, double value)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    buf_put(to, digits, number_print_sentence(double_bits(value == 0 ? 0 : value), digits));
+}
+
+/* `le`: the bound of a bucket; NULL: it is none. */
+static void
+put_line(struct family_writer *w, struct bytes labels, const char *suffix, const double *le,
+         double value, int64_t t_ms)
+{
+    struct buf *to = w->to;
+    struct told t = {.labels = cursor_of(labels)};
+    struct label label;
+    reuse(w, &w->part);
+    buf_put_bytes(&w->part, buf_bytes(&w->escaped));
+    buf_put_text(&w->part, suffix);
+    bool quoted = !name_is_plain(buf_bytes(&w->part), true), comma = quoted;
+    if (quoted) buf_put_u8(to, '{');
+    put_name(to, buf_bytes(&w->part));
+    if (!quoted) buf_put_u8(to, '{');
+    while (next_label(&t, &label)) {
+        if (comma) buf_put_u8(to, ',');
+        comma = true;
+        reuse(w, &w->part);
+        name_escape(&w->part, label.name, w->escaping);
+        put_name(to, buf_bytes(&w->part));
+        buf_put_u8(to, '=');
+        text_put_escaped(to, label.value);
+    }
+    if (le != NULL) {
+        buf_put_text(to, comma ? ",le=\"" : "le=\"");
+        put_number(to, *le);
+        buf_put_u8(to, '"');
+    }
+    buf_put_text(to, "} ");
+    put_number(to, value);
+    buf_put_u8(to, ' ');
+    buf_put_int(to, t_ms);
+    buf_put_u8(to, '\n');
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+/* The size of a field of bytes whose number is below 16. */
+static size_t
+field_size(size_t bytes)
+{
+    return 1 + varint_size(bytes) + bytes;
+}
+
+static void
+put_labels(struct family_writer *w, struct bytes labels)
+{
+    struct told t = {.labels = cursor_of(labels)};
+    struct label label;
+    reuse(w, &w->metric);
+    while (next_label(&t, &label)) {
+        reuse(w, &w->part);
+        name_escape(&w->part, label.name, w->escaping);
+        put_tag(&w->metric, FIELD_METRIC_LABEL, 2);
+        buf_put_varint(&w->metric, field_size(w->part.size) + field_size(label.value.size));
+        put_bytes(&w->metric, FIELD_PAIR_NAME, buf_bytes(&w->part));
+        put_bytes(&w->metric, FIELD_PAIR_VALUE, label.value);
+    }
+}
+
+/* The metric is whole. */
+static void
+end_metric(struct family_writer *w)
+{
+    put_bytes(&w->metrics, FIELD_FAMILY_METRIC, buf_bytes(&w->metric));
+    if (w->metrics.size >= MESSAGE_BYTES) put_message(w);
+}
+
+void
+family_writer_float(struct family_writer *w, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    begin_sample(w, labels, FAMILY_UNTYPED);
+    if (w->form == FAMILY_FORM_TEXT) {
+        put_line(w, labels, "", NULL, bits_double(bits), t_ms);
+        return;
+    }
+    put_labels(w, labels);
+    put_tag(&w->metric, FIELD_METRIC_UNTYPED, 2);
+    buf_put_varint(&w->metric, 1 + sizeof bits);
+    put_double(&w->metric, FIELD_UNTYPED_VALUE, bits_double(bits));
+    put_varint(&w->metric, FIELD_METRIC_TIMESTAMP, (uint64_t)t_ms);
+    end_metric(w);
+}
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+static double
+number_of(const struct histogram *h, uint64_t count)
+{
+    return h->kind == SAMPLE_HISTOGRAM_INT ? (double)count : bits_double(count);
+}
+
+/* The i-th count, absolute; `absolute` is that before, of integers. */
+static double
+count_at(const struct hist_buckets *b, uint32_t i, int64_t *absolute)
+{
+    if (b->deltas == NULL) return bits_double(b->counts[i]);
+    *absolute += b->deltas[i];
+    return (double)*absolute;
+}
+
+static void
+put_side(struct buf *to, const struct hist_buckets *b, unsigned span_field, unsigned count_field)
+{
+    int64_t absolute = 0;
+    for (uint32_t i = 0; i < b->span_count; i++) {
+        const struct hist_span *s = &b->spans[i];
+        put_tag(to, span_field, 2);
+        buf_put_varint(to, 2 + varint_size(zigzag(s->offset)) + varint_size(s->length));
+        put_zigzag(to, FIELD_SPAN_OFFSET, s->offset);
+        put_varint(to, FIELD_SPAN_LENGTH, s->length);
+    }
+    for (uint32_t i = 0; i < b->bucket_count; i++) {
+        put_double(to, count_field, count_at(b, i, &absolute));
+    }
+}
+
+/* The bounds of custom buckets, and how many observations lie below each. */
+struct classic_buckets {
+    const struct histogram *h;
+    uint32_t bound; /* that comes next */
+    uint32_t span;
+    uint32_t within; /* the span; */
+    bool entered;    /* its offset is in `index` */
+    int64_t index;   /* of the bucket that comes next, */
+    uint32_t at;     /* and where its count is */
+    int64_t absolute;
+    double cumulative;
+};
+
+static bool
+next_classic(struct classic_buckets *c, double *ret_le, double *ret_count)
+{
+    const struct hist_buckets *b = &c->h->positive;
+    if (c->bound == c->h->custom_count) return false;
+    while (c->span < b->span_count) {
+        if (!c->entered) c->index += b->spans[c->span].offset;
+        c->entered = true;
+        if (c->within == b->spans[c->span].length) {
+            c->span++;
+            c->within = 0;
+            c->entered = false;
+            continue;
+        }
+        if (c->index > c->bound) break;
+        c->cumulative += count_at(b, c->at++, &c->absolute);
+        c->index++;
+        c->within++;
+    }
+    *ret_le = bits_double(c->h->custom_bits[c->bound++]);
+    *ret_count = c->cumulative;
+    return true;
+}
+
+static void
+put_classic_lines(struct family_writer *w, struct bytes labels, int64_t t_ms,
+                  const struct histogram *h)
+{
+    struct classic_buckets c = {.h = h};
+    double le, count, all = number_of(h, h->count);
+    const double infinity = bits_double(0x7ff0000000000000u);
+    while (next_classic(&c, &le, &count)) {
+        put_line(w, labels, "_bucket", &le, count, t_ms);
+    }
+    put_line(w, labels, "_bucket", &infinity, all, t_ms);
+    put_line(w, labels, "_sum", NULL, bits_double(h->sum_bits), t_ms);
+    put_line(w, labels, "_count", NULL, all, t_ms);
+}
+
+static void
+put_histogram(struct buf *to, const struct histogram *h)
+{
+    struct classic_buckets c = {.h = h};
+    bool custom = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
+    double le, count;
+    put_double(to, FIELD_HISTOGRAM_SUM, bits_double(h->sum_bits));
+    while (custom && next_classic(&c, &le, &count)) {
+        put_tag(to, FIELD_HISTOGRAM_BUCKET, 2);
+        buf_put_varint(to, 2 * (1 + sizeof le));
+        put_double(to, FIELD_BUCKET_BOUND, le);
+        put_double(to, FIELD_BUCKET_COUNT, count);
+    }
+    put_double(to, FIELD_HISTOGRAM_COUNT, number_of(h, h->count));
+    if (custom) return;
+    put_zigzag(to, FIELD_HISTOGRAM_SCHEMA, h->schema);
+    put_double(to, FIELD_HISTOGRAM_ZERO_THRESHOLD, bits_double(h->zero_threshold_bits));
+    put_double(to, FIELD_HISTOGRAM_ZERO_COUNT, number_of(h, h->zero_count));
+    put_side(to, &h->negative, FIELD_HISTOGRAM_NEGATIVE_SPAN, FIELD_HISTOGRAM_NEGATIVE_COUNT);
+    put_side(to, &h->positive, FIELD_HISTOGRAM_POSITIVE_SPAN, FIELD_HISTOGRAM_POSITIVE_COUNT);
+}
+
+void
+family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_ms,
+                        const struct histogram *h)
+{
+    bool text = w->form == FAMILY_FORM_TEXT;
+    if (text && h->schema != HISTOGRAM_SCHEMA_CUSTOM) return;
+    begin_sample(w, labels,
+                 h->reset_hint == RESET_GAUGE ? FAMILY_GAUGE_HISTOGRAM : FAMILY_HISTOGRAM);
+    if (text) {
+        put_classic_lines(w, labels, t_ms, h);
+        return;
+    }
+    put_labels(w, labels);
+    put_varint(&w->metric, FIELD_METRIC_TIMESTAMP, (uint64_t)t_ms);
+    reuse(w, &w->part);
+    put_histogram(&w->part, h);
+    put_bytes(&w->metric, FIELD_METRIC_HISTOGRAM, buf_bytes(&w->part));
+    end_metric(w);
+}
+
+void
+family_writer_end(struct family_writer *w)
+{
+    put_message(w);
+}

@@ -1,0 +1,50 @@
+/*
+ * family_writer.h - writes samples as a scrape gives them: in the text format 0.0.4, or as messages
+ * io.prometheus.client.MetricFamily, each behind its length. A sample of each series, in order of
+ * names; floats are untyped.
+ *
+ * Native histograms are told in messages only; in text they are left out. Those with custom buckets
+ * are told as classic ones, in both.
+ */
+#ifndef WIRE_TEXT_FAMILY_WRITER_H
+#define WIRE_TEXT_FAMILY_WRITER_H
+
+#include "wire/name_escaping.h"
+#include "wire/shape.h"
+
+enum family_form { FAMILY_FORM_TEXT, FAMILY_FORM_MESSAGES };
+
+enum family_type { FAMILY_UNTYPED, FAMILY_HISTOGRAM, FAMILY_GAUGE_HISTOGRAM };
+
+struct family_writer {
+    struct buf *to;
+    enum family_form form;
+    enum name_escaping escaping;
+
+    /* The family at hand. */
+    struct buf name;
+    struct buf escaped; /* its name */
+    enum family_type type;
+    struct buf metrics; /* of the message that comes next */
+    struct buf metric;
+    struct buf part; /* of that */
+    enum err failed;
+};
+
+/* `to` is borrowed until the end; it may be sent and cleared between two calls. */
+void family_writer_init(struct family_writer *w, enum family_form form, enum name_escaping escaping,
+                        struct budget *budget, struct buf *to);
+void family_writer_fini(struct family_writer *w);
+
+/* Canonical labels with a name. A series without a label "instance" gets an empty one, so that a
+ * scraper that honors labels does not put its own there. Out of memory shows in
+ * family_writer_error().
+ */
+void family_writer_float(struct family_writer *w, struct bytes labels, int64_t t_ms, uint64_t bits);
+void family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_ms,
+                             const struct histogram *h);
+/* The last family is over. */
+void family_writer_end(struct family_writer *w);
+enum err family_writer_error(const struct family_writer *w);
+
+#endif

@@ -1,0 +1,377 @@
+/*
+ * yaml_reader.c - libyaml's events, without what nobody needs in a configuration (anchors,
+ * aliases, tags, several documents), and with errors in one form.
+ */
+#include "wire/yaml/yaml_tree.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+/* Deeper than any table: what is skipped may be nested like this. */
+enum { SKIPPED_DEPTH_MAX = 16 };
+
+static _Thread_local struct yaml_errors *collecting;
+
+void
+reader_collect(struct yaml_errors *errors)
+{
+    collecting = errors;
+}
+
+bool
+reader_goes_on(enum err e)
+{
+    return e == OK || (e == ERR_INPUT && collecting != NULL);
+}
+
+/* --- complaints ------------------------------------------------------------------------------- */
+
+enum err
+reader_at(struct config_reader *r, yaml_mark_t mark)
+{
+    return why_prefix(r->why, ERR_INPUT, "%s:%zu:%zu", r->file_name, mark.line + 1,
+                      mark.column + 1);
+}
+
+enum err
+reader_complain_at(struct config_reader *r, yaml_mark_t mark, const char *format, ...)
+{
+    struct why what;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what.text, sizeof what.text, format, args);
+    va_end(args);
+    why_set(r->why, ERR_INPUT, "%s", what.text);
+    return reader_at(r, mark);
+}
+
+enum err
+reader_complain(struct config_reader *r, const char *format, ...)
+{
+    struct why what;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what.text, sizeof what.text, format, args);
+    va_end(args);
+    return reader_complain_at(r, r->event.start_mark, "%s", what.text);
+}
+
+/* True if the line of `mark` is indented with a tab: libyaml's words for it help nobody. */
+static bool
+tab_in_indent(const struct config_reader *r, yaml_mark_t mark)
+{
+    struct bytes left = r->text;
+    for (size_t line = 0; line < mark.line; line++) {
+        const uint8_t *end = left.size == 0 ? NULL : memchr(left.at, '\n', left.size);
+        if (end == NULL) return false;
+        left = bytes_of(end + 1, left.size - (size_t)(end + 1 - left.at));
+    }
+    for (size_t i = 0; i < left.size && (left.at[i] == ' ' || left.at[i] == '\t'); i++) {
+        if (left.at[i] == '\t') return true;
+    }
+    return false;
+}
+
+enum err
+reader_no_memory(struct config_reader *r)
+{
+    return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
+}
+
+enum err
+reader_syntax_error(struct config_reader *r)
+{
+    const yaml_parser_t *p = &r->parser;
+    r->is_broken = true;
+    const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
+    /* yaml_parser_load() notes no error when it has no memory for a copy. */
+    bool no_memory = p->error == YAML_MEMORY_ERROR || p->error == YAML_NO_ERROR;
+    if (no_memory) return reader_no_memory(r);
+    if (p->error == YAML_READER_ERROR) { /* below the characters: it comes with an offset only */
+        yaml_mark_t mark = {0};
+        for (size_t i = 0; i < p->problem_offset && i < r->text.size; i++) {
+            mark.column += (r->text.at[i] & 0xc0) != 0x80; /* characters, as libyaml counts */
+            if (r->text.at[i] != '\n') continue;
+            mark.line++;
+            mark.column = 0;
+        }
+        return reader_complain_at(r, mark, "%s", problem);
+    }
+    const char *hint =
+        tab_in_indent(r, p->problem_mark) ? "; indent with spaces, not with tabs" : "";
+    return reader_complain_at(r, p->problem_mark, "%s%s%s%s", p->context == NULL ? "" : p->context,
+                              p->context == NULL ? "" : " ", problem, hint);
+}
+
+/* --- going on after an error --------------------------------------------------------------------
+ */
+
+/* The sentence begins with FILE:LINE:COLUMN; without it, it is about the whole file. */
+static struct yaml_error
+error_of(const char *file_name, const struct why *why)
+{
+    struct yaml_error error = {.why = *why};
+    size_t size = strlen(file_name);
+    if (strncmp(why->text, file_name, size) == 0) {
+        (void)sscanf(why->text + size, ":%zu:%zu:", &error.line, &error.column);
+    }
+    return error;
+}
+
+static bool
+is_before(const struct yaml_error *a, const struct yaml_error *b)
+{
+    return a->line < b->line || (a->line == b->line && a->column < b->column);
+}
+
+/* Several passes find the same errors. */
+static bool
+was_seen(struct yaml_errors *errors, const struct why *why)
+{
+    uint64_t hash = hash_bytes(bytes_of(why->text, strlen(why->text)), 0);
+    for (uint32_t i = 0; i < errors->count && i < YAML_ERRORS_SEEN_MAX; i++) {
+        if (errors->seen[i] == hash) return true;
+    }
+    if (errors->count < YAML_ERRORS_SEEN_MAX) errors->seen[errors->count] = hash;
+    return false;
+}
+
+static void
+add_error(struct yaml_errors *errors, const char *file_name, const struct why *why)
+{
+    struct yaml_error error = error_of(file_name, why);
+    uint32_t at = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
+    if (was_seen(errors, why)) return;
+    errors->count++;
+    if (at == YAML_ERRORS_MAX && !is_before(&error, &errors->items[--at])) return;
+    for (; at > 0 && is_before(&error, &errors->items[at - 1]); at--) {
+        errors->items[at] = errors->items[at - 1];
+    }
+    errors->items[at] = error;
+}
+
+void
+reader_note(const char *file_name, const struct why *why)
+{
+    if (collecting != NULL) add_error(collecting, file_name, why);
+}
+
+static bool
+can_pass_over(const struct config_reader *r, enum err e)
+{
+    return r->errors != NULL && !r->is_broken && (e == ERR_INPUT || e == ERR_LIMIT);
+}
+
+/* Moves to the last event of the pair or item. `at_key`: its value is not begun. */
+static enum err
+pass_over(struct config_reader *r, unsigned depth, bool at_key, enum err e)
+{
+    if (e == OK || !can_pass_over(r, e)) return e;
+    add_error(r->errors, r->file_name, r->why);
+    r->passed_over++;
+    for (bool more = at_key; more || r->depth > depth; more = false) {
+        e = reader_next(r);
+        if (e && !can_pass_over(r, e)) return e;
+    }
+    return OK;
+}
+
+enum err
+reader_pass_over(struct config_reader *r, unsigned depth, enum err e)
+{
+    return pass_over(r, depth, false, e);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+/* An anchor or a tag on the event at hand; NULL if there is none. */
+static const char *
+decoration(const yaml_event_t *event)
+{
+    const yaml_char_t *anchor = NULL, *tag = NULL;
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+        anchor = event->data.scalar.anchor;
+        tag = event->data.scalar.tag;
+        break;
+    case YAML_SEQUENCE_START_EVENT:
+        anchor = event->data.sequence_start.anchor;
+        tag = event->data.sequence_start.tag;
+        break;
+    case YAML_MAPPING_START_EVENT:
+        anchor = event->data.mapping_start.anchor;
+        tag = event->data.mapping_start.tag;
+        break;
+    case YAML_ALIAS_EVENT:
+        return "aliases (*name)";
+    default:
+        break;
+    }
+    if (anchor != NULL) return "anchors (&name)";
+    return tag == NULL ? NULL : "tags (!name)";
+}
+
+enum err
+reader_next(struct config_reader *r)
+{
+    yaml_event_delete(&r->event);
+    if (r->tree != NULL) return yaml_tree_next(r);
+    if (!yaml_parser_parse(&r->parser, &r->event)) return reader_syntax_error(r);
+    r->event_number++;
+    yaml_event_type_t type = r->event.type;
+    if (type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT) r->depth++;
+    if (type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT) r->depth--;
+    if (r->has_aliases && r->event.type == YAML_ALIAS_EVENT) {
+        return reader_complain(r, "unknown anchor of an alias");
+    }
+    const char *refused = decoration(&r->event);
+    return refused == NULL ? OK : reader_complain(r, "%s are not supported here", refused);
+}
+
+enum err
+reader_skip(struct config_reader *r)
+{
+    unsigned depth = 0;
+    for (;;) {
+        yaml_event_type_t type = r->event.type;
+        if (type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT) depth++;
+        if (type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT) depth--;
+        if (depth == 0) return OK;
+        if (depth > SKIPPED_DEPTH_MAX) return reader_complain(r, "nested too deeply");
+        enum err e = reader_next(r);
+        if (e) return e;
+    }
+}
+
+enum err
+reader_mapping(struct config_reader *r, enum err (*each)(struct config_reader *r, void *context),
+               void *context)
+{
+    unsigned depth = r->depth;
+    for (;;) {
+        enum err e = reader_next(r);
+        if (e || r->event.type == YAML_MAPPING_END_EVENT) return e;
+        if (r->event.type != YAML_SCALAR_EVENT) {
+            return reader_complain(r, "expected a key, got %s", reader_found(r).text);
+        }
+        uint64_t key = r->event_number;
+        e = each(r, context);
+        e = pass_over(r, depth, r->event_number == key, e);
+        if (e) return e;
+    }
+}
+
+struct bytes
+reader_scalar(const struct config_reader *r)
+{
+    assert(r->event.type == YAML_SCALAR_EVENT);
+    return bytes_of(r->event.data.scalar.value, r->event.data.scalar.length);
+}
+
+bool
+reader_is_null(const struct config_reader *r)
+{
+    if (r->event.type != YAML_SCALAR_EVENT) return false;
+    if (r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE) return false;
+    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
+        if (bytes_equal_text(reader_scalar(r), nulls[i])) return true;
+    }
+    return false;
+}
+
+struct shown
+reader_found(const struct config_reader *r)
+{
+    struct shown s = {"nothing"};
+    if (r->event.type == YAML_MAPPING_START_EVENT) {
+        snprintf(s.text, sizeof s.text, "a mapping");
+    } else if (r->event.type == YAML_SEQUENCE_START_EVENT) {
+        snprintf(s.text, sizeof s.text, "a list");
+    } else if (r->event.type == YAML_SCALAR_EVENT && !reader_is_null(r)) {
+        s = shown_of(reader_scalar(r));
+    }
+    return s;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+enum err
+reader_expected(struct config_reader *r, const char *name, const char *expected)
+{
+    return reader_complain(r, "%s: expected %s, got %s", name, expected, reader_found(r).text);
+}
+
+enum err
+reader_wrong(struct config_reader *r, const char *name, enum err e)
+{
+    if (e == OK) return OK;
+    err_ignore(why_prefix(r->why, e, "%s", name), "only adds to the sentence");
+    err_ignore(reader_at(r, r->event.start_mark), "the same");
+    return e;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static enum err
+read_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),
+              void *context)
+{
+    enum err e = reader_next(r); /* the beginning of the stream */
+    if (e) return e;
+    e = reader_next(r);
+    if (e) return e;
+    if (r->event.type == YAML_STREAM_END_EVENT) return OK; /* empty, or only comments */
+    e = reader_next(r);                                    /* after the document's beginning */
+    if (e) return e;
+    bool empty = r->event.type == YAML_SCALAR_EVENT && reader_scalar(r).size == 0 &&
+                 r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    e = empty ? OK : root(r, context); /* which has no keys either */
+    if (e) return e;
+    e = reader_next(r); /* the document's end */
+    if (e) return e;
+    e = reader_next(r);
+    if (e) return e;
+    if (r->event.type == YAML_STREAM_END_EVENT) return OK;
+    return reader_complain(r, "a second document begins here; only one is allowed");
+}
+
+enum err
+reader_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),
+                void *context)
+{
+    enum err e = read_document(r, root, context);
+    if (e && r->errors != NULL) add_error(r->errors, r->file_name, r->why);
+    return e == OK && r->passed_over > 0 ? ERR_INPUT : e;
+}
+
+enum err
+reader_init(struct config_reader *r, const char *file_name, struct bytes text, size_t bytes_max,
+            struct why *why)
+{
+    if (text.size > bytes_max) {
+        return why_set(why, ERR_LIMIT, "%s: must be at most %zu KiB", file_name, bytes_max / 1024);
+    }
+    /* libyaml would count a byte order mark as a column, so that all other lines are indented
+     * less than the first one. */
+    if (text.size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
+        text = bytes_of(text.at + 3, text.size - 3);
+    }
+    *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
+    if (why != NULL) r->errors = collecting;
+    if (!yaml_parser_initialize(&r->parser)) return reader_no_memory(r);
+    yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&r->parser, text.at == NULL ? (const uint8_t *)"" : text.at,
+                                 text.size);
+    return OK;
+}
+
+void
+reader_fini(struct config_reader *r)
+{
+    yaml_event_delete(&r->event);
+    yaml_parser_delete(&r->parser);
+}
