@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/rules/check_rules.h"
 #include "config/rule_set.h"
 #include "wire/yaml/yaml_reader.h"
 

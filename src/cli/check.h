@@ -2,7 +2,6 @@
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
-#include "cli/flags.h"
 #include "config/lists.h"
 
 /*
@@ -24,13 +23,5 @@ MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
  */
 MUST_CHECK enum err check_against(const struct settings *settings, const struct config_lists *file,
                                   const char *against, bool *ret_backlog, struct why *why);
-/* The latter: what a server has. */
-void check_rules_against(const struct config_lists *file, const struct rule_settings *rules,
-                         const struct alerting *alerting);
-
-/* `firekeep check rules`: argv[0] is "rules". Returns an exit code. */
-int check_rules(int argc, char **argv);
-/* Its flags, for help. */
-extern const struct flag check_rules_flags[];
 
 #endif

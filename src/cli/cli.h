@@ -12,7 +12,7 @@
 #define CLI_CLI_H
 
 #include "base/buf.h"
-#include "cli/flags.h"
+#include "cli/lib/flags.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BACKLOG = 3, EXIT_LINT = 3 };
 

@@ -1,0 +1,437 @@
+/*
+ * copy_check.c - see copy_check.h.
+ *
+ * The other place is read first, into a table of counts and checksums by a hash of 128 bits of the
+ * labels; then the first, series by series, and each is compared with what the table has. Series
+ * that differ are asked for again, one by one, of both places: the other may have more samples,
+ * which is no fault. So the memory is 56 bytes for each series of a slice, whatever they hold.
+ */
+#include "cli/copy/copy_check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/table.h"
+#include "model/histogram.h"
+#include "model/labels.h"
+#include "relay/selection.h"
+
+enum {
+    SEED_OF_NAMES = 1,
+    SEED_OF_OTHER_HALF = 2,
+    DIFFERING_BYTES_MAX = 64 << 20,
+    LINE_BYTES_MAX = 64 << 20,
+    LABELS_OF_ONE_MAX = 4096,
+};
+
+/* What a place has of a series in the slice. */
+struct held {
+    uint64_t samples;
+    uint64_t sum;
+};
+
+struct known {
+    uint64_t hash, other_half;
+    struct held held;
+    bool met; /* the first place has the series, too */
+};
+
+struct check {
+    const struct check_options *o;
+    int64_t min_ms, max_ms;
+    struct check_counts counts;
+    struct known *known;
+    uint32_t known_count, known_capacity;
+    struct table table;
+    struct arena labels; /* of series that differ: as they are in either place */
+    struct bytes differing[2 * CHECK_DIFFERING_MAX];
+    uint32_t differing_count;
+    struct arena scratch; /* of labels as they are handed on */
+    struct buf line;
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory to compare; use a shorter --slice");
+}
+
+/* --- what a series holds ---------------------------------------------------------------------- */
+
+static uint64_t
+hash_sample(const struct sample_batch *b, uint32_t i)
+{
+    uint64_t value = b->kind == SAMPLE_FLOAT ? hash_mix(1, b->value_bits[i])
+                                             : hash_mix(2, histogram_hash(&b->histograms[i]));
+    return hash_mix(hash_mix(SEED_OF_NAMES, (uint64_t)b->times_ms[i]), value);
+}
+
+static enum err
+hold_series(struct series_set *set, struct held *ret_held, struct why *why)
+{
+    struct sample_batch batch = {.count = 1};
+    *ret_held = (struct held){0};
+    while (batch.count > 0) {
+        enum err e = series_set_batch(set, &batch, why);
+        if (e) return e;
+        ret_held->samples += batch.count;
+        for (uint32_t i = 0; i < batch.count; i++) {
+            ret_held->sum += hash_sample(&batch, i);
+        }
+    }
+    return OK;
+}
+
+static struct known *
+find(const struct check *c, uint64_t hash, uint64_t other_half)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&c->table, hash, &at, &id);) {
+        struct known *k = &c->known[id];
+        if (k->hash == hash && k->other_half == other_half) return k;
+    }
+    return NULL;
+}
+
+static struct known *
+find_labels(const struct check *c, struct bytes labels)
+{
+    return find(c, hash_bytes(labels, SEED_OF_NAMES), hash_bytes(labels, SEED_OF_OTHER_HALF));
+}
+
+static enum err
+learn(struct check *c, struct bytes labels, struct held held, struct why *why)
+{
+    struct budget *memory = c->o->memory;
+    if (c->known_count == c->known_capacity) {
+        uint32_t capacity = c->known_capacity == 0 ? 1024 : 2 * c->known_capacity;
+        struct known *grown = mem_resize(memory, c->known, c->known_capacity * sizeof *grown,
+                                         capacity * sizeof *grown);
+        if (grown == NULL) return no_memory(why);
+        c->known = grown;
+        c->known_capacity = capacity;
+    }
+    if (!table_reserve(&c->table, memory, 1)) return no_memory(why);
+    struct known k = {.hash = hash_bytes(labels, SEED_OF_NAMES),
+                      .other_half = hash_bytes(labels, SEED_OF_OTHER_HALF),
+                      .held = held};
+    table_add(&c->table, k.hash, c->known_count);
+    c->known[c->known_count++] = k;
+    return OK;
+}
+
+static enum err
+read_other(struct check *c, struct why *why)
+{
+    const struct check_options *o = c->o;
+    struct series_set *set = NULL;
+    struct bytes labels = bytes_of("", 0);
+    enum err e = reading_select(o->to, o->to_sets, o->to_count, c->min_ms, c->max_ms, &set, why);
+    while (e == OK) {
+        struct held held;
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        e = hold_series(set, &held, why);
+        if (e == OK && held.samples > 0) e = learn(c, labels, held, why);
+    }
+    series_set_free(set);
+    return e;
+}
+
+/* --- the report ------------------------------------------------------------------------------- */
+
+struct found {
+    struct held from, to;
+    uint64_t missing, different;
+};
+
+static void
+put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool hex)
+{
+    char text[24];
+    json_key(json, key);
+    json_array_open(json);
+    for (int i = 0; i < 2; i++) {
+        uint64_t value = i == 0 ? from : to;
+        snprintf(text, sizeof text, "%016" PRIx64, value);
+        if (hex)
+            json_put_text(json, text);
+        else
+            json_put_uint(json, value);
+    }
+    json_array_close(json);
+}
+
+static enum err
+report(struct check *c, struct bytes labels, const struct found *f, struct why *why)
+{
+    struct json json;
+    if (c->o->report == NULL) return OK;
+    buf_clear(&c->line);
+    json_init(&json, &c->line);
+    json_object_open(&json);
+    json_key(&json, "metric");
+    labels_put_json(&json, labels);
+    json_key(&json, "from_ms");
+    json_put_int(&json, c->min_ms);
+    json_key(&json, "to_ms");
+    json_put_int(&json, c->max_ms);
+    put_pair(&json, "samples", f->from.samples, f->to.samples, false);
+    put_pair(&json, "checksums", f->from.sum, f->to.sum, true);
+    json_key(&json, "missing");
+    json_put_uint(&json, f->missing);
+    json_key(&json, "different");
+    json_put_uint(&json, f->different);
+    json_object_close(&json);
+    buf_put_u8(&c->line, '\n');
+    if (buf_error(&c->line)) return no_memory(why);
+    return output_write(c->o->report, buf_bytes(&c->line), why);
+}
+
+/* --- the first place -------------------------------------------------------------------------- */
+
+static void
+note_differing(struct check *c, struct bytes labels, struct bytes given)
+{
+    struct bytes *to = &c->differing[2 * c->differing_count];
+    c->counts.series_differing++;
+    c->counts.not_looked_at++; /* unless there is room */
+    if (c->differing_count == CHECK_DIFFERING_MAX) return;
+    to[0] = arena_copy(&c->labels, labels);
+    to[1] = arena_copy(&c->labels, given);
+    if (to[0].at == NULL || to[1].at == NULL) return;
+    c->differing_count++;
+    c->counts.not_looked_at--;
+}
+
+/* A series of the first place, which the other should have as `given`. */
+static enum err
+compare_series(struct check *c, struct bytes labels, struct bytes given, struct held held,
+               struct why *why)
+{
+    struct known *k = find_labels(c, given);
+    struct found f = {.from = held};
+    c->counts.series++;
+    c->counts.samples += held.samples;
+    if (k != NULL) {
+        k->met = true;
+        f.to = k->held;
+    }
+    if (f.to.samples == held.samples && f.to.sum == held.sum) return report(c, given, &f, why);
+    note_differing(c, labels, given);
+    return OK;
+}
+
+static enum err
+read_first(struct check *c, struct why *why)
+{
+    const struct check_options *o = c->o;
+    struct series_set *set = NULL;
+    struct bytes labels = bytes_of("", 0);
+    enum err e =
+        reading_select(o->from, o->from_sets, o->from_count, c->min_ms, c->max_ms, &set, why);
+    while (e == OK) {
+        struct held held;
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        struct bytes given = labels;
+        arena_reset(&c->scratch);
+        if (o->selection != NULL) {
+            e = selection_apply(o->selection, o->tenant, labels, &c->scratch, &given);
+            if (e) e = no_memory(why);
+            if (e) break;
+        }
+        if (given.size == 0 && labels.size > 0) continue;
+        e = hold_series(set, &held, why);
+        if (e == OK && held.samples > 0) e = compare_series(c, labels, given, held, why);
+    }
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
+        o->left_out(o->context, sentence);
+        c->counts.left_out++;
+    }
+    series_set_free(set);
+    return e;
+}
+
+/* --- sample by sample ------------------------------------------------------------------------- */
+
+/* One series of a place, as it is asked for alone. */
+struct single {
+    struct selector selector;
+    struct series_set *set;
+    struct sample_batch batch;
+    uint32_t at;
+    bool found;
+    struct held held;
+};
+
+static void
+single_fini(struct single *s)
+{
+    series_set_free(s->set);
+    selector_fini(&s->selector);
+}
+
+static enum err
+single_more(struct single *s, struct why *why)
+{
+    if (!s->found || s->at < s->batch.count) return OK;
+    s->at = 0;
+    enum err e = series_set_batch(s->set, &s->batch, why);
+    if (e) return e;
+    s->found = s->batch.count > 0;
+    return OK;
+}
+
+/* Matchers for each label: others may have more of them. */
+static enum err
+single_open(const struct check *c, struct reading *place, struct bytes labels, struct single *s,
+            struct why *why)
+{
+    struct cursor cursor = cursor_of(labels);
+    struct label label;
+    enum err e = OK;
+    *s = (struct single){.found = false};
+    while (e == OK && s->selector.count < SELECTOR_MATCHERS_MAX && labels_next(&cursor, &label)) {
+        e = matcher_new(MATCH_EQUAL, label.name, label.value, c->o->memory,
+                        &s->selector.matchers[s->selector.count], why);
+        s->selector.count += e == OK;
+    }
+    struct matcher_set set = {s->selector.matchers, s->selector.count};
+    if (e == OK) e = reading_select(place, &set, 1, c->min_ms, c->max_ms, &s->set, why);
+    while (e == OK && !s->found) {
+        struct bytes found;
+        e = series_set_next(s->set, &found, why);
+        if (e || found.at == NULL) break;
+        s->found = bytes_equal(found, labels);
+    }
+    return e ? e : single_more(s, why);
+}
+
+static int64_t
+single_time(const struct single *s)
+{
+    return s->batch.times_ms[s->at];
+}
+
+static void
+single_take(struct single *s)
+{
+    s->held.samples++;
+    s->held.sum += hash_sample(&s->batch, s->at++);
+}
+
+static bool
+same_value(const struct single *a, const struct single *b)
+{
+    if (a->batch.kind == SAMPLE_FLOAT && b->batch.kind == SAMPLE_FLOAT)
+        return a->batch.value_bits[a->at] == b->batch.value_bits[b->at];
+    if (a->batch.kind == SAMPLE_FLOAT || b->batch.kind == SAMPLE_FLOAT) return false;
+    return histogram_equal(&a->batch.histograms[a->at], &b->batch.histograms[b->at]);
+}
+
+static enum err
+compare_singles(struct single *from, struct single *to, struct found *f, struct why *why)
+{
+    while (from->found) {
+        bool here = to->found && single_time(to) == single_time(from);
+        bool before = to->found && single_time(to) < single_time(from);
+        if (!before) {
+            f->missing += !here;
+            f->different += here && !same_value(from, to);
+            single_take(from);
+        }
+        if (here || before) single_take(to);
+        enum err e = single_more(from, why);
+        if (e == OK) e = single_more(to, why);
+        if (e) return e;
+    }
+    while (to->found) { /* for its count and checksum */
+        single_take(to);
+        enum err e = single_more(to, why);
+        if (e) return e;
+    }
+    f->from = from->held;
+    f->to = to->held;
+    return OK;
+}
+
+static enum err
+look_at(struct check *c, struct bytes labels, struct bytes given, struct why *why)
+{
+    struct single from = {.found = false}, to = {.found = false};
+    struct found f = {.missing = 0};
+    enum err e = single_open(c, c->o->from, labels, &from, why);
+    if (e == OK) e = single_open(c, c->o->to, given, &to, why);
+    if (e == OK) e = compare_singles(&from, &to, &f, why);
+    single_fini(&from);
+    single_fini(&to);
+    if (e) return e;
+    c->counts.missing += f.missing;
+    c->counts.different += f.different;
+    bool all = f.missing == 0 && f.different == 0;
+    if (all)
+        c->counts.series_differing--;
+    else
+        c->o->differs(c->o->context, given, c->min_ms, f.missing, f.different);
+    return report(c, given, &f, why);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static void
+count_beside(struct check *c)
+{
+    for (uint32_t i = 0; i < c->known_count; i++) {
+        if (c->known[i].met) continue;
+        c->counts.series_beside++;
+        c->counts.samples_beside += c->known[i].held.samples;
+    }
+}
+
+void
+check_counts_add(struct check_counts *to, const struct check_counts *more)
+{
+    to->series += more->series;
+    to->samples += more->samples;
+    to->series_differing += more->series_differing;
+    to->missing += more->missing;
+    to->different += more->different;
+    to->not_looked_at += more->not_looked_at;
+    to->series_beside += more->series_beside;
+    to->samples_beside += more->samples_beside;
+    to->left_out += more->left_out;
+}
+
+enum err
+check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
+            struct check_counts *add_to, struct why *why)
+{
+    struct budget *memory = options->memory;
+    struct check *c = mem_new(memory, sizeof *c);
+    if (c == NULL) return no_memory(why);
+    c->o = options;
+    c->min_ms = min_ms;
+    c->max_ms = max_ms;
+    arena_init(&c->labels, memory, DIFFERING_BYTES_MAX, 0);
+    arena_init(&c->scratch, memory, LINE_BYTES_MAX, 0);
+    buf_init(&c->line, memory, LINE_BYTES_MAX);
+    enum err e = read_other(c, why);
+    if (e == OK) e = read_first(c, why);
+    for (uint32_t i = 0; e == OK && i < c->differing_count; i++) {
+        e = look_at(c, c->differing[2 * i], c->differing[2 * i + 1], why);
+    }
+    if (e == OK) {
+        count_beside(c);
+        check_counts_add(add_to, &c->counts);
+    }
+    arena_fini(&c->labels);
+    arena_fini(&c->scratch);
+    buf_fini(&c->line);
+    table_fini(&c->table, memory);
+    mem_free(memory, c->known, c->known_capacity * sizeof *c->known);
+    mem_free(memory, c, sizeof *c);
+    return e;
+}

@@ -1,0 +1,435 @@
+/*
+ * dead_letters.c - `firekeep dead-letters list|show|replay|drop`: what destinations refused for
+ * good, and what is to become of it. Works on the storage directory, beside a server at work as
+ * well as without one: what is decided is left there as a request, which the server carries out.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/settings.h"
+#include "cli/commands.h"
+#include "cli/destinations/letter_print.h"
+#include "cli/lib/report.h"
+#include "relay/directory.h"
+
+#define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
+
+enum {
+    PATH_BYTES = 256,
+    OUT_BYTES = 64 * 1024,
+    OUT_BYTES_MAX = 128 * 1024 * 1024, /* the largest letter as JSON */
+    REASON_BYTES = 64,
+    ANSWER_BYTES = 512,
+    GROUPS_MAX = 4096,
+    COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
+};
+
+/* The letters of one destination that have one reason. */
+struct letter_group {
+    const char *destination;
+    char reason[REASON_BYTES]; /* its beginning */
+    uint64_t kept[ITEM_KIND_COUNT];
+    uint64_t replaying;
+    int64_t first_ms;
+    int64_t last_ms;
+    uint8_t answer[ANSWER_BYTES];
+    size_t answer_size;
+};
+
+struct asking {
+    const char *storage;
+    const char *destination;
+    const char *reason;
+    int form; /* enum report_form */
+
+    struct budget memory;
+    struct relay_names names; /* of the destinations meant */
+    const char *name;         /* of the one at hand */
+    enum dead_letters_wish wish;
+    struct buf groups; /* struct letter_group */
+    uint64_t left_out; /* letters without a group */
+    struct buf out;
+    struct buf complaints;
+    struct report *report;
+    uint64_t damaged;
+    bool failed;
+};
+
+static const struct flag flags[] = {
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct asking, storage), "DIRECTORY",
+     "storage directory of the server, running or stopped"},
+    {"destination", 0, FLAG_TEXT, offsetof(struct asking, destination), "NAME",
+     "only dead letters of this destination (default: all)"},
+    {"reason", 0, FLAG_TEXT, offsetof(struct asking, reason), "REASON",
+     "only dead letters with this reason (default: all)"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct asking, form), "FORM", "text or json (default text)",
+     report_forms},
+    {0},
+};
+
+static const char notes[] =
+    "\nlist    print the number of dead letters by destination and reason\n"
+    "show    print each dead letter; with --format=json, one object per line\n"
+    "replay  send the dead letters again; those refused again become dead letters again\n"
+    "drop    discard the dead letters; they count as dropped by the operator\n"
+    "\nreplay and drop apply to all dead letters that exist now and are not yet decided on, and\n"
+    "print their number. A running server carries them out within seconds, a stopped one when\n"
+    "it starts. Run them as the same user as the server.\n"
+    "\nExit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n";
+
+/* --- which destinations ----------------------------------------------------------------------- */
+
+static bool
+is_name(const char *name)
+{
+    size_t size = strlen(name);
+    return size > 0 && size <= DESTINATION_NAME_BYTES_MAX && strchr(name, '/') == NULL &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static enum err
+destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], struct why *why)
+{
+    int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
+    if (size > 0 && size < PATH_BYTES) return OK;
+    return why_set(why, ERR_LIMIT, "%s: path is too long", a->storage);
+}
+
+static enum err
+note_nothing(void *context, const char *text, bool is_dir)
+{
+    (void)context;
+    (void)text;
+    (void)is_dir;
+    return OK;
+}
+
+/* Leaves those of destinations: also of links that lead nowhere, but not of files. */
+static void
+keep_destinations(struct asking *a)
+{
+    struct relay_name *names = (struct relay_name *)(void *)a->names.all.at;
+    size_t count = a->names.all.size / sizeof *names, kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_BYTES];
+        if (!is_name(names[i].text) || names[i].text[0] == '.') continue;
+        if (!names[i].is_dir && destination_path(a, names[i].text, path, NULL) == OK &&
+            relay_directory_look(env_real(), path, NULL) == ERR_INPUT) {
+            continue;
+        }
+        names[kept++] = names[i];
+    }
+    a->names.all.size = kept * sizeof *names;
+}
+
+/* A storage directory without the directory `relay` never had a destination. */
+static enum err
+find_destinations(struct asking *a, struct why *why)
+{
+    char path[PATH_BYTES];
+    struct relay_name name = {.is_dir = true};
+    enum err e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
+    if (e) return e;
+    if (a->destination == NULL) path[strlen(path) - 1] = '\0';
+    e = relay_directory_look(env_real(), path, why);
+    if (a->destination != NULL) {
+        if (e == ERR_MISSING) {
+            why_set(why, e, "destination '%s' not found in %s", a->destination, a->storage);
+        }
+        if (e) return e;
+        memcpy(name.text, a->destination, strlen(a->destination));
+        buf_init(&a->names.all, &a->memory, sizeof name);
+        buf_put(&a->names.all, &name, sizeof name);
+        return buf_error(&a->names.all);
+    }
+    if (e == ERR_MISSING) return env_listdir(env_real(), a->storage, note_nothing, NULL, why);
+    if (e == OK) e = relay_names_read(&a->names, env_real(), path, &a->memory, why);
+    if (e == OK) keep_destinations(a);
+    return e;
+}
+
+/* What fails for one destination is told, and the others go on. */
+static void
+each_destination(struct asking *a,
+                 enum err (*act)(struct asking *a, const char *dir, struct why *why))
+{
+    const struct relay_name *name;
+    for (size_t i = 0; (name = relay_name_at(&a->names, i)) != NULL; i++) {
+        char path[PATH_BYTES];
+        struct why why = {""};
+        a->name = name->text;
+        enum err e = destination_path(a, a->name, path, &why);
+        if (e == OK) e = relay_directory_look(env_real(), path, &why);
+        if (e == OK) e = act(a, path, &why);
+        if (e == OK || e == ERR_MISSING) continue; /* it has no letters */
+        a->failed = true;
+        fflush(stdout);
+        fprintf(stderr, "firekeep dead-letters: %s: %s\n", a->name, why_text(&why, e));
+    }
+}
+
+static bool
+is_meant(const struct asking *a, const struct dead_letter *letter)
+{
+    return a->reason == NULL || bytes_equal_text(letter->reason, a->reason);
+}
+
+/* What is wrong with one destination's is told at the end, behind what can be read. */
+static void
+note_report(struct asking *a, const struct dead_letters_report *report)
+{
+    a->damaged += report->damaged;
+    if (report->lost > 0 || report->back > 0) a->failed = true;
+    for (uint32_t i = 0; i < report->text_count; i++) {
+        buf_printf(&a->complaints, "firekeep dead-letters: %s: %s\n", a->name, report->texts[i]);
+    }
+    if (report->lost > 0) {
+        buf_printf(&a->complaints,
+                   "firekeep dead-letters: %s: %" PRIu64
+                   " dead letters are lost; the server counts them as dropped (reason damaged)\n",
+                   a->name, report->lost);
+    }
+    if (report->back > 0) {
+        buf_printf(
+            &a->complaints,
+            "firekeep dead-letters: %s: %" PRIu64
+            " dead letters that had been removed are back; they may have been delivered already\n",
+            a->name, report->back);
+    }
+}
+
+static enum err
+walk(struct asking *a, const char *dir,
+     enum err (*each)(void *context, const struct dead_letter *letter,
+                      enum dead_letter_state state),
+     struct why *why)
+{
+    struct dead_letters_report report = {0};
+    enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &report, why);
+    note_report(a, &report);
+    return e;
+}
+
+/* --- list ------------------------------------------------------------------------------------- */
+
+static struct letter_group *
+find_group(struct asking *a, struct bytes reason, int64_t failed_ms)
+{
+    struct letter_group *groups = (struct letter_group *)(void *)a->groups.at;
+    size_t count = a->groups.size / sizeof *groups;
+    if (reason.size >= REASON_BYTES) reason.size = REASON_BYTES - 1;
+    for (size_t i = count; i-- > 0 && groups[i].destination == a->name;) {
+        if (bytes_equal_text(reason, groups[i].reason)) return &groups[i];
+    }
+    struct letter_group group = {
+        .destination = a->name, .first_ms = failed_ms, .last_ms = failed_ms};
+    if (reason.size > 0) memcpy(group.reason, reason.at, reason.size);
+    if (count == GROUPS_MAX || !buf_reserve(&a->groups, sizeof group)) return NULL;
+    buf_put(&a->groups, &group, sizeof group);
+    return (struct letter_group *)(void *)a->groups.at + count;
+}
+
+static enum err
+list_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct asking *a = context;
+    if (!is_meant(a, letter)) return OK;
+    struct letter_group *group = find_group(a, letter->reason, letter->failed_ms);
+    if (group == NULL) {
+        a->left_out++;
+        return OK;
+    }
+    if (state == DEAD_LETTER_KEPT)
+        group->kept[letter->item.kind]++;
+    else
+        group->replaying++;
+    if (letter->failed_ms < group->first_ms) group->first_ms = letter->failed_ms;
+    if (letter->failed_ms < group->last_ms) return OK;
+    group->last_ms = letter->failed_ms;
+    group->answer_size = letter->answer.size < ANSWER_BYTES ? letter->answer.size : ANSWER_BYTES;
+    if (group->answer_size > 0) memcpy(group->answer, letter->answer.at, group->answer_size);
+    return OK;
+}
+
+static enum err
+list_destination(struct asking *a, const char *dir, struct why *why)
+{
+    return walk(a, dir, list_letter, why);
+}
+
+static void
+list(struct asking *a)
+{
+    each_destination(a, list_destination);
+    const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
+    size_t count = a->groups.size / sizeof *groups;
+    if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
+    report_table(a->report, "letters", "Dead letters",
+                 "destination|reason|floats|histograms|exemplars|metadata|replaying|firstFailed="
+                 "first failed|lastFailed=last failed|answer=last response");
+    for (size_t i = 0; i < count; i++) {
+        const struct letter_group *g = &groups[i];
+        report_row(a->report, value_text(g->destination), value_text(g->reason),
+                   value_count(g->kept[ITEM_FLOAT]), value_count(g->kept[ITEM_HISTOGRAM]),
+                   value_count(g->kept[ITEM_EXEMPLAR]), value_count(g->kept[ITEM_METADATA]),
+                   value_count(g->replaying), value_time(g->first_ms), value_time(g->last_ms),
+                   value_view(bytes_of(g->answer, g->answer_size)));
+    }
+    report_table_end(a->report, a->left_out);
+}
+
+/* --- show ------------------------------------------------------------------------------------- */
+
+static enum err
+show_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct asking *a = context;
+    if (!is_meant(a, letter)) return OK;
+    if (a->form == REPORT_JSON)
+        letter_print_json(&a->out, a->name, letter, state);
+    else
+        letter_print_text(&a->out, a->name, letter, state);
+    enum err e = buf_error(&a->out);
+    if (e || a->out.size < OUT_BYTES) return e;
+    fwrite(a->out.at, 1, a->out.size, stdout);
+    buf_clear(&a->out);
+    return ferror(stdout) ? ERR_IO : OK;
+}
+
+static enum err
+show_destination(struct asking *a, const char *dir, struct why *why)
+{
+    enum err e = walk(a, dir, show_letter, why);
+    if (e == OK) fwrite(a->out.at, 1, a->out.size, stdout);
+    buf_clear(&a->out);
+    return e;
+}
+
+static void
+show(struct asking *a)
+{
+    each_destination(a, show_destination);
+}
+
+/* --- replay and drop -------------------------------------------------------------------------- */
+
+static enum err
+decide_destination(struct asking *a, const char *dir, struct why *why)
+{
+    uint64_t count = 0;
+    struct dead_letters_report report = {0};
+    enum err e =
+        dead_letters_request(env_real(), dir, &a->memory, a->wish, a->reason, &count, &report, why);
+    note_report(a, &report);
+    if (e == OK || e == ERR_MISSING) {
+        report_row(a->report, value_text(a->name), value_count(count));
+    }
+    return e;
+}
+
+static void
+decide(struct asking *a)
+{
+    if (a->form == REPORT_TEXT && a->names.all.size == 0) printf("no dead letters\n");
+    if (a->wish == DEAD_LETTERS_REPLAY)
+        report_table(a->report, "replay", "Replay", "destination|letters=dead letters to replay");
+    else
+        report_table(a->report, "drop", "Drop", "destination|letters=dead letters to drop");
+    each_destination(a, decide_destination);
+    report_table_end(a->report, 0);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static const struct letter_verb {
+    const char *name;
+    void (*run)(struct asking *a);
+    bool reports;
+    enum dead_letters_wish wish;
+} verbs[] = {{"list", list, true},
+             {"show", show, false},
+             {"replay", decide, true, DEAD_LETTERS_REPLAY},
+             {"drop", decide, true, DEAD_LETTERS_DROP}};
+
+static enum err
+settle(struct asking *a, int count, char **words, const struct letter_verb **ret_verb,
+       struct why *why)
+{
+    *ret_verb = NULL;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count == 1; i++) {
+        if (strcmp(verbs[i].name, words[0]) == 0) *ret_verb = &verbs[i];
+    }
+    if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
+    if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
+    if (a->destination != NULL && !is_name(a->destination)) {
+        return why_set(why, ERR_INPUT, "--destination: invalid destination name '%.64s'",
+                       a->destination);
+    }
+    if (a->reason != NULL && a->reason[0] == '\0') {
+        return why_set(why, ERR_INPUT, "--reason must not be empty");
+    }
+    return OK;
+}
+
+static enum err
+run(struct asking *a, const struct letter_verb *verb, struct why *why)
+{
+    buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
+    buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
+    buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
+    enum err e = find_destinations(a, why);
+    if (e == OK && verb->reports) {
+        e = report_new((enum report_form)a->form, stdout, &a->memory, &a->report);
+        if (e) why_set(why, e, "not enough memory for the report");
+    }
+    if (e) goto out;
+    a->wish = verb->wish;
+    verb->run(a);
+    if (a->report != NULL) e = report_end(a->report);
+    if (e) why_set(why, e, "the report is incomplete: not enough memory");
+    fflush(stdout);
+    if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
+    if (e == OK && a->damaged > 0) {
+        e = why_set(
+            why, ERR_CORRUPT,
+            "%" PRIu64
+            " place%s in dead letter files cannot be read; to recover the dead letters, stop "
+            "the server and restore the files from a copy; otherwise the server counts "
+            "them as lost and removes the files when it opens the destination",
+            a->damaged, plural(a->damaged));
+    }
+out:
+    report_free(a->report);
+    buf_fini(&a->names.all);
+    buf_fini(&a->groups);
+    buf_fini(&a->out);
+    buf_fini(&a->complaints);
+    return e;
+}
+
+static int
+run_dead_letters(int argc, char **argv)
+{
+    struct asking a = {0};
+    struct why why = {""};
+    const struct letter_verb *verb;
+    int count = 0;
+    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
+    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
+    if (e) return cli_usage_error("dead-letters", "%s", why.text);
+    e = run(&a, verb, &why);
+    if (e == OK) return a.failed ? EXIT_FAILED : EXIT_DONE;
+    return cli_failed("dead-letters", e, &why);
+}
+
+const struct command command_dead_letters = {
+    "dead-letters",
+    "list|show|replay|drop [flags]",
+    "list, show, replay or drop samples that destinations refused permanently",
+    run_dead_letters,
+    flags,
+    notes};

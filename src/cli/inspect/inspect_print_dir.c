@@ -1,0 +1,287 @@
+/* inspect_print_dir.c - a storage directory, and where series of it lie, for people. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/inspect/inspect_print.h"
+
+static uint64_t
+sum_samples(const uint64_t *samples)
+{
+    return samples[LEDGER_FLOAT] + samples[LEDGER_HISTOGRAM];
+}
+
+/* --- a directory ------------------------------------------------------------------------------ */
+
+static void
+print_overview(struct report *r, const struct inspect_dir *d)
+{
+    report_section(r, "storage", "Storage");
+    report_field(r, "version", "format version", value_count(d->version));
+    report_field(r, "minReader", "readable from version", value_count(d->min_reader));
+    if (d->manifest_whole) {
+        report_field(r, "edit", "edit of MANIFEST", value_count(d->edit));
+        report_field(r, "storePosition", "parts cover the log up to", value_count(d->store_pos));
+        report_field(r, "logEndPosition", "log ends at",
+                     d->log_end_pos == 0 ? value_none() : value_count(d->log_end_pos));
+        report_field(r, "logBytesNotInParts", "log not yet in parts",
+                     value_size(d->log_end_pos > d->store_pos ? d->log_end_pos - d->store_pos : 0));
+        report_field(r, "newest", "newest sample of a sender",
+                     d->newest_ms == INT64_MIN ? value_none() : value_time(d->newest_ms));
+        report_field(r, "retentionNow", "time for retention",
+                     d->retention_now_ms == INT64_MIN ? value_none()
+                                                      : value_time(d->retention_now_ms));
+    }
+    report_field(r, "parts", "parts", value_count(d->part_count));
+    report_field(r, "series", "series, part by part", value_count(d->series));
+    inspect_print_kinds(r, d->samples);
+    report_field(r, "bytesPerSample", "bytes per sample",
+                 value_ratio(d->data_bytes + d->index_bytes, sum_samples(d->samples)));
+    report_section_end(r);
+}
+
+static void
+print_bytes(struct report *r, const struct inspect_dir *d)
+{
+    report_section(r, "bytes", "Where the bytes are");
+    report_field(r, "data", "parts: samples", value_size(d->data_bytes));
+    report_field(r, "index", "parts: index", value_size(d->index_bytes));
+    report_field(r, "meta", "parts: meta.json", value_size(d->meta_bytes));
+    report_field(r, "log", "log", value_size(d->log_bytes));
+    report_field(r, "rules", "stored rules, state", value_size(d->rules_bytes));
+    report_field(r, "small", "MANIFEST, small files", value_size(d->small_bytes));
+    report_field(r, "others", "other files", value_size(d->other_bytes));
+    report_field(r, "total", "total",
+                 value_size(d->data_bytes + d->index_bytes + d->meta_bytes + d->log_bytes +
+                            d->rules_bytes + d->small_bytes + d->other_bytes));
+    report_section_end(r);
+}
+
+static void
+print_parts(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "partList", "Parts",
+                 "number=part|from|to|series|floats|histograms|exemplars|dataBytes=data|indexBytes="
+                 "index|bytes=|bytesPerSample=per sample|fromPosition=log from|toPosition=log up "
+                 "to|appliedTombstone=|readable=");
+    for (uint32_t i = 0; i < d->part_count; i++) {
+        const struct inspect_live_part *p = &d->parts[i];
+        const struct inspect_part_facts *f = &p->facts;
+        char number[17];
+        report_row(r, value_text(inspect_number(f->number, number)), INSPECT_RANGE(f->time),
+                   value_count(f->series), INSPECT_KINDS(f->samples), value_size(f->data_bytes),
+                   value_size(f->file_bytes - f->data_bytes), value_size(f->file_bytes),
+                   value_ratio(f->file_bytes, sum_samples(f->samples)), value_count(f->from_pos),
+                   value_count(f->to_pos), value_count(p->applied), value_bool(!p->unreadable));
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_partitions(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "partitions", "Partitions of time",
+                 "from|to|kind|parts|floats|histograms|exemplars|dataBytes=data|indexBytes=index");
+    for (uint32_t i = 0; i < d->partition_count; i++) {
+        const struct inspect_partition *p = &d->partitions[i];
+        const int64_t day_ms = 24 * 3600 * 1000LL;
+        int64_t span;
+        bool whole = !__builtin_sub_overflow(p->time.max_ms, p->time.min_ms, &span);
+        const char *kind = p->several                    ? "several"
+                           : whole && span < day_ms      ? "day"
+                           : whole && span < 40 * day_ms ? "month"
+                                                         : "other";
+        report_row(r, INSPECT_RANGE(p->time), value_text(kind), value_count(p->parts),
+                   INSPECT_KINDS(p->samples), value_size(p->data_bytes),
+                   value_size(p->index_bytes));
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_ledgers(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "ledger",
+                 "Tenants: ledger of received samples, up to the position that parts cover",
+                 "tenant|kind|received|stored|pending|duplicate|superseded|rejected|expired|"
+                 "deleted|damaged|passedOn=passed on");
+    for (uint32_t i = 0; i < d->tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            enum ledger_kind kind = (enum ledger_kind)k;
+            const struct ledger *l = &d->tenants[i].totals;
+            const uint64_t *c = l->count[k];
+            if (c[LEDGER_RECEIVED] == 0 && l->stored[k] == 0) continue;
+            report_row(r, value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
+                       value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
+                       value_count(ledger_should_pend(l, kind)), value_count(c[LEDGER_DUPLICATE]),
+                       value_count(c[LEDGER_SUPERSEDED]), value_count(ledger_rejected(l, kind)),
+                       value_count(c[LEDGER_EXPIRED]), value_count(c[LEDGER_DELETED]),
+                       value_count(c[LEDGER_DAMAGED]), value_count(c[LEDGER_PASSED_ON]));
+        }
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_rejected(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "rejected", "Rejected", "tenant|kind|count=rejected|reason");
+    for (uint32_t i = 0; i < d->tenant_count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            for (unsigned reason = 0; reason < REJECT_COUNT; reason++) {
+                uint64_t n = d->tenants[i].totals.count[k][LEDGER_REJECTED + reason];
+                if (n == 0) continue;
+                report_row(r, value_view(d->tenants[i].name),
+                           value_text(ledger_kind_word((enum ledger_kind)k)), value_count(n),
+                           value_text(reject_word((enum reject)reason)));
+            }
+        }
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_tombstones(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "tombstones", "Tombstones: deletions not yet applied by merges",
+                 "number|made|from|to|position=hides positions before|tenant|selector=series");
+    for (uint32_t i = 0; i < d->tombstone_count; i++) {
+        const struct inspect_tombstone *t = &d->tombstones[i];
+        struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
+        if (t->range.min_ms == INT64_MIN) from = value_none();
+        if (t->range.max_ms == INT64_MAX) to = value_none();
+        report_row(r, value_count(t->id), value_time(t->made_ms), from, to, value_count(t->pos),
+                   value_view(t->tenant), value_view(t->selector));
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_segments(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "segments", "Log segments",
+                 "number=segment|state|made|basePosition=from|endPosition=up "
+                 "to|bytes=file|needed=needed by the store");
+    for (uint32_t i = 0; i < d->segment_count; i++) {
+        const struct wal_segment_info *s = &d->segments[i];
+        bool live = s->state == WAL_SEGMENT_LIVE;
+        char number[17];
+        report_row(r, value_text(inspect_number(s->number, number)),
+                   value_text(inspect_segment_word(s->state)),
+                   live ? value_time(s->made_ms) : value_none(),
+                   live ? value_count(s->base_pos) : value_none(),
+                   live ? value_count(s->end_pos) : value_none(), value_size(s->file_bytes),
+                   value_bool(live && s->end_pos > d->store_pos));
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_snapshots(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "snapshots", "Snapshots", "name|parts|bytes=linked|finished");
+    for (uint32_t i = 0; i < d->snapshot_count; i++) {
+        const struct inspect_snapshot *s = &d->snapshots[i];
+        report_row(r, value_text(s->name), value_count(s->parts), value_size(s->bytes),
+                   value_bool(s->finished));
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_others(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "others", "Files not listed in MANIFEST", "bytes|path");
+    for (uint32_t i = 0; i < d->other_count; i++) {
+        report_row(r, value_size(d->others[i].bytes), value_text(d->others[i].path));
+    }
+    report_table_end(r, 0);
+}
+
+void
+inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoint_reader *rules)
+{
+    print_overview(r, d);
+    print_bytes(r, d);
+    print_parts(r, d);
+    print_partitions(r, d);
+    print_ledgers(r, d);
+    print_rejected(r, d);
+    print_tombstones(r, d);
+    print_segments(r, d);
+    if (rules != NULL) inspect_print_rules(r, rules);
+    print_snapshots(r, d);
+    print_others(r, d);
+    inspect_print_remarks(r, &d->remarks);
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+/* "decimal 3, bits 1" */
+static void
+print_place_forms(struct buf *to, const struct inspect_place *p)
+{
+    buf_clear(to);
+    for (unsigned f = 0; f < INSPECT_FORM_COUNT; f++) {
+        if (p->forms[f] == 0) continue;
+        buf_printf(to, "%s%s %" PRIu64, to->size == 0 ? "" : ", ",
+                   inspect_form_word((enum inspect_form)f), p->forms[f]);
+    }
+}
+
+static void
+print_places(struct report *r, const struct inspect_series *s)
+{
+    struct buf forms;
+    buf_init(&forms, NULL, 1024);
+    report_table(r, "places", "Locations",
+                 "series=#|part|from|to|floats|histograms|exemplars=|blocks|bytes=encoded|"
+                 "timeBytes=times|forms=forms of blocks");
+    for (uint32_t i = 0; i < s->count; i++) {
+        for (uint32_t k = 0; k < s->items[i].place_count; k++) {
+            const struct inspect_place *p = &s->items[i].places[k];
+            bool log = p->part == 0;
+            char number[17];
+            print_place_forms(&forms, p);
+            report_row(r, value_count(i + 1),
+                       value_text(log ? "log" : inspect_number(p->part, number)),
+                       INSPECT_RANGE(p->time), INSPECT_KINDS(p->samples),
+                       log ? value_none() : value_count(p->blocks),
+                       log ? value_none() : value_size(p->bytes),
+                       log ? value_none() : value_size(p->time_bytes),
+                       log ? value_none() : value_view(buf_bytes(&forms)));
+        }
+    }
+    report_table_end(r, 0);
+    buf_fini(&forms);
+}
+
+static void
+print_items(struct report *r, const struct inspect_series *s)
+{
+    report_table(r, "seriesList", "Series",
+                 "number=#|from|to|floats|histograms|bytes=encoded|labels=series");
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct inspect_series_item *x = &s->items[i];
+        report_row(r, value_count(i + 1), INSPECT_RANGE(x->time),
+                   value_count(x->samples[LEDGER_FLOAT]), value_count(x->samples[LEDGER_HISTOGRAM]),
+                   value_size(x->bytes), value_labels(x->labels));
+    }
+    report_table_end(r, s->series - s->count);
+}
+
+void
+inspect_print_series(struct report *r, const struct inspect_series *s)
+{
+    report_section(r, "selected", "Selected");
+    report_field(r, "series", "series", value_count(s->series));
+    report_field(r, "seriesInLog", "of these, in the log", value_count(s->log_series));
+    report_field(r, "logComplete", "all of the log counted", value_bool(!s->log_series_left_out));
+    report_field(r, "floats", "floats", value_count(s->samples[LEDGER_FLOAT]));
+    report_field(r, "histograms", "histograms", value_count(s->samples[LEDGER_HISTOGRAM]));
+    report_field(r, "bytes", "encoded", value_size(s->bytes));
+    report_field(r, "tombstones", "tombstones, not applied", value_count(s->tombstones));
+    report_section_end(r);
+    print_items(r, s);
+    print_places(r, s);
+    inspect_print_remarks(r, &s->remarks);
+}

@@ -1,0 +1,181 @@
+/* import_resume.c - see import_resume.h for the file; what is done is told by lines, so that it
+ * may be read, and mended, by people. */
+#include "cli/lib/import_resume.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/hash.h"
+#include "sys/env.h"
+
+enum { BEGIN_BYTES = 64 * 1024 };
+
+static const char head[] = "firekeep import 2";
+
+enum err
+resume_lock(const char *path, struct why *why)
+{
+    char beside[FILE_PATH_BYTES];
+    struct file lock; /* never closed, which would release it */
+    if (path == NULL) return OK;
+    int n = snprintf(beside, sizeof beside, "%s.lock", path);
+    if ((size_t)n >= sizeof beside) return why_set(why, ERR_INPUT, "%s: path is too long", path);
+    enum err e = file_open(env_real(), beside, FILE_REPLACE, &lock, why);
+    if (e) return e;
+    e = file_lock(&lock, why);
+    return e == ERR_AGAIN ? why_set(why, e, "%s is in use by another run", path) : e;
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+enum err
+resume_text_read(const char *path, struct buf *to, struct why *why)
+{
+    struct file file;
+    uint64_t size;
+    enum err e = file_open(env_real(), path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_size(&file, &size, why);
+    if (e == OK && size >= to->limit)
+        e = why_set(why, ERR_INPUT, "%s: the progress file is too large", path);
+    if (e == OK && !buf_reserve(to, (size_t)size + 1))
+        e = why_set(why, ERR_NOMEM, "not enough memory");
+    if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
+    if (e == OK) to->at[size] = '\0';
+    if (e == OK) to->size = (size_t)size;
+    err_ignore(file_close(&file), "only read");
+    return e;
+}
+
+/* The next line, ended by NUL in place of its line feed; NULL: no more. */
+static char *
+next_line(char **at)
+{
+    char *line = *at, *feed = strchr(line, '\n');
+    if (feed == NULL) return NULL;
+    *feed = '\0';
+    *at = feed + 1;
+    return line;
+}
+
+/* A file's size and the hash of its first bytes, at most `limit`; zeros for what is no file. */
+static void
+identify(const char *path, uint64_t limit, uint64_t *ret_bytes, uint64_t *ret_begin)
+{
+    uint8_t begin[BEGIN_BYTES];
+    struct file file;
+    size_t got = 0;
+    *ret_bytes = *ret_begin = 0;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return; /* a pipe is not to be touched */
+    if (file_open(env_real(), path, FILE_READ, &file, NULL) != OK) return;
+    enum err e = file_size(&file, ret_bytes, NULL);
+    size_t wanted = limit < sizeof begin ? (size_t)limit : sizeof begin;
+    if (e == OK) e = file_read_some(&file, begin, wanted, 0, &got, NULL);
+    if (e == OK) *ret_begin = hash_bytes(bytes_of(begin, got), 0);
+    file_close(&file);
+}
+
+static enum err
+take_file(struct resume *r, char *line, struct why *why)
+{
+    struct resume_file found;
+    char word[8];
+    int n = 0;
+    int fields = sscanf(line, "file %" SCNu64 " %" SCNu64 " %7s %" SCNu64 " %" SCNx64 " %n",
+                        &found.lines, &found.bad, word, &found.bytes, &found.begin, &n);
+    if (fields != 5 || n == 0) {
+        return why_set(why, ERR_INPUT, "%s: invalid line: %.60s", r->path, line);
+    }
+    for (uint32_t i = 0; i < r->file_count; i++) {
+        struct resume_file *f = &r->files[i];
+        if (strcmp(f->path, line + n) != 0) continue;
+        uint64_t bytes = 0, begin = 0;
+        if (found.bytes > 0) identify(f->path, found.bytes, &bytes, &begin);    /* else no file */
+        if (bytes < found.bytes || (found.bytes > 0 && begin != found.begin)) { /* may have grown */
+            return why_set(why, ERR_INPUT, "%s is no longer the file recorded in %s", f->path,
+                           r->path);
+        }
+        f->lines = found.lines;
+        f->bad = found.bad;
+        f->done = strcmp(word, "done") == 0 && f->bytes == found.bytes;
+    }
+    return OK;
+}
+
+static enum err
+parse(struct resume *r, char *text, struct why *why)
+{
+    char *at = text;
+    char *first = next_line(&at), *to = next_line(&at), *tenant = next_line(&at);
+    if (first == NULL || to == NULL || tenant == NULL || strcmp(first, head) != 0 ||
+        strncmp(to, "to ", 3) != 0 || strncmp(tenant, "tenant ", 7) != 0) {
+        return why_set(why, ERR_INPUT, "%s is not a progress file of an import", r->path);
+    }
+    if (strcmp(to + 3, r->target) != 0 || strcmp(tenant + 7, r->tenant) != 0) {
+        return why_set(why, ERR_INPUT, "%s belongs to an import to %s%s%s", r->path, to + 3,
+                       tenant[7] == '\0' ? "" : " for tenant ", tenant + 7);
+    }
+    for (char *line; (line = next_line(&at)) != NULL;) {
+        enum err e = take_file(r, line, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+enum err
+resume_load(struct resume *r, struct why *why)
+{
+    struct buf text;
+    if (r->path == NULL) return OK;
+    for (uint32_t i = 0; i < r->file_count; i++) {
+        if (strchr(r->files[i].path, '\n') != NULL) {
+            return why_set(why, ERR_INPUT, "--resume does not support file names with a line feed");
+        }
+        identify(r->files[i].path, BEGIN_BYTES, &r->files[i].bytes, &r->files[i].begin);
+    }
+    buf_init(&text, NULL, RESUME_BYTES_MAX + 1);
+    enum err e = resume_text_read(r->path, &text, why);
+    if (e == OK) e = parse(r, (char *)text.at, why);
+    buf_fini(&text);
+    return e == ERR_MISSING ? OK : e;
+}
+
+/* --- saving ----------------------------------------------------------------------------------- */
+
+enum err
+resume_text_write(const char *path, struct bytes text, struct why *why)
+{
+    char dir[256];
+    const char *slash = strrchr(path, '/');
+    int size = slash == NULL ? 0 : (int)(slash - path);
+    if (slash == NULL)
+        snprintf(dir, sizeof dir, ".");
+    else
+        snprintf(dir, sizeof dir, "%.*s", size == 0 ? 1 : size, path);
+    if (strlen(path) >= sizeof dir) return why_set(why, ERR_INPUT, "%s: path is too long", path);
+    return env_write_whole(env_real(), dir, slash == NULL ? path : slash + 1, text, why);
+}
+
+enum err
+resume_save(struct resume *r, bool now, struct why *why)
+{
+    struct buf text;
+    int64_t at = env_monotonic_ns(env_real());
+    if (r->path == NULL || (!now && at - r->saved_ns < NS_PER_S)) return OK;
+    buf_init(&text, NULL, RESUME_BYTES_MAX);
+    buf_printf(&text, "%s\nto %s\ntenant %s\n", head, r->target, r->tenant);
+    for (uint32_t i = 0; i < r->file_count; i++) {
+        const struct resume_file *f = &r->files[i];
+        buf_printf(&text, "file %" PRIu64 " %" PRIu64 " %s %" PRIu64 " %016" PRIx64 " %s\n",
+                   f->lines, f->bad, f->done ? "done" : "part", f->bytes, f->begin, f->path);
+    }
+    enum err e = buf_error(&text);
+    if (e) why_set(why, e, "not enough memory");
+    if (e == OK) e = resume_text_write(r->path, buf_bytes(&text), why);
+    buf_fini(&text);
+    r->saved_ns = at;
+    return e;
+}

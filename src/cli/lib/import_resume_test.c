@@ -1,0 +1,163 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli/lib/import_resume.h"
+#include "cli/test_dir_testing.h"
+
+static struct resume
+resume_of(struct resume_file *files, uint32_t count)
+{
+    return (struct resume){
+        .path = path, .target = "http://x", .tenant = "", .files = files, .file_count = count};
+}
+
+static void
+test_what_was_saved_is_loaded(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    struct resume_file files[] = {{"a b.om", 12, 3, true}, {"-", 1ull << 40, 0, false}};
+    struct resume r = resume_of(files, 2);
+    assert_int_equal(resume_save(&r, true, &why), OK);
+    struct resume_file again[] = {{.path = "-"}, {.path = "other"}, {.path = "a b.om"}};
+    r = resume_of(again, 3);
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_int_equal(again[0].lines, 1ull << 40);
+    assert_false(again[0].done);
+    assert_int_equal(again[1].lines, 0);
+    assert_int_equal(again[2].lines, 12);
+    assert_int_equal(again[2].bad, 3);
+    assert_true(again[2].done);
+}
+
+static void
+test_no_file_is_a_beginning(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    struct resume_file files[] = {{.path = "a"}};
+    struct resume r = resume_of(files, 1);
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_int_equal(files[0].lines, 0);
+    r.path = NULL;
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_int_equal(resume_save(&r, true, &why), OK);
+}
+
+static void
+test_one_run_at_a_time_has_it(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    assert_int_equal(resume_lock(NULL, &why), OK);
+    assert_int_equal(resume_lock(path, &why), OK);
+    assert_int_equal(resume_lock(path, &why), ERR_AGAIN);
+    assert_non_null(strstr(why.text, " is in use by another run"));
+    char lock[sizeof path + 8];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    assert_int_equal(unlink(lock), 0);
+}
+
+static void
+refuse(const char *text)
+{
+    struct why why = {""};
+    struct resume_file files[] = {{.path = "a"}};
+    struct resume r = resume_of(files, 1);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    assert_int_equal(resume_load(&r, &why), ERR_INPUT);
+    assert_true(why.text[0] != '\0');
+}
+
+static void
+test_files_of_something_else_are_refused(void **state)
+{
+    (void)state;
+    refuse("");
+    refuse("something\nelse\naltogether\n");
+    refuse("firekeep import 2\nto http://y\ntenant \n");
+    refuse("firekeep import 2\nto http://x\ntenant z\n");
+    refuse("firekeep import 2\nto http://x\ntenant \nfile 1 2\n");
+    refuse("firekeep import 2\nto http://x\ntenant \nfile x 2 part 0 0 a\n");
+    refuse("firekeep import 1\nto http://x\ntenant \n");
+}
+
+static void
+write_data(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void
+test_a_file_that_grew_goes_on_and_another_one_is_refused(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    char data[160];
+    snprintf(data, sizeof data, "%s/data", dir);
+    write_data(data, "one\ntwo\n");
+    struct resume_file files[] = {{.path = data}};
+    struct resume r = resume_of(files, 1);
+    assert_int_equal(resume_load(&r, &why), OK);
+    files[0].lines = 2;
+    files[0].done = true;
+    assert_int_equal(resume_save(&r, true, &why), OK);
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_true(files[0].done);
+
+    write_data(data, "one\ntwo\nthree\n");
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_int_equal(files[0].lines, 2);
+    assert_false(files[0].done);
+
+    write_data(data, "one\nTWO\nthree\n");
+    assert_int_equal(resume_load(&r, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "is no longer the file"));
+    write_data(data, "one\n");
+    assert_int_equal(resume_load(&r, &why), ERR_INPUT);
+    unlink(data);
+}
+
+static void
+test_it_is_not_written_more_than_once_a_second(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    struct resume_file files[] = {{.path = "a", .lines = 1}};
+    struct resume r = resume_of(files, 1);
+    assert_int_equal(resume_save(&r, true, &why), OK);
+    files[0].lines = 2;
+    assert_int_equal(resume_save(&r, false, &why), OK);
+    files[0].lines = 0;
+    assert_int_equal(resume_load(&r, &why), OK);
+    assert_int_equal(files[0].lines, 1);
+}
+
+#define RESUME_TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RESUME_TEST(test_what_was_saved_is_loaded),
+        RESUME_TEST(test_no_file_is_a_beginning),
+        RESUME_TEST(test_files_of_something_else_are_refused),
+        RESUME_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused),
+        RESUME_TEST(test_it_is_not_written_more_than_once_a_second),
+        RESUME_TEST(test_one_run_at_a_time_has_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,141 @@
+/* query_server.c - a query over a server: a form is posted, and the answer read as it comes. */
+#include <stdio.h>
+
+#include "base/decimal.h"
+#include "base/hex.h"
+#include "base/time_text.h"
+#include "cli/lib/query_answer.h"
+#include "cli/lib/query_source.h"
+
+enum {
+    URL_BYTES = 1200,
+    FORM_BYTES_MAX = 64 << 20,
+    REFUSAL_BYTES_MAX = 1 << 20,
+    HEADERS_MAX = 8,
+    PATIENCE_MS = 30 * 1000, /* beyond the time that the server has */
+};
+#define DAY_NS (86400 * NS_PER_S) /* no server may take longer (`read.timeout`) */
+
+void
+query_put_time(struct buf *form, const char *name, int64_t t_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    buf_put_text(form, name);
+    buf_put(form, text, time_print_seconds(t_ms, text));
+}
+
+static void
+put_duration(struct buf *form, const char *name, int64_t ms)
+{
+    if (ms == 0) return;
+    buf_put_text(form, name);
+    buf_put_int(form, ms);
+    buf_put_text(form, "ms");
+}
+
+static void
+put_form(struct buf *form, const struct query_asked *asked)
+{
+    buf_put_text(form, "query=");
+    buf_put_percent(form, asked->expression, "");
+    if (asked->step_ms == 0) {
+        query_put_time(form, "&time=", asked->first_ms);
+    } else {
+        query_put_time(form, "&start=", asked->first_ms);
+        query_put_time(form, "&end=", asked->last_ms);
+        put_duration(form, "&step=", asked->step_ms);
+    }
+    put_duration(form, "&lookback_delta=", asked->lookback_ms);
+    put_duration(form, "&timeout=", asked->timeout_ms);
+    if (asked->limit > 0) {
+        buf_put_text(form, "&limit=");
+        buf_put_uint(form, asked->limit);
+    }
+    if (asked->wish == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
+}
+
+static enum err
+read_piece(void *context, struct bytes *ret_piece, struct why *why)
+{
+    return http_client_read(context, ret_piece, why);
+}
+
+/* An answer that is an error: its sentence, without what the API puts before those about the
+ * expression. */
+static enum err
+refused(const struct http_client_request *request, const struct http_client_answer *answer,
+        struct query_failure *failure, struct why *why)
+{
+    static const char prefix[] = "invalid parameter \"query\": ";
+    struct buf *sentence = &failure->sentence;
+    if (!query_answer_refusal(buf_bytes(request->refusal), sentence, &failure->bad_question)) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", request->url, answer->status,
+                       answer->text);
+    }
+    size_t size = sizeof prefix - 1;
+    if (sentence->size > size && memcmp(sentence->at, prefix, size) == 0) {
+        memmove(sentence->at, sentence->at + size, sentence->size - size);
+        sentence->size -= size;
+    }
+    return ERR_INPUT;
+}
+
+static enum err
+ask(const struct query_server *server, struct http_client *client, struct bytes form,
+    struct buf *refusal, const char *path, struct query_sink *sink, struct query_failure *failure,
+    struct why *why)
+{
+    char url[URL_BYTES];
+    const char *headers[HEADERS_MAX] = {"Content-Type: application/x-www-form-urlencoded",
+                                        "Accept: application/json"};
+    for (unsigned i = 0, n = 2; server->headers[i] != NULL && n < HEADERS_MAX - 1; i++) {
+        headers[n++] = server->headers[i];
+    }
+    int n = snprintf(url, sizeof url, "%s%s", server->base, path);
+    if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "--url: URL is too long");
+    struct http_client_request request = {
+        .url = url, .headers = headers, .body = form, .refusal = refusal};
+    struct http_client_answer answer = {.status = 0};
+    struct query_answer_source source = {read_piece, client};
+    enum err e = http_client_open(client, &request, &answer, why);
+    if (answer.status != 0 && answer.status / 100 != 2) {
+        e = refused(&request, &answer, failure, why);
+    } else if (e == OK) {
+        e = query_answer_read(&source, sink, why);
+        if (e == ERR_UNSUPPORTED || e == ERR_LIMIT) why_prefix(why, e, "%s", url);
+    }
+    http_client_close(client);
+    return e;
+}
+
+static const char *
+path_of(const struct query_asked *asked)
+{
+    if (asked->wish != QUERY_RESULT) return "/api/v1/explain";
+    return asked->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
+}
+
+enum err
+query_server(const struct query_server *server, const struct query_asked *asked,
+             struct query_sink *sink, struct query_failure *failure, struct why *why)
+{
+    struct http_client_options http = server->http;
+    struct http_client *client = NULL;
+    struct buf form, refusal;
+    /* Nothing comes while it computes. */
+    http.idle_timeout_ns =
+        asked->timeout_ms > 0 ? (asked->timeout_ms + PATIENCE_MS) * NS_PER_MS : DAY_NS;
+    buf_init(&form, NULL, FORM_BYTES_MAX);
+    buf_init(&refusal, NULL, REFUSAL_BYTES_MAX);
+    put_form(&form, asked);
+    enum err e = buf_error(&form);
+    if (e) why_set(why, e, "the expression is too long");
+    if (e == OK) e = http_client_new(&http, &client, why);
+    if (e == OK) {
+        e = ask(server, client, buf_bytes(&form), &refusal, path_of(asked), sink, failure, why);
+    }
+    http_client_free(client);
+    buf_fini(&refusal);
+    buf_fini(&form);
+    return e;
+}

@@ -1,0 +1,268 @@
+/* query_store.c - a query over a store in this process: what the server's API does, without it. */
+#include <inttypes.h>
+
+#include "cli/lib/query_source.h"
+#include "promql/answer.h"
+#include "promql/explained.h"
+#include "query/replicas.h"
+#include "sys/env.h"
+
+enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
+
+struct store_query {
+    const struct query_asked *asked;
+    struct query_sink *sink;
+    struct budget budget;
+    struct query_control control;
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct promql_plan *plan;
+    int64_t ran_ns;
+    struct buf text; /* of JSON */
+    bool limited;    /* there are more series */
+    struct why *why;
+};
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static enum err
+pass_text(struct store_query *q)
+{
+    enum err e = buf_error(&q->text);
+    if (e) return why_set(q->why, e, "not enough memory for the output");
+    e = q->sink->ops->data(q->sink, buf_bytes(&q->text), q->why);
+    buf_clear(&q->text);
+    return e;
+}
+
+static enum err
+pass_if_large(void *context)
+{
+    struct store_query *q = context;
+    return q->text.size < TEXT_BYTES ? OK : pass_text(q);
+}
+
+static enum err
+give_json(struct store_query *q)
+{
+    struct json j;
+    struct promql_answer answer = {.result = q->result,
+                                   .t_ms = q->asked->first_ms,
+                                   .limit = q->asked->limit,
+                                   .to = &j,
+                                   .piece = pass_if_large,
+                                   .context = q};
+    json_init(&j, &q->text);
+    json_object_open(&j);
+    enum err e = promql_answer_put(&answer);
+    if (e) return e;
+    json_object_close(&j);
+    q->limited = answer.limited;
+    return pass_text(q);
+}
+
+/* `buckets`: memory for those of this one, and of others. */
+static enum err
+give_histogram(struct store_query *q, const struct promql_point *p, struct buf *buckets)
+{
+    struct query_histogram h = {.count = p->histogram->count, .sum = p->histogram->sum};
+    struct query_point point = {.t_ms = p->t_ms, .histogram = &h};
+    buf_clear(buckets);
+    for (uint32_t i = 0; i < fhist_bucket_count(p->histogram); i++) {
+        struct fhist_bucket b = fhist_bucket(p->histogram, i);
+        if (b.count == 0) continue;
+        buf_put(buckets, &b, sizeof b);
+        h.bucket_count++;
+    }
+    if (buf_error(buckets)) return why_set(q->why, ERR_NOMEM, "not enough memory for a histogram");
+    h.buckets = (const struct fhist_bucket *)(const void *)buckets->at;
+    return q->sink->ops->point(q->sink, &point, q->why);
+}
+
+static enum err
+give_points(struct store_query *q, struct buf *buckets)
+{
+    struct promql_point p;
+    enum err e = OK;
+    while (e == OK && promql_next_point(q->result, false, &p)) {
+        struct query_point point = {.t_ms = p.t_ms, .value = p.value};
+        e = q->sink->ops->point(q->sink, &point, q->why);
+    }
+    while (e == OK && promql_next_point(q->result, true, &p)) {
+        e = give_histogram(q, &p, buckets);
+    }
+    return e;
+}
+
+static enum err
+give_series(struct store_query *q)
+{
+    struct bytes labels;
+    struct buf buckets;
+    uint64_t count = 0;
+    enum err e = OK;
+    buf_init(&buckets, &q->budget, TEXT_BYTES_MAX);
+    while (e == OK && !q->limited && promql_next_series(q->result, &labels)) {
+        q->limited = q->asked->limit != 0 && count++ == q->asked->limit;
+        if (q->limited) break;
+        e = q->sink->ops->series(q->sink, labels, q->why);
+        if (e == OK) e = give_points(q, &buckets);
+    }
+    buf_fini(&buckets);
+    return e;
+}
+
+static void
+give_note(void *context, struct bytes sentence, enum promql_note kind)
+{
+    struct store_query *q = context;
+    q->sink->ops->note(q->sink, kind, sentence);
+}
+
+static void
+give_warning(void *context, struct bytes sentence)
+{
+    give_note(context, sentence, PROMQL_WARNING);
+}
+
+static void
+give_info(void *context, struct bytes sentence)
+{
+    give_note(context, sentence, PROMQL_INFO);
+}
+
+static enum err
+give_result(struct store_query *q)
+{
+    enum promql_type type = promql_result_type(q->result);
+    const struct query_sink_ops *ops = q->sink->ops;
+    enum err e = OK;
+    if (ops->data != NULL) {
+        e = give_json(q);
+    } else {
+        e = ops->begin(q->sink, type, q->why);
+        if (e == OK && type == PROMQL_STRING) {
+            e = ops->string(q->sink, q->asked->first_ms, promql_result_string(q->result), q->why);
+        } else if (e == OK) {
+            e = give_series(q);
+        }
+    }
+    return e;
+}
+
+static enum err
+give_plan(struct store_query *q)
+{
+    struct promql_explained x = {
+        .plan = q->plan, .result = q->result, .control = &q->control, .ran_ns = q->ran_ns};
+    enum err e = promql_explained_put(&x, &q->text);
+    if (e) return why_set(q->why, e, "not enough memory for the plan");
+    promql_explained_warnings(&x, give_warning, q);
+    return pass_text(q);
+}
+
+static enum err
+give(struct store_query *q)
+{
+    enum err e = q->plan != NULL ? give_plan(q) : give_result(q);
+    if (q->result == NULL) return e;
+    if (e == OK) {
+        e = promql_answer_notes(q->result, PROMQL_WARNING, q->limited, &q->budget, give_warning, q,
+                                q->why);
+    }
+    return e ? e
+             : promql_answer_notes(q->result, PROMQL_INFO, false, &q->budget, give_info, q, q->why);
+}
+
+/* --- the query -------------------------------------------------------------------------------- */
+
+static enum err
+read_question(const struct query_store *store, struct store_query *q, struct query_failure *failure)
+{
+    const struct query_asked *a = q->asked;
+    struct buf *sentence = &failure->sentence;
+    uint64_t steps = a->step_ms == 0 ? 0 : (uint64_t)((a->last_ms - a->first_ms) / a->step_ms);
+    failure->bad_question = true;
+    if (steps > store->points_max) {
+        buf_printf(sentence,
+                   "the range has more than %" PRIu64
+                   " steps (query.max_points); use a longer --step",
+                   store->points_max);
+        return ERR_INPUT;
+    }
+    enum err e = promql_parse(a->expression, &q->budget, NULL, &q->tree, sentence);
+    if (e == OK && a->step_ms > 0 && !promql_has_range(q->tree, sentence)) e = ERR_INPUT;
+    failure->bad_question = e == ERR_INPUT || e == ERR_LIMIT;
+    if (e == ERR_NOMEM) why_set(q->why, e, "not enough memory for the expression");
+    return e;
+}
+
+static enum err
+open_view(const struct query_store *store, struct store_query *q, struct view **ret_view)
+{
+    struct bytes names[REPLICA_LABELS_MAX];
+    struct view *view;
+    uint32_t count = replica_labels_of(store->replica_labels, names);
+    enum err e = view_open(store->answerer, &q->control, &view, q->why);
+    return e ? e : replicas_view_new(view, names, count, &q->budget, ret_view, q->why);
+}
+
+static enum err
+run(const struct query_store *store, struct store_query *q, struct query_failure *failure)
+{
+    const struct query_asked *a = q->asked;
+    struct promql_options options = {
+        .tenant = store->tenant,
+        .first_ms = a->first_ms,
+        .last_ms = a->step_ms == 0 ? a->first_ms : a->last_ms,
+        .step_ms = a->step_ms,
+        .lookback_ms = a->lookback_ms == 0 ? store->lookback_ms : a->lookback_ms,
+        .subquery_step_ms = store->subquery_step_ms,
+        .features = store->features,
+        .held_max = store->samples_max,
+        .control = &q->control,
+        .budget = &q->budget,
+    };
+    struct view *view;
+    struct buf *sentence = &failure->sentence;
+    enum err e = open_view(store, q, &view);
+    if (e) return e;
+    if (a->wish != QUERY_RESULT) {
+        e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);
+        options.plan = q->plan;
+    }
+    int64_t begun_ns = env_monotonic_ns(q->control.env);
+    if (e == OK && a->wish != QUERY_EXPLAIN) {
+        e = promql_run(q->tree, view, &options, &q->result, sentence, q->why);
+    }
+    q->ran_ns = env_monotonic_ns(q->control.env) - begun_ns;
+    view_free(view);
+    return e;
+}
+
+enum err
+query_store(const struct query_store *store, const struct query_asked *asked,
+            struct query_sink *sink, struct query_failure *failure, struct why *why)
+{
+    struct store_query q = {.asked = asked, .sink = sink, .why = why};
+    struct env *env = env_real();
+    budget_init(&q.budget, "query", 0, store->memory);
+    buf_init(&q.text, &q.budget, TEXT_BYTES_MAX);
+    q.control.env = env;
+    q.control.budget = &q.budget;
+    q.control.series_max = store->series_max;
+    q.control.samples_max = store->samples_read_max;
+    q.control.bytes_max = store->bytes_max;
+    q.control.names = &limits_of_queries;
+    if (asked->timeout_ms > 0) {
+        q.control.deadline_ns = env_monotonic_ns(env) + asked->timeout_ms * NS_PER_MS;
+    }
+    enum err e = read_question(store, &q, failure);
+    if (e == OK) e = run(store, &q, failure);
+    if (e == OK) e = give(&q);
+    promql_result_free(q.result);
+    promql_plan_free(q.plan);
+    if (q.tree != NULL) promql_free(q.tree);
+    buf_fini(&q.text);
+    return e;
+}

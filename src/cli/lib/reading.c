@@ -1,0 +1,194 @@
+/* reading.c - see reading.h. A URL is a source of type remote_read, made of the defaults. */
+#include "cli/lib/reading.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/source.h"
+#include "base/json.h"
+#include "base/version.h"
+#include "cli/lib/target.h"
+#include "config/sources.h"
+#include "sys/env.h"
+
+#define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
+
+enum { YAML_BYTES_MAX = 8192, HEADERS_MAX = 64 /* that a configuration can give */ };
+
+struct reading {
+    struct reading_options options;
+    struct budget memory;
+    struct query_control control;
+    struct bytes tenant;
+
+    /* Of a source, or a URL: */
+    struct sources made; /* the settings of a URL */
+    struct source_settings settings;
+    struct named_secret headers[HEADERS_MAX + 1]; /* in place of those of the settings */
+    struct http_puller *puller;
+    struct source source;
+    struct source_counts counts;
+    struct source_tally tally;
+};
+
+static void
+nothing(void *owner)
+{
+    (void)owner; /* it outlives all views */
+}
+
+static bool
+is_stopped(void *context)
+{
+    const struct reading *r = context;
+    return r->options.stop != NULL && atomic_load_explicit(r->options.stop, memory_order_relaxed);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* The settings that a URL stands for, as a file would have them. */
+static enum err
+make_settings(struct reading *r, struct why *why)
+{
+    const char *url = r->options.url, *path;
+    struct settings settings;
+    struct buf text, whole;
+    struct json json;
+    enum err e = target_check_url(r->options.name, url, why);
+    if (e) return e;
+    path = strchr(strstr(url, "://") + 3, '/');
+    settings_default(&settings);
+    buf_init(&text, NULL, YAML_BYTES_MAX);
+    buf_init(&whole, NULL, YAML_BYTES_MAX);
+    bool bare = path == NULL || path[1] == '\0';
+    buf_printf(&whole, "%s%s%s", url, path == NULL ? "/" : "", bare ? "api/v1/read" : "");
+    json_init(&json, &text); /* which is YAML, too */
+    json_object_open(&json);
+    json_key(&json, "sources");
+    json_array_open(&json);
+    json_object_open(&json);
+    json_key(&json, "name");
+    json_put_text(&json, "url");
+    json_key(&json, "type");
+    json_put_text(&json, "remote_read");
+    json_key(&json, "url");
+    json_put_bytes(&json, buf_bytes(&whole));
+    if (r->options.tenant != NULL) {
+        json_key(&json, "tenant_header");
+        json_put_text(&json, "X-Scope-OrgID");
+    }
+    json_object_close(&json);
+    json_array_close(&json);
+    json_object_close(&json);
+    e = err_first(buf_error(&text), buf_error(&whole));
+    if (e) why_set(why, e, "%s: URL is too long", r->options.name);
+    if (e == OK) e = sources_yaml(r->options.name, buf_bytes(&text), &settings, &r->made, why);
+    buf_fini(&text);
+    buf_fini(&whole);
+    if (e == OK) r->settings = r->made.items[0];
+    return e;
+}
+
+static void
+ask_for_stored(struct reading *r)
+{
+    struct named_secrets *given = &r->settings.http.headers;
+    uint32_t count = given->count < HEADERS_MAX ? given->count : HEADERS_MAX;
+    if (count > 0) memcpy(r->headers, given->items, count * sizeof *r->headers);
+    r->headers[count++] = (struct named_secret){"X-Firekeep-Sources", {.text = "none"}};
+    *given = (struct named_secrets){r->headers, count};
+}
+
+static enum err
+open_source(struct reading *r, struct why *why)
+{
+    struct source_settings *s = &r->settings;
+    if (r->options.plain) {
+        s->select.count = 0;
+        s->external_labels.count = 0;
+        s->times = TIMES_ALL;
+    }
+    if (r->options.stored && s->type == SOURCE_REMOTE_READ) ask_for_stored(r);
+    s->on_error = ON_ERROR_FAIL;
+    s->max_samples = s->max_bytes = 0; /* they are about queries */
+    enum err e = http_puller_new(env_real(), "Firekeep/" FIREKEEP_VERSION, &r->puller, why);
+    struct reader_options reader = {.env = env_real(),
+                                    .memory = &r->memory,
+                                    .settings = s,
+                                    .puller = r->puller,
+                                    .counts = &r->counts};
+    r->source.options =
+        (struct source_options){.tally = &r->tally, .hold = nothing, .release = nothing};
+    return e ? e : source_init(&r->source, &reader, why);
+}
+
+const char *
+reading_tenant(const struct source_settings *source)
+{
+    const struct text_list *known = &source->tenants;
+    return known->count == 0 || strcmp(known->items[0], "all") == 0 ? NULL : known->items[0];
+}
+
+/* Whom to be asked for. */
+static void
+settle_tenant(struct reading *r)
+{
+    const char *tenant = r->options.tenant;
+    if (tenant == NULL) tenant = reading_tenant(&r->settings);
+    if (tenant == NULL || strcmp(tenant, "all") == 0) tenant = "anonymous";
+    r->tenant = bytes_of_text(tenant);
+}
+
+enum err
+reading_open(const struct reading_options *options, struct reading **ret_reading, struct why *why)
+{
+    struct reading *r = mem_new(NULL, sizeof *r);
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    r->options = *options;
+    budget_init(&r->memory, "reading", MEMORY_BYTES_MAX, NULL);
+    enum err e = OK;
+    if (options->source != NULL) r->settings = *options->source;
+    if (options->url != NULL) e = make_settings(r, why);
+    if (e == OK && options->answerer == NULL) e = open_source(r, why);
+    if (e) {
+        reading_free(r);
+        return e;
+    }
+    settle_tenant(r);
+    *ret_reading = r;
+    return OK;
+}
+
+void
+reading_free(struct reading *r)
+{
+    if (r == NULL) return;
+    source_fini(&r->source);
+    http_puller_free(r->puller);
+    sources_free(&r->made);
+    mem_free(NULL, r, sizeof *r);
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+enum err
+reading_select(struct reading *r, const struct matcher_set *sets, uint32_t set_count,
+               int64_t min_ms, int64_t max_ms, struct series_set **ret_set, struct why *why)
+{
+    struct view *view = NULL;
+    r->control = (struct query_control){
+        .env = env_real(), .budget = &r->memory, .is_gone = is_stopped, .gone_context = r};
+    struct query_request request = {.tenant = r->tenant,
+                                    .sets = sets,
+                                    .set_count = set_count,
+                                    .min_ms = min_ms,
+                                    .max_ms = max_ms,
+                                    .control = &r->control};
+    enum err e =
+        r->options.answerer != NULL
+            ? view_open(r->options.answerer, &r->control, &view, why)
+            : source_view_open(&r->source.options, INT64_MIN, INT64_MAX, &r->control, &view, why);
+    if (e == OK) e = view_select(view, &request, ret_set, why);
+    view_free(view); /* the set goes on without it */
+    return e;
+}

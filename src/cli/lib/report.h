@@ -1,0 +1,135 @@
+/*
+ * report.h - figures for people, as aligned text, or for programs, as one JSON object: the same
+ * calls print either.
+ *
+ *     report_section(r, "log", "The log");
+ *     report_field(r, "segments", "segments", value_count(3));
+ *     report_table(r, "files", "Files", "name=file|bytes|inode=");
+ *     report_row(r, value_text("a"), value_size(10), value_count(7));
+ *     report_table_end(r, 0);
+ *     report_section_end(r);
+ *
+ * In JSON a section is an object, a table an array of objects. Output goes to a stream as it comes;
+ * what cannot be written shows there, out of memory in report_end().
+ */
+#ifndef CLI_LIB_REPORT_H
+#define CLI_LIB_REPORT_H
+
+#include <stdio.h>
+
+#include "base/buf.h"
+
+enum report_form { REPORT_TEXT, REPORT_JSON };
+/* Their words, for a flag with choices; ends at a NULL. */
+extern const char *const report_forms[];
+
+enum value_kind {
+    VALUE_NONE,
+    VALUE_COUNT,
+    VALUE_SIZE,   /* a size */
+    VALUE_NUMBER, /* with a fraction, rounded */
+    VALUE_FLOAT,  /* exact; in JSON a string */
+    VALUE_TIME,   /* Unix ms: in UTC, and as it is */
+    VALUE_TEXT,
+    VALUE_LABELS, /* canonical: as PromQL, in JSON an object */
+    VALUE_BOOL,
+};
+
+struct report_value {
+    enum value_kind kind;
+    uint64_t count;
+    double number;
+    struct bytes text; /* a view for the call */
+};
+
+static inline struct report_value
+value_none(void)
+{
+    return (struct report_value){.kind = VALUE_NONE};
+}
+
+static inline struct report_value
+value_count(uint64_t count)
+{
+    return (struct report_value){.kind = VALUE_COUNT, .count = count};
+}
+
+static inline struct report_value
+value_size(uint64_t size_bytes)
+{
+    return (struct report_value){.kind = VALUE_SIZE, .count = size_bytes};
+}
+
+/* `all` 0: none. */
+static inline struct report_value
+value_ratio(uint64_t part, uint64_t all)
+{
+    if (all == 0) return value_none();
+    return (struct report_value){.kind = VALUE_NUMBER, .number = (double)part / (double)all};
+}
+
+static inline struct report_value
+value_float(double number)
+{
+    return (struct report_value){.kind = VALUE_FLOAT, .number = number};
+}
+
+static inline struct report_value
+value_time(int64_t ms)
+{
+    return (struct report_value){.kind = VALUE_TIME, .count = (uint64_t)ms};
+}
+
+static inline struct report_value
+value_text(const char *text)
+{
+    return (struct report_value){.kind = VALUE_TEXT, .text = bytes_of_text(text)};
+}
+
+static inline struct report_value
+value_view(struct bytes text)
+{
+    return (struct report_value){.kind = VALUE_TEXT, .text = text};
+}
+
+static inline struct report_value
+value_labels(struct bytes labels)
+{
+    return (struct report_value){.kind = VALUE_LABELS, .text = labels};
+}
+
+static inline struct report_value
+value_bool(bool yes)
+{
+    return (struct report_value){.kind = VALUE_BOOL, .count = yes};
+}
+
+enum { REPORT_COLUMNS_MAX = 24 };
+
+struct report;
+/* `to` is borrowed until report_free(). */
+MUST_CHECK enum err report_new(enum report_form form, FILE *to, struct budget *budget,
+                               struct report **ret_report);
+/* Ends the object and writes what waits. ERR_NOMEM, ERR_LIMIT: something is missing in it. */
+MUST_CHECK enum err report_end(struct report *report);
+void report_free(struct report *report);
+
+/* `title` NULL: not shown in text. */
+void report_section(struct report *report, const char *key, const char *title);
+void report_section_end(struct report *report);
+void report_field(struct report *report, const char *key, const char *title,
+                  struct report_value value);
+/*
+ * Each column is its key in JSON (a time stands there also under KEYMs) and, after '=', its title
+ * in text if that is another one; nothing after '=': only in JSON. '|' stands between columns. They
+ * are borrowed until the table's end. An empty table is not shown in text. `title` NULL: it has
+ * none, and is not indented.
+ */
+void report_table(struct report *report, const char *key, const char *title, const char *columns);
+/* report_row(r, value, ...): as many as the table has columns. */
+#define report_row(report, ...) report_row_of(report, (const struct report_value[]){__VA_ARGS__})
+void report_row_of(struct report *report, const struct report_value *values);
+/* `left_out`: number of rows that are not shown; in JSON KEYLeftOut. */
+void report_table_end(struct report *report, uint64_t left_out);
+
+#endif

@@ -1,0 +1,279 @@
+/*
+ * sample_sink.c - samples as they are read, series by series, become one of two things:
+ *
+ *      series, batches -+- text_writer: a text format                         -+- text - output
+ *                       +- rw_build: a capture, requests of remote write 2.0  -+
+ *
+ * `text` gathers what is written and goes on to the output at 256 KiB, and whole when a slice of
+ * time ends, so that the output can be made durable there (sample_sink_series_end()). A batch is
+ * written in steps of 1024 floats: the samples of one series may be more than fit into memory.
+ * Requests of a capture have the size that a sender would choose, 2000 samples, and a series that
+ * is longer is named again in the next one.
+ *
+ * Without a text_writer a series is named before its first sample only: one that had none in the
+ * range asked for leaves nothing. The text_writer sees to that, and to counting, by itself.
+ */
+#include "cli/lib/sample_sink.h"
+
+#include "model/labels.h"
+#include "wire/remote/remote_write_build.h"
+#include "wire/snappy.h"
+
+enum {
+    TEXT_BYTES = 256 * 1024,
+    TEXT_BYTES_MAX = 256 << 20,
+    REQUEST_SAMPLES_MAX = 2000,
+    REQUEST_BYTES_MAX = 4 << 20,
+    FLOATS_AT_ONCE = 1024,
+};
+
+struct sample_sink {
+    int format;
+    struct output *output;
+    struct progress *progress;
+    const struct selector *skipped;
+    uint32_t skipped_count;
+
+    struct text_writer *writer; /* forms of text */
+    struct rw_build *build;     /* captures */
+    struct buf labels;
+    struct buf text;
+    bool in_series;
+    bool named; /* the series at hand stands in the output: it has a sample */
+    bool skip;  /* it is left out */
+    struct sink_counts counts;
+    uint64_t before;
+    uint64_t done;
+    uint64_t all;
+};
+
+enum err
+sample_sink_new(int format, struct output *output, struct progress *progress,
+                const struct selector *skipped, uint32_t skipped_count,
+                struct sample_sink **ret_sink, struct why *why)
+{
+    struct sample_sink *s = mem_new(NULL, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    s->format = format;
+    s->output = output;
+    s->progress = progress;
+    s->skipped = skipped;
+    s->skipped_count = skipped_count;
+    buf_init(&s->labels, NULL, TEXT_BYTES_MAX);
+    buf_init(&s->text, NULL, TEXT_BYTES_MAX);
+    enum err e = OK;
+    if (format < TEXT_FORMAT_COUNT)
+        e = text_writer_new((enum text_format)format, NULL, &s->writer);
+    else
+        e = rw_build_new(RW_V2, NULL, &s->build);
+    if (e) {
+        sample_sink_free(s);
+        return why_set(why, e, "not enough memory");
+    }
+    *ret_sink = s;
+    return OK;
+}
+
+void
+sample_sink_free(struct sample_sink *s)
+{
+    if (s == NULL) return;
+    text_writer_free(s->writer);
+    rw_build_free(s->build);
+    buf_fini(&s->labels);
+    buf_fini(&s->text);
+    mem_free(NULL, s, sizeof *s);
+}
+
+/* --- on to the output ------------------------------------------------------------------------- */
+
+static enum err
+pass_on(struct sample_sink *s, size_t least, struct why *why)
+{
+    enum err e = buf_error(&s->text);
+    if (e) return why_set(why, e, "not enough memory for the output");
+    if (s->text.size == 0 || s->text.size < least) return OK;
+    e = output_write(s->output, buf_bytes(&s->text), why);
+    buf_clear(&s->text);
+    progress_show(s->progress, s->before + s->counts.samples, s->done, s->all);
+    return e;
+}
+
+/* The request so far, as a record of a capture. */
+static enum err
+end_request(struct sample_sink *s, struct why *why)
+{
+    struct bytes message;
+    if (rw_build_counts(s->build).series == 0) return OK;
+    enum err e = rw_build_end(s->build, &message);
+    size_t at = s->text.size;
+    if (e == OK) {
+        buf_put_le32(&s->text, 0);
+        e = snappy_pack(message, &s->text);
+    }
+    if (e) return why_set(why, e, "not enough memory for a request");
+    store_le32(s->text.at + at, (uint32_t)(s->text.size - at - 4));
+    rw_build_clear(s->build);
+    return pass_on(s, TEXT_BYTES, why);
+}
+
+static enum err
+end_full_request(struct sample_sink *s, struct why *why)
+{
+    struct rw_build_counts c = rw_build_counts(s->build);
+    if (c.floats + c.histograms < REQUEST_SAMPLES_MAX && c.bytes < REQUEST_BYTES_MAX) return OK;
+    s->named = false;
+    return end_request(s, why);
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static bool
+selects(const struct selector *selector, struct bytes labels)
+{
+    for (uint32_t i = 0; i < selector->count; i++) {
+        struct bytes value = labels_get(labels, matcher_name(selector->matchers[i]));
+        if (!matcher_matches(selector->matchers[i], value)) return false;
+    }
+    return true;
+}
+
+static void
+end_text_series(struct sample_sink *s)
+{
+    if (s->in_series && s->writer != NULL) text_writer_series_end(s->writer, &s->text);
+    s->in_series = false;
+}
+
+static enum err
+take_series(struct sample_sink *s, struct bytes labels, struct why *why)
+{
+    enum err e = OK;
+    end_text_series(s);
+    if (!labels_valid(labels))
+        return why_set(why, ERR_CORRUPT, "the response contains invalid labels");
+    s->skip = false;
+    for (uint32_t i = 0; i < s->skipped_count && !s->skip; i++) {
+        s->skip = selects(&s->skipped[i], labels);
+    }
+    if (s->skip) return OK;
+    buf_clear(&s->labels);
+    buf_put_bytes(&s->labels, labels);
+    e = buf_error(&s->labels);
+    if (s->writer != NULL) e = err_first(e, text_writer_series(s->writer, labels));
+    s->in_series = true;
+    s->named = false;
+    s->counts.series++;
+    return e ? why_set(why, e, "not enough memory for labels") : OK;
+}
+
+/* A sample comes: those of a series that were all outside the range left no trace. */
+static void
+name_series(struct sample_sink *s)
+{
+    if (s->named) return;
+    s->named = true;
+    rw_build_series(s->build, buf_bytes(&s->labels));
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+/* In steps, so that a long series does not gather in memory. */
+static enum err
+take_floats(struct sample_sink *s, const struct sample_batch *b, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < b->count && e == OK;) {
+        uint32_t end = b->count - i < FLOATS_AT_ONCE ? b->count : i + FLOATS_AT_ONCE;
+        s->counts.samples += end - i;
+        if (s->writer != NULL) {
+            text_writer_floats(s->writer, end - i, b->times_ms + i, b->value_bits + i, &s->text);
+            i = end;
+        }
+        for (; i < end && e == OK; i++) {
+            name_series(s);
+            rw_build_float(s->build, b->times_ms[i], b->value_bits[i], 0);
+            e = end_full_request(s, why);
+        }
+        if (e == OK) e = pass_on(s, TEXT_BYTES, why);
+    }
+    return e;
+}
+
+static enum err
+take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, struct why *why)
+{
+    if (s->writer != NULL) {
+        text_writer_histogram(s->writer, t_ms, h, &s->text);
+        return pass_on(s, TEXT_BYTES, why);
+    }
+    s->counts.histograms++;
+    name_series(s);
+    rw_build_histogram(s->build, t_ms, 0, h);
+    return end_full_request(s, why);
+}
+
+enum err
+sample_sink_take(struct sample_sink *s, struct bytes labels, struct series_set *set,
+                 struct why *why)
+{
+    for (bool named = false;; named = true) {
+        struct sample_batch b;
+        enum err e = series_set_batch(set, &b, why);
+        if (e || b.count == 0) return e;
+        if (!named) e = take_series(s, labels, why);
+        if (e == OK && s->skip) continue;
+        if (e == OK && b.kind == SAMPLE_FLOAT) e = take_floats(s, &b, why);
+        for (uint32_t i = 0; b.kind != SAMPLE_FLOAT && i < b.count && e == OK; i++) {
+            e = take_histogram(s, b.times_ms[i], &b.histograms[i], why);
+        }
+        if (e) return e;
+    }
+}
+
+/* --- begin and end ---------------------------------------------------------------------------- */
+
+enum err
+sample_sink_begin(struct sample_sink *s, struct why *why)
+{
+    if (s->writer != NULL) text_writer_begin(s->writer, &s->text);
+    return pass_on(s, 0, why);
+}
+
+enum err
+sample_sink_series_end(struct sample_sink *s, struct why *why)
+{
+    end_text_series(s);
+    enum err e = s->build == NULL ? OK : end_request(s, why);
+    return e ? e : pass_on(s, 0, why);
+}
+
+enum err
+sample_sink_end(struct sample_sink *s, struct why *why)
+{
+    if (s->writer != NULL) text_writer_end(s->writer, &s->text);
+    return pass_on(s, 0, why);
+}
+
+struct sink_counts
+sample_sink_counts(const struct sample_sink *s)
+{
+    struct sink_counts counts = s->counts;
+    if (s->writer == NULL) return counts;
+    struct text_writer_counts w = text_writer_counts(s->writer);
+    counts.series = w.series;
+    counts.samples = w.samples;
+    counts.histograms = w.histograms;
+    counts.histograms_left_out = w.histograms_left_out;
+    counts.stale_left_out = w.stale_left_out;
+    counts.nan_altered = w.nan_altered;
+    return counts;
+}
+
+void
+sample_sink_progress(struct sample_sink *s, uint64_t samples_before, uint64_t done, uint64_t all)
+{
+    s->before = samples_before;
+    s->done = done;
+    s->all = all;
+}

@@ -1,0 +1,54 @@
+/*
+ * slice_state.h - how far a command has come that takes its time in slices: what became of each, in
+ * a small text file that is replaced as a whole.
+ *
+ *     firekeep copy 1
+ *     from archive
+ *     ...                          what was asked for: another question must not go on with it
+ *     range 1700000000000 1702591999999
+ *     counts 12345 678 90          what the command counts
+ *     slices cccc....
+ *
+ *     .  to be done         c  done; of copy: copied    v  verified, all is there
+ *     d  of copy: verified, samples are missing or different, copied once more; of replay: what it
+ *        overwrites is deleted
+ *     C  copied once more   x  verified again, and still not all is there
+ */
+#ifndef CLI_LIB_SLICE_STATE_H
+#define CLI_LIB_SLICE_STATE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { SLICES_MAX = 1000000, SLICE_COUNTS = 3 };
+#define SLICE_TIME_MS_MAX ((int64_t)1 << 60) /* of a range, before and after 1970 */
+
+struct slice_state {
+    const char *path;       /* NULL: nothing is kept */
+    struct bytes question;  /* lines, the last one with its end; a view */
+    int64_t min_ms, max_ms; /* both inclusive */
+    int64_t slice_ms;
+    uint64_t counts[SLICE_COUNTS];
+    char *slices;
+    uint32_t count;
+    int64_t saved_ns;
+};
+
+/*
+ * Zeroed but for path, question, range and slice_ms, which are as asked for. If the file is there,
+ * the range and the rest are those of the run before. ERR_INPUT: too many slices, or the file
+ * is of another question; ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err slice_state_load(struct slice_state *state, struct why *why);
+void slice_state_fini(struct slice_state *state);
+/* Writes it durably, at most once a second unless `now`. */
+MUST_CHECK enum err slice_state_save(struct slice_state *state, bool now, struct why *why);
+
+/* The times of a slice: slices begin at multiples of their length, so that days are those of UTC.
+ */
+void slice_state_times(const struct slice_state *state, uint32_t slice, int64_t *ret_min_ms,
+                       int64_t *ret_max_ms);
+/* How many are in one of these states. */
+uint32_t slice_state_in(const struct slice_state *state, const char *states);
+
+#endif

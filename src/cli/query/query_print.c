@@ -1,0 +1,316 @@
+/*
+ * query_print.c - results are written as they come. A table of one time is a row for each series,
+ * aligned, in which a native histogram that is long is cut; of many times each series is a line,
+ * and its points are lines below. Rows of CSV are those that `export` writes, with histograms as
+ * texts besides, which `import` does not read.
+ */
+#include "cli/query/query_print.h"
+
+#include <math.h>
+
+#include "base/shown.h"
+#include "base/time_text.h"
+#include "cli/lib/report.h"
+#include "model/labels.h"
+#include "wire/number.h"
+#include "wire/text/text_writer.h"
+
+enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 256 << 20, CELL_BYTES_MAX = 64 };
+
+struct printer {
+    struct query_sink sink; /* first: it is handed out */
+    FILE *to;
+    enum query_form form;
+    enum promql_type type;
+    struct buf text;
+    struct report *report; /* of a table of one time, or of a string */
+    struct buf series;     /* as a selector, of a table */
+    struct buf value;
+    bool begun;
+    bool any;                   /* series, a string, or some JSON came */
+    struct text_writer *writer; /* of CSV */
+};
+
+static struct printer *
+printer_of(struct query_sink *sink)
+{
+    return (struct printer *)(void *)sink;
+}
+
+enum err
+query_print_out(struct buf *text, FILE *to, struct why *why)
+{
+    enum err e = buf_error(text);
+    if (e) return why_set(why, e, "not enough memory for the output");
+    bool written = text->size == 0 || fwrite(text->at, 1, text->size, to) == text->size;
+    buf_clear(text);
+    return written ? OK : ERR_IO;
+}
+
+static enum err
+write_if_large(struct printer *p, struct why *why)
+{
+    return p->text.size < TEXT_BYTES ? OK : query_print_out(&p->text, p->to, why);
+}
+
+void
+query_note_print(struct query_sink *sink, enum promql_note kind, struct bytes sentence)
+{
+    static const char own[] = "PromQL "; /* then "warning" or "info", and a colon */
+    bool named = sentence.size > sizeof own && memcmp(sentence.at, own, sizeof own - 1) == 0;
+    struct buf text;
+    (void)sink;
+    buf_init(&text, NULL, TEXT_BYTES_MAX);
+    if (!named) buf_put_text(&text, kind == PROMQL_WARNING ? "warning: " : "info: ");
+    buf_put_shown(&text, sentence);
+    fflush(stdout);
+    fprintf(stderr, "%.*s\n", (int)text.size, (const char *)text.at);
+    buf_fini(&text);
+}
+
+void
+query_print_empty(void)
+{
+    fprintf(stderr, "the result is empty\n");
+}
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+static void
+put_number(struct buf *to, double value)
+{
+    char text[NUMBER_TEXT_BYTES];
+    buf_put(to, text, number_print_sentence(double_bits(value), text));
+}
+
+/* As Prometheus writes them, {count:3, sum:4, (1,2]:3}. */
+static struct bytes
+histogram_text(struct printer *p, const struct query_histogram *h)
+{
+    struct buf *to = &p->value;
+    buf_clear(to);
+    buf_put_text(to, "{count:");
+    put_number(to, h->count);
+    buf_put_text(to, ", sum:");
+    put_number(to, h->sum);
+    for (uint32_t i = 0; i < h->bucket_count; i++) {
+        const struct fhist_bucket *b = &h->buckets[i];
+        buf_put_text(to, b->has_lower ? ", [" : ", (");
+        put_number(to, b->lower);
+        buf_put_u8(to, ',');
+        put_number(to, b->upper);
+        buf_put_text(to, b->has_upper ? "]:" : "):");
+        put_number(to, b->count);
+    }
+    buf_put_u8(to, '}');
+    return buf_bytes(to);
+}
+
+/* The beginning, as many buckets as a column has room for: all of them are in CSV and in JSON. */
+static struct bytes
+histogram_cell(struct printer *p, const struct query_histogram *h)
+{
+    static const char rest[] = "...}";
+    struct bytes text = histogram_text(p, h);
+    if (text.size <= CELL_BYTES_MAX) return text;
+    size_t size = CELL_BYTES_MAX - strlen(rest);
+    while (text.at[size - 1] != ' ') { /* there is one before "sum" */
+        size--;
+    }
+    p->value.size = size;
+    buf_put_text(&p->value, rest);
+    return buf_bytes(&p->value);
+}
+
+/* --- a table ---------------------------------------------------------------------------------- */
+
+static enum err
+table_begin(struct query_sink *sink, enum promql_type type, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    p->type = type;
+    p->begun = true;
+    if (type == PROMQL_MATRIX) return OK;
+    enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
+    if (e) return why_set(why, e, "not enough memory for the output");
+    report_table(p->report, "result", NULL,
+                 type == PROMQL_VECTOR ? "series|value|time" : "value|time");
+    return OK;
+}
+
+static enum err
+table_series(struct query_sink *sink, struct bytes labels, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    p->any = true;
+    buf_clear(&p->series);
+    labels_print_selector(&p->series, labels);
+    if (buf_error(&p->series)) return why_set(why, ERR_NOMEM, "not enough memory for labels");
+    if (p->type != PROMQL_MATRIX) return OK;
+    buf_put_bytes(&p->text, buf_bytes(&p->series));
+    buf_put_u8(&p->text, '\n');
+    return OK;
+}
+
+static enum err
+table_point(struct query_sink *sink, const struct query_point *point, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    struct report_value time = value_time(point->t_ms), value = value_float(point->value);
+    if (p->type == PROMQL_MATRIX) {
+        char text[TIME_TEXT_BYTES];
+        buf_printf(&p->text, "  %s  ", time_print(point->t_ms, text));
+        if (point->histogram != NULL)
+            buf_put_bytes(&p->text, histogram_text(p, point->histogram));
+        else
+            buf_put(&p->text, text, number_print(double_bits(point->value), text));
+        buf_put_u8(&p->text, '\n');
+        return write_if_large(p, why);
+    }
+    if (point->histogram != NULL) value = value_view(histogram_cell(p, point->histogram));
+    if (p->type == PROMQL_SCALAR)
+        report_row(p->report, value, time);
+    else
+        report_row(p->report, value_view(buf_bytes(&p->series)), value, time);
+    return ferror(p->to) ? ERR_IO : OK;
+}
+
+static enum err
+table_string(struct query_sink *sink, int64_t t_ms, struct bytes text, struct why *why)
+{
+    (void)why;
+    printer_of(sink)->any = true;
+    report_row(printer_of(sink)->report, value_view(text), value_time(t_ms));
+    return OK;
+}
+
+static enum err
+table_end(struct query_sink *sink, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    if (p->begun && !p->any) query_print_empty();
+    if (p->report == NULL) return query_print_out(&p->text, p->to, why);
+    report_table_end(p->report, 0);
+    enum err e = report_end(p->report);
+    if (e) return why_set(why, e, "not enough memory for the output");
+    return ferror(p->to) ? ERR_IO : OK;
+}
+
+/* --- CSV -------------------------------------------------------------------------------------- */
+
+static enum err
+csv_begin(struct query_sink *sink, enum promql_type type, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    (void)type;
+    (void)why;
+    text_writer_begin(p->writer, &p->text);
+    return OK;
+}
+
+static enum err
+csv_series(struct query_sink *sink, struct bytes labels, struct why *why)
+{
+    enum err e = text_writer_series(printer_of(sink)->writer, labels);
+    return e ? why_set(why, e, "not enough memory for labels") : OK;
+}
+
+static enum err
+csv_point(struct query_sink *sink, const struct query_point *point, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    if (point->histogram != NULL) {
+        text_writer_text(p->writer, point->t_ms, histogram_text(p, point->histogram), &p->text);
+    } else { /* the API has one NaN */
+        uint64_t bits = isnan(point->value) ? NORMAL_NAN_BITS : double_bits(point->value);
+        text_writer_floats(p->writer, 1, &point->t_ms, &bits, &p->text);
+    }
+    return write_if_large(p, why);
+}
+
+static enum err
+csv_string(struct query_sink *sink, int64_t t_ms, struct bytes text, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    enum err e = csv_series(sink, bytes_of("", 0), why);
+    if (e == OK) text_writer_text(p->writer, t_ms, text, &p->text);
+    return e;
+}
+
+static enum err
+csv_end(struct query_sink *sink, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    return query_print_out(&p->text, p->to, why);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
+
+static enum err
+json_data(struct query_sink *sink, struct bytes piece, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    p->any = true;
+    buf_put_bytes(&p->text, piece);
+    return write_if_large(p, why);
+}
+
+static enum err
+json_end(struct query_sink *sink, struct why *why)
+{
+    struct printer *p = printer_of(sink);
+    if (p->any) buf_put_u8(&p->text, '\n');
+    return query_print_out(&p->text, p->to, why);
+}
+
+/* --- a printer -------------------------------------------------------------------------------- */
+
+static void
+printer_free(struct query_sink *sink)
+{
+    struct printer *p = printer_of(sink);
+    report_free(p->report);
+    text_writer_free(p->writer);
+    buf_fini(&p->text);
+    buf_fini(&p->series);
+    buf_fini(&p->value);
+    mem_free(NULL, p, sizeof *p);
+}
+
+enum err
+query_printer_new(enum query_form form, FILE *to, struct query_sink **ret_sink, struct why *why)
+{
+    static const struct query_sink_ops ops[] = {
+        [QUERY_TABLE] = {.begin = table_begin,
+                         .series = table_series,
+                         .point = table_point,
+                         .string = table_string,
+                         .note = query_note_print,
+                         .end = table_end,
+                         .free = printer_free},
+        [QUERY_CSV] = {.begin = csv_begin,
+                       .series = csv_series,
+                       .point = csv_point,
+                       .string = csv_string,
+                       .note = query_note_print,
+                       .end = csv_end,
+                       .free = printer_free},
+        [QUERY_JSON] = {.data = json_data,
+                        .note = query_note_print,
+                        .end = json_end,
+                        .free = printer_free},
+    };
+    struct printer *p = mem_new(NULL, sizeof *p);
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    p->sink.ops = &ops[form];
+    p->to = to;
+    buf_init(&p->text, NULL, TEXT_BYTES_MAX);
+    buf_init(&p->series, NULL, TEXT_BYTES_MAX);
+    buf_init(&p->value, NULL, TEXT_BYTES_MAX);
+    if (form == QUERY_CSV && text_writer_new(TEXT_CSV, NULL, &p->writer)) {
+        printer_free(&p->sink);
+        return why_set(why, ERR_NOMEM, "not enough memory");
+    }
+    *ret_sink = &p->sink;
+    return OK;
+}

@@ -1,0 +1,603 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "cli/rules/rule_unit_private.h"
+#include "config/rule_files.h"
+#include "sys/env.h"
+
+/* --- running tests ---------------------------------------------------------------------------- */
+
+struct unit_rig {
+    struct arena arena;
+    struct rule_groups groups;
+    const struct rule_group *order[16];
+    struct rule_tests tests;
+    struct buf told; /* failures, a line feed after each; then what was dumped */
+    struct rule_unit_options options;
+};
+
+static void
+note_failure(void *context, struct bytes text)
+{
+    struct unit_rig *g = context;
+    buf_put_bytes(&g->told, text);
+    buf_put_u8(&g->told, '\n');
+}
+
+static void
+note_warning(void *context, const char *text)
+{
+    struct unit_rig *g = context;
+    buf_printf(&g->told, "warning: %s\n", text);
+}
+
+/* `rules` are those of one group "g", or whole groups if it begins with "groups:"; `test` is the
+ * inside of one test. */
+static void
+rig_init(struct unit_rig *g, const char *rules, const char *test)
+{
+    const struct rule_file_options reading = {.tell = NULL};
+    char text[8192];
+    struct why why = {""};
+    memset(g, 0, sizeof *g);
+    arena_init(&g->arena, NULL, 0, 0);
+    buf_init(&g->told, NULL, 1 << 20);
+    bool whole = strncmp(rules, "groups:", 7) == 0;
+    snprintf(text, sizeof text, whole ? "%s" : "groups: [{name: g, rules: [%s]}]", rules);
+    if (rule_file_parse("r.yml", bytes_of_text(text), &reading, &g->arena, &g->groups, &why)) {
+        print_error("%s\n", why.text);
+        fail();
+    }
+    for (uint32_t i = 0; i < g->groups.count; i++) {
+        g->order[i] = &g->groups.items[i];
+    }
+    snprintf(text, sizeof text, "tests: [{%s}]", test);
+    if (rule_tests_parse("t.yml", bytes_of_text(text), &g->arena, &g->tests, &why)) {
+        print_error("%s\n", why.text);
+        fail();
+    }
+    g->options = (struct rule_unit_options){
+        .env = env_real(),
+        .file = "t.yml",
+        .evaluation_interval_ms = 60000,
+        .groups = g->order,
+        .group_count = g->groups.count,
+        .fail = note_failure,
+        .warn = note_warning,
+        .context = g,
+    };
+}
+
+static void
+rig_fini(struct unit_rig *g)
+{
+    buf_fini(&g->told);
+    arena_fini(&g->arena);
+}
+
+static void
+check_told(struct unit_rig *g, const char *expected)
+{
+    struct why why = {""};
+    assert_int_equal(rule_unit_run(&g->options, &g->tests.tests.items[0], &why), OK);
+    buf_put_u8(&g->told, 0);
+    assert_int_equal(buf_error(&g->told), OK);
+    assert_string_equal((const char *)g->told.at, expected);
+    rig_fini(g);
+}
+
+static void
+check(const char *rules, const char *test, const char *expected)
+{
+    struct unit_rig g;
+    rig_init(&g, rules, test);
+    check_told(&g, expected);
+}
+
+/* --- expressions ------------------------------------------------------------------------------ */
+
+static void
+test_expressions_are_compared_with_what_is_expected(void **state)
+{
+    (void)state;
+    check("",
+          "input_series: [{series: a, values: 1+1x5}], promql_expr_test: [{expr: a, eval_time: "
+          "2m, exp_samples: [{labels: a, value: 3}]}]",
+          "");
+    check("",
+          "input_series: [{series: 'a{b=\"c\"}', values: 1+1x5}, {series: a, values: 5}], "
+          "promql_expr_test: [{expr: a, eval_time: 2m, exp_samples: [{labels: a, value: 3}]}]",
+          "    expr: \"a\", time: 2m,\n"
+          "        exp: {__name__=\"a\"} 3E+00\n"
+          "        got: {__name__=\"a\"} 5E+00, {__name__=\"a\", b=\"c\"} 3E+00\n");
+    check("", "promql_expr_test: [{expr: a}, {expr: time(), eval_time: 90s}]",
+          "    expr: \"time()\", time: 1m30s,\n        exp: nil\n        got: {} 9E+01\n");
+    check(
+        "",
+        "promql_expr_test: [{expr: 1, exp_samples: [{value: 1, labels: '{a=\"\"}'}]}, {expr: "
+        "'sum('}, {expr: '\"x\"'}, {expr: 1, exp_samples: [{labels: 'a{'}]}]",
+        "    expr: \"1\", time: 0s,\n        exp: {a=\"\"} 1E+00\n        got: {} 1E+00\n"
+        "    expr: \"sum(\", time: 0s, err: 1:5: parse error: unclosed left parenthesis\n"
+        "    expr: \"\\\"x\\\"\", time: 0s, err: rule result is not a vector or scalar\n"
+        "    expr: \"1\", time: 0s, err: labels \"a{\": 1:3: parse error: unexpected end of input "
+        "inside braces\n");
+}
+
+static void
+test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours(void **state)
+{
+    struct unit_rig g;
+    static const char test[] =
+        "promql_expr_test: [{expr: NaN, exp_samples: [{value: .nan}]}, {expr: 0.1 + 0.2, "
+        "exp_samples: [{value: 0.3}]}, {expr: -0.0, exp_samples: [{value: 0}]}]";
+    static const char nan[] =
+        "    expr: \"NaN\", time: 0s,\n        exp: {} NaN\n        got: {} NaN\n";
+    char both[400];
+    (void)state;
+    snprintf(both, sizeof both,
+             "%s    expr: \"0.1 + 0.2\", time: 0s,\n        exp: {} 3E-01\n        got: {} "
+             "3.0000000000000004E-01\n",
+             nan);
+    check("", test, both);
+    rig_init(&g, "", test);
+    g.options.fuzzy_compare = true;
+    check_told(&g, nan);
+}
+
+static void
+test_histograms_are_compared_as_texts(void **state)
+{
+    static const char series[] =
+        "input_series: [{series: a, values: '{{count:3 buckets:[1 2]}}x4'}], promql_expr_test: ";
+    char test[1000];
+    (void)state;
+    snprintf(test, sizeof test,
+             "%s[{expr: a, exp_samples: [{labels: a, histogram: '{{buckets:[1 2 0] count:3}}'}]}, "
+             "{expr: a, eval_time: 1m, exp_samples: [{labels: a, histogram: '{{count:3 buckets:[1 "
+             "2] counter_reset_hint:not_reset}}'}]}]",
+             series);
+    check("", test, "");
+    snprintf(test, sizeof test,
+             "%s[{expr: a, exp_samples: [{labels: a, value: 1, histogram: '{{count:3 buckets:[1 "
+             "2]}}'}]}, {expr: a, exp_samples: [{labels: a, histogram: NaN}]}, {expr: a, "
+             "exp_samples: [{labels: a, histogram: 1x1}]}, {expr: a, exp_samples: [{labels: a, "
+             "histogram: _}]}, {expr: a, exp_samples: [{labels: a, histogram: '{{'}]}]",
+             series);
+    check("", test,
+          "    expr: \"a\", time: 0s,\n        exp: {__name__=\"a\"} {{count:3 buckets:[1 2]}}\n"
+          "        got: {__name__=\"a\"} {{count:3 buckets:[1 2]}}\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": expected histogram, got NaN\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": expected 1 value, got 2\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": expected histogram, got _\n"
+          "    expr: \"a\", time: 0s, err: labels \"a\": 1:6: parse error: histogram description "
+          "incomplete unexpected: '\xef\xbf\xbd'\n");
+}
+
+static void
+test_series_have_their_samples_until_the_last_step(void **state)
+{
+    (void)state;
+    check(
+        "",
+        "interval: 15s, input_series: [{series: a, values: 0+1x20}], promql_expr_test: [{expr: "
+        "a, eval_time: 89s, exp_samples: [{labels: a, value: 4}]}, {expr: 'count_over_time(a[1m:])'"
+        ", eval_time: 80s, exp_samples: [{value: 1}]}]",
+        "");
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static void
+test_series_that_cannot_be_read_end_the_test(void **state)
+{
+    (void)state;
+    check("",
+          "input_series: [{series: a, values: 1}, {series: b, values: 1 x}], promql_expr_test: "
+          "[{expr: 1}]",
+          "t.yml:1:49: series 'b': 1:5: parse error: unexpected \"x\"\n");
+    check("", "input_series: [{series: a, values: \"1 2\\nb 1 x\"}], promql_expr_test: [{expr: 1}]",
+          "t.yml:1:25: series 'a': 2:5: parse error: unexpected \"x\"\n");
+}
+
+static void
+test_series_that_cannot_be_stored_end_the_evaluation(void **state)
+{
+    (void)state;
+    check("{record: r, expr: a}",
+          "input_series: [{series: a, values: 1x9}, {series: b, values: '_ {{buckets:[-1]}}'}], "
+          "promql_expr_test: [{expr: r, eval_time: 2m}]",
+          "positive side: bucket 1 has a negative count: -1\n"
+          "positive side: bucket 1 has a negative count: -1\n"
+          "    expr: \"r\", time: 2m,\n        exp: nil\n        got: {__name__=\"r\"} 1E+00\n");
+    check("", "input_series: [{series: '{}', values: 1}], promql_expr_test: [{expr: x}]",
+          "empty labelset: invalid sample\n");
+    check("",
+          "input_series: [{series: '{a=\"1\",a=\"2\"}', values: 1}], promql_expr_test: [{expr: x}]",
+          "label name \"a\" is not unique: invalid sample\n");
+    check("",
+          "input_series: [{series: 'a{b=\"\\xff\"}', values: 1}], promql_expr_test: [{expr: x}]",
+          "labels are not valid UTF-8: invalid sample\n");
+    check("", "input_series: [{series: '{}', values: _}], promql_expr_test: [{expr: x}]", "");
+}
+
+static void
+test_of_series_that_are_given_twice_the_last_counts(void **state)
+{
+    (void)state;
+    check("",
+          "input_series: [{series: a, values: 1 1 1}, {series: 'a{}', values: 2}], "
+          "promql_expr_test: [{expr: a, eval_time: 2m, exp_samples: [{labels: a, value: 2}]}]",
+          "");
+}
+
+static void
+test_series_after_an_empty_line_are_ignored_aloud(void **state)
+{
+    static const char warning[] =
+        "warning: input_series after an empty line or a comment are ignored\n";
+    (void)state;
+    check("", "input_series: [{series: a, values: \"1\\n\"}, {series: b, values: 1}]", warning);
+    check("", "input_series: [{series: '# a', values: 1}, {series: b, values: 1}]", warning);
+    check("", "input_series: [{series: a, values: \"1\\n\"}]", "");
+    check("", "input_series: [~]", "");
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+static void
+test_rules_are_evaluated_in_order_at_each_step(void **state)
+{
+    (void)state;
+    check("{record: r, expr: a}, {record: s, expr: r * 2}",
+          "input_series: [{series: a, values: 1+1x9}], promql_expr_test: [{expr: s, eval_time: 3m, "
+          "exp_samples: [{labels: s, value: 8}]}]",
+          "");
+    check("{record: s, expr: r * 2}, {record: r, expr: a}",
+          "input_series: [{series: a, values: 1+1x9}], promql_expr_test: [{expr: s, eval_time: 3m, "
+          "exp_samples: [{labels: s, value: 6}]}]",
+          "");
+    check("groups: [{name: a, interval: 1h, rules: [{record: r, expr: time()}]}, {name: b, "
+          "query_offset: 1m, rules: [{record: s, expr: r}]}]",
+          "promql_expr_test: [{expr: s, eval_time: 3m, exp_samples: [{labels: s, value: 120}]}, "
+          "{expr: timestamp(s), eval_time: 3m, exp_samples: [{value: 120}]}]",
+          "");
+}
+
+static void
+test_rules_that_fail_end_the_test(void **state)
+{
+    (void)state;
+    check(
+        "{record: r, expr: 'a / on() b'}, {record: s, expr: '\"x\" '}",
+        "input_series: [{series: 'a{x=\"1\"}', values: _ 1}, {series: 'a{x=\"2\"}', values: _ 1}, "
+        "{series: b, values: 1x5}], promql_expr_test: [{expr: r, eval_time: 3m}]",
+        "    rule: s, time: 0s, err: rule result is not a vector or scalar\n");
+    check("{record: r, expr: 'vector(1) and vector(time()) > 30'}, {record: r, expr: 2}",
+          "promql_expr_test: [{expr: r, eval_time: 3m}]",
+          "    rule: r, time: 1m0s, err: duplicate sample for timestamp 60000; overrides not "
+          "allowed: existing 1, new value 2\n");
+    check("groups: [{name: g, query_offset: 90s, rules: [{record: a, expr: b}]}]",
+          "input_series: [{series: a, values: 1x9}, {series: b, values: 1x9}], promql_expr_test: "
+          "[{expr: a, eval_time: 3m}]",
+          "    rule: a, time: 2m0s, err: out of order sample\n");
+    check("groups: [{name: g, limit: 1, rules: [{record: r, expr: a}]}]",
+          "input_series: [{series: a, values: 1x9}, {series: 'a{b=\"c\"}', values: _ 1}], "
+          "promql_expr_test: [{expr: a, eval_time: 3m}]",
+          "    rule: r, time: 1m0s, err: exceeded limit of 1 with 2 series\n");
+    check("{record: r, expr: a - b}",
+          "input_series: [{series: a, values: '_ {{}}'}, {series: b, values: '_ {{count:1 "
+          "buckets:[1]}}'}], promql_expr_test: [{expr: r, eval_time: 3m}]",
+          "    rule: r, time: 1m0s, err: the count -1 is negative\n");
+    check("{record: r, expr: a}, {record: r, expr: b}",
+          "input_series: [{series: a, values: '_ {{}}'}, {series: b, values: _ 1}], "
+          "promql_expr_test: [{expr: r, eval_time: 3m}]",
+          "    rule: r, time: 1m0s, err: duplicate sample for timestamp 60000; overrides not "
+          "allowed: existing is a histogram, new value 1\n");
+}
+
+static void
+test_series_that_vanish_are_marked_stale(void **state)
+{
+    (void)state;
+    check("{record: r, expr: a}",
+          "input_series: [{series: a, values: 1 stale}], promql_expr_test: [{expr: r, exp_samples: "
+          "[{labels: r, value: 1}]}, {expr: r, eval_time: 1m}]",
+          "");
+    /* Others may have written meanwhile. */
+    check("{record: r, expr: b}, {record: r, expr: a}",
+          "input_series: [{series: a, values: 1 stale}, {series: b, values: _ 2}], "
+          "promql_expr_test: [{expr: r, eval_time: 1m, exp_samples: [{labels: r, value: 2}]}]",
+          "");
+}
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+#define DOWN                                                                                   \
+    "{alert: Down, expr: up == 0, for: 2m, keep_firing_for: 2m, labels: {v: '{{ $value }}'}, " \
+    "annotations: {b: '{{ $externalLabels.x }} {{ $externalURL }}', a: ''}}"
+#define UP                                                                                      \
+    "input_series: [{series: 'up{j=\"a\"}', values: 1 0 0 0 0 1 1 1 1}], external_labels: {x: " \
+    "y}, external_url: http://e/"
+#define FIRES(time)                                                                   \
+    "{eval_time: " time ", alertname: Down, exp_alerts: [{exp_labels: {j: a, v: 0}, " \
+    "exp_annotations: {a: '', b: y http://e/}}]}"
+
+static void
+test_alerts_that_fire_are_compared_with_what_is_expected(void **state)
+{
+    (void)state;
+    check(
+        DOWN,
+        UP ", alert_rule_test: [{eval_time: 2m, alertname: Down}, " FIRES("3m") ", " FIRES(
+            "239999ms") ", " FIRES("6m") ", {eval_time: 7m, alertname: Down}, {alertname: Other}]",
+        "");
+    check(DOWN,
+          UP ", name: n, alert_rule_test: [{eval_time: 3m, alertname: Down}, " FIRES("2m") "]",
+          "    name: n,\n"
+          "    alertname: Down, time: 2m, \n"
+          "        exp:[\n"
+          "            0:\n"
+          "              Labels:{alertname=\"Down\", j=\"a\", v=\"0\"}\n"
+          "              Annotations:{a=\"\", b=\"y http://e/\"}\n"
+          "            ], \n"
+          "        got:[]\n"
+          "    name: n,\n"
+          "    alertname: Down, time: 3m, \n"
+          "        exp:[], \n"
+          "        got:[\n"
+          "            0:\n"
+          "              Labels:{alertname=\"Down\", j=\"a\", v=\"0\"}\n"
+          "              Annotations:{a=\"\", b=\"y http://e/\"}\n"
+          "            ]\n");
+}
+
+static void
+test_alerts_of_one_name_are_compared_together(void **state)
+{
+    (void)state;
+    check(
+        "groups: [{name: g, rules: [{alert: A, expr: 'a > 1', labels: {x: 1}}]}, {name: h, rules: "
+        "[{alert: A, expr: a, labels: {x: 2}}]}]",
+        "input_series: [{series: a, values: 5}], alert_rule_test: [{alertname: A, exp_alerts: "
+        "[{exp_labels: {x: 2, alertname: ignored}}, {exp_labels: {x: 1}}]}]",
+        "");
+}
+
+static void
+test_what_is_expected_needs_a_name(void **state)
+{
+    (void)state;
+    check("", "alert_rule_test: [{eval_time: 1m}, {eval_time: 2m}]",
+          "an item under alert_rule_test misses required attribute alertname at eval_time 1m\n");
+    check("", "name: n, alert_rule_test: [~]",
+          "an item under alert_rule_test misses required attribute alertname at eval_time 0s (in "
+          "TestGroup n)\n");
+}
+
+static void
+test_alerts_are_written_as_series(void **state)
+{
+    (void)state;
+    check(DOWN,
+          UP ", promql_expr_test: [{expr: ALERTS, eval_time: 2m, exp_samples: [{labels: "
+             "'ALERTS{alertname=\"Down\",alertstate=\"pending\",j=\"a\",v=\"0\"}', value: 1}]}, "
+             "{expr: ALERTS_FOR_STATE, eval_time: 4m, exp_samples: [{labels: "
+             "'ALERTS_FOR_STATE{alertname=\"Down\",j=\"a\",v=\"0\"}', value: 60}]}]",
+          "");
+}
+
+/* --- times ------------------------------------------------------------------------------------ */
+
+static void
+test_a_test_begins_when_it_says(void **state)
+{
+    (void)state;
+    check("{record: r, expr: time()}, {alert: A, expr: day_of_week() == 5, for: 1m}",
+          "start_timestamp: 2021-01-01T00:00:00Z, input_series: [{series: a, values: 1 2}], "
+          "promql_expr_test: [{expr: r, eval_time: 1m, exp_samples: [{labels: r, value: "
+          "1609459260}]}, {expr: a @ 1609459260, eval_time: 5m, exp_samples: [{labels: a, value: "
+          "2}]}], alert_rule_test: [{alertname: A, eval_time: 1m, exp_alerts: [{}]}]",
+          "");
+    check("{record: r, expr: '\"x\"'}",
+          "start_timestamp: -60, promql_expr_test: [{expr: r, eval_time: 1m}]",
+          "    rule: r, time: 0s, err: rule result is not a vector or scalar\n");
+}
+
+static void
+test_a_test_must_not_last_too_long(void **state)
+{
+    (void)state;
+    check("", "promql_expr_test: [{expr: 1, eval_time: 200y}]",
+          "t.yml:1:9: eval_time must be before the year 2116, got 200y\n");
+    /* An alert is valid for four of the longest intervals, and that is a time, too. */
+    check("", "start_timestamp: 4600000000, promql_expr_test: [{expr: 1, eval_time: 1y}]",
+          "t.yml:1:9: eval_time must be before the year 2116, got 1y\n");
+    check(
+        "", "promql_expr_test: [{expr: 1, eval_time: 10000000m}, {expr: 1, eval_time: 20y}]",
+        "t.yml:1:9: eval_time must be at most 10000000 times evaluation_interval (1m), got 20y\n");
+}
+
+/* --- what is shown ---------------------------------------------------------------------------- */
+
+#define RED    "\033[0;31m"
+#define GREEN  "\033[0;32m"
+#define YELLOW "\033[0;33m"
+#define END    "\033[0m"
+#define LINE   "            "
+
+static void
+test_differences_are_shown_in_colours(void **state)
+{
+    struct unit_rig g;
+    (void)state;
+    rig_init(&g, "{alert: A, expr: a, labels: {x: 1, y: 2}, annotations: {n: \"m\\n\"}}",
+             "input_series: [{series: a, values: 5}], alert_rule_test: [{alertname: A, exp_alerts: "
+             "[{exp_labels: {x: 1, z: 3}, exp_annotations: {n: k}}, {exp_labels: {zz: 4}}]}, "
+             "{alertname: A}, {alertname: B, exp_alerts: [{}]}]");
+    g.options.diff = true;
+    check_told(&g,
+               "    alertname: A, time: 0s, \n"
+               "        diff: [\n" LINE "    {\n" LINE "        \"Annotations\": {\n" LINE
+               "            \"n\": " YELLOW "\"k\" => \"m\\n\"" END "\n" LINE "        },\n" LINE
+               "        \"Labels\": {\n" LINE "            \"alertname\": \"A\",\n" LINE
+               "            \"x\": \"1\",\n" LINE "            " GREEN "\"y\": \"2\"" END ",\n" LINE
+               "            " RED "\"z\": \"3\"" END "\n" LINE "        }\n" LINE "    },\n" LINE
+               "    " RED "{" END "\n" LINE "        " RED "\"Annotations\": {}," END "\n" LINE
+               "        " RED "\"Labels\": {" END "\n" LINE "            " RED
+               "\"alertname\": \"A\"," END "\n" LINE "            " RED "\"zz\": \"4\"" END
+               "\n" LINE "        " RED "}" END "\n" LINE "    " RED "}" END "\n" LINE "]\n"
+               "    alertname: A, time: 0s, \n"
+               "        diff: [\n" LINE "    {\n" LINE "        \"Annotations\": {\n" LINE
+               "            " GREEN "\"n\": \"m\\n\"" END "\n" LINE "        },\n" LINE
+               "        \"Labels\": {\n" LINE "            " GREEN "\"alertname\": \"A\"" END
+               ",\n" LINE "            " GREEN "\"x\": \"1\"" END ",\n" LINE "            " GREEN
+               "\"y\": \"2\"" END "\n" LINE "        }\n" LINE "    }\n" LINE "]\n"
+               "    alertname: B, time: 0s, \n"
+               "        diff: [\n" LINE "    {\n" LINE "        \"Annotations\": {},\n" LINE
+               "        \"Labels\": {\n" LINE "            " RED "\"alertname\": \"B\"" END
+               "\n" LINE "        }\n" LINE "    }\n" LINE "]\n");
+}
+
+static void
+test_all_series_are_dumped(void **state)
+{
+    struct unit_rig g;
+    (void)state;
+    rig_init(&g, "{record: r, expr: a}",
+             "interval: 30s, input_series: [{series: a, values: '9 1.5e20 0.0001 {{count:1}} stale "
+             "-Inf'}], promql_expr_test: [{expr: x, eval_time: 150001ms}]");
+    g.options.dump = note_failure;
+    check_told(&g, "Dump of all data (input_series and rules) at 2m31s:\n"
+                   "{__name__=\"a\"} =>\n"
+                   "150000000000000000000 @[30000]\n"
+                   "0.0001 @[60000]\n"
+                   "{count:1, sum:0} @[90000]\n"
+                   "{__name__=\"r\"} =>\n"
+                   "0.0001 @[60000]\n");
+}
+
+static void
+test_numbers_and_durations_are_written_as_in_go(void **state)
+{
+    static const struct {
+        double value;
+        const char *plain, *scientific;
+    } numbers[] = {{0, "0", "0E+00"},
+                   {-0.0, "-0", "-0E+00"},
+                   {1, "1", "1E+00"},
+                   {-2.5, "-2.5", "-2.5E+00"},
+                   {123456789, "123456789", "1.23456789E+08"},
+                   {1e21, "1000000000000000000000", "1E+21"},
+                   {0.00001, "0.00001", "1E-05"},
+                   {-0.25, "-0.25", "-2.5E-01"},
+                   {0.1 + 0.2, "0.30000000000000004", "3.0000000000000004E-01"},
+                   {INFINITY, "+Inf", "+Inf"},
+                   {-INFINITY, "-Inf", "-Inf"},
+                   {NAN, "NaN", "NaN"}};
+    static const struct {
+        int64_t ms;
+        const char *text, *go;
+    } durations[] = {{0, "0s", "0s"},
+                     {1, "1ms", "1ms"},
+                     {90000, "1m30s", "1m30s"},
+                     {90500, "1m30s500ms", "1m30.5s"},
+                     {3600000, "1h", "1h0m0s"},
+                     {86400000, "1d", "24h0m0s"},
+                     {604800000, "1w", "168h0m0s"},
+                     {691200000, "8d", "192h0m0s"},
+                     {31536000000, "1y", "8760h0m0s"},
+                     {1001, "1s1ms", "1.001s"}};
+    struct buf text;
+    (void)state;
+    buf_init(&text, NULL, 1000);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char expected[200];
+        buf_clear(&text);
+        put_plain(&text, numbers[i].value);
+        buf_put_u8(&text, ' ');
+        put_scientific(&text, numbers[i].value);
+        buf_put_u8(&text, 0);
+        snprintf(expected, sizeof expected, "%s %s", numbers[i].plain, numbers[i].scientific);
+        assert_string_equal((const char *)text.at, expected);
+    }
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        char expected[200];
+        buf_clear(&text);
+        put_duration(&text, durations[i].ms);
+        buf_put_u8(&text, ' ');
+        put_go_duration(&text, durations[i].ms);
+        buf_put_u8(&text, 0);
+        snprintf(expected, sizeof expected, "%s %s", durations[i].text, durations[i].go);
+        assert_string_equal((const char *)text.at, expected);
+    }
+    buf_fini(&text);
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static void
+test_each_allocation_may_fail(void **state)
+{
+    struct unit_rig g;
+    (void)state;
+    rig_init(
+        &g, "{record: r, expr: sum(a)}, {alert: A, expr: a, annotations: {x: '{{ $value }}'}}",
+        "input_series: [{series: a, values: 1 2}, {series: h, values: '{{count:1}}x1'}], "
+        "promql_expr_test: [{expr: r, eval_time: 1m}, {expr: h}], alert_rule_test: [{alertname: "
+        "A}]");
+    for (uint64_t nth = 1;; nth++) {
+        struct budget budget;
+        struct why why = {""};
+        budget_init(&budget, "test", 0, NULL);
+        g.options.memory = &budget;
+        buf_clear(&g.told);
+        mem_fail_nth(nth, false);
+        enum err e = rule_unit_run(&g.options, &g.tests.tests.items[0], &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(budget_used(&budget), 0);
+        assert_true(e == OK || (fired && e == ERR_NOMEM));
+        assert_true(e == OK || why.text[0] != '\0');
+        if (!fired) break;
+        assert_true(nth < 10000);
+    }
+    rig_fini(&g);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_expressions_are_compared_with_what_is_expected),
+        cmocka_unit_test(test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours),
+        cmocka_unit_test(test_histograms_are_compared_as_texts),
+        cmocka_unit_test(test_series_have_their_samples_until_the_last_step),
+        cmocka_unit_test(test_series_that_cannot_be_read_end_the_test),
+        cmocka_unit_test(test_series_that_cannot_be_stored_end_the_evaluation),
+        cmocka_unit_test(test_of_series_that_are_given_twice_the_last_counts),
+        cmocka_unit_test(test_series_after_an_empty_line_are_ignored_aloud),
+        cmocka_unit_test(test_rules_are_evaluated_in_order_at_each_step),
+        cmocka_unit_test(test_rules_that_fail_end_the_test),
+        cmocka_unit_test(test_series_that_vanish_are_marked_stale),
+        cmocka_unit_test(test_alerts_that_fire_are_compared_with_what_is_expected),
+        cmocka_unit_test(test_alerts_of_one_name_are_compared_together),
+        cmocka_unit_test(test_what_is_expected_needs_a_name),
+        cmocka_unit_test(test_alerts_are_written_as_series),
+        cmocka_unit_test(test_a_test_begins_when_it_says),
+        cmocka_unit_test(test_a_test_must_not_last_too_long),
+        cmocka_unit_test(test_differences_are_shown_in_colours),
+        cmocka_unit_test(test_all_series_are_dumped),
+        cmocka_unit_test(test_numbers_and_durations_are_written_as_in_go),
+        cmocka_unit_test(test_each_allocation_may_fail),
+    };
+    log_to_fd(-1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,182 @@
+/*
+ * rules.c - `firekeep rules list|replay`: the rules that a server evaluates and how they fare, and
+ * recording rules evaluated over the past.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/rules/rules_private.h"
+#include "sys/env.h"
+
+#define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
+#define SLICE_NS         (6 * 3600 * NS_PER_S)
+#define RETRY_NS         (300 * NS_PER_S)
+enum { CONCURRENCY = 4, CONCURRENCY_MAX = 64 };
+
+static const struct flag flags[] = {
+    TARGET_FLAGS(struct rules_asking, target,
+                 "replay: configuration file of the server, with its rule files"),
+    {"group", 0, FLAG_TEXTS, offsetof(struct rules_asking, groups), "NAME",
+     "only groups of this name, or the one of FILE;NAME; can be repeated"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct rules_asking, form), "FORM",
+     "list: text or json (default text)", report_forms},
+    {"start", 0, FLAG_TIME, offsetof(struct rules_asking, start), "TIME",
+     "replay: start time: RFC 3339, Unix seconds, now or now-1d; required"},
+    {"end", 0, FLAG_TIME, offsetof(struct rules_asking, end), "TIME",
+     "replay: end time, inclusive; required"},
+    {"overwrite", 0, FLAG_SWITCH, offsetof(struct rules_asking, overwrite), NULL,
+     "replay: first delete what these rules recorded in that time"},
+    {"slice", 0, FLAG_DURATION, offsetof(struct rules_asking, slice_ns), "TIME",
+     "replay: evaluate this much time at once (default 6h)"},
+    {"concurrency", 0, FLAG_COUNT, offsetof(struct rules_asking, concurrency), "N",
+     "replay: number of groups evaluated at once (default 4)"},
+    {"resume", 0, FLAG_TEXT, offsetof(struct rules_asking, resume), "FILE",
+     "replay: keeps the progress; the same command continues there"},
+    {"retry", 0, FLAG_DURATION, offsetof(struct rules_asking, target.retry_ns), "TIME",
+     "how long to retry when the server is not available (default: replay 5m, list 0s)"},
+    {0},
+};
+
+static const char notes[] =
+    "\nlist    print the rules that a server evaluates, with state and last error\n"
+    "replay  evaluate recording rules at their times from --start to --end, and write the "
+    "results.\n"
+    "        The rules are those of the files given, or of the configuration file, and those that\n"
+    "        the ruler API stores. What is stored is not changed: equal results are not written\n"
+    "        again, different ones are printed and counted. So the same command continues after\n"
+    "        an interruption. Alerts are not evaluated.\n"
+    "\nOf a running server, rules are evaluated in this process, on samples read by remote read;\n"
+    "results go there by remote write. --overwrite requires its admin API.\n"
+    "\nExit status: 0 done; 1 a rule failed, a result differs from what is stored or was\n"
+    "refused, or something could not be read or written; 2 wrong usage.\n";
+
+/* --- groups that are wanted ------------------------------------------------------------------- */
+
+bool
+rules_is_called(const char *wanted, const char *file, const char *name)
+{
+    size_t size = strlen(file);
+    if (strcmp(wanted, name) == 0) return true;
+    return strncmp(wanted, file, size) == 0 && wanted[size] == ';' &&
+           strcmp(wanted + size + 1, name) == 0;
+}
+
+bool
+rules_is_wanted(const struct rules_asking *a, const char *file, const char *name)
+{
+    for (uint32_t i = 0; i < a->groups.count; i++) {
+        if (rules_is_called(a->groups.at[i], file, name)) return true;
+    }
+    return a->groups.count == 0;
+}
+
+enum err
+rules_check_wanted(const struct rules_asking *a, bool (*has)(void *context, const char *wanted),
+                   void *context, struct why *why)
+{
+    for (uint32_t i = 0; i < a->groups.count; i++) {
+        if (has(context, a->groups.at[i])) continue;
+        return why_set(why, ERR_INPUT, "--group: group '%.128s' not found", a->groups.at[i]);
+    }
+    return OK;
+}
+
+/* --- what was asked for ----------------------------------------------------------------------- */
+
+static enum err
+settle_list(const struct rules_asking *a, struct why *why)
+{
+    bool others = a->config_file != NULL || a->target.storage != NULL || a->start.word != NULL ||
+                  a->end.word != NULL || a->overwrite || a->slice_ns != 0 || a->concurrency != 0 ||
+                  a->resume != NULL;
+    if (a->file_count > 0) return why_set(why, ERR_INPUT, "list takes no files");
+    if (others) {
+        return why_set(why, ERR_INPUT,
+                       "list takes --url, --tenant, --group, --format and --retry only");
+    }
+    return OK;
+}
+
+static enum err
+settle_replay(struct rules_asking *a, struct why *why)
+{
+    if (a->form >= 0) return why_set(why, ERR_INPUT, "--format is only valid with list");
+    if (a->target.url != NULL && a->target.storage != NULL) {
+        return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
+    }
+    if (a->start.word == NULL || a->end.word == NULL) {
+        return why_set(why, ERR_INPUT, "--start and --end are required");
+    }
+    if (a->start.ms < 0) return why_set(why, ERR_INPUT, "--start is before 1970");
+    if (a->start.ms > a->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
+    /* A server would record something else when the time has come. */
+    if (a->end.ms > env_realtime_ms(env_real())) {
+        return why_set(why, ERR_INPUT, "--end is in the future");
+    }
+    if (a->overwrite && a->file_count > 0) {
+        return why_set(why, ERR_INPUT,
+                       "--overwrite requires --config.file instead of files: what other groups "
+                       "record under the same names is deleted, too");
+    }
+    if (a->slice_ns == 0) a->slice_ns = SLICE_NS;
+    if (a->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");
+    if (a->concurrency == 0) a->concurrency = CONCURRENCY;
+    if (a->concurrency > CONCURRENCY_MAX) {
+        return why_set(why, ERR_INPUT, "--concurrency must be at most %d", CONCURRENCY_MAX);
+    }
+    return OK;
+}
+
+static enum err
+settle(struct rules_asking *a, int count, char **words, bool *ret_replays, struct why *why)
+{
+    const char *verb = count > 0 ? words[0] : "";
+    *ret_replays = strcmp(verb, "replay") == 0;
+    if (!*ret_replays && strcmp(verb, "list") != 0) {
+        return why_set(why, ERR_INPUT, "expected list or replay");
+    }
+    a->files = words + 1;
+    a->file_count = (uint32_t)count - 1;
+    a->config_file = a->target.config_file;
+    target_settle(&a->target);
+    if (a->target.url != NULL) a->target.config_file = NULL;
+    a->target.writing = a->target.existing = *ret_replays;
+    if (a->target.retry_ns < 0) a->target.retry_ns = *ret_replays ? RETRY_NS : 0;
+    return *ret_replays ? settle_replay(a, why) : settle_list(a, why);
+}
+
+static int
+run_rules(int argc, char **argv)
+{
+    struct rules_asking a = {.form = -1, .target.retry_ns = -1};
+    struct target *target = NULL;
+    struct why why = {""};
+    int count = 0;
+    bool replays = false, well = true;
+    log_configure(LOG_ERROR, LOG_LOGFMT);
+    budget_init(&a.memory, "rules", MEMORY_BYTES_MAX, NULL);
+    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
+    if (e == OK) e = settle(&a, count, argv + 1, &replays, &why);
+    if (e) return cli_usage_error("rules", "%s", why.text);
+    progress_begin(&a.progress, "evaluations");
+    a.stop = interrupt_watch();
+    if (!replays) signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough */
+    a.target.stop = a.stop;
+    a.target.progress = &a.progress;
+    e = target_open(&a.target, &target, &why);
+    if (e == OK) e = replays ? rules_replay(&a, target, &well, &why) : rules_list(&a, target, &why);
+    target_free(target);
+    progress_clear(&a.progress);
+    if (e == OK) return well ? EXIT_DONE : EXIT_FAILED;
+    return cli_failed("rules", e, &why);
+}
+
+const struct command command_rules = {"rules",
+                                      "list|replay [flags] [FILE...]",
+                                      "list rules, or evaluate recording rules over the past",
+                                      run_rules,
+                                      flags,
+                                      notes};

@@ -1,0 +1,371 @@
+/* rules_found.c - the rules that are replayed: of files, and those that the ruler API stores. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/hex.h"
+#include "cli/check.h"
+#include "cli/rules/rules_private.h"
+#include "config/rule_files.h"
+#include "model/select.h"
+#include "model/selector.h"
+#include "rules/checkpoint.h"
+#include "rules/group.h"
+#include "rules/stored_file.h"
+#include "sys/env.h"
+
+#define ARENA_BYTES_MAX ((uint64_t)512 << 20)
+enum { ANSWER_BYTES_MAX = 256 << 20, PATH_BYTES = 4096 };
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for rules");
+}
+
+/* Files come first: of a group of the same name, theirs is evaluated. */
+static bool
+has_group(const struct found_rules *f, const char *file, const char *name)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (strcmp(f->items[i].file, file) == 0 && strcmp(f->items[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
+static enum err
+add_group(struct found_rules *f, const struct rule_group *g, struct why *why)
+{
+    if (!array_reserve(f->memory, &f->items, &f->capacity, f->count + 1)) return no_memory(why);
+    f->items[f->count++] = *g;
+    return OK;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static void
+tell_wrong(void *context, struct bytes sentence)
+{
+    (void)context;
+    fprintf(stderr, "%.*s\n", (int)sentence.size, (const char *)sentence.at);
+}
+
+/* Those of the command line take the place of those of the configuration. */
+static enum err
+read_files(const struct rules_asking *a, struct found_rules *f, struct why *why)
+{
+    struct rule_set_options options = {.env = env_real(), .budget = f->memory, .tell = tell_wrong};
+    struct tenant_rules tenant = {.tenant = ""};
+    struct rule_settings given = {.tenants = &tenant, .tenant_count = 1};
+    const char **names = arena_alloc(&f->arena, (a->file_count + 1) * sizeof *names);
+    if (names == NULL) return no_memory(why);
+    for (uint32_t i = 0; i < a->file_count; i++) {
+        names[i] = a->files[i];
+    }
+    tenant.given = tenant.files = (struct text_list){names, a->file_count};
+    bool from_words = a->file_count > 0;
+    enum err e = rule_set_read(from_words ? &given : &f->lists.rules, &options, &f->set, why);
+    if (e == ERR_INPUT) why_set(why, e, "the rules are not valid");
+    if (e == OK && from_words && f->set.unmatched_count > 0) {
+        e = why_set(why, ERR_MISSING, "%s: no such file", f->set.unmatched[0].pattern);
+    }
+    return e;
+}
+
+static enum err
+add_files(const struct rules_asking *a, struct bytes tenant, struct found_rules *f, struct why *why)
+{
+    enum err e = read_files(a, f, why);
+    for (uint32_t i = 0; e == OK && i < f->set.tenant_count; i++) {
+        const struct rule_set_tenant *t = &f->set.tenants[i];
+        if (t->tenant[0] != '\0' && !bytes_equal_text(tenant, t->tenant)) continue;
+        for (uint32_t k = 0; e == OK && k < t->group_count; k++) {
+            e = add_group(f, &t->groups[k], why);
+        }
+    }
+    return e;
+}
+
+/* --- stored by the ruler API ------------------------------------------------------------------ */
+
+static enum err
+add_stored(struct found_rules *f, struct bytes namespace, struct bytes text, struct why *why)
+{
+    const struct rule_file_options options = {.tell = NULL};
+    struct rule_group group;
+    char *file = arena_new(&f->arena, namespace.size + 1);
+    if (file == NULL) return no_memory(why);
+    memcpy(file, namespace.at, namespace.size);
+    enum err e = rule_group_parse(file, text, &options, &f->arena, &group, why);
+    if (e) return e;
+    group.file = file; /* the file of groups that are stored is their namespace */
+    return has_group(f, file, group.name) ? OK : add_group(f, &group, why);
+}
+
+/* Of a directory: its file. */
+static enum err
+add_stored_in_directory(const struct rules_asking *a, struct target *target, struct found_rules *f,
+                        struct why *why)
+{
+    char dir[FILE_PATH_BYTES], tenant[TENANT_NAME_BYTES_MAX + 1];
+    struct bytes name = target_tenant(target);
+    struct stored_texts texts = {NULL, 0};
+    struct buf file;
+    snprintf(tenant, sizeof tenant, "%.*s", (int)name.size, (const char *)name.at);
+    int size = snprintf(dir, sizeof dir, "%s/rules", a->target.storage);
+    if (size >= (int)sizeof dir) return why_set(why, ERR_INPUT, "--storage.path: path is too long");
+    buf_init(&file, f->memory, STORED_FILE_BYTES_MAX);
+    enum err e = stored_read(env_real(), dir, tenant, &file, why);
+    bool is_there = e != ERR_MISSING;
+    if (e == OK) e = stored_decode(buf_bytes(&file), name, &f->arena, &texts, why);
+    if (e && is_there) why_prefix(why, e, "%.200s/%s.groups", dir, tenant);
+    for (uint32_t i = 0; e == OK && i < texts.count; i++) {
+        e = add_stored(f, texts.items[i].namespace, texts.items[i].text, why);
+        if (e != ERR_INPUT) continue;
+        fprintf(stderr, "warning: a stored group is not valid, and left out: %s\n", why->text);
+        e = OK;
+    }
+    buf_fini(&file);
+    return is_there ? e : OK;
+}
+
+/* A group of the server, in YAML; what it needs is its ruler API. */
+static enum err
+add_stored_group(struct target *target, struct found_rules *f, const char *namespace,
+                 const char *name, struct why *why)
+{
+    struct buf path, text;
+    unsigned status = 0;
+    buf_init(&path, f->memory, PATH_BYTES);
+    buf_init(&text, f->memory, RULE_FILE_BYTES_MAX);
+    buf_put_text(&path, "/prometheus/config/v1/rules/");
+    buf_put_percent(&path, bytes_of_text(namespace), "");
+    buf_put_text(&path, "/");
+    buf_put_percent(&path, bytes_of_text(name), "");
+    buf_put_u8(&path, '\0');
+    enum err e = buf_error(&path) ? no_memory(why) : OK;
+    if (e == OK) e = target_fetch(target, (const char *)path.at, &text, &status, why);
+    if (e == OK && status / 100 == 2) {
+        e = add_stored(f, bytes_of_text(namespace), buf_bytes(&text), why);
+    } else if (e == OK) {
+        e = why_set(
+            why, ERR_INPUT,
+            "the server evaluates the group '%.64s' of %.200s, which no rule file given here has: "
+            "give the server's --config.file, or choose groups with --group; a stored group is "
+            "fetched only if rules.api is set (status %u)",
+            name, namespace, status);
+    }
+    buf_fini(&path);
+    buf_fini(&text);
+    return e;
+}
+
+static const char *
+base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool
+evaluates(json_t *groups, const char *file, const char *name)
+{
+    json_t *group;
+    size_t i;
+    json_array_foreach(groups, i, group)
+    {
+        const char *its_file = json_string_value(json_object_get(group, "file"));
+        const char *its_name = json_string_value(json_object_get(group, "name"));
+        if (its_file == NULL || its_name == NULL) continue;
+        if (strcmp(its_file, file) == 0 && strcmp(its_name, name) == 0) return true;
+    }
+    return false;
+}
+
+static enum err
+tell_path(const struct rule_group *g, const char *file, size_t file_size, struct why *why)
+{
+    return why_set(why, ERR_INPUT,
+                   "the server calls the file of group '%.64s' %.*s, not %.200s: the path decides "
+                   "when rules are evaluated, use the same",
+                   g->name, (int)(file_size < 200 ? file_size : 200), file, g->file);
+}
+
+/* A group that the server evaluates, and that is not among those found, must not be one of them
+ * under another path: the path is a part of its name, and decides its times. */
+static enum err
+check_path(const struct found_rules *f, json_t *groups, const char *file, const char *name,
+           struct why *why)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct rule_group *g = &f->items[i];
+        bool alike = strcmp(g->name, name) == 0 &&
+                     strcmp(base_name(g->file), base_name(file)) == 0 &&
+                     !evaluates(groups, g->file, g->name);
+        if (!alike) continue;
+        return tell_path(g, file, strlen(file), why);
+    }
+    return OK;
+}
+
+/* Of a server: the groups that it evaluates, and that are in no file. */
+static enum err
+add_stored_of_server(const struct rules_asking *a, struct target *target, struct found_rules *f,
+                     struct why *why)
+{
+    struct buf text;
+    unsigned status = 0;
+    uint32_t of_files = f->count;
+    buf_init(&text, f->memory, ANSWER_BYTES_MAX);
+    enum err e =
+        target_fetch(target, "/api/v1/rules?exclude_alerts=true&type=record", &text, &status, why);
+    json_t *answer = NULL, *group;
+    size_t i;
+    if (e == OK && status / 100 == 2) {
+        answer = json_loadb((const char *)text.at, text.size, 0, NULL);
+    }
+    json_t *groups = json_object_get(json_object_get(answer, "data"), "groups");
+    /* Others than Firekeep and Prometheus may have no rules. */
+    bool has_none = status == 404 || status == 405 || status == 501;
+    if (e == OK && status / 100 != 2 && !has_none) e = ERR_UNSUPPORTED;
+    if (e == OK && status / 100 == 2 && !json_is_array(groups)) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
+                    target_name(target));
+    }
+    json_array_foreach(groups, i, group)
+    {
+        const char *file = json_string_value(json_object_get(group, "file"));
+        const char *name = json_string_value(json_object_get(group, "name"));
+        if (e || file == NULL || name == NULL || has_group(f, file, name)) continue;
+        if (!rules_is_wanted(a, file, name)) continue;
+        if (of_files > 0) e = check_path(f, groups, file, name, why);
+        /* Files that are named are all that is meant. */
+        if (e == OK && a->file_count == 0) e = add_stored_group(target, f, file, name, why);
+    }
+    json_decref(answer);
+    buf_fini(&text);
+    return e;
+}
+
+/* --- names in a directory --------------------------------------------------------------------- */
+
+/* Appends "FILE;NAME" of each group that the server of the directory knows, each ended by a NUL. */
+static enum err
+put_known(struct target *target, struct buf *to, struct why *why)
+{
+    struct checkpoint_reader checkpoint;
+    struct checkpoint_record r;
+    bool is_wanted = false;
+    enum err e = checkpoint_read(env_real(), target_name(target), to->budget, &checkpoint, why);
+    if (e) return e == ERR_NOMEM ? e : OK; /* it is only a help */
+    while (checkpoint_next(&checkpoint, &r)) {
+        if (r.kind == CHECKPOINT_TENANT) {
+            is_wanted = bytes_equal(r.tenant.name, target_tenant(target));
+        } else if (r.kind == CHECKPOINT_GROUP && is_wanted) {
+            buf_put_bytes(to, r.group.file);
+            buf_put_u8(to, ';');
+            buf_put_bytes(to, r.group.name);
+            buf_put_u8(to, '\0');
+        }
+    }
+    checkpoint_fini(&checkpoint);
+    return buf_error(to);
+}
+
+/* As check_path(): what a directory knows of its server's paths is which groups were evaluated. */
+static enum err
+check_evaluated(const struct rule_group *g, struct bytes names, struct why *why)
+{
+    const char *at = (const char *)names.at, *end = at + names.size;
+    const char *other = NULL;
+    size_t other_size = 0;
+    for (; at < end; at += strlen(at) + 1) {
+        if (strchr(at, ';') == NULL) continue;
+        if (strcmp(at, g->name) != 0 && rules_is_called(at, g->file, g->name)) return OK;
+        size_t size = strlen(at), name_size = strlen(g->name);
+        if (size <= name_size || at[size - name_size - 1] != ';') continue;
+        if (strcmp(at + size - name_size, g->name) != 0) continue;
+        char file[PATH_BYTES];
+        snprintf(file, sizeof file, "%.*s", (int)(size - name_size - 1), at);
+        if (strcmp(base_name(file), base_name(g->file)) != 0) continue;
+        other = at;
+        other_size = size - name_size - 1;
+    }
+    return other == NULL ? OK : tell_path(g, other, other_size, why);
+}
+
+static enum err
+check_paths_in_directory(const struct rules_asking *a, struct target *target,
+                         const struct found_rules *f, struct why *why)
+{
+    struct buf names;
+    buf_init(&names, f->memory, ANSWER_BYTES_MAX);
+    enum err e = put_known(target, &names, why);
+    for (uint32_t i = 0; e == OK && i < f->count; i++) {
+        const struct rule_group *g = &f->items[i];
+        if (rules_is_wanted(a, g->file, g->name)) e = check_evaluated(g, buf_bytes(&names), why);
+    }
+    buf_fini(&names);
+    return e;
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+static bool
+has_called(void *context, const char *wanted)
+{
+    const struct found_rules *f = context;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (rules_is_called(wanted, f->items[i].file, f->items[i].name)) return true;
+    }
+    return false;
+}
+
+/* Without tenancy rules are those of one tenant. */
+static enum err
+check_tenant(const struct rules_asking *a, const struct found_rules *f, struct why *why)
+{
+    const struct rule_settings *rules = &f->lists.rules;
+    bool by_tenant = rules->tenant_count > 0 && rules->tenants[0].tenant[0] != '\0';
+    if (!by_tenant || a->target.tenant != NULL || a->file_count > 0) return OK;
+    return why_set(why, ERR_INPUT, "%s has rules of several tenants: --tenant is required",
+                   a->config_file);
+}
+
+enum err
+rules_find(struct rules_asking *a, struct target *target, struct found_rules *f, struct why *why)
+{
+    *f = (struct found_rules){.memory = &a->memory};
+    arena_init(&f->arena, f->memory, ARENA_BYTES_MAX, 0);
+    settings_default(&f->settings);
+    enum err e = OK;
+    if (a->config_file != NULL) e = check_file(a->config_file, &f->settings, &f->lists, why);
+    if (e == OK) e = check_tenant(a, f, why);
+    if (e == OK) e = add_files(a, target_tenant(target), f, why);
+    if (e == OK && a->target.url != NULL) {
+        e = add_stored_of_server(a, target, f, why);
+    } else if (e == OK && a->file_count == 0) {
+        e = add_stored_in_directory(a, target, f, why);
+    }
+    if (e == OK && a->target.url == NULL) e = check_paths_in_directory(a, target, f, why);
+    if (e == OK) e = rules_check_wanted(a, has_called, f, why);
+    if (e || f->count > 0) return e;
+    if (a->config_file == NULL || a->file_count > 0) {
+        return why_set(why, ERR_INPUT, "there are no rules: expected rule files, or --config.file");
+    }
+    struct bytes tenant = target_tenant(target);
+    return why_set(why, ERR_INPUT,
+                   "there are no rules for tenant '%.*s': no rule files in %s are for it, and the "
+                   "ruler API stored none",
+                   (int)tenant.size, (const char *)tenant.at, a->config_file);
+}
+
+void
+rules_found_fini(struct found_rules *f)
+{
+    array_free(f->memory, f->items, f->capacity);
+    rule_set_free(&f->set);
+    config_lists_free(&f->lists);
+    arena_fini(&f->arena);
+}

@@ -1,0 +1,122 @@
+/* rules_list.c - `firekeep rules list`: what a server answers at /api/v1/rules, as a table. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/time_text.h"
+#include "cli/rules/rules_private.h"
+#include "sys/env.h"
+
+enum { ANSWER_BYTES_MAX = 256 << 20 };
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text == NULL ? "" : text;
+}
+
+/* A time that the API gives; none, where there was no evaluation yet. */
+static struct report_value
+time_of(const json_t *object, const char *key)
+{
+    const char *text = text_of(object, key);
+    int64_t ms;
+    struct why unwanted;
+    if (time_parse(bytes_of_text(text), 0, &ms, &unwanted) != OK || ms <= 0) return value_none();
+    return value_time(ms);
+}
+
+static struct report_value
+milliseconds_of(const json_t *object, const char *key)
+{
+    double seconds = json_number_value(json_object_get(object, key));
+    return value_count((uint64_t)llround(seconds * 1000));
+}
+
+static void
+put_rule(struct report *report, const json_t *group, const json_t *rule)
+{
+    bool alerts = strcmp(text_of(rule, "type"), "alerting") == 0;
+    const char *error = text_of(rule, "lastError");
+    report_row(report, value_text(text_of(group, "file")), value_text(text_of(group, "name")),
+               value_text(text_of(rule, "name")), value_text(text_of(rule, "type")),
+               value_text(text_of(rule, "health")),
+               alerts ? value_text(text_of(rule, "state")) : value_none(),
+               time_of(rule, "lastEvaluation"), milliseconds_of(rule, "evaluationTime"),
+               error[0] == '\0' ? value_none() : value_text(error));
+}
+
+static void
+put_groups(struct report *report, json_t *groups, const struct rules_asking *a)
+{
+    json_t *group, *rule;
+    size_t i, k;
+    report_table(report, "rules", NULL,
+                 "file=File|group=Group|rule=Rule|type=Type|health=Health|state=State|"
+                 "lastEvaluation=Last evaluation|evaluationMs=ms|lastError=Error");
+    json_array_foreach(groups, i, group)
+    {
+        if (!rules_is_wanted(a, text_of(group, "file"), text_of(group, "name"))) continue;
+        json_array_foreach(json_object_get(group, "rules"), k, rule)
+        {
+            put_rule(report, group, rule);
+        }
+    }
+    report_table_end(report, 0);
+}
+
+static bool
+has_called(void *context, const char *wanted)
+{
+    json_t *groups = context, *group;
+    size_t i;
+    json_array_foreach(groups, i, group)
+    {
+        if (rules_is_called(wanted, text_of(group, "file"), text_of(group, "name"))) return true;
+    }
+    return false;
+}
+
+static enum err
+print(const struct rules_asking *a, const char *name, json_t *groups, struct why *why)
+{
+    struct report *report = NULL;
+    enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
+    enum err e = rules_check_wanted(a, has_called, groups, why);
+    if (e) return e;
+    e = report_new(form, stdout, NULL, &report);
+    if (e) return why_set(why, e, "not enough memory for the report");
+    if (form == REPORT_TEXT && json_array_size(groups) == 0) {
+        fprintf(stderr, "%s evaluates no rules%s%s\n", name,
+                a->target.tenant == NULL ? "" : " of tenant ",
+                a->target.tenant == NULL ? "" : a->target.tenant);
+    }
+    put_groups(report, groups, a);
+    e = report_end(report);
+    report_free(report);
+    return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
+}
+
+enum err
+rules_list(struct rules_asking *a, struct target *target, struct why *why)
+{
+    struct buf text;
+    unsigned status = 0;
+    buf_init(&text, &a->memory, ANSWER_BYTES_MAX);
+    enum err e = target_fetch(target, "/api/v1/rules?exclude_alerts=true", &text, &status, why);
+    json_t *answer = NULL;
+    if (e == OK) answer = json_loadb((const char *)text.at, text.size, 0, NULL);
+    json_t *groups = json_object_get(json_object_get(answer, "data"), "groups");
+    if (e == OK && status / 100 != 2) {
+        e = ERR_UNSUPPORTED;
+    } else if (e == OK && !json_is_array(groups)) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
+                    target_name(target));
+    }
+    if (e == OK) e = print(a, target_name(target), groups, why);
+    json_decref(answer);
+    buf_fini(&text);
+    return e;
+}

@@ -1,0 +1,708 @@
+/*
+ * rules_replay.c - `firekeep rules replay`: slice of time by slice of time, in each the groups that
+ * can be evaluated side by side by several workers, and then those that read what they recorded.
+ *
+ *     worker: view of the target -> group -> write requests -> target
+ *
+ * Each worker has a connection of its own to a server; a directory is opened once, and written by
+ * one worker at a time.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/time_text.h"
+#include "cli/cli.h"
+#include "cli/lib/import_resume.h"
+#include "cli/rules/rules_private.h"
+#include "cli/lib/slice_state.h"
+#include "query/replicas.h"
+#include "rules/replay.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+#define WAKE_NS (NS_PER_S / 10)
+enum {
+    SHOWN_MAX = 20,
+    SHOWN_BYTES_MAX = 64 << 10,
+    QUESTION_BYTES_MAX = 16 << 20,
+    SELECTORS_BYTES_MAX = 1 << 20
+};
+
+/* Of the state. */
+enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
+
+/* Kinds of lines that are printed a number of times, and then only counted. */
+enum { SHOWN_FAILURES, SHOWN_DIFFERENCES, SHOWN_KINDS };
+
+struct worker {
+    struct replaying *of;
+    struct target *target;
+    bool is_own; /* else the one of all */
+    struct rw_request request;
+    struct rules_host host;
+    struct rules_terms terms;
+    struct replay replay;
+    struct replay_counts counts;
+    struct env_thread *thread;
+    enum err error;
+    struct why why;
+};
+
+struct replaying {
+    struct rules_asking *asking;
+    struct target *target;
+    struct found_rules found;
+    struct group **groups; /* that are replayed */
+    uint32_t *rounds;
+    uint32_t count, round_count;
+    bool begun; /* what is missing after an error is left to another run */
+    struct slice_state state;
+    struct buf question;
+    struct bytes replicas[REPLICA_LABELS_MAX];
+    uint32_t replica_count;
+    struct worker *workers;
+    uint32_t worker_count;
+    _Atomic(const char *) canceled;
+    struct lock writing; /* LOCK_RANK_APP: of a directory */
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
+    struct cond cond; /* a worker has ended */
+    uint32_t round, next, running;
+    int64_t min_ns, max_ns;
+    bool failed;
+    uint64_t shown[SHOWN_KINDS];
+    uint64_t evaluations; /* that were made */
+    uint64_t groups_done; /* in all slices */
+};
+
+/* --- the host of the rules -------------------------------------------------------------------- */
+
+static enum err
+write_message(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+              struct why *why)
+{
+    struct worker *w = context;
+    struct target_result result;
+    (void)tenant;
+    enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* to count */
+    struct target_counts counts = {{w->request.float_count, w->request.histogram_count, 0}};
+    rw_request_clear(&w->request);
+    if (e) return e;
+    if (!w->is_own) lock_take(&w->of->writing);
+    e = target_write(w->target, RW_V1, message, (struct bytes){NULL, 0}, &counts, &result, why);
+    if (!w->is_own) lock_drop(&w->of->writing);
+    if (e == OK && result.too_large) e = why_set(why, ERR_LIMIT, "%s", result.text);
+    if (e) return e;
+    *ret = (struct rules_written){.ticket = 0};
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        ret->rejected += result.rejected.of[kind];
+    }
+    snprintf(ret->text, sizeof ret->text, "%.*s", (int)sizeof ret->text - 1, result.text);
+    return OK;
+}
+
+static enum err
+open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    const struct worker *w = context;
+    const struct replaying *r = w->of;
+    struct view *view;
+    enum err e = view_open(target_answerer(w->target), control, &view, why);
+    return e ? e
+             : replicas_view_new(view, r->replicas, r->replica_count, control->budget, ret_view,
+                                 why);
+}
+
+/* Prints a line about a rule at a time, unless there were enough of its kind. */
+static void
+show(struct worker *w, int kind, const struct group *group, const struct rule *rule, int64_t t_ms,
+     struct bytes text)
+{
+    static const char *const kinds[] = {"failures", "differences"};
+    struct replaying *r = w->of;
+    const struct rule_group *of = group_text(group);
+    char time[TIME_TEXT_BYTES];
+    lock_take(&r->lock);
+    uint64_t shown = ++r->shown[kind];
+    lock_drop(&r->lock);
+    if (shown > SHOWN_MAX) return;
+    progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", of->file, of->name,
+                 rule->name, time_print(t_ms, time), (int)text.size, (const char *)text.at);
+    if (shown == SHOWN_MAX) {
+        progress_say(&r->asking->progress, "more %s are counted but not shown", kinds[kind]);
+    }
+}
+
+static void
+show_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
+             struct bytes sentence)
+{
+    show(context, SHOWN_FAILURES, group, rule, at_ns / NS_PER_MS, sentence);
+}
+
+static void
+put_value(struct buf *to, const struct replay_value *value, const char *histogram)
+{
+    char number[NUMBER_TEXT_BYTES];
+    if (value->is_histogram)
+        buf_put_text(to, histogram);
+    else if (value->bits == STALE_NAN_BITS)
+        buf_put_text(to, "a staleness marker");
+    else
+        buf_put(to, number, number_print_exact(value->bits, number));
+}
+
+static void
+show_difference(void *context, const struct group *group, const struct rule *rule,
+                const struct replay_difference *d)
+{
+    struct worker *w = context;
+    struct buf text;
+    buf_init(&text, &w->of->asking->memory, SHOWN_BYTES_MAX);
+    labels_print(&text, d->labels);
+    buf_put_text(&text, " is stored as ");
+    put_value(&text, &d->stored, "a histogram");
+    buf_put_text(&text, ", computed as ");
+    put_value(&text, &d->computed, d->stored.is_histogram ? "another histogram" : "a histogram");
+    show(w, SHOWN_DIFFERENCES, group, rule, d->t_ms, buf_bytes(&text));
+    buf_fini(&text);
+}
+
+/* --- workers ---------------------------------------------------------------------------------- */
+
+static enum err
+worker_init(struct replaying *r, struct worker *w)
+{
+    const struct settings *s = &r->found.settings;
+    w->of = r;
+    w->host = (struct rules_host){
+        .env = env_real(),
+        .memory = &r->asking->memory,
+        .seed = (uint64_t)env_monotonic_ns(env_real()),
+        .all_canceled = &r->canceled,
+        .write = write_message,
+        .context = w,
+    };
+    w->terms = (struct rules_terms){
+        .open = open_view,
+        .open_context = w,
+        .lookback_ms = s->query_lookback_delta_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
+        .held_max = s->query_max_samples,
+        .series_max = s->query_max_series,
+        .samples_read_max = s->query_max_samples_read,
+        .bytes_max = s->query_max_bytes,
+        .features = promql_features_of(s->query_features),
+    };
+    w->replay = (struct replay){
+        .host = &w->host,
+        .terms = &w->terms,
+        .failed = show_failure,
+        .differs = show_difference,
+        .context = w,
+    };
+    return rw_request_init(&w->request, &r->asking->memory);
+}
+
+static enum err
+open_workers(struct replaying *r, struct why *why)
+{
+    struct rules_asking *a = r->asking;
+    enum err e = OK;
+    r->worker_count = (uint32_t)a->concurrency;
+    r->workers = mem_new(&a->memory, r->worker_count * sizeof *r->workers);
+    if (r->workers == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    for (uint32_t i = 0; e == OK && i < r->worker_count; i++) {
+        struct worker *w = &r->workers[i];
+        e = worker_init(r, w);
+        if (e) return why_set(why, e, "not enough memory");
+        w->target = r->target;
+        if (a->target.url == NULL) continue;
+        e = target_open(&a->target, &w->target, why);
+        w->is_own = e == OK;
+    }
+    return e;
+}
+
+static void
+close_workers(struct replaying *r)
+{
+    for (uint32_t i = 0; r->workers != NULL && i < r->worker_count; i++) {
+        struct worker *w = &r->workers[i];
+        if (w->of != NULL) rw_request_fini(&w->request);
+        if (w->is_own) target_free(w->target);
+    }
+    mem_free(&r->asking->memory, r->workers, r->worker_count * sizeof *r->workers);
+}
+
+/* The next group of the round. NULL: there is none, or one failed. */
+static struct group *
+take_group(struct replaying *r)
+{
+    struct group *taken = NULL;
+    lock_take(&r->lock);
+    while (!r->failed && taken == NULL && r->next < r->count) {
+        uint32_t i = r->next++;
+        if (r->rounds[i] == r->round) taken = r->groups[i];
+    }
+    lock_drop(&r->lock);
+    return taken;
+}
+
+static void
+note_done(struct replaying *r, uint64_t evaluations, uint32_t groups)
+{
+    lock_take(&r->lock);
+    r->evaluations += evaluations;
+    r->groups_done += groups;
+    lock_drop(&r->lock);
+}
+
+static void
+worker_end(struct worker *w)
+{
+    struct replaying *r = w->of;
+    lock_take(&r->lock);
+    r->failed |= w->error != OK;
+    r->running--;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+}
+
+static void
+worker_run(void *context)
+{
+    struct worker *w = context;
+    struct replaying *r = w->of;
+    struct group *group;
+    while (w->error == OK && (group = take_group(r)) != NULL) {
+        uint64_t before = w->counts.made;
+        struct replay_from item = replay_from(group, r->min_ns);
+        w->error = replay_group(&w->replay, &item, r->max_ns, &w->counts, &w->why);
+        note_done(r, w->counts.made - before, 1);
+    }
+    worker_end(w);
+}
+
+/* All groups that need each other, by one worker. */
+static void
+worker_run_together(void *context)
+{
+    struct worker *w = context;
+    struct replaying *r = w->of;
+    struct budget *memory = &r->asking->memory;
+    size_t bytes = r->count * sizeof(struct replay_from);
+    struct replay_from *items = mem_alloc(memory, bytes);
+    uint64_t before = w->counts.made;
+    uint32_t count = 0;
+    for (uint32_t i = 0; items != NULL && i < r->count; i++) {
+        if (r->rounds[i] == REPLAY_TOGETHER) items[count++] = replay_from(r->groups[i], r->min_ns);
+    }
+    w->error = items == NULL
+                   ? why_set(&w->why, ERR_NOMEM, "not enough memory")
+                   : replay_together(&w->replay, items, count, r->max_ns, &w->counts, &w->why);
+    mem_free(memory, items, bytes);
+    note_done(r, w->counts.made - before, count);
+    worker_end(w);
+}
+
+static void
+await_workers(struct replaying *r)
+{
+    lock_take(&r->lock);
+    while (r->running > 0) {
+        cond_wait_until(&r->cond, &r->lock, env_monotonic_ns(env_real()) + WAKE_NS);
+        if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
+            atomic_store(&r->canceled, "stopped");
+        }
+        uint64_t evaluations = r->evaluations, done = r->groups_done;
+        lock_drop(&r->lock);
+        progress_show(&r->asking->progress, evaluations, done, (uint64_t)r->state.count * r->count);
+        lock_take(&r->lock);
+    }
+    lock_drop(&r->lock);
+}
+
+/* Runs as many as are of use, until all are done. */
+static enum err
+run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), struct why *why)
+{
+    uint32_t count = wanted < r->worker_count ? wanted : r->worker_count, started = 0;
+    enum err e = OK;
+    r->next = 0;
+    for (; e == OK && started < count; started++) {
+        struct worker *w = &r->workers[started];
+        lock_take(&r->lock);
+        r->running++;
+        lock_drop(&r->lock);
+        e = env_thread_start(env_real(), "replay", run, w, &w->thread);
+        if (e) break;
+    }
+    if (e) {
+        lock_take(&r->lock);
+        r->running--;
+        lock_drop(&r->lock);
+        /* Fewer will do. */
+        e = started > 0 ? OK : why_set(why, e, "cannot start a thread");
+    }
+    await_workers(r);
+    for (uint32_t i = 0; i < started; i++) {
+        env_thread_join(env_real(), r->workers[i].thread);
+        if (e == OK && r->workers[i].error != OK) {
+            e = r->workers[i].error;
+            *why = r->workers[i].why;
+        }
+    }
+    return e;
+}
+
+/* --- slices ----------------------------------------------------------------------------------- */
+
+static uint32_t
+count_of_round(const struct replaying *r, uint32_t round)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        count += r->rounds[i] == round;
+    }
+    return count;
+}
+
+/* What the workers have counted goes into the state. */
+static void
+gather_counts(struct replaying *r, struct replay_counts *all)
+{
+    for (uint32_t i = 0; i < r->worker_count; i++) {
+        struct replay_counts *c = &r->workers[i].counts;
+        r->state.counts[REPLAYED_EVALUATIONS] += c->made;
+        r->state.counts[REPLAYED_SAMPLES] += c->samples;
+        r->state.counts[REPLAYED_TROUBLE] += c->failed + c->different + c->rejected;
+        all->made += c->made;
+        all->failed += c->failed;
+        all->samples += c->samples;
+        all->stored_before += c->stored_before;
+        all->different += c->different;
+        all->rejected += c->rejected;
+        *c = (struct replay_counts){0};
+    }
+}
+
+static enum err
+replay_slice(struct replaying *r, uint32_t slice, struct why *why)
+{
+    int64_t min_ms, max_ms;
+    enum err e = OK;
+    slice_state_times(&r->state, slice, &min_ms, &max_ms);
+    r->min_ns = min_ms * NS_PER_MS;
+    r->max_ns = max_ms * NS_PER_MS + NS_PER_MS - 1;
+    for (r->round = 0; e == OK && r->round < r->round_count; r->round++) {
+        e = run_workers(r, count_of_round(r, r->round), worker_run, why);
+    }
+    if (e == OK && count_of_round(r, REPLAY_TOGETHER) > 0) {
+        e = run_workers(r, 1, worker_run_together, why);
+    }
+    return e;
+}
+
+/* An answer that broke off is not asked for again by the client: the slice is. */
+static bool
+may_retry(struct replaying *r, enum err e, int64_t *began_ns, const struct why *why)
+{
+    const struct rules_asking *a = r->asking;
+    struct env *env = env_real();
+    bool passes = a->target.url != NULL && (e == ERR_AGAIN || e == ERR_IO);
+    if (!passes || atomic_load_explicit(a->stop, memory_order_relaxed)) return false;
+    if (*began_ns == 0) *began_ns = env_monotonic_ns(env);
+    if (env_monotonic_ns(env) - *began_ns > a->target.retry_ns) return false;
+    progress_say(&r->asking->progress, "%s; retrying in 1 s", why->text);
+    sleep(1);
+    r->failed = false;
+    for (uint32_t i = 0; i < r->worker_count; i++) {
+        r->workers[i].error = OK;
+    }
+    return true;
+}
+
+static enum err
+replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
+{
+    struct slice_state *s = &r->state;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < s->count; i++) {
+        if (s->slices[i] == 'c') {
+            r->groups_done += r->count;
+            continue;
+        }
+        int64_t began_ns = 0;
+        uint64_t done = r->groups_done;
+        do {
+            r->groups_done = done;
+            e = replay_slice(r, i, why);
+            gather_counts(r, all);
+        } while (e && may_retry(r, e, &began_ns, why));
+        if (e) break;
+        s->slices[i] = 'c';
+        e = slice_state_save(s, false, why);
+    }
+    struct why saved = {""};
+    enum err of_save = slice_state_save(s, true, &saved);
+    if (e == OK && of_save) *why = saved;
+    return err_first(e, of_save);
+}
+
+/* --- what is overwritten ---------------------------------------------------------------------- */
+
+/* NULL: none. */
+static const struct rule_group *
+other_recorder(const struct replaying *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->found.count; i++) {
+        const struct rule_group *g = &r->found.items[i];
+        if (rules_is_wanted(r->asking, g->file, g->name)) continue;
+        for (uint32_t k = 0; k < g->rule_count; k++) {
+            const struct rule *rule = &g->rules[k];
+            if (rule->kind == RULE_RECORDING && strcmp(rule->name, name) == 0) return g;
+        }
+    }
+    return NULL;
+}
+
+/* What another group records under the same name would be deleted, too, and not come back. */
+static enum err
+check_overwrite(const struct replaying *r, struct why *why)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct rule_group *g = group_text(r->groups[i]);
+        for (uint32_t k = 0; k < g->rule_count; k++) {
+            if (g->rules[k].kind != RULE_RECORDING) continue;
+            const struct rule_group *other = other_recorder(r, g->rules[k].name);
+            if (other == NULL) continue;
+            return why_set(why, ERR_INPUT,
+                           "--overwrite: group '%.64s' records '%.128s', too: replay both",
+                           other->name, g->rules[k].name);
+        }
+    }
+    return OK;
+}
+
+static enum err
+delete_group(struct replaying *r, struct group *group, uint64_t *deleted, struct why *why)
+{
+    struct buf text;
+    struct replay_recorded recorded;
+    int64_t min_ns = r->state.min_ms * NS_PER_MS;
+    int64_t max_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1;
+    enum err e = OK;
+    buf_init(&text, &r->asking->memory, SELECTORS_BYTES_MAX);
+    for (uint32_t i = 0; e == OK && replay_recorded_at(group, i, min_ns, max_ns, &text, &recorded);
+         i++) {
+        struct bytes selector = buf_bytes(&text);
+        uint64_t samples = 0;
+        if (buf_error(&text)) e = why_set(why, ERR_NOMEM, "not enough memory for a selector");
+        if (e == OK && recorded.min_ms <= recorded.max_ms) {
+            e = target_delete(r->target, &selector, 1, recorded.min_ms, recorded.max_ms, &samples,
+                              why);
+        }
+        *deleted += samples;
+        buf_clear(&text);
+    }
+    buf_fini(&text);
+    return e;
+}
+
+static enum err
+delete_recorded(struct replaying *r, struct why *why)
+{
+    struct slice_state *s = &r->state;
+    uint64_t deleted = 0;
+    if (slice_state_in(s, ".") < s->count) return OK; /* an earlier run did */
+    enum err e = slice_state_save(s, true, why);      /* nothing is deleted that cannot be noted */
+    if (e) return e;
+    for (uint32_t i = 0; e == OK && i < r->count; i++) {
+        if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
+            return why_set(why, ERR_CANCELED, "stopped");
+        }
+        e = delete_group(r, r->groups[i], &deleted, why);
+    }
+    if (e) return e;
+    progress_say(&r->asking->progress, "deleted %" PRIu64 " sample%s", deleted, plural(deleted));
+    memset(s->slices, 'd', s->count);
+    return slice_state_save(s, true, why);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static bool
+is_replayed(const struct replaying *r, const struct group *group)
+{
+    const struct rule_group *text = group_text(group);
+    return group_records(group) && rules_is_wanted(r->asking, text->file, text->name);
+}
+
+/* Frees those that are not replayed. */
+static void
+keep_replayed(struct replaying *r, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct group *group = r->groups[i];
+        r->groups[i] = NULL;
+        if (group == NULL || !is_replayed(r, group)) {
+            group_free(group);
+            continue;
+        }
+        r->rounds[r->count] = r->rounds[i];
+        r->groups[r->count++] = group;
+    }
+}
+
+/* All groups that were found have a part in the order: results of the others may be stored. */
+static enum err
+make_groups(struct replaying *r, struct why *why)
+{
+    struct rules_asking *a = r->asking;
+    struct found_rules *f = &r->found;
+    struct rules_host host = {
+        .env = env_real(), .memory = &a->memory, .seed = (uint64_t)env_monotonic_ns(env_real())};
+    struct group_defaults defaults = {f->settings.global_evaluation_interval_ms,
+                                      f->settings.global_rule_query_offset_ms};
+    enum err e = OK;
+    r->groups = mem_new(&a->memory, (f->count + 1) * sizeof(struct group *));
+    r->rounds = mem_new(&a->memory, (f->count + 1) * sizeof *r->rounds);
+    if (r->groups == NULL || r->rounds == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    uint32_t made = 0;
+    while (e == OK && made < f->count) {
+        e = group_new(&host, target_tenant(r->target), &f->items[made], &defaults, &r->groups[made],
+                      why);
+        made += e == OK;
+    }
+    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count)) {
+        e = why_set(why, ERR_NOMEM, "not enough memory for rules");
+    }
+    keep_replayed(r, made);
+    if (e) return e;
+    return r->count > 0 ? OK : why_set(why, ERR_INPUT, "there are no recording rules");
+}
+
+/* What is older than the store keeps samples would be refused, each evaluation of it. */
+static enum err
+leave_out_expired(struct replaying *r, struct why *why)
+{
+    struct slice_state *s = &r->state;
+    int64_t oldest_ms = env_realtime_ms(env_real()) - r->found.settings.retention_time_ms;
+    char shown[TIME_TEXT_BYTES];
+    if (r->asking->config_file == NULL || s->min_ms >= oldest_ms) return OK;
+    time_print(oldest_ms, shown);
+    if (s->max_ms < oldest_ms) {
+        return why_set(why, ERR_INPUT,
+                       "--end is before %s: older samples are not kept "
+                       "(retention.time)",
+                       shown);
+    }
+    progress_say(&r->asking->progress, "begins at %s: older samples are not kept (retention.time)",
+                 shown);
+    s->min_ms = oldest_ms;
+    return OK;
+}
+
+/* All that decides what is written. */
+static enum err
+load_state(struct replaying *r, struct why *why)
+{
+    const struct rules_asking *a = r->asking;
+    struct slice_state *s = &r->state;
+    struct bytes tenant = target_tenant(r->target);
+    struct buf *to = &r->question;
+    buf_printf(to, "firekeep rules replay 1\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s\n",
+               target_name(r->target), (int)tenant.size, (const char *)tenant.at, a->start.word,
+               a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "");
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct rule_group *g = group_text(r->groups[i]);
+        buf_printf(to, "group %016" PRIx64 " %s;%s\n", g->hash, g->file, g->name);
+    }
+    if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for so many groups");
+    s->path = a->resume;
+    s->question = buf_bytes(to);
+    s->min_ms = a->start.ms;
+    s->max_ms = a->end.ms;
+    s->slice_ms = a->slice_ns / NS_PER_MS;
+    enum err e = leave_out_expired(r, why);
+    if (e == OK) e = resume_lock(s->path, why);
+    if (e == OK) e = slice_state_load(s, why);
+    if (e == OK && slice_state_in(s, "c") > 0) {
+        progress_say(&r->asking->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are done",
+                     slice_state_in(s, "c"), s->count);
+    }
+    return e;
+}
+
+static void
+print_result(const struct replaying *r, const struct replay_counts *c)
+{
+    double seconds = progress_seconds(&r->asking->progress);
+    progress_clear(&r->asking->progress);
+    fprintf(stderr, "%" PRIu64 " evaluation%s of %" PRIu32 " group%s, %" PRIu64 " sample%s; %.1f s",
+            c->made, plural(c->made), r->count, plural(r->count), c->samples, plural(c->samples),
+            seconds);
+    if (c->stored_before > 0) fprintf(stderr, "; %" PRIu64 " stored already", c->stored_before);
+    if (c->different > 0)
+        fprintf(stderr, "; %" PRIu64 " differ%s from what is stored", c->different,
+                c->different == 1 ? "s" : "");
+    if (c->failed > 0)
+        fprintf(stderr, "; %" PRIu64 " evaluation%s of a rule failed", c->failed,
+                plural(c->failed));
+    if (c->rejected > 0)
+        fprintf(stderr, "; %" PRIu64 " sample%s refused", c->rejected, plural(c->rejected));
+    fputc('\n', stderr);
+}
+
+static enum err
+run(struct replaying *r, struct replay_counts *counts, struct why *why)
+{
+    struct rules_asking *a = r->asking;
+    enum err e = rules_find(a, r->target, &r->found, why);
+    if (e == OK) {
+        r->replica_count = replica_labels_of(r->found.settings.query_replica_labels, r->replicas);
+        e = make_groups(r, why);
+    }
+    if (e == OK) target_tell_unread(&a->target);
+    if (e == OK && a->overwrite) e = check_overwrite(r, why);
+    if (e == OK) e = load_state(r, why);
+    if (e == OK) e = open_workers(r, why);
+    if (e == OK && a->overwrite) e = delete_recorded(r, why);
+    if (e) return e;
+    r->begun = true;
+    e = replay_slices(r, counts, why);
+    if (e == OK) e = target_finish(r->target, why);
+    print_result(r, counts);
+    return e;
+}
+
+enum err
+rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, struct why *why)
+{
+    struct replaying r = {.asking = a, .target = target};
+    struct replay_counts counts = {0};
+    lock_init(&r.writing, LOCK_RANK_APP);
+    lock_init(&r.lock, LOCK_RANK_LEAF);
+    cond_init(&r.cond);
+    buf_init(&r.question, &a->memory, QUESTION_BYTES_MAX);
+    enum err e = run(&r, &counts, why);
+    uint64_t trouble = counts.failed + counts.different + counts.rejected;
+    *ret_well = trouble == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
+    if (e && r.begun) fprintf(stderr, "run the same command again to continue\n");
+    close_workers(&r);
+    for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
+        group_free(r.groups[i]);
+    }
+    mem_free(&a->memory, r.groups, (r.found.count + 1) * sizeof(struct group *));
+    mem_free(&a->memory, r.rounds, (r.found.count + 1) * sizeof *r.rounds);
+    slice_state_fini(&r.state);
+    buf_fini(&r.question);
+    rules_found_fini(&r.found);
+    cond_fini(&r.cond);
+    lock_fini(&r.lock);
+    lock_fini(&r.writing);
+    return e;
+}
