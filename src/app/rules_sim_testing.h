@@ -7,7 +7,7 @@
 #define APP_RULES_SIM_TESTING_H
 
 #include "base/hash.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 #include "rules/scheduler_testing.h"
 #include "tsdb/tsdb_testing.h"
 

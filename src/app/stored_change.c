@@ -10,8 +10,8 @@
 #include <assert.h>
 
 #include "base/log.h"
-#include "config/rule_files.h"
-#include "config/rule_print.h"
+#include "rules/load/rule_files.h"
+#include "rules/load/rule_print.h"
 #include "rules/stored_file.h"
 
 struct stored_change {

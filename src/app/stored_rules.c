@@ -18,8 +18,8 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "base/search.h"
-#include "config/rule_files.h"
-#include "config/rule_print.h"
+#include "rules/load/rule_files.h"
+#include "rules/load/rule_print.h"
 #include "rules/stored_file.h"
 
 #define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)

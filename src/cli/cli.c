@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 enum { HELP_BYTES_MAX = 256 * 1024 };
 

@@ -6,7 +6,7 @@
 
 #include <strings.h>
 
-#include "config/path_from.h"
+#include "base/path_from.h"
 #include "config/root_keys.h"
 #include "config/shared_keys.h"
 #include "notify/settings.h"

@@ -20,9 +20,10 @@
 #include "config/lists.h"
 #include "config/replica_labels.h"
 #include "config/rule_settings.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 #include "config/text.h"
 #include "config/web.h"
+#include "wire/yaml/yaml_values.h"
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)
@@ -560,7 +561,7 @@ put_list(const char *text, struct buf *to)
     for (const char *p = text; *p != '\0';) {
         size_t size = strcspn(p, ",");
         snprintf(part, sizeof part, "%.*s", (int)size, p);
-        quoted_put(to, part);
+        yaml_put_quoted(to, part);
         p += size;
         if (*p == ',') {
             buf_put_text(to, ", ");
@@ -603,7 +604,7 @@ settings_print_yaml(const struct settings *settings, const struct rule_settings 
         if (s->is_list)
             put_list(setting_text(s, settings), to);
         else if (s->type == SETTING_TEXT)
-            quoted_put(to, setting_text(s, settings));
+            yaml_put_quoted(to, setting_text(s, settings));
         else if (s->type == SETTING_SET)
             put_set(settings, s, to);
         else

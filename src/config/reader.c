@@ -1,8 +1,6 @@
 /* reader.c - see reader.h. */
 #include "config/reader.h"
 
-#include "base/time_text.h"
-
 static enum err
 expect_value(struct config_reader *r, const struct setting *shape, const char *name)
 {
@@ -86,33 +84,4 @@ reader_setting(struct config_reader *r, const struct setting *setting, const cha
     }
     enum err e = expect_value(r, setting, name);
     return e ? e : reader_wrong(r, name, setting_parse(setting, reader_scalar(r), to, r->why));
-}
-
-enum err
-reader_text(struct config_reader *r, const char *name, struct arena *arena, const char **ret)
-{
-    if (r->event.type != YAML_SCALAR_EVENT) return reader_expected(r, name, "text");
-    struct bytes text = reader_is_null(r) ? bytes_of(NULL, 0) : reader_scalar(r);
-    if (text.size > 0 && memchr(text.at, 0, text.size) != NULL) {
-        return reader_complain(r, "%s: must not contain NUL characters", name);
-    }
-    char *copy = arena_alloc(arena, text.size + 1);
-    if (copy == NULL) return reader_no_memory(r);
-    if (text.size > 0) memcpy(copy, text.at, text.size);
-    copy[text.size] = 0;
-    *ret = copy;
-    return OK;
-}
-
-enum err
-reader_duration(struct config_reader *r, const char *name, int64_t *ret_ms)
-{
-    if (r->event.type == YAML_SCALAR_EVENT) {
-        if (bytes_equal_text(reader_scalar(r), "0")) { /* the only one without a unit */
-            *ret_ms = 0;
-            return OK;
-        }
-        if (time_parse_duration_api(reader_scalar(r), ret_ms)) return OK;
-    }
-    return reader_expected(r, name, "a duration such as 90s or 1h30m");
 }

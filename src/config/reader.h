@@ -5,7 +5,7 @@
 #define CONFIG_READER_H
 
 #include "config/text.h"
-#include "wire/yaml/yaml_reader.h"
+#include "wire/yaml/yaml_values.h"
 
 /*
  * Reads a value whose kind `shape` says, a number or a choice, and which is called `name`.
@@ -16,12 +16,5 @@ MUST_CHECK enum err reader_number(struct config_reader *r, const struct setting 
 /* The same where there may be texts: into its field. */
 MUST_CHECK enum err reader_setting(struct config_reader *r, const struct setting *setting,
                                    const char *name, struct settings *to);
-
-/* The same of what is no setting. A text: a copy in the arena, ended by a NUL; null is "".
- * ERR_NOMEM. */
-MUST_CHECK enum err reader_text(struct config_reader *r, const char *name, struct arena *arena,
-                                const char **ret_text);
-/* As Prometheus writes durations: 90s, 1h30m, 0. */
-MUST_CHECK enum err reader_duration(struct config_reader *r, const char *name, int64_t *ret_ms);
 
 #endif

@@ -10,7 +10,7 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/table.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 #include "sys/file_pattern.h"
 
 #define SET_BYTES_MAX ((uint64_t)2 << 30)

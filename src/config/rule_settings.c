@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "config/path_from.h"
+#include "base/path_from.h"
 #include "config/root_keys.h"
 #include "config/rule_settings_keys.h"
 #include "config/shared_keys.h"

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "config/schema_private.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 /* --- rows ------------------------------------------------------------------------------------- */
 

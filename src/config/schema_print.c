@@ -168,12 +168,12 @@ print_item(struct buf *to, const struct schema_key *key, unsigned type, const vo
     if (key->kind == SCHEMA_SECRETS) {
         buf_put_text(to, SECRET_WORD);
     } else if (key->kind != SCHEMA_MAPPINGS) {
-        quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
+        yaml_put_quoted(to, schema_get_pointer(item, 0)); /* the text, or the name */
     }
     if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
     if (empty) buf_put_text(to, "{}");
     if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, SECRET_WORD);
-    if (key->kind == SCHEMA_NAMED_TEXTS) quoted_put(to, ((const struct named_text *)item)->value);
+    if (key->kind == SCHEMA_NAMED_TEXTS) yaml_put_quoted(to, ((const struct named_text *)item)->value);
     buf_put_u8(to, '\n');
     if (nested && !empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
 }
@@ -201,7 +201,7 @@ print_url(struct buf *to, const char *url)
     const char *host = strstr(url, "://"), *at = strrchr(url, '@');
     size_t begin = host == NULL ? 0 : (size_t)(host - url) + 3;
     if (at == NULL) {
-        quoted_put(to, url);
+        yaml_put_quoted(to, url);
         return;
     }
     const char *colon = memchr(url + begin, ':', (size_t)(at - url) - begin);
@@ -209,7 +209,7 @@ print_url(struct buf *to, const char *url)
     buf_put(&text, url, colon == NULL ? begin : (size_t)(colon - url) + 1);
     buf_put_text(&text, SECRET_WORD);
     buf_put(&text, at, strlen(at) + 1);
-    quoted_put(to, buf_error(&text) == OK ? (const char *)text.at : SECRET_WORD);
+    yaml_put_quoted(to, buf_error(&text) == OK ? (const char *)text.at : SECRET_WORD);
     buf_fini(&text);
 }
 
@@ -227,13 +227,13 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
         break;
     case SCHEMA_TEXT:
     case SCHEMA_BYTES: /* its copy ends in NUL, too */
-        (key->has_password ? print_url : quoted_put)(to, schema_get_pointer(base, key->offset));
+        (key->has_password ? print_url : yaml_put_quoted)(to, schema_get_pointer(base, key->offset));
         return;
     case SCHEMA_SECRET:
         snprintf(text, sizeof text, SECRET_WORD);
         break;
     case SCHEMA_SECRET_FILE:
-        quoted_put(to, schema_get_pointer(base, key->offset + offsetof(struct secret, file)));
+        yaml_put_quoted(to, schema_get_pointer(base, key->offset + offsetof(struct secret, file)));
         return;
     default:
         shape = schema_number(key);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 struct unit {
     const char *word;
@@ -393,31 +393,6 @@ setting_number_text(const struct setting *setting, uint64_t number, char *to, si
         snprintf(to, size, "%" PRIu64, number);
         break;
     }
-}
-
-void
-quoted_put(struct buf *to, const char *text)
-{
-    const uint8_t *p = (const uint8_t *)text, *end = p + strlen(text);
-    buf_put_u8(to, '"');
-    while (p != end) {
-        size_t size = utf8_step(p, (size_t)(end - p));
-        uint32_t c = size == 1   ? p[0]
-                     : size == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
-                     : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
-                                 : ' ';
-        if (size == 0) size = 1;
-        /* What YAML does not take for itself: control characters, line ends of Unicode, U+FEFF. */
-        if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
-            c >= 0xfffe) {
-            buf_printf(to, "\\u%04x", c);
-        } else {
-            if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');
-            buf_put(to, p, size);
-        }
-        p += size;
-    }
-    buf_put_u8(to, '"');
 }
 
 void

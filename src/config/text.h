@@ -28,9 +28,6 @@ const char *setting_text(const struct setting *setting, const struct settings *f
 /* A number as one would write it for this setting. */
 void setting_number_text(const struct setting *setting, uint64_t number, char *to, size_t size);
 
-/* In double quotes as YAML has them, so that it is read back as it is if it is UTF-8. */
-void quoted_put(struct buf *to, const char *text);
-
 /* web.listen-address as in a file, web.listen_address. Returns `to`. */
 char *setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES]);
 

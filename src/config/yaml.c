@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 #include "config/reader.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 /* Keys that are no settings. */
 static const struct {

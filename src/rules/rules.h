@@ -1,7 +1,7 @@
 /*
  * rules.h - recording and alerting rules, as files of Prometheus' format have them.
  *
- * Here is what a group is. Files are read by config/rule_files.h, which knows YAML.
+ * Here is what a group is. Files are read by rules/load/rule_files.h, which knows YAML.
  */
 #ifndef RULES_RULES_H
 #define RULES_RULES_H

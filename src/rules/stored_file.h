@@ -5,7 +5,7 @@
  *     DIR/TENANT.groups              the groups
  *     DIR/TENANT.groups.damaged      a file that could not be read, set aside; then .damaged.2, ...
  *
- * What the text of a group says is of no concern here: it is YAML, which config/rule_files.h reads.
+ * What the text of a group says is of no concern here: it is YAML, which rules/load/rule_files.h reads.
  *
  * Threads: pure; one at a time writes the file of a tenant.
  */

@@ -26,7 +26,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/slice_state.h"
 #include "cli/lib/target.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 #include "relay/relay.h"
 #include "relay/selection.h"
 #include "sys/env.h"

@@ -10,7 +10,7 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/destinations/destinations_private.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 

@@ -15,7 +15,7 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/lib/report.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 #include "model/trouble.h"
 #include "sys/file_cache.h"
 

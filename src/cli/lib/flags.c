@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/time_text.h"
-#include "config/suggest.h"
+#include "base/suggest.h"
 #include "sys/env.h"
 
 static enum err

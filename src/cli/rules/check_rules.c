@@ -10,7 +10,7 @@
 #include "base/shown.h"
 #include "cli/rules/check_rules.h"
 #include "cli/cli.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 
 /* Of what one file comes to: far more than one of RULE_FILE_BYTES_MAX usually does. */
 enum { GROUPS_BYTES_MAX = 512 << 20, LINE_BYTES_MAX = 16384 };

@@ -6,7 +6,7 @@
 #ifndef CLI_RULES_RULE_UNIT_H
 #define CLI_RULES_RULE_UNIT_H
 
-#include "config/rule_tests.h"
+#include "rules/load/rule_tests.h"
 #include "rules/group.h"
 
 struct rule_unit_options {

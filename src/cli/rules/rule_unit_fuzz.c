@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "cli/rules/rule_unit.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 #include "sys/env.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

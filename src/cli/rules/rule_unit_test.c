@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "cli/rules/rule_unit_private.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 #include "sys/env.h"
 
 /* --- running tests ---------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #include "base/hex.h"
 #include "cli/check.h"
 #include "cli/rules/rules_private.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 #include "model/select.h"
 #include "model/selector.h"
 #include "rules/checkpoint.h"

@@ -12,8 +12,8 @@
 #include "cli/lib/junit.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
-#include "config/rule_files.h"
-#include "config/rule_tests.h"
+#include "rules/load/rule_files.h"
+#include "rules/load/rule_tests.h"
 #include "model/searcher.h"
 #include "sys/env.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/shown.h"
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 #include "rules/checkpoint.h"
 #include "rules/stored_file.h"
 

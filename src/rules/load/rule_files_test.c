@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config/lists_testing.h"
-#include "config/rule_files.h"
+#include "lib/texts.h"
+#include "rules/load/rule_files.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 

@@ -1,7 +1,6 @@
-/* path_from.h - paths of the configuration file that are relative to its directory. For config/
- * only. */
-#ifndef CONFIG_PATH_FROM_H
-#define CONFIG_PATH_FROM_H
+/* path_from.h - paths that are relative to the directory of a file, such as the configuration file. */
+#ifndef BASE_PATH_FROM_H
+#define BASE_PATH_FROM_H
 
 #include "base/mem.h"
 

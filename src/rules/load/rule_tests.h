@@ -13,8 +13,8 @@
  *
  * Threads: pure; any number at a time.
  */
-#ifndef CONFIG_RULE_TESTS_H
-#define CONFIG_RULE_TESTS_H
+#ifndef RULES_LOAD_RULE_TESTS_H
+#define RULES_LOAD_RULE_TESTS_H
 
 #include "base/mem.h"
 #include "base/texts.h"

@@ -10,8 +10,8 @@
  *
  * Threads: pure; any number at a time.
  */
-#ifndef CONFIG_RULE_FILES_H
-#define CONFIG_RULE_FILES_H
+#ifndef RULES_LOAD_RULE_FILES_H
+#define RULES_LOAD_RULE_FILES_H
 
 #include "base/buf.h"
 #include "rules/rules.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "config/rule_tests.h"
+#include "rules/load/rule_tests.h"
 #include "sys/env.h"
 #include "wire/number.h"
 #include "wire/shape.h"

@@ -1,5 +1,5 @@
 /* path_from.c - see path_from.h. */
-#include "config/path_from.h"
+#include "base/path_from.h"
 
 #include <string.h>
 

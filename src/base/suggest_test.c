@@ -8,7 +8,7 @@
 
 #include <limits.h>
 
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 static unsigned
 distance(const char *a, const char *b)

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "config/path_from.h"
+#include "base/path_from.h"
 
 static void
 test_relative_paths_begin_at_the_directory_of_the_file(void **state)

@@ -6,8 +6,8 @@
  *     for (each candidate) suggest_try(&s, candidate);
  *     printf("unknown word%s\n", suggest_hint(&s, "").text);
  */
-#ifndef CONFIG_SUGGEST_H
-#define CONFIG_SUGGEST_H
+#ifndef BASE_SUGGEST_H
+#define BASE_SUGGEST_H
 
 #include "base/bytes.h"
 

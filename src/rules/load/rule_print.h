@@ -11,8 +11,8 @@
  *
  * Threads: pure.
  */
-#ifndef CONFIG_RULE_PRINT_H
-#define CONFIG_RULE_PRINT_H
+#ifndef RULES_LOAD_RULE_PRINT_H
+#define RULES_LOAD_RULE_PRINT_H
 
 #include "base/buf.h"
 #include "rules/rules.h"

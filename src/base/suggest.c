@@ -5,7 +5,7 @@
  * on at a separator (memory.limit-bytes for memory.limit), and a missing section (listen-address
  * for web.listen-address).
  */
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -6,12 +6,13 @@
  * has a value. A file of rules is somebody's who also has Prometheus, for which null is the same as
  * not given, in lists too, and who wants to see all that is wrong with a file at once.
  */
-#include "config/rule_files.h"
+#include "rules/load/rule_files.h"
 
 #include "base/ascii.h"
 #include "base/time_text.h"
-#include "config/rule_files_private.h"
-#include "config/suggest.h"
+#include "base/utf8.h"
+#include "rules/load/rule_files_private.h"
+#include "base/suggest.h"
 #include "wire/yaml/yaml_tree.h"
 
 enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "config/rule_files_private.h"
+#include "rules/load/rule_files_private.h"
 #include "promql/promql.h"
 #include "template/template.h"
 

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config/rule_files.h"
-#include "config/rule_print.h"
+#include "rules/load/rule_files.h"
+#include "rules/load/rule_print.h"
 
 static const struct rule_file_options options = {.tell = NULL};
 

@@ -1,11 +1,11 @@
 /* rule_print.c - see rule_print.h. */
-#include "config/rule_print.h"
+#include "rules/load/rule_print.h"
 
 #include <strings.h>
 
 #include "base/ascii.h"
 #include "base/time_text.h"
-#include "config/text.h"
+#include "wire/yaml/yaml_values.h"
 
 /* Longer keys are marked as such: readers take only so much for a key without a mark. */
 enum { SIMPLE_KEY_BYTES_MAX = 128, INDENT = 4 };
@@ -80,7 +80,7 @@ put_text(struct buf *to, const char *text, uint32_t indent)
     else if (is_block(text))
         put_block(to, text, indent);
     else
-        quoted_put(to, text);
+        yaml_put_quoted(to, text);
 }
 
 static void
@@ -92,7 +92,7 @@ put_key(struct buf *to, const char *name, uint32_t indent)
     if (is_plain(name))
         buf_put_text(to, name);
     else
-        quoted_put(to, name);
+        yaml_put_quoted(to, name);
     if (!is_simple) {
         buf_put_u8(to, '\n');
         put_blanks(to, indent);

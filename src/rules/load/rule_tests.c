@@ -3,7 +3,7 @@
  * mapping, which are no schema (schema.h): here null is the same as not given, a number is a text
  * where a text is wanted, and a plain `yes` is true, as in the YAML of Go.
  */
-#include "config/rule_tests.h"
+#include "rules/load/rule_tests.h"
 
 #include <errno.h>
 #include <math.h>
@@ -11,9 +11,10 @@
 
 #include "base/ascii.h"
 #include "base/time_text.h"
-#include "config/reader.h"
-#include "config/suggest.h"
+#include "wire/yaml/yaml_values.h"
+#include "base/suggest.h"
 #include "wire/number.h"
+#include "wire/shape.h"
 #include "wire/yaml/yaml_tree.h"
 
 enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };

@@ -4,8 +4,8 @@
 #include <assert.h>
 
 #include "base/utf8.h"
-#include "config/rule_files.h"
-#include "config/rule_print.h"
+#include "rules/load/rule_files.h"
+#include "rules/load/rule_print.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/shown.h"
-#include "config/path_from.h"
-#include "config/rule_tests.h"
+#include "base/path_from.h"
+#include "rules/load/rule_tests.h"
 #include "sys/env.h"
 #include "sys/file_pattern.h"
 

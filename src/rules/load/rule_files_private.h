@@ -2,12 +2,12 @@
  * rule_files_private.h - a group as it stands in its file, with the places of all that is given,
  * between rule_files.c, which reads it, and rule_checks.c, which checks it.
  */
-#ifndef CONFIG_RULE_FILES_PRIVATE_H
-#define CONFIG_RULE_FILES_PRIVATE_H
+#ifndef RULES_LOAD_RULE_FILES_PRIVATE_H
+#define RULES_LOAD_RULE_FILES_PRIVATE_H
 
 #include "base/table.h"
-#include "config/reader.h"
-#include "config/rule_files.h"
+#include "wire/yaml/yaml_values.h"
+#include "rules/load/rule_files.h"
 
 /* From 1 on; line 0: not given. */
 struct rule_place {
