@@ -19,7 +19,7 @@
 #include "base/lock.h"
 #include "base/time_text.h"
 #include "base/version.h"
-#include "config/sources.h"
+#include "config/lists/sources.h"
 #include "model/trouble.h"
 #include "query/merged.h"
 

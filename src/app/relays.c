@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/version.h"
-#include "config/destinations.h"
+#include "config/lists/destinations.h"
 #include "relay/backlog.h"
 #include "relay/directory.h"
 #include "tsdb/tsdb.h"

@@ -7,7 +7,7 @@
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
 
-#include "config/lists.h"
+#include "config/lists/lists.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
 

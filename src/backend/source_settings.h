@@ -1,6 +1,6 @@
 /*
  * source_settings.h - the settings of sources: the entries of the configuration's list `sources`
- * as plain structs. docs/configuration.md explains every key; config/sources.c reads them.
+ * as plain structs. docs/configuration.md explains every key; config/lists/sources.c reads them.
  *
  * As in settings.h: texts live as long as the list, and are NULL where nothing was given; times are
  * milliseconds, sizes bytes; secrets are fetched each time they are wanted.

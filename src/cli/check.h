@@ -2,7 +2,7 @@
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
-#include "config/lists.h"
+#include "config/lists/lists.h"
 
 /*
  * What the file says, over the defaults; which flags its server is given is not known here.

@@ -20,7 +20,7 @@
 #include "cli/rules/check_rules.h"
 #include "cli/cli.h"
 #include "cli/lib/target.h"
-#include "config/destinations.h"
+#include "config/lists/destinations.h"
 #include "net/http_client.h"
 #include "relay/backlog.h"
 

@@ -4,8 +4,8 @@
  */
 #include <assert.h>
 
-#include "config/lists.h"
-#include "config/text.h"
+#include "config/lists/lists.h"
+#include "config/schema/text.h"
 #include "wire/yaml/yaml_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

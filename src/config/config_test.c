@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "config/lists.h"
-#include "config/text.h"
+#include "config/lists/lists.h"
+#include "config/schema/text.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "config/rule_set.h"
-#include "config/rule_settings.h"
+#include "config/lists/rule_settings.h"
 #include "sys/fault.h"
 
 /* --- a directory of rules --------------------------------------------------------------------- */

@@ -16,7 +16,7 @@
  */
 #include <stdio.h>
 
-#include "config/reader.h"
+#include "config/schema/reader.h"
 #include "base/suggest.h"
 
 /* Keys that are no settings. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "config/text.h"
+#include "config/schema/text.h"
 
 static struct settings
 defaults(void)

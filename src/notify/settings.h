@@ -1,6 +1,6 @@
 /*
  * settings.h - the mapping `alerting` of the configuration file as plain structs, but for what is a
- * flag, too. docs/configuration.md explains every key; config/alerting.c reads them.
+ * flag, too. docs/configuration.md explains every key; config/lists/alerting.c reads them.
  *
  * As in backend/settings.h: texts live as long as the whole, and are NULL where nothing was given;
  * times are milliseconds; secrets are fetched each time they are wanted.

@@ -1,6 +1,6 @@
 /*
  * settings.h - what the configuration file says of rules, besides the settings that are flags, too.
- * docs/configuration.md explains every key; config/rule_settings.c reads them.
+ * docs/configuration.md explains every key; config/lists/rule_settings.c reads them.
  */
 #ifndef RULES_SETTINGS_H
 #define RULES_SETTINGS_H

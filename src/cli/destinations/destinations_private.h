@@ -3,7 +3,7 @@
 #define CLI_DESTINATIONS_DESTINATIONS_PRIVATE_H
 
 #include "cli/lib/report.h"
-#include "config/lists.h"
+#include "config/lists/lists.h"
 
 struct destinations_asking {
     const char *config_file;

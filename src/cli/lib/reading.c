@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/version.h"
 #include "cli/lib/target.h"
-#include "config/sources.h"
+#include "config/lists/sources.h"
 #include "sys/env.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)

@@ -3,7 +3,7 @@
 #define CLI_RULES_CHECK_RULES_H
 
 #include "cli/lib/flags.h"
-#include "config/lists.h"
+#include "config/lists/lists.h"
 
 /* Prints how the rules and Alertmanagers of the file differ from those of a server. */
 void check_rules_against(const struct config_lists *file, const struct rule_settings *rules,

@@ -7,7 +7,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/report.h"
 #include "cli/lib/target.h"
-#include "config/lists.h"
+#include "config/lists/lists.h"
 #include "config/rule_set.h"
 #include "rules/rules.h"
 

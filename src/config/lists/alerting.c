@@ -1,0 +1,42 @@
+/* alerting.c - the section `alerting`, by the tables of alerting_keys.c. */
+#include "config/lists/alerting.h"
+
+#include "config/lists/alerting_keys.h"
+#include "config/lists/root_keys.h"
+
+enum err
+alerting_yaml(const char *file_name, struct bytes text, const struct settings *settings,
+              struct alerting *ret_alerting, struct why *why)
+{
+    struct alerting read = {NULL};
+    struct arena *arena;
+    enum err e =
+        root_keys_yaml(&alerting_root_schema, file_name, text, settings, &read, &arena, why);
+    if (e) return e;
+    read.arena = arena;
+    for (uint32_t i = 0; i < read.count; i++) {
+        read.items[i].hash = schema_hash(&alertmanager_schema, 0, &read.items[i]);
+    }
+    *ret_alerting = read;
+    return OK;
+}
+
+void
+alerting_print_yaml(const struct alerting *alerting, struct buf *to)
+{
+    enum { KEYS_INDENT = 4 };
+    schema_print(to, &alerting_schema, 0, alerting, KEYS_INDENT, false);
+}
+
+bool
+alertmanager_settings_equal(const struct alertmanager_settings *a,
+                            const struct alertmanager_settings *b)
+{
+    return schema_equal(&alertmanager_schema, 0, a, b);
+}
+
+bool
+alerting_equal(const struct alerting *a, const struct alerting *b)
+{
+    return schema_equal(&alerting_schema, 0, a, b);
+}

@@ -1,0 +1,17 @@
+/*
+ * alerting_keys.h - which keys an Alertmanager has, and the rules they obey, as schemas of the
+ * structs in notify/settings.h. For alerting.c and the tests that compare the tables with the
+ * manual.
+ */
+#ifndef CONFIG_LISTS_ALERTING_KEYS_H
+#define CONFIG_LISTS_ALERTING_KEYS_H
+
+#include "config/schema/schema.h"
+#include "notify/settings.h"
+
+extern const struct schema alertmanager_schema;
+/* The section `alerting` but for its settings, and the root with it: of a struct alerting. */
+extern const struct schema alerting_schema;
+extern const struct schema alerting_root_schema;
+
+#endif

@@ -1,0 +1,13 @@
+/*
+ * destination_keys.h - which keys a destination has, and the rules they obey, as a schema of
+ * struct destination_settings. For the files that read and print destinations.
+ */
+#ifndef CONFIG_LISTS_DESTINATION_KEYS_H
+#define CONFIG_LISTS_DESTINATION_KEYS_H
+
+#include "config/schema/typed_list.h"
+
+extern const struct schema destination_schema;
+extern const struct typed_list destinations_list;
+
+#endif

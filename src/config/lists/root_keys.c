@@ -1,0 +1,54 @@
+/* root_keys.c - see root_keys.h. */
+#include "config/lists/root_keys.h"
+
+#include <assert.h>
+
+/* All texts, and the arrays that were outgrown; a text of CONFIG_BYTES_MAX needs less. */
+enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct root_walk {
+    struct schema_reader reader;
+    const struct schema *schema;
+    void *base;
+};
+
+static enum err
+read_root(struct config_reader *in, void *context)
+{
+    struct root_walk *w = context;
+    if (in->event.type != YAML_MAPPING_START_EVENT) return reader_skip(in);
+    return schema_read(&w->reader, w->schema, w->base);
+}
+
+enum err
+root_keys_yaml(const struct schema *schema, const char *file_name, struct bytes text,
+               const struct settings *settings, void *base, struct arena **ret_arena,
+               struct why *why)
+{
+    struct config_reader in;
+    struct root_context root = {settings, file_name};
+    assert(schema->partial);
+    enum err e = reader_init(&in, file_name, text, CONFIG_BYTES_MAX, why);
+    if (e) return e;
+    struct arena *arena = mem_new(NULL, sizeof *arena);
+    if (arena == NULL) {
+        e = why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
+        goto out;
+    }
+    arena_init_secret(arena, NULL, ARENA_BYTES_MAX, 0);
+    struct root_walk w = {
+        .reader = {.in = &in, .arena = arena, .list = "", .types = "", .context = &root},
+        .schema = schema,
+        .base = base,
+    };
+    e = reader_document(&in, read_root, &w);
+    if (e || arena->used_bytes == 0) {
+        arena_fini(arena);
+        mem_free(NULL, arena, sizeof *arena);
+        arena = NULL;
+    }
+    if (e == OK) *ret_arena = arena;
+out:
+    reader_fini(&in);
+    return e;
+}

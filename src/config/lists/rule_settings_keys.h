@@ -1,0 +1,26 @@
+/*
+ * rule_settings_keys.h - what the configuration file says of rules, as it stands there, with the
+ * tables of its keys. For rule_settings.c and the tests that compare the tables with the manual.
+ */
+#ifndef CONFIG_LISTS_RULE_SETTINGS_KEYS_H
+#define CONFIG_LISTS_RULE_SETTINGS_KEYS_H
+
+#include "config/schema/schema.h"
+#include "rules/settings.h"
+
+/* Of the section `global`, but for settings. */
+struct global_in_file {
+    struct named_texts external_labels;
+};
+struct rules_in_file {
+    struct global_in_file global;
+    struct text_list files;
+    struct tenant_rules *tenants;
+    uint32_t tenant_count;
+};
+
+extern const struct schema global_schema;
+extern const struct schema tenant_schema;
+extern const struct schema rules_root_schema;
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * shared_keys.h - rows that several tables of the configuration file have in common, and words to
+ * write such tables with. For files that have one.
+ *
+ * A mapping with a struct of its own is named with BELOW(); its keys may be shared by several
+ * parents, each with another offset. Keys that several structs have side by side, without a mapping
+ * around them, cannot be shared so: HTTP_KEYS and AWS_KEYS are macros. SECRET makes two rows of one
+ * field, the value and the file with it, of which a group allows one.
+ */
+#ifndef CONFIG_LISTS_SHARED_KEYS_H
+#define CONFIG_LISTS_SHARED_KEYS_H
+
+#include "config/schema/schema.h"
+#include "config/lists/shared_rules.h"
+
+#define KIB    ((uint64_t)1024)
+#define MIB    (KIB * 1024)
+#define GIB    (MIB * 1024)
+#define TIB    (GIB * 1024)
+#define PIB    (TIB * 1024)
+#define SECOND ((uint64_t)1000)
+#define HOUR   (3600 * SECOND)
+#define DAY    (24 * HOUR)
+#define YEAR   (365 * DAY)
+
+#define AT(s, f)         .offset = offsetof(struct s, f), .size = sizeof((struct s *)0)->f
+#define ITEMS(s, f, n)   .offset = offsetof(struct s, f), .count_offset = offsetof(struct s, n)
+#define BELOW(s, f, in_) AT(s, f), .inner = &(in_)
+
+/* At most one of them in a mapping. */
+enum group {
+    GROUP_NONE,
+    GROUP_AUTHORIZATION, /* what sets the header of that name */
+    GROUP_USERNAME,
+    GROUP_SECRET,
+    GROUP_ACCESS_KEY,
+    GROUP_SECRET_KEY,
+    GROUP_SESSION_TOKEN,
+    GROUP_STORE,
+};
+
+/* Mappings, each of its own struct in backend/settings.h. */
+extern const struct schema tls_schema;
+extern const struct schema basic_auth_schema;
+extern const struct schema authorization_schema;
+extern const struct schema oauth2_schema;
+extern const struct schema sigv4_schema;
+/* Of struct relabel_spec in model/relabel.h: an entry of a list. */
+extern const struct schema relabel_schema;
+
+/* A secret, and the key that names a file with it. */
+#define SECRET(name_, s, f, group_, types_, needs_, required_, help_)                  \
+    {name_,                                                                            \
+     SCHEMA_SECRET,                                                                    \
+     AT(s, f),                                                                         \
+     .group = (group_),                                                                \
+     .types = (types_),                                                                \
+     .needs = (needs_),                                                                \
+     .required = (required_),                                                          \
+     .help = (help_)},                                                                 \
+    {                                                                                  \
+        name_ "_file", SCHEMA_SECRET_FILE, AT(s, f),                                   \
+            .group = (group_), .types = (types_), .needs = (needs_), .what = "a path", \
+            .help = "file that contains the value; read each time it is needed"        \
+    }
+
+/* Of the struct http_settings `h` in a struct `s`, but for its headers. */
+#define HTTP_KEYS(s, h, types_)                                                                   \
+    {"tls_config",      SCHEMA_MAPPING, BELOW(s, h.tls, tls_schema),                              \
+     .types = (types_), .quiet = true,  .help = "TLS settings for https"},                        \
+        {"proxy_url",                                                                             \
+         SCHEMA_TEXT,                                                                             \
+         AT(s, h.proxy_url),                                                                      \
+         .types = (types_),                                                                       \
+         .check = rule_proxy,                                                                     \
+         .may_be_empty = true,                                                                    \
+         .has_password = true,                                                                    \
+         .what = "a URL",                                                                         \
+         .help = "URL of the proxy; empty: no proxy; not set: the environment variables decide"}, \
+    {                                                                                             \
+        "no_proxy", SCHEMA_TEXT, AT(s, h.no_proxy),                                               \
+            .types = (types_), .needs = "proxy_url",                                              \
+            .help = "hosts to reach without the proxy, separated by commas"                       \
+    }
+
+#define HEADERS_KEY(s, h, types_, check_name_)                                       \
+    {                                                                                \
+        "headers", SCHEMA_NAMED_SECRETS, ITEMS(s, h.headers.items, h.headers.count), \
+            .types = (types_), .max = 16, .check_name = (check_name_),               \
+            .help = "additional headers; values are secrets"                         \
+    }
+
+/* What sets the header Authorization: of the struct `f` in a struct `s`. */
+#define BASIC_AUTH_KEY(s, f, types_)                                        \
+    {                                                                       \
+        "basic_auth", SCHEMA_MAPPING, BELOW(s, f, basic_auth_schema),       \
+            .types = (types_), .group = GROUP_AUTHORIZATION, .quiet = true, \
+            .help = "user name and password"                                \
+    }
+#define AUTHORIZATION_KEY(s, f, types_)                                     \
+    {                                                                       \
+        "authorization", SCHEMA_MAPPING, BELOW(s, f, authorization_schema), \
+            .types = (types_), .group = GROUP_AUTHORIZATION, .quiet = true, \
+            .help = "Authorization header, such as a bearer token"          \
+    }
+#define SIGV4_KEY(s, f, types_)                                                              \
+    {                                                                                        \
+        "sigv4", SCHEMA_MAPPING, BELOW(s, f, sigv4_schema),                                  \
+            .types = (types_), .group = GROUP_AUTHORIZATION, .help = "sign requests for AWS" \
+    }
+#define OAUTH2_KEY(s, f, types_)                                            \
+    {                                                                       \
+        "oauth2", SCHEMA_MAPPING, BELOW(s, f, oauth2_schema),               \
+            .types = (types_), .group = GROUP_AUTHORIZATION, .quiet = true, \
+            .help = "OAuth 2.0 client credentials"                          \
+    }
+
+/* Of the struct aws_settings `a` in a struct `s`, but for its region. */
+#define AWS_KEYS(s, a, types_)                                                                  \
+    SECRET("access_key", s, a.access_key, GROUP_ACCESS_KEY, types_, "secret_key", false,        \
+           "access key ID; default: from the environment, files, container or machine, as AWS " \
+           "tools do"),                                                                         \
+        SECRET("secret_key", s, a.secret_key, GROUP_SECRET_KEY, types_, "access_key", false,    \
+               "secret access key"),                                                            \
+        SECRET("session_token", s, a.session_token, GROUP_SESSION_TOKEN, types_, "access_key",  \
+               false, "session token of temporary credentials"),                                \
+        {"profile", SCHEMA_TEXT, AT(s, a.profile), .types = (types_),                           \
+         .help = "profile in the AWS configuration files"},                                     \
+        {"role_arn", SCHEMA_TEXT, AT(s, a.role_arn), .types = (types_),                         \
+         .help = "ARN of a role to assume with these credentials"},                             \
+    {                                                                                           \
+        "external_id", SCHEMA_TEXT, AT(s, a.external_id),                                       \
+            .types = (types_), .needs = "role_arn", .help = "external ID for assuming the role" \
+    }
+
+#endif

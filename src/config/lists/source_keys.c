@@ -1,0 +1,304 @@
+/*
+ * source_keys.c - the tables of a source's keys, written like those of destination_keys.c: a key is
+ * a row and a field, and a test compares the rows with docs/configuration.md. Keys that one type
+ * has stand at the end, with its bit in `types`.
+ */
+#include "config/lists/source_keys.h"
+
+#include <stdio.h>
+
+#include "base/time_text.h"
+#include "config/lists/shared_keys.h"
+#include "config/lists/source_rules.h"
+
+#define FOR(type) (1u << SOURCE_##type)
+#define HTTP_TYPES                                                                       \
+    (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ) | \
+     FOR(TIMESTREAM))
+#define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ))
+/* Those whose answers can be kept; of archives it is an index of objects. */
+#define ANSWER_TYPES (HTTP_TYPES & ~FOR(ARCHIVE))
+#define OF(f)        AT(source_settings, f)
+
+_Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
+
+/* --- times ------------------------------------------------------------------------------------ */
+
+/* What RFC 3339 can write: from the first moment of the year 0 to that of the year 10000. */
+#define TIME_MS_BEGIN (-62167219200000)
+#define TIME_MS_END   253402300800000
+
+static const struct setting before_now = {.type = SETTING_DURATION, .max = 100 * YEAR};
+
+static bool
+parse_bound(struct bytes text, struct source_bound *bound)
+{
+    uint64_t before_ms;
+    int64_t ms;
+    if (time_parse_rfc3339(text, &ms) && ms >= TIME_MS_BEGIN && ms < TIME_MS_END) {
+        *bound = (struct source_bound){.given = true, .ms = ms};
+        return true;
+    }
+    if (setting_parse_number(&before_now, text, &before_ms, NULL) != OK) return false;
+    *bound = (struct source_bound){.given = true, .before_now = true, .ms = (int64_t)before_ms};
+    return true;
+}
+
+static void
+print_bound(const struct source_bound *bound, char *to, size_t size)
+{
+    char time[TIME_TEXT_BYTES];
+    to[0] = '\0';
+    if (bound->given && bound->before_now) {
+        setting_number_text(&before_now, (uint64_t)bound->ms, to, size);
+    } else if (bound->given) {
+        snprintf(to, size, "%s", time_print(bound->ms, time));
+    }
+}
+
+static bool
+parse_from(struct bytes text, void *base)
+{
+    return parse_bound(text, &((struct source_settings *)base)->from);
+}
+
+static void
+print_from(const void *base, char *to, size_t size)
+{
+    print_bound(&((const struct source_settings *)base)->from, to, size);
+}
+
+static bool
+parse_to(struct bytes text, void *base)
+{
+    return parse_bound(text, &((struct source_settings *)base)->to);
+}
+
+static void
+print_to(const void *base, char *to, size_t size)
+{
+    print_bound(&((const struct source_settings *)base)->to, to, size);
+}
+
+/* The words, in the order of the enum; TIMES_BETWEEN has keys instead. */
+static const char *const times_words[TIMES_BETWEEN] = {
+    [TIMES_ALL] = "all",
+    [TIMES_OLDER_THAN_LOCAL] = "older_than_local",
+};
+
+static bool
+parse_times(struct bytes text, void *base)
+{
+    struct source_settings *s = base;
+    for (unsigned i = 0; i < TIMES_BETWEEN; i++) {
+        if (!bytes_equal_text(text, times_words[i])) continue;
+        s->times = (enum source_times)i;
+        return true;
+    }
+    return false;
+}
+
+static void
+print_times(const void *base, char *to, size_t size)
+{
+    const struct source_settings *s = base;
+    snprintf(to, size, "%s", s->times == TIMES_BETWEEN ? "" : times_words[s->times]);
+}
+
+#define BOUND_WORDS "a time such as 2024-02-29T12:00:00Z, or a duration before now such as 30d"
+
+/* These two lie in the source itself. */
+static const struct schema_key time_keys[] = {
+    {"from", SCHEMA_OWN, OF(from.given), .parse = parse_from, .print = print_from, .quiet = true,
+     .what = BOUND_WORDS, .help = "time of the first sample to read; not set: no limit"},
+    {"to", SCHEMA_OWN, OF(to.given), .parse = parse_to, .print = print_to, .quiet = true,
+     .what = BOUND_WORDS, .help = "time of the last sample to read; not set: no limit"},
+    {NULL},
+};
+static const struct schema time_schema = {time_keys, sizeof(struct source_settings),
+                                          .check = rule_times};
+
+static const struct schema_key max_rate_keys[] = {
+    {"requests", SCHEMA_COUNT, OF(max_rate_requests), .fallback = "0", .max = 1000000,
+     .help = "maximum number of requests per second; 0: no limit"},
+    {NULL},
+};
+static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct source_settings)};
+
+static const struct schema_key cache_keys[] = {
+    {"path", SCHEMA_TEXT, AT(source_cache_settings, path), .required = true, .max = 200,
+     .what = "a path", .help = "directory of the cache; created if its parent exists"},
+    {"max_bytes", SCHEMA_SIZE, AT(source_cache_settings, max_bytes), .fallback = "256MiB",
+     .min = MIB, .max = PIB, .help = "maximum size of the cache"},
+    {"max_age", SCHEMA_DURATION, AT(source_cache_settings, max_age_ms), .fallback = "1d",
+     .types = ANSWER_TYPES, .min = SECOND, .max = 100 * YEAR,
+     .help = "maximum age of an answer; the source is asked again when it is older"},
+    {NULL},
+};
+static const struct schema cache_schema = {cache_keys, sizeof(struct source_cache_settings)};
+
+static const struct schema_key columns_keys[] = {
+    {"metric", SCHEMA_TEXT, AT(clickhouse_columns, metric), .fallback = "metric", .max = 127,
+     .help = "name of the column with the metric name"},
+    {"labels", SCHEMA_TEXT, AT(clickhouse_columns, labels), .fallback = "labels", .max = 127,
+     .help = "name of the column with the labels, as a JSON object"},
+    {"time", SCHEMA_TEXT, AT(clickhouse_columns, time), .fallback = "time", .max = 127,
+     .help = "name of the column with the time, in milliseconds or as DateTime"},
+    {"value", SCHEMA_TEXT, AT(clickhouse_columns, value), .fallback = "value", .max = 127,
+     .help = "name of the column with the value"},
+    {"bits", SCHEMA_TEXT, AT(clickhouse_columns, bits), .fallback = "bits", .max = 127,
+     .help = "name of the column with the bits of values that are not finite"},
+    {"histogram", SCHEMA_TEXT, AT(clickhouse_columns, histogram), .fallback = "histogram",
+     .max = 127, .help = "name of the column with the native histogram, as JSON"},
+    {"start_time", SCHEMA_TEXT, AT(clickhouse_columns, start_time), .fallback = "start_time",
+     .max = 127, .help = "name of the column with the start timestamp"},
+    {NULL},
+};
+static const struct schema columns_schema = {columns_keys, sizeof(struct clickhouse_columns)};
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static const struct schema_key source_keys[] = {
+    {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
+     .check = rule_source_name, .help = "name, unique among sources, used in metrics and commands"},
+    {"type", SCHEMA_CHOICE, OF(type), .required = true,
+     .choices = "archive|clickhouse|influxdb|opentsdb|remote_read|timestream",
+     .help = "type of the source"},
+    {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = rule_name,
+     .what = "the name of a destination",
+     .help = "destination of the same type: its name, address, credentials and the like count for "
+             "the source where it gives no own"},
+    {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
+     .check = rule_selector, .any_control = true, .what = "a series selector",
+     .help = "series that it can have, as PromQL selectors; default: all"},
+    {"tenants", SCHEMA_TEXTS, ITEMS(source_settings, tenants.items, tenants.count), .max = 1000,
+     .word = "all", .unique = true, .check = rule_tenant, .what = "a tenant",
+     .help = "tenants whose queries read it; required with `tenancy.enabled`"},
+    {"external_labels", SCHEMA_NAMED_TEXTS,
+     ITEMS(source_settings, external_labels.items, external_labels.count), .max = 64,
+     .any_control = true, .check_name = rule_added_label,
+     .help = "labels set on all its series; they replace labels of the same name"},
+    {"time", SCHEMA_MAPPING, .inner = &time_schema, .fallback = "all", .parse = parse_times,
+     .print = print_times, .what = "all, older_than_local, or keys such as 'from:'",
+     .help = "samples to read: all, those before the oldest stored sample, or those of a time "
+             "range"},
+    {"on_error", SCHEMA_CHOICE, OF(on_error), .fallback = "fail", .choices = "fail|warn",
+     .help = "when it fails: fail the query, or answer without it and with a warning"},
+    {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
+     .help = "maximum time to wait for a response, or for 1 KiB more of it"},
+    {"max_concurrent", SCHEMA_COUNT, OF(max_concurrent), .fallback = "4", .min = 1, .max = 1000,
+     .help = "maximum number of queries that read it at a time; others wait"},
+    {"max_rate", SCHEMA_MAPPING, .inner = &max_rate_schema, .help = "rate limits"},
+    {"max_samples", SCHEMA_COUNT64, OF(max_samples), .fallback = "0", .max = 100000000000,
+     .help = "maximum number of samples that one query may read from it; 0: no limit"},
+    {"max_bytes", SCHEMA_SIZE, OF(max_bytes), .fallback = "0", .max = PIB,
+     .help = "maximum size of the responses to one query, as received; 0: no limit"},
+    {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema), .quiet = true,
+     .help = "cache on disk: of an archive an index of its objects, of other types their answers"},
+
+    HTTP_KEYS(source_settings, http, HTTP_TYPES),
+    HEADERS_KEY(source_settings, http, HTTP_TYPES, rule_read_header_name),
+    BASIC_AUTH_KEY(source_settings, basic_auth, AUTH_TYPES),
+    AUTHORIZATION_KEY(source_settings, authorization, AUTH_TYPES),
+    OAUTH2_KEY(source_settings, oauth2, AUTH_TYPES),
+
+    {"url", SCHEMA_TEXT, OF(u.clickhouse.server.url), .types = FOR(CLICKHOUSE), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
+    {"database", SCHEMA_TEXT, OF(u.clickhouse.server.database), .types = FOR(CLICKHOUSE),
+     .fallback = "default", .help = "name of the database"},
+    {"table", SCHEMA_TEXT, OF(u.clickhouse.server.table), .types = FOR(CLICKHOUSE),
+     .required = true, .help = "name of the table or view"},
+    {"columns", SCHEMA_MAPPING, BELOW(source_settings, u.clickhouse.columns, columns_schema),
+     .types = FOR(CLICKHOUSE), .help = "names of the columns"},
+
+    {"url", SCHEMA_TEXT, OF(u.influxdb.server.url), .types = FOR(INFLUXDB), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+    {"version", SCHEMA_COUNT, OF(u.influxdb.server.version), .types = FOR(INFLUXDB),
+     .required = true, .min = 1, .max = 3, .help = "major version of the server: 1, 2 or 3"},
+    {"database", SCHEMA_TEXT, OF(u.influxdb.server.database), .types = FOR(INFLUXDB),
+     .help = "name of the database (versions 1 and 3)"},
+    {"retention_policy", SCHEMA_TEXT, OF(u.influxdb.server.retention_policy),
+     .types = FOR(INFLUXDB),
+     .help = "name of the retention policy (version 1); default: that of the database"},
+    {"org", SCHEMA_TEXT, OF(u.influxdb.server.org), .types = FOR(INFLUXDB),
+     .help = "name of the organization (version 2)"},
+    {"bucket", SCHEMA_TEXT, OF(u.influxdb.server.bucket), .types = FOR(INFLUXDB),
+     .help = "name of the bucket (version 2)"},
+    SECRET("token", source_settings, u.influxdb.server.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
+           NULL, false, "token with permission to read"),
+    {"mapping", SCHEMA_CHOICE, OF(u.influxdb.mapping), .types = FOR(INFLUXDB),
+     .fallback = "prometheus", .choices = "prometheus|telegraf",
+     .help = "name of a series: the measurement, as Firekeep and Prometheus write it, or "
+             "measurement_field for every numeric field, as Telegraf writes them"},
+
+    {"url", SCHEMA_TEXT, OF(u.opentsdb.server.url), .types = FOR(OPENTSDB), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+    {"expansion_limit", SCHEMA_COUNT, OF(u.opentsdb.expansion_limit), .types = FOR(OPENTSDB),
+     .fallback = "4096", .min = 1, .max = 1000000,
+     .help = "maximum number of values in a filter: tsd.query.filter.expansion_limit of the "
+             "server"},
+    {"escaping", SCHEMA_CHOICE, OF(u.opentsdb.escaping), .types = FOR(OPENTSDB), .fallback = "auto",
+     .choices = "auto|prometheus",
+     .help = "escaping of names and values: that of Firekeep, which includes that of Prometheus' "
+             "adapter; or that of the adapter, which wrote tag names as they are"},
+
+    {"url", SCHEMA_TEXT, OF(u.remote_read.url), .types = FOR(REMOTE_READ), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the remote read endpoint"},
+    {"protobuf", SCHEMA_CHOICE, OF(u.remote_read.protobuf), .types = FOR(REMOTE_READ),
+     .fallback = "auto", .choices = "auto|streamed|samples",
+     .help = "form of responses: streamed chunks, or samples in one message; auto: streamed, or "
+             "samples if the server does not stream"},
+    {"labels_url", SCHEMA_TEXT, OF(u.remote_read.labels_url), .types = FOR(REMOTE_READ),
+     .check = rule_url, .what = "a URL",
+     .help = "URL below which the server has /api/v1/labels and the like; default: `url` without "
+             "/api/v1/read at its end"},
+    {"tenant_header", SCHEMA_TEXT, OF(u.remote_read.tenant_header), .types = FOR(REMOTE_READ),
+     .check = rule_read_header_name, .what = "a header name",
+     .help = "header that carries the tenant name"},
+    SIGV4_KEY(source_settings, u.remote_read.sigv4, FOR(REMOTE_READ)),
+
+    {"region", SCHEMA_TEXT, OF(u.timestream.aws.region), .types = FOR(TIMESTREAM),
+     .help = "AWS region; default: from the environment or the profile"},
+    {"database", SCHEMA_TEXT, OF(u.timestream.database), .types = FOR(TIMESTREAM), .required = true,
+     .max = 256, .check = rule_timestream_name, .help = "name of the database"},
+    {"table", SCHEMA_TEXT, OF(u.timestream.table), .types = FOR(TIMESTREAM), .required = true,
+     .max = 256, .check = rule_timestream_name, .help = "name of the table"},
+    {"query_endpoint", SCHEMA_TEXT, OF(u.timestream.query_endpoint), .types = FOR(TIMESTREAM),
+     .check = rule_endpoint, .what = "a URL",
+     .help = "URL of the service; default: the endpoint that AWS returns"},
+    {"schema", SCHEMA_CHOICE, OF(u.timestream.schema), .types = FOR(TIMESTREAM), .fallback = "auto",
+     .choices = "auto|firekeep|connector",
+     .help =
+         "what wrote the table: firekeep: coded names are decoded, and columns of others are an "
+         "error; connector: names stand for themselves; auto: names are decoded, other columns "
+         "are ignored"},
+    AWS_KEYS(source_settings, u.timestream.aws, FOR(TIMESTREAM)),
+
+    {"path", SCHEMA_TEXT, OF(u.archive.path), .types = FOR(ARCHIVE), .required = true,
+     .group = GROUP_STORE, .max = 200, .what = "a path",
+     .help = "directory of the archive; instead of a bucket"},
+    {"bucket", SCHEMA_TEXT, OF(u.archive.bucket), .types = FOR(ARCHIVE), .required = true,
+     .group = GROUP_STORE, .check = rule_bucket, .what = "a bucket", .help = "name of the bucket"},
+    {"region", SCHEMA_TEXT, OF(u.archive.aws.region), .types = FOR(ARCHIVE), .needs = "bucket",
+     .help = "AWS region; default: from the environment or the profile"},
+    {"endpoint", SCHEMA_TEXT, OF(u.archive.endpoint), .types = FOR(ARCHIVE), .needs = "bucket",
+     .check = rule_endpoint, .what = "a URL", .help = "URL of the store; default: that of AWS"},
+    {"path_style", SCHEMA_BOOL, OF(u.archive.path_style), .types = FOR(ARCHIVE),
+     .help = "put the bucket into the path of URLs, not into the host name"},
+    {"prefix", SCHEMA_TEXT, OF(u.archive.prefix), .types = FOR(ARCHIVE), .max = 768,
+     .help = "beginning of the names of all objects, before the hour"},
+    {"layout", SCHEMA_CHOICE, OF(u.archive.layout), .types = FOR(ARCHIVE), .fallback = "hourly",
+     .choices = "hourly|flat",
+     .help = "names of objects: hourly: YYYY/MM/DD/HH/ in UTC after the prefix; flat: any"},
+    {"late", SCHEMA_DURATION, OF(u.archive.late_ms), .types = FOR(ARCHIVE), .fallback = "2h",
+     .max = 100 * YEAR,
+     .help = "maximum difference between the time of a sample and the hour of its object"},
+    AWS_KEYS(source_settings, u.archive.aws, FOR(ARCHIVE)),
+    {NULL},
+};
+
+_Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
+               "SCHEMA_KEYS_MAX counts all keys of a mapping");
+
+const struct schema source_schema = {source_keys, sizeof(struct source_settings),
+                                     .check = rule_source};

@@ -1,0 +1,13 @@
+/*
+ * source_keys.h - which keys a source has, and the rules they obey, as a schema of struct
+ * source_settings. For the files that read and print sources.
+ */
+#ifndef CONFIG_LISTS_SOURCE_KEYS_H
+#define CONFIG_LISTS_SOURCE_KEYS_H
+
+#include "backend/source_settings.h"
+#include "config/schema/schema.h"
+
+extern const struct schema source_schema;
+
+#endif

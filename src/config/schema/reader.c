@@ -1,0 +1,87 @@
+/* reader.c - see reader.h. */
+#include "config/schema/reader.h"
+
+static enum err
+expect_value(struct config_reader *r, const struct setting *shape, const char *name)
+{
+    char expected[200];
+    if (r->event.type == YAML_SCALAR_EVENT && !reader_is_null(r)) return OK;
+    setting_expected(shape, expected, sizeof expected);
+    return reader_expected(r, name, expected);
+}
+
+enum err
+reader_number(struct config_reader *r, const struct setting *shape, const char *name,
+              uint64_t *ret_number)
+{
+    enum err e = expect_value(r, shape, name);
+    return e ? e
+             : reader_wrong(r, name,
+                            setting_parse_number(shape, reader_scalar(r), ret_number, r->why));
+}
+
+/* [a, b] is what "a,b" is. */
+static enum err
+reader_set(struct config_reader *r, const struct setting *setting, const char *name,
+           struct settings *to)
+{
+    uint64_t all = 0, one;
+    for (;;) {
+        enum err e = reader_next(r);
+        if (e) return e;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) break;
+        e = reader_number(r, setting, name, &one);
+        if (e) return e;
+        if ((all & one) != 0) {
+            return reader_complain(r, "%s: %s is there twice", name,
+                                   shown_of(reader_scalar(r)).text);
+        }
+        all |= one;
+    }
+    memcpy((uint8_t *)to + setting->offset, &all, setting->size);
+    return OK;
+}
+
+/* The same of texts, none of which has a comma. */
+static enum err
+reader_list(struct config_reader *r, const struct setting *setting, const char *name,
+            struct settings *to)
+{
+    struct buf all;
+    enum err e;
+    buf_init(&all, NULL, CONFIG_BYTES_MAX);
+    for (;;) {
+        e = reader_next(r);
+        if (e || r->event.type == YAML_SEQUENCE_END_EVENT) break;
+        e = expect_value(r, setting, name);
+        if (e) break;
+        struct bytes text = reader_scalar(r);
+        if (text.size == 0 || memchr(text.at, ',', text.size) != NULL) {
+            e = reader_complain(r,
+                                "%s: expected a list without empty texts and without commas in "
+                                "them, got %s",
+                                name, shown_of(text).text);
+            break;
+        }
+        if (all.size > 0) buf_put_u8(&all, ',');
+        buf_put_bytes(&all, text);
+    }
+    if (e == OK && buf_error(&all)) e = why_set(r->why, buf_error(&all), "not enough memory");
+    if (e == OK) e = reader_wrong(r, name, setting_parse(setting, buf_bytes(&all), to, r->why));
+    buf_fini(&all);
+    return e;
+}
+
+enum err
+reader_setting(struct config_reader *r, const struct setting *setting, const char *name,
+               struct settings *to)
+{
+    if (setting->type == SETTING_SET && r->event.type == YAML_SEQUENCE_START_EVENT) {
+        return reader_set(r, setting, name, to);
+    }
+    if (setting->is_list && r->event.type == YAML_SEQUENCE_START_EVENT) {
+        return reader_list(r, setting, name, to);
+    }
+    enum err e = expect_value(r, setting, name);
+    return e ? e : reader_wrong(r, name, setting_parse(setting, reader_scalar(r), to, r->why));
+}

@@ -1,0 +1,105 @@
+/*
+ * schema_private.h - fields as the rows of a schema name them. For schema.c, schema_print.c,
+ * schema_hash.c and schema_use.c only.
+ */
+#ifndef CONFIG_SCHEMA_SCHEMA_PRIVATE_H
+#define CONFIG_SCHEMA_SCHEMA_PRIVATE_H
+
+#include <assert.h>
+
+#include "config/schema/schema.h"
+
+/* The mapping that is being read. */
+struct schema_place {
+    struct schema_reader *x;
+    const struct schema *schema;
+    void *base;
+    const char *path; /* "oauth2.tls_config"; "" of the outermost */
+    yaml_mark_t begin;
+    bool given[SCHEMA_KEYS_MAX];
+    yaml_mark_t keys[SCHEMA_KEYS_MAX];
+    yaml_mark_t values[SCHEMA_KEYS_MAX];
+};
+
+/* What was given of a key and those that may stand for it; NULL: nothing. */
+const struct schema_key *schema_given_for(const struct schema_place *place,
+                                          const struct schema_key *key);
+
+/* Whether the type has the key, and something else than nothing is stored there. */
+bool schema_is_shown(const struct schema_key *key, unsigned type, const void *base);
+
+/* What the outermost mapping lacks and the one has that it uses. ERR_INPUT, by the keys' rules. */
+MUST_CHECK enum err schema_take_used(struct schema_place *place);
+
+static inline bool
+schema_is_number(enum schema_kind kind)
+{
+    return kind <= SCHEMA_CHOICE;
+}
+
+static inline bool
+schema_has_key(const struct schema_key *key, unsigned type)
+{
+    return key->types == 0 || (key->types >> type & 1) != 0;
+}
+
+static inline uint64_t
+schema_get_number(const struct schema_key *key, const void *base)
+{
+    uint64_t number = 0; /* little endian: a narrow field fills the low bytes */
+    assert(key->size <= sizeof number);
+    memcpy(&number, (const uint8_t *)base + key->offset, key->size);
+    return number;
+}
+
+static inline const void *
+schema_get_pointer(const void *base, size_t offset)
+{
+    const void *p;
+    memcpy(&p, (const uint8_t *)base + offset, sizeof p);
+    return p;
+}
+
+static inline uint32_t
+schema_get_count(const struct schema_key *key, const void *base)
+{
+    uint32_t count;
+    memcpy(&count, (const uint8_t *)base + key->count_offset, sizeof count);
+    return count;
+}
+
+/* Of one item in a list or map. */
+static inline size_t
+schema_item_size(const struct schema_key *key)
+{
+    switch (key->kind) {
+    case SCHEMA_TEXTS:
+        return sizeof(const char *);
+    case SCHEMA_BYTES_LIST:
+        return sizeof(struct bytes);
+    case SCHEMA_SECRETS:
+        return sizeof(struct secret);
+    case SCHEMA_NAMED_TEXTS:
+        return sizeof(struct named_text);
+    case SCHEMA_NAMED_SECRETS:
+        return sizeof(struct named_secret);
+    default:
+        return key->inner->size;
+    }
+}
+
+/* Whose items begin with their name. */
+static inline bool
+schema_is_map(enum schema_kind kind)
+{
+    return kind >= SCHEMA_NAMED_TEXTS && kind <= SCHEMA_NAMED_MAPPINGS;
+}
+
+/* Or a map. */
+static inline bool
+schema_is_list(enum schema_kind kind)
+{
+    return kind >= SCHEMA_TEXTS && kind <= SCHEMA_NAMED_MAPPINGS;
+}
+
+#endif
