@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #include "model/tenant_name.h"
-#include "query/tenants.h"
+#include "views/tenants.h"
 
 /* What a route needs besides its method. */
 enum {

@@ -6,7 +6,7 @@
 #include "api/form.h"
 #include "base/json.h"
 #include "base/lock.h"
-#include "query/replicas.h"
+#include "views/replicas.h"
 #include "wire/remote/remote_write.h"
 
 #define RETRY_AFTER_S "2"

@@ -12,7 +12,7 @@
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "model/tenant_name.h"
-#include "query/tenants.h"
+#include "views/tenants.h"
 
 enum {
     TEXT_SHOWN_BYTES = 4096, /* of an expression */

@@ -13,7 +13,7 @@
 #include "base/time_text.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
-#include "query/partial.h"
+#include "views/partial.h"
 #include "wire/number.h"
 
 enum {

@@ -21,7 +21,7 @@
 #include "base/version.h"
 #include "config/lists/sources.h"
 #include "model/trouble.h"
-#include "query/merged.h"
+#include "views/merged.h"
 
 _Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");
 

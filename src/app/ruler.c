@@ -22,8 +22,8 @@
 
 #include "app/ruler_groups.h"
 #include "base/log.h"
-#include "query/partial.h"
-#include "query/replicas.h"
+#include "views/partial.h"
+#include "views/replicas.h"
 
 #define LACK_SAID_NS (60 * NS_PER_S) /* between log lines about samples that rules cannot read */
 

@@ -4,7 +4,7 @@
  * It answers for the series and times that it is asked for, in label order and time order, with the
  * source's external labels on each series: they win over its own labels, and come before series are
  * put in order, since a label more can move a series. It is never asked about external labels:
- * query/source.h resolves matchers on them, asks for nothing outside of the source's times, tenants
+ * views/source.h resolves matchers on them, asks for nothing outside of the source's times, tenants
  * and selectors, counts, and filters what comes again; so a reader may give more series than it was
  * asked for, but nothing that its store does not have. It is asked of one set of matchers at a
  * time, or of none: for all series.

@@ -1,7 +1,7 @@
 /* source.c - see source.h. */
 #include "backend/source.h"
 
-#include "query/remembered.h"
+#include "views/remembered.h"
 
 static enum err
 no_memory(struct why *why)

@@ -1,5 +1,5 @@
 /*
- * source.h - a source made of its settings: its reader, and what query/source.h needs to know of
+ * source.h - a source made of its settings: its reader, and what views/source.h needs to know of
  * it.
  *
  * Threads: made and ended by one; asked by any.
@@ -9,7 +9,7 @@
 
 #include "backend/reader.h"
 #include "model/selector.h"
-#include "query/source.h"
+#include "views/source.h"
 
 struct source {
     /* For source_view_open(). Tally and owner are the caller's, from before source_init() on. */

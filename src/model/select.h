@@ -156,7 +156,7 @@ struct query_request {
     bool partial;  /* damaged pages become warnings instead of an error */
     bool tells;    /* whoever asks tells people of warnings: a source that may fail, may */
     bool stored;   /* of what is stored here alone: sources are not asked */
-    bool unmerged; /* replicas (query/replicas.h) as the series that they are, with all labels */
+    bool unmerged; /* replicas (views/replicas.h) as the series that they are, with all labels */
     bool chunks;   /* histograms may come as chunks, and by columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */

@@ -222,7 +222,7 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
     uint32_t count = r->set_count == 0 ? 0 : r->sets[0].count;
     struct arena patterns;
     struct buf message;
-    /* Servers may refuse more; what they answer is compared with all: query/source.c. */
+    /* Servers may refuse more; what they answer is compared with all: views/source.c. */
     if (count > RR_MATCHERS_MAX) count = RR_MATCHERS_MAX;
     arena_init(&patterns, s->budget, 0, 0);
     bool fits = true;

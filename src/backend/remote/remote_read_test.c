@@ -295,7 +295,7 @@ test_a_request_says_what_is_wanted(void **state)
     matcher_free(matchers[1]);
 }
 
-/* The others are left to who asked: see query/source.c. */
+/* The others are left to who asked: see views/source.c. */
 static void
 test_a_request_has_as_many_matchers_as_a_server_accepts(void **state)
 {

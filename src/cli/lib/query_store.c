@@ -4,7 +4,7 @@
 #include "cli/lib/query_source.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
-#include "query/replicas.h"
+#include "views/replicas.h"
 #include "sys/env.h"
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };

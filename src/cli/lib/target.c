@@ -7,7 +7,7 @@
 #include "cli/lib/target_private.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
-#include "query/tenants.h"
+#include "views/tenants.h"
 #include "sys/env.h"
 
 const char *

@@ -13,7 +13,7 @@
 #include "cli/lib/target_private.h"
 #include "config/config.h"
 #include "config/store_options.h"
-#include "query/tenants.h"
+#include "views/tenants.h"
 #include "sys/machine_memory.h"
 #include "tsdb/tsdb.h"
 

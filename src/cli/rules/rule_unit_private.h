@@ -4,7 +4,7 @@
 
 #include "cli/rules/rule_unit.h"
 #include "promql/notation/notation.h"
-#include "query/memory_store.h"
+#include "views/memory_store.h"
 #include "wire/remote/remote_write.h"
 
 enum {

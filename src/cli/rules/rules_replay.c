@@ -17,7 +17,7 @@
 #include "cli/lib/import_resume.h"
 #include "cli/rules/rules_private.h"
 #include "cli/lib/slice_state.h"
-#include "query/replicas.h"
+#include "views/replicas.h"
 #include "rules/replay.h"
 #include "sys/env.h"
 #include "wire/number.h"

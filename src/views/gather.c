@@ -1,0 +1,186 @@
+/* gather.c - see gather.h. */
+#include "views/gather.h"
+
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/search.h"
+#include "model/labels.h"
+
+/* An empty one stays as it is. */
+static bool
+copy_text(struct arena *arena, struct bytes *text)
+{
+    if (text->size == 0) return true;
+    *text = arena_copy(arena, *text);
+    return text->at != NULL;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+static int
+compare_texts(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+static int
+compare_labels(const void *a, const void *b)
+{
+    return labels_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+void
+text_gathering_begin(struct text_gathering *g, bool of_labels, uint64_t limit,
+                     struct budget *budget)
+{
+    *g = (struct text_gathering){
+        .budget = budget, .of_labels = of_labels, .limit = limit < UINT32_MAX ? limit : 0};
+    arena_init(&g->arena, budget, 0, 0);
+}
+
+enum err
+text_gathering_add(struct text_gathering *g, struct bytes text)
+{
+    int (*compare)(const void *, const void *) = g->of_labels ? compare_labels : compare_texts;
+    size_t at = search_first(i, (size_t)0, g->sorted_count, compare(&g->items[i], &text) >= 0);
+    if (g->limit > 0 && at > g->limit) return OK; /* beyond what is wanted */
+    if (at < g->sorted_count && bytes_equal(g->items[at], text)) return OK;
+    struct bytes copy = arena_copy(&g->arena, text);
+    if (copy.at == NULL || !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
+        return ERR_NOMEM;
+    }
+    g->items[g->count++] = copy;
+    return OK;
+}
+
+void
+text_gathering_sort(struct text_gathering *g)
+{
+    size_t kept = 0;
+    if (g->count == g->sorted_count) return;
+    qsort(g->items, g->count, sizeof *g->items, g->of_labels ? compare_labels : compare_texts);
+    for (size_t i = 0; i < g->count; i++) {
+        if (kept > 0 && bytes_equal(g->items[kept - 1], g->items[i])) continue;
+        g->items[kept++] = g->items[i];
+    }
+    bool more = g->limit > 0 && kept > g->limit + 1;
+    g->sorted_count = g->count = more ? (size_t)g->limit + 1 : kept;
+}
+
+enum err
+text_gathering_end(struct text_gathering *g, enum err e, const struct text_sink *to)
+{
+    for (size_t i = 0; i < g->count && e == OK; i++) {
+        e = to->each(to->context, g->items[i]);
+    }
+    array_free(g->budget, g->items, g->capacity);
+    arena_fini(&g->arena);
+    return e;
+}
+
+/* --- exemplars -------------------------------------------------------------------------------- */
+
+void
+exemplar_gathering_begin(struct exemplar_gathering *g, struct budget *budget)
+{
+    *g = (struct exemplar_gathering){.budget = budget};
+    arena_init(&g->arena, budget, 0, 0);
+}
+
+enum err
+exemplar_gathering_add(struct exemplar_gathering *g, const struct exemplar *exemplar)
+{
+    struct exemplar x = *exemplar;
+    const struct exemplar *last = g->count == 0 ? NULL : &g->items[g->count - 1];
+    bool same = last != NULL && bytes_equal(last->series_labels, x.series_labels);
+    if (same) x.series_labels = last->series_labels;
+    if ((!same && !copy_text(&g->arena, &x.series_labels)) || !copy_text(&g->arena, &x.labels) ||
+        !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
+        return ERR_NOMEM;
+    }
+    g->items[g->count++] = x;
+    return OK;
+}
+
+static int
+compare_exemplars(const void *a, const void *b)
+{
+    const struct exemplar *left = a, *right = b;
+    int order = labels_compare(left->series_labels, right->series_labels);
+    return order != 0 ? order : exemplar_compare(left, right);
+}
+
+enum err
+exemplar_gathering_end(struct exemplar_gathering *g, enum err e, bool once,
+                       const struct exemplar_sink *to)
+{
+    if (g->count > 1) qsort(g->items, g->count, sizeof *g->items, compare_exemplars);
+    for (size_t i = 0; i < g->count && e == OK; i++) {
+        bool said = i > 0 && compare_exemplars(&g->items[i - 1], &g->items[i]) == 0;
+        if (!once || !said) e = to->each(to->context, &g->items[i]);
+    }
+    array_free(g->budget, g->items, g->capacity);
+    arena_fini(&g->arena);
+    return e;
+}
+
+/* --- metadata --------------------------------------------------------------------------------- */
+
+void
+metadata_gathering_begin(struct metadata_gathering *g, struct budget *budget)
+{
+    *g = (struct metadata_gathering){.budget = budget};
+    arena_init(&g->arena, budget, 0, 0);
+}
+
+enum err
+metadata_gathering_add(struct metadata_gathering *g, const struct metadata *m, uint32_t from)
+{
+    struct described d = {*m, from};
+    if (!copy_text(&g->arena, &d.metadata.family) || !copy_text(&g->arena, &d.metadata.help) ||
+        !copy_text(&g->arena, &d.metadata.unit) ||
+        !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
+        return ERR_NOMEM;
+    }
+    g->items[g->count++] = d;
+    return OK;
+}
+
+static int
+compare_described(const void *a, const void *b)
+{
+    const struct described *left = a, *right = b;
+    int order = bytes_compare(left->metadata.family, right->metadata.family);
+    return order != 0 ? order : (left->from > right->from) - (left->from < right->from);
+}
+
+/* Did one before say the same of the family? */
+static bool
+is_said(const struct metadata_gathering *g, size_t at)
+{
+    const struct metadata *m = &g->items[at].metadata;
+    while (at-- > 0) {
+        const struct metadata *before = &g->items[at].metadata;
+        if (!bytes_equal(before->family, m->family)) return false;
+        if (before->type == m->type && bytes_equal(before->help, m->help) &&
+            bytes_equal(before->unit, m->unit)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err
+metadata_gathering_end(struct metadata_gathering *g, enum err e,
+                       enum err (*each)(void *context, const struct metadata *metadata),
+                       void *context)
+{
+    if (g->count > 1) qsort(g->items, g->count, sizeof *g->items, compare_described);
+    for (size_t i = 0; i < g->count && e == OK; i++) {
+        if (!is_said(g, i)) e = each(context, &g->items[i].metadata);
+    }
+    array_free(g->budget, g->items, g->capacity);
+    arena_fini(&g->arena);
+    return e;
+}

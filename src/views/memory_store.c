@@ -1,0 +1,361 @@
+/*
+ * memory_store.c - see memory_store.h. Series are an array in the order of their labels, so that a
+ * sample finds its series, and a question its answer, by nothing else. The samples of a series are
+ * runs of one kind each, arrays that batches are views of.
+ */
+#include "views/memory_store.h"
+
+#include <assert.h>
+
+#include "base/array.h"
+#include "base/search.h"
+
+enum { BATCH_SAMPLES_MAX = 1024 };
+
+/* Consecutive samples of one kind. */
+struct memory_run {
+    enum sample_kind kind;
+    uint32_t count;
+    uint32_t time_capacity, bits_capacity, histogram_capacity;
+    int64_t *times_ms;
+    uint64_t *bits;               /* floats */
+    struct histogram *histograms; /* histograms */
+};
+
+struct memory_series {
+    struct bytes labels;
+    struct memory_run *runs;
+    uint32_t run_count, run_capacity;
+};
+
+struct memory_store {
+    struct budget *budget;
+    struct arena arena; /* series, their labels, what is in histograms */
+    struct memory_series **series;
+    uint32_t count, capacity;
+    _Atomic uint32_t open_sets; /* relaxed: only zero or not is of interest, to whoever adds */
+};
+
+/* --- the store -------------------------------------------------------------------------------- */
+
+enum err
+memory_store_new(struct budget *budget, struct memory_store **ret_store)
+{
+    struct memory_store *s = mem_new(budget, sizeof *s);
+    if (s == NULL) return ERR_NOMEM;
+    s->budget = budget;
+    arena_init(&s->arena, budget, 0, 0);
+    *ret_store = s;
+    return OK;
+}
+
+static void
+run_free(struct budget *budget, struct memory_run *run)
+{
+    array_free(budget, run->times_ms, run->time_capacity);
+    array_free(budget, run->bits, run->bits_capacity);
+    array_free(budget, run->histograms, run->histogram_capacity);
+}
+
+void
+memory_store_free(struct memory_store *s)
+{
+    if (s == NULL) return;
+    assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct memory_series *series = s->series[i];
+        for (uint32_t k = 0; k < series->run_count; k++) {
+            run_free(s->budget, &series->runs[k]);
+        }
+        array_free(s->budget, series->runs, series->run_capacity);
+    }
+    array_free(s->budget, s->series, s->capacity);
+    arena_fini(&s->arena);
+    mem_free(s->budget, s, sizeof *s);
+}
+
+/* The first series that does not stand before these labels. */
+static uint32_t
+place_of(const struct memory_store *s, struct bytes labels)
+{
+    return search_first(i, 0u, s->count, labels_compare(s->series[i]->labels, labels) >= 0);
+}
+
+static struct memory_series *
+find(const struct memory_store *s, struct bytes labels)
+{
+    uint32_t place = place_of(s, labels);
+    if (place == s->count || !bytes_equal(s->series[place]->labels, labels)) return NULL;
+    return s->series[place];
+}
+
+/* NULL: no memory. */
+static struct memory_series *
+find_or_make(struct memory_store *s, struct bytes labels)
+{
+    struct memory_series *series = find(s, labels);
+    if (series != NULL) return series;
+    series = arena_new(&s->arena, sizeof *series);
+    struct bytes copy = arena_copy(&s->arena, labels);
+    if (series == NULL || (copy.at == NULL && labels.size > 0) ||
+        !array_reserve(s->budget, &s->series, &s->capacity, s->count + 1)) {
+        return NULL;
+    }
+    uint32_t place = place_of(s, labels);
+    series->labels = copy;
+    for (uint32_t i = s->count++; i > place; i--) {
+        s->series[i] = s->series[i - 1];
+    }
+    s->series[place] = series;
+    return series;
+}
+
+/* --- adding ----------------------------------------------------------------------------------- */
+
+static const struct memory_run *
+last_run(const struct memory_series *series)
+{
+    if (series == NULL || series->run_count == 0) return NULL;
+    return &series->runs[series->run_count - 1];
+}
+
+static enum memory_verdict
+judge(const struct memory_series *series, const struct memory_sample *sample,
+      struct memory_sample *ret_last)
+{
+    const struct memory_run *run = last_run(series);
+    if (run == NULL) return MEMORY_TAKEN;
+    uint32_t last = run->count - 1;
+    struct memory_sample before = {.t_ms = run->times_ms[last]};
+    if (sample->t_ms > before.t_ms) return MEMORY_TAKEN;
+    if (run->kind == SAMPLE_FLOAT)
+        before.bits = run->bits[last];
+    else
+        before.histogram = &run->histograms[last];
+    if (ret_last != NULL) *ret_last = before;
+    if (sample->t_ms < before.t_ms) return MEMORY_LATE;
+    bool same = before.histogram == NULL ? sample->histogram == NULL && sample->bits == before.bits
+                                         : sample->histogram != NULL &&
+                                               histogram_equal(sample->histogram, before.histogram);
+    return same ? MEMORY_TAKEN : MEMORY_CONFLICT;
+}
+
+enum memory_verdict
+memory_store_judge(const struct memory_store *s, struct bytes labels,
+                   const struct memory_sample *sample, struct memory_sample *ret_last)
+{
+    return judge(find(s, labels), sample, ret_last);
+}
+
+/* The run that the next sample of a kind belongs to. NULL: no memory. */
+static struct memory_run *
+run_for(struct memory_store *s, struct memory_series *series, enum sample_kind kind)
+{
+    uint32_t count = series->run_count;
+    if (count > 0 && series->runs[count - 1].kind == kind) return &series->runs[count - 1];
+    if (!array_reserve(s->budget, &series->runs, &series->run_capacity, count + 1)) return NULL;
+    series->runs[count] = (struct memory_run){.kind = kind};
+    return &series->runs[count];
+}
+
+static enum err
+append(struct memory_store *s, struct memory_series *series, const struct memory_sample *sample)
+{
+    const struct histogram *h = sample->histogram;
+    struct memory_run *run = run_for(s, series, h == NULL ? SAMPLE_FLOAT : h->kind);
+    struct budget *budget = s->budget;
+    if (run == NULL) return ERR_NOMEM;
+    uint32_t wanted = run->count + 1;
+    bool fits = array_reserve(budget, &run->times_ms, &run->time_capacity, wanted);
+    if (fits && h == NULL) {
+        fits = array_reserve(budget, &run->bits, &run->bits_capacity, wanted);
+    } else if (fits) {
+        fits = array_reserve(budget, &run->histograms, &run->histogram_capacity, wanted) &&
+               histogram_copy(h, &s->arena, &run->histograms[run->count]) == OK;
+    }
+    if (!fits) {
+        if (run->count == 0) run_free(budget, run); /* it is new, and none of the series' yet */
+        return ERR_NOMEM;
+    }
+    if (h == NULL) run->bits[run->count] = sample->bits;
+    run->times_ms[run->count] = sample->t_ms;
+    if (run->count++ == 0) series->run_count++;
+    return OK;
+}
+
+enum err
+memory_store_add(struct memory_store *s, struct bytes labels, const struct memory_sample *sample,
+                 enum memory_verdict *ret_verdict, struct memory_sample *ret_last)
+{
+    assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0);
+    struct memory_series *series = find_or_make(s, labels);
+    if (series == NULL) return ERR_NOMEM;
+    enum memory_verdict verdict = judge(series, sample, ret_last);
+    const struct memory_run *last = last_run(series);
+    bool is_there = last != NULL && last->times_ms[last->count - 1] >= sample->t_ms;
+    enum err e = is_there ? OK : append(s, series, sample);
+    if (e == OK) *ret_verdict = verdict;
+    return e;
+}
+
+/* --- sets of series --------------------------------------------------------------------------- */
+
+struct memory_set {
+    struct series_set set; /* first: it is handed out */
+    struct memory_store *store;
+    struct query_control *control;
+    struct budget *budget;
+    int64_t min_ms, max_ms;
+    const struct memory_series **series; /* that are selected */
+    uint32_t count, capacity, next;
+    const struct memory_series *at_hand;
+    uint32_t run, sample; /* the next ones */
+};
+
+static bool
+holds_sample(const struct memory_series *series, int64_t min_ms, int64_t max_ms)
+{
+    for (uint32_t i = 0; i < series->run_count; i++) {
+        const struct memory_run *run = &series->runs[i];
+        uint32_t first = search_first(k, 0u, run->count, run->times_ms[k] >= min_ms);
+        if (first < run->count) return run->times_ms[first] <= max_ms;
+    }
+    return false;
+}
+
+static bool
+matches(const struct matcher_set *set, struct bytes labels)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
+    }
+    return true;
+}
+
+static bool
+is_selected(const struct query_request *request, const struct memory_series *series)
+{
+    bool selected = request->set_count == 0;
+    for (uint32_t i = 0; i < request->set_count && !selected; i++) {
+        selected = matches(&request->sets[i], series->labels);
+    }
+    return selected && query_hints_want(&request->hints, series->labels) &&
+           holds_sample(series, request->min_ms, request->max_ms);
+}
+
+static enum err
+set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct memory_set *s = (struct memory_set *)set;
+    enum err e = query_control_check(s->control, why);
+    if (e) return e;
+    if (s->next == s->count) {
+        *ret_labels = bytes_of(NULL, 0);
+        return OK;
+    }
+    s->at_hand = s->series[s->next++];
+    s->run = s->sample = 0;
+    *ret_labels = s->at_hand->labels;
+    return query_control_add_series(s->control, why);
+}
+
+static enum err
+set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct memory_set *s = (struct memory_set *)set;
+    const struct memory_series *series = s->at_hand;
+    *ret_batch = (struct sample_batch){.kind = SAMPLE_FLOAT};
+    for (; s->run < series->run_count; s->run++, s->sample = 0) {
+        const struct memory_run *run = &series->runs[s->run];
+        uint32_t first = search_first(i, s->sample, run->count, run->times_ms[i] >= s->min_ms);
+        uint32_t end = search_first(i, first, run->count, run->times_ms[i] > s->max_ms);
+        if (end - first > BATCH_SAMPLES_MAX) end = first + BATCH_SAMPLES_MAX;
+        if (first == end) continue;
+        s->sample = end;
+        *ret_batch = (struct sample_batch){
+            .kind = run->kind, .count = end - first, .times_ms = run->times_ms + first};
+        if (run->kind == SAMPLE_FLOAT)
+            ret_batch->value_bits = run->bits + first;
+        else
+            ret_batch->histograms = run->histograms + first;
+        return query_control_add_samples(s->control, end - first, why);
+    }
+    return OK;
+}
+
+static const char *
+set_warning(struct series_set *set, uint32_t index)
+{
+    (void)set;
+    (void)index;
+    return NULL;
+}
+
+static void
+set_free(struct series_set *set)
+{
+    struct memory_set *s = (struct memory_set *)set;
+    atomic_fetch_sub_explicit(&s->store->open_sets, 1, memory_order_relaxed);
+    array_free(s->budget, s->series, s->capacity);
+    mem_free(s->budget, s, sizeof *s);
+}
+
+/* --- views ------------------------------------------------------------------------------------ */
+
+struct memory_view {
+    struct view view; /* first: it is handed out */
+    struct memory_store *store;
+};
+
+static enum err
+view_ask(struct view *view, const struct query_request *request, struct series_set **ret_set,
+         struct why *why)
+{
+    static const struct series_set_ops ops = {set_next, set_batch, set_warning,
+                                              NULL,     NULL,      set_free};
+    struct memory_store *store = ((struct memory_view *)view)->store;
+    struct budget *budget = request->budget;
+    if (budget == NULL && request->control != NULL) budget = request->control->budget;
+    struct memory_set *s = mem_new(budget, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    *s = (struct memory_set){.set = {&ops},
+                             .store = store,
+                             .control = request->control,
+                             .budget = budget,
+                             .min_ms = request->min_ms,
+                             .max_ms = request->max_ms};
+    atomic_fetch_add_explicit(&store->open_sets, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < store->count; i++) {
+        if (!is_selected(request, store->series[i])) continue;
+        if (!array_reserve(budget, &s->series, &s->capacity, s->count + 1)) {
+            set_free(&s->set);
+            return why_set(why, ERR_NOMEM, "not enough memory for the query");
+        }
+        s->series[s->count++] = store->series[i];
+    }
+    *ret_set = &s->set;
+    return OK;
+}
+
+static void
+view_end(struct view *view)
+{
+    struct memory_view *v = (struct memory_view *)view;
+    mem_free(v->store->budget, v, sizeof *v);
+}
+
+enum err
+memory_store_open(void *context, struct query_control *control, struct view **ret_view,
+                  struct why *why)
+{
+    static const struct view_ops ops = {.select = view_ask, .free = view_end};
+    struct memory_store *store = context;
+    (void)control;
+    struct memory_view *v = mem_new(store->budget, sizeof *v);
+    if (v == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    v->view.ops = &ops;
+    v->store = store;
+    *ret_view = &v->view;
+    return OK;
+}

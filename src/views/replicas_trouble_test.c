@@ -1,0 +1,236 @@
+/* What goes wrong while replicas are read as one: errors below, memory, limits, canceled queries,
+ * damage, series that come meanwhile. */
+#include "views/replicas_testing.h"
+
+/* Drains all; how it ended. */
+static enum err
+drain(struct rig *g, const struct query_request *r, unsigned *ret_series, struct why *why)
+{
+    struct series_set *set;
+    struct bytes labels;
+    struct sample_batch b;
+    *ret_series = 0;
+    enum err e = view_select(g->view, r, &set, why);
+    if (e) return e;
+    for (;;) {
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        ++*ret_series;
+        do {
+            e = series_set_batch(set, &b, why);
+        } while (e == OK && b.count > 0);
+        if (e) break;
+    }
+    series_set_free(set);
+    return e;
+}
+
+static void
+test_what_finds_no_memory_is_an_error(void **state)
+{
+    static struct rig g;
+    (void)state;
+    for (unsigned replicas = 4; replicas <= 80; replicas += 76) { /* of the second, many */
+        for (uint64_t nth = 1;; nth++) {
+            unsigned series;
+            struct why why;
+            rig_begin(&g, 1);
+            put_shops(&g, replicas);
+            struct query_request r = request_for(&g);
+            mem_fail_nth(nth, false);
+            enum err e = drain(&g, &r, &series, &why);
+            bool fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            assert_true(e == OK || e == ERR_NOMEM);
+            rig_end(&g);
+            if (fired) continue; /* a matcher that is not made may be done without */
+            assert_int_equal(e, OK);
+            assert_int_equal(series, replicas / 2 + replicas / 4);
+            break;
+        }
+    }
+}
+
+static void
+test_an_error_below_is_that_of_the_answer(void **state)
+{
+    static struct rig g;
+    (void)state;
+    for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
+        for (unsigned fails = 0;; fails++) {
+            unsigned series;
+            struct why why;
+            rig_begin(&g, 1);
+            g.given.error = ERR_CORRUPT;
+            g.given.fails = fails;
+            put_shops(&g, replicas);
+            struct query_request r = request_for(&g);
+            enum err e = drain(&g, &r, &series, &why);
+            bool failed = g.given.selects > fails;
+            rig_end(&g);
+            assert_int_equal(e, failed ? ERR_CORRUPT : OK);
+            if (!failed) break;
+            assert_string_equal(why.text, "as told");
+        }
+    }
+}
+
+static void
+test_a_query_that_is_canceled_ends_and_says_why(void **state)
+{
+    static struct rig g;
+    struct query_control control = {.names = &limits_of_queries};
+    struct series_set *set;
+    struct bytes labels;
+    struct why why;
+    (void)state;
+    for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
+        rig_begin(&g, 1);
+        put_shops(&g, replicas);
+        struct query_request r = request_for(&g);
+        r.control = &control;
+        control.canceled = NULL;
+        assert_int_equal(view_select(g.view, &r, &set, &why), OK);
+        assert_int_equal(series_set_next(set, &labels, &why), OK);
+        control.canceled = "the query was canceled";
+        assert_int_equal(series_set_next(set, &labels, &why), ERR_CANCELED);
+        assert_string_equal(why.text, "the query was canceled");
+        series_set_free(set);
+        assert_int_equal(view_select(g.view, &r, &set, &why), ERR_CANCELED);
+        assert_string_equal(why.text, "the query was canceled");
+        rig_end(&g);
+    }
+}
+
+static void
+test_each_series_and_sample_counts_once(void **state)
+{
+    static struct rig g;
+    unsigned series;
+    struct why why;
+    (void)state;
+    for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
+        struct query_control control = {.names = &limits_of_queries};
+        struct series_set *set;
+        struct series_cost spent;
+        rig_begin(&g, 1);
+        put_shops(&g, replicas);
+        struct query_request r = request_for(&g);
+        r.control = &control;
+        control.series_max = g.given.count;
+        assert_int_equal(drain(&g, &r, &series, &why), OK);
+        assert_int_equal(control.series_seen, g.given.count);
+        assert_int_equal(control.bytes_seen, 2 * control.samples_seen);
+        uint64_t samples = control.samples_seen;
+        control.series_seen = control.samples_seen = control.bytes_seen = 0;
+        control.series_max--;
+        assert_int_equal(drain(&g, &r, &series, &why), ERR_LIMIT);
+        control.series_max = 0;
+        control.series_seen = control.samples_seen = control.bytes_seen = 0;
+        control.samples_max = samples - 1;
+        assert_int_equal(drain(&g, &r, &series, &why), ERR_LIMIT);
+        assert_non_null(strstr(why.text, "query.max_samples_read"));
+        control.samples_max = 0;
+        control.samples_seen = control.bytes_seen = 0;
+        assert_int_equal(view_select(g.view, &r, &set, &why), OK);
+        do {
+            struct bytes labels;
+            assert_int_equal(series_set_next(set, &labels, &why), OK);
+            series = labels.at != NULL;
+        } while (series > 0);
+        assert_true(series_set_spent(set, &spent));
+        assert_int_equal(spent.series, g.given.count);
+        series_set_free(set);
+        rig_end(&g);
+    }
+}
+
+static void
+test_a_place_that_is_damaged_is_named_once(void **state)
+{
+    static struct rig g;
+    struct bytes labels;
+    struct why why;
+    (void)state;
+    for (unsigned replicas = 0; replicas <= 80; replicas += 40) { /* no series, two ways */
+        struct series_set *set;
+        rig_begin(&g, 1);
+        g.given.warning = "half of it is gone";
+        put_shops(&g, replicas);
+        struct query_request r = request_for(&g);
+        assert_int_equal(view_select(g.view, &r, &set, &why), OK);
+        do {
+            assert_int_equal(series_set_next(set, &labels, &why), OK);
+        } while (labels.at != NULL);
+        assert_string_equal(series_set_warning(set, 0), "half of it is gone");
+        assert_null(series_set_warning(set, 1));
+        series_set_free(set);
+        rig_end(&g);
+    }
+}
+
+/* The view below is not of one moment. */
+static void
+test_series_that_come_while_others_are_read_are_left_out(void **state)
+{
+    static struct rig g;
+    (void)state;
+    for (uint64_t seed = 0; seed < 1000; seed++) {
+        struct given_series *late, *wanted[SERIES_MAX];
+        unsigned series, want = 0;
+        struct why why;
+        rig_random(&g, seed, 60, 2);
+        g.given.has_late = true;
+        g.given.late = (unsigned)seed % g.given.count;
+        struct query_request r = request_for(&g);
+        unsigned count = find_wanted(&g, &r, wanted);
+        late = g.given.series[g.given.late];
+        for (unsigned i = 0; i < count; i++) {
+            bool said =
+                i > 0 && wanted[i - 1] != late && bytes_equal(wanted[i - 1]->rest, wanted[i]->rest);
+            if (i > 1 && wanted[i - 1] == late) {
+                said = bytes_equal(wanted[i - 2]->rest, wanted[i]->rest);
+            }
+            want += wanted[i] != late && !said;
+        }
+        assert_int_equal(drain(&g, &r, &series, &why), OK);
+        assert_int_equal(series, want);
+        rig_end(&g);
+    }
+}
+
+static void
+test_sets_go_on_when_the_view_is_given_back(void **state)
+{
+    static struct rig g;
+    struct series_set *set;
+    struct bytes labels;
+    (void)state;
+    rig_begin(&g, 1);
+    put_shops(&g, 80);
+    struct query_request r = request_for(&g);
+    assert_int_equal(view_select(g.view, &r, &set, NULL), OK);
+    view_free(g.view);
+    assert_int_equal(series_set_next(set, &labels, NULL), OK);
+    assert_non_null(labels.at);
+    assert_false(g.given.freed);
+    series_set_free(set);
+    assert_true(g.given.freed);
+    assert_int_equal(budget_used(&g.budget), 0);
+    arena_fini(&g.arena);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_finds_no_memory_is_an_error),
+        cmocka_unit_test(test_an_error_below_is_that_of_the_answer),
+        cmocka_unit_test(test_a_query_that_is_canceled_ends_and_says_why),
+        cmocka_unit_test(test_each_series_and_sample_counts_once),
+        cmocka_unit_test(test_a_place_that_is_damaged_is_named_once),
+        cmocka_unit_test(test_series_that_come_while_others_are_read_are_left_out),
+        cmocka_unit_test(test_sets_go_on_when_the_view_is_given_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,657 @@
+/*
+ * source.c - see source.h.
+ *
+ * What is asked of the reader: for each set of matchers and each of the source's selectors, both
+ * together, without the matchers on external labels; where one of these does not match, nothing.
+ */
+#include "views/source.h"
+
+#include "base/warnings.h"
+#include "views/gather.h"
+#include "views/merged_set.h"
+
+struct source_view {
+    struct view view; /* first: it is handed out */
+    const struct source_options *options;
+    struct budget *budget;
+    struct view *below;
+    int64_t min_ms, max_ms;
+    _Atomic uint64_t samples; /* that its sets gave */
+    _Atomic uint32_t users;   /* the view, and its sets */
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+}
+
+static void
+view_drop(struct source_view *v)
+{
+    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
+    const struct source_options *options = v->options;
+    view_free(v->below);
+    mem_free(v->budget, v, sizeof *v);
+    options->release(options->owner);
+}
+
+static void
+tally(_Atomic uint64_t *what, uint64_t count)
+{
+    atomic_fetch_add_explicit(what, count, memory_order_relaxed);
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+/* The value of an external label; `at` NULL: it is none. */
+static struct bytes
+external_value(const struct source_limits *x, struct bytes name)
+{
+    for (uint32_t i = 0; i < x->external_count; i++) {
+        if (bytes_equal(x->external_labels[i].name, name)) return x->external_labels[i].value;
+    }
+    return bytes_of(NULL, 0);
+}
+
+/* False: no series of the source has such external labels. *ret_count: its other matchers. */
+static bool
+external_match(const struct source_limits *x, const struct matcher_set *set, uint32_t *ret_count)
+{
+    *ret_count = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct bytes value = external_value(x, matcher_name(set->matchers[i]));
+        if (value.at == NULL)
+            (*ret_count)++;
+        else if (!matcher_matches(set->matchers[i], value))
+            return false;
+    }
+    return true;
+}
+
+static uint32_t
+put_matchers(const struct source_limits *x, const struct matcher_set *set, struct matcher **to)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (external_value(x, matcher_name(set->matchers[i])).at == NULL) {
+            to[count++] = set->matchers[i];
+        }
+    }
+    return count;
+}
+
+/* All series, for those who have no sets. */
+static const struct matcher_set everything = {NULL, 0};
+
+struct sets {
+    const struct matcher_set *items;
+    uint32_t count;
+};
+
+static struct sets
+asked_sets(const struct query_request *r)
+{
+    return r->set_count == 0 ? (struct sets){&everything, 1} : (struct sets){r->sets, r->set_count};
+}
+
+static struct sets
+own_sets(const struct source_limits *x)
+{
+    return x->select_count == 0 ? (struct sets){&everything, 1}
+                                : (struct sets){x->select, x->select_count};
+}
+
+/* No series matches both: a value that `one` requires does not match `other`. */
+static bool
+excludes(const struct matcher_set *one, const struct matcher_set *other)
+{
+    for (uint32_t i = 0; i < one->count; i++) {
+        const struct matcher *equal = one->matchers[i];
+        if (matcher_type(equal) != MATCH_EQUAL) continue;
+        for (uint32_t k = 0; k < other->count; k++) {
+            const struct matcher *m = other->matchers[k];
+            if (bytes_equal(matcher_name(m), matcher_name(equal)) &&
+                !matcher_matches(m, matcher_pattern(equal)))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Series of the source may be in both; *ret_asked, *ret_own: how many matchers it is asked with. */
+static bool
+may_meet(const struct source_limits *x, const struct matcher_set *asked,
+         const struct matcher_set *own, uint32_t *ret_asked, uint32_t *ret_own)
+{
+    return external_match(x, asked, ret_asked) && external_match(x, own, ret_own) &&
+           !excludes(asked, own) && !excludes(own, asked);
+}
+
+static bool
+any_may_meet(const struct source_limits *x, struct sets asked, struct sets own)
+{
+    uint32_t a, b;
+    for (uint32_t i = 0; i < asked.count * own.count; i++) {
+        if (may_meet(x, &asked.items[i / own.count], &own.items[i % own.count], &a, &b))
+            return true;
+    }
+    return false;
+}
+
+static bool
+has_tenant(const struct source_limits *x, struct bytes tenant)
+{
+    for (uint32_t i = 0; i < x->tenant_count; i++) {
+        if (bytes_equal(x->tenants[i], tenant)) return true;
+    }
+    return x->tenant_count == 0;
+}
+
+static bool
+concerns(const struct view *view, const struct query_request *r)
+{
+    const struct source_view *v = (const struct source_view *)view;
+    const struct source_limits *x = &v->options->limits;
+    return !r->stored && r->min_ms <= v->max_ms && r->max_ms >= v->min_ms &&
+           has_tenant(x, r->tenant) && any_may_meet(x, asked_sets(r), own_sets(x));
+}
+
+/* A question as it is put to the reader, once for each of the sets. */
+struct question {
+    struct query_request request;
+    struct matcher_set *sets;
+    uint32_t count;
+    struct arena arena;
+};
+
+static enum err
+add_set(const struct source_limits *x, const struct matcher_set *asked,
+        const struct matcher_set *own, struct question *q, struct why *why)
+{
+    uint32_t a, b;
+    if (!may_meet(x, asked, own, &a, &b)) return OK;
+    struct matcher **matchers = arena_new(&q->arena, ((size_t)a + b + 1) * sizeof *matchers);
+    if (matchers == NULL) return no_memory(why);
+    put_matchers(x, asked, matchers);
+    put_matchers(x, own, matchers + a);
+    q->sets[q->count++] = (struct matcher_set){matchers, a + b};
+    return OK;
+}
+
+static enum err
+question_begin(struct source_view *v, const struct query_request *r, struct question *q,
+               struct why *why)
+{
+    const struct source_limits *x = &v->options->limits;
+    struct sets asked = asked_sets(r), own = own_sets(x);
+    q->request = *r;
+    q->count = 0;
+    if (q->request.min_ms < v->min_ms) q->request.min_ms = v->min_ms;
+    if (q->request.max_ms > v->max_ms) q->request.max_ms = v->max_ms;
+    q->request.chunks = false;
+    q->request.hints = (struct query_hints){.times_only = r->hints.times_only};
+    arena_init(&q->arena, v->budget, 0, 0);
+    if (!concerns(&v->view, r)) return OK;
+    q->sets = arena_new(&q->arena, (size_t)asked.count * own.count * sizeof *q->sets);
+    if (q->sets == NULL) return no_memory(why);
+    enum err e = OK;
+    for (uint32_t i = 0; i < asked.count * own.count && e == OK; i++) {
+        e = add_set(x, &asked.items[i / own.count], &own.items[i % own.count], q, why);
+    }
+    tally(&v->options->tally->questions, 1);
+    return e;
+}
+
+static void
+question_end(struct question *q)
+{
+    arena_fini(&q->arena);
+}
+
+/* As it is put for one of its sets. */
+static const struct query_request *
+question_of(struct question *q, uint32_t index)
+{
+    q->request.sets = &q->sets[index];
+    q->request.set_count = q->sets[index].count > 0;
+    return &q->request;
+}
+
+static bool
+set_matches(const struct matcher_set *set, struct bytes labels)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
+    }
+    return true;
+}
+
+static bool
+any_matches(struct sets sets, struct bytes labels)
+{
+    for (uint32_t i = 0; i < sets.count; i++) {
+        if (set_matches(&sets.items[i], labels)) return true;
+    }
+    return false;
+}
+
+/* --- failures --------------------------------------------------------------------------------- */
+
+/* What is the question's own fault, or ends it, is never excused. */
+static bool
+is_excused(const struct source_view *v, bool tells, enum err e)
+{
+    bool of_source = e != ERR_CANCELED && e != ERR_NOMEM && e != ERR_LIMIT;
+    return tells && of_source && v->options->limits.may_fail;
+}
+
+/* `e`, named; or OK if it is excused, with the sentence. */
+static enum err
+judge(struct source_view *v, bool tells, enum err e, struct why *why)
+{
+    struct source_tally *t = v->options->tally;
+    if (e == OK || e == ERR_CANCELED || e == ERR_NOMEM) return e;
+    if (v->options->failed != NULL) v->options->failed(v->options->owner, e, why);
+    why_prefix(why, e, "source %s", v->options->limits.name);
+    tally(&t->failed, 1);
+    if (!is_excused(v, tells, e)) return e;
+    tally(&t->excused, 1);
+    return OK;
+}
+
+/* --- series with their samples ---------------------------------------------------------------- */
+
+struct source_set {
+    struct series_set set; /* first: it is handed out */
+    struct source_view *view;
+    struct query_control *control;
+    struct series_set *below; /* NULL: it failed, and that is excused */
+    /* The sets that were asked, which may end before the answer does, are copied. */
+    struct arena arena;
+    struct sets asked;
+    uint32_t shard, shard_count;
+    struct buf from_labels;
+    bool tells;
+    struct series_cost given;
+    struct warnings warnings; /* its own; those of what is below come after */
+};
+
+/* OK: it is excused, and there is no more. */
+static enum err
+set_failed(struct source_set *s, enum err e, struct why *why)
+{
+    struct why said = {""};
+    if (why == NULL) why = &said;
+    e = judge(s->view, s->tells, e, why);
+    if (e) return e;
+    series_set_free(s->below);
+    s->below = NULL;
+    return warnings_add(&s->warnings, why) ? no_memory(why) : OK;
+}
+
+static bool
+is_wanted(const struct source_set *s, struct bytes labels)
+{
+    const struct source_limits *x = &s->view->options->limits;
+    bool matches = any_matches(s->asked, labels) && any_matches(own_sets(x), labels);
+    if (!matches) tally(&s->view->options->tally->filtered, 1);
+    return matches && (s->shard_count < 2 || shard_of_labels(labels, s->shard_count) == s->shard) &&
+           (s->from_labels.size == 0 || labels_compare(labels, buf_bytes(&s->from_labels)) >= 0);
+}
+
+static enum err
+set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct source_set *s = (struct source_set *)set;
+    do {
+        *ret_labels = bytes_of(NULL, 0);
+        enum err e = s->below == NULL ? OK : series_set_next(s->below, ret_labels, why);
+        if (e) *ret_labels = bytes_of(NULL, 0);
+        if (e) return set_failed(s, e, why);
+        if (ret_labels->at == NULL) return OK;
+        e = query_control_check(s->control, why);
+        if (e) return e;
+    } while (!is_wanted(s, *ret_labels));
+    tally(&s->view->options->tally->series, 1);
+    s->given.series++;
+    return query_control_add_series(s->control, why);
+}
+
+static enum err
+set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct source_set *s = (struct source_set *)set;
+    struct source_view *v = s->view;
+    uint64_t max = v->options->limits.samples_max;
+    *ret_batch = (struct sample_batch){.count = 0};
+    enum err e = s->below == NULL ? OK : series_set_batch(s->below, ret_batch, why);
+    if (e) *ret_batch = (struct sample_batch){.count = 0};
+    if (e) return set_failed(s, e, why);
+    uint64_t count = ret_batch->count;
+    uint64_t before = atomic_fetch_add_explicit(&v->samples, count, memory_order_relaxed);
+    tally(&v->options->tally->samples, count);
+    s->given.samples += count;
+    if (max > 0 && before + count > max) {
+        why_set(why, ERR_LIMIT, "the query reads more than %llu samples (max_samples)",
+                (unsigned long long)max);
+        return judge(v, s->tells, ERR_LIMIT, why);
+    }
+    e = query_control_check(s->control, why);
+    return e ? e : query_control_add_samples(s->control, count, why);
+}
+
+static const char *
+set_warning(struct series_set *set, uint32_t index)
+{
+    struct source_set *s = (struct source_set *)set;
+    uint32_t own = 0;
+    for (const char *sentence; (sentence = warnings_at(&s->warnings, own)) != NULL; own++) {
+        if (own == index) return sentence;
+    }
+    return s->below == NULL ? NULL : series_set_warning(s->below, index - own);
+}
+
+static struct series_cost
+set_spent(const struct series_set *set)
+{
+    return ((const struct source_set *)set)->given;
+}
+
+static void
+set_free(struct series_set *set)
+{
+    struct source_set *s = (struct source_set *)set;
+    struct source_view *v = s->view;
+    series_set_free(s->below);
+    arena_fini(&s->arena);
+    buf_fini(&s->from_labels);
+    warnings_fini(&s->warnings);
+    mem_free(v->budget, s, sizeof *s);
+    view_drop(v);
+}
+
+/* Matchers are the asker's, and live as long as the set; the arrays of them need not. */
+static enum err
+keep_asked(struct source_set *s, const struct query_request *r, struct why *why)
+{
+    struct sets asked = asked_sets(r);
+    struct matcher_set *kept = arena_new(&s->arena, asked.count * sizeof *kept);
+    s->asked = (struct sets){kept, asked.count};
+    for (uint32_t i = 0; kept != NULL && i < asked.count; i++) {
+        uint32_t count = asked.items[i].count;
+        struct matcher **matchers = arena_new(&s->arena, (count + 1) * sizeof *matchers);
+        if (matchers == NULL) return no_memory(why);
+        for (uint32_t k = 0; k < count; k++) {
+            matchers[k] = asked.items[i].matchers[k];
+        }
+        kept[i] = (struct matcher_set){matchers, count};
+    }
+    buf_put_bytes(&s->from_labels, r->hints.from_labels);
+    return kept == NULL || buf_error(&s->from_labels) ? no_memory(why) : OK;
+}
+
+static enum err
+select_below(struct source_set *s, struct question *q, struct why *why)
+{
+    struct source_view *v = s->view;
+    struct series_set **sets = arena_new(&q->arena, (q->count + 1) * sizeof *sets);
+    uint32_t count = 0;
+    enum err e = sets == NULL ? no_memory(why) : OK;
+    while (e == OK && count < q->count) {
+        e = view_select(v->below, question_of(q, count), &sets[count], why);
+        if (e == OK) count++;
+    }
+    if (e == OK && count > 0) return merged_set_new(sets, count, v->budget, &s->below, why);
+    while (count-- > 0) {
+        series_set_free(sets[count]);
+    }
+    return e;
+}
+
+static enum err
+select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
+              struct why *why)
+{
+    static const struct series_set_ops ops = {.next = set_next,
+                                              .batch = set_batch,
+                                              .warning = set_warning,
+                                              .spent = set_spent,
+                                              .free = set_free};
+    struct source_view *v = (struct source_view *)view;
+    struct source_set *s = mem_new(v->budget, sizeof *s);
+    struct question q;
+    if (s == NULL) return no_memory(why);
+    s->set.ops = &ops;
+    s->view = v;
+    s->control = r->control;
+    s->shard = r->hints.shard;
+    s->shard_count = r->hints.shard_count;
+    s->tells = r->tells;
+    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    arena_init(&s->arena, v->budget, 0, 0);
+    buf_init(&s->from_labels, v->budget, GATHERED_LABEL_BYTES_MAX);
+    warnings_init(&s->warnings, v->budget);
+    enum err e = keep_asked(s, r, why);
+    if (e == OK) {
+        e = question_begin(v, r, &q, why);
+        if (e == OK) e = select_below(s, &q, why);
+        if (e) e = set_failed(s, e, why);
+        question_end(&q);
+    }
+    if (e)
+        set_free(&s->set);
+    else
+        *ret_set = &s->set;
+    return e;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+enum asked_for { NAMES, VALUES, SERIES };
+
+/* What is looked for, and where it is gathered. */
+struct texts {
+    struct source_view *view;
+    const struct query_request *asked;
+    enum asked_for what;
+    struct bytes name; /* of VALUES */
+    const struct text_sink *to;
+    struct text_gathering all;
+    struct why *why;
+    bool any; /* series or texts were there */
+};
+
+static enum err
+gather_text(void *context, struct bytes text)
+{
+    struct texts *x = context;
+    x->any = true;
+    return text_gathering_add(&x->all, text);
+}
+
+static enum err
+forward_warning(void *context, const char *sentence)
+{
+    const struct texts *x = context;
+    return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
+}
+
+/* What a series has of what is looked for. */
+static enum err
+gather_series(void *context, struct bytes labels)
+{
+    struct texts *x = context;
+    const struct source_limits *limits = &x->view->options->limits;
+    if (!any_matches(asked_sets(x->asked), labels) || !any_matches(own_sets(limits), labels)) {
+        tally(&x->view->options->tally->filtered, 1);
+        return OK;
+    }
+    enum err e = query_control_check(x->asked->control, x->why);
+    if (e) return e;
+    if (x->what == SERIES) return gather_text(x, labels);
+    if (x->what == VALUES) {
+        struct bytes value = labels_get(labels, x->name);
+        return value.size == 0 ? OK : gather_text(x, value);
+    }
+    struct cursor c = cursor_of(labels);
+    for (struct label label; e == OK && labels_next(&c, &label);) {
+        e = gather_text(x, label.name);
+    }
+    return e;
+}
+
+/* Without look-ups: of all series that have samples. */
+static enum err
+gather_of_samples(struct texts *x, const struct query_request *request, struct why *why)
+{
+    struct query_request below = *request;
+    struct series_set *set;
+    struct bytes labels = {NULL, 0};
+    const char *sentence;
+    below.hints = (struct query_hints){.times_only = true};
+    enum err e = view_select(x->view->below, &below, &set, why);
+    if (e) return e;
+    do {
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        struct sample_batch batch;
+        e = series_set_batch(set, &batch, why);
+        if (e == OK && batch.count > 0) e = gather_series(x, labels);
+    } while (e == OK);
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
+        e = forward_warning(x, sentence);
+    }
+    series_set_free(set);
+    return e;
+}
+
+static enum err
+gather_of_series(struct texts *x, const struct query_request *request, struct why *why)
+{
+    struct text_sink here = {.each = gather_series, .context = x, .warning = forward_warning};
+    enum err e = view_series(x->view->below, request, &here, why);
+    return e == ERR_UNSUPPORTED ? gather_of_samples(x, request, why) : e;
+}
+
+static enum err
+gather_one(struct texts *x, const struct query_request *request, struct why *why)
+{
+    const struct source_limits *limits = &x->view->options->limits;
+    struct text_sink here = {.each = gather_text, .context = x, .warning = forward_warning};
+    bool external = x->what == VALUES && external_value(limits, x->name).at != NULL;
+    enum err e = ERR_UNSUPPORTED;
+    if (x->what == NAMES) e = view_label_names(x->view->below, request, &here, why);
+    if (x->what == VALUES && !external) {
+        e = view_label_values(x->view->below, request, x->name, &here, why);
+    }
+    if (e == ERR_UNSUPPORTED) return gather_of_series(x, request, why);
+    for (uint32_t i = 0; e == OK && x->any && x->what == NAMES && i < limits->external_count; i++) {
+        e = gather_text(x, limits->external_labels[i].name);
+    }
+    return e;
+}
+
+static enum err
+look_up(struct view *view, enum asked_for what, const struct query_request *r, struct bytes name,
+        const struct text_sink *to, struct why *why)
+{
+    struct source_view *v = (struct source_view *)view;
+    struct question q;
+    struct why said = {""};
+    struct texts x = {.view = v, .asked = r, .what = what, .name = name, .to = to, .why = &said};
+    text_gathering_begin(&x.all, what == SERIES, r->hints.limit, v->budget);
+    enum err e = question_begin(v, r, &q, &said);
+    for (uint32_t i = 0; e == OK && i < q.count; i++) {
+        e = gather_one(&x, question_of(&q, i), &said);
+        text_gathering_sort(&x.all);
+    }
+    question_end(&q);
+    if (e == ERR_NOMEM) no_memory(&said);
+    bool failed = e != OK;
+    e = judge(v, r->tells && to->warning != NULL, e, &said);
+    if (e == OK && failed) e = to->warning(to->context, said.text);
+    if (e && why != NULL) *why = said;
+    return text_gathering_end(&x.all, e, to);
+}
+
+static enum err
+label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
+            struct why *why)
+{
+    return look_up(view, NAMES, r, bytes_of(NULL, 0), to, why);
+}
+
+static enum err
+label_values(struct view *view, const struct query_request *r, struct bytes name,
+             const struct text_sink *to, struct why *why)
+{
+    return look_up(view, VALUES, r, name, to, why);
+}
+
+static enum err
+series(struct view *view, const struct query_request *r, const struct text_sink *to,
+       struct why *why)
+{
+    return look_up(view, SERIES, r, bytes_of(NULL, 0), to, why);
+}
+
+/* --- what sources do not have ----------------------------------------------------------------- */
+
+static enum err
+exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
+          struct why *why)
+{
+    (void)view, (void)r, (void)to, (void)why;
+    return OK;
+}
+
+static enum err
+metadata(struct view *view, const struct query_request *r, struct bytes family,
+         enum err (*each)(void *context, const struct metadata *metadata), void *context,
+         struct why *why)
+{
+    (void)view, (void)r, (void)family, (void)each, (void)context, (void)why;
+    return OK;
+}
+
+/* --- the view --------------------------------------------------------------------------------- */
+
+static void
+free_view(struct view *view)
+{
+    view_drop((struct source_view *)view);
+}
+
+enum err
+source_view_open(const struct source_options *options, int64_t min_ms, int64_t max_ms,
+                 struct query_control *control, struct view **ret_view, struct why *why)
+{
+    static const struct view_ops ops = {
+        .select = select_series,
+        .exemplars = exemplars,
+        .metadata = metadata,
+        .label_names = label_names,
+        .label_values = label_values,
+        .series = series,
+        .concerns = concerns,
+        .free = free_view,
+    };
+    struct budget *budget = control == NULL ? NULL : control->budget;
+    struct source_view *v = mem_new(budget, sizeof *v);
+    if (v == NULL) return no_memory(why);
+    v->view.ops = &ops;
+    v->options = options;
+    v->budget = budget;
+    v->min_ms = min_ms;
+    v->max_ms = max_ms;
+    atomic_init(&v->users, 1);
+    options->hold(options->owner);
+    enum err e = view_open(options->reader, control, &v->below, why);
+    if (e)
+        free_view(&v->view);
+    else
+        *ret_view = &v->view;
+    return e;
+}

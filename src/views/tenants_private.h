@@ -1,0 +1,67 @@
+/* tenants_private.h - what the files of tenants.h share: a question put to each tenant. */
+#ifndef VIEWS_TENANTS_PRIVATE_H
+#define VIEWS_TENANTS_PRIVATE_H
+
+#include "base/buf.h"
+#include "views/tenants.h"
+
+struct tenants_view {
+    struct view view; /* first: it is handed out */
+    struct view *below;
+    struct budget *budget;
+    bool no_labels;              /* below */
+    _Atomic uint32_t references; /* acquire-release: the last one frees; sets have one each */
+};
+
+void tenants_view_unref(struct tenants_view *view);
+
+#define TENANT_LABEL   "__tenant_id__"
+#define ORIGINAL_LABEL "original___tenant_id__"
+
+struct asked_tenant {
+    struct bytes name;
+    struct query_request request; /* without hints about labels, which are others below */
+};
+
+/* The caller's matchers stay as long as requests are made of it. */
+struct question {
+    struct arena arena;
+    struct budget *budget;
+    struct asked_tenant *tenants; /* in order of their names; those that matchers leave */
+    uint32_t tenant_count;
+    struct matcher **made;
+    uint32_t made_count;
+};
+
+/* To be ended in any case. */
+MUST_CHECK enum err question_begin(struct question *question, const struct tenants_view *view,
+                                   const struct query_request *request, struct why *why);
+void question_end(struct question *question);
+enum err question_no_memory(struct why *why);
+
+/* Appends the labels of a series as they are in the answer. */
+void tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant);
+
+/* --- tenants_select.c, tenants_texts.c: what a view of several is asked ----------------------- */
+
+MUST_CHECK enum err tenants_select(struct tenants_view *view, const struct query_request *request,
+                                   struct series_set **ret_set, struct why *why);
+MUST_CHECK enum err tenants_label_names(const struct tenants_view *view,
+                                        const struct query_request *request,
+                                        const struct text_sink *to, struct why *why);
+MUST_CHECK enum err tenants_label_values(const struct tenants_view *view,
+                                         const struct query_request *request, struct bytes name,
+                                         const struct text_sink *to, struct why *why);
+MUST_CHECK enum err tenants_series(const struct tenants_view *view,
+                                   const struct query_request *request, const struct text_sink *to,
+                                   struct why *why);
+MUST_CHECK enum err tenants_exemplars(const struct tenants_view *view,
+                                      const struct query_request *request,
+                                      const struct exemplar_sink *to, struct why *why);
+MUST_CHECK enum err tenants_metadata(const struct tenants_view *view,
+                                     const struct query_request *request, struct bytes family,
+                                     enum err (*each)(void *context,
+                                                      const struct metadata *metadata),
+                                     void *context, struct why *why);
+
+#endif
