@@ -100,8 +100,8 @@ $(shell mkdir -p $(BUILD))
 $(file >$(FLAGS),$(FLAGS_NOW))
 endif
 
-# tests/sys has the simulated machine, tests/lib what tests share; tests and benchmarks are linked with them.
-SOURCES := $(sort $(shell find src tests/sys tests/lib -name "*.c"))
+# tests/sys has the simulated machine, tests/lib what tests share, tests/sim whole servers and simulations.
+SOURCES := $(sort $(shell find src tests/sys tests/lib tests/sim -name "*.c"))
 CXXSOURCES := $(sort $(shell find src -name "*.cc"))
 TEST_SOURCES := $(filter %_test.c,$(SOURCES))
 FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))

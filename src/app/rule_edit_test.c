@@ -2,7 +2,7 @@
  * rule_edit_test.c - edits of rules on a whole server: they are in force when they are answered, go
  * beside reloads, and change nothing when the disk refuses them.
  */
-#include "app/server_test_rig.h"
+#include "sim/server_test_rig.h"
 
 static struct site *site;
 

@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "promql/notation/notation.h"
+#include "promql/testseries/notation.h"
 #include "template/template.h"
 #include "wire/number.h"
 

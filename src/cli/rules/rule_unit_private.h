@@ -3,7 +3,7 @@
 #define CLI_RULES_RULE_UNIT_PRIVATE_H
 
 #include "cli/rules/rule_unit.h"
-#include "promql/notation/notation.h"
+#include "promql/testseries/notation.h"
 #include "views/memory_store.h"
 #include "wire/remote/remote_write.h"
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "promql/notation/notation.h"
+#include "promql/testseries/notation.h"
 #include "wire/number.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */

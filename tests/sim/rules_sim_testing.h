@@ -3,8 +3,8 @@
  * whose backlog waits while the machine is down; and what may happen to it. One thread, one clock.
  * For tests only.
  */
-#ifndef APP_RULES_SIM_TESTING_H
-#define APP_RULES_SIM_TESTING_H
+#ifndef SIM_RULES_SIM_TESTING_H
+#define SIM_RULES_SIM_TESTING_H
 
 #include "base/hash.h"
 #include "rules/load/rule_files.h"

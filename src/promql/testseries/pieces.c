@@ -7,7 +7,7 @@
 
 #include "base/ascii.h"
 #include "base/quote.h"
-#include "promql/notation/notation_private.h"
+#include "promql/testseries/notation_private.h"
 
 /* --- errors ----------------------------------------------------------------------------------- */
 

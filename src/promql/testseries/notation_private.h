@@ -1,8 +1,8 @@
-/* notation_private.h - a text of the notation that is being read. Private to promql/notation/. */
+/* notation_private.h - a text of the notation that is being read. Private to promql/testseries/. */
 #ifndef PROMQL_NOTATION_PRIVATE_H
 #define PROMQL_NOTATION_PRIVATE_H
 
-#include "promql/notation/notation.h"
+#include "promql/testseries/notation.h"
 #include "promql/parse/lexer.h"
 
 /* What stands among values. */

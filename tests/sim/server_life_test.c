@@ -2,7 +2,7 @@
  * The whole server's life: starts that fail at every step, stops under load and on a failing disk,
  * levels of acknowledgement, reloads. What it does in between: server_test.c.
  */
-#include "app/server_test_rig.h"
+#include "sim/server_test_rig.h"
 
 #include <fcntl.h>
 

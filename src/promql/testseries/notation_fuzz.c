@@ -2,7 +2,7 @@
  * through. A histogram that is written and read again is the same one. */
 #include <assert.h>
 
-#include "promql/notation/notation.h"
+#include "promql/testseries/notation.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,10 +11,10 @@
  * rules, too, $ is the value, and # is the name of a group that is evaluated in the same
  * millisecond as "a".
  */
-#ifndef APP_RULES_STORY_TESTING_H
-#define APP_RULES_STORY_TESTING_H
+#ifndef SIM_RULES_STORY_TESTING_H
+#define SIM_RULES_STORY_TESTING_H
 
-#include "app/rules_sim_testing.h"
+#include "sim/rules_sim_testing.h"
 #include "base/log.h"
 
 struct story {

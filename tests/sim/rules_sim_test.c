@@ -2,7 +2,7 @@
  * rules_sim_test.c - groups of rules on a simulated machine: the order in which alerts are sent,
  * and what an evaluation shows of itself and may take. rules_stories_test.c has the rest.
  */
-#include "app/rules_sim_testing.h"
+#include "sim/rules_sim_testing.h"
 
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
 

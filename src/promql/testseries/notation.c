@@ -7,12 +7,12 @@
  *
  * and repetitions count what follows from the first value, so that `1x2` is three.
  */
-#include "promql/notation/notation.h"
+#include "promql/testseries/notation.h"
 
 #include <stdlib.h>
 
 #include "base/quote.h"
-#include "promql/notation/notation_private.h"
+#include "promql/testseries/notation_private.h"
 
 /* --- the metric ------------------------------------------------------------------------------- */
 

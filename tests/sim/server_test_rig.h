@@ -6,8 +6,8 @@
  * Sample number i of series number n is at base_ms + i and has the value n * SAMPLES_MAX + i, so
  * that each says where it belongs. All waiting is for events and fails after WAIT_S.
  */
-#ifndef APP_SERVER_TEST_RIG_H
-#define APP_SERVER_TEST_RIG_H
+#ifndef SIM_SERVER_TEST_RIG_H
+#define SIM_SERVER_TEST_RIG_H
 
 #include "net/http_test_rig.h"
 

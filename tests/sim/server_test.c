@@ -3,7 +3,7 @@
  * taken is refused in a way that makes senders come back, and it comes back by itself. Starting,
  * stopping and reloading: server_life_test.c.
  */
-#include "app/server_test_rig.h"
+#include "sim/server_test_rig.h"
 
 static struct crowd crowd; /* of the test at work */
 

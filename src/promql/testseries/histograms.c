@@ -2,7 +2,7 @@
 #include <strings.h>
 
 #include "model/histogram.h"
-#include "promql/notation/notation_private.h"
+#include "promql/testseries/notation_private.h"
 #include "wire/number.h"
 
 /* So many empty buckets in a row are written down. */

@@ -11,7 +11,7 @@
 
 #include "notify/notify_rig_testing.h"
 /* After what it has macros for. */
-#include "app/rules_sim_testing.h"
+#include "sim/rules_sim_testing.h"
 
 #define URL "http://h:9093/api/v2/alerts"
 

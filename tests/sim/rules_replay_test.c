@@ -2,7 +2,7 @@
  * rules_replay_test.c - rules that are evaluated over the past, on a simulated machine, write what
  * a server had written that evaluated them all the time. The stories begin without the rules.
  */
-#include "app/rules_story_testing.h"
+#include "sim/rules_story_testing.h"
 #include "rules/replay.h"
 
 static const char rules[] =

@@ -10,8 +10,8 @@
  * Repetitions are not expanded until they are walked through, so that their numbers need no limit.
  * Threads: the owner's.
  */
-#ifndef PROMQL_NOTATION_NOTATION_H
-#define PROMQL_NOTATION_NOTATION_H
+#ifndef PROMQL_TESTSERIES_NOTATION_H
+#define PROMQL_TESTSERIES_NOTATION_H
 
 #include "promql/histogram/fhist.h"
 
