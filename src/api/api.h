@@ -13,7 +13,7 @@
 #include "base/metric.h"
 #include "net/http_server.h"
 #include "promql/promql.h"
-#include "rules/group.h"
+#include "rules/group/group.h"
 #include "tsdb/tsdb.h"
 
 struct api;

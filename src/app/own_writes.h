@@ -8,7 +8,7 @@
 #define APP_OWN_WRITES_H
 
 #include "app/keeper.h"
-#include "rules/group.h"
+#include "rules/group/group.h"
 
 struct own_writes;
 struct own_writes_options {

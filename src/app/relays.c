@@ -618,8 +618,8 @@ relays_each(struct relays *all, void (*each)(void *context, const struct relays_
 /* Calls `what` with the relay of that name, under its lock. */
 static enum err
 with_relay(struct relays *all, struct bytes name,
-     enum err (*what)(struct relay *relay, int64_t detail, struct why *why), int64_t detail,
-     struct why *why)
+           enum err (*what)(struct relay *relay, int64_t detail, struct why *why), int64_t detail,
+           struct why *why)
 {
     enum err e = why_set(why, ERR_MISSING, "destination not found");
     lock_take(&all->lock);

@@ -9,7 +9,7 @@
 #define APP_RULE_EDIT_H
 
 #include "app/ruler.h"
-#include "rules/stored_file.h"
+#include "rules/stored/stored_file.h"
 
 struct rule_editor {
     struct env *env;

@@ -18,7 +18,7 @@
 #include "config/config.h"
 #include "config/rule_set.h"
 #include "notify/notify.h"
-#include "rules/scheduler.h"
+#include "rules/schedule/scheduler.h"
 
 struct ruler;
 struct ruler_options {

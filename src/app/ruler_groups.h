@@ -8,7 +8,7 @@
 
 #include "app/stored_rules.h"
 #include "config/rule_set.h"
-#include "rules/scheduler.h"
+#include "rules/schedule/scheduler.h"
 
 /* By tenant, file and name; views of what they were chosen from. */
 struct ruler_groups {

@@ -8,7 +8,7 @@
 #include "app/worker.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "rules/kept_series.h"
+#include "rules/group/kept_series.h"
 #include "wire/number.h"
 #include "wire/remote/remote_write_build.h"
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "app/self_scrape.h"
-#include "rules/kept_series.h"
+#include "rules/group/kept_series.h"
 #include "wire/number.h"
 
 static struct bytes

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_print.h"
-#include "rules/stored_file.h"
+#include "rules/stored/stored_file.h"
 
 struct stored_change {
     struct stored_rules *stored;

@@ -20,7 +20,7 @@
 #include "base/search.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_print.h"
-#include "rules/stored_file.h"
+#include "rules/stored/stored_file.h"
 
 #define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)
 

@@ -1,7 +1,7 @@
 /*
  * stored_rules.h - the groups of rules that the ruler API stores: those of all tenants in memory,
- * as they are in their files (rules/stored_file.h), and what changes them. They are evaluated
- * beside those of rule files; the namespace of a group is its file.
+ * as they are in their files (rules/stored/stored_file.h), and what changes them. They are
+ * evaluated beside those of rule files; the namespace of a group is its file.
  *
  *      prepare --> change: the groups as they are to be --> write: they are durable --> commit
  *                    |                                        | ERR_...

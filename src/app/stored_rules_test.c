@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/mem_testing.h"
 #include "base/script_testing.h"
-#include "rules/stored_file.h"
+#include "rules/stored/stored_file.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 

@@ -1,7 +1,7 @@
 /*
  * settings.h - the settings of destinations: the entries of the configuration's list
- * `destinations` as plain structs. docs/configuration.md explains every key; config/lists/destinations.c
- * reads them.
+ * `destinations` as plain structs. docs/configuration.md explains every key;
+ * config/lists/destinations.c reads them.
  *
  * Texts are NUL-terminated, live as long as the list, and are NULL where nothing was given. Times
  * are milliseconds, sizes bytes. Nothing here was looked at outside the file: secrets are fetched

@@ -1,4 +1,5 @@
-/* path_from.h - paths that are relative to the directory of a file, such as the configuration file. */
+/* path_from.h - paths that are relative to the directory of a file, such as the configuration file.
+ */
 #ifndef BASE_PATH_FROM_H
 #define BASE_PATH_FROM_H
 

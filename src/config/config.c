@@ -16,11 +16,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/suggest.h"
 #include "config/lists/alerting.h"
 #include "config/lists/lists.h"
-#include "config/replica_labels.h"
 #include "config/lists/rule_settings.h"
-#include "base/suggest.h"
+#include "config/replica_labels.h"
 #include "config/schema/text.h"
 #include "config/web.h"
 #include "wire/yaml/yaml_values.h"

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/rule_set.h"
 #include "config/lists/rule_settings.h"
+#include "config/rule_set.h"
 #include "sys/fault.h"
 
 /* --- a directory of rules --------------------------------------------------------------------- */

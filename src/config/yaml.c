@@ -16,8 +16,8 @@
  */
 #include <stdio.h>
 
-#include "config/schema/reader.h"
 #include "base/suggest.h"
+#include "config/schema/reader.h"
 
 /* Keys that are no settings. */
 static const struct {

@@ -5,8 +5,8 @@
 
 #include "base/hash.h"
 #include "model/labels.h"
-#include "views/answer_file.h"
 #include "sys/sim.h"
+#include "views/answer_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

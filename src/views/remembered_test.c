@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
-#include "views/remembered.h"
 #include "sys/sim.h"
+#include "views/remembered.h"
 #include "wire/random_test.h"
 
 enum { SERIES = 6, SAMPLES_MAX = 400, BATCH_MAX = 7 };

@@ -49,8 +49,8 @@ struct merged {
     struct item *items;     /* a heap */
     uint32_t item_count;
     uint32_t item_capacity;
-    struct item current;      /* without a source: none */
-    struct series_set *again; /* has the samples of the current series, if that waited */
+    struct item current;       /* without a source: none */
+    struct series_set *again;  /* has the samples of the current series, if that waited */
     struct matcher **again_by; /* what it was asked with, which lives as long */
     uint32_t again_by_count;
     size_t again_by_size;

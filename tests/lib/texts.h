@@ -2,7 +2,8 @@
 #ifndef LIB_TEXTS_H
 #define LIB_TEXTS_H
 
-/* Makes `head`, `count` times `item` with its number for each '#', and `tail`. The caller frees it. */
+/* Makes `head`, `count` times `item` with its number for each '#', and `tail`. The caller frees it.
+ */
 char *repeated(const char *head, const char *item, unsigned count, const char *tail);
 
 /* Reads a file of the source tree; tests run in its root. It ends with a NUL, and the caller frees

@@ -2,8 +2,8 @@
  * rules_replay_test.c - rules that are evaluated over the past, on a simulated machine, write what
  * a server had written that evaluated them all the time. The stories begin without the rules.
  */
+#include "rules/replay/replay.h"
 #include "sim/rules_story_testing.h"
-#include "rules/replay.h"
 
 static const char rules[] =
     "groups:\n"

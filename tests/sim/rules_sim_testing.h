@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 #include "rules/load/rule_files.h"
-#include "rules/scheduler_testing.h"
+#include "rules/schedule/scheduler_testing.h"
 #include "tsdb/tsdb_testing.h"
 
 enum {

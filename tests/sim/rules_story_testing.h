@@ -14,8 +14,8 @@
 #ifndef SIM_RULES_STORY_TESTING_H
 #define SIM_RULES_STORY_TESTING_H
 
-#include "sim/rules_sim_testing.h"
 #include "base/log.h"
+#include "sim/rules_sim_testing.h"
 
 struct story {
     const char *claim;

@@ -1,7 +1,7 @@
 /*
  * oracle_stream.c - the STREAMED_XOR_CHUNKS answer: frames, checksums and messages are taken apart
- * here with protobuf-c; the chunks in them are read with wire/chunk/chunk.h, whose encoding real servers
- * check.
+ * here with protobuf-c; the chunks in them are read with wire/chunk/chunk.h, whose encoding real
+ * servers check.
  */
 #include <stdlib.h>
 

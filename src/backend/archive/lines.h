@@ -1,7 +1,7 @@
 /*
- * lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h), as we
- * and others write it, or without line feeds between them, as Firehose joins them: each counts as a
- * line then.
+ * lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
+ * as we and others write it, or without line feeds between them, as Firehose joins them: each
+ * counts as a line then.
  *
  * A line that cannot be read is junk: it is counted, and changes nothing for those after it.
  *

@@ -1,6 +1,7 @@
 /*
  * label_text.h - the labels that stand in a column of a table, as an object of JSON: in the
- * canonical form of wire/point/clickhouse_row.h, or as others write it. Private to backend/clickhouse.
+ * canonical form of wire/point/clickhouse_row.h, or as others write it. Private to
+ * backend/clickhouse.
  */
 #ifndef BACKEND_CLICKHOUSE_LABEL_TEXT_H
 #define BACKEND_CLICKHOUSE_LABEL_TEXT_H

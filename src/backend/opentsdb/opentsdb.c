@@ -7,10 +7,10 @@
  * can be taken out of it again.
  *
  * Points of a request fail one by one, and the answer repeats those that did. They are found again
- * by name and labels, decoded as wire/point/opentsdb_point.h has it, whatever order tags come back in: no
- * two points of a call are of one series, even if relabelling made two series one. A refusal that
- * belongs to no point of ours leaves open who was refused: the call is then halved, until that is
- * clear. Sending a point twice changes nothing.
+ * by name and labels, decoded as wire/point/opentsdb_point.h has it, whatever order tags come back
+ * in: no two points of a call are of one series, even if relabelling made two series one. A refusal
+ * that belongs to no point of ours leaves open who was refused: the call is then halved, until that
+ * is clear. Sending a point twice changes nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,9 @@
  * to backend/opentsdb.
  *
  * What our destination or Prometheus' adapter would have written is decoded
- * (wire/point/opentsdb_point.h); any other text, which another program wrote, stands for itself. So each
- * text that is stored means one text here, and a text here has few forms there: all are searched.
+ * (wire/point/opentsdb_point.h); any other text, which another program wrote, stands for itself. So
+ * each text that is stored means one text here, and a text here has few forms there: all are
+ * searched.
  */
 #ifndef BACKEND_OPENTSDB_STORED_TEXT_H
 #define BACKEND_OPENTSDB_STORED_TEXT_H

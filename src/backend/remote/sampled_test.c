@@ -9,8 +9,8 @@
 
 #include "backend/remote/sampled.h"
 #include "backend/remote/series_testing.h"
-#include "wire/remote/histogram_message.h"
 #include "wire/proto.h"
+#include "wire/remote/histogram_message.h"
 #include "wire/snappy.h"
 
 static struct why why;

@@ -13,8 +13,8 @@
 
 #include "backend/timestream/timestream.h"
 #include "wire/number.h"
-#include "wire/random_labels_test.h"
 #include "wire/point/timestream_record_testing.h"
+#include "wire/random_labels_test.h"
 
 static struct budget budget;
 static struct timestream_batch batch;

@@ -1,6 +1,6 @@
 /*
- * columns.c - the table's columns, and the labels that they stand for: wire/point/timestream_record.h,
- * undone.
+ * columns.c - the table's columns, and the labels that they stand for:
+ * wire/point/timestream_record.h, undone.
  *
  * Kept of DESCRIBE: for each column its name and its kind, each with a varint length.
  */

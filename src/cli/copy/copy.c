@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/suggest.h"
 #include "base/time_text.h"
 #include "cli/check.h"
 #include "cli/commands.h"
@@ -26,7 +27,6 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/slice_state.h"
 #include "cli/lib/target.h"
-#include "base/suggest.h"
 #include "relay/relay.h"
 #include "relay/selection.h"
 #include "sys/env.h"

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/destinations/destinations_private.h"
-#include "base/suggest.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 

@@ -10,12 +10,12 @@
 #include <stdio.h>
 
 #include "backend/source.h"
+#include "base/suggest.h"
 #include "base/time_text.h"
 #include "base/version.h"
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/lib/report.h"
-#include "base/suggest.h"
 #include "model/trouble.h"
 #include "sys/file_cache.h"
 

@@ -8,7 +8,7 @@
 #include "cli/commands.h"
 #include "cli/inspect/inspect_print.h"
 #include "cli/lib/progress.h"
-#include "rules/checkpoint.h"
+#include "rules/schedule/checkpoint.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 

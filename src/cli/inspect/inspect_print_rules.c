@@ -1,6 +1,6 @@
 /* inspect_print_rules.c - the state of rules of a storage directory, for people. */
 #include "cli/inspect/inspect_print.h"
-#include "rules/checkpoint.h"
+#include "rules/schedule/checkpoint.h"
 
 enum { ALERT_STATES = ALERT_FIRING + 1 };
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "cli/inspect/inspect_print.h"
-#include "rules/checkpoint_testing.h"
+#include "rules/schedule/checkpoint_testing.h"
 
 #define AT(s) (1767225600000000000 + (s)*NS_PER_S)
 #define VIEW(t)                           \

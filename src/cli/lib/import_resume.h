@@ -61,8 +61,8 @@ MUST_CHECK enum err resume_lock(const char *path, struct why *why);
 
 /*
  * One run at a time: a lock on `path`.lock, which is made beside, until the release, which removes
- * it; one that was left behind is in nobody's way. Nothing is held without a path, and `hold` may be
- * released that is zeroed. ERR_INPUT: another run holds it; ERR_IO.
+ * it; one that was left behind is in nobody's way. Nothing is held without a path, and `hold` may
+ * be released that is zeroed. ERR_INPUT: another run holds it; ERR_IO.
  */
 struct resume_hold {
     struct file lock;

@@ -4,8 +4,8 @@
 #include "cli/lib/query_source.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
-#include "views/replicas.h"
 #include "sys/env.h"
+#include "views/replicas.h"
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
 

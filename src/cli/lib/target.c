@@ -7,8 +7,8 @@
 #include "cli/lib/target_private.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
-#include "views/tenants.h"
 #include "sys/env.h"
+#include "views/tenants.h"
 
 const char *
 target_default_url(void)

@@ -13,9 +13,9 @@
 #include "cli/lib/target_private.h"
 #include "config/config.h"
 #include "config/store_options.h"
-#include "views/tenants.h"
 #include "sys/machine_memory.h"
 #include "tsdb/tsdb.h"
+#include "views/tenants.h"
 
 enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };
 

@@ -6,8 +6,8 @@
 
 #include "base/shown.h"
 #include "base/utf8.h"
-#include "cli/query/query_print.h"
 #include "cli/lib/report.h"
+#include "cli/query/query_print.h"
 #include "wire/json/json_scan.h"
 
 enum {

@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 #include "base/shown.h"
-#include "cli/lib/caret.h"
-#include "cli/query/chart.h"
 #include "cli/commands.h"
-#include "cli/query/plan_print.h"
-#include "cli/query/query_print.h"
+#include "cli/lib/caret.h"
 #include "cli/lib/query_source.h"
 #include "cli/lib/target.h"
+#include "cli/query/chart.h"
+#include "cli/query/plan_print.h"
+#include "cli/query/query_print.h"
 #include "sys/env.h"
 
 enum { FORM_CHART = QUERY_JSON + 1, SENTENCE_BYTES_MAX = 4 << 20, STEPS_WANTED = 250 };

@@ -8,8 +8,8 @@
 
 #include "base/quote.h"
 #include "base/shown.h"
-#include "cli/rules/check_rules.h"
 #include "cli/cli.h"
+#include "cli/rules/check_rules.h"
 #include "rules/load/rule_files.h"
 
 /* Of what one file comes to: far more than one of RULE_FILE_BYTES_MAX usually does. */

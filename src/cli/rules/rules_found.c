@@ -7,12 +7,12 @@
 #include "base/hex.h"
 #include "cli/check.h"
 #include "cli/rules/rules_private.h"
-#include "rules/load/rule_files.h"
 #include "model/select.h"
 #include "model/selector.h"
-#include "rules/checkpoint.h"
-#include "rules/group.h"
-#include "rules/stored_file.h"
+#include "rules/group/group.h"
+#include "rules/load/rule_files.h"
+#include "rules/schedule/checkpoint.h"
+#include "rules/stored/stored_file.h"
 #include "sys/env.h"
 
 #define ARENA_BYTES_MAX ((uint64_t)512 << 20)

@@ -15,11 +15,11 @@
 #include "base/time_text.h"
 #include "cli/cli.h"
 #include "cli/lib/import_resume.h"
-#include "cli/rules/rules_private.h"
 #include "cli/lib/slice_state.h"
-#include "views/replicas.h"
-#include "rules/replay.h"
+#include "cli/rules/rules_private.h"
+#include "rules/replay/replay.h"
 #include "sys/env.h"
+#include "views/replicas.h"
 #include "wire/number.h"
 
 #define WAKE_NS (NS_PER_S / 10)

@@ -12,9 +12,9 @@
 #include "cli/lib/junit.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
+#include "model/searcher.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_tests.h"
-#include "model/searcher.h"
 #include "sys/env.h"
 
 enum { FILE_BYTES_MAX = 1 << 30, JUNIT_FILE_BYTES_MAX = 512 << 20 };

@@ -5,8 +5,8 @@
 
 #include "base/shown.h"
 #include "rules/load/rule_files.h"
-#include "rules/checkpoint.h"
-#include "rules/stored_file.h"
+#include "rules/schedule/checkpoint.h"
+#include "rules/stored/stored_file.h"
 
 enum { LINE_BYTES_MAX = 1024 };
 

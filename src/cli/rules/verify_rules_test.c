@@ -9,8 +9,8 @@
 
 #include "base/framed.h"
 #include "cli/rules/verify_rules.h"
-#include "rules/checkpoint.h"
-#include "rules/stored_file.h"
+#include "rules/schedule/checkpoint.h"
+#include "rules/stored/stored_file.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)

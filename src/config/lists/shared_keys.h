@@ -10,8 +10,8 @@
 #ifndef CONFIG_LISTS_SHARED_KEYS_H
 #define CONFIG_LISTS_SHARED_KEYS_H
 
-#include "config/schema/schema.h"
 #include "config/lists/shared_rules.h"
+#include "config/schema/schema.h"
 
 #define KIB    ((uint64_t)1024)
 #define MIB    (KIB * 1024)

@@ -7,8 +7,8 @@
  */
 #include <stdio.h>
 
-#include "config/schema/schema_private.h"
 #include "base/suggest.h"
+#include "config/schema/schema_private.h"
 
 /* --- rows ------------------------------------------------------------------------------------- */
 

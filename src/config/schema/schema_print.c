@@ -173,7 +173,8 @@ print_item(struct buf *to, const struct schema_key *key, unsigned type, const vo
     if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
     if (empty) buf_put_text(to, "{}");
     if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, SECRET_WORD);
-    if (key->kind == SCHEMA_NAMED_TEXTS) yaml_put_quoted(to, ((const struct named_text *)item)->value);
+    if (key->kind == SCHEMA_NAMED_TEXTS)
+        yaml_put_quoted(to, ((const struct named_text *)item)->value);
     buf_put_u8(to, '\n');
     if (nested && !empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
 }
@@ -227,7 +228,8 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
         break;
     case SCHEMA_TEXT:
     case SCHEMA_BYTES: /* its copy ends in NUL, too */
-        (key->has_password ? print_url : yaml_put_quoted)(to, schema_get_pointer(base, key->offset));
+        (key->has_password ? print_url : yaml_put_quoted)(to,
+                                                          schema_get_pointer(base, key->offset));
         return;
     case SCHEMA_SECRET:
         snprintf(text, sizeof text, SECRET_WORD);

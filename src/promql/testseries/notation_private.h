@@ -2,8 +2,8 @@
 #ifndef PROMQL_NOTATION_PRIVATE_H
 #define PROMQL_NOTATION_PRIVATE_H
 
-#include "promql/testseries/notation.h"
 #include "promql/parse/lexer.h"
+#include "promql/testseries/notation.h"
 
 /* What stands among values. */
 enum mark {

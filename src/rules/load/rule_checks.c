@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "rules/load/rule_files_private.h"
 #include "promql/promql.h"
+#include "rules/load/rule_files_private.h"
 #include "template/template.h"
 
 /* What is checked, for sentences. */

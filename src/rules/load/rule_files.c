@@ -9,10 +9,10 @@
 #include "rules/load/rule_files.h"
 
 #include "base/ascii.h"
+#include "base/suggest.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "rules/load/rule_files_private.h"
-#include "base/suggest.h"
 #include "wire/yaml/yaml_tree.h"
 
 enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each */

@@ -6,8 +6,8 @@
 #define RULES_LOAD_RULE_FILES_PRIVATE_H
 
 #include "base/table.h"
-#include "wire/yaml/yaml_values.h"
 #include "rules/load/rule_files.h"
+#include "wire/yaml/yaml_values.h"
 
 /* From 1 on; line 0: not given. */
 struct rule_place {

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 
 #include "base/ascii.h"
-#include "base/time_text.h"
-#include "wire/yaml/yaml_values.h"
 #include "base/suggest.h"
+#include "base/time_text.h"
 #include "wire/number.h"
 #include "wire/shape.h"
 #include "wire/yaml/yaml_tree.h"
+#include "wire/yaml/yaml_values.h"
 
 enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };
 

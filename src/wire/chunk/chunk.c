@@ -83,7 +83,8 @@ bits_done(struct chunk_writer *writer, const struct bits_out *out)
     writer->fill = out->fill;
 }
 
-/* A call would keep `out` in memory for the whole chunk: a third more instructions for each float. */
+/* A call would keep `out` in memory for the whole chunk: a third more instructions for each float.
+ */
 static inline __attribute__((always_inline)) void
 put_varint(struct bits_out *out, uint64_t v)
 {

@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "wire/point/clickhouse_row_testing.h"
 #include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
+#include "wire/point/clickhouse_row_testing.h"
 
 enum { ROOM = 1 << 26 };
 

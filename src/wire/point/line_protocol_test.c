@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "wire/json/histogram_json.h"
-#include "wire/point/line_protocol.h"
 #include "wire/number.h"
+#include "wire/point/line_protocol.h"
 #include "wire/random_labels_test.h"
 
 static void

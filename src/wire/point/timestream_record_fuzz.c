@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "wire/json/json_scan.h"
-#include "wire/random_labels_test.h"
 #include "wire/point/timestream_record_testing.h"
+#include "wire/random_labels_test.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,8 +11,8 @@
 #include "base/utf8.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
-#include "wire/random_labels_test.h"
 #include "wire/point/timestream_record_testing.h"
+#include "wire/random_labels_test.h"
 
 static void
 check_record(const struct timestream_record *record, const char *expected)

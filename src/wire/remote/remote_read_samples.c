@@ -23,8 +23,8 @@
 #include <assert.h>
 #include <snappy-c.h>
 
-#include "wire/remote/histogram_message.h"
 #include "wire/record_pack.h"
+#include "wire/remote/histogram_message.h"
 
 enum {
     STAGE_BYTES = 65536, /* what snappy compresses as one piece */

@@ -8,9 +8,9 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/table.h"
-#include "wire/remote/histogram_message.h"
 #include "wire/label_bytes.h"
 #include "wire/proto.h"
+#include "wire/remote/histogram_message.h"
 
 enum {
     TAG_SYMBOL = 4 << 3 | 2, /* Request */

@@ -15,8 +15,8 @@
 
 #include "client_model.pb-c.h"
 
-#include "wire/text/family_writer.h"
 #include "wire/number.h"
+#include "wire/text/family_writer.h"
 
 enum { TEXT_BYTES_MAX = 64 << 20 };
 

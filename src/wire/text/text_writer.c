@@ -15,8 +15,8 @@
 #include "base/json.h"
 #include "base/time_text.h"
 #include "wire/escaped_name.h"
-#include "wire/label_bytes.h"
 #include "wire/json/ndjson_line.h"
+#include "wire/label_bytes.h"
 #include "wire/number.h"
 
 enum { HEAD_BYTES_MAX = 64 << 20, SAMPLE_BYTES_MAX = 96 };

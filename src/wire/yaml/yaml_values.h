@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "wire/yaml/yaml_reader.h"
 
-/* Reads a text: a copy in the arena that ends with a NUL; null is "". ERR_NOMEM; ERR_INPUT: the value
- * is not a text, or has a NUL. */
+/* Reads a text: a copy in the arena that ends with a NUL; null is "". ERR_NOMEM; ERR_INPUT: the
+ * value is not a text, or has a NUL. */
 MUST_CHECK enum err reader_text(struct config_reader *r, const char *name, struct arena *arena,
                                 const char **ret_text);
 /* Reads a duration as Prometheus writes them: 90s, 1h30m, 0. ERR_INPUT. */

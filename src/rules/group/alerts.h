@@ -1,0 +1,143 @@
+/*
+ * alerts.h - the alerts of one rule, and what an evaluation makes of them.
+ *
+ *      found --> pending --- for has passed --> firing --- not found, and keep_firing_for is over
+ *                |    ^                                                |
+ *                |    +------------------ found ------------------ resolved
+ *           not found                                                  |
+ *                v                                                15 minutes
+ *            forgotten <-----------------------------------------------+
+ *
+ * The rules are Prometheus'. What is resolved is kept so long, to be sent again to whoever may have
+ * missed it.
+ *
+ * Times are Unix nanoseconds, 0: never. Threads: the owner's.
+ */
+#ifndef RULES_GROUP_ALERTS_H
+#define RULES_GROUP_ALERTS_H
+
+#include "base/table.h"
+#include "model/labels.h"
+#include "sys/env.h"
+
+/* Resolved alerts are sent again for so long, as by Prometheus; an evaluation exactly at the end
+ * still sends them. */
+#define ALERT_RESOLVED_KEPT_NS (15 * 60 * NS_PER_S)
+
+enum alert_state { ALERT_INACTIVE, ALERT_PENDING, ALERT_FIRING };
+/* "inactive", "pending", "firing". */
+const char *alert_state_word(enum alert_state state);
+
+/* Annotations, with their texts in the same piece of memory. */
+struct alert_annotations {
+    size_t bytes; /* size of the piece */
+    uint32_t count;
+    struct label items[];
+};
+
+struct alert {
+    struct bytes labels; /* canonical, alertname among them */
+    uint64_t hash;
+    struct alert_annotations *annotations; /* from the last evaluation that found the alert */
+    uint64_t value_bits;                   /* value of that evaluation */
+    enum alert_state state;
+    int64_t active_at_ns;
+    int64_t fired_at_ns;
+    int64_t resolved_at_ns;
+    int64_t keep_firing_since_ns;
+    int64_t sent_at_ns;     /* time of the last notification */
+    int64_t valid_until_ns; /* end that the last notification gave */
+    uint64_t found_in;      /* number of the last evaluation that found it */
+    size_t bytes;           /* of its memory */
+};
+
+struct alerts {
+    struct budget *budget;
+    uint64_t seed; /* of hashes; secret */
+    struct alert **items;
+    uint32_t count, capacity;
+    struct table table; /* of items, by the hash of their labels */
+    uint64_t evaluations;
+};
+
+/* Initializes without taking memory. */
+void alerts_init(struct alerts *alerts, struct budget *budget, uint64_t seed);
+void alerts_fini(struct alerts *alerts);
+
+/* One result of the expression, with labels and annotations expanded. */
+struct alert_found {
+    struct bytes labels;
+    const struct label *annotations;
+    uint32_t annotation_count;
+    uint64_t value_bits;
+};
+
+/* Labels, annotations and value as the last evaluation found them: views of the alert. */
+static inline struct alert_found
+alert_last_found(const struct alert *alert)
+{
+    const struct alert_annotations *a = alert->annotations;
+    return (struct alert_found){alert->labels, a->items, a->count, alert->value_bits};
+}
+
+struct alert_terms {
+    int64_t for_ns;
+    int64_t keep_firing_ns;
+    uint32_t limit; /* of active alerts; 0: none */
+    /* The rule's input is incomplete: what is not found stays as it is, and nothing that is pending
+     * begins to fire. */
+    bool holds;
+    /* Before this evaluation there was an outage, of so long since the last one: it does not count
+     * towards for_ns, but what is pending does not fire before grace_ns have passed, unless for_ns
+     * is less than that. 0: there was none. */
+    int64_t outage_ns, grace_ns;
+};
+
+/* Moves all alerts on by one evaluation that found these results, which are copied and have
+ * different labels. ERR_NOMEM: nothing changed. ERR_LIMIT: more alerts are active than allowed,
+ * *ret_active of them; as in Prometheus, all are forgotten. *ret_changed is set if an alert became
+ * pending, firing or inactive. */
+MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_terms *terms,
+                                    int64_t at_ns, const struct alert_found *found, uint32_t count,
+                                    uint32_t *ret_active, bool *ret_changed);
+
+/* Forgets alerts that were resolved more than 15 minutes ago. Called before each evaluation, which
+ * may need their memory. */
+void alerts_forget_over(struct alerts *alerts, int64_t at_ns);
+
+/* Adds a copy of an alert of an earlier run of the server, unless there is one with its labels.
+ * ERR_NOMEM. */
+MUST_CHECK enum err alerts_restore(struct alerts *alerts, const struct alert *as_it_was,
+                                   const struct alert_found *found);
+
+/* Returns the alert with these labels, NULL if there is none. */
+struct alert *alerts_find(const struct alerts *alerts, struct bytes labels);
+
+/* Says whether the alert is pending or firing. */
+static inline bool
+alert_is_active(const struct alert *alert)
+{
+    return alert->state != ALERT_INACTIVE;
+}
+
+/* Says whether times of the alert are those that its state allows. */
+static inline bool
+alert_is_consistent(const struct alert *alert)
+{
+    if (alert->state == ALERT_INACTIVE) return alert->resolved_at_ns != 0;
+    if (alert->resolved_at_ns != 0) return false;
+    return alert->state == ALERT_FIRING || (alert->fired_at_ns == 0 && alert->sent_at_ns == 0);
+}
+
+/* Says whether a firing alert would end before it is sent again: the interval of its group or the
+ * delay of resending was shorter when it was sent. */
+bool alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns,
+                      int64_t resend_ns);
+
+/*
+ * Says whether an alert has to be sent at `at_ns`: it fires or was resolved, and that is new, was
+ * sent `resend_ns` ago or earlier, or ends early.
+ */
+bool alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns);
+
+#endif

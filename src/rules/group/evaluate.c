@@ -1,0 +1,627 @@
+/*
+ * evaluate.c - one evaluation of a group: see group.h.
+ *
+ * The results of a rule are one remote write message, so that the store judges them like anybody's.
+ * State changes when the results of the batch are durable: an evaluation that could not be stored
+ * has, for staleness markers, not been.
+ *
+ * Invariants:
+ *  1. Batches are evaluated in their order, each over a view of its own, and everything an earlier
+ *     one wrote is durable or has failed before the next view is opened.
+ *  2. A rule's results are stored only if the rule was evaluated, and it was evaluated only if its
+ *     part of the group was asked for.
+ *  3. An alert is sent only while it fires, or after it was resolved; its end is not before its
+ *     beginning.
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "rules/group/evaluate.h"
+#include "rules/group/relabelled.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+#define SAID_NS      (NS_PER_S / 4)  /* between log lines about rules that fail at once */
+#define SAY_AGAIN_NS (60 * NS_PER_S) /* of one rule: so each of those that fail has its turn */
+#define LONG_NS      (5 * NS_PER_MS) /* that one thread takes for what several may do */
+
+enum {
+    ARENA_BYTES_MAX = 1 << 30,
+    ALERTS_AT_ONCE = 64, /* notices in one call of the host */
+};
+
+static struct metric_histogram rule_latency = {
+    .name = "firekeep_rule_evaluation_duration_seconds",
+    .help = "Duration of evaluations of rules, in seconds.",
+    METRIC_LATENCY,
+};
+static struct metric_histogram group_latency = {
+    .name = "firekeep_rule_group_duration_seconds",
+    .help = "Duration of evaluations of rule groups, in seconds.",
+    METRIC_LATENCY,
+};
+
+void
+group_register_metrics(void)
+{
+    metric_register_histogram(&rule_latency);
+    metric_register_histogram(&group_latency);
+}
+
+/* --- failures --------------------------------------------------------------------------------- */
+
+enum err
+work_fail(struct work *w, enum err e, const char *sentence)
+{
+    buf_clear(&w->sentence);
+    buf_put_cut(&w->sentence, bytes_of_text(sentence));
+    return w->error = e;
+}
+
+enum err
+work_no_memory(struct work *w)
+{
+    return work_fail(w, ERR_NOMEM, "not enough memory for the rule");
+}
+
+/* The same with the sentence that there is, or else the one of `why`. */
+static enum err
+fail_with_why(struct work *w, enum err e)
+{
+    return w->sentence.size > 0 ? (w->error = e) : work_fail(w, e, why_text(&w->why, e));
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+static enum err
+put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promql_point *point)
+{
+    rw_build_series(w->build, labels);
+    w->samples++;
+    if (point->histogram == NULL) {
+        rw_build_float(w->build, t_ms, double_bits(point->value), 0);
+        return OK;
+    }
+    struct histogram h;
+    if (fhist_stored(&w->arena, point->histogram, &h)) return work_no_memory(w);
+    rw_build_histogram(w->build, t_ms, 0, &h);
+    return OK;
+}
+
+/* Says whether an earlier rule of the group that records the same name has written the series in
+ * this evaluation. */
+static bool
+is_written_before(const struct work *w, struct bytes labels)
+{
+    for (const struct rule_at_work *r = w->rule; (r = r->same_before) != NULL;) {
+        if (kept_series_has(&r->series, labels)) return true;
+    }
+    return false;
+}
+
+/* Marks the series stale that the evaluation before had and this one has not. */
+static void
+put_stale(struct work *w)
+{
+    const struct kept_series *before = &w->rule->series;
+    for (uint32_t i = 0; i < before->count; i++) {
+        struct bytes labels = kept_series_at(before, i);
+        if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
+        put_stale_marker(w->build, labels, w->of->sample_ms);
+    }
+}
+
+static enum err
+record_series(struct work *w, struct bytes metric, const struct promql_point *point)
+{
+    bool is_new;
+    buf_clear(&w->labels);
+    relabelled_put(&w->labels, metric, w->rule->over, w->rule->over_count);
+    if (buf_error(&w->labels)) return work_no_memory(w);
+    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
+    if (is_new) return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
+    return work_fail(w, ERR_INPUT,
+                     "vector contains metrics with the same labelset after applying rule labels");
+}
+
+static enum err
+exceeds(struct work *w, uint64_t count, const char *what)
+{
+    char text[96];
+    snprintf(text, sizeof text, "exceeded limit of %u with %llu %s", w->of->g->text.limit,
+             (unsigned long long)count, what);
+    return work_fail(w, ERR_LIMIT, text);
+}
+
+static enum err
+record(struct work *w, struct promql_result *result)
+{
+    uint32_t limit = w->of->g->text.limit;
+    struct bytes metric;
+    struct promql_point point;
+    enum err e = OK;
+    while (e == OK && promql_next_series(result, &metric)) {
+        if (asked_point(result, &point)) e = record_series(w, metric, &point);
+    }
+    if (e == OK && limit > 0 && w->written.count > limit) {
+        e = exceeds(w, w->written.count, "series");
+    }
+    return e;
+}
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+void
+alert_series_labels(struct work *w, struct bytes labels, const struct label *more,
+                    uint32_t more_count, struct buf *to)
+{
+    const struct rule_at_work *rule = w->rule;
+    struct label *over =
+        arena_alloc(&w->arena, (rule->label_count + more_count + 1) * sizeof *over);
+    if (over == NULL) {
+        to->failed = ERR_NOMEM;
+        return;
+    }
+    uint32_t count = more_count;
+    if (more_count > 0) memcpy(over, more, more_count * sizeof *over);
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        if (labels_get(labels, rule->labels[i].name).size > 0) continue;
+        over[count++] = rule->labels[i];
+    }
+    relabelled_put(to, labels, over, relabelled_sort(over, count));
+}
+
+/* Adds ALERTS, or without a state ALERTS_FOR_STATE, of an alert to series. */
+static enum err
+add_alert_series(struct work *w, const struct alert *alert, const char *state,
+                 struct kept_series *to, bool *ret_new)
+{
+    const char *name = state == NULL ? "ALERTS_FOR_STATE" : "ALERTS";
+    struct label more[2] = {{bytes_of_text("__name__"), bytes_of_text(name)}};
+    if (state != NULL) {
+        more[1] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
+    }
+    buf_clear(&w->labels);
+    alert_series_labels(w, alert->labels, more, state == NULL ? 1 : 2, &w->labels);
+    if (buf_error(&w->labels)) return work_no_memory(w);
+    return kept_series_add(to, buf_bytes(&w->labels), ret_new) ? work_no_memory(w) : OK;
+}
+
+static enum err
+put_alert_series(struct work *w, const struct alert *alert, const char *state, double value)
+{
+    bool is_new;
+    struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
+    enum err e = add_alert_series(w, alert, state, &w->written, &is_new);
+    if (e || !is_new) return e;
+    return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point);
+}
+
+/* Finds out which series the alerts wrote that a checkpoint had, so that those that end are marked
+ * stale. */
+static enum err
+find_restored_series(struct work *w)
+{
+    struct rule_at_work *rule = w->rule;
+    enum err e = OK;
+    bool is_new;
+    lock_take(&w->of->g->lock);
+    for (uint32_t i = 0; e == OK && i < rule->alerts.count; i++) {
+        const struct alert *alert = rule->alerts.items[i];
+        if (!alert_is_active(alert)) continue;
+        const char *state = alert_state_word(alert->state);
+        e = add_alert_series(w, alert, state, &rule->series, &is_new);
+        if (e == OK) e = add_alert_series(w, alert, NULL, &rule->series, &is_new);
+    }
+    rule->is_restored = e != OK;
+    lock_drop(&w->of->g->lock);
+    return e;
+}
+
+/* Only this thread changes them: others may look meanwhile. */
+static enum err
+put_alerts(struct work *w)
+{
+    const struct alerts *alerts = &w->rule->alerts;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < alerts->count; i++) {
+        const struct alert *alert = alerts->items[i];
+        if (!alert_is_active(alert)) continue;
+        int64_t since_s = alert->active_at_ns / NS_PER_S;
+        e = put_alert_series(w, alert, alert_state_word(alert->state), 1);
+        if (e == OK) e = put_alert_series(w, alert, NULL, (double)since_s);
+    }
+    return e;
+}
+
+static enum err
+alarm(struct work *w, struct promql_result *result)
+{
+    const struct evaluating *ev = w->of;
+    struct rule_at_work *rule = w->rule;
+    struct alert_found *found;
+    uint32_t count, active;
+    struct alert_terms terms = {
+        .for_ns = rule->text->for_ms * NS_PER_MS,
+        .keep_firing_ns = rule->text->keep_firing_for_ms * NS_PER_MS,
+        .limit = ev->g->text.limit,
+        .holds = ev->how->holds,
+        .outage_ns = ev->how->outage_ns,
+        .grace_ns = ev->how->grace_ns,
+    };
+    enum err e = find_alerts(w, result, &found, &count);
+    if (e == OK && rule->is_restored) e = find_restored_series(w);
+    if (e) return e;
+    lock_take(&ev->g->lock);
+    e = alerts_evaluate(&rule->alerts, &terms, ev->how->at_ns, found, count, &active,
+                        &w->has_changed);
+    lock_drop(&ev->g->lock);
+    if (e == ERR_LIMIT) return exceeds(w, active, "alerts");
+    return e ? work_no_memory(w) : put_alerts(w);
+}
+
+/* --- one rule --------------------------------------------------------------------------------- */
+
+static enum err
+write_results(struct work *w)
+{
+    struct rules_written written;
+    enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
+    if (e) return fail_with_why(w, e);
+    assert(w->evaluated && !w->skipped); /* invariant 2 */
+    w->stored = true;
+    w->ticket = written.ticket;
+    assert(written.conflicts <= written.rejected);
+    /* The clock was set back: what was stored first stays. */
+    bool is_kept = w->of->how->is_repeated && written.conflicts == written.rejected;
+    return written.rejected == 0 || is_kept ? OK : work_fail(w, ERR_INPUT, written.text);
+}
+
+static void
+evaluate_rule(void *of, uint32_t i)
+{
+    struct work *w = (struct work *)of + i;
+    const struct evaluating *ev = w->of;
+    struct asked a = {.result = NULL};
+    if (w->skipped || w->error) return;
+    int64_t began = env_monotonic_ns(ev->host->env);
+    bool records = w->rule->text->kind == RULE_RECORDING;
+    w->began_ms = env_realtime_ms(ev->host->env);
+    struct ask_times times = {.first_ms = ev->sample_ms, .last_ms = ev->sample_ms};
+    enum err e = ask(ev, w->rule->tree, &times, &a, &w->sentence, &w->why);
+    if (e)
+        e = fail_with_why(w, e);
+    else
+        e = records ? record(w, a.result) : alarm(w, a.result);
+    asked_end(&a);
+    if (e == OK) {
+        w->evaluated = true;
+        put_stale(w);
+        e = write_results(w);
+    }
+    w->took_ns = env_monotonic_ns(ev->host->env) - began;
+    metric_record(&rule_latency, (uint64_t)w->took_ns);
+}
+
+void
+work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
+{
+    enum group_part part = ev->how->part;
+    bool records = rule->text->kind == RULE_RECORDING;
+    *w = (struct work){.of = ev, .rule = rule};
+    w->began_ms = env_realtime_ms(ev->host->env); /* if its turn never comes */
+    w->skipped = (part == GROUP_RECORDING && !records) || (part == GROUP_ALERTING && records);
+    arena_init(&w->arena, ev->host->memory, ARENA_BYTES_MAX, 0);
+    kept_series_init(&w->written, ev->host->memory, ev->host->seed);
+    buf_init(&w->labels, ev->host->memory, RULE_FILE_BYTES_MAX);
+    buf_init(&w->sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
+    if (!w->skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
+        err_ignore(work_no_memory(w), "reported when the batch ends");
+    }
+}
+
+void
+work_end(struct work *w)
+{
+    arena_fini(&w->arena);
+    kept_series_fini(&w->written);
+    buf_fini(&w->labels);
+    buf_fini(&w->sentence);
+    rw_build_free(w->build);
+}
+
+/* --- what it leaves --------------------------------------------------------------------------- */
+
+static void
+log_failure(struct work *w)
+{
+    const struct group *g = w->of->g;
+    if (w->error == ERR_CANCELED && w->of->host->all_canceled != NULL &&
+        atomic_load(w->of->host->all_canceled) != NULL) {
+        return; /* it is the end */
+    }
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct bytes sentence = buf_bytes(&w->sentence); /* empty: there was no memory for it either */
+    if (sentence.size == 0) sentence = bytes_of_text(why_text(&w->why, w->error));
+    int64_t now_ns = env_monotonic_ns(w->of->host->env);
+    if (w->rule->said_ns != 0 && now_ns - w->rule->said_ns < SAY_AGAIN_NS) return;
+    if (!log_often(&gate, now_ns, SAID_NS, &held_back)) return;
+    w->rule->said_ns = now_ns;
+    if (w->evaluated) {
+        log_warn("results of a rule were not stored", KV("file", g->text.file),
+                 KV("group", g->text.name), KV("rule", w->rule->text->name), KV("error", sentence),
+                 KV("more_held_back", held_back));
+    } else {
+        log_warn("evaluation of a rule failed", KV("file", g->text.file), KV("group", g->text.name),
+                 KV("rule", w->rule->text->name), KV("error", sentence),
+                 KV("more_held_back", held_back));
+    }
+}
+
+/* So that they are marked stale when they are not written again. */
+static void
+keep_also(struct kept_series *kept, const struct kept_series *more)
+{
+    err_ignore(kept_series_add_all(kept, more), "then some series end without a marker");
+}
+
+static void
+adopt(struct evaluating *ev, struct work *w)
+{
+    struct group *g = ev->g;
+    struct rule_at_work *rule = w->rule;
+    assert(!w->skipped);
+    assert(!w->stored || w->evaluated); /* invariant 2 */
+    if (w->error) log_failure(w);
+    lock_take(&g->lock);
+    if (w->evaluated && w->stored) {
+        struct kept_series before = rule->series;
+        rule->series = w->written;
+        w->written = before;
+    } else if (w->evaluated && ev->is_in_doubt) {
+        keep_also(&rule->series, &w->written);
+    }
+    ev->failed += w->error != OK;
+    ev->has_changed |= w->has_changed;
+    ev->samples += w->evaluated ? w->samples : 0;
+    g->facts.evaluations++;
+    g->facts.failures += w->error != OK;
+    g->facts.rules_took_ns += w->took_ns;
+    rule->health = w->error ? RULE_BAD : RULE_GOOD;
+    rule->evaluated_at_ns = w->began_ms * NS_PER_MS;
+    rule->evaluated_for_ns = w->took_ns;
+    buf_clear(&rule->error);
+    if (w->error) buf_put_cut(&rule->error, buf_bytes(&w->sentence));
+    lock_drop(&g->lock);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+/* Passes notices to the host, some at once. Their texts are views of alerts, which only this thread
+ * changes. */
+struct sending {
+    struct group *group;
+    const struct rules_host *host;
+    const struct rules_terms *terms;
+    int64_t at_ns;
+    struct alert_notice items[ALERTS_AT_ONCE];
+    uint32_t count;
+};
+
+static void
+flush_notices(struct sending *s)
+{
+    assert(s->count <= ALERTS_AT_ONCE);
+    if (s->count > 0) s->host->send(s->host->context, s->items, s->count);
+    s->count = 0;
+}
+
+static void
+send_alert(struct sending *s, const struct rule_at_work *rule, struct alert *alert)
+{
+    int64_t longest = s->group->schedule.interval_ns;
+    if (s->terms->resend_ns > longest) longest = s->terms->resend_ns;
+    lock_take(&s->group->lock);
+    assert(alert->state == ALERT_FIRING || alert->resolved_at_ns != 0); /* invariant 3 */
+    alert->sent_at_ns = s->at_ns;
+    alert->valid_until_ns = s->at_ns + 4 * longest;
+    lock_drop(&s->group->lock);
+    if (s->count == ALERTS_AT_ONCE) flush_notices(s);
+    s->items[s->count++] = (struct alert_notice){
+        .tenant = s->group->tenant,
+        .labels = alert->labels,
+        .annotations = alert->annotations->items,
+        .annotation_count = alert->annotations->count,
+        .expression = rule->line,
+        .starts_ns = alert->fired_at_ns,
+        .ends_ns = alert->resolved_at_ns != 0 ? alert->resolved_at_ns : alert->valid_until_ns,
+    };
+}
+
+static uint32_t
+count_alerts(const struct group *g)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        count += g->rules[i].alerts.count;
+    }
+    return count;
+}
+
+/* Sends those of the group's alerts that are due, from number `first` to before `end`. */
+static void
+send_range(struct sending *s, uint32_t first, uint32_t end)
+{
+    struct group *g = s->group;
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        for (uint32_t k = 0; k < rule->alerts.count; k++, number++) {
+            struct alert *alert = rule->alerts.items[k];
+            if (number < first || number >= end) continue;
+            if (alert_is_due(alert, s->at_ns, g->schedule.interval_ns, s->terms->resend_ns)) {
+                send_alert(s, rule, alert);
+            }
+        }
+    }
+}
+
+/*
+ * Chooses the alert to begin with. A queue that overflows has only the first and the last of what
+ * is sent at once: if the order were always the same, so would be those that are lost. Multiples of
+ * the golden ratio spread the beginnings evenly, however few or many alerts there are, so that none
+ * is lost for long. The factor is the number of the period in which alerts are sent again, as
+ * alert_is_due() has it: with evaluations in between, beginnings could be close together.
+ */
+static uint32_t
+first_to_send(const struct sending *s, uint32_t count)
+{
+    int64_t interval_ns = s->group->schedule.interval_ns;
+    int64_t period_ns = (s->terms->resend_ns / interval_ns + 1) * interval_ns;
+    uint32_t period = (uint32_t)(s->at_ns / period_ns);
+    uint32_t part = period * 2654435769U; /* of 2^32 */
+    return (uint32_t)((uint64_t)part * count >> 32);
+}
+
+/* Alerts of a rule whose evaluation failed are sent, too: it is not known that they are over, and
+ * Alertmanagers must not take them for resolved. */
+void
+group_send(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
+           int64_t at_ns)
+{
+    struct sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
+    if (host->send == NULL) return;
+    uint32_t count = count_alerts(g), first = first_to_send(&s, count);
+    send_range(&s, first, count);
+    send_range(&s, 0, first);
+    flush_notices(&s);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* Other threads are woken only for rules that took long, or are new. */
+static bool
+are_long(const struct work *works, uint32_t count)
+{
+    int64_t sum_ns = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rule_at_work *rule = works[i].rule;
+        if (works[i].skipped) continue;
+        sum_ns += rule->evaluated_at_ns == 0 ? LONG_NS : rule->evaluated_for_ns;
+    }
+    return sum_ns >= LONG_NS;
+}
+
+static void
+run_together(struct evaluating *ev, struct work *works, uint32_t count)
+{
+    const struct rules_host *host = ev->host;
+    if (count > 1 && host->together != NULL && are_long(works, count)) {
+        host->together(host->context, count, evaluate_rule, works);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        evaluate_rule(works, i);
+    }
+}
+
+static void
+fail_batch(struct work *works, uint32_t count, enum err e, const struct why *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (works[i].skipped) continue;
+        if (works[i].error == OK) err_ignore(work_fail(&works[i], e, why_text(why, e)), "kept");
+        works[i].stored = false;
+    }
+}
+
+static void
+evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
+{
+    struct work *works = &ev->works[first];
+    const struct rules_host *host = ev->host;
+    struct query_control control;
+    struct why why = {""};
+    assert(ev->ticket == 0); /* invariant 1 */
+    ask_control(ev, host->memory, &control);
+    ev->is_in_doubt = false;
+    for (uint32_t i = 0; i < count; i++) {
+        work_begin(ev, &works[i], &ev->g->rules[first + i]);
+    }
+    enum err e = ev->terms->open(ev->terms->open_context, &control, &ev->view, &why);
+    if (e == OK) {
+        run_together(ev, works, count);
+        view_free(ev->view);
+    }
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        bool records = ev->g->rules[first + i].text->kind == RULE_RECORDING;
+        if (works[i].ticket > ev->ticket) ev->ticket = works[i].ticket;
+        if (records && works[i].evaluated && !works[i].stored) ev->stored = false;
+    }
+    if (e == OK && ev->ticket > 0) {
+        e = host->settle(host->context, ev->ticket, &why);
+        ev->ticket = 0;
+        ev->is_in_doubt = e == ERR_CANCELED;
+    }
+    if (e) {
+        fail_batch(works, count, e, &why);
+        ev->stored = false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!works[i].skipped) adopt(ev, &works[i]);
+        work_end(&works[i]);
+    }
+}
+
+void
+group_evaluate(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
+               const struct group_evaluation *how, struct group_outcome *ret)
+{
+    int64_t began = env_monotonic_ns(host->env), at_ms = env_realtime_ms(host->env);
+    uint32_t count = g->text.rule_count;
+    struct evaluating ev = {
+        .g = g,
+        .host = host,
+        .terms = terms,
+        .how = how,
+        .t_ms = how->at_ns / NS_PER_MS,
+        .sample_ms = how->at_ns / NS_PER_MS - g->query_offset_ms,
+        .works = mem_new(host->memory, (count + 1) * sizeof *ev.works),
+        .stored = true,
+    };
+    lock_take(&g->lock);
+    g->facts.rules_took_ns = 0;
+    g->facts.iterations++;
+    g->facts.evaluated_at_ns = at_ms * NS_PER_MS;
+    for (uint32_t i = 0; i < count; i++) {
+        alerts_forget_over(&g->rules[i].alerts, how->at_ns);
+    }
+    lock_drop(&g->lock);
+    if (ev.works == NULL) {
+        log_warn("not enough memory to evaluate a group of rules", KV("file", g->text.file),
+                 KV("group", g->text.name));
+        *ret = (struct group_outcome){.failed = count};
+        return;
+    }
+    for (uint32_t first = 0, next; first < count; first = next) {
+        for (next = first + 1; next < count && g->rules[next].batch == g->rules[first].batch;) {
+            next++;
+        }
+        assert(next == count || g->rules[next].batch > g->rules[first].batch); /* invariant 1 */
+        evaluate_batch(&ev, first, next - first);
+    }
+    assert(ev.ticket == 0); /* invariant 1 */
+    bool sends = how->part != GROUP_RECORDING && !ev.has_changed && !how->is_unsaved;
+    if (sends) group_send(g, host, terms, how->at_ns);
+    mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
+    int64_t took_ns = env_monotonic_ns(host->env) - began;
+    metric_record(&group_latency, (uint64_t)took_ns);
+    lock_take(&g->lock);
+    g->facts.evaluated_for_ns = took_ns;
+    g->facts.samples = ev.samples;
+    lock_drop(&g->lock);
+    *ret = (struct group_outcome){ev.stored, ev.has_changed, ev.samples, ev.failed};
+}

@@ -1,0 +1,617 @@
+/*
+ * group.c - see group.h: groups begin and end, and take over from one another.
+ *
+ * Invariants:
+ *  1. Rules with the same kind, name and labels have the numbers (`nth`) from 0 on, in their order,
+ *     unless they come from a checkpoint. `index` has each rule once under its number.
+ *  2. Alerts and series have one owner: what is taken over is exchanged.
+ *  3. A group of which only the state is known has no parsed rule, and is never evaluated.
+ */
+#include "rules/group/group.h"
+
+#include <assert.h>
+
+#include "base/hash.h"
+#include "rules/group/evaluate.h"
+#include "rules/group/relabelled.h"
+#include "sys/env.h"
+
+enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
+
+/* 30 years. A file may give 292, and then the time of the evaluation after the next one, and until
+ * when an alert is valid, are no int64_t of nanoseconds. */
+#define INTERVAL_MS_MAX (INT64_C(30) * 365 * 24 * 3600 * 1000)
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* NULL: no memory, unless there was none. */
+static const char *
+keep_text(struct arena *arena, const char *text)
+{
+    struct bytes copy = arena_copy(arena, bytes_of(text, strlen(text) + 1));
+    return (const char *)copy.at;
+}
+
+static bool
+keep_texts(struct arena *arena, const struct named_texts *from, struct named_texts *to)
+{
+    *to = (struct named_texts){.count = from->count};
+    if (from->count == 0) return true;
+    to->items = arena_alloc(arena, from->count * sizeof *to->items);
+    for (uint32_t i = 0; to->items != NULL && i < from->count; i++) {
+        to->items[i].name = keep_text(arena, from->items[i].name);
+        to->items[i].value = keep_text(arena, from->items[i].value);
+        if (to->items[i].name == NULL || to->items[i].value == NULL) return false;
+    }
+    return to->items != NULL;
+}
+
+static bool
+keep_rule(struct arena *arena, const struct rule *from, struct rule *to)
+{
+    *to = *from;
+    to->name = keep_text(arena, from->name);
+    to->expression = keep_text(arena, from->expression);
+    return to->name != NULL && to->expression != NULL &&
+           keep_texts(arena, &from->labels, &to->labels) &&
+           keep_texts(arena, &from->annotations, &to->annotations);
+}
+
+static bool
+keep_group(struct arena *arena, const struct rule_group *from, struct rule_group *to)
+{
+    *to = *from;
+    to->file = keep_text(arena, from->file);
+    to->name = keep_text(arena, from->name);
+    to->rules = arena_new(arena, (from->rule_count + 1) * sizeof *to->rules);
+    bool kept = to->file != NULL && to->name != NULL && to->rules != NULL &&
+                keep_texts(arena, &from->labels, &to->labels);
+    for (uint32_t i = 0; kept && i < from->rule_count; i++) {
+        kept = keep_rule(arena, &from->rules[i], &to->rules[i]);
+    }
+    return kept;
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+static bool
+keep_written(struct group *g, const struct label *labels, uint32_t count, struct bytes *ret)
+{
+    struct buf canonical;
+    buf_init(&canonical, g->memory, RULE_FILE_BYTES_MAX);
+    relabelled_put(&canonical, (struct bytes){NULL, 0}, labels, count);
+    if (buf_error(&canonical) == OK) *ret = arena_copy(&g->arena, buf_bytes(&canonical));
+    buf_fini(&canonical);
+    return ret->at != NULL;
+}
+
+static bool
+gather_written(struct group *g, struct rule_at_work *rule)
+{
+    static const char *const names[] = {"ALERTS", "ALERTS_FOR_STATE"};
+    struct bytes name = bytes_of_text("__name__"), own = bytes_of_text(rule->text->name);
+    bool kept = true;
+    for (size_t k = 0; kept && rule->text->kind == RULE_ALERTING && k < 2; k++) {
+        struct label labels[] = {{name, bytes_of_text(names[k])},
+                                 {bytes_of_text("alertname"), own}};
+        kept = keep_written(g, labels, 2, &rule->writes[k]);
+    }
+    if (rule->text->kind == RULE_ALERTING) return kept;
+    rule->over = arena_alloc(&g->arena, (rule->label_count + 1) * sizeof *rule->over);
+    if (rule->over == NULL) return false;
+    rule->over[0] = (struct label){name, own};
+    memcpy(rule->over + 1, rule->labels, rule->label_count * sizeof *rule->over);
+    rule->over_count = relabelled_sort(rule->over, rule->label_count + 1);
+    return keep_written(g, rule->over, rule->over_count, &rule->writes[0]);
+}
+
+/* The rule's labels, and those of the group that it has not. */
+static bool
+gather_labels(struct group *g, struct rule_at_work *rule)
+{
+    const struct named_texts *texts[] = {&rule->text->labels, &g->text.labels};
+    uint32_t count = 0, most = texts[0]->count + texts[1]->count;
+    rule->labels = arena_alloc(&g->arena, (most + 1) * sizeof *rule->labels);
+    if (rule->labels == NULL) return false;
+    for (size_t k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < texts[k]->count; i++) {
+            rule->labels[count++] = (struct label){bytes_of_text(texts[k]->items[i].name),
+                                                   bytes_of_text(texts[k]->items[i].value)};
+        }
+    }
+    rule->label_count = relabelled_sort(rule->labels, count);
+    return gather_written(g, rule);
+}
+
+static enum err
+parse_rule(struct group *g, struct rule_at_work *rule, struct why *why)
+{
+    struct buf line, error;
+    buf_init(&line, g->memory, LINE_BYTES_MAX);
+    buf_init(&error, g->memory, RULE_ERROR_BYTES_MAX);
+    struct bytes expression = bytes_of_text(rule->text->expression);
+    enum err e = promql_parse(expression, g->memory, NULL, &rule->tree, &error);
+    if (e == OK) e = promql_rewrite(expression, PROMQL_LINE, g->memory, NULL, &line, &error);
+    if (e == OK) {
+        rule->line = arena_copy(&g->arena, buf_bytes(&line));
+        if (rule->line.at == NULL) e = ERR_NOMEM;
+    }
+    if (e && error.size > 0) {
+        why_set(why, e, "rule '%s': %.*s", rule->text->name, (int)error.size,
+                (const char *)error.at);
+    }
+    buf_fini(&line);
+    buf_fini(&error);
+    return e;
+}
+
+static void
+rule_init(struct group *g, struct rule_at_work *rule, const struct rule *text)
+{
+    rule->text = text;
+    kept_series_init(&rule->series, g->memory, g->seed);
+    alerts_init(&rule->alerts, g->memory, g->seed);
+    buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
+}
+
+static void
+rule_end(struct rule_at_work *rule)
+{
+    promql_free(rule->tree);
+    kept_series_fini(&rule->series);
+    alerts_fini(&rule->alerts);
+    buf_fini(&rule->error);
+}
+
+/* --- which rule is which ---------------------------------------------------------------------- */
+
+static bool
+same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
+{
+    if (a->text->kind != b->text->kind || strcmp(a->text->name, b->text->name) != 0) return false;
+    if (a->label_count != b->label_count) return false;
+    for (uint32_t i = 0; i < a->label_count; i++) {
+        if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
+            !bytes_equal(a->labels[i].value, b->labels[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t
+hash_of_rule(const struct rule_at_work *rule, uint32_t nth, uint64_t seed)
+{
+    uint64_t hash = hash_mix(hash_bytes(bytes_of_text(rule->text->name), seed), nth);
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        hash = hash_mix(hash, hash_bytes(rule->labels[i].name, seed));
+        hash = hash_mix(hash, hash_bytes(rule->labels[i].value, seed));
+    }
+    return hash;
+}
+
+enum { LAST = UINT32_MAX }; /* in the place of `nth`: of those that are alike so far */
+
+/* The rule that has the same kind, name and labels as another one, and this number. NULL: there is
+ * none. */
+static struct rule_at_work *
+find_rule(struct group *g, const struct rule_at_work *like, uint32_t nth)
+{
+    uint64_t hash = hash_of_rule(like, nth, g->seed);
+    for (uint32_t at = TABLE_START, id; table_next(&g->index, hash, &at, &id);) {
+        struct rule_at_work *rule = &g->rules[id];
+        if ((nth == LAST || rule->nth == nth) && same_rule(rule, like)) return rule;
+    }
+    return NULL;
+}
+
+static enum err
+index_rule(struct group *g, struct rule_at_work *rule, uint32_t nth)
+{
+    uint32_t id = (uint32_t)(rule - g->rules);
+    if (!table_reserve(&g->index, g->memory, 1)) return ERR_NOMEM;
+    rule->nth = nth;
+    table_add(&g->index, hash_of_rule(rule, nth, g->seed), id);
+    return OK;
+}
+
+/* Gives the rules their numbers. While it does, the table has the last one of those that are alike
+ * under the number LAST, too. */
+static enum err
+index_rules(struct group *g)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i], *last = find_rule(g, rule, LAST);
+        uint64_t as_last = hash_of_rule(rule, LAST, g->seed);
+        assert(last == NULL || last < rule); /* invariant 1 */
+        if (last != NULL) table_remove(&g->index, as_last, (uint32_t)(last - g->rules));
+        e = index_rule(g, rule, last == NULL ? 0 : last->nth + 1);
+        if (e == OK && !table_reserve(&g->index, g->memory, 1)) e = ERR_NOMEM;
+        if (e == OK) table_add(&g->index, as_last, i);
+    }
+    return e;
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static int64_t
+interval_of(const struct rule_group *text, const struct group_defaults *defaults)
+{
+    int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : defaults->interval_ms;
+    return (interval_ms < INTERVAL_MS_MAX ? interval_ms : INTERVAL_MS_MAX) * NS_PER_MS;
+}
+
+static enum err
+begin(struct group *g, const struct rule_group *text, struct why *why)
+{
+    if (!keep_group(&g->arena, text, &g->text)) {
+        g->text.rule_count = 0; /* there are none to end */
+        return ERR_NOMEM;
+    }
+    g->query_offset_ms =
+        text->has_query_offset ? text->query_offset_ms : g->defaults.query_offset_ms;
+    enum err e =
+        schedule_of(g->text.file, g->text.name, interval_of(text, &g->defaults), &g->schedule);
+    g->rules = arena_new(&g->arena, (text->rule_count + 1) * sizeof *g->rules);
+    if (g->rules == NULL) e = ERR_NOMEM;
+    if (e) g->text.rule_count = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        rule_init(g, &g->rules[i], &g->text.rules[i]);
+    }
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        e = gather_labels(g, &g->rules[i]) ? parse_rule(g, &g->rules[i], why) : ERR_NOMEM;
+        g->records |= g->rules[i].text->kind == RULE_RECORDING;
+        g->alarms |= g->rules[i].text->kind == RULE_ALERTING;
+    }
+    if (e) return e;
+    if (index_rules(g) || group_make_batches(g) || group_find_reads_back(g)) return ERR_NOMEM;
+    g->facts = (struct group_facts){.file = g->text.file,
+                                    .name = g->text.name,
+                                    .rules = g->text.rule_count,
+                                    .interval_ns = g->schedule.interval_ns};
+    return OK;
+}
+
+/* NULL: no memory. */
+static struct group *
+group_alloc(const struct rules_host *host, struct bytes tenant)
+{
+    struct group *g = mem_new(host->memory, sizeof *g);
+    if (g == NULL) return NULL;
+    g->memory = host->memory;
+    g->seed = host->seed;
+    arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
+    g->series_slot = -1;
+    lock_init(&g->lock, LOCK_RANK_LEAF);
+    g->tenant = arena_copy(&g->arena, tenant);
+    if (tenant.size == 0 || g->tenant.at != NULL) return g;
+    group_free(g);
+    return NULL;
+}
+
+enum err
+group_new(const struct rules_host *host, struct bytes tenant, const struct rule_group *text,
+          const struct group_defaults *defaults, struct group **ret_group, struct why *why)
+{
+    struct group *g = group_alloc(host, tenant);
+    if (why != NULL) why->text[0] = '\0';
+    if (g != NULL) g->defaults = *defaults;
+    enum err e = g == NULL ? ERR_NOMEM : begin(g, text, why);
+    if (e == OK) {
+        *ret_group = g;
+        return OK;
+    }
+    group_free(g);
+    if (why != NULL && why->text[0] == '\0') {
+        why_set(why, e, "not enough memory for the group of rules");
+    }
+    return e;
+}
+
+/* --- groups of which only the state is known -------------------------------------------------- */
+
+/* With a NUL. NULL: no memory. */
+static const char *
+keep_bytes(struct arena *arena, struct bytes from)
+{
+    char *to = arena_new(arena, from.size + 1);
+    if (to != NULL && from.size > 0) memcpy(to, from.at, from.size);
+    return to;
+}
+
+enum err
+group_of_state(const struct rules_host *host, struct bytes tenant, struct bytes file,
+               struct bytes name, int64_t interval_ns, struct group **ret_group)
+{
+    static const struct group_defaults none = {.interval_ms = 1};
+    struct group *g = group_alloc(host, tenant);
+    if (g == NULL) return ERR_NOMEM;
+    g->text = (struct rule_group){.file = keep_bytes(&g->arena, file),
+                                  .name = keep_bytes(&g->arena, name),
+                                  .interval_ms = interval_ns / NS_PER_MS};
+    g->records = g->alarms = true; /* it may have had rules of either kind */
+    enum err e = g->text.file == NULL || g->text.name == NULL ? ERR_NOMEM : OK;
+    if (e == OK)
+        e = schedule_of(g->text.file, g->text.name, interval_of(&g->text, &none), &g->schedule);
+    if (e)
+        group_free(g);
+    else
+        *ret_group = g;
+    return e;
+}
+
+/* Doubles the room for rules when it is full. */
+static bool
+reserve_rule(struct group *g)
+{
+    uint32_t count = g->text.rule_count;
+    if ((count & (count - 1)) != 0) return true;
+    struct rule_at_work *rules = arena_new(&g->arena, (2 * (size_t)count + 1) * sizeof *rules);
+    if (rules == NULL) return false;
+    if (count > 0) memcpy(rules, g->rules, count * sizeof *rules);
+    g->rules = rules;
+    return true;
+}
+
+enum err
+group_add_state(struct group *g, struct bytes name, const struct label *labels, uint32_t count,
+                uint32_t nth, struct alerts **ret_alerts)
+{
+    struct rule *text = arena_new(&g->arena, sizeof *text);
+    struct label *kept = arena_alloc(&g->arena, (count + 1) * sizeof *kept);
+    if (text == NULL || kept == NULL || !reserve_rule(g)) return ERR_NOMEM;
+    *text = (struct rule){.kind = RULE_ALERTING, .name = keep_bytes(&g->arena, name)};
+    for (uint32_t i = 0; i < count; i++) {
+        kept[i] = (struct label){arena_copy(&g->arena, labels[i].name),
+                                 arena_copy(&g->arena, labels[i].value)};
+        bool is_kept = (labels[i].name.size == 0 || kept[i].name.at != NULL) &&
+                       (labels[i].value.size == 0 || kept[i].value.at != NULL);
+        if (!is_kept) return ERR_NOMEM;
+    }
+    if (text->name == NULL) return ERR_NOMEM;
+    struct rule_at_work *rule = &g->rules[g->text.rule_count++];
+    rule_init(g, rule, text);
+    rule->labels = kept;
+    rule->label_count = count;
+    rule->is_restored = true;
+    assert(rule->tree == NULL); /* invariant 3 */
+    *ret_alerts = &rule->alerts;
+    return index_rule(g, rule, nth);
+}
+
+void
+group_free(struct group *g)
+{
+    if (g == NULL) return;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        rule_end(&g->rules[i]);
+    }
+    table_fini(&g->index, g->memory);
+    lock_fini(&g->lock);
+    arena_fini(&g->arena);
+    mem_free(g->memory, g, sizeof *g);
+}
+
+struct bytes
+group_tenant(const struct group *g)
+{
+    return g->tenant;
+}
+
+const struct rule_group *
+group_text(const struct group *g)
+{
+    return &g->text;
+}
+
+const struct schedule *
+group_schedule(const struct group *g)
+{
+    return &g->schedule;
+}
+
+bool
+group_records(const struct group *g)
+{
+    return g->records;
+}
+
+bool
+group_alarms(const struct group *g)
+{
+    return g->alarms;
+}
+
+bool
+group_is(const struct group *g, struct bytes tenant, const struct rule_group *text,
+         const struct group_defaults *defaults)
+{
+    return bytes_equal(g->tenant, tenant) && strcmp(g->text.file, text->file) == 0 &&
+           strcmp(g->text.name, text->name) == 0 && g->text.hash == text->hash &&
+           g->defaults.interval_ms == defaults->interval_ms &&
+           g->defaults.query_offset_ms == defaults->query_offset_ms;
+}
+
+/* --- taking over ------------------------------------------------------------------------------ */
+
+static void
+exchange_series(struct rule_at_work *rule, struct rule_at_work *was)
+{
+    struct kept_series series = rule->series;
+    rule->series = was->series;
+    was->series = series;
+}
+
+static void
+exchange_alerts(struct rule_at_work *rule, struct rule_at_work *was)
+{
+    struct alerts alerts = rule->alerts;
+    rule->alerts = was->alerts;
+    was->alerts = alerts;
+}
+
+void
+group_take_over(struct group *g, struct group *from)
+{
+    assert(g != from && bytes_equal(g->tenant, from->tenant));
+    lock_take(&from->lock);
+    g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
+    g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
+    g->facts.restored_for_ns = from->facts.restored_for_ns;
+    g->facts.evaluations = from->facts.evaluations;
+    g->facts.failures = from->facts.failures;
+    g->facts.iterations = from->facts.iterations;
+    g->facts.missed = from->facts.missed;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i], *was = find_rule(from, rule, rule->nth);
+        if (was != NULL) exchange_series(rule, was);
+    }
+    lock_drop(&from->lock);
+}
+
+static void
+take_alerts(struct rule_at_work *rule, struct rule_at_work *was)
+{
+    assert(rule->text->kind == RULE_ALERTING && was->text->kind == RULE_ALERTING);
+    assert(rule->alerts.count == 0); /* invariant 2 */
+    exchange_alerts(rule, was);
+    rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took them */
+}
+
+bool
+group_take_alerts(struct group *g, struct group *from)
+{
+    bool any = false;
+    lock_take(&from->lock);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_ALERTING || rule->alerts.count > 0) continue;
+        struct rule_at_work *was = find_rule(from, rule, rule->nth);
+        if (was == NULL || was->alerts.count == 0) continue;
+        take_alerts(rule, was);
+        any = true;
+    }
+    lock_drop(&from->lock);
+    return any;
+}
+
+uint64_t
+group_rule_hash(const struct group *g, uint32_t rule)
+{
+    return hash_of_rule(&g->rules[rule], LAST, g->seed);
+}
+
+bool
+group_take_rule_alerts(struct group *g, uint32_t index, struct group *from)
+{
+    struct rule_at_work *rule = &g->rules[index], *was;
+    bool any = false;
+    lock_take(&from->lock);
+    for (uint32_t nth = 0; !any && (was = find_rule(from, rule, nth)) != NULL; nth++) {
+        any = was->alerts.count > 0;
+        if (any) take_alerts(rule, was);
+    }
+    lock_drop(&from->lock);
+    return any;
+}
+
+void
+group_facts(struct group *g, struct group_facts *ret)
+{
+    lock_take(&g->lock);
+    *ret = g->facts;
+    lock_drop(&g->lock);
+}
+
+void
+group_note_restored(struct group *g, int64_t took_ns)
+{
+    lock_take(&g->lock);
+    g->facts.restored_for_ns = took_ns;
+    lock_drop(&g->lock);
+}
+
+void
+group_count_missed(struct group *g, uint64_t missed)
+{
+    lock_take(&g->lock);
+    g->facts.missed += missed;
+    lock_drop(&g->lock);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* All that its rules wrote last, and under which names. */
+static enum err
+add_written(const struct group *g, struct kept_series *to, struct kept_series *names)
+{
+    enum err e = OK;
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        if (rule->series.count == 0) continue;
+        e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
+        if (e == OK) e = kept_series_add_all(to, &rule->series);
+    }
+    return e;
+}
+
+/* Marks those series that the other group writes, too. */
+static void
+mark_written(struct group *other, const struct kept_series *series, const struct kept_series *names,
+             bool *is_alive)
+{
+    lock_take(&other->lock);
+    for (uint32_t i = 0; i < other->text.rule_count; i++) {
+        const struct rule_at_work *rule = &other->rules[i];
+        if (rule->series.count == 0) continue;
+        bool may_share = kept_series_has(names, bytes_of_text(rule->text->name));
+        if (may_share) kept_series_mark(series, &rule->series, is_alive);
+    }
+    lock_drop(&other->lock);
+}
+
+/* A tenant may have millions of rules, and this runs under the lock of all groups: no rule is
+ * compared with all others. */
+enum err
+group_find_ended(struct group *g, struct group *const *others, uint32_t count,
+                 struct kept_series *to)
+{
+    struct kept_series series, names;
+    bool is_new;
+    kept_series_init(&series, g->memory, g->seed);
+    kept_series_init(&names, g->memory, g->seed);
+    enum err e = add_written(g, &series, &names);
+    size_t bytes = (size_t)series.count + 1;
+    bool *is_alive = e ? NULL : mem_new(g->memory, bytes);
+    if (e == OK && is_alive == NULL) e = ERR_NOMEM;
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        mark_written(others[i], &series, &names, is_alive);
+    }
+    for (uint32_t i = 0; e == OK && i < series.count; i++) {
+        if (!is_alive[i]) e = kept_series_add(to, kept_series_at(&series, i), &is_new);
+    }
+    mem_free(g->memory, is_alive, bytes);
+    kept_series_fini(&series);
+    kept_series_fini(&names);
+    return e;
+}
+
+enum err
+group_mark_stale(const struct group *g, const struct rules_host *host,
+                 const struct kept_series *ended, int64_t at_ns)
+{
+    struct rules_written written;
+    struct rw_build *build = NULL;
+    struct why why;
+    int64_t t_ms = at_ns / NS_PER_MS - g->query_offset_ms;
+    if (ended->count == 0) return OK;
+    enum err e = rw_build_new(RW_V1, host->memory, &build);
+    for (uint32_t i = 0; e == OK && i < ended->count; i++) {
+        put_stale_marker(build, kept_series_at(ended, i), t_ms);
+    }
+    if (e == OK) e = write_durably(host, g->tenant, build, &written, &why);
+    rw_build_free(build);
+    return e;
+}

@@ -1,0 +1,235 @@
+/*
+ * group.h - a group of rules at work: what one evaluation of it does, and the state that the next
+ * one finds.
+ *
+ *      view --> expression --> labels of the rule --> samples --> host: write --> settle
+ *                                  |                                                |
+ *                                  +--> alerts: pending, firing, resolved -----> host: send
+ *
+ * Rules of a group are evaluated in their order. Those next to each other that neither read nor
+ * write what another of them writes form a batch: they read one view, and may run together. What a
+ * batch wrote is durable before the next one begins, so that it can be read.
+ *
+ * Threads: one at a time evaluates the alerting rules of a group or sends its alerts, one at a time
+ * evaluates its recording rules, live or in a replay; group_print(), group_print_alerts(),
+ * group_answers() and group_facts() from any.
+ */
+#ifndef RULES_GROUP_GROUP_H
+#define RULES_GROUP_GROUP_H
+
+#include "base/json.h"
+#include "model/alert_notice.h"
+#include "promql/promql.h"
+#include "rules/group/alerts.h"
+#include "rules/group/kept_series.h"
+#include "rules/group/schedule.h"
+#include "rules/rules.h"
+
+/* --- what a group needs of others ------------------------------------------------------------- */
+
+/* What the host did with a message. */
+struct rules_written {
+    uint64_t ticket;    /* for settle(); 0: nothing was written */
+    uint64_t rejected;  /* number of samples that were refused */
+    uint64_t conflicts; /* refused samples because another value is stored at their time */
+    char text[256];     /* reason of the first refusal */
+};
+
+/* Arrivals of samples of senders, per tenant. Monotonic ns; 0: no such sample since the start. */
+struct rules_arrivals {
+    int64_t recent_ns; /* last arrival of a sample whose time was within the last minute */
+    int64_t late_ns;   /* last arrival of a sample whose time is in the watched range */
+    int64_t sent_ms;   /* Unix time of the last arrival; 0: none */
+};
+
+/* The server as groups see it. Threads that run jobs make the calls, without locks. */
+struct rules_host {
+    struct env *env;
+    struct budget *memory;
+    uint64_t seed; /* of hashes; secret, so that clients cannot make them collide */
+    const struct promql_helpers *helpers; /* NULL if queries use one thread */
+    const _Atomic(const char *) *all_canceled;
+    /* Ingests a remote write 1.0 message of a tenant. After an error nothing of it is stored. */
+    enum err (*write)(void *context, struct bytes tenant, struct bytes message,
+                      struct rules_written *ret, struct why *why);
+    /* Waits until what was written with this ticket, and everything before it, is durable. After an
+     * error nothing of it is durable; ERR_CANCELED: it took too long, and may still become durable.
+     */
+    enum err (*settle)(void *context, uint64_t ticket, struct why *why);
+    /* Queues alerts for Alertmanagers, at least one; does not wait. NULL if alerts are not sent. */
+    void (*send)(void *context, const struct alert_notice *notices, uint32_t count);
+    /* Calls work(of, 0) to work(of, count - 1), perhaps on several threads, and waits for all.
+     * NULL: the caller calls them one by one. */
+    void (*together)(void *context, uint32_t count, void (*work)(void *of, uint32_t i), void *of);
+    /* The rest is for scheduler.h. Waits until everything settled is on stable storage, then
+     * replaces the checkpoint. NULL if no checkpoint is kept: alerts are sent without one. */
+    enum err (*save)(void *context, struct bytes file, struct why *why);
+    /* Returns the reason why the store refuses writes, also of senders; NULL if it accepts them. */
+    const char *(*refuses)(void *context);
+    /* Returns arrivals of samples of senders. watch() sets the range of times that `late_ns` is
+     * about. */
+    void (*arrivals)(void *context, struct bytes tenant, struct rules_arrivals *ret);
+    void (*watch)(void *context, struct time_range late);
+    /* Returns the id of the log, CHECKPOINT_LOG_ID_BYTES; NULL before the first write. */
+    const uint8_t *(*log_id)(void *context);
+    uint32_t fills_max; /* fills that may run at once */
+    void *context;
+};
+
+/* Settings that a reload may change; borrowed for one evaluation. */
+struct rules_terms {
+    enum err (*open)(void *context, struct query_control *control, struct view **ret_view,
+                     struct why *why);
+    void *open_context;
+    int64_t resend_ns;
+    const struct label *external_labels;
+    uint32_t external_count;
+    struct bytes external_url;
+    /* Limits of each query; 0 means no limit. */
+    int64_t timeout_ns;
+    int64_t lookback_ms;
+    int64_t subquery_step_ms; /* default step of subqueries; 0: a minute */
+    uint64_t held_max, series_max, samples_read_max, bytes_max;
+    struct promql_features features;
+};
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+struct group;
+
+/* Defaults for what the text of a group leaves out. */
+struct group_defaults {
+    int64_t interval_ms;
+    int64_t query_offset_ms;
+};
+/* Makes a group; copies the text. ERR_NOMEM; ERR_INPUT: an expression cannot be parsed. */
+MUST_CHECK enum err group_new(const struct rules_host *host, struct bytes tenant,
+                              const struct rule_group *text, const struct group_defaults *defaults,
+                              struct group **ret_group, struct why *why);
+/* Makes a group that holds state without a known text; it is never evaluated. group_add_state()
+ * adds an alerting rule: its labels are sorted by name, and `nth` is its number among the rules
+ * with its name and labels. The caller puts its alerts into *ret_alerts before the next call.
+ * ERR_NOMEM. */
+MUST_CHECK enum err group_of_state(const struct rules_host *host, struct bytes tenant,
+                                   struct bytes file, struct bytes name, int64_t interval_ns,
+                                   struct group **ret_group);
+MUST_CHECK enum err group_add_state(struct group *group, struct bytes name,
+                                    const struct label *labels, uint32_t count, uint32_t nth,
+                                    struct alerts **ret_alerts);
+/* Frees a group that no thread uses. Accepts NULL. */
+void group_free(struct group *group);
+
+struct bytes group_tenant(const struct group *group);
+const struct rule_group *group_text(const struct group *group);
+const struct schedule *group_schedule(const struct group *group);
+/* Says whether group_new() would make the same group of these arguments. */
+bool group_is(const struct group *group, struct bytes tenant, const struct rule_group *text,
+              const struct group_defaults *defaults);
+/* Says whether the group has recording rules. */
+bool group_records(const struct group *group);
+
+/* Takes facts from the group that this one replaces, and the series that rules with the same name
+ * and labels wrote last. The rest stays with the other group. */
+void group_take_over(struct group *group, struct group *from);
+/* Takes alerts of rules with the same name and labels, in their order, for rules that have none.
+ * False: nothing was taken. */
+bool group_take_alerts(struct group *group, struct group *from);
+/* Takes alerts for one rule from the first rule of any group with its name and labels that has
+ * alerts. Such rules have the same hash in all groups. */
+bool group_take_rule_alerts(struct group *group, uint32_t rule, struct group *from);
+uint64_t group_rule_hash(const struct group *group, uint32_t rule);
+
+/* Adds the series that a retired group wrote last and none of `others`, of the same tenant, writes.
+ * ERR_NOMEM. group_mark_stale() writes a staleness marker for each of them; errors of the host. */
+MUST_CHECK enum err group_find_ended(struct group *group, struct group *const *others,
+                                     uint32_t count, struct kept_series *to);
+MUST_CHECK enum err group_mark_stale(const struct group *group, const struct rules_host *host,
+                                     const struct kept_series *ended, int64_t at_ns);
+bool group_alarms(const struct group *group); /* says whether the group has alerting rules */
+
+enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
+
+struct group_evaluation {
+    int64_t at_ns; /* time of the schedule */
+    enum group_part part;
+    bool holds;        /* this field and the next two: see struct alert_terms */
+    int64_t outage_ns; /* 0: there was none */
+    int64_t grace_ns;
+    bool is_unsaved; /* an earlier change of an alert is not in a checkpoint: alerts are not sent */
+    bool is_repeated; /* the evaluation may have been made before: what is stored stays, and is no
+                         failure */
+};
+
+struct group_outcome {
+    bool stored;      /* the results of recording rules are durable */
+    bool has_changed; /* an alert became pending, firing or inactive: alerts were not sent */
+    uint64_t samples; /* results, without staleness markers */
+    uint32_t failed;  /* number of rules that failed */
+};
+
+/* Evaluates rules of the group. A failure is logged and kept as the rule's health; other rules go
+ * on. Sends alerts that are due, unless the state of one has changed: then the caller saves a
+ * checkpoint and calls group_send(). */
+void group_evaluate(struct group *group, const struct rules_host *host,
+                    const struct rules_terms *terms, const struct group_evaluation *evaluation,
+                    struct group_outcome *ret);
+/* Sends the alerts that are due at `at_ns`, as the last evaluation left them. */
+void group_send(struct group *group, const struct rules_host *host, const struct rules_terms *terms,
+                int64_t at_ns);
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct group_facts {
+    const char *file, *name;
+    uint32_t rules;
+    int64_t interval_ns;
+    int64_t evaluated_at_ns; /* Unix time at which the last evaluation began; 0: none so far */
+    int64_t evaluated_for_ns;
+    int64_t restored_for_ns; /* duration of restoring alerts from the store */
+    int64_t rules_took_ns;   /* sum over the rules of the last evaluation */
+    uint64_t samples;        /* results of the last evaluation */
+    uint64_t evaluations;    /* evaluations of rules, in total */
+    uint64_t failures;
+    uint64_t iterations; /* evaluations of the group */
+    uint64_t missed;
+};
+void group_facts(struct group *group, struct group_facts *ret);
+/* Registers histograms of the durations of evaluations, for /metrics. */
+void group_register_metrics(void);
+void group_note_restored(struct group *group, int64_t took_ns);
+void group_count_missed(struct group *group, uint64_t missed);
+
+/* The part of a request to /api/v1/rules that concerns one group. */
+struct group_question {
+    bool alerting, recording; /* include rules of these kinds */
+    struct text_list names;   /* names of rules; empty: all */
+    /* A rule is included if its labels match any of these sets, or if there are none. */
+    const struct matcher_set *sets;
+    uint32_t set_count;
+    bool without_alerts;
+};
+/* A request to /api/v1/rules; `tenant` as requests name it. */
+struct rules_question {
+    struct bytes tenant;
+    struct group_question of_group;
+    struct text_list groups; /* names of groups; empty: all */
+    struct text_list files;
+    uint64_t group_limit;    /* 0: none */
+    struct bytes next_token; /* empty: begin with the first group */
+};
+/* Says whether the request includes any rule of the group. */
+bool group_answers(struct group *group, const struct group_question *question);
+/* Prints the group as an object. False: no rule is included, and nothing was printed. */
+bool group_print(struct group *group, const struct group_question *question, struct json *to);
+/* Prints active alerts as objects of the open array. */
+void group_print_alerts(struct group *group, struct json *to);
+
+/* Returns why the last evaluation of a rule failed, a view that ends with the next one; empty if it
+ * succeeded. Called by the evaluating thread. */
+struct bytes group_rule_error(struct group *group, uint32_t rule);
+/* Calls `each` for the alerts of a rule, resolved ones included. Called by the evaluating thread.
+ */
+void group_each_alert(struct group *group, uint32_t rule,
+                      void (*each)(void *context, const struct alert *alert), void *context);
+
+#endif

@@ -1,0 +1,209 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "rules/group/state.h"
+#include "sys/env.h"
+
+static struct rules_host host;
+static const struct group_defaults defaults = {60000, 1000};
+static struct rule one = {.kind = RULE_RECORDING, .name = "r", .expression = "1"};
+
+static struct group *
+group_of(const struct rule_group *text)
+{
+    struct group *group = NULL;
+    struct why why = {""};
+    host.env = env_real();
+    if (group_new(&host, bytes_of_text("t"), text, &defaults, &group, &why)) {
+        fail_msg("%s", why.text);
+    }
+    return group;
+}
+
+static void
+test_labels_of_a_rule_win_over_those_of_its_group(void **state)
+{
+    (void)state;
+    struct named_text own[] = {{"b", "rule"}}, of_group[] = {{"a", "group"}, {"b", "group"}};
+    struct rule rule = one;
+    rule.labels = (struct named_texts){own, 1};
+    struct group *g = group_of(&(struct rule_group){
+        .file = "f", .name = "g", .rules = &rule, .rule_count = 1, .labels = {of_group, 2}});
+    assert_int_equal(g->rules[0].label_count, 2);
+    assert_true(bytes_equal_text(g->rules[0].labels[0].value, "group"));
+    assert_true(bytes_equal_text(g->rules[0].labels[1].name, "b"));
+    assert_true(bytes_equal_text(g->rules[0].labels[1].value, "rule"));
+    group_free(g);
+}
+
+static void
+test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs(void **state)
+{
+    (void)state;
+    const struct rule_group text = {
+        .file = "f", .name = "g", .rules = &one, .rule_count = 1, .hash = 1};
+    struct rule_group others[3] = {text, text, text};
+    struct group_defaults interval = defaults, offset = defaults;
+    struct group *g = group_of(&text);
+    others[0].file = "other";
+    others[1].name = "other";
+    others[2].hash = 2;
+    interval.interval_ms++;
+    offset.query_offset_ms++;
+    assert_true(group_is(g, bytes_of_text("t"), &text, &defaults));
+    assert_false(group_is(g, bytes_of_text("u"), &text, &defaults));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_false(group_is(g, bytes_of_text("t"), &others[i], &defaults));
+    }
+    assert_false(group_is(g, bytes_of_text("t"), &text, &interval));
+    assert_false(group_is(g, bytes_of_text("t"), &text, &offset));
+    group_free(g);
+}
+
+static void
+test_a_group_that_takes_over_counts_on(void **state)
+{
+    (void)state;
+    const struct rule_group text = {.file = "f", .name = "g", .rules = &one, .rule_count = 1};
+    struct group *from = group_of(&text), *g = group_of(&text);
+    struct group_facts facts;
+    from->facts.evaluated_at_ns = 1;
+    from->facts.evaluated_for_ns = 2;
+    from->facts.restored_for_ns = 3;
+    from->facts.evaluations = 4;
+    from->facts.failures = 5;
+    from->facts.iterations = 6;
+    from->facts.missed = 7;
+    group_take_over(g, from);
+    group_free(from);
+    group_facts(g, &facts);
+    assert_string_equal(facts.file, "f");
+    assert_int_equal(facts.evaluated_at_ns, 1);
+    assert_int_equal(facts.evaluated_for_ns, 2);
+    assert_int_equal(facts.restored_for_ns, 3);
+    assert_int_equal(facts.evaluations, 4);
+    assert_int_equal(facts.failures, 5);
+    assert_int_equal(facts.iterations, 6);
+    assert_int_equal(facts.missed, 7);
+    group_free(g);
+}
+
+/* A rule that has an alert, whose value is `value`. */
+static void
+put_alert(struct group *g, uint32_t rule, uint64_t value)
+{
+    struct alert firing = {.state = ALERT_FIRING};
+    struct alert_found found = {.labels = bytes_of_text("\1a\1b"), .value_bits = value};
+    assert_int_equal(alerts_restore(&g->rules[rule].alerts, &firing, &found), OK);
+}
+
+/* 0: it has none. */
+static uint64_t
+value_of_alert(const struct group *g, uint32_t rule)
+{
+    const struct alerts *alerts = &g->rules[rule].alerts;
+    return alerts->count == 0 ? 0 : alerts->items[0]->value_bits;
+}
+
+static bool
+take_each(struct group *g, struct group *from)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        bool has_none = g->rules[i].alerts.count == 0 && g->rules[i].text->kind == RULE_ALERTING;
+        any |= has_none && group_take_rule_alerts(g, i, from);
+    }
+    return any;
+}
+
+/* In a group that replaces another one, rules that are alike keep their order; in another group,
+ * the first that has alerts is taken. */
+static void
+test_alerts_go_to_rules_with_the_same_name_and_labels(void **state)
+{
+    (void)state;
+    struct named_text high = {"than", "high"};
+    struct rule rules[5];
+    for (unsigned i = 0; i < 5; i++) {
+        rules[i] = (struct rule){.kind = RULE_ALERTING, .name = "A", .expression = "1"};
+    }
+    rules[1].labels = (struct named_texts){&high, 1};
+    rules[3].kind = RULE_RECORDING;
+    rules[4].name = "B";
+    struct rule_group text = {.file = "f", .name = "g", .rules = rules, .rule_count = 5};
+    for (int is_own = 0; is_own < 2; is_own++) {
+        struct group *from = group_of(&text), *g = group_of(&text);
+        put_alert(from, 1, 1);
+        put_alert(from, 2, 2); /* the second of those without labels */
+        put_alert(g, 4, 4);
+        assert_true((is_own ? group_take_alerts(g, from) : take_each(g, from)));
+        assert_int_equal(value_of_alert(g, 0), is_own ? 0 : 2);
+        assert_int_equal(value_of_alert(g, 1), 1);
+        assert_int_equal(value_of_alert(g, 2), is_own ? 2 : 0);
+        assert_int_equal(value_of_alert(g, 3), 0);
+        assert_int_equal(value_of_alert(g, 4), 4);
+        assert_false((is_own ? group_take_alerts(g, from) : take_each(g, from)));
+        group_free(from);
+        group_free(g);
+    }
+}
+
+static void
+test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same(
+    void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } pairs[] = {
+        {0, "0e+00"},
+        {-0.0, "-0e+00"},
+        {1000, "1e+03"},
+        {10.5, "1.05e+01"},
+        {0.00102, "1.02e-03"},
+        {-1e300, "-1e+300"},
+        {5e-324, "5e-324"},
+        {0.1 + 0.2, "3.0000000000000004e-01"},
+        {9007199254740993.0, "9.007199254740992e+15"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct rule rule = {.kind = RULE_ALERTING, .name = "a", .expression = "1"};
+        struct rule_group text = {.file = "f", .name = "g", .rules = &rule, .rule_count = 1};
+        struct group *g = group_of(&text);
+        struct alert firing = {.state = ALERT_FIRING};
+        struct alert_found found = {.value_bits = double_bits(pairs[i].value)};
+        char wanted[64];
+        struct buf to;
+        struct json json;
+        assert_int_equal(alerts_restore(&g->rules[0].alerts, &firing, &found), OK);
+        buf_init(&to, NULL, 1 << 16);
+        json_init(&json, &to);
+        group_print_alerts(g, &json);
+        buf_put_u8(&to, '\0');
+        snprintf(wanted, sizeof wanted, "\"value\":\"%s\"", pairs[i].text);
+        if (strstr((const char *)to.at, wanted) == NULL)
+            fail_msg("%s in %s", wanted, (char *)to.at);
+        buf_fini(&to);
+        group_free(g);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_labels_of_a_rule_win_over_those_of_its_group),
+        cmocka_unit_test(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs),
+        cmocka_unit_test(test_a_group_that_takes_over_counts_on),
+        cmocka_unit_test(test_alerts_go_to_rules_with_the_same_name_and_labels),
+        cmocka_unit_test(
+            test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,87 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "rules/group/kept_series.h"
+
+static enum err
+add(struct kept_series *kept, unsigned number)
+{
+    char text[40];
+    bool is_new;
+    snprintf(text, sizeof text, "a series with the number %u", number);
+    enum err e = kept_series_add(kept, bytes_of_text(text), &is_new);
+    if (e == OK) assert_true(is_new);
+    return e;
+}
+
+static void
+test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some(void **state)
+{
+    (void)state;
+    unsigned refused = 0;
+    struct kept_series kept;
+    kept_series_init(&kept, NULL, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        enum err e = ERR_NOMEM;
+        for (unsigned nth = 1; e != OK; nth++) { /* each allocation that this one needs */
+            assert_int_equal(kept.count, i);
+            assert_in_range(nth, 1, 8);
+            mem_fail_nth(nth, false);
+            e = add(&kept, i);
+            mem_fail_nth(0, false);
+            refused += e != OK;
+        }
+    }
+    assert_true(refused > 3);
+    assert_int_equal(kept.count, 200);
+    kept_series_fini(&kept);
+}
+
+/* Some of `kept` and others, as many as that; which of `kept` those are. */
+static void
+check_marks(const struct kept_series *kept, unsigned first, unsigned end)
+{
+    struct kept_series others;
+    bool which[200] = {[7] = true};
+    assert_int_equal(kept->count, 200);
+    kept_series_init(&others, NULL, 1);
+    for (unsigned i = first; i < end; i++) {
+        assert_int_equal(add(&others, i), OK);
+    }
+    kept_series_mark(kept, &others, which);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(which[i], i == 7 || (i >= first && i < end));
+    }
+    kept_series_fini(&others);
+}
+
+static void
+test_series_of_both_of_two_sets_are_marked_whichever_is_larger(void **state)
+{
+    (void)state;
+    struct kept_series kept;
+    kept_series_init(&kept, NULL, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(add(&kept, i), OK);
+    }
+    check_marks(&kept, 0, 0);
+    check_marks(&kept, 190, 210);
+    check_marks(&kept, 150, 1000);
+    kept_series_fini(&kept);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some),
+        cmocka_unit_test(test_series_of_both_of_two_sets_are_marked_whichever_is_larger),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

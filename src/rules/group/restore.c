@@ -1,0 +1,155 @@
+/*
+ * restore.c - what a server left that wrote no checkpoint: an earlier version, or one whose
+ * directory is not kept. As in Prometheus, alerts come from ALERTS_FOR_STATE: the value of a sample
+ * is the time since when the alert is active, its time is the last evaluation that found it. A
+ * restored alert is pending; the next evaluation that finds it knows whether it fires.
+ *
+ * Earlier versions noted each evaluation of recording rules as a sample of
+ * firekeep_rule_group_evaluated{rule_group="FILE;NAME"}. The last one gives the cursor.
+ */
+#include <assert.h>
+
+#include "rules/group/evaluate.h"
+#include "rules/group/relabelled.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+enum {
+    LABELS_BYTES_MAX = 16 << 20,
+    LABELS_MAX =
+        2 + 2 * RULE_TEXTS_MAX, /* a name, an alert's name, those of a rule and its group */
+};
+
+struct restoring {
+    const struct rules_past *past;
+    struct rule_at_work *rule; /* NULL: the cursor is looked for */
+    int64_t now_ms;
+    int64_t last_ms; /* of the last sample found; INT64_MIN: none was */
+    struct buf labels;
+    struct why *why;
+};
+
+/* Gives the last sample of the series; *ret_any false: it has none, or was marked stale. */
+static enum err
+last_sample(const struct restoring *r, struct series_set *set, int64_t *ret_ms, double *ret_value,
+            bool *ret_any)
+{
+    *ret_any = false;
+    for (;;) {
+        struct sample_batch batch;
+        enum err e = series_set_batch(set, &batch, r->why);
+        if (e || batch.count == 0) return e;
+        if (batch.kind != SAMPLE_FLOAT) continue;
+        uint64_t bits = batch.value_bits[batch.count - 1];
+        *ret_any = bits != STALE_NAN_BITS;
+        *ret_ms = batch.times_ms[batch.count - 1];
+        *ret_value = bits_double(bits);
+    }
+}
+
+static enum err
+restore_alert(struct restoring *r, struct bytes series, int64_t t_ms, double since_s)
+{
+    static const struct label without = {{(const uint8_t *)"__name__", 8}, {NULL, 0}};
+    /* Any sender may have written anything. */
+    bool is_time = since_s >= 0 && since_s <= (double)(t_ms / 1000);
+    buf_clear(&r->labels);
+    relabelled_put(&r->labels, series, &without, 1);
+    struct alert_found found = {.labels = buf_bytes(&r->labels), .value_bits = NORMAL_NAN_BITS};
+    struct alert alert = {
+        .state = ALERT_PENDING,
+        .active_at_ns = is_time ? (int64_t)since_s * NS_PER_S : t_ms * NS_PER_MS,
+    };
+    lock_take(&r->past->group->lock);
+    enum err e = buf_error(&r->labels);
+    if (e == OK) e = alerts_restore(&r->rule->alerts, &alert, &found);
+    r->rule->is_restored = true;
+    lock_drop(&r->past->group->lock);
+    return e ? why_set(r->why, ERR_NOMEM, "not enough memory to restore alerts") : OK;
+}
+
+static enum err
+take_series(void *context, struct series_set *set, struct bytes labels)
+{
+    struct restoring *r = context;
+    int64_t t_ms = INT64_MIN;
+    double value = 0;
+    bool any;
+    enum err e = last_sample(r, set, &t_ms, &value, &any);
+    if (e || !any) return e;
+    if (t_ms > r->last_ms) r->last_ms = t_ms;
+    return r->rule == NULL ? OK : restore_alert(r, labels, t_ms, value);
+}
+
+static enum err
+look_for(struct restoring *r, const struct label *labels, uint32_t count, int64_t age_ns)
+{
+    const struct past_look look = {
+        .labels = labels,
+        .label_count = count,
+        .min_ms = r->now_ms - age_ns / NS_PER_MS,
+        .max_ms = r->now_ms,
+        .each = take_series,
+        .context = r,
+    };
+    return past_look(r->past, &look, r->why);
+}
+
+/* Looks for the series that have the labels which all alerts of the rule have. */
+static enum err
+restore_rule(struct restoring *r, int64_t tolerance_ns)
+{
+    struct label labels[LABELS_MAX] = {
+        {bytes_of_text("__name__"), bytes_of_text("ALERTS_FOR_STATE")},
+        {bytes_of_text("alertname"), bytes_of_text(r->rule->text->name)},
+    };
+    uint32_t count = 2;
+    assert(r->rule->label_count <= LABELS_MAX - 2);
+    for (uint32_t i = 0; i < r->rule->label_count; i++) {
+        struct label label = r->rule->labels[i];
+        bool is_name = bytes_equal_text(label.name, "alertname");
+        if (!is_name && !may_be_template(label.value)) labels[count++] = label;
+    }
+    return look_for(r, labels, count, tolerance_ns);
+}
+
+static enum err
+find_cursor(struct restoring *r, int64_t owed_ns)
+{
+    const struct group *g = r->past->group;
+    buf_clear(&r->labels);
+    buf_printf(&r->labels, "%s;%s", g->text.file, g->text.name);
+    if (buf_error(&r->labels)) return why_set(r->why, ERR_NOMEM, "not enough memory for rules");
+    const struct label labels[] = {
+        {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
+        {bytes_of_text("rule_group"), buf_bytes(&r->labels)},
+    };
+    return look_for(r, labels, 2, owed_ns);
+}
+
+enum err
+restore_group(const struct rules_past *past, const struct restore_terms *terms,
+              int64_t *ret_down_ns, int64_t *ret_next_ns, struct why *why)
+{
+    struct group *g = past->group;
+    struct restoring r = {
+        .past = past,
+        .now_ms = terms->now_ns / NS_PER_MS,
+        .last_ms = INT64_MIN,
+        .why = why,
+    };
+    enum err e = OK;
+    *ret_down_ns = *ret_next_ns = 0;
+    buf_init(&r.labels, past->host->memory, LABELS_BYTES_MAX);
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        r.rule = &g->rules[i];
+        if (r.rule->text->kind == RULE_ALERTING) e = restore_rule(&r, terms->tolerance_ns);
+    }
+    if (r.last_ms != INT64_MIN) *ret_down_ns = (r.last_ms + g->query_offset_ms) * NS_PER_MS;
+    r.rule = NULL;
+    r.last_ms = INT64_MIN;
+    if (e == OK && g->records && terms->owed_ns > 0) e = find_cursor(&r, terms->owed_ns);
+    if (r.last_ms != INT64_MIN) *ret_next_ns = r.last_ms * NS_PER_MS + g->schedule.interval_ns;
+    buf_fini(&r.labels);
+    return e;
+}

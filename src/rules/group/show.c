@@ -1,0 +1,268 @@
+/* show.c - groups, rules and alerts as Prometheus' API shows them. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/time_text.h"
+#include "rules/group/state.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+/* RFC 3339 with as many digits of a fraction as needed; 0 is what Prometheus shows of no time. */
+static void
+put_time(struct json *to, const char *key, int64_t ns)
+{
+    char text[TIME_TEXT_BYTES + 16];
+    if (ns == 0) {
+        json_member_text(to, key, "0001-01-01T00:00:00Z");
+        return;
+    }
+    time_print(ns / NS_PER_S * 1000, text);
+    size_t size = strcspn(text, ".Z"); /* without the fraction */
+    int64_t fraction = ns % NS_PER_S;
+    if (fraction > 0) {
+        size += (size_t)snprintf(text + size, sizeof text - size, ".%09lld", (long long)fraction);
+        while (text[size - 1] == '0') {
+            size--;
+        }
+    }
+    memcpy(text + size, "Z", 2);
+    json_member_text(to, key, text);
+}
+
+static void
+put_seconds(struct json *to, const char *key, double seconds)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    json_key(to, key);
+    json_put_raw(to, bytes_of(digits, number_print(double_bits(seconds), digits)));
+}
+
+/* The number of digits after the first one of a printed number, with or without an exponent. */
+static int
+more_digits(struct bytes number)
+{
+    int digits = 0;
+    for (size_t i = 0; i < number.size && number.at[i] != 'e'; i++) {
+        bool is_digit = number.at[i] >= '0' && number.at[i] <= '9';
+        digits += is_digit && (digits > 0 || number.at[i] != '0');
+    }
+    while (digits > 1 && number.at[number.size - 1] == '0') {
+        number.size--;
+        digits--;
+    }
+    return digits > 0 ? digits - 1 : 0;
+}
+
+/* With an exponent whatever it is, and as few digits as read back the same. */
+static void
+put_value(struct json *to, uint64_t bits)
+{
+    char text[48];
+    double value = bits_double(bits);
+    if (isfinite(value)) {
+        char plain[NUMBER_TEXT_BYTES];
+        int digits = more_digits(bytes_of(plain, number_print(bits, plain)));
+        do {
+            snprintf(text, sizeof text, "%.*e", digits++, value);
+        } while (strtod(text, NULL) != value);
+    } else {
+        size_t size = number_print(bits, text);
+        text[size] = '\0';
+    }
+    json_member_text(to, "value", text);
+}
+
+static void
+put_pairs(struct json *to, const char *key, const struct label *items, uint32_t count)
+{
+    json_member_object(to, key);
+    for (uint32_t i = 0; i < count; i++) {
+        json_key_bytes(to, items[i].name);
+        json_put_bytes(to, items[i].value);
+    }
+    json_object_close(to);
+}
+
+static void
+put_texts(struct json *to, const char *key, const struct named_texts *texts)
+{
+    json_member_object(to, key);
+    for (uint32_t i = 0; i < texts->count; i++) {
+        json_member_text(to, texts->items[i].name, texts->items[i].value);
+    }
+    json_object_close(to);
+}
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+static void
+put_alert(struct json *to, const struct alert *alert)
+{
+    json_object_open(to);
+    json_key(to, "labels");
+    labels_put_json(to, alert->labels);
+    put_pairs(to, "annotations", alert->annotations->items, alert->annotations->count);
+    json_member_text(to, "state", alert_state_word(alert->state));
+    put_time(to, "activeAt", alert->active_at_ns);
+    if (alert->keep_firing_since_ns != 0) {
+        put_time(to, "keepFiringSince", alert->keep_firing_since_ns);
+    }
+    put_value(to, alert->value_bits);
+    json_object_close(to);
+}
+
+static void
+put_alerts_locked(struct json *to, const struct rule_at_work *rule)
+{
+    for (uint32_t i = 0; i < rule->alerts.count; i++) {
+        if (alert_is_active(rule->alerts.items[i])) put_alert(to, rule->alerts.items[i]);
+    }
+}
+
+void
+group_print_alerts(struct group *g, struct json *to)
+{
+    lock_take(&g->lock);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        put_alerts_locked(to, &g->rules[i]);
+    }
+    lock_drop(&g->lock);
+}
+
+void
+group_each_alert(struct group *g, uint32_t rule,
+                 void (*each)(void *context, const struct alert *alert), void *context)
+{
+    const struct alerts *alerts = &g->rules[rule].alerts;
+    for (uint32_t i = 0; i < alerts->count; i++) {
+        each(context, alerts->items[i]);
+    }
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+struct bytes
+group_rule_error(struct group *g, uint32_t rule)
+{
+    return buf_bytes(&g->rules[rule].error);
+}
+
+static const char *
+state_of_locked(const struct rule_at_work *rule)
+{
+    enum alert_state most = ALERT_INACTIVE;
+    for (uint32_t i = 0; i < rule->alerts.count; i++) {
+        if (rule->alerts.items[i]->state > most) most = rule->alerts.items[i]->state;
+    }
+    return alert_state_word(most);
+}
+
+static void
+put_outcome_locked(struct json *to, const struct rule_at_work *rule)
+{
+    static const char *const health[] = {"unknown", "ok", "err"};
+    json_member_text(to, "health", health[rule->health]);
+    if (rule->error.size > 0) {
+        json_key(to, "lastError");
+        json_put_bytes(to, buf_bytes(&rule->error));
+    }
+    put_seconds(to, "evaluationTime", (double)rule->evaluated_for_ns / 1e9);
+    put_time(to, "lastEvaluation", rule->evaluated_at_ns);
+}
+
+static void
+put_rule_locked(struct json *to, const struct rule_at_work *rule,
+                const struct group_question *question)
+{
+    bool records = rule->text->kind == RULE_RECORDING;
+    json_object_open(to);
+    if (!records) json_member_text(to, "state", state_of_locked(rule));
+    json_member_text(to, "name", rule->text->name);
+    json_key(to, "query");
+    json_put_bytes(to, rule->line);
+    if (!records) {
+        put_seconds(to, "duration", (double)rule->text->for_ms / 1e3);
+        put_seconds(to, "keepFiringFor", (double)rule->text->keep_firing_for_ms / 1e3);
+    }
+    if (!records || rule->label_count > 0) put_pairs(to, "labels", rule->labels, rule->label_count);
+    if (!records) {
+        put_texts(to, "annotations", &rule->text->annotations);
+        json_key(to, "alerts");
+        if (question->without_alerts) {
+            json_put_null(to);
+        } else {
+            json_array_open(to);
+            put_alerts_locked(to, rule);
+            json_array_close(to);
+        }
+    }
+    put_outcome_locked(to, rule);
+    json_member_text(to, "type", records ? "recording" : "alerting");
+    json_object_close(to);
+}
+
+static bool
+holds(const struct matcher_set *set, const struct rule_at_work *rule)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct bytes value = {NULL, 0};
+        for (uint32_t k = 0; k < rule->label_count; k++) {
+            bool same = bytes_equal(rule->labels[k].name, matcher_name(set->matchers[i]));
+            if (same) value = rule->labels[k].value;
+        }
+        if (!matcher_matches(set->matchers[i], value)) return false;
+    }
+    return true;
+}
+
+static bool
+is_wanted(const struct rule_at_work *rule, const struct group_question *q)
+{
+    if (!(rule->text->kind == RULE_RECORDING ? q->recording : q->alerting)) return false;
+    bool named = q->names.count == 0, held = q->set_count == 0;
+    for (uint32_t i = 0; i < q->names.count && !named; i++) {
+        named = strcmp(q->names.items[i], rule->text->name) == 0;
+    }
+    for (uint32_t i = 0; i < q->set_count && named && !held; i++) {
+        held = holds(&q->sets[i], rule);
+    }
+    return named && held;
+}
+
+bool
+group_answers(struct group *g, const struct group_question *question)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (is_wanted(&g->rules[i], question)) return true;
+    }
+    return false;
+}
+
+bool
+group_print(struct group *g, const struct group_question *question, struct json *to)
+{
+    bool any = false;
+    lock_take(&g->lock);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (!is_wanted(&g->rules[i], question)) continue;
+        if (!any) {
+            json_object_open(to);
+            json_member_text(to, "name", g->text.name);
+            json_member_text(to, "file", g->text.file);
+            json_member_array(to, "rules");
+        }
+        any = true;
+        put_rule_locked(to, &g->rules[i], question);
+    }
+    if (any) {
+        json_array_close(to);
+        put_seconds(to, "interval", (double)g->schedule.interval_ns / 1e9);
+        json_member_uint(to, "limit", g->text.limit);
+        put_seconds(to, "evaluationTime", (double)g->facts.evaluated_for_ns / 1e9);
+        put_time(to, "lastEvaluation", g->facts.evaluated_at_ns);
+        json_object_close(to);
+    }
+    lock_drop(&g->lock);
+    return any;
+}

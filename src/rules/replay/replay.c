@@ -1,0 +1,645 @@
+/*
+ * replay.c - see replay.h.
+ *
+ * A group is replayed in stretches of evaluations, a stretch batch after batch of its rules, and
+ * each rule in parts: as many evaluations as have a result together. A part asks twice, what is
+ * stored and what the expression gives, compares the two, and writes one message of what is new.
+ *
+ * group.reads_back and replay_rounds() see to it that a rule finds all that was recorded before an
+ * evaluation, and nothing that is recorded after it.
+ *
+ * group_series_at() is a dry run: a stretch of one evaluation that compares and writes nothing.
+ *
+ * Invariants:
+ *  1. Parts of a rule follow each other from the first evaluation of the stretch to the last one,
+ *     without gaps. One that failed for its size is tried again in smaller parts.
+ *  2. Each result is at the time of an evaluation of the part.
+ *  3. What a part counts and keeps is taken over once, when its message is durable.
+ *  4. `next` of a group rises only by evaluations that are durable.
+ */
+#include "rules/replay/replay.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "rules/group/evaluate.h"
+#include "rules/group/relabelled.h"
+#include "rules/replay/stored_results.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+enum {
+    STEPS_MAX = 4096,            /* evaluations that are made at once */
+    MESSAGE_BYTES_MAX = 4 << 20, /* of several evaluations; one alone may have more */
+    ARENA_BYTES_MAX = 1 << 30,
+    DIFFERENCES_MAX = 16, /* of a part, that are reported */
+};
+
+/* Evaluations of a group that are made at once: from slot `first` to `last`. */
+struct stretch {
+    const struct replay *replay;
+    struct evaluating ev;
+    int64_t first, last;
+    bool is_dry;      /* only which series the rules have is wanted */
+    bool finds_later; /* if it is repeated, it may find what was recorded after it */
+    struct replay_counts *counts;
+    struct why *why;
+};
+
+/* The value of a series at one evaluation. */
+struct step_result {
+    enum { NO_RESULT, FLOAT, HISTOGRAM } kind;
+    uint64_t bits; /* of the float */
+};
+
+/* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. What is counted
+ * and kept here counts once the part is written. */
+struct part {
+    struct stretch *of;
+    struct rule_at_work *rule;
+    uint32_t a, b;
+    int64_t interval_ms; /* between these */
+    struct arena arena;
+    struct stored_results stored; /* under the rule's name and labels, at the part's times */
+    struct rw_build *build;
+    struct kept_series found;    /* series that have a result at any of the evaluations, */
+    struct kept_series last;     /* and at the last one */
+    uint32_t *series;            /* number of them at each evaluation */
+    struct buf labels;           /* of the current series, */
+    struct step_result *results; /* what it has at each evaluation, */
+    bool is_begun;               /* and whether it is in the message */
+    struct buf sentence;         /* why there is no result */
+    struct replay_counts counts;
+    struct replay_difference differences[DIFFERENCES_MAX];
+    uint32_t difference_count;
+};
+
+static enum err
+no_memory(const struct stretch *s)
+{
+    return why_set(s->why, ERR_NOMEM, "not enough memory for the rule");
+}
+
+static enum err
+part_fails(struct part *t, const char *sentence)
+{
+    buf_clear(&t->sentence);
+    buf_put_cut(&t->sentence, bytes_of_text(sentence));
+    return ERR_INPUT;
+}
+
+/* --- times ------------------------------------------------------------------------------------ */
+
+static int64_t
+time_ns(const struct stretch *s, uint32_t step)
+{
+    return schedule_time_ns(&s->ev.g->schedule, s->first + step);
+}
+
+static int64_t
+sample_ms(const struct stretch *s, uint32_t step)
+{
+    return time_ns(s, step) / NS_PER_MS - s->ev.g->query_offset_ms;
+}
+
+/* Counted from the first of the part. */
+static uint32_t
+index_of(const struct part *t, int64_t t_ms)
+{
+    int64_t since_ms = t_ms - sample_ms(t->of, t->a);
+    assert(since_ms >= 0 && since_ms % t->interval_ms == 0); /* invariant 2 */
+    assert(since_ms / t->interval_ms <= t->b - t->a);        /* invariant 2 */
+    return (uint32_t)(since_ms / t->interval_ms);
+}
+
+/* --- one series of a result ------------------------------------------------------------------- */
+
+static enum err
+note_difference(struct part *t, int64_t t_ms, const struct replay_value *stored,
+                struct replay_value computed)
+{
+    t->counts.different++;
+    if (t->difference_count == DIFFERENCES_MAX) return OK;
+    struct bytes labels = arena_copy(&t->arena, buf_bytes(&t->labels));
+    if (labels.at == NULL) return no_memory(t->of);
+    t->differences[t->difference_count++] =
+        (struct replay_difference){t_ms, labels, *stored, computed};
+    return OK;
+}
+
+/* The labels are those of another series. It is in the message when it has new samples. */
+static void
+seek_series(struct part *t)
+{
+    stored_results_seek(&t->stored, buf_bytes(&t->labels));
+    t->is_begun = false;
+}
+
+static void
+begin_series(struct part *t)
+{
+    if (!t->is_begun) rw_build_series(t->build, buf_bytes(&t->labels));
+    t->is_begun = true;
+}
+
+/* Writes a result, of a histogram if there is one, unless a sample is stored at its time. If a
+ * repeated evaluation may find what was recorded after it, a difference says nothing. */
+static enum err
+put_sample(struct part *t, int64_t t_ms, struct replay_value value, const struct histogram *h)
+{
+    const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
+    bool is_equal =
+        stored != NULL && stored->is_histogram == value.is_histogram && stored->bits == value.bits;
+    if (stored != NULL && !is_equal && !t->of->finds_later)
+        return note_difference(t, t_ms, stored, value);
+    if (stored != NULL) {
+        t->counts.stored_before++;
+        return OK;
+    }
+    t->counts.samples++;
+    begin_series(t);
+    if (h != NULL)
+        rw_build_histogram(t->build, t_ms, 0, h);
+    else
+        rw_build_float(t->build, t_ms, value.bits, 0);
+    return OK;
+}
+
+/* The series has ended. Another rule of its name may have written it: that stays. */
+static void
+put_end(struct part *t, int64_t t_ms)
+{
+    const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
+    if (stored == NULL) {
+        begin_series(t);
+        rw_build_float(t->build, t_ms, STALE_NAN_BITS, 0);
+    } else if (!stored->is_histogram && stored->bits == STALE_NAN_BITS) {
+        t->counts.stored_before++;
+    }
+}
+
+/* Floats are in the message in order of time, with staleness markers between them. */
+static enum err
+put_floats(struct part *t)
+{
+    bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels));
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i <= t->b - t->a; i++) {
+        const struct step_result *r = &t->results[i];
+        int64_t t_ms = sample_ms(t->of, t->a + i);
+        if (r->kind == FLOAT) e = put_sample(t, t_ms, (struct replay_value){.bits = r->bits}, NULL);
+        if (r->kind == NO_RESULT && was_there) put_end(t, t_ms);
+        was_there = r->kind != NO_RESULT;
+    }
+    return e;
+}
+
+/* They are in the message apart. */
+static enum err
+put_histograms(struct part *t, struct promql_result *result)
+{
+    struct promql_point point;
+    struct histogram h;
+    enum err e = OK;
+    while (e == OK && promql_next_point(result, true, &point)) {
+        if (fhist_stored(&t->arena, point.histogram, &h)) return no_memory(t->of);
+        e = put_sample(t, point.t_ms, value_of_histogram(&h), &h);
+    }
+    return e;
+}
+
+/* False: the series has no result at any evaluation. Floats come last, so that put_histograms()
+ * reads histograms from the first one on. */
+static bool
+find_results(struct part *t, struct promql_result *result)
+{
+    struct promql_point point;
+    bool any = false;
+    memset(t->results, 0, (t->b - t->a + 1) * sizeof *t->results);
+    for (int histograms = 1; histograms >= 0; histograms--) {
+        while (promql_next_point(result, histograms != 0, &point)) {
+            uint32_t i = index_of(t, point.t_ms);
+            t->results[i] = histograms ? (struct step_result){HISTOGRAM, 0}
+                                       : (struct step_result){FLOAT, double_bits(point.value)};
+            t->series[i]++;
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Adds the current series to the message. */
+static enum err
+put_series(struct part *t, struct promql_result *result)
+{
+    struct bytes labels = buf_bytes(&t->labels);
+    bool is_new;
+    if (!find_results(t, result)) return OK;
+    enum err e = kept_series_add(&t->found, labels, &is_new);
+    /* If not at one time, then at several that are looked at alone. */
+    if (e == OK && !is_new) {
+        return part_fails(t, "vector contains metrics with the same labelset after applying "
+                             "rule labels");
+    }
+    bool is_last = t->results[t->b - t->a].kind != NO_RESULT;
+    if (e == OK && is_last) e = kept_series_add(&t->last, labels, &is_new);
+    assert(t->last.count <= t->found.count);
+    if (e) return no_memory(t->of);
+    if (t->of->is_dry) return OK;
+    seek_series(t);
+    e = put_floats(t);
+    return e ? e : put_histograms(t, result);
+}
+
+/* --- the result of a part --------------------------------------------------------------------- */
+
+/* Marks series stale that the evaluation before had, and none of these has. */
+static enum err
+put_ended(struct part *t)
+{
+    const struct kept_series *past = &t->rule->series;
+    for (uint32_t i = 0; i < past->count; i++) {
+        if (kept_series_has(&t->found, kept_series_at(past, i))) continue;
+        buf_clear(&t->labels);
+        buf_put_bytes(&t->labels, kept_series_at(past, i));
+        if (buf_error(&t->labels)) return no_memory(t->of);
+        seek_series(t);
+        put_end(t, sample_ms(t->of, t->a));
+    }
+    return OK;
+}
+
+static enum err
+check_limit(struct part *t)
+{
+    uint32_t limit = t->of->ev.g->text.limit;
+    for (uint32_t i = 0; limit > 0 && i <= t->b - t->a; i++) {
+        char text[96];
+        if (t->series[i] <= limit) continue;
+        snprintf(text, sizeof text, "exceeded limit of %u with %u series", limit, t->series[i]);
+        return part_fails(t, text);
+    }
+    return OK;
+}
+
+static enum err
+put_result(struct part *t, struct promql_result *result)
+{
+    struct bytes metric;
+    enum err e = OK;
+    while (e == OK && promql_next_series(result, &metric)) {
+        buf_clear(&t->labels);
+        relabelled_put(&t->labels, metric, t->rule->over, t->rule->over_count);
+        if (buf_error(&t->labels)) return no_memory(t->of);
+        e = put_series(t, result);
+        bool is_large = rw_build_counts(t->build).bytes > MESSAGE_BYTES_MAX;
+        if (e == OK && is_large && t->a < t->b) e = ERR_LIMIT;
+    }
+    if (e == OK) e = check_limit(t);
+    return e ? e : put_ended(t);
+}
+
+/* Reads what is stored first: mostly that is nothing. */
+static enum err
+ask_part(struct part *t)
+{
+    struct stretch *s = t->of;
+    struct asked a = {.result = NULL};
+    struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->ev.view};
+    struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
+    if (t->a < t->b) times.step_ms = t->interval_ms;
+    enum err e = OK;
+    if (!s->is_dry) {
+        e = stored_results_read(&t->stored, &past, t->rule->over, t->rule->over_count,
+                                times.first_ms, times.last_ms, s->why);
+    }
+    if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
+    if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence)) e = ERR_LIMIT; /* too slow */
+    if (e == OK) e = put_result(t, a.result);
+    asked_end(&a);
+    return e;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void
+report_failure(const struct part *t, uint32_t step, struct bytes sentence)
+{
+    const struct stretch *s = t->of;
+    const struct replay *r = s->replay;
+    if (r->failed == NULL) return;
+    r->failed(r->context, s->ev.g, t->rule->text, time_ns(s, step), sentence);
+}
+
+static enum err
+write_part(struct part *t)
+{
+    struct stretch *s = t->of;
+    struct rules_written written;
+    enum err e = write_durably(s->ev.host, s->ev.g->tenant, t->build, &written, s->why);
+    if (e || written.rejected == 0) return e;
+    uint64_t *samples = &t->counts.samples;
+    t->counts.rejected = written.rejected;
+    *samples -= written.rejected < *samples ? written.rejected : *samples;
+    report_failure(t, t->b, bytes_of_text(written.text));
+    return OK;
+}
+
+static void
+exchange_series(struct group *g, struct rule_at_work *rule, struct kept_series *series)
+{
+    lock_take(&g->lock);
+    struct kept_series before = rule->series;
+    rule->series = *series;
+    lock_drop(&g->lock);
+    *series = before;
+}
+
+/* The part is written: it counts, and the next one begins after it. */
+static void
+settle_part(struct part *t)
+{
+    const struct replay *r = t->of->replay;
+    struct replay_counts *all = t->of->counts;
+    assert(!t->of->is_dry || t->counts.samples == 0);
+    assert(t->difference_count <= DIFFERENCES_MAX);
+    all->samples += t->counts.samples;
+    all->stored_before += t->counts.stored_before;
+    all->different += t->counts.different;
+    all->rejected += t->counts.rejected;
+    for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
+        r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
+    }
+    exchange_series(t->of->ev.g, t->rule, &t->last);
+}
+
+/* --- one rule --------------------------------------------------------------------------------- */
+
+/* One try of evaluations from `a` to `b`. ERR_INPUT with a sentence, ERR_LIMIT: they have no
+ * result. */
+static enum err
+try_part(struct part *t)
+{
+    struct stretch *s = t->of;
+    struct budget *memory = s->ev.host->memory;
+    uint32_t steps = t->b - t->a + 1;
+    arena_init(&t->arena, memory, ARENA_BYTES_MAX, 0);
+    stored_results_init(&t->stored, memory, s->ev.host->seed);
+    kept_series_init(&t->found, memory, s->ev.host->seed);
+    kept_series_init(&t->last, s->ev.g->memory, s->ev.g->seed);
+    buf_clear(&t->sentence);
+    t->counts = (struct replay_counts){0};
+    t->difference_count = 0;
+    t->build = NULL;
+    t->series = arena_new(&t->arena, steps * sizeof *t->series);
+    t->results = arena_new(&t->arena, steps * sizeof *t->results);
+    enum err e = t->series == NULL || t->results == NULL ? ERR_NOMEM : OK;
+    if (e == OK) e = rw_build_new(RW_V1, memory, &t->build);
+    if (e) e = no_memory(s);
+    if (e == OK) e = ask_part(t);
+    if (e == OK) e = write_part(t);
+    if (e == OK) settle_part(t);
+    rw_build_free(t->build);
+    kept_series_fini(&t->last);
+    kept_series_fini(&t->found);
+    stored_results_fini(&t->stored);
+    arena_fini(&t->arena);
+    return e;
+}
+
+/* As after group_evaluate(): what the rule wrote last is what it is taken to have written. */
+static void
+fail_step(struct part *t)
+{
+    struct bytes sentence = buf_bytes(&t->sentence);
+    t->of->counts->failed++;
+    report_failure(t, t->a, sentence.size > 0 ? sentence : bytes_of_text(t->of->why->text));
+}
+
+/* Says whether an error is one of the evaluations themselves. */
+static bool
+is_of_rule(const struct part *t, enum err e)
+{
+    return e == ERR_LIMIT || (e == ERR_INPUT && t->sentence.size > 0);
+}
+
+static enum err
+replay_rule(struct stretch *s, struct rule_at_work *rule)
+{
+    struct part t = {.of = s, .rule = rule};
+    t.interval_ms = s->ev.g->schedule.interval_ns / NS_PER_MS;
+    uint32_t count = (uint32_t)(s->last - s->first) + 1;
+    uint32_t most = promql_asks_for_range(rule->tree) ? 1 : count, at_once = most;
+    enum err e = OK;
+    buf_init(&t.labels, s->ev.host->memory, RULE_FILE_BYTES_MAX);
+    buf_init(&t.sentence, s->ev.host->memory, RULE_ERROR_BYTES_MAX);
+    for (t.a = 0; e == OK && t.a < count;) {
+        t.b = t.a + (at_once < count - t.a ? at_once : count - t.a) - 1;
+        assert(t.a <= t.b && t.b < count); /* invariant 1 */
+        e = try_part(&t);
+        uint32_t steps = t.b - t.a + 1;
+        if (e == OK) {
+            t.a += steps;
+            at_once = steps < most / 2 ? steps * 2 : most;
+        } else if (steps > 1 && (is_of_rule(&t, e) || e == ERR_NOMEM)) {
+            at_once = steps / 2;
+            if (e != ERR_INPUT) most = at_once; /* so many are too large */
+            e = OK;
+        } else if (is_of_rule(&t, e)) {
+            fail_step(&t);
+            t.a++;
+            e = OK;
+        }
+    }
+    buf_fini(&t.labels);
+    buf_fini(&t.sentence);
+    return e;
+}
+
+/* --- a stretch -------------------------------------------------------------------------------- */
+
+/* Evaluations that follow each other, and are made at once. Rules of a batch do not read each
+ * other, and write other names: they have one view. */
+static enum err
+replay_rules(struct stretch *s)
+{
+    struct group *g = s->ev.g;
+    const struct rules_terms *terms = s->ev.terms;
+    struct query_control control;
+    const struct rule_at_work *before = NULL;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_RECORDING) continue;
+        if (before == NULL || rule->batch != before->batch) {
+            view_free(s->ev.view);
+            s->ev.view = NULL;
+            ask_control(&s->ev, s->ev.host->memory, &control);
+            e = terms->open(terms->open_context, &control, &s->ev.view, s->why);
+        }
+        if (e == OK) e = replay_rule(s, rule);
+        before = rule;
+    }
+    view_free(s->ev.view);
+    g->series_slot = e == OK ? s->last : -1;
+    return e;
+}
+
+enum err
+group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
+{
+    struct group *g = past->group;
+    struct replay replay = {.host = past->host, .terms = past->terms};
+    struct replay_counts counts = {0};
+    struct stretch s = {
+        .replay = &replay,
+        .ev = {.g = g, .host = past->host, .terms = past->terms},
+        .first = slot,
+        .last = slot,
+        .is_dry = true,
+        .counts = &counts,
+        .why = why,
+    };
+    for (uint32_t i = 0; i < g->text.rule_count; i++) { /* a rule that fails has none */
+        struct kept_series none;
+        if (g->rules[i].text->kind != RULE_RECORDING) continue;
+        kept_series_init(&none, g->memory, g->seed);
+        exchange_series(g, &g->rules[i], &none);
+        kept_series_fini(&none);
+    }
+    return replay_rules(&s);
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+/* At or after a time. */
+static int64_t
+first_slot(const struct schedule *schedule, int64_t min_ns)
+{
+    int64_t slot = schedule_slot(schedule, min_ns);
+    return schedule_time_ns(schedule, slot) < min_ns ? slot + 1 : slot;
+}
+
+struct replay_from
+replay_from(struct group *g, int64_t min_ns)
+{
+    return (struct replay_from){g, first_slot(&g->schedule, min_ns)};
+}
+
+static bool
+is_left(const struct replay_from *it, int64_t max_ns)
+{
+    return it->group->records && schedule_time_ns(&it->group->schedule, it->next) <= max_ns;
+}
+
+/* The next evaluations: as many as can be made at once, or one. */
+static enum err
+replay_next(const struct replay *replay, struct replay_from *it, bool is_together, int64_t max_ns,
+            struct replay_counts *counts, struct why *why)
+{
+    struct group *g = it->group;
+    bool one_by_one = is_together || g->reads_back;
+    int64_t last = schedule_slot(&g->schedule, max_ns);
+    struct stretch s = {
+        .replay = replay,
+        .ev = {.g = g, .host = replay->host, .terms = replay->terms},
+        .first = it->next,
+        .last = it->next + (one_by_one ? 1 : STEPS_MAX) - 1,
+        .finds_later = one_by_one,
+        .counts = counts,
+        .why = why,
+    };
+    if (s.last > last) s.last = last;
+    assert(s.first <= s.last); /* the caller knows that some are left */
+    struct rules_past past = {replay->host, replay->terms, g, NULL};
+    enum err e = g->series_slot == s.first - 1 ? OK : group_series_at(&past, s.first - 1, why);
+    if (e == OK) e = replay_rules(&s);
+    if (e) return e;
+    assert(g->series_slot == s.last); /* invariant 4 */
+    counts->made += (uint64_t)(s.last - s.first) + 1;
+    it->next = s.last + 1;
+    return OK;
+}
+
+enum err
+replay_group(const struct replay *replay, struct replay_from *it, int64_t max_ns,
+             struct replay_counts *counts, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && is_left(it, max_ns)) {
+        e = replay_next(replay, it, false, max_ns, counts, why);
+    }
+    return e;
+}
+
+/* The one that is next in time. NULL: nothing is left. */
+static struct replay_from *
+earliest(struct replay_from *items, uint32_t count, int64_t max_ns)
+{
+    struct replay_from *first = NULL;
+    int64_t first_ns = INT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_left(&items[i], max_ns)) continue;
+        int64_t at_ns = schedule_time_ns(&items[i].group->schedule, items[i].next);
+        if (at_ns >= first_ns) continue;
+        first = &items[i];
+        first_ns = at_ns;
+    }
+    return first;
+}
+
+enum err
+replay_together(const struct replay *replay, struct replay_from *items, uint32_t count,
+                int64_t max_ns, struct replay_counts *counts, struct why *why)
+{
+    struct replay_from *it;
+    enum err e = OK;
+    while (e == OK && (it = earliest(items, count, max_ns)) != NULL) {
+        e = replay_next(replay, it, true, max_ns, counts, why);
+    }
+    return e;
+}
+
+enum err
+replay_all(const struct replay *replay, struct replay_from *items, uint32_t count, int64_t max_ns,
+           struct replay_counts *counts, struct why *why)
+{
+    struct budget *memory = replay->host->memory;
+    size_t bytes = (count + 1) * sizeof(struct group *);
+    size_t round_bytes = (count + 1) * sizeof(uint32_t);
+    struct group **groups = mem_new(memory, bytes);
+    uint32_t *rounds = mem_new(memory, round_bytes), round_count = 0;
+    enum err e = groups == NULL || rounds == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        groups[i] = items[i].group;
+        if (!groups[i]->records) items[i].next = schedule_slot(&groups[i]->schedule, max_ns) + 1;
+    }
+    if (e == OK) e = replay_rounds(groups, count, rounds, &round_count);
+    if (e) e = why_set(why, e, "not enough memory for groups of rules");
+    for (uint32_t round = 0; e == OK && round < round_count; round++) {
+        for (uint32_t i = 0; e == OK && i < count; i++) {
+            if (rounds[i] == round) e = replay_group(replay, &items[i], max_ns, counts, why);
+        }
+    }
+    mem_free(memory, groups, bytes);
+    mem_free(memory, rounds, round_bytes);
+    /* Groups that have a round have no evaluations left. */
+    return e ? e : replay_together(replay, items, count, max_ns, counts, why);
+}
+
+/* --- what was recorded ------------------------------------------------------------------------ */
+
+bool
+replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,
+                   struct buf *to, struct replay_recorded *ret)
+{
+    const struct schedule *schedule = &g->schedule;
+    int64_t first = first_slot(schedule, min_ns), last = schedule_slot(schedule, max_ns);
+    if (index >= g->text.rule_count) return false;
+    *ret = (struct replay_recorded){0, -1};
+    if (g->rules[index].text->kind != RULE_RECORDING || first > last) return true;
+    labels_print_selector(to, g->rules[index].writes[0]);
+    ret->min_ms = schedule_time_ns(schedule, first) / NS_PER_MS - g->query_offset_ms;
+    ret->max_ms = schedule_time_ns(schedule, last) / NS_PER_MS - g->query_offset_ms;
+    return true;
+}

@@ -1,0 +1,367 @@
+/*
+ * catch_up.c - what a tenant with a gap does until its cursors are at the clock: see scheduler.h.
+ *
+ * WAITS: the senders of the tenant have kept samples for the time of the gap, and send them now. A
+ * result that was made before they are all there would be wrong and stay, for the first one stays.
+ * The backlog is there when a sample of the last minute has come, and for 30 s none of the time
+ * before the gap ended. While the store refuses writes, senders keep their samples: waiting begins
+ * when it takes them again.
+ *
+ * FILLS: in passes. A pass makes all evaluations of recording rules of the tenant that are due in
+ * the first hours of the gap, or in all of it if that is short (rules/replay/replay.h). When the
+ * cursors are at the clock, the tenant is LIVE. A pass that takes longer than the time it covers
+ * would never come to an end: then the rest of the gap is skipped.
+ *
+ * After each start there is a pass that fills nothing, and only finds out which series the last
+ * evaluations gave.
+ *
+ * Invariants:
+ *  1. No recording group of a tenant is evaluated live while the tenant is not LIVE.
+ *  2. One pass of a tenant runs at a time.
+ */
+#include <assert.h>
+
+#include "rules/schedule/scheduler_private.h"
+
+#define LOOK_NS      NS_PER_S
+#define QUIET_NS     (30 * NS_PER_S) /* without late samples: the backlog is there */
+#define SENT_MS      (60 * 1000)     /* before the gap: senders that wrote then are awaited */
+#define TRY_AGAIN_NS (5 * NS_PER_S)
+
+/* A query for a range costs little more than one for a single time, so a pass covers hours. After
+ * it the cursors are known, and a crash repeats no more. */
+#define PASS_NS (4 * 3600 * NS_PER_S)
+
+bool
+catch_up_holds(const struct scheduled *e, int64_t monotonic_ns)
+{
+    const struct scheduled_tenant *t = e->tenant;
+    if (t->state == CATCH_UP_FILLS) return e->reads_recorded;
+    return t->state == CATCH_UP_WAITS && monotonic_ns < t->held_until_ns;
+}
+
+static void
+begin_fill(struct scheduler *s, struct scheduled_tenant *t)
+{
+    assert(!t->is_filling); /* invariant 2 */
+    t->state = CATCH_UP_FILLS;
+    s->catch_up_ns = 0;
+    t->look_ns = 0;
+    t->failing_since_ns = 0;
+}
+
+static void
+begin_wait(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns)
+{
+    t->state = CATCH_UP_WAITS;
+    s->catch_up_ns = 0;
+    t->gap_to_ns = s->seen_ns;
+    t->pauses = s->pauses;
+    t->since_ns = monotonic_ns;
+    t->until_ns = monotonic_ns + s->limits.catch_up_wait_ns;
+    t->look_ns = monotonic_ns;
+}
+
+void
+catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t gap_from_ns, bool is_gap,
+               int64_t monotonic_ns)
+{
+    bool waits = is_gap && s->limits.catch_up_ns > 0;
+    if (t->state == CATCH_UP_LIVE) {
+        if (s->catching_up++ == 0) s->late = (struct time_range){INT64_MAX, INT64_MIN};
+        t->gap_from_ns = NEVER_NS;
+        t->awaits_senders = t->is_logged = false;
+    }
+    if (gap_from_ns < t->gap_from_ns) t->gap_from_ns = gap_from_ns;
+    if (waits && (t->state != CATCH_UP_WAITS || t->pauses != s->pauses)) {
+        begin_wait(s, t, monotonic_ns);
+        t->held_until_ns = t->until_ns;
+    }
+    if (t->state == CATCH_UP_LIVE) begin_fill(s, t);
+}
+
+/* Cursors are at the clock, or nothing more can be done for them. */
+static void
+end(struct scheduler *s, struct scheduled_tenant *t)
+{
+    assert(!t->is_filling);
+    bool is_late = false;
+    assert(t->state == CATCH_UP_FILLS && s->catching_up > 0);
+    t->state = CATCH_UP_LIVE;
+    s->catching_up--;
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        /* It is in the heap for its alerts, which are due later. */
+        is_late |= e->is_in_heap && group_records(e->group) && e->next_slot < e->alert_slot;
+        scheduled_place(s, e);
+    }
+    if (is_late) scheduler_place_all(s);
+}
+
+/* --- waiting ---------------------------------------------------------------------------------- */
+
+static void
+take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job *job)
+{
+    int64_t from_ms = t->gap_from_ns / NS_PER_MS, to_ms = t->gap_to_ns / NS_PER_MS;
+    if (from_ms < s->late.min_ms) s->late.min_ms = from_ms;
+    if (to_ms > s->late.max_ms) s->late.max_ms = to_ms;
+    assert(t->state == CATCH_UP_WAITS && !t->is_looking);
+    t->is_looking = true;
+    job->work = WORK_LOOK;
+    job->tenant = t;
+    job->late = s->late;
+    job->is_first_look = !t->is_logged;
+    t->is_logged = true;
+}
+
+static bool
+backlog_is_there(struct scheduled_tenant *t, const struct rules_arrivals *a, int64_t monotonic_ns)
+{
+    if (a->sent_ms > t->sent_ms) t->sent_ms = a->sent_ms;
+    t->awaits_senders |= t->sent_ms >= t->gap_from_ns / NS_PER_MS - SENT_MS;
+    if (!t->awaits_senders || monotonic_ns >= t->until_ns) return true;
+    int64_t quiet_since_ns = a->late_ns > t->since_ns ? a->late_ns : t->since_ns;
+    return a->recent_ns > t->since_ns && monotonic_ns - quiet_since_ns >= QUIET_NS;
+}
+
+void
+catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
+{
+    struct scheduled_tenant *t = job->tenant;
+    assert(t->is_looking);
+    t->is_looking = false;
+    if (t->state != CATCH_UP_WAITS) return;
+    if (job->store_refuses) {
+        begin_wait(s, t, monotonic_ns);
+    } else if (t->is_refused) { /* senders come now */
+        t->held_until_ns = t->until_ns;
+    }
+    t->is_refused = job->store_refuses;
+    t->look_ns = monotonic_ns + LOOK_NS;
+    s->catch_up_ns = 0;
+    if (!job->store_refuses && backlog_is_there(t, &job->arrivals, monotonic_ns)) begin_fill(s, t);
+}
+
+void
+scheduler_cancel_fills(struct scheduler *s)
+{
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        atomic_store(&t->cancel, "the server is stopping");
+    }
+}
+
+/* --- filling ---------------------------------------------------------------------------------- */
+
+/* So old is the oldest evaluation that may be made. */
+static int64_t
+oldest_ns(const struct scheduler *s, const struct scheduled *e)
+{
+    int64_t kept_ns = s->limits.kept_ns - e->group->query_offset_ms * NS_PER_MS;
+    int64_t age_ns = kept_ns < s->limits.catch_up_ns ? kept_ns : s->limits.catch_up_ns;
+    return age_ns < 0 ? s->seen_ns : s->seen_ns - age_ns;
+}
+
+static void
+skip_to(struct scheduled *e, int64_t slot, uint64_t *count)
+{
+    if (slot <= e->next_slot) return;
+    *count += (uint64_t)(slot - e->next_slot);
+    e->next_slot = slot;
+    e->refused_ns = 0;
+}
+
+/* It has a cursor that can be moved. */
+static bool
+can_fill(const struct scheduled *e)
+{
+    return group_records(e->group) && e->state == SCHEDULED_READY && !e->is_unknown;
+}
+
+/* Its evaluations up to a time are missing, or which series the last one gave is not known. */
+static bool
+needs_fill(const struct scheduled *e, int64_t until_ns)
+{
+    bool is_known = e->group->series_slot >= 0;
+    return scheduled_time_ns(e, is_known ? e->next_slot : e->next_slot - 1) <= until_ns;
+}
+
+/* Skips what is too old, and finds out where the pass begins: *ret_from_ns is the oldest cursor.
+ * False: nothing is missing; *ret_waits: of some groups it is not known yet. */
+static bool
+plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job *job,
+          int64_t *ret_from_ns, bool *ret_waits)
+{
+    bool any = false;
+    *ret_waits = false;
+    *ret_from_ns = s->seen_ns;
+    job->slow_ns = NEVER_NS;
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        if (!can_fill(e)) {
+            *ret_waits |= group_records(e->group);
+            continue;
+        }
+        skip_to(e, scheduled_slot_from(e, oldest_ns(s, e)), &s->totals.skipped_too_old);
+        int64_t cursor_ns = scheduled_cursor_ns(e), patience_ns = scheduled_patience_ns(e);
+        any |= needs_fill(e, s->seen_ns);
+        if (cursor_ns < *ret_from_ns) *ret_from_ns = cursor_ns;
+        if (patience_ns < job->slow_ns) job->slow_ns = patience_ns;
+    }
+    return any;
+}
+
+/* All groups of the tenant: replay_all() wants to know what else they record. */
+static void
+add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct scheduler_job *job)
+{
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        if (!can_fill(e)) continue;
+        job->fills[job->fill_count++] = (struct fill){e, e->next_slot};
+        e->fills = true;
+    }
+}
+
+/* False: there is nothing to do before t->look_ns, or the tenant is LIVE. */
+static bool
+take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
+          struct scheduler_job *job)
+{
+    assert(t->state == CATCH_UP_FILLS && !t->is_filling); /* invariant 2 */
+    int64_t from_ns;
+    bool waits, any = plan_pass(s, t, job, &from_ns, &waits);
+    t->look_ns = monotonic_ns + LOOK_NS;
+    if (!any && !waits) end(s, t);
+    if (!any) return false;
+    job->fills_bytes = (t->end - t->first) * sizeof *job->fills;
+    job->fills = mem_alloc(s->host->memory, job->fills_bytes);
+    if (job->fills == NULL) return false;
+    add_fills(s, t, job);
+    job->work = WORK_FILL;
+    job->tenant = t;
+    job->until_ns = s->seen_ns;
+    if (job->until_ns - from_ns > PASS_NS) job->until_ns = from_ns + PASS_NS;
+    job->covered_ns = job->until_ns - from_ns;
+    t->look_ns = 0;
+    t->is_filling = true; /* invariant 2 */
+    atomic_store(&t->cancel, NULL);
+    s->filling++;
+    return true;
+}
+
+/* Monotonic: when something of the tenant can be taken. */
+static int64_t
+ready_ns(const struct scheduler *s, const struct scheduled_tenant *t)
+{
+    if (t->state == CATCH_UP_LIVE || t->is_looking || t->is_filling) return NEVER_NS;
+    bool is_full = t->state == CATCH_UP_FILLS && s->filling > 0 && s->filling >= s->host->fills_max;
+    return is_full ? NEVER_NS : t->look_ns;
+}
+
+static bool
+take_of(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
+        struct scheduler_job *job)
+{
+    if (ready_ns(s, t) > monotonic_ns) return false;
+    if (t->state == CATCH_UP_FILLS) return take_pass(s, t, monotonic_ns, job);
+    take_look(s, t, job);
+    return true;
+}
+
+/* There may be many tenants: all are looked at only when none of them is ready. The search begins
+ * after the one that was taken last, so that each has its turn. */
+bool
+catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job,
+              int64_t *ret_at_ns)
+{
+    *ret_at_ns = s->catching_up == 0 ? NEVER_NS : s->catch_up_ns;
+    if (*ret_at_ns > monotonic_ns) return false;
+    struct scheduled_tenant *first = s->taken_last != NULL ? s->taken_last : s->tenants, *t = first;
+    int64_t soonest_ns = NEVER_NS;
+    do {
+        t = t->next != NULL ? t->next : s->tenants;
+        if (take_of(s, t, monotonic_ns, job)) {
+            s->taken_last = t;
+            return true;
+        }
+        int64_t at_ns = ready_ns(s, t);
+        if (at_ns < soonest_ns) soonest_ns = at_ns;
+    } while (t != first);
+    *ret_at_ns = s->catch_up_ns = soonest_ns;
+    return false;
+}
+
+/* The rest of the gap is skipped. What the last evaluations gave stays known. */
+static void
+give_up(struct scheduler *s, struct scheduled_tenant *t)
+{
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        if (!can_fill(e)) continue;
+        int64_t slot = scheduled_slot(e, s->seen_ns);
+        bool is_due = s->seen_ns - scheduled_time_ns(e, slot) < scheduled_patience_ns(e);
+        skip_to(e, is_due ? slot : slot + 1, &s->totals.skipped_too_slow);
+        if (e->group->series_slot < 0) e->group->series_slot = e->next_slot - 1;
+    }
+}
+
+/* A source that the rules read is away: the pass is repeated for catch_up_wait. */
+static void
+note_failure(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns)
+{
+    t->look_ns = monotonic_ns + TRY_AGAIN_NS;
+    if (t->failing_since_ns == 0) t->failing_since_ns = monotonic_ns;
+    if (monotonic_ns - t->failing_since_ns >= s->limits.catch_up_wait_ns) give_up(s, t);
+}
+
+/* Cursors are at the clock, or as near as they always are. */
+static bool
+are_at_clock(const struct scheduler *s, const struct scheduled_tenant *t, int64_t now_ns)
+{
+    for (uint32_t i = t->first; i < t->end; i++) {
+        const struct scheduled *e = s->items[i];
+        if (!group_records(e->group)) continue;
+        if (!can_fill(e) || e->group->series_slot < 0) return false;
+        if (now_ns - scheduled_cursor_ns(e) >= scheduled_patience_ns(e)) return false;
+    }
+    return true;
+}
+
+static void
+note_success(struct scheduler *s, struct scheduled_tenant *t, const struct scheduler_job *job,
+             int64_t took_ns)
+{
+    bool is_complete = job->until_ns == job->now_ns;
+    t->failing_since_ns = 0;
+    if (job->falls_behind) give_up(s, t);
+    if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) end(s, t);
+}
+
+void
+catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
+{
+    struct scheduled_tenant *t = job->tenant;
+    assert(t->is_filling && s->filling > 0); /* invariant 2 */
+    t->is_filling = false;
+    s->filling--;
+    s->catch_up_ns = 0;
+    s->totals.filled += job->counts.made;
+    s->totals.different += job->counts.different;
+    for (uint32_t i = 0; i < job->fill_count; i++) {
+        struct scheduled *e = job->fills[i].entry;
+        assert(e->fills && job->fills[i].next_slot >= 0);
+        e->fills = false;
+        e->refused_ns = 0;
+        if (job->fills[i].next_slot > e->next_slot) e->next_slot = job->fills[i].next_slot;
+        if (job->error == OK) e->is_behind = false;
+    }
+    if (t->state != CATCH_UP_FILLS) return;
+    if (job->error && atomic_load(&t->cancel) != NULL) return; /* the next pass goes on */
+    if (job->error == OK)
+        note_success(s, t, job, monotonic_ns - job->taken_ns);
+    else if (job->store_refuses)
+        begin_wait(s, t, monotonic_ns);
+    else
+        note_failure(s, t, monotonic_ns);
+}

@@ -1,0 +1,62 @@
+/* Any bytes as a checkpoint of rules, with the right header and as they are: refused, or records,
+ * as many as were counted, which make the same checkpoint again. Memory of just the size of the
+ * file shows a view that leaves it. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/framed.h"
+#include "rules/schedule/checkpoint_testing.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The records of an open reader again, for the caller to free. */
+static struct buf
+again(struct checkpoint_reader *reader)
+{
+    struct buf to;
+    buf_init(&to, NULL, CHECKPOINT_BYTES_MAX);
+    assert(checkpoint_testing_again(reader, &to) == OK);
+    return to;
+}
+
+static void
+decode(struct bytes file)
+{
+    struct checkpoint_reader reader, second;
+    struct checkpoint_record record;
+    struct why why = {""};
+    enum err e = checkpoint_open(&reader, file, &why);
+    assert(e == OK || e == ERR_CORRUPT || e == ERR_UNSUPPORTED);
+    assert((e == OK) == (why.text[0] == '\0'));
+    if (e) {
+        assert(!checkpoint_next(&reader, &record));
+        return;
+    }
+    struct buf first = again(&reader);
+    assert(first.size <= file.size); /* varints may become shorter */
+    assert(checkpoint_open(&second, buf_bytes(&first), NULL) == OK);
+    assert(memcmp(second.counts, reader.counts, sizeof reader.counts) == 0);
+    struct buf same = again(&second);
+    assert(bytes_equal(buf_bytes(&first), buf_bytes(&same)));
+    buf_fini(&first);
+    buf_fini(&same);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const uint8_t magic[8] = {'F', 'K', 'R', 'S', 'T', 'A', 'T', 'E'};
+    struct buf framed;
+    decode(bytes_of(data, size));
+    buf_init(&framed, NULL, size + FRAMED_HEADER_BYTES + 64);
+    framed_begin(&framed);
+    buf_put(&framed, data, size);
+    framed_end(&framed, magic, 1);
+    uint8_t *exact = malloc(framed.size);
+    assert(exact != NULL);
+    memcpy(exact, framed.at, framed.size);
+    decode(bytes_of(exact, framed.size));
+    free(exact);
+    buf_fini(&framed);
+    return 0;
+}

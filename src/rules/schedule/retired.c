@@ -1,0 +1,264 @@
+/*
+ * retired.c - groups that are not configured any more, or whose text was replaced by another one.
+ *
+ * A reload retires an entry and makes a new one. The new entry takes over what the retired one of
+ * the same file and name has: the cursor, and for rules of the same name and labels the alerts and
+ * the series that were written last. Alerts of other rules go to new rules of the same name and
+ * labels in other groups of the tenant. A retired entry that a job uses is waited for.
+ *
+ * What a retired entry wrote last, and no other group writes, is marked stale after two intervals.
+ * Its cursor and alerts are kept for rules.outage_tolerance, so that a group that comes back goes
+ * on. What a checkpoint has becomes retired entries at a start.
+ *
+ * Invariants:
+ *  1. Of the retired entries with the same tenant, file and name one at most has a cursor.
+ *  2. A new entry has no state.
+ */
+#include <assert.h>
+
+#include "base/array.h"
+#include "rules/schedule/scheduler_private.h"
+#include "sys/env.h"
+
+/* --- the list --------------------------------------------------------------------------------- */
+
+void
+retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
+{
+    assert(e->state == SCHEDULED_READY && !e->is_kept);
+    e->state = SCHEDULED_RETIRED;
+    e->left_ns = s->seen_ns;
+    bool is_known = e->group->series_slot >= 0 || !group_records(e->group);
+    e->last_slot = is_known ? -1 : e->next_slot - 1;
+    e->mark_ns = env_monotonic_ns(s->host->env) + 2 * group_schedule(e->group)->interval_ns;
+    s->unmarked++;
+    /* A source that hangs may hold up the pass, and with it the new groups, for long. */
+    if (e->fills) atomic_store(&e->tenant->cancel, "the rules are reloaded");
+    assert(s->unknown >= e->is_unknown);
+    s->unknown -= e->is_unknown;
+    while (**link != NULL && scheduled_compare(**link, e) < 0) {
+        *link = &(**link)->next;
+    }
+    e->next = **link;
+    **link = e;
+}
+
+static bool
+has_alerts(const struct scheduled *e)
+{
+    for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
+        if (e->group->rules[i].alerts.count > 0) return true;
+    }
+    return false;
+}
+
+/* A checkpoint that old gives no alerts, either. */
+static bool
+is_too_old(const struct scheduler *s, const struct scheduled *e)
+{
+    return s->seen_ns - e->left_ns > s->limits.outage_tolerance_ns;
+}
+
+static bool
+is_worth_keeping(const struct scheduler *s, struct scheduled *e)
+{
+    if (e->left_ns > s->seen_ns) e->left_ns = s->seen_ns; /* the clock was set back */
+    if (scheduled_is_used(e) || e->mark_ns != NEVER_NS) return true;
+    return !is_too_old(s, e) && (e->next_slot >= 0 || has_alerts(e));
+}
+
+void
+retired_forget(struct scheduler *s, bool all)
+{
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        for (struct scheduled **link = &t->retired, *e; (e = *link) != NULL;) {
+            if (!all && is_worth_keeping(s, e)) {
+                link = &e->next;
+            } else {
+                *link = e->next;
+                scheduled_free(s, e);
+            }
+        }
+    }
+}
+
+/* --- giving ----------------------------------------------------------------------------------- */
+
+/* The first evaluation at or after a time; with another schedule the entry owes only what is late.
+ */
+static int64_t
+slot_of(const struct scheduler *s, const struct scheduled *e, int64_t at_ns, bool same)
+{
+    int64_t next = scheduled_slot(e, s->seen_ns) + 1, slot = scheduled_slot_from(e, at_ns);
+    return same || slot < next ? slot : next;
+}
+
+static void
+take_cursors(struct scheduler *s, struct scheduled *e, struct scheduled *from)
+{
+    const struct schedule *mine = group_schedule(e->group), *its = group_schedule(from->group);
+    bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
+    bool is_known = from->group->series_slot >= 0;
+    int64_t record_ns = scheduled_time_ns(from, from->next_slot);
+    int64_t alert_ns = scheduled_time_ns(from, from->alert_slot);
+    /* No evaluation is owed to rules that are the first of their kind in the group. */
+    if (group_alarms(from->group) && !group_records(from->group)) record_ns = s->seen_ns;
+    if (group_records(from->group) && !group_alarms(from->group)) alert_ns = s->seen_ns;
+    e->next_slot = slot_of(s, e, record_ns, same);
+    e->alert_slot = slot_of(s, e, alert_ns, same);
+    e->group->series_slot = !is_known ? -1 : same ? from->group->series_slot : e->next_slot - 1;
+    e->evaluated_ns = from->evaluated_ns;
+    e->had_outage = from->had_outage;
+    e->refused_ns = from->refused_ns;
+    e->is_behind = e->next_slot <= scheduled_slot(e, s->seen_ns) &&
+                   (from->is_behind || from->left_ns < s->seen_ns);
+    e->is_unknown = from->is_unknown;
+    e->sends = from->sends || !same; /* alerts may end before the next evaluation */
+    from->is_unknown = false;
+    from->next_slot = from->alert_slot = -1; /* invariant 1 */
+}
+
+/* The entry has alerts of another one. */
+static void
+note_taken(const struct scheduler *s, struct scheduled *e, const struct scheduled *from)
+{
+    if (e->evaluated_ns == 0) e->evaluated_ns = from->evaluated_ns;
+    e->sends |= from->changed != 0 && from->changed <= s->saved_changes;
+    if (from->changed > s->saved_changes && from->changed > e->changed) e->changed = from->changed;
+}
+
+static void
+take_over(struct scheduler *s, struct scheduled *e, struct scheduled *from)
+{
+    if (from->next_slot >= 0) {
+        assert(e->next_slot < 0); /* invariants 1 and 2 */
+        group_take_over(e->group, from->group);
+        take_cursors(s, e, from);
+    }
+    if (!is_too_old(s, from) && group_take_alerts(e->group, from->group)) note_taken(s, e, from);
+}
+
+/* A group without a cursor owes nothing. */
+static void
+begin(struct scheduler *s, struct scheduled *e)
+{
+    assert(e->state == SCHEDULED_NEW && !scheduled_is_used(e));
+    e->is_unknown |= !s->has_started && !s->has_checkpoint;
+    s->unknown += e->is_unknown;
+    if (e->next_slot < 0) {
+        e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
+        e->group->series_slot = e->next_slot - 1;
+    }
+    assert(e->alert_slot >= 0);
+    e->state = SCHEDULED_READY;
+}
+
+/* Retired entries that have alerts to give, and their rules that do, by their hash. */
+struct givers {
+    struct scheduled **items;
+    uint32_t count, capacity;
+    struct table rules; /* indexes of `items` */
+};
+
+static enum err
+find_givers(struct scheduler *s, const struct scheduled_tenant *t, struct givers *ret)
+{
+    struct budget *memory = s->host->memory;
+    for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
+        if (is_too_old(s, e) || !has_alerts(e)) continue;
+        if (!array_reserve(memory, &ret->items, &ret->capacity, (size_t)ret->count + 1))
+            return ERR_NOMEM;
+        for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
+            if (e->group->rules[i].alerts.count == 0) continue;
+            if (!table_reserve(&ret->rules, memory, 1)) return ERR_NOMEM;
+            table_add(&ret->rules, group_rule_hash(e->group, i), ret->count);
+        }
+        ret->items[ret->count++] = e;
+    }
+    return OK;
+}
+
+static void
+take_alerts(struct scheduler *s, struct scheduled *e, struct givers *givers)
+{
+    struct group *g = e->group;
+    for (uint32_t i = 0; givers->count > 0 && i < g->text.rule_count; i++) {
+        if (g->rules[i].text->kind != RULE_ALERTING || g->rules[i].alerts.count > 0) continue;
+        uint64_t hash = group_rule_hash(g, i);
+        for (uint32_t at = TABLE_START, id; table_next(&givers->rules, hash, &at, &id);) {
+            struct scheduled *from = givers->items[id];
+            if (!group_take_rule_alerts(g, i, from->group)) continue;
+            note_taken(s, e, from);
+            table_remove(&givers->rules, hash, id);
+            break;
+        }
+    }
+}
+
+/* The entries of a tenant take from those of their own names first, then from any. */
+void
+retired_give(struct scheduler *s, struct scheduled_tenant *t)
+{
+    struct scheduled *from = t->retired;
+    for (const struct scheduled *e = from; e != NULL; e = e->next) {
+        if (scheduled_is_used(e)) return;
+    }
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        if (e->state != SCHEDULED_NEW) continue;
+        while (from != NULL && scheduled_compare(from, e) < 0) {
+            from = from->next;
+        }
+        for (struct scheduled *f = from; f != NULL && scheduled_compare(f, e) == 0; f = f->next) {
+            take_over(s, e, f);
+        }
+    }
+    struct givers givers = {.items = NULL};
+    err_ignore(find_givers(s, t, &givers), "then some rules find only what their groups had");
+    for (uint32_t i = t->first; i < t->end; i++) {
+        struct scheduled *e = s->items[i];
+        if (e->state != SCHEDULED_NEW) continue;
+        take_alerts(s, e, &givers);
+        begin(s, e);
+    }
+    array_free(s->host->memory, givers.items, givers.capacity);
+    table_fini(&givers.rules, s->host->memory);
+}
+
+/* --- staleness markers ------------------------------------------------------------------------ */
+
+/* Finds out what the group wrote that no configured group of the tenant writes now. */
+static enum err
+find_ended(struct scheduler *s, struct scheduled *e, struct kept_series *to)
+{
+    uint32_t count = e->tenant->end - e->tenant->first;
+    struct group **others = mem_alloc(s->host->memory, (count + 1) * sizeof *others);
+    if (others == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        others[i] = s->items[e->tenant->first + i]->group;
+    }
+    enum err error = group_find_ended(e->group, others, count, to);
+    mem_free(s->host->memory, others, (count + 1) * sizeof *others);
+    return error;
+}
+
+bool
+retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
+{
+    for (struct scheduled_tenant *t = s->tenants; s->unmarked > 0 && t != NULL; t = t->next) {
+        if (t->state != CATCH_UP_LIVE) continue; /* others may write it soon */
+        for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
+            if (e->mark_ns > monotonic_ns || scheduled_is_used(e)) continue;
+            assert(e->state == SCHEDULED_RETIRED);
+            job->work = WORK_RETIRE;
+            job->entry = e;
+            job->how.at_ns = s->seen_ns;
+            job->slot = e->last_slot;
+            kept_series_init(&job->ended, s->host->memory, s->host->seed);
+            if (job->slot < 0) job->error = find_ended(s, e, &job->ended);
+            e->evaluates = true;
+            return true;
+        }
+    }
+    return false;
+}

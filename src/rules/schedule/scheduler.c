@@ -1,0 +1,475 @@
+/*
+ * scheduler.c - the configured groups of all tenants, and how a reload changes them. See
+ * scheduler.h; retired.c has what becomes of the groups that a reload replaces or removes.
+ *
+ * Invariants:
+ *  1. `items` has the configured entries by tenant, file and name, each once. Each tenant has the
+ *     range of its own; together these are all.
+ *  2. Counters of the scheduler are those of its entries and tenants: catching_up, filling,
+ *     due.count, unknown, unmarked.
+ *  3. A configured entry is READY, unless a retired one of its tenant is in use.
+ *  4. A reload changes nothing before it is committed, and fails nowhere after that.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/search.h"
+#include "rules/schedule/scheduler_private.h"
+#include "sys/env.h"
+
+enum { GROUPS_MAX = 100000 };
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+enum err
+scheduled_new(struct scheduler *s, struct scheduled **ret)
+{
+    struct scheduled *e = mem_new(s->host->memory, sizeof *e);
+    if (e == NULL) return ERR_NOMEM;
+    e->next_slot = e->alert_slot = -1;
+    *ret = e;
+    return OK;
+}
+
+void
+scheduled_free(struct scheduler *s, struct scheduled *e)
+{
+    if (e == NULL) return;
+    assert(!scheduled_is_used(e));
+    group_free(e->group);
+    mem_free(s->host->memory, e, sizeof *e);
+}
+
+static size_t
+list_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct scheduled *);
+}
+
+static size_t
+due_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct due);
+}
+
+static int
+compare_texts(const struct rule_group *a, const struct rule_group *b)
+{
+    int order = strcmp(a->file, b->file);
+    return order != 0 ? order : strcmp(a->name, b->name);
+}
+
+int
+scheduled_compare(const struct scheduled *a, const struct scheduled *b)
+{
+    return compare_texts(group_text(a->group), group_text(b->group));
+}
+
+static int
+compare_with_key(const struct scheduled *e, struct bytes tenant, const struct rule_group *text)
+{
+    int order = bytes_compare(group_tenant(e->group), tenant);
+    return order != 0 ? order : compare_texts(group_text(e->group), text);
+}
+
+static int
+compare_entries(const struct scheduled *a, const struct scheduled *b)
+{
+    return compare_with_key(a, group_tenant(b->group), group_text(b->group));
+}
+
+/* NULL: no configured group has this key. */
+static struct scheduled *
+find_entry(const struct scheduler *s, struct bytes tenant, const struct rule_group *text)
+{
+    uint32_t at = search_first(i, 0u, s->count, compare_with_key(s->items[i], tenant, text) >= 0);
+    bool found = at < s->count && compare_with_key(s->items[at], tenant, text) == 0;
+    return found ? s->items[at] : NULL;
+}
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+/* Steps through the tenants, which are in the order of their names, to where this one is or would
+ * be. NULL: it is not there. */
+static struct scheduled_tenant *
+seek_tenant(struct scheduled_tenant ***link, struct bytes name)
+{
+    while (**link != NULL && bytes_compare((**link)->name, name) < 0) {
+        *link = &(**link)->next;
+    }
+    return **link != NULL && bytes_equal((**link)->name, name) ? **link : NULL;
+}
+
+static struct scheduled_tenant *
+tenant_new(struct budget *memory, struct bytes name)
+{
+    struct scheduled_tenant *t = mem_new(memory, sizeof *t + name.size);
+    if (t == NULL) return NULL;
+    t->name = (struct bytes){(const uint8_t *)(t + 1), name.size};
+    if (name.size > 0) memcpy(t + 1, name.at, name.size);
+    t->sent_ms = INT64_MIN;
+    return t;
+}
+
+static void
+tenant_free(struct budget *memory, struct scheduled_tenant *t)
+{
+    if (t != NULL) mem_free(memory, t, sizeof *t + t->name.size);
+}
+
+struct scheduled_tenant *
+scheduler_tenant(struct scheduler *s, struct bytes name)
+{
+    struct scheduled_tenant **link = &s->tenants, *t = seek_tenant(&link, name);
+    if (t != NULL) return t;
+    t = tenant_new(s->host->memory, name);
+    if (t == NULL) return NULL;
+    t->next = *link;
+    return *link = t;
+}
+
+/* --- beginning and end ------------------------------------------------------------------------ */
+
+enum err
+scheduler_new(const struct rules_host *host, struct checkpoint_reader *checkpoint,
+              int64_t cursor_max_ns, struct scheduler **ret_scheduler)
+{
+    struct scheduler *s = mem_new(host->memory, sizeof *s);
+    if (s == NULL) return ERR_NOMEM;
+    s->host = host;
+    s->save_due_ns = NEVER_NS;
+    enum err e = checkpoint == NULL ? OK : retired_load(s, checkpoint, cursor_max_ns);
+    if (e == OK)
+        *ret_scheduler = s;
+    else
+        scheduler_free(s);
+    return e;
+}
+
+void
+scheduler_free(struct scheduler *s)
+{
+    if (s == NULL) return;
+    struct budget *memory = s->host->memory;
+    for (uint32_t i = 0; i < s->count; i++) {
+        scheduled_free(s, s->items[i]);
+    }
+    retired_forget(s, true);
+    for (struct scheduled_tenant *t = s->tenants, *next; t != NULL; t = next) {
+        next = t->next;
+        tenant_free(memory, t);
+    }
+    mem_free(memory, s->items, list_bytes(s->count));
+    mem_free(memory, s->due.items, due_bytes(s->count));
+    mem_free(memory, s, sizeof *s);
+}
+
+/* --- reload: what can fail -------------------------------------------------------------------- */
+
+struct planned {
+    struct scheduled *entry;
+    struct scheduled_tenant *tenant; /* NULL: there is one of this name already */
+    bool is_new;
+    bool reads_recorded;
+};
+
+struct scheduler_change {
+    struct scheduler *scheduler;
+    struct scheduled **items; /* of the scheduler that is to be */
+    struct due *due;
+    struct planned *plan; /* by tenant, file, name */
+    uint32_t count;
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for rules");
+}
+
+static void
+change_free(struct scheduler_change *c)
+{
+    struct budget *memory = c->scheduler->host->memory;
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+        tenant_free(memory, c->plan[i].tenant);
+    }
+    mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->due, due_bytes(c->count));
+    mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
+    mem_free(memory, c, sizeof *c);
+}
+
+void
+scheduler_abandon(struct scheduler_change *c)
+{
+    if (c == NULL) return;
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+        if (c->plan[i].is_new) scheduled_free(c->scheduler, c->plan[i].entry);
+    }
+    change_free(c);
+}
+
+/* Entries that stay are looked up now: only a reload changes which entries there are, and there is
+ * one reload at a time. */
+static enum err
+plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler_group *group,
+           const struct group_defaults *defaults, struct why *why)
+{
+    struct scheduler *s = c->scheduler;
+    p->entry = find_entry(s, group->tenant, group->text);
+    if (p->entry != NULL && group_is(p->entry->group, group->tenant, group->text, defaults)) {
+        return OK;
+    }
+    if (scheduled_new(s, &p->entry)) return no_memory(why);
+    p->is_new = true;
+    return group_new(s->host, group->tenant, group->text, defaults, &p->entry->group, why);
+}
+
+static int
+compare_planned(const void *a, const void *b)
+{
+    const struct group *x = ((const struct planned *)a)->entry->group,
+                       *y = ((const struct planned *)b)->entry->group;
+    int order = bytes_compare(group_tenant(x), group_tenant(y));
+    return order != 0 ? order : compare_texts(group_text(x), group_text(y));
+}
+
+/* Finds out which groups of one tenant, plan[first] to before plan[end], read recorded series. */
+static enum err
+plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
+{
+    const struct rules_host *host = c->scheduler->host;
+    uint32_t tries = SETS_TRIED_MAX;
+    struct recorded recorded;
+    enum err e = OK;
+    recorded_init(&recorded, host->memory, host->seed);
+    for (uint32_t i = first; e == OK && i < end; i++) {
+        e = group_add_recorded(c->plan[i].entry->group, &recorded);
+    }
+    for (uint32_t i = first; e == OK && i < end; i++) {
+        struct planned *p = &c->plan[i];
+        p->reads_recorded = group_reads_recorded(p->entry->group, &recorded, &tries);
+    }
+    recorded_fini(&recorded);
+    return e;
+}
+
+static enum err
+plan_tenants(struct scheduler_change *c)
+{
+    struct scheduler *s = c->scheduler;
+    struct scheduled_tenant **link = &s->tenants;
+    enum err e = OK;
+    for (uint32_t first = 0, end; e == OK && first < c->count; first = end) {
+        struct bytes name = group_tenant(c->plan[first].entry->group);
+        for (end = first + 1; end < c->count; end++) {
+            if (!bytes_equal(group_tenant(c->plan[end].entry->group), name)) break;
+        }
+        if (seek_tenant(&link, name) == NULL) {
+            c->plan[first].tenant = tenant_new(s->host->memory, name);
+            if (c->plan[first].tenant == NULL) e = ERR_NOMEM;
+        }
+        if (e == OK) e = plan_readers(c, first, end);
+    }
+    return e;
+}
+
+enum err
+scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uint32_t count,
+                  const struct group_defaults *defaults, struct scheduler_change **ret_change,
+                  struct why *why)
+{
+    struct budget *memory = s->host->memory;
+    if (count > GROUPS_MAX) {
+        return why_set(why, ERR_INPUT, "more than %d groups of rules", GROUPS_MAX);
+    }
+    struct scheduler_change *c = mem_new(memory, sizeof *c);
+    if (c == NULL) return no_memory(why);
+    *c = (struct scheduler_change){.scheduler = s, .count = count};
+    c->items = mem_new(memory, list_bytes(count));
+    c->due = mem_new(memory, due_bytes(count));
+    c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
+    bool made = c->items != NULL && c->due != NULL && c->plan != NULL;
+    enum err e = made ? OK : no_memory(why);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
+    }
+    if (e == OK && count > 0) qsort(c->plan, count, sizeof *c->plan, compare_planned);
+    if (e == OK && plan_tenants(c)) e = no_memory(why);
+    if (e)
+        scheduler_abandon(c);
+    else
+        *ret_change = c;
+    return e;
+}
+
+/* --- reload: what cannot fail ----------------------------------------------------------------- */
+
+/* Entries that were new have no state yet: what they were to get is with retired ones still. */
+static void
+retire_others(struct scheduler *s)
+{
+    struct scheduled_tenant *t = NULL;
+    struct scheduled **link = NULL;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct scheduled *e = s->items[i];
+        if (e->is_kept) continue;
+        if (e->state == SCHEDULED_NEW) {
+            scheduled_free(s, e);
+            continue;
+        }
+        if (t != e->tenant) link = &e->tenant->retired;
+        t = e->tenant;
+        retired_add(s, &link, e);
+    }
+}
+
+/* Puts the tenants in place that the plan has made, and gives each its range of items. */
+static void
+place_tenants(struct scheduler *s, struct scheduler_change *c)
+{
+    struct scheduled_tenant **link = &s->tenants, *t;
+    for (t = s->tenants; t != NULL; t = t->next) {
+        t->first = t->end = 0;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct scheduled *e = s->items[i];
+        assert(i == 0 || compare_entries(s->items[i - 1], e) < 0); /* invariant 1 */
+        t = seek_tenant(&link, group_tenant(e->group));
+        if (t == NULL) {
+            t = c->plan[i].tenant;
+            assert(t != NULL); /* invariant 4 */
+            t->next = *link;
+            *link = t;
+            c->plan[i].tenant = NULL;
+        }
+        assert(t->end == 0 || t->end == i); /* invariant 1 */
+        if (t->end == 0) t->first = i;
+        t->end = i + 1;
+        e->tenant = t;
+    }
+}
+
+static void
+take_items(struct scheduler *s, struct scheduler_change *c)
+{
+    assert(c->items != NULL && c->due != NULL); /* invariant 4 */
+    struct budget *memory = s->host->memory;
+    mem_free(memory, s->items, list_bytes(s->count));
+    mem_free(memory, s->due.items, due_bytes(s->count));
+    s->items = c->items;
+    s->due.items = c->due;
+    s->count = c->count;
+    c->items = NULL;
+    c->due = NULL;
+    place_tenants(s, c);
+}
+
+void
+scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limits, int64_t now_ns)
+{
+    struct scheduler *s = c->scheduler;
+    s->limits = *limits;
+    if (!s->has_started) s->started_ns = s->seen_ns = now_ns;
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->items[i]->is_kept = false;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct scheduled *e = c->items[i] = c->plan[i].entry;
+        e->reads_recorded = c->plan[i].reads_recorded;
+        e->is_kept = true;
+    }
+    retire_others(s);
+    take_items(s, c);
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        retired_give(s, t);
+    }
+    s->catch_up_ns = 0;
+    scheduler_place_all(s);
+    change_free(c);
+#ifdef LOCK_CHECK
+    scheduler_validate(s);
+#endif
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+static void
+validate_tenant(const struct scheduler *s, const struct scheduled_tenant *t)
+{
+    bool retired_is_used = false;
+    for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
+        const struct scheduled *next = e->next;
+        assert(e->state == SCHEDULED_RETIRED && e->tenant == t);
+        retired_is_used |= scheduled_is_used(e);
+        if (next == NULL) continue;
+        int order = scheduled_compare(e, next);
+        assert(order <= 0);
+        assert(order < 0 || next->next_slot < 0); /* one cursor, and the first one has it */
+    }
+    for (uint32_t i = t->first; i < t->end; i++) {
+        assert(s->items[i]->tenant == t); /* invariant 1 */
+        assert(i == t->first || compare_entries(s->items[i - 1], s->items[i]) < 0);
+        assert(s->items[i]->state == SCHEDULED_READY || retired_is_used); /* invariant 3 */
+    }
+}
+
+void
+scheduler_validate(const struct scheduler *s)
+{
+    uint32_t catching_up = 0, filling = 0, in_heap = 0, unknown = 0, unmarked = 0, owned = 0;
+    for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        assert(t->next == NULL || bytes_compare(t->name, t->next->name) < 0);
+        validate_tenant(s, t);
+        owned += t->end - t->first;
+        catching_up += t->state != CATCH_UP_LIVE;
+        filling += t->is_filling;
+        for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
+            unmarked += e->mark_ns != NEVER_NS;
+        }
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct scheduled *e = s->items[i];
+        bool records_live = group_records(e->group) && e->tenant->state == CATCH_UP_LIVE;
+        bool is_due = e->is_unknown || e->sends || records_live || group_alarms(e->group);
+        bool waits = e->state == SCHEDULED_READY && !e->evaluates;
+        assert(waits || !e->is_in_heap);
+        assert(e->is_in_heap || !waits || !is_due);
+        in_heap += e->is_in_heap;
+        unknown += e->is_unknown;
+    }
+    assert(owned == s->count);             /* invariant 1 */
+    assert(catching_up == s->catching_up); /* invariant 2, as the next four */
+    assert(filling == s->filling);
+    assert(in_heap == s->due.count);
+    assert(unknown == s->unknown);
+    assert(unmarked == s->unmarked);
+}
+
+void
+scheduler_each(struct scheduler *s, struct bytes tenant,
+               void (*each)(void *context, struct group *group, int64_t next_ns), void *context)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct scheduled *e = s->items[i];
+        bool wanted = tenant.at == NULL || bytes_equal(group_tenant(e->group), tenant);
+        if (wanted) each(context, e->group, scheduled_cursor_ns(e));
+    }
+}
+
+void
+scheduler_each_tenant(struct scheduler *s,
+                      void (*each)(void *context, struct bytes tenant, enum catch_up state),
+                      void *context)
+{
+    for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        if (t->end > t->first) each(context, t->name, t->state);
+    }
+}
+
+void
+scheduler_totals(const struct scheduler *s, struct scheduler_totals *ret)
+{
+    *ret = s->totals;
+}

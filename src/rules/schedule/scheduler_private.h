@@ -1,0 +1,190 @@
+/*
+ * scheduler_private.h - what the files of the scheduler share: scheduler.c has the groups and
+ * reloads, retired.c the groups that are not configured, scheduler_take.c takes what is due,
+ * catch_up.c closes gaps, scheduler_run.c runs jobs. Private to rules/.
+ *
+ * Locks: the lock of the scheduler's owner guards all but `host`, which never changes.
+ * scheduler_run() holds no lock; it uses the groups of its job, whose entries are in use.
+ *
+ * Ownership: an entry owns its group. `items` owns the configured entries, the tenants own those
+ * that are retired. An entry in use is never freed.
+ */
+#ifndef RULES_SCHEDULE_SCHEDULER_PRIVATE_H
+#define RULES_SCHEDULE_SCHEDULER_PRIVATE_H
+
+#include "rules/group/state.h"
+#include "rules/schedule/scheduler.h"
+
+#define NEVER_NS INT64_MAX
+
+enum scheduled_state {
+    SCHEDULED_NEW,   /* configured; it has no state until no retired entry of the tenant is used */
+    SCHEDULED_READY, /* configured */
+    SCHEDULED_RETIRED, /* not configured, or an earlier text of a configured group */
+};
+
+struct scheduled {
+    struct group *group;
+    struct scheduled_tenant *tenant;
+    struct scheduled *next; /* next one of the tenant's `retired` */
+    enum scheduled_state state;
+    bool evaluates;  /* a job evaluates the group, sends its alerts, restores or retires it */
+    bool fills;      /* a job that fills gaps uses the group */
+    bool is_in_heap; /* it is in `due` */
+    bool is_kept;    /* during the commit of a reload: it stays configured */
+    bool is_unknown; /* its state is to be restored from the store before anything else */
+    bool is_behind;  /* it was not configured for some time after its cursor */
+    bool sends;      /* its alerts are to be sent, because a change is saved or they end early */
+    bool reads_recorded;  /* it reads results of recording rules */
+    bool had_outage;      /* its alerts have not been evaluated since a gap */
+    int64_t next_slot;    /* the cursor; -1: not known */
+    int64_t alert_slot;   /* slot of the next evaluation of alerting rules */
+    int64_t refused_ns;   /* Unix: the first evaluation whose results were not stored; 0: none */
+    int64_t evaluated_ns; /* Unix: time of the last live evaluation of alerts; 0: none */
+    uint64_t changed;     /* number of the last change of its alerts; 0 if it is saved */
+    int64_t restore_ns;   /* Unix: when to try to restore it (again) */
+    int64_t restore_until_ns; /* monotonic: when to give up restoring; 0: not tried */
+
+    /* Of RETIRED entries. */
+    int64_t left_ns;   /* Unix: when it left the configuration */
+    int64_t last_slot; /* its series of this evaluation are to be found out; -1: they are known */
+    int64_t mark_ns;   /* monotonic: when its series are marked stale; NEVER_NS: they are */
+};
+
+static inline bool
+scheduled_is_used(const struct scheduled *e)
+{
+    return e->evaluates || e->fills;
+}
+
+struct scheduled_tenant {
+    struct bytes name;
+    struct scheduled_tenant *next; /* by name */
+    uint32_t first, end;           /* its range of scheduler.items */
+    struct scheduled *retired;     /* by file and name; of those with the same, the latest first */
+    int64_t sent_ms;  /* Unix: a sender last wrote, as far as is known; INT64_MIN: never */
+    int64_t asked_ns; /* monotonic: that was last found out */
+
+    enum catch_up state;
+    int64_t look_ns;     /* monotonic: nothing is taken before */
+    int64_t gap_from_ns; /* Unix: the oldest cursor when the gap was noticed, */
+    int64_t gap_to_ns;   /* and its end: then, or when the store took writes again */
+    /* WAITS. Monotonic: since when, until when at most. */
+    int64_t since_ns, until_ns;
+    int64_t held_until_ns; /* monotonic: alerts are held at most so long; a full disk may last */
+    uint64_t pauses;       /* scheduler.pauses when it began to wait */
+    bool is_refused;       /* the store takes no writes */
+    bool is_looking;       /* WORK_LOOK runs */
+    bool is_logged;        /* the log says that it waits */
+    bool awaits_senders;   /* one wrote in the minute before the gap, or since */
+    /* FILLS. */
+    _Atomic(const char *) cancel; /* why the pass that runs is to end; NULL: it is not */
+    bool is_filling;              /* WORK_FILL runs */
+    int64_t failing_since_ns;     /* monotonic: what it reads is away; 0: it is not */
+};
+
+struct due {
+    int64_t at_ns;
+    struct scheduled *entry;
+};
+/* By time; room for as many as are configured. */
+struct due_heap {
+    struct due *items;
+    uint32_t count;
+};
+
+struct scheduler {
+    const struct rules_host *host;
+    struct scheduler_limits limits;
+    struct scheduled **items; /* by tenant, file, name */
+    uint32_t count;
+    struct scheduled_tenant *tenants;
+    struct due_heap due;                 /* by Unix time */
+    bool has_checkpoint;                 /* what was before is known from one */
+    bool has_started;                    /* the first commit is over */
+    uint32_t unknown;                    /* entries that are to be restored */
+    uint32_t unmarked;                   /* retired entries whose series are to be marked stale */
+    int64_t started_ns;                  /* Unix: the first commit */
+    int64_t idle_from_ns, idle_to_ns;    /* Unix: the last pause in which no job was asked for */
+    uint64_t pauses;                     /* number of them */
+    int64_t seen_ns;                     /* Unix: the last time that was asked about */
+    int64_t latest_ns;                   /* Unix: the latest time ever evaluated */
+    uint32_t catching_up;                /* tenants that are not LIVE; */
+    int64_t catch_up_ns;                 /* monotonic: before it none of them has anything to do */
+    struct scheduled_tenant *taken_last; /* the one that had a job last; NULL: none */
+    struct time_range late;              /* all gaps since one of them had one */
+    uint32_t filling;                    /* jobs that fill, of all tenants */
+
+    /* Changes of alerts have numbers, from 1 on. */
+    uint64_t changes, saved_changes;
+    bool is_saving;
+    int64_t saving_since_ns; /* monotonic */
+    int64_t save_after_ns;   /* monotonic: not before, for a change */
+    int64_t save_due_ns;     /* monotonic: at the latest */
+    struct scheduler_totals totals;
+};
+
+/* --- scheduler.c --- */
+MUST_CHECK enum err scheduled_new(struct scheduler *s, struct scheduled **ret);
+void scheduled_free(struct scheduler *s, struct scheduled *e);
+/* Compares by file and name. */
+int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
+/* Returns the tenant of that name, and makes it if it does not exist. NULL: no memory. */
+struct scheduled_tenant *scheduler_tenant(struct scheduler *s, struct bytes name);
+
+/* --- scheduler_take.c --- */
+/* Puts an entry into the heap if something of it is due at some time, unless it is there. */
+void scheduled_place(struct scheduler *s, struct scheduled *e);
+/* Finds all places again: after a reload, or when the clock was set back. */
+void scheduler_place_all(struct scheduler *s);
+/* Returns the cursor as Unix time; 0: not known. */
+int64_t scheduled_cursor_ns(const struct scheduled *e);
+static inline int64_t
+scheduled_time_ns(const struct scheduled *e, int64_t slot)
+{
+    return schedule_time_ns(group_schedule(e->group), slot);
+}
+/* Returns the last slot at or before a time; -1: the time is before slot 0. */
+static inline int64_t
+scheduled_slot(const struct scheduled *e, int64_t at_ns)
+{
+    return at_ns < 0 ? -1 : schedule_slot(group_schedule(e->group), at_ns);
+}
+/* Returns the first slot at or after a time. */
+static inline int64_t
+scheduled_slot_from(const struct scheduled *e, int64_t at_ns)
+{
+    int64_t slot = scheduled_slot(e, at_ns);
+    return slot >= 0 && scheduled_time_ns(e, slot) == at_ns ? slot : slot + 1;
+}
+/* Returns how late a cursor may be without being a gap. */
+int64_t scheduled_patience_ns(const struct scheduled *e);
+
+/* --- catch_up.c --- */
+/* A cursor is at `gap_from_ns`, and that is a gap; or else only what the last evaluation gave, or
+ * what was due while the group was not configured, is to be found out. */
+void catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t gap_from_ns,
+                    bool is_gap, int64_t monotonic_ns);
+bool catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job,
+                   int64_t *ret_at_ns);
+void catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns);
+void catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns);
+/* Its alerts are held: see struct group_evaluation. */
+bool catch_up_holds(const struct scheduled *e, int64_t monotonic_ns);
+
+/* --- retired.c --- */
+/* Retires an entry. `link`: a place in the tenant's list at or before its own; is moved there. */
+void retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e);
+/* Gives the new entries of a tenant their state, unless a retired one is in use. */
+void retired_give(struct scheduler *s, struct scheduled_tenant *t);
+/* Takes a job that marks stale what a retired entry wrote. */
+bool retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job);
+/* Forgets what left too long ago, or has nothing that is worth keeping. */
+void retired_forget(struct scheduler *s, bool all);
+/* Loads the state of all groups. ERR_NOMEM. */
+MUST_CHECK enum err retired_load(struct scheduler *s, struct checkpoint_reader *checkpoint,
+                                 int64_t cursor_max_ns);
+/* Puts the state of all groups into a checkpoint. */
+void scheduler_put_all(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
+
+#endif

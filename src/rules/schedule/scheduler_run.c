@@ -1,0 +1,267 @@
+/*
+ * scheduler_run.c - jobs are run, under no lock: see scheduler.h.
+ */
+#include "base/log.h"
+#include "rules/replay/replay.h"
+#include "rules/schedule/scheduler_private.h"
+#include "sys/env.h"
+
+#define SAID_NS (60 * NS_PER_S) /* between lines about failures of one kind */
+
+/* --- at a start ------------------------------------------------------------------------------- */
+
+static void
+run_restore(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct why why = {""};
+    struct group *g = job->entry->group;
+    struct rules_past past = {.host = s->host, .terms = terms, .group = g};
+    struct restore_terms restore = {job->now_ns, job->limits.outage_tolerance_ns,
+                                    job->limits.catch_up_ns};
+    int64_t began_ns = env_monotonic_ns(s->host->env);
+    job->error = restore_group(&past, &restore, &job->down_ns, &job->next_ns, &why);
+    group_note_restored(g, env_monotonic_ns(s->host->env) - began_ns);
+    if (job->error == OK) return;
+    if (job->is_last_try) {
+        log_error("cannot read what a group of rules left in the store, it begins again",
+                  KV("file", group_text(g)->file), KV("group", group_text(g)->name),
+                  KV("error", why_text(&why, job->error)));
+    } else if (log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) {
+        log_warn("cannot read what a group of rules left in the store, retrying",
+                 KV("file", group_text(g)->file), KV("group", group_text(g)->name),
+                 KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
+    }
+}
+
+/* --- the checkpoint --------------------------------------------------------------------------- */
+
+static void
+run_checkpoint(struct scheduler *s, struct scheduler_job *job)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct why why = {""};
+    job->error = checkpoint_end(&job->writer, &why);
+    if (job->error == OK) job->error = s->host->save(s->host->context, buf_bytes(&job->file), &why);
+    if (job->error == OK) return;
+    if (!log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) return;
+    log_error("cannot write the checkpoint of rules, a crash now would repeat or forget changes of "
+              "alerts",
+              KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
+}
+
+/* --- gaps ------------------------------------------------------------------------------------- */
+
+static bool
+store_refuses(const struct rules_host *host)
+{
+    return host->refuses != NULL && host->refuses(host->context) != NULL;
+}
+
+/* While the store refuses, what senders have is not here: alerts are held from the first evaluation
+ * on, before there is a gap. */
+static void
+run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
+{
+    const struct rules_host *host = s->host;
+    struct group *g = job->entry->group;
+    if (job->asks_arrivals) host->arrivals(host->context, group_tenant(g), &job->arrivals);
+    job->store_refuses = store_refuses(host);
+    job->how.holds |= job->holds_if_refused && job->store_refuses;
+    group_evaluate(g, host, terms, &job->how, &job->outcome);
+}
+
+static void
+run_look(struct scheduler *s, struct scheduler_job *job)
+{
+    const struct rules_host *host = s->host;
+    const struct scheduled_tenant *t = job->tenant;
+    if (job->is_first_look) {
+        log_info("rules have missed evaluations, waiting for samples that senders have kept",
+                 KV("tenant", t->name), KV("from_ms", job->late.min_ms),
+                 KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS));
+    }
+    job->store_refuses = store_refuses(host);
+    if (host->arrivals == NULL) return;
+    host->watch(host->context, job->late);
+    host->arrivals(host->context, t->name, &job->arrivals);
+}
+
+/* The host of a fill, which notes whether the store refuses. */
+struct filling {
+    const struct rules_host *host;
+    _Atomic bool is_refused;
+};
+
+static enum err
+fill_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+           struct why *why)
+{
+    struct filling *f = context;
+    enum err e = f->host->write(f->host->context, tenant, message, ret, why);
+    if (e) atomic_store_explicit(&f->is_refused, true, memory_order_relaxed);
+    return e;
+}
+
+static enum err
+fill_settle(void *context, uint64_t ticket, struct why *why)
+{
+    struct filling *f = context;
+    enum err e = f->host->settle(f->host->context, ticket, why);
+    if (e) atomic_store_explicit(&f->is_refused, true, memory_order_relaxed);
+    return e;
+}
+
+static void
+log_failed(void *context, const struct group *g, const struct rule *rule, int64_t at_ns,
+           struct bytes sentence)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    const struct filling *f = context;
+    if (!log_often(&gate, env_monotonic_ns(f->host->env), SAID_NS, &held_back)) return;
+    log_warn("a missed evaluation of a rule failed", KV("file", g->text.file),
+             KV("group", g->text.name), KV("rule", rule == NULL ? "" : rule->name),
+             KV("time_ms", at_ns / NS_PER_MS), KV("error", sentence),
+             KV("more_held_back", held_back));
+}
+
+static void
+log_differs(void *context, const struct group *g, const struct rule *rule,
+            const struct replay_difference *d)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    const struct filling *f = context;
+    if (!log_often(&gate, env_monotonic_ns(f->host->env), SAID_NS, &held_back)) return;
+    log_warn("a missed evaluation of a rule gives another value than is stored, which stays",
+             KV("file", g->text.file), KV("group", g->text.name), KV("rule", rule->name),
+             KV("time_ms", d->t_ms), KV("more_held_back", held_back));
+}
+
+/* Makes the evaluations of the pass. Cursors rise with what is durable, also if it fails. */
+static enum err
+replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *why)
+{
+    size_t bytes = job->fill_count * sizeof(struct replay_from);
+    struct replay_from *items = mem_alloc(replay->host->memory, bytes);
+    if (items == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
+    for (uint32_t i = 0; i < job->fill_count; i++) {
+        items[i] = (struct replay_from){job->fills[i].entry->group, job->fills[i].next_slot};
+    }
+    enum err e = replay_all(replay, items, job->fill_count, job->until_ns, &job->counts, why);
+    for (uint32_t i = 0; i < job->fill_count; i++) {
+        job->fills[i].next_slot = items[i].next;
+    }
+    mem_free(replay->host->memory, items, bytes);
+    return e;
+}
+
+/* Finds out the series of the last evaluation where no evaluation was missing: the next one, which
+ * is live, marks those stale that it has not. */
+static enum err
+find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < job->fill_count; i++) {
+        struct group *g = job->fills[i].entry->group;
+        struct rules_past past = {.host = replay->host, .terms = replay->terms, .group = g};
+        int64_t slot = job->fills[i].next_slot - 1;
+        bool is_missing =
+            g->series_slot < 0 && schedule_time_ns(&g->schedule, slot) <= job->until_ns;
+        if (is_missing) e = group_series_at(&past, slot, why);
+    }
+    return e;
+}
+
+/* Short passes are those at the clock. */
+static void
+note_pace(const struct scheduler *s, struct scheduler_job *job)
+{
+    int64_t took_ns = env_monotonic_ns(s->host->env) - job->taken_ns;
+    job->falls_behind = job->covered_ns >= job->slow_ns && took_ns > job->covered_ns;
+    if (!job->falls_behind) return;
+    log_warn(
+        "evaluations of rules become due faster than missed ones are filled, the rest of the gap "
+        "is skipped",
+        KV("tenant", job->tenant->name), KV("filled_to_ms", job->until_ns / NS_PER_MS));
+}
+
+static void
+run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct why why = {""};
+    struct filling filling = {.host = s->host};
+    struct rules_host host = *s->host;
+    host.write = fill_write;
+    host.settle = fill_settle;
+    host.context = &filling;
+    host.together = NULL;
+    host.all_canceled = &job->tenant->cancel;
+    struct replay replay = {
+        .host = &host,
+        .terms = terms,
+        .failed = log_failed,
+        .differs = log_differs,
+        .context = &filling,
+    };
+    job->error = replay_pass(&replay, job, &why);
+    if (job->error == OK) job->error = find_series(&replay, job, &why);
+    job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
+    if (job->error == OK) note_pace(s, job);
+    if (job->error == OK || job->error == ERR_CANCELED) return;
+    if (!log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) return;
+    log_warn("cannot evaluate what rules have missed, retrying", KV("tenant", job->tenant->name),
+             KV("error", why_text(&why, job->error)), KV("more_held_back", held_back));
+}
+
+/* --- groups that are not configured any more ---------------------------------------------------
+ */
+
+static void
+run_retire(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
+{
+    struct why why = {""};
+    struct group *g = job->entry->group;
+    struct rules_past past = {.host = s->host, .terms = terms, .group = g};
+    if (job->error) return;
+    if (job->slot >= 0)
+        job->error = group_series_at(&past, job->slot, &why);
+    else
+        job->error = group_mark_stale(g, s->host, &job->ended, job->how.at_ns);
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+void
+scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
+{
+    struct group *g = job->entry == NULL ? NULL : job->entry->group;
+    switch (job->work) {
+    case WORK_RESTORE:
+        run_restore(s, job, terms);
+        break;
+    case WORK_EVALUATE:
+        run_evaluation(s, job, terms);
+        break;
+    case WORK_SEND:
+        group_send(g, s->host, terms, job->how.at_ns);
+        break;
+    case WORK_CHECKPOINT:
+        run_checkpoint(s, job);
+        break;
+    case WORK_LOOK:
+        run_look(s, job);
+        break;
+    case WORK_FILL:
+        run_fill(s, job, terms);
+        break;
+    case WORK_RETIRE:
+        run_retire(s, job, terms);
+        break;
+    }
+}

@@ -1,0 +1,508 @@
+/*
+ * scheduler_take.c - takes jobs that are due, and notes what they did: see scheduler.h.
+ *
+ * A server may have 100,000 groups, and a job is asked for whenever one is done: groups are in a
+ * heap by the time at which they are due. All are looked at only when a checkpoint with changes was
+ * written, after a reload, or when the clock was set back.
+ *
+ * Invariants:
+ *  1. An entry is in the heap if it is READY and not evaluated, and something of it is due at some
+ *     time.
+ *  2. Recording rules are evaluated live only while the tenant is LIVE.
+ *  3. The cursor passes a slot only when its results are durable, or when it is counted as skipped.
+ *  4. A change of an alert is sent only after a checkpoint that was begun after it, unless that
+ *     fails or hangs.
+ */
+#include <assert.h>
+
+#include "base/heap.h"
+#include "rules/schedule/scheduler_private.h"
+#include "sys/env.h"
+
+#define TRY_AGAIN_NS    (5 * NS_PER_S)  /* what failed */
+#define RESTORE_TRY_NS  (60 * NS_PER_S) /* so long the store is tried to be read at a start */
+#define PATIENCE_NS_MAX (60 * NS_PER_S)
+#define IDLE_NS         (5 * NS_PER_S) /* a thread asks each second; a longer pause is no thread's */
+#define ARRIVALS_NS     (10 * NS_PER_S) /* between looks at when a tenant's senders wrote */
+#define SAVE_NS_MIN     NS_PER_S
+#define SAVE_NS         (10 * NS_PER_S)
+#define SAVE_HANGS_NS   (10 * NS_PER_S) /* alerts are sent without a checkpoint after that */
+#define SAVE_BYTES      (64 * 1024)     /* a second, on average, if no alert changes */
+
+/* --- cursors ---------------------------------------------------------------------------------- */
+
+int64_t
+scheduled_cursor_ns(const struct scheduled *e)
+{
+    int64_t slot = group_records(e->group) ? e->next_slot : e->alert_slot;
+    return slot < 0 ? 0 : scheduled_time_ns(e, slot);
+}
+
+int64_t
+scheduled_patience_ns(const struct scheduled *e)
+{
+    int64_t interval_ns = group_schedule(e->group)->interval_ns;
+    return interval_ns < PATIENCE_NS_MAX ? interval_ns : PATIENCE_NS_MAX;
+}
+
+/* A cursor that is more than two intervals ahead begins at the clock, which was set back. */
+static void
+follow_clock(struct scheduled *e, int64_t now_ns)
+{
+    int64_t slot = scheduled_slot(e, now_ns), most = slot < 0 ? 0 : slot + 2;
+    if (e->next_slot > most) e->next_slot = slot < 0 ? 0 : slot;
+    if (e->alert_slot > most) e->alert_slot = slot < 0 ? 0 : slot;
+    if (e->evaluated_ns > now_ns) e->evaluated_ns = now_ns;
+}
+
+/* --- heaps ------------------------------------------------------------------------------------ */
+
+static bool
+records_live(const struct scheduled *e)
+{
+    return group_records(e->group) && e->tenant->state == CATCH_UP_LIVE; /* invariant 2 */
+}
+
+/* Unix; NEVER_NS: nothing of it is evaluated live. What the store refused is due again when that is
+ * a gap. */
+static int64_t
+due_ns(const struct scheduled *e)
+{
+    if (e->is_unknown) return e->restore_ns;
+    if (e->sends) return 0;
+    int64_t at_ns = group_alarms(e->group) ? scheduled_time_ns(e, e->alert_slot) : NEVER_NS;
+    if (!records_live(e)) return at_ns;
+    int64_t record_ns = scheduled_time_ns(e, e->next_slot);
+    if (e->refused_ns != 0) record_ns += scheduled_patience_ns(e);
+    return record_ns < at_ns ? record_ns : at_ns;
+}
+
+static void
+heap_put(struct due_heap *heap, int64_t at_ns, struct scheduled *e)
+{
+    struct due due = {at_ns, e};
+    assert(e->state == SCHEDULED_READY && !e->evaluates); /* invariant 1 */
+    heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
+    heap->count++;
+    e->is_in_heap = true;
+}
+
+static struct scheduled *
+heap_take(struct due_heap *heap)
+{
+    assert(heap->count > 0);
+    struct scheduled *first = heap->items[0].entry;
+    assert(first->is_in_heap && first->state == SCHEDULED_READY); /* invariant 1 */
+    first->is_in_heap = false;
+    heap->count--;
+    if (heap->count > 0) {
+        heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
+    }
+    return first;
+}
+
+void
+scheduled_place(struct scheduler *s, struct scheduled *e)
+{
+    if (e->state != SCHEDULED_READY || e->is_in_heap || e->evaluates) return;
+    int64_t at_ns = due_ns(e);
+    if (at_ns != NEVER_NS) heap_put(&s->due, at_ns, e); /* invariant 1 */
+}
+
+/* Finds out which series the last evaluations gave before the next ones, so that these are live.
+ * Where a cursor is late, that is found out when the tenant catches up. */
+static void
+find_out_series(struct scheduler *s, struct scheduled_tenant *t)
+{
+    bool is_unknown = false;
+    for (uint32_t i = t->first; i < t->end; i++) {
+        const struct scheduled *e = s->items[i];
+        if (!group_records(e->group) || e->state != SCHEDULED_READY || e->is_unknown) continue;
+        if (e->next_slot <= scheduled_slot(e, s->seen_ns)) return;
+        is_unknown |= e->group->series_slot < 0;
+    }
+    if (is_unknown && t->state == CATCH_UP_LIVE)
+        catch_up_begin(s, t, s->seen_ns, false, env_monotonic_ns(s->host->env));
+}
+
+void
+scheduler_place_all(struct scheduler *s)
+{
+    s->due.count = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct scheduled *e = s->items[i];
+        e->is_in_heap = false;
+        if (e->state == SCHEDULED_READY) follow_clock(e, s->seen_ns);
+        scheduled_place(s, e);
+    }
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        find_out_series(s, t);
+    }
+    if (!s->has_started) s->save_due_ns = env_monotonic_ns(s->host->env) + SAVE_NS;
+    s->has_started = true;
+}
+
+/* --- taking: evaluations ---------------------------------------------------------------------- */
+
+/* Nothing could run at that time: it is from before the start, or from a pause of all threads. */
+static bool
+could_not_run(const struct scheduler *s, int64_t at_ns)
+{
+    return at_ns <= s->started_ns || (at_ns > s->idle_from_ns && at_ns <= s->idle_to_ns);
+}
+
+static bool
+is_gap(const struct scheduler *s, const struct scheduled *e, int64_t slot, bool is_refused)
+{
+    int64_t at_ns = scheduled_time_ns(e, slot);
+    if (s->seen_ns - at_ns < scheduled_patience_ns(e)) return false;
+    return is_refused || could_not_run(s, at_ns);
+}
+
+/* Skips what there was no time for, and notices gaps. */
+static void
+catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns)
+{
+    int64_t slot = scheduled_slot(e, s->seen_ns);
+    uint64_t missed = 0;
+    /* Rules that record nothing have no cursor that is late. */
+    if (!group_records(e->group) && e->refused_ns != 0 &&
+        s->seen_ns - e->refused_ns >= scheduled_patience_ns(e)) {
+        catch_up_begin(s, e->tenant, e->refused_ns, true, monotonic_ns);
+    }
+    if (group_alarms(e->group) && e->alert_slot <= slot) {
+        bool gap = is_gap(s, e, e->alert_slot, false);
+        if (gap)
+            catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->alert_slot), true, monotonic_ns);
+        e->had_outage |= gap && e->evaluated_ns != 0;
+        if (!gap) missed = (uint64_t)(slot - e->alert_slot);
+        int64_t at_ns = scheduled_time_ns(e, slot);
+        /* The server before may have evaluated it, and stored other values. */
+        bool is_late =
+            gap && (at_ns <= s->started_ns || s->seen_ns - at_ns >= scheduled_patience_ns(e));
+        e->alert_slot = is_late ? slot + 1 : slot;
+    }
+    if (records_live(e) && e->next_slot <= slot) {
+        bool gap = is_gap(s, e, e->next_slot, e->refused_ns != 0);
+        if (gap || e->is_behind || e->group->series_slot < 0) {
+            catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->next_slot), gap, monotonic_ns);
+        } else if (e->next_slot < slot) {
+            missed = (uint64_t)(slot - e->next_slot);
+            e->next_slot = slot;
+        }
+    }
+    if (missed > 0) group_count_missed(e->group, missed);
+}
+
+/* A disk that hangs is no reason for silence. */
+static bool
+save_hangs(const struct scheduler *s, int64_t monotonic_ns)
+{
+    return s->is_saving && monotonic_ns - s->saving_since_ns > SAVE_HANGS_NS;
+}
+
+static bool
+take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
+                struct scheduler_job *job)
+{
+    follow_clock(e, s->seen_ns);
+    catch_up_with_clock(s, e, monotonic_ns);
+    int64_t now_slot = scheduled_slot(e, s->seen_ns), slot = now_slot + 1;
+    bool records = records_live(e), alarms = group_alarms(e->group);
+    if (records && e->next_slot < slot) slot = e->next_slot;
+    if (alarms && e->alert_slot < slot) slot = e->alert_slot;
+    if (slot > now_slot) return false;
+    records = records && e->next_slot == slot;
+    alarms = alarms && e->alert_slot == slot;
+    assert(!records || e->tenant->state == CATCH_UP_LIVE); /* invariant 2 */
+    job->work = WORK_EVALUATE;
+    job->slot = slot;
+    job->how = (struct group_evaluation){
+        .at_ns = scheduled_time_ns(e, slot),
+        .part = !records ? GROUP_ALERTING
+                : alarms ? GROUP_ALL
+                         : GROUP_RECORDING,
+        .holds = catch_up_holds(e, monotonic_ns),
+        .is_unsaved = e->changed != 0 && !save_hangs(s, monotonic_ns),
+        .outage_ns = e->had_outage ? scheduled_time_ns(e, slot) - e->evaluated_ns : 0,
+        .grace_ns = s->limits.grace_ns,
+    };
+    job->how.is_repeated = job->how.at_ns <= s->latest_ns || job->how.at_ns <= s->started_ns;
+    if (job->how.at_ns > s->latest_ns) s->latest_ns = job->how.at_ns;
+    if (alarms) e->alert_slot = slot + 1;
+    job->holds_if_refused = e->tenant->state == CATCH_UP_LIVE;
+    job->asks_arrivals =
+        s->host->arrivals != NULL && monotonic_ns - e->tenant->asked_ns >= ARRIVALS_NS;
+    if (job->asks_arrivals) e->tenant->asked_ns = monotonic_ns;
+    return true;
+}
+
+/* Takes the first that is due: to restore the entry, to send its alerts, to evaluate it. */
+static bool
+take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
+              struct scheduler_job *job)
+{
+    if (e->is_unknown) {
+        if (e->restore_until_ns == 0) e->restore_until_ns = monotonic_ns + RESTORE_TRY_NS;
+        job->work = WORK_RESTORE;
+        job->is_last_try = monotonic_ns >= e->restore_until_ns;
+    } else if (e->sends) {
+        job->work = WORK_SEND;
+        job->how.at_ns = s->seen_ns;
+        e->sends = false;
+    } else if (!take_evaluation(s, e, monotonic_ns, job)) {
+        return false;
+    }
+    assert(!e->evaluates && !e->is_in_heap); /* invariant 1 */
+    job->entry = e;
+    e->evaluates = true;
+    return true;
+}
+
+static bool
+take_due(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
+{
+    while (s->due.count > 0 && s->due.items[0].at_ns <= s->seen_ns) {
+        struct scheduled *e = heap_take(&s->due);
+        if (take_of_entry(s, e, monotonic_ns, job)) return true;
+        scheduled_place(s, e);
+        assert(!e->is_in_heap || due_ns(e) > s->seen_ns);
+    }
+    return false;
+}
+
+/* --- taking: the rest ------------------------------------------------------------------------- */
+
+static bool
+take_checkpoint(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
+{
+    bool wanted = s->changes > s->saved_changes && monotonic_ns >= s->save_after_ns;
+    /* Without what the store has, a checkpoint would be taken for all there is. */
+    if (s->host->save == NULL || s->is_saving || s->unknown > 0) return false;
+    if (!wanted && monotonic_ns < s->save_due_ns) return false;
+    job->work = WORK_CHECKPOINT;
+    job->has_changes_to = s->changes;
+    buf_init(&job->file, s->host->memory, CHECKPOINT_BYTES_MAX);
+    scheduler_put_all(s, &job->writer, &job->file);
+    s->is_saving = true;
+    s->saving_since_ns = monotonic_ns;
+    return true;
+}
+
+static void
+note_clock(struct scheduler *s, int64_t now_ns)
+{
+    bool is_back = now_ns < s->seen_ns;
+    if (now_ns - s->seen_ns >= IDLE_NS && s->has_started) {
+        s->idle_from_ns = s->seen_ns;
+        s->idle_to_ns = now_ns;
+        s->pauses++;
+    }
+    s->seen_ns = now_ns;
+    if (!is_back) return;
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+        if (t->gap_to_ns > now_ns) t->gap_to_ns = now_ns; /* later samples are not of the gap */
+    }
+    if (s->late.max_ms > now_ns / NS_PER_MS) s->late.max_ms = now_ns / NS_PER_MS;
+    scheduler_place_all(s);
+}
+
+/* Unix: when what waits for a time of the monotonic clock may be done. */
+static void
+wait_for(int64_t at_ns, int64_t now_ns, int64_t monotonic_ns, int64_t *until_ns)
+{
+    if (at_ns == NEVER_NS) return;
+    int64_t wait_ns = at_ns > monotonic_ns ? at_ns - monotonic_ns : 0;
+    if (now_ns + wait_ns < *until_ns) *until_ns = now_ns + wait_ns;
+}
+
+bool
+scheduler_take(struct scheduler *s, int64_t now_ns, int64_t monotonic_ns, struct scheduler_job *job,
+               int64_t *ret_until_ns)
+{
+    int64_t catch_up_at_ns = NEVER_NS;
+    note_clock(s, now_ns);
+    *job =
+        (struct scheduler_job){.limits = s->limits, .taken_ns = monotonic_ns, .now_ns = s->seen_ns};
+    if (take_checkpoint(s, monotonic_ns, job) || take_due(s, monotonic_ns, job) ||
+        catch_up_take(s, monotonic_ns, job, &catch_up_at_ns) ||
+        retired_take(s, monotonic_ns, job)) {
+        return true;
+    }
+    *ret_until_ns = s->due.count > 0 ? s->due.items[0].at_ns : NEVER_NS;
+    wait_for(catch_up_at_ns, now_ns, monotonic_ns, ret_until_ns);
+    if (s->unmarked > 0) wait_for(monotonic_ns + NS_PER_S, now_ns, monotonic_ns, ret_until_ns);
+    if (s->is_saving || s->host->save == NULL) return false;
+    wait_for(s->save_due_ns, now_ns, monotonic_ns, ret_until_ns);
+    if (s->changes > s->saved_changes) {
+        wait_for(s->save_after_ns, now_ns, monotonic_ns, ret_until_ns);
+    }
+    return false;
+}
+
+/* --- done ------------------------------------------------------------------------------------- */
+
+/* The last change of its alerts is in a checkpoint. */
+static void
+want_sending(const struct scheduler *s, struct scheduled *e)
+{
+    assert(e->changed > 0 && e->changed <= s->saved_changes); /* invariant 4 */
+    e->changed = 0;
+    e->sends = true;
+}
+
+static void
+evaluated(struct scheduler *s, struct scheduler_job *job)
+{
+    struct scheduled *e = job->entry;
+    if (job->arrivals.sent_ms > e->tenant->sent_ms) e->tenant->sent_ms = job->arrivals.sent_ms;
+    bool records = job->how.part != GROUP_ALERTING;
+    bool is_refused = records ? !job->outcome.stored : job->store_refuses;
+    if (!is_refused)
+        e->refused_ns = 0;
+    else if (e->refused_ns == 0)
+        e->refused_ns = job->how.at_ns;
+    if (records) {
+        /* It may have been set back meanwhile, or skipped by a fill. */
+        if (job->outcome.stored && e->next_slot == job->slot) e->next_slot++; /* invariant 3 */
+        if (job->outcome.stored) e->group->series_slot = job->slot;
+    }
+    if (job->how.part == GROUP_RECORDING) return;
+    e->had_outage = false;
+    e->evaluated_ns = job->how.at_ns;
+    if (!job->outcome.has_changed) return;
+    e->changed = ++s->changes;
+    if (s->host->save != NULL) return;
+    s->saved_changes = s->changes;
+    want_sending(s, e);
+}
+
+static void
+restored(struct scheduler *s, struct scheduler_job *job)
+{
+    struct scheduled *e = job->entry;
+    if (e->state == SCHEDULED_RETIRED) return; /* its heir is restored */
+    if (job->error && !job->is_last_try) {
+        e->restore_ns = s->seen_ns + TRY_AGAIN_NS;
+        return;
+    }
+    assert(e->is_unknown && s->unknown > 0);
+    e->is_unknown = false;
+    s->unknown--;
+    e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
+    e->group->series_slot = e->next_slot - 1;
+    if (job->next_ns != 0 && job->next_ns < s->seen_ns) {
+        e->next_slot = scheduled_slot_from(e, job->next_ns);
+        e->group->series_slot = -1;
+    }
+    if (job->down_ns == 0) return;
+    e->evaluated_ns = job->down_ns;
+    if (job->down_ns < s->seen_ns) e->alert_slot = scheduled_slot(e, job->down_ns) + 1;
+}
+
+static void
+saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
+{
+    bool any = false;
+    assert(s->is_saving && job->has_changes_to <= s->changes); /* invariant 4 */
+    assert(s->saved_changes <= job->has_changes_to || s->host->save == NULL);
+    s->is_saving = false;
+    s->totals.checkpoints++;
+    s->totals.checkpoint_bytes += job->file.size;
+    s->totals.checkpoint_failures += job->error != OK;
+    /* Alerts are sent also if it could not be written: a full disk is no reason for silence. */
+    s->saved_changes = job->has_changes_to;
+    s->save_after_ns = monotonic_ns + SAVE_NS_MIN;
+    int64_t pause_ns = (int64_t)(job->file.size / SAVE_BYTES + 1) * NS_PER_S;
+    s->save_due_ns = monotonic_ns + (pause_ns > SAVE_NS ? pause_ns : SAVE_NS);
+    buf_fini(&job->file);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct scheduled *e = s->items[i];
+        if (e->changed == 0 || e->changed > s->saved_changes) continue;
+        want_sending(s, e);
+        any = true;
+    }
+    if (any) scheduler_place_all(s);
+}
+
+/* A retired entry is not used any more: others may have its state. */
+static void
+release(struct scheduler *s, struct scheduled *e)
+{
+    struct scheduled_tenant *t = e->tenant;
+    if (e->state != SCHEDULED_RETIRED || scheduled_is_used(e)) return;
+    retired_give(s, t);
+    for (uint32_t i = t->first; i < t->end; i++) {
+        scheduled_place(s, s->items[i]);
+    }
+}
+
+static void
+end_fill(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
+{
+    catch_up_filled(s, job, monotonic_ns);
+    for (uint32_t i = 0; i < job->fill_count; i++) {
+        release(s, job->fills[i].entry);
+    }
+    mem_free(s->host->memory, job->fills, job->fills_bytes);
+}
+
+static void
+marked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
+{
+    kept_series_fini(&job->ended);
+    if (job->slot >= 0) { /* now its series are known, if they could be found out */
+        job->entry->last_slot = -1;
+        return;
+    }
+    assert(s->unmarked > 0);
+    job->entry->mark_ns = job->error ? monotonic_ns + TRY_AGAIN_NS : NEVER_NS;
+    s->unmarked -= job->error == OK;
+}
+
+void
+scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
+{
+    struct scheduled *e = job->entry;
+    assert(e == NULL || e->evaluates);
+    if (e != NULL) e->evaluates = false;
+    switch (job->work) {
+    case WORK_RESTORE:
+        restored(s, job);
+        break;
+    case WORK_EVALUATE:
+        evaluated(s, job);
+        break;
+    case WORK_SEND:
+        break;
+    case WORK_CHECKPOINT:
+        saved(s, job, monotonic_ns);
+        break;
+    case WORK_LOOK:
+        catch_up_looked(s, job, monotonic_ns);
+        break;
+    case WORK_FILL:
+        end_fill(s, job, monotonic_ns);
+        break;
+    case WORK_RETIRE:
+        marked(s, job, monotonic_ns);
+        break;
+    }
+    if (e == NULL) return;
+    scheduled_place(s, e);
+    release(s, e);
+}
+
+enum err
+scheduler_save(struct scheduler *s, struct why *why)
+{
+    struct checkpoint_writer writer;
+    struct buf file;
+    if (s->host->save == NULL || !s->has_started || s->unknown > 0) return OK;
+    buf_init(&file, s->host->memory, CHECKPOINT_BYTES_MAX);
+    scheduler_put_all(s, &writer, &file);
+    enum err e = checkpoint_end(&writer, why);
+    if (e == OK) e = s->host->save(s->host->context, buf_bytes(&file), why);
+    buf_fini(&file);
+    return e;
+}
