@@ -13,7 +13,7 @@
 
 #include "promql/answer.h"
 #include "tsdb/tsdb_testing.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };
 #define FIRST_MS (SIM_BEGIN - SAMPLES * STEP_MS)

@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "relay/log_series.h"
 #include "relay/seed_testing.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 #define must(call) assert_int_equal((call), OK)
 

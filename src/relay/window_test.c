@@ -10,7 +10,7 @@
 #include "relay/log_items.h"
 #include "relay/seed_testing.h"
 #include "relay/window.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 #define must(call) assert_int_equal((call), OK)
 

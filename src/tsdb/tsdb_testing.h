@@ -18,7 +18,7 @@
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/tsdb.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 #include "wire/remote/remote_write_validate_testing.h"
 
 #define MINUTE_MS   60000LL

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "views/memory_store.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
 
 #include "model/labels.h"
 #include "views/merged.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { VIEWS_MAX = 4, SERIES_MAX = 6, SAMPLES_MAX = 120, BATCH_MAX = 40 };
 

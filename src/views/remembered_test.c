@@ -11,7 +11,7 @@
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "views/remembered.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SERIES = 6, SAMPLES_MAX = 400, BATCH_MAX = 7 };
 #define MINUTE ((int64_t)60 * 1000)

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "views/replica_merge.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { REPLICAS_MAX = 4, SAMPLES_MAX = 400, BATCH_MAX = 30 };
 

@@ -18,7 +18,7 @@
 #include "views/asked_testing.h"
 #include "views/replica_merge.h"
 #include "views/replicas_private.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SERIES_MAX = 400, LABELS_BYTES = 200, SAMPLES = 40, BATCH_MAX = 16 };
 

@@ -11,7 +11,7 @@
 
 #include "model/labels.h"
 #include "views/source.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SERIES_MAX = 24, NAMES = 5, SETS_MAX = 3, MATCHERS_MAX = 3 };
 

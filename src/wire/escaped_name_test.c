@@ -8,7 +8,7 @@
 
 #include "base/utf8.h"
 #include "wire/escaped_name.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static void
 check_both_ways(const char *name, const char *escaped)

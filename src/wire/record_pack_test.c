@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <snappy-c.h>
 
-#include "wire/random_test.h"
+#include "lib/random.h"
 #include "wire/record_pack.h"
 
 /* Packs `size` bytes, which `raw` holds with slack behind, and lets libsnappy unpack them. */

@@ -9,7 +9,7 @@
 
 #include "backend/clickhouse/label_text.h"
 #include "wire/point/clickhouse_row.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 enum { ROOM = 1 << 20, ROUNDS = 3000 };
 

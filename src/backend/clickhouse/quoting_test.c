@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "backend/clickhouse/quoting.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { ROOM = 1 << 16, ROUNDS = 5000 };
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/common/final_labels.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static struct named_text items[3];
 static const struct named_texts texts = {items, 3};

@@ -10,7 +10,7 @@
 
 #include "backend/common/http_common.h"
 #include "sys/sim.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static const int64_t RIG_T_MS = 1700000000000;
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "backend/common/series_blocks.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 enum { KEYS_MAX = 40, SAMPLES_MAX = 60, LABELS_MAX = 4, ROUNDS = 1500 };
 

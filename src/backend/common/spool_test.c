@@ -15,7 +15,7 @@
 #include "backend/common/spool.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 #define must(call) assert_int_equal((call), OK)
 

@@ -9,7 +9,7 @@
 
 #include "backend/remote/remote_read.h"
 #include "net/http_player_testing.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 

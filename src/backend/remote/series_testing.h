@@ -9,7 +9,7 @@
 
 #include "backend/common/final_labels.h"
 #include "model/select.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 enum {
     SENT_MAX = 24,         /* series, as they come */

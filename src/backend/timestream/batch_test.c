@@ -14,7 +14,7 @@
 #include "backend/timestream/timestream.h"
 #include "wire/number.h"
 #include "wire/point/timestream_record_testing.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static struct budget budget;
 static struct timestream_batch batch;

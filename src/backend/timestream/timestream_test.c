@@ -11,7 +11,7 @@
 
 #include "backend/timestream/testing.h"
 #include "base/log.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static const struct writer_class *const class = &timestream_writer;
 #define must(call) assert_int_equal((call), OK)

@@ -18,7 +18,7 @@
 #include "relay/seed_testing.h"
 #include "relay/selection.h"
 #include "sys/env.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SERIES = 60, SAMPLES = 200, STEP_MS = 1000, SLICE_MS = SAMPLES * STEP_MS };
 

@@ -11,7 +11,7 @@
 #include "model/histogram.h"
 #include "model/select.h"
 #include "promql/eval/random_expression_testing.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { STORE_SERIES_MAX = 24, STORE_SAMPLES_MAX = 48 };
 #define STORE_BASE_MS 1600000000000

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tsdb/codec/codec.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 #define STALE 0x7ff0000000000002u
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tsdb/codec/histogram.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

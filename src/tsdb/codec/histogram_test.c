@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tsdb/codec/histogram.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 static uint64_t seed;
 

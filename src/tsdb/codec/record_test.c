@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tsdb/head/ingest.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { MANY = SLICE_FLOATS };
 

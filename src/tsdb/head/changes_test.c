@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tsdb/head/changes.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { ROUNDS = 2000, MOST = 300 };
 

@@ -13,7 +13,7 @@
 
 #include "tsdb/head/gen.h"
 #include "tsdb/read/interleave.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SERIES = 10, SAMPLES = 6000, EXEMPLARS = 400, PATTERNS = 6 };
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tsdb/head/gmem.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { PIECES = 600 };
 

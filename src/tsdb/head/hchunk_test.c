@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tsdb/head/hchunk.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { MAX = HCHUNK_SAMPLES_MAX };
 

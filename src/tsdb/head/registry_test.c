@@ -9,7 +9,7 @@
 
 #include "tsdb/head/registry.h"
 #include "tsdb/head/series_order.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 static struct bytes
 many_labels(unsigned series, uint8_t *room)

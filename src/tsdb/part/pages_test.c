@@ -10,7 +10,7 @@
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part/pages.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { PAGES = 200, PART = 7 };
 

@@ -10,7 +10,7 @@
 
 #include "model/labels.h"
 #include "tsdb/part/part.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 struct content_sample {
     int64_t t_ms;

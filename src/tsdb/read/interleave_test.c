@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tsdb/read/interleave.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { ORDERS_MAX = 6, SAMPLES_MAX = 3000, KEPT_HISTOGRAMS = 5, HIDDEN_MAX = 3 };
 

@@ -11,7 +11,7 @@
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/store/manifest.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { PARTS = 40, TENANTS = 6 };
 

@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "wire/chunk/chunk_histogram.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "wire/chunk/chunk_histogram.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { CHUNKS_MAX = 4096, BYTES_MAX = 1 << 20 };
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "wire/chunk/chunk_histogram.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 enum { SERIES_MAX = 500 };
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "wire/json/ndjson_line.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 #include "wire/text/text_reader.h"
 
 static void

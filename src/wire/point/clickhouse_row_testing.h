@@ -7,7 +7,7 @@
 
 #include "base/hex.h"
 #include "wire/point/clickhouse_row.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 struct clickhouse_row {
     struct bytes metric;

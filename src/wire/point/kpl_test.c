@@ -9,7 +9,7 @@
 #include <gnutls/crypto.h>
 
 #include "wire/point/kpl_testing.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 
 static struct kpl_writer *
 writer_of(size_t bytes_max, uint32_t records_max)

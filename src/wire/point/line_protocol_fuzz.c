@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "wire/point/line_protocol.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

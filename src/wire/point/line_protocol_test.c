@@ -11,7 +11,7 @@
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/line_protocol.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static void
 check_point(const struct line_point *point, enum line_precision precision, const char *expected)

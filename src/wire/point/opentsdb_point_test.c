@@ -10,7 +10,7 @@
 
 #include "wire/number.h"
 #include "wire/point/opentsdb_point.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 enum { MAX_TAGS = 8 };
 

@@ -7,7 +7,7 @@
 
 #include "wire/json/json_scan.h"
 #include "wire/point/timestream_record_testing.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,7 +12,7 @@
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/timestream_record_testing.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 
 static void
 check_record(const struct timestream_record *record, const char *expected)

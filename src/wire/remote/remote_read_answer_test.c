@@ -14,7 +14,7 @@
 #include "base/crc32c.h"
 #include "remote_read.pb-c.h"
 #include "wire/chunk/chunk_histogram.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 #include "wire/remote/remote_read.h"
 
 /* --- what an answer says ---------------------------------------------------------------------- */

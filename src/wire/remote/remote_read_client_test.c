@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "wire/random_test.h"
+#include "lib/random.h"
 #include "wire/remote/remote_read_client.h"
 
 enum { SERIES = 12, SAMPLES = 700, FRAME = 4096 };

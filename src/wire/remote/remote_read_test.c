@@ -9,7 +9,7 @@
 
 #include "remote_read.pb-c.h"
 #include "wire/proto_text_testing.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 #include "wire/remote/remote_read.h"
 
 struct fixture {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "wire/label_bytes.h"
-#include "wire/random_test.h"
+#include "lib/random.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
 #include "wire/remote/remote_write_validate_testing.h"

@@ -7,7 +7,7 @@
 
 #include "base/utf8.h"
 #include "wire/json/ndjson_line.h"
-#include "wire/random_labels_test.h"
+#include "lib/random_labels.h"
 #include "wire/text/text_reader.h"
 #include "wire/text/text_writer.h"
 

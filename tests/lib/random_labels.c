@@ -1,32 +1,7 @@
-/*
- * random_labels_test.h - random canonical label bytes, from a seed. For tests and fuzz targets
- * only.
- */
-#ifndef WIRE_RANDOM_LABELS_TEST_H
-#define WIRE_RANDOM_LABELS_TEST_H
+/* random_labels.c - see random_labels.h. */
+#include "lib/random_labels.h"
 
-#include <stdlib.h>
-
-#include "base/buf.h"
-#include "wire/label_bytes.h"
-#include "wire/random_test.h"
-
-enum { RANDOM_LABELS_MAX = 12, RANDOM_TEXT_CHARACTERS = 40 };
-
-/* What names and values are made of. */
-enum random_class {
-    RANDOM_PLAIN,   /* legal names of Prometheus */
-    RANDOM_SPECIAL, /* what some form escapes */
-    RANDOM_UTF8,
-    RANDOM_BYTES, /* anything, UTF-8 or not */
-    RANDOM_CLASS_COUNT
-};
-
-struct random_text {
-    uint8_t at[RANDOM_TEXT_CHARACTERS * 4];
-};
-
-static inline struct bytes
+struct bytes
 random_text(struct rng *r, enum random_class class, struct random_text *memory)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCXYZ_0123456789";
@@ -51,7 +26,7 @@ random_text(struct rng *r, enum random_class class, struct random_text *memory)
     return bytes_of(memory->at, size);
 }
 
-static inline void
+void
 test_put_label(struct buf *to, struct bytes name, struct bytes value)
 {
     size_t n = name.size, v = value.size;
@@ -63,21 +38,20 @@ test_put_label(struct buf *to, struct bytes name, struct bytes value)
     buf_put_counted(to, value);
 }
 
-static inline void
+void
 test_put_texts(struct buf *to, const char *name, const char *value)
 {
     test_put_label(to, bytes_of_text(name), bytes_of_text(value));
 }
 
-static inline int
+int
 test_label_order(const void *a, const void *b)
 {
     const struct label *x = a, *y = b;
     return bytes_compare(x->name, y->name);
 }
 
-/* The canonical bytes of labels in any order, none of which comes twice. */
-static inline void
+void
 test_put_labels(struct buf *to, struct label *labels, uint32_t count)
 {
     if (count > 0) qsort(labels, count, sizeof *labels, test_label_order);
@@ -86,8 +60,7 @@ test_put_labels(struct buf *to, struct label *labels, uint32_t count)
     }
 }
 
-/* Appends; names are unique and in order. Most sets have a name of the metric. */
-static inline void
+void
 random_labels(struct rng *r, enum random_class class, struct buf *to)
 {
     static const char *const known[] = {"__name__",       "le",       "job",  "time",
@@ -111,5 +84,3 @@ random_labels(struct rng *r, enum random_class class, struct buf *to)
     }
     test_put_labels(to, labels, unique);
 }
-
-#endif

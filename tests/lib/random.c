@@ -1,36 +1,7 @@
-/*
- * random_test.h - random series and histograms of every kind, from a seed. For tests and fuzz
- * targets only.
- */
-#ifndef WIRE_RANDOM_TEST_H
-#define WIRE_RANDOM_TEST_H
+/* random.c - see random.h. */
+#include "lib/random.h"
 
-#include "base/mem.h"
-#include "wire/shape.h"
-
-struct rng {
-    uint64_t state;
-};
-
-static inline uint64_t
-rng_next(struct rng *r)
-{
-    uint64_t z = r->state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static inline uint64_t
-rng_below(struct rng *r, uint64_t limit)
-{
-    return rng_next(r) % limit;
-}
-
-enum { RANDOM_VALUE_CLASSES = 11, RANDOM_TIME_CLASSES = 6 };
-
-/* `before` is the value before, for those that go on from it. */
-static inline uint64_t
+uint64_t
 random_value(struct rng *r, unsigned class, uint64_t before)
 {
     switch (class) {
@@ -61,16 +32,14 @@ random_value(struct rng *r, unsigned class, uint64_t before)
     }
 }
 
-/* The first time of a series. */
-static inline int64_t
+int64_t
 random_first_time(struct rng *r, unsigned class)
 {
     if (class == 5) return INT64_MIN + (int64_t)rng_below(r, 2);
     return class == 4 ? -(int64_t)rng_below(r, 1u << 30) : (int64_t)rng_below(r, 1ull << 42);
 }
 
-/* A time after `before`; false where time ends. */
-static inline bool
+bool
 random_next_time(struct rng *r, unsigned class, int64_t *t_ms)
 {
     uint64_t step;
@@ -100,8 +69,7 @@ random_next_time(struct rng *r, unsigned class, int64_t *t_ms)
     return true;
 }
 
-/* Fills both arrays; returns how many there was time for. */
-static inline uint32_t
+uint32_t
 random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_t *bits)
 {
     unsigned value_class = (unsigned)rng_below(r, RANDOM_VALUE_CLASSES);
@@ -116,9 +84,7 @@ random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_t *bits)
     return count;
 }
 
-/* --- histograms ------------------------------------------------------------------------------- */
-
-static inline void
+void
 random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool custom)
 {
     uint32_t count = (uint32_t)rng_below(r, 4);
@@ -134,7 +100,7 @@ random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool cu
     }
 }
 
-static inline uint64_t
+uint64_t
 random_counts(struct rng *r, struct arena *arena, enum sample_kind kind, struct hist_buckets *b)
 {
     int64_t *deltas = arena_new(arena, (b->bucket_count + 1) * sizeof *deltas);
@@ -158,8 +124,7 @@ random_counts(struct rng *r, struct arena *arena, enum sample_kind kind, struct 
     return total;
 }
 
-/* A histogram as senders make them; arrays in `arena`. */
-static inline struct histogram
+struct histogram
 random_histogram(struct rng *r, struct arena *arena, enum sample_kind kind)
 {
     struct histogram h = {.kind = kind};
@@ -191,8 +156,7 @@ random_histogram(struct rng *r, struct arena *arena, enum sample_kind kind)
     return h;
 }
 
-/* The same layout, counts grown (or not). */
-static inline struct histogram
+struct histogram
 random_grown(struct rng *r, struct arena *arena, const struct histogram *from)
 {
     struct histogram h = *from;
@@ -228,8 +192,7 @@ random_grown(struct rng *r, struct arena *arena, const struct histogram *from)
     return h;
 }
 
-/* The same histogram with one bucket more, or with another one instead of its last. */
-static inline struct histogram
+struct histogram
 random_regrown(struct rng *r, struct arena *arena, const struct histogram *from)
 {
     struct histogram h = *from;
@@ -268,14 +231,13 @@ random_regrown(struct rng *r, struct arena *arena, const struct histogram *from)
     return h;
 }
 
-static inline struct histogram
+struct histogram
 stale_histogram(enum sample_kind kind)
 {
     return (struct histogram){.kind = kind, .sum_bits = STALE_NAN_BITS};
 }
 
-/* What comes after `from` in a series: mostly growth, sometimes a marker, a reset, a new layout. */
-static inline struct histogram
+struct histogram
 random_next_histogram(struct rng *r, struct arena *arena, const struct histogram *from)
 {
     uint64_t dice = rng_below(r, 40);
@@ -293,9 +255,7 @@ random_next_histogram(struct rng *r, struct arena *arena, const struct histogram
     return h;
 }
 
-/* --- comparing and copying -------------------------------------------------------------------- */
-
-static inline struct hist_buckets
+struct hist_buckets
 copied_buckets(struct arena *arena, const struct hist_buckets *b)
 {
     struct hist_buckets to = *b;
@@ -309,7 +269,7 @@ copied_buckets(struct arena *arena, const struct hist_buckets *b)
     return to;
 }
 
-static inline struct histogram
+struct histogram
 copied_histogram(struct arena *arena, const struct histogram *h)
 {
     struct histogram to = *h;
@@ -320,21 +280,20 @@ copied_histogram(struct arena *arena, const struct histogram *h)
     return to;
 }
 
-static inline bool
+bool
 same_words(const void *a, const void *b, uint32_t count)
 {
     return count == 0 || memcmp(a, b, (size_t)count * 8) == 0;
 }
 
-static inline bool
+bool
 same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b)
 {
     return kind == SAMPLE_HISTOGRAM_INT ? same_words(a->deltas, b->deltas, a->bucket_count)
                                         : same_words(a->counts, b->counts, a->bucket_count);
 }
 
-/* Bit for bit but for the hint. */
-static inline bool
+bool
 same_histogram_all(const struct histogram *a, const struct histogram *b)
 {
     return histogram_same_layout(a, b) && a->sum_bits == b->sum_bits && a->count == b->count &&
@@ -342,8 +301,7 @@ same_histogram_all(const struct histogram *a, const struct histogram *b)
            same_counts(a->kind, &a->negative, &b->negative);
 }
 
-/* The same, but of a staleness marker only the fact counts. */
-static inline bool
+bool
 same_histogram_bits(const struct histogram *a, const struct histogram *b)
 {
     if (a->sum_bits == STALE_NAN_BITS) {
@@ -353,16 +311,7 @@ same_histogram_bits(const struct histogram *a, const struct histogram *b)
     return same_histogram_all(a, b);
 }
 
-/* Steps through buckets: their indexes, and their counts (of integers absolute). */
-struct bucket_steps {
-    const struct histogram *h;
-    const struct hist_buckets *side;
-    uint32_t span, in_span, at;
-    int64_t index;
-    uint64_t count;
-};
-
-static inline bool
+bool
 bucket_steps_next(struct bucket_steps *w)
 {
     const struct hist_buckets *b = w->side;
@@ -379,7 +328,7 @@ bucket_steps_next(struct bucket_steps *w)
     return true;
 }
 
-static inline bool
+bool
 same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
                             const struct histogram *b, const struct hist_buckets *of_b)
 {
@@ -393,8 +342,7 @@ same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets
     return !has_x;
 }
 
-/* As same_histogram_bits(), but `b` may have further buckets, which are empty. */
-static inline bool
+bool
 same_histogram_widened(const struct histogram *a, const struct histogram *b)
 {
     if (a->sum_bits == STALE_NAN_BITS) return same_histogram_bits(a, b);
@@ -406,10 +354,7 @@ same_histogram_widened(const struct histogram *a, const struct histogram *b)
            same_buckets_and_empty_ones(a, &a->negative, b, &b->negative);
 }
 
-/* --- histograms as columns -------------------------------------------------------------------- */
-
-/* numbers[0..count): what a column has in each row. */
-static inline struct hist_column
+struct hist_column
 column_of(struct arena *arena, const uint64_t *numbers, uint32_t count, bool xored)
 {
     uint16_t *rows = arena_new(arena, count * sizeof *rows);
@@ -424,7 +369,7 @@ column_of(struct arena *arena, const uint64_t *numbers, uint32_t count, bool xor
     return column;
 }
 
-static inline void
+void
 columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, bool negative,
                 uint64_t *totals, struct hist_column *to)
 {
@@ -443,8 +388,7 @@ columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, 
     }
 }
 
-/* Of h[0..count), which have one layout. Arrays in `arena`, but for those of the layout. */
-static inline struct hist_columns
+struct hist_columns
 columns_of(struct arena *arena, const struct histogram *h, uint32_t count)
 {
     bool xored = h->kind == SAMPLE_HISTOGRAM_FLOAT;
@@ -474,5 +418,3 @@ columns_of(struct arena *arena, const struct histogram *h, uint32_t count)
     c.buckets = buckets;
     return c;
 }
-
-#endif

@@ -1,0 +1,111 @@
+/*
+ * random.h - random series and histograms of every kind, from a seed. For tests and fuzz
+ * targets only.
+ */
+#ifndef LIB_RANDOM_H
+#define LIB_RANDOM_H
+
+#include "base/mem.h"
+#include "wire/shape.h"
+
+struct rng {
+    uint64_t state;
+};
+
+static inline uint64_t
+rng_next(struct rng *r)
+{
+    uint64_t z = r->state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static inline uint64_t
+rng_below(struct rng *r, uint64_t limit)
+{
+    return rng_next(r) % limit;
+}
+
+enum { RANDOM_VALUE_CLASSES = 11, RANDOM_TIME_CLASSES = 6 };
+
+/* `before` is the value before, for those that go on from it. */
+uint64_t random_value(struct rng *r, unsigned class, uint64_t before);
+
+/* The first time of a series. */
+int64_t random_first_time(struct rng *r, unsigned class);
+
+/* A time after `before`; false where time ends. */
+bool random_next_time(struct rng *r, unsigned class, int64_t *t_ms);
+
+/* Fills both arrays; returns how many there was time for. */
+uint32_t random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_t *bits);
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+void random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool custom);
+
+uint64_t random_counts(struct rng *r, struct arena *arena, enum sample_kind kind,
+                       struct hist_buckets *b);
+
+/* A histogram as senders make them; arrays in `arena`. */
+struct histogram random_histogram(struct rng *r, struct arena *arena, enum sample_kind kind);
+
+/* The same layout, counts grown (or not). */
+struct histogram random_grown(struct rng *r, struct arena *arena, const struct histogram *from);
+
+/* The same histogram with one bucket more, or with another one instead of its last. */
+struct histogram random_regrown(struct rng *r, struct arena *arena, const struct histogram *from);
+
+struct histogram stale_histogram(enum sample_kind kind);
+
+/* What comes after `from` in a series: mostly growth, sometimes a marker, a reset, a new layout. */
+struct histogram random_next_histogram(struct rng *r, struct arena *arena,
+                                       const struct histogram *from);
+
+/* --- comparing and copying -------------------------------------------------------------------- */
+
+struct hist_buckets copied_buckets(struct arena *arena, const struct hist_buckets *b);
+
+struct histogram copied_histogram(struct arena *arena, const struct histogram *h);
+
+bool same_words(const void *a, const void *b, uint32_t count);
+
+bool same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b);
+
+/* Bit for bit but for the hint. */
+bool same_histogram_all(const struct histogram *a, const struct histogram *b);
+
+/* The same, but of a staleness marker only the fact counts. */
+bool same_histogram_bits(const struct histogram *a, const struct histogram *b);
+
+/* Steps through buckets: their indexes, and their counts (of integers absolute). */
+struct bucket_steps {
+    const struct histogram *h;
+    const struct hist_buckets *side;
+    uint32_t span, in_span, at;
+    int64_t index;
+    uint64_t count;
+};
+
+bool bucket_steps_next(struct bucket_steps *w);
+
+bool same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
+                                 const struct histogram *b, const struct hist_buckets *of_b);
+
+/* As same_histogram_bits(), but `b` may have further buckets, which are empty. */
+bool same_histogram_widened(const struct histogram *a, const struct histogram *b);
+
+/* --- histograms as columns -------------------------------------------------------------------- */
+
+/* numbers[0..count): what a column has in each row. */
+struct hist_column column_of(struct arena *arena, const uint64_t *numbers, uint32_t count,
+                             bool xored);
+
+void columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, bool negative,
+                     uint64_t *totals, struct hist_column *to);
+
+/* Of h[0..count), which have one layout. Arrays in `arena`, but for those of the layout. */
+struct hist_columns columns_of(struct arena *arena, const struct histogram *h, uint32_t count);
+
+#endif
