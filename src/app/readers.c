@@ -25,7 +25,7 @@
 
 _Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");
 
-struct shared_list {
+struct source_list {
     struct sources sources;
     _Atomic uint32_t users;
 };
@@ -42,9 +42,9 @@ struct counts {
     int64_t error_ms; /* Unix time of it; 0: no error so far */
 };
 
-struct reader {
+struct source_reader {
     _Atomic uint32_t users;
-    struct shared_list *list;
+    struct source_list *list;
     const struct source_settings *settings;
     struct env *env;
     struct counts *counts;
@@ -54,7 +54,7 @@ struct reader {
 struct generation {
     _Atomic uint32_t users;
     uint32_t count;
-    struct reader *readers[SOURCES_MAX];
+    struct source_reader *readers[SOURCES_MAX];
 };
 
 struct readers {
@@ -88,7 +88,7 @@ add_user(_Atomic uint32_t *users)
 }
 
 static void
-list_drop(struct shared_list *list)
+list_drop(struct source_list *list)
 {
     if (list == NULL || !drop_user(&list->users)) return;
     sources_free(&list->sources);
@@ -119,13 +119,13 @@ counts_drop(struct counts *c)
 static void
 reader_hold(void *owner)
 {
-    add_user(&((struct reader *)owner)->users);
+    add_user(&((struct source_reader *)owner)->users);
 }
 
 static void
 reader_drop(void *owner)
 {
-    struct reader *r = owner;
+    struct source_reader *r = owner;
     if (!drop_user(&r->users)) return;
     source_fini(&r->source);
     counts_drop(r->counts);
@@ -136,7 +136,7 @@ reader_drop(void *owner)
 static void
 reader_failed(void *owner, enum err e, const struct why *why)
 {
-    const struct reader *r = owner;
+    const struct source_reader *r = owner;
     struct counts *c = r->counts;
     atomic_fetch_add_explicit(&c->errors[trouble_of(why, e)], 1, memory_order_relaxed);
     lock_take(&c->lock);
@@ -151,7 +151,7 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for a source");
 }
 
-static struct reader *
+static struct source_reader *
 find_reader(const struct generation *g, const char *name)
 {
     for (uint32_t i = 0; g != NULL && i < g->count; i++) {
@@ -161,10 +161,10 @@ find_reader(const struct generation *g, const char *name)
 }
 
 static enum err
-make_reader(struct readers *all, struct shared_list *list, const struct source_settings *settings,
-            const struct reader *before, struct reader **ret_reader, struct why *why)
+make_reader(struct readers *all, struct source_list *list, const struct source_settings *settings,
+            const struct source_reader *before, struct source_reader **ret_reader, struct why *why)
 {
-    struct reader *r = mem_new(NULL, sizeof *r);
+    struct source_reader *r = mem_new(NULL, sizeof *r);
     if (r == NULL) return no_memory(why);
     atomic_init(&r->users, 1);
     add_user(&list->users);
@@ -218,14 +218,14 @@ generation_now(struct readers *all)
 }
 
 static enum err
-fill_generation(struct readers *all, struct generation *g, struct shared_list *list,
+fill_generation(struct readers *all, struct generation *g, struct source_list *list,
                 struct why *why)
 {
     struct generation *now = generation_now(all);
     enum err e = OK;
     for (uint32_t i = 0; i < list->sources.count && e == OK; i++) {
         const struct source_settings *settings = &list->sources.items[i];
-        struct reader *before = find_reader(now, settings->name);
+        struct source_reader *before = find_reader(now, settings->name);
         if (before != NULL && source_settings_equal(before->settings, settings)) {
             g->readers[i] = before;
             add_user(&before->users);
@@ -245,7 +245,7 @@ readers_prepare(struct readers *all, struct sources *sources, struct readers_cha
                 struct why *why)
 {
     struct readers_change *change = mem_new(NULL, sizeof *change);
-    struct shared_list *list = mem_new(NULL, sizeof *list);
+    struct source_list *list = mem_new(NULL, sizeof *list);
     struct generation *g = mem_new(NULL, sizeof *g);
     if (change == NULL || list == NULL || g == NULL) {
         mem_free(NULL, change, sizeof *change);
@@ -394,7 +394,7 @@ value_of(const _Atomic uint64_t *counter)
 }
 
 static void
-collect_one(struct metric_sink *sink, const struct reader *r)
+collect_one(struct metric_sink *sink, const struct source_reader *r)
 {
     static const struct metric_family
         requests = {"firekeep_source_requests_total", "Requests sent to the source.",
@@ -500,7 +500,7 @@ print_last_error(struct counts *c, struct json *j)
 }
 
 static void
-print_one(const struct reader *r, struct json *j)
+print_one(const struct source_reader *r, struct json *j)
 {
     const struct source_counts *c = &r->counts->requests;
     const struct source_tally *t = &r->counts->tally;

@@ -29,7 +29,7 @@
 
 enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
 
-struct shared_list {
+struct destination_list {
     struct destinations destinations;
     uint32_t users;
 };
@@ -37,7 +37,7 @@ struct shared_list {
 struct runner {
     /* Immutable once its thread runs. */
     struct relays *relays;
-    struct shared_list *list;
+    struct destination_list *list;
     const struct destination_settings *settings;
     struct budget memory;
     char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
@@ -67,8 +67,8 @@ struct relays {
     struct metric_collector collector;
     atomic_uint full; /* runners whose log budget is used up */
 
-    struct lock lock;         /* LOCK_RANK_RELAYS; guards the rest */
-    struct shared_list *list; /* NULL before the first commit */
+    struct lock lock;              /* LOCK_RANK_RELAYS; guards the rest */
+    struct destination_list *list; /* NULL before the first commit */
     struct runner *runners[DESTINATIONS_MAX];
     uint32_t count;
 };
@@ -200,7 +200,7 @@ run(void *context)
 }
 
 static void
-list_drop(struct shared_list *list)
+list_drop(struct destination_list *list)
 {
     assert(list == NULL || list->users > 0); /* invariant 3 */
     if (list == NULL || --list->users > 0) return;
@@ -246,7 +246,7 @@ share_of(const struct relays *all, uint32_t count)
 
 /* Makes a runner that guards the log from now on. Its thread waits for a wake-up. */
 static enum err
-runner_new(struct relays *all, struct shared_list *list,
+runner_new(struct relays *all, struct destination_list *list,
            const struct destination_settings *settings, const struct runner *before,
            struct runner **ret_runner, struct why *why)
 {
@@ -307,7 +307,7 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
  */
 struct relays_change {
     struct relays *relays;
-    struct shared_list *list;
+    struct destination_list *list;
     struct runner *next[DESTINATIONS_MAX]; /* runners of the list, in its order */
     bool is_new[DESTINATIONS_MAX];         /* else the runner stays */
 };
@@ -354,7 +354,7 @@ relays_prepare(struct relays *all, struct destinations *destinations,
                struct relays_change **ret_change, struct why *why)
 {
     struct relays_change *c = mem_new(NULL, sizeof *c);
-    struct shared_list *list = mem_new(NULL, sizeof *list);
+    struct destination_list *list = mem_new(NULL, sizeof *list);
     if (c == NULL || list == NULL) {
         mem_free(NULL, c, sizeof *c);
         mem_free(NULL, list, sizeof *list);
@@ -411,7 +411,7 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     }
     all->count = c->list->destinations.count;
     memcpy(all->runners, c->next, sizeof all->runners);
-    struct shared_list *old = all->list;
+    struct destination_list *old = all->list;
     all->list = c->list;
     for (uint32_t i = 0; i < all->count; i++) {
         atomic_store_explicit(&all->runners[i]->memory.limit_bytes, share_of(all, all->count),

@@ -6,7 +6,7 @@
 #include "app/relays.h"
 #include "relay/backlog.h"
 
-struct remembered_options {
+struct remembered_print_options {
     struct env *env;
     const char *storage_path;
     struct relays *relays;
@@ -17,7 +17,7 @@ struct remembered_options {
  * MiB in all, files of dead letters; no lock is held meanwhile. ERR_IO: relay/ cannot be looked at;
  * ERR_NOMEM, ERR_LIMIT. After an error the array is not complete.
  */
-MUST_CHECK enum err remembered_print(const struct remembered_options *options, struct json *to,
-                                     struct why *why);
+MUST_CHECK enum err remembered_print(const struct remembered_print_options *options,
+                                     struct json *to, struct why *why);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "base/array.h"
 
-struct candidate {
+struct candidate_group {
     struct scheduler_group group;
     bool is_stored;
 };
@@ -21,7 +21,7 @@ compare_names(const struct scheduler_group *a, const struct scheduler_group *b)
 static int
 compare_candidates(const void *a, const void *b)
 {
-    const struct candidate *x = a, *y = b;
+    const struct candidate_group *x = a, *y = b;
     int order = compare_names(&x->group, &y->group);
     return order != 0 ? order : (int)x->is_stored - (int)y->is_stored;
 }
@@ -44,21 +44,21 @@ count_groups(const struct rule_set_tenant *tenants, uint32_t tenant_count)
 
 static void
 add_candidates(const struct rule_set_tenant *tenants, uint32_t tenant_count, bool is_stored,
-               struct candidate **next)
+               struct candidate_group **next)
 {
     for (uint32_t i = 0; i < tenant_count; i++) {
         const struct rule_set_tenant *t = &tenants[i];
         for (uint32_t k = 0; k < t->group_count; k++) {
-            *(*next)++ = (struct candidate){{tenant_of(t), &t->groups[k]}, is_stored};
+            *(*next)++ = (struct candidate_group){{tenant_of(t), &t->groups[k]}, is_stored};
         }
     }
 }
 
 static void
-choose(const struct candidate *candidates, uint32_t count, struct ruler_groups *to)
+choose(const struct candidate_group *candidates, uint32_t count, struct ruler_groups *to)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const struct candidate *x = &candidates[i];
+        const struct candidate_group *x = &candidates[i];
         bool is_again = to->count > 0 && compare_names(&to->items[to->count - 1], &x->group) == 0;
         if (!x->is_stored || !is_again) {
             to->items[to->count++] = x->group;
@@ -75,8 +75,8 @@ ruler_groups_choose(const struct rule_set *set, const struct stored_groups *stor
     struct ruler_groups to = {NULL};
     uint32_t count = count_groups(set->tenants, set->tenant_count) +
                      count_groups(stored->tenants, stored->tenant_count);
-    size_t bytes = (count + 1) * sizeof(struct candidate);
-    struct candidate *candidates = mem_alloc(memory, bytes), *next = candidates;
+    size_t bytes = (count + 1) * sizeof(struct candidate_group);
+    struct candidate_group *candidates = mem_alloc(memory, bytes), *next = candidates;
     enum err e = ERR_NOMEM;
     if (candidates != NULL && array_reserve(memory, &to.items, &to.capacity, count + 1)) {
         add_candidates(set->tenants, set->tenant_count, false, &next);

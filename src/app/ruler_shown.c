@@ -9,7 +9,7 @@
 
 enum { TOKEN_BYTES = 20 };
 
-struct printing {
+struct rules_printing {
     const struct rules_question *question;
     struct json *to;
     bool found;   /* the group that the token stands for, */
@@ -46,7 +46,7 @@ static void
 print_group(void *context, struct group *group, int64_t next_ns)
 {
     (void)next_ns;
-    struct printing *p = context;
+    struct rules_printing *p = context;
     const struct rules_question *q = p->question;
     const struct rule_group *text = group_text(group);
     char token[2 * TOKEN_BYTES + 1];
@@ -66,7 +66,7 @@ print_group(void *context, struct group *group, int64_t next_ns)
 enum err
 ruler_print(struct ruler *r, const struct rules_question *question, struct json *to)
 {
-    struct printing p = {.question = question, .to = to};
+    struct rules_printing p = {.question = question, .to = to};
     p.found = question->group_limit == 0 || question->next_token.size == 0;
     json_member_array(to, "groups");
     ruler_each(r, question->tenant, print_group, &p);

@@ -404,7 +404,7 @@ show_remembered(void *context, struct budget *memory, struct json *to, struct wh
 {
     struct server *s = context;
     char storage_path[SETTING_TEXT_BYTES];
-    struct remembered_options options = {
+    struct remembered_print_options options = {
         .env = s->env,
         .storage_path = storage_path,
         .relays = s->relays,

@@ -255,7 +255,7 @@ note_trouble(struct stored_rules *s, struct kept_tenant *t, enum err e, const st
               KV("tenant", t->name), KV("directory", s->dir), KV("error", why_text(why, e)));
 }
 
-struct reading {
+struct stored_reading {
     struct stored_rules *stored;
     uint32_t left_alone; /* tenants */
 };
@@ -263,7 +263,7 @@ struct reading {
 static enum err
 read_tenant(void *context, const char *name)
 {
-    struct reading *reading = context;
+    struct stored_reading *reading = context;
     struct stored_rules *s = reading->stored;
     struct why why = {""};
     if (!s->tenancy && strcmp(name, "anonymous") != 0) {
@@ -310,7 +310,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
     s->memory = options->memory;
     budget_init(&s->budget, "stored_rules", 0, options->memory);
     s->tenancy = options->tenancy;
-    struct reading reading = {.stored = s};
+    struct stored_reading reading = {.stored = s};
     snprintf(s->parent, sizeof s->parent, "%s", options->storage_path);
     enum err e = path_in(s->dir, sizeof s->dir, options->storage_path, "rules", why);
     if (e == OK) {

@@ -36,7 +36,7 @@
 
 enum { RETRY_MS = 5 };
 
-struct entry {
+struct log_entry {
     uint64_t lost_before; /* lines that are missing between the entry before and this one */
     uint32_t size;        /* of the text after it; 0: no line, only a loss to report */
     uint32_t unused;
@@ -89,7 +89,7 @@ ring_take(void *to, size_t size)
 static void
 put_locked(const char *line, size_t size)
 {
-    struct entry entry = {.lost_before = writer.lost, .size = (uint32_t)size};
+    struct log_entry entry = {.lost_before = writer.lost, .size = (uint32_t)size};
     size_t room = sizeof ring - writer.used;
     if (sizeof entry + size > room || (writer.lost > 0 && room < sizeof ring / 2)) {
         writer.lost++;
@@ -105,7 +105,7 @@ put_locked(const char *line, size_t size)
 
 /* Waits for something to write. False: nothing is left, and nothing more comes. */
 static bool
-take(struct entry *ret_entry, char line[LOG_LINE_BYTES_MAX])
+take(struct log_entry *ret_entry, char line[LOG_LINE_BYTES_MAX])
 {
     pthread_mutex_lock(&writer.lock);
     while (writer.used == 0 && writer.lost == 0 && !writer.ends) {
@@ -118,7 +118,7 @@ take(struct entry *ret_entry, char line[LOG_LINE_BYTES_MAX])
         assert(ret_entry->size <= LOG_LINE_BYTES_MAX);
         ring_take(line, ret_entry->size);
     } else if (found) {
-        *ret_entry = (struct entry){.lost_before = writer.lost};
+        *ret_entry = (struct log_entry){.lost_before = writer.lost};
         writer.lost = 0;
     } else {
         writer.has_ended = true; /* invariant 3 */
@@ -167,7 +167,7 @@ write_line(const char *line, size_t size, bool *is_torn)
 static void *
 run(void *unused)
 {
-    struct entry entry;
+    struct log_entry entry;
     struct log_text line;
     uint64_t lost = 0; /* not reported */
     int error = 0;     /* of the last write(2) that failed since the last report */

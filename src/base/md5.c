@@ -12,7 +12,7 @@ enum { LANES = 4, BLOCK = 64, LENGTH_BYTES = 8, IDLE = SIZE_MAX };
 
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 
-struct lane {
+struct md5_lane {
     const uint8_t *at;
     size_t step;   /* BLOCK, or 0 */
     size_t blocks; /* from `at` on */
@@ -23,7 +23,7 @@ struct lane {
 
 struct hashing {
     words a, b, c, d;
-    struct lane lanes[LANES];
+    struct md5_lane lanes[LANES];
 };
 
 static const uint32_t sines[64] = {
@@ -88,7 +88,7 @@ hash_block(struct hashing *h, const words w[16])
 static void
 hash_blocks(struct hashing *h, size_t blocks)
 {
-    struct lane *l = h->lanes;
+    struct md5_lane *l = h->lanes;
     words w[16];
     for (; blocks > 0; blocks--) {
         for (size_t i = 0; i < 16; i++) {
@@ -107,7 +107,7 @@ static void
 begin_lane(struct hashing *h, unsigned k, const struct bytes *messages, size_t number)
 {
     static const uint8_t nothing[BLOCK];
-    struct lane *l = &h->lanes[k];
+    struct md5_lane *l = &h->lanes[k];
     l->number = number;
     l->ending = false;
     l->at = number == IDLE ? nothing : messages[number].at;
@@ -120,7 +120,7 @@ begin_lane(struct hashing *h, unsigned k, const struct bytes *messages, size_t n
 }
 
 static void
-end_lane(struct lane *l, struct bytes message)
+end_lane(struct md5_lane *l, struct bytes message)
 {
     size_t left = message.size % BLOCK;
     l->blocks = left + 1 + LENGTH_BYTES <= BLOCK ? 1 : 2;
@@ -154,7 +154,7 @@ md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_
             blocks = h.lanes[k].blocks < blocks ? h.lanes[k].blocks : blocks;
         hash_blocks(&h, blocks);
         for (unsigned k = 0; k < LANES; k++) {
-            struct lane *l = &h.lanes[k];
+            struct md5_lane *l = &h.lanes[k];
             if (l->number == IDLE) continue;
             l->blocks -= blocks;
             if (l->blocks > 0) continue;
@@ -222,7 +222,7 @@ md5_add(struct md5_stream *s, struct bytes piece)
 void
 md5_end(struct md5_stream *s, uint8_t ret_digest[MD5_BYTES])
 {
-    struct lane last;
+    struct md5_lane last;
     struct bytes rest = bytes_of(s->rest, (size_t)(s->size % BLOCK));
     end_lane(&last, rest);
     store_le64(last.end + last.blocks * BLOCK - LENGTH_BYTES, s->size * 8);

@@ -167,7 +167,7 @@ metric_record(struct metric_histogram *histogram, uint64_t value)
 /* --- the text --------------------------------------------------------------------------------- */
 
 /* A run of samples of one family in the sink's text. */
-struct run {
+struct metric_run {
     struct metric_family family;
     size_t offset;
     size_t size;
@@ -176,7 +176,7 @@ struct run {
 struct metric_sink {
     struct buf text;
     bool json;
-    struct run *runs;
+    struct metric_run *runs;
     size_t count;
     size_t capacity;
     bool failed; /* no memory for a run; the text knows its own errors */
@@ -187,7 +187,7 @@ static void
 begin_run(struct metric_sink *sink, struct metric_family family)
 {
     if (sink->count > 0) {
-        struct run *open = &sink->runs[sink->count - 1];
+        struct metric_run *open = &sink->runs[sink->count - 1];
         if (strcmp(open->family.name, family.name) == 0) return;
         open->size = sink->text.size - open->offset;
     }
@@ -195,7 +195,7 @@ begin_run(struct metric_sink *sink, struct metric_family family)
         sink->failed = true;
         return;
     }
-    sink->runs[sink->count++] = (struct run){.family = family, .offset = sink->text.size};
+    sink->runs[sink->count++] = (struct metric_run){.family = family, .offset = sink->text.size};
 }
 
 /* "In label values, backslash, double quote and line feed are escaped"; in help texts, quotes are
@@ -491,14 +491,14 @@ gather(struct metric_sink *sink)
         }
     }
     if (sink->count == 0) return;
-    struct run *open = &sink->runs[sink->count - 1];
+    struct metric_run *open = &sink->runs[sink->count - 1];
     open->size = sink->text.size - open->offset;
 }
 
 static int
 compare_runs(const void *a, const void *b)
 {
-    const struct run *x = a, *y = b;
+    const struct metric_run *x = a, *y = b;
     int order = strcmp(x->family.name, y->family.name);
     return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
 }

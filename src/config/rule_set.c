@@ -15,7 +15,7 @@
 
 #define SET_BYTES_MAX ((uint64_t)2 << 30)
 
-struct found_file {
+struct found_rule_file {
     const char *path;
     struct rule_groups groups;
     bool is_there;
@@ -30,7 +30,7 @@ struct set_reading {
     struct buf text;
     uint64_t text_bytes;
 
-    struct found_file *files;
+    struct found_rule_file *files;
     uint32_t file_count, file_capacity;
     struct table by_path;
 
@@ -130,7 +130,7 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
 
 /* Fills in a file that has its path. */
 static enum err
-read_file(struct set_reading *r, struct found_file *file)
+read_file(struct set_reading *r, struct found_rule_file *file)
 {
     const struct rule_file_options options = {.tell = r->options->tell,
                                               .context = r->options->context};
@@ -157,7 +157,7 @@ read_file(struct set_reading *r, struct found_file *file)
 
 /* The file of that path, read now or before. */
 static enum err
-find_file(struct set_reading *r, const char *path, struct found_file **ret_file)
+find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_file)
 {
     uint64_t hash = hash_bytes(bytes_of_text(path), 0);
     for (uint32_t at = TABLE_START, id; table_next(&r->by_path, hash, &at, &id);) {
@@ -170,8 +170,8 @@ find_file(struct set_reading *r, const char *path, struct found_file **ret_file)
         !table_reserve(&r->by_path, budget, 1)) {
         return no_memory(r);
     }
-    struct found_file *file = &r->files[r->file_count];
-    *file = (struct found_file){.path = path};
+    struct found_rule_file *file = &r->files[r->file_count];
+    *file = (struct found_rule_file){.path = path};
     table_add(&r->by_path, hash, r->file_count++);
     *ret_file = file;
     return read_file(r, file);
@@ -256,7 +256,7 @@ read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *
     enum err e = expand(r, pattern);
     bool any = r->first != before; /* a directory that cannot be read is told already */
     for (uint32_t i = 0; i < r->path_count && e == OK; i++) {
-        struct found_file *file = NULL;
+        struct found_rule_file *file = NULL;
         e = find_file(r, r->paths[i], &file);
         if (e || !file->is_there) continue;
         any = true;

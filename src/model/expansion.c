@@ -37,7 +37,7 @@ enum err
 expansion_new(struct arena *arena, struct bytes text, const struct re2_program *program,
               uint32_t groups, struct expansion *ret)
 {
-    struct piece *pieces = arena_new(arena, (text.size + 1) * sizeof *pieces);
+    struct expansion_piece *pieces = arena_new(arena, (text.size + 1) * sizeof *pieces);
     if (pieces == NULL) return ERR_NOMEM;
     uint32_t count = 0;
     for (size_t i = 0; i < text.size;) {
@@ -69,7 +69,7 @@ expansion_fill(const struct expansion *t, const struct re2_capture *captures,
 {
     size_t size = 0;
     for (uint32_t i = 0; i < t->count; i++) {
-        const struct piece *p = &t->pieces[i];
+        const struct expansion_piece *p = &t->pieces[i];
         if (!p->is_group) size += p->text.size;
         if (p->is_group && p->group < capture_count) size += captures[p->group].size;
     }
@@ -80,7 +80,7 @@ expansion_fill(const struct expansion *t, const struct re2_capture *captures,
     }
     uint8_t *end = at;
     for (uint32_t i = 0; i < t->count; i++) {
-        const struct piece *p = &t->pieces[i];
+        const struct expansion_piece *p = &t->pieces[i];
         struct bytes text = p->text;
         if (p->is_group && p->group >= capture_count) continue;
         if (p->is_group) text = bytes_of(captures[p->group].at, captures[p->group].size);

@@ -9,14 +9,14 @@
 #include "model/matcher_re2.h"
 
 /* Literal text, or what a group matched. */
-struct piece {
+struct expansion_piece {
     struct bytes text;
     uint32_t group;
     bool is_group;
 };
 
 struct expansion {
-    struct piece *pieces;
+    struct expansion_piece *pieces;
     uint32_t count;
 };
 

@@ -37,7 +37,7 @@ struct lang {
     size_t bytes; /* of all heads */
 };
 
-struct reader {
+struct pattern_reader {
     const uint8_t *at;
     const uint8_t *end;
     struct arena *arena;
@@ -51,13 +51,13 @@ struct reader {
 };
 
 static bool
-stopped(const struct reader *r)
+stopped(const struct pattern_reader *r)
 {
     return r->lost || r->nomem;
 }
 
 static int
-peek(const struct reader *r)
+peek(const struct pattern_reader *r)
 {
     return r->at == r->end ? -1 : *r->at;
 }
@@ -69,7 +69,7 @@ is_repetition(int c)
 }
 
 static void *
-take(struct reader *r, size_t size_bytes)
+take(struct pattern_reader *r, size_t size_bytes)
 {
     r->work_bytes += size_bytes;
     if (r->work_bytes > WORK_BYTES_MAX) {
@@ -113,7 +113,7 @@ lang_blur(struct lang *lang)
 }
 
 static bool
-lang_grow(struct reader *r, struct lang *lang, uint32_t more)
+lang_grow(struct pattern_reader *r, struct lang *lang, uint32_t more)
 {
     if (lang->count + more <= lang->capacity) return true;
     uint32_t capacity = 2 * (lang->count + more);
@@ -127,7 +127,7 @@ lang_grow(struct reader *r, struct lang *lang, uint32_t more)
 
 /* Either of them. */
 static struct lang
-lang_union(struct reader *r, struct lang a, struct lang b)
+lang_union(struct pattern_reader *r, struct lang a, struct lang b)
 {
     if (a.count + b.count > PATTERN_HEADS_MAX || a.bytes + b.bytes > PATTERN_HEAD_BYTES_MAX) {
         return lang_any(TAIL_UNKNOWN);
@@ -142,7 +142,7 @@ lang_union(struct reader *r, struct lang a, struct lang b)
 
 /* Every head of `a` followed by every head of `b`. */
 static struct lang
-lang_cross(struct reader *r, struct lang a, struct lang b)
+lang_cross(struct pattern_reader *r, struct lang a, struct lang b)
 {
     uint64_t count = (uint64_t)a.count * b.count;
     uint64_t bytes = (uint64_t)a.bytes * b.count + (uint64_t)b.bytes * a.count;
@@ -179,7 +179,7 @@ tail_then_tail(enum pattern_tail a, enum pattern_tail b)
 }
 
 static struct lang
-lang_concat(struct reader *r, struct lang a, struct lang b)
+lang_concat(struct pattern_reader *r, struct lang a, struct lang b)
 {
     if (lang_is_empty_head(&b)) {
         a.tail = a.tail == TAIL_NONE ? b.tail : tail_then_tail(a.tail, b.tail);
@@ -257,7 +257,7 @@ literal_at(const uint8_t *at, const uint8_t *end, uint8_t *to, size_t *ret_size)
  * nothing is read, if there is none.
  */
 static bool
-read_run(struct reader *r, struct bytes *ret_run)
+read_run(struct pattern_reader *r, struct bytes *ret_run)
 {
     const uint8_t *stop = r->at;
     uint8_t text[4];
@@ -283,7 +283,7 @@ read_run(struct reader *r, struct bytes *ret_run)
 /* --- the grammar ------------------------------------------------------------------------------ */
 
 static struct lang
-lang_of_text(struct reader *r, struct bytes text)
+lang_of_text(struct pattern_reader *r, struct bytes text)
 {
     struct lang lang = {TAIL_NONE, take(r, sizeof *lang.heads), 1, 1, text.size};
     if (lang.heads == NULL) return lang_empty();
@@ -318,7 +318,7 @@ class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_co
 
 /* A class without escapes and brackets inside: a set of characters, or one character unknown. */
 static struct lang
-read_class(struct reader *r)
+read_class(struct pattern_reader *r)
 {
     const uint8_t *start = ++r->at;
     bool negated = peek(r) == '^';
@@ -345,10 +345,10 @@ read_class(struct reader *r)
     return lang;
 }
 
-static struct lang read_alternation(struct reader *r);
+static struct lang read_alternation(struct pattern_reader *r);
 
 static struct lang
-read_group(struct reader *r)
+read_group(struct pattern_reader *r)
 {
     const uint8_t *begin = r->at++;
     bool captures = peek(r) != '?';
@@ -382,7 +382,7 @@ read_group(struct reader *r)
 
 /* One atom that is not a run of characters. `*ret_dot`: it was a dot. */
 static struct lang
-read_atom(struct reader *r, bool *ret_dot)
+read_atom(struct pattern_reader *r, bool *ret_dot)
 {
     *ret_dot = false;
     switch (*r->at) {
@@ -418,7 +418,7 @@ read_atom(struct reader *r, bool *ret_dot)
 }
 
 static struct lang
-read_repetition(struct reader *r, struct lang atom, bool dot)
+read_repetition(struct pattern_reader *r, struct lang atom, bool dot)
 {
     int c = peek(r);
     if (!is_repetition(c)) return atom;
@@ -437,7 +437,7 @@ read_repetition(struct reader *r, struct lang atom, bool dot)
 
 /* At the ends of a top-level alternative, anchors only repeat what is so anyway. */
 static bool
-skip_anchor(struct reader *r, bool first)
+skip_anchor(struct pattern_reader *r, bool first)
 {
     if (r->depth > 0) return false;
     int after = r->end - r->at < 2 ? -1 : r->at[1];
@@ -448,7 +448,7 @@ skip_anchor(struct reader *r, bool first)
 }
 
 static struct lang
-read_concatenation(struct reader *r)
+read_concatenation(struct pattern_reader *r)
 {
     struct lang whole = lang_empty();
     bool first = true;
@@ -473,7 +473,7 @@ read_concatenation(struct reader *r)
 }
 
 static struct lang
-read_alternation(struct reader *r)
+read_alternation(struct pattern_reader *r)
 {
     struct lang whole = read_concatenation(r);
     while (!stopped(r) && peek(r) == '|') {
@@ -488,7 +488,7 @@ read_alternation(struct reader *r)
 
 /* ".*x", ".+x.*" and so on, x being literal: where in the text it is, not how it begins. */
 static bool
-read_any(struct reader *r, enum pattern_tail *ret_tail)
+read_any(struct pattern_reader *r, enum pattern_tail *ret_tail)
 {
     if (r->end - r->at < 2 || r->at[0] != '.') return false;
     if (r->at[1] != '*' && r->at[1] != '+') return false;
@@ -498,7 +498,7 @@ read_any(struct reader *r, enum pattern_tail *ret_tail)
 }
 
 static bool
-read_inner(struct reader *r, struct pattern *pattern)
+read_inner(struct pattern_reader *r, struct pattern *pattern)
 {
     struct bytes inner;
     enum pattern_tail before, after = TAIL_NONE;
@@ -573,7 +573,7 @@ wild_at(struct bytes head)
 /* Heads with dots, or without regard of case, are said only of a whole language: else, what comes
  * before the first dot, or nothing. */
 static void
-settle(struct reader *r, struct pattern *p, struct lang *lang, bool folds)
+settle(struct pattern_reader *r, struct pattern *p, struct lang *lang, bool folds)
 {
     bool simple = lang->tail == TAIL_NONE;
     for (uint32_t i = 0; i < lang->count; i++) {
@@ -603,7 +603,7 @@ settle(struct reader *r, struct pattern *p, struct lang *lang, bool folds)
 }
 
 static bool
-is_all(const struct reader *r, const uint8_t *begin)
+is_all(const struct pattern_reader *r, const uint8_t *begin)
 {
     if (r->groups != 1) return false;
     if (r->group_begin > begin && *begin == '^') begin++;
@@ -617,7 +617,7 @@ pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern
 {
     bool folds = false;
     const struct cursor whole = skip_flags(cursor_of(text), &folds);
-    struct reader r = {.at = whole.at, .end = whole.end, .arena = arena};
+    struct pattern_reader r = {.at = whole.at, .end = whole.end, .arena = arena};
     struct pattern pattern = {.tail = TAIL_UNKNOWN};
     struct lang lang = read_alternation(&r);
     if (r.at != r.end) r.lost = true; /* a ')' too many */
@@ -634,7 +634,7 @@ pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern
     pattern.group_is_all = is_all(&r, whole.at);
     pattern.head_count = lang.count > 1 ? sort_unique(lang.heads, lang.count) : lang.count;
 
-    struct reader again = {.at = whole.at, .end = whole.end, .arena = arena};
+    struct pattern_reader again = {.at = whole.at, .end = whole.end, .arena = arena};
     if (pattern.tail == TAIL_UNKNOWN && !folds && read_inner(&again, &pattern)) {
         pattern.head_count = 0;
     }

@@ -221,7 +221,7 @@ relabel_free(struct relabel *r)
 
 /* --- a series --------------------------------------------------------------------------------- */
 
-struct work {
+struct relabel_work {
     const struct relabel *relabel;
     struct arena *arena;
     struct label *labels; /* those without a value are gone */
@@ -234,7 +234,7 @@ struct work {
 };
 
 static struct label *
-find(struct work *w, struct bytes name)
+find(struct relabel_work *w, struct bytes name)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         if (bytes_equal(w->labels[i].name, name)) return &w->labels[i];
@@ -243,7 +243,7 @@ find(struct work *w, struct bytes name)
 }
 
 static struct bytes
-value_of(struct work *w, struct bytes name)
+value_of(struct relabel_work *w, struct bytes name)
 {
     const struct label *l = find(w, name);
     return l == NULL ? bytes_of(NULL, 0) : l->value;
@@ -251,7 +251,7 @@ value_of(struct work *w, struct bytes name)
 
 /* An empty value removes the label. */
 static void
-set(struct work *w, struct bytes name, struct bytes value)
+set(struct relabel_work *w, struct bytes name, struct bytes value)
 {
     struct label *l = find(w, name);
     if (l == NULL && (value.size == 0 || name.size == 0)) return;
@@ -274,7 +274,7 @@ set(struct work *w, struct bytes name, struct bytes value)
 }
 
 static struct bytes
-joined_sources(struct work *w, const struct relabel_rule *rule)
+joined_sources(struct relabel_work *w, const struct relabel_rule *rule)
 {
     if (rule->source_count == 1) return value_of(w, rule->sources[0]);
     size_t size = 0;
@@ -305,14 +305,14 @@ matches(const struct relabel_rule *rule, struct bytes text)
 }
 
 static bool
-captures(struct work *w, const struct relabel_rule *rule, struct bytes text)
+captures(struct relabel_work *w, const struct relabel_rule *rule, struct bytes text)
 {
     if (rule->set.count > 0) return literals_capture(&rule->set, text, w->captures);
     return re2_program_capture(rule->program, text.at, text.size, w->captures);
 }
 
 static void
-replace(struct work *w, const struct relabel_rule *rule, struct bytes text)
+replace(struct relabel_work *w, const struct relabel_rule *rule, struct bytes text)
 {
     uint32_t groups = rule->groups + 1;
     if (!captures(w, rule, text)) return;
@@ -322,7 +322,7 @@ replace(struct work *w, const struct relabel_rule *rule, struct bytes text)
 }
 
 static void
-hashmod(struct work *w, const struct relabel_rule *rule, struct bytes text)
+hashmod(struct relabel_work *w, const struct relabel_rule *rule, struct bytes text)
 {
     uint8_t hash[MD5_BYTES];
     char number[24];
@@ -335,7 +335,7 @@ hashmod(struct work *w, const struct relabel_rule *rule, struct bytes text)
 }
 
 static void
-labelmap(struct work *w, const struct relabel_rule *rule)
+labelmap(struct relabel_work *w, const struct relabel_rule *rule)
 {
     uint32_t groups = rule->groups + 1, count = w->count;
     for (uint32_t i = 0; i < count && w->e == OK; i++) {
@@ -348,7 +348,7 @@ labelmap(struct work *w, const struct relabel_rule *rule)
 }
 
 static void
-labels_by_name(struct work *w, const struct relabel_rule *rule, bool drop_those_that_match)
+labels_by_name(struct relabel_work *w, const struct relabel_rule *rule, bool drop_those_that_match)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         struct label *l = &w->labels[i];
@@ -360,7 +360,7 @@ labels_by_name(struct work *w, const struct relabel_rule *rule, bool drop_those_
 }
 
 static void
-change_case(struct work *w, const struct relabel_rule *rule, struct bytes text, bool upper)
+change_case(struct relabel_work *w, const struct relabel_rule *rule, struct bytes text, bool upper)
 {
     if (!utf8_valid(text)) return; /* left as it is: it came so */
     uint8_t *at = arena_alloc(w->arena, text.size * 4 + 1), *end = at;
@@ -380,7 +380,7 @@ change_case(struct work *w, const struct relabel_rule *rule, struct bytes text, 
 }
 
 static void
-apply_rule(struct work *w, const struct relabel_rule *rule)
+apply_rule(struct relabel_work *w, const struct relabel_rule *rule)
 {
     struct bytes text = joined_sources(w, rule);
     if (w->e) return;
@@ -424,7 +424,7 @@ apply_rule(struct work *w, const struct relabel_rule *rule)
 }
 
 static enum err
-read_labels(struct work *w, struct bytes labels)
+read_labels(struct relabel_work *w, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     w->capacity = labels_count(labels) + 4;
@@ -437,7 +437,7 @@ read_labels(struct work *w, struct bytes labels)
 }
 
 static enum err
-build_labels(struct work *w, struct bytes *ret)
+build_labels(struct relabel_work *w, struct bytes *ret)
 {
     static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
     struct buf to;
@@ -457,7 +457,7 @@ enum err
 relabel_apply(const struct relabel *relabel, struct bytes labels, struct arena *arena,
               struct bytes *ret_labels)
 {
-    struct work w = {.relabel = relabel, .arena = arena};
+    struct relabel_work w = {.relabel = relabel, .arena = arena};
     w.e = read_labels(&w, labels);
     for (uint32_t i = 0; i < relabel->count && w.e == OK && !w.dropped; i++) {
         apply_rule(&w, &relabel->rules[i]);

@@ -65,7 +65,7 @@ replacer_apply(const struct replacer *r, struct bytes text, struct buf *to)
                        : re2_program_capture(r->regex.program, text.at, text.size, captures);
     if (!matches) return false;
     for (uint32_t i = 0; i < r->replacement.count; i++) {
-        const struct piece *p = &r->replacement.pieces[i];
+        const struct expansion_piece *p = &r->replacement.pieces[i];
         if (!p->is_group)
             buf_put_bytes(to, p->text);
         else if (p->group <= r->groups && captures[p->group].size > 0)

@@ -48,18 +48,18 @@ fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
     return e;
 }
 
-struct run {
+struct merge_run {
     struct sample_merge_place *of; /* NULL: the series has ended */
     uint32_t count;
 };
 
 /* That of the earliest sample; others lose theirs of the same time. */
 static enum err
-find_run(struct sample_merge *m, struct run *ret, struct why *why)
+find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
 {
     int64_t until_ms = INT64_MAX, first_ms = INT64_MAX;
     bool others = false;
-    *ret = (struct run){.of = NULL};
+    *ret = (struct merge_run){.of = NULL};
     for (uint32_t i = 0; i < m->count; i++) {
         struct sample_merge_place *p = &m->places[i];
         enum err e = fill(m, p, why);
@@ -87,13 +87,13 @@ find_run(struct sample_merge *m, struct run *ret, struct why *why)
 }
 
 static bool
-is_short(const struct run *r)
+is_short(const struct merge_run *r)
 {
     return r->of->batch.kind == SAMPLE_FLOAT && r->count < SHORT_RUN;
 }
 
 static void
-gather(struct sample_merge *m, const struct run *r, uint32_t *count)
+gather(struct sample_merge *m, const struct merge_run *r, uint32_t *count)
 {
     const struct sample_batch *b = &r->of->batch;
     for (uint32_t i = r->of->at; i < r->of->at + r->count; i++) {
@@ -107,7 +107,7 @@ gather(struct sample_merge *m, const struct run *r, uint32_t *count)
 enum err
 sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why *why)
 {
-    struct run run;
+    struct merge_run run;
     uint32_t gathered = 0;
     *ret = (struct sample_batch){.count = 0};
     if (m->count == 1) return m->batch(m->places[0].from, ret, why);

@@ -76,7 +76,7 @@ put_replacement(const struct expansion *e, const struct re2_capture *captures, u
                 struct buf *to)
 {
     for (uint32_t i = 0; i < e->count; i++) {
-        const struct piece *p = &e->pieces[i];
+        const struct expansion_piece *p = &e->pieces[i];
         if (!p->is_group)
             buf_put_bytes(to, p->text);
         else if (p->group < count && captures[p->group].size > 0)

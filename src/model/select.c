@@ -52,7 +52,7 @@ const struct limit_names limits_of_reads = {"read.max_series", "read.max_samples
 const struct limit_names limits_of_queries = {"query.max_series", "query.max_samples_read",
                                               "query.max_bytes"};
 
-struct limit {
+struct select_limit {
     uint64_t max;
     const char *what;
     const char *name; /* NULL: it has none */
@@ -76,7 +76,7 @@ exemplar_compare(const struct exemplar *a, const struct exemplar *b)
 }
 
 static enum err
-add_to(_Atomic uint64_t *seen, uint64_t count, const struct limit *limit, struct why *why)
+add_to(_Atomic uint64_t *seen, uint64_t count, const struct select_limit *limit, struct why *why)
 {
     /* Relaxed: they order nothing, and a thread that is late by a batch does no harm. */
     uint64_t before = atomic_fetch_add_explicit(seen, count, memory_order_relaxed);
@@ -93,7 +93,8 @@ query_control_add_series(struct query_control *control, struct why *why)
 {
     if (control == NULL) return OK;
     const struct limit_names *names = control->names;
-    struct limit limit = {control->series_max, "series", names == NULL ? NULL : names->series};
+    struct select_limit limit = {control->series_max, "series",
+                                 names == NULL ? NULL : names->series};
     return add_to(&control->series_seen, 1, &limit, why);
 }
 
@@ -102,7 +103,8 @@ query_control_add_samples(struct query_control *control, uint64_t count, struct 
 {
     if (control == NULL) return OK;
     const struct limit_names *names = control->names;
-    struct limit limit = {control->samples_max, "samples", names == NULL ? NULL : names->samples};
+    struct select_limit limit = {control->samples_max, "samples",
+                                 names == NULL ? NULL : names->samples};
     return add_to(&control->samples_seen, count, &limit, why);
 }
 
@@ -111,8 +113,8 @@ query_control_add_bytes(struct query_control *control, uint64_t count, struct wh
 {
     if (control == NULL) return OK;
     const struct limit_names *names = control->names;
-    struct limit limit = {control->bytes_max, "bytes of samples",
-                          names == NULL ? NULL : names->bytes};
+    struct select_limit limit = {control->bytes_max, "bytes of samples",
+                                 names == NULL ? NULL : names->bytes};
     return add_to(&control->bytes_seen, count, &limit, why);
 }
 

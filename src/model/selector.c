@@ -6,7 +6,7 @@
 #include "base/hex.h"
 #include "base/utf8.h"
 
-struct parser {
+struct selector_parser {
     struct cursor c;
     const uint8_t *start;
     struct buf name;  /* of the matcher being read; not ended by NUL */
@@ -16,14 +16,14 @@ struct parser {
 };
 
 static enum err
-expected(struct parser *p, const char *what)
+expected(struct selector_parser *p, const char *what)
 {
     return why_set(p->why, ERR_INPUT, "invalid selector: %s at character %zu", what,
                    (size_t)(p->c.at - p->start) + 1);
 }
 
 static uint8_t
-peek(struct parser *p)
+peek(struct selector_parser *p)
 {
     while (p->c.at != p->c.end && *p->c.at != 0 && strchr(" \t\r\n", *p->c.at) != NULL) {
         p->c.at++;
@@ -32,7 +32,7 @@ peek(struct parser *p)
 }
 
 static bool
-take_word(struct parser *p, bool colon, struct buf *to)
+take_word(struct selector_parser *p, bool colon, struct buf *to)
 {
     const uint8_t *from = p->c.at;
     while (p->c.at != p->c.end && (ascii_is_word(*p->c.at) || (*p->c.at == ':' && colon))) {
@@ -48,7 +48,7 @@ take_word(struct parser *p, bool colon, struct buf *to)
 
 /* `count` digits of a base; false: others. */
 static bool
-digits(struct parser *p, unsigned count, unsigned base, uint32_t *ret)
+digits(struct selector_parser *p, unsigned count, unsigned base, uint32_t *ret)
 {
     uint32_t v = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -65,7 +65,7 @@ digits(struct parser *p, unsigned count, unsigned base, uint32_t *ret)
 /* Behind a backslash. Bytes by number (\x, octal) have to give UTF-8 in the end: matcher_new()
  * looks. */
 static bool
-escape(struct parser *p, uint8_t quote, struct buf *to)
+escape(struct selector_parser *p, uint8_t quote, struct buf *to)
 {
     static const char names[] = "abfnrtv\\", meanings[] = "\a\b\f\n\r\t\v\\";
     uint32_t v = 0;
@@ -96,7 +96,7 @@ escape(struct parser *p, uint8_t quote, struct buf *to)
 
 /* At a quote of any kind. */
 static enum err
-take_text(struct parser *p, struct buf *to)
+take_text(struct selector_parser *p, struct buf *to)
 {
     uint8_t quote = *p->c.at++;
     buf_clear(to);
@@ -122,7 +122,8 @@ is_quote(uint8_t c)
 /* --- matchers --------------------------------------------------------------------------------- */
 
 static enum err
-add_matcher(struct parser *p, enum matcher_type type, struct bytes name, struct bytes value)
+add_matcher(struct selector_parser *p, enum matcher_type type, struct bytes name,
+            struct bytes value)
 {
     enum err e = err_first(buf_error(&p->name), buf_error(&p->value));
     if (e) return why_set(p->why, e, "not enough memory for the selector");
@@ -138,7 +139,7 @@ add_matcher(struct parser *p, enum matcher_type type, struct bytes name, struct 
 }
 
 static enum err
-take_operator(struct parser *p, enum matcher_type *ret_type)
+take_operator(struct selector_parser *p, enum matcher_type *ret_type)
 {
     uint8_t first = peek(p);
     uint8_t second = cursor_left(&p->c) >= 2 ? p->c.at[1] : 0;
@@ -157,7 +158,7 @@ take_operator(struct parser *p, enum matcher_type *ret_type)
 }
 
 static enum err
-take_matcher(struct parser *p)
+take_matcher(struct selector_parser *p)
 {
     enum matcher_type type = MATCH_EQUAL;
     bool quoted = is_quote(peek(p));
@@ -180,7 +181,7 @@ take_matcher(struct parser *p)
 }
 
 static enum err
-take_braces(struct parser *p)
+take_braces(struct selector_parser *p)
 {
     p->c.at++;
     while (peek(p) != '}') {
@@ -196,7 +197,7 @@ take_braces(struct parser *p)
 }
 
 static enum err
-parse(struct parser *p)
+parse(struct selector_parser *p)
 {
     enum err e = OK;
     peek(p);
@@ -222,7 +223,8 @@ enum err
 selector_parse(struct bytes text, struct selector *ret_selector, struct why *why)
 {
     struct selector selector = {.count = 0};
-    struct parser p = {.c = cursor_of(text), .start = text.at, .to = &selector, .why = why};
+    struct selector_parser p = {
+        .c = cursor_of(text), .start = text.at, .to = &selector, .why = why};
     if (text.size > SELECTOR_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "selector is longer than %d bytes", SELECTOR_BYTES_MAX);
     buf_init(&p.name, NULL, SELECTOR_BYTES_MAX);

@@ -92,7 +92,7 @@ file_cache_read(struct file_cache *c, struct file_key key, struct buf *to)
 
 /* --- its size --------------------------------------------------------------------------------- */
 
-struct walk {
+struct cache_walk {
     struct env *env;
     const char *dir;
     uint64_t bytes;
@@ -102,7 +102,7 @@ struct walk {
 static enum err
 visit_file(void *context, const char *name, bool is_dir)
 {
-    struct walk *w = context;
+    struct cache_walk *w = context;
     char path[PATH_BYTES];
     struct file file;
     uint64_t size = 0;
@@ -127,7 +127,7 @@ static uint64_t
 count_and_remove(struct file_cache *c)
 {
     char dir[PATH_BYTES];
-    struct walk w = {c->options.env, dir, 0, 0};
+    struct cache_walk w = {c->options.env, dir, 0, 0};
     uint64_t max = c->options.max_bytes;
     uint8_t begin = 0;
     err_ignore(env_random(w.env, &begin, 1), "any place will do");

@@ -51,7 +51,7 @@ file_pattern_check(const char *pattern, struct why *why)
     return why_set(why, ERR_INPUT, "has a '[' without ']', or ends in a backslash");
 }
 
-struct expansion {
+struct pattern_expansion {
     const char *pattern; /* of names */
     const char *pattern_dir;
     size_t dir_size; /* with its '/'; 0: the working directory */
@@ -64,7 +64,7 @@ struct expansion {
 static enum err
 match_one(void *context, const char *name, bool is_dir)
 {
-    struct expansion *x = context;
+    struct pattern_expansion *x = context;
     char path[FILE_PATH_BYTES];
     (void)is_dir;
     if (fnmatch(x->pattern, name, 0) != 0) return OK;
@@ -85,7 +85,7 @@ file_pattern_expand(struct env *env, const char *pattern,
 {
     if (!file_pattern_is_wild(pattern)) return each(context, pattern);
     const char *name = name_of(pattern);
-    struct expansion x = {
+    struct pattern_expansion x = {
         .pattern = name,
         .pattern_dir = pattern,
         .dir_size = (size_t)(name - pattern),

@@ -48,14 +48,14 @@ archive_name_counts(struct bytes name)
 
 /* --- listing ---------------------------------------------------------------------------------- */
 
-struct entry {
+struct folder_entry {
     uint32_t at; /* of its name, which ends in NUL */
     bool is_dir;
 };
 
 struct level {
     struct buf names;
-    struct entry *entries;
+    struct folder_entry *entries;
     uint32_t count, capacity, next;
     size_t path_size; /* of the directory, below the root */
 };
@@ -78,7 +78,7 @@ take_name(void *context, const char *name, bool is_dir)
                        level->count + 1)) {
         return ERR_NOMEM;
     }
-    level->entries[level->count++] = (struct entry){(uint32_t)level->names.size, is_dir};
+    level->entries[level->count++] = (struct folder_entry){(uint32_t)level->names.size, is_dir};
     buf_put(&level->names, name, strlen(name) + 1);
     return buf_error(&level->names);
 }
@@ -87,7 +87,7 @@ take_name(void *context, const char *name, bool is_dir)
 static int
 compare_names(const void *a, const void *b, void *level)
 {
-    const struct entry *x = a, *y = b;
+    const struct folder_entry *x = a, *y = b;
     const struct buf *names = &((struct level *)level)->names;
     const uint8_t *p = names->at + x->at, *q = names->at + y->at;
     while (*p == *q && *p != 0) {
@@ -185,7 +185,7 @@ static enum err
 step(struct folder_listing *l, struct archive_object *o, bool *ret_found, struct why *why)
 {
     struct level *level = &l->levels[l->depth - 1];
-    const struct entry *entry = &level->entries[level->next++];
+    const struct folder_entry *entry = &level->entries[level->next++];
     const char *name = (const char *)level->names.at + entry->at;
     char path[2 * PATH_BYTES];
     *ret_found = false;

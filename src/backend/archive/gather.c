@@ -39,13 +39,13 @@ enum {
     ARENA_BYTES_MAX = 64 << 20,
 };
 
-struct chunk {
-    struct chunk *next;
+struct gather_chunk {
+    struct gather_chunk *next;
     uint32_t size, capacity;
     uint8_t bytes[];
 };
 
-struct gathered {
+struct gathered_object {
     size_t labels_at;
     uint32_t labels_size;
     bool disordered; /* a time came that was not after the one before */
@@ -53,18 +53,18 @@ struct gathered {
     int64_t last_t, last_start;
     uint64_t last_bits;
     uint64_t count;
-    struct chunk *first, *last;
+    struct gather_chunk *first, *last;
 };
 
 /* Where the next sample is read. */
-struct place {
-    const struct chunk *chunk;
+struct gather_place {
+    const struct gather_chunk *chunk;
     uint32_t at;
     int64_t t, start;
     uint64_t bits;
 };
 
-struct held {
+struct gather_held {
     int64_t t_ms, start_ms;
     uint64_t bits; /* of a histogram: nothing */
     const uint8_t *histogram;
@@ -76,17 +76,17 @@ struct gathering {
     struct gathering_options options;
     struct buf from, bound, labels, scratch;
     struct table table;
-    struct gathered *series;
+    struct gathered_object *series;
     uint32_t count, capacity;
     size_t used; /* of bytes_max */
 
     bool sorted;
     uint32_t next;
-    struct gathered *at_hand;
-    struct place place;
-    struct held *held; /* of a series in disorder */
+    struct gathered_object *at_hand;
+    struct gather_place place;
+    struct gather_held *held; /* of a series in disorder */
     uint64_t held_count, held_capacity, held_at;
-    struct held waiting; /* read, and of another kind than the batch that was given */
+    struct gather_held waiting; /* read, and of another kind than the batch that was given */
     bool has_waiting;
     int64_t times_ms[BATCH];
     uint64_t bits[BATCH];
@@ -116,10 +116,10 @@ gathering_new(const struct gathering_options *options, struct gathering **ret_ga
 }
 
 static void
-free_chunks(struct gathering *g, struct gathered *s)
+free_chunks(struct gathering *g, struct gathered_object *s)
 {
     while (s->first != NULL) {
-        struct chunk *chunk = s->first;
+        struct gather_chunk *chunk = s->first;
         s->first = chunk->next;
         g->used -= sizeof *chunk + chunk->capacity;
         mem_free(g->options.budget, chunk, sizeof *chunk + chunk->capacity);
@@ -148,7 +148,7 @@ gathering_free(struct gathering *g)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static struct bytes
-labels_of(const struct gathering *g, const struct gathered *s)
+labels_of(const struct gathering *g, const struct gathered_object *s)
 {
     return bytes_of(g->labels.at + s->labels_at, s->labels_size);
 }
@@ -160,10 +160,10 @@ compare_series(const void *a, const void *b, void *gathering)
 }
 
 static size_t
-bytes_of_series(const struct gathered *s)
+bytes_of_series(const struct gathered_object *s)
 {
     size_t bytes = sizeof *s + sizeof(struct table_slot) + s->labels_size;
-    for (const struct chunk *c = s->first; c != NULL; c = c->next) {
+    for (const struct gather_chunk *c = s->first; c != NULL; c = c->next) {
         bytes += sizeof *c + c->capacity;
     }
     return bytes;
@@ -251,7 +251,7 @@ gathering_add(struct gathering *g, struct bytes labels, uint32_t *ret_number)
         !table_reserve(&g->table, g->options.budget, 1)) {
         return ERR_NOMEM;
     }
-    struct gathered s = {.labels_at = g->labels.size, .labels_size = (uint32_t)labels.size};
+    struct gathered_object s = {.labels_at = g->labels.size, .labels_size = (uint32_t)labels.size};
     buf_put_bytes(&g->labels, labels);
     if (buf_error(&g->labels)) return ERR_NOMEM;
     table_add(&g->table, hash, g->count);
@@ -265,14 +265,14 @@ gathering_add(struct gathering *g, struct bytes labels, uint32_t *ret_number)
 
 /* Room for `size` bytes at the end of the series. */
 static uint8_t *
-make_chunk(struct gathering *g, struct gathered *s, size_t size)
+make_chunk(struct gathering *g, struct gathered_object *s, size_t size)
 {
-    struct chunk *last = s->last;
+    struct gather_chunk *last = s->last;
     if (last != NULL && last->capacity - last->size >= size) return last->bytes + last->size;
     size_t capacity = last == NULL ? CHUNK_BYTES_MIN : 2 * (size_t)last->capacity;
     if (capacity > CHUNK_BYTES_MAX) capacity = CHUNK_BYTES_MAX;
     if (capacity < size) capacity = size;
-    struct chunk *chunk = mem_alloc(g->options.budget, sizeof *chunk + capacity);
+    struct gather_chunk *chunk = mem_alloc(g->options.budget, sizeof *chunk + capacity);
     if (chunk == NULL) return NULL;
     chunk->next = NULL;
     chunk->size = 0;
@@ -287,8 +287,8 @@ make_chunk(struct gathering *g, struct gathered *s, size_t size)
 }
 
 static enum err
-append(struct gathering *g, struct gathered *s, int64_t t_ms, uint64_t bits, struct bytes histogram,
-       int64_t start_ms)
+append(struct gathering *g, struct gathered_object *s, int64_t t_ms, uint64_t bits,
+       struct bytes histogram, int64_t start_ms)
 {
     uint8_t *to = make_chunk(g, s, SAMPLE_BYTES_MAX + histogram.size);
     if (to == NULL) return ERR_NOMEM;
@@ -322,7 +322,7 @@ enum err
 gathering_put(struct gathering *g, uint32_t number, int64_t t_ms, uint64_t bits,
               const struct histogram *histogram, int64_t start_ms, struct why *why)
 {
-    struct gathered *s = &g->series[number];
+    struct gathered_object *s = &g->series[number];
     struct bytes packed = {NULL, 0};
     enum err e = OK;
     s->is_there = true;
@@ -351,7 +351,7 @@ gathering_bound(const struct gathering *g)
 
 /* False: there are no more. */
 static bool
-read_held(struct place *p, struct held *ret)
+read_held(struct gather_place *p, struct gather_held *ret)
 {
     while (p->chunk != NULL && p->at == p->chunk->size) {
         p->chunk = p->chunk->next;
@@ -361,7 +361,7 @@ read_held(struct place *p, struct held *ret)
     struct cursor c = cursor_of(bytes_of(p->chunk->bytes + p->at, p->chunk->size - p->at));
     size_t before = cursor_left(&c);
     uint8_t flags = cursor_u8(&c);
-    *ret = (struct held){.histogram = NULL};
+    *ret = (struct gather_held){.histogram = NULL};
     p->t = (int64_t)((uint64_t)p->t + (uint64_t)unzigzag(cursor_varint(&c)));
     if (flags & FLAG_START) {
         p->start = (int64_t)((uint64_t)p->start + (uint64_t)unzigzag(cursor_varint(&c)));
@@ -383,7 +383,7 @@ read_held(struct place *p, struct held *ret)
 static int
 compare_held(const void *a, const void *b)
 {
-    const struct held *x = a, *y = b;
+    const struct gather_held *x = a, *y = b;
     if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
     return (x->order > y->order) - (x->order < y->order);
 }
@@ -393,7 +393,7 @@ static enum err
 put_in_order(struct gathering *g, struct why *why)
 {
     uint64_t count = g->at_hand->count, kept = 0;
-    struct held held;
+    struct gather_held held;
     g->held_count = 0;
     if (count > UINT32_MAX || !array_reserve(g->options.budget, &g->held, &g->held_capacity, count))
         return why_set(why, ERR_NOMEM,
@@ -429,7 +429,7 @@ gathering_next(struct gathering *g, struct bytes *ret_labels, struct why *why)
     g->held_count = 0;
     if (g->next == g->count) return OK;
     g->at_hand = &g->series[g->next++];
-    g->place = (struct place){.chunk = g->at_hand->first};
+    g->place = (struct gather_place){.chunk = g->at_hand->first};
     enum err e = g->at_hand->disordered ? put_in_order(g, why) : OK;
     if (e) return e;
     *ret_labels = labels_of(g, g->at_hand);
@@ -438,7 +438,7 @@ gathering_next(struct gathering *g, struct bytes *ret_labels, struct why *why)
 }
 
 static bool
-next_held(struct gathering *g, struct held *ret)
+next_held(struct gathering *g, struct gather_held *ret)
 {
     if (g->has_waiting) {
         *ret = g->waiting;
@@ -452,14 +452,15 @@ next_held(struct gathering *g, struct held *ret)
 }
 
 static void
-push_back(struct gathering *g, const struct held *held)
+push_back(struct gathering *g, const struct gather_held *held)
 {
     g->waiting = *held;
     g->has_waiting = true;
 }
 
 static enum err
-give_histograms(struct gathering *g, struct held held, struct sample_batch *ret, struct why *why)
+give_histograms(struct gathering *g, struct gather_held held, struct sample_batch *ret,
+                struct why *why)
 {
     uint32_t n = 0;
     bool more = true;
@@ -484,7 +485,7 @@ give_histograms(struct gathering *g, struct held held, struct sample_batch *ret,
 enum err
 gathering_batch(struct gathering *g, struct sample_batch *ret, struct why *why)
 {
-    struct held held;
+    struct gather_held held;
     bool starts = false;
     uint32_t n = 0;
     *ret = (struct sample_batch){.count = 0};

@@ -23,7 +23,7 @@
 #include "wire/number.h"
 #include "wire/text/text_reader.h"
 
-struct known {
+struct lines_known {
     XXH128_hash_t hash;
     uint32_t number;
 };
@@ -34,7 +34,7 @@ struct archive_lines {
     struct text_reader *reader;
     uint64_t seed;
     struct table table; /* of places in `known` */
-    struct known *known;
+    struct lines_known *known;
     uint32_t known_count, known_capacity;
     struct buf carry; /* of a record that goes on */
     bool too_long;    /* that record is */
@@ -83,7 +83,7 @@ archive_lines_forget(struct archive_lines *l)
 /* --- a line as most are written --------------------------------------------------------------- */
 
 /* What stands in such a line; all are views of it. */
-struct head {
+struct line_head {
     struct bytes name;
     struct bytes value; /* digits; empty: null */
     struct bytes bits;  /* 16 hex digits; `at` NULL: there are none */
@@ -157,7 +157,7 @@ take_number(const uint8_t **at, const uint8_t *end, struct bytes *ret)
 }
 
 static bool
-read_head(struct bytes line, struct head *h)
+read_head(struct bytes line, struct line_head *h)
 {
     const uint8_t *p = line.at, *end = line.at + line.size;
     if (!TAKE(&p, end, "{\"name\":\"")) return false;
@@ -190,7 +190,7 @@ read_head(struct bytes line, struct head *h)
 
 /* False: it is no number that can be had. */
 static bool
-read_value(struct head *h)
+read_value(struct line_head *h)
 {
     if (h->bits.at != NULL) return hex_parse_word(h->bits, &h->value_bits);
     h->value_bits = NORMAL_NAN_BITS;
@@ -200,13 +200,13 @@ read_value(struct head *h)
 
 /* What others wrote for series without samples. */
 static bool
-is_junk(const struct head *h)
+is_junk(const struct line_head *h)
 {
     return h->t_ms == 0 && h->value.size == 0 && h->bits.at == NULL;
 }
 
 static XXH128_hash_t
-hash_of(const struct archive_lines *l, const struct head *h)
+hash_of(const struct archive_lines *l, const struct line_head *h)
 {
     XXH128_hash_t tail = XXH3_128bits_withSeed(h->tail.at, h->tail.size, l->seed);
     XXH128_hash_t name = XXH3_128bits_withSeed(h->name.at, h->name.size, tail.low64 ^ l->seed);
@@ -215,11 +215,11 @@ hash_of(const struct archive_lines *l, const struct head *h)
     return tail;
 }
 
-static const struct known *
+static const struct lines_known *
 find_known(const struct archive_lines *l, XXH128_hash_t hash)
 {
     for (uint32_t at = TABLE_START, id; table_next(&l->table, hash.low64, &at, &id);) {
-        const struct known *k = &l->known[id];
+        const struct lines_known *k = &l->known[id];
         if (k->hash.low64 == hash.low64 && k->hash.high64 == hash.high64) return k;
     }
     return NULL;
@@ -231,15 +231,15 @@ remember(struct archive_lines *l, XXH128_hash_t hash, uint32_t number)
 {
     if (l->known_count == l->known_capacity) {
         uint32_t capacity = l->known_capacity == 0 ? 1024 : 2 * l->known_capacity;
-        struct known *grown = mem_resize(l->budget, l->known, l->known_capacity * sizeof *grown,
-                                         capacity * sizeof *grown);
+        struct lines_known *grown = mem_resize(
+            l->budget, l->known, l->known_capacity * sizeof *grown, capacity * sizeof *grown);
         if (grown == NULL) return;
         l->known = grown;
         l->known_capacity = capacity;
     }
     if (!table_reserve(&l->table, l->budget, 1)) return;
     table_add(&l->table, hash.low64, l->known_count);
-    l->known[l->known_count++] = (struct known){hash, number};
+    l->known[l->known_count++] = (struct lines_known){hash, number};
 }
 
 /* --- a line ----------------------------------------------------------------------------------- */
@@ -269,7 +269,7 @@ give_item(struct archive_lines *l, const struct text_item *item, uint32_t number
 
 /* Whether the reader found in the line what the head says, so that the tail has labels only. */
 static bool
-agrees(const struct text_item *item, struct head *h)
+agrees(const struct text_item *item, struct line_head *h)
 {
     static const char bits[] = "\"bits\"";
     return item->sample_count == 1 && item->histogram == NULL && item->exemplar_count == 0 &&
@@ -279,7 +279,7 @@ agrees(const struct text_item *item, struct head *h)
 }
 
 static enum err
-read_slowly(struct archive_lines *l, struct bytes line, struct head *h, struct why *why)
+read_slowly(struct archive_lines *l, struct bytes line, struct line_head *h, struct why *why)
 {
     struct text_item item;
     struct why said = {""};
@@ -312,7 +312,7 @@ read_slowly(struct archive_lines *l, struct bytes line, struct head *h, struct w
 }
 
 static enum err
-read_known(struct archive_lines *l, struct bytes line, struct head *h, uint32_t number,
+read_known(struct archive_lines *l, struct bytes line, struct line_head *h, uint32_t number,
            struct why *why)
 {
     bool wanted = l->sink.wants(l->sink.context, number, h->t_ms);
@@ -326,9 +326,9 @@ static enum err
 read_line(struct archive_lines *l, struct bytes line, struct why *why)
 {
     struct json_objects objects = {0};
-    struct head h;
+    struct line_head h;
     bool usual = read_head(line, &h) && !is_junk(&h);
-    const struct known *known = usual ? find_known(l, hash_of(l, &h)) : NULL;
+    const struct lines_known *known = usual ? find_known(l, hash_of(l, &h)) : NULL;
     if (known != NULL) return read_known(l, line, &h, known->number, why);
     size_t size = json_objects_end(&objects, line);
     if (size == line.size) return read_slowly(l, line, usual ? &h : NULL, why);

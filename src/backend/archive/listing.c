@@ -5,7 +5,7 @@
 
 #include "backend/aws/xml.h"
 
-struct reading {
+struct listing_reading {
     enum err (*each)(void *context, const struct listed_object *o);
     void *context;
     struct listed_object object;
@@ -39,7 +39,7 @@ etag_plain(const char *from, char to[LISTING_ETAG_BYTES])
 static enum err
 take_object(void *context)
 {
-    struct reading *r = context;
+    struct listing_reading *r = context;
     if (r->object.key[0] == '\0' || !parse_size(r->size, &r->object.size)) return ERR_INPUT;
     etag_plain(r->etag, r->object.etag);
     return r->each(r->context, &r->object);
@@ -50,7 +50,7 @@ listing_read(struct bytes body, enum err (*each)(void *context, const struct lis
              void *context, char ret_token[LISTING_TOKEN_BYTES])
 {
     static const char *const roots[] = {"ListBucketResult", NULL};
-    struct reading r = {.each = each, .context = context};
+    struct listing_reading r = {.each = each, .context = context};
     char truncated[8], token[LISTING_TOKEN_BYTES];
     struct aws_xml_field fields[] = {
         {roots[0], "NextContinuationToken", token, sizeof token},

@@ -46,7 +46,7 @@ struct met_pair {
 #define NO_NAME UINT32_MAX
 
 /* A piece of an object, on its way. */
-struct ahead {
+struct scan_ahead {
     struct archive_object object;
     struct archive_range *range;
     uint64_t offset, size;
@@ -57,7 +57,7 @@ struct ahead {
 };
 
 /* Of an object: what is to be read. */
-struct span {
+struct scan_span {
     uint64_t at, end;
 };
 
@@ -90,14 +90,14 @@ struct archive_scan {
 
     /* What is listed and not yet asked for. */
     struct archive_object object;
-    struct span *spans; /* of it, that are left */
+    struct scan_span *spans; /* of it, that are left */
     uint32_t span_count, span_capacity, span_next;
     bool span_begun, is_known;
     bool has_object, listed;
-    struct ahead ahead[AHEAD_MAX];
+    struct scan_ahead ahead[AHEAD_MAX];
     uint32_t ahead_first, ahead_count;
 
-    const struct ahead *at_hand;
+    const struct scan_ahead *at_hand;
     struct warnings warnings;
     uint64_t junk;
     struct why first_junk;
@@ -300,7 +300,7 @@ find_spans(struct archive_scan *s, struct why *why)
         if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, s->span_count + 1)) {
             return no_memory(why);
         }
-        s->spans[s->span_count++] = (struct span){p->offset, end};
+        s->spans[s->span_count++] = (struct scan_span){p->offset, end};
     }
     return OK;
 }
@@ -322,7 +322,7 @@ plan_object(struct archive_scan *s, struct why *why)
         if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, 1)) {
             return no_memory(why);
         }
-        s->spans[s->span_count++] = (struct span){0, s->object.size};
+        s->spans[s->span_count++] = (struct scan_span){0, s->object.size};
     }
     s->has_object = s->span_count > 0;
     tally(s->has_object ? &counts->objects_read : &counts->objects_skipped, 1);
@@ -350,8 +350,8 @@ look_ahead(struct archive_scan *s, struct why *why)
 {
     enum err e = find_object(s, why);
     if (e || !s->has_object) return e;
-    struct ahead *a = &s->ahead[(s->ahead_first + s->ahead_count) % AHEAD_MAX];
-    struct span *span = &s->spans[s->span_next];
+    struct scan_ahead *a = &s->ahead[(s->ahead_first + s->ahead_count) % AHEAD_MAX];
+    struct scan_span *span = &s->spans[s->span_next];
     uint64_t left = span->end - span->at;
     a->object = s->object;
     a->offset = span->at;
@@ -374,7 +374,7 @@ look_ahead(struct archive_scan *s, struct why *why)
 static void
 drop_first(struct archive_scan *s)
 {
-    struct ahead *a = &s->ahead[s->ahead_first];
+    struct scan_ahead *a = &s->ahead[s->ahead_first];
     s->options.store->ops->close(a->range);
     a->range = NULL;
     s->ahead_first = (s->ahead_first + 1) % AHEAD_MAX;
@@ -457,7 +457,7 @@ end_span(struct archive_scan *s, struct why *why)
 static enum err
 read_range(struct archive_scan *s, struct why *why)
 {
-    const struct ahead *a = s->at_hand;
+    const struct scan_ahead *a = s->at_hand;
     if (a->begins) begin_span(s);
     for (;;) {
         struct bytes piece;

@@ -12,14 +12,14 @@ enum {
     NAME_SHOWN_MAX = 64, /* of a profile's name in a message */
 };
 
-struct looking {
+struct key_look {
     const struct aws_setup *setup;
     struct aws_key_source *source;
     struct why *why;
 };
 
 static enum err
-add_role(const struct looking *p, const struct aws_role *role)
+add_role(const struct key_look *p, const struct aws_role *role)
 {
     if (p->source->role_count == AWS_ROLES_MAX) {
         return why_set(p->why, ERR_LIMIT, "too many roles to assume: at most %d are supported",
@@ -30,7 +30,7 @@ add_role(const struct looking *p, const struct aws_role *role)
 }
 
 static void
-choose(const struct looking *p, enum aws_key_source_kind kind, const char *label)
+choose(const struct key_look *p, enum aws_key_source_kind kind, const char *label)
 {
     p->source->kind = kind;
     snprintf(p->source->label, sizeof p->source->label, "%s", label);
@@ -40,7 +40,7 @@ choose(const struct looking *p, enum aws_key_source_kind kind, const char *label
 
 /* Into `to` as a whole, and where it ends. */
 static enum err
-fetch(const struct looking *p, const struct secret *secret, const char *name, struct buf *to,
+fetch(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
       size_t *ret_end)
 {
     enum err e = OK;
@@ -53,7 +53,7 @@ fetch(const struct looking *p, const struct secret *secret, const char *name, st
 }
 
 static enum err
-try_settings(const struct looking *p)
+try_settings(const struct key_look *p)
 {
     const struct aws_settings *s = p->setup->settings;
     size_t access = 0, secret = 0, token = 0;
@@ -79,14 +79,14 @@ try_settings(const struct looking *p)
 /* --- environment ------------------------------------------------------------------------------ */
 
 static struct bytes
-variable(const struct looking *p, const char *name)
+variable(const struct key_look *p, const char *name)
 {
     const char *value = aws_variable(p->setup, name);
     return value == NULL ? bytes_of(NULL, 0) : bytes_of_text(value);
 }
 
 static enum err
-try_environment(const struct looking *p)
+try_environment(const struct key_look *p)
 {
     const struct sigv4_credentials views = {variable(p, "AWS_ACCESS_KEY_ID"),
                                             variable(p, "AWS_SECRET_ACCESS_KEY"),
@@ -105,7 +105,7 @@ is_in_container(const struct aws_setup *setup)
 }
 
 static enum err
-try_instance(const struct looking *p, const char *label)
+try_instance(const struct key_look *p, const char *label)
 {
     const char *disabled = aws_variable(p->setup, "AWS_EC2_METADATA_DISABLED");
     choose(p, AWS_FROM_INSTANCE, label);
@@ -128,7 +128,7 @@ has_keys(const struct aws_profile *profile)
 }
 
 static enum err
-try_profile_keys(const struct looking *p, const struct aws_profile *profile)
+try_profile_keys(const struct key_look *p, const struct aws_profile *profile)
 {
     const struct sigv4_credentials views = {profile->values[AWS_PROFILE_ACCESS_KEY],
                                             profile->values[AWS_PROFILE_SECRET_KEY],
@@ -138,7 +138,7 @@ try_profile_keys(const struct looking *p, const struct aws_profile *profile)
 }
 
 static enum err
-try_credential_source(const struct looking *p, struct bytes source)
+try_credential_source(const struct key_look *p, struct bytes source)
 {
     static const char *const names[] = {"Environment", "EcsContainer", "Ec2InstanceMetadata"};
     unsigned found = 0;
@@ -164,7 +164,7 @@ try_credential_source(const struct looking *p, struct bytes source)
 }
 
 static enum err
-read_role(const struct looking *p, const struct aws_profile *profile, struct aws_role *ret)
+read_role(const struct key_look *p, const struct aws_profile *profile, struct aws_role *ret)
 {
     struct aws_role role = {
         .arn = profile->values[AWS_PROFILE_ROLE_ARN],
@@ -189,7 +189,8 @@ read_role(const struct looking *p, const struct aws_profile *profile, struct aws
 
 /* A role; `ret_next`: the profile whose keys are to assume it; left alone where none is. */
 static enum err
-try_profile_role(const struct looking *p, const struct aws_profile *profile, struct bytes *ret_next)
+try_profile_role(const struct key_look *p, const struct aws_profile *profile,
+                 struct bytes *ret_next)
 {
     struct aws_role role;
     enum err e = read_role(p, profile, &role);
@@ -221,7 +222,7 @@ try_profile_role(const struct looking *p, const struct aws_profile *profile, str
  * so that a profile may name itself. `ret_has`: it says something.
  */
 static enum err
-try_one_profile(const struct looking *p, const struct aws_profile *profile, bool is_source,
+try_one_profile(const struct key_look *p, const struct aws_profile *profile, bool is_source,
                 bool *ret_has, struct bytes *ret_next)
 {
     *ret_has = true;
@@ -243,7 +244,7 @@ try_one_profile(const struct looking *p, const struct aws_profile *profile, bool
 
 /* From profile to profile, each with a role for the one before. Not found: `ret_has` is false. */
 static enum err
-follow_profiles(const struct looking *p, bool *ret_has)
+follow_profiles(const struct key_look *p, bool *ret_has)
 {
     struct bytes seen[AWS_ROLES_MAX + 1];
     bool named;
@@ -277,7 +278,7 @@ follow_profiles(const struct looking *p, bool *ret_has)
 /* --- the order -------------------------------------------------------------------------------- */
 
 static enum err
-try_source(const struct looking *p)
+try_source(const struct key_look *p)
 {
     const struct aws_settings *s = p->setup->settings;
     bool has_some = false;
@@ -312,7 +313,7 @@ aws_key_source_find(const struct aws_setup *setup, struct aws_key_source *ret_so
                     struct why *why)
 {
     struct why cause = {""};
-    const struct looking p = {setup, ret_source, &cause};
+    const struct key_look p = {setup, ret_source, &cause};
     *ret_source = (struct aws_key_source){.label = "the settings"};
     enum err e = OK;
     if (setup->settings->role_arn != NULL) {

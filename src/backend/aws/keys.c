@@ -85,7 +85,7 @@ aws_keys_equal(const struct aws_keys *a, const struct aws_keys *b)
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-struct answer {
+struct keys_answer {
     struct bytes access_key;
     struct bytes secret_key;
     struct bytes session_token;
@@ -95,7 +95,7 @@ struct answer {
 };
 
 static void
-take_member(struct scan *s, struct bytes key, struct answer *a)
+take_member(struct scan *s, struct bytes key, struct keys_answer *a)
 {
     const struct {
         const char *name;
@@ -136,7 +136,7 @@ parse_expiration(struct bytes text, int64_t *ret_s, struct why *why)
 }
 
 static enum err
-take_answer(struct aws_keys *keys, struct budget *budget, const struct answer *a,
+take_answer(struct aws_keys *keys, struct budget *budget, const struct keys_answer *a,
             enum aws_keys_form form, struct why *why)
 {
     int64_t expires_s = 0;
@@ -159,7 +159,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
                    enum aws_keys_form form, struct why *why)
 {
     struct arena arena;
-    struct answer a = {0};
+    struct keys_answer a = {0};
     struct bytes key;
     if (answer.size > AWS_ANSWER_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "the response must be at most %d bytes",

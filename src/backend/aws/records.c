@@ -244,7 +244,7 @@ aws_records_body(const struct aws_records *r)
 /* --- answers ---------------------------------------------------------------------------------- */
 
 /* What is said of one record. Views of the answer. */
-struct told {
+struct records_answer {
     struct bytes id;
     struct bytes shard;
     struct bytes code;
@@ -252,7 +252,7 @@ struct told {
 };
 
 static void
-read_record(struct scan *s, struct told *told)
+read_record(struct scan *s, struct records_answer *told)
 {
     struct bytes key;
     scan_expect(s, '{');
@@ -272,7 +272,7 @@ read_record(struct scan *s, struct told *told)
 
 /* No code means that a record can never be stored: what is not known is tried again. */
 static enum writer_verdict
-verdict_of(const struct told *told)
+verdict_of(const struct records_answer *told)
 {
     /* The last: Firehose says so when its limits are reached. */
     static const char *const throttled[] = {"ProvisionedThroughputExceeded", "Throttling",
@@ -298,7 +298,7 @@ read_list(struct aws_records *r, struct scan *s)
     uint32_t count = 0;
     scan_expect(s, '[');
     while (scan_item(s)) {
-        struct told told = {.id = {NULL, 0}};
+        struct records_answer told = {.id = {NULL, 0}};
         read_record(s, &told);
         if (s->bad != NULL || count++ >= r->count) continue;
         struct aws_record *record = &r->records[count - 1];

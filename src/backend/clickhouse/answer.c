@@ -14,14 +14,14 @@ enum { CODE_MAX = 9999, SCAN_BYTES_MAX = 64 };
 
 const char *const clickhouse_wanted_headers[] = {"X-ClickHouse-Exception-Code", NULL};
 
-struct rule {
+struct answer_rule {
     uint32_t code;
     enum writer_verdict verdict;
     enum clickhouse_meaning meaning;
     const char *reason;
 };
 
-static const struct rule rules[] = {
+static const struct answer_rule rules[] = {
     /* It will pass. */
     {3, VERDICT_RETRY, CLICKHOUSE_PLAIN, "unexpected_end_of_file"},
     {74, VERDICT_RETRY, CLICKHOUSE_PLAIN, "cannot_read_from_file"},
@@ -195,7 +195,7 @@ clickhouse_answer_code(const struct http_call_answer *answer)
 
 /* --- verdicts --------------------------------------------------------------------------------- */
 
-static const struct rule *
+static const struct answer_rule *
 rule_of(uint32_t code)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -241,7 +241,7 @@ is_blank(struct bytes body)
 static enum clickhouse_meaning
 judge_code(const struct http_call_answer *answer, uint32_t code, struct writer_step *step)
 {
-    const struct rule *rule = rule_of(code);
+    const struct answer_rule *rule = rule_of(code);
     if (rule == NULL) {
         snprintf(step->reason, sizeof step->reason, "code_%u", code);
         if (step->verdict == VERDICT_DELIVERED) step->verdict = VERDICT_RETRY; /* it came late */

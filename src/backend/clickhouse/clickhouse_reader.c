@@ -139,7 +139,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* --- look-ups --------------------------------------------------------------------------------- */
 
-struct lookup {
+struct clickhouse_lookup {
     struct clickhouse_question question;
     const struct text_sink *to;
     struct bytes name; /* of which the values are told */
@@ -161,7 +161,7 @@ is_external(const struct clickhouse_question *q, struct bytes name)
 static enum err
 tell_series(void *context, const struct clickhouse_series *series, struct why *why)
 {
-    struct lookup *l = context;
+    struct clickhouse_lookup *l = context;
     struct clickhouse_question *q = &l->question;
     if (!clickhouse_question_selects(q, series->labels, series->count)) return OK;
     buf_clear(&l->labels);
@@ -172,7 +172,7 @@ tell_series(void *context, const struct clickhouse_series *series, struct why *w
 
 /* Rows repeat the same few names. */
 static enum err
-tell_name(struct lookup *l, struct bytes name, struct why *why)
+tell_name(struct clickhouse_lookup *l, struct bytes name, struct why *why)
 {
     struct clickhouse_question *q = &l->question;
     uint64_t hash = hash_bytes(name, 0);
@@ -191,7 +191,7 @@ tell_name(struct lookup *l, struct bytes name, struct why *why)
 static enum err
 tell_names(void *context, const struct clickhouse_series *series, struct why *why)
 {
-    struct lookup *l = context;
+    struct clickhouse_lookup *l = context;
     enum err e = OK;
     if (!clickhouse_question_selects(&l->question, series->labels, series->count)) return OK;
     for (uint32_t i = 0; i < series->count && e == OK; i++) {
@@ -203,7 +203,7 @@ tell_names(void *context, const struct clickhouse_series *series, struct why *wh
 static enum err
 tell_value(void *context, const struct clickhouse_series *series, struct why *why)
 {
-    struct lookup *l = context;
+    struct clickhouse_lookup *l = context;
     enum err e = OK;
     (void)why;
     if (!clickhouse_question_selects(&l->question, series->labels, series->count)) return OK;
@@ -230,7 +230,7 @@ look_up(struct view *view, const struct query_request *r, enum clickhouse_subjec
         enum err (*each)(void *context, const struct clickhouse_series *series, struct why *why),
         struct why *why)
 {
-    struct lookup l = {.to = to, .name = name};
+    struct clickhouse_lookup l = {.to = to, .name = name};
     struct fetch_view *v = (struct fetch_view *)view;
     const struct clickhouse_series_sink sink = {each, &l};
     clickhouse_question_init(&l.question, v);

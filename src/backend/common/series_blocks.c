@@ -25,7 +25,7 @@ enum {
     ARENA_BYTES_MAX = 64 << 20,
 };
 
-struct entry {
+struct block_entry {
     size_t labels_at, labels_size;
     size_t key_at, key_size;
     uint32_t number;   /* in the order in which they were added */
@@ -46,7 +46,7 @@ struct held_sample {
 struct series_blocks {
     struct series_blocks_options options;
     struct buf labels, keys;
-    struct entry *entries;
+    struct block_entry *entries;
     uint32_t count, capacity;
     bool sorted;
     bool expects; /* each entry says how many samples there are */
@@ -87,10 +87,10 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
     if (!array_reserve(b->options.budget, &b->entries, &b->capacity, b->count + 1)) {
         return no_memory(why);
     }
-    struct entry entry = {.labels_at = b->labels.size,
-                          .key_at = b->keys.size,
-                          .key_size = key.size,
-                          .number = b->count};
+    struct block_entry entry = {.labels_at = b->labels.size,
+                                .key_at = b->keys.size,
+                                .key_size = key.size,
+                                .number = b->count};
     enum err e = final_labels_build(&b->options.external, labels, count, &b->labels, why);
     if (e) return e;
     entry.labels_size = b->labels.size - entry.labels_at;
@@ -118,7 +118,7 @@ series_blocks_narrow(struct series_blocks *b, int64_t min_ms, int64_t max_ms)
 }
 
 static struct bytes
-labels_of(const struct series_blocks *b, const struct entry *entry)
+labels_of(const struct series_blocks *b, const struct block_entry *entry)
 {
     if (entry->labels_size == 0) return bytes_of(NULL, 0);
     return bytes_of(b->labels.at + entry->labels_at, entry->labels_size);
@@ -127,7 +127,7 @@ labels_of(const struct series_blocks *b, const struct entry *entry)
 struct bytes
 series_blocks_key(const struct series_blocks *b, uint32_t number)
 {
-    const struct entry *entry = &b->entries[number];
+    const struct block_entry *entry = &b->entries[number];
     if (entry->key_size == 0) return bytes_of(NULL, 0);
     return bytes_of(b->keys.at + entry->key_at, entry->key_size);
 }
@@ -135,7 +135,7 @@ series_blocks_key(const struct series_blocks *b, uint32_t number)
 static int
 compare_entries(const void *a, const void *b, void *blocks)
 {
-    const struct entry *x = a, *y = b;
+    const struct block_entry *x = a, *y = b;
     int order = labels_compare(labels_of(blocks, x), labels_of(blocks, y));
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
@@ -342,7 +342,7 @@ sort_keys(struct series_blocks *b)
     b->sorted = true;
     qsort_r(b->entries, b->count, sizeof *b->entries, compare_entries, b);
     for (uint32_t i = 0; i < b->count; i++) {
-        struct entry *entry = &b->entries[i];
+        struct block_entry *entry = &b->entries[i];
         bool same = i > 0 && bytes_equal(labels_of(b, entry), labels_of(b, entry - 1));
         entry->group = same ? entry[-1].group : i;
     }

@@ -242,12 +242,12 @@ send_query(struct influx_question *q, struct why *why)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-struct answer {
+struct flux_answer {
     struct influx_question *q;
     struct csv_reading *csv;
     const struct influx_key_sink *keys; /* what the next ones are for: */
     struct series_blocks *blocks;
-    enum err (*row)(struct answer *a, bool is_new, struct why *why);
+    enum err (*row)(struct flux_answer *a, bool is_new, struct why *why);
     uint32_t result, table, time, value, measurement, field; /* columns */
     struct buf at_hand;                                      /* which table */
     uint32_t block;                                          /* of names, it is in */
@@ -258,7 +258,7 @@ struct answer {
 };
 
 static enum err
-find_columns(struct answer *a, struct why *why)
+find_columns(struct flux_answer *a, struct why *why)
 {
     a->result = csv_find_column(a->csv, "result");
     a->table = csv_find_column(a->csv, "table");
@@ -273,7 +273,7 @@ find_columns(struct answer *a, struct why *why)
 }
 
 static enum err
-take_row(struct answer *a, struct why *why)
+take_row(struct flux_answer *a, struct why *why)
 {
     struct bytes table = a->csv->cells[a->table];
     bool is_new = a->block != a->csv->blocks || !bytes_equal(buf_bytes(&a->at_hand), table);
@@ -287,7 +287,7 @@ take_row(struct answer *a, struct why *why)
 }
 
 static enum err
-read_records(struct answer *a, struct why *why)
+read_records(struct flux_answer *a, struct why *why)
 {
     struct influx_question *q = a->q;
     enum csv_record what;
@@ -308,7 +308,7 @@ read_records(struct answer *a, struct why *why)
 }
 
 static enum err
-read_answer(struct answer *a, struct why *why)
+read_answer(struct flux_answer *a, struct why *why)
 {
     a->csv = mem_new(a->q->budget, sizeof *a->csv);
     if (a->csv == NULL) return no_memory(why);
@@ -323,7 +323,7 @@ read_answer(struct answer *a, struct why *why)
 }
 
 static enum err
-ask(struct influx_question *q, struct answer *a, struct why *why)
+ask(struct influx_question *q, struct flux_answer *a, struct why *why)
 {
     enum err e = send_query(q, why);
     if (e == OK) e = read_answer(a, why);
@@ -333,7 +333,7 @@ ask(struct influx_question *q, struct answer *a, struct why *why)
 
 /* The tags of a table, from its row. */
 static enum err
-take_tags(struct answer *a, struct label **ret_tags, uint32_t *ret_count, struct why *why)
+take_tags(struct flux_answer *a, struct label **ret_tags, uint32_t *ret_count, struct why *why)
 {
     struct influx_question *q = a->q;
     struct label *tags = arena_alloc(&q->scratch, CSV_COLUMNS_MAX * sizeof *tags);
@@ -352,14 +352,14 @@ take_tags(struct answer *a, struct label **ret_tags, uint32_t *ret_count, struct
 }
 
 static struct bytes
-field_of(const struct answer *a)
+field_of(const struct flux_answer *a)
 {
     bool one = a->q->of->telegraf && a->field < a->csv->column_count;
     return one ? a->csv->cells[a->field] : bytes_of(NULL, 0);
 }
 
 static bool
-is_metric(const struct answer *a, uint32_t number)
+is_metric(const struct flux_answer *a, uint32_t number)
 {
     const struct influx_metric *m = &a->q->metrics[number];
     return bytes_equal(m->measurement, a->csv->cells[a->measurement]) &&
@@ -370,7 +370,7 @@ is_metric(const struct answer *a, uint32_t number)
 
 /* metric_count: its name was not asked for. */
 static enum err
-find_metric(struct answer *a, struct why *why)
+find_metric(struct flux_answer *a, struct why *why)
 {
     struct influx_question *q = a->q;
     if (a->metric < q->metric_count && is_metric(a, a->metric)) return OK;
@@ -384,7 +384,7 @@ find_metric(struct answer *a, struct why *why)
 }
 
 static enum err
-row_of_key(struct answer *a, bool is_new, struct why *why)
+row_of_key(struct flux_answer *a, bool is_new, struct why *why)
 {
     struct influx_question *q = a->q;
     struct label *tags;
@@ -405,7 +405,7 @@ static enum err
 keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
      const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
 {
-    struct answer a = {.q = q, .keys = to, .row = row_of_key};
+    struct flux_answer a = {.q = q, .keys = to, .row = row_of_key};
     (void)first, (void)grouping, (void)label;
     begin_query(q, q->min_ms, q->max_ms);
     put_fields(q);
@@ -451,7 +451,7 @@ put_key(struct influx_question *q, const struct influx_metric *metric, struct by
 }
 
 static enum err
-find_key(struct answer *a, struct why *why)
+find_key(struct flux_answer *a, struct why *why)
 {
     struct influx_question *q = a->q;
     struct label *tags;
@@ -468,7 +468,7 @@ find_key(struct answer *a, struct why *why)
 }
 
 static enum err
-put_sample(struct answer *a, enum influx_column column, int64_t t_ms, struct why *why)
+put_sample(struct flux_answer *a, enum influx_column column, int64_t t_ms, struct why *why)
 {
     struct bytes type = a->csv->columns[a->value].type, value = a->csv->cells[a->value];
     if (bytes_equal_text(type, "string")) {
@@ -483,7 +483,7 @@ put_sample(struct answer *a, enum influx_column column, int64_t t_ms, struct why
 }
 
 static enum err
-row_of_samples(struct answer *a, bool is_new, struct why *why)
+row_of_samples(struct flux_answer *a, bool is_new, struct why *why)
 {
     uint32_t count = a->csv->column_count;
     int64_t t_ms;
@@ -510,7 +510,7 @@ static enum err
 samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
         struct why *why)
 {
-    struct answer a = {.q = q, .blocks = blocks, .row = row_of_samples};
+    struct flux_answer a = {.q = q, .blocks = blocks, .row = row_of_samples};
     enum err e = influx_runs_of(q, blocks, block, why);
     if (e) return e;
     begin_query(q, block->min_ms, block->max_ms);

@@ -181,7 +181,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* --- look-ups --------------------------------------------------------------------------------- */
 
-struct lookup {
+struct influxdb_lookup {
     struct influx_question question;
     const struct text_sink *to;
     bool names; /* of metrics are looked for, or values */
@@ -191,7 +191,7 @@ struct lookup {
 static enum err
 tell_series(void *context, uint32_t metric, struct label *tags, uint32_t count, struct why *why)
 {
-    struct lookup *l = context;
+    struct influxdb_lookup *l = context;
     struct influx_question *q = &l->question;
     struct label labels[FINAL_LABELS_MAX];
     uint32_t label_count;
@@ -205,7 +205,7 @@ tell_series(void *context, uint32_t metric, struct label *tags, uint32_t count, 
 static enum err
 tell_value(void *context, uint32_t metric, struct label *tags, uint32_t count, struct why *why)
 {
-    struct lookup *l = context;
+    struct influxdb_lookup *l = context;
     if (l->names) {
         struct bytes name = l->question.metrics[metric].name;
         return name.size == 0 ? OK : l->to->each(l->to->context, name);
@@ -225,7 +225,7 @@ static enum err
 look_up(struct view *view, const struct query_request *r, enum influx_grouping grouping,
         struct bytes label, const struct text_sink *to, struct why *why)
 {
-    struct lookup l = {.to = to, .names = grouping == GROUPED_BY_NONE};
+    struct influxdb_lookup l = {.to = to, .names = grouping == GROUPED_BY_NONE};
     struct fetch_view *v = (struct fetch_view *)view;
     const struct influx_key_sink sink = {grouping == GROUPED_BY_ALL ? tell_series : tell_value, &l};
     influx_question_init(&l.question, v);

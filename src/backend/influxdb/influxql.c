@@ -160,7 +160,7 @@ send_query(struct influx_question *q, struct why *why)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-struct answer {
+struct influxql_answer {
     struct influx_question *q;
     uint32_t statements, ended;
     const struct influx_key_sink *keys; /* what the next ones are for: */
@@ -175,7 +175,7 @@ struct answer {
 static enum err
 take_statement(void *context, uint32_t statement, bool more, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     if (!more) a->ended++;
     if (statement < a->statements) return OK;
     return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
@@ -191,7 +191,7 @@ is_there(struct bytes text, const char *what)
 static enum err
 take_error(void *context, struct bytes sentence, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     enum err e = ERR_IO;
     if (is_there(sentence, "max-select-")) e = ERR_LIMIT;
     if (is_there(sentence, "timeout") || is_there(sentence, "max-concurrent-queries") ||
@@ -203,7 +203,7 @@ take_error(void *context, struct bytes sentence, struct why *why)
 }
 
 static enum err
-read_answer(struct answer *a, const struct influxql_sink *sink, struct why *why)
+read_answer(struct influxql_answer *a, const struct influxql_sink *sink, struct why *why)
 {
     struct influx_question *q = a->q;
     struct bytes line;
@@ -228,7 +228,7 @@ read_answer(struct answer *a, const struct influxql_sink *sink, struct why *why)
 static enum err
 take_listed(void *context, struct influxql_series *series, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     (void)why;
     a->series = series;
     return OK;
@@ -238,7 +238,7 @@ static enum err
 row_of_measurements(void *context, const struct influxql_cell *cells, uint32_t count,
                     struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     if (count < 1 || cells[0].kind != INFLUXQL_TEXT) return OK;
     return influx_question_add(a->q, &(struct influx_metric){.measurement = cells[0].text}, why);
 }
@@ -247,7 +247,7 @@ row_of_measurements(void *context, const struct influxql_cell *cells, uint32_t c
 static enum err
 row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     struct influx_question *q = a->q;
     if (count < 2 || cells[0].kind != INFLUXQL_TEXT || cells[1].kind != INFLUXQL_TEXT) return OK;
     if (bytes_equal_text(cells[1].text, "string")) return OK;
@@ -273,7 +273,7 @@ static enum err
 show(struct influx_question *q, const char *statement,
      enum err (*row)(void *, const struct influxql_cell *, uint32_t, struct why *), struct why *why)
 {
-    struct answer a = {.q = q, .statements = 1};
+    struct influxql_answer a = {.q = q, .statements = 1};
     struct influxql_sink sink = {take_listed, row, take_statement, take_error, &a};
     buf_clear(&q->query);
     buf_put_text(&q->query, statement);
@@ -314,7 +314,7 @@ keep_tags(struct influx_question *q, struct influx_metric *metric,
 static enum err
 take_key_series(void *context, struct influxql_series *series, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     if (series->statement >= a->statements) {
         return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
     }
@@ -332,7 +332,7 @@ is_sample(const struct influx_metric *metric, uint32_t column, const struct infl
 static enum err
 row_of_key(void *context, const struct influxql_cell *cells, uint32_t count, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     uint32_t metric = a->first + a->series->statement;
     bool any = false;
     for (uint32_t i = 1; i < count; i++) {
@@ -346,7 +346,7 @@ static enum err
 keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
      const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
 {
-    struct answer a = {.q = q, .keys = to, .first = first};
+    struct influxql_answer a = {.q = q, .keys = to, .first = first};
     struct influxql_sink sink = {take_key_series, row_of_key, take_statement, take_error, &a};
     enum err e = OK;
     buf_clear(&q->query);
@@ -402,7 +402,7 @@ put_run(struct influx_question *q, const struct series_blocks *blocks,
 static enum err
 take_sample_series(void *context, struct influxql_series *series, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     if (series->statement >= a->statements) {
         return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
     }
@@ -417,7 +417,7 @@ take_sample_series(void *context, struct influxql_series *series, struct why *wh
 static enum err
 row_of_samples(void *context, const struct influxql_cell *cells, uint32_t count, struct why *why)
 {
-    struct answer *a = context;
+    struct influxql_answer *a = context;
     int64_t t;
     enum err e = OK;
     if (!a->known) return OK; /* more than was asked for */
@@ -441,7 +441,7 @@ static enum err
 samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
         struct why *why)
 {
-    struct answer a = {.q = q, .blocks = blocks};
+    struct influxql_answer a = {.q = q, .blocks = blocks};
     struct influxql_sink sink = {take_sample_series, row_of_samples, take_statement, take_error,
                                  &a};
     enum err e = influx_runs_of(q, blocks, block, why);

@@ -3,7 +3,7 @@
 
 #include "base/ascii.h"
 
-struct reading {
+struct influxql_reading {
     struct scan scan;
     const struct influxql_sink *to;
     struct influxql_series *series;
@@ -12,7 +12,7 @@ struct reading {
 };
 
 static bool
-goes_on(const struct reading *r)
+goes_on(const struct influxql_reading *r)
 {
     return r->error == OK && r->scan.bad == NULL;
 }
@@ -42,7 +42,7 @@ scan_small(struct scan *s)
 }
 
 static void
-read_tags(struct reading *r)
+read_tags(struct influxql_reading *r)
 {
     struct scan *s = &r->scan;
     scan_expect(s, '{');
@@ -56,7 +56,7 @@ read_tags(struct reading *r)
 }
 
 static void
-read_columns(struct reading *r)
+read_columns(struct influxql_reading *r)
 {
     struct scan *s = &r->scan;
     scan_expect(s, '[');
@@ -87,7 +87,7 @@ read_cell(struct scan *s)
 }
 
 static void
-read_values(struct reading *r)
+read_values(struct influxql_reading *r)
 {
     struct scan *s = &r->scan;
     struct influxql_cell cells[INFLUXQL_COLUMNS_MAX];
@@ -110,7 +110,7 @@ read_values(struct reading *r)
 }
 
 static void
-read_series(struct reading *r)
+read_series(struct influxql_reading *r)
 {
     struct scan *s = &r->scan;
     bool begun = false;
@@ -139,14 +139,14 @@ read_series(struct reading *r)
 }
 
 static void
-read_error(struct reading *r)
+read_error(struct influxql_reading *r)
 {
     struct bytes sentence = scan_text(&r->scan);
     if (r->scan.bad == NULL) r->error = r->to->error(r->to->context, sentence, r->why);
 }
 
 static void
-read_result(struct reading *r)
+read_result(struct influxql_reading *r)
 {
     struct scan *s = &r->scan;
     bool more = false, begun = false;
@@ -178,7 +178,7 @@ enum err
 influxql_read_line(struct bytes line, struct arena *scratch, const struct influxql_sink *to,
                    struct why *why)
 {
-    struct reading r = {.scan = scan_of(line, scratch), .to = to, .why = why};
+    struct influxql_reading r = {.scan = scan_of(line, scratch), .to = to, .why = why};
     struct scan *s = &r.scan;
     r.series = arena_alloc(scratch, sizeof *r.series);
     if (r.series == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the response");

@@ -44,9 +44,9 @@ send_query(struct influx_question *q, struct why *why)
     return influx_ask_send(&q->ask, headers, why);
 }
 
-struct answer {
+struct influx_sql_answer {
     struct influx_question *q;
-    enum err (*row)(struct answer *a, struct scan *s, struct why *why);
+    enum err (*row)(struct influx_sql_answer *a, struct scan *s, struct why *why);
     /* Of the table whose columns are read: */
     struct influx_metric table;
     struct bytes tags[COLUMNS_MAX];
@@ -61,7 +61,7 @@ struct answer {
 };
 
 static enum err
-read_answer(struct answer *a, struct why *why)
+read_answer(struct influx_sql_answer *a, struct why *why)
 {
     struct influx_question *q = a->q;
     struct bytes line;
@@ -84,7 +84,7 @@ read_answer(struct answer *a, struct why *why)
 }
 
 static enum err
-ask(struct answer *a, struct why *why)
+ask(struct influx_sql_answer *a, struct why *why)
 {
     enum err e = send_query(a->q, why);
     if (e == OK) e = read_answer(a, why);
@@ -96,7 +96,7 @@ ask(struct answer *a, struct why *why)
 
 /* All columns of the table are known. */
 static enum err
-end_table(struct answer *a, struct why *why)
+end_table(struct influx_sql_answer *a, struct why *why)
 {
     struct influx_question *q = a->q;
     enum err e = OK;
@@ -138,7 +138,7 @@ is_text(struct bytes type)
 }
 
 static enum err
-take_column(struct answer *a, struct bytes name, struct bytes type, struct why *why)
+take_column(struct influx_sql_answer *a, struct bytes name, struct bytes type, struct why *why)
 {
     struct bytes copy = arena_copy(&a->names, name);
     if (copy.at == NULL && name.size > 0) return no_memory(why);
@@ -159,7 +159,7 @@ take_column(struct answer *a, struct bytes name, struct bytes type, struct why *
 }
 
 static enum err
-row_of_columns(struct answer *a, struct scan *s, struct why *why)
+row_of_columns(struct influx_sql_answer *a, struct scan *s, struct why *why)
 {
     struct sql_column row;
     sql_read_column(s, &row);
@@ -207,7 +207,7 @@ put_tables(struct influx_question *q, struct why *why)
 static enum err
 list(struct influx_question *q, struct why *why)
 {
-    struct answer *a = mem_new(q->budget, sizeof *a);
+    struct influx_sql_answer *a = mem_new(q->budget, sizeof *a);
     if (a == NULL) return no_memory(why);
     a->q = q;
     a->row = row_of_columns;
@@ -310,7 +310,7 @@ put_matchers(struct influx_question *q, const struct influx_metric *metric, bool
 /* --- keys ------------------------------------------------------------------------------------- */
 
 static enum err
-row_of_key(struct answer *a, struct scan *s, struct why *why)
+row_of_key(struct influx_sql_answer *a, struct scan *s, struct why *why)
 {
     const struct influx_metric *metric = &a->q->metrics[a->metric];
     size_t room = metric->tag_count + 1;
@@ -347,7 +347,7 @@ static enum err
 keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
      const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
 {
-    struct answer *a;
+    struct influx_sql_answer *a;
     const struct influx_metric *metric = &q->metrics[first];
     bool none;
     *ret_count = 1;
@@ -427,8 +427,8 @@ put_run(struct influx_question *q, const struct series_blocks *blocks,
 }
 
 static enum err
-put_row(struct answer *a, uint32_t number, int64_t t_ms, const struct bytes cells[COLUMN_COUNT],
-        struct why *why)
+put_row(struct influx_sql_answer *a, uint32_t number, int64_t t_ms,
+        const struct bytes cells[COLUMN_COUNT], struct why *why)
 {
     enum err e = OK;
     if (cells[COLUMN_VALUE].at != NULL) {
@@ -442,7 +442,7 @@ put_row(struct answer *a, uint32_t number, int64_t t_ms, const struct bytes cell
 }
 
 static enum err
-row_of_samples(struct answer *a, struct scan *s, struct why *why)
+row_of_samples(struct influx_sql_answer *a, struct scan *s, struct why *why)
 {
     struct sql_sample row;
     sql_read_sample(s, &row);
@@ -458,7 +458,7 @@ static enum err
 samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
         struct why *why)
 {
-    struct answer *a = mem_new(q->budget, sizeof *a);
+    struct influx_sql_answer *a = mem_new(q->budget, sizeof *a);
     if (a == NULL) return no_memory(why);
     a->q = q;
     a->row = row_of_samples;

@@ -9,7 +9,7 @@
 
 enum { TSUID_BYTES_MAX = 4096 };
 
-struct reading {
+struct opentsdb_reading {
     struct json_pieces *p;
     struct arena *scratch;
     const struct opentsdb_sink *to;
@@ -19,7 +19,7 @@ struct reading {
 };
 
 static bool
-goes_on(const struct reading *r)
+goes_on(const struct opentsdb_reading *r)
 {
     return r->error == OK && r->p->failed == OK;
 }
@@ -31,7 +31,7 @@ end_reading(const struct json_pieces *p, struct why *why)
 }
 
 static struct bytes
-keep_text(struct reading *r, struct bytes text)
+keep_text(struct opentsdb_reading *r, struct bytes text)
 {
     struct bytes kept = arena_copy(r->scratch, text);
     if (kept.at == NULL && text.size > 0 && r->error == OK) {
@@ -41,7 +41,7 @@ keep_text(struct reading *r, struct bytes text)
 }
 
 static void
-read_tags(struct reading *r)
+read_tags(struct opentsdb_reading *r)
 {
     struct opentsdb_series *s = &r->series;
     json_pieces_open(r->p, '{');
@@ -58,7 +58,7 @@ read_tags(struct reading *r)
 
 /* Of a series that was not made of others there is one. */
 static void
-read_tsuid(struct reading *r)
+read_tsuid(struct opentsdb_reading *r)
 {
     uint32_t count = 0;
     json_pieces_open(r->p, '[');
@@ -76,7 +76,7 @@ read_tsuid(struct reading *r)
 
 /* A number; "NaN" and the like, as a string or as they are. False: null, which is no point. */
 static bool
-read_value(struct reading *r, uint64_t *ret_bits)
+read_value(struct opentsdb_reading *r, uint64_t *ret_bits)
 {
     bool is_text = json_pieces_peek(r->p) == '"';
     struct bytes digits = is_text ? json_pieces_text(r->p) : json_pieces_word(r->p);
@@ -87,7 +87,7 @@ read_value(struct reading *r, uint64_t *ret_bits)
 }
 
 static void
-read_point(struct reading *r, struct bytes time)
+read_point(struct opentsdb_reading *r, struct bytes time)
 {
     int64_t t_ms;
     uint64_t bits;
@@ -101,7 +101,7 @@ read_point(struct reading *r, struct bytes time)
 
 /* {"time": value, ...}, or [[time, value], ...] as a proxy may ask for with `arrays`. */
 static void
-read_points(struct reading *r)
+read_points(struct opentsdb_reading *r)
 {
     if (json_pieces_peek(r->p) == '{') {
         json_pieces_open(r->p, '{');
@@ -125,7 +125,7 @@ read_points(struct reading *r)
 }
 
 static void
-begin_points(struct reading *r)
+begin_points(struct opentsdb_reading *r)
 {
     if (r->series.metric.size == 0 || r->series.tsuid.size == 0) {
         json_pieces_fail(r->p, "a series has no metric or no TSUID before its points");
@@ -135,7 +135,7 @@ begin_points(struct reading *r)
 }
 
 static void
-read_one(struct reading *r)
+read_one(struct opentsdb_reading *r)
 {
     bool begun = false;
     arena_reset(r->scratch);
@@ -171,7 +171,7 @@ enum err
 opentsdb_read_series(struct json_pieces *p, struct arena *scratch, const struct opentsdb_sink *to,
                      struct why *why)
 {
-    struct reading r = {.p = p, .scratch = scratch, .to = to, .why = why};
+    struct opentsdb_reading r = {.p = p, .scratch = scratch, .to = to, .why = why};
     json_pieces_open(p, '[');
     while (goes_on(&r) && json_pieces_item(p)) {
         read_one(&r);

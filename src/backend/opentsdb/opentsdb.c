@@ -75,7 +75,7 @@ static const struct refusal untold_throttled = {
     "some points of the request were throttled, and the response does not say which",
     VERDICT_THROTTLED, "throttled"};
 
-struct entry {
+struct point_entry {
     uint64_t series; /* no two of a call have the same */
     int64_t t_ms;
     const struct refusal *refusal; /* NULL: nothing was said against it */
@@ -86,7 +86,7 @@ struct entry {
 struct opentsdb_call {
     struct buf body;
     bool closed; /* nothing is added any more */
-    struct entry *entries;
+    struct point_entry *entries;
     uint32_t count;
     uint32_t capacity;
     struct table by_series; /* numbers of entries */
@@ -151,7 +151,7 @@ hash_label(const struct opentsdb_writer *w, struct bytes name, struct bytes valu
 }
 
 /* The entry of a series; NULL: there is none. */
-static struct entry *
+static struct point_entry *
 find_series(const struct opentsdb_call *c, uint64_t series)
 {
     for (uint32_t at = TABLE_START, i; table_next(&c->by_series, series, &at, &i);) {
@@ -246,7 +246,7 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
     if (added != WRITER_ADDED) return added;
     *ret_entry = c->count;
     table_add(&c->by_series, series, c->count);
-    c->entries[c->count++] = (struct entry){.series = series, .t_ms = item->t_ms};
+    c->entries[c->count++] = (struct point_entry){.series = series, .t_ms = item->t_ms};
     return WRITER_ADDED;
 }
 
@@ -444,7 +444,7 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
     if (s->bad != NULL) return;
     const struct refusal *refusal = refusal_of(words);
     /* A call of one needs no echo; NULL: the point is not in the call. */
-    struct entry *entry = c->count == 1 ? c->entries : NULL;
+    struct point_entry *entry = c->count == 1 ? c->entries : NULL;
     if (c->count > 1 && echo.known) entry = find_series(c, echo.series);
     bool same_time = c->count == 1 || echo.time == 0 || entry == NULL ||
                      echo.time == (double)entry->t_ms || echo.time * 1000 == (double)entry->t_ms;
@@ -602,7 +602,7 @@ opentsdb_entry(const struct writer *writer, const struct writer_call *call, uint
 {
     const struct opentsdb_call *c = (const struct opentsdb_call *)call;
     (void)writer;
-    const struct entry *entry = &c->entries[number];
+    const struct point_entry *entry = &c->entries[number];
     struct writer_step words = {.answer = "refused without a reason"};
     *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
     if (entry->refusal == NULL) return;

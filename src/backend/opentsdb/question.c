@@ -426,7 +426,7 @@ is_selected(const struct opentsdb_question *q, const struct label *labels, uint3
 }
 
 /* Where the numbers of points go. */
-struct counting {
+struct question_count {
     struct opentsdb_question *q;
     uint32_t at; /* the series at hand; UINT32_MAX: it is not wanted */
 };
@@ -457,7 +457,7 @@ add_found(struct opentsdb_question *q, const struct opentsdb_series *series,
 static enum err
 take_counted(void *context, const struct opentsdb_series *series, struct why *why)
 {
-    struct counting *c = context;
+    struct question_count *c = context;
     struct opentsdb_question *q = c->q;
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count = 0;
@@ -472,7 +472,7 @@ take_counted(void *context, const struct opentsdb_series *series, struct why *wh
 static enum err
 take_count(void *context, int64_t t_ms, uint64_t bits, struct why *why)
 {
-    struct counting *c = context;
+    struct question_count *c = context;
     double points = bits_double(bits);
     (void)t_ms, (void)why;
     if (!(points > 0)) return OK;
@@ -489,7 +489,7 @@ take_count(void *context, int64_t t_ms, uint64_t bits, struct why *why)
 enum err
 opentsdb_question_find(struct opentsdb_question *q, struct why *why)
 {
-    struct counting c = {q, UINT32_MAX};
+    struct question_count c = {q, UINT32_MAX};
     const struct opentsdb_sink sink = {take_counted, take_count, &c};
     int64_t from_ms = q->min_ms, piece_ms = q->max_ms - q->min_ms + 1;
     if (q->min_ms > q->max_ms) return OK;

@@ -33,7 +33,7 @@ struct remote_view {
 
 /* --- an answer -------------------------------------------------------------------------------- */
 
-struct remote_set {
+struct answerer_set {
     struct series_set set; /* first */
     struct remote_answerer *of;
     struct budget *budget;
@@ -55,7 +55,7 @@ struct remote_set {
 };
 
 static enum err
-take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
+take_notice(struct answerer_set *s, const struct rr_piece *piece, struct why *why)
 {
     char text[400];
     struct why warning;
@@ -74,14 +74,14 @@ take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
 
 /* What is damaged on its way may come whole the next time. */
 static enum err
-bad_answer(const struct remote_set *s, enum err e, struct why *why)
+bad_answer(const struct answerer_set *s, enum err e, struct why *why)
 {
     return e == OK ? OK : why_prefix(why, e == ERR_CORRUPT ? ERR_IO : e, "%s", s->request.url);
 }
 
 /* The next piece that is no notice; RR_PIECE_NONE at the end. */
 static enum err
-next_piece(struct remote_set *s, struct rr_piece *ret, struct why *why)
+next_piece(struct answerer_set *s, struct rr_piece *ret, struct why *why)
 {
     for (;;) {
         enum err e = bad_answer(s, rr_client_next(s->reader, ret, why), why);
@@ -107,7 +107,7 @@ next_piece(struct remote_set *s, struct rr_piece *ret, struct why *why)
 }
 
 static enum err
-take_labels(struct remote_set *s, struct bytes labels, struct why *why)
+take_labels(struct answerer_set *s, struct bytes labels, struct why *why)
 {
     if (!labels_valid(labels)) {
         return why_set(why, ERR_UNSUPPORTED, "%s: a series has labels out of order",
@@ -124,7 +124,7 @@ take_labels(struct remote_set *s, struct bytes labels, struct why *why)
 static enum err
 set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
-    struct remote_set *s = (struct remote_set *)set;
+    struct answerer_set *s = (struct answerer_set *)set;
     struct rr_piece piece;
     *ret_labels = bytes_of(NULL, 0);
     while (!s->named) { /* the rest of the series before is passed */
@@ -146,7 +146,7 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 static enum err
 set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
-    struct remote_set *s = (struct remote_set *)set;
+    struct answerer_set *s = (struct answerer_set *)set;
     struct rr_piece piece;
     struct rr_decoded d = {.count = 0};
     *ret_batch = (struct sample_batch){.count = 0};
@@ -176,13 +176,13 @@ set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *wh
 static const char *
 set_warning(struct series_set *set, uint32_t index)
 {
-    return warnings_at(&((struct remote_set *)set)->warnings, index);
+    return warnings_at(&((struct answerer_set *)set)->warnings, index);
 }
 
 static void
 set_free(struct series_set *set)
 {
-    struct remote_set *s = (struct remote_set *)set;
+    struct answerer_set *s = (struct answerer_set *)set;
     if (s->http != NULL) http_client_close(s->http);
     http_client_free(s->of->spare);
     s->of->spare = s->http;
@@ -201,7 +201,7 @@ static const struct series_set_ops set_ops = {
 /* --- asking ----------------------------------------------------------------------------------- */
 
 static enum err
-put_body(struct remote_set *s, const struct query_request *r, struct why *why)
+put_body(struct answerer_set *s, const struct query_request *r, struct why *why)
 {
     struct arena patterns;
     struct buf message;
@@ -230,7 +230,7 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
 }
 
 static void
-put_headers(struct remote_set *s, const struct query_request *r)
+put_headers(struct answerer_set *s, const struct query_request *r)
 {
     static const char *const ours[] = {
         "Content-Encoding: snappy",
@@ -254,7 +254,7 @@ put_headers(struct remote_set *s, const struct query_request *r)
 /* Of statuses only those from 500 on are not repeated that say it is final: see final_header. Of
  * these, damage is of what was asked for; all else is of everything. */
 static enum err
-check_answer(const struct remote_set *s, struct why *why)
+check_answer(const struct answerer_set *s, struct why *why)
 {
     static const char streamed[] = "application/x-streamed-protobuf";
     const struct http_client_answer *a = &s->answer;
@@ -276,7 +276,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     if (r->set_count != 1)
         return why_set(why, ERR_UNSUPPORTED,
                        "a remote server supports only one selector per query");
-    struct remote_set *s = mem_new(v->budget, sizeof *s);
+    struct answerer_set *s = mem_new(v->budget, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     s->set.ops = &set_ops;
     s->of = v->of;

@@ -9,7 +9,7 @@
 
 enum { ARENA_BYTES_MAX = 1 << 30, LABEL_BYTES_MAX = 1 << 30 };
 
-struct reading {
+struct api_list_reading {
     const struct external_labels *external;
     const struct text_sink *to;
     struct arena arena; /* of texts with escapes */
@@ -28,7 +28,7 @@ api_sentence(struct bytes text, struct why *ret)
 }
 
 static enum err
-take_text(struct reading *r)
+take_text(struct api_list_reading *r)
 {
     struct bytes text = scan_text(&r->scan);
     return r->scan.bad == NULL && text.size > 0 ? r->to->each(r->to->context, text) : OK;
@@ -36,7 +36,7 @@ take_text(struct reading *r)
 
 /* That something is missing in the answer, for one. */
 static enum err
-take_warning(struct reading *r)
+take_warning(struct api_list_reading *r)
 {
     struct why sentence;
     struct bytes text = scan_text(&r->scan);
@@ -46,7 +46,7 @@ take_warning(struct reading *r)
 }
 
 static enum err
-take_series(struct reading *r, struct why *why)
+take_series(struct api_list_reading *r, struct why *why)
 {
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count = 0;
@@ -67,7 +67,7 @@ take_series(struct reading *r, struct why *why)
 
 /* The items of an array at hand. */
 static enum err
-take_items(struct reading *r, bool is_data, enum api_list list, struct why *why)
+take_items(struct api_list_reading *r, bool is_data, enum api_list list, struct why *why)
 {
     enum err e = OK;
     scan_expect(&r->scan, '[');
@@ -82,7 +82,7 @@ take_items(struct reading *r, bool is_data, enum api_list list, struct why *why)
 }
 
 static enum err
-read_answer(struct reading *r, enum api_list list, struct why *why)
+read_answer(struct api_list_reading *r, enum api_list list, struct why *why)
 {
     struct scan *s = &r->scan;
     bool any = false;
@@ -111,7 +111,7 @@ enum err
 api_list_read(struct bytes answer, enum api_list list, const struct external_labels *external,
               struct budget *budget, const struct text_sink *to, struct why *why)
 {
-    struct reading r = {.external = external, .to = to};
+    struct api_list_reading r = {.external = external, .to = to};
     arena_init(&r.arena, budget, ARENA_BYTES_MAX, 0);
     buf_init(&r.labels, budget, LABEL_BYTES_MAX);
     r.scan = scan_of(answer, &r.arena);

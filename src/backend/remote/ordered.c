@@ -26,7 +26,7 @@ struct held_chunk {
     int64_t min_ms, max_ms;
 };
 
-struct held {
+struct ordered_held {
     uint64_t number; /* in the order in which series came */
     struct buf labels;
     struct buf data;
@@ -37,11 +37,11 @@ struct held {
 
 /* A chunk in a lane. */
 struct turn {
-    const struct held *series;
+    const struct ordered_held *series;
     uint32_t chunk;
 };
 
-struct lane {
+struct ordered_lane {
     struct ordered *of;
     struct rr_decoder *decoder;
     struct turn *turns;
@@ -55,18 +55,18 @@ struct lane {
 
 struct ordered {
     struct ordered_options options;
-    struct held **heap;
+    struct ordered_held **heap;
     size_t held_count, held_capacity;
     size_t held_bytes; /* of the heap, and of what is at hand */
     uint64_t series_count;
-    struct held *open; /* NULL: none */
+    struct ordered_held *open; /* NULL: none */
     bool over;
 
-    struct held **at_hand; /* in the order in which they came */
+    struct ordered_held **at_hand; /* in the order in which they came */
     uint32_t at_hand_count, at_hand_capacity;
     struct buf given; /* their labels; kept to compare those that follow */
     bool any;         /* there are some */
-    struct lane *lanes[LANES_MAX];
+    struct ordered_lane *lanes[LANES_MAX];
     uint32_t lane_count;  /* that are in use for these series */
     bool lanes_are_fixed; /* samples were given */
     struct sample_merge samples;
@@ -79,13 +79,13 @@ no_memory(struct why *why)
 }
 
 static size_t
-held_size(const struct held *h)
+held_size(const struct ordered_held *h)
 {
     return sizeof *h + h->labels.capacity + h->data.capacity + h->capacity * sizeof *h->chunks;
 }
 
 static void
-held_free(struct ordered *o, struct held *h)
+held_free(struct ordered *o, struct ordered_held *h)
 {
     if (h == NULL) return;
     if (o->open == h) o->open = NULL;
@@ -96,7 +96,7 @@ held_free(struct ordered *o, struct held *h)
 }
 
 static int
-held_compare(const struct held *a, const struct held *b)
+held_compare(const struct ordered_held *a, const struct ordered_held *b)
 {
     int order = labels_compare(buf_bytes(&a->labels), buf_bytes(&b->labels));
     return order != 0 ? order : (a->number > b->number) - (a->number < b->number);
@@ -107,7 +107,7 @@ held_compare(const struct held *a, const struct held *b)
 static enum err
 begin_series(struct ordered *o, struct bytes fields, struct why *why)
 {
-    struct held *h = mem_new(o->options.budget, sizeof *h);
+    struct ordered_held *h = mem_new(o->options.budget, sizeof *h);
     o->open = NULL;
     if (h == NULL) return no_memory(why);
     buf_init(&h->labels, o->options.budget, LABEL_BYTES_MAX);
@@ -136,7 +136,7 @@ begin_series(struct ordered *o, struct bytes fields, struct why *why)
 static enum err
 add_chunk(struct ordered *o, const struct rr_piece *piece, struct why *why)
 {
-    struct held *h = o->open;
+    struct ordered_held *h = o->open;
     if (h == NULL) return why_set(why, ERR_CORRUPT, "a chunk without a series");
     size_t before = held_size(h);
     if (!array_reserve(o->options.budget, &h->chunks, &h->capacity, h->count + 1)) {
@@ -172,11 +172,11 @@ take_piece(struct ordered *o, struct why *why)
 
 /* --- series ----------------------------------------------------------------------------------- */
 
-static struct held *
+static struct ordered_held *
 take_least(struct ordered *o)
 {
-    struct held *least = o->heap[0];
-    struct held *last = o->heap[--o->held_count];
+    struct ordered_held *least = o->heap[0];
+    struct ordered_held *last = o->heap[--o->held_count];
     if (o->held_count > 0) {
         heap_down(o->heap, o->held_count, 0, last, held_compare(*a, *b) < 0);
     }
@@ -192,7 +192,7 @@ drop_at_hand(struct ordered *o)
     }
     o->at_hand_count = 0;
     for (uint32_t i = 0; i < o->lane_count; i++) {
-        struct lane *lane = o->lanes[i];
+        struct ordered_lane *lane = o->lanes[i];
         lane->count = lane->next = 0;
         lane->any = lane->gave = false;
     }
@@ -210,7 +210,7 @@ pass_open(struct ordered *o, struct why *why)
         is_at_hand |= o->at_hand[i] == o->open;
     }
     while (is_at_hand && o->open != NULL) {
-        struct held *h = o->open;
+        struct ordered_held *h = o->open;
         o->held_bytes -= held_size(h);
         buf_clear(&h->data);
         h->count = 0;
@@ -253,12 +253,12 @@ ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
 /* --- lanes ------------------------------------------------------------------------------------ */
 
 static enum err
-add_lane(struct ordered *o, struct lane **ret_lane, struct why *why)
+add_lane(struct ordered *o, struct ordered_lane **ret_lane, struct why *why)
 {
     if (o->lanes_are_fixed || o->lane_count == LANES_MAX) {
         return why_set(why, ERR_UNSUPPORTED, "too many chunks of a series overlap");
     }
-    struct lane **lane = &o->lanes[o->lane_count];
+    struct ordered_lane **lane = &o->lanes[o->lane_count];
     if (*lane == NULL) {
         *lane = mem_new(o->options.budget, sizeof **lane);
         if (*lane == NULL) return no_memory(why);
@@ -274,12 +274,12 @@ add_lane(struct ordered *o, struct lane **ret_lane, struct why *why)
 }
 
 static enum err
-put_in_lane(struct ordered *o, const struct held *series, uint32_t chunk, struct why *why)
+put_in_lane(struct ordered *o, const struct ordered_held *series, uint32_t chunk, struct why *why)
 {
     const struct held_chunk *c = &series->chunks[chunk];
-    struct lane *lane = NULL;
+    struct ordered_lane *lane = NULL;
     for (uint32_t i = 0; i < o->lane_count && lane == NULL; i++) {
-        struct lane *it = o->lanes[i];
+        struct ordered_lane *it = o->lanes[i];
         if (!it->any || it->last_ms < c->min_ms) lane = it;
     }
     enum err e = lane == NULL ? add_lane(o, &lane, why) : OK;
@@ -298,7 +298,7 @@ fill_lanes(struct ordered *o, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; i < o->at_hand_count && e == OK; i++) {
-        struct held *h = o->at_hand[i];
+        struct ordered_held *h = o->at_hand[i];
         while (e == OK && h->in_lanes < h->count) {
             e = put_in_lane(o, h, h->in_lanes++, why);
         }
@@ -310,7 +310,7 @@ fill_lanes(struct ordered *o, struct why *why)
 static void
 forget_given(struct ordered *o)
 {
-    struct held *h = o->open;
+    struct ordered_held *h = o->open;
     for (uint32_t i = 0; i < o->lane_count; i++) {
         if (o->lanes[i]->next < o->lanes[i]->count) return;
     }
@@ -331,7 +331,7 @@ is_coming(const struct ordered *o)
 }
 
 static enum err
-lane_decode(struct lane *lane, struct rr_decoded *ret, struct why *why)
+lane_decode(struct ordered_lane *lane, struct rr_decoded *ret, struct why *why)
 {
     struct ordered *o = lane->of;
     const struct turn *turn = &lane->turns[lane->next++];
@@ -352,7 +352,7 @@ lane_decode(struct lane *lane, struct rr_decoded *ret, struct why *why)
 static enum err
 lane_batch(void *from, struct sample_batch *ret_batch, struct why *why)
 {
-    struct lane *lane = from;
+    struct ordered_lane *lane = from;
     struct ordered *o = lane->of;
     struct rr_decoded d = {.count = 0};
     enum err e = OK;

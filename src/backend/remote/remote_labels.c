@@ -18,7 +18,7 @@ enum { URL_BYTES_MAX = 64 * 1024, FORM_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 
 /* Look-ups of all times leave the bounds out, as do those beyond what a server may take. */
 static const int64_t TIME_MAX_MS = INT64_C(1) << 53;
 
-struct lookup {
+struct remote_lookup {
     struct fetch_view *view;
     const struct remote_reader *of;
     const struct query_request *request;
@@ -31,11 +31,11 @@ struct lookup {
 };
 
 static void
-lookup_begin(struct lookup *l, struct view *view, const struct query_request *request,
+lookup_begin(struct remote_lookup *l, struct view *view, const struct query_request *request,
              const struct text_sink *to)
 {
     struct fetch_view *v = (struct fetch_view *)view;
-    *l = (struct lookup){
+    *l = (struct remote_lookup){
         .view = v, .of = (const struct remote_reader *)v->of, .request = request, .to = to};
     buf_init(&l->url, v->budget, URL_BYTES_MAX);
     buf_init(&l->form, v->budget, FORM_BYTES_MAX);
@@ -44,7 +44,7 @@ lookup_begin(struct lookup *l, struct view *view, const struct query_request *re
 }
 
 static enum err
-lookup_end(struct lookup *l, enum err e)
+lookup_end(struct remote_lookup *l, enum err e)
 {
     buf_fini(&l->url);
     buf_fini(&l->form);
@@ -102,7 +102,7 @@ is_final(const struct http_call_answer *answer)
 
 /* POST if there is a form. */
 static enum err
-ask(struct lookup *l, struct why *why)
+ask(struct remote_lookup *l, struct why *why)
 {
     const struct http_call_answer *answer;
     struct fetch *fetch;
@@ -138,7 +138,7 @@ ask(struct lookup *l, struct why *why)
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static enum err
-take_answer(struct lookup *l, enum api_list list, struct why *why)
+take_answer(struct remote_lookup *l, enum api_list list, struct why *why)
 {
     enum err e =
         api_list_read(buf_bytes(&l->answer), list, &l->of->external, l->view->budget, l->to, why);
@@ -159,7 +159,7 @@ remote_label_names(struct view *view, const struct query_request *r, const struc
                    struct why *why)
 {
     if (!has_api(view) || r->set_count > 0) return ERR_UNSUPPORTED;
-    struct lookup l;
+    struct remote_lookup l;
     lookup_begin(&l, view, r, to);
     http_url_begin(&l.url, l.of->labels_base, "/api/v1/labels");
     put_times(&l.url, r);
@@ -184,7 +184,7 @@ remote_label_values(struct view *view, const struct query_request *r, struct byt
                     const struct text_sink *to, struct why *why)
 {
     if (!has_api(view) || r->set_count > 0 || !is_plain(name)) return ERR_UNSUPPORTED;
-    struct lookup l;
+    struct remote_lookup l;
     lookup_begin(&l, view, r, to);
     http_url_begin(&l.url, l.of->labels_base, "/api/v1/label/");
     buf_put_bytes(&l.url, name);
@@ -199,7 +199,7 @@ remote_series(struct view *view, const struct query_request *r, const struct tex
               struct why *why)
 {
     if (!has_api(view) || r->set_count == 0) return ERR_UNSUPPORTED;
-    struct lookup l;
+    struct remote_lookup l;
     lookup_begin(&l, view, r, to);
     struct buf selector;
     buf_init(&selector, l.view->budget, FORM_BYTES_MAX);

@@ -20,14 +20,14 @@ enum {
     PARTS_MAX = 64, /* of a series; each has room for a batch */
 };
 
-struct entry {
+struct sampled_entry {
     size_t labels_at, labels_size;
     struct bytes request; /* of the series alone, within the answer */
     uint32_t number;      /* in the order of the answer */
 };
 
 /* The floats or the histograms of an entry at hand. */
-struct place {
+struct sampled_place {
     struct sampled *of;
     const struct rw_request *request;
     bool histograms;
@@ -37,20 +37,20 @@ struct place {
     struct histogram decoded[BATCH];
 };
 
-struct part {
+struct sampled_part {
     struct rw_request request;
-    struct place *places[2]; /* NULL: it has no such samples */
+    struct sampled_place *places[2]; /* NULL: it has no such samples */
 };
 
 struct sampled {
     struct sampled_options options;
     struct buf answer;
     struct buf labels; /* of all entries */
-    struct entry *entries;
+    struct sampled_entry *entries;
     uint32_t count, capacity;
     uint32_t next;
     /* Of the series at hand. */
-    struct part *parts;
+    struct sampled_part *parts;
     uint32_t part_count, part_capacity;
     struct sample_merge samples;
 };
@@ -87,7 +87,8 @@ add_entry(struct sampled *s, struct bytes request, struct bytes message, struct 
         !array_reserve(s->options.budget, &s->entries, &s->capacity, s->count + 1)) {
         return no_memory(why);
     }
-    struct entry entry = {.labels_at = s->labels.size, .request = request, .number = s->count};
+    struct sampled_entry entry = {
+        .labels_at = s->labels.size, .request = request, .number = s->count};
     enum err e = final_labels_put(&s->options.external, buf_bytes(fields), &s->labels, why);
     entry.labels_size = s->labels.size - entry.labels_at;
     if (e == OK) s->entries[s->count++] = entry;
@@ -139,7 +140,7 @@ index_answer(struct sampled *s, struct why *why)
 }
 
 static struct bytes
-labels_of(const struct sampled *s, const struct entry *entry)
+labels_of(const struct sampled *s, const struct sampled_entry *entry)
 {
     if (entry->labels_size == 0) return bytes_of(NULL, 0);
     return bytes_of(s->labels.at + entry->labels_at, entry->labels_size);
@@ -148,7 +149,7 @@ labels_of(const struct sampled *s, const struct entry *entry)
 static int
 compare_entries(const void *a, const void *b, void *sampled)
 {
-    const struct entry *x = a, *y = b;
+    const struct sampled_entry *x = a, *y = b;
     int order = labels_compare(labels_of(sampled, x), labels_of(sampled, y));
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
@@ -158,7 +159,7 @@ compare_entries(const void *a, const void *b, void *sampled)
 static enum err
 place_batch(void *from, struct sample_batch *ret_batch, struct why *why)
 {
-    struct place *p = from;
+    struct sampled_place *p = from;
     const struct sampled_options *x = &p->of->options;
     uint32_t n = 0;
     (void)why;
@@ -232,11 +233,11 @@ put_histograms_in_order(struct rw_request *r)
 }
 
 static enum err
-add_place(struct sampled *s, struct part *part, bool histograms, struct why *why)
+add_place(struct sampled *s, struct sampled_part *part, bool histograms, struct why *why)
 {
     uint32_t count = histograms ? part->request.histogram_count : part->request.float_count;
     if (count == 0) return OK;
-    struct place *p = mem_alloc(s->options.budget, sizeof *p); /* most of it is batches */
+    struct sampled_place *p = mem_alloc(s->options.budget, sizeof *p); /* most of it is batches */
     part->places[histograms] = p;
     if (p == NULL) return no_memory(why);
     p->of = s;
@@ -248,7 +249,7 @@ add_place(struct sampled *s, struct part *part, bool histograms, struct why *why
 }
 
 static enum err
-decode_part(struct sampled *s, struct part *part, struct bytes request, struct why *why)
+decode_part(struct sampled *s, struct sampled_part *part, struct bytes request, struct why *why)
 {
     struct rw_request *r = &part->request;
     enum err e = rw_decode(r, RW_V1, request, 0, why);
@@ -269,7 +270,7 @@ drop_parts(struct sampled *s)
 {
     for (uint32_t i = 0; i < s->part_count; i++) {
         for (int k = 0; k < 2; k++) {
-            struct place *p = s->parts[i].places[k];
+            struct sampled_place *p = s->parts[i].places[k];
             mem_free(s->options.budget, p, p == NULL ? 0 : sizeof *p);
         }
         rw_request_fini(&s->parts[i].request);
@@ -296,8 +297,8 @@ sampled_next(struct sampled *s, struct bytes *ret_labels, struct why *why)
         return no_memory(why);
     }
     for (uint32_t i = first; i < s->next; i++) {
-        struct part *part = &s->parts[s->part_count++];
-        *part = (struct part){.places = {NULL, NULL}};
+        struct sampled_part *part = &s->parts[s->part_count++];
+        *part = (struct sampled_part){.places = {NULL, NULL}};
         if (rw_request_init(&part->request, s->options.budget)) return no_memory(why);
         enum err e = decode_part(s, part, s->entries[i].request, why);
         if (e) return e;

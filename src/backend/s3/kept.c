@@ -11,19 +11,19 @@
 
 enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
 
-struct looking {
+struct kept_look {
     const struct kept_options *o;
     const char *name; /* of the directory */
     char dir[256];
     uint64_t files;
     struct s3_saved saved; /* for objects */
     bool pending_seen;
-    enum err (*look)(struct looking *l, const char *name, const char *path, struct why *why);
+    enum err (*look)(struct kept_look *l, const char *name, const char *path, struct why *why);
     struct why *why;
 };
 
 static void
-say(const struct looking *l, enum kept_verdict verdict, const char *name, const char *text)
+say(const struct kept_look *l, enum kept_verdict verdict, const char *name, const char *text)
 {
     char line[512];
     snprintf(line, sizeof line, "%s/%s: %s", l->dir, name, text);
@@ -33,7 +33,7 @@ say(const struct looking *l, enum kept_verdict verdict, const char *name, const 
 static enum err
 look_at_name(void *context, const char *name, bool is_dir)
 {
-    struct looking *l = context;
+    struct kept_look *l = context;
     char path[256];
     size_t size = strlen(name);
     l->files += !is_dir;
@@ -50,7 +50,7 @@ look_at_name(void *context, const char *name, bool is_dir)
 }
 
 static enum err
-look(struct looking *l, uint64_t *ret_files)
+look(struct kept_look *l, uint64_t *ret_files)
 {
     enum err e = path_in(l->dir, sizeof l->dir, l->o->dir, l->name, l->why);
     if (e) return e;
@@ -64,7 +64,7 @@ look(struct looking *l, uint64_t *ret_files)
 static const char MADE_AGAIN[] = "the object is rebuilt from the log or the store";
 
 static enum err
-look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
+look_at_object(struct kept_look *l, const char *name, const char *path, struct why *why)
 {
     struct why reason = {""};
     char text[sizeof reason.text + sizeof MADE_AGAIN + 2];
@@ -94,7 +94,7 @@ look_at_object(struct looking *l, const char *name, const char *path, struct why
 enum err
 s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
 {
-    struct looking l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
+    struct kept_look l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
     if (!options->has_saved || !s3_saved_get(options->saved, &l.saved)) l.saved.is_pending = false;
     enum err e = look(&l, ret_files);
     if (e || !l.saved.is_pending || l.pending_seen) return e;
@@ -108,7 +108,7 @@ s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, stru
 /* --- indexes ---------------------------------------------------------------------------------- */
 
 static enum err
-look_at_index(struct looking *l, const char *name, const char *path, struct why *why)
+look_at_index(struct kept_look *l, const char *name, const char *path, struct why *why)
 {
     struct s3_index index;
     struct buf file;
@@ -136,6 +136,6 @@ look_at_index(struct looking *l, const char *name, const char *path, struct why 
 enum err
 s3_indexes_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
 {
-    struct looking l = {.o = options, .name = "index", .look = look_at_index, .why = why};
+    struct kept_look l = {.o = options, .name = "index", .look = look_at_index, .why = why};
     return look(&l, ret_files);
 }

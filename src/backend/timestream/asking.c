@@ -32,9 +32,10 @@ no_memory(struct why *why)
 }
 
 void
-asking_init(struct asking *a, struct timestream_view *view, struct query_control *control)
+asking_init(struct timestream_asking *a, struct timestream_view *view,
+            struct query_control *control)
 {
-    *a = (struct asking){.view = view, .control = control};
+    *a = (struct timestream_asking){.view = view, .control = control};
     buf_init(&a->statement, view->base.budget, BODY_BYTES_MAX);
     buf_init(&a->body, view->base.budget, BODY_BYTES_MAX);
     buf_init(&a->answer, view->base.budget, ANSWER_BYTES_MAX);
@@ -43,7 +44,7 @@ asking_init(struct asking *a, struct timestream_view *view, struct query_control
 }
 
 void
-asking_fini(struct asking *a)
+asking_fini(struct timestream_asking *a)
 {
     asking_end(a, false);
     buf_fini(&a->statement);
@@ -62,7 +63,7 @@ is_misdirected(const struct http_call_answer *answer)
 }
 
 static enum err
-post(struct asking *a, const char *address, const char *const *headers, struct why *why)
+post(struct timestream_asking *a, const char *address, const char *const *headers, struct why *why)
 {
     snprintf(a->url, sizeof a->url, "%s/", address);
     struct fetch_request request = {.method = "POST",
@@ -79,7 +80,7 @@ post(struct asking *a, const char *address, const char *const *headers, struct w
 #define TARGET(what) "X-Amz-Target: Timestream_20181101." what
 
 static enum err
-discover(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
+discover(struct timestream_asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 {
     static const char *const headers[] = {CONTENT_TYPE, TARGET("DescribeEndpoints"), NULL};
     struct timestream_reader *of = timestream_reader_of(a->view);
@@ -107,7 +108,7 @@ discover(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 }
 
 static enum err
-find_address(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
+find_address(struct timestream_asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 {
     struct timestream_reader *of = timestream_reader_of(a->view);
     int64_t now_ns = env_monotonic_ns(of->options.env);
@@ -133,7 +134,7 @@ forget_address(struct timestream_reader *of, const char *url)
 
 /* The first page, or that of the token. */
 static enum err
-send(struct asking *a, struct why *why)
+send(struct timestream_asking *a, struct why *why)
 {
     static const char *const headers[] = {CONTENT_TYPE, TARGET("Query"), NULL};
     char address[AWS_ENDPOINT_BYTES];
@@ -154,7 +155,7 @@ send(struct asking *a, struct why *why)
 }
 
 enum err
-asking_begin(struct asking *a, uint32_t columns, struct why *why)
+asking_begin(struct timestream_asking *a, uint32_t columns, struct why *why)
 {
     uint64_t random[2];
     asking_end(a, false);
@@ -176,7 +177,7 @@ asking_begin(struct asking *a, uint32_t columns, struct why *why)
 }
 
 bool
-asking_has_more(const struct asking *a)
+asking_has_more(const struct timestream_asking *a)
 {
     return a->fetch != NULL;
 }
@@ -184,7 +185,7 @@ asking_has_more(const struct asking *a)
 /* --- pages ------------------------------------------------------------------------------------ */
 
 static enum err
-count_scanned(struct asking *a, struct why *why)
+count_scanned(struct timestream_asking *a, struct why *why)
 {
     struct timestream_reader *of = timestream_reader_of(a->view);
     uint64_t more =
@@ -201,7 +202,7 @@ count_scanned(struct asking *a, struct why *why)
 }
 
 static enum err
-receive(struct asking *a, struct why *why)
+receive(struct timestream_asking *a, struct why *why)
 {
     const struct http_call_answer *answer;
     for (unsigned tries = 0;; tries++) {
@@ -220,7 +221,7 @@ receive(struct asking *a, struct why *why)
 }
 
 enum err
-asking_page(struct asking *a, const struct page_sink *to, struct why *why)
+asking_page(struct timestream_asking *a, const struct page_sink *to, struct why *why)
 {
     enum err e = receive(a, why);
     if (e == OK) {
@@ -235,7 +236,8 @@ asking_page(struct asking *a, const struct page_sink *to, struct why *why)
 }
 
 enum err
-asking_all(struct asking *a, uint32_t columns, const struct page_sink *to, struct why *why)
+asking_all(struct timestream_asking *a, uint32_t columns, const struct page_sink *to,
+           struct why *why)
 {
     enum err e = asking_begin(a, columns, why);
     while (e == OK && asking_has_more(a)) {
@@ -247,7 +249,7 @@ asking_all(struct asking *a, uint32_t columns, const struct page_sink *to, struc
 
 /* So that nothing more is scanned and billed. Whether it worked is of no interest. */
 static void
-cancel_query(struct asking *a)
+cancel_query(struct timestream_asking *a)
 {
     static const char *const headers[] = {CONTENT_TYPE, TARGET("CancelQuery"), NULL};
     const struct http_call_answer *answer;
@@ -266,7 +268,7 @@ cancel_query(struct asking *a)
 }
 
 void
-asking_end(struct asking *a, bool cancel)
+asking_end(struct timestream_asking *a, bool cancel)
 {
     bool is_under_way = a->fetch != NULL || a->page.token.size > 0;
     fetch_close(a->fetch);

@@ -86,7 +86,7 @@ timestream_batch_clear(struct timestream_batch *b)
 /* --- what is common --------------------------------------------------------------------------- */
 
 /* Steps through labels but the metric's name, which it keeps. */
-struct walk {
+struct batch_walk {
     struct cursor rest;
     bool more;
     struct label label;
@@ -95,7 +95,7 @@ struct walk {
 };
 
 static void
-walk_next(struct walk *w)
+walk_next(struct batch_walk *w)
 {
     for (;;) {
         const uint8_t *from = w->rest.at;
@@ -107,10 +107,10 @@ walk_next(struct walk *w)
     }
 }
 
-static struct walk
+static struct batch_walk
 walk_of(struct bytes labels)
 {
-    struct walk w = {.rest = cursor_of(labels)};
+    struct batch_walk w = {.rest = cursor_of(labels)};
     walk_next(&w);
     return w;
 }
@@ -120,7 +120,7 @@ walk_of(struct bytes labels)
 static struct bytes
 split(const struct timestream_batch *b, struct bytes labels, struct timestream_scratch *s)
 {
-    struct walk mine = walk_of(labels), common = walk_of(buf_bytes(&b->common));
+    struct batch_walk mine = walk_of(labels), common = walk_of(buf_bytes(&b->common));
     while (mine.more || common.more) {
         int order = !mine.more     ? 1
                     : !common.more ? -1

@@ -4,15 +4,15 @@
 #include "wire/json/json_scan.h"
 
 void
-page_init(struct page *p, struct budget *budget)
+page_init(struct timestream_page *p, struct budget *budget)
 {
-    *p = (struct page){.scanned_bytes = 0};
+    *p = (struct timestream_page){.scanned_bytes = 0};
     buf_init(&p->token, budget, PAGE_TOKEN_BYTES_MAX);
     buf_init(&p->query, budget, PAGE_TOKEN_BYTES_MAX);
 }
 
 void
-page_fini(struct page *p)
+page_fini(struct timestream_page *p)
 {
     buf_fini(&p->token);
     buf_fini(&p->query);
@@ -112,7 +112,7 @@ keep_text(struct scan *s, struct buf *to)
 }
 
 static void
-read_status(struct scan *s, struct page *p)
+read_status(struct scan *s, struct timestream_page *p)
 {
     struct bytes key;
     scan_expect(s, '{');
@@ -131,7 +131,7 @@ read_status(struct scan *s, struct page *p)
 }
 
 enum err
-page_read(struct page *p, struct bytes body, uint32_t columns, struct arena *scratch,
+page_read(struct timestream_page *p, struct bytes body, uint32_t columns, struct arena *scratch,
           const struct page_sink *to, struct why *why)
 {
     struct bytes key;

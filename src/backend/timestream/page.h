@@ -21,19 +21,19 @@ struct page_sink {
     void *context;
 };
 
-struct page {
+struct timestream_page {
     struct buf token;       /* NextToken; empty: this is the last page */
     struct buf query;       /* QueryId */
     uint64_t scanned_bytes; /* by the query until now */
 };
-void page_init(struct page *page, struct budget *budget);
-void page_fini(struct page *page);
+void page_init(struct timestream_page *page, struct budget *budget);
+void page_fini(struct timestream_page *page);
 
 /*
  * Gives rows of `columns` cells; views end with the call, an error of which ends the reading and is
  * returned. ERR_CORRUPT: it is no such page; ERR_NOMEM: `scratch` or `page` is full.
  */
-MUST_CHECK enum err page_read(struct page *page, struct bytes body, uint32_t columns,
+MUST_CHECK enum err page_read(struct timestream_page *page, struct bytes body, uint32_t columns,
                               struct arena *scratch, const struct page_sink *to, struct why *why);
 
 #endif

@@ -30,7 +30,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t columns = data[0] % 8;
     const struct page_sink sink = {take_row, &columns};
     struct arena scratch;
-    struct page page;
+    struct timestream_page page;
     struct why why = {""};
     arena_init(&scratch, NULL, 1 << 20, 0);
     page_init(&page, NULL);

@@ -34,7 +34,7 @@ static enum err
 read_value(const char *value, struct taken *taken)
 {
     char text[512];
-    struct page page;
+    struct timestream_page page;
     struct arena scratch;
     struct why why;
     const struct page_sink sink = {take_row, taken};

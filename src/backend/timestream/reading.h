@@ -97,7 +97,7 @@ bool timestream_time_read(struct bytes text, int64_t *ret_ms);
 /* --- asking.c --------------------------------------------------------------------------------- */
 
 /* One query, and its answer page by page. */
-struct asking {
+struct timestream_asking {
     struct timestream_view *view;
     struct query_control *control;
     struct buf statement;
@@ -106,26 +106,28 @@ struct asking {
     char url[AWS_ENDPOINT_BYTES + 1];
     struct buf body;
     struct buf answer;
-    struct page page;
+    struct timestream_page page;
     struct arena scratch;
     uint64_t counted_bytes; /* that were scanned, and are counted */
     struct fetch *fetch;    /* of the next page; NULL: there is none */
 };
-void asking_init(struct asking *a, struct timestream_view *view, struct query_control *control);
-void asking_fini(struct asking *a);
+void asking_init(struct timestream_asking *a, struct timestream_view *view,
+                 struct query_control *control);
+void asking_fini(struct timestream_asking *a);
 
 /* Sends the statement, and waits for nothing but the address. */
-MUST_CHECK enum err asking_begin(struct asking *a, uint32_t columns, struct why *why);
+MUST_CHECK enum err asking_begin(struct timestream_asking *a, uint32_t columns, struct why *why);
 /* Whether there is another page to be read. */
-bool asking_has_more(const struct asking *a);
+bool asking_has_more(const struct timestream_asking *a);
 /* Reads it, and asks for the one after it. Errors of fetch.h and page.h; ERR_LIMIT: more than the
  * source may scan for a query. */
-MUST_CHECK enum err asking_page(struct asking *a, const struct page_sink *to, struct why *why);
+MUST_CHECK enum err asking_page(struct timestream_asking *a, const struct page_sink *to,
+                                struct why *why);
 /* All pages, one after another. */
-MUST_CHECK enum err asking_all(struct asking *a, uint32_t columns, const struct page_sink *to,
-                               struct why *why);
+MUST_CHECK enum err asking_all(struct timestream_asking *a, uint32_t columns,
+                               const struct page_sink *to, struct why *why);
 /* What was not read is given up; with `cancel` the service is told. */
-void asking_end(struct asking *a, bool cancel);
+void asking_end(struct timestream_asking *a, bool cancel);
 
 /* --- statement.c; out of memory shows in buf_error(to) ---------------------------------------- */
 

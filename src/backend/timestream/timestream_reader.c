@@ -96,7 +96,7 @@ describe(struct timestream_question *q, struct buf *to, struct why *why)
 {
     struct timestream_reader *of = q->of;
     const struct page_sink sink = {take_column, to};
-    struct asking a;
+    struct timestream_asking a;
     asking_init(&a, q->view, q->control);
     statement_describe(&a.statement, &of->options.settings->u.timestream);
     int64_t asked_ns = env_monotonic_ns(of->options.env);
@@ -203,7 +203,7 @@ read_series(struct timestream_question *q,
 {
     struct series_reading x = {.q = q, .each = each, .context = context};
     const struct page_sink sink = {take_series, &x};
-    struct asking a;
+    struct timestream_asking a;
     if (q->min_ms > q->max_ms) return OK;
     enum err e = learn(q, why);
     if (e || !statement_may_select(q)) return e;
@@ -406,7 +406,8 @@ put_selected(struct timestream_set *s, struct buf *to, struct why *why)
 
 /* All pages of all pieces; each is asked for its next page before the others are waited for. */
 static enum err
-read_pieces(struct timestream_set *s, struct asking *pieces, uint32_t count, struct why *why)
+read_pieces(struct timestream_set *s, struct timestream_asking *pieces, uint32_t count,
+            struct why *why)
 {
     const struct page_sink sink = {take_sample, s};
     enum err e = OK;
@@ -425,7 +426,7 @@ static enum err
 fetch_pieces(struct timestream_set *s, struct bytes selected, uint64_t samples, struct why *why)
 {
     const struct series_block *block = s->block;
-    struct asking pieces[PIECES];
+    struct timestream_asking pieces[PIECES];
     uint64_t span = (uint64_t)block->max_ms - (uint64_t)block->min_ms + 1;
     uint32_t count =
         samples / PIECE_SAMPLES >= PIECES ? PIECES : (uint32_t)(samples / PIECE_SAMPLES) + 1;
@@ -572,7 +573,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* --- look-ups --------------------------------------------------------------------------------- */
 
-struct lookup {
+struct timestream_lookup {
     struct timestream_question q;
     const struct text_sink *to;
     struct buf labels;    /* of a series */
@@ -584,7 +585,7 @@ struct lookup {
 static enum err
 tell_series(void *context, struct found_series *found, bool selected, struct why *why)
 {
-    struct lookup *l = context;
+    struct timestream_lookup *l = context;
     if (!selected) return OK;
     buf_clear(&l->labels);
     enum err e =
@@ -597,7 +598,7 @@ list_series(struct view *view, const struct query_request *r, const struct text_
             struct why *why)
 {
     struct timestream_view *v = (struct timestream_view *)view;
-    struct lookup *l = mem_new(v->base.budget, sizeof *l);
+    struct timestream_lookup *l = mem_new(v->base.budget, sizeof *l);
     if (l == NULL) return no_memory(why);
     l->to = to;
     question_init(&l->q, v);
@@ -624,7 +625,7 @@ is_external(const struct timestream_reader *of, struct bytes name)
 static enum err
 tell_names(void *context, const struct bytes *cells, struct why *why)
 {
-    struct lookup *l = context;
+    struct timestream_lookup *l = context;
     const struct timestream_columns *c = &l->q.columns;
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count;
@@ -644,7 +645,7 @@ tell_names(void *context, const struct bytes *cells, struct why *why)
 static enum err
 tell_value(void *context, const struct bytes *cells, struct why *why)
 {
-    struct lookup *l = context;
+    struct timestream_lookup *l = context;
     const struct timestream_columns *c = &l->q.columns;
     struct label labels[FINAL_LABELS_MAX];
     struct bytes values[TIMESTREAM_COLUMNS_MAX];
@@ -666,11 +667,12 @@ tell_value(void *context, const struct bytes *cells, struct why *why)
 static enum err
 look_up(struct view *view, const struct query_request *r, struct bytes name,
         const struct text_sink *to,
-        enum err (*ask)(struct lookup *l, struct asking *a, struct why *why), struct why *why)
+        enum err (*ask)(struct timestream_lookup *l, struct timestream_asking *a, struct why *why),
+        struct why *why)
 {
     struct timestream_view *v = (struct timestream_view *)view;
-    struct lookup *l = mem_new(v->base.budget, sizeof *l);
-    struct asking a;
+    struct timestream_lookup *l = mem_new(v->base.budget, sizeof *l);
+    struct timestream_asking a;
     if (l == NULL) return no_memory(why);
     l->to = to;
     l->name = name;
@@ -689,7 +691,7 @@ look_up(struct view *view, const struct query_request *r, struct bytes name,
 
 /* Of dimensions whose names are shortened, rows have the names. */
 static enum err
-ask_names(struct lookup *l, struct asking *a, struct why *why)
+ask_names(struct timestream_lookup *l, struct timestream_asking *a, struct why *why)
 {
     const struct timestream_columns *c = &l->q.columns;
     const struct page_sink sink = {tell_names, l};
@@ -701,7 +703,7 @@ ask_names(struct lookup *l, struct asking *a, struct why *why)
 }
 
 static enum err
-ask_values(struct lookup *l, struct asking *a, struct why *why)
+ask_values(struct timestream_lookup *l, struct timestream_asking *a, struct why *why)
 {
     const struct page_sink sink = {tell_value, l};
     uint32_t columns = statement_wanted(&l->q, l->name, &l->wanted);

@@ -27,14 +27,14 @@ enum {
 };
 
 /* What a place has of a series in the slice. */
-struct held {
+struct copy_held {
     uint64_t samples;
     uint64_t sum;
 };
 
-struct known {
+struct copy_known {
     uint64_t hash, other_half;
-    struct held held;
+    struct copy_held held;
     bool met; /* the first place has the series, too */
 };
 
@@ -42,7 +42,7 @@ struct check {
     const struct check_options *o;
     int64_t min_ms, max_ms;
     struct check_counts counts;
-    struct known *known;
+    struct copy_known *known;
     uint32_t known_count, known_capacity;
     struct table table;
     struct arena labels; /* of series that differ: as they are in either place */
@@ -69,10 +69,10 @@ hash_sample(const struct sample_batch *b, uint32_t i)
 }
 
 static enum err
-hold_series(struct series_set *set, struct held *ret_held, struct why *why)
+hold_series(struct series_set *set, struct copy_held *ret_held, struct why *why)
 {
     struct sample_batch batch = {.count = 1};
-    *ret_held = (struct held){0};
+    *ret_held = (struct copy_held){0};
     while (batch.count > 0) {
         enum err e = series_set_batch(set, &batch, why);
         if (e) return e;
@@ -84,38 +84,38 @@ hold_series(struct series_set *set, struct held *ret_held, struct why *why)
     return OK;
 }
 
-static struct known *
+static struct copy_known *
 find(const struct check *c, uint64_t hash, uint64_t other_half)
 {
     for (uint32_t at = TABLE_START, id; table_next(&c->table, hash, &at, &id);) {
-        struct known *k = &c->known[id];
+        struct copy_known *k = &c->known[id];
         if (k->hash == hash && k->other_half == other_half) return k;
     }
     return NULL;
 }
 
-static struct known *
+static struct copy_known *
 find_labels(const struct check *c, struct bytes labels)
 {
     return find(c, hash_bytes(labels, SEED_OF_NAMES), hash_bytes(labels, SEED_OF_OTHER_HALF));
 }
 
 static enum err
-learn(struct check *c, struct bytes labels, struct held held, struct why *why)
+learn(struct check *c, struct bytes labels, struct copy_held held, struct why *why)
 {
     struct budget *memory = c->o->memory;
     if (c->known_count == c->known_capacity) {
         uint32_t capacity = c->known_capacity == 0 ? 1024 : 2 * c->known_capacity;
-        struct known *grown = mem_resize(memory, c->known, c->known_capacity * sizeof *grown,
-                                         capacity * sizeof *grown);
+        struct copy_known *grown = mem_resize(memory, c->known, c->known_capacity * sizeof *grown,
+                                              capacity * sizeof *grown);
         if (grown == NULL) return no_memory(why);
         c->known = grown;
         c->known_capacity = capacity;
     }
     if (!table_reserve(&c->table, memory, 1)) return no_memory(why);
-    struct known k = {.hash = hash_bytes(labels, SEED_OF_NAMES),
-                      .other_half = hash_bytes(labels, SEED_OF_OTHER_HALF),
-                      .held = held};
+    struct copy_known k = {.hash = hash_bytes(labels, SEED_OF_NAMES),
+                           .other_half = hash_bytes(labels, SEED_OF_OTHER_HALF),
+                           .held = held};
     table_add(&c->table, k.hash, c->known_count);
     c->known[c->known_count++] = k;
     return OK;
@@ -129,7 +129,7 @@ read_other(struct check *c, struct why *why)
     struct bytes labels = bytes_of("", 0);
     enum err e = reading_select(o->to, o->to_sets, o->to_count, c->min_ms, c->max_ms, &set, why);
     while (e == OK) {
-        struct held held;
+        struct copy_held held;
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         e = hold_series(set, &held, why);
@@ -141,8 +141,8 @@ read_other(struct check *c, struct why *why)
 
 /* --- the report ------------------------------------------------------------------------------- */
 
-struct found {
-    struct held from, to;
+struct copy_found {
+    struct copy_held from, to;
     uint64_t missing, different;
 };
 
@@ -164,7 +164,7 @@ put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool he
 }
 
 static enum err
-report(struct check *c, struct bytes labels, const struct found *f, struct why *why)
+report(struct check *c, struct bytes labels, const struct copy_found *f, struct why *why)
 {
     struct json json;
     if (c->o->report == NULL) return OK;
@@ -207,11 +207,11 @@ note_differing(struct check *c, struct bytes labels, struct bytes given)
 
 /* A series of the first place, which the other should have as `given`. */
 static enum err
-compare_series(struct check *c, struct bytes labels, struct bytes given, struct held held,
+compare_series(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
                struct why *why)
 {
-    struct known *k = find_labels(c, given);
-    struct found f = {.from = held};
+    struct copy_known *k = find_labels(c, given);
+    struct copy_found f = {.from = held};
     c->counts.series++;
     c->counts.samples += held.samples;
     if (k != NULL) {
@@ -232,7 +232,7 @@ read_first(struct check *c, struct why *why)
     enum err e =
         reading_select(o->from, o->from_sets, o->from_count, c->min_ms, c->max_ms, &set, why);
     while (e == OK) {
-        struct held held;
+        struct copy_held held;
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         struct bytes given = labels;
@@ -264,7 +264,7 @@ struct single {
     struct sample_batch batch;
     uint32_t at;
     bool found;
-    struct held held;
+    struct copy_held held;
 };
 
 static void
@@ -333,7 +333,7 @@ same_value(const struct single *a, const struct single *b)
 }
 
 static enum err
-compare_singles(struct single *from, struct single *to, struct found *f, struct why *why)
+compare_singles(struct single *from, struct single *to, struct copy_found *f, struct why *why)
 {
     while (from->found) {
         bool here = to->found && single_time(to) == single_time(from);
@@ -362,7 +362,7 @@ static enum err
 look_at(struct check *c, struct bytes labels, struct bytes given, struct why *why)
 {
     struct single from = {.found = false}, to = {.found = false};
-    struct found f = {.missing = 0};
+    struct copy_found f = {.missing = 0};
     enum err e = single_open(c, c->o->from, labels, &from, why);
     if (e == OK) e = single_open(c, c->o->to, given, &to, why);
     if (e == OK) e = compare_singles(&from, &to, &f, why);

@@ -38,7 +38,7 @@ struct letter_group {
     size_t answer_size;
 };
 
-struct asking {
+struct letters_request {
     const char *storage;
     const char *destination;
     const char *reason;
@@ -58,14 +58,14 @@ struct asking {
 };
 
 static const struct flag flags[] = {
-    {"storage.path", 0, FLAG_TEXT, offsetof(struct asking, storage), "DIRECTORY",
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct letters_request, storage), "DIRECTORY",
      "storage directory of the server, running or stopped"},
-    {"destination", 0, FLAG_TEXT, offsetof(struct asking, destination), "NAME",
+    {"destination", 0, FLAG_TEXT, offsetof(struct letters_request, destination), "NAME",
      "only dead letters of this destination (default: all)"},
-    {"reason", 0, FLAG_TEXT, offsetof(struct asking, reason), "REASON",
+    {"reason", 0, FLAG_TEXT, offsetof(struct letters_request, reason), "REASON",
      "only dead letters with this reason (default: all)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct asking, form), "FORM", "text or json (default text)",
-     report_forms},
+    {"format", 0, FLAG_CHOICE, offsetof(struct letters_request, form), "FORM",
+     "text or json (default text)", report_forms},
     {0},
 };
 
@@ -90,7 +90,8 @@ is_name(const char *name)
 }
 
 static enum err
-destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], struct why *why)
+destination_path(const struct letters_request *a, const char *name, char to[PATH_BYTES],
+                 struct why *why)
 {
     int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
     if (size > 0 && size < PATH_BYTES) return OK;
@@ -108,7 +109,7 @@ note_nothing(void *context, const char *text, bool is_dir)
 
 /* Leaves those of destinations: also of links that lead nowhere, but not of files. */
 static void
-keep_destinations(struct asking *a)
+keep_destinations(struct letters_request *a)
 {
     struct relay_name *names = (struct relay_name *)(void *)a->names.all.at;
     size_t count = a->names.all.size / sizeof *names, kept = 0;
@@ -126,7 +127,7 @@ keep_destinations(struct asking *a)
 
 /* A storage directory without the directory `relay` never had a destination. */
 static enum err
-find_destinations(struct asking *a, struct why *why)
+find_destinations(struct letters_request *a, struct why *why)
 {
     char path[PATH_BYTES];
     struct relay_name name = {.is_dir = true};
@@ -152,8 +153,8 @@ find_destinations(struct asking *a, struct why *why)
 
 /* What fails for one destination is told, and the others go on. */
 static void
-each_destination(struct asking *a,
-                 enum err (*act)(struct asking *a, const char *dir, struct why *why))
+each_destination(struct letters_request *a,
+                 enum err (*act)(struct letters_request *a, const char *dir, struct why *why))
 {
     const struct relay_name *name;
     for (size_t i = 0; (name = relay_name_at(&a->names, i)) != NULL; i++) {
@@ -171,14 +172,14 @@ each_destination(struct asking *a,
 }
 
 static bool
-is_meant(const struct asking *a, const struct dead_letter *letter)
+is_meant(const struct letters_request *a, const struct dead_letter *letter)
 {
     return a->reason == NULL || bytes_equal_text(letter->reason, a->reason);
 }
 
 /* What is wrong with one destination's is told at the end, behind what can be read. */
 static void
-note_report(struct asking *a, const struct dead_letters_report *report)
+note_report(struct letters_request *a, const struct dead_letters_report *report)
 {
     a->damaged += report->damaged;
     if (report->lost > 0 || report->back > 0) a->failed = true;
@@ -201,7 +202,7 @@ note_report(struct asking *a, const struct dead_letters_report *report)
 }
 
 static enum err
-walk(struct asking *a, const char *dir,
+walk(struct letters_request *a, const char *dir,
      enum err (*each)(void *context, const struct dead_letter *letter,
                       enum dead_letter_state state),
      struct why *why)
@@ -215,7 +216,7 @@ walk(struct asking *a, const char *dir,
 /* --- list ------------------------------------------------------------------------------------- */
 
 static struct letter_group *
-find_group(struct asking *a, struct bytes reason, int64_t failed_ms)
+find_group(struct letters_request *a, struct bytes reason, int64_t failed_ms)
 {
     struct letter_group *groups = (struct letter_group *)(void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
@@ -234,7 +235,7 @@ find_group(struct asking *a, struct bytes reason, int64_t failed_ms)
 static enum err
 list_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
 {
-    struct asking *a = context;
+    struct letters_request *a = context;
     if (!is_meant(a, letter)) return OK;
     struct letter_group *group = find_group(a, letter->reason, letter->failed_ms);
     if (group == NULL) {
@@ -254,13 +255,13 @@ list_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 }
 
 static enum err
-list_destination(struct asking *a, const char *dir, struct why *why)
+list_destination(struct letters_request *a, const char *dir, struct why *why)
 {
     return walk(a, dir, list_letter, why);
 }
 
 static void
-list(struct asking *a)
+list(struct letters_request *a)
 {
     each_destination(a, list_destination);
     const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
@@ -285,7 +286,7 @@ list(struct asking *a)
 static enum err
 show_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
 {
-    struct asking *a = context;
+    struct letters_request *a = context;
     if (!is_meant(a, letter)) return OK;
     if (a->form == REPORT_JSON)
         letter_print_json(&a->out, a->name, letter, state);
@@ -299,7 +300,7 @@ show_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 }
 
 static enum err
-show_destination(struct asking *a, const char *dir, struct why *why)
+show_destination(struct letters_request *a, const char *dir, struct why *why)
 {
     enum err e = walk(a, dir, show_letter, why);
     if (e == OK) fwrite(a->out.at, 1, a->out.size, stdout);
@@ -308,7 +309,7 @@ show_destination(struct asking *a, const char *dir, struct why *why)
 }
 
 static void
-show(struct asking *a)
+show(struct letters_request *a)
 {
     each_destination(a, show_destination);
 }
@@ -316,7 +317,7 @@ show(struct asking *a)
 /* --- replay and drop -------------------------------------------------------------------------- */
 
 static enum err
-decide_destination(struct asking *a, const char *dir, struct why *why)
+decide_destination(struct letters_request *a, const char *dir, struct why *why)
 {
     uint64_t count = 0;
     struct dead_letters_report report = {0};
@@ -330,7 +331,7 @@ decide_destination(struct asking *a, const char *dir, struct why *why)
 }
 
 static void
-decide(struct asking *a)
+decide(struct letters_request *a)
 {
     if (a->form == REPORT_TEXT && a->names.all.size == 0) printf("no dead letters\n");
     if (a->wish == DEAD_LETTERS_REPLAY)
@@ -345,7 +346,7 @@ decide(struct asking *a)
 
 static const struct letter_verb {
     const char *name;
-    void (*run)(struct asking *a);
+    void (*run)(struct letters_request *a);
     bool reports;
     enum dead_letters_wish wish;
 } verbs[] = {{"list", list, true},
@@ -354,7 +355,7 @@ static const struct letter_verb {
              {"drop", decide, true, DEAD_LETTERS_DROP}};
 
 static enum err
-settle(struct asking *a, int count, char **words, const struct letter_verb **ret_verb,
+settle(struct letters_request *a, int count, char **words, const struct letter_verb **ret_verb,
        struct why *why)
 {
     *ret_verb = NULL;
@@ -374,7 +375,7 @@ settle(struct asking *a, int count, char **words, const struct letter_verb **ret
 }
 
 static enum err
-run(struct asking *a, const struct letter_verb *verb, struct why *why)
+run(struct letters_request *a, const struct letter_verb *verb, struct why *why)
 {
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
@@ -412,7 +413,7 @@ out:
 static int
 run_dead_letters(int argc, char **argv)
 {
-    struct asking a = {0};
+    struct letters_request a = {0};
     struct why why = {""};
     const struct letter_verb *verb;
     int count = 0;

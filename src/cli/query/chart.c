@@ -345,7 +345,7 @@ print_scale(const struct scale *s, uint32_t i, char *to, size_t size)
 
 /* --- the field -------------------------------------------------------------------------------- */
 
-struct field {
+struct chart_field {
     char *cells;
     uint32_t width, height;
     int64_t first_ms, last_ms;
@@ -353,13 +353,13 @@ struct field {
 };
 
 static void
-put_cell(struct field *f, uint32_t x, uint32_t y, char mark)
+put_cell(struct chart_field *f, uint32_t x, uint32_t y, char mark)
 {
     f->cells[(size_t)y * f->width + x] = mark;
 }
 
 static uint32_t
-row_of(const struct field *f, double value)
+row_of(const struct chart_field *f, double value)
 {
     long double from_top = (f->scale.high - value) / (f->scale.high - f->scale.low);
     long double row = roundl(from_top * (f->height - 1));
@@ -367,7 +367,7 @@ row_of(const struct field *f, double value)
 }
 
 static uint32_t
-column_of(const struct field *f, int64_t t_ms)
+column_of(const struct chart_field *f, int64_t t_ms)
 {
     if (t_ms <= f->first_ms) return 0;
     if (t_ms >= f->last_ms) return f->width - 1;
@@ -377,7 +377,7 @@ column_of(const struct field *f, int64_t t_ms)
 
 /* From one cell to another, both included. */
 static void
-draw_line(struct field *f, uint32_t x0, uint32_t y0, uint32_t x1, uint32_t y1, char mark)
+draw_line(struct chart_field *f, uint32_t x0, uint32_t y0, uint32_t x1, uint32_t y1, char mark)
 {
     int dx = (int)x1 - (int)x0, dy = (int)y1 - (int)y0;
     int steps = abs(dx) > abs(dy) ? abs(dx) : abs(dy);
@@ -389,7 +389,7 @@ draw_line(struct field *f, uint32_t x0, uint32_t y0, uint32_t x1, uint32_t y1, c
 }
 
 static void
-draw(const struct chart *c, struct field *f, uint32_t which)
+draw(const struct chart *c, struct chart_field *f, uint32_t which)
 {
     const struct chart_series *s = &c->series[which];
     uint32_t last_x = 0, last_y = 0;
@@ -495,7 +495,7 @@ time_step(int64_t span_ms, uint32_t width)
 }
 
 static void
-put_times(struct chart *c, const struct field *f, uint32_t margin)
+put_times(struct chart *c, const struct chart_field *f, uint32_t margin)
 {
     struct buf *to = &c->text;
     int64_t span_ms = f->last_ms - f->first_ms;
@@ -570,7 +570,7 @@ tell_rest(const struct chart *c, uint32_t legend)
 }
 
 static void
-put_field(struct chart *c, const struct field *f, uint32_t margin)
+put_field(struct chart *c, const struct chart_field *f, uint32_t margin)
 {
     for (uint32_t y = 0; y < f->height; y++) {
         char label[48] = "";
@@ -601,7 +601,7 @@ put_moment(struct buf *to, int64_t t_ms)
 }
 
 static void
-put_span(struct chart *c, const struct field *f, uint32_t width)
+put_span(struct chart *c, const struct chart_field *f, uint32_t width)
 {
     struct buf line;
     buf_init(&line, NULL, NAME_BYTES_MAX);
@@ -620,7 +620,7 @@ static enum err
 print_chart(struct chart *c, uint32_t legend, uint32_t width, uint32_t height, struct why *why)
 {
     double least = 0, greatest = 1;
-    struct field f = {.height = height - legend - 3};
+    struct chart_field f = {.height = height - legend - 3};
     f.first_ms = c->options.is_range ? c->options.first_ms : c->min_ms;
     f.last_ms = c->options.is_range ? c->options.last_ms : c->max_ms;
     (void)find_extremes(c, &least, &greatest);

@@ -36,7 +36,7 @@ enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
 /* Kinds of lines that are printed a number of times, and then only counted. */
 enum { SHOWN_FAILURES, SHOWN_DIFFERENCES, SHOWN_KINDS };
 
-struct worker {
+struct replay_worker {
     struct replaying *of;
     struct target *target;
     bool is_own; /* else the one of all */
@@ -62,7 +62,7 @@ struct replaying {
     struct buf question;
     struct bytes replicas[REPLICA_LABELS_MAX];
     uint32_t replica_count;
-    struct worker *workers;
+    struct replay_worker *workers;
     uint32_t worker_count;
     _Atomic(const char *) canceled;
     struct lock writing; /* LOCK_RANK_APP: of a directory */
@@ -83,7 +83,7 @@ static enum err
 write_message(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
               struct why *why)
 {
-    struct worker *w = context;
+    struct replay_worker *w = context;
     struct target_result result;
     (void)tenant;
     enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* to count */
@@ -106,7 +106,7 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
 static enum err
 open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
-    const struct worker *w = context;
+    const struct replay_worker *w = context;
     const struct replaying *r = w->of;
     struct view *view;
     enum err e = view_open(target_answerer(w->target), control, &view, why);
@@ -117,8 +117,8 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
 
 /* Prints a line about a rule at a time, unless there were enough of its kind. */
 static void
-show(struct worker *w, int kind, const struct group *group, const struct rule *rule, int64_t t_ms,
-     struct bytes text)
+show(struct replay_worker *w, int kind, const struct group *group, const struct rule *rule,
+     int64_t t_ms, struct bytes text)
 {
     static const char *const kinds[] = {"failures", "differences"};
     struct replaying *r = w->of;
@@ -158,7 +158,7 @@ static void
 show_difference(void *context, const struct group *group, const struct rule *rule,
                 const struct replay_difference *d)
 {
-    struct worker *w = context;
+    struct replay_worker *w = context;
     struct buf text;
     buf_init(&text, &w->of->asking->memory, SHOWN_BYTES_MAX);
     labels_print(&text, d->labels);
@@ -173,7 +173,7 @@ show_difference(void *context, const struct group *group, const struct rule *rul
 /* --- workers ---------------------------------------------------------------------------------- */
 
 static enum err
-worker_init(struct replaying *r, struct worker *w)
+worker_init(struct replaying *r, struct replay_worker *w)
 {
     const struct settings *s = &r->found.settings;
     w->of = r;
@@ -215,7 +215,7 @@ open_workers(struct replaying *r, struct why *why)
     r->workers = mem_new(&a->memory, r->worker_count * sizeof *r->workers);
     if (r->workers == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; e == OK && i < r->worker_count; i++) {
-        struct worker *w = &r->workers[i];
+        struct replay_worker *w = &r->workers[i];
         e = worker_init(r, w);
         if (e) return why_set(why, e, "not enough memory");
         w->target = r->target;
@@ -230,7 +230,7 @@ static void
 close_workers(struct replaying *r)
 {
     for (uint32_t i = 0; r->workers != NULL && i < r->worker_count; i++) {
-        struct worker *w = &r->workers[i];
+        struct replay_worker *w = &r->workers[i];
         if (w->of != NULL) rw_request_fini(&w->request);
         if (w->is_own) target_free(w->target);
     }
@@ -261,7 +261,7 @@ note_done(struct replaying *r, uint64_t evaluations, uint32_t groups)
 }
 
 static void
-worker_end(struct worker *w)
+worker_end(struct replay_worker *w)
 {
     struct replaying *r = w->of;
     lock_take(&r->lock);
@@ -274,7 +274,7 @@ worker_end(struct worker *w)
 static void
 worker_run(void *context)
 {
-    struct worker *w = context;
+    struct replay_worker *w = context;
     struct replaying *r = w->of;
     struct group *group;
     while (w->error == OK && (group = take_group(r)) != NULL) {
@@ -290,7 +290,7 @@ worker_run(void *context)
 static void
 worker_run_together(void *context)
 {
-    struct worker *w = context;
+    struct replay_worker *w = context;
     struct replaying *r = w->of;
     struct budget *memory = &r->asking->memory;
     size_t bytes = r->count * sizeof(struct replay_from);
@@ -333,7 +333,7 @@ run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), str
     enum err e = OK;
     r->next = 0;
     for (; e == OK && started < count; started++) {
-        struct worker *w = &r->workers[started];
+        struct replay_worker *w = &r->workers[started];
         lock_take(&r->lock);
         r->running++;
         lock_drop(&r->lock);

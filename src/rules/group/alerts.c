@@ -278,14 +278,14 @@ step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_
 }
 
 /* Everything that can fail: new alerts for results without one, new annotations for the others. */
-struct prepared {
+struct prepared_alert {
     struct alert *alert;                   /* there already; NULL: is_new */
     struct alert *made;                    /* not there yet */
     struct alert_annotations *annotations; /* of what is */
 };
 
 static enum err
-prepare(struct alerts *a, const struct alert_found *found, struct prepared *p, uint32_t *more)
+prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert *p, uint32_t *more)
 {
     p->alert = alerts_find(a, found->labels);
     if (p->alert == NULL) {
@@ -298,7 +298,7 @@ prepare(struct alerts *a, const struct alert_found *found, struct prepared *p, u
 }
 
 static void
-take(struct alerts *a, const struct alert_found *found, struct prepared *p, int64_t at_ns)
+take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p, int64_t at_ns)
 {
     struct alert *alert = p->alert != NULL ? p->alert : p->made;
     if (p->made != NULL) add(a, p->made);
@@ -323,8 +323,8 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
                 bool *ret_changed)
 {
     uint32_t more = 0, active = 0;
-    size_t bytes = count * sizeof(struct prepared);
-    struct prepared *p = mem_new(a->budget, bytes == 0 ? 1 : bytes);
+    size_t bytes = count * sizeof(struct prepared_alert);
+    struct prepared_alert *p = mem_new(a->budget, bytes == 0 ? 1 : bytes);
     enum err e = p == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; e == OK && i < count; i++) {
         e = prepare(a, &found[i], &p[i], &more);

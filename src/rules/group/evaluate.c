@@ -53,7 +53,7 @@ group_register_metrics(void)
 /* --- failures --------------------------------------------------------------------------------- */
 
 enum err
-work_fail(struct work *w, enum err e, const char *sentence)
+work_fail(struct rule_work *w, enum err e, const char *sentence)
 {
     buf_clear(&w->sentence);
     buf_put_cut(&w->sentence, bytes_of_text(sentence));
@@ -61,14 +61,14 @@ work_fail(struct work *w, enum err e, const char *sentence)
 }
 
 enum err
-work_no_memory(struct work *w)
+work_no_memory(struct rule_work *w)
 {
     return work_fail(w, ERR_NOMEM, "not enough memory for the rule");
 }
 
 /* The same with the sentence that there is, or else the one of `why`. */
 static enum err
-fail_with_why(struct work *w, enum err e)
+fail_with_why(struct rule_work *w, enum err e)
 {
     return w->sentence.size > 0 ? (w->error = e) : work_fail(w, e, why_text(&w->why, e));
 }
@@ -76,7 +76,7 @@ fail_with_why(struct work *w, enum err e)
 /* --- results ---------------------------------------------------------------------------------- */
 
 static enum err
-put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promql_point *point)
+put_sample(struct rule_work *w, struct bytes labels, int64_t t_ms, const struct promql_point *point)
 {
     rw_build_series(w->build, labels);
     w->samples++;
@@ -93,7 +93,7 @@ put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promq
 /* Says whether an earlier rule of the group that records the same name has written the series in
  * this evaluation. */
 static bool
-is_written_before(const struct work *w, struct bytes labels)
+is_written_before(const struct rule_work *w, struct bytes labels)
 {
     for (const struct rule_at_work *r = w->rule; (r = r->same_before) != NULL;) {
         if (kept_series_has(&r->series, labels)) return true;
@@ -103,7 +103,7 @@ is_written_before(const struct work *w, struct bytes labels)
 
 /* Marks the series stale that the evaluation before had and this one has not. */
 static void
-put_stale(struct work *w)
+put_stale(struct rule_work *w)
 {
     const struct kept_series *before = &w->rule->series;
     for (uint32_t i = 0; i < before->count; i++) {
@@ -114,7 +114,7 @@ put_stale(struct work *w)
 }
 
 static enum err
-record_series(struct work *w, struct bytes metric, const struct promql_point *point)
+record_series(struct rule_work *w, struct bytes metric, const struct promql_point *point)
 {
     bool is_new;
     buf_clear(&w->labels);
@@ -127,7 +127,7 @@ record_series(struct work *w, struct bytes metric, const struct promql_point *po
 }
 
 static enum err
-exceeds(struct work *w, uint64_t count, const char *what)
+exceeds(struct rule_work *w, uint64_t count, const char *what)
 {
     char text[96];
     snprintf(text, sizeof text, "exceeded limit of %u with %llu %s", w->of->g->text.limit,
@@ -136,7 +136,7 @@ exceeds(struct work *w, uint64_t count, const char *what)
 }
 
 static enum err
-record(struct work *w, struct promql_result *result)
+record(struct rule_work *w, struct promql_result *result)
 {
     uint32_t limit = w->of->g->text.limit;
     struct bytes metric;
@@ -154,7 +154,7 @@ record(struct work *w, struct promql_result *result)
 /* --- alerts ----------------------------------------------------------------------------------- */
 
 void
-alert_series_labels(struct work *w, struct bytes labels, const struct label *more,
+alert_series_labels(struct rule_work *w, struct bytes labels, const struct label *more,
                     uint32_t more_count, struct buf *to)
 {
     const struct rule_at_work *rule = w->rule;
@@ -175,7 +175,7 @@ alert_series_labels(struct work *w, struct bytes labels, const struct label *mor
 
 /* Adds ALERTS, or without a state ALERTS_FOR_STATE, of an alert to series. */
 static enum err
-add_alert_series(struct work *w, const struct alert *alert, const char *state,
+add_alert_series(struct rule_work *w, const struct alert *alert, const char *state,
                  struct kept_series *to, bool *ret_new)
 {
     const char *name = state == NULL ? "ALERTS_FOR_STATE" : "ALERTS";
@@ -190,7 +190,7 @@ add_alert_series(struct work *w, const struct alert *alert, const char *state,
 }
 
 static enum err
-put_alert_series(struct work *w, const struct alert *alert, const char *state, double value)
+put_alert_series(struct rule_work *w, const struct alert *alert, const char *state, double value)
 {
     bool is_new;
     struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
@@ -202,7 +202,7 @@ put_alert_series(struct work *w, const struct alert *alert, const char *state, d
 /* Finds out which series the alerts wrote that a checkpoint had, so that those that end are marked
  * stale. */
 static enum err
-find_restored_series(struct work *w)
+find_restored_series(struct rule_work *w)
 {
     struct rule_at_work *rule = w->rule;
     enum err e = OK;
@@ -222,7 +222,7 @@ find_restored_series(struct work *w)
 
 /* Only this thread changes them: others may look meanwhile. */
 static enum err
-put_alerts(struct work *w)
+put_alerts(struct rule_work *w)
 {
     const struct alerts *alerts = &w->rule->alerts;
     enum err e = OK;
@@ -237,7 +237,7 @@ put_alerts(struct work *w)
 }
 
 static enum err
-alarm(struct work *w, struct promql_result *result)
+alarm(struct rule_work *w, struct promql_result *result)
 {
     const struct evaluating *ev = w->of;
     struct rule_at_work *rule = w->rule;
@@ -265,7 +265,7 @@ alarm(struct work *w, struct promql_result *result)
 /* --- one rule --------------------------------------------------------------------------------- */
 
 static enum err
-write_results(struct work *w)
+write_results(struct rule_work *w)
 {
     struct rules_written written;
     enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
@@ -282,7 +282,7 @@ write_results(struct work *w)
 static void
 evaluate_rule(void *of, uint32_t i)
 {
-    struct work *w = (struct work *)of + i;
+    struct rule_work *w = (struct rule_work *)of + i;
     const struct evaluating *ev = w->of;
     struct asked a = {.result = NULL};
     if (w->skipped || w->error) return;
@@ -306,11 +306,11 @@ evaluate_rule(void *of, uint32_t i)
 }
 
 void
-work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
+work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule)
 {
     enum group_part part = ev->how->part;
     bool records = rule->text->kind == RULE_RECORDING;
-    *w = (struct work){.of = ev, .rule = rule};
+    *w = (struct rule_work){.of = ev, .rule = rule};
     w->began_ms = env_realtime_ms(ev->host->env); /* if its turn never comes */
     w->skipped = (part == GROUP_RECORDING && !records) || (part == GROUP_ALERTING && records);
     arena_init(&w->arena, ev->host->memory, ARENA_BYTES_MAX, 0);
@@ -323,7 +323,7 @@ work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
 }
 
 void
-work_end(struct work *w)
+work_end(struct rule_work *w)
 {
     arena_fini(&w->arena);
     kept_series_fini(&w->written);
@@ -335,7 +335,7 @@ work_end(struct work *w)
 /* --- what it leaves --------------------------------------------------------------------------- */
 
 static void
-log_failure(struct work *w)
+log_failure(struct rule_work *w)
 {
     const struct group *g = w->of->g;
     if (w->error == ERR_CANCELED && w->of->host->all_canceled != NULL &&
@@ -369,7 +369,7 @@ keep_also(struct kept_series *kept, const struct kept_series *more)
 }
 
 static void
-adopt(struct evaluating *ev, struct work *w)
+adopt(struct evaluating *ev, struct rule_work *w)
 {
     struct group *g = ev->g;
     struct rule_at_work *rule = w->rule;
@@ -402,7 +402,7 @@ adopt(struct evaluating *ev, struct work *w)
 
 /* Passes notices to the host, some at once. Their texts are views of alerts, which only this thread
  * changes. */
-struct sending {
+struct alert_sending {
     struct group *group;
     const struct rules_host *host;
     const struct rules_terms *terms;
@@ -412,7 +412,7 @@ struct sending {
 };
 
 static void
-flush_notices(struct sending *s)
+flush_notices(struct alert_sending *s)
 {
     assert(s->count <= ALERTS_AT_ONCE);
     if (s->count > 0) s->host->send(s->host->context, s->items, s->count);
@@ -420,7 +420,7 @@ flush_notices(struct sending *s)
 }
 
 static void
-send_alert(struct sending *s, const struct rule_at_work *rule, struct alert *alert)
+send_alert(struct alert_sending *s, const struct rule_at_work *rule, struct alert *alert)
 {
     int64_t longest = s->group->schedule.interval_ns;
     if (s->terms->resend_ns > longest) longest = s->terms->resend_ns;
@@ -453,7 +453,7 @@ count_alerts(const struct group *g)
 
 /* Sends those of the group's alerts that are due, from number `first` to before `end`. */
 static void
-send_range(struct sending *s, uint32_t first, uint32_t end)
+send_range(struct alert_sending *s, uint32_t first, uint32_t end)
 {
     struct group *g = s->group;
     uint32_t number = 0;
@@ -477,7 +477,7 @@ send_range(struct sending *s, uint32_t first, uint32_t end)
  * alert_is_due() has it: with evaluations in between, beginnings could be close together.
  */
 static uint32_t
-first_to_send(const struct sending *s, uint32_t count)
+first_to_send(const struct alert_sending *s, uint32_t count)
 {
     int64_t interval_ns = s->group->schedule.interval_ns;
     int64_t period_ns = (s->terms->resend_ns / interval_ns + 1) * interval_ns;
@@ -492,7 +492,7 @@ void
 group_send(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
            int64_t at_ns)
 {
-    struct sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
+    struct alert_sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
     if (host->send == NULL) return;
     uint32_t count = count_alerts(g), first = first_to_send(&s, count);
     send_range(&s, first, count);
@@ -504,7 +504,7 @@ group_send(struct group *g, const struct rules_host *host, const struct rules_te
 
 /* Other threads are woken only for rules that took long, or are new. */
 static bool
-are_long(const struct work *works, uint32_t count)
+are_long(const struct rule_work *works, uint32_t count)
 {
     int64_t sum_ns = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -516,7 +516,7 @@ are_long(const struct work *works, uint32_t count)
 }
 
 static void
-run_together(struct evaluating *ev, struct work *works, uint32_t count)
+run_together(struct evaluating *ev, struct rule_work *works, uint32_t count)
 {
     const struct rules_host *host = ev->host;
     if (count > 1 && host->together != NULL && are_long(works, count)) {
@@ -529,7 +529,7 @@ run_together(struct evaluating *ev, struct work *works, uint32_t count)
 }
 
 static void
-fail_batch(struct work *works, uint32_t count, enum err e, const struct why *why)
+fail_batch(struct rule_work *works, uint32_t count, enum err e, const struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (works[i].skipped) continue;
@@ -541,7 +541,7 @@ fail_batch(struct work *works, uint32_t count, enum err e, const struct why *why
 static void
 evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
 {
-    struct work *works = &ev->works[first];
+    struct rule_work *works = &ev->works[first];
     const struct rules_host *host = ev->host;
     struct query_control control;
     struct why why = {""};

@@ -15,7 +15,7 @@ struct evaluating {
     int64_t t_ms;      /* of the evaluation */
     int64_t sample_ms; /* of what is queried, and of the results */
     struct view *view; /* of the batch */
-    struct work *works;
+    struct rule_work *works;
     bool stored;      /* all until now */
     bool has_changed; /* the state of an alert */
     bool is_in_doubt; /* what the batch wrote may yet be stored */
@@ -25,7 +25,7 @@ struct evaluating {
 };
 
 /* The evaluation of one rule. Its memory ends with the batch, the flags do not. */
-struct work {
+struct rule_work {
     struct evaluating *of;
     struct rule_at_work *rule;
     bool skipped; /* another part of the group */
@@ -46,13 +46,13 @@ struct work {
 };
 
 /* Without a result yet. Failures show in `error`. */
-void work_begin(struct evaluating *ev, struct work *work, struct rule_at_work *rule);
+void work_begin(struct evaluating *ev, struct rule_work *work, struct rule_at_work *rule);
 /* But for the flags. */
-void work_end(struct work *work);
+void work_end(struct rule_work *work);
 
 /* Returns `e`, which is kept with a sentence. */
-enum err work_fail(struct work *work, enum err e, const char *sentence);
-enum err work_no_memory(struct work *work);
+enum err work_fail(struct rule_work *work, enum err e, const char *sentence);
+enum err work_no_memory(struct rule_work *work);
 
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
@@ -109,7 +109,7 @@ MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes te
 /* --- alerts: find_alerts.c -------------------------------------------------------------------- */
 
 /* Makes alerts of a result, in the arena of `work`. */
-MUST_CHECK enum err find_alerts(struct work *work, struct promql_result *result,
+MUST_CHECK enum err find_alerts(struct rule_work *work, struct promql_result *result,
                                 struct alert_found **ret, uint32_t *ret_count);
 
 /*
@@ -117,7 +117,7 @@ MUST_CHECK enum err find_alerts(struct work *work, struct promql_result *result,
  * label whose text came to nothing, so that the alert has not got it, is there with that text.
  * Errors show in `to`.
  */
-void alert_series_labels(struct work *work, struct bytes labels, const struct label *more,
+void alert_series_labels(struct rule_work *work, struct bytes labels, const struct label *more,
                          uint32_t more_count, struct buf *to);
 
 #endif

@@ -10,7 +10,7 @@
 /* The state of expanding the texts of one rule. Templates may loop: all texts of a rule together
  * have the time of one query. */
 struct expanding {
-    struct work *w;
+    struct rule_work *w;
     struct query_control control;
     struct template_options options;
     struct template_data data;
@@ -36,7 +36,7 @@ query_for_template(void *context, struct bytes expression,
 static enum err
 expand(struct expanding *x, struct bytes text, struct bytes *ret)
 {
-    struct work *w = x->w;
+    struct rule_work *w = x->w;
     struct buf to;
     struct why why = {""};
     if (!may_be_template(text)) { /* as most are not */
@@ -68,7 +68,7 @@ expand(struct expanding *x, struct bytes text, struct bytes *ret)
 }
 
 static enum err
-labels_to_array(struct work *w, struct bytes labels, struct label **ret, uint32_t *ret_count)
+labels_to_array(struct rule_work *w, struct bytes labels, struct label **ret, uint32_t *ret_count)
 {
     uint32_t count = labels_count(labels), i = 0;
     struct label *items = arena_alloc(&w->arena, (count + 1) * sizeof *items);
@@ -85,7 +85,7 @@ labels_to_array(struct work *w, struct bytes labels, struct label **ret, uint32_
 static enum err
 expand_labels(struct expanding *x, struct bytes metric, struct alert_found *found)
 {
-    struct work *w = x->w;
+    struct rule_work *w = x->w;
     const struct rule_at_work *rule = w->rule;
     uint32_t count = 0;
     struct label *over = arena_alloc(&w->arena, (rule->label_count + 2) * sizeof *over);
@@ -138,7 +138,7 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
 
 /* `name` is that of the template, and is initialized here. */
 static void
-expanding_init(struct expanding *x, struct work *w, struct buf *name)
+expanding_init(struct expanding *x, struct rule_work *w, struct buf *name)
 {
     const struct evaluating *ev = w->of;
     buf_init(name, ev->host->memory, RULE_FILE_BYTES_MAX);
@@ -157,7 +157,7 @@ expanding_init(struct expanding *x, struct work *w, struct buf *name)
 }
 
 enum err
-find_alerts(struct work *w, struct promql_result *result, struct alert_found **ret,
+find_alerts(struct rule_work *w, struct promql_result *result, struct alert_found **ret,
             uint32_t *ret_count)
 {
     struct buf name;

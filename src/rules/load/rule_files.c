@@ -34,13 +34,13 @@ rule_file_tell(struct rule_file *f, struct bytes sentence)
 
 enum field_kind { FIELD_TEXT, FIELD_DURATION, FIELD_LIMIT, FIELD_TEXTS, FIELD_RULES, FIELD_GROUPS };
 
-struct field {
+struct rule_field {
     const char *name;
     enum field_kind kind;
     size_t offset; /* in the draft */
 };
 
-static const struct field rule_fields[] = {
+static const struct rule_field rule_fields[] = {
     [DRAFT_RECORD] = {"record", FIELD_TEXT, offsetof(struct drafted_rule, record)},
     [DRAFT_ALERT] = {"alert", FIELD_TEXT, offsetof(struct drafted_rule, alert)},
     [DRAFT_EXPR] = {"expr", FIELD_TEXT, offsetof(struct drafted_rule, expr)},
@@ -51,7 +51,7 @@ static const struct field rule_fields[] = {
     [DRAFT_ANNOTATIONS] = {"annotations", FIELD_TEXTS, offsetof(struct drafted_rule, annotations)},
     {NULL},
 };
-static const struct field group_fields[] = {
+static const struct rule_field group_fields[] = {
     [DRAFT_NAME] = {"name", FIELD_TEXT, offsetof(struct drafted_group, name)},
     [DRAFT_INTERVAL] = {"interval", FIELD_DURATION, offsetof(struct drafted_group, interval_ms)},
     [DRAFT_LIMIT] = {"limit", FIELD_LIMIT, offsetof(struct drafted_group, limit)},
@@ -61,12 +61,12 @@ static const struct field group_fields[] = {
     [DRAFT_RULES] = {"rules", FIELD_RULES, 0},
     {NULL},
 };
-static const struct field file_fields[] = {{"groups", FIELD_GROUPS, 0}, {NULL}};
+static const struct rule_field file_fields[] = {{"groups", FIELD_GROUPS, 0}, {NULL}};
 
 /* The mapping that is being read. */
 struct drafting {
     struct rule_file *file;
-    const struct field *fields;
+    const struct rule_field *fields;
     const char *list; /* whose entry it is; NULL: it is the file */
     void *draft;      /* of the file: its rule_file */
     struct rule_places places;
@@ -191,7 +191,7 @@ unknown_field(struct drafting *d)
         return e ? e : reader_skip(in);
     }
     suggest_begin(&near, word);
-    for (const struct field *field = d->fields; field->name != NULL; field++) {
+    for (const struct rule_field *field = d->fields; field->name != NULL; field++) {
         suggest_try(&near, field->name);
     }
     struct hint hint = suggest_hint(&near, "");
@@ -206,7 +206,7 @@ read_field(struct config_reader *in, void *context)
 {
     struct drafting *d = context;
     struct rule_file *f = d->file;
-    const struct field *field = d->fields;
+    const struct rule_field *field = d->fields;
     while (field->name != NULL && !bytes_equal_text(reader_scalar(in), field->name)) {
         field++;
     }
@@ -238,7 +238,7 @@ read_field(struct config_reader *in, void *context)
 }
 
 static enum err
-read_entry(struct rule_file *f, const struct field *fields, const char *list, void *draft,
+read_entry(struct rule_file *f, const struct rule_field *fields, const char *list, void *draft,
            struct rule_places *ret_places)
 {
     struct drafting d = {.file = f, .fields = fields, .list = list, .draft = draft};

@@ -36,7 +36,7 @@ enum {
 };
 
 /* Evaluations of a group that are made at once: from slot `first` to `last`. */
-struct stretch {
+struct replay_stretch {
     const struct replay *replay;
     struct evaluating ev;
     int64_t first, last;
@@ -54,8 +54,8 @@ struct step_result {
 
 /* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. What is counted
  * and kept here counts once the part is written. */
-struct part {
-    struct stretch *of;
+struct replay_part {
+    struct replay_stretch *of;
     struct rule_at_work *rule;
     uint32_t a, b;
     int64_t interval_ms; /* between these */
@@ -75,13 +75,13 @@ struct part {
 };
 
 static enum err
-no_memory(const struct stretch *s)
+no_memory(const struct replay_stretch *s)
 {
     return why_set(s->why, ERR_NOMEM, "not enough memory for the rule");
 }
 
 static enum err
-part_fails(struct part *t, const char *sentence)
+part_fails(struct replay_part *t, const char *sentence)
 {
     buf_clear(&t->sentence);
     buf_put_cut(&t->sentence, bytes_of_text(sentence));
@@ -91,20 +91,20 @@ part_fails(struct part *t, const char *sentence)
 /* --- times ------------------------------------------------------------------------------------ */
 
 static int64_t
-time_ns(const struct stretch *s, uint32_t step)
+time_ns(const struct replay_stretch *s, uint32_t step)
 {
     return schedule_time_ns(&s->ev.g->schedule, s->first + step);
 }
 
 static int64_t
-sample_ms(const struct stretch *s, uint32_t step)
+sample_ms(const struct replay_stretch *s, uint32_t step)
 {
     return time_ns(s, step) / NS_PER_MS - s->ev.g->query_offset_ms;
 }
 
 /* Counted from the first of the part. */
 static uint32_t
-index_of(const struct part *t, int64_t t_ms)
+index_of(const struct replay_part *t, int64_t t_ms)
 {
     int64_t since_ms = t_ms - sample_ms(t->of, t->a);
     assert(since_ms >= 0 && since_ms % t->interval_ms == 0); /* invariant 2 */
@@ -115,7 +115,7 @@ index_of(const struct part *t, int64_t t_ms)
 /* --- one series of a result ------------------------------------------------------------------- */
 
 static enum err
-note_difference(struct part *t, int64_t t_ms, const struct replay_value *stored,
+note_difference(struct replay_part *t, int64_t t_ms, const struct replay_value *stored,
                 struct replay_value computed)
 {
     t->counts.different++;
@@ -129,14 +129,14 @@ note_difference(struct part *t, int64_t t_ms, const struct replay_value *stored,
 
 /* The labels are those of another series. It is in the message when it has new samples. */
 static void
-seek_series(struct part *t)
+seek_series(struct replay_part *t)
 {
     stored_results_seek(&t->stored, buf_bytes(&t->labels));
     t->is_begun = false;
 }
 
 static void
-begin_series(struct part *t)
+begin_series(struct replay_part *t)
 {
     if (!t->is_begun) rw_build_series(t->build, buf_bytes(&t->labels));
     t->is_begun = true;
@@ -145,7 +145,8 @@ begin_series(struct part *t)
 /* Writes a result, of a histogram if there is one, unless a sample is stored at its time. If a
  * repeated evaluation may find what was recorded after it, a difference says nothing. */
 static enum err
-put_sample(struct part *t, int64_t t_ms, struct replay_value value, const struct histogram *h)
+put_sample(struct replay_part *t, int64_t t_ms, struct replay_value value,
+           const struct histogram *h)
 {
     const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
     bool is_equal =
@@ -167,7 +168,7 @@ put_sample(struct part *t, int64_t t_ms, struct replay_value value, const struct
 
 /* The series has ended. Another rule of its name may have written it: that stays. */
 static void
-put_end(struct part *t, int64_t t_ms)
+put_end(struct replay_part *t, int64_t t_ms)
 {
     const struct replay_value *stored = stored_results_at(&t->stored, t_ms);
     if (stored == NULL) {
@@ -180,7 +181,7 @@ put_end(struct part *t, int64_t t_ms)
 
 /* Floats are in the message in order of time, with staleness markers between them. */
 static enum err
-put_floats(struct part *t)
+put_floats(struct replay_part *t)
 {
     bool was_there = kept_series_has(&t->rule->series, buf_bytes(&t->labels));
     enum err e = OK;
@@ -196,7 +197,7 @@ put_floats(struct part *t)
 
 /* They are in the message apart. */
 static enum err
-put_histograms(struct part *t, struct promql_result *result)
+put_histograms(struct replay_part *t, struct promql_result *result)
 {
     struct promql_point point;
     struct histogram h;
@@ -211,7 +212,7 @@ put_histograms(struct part *t, struct promql_result *result)
 /* False: the series has no result at any evaluation. Floats come last, so that put_histograms()
  * reads histograms from the first one on. */
 static bool
-find_results(struct part *t, struct promql_result *result)
+find_results(struct replay_part *t, struct promql_result *result)
 {
     struct promql_point point;
     bool any = false;
@@ -230,7 +231,7 @@ find_results(struct part *t, struct promql_result *result)
 
 /* Adds the current series to the message. */
 static enum err
-put_series(struct part *t, struct promql_result *result)
+put_series(struct replay_part *t, struct promql_result *result)
 {
     struct bytes labels = buf_bytes(&t->labels);
     bool is_new;
@@ -255,7 +256,7 @@ put_series(struct part *t, struct promql_result *result)
 
 /* Marks series stale that the evaluation before had, and none of these has. */
 static enum err
-put_ended(struct part *t)
+put_ended(struct replay_part *t)
 {
     const struct kept_series *past = &t->rule->series;
     for (uint32_t i = 0; i < past->count; i++) {
@@ -270,7 +271,7 @@ put_ended(struct part *t)
 }
 
 static enum err
-check_limit(struct part *t)
+check_limit(struct replay_part *t)
 {
     uint32_t limit = t->of->ev.g->text.limit;
     for (uint32_t i = 0; limit > 0 && i <= t->b - t->a; i++) {
@@ -283,7 +284,7 @@ check_limit(struct part *t)
 }
 
 static enum err
-put_result(struct part *t, struct promql_result *result)
+put_result(struct replay_part *t, struct promql_result *result)
 {
     struct bytes metric;
     enum err e = OK;
@@ -301,9 +302,9 @@ put_result(struct part *t, struct promql_result *result)
 
 /* Reads what is stored first: mostly that is nothing. */
 static enum err
-ask_part(struct part *t)
+ask_part(struct replay_part *t)
 {
-    struct stretch *s = t->of;
+    struct replay_stretch *s = t->of;
     struct asked a = {.result = NULL};
     struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->ev.view};
     struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
@@ -323,18 +324,18 @@ ask_part(struct part *t)
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void
-report_failure(const struct part *t, uint32_t step, struct bytes sentence)
+report_failure(const struct replay_part *t, uint32_t step, struct bytes sentence)
 {
-    const struct stretch *s = t->of;
+    const struct replay_stretch *s = t->of;
     const struct replay *r = s->replay;
     if (r->failed == NULL) return;
     r->failed(r->context, s->ev.g, t->rule->text, time_ns(s, step), sentence);
 }
 
 static enum err
-write_part(struct part *t)
+write_part(struct replay_part *t)
 {
-    struct stretch *s = t->of;
+    struct replay_stretch *s = t->of;
     struct rules_written written;
     enum err e = write_durably(s->ev.host, s->ev.g->tenant, t->build, &written, s->why);
     if (e || written.rejected == 0) return e;
@@ -357,7 +358,7 @@ exchange_series(struct group *g, struct rule_at_work *rule, struct kept_series *
 
 /* The part is written: it counts, and the next one begins after it. */
 static void
-settle_part(struct part *t)
+settle_part(struct replay_part *t)
 {
     const struct replay *r = t->of->replay;
     struct replay_counts *all = t->of->counts;
@@ -378,9 +379,9 @@ settle_part(struct part *t)
 /* One try of evaluations from `a` to `b`. ERR_INPUT with a sentence, ERR_LIMIT: they have no
  * result. */
 static enum err
-try_part(struct part *t)
+try_part(struct replay_part *t)
 {
-    struct stretch *s = t->of;
+    struct replay_stretch *s = t->of;
     struct budget *memory = s->ev.host->memory;
     uint32_t steps = t->b - t->a + 1;
     arena_init(&t->arena, memory, ARENA_BYTES_MAX, 0);
@@ -409,7 +410,7 @@ try_part(struct part *t)
 
 /* As after group_evaluate(): what the rule wrote last is what it is taken to have written. */
 static void
-fail_step(struct part *t)
+fail_step(struct replay_part *t)
 {
     struct bytes sentence = buf_bytes(&t->sentence);
     t->of->counts->failed++;
@@ -418,15 +419,15 @@ fail_step(struct part *t)
 
 /* Says whether an error is one of the evaluations themselves. */
 static bool
-is_of_rule(const struct part *t, enum err e)
+is_of_rule(const struct replay_part *t, enum err e)
 {
     return e == ERR_LIMIT || (e == ERR_INPUT && t->sentence.size > 0);
 }
 
 static enum err
-replay_rule(struct stretch *s, struct rule_at_work *rule)
+replay_rule(struct replay_stretch *s, struct rule_at_work *rule)
 {
-    struct part t = {.of = s, .rule = rule};
+    struct replay_part t = {.of = s, .rule = rule};
     t.interval_ms = s->ev.g->schedule.interval_ns / NS_PER_MS;
     uint32_t count = (uint32_t)(s->last - s->first) + 1;
     uint32_t most = promql_asks_for_range(rule->tree) ? 1 : count, at_once = most;
@@ -461,7 +462,7 @@ replay_rule(struct stretch *s, struct rule_at_work *rule)
 /* Evaluations that follow each other, and are made at once. Rules of a batch do not read each
  * other, and write other names: they have one view. */
 static enum err
-replay_rules(struct stretch *s)
+replay_rules(struct replay_stretch *s)
 {
     struct group *g = s->ev.g;
     const struct rules_terms *terms = s->ev.terms;
@@ -491,7 +492,7 @@ group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
     struct group *g = past->group;
     struct replay replay = {.host = past->host, .terms = past->terms};
     struct replay_counts counts = {0};
-    struct stretch s = {
+    struct replay_stretch s = {
         .replay = &replay,
         .ev = {.g = g, .host = past->host, .terms = past->terms},
         .first = slot,
@@ -540,7 +541,7 @@ replay_next(const struct replay *replay, struct replay_from *it, bool is_togethe
     struct group *g = it->group;
     bool one_by_one = is_together || g->reads_back;
     int64_t last = schedule_slot(&g->schedule, max_ns);
-    struct stretch s = {
+    struct replay_stretch s = {
         .replay = replay,
         .ev = {.g = g, .host = replay->host, .terms = replay->terms},
         .first = it->next,

@@ -218,7 +218,7 @@ add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct schedule
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (!can_fill(e)) continue;
-        job->fills[job->fill_count++] = (struct fill){e, e->next_slot};
+        job->fills[job->fill_count++] = (struct scheduled_fill){e, e->next_slot};
         e->fills = true;
     }
 }

@@ -166,7 +166,7 @@ scheduler_free(struct scheduler *s)
 
 /* --- reload: what can fail -------------------------------------------------------------------- */
 
-struct planned {
+struct planned_entry {
     struct scheduled *entry;
     struct scheduled_tenant *tenant; /* NULL: there is one of this name already */
     bool is_new;
@@ -177,7 +177,7 @@ struct scheduler_change {
     struct scheduler *scheduler;
     struct scheduled **items; /* of the scheduler that is to be */
     struct due *due;
-    struct planned *plan; /* by tenant, file, name */
+    struct planned_entry *plan; /* by tenant, file, name */
     uint32_t count;
 };
 
@@ -213,7 +213,7 @@ scheduler_abandon(struct scheduler_change *c)
 /* Entries that stay are looked up now: only a reload changes which entries there are, and there is
  * one reload at a time. */
 static enum err
-plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler_group *group,
+plan_entry(struct scheduler_change *c, struct planned_entry *p, const struct scheduler_group *group,
            const struct group_defaults *defaults, struct why *why)
 {
     struct scheduler *s = c->scheduler;
@@ -229,8 +229,8 @@ plan_entry(struct scheduler_change *c, struct planned *p, const struct scheduler
 static int
 compare_planned(const void *a, const void *b)
 {
-    const struct group *x = ((const struct planned *)a)->entry->group,
-                       *y = ((const struct planned *)b)->entry->group;
+    const struct group *x = ((const struct planned_entry *)a)->entry->group,
+                       *y = ((const struct planned_entry *)b)->entry->group;
     int order = bytes_compare(group_tenant(x), group_tenant(y));
     return order != 0 ? order : compare_texts(group_text(x), group_text(y));
 }
@@ -248,7 +248,7 @@ plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
         e = group_add_recorded(c->plan[i].entry->group, &recorded);
     }
     for (uint32_t i = first; e == OK && i < end; i++) {
-        struct planned *p = &c->plan[i];
+        struct planned_entry *p = &c->plan[i];
         p->reads_recorded = group_reads_recorded(p->entry->group, &recorded, &tries);
     }
     recorded_fini(&recorded);

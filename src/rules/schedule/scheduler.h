@@ -97,7 +97,7 @@ enum scheduler_work {
 struct scheduled;
 struct scheduled_tenant;
 /* An entry of a fill, and the first evaluation to be made; see struct replay_from. */
-struct fill {
+struct scheduled_fill {
     struct scheduled *entry;
     int64_t next_slot;
 };
@@ -118,7 +118,7 @@ struct scheduler_job {
     bool holds_if_refused; /* alerts are held if the store refuses writes: no gap is known so far */
 
     /* FILL: these groups, up to a time (Unix). */
-    struct fill *fills;
+    struct scheduled_fill *fills;
     uint32_t fill_count;
     size_t fills_bytes;
     int64_t until_ns;

@@ -90,7 +90,7 @@ run_look(struct scheduler *s, struct scheduler_job *job)
 }
 
 /* The host of a fill, which notes whether the store refuses. */
-struct filling {
+struct fill_host {
     const struct rules_host *host;
     _Atomic bool is_refused;
 };
@@ -99,7 +99,7 @@ static enum err
 fill_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
            struct why *why)
 {
-    struct filling *f = context;
+    struct fill_host *f = context;
     enum err e = f->host->write(f->host->context, tenant, message, ret, why);
     if (e) atomic_store_explicit(&f->is_refused, true, memory_order_relaxed);
     return e;
@@ -108,7 +108,7 @@ fill_write(void *context, struct bytes tenant, struct bytes message, struct rule
 static enum err
 fill_settle(void *context, uint64_t ticket, struct why *why)
 {
-    struct filling *f = context;
+    struct fill_host *f = context;
     enum err e = f->host->settle(f->host->context, ticket, why);
     if (e) atomic_store_explicit(&f->is_refused, true, memory_order_relaxed);
     return e;
@@ -120,7 +120,7 @@ log_failed(void *context, const struct group *g, const struct rule *rule, int64_
 {
     static struct log_gate gate;
     uint64_t held_back;
-    const struct filling *f = context;
+    const struct fill_host *f = context;
     if (!log_often(&gate, env_monotonic_ns(f->host->env), SAID_NS, &held_back)) return;
     log_warn("a missed evaluation of a rule failed", KV("file", g->text.file),
              KV("group", g->text.name), KV("rule", rule == NULL ? "" : rule->name),
@@ -134,7 +134,7 @@ log_differs(void *context, const struct group *g, const struct rule *rule,
 {
     static struct log_gate gate;
     uint64_t held_back;
-    const struct filling *f = context;
+    const struct fill_host *f = context;
     if (!log_often(&gate, env_monotonic_ns(f->host->env), SAID_NS, &held_back)) return;
     log_warn("a missed evaluation of a rule gives another value than is stored, which stays",
              KV("file", g->text.file), KV("group", g->text.name), KV("rule", rule->name),
@@ -195,7 +195,7 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
     static struct log_gate gate;
     uint64_t held_back;
     struct why why = {""};
-    struct filling filling = {.host = s->host};
+    struct fill_host filling = {.host = s->host};
     struct rules_host host = *s->host;
     host.write = fill_write;
     host.settle = fill_settle;

@@ -57,11 +57,11 @@ void
 histogram_chunks_free(struct histogram_chunks *w)
 {
     if (w == NULL) return;
-    struct room *rooms[] = {&w->spans,        &w->custom,       &w->valid_room,  &w->steps_room,
-                            &w->masks_room,   &w->wider_steps,  &w->wider_masks, &w->base_room,
-                            &w->last_room,    &w->windows_room, &w->zeros_room,  &w->now_room,
-                            &w->map_room,     &w->reached,      &w->places_room, &w->ordered_room,
-                            &w->ordered_masks};
+    struct layout_room *rooms[] = {
+        &w->spans,        &w->custom,       &w->valid_room, &w->steps_room, &w->masks_room,
+        &w->wider_steps,  &w->wider_masks,  &w->base_room,  &w->last_room,  &w->windows_room,
+        &w->zeros_room,   &w->now_room,     &w->map_room,   &w->reached,    &w->places_room,
+        &w->ordered_room, &w->ordered_masks};
     for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         room_free(w, rooms[i]);
     }

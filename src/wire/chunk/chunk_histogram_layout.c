@@ -9,19 +9,19 @@ enum {
 };
 
 enum err
-room_for(struct histogram_chunks *w, struct room *room, uint64_t count, size_t item_bytes)
+room_for(struct histogram_chunks *w, struct layout_room *room, uint64_t count, size_t item_bytes)
 {
     size_t size_bytes = (size_t)count * item_bytes;
     if (size_bytes <= room->size_bytes) return OK;
     uint8_t *memory = mem_resize(w->budget, room->at, room->size_bytes, size_bytes);
     if (memory == NULL) return ERR_NOMEM;
     memset(memory + room->size_bytes, 0, size_bytes - room->size_bytes);
-    *room = (struct room){memory, size_bytes};
+    *room = (struct layout_room){memory, size_bytes};
     return OK;
 }
 
 void
-room_free(struct histogram_chunks *w, struct room *room)
+room_free(struct histogram_chunks *w, struct layout_room *room)
 {
     mem_free(w->budget, room->at, room->size_bytes);
 }
@@ -69,7 +69,7 @@ set_row_places(struct histogram_chunks *w, uint64_t places)
         memset(old_steps, 0, w->row_places * sizeof *steps);
         memset(old_mask, 0, w->row_words * sizeof *masks);
     }
-    struct room swap = w->steps_room;
+    struct layout_room swap = w->steps_room;
     w->steps_room = w->wider_steps;
     w->wider_steps = swap;
     swap = w->masks_room;

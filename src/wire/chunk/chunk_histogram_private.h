@@ -25,7 +25,7 @@ enum { ROW_WORDS = HISTOGRAM_CHUNK_SAMPLES / 64 };
 _Static_assert(HISTOGRAM_CHUNK_SAMPLES % 64 == 0, "rows are the bits of words");
 
 /* An array of ours that is large enough. */
-struct room {
+struct layout_room {
     void *at;
     size_t size_bytes;
 };
@@ -41,18 +41,18 @@ struct histogram_chunks {
     take_histogram_chunk *take;
     void *context;
 
-    struct histogram layout; /* of all rows; its arrays are ours, its counts are not set */
-    struct room spans;       /* positive, then negative */
-    struct room custom;
+    struct histogram layout;  /* of all rows; its arrays are ours, its counts are not set */
+    struct layout_room spans; /* positive, then negative */
+    struct layout_room custom;
     uint32_t negative; /* column of the first negative bucket */
     uint32_t columns;
     uint32_t *places;  /* of columns */
     uint32_t *ordered; /* the column that has a place */
-    struct room places_room, ordered_room;
+    struct layout_room places_room, ordered_room;
     bool straight;   /* each column has the place of its number */
     uint32_t words;  /* of a mask of columns */
     uint64_t *valid; /* such a mask: those that are buckets */
-    struct room valid_room;
+    struct layout_room valid_room;
     bool gauge;
 
     uint32_t rows_max;
@@ -70,23 +70,24 @@ struct histogram_chunks {
     uint32_t places_used;
     uint32_t row_places, row_words; /* from row to row */
     uint64_t *steps, *masks;        /* by place; a row after the other */
-    struct room steps_room, masks_room;
-    struct room wider_steps, wider_masks; /* zeroes: for longer rows */
-    uint64_t *zeros;                      /* a row of them */
-    struct room zeros_room;
-    struct room ordered_masks; /* while encoding: of two rows, by column */
+    struct layout_room steps_room, masks_room;
+    struct layout_room wider_steps, wider_masks; /* zeroes: for longer rows */
+    uint64_t *zeros;                             /* a row of them */
+    struct layout_room zeros_room;
+    struct layout_room ordered_masks; /* while encoding: of two rows, by column */
     uint64_t *base, *last; /* by place: absolute numbers before row 0 (while encoding: before the
                               chunk's second row), and in the last one */
-    struct room base_room, last_room;
+    struct layout_room base_room, last_room;
     struct xor_state *windows; /* by column; floats; of the chunk being encoded */
-    struct room windows_room;
+    struct layout_room windows_room;
 
     /* What comes next: absolute numbers, as columns without those before buckets, and the places
      * of its buckets. */
     uint64_t *now;
     uint32_t *map;
-    struct room now_room, map_room;
-    struct room reached; /* of histogram_chunks_put_columns(): u32 of each column, its steps done */
+    struct layout_room now_room, map_room;
+    struct layout_room
+        reached; /* of histogram_chunks_put_columns(): u32 of each column, its steps done */
     struct arena scratch;
     struct buf data;
 };
@@ -94,9 +95,9 @@ struct histogram_chunks {
 /* --- chunk_histogram_layout.c ----------------------------------------------------------------- */
 
 /* Contents are kept; new bytes are zero. */
-MUST_CHECK enum err room_for(struct histogram_chunks *w, struct room *room, uint64_t count,
+MUST_CHECK enum err room_for(struct histogram_chunks *w, struct layout_room *room, uint64_t count,
                              size_t item_bytes);
-void room_free(struct histogram_chunks *w, struct room *room);
+void room_free(struct histogram_chunks *w, struct layout_room *room);
 
 /* Takes over the layout. There are no rows. */
 MUST_CHECK enum err layout_begin(struct histogram_chunks *w, const struct histogram *h);

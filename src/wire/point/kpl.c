@@ -23,7 +23,7 @@ _Static_assert(PLACES >= 2 * KPL_RECORDS_MAX, "a search for a key always meets a
 
 static const uint8_t magic[MAGIC_BYTES] = {0xf3, 0x89, 0x9a, 0xc2};
 
-struct place {
+struct kpl_place {
     uint32_t at; /* of the key's field in `keys` */
     uint16_t size;
     uint16_t number; /* of the key, from 1; 0: the place is empty */
@@ -37,7 +37,7 @@ struct kpl_writer {
     uint32_t key_count;
     struct buf keys;
     struct buf records;
-    struct place places[PLACES];
+    struct kpl_place places[PLACES];
 };
 
 enum err
@@ -87,11 +87,11 @@ kpl_writer_bytes(const struct kpl_writer *w)
 }
 
 /* Where the key is, or where it belongs. */
-static struct place *
+static struct kpl_place *
 find_place(struct kpl_writer *w, struct bytes key)
 {
     for (uint64_t i = hash_bytes(key, 0);; i++) {
-        struct place *p = &w->places[i % PLACES];
+        struct kpl_place *p = &w->places[i % PLACES];
         if (p->number == 0) return p;
         if (bytes_equal(bytes_of(w->keys.at + p->at, p->size), key)) return p;
     }
@@ -102,7 +102,7 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
 {
     if (key.size == 0 || key.size > KPL_KEY_BYTES_MAX) return ERR_INPUT;
     if (w->count == w->records_max || data.size > w->bytes_max) return ERR_LIMIT;
-    struct place *place = find_place(w, key);
+    struct kpl_place *place = find_place(w, key);
     bool known = place->number != 0;
     uint32_t index = known ? place->number - 1u : w->key_count;
     size_t key_bytes = known ? 0 : 1 + varint_size(key.size) + key.size;
@@ -118,8 +118,8 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
     if (!known) {
         buf_put_u8(&w->keys, TAG_KEY);
         buf_put_counted(&w->keys, key);
-        *place = (struct place){(uint32_t)(w->keys.size - key.size), (uint16_t)key.size,
-                                (uint16_t)++w->key_count};
+        *place = (struct kpl_place){(uint32_t)(w->keys.size - key.size), (uint16_t)key.size,
+                                    (uint16_t)++w->key_count};
     }
     buf_put_u8(&w->records, TAG_RECORD);
     buf_put_varint(&w->records, inner);

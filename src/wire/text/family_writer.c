@@ -169,14 +169,14 @@ begin_sample(struct family_writer *w, struct bytes labels, enum family_type type
 }
 
 /* A label that is told: all but the name, and at the end an instance if there was none. */
-struct told {
+struct family_written {
     struct cursor labels;
     bool instance;
     bool over;
 };
 
 static bool
-next_label(struct told *t, struct label *ret)
+next_label(struct family_written *t, struct label *ret)
 {
     while (labels_next(&t->labels, ret)) {
         if (bytes_equal_text(ret->name, "__name__")) continue;
@@ -205,7 +205,7 @@ put_line(struct family_writer *w, struct bytes labels, const char *suffix, const
          double value, int64_t t_ms)
 {
     struct buf *to = w->to;
-    struct told t = {.labels = cursor_of(labels)};
+    struct family_written t = {.labels = cursor_of(labels)};
     struct label label;
     reuse(w, &w->part);
     buf_put_bytes(&w->part, buf_bytes(&w->escaped));
@@ -247,7 +247,7 @@ field_size(size_t bytes)
 static void
 put_labels(struct family_writer *w, struct bytes labels)
 {
-    struct told t = {.labels = cursor_of(labels)};
+    struct family_written t = {.labels = cursor_of(labels)};
     struct label label;
     reuse(w, &w->metric);
     while (next_label(&t, &label)) {

@@ -9,7 +9,7 @@ enum { MERGES_DEEP_MAX = 16, MERGED_BYTES = YAML_MERGED_MAX * sizeof(yaml_node_p
 
 /* --- what a text comes to --------------------------------------------------------------------- */
 
-struct form {
+struct yaml_form {
     unsigned nested, anchors, documents;
     uint32_t values, values_max;
     bool repeats; /* has an anchor, or a merge key */
@@ -22,7 +22,7 @@ is_merge_key(struct bytes key, yaml_scalar_style_t style)
 }
 
 static enum err
-count_event(struct config_reader *r, struct form *form)
+count_event(struct config_reader *r, struct yaml_form *form)
 {
     const yaml_char_t *anchor = NULL;
     switch (r->event.type) {
@@ -64,7 +64,7 @@ check_form(const char *file_name, struct bytes text, size_t bytes_max, uint32_t 
            bool *ret_repeats, struct why *why)
 {
     struct config_reader r;
-    struct form form = {.values_max = values_max};
+    struct yaml_form form = {.values_max = values_max};
     bool ended = false;
     enum err e = reader_init(&r, file_name, text, bytes_max, why);
     if (e) return e;
