@@ -3,10 +3,10 @@
  * the ones that have other names. Two groups of a tenant with one file and name would write the
  * same series.
  */
-#ifndef APP_RULER_GROUPS_H
-#define APP_RULER_GROUPS_H
+#ifndef APP_RULES_RULER_GROUPS_H
+#define APP_RULES_RULER_GROUPS_H
 
-#include "app/stored_rules.h"
+#include "app/rules/stored_rules.h"
 #include "config/rule_set.h"
 #include "rules/schedule/scheduler.h"
 

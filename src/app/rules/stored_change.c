@@ -5,7 +5,7 @@
  * an edit makes another list, which shares those groups that stay. So what is in force is untouched
  * until the commit, which only exchanges pointers.
  */
-#include "app/stored_rules_private.h"
+#include "app/rules/stored_rules_private.h"
 
 #include <assert.h>
 

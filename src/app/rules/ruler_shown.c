@@ -2,7 +2,7 @@
 #include <gnutls/crypto.h>
 #include <stdio.h>
 
-#include "app/ruler.h"
+#include "app/rules/ruler.h"
 #include "base/hex.h"
 
 /* --- /api/v1/rules ---------------------------------------------------------------------------- */

@@ -13,8 +13,8 @@
  *
  * Threads: one at a time, but for stored_rules_collect().
  */
-#ifndef APP_STORED_RULES_H
-#define APP_STORED_RULES_H
+#ifndef APP_RULES_STORED_RULES_H
+#define APP_RULES_STORED_RULES_H
 
 #include "api/api.h"
 #include "base/metric.h"

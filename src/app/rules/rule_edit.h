@@ -5,10 +5,10 @@
  *
  * Threads: whoever may reload, one at a time.
  */
-#ifndef APP_RULE_EDIT_H
-#define APP_RULE_EDIT_H
+#ifndef APP_RULES_RULE_EDIT_H
+#define APP_RULES_RULE_EDIT_H
 
-#include "app/ruler.h"
+#include "app/rules/ruler.h"
 #include "rules/stored/stored_file.h"
 
 struct rule_editor {

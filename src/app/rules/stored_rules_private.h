@@ -1,9 +1,9 @@
 /* stored_rules_private.h - what is kept of stored rules, between stored_rules.c, which reads and
  * shows it, and stored_change.c, which changes it. */
-#ifndef APP_STORED_RULES_PRIVATE_H
-#define APP_STORED_RULES_PRIVATE_H
+#ifndef APP_RULES_STORED_RULES_PRIVATE_H
+#define APP_RULES_STORED_RULES_PRIVATE_H
 
-#include "app/stored_rules.h"
+#include "app/rules/stored_rules.h"
 #include "config/config.h"
 #include "rules/rules.h"
 

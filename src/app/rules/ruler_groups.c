@@ -1,5 +1,5 @@
 /* ruler_groups.c - see ruler_groups.h. */
-#include "app/ruler_groups.h"
+#include "app/rules/ruler_groups.h"
 
 #include <stdlib.h>
 

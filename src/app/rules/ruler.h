@@ -9,11 +9,11 @@
  * Threads: ruler_each(), ruler_facts(), ruler_print...() and ruler_collect() from any; the others
  * from the one that owns the server or, one at a time, reloads it.
  */
-#ifndef APP_RULER_H
-#define APP_RULER_H
+#ifndef APP_RULES_RULER_H
+#define APP_RULES_RULER_H
 
 #include "app/own_writes.h"
-#include "app/stored_rules.h"
+#include "app/rules/stored_rules.h"
 #include "base/metric.h"
 #include "config/config.h"
 #include "config/rule_set.h"

@@ -12,7 +12,7 @@
  * "+" in a word is a blank, LONG a name of one byte too many, FF a byte that is not UTF-8, NONE no
  * bytes.
  */
-#include "app/stored_rules.h"
+#include "app/rules/stored_rules.h"
 #include "base/framed.h"
 #include "base/log.h"
 #include "base/mem_testing.h"

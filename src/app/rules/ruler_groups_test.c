@@ -1,4 +1,4 @@
-#include "app/ruler_groups.h"
+#include "app/rules/ruler_groups.h"
 #include "base/mem_testing.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@
  *  3. `evaluated` has those groups of a tenant that have rules, in their order.
  *  4. A group is owned by the tenants in force, or by one change.
  */
-#include "app/stored_rules_private.h"
+#include "app/rules/stored_rules_private.h"
 
 #include <assert.h>
 

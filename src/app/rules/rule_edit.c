@@ -1,5 +1,5 @@
 /* rule_edit.c - see rule_edit.h. */
-#include "app/rule_edit.h"
+#include "app/rules/rule_edit.h"
 
 #include <stdio.h>
 

@@ -14,13 +14,13 @@
  *  3. The terms in force have one user, and another one for each job that runs.
  *  4. Threads begin before the stop alone, and each is joined once.
  */
-#include "app/ruler.h"
+#include "app/rules/ruler.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "app/ruler_groups.h"
+#include "app/rules/ruler_groups.h"
 #include "base/log.h"
 #include "views/partial.h"
 #include "views/replicas.h"
