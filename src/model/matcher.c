@@ -22,11 +22,11 @@
 
 enum { HEADS_MAX = 16 /* more are left to RE2 */ };
 
-enum run { RUN_SET, RUN_HEADS, RUN_INNER, RUN_RE2 };
+enum matcher_run { RUN_SET, RUN_HEADS, RUN_INNER, RUN_RE2 };
 
 struct matcher {
     enum matcher_type type;
-    enum run run;
+    enum matcher_run run;
     bool negative; /* passes what the positive form refuses */
     bool matches_empty;
     struct bytes name;

@@ -33,7 +33,7 @@ enum {
     PAIRS_MAX = 2048 * 2048,
 };
 
-struct shape {
+struct regex_shape {
     uint64_t letters, operators, unicode, copies;
     uint64_t pairs;
     bool multiplies; /* its size says little of the program's */
@@ -62,7 +62,7 @@ copies_at(struct bytes text, size_t at)
 
 /* A letter behind a backslash is no letter, punctuation is one. */
 static void
-look_at_escape(struct shape *s, uint8_t c)
+look_at_escape(struct regex_shape *s, uint8_t c)
 {
     if (c == 'p' || c == 'P')
         s->unicode++;
@@ -72,10 +72,10 @@ look_at_escape(struct shape *s, uint8_t c)
         s->letters++;
 }
 
-static struct shape
+static struct regex_shape
 shape_of(struct bytes text)
 {
-    struct shape s = {.letters = 0};
+    struct regex_shape s = {.letters = 0};
     uint64_t run = 0; /* of optional items; another alternative begins a new one */
     bool folds = false;
     for (size_t i = 0; i < text.size; i++) {
@@ -110,14 +110,14 @@ shape_of(struct bytes text)
 
 /* \p{...} takes 36 KiB, but more time for it than others. */
 static uint64_t
-parse_bytes(const struct shape *s)
+parse_bytes(const struct regex_shape *s)
 {
     return 4096 + 32 * s->letters + 320 * s->operators + 128 * 1024 * s->unicode + 160 * s->copies;
 }
 
 /* What stays of it. */
 static uint64_t
-tree_bytes(const struct shape *s)
+tree_bytes(const struct regex_shape *s)
 {
     return 2048 + 16 * s->letters + 96 * s->operators + 6 * 1024 * s->unicode;
 }
@@ -130,7 +130,7 @@ least(uint64_t a, uint64_t b)
 
 /* While it is compiled. `instructions` 0: it is not known yet. */
 static uint64_t
-compile_bytes(const struct shape *s, uint64_t instructions, int64_t re2_bytes)
+compile_bytes(const struct regex_shape *s, uint64_t instructions, int64_t re2_bytes)
 {
     uint64_t most = COMPILE_FACTOR * (uint64_t)re2_bytes;
     uint64_t guess = instructions > 0 ? instructions : 3 * s->letters + 24 * s->operators;
@@ -140,7 +140,7 @@ compile_bytes(const struct shape *s, uint64_t instructions, int64_t re2_bytes)
 
 /* Of the program, and of what matching takes. */
 static uint64_t
-kept_bytes(const struct regex *r, const struct shape *s, enum re2_captures captures,
+kept_bytes(const struct regex *r, const struct regex_shape *s, enum re2_captures captures,
            int64_t re2_bytes)
 {
     uint64_t instructions = re2_program_instructions(r->program);
@@ -234,7 +234,7 @@ init(struct regex *regex, struct bytes pattern, enum re2_captures captures, stru
      char why[REGEX_WHY_BYTES])
 {
     struct regex r = {.budget = budget};
-    const struct shape s = shape_of(pattern);
+    const struct regex_shape s = shape_of(pattern);
     uint64_t instructions = 0;
     enum err e = OK;
     if (s.pairs > PAIRS_MAX || parse_bytes(&s) > PARSE_BYTES_MAX) {

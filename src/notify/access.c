@@ -12,7 +12,7 @@ struct access {
     struct discovery_options options;
     const char *what;
     struct http_calls_target target;
-    struct identity *identity;
+    struct aws_identity *identity;
     struct http_headers headers;
     struct identity_signature signature;
     struct pause pause;

@@ -90,7 +90,7 @@ ruler_print_alerts(struct ruler *r, struct bytes tenant, struct json *to)
 
 /* --- /metrics --------------------------------------------------------------------------------- */
 
-enum shown {
+enum rules_shown {
     SHOWN_EVALUATIONS,
     SHOWN_FAILURES,
     SHOWN_INTERVAL,
@@ -180,7 +180,7 @@ static const struct metric_family checkpoint_families[] = {
 
 struct collecting {
     struct metric_sink *sink;
-    enum shown shown;
+    enum rules_shown shown;
 };
 
 static void
@@ -296,7 +296,7 @@ void
 ruler_collect(struct metric_sink *sink, void *ruler)
 {
     for (unsigned shown = 0; shown < SHOWN_COUNT; shown++) {
-        struct collecting c = {sink, (enum shown)shown};
+        struct collecting c = {sink, (enum rules_shown)shown};
         ruler_each(ruler, (struct bytes){NULL, 0}, collect_group, &c);
     }
     ruler_each_tenant(ruler, collect_catch_up, sink);

@@ -25,7 +25,7 @@ enum {
 };
 
 /* What is wanted of an answer's headers; the first is for signed requests. */
-enum wanted { WANTED_ERROR_TYPE, WANTED_ETAG };
+enum bucket_wanted { WANTED_ERROR_TYPE, WANTED_ETAG };
 static const char *const wanted[] = {"x-amzn-ErrorType", "ETag", NULL};
 
 struct bucket {

@@ -72,7 +72,7 @@ struct gather_held {
     uint32_t order;
 };
 
-struct gathering {
+struct archive_gathering {
     struct gathering_options options;
     struct buf from, bound, labels, scratch;
     struct table table;
@@ -96,9 +96,9 @@ struct gathering {
 };
 
 enum err
-gathering_new(const struct gathering_options *options, struct gathering **ret_gathering)
+gathering_new(const struct gathering_options *options, struct archive_gathering **ret_gathering)
 {
-    struct gathering *g = mem_new(options->budget, sizeof *g);
+    struct archive_gathering *g = mem_new(options->budget, sizeof *g);
     if (g == NULL) return ERR_NOMEM;
     g->options = *options;
     buf_init(&g->from, options->budget, LABEL_BYTES_MAX);
@@ -116,7 +116,7 @@ gathering_new(const struct gathering_options *options, struct gathering **ret_ga
 }
 
 static void
-free_chunks(struct gathering *g, struct gathered_object *s)
+free_chunks(struct archive_gathering *g, struct gathered_object *s)
 {
     while (s->first != NULL) {
         struct gather_chunk *chunk = s->first;
@@ -128,7 +128,7 @@ free_chunks(struct gathering *g, struct gathered_object *s)
 }
 
 void
-gathering_free(struct gathering *g)
+gathering_free(struct archive_gathering *g)
 {
     if (g == NULL) return;
     for (uint32_t i = 0; i < g->count; i++) {
@@ -148,7 +148,7 @@ gathering_free(struct gathering *g)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static struct bytes
-labels_of(const struct gathering *g, const struct gathered_object *s)
+labels_of(const struct archive_gathering *g, const struct gathered_object *s)
 {
     return bytes_of(g->labels.at + s->labels_at, s->labels_size);
 }
@@ -171,7 +171,7 @@ bytes_of_series(const struct gathered_object *s)
 
 /* How many of the sorted series take half of the memory; at least one, and not all. */
 static uint32_t
-lower_half(const struct gathering *g)
+lower_half(const struct archive_gathering *g)
 {
     size_t bytes = 0;
     uint32_t kept = 0;
@@ -183,7 +183,7 @@ lower_half(const struct gathering *g)
 
 /* Keeps the first `kept` of the sorted series, with labels that lie close. */
 static enum err
-keep_series(struct gathering *g, uint32_t kept)
+keep_series(struct archive_gathering *g, uint32_t kept)
 {
     struct buf labels;
     buf_init(&labels, g->options.budget, LABEL_BYTES_MAX);
@@ -216,7 +216,7 @@ keep_series(struct gathering *g, uint32_t kept)
 
 /* Lets the upper half go. ERR_LIMIT: there is one series only. */
 static enum err
-make_room(struct gathering *g, struct why *why)
+make_room(struct archive_gathering *g, struct why *why)
 {
     if (g->count < 2) {
         return why_set(why, ERR_LIMIT,
@@ -230,14 +230,14 @@ make_room(struct gathering *g, struct why *why)
 }
 
 static bool
-is_taken(const struct gathering *g, struct bytes labels)
+is_taken(const struct archive_gathering *g, struct bytes labels)
 {
     return (g->from.size == 0 || labels_compare(labels, buf_bytes(&g->from)) >= 0) &&
            (g->bound.size == 0 || labels_compare(labels, buf_bytes(&g->bound)) < 0);
 }
 
 enum err
-gathering_add(struct gathering *g, struct bytes labels, uint32_t *ret_number)
+gathering_add(struct archive_gathering *g, struct bytes labels, uint32_t *ret_number)
 {
     *ret_number = GATHERING_NONE;
     if (!is_taken(g, labels)) return OK;
@@ -265,7 +265,7 @@ gathering_add(struct gathering *g, struct bytes labels, uint32_t *ret_number)
 
 /* Room for `size` bytes at the end of the series. */
 static uint8_t *
-make_chunk(struct gathering *g, struct gathered_object *s, size_t size)
+make_chunk(struct archive_gathering *g, struct gathered_object *s, size_t size)
 {
     struct gather_chunk *last = s->last;
     if (last != NULL && last->capacity - last->size >= size) return last->bytes + last->size;
@@ -287,7 +287,7 @@ make_chunk(struct gathering *g, struct gathered_object *s, size_t size)
 }
 
 static enum err
-append(struct gathering *g, struct gathered_object *s, int64_t t_ms, uint64_t bits,
+append(struct archive_gathering *g, struct gathered_object *s, int64_t t_ms, uint64_t bits,
        struct bytes histogram, int64_t start_ms)
 {
     uint8_t *to = make_chunk(g, s, SAMPLE_BYTES_MAX + histogram.size);
@@ -319,7 +319,7 @@ append(struct gathering *g, struct gathered_object *s, int64_t t_ms, uint64_t bi
 }
 
 enum err
-gathering_put(struct gathering *g, uint32_t number, int64_t t_ms, uint64_t bits,
+gathering_put(struct archive_gathering *g, uint32_t number, int64_t t_ms, uint64_t bits,
               const struct histogram *histogram, int64_t start_ms, struct why *why)
 {
     struct gathered_object *s = &g->series[number];
@@ -344,7 +344,7 @@ gathering_put(struct gathering *g, uint32_t number, int64_t t_ms, uint64_t bits,
 /* --- reading ---------------------------------------------------------------------------------- */
 
 struct bytes
-gathering_bound(const struct gathering *g)
+gathering_bound(const struct archive_gathering *g)
 {
     return buf_bytes(&g->bound);
 }
@@ -390,7 +390,7 @@ compare_held(const void *a, const void *b)
 
 /* All samples of the series at hand, in order, each time once. */
 static enum err
-put_in_order(struct gathering *g, struct why *why)
+put_in_order(struct archive_gathering *g, struct why *why)
 {
     uint64_t count = g->at_hand->count, kept = 0;
     struct gather_held held;
@@ -413,7 +413,7 @@ put_in_order(struct gathering *g, struct why *why)
 }
 
 enum err
-gathering_next(struct gathering *g, struct bytes *ret_labels, struct why *why)
+gathering_next(struct archive_gathering *g, struct bytes *ret_labels, struct why *why)
 {
     if (!g->sorted && g->count > 0) {
         qsort_r(g->series, g->count, sizeof *g->series, compare_series, g);
@@ -438,7 +438,7 @@ gathering_next(struct gathering *g, struct bytes *ret_labels, struct why *why)
 }
 
 static bool
-next_held(struct gathering *g, struct gather_held *ret)
+next_held(struct archive_gathering *g, struct gather_held *ret)
 {
     if (g->has_waiting) {
         *ret = g->waiting;
@@ -452,14 +452,14 @@ next_held(struct gathering *g, struct gather_held *ret)
 }
 
 static void
-push_back(struct gathering *g, const struct gather_held *held)
+push_back(struct archive_gathering *g, const struct gather_held *held)
 {
     g->waiting = *held;
     g->has_waiting = true;
 }
 
 static enum err
-give_histograms(struct gathering *g, struct gather_held held, struct sample_batch *ret,
+give_histograms(struct archive_gathering *g, struct gather_held held, struct sample_batch *ret,
                 struct why *why)
 {
     uint32_t n = 0;
@@ -483,7 +483,7 @@ give_histograms(struct gathering *g, struct gather_held held, struct sample_batc
 }
 
 enum err
-gathering_batch(struct gathering *g, struct sample_batch *ret, struct why *why)
+gathering_batch(struct archive_gathering *g, struct sample_batch *ret, struct why *why)
 {
     struct gather_held held;
     bool starts = false;

@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "model/select.h"
 
-struct gathering;
+struct archive_gathering;
 struct gathering_options {
     struct budget *budget;
     size_t bytes_max;
@@ -32,26 +32,26 @@ struct gathering_options {
 };
 
 MUST_CHECK enum err gathering_new(const struct gathering_options *options,
-                                  struct gathering **ret_gathering);
-void gathering_free(struct gathering *gathering);
+                                  struct archive_gathering **ret_gathering);
+void gathering_free(struct archive_gathering *gathering);
 
 /* The number of a series. *ret_number GATHERING_NONE: it is not taken. ERR_NOMEM. */
 #define GATHERING_NONE UINT32_MAX
-MUST_CHECK enum err gathering_add(struct gathering *gathering, struct bytes labels,
+MUST_CHECK enum err gathering_add(struct archive_gathering *gathering, struct bytes labels,
                                   uint32_t *ret_number);
 /* A sample of it. May forget numbers. `histogram` NULL: a float. ERR_INPUT: no valid histogram;
  * ERR_LIMIT: one series has more samples than there is room for; ERR_NOMEM. */
-MUST_CHECK enum err gathering_put(struct gathering *gathering, uint32_t number, int64_t t_ms,
-                                  uint64_t bits, const struct histogram *histogram,
+MUST_CHECK enum err gathering_put(struct archive_gathering *gathering, uint32_t number,
+                                  int64_t t_ms, uint64_t bits, const struct histogram *histogram,
                                   int64_t start_ms, struct why *why);
 
 /* The labels from which on series are missing; empty: none is. A view. */
-struct bytes gathering_bound(const struct gathering *gathering);
+struct bytes gathering_bound(const struct archive_gathering *gathering);
 /* As series_set_next() and series_set_batch(), after the last was put; series without samples are
  * left out. */
-MUST_CHECK enum err gathering_next(struct gathering *gathering, struct bytes *ret_labels,
+MUST_CHECK enum err gathering_next(struct archive_gathering *gathering, struct bytes *ret_labels,
                                    struct why *why);
-MUST_CHECK enum err gathering_batch(struct gathering *gathering, struct sample_batch *ret_batch,
-                                    struct why *why);
+MUST_CHECK enum err gathering_batch(struct archive_gathering *gathering,
+                                    struct sample_batch *ret_batch, struct why *why);
 
 #endif

@@ -24,7 +24,7 @@ labels_of(struct buf *to, unsigned series)
 
 /* Puts all samples, of times that go back and come twice. False: memory failed. */
 static bool
-put_all(struct gathering *g)
+put_all(struct archive_gathering *g)
 {
     struct buf labels;
     struct why why;
@@ -51,7 +51,7 @@ put_all(struct gathering *g)
 
 /* Reads a pass and gives the number of the series after its last. */
 static unsigned
-check_pass(struct gathering *g, unsigned first)
+check_pass(struct archive_gathering *g, unsigned first)
 {
     struct bytes labels;
     struct sample_batch batch;
@@ -87,7 +87,7 @@ check_in_passes(size_t bytes_max, unsigned passes_min)
     buf_init(&from, NULL, 1000);
     while (first < SERIES) {
         struct gathering_options options = {.bytes_max = bytes_max, .from = buf_bytes(&from)};
-        struct gathering *g;
+        struct archive_gathering *g;
         assert_int_equal(gathering_new(&options, &g), OK);
         assert_true(put_all(g));
         unsigned next = check_pass(g, first);
@@ -124,7 +124,7 @@ test_one_series_that_is_too_large_is_an_error(void **state)
 {
     (void)state;
     struct gathering_options options = {.bytes_max = 1000};
-    struct gathering *g;
+    struct archive_gathering *g;
     struct why why;
     uint32_t number;
     enum err e = OK;
@@ -143,7 +143,7 @@ test_each_failing_allocation_is_an_error(void **state)
     (void)state;
     for (uint64_t nth = 1;; nth += 1 + nth / 20) {
         struct gathering_options options = {.bytes_max = 60 * 1024};
-        struct gathering *g = NULL;
+        struct archive_gathering *g = NULL;
         mem_fail_nth(nth, true);
         bool fine = gathering_new(&options, &g) == OK && put_all(g);
         bool fired = mem_fail_fired();

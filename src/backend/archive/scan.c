@@ -70,7 +70,7 @@ struct archive_scan {
     struct archive_listing *listing;
     struct archive_unpacker *unpacker;
     struct archive_lines *lines;
-    struct gathering *gathering;
+    struct archive_gathering *gathering;
     bool passed; /* all of a pass is read */
     struct buf from;
     struct buf labels;

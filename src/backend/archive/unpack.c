@@ -13,11 +13,11 @@
 
 enum { STEP_BYTES = 128 * 1024, WINDOW_LOG_MAX = 23, HEAD_BYTES = 4 };
 
-enum packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
+enum archive_packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
 
 struct archive_unpacker {
     struct budget *budget;
-    enum packing packing;
+    enum archive_packing packing;
     uint8_t head[HEAD_BYTES]; /* of the object, while it is too short to tell */
     uint32_t head_size;
     bool head_pending; /* it is to be unpacked before `from` */

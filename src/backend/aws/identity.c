@@ -5,7 +5,7 @@
 
 enum { ADDRESS_BYTES_MAX = 64 * 1024, TOKEN_BYTES_MAX = 128 * 1024 };
 
-struct identity {
+struct aws_identity {
     struct identity_options options;
     char region[AWS_REGION_BYTES];
     struct aws_clock clock;
@@ -15,11 +15,11 @@ struct identity {
 };
 
 enum err
-identity_new(const struct identity_options *options, struct identity **ret_identity,
+identity_new(const struct identity_options *options, struct aws_identity **ret_identity,
              struct why *why)
 {
     const struct oauth2_settings *oauth2 = options->oauth2;
-    struct identity *x = mem_new(options->memory, sizeof *x);
+    struct aws_identity *x = mem_new(options->memory, sizeof *x);
     if (x == NULL) return ERR_NOMEM;
     x->options = *options;
     aws_clock_init(&x->clock, options->env);
@@ -43,7 +43,7 @@ identity_new(const struct identity_options *options, struct identity **ret_ident
 }
 
 void
-identity_free(struct identity *x)
+identity_free(struct aws_identity *x)
 {
     if (x == NULL) return;
     aws_credentials_free(x->credentials);
@@ -52,7 +52,7 @@ identity_free(struct identity *x)
 }
 
 bool
-identity_signs(const struct identity *x)
+identity_signs(const struct aws_identity *x)
 {
     return x->credentials != NULL;
 }
@@ -60,14 +60,15 @@ identity_signs(const struct identity *x)
 /* --- tokens and keys -------------------------------------------------------------------------- */
 
 bool
-identity_is_due(const struct identity *x)
+identity_is_due(const struct aws_identity *x)
 {
     if (x->credentials != NULL) return aws_credentials_due(x->credentials);
     return x->oauth2 != NULL && oauth2_is_due(x->oauth2);
 }
 
 void
-identity_step(struct identity *x, const struct http_call_answer *answer, struct writer_step *step)
+identity_step(struct aws_identity *x, const struct http_call_answer *answer,
+              struct writer_step *step)
 {
     if (x->credentials != NULL) {
         aws_credentials_step(x->credentials, answer, step);
@@ -80,7 +81,7 @@ identity_step(struct identity *x, const struct http_call_answer *answer, struct 
 /* --- requests --------------------------------------------------------------------------------- */
 
 enum err
-identity_put_secrets(const struct identity *x, struct http_headers *headers, bool *ret_is_known,
+identity_put_secrets(const struct aws_identity *x, struct http_headers *headers, bool *ret_is_known,
                      struct why *why)
 {
     const struct identity_options *o = &x->options;
@@ -92,7 +93,7 @@ identity_put_secrets(const struct identity *x, struct http_headers *headers, boo
 }
 
 enum err
-identity_put_token(struct identity *x, bool is_known, struct http_headers *headers)
+identity_put_token(struct aws_identity *x, bool is_known, struct http_headers *headers)
 {
     struct buf value;
     if (x->oauth2 == NULL || is_known) return OK;
@@ -121,7 +122,7 @@ identity_signature_fini(struct identity_signature *s)
 }
 
 static enum err
-sign(struct identity *x, struct http_call *call, struct identity_signature *s, struct why *why)
+sign(struct aws_identity *x, struct http_call *call, struct identity_signature *s, struct why *why)
 {
     const struct sigv4_credentials *keys = aws_credentials_keys(x->credentials);
     if (keys == NULL) return why_set(why, ERR_MISSING, "credentials are not available yet");
@@ -147,7 +148,7 @@ sign(struct identity *x, struct http_call *call, struct identity_signature *s, s
 }
 
 enum err
-identity_sign(struct identity *x, struct http_call *call, struct identity_signature *s,
+identity_sign(struct aws_identity *x, struct http_call *call, struct identity_signature *s,
               struct why *why)
 {
     s->generation = x->tokens;
@@ -164,7 +165,7 @@ identity_sign(struct identity *x, struct http_call *call, struct identity_signat
 /* --- answers ---------------------------------------------------------------------------------- */
 
 void
-identity_judge(struct identity *x, uint32_t generation, const struct http_call_answer *answer,
+identity_judge(struct aws_identity *x, uint32_t generation, const struct http_call_answer *answer,
                struct writer_step *step)
 {
     if (answer->failure != HTTP_CALL_ANSWERED) return;

@@ -31,30 +31,30 @@ struct identity_options {
     bool polls; /* identity_step() does not wait for a program: see credentials.h */
 };
 
-struct identity;
+struct aws_identity;
 /* Asks for nothing yet. ERR_NOMEM; errors of aws_region(). */
 MUST_CHECK enum err identity_new(const struct identity_options *options,
-                                 struct identity **ret_identity, struct why *why);
+                                 struct aws_identity **ret_identity, struct why *why);
 /* NULL is fine. */
-void identity_free(struct identity *identity);
+void identity_free(struct aws_identity *identity);
 /* Whether requests are signed. */
-bool identity_signs(const struct identity *identity);
+bool identity_signs(const struct aws_identity *identity);
 
 /* There is no token or there are no keys, or they end soon. */
-bool identity_is_due(const struct identity *identity);
+bool identity_is_due(const struct aws_identity *identity);
 /* As a writer's prepare(). */
-void identity_step(struct identity *identity, const struct http_call_answer *answer,
+void identity_step(struct aws_identity *identity, const struct http_call_answer *answer,
                    struct writer_step *ret_step);
 
 /*
  * The configuration's own headers, and what says who we are if it need not be fetched: then
  * *ret_is_known. Reads files. Any thread. Errors of http_put_auth().
  */
-MUST_CHECK enum err identity_put_secrets(const struct identity *identity,
+MUST_CHECK enum err identity_put_secrets(const struct aws_identity *identity,
                                          struct http_headers *headers, bool *ret_is_known,
                                          struct why *why);
 /* The token, where it is not known otherwise who we are. ERR_NOMEM. */
-MUST_CHECK enum err identity_put_token(struct identity *identity, bool is_known,
+MUST_CHECK enum err identity_put_token(struct aws_identity *identity, bool is_known,
                                        struct http_headers *headers);
 
 /* The texts of a request that is signed, and the number of the token or keys it is sent with. */
@@ -71,7 +71,7 @@ void identity_signature_fini(struct identity_signature *signature);
  * of which the first is that of aws_wanted if it is signed.
  * ERR_MISSING: there are no keys; errors of aws_sign().
  */
-MUST_CHECK enum err identity_sign(struct identity *identity, struct http_call *call,
+MUST_CHECK enum err identity_sign(struct aws_identity *identity, struct http_call *call,
                                   struct identity_signature *signature, struct why *why);
 
 /*
@@ -79,7 +79,7 @@ MUST_CHECK enum err identity_sign(struct identity *identity, struct http_call *c
  * identity_step() then fetches anew, unless others have taken their place. What AWS says of a
  * signed request in an error is in the step.
  */
-void identity_judge(struct identity *identity, uint32_t generation,
+void identity_judge(struct aws_identity *identity, uint32_t generation,
                     const struct http_call_answer *answer, struct writer_step *step);
 
 #endif

@@ -20,7 +20,7 @@ static struct authorization_settings authorization;
 static struct oauth2_settings oauth2;
 static struct aws_settings aws;
 static struct identity_options options;
-static struct identity *identity;
+static struct aws_identity *identity;
 static struct http_headers headers;
 static struct identity_signature signature;
 static struct http_call call;

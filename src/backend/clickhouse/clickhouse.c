@@ -48,7 +48,7 @@ static const int64_t ASK_AGAIN_NS = 24LL * 3600 * NS_PER_S;
 /* What was asked so lately is still so. */
 static const int64_t FRESH_NS = 10LL * NS_PER_S;
 
-enum stage { ASK, CREATE, CREATE_DISTRIBUTED, ASK_CREATED };
+enum clickhouse_stage { ASK, CREATE, CREATE_DISTRIBUTED, ASK_CREATED };
 
 struct clickhouse_writer {
     struct writer_base base;
@@ -63,7 +63,7 @@ struct clickhouse_writer {
 
     bool is_asked; /* `table` is what the server said */
     int64_t asked_ns;
-    enum stage stage;               /* of a preparation under way */
+    enum clickhouse_stage stage;    /* of a preparation under way */
     struct clickhouse_table server; /* where there is no table yet */
 
     /* The form. */
@@ -420,7 +420,7 @@ send_query(struct clickhouse_writer *w, struct writer_step *step)
 }
 
 static void
-ask(struct clickhouse_writer *w, enum stage stage, struct writer_step *step)
+ask(struct clickhouse_writer *w, enum clickhouse_stage stage, struct writer_step *step)
 {
     w->stage = stage;
     buf_clear(&w->query);
@@ -429,7 +429,7 @@ ask(struct clickhouse_writer *w, enum stage stage, struct writer_step *step)
 }
 
 static void
-create(struct clickhouse_writer *w, enum stage stage, struct writer_step *step)
+create(struct clickhouse_writer *w, enum clickhouse_stage stage, struct writer_step *step)
 {
     w->stage = stage;
     buf_clear(&w->query);

@@ -16,7 +16,7 @@ struct signer {
     struct lock lock; /* LOCK_RANK_SOURCE; guards the rest */
     struct cond done; /* of fetching */
     bool fetching;    /* a thread has what follows to itself, without the lock */
-    struct identity *identity;
+    struct aws_identity *identity;
 };
 
 static enum err

@@ -127,7 +127,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* --- look-ups --------------------------------------------------------------------------------- */
 
-struct naming {
+struct opentsdb_naming {
     struct opentsdb_question question;
     const struct text_sink *to;
     struct buf text;
@@ -138,7 +138,7 @@ struct naming {
 static enum err
 tell_name(void *context, struct bytes stored, struct why *why)
 {
-    struct naming *n = context;
+    struct opentsdb_naming *n = context;
     buf_clear(&n->text);
     enum err e = n->is_of_labels ? opentsdb_label_name_get(&n->question, &n->text, stored)
                                  : stored_value_get(&n->text, stored);
@@ -153,7 +153,7 @@ tell_names(struct view *view, const struct query_request *r, bool is_of_labels,
            const struct text_sink *to, struct why *why)
 {
     struct fetch_view *v = (struct fetch_view *)view;
-    struct naming n = {.to = to, .is_of_labels = is_of_labels};
+    struct opentsdb_naming n = {.to = to, .is_of_labels = is_of_labels};
     opentsdb_question_init(&n.question, v);
     buf_init(&n.text, v->budget, NAMES_BYTES_MAX);
     enum err e = opentsdb_question_begin(&n.question, r, why);

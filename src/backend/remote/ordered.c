@@ -36,7 +36,7 @@ struct ordered_held {
 };
 
 /* A chunk in a lane. */
-struct turn {
+struct ordered_turn {
     const struct ordered_held *series;
     uint32_t chunk;
 };
@@ -44,7 +44,7 @@ struct turn {
 struct ordered_lane {
     struct ordered *of;
     struct rr_decoder *decoder;
-    struct turn *turns;
+    struct ordered_turn *turns;
     uint32_t count, capacity;
     uint32_t next;
     bool any;         /* it was given chunks: */
@@ -287,7 +287,7 @@ put_in_lane(struct ordered *o, const struct ordered_held *series, uint32_t chunk
     if (!array_reserve(o->options.budget, &lane->turns, &lane->capacity, lane->count + 1)) {
         return no_memory(why);
     }
-    lane->turns[lane->count++] = (struct turn){series, chunk};
+    lane->turns[lane->count++] = (struct ordered_turn){series, chunk};
     lane->any = true;
     lane->last_ms = c->max_ms;
     return OK;
@@ -334,7 +334,7 @@ static enum err
 lane_decode(struct ordered_lane *lane, struct rr_decoded *ret, struct why *why)
 {
     struct ordered *o = lane->of;
-    const struct turn *turn = &lane->turns[lane->next++];
+    const struct ordered_turn *turn = &lane->turns[lane->next++];
     const struct held_chunk *c = &turn->series->chunks[turn->chunk];
     struct bytes data = {NULL, 0};
     if (c->size > 0) data = bytes_of(turn->series->data.at + c->at, c->size);

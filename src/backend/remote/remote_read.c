@@ -20,7 +20,7 @@
 enum { REQUEST_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30 };
 
 /* What is wanted of an answer's headers; the first is for signed requests. */
-enum wanted { WANTED_ERROR_TYPE, WANTED_TYPE, WANTED_FINAL, WANTED_LIMITED };
+enum remote_wanted { WANTED_ERROR_TYPE, WANTED_TYPE, WANTED_FINAL, WANTED_LIMITED };
 static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Firekeep-Error",
                                      REMOTE_LIMITED, NULL};
 

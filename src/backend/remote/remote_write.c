@@ -34,7 +34,7 @@ struct remote_writer {
     struct http_headers headers;
     struct buf packed; /* as large as a message might become; what it became goes into its call */
     struct families *families;
-    struct identity *identity;
+    struct aws_identity *identity;
     struct identity_signature signature; /* of the request that was made last */
     bool by_tenant;                      /* a request is of one tenant */
     struct http_fallback to_v1;          /* `auto`, and the store does not take 2.0 */

@@ -16,7 +16,7 @@
 
 enum { PUT_OFF_S = 60 /* an address that still works and could not be asked for again */ };
 
-enum stage { STAGE_KEYS, STAGE_ADDRESS };
+enum endpoint_stage { STAGE_KEYS, STAGE_ADDRESS };
 
 struct timestream_client {
     /* Immutable after timestream_client_new(). */
@@ -30,7 +30,7 @@ struct timestream_client {
     bool address_refused;
 
     /* Of a preparation under way. */
-    enum stage stage;
+    enum endpoint_stage stage;
     uint32_t asking_keys;
 };
 

@@ -154,17 +154,17 @@ bool statement_may_select(const struct timestream_question *q);
 void statement_series(struct buf *to, const struct timestream_question *q);
 
 /* Columns of look-ups. */
-struct wanted {
+struct timestream_wanted {
     bool measure;
     bool dimensions[TIMESTREAM_COLUMNS_MAX];
 };
 /* Those that may have the label, and those that tell whether a row is selected. Returns how many;
  * 0: no row has the label. */
 uint32_t statement_wanted(const struct timestream_question *q, struct bytes label,
-                          struct wanted *ret);
+                          struct timestream_wanted *ret);
 /* Rows: of these, the measure first, what there is, each once. */
 void statement_distinct(struct buf *to, const struct timestream_question *q,
-                        const struct wanted *wanted);
+                        const struct timestream_wanted *wanted);
 /* One row: the least and the greatest measure, and of each dimension a value, if there is one,
  * whatever the matchers are. */
 void statement_filled(struct buf *to, const struct timestream_question *q);

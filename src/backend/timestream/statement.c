@@ -317,7 +317,8 @@ matchers_put(struct buf *to, const struct timestream_question *q)
 }
 
 static void
-columns_list_put(struct buf *to, const struct timestream_question *q, const struct wanted *wanted)
+columns_list_put(struct buf *to, const struct timestream_question *q,
+                 const struct timestream_wanted *wanted)
 {
     const char *before = "";
     if (wanted->measure) {
@@ -335,7 +336,7 @@ columns_list_put(struct buf *to, const struct timestream_question *q, const stru
 void
 statement_series(struct buf *to, const struct timestream_question *q)
 {
-    struct wanted all = {.measure = true};
+    struct timestream_wanted all = {.measure = true};
     memset(all.dimensions, true, q->columns.count * sizeof *all.dimensions);
     buf_put_text(to, "SELECT ");
     columns_list_put(to, q, &all);
@@ -347,7 +348,8 @@ statement_series(struct buf *to, const struct timestream_question *q)
 }
 
 uint32_t
-statement_wanted(const struct timestream_question *q, struct bytes label, struct wanted *ret)
+statement_wanted(const struct timestream_question *q, struct bytes label,
+                 struct timestream_wanted *ret)
 {
     bool named = bytes_equal_text(label, "__name__");
     uint32_t count = 0;
@@ -369,7 +371,8 @@ statement_wanted(const struct timestream_question *q, struct bytes label, struct
 }
 
 void
-statement_distinct(struct buf *to, const struct timestream_question *q, const struct wanted *wanted)
+statement_distinct(struct buf *to, const struct timestream_question *q,
+                   const struct timestream_wanted *wanted)
 {
     buf_put_text(to, "SELECT DISTINCT ");
     columns_list_put(to, q, wanted);

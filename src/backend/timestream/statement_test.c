@@ -241,7 +241,7 @@ check_values(const char *const *columns, const char *selector, const char *label
 {
     struct asked_table t;
     struct buf text;
-    struct wanted wanted;
+    struct timestream_wanted wanted;
     buf_init(&text, NULL, 1 << 20);
     assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, columns, selector), OK);
     uint32_t count = statement_wanted(&t.q, bytes_of_text(label), &wanted);

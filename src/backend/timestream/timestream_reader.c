@@ -576,9 +576,9 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 struct timestream_lookup {
     struct timestream_question q;
     const struct text_sink *to;
-    struct buf labels;    /* of a series */
-    struct bytes name;    /* of which the values are told, */
-    struct wanted wanted; /* and where they are */
+    struct buf labels;               /* of a series */
+    struct bytes name;               /* of which the values are told, */
+    struct timestream_wanted wanted; /* and where they are */
     struct arena scratch;
 };
 

@@ -71,7 +71,7 @@ struct copying {
     char dir[PATH_BYTES], log_dir[PATH_BYTES + 8], state_path[PATH_BYTES + 16];
     struct target *target;     /* TO; NULL: nothing is written */
     struct target *from_store; /* of FROM, if it is a directory */
-    struct batch *batch;
+    struct import_batch *batch;
     struct reading *reading, *reading_back;
     struct selection *selection; /* of a destination; NULL: none */
     struct buf question;

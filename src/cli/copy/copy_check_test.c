@@ -15,10 +15,10 @@
 
 #include "cli/copy/copy_check.h"
 #include "cli/lib/import_batch.h"
+#include "lib/random.h"
 #include "relay/seed_testing.h"
 #include "relay/selection.h"
 #include "sys/env.h"
-#include "lib/random.h"
 
 enum { SERIES = 60, SAMPLES = 200, STEP_MS = 1000, SLICE_MS = SAMPLES * STEP_MS };
 
@@ -49,7 +49,7 @@ no_refusal(void *context, const char *text)
 /* A place to write to, and to read. */
 struct store {
     struct target *target;
-    struct batch *batch;
+    struct import_batch *batch;
     struct reading *reading;
     char path[96];
 };

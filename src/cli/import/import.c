@@ -38,7 +38,7 @@ struct importing {
     int format;
 
     struct target *target;
-    struct batch *batch;
+    struct import_batch *batch;
     struct resume resume;
     struct progress progress;
 

@@ -17,7 +17,7 @@ enum { LABELS_BYTES_MAX = 256 << 20, MESSAGE_BYTES_MAX = 256 << 20 };
 /* Generous: what a store takes is for the store to say. */
 static const struct labels_limits limits = {100000, 1 << 20, 64 << 20};
 
-struct batch {
+struct import_batch {
     struct target *target;
     enum rw_version version;
     void (*rejected)(void *context, const char *text);
@@ -36,9 +36,9 @@ struct batch {
 enum err
 batch_new(struct target *target, enum rw_version version,
           void (*rejected)(void *context, const char *text), void *context,
-          struct batch **ret_batch, struct why *why)
+          struct import_batch **ret_batch, struct why *why)
 {
-    struct batch *b = mem_new(NULL, sizeof *b);
+    struct import_batch *b = mem_new(NULL, sizeof *b);
     if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     b->target = target;
     b->version = version;
@@ -59,7 +59,7 @@ batch_new(struct target *target, enum rw_version version,
 }
 
 void
-batch_free(struct batch *b)
+batch_free(struct import_batch *b)
 {
     if (b == NULL) return;
     rw_build_free(b->build);
@@ -72,13 +72,13 @@ batch_free(struct batch *b)
 }
 
 bool
-batch_failed(const struct batch *b)
+batch_failed(const struct import_batch *b)
 {
     return b->failed;
 }
 
 struct batch_counts
-batch_counts(const struct batch *b)
+batch_counts(const struct import_batch *b)
 {
     return b->counts;
 }
@@ -86,14 +86,14 @@ batch_counts(const struct batch *b)
 /* --- sending ---------------------------------------------------------------------------------- */
 
 static enum err
-fail(struct batch *b, enum err e)
+fail(struct import_batch *b, enum err e)
 {
     b->failed = true;
     return e;
 }
 
 static enum err
-deliver(struct batch *b, enum rw_version version, struct bytes message, struct bytes packed,
+deliver(struct import_batch *b, enum rw_version version, struct bytes message, struct bytes packed,
         const struct target_counts *counts, struct why *why)
 {
     struct target_result result = {0};
@@ -111,7 +111,7 @@ deliver(struct batch *b, enum rw_version version, struct bytes message, struct b
 }
 
 static enum err
-send_samples(struct batch *b, struct why *why)
+send_samples(struct import_batch *b, struct why *why)
 {
     struct rw_build_counts built = rw_build_counts(b->build);
     struct target_counts counts = {{built.floats, built.histograms, built.exemplars}};
@@ -125,7 +125,7 @@ send_samples(struct batch *b, struct why *why)
 }
 
 enum err
-batch_send(struct batch *b, struct why *why)
+batch_send(struct import_batch *b, struct why *why)
 {
     static const struct target_counts none;
     enum err e = send_samples(b, why);
@@ -138,7 +138,7 @@ batch_send(struct batch *b, struct why *why)
 }
 
 bool
-batch_is_full(const struct batch *b)
+batch_is_full(const struct import_batch *b)
 {
     struct rw_build_counts c = rw_build_counts(b->build);
     return c.floats + c.histograms + c.exemplars >= BATCH_SAMPLES_MAX ||
@@ -148,7 +148,8 @@ batch_is_full(const struct batch *b)
 /* --- items ------------------------------------------------------------------------------------ */
 
 static enum err
-canonical(struct batch *b, struct label *labels, uint32_t count, struct buf *to, struct why *why)
+canonical(struct import_batch *b, struct label *labels, uint32_t count, struct buf *to,
+          struct why *why)
 {
     buf_clear(to);
     enum reject verdict = labels_build(labels, count, &limits, to);
@@ -159,7 +160,7 @@ canonical(struct batch *b, struct label *labels, uint32_t count, struct buf *to,
 
 /* The labels of one, canonical, in b->exemplar_labels. */
 static enum err
-exemplar_labels(struct batch *b, const struct text_exemplar *exemplar, struct why *why)
+exemplar_labels(struct import_batch *b, const struct text_exemplar *exemplar, struct why *why)
 {
     buf_clear(&b->exemplar_labels);
     if (exemplar->label_count == 0) return OK;
@@ -167,7 +168,7 @@ exemplar_labels(struct batch *b, const struct text_exemplar *exemplar, struct wh
 }
 
 static enum err
-item_samples(struct batch *b, const struct text_item *item, struct why *why)
+item_samples(struct import_batch *b, const struct text_item *item, struct why *why)
 {
     rw_build_series(b->build, buf_bytes(&b->labels));
     for (uint32_t i = 0; i < item->sample_count; i++) {
@@ -191,7 +192,7 @@ item_samples(struct batch *b, const struct text_item *item, struct why *why)
 }
 
 enum err
-batch_item(struct batch *b, const struct text_item *item, struct why *why)
+batch_item(struct import_batch *b, const struct text_item *item, struct why *why)
 {
     if (item->has_metadata) {
         rw_build_metadata_v1(&b->metadata, item->family, item->type, item->help, item->unit);
@@ -212,7 +213,7 @@ batch_item(struct batch *b, const struct text_item *item, struct why *why)
 }
 
 enum err
-batch_samples(struct batch *b, struct bytes labels, const struct sample_batch *samples,
+batch_samples(struct import_batch *b, struct bytes labels, const struct sample_batch *samples,
               struct why *why)
 {
     rw_build_series(b->build, labels);
@@ -234,7 +235,7 @@ batch_samples(struct batch *b, struct bytes labels, const struct sample_batch *s
 /* --- captures --------------------------------------------------------------------------------- */
 
 enum err
-batch_request(struct batch *b, struct bytes packed, struct why *why)
+batch_request(struct import_batch *b, struct bytes packed, struct why *why)
 {
     size_t size;
     enum err e = snappy_size(packed, MESSAGE_BYTES_MAX - 64, &size);

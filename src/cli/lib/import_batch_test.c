@@ -74,10 +74,10 @@ rejected(void *context, const char *text)
     f->told++;
 }
 
-static struct batch *
+static struct import_batch *
 batch_to(struct fake *f)
 {
-    struct batch *batch;
+    struct import_batch *batch;
     struct why why = {""};
     memset(f, 0, sizeof *f);
     f->target.ops = &fake_ops;
@@ -87,7 +87,7 @@ batch_to(struct fake *f)
 }
 
 static void
-batch_done(struct fake *f, struct batch *batch)
+batch_done(struct fake *f, struct import_batch *batch)
 {
     batch_free(batch);
     rw_request_fini(&f->request);
@@ -106,7 +106,7 @@ test_a_line_of_many_samples_becomes_several_requests(void **state)
     enum { COUNT = 123456 };
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     int64_t *times = malloc(COUNT * sizeof *times);
     uint64_t *bits = malloc(COUNT * sizeof *bits);
     uint64_t sum = 0;
@@ -133,7 +133,7 @@ test_a_line_of_many_samples_becomes_several_requests(void **state)
 
 /* One sample of one series. */
 static enum err
-put_one(struct batch *batch, const char *name, struct why *why)
+put_one(struct import_batch *batch, const char *name, struct why *why)
 {
     static const int64_t t_ms = 5;
     static const uint64_t bits = 7;
@@ -156,7 +156,7 @@ test_what_is_refused_is_told_and_counted(void **state)
     (void)state;
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     assert_int_equal(put_one(batch, "a", &why), OK);
     assert_int_equal(put_one(batch, "b", &why), OK);
     f.refuse = 1;
@@ -175,7 +175,7 @@ test_wrong_labels_are_the_items_fault(void **state)
     (void)state;
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     static const int64_t t_ms = 5;
     static const uint64_t bits = 7;
     struct label twice[] = {label_of("a", "1"), label_of("a", "2")};
@@ -202,7 +202,7 @@ test_histograms_exemplars_and_start_times_travel(void **state)
     (void)state;
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     struct label labels[] = {label_of("__name__", "h")};
     struct label id[] = {label_of("id", "x")}, broken[] = {label_of("id", "\xff")};
     struct text_exemplar exemplars[] = {{.labels = id, .label_count = 1, .t_ms = 4},
@@ -239,7 +239,7 @@ test_an_error_of_the_target_is_not_of_the_line(void **state)
     (void)state;
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     assert_int_equal(put_one(batch, "a", &why), OK);
     f.fail_with = ERR_INPUT; /* the worst: a bad line has the same */
     assert_int_equal(batch_send(batch, &why), ERR_INPUT);
@@ -253,7 +253,7 @@ test_metadata_travels_with_the_samples(void **state)
     (void)state;
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     struct text_item item = {.has_metadata = true,
                              .family = bytes_of_text("a"),
                              .type = METRIC_COUNTER,
@@ -274,7 +274,7 @@ test_captures_pass_and_garbage_does_not(void **state)
     (void)state;
     struct fake f;
     struct why why = {""};
-    struct batch *batch = batch_to(&f);
+    struct import_batch *batch = batch_to(&f);
     static const uint8_t message[] = {0x0a, 21, 0x0a, 6, 0x0a, 1, 'a', 0x12, 1,    'b',  0x12, 11,
                                       0x09, 0,  0,    0, 0,    0, 0,   0xf0, 0x3f, 0x10, 5};
     struct buf packed;
@@ -296,7 +296,7 @@ static void
 test_without_a_target_all_is_counted(void **state)
 {
     (void)state;
-    struct batch *batch;
+    struct import_batch *batch;
     struct why why = {""};
     assert_int_equal(batch_new(NULL, RW_V1, rejected, NULL, &batch, &why), OK);
     assert_int_equal(put_one(batch, "a", &why), OK);

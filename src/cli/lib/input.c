@@ -26,7 +26,7 @@ enum {
     WAIT_MS = 200
 };
 
-enum packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
+enum input_packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
 
 struct input {
     char name[200]; /* for messages */
@@ -37,7 +37,7 @@ struct input {
     bool end;        /* nothing more uncompressed */
     enum err broken; /* why there is nothing more, told whenever more is wanted */
     struct why reason;
-    enum packing packing;
+    enum input_packing packing;
     uint64_t read_bytes;
     uint64_t file_bytes;
 

@@ -21,7 +21,7 @@ enum {
     LABELS_MAX = 4096,
 };
 
-struct reading {
+struct answer_reading {
     const struct query_answer_source *source;
     struct query_sink *sink;
     struct why *why;
@@ -37,7 +37,7 @@ struct reading {
 /* --- the window ------------------------------------------------------------------------------- */
 
 static bool
-fail(struct reading *r, enum err e, const char *what)
+fail(struct answer_reading *r, enum err e, const char *what)
 {
     if (r->error) return false;
     r->error = why_set(r->why, e, "the response is not an answer to a query: %s at byte %llu", what,
@@ -47,7 +47,7 @@ fail(struct reading *r, enum err e, const char *what)
 
 /* An error that tells itself. */
 static bool
-took(struct reading *r, enum err e)
+took(struct answer_reading *r, enum err e)
 {
     if (r->error == OK) r->error = e;
     return r->error == OK;
@@ -55,7 +55,7 @@ took(struct reading *r, enum err e)
 
 /* More bytes behind those of the window that are not read yet. False: there are none, or failed. */
 static bool
-fill(struct reading *r)
+fill(struct answer_reading *r)
 {
     struct bytes piece;
     if (r->error || r->ended) return false;
@@ -76,7 +76,7 @@ fill(struct reading *r)
 
 /* The next character that is no blank; 0: it ended. Not taken. */
 static uint8_t
-peek(struct reading *r)
+peek(struct answer_reading *r)
 {
     for (;;) {
         if (r->error || (r->at == r->window.size && !fill(r))) return 0;
@@ -88,14 +88,14 @@ peek(struct reading *r)
 
 /* There is something else, or nothing any more. */
 static bool
-missing(struct reading *r, const char *expected)
+missing(struct answer_reading *r, const char *expected)
 {
     bool over = r->ended && r->at == r->window.size;
     return over ? fail(r, ERR_IO, "it ends too early") : fail(r, ERR_UNSUPPORTED, expected);
 }
 
 static bool
-take(struct reading *r, char wanted, const char *otherwise)
+take(struct answer_reading *r, char wanted, const char *otherwise)
 {
     if (peek(r) != (uint8_t)wanted) return missing(r, otherwise);
     r->at++;
@@ -143,7 +143,7 @@ edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
 
 /* The next value, whole; a view until the next call. */
 static bool
-take_value(struct reading *r, struct bytes *ret)
+take_value(struct answer_reading *r, struct bytes *ret)
 {
     struct edge edge = {0};
     size_t seen = 0;
@@ -163,7 +163,7 @@ take_value(struct reading *r, struct bytes *ret)
 
 /* The next value goes to the sink as it is, or nowhere. */
 static bool
-pass_value(struct reading *r, bool wanted)
+pass_value(struct answer_reading *r, bool wanted)
 {
     struct edge edge = {0};
     bool done = false;
@@ -180,7 +180,7 @@ pass_value(struct reading *r, bool wanted)
 
 /* The comma before all but the first, or the end. */
 static bool
-another(struct reading *r, char close, bool *first)
+another(struct answer_reading *r, char close, bool *first)
 {
     if (peek(r) == (uint8_t)close) {
         r->at++;
@@ -194,7 +194,7 @@ another(struct reading *r, char close, bool *first)
 /* Which of `names`, ended by NULL, the next member of an object has; their number: another one.
  * False: the object is closed, or failed. */
 static bool
-next_member(struct reading *r, bool *first, const char *const *names, unsigned *ret_which)
+next_member(struct answer_reading *r, bool *first, const char *const *names, unsigned *ret_which)
 {
     struct bytes text;
     if (!another(r, '}', first) || !take_value(r, &text)) return false;
@@ -302,7 +302,7 @@ scan_histogram(struct scan *s, struct query_histogram *h)
 }
 
 static bool
-scanned(struct reading *r, struct scan *s)
+scanned(struct answer_reading *r, struct scan *s)
 {
     scan_end(s);
     return s->bad == NULL ? true
@@ -311,7 +311,7 @@ scanned(struct reading *r, struct scan *s)
 
 /* [time, "value"], or [time, {...}] */
 static bool
-read_point(struct reading *r, bool histogram)
+read_point(struct answer_reading *r, bool histogram)
 {
     struct bytes text;
     struct query_histogram h = {0};
@@ -331,7 +331,7 @@ read_point(struct reading *r, bool histogram)
 }
 
 static void
-read_points(struct reading *r, bool histograms)
+read_points(struct answer_reading *r, bool histograms)
 {
     bool first = true;
     if (!take(r, '[', "expected an array of points")) return;
@@ -342,7 +342,7 @@ read_points(struct reading *r, bool histograms)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static bool
-build_labels(struct reading *r, struct label *given, uint32_t count)
+build_labels(struct answer_reading *r, struct label *given, uint32_t count)
 {
     static const struct labels_limits limits = {LABELS_MAX, VALUE_BYTES_MAX, VALUE_BYTES_MAX};
     buf_clear(&r->labels);
@@ -357,7 +357,7 @@ build_labels(struct reading *r, struct label *given, uint32_t count)
 }
 
 static bool
-read_labels(struct reading *r)
+read_labels(struct answer_reading *r)
 {
     struct bytes text, name;
     struct label *given = NULL;
@@ -378,7 +378,7 @@ read_labels(struct reading *r)
 }
 
 static bool
-read_series(struct reading *r)
+read_series(struct answer_reading *r)
 {
     enum { METRIC, VALUE, HISTOGRAM, VALUES, HISTOGRAMS };
     static const char *const names[] = {"metric", "value",      "histogram",
@@ -413,7 +413,7 @@ read_series(struct reading *r)
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static bool
-read_string(struct reading *r)
+read_string(struct answer_reading *r)
 {
     struct bytes text;
     if (!take_value(r, &text)) return false;
@@ -428,7 +428,7 @@ read_string(struct reading *r)
 }
 
 static bool
-read_type(struct reading *r, enum promql_type *ret)
+read_type(struct answer_reading *r, enum promql_type *ret)
 {
     struct bytes text;
     if (!take_value(r, &text)) return false;
@@ -442,7 +442,7 @@ read_type(struct reading *r, enum promql_type *ret)
 }
 
 static void
-read_result(struct reading *r, enum promql_type type)
+read_result(struct answer_reading *r, enum promql_type type)
 {
     bool first = true;
     if (!took(r, r->sink->ops->begin(r->sink, type, r->why))) return;
@@ -458,7 +458,7 @@ read_result(struct reading *r, enum promql_type type)
 }
 
 static void
-read_data(struct reading *r)
+read_data(struct answer_reading *r)
 {
     enum { TYPE, RESULT };
     static const char *const names[] = {"resultType", "result", NULL};
@@ -479,7 +479,7 @@ read_data(struct reading *r)
 }
 
 static void
-read_notes(struct reading *r, enum promql_note kind)
+read_notes(struct answer_reading *r, enum promql_note kind)
 {
     struct bytes text;
     if (!take_value(r, &text)) return;
@@ -497,7 +497,7 @@ read_notes(struct reading *r, enum promql_note kind)
 }
 
 static void
-read_answer(struct reading *r)
+read_answer(struct answer_reading *r)
 {
     enum { DATA, WARNINGS, INFOS };
     static const char *const names[] = {"data", "warnings", "infos", NULL};
@@ -523,7 +523,7 @@ enum err
 query_answer_read(const struct query_answer_source *source, struct query_sink *sink,
                   struct why *why)
 {
-    struct reading r = {.source = source, .sink = sink, .why = why};
+    struct answer_reading r = {.source = source, .sink = sink, .why = why};
     buf_init(&r.window, NULL, VALUE_BYTES_MAX + PIECE_BYTES_MAX);
     buf_init(&r.labels, NULL, 2 * VALUE_BYTES_MAX);
     arena_init(&r.arena, NULL, 8 * VALUE_BYTES_MAX, 0);

@@ -9,7 +9,7 @@
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
 
-struct store_query {
+struct directory_query {
     const struct query_asked *asked;
     struct query_sink *sink;
     struct budget budget;
@@ -26,7 +26,7 @@ struct store_query {
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static enum err
-pass_text(struct store_query *q)
+pass_text(struct directory_query *q)
 {
     enum err e = buf_error(&q->text);
     if (e) return why_set(q->why, e, "not enough memory for the output");
@@ -38,12 +38,12 @@ pass_text(struct store_query *q)
 static enum err
 pass_if_large(void *context)
 {
-    struct store_query *q = context;
+    struct directory_query *q = context;
     return q->text.size < TEXT_BYTES ? OK : pass_text(q);
 }
 
 static enum err
-give_json(struct store_query *q)
+give_json(struct directory_query *q)
 {
     struct json j;
     struct promql_answer answer = {.result = q->result,
@@ -63,7 +63,7 @@ give_json(struct store_query *q)
 
 /* `buckets`: memory for those of this one, and of others. */
 static enum err
-give_histogram(struct store_query *q, const struct promql_point *p, struct buf *buckets)
+give_histogram(struct directory_query *q, const struct promql_point *p, struct buf *buckets)
 {
     struct query_histogram h = {.count = p->histogram->count, .sum = p->histogram->sum};
     struct query_point point = {.t_ms = p->t_ms, .histogram = &h};
@@ -80,7 +80,7 @@ give_histogram(struct store_query *q, const struct promql_point *p, struct buf *
 }
 
 static enum err
-give_points(struct store_query *q, struct buf *buckets)
+give_points(struct directory_query *q, struct buf *buckets)
 {
     struct promql_point p;
     enum err e = OK;
@@ -95,7 +95,7 @@ give_points(struct store_query *q, struct buf *buckets)
 }
 
 static enum err
-give_series(struct store_query *q)
+give_series(struct directory_query *q)
 {
     struct bytes labels;
     struct buf buckets;
@@ -115,7 +115,7 @@ give_series(struct store_query *q)
 static void
 give_note(void *context, struct bytes sentence, enum promql_note kind)
 {
-    struct store_query *q = context;
+    struct directory_query *q = context;
     q->sink->ops->note(q->sink, kind, sentence);
 }
 
@@ -132,7 +132,7 @@ give_info(void *context, struct bytes sentence)
 }
 
 static enum err
-give_result(struct store_query *q)
+give_result(struct directory_query *q)
 {
     enum promql_type type = promql_result_type(q->result);
     const struct query_sink_ops *ops = q->sink->ops;
@@ -151,7 +151,7 @@ give_result(struct store_query *q)
 }
 
 static enum err
-give_plan(struct store_query *q)
+give_plan(struct directory_query *q)
 {
     struct promql_explained x = {
         .plan = q->plan, .result = q->result, .control = &q->control, .ran_ns = q->ran_ns};
@@ -162,7 +162,7 @@ give_plan(struct store_query *q)
 }
 
 static enum err
-give(struct store_query *q)
+give(struct directory_query *q)
 {
     enum err e = q->plan != NULL ? give_plan(q) : give_result(q);
     if (q->result == NULL) return e;
@@ -177,7 +177,8 @@ give(struct store_query *q)
 /* --- the query -------------------------------------------------------------------------------- */
 
 static enum err
-read_question(const struct query_store *store, struct store_query *q, struct query_failure *failure)
+read_question(const struct query_store *store, struct directory_query *q,
+              struct query_failure *failure)
 {
     const struct query_asked *a = q->asked;
     struct buf *sentence = &failure->sentence;
@@ -198,7 +199,7 @@ read_question(const struct query_store *store, struct store_query *q, struct que
 }
 
 static enum err
-open_view(const struct query_store *store, struct store_query *q, struct view **ret_view)
+open_view(const struct query_store *store, struct directory_query *q, struct view **ret_view)
 {
     struct bytes names[REPLICA_LABELS_MAX];
     struct view *view;
@@ -208,7 +209,7 @@ open_view(const struct query_store *store, struct store_query *q, struct view **
 }
 
 static enum err
-run(const struct query_store *store, struct store_query *q, struct query_failure *failure)
+run(const struct query_store *store, struct directory_query *q, struct query_failure *failure)
 {
     const struct query_asked *a = q->asked;
     struct promql_options options = {
@@ -244,7 +245,7 @@ enum err
 query_store(const struct query_store *store, const struct query_asked *asked,
             struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
-    struct store_query q = {.asked = asked, .sink = sink, .why = why};
+    struct directory_query q = {.asked = asked, .sink = sink, .why = why};
     struct env *env = env_real();
     budget_init(&q.budget, "query", 0, store->memory);
     buf_init(&q.text, &q.budget, TEXT_BYTES_MAX);

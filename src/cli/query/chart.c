@@ -269,7 +269,7 @@ chart_string(struct query_sink *sink, int64_t t_ms, struct bytes text, struct wh
 
 /* From `low` to `high`, both multiples of `step`. Long: the distance between two doubles may be
  * more than the greatest one. */
-struct scale {
+struct chart_scale {
     long double low, high, step;
     uint32_t steps;
     const char *unit;
@@ -289,7 +289,7 @@ round_step(long double least)
 /* How the labels of a scale are written: all with the same unit and as many digits as tell them
  * apart. */
 static void
-choose_unit(struct scale *s)
+choose_unit(struct chart_scale *s)
 {
     static const char *const units[] = {"", "k", "M", "G", "T", "P", "E"};
     long double most = fmaxl(fabsl(s->low), fabsl(s->high));
@@ -308,7 +308,7 @@ choose_unit(struct scale *s)
     s->digits = -1;
 }
 
-static struct scale
+static struct chart_scale
 scale_of(double least, double greatest, uint32_t rows)
 {
     long double low = least, high = greatest;
@@ -318,7 +318,7 @@ scale_of(double least, double greatest, uint32_t rows)
         high += around;
     }
     long double wanted = rows / ROWS_A_LABEL;
-    struct scale s = {.step = round_step((high - low) / (wanted < 1 ? 1 : wanted))};
+    struct chart_scale s = {.step = round_step((high - low) / (wanted < 1 ? 1 : wanted))};
     /* What lies closer together than a double tells apart cannot be told apart here. */
     long double finest = fmaxl(fabsl(low), fabsl(high)) * 0x1p-52L;
     if (s.step < finest) s.step = round_step(finest);
@@ -330,7 +330,7 @@ scale_of(double least, double greatest, uint32_t rows)
 }
 
 static void
-print_scale(const struct scale *s, uint32_t i, char *to, size_t size)
+print_scale(const struct chart_scale *s, uint32_t i, char *to, size_t size)
 {
     long double value = s->low + i * s->step;
     if (fabsl(value) < s->step / 2) value = 0; /* what rounding left of it */
@@ -349,7 +349,7 @@ struct chart_field {
     char *cells;
     uint32_t width, height;
     int64_t first_ms, last_ms;
-    struct scale scale;
+    struct chart_scale scale;
 };
 
 static void

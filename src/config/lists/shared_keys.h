@@ -28,7 +28,7 @@
 #define BELOW(s, f, in_) AT(s, f), .inner = &(in_)
 
 /* At most one of them in a mapping. */
-enum group {
+enum key_group {
     GROUP_NONE,
     GROUP_AUTHORIZATION, /* what sets the header of that name */
     GROUP_USERNAME,

@@ -46,7 +46,7 @@ check_type(const struct promql_result *result, const struct ask_times *times, st
 
 enum err
 ask(const struct evaluating *ev, const struct promql_tree *tree, const struct ask_times *times,
-    struct asked *a, struct buf *error, struct why *why)
+    struct rule_answer *a, struct buf *error, struct why *why)
 {
     budget_init(&a->budget, "rule", 0, ev->host->memory);
     ask_control(ev, &a->budget, &a->control);
@@ -72,7 +72,7 @@ ask(const struct evaluating *ev, const struct promql_tree *tree, const struct as
 }
 
 void
-asked_end(struct asked *a)
+asked_end(struct rule_answer *a)
 {
     promql_result_free(a->result);
 }
@@ -117,7 +117,7 @@ ask_for_template(const struct evaluating *ev, struct bytes expression,
                  struct why *why)
 {
     struct promql_tree *tree = NULL;
-    struct asked a = {.result = NULL};
+    struct rule_answer a = {.result = NULL};
     struct ask_times times = {.first_ms = ev->t_ms, .last_ms = ev->t_ms};
     struct buf error;
     buf_init(&error, ev->host->memory, RULE_ERROR_BYTES_MAX);

@@ -284,7 +284,7 @@ evaluate_rule(void *of, uint32_t i)
 {
     struct rule_work *w = (struct rule_work *)of + i;
     const struct evaluating *ev = w->of;
-    struct asked a = {.result = NULL};
+    struct rule_answer a = {.result = NULL};
     if (w->skipped || w->error) return;
     int64_t began = env_monotonic_ns(ev->host->env);
     bool records = w->rule->text->kind == RULE_RECORDING;

@@ -57,7 +57,7 @@ enum err work_no_memory(struct rule_work *work);
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
 /* A result, and what it lives on. */
-struct asked {
+struct rule_answer {
     struct budget budget;
     struct query_control control;
     struct promql_result *result;
@@ -76,9 +76,9 @@ struct ask_times {
 /* Asks the view of `ev`. After ERR_INPUT `error` has the sentence, after other errors `why` has.
  * asked_end() is called in any case. */
 MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *tree,
-                        const struct ask_times *times, struct asked *ret, struct buf *error,
+                        const struct ask_times *times, struct rule_answer *ret, struct buf *error,
                         struct why *why);
-void asked_end(struct asked *asked);
+void asked_end(struct rule_answer *asked);
 /* Says whether an error of ask() is one of the evaluation itself: of the expression and its result,
  * a limit, or the timeout. Others are of the view, of memory, or end all evaluations. */
 bool ask_failed(const struct evaluating *ev, enum err e, const struct buf *error);

@@ -32,11 +32,18 @@ rule_file_tell(struct rule_file *f, struct bytes sentence)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-enum field_kind { FIELD_TEXT, FIELD_DURATION, FIELD_LIMIT, FIELD_TEXTS, FIELD_RULES, FIELD_GROUPS };
+enum rule_field_kind {
+    FIELD_TEXT,
+    FIELD_DURATION,
+    FIELD_LIMIT,
+    FIELD_TEXTS,
+    FIELD_RULES,
+    FIELD_GROUPS
+};
 
 struct rule_field {
     const char *name;
-    enum field_kind kind;
+    enum rule_field_kind kind;
     size_t offset; /* in the draft */
 };
 

@@ -19,7 +19,7 @@
 
 enum { FIELDS_MAX = 8, DEFAULT_INTERVAL_MS = 60 * 1000 };
 
-enum field_kind {
+enum test_field_kind {
     FIELD_TEXT,
     FIELD_DURATION,
     FIELD_MOMENT,
@@ -33,15 +33,15 @@ enum field_kind {
 
 struct field {
     const char *name;
-    enum field_kind kind;
+    enum test_field_kind kind;
     size_t offset;
-    const struct shape *inner; /* of FIELD_MAPPINGS */
+    const struct test_shape *inner; /* of FIELD_MAPPINGS */
 };
 
 enum { NO_PLACE = -1 };
 
 /* A kind of mapping. */
-struct shape {
+struct test_shape {
     size_t bytes;
     ptrdiff_t place;            /* offset of where it stands, or NO_PLACE */
     const struct field *fields; /* ended by a NULL name; at most FIELDS_MAX */
@@ -54,7 +54,7 @@ struct shape {
         name, kind, offsetof(struct struct_name, field), inner \
     }
 
-static const struct shape series_shape = {
+static const struct test_shape series_shape = {
     sizeof(struct rule_test_series),
     offsetof(struct rule_test_series, place),
     (const struct field[]){
@@ -63,7 +63,7 @@ static const struct shape series_shape = {
         {NULL},
     },
 };
-static const struct shape alert_shape = {
+static const struct test_shape alert_shape = {
     sizeof(struct rule_test_alert),
     NO_PLACE,
     (const struct field[]){
@@ -72,7 +72,7 @@ static const struct shape alert_shape = {
         {NULL},
     },
 };
-static const struct shape alerts_shape = {
+static const struct test_shape alerts_shape = {
     sizeof(struct rule_test_alerts),
     NO_PLACE,
     (const struct field[]){
@@ -82,7 +82,7 @@ static const struct shape alerts_shape = {
         {NULL},
     },
 };
-static const struct shape sample_shape = {
+static const struct test_shape sample_shape = {
     sizeof(struct rule_test_sample),
     NO_PLACE,
     (const struct field[]){
@@ -92,7 +92,7 @@ static const struct shape sample_shape = {
         {NULL},
     },
 };
-static const struct shape expression_shape = {
+static const struct test_shape expression_shape = {
     sizeof(struct rule_test_expression),
     NO_PLACE,
     (const struct field[]){
@@ -102,7 +102,7 @@ static const struct shape expression_shape = {
         {NULL},
     },
 };
-static const struct shape test_shape = {
+static const struct test_shape test_shape = {
     sizeof(struct rule_test),
     offsetof(struct rule_test, place),
     (const struct field[]){
@@ -117,7 +117,7 @@ static const struct shape test_shape = {
         {NULL},
     },
 };
-static const struct shape file_shape = {
+static const struct test_shape file_shape = {
     sizeof(struct rule_tests),
     NO_PLACE,
     (const struct field[]){
@@ -307,7 +307,7 @@ read_texts(struct tests_reading *x, const char *name, bool are_distinct, struct 
 
 /* --- names and texts -------------------------------------------------------------------------- */
 
-struct naming {
+struct test_naming {
     struct tests_reading *x;
     const char *field;
     struct named_texts texts; /* by name */
@@ -317,7 +317,7 @@ struct naming {
 static enum err
 read_named_text(struct config_reader *in, void *context)
 {
-    struct naming *n = context;
+    struct test_naming *n = context;
     struct named_texts *texts = &n->texts;
     struct named_text text;
     uint32_t place = 0;
@@ -348,7 +348,7 @@ read_named_text(struct config_reader *in, void *context)
 static enum err
 read_named_texts(struct tests_reading *x, const char *name, struct named_texts *to)
 {
-    struct naming n = {x, name, {NULL}};
+    struct test_naming n = {x, name, {NULL}};
     if (x->in.event.type != YAML_MAPPING_START_EVENT) {
         return reader_expected(&x->in, name, "a mapping");
     }
@@ -362,7 +362,7 @@ read_named_texts(struct tests_reading *x, const char *name, struct named_texts *
 /* A mapping that is being read. */
 struct mapping_reading {
     struct tests_reading *x;
-    const struct shape *shape;
+    const struct test_shape *shape;
     const char *list; /* whose entry it is; NULL: it is the file */
     void *to;
     size_t lines[FIELDS_MAX]; /* of the keys, from 1 on; 0: not given */
@@ -371,7 +371,7 @@ struct mapping_reading {
 static enum err read_field(struct config_reader *in, void *context);
 
 static void
-put_defaults(const struct shape *shape, yaml_mark_t at, void *to)
+put_defaults(const struct test_shape *shape, yaml_mark_t at, void *to)
 {
     static const char *const empty = "";
     for (const struct field *f = shape->fields; f->name != NULL; f++) {

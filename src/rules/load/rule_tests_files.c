@@ -15,7 +15,7 @@
 /* Links that lead in circles make many directories of few. */
 enum { EXPANDED_MAX = 20000 };
 
-struct finding {
+struct rule_files_found {
     struct env *env;
     const char *file;  /* that names them */
     uint32_t expanded; /* elements with wildcards, each a directory that is listed */
@@ -52,13 +52,13 @@ is_complete(const char *p)
     return true;
 }
 
-static enum err expand(struct finding *f, const char *pattern);
+static enum err expand(struct rule_files_found *f, const char *pattern);
 
 /* One of the paths of an element. */
 static enum err
 take_path(void *context, const char *path)
 {
-    struct finding *f = context;
+    struct rule_files_found *f = context;
     const char *rest = f->rest;
     size_t size = strlen(path), rest_size = strlen(rest);
     char *whole = arena_alloc(f->arena, size + rest_size + 1);
@@ -82,7 +82,7 @@ take_path(void *context, const char *path)
 }
 
 static enum err
-expand(struct finding *f, const char *pattern)
+expand(struct rule_files_found *f, const char *pattern)
 {
     struct file_facts facts;
     if (!file_pattern_is_wild(pattern)) {
@@ -114,7 +114,7 @@ compare_paths(const void *a, const void *b)
 
 /* Of those of a pattern the ones that others have not. */
 static void
-sort_new(struct finding *f)
+sort_new(struct rule_files_found *f)
 {
     const char **items = f->found.items;
     uint32_t count = f->first;
@@ -136,7 +136,7 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
                       struct arena *arena, void (*unmatched)(void *context, const char *pattern),
                       void *context, struct text_list *ret_paths, struct why *why)
 {
-    struct finding f = {.env = env, .file = file, .arena = arena, .why = why};
+    struct rule_files_found f = {.env = env, .file = file, .arena = arena, .why = why};
     for (uint32_t i = 0; i < patterns->count; i++) {
         const char *pattern = patterns->items[i];
         if (pattern[0] != '\0') pattern = path_from(arena, file, pattern);

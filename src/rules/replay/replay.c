@@ -305,7 +305,7 @@ static enum err
 ask_part(struct replay_part *t)
 {
     struct replay_stretch *s = t->of;
-    struct asked a = {.result = NULL};
+    struct rule_answer a = {.result = NULL};
     struct rules_past past = {s->ev.host, s->ev.terms, s->ev.g, s->ev.view};
     struct ask_times times = {.first_ms = sample_ms(s, t->a), .last_ms = sample_ms(s, t->b)};
     if (t->a < t->b) times.step_ms = t->interval_ms;

@@ -131,7 +131,7 @@ histogram_json_put_escaped(struct buf *to, const struct histogram *h)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* In the order of `members` below. */
-enum member {
+enum json_member {
     COUNT_INT,
     COUNT_FLOAT,
     SUM,
@@ -263,7 +263,7 @@ scan_spans(struct scan *s, struct json_list *list)
 }
 
 static void
-scan_member(struct scan *s, enum member member, struct histogram *h, struct json_list lists[])
+scan_member(struct scan *s, enum json_member member, struct histogram *h, struct json_list lists[])
 {
     switch (member) {
     case COUNT_INT:
@@ -318,7 +318,7 @@ scan_member(struct scan *s, enum member member, struct histogram *h, struct json
 
 /* `spans` is followed by the deltas, and these by the counts. */
 static struct hist_buckets
-buckets_of(const struct json_list lists[], enum member spans, bool is_int)
+buckets_of(const struct json_list lists[], enum json_member spans, bool is_int)
 {
     const struct json_list *counts = &lists[spans + (is_int ? 1 : 2)];
     struct hist_buckets b = {
@@ -341,7 +341,7 @@ histogram_json_scan(struct scan *s, struct histogram *ret_histogram)
     while (scan_key(s, &key)) {
         unsigned member =
             scan_which(s, key, members, MEMBER_COUNT, &seen, "duplicate histogram member");
-        scan_member(s, (enum member)member, &h, lists);
+        scan_member(s, (enum json_member)member, &h, lists);
     }
     bool is_int = (seen & BIT(COUNT_INT)) != 0;
     if ((seen & (BIT(COUNT_INT) | BIT(COUNT_FLOAT))) == 0) {

@@ -58,7 +58,7 @@ struct block {
     uint8_t data[];
 };
 
-struct mark {
+struct samples_mark {
     uint64_t at;
     uint64_t length;
 };
@@ -79,7 +79,7 @@ struct rr_samples {
     struct block *last;
     uint64_t fragment_bytes; /* in the list */
     uint64_t raw_bytes;      /* that they stand for */
-    struct buf marks;        /* struct mark, ascending */
+    struct buf marks;        /* struct samples_mark, ascending */
 
     bool in_query;
     size_t query_mark;
@@ -204,7 +204,7 @@ compress(struct rr_samples *s, struct bytes raw)
 static enum err
 add_mark(struct rr_samples *s, size_t *ret_index)
 {
-    struct mark mark = {.at = s->fragment_bytes};
+    struct samples_mark mark = {.at = s->fragment_bytes};
     size_t index = s->marks.size / sizeof mark;
     buf_put(&s->marks, &mark, sizeof mark);
     if (buf_error(&s->marks)) return buf_error(&s->marks);
@@ -212,11 +212,11 @@ add_mark(struct rr_samples *s, size_t *ret_index)
     return OK;
 }
 
-static struct mark *
+static struct samples_mark *
 mark_at(const struct rr_samples *s, size_t index)
 {
     void *marks = s->marks.at;
-    return (struct mark *)marks + index;
+    return (struct samples_mark *)marks + index;
 }
 
 /* --- the stage -------------------------------------------------------------------------------- */
@@ -432,7 +432,7 @@ static uint64_t
 raw_size(const struct rr_samples *s)
 {
     uint64_t size = s->raw_bytes;
-    for (size_t i = 0; i < s->marks.size / sizeof(struct mark); i++) {
+    for (size_t i = 0; i < s->marks.size / sizeof(struct samples_mark); i++) {
         size += 1 + varint_size(mark_at(s, i)->length);
     }
     return size;
@@ -448,7 +448,7 @@ write_pieces(const struct rr_samples *s, const struct rr_sink *sink, struct why 
     uint64_t block_at = 0;
     const struct block *b = s->first;
     size_t used = 0; /* of the block */
-    size_t mark_count = s->marks.size / sizeof(struct mark);
+    size_t mark_count = s->marks.size / sizeof(struct samples_mark);
     for (size_t i = 0; i <= mark_count && e == OK; i++) {
         uint64_t until = i < mark_count ? mark_at(s, i)->at : s->fragment_bytes;
         while (e == OK && block_at + used < until) {
@@ -480,7 +480,7 @@ rr_samples_end(struct rr_samples *s, uint64_t *ret_size)
     uint64_t raw = raw_size(s);
     if (raw > UINT32_MAX) return fail(s, ERR_LIMIT);
     s->ended = true;
-    size_t mark_count = s->marks.size / sizeof(struct mark);
+    size_t mark_count = s->marks.size / sizeof(struct samples_mark);
     *ret_size = varint_size(raw) + s->fragment_bytes + (raw - s->raw_bytes) + mark_count;
     return OK;
 }

@@ -13,7 +13,7 @@
 
 enum csv_kind { CSV_NAME, CSV_VALUE, CSV_TIME, CSV_TIME_S, CSV_LABELS, CSV_LABEL };
 
-struct csv_column {
+struct text_csv_column {
     enum csv_kind kind;
     uint32_t name_at; /* in column_names */
     uint32_t name_size;
@@ -91,8 +91,8 @@ next_field(struct text_reader *r, struct cursor *c, struct bytes *ret, bool *mor
 static enum err
 put_column(struct text_reader *r, struct bytes name, unsigned *seen, struct why *why)
 {
-    struct csv_column column = {column_kind(name), (uint32_t)r->column_names.size,
-                                (uint32_t)name.size};
+    struct text_csv_column column = {column_kind(name), (uint32_t)r->column_names.size,
+                                     (uint32_t)name.size};
     if (name.size == 0) return why_set(why, ERR_INPUT, "missing column name");
     unsigned bit = column.kind == CSV_TIME_S ? 1u << CSV_TIME : 1u << column.kind;
     if (column.kind != CSV_LABEL && (*seen & bit) != 0) {
@@ -119,7 +119,7 @@ read_columns(struct text_reader *r, struct bytes line, struct why *why)
         struct bytes name;
         e = next_field(r, &c, &name, &more, why);
         if (e == OK) e = put_column(r, name, &seen, why);
-        if (e == OK && r->columns.size > TEXT_CSV_COLUMNS_MAX * sizeof(struct csv_column)) {
+        if (e == OK && r->columns.size > TEXT_CSV_COLUMNS_MAX * sizeof(struct text_csv_column)) {
             e = why_set(why, ERR_INPUT, "more than %d columns", TEXT_CSV_COLUMNS_MAX);
         }
     }
@@ -170,7 +170,7 @@ struct csv_row {
 };
 
 static struct bytes
-column_name(const struct text_reader *r, const struct csv_column *column)
+column_name(const struct text_reader *r, const struct text_csv_column *column)
 {
     return bytes_of(r->column_names.at + column->name_at, column->name_size);
 }
@@ -195,7 +195,7 @@ label_field(struct text_reader *r, struct bytes text, struct why *why)
 }
 
 static enum err
-time_field(struct text_reader *r, const struct csv_column *column, struct bytes text,
+time_field(struct text_reader *r, const struct text_csv_column *column, struct bytes text,
            struct csv_row *row, struct why *why)
 {
     if (text.size == 0) return OK;
@@ -210,7 +210,7 @@ time_field(struct text_reader *r, const struct csv_column *column, struct bytes 
 }
 
 static enum err
-take_field(struct text_reader *r, const struct csv_column *column, struct bytes text,
+take_field(struct text_reader *r, const struct text_csv_column *column, struct bytes text,
            struct csv_row *row, struct why *why)
 {
     switch (column->kind) {
@@ -238,7 +238,8 @@ take_field(struct text_reader *r, const struct csv_column *column, struct bytes 
 static enum err
 read_fields(struct text_reader *r, struct bytes line, struct csv_row *row, struct why *why)
 {
-    const struct csv_column *columns = (const struct csv_column *)(const void *)r->columns.at;
+    const struct text_csv_column *columns =
+        (const struct text_csv_column *)(const void *)r->columns.at;
     size_t count = r->columns.size / sizeof *columns, i = 0;
     struct cursor c = cursor_of(line);
     bool more = true;

@@ -34,7 +34,7 @@ struct text_reader {
     bool ended; /* "# EOF" was there */
 
     /* CSV: the columns, once known. */
-    struct buf columns; /* struct csv_column */
+    struct buf columns; /* struct text_csv_column */
     struct buf column_names;
 };
 
