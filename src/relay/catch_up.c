@@ -214,7 +214,9 @@ catch_up(struct relay *r)
     if (f->fill != NULL && !moved) {
         uint64_t behind = wal_bytes_from(r->options.wal, fill->to_pos);
         if (behind > r->settings->log_budget_bytes) guard_let_go(r->options.guard);
-        if (f->state == FEED_STORE_END && window_records(r->window) == 0) follow_log(r);
+        bool done = f->state == FEED_STORE_END && window_records(r->window) == 0;
+        r->phase = done ? RUN_LEAVING : RUN_ON;
+        if (done && relay_is_idle(r)) follow_log(r); /* replayed letters may be pending */
         return;
     }
     bool due = moved || f->state == FEED_GONE || f->hole_pos > 0 || f->reload_pos > 0;

@@ -437,6 +437,74 @@ test_a_replay_that_could_not_begin_begins_later(void **state)
     }
 }
 
+/* A destination that does not answer requests of the first samples, as long as nothing polls. */
+enum { HANGS_BELOW = 500 };
+static bool hangs;
+
+static void
+hanging_begin(struct writer *writer, struct writer_call *c, struct writer_step *step)
+{
+    static const struct http_calls_target target = {.proxy_url = "", .connect_timeout_ms = 1000};
+    if (!hangs || c->numbers[0] >= HANGS_BELOW) {
+        fake_begin(writer, c, step);
+        return;
+    }
+    step->next = WRITER_SEND;
+    step->http = (struct http_call){
+        .target = &target, .method = "POST", .url = "http://127.0.0.1:1/", .answer_bytes_max = 1};
+}
+
+static void
+hanging_judge(struct writer *writer, struct writer_call *c, const struct http_call_answer *answer,
+              struct writer_step *step)
+{
+    (void)writer;
+    (void)c;
+    (void)answer;
+    say(step, VERDICT_RETRY, "unavailable");
+}
+
+static void
+test_the_log_is_followed_again_when_no_request_is_pending(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    struct writer_class hanging = fake_writer;
+    uint64_t letters;
+    hanging.begin = hanging_begin;
+    hanging.judge = hanging_judge;
+    world_init(w, 10);
+    w->names_nobody = true;
+    w->writer = &hanging;
+    relay_must_open(w);
+    log_some(w, HANGS_BELOW, 5);
+    turn_until_settled(w);
+    for (unsigned i = 0; i < 5; i++) {
+        log_some(w, 500, 0);
+        turn_until_settled(w);
+        machine_flush(&w->m);
+    }
+    turn(w, 50);
+    must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
+                              NULL, &w->m.why));
+    sim_env_advance_ns(w->m.sim, 2 * NS_PER_S);
+    turn(w, 1); /* letters are in their lane, whose call has to become of age */
+    must(relay_replay(w->relay, sent_ms(HANGS_BELOW), &w->m.why));
+    hangs = true;
+    turn(w, 2000);
+    assert_false(relay_is_idle(w->relay));
+    assert_int_equal(status_of(w).state, RELAY_FILLING);
+    hangs = false;
+    for (unsigned i = 0; i < 1000 && !relay_is_idle(w->relay); i++) {
+        relay_wait(w->relay, 10);
+        turn(w, 1);
+    }
+    turn(w, 50);
+    assert_true(status_of(w).state != RELAY_FILLING);
+    turn_until_settled(w);
+    world_fini(w);
+}
+
 static void
 flush_some(struct world *w)
 {
@@ -658,6 +726,8 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_replay_that_could_not_begin_begins_later, tell_seed),
         cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
+        cmocka_unit_test_teardown(test_the_log_is_followed_again_when_no_request_is_pending,
+                                  tell_seed),
         cmocka_unit_test_teardown(
             test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,
