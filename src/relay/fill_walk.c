@@ -372,6 +372,7 @@ put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
     int64_t t_ms = b->times_ms[i], start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
     enum err e = add_series(c, &w->series);
     if (e == OK && b->kind == SAMPLE_FLOAT) {
+        assert(c->count < FILL_CHUNK_ITEMS); /* the size of a column */
         columns->refs[c->count] = c->series_count - 1;
         columns->times[c->count] = (uint64_t)t_ms;
         columns->starts[c->count] = (uint64_t)start_ms;
@@ -396,6 +397,9 @@ static enum err
 chunk_of_samples(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
     struct columns columns = {NULL, NULL, NULL, NULL};
+    /* A chunk that is read again may ask for more: exemplars of one time exceed a chunk, and the
+     * store may have none of them left. */
+    if (count_max > FILL_CHUNK_ITEMS) count_max = FILL_CHUNK_ITEMS;
     while (c->count < count_max) {
         enum err e = next_sample(w, why);
         if (e == ERR_MISSING) break;
