@@ -1,8 +1,8 @@
 /*
- * inspect.c - one segment, and the list of all, for people who want to know what is in them.
+ * inspect.c - describes one segment, or lists all, for people.
  *
- * Reads as recovery does, but one file at a time, and keeps going where recovery would rather
- * refuse: a log of which other files are missing or of which this one is not a part any more.
+ * Reads as recovery does, but one file at a time, and continues where recovery would refuse: if
+ * other files of the log are missing, or this one does not belong to the log any more.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static const enum wal_segment_state stray_states[] = {
     [STRAY_ASIDE] = WAL_SEGMENT_ASIDE,
 };
 
-/* `header` has what the list of segments does not keep. */
+/* Fills in what the list of segments has, and more from `header`. */
 static void
 info_fill(struct wal_segment_info *info, const struct segment *s, struct bytes header)
 {
@@ -90,7 +90,7 @@ tell_damage(struct log_looking *l, uint64_t from, uint64_t to, const char *reaso
     l->inspector->damage(l->inspector->context, from, to - from, text);
 }
 
-/* A record, whole in itself. */
+/* Gives a whole record to the inspector. */
 static enum err
 give(struct log_looking *l, const struct raw_record *raw, const struct commit *commit,
      bool salvaged)
@@ -141,7 +141,8 @@ give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
     return e;
 }
 
-/* No whole commit at `pos`. *ret_next: where the next one is; SEGMENT_POS_NONE: it was the last. */
+/* Handles a commit at `pos` that is not whole. *ret_next is the next commit, SEGMENT_POS_NONE after
+ * the last. */
 static enum err
 bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
 {
@@ -152,7 +153,7 @@ bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit,
     if (e) return e;
     if (o.damage) {
         *ret_next = o.next_pos;
-        /* What is whole between two places; all else there is damage. */
+        /* Between two commits, whole records are given; all other bytes are damage. */
         while (pos < o.next_pos) {
             struct raw_record raw;
             e = segment_find(&l->reader, pos, o.next_pos, &raw, l->why);
@@ -197,8 +198,8 @@ walk(struct log_looking *l)
         uint64_t bad_pos, next = SEGMENT_POS_NONE;
         enum err e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
         if (e == ERR_CORRUPT && !known) {
-            /* The newest segment may be growing: what was read of it ahead can be older than the
-             * commit, so it is read once more before its absence counts. */
+            /* The newest segment may be growing: the window may have been read before the commit
+             * was written, so it is read again. */
             buf_clear(&l->reader.window);
             e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
         }
@@ -240,9 +241,9 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
         *ret_inspection = result;
         return OK;
     }
-    /* Where the rest of the log says that it ends; without the rest that stays unknown. */
+    /* The next segment's header says where this one ends; without it the end is not known. */
     struct segment_list list = {0};
-    err_ignore(segment_list_read(env, dir, memory, &list, NULL), "this one is looked at alone");
+    err_ignore(segment_list_read(env, dir, memory, &list, NULL), "the segment is read alone");
     for (uint32_t i = 0; i < list.count; i++) {
         if (list.items[i].number == number) l.segment.end_pos = list.items[i].end_pos;
     }

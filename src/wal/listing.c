@@ -2,9 +2,9 @@
  * listing.c - see listing.h.
  *
  * The newest header says which segment was before it and where that one ends; so do the older ones.
- * Whatever this chain passes over was begun after a failure and never used. A segment that the
- * chain names and that is not there leaves a hole, which whoever reads the log sees as damage: the
- * segment before is followed to where the missing one ended.
+ * Segments that this chain skips were begun after a failure and never used. A segment that the
+ * chain names and that is missing leaves a hole, which readers see as damage: the segment before is
+ * read up to where the missing one ended.
  */
 #include "wal/listing.h"
 
@@ -16,7 +16,7 @@
 
 static const char ASIDE[] = ".damaged";
 
-/* A file with a larger number that does not prove to be a segment never was one. */
+/* A file with a larger number and without a valid header never was a segment. */
 static const uint64_t STRAY_NUMBER_MAX = UINT64_C(1) << 48;
 
 struct log_listing {
@@ -61,7 +61,7 @@ add_name(void *context, const char *name, bool is_dir)
     size_t size = strlen(name), aside = sizeof ASIDE - 1;
     bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
     snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
-    (void)is_dir; /* one with the name of a segment is an error: its number cannot be used */
+    (void)is_dir; /* reading a directory named like a segment fails: its number cannot be used */
     if (!wal_segment_name(plain, &number)) return OK;
     char path[256];
     uint8_t bytes[SEGMENT_HEADER_BYTES];
@@ -92,7 +92,8 @@ by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Walks back from the newest header; kept ones are moved to the back of the array, then down. */
+/* Walks back from the newest header. Segments of the chain are moved to the end of the array, then
+ * to its beginning. */
 static enum err
 link_segments(struct log_listing *l)
 {
@@ -100,7 +101,7 @@ link_segments(struct log_listing *l)
     uint32_t count = l->list->count;
     if (count == 0) return OK;
     qsort(items, count, sizeof *items, by_number);
-    /* Somebody put files of two logs together: only people can say which ones are meant. */
+    /* The directory has files of two logs: only the operator knows which ones are meant. */
     for (uint32_t i = 1; i < count; i++) {
         if (memcmp(items[i].log_id, items[0].log_id, WAL_LOG_ID_BYTES) == 0) continue;
         return why_set(l->why, ERR_CORRUPT,
@@ -140,7 +141,7 @@ segment_list_read(struct env *env, const char *dir, struct budget *budget,
     uint64_t max = list->count == 0 ? 0 : list->items[list->count - 1].number;
     for (uint32_t i = 0; i < list->stray_count; i++) {
         struct stray *s = &list->strays[i];
-        /* A file without any header that the chain names has been more than blank. */
+        /* A file that the chain names had a header: it is damaged, not blank. */
         for (uint32_t j = 1; j < list->count && s->kind == STRAY_BLANK; j++) {
             if (list->items[j].prev_number == s->number) s->kind = STRAY_DAMAGED;
         }
@@ -156,7 +157,7 @@ stray_is_loss(const struct segment_list *list, const struct stray *stray, bool f
     if (stray->kind != STRAY_DAMAGED && stray->kind != STRAY_ASIDE) return false;
     if (stray->number >= STRAY_NUMBER_MAX) return false;
     if (list->count == 0 || stray->number > list->items[list->count - 1].number) return true;
-    /* One that was put aside while it was the oldest may since have been given up. */
+    /* A file that was put aside while it was the oldest may not be needed since. */
     return from_oldest && stray->number < list->items[0].number && stray->kind == STRAY_DAMAGED;
 }
 

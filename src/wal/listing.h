@@ -1,14 +1,14 @@
-/* listing.h - private to wal/: the files of a log's directory, and which of them make the log. */
+/* listing.h - private to wal/: lists the files of a log's directory, and links those of the log. */
 #ifndef WAL_LISTING_H
 #define WAL_LISTING_H
 
 #include "wal/segment.h"
 
 enum stray_kind {
-    STRAY_BLANK,   /* was being made, holds nothing */
-    STRAY_VOID,    /* begun after a failure; a newer segment does not name it */
-    STRAY_DAMAGED, /* a segment's file without a readable header, or with a senseless one */
-    STRAY_ASIDE,   /* such a one that was put aside earlier: NUMBER.wal.damaged */
+    STRAY_BLANK,   /* was being made, holds no record */
+    STRAY_VOID,    /* begun after a failure; no newer segment names it */
+    STRAY_DAMAGED, /* a segment file without a valid header */
+    STRAY_ASIDE,   /* a damaged file that was put aside earlier: NUMBER.wal.damaged */
 };
 
 struct stray {
@@ -18,28 +18,29 @@ struct stray {
 };
 
 struct segment_list {
-    struct segment *items; /* sorted by number, ends known but for the newest */
+    struct segment *items; /* sorted by number; all ends are known but that of the newest */
     uint32_t count, capacity;
-    struct stray *strays; /* segment files that are no part of the log */
+    struct stray *strays; /* segment files that do not belong to the log */
     uint32_t stray_count, stray_capacity;
-    uint64_t number_max; /* of all of these */
+    uint64_t number_max; /* the highest number, strays included */
 };
 
 /*
- * Looks at every segment's header and links them. Changes nothing. `ret_list` is given:
- * segment_list_fini(). ERR_UNSUPPORTED: a newer version wrote one of them. ERR_CORRUPT: they are of
- * two logs.
+ * Reads every segment's header and links the segments. Changes no file. `ret_list` is given:
+ * segment_list_fini(). ERR_UNSUPPORTED: a newer version wrote one of them. ERR_CORRUPT: they belong
+ * to two logs.
  */
 MUST_CHECK enum err segment_list_read(struct env *env, const char *dir, struct budget *budget,
                                       struct segment_list *ret_list, struct why *why);
 void segment_list_fini(struct segment_list *list, struct budget *budget);
-/* Room for one more item. */
+/* Allocates memory for one more item. ERR_NOMEM. */
 MUST_CHECK enum err segment_list_reserve(struct segment_list *list, struct budget *budget);
 
-/* Files that hold nothing go; those whose header is damaged are put aside for people. */
+/* Removes files without records, and renames those with a damaged header, so that people find
+ * them. */
 void segment_list_sweep(struct segment_list *list, struct env *env, const char *dir);
 
-/* True if the stray is a loss that the links between headers do not show. */
+/* True if the stray was a segment with records, and the links between headers do not show that. */
 bool stray_is_loss(const struct segment_list *list, const struct stray *stray, bool from_oldest);
 
 #endif

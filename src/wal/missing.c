@@ -2,18 +2,18 @@
  * missing.c - notices that files of the log were removed, replaced or emptied while it is open.
  *
  * A file that has lost its name still takes writes and syncs, so commits to it succeed, and the
- * next start does not find them. A file that was emptied grows again with the next write, with a
- * hole where commits were. So each commit first asks its open file for its size and for its number
- * of names, and once a second looks at the path, which also notices that the file was renamed: the
- * same inode has to be there, with all that was committed. If not, the log goes down as after a
- * failed write and continues in a new segment. Segments that are complete but still needed are
- * looked at once a second, by wal_look_kept().
+ * next start does not find them. A file that was truncated grows again with the next write, with a
+ * hole where commits were. So each commit first checks the size and the link count of its open
+ * file, and once per second its path, which also shows that the file was renamed: the same inode
+ * has to be there, with all committed bytes. If not, the log goes down as after a failed write and
+ * continues in a new segment. Segments that are complete but still needed are checked once per
+ * second, by wal_look_kept().
  *
- * Invariant: what was committed before wal->lost_pos may be missing at the next start, so the
- * caller has to write it elsewhere. lost_pos only rises. wal_reopen() raises it, too.
+ * Invariant: commits before wal->lost_pos may be missing at the next start, so the caller has to
+ * write their samples elsewhere. lost_pos only rises. wal_reopen() raises it, too.
  *
- * A commit that is under way when its file loses its name is acknowledged, and so are those of the
- * second in which it is renamed; the next look finds it.
+ * A commit that is pending when its file loses its name is acknowledged, and so are those of the
+ * second in which the file is renamed; the next check finds it.
  */
 
 #include "wal/internal.h"
@@ -37,7 +37,7 @@ wal_lost_pos(struct wal *wal)
     return pos;
 }
 
-/* The log's directory is not one any more. */
+/* True if the log's directory is missing or not a directory any more. */
 static bool
 lost_dir(struct wal *wal)
 {

@@ -2,12 +2,15 @@
  * reader.c - readers that follow the log while it is written.
  *
  * A reader looks up under the log's lock which segment holds its position and how far that is
- * committed, and reads the file without the lock. Bytes behind the committed end are never looked
- * at, those before it never change: but for a segment that is given up and recycled under a reader
- * that was left behind, whose checksums then fail.
+ * committed, and reads the file without the lock. Bytes after the committed end are never read, and
+ * those before it never change: except in a segment that is recycled under a reader that was left
+ * behind, whose checksums then fail.
  *
- * Nothing of the reader's position changes before a record is there to be given, so that after
- * ERR_IO and ERR_NOMEM the same call can be made again.
+ * Invariants:
+ *  1. Once the first segment is open, `pos` only rises. It does not change before a record can be
+ *     returned, so that after ERR_IO and ERR_NOMEM the same call can be repeated.
+ *  2. pass_pos only rises; segments that end after it stay while the reader is not left behind.
+ *  3. An open reader is in the log's list of readers.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -15,7 +18,7 @@
 
 #include "wal/internal.h"
 
-/* Records asked for once more lie apart, most of them smaller than this. */
+/* Records that are read again are far apart, most of them smaller than this. */
 enum { AGAIN_WINDOW_BYTES = 16 * 1024 };
 
 enum err
@@ -52,6 +55,7 @@ wal_reader_close(struct wal_reader *reader)
     lock_take(&wal->lock);
     struct wal_reader **link = &wal->readers;
     while (*link != reader) {
+        assert(*link != NULL); /* invariant 3 */
         link = &(*link)->next;
     }
     *link = reader->next;
@@ -65,7 +69,7 @@ void
 wal_reader_pass(struct wal_reader *reader, uint64_t pos)
 {
     lock_take(&reader->wal->lock);
-    assert(pos >= reader->pass_pos);
+    assert(pos >= reader->pass_pos); /* invariant 2 */
     reader->pass_pos = pos;
     lock_drop(&reader->wal->lock);
 }
@@ -83,11 +87,11 @@ wal_reader_start_totals(const struct wal_reader *reader, uint64_t ret_totals[LED
     return reader->start_known;
 }
 
-/* --- where to read ---------------------------------------------------------------------------- */
+/* --- positions -------------------------------------------------------------------------------- */
 
 /*
- * The segment that holds the reader's position, or the next one behind it, and up to where it is
- * committed. ERR_AGAIN: nothing is committed there yet. ERR_MISSING: it was given up.
+ * Finds the segment that holds the reader's position, or the next one after it, and the end of its
+ * committed records. ERR_AGAIN: nothing is committed there. ERR_MISSING: it was released.
  */
 static enum err
 reader_place(struct wal_reader *r, struct segment *ret_segment, uint64_t *ret_limit)
@@ -110,7 +114,7 @@ reader_place(struct wal_reader *r, struct segment *ret_segment, uint64_t *ret_li
     return e;
 }
 
-/* What cannot be read because its segment was given up meanwhile is missing, not damaged. */
+/* Turns damage into ERR_MISSING if the segment was released meanwhile. */
 static enum err
 reader_blame(struct wal_reader *r, enum err e, const struct segment *segment)
 {
@@ -124,7 +128,7 @@ reader_blame(struct wal_reader *r, enum err e, const struct segment *segment)
     return gone ? ERR_MISSING : e;
 }
 
-/* Opens the segment at hand; the first one is read from its beginning, for its series records. */
+/* Opens a segment; the first one is read from its beginning, for its series records. */
 static enum err
 reader_enter(struct wal_reader *r, const struct segment *segment, struct why *why)
 {
@@ -148,7 +152,7 @@ reader_enter(struct wal_reader *r, const struct segment *segment, struct why *wh
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Goes on behind damage, at the next whole record. */
+/* Moves on to the next whole record after damage. */
 static enum err
 reader_skip_bad(struct wal_reader *r, uint64_t bad_pos, uint64_t limit, struct why *why)
 {
@@ -157,6 +161,7 @@ reader_skip_bad(struct wal_reader *r, uint64_t bad_pos, uint64_t limit, struct w
     enum err e = segment_find(&r->reader, bad_pos + 8, limit, &raw, why);
     if (e != OK && e != ERR_MISSING) return e;
     r->pos = e == OK ? raw.pos : limit;
+    assert(r->pos > bad_pos); /* invariant 1 */
     r->salvaging = true;
     return why_set(why, ERR_CORRUPT, "%s: positions %" PRIu64 " to %" PRIu64 " are damaged: %s",
                    r->reader.file.path, bad_pos, r->pos, reason.text);
@@ -180,7 +185,7 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
     r->salvaging = !known;
 }
 
-/* One record. *ret_given: it is one to give on. */
+/* Reads one record. *ret_given: the caller gets it. */
 static enum err
 reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record, bool *ret_given,
             struct why *why)
@@ -213,8 +218,10 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
         *ret_record = record;
         *ret_given = true;
     }
-    /* Who has been given the last record has read the whole commit. */
-    r->pos = inside && raw.end_pos == r->records_end ? r->commit_end : raw.end_pos;
+    /* After its last record a commit is read whole: its padding is skipped. */
+    uint64_t next = inside && raw.end_pos == r->records_end ? r->commit_end : raw.end_pos;
+    assert(next > r->pos); /* invariant 1 */
+    r->pos = next;
     return OK;
 }
 
@@ -235,7 +242,7 @@ wal_reader_next(struct wal_reader *r, struct wal_record *ret_record, struct why 
     return OK;
 }
 
-/* --- once more -------------------------------------------------------------------------------- */
+/* --- reading again ---------------------------------------------------------------------------- */
 
 static enum err
 again_place(struct wal_reader *r, uint64_t pos, struct segment *ret_segment, uint64_t *ret_limit)

@@ -1,15 +1,18 @@
 /*
- * recover.c - the log read from front to back: recovery, and checking.
+ * recover.c - reads the log from front to back: recovery, and verification.
  *
- * Both walk commit by commit. What to make of a place that cannot be read is decided in one
- * function, wal_look_behind(): either it was durable once (damage: skip it, say so), or it never
- * was (a torn tail: the log ends there).
+ * Both walk commit by commit. One function, wal_look_behind(), judges a place that cannot be read:
+ * either it was durable once (damage: skipped and reported), or it never was (a torn tail: the log
+ * ends there).
  *
- *      commit whole?  --yes-->  give its records, go on behind it
+ *      commit whole?  --yes-->  give its records, go on after it
  *            | no
  *      was it durable?  --no-->  torn: the end
  *            | yes
- *      give what records are whole up to the next commit record, go on there
+ *      give the records that are whole up to the next commit record, go on there
+ *
+ * Invariants: positions rise from commit to commit, also over damage. Totals never go back, except
+ * to those of a header or commit that is read after damage.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -25,21 +28,21 @@ struct log_walk {
     struct segment_reader reader;
     const char *dir;
     uint64_t from_pos;
-    bool none_yet; /* no segment at all is no loss */
+    bool none_yet; /* a log without segments is not a loss */
     record_each *each;
     void *context;
     struct wal_damage *damage;
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last whole commit */
     bool totals_known;
     uint64_t totals_pos;  /* where they were read */
-    bool unsure;          /* of the last place nothing behind it has told yet what stood there */
-    uint64_t end_pos;     /* behind the last commit, whole or damaged */
-    uint64_t durable_pos; /* the last commit that could be read says so */
-    uint64_t sequence;    /* of the last one */
+    bool unsure;          /* the last damaged place is not covered by later totals so far */
+    uint64_t end_pos;     /* after the last commit, whole or damaged */
+    uint64_t durable_pos; /* as the last readable commit says */
+    uint64_t sequence;    /* of the last readable commit */
     struct why *why;
 };
 
-/* --- what was lost ---------------------------------------------------------------------------- */
+/* --- losses ----------------------------------------------------------------------------------- */
 
 static bool
 note_place(struct log_walk *w, uint64_t bytes)
@@ -56,7 +59,7 @@ note_range(struct log_walk *w, uint64_t from, uint64_t to, const char *reason)
              w->reader.file.path, segment_offset(&w->reader.segment, from), reason);
 }
 
-/* What stood in damaged places shows as a jump of the running totals that stand behind it. */
+/* Samples lost in damaged places show as a jump of the running totals after them. */
 static void
 note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
 {
@@ -74,7 +77,8 @@ note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
     w->unsure = false;
 }
 
-/* Commits that nothing is left of: see wal_raise_totals(). */
+/* Notes commits of which nothing is left, by the totals of the next segment: see
+ * wal_raise_totals(). */
 static void
 note_missing_commits(struct log_walk *w, const struct segment *segment)
 {
@@ -87,7 +91,7 @@ note_missing_commits(struct log_walk *w, const struct segment *segment)
              "%.160s: commits are missing before segment %016" PRIx64, w->dir, segment->number);
 }
 
-/* Whole segments that are gone, as far as no header that is there leads into them. */
+/* Notes lost segments that the chain of headers does not reach. */
 static void
 note_lost_segments(struct log_walk *w, const struct segment_list *list)
 {
@@ -102,7 +106,7 @@ note_lost_segments(struct log_walk *w, const struct segment_list *list)
     bool none = list->count == 0 && w->damage->places == 0;
     if (none && w->from_pos > 0 && !w->none_yet && note_place(w, 0)) {
         w->damage->samples_unknown = true;
-        /* The newest is never given up. */
+        /* The newest segment is never released. */
         snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no log segments found",
                  w->dir);
     }
@@ -115,9 +119,9 @@ note_lost_segments(struct log_walk *w, const struct segment_list *list)
              w->dir, oldest->prev_number);
 }
 
-/* --- records given on ------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------- */
 
-/* `commit` NULL: its record cannot be read; then `end_pos` is where the next one begins. */
+/* Gives a record to the caller. `commit` is NULL if the commit's record cannot be read. */
 static enum err
 give(struct log_walk *w, const struct raw_record *raw, const struct commit *commit, bool salvaged)
 {
@@ -139,14 +143,14 @@ give(struct log_walk *w, const struct raw_record *raw, const struct commit *comm
     enum err e = segment_unpack(&w->reader, raw, &record.payload, w->why);
     if (e == ERR_CORRUPT) {
         note_range(w, raw->pos, raw->end_pos, w->why->text);
-        w->damage->samples_unknown = true; /* its commit has counted it among what is there */
+        w->damage->samples_unknown = true; /* the totals count its samples as readable */
         return OK;
     }
     if (e) return e;
     return w->each == NULL ? OK : w->each(w->context, &record, w->why);
 }
 
-/* Gives on what is whole between two places; not the commit records. */
+/* Gives the records that are whole between two places, without commit records. */
 static enum err
 salvage(struct log_walk *w, uint64_t from, uint64_t to, const struct commit *commit)
 {
@@ -190,8 +194,8 @@ wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, u
 }
 
 /*
- * No whole commit at `pos`: `bad_pos` is the first place that cannot be read, `commit` its own
- * record if that can. `ret_next` is SEGMENT_POS_NONE at a torn tail.
+ * Handles a commit at `pos` that is not whole: `bad_pos` is the first place that cannot be read,
+ * `commit` its own record if that can be read. `ret_next` is SEGMENT_POS_NONE at a torn tail.
  */
 static enum err
 walk_bad_place(struct log_walk *w, uint64_t pos, uint64_t bad_pos, const struct commit *commit,
@@ -212,6 +216,7 @@ walk_bad_place(struct log_walk *w, uint64_t pos, uint64_t bad_pos, const struct 
         *ret_next = SEGMENT_POS_NONE;
         return OK;
     }
+    assert(o.next_pos > pos);
     note_range(w, bad_pos, o.next_pos, reason.text);
     w->unsure = true;
     *ret_next = o.next_pos;
@@ -255,13 +260,15 @@ walk_segment(struct log_walk *w, const struct segment *segment)
             if (e == OK && raw.type != WAL_COMMIT) e = give(w, &raw, &commit, false);
         }
         if (e) break;
+        assert(commit.end_pos > pos);
         pos = commit.end_pos;
     }
+    assert(e || pos <= limit);
     w->end_pos = pos;
     return e;
 }
 
-/* The segments from the one that holds `from_pos` on. The newest one's end becomes known. */
+/* Walks the segments from the one that holds `from_pos` on. The newest one's end becomes known. */
 static enum err
 walk_log(struct log_walk *w, struct segment_list *list)
 {
@@ -281,7 +288,7 @@ walk_log(struct log_walk *w, struct segment_list *list)
     return OK;
 }
 
-/* Where the log ends: what never began a segment leaves the end to the one before. */
+/* Notes where the log ends. If the newest segment has no commit, the one before has the end. */
 static void
 note_end(struct log_walk *w, const struct segment *newest)
 {
@@ -292,7 +299,7 @@ note_end(struct log_walk *w, const struct segment *newest)
     memcpy(w->damage->log_id, newest->log_id, sizeof newest->log_id);
 }
 
-/* --- what was read is made durable ------------------------------------------------------------ */
+/* --- making durable --------------------------------------------------------------------------- */
 
 enum err
 wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to, struct why *why)
@@ -310,12 +317,12 @@ wal_rewrite(struct file *file, struct budget *memory, uint64_t from, uint64_t to
     return e;
 }
 
-/* Both copies of the header, as the whole one is. */
+/* Rewrites both copies of the header, from the one that is whole. */
 static enum err
 rewrite_header(struct file *file, uint64_t number, struct why *why)
 {
     uint8_t header[SEGMENT_HEADER_BYTES] = {0};
-    size_t size; /* less than all if writing it was broken off */
+    size_t size; /* less than all if the header was written in part */
     enum err e = file_read_some(file, header, sizeof header, 0, &size, why);
     if (e) return e;
     size_t copy = segment_header_copy(bytes_of(header, sizeof header), number);
@@ -327,12 +334,14 @@ rewrite_header(struct file *file, uint64_t number, struct why *why)
 }
 
 /*
- * A process that was killed may have left the newest commits, or the newest header, in the page
- * cache only; perhaps after a sync that failed, so that another one would say nothing. Nobody may
- * see what a power loss could still take back, and the next header will say that it was durable.
+ * Makes the end of the log durable. A process that was killed may have left the newest commits, or
+ * the newest header, in the page cache only; perhaps after a sync that failed, so that another sync
+ * proves nothing. Readers must not see records that a power loss could take back, and the next
+ * header will say that they are durable.
  */
 static enum err
-settle(struct wal *wal, const struct segment *newest, uint64_t durable_pos, struct why *why)
+make_end_durable(struct wal *wal, const struct segment *newest, uint64_t durable_pos,
+                 struct why *why)
 {
     char path[256];
     struct file file = FILE_CLOSED;
@@ -345,16 +354,16 @@ settle(struct wal *wal, const struct segment *newest, uint64_t durable_pos, stru
     }
     e = err_first(e, file_close(&file));
     if (e) return e;
-    /* The names in the directory are synced, also behind a sync of them that failed. */
+    /* A changed directory is synced even if an earlier sync of it failed. */
     e = path_join(path, sizeof path, wal->dir, "settle.tmp");
     if (e == OK) e = file_open(wal->env, path, FILE_REPLACE, &file, NULL);
     if (e == OK) e = file_close(&file);
-    err_ignore(e, "only a directory that changes is written again; it need not be");
-    err_ignore(env_unlink(wal->env, path, NULL), "swept soon");
+    err_ignore(e, "it only makes sure that the directory is written again");
+    err_ignore(env_unlink(wal->env, path, NULL), "swept when recovery ends");
     return env_syncdir(wal->env, wal->dir, why);
 }
 
-/* --- the two uses ----------------------------------------------------------------------------- */
+/* --- recovery and verification ---------------------------------------------------------------- */
 
 enum err
 wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context,
@@ -375,12 +384,15 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     enum err e = walk_log(&w, &wal->list);
     segment_reader_fini(&w.reader);
     const struct segment *newest = wal_last_segment(wal);
-    if (e == OK && newest != NULL && !wal->read_only) e = settle(wal, newest, w.durable_pos, why);
+    if (e == OK && newest != NULL && !wal->read_only) {
+        e = make_end_durable(wal, newest, w.durable_pos, why);
+    }
     if (e) return e;
     note_end(&w, newest);
     lock_take(&wal->lock);
     assert(!wal->recovered);
     wal->recovered = true;
+    assert(newest == NULL || ret_damage->end_pos <= wal->tried_pos); /* wal.c, invariant 7 */
     if (newest != NULL) wal->end_pos = wal->synced_pos = ret_damage->end_pos;
     memcpy(wal->totals, w.totals, sizeof wal->totals);
     wal->sequence_base = w.sequence;

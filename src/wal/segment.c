@@ -2,11 +2,11 @@
  * segment.c - see segment.h.
  *
  * A record is trusted only if its checksums, seeded with the log's id, the segment's number and the
- * record's position, are right. So neither an older life of the file, nor a record copied from
- * elsewhere, nor a payload that somebody made look like a record can be taken for one, and a reader
- * may search for the next record at every multiple of 8. The 16 bits of check in a record's header
- * let that search pass over what is none without hashing the length it claims; the log's id is
- * unknown outside, so that nobody can write payloads which pass that check everywhere.
+ * record's position, are right. So neither records of the file's earlier use, nor a record copied
+ * from elsewhere, nor a payload that imitates a record can be taken for one, and a reader may
+ * search for the next record at every multiple of 8. With the 16 bits of check in a record's header
+ * the search skips other bytes without hashing the length they claim; the log's id is secret, so
+ * that clients cannot send payloads which pass that check everywhere.
  */
 #include "wal/segment.h"
 
@@ -78,7 +78,7 @@ segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
     memcpy(to + SEGMENT_COPY_OFFSET, to, SEGMENT_COPY_BYTES);
 }
 
-/* What stands at one of the two places. A header that makes no sense counts as damaged. */
+/* The state of one of the two copies. A header with invalid fields counts as damaged. */
 static enum segment_state
 slice_state(struct bytes header, size_t offset, uint64_t number)
 {
@@ -100,7 +100,7 @@ slice_state(struct bytes header, size_t offset, uint64_t number)
     return sensible || load_le16(at + 10) > FORMAT_VERSION ? SEGMENT_USED : SEGMENT_DAMAGED;
 }
 
-/* Newer than we know, whatever else it says: only magic and checksum are looked at. */
+/* Refuses a copy of a newer format. Only magic and checksum have to be right. */
 static enum err
 copy_check_version(struct bytes header, size_t offset, struct why *why)
 {
@@ -120,7 +120,8 @@ size_t
 segment_header_copy(struct bytes header, uint64_t number)
 {
     if (slice_state(header, 0, number) == SEGMENT_USED) return 0;
-    if (slice_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_USED) return SEGMENT_COPY_OFFSET;
+    if (slice_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_USED)
+        return SEGMENT_COPY_OFFSET;
     return SIZE_MAX;
 }
 
@@ -178,7 +179,7 @@ header_check(uint64_t header, uint64_t place)
     return (uint16_t)hash_mix(place, header & 0xffffffffffff);
 }
 
-/* Over everything behind the header: the payload and what fills it up to a multiple of 8. */
+/* The checksum of everything after the header: the payload, filled up to a multiple of 8. */
 static uint64_t
 payload_check(uint64_t header, uint64_t place, const uint8_t *record, size_t size)
 {
@@ -292,8 +293,8 @@ segment_reader_open(struct segment_reader *reader, const char *dir, const struct
 }
 
 /*
- * The bytes from `pos` on: at least `size`, if the file has them, and none behind `limit_pos`: what
- * is there may still change.
+ * Gives the bytes from `pos` on: at least `size`, if the file has them. Bytes after `limit_pos` are
+ * not read, because they may still change.
  */
 static enum err
 window_at(struct segment_reader *r, uint64_t pos, uint64_t limit_pos, size_t size,
@@ -425,7 +426,7 @@ segment_find(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
         enum err e = window_at(r, pos, limit_pos, RECORD_HEADER_BYTES, &b, why);
         if (e) return e;
         if (b.size < RECORD_HEADER_BYTES) break; /* the file ends */
-        /* A window may reach behind a limit that is smaller than that of an earlier call. */
+        /* The window may reach beyond this limit if an earlier call had a larger one. */
         if (b.size > limit_pos - pos) b.size = (size_t)(limit_pos - pos);
         size_t at = 0;
         for (; b.size - at >= RECORD_HEADER_BYTES; at += 8) { /* passes what is no header */

@@ -29,13 +29,13 @@ struct segment {
     uint64_t base_pos;
     uint64_t prev_number;
     uint64_t prev_end_pos;              /* after the last record of the log before this segment */
-    uint64_t limit_pos;                 /* no record of this segment reaches beyond it */
+    uint64_t limit_pos;                 /* records of this segment end before it */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before base_pos */
     uint64_t seed;                      /* of its checksums */
-    uint64_t end_pos;                   /* what follows is void; SEGMENT_POS_NONE: not known yet */
+    uint64_t end_pos;                   /* bytes after it are void; SEGMENT_POS_NONE if not known */
     uint64_t file_bytes;
-    bool copy_damaged; /* one copy of the header is neither whole nor an older life's */
-    bool going;        /* being given up */
+    bool copy_damaged; /* one copy of the header is damaged */
+    bool going;        /* being released */
     uint8_t log_id[WAL_LOG_ID_BYTES];
 };
 
@@ -62,7 +62,7 @@ segment_offset(const struct segment *segment, uint64_t pos)
     return pos - segment->base_pos + SEGMENT_HEADER_BYTES;
 }
 
-/* Where a segment ends, says the header after it. It may have been begun and never used. */
+/* The end of a segment, by the header of the next one. It may have been begun and never used. */
 static inline uint64_t
 segment_end_before(const struct segment *segment, const struct segment *next)
 {
@@ -70,7 +70,7 @@ segment_end_before(const struct segment *segment, const struct segment *next)
     return unused ? segment->base_pos : next->prev_end_pos;
 }
 
-/* How far the records of the newest segment can reach. */
+/* The position that records of the newest segment cannot exceed. */
 static inline uint64_t
 segment_file_end(const struct segment *segment)
 {
@@ -82,32 +82,31 @@ segment_file_end(const struct segment *segment)
 MUST_CHECK enum err segment_path(char *to, size_t to_size, const char *dir, uint64_t number);
 
 uint64_t segment_seed(const uint8_t *log_id, uint64_t number);
-/* Both copies, SEGMENT_HEADER_BYTES. */
+/* Writes both copies, SEGMENT_HEADER_BYTES. */
 void segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to);
 
 enum segment_state {
-    SEGMENT_USED,    /* has a header of its number */
-    SEGMENT_BLANK,   /* was merely being made: zeros, or the header of its older life */
+    SEGMENT_USED,    /* has a header with its number */
+    SEGMENT_BLANK,   /* was being made: zeros, or the header of a recycled segment */
     SEGMENT_DAMAGED, /* had a header, which is not readable */
 };
 
-/* The first SEGMENT_HEADER_BYTES of a file, in `to`; fewer if the file ends before. */
+/* Reads the first SEGMENT_HEADER_BYTES of a file into `to`; fewer if the file ends before. */
 MUST_CHECK enum err segment_header_read(struct env *env, const char *path, uint8_t *to,
                                         struct bytes *ret_header, uint64_t *ret_file_bytes,
                                         struct why *why);
 /*
- * Looks at the first bytes of a segment file; `ret_segment` is written if it is SEGMENT_USED.
- * ERR_UNSUPPORTED: min_reader is beyond us, also that of an older life; the versions are in `why`.
+ * Reads the first bytes of a segment file; `ret_segment` is written if it is SEGMENT_USED.
+ * ERR_UNSUPPORTED: a newer version is needed to read it, or the segment recycled; `why` has the
+ * versions.
  */
 MUST_CHECK enum err segment_header_unpack(struct bytes header, uint64_t number,
                                           enum segment_state *ret_state,
                                           struct segment *ret_segment, struct why *why);
-/* The offset of a copy that says `number`; SIZE_MAX if there is none. */
+/* The offset of a valid copy with `number`; SIZE_MAX if there is none. */
 size_t segment_header_copy(struct bytes header, uint64_t number);
 
-/*
- * Writes header and checksums in front of a payload that stands at to + 16, and zeros after it.
- */
+/* Writes header and checksums before a payload that is at to + 16, and zeros after it. */
 void record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t version, uint8_t flags,
                  uint64_t seed, uint64_t pos);
 void commit_pack(const struct commit *commit, uint8_t *payload);
@@ -136,7 +135,7 @@ void segment_reader_fini(struct segment_reader *reader);
 MUST_CHECK enum err segment_reader_open(struct segment_reader *reader, const char *dir,
                                         const struct segment *segment, struct why *why);
 
-/* A record's place and stored payload; the view ends with the next read. */
+/* A record's position and stored payload; the view ends with the next read. */
 struct raw_record {
     uint64_t pos;
     uint64_t end_pos;
@@ -147,8 +146,8 @@ struct raw_record {
 };
 
 /*
- * The record at `pos`, wholly before `limit_pos`; bytes after that are not even looked at.
- * ERR_CORRUPT: there is none. ERR_UNSUPPORTED: one that is unknown and may not be skipped. ERR_IO,
+ * Reads the record at `pos`, wholly before `limit_pos`; bytes after that are not read. ERR_CORRUPT:
+ * no whole record is there. ERR_UNSUPPORTED: its type is unknown and may not be skipped. ERR_IO,
  * ERR_NOMEM.
  */
 MUST_CHECK enum err segment_read(struct segment_reader *reader, uint64_t pos, uint64_t limit_pos,
@@ -156,19 +155,19 @@ MUST_CHECK enum err segment_read(struct segment_reader *reader, uint64_t pos, ui
 /* Uncompresses if need be. ERR_CORRUPT. */
 MUST_CHECK enum err segment_unpack(struct segment_reader *reader, const struct raw_record *record,
                                    struct bytes *ret_payload, struct why *why);
-/* ERR_CORRUPT: no sensible commit record. */
+/* ERR_CORRUPT: not a commit record, or one with invalid fields. */
 MUST_CHECK enum err commit_unpack(const struct raw_record *record, struct commit *ret_commit);
 
 /*
- * The whole commit at `pos`: its own record and all others up to its end are whole.
- * ERR_CORRUPT: not so; *ret_bad_pos is the first place that is not, and *ret_commit was written
+ * Checks that the commit at `pos` is whole: its own record and all others up to its end.
+ * ERR_CORRUPT: *ret_bad_pos is the first place that is not whole, and *ret_commit was written
  * unless that is `pos` itself.
  */
 MUST_CHECK enum err segment_commit_whole(struct segment_reader *reader, uint64_t pos,
                                          uint64_t limit_pos, struct commit *ret_commit,
                                          uint64_t *ret_bad_pos, struct why *why);
 /*
- * The next place at or after `pos` where a record is whole. ERR_MISSING: none before `limit_pos`.
+ * Finds the next whole record at or after `pos`. ERR_MISSING: none before `limit_pos`.
  */
 MUST_CHECK enum err segment_find(struct segment_reader *reader, uint64_t pos, uint64_t limit_pos,
                                  struct raw_record *ret_record, struct why *why);

@@ -1,11 +1,15 @@
 /*
- * space.c - the room a log takes: files prepared in advance, segments given up, the budget.
+ * space.c - the disk space of a log: files prepared in advance, released segments, the budget.
  *
- * Files at hand for the next segments are named by numbers and used as a stack. The first is made
- * of zeros when it is going to be needed; then those come back that were given up. A log needs now
- * more files, now fewer: so some are kept, as long as the budget has room for all that may come.
- * Who makes, takes or removes one says so first (prepared.busy), so that nobody works on a name at
- * the same time.
+ * Prepared files for the next segments are named by index and used as a stack. The first one is
+ * filled with zeros before it is needed; later, released segments are recycled. The number of files
+ * that a log needs varies: so some are kept, as long as the budget has room for a new segment.
+ *
+ * Invariants, under the log's lock:
+ *  1. prepared.count <= PREPARED_MAX; files 0 to count - 1 exist, or were removed by others.
+ *  2. With prepared.busy one thread works on a prepared file; only that thread changes count.
+ *  3. The newest segment is never released. A segment that is `going` is the oldest one, and only
+ *     one is.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -19,7 +23,7 @@ static const char HALF_NAME[] = "half-prepared.tmp";
 
 /* --- the budget ------------------------------------------------------------------------------- */
 
-/* Of all files. */
+/* The sizes of all files, in bytes. */
 static uint64_t
 used_bytes_locked(const struct wal *wal)
 {
@@ -36,7 +40,7 @@ used_bytes_locked(const struct wal *wal)
 bool
 wal_over_budget_locked(const struct wal *wal)
 {
-    /* One segment there always is; a budget smaller than that must not stop everything. */
+    /* There is always one segment; a budget smaller than that must not stop all writers. */
     return wal->budget_bytes != 0 && wal->list.count > 1 &&
            used_bytes_locked(wal) > wal->budget_bytes;
 }
@@ -100,7 +104,7 @@ wal_next_is_near(struct wal *wal)
 enum err
 wal_prepare(struct wal *wal, struct why *why)
 {
-    struct prepared *p = &wal->prepared;
+    struct wal_prepared *p = &wal->prepared;
     lock_take(&wal->lock);
     bool wanted = !p->busy && p->count == 0 && !wal->down && has_room_locked(wal);
     if (wanted) {
@@ -116,6 +120,8 @@ wal_prepare(struct wal *wal, struct why *why)
     if (e == OK) e = env_rename(wal->env, half, path, why);
     if (e) err_ignore(env_unlink(wal->env, half, NULL), "swept when the log is opened");
     lock_take(&wal->lock);
+    assert(p->busy);       /* invariant 2 */
+    assert(p->count == 0); /* invariant 2 */
     if (e == OK) p->bytes[p->count++] = p->making_bytes;
     p->making_bytes = 0;
     p->busy = false;
@@ -123,11 +129,11 @@ wal_prepare(struct wal *wal, struct why *why)
     return e;
 }
 
-/* The last one, for whoever says prepared_taken() afterwards. */
+/* Takes the last file, until prepared_taken(). False if there is none, or a thread is busy. */
 static bool
 prepared_take_locked(struct wal *wal)
 {
-    struct prepared *p = &wal->prepared;
+    struct wal_prepared *p = &wal->prepared;
     if (p->busy || p->count == 0) return false;
     p->busy = true;
     return true;
@@ -137,7 +143,8 @@ static void
 prepared_taken(struct wal *wal, bool gone)
 {
     lock_take(&wal->lock);
-    assert(wal->prepared.busy);
+    assert(wal->prepared.busy);      /* invariant 2 */
+    assert(wal->prepared.count > 0); /* invariant 2 */
     wal->prepared.busy = false;
     if (gone) wal->prepared.count--;
     lock_drop(&wal->lock);
@@ -158,7 +165,7 @@ wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file, stru
     return e ? e : file_open(wal->env, path, FILE_UPDATE, ret_file, why);
 }
 
-/* Where room is short, all but one go before anything else does. */
+/* Removes prepared files but one while the budget has no room for a new segment. */
 static enum err
 remove_spares(struct wal *wal, struct why *why)
 {
@@ -177,9 +184,9 @@ remove_spares(struct wal *wal, struct why *why)
     }
 }
 
-/* --- segments given up ------------------------------------------------------------------------ */
+/* --- released segments ------------------------------------------------------------------------ */
 
-/* Marks readers that still want something before `pos`; returns how many there are. */
+/* Counts the readers that still need records before `pos`; with `leave_behind` marks them. */
 static unsigned
 readers_before_locked(struct wal *wal, uint64_t pos, bool leave_behind)
 {
@@ -193,18 +200,19 @@ readers_before_locked(struct wal *wal, uint64_t pos, bool leave_behind)
 }
 
 /*
- * The oldest segment, if it may go now, is marked; it stays on the list until it is gone. Readers
- * are given up before the budget is reached: the next segment needs room, too.
+ * Marks the oldest segment as going, if it may be released; it stays in the list until its file is
+ * gone. Readers are left behind before the budget is reached: the next segment needs room, too.
  */
 static bool
 oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segment,
                    bool *ret_recycle)
 {
-    if (wal->list.count < 2) return false;
+    if (wal->list.count < 2) return false; /* invariant 3 */
     struct segment *oldest = &wal->list.items[0];
+    assert(!oldest->going);         /* invariant 3 */
     uint64_t end = oldest->end_pos; /* known: it is not the newest */
     if (end > store_pos) return false;
-    struct prepared *p = &wal->prepared;
+    struct wal_prepared *p = &wal->prepared;
     bool tight = p->count == 0 ? !has_room_locked(wal) : wal_over_budget_locked(wal);
     if (readers_before_locked(wal, end, false) > 0) {
         if (!tight || wal->keep_for_readers) return false;
@@ -223,15 +231,18 @@ oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segm
 static void
 oldest_gone(struct wal *wal, const struct segment *oldest, enum err e, bool recycle)
 {
-    struct prepared *p = &wal->prepared;
+    struct wal_prepared *p = &wal->prepared;
     lock_take(&wal->lock);
-    assert(wal->list.items[0].number == oldest->number);
-    if (e == OK || e == ERR_MISSING) { /* missing: somebody else removed it */
+    assert(wal->list.count > 1);                         /* invariant 3 */
+    assert(wal->list.items[0].number == oldest->number); /* invariant 3 */
+    assert(wal->list.items[0].going);                    /* invariant 3 */
+    if (e == OK || e == ERR_MISSING) {                   /* missing: another process removed it */
         memmove(wal->list.items, wal->list.items + 1, --wal->list.count * sizeof *wal->list.items);
     } else {
         wal->list.items[0].going = false;
     }
     if (recycle && e == OK) {
+        assert(p->count < PREPARED_MAX); /* invariant 1 */
         p->bytes[p->count++] = oldest->file_bytes;
         wal->stats.segments_recycled_total++;
     }
@@ -263,9 +274,9 @@ wal_trim(struct wal *wal, uint64_t store_pos, struct why *why)
 }
 
 /*
- * A crash or a failure left a segment unfinished: behind its end stands what was never committed,
- * or zeros. Its readers do not look there. Should it be given up or recycled meanwhile, nothing is
- * lost: it is not opened as a segment again before the committing thread, which is here, does so.
+ * A crash or a failure left a segment unfinished: after its end are bytes that were never
+ * committed, or zeros, which readers do not read. If it is released or recycled meanwhile, nothing
+ * is lost: only the committing thread, which is here, opens a recycled file as a segment.
  */
 void
 wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes)
@@ -284,7 +295,7 @@ wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes)
         }
         lock_drop(&wal->lock);
     }
-    err_ignore(e, "the room comes back when the segment is given up");
+    err_ignore(e, "the room comes back when the segment is released");
 }
 
 void

@@ -10,17 +10,21 @@
  *                        wal_reopen: a fresh segment that names the last committed position
  *
  * Invariants:
- *  1. A batch knows from its first record on in which segment, and at which position there, it will
- *     stand: records are checksummed with both when they are put.
- *  2. The batch being filled begins where the one on its way ends; if that one fails, both are
+ *  1. The segment of a batch and its position there are fixed from its first record on: records
+ *     are checksummed with both when they are put.
+ *  2. The batch being filled begins where the one being committed ends; if that one fails, both are
  *     void.
  *  3. Positions and segment numbers given to void batches are never given again (tried_pos,
- *     tried_number), nor are those of earlier lives: each header says which positions its segment
- *     cannot reach (limit_pos), so that a new life begins there.
- *  4. The segment of a batch is made by the committing thread when its first batch arrives, never
- *     before: a segment's header names the true end of the one before.
- *  5. The end that a header names was durable before the header was written. (WAL_SYNC_WRITTEN
- *     after a failure of the device: it was tried.)
+ *     tried_number), nor are those of earlier processes: each header says which positions its
+ *     segment cannot reach (limit_pos), so that the next process begins there.
+ *  4. The committing thread makes the segment of a batch when the segment's first batch arrives,
+ *     never before: a segment's header names the true end of the one before.
+ *  5. The end that a header names was durable before the header was written. (With WAL_SYNC_WRITTEN
+ *     and a device that failed: a sync was tried.)
+ *  6. Epochs of batches rise by one, and those being filled or committed are above durable_epoch.
+ *  7. synced_pos <= end_pos <= tried_pos. A batch begins at or after end_pos.
+ *  8. Segments are listed by number. Only the newest has an end that is not known.
+ *  9. A batch has memory for all that was reserved, for its commit record and for padding.
  */
 #include "wal/wal.h"
 
@@ -60,12 +64,34 @@ buf_shrink(struct buf *buf)
     buf_init(buf, budget, limit);
 }
 
-/* Begins an empty batch that will stand at `start_pos` of the given segment. */
+#ifdef LOCK_CHECK
+static void
+validate_locked(const struct wal *wal)
+{
+    assert(lock_is_mine(&wal->lock));
+    assert(wal->batches[wal->filling].epoch > wal->durable_epoch); /* invariant 6 */
+    assert(wal->synced_pos <= wal->end_pos);                       /* invariant 7 */
+    assert(wal->end_pos <= wal->tried_pos);                        /* invariant 7 */
+    assert(wal->prepared.count <= PREPARED_MAX);
+    assert(wal->recovered || !wal->taken);
+    for (uint32_t i = 0; i < wal->list.count; i++) {
+        const struct segment *s = &wal->list.items[i];
+        assert(i == 0 || s[-1].number < s->number);          /* invariant 8 */
+        assert(i == 0 || s[-1].end_pos != SEGMENT_POS_NONE); /* invariant 8 */
+        assert(s->number <= wal->tried_number);              /* invariant 3 */
+    }
+}
+#endif
+
+/* Begins an empty batch at `start_pos` of the given segment. */
 static void
 batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t base_pos,
                    uint64_t start_pos)
 {
     assert(lock_is_mine(&wal->lock));
+    assert(epoch > wal->durable_epoch); /* invariant 6 */
+    assert(start_pos >= base_pos);      /* invariant 1 */
+    assert(start_pos >= wal->end_pos);  /* invariant 7 */
     struct wal_batch *b = filling(wal);
     buf_shrink(&b->bytes);
     buf_clear(&b->bytes);
@@ -78,11 +104,14 @@ batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t b
     b->record_count = 0;
     memset(b->accepted, 0, sizeof b->accepted);
     if (wal->tried_number < segment) wal->tried_number = segment;
+#ifdef LOCK_CHECK
+    validate_locked(wal);
+#endif
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* The positions one segment may use up at most: it is full before the last batch is put there. */
+/* The most positions that a segment can use: it may be almost full before its last batch. */
 static uint64_t
 segment_span(const struct wal *wal)
 {
@@ -90,8 +119,8 @@ segment_span(const struct wal *wal)
 }
 
 /*
- * Behind every position that was ever given, as far as headers tell. A segment behind the newest
- * readable header is lost; where it began and how far it reached can only be estimated, generously.
+ * A position after all that were ever given, by the headers. Segments after the newest readable
+ * header are lost; where they began and how far they reached is estimated, generously.
  */
 static uint64_t
 first_free_pos(const struct wal *wal)
@@ -149,9 +178,9 @@ check_options(const struct wal_options *o, struct why *why)
 }
 
 /*
- * Makes the log's directory, with a durable name. An empty one is made again: the process that made
- * it may have been killed before its name was synced, or because that failed; then another sync
- * says nothing unless the name is new.
+ * Makes the log's directory, with a durable name. An empty one is removed and made again: the
+ * process that made it may have been killed before its name was synced, or when that failed; then
+ * another sync proves nothing unless the name is new.
  */
 static enum err
 make_dir(struct wal *wal, struct why *why)
@@ -218,7 +247,7 @@ void
 wal_free(struct wal *wal)
 {
     if (wal == NULL) return;
-    assert(wal->readers == NULL);
+    assert(wal->readers == NULL); /* contract: readers are closed first */
     file_close(&wal->file);
     for (unsigned i = 0; i < 2; i++) {
         buf_fini(&wal->batches[i].bytes);
@@ -248,7 +277,7 @@ wal_put_bytes(size_t payload_size)
     return record_size(payload_size);
 }
 
-/* The size of the batch, with the room for its commit record that an empty one does not have. */
+/* The size of the batch, including its commit record, also while it is empty. */
 static size_t
 batch_size(const struct wal_batch *b)
 {
@@ -261,13 +290,13 @@ batch_is_full(const struct wal *wal, const struct wal_batch *b, size_t more)
     return b->record_count > 0 && batch_size(b) + more > wal->batch_bytes_max;
 }
 
-/* Memory for `more` bytes behind batch_size(), and for the padding. ERR_NOMEM. */
+/* Allocates memory for `more` bytes after batch_size(), and for padding. ERR_NOMEM. */
 static enum err
 batch_grow(struct wal_batch *b, size_t more)
 {
     size_t all = batch_size(b) - b->bytes.size + more + PADDING_BYTES_MAX;
     if (buf_reserve(&b->bytes, all)) return OK;
-    b->bytes.failed = OK; /* not sticky: the caller comes back */
+    b->bytes.failed = OK; /* not sticky: the caller may try again */
     return ERR_NOMEM;
 }
 
@@ -309,6 +338,7 @@ put_locked(struct wal *wal, struct bytes stored, uint8_t type, uint8_t version, 
         if (e) return e;
     }
     b->bytes.size = batch_size(b);
+    assert(b->bytes.size + size <= b->bytes.capacity); /* invariant 9 */
     uint8_t *at = b->bytes.at + b->bytes.size;
     if (stored.size > 0) memcpy(at + RECORD_HEADER_BYTES, stored.at, stored.size);
     record_seal(at, stored.size, type, version, flags, b->seed, b->start_pos + b->bytes.size);
@@ -329,7 +359,7 @@ wal_put_version(struct wal *wal, enum wal_type type, uint8_t version, struct byt
 {
     if (payload.size > WAL_RECORD_BYTES_MAX) return ERR_LIMIT;
     uint8_t flags = type == WAL_OWN ? FLAG_SKIPPABLE : 0;
-    if (compress && payload.size >= COMPRESS_FROM_BYTES) { /* if it pays, and there is memory */
+    if (compress && payload.size >= COMPRESS_FROM_BYTES) { /* if it saves enough, given memory */
         size_t bound = ZSTD_compressBound(payload.size);
         buf_clear(&wal->packed);
         buf_shrink(&wal->packed);
@@ -381,12 +411,12 @@ make_file(struct wal *wal, struct segment *segment, struct file *ret_file, struc
     file = FILE_CLOSED;
 out:
     file_close(&file);
-    /* The room of files that failed must not add up. Found at the next start it would be void. */
+    /* Files that failed must not fill the disk. If one stays, the next start finds it void. */
     if (e) err_ignore(env_unlink(wal->env, path, NULL), "swept when the log is opened");
     return e;
 }
 
-/* What the header of a segment that follows the last one at the committed end will say. */
+/* The header of a segment that follows the last one at the committed end. */
 static struct segment
 next_segment_locked(struct wal *wal, uint64_t number, uint64_t base_pos)
 {
@@ -415,6 +445,8 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     uint64_t last_end = last == NULL ? 0 : segment_end_before(last, &segment);
     uint64_t used = last == NULL ? 0 : segment_offset(last, last_end);
     bool cut = last != NULL && used < wal->segment_bytes && used < last->file_bytes;
+    assert(last == NULL || number > last->number); /* invariant 3 */
+    assert(base_pos >= wal->end_pos);              /* invariant 7 */
     enum err e = segment_list_reserve(&wal->list, wal->memory);
     lock_drop(&wal->lock);
 
@@ -425,7 +457,7 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     if (e) return e;
     file_close(&wal->file);
     wal->file = file;
-    /* Acknowledged when it is with the kernel: then the kernel keeps it. */
+    /* With WAL_SYNC_WRITTEN commits stay in the page cache until wal_sync(). */
     if (wal->sync == WAL_SYNC_FSYNC) (void)file_make_direct(&wal->file);
     wal->file_number = number;
     wal->file_base_pos = base_pos;
@@ -436,6 +468,9 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     wal->list.items[wal->list.count++] = segment;
     wal->synced_pos = wal->end_pos;
     wal->stats.segments_made_total++;
+#ifdef LOCK_CHECK
+    validate_locked(wal);
+#endif
     lock_drop(&wal->lock);
     if (cut) wal_cut_tail(wal, segment.prev_number, used);
     return OK;
@@ -452,15 +487,16 @@ wal_has_records(struct wal *wal)
     return has;
 }
 
-/* The commit record's place is known, what it says only now. */
+/* Adds padding and writes the commit record, whose place is at the beginning of the batch. */
 static void
 batch_close_locked(struct wal *wal, struct wal_batch *b)
 {
-    /* Padding fills the last sector, which so is written once: without, its next part would be
-     * written with all of it again. There is room: batch_grow(). */
+    /* Padding fills the last sector, so that it is written once: without padding the next commit
+     * would write it again. batch_grow() has made room. */
     size_t odd = (b->start_pos - b->base_pos + b->bytes.size) % FILE_DIRECT_BYTES;
     size_t padding = odd == 0 ? 0 : FILE_DIRECT_BYTES - odd;
     if (odd != 0 && padding < RECORD_HEADER_BYTES) padding += FILE_DIRECT_BYTES;
+    assert(b->bytes.size + padding <= b->bytes.capacity); /* invariant 9 */
     if (padding > 0) {
         uint8_t *at = b->bytes.at + b->bytes.size;
         memset(at, 0, padding);
@@ -497,6 +533,7 @@ wal_take(struct wal *wal)
         assert(!wal->taken);
         batch_close_locked(wal, b);
         uint64_t end = b->start_pos + b->bytes.size;
+        assert(end > wal->tried_pos); /* invariant 3 */
         wal->taken = true;
         wal->tried_pos = end;
         wal->filling ^= 1;
@@ -554,7 +591,12 @@ wal_commit(struct wal *wal, struct why *why)
     if (e == OK) {
         uint64_t end = b->start_pos + b->bytes.size;
         struct segment *last = wal_last_segment(wal);
-        assert(end <= last->limit_pos);
+        assert(last->number == b->segment);          /* invariant 4 */
+        assert(end <= last->limit_pos);              /* invariant 3 */
+        assert(b->epoch > wal->durable_epoch);       /* invariant 6 */
+        assert(filling(wal)->epoch == b->epoch + 1); /* invariant 6 */
+        assert(filling(wal)->start_pos == end);      /* invariant 2 */
+        assert(b->start_pos >= wal->end_pos);        /* invariant 7 */
         wal->durable_epoch = b->epoch;
         wal->end_pos = end;
         if (!wal->unsynced) wal->synced_pos = end;
@@ -614,9 +656,9 @@ wal_reopen(struct wal *wal, struct why *why)
     lock_drop(&wal->lock);
 
     /*
-     * What WAL_SYNC_WRITTEN has committed and not yet synced: a failed sync says nothing about it,
-     * nor would another one that succeeds, unless it is written again. The file stays open until
-     * that succeeds, or until there is a new segment: if the device takes that, but still not these
+     * Commits of WAL_SYNC_WRITTEN that are not synced: after a failed sync, one that succeeds
+     * proves nothing about them unless they are written again. The file stays open until that
+     * succeeds, or until there is a new segment: if the device takes that, but still not these
      * commits, the log goes on without them, and the caller has to write them elsewhere
      * (missing.c).
      */
@@ -634,10 +676,11 @@ wal_reopen(struct wal *wal, struct why *why)
 
     lock_take(&wal->lock);
     if (rewritten == OK) wal->synced_pos = to;
-    /* Invariant 3: behind whatever the void batches were given. */
+    /* Invariant 3: begin after all positions that void batches were given. */
     const struct wal_batch *b = filling(wal);
     uint64_t filled = b->start_pos + b->bytes.size;
     if (wal->tried_pos < filled) wal->tried_pos = filled;
+    assert(wal->tried_pos >= to); /* invariant 7 */
     uint64_t base = wal->tried_pos, epoch = b->epoch + 1;
     uint64_t number = ++wal->tried_number;
     lock_drop(&wal->lock);
@@ -654,7 +697,7 @@ wal_reopen(struct wal *wal, struct why *why)
     return OK;
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------------------ */
 
 bool
 wal_is_down(struct wal *wal)

@@ -113,8 +113,8 @@ nearest(double product)
     return (int64_t)(product + __builtin_copysign(0.5, product));
 }
 
-/* The product is within 2^-52 of k. Where a double has at most one bit behind the point, it may
- * have been rounded to the integer beside k. */
+/* The product is within 2^-52 of k. If a double has at most one bit after the point, it may have
+ * been rounded to the integer next to k. */
 static bool
 decimal_at(uint64_t bits, unsigned e, int64_t *ret_k)
 {

@@ -1,10 +1,9 @@
 /*
- * codec.h - how the samples of a block become bytes in a part. Pure functions; every byte read is
+ * codec.h - encodes the samples of a block as bytes in a part. Pure functions; every byte read is
  * distrusted. Private to tsdb/. Format: docs/format/codec.md.
  *
  * A block is 1..CODEC_SAMPLES_MAX values of one series. Its count, its encoded length, and the
- * codec's number are kept outside (in the index), and a staleness marker at the very end costs
- * nothing.
+ * codec's number are kept outside (in the index). A staleness marker at the end takes no byte.
  *
  * Decoders may read up to CODEC_SLACK bytes after the encoded bytes: the buffer must have them.
  */
@@ -16,8 +15,8 @@
 
 enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
 
-/* The names that docs/format/codec.md gives to encodings, each for good: a change of one is a new
- * number. Parts store shapes (tsdb/part/format.h), which say which of them it is. */
+/* The encodings of docs/format/codec.md, which never change: a changed one gets a new number. Parts
+ * store shapes (tsdb/part/format.h), which imply one of them. */
 enum codec {
     CODEC_FLOAT_V1 = 1,           /* decimals, patched bit packing */
     CODEC_TIMES_V1 = 2,           /* an integer stream */
@@ -32,14 +31,14 @@ void codec_scratch_free(struct codec_scratch *scratch);
 
 /*
  * Appends the encoding of `count` values (bit for bit; any NaN, Inf, -0, subnormal) to `out`.
- * Out of memory shows in buf_error(out).
+ * Without memory, buf_error(out) is set.
  */
 void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                         struct buf *out);
 
 /*
- * The same where the least of the decimals is kept outside: what is written counts from it, and
- * *ret_origin is to be given to the decoder again. 0 where there are none.
+ * The same with the least decimal kept outside: values are written as differences to *ret_origin,
+ * which the decoder needs. 0 if the values are not decimals.
  */
 void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                              int64_t *ret_origin, struct buf *out);
@@ -47,36 +46,35 @@ void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits
 MUST_CHECK enum err codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count,
                                             uint64_t *ret_bits);
 /*
- * The same of the values from `from` until before `until`, of which there is one at least; the
- * others in ret_bits, which has room for all, may be anything. What only they need is not looked
- * at, and not found to be wrong.
+ * Decodes only the values [from, until), at least one; the others in ret_bits, which has room for
+ * all, are unspecified. Bytes that only the others need are not checked.
  */
 MUST_CHECK enum err codec_float_decode_some(struct bytes encoded, int64_t origin, uint32_t count,
                                             uint32_t from, uint32_t until, uint64_t *ret_bits);
 
-/* What an encoding of values says of all of them. */
+/* Properties of all values of an encoding. */
 struct codec_shape {
-    bool is_decimal;  /* they are k / 10^e, or near to it */
-    bool is_constant; /* all are k / 10^e, but a staleness marker may end them */
+    bool is_decimal;  /* they are k / 10^e, or close to it */
+    bool is_constant; /* all are k / 10^e, except that a staleness marker may be the last */
     uint8_t e;
     int64_t k;
 };
 struct codec_shape codec_float_shape(struct bytes encoded);
-/* The values of such a constant; `stale`: the last one is the marker. */
+/* Fills in the values of a constant; with `stale` the last one is the staleness marker. */
 void codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits);
 
-/* Ascending times (equal neighbours allowed: nothing is assumed but int64). */
+/* Encodes times, best if they ascend; any values are allowed. */
 void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
                         struct buf *out);
 MUST_CHECK enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
 
-/* The integer stream below both, for other columns (docs/format/codec.md). Appends. */
+/* Appends the integer stream that both consist of, for other columns (docs/format/codec.md). */
 void codec_int_encode(struct codec_scratch *scratch, const int64_t *values, uint32_t count,
                       struct buf *out);
-/* `cursor` advances past the stream, whose length is its own. */
+/* The cursor moves past the stream, which knows its length. */
 MUST_CHECK enum err codec_int_decode(struct cursor *cursor, uint32_t count, int64_t *ret_values);
 
-/* What encoded bytes say of themselves, without decoding them: for people. */
+/* Properties of encoded bytes that are known without decoding them: for people. */
 enum codec_form {
     CODEC_FORM_CONSTANT,
     CODEC_FORM_DECIMAL,
@@ -87,38 +85,38 @@ enum codec_form {
 enum { CODEC_STREAM_MODES = 4, CODEC_EXPONENT_NONE = 16 };
 struct codec_facts {
     enum codec_form form; /* of floats */
-    uint8_t exponent;     /* CODEC_EXPONENT_NONE: the values are no decimals */
+    uint8_t exponent;     /* CODEC_EXPONENT_NONE if the values are not decimals */
     uint8_t mode;         /* of the stream of numbers: 0 plain, 1 delta, 2 delta of deltas, 3 line;
-                             255: there is none */
+                             255 without a stream */
     bool stale_at_end;
     bool no_frames; /* the mode alone gives all values */
 };
-/* ERR_CORRUPT: they do not begin as an encoding of `count` values does. */
+/* ERR_CORRUPT: the bytes do not begin like an encoding of `count` values. */
 MUST_CHECK enum err codec_float_describe(struct bytes encoded, uint32_t count,
                                          struct codec_facts *ret_facts);
 MUST_CHECK enum err codec_times_describe(struct bytes encoded, uint32_t count,
                                          struct codec_facts *ret_facts);
 
-/* What a block's statistics say, of the values that are not NaN. */
+/* Statistics of the values of a block that are not NaN. */
 struct codec_stats {
-    double min;            /* +Inf when there is none */
-    double max;            /* -Inf when there is none */
+    double min;            /* +Inf without values */
+    double max;            /* -Inf without values */
     double sum;            /* of four interleaved sums, not in the order of time */
-    double first;          /* min when there is none */
-    double last;           /* max when there is none */
-    uint32_t number_count; /* how many there are */
-    uint32_t reset_count;  /* how many are less than the one before */
+    double first;          /* min without values */
+    double last;           /* max without values */
+    uint32_t number_count; /* number of values */
+    uint32_t reset_count;  /* values that are less than the one before */
 };
 void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
 
 /*
- * The decimal view of a value: bits == those of (double)k / 10^e with the least e in 0..11 and |k|
- * < 2^53 (and k never stands for -0). False when there is none. `hint` (0..11) is an exponent to
- * try first (that of the series' last value), accepted only if the value needs no more than it;
- * then e == hint.
+ * Finds the decimal form of a value: bits == those of (double)k / 10^e with the least e in 0..11
+ * and |k| < 2^53. False if there is none, as for -0. `hint` (0..11) is an exponent to try first
+ * (that of the series' last value), accepted only if the value needs no more digits; then
+ * e == hint.
  */
 bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k);
-/* The integer nearest to v * 10^e, e in 0..15. False: it is not below 2^53. */
+/* The integer nearest to v * 10^e, e in 0..15. False if it is not below 2^53. */
 bool codec_scale(double v, unsigned e, int64_t *ret_k);
 /* The bits of (double)k / 10^e, e in 0..15. */
 uint64_t codec_decimal_bits(unsigned e, int64_t k);

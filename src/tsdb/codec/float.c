@@ -52,7 +52,8 @@ typedef uint64_t pair_bits __attribute__((vector_size(16)));
 
 /* --- decimals --------------------------------------------------------------------------------- */
 
-/* k and what the bits of k / 10^e lack, for two values. Where k is out of range it is 0. */
+/* k, and the difference of the bits to those of k / 10^e, for two values. k is 0 if it is out of
+ * range. */
 static inline __attribute__((always_inline)) void
 pair_to_decimal(pair_bits bits, pair scale, bool divide, pair_bits *ret_k, pair_bits *ret_r)
 {
@@ -99,8 +100,8 @@ convert_whole(const uint64_t *bits, uint32_t count, int64_t *k, int64_t *r)
     return any == 0;
 }
 
-/* Writes k, and r = what the bits of k / 10^e lack to those of the value. True if all r are 0. k
- * and r have room for an even count. */
+/* Writes k, and r = bits of the value - bits of k / 10^e. True if all r are 0. k and r have room
+ * for an even count. */
 static bool
 convert(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int64_t *r)
 {
@@ -109,7 +110,7 @@ convert(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int64_t *r
 }
 
 /*
- * The least e >= from at which a value survives, or E_NONE. The product tells most failures without
+ * The least e >= from at which a value survives, or E_NONE. The product shows most failures without
  * a division: if v is the double nearest to k / 10^e, then v * 10^e is within 2^-52 of k.
  */
 static unsigned
@@ -183,8 +184,8 @@ convert_all(const uint64_t *bits, uint32_t count, unsigned *e, int64_t *k, int64
 }
 
 /*
- * NaN, infinities, -0 and what is too large are no decimals at all: there k repeats its neighbour,
- * which costs nothing, and r alone carries the value.
+ * NaN, infinities, -0 and large values are not decimals: k repeats its neighbour, which takes no
+ * bits, and r alone has the value.
  */
 static void
 carry_specials(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int64_t *r)
@@ -235,7 +236,8 @@ zigzag_length(int64_t v)
     return codec_bit_length(zigzag(v));
 }
 
-/* What e would cost on some pairs of neighbours: the step of k, the lesser of r and its step. */
+/* Estimates the cost of e on some pairs of neighbours: the step of k, the lesser of r and its
+ * step. */
 static uint32_t
 corrected_cost(const uint64_t *const *pairs, uint32_t pair_count, unsigned e)
 {
@@ -315,7 +317,7 @@ write_constant(uint8_t *out, uint8_t stale, uint64_t bits)
     return out + sizeof bits;
 }
 
-/* Makes all numbers count from the least of them, which is returned. */
+/* Subtracts the least number from all, and returns it. */
 static int64_t
 take_origin(int64_t *k, uint32_t count)
 {
@@ -464,7 +466,7 @@ decimals_to_bits(uint64_t *v, uint32_t count, unsigned e, int64_t origin)
     }
 }
 
-/* Which values are wanted. */
+/* The range of values that are wanted. */
 struct slice {
     uint32_t from;
     uint32_t until;

@@ -244,7 +244,7 @@ read_layout(struct histogram_reading *reading, struct histogram *h)
     return e;
 }
 
-/* The buckets of one sign: from columns to rows, absolute counts to deltas. */
+/* Reads the buckets of one sign: columns become rows, absolute counts become deltas. */
 static enum err
 read_integer_side(struct histogram_reading *reading, uint32_t bucket_count, uint64_t *cells)
 {
@@ -296,7 +296,8 @@ read_count_column(struct histogram_reading *reading, bool is_float)
     return codec_int_decode(&reading->cursor, reading->count, (int64_t *)reading->column);
 }
 
-/* Zero bucket, buckets of both signs, and the count, which is last because it needs their sum. */
+/* Reads zero bucket, buckets of both signs, and the count, which is last because it needs their
+ * sum. */
 static enum err
 read_counts(struct histogram_reading *reading, bool is_float)
 {
@@ -360,7 +361,7 @@ read_columns(struct histogram_reading *reading, unsigned flags)
     return read_counts(reading, (flags & FLAG_FLOAT) != 0);
 }
 
-/* Everything up to the columns; `first` gets the layout. */
+/* Reads everything before the columns; `first` gets the layout. */
 static enum err
 read_begin(struct histogram_reading *reading, struct histogram *first, unsigned *ret_flags)
 {
@@ -393,7 +394,7 @@ codec_histogram_decode(struct bytes encoded, uint32_t count, struct arena *arena
 
 /* --- reading by columns ----------------------------------------------------------------------- */
 
-/* What changes in the columns, one after another. */
+/* The changes of the columns, one after another. */
 struct pool {
     uint16_t *rows;
     uint64_t *steps;

@@ -1,6 +1,5 @@
 /*
- * int.c - integer streams: writing them. Reading is unpack.c, the bytes are
- * docs/format/codec.md.
+ * int.c - writes integer streams; unpack.c reads them. Format: docs/format/codec.md.
  *
  * A stream costs what the widths of its numbers cost, so the writer's work is to choose, without
  * trying each choice out: which differences to take (mode), whether to fold signs (zigzag) or
@@ -32,7 +31,7 @@ struct width {
     uint64_t cost_bits;
 };
 
-/* How a stream is going to be written. */
+/* The way in which a stream is written. */
 struct int_choice {
     enum codec_mode mode;
     bool zigzag;
@@ -42,12 +41,12 @@ struct int_choice {
     struct width width; /* of all frames as if they were one */
     uint64_t cost_bits; /* of the whole stream, without the divisor's part */
 
-    /* What the differences say about trying other modes. */
+    /* Properties of the differences, for the choice of other modes. */
     uint32_t zero_count;
     bool any_negative;
 };
 
-/* Values that stand in the head, in front of the frames. */
+/* The number of values in the head, before the frames. */
 static uint32_t
 lead_count(enum codec_mode mode)
 {
@@ -89,7 +88,7 @@ lengths_merge(struct lengths *lengths)
 }
 
 /*
- * For numbers below 2^51; with longer ones the counters are wrong and `all` tells. The exponent of
+ * For numbers below 2^51; longer ones make the counters wrong and show in `all`. The exponent of
  * a double is a bit length: 2u + 1, put into the low bits of 2^52, becomes a double by taking 2^52
  * away, and its exponent is that of u's length. Two at a time, where the instruction that finds the
  * highest bit is slow on half of the machines.
@@ -173,7 +172,7 @@ zigzag_cost_bits(int64_t v)
 
 /* --- choosing the mode ------------------------------------------------------------------------ */
 
-/* Writes what is left of the values when `mode` is taken away; returns their number. */
+/* Writes the differences of the values in a mode; returns their number. */
 static uint32_t
 differences(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t step, int64_t *x)
 {
@@ -205,25 +204,25 @@ differences(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t
 }
 
 /* Least and greatest of the numbers that `w` bits hold after zigzag. */
-struct span {
+struct int_span {
     int64_t least;
     int64_t greatest;
     bool any_negative; /* of all numbers */
 };
 
 static bool
-base_is_hopeless(const struct span *s, unsigned w)
+base_is_hopeless(const struct int_span *s, unsigned w)
 {
     if (!s->any_negative || s->least > s->greatest) return false;
     return codec_bit_length((uint64_t)s->greatest - (uint64_t)s->least) >= w;
 }
 
-/* Ends early where more numbers could not change that a base is hopeless. */
-static struct span
+/* Ends early if a base cannot pay, whatever the other numbers are. */
+static struct int_span
 span_of(const int64_t *x, uint32_t count, unsigned w)
 {
     enum { STRETCH = 64 };
-    struct span s = {INT64_MAX, INT64_MIN, false};
+    struct int_span s = {INT64_MAX, INT64_MIN, false};
     const int64_t half = w >= 64 ? INT64_MAX : w == 0 ? 0 : (INT64_C(1) << (w - 1)) - 1;
     const int64_t low = w == 0 ? 0 : -half - 1;
     for (uint32_t at = 0, end; at < count && !base_is_hopeless(&s, w); at = end) {
@@ -252,8 +251,8 @@ quad_choose(quad mask, quad yes, quad no)
     return (yes & mask) | (no & ~mask);
 }
 
-/* span_of() where all numbers have 32 bits, four at a time. */
-static struct span
+/* span_of() for numbers of 32 bits, four at a time. */
+static struct int_span
 span_of_short(const int64_t *x, uint32_t count, unsigned w)
 {
     const int32_t half = (int32_t)(w == 0 ? 0 : (INT64_C(1) << (w - 1)) - 1);
@@ -272,7 +271,7 @@ span_of_short(const int64_t *x, uint32_t count, unsigned w)
         least = quad_choose(down < least, down, least);
         greatest = quad_choose(up > greatest, up, greatest);
     }
-    struct span s = span_of(x + i, count - i, w);
+    struct int_span s = span_of(x + i, count - i, w);
     for (unsigned lane = 0; lane < 4; lane++) {
         s.least = least[lane] < s.least ? least[lane] : s.least;
         s.greatest = greatest[lane] > s.greatest ? greatest[lane] : s.greatest;
@@ -303,7 +302,7 @@ plan_fold(const int64_t *x, uint32_t count, struct int_choice *plan)
     if (plan->all_zero) return;
 
     bool is_short = lengths.all >> 32 == 0; /* signs and all */
-    struct span span =
+    struct int_span span =
         is_short ? span_of_short(x, count, folded.bits) : span_of(x, count, folded.bits);
     plan->any_negative = span.any_negative;
     if (span.least > span.greatest || base_is_hopeless(&span, folded.bits)) return;
@@ -393,7 +392,7 @@ plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
  * the quotient. Powers of two are shifted out.
  */
 struct divisor {
-    uint64_t g; /* 0: none yet */
+    uint64_t g; /* 0 before the first difference */
     unsigned shift;
     uint64_t inverse;
     uint64_t quotient_max;
@@ -506,7 +505,7 @@ pack(uint8_t *out, const uint64_t *u, uint32_t count, unsigned w)
     return out + (fill + 7) / 8;
 }
 
-/* What stands above w bits of the exceptions: packed, or as varints where that is clearly less. */
+/* Writes the bits above w of the exceptions: packed, or as varints if these are clearly shorter. */
 static uint8_t *
 write_exceptions(uint8_t *out, uint8_t *ret_h, const uint64_t *positions, const uint64_t *above,
                  uint32_t count)

@@ -1,6 +1,6 @@
 /*
- * int.h - what the pieces of the codec share: the scratch memory, and the integer stream as
- * something that can be written to plain memory and read frame by frame. Private to this folder.
+ * int.h - shared by the files of this folder: the scratch memory, and the integer stream, written
+ * to plain memory and read frame by frame. Private to this folder.
  */
 #ifndef TSDB_CODEC_INT_H
 #define TSDB_CODEC_INT_H
@@ -10,7 +10,7 @@
 enum {
     CODEC_FRAME = 128, /* values that share a width */
 
-    /* No frame is longer: 128 whole words, and what a wrong estimate of varints can add. */
+    /* The longest frame: 128 whole words, and what a wrong estimate of varints can add. */
     CODEC_FRAME_BYTES_MAX = CODEC_FRAME * 8 + 160,
     CODEC_STREAM_BYTES_MAX = CODEC_SAMPLES_MAX / CODEC_FRAME * CODEC_FRAME_BYTES_MAX + 64,
 };
@@ -46,8 +46,8 @@ size_t codec_int_write(struct codec_scratch *scratch, const int64_t *values, uin
                        bool ascending, uint8_t *out);
 
 /*
- * A stream being read. First the head, which yields the 0..2 values that stand outside of frames;
- * then frames of CODEC_FRAME values, the last one shorter, until `left` is 0.
+ * A stream being read. First the head, which yields the 0..2 values outside of frames; then frames
+ * of CODEC_FRAME values, the last one shorter, until `left` is 0.
  */
 struct codec_int_reader {
     struct cursor *cursor;
@@ -56,7 +56,7 @@ struct codec_int_reader {
     uint64_t base;
     uint64_t value;   /* the last value, or the last point of the line */
     uint64_t delta;   /* the last difference, or the step of the line */
-    uint64_t divisor; /* 0: none */
+    uint64_t divisor; /* 0 without a divisor */
     uint64_t origin;
 };
 
@@ -66,18 +66,19 @@ MUST_CHECK enum err codec_int_head(struct codec_int_reader *reader, struct curso
 /* Yields min(left, CODEC_FRAME) values. ERR_CORRUPT. */
 MUST_CHECK enum err codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values,
                                     uint32_t *ret_count);
-/* The same without them, as far as it goes: the room for CODEC_FRAME may be written to. */
+/* Skips a frame, computing only the reader's state; `room` for CODEC_FRAME values may be written.
+ */
 MUST_CHECK enum err codec_int_pass(struct codec_int_reader *reader, uint64_t *room,
                                    uint32_t *ret_count);
 
 /*
- * The same stream as what changes in it: the first value, and the values that are not the one
- * before, as differences (mod 2^64). `rows` and `steps` have room for `count`. ERR_CORRUPT.
+ * Reads a stream as its changes: the first value, and the differences (mod 2^64) of the values that
+ * differ from the one before. `rows` and `steps` have room for `count`. ERR_CORRUPT.
  */
 struct codec_changes {
     uint64_t first;
     uint32_t count;
-    uint16_t *rows; /* where in the stream, ascending */
+    uint16_t *rows; /* indexes in the stream, ascending */
     uint64_t *steps;
 };
 MUST_CHECK enum err codec_int_changes(struct cursor *cursor, uint32_t count,

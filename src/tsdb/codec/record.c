@@ -13,7 +13,7 @@
 
 /* --- floats ----------------------------------------------------------------------------------- */
 
-/* A record holds what its version says, and nothing behind it. */
+/* A record ends after the fields of its version. */
 static enum err
 record_end(const struct cursor *c)
 {
@@ -53,7 +53,7 @@ record_unpack_floats(struct bytes payload, struct arena *scratch, struct record_
     struct cursor c = cursor_of(payload);
     uint64_t n = cursor_varint(&c);
     bool has_starts = cursor_u8(&c) != 0;
-    /* Reference, time, exponent and value take a byte each at least. */
+    /* Reference, time, exponent and value take at least one byte each. */
     if (c.bad || n > cursor_left(&c) / 4) return ERR_CORRUPT;
     uint64_t *words = arena_alloc(scratch, (4 * n + 1) * sizeof *words);
     if (words == NULL) return ERR_NOMEM;
@@ -109,7 +109,7 @@ record_each_exemplar(struct bytes payload,
     return record_end(&c);
 }
 
-/* The labels of the series at hand, each as it stands in the record, and all of them in a row. */
+/* The labels of the current series: each as in the record, and all of them one after another. */
 struct record_labels {
     struct bytes fields[RECORD_MASK_BITS];
     uint64_t count;

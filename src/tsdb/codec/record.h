@@ -1,8 +1,8 @@
 /*
- * record.h - what the records of the log hold, for those who read it. Format: docs/format/wal.md.
+ * record.h - decodes the payloads of the log's records. Format: docs/format/wal.md.
  *
  * Payloads passed a checksum and are checked all the same: ERR_CORRUPT. Errors of `each` are
- * forwarded. What is given to `each` lies in the payload or in `scratch`, which the caller resets.
+ * returned. Arguments of `each` are views of the payload or of `scratch`, which the caller resets.
  */
 #ifndef TSDB_CODEC_RECORD_H
 #define TSDB_CODEC_RECORD_H
@@ -27,7 +27,7 @@ struct record_columns {
     uint64_t count;
     const uint64_t *refs;
     const uint64_t *times;
-    const uint64_t *starts; /* NULL: none */
+    const uint64_t *starts; /* NULL without start times */
     const uint64_t *bits;
 };
 MUST_CHECK enum err record_unpack_floats(struct bytes payload, struct arena *scratch,
@@ -68,10 +68,10 @@ MUST_CHECK enum err record_each_metadata(struct bytes payload,
                                          void *context);
 MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
                                   struct ledger *ret_change);
-/* ERR_CORRUPT, in words. */
+/* Returns ERR_CORRUPT and sets `why`. */
 enum err record_damaged(const struct wal_record *record, struct why *why);
 
-/* What records hold, piece by piece, for those who count. What has no function is not read. */
+/* Callbacks for the items of records. Records whose callback is NULL are not read. */
 struct record_visitor {
     enum err (*series)(void *context, struct bytes tenant, uint64_t ref, struct bytes labels);
     enum err (*sample)(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind);
@@ -79,7 +79,7 @@ struct record_visitor {
     enum err (*ledger)(void *context, struct bytes tenant, const struct ledger *change);
     void *context;
 };
-/* Resets the scratch. ERR_CORRUPT comes in words. */
+/* Calls the visitor for a record's items. Resets the scratch. ERR_CORRUPT with a text. */
 MUST_CHECK enum err record_walk(const struct wal_record *record, struct record_visitor *visitor,
                                 struct arena *scratch, struct why *why);
 
@@ -92,11 +92,11 @@ struct record_refs {
     } * items;
     uint32_t count;
     uint32_t capacity;
-    struct table table; /* by hash of the reference, places in `items` */
+    struct table table; /* by hash of the reference, indexes of `items` */
 };
-/* NULL: it was not added. Views end when another is added. */
+/* The number of a reference; NULL if it was not added. A view until another is added. */
 uint32_t *record_ref_find(const struct record_refs *refs, uint64_t ref);
-/* The number of one that is new, 0. NULL: no memory. */
+/* Adds a new reference with the number 0, and returns that. NULL without memory. */
 uint32_t *record_ref_add(struct record_refs *refs, uint64_t ref);
 void record_refs_fini(struct record_refs *refs);
 

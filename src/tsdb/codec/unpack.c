@@ -1,14 +1,14 @@
 /*
- * unpack.c - integer streams: reading them. The bytes are docs/format/codec.md.
+ * unpack.c - reads integer streams. Format: docs/format/codec.md.
  *
  * The cost of reading is unpacking, so there is an unpacker for each width: eight numbers of w bits
  * are w bytes, and with w known to the compiler every offset, shift and mask is a constant. The
- * seven numbers that may remain at the end of a frame go one at a time, so that nothing is read
- * more than 8 bytes behind the frame's own.
+ * seven numbers that may remain at the end of a frame are read one at a time, so that at most 8
+ * bytes after the frame are read.
  *
  * Everything is checked before it is used: the width and the sizes that follow from it against the
- * cursor before a byte is unpacked, positions against the frame. The numbers themselves may be
- * anything; arithmetic is mod 2^64.
+ * cursor before a byte is unpacked, positions against the frame. The numbers themselves may have
+ * any value; arithmetic is mod 2^64.
  */
 #include "tsdb/codec/int.h"
 
@@ -56,7 +56,7 @@ unpack_groups(const uint8_t *in, unsigned w, uint32_t groups, uint64_t *out)
     WIDTHS_8(X, 2) \
     WIDTHS_8(X, 3) WIDTHS_8(X, 4) WIDTHS_8(X, 5) WIDTHS_8(X, 6) WIDTHS_8(X, 7)
 
-/* Unpacks count numbers of w = 0..64 bits; reads up to 8 bytes behind them. */
+/* Unpacks count numbers of w = 0..64 bits; reads up to 8 bytes after them. */
 static void
 unpack(const uint8_t *in, unsigned w, uint32_t count, uint64_t *out)
 {
@@ -80,7 +80,8 @@ unpack(const uint8_t *in, unsigned w, uint32_t count, uint64_t *out)
     }
 }
 
-/* Adds what stands above w bits. `in` has the positions, and the values if h is not 128. */
+/* Adds the bits above w of the exceptions. `in` has the positions, and the values if h is not
+ * 128. */
 static enum err
 patch_packed(const uint8_t *in, unsigned w, unsigned h, uint32_t exceptions, uint64_t *u,
              uint32_t count)
@@ -111,7 +112,7 @@ patch_varints(struct cursor *cursor, const uint8_t *positions, unsigned w, uint3
     return cursor->bad ? ERR_CORRUPT : OK;
 }
 
-/* What a frame says before its numbers, and where they are. */
+/* The header of a frame, and the place of its numbers. */
 struct packed_frame {
     unsigned w;
     uint32_t exceptions;
@@ -180,7 +181,7 @@ sum_pair(pair v, pair *last)
     return v;
 }
 
-/* From numbers to values, two at a time; an odd one is left over. */
+/* Turns numbers into values, two at a time; an odd one is left over. */
 INLINE void
 integrate_pairs(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, uint64_t *v,
                 uint32_t count)
@@ -274,7 +275,7 @@ codec_int_head(struct codec_int_reader *reader, struct cursor *cursor, uint32_t 
     return OK;
 }
 
-/* What integrate() leaves in the reader, without the values. */
+/* Computes the state that integrate() leaves in the reader, without the values. */
 static void
 pass(struct codec_int_reader *reader, const uint64_t *u, uint32_t count)
 {
@@ -292,7 +293,7 @@ pass(struct codec_int_reader *reader, const uint64_t *u, uint32_t count)
     reader->delta = delta;
 }
 
-/* The numbers of the next frame. */
+/* Reads the numbers of the next frame. */
 static enum err
 next_numbers(struct codec_int_reader *reader, uint64_t *u, uint32_t *ret_count)
 {
@@ -322,7 +323,7 @@ codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values, uint32_t 
     return OK;
 }
 
-/* --- what changes ----------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 /* Differences from a value to the next; those of 0 are left out. */
 INLINE void
@@ -337,7 +338,7 @@ keep_steps(struct codec_changes *to, uint32_t row, const uint64_t *steps, uint32
     to->count = n;
 }
 
-/* Of the values behind `before`; returns the last. */
+/* Adds the changes of values that follow `before`; returns the last value. */
 static uint64_t
 keep_differences(struct codec_changes *to, uint32_t row, uint64_t before, const uint64_t *values,
                  uint32_t count)
@@ -358,7 +359,7 @@ step_of(const struct codec_int_reader *reader, uint64_t u)
     return reader->divisor == 0 ? x : x * reader->divisor;
 }
 
-/* A frame of zeroes: only its exceptions count. */
+/* Adds the changes of a frame with w = 0: only its exceptions are not zero. */
 static enum err
 keep_exceptions(struct codec_int_reader *reader, const struct packed_frame *f,
                 struct codec_changes *to, uint32_t row, uint32_t count)
@@ -381,7 +382,7 @@ keep_exceptions(struct codec_int_reader *reader, const struct packed_frame *f,
     return reader->cursor->bad ? ERR_CORRUPT : OK;
 }
 
-/* Of a stream of differences: a frame's numbers are the steps. */
+/* Reads a stream of differences: a frame's numbers are the steps. */
 static enum err
 keep_frame(struct codec_int_reader *reader, struct codec_changes *to, uint32_t row, uint32_t count)
 {

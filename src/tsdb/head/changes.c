@@ -1,10 +1,14 @@
-/* changes.c - see changes.h. */
+/*
+ * changes.c - see changes.h.
+ *
+ * Invariant: numbers and times of the items ascend, strictly.
+ */
 #include "tsdb/head/changes.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* Two neighbours become one: those whose distance is least compared with how long ago they were. */
+/* Joins the two neighbours whose distance is smallest in proportion to their age. */
 static void
 make_room(struct changes *c)
 {
@@ -26,12 +30,14 @@ make_room(struct changes *c)
 void
 changes_add(struct changes *c, uint64_t number, int64_t from_ms)
 {
+    assert(c->count <= CHANGES_KEPT);
     assert(c->count == 0 || c->items[c->count - 1].number <= number);
     while (c->count > 0 && c->items[c->count - 1].from_ms >= from_ms) {
         c->count--;
     }
     bool is_known = c->count > 0 && c->items[c->count - 1].number == number;
     if (is_known) return; /* with an earlier time */
+    assert(c->count == 0 || c->items[c->count - 1].from_ms < from_ms);
     if (c->count == CHANGES_KEPT) make_room(c);
     c->items[c->count].number = number;
     c->items[c->count++].from_ms = from_ms;

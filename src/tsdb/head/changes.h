@@ -1,10 +1,11 @@
 /*
- * changes.h - private to tsdb/: from which times on something changed, for who remembers answers.
+ * changes.h - private to tsdb/: remembers from which times on something changed, for caches of
+ * answers.
  *
- * A change has a number, which rises, and a time: nothing before it is another than it was. Changes
- * whose times are not the least of all that came later are of no interest. Where there are too many
- * two neighbours become one, with the earlier time and the later number: then more is taken to have
- * changed than did, the more so the longer ago it was.
+ * A change has a number, which rises, and a time: everything before that time is as it was. Only
+ * changes that are earlier in time than all later ones are kept. If there are too many, two
+ * neighbours become one, with the earlier time and the later number: then more counts as changed
+ * than did, mostly among changes that are long ago.
  */
 #ifndef TSDB_HEAD_CHANGES_H
 #define TSDB_HEAD_CHANGES_H
@@ -19,12 +20,12 @@ struct changes {
     struct {
         uint64_t number;
         int64_t from_ms;
-    } items[CHANGES_KEPT]; /* both rise */
+    } items[CHANGES_KEPT]; /* ascending in both */
 };
 
-/* No number before was greater. */
+/* `number` is not less than any added before. */
 void changes_add(struct changes *changes, uint64_t number, int64_t from_ms);
-/* The least time of those with a greater number. INT64_MAX: there are none. */
+/* The earliest time of the changes with a greater number; INT64_MAX if there are none. */
 int64_t changes_after(const struct changes *changes, uint64_t number);
 
 #endif

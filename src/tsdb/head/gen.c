@@ -1,6 +1,18 @@
 /*
- * gen.c - generations: their life, the places of series, and exemplars. Samples are in
- * gen_samples.c.
+ * gen.c - generations: their life, the samples of each series, and exemplars. gen_samples.c appends
+ * samples and takes them back.
+ *
+ * Invariants, under the head lock:
+ *  1. No sample of a series is newer than its open.last_ms, and the times of the open chunk ascend.
+ *     So a newer sample goes into the open chunk, any other into the late buffer.
+ *  2. Late buffers ascend in time; count <= capacity.
+ *  3. sample_count is the number of samples of each kind in open chunks, sealed chunks and late
+ *     buffers, and of exemplars that are not undone.
+ *  4. series_count is the number of series that hold a sample.
+ *  5. All samples are within [min_ms, max_ms]. Taking samples back leaves the bounds as they are.
+ *  6. Sealing neither drops nor repeats a sample.
+ *  7. A late index is in the generation's list and is the index of its owner, the buffer that the
+ *     chunks were sealed from.
  */
 #include <assert.h>
 
@@ -63,9 +75,63 @@ gen_bytes(const struct gen *gen)
     return gen->gmem.total_bytes + id_table_bytes(&gen->exemplar_table);
 }
 
+static void
+series_validate(const struct gen *gen, const struct gen_series *s, uint64_t *counts)
+{
+    const struct hchunk_open *o = &s->open;
+    if (o->count > 0) {
+        counts[ledger_kind_of((enum sample_kind)o->kind)] += o->count;
+        assert(o->size_bytes <= o->capacity_bytes);
+        assert(o->pending_now + o->pending_before <= o->count);
+        assert(hchunk_first_ms(o) <= o->last_ms);  /* invariant 1 */
+        assert(hchunk_first_ms(o) >= gen->min_ms); /* invariant 5 */
+        assert(o->last_ms <= gen->max_ms);         /* invariant 5 */
+    }
+    for (const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed; c != NULL;
+         c = c->next) {
+        counts[ledger_kind_of((enum sample_kind)c->kind)] += c->count;
+        assert(c->count > 0);
+        assert(c->pending_now + c->pending_before <= c->count);
+        assert(c->min_ms <= c->max_ms);
+        assert(c->max_ms <= o->last_ms);  /* invariant 1 */
+        assert(c->min_ms >= gen->min_ms); /* invariant 5 */
+        assert(c->max_ms <= gen->max_ms); /* invariant 5 */
+    }
+    const struct late *late = s->past == NULL ? NULL : s->past->late;
+    for (uint32_t i = 0; late != NULL && i < late->count; i++) {
+        const struct late_sample *l = &late->samples[i];
+        counts[ledger_kind_of(l->histogram == NULL ? SAMPLE_FLOAT : l->histogram->kind)]++;
+        assert(l->t_ms <= o->last_ms);                          /* invariant 1 */
+        assert(i == 0 || late->samples[i - 1].t_ms <= l->t_ms); /* invariant 2 */
+        assert(l->t_ms >= gen->min_ms);                         /* invariant 5 */
+    }
+}
+
+void
+gen_validate(const struct gen *gen)
+{
+    uint64_t counts[LEDGER_KIND_COUNT] = {0};
+    uint32_t series_count = 0;
+    for (uint32_t id = 0; id < gen->series.count; id++) {
+        const struct gen_series *s = gen_series(gen, id);
+        if (s == NULL || gen_series_is_empty(s)) continue;
+        series_count++;
+        series_validate(gen, s, counts);
+    }
+    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
+        counts[LEDGER_EXEMPLAR] += !gen_exemplar(gen, i)->undone;
+    }
+    assert(series_count == gen->series_count); /* invariant 4 */
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        assert(counts[k] == gen->sample_count[k]); /* invariant 3 */
+    }
+    gmem_validate(&gen->gmem);
+    registry_validate(gen->registry);
+}
+
 /* --- series ----------------------------------------------------------------------------------- */
 
-/* The series in the generation before. False: nothing of it can be there. */
+/* The series in the generation before. False if it cannot have samples there. */
 static bool
 id_before(const struct gen *gen, const struct series *series, uint32_t *ret_id)
 {
@@ -136,7 +202,7 @@ gen_series_meets(const struct gen *gen, const struct gen_series *s, int64_t min_
                  uint32_t epoch)
 {
     const struct hchunk_open *o = &s->open;
-    /* The last time alone tells most often, without a look into the chunk. */
+    /* Mostly the last time decides, without a look into the chunk. */
     if (o->count > 0 && o->last_ms >= min_ms &&
         (o->last_ms <= max_ms || hchunk_first_ms(o) <= max_ms) &&
         gen_open_visible(gen, s, epoch) > 0) {

@@ -1,5 +1,6 @@
 /*
- * gen_samples.c - samples of a generation: is it there already, append, take back.
+ * gen_samples.c - samples of a generation: looked for, appended, taken back. Invariants are in
+ * gen.c.
  *
  * A sample newer than all of its series goes into the open chunk. Any other waits in the series'
  * late buffer, sorted by time; a full buffer becomes sealed chunks. Chunks may overlap: readers
@@ -10,13 +11,14 @@
 #include "tsdb/head/late_index.h"
 
 /*
- * A series that goes on coming out of order gets a larger buffer, up to 1/8 of what came before:
- * the more in a run of chunks, the fewer runs overlap and must be searched for the next sample.
+ * A series that stays out of order gets a larger buffer, up to 1/8 of its samples sealed before:
+ * the more samples a run of chunks has, the fewer runs overlap and must be searched for the next
+ * sample.
  */
 enum { LATE_FIRST = 4, LATE_MIN = 32, LATE_MAX = 2048, LATE_SHARE = 8 };
 #define LATE_GROUPS_BACK (1u << 30) /* no view is that old */
 
-/* Of a copy in an arena: its arrays may have gaps between them. */
+/* The size of a copy in an arena, whose arrays may have gaps between them. */
 static size_t
 histogram_bytes_max(const struct histogram *h)
 {
@@ -33,14 +35,14 @@ sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_
     return kind == SAMPLE_FLOAT ? bits == value->bits : histogram_equal(h, value->histogram);
 }
 
-/* What was found at a time, and the epoch it came with. */
-struct finding {
+/* The sample found at a time, compared with another, and the epoch in which it came. */
+struct gen_finding {
     enum presence presence;
     uint32_t epoch;
 };
 
 static void
-judge(struct finding *f, const struct sample_value *value, enum sample_kind kind, uint64_t bits,
+judge(struct gen_finding *f, const struct sample_value *value, enum sample_kind kind, uint64_t bits,
       const struct histogram *h, uint32_t epoch)
 {
     f->presence = sample_value_is(value, kind, bits, h) ? PRESENT_SAME : PRESENT_OTHER;
@@ -49,7 +51,7 @@ judge(struct finding *f, const struct sample_value *value, enum sample_kind kind
 
 static enum err
 chunk_presence(const struct hchunk_view *view, const struct chunk_marks *marks, int64_t t_ms,
-               const struct sample_value *value, struct arena *scratch, struct finding *f)
+               const struct sample_value *value, struct arena *scratch, struct gen_finding *f)
 {
     uint32_t index;
     uint64_t bits = 0;
@@ -64,7 +66,7 @@ chunk_presence(const struct hchunk_view *view, const struct chunk_marks *marks, 
 
 static enum err
 open_presence(const struct hchunk_open *o, int64_t t_ms, const struct sample_value *value,
-              struct arena *scratch, struct finding *f)
+              struct arena *scratch, struct gen_finding *f)
 {
     if (o->count == 0 || t_ms > o->last_ms || t_ms < hchunk_first_ms(o)) return OK;
     if (t_ms == o->last_ms) { /* the usual repetition */
@@ -80,7 +82,8 @@ open_presence(const struct hchunk_open *o, int64_t t_ms, const struct sample_val
 
 static enum err
 sealed_chunks_presence(const struct gen *gen, const struct gen_past *past, int64_t t_ms,
-                       const struct sample_value *value, struct arena *scratch, struct finding *f)
+                       const struct sample_value *value, struct arena *scratch,
+                       struct gen_finding *f)
 {
     enum err e = OK;
     uint32_t at = TABLE_START;
@@ -103,7 +106,7 @@ sealed_chunks_presence(const struct gen *gen, const struct gen_past *past, int64
 
 static enum err
 one_presence(const struct gen *gen, const struct gen_series *s, int64_t t_ms,
-             const struct sample_value *value, struct arena *scratch, struct finding *f)
+             const struct sample_value *value, struct arena *scratch, struct gen_finding *f)
 {
     enum err e = open_presence(&s->open, t_ms, value, scratch, f);
     if (e || f->presence != PRESENT_NOT || s->past == NULL) return e;
@@ -123,7 +126,7 @@ gen_presence(const struct gen *gen, const struct series *series, int64_t t_ms,
              const struct sample_value *value, struct arena *scratch, enum presence *ret_presence,
              uint32_t *ret_epoch)
 {
-    struct finding found = {PRESENT_NOT, 0};
+    struct gen_finding found = {PRESENT_NOT, 0};
     const struct gen_series *s = gen_series(gen, series->id);
     if (s != NULL && t_ms <= s->open.last_ms) {
         enum err e = one_presence(gen, s, t_ms, value, scratch, &found);
@@ -185,7 +188,7 @@ seal(struct gen *gen, struct gen_series *s)
     return OK;
 }
 
-/* Puts a sample behind the last one of the open chunk, sealing it first where it must be. */
+/* Appends a sample to the open chunk, which is sealed first if it cannot take the sample. */
 static enum err
 put_in_order(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms,
              const struct sample_value *v, uint32_t epoch)
@@ -214,8 +217,8 @@ late_value(const struct late_sample *l)
     };
 }
 
-/* Which epoch a late sample is sealed with: its own, if that is on its way; else the next from
- * which a view looks, at the latest the durable one. */
+/* The epoch that a late sample is sealed with: its own, if that is pending; else that of the next
+ * view, at the latest the durable one. */
 static uint32_t
 late_group(const struct gen *gen, const struct late_sample *l, uint32_t durable_epoch)
 {
@@ -225,10 +228,11 @@ late_group(const struct gen *gen, const struct late_sample *l, uint32_t durable_
     return looked_at && (int32_t)(next - durable_epoch) < 0 ? next : durable_epoch;
 }
 
-/* Chunks being made of a late buffer: one for each kind. */
+/* Chunks being made of a late buffer, one open for each kind. */
 struct sealing {
     struct gen *gen;
-    struct hchunk *list;
+    struct hchunk *list; /* finished chunks, before those that the series had */
+    uint32_t sealed;     /* samples in finished chunks */
     struct hchunk_open open[SAMPLE_KIND_COUNT];
     uint8_t float_bytes[HCHUNK_SAMPLES_MAX * HCHUNK_FLOAT_BYTES_MAX]; /* of open[SAMPLE_FLOAT] */
 };
@@ -252,6 +256,7 @@ sealing_end(struct sealing *x, unsigned kind)
     if (e) return e;
     c->next = x->list;
     x->list = c;
+    x->sealed += c->count;
     sealing_clear(x, kind);
     return OK;
 }
@@ -269,7 +274,7 @@ sealing_put(struct sealing *x, const struct late_sample *l, uint32_t epoch)
     return e ? e : put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
 }
 
-/* Chunks of the samples of one group. */
+/* Makes chunks of the samples of one group. */
 static enum err
 sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32_t durable_epoch)
 {
@@ -284,7 +289,7 @@ sealing_group(struct sealing *x, const struct late *late, uint32_t group, uint32
     return e;
 }
 
-/* The next group that late samples have. */
+/* Moves *group on to the next one that late samples have. False: *group was the last. */
 static bool
 late_next_group(const struct gen *gen, const struct late *late, uint32_t durable_epoch,
                 uint32_t *group)
@@ -310,6 +315,7 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
     struct sealing x;
     x.gen = gen;
     x.list = past->sealed;
+    x.sealed = 0;
     memset(x.open, 0, sizeof x.open);
     for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
         sealing_clear(&x, k);
@@ -323,7 +329,7 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
         for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
             sealing_clear(&x, k);
         }
-        while (x.list != past->sealed) { /* nobody has seen them */
+        while (x.list != past->sealed) { /* no reader has seen these chunks */
             struct hchunk *c = x.list;
             x.list = c->next;
             gmem_free(&gen->gmem, c, sizeof *c + c->size_bytes);
@@ -331,6 +337,7 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
         return e;
     }
     struct late *late = past->late;
+    assert(x.sealed == late->count); /* invariant 6 */
     for (uint32_t i = 0; i < late->count; i++) {
         gmem_free(&gen->gmem, (void *)(uintptr_t)late->samples[i].histogram,
                   late->samples[i].histogram_bytes);
@@ -394,17 +401,20 @@ late_insert(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_m
     }
     struct late *late = s->past->late;
     uint32_t at = late_from(late, t_ms);
+    assert(t_ms <= s->open.last_ms);      /* invariant 1 */
+    assert(late->count < late->capacity); /* invariant 2 */
     memmove(late->samples + at + 1, late->samples + at, (late->count - at) * sizeof l);
     late->samples[at] = l;
     late->count++;
+    assert(at == 0 || late->samples[at - 1].t_ms <= t_ms); /* invariant 2 */
     late->histogram_reserve += seal_reserve(l.histogram);
     return OK;
 }
 
 /*
  * A buffer of k late samples that n more join may grow to less than 2 (k + n) of them, in steps
- * that take twice that together; when it is sealed a float of it takes at most
- * HCHUNK_FLOAT_BYTES_MAX and a quarter. The n are counted by the caller, at more than this.
+ * that take twice that together; when it is sealed each float takes at most HCHUNK_FLOAT_BYTES_MAX
+ * and a quarter. The caller counts the n, with more than that for each.
  */
 static size_t
 late_reserve(const struct late *late, uint32_t count)
@@ -458,7 +468,9 @@ gen_append(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms
 static void
 uncount(struct gen *gen, enum sample_kind kind, uint32_t count)
 {
-    gen->sample_count[ledger_kind_of(kind)] -= count;
+    uint64_t *total = &gen->sample_count[ledger_kind_of(kind)];
+    assert(*total >= count); /* invariant 3 */
+    *total -= count;
 }
 
 static enum err
@@ -479,7 +491,7 @@ undo_open(struct gen *gen, struct hchunk_open *o, uint32_t durable_epoch, struct
     return OK;
 }
 
-/* Readers may still look at a chunk that is taken out: its memory stays. */
+/* A chunk that is taken out keeps its memory: readers may be reading it. */
 static void
 undo_sealed(struct gen *gen, struct hchunk **link, uint32_t durable_epoch)
 {
@@ -511,14 +523,16 @@ undo_late(struct gen *gen, struct late *late, uint32_t durable_epoch)
         late->histogram_reserve -= seal_reserve(l->histogram);
         gmem_free(&gen->gmem, (void *)(uintptr_t)l->histogram, l->histogram_bytes);
     }
-    if (late != NULL) late->count = kept;
+    if (late == NULL) return;
+    late->count = kept;
+    assert(kept > 0 || late->histogram_reserve == 0); /* it is the sum over the samples */
 }
 
-/* The newest time that is left. */
+/* Sets open.last_ms to the newest time that is left. */
 static void
 find_last(const struct gen *gen, struct gen_series *s, const struct series *series)
 {
-    if (s->open.count > 0) return; /* what came later than its last is gone, too */
+    if (s->open.count > 0) return; /* later samples are gone, too */
     const struct gen_series *before = gen_before(gen, series);
     int64_t last_ms = before == NULL ? INT64_MIN : before->open.last_ms;
     const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed;
@@ -544,7 +558,9 @@ undo_series(struct gen *gen, uint32_t id, uint32_t durable_epoch, struct arena *
         undo_late(gen, s->past->late, durable_epoch);
     }
     find_last(gen, s, registry_series(gen->registry, id));
-    if (gen_series_is_empty(s)) gen->series_count--;
+    if (!gen_series_is_empty(s)) return OK;
+    assert(gen->series_count > 0); /* invariant 4 */
+    gen->series_count--;
     return OK;
 }
 
@@ -553,7 +569,7 @@ gen_undo(struct gen *gen, uint32_t durable_epoch)
 {
     struct arena scratch;
     arena_init(&scratch, NULL, 0, 0);
-    late_indexes_drop(gen); /* they know chunks that go */
+    late_indexes_drop(gen); /* they name chunks that go */
     enum err e = OK;
     for (uint32_t id = 0; id < gen->series.count && e == OK; id++) {
         arena_reset(&scratch);
@@ -563,6 +579,7 @@ gen_undo(struct gen *gen, uint32_t durable_epoch)
         struct gen_exemplar *x = gen_exemplar(gen, i);
         if (x->undone || (int32_t)(x->epoch - durable_epoch) <= 0) continue;
         x->undone = true;
+        assert(gen->sample_count[LEDGER_EXEMPLAR] > 0); /* invariant 3 */
         gen->sample_count[LEDGER_EXEMPLAR]--;
     }
     arena_fini(&scratch);

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "lib/random.h"
 #include "tsdb/head/gen.h"
 #include "tsdb/read/interleave.h"
-#include "lib/random.h"
 
 enum { SERIES = 10, SAMPLES = 6000, EXEMPLARS = 400, PATTERNS = 6 };
 
@@ -448,6 +448,8 @@ check_counts(const struct world *w)
         exemplars += !gen_exemplar(w->gen, i)->undone;
     }
     assert_int_equal(exemplars, w->now->exemplar_count);
+    gen_validate(w->gen);
+    if (w->frozen != NULL) gen_validate(w->frozen);
 }
 
 static void

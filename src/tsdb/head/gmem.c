@@ -1,4 +1,12 @@
-/* gmem.c - see gmem.h. Blocks are a list, pieces given back a list for each class of sizes. */
+/*
+ * gmem.c - see gmem.h. Blocks are a list, freed pieces a list for each class of sizes; the link to
+ * the next freed piece is in its first bytes.
+ *
+ * Invariants:
+ *  1. [at, end) is the free rest of one block of the list, or both are NULL.
+ *  2. total_bytes is the sum of the sizes of all blocks and the spare.
+ *  3. Each piece is aligned to GMEM_STEP, and its size is that of its class or above CLASSED_MAX.
+ */
 #include "tsdb/head/gmem.h"
 
 #include <assert.h>
@@ -7,7 +15,7 @@ enum {
     BLOCK_BYTES_FIRST = 32 * 1024, /* a small generation stays small */
     BLOCK_BYTES = 256 * 1024,
     BLOCK_HEADER_BYTES = 32,
-    SMALL_MAX = 1024, /* classes of GMEM_STEP up to here, of a quarter of a power of two beyond */
+    SMALL_MAX = 1024, /* class steps: GMEM_STEP up to here, a quarter of a power of two above */
     SMALL_CLASSES = SMALL_MAX / GMEM_STEP,
     CLASSED_MAX = 32 * 1024,
 };
@@ -61,7 +69,7 @@ gmem_piece_bytes(size_t size)
     return round_up(size, (size_t)1 << (log2_of(size - 1) - 2));
 }
 
-/* `size` is that of a piece. GMEM_CLASSES: too large for any. */
+/* `size` is that of a piece. GMEM_CLASSES if the piece is too large for a class. */
 static unsigned
 class_of(size_t size)
 {
@@ -92,6 +100,7 @@ block_begin(struct gmem *gmem, struct gmem_block *b)
     gmem->blocks = b;
     gmem->at = (uint8_t *)b + BLOCK_HEADER_BYTES;
     gmem->end = (uint8_t *)b + b->size_bytes;
+    assert(gmem->at <= gmem->end); /* invariant 1 */
 }
 
 static size_t
@@ -100,7 +109,7 @@ block_room(const struct gmem_block *b)
     return b == NULL ? 0 : b->size_bytes - BLOCK_HEADER_BYTES;
 }
 
-/* The rest of a block may be too small for the next piece: the spare block alone must hold all. */
+/* The rest of a block may be too small for the next piece, so the spare block must hold all. */
 enum err
 gmem_reserve(struct gmem *gmem, size_t bytes)
 {
@@ -108,7 +117,8 @@ gmem_reserve(struct gmem *gmem, size_t bytes)
     if (block_room(gmem->spare) >= bytes) return OK;
     struct gmem_block *b = block_new(gmem, bytes);
     if (b == NULL) return ERR_NOMEM;
-    if (gmem->spare != NULL) { /* untouched: needs that grow little by little cost nothing */
+    if (gmem->spare != NULL) { /* was never touched, so replacing it is cheap */
+        assert(gmem->total_bytes > gmem->spare->size_bytes); /* invariant 2 */
         gmem->total_bytes -= gmem->spare->size_bytes;
         mem_free(gmem->budget, gmem->spare, gmem->spare->size_bytes);
     }
@@ -135,7 +145,8 @@ gmem_alloc(struct gmem *gmem, size_t size)
         } else {
             struct gmem_block *b = block_new(gmem, size);
             if (b == NULL) return NULL;
-            if (block_room(b) - size < (size_t)(gmem->end - gmem->at)) { /* all its own */
+            if (block_room(b) - size <
+                (size_t)(gmem->end - gmem->at)) { /* the old rest is larger */
                 b->next = gmem->blocks;
                 gmem->blocks = b;
                 return (uint8_t *)b + BLOCK_HEADER_BYTES;
@@ -152,6 +163,7 @@ void
 gmem_free(struct gmem *gmem, void *piece, size_t size)
 {
     if (piece == NULL) return;
+    assert((uintptr_t)piece % GMEM_STEP == 0); /* invariant 3 */
     unsigned class = class_of(gmem_piece_bytes(size));
     if (class >= GMEM_CLASSES) return;
     memcpy(piece, &gmem->free_lists[class], sizeof(void *));
@@ -167,4 +179,25 @@ gmem_grow(struct gmem *gmem, void *piece, size_t old_size, size_t used, size_t n
     if (used > 0) memcpy(larger, piece, used);
     gmem_free(gmem, piece, old_size);
     return larger;
+}
+
+void
+gmem_validate(const struct gmem *gmem)
+{
+    uint64_t bytes = gmem->spare == NULL ? 0 : gmem->spare->size_bytes;
+    bool inside = gmem->at == NULL && gmem->end == NULL;
+    for (const struct gmem_block *b = gmem->blocks; b != NULL; b = b->next) {
+        const uint8_t *begin = (const uint8_t *)b;
+        bytes += b->size_bytes;
+        inside |= gmem->at >= begin + BLOCK_HEADER_BYTES && gmem->end == begin + b->size_bytes;
+    }
+    assert(inside);                     /* invariant 1 */
+    assert(gmem->at <= gmem->end);      /* invariant 1 */
+    assert(bytes == gmem->total_bytes); /* invariant 2 */
+    for (unsigned class = 0; class < GMEM_CLASSES; class ++) {
+        for (const void *piece = gmem->free_lists[class]; piece != NULL;) {
+            assert((uintptr_t)piece % GMEM_STEP == 0); /* invariant 3 */
+            memcpy(&piece, piece, sizeof piece);
+        }
+    }
 }

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "tsdb/head/gmem.h"
 #include "lib/random.h"
+#include "tsdb/head/gmem.h"
 
 enum { PIECES = 600 };
 
@@ -65,6 +65,7 @@ test_pieces_never_overlap_however_they_come_and_go(void **state)
         memset(p->at, p->fill, gmem_piece_bytes(p->size));
     }
     assert_int_equal(g.total_bytes, budget_used(&budget));
+    gmem_validate(&g);
     gmem_fini(&g);
     assert_int_equal(budget_used(&budget), 0);
 }
@@ -83,6 +84,7 @@ test_pieces_given_back_are_used_again(void **state)
         assert_true(gmem_piece_bytes(size) <= size + size / 4 + 16);
         assert_int_equal(gmem_piece_bytes(gmem_piece_bytes(size)), gmem_piece_bytes(size));
     }
+    gmem_validate(&g);
     gmem_fini(&g);
 }
 
@@ -110,6 +112,7 @@ test_what_is_reserved_can_be_had_without_memory(void **state)
             }
             mem_fail_nth(0, false);
         }
+        gmem_validate(&g);
         gmem_fini(&g);
     }
 }
@@ -136,6 +139,7 @@ test_an_exhausted_budget_is_told_and_harmless(void **state)
         got++;
     }
     assert_in_range(got, 80, 100);
+    gmem_validate(&g);
     gmem_fini(&g);
     assert_int_equal(budget_used(&budget), 0);
 }

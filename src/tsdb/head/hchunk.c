@@ -1,9 +1,17 @@
 /*
  * hchunk.c - writes chunks of the head: see hchunk.h for the tokens.
  *
- * A sample is compressed when it comes, by what its chunk remembers of the one before; nothing is
- * read back for that. A token is made aside and copied at once, so a refused allocation changes
+ * A sample is compressed on arrival, with what its chunk remembers of the sample before; nothing is
+ * read back for that. A token is built apart and copied whole, so a refused allocation changes
  * nothing. Buffers grow by a quarter: a generation holds a million of them, each mostly full.
+ *
+ * Invariants of an open chunk that is not empty:
+ *  1. size_bytes <= capacity_bytes; the bytes decode to exactly `count` samples of one kind.
+ *  2. Times ascend strictly; last_ms is that of the last sample.
+ *  3. Only the last pending_now samples can be of epoch `tag`, and only the pending_before before
+ *     them of tag - 1; all others are older.
+ *  4. A chunk of histograms has `extra` with last_histogram, which has the layout of all of them.
+ * A sealed chunk is a copy of an open one, and stays as it is but for hchunk_cut_sealed().
  */
 
 #include <assert.h>
@@ -136,8 +144,8 @@ open_begin(struct hchunk_open *o, enum sample_kind kind, int64_t t_ms)
     o->run_open = o->special = false;
 }
 
-/* What a sample adds to a chunk: bytes, and what is known of the last value from then on. */
-struct token {
+/* The bytes that a sample adds to a chunk, and the chunk's last value after it. */
+struct float_token {
     uint8_t bytes[HCHUNK_FLOAT_BYTES_MAX];
     uint8_t size;
     uint8_t exponent;
@@ -146,7 +154,7 @@ struct token {
 };
 
 static uint8_t *
-put_special(struct token *token, uint8_t *p, uint64_t bits)
+put_special(struct float_token *token, uint8_t *p, uint64_t bits)
 {
     *p++ = TOKEN_BITS;
     store_le64(p, bits);
@@ -155,7 +163,8 @@ put_special(struct token *token, uint8_t *p, uint64_t bits)
     return p + 8;
 }
 
-/* k, or the bits in the order of doubles if there is none; its scale. False: a special value. */
+/* Finds exponent and k of a value; without a k, the bits in the order of doubles. False if the
+ * value is special. */
 static bool
 scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_k)
 {
@@ -173,11 +182,11 @@ scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_
 }
 
 /*
- * Chooses how to write a value. True: it is the one before, again; nothing was written. After a
- * special value k is 0, and a difference of nothing has no token: such a value is special itself.
+ * Chooses how to write a value. True if it equals the one before; nothing was written. After a
+ * special value k is 0, and a difference of 0 has no token: such a value is special itself.
  */
 static bool
-put_value(const struct hchunk_open *o, struct token *token, uint8_t **p, uint64_t bits)
+put_value(const struct hchunk_open *o, struct float_token *token, uint8_t **p, uint64_t bits)
 {
     token->exponent = o->exponent;
     token->special = o->special;
@@ -208,7 +217,7 @@ put_value(const struct hchunk_open *o, struct token *token, uint8_t **p, uint64_
 }
 
 static enum err
-put_token(struct hchunk_open *o, struct gmem *gmem, const struct token *token)
+put_token(struct hchunk_open *o, struct gmem *gmem, const struct float_token *token)
 {
     if (o->capacity_bytes - o->size_bytes >= sizeof token->bytes) {
         memcpy(o->bytes + o->size_bytes, token->bytes, sizeof token->bytes); /* all: faster */
@@ -227,7 +236,7 @@ put_token(struct hchunk_open *o, struct gmem *gmem, const struct token *token)
 static enum err
 put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits, int64_t start_ms)
 {
-    struct token token;
+    struct float_token token;
     uint8_t *p = token.bytes;
     int64_t step = (int64_t)((uint64_t)t_ms - (uint64_t)o->last_ms);
     if (o->count == 0) p += varint_put(p, zigzag(t_ms));
@@ -336,7 +345,7 @@ hchunk_keep_histogram(struct gmem *gmem, const struct histogram *h)
         {h->custom_bits, h->custom_count * 8u, (const void **)&copy->custom_bits},
     };
     for (unsigned i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
-        *arrays[i].to = NULL; /* nothing of the caller's is kept */
+        *arrays[i].to = NULL; /* the copy keeps no pointer of the caller */
         if (arrays[i].size == 0) continue;
         memcpy(at, arrays[i].from, arrays[i].size);
         *arrays[i].to = at;
@@ -381,7 +390,7 @@ put_row(struct hchunk_open *o, int64_t t_ms, const struct histogram *h, int64_t 
     p = put_buckets(p, &h->positive, &last->positive, integer);
     p = put_buckets(p, &h->negative, &last->negative, integer);
     o->size_bytes = (uint32_t)(p - o->bytes);
-    assert(o->size_bytes <= o->capacity_bytes);
+    assert(o->size_bytes <= o->capacity_bytes); /* invariant 1 */
     last->reset_hint = h->reset_hint;
     last->count = h->count;
     last->zero_count = h->zero_count;
@@ -429,6 +438,7 @@ hchunk_put_histogram(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms,
         e = put_first_histogram(o, gmem, t_ms, h, start_ms);
         if (e) return e;
     } else {
+        assert(o->extra != NULL); /* invariant 4 */
         if (!histogram_same_layout(o->extra->last_histogram, h)) return ERR_AGAIN;
         e = open_grow(o, gmem, row_max(h));
         if (e) return e;
@@ -456,6 +466,8 @@ enum err
 hchunk_seal_copy(const struct hchunk_open *o, struct gmem *gmem, struct hchunk **ret_chunk)
 {
     assert(o->count > 0);
+    assert(o->size_bytes <= o->capacity_bytes);             /* invariant 1 */
+    assert(o->pending_now + o->pending_before <= o->count); /* invariant 3 */
     struct hchunk *c = gmem_alloc(gmem, sizeof *c + o->size_bytes);
     if (c == NULL) return ERR_NOMEM;
     *c = (struct hchunk){
@@ -468,6 +480,7 @@ hchunk_seal_copy(const struct hchunk_open *o, struct gmem *gmem, struct hchunk *
         .pending_now = o->pending_now,
         .pending_before = o->pending_before,
     };
+    assert(c->min_ms <= c->max_ms); /* invariant 2 */
     if (o->extra != NULL) {
         c->rows_at = o->extra->rows_at;
         c->row_words = o->extra->row_words;

@@ -4,7 +4,7 @@
  *
  * Floats are byte tokens on decimal integers k / 10^e, times on second differences:
  *
- *      00-3F     1..64 samples more with the same step in time and the same value
+ *      00-3F     1..64 more samples with the same step in time and the same value
  *      40-7F     z = 1..64, the zigzag of the difference of k; the step in time is the same
  *      80-BF     z in 14 bits, high bits first in the token
  *      C0-DF     z in 21 bits
@@ -17,8 +17,8 @@
  *      FF e      prefix: from here on k is of exponent e (31: k is the bits in the order of
  *                doubles), and was 0
  *
- * The first sample's time stands before the first token, as a zigzag varint; before it the value
- * was 0, k was 0, the exponent 0, the step in time 0.
+ * The first sample's time precedes the first token, as a zigzag varint. The state before the first
+ * sample is value 0, k 0, exponent 0, step in time 0.
  *
  * Histograms of one layout: time and start as zigzag varints, the first as in
  * docs/format/histogram.md, then rows: zigzag of the change of the step in time, of the change of
@@ -26,7 +26,7 @@
  * buckets of both sides.
  *
  * A chunk knows how many of its last samples are not durable yet: those of the epoch `tag`, and
- * those of the one before. More than two are never on their way at once.
+ * those of the one before. More than two epochs are never pending at once.
  */
 #ifndef TSDB_HEAD_HCHUNK_H
 #define TSDB_HEAD_HCHUNK_H
@@ -47,33 +47,33 @@ struct hchunk {
     int64_t max_ms;
     uint32_t size_bytes;
     uint32_t tag;
-    uint32_t rows_at;   /* histograms: where the rows begin, */
-    uint32_t row_words; /* and how many words are in each */
+    uint32_t rows_at;   /* histograms: offset of the rows in `bytes` */
+    uint32_t row_words; /* histograms: words in each row */
     uint8_t kind;       /* enum sample_kind */
     uint8_t count;
-    uint8_t pending_now;    /* of epoch `tag`, the last in the chunk */
-    uint8_t pending_before; /* of epoch tag - 1, before those */
+    uint8_t pending_now;    /* samples of epoch `tag`, the last in the chunk */
+    uint8_t pending_before; /* samples of epoch tag - 1, before those */
     uint8_t bytes[];
 };
 
-/* What few open chunks need. */
+/* State that only chunks with start times or histograms need. */
 struct hchunk_extra {
     int64_t start_ms;
-    struct histogram *last_histogram; /* with its arrays, one piece of hist_bytes */
+    struct histogram *last_histogram; /* and its arrays, one piece of hist_bytes */
     uint32_t hist_bytes;
     uint32_t rows_at;
     uint32_t row_words;
 };
 
 /*
- * The chunk being written. Zeroed memory is an empty one. `last_ms` is for the owner to keep while
- * there is no sample.
+ * The chunk being written. Zeroed memory is an empty one. While it is empty, `last_ms` belongs to
+ * the owner.
  */
 struct hchunk_open {
     uint8_t *bytes;
-    struct hchunk_extra *extra; /* NULL: no start time, no histogram */
+    struct hchunk_extra *extra; /* NULL without start times and histograms */
     int64_t last_ms;
-    uint64_t last; /* k of the last value; its bits if it was `special` */
+    uint64_t last; /* k of the last value; its bits if it is `special` */
     uint32_t step_ms;
     uint32_t tag;
     uint32_t size_bytes;
@@ -84,12 +84,12 @@ struct hchunk_open {
     uint8_t kind;
     uint8_t exponent;
     bool run_open; /* the last byte is a run that may grow */
-    bool special;
+    bool special;  /* the last value was written as its bits */
 };
 
-/* What a chunk knows of epochs. */
+/* How a chunk's samples are divided among epochs. */
 struct chunk_marks {
-    int64_t first_ms; /* of sealed chunks; open ones: 0, see hchunk_first_ms() */
+    int64_t first_ms; /* sealed chunks only; 0 for open ones, see hchunk_first_ms() */
     uint32_t tag;
     uint8_t count;
     uint8_t now;
@@ -113,7 +113,7 @@ hchunk_sealed_marks(const struct hchunk *c)
                                 .before = c->pending_before};
 }
 
-/* Whether they tell what a view from this epoch sees. */
+/* True if the marks suffice to say which samples a view of this epoch sees. */
 static inline bool
 chunk_marks_tell(const struct chunk_marks *chunk, uint32_t epoch)
 {
@@ -124,15 +124,15 @@ chunk_marks_tell(const struct chunk_marks *chunk, uint32_t epoch)
 /* How many samples, from the first, are durable at this epoch. */
 uint32_t hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before,
                         uint32_t durable_epoch);
-/* The epoch of the sample at `index`; 0: one before those that may be on their way. */
+/* The epoch of the sample at `index`; 0 if it is older than epochs that may be pending. */
 uint32_t hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now, uint32_t before);
 
-/* Could another sample of this kind be put after the last one? (Not: does the histogram's layout
- * fit.) */
+/* True if a sample of this kind and time can follow the last one. A histogram of another layout
+ * may still be refused. */
 bool hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms);
 /*
- * Room that the next append may take at worst from the generation's memory. For a float: the chunk
- * sealed and its buffer grown by a quarter, each rounded up by a quarter, and what is fixed.
+ * Bytes of the generation's memory that the next append may take at worst. For a float: the chunk
+ * sealed and its buffer grown by a quarter, each rounded up by a quarter, and a fixed part.
  */
 static inline size_t
 hchunk_float_reserve(const struct hchunk_open *open)
@@ -141,27 +141,28 @@ hchunk_float_reserve(const struct hchunk_open *open)
 }
 size_t hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h);
 
-/* A copy with its arrays after it, in one piece of hchunk_histogram_bytes(). NULL: no memory. */
+/* A copy with its arrays after it, in one piece of hchunk_histogram_bytes(). NULL without memory.
+ */
 struct histogram *hchunk_keep_histogram(struct gmem *gmem, const struct histogram *h);
 size_t hchunk_histogram_bytes(const struct histogram *h);
 
-/* Appends after the last sample. ERR_NOMEM: nothing changed. ERR_AGAIN: another layout: seal
- * first. */
+/* Appends after the last sample; hchunk_takes() it. ERR_NOMEM: nothing changed. ERR_AGAIN: the
+ * histogram has another layout; seal the chunk first. */
 MUST_CHECK enum err hchunk_put_float(struct hchunk_open *open, struct gmem *gmem, int64_t t_ms,
                                      uint64_t bits, int64_t start_ms, uint32_t epoch);
 MUST_CHECK enum err hchunk_put_histogram(struct hchunk_open *open, struct gmem *gmem, int64_t t_ms,
                                          const struct histogram *h, int64_t start_ms,
                                          uint32_t epoch);
-/* Finishes the chunk (count > 0) and leaves `open` empty, but for last_ms. */
+/* Finishes the chunk (count > 0) and empties `open`; last_ms stays. ERR_NOMEM. */
 MUST_CHECK enum err hchunk_seal(struct hchunk_open *open, struct gmem *gmem,
                                 struct hchunk **ret_chunk);
-/* The same, but `open` keeps its bytes' memory. */
+/* The same, but leaves `open` as it is. ERR_NOMEM. */
 MUST_CHECK enum err hchunk_seal_copy(const struct hchunk_open *open, struct gmem *gmem,
                                      struct hchunk **ret_chunk);
-/* Gives its memory back; last_ms stays. */
+/* Empties the chunk and frees its memory; last_ms stays. */
 void hchunk_drop(struct hchunk_open *open, struct gmem *gmem);
 
-/* What is needed to read samples: of an open chunk, or of a sealed one. */
+/* The samples of an open or a sealed chunk, as readers need them. */
 struct hchunk_view {
     enum sample_kind kind;
     uint32_t count;
@@ -170,25 +171,23 @@ struct hchunk_view {
     struct bytes bytes;
 };
 int64_t hchunk_first_ms(const struct hchunk_open *open);
-/* Of floats: the last value. */
+/* The last value of a chunk of floats. */
 uint64_t hchunk_last_bits(const struct hchunk_open *open);
 struct hchunk_view hchunk_open_view(const struct hchunk_open *open);
 struct hchunk_view hchunk_sealed_view(const struct hchunk *chunk);
 
 /*
- * Looks for the sample at `t_ms`. *ret_index: its place, or view->count. Floats: *ret_bits;
- * histograms: *ret_histogram (NULL: not wanted) with arrays in `scratch`, which is used for nothing
- * else.
- * ERR_NOMEM: only if there is a histogram, and no memory for it.
+ * Looks for the sample at `t_ms`. *ret_index gets its index, or view->count if there is none.
+ * *ret_bits gets the value of a float; *ret_histogram (may be NULL) a histogram, with arrays in
+ * `scratch`, which is not used otherwise. ERR_NOMEM: no memory for the histogram that was found.
  */
 MUST_CHECK enum err hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
                                 uint32_t *ret_index, uint64_t *ret_bits,
                                 struct histogram *ret_histogram);
 
 /*
- * Takes back all samples from the `keep`-th on (0 < keep < count); the others are of `epoch` or
- * older. Takes no memory of the generation. ERR_NOMEM: the arena, only for histograms; nothing
- * changed.
+ * Removes all samples but the first `keep` (0 < keep < count), which are of `epoch` or older. Takes
+ * no memory of the generation. ERR_NOMEM: the arena, only for histograms; nothing changed.
  */
 MUST_CHECK enum err hchunk_cut_open(struct hchunk_open *open, uint32_t keep, uint32_t epoch,
                                     struct arena *scratch);
@@ -196,7 +195,7 @@ void hchunk_cut_sealed(struct hchunk *chunk, uint32_t keep, uint32_t epoch);
 
 /*
  * Reads the first `count` samples; `ret_bits` only for floats, `ret_histograms` (arrays in the
- * arena) only for histograms. *ret_has_starts: some start time is known. ERR_NOMEM: the arena.
+ * arena) only for histograms. *ret_has_starts: some sample has a start time. ERR_NOMEM: the arena.
  */
 MUST_CHECK enum err hchunk_unpack(enum sample_kind kind, struct bytes bytes, uint32_t count,
                                   struct arena *arena, int64_t *ret_times_ms,

@@ -1,4 +1,4 @@
-/* hchunk_private.h - what writing and reading a chunk of the head share: see hchunk.h. */
+/* hchunk_private.h - definitions shared by hchunk.c and hchunk_read.c: see hchunk.h. */
 #ifndef TSDB_HEAD_HCHUNK_PRIVATE_H
 #define TSDB_HEAD_HCHUNK_PRIVATE_H
 

@@ -1,16 +1,16 @@
 /*
- * hchunk_read.c - reads chunks of the head, looks into them, and takes samples back. Decoding
- * trusts the bytes: they never left the process.
+ * hchunk_read.c - reads chunks of the head, finds samples in them, and takes samples back. Decoding
+ * trusts the bytes: they never left the process. Invariants are in hchunk.c.
  *
  * A chunk can be read from its beginning only. Its readers (struct float_reader for tokens, struct
- * chunk_rows for histograms) hold what the writer knew at the same sample. Taking samples back uses
- * that: it reads up to the last sample that stays, and the reader's state becomes the writer's. It
- * takes no memory but for an open chunk of histograms, so that an exhausted budget does not stand
- * in the way of undoing a commit. The bytes of a sealed chunk stay as they are, since queries may
- * be reading them without a lock: it merely counts fewer.
+ * chunk_rows for histograms) have the state that the writer had at the same sample. Taking samples
+ * back uses that: it reads up to the last sample that stays, and the reader's state becomes the
+ * writer's. It takes no memory except for an open chunk of histograms, so that a commit can be
+ * undone with an exhausted budget. The bytes of a sealed chunk stay as they are, since queries may
+ * be reading them without a lock; only its count changes.
  *
- * Looking for a time takes no memory, either, as times of histograms are read while their buckets
- * are passed over; only one that is found and wanted is made, by adding the rows up to it.
+ * Looking for a time takes no memory, either: times of histograms are read while their buckets are
+ * skipped, and only the histogram that is found and wanted is built, by adding the rows up to it.
  */
 #include <assert.h>
 
@@ -181,7 +181,7 @@ read_buckets(const uint8_t *p, const struct hist_buckets *before, bool integer,
     return p;
 }
 
-/* The words of a row: what `before` becomes. `h` may be `before` itself. */
+/* Reads the words of a row, differences to `before`, into `h`, which may be `before` itself. */
 static const uint8_t *
 read_words(const uint8_t *at, const struct histogram *before, struct histogram *h)
 {
@@ -223,7 +223,7 @@ row_skip(struct chunk_rows *w, uint32_t words)
     w->at = p;
 }
 
-/* The first histogram, and a walk that stands at the rows behind it. */
+/* Reads the first histogram, and begins a walk at the rows after it. */
 static enum err
 read_first(struct bytes bytes, struct arena *arena, struct histogram *h,
            struct chunk_rows *ret_walk)
@@ -232,13 +232,13 @@ read_first(struct bytes bytes, struct arena *arena, struct histogram *h,
     struct chunk_rows w = {.t_ms = cursor_zigzag(&c)};
     w.start_ms = cursor_zigzag(&c);
     enum err e = histogram_get(&c, arena, h);
-    if (e) return ERR_NOMEM; /* nothing else can be wrong with it */
+    if (e) return ERR_NOMEM; /* the bytes are our own, so only memory can be missing */
     w.at = c.at;
     *ret_walk = w;
     return OK;
 }
 
-/* The same without reading the histogram. */
+/* Begins a walk at the rows without reading the first histogram. */
 static struct chunk_rows
 walk_rows(const struct hchunk_view *view)
 {
@@ -349,7 +349,7 @@ find_row(const struct hchunk_view *view, int64_t t_ms)
     return view->count;
 }
 
-/* The histogram at `index`, made by adding one row after another to the first. */
+/* Builds the histogram at `index` by adding one row after another to the first. */
 static enum err
 histogram_at(struct bytes bytes, uint32_t index, struct arena *arena, struct histogram *h,
              struct chunk_rows *ret_walk)
@@ -393,8 +393,10 @@ enum err
 hchunk_cut_open(struct hchunk_open *o, uint32_t keep, uint32_t epoch, struct arena *scratch)
 {
     assert(keep > 0 && keep < o->count);
+    uint32_t size_before = o->size_bytes;
+    int64_t last_before_ms = o->last_ms;
     if (o->kind == SAMPLE_FLOAT) {
-        /* The reader after the last sample kept knows all that the writer knew then. */
+        /* The reader after the last sample kept has the state that the writer had there. */
         struct float_reader r = float_reader_of(bytes_of(o->bytes, o->size_bytes));
         const uint8_t *token = r.at;
         for (uint32_t i = 0; i < keep; i++) {
@@ -427,6 +429,8 @@ hchunk_cut_open(struct hchunk_open *o, uint32_t keep, uint32_t epoch, struct are
         o->step_ms = (uint32_t)w.step_ms;
         o->extra->start_ms = w.start_ms;
     }
+    assert(o->size_bytes <= size_before); /* invariant 1 */
+    assert(o->last_ms < last_before_ms);  /* invariant 2 */
     o->count = (uint8_t)keep;
     o->tag = epoch;
     o->pending_now = (uint8_t)keep;
@@ -452,13 +456,16 @@ time_at(const struct hchunk_view *view, uint32_t index)
     return w.t_ms;
 }
 
-/* Readers may be looking at the bytes: they stay, with more in them than is counted. */
+/* The bytes stay, with more samples than `count`, because readers may be reading them. */
 void
 hchunk_cut_sealed(struct hchunk *c, uint32_t keep, uint32_t epoch)
 {
     assert(keep > 0 && keep < c->count);
     struct hchunk_view view = hchunk_sealed_view(c);
-    c->max_ms = time_at(&view, keep - 1);
+    int64_t max_ms = time_at(&view, keep - 1);
+    assert(max_ms < c->max_ms);  /* invariant 2 */
+    assert(max_ms >= c->min_ms); /* invariant 2 */
+    c->max_ms = max_ms;
     c->count = (uint8_t)keep;
     c->tag = epoch;
     c->pending_now = (uint8_t)keep;

@@ -1,6 +1,23 @@
 /*
- * head.c - generations, epochs and time of the head. What goes in comes by ingest.c, what tenants
- * said of their metrics is in tenant.c.
+ * head.c - generations, epochs and time of the head. Samples come in through ingest.c; tenants,
+ * ledgers and metadata are in tenant.c.
+ *
+ *      head_new_gen         head_cut_locked         the part is live (store/edit.c)
+ *     -------------> active --------------> frozen -------------------------------> freed
+ *
+ * A commit makes an epoch durable (head_epoch_moved) or, with all later ones, void (head_undo).
+ *
+ * Invariants, under the head lock:
+ *  1. From the first head_new_gen() on there is an active generation. Its `before` is the frozen
+ *     one; both are NULL if none is frozen. A frozen generation has no `before`.
+ *  2. Generation numbers rise: next_gen is greater than every number given.
+ *  3. head->cut describes the frozen generation and is zero without one.
+ *  4. durable_epoch never goes back.
+ *  5. Void ranges are not empty, and each begins at or after the beginning of the one before: an
+ *     undo voids all epochs from the durable one to the one that the log is filling.
+ *  6. With HEAD_UNDO_DUE and HEAD_IS_SETTLED the log is down, so nothing is appended. Nothing is
+ * cut with HEAD_UNDO_DUE.
+ *  7. A tenant's id is its index in `tenants`.
  */
 #include "tsdb/head/head.h"
 
@@ -8,7 +25,7 @@
 
 #include "tsdb/head/ingest.h"
 
-/* A clock before this was never set: the time this source was written. */
+/* A clock that is earlier was never set: this source was written then. */
 #define BUILD_TIME_MS 1763596800000LL
 
 void
@@ -73,12 +90,31 @@ head_note_time(struct head *head, enum tsdb_origin origin, int64_t t_ms)
 
 /* --- epochs ----------------------------------------------------------------------------------- */
 
-/* Void epochs behind the durable one count as seen: samples that come next are two epochs away at
- * most, see views.h. */
+void
+head_validate(const struct head *head)
+{
+    assert(lock_is_mine(&head->lock));
+    assert(head->active->before == head->frozen);                 /* invariant 1 */
+    assert(head->frozen == NULL || head->frozen->before == NULL); /* invariant 1 */
+    assert(head->active->number < head->next_gen);                /* invariant 2 */
+    assert(head->frozen != NULL || head->cut.ledgers == NULL);    /* invariant 3 */
+    assert(head->frozen != NULL || head->cut.part == NULL);       /* invariant 3 */
+    assert(head->cut.tenant_count <= head->tenant_count);         /* invariant 3 */
+
+    for (uint32_t i = 0; i < head->tenant_count; i++) {
+        assert(head->tenants[i]->id == i); /* invariant 7 */
+    }
+    views_validate(&head->views);
+    if (head->outage != HEAD_UNDO_DUE) gen_validate(head->active);
+    if (head->frozen != NULL) gen_validate(head->frozen);
+}
+
+/* Void epochs that directly follow the durable one count as visible, so that the samples that come
+ * next are at most two epochs ahead: see views.h. */
 uint64_t
 head_visible_epoch(const struct head *head)
 {
-    if (head->undo_due) return head->durable_epoch;
+    if (head->outage == HEAD_UNDO_DUE) return head->durable_epoch;
     uint32_t slot = (head->void_count - 1) % VOIDS_REMEMBERED;
     bool voids_follow = head->void_count > 0 && head->voids[slot].first == head->durable_epoch + 1;
     return voids_follow ? head->voids[slot].last : head->durable_epoch;
@@ -88,8 +124,10 @@ void
 head_epoch_moved(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
+    uint64_t epoch = wal_durable_epoch(head->wal);
+    assert(epoch >= head->durable_epoch); /* invariant 4 */
     lock_take(&head->epoch_lock);
-    head->durable_epoch = wal_durable_epoch(head->wal);
+    head->durable_epoch = epoch;
     lock_drop(&head->epoch_lock);
 }
 
@@ -98,13 +136,22 @@ head_undo(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
     views_keep_only(&head->views, (uint32_t)head->durable_epoch);
-    head->undo_due = gen_undo(head->active, (uint32_t)head->durable_epoch) != OK;
+    assert(wal_is_down(head->wal)); /* invariant 6 */
+    bool undone = gen_undo(head->active, (uint32_t)head->durable_epoch) == OK;
+    head->outage = undone ? HEAD_IS_SETTLED : HEAD_UNDO_DUE;
     tenants_undo(head, head->durable_epoch);
+    uint64_t first = head->durable_epoch + 1, last = wal_place(head->wal).epoch;
+    assert(first <= last); /* invariant 5 */
     lock_take(&head->epoch_lock);
+    uint32_t before = (head->void_count - 1) % VOIDS_REMEMBERED;
+    assert(head->void_count == 0 || head->voids[before].first <= first); /* invariant 5 */
     uint32_t slot = head->void_count++ % VOIDS_REMEMBERED;
-    head->voids[slot].first = head->durable_epoch + 1;
-    head->voids[slot].last = wal_place(head->wal).epoch;
+    head->voids[slot].first = first;
+    head->voids[slot].last = last;
     lock_drop(&head->epoch_lock);
+#ifdef LOCK_CHECK
+    head_validate(head);
+#endif
 }
 
 enum tsdb_epoch
@@ -128,8 +175,9 @@ head_epoch_state(struct head *head, uint64_t epoch)
 /* --- generations ------------------------------------------------------------------------------ */
 
 /*
- * New generations take most of their series over. A registry is left behind that is large for its
- * budget or a quarter dead; or that has any dead, while a limit of series refuses new ones.
+ * Says whether the next generation goes on with the registry of the active one, which saves adding
+ * its series again. It gets a new one if this one is large for its budget or a quarter of its
+ * series are dead; or any is, while a limit refuses new series.
  */
 static bool
 registry_lasts(const struct head *head)
@@ -156,6 +204,7 @@ head_new_gen(struct head *head, struct registry *shared, struct gen **ret_gen)
     if (e == OK) e = gen_new(&head->budget, head->next_gen, registry, &head->views, &gen);
     registry_unref(registry);
     if (e) return e;
+    assert(head->active == NULL || head->active->number < gen->number); /* invariant 2 */
     head->next_gen++;
     gen->begun_ns = env_monotonic_ns(head->env);
     *ret_gen = gen;
@@ -193,7 +242,10 @@ enum err
 head_cut_locked(struct head *head, uint64_t pos)
 {
     assert(lock_is_mine(&head->lock));
-    assert(head->frozen == NULL);
+    assert(head->frozen == NULL);          /* invariant 1 */
+    assert(head->active->before == NULL);  /* invariant 1 */
+    assert(head->cut.ledgers == NULL);     /* invariant 3 */
+    assert(head->outage != HEAD_UNDO_DUE); /* invariant 6 */
     struct cut cut = {.pos = pos,
                       .segment = wal_place(head->wal).segment,
                       .epoch = head->durable_epoch,
@@ -223,5 +275,8 @@ head_cut_locked(struct head *head, uint64_t pos)
     head->cut_wanted = head->parts_wanted = false;
     head->metadata_changed = head->metadata_due = false;
     head->series_refused = false;
+#ifdef LOCK_CHECK
+    head_validate(head);
+#endif
     return OK;
 }

@@ -1,7 +1,13 @@
 /*
  * id_list.c - blocks of varints: each the difference to the id before, so none begins with a zero
  * byte. Blocks begin zeroed: a zero where a varint should begin, or the block's end, leads to the
- * next one.
+ * next block.
+ *
+ * Invariants:
+ *  1. Ids ascend.
+ *  2. A list of at most one id has no block, or only a reserved one; any other has `last`, of which
+ *     used_bytes are written.
+ *  3. A difference lies in one block: a block takes it only if DIFFERENCE_BYTES_MAX are free.
  */
 #include "tsdb/head/id_list.h"
 
@@ -11,7 +17,7 @@ enum { PIECE_FIRST = 32, PIECE_MAX = 2048, DIFFERENCE_BYTES_MAX = 5 };
 
 struct id_block {
     struct id_block *next;
-    uint32_t size_bytes; /* of what follows */
+    uint32_t size_bytes; /* of `bytes` */
     uint8_t bytes[];
 };
 
@@ -52,10 +58,11 @@ id_list_push(struct id_list *list, uint32_t id)
         list->first_id = list->last_id = id;
         return;
     }
-    assert(id > list->last_id);
-    assert(list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX);
+    assert(id > list->last_id);                                                /* invariant 1 */
+    assert(list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX); /* invariant 3 */
     uint8_t *at = list->last->bytes + list->used_bytes;
     list->used_bytes += (uint32_t)varint_put(at, id - list->last_id);
+    assert(list->used_bytes <= list->last->size_bytes); /* invariant 2 */
     list->last_id = id;
 }
 
@@ -72,6 +79,7 @@ read_difference(struct id_walk *w)
 {
     while (w->at == w->block->bytes + w->block->size_bytes || *w->at == 0) {
         w->block = w->block->next;
+        assert(w->block != NULL); /* w->left says that another id follows */
         w->at = w->block->bytes;
     }
     uint32_t v = 0;

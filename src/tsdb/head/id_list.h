@@ -1,8 +1,8 @@
 /*
  * id_list.h - private to head/: ascending ids, as differences of mostly one byte each.
  *
- * A list only grows, and what is written never moves: a walk that was begun under the lock that
- * guards the list may go on without it, and sees the ids there were when it began.
+ * A list only grows, and written bytes never move: a walk that was begun under the lock that guards
+ * the list may continue without it, and sees the ids that were there when it began.
  */
 #ifndef TSDB_HEAD_ID_LIST_H
 #define TSDB_HEAD_ID_LIST_H
@@ -13,17 +13,17 @@ struct id_block;
 
 /* Zeroed memory is an empty one. */
 struct id_list {
-    struct id_block *first; /* of the ids but the first one */
+    struct id_block *first; /* blocks hold all ids but the first */
     struct id_block *last;
-    uint32_t used_bytes; /* of the last block */
+    uint32_t used_bytes; /* in the last block */
     uint32_t count;
     uint32_t first_id;
     uint32_t last_id;
 };
 
-/* After this the next id_list_push() has its memory. ERR_NOMEM. */
+/* Allocates memory for the next id_list_push(). ERR_NOMEM. */
 MUST_CHECK enum err id_list_reserve(struct id_list *list, struct gmem *gmem);
-/* `id` is greater than all in the list; id_list_reserve() came before. */
+/* Appends an id that is greater than all in the list, after id_list_reserve(). */
 void id_list_push(struct id_list *list, uint32_t id);
 
 struct id_walk {
@@ -34,7 +34,7 @@ struct id_walk {
 };
 
 struct id_walk id_list_walk(const struct id_list *list);
-/* How many of the next ids there are, at most `max`; 0: no more. */
+/* Reads the next ids, at most `max`; returns how many, 0 at the end. */
 uint32_t id_walk_read(struct id_walk *walk, uint32_t *ret_ids, uint32_t max);
 
 static inline bool

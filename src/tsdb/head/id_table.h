@@ -1,6 +1,6 @@
 /*
- * id_table.h - private to head/: a table of ids (base/table.h) in shards, so that growing one is a
- * short pause. None is ever taken out.
+ * id_table.h - private to head/: a table of ids (base/table.h) in shards, so that growing one shard
+ * is a short pause. Ids are never removed.
  */
 #ifndef TSDB_HEAD_ID_TABLE_H
 #define TSDB_HEAD_ID_TABLE_H
@@ -14,7 +14,7 @@ struct id_table {
     struct table shards[ID_TABLE_SHARDS];
 };
 
-/* Where ids with this hash are, or go: for table_next(), table_reserve(), table_add(). */
+/* The shard of a hash, for table_next(), table_reserve(), table_add(). */
 #define id_table_shard(t, hash) (&(t)->shards[(hash) >> 58])
 
 static inline void

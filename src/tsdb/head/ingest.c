@@ -8,9 +8,17 @@
  *   3. append    each sample is judged: what is news goes into the head and the slice's columns
  *   4. log       the columns become records of the batch
  *
- * A slice that fails in step 1 or 2 has left nothing but empty series. What earlier slices did
- * stays: the sender repeats the request, and finds its samples there. So a request of several
- * slices is not begun unless the head has room for about all of it.
+ * A slice that fails in step 1 or 2 leaves only empty series. The samples of earlier slices stay:
+ * when the sender repeats the request they are duplicates. So a request of several slices is not
+ * begun unless the head has room for about all of it.
+ *
+ * Invariants of a slice, checked when its columns are logged:
+ *  1. It begins and ends within one generation, one log batch and one epoch: the head lock is held,
+ *     and a cut and wal_take() need it.
+ *  2. Each accepted item is in the generation and in the columns: the ledger's accepted, the growth
+ *     of gen->sample_count, and the lengths of the columns are equal.
+ *  3. The columns of floats hold at most slice_floats <= SLICE_FLOATS samples.
+ *  4. Series of the scratch's `series` record are in the slice's registry.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -20,12 +28,12 @@
 #include "tsdb/head/ingest.h"
 
 enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
-/* What the head takes for a new series besides its labels: alone, and with tables that double; and
+/* Memory of the head for a new series besides its labels, alone and with tables that double; and
  * for a sample. */
 enum { NEW_SERIES_BYTES_MIN = 300, NEW_SERIES_BYTES_MAX = 640, NEW_SAMPLE_BYTES = 16 };
 #define SLICE_NS_MAX (2 * NS_PER_MS)
 
-/* --- saying what was refused ------------------------------------------------------------------ */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static void
 cut_to(struct bytes *text, size_t size)
@@ -63,7 +71,7 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
     in->change.count[kind][LEDGER_REJECTED + reason] += count;
     in->result->rejected[kind] += count;
     note_refused(in, reason, count);
-    /* One exemplar is named, besides the samples: more of them would take the place of samples. */
+    /* Only one exemplar is named, so that exemplars do not displace samples. */
     bool is_first = in->result->rejected[kind] == count;
     if (kind == LEDGER_EXEMPLAR ? !is_first : !name_next(in)) return;
     char room[OFFENDER_BYTES];
@@ -99,9 +107,7 @@ ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject 
     put_offender(in, &words);
 }
 
-/* --- what a slice needs ----------------------------------------------------------------------- */
-
-/* A slice is either refused here, when nothing has happened yet, or done whole. */
+/* --- memory and room for a slice -------------------------------------------------------------- */
 
 static size_t
 buckets_of(const struct histogram *h)
@@ -129,14 +135,14 @@ exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
     return bytes;
 }
 
-/* Takes as much of the series at hand as the slice has room for. Moves `at` on. */
+/* Takes as much of the series at `at` as the slice has room for, and moves `at` on. */
 static struct ingest_piece
-take_piece(struct ingest *in, struct ingest_place *at, struct need *need)
+take_piece(struct ingest *in, struct ingest_cursor *at, struct ingest_need *need)
 {
     const struct rw_series *from = &in->request->series[at->series];
     struct ingest_piece p = {.from = from};
     uint32_t floats_left = in->s->slice_floats - need->floats;
-    /* Nearly all: a few floats, and nothing of it was taken before. */
+    /* Most series have a few floats, all of which fit. */
     if (from->histograms.count == 0 && from->exemplars.count == 0 && at->at_float == 0 &&
         from->floats.count <= floats_left) {
         p.floats = from->floats;
@@ -168,20 +174,20 @@ take_piece(struct ingest *in, struct ingest_place *at, struct need *need)
     }
     if (at->at_float == from->floats.count && at->at_histogram == from->histograms.count &&
         at->at_exemplar == from->exemplars.count) {
-        *at = (struct ingest_place){.series = at->series + 1};
+        *at = (struct ingest_cursor){.series = at->series + 1};
     }
     return p;
 }
 
-/* The piece's series is known now. */
+/* Adds the needs of a piece whose series is known. */
 static void
-need_series(const struct ingest *in, const struct ingest_piece *p, struct need *need)
+need_series(const struct ingest *in, const struct ingest_piece *p, struct ingest_need *need)
 {
     if (p->series->defined_in != (uint32_t)in->log.segment) {
         need->series_bytes +=
             RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, p->series);
     }
-    /* A request may name a series twice: so nothing is concluded from how the series looks now. */
+    /* A request may name a series twice, so the series' present state says nothing about later. */
     struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
     need->head_bytes +=
         gen_append_reserve(p->samples, &v, p->floats.count + p->histograms.count) +
@@ -193,7 +199,7 @@ need_series(const struct ingest *in, const struct ingest_piece *p, struct need *
 }
 
 enum err
-ingest_reserve(struct ingest *in, const struct need *need)
+ingest_reserve(struct ingest *in, const struct ingest_need *need)
 {
     struct scratch *s = in->s;
     struct head *head = in->head;
@@ -252,7 +258,7 @@ reject_piece(struct ingest *in, const struct ingest_piece *p, enum reject reason
     ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, p->exemplars.count, t, detail);
 }
 
-/* Whether anything of the piece can be stored, as far as its times tell. */
+/* True if the time of any item of the piece is accepted. */
 static bool
 piece_is_in_time(const struct ingest *in, const struct ingest_piece *p)
 {
@@ -268,7 +274,7 @@ piece_is_in_time(const struct ingest *in, const struct ingest_piece *p)
     return false;
 }
 
-/* Nothing of it can be stored: it is refused, and leaves no series behind. */
+/* Refuses a piece without any item in time; its series is not added. */
 static enum err
 refuse_out_of_time(struct ingest *in, const struct ingest_piece *p)
 {
@@ -293,9 +299,9 @@ gather_failed(struct ingest *in, enum err e)
 
 /* Steps 1 and 2 for as many series as fit; their pieces are in the scratch. */
 static enum err
-slice_gather(struct ingest *in, struct ingest_place *at, uint32_t *ret_count)
+slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
 {
-    struct need need = {0};
+    struct ingest_need need = {0};
     uint32_t count = 0;
     ingest_approach_first(in, at->series);
     while (at->series < in->request->series_count && count < SLICE_PIECES) {
@@ -316,7 +322,7 @@ slice_gather(struct ingest *in, struct ingest_place *at, uint32_t *ret_count)
         e = ingest_resolve(in, p.from, &p.series, &reason);
         if (e) return gather_failed(in, e);
         if (reason == REJECT_NONE && in->require_name && p.series->nameless) {
-            reason = REJECT_MISSING_NAME; /* another protocol brought it */
+            reason = REJECT_MISSING_NAME; /* the series came by a protocol without this rule */
         }
         if (reason != REJECT_NONE) {
             reject_piece(in, &p, reason);
@@ -329,6 +335,7 @@ slice_gather(struct ingest *in, struct ingest_place *at, uint32_t *ret_count)
         if (e) return why_set(in->why, e, "not enough memory for metadata");
         in->s->pieces[count++] = p;
     }
+    assert(need.floats <= in->s->slice_floats); /* invariant 3 */
     *ret_count = count;
     in->gathered = need.floats;
     return ingest_reserve(in, &need);
@@ -345,7 +352,7 @@ ingest_slice_begin(struct ingest *in)
     in->durable = (uint32_t)head->durable_epoch;
     int64_t now = env_realtime_ms(head->env);
     in->max_ms = now + head->limits.max_future_ms;
-    /* No sample of a sender yet: nothing is too old. */
+    /* Before the first sample of a sender nothing is too old. */
     int64_t kept = head->newest_ms == INT64_MIN ? INT64_MIN : retention_now_ms(head);
     in->min_ms =
         kept < INT64_MIN + head->limits.retention_ms ? INT64_MIN : kept - head->limits.retention_ms;
@@ -353,29 +360,31 @@ ingest_slice_begin(struct ingest *in)
 }
 
 /*
- * A sample in order takes 50 ns; one that must be looked for among many overlapping chunks takes a
- * thousand times as long. Others wait while a slice is judged: the next one is cut to fit.
+ * A sample in order takes 50 ns; one that must be searched for in many overlapping chunks takes a
+ * thousand times as long. Other requests wait while a slice is judged, so slow slices make the next
+ * ones smaller.
  */
 static void
 slice_measure(struct ingest *in, int64_t took_ns)
 {
     uint32_t *floats = &in->s->slice_floats;
     bool slow = took_ns > SLICE_NS_MAX;
-    /* A single slow one may just have been without a processor for a moment. */
+    /* After a single slow slice the size stays: the thread may have lost the processor. */
     if (slow && in->s->slice_was_slow && *floats > SLICE_FLOATS_MIN) *floats /= 2;
     in->s->slice_was_slow = slow;
     bool full = in->gathered >= *floats; /* a small slice says nothing about larger ones */
     if (took_ns < SLICE_NS_MAX / 4 && full && *floats < SLICE_FLOATS) *floats *= 2;
+    assert(*floats <= SLICE_FLOATS); /* invariant 3 */
 }
 
 static enum err
-slice(struct ingest *in, struct ingest_place *at)
+slice(struct ingest *in, struct ingest_cursor *at)
 {
     uint32_t count = 0;
-    struct ingest_place before = *at;
+    struct ingest_cursor before = *at;
     ingest_slice_begin(in);
     enum err e = slice_gather(in, at, &count);
-    /* The first slice looks at all that come after it: a malformed one leaves nothing stored. */
+    /* The first slice checks all later series, so that a malformed one leaves nothing stored. */
     for (uint32_t i = at->series; i < in->request->series_count && e == OK && !in->checked; i++) {
         if (!rw_series_check(&in->request->series[i])) e = gather_failed(in, ERR_INPUT);
     }
@@ -394,7 +403,7 @@ slice(struct ingest *in, struct ingest_place *at)
 static enum err
 metadata_slice(struct ingest *in)
 {
-    struct need need = {0};
+    struct ingest_need need = {0};
     ingest_slice_begin(in);
     for (uint32_t i = 0; i < in->request->metadata_count; i++) {
         const struct rw_metadata *r = &in->request->metadata[i];
@@ -417,7 +426,7 @@ metadata_slice(struct ingest *in)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 /*
- * All in one line, and the counts first: senders log no more than the beginning of the first line.
+ * All in one line, and the counts first: senders log only the beginning of the first line.
  */
 void
 ingest_put_counts(struct ingest *in)
@@ -452,7 +461,10 @@ bytes_if_new(const struct rw_request *r, uint32_t series_bytes)
     return bytes;
 }
 
-/* As if all of its series were new; but no more than half of the head, lest it be never. */
+/*
+ * Checks that the head has memory for a request of several slices, as if all of its series were
+ * new. At most half of the head is asked for, so that a large request can pass at some time.
+ */
 static enum err
 room_for_all(struct ingest *in)
 {
@@ -469,8 +481,8 @@ room_for_all(struct ingest *in)
 }
 
 /*
- * There was no memory, and there will be none: it is more than the head holds, or did not fit into
- * one that was nearly empty. To have it repeated would be to have it repeated for ever.
+ * True if a request that found no memory will never find enough: it is larger than the head, or did
+ * not fit when the head was nearly empty. The sender would repeat it for ever.
  */
 static bool
 never_fits(const struct ingest *in, uint64_t used_before)
@@ -496,7 +508,7 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
                         .result = ret_result,
                         .s = head->scratch,
                         .why = why};
-    struct ingest_place at = {0};
+    struct ingest_cursor at = {0};
     struct arrival arrival = head_arrival(head, request);
     lock_take(&head->lock);
     enum name_rule rule = head->limits.require_name;
@@ -509,7 +521,7 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
     if (e == OK && wal_is_down(head->wal)) {
         e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
     }
-    /* Names of tenants are limited: one is not spent on nothing. */
+    /* The number of tenants is limited: an empty request does not make one. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
     if (e == OK && !empty) e = tenant_name_check(tenant, why);
     if (e == OK && !empty) e = tenant_find_or_add(head, tenant, &in.tenant);
@@ -521,10 +533,9 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
         e = slice(&in, &at);
         slice_measure(&in, env_monotonic_ns(head->env) - began);
         if (e != OK || at.series >= request->series_count) break;
-        /* Others may have their turn. */
-        lock_give_way(&head->lock);
+        lock_give_way(&head->lock); /* to other requests */
         if (voids == head->void_count) continue;
-        /* What was stored so far may have been taken back. */
+        /* The samples of earlier slices may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed while the request was stored");
     }
     if (e == ERR_NOMEM && never_fits(&in, used_before)) {
@@ -534,8 +545,8 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
     if (e == OK && ret_result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] > 0) {
-        /* With a clock behind the newest sample stored, this says more about us than about the
-         * sender: it may try again. The clock may have jumped since housekeeping looked. */
+        /* If our clock is before the newest stored sample, the fault is probably ours: the sender
+         * may retry. The clock may have jumped since housekeeping looked at it. */
         look_at_clock(head);
         if (head->clock == TSDB_CLOCK_BEFORE_SAMPLES) {
             e = why_set(why, ERR_AGAIN,
@@ -549,7 +560,7 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
         }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;
-    /* The times of a malformed message may be any bytes of it. */
+    /* The times in a malformed message are not trusted. */
     if (in.tenant != NULL && origin == TSDB_FROM_SENDER && e != ERR_INPUT) {
         head_note_arrival(head, in.tenant, &arrival);
     }

@@ -1,6 +1,6 @@
 /*
- * ingest.h - private to ingest*.c: a request on its way in. Everything here is called under the
- * head lock.
+ * ingest.h - private to ingest*.c: a write request while it is judged and stored. All functions are
+ * called under the head lock.
  */
 #ifndef TSDB_HEAD_INGEST_H
 #define TSDB_HEAD_INGEST_H
@@ -9,36 +9,36 @@
 
 enum {
     GUESSES = 32,
-    SLICE_FLOATS = 4096, /* at most */
+    SLICE_FLOATS = 4096, /* the maximum of scratch.slice_floats */
     SLICE_PIECES = 2048,
     SLICE_BYTES = 4 * 1024 * 1024
 };
 
-/* A piece of a series that this slice takes on. */
+/* The samples of one series of the request that belong to the current slice. */
 struct ingest_piece {
     const struct rw_series *from;
     struct series *series;
-    struct gen_series *samples; /* of it, in the active generation */
+    struct gen_series *samples; /* of `series`, in the active generation */
     struct rw_range floats;
     struct rw_range histograms;
     struct rw_range exemplars;
 };
 
-/* Columns of one slice on their way into log records. */
+/* Memory of the head for one slice: its pieces, and the columns that become log records. */
 struct scratch {
-    struct ingest_piece *pieces;
-    uint64_t *refs; /* with the next four in one memory */
+    struct ingest_piece *pieces; /* SLICE_PIECES */
+    uint64_t *refs;              /* SLICE_FLOATS; one allocation with the next four */
     int64_t *times;
     uint64_t *bits;
     int64_t *starts;
     uint8_t *hints;
-    uint32_t slice_floats; /* as many as are judged in a moment: see slice_measure() */
+    uint32_t slice_floats; /* floats that are judged in a short time: see slice_measure() */
     bool slice_was_slow;
-    uint32_t float_count;
+    uint32_t float_count; /* in the columns above */
     bool has_starts;
     struct buf series;
     uint32_t series_count;
-    const struct series *series_last; /* in `series` */
+    const struct series *series_last; /* the last in `series` */
     struct buf histograms;
     uint32_t histogram_count;
     uint64_t histogram_last[3];
@@ -58,8 +58,8 @@ struct scratch {
 MUST_CHECK enum err scratch_new(struct budget *budget, struct scratch **ret_scratch);
 void scratch_free(struct budget *budget, struct scratch *scratch); /* NULL is fine */
 
-/* Where the work stands within the request. */
-struct ingest_place {
+/* A position in the request: a series, and how many of its samples were taken. */
+struct ingest_cursor {
     uint32_t series;
     uint32_t at_float;
     uint32_t at_histogram;
@@ -75,107 +75,109 @@ struct ingest {
     struct scratch *s;
     struct gen *gen;
     struct wal_place log;
-    uint32_t epoch; /* low bits of log.epoch, as the head keeps them */
-    uint32_t durable;
-    int64_t min_ms; /* what is older is too old */
-    int64_t max_ms;
-    int64_t least_ms; /* accepted; INT64_MAX: none */
+    uint32_t epoch;   /* low bits of log.epoch, as the head keeps them */
+    uint32_t durable; /* low bits of head->durable_epoch */
+    int64_t min_ms;   /* samples before are too old */
+    int64_t max_ms;   /* samples after are too far in the future */
+    int64_t least_ms; /* earliest sample accepted; INT64_MAX if none was */
     struct ledger change;
     uint64_t gen_counts[LEDGER_KIND_COUNT]; /* of the generation when the slice began */
-    char series_limit[100];                 /* which limit refused the last new series */
-    struct series *guesses[GUESSES]; /* by number in the request; of this slice's generation */
-    uint64_t keys[GUESSES];          /* if guessing goes by keys */
-    struct series *last;             /* the one before, of generation last_gen; NULL: none */
+    char series_limit[100];                 /* names the limit that refused the last new series */
+    struct series *guesses[GUESSES];        /* by number in the request; in the slice's registry */
+    uint64_t keys[GUESSES];                 /* used with by_key */
+    struct series *last; /* resolved last, in generation last_gen; NULL if none was */
     uint64_t last_gen;
-    uint32_t missed;
-    struct tsdb_doubts *doubts; /* NULL: none yet */
+    uint32_t missed;            /* wrong guesses */
+    struct tsdb_doubts *doubts; /* NULL until the first one */
     bool require_name;
-    bool by_key;
-    bool checked; /* nothing was stored before all series were known to be what they look like */
+    bool by_key;       /* guesses go by keys of the labels, not by the order of the series */
+    bool checked;      /* rw_series_check() passed all series; nothing is stored before */
     uint32_t gathered; /* floats of this slice */
-    uint32_t named;
+    uint32_t named;    /* refused series that the result's text names */
     size_t text_used;
     struct why *why;
 };
 
-/* What a slice may need at most. */
-struct need {
+/* The memory and room in the log that a slice may need at most. */
+struct ingest_need {
     uint32_t floats;
     size_t histogram_bytes;
-    const struct histogram *largest_histogram; /* NULL: none */
+    const struct histogram *largest_histogram; /* NULL without histograms */
     size_t exemplar_bytes;
     size_t series_bytes;
     size_t head_bytes;
 };
 
-/* --- saying what was refused (ingest.c) --- */
+/* --- refusals (ingest.c) --- */
 
-/* `count` samples of a series are refused. t_ms and detail are for people. */
+/* Counts `count` samples of a series as refused. t_ms and detail go into the message. */
 void ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
                    enum reject reason, uint64_t count, int64_t t_ms, const char *detail);
 
 /*
- * Metadata that is not kept is counted. It costs nothing stored, so only what breaks the protocol
- * (bad UTF-8, bad references) makes an answer a refusal.
+ * Counts metadata that is not kept. No sample is lost with it, so only violations of the protocol
+ * (bad UTF-8, bad references) make the response a refusal.
  */
 void ingest_reject_metadata(struct ingest *in, const struct metadata *metadata, enum reject reason);
 
-/* The counts go before the offenders: the result's text is complete. */
+/* Completes the result's text: puts the counts before the series that it names. */
 void ingest_put_counts(struct ingest *in);
 
 /* --- slices (ingest.c) --- */
 
 void ingest_slice_begin(struct ingest *in);
 
-/* --- what the head contradicts (ingest_repeats.c) --- */
+/* --- conflicts with the head (ingest_repeats.c) --- */
 
 #define CONFLICT_DETAIL "another value is stored for this time"
-/* Notes a sample, to be looked for in parts. False: it is a conflict without further ado. */
+/* Notes a sample, to be searched for in parts. False if it cannot be: it counts as a conflict. */
 bool ingest_doubt(struct ingest *in, const struct ingest_piece *piece, int64_t t_ms,
                   const struct sample_value *value);
-/* Could any part hold one of them? Reads nothing from disk; under no lock. */
+/* True if a part may hold one of them, by its tenants and times. Reads nothing from disk; under no
+ * lock. */
 bool ingest_doubts_are_real(const struct tsdb_doubts *doubts);
-/* The request is judged but for these. */
+/* Saves the state of the text for tsdb_ingest_end(): all but the doubts are judged. */
 void ingest_put_off(struct ingest *in);
 
 /* --- 1. resolve (ingest_resolve.c) --- */
 
-/* Memory is asked for what the series from `first` on will touch; then so before each one. */
+/* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
 void ingest_approach_first(struct ingest *in, uint32_t first);
 void ingest_approach_next(struct ingest *in, uint32_t number);
-/* The series, made if it is new; or NULL, and why it is refused. ERR_NOMEM; ERR_INPUT: the series
- * is not what it looked like (rw_series_check()). */
+/* Finds or adds the series; *ret_reason is not REJECT_NONE if it is refused. ERR_NOMEM; ERR_INPUT:
+ * rw_series_check() failed. */
 MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *series,
                                    struct series **ret_series, enum reject *ret_reason);
 
-/* Canonical labels of a series of the request, in the scratch, or why they are refused. */
+/* Puts the canonical labels of a series of the request into the scratch, unless they are refused.
+ * ERR_NOMEM. */
 MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *series,
                                      enum reject *ret_reason);
 
 /* --- 2. reserve (ingest.c) --- */
 
-/* After this nothing that the slice does can fail, but for exemplars. ERR_NOMEM, ERR_AGAIN. */
-MUST_CHECK enum err ingest_reserve(struct ingest *in, const struct need *need);
+/* After OK, steps 3 and 4 of the slice cannot fail, except for exemplars. ERR_NOMEM, ERR_AGAIN. */
+MUST_CHECK enum err ingest_reserve(struct ingest *in, const struct ingest_need *need);
 
 /* --- 3. append, 4. log (ingest_append.c) --- */
 
-/* By its time alone. */
+/* Refuses samples that are too old or too far in the future. */
 enum reject ingest_time_verdict(const struct ingest *in, int64_t t_ms);
 /*
- * The samples of a piece into the head and the slice's columns. Without a series all of them are
- * refused for their times. ERR_NOMEM: of exemplars only.
+ * Puts the samples of a piece into the head and the slice's columns. A piece without a series has
+ * only samples that are refused for their times. ERR_NOMEM: for exemplars only.
  */
 MUST_CHECK enum err ingest_append(struct ingest *in, const struct ingest_piece *piece);
-/* Metadata goes into its family and the slice's columns, if it is news. ERR_NOMEM. */
+/* Puts metadata into its family and the slice's columns, if it is new. ERR_NOMEM. */
 MUST_CHECK enum err ingest_metadata(struct ingest *in, const struct metadata *metadata);
-/* The same for what a series of 2.0 says of its family. */
+/* The same for the metadata that remote write 2.0 sends with a series. */
 MUST_CHECK enum err ingest_series_metadata(struct ingest *in, const struct rw_series *from,
                                            struct series *series);
-/* The columns become records of the batch. */
+/* Writes the columns as records into the log's batch, and counts the slice's changes. */
 void ingest_log(struct ingest *in);
 
-/* The columns of floats as a record of the log, which codec/record.h reads. */
+/* Writes the columns of floats as a record of the log, which codec/record.h reads. */
 void record_floats(struct scratch *s, struct buf *to);
-enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* of a series in the log, and its labels */
+enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* a series in the log, besides labels */
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * ingest_append.c - samples into the head and into columns, columns into records of the log.
+ * ingest_append.c - puts samples into the head and into columns, columns into records of the log.
+ * Invariants are in ingest.c.
  *
- * Each sample is compared with what the head has at its time, pending or not; only what is news
- * goes into a chunk, and with it into the columns of the slice, so the log never holds a loser and
- * replay does not judge again. Nothing here can fail but for exemplars and metadata: step 2 took
- * the memory. A series' labels go into each segment of the log before its first sample there.
+ * Each sample is compared with what the head has at its time, pending or not; only accepted samples
+ * go into a chunk and into the columns of the slice, so the log has no duplicates and conflicts and
+ * replay does not judge again. Only exemplars and metadata can fail here: step 2 took the memory. A
+ * series' labels go into each segment of the log before its first sample there.
  */
 #include <assert.h>
 
@@ -107,8 +108,8 @@ record_floats(struct scratch *s, struct buf *to)
     to->size = (size_t)(p - to->at);
 }
 
-/* Appends to the scratch's series, of which all are in one registry. Mostly it has the labels of
- * the one before but for one or two. */
+/* Appends a series to the scratch's `series`: reference and labels, of which most equal those of
+ * the series before and are left out. */
 static void
 record_series(struct scratch *s, const struct registry *registry, const struct series *series)
 {
@@ -136,7 +137,7 @@ record_series(struct scratch *s, const struct registry *registry, const struct s
 
 /* --- append --- */
 
-/* The request must wait for the epoch that a finding leans on. */
+/* The request must wait for the epoch of a sample that it repeats. */
 static void
 lean_on(struct ingest *in, uint32_t epoch)
 {
@@ -152,7 +153,7 @@ ingest_time_verdict(const struct ingest *in, int64_t t_ms)
     return t_ms > in->max_ms ? REJECT_TOO_FAR_IN_FUTURE : REJECT_NONE;
 }
 
-/* The labels go into this segment of the log before the first sample does. */
+/* Logs the labels of a series if this segment of the log does not have them. */
 static void
 define(struct ingest *in, struct series *series)
 {
@@ -161,7 +162,8 @@ define(struct ingest *in, struct series *series)
     record_series(in->s, in->gen->registry, series);
 }
 
-/* True if it was accepted: it is in the head now and must go into the log. */
+/* Judges a sample, and puts it into the head if it is accepted: then true, and it must be logged.
+ */
 static bool
 append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t start_ms,
        const struct sample_value *v)
@@ -169,11 +171,11 @@ append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t st
     enum ledger_kind kind = ledger_kind_of(v->kind);
     enum presence presence = PRESENT_NOT;
     enum err e = OK;
-    if (t_ms <= p->samples->open.last_ms) { /* else it is news, and nearly always it is */
+    if (t_ms <= p->samples->open.last_ms) { /* mostly it is newer than all */
         uint32_t epoch;
         arena_reset(&in->s->arena);
         e = gen_presence(in->gen, p->series, t_ms, v, &in->s->arena, &presence, &epoch);
-        assert(e == OK); /* step 2 saw to it that the arena holds a chunk */
+        assert(e == OK); /* step 2 reserved the arena's memory */
         lean_on(in, epoch);
     }
     if (presence == PRESENT_OTHER) {
@@ -227,7 +229,7 @@ append_histograms(struct ingest *in, const struct ingest_piece *p)
     }
 }
 
-/* Exemplars may come without any labels; other rules are those of series. */
+/* Unlike series, exemplars may have no labels; the other rules are the same. */
 static enum err
 exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret_reason)
 {
@@ -392,6 +394,7 @@ ingest_log(struct ingest *in)
 {
     struct scratch *s = in->s;
     enum err e = OK;
+    assert(s->float_count <= s->slice_floats); /* invariant 3 */
     if (in->origin == TSDB_FROM_SERVER && s->float_count + s->histogram_count > 0) {
         e = wal_put(in->head->wal, WAL_OWN, bytes_of(NULL, 0), false);
     }
@@ -417,15 +420,18 @@ ingest_log(struct ingest *in)
         if (e == OK) e = wal_put_version(in->head->wal, WAL_LEDGER, version, buf_bytes(to), false);
     }
     assert(e == OK); /* reserved: the batch cannot be taken while the head lock is held */
-    bool logged = false;
+    assert(in->gen == in->head->active); /* invariant 1 */
+    const uint32_t columns[LEDGER_KIND_COUNT] = {[LEDGER_FLOAT] = s->float_count,
+                                                 [LEDGER_HISTOGRAM] = s->histogram_count,
+                                                 [LEDGER_EXEMPLAR] = s->exemplar_count};
+    bool logged = s->metadata_count > 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         uint64_t accepted = in->change.count[k][LEDGER_ACCEPTED];
+        assert(accepted == columns[k]); /* invariant 2 */
         if (accepted > 0) wal_count(in->head->wal, (enum ledger_kind)k, accepted);
         logged |= accepted > 0;
-    }
-    logged |= s->metadata_count > 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         in->change.pending[k] = in->gen->sample_count[k] - in->gen_counts[k];
+        assert(in->change.pending[k] == accepted); /* invariant 2 */
     }
     if (logged && in->log.epoch > in->result->wait_epoch) {
         in->result->wait_epoch = in->log.epoch;

@@ -1,36 +1,38 @@
 /*
- * ingest_repeats.c - whether a sample that the head contradicts is one that a part holds.
+ * ingest_repeats.c - finds out whether a sample that conflicts with the head repeats one of a part.
  *
- * Only the head is compared with before a sample is taken, so a part and the head may have two
- * values for one time, and then readers are given what the part has: it came first. Sent again, the
- * one of the part is a repeat, though all that the head can say is that it has another value.
+ * A sample is compared only with the head before it is accepted, so a part and the head may have
+ * two values for one time; readers then get the one of the part, which came first. If the sample of
+ * the part is sent again it is a repeat, although the head has another value.
  *
- * To ask parts is to read from disk, and neither may that happen under the head lock, nor on a
- * thread that others wait for. So there are two steps:
+ * Searching parts reads from disk, which must not happen under the head lock, nor on a thread that
+ * others wait for. So there are two steps:
  *
- *   tsdb_ingest_begin()  judges under the lock. What the head contradicts is noted, and neither
- *                        counted nor refused yet
- *   tsdb_ingest_end()    goes through the parts without a lock, in the order of the log. The first
+ *   tsdb_ingest_begin()  judges under the lock. Samples that conflict with the head are noted as
+ *                        doubts, neither counted nor refused
+ *   tsdb_ingest_end()    searches the parts without a lock, in the order of the log. The first part
  *                        that has a sample at the time which is not deleted decides. Then, under
  *                        the lock, repeats and conflicts are counted
  *
- * Whatever becomes of such a sample, nothing of it is stored. So where it cannot be told, because
- * of damage, a disk that cannot be read, or the time it takes, "conflict" is an answer that loses
- * nothing, and one that ends: who were told to come back would come back for as long as the disk is
- * broken.
+ * In both cases nothing of the sample is stored. If the search fails, because of damage, an I/O
+ * error, or the time it takes, the sample counts as a conflict: that loses nothing, and the sender
+ * does not retry for as long as the disk is broken.
+ *
+ * Invariants: a doubt is decided at most once; each is counted once, as a duplicate or as rejected.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "tsdb/head/ingest.h"
 
-enum { DOUBT_BYTES_MAX = 16 * 1024 * 1024 }; /* of one request; what does not fit is a conflict */
+enum { DOUBT_BYTES_MAX = 16 * 1024 * 1024 }; /* per request; samples beyond count as conflicts */
 
 enum doubt_fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
 
 struct doubt {
     struct doubt *next; /* of the same series */
     int64_t t_ms;
-    struct sample_value value; /* its histogram is the request's */
+    struct sample_value value; /* the histogram belongs to the request */
     enum doubt_fate fate;
 };
 
@@ -50,9 +52,9 @@ struct tsdb_doubts {
     struct doubtful_series *first;
     struct doubtful_series **last;
     struct doubtful_series *newest;
-    int64_t min_ms; /* of all of them */
+    int64_t min_ms; /* bounds of all doubts */
     int64_t max_ms;
-    uint32_t named; /* as in struct ingest */
+    uint32_t named; /* as in struct ingest, with text_used */
     size_t text_used;
 };
 
@@ -113,20 +115,20 @@ ingest_doubt(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
     return true;
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- searching parts -------------------------------------------------------------------------- */
 
-struct look {
+struct doubt_search {
     struct tsdb_doubts *doubts;
-    int64_t until_ns;
-    struct arena arena; /* of the part at hand */
-    struct arena block; /* decoded */
+    int64_t until_ns;   /* deadline, monotonic */
+    struct arena arena; /* reset for each part */
+    struct arena block; /* reset for each block */
     struct part *part;
     struct row_reader *rows;
     struct part_deletion *deletions;
     uint32_t deletion_count;
 };
 
-/* As far as the root of the part tells. */
+/* True if the part has series of the tenant, and samples within the times of the doubts. */
 static bool
 part_may_hold(const struct tsdb_doubts *d, const struct part *part)
 {
@@ -140,7 +142,7 @@ bool
 ingest_doubts_are_real(const struct tsdb_doubts *d)
 {
     bool real = false;
-    lock_take(&d->head->live->lock); /* not pinned: who lets go last may have files to remove */
+    lock_take(&d->head->live->lock); /* not pinned: the last unref of a version removes files */
     const struct version *version = d->head->live->version;
     for (uint32_t i = 0; i < version->part_count && !real; i++) {
         real = part_may_hold(d, version->parts[i]);
@@ -174,7 +176,7 @@ any_is_open_in(const struct tsdb_doubts *d, int64_t min_ms, int64_t max_ms)
 }
 
 static bool
-time_is_up(const struct look *x)
+time_is_up(const struct doubt_search *x)
 {
     return env_monotonic_ns(x->doubts->head->env) >= x->until_ns;
 }
@@ -186,7 +188,7 @@ compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The values of a block, decoded when the first is asked for. */
+/* The values of a block, decoded when the first one is needed. */
 struct block_values {
     const struct block_ref *block;
     uint64_t *bits;
@@ -194,7 +196,7 @@ struct block_values {
 };
 
 static enum err
-values_read(struct look *x, struct block_values *v)
+values_read(struct doubt_search *x, struct block_values *v)
 {
     const struct block_ref *b = v->block;
     if (v->bits != NULL) return OK;
@@ -207,7 +209,8 @@ values_read(struct look *x, struct block_values *v)
 }
 
 static enum err
-look_into_block(struct look *x, struct doubtful_series *s, uint32_t row, const struct block_ref *b)
+search_block(struct doubt_search *x, struct doubtful_series *s, uint32_t row,
+             const struct block_ref *b)
 {
     arena_reset(&x->block);
     int64_t *times = arena_alloc(&x->block, b->count * sizeof *times);
@@ -221,13 +224,14 @@ look_into_block(struct look *x, struct doubtful_series *s, uint32_t row, const s
         if (e) return e;
         bool same = sample_value_is(&d->value, block_kind(b), values.bits[at - times],
                                     &values.histograms[at - times]);
+        assert(d->fate == FATE_OPEN);
         d->fate = same ? FATE_REPEAT : FATE_CONFLICT;
     }
     return e;
 }
 
 static enum err
-look_into_series(struct look *x, struct doubtful_series *s)
+search_series(struct doubt_search *x, struct doubtful_series *s)
 {
     const struct block_ref *blocks;
     uint32_t row, count;
@@ -238,14 +242,14 @@ look_into_series(struct look *x, struct doubtful_series *s)
     for (uint32_t i = 0; e == OK && i < count; i++) {
         if (time_is_up(x)) return ERR_CANCELED;
         if (!series_is_open_in(s, blocks[i].min_ms, blocks[i].max_ms)) continue;
-        e = look_into_block(x, s, row, &blocks[i]);
+        e = search_block(x, s, row, &blocks[i]);
     }
     return e;
 }
 
-/* ERR_NOMEM, ERR_CANCELED: the time is up. */
+/* ERR_NOMEM; ERR_CANCELED: the deadline has passed. Other errors leave conflicts. */
 static enum err
-look_into_part(struct look *x, const struct tombstones *tombstones)
+search_part(struct doubt_search *x, const struct tombstones *tombstones)
 {
     struct tsdb_doubts *d = x->doubts;
     const struct part_info *info = part_info(x->part);
@@ -261,9 +265,9 @@ look_into_part(struct look *x, const struct tombstones *tombstones)
     bool opened = e == OK;
     for (struct doubtful_series *s = d->first; s != NULL; s = s->next) {
         if (!series_is_open_in(s, info->min_ms, info->max_ms)) continue;
-        if (opened) e = time_is_up(x) ? ERR_CANCELED : look_into_series(x, s);
+        if (opened) e = time_is_up(x) ? ERR_CANCELED : search_series(x, s);
         if (e == ERR_NOMEM || e == ERR_CANCELED) break;
-        /* What the part has of its times is not known, so a later part has nothing to say. */
+        /* This part cannot be read, so a later part must not decide. */
         for (struct doubt *doubt = s->first; e && doubt != NULL; doubt = doubt->next) {
             if (is_open_in(doubt, info->min_ms, info->max_ms)) doubt->fate = FATE_CONFLICT;
         }
@@ -273,10 +277,10 @@ look_into_part(struct look *x, const struct tombstones *tombstones)
 }
 
 static enum err
-look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
+search_parts(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
 {
     struct budget *budget = &d->head->budget;
-    struct look x = {.doubts = d, .until_ns = until_ns};
+    struct doubt_search x = {.doubts = d, .until_ns = until_ns};
     arena_init(&x.arena, budget, 0, 0);
     arena_init(&x.block, budget, 0, 0);
     struct version *version = live_pin(d->head->live);
@@ -285,7 +289,7 @@ look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
         x.part = version->parts[i];
         const struct part_info *info = part_info(x.part);
         if (!part_may_hold(d, x.part) || !any_is_open_in(d, info->min_ms, info->max_ms)) continue;
-        e = time_is_up(&x) ? ERR_CANCELED : look_into_part(&x, version->tombstones);
+        e = time_is_up(&x) ? ERR_CANCELED : search_part(&x, version->tombstones);
     }
     version_unref(version);
     arena_fini(&x.block);
@@ -298,7 +302,7 @@ look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
 /* --- counting --------------------------------------------------------------------------------- */
 
 static enum err
-settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
+count_doubts(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
 {
     struct head *head = d->head;
     struct ingest in = {.head = head,
@@ -321,8 +325,12 @@ settle(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
             result->written[kind]++;
         }
     }
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        const uint64_t *c = in.change.count[k];
+        assert(c[LEDGER_RECEIVED] == c[LEDGER_DUPLICATE] + c[LEDGER_REJECTED + REJECT_CONFLICT]);
+    }
     struct ledger change = in.change;
-    struct need need = {0};
+    struct ingest_need need = {0};
     lock_take(&head->lock);
     ingest_slice_begin(&in);
     in.change = change;
@@ -344,8 +352,8 @@ enum err
 tsdb_ingest_end(struct tsdb_doubts *doubts, int64_t until_ns, struct ingest_result *result,
                 struct why *why)
 {
-    enum err e = look(doubts, until_ns, why);
-    if (e == OK || e == ERR_CANCELED) e = settle(doubts, result, why);
+    enum err e = search_parts(doubts, until_ns, why);
+    if (e == OK || e == ERR_CANCELED) e = count_doubts(doubts, result, why);
     tsdb_doubts_free(doubts);
     return e;
 }

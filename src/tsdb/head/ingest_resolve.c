@@ -1,16 +1,18 @@
 /*
  * ingest_resolve.c - from the labels of a request to a series of the active generation.
  *
- * Nobody looks up what can be guessed: senders repeat their order, so each series remembers which
- * one came behind it last time, and the fingerprint of the labels is compared with that one's. A
- * sender that shuffles is followed by keys instead: the table knows a series by a hash of the
- * labels as they were sent, so that labels need not be put in order to be found. Labels are
- * compared where the fingerprint is another, since they may have come in another order or form, and
- * canonical ones made only for what is not found.
+ * Series are guessed before they are looked up: senders repeat their order, so each series
+ * remembers which one followed it last time, and the fingerprint of the labels is compared with
+ * that of the guess. For a sender that shuffles its series, guesses go by keys instead: the table
+ * finds a series by a hash of the labels as they were sent, so that labels need not be sorted.
+ * Labels are compared if the fingerprint differs, since they may have come in another order or
+ * form, and canonical labels are made only for series that are not found.
  *
- * Either way it is known long before which series will be next; what a comparison and an append
- * touch is asked for in steps, because each tells where the next one is.
+ * Either way the next series are guessed long before they are used, and the memory that comparing
+ * and appending touch is prefetched in steps, because each step needs the address from the one
+ * before.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,11 +20,12 @@
 #include "base/hash.h"
 #include "tsdb/head/ingest.h"
 
-/* How many series ahead of its use each thing is asked for. */
+/* Each step prefetches for the series that comes so many series later. */
 enum { KEY_AHEAD = 24, SERIES_AHEAD = 15, SAMPLES_AHEAD = 10, CHUNK_AHEAD = 5 };
-_Static_assert((int)GUESSES > (int)KEY_AHEAD, "what is known of those ahead has its place");
+_Static_assert((int)GUESSES > (int)KEY_AHEAD, "guesses ahead do not overwrite those in use");
 
-/* So many wrong guesses, and one in so many series: the sender has no order. */
+/* After at least MISSES_MIN wrong guesses, one in MISSES_SHARE series, the sender counts as having
+ * no order. */
 enum { MISSES_MIN = 64, MISSES_SHARE = 8 };
 
 struct request_labels {
@@ -70,7 +73,7 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     struct label label;
     uint32_t count = 0;
     while (rw_label_next(&walk, &label)) {
-        /* More than may be is enough to be refused. */
+        /* So many labels are refused in any case. */
         if (count > 4 * in->head->limits.labels.count_max) break;
         if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, count + 1)) {
             return ERR_NOMEM;
@@ -87,7 +90,7 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     return OK;
 }
 
-/* --- who comes next --------------------------------------------------------------------------- */
+/* --- guessing --------------------------------------------------------------------------------- */
 
 static const struct rw_series *
 series_at(const struct ingest *in, uint32_t number)
@@ -95,7 +98,7 @@ series_at(const struct ingest *in, uint32_t number)
     return number < in->request->series_count ? &in->request->series[number] : NULL;
 }
 
-/* By order: the series behind the guess before is the next guess. */
+/* By order: guesses the series that last followed the previous guess. */
 static void
 guess_by_order(struct ingest *in, uint32_t number)
 {
@@ -109,7 +112,7 @@ guess_by_order(struct ingest *in, uint32_t number)
     in->guesses[number % GUESSES] = guess;
 }
 
-/* By key: asks for its slot in the table. */
+/* By key: prefetches the key's slot in the table. */
 static void
 hash_key(struct ingest *in, uint32_t number)
 {
@@ -120,7 +123,7 @@ hash_key(struct ingest *in, uint32_t number)
     registry_prefetch_key(in->gen->registry, in->tenant->id, key);
 }
 
-/* The slot is here: asks for the series it names. */
+/* By key, later: the slot is in the cache; prefetches the series it names. */
 static void
 guess_by_key(struct ingest *in, uint32_t number)
 {
@@ -131,7 +134,7 @@ guess_by_key(struct ingest *in, uint32_t number)
     in->guesses[number % GUESSES] = guess;
 }
 
-/* The series is here: asks for its samples; then for the chunk's end. */
+/* The series is in the cache: prefetches its samples. */
 static void
 come_close(const struct ingest *in, uint32_t number)
 {
@@ -139,6 +142,7 @@ come_close(const struct ingest *in, uint32_t number)
     if (guess != NULL) gen_prefetch_series(in->gen, guess);
 }
 
+/* The samples are in the cache: prefetches the end of the chunk. */
 static void
 come_closest(const struct ingest *in, uint32_t number)
 {
@@ -146,7 +150,7 @@ come_closest(const struct ingest *in, uint32_t number)
     if (guess != NULL) gen_prefetch_chunk(in->gen, guess);
 }
 
-/* Guesses anew for those from `first` on. */
+/* Guesses the series from `first` on again. */
 static void
 approach(struct ingest *in, uint32_t first)
 {
@@ -168,7 +172,7 @@ approach(struct ingest *in, uint32_t first)
 void
 ingest_approach_first(struct ingest *in, uint32_t first)
 {
-    if (in->last_gen != in->gen->number) in->last = NULL; /* of a registry that may be gone */
+    if (in->last_gen != in->gen->number) in->last = NULL; /* its registry may be freed */
     in->guesses[(first - 1) % GUESSES] = in->last;
     approach(in, first);
 }
@@ -189,8 +193,9 @@ ingest_approach_next(struct ingest *in, uint32_t number)
 /* --- resolving -------------------------------------------------------------------------------- */
 
 /*
- * A limit is for those that are alive; the registry counts some that are dead as well, and is left
- * behind soon if that helps (registry_lasts()). Who was alive in the one before goes on.
+ * Says whether a limit refuses a new series. Limits are meant for series that are alive; the
+ * registry also counts dead ones, and is replaced soon if that helps (registry_lasts()). A series
+ * that was alive in the registry before is not refused.
  */
 static bool
 series_is_one_too_many(struct ingest *in, struct bytes labels)
@@ -222,7 +227,7 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
     return refused;
 }
 
-/* One that is not there yet. */
+/* Adds a series that the active registry does not have. */
 static enum err
 add_series(struct head *head, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
@@ -236,7 +241,7 @@ add_series(struct head *head, uint32_t tenant, struct bytes labels, struct serie
     return OK;
 }
 
-/* By the table; or a new one. */
+/* Finds the series in the table, or adds it. */
 static enum err
 resolve_unguessed(struct ingest *in, struct request_labels *request_labels,
                   struct series **ret_series, enum reject *ret_reason)
@@ -289,7 +294,8 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
         }
         *registry_print(r, s->id) = series->print;
     }
-    struct series *last = in->last; /* for the next time: what came behind it */
+    assert(s->tenant == in->tenant->id);
+    struct series *last = in->last; /* remembers its follower, for later requests */
     if (last != NULL && last != s && last->after_plus_1 != s->id + 1) {
         last->after_plus_1 = s->id + 1;
     }

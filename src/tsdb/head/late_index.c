@@ -1,7 +1,7 @@
 /*
- * late_index.c - see late_index.h. A table of 32 bits of a time's hash, and the number of the chunk
- * it lies in. Equal bits of different times cost a look into a chunk. Only chunks of floats are in
- * it: a series with others has none.
+ * late_index.c - see late_index.h. A table from 32 bits of a time's hash to the chunk that holds
+ * the time. Equal bits of different times cost a look into a chunk. Only floats are indexed: a
+ * series with chunks of histograms has no index. Invariant 7 is in gen.c.
  */
 #include "tsdb/head/late_index.h"
 
@@ -12,13 +12,13 @@
 #include "base/table.h"
 
 struct late_index {
-    struct late_index *next; /* of the generation */
+    struct late_index *next; /* in the generation's list */
     struct late *owner;
     const struct hchunk **chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;
-    struct table times; /* by tag_of() a time, places in `chunks` */
-    bool broken;        /* no memory, or chunks of histograms: it does not know all */
+    struct table times; /* by tag_of() a time, indexes of `chunks` */
+    bool broken;        /* not used: memory ran out, or the series has chunks of histograms */
 };
 
 static uint32_t
@@ -68,8 +68,9 @@ late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *k
         x->owner = late;
         x->next = gen->late_indexes;
         gen->late_indexes = late->index = x;
-        known = NULL; /* none of them is in it */
+        known = NULL; /* add all chunks */
     }
+    assert(x->owner == late); /* invariant 7 */
     if (x->broken) return;
     for (const struct hchunk *c = past->sealed; c != known && !x->broken; c = c->next) {
         x->broken = !add_chunk(gen, x, c);
@@ -88,6 +89,7 @@ late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms, ui
 {
     uint32_t chunk;
     const struct late_index *x = late->index;
+    assert(!x->broken); /* late_index_is_there() */
     return table_next(&x->times, tag_of(gen, t_ms), at, &chunk) ? x->chunks[chunk] : NULL;
 }
 
@@ -96,6 +98,7 @@ late_indexes_drop(struct gen *gen)
 {
     for (struct late_index *x = gen->late_indexes, *next; x != NULL; x = next) {
         next = x->next;
+        assert(x->owner->index == x); /* invariant 7 */
         x->owner->index = NULL;
         index_empty(gen, x);
         mem_free(gen->budget, x, sizeof *x);

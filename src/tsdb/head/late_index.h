@@ -1,12 +1,12 @@
 /*
- * late_index.h - private to head/: which sealed chunks of a series may hold a time.
+ * late_index.h - private to head/: finds the sealed chunks of a series that may hold a time.
  *
- * Chunks of a series whose samples come in any order overlap, hundreds of them at one time. Each
- * sample is looked for before it is taken: without an index, in all of them. It exists for series
- * of which much came late, is memory beside the generation's, and may be missing: then all are
- * searched.
+ * If samples of a series come in any order, hundreds of its chunks overlap at one time. Each sample
+ * is looked for before it is accepted: without an index, in all of these chunks. An index is made
+ * for series with many late samples, takes memory besides the generation's, and may be missing:
+ * then all chunks are searched.
  *
- * Threads: all under the head lock.
+ * Threads: under the head lock.
  */
 #ifndef TSDB_HEAD_LATE_INDEX_H
 #define TSDB_HEAD_LATE_INDEX_H
@@ -14,19 +14,22 @@
 #include "tsdb/head/gen.h"
 
 /*
- * An index takes 12 bytes a sample, so it must be needed: so many samples were sealed late, and so
- * many chunks were looked into (or so many times 16 passed by) for each of them.
+ * An index takes 12 bytes per sample, so it is made only if LATE_INDEX_MIN samples were sealed late
+ * and the search for each looked into LATE_INDEX_LOOKS chunks on average. Passing LATE_PASSED_BY
+ * chunks by their time range counts as one look.
  */
 enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
 
-/* The sealed chunks up to `known` (not it) are new in the series. */
+/* Adds new chunks to the index: the series' sealed ones from the newest to the one after `known`.
+ * Makes the index if it is needed. */
 void late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *known);
-/* False: there is none, or it does not know all chunks: look into each. `late` may be NULL. */
+/* False if the series has no index that knows all chunks: search each. `late` may be NULL. */
 bool late_index_is_there(const struct late *late);
-/* The next chunk that may hold `t_ms`; *at begins with TABLE_START. NULL: no more. */
+/* The next chunk that may hold `t_ms`; *at begins with TABLE_START. NULL after the last. */
 const struct hchunk *late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms,
                                      uint32_t *at);
-/* All of the generation: chunks were taken back. They are made again when they are needed. */
+/* Drops all indexes of the generation, because chunks were taken back. They are made again when
+ * they are needed. */
 void late_indexes_drop(struct gen *gen);
 
 #endif

@@ -1,5 +1,12 @@
-/* paged.c - see paged.h. */
+/*
+ * paged.c - see paged.h.
+ *
+ * Invariants: a page, once made, neither moves nor goes; all items of an array filled by
+ * paged_push() that are below `count` are in pages that are made.
+ */
 #include "tsdb/head/paged.h"
+
+#include <assert.h>
 
 enum { PAGES_MAX = 8192, PAGE_ALIGN = 64 };
 
@@ -9,7 +16,7 @@ enum err
 paged_init(struct paged *p, uint32_t item_bytes)
 {
     p->item_bytes = item_bytes;
-    /* Hardly touched, so that it costs address space, not memory: charged to nobody. */
+    /* Mostly untouched, so it takes address space rather than memory: not charged to a budget. */
     p->pages = mem_new(NULL, PAGES_MAX * sizeof *p->pages);
     return p->pages == NULL ? ERR_NOMEM : OK;
 }
@@ -40,6 +47,7 @@ paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id)
 {
     uint32_t first, page = paged_page_of(p->count, &first);
     if (page >= PAGES_MAX) return NULL;
+    assert(page == 0 || p->pages[page - 1] != NULL); /* items below `count` are in pages made */
     if (p->pages[page] == NULL) p->pages[page] = page_new(p, gmem, page_items(first));
     if (p->pages[page] == NULL) return NULL;
     *ret_id = p->count++;
@@ -55,6 +63,7 @@ paged_touch(struct paged *p, struct gmem *gmem, uint32_t id, void (*begin)(void 
     if (page >= PAGES_MAX) return ERR_NOMEM;
     if (p->pages[page] != NULL) return OK;
     uint32_t items = page_items(first);
+    assert(id - first < items);
     uint8_t *memory = page_new(p, gmem, items);
     if (memory == NULL) return ERR_NOMEM;
     memset(memory, 0, (size_t)items * p->item_bytes);

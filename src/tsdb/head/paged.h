@@ -1,6 +1,9 @@
 /*
  * paged.h - private to head/: an array of fixed-size items with stable addresses, in pages of 64,
- * 64, 128, ... up to 8192 items, each aligned to 64 bytes. Pages lie in a gmem.
+ * 64, 128, ... up to 8192 items, each aligned to 64 bytes. Pages are allocated from a gmem.
+ *
+ * An array is filled either in order, by paged_push(), or in any order, by paged_touch(). Threads:
+ * readers may use items below a count they read under the lock that guards the array.
  */
 #ifndef TSDB_HEAD_PAGED_H
 #define TSDB_HEAD_PAGED_H
@@ -15,11 +18,11 @@ struct paged {
 
 MUST_CHECK enum err paged_init(struct paged *p, uint32_t item_bytes);
 void paged_fini(struct paged *p);
-/* The next item, zeroed; NULL: no memory. */
+/* Appends an item, zeroed. NULL if there is no memory, or the array is full. */
 void *paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id);
 /*
- * For arrays that are filled in any order: makes the page of `id`, zeroed, if it is not there, and
- * hands it to `begin` item by item. ERR_NOMEM.
+ * Makes the page of `id`, if it is missing, zeroes it, and calls `begin` for each of its items.
+ * ERR_NOMEM.
  */
 MUST_CHECK enum err paged_touch(struct paged *p, struct gmem *gmem, uint32_t id,
                                 void (*begin)(void *item));
@@ -49,7 +52,7 @@ paged_at(const struct paged *p, uint32_t id)
     return p->pages[page] + (size_t)(id - first) * p->item_bytes;
 }
 
-/* NULL: its page was never touched. */
+/* NULL if the page of `id` was not made. */
 static inline void *
 paged_find(const struct paged *p, uint32_t id)
 {

@@ -1,11 +1,20 @@
 /*
- * registry.c - series, their labels, and who has which.
+ * registry.c - series, their labels, and which series have which label.
  *
  * A label of a tenant is a pair, kept once as the bytes of its field in canonical labels; a series
  * is a row of pair ids. So comparing labels is comparing fields, and an index needs no text: each
- * name lists its pairs, each pair its series, in the order they came. Tables of ids find series by
- * any key they were sent under, pairs and names by their bytes. Nothing moves and nothing is taken
- * out: readers go on without the lock (see registry.h).
+ * name lists its pairs, each pair its series, in the order in which they were added. Tables of ids
+ * find series by any key they were sent under, pairs and names by their bytes. Nothing moves and
+ * nothing is removed: readers go on without the lock (see registry.h).
+ *
+ * Invariants, under the head lock:
+ *  1. A series' id is its index in `series`; `prints` has as many items, or one more after an
+ *     attempt to add a series that failed.
+ *  2. pairs and pair_uses have as many items.
+ *  3. A row holds the pairs of one series in label order, all of the series' tenant, and lies
+ * before row_at. A series that is added has a complete row.
+ *  4. A series is in the list of its tenant and in those of its pairs; a pair in the list of its
+ *     name; a name in the list of its tenant. Lists may lag only while registry_add() runs.
  */
 #include "tsdb/head/registry.h"
 
@@ -72,6 +81,34 @@ registry_bytes(const struct registry *r)
 {
     return r->gmem.total_bytes + id_table_bytes(&r->series_table) + id_table_bytes(&r->pair_table) +
            id_table_bytes(&r->name_table);
+}
+
+void
+registry_validate(const struct registry *r)
+{
+    uint64_t listed = 0, used = 0, members = 0;
+    assert(r->prints.count - r->series.count <= 1); /* invariant 1 */
+    assert(r->pairs.count == r->pair_uses.count);   /* invariant 2 */
+    for (uint32_t id = 0; id < r->series.count; id++) {
+        const struct series *s = registry_series(r, id);
+        assert(s->id == id);                  /* invariant 1 */
+        assert(s->tenant < r->tenants.count); /* invariant 4 */
+        members += s->pairs->count;
+        for (uint32_t i = 0; i < s->pairs->count; i++) {
+            assert(s->pairs->ids[i] < r->pairs.count);                       /* invariant 3 */
+            assert(registry_pair(r, s->pairs->ids[i])->tenant == s->tenant); /* invariant 3 */
+        }
+    }
+    for (uint32_t id = 0; id < r->tenants.count; id++) {
+        listed += ((const struct registry_tenant *)paged_at(&r->tenants, id))->series.count;
+    }
+    for (uint32_t id = 0; id < r->pair_uses.count; id++) {
+        assert(registry_pair_use(r, id)->name < r->names.count); /* invariant 4 */
+        used += registry_pair_use(r, id)->series.count;
+    }
+    assert(listed == r->series.count); /* invariant 4 */
+    assert(used == members);           /* invariant 4 */
+    gmem_validate(&r->gmem);
 }
 
 /* --- finding ---------------------------------------------------------------------------------- */
@@ -214,7 +251,7 @@ registry_find_pair(const struct registry *r, uint32_t tenant, struct label label
 void
 registry_alias(struct registry *r, const struct series *series, uint64_t key)
 {
-    /* A sender that shuffles its labels anew every time does not fill our memory. */
+    /* A sender that orders its labels differently in each request must not fill the memory. */
     if (r->alias_count > 2 * r->series.count + 1024) return;
     uint64_t hash = hash_mix(key, series->tenant);
     struct table *table = id_table_shard(&r->series_table, hash);
@@ -286,7 +323,7 @@ pair_get(struct registry *r, uint32_t tenant, struct bytes field, struct bytes n
         r->pairs.count--;
         return ERR_NOMEM;
     }
-    assert(use_id == *ret_id);
+    assert(use_id == *ret_id); /* invariant 2 */
     *p = (struct pair){copy, (uint32_t)field.size, tenant};
     use->name = name_id;
     id_list_push(&owner->pairs, *ret_id);
@@ -294,7 +331,7 @@ pair_get(struct registry *r, uint32_t tenant, struct bytes field, struct bytes n
     return OK;
 }
 
-/* Room for a row; it is taken when the series is there. */
+/* Memory for a row at row_at, which moves on when the series is added. NULL without memory. */
 static struct series_pairs *
 row_room(struct registry *r, uint32_t count)
 {
@@ -319,9 +356,10 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     if (!table_reserve(table, r->budget, 1)) return ERR_NOMEM;
     enum err e = tenant_get(r, tenant, &owner);
     if (e) return e;
-    struct series_pairs *row = row_room(r, labels_count(labels));
+    uint32_t count = labels_count(labels);
+    struct series_pairs *row = row_room(r, count);
     if (row == NULL) return ERR_NOMEM;
-    /* The row's pairs, made where they are new; one without a series is found by the next try. */
+    /* New pairs stay if a later step fails; the next attempt finds them. */
     struct cursor c = cursor_of(labels);
     struct label label;
     row->count = 0;
@@ -331,12 +369,13 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
         if (e) return e;
         row->count++;
     }
-    /* So that entering a new series in all lists cannot fail half way. */
+    assert(row->count == count); /* invariant 3 */
+    /* Reserved first, so that adding the series to all lists cannot fail half way. */
     e = id_list_reserve(&owner->series, &r->gmem);
     for (uint32_t i = 0; i < row->count && e == OK; i++)
         e = id_list_reserve(&registry_pair_use(r, row->ids[i])->series, &r->gmem);
     if (e) return e;
-    bool printed = r->prints.count > r->series.count; /* by an attempt that failed */
+    bool printed = r->prints.count > r->series.count; /* left by an attempt that failed */
     if (!printed && paged_push(&r->prints, &r->gmem, &id) == NULL) return ERR_NOMEM;
     struct series *s = paged_push(&r->series, &r->gmem, &id);
     if (s == NULL) return ERR_NOMEM;
@@ -345,6 +384,8 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     s->nameless = labels_get(labels, bytes_of_text("__name__")).size == 0;
     s->pairs = row;
     r->row_at = (uint8_t *)&row->ids[row->count];
+    assert(r->row_at <= r->row_end);            /* invariant 3 */
+    assert(r->prints.count == r->series.count); /* invariant 1 */
     id_list_push(&owner->series, id);
     for (uint32_t i = 0; i < row->count; i++) {
         id_list_push(&registry_pair_use(r, row->ids[i])->series, id);

@@ -1,15 +1,15 @@
 /*
  * registry.h - private to head/: the series that the head knows: their labels and an index over
- * them. Generations hold samples of its series by number.
+ * them. Generations hold samples of its series by id.
  *
  * A registry is shared by generation after generation while most of its series are alive, so that a
- * series costs its making once and not with every flush; when too many are dead, the next
- * generation begins a new one, and the old goes with the last generation that uses it. Series
- * without samples in a generation are in its registry all the same: whoever reads leaves them out.
+ * series is added once and not after every flush. When too many are dead, the next generation
+ * begins a new registry, and the old one is freed with the last generation that uses it. A registry
+ * also has series without samples in a generation: readers leave them out.
  *
- * Locking: everything is changed, and found, under the head lock. What a reader keeps beyond it
- * stays valid while the reader holds a reference: series, pairs and names have stable addresses and
- * their labels never change; id lists may be walked on (id_list.h).
+ * Locking: all changes and all look-ups are under the head lock. Pointers that a reader keeps stay
+ * valid while it holds a reference: series, pairs and names have stable addresses and their labels
+ * never change; walks of id lists may continue (id_list.h).
  */
 #ifndef TSDB_HEAD_REGISTRY_H
 #define TSDB_HEAD_REGISTRY_H
@@ -27,7 +27,8 @@ struct pair {
     uint32_t tenant;
 };
 
-/* By the same id: who has it. Apart, because labels are compared more often than looked up. */
+/* The series that have a pair, by the pair's id. Apart from struct pair, because labels are
+ * compared more often than looked up. */
 struct pair_use {
     uint32_t name;
     struct id_list series;
@@ -36,7 +37,7 @@ struct pair_use {
 struct registry_name {
     struct bytes text;
     uint32_t tenant;
-    struct id_list pairs; /* one per value, in the order they came */
+    struct id_list pairs; /* one per value, in the order in which they were added */
 };
 
 struct registry_tenant {
@@ -53,40 +54,42 @@ struct series {
     const struct series_pairs *pairs;
     uint32_t id;
     uint32_t tenant : 31;
-    uint32_t nameless : 1;  /* it has no __name__ */
-    uint32_t metadata_hash; /* of what was last said about it; 0: nothing */
+    uint32_t nameless : 1;  /* has no __name__ */
+    uint32_t metadata_hash; /* of the metadata last sent with it; 0 if there was none */
     uint32_t defined_in;    /* low bits of the log segment that holds its labels */
-    uint32_t after_plus_1;  /* the series that came after it last time; 0: none */
+    uint32_t after_plus_1;  /* the series that last followed it in a request; 0 if none did */
     uint32_t before_plus_1; /* the same series in the registry of the frozen generation, if that is
-                               another one; 0: it was not there */
+                               another registry; 0 if it was not there */
 };
 
 struct registry {
     struct budget *budget;       /* "head" */
     _Atomic uint32_t references; /* acquire-release: the last one frees */
-    uint64_t ref_base;           /* of the log: a series' reference is this and its id */
+    uint64_t ref_base;           /* in the log, a series' reference is this plus its id */
     uint64_t hash_seed;
     struct gmem gmem;
     struct id_table series_table;
     struct id_table pair_table;
     struct id_table name_table;
     struct paged series;
-    struct paged prints; /* by series: struct fingerprint of its labels as they came last time */
+    struct paged prints; /* by series: struct fingerprint of its labels as they were last sent */
     struct paged pairs;
     struct paged pair_uses;
     struct paged names;
     struct paged tenants; /* by tenant id */
-    uint8_t *row_at;      /* where the next series_pairs goes */
+    uint8_t *row_at;      /* the next series_pairs goes here */
     uint8_t *row_end;
-    uint32_t alias_count;
+    uint32_t alias_count; /* further keys in series_table */
 };
 
 MUST_CHECK enum err registry_new(struct budget *budget, uint64_t ref_base, uint64_t hash_seed,
                                  struct registry **ret_registry);
 void registry_ref(struct registry *r);
 void registry_unref(struct registry *r);
-/* Memory that goes with it. */
+/* Memory that is freed with it, in bytes. */
 uint64_t registry_bytes(const struct registry *r);
+/* Asserts the invariants of registry.c; O(n). For tests and debug builds. Under the head lock. */
+void registry_validate(const struct registry *r);
 
 static inline struct series *
 registry_series(const struct registry *r, uint32_t id)
@@ -124,38 +127,40 @@ series_ref(const struct registry *r, const struct series *series)
     return r->ref_base + series->id;
 }
 
-/* NULL: the tenant has nothing here. */
+/* NULL if the tenant has no series here. It may have none even if not NULL. */
 struct registry_tenant *registry_tenant(const struct registry *r, uint32_t tenant);
 struct label pair_label(const struct pair *pair);
 
 /* Hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical). */
 uint64_t registry_labels_hash(const struct registry *r, struct bytes labels);
 
-/* Finds a series by any key under which it was seen; `equal` decides. */
+/* Finds a series by any key under which it was sent; `equal` decides. NULL if there is none. */
 struct series *registry_find(const struct registry *r, uint32_t tenant, uint64_t key,
                              bool (*equal)(void *context, const struct registry *r,
                                            const struct series *series),
                              void *context);
 struct series *registry_find_labels(const struct registry *r, uint32_t tenant, struct bytes labels);
-/* The name of a tenant; NULL: none of its series has it. */
+/* The name of a tenant; NULL if none of its series has it. */
 struct registry_name *registry_find_name(const struct registry *r, uint32_t tenant,
                                          struct bytes text);
-/* The pair of a tenant with exactly this label. False: there is none. `scratch` is overwritten. */
+/* Finds the pair of a tenant with exactly this label. False if there is none, or `scratch`, which
+ * is overwritten, has an error. */
 bool registry_find_pair(const struct registry *r, uint32_t tenant, struct label label,
                         struct buf *scratch, uint32_t *ret_id);
 
 /*
- * For many keys in a row: asks the processor for a key's place in the table; some keys later, says
- * which series it is likely to be (NULL: none) and asks for that. The caller compares: another
- * series may have the same hash.
+ * For many keys in a row: the first function prefetches a key's slot in the table; some keys later,
+ * the second one returns the series that the key probably belongs to (NULL if none) and prefetches
+ * it. The caller compares labels: another series may have the same hash.
  */
 void registry_prefetch_key(const struct registry *r, uint32_t tenant, uint64_t key);
 struct series *registry_guess(const struct registry *r, uint32_t tenant, uint64_t key);
 
-/* Remembers a further key (labels sent in another order or form). Failing is harmless. */
+/* Remembers a further key (labels sent in another order or form). Does nothing without memory, or
+ * if there are too many. */
 void registry_alias(struct registry *r, const struct series *series, uint64_t key);
 
-/* A new series; it must not exist yet. ERR_NOMEM: labels of it may stay behind without a series. */
+/* Adds a series that does not exist. ERR_NOMEM: some of its labels may remain without a series. */
 MUST_CHECK enum err registry_add(struct registry *r, uint32_t tenant, struct bytes labels,
                                  struct series **ret_series);
 
@@ -163,7 +168,7 @@ bool series_has_labels(const struct registry *r, const struct series *series, st
 size_t series_labels_size(const struct registry *r, const struct series *series);
 /* Appends the canonical labels. */
 void series_labels(const struct registry *r, const struct series *series, struct buf *to);
-/* Label order, of two series of one tenant. */
+/* Compares two series of one tenant in label order. */
 int series_compare(const struct registry *r, const struct series *a, const struct series *b);
 
 #endif

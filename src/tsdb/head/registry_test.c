@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "lib/random.h"
 #include "tsdb/head/registry.h"
 #include "tsdb/head/series_order.h"
-#include "lib/random.h"
 
 static struct bytes
 many_labels(unsigned series, uint8_t *room)
@@ -83,6 +83,7 @@ test_the_index_lists_each_series_under_its_labels_once(void **state)
     assert_int_equal(in_tenants, COUNT);
     assert_null(registry_tenant(r, 3));
     buf_fini(&labels);
+    registry_validate(r);
     registry_unref(r);
 }
 
@@ -113,6 +114,7 @@ test_a_series_is_found_by_every_key_it_was_seen_under(void **state)
         registry_alias(r, s, i * 77777);
     }
     assert_in_range(r->alias_count, 1000, 1100); /* bounded */
+    registry_validate(r);
     registry_unref(r);
 }
 
@@ -151,6 +153,7 @@ test_memory_refused_while_a_series_is_added_leaves_no_trace(void **state)
         pairs += i % 7 == 0 ? 3 : 4;
     }
     assert_int_equal(listed, pairs);
+    registry_validate(r);
     registry_unref(r);
     assert_int_equal(budget_used(&budget), 0);
 }
@@ -219,6 +222,7 @@ test_series_are_put_in_label_order_unless_that_is_canceled(void **state)
     assert_int_equal(series_order(r, r->pairs.count, ids, COUNT, NULL, &control, &why),
                      ERR_CANCELED);
     assert_string_equal(why.text, "query canceled: by the test");
+    registry_validate(r);
     registry_unref(r);
 }
 

@@ -1,7 +1,7 @@
 /*
  * series_order.c - see series_order.h. Comparing labels by their bytes was a third of a flush: each
- * comparison walks scattered memory. Here a series shows two of its pairs at a time as one number;
- * those who share these are sorted by the next two.
+ * comparison walks scattered memory. Here series are sorted by two of their pairs at a time, as one
+ * number; those with equal pairs are sorted by the next two.
  */
 #include "tsdb/head/series_order.h"
 
@@ -43,7 +43,7 @@ value_of_pair(const void *registry, uint32_t id)
     return pair_label(registry_pair(registry, id)).value;
 }
 
-/* Of pairs sorted by names, whose ids are the keys. */
+/* Finds the runs of equal names in pairs sorted by the ids of names, and sorts the runs by name. */
 static enum err
 order_names(struct name_runs *runs, const struct order_key *pairs, uint32_t count,
             struct budget *budget)
@@ -106,6 +106,7 @@ pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t coun
         }
         e = query_control_check(control, why);
     }
+    assert(e || at == pair_count);
     mem_free(budget, runs.order, 2 * runs.count * sizeof *runs.order);
     array_free(budget, runs.items, runs.capacity);
     mem_free(budget, keys, size);
@@ -117,7 +118,7 @@ pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t coun
 struct sorting {
     const struct registry *registry;
     const uint32_t *pair_numbers;
-    struct order_key *keys; /* two pairs' numbers plus 1; 0: there are no more */
+    struct order_key *keys; /* numbers of two pairs, each plus 1; 0 after the last pair */
     struct order_key *spare;
 };
 
@@ -131,7 +132,7 @@ two_pairs(const struct sorting *s, uint32_t id, uint32_t at)
     return first << 32 | second;
 }
 
-/* Series [from, from + count) agree in the pairs before `at`. As deep as a series has pairs. */
+/* Sorts series [from, from + count), which have equal pairs before `at`. */
 static void
 sort_from(struct sorting *s, uint32_t from, uint32_t count, uint32_t at)
 {
@@ -170,7 +171,7 @@ series_sort(const struct registry *registry, const uint32_t *pair_numbers, uint3
     return e;
 }
 
-/* --- few of many ------------------------------------------------------------------------------ */
+/* --- few series ------------------------------------------------------------------------------- */
 
 static int
 by_labels(const void *a, const void *b, void *context)
@@ -182,7 +183,7 @@ by_labels(const void *a, const void *b, void *context)
 
 enum { FEW_SHARE = 64 };
 
-/* Numbers take memory for each pair there is: not for a few series. */
+/* Numbers take memory for each pair of the registry, so few series are sorted without. */
 enum err
 series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids, uint32_t count,
              struct budget *budget, struct query_control *control, struct why *why)

@@ -1,4 +1,16 @@
-/* tenant.c - the tenants, what became of what they sent, and what they said of their metrics. */
+/*
+ * tenant.c - tenants, their ledgers, and the metadata of their metrics.
+ *
+ * Invariants, under the head lock:
+ *  1. `tenants` and tenant_table have the same tenants; a tenant's id is its index. Tenants and
+ *     families are added and never removed, so that readers may keep pointers to them.
+ *  2. total contains change[0] and change[1]; these are of different epochs, each later than what
+ *     was in its place before.
+ *  3. A family's texts are a list from the newest epoch to the oldest. A text goes when no view and
+ *     no undo can need it.
+ */
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/hash.h"
 #include "model/tenant_name.h"
@@ -33,6 +45,7 @@ tenant_find_or_add(struct head *head, struct bytes name, struct tenant **ret_ten
         if (t == NULL) return ERR_NOMEM;
         memcpy(t + 1, name.at, name.size);
         t->name = bytes_of(t + 1, name.size);
+        assert(head->tenant_table.count == head->tenant_count); /* invariant 1 */
         t->id = head->tenant_count++;
         head->tenants[t->id] = t;
         table_add(&head->tenant_table, hash_bytes(name, head->hash_seed), t->id);
@@ -75,6 +88,7 @@ void
 tenant_count(struct tenant *t, uint64_t epoch, const struct ledger *change)
 {
     unsigned slot = epoch & 1;
+    assert(t->change_epoch[slot] <= epoch); /* invariant 2 */
     if (t->change_epoch[slot] != epoch) {
         memset(&t->change[slot], 0, sizeof t->change[slot]);
         t->change_epoch[slot] = epoch;
@@ -103,6 +117,10 @@ tenants_undo(struct head *head, uint64_t durable_epoch)
         struct tenant *t = head->tenants[i];
         for (unsigned slot = 0; slot < 2; slot++) {
             if (t->change_epoch[slot] <= durable_epoch) continue;
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+                assert(t->total.count[k][LEDGER_RECEIVED] >=
+                       t->change[slot].count[k][LEDGER_RECEIVED]); /* invariant 2 */
+            }
             ledger_subtract(&t->total, &t->change[slot]);
             t->change_epoch[slot] = 0;
         }
@@ -133,6 +151,7 @@ family_get(struct head *head, struct tenant *t, struct bytes name, struct family
     f->name = bytes_of(f + 1, name.size);
     f->before = t->newest_family;
     t->newest_family = f;
+    assert(t->family_table.count == t->family_count);
     table_add(&t->family_table, hash, t->family_count);
     t->families[t->family_count++] = f;
     *ret = f;
@@ -158,6 +177,7 @@ family_set(struct head *head, struct tenant *t, const struct metadata *m, uint64
     enum err e = family_get(head, t, m->family, &f);
     if (e) return e;
     const struct family_text *known = f->text;
+    assert(known == NULL || known->epoch <= epoch); /* invariant 3 */
     if (known != NULL && known->type == m->type && bytes_equal(known->help, m->help) &&
         bytes_equal(known->unit, m->unit)) {
         return OK;
@@ -173,7 +193,7 @@ family_set(struct head *head, struct tenant *t, const struct metadata *m, uint64
                                  .help = bytes_of(help, m->help.size),
                                  .unit = bytes_of(unit, m->unit.size)};
     f->text = text;
-    /* What neither a view nor an undone commit can want any more goes. */
+    /* Frees older texts that neither a view nor an undo can need. */
     for (struct family_text *newer = text; newer->older != NULL;) {
         struct family_text *x = newer->older;
         if (newer->epoch > head->durable_epoch ||

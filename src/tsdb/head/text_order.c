@@ -1,7 +1,6 @@
 /*
- * text_order.c - texts are sorted by the eight bytes that come after what all begin with, as a
- * number; those that share these by what comes next, and few ones, or such as end there, by
- * comparing.
+ * text_order.c - sorts texts by the eight bytes after their common prefix, as a number; those with
+ * equal bytes by the next eight, and few texts, or texts that end there, by comparing.
  */
 #include "tsdb/head/text_order.h"
 
@@ -34,7 +33,7 @@ by_text(const void *a, const void *b, void *texts)
     return bytes_compare(text_at(texts, a), text_at(texts, b));
 }
 
-/* What is shorter is filled up with zeros: such texts are compared. */
+/* The next eight bytes as a number; a shorter text is filled up with zeros, and then compared. */
 static uint64_t
 eight_from(struct bytes text, size_t at)
 {

@@ -1,7 +1,7 @@
 /*
- * text_order.h - private to tsdb/: sorts things by a number, or by a text that each has: labels,
- * names, values, series. To compare texts, which walks scattered memory, was most of what sorting
- * them cost.
+ * text_order.h - private to tsdb/: sorts items by a number, or by a text that each has: labels,
+ * names, values, series. Comparing texts, which walks scattered memory, was most of the cost of
+ * sorting them.
  */
 #ifndef TSDB_HEAD_TEXT_ORDER_H
 #define TSDB_HEAD_TEXT_ORDER_H
@@ -10,13 +10,13 @@
 
 struct order_key {
     uint64_t key;
-    uint32_t id; /* of what is sorted */
+    uint32_t id; /* of the item */
 };
 
-/* By key. `spare` has room for as many. */
+/* Sorts by key. `spare` has room for `count` keys. */
 void order_by_key(struct order_key *keys, struct order_key *spare, uint32_t count);
 
-/* By the bytes of their texts; keys are the sort's own. */
+/* Sorts by the bytes of texts; the keys are overwritten. */
 struct order_texts {
     struct bytes (*text_of)(const void *context, uint32_t id);
     const void *context;

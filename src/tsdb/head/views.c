@@ -1,5 +1,16 @@
-/* views.c - see views.h. A list, as they come: mostly at its end, and there are not many. */
+/*
+ * views.c - see views.h. Views are a list: a new one is mostly the newest, and there are not many.
+ *
+ * Invariants:
+ *  1. The list is in the order of epochs and linked both ways, from `oldest` to `newest`.
+ *  2. A lost view stays lost.
+ *  3. A page's notes are [0, count), count <= capacity. Its slots, twice as many, hold the newest
+ *     note of each series, which links to the series' older ones in the page.
+ *  4. A page is freed only if no view that is not lost has an epoch before page->to.
+ */
 #include "tsdb/head/views.h"
+
+#include <assert.h>
 
 #include "base/hash.h"
 
@@ -25,6 +36,8 @@ views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t 
 void
 views_close(struct views *views, struct head_view *view)
 {
+    assert((view->older == NULL ? views->oldest : view->older->newer) == view); /* invariant 1 */
+    assert((view->newer == NULL ? views->newest : view->newer->older) == view); /* invariant 1 */
     *(view->older == NULL ? &views->oldest : &view->older->newer) = view->newer;
     *(view->newer == NULL ? &views->newest : &view->newer->older) = view->older;
 }
@@ -49,15 +62,28 @@ views_meet(const struct views *views, uint32_t from, uint32_t to)
     return views_next(views, from, &epoch) && is_before(epoch, to);
 }
 
+void
+views_validate(const struct views *views)
+{
+    const struct head_view *last = NULL;
+    for (const struct head_view *v = views->oldest; v != NULL; v = v->newer) {
+        assert(v->older == last);                                  /* invariant 1 */
+        assert(last == NULL || !is_before(v->epoch, last->epoch)); /* invariant 1 */
+        last = v;
+    }
+    assert(views->newest == last); /* invariant 1 */
+}
+
 static void
 lose(struct views *views, struct head_view *view, enum view_loss reason)
 {
-    if (view->lost != VIEW_NOT_LOST) return;
+    assert(reason != VIEW_NOT_LOST);
+    if (view->lost != VIEW_NOT_LOST) return; /* invariant 2 */
     view->lost = reason;
     views->lost_total++;
 }
 
-/* The one that has been open for longest, and holds most for that. False: there is none. */
+/* Loses the view with the oldest epoch, which needs the most notes. False if all are lost. */
 static bool
 lose_oldest(struct views *views)
 {
@@ -81,10 +107,10 @@ views_keep_only(struct views *views, uint32_t epoch)
 
 enum { PAGE_NOTES_MIN = 256, PAGE_NOTES_MAX = 1 << 20 };
 
-struct note {
+struct view_note {
     const void *series;
     int64_t first_ms; /* of the chunk */
-    uint32_t older;   /* of this series in this page, plus 1; 0: none */
+    uint32_t older;   /* the series' next older note in this page, plus 1; 0 after the last */
     uint32_t tag;
     uint8_t count;
     uint8_t now;
@@ -95,9 +121,9 @@ struct view_notes_page {
     struct view_notes_page *older;
     uint32_t capacity; /* a power of two */
     uint32_t count;
-    uint32_t to;     /* views from this epoch on need none of them */
-    uint32_t *slots; /* twice as many as notes: by series, the newest note of it plus 1 */
-    struct note notes[];
+    uint32_t to;     /* views of this epoch and later ones need none of them */
+    uint32_t *slots; /* hash table by series: its newest note, plus 1 */
+    struct view_note notes[];
 };
 
 static size_t
@@ -109,7 +135,7 @@ slots_bytes(uint32_t capacity)
 static size_t
 page_bytes(uint32_t capacity)
 {
-    return sizeof(struct view_notes_page) + (size_t)capacity * sizeof(struct note);
+    return sizeof(struct view_notes_page) + (size_t)capacity * sizeof(struct view_note);
 }
 
 static void
@@ -134,7 +160,7 @@ page_new(struct view_notes *notes, struct views *views, uint32_t capacity)
     return OK;
 }
 
-/* Twice as large as the one before, or as large as there is memory for. */
+/* Adds a page twice as large as the newest, or as large as there is memory for. */
 static enum err
 page_fit(struct view_notes *notes, struct views *views)
 {
@@ -200,23 +226,25 @@ view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct vi
     if (views->newest == NULL || o->count == 0 || o->tag == epoch) return;
     if (!views_meet(views, o->tag - 2, epoch - 2)) return;
     if (notes->newest == NULL || notes->newest->count == notes->newest->capacity) {
-        view_notes_trim(notes, views); /* full pages may have become needless since */
+        view_notes_trim(notes, views); /* perhaps no view needs the full pages any more */
         while (page_fit(notes, views) != OK) {
             if (!lose_oldest(views)) return;
             view_notes_trim(notes, views);
             if (frozen != NULL) view_notes_trim(frozen, views);
-            if (!views_meet(views, o->tag - 2, epoch - 2)) return; /* it was for that one */
+            if (!views_meet(views, o->tag - 2, epoch - 2)) return; /* the lost view needed it */
         }
     }
     struct view_notes_page *p = notes->newest;
+    assert(p->count < p->capacity); /* invariant 3 */
     uint32_t *slot = slot_of(p, series);
-    p->notes[p->count] = (struct note){.series = series,
-                                       .first_ms = hchunk_first_ms(o),
-                                       .older = *slot,
-                                       .tag = o->tag,
-                                       .count = o->count,
-                                       .now = o->pending_now,
-                                       .before = o->pending_before};
+    assert(*slot <= p->count); /* invariant 3 */
+    p->notes[p->count] = (struct view_note){.series = series,
+                                            .first_ms = hchunk_first_ms(o),
+                                            .older = *slot,
+                                            .tag = o->tag,
+                                            .count = o->count,
+                                            .now = o->pending_now,
+                                            .before = o->pending_before};
     *slot = ++p->count;
     p->to = epoch - 2;
 }
@@ -230,7 +258,7 @@ view_notes_visible(const struct view_notes *notes, const void *series, const str
     }
     for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {
         for (uint32_t i = *slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
-            const struct note *n = &p->notes[i - 1];
+            const struct view_note *n = &p->notes[i - 1];
             if (n->first_ms != c->first_ms || is_before(epoch, n->tag - 2)) continue;
             return hchunk_visible(n->count, n->tag, n->now, n->before, epoch);
         }

@@ -1,21 +1,23 @@
-/* bundle.c - see bundle.h. */
+/* bundle.c - see bundle.h. Invariant: at most one page is held, of `source`. */
 #include "tsdb/part/bundle.h"
+
+#include <assert.h>
 
 #include "tsdb/part/walk.h"
 #include "wire/remote/remote_read.h"
 
 enum {
-    CHUNK_BYTES = 16 * 1024, /* a chunk is ended beyond this: a frame holds many */
-    NUMBER_BITS = 31,        /* of a block in its row */
+    CHUNK_BYTES = 16 * 1024, /* a chunk that is larger ends: a frame holds many chunks */
+    NUMBER_BITS = 31,        /* for the number of a block in its row */
 };
 
 struct bundles {
     struct budget *budget;
     struct histogram_chunks *chunks;
-    struct arena arena; /* a block */
+    struct arena arena; /* for one block */
     struct buf made;
-    struct page_source *source; /* of the page at hand */
-    const struct page *page;
+    struct page_source *source; /* of `page` */
+    const struct page *page;    /* held; NULL if the last bundle was not in the cache */
 };
 
 static enum err
@@ -81,6 +83,7 @@ bundles_get(struct bundles *b, struct part *part, uint32_t row, const struct blo
             struct bytes *ret_chunks)
 {
     uint64_t number = (uint64_t)row << NUMBER_BITS | first->number;
+    assert(first->bundled > 0);
     let_go(b);
     b->source = &part->source;
     b->page = page_find_made(b->source, number);

@@ -1,7 +1,7 @@
 /*
  * bundle.h - private to tsdb/: blocks of histograms that follow each other in a row of a part, as
- * chunks of a streamed answer. To make these costs several times what Prometheus takes, which has
- * them on its disk, to copy them; so they are kept in the page cache.
+ * chunks of a streamed response. Making the chunks takes several times as long as copying them, as
+ * Prometheus does from its disk; so they are kept in the page cache.
  */
 #ifndef TSDB_PART_BUNDLE_H
 #define TSDB_PART_BUNDLE_H
@@ -11,15 +11,15 @@
 struct part;
 struct block_ref;
 
-/* Makes bundles, and holds the one at hand. */
+/* Makes bundles, and holds the last one. */
 struct bundles;
 MUST_CHECK enum err bundles_new(struct budget *budget, struct bundles **ret_bundles);
 void bundles_free(struct bundles *bundles);
 
 /*
- * The chunks (as rr_chunk_put() writes them) of the first->bundled blocks of that row of the part;
- * a view until the next call. After an error, which reading the blocks will tell, only
- * bundles_free().
+ * Gives the chunks (as rr_chunk_put() writes them) of the first->bundled blocks of that row of the
+ * part; a view until the next call. After an error, which has no text because reading the blocks
+ * will return it, only bundles_free() may be called.
  */
 MUST_CHECK enum err bundles_get(struct bundles *bundles, struct part *part, uint32_t row,
                                 const struct block_ref *first, struct bytes *ret_chunks);

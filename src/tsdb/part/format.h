@@ -1,4 +1,5 @@
-/* format.h - private to part/: what writing and reading a part share. docs/format/part.md */
+/* format.h - private to part/: constants of the format that writing and reading a part share.
+ * docs/format/part.md */
 #ifndef TSDB_PART_FORMAT_H
 #define TSDB_PART_FORMAT_H
 
@@ -6,17 +7,17 @@
 #include "tsdb/part/part.h"
 
 enum {
-    PART_VERSION = 2, /* 2: it says which histograms are staleness markers */
+    PART_VERSION = 2, /* 2 adds the list of blocks with staleness markers */
     PART_MIN_READER = 1,
     PART_END_BYTES = 64, /* header and footer */
     LABEL_RESTART = 16,
     GROUP_ROWS_MAX = 1024,
-    STRETCH_ROWS = 128, /* what is read one after another */
+    STRETCH_ROWS = 128, /* rows that are read one after another */
     PAGE_LISTS_MAX = 4096,
-    DIRECTORY_IN_ROOT = 1, /* where else an offset is */
-    DIRECTORY_ROOT_BYTES = 512,
-    PAGE_BYTES_SOON = 16 * 1024, /* of pages, about, in parts that are merged again soon, */
-    PAGE_BYTES_LAST = 64 * 1024, /* and in those that stay */
+    DIRECTORY_IN_ROOT = 1,       /* in place of a directory's offset */
+    DIRECTORY_ROOT_BYTES = 512,  /* longer directories have a page */
+    PAGE_BYTES_SOON = 16 * 1024, /* size of pages, about, in parts that are merged again soon */
+    PAGE_BYTES_LAST = 64 * 1024, /* the same in parts that stay */
 };
 
 #define PART_HEADER_MAGIC "FKPARTHD"
@@ -49,8 +50,8 @@ enum list_form { LIST_DIFFERENCES = 0, LIST_RUNS = 1 };
 enum {
     LIST_SEGMENTS = 2,
     LIST_SIZE_SHIFT = 2,
-    LIST_SEGMENTED_BYTES = 2048, /* from this size on */
-    SEGMENT_NUMBERS = 1024,      /* in one */
+    LIST_SEGMENTED_BYTES = 2048, /* lists from this size on come in segments */
+    SEGMENT_NUMBERS = 1024,      /* in one segment */
 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -60,13 +61,13 @@ enum row_column {
     ROW_HEAD,         /* pages of values, time columns */
     ROW_STRETCHES,    /* where each stretch but the first begins, and its first row's pairs */
     ROW_PAIR_COUNTS,  /* per row */
-    ROW_MASKS,        /* per row: which pairs are not those of the row before */
-    ROW_PAIRS,        /* those */
+    ROW_MASKS,        /* per row: the pairs that differ from the row before */
+    ROW_PAIRS,        /* these pairs */
     ROW_BLOCK_COUNTS, /* per row */
     ROW_SHAPES,       /* per block */
-    ROW_TIMES,        /* per block: which time column */
+    ROW_TIMES,        /* per block: index of its time column */
     ROW_SIZES,        /* per item in pages of values */
-    ROW_SCALES,       /* per block of floats; of these, as the scale says: */
+    ROW_SCALES,       /* per block of floats; those from here to ROW_RAW depend on the scale */
     ROW_LEASTS,
     ROW_SPREADS,
     ROW_SUMS,
@@ -78,7 +79,7 @@ enum row_column {
     ROW_COLUMN_COUNT,
 };
 
-/* How far a group has come at some row. What its rows' pairs are is not said here. */
+/* The position in a group at some row, without the pairs. */
 struct row_place {
     uint64_t bytes[ROW_COLUMN_COUNT]; /* of each column from ROW_PAIR_COUNTS on */
     uint64_t time_index;              /* of the block before */
@@ -94,8 +95,8 @@ enum shape {
     SHAPE_FLOAT_HISTOGRAMS = 2,
     SHAPE_CODEC_MASK = 3,
     SHAPE_STARTS = 4,
-    SHAPE_ENDS = 8,      /* of floats: they do not just climb from the least to the greatest */
-    SHAPE_ENDS_RAW = 16, /* and where they begin or end is no decimal */
+    SHAPE_ENDS = 8,      /* floats that do not just climb from the least to the greatest */
+    SHAPE_ENDS_RAW = 16, /* and whose first or last value is not a decimal */
     SHAPE_MASK = 31,
 };
 
@@ -103,13 +104,13 @@ enum scale {
     SCALE_EXPONENT_MASK = 15,
     SCALE_CONSTANT = 16,
     SCALE_MISSING = 32,       /* some values are NaN */
-    SCALE_SUM_OFF = 64,       /* the sum is not quite a decimal */
-    SCALE_EXTREMES_OFF = 128, /* neither are least and greatest value */
-    SCALE_RAW = 0x90,         /* nothing is a decimal */
-    SCALE_NO_NUMBER = 0x91,
+    SCALE_SUM_OFF = 64,       /* the sum is not exactly a decimal */
+    SCALE_EXTREMES_OFF = 128, /* least or greatest value is not exactly a decimal */
+    SCALE_RAW = 0x90,         /* all statistics are stored as doubles */
+    SCALE_NO_NUMBER = 0x91,   /* all values are NaN */
 };
 
-/* What a sum is written as a difference to: that of values halfway between least and greatest. */
+/* Sums are written as the difference to this: values halfway between least and greatest. */
 static inline uint64_t
 part_sum_guess(int64_t least, uint64_t spread, uint32_t count)
 {

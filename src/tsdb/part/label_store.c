@@ -1,14 +1,19 @@
 /*
- * label_store.c - labels of a part's pairs, for many rows at once. Where each row has a value
- * of its own, in another order than the rows, taking them one by one would unpack a page of values
- * for each as soon as not all pages fit into the cache.
+ * label_store.c - labels of a part's pairs, for many rows at once. If each row has a value of its
+ * own, in another order than the rows, reading them one by one would unpack a page of values for
+ * each as soon as not all pages fit into the cache.
+ *
+ * Invariants: each pair has one entry, which the table finds. The first read_count entries have
+ * their fields, the others are noted.
  */
+#include <assert.h>
+
 #include "base/radix.h"
 #include "model/labels.h"
 #include "tsdb/part/walk.h"
 
 enum {
-    LABELS_MANY = 1024, /* what is kept between batches, about; and bytes of it */
+    LABELS_MANY = 1024, /* labels, and bytes of them, that are kept between batches */
     FIELD_BYTES_MANY = 64 * 1024,
     RADIX_WORTH = 512,
 };
@@ -33,7 +38,7 @@ label_store_fini(struct label_store *s)
     value_walk_fini(&s->values);
 }
 
-/* Memory that was large for once is given back. */
+/* Frees the memory of fields if it was unusually large. */
 void
 label_store_forget(struct label_store *s)
 {
@@ -85,7 +90,8 @@ label_store_note(struct label_store *s, const uint32_t *pairs, uint32_t count,
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Pairs that are not there, ascending, each above the number of its entry. NULL: no memory. */
+/* The pairs to be read, ascending: the pair in the high half, its entry in the low half. NULL
+ * without memory. */
 static const uint64_t *
 order_missing(struct label_store *s)
 {
@@ -121,6 +127,7 @@ read_missing(struct label_store *s, struct why *why)
         if (buf_error(&s->fields)) return ERR_NOMEM;
     }
     s->read_count = s->entry_count;
+    assert(s->table.count == s->entry_count);
     return OK;
 }
 
@@ -136,7 +143,9 @@ enum err
 label_store_put(const struct label_store *s, const uint32_t *entries, uint32_t count,
                 struct buf *to, struct why *why)
 {
+    assert(s->read_count == s->entry_count);
     for (uint32_t i = 0; i < count; i++) {
+        assert(entries[i] < s->read_count);
         const struct label_entry *entry = entry_at(s, entries[i]);
         buf_put(to, s->fields.at + entry->at, entry->size);
     }

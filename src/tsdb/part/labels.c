@@ -1,5 +1,5 @@
 /*
- * labels.c - the labels of a part: names and values.
+ * labels.c - reads the labels of a part: names and values.
  */
 #include "base/search.h"
 #include "tsdb/part/walk.h"
@@ -92,7 +92,7 @@ value_step(struct value_walk *w, struct why *why)
     return OK;
 }
 
-/* Takes the page with a pair, and looks at its end, where restarts are. */
+/* Gets the page with a pair, and finds its restarts, which are at the end. */
 static enum err
 value_page(struct value_walk *w, uint32_t pair, struct why *why)
 {
@@ -104,7 +104,7 @@ value_page(struct value_walk *w, uint32_t pair, struct why *why)
             part_directory_find(p, &p->values, pair, &w->offset, &w->page_first, &w->page_end, why);
         if (e == OK) e = page_get(&p->source, w->offset, PAGE_LABEL_VALUES, &w->page, why);
         if (e) return e;
-        w->next_pair = UINT32_MAX; /* it stands nowhere in it yet */
+        w->next_pair = UINT32_MAX; /* no position in the page */
     }
     uint32_t size = w->page->size;
     uint32_t restarts = size < 4 ? UINT32_MAX : load_le32(w->page->at + size - 4);
@@ -114,7 +114,7 @@ value_page(struct value_walk *w, uint32_t pair, struct why *why)
     return OK;
 }
 
-/* Stands before the value of restart number `restart`. */
+/* Moves before the value of restart number `restart`. */
 static enum err
 value_restart(struct value_walk *w, uint32_t restart, struct why *why)
 {
@@ -139,7 +139,7 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
 {
     enum err e = OK;
     if (w->page == NULL || pair != w->next_pair || pair >= w->page_end) {
-        /* Stands before `pair`, having entered its page at the restart before it. */
+        /* Enters the page at the last restart up to `pair`, and moves before `pair`. */
         e = value_page(w, pair, why);
         if (e == OK) e = value_restart(w, (pair - w->page_first) / LABEL_RESTART, why);
         while (e == OK && w->next_pair < pair) {
@@ -147,7 +147,7 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
         }
     }
     if (e == OK) e = value_step(w, why);
-    if (e) value_forget(w); /* nothing is known of the next value */
+    if (e) value_forget(w); /* the position is lost */
     return e;
 }
 
@@ -157,7 +157,7 @@ value_walk_near(struct value_walk *w, uint32_t *pair, uint32_t end, struct bytes
 {
     enum err e = value_page(w, *pair, why);
     if (e == OK && end > w->page_end) end = w->page_end;
-    /* Restarts of the name behind *pair, in this page. */
+    /* Restarts of the name after *pair, in this page. */
     uint32_t low = e ? 0 : (*pair - w->page_first) / LABEL_RESTART + 1;
     uint32_t high = e ? 0 : (end - 1 - w->page_first) / LABEL_RESTART + 1;
     while (e == OK && low < high) {

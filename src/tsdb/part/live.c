@@ -1,5 +1,13 @@
-/* live.c - versions of the live parts, counted by who reads them. */
+/*
+ * live.c - versions of the live parts, reference-counted.
+ *
+ * Invariants of a version that other threads can see:
+ *  1. It holds a reference to each of its parts and to its tombstones.
+ *  2. Its parts are in the order of the log: by from_pos. Each part is in it once.
+ */
 #include "tsdb/part/live.h"
+
+#include <assert.h>
 
 enum err
 version_new(struct budget *budget, uint32_t part_count, struct version **ret)
@@ -26,6 +34,9 @@ live_pin(struct live *live)
     struct version *version = live->version;
     version_ref(version);
     lock_drop(&live->lock);
+#ifdef LOCK_CHECK
+    version_validate(version);
+#endif
     return version;
 }
 
@@ -33,12 +44,28 @@ void
 version_unref(struct version *v)
 {
     if (v == NULL) return;
-    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
+    assert(v->part_count <= v->capacity);
     for (uint32_t i = 0; i < v->part_count; i++) {
-        part_unref(v->parts[i]);
+        part_unref(v->parts[i]); /* invariant 1 */
     }
     tombstones_unref(v->tombstones);
     mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
+}
+
+void
+version_validate(const struct version *v)
+{
+    assert(atomic_load_explicit(&v->references, memory_order_relaxed) > 0);
+    assert(v->part_count <= v->capacity);
+    assert(v->tombstones != NULL); /* invariant 1 */
+    for (uint32_t i = 1; i < v->part_count; i++) {
+        const struct part *before = v->parts[i - 1], *part = v->parts[i];
+        assert(part_info(before)->from_pos <= part_info(part)->from_pos); /* invariant 2 */
+        assert(part_info(before)->number != part_info(part)->number);     /* invariant 2 */
+    }
 }
 
 struct part *

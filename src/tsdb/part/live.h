@@ -1,8 +1,8 @@
 /*
- * live.h - private to tsdb/: which parts and tombstones are live now. What is live changes by edits
- * of the manifest (store/edit.c) alone.
+ * live.h - private to tsdb/: the parts and tombstones that are live now. Only edits of the manifest
+ * (store/edit.c) change them.
  *
- * Threads: any. Versions are immutable; who reads one holds a reference.
+ * Threads: any. Versions are immutable; readers hold a reference.
  */
 #ifndef TSDB_PART_LIVE_H
 #define TSDB_PART_LIVE_H
@@ -11,14 +11,14 @@
 #include "tsdb/part/part.h"
 #include "tsdb/part/tombstone.h"
 
-/* The parts that are live, in the order of the log. */
+/* One state of the store: parts, in the order of the log, and tombstones. */
 struct version {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct budget *budget;
-    struct tombstones *tombstones; /* a reference of its own */
+    struct tombstones *tombstones; /* holds a reference */
     uint32_t part_count;
     uint32_t capacity;
-    struct part *parts[];
+    struct part *parts[]; /* holds a reference to each */
 };
 
 /* A part that could not be opened, and may come back at another start. */
@@ -26,8 +26,8 @@ struct part_aside {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
-    uint64_t applied;       /* the last tombstone it was written under */
-    struct time_range time; /* of its samples; from INT64_MIN to INT64_MAX: not known */
+    uint64_t applied;       /* the last tombstone that was applied to it */
+    struct time_range time; /* of its samples; INT64_MIN to INT64_MAX if not known */
 };
 
 struct live {
@@ -39,15 +39,18 @@ struct live {
     uint32_t aside_count;
 };
 
-/* With a reference. Under no lock above LOCK_RANK_TSDB. */
+/* The current version; given (version_unref). Under no lock above LOCK_RANK_TSDB. */
 struct version *live_pin(struct live *live);
 
-/* With room for so many parts, none in it, and no tombstones. ERR_NOMEM. */
+/* Makes a version for the caller to fill with `part_count` parts and tombstones. ERR_NOMEM. */
 MUST_CHECK enum err version_new(struct budget *budget, uint32_t part_count,
                                 struct version **ret_version);
 void version_ref(struct version *version);
+/* NULL is fine. The last reference may remove the files of dropped parts. */
 void version_unref(struct version *version);
-/* The newest part that holds metadata: what it says counts. NULL: none does. */
+/* Asserts the invariants of live.c; O(parts). */
+void version_validate(const struct version *version);
+/* The newest part that holds metadata, which replaces that of all others. NULL if none has any. */
 struct part *version_metadata_part(const struct version *version);
 
 #endif

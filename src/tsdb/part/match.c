@@ -1,10 +1,10 @@
 /*
- * match.c - the series of a part that pass matchers. Each takes away from what the ones before
- * have left, the cheap ones first:
+ * match.c - selects the series of a part that pass matchers. Each matcher removes series from those
+ * that the matchers before have left, the cheap ones first:
  *
  *     literals, alternations    look-ups of values, and their lists
- *     prefixes                  the values that have it, and their lists
- *     all else                  all values of the label; or, where few series are left, theirs
+ *     prefixes                  the values that have the prefix, and their lists
+ *     others                    all values of the label; or, if few series are left, their values
  */
 #include "tsdb/part/walk.h"
 
@@ -14,19 +14,19 @@ enum {
     NS_PER_CHECK = 2 * 1000 * 1000, /* of matching, at most */
 };
 
-struct match {
+struct part_matching {
     const struct part_index *index;
     struct value_walk values;
-    struct postings_walk postings; /* of the matcher at hand */
+    struct postings_walk postings; /* of the current matcher */
 };
 
 /*
- * The first pair of a name whose value is not before `value`; *ret_equal: it is that value. Keys of
- * the directory lead to the page, restarts to within a few values.
+ * Finds the first pair of a name whose value is not before `value`; *ret_equal if it is `value`.
+ * Keys of the directory lead to the page, restarts to within a few values.
  */
 static enum err
-find_value(struct match *m, const struct part_name *name, struct bytes value, uint32_t *ret_pair,
-           bool *ret_equal, struct why *why)
+find_value(struct part_matching *m, const struct part_name *name, struct bytes value,
+           uint32_t *ret_pair, bool *ret_equal, struct why *why)
 {
     uint32_t pair, end = name->first_pair + name->pair_count;
     struct part *p = m->index->part;
@@ -48,7 +48,7 @@ find_value(struct match *m, const struct part_name *name, struct bytes value, ui
 /* Adds the series of all values of `name`, among those with `prefix`, for which matching gives
  * `want`. */
 static enum err
-collect_scan(struct match *m, const struct part_name *name, const struct matcher *matcher,
+collect_scan(struct part_matching *m, const struct part_name *name, const struct matcher *matcher,
              struct bytes prefix, bool want, struct why *why)
 {
     uint32_t pair = name->first_pair, end = name->first_pair + name->pair_count;
@@ -76,7 +76,7 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
 
 /* The same by look-ups, where the matcher's set of values is known. */
 static enum err
-collect_literals(struct match *m, const struct part_name *name, const struct bytes *values,
+collect_literals(struct part_matching *m, const struct part_name *name, const struct bytes *values,
                  uint32_t count, struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -105,20 +105,20 @@ uses_positive_form(const struct matcher *matcher)
     return negative == matcher_matches_empty(matcher);
 }
 
-/* By a few look-ups, without running over all values. */
+/* True if a few look-ups suffice, without a scan of all values. */
 static bool
-is_cheap(const struct match *m, const struct matcher *matcher)
+is_cheap(const struct part_matching *m, const struct matcher *matcher)
 {
     const struct bytes *values;
     return part_find_name(m->index, matcher_name(matcher)) == NULL ||
            (uses_positive_form(matcher) && matcher_literals(matcher, &values) > 0);
 }
 
-/* --- the few that are left, one by one -------------------------------------------------------- */
+/* --- series that are left, one by one --------------------------------------------------------- */
 
 /*
- * Looking at each series that is left costs some rows of each stretch they lie in; looking at each
- * value costs its text and its list. In hundredths of microseconds, as measured.
+ * Reading the series that are left costs some rows of each stretch they are in; scanning values
+ * costs the text and the list of each. Costs are in hundredths of microseconds, as measured.
  */
 static bool
 rows_are_cheaper(const struct part_name *name, const roaring_bitmap_t *result)
@@ -132,9 +132,9 @@ rows_are_cheaper(const struct part_name *name, const roaring_bitmap_t *result)
     return stretches * STRETCH_COST + count * ROW_COST < scan;
 }
 
-/* Whether the series read last passes. */
+/* True if the series that was read last passes. */
 static enum err
-row_passes(struct match *m, const struct part_name *name, const struct matcher *matcher,
+row_passes(struct part_matching *m, const struct part_name *name, const struct matcher *matcher,
            const struct row_reader *rows, bool *ret_passes, struct why *why)
 {
     const uint32_t *pairs;
@@ -153,7 +153,7 @@ row_passes(struct match *m, const struct part_name *name, const struct matcher *
 }
 
 static enum err
-match_by_rows(struct match *m, const struct part_name *name, const struct matcher *matcher,
+match_by_rows(struct part_matching *m, const struct part_name *name, const struct matcher *matcher,
               roaring_bitmap_t *result, struct why *why)
 {
     struct row_reader *rows;
@@ -181,7 +181,8 @@ match_by_rows(struct match *m, const struct part_name *name, const struct matche
 }
 
 static enum err
-match_one(struct match *m, const struct matcher *matcher, roaring_bitmap_t *result, struct why *why)
+match_one(struct part_matching *m, const struct matcher *matcher, roaring_bitmap_t *result,
+          struct why *why)
 {
     const struct part_name *name = part_find_name(m->index, matcher_name(matcher));
     if (name != NULL && !is_cheap(m, matcher) && rows_are_cheaper(name, result)) {
@@ -209,7 +210,7 @@ enum err
 part_match(const struct part_index *index, struct matcher *const *matchers, uint32_t matcher_count,
            roaring_bitmap_t **ret_series, struct why *why)
 {
-    struct match m = {.index = index};
+    struct part_matching m = {.index = index};
     uint64_t first = index->tenant->first_series;
     roaring_bitmap_t *result =
         index->tenant->series_count == 0

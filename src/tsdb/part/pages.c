@@ -4,19 +4,26 @@
  * A page's header has two checksums, both seeded with part and offset, so that a page that was
  * written elsewhere, or in another part, is not taken for this one. The first is of the header's
  * sizes alone: a damaged size is seen before memory is taken for it, and page_search() can look for
- * the next header behind damage. The second is of the payload as it is stored; nothing is unpacked
- * that does not match it.
+ * the next header after damage. The second is of the stored payload; a payload that does not match
+ * it is not unpacked.
  *
- * The cache is a hash table of chains and a list by last use. A page is read without the lock: of
- * two threads that miss the same page both read it, and the second one's copy is not listed. Who
- * gets a page holds it; a held page is never freed, and one that is not listed goes with its last
- * holder. So a page that is too large for the cache (a quarter of it), or finds no room beside held
- * ones, can be read all the same. When the budget is exhausted, pages that nothing holds are given
- * up before the caller is refused.
+ * The cache is a hash table of chains and a list by last use. A page is read without the lock: if
+ * two threads miss the same page both read it, and the second one's copy is not listed. Callers of
+ * page_get() hold the page; a held page is never freed, and one that is not listed is freed by its
+ * last holder. So a page that is too large for the cache (a quarter of it), or finds no room beside
+ * held ones, can still be read. When the budget is exhausted, pages that are not held are evicted
+ * before the caller is refused.
  *
  * The table grows with the number of pages, as those of small tenants have a few hundred bytes: in
- * a fixed one, with 100,000 of them in 32 MiB, merging many tenants took three times as long. Idle
- * contexts of zstd are kept instead of one being made for each page.
+ * a table of fixed size, with 100,000 pages in 32 MiB, merging many tenants took three times as
+ * long. Idle contexts of zstd are kept, instead of making one for each page.
+ *
+ * Invariants, under the cache's lock:
+ *  1. A listed page is in the chain of its slot and in the list by use; there is at most one for
+ *     each cache id and offset.
+ *  2. stats.pages and stats.bytes are the sums over listed pages; bytes <= capacity_bytes.
+ *  3. A page is freed when it is neither listed nor held.
+ *  4. slot_count is a power of two.
  */
 #include "tsdb/part/pages.h"
 
@@ -57,7 +64,7 @@ page_check_of(const uint8_t *header, struct bytes stored, uint64_t part_number, 
     return (uint32_t)hash_bytes(stored, seed);
 }
 
-/* So that a damaged size is seen before memory is taken for it. */
+/* The checksum of the sizes, which are checked before memory is allocated for them. */
 static uint32_t
 header_check_of(const uint8_t *header, uint64_t part_number, uint64_t offset)
 {
@@ -117,7 +124,7 @@ enum err
 page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
 {
     if (bytes.size >= WRITE_PIECE_BYTES) {
-        /* What is large is not copied before it is written. */
+        /* Large pieces are written without copying them. */
         enum err e = write_out(w, why);
         if (e == OK) e = file_write_at(&w->file, bytes, w->flushed_bytes, why);
         if (e == OK) w->flushed_bytes += bytes.size;
@@ -128,7 +135,7 @@ page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
     return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;
 }
 
-/* The payload packed, or as it is where packing saves too little. */
+/* Packs the payload, unless that saves too little. */
 static enum err
 pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
 {
@@ -143,7 +150,8 @@ pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes
     if (ZSTD_isError(got)) {
         return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
     }
-    /* What must be saved to be worth unpacking: more, where it is soon done again. */
+    /* Unpacking costs time, so packing must save some bytes: more at low levels, whose parts are
+     * merged soon. */
     if (got > payload.size - (w->level < PACK_HARD_LEVEL ? payload.size / 20 : payload.size / 64))
         return OK;
     *ret_packed = true;
@@ -187,17 +195,17 @@ page_writer_close(struct page_writer *w, struct why *why)
 
 /* --- the cache -------------------------------------------------------------------------------- */
 
-/* A page with its bytes behind it. */
-struct cached {
-    struct page page; /* first: what callers hold */
+/* A page, followed by its bytes. */
+struct cached_page {
+    struct page page; /* first member: callers hold this */
     uint64_t cache_id;
     uint64_t offset;
     size_t memory_bytes;
     uint32_t holders; /* guarded by the cache's lock */
-    bool listed;      /* in the table */
-    struct cached *next_in_slot;
-    struct cached *newer; /* by last use */
-    struct cached *older;
+    bool listed;      /* in the table and in the list by use */
+    struct cached_page *next_in_slot;
+    struct cached_page *newer; /* by last use */
+    struct cached_page *older;
 };
 
 struct damaged_page {
@@ -206,20 +214,20 @@ struct damaged_page {
 };
 
 struct page_cache {
-    struct page_cache *told; /* where damage is noted, if not here */
+    struct page_cache *notes_damage; /* damage is noted there, if not NULL */
     struct budget *budget;
     uint64_t capacity_bytes;
     _Atomic uint64_t next_id;
 
-    struct lock lock;      /* LOCK_RANK_CACHE; guards the rest */
-    struct cached **slots; /* charged to nobody */
-    size_t slot_count;     /* a power of two; grows with the pages, which may be small */
-    struct cached *newest;
-    struct cached *oldest;
+    struct lock lock;           /* LOCK_RANK_CACHE; guards the rest */
+    struct cached_page **slots; /* not charged to a budget */
+    size_t slot_count;          /* grows with the pages, which may be small */
+    struct cached_page *newest;
+    struct cached_page *oldest;
     struct page_cache_stats stats;
-    struct ZSTD_DCtx_s *unpackers[UNPACKERS_KEPT]; /* idle; charged to nobody: 160 KiB each */
+    struct ZSTD_DCtx_s *unpackers[UNPACKERS_KEPT]; /* idle; 160 KiB each, not charged */
     uint32_t unpacker_count;
-    struct damaged_page *damaged; /* DAMAGED_MAX, made when there is one; charged to nobody */
+    struct damaged_page *damaged; /* DAMAGED_MAX, made for the first; not charged */
 };
 
 enum err
@@ -228,7 +236,7 @@ page_cache_new(struct budget *budget, uint64_t capacity_bytes, struct page_cache
     struct page_cache *c = mem_new(NULL, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     c->slot_count = SLOTS_FIRST;
-    c->slots = mem_new(NULL, SLOTS_FIRST * sizeof(struct cached *));
+    c->slots = mem_new(NULL, SLOTS_FIRST * sizeof(struct cached_page *));
     if (c->slots == NULL) {
         mem_free(NULL, c, sizeof *c);
         return ERR_NOMEM;
@@ -247,14 +255,14 @@ page_cache_new_id(struct page_cache *cache)
     return atomic_fetch_add_explicit(&cache->next_id, 1, memory_order_relaxed);
 }
 
-static struct cached **
+static struct cached_page **
 slot_of(struct page_cache *c, uint64_t cache_id, uint64_t offset)
 {
     return &c->slots[hash_mix(cache_id, offset) & (c->slot_count - 1)];
 }
 
 static void
-unlink_use(struct page_cache *c, struct cached *p)
+unlink_use(struct page_cache *c, struct cached_page *p)
 {
     if (p->newer != NULL)
         p->newer->older = p->older;
@@ -268,7 +276,7 @@ unlink_use(struct page_cache *c, struct cached *p)
 }
 
 static void
-link_newest(struct page_cache *c, struct cached *p)
+link_newest(struct page_cache *c, struct cached_page *p)
 {
     p->older = c->newest;
     p->newer = NULL;
@@ -278,10 +286,28 @@ link_newest(struct page_cache *c, struct cached *p)
 }
 
 static void
-unlist_locked(struct page_cache *c, struct cached *p)
+list_locked(struct page_cache *c, struct cached_page *p)
 {
-    struct cached **link = slot_of(c, p->cache_id, p->offset);
+    assert(!p->listed);
+    struct cached_page **slot = slot_of(c, p->cache_id, p->offset);
+    p->next_in_slot = *slot;
+    *slot = p;
+    link_newest(c, p);
+    p->listed = true;
+    c->stats.bytes += p->memory_bytes;
+    c->stats.pages++;
+    assert(c->stats.bytes <= c->capacity_bytes); /* invariant 2 */
+}
+
+static void
+unlist_locked(struct page_cache *c, struct cached_page *p)
+{
+    assert(p->listed);
+    assert(c->stats.pages > 0);                /* invariant 2 */
+    assert(c->stats.bytes >= p->memory_bytes); /* invariant 2 */
+    struct cached_page **link = slot_of(c, p->cache_id, p->offset);
     while (*link != p) {
+        assert(*link != NULL); /* invariant 1 */
         link = &(*link)->next_in_slot;
     }
     *link = p->next_in_slot;
@@ -291,13 +317,42 @@ unlist_locked(struct page_cache *c, struct cached *p)
     c->stats.pages--;
 }
 
-/* Takes unheld pages off the cache, the oldest first, until it holds at most `most_bytes`; returns
- * them as a list to free without the lock. */
-static struct cached *
+void
+page_cache_validate(struct page_cache *c)
+{
+    uint64_t pages = 0, bytes = 0, chained = 0;
+    lock_take(&c->lock);
+    assert((c->slot_count & (c->slot_count - 1)) == 0); /* invariant 4 */
+    const struct cached_page *newer = NULL;
+    for (const struct cached_page *p = c->newest; p != NULL; p = p->older) {
+        assert(p->listed);         /* invariant 1 */
+        assert(p->newer == newer); /* invariant 1 */
+        pages++;
+        bytes += p->memory_bytes;
+        newer = p;
+    }
+    assert(c->oldest == newer); /* invariant 1 */
+    for (size_t i = 0; i < c->slot_count; i++) {
+        for (const struct cached_page *p = c->slots[i]; p != NULL; p = p->next_in_slot) {
+            assert(slot_of(c, p->cache_id, p->offset) == &c->slots[i]); /* invariant 1 */
+            assert(p->listed);                                          /* invariant 1 */
+            chained++;
+        }
+    }
+    assert(chained == pages);           /* invariant 1 */
+    assert(c->stats.pages == pages);    /* invariant 2 */
+    assert(c->stats.bytes == bytes);    /* invariant 2 */
+    assert(bytes <= c->capacity_bytes); /* invariant 2 */
+    lock_drop(&c->lock);
+}
+
+/* Takes pages that are not held off the lists, the least recently used first, until at most
+ * `most_bytes` are left; returns them as a list to free without the lock. */
+static struct cached_page *
 shrink_locked(struct page_cache *c, uint64_t most_bytes)
 {
-    struct cached *gone = NULL;
-    for (struct cached *p = c->oldest, *newer; p != NULL && c->stats.bytes > most_bytes;
+    struct cached_page *gone = NULL;
+    for (struct cached_page *p = c->oldest, *newer; p != NULL && c->stats.bytes > most_bytes;
          p = newer) {
         newer = p->newer;
         if (p->holders > 0) continue;
@@ -309,16 +364,16 @@ shrink_locked(struct page_cache *c, uint64_t most_bytes)
 }
 
 static void
-free_list(struct page_cache *c, struct cached *list)
+free_list(struct page_cache *c, struct cached_page *list)
 {
     while (list != NULL) {
-        struct cached *next = list->next_in_slot;
+        struct cached_page *next = list->next_in_slot;
         mem_free(c->budget, list, list->memory_bytes);
         list = next;
     }
 }
 
-/* Memory for a page, if need be at the cost of others. */
+/* Allocates memory for a page, if need be by evicting others. NULL if that does not help. */
 static void *
 cache_alloc(struct page_cache *c, size_t size)
 {
@@ -326,34 +381,34 @@ cache_alloc(struct page_cache *c, size_t size)
     if (memory != NULL) return memory;
     lock_take(&c->lock);
     uint64_t keep = c->stats.bytes > size ? c->stats.bytes - size : 0;
-    struct cached *gone = shrink_locked(c, keep);
+    struct cached_page *gone = shrink_locked(c, keep);
     lock_drop(&c->lock);
     free_list(c, gone);
     return mem_alloc(c->budget, size);
 }
 
-static struct cached *
+static struct cached_page *
 find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
 {
-    struct cached *p = *slot_of(c, cache_id, offset);
+    struct cached_page *p = *slot_of(c, cache_id, offset);
     while (p != NULL && (p->cache_id != cache_id || p->offset != offset)) {
         p = p->next_in_slot;
     }
     return p;
 }
 
-/* Puts all pages into twice as many slots; what is left over is `slots`. */
+/* Moves all pages to *slots, twice as many; *slots gets the old array. */
 static void
-spread_locked(struct page_cache *c, struct cached ***slots)
+spread_locked(struct page_cache *c, struct cached_page ***slots)
 {
-    struct cached **old = c->slots;
+    struct cached_page **old = c->slots;
     size_t old_count = c->slot_count;
     c->slots = *slots;
     c->slot_count *= 2;
     for (size_t i = 0; i < old_count; i++) {
-        for (struct cached *p = old[i], *next; p != NULL; p = next) {
+        for (struct cached_page *p = old[i], *next; p != NULL; p = next) {
             next = p->next_in_slot;
-            struct cached **slot = slot_of(c, p->cache_id, p->offset);
+            struct cached_page **slot = slot_of(c, p->cache_id, p->offset);
             p->next_in_slot = *slot;
             *slot = p;
         }
@@ -361,12 +416,12 @@ spread_locked(struct page_cache *c, struct cached ***slots)
     *slots = old;
 }
 
-/* Without memory for a larger table look-ups get slower, and that is all. */
+/* Doubles the table. Without memory for that, look-ups only get slower. */
 static void
 grow_table(struct page_cache *c, size_t slot_count)
 {
-    size_t old_bytes = slot_count * sizeof(struct cached *), bytes = 2 * old_bytes;
-    struct cached **slots = mem_new(NULL, bytes);
+    size_t old_bytes = slot_count * sizeof(struct cached_page *), bytes = 2 * old_bytes;
+    struct cached_page **slots = mem_new(NULL, bytes);
     if (slots == NULL) return;
     lock_take(&c->lock);
     bool first = c->slot_count == slot_count; /* no other thread was faster */
@@ -377,22 +432,14 @@ grow_table(struct page_cache *c, size_t slot_count)
 
 /* Lists a page that was just read, unless another thread was faster or it is too large to keep. */
 static void
-keep_cached(struct page_cache *c, struct cached *p)
+keep_cached(struct page_cache *c, struct cached_page *p)
 {
     lock_take(&c->lock);
-    struct cached *gone = NULL;
+    struct cached_page *gone = NULL;
     if (p->memory_bytes <= c->capacity_bytes / 4 &&
         find_locked(c, p->cache_id, p->offset) == NULL) {
         gone = shrink_locked(c, c->capacity_bytes - p->memory_bytes);
-        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) {
-            struct cached **slot = slot_of(c, p->cache_id, p->offset);
-            p->next_in_slot = *slot;
-            *slot = p;
-            link_newest(c, p);
-            p->listed = true;
-            c->stats.bytes += p->memory_bytes;
-            c->stats.pages++;
-        }
+        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) list_locked(c, p);
     }
     size_t slot_count = c->slot_count;
     bool crowded = c->stats.pages > slot_count;
@@ -406,9 +453,9 @@ page_release(struct page_source *source, const struct page *page)
 {
     if (page == NULL) return;
     struct page_cache *c = source->cache;
-    struct cached *p = (struct cached *)(uintptr_t)page;
+    struct cached_page *p = (struct cached_page *)(uintptr_t)page;
     lock_take(&c->lock);
-    assert(p->holders > 0);
+    assert(p->holders > 0); /* invariant 3 */
     bool last = --p->holders == 0 && !p->listed;
     lock_drop(&c->lock);
     if (last) mem_free(c->budget, p, p->memory_bytes);
@@ -417,9 +464,9 @@ page_release(struct page_source *source, const struct page *page)
 void
 page_cache_forget(struct page_cache *c, uint64_t cache_id)
 {
-    struct cached *gone = NULL;
+    struct cached_page *gone = NULL;
     lock_take(&c->lock);
-    for (struct cached *p = c->oldest, *newer; p != NULL; p = newer) {
+    for (struct cached_page *p = c->oldest, *newer; p != NULL; p = newer) {
         newer = p->newer;
         if (p->cache_id != cache_id) continue;
         unlist_locked(c, p);
@@ -435,9 +482,12 @@ void
 page_cache_free(struct page_cache *c)
 {
     if (c == NULL) return;
-    for (struct cached *p = c->oldest, *newer; p != NULL; p = newer) {
+#ifdef LOCK_CHECK
+    page_cache_validate(c);
+#endif
+    for (struct cached_page *p = c->oldest, *newer; p != NULL; p = newer) {
         newer = p->newer;
-        assert(p->holders == 0);
+        assert(p->holders == 0); /* invariant 3 */
         mem_free(c->budget, p, p->memory_bytes);
     }
     for (uint32_t i = 0; i < c->unpacker_count; i++) {
@@ -460,13 +510,13 @@ page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats)
 void
 page_cache_tell(struct page_cache *cache, struct page_cache *other)
 {
-    cache->told = other;
+    cache->notes_damage = other;
 }
 
 void
 page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset)
 {
-    struct page_cache *c = cache->told != NULL ? cache->told : cache;
+    struct page_cache *c = cache->notes_damage != NULL ? cache->notes_damage : cache;
     lock_take(&c->lock);
     if (c->damaged == NULL) c->damaged = mem_alloc(NULL, DAMAGED_MAX * sizeof *c->damaged);
     uint64_t count = c->stats.pages_damaged, i = c->damaged == NULL ? DAMAGED_MAX : 0;
@@ -490,7 +540,7 @@ bad_page(struct page_source *s, uint64_t offset, const char *reason, struct why 
                    reason);
 }
 
-/* One more try: a device may hiccup, and an I/O error is not damage. */
+/* Repeats a read that failed with an I/O error, which may be transient and is not damage. */
 static enum err
 read_twice(struct page_source *s, void *to, size_t size, uint64_t offset, struct why *why)
 {
@@ -550,12 +600,12 @@ unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct byt
 }
 
 static enum err
-page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, struct why *why)
+page_load(struct page_source *s, uint64_t offset, struct cached_page **ret_page, struct why *why)
 {
     uint8_t header[PAGE_HEADER_BYTES];
     struct budget *budget = s->cache->budget;
     uint8_t *stored = NULL;
-    struct cached *p = NULL;
+    struct cached_page *p = NULL;
     enum err e = read_header(s, offset, header, why);
     if (e) return e;
     struct page_header h = header_unpack(header);
@@ -570,7 +620,7 @@ page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, stru
     uint8_t *to = (uint8_t *)(p + 1);
     e = unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
     if (e) goto out;
-    *p = (struct cached){
+    *p = (struct cached_page){
         .page = {to, raw, (uint8_t)h.kind},
         .cache_id = s->cache_id,
         .offset = offset,
@@ -590,7 +640,7 @@ page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const stru
          struct why *why)
 {
     lock_take(&s->cache->lock);
-    struct cached *p = find_locked(s->cache, s->cache_id, offset);
+    struct cached_page *p = find_locked(s->cache, s->cache_id, offset);
     if (p != NULL) {
         p->holders++;
         unlink_use(s->cache, p);
@@ -614,7 +664,7 @@ page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const stru
     return OK;
 }
 
-/* No file is so large. */
+/* Offsets from here on are numbers of page_keep_made(): files are smaller. */
 #define MADE_OFFSET (UINT64_C(1) << 63)
 
 const struct page *
@@ -622,7 +672,7 @@ page_find_made(struct page_source *s, uint64_t number)
 {
     struct page_cache *c = s->cache;
     lock_take(&c->lock);
-    struct cached *p = find_locked(c, s->cache_id, MADE_OFFSET | number);
+    struct cached_page *p = find_locked(c, s->cache_id, MADE_OFFSET | number);
     if (p != NULL) {
         p->holders++;
         unlink_use(c, p);
@@ -635,13 +685,13 @@ page_find_made(struct page_source *s, uint64_t number)
 void
 page_keep_made(struct page_source *s, uint64_t number, struct bytes bytes)
 {
-    size_t memory = sizeof(struct cached) + bytes.size;
+    size_t memory = sizeof(struct cached_page) + bytes.size;
     if (bytes.size > PAGE_BYTES_MAX || memory > s->cache->capacity_bytes / 4) return;
-    struct cached *p = cache_alloc(s->cache, memory);
+    struct cached_page *p = cache_alloc(s->cache, memory);
     if (p == NULL) return;
     uint8_t *to = (uint8_t *)(p + 1);
     if (bytes.size > 0) memcpy(to, bytes.at, bytes.size);
-    *p = (struct cached){
+    *p = (struct cached_page){
         .page = {to, (uint32_t)bytes.size, 0},
         .cache_id = s->cache_id,
         .offset = MADE_OFFSET | number,
@@ -662,7 +712,7 @@ page_check(struct page_source *s, uint64_t offset, uint64_t *ret_next, enum page
     struct page_header h = header_unpack(header);
     *ret_next = offset + PAGE_HEADER_BYTES + h.stored;
     *ret_kind = (enum page_kind)h.kind;
-    struct cached *p;
+    struct cached_page *p;
     e = page_load(s, offset, &p, why);
     if (e) return e;
     mem_free(s->cache->budget, p, p->memory_bytes);

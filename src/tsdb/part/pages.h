@@ -30,16 +30,16 @@ enum {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* One file being written front to back, in large pieces. */
+/* Writes one file from front to back, in large pieces. */
 struct page_writer {
     struct file file;
-    struct buf out;
+    struct buf out; /* bytes that are not in the file yet */
     struct buf packed;
-    uint64_t flushed_bytes; /* in the file; out.size more wait */
+    uint64_t flushed_bytes; /* in the file */
     uint64_t part_number;
-    int level;                  /* of zstd; 0: nothing is packed */
-    struct ZSTD_CCtx_s *zstd;   /* charged to nobody: about 600 KiB */
-    uint64_t payload_bytes[16]; /* stored, by kind */
+    int level;                  /* of zstd; 0 packs nothing */
+    struct ZSTD_CCtx_s *zstd;   /* about 600 KiB, not charged to a budget */
+    uint64_t payload_bytes[16]; /* stored bytes with headers, by kind */
 };
 
 MUST_CHECK enum err page_writer_open(struct page_writer *writer, struct env *env,
@@ -50,29 +50,33 @@ void page_writer_fini(struct page_writer *writer);
 /* Writes a page; gives its offset. */
 MUST_CHECK enum err page_write(struct page_writer *writer, enum page_kind kind,
                                struct bytes payload, uint64_t *ret_offset, struct why *why);
-/* Bytes that are no page: header and footer. */
+/* Writes bytes outside of pages: header and footer. */
 MUST_CHECK enum err page_write_raw(struct page_writer *writer, struct bytes bytes, struct why *why);
+/* The offset of the next byte that is written. */
 uint64_t page_writer_offset(const struct page_writer *writer);
-/* Writes out what waits, syncs, closes. */
+/* Writes what is buffered, syncs and closes the file. */
 MUST_CHECK enum err page_writer_close(struct page_writer *writer, struct why *why);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* An unpacked page, held by whoever got it. PAGE_SLACK_BYTES after it are zero. */
+/* An unpacked page, valid until page_release(). PAGE_SLACK_BYTES after it are zero. */
 struct page {
     const uint8_t *at;
     uint32_t size;
-    uint8_t kind;
+    uint8_t kind; /* enum page_kind; 0 for page_keep_made() */
 };
 
 struct page_cache;
 MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
                                    struct page_cache **ret_cache);
-/* Damage that is found through `cache` is noted in `other`, which outlives it. */
+/* From now on damage found through `cache` is noted in `other`, which outlives it. */
 void page_cache_tell(struct page_cache *cache, struct page_cache *other);
-/* What page_get() gives was found to make no sense. */
+/* Notes that the content of a page is invalid although its checksum matches. */
 void page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset);
+/* All pages are released. NULL is fine. */
 void page_cache_free(struct page_cache *cache);
+/* Asserts the invariants of pages.c; O(n). For tests and debug builds. Takes the cache's lock. */
+void page_cache_validate(struct page_cache *cache);
 
 /* A file that pages are read from. */
 struct page_source {
@@ -87,33 +91,34 @@ uint64_t page_cache_new_id(struct page_cache *cache);
 void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
 
 /*
- * ERR_CORRUPT: no whole page of that kind there; `why` names part and page. ERR_IO is tried again
- * once. ERR_NOMEM: the budget is exhausted, and giving up pages that are not held did not help.
- * What does not fit into the cache is kept as long as it is held.
+ * Gets a page from the cache or the file; the caller holds it until page_release(). A page that
+ * does not fit into the cache is kept as long as it is held. ERR_CORRUPT: there is no whole page of
+ * that kind; `why` names part and page. ERR_IO: a second attempt failed, too. ERR_NOMEM: the budget
+ * is exhausted, and freeing pages that are not held did not help.
  */
 MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
                              const struct page **ret_page, struct why *why);
 void page_release(struct page_source *source, const struct page *page);
 
 /*
- * Something made of a source's pages that is kept among them, under a number below 2^63 of its own;
- * it goes like a page that is not used. NULL: it is not there.
+ * Bytes computed from a source's pages can be kept among them, under a number below 2^63; they are
+ * evicted like pages. NULL if the number is not in the cache; otherwise held like a page.
  */
 const struct page *page_find_made(struct page_source *source, uint64_t number);
-/* Without memory, or room in the cache, nothing is kept. */
+/* Keeps a copy of the bytes, if there is memory and room in the cache. */
 void page_keep_made(struct page_source *source, uint64_t number, struct bytes bytes);
 
-/* Checks the page at `offset` without keeping it; gives the offset after it. For verify. */
+/* Checks the page at `offset` without keeping it; gives the offset after it. For verification. */
 MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
                                enum page_kind *ret_kind, struct why *why);
 
-/* What the header of a page says; its payload is not looked at. ERR_CORRUPT: there is none. */
+/* Reads the header of a page, not its payload. ERR_CORRUPT: no valid header at the offset. */
 struct page_facts {
     enum page_kind kind;
     bool packed;
     uint32_t stored_bytes; /* of the payload */
-    uint32_t raw_bytes;
-    uint64_t next; /* the offset after the page; what the header takes is the rest */
+    uint32_t raw_bytes;    /* of the payload, unpacked */
+    uint64_t next;         /* the offset after the page */
 };
 MUST_CHECK enum err page_describe(struct page_source *source, uint64_t offset,
                                   struct page_facts *ret_facts, struct why *why);
@@ -127,7 +132,7 @@ struct page_cache_stats {
     uint64_t misses;
     uint64_t bytes;
     uint64_t pages;
-    uint64_t pages_damaged; /* found; each once, and at most 1024 */
+    uint64_t pages_damaged; /* damaged pages found, each counted once; at most 1024 */
 };
 void page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats);
 

@@ -7,10 +7,10 @@
 #include <cmocka.h>
 #include <pthread.h>
 
+#include "lib/random.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part/pages.h"
-#include "lib/random.h"
 
 enum { PAGES = 200, PART = 7 };
 
@@ -81,6 +81,7 @@ static void
 rig_close(struct rig *g)
 {
     page_cache_forget(g->cache, g->source.cache_id);
+    page_cache_validate(g->cache);
     page_cache_free(g->cache);
     assert_int_equal(budget_used(&g->budget), 0);
     file_close(&g->source.file);

@@ -1,5 +1,5 @@
 /*
- * part.h - private to tsdb/: immutable parts on disk, written once and read by page. Format:
+ * part.h - private to tsdb/: immutable parts on disk, written once and read page by page. Format:
  * docs/format/part.md.
  */
 #ifndef TSDB_PART_PART_H
@@ -26,7 +26,7 @@ struct part_info {
     uint64_t block_count;
     uint64_t sample_count[LEDGER_KIND_COUNT];
     uint64_t file_bytes;
-    uint64_t data_bytes; /* of those: pages of samples and exemplars */
+    uint64_t data_bytes; /* of which pages of samples and exemplars */
     uint8_t level;       /* of zstd */
 };
 
@@ -39,11 +39,11 @@ struct part_tenant {
     uint64_t sample_count[LEDGER_KIND_COUNT];
     uint64_t names_page;
     uint32_t names_at;
-    uint64_t metadata_page; /* 0: none */
+    uint64_t metadata_page; /* 0 without metadata */
     uint32_t metadata_at;
 };
 
-/* Where encoded bytes lie. */
+/* Encoded bytes within a page. */
 struct page_place {
     uint64_t page;
     uint32_t at;
@@ -51,16 +51,17 @@ struct page_place {
 };
 
 /*
- * Floats that are decimals are numbers in units of 1 / 10^scale. All are k in a constant, but a
- * staleness marker may end it: nothing is stored at `values`. In others, k is what they count from.
+ * A block of samples. Decimal floats are numbers in units of 1 / 10^scale. In a constant all are k,
+ * except that a staleness marker may be the last: nothing is stored at `values`. In other blocks
+ * values are stored as differences to k.
  */
 struct block_ref {
     uint8_t codec;
-    uint8_t scale;    /* SCALE_NONE: they are not */
-    uint16_t bundled; /* see row_range: so many blocks from here on; 0: no bundle begins here */
-    uint32_t number;  /* of the block in its row; of a bundle's first one */
+    uint8_t scale;    /* SCALE_NONE if they are not decimals */
+    uint16_t bundled; /* blocks of the bundle that begins here, see row_range; 0 if none does */
+    uint32_t number;  /* of the block in its row */
     bool has_starts;
-    bool has_stats; /* of histograms only stats.number_count: those that are no staleness marker */
+    bool has_stats; /* of histograms only stats.number_count, samples without staleness markers */
     bool is_constant;
     uint32_t count;
     int64_t k;
@@ -77,59 +78,59 @@ enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t num
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /*
- * Everything comes in order: per tenant (by name) part_write_tenant() with its pairs in order, then
- * its series in label order, each with its samples in time order; then metadata of that tenant.
- * Exemplars come any time after the samples of their series.
+ * Calls are in order: per tenant (by name) part_write_tenant(), its pairs in order, then its series
+ * in label order, each with its samples in time order; then metadata of that tenant. Exemplars are
+ * written at any time after the samples of their series.
  */
 struct part_writer;
 MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, const char *parts_dir,
                                     uint64_t number, uint64_t from_pos, uint64_t to_pos,
                                     struct part_writer **ret_writer, struct why *why);
-/* Abandons what is not finished (files are swept at the next start). */
+/* Removes a part that is not finished. NULL is fine. */
 void part_writer_free(struct part_writer *writer);
 
 /*
- * Of zstd, 1 if not said otherwise; 0: pages are stored as they are. From this level on, for parts
- * that stay, pages are larger, too. Before the first tenant.
+ * Sets the level of zstd, which is 1 otherwise; 0 stores pages as they are. From PART_LEVEL_LAST
+ * on, for parts that stay, pages are larger, too. Before the first tenant.
  */
 enum { PART_LEVEL_LAST = 3 };
 void part_writer_set_level(struct part_writer *writer, int level);
 
 /*
- * What the writer may take for what is in proportion to a tenant's series; if that is not enough,
- * it takes longer. The least is PART_WRITER_MEMORY_MIN. Before the first tenant.
+ * Limits the memory that the writer takes in proportion to a tenant's series; with little it takes
+ * longer. At least PART_WRITER_MEMORY_MIN. Before the first tenant.
  */
 enum { PART_WRITER_MEMORY = 64 * 1024 * 1024, PART_WRITER_MEMORY_MIN = 2 * 1024 * 1024 };
 void part_writer_set_memory(struct part_writer *writer, size_t bytes);
 
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,
                                       struct why *why);
-/* The next label value of the tenant; pairs get the numbers 0, 1, ... within it. */
+/* Writes the next label value of the tenant; pairs are numbered 0, 1, ... within it. */
 MUST_CHECK enum err part_write_pair(struct part_writer *writer, struct label label,
                                     struct why *why);
-/* `pairs`: numbers within the tenant, ascending. The series before is finished. */
+/* Begins a series. `pairs` are numbers within the tenant, ascending. */
 MUST_CHECK enum err part_write_series(struct part_writer *writer, const uint32_t *pairs,
                                       uint32_t pair_count, struct why *why);
-/* More samples of the current series. */
+/* Writes more samples of the current series. */
 MUST_CHECK enum err part_write_samples(struct part_writer *writer, const struct sample_batch *batch,
                                        struct why *why);
 /*
- * A block that is encoded already: of the current series, after its last sample. Where `block`
- * says its bytes lie is not looked at.
+ * Writes a block that is encoded already, of the current series, after its last sample. The places
+ * in `block` are ignored.
  */
 struct block_bytes;
 MUST_CHECK enum err part_write_block(struct part_writer *writer, const struct block_ref *block,
                                      const struct block_bytes *bytes, struct why *why);
 /*
- * For series number `series` within the tenant, whose samples are complete; in order of series,
- * time.
+ * Writes an exemplar of series number `series` within the tenant, whose samples are complete; in
+ * the order of series, then time.
  */
 MUST_CHECK enum err part_write_exemplar(struct part_writer *writer, uint32_t series, int64_t t_ms,
                                         uint64_t bits, struct bytes labels, struct why *why);
-/* Families in name order. After all series. */
+/* Writes metadata, in the order of families' names, after all series. */
 MUST_CHECK enum err part_write_metadata(struct part_writer *writer, const struct metadata *metadata,
                                         struct why *why);
-/* Writes what is left, syncs file and directory: the part is durable, though nothing names it. */
+/* Writes what is left, and syncs file and directory: the part is durable, but not live. */
 MUST_CHECK enum err part_writer_finish(struct part_writer *writer, struct part_info *ret_info,
                                        struct why *why);
 
@@ -138,49 +139,51 @@ MUST_CHECK enum err part_writer_finish(struct part_writer *writer, struct part_i
 struct part;
 
 /*
- * Opens by reading header, footer and root. ERR_CORRUPT: the root cannot be read. ERR_UNSUPPORTED:
- * written by a newer version. ERR_MISSING. `env` and `parts_dir` outlive the part.
+ * Opens a part by reading header, footer and root. `env` and `parts_dir` outlive it. ERR_CORRUPT:
+ * the root cannot be read. ERR_UNSUPPORTED: written by a newer version. ERR_MISSING.
  */
 MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct page_cache *cache,
                               const char *parts_dir, uint64_t number, struct part **ret_part,
                               struct why *why);
 void part_ref(struct part *part);
 void part_unref(struct part *part);
-/* Nothing names it any more: with the last reference it goes from disk, too. */
+/* The part is not live any more: with the last reference its files are removed. */
 void part_drop(struct part *part);
-/* Merging it failed for what is in it: it is not tried again while this process lives. */
+/* Excludes the part from merges while this process runs, because merging it failed. */
 void part_leave_alone(struct part *part, const struct why *why);
 bool part_is_left_alone(const struct part *part);
-/* Why; "" if that is not known. A view of the part. */
+/* Why it is left alone; "" if that is not known. A view of the part. */
 const char *part_alone_reason(const struct part *part);
 /*
- * Looks whether its file has a name yet. ERR_IO: it was removed or replaced, as part_is_removed()
- * says from then on; it can be read as long as it is open.
+ * Checks that the part's file still has a name. ERR_IO: it was removed or replaced;
+ * part_is_removed() is true from then on, and the part can be read as long as it is open.
  */
 MUST_CHECK enum err part_look_there(struct part *part, struct why *why);
 bool part_is_removed(const struct part *part);
 
-/* The last tombstone that was applied when it was written; what its number or a lower one hides is
- * not in it. Set before others see the part. */
+/* The last tombstone that was applied when the part was written: the part has no sample that it or
+ * an earlier one hides. Set before other threads see the part. */
 uint64_t part_applied(const struct part *part);
 void part_set_applied(struct part *part, uint64_t tombstone);
-/* Which series a tombstone names in it. False: not known yet. */
+/* Finds the series that a tombstone selects in the part. False if they were not added. */
 bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
-/* Takes `series`, whatever happens; another thread may have been quicker. ERR_NOMEM. */
+/* Adds them. Takes `series`, also on an error; if another thread was faster its bitmap is given.
+ * ERR_NOMEM. */
 MUST_CHECK enum err part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
                                     const roaring_bitmap_t **ret_series);
 const struct part_info *part_info(const struct part *part);
 uint32_t part_tenant_count(const struct part *part);
 const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);
-/* NULL: the tenant has nothing here. */
+/* NULL if the part has no series of the tenant. */
 const struct part_tenant *part_tenant(const struct part *part, struct bytes name);
 
-/* A tenant's names, ready to look up; made per query. */
+/* A label name of a tenant. */
 struct part_name {
     struct bytes name;
     uint32_t first_pair; /* in the part */
     uint32_t pair_count;
 };
+/* The label names of a tenant, loaded for each query. */
 struct part_index {
     struct part *part;
     const struct part_tenant *tenant;
@@ -192,62 +195,65 @@ MUST_CHECK enum err part_index_load(struct part *part, const struct part_tenant 
                                     struct arena *arena, struct part_index *ret_index,
                                     struct why *why);
 
-/* The values of a label, ascending, until `each` returns ERR_CANCELED. Views until it returns. */
+/* Calls `each` for the values of a label, ascending, until it returns ERR_CANCELED. Views until it
+ * returns. */
 MUST_CHECK enum err part_values(const struct part_index *index, struct bytes name,
                                 enum err (*each)(void *context, struct bytes value), void *context,
                                 struct why *why);
 
-/* The numbers of the series that pass all matchers; given (roaring_bitmap_free). */
+/* Selects the series that pass all matchers; given (roaring_bitmap_free). */
 MUST_CHECK enum err part_match(const struct part_index *index, struct matcher *const *matchers,
                                uint32_t matcher_count, roaring_bitmap_t **ret_series,
                                struct why *why);
 
-/* Reads rows, cheapest in ascending order; keeps the last page and recent labels at hand. */
+/* Reads rows, cheapest in ascending order; keeps the last page and recent labels. */
 struct row_reader;
 MUST_CHECK enum err row_reader_new(const struct part_index *index, struct budget *budget,
                                    struct row_reader **ret_reader);
 void row_reader_free(struct row_reader *reader);
 /*
- * Series `number`: canonical labels and blocks; views until the next call. `labels` may be NULL.
+ * Reads the canonical labels and the blocks of series `number`; views until the next call.
+ * `ret_labels` may be NULL.
  */
 MUST_CHECK enum err row_read(struct row_reader *reader, uint32_t number, struct bytes *ret_labels,
                              const struct block_ref **ret_blocks, uint32_t *ret_block_count,
                              struct why *why);
-/* Only its pairs; the functions below are about the series read or sought last. */
+/* Reads only the pairs of series `number`. The functions below are about the series that was read,
+ * sought or found last, without an error. */
 MUST_CHECK enum err row_seek(struct row_reader *reader, uint32_t number, struct why *why);
-/* Seeks the row with these canonical labels. ERR_MISSING: the tenant has none. */
+/* Finds the row with these canonical labels. ERR_MISSING: the tenant has no such series. */
 MUST_CHECK enum err row_find(struct row_reader *reader, struct bytes labels, uint32_t *ret_number,
                              struct why *why);
-/* Its pairs, by their numbers in the part, ascending; a view like the rest. */
+/* Its pairs, by their numbers in the part, ascending; a view until the next call. */
 void row_pairs(const struct row_reader *reader, const uint32_t **ret_pairs, uint32_t *ret_count);
 MUST_CHECK enum err row_blocks(struct row_reader *reader, const struct block_ref **ret_blocks,
                                uint32_t *ret_count, struct why *why);
-/* Has it a block that reaches into the time? */
+/* Finds out whether it has a block that meets [min, max]. */
 MUST_CHECK enum err row_meets(struct row_reader *reader, int64_t min_ms, int64_t max_ms,
                               bool *ret_meets, struct why *why);
-/* From now on blocks of histograms have their statistics, too, where they are known. */
+/* From now on blocks of histograms have stats.number_count, if the part knows it. */
 void row_reader_want_stale(struct row_reader *reader);
-/* From now on rows of another tenant of the same part. */
+/* From now on the reader reads rows of another tenant of the same part. */
 void row_reader_move(struct row_reader *reader, const struct part_index *index);
 
 /*
- * Many rows one after another, with labels: those that have a block in the time. Rows are read some
- * thousand ahead, and labels taken from pages for all of them at once. `index` and `series` outlive
- * it.
+ * Reads many rows one after another, with labels: those that have a block in the time range. Rows
+ * are read some thousand ahead, and labels are read from pages for all of them at once. `index` and
+ * `series` outlive the batch.
  */
 struct row_range {
     int64_t min_ms;
     int64_t max_ms;
-    bool with_blocks; /* those in the time; else none are given */
-    bool with_stale;  /* as row_reader_want_stale() */
-    /* Tells which blocks of histograms make a bundle: a piece of the row, always the same, that is
-     * worth streaming together (bundle.h). Only those that lie in the time as a whole are told. */
+    bool with_blocks; /* give the blocks in the time range; else none */
+    bool with_stale;  /* see row_reader_want_stale() */
+    /* Mark bundles: blocks of histograms, always the same ones of a row, that are worth streaming
+     * together (bundle.h). Only bundles that are wholly in the time range are marked. */
     bool with_bundles;
-    uint32_t rows_max; /* there are no more after so many; 0: all */
+    uint32_t rows_max; /* end after as many rows; 0 gives all */
 };
 struct row_of_batch {
     uint32_t number;
-    struct bytes labels; /* canonical; at is NULL after the last one */
+    struct bytes labels; /* canonical; at is NULL after the last row */
     const struct block_ref *blocks;
     uint32_t block_count;
 };
@@ -256,39 +262,41 @@ MUST_CHECK enum err row_batch_new(const struct part_index *index, const roaring_
                                   const struct row_range *range, struct budget *budget,
                                   struct row_batch **ret_batch);
 void row_batch_free(struct row_batch *batch);
-/* After ERR_CORRUPT: on after the page of rows that is damaged, or the row whose labels are.
- * False: how far the damage goes is not known. */
+/* After ERR_CORRUPT: skips the damaged page of rows, or the row whose labels are damaged. False if
+ * the end of the damage is not known. */
 bool row_batch_pass(struct row_batch *batch);
-/* Views until the next call. Errors come with the row they concern, and stay. */
+/* Gives the next row; views until the next call. An error is returned when the row it concerns
+ * comes, and again by later calls. */
 MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,
                                    struct why *why);
 
 enum sample_kind block_kind(const struct block_ref *block);
 /*
  * Decodes a block into arrays of block->count; `ret_starts` only with block->has_starts.
- * Histograms' arrays lie in `arena`.
+ * Arrays of histograms are in `arena`.
  */
 MUST_CHECK enum err block_read(struct part *part, const struct block_ref *block, int64_t *ret_times,
                                uint64_t *ret_bits, int64_t *ret_starts,
                                struct histogram *ret_histograms, struct arena *arena,
                                struct why *why);
-/* The same without the times. */
-/* Of floats, only those from `from` until before `until`; see codec_float_decode_some(). */
+/* Decodes values of floats [from, until), and start times; see codec_float_decode_some(). */
 MUST_CHECK enum err block_read_some(struct part *part, const struct block_ref *block, uint32_t from,
                                     uint32_t until, uint64_t *ret_bits, int64_t *ret_starts,
                                     struct why *why);
+/* block_read() without the times. */
 MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref *block,
                                       uint64_t *ret_bits, int64_t *ret_starts,
                                       struct histogram *ret_histograms, struct arena *arena,
                                       struct why *why);
-/* The same of histograms, by columns. */
+/* Decodes values of histograms by columns. */
 MUST_CHECK enum err block_read_columns(struct part *part, const struct block_ref *block,
                                        struct hist_columns *ret_columns, struct arena *arena,
                                        struct why *why);
+/* Decodes the times, which ascend from block->min_ms to block->max_ms: else ERR_CORRUPT. */
 MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
                                      int64_t *ret_times, struct why *why);
 
-/* A block as it is stored: views of pages that are held until block_release(). */
+/* The stored bytes of a block: views of pages that are held until block_release(). */
 struct block_bytes {
     struct bytes times;
     struct bytes values;
@@ -299,7 +307,7 @@ MUST_CHECK enum err block_hold(struct part *part, const struct block_ref *block,
                                struct block_bytes *ret_bytes, struct why *why);
 void block_release(struct part *part, const struct block_bytes *bytes);
 
-/* Walks exemplars, by series and time. */
+/* Walks exemplars, in the order of series, then time. */
 struct directory_table;
 struct exemplar_walk {
     struct part *part;
@@ -315,16 +323,17 @@ struct exemplar_walk {
 
 void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
 void exemplar_walk_fini(struct exemplar_walk *walk);
-/* Before the first one; at_end: the part has none. */
+/* Begins before the first exemplar; at_end if the part has none. */
 MUST_CHECK enum err exemplar_walk_open(struct exemplar_walk *walk, struct why *why);
-/* To the first of series `first` and up; at_end: there is none. Views end with the next step. */
+/* Moves to the first exemplar of series `first` or a later one; at_end if there is none. Views end
+ * with the next step. */
 MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
                                         struct why *why);
-/* ERR_CORRUPT: a page is damaged, and the next step goes to the page behind it. */
+/* Moves to the next exemplar. ERR_CORRUPT: a page is damaged; the next step skips it. */
 MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);
 
-/* Exemplars of series `first` (within the part) and up, in order, until `each` returns
- * ERR_CANCELED. */
+/* Calls `each` for exemplars of series `first_series` (within the part) and later ones, in order,
+ * until it returns ERR_CANCELED. */
 MUST_CHECK enum err part_exemplars(struct part *part, uint32_t first_series,
                                    enum err (*each)(void *context, uint32_t series,
                                                     const struct exemplar *exemplar),

@@ -1,17 +1,22 @@
 /*
- * postings.c - the series of a pair, or of many, as a set. Only a window of series is asked
- * for: what other matchers have left. Long lists come in segments, so that those outside of it are
- * passed by.
+ * postings.c - gathers the series of one pair, or of many, as a set, within the window of series
+ * that other matchers have left. Long lists come in segments, so that those outside of the window
+ * are skipped.
  *
  * One list, and a few, go straight into a compressed bitmap. Many lists of a few series each touch
- * it all over, and that costs more than reading them: once enough has come to be worth clearing
- * plain bits for the window, they go there.
+ * it all over, which costs more than reading them: once enough series have come to be worth
+ * clearing plain bits for the window, series go there.
+ *
+ * Invariants: numbers that are added are within the window. The set is the union of `set`, `bits`
+ * and `batch`.
  */
+#include <assert.h>
+
 #include "tsdb/part/walk.h"
 
 enum {
     LISTS_FEW = 4,
-    BITS_WORTH = 256, /* so many bits are cleared for each series */
+    BITS_WORTH = 256, /* clearing as many bits costs as much as adding a series to the bitmap */
 };
 
 void
@@ -69,6 +74,8 @@ static void
 add_run(struct postings_walk *w, uint32_t first, uint32_t last)
 {
     enum { RUN_SHORT = 8 };
+    assert(first <= last);
+    assert(last <= w->to);
     if (last - first < RUN_SHORT) {
         for (uint32_t i = first; i <= last; i++) {
             add_one(w, i);
@@ -123,7 +130,7 @@ postings_set(struct postings_walk *w)
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-/* Is the number of the list at hand wanted? */
+/* True if the number of the current list is wanted. */
 static bool
 is_wanted(struct postings_walk *w, uint32_t number)
 {
@@ -191,7 +198,7 @@ read_segment(struct postings_walk *w, struct cursor *c, enum list_form form, uin
         read_differences(w, c, first);
 }
 
-/* A segment ends before the next begins: only then it is known whether it is worth reading. */
+/* A segment ends before the next one begins, so the next one decides whether it is read. */
 static void
 read_segments(struct postings_walk *w, struct cursor *c, enum list_form form)
 {
@@ -214,7 +221,7 @@ read_segments(struct postings_walk *w, struct cursor *c, enum list_form form)
     if (before.bad) cursor_fail(c);
 }
 
-/* The next list: read, or skipped. */
+/* Reads or skips the next list. */
 static enum err
 next_list(struct postings_walk *w, bool wanted, struct why *why)
 {

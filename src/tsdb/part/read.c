@@ -1,19 +1,22 @@
 /*
- * read.c - opens parts, and reads what belongs to a whole tenant. Every number read is checked
+ * read.c - opens parts, and reads data that belongs to a whole tenant. Every number read is checked
  * before it is used: a damaged page is an error that names it, never a crash.
  *
- * Opening reads header, footer and root, which lists tenants and where the directories are; small
- * ones lie in it. A directory, which says in which page a number lies, is unpacked into plain
- * arrays when something first asks for it, and is searched by halves from then on; it stays as long
- * as the part. Two threads may unpack it at once: the first to publish it wins, the other frees its
- * own, so that readers take no lock.
+ * Opening reads header, footer and root, which lists tenants and directories; small directories are
+ * in the root. A directory, from numbers to pages, is unpacked into plain arrays on first use, and
+ * found by binary search from then on; it stays as long as the part. Two threads may unpack it at
+ * once: the first to publish its table wins, the other frees its own, so that readers take no lock.
  *
- * A part is shared by reference and immutable but for what tombstones hide in it, which is found by
- * the first query that needs it and kept under the part's own lock. A part that a merge replaced is
- * marked as dropped: its files are removed with the last reference, so that open queries read on.
+ * A part is shared by reference and immutable, except for the series that tombstones select in it:
+ * the first query that needs them finds them, and they are kept under the part's own lock. A part
+ * that a merge replaced is marked as dropped: its files are removed with the last reference, so
+ * that open queries can read on.
  *
- * Verification walks pages in file order instead of following directories, so that it also sees
- * pages that nothing refers to.
+ * Verification walks pages in file order instead of following directories, so that it also checks
+ * pages that no directory refers to.
+ *
+ * Invariants: a directory's table, once published, stays until the part is freed. `hidden` has a
+ * tombstone once, and its bitmaps stay, too.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -72,7 +75,7 @@ table_fill(const struct part *p, struct cursor *c, struct directory_table *t, bo
     return c->at == c->end;
 }
 
-/* Keys take no more than what is left of the bytes they are read from. */
+/* Keys take at most keys_max bytes: the rest of the bytes they are read from. */
 static struct directory_table *
 table_new(struct part *p, uint32_t count, size_t keys_max, bool has_keys)
 {
@@ -165,7 +168,7 @@ part_directory_search(struct part *p, struct directory *d, uint32_t first, uint3
     enum err e = part_directory_table(p, d, &t, why);
     if (e) return e;
     assert(d->has_keys);
-    /* Pages that begin behind `first`: of these the last whose key is not above the value. */
+    /* Among pages that begin after `first`, finds the last whose key is not above the value. */
     uint32_t low = part_pages_until(t, first), from = low, high = part_pages_until(t, end - 1u);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -284,7 +287,7 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     if (e == OK) e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
     if (e == OK && version >= 2) e = read_directory(p, &c, &p->stale);
     p->knows_stale = version >= 2;
-    /* What a newer version has put behind it is left alone. */
+    /* A newer version may have appended members: they are ignored. */
     if (e == OK && (c.bad || (version <= PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
     page_release(&p->source, page);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory to open a part");
@@ -360,7 +363,7 @@ part_leave_alone(struct part *part, const struct why *why)
 {
     bool known = atomic_load_explicit(&part->alone, memory_order_relaxed) != NULL;
     struct why *copy = known || why == NULL ? NULL : mem_alloc(part->budget, sizeof *copy);
-    if (copy != NULL) { /* without memory nobody is told why */
+    if (copy != NULL) { /* without memory the reason is lost */
         *copy = *why;
         atomic_store_explicit(&part->alone, copy, memory_order_release);
     }
@@ -398,7 +401,7 @@ part_is_removed(const struct part *part)
     return atomic_load_explicit(&part->removed, memory_order_relaxed);
 }
 
-/* --- what tombstones name in it --------------------------------------------------------------- */
+/* --- series that tombstones select ------------------------------------------------------------ */
 
 uint64_t
 part_applied(const struct part *part)
@@ -412,7 +415,7 @@ part_set_applied(struct part *part, uint64_t tombstone)
     atomic_store_explicit(&part->applied, tombstone, memory_order_relaxed);
 }
 
-static const struct hidden *
+static const struct hidden_series *
 hidden_of(const struct part *part, uint64_t tombstone)
 {
     for (uint32_t i = 0; i < part->hidden_count; i++) {
@@ -425,7 +428,7 @@ bool
 part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series)
 {
     lock_take(&part->hidden_lock);
-    const struct hidden *known = hidden_of(part, tombstone);
+    const struct hidden_series *known = hidden_of(part, tombstone);
     if (known != NULL) *ret_series = known->series;
     lock_drop(&part->hidden_lock);
     return known != NULL;
@@ -437,10 +440,10 @@ part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
 {
     enum err e = OK;
     lock_take(&part->hidden_lock);
-    const struct hidden *known = hidden_of(part, tombstone);
+    const struct hidden_series *known = hidden_of(part, tombstone);
     if (known == NULL && part->hidden_count == part->hidden_capacity) {
         uint32_t old = part->hidden_capacity, capacity = old == 0 ? 4 : old * 2;
-        struct hidden *grown =
+        struct hidden_series *grown =
             mem_resize(part->budget, part->hidden, old * sizeof *grown, capacity * sizeof *grown);
         if (grown != NULL) {
             part->hidden = grown;
@@ -450,10 +453,11 @@ part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
         }
     }
     if (known == NULL && e == OK) {
-        part->hidden[part->hidden_count] = (struct hidden){tombstone, series};
+        part->hidden[part->hidden_count] = (struct hidden_series){tombstone, series};
         known = &part->hidden[part->hidden_count++];
         series = NULL;
     }
+    assert(part->hidden_count <= part->hidden_capacity);
     if (e == OK) *ret_series = known->series;
     lock_drop(&part->hidden_lock);
     if (series != NULL) roaring_bitmap_free(series);
@@ -466,7 +470,9 @@ void
 part_unref(struct part *p)
 {
     if (p == NULL) return;
-    if (atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     directory_fini(p, &p->rows);
     directory_fini(p, &p->values);
     directory_fini(p, &p->postings);
@@ -478,7 +484,7 @@ part_unref(struct part *p)
         char dir[256];
         enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
         if (e == OK) e = env_remove_tree(p->env, dir, NULL);
-        err_ignore(e, "what stays is swept at the next start");
+        err_ignore(e, "the next start sweeps the directory");
     }
     arena_fini(&p->arena);
     for (uint32_t i = 0; i < p->hidden_count; i++) {
@@ -542,7 +548,7 @@ exemplar_walk_step(struct exemplar_walk *w, struct why *why)
             exemplar_walk_fini(w);
             return OK;
         }
-        /* The next page; every one begins to count its series anew. */
+        /* The next page. The series of a page are differences that begin at 0. */
         page_release(&w->part->source, w->page);
         w->page = NULL;
         w->series = 0;
@@ -582,7 +588,7 @@ exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
 {
     enum err e = exemplar_walk_open(w, why);
     if (e || w->at_end) return e;
-    /* The last page that begins before the first wanted may hold some of it. */
+    /* The last page that begins before series `first` may hold exemplars of it. */
     if (first > 0) w->next_page = part_pages_until(w->table, first - 1);
     w->next_page -= w->next_page > 0;
     do {
@@ -632,7 +638,7 @@ part_metadata(struct part *p, const struct part_tenant *t,
     return e;
 }
 
-/* Behind a page whose header is damaged the next page is searched for. */
+/* After a page whose header is damaged the next page is searched for. */
 enum err
 part_verify(struct part *p, void (*each)(void *context, uint64_t offset, const struct why *why),
             void *context, struct why *why)

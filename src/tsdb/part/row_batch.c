@@ -1,20 +1,28 @@
 /*
  * row_batch.c - rows of a part one after another, read ahead by the batch so that their labels
- * are taken from pages of values together.
+ * are read from pages of values together.
  *
- * A batch is rows with their pairs, and with their blocks if these are asked for. The labels of as
- * many as memory allows are at hand: all of the batch, mostly. Something damaged, or a refusal, is
- * told when the row comes that it concerns.
+ * A batch is rows with their pairs, and with their blocks if these are wanted. Labels are read for
+ * as many rows as memory allows: mostly for all of the batch. Damage, or missing memory, is
+ * returned when the row comes that it concerns.
+ *
+ * Invariants:
+ *  1. at <= labels_end <= the number of rows in `known`: labels are read for rows before
+ *     labels_end, rows before `at` were given.
+ *  2. Ends of pairs and blocks ascend from row to row.
+ *  3. Not more than range.rows_max rows are given.
  */
+#include <assert.h>
+
 #include "tsdb/part/walk.h"
 
 enum {
-    ROWS_FIRST = 16, /* of the first batch: who asks for a few does not pay for many */
+    ROWS_FIRST = 16, /* of the first batch: callers that need few rows do not pay for many */
     ROWS_MAX = 2048,
     ROWS_GROWTH = 4,
-    BLOCK_BYTES_MANY = 256 * 1024, /* a batch ends */
+    BLOCK_BYTES_MANY = 256 * 1024, /* with more, the batch ends */
     PAIR_BYTES_MANY = 256 * 1024,
-    BUNDLE_SAMPLES_MAX = 4096, /* of a block alone more */
+    BUNDLE_SAMPLES_MAX = 4096, /* a single block may have more */
     BUNDLE_BLOCKS_MAX = 1024,
 };
 
@@ -35,10 +43,10 @@ struct row_batch {
 
     struct buf known;   /* struct batch_row */
     struct buf pairs;   /* u32 */
-    struct buf entries; /* u32: of the store, for these pairs */
+    struct buf entries; /* u32: entries of the store, for these pairs */
     struct buf blocks;
     uint32_t at;         /* the row to be given next */
-    uint32_t labels_end; /* behind the last one whose labels are at hand */
+    uint32_t labels_end; /* after the last row whose labels are read */
     uint32_t failed_number;
     enum err failed; /* what ended the batch */
     struct why failed_why;
@@ -87,7 +95,7 @@ row_batch_free(struct row_batch *b)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The blocks that make a bundle with the first one, which has histograms. */
+/* The number of blocks that make a bundle with the first one, which has histograms. */
 static uint32_t
 bundle_end(const struct block_ref *blocks, uint32_t count)
 {
@@ -140,7 +148,7 @@ add_row(struct row_batch *b, uint32_t number, struct why *why)
     if (e || !meets) return e;
     size_t blocks_before = b->blocks.size;
     if (b->range.with_blocks) e = add_blocks(b, why);
-    /* A part whose root lies about its times may have come so far with nothing. */
+    /* If the times in the part's root are wrong, the row may have no block in the range. */
     if (e || (b->range.with_blocks && b->blocks.size == blocks_before)) return e;
     row_pairs(b->rows, &pairs, &count);
     buf_put(&b->pairs, pairs, count * sizeof *pairs);
@@ -190,7 +198,8 @@ note_labels(struct row_batch *b, uint32_t from, uint32_t to)
     return OK;
 }
 
-/* The labels of as many rows as can be had from the next on: fewer and fewer, down to one. */
+/* Reads labels for as many rows as possible, from the next on: fewer after an error, down to one.
+ */
 static enum err
 take_labels(struct row_batch *b, struct why *why)
 {
@@ -216,9 +225,9 @@ row_batch_pass(struct row_batch *b)
     struct part *part = b->store.index->part;
     uint64_t offset;
     uint32_t first, next;
-    if (b->at < b->known.size / sizeof(struct batch_row)) { /* the labels of this one */
+    if (b->at < b->known.size / sizeof(struct batch_row)) { /* the labels of this row are damaged */
         b->labels_end = ++b->at;
-        label_store_forget(&b->store); /* what could not be read is not asked for again */
+        label_store_forget(&b->store); /* so that they are not read again */
         return true;
     }
     enum err e =
@@ -233,7 +242,7 @@ enum err
 row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *why)
 {
     if (b->at == b->known.size / sizeof(struct batch_row) && b->failed == OK) {
-        /* Rows stay whole: what a failing one has left behind nobody names. */
+        /* A row that fails may leave pairs and blocks; `known` does not name them. */
         buf_clear(&b->known);
         buf_clear(&b->pairs);
         buf_clear(&b->blocks);
@@ -248,6 +257,7 @@ row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *wh
             b->failed = add_row(b, number, &b->failed_why);
             roaring_advance_uint32_iterator(&b->next);
         }
+        assert(b->known.size / sizeof(struct batch_row) <= b->rows_left); /* invariant 3 */
         b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
         if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
         if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0') {
@@ -262,8 +272,11 @@ row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *wh
     }
     enum err e = b->at < b->labels_end ? OK : take_labels(b, why);
     if (e) return e;
+    assert(b->at < b->labels_end);                                     /* invariant 1 */
+    assert(b->labels_end <= b->known.size / sizeof(struct batch_row)); /* invariant 1 */
     const struct batch_row *row = row_at(b, b->at);
     uint32_t first = pairs_begin(b, b->at), first_block = b->at == 0 ? 0 : row[-1].blocks_end;
+    assert(row->blocks_end >= first_block); /* invariant 2 */
     struct row_of_batch given = {row->number, .block_count = row->blocks_end - first_block};
     if (given.block_count > 0)
         given.blocks = (const struct block_ref *)(const void *)b->blocks.at + first_block;
@@ -274,7 +287,7 @@ row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *wh
         if (e) return e;
     }
     given.labels = buf_bytes(&b->labels);
-    if (given.labels.at == NULL) given.labels.at = (const uint8_t *)""; /* there is a row */
+    if (given.labels.at == NULL) given.labels.at = (const uint8_t *)""; /* NULL is the end */
     *ret_row = given;
     b->at++;
     return OK;

@@ -1,9 +1,9 @@
 /*
- * row_stats.c - the statistics of a block of floats, taken out of the columns of its group.
+ * row_stats.c - reads the statistics of a block of floats from the columns of its group.
  *
- * Mostly all of them are decimals of one exponent, so they are written as integers, each as its
- * difference to what the ones before it suggest (docs/format/part.md). Statistics that nobody asks
- * for are passed over without being computed.
+ * Mostly all of them are decimals of one exponent, so they are stored as integers, each as its
+ * difference to a prediction from those before it (docs/format/part.md). Statistics that are not
+ * needed are skipped without being computed.
  */
 #include "tsdb/part/walk.h"
 
@@ -21,7 +21,7 @@ get_scaled_stats(struct cursor *columns, unsigned scale, struct block_ref *b)
     b->scale = (uint8_t)e;
     b->is_constant = scale & SCALE_CONSTANT;
     uint64_t missing = scale & SCALE_MISSING ? cursor_varint(&columns[ROW_MISSING]) : 0;
-    /* Of a constant only the last may be missing: the staleness marker. */
+    /* In a constant only the last value can be missing: the staleness marker. */
     if (missing >= b->count || (b->is_constant && missing > 1)) return false;
     s->number_count = b->count - (uint32_t)missing;
     int64_t least_off = 0, most_off = 0;
@@ -92,7 +92,7 @@ row_stats_get(struct cursor *columns, unsigned shape, struct block_ref *b)
     return get_stats(columns, b) && get_ends(columns, shape, b);
 }
 
-/* Gives whether it is a constant. */
+/* True if the block is a constant. */
 static bool
 skip_stats(struct cursor *c)
 {

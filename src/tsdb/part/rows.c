@@ -1,23 +1,30 @@
 /*
- * rows.c - the rows of a part, one for each series: its pairs, and where its blocks are.
+ * rows.c - reads the rows of a part, one for each series: its pairs, and the places of its blocks.
  *
- * The columns of a group are walked by four hands, each only as far as somebody asks:
+ * The columns of a group are walked by four hands, each only as far as needed:
  *
  *     pairs     counts, masks, pairs: row by row
- *     counts    block counts, row by row: which blocks of the stretch are the row's
+ *     counts    block counts, row by row: the blocks of the stretch that belong to the row
  *     times     by the number of the block
  *     blocks    all other columns, by the number of the block
  *
  * Each stretch of rows says where in all columns it begins, so at most a stretch is walked to reach
- * a row. Who walks a stretch to its end finds that the next one begins there, or the page is
- * damaged. Rows that are passed by are not judged, only the one that was asked for.
+ * a row. If a walk reaches the end of a stretch and the next one does not begin there, the page is
+ * damaged. Rows that are skipped are not checked, only the one that is read.
+ *
+ * Invariants while a page is held:
+ *  1. The current row is row pairs_rows - 1 of the group, in the stretch of stretch_row.
+ *  2. `known` says how much of the row is read. The functions for a row need KNOWN_PAIRS at least,
+ *     which row_seek() leaves.
+ *  3. counts_rows <= pairs_rows; times_blocks and blocks_read are at most first_block +
+ *     block_count. All of them are reset when a stretch begins.
  */
 #include <assert.h>
 #include <inttypes.h>
 
 #include "tsdb/part/walk.h"
 
-/* What the head of a group says: the times of blocks, and where their values are. */
+/* A time column in the head of a group. */
 struct time_column {
     struct page_place place;
     uint32_t count;
@@ -25,12 +32,13 @@ struct time_column {
     int64_t max_ms;
 };
 
+/* A page of values in the head of a group. */
 struct values_page {
     uint64_t offset;
     uint64_t items;
 };
 
-/* How much is known of the row at hand. */
+/* How much of the current row is read. */
 enum row_known { KNOWN_NOTHING, KNOWN_PAIRS, KNOWN_COUNT, KNOWN_TIMES, KNOWN_BLOCKS };
 
 struct row_reader {
@@ -39,10 +47,10 @@ struct row_reader {
     const struct page *page;
     uint64_t offset;      /* of the page */
     uint32_t page_end;    /* first row of the next page */
-    struct cursor groups; /* of the page, behind the one at hand */
+    struct cursor groups; /* of the page, after the current one */
     enum row_known known;
 
-    /* The group, and what its head says. */
+    /* The group, and its head. */
     uint32_t group_first;
     uint32_t group_rows;
     struct bytes columns[ROW_COLUMN_COUNT];
@@ -51,8 +59,7 @@ struct row_reader {
     struct buf values_pages; /* struct values_page */
     uint64_t first_item_at;
 
-    /* The stretch: its first row in the group, where it begins, by how much that is behind the one
-     * before. */
+    /* The stretch: its first row in the group, its beginning, and the length of the one before. */
     uint32_t stretch_row;
     struct cursor stretches;
     struct row_place place;
@@ -61,24 +68,24 @@ struct row_reader {
 
     /* The hands. Blocks are numbered within the stretch. */
     struct cursor c[ROW_COLUMN_COUNT];
-    uint32_t pairs_rows; /* of the group, so many are read; the last is the row at hand */
+    uint32_t pairs_rows; /* rows of the group whose pairs are read; the last is the current row */
     struct buf pairs;
-    uint32_t counts_rows;
-    uint64_t first_block; /* of the row that was counted last */
+    uint32_t counts_rows; /* rows of the group whose block counts are read */
+    uint64_t first_block; /* of the last of these rows */
     uint64_t block_count;
-    uint64_t times_blocks; /* so many are read */
+    uint64_t times_blocks; /* blocks whose times are read */
     uint64_t time_index;   /* of the last one */
     uint64_t blocks_read;
     bool items_begun;
     uint64_t items; /* of the group, read */
     uint32_t next_values_page;
-    uint64_t values_page; /* offset of the one at hand, */
-    uint64_t items_left;  /* items in it that follow, */
-    uint64_t item_at;     /* and where the next one is */
+    uint64_t values_page; /* offset of the current page of values */
+    uint64_t items_left;  /* items in it that follow */
+    uint64_t item_at;     /* offset of the next item in it */
 
-    struct buf blocks; /* struct block_ref, of the row at hand */
+    struct buf blocks; /* struct block_ref, of the current row */
     struct buf labels;
-    struct buf entries; /* u32: of the store, for the row */
+    struct buf entries; /* u32: entries of the store, for the row */
     struct label_store store;
     bool wants_stale;
     struct stale_walk stale;
@@ -125,7 +132,7 @@ forget_page(struct row_reader *r)
     r->page = NULL;
 }
 
-/* Labels stay at hand: pairs are numbered through the whole part. */
+/* Labels that were read stay: pairs are numbered through the whole part. */
 void
 row_reader_move(struct row_reader *r, const struct part_index *index)
 {
@@ -209,7 +216,7 @@ head_read(struct row_reader *r)
 
 /* --- pairs ------------------------------------------------------------------------------------ */
 
-/* Turns `pairs` into those of a row that leans on them. */
+/* Turns the pairs in `buf` into those of a row that is written as differences to them. */
 static enum err
 change_pairs(const struct row_reader *r, struct buf *buf, uint64_t count, uint64_t mask,
              struct cursor *c)
@@ -234,8 +241,8 @@ change_pairs(const struct row_reader *r, struct buf *buf, uint64_t count, uint64
 }
 
 /*
- * On to the last of so many rows of the group. Mostly each has as many pairs as the one before:
- * then nothing is looked at but what has changed, out of registers.
+ * Moves on until the pairs of `rows` rows of the group are read. Mostly each row has as many pairs
+ * as the one before: then only pairs that changed are visited, with state in registers.
  */
 static enum err
 pairs_walk(struct row_reader *r, uint32_t rows)
@@ -310,7 +317,7 @@ hands_begin(struct row_reader *r)
     r->known = KNOWN_NOTHING;
 }
 
-/* Stands at the first row of the group. */
+/* Moves to the first row of the group. */
 static enum err
 group_restart(struct row_reader *r)
 {
@@ -340,7 +347,7 @@ hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uin
     return true;
 }
 
-/* Hands that have come to the end of a stretch stand where `place` says. */
+/* True if the hands that reached the end of a stretch are at `place`. */
 static bool
 stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_place *place)
 {
@@ -373,13 +380,13 @@ group_ends_well(const struct row_reader *r)
     return r->stretches.at == r->stretches.end && stretch_ends_at(r, r->group_rows, &end);
 }
 
-/* On to the stretch that begins at `row`. */
+/* Moves on to the stretch that begins at `row`. */
 static enum err
 stretch_enter(struct row_reader *r, uint32_t row)
 {
     bool at_end = r->pairs_rows == r->stretch_row + STRETCH_ROWS;
     while (r->stretch_row < row) {
-        /* What is said of the next stretch; the hands stay where they are. */
+        /* Reads where the next stretch begins; the hands do not move. */
         struct cursor *c = &r->stretches;
         for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
             go_on(c, &r->place.bytes[i], &r->advance.bytes[i]);
@@ -400,7 +407,7 @@ stretch_enter(struct row_reader *r, uint32_t row)
     return copy_pairs(&r->pairs, &r->stretch_pairs);
 }
 
-/* To a row of the group. */
+/* Moves to a row of the group, and checks its pairs. */
 static enum err
 group_seek(struct row_reader *r, uint32_t row)
 {
@@ -417,7 +424,7 @@ group_seek(struct row_reader *r, uint32_t row)
 
 /* --- blocks of a row -------------------------------------------------------------------------- */
 
-/* Which blocks of the stretch are the row's. */
+/* Finds out which blocks of the stretch belong to the row. */
 static enum err
 count_blocks(struct row_reader *r)
 {
@@ -428,14 +435,16 @@ count_blocks(struct row_reader *r)
         r->counts_rows++;
         if (r->block_count > r->columns[ROW_SHAPES].size) return ERR_CORRUPT; /* a byte each */
     }
+    assert(r->counts_rows == r->pairs_rows); /* invariant 3 */
     r->known = KNOWN_COUNT;
     return c->bad ? ERR_CORRUPT : OK;
 }
 
-/* The times of the row's blocks. */
+/* Reads the times of the row's blocks. */
 static enum err
 read_times(struct row_reader *r)
 {
+    assert(r->known == KNOWN_COUNT); /* invariant 2 */
     enum err e = head_read(r);
     if (e) return e;
     struct cursor *c = &r->c[ROW_TIMES];
@@ -460,11 +469,12 @@ read_times(struct row_reader *r)
                                   .times = t->place};
     }
     r->blocks.size = r->block_count * sizeof *b;
+    assert(r->times_blocks == r->first_block + r->block_count); /* invariant 3 */
     r->known = KNOWN_TIMES;
     return OK;
 }
 
-/* Where in the pages of values the items of the stretch begin. */
+/* Finds the page of values with the first item of the stretch. */
 static void
 items_begin(struct row_reader *r)
 {
@@ -485,7 +495,7 @@ items_begin(struct row_reader *r)
     r->next_values_page++;
 }
 
-/* The next item in the pages of values. */
+/* Gives the place of the next item in the pages of values. */
 static bool
 get_item(struct row_reader *r, struct page_place *ret_place)
 {
@@ -545,6 +555,7 @@ static enum err
 read_blocks(struct row_reader *r)
 {
     enum err e = OK;
+    assert(r->known == KNOWN_TIMES); /* invariant 2 */
     if (!r->items_begun) items_begin(r);
     while (r->blocks_read < r->first_block && e == OK) {
         e = skip_block(r);
@@ -563,7 +574,7 @@ read_blocks(struct row_reader *r)
 
 /* --- a row ------------------------------------------------------------------------------------ */
 
-/* The columns of a group whose number of rows was read. */
+/* Begins a group whose number of rows was read: reads the sizes of its columns. */
 static enum err
 group_begin(struct row_reader *r, struct cursor c)
 {
@@ -583,7 +594,7 @@ group_begin(struct row_reader *r, struct cursor c)
     return group_restart(r);
 }
 
-/* On to the group of the page that has `number`. */
+/* Moves on to the group of the page that has `number`. */
 static enum err
 find_group(struct row_reader *r, uint32_t number)
 {
@@ -598,7 +609,7 @@ find_group(struct row_reader *r, uint32_t number)
     return ERR_CORRUPT;
 }
 
-/* In words. What is known of the page is worth nothing any more. */
+/* Sets the text of an error, after which the page is not used any more. */
 static enum err
 row_error(struct row_reader *r, enum err e, struct why *why)
 {
@@ -640,6 +651,8 @@ enum err
 row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *ret_count,
            struct why *why)
 {
+    assert(r->page != NULL);         /* invariant 2 */
+    assert(r->known >= KNOWN_PAIRS); /* invariant 2 */
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
     if (e == OK && r->known < KNOWN_TIMES) e = read_times(r);
     if (e == OK && r->known < KNOWN_BLOCKS) {
@@ -664,6 +677,7 @@ enum err
 row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets, struct why *why)
 {
     const struct part_info *info = part_info(r->index->part);
+    assert(r->page != NULL); /* invariant 2 */
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
     bool all = min_ms <= info->min_ms && info->max_ms <= max_ms;
     *ret_meets = all && r->block_count > 0;

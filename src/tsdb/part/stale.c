@@ -1,9 +1,10 @@
 /*
- * stale.c - which blocks of histograms have staleness markers.
+ * stale.c - finds the blocks of histograms that have staleness markers.
  *
  * Rows have no room for statistics of histograms, so a part lists the few blocks that have markers,
- * by series and block, in pages of their own that are only read when somebody asks. A block that is
- * copied from a part without such a list is listed as not known. So are all whose list is damaged.
+ * by series and block, in pages that are read only when needed. A block that is copied from a part
+ * without such a list is listed as not known. If the list is damaged, all blocks count as not
+ * known.
  */
 #include "tsdb/part/walk.h"
 
@@ -16,7 +17,7 @@ stale_walk_fini(struct stale_walk *w, struct part *part)
     *w = (struct stale_walk){0};
 }
 
-/* The next entry; every page begins to count its series anew. */
+/* Moves to the next entry. The series of a page are differences that begin at 0. */
 static enum err
 step(struct stale_walk *w, struct part *p, struct why *why)
 {
@@ -42,7 +43,7 @@ step(struct stale_walk *w, struct part *p, struct why *why)
     return OK;
 }
 
-/* To the first entry of `series` or a later one. */
+/* Moves to the first entry of `series` or a later one. */
 static enum err
 seek(struct stale_walk *w, struct part *p, uint32_t series, struct why *why)
 {
@@ -84,7 +85,7 @@ stale_walk_set(struct stale_walk *w, struct part *p, uint32_t series, struct blo
     }
     if (e) stale_walk_fini(w, p);
     if (e != ERR_CORRUPT) return e;
-    for (uint32_t i = 0; i < count; i++) { /* the samples themselves are whole: they will be read */
+    for (uint32_t i = 0; i < count; i++) { /* the samples are not damaged: they will be read */
         if (blocks[i].codec != CODEC_FLOAT_V1) blocks[i].has_stats = false;
     }
     return OK;

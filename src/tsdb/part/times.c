@@ -1,24 +1,29 @@
 /*
- * times.c - see times.h. Columns lie in a ring one after another; a new one takes the
- * place of the oldest. An entry is valid as long as the ring has not come around to it.
+ * times.c - see times.h. Columns are in a ring one after another; a new one overwrites the oldest.
+ *
+ * Invariants:
+ *  1. A column is contiguous in the ring.
+ *  2. An entry is valid while end - at <= ring_samples: the ring has not come around to it.
  */
 #include "tsdb/part/times.h"
+
+#include <assert.h>
 
 #include "base/hash.h"
 
 enum { ENTRIES = 1024 };
 
 struct cached_times {
-    const struct part *part; /* NULL: none */
+    const struct part *part; /* NULL if the entry is empty */
     struct page_place place;
     uint32_t count;
-    uint64_t at; /* of all samples that ever went into the ring */
+    uint64_t at; /* position, counted over all samples ever put into the ring */
 };
 
 struct times_cache {
     struct budget *budget;
-    uint64_t end;  /* where the next column goes */
-    int64_t *ring; /* what was never written is not read, and takes no memory */
+    uint64_t end;  /* position of the next column */
+    int64_t *ring; /* not zeroed: pages that were never written take no memory */
     uint32_t ring_samples;
     struct cached_times entries[ENTRIES];
 };
@@ -51,7 +56,7 @@ static bool
 is_of(const struct times_cache *c, const struct cached_times *x, const struct part *part,
       const struct block_ref *b)
 {
-    /* All of a block's reference is compared: one that is damaged must not pass for another. */
+    /* All members are compared, so that a damaged reference does not find another column. */
     return x->part == part && x->count == b->count && x->place.page == b->times.page &&
            x->place.at == b->times.at && x->place.size == b->times.size &&
            c->end - x->at <= c->ring_samples && c->ring[x->at % c->ring_samples] == b->min_ms &&
@@ -73,6 +78,7 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
         /* Columns do not wrap around: the end of the ring is left empty instead. */
         uint64_t left = c->ring_samples - c->end % c->ring_samples;
         if (left < b->count) c->end += left;
+        assert(c->end % c->ring_samples + b->count <= c->ring_samples); /* invariant 1 */
         *x = (struct cached_times){part, b->times, b->count, c->end};
         memcpy(c->ring + c->end % c->ring_samples, ret_times, b->count * sizeof *ret_times);
         c->end += b->count;

@@ -40,7 +40,9 @@ void
 tombstone_unref(struct tombstone *t)
 {
     if (t == NULL) return;
-    if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     for (uint32_t i = 0; i < t->matcher_count; i++) {
         matcher_free(t->matchers[i]);
     }
@@ -94,7 +96,9 @@ void
 tombstones_unref(struct tombstones *set)
 {
     if (set == NULL) return;
-    if (atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     for (uint32_t i = 0; i < set->count; i++) {
         tombstone_unref(set->items[i]);
     }
@@ -120,7 +124,7 @@ tombstones_of(struct budget *budget, uint64_t last_id, struct tombstone *const *
 
 /* --- in a part -------------------------------------------------------------------------------- */
 
-/* The series of the part that it names; kept in the part, where it is found the next time. */
+/* Selects the series of the part; the result is kept in the part for the next time. */
 static enum err
 series_of(const struct tombstone *t, struct part *part, struct arena *arena,
           const roaring_bitmap_t **ret_series, struct why *why)

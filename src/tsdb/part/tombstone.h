@@ -1,9 +1,9 @@
 /*
- * tombstone.h - private to tsdb/: what was deleted, and is still on disk.
+ * tombstone.h - private to tsdb/: deletions of samples that are still on disk.
  *
- * A tombstone hides the samples and exemplars of some series in a stretch of time from every
- * reader, as far as they came before its position in the log. Merges leave out what it hides; when
- * no part is left that could hold any of it, it goes.
+ * A tombstone hides the samples and exemplars of some series in a range of time from every reader,
+ * if they came before its position in the log. Merges leave out the samples it hides; when no part
+ * is left that could hold any of them, it is removed.
  *
  * Sets are immutable and shared: each version of the parts holds one.
  */
@@ -17,7 +17,7 @@ struct tombstone {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct budget *budget;
     uint64_t id;  /* rises; never reused */
-    uint64_t pos; /* hides what came before this position of the log */
+    uint64_t pos; /* samples before this position of the log are hidden */
     int64_t made_ms;
     struct time_range range;
     struct bytes tenant;
@@ -25,7 +25,7 @@ struct tombstone {
     struct matcher *matchers[];
 };
 
-/* Of some series of a part everything in a stretch of time is gone. */
+/* A range of time that is deleted from some series of a part. */
 struct part_deletion {
     const roaring_bitmap_t *series; /* numbers in the part */
     struct time_range range;
@@ -46,29 +46,30 @@ MUST_CHECK enum err tombstone_new(struct budget *budget, uint64_t id, struct byt
                                   struct tombstone **ret_tombstone);
 void tombstone_unref(struct tombstone *tombstone);
 
-/* Those of `from` for which `keep` is true, and `added` (may be NULL). ERR_NOMEM. */
+/* Makes a set of those of `from` for which `keep` is true, and `added` (may be NULL). ERR_NOMEM. */
 MUST_CHECK enum err tombstones_new(struct budget *budget, const struct tombstones *from,
                                    bool (*keep)(void *context, const struct tombstone *tombstone),
                                    void *context, struct tombstone *added,
                                    struct tombstones **ret_set);
-/* Of these, which are taken. ERR_NOMEM. */
+/* Makes a set of `items`, which are taken. ERR_NOMEM. */
 MUST_CHECK enum err tombstones_of(struct budget *budget, uint64_t last_id,
                                   struct tombstone *const *items, uint32_t count,
                                   struct tombstones **ret_set);
 void tombstones_unref(struct tombstones *set);
 
-/* Could the part hold something that the tombstone hides, as far as its root tells? */
+/* True if the part may hold samples that the tombstone hides, by the root of the part. */
 bool tombstone_concerns(const struct tombstone *tombstone, const struct part *part);
 /*
- * What is hidden in a part, of one tenant or (at NULL) of all: arrays in `arena`, bitmaps in the
- * part. Pages of its index are read the first time. ERR_CORRUPT, ERR_IO, ERR_NOMEM.
+ * Lists the deletions in a part, of one tenant or, if tenant.at is NULL, of all: the array is in
+ * `arena`, bitmaps are in the part. Pages of its index are read the first time. ERR_CORRUPT,
+ * ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err tombstones_of_part(const struct tombstones *set, struct part *part,
                                        struct bytes tenant, struct arena *arena,
                                        struct part_deletion **ret_deletions, uint32_t *ret_count,
                                        struct why *why);
 
-/* Is what a series has at this time deleted? */
+/* True if a sample of the series at this time is deleted. */
 static inline bool
 deletions_hide(const struct part_deletion *list, uint32_t count, uint32_t series, int64_t t_ms)
 {

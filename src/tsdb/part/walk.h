@@ -1,6 +1,6 @@
 /*
- * walk.h - a part as an object, where in it something is, and walks over it: for the files that
- * read parts, here and in the folders that docs/rooms.txt names.
+ * walk.h - a part as an object, its directories, and walks over its pages: for the files that read
+ * parts, here and in the folders that docs/rooms.txt names.
  */
 #ifndef TSDB_PART_WALK_H
 #define TSDB_PART_WALK_H
@@ -11,26 +11,27 @@
 #include "tsdb/part/part.h"
 
 /*
- * Which page a number lies in: the directory of one kind of page. Unpacked when first asked for;
- * two threads may do so at once, and one of them wins.
+ * The directory of one kind of page, from numbers to pages. Unpacked on first use; two threads may
+ * do so at once, and the first one publishes its table.
  */
 struct directory_table {
     uint32_t count;
     size_t memory_bytes;
     uint64_t *offsets;
     uint32_t *numbers;  /* the first in each page, ascending */
-    uint32_t *key_ends; /* with keys: where each ends */
+    uint32_t *key_ends; /* with keys: end of each in `keys` */
     uint8_t *keys;
 };
 
 struct directory {
-    uint64_t page;                         /* 0: there is nothing of this kind */
-    bool has_keys;                         /* what separates each page from the one before */
+    uint64_t page;                         /* 0 if there are no pages of this kind */
+    bool has_keys;                         /* a key separates each page from the one before */
     struct bytes bytes;                    /* with DIRECTORY_IN_ROOT: view of the part's arena */
     struct directory_table *_Atomic table; /* release, pairs with acquire in directory_table() */
 };
 
-struct hidden {
+/* The series of a part that a tombstone selects. */
+struct hidden_series {
     uint64_t tombstone;
     roaring_bitmap_t *series;
 };
@@ -43,10 +44,10 @@ struct part {
     atomic_bool dropped;         /* relaxed: the references order it */
     atomic_bool left_alone;      /* relaxed: one thread merges */
     atomic_bool removed;         /* relaxed: a number for people */
-    _Atomic(struct why *) alone; /* why; released by that thread, acquired by who tells it */
+    _Atomic(struct why *) alone; /* why left_alone; release, pairs with part_alone_reason() */
     struct part_info info;
     struct page_source source;
-    struct arena arena; /* what is unpacked at opening: tenants */
+    struct arena arena; /* tenants, and directories in the root */
     struct part_tenant *tenants;
     uint32_t tenant_count;
     struct directory rows;
@@ -55,31 +56,31 @@ struct part {
     struct directory exemplars;
     struct directory stale;
     bool knows_stale;         /* written by a version that has that directory */
-    _Atomic uint64_t applied; /* relaxed: set before others see the part, or by the one who edits */
+    _Atomic uint64_t applied; /* relaxed: set before other threads see the part, or by an edit */
 
     struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */
-    struct hidden *hidden;
+    struct hidden_series *hidden;
     uint32_t hidden_count;
     uint32_t hidden_capacity;
 };
 
 /* --- read.c ----------------------------------------------------------------------------------- */
 
-/* ERR_CORRUPT, in words. `offset` is that of the page; 0: it is none. */
+/* Returns ERR_CORRUPT and sets `why`. `offset` is that of the damaged page; 0 if it is not a page.
+ */
 enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
 MUST_CHECK enum err part_directory_table(struct part *part, struct directory *directory,
                                          const struct directory_table **ret_table, struct why *why);
-/* How many pages begin at or before `number`. */
+/* The number of pages that begin at or before `number`. */
 uint32_t part_pages_until(const struct directory_table *table, uint32_t number);
-/* Where the page with a number is, and which numbers lie in it. */
+/* Finds the page that has a number: its offset, its first number, and the next page's. */
 MUST_CHECK enum err part_directory_find(struct part *part, struct directory *directory,
                                         uint32_t number, uint64_t *ret_offset, uint32_t *ret_first,
                                         uint32_t *ret_next, struct why *why);
 
 /*
- * The same by order, in the directory of label values: the last page that holds a number in
- * [first, end), the numbers of one name, and may hold `value` or, if no page does, what is before
- * it.
+ * Searches the directory of label values for `value`, among the numbers [first, end) of one name.
+ * *ret_number gets the first number of the last page whose key is not above the value, or `first`.
  */
 MUST_CHECK enum err part_directory_search(struct part *part, struct directory *directory,
                                           uint32_t first, uint32_t end, struct bytes value,
@@ -87,36 +88,36 @@ MUST_CHECK enum err part_directory_search(struct part *part, struct directory *d
 
 /* --- row_stats.c ------------------------------------------------------------------------------ */
 
-/* Of a block of floats, whose `count` is set, out of the columns of its group, each of which is
- * read on. False: it makes no sense; that a column was too short its cursor tells. */
+/* Reads the statistics of a block of floats, whose `count` is set, from the columns of its group.
+ * False if they are invalid; a column that is too short fails its cursor. */
 bool row_stats_get(struct cursor *columns, unsigned shape, struct block_ref *block);
-/* Passes over those of a block of any kind. True: it is a constant, of which nothing more is
- * written. */
+/* Skips the statistics of a block of any kind. True if it is a constant, which has no values in a
+ * page. */
 bool row_stats_skip(struct cursor *columns, unsigned shape);
 
 /* --- stale.c ---------------------------------------------------------------------------------- */
 
-/* Walks what is told of blocks of histograms, those that have staleness markers or may. */
+/* Walks the list of blocks of histograms that have, or may have, staleness markers. */
 struct stale_walk {
-    const struct directory_table *table; /* NULL: not begun */
+    const struct directory_table *table; /* NULL before the first seek */
     uint32_t next_page;                  /* in the table */
     const struct page *page;
     uint64_t offset; /* of the page */
     struct cursor c;
-    uint32_t series; /* of the entry at hand, in the part; UINT32_MAX: there are no more */
+    uint32_t series; /* of the current entry, in the part; UINT32_MAX at the end */
     uint32_t block;  /* in its row */
-    uint32_t count;  /* of staleness markers; 0: not known */
+    uint32_t count;  /* of staleness markers; 0 if not known */
 };
 
-/* Sets the statistics of the series' blocks of histograms where they are known: cheapest in
- * ascending order of series. ERR_IO, ERR_NOMEM; what is damaged is not known. */
+/* Sets stats.number_count of the series' blocks of histograms, if the part knows it: cheapest in
+ * ascending order of series. A damaged list counts as not known. ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err stale_walk_set(struct stale_walk *walk, struct part *part, uint32_t series,
                                    struct block_ref *blocks, uint32_t count, struct why *why);
 void stale_walk_fini(struct stale_walk *walk, struct part *part);
 
 /* --- labels.c --------------------------------------------------------------------------------- */
 
-/* NULL: there is none. */
+/* NULL if the tenant has no such name. */
 const struct part_name *part_find_name(const struct part_index *index, struct bytes name);
 const struct part_name *part_name_of_pair(const struct part_index *index, uint32_t pair);
 
@@ -129,25 +130,25 @@ struct value_walk {
     uint32_t next_pair;
     uint32_t page_first;
     uint32_t page_end;      /* first pair of the next page */
-    uint32_t restart_count; /* of the page, */
-    uint32_t items_end;     /* and where they are */
+    uint32_t restart_count; /* of the page */
+    uint32_t items_end;     /* offset of the restarts in the page */
     struct buf value;
 };
 
 void value_walk_init(struct value_walk *walk, struct part *part, struct budget *budget);
 void value_walk_fini(struct value_walk *walk);
-/* The value of `pair` in walk->value. Steps on if it is the next one. */
+/* Reads the value of `pair` into walk->value: cheapest if it is the next one. */
 MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struct why *why);
 /*
- * Moves *pair on, within its page and before `end`, to where values are just before `value` or it
- * itself: at most a few steps of value_walk_get() from it.
+ * Moves *pair on, within its page and before `end`, to a pair whose value is not above `value` and
+ * at most a few steps of value_walk_get() before it.
  */
 MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
                                     struct bytes value, struct why *why);
 
 /* --- label_store.c ---------------------------------------------------------------------------- */
 
-/* A label that is wanted, or there, as a field of canonical labels. */
+/* A label that was noted, and its field of canonical labels once it is read. */
 struct label_entry {
     uint32_t pair;
     uint32_t at; /* in `fields` */
@@ -155,41 +156,40 @@ struct label_entry {
 };
 
 /*
- * Labels of pairs. What was noted and is not there is read in the order of pairs, so each page of
- * values is unpacked once for all of it.
+ * Labels of pairs. Labels that were noted are read in the order of pairs, so that each page of
+ * values is unpacked once for all of them.
  */
 struct label_store {
     const struct part_index *index;
     struct budget *budget;
     struct buf entries; /* struct label_entry */
     uint32_t entry_count;
-    uint32_t read_count; /* so many of them are there */
+    uint32_t read_count; /* the first entries, whose fields are read */
     struct table table;  /* by hash of the pair, indexes of entries */
     struct buf fields;
-    struct buf order; /* u64: of those being read, pair and entry */
+    struct buf order; /* u64: pair and entry, while labels are read */
     struct value_walk values;
 };
 
 void label_store_init(struct label_store *store, const struct part_index *index,
                       struct budget *budget);
 void label_store_fini(struct label_store *store);
-/* Forgets everything if that is much. */
+/* Forgets all labels if there are many, or if some were noted and not read. */
 void label_store_trim(struct label_store *store);
 void label_store_forget(struct label_store *store);
-/*
- * Notes pairs, and says which entries are theirs, until everything is forgotten. ERR_NOMEM.
- */
+/* Notes pairs, and gives the indexes of their entries, valid until labels are forgotten.
+ * ERR_NOMEM. */
 MUST_CHECK enum err label_store_note(struct label_store *store, const uint32_t *pairs,
                                      uint32_t pair_count, uint32_t *ret_entries);
-/* Takes in what was noted. Failed, it forgets everything. */
+/* Reads the labels that were noted. On an error it forgets all. */
 MUST_CHECK enum err label_store_read(struct label_store *store, struct why *why);
-/* Appends labels that were taken in. */
+/* Appends labels that were read. */
 MUST_CHECK enum err label_store_put(const struct label_store *store, const uint32_t *entries,
                                     uint32_t count, struct buf *to, struct why *why);
 
 /* --- postings.c ------------------------------------------------------------------------------- */
 
-/* Gathers the series of pairs, those of a window. */
+/* Gathers the series of pairs, within a window. */
 struct postings_walk {
     struct part *part;
     const struct part_tenant *tenant;
@@ -199,29 +199,29 @@ struct postings_walk {
     uint32_t next_pair;
     uint32_t page_end;
 
-    uint32_t from; /* the window, within the tenant */
+    uint32_t from; /* the window, from and to included, within the tenant */
     uint32_t to;
-    const roaring_bitmap_t *among; /* others are not wanted; NULL: all are */
-    uint32_t list_max;             /* so many of each list are enough */
-    uint32_t list_left;            /* of the list at hand; with one more, */
-    bool list_ended;               /* it ended early, */
-    bool cut;                      /* as some list did */
+    const roaring_bitmap_t *among; /* only these series are wanted; NULL for all */
+    uint32_t list_max;             /* series of each list that are enough */
+    uint32_t list_left;            /* of the current list */
+    bool list_ended;               /* the current list has more than list_max */
+    bool cut;                      /* some list had more than list_max */
     uint32_t list_count;
     uint64_t added_count;
     roaring_bitmap_t *set; /* numbers in the part */
-    uint64_t *bits;        /* of the window: more of the set; NULL: not needed */
+    uint64_t *bits;        /* more of the set, by number in the window; NULL if not needed */
     uint32_t batch_count;
-    uint32_t batch[256]; /* still more */
+    uint32_t batch[256]; /* numbers that are not in `set` yet */
 };
 
-/* Series `from` to `to`, numbers in the part; `among` and `list_max` may be set then, for a few of
- * each list. No memory: walk->set is NULL. */
+/* Begins with the window of series `from` to `to`, numbers in the part; `among` and `list_max` may
+ * be set then. walk->set is NULL without memory. */
 void postings_begin(struct postings_walk *walk, const struct part_index *index, uint32_t from,
                     uint32_t to);
 void postings_end(struct postings_walk *walk);
-/* Adds the series of a pair (numbered through the part): cheapest in ascending order. */
+/* Adds the series of a pair (a number in the part): cheapest in ascending order. */
 MUST_CHECK enum err postings_add(struct postings_walk *walk, uint32_t pair, struct why *why);
-/* All that was added; the walk's own. */
+/* The series that were added; owned by the walk. */
 roaring_bitmap_t *postings_set(struct postings_walk *walk);
 
 #endif

@@ -1,13 +1,23 @@
 /*
- * write.c - writes a part front to back. Blocks and time columns go out as their pages fill,
+ * write.c - writes a part front to back. Blocks and time columns are written as their pages fill,
  * rows point at them; postings, which belong to a whole tenant, are made when its rows are
  * complete.
  *
  *     write_blocks.c      samples become blocks in pages of values and times
  *     write_rows.c        rows wait for the offsets of those pages
- *     write_postings.c    which series have a pair
+ *     write_postings.c    the series of each pair
  *     write_index.c       label values, exemplars, metadata
- *     here                tenants, and the file
+ *     write.c             tenants, and the file
+ *
+ * Invariants:
+ *  1. Tenants come in the order of names; in a tenant, pairs, series, the samples of a series and
+ *     exemplars come in order. Callers guarantee that, since readers rely on it.
+ *  2. The offsets in a directory ascend, and so do the numbers of rows.
+ *  3. When a tenant is complete, every series has a row, no row waits for the offset of a page, and
+ *     row_pairs has the pairs of all rows.
+ *  4. At most CODEC_SAMPLES_MAX samples wait to become blocks; all are of one kind.
+ *  5. The table of time columns has a free slot.
+ *  6. After part_writer_finish() nothing is written.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -23,17 +33,17 @@ part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number)
 }
 
 enum err
-part_told(const struct part_writer *w, enum err e, struct why *why)
+part_write_error(const struct part_writer *w, enum err e, struct why *why)
 {
     if (e == ERR_NOMEM) why_set(why, e, "%s: not enough memory to write the part", w->dir);
     if (e == ERR_LIMIT) why_set(why, e, "%s: an item is too large for a part", w->dir);
     return e;
 }
 
-/* --- small things ----------------------------------------------------------------------------- */
+/* --- pages and directories -------------------------------------------------------------------- */
 
 static void
-filling_init(struct part_writer *w, struct filling *f, enum page_kind kind)
+filling_init(struct part_writer *w, struct page_filling *f, enum page_kind kind)
 {
     f->kind = kind;
     buf_init(&f->payload, w->budget, PAGE_BYTES_MAX);
@@ -42,6 +52,7 @@ filling_init(struct part_writer *w, struct filling *f, enum page_kind kind)
 void
 part_directory_add(struct directory_writer *d, uint32_t number, uint64_t offset)
 {
+    assert(d->count == 0 || offset > d->last_offset); /* invariant 2 */
     buf_put_varint(&d->entries, number - d->last_number);
     buf_put_varint(&d->entries, offset - d->last_offset);
     d->last_number = number;
@@ -50,7 +61,8 @@ part_directory_add(struct directory_writer *d, uint32_t number, uint64_t offset)
 }
 
 enum err
-part_filling_flush(struct part_writer *w, struct filling *f, uint64_t *ret_offset, struct why *why)
+part_filling_flush(struct part_writer *w, struct page_filling *f, uint64_t *ret_offset,
+                   struct why *why)
 {
     if (buf_error(&f->payload)) return buf_error(&f->payload);
     enum err e = page_write(&w->pages, f->kind, buf_bytes(&f->payload), ret_offset, why);
@@ -59,14 +71,14 @@ part_filling_flush(struct part_writer *w, struct filling *f, uint64_t *ret_offse
 }
 
 bool
-part_filling_full(const struct part_writer *w, const struct filling *f, size_t size)
+part_filling_full(const struct part_writer *w, const struct page_filling *f, size_t size)
 {
     return f->payload.size > 0 && f->payload.size + size > w->page_bytes;
 }
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* A counted list in a page of its own. It may be long: the count moves it instead of a copy. */
+/* Writes a counted list as a page. It may be long, so it is moved to make room for the count. */
 static enum err
 list_page(struct part_writer *w, enum page_kind kind, uint32_t count, struct buf *items,
           uint64_t *ret_offset, struct why *why)
@@ -109,6 +121,9 @@ tenant_end(struct part_writer *w, struct why *why)
     enum err e = part_series_end(w, why);
     if (e == OK) e = part_waiting_out(w, why);
     if (e == OK) e = part_rows_page_out(w, why);
+    assert(e || w->waiting.size == 0);                                      /* invariant 3 */
+    assert(e || w->rows_written == w->info.series_count + t->series_count); /* invariant 3 */
+    assert(e || w->row_pairs.row_count == t->series_count);                 /* invariant 3 */
     if (e == OK) e = part_name_end(w);
     if (e == OK) e = part_values_page_out(w, why);
     if (e == OK) e = part_postings_out(w, why);
@@ -129,11 +144,12 @@ tenant_end(struct part_writer *w, struct why *why)
 enum err
 part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
 {
-    assert(w->tenant.name.at == NULL || bytes_compare(w->tenant.name, name) < 0);
+    assert(!w->finished);                                                         /* invariant 6 */
+    assert(w->tenant.name.at == NULL || bytes_compare(w->tenant.name, name) < 0); /* invariant 1 */
     enum err e = tenant_end(w, why);
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     uint8_t *copy = mem_alloc(w->budget, name.size);
-    if (copy == NULL) return part_told(w, ERR_NOMEM, why);
+    if (copy == NULL) return part_write_error(w, ERR_NOMEM, why);
     memcpy(copy, name.at, name.size);
     w->tenant = (struct part_tenant){
         .name = {copy, name.size},
@@ -141,14 +157,14 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
         .first_pair = (uint32_t)w->info.pair_count,
     };
     w->name_count = w->name_pairs = w->metadata_count = 0;
-    return part_told(w, part_columns_clear(w), why);
+    return part_write_error(w, part_columns_clear(w), why);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 enum { OWN_BUFFERS = 23 };
 
-/* Those that are not of a filling. */
+/* Lists the buffers that are not the payload of a page. */
 static void
 own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
 {
@@ -260,7 +276,7 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     if (e == OK) e = writer_arrays(w);
     if (e == OK) e = writer_begin_file(w, why);
     if (e) {
-        part_told(w, e, why);
+        part_write_error(w, e, why);
         part_writer_free(w);
         return e;
     }
@@ -289,7 +305,7 @@ part_writer_free(struct part_writer *w)
     if (w == NULL) return;
     page_writer_fini(&w->pages);
     if (w->begun && !w->finished) {
-        /* On a full disk a half is what keeps everybody else from writing. */
+        /* Half a part may be what fills the disk. */
         err_ignore(env_remove_tree(w->env, w->dir, NULL),
                    "the next attempt, or a start, sweeps it");
     }
@@ -323,7 +339,7 @@ part_writer_free(struct part_writer *w)
     mem_free(w->budget, w, sizeof *w);
 }
 
-/* Short ones lie in the root. */
+/* Writes a directory; a short one goes into the root. */
 static enum err
 directory_out(struct part_writer *w, struct directory_writer *d, uint64_t *ret_offset,
               struct why *why)
@@ -385,10 +401,12 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
 {
     uint64_t root;
     uint8_t footer[PART_END_BYTES] = {0};
+    assert(!w->finished); /* invariant 6 */
     enum err e = tenant_end(w, why);
+    assert(e || !w->in_series);
     if (e == OK) e = part_pairs_end(w, why);
     if (e == OK) e = root_out(w, &root, why);
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     w->info.file_bytes = page_writer_offset(&w->pages) + PART_END_BYTES;
     w->info.data_bytes = w->pages.payload_bytes[PAGE_TIMES] + w->pages.payload_bytes[PAGE_VALUES] +
                          w->pages.payload_bytes[PAGE_EXEMPLARS];
@@ -417,5 +435,5 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     if (e == OK) e = env_syncdir(w->env, w->parts_dir, why);
     if (e == OK) *ret_info = w->info;
     w->finished = e == OK;
-    return part_told(w, e, why);
+    return part_write_error(w, e, why);
 }

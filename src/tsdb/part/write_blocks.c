@@ -1,6 +1,7 @@
 /*
- * write_blocks.c - samples of a series become blocks of at most 8192 samples, laid into pages.
- * A page's offset is known when it is written: until then a place names it by its running number.
+ * write_blocks.c - makes blocks of at most 8192 samples of a series, and puts them into pages. A
+ * page's offset is known when it is written: until then a place names it by its running number.
+ * Invariants are in write.c.
  *
  * Time columns are shared: a column equal to one written before, by a 128-bit hash under a secret
  * seed and its count, is referred to instead of written again. Each is remembered twice, by its
@@ -16,7 +17,8 @@ enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
 /* --- times and values: pages whose offsets come later ----------------------------------------- */
 
 enum err
-part_placed_flush(struct part_writer *w, struct filling *f, struct buf *offsets, struct why *why)
+part_placed_flush(struct part_writer *w, struct page_filling *f, struct buf *offsets,
+                  struct why *why)
 {
     if (f->payload.size == 0) return OK;
     uint64_t offset;
@@ -31,7 +33,7 @@ part_placed_flush(struct part_writer *w, struct filling *f, struct buf *offsets,
  * offset.
  */
 static enum err
-place(struct part_writer *w, struct filling *f, struct buf *offsets, struct bytes encoded,
+place(struct part_writer *w, struct page_filling *f, struct buf *offsets, struct bytes encoded,
       struct page_place *ret_place, struct why *why)
 {
     if (part_filling_full(w, f, encoded.size)) {
@@ -50,10 +52,10 @@ place(struct part_writer *w, struct filling *f, struct buf *offsets, struct byte
 static enum err
 columns_resize(struct part_writer *w, uint32_t capacity)
 {
-    struct column *grown = mem_new(w->budget, capacity * sizeof *grown);
+    struct written_column *grown = mem_new(w->budget, capacity * sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < w->column_capacity && w->column_count > 0; i++) {
-        const struct column *c = &w->columns[i];
+        const struct written_column *c = &w->columns[i];
         if (c->count == 0) continue;
         uint32_t at = (uint32_t)c->hash.low64 & (capacity - 1);
         while (grown[at].count != 0) {
@@ -83,7 +85,7 @@ part_columns_clear(struct part_writer *w)
     return OK;
 }
 
-/* Columns are shared by series that were scraped together: old ones may be forgotten. */
+/* Makes room for a column. Old columns may be forgotten: series that share one come together. */
 static enum err
 columns_room(struct part_writer *w)
 {
@@ -94,26 +96,27 @@ columns_room(struct part_writer *w)
 }
 
 /* The column with this hash, or the place in the table where it goes. */
-static struct column *
+static struct written_column *
 column_find(struct part_writer *w, XXH128_hash_t hash, uint32_t count)
 {
     uint32_t at = (uint32_t)hash.low64 & (w->column_capacity - 1);
     for (; w->columns[at].count != 0; at = (at + 1) & (w->column_capacity - 1)) {
-        const struct column *c = &w->columns[at];
+        const struct written_column *c = &w->columns[at];
         if (c->count == count && XXH128_isEqual(c->hash, hash)) break;
     }
     return &w->columns[at];
 }
 
 static void
-column_set(struct part_writer *w, struct column *c, struct column value)
+column_set(struct part_writer *w, struct written_column *c, struct written_column value)
 {
     assert(c->count == 0);
     *c = value;
     w->column_count++;
+    assert(w->column_count < w->column_capacity); /* invariant 5 */
 }
 
-/* An encoded column: as it is where blocks are copied, or just made. */
+/* Places an encoded column, of a copied block or a new one. */
 static enum err
 place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
              struct page_place *ret_place, struct why *why)
@@ -121,13 +124,13 @@ place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
     enum err e = columns_room(w);
     if (e) return e;
     XXH128_hash_t hash = XXH3_128bits_withSeed(encoded.at, encoded.size, ~w->seed);
-    struct column *c = column_find(w, hash, count);
+    struct written_column *c = column_find(w, hash, count);
     if (c->count != 0) {
         *ret_place = c->place;
         return OK;
     }
     e = place(w, &w->times, &w->times_offsets, encoded, ret_place, why);
-    if (e == OK) column_set(w, c, (struct column){hash, count, *ret_place});
+    if (e == OK) column_set(w, c, (struct written_column){hash, count, *ret_place});
     return e;
 }
 
@@ -136,7 +139,7 @@ place_times(struct part_writer *w, struct page_place *ret_place, struct why *why
 {
     uint32_t count = w->sample_count;
     XXH128_hash_t hash = XXH3_128bits_withSeed(w->sample_times, count * 8u, w->seed);
-    const struct column *known = column_find(w, hash, count);
+    const struct written_column *known = column_find(w, hash, count);
     if (known->count != 0) {
         *ret_place = known->place;
         return OK;
@@ -146,16 +149,16 @@ place_times(struct part_writer *w, struct page_place *ret_place, struct why *why
     if (buf_error(&w->encoded)) return buf_error(&w->encoded);
     enum err e = place_column(w, buf_bytes(&w->encoded), count, ret_place, why);
     if (e) return e;
-    /* Room was made for one, in a table at most half full. */
-    column_set(w, column_find(w, hash, count), (struct column){hash, count, *ret_place});
+    /* place_column() made room in the table, which is at most half full. */
+    column_set(w, column_find(w, hash, count), (struct written_column){hash, count, *ret_place});
     return OK;
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
 /*
- * Values that turn out too large for one block leave with half the samples, and so on: the rest
- * stays in the sample arrays.
+ * Encodes the values of the first samples. If they are too large for one block, half of the samples
+ * are taken, and so on: the others stay in the sample arrays.
  */
 static enum err
 cut_block(struct part_writer *w, uint32_t *ret_count)
@@ -213,7 +216,7 @@ block_add(struct part_writer *w, const struct block_ref *ref)
     return buf_error(&w->blocks);
 }
 
-/* How its numbers are written; a constant needs nothing else. */
+/* Notes how the values are encoded; a constant has no bytes in a page. */
 static void
 take_shape(const struct part_writer *w, struct block_ref *ref)
 {
@@ -225,7 +228,7 @@ take_shape(const struct part_writer *w, struct block_ref *ref)
     ref->k = shape.is_constant ? shape.k : w->origin;
 }
 
-/* Writes one block of the first samples that wait; more may be left. */
+/* Writes one block of the first samples that wait; others may be left. */
 static enum err
 block_out(struct part_writer *w, struct why *why)
 {
@@ -238,6 +241,8 @@ block_out(struct part_writer *w, struct why *why)
         e = place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values, why);
     }
     if (e) return e;
+    assert(count > 0);    /* invariant 4 */
+    assert(count <= all); /* invariant 4 */
     w->sample_count = count;
     e = place_times(w, &ref.times, why);
     if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
@@ -277,7 +282,7 @@ fits_block(const struct part_writer *w, enum sample_kind kind, const struct hist
     if (kind == SAMPLE_FLOAT) return true;
     return histogram_same_layout(&w->sample_histograms[0], h) &&
            codec_histogram_fits(h, w->sample_count + 1) &&
-           /* Words that a histogram takes while its block waits. */
+           /* Words of memory that a histogram takes until its block is written. */
            (w->sample_count + 1) *
                    (16 + (uint64_t)h->positive.bucket_count + h->negative.bucket_count +
                     h->positive.span_count + h->negative.span_count + h->custom_count) <=
@@ -313,7 +318,7 @@ take_histogram(struct part_writer *w, const struct histogram *h, struct why *why
     enum err e = histograms_room(w);
     if (e == OK && !fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
     if (e) return e;
-    /* Only the arena of the budget can be full: ERR_LIMIT would be ours to explain. */
+    /* A full arena means that memory is short; ERR_LIMIT would say that an item is too large. */
     e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);
     return e ? ERR_NOMEM : OK;
 }
@@ -328,7 +333,8 @@ take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t fro
     for (uint32_t i = 1; i < count; i++) {
         ascends &= times[i] > times[i - 1];
     }
-    assert(ascends);
+    assert(ascends);                                      /* invariant 1 */
+    assert(count <= CODEC_SAMPLES_MAX - w->sample_count); /* invariant 4 */
     memcpy(w->sample_times + w->sample_count, times, bytes);
     if (batch->starts_ms == NULL) {
         memset(starts, 0, bytes);
@@ -347,10 +353,11 @@ enum err
 part_write_samples(struct part_writer *w, const struct sample_batch *batch, struct why *why)
 {
     assert(w->in_series);
+    assert(!w->finished); /* invariant 6 */
     for (uint32_t i = 0, taken = 1; i < batch->count; i += taken) {
         enum err e = batch->kind == SAMPLE_FLOAT ? take_floats(w, batch, i, &taken, why)
                                                  : take_histogram(w, &batch->histograms[i], why);
-        if (e) return part_told(w, e, why);
+        if (e) return part_write_error(w, e, why);
         w->kind = batch->kind;
         take_times(w, batch, i, taken);
     }
@@ -363,9 +370,11 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
                  const struct block_bytes *bytes, struct why *why)
 {
     assert(w->in_series);
-    assert(!w->has_last || block->min_ms > w->last_ms);
+    assert(!w->finished);                               /* invariant 6 */
+    assert(!w->has_last || block->min_ms > w->last_ms); /* invariant 1 */
     struct block_ref ref = *block;
     enum err e = part_blocks_out(w, why);
+    assert(e || w->sample_count == 0);
     if (e == OK && !ref.is_constant) {
         e = place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
     }
@@ -374,7 +383,7 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
         e = place(w, &w->values, &w->values_offsets, bytes->starts, &ref.starts, why);
     }
     if (e == OK) e = block_add(w, &ref);
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     w->has_last = true;
     w->last_ms = ref.max_ms;
     w->tenant.sample_count[ledger_kind_of(block_kind(&ref))] += ref.count;

@@ -1,5 +1,4 @@
-/* write_index.c - what finds series, and what hangs on them: label values, exemplars,
- * metadata. */
+/* write_index.c - writes label values, exemplars and metadata. Invariants are in write.c. */
 #include <assert.h>
 
 #include "tsdb/part/writer.h"
@@ -53,20 +52,21 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     bool new_name = w->name_pairs == 0 || !bytes_equal(buf_bytes(&w->last_name), label.name);
     if (w->info.pair_count + w->tenant.pair_count >= UINT32_MAX - 1) e = ERR_LIMIT;
     assert(w->name_pairs == 0 || !new_name ||
-           bytes_compare(buf_bytes(&w->last_name), label.name) < 0);
-    assert(new_name || bytes_compare(buf_bytes(&w->last_value), label.value) < 0);
+           bytes_compare(buf_bytes(&w->last_name), label.name) < 0);               /* invariant 1 */
+    assert(new_name || bytes_compare(buf_bytes(&w->last_value), label.value) < 0); /* invariant 1 */
+    assert(w->tenant.series_count == 0); /* series name pairs that are written */
     if (e == OK && new_name) e = part_name_end(w);
     if (e == OK && part_filling_full(w, &w->label_values, label.value.size + w->restarts.size)) {
         e = part_values_page_out(w, why);
     }
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     if (new_name) {
         buf_clear(&w->last_name);
         buf_put_bytes(&w->last_name, label.name);
     }
     if (w->page_values == 0) {
-        /* What is above the value before and not above the first of the page; of the first of a
-         * name: "". */
+        /* The shortest text that is above the last value and not above this one; "" if the page
+         * begins with the first value of a name. */
         size_t size = new_name ? 0 : shared_prefix(buf_bytes(&w->last_value), label.value) + 1u;
         buf_clear(&w->separator);
         buf_put_bytes(&w->separator, bytes_of(label.value.at, size));
@@ -85,7 +85,7 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     w->tenant.pair_count++;
     e = err_first(buf_error(to), buf_error(&w->last_value));
     e = err_first(e, buf_error(&w->restarts));
-    return part_told(w, err_first(e, buf_error(&w->last_name)), why);
+    return part_write_error(w, err_first(e, buf_error(&w->last_name)), why);
 }
 
 /* --- exemplars and metadata ------------------------------------------------------------------- */
@@ -108,10 +108,11 @@ part_write_exemplar(struct part_writer *w, uint32_t series, int64_t t_ms, uint64
     enum err e = part_series_end(w, why);
     assert(series < w->tenant.series_count);
     uint32_t number = w->tenant.first_series + series;
+
     struct buf *to = &w->exemplars.payload;
     if (e == OK && part_filling_full(w, &w->exemplars, labels.size + 32))
         e = part_exemplars_page_out(w, why);
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     if (to->size == 0) {
         w->exemplars_first = number; /* the directory names the first series of each page */
         w->exemplars_last = 0;
@@ -124,7 +125,7 @@ part_write_exemplar(struct part_writer *w, uint32_t series, int64_t t_ms, uint64
     w->tenant.sample_count[LEDGER_EXEMPLAR]++;
     if (t_ms < w->info.min_ms) w->info.min_ms = t_ms;
     if (t_ms > w->info.max_ms) w->info.max_ms = t_ms;
-    return part_told(w, buf_error(to), why);
+    return part_write_error(w, buf_error(to), why);
 }
 
 enum err
@@ -142,6 +143,7 @@ enum err
 part_stale_put(struct part_writer *w, uint32_t number, uint32_t block, const struct block_ref *ref,
                struct why *why)
 {
+    assert(!ref->has_stats || ref->stats.number_count <= ref->count);
     uint32_t count = ref->has_stats ? ref->count - ref->stats.number_count : 0;
     if (ref->has_stats && count == 0) return OK;
     struct buf *to = &w->stale.payload;
@@ -164,11 +166,11 @@ enum err
 part_write_metadata(struct part_writer *w, const struct metadata *m, struct why *why)
 {
     enum err e = part_series_end(w, why);
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     buf_put_counted(&w->metadata, m->family);
     buf_put_u8(&w->metadata, (uint8_t)m->type);
     buf_put_counted(&w->metadata, m->help);
     buf_put_counted(&w->metadata, m->unit);
     w->metadata_count++;
-    return part_told(w, buf_error(&w->metadata), why);
+    return part_write_error(w, buf_error(&w->metadata), why);
 }

@@ -1,10 +1,10 @@
 /*
- * write_postings.c - which series have a pair. While rows are written, their pairs are
- * remembered in little; when a tenant is complete, its lists are made from that.
+ * write_postings.c - writes for each pair the list of its series. While rows are written, their
+ * pairs are remembered in a compact form; when a tenant is complete, its lists are made from that.
  *
- * A row says which of its columns (first pair, second pair, ...) are not those of the row before,
- * and these: some bytes, since rows are in label order. What the writer may not hold lies in a file
- * beside the part that goes before the part is finished.
+ * A row says which of its columns (first pair, second pair, ...) differ from those of the row
+ * before, and their pairs: a few bytes, since rows are in label order. Rows for which there is no
+ * memory are in a file beside the part, which is removed before the part is finished.
  *
  *     row     varint mask << 1 | other_count; varint number of pairs, if it is another;
  *             per pair that is listed zigzag difference to that of the row before, where that has
@@ -13,9 +13,16 @@
  *
  * A walk over all rows gives runs: rows one after another that share a pair in one column. Lists
  * are made by passes over ranges of pairs, each of two walks: one counts the runs of each pair, one
- * puts them where they belong. So memory does not depend on the number of rows. A pair with more
- * runs than fit is a pass alone, with a bit for each row. (Sorting runs on disk would walk the rows
- * less often; up to a million series of a common kind one pass is enough.)
+ * puts them in place. So memory does not depend on the number of rows. A pair with more runs than
+ * fit is a pass alone, with a bit for each row. (Sorting runs on disk would walk the rows less
+ * often; up to a million series of a common kind one pass is enough.)
+ *
+ * Invariants:
+ *  1. A walk visits row_count rows. The runs of a pair ascend, do not overlap, and are within the
+ *     rows.
+ *  2. A pass makes the lists of at least one pair.
+ *  3. packed.at[0..piece_begin) are whole pieces, each in `pieces`; the first spilled_count pieces
+ *     are in the file, and take file_bytes there.
  */
 #include <assert.h>
 
@@ -25,7 +32,7 @@
 
 enum { MASK_BITS = 62, PIECE_BYTES = 256 * 1024 };
 
-/* What a walk reads at once: whole rows. */
+/* Whole rows that a walk reads at once. */
 struct row_piece {
     uint64_t hash;
     uint32_t size_bytes;
@@ -89,7 +96,9 @@ spill(struct part_writer *w, struct why *why)
     r->packed.size -= whole.size;
     memmove(r->packed.at, r->packed.at + whole.size, r->packed.size);
     r->piece_begin = 0;
+    uint32_t spilled = r->spilled_count;
     (void)pieces_of(r, &r->spilled_count);
+    assert(r->spilled_count > spilled); /* invariant 3 */
     return OK;
 }
 
@@ -183,7 +192,7 @@ set_count(struct row_walk *x, uint32_t count)
     return OK;
 }
 
-/* Nobody but put_row() wrote it: what makes no sense is our own mistake. */
+/* Reads a row that put_row() wrote; piece_get() checks what was in the file. */
 static inline __attribute__((always_inline)) enum err
 walk_row(struct row_walk *x, struct cursor *c)
 {
@@ -217,7 +226,7 @@ walk_row(struct row_walk *x, struct cursor *c)
     return OK;
 }
 
-/* One piece: from the file it comes through `encoded`. */
+/* Gives the bytes of a piece; those in the file are read into `encoded`. */
 static enum err
 piece_get(struct part_writer *w, const struct row_piece *p, bool in_file, uint64_t at,
           struct bytes *ret, struct why *why)
@@ -248,8 +257,8 @@ walk_bytes(struct row_walk *x, struct bytes piece)
 }
 
 /*
- * All runs of rows that have a pair, in the order in which they end: so those of one pair ascend. A
- * run may begin where the one before ends. Inlined: `each` is most of the work.
+ * Calls `each` for all runs of rows that have a pair, in the order in which they end: so those of
+ * one pair ascend. A run may begin where the one before ends. Inlined: `each` is most of the work.
  */
 static inline __attribute__((always_inline)) enum err
 rows_walk(struct part_writer *w, run_fn *each, void *context, struct why *why)
@@ -270,7 +279,7 @@ rows_walk(struct part_writer *w, run_fn *each, void *context, struct why *why)
     struct bytes rest = bytes_of(r->packed.at + r->piece_begin, r->packed.size - r->piece_begin);
     if (e == OK) e = walk_bytes(&x, rest);
     if (e) return e;
-    assert(x.row == r->row_count);
+    assert(x.row == r->row_count); /* invariant 1 */
     for (uint32_t i = 0; i < x.count; i++) {
         run_end(&x, i);
     }
@@ -280,21 +289,21 @@ rows_walk(struct part_writer *w, run_fn *each, void *context, struct why *why)
 /* The lists of the pairs of one pass. */
 struct pass {
     uint32_t first;        /* pair */
-    uint32_t pair_count;   /* of those counted, */
-    uint32_t taken_count;  /* and of those that fit */
-    uint32_t *ends;        /* by pair: how many runs; where they are put; where they end */
+    uint32_t pair_count;   /* pairs whose runs are counted */
+    uint32_t taken_count;  /* pairs whose runs fit */
+    uint32_t *ends;        /* by pair: count of runs; then where they begin; then where they end */
     struct pair_run *runs; /* of all pairs, one after another */
-    uint32_t run_max;
-    uint64_t *bits; /* of one pair with too many */
+    uint32_t run_max;      /* runs that fit */
+    uint64_t *bits;        /* by row, for one pair with too many runs */
 };
 
 /* --- runs ------------------------------------------------------------------------------------- */
 
-/* Steps through the runs of a pair, from memory or from bits; copied, it begins anew. */
+/* Steps through the runs of a pair, from memory or from bits. A copy is a walk of its own. */
 struct run_walk {
     const struct pair_run *at;
     const struct pair_run *end;
-    const uint64_t *bits; /* or: */
+    const uint64_t *bits; /* NULL if the runs are in memory */
     uint32_t row;
     uint32_t row_count;
 };
@@ -357,7 +366,7 @@ measure(struct run_walk walk)
     return m;
 }
 
-/* A run is how far it is behind the last, and how many more there are. */
+/* Writes a run: its distance to the last one, and its length - 1. */
 static uint8_t *
 put_run(uint8_t *to, struct pair_run run, uint32_t end)
 {
@@ -388,12 +397,12 @@ put_whole(uint8_t *to, struct run_walk walk, enum list_form form)
 
 /* A segment being filled. */
 struct segments {
-    struct buf *to; /* NULL: only their size is asked for */
+    struct buf *to; /* NULL to compute only the size */
     uint64_t size_bytes;
-    uint32_t first;        /* series of the segment, */
-    uint32_t before;       /* and of the one before */
-    uint32_t number_count; /* that it has: about SEGMENT_NUMBERS are enough */
-    uint32_t next;         /* what the next number is a difference to */
+    uint32_t first;        /* first series of the segment */
+    uint32_t before;       /* first series of the segment before */
+    uint32_t number_count; /* numbers in the segment, about SEGMENT_NUMBERS at most */
+    uint32_t next;         /* the next number is written as the difference to this one */
     uint8_t list[(SEGMENT_NUMBERS + 2) * 5];
     size_t list_size;
 };
@@ -402,6 +411,7 @@ static void
 segment_end(struct segments *s)
 {
     if (s->number_count == 0) return;
+    assert(s->list_size <= sizeof s->list);
     uint32_t step = s->first - s->before;
     s->size_bytes += varint_size(step) + varint_size(s->list_size) + s->list_size;
     if (s->to != NULL) {
@@ -421,7 +431,7 @@ segment_begin(struct segments *s, uint32_t first)
     s->first = s->next = first;
 }
 
-/* Into `to`, or nowhere: their size. */
+/* Writes segments into `to`, which may be NULL; returns their size. */
 static uint64_t
 put_segments(struct buf *to, struct run_walk walk, enum list_form form)
 {
@@ -483,7 +493,7 @@ pair_out(struct part_writer *w, uint32_t pair, struct run_walk walk, struct why 
         if (e) return e;
     }
     bool runs = m.series_count > 0 && 2 * (uint64_t)m.run_count <= m.series_count;
-    /* One list, behind its size. Long lists come in segments. */
+    /* Writes the list after its size. Long lists come in segments. */
     enum list_form form = runs ? LIST_RUNS : LIST_DIFFERENCES;
     struct buf *to = &w->postings.payload;
     uint64_t size = m.size[form];
@@ -561,7 +571,7 @@ short_pairs(struct part_writer *w, struct pass *p, uint32_t run_count, struct wh
     return e;
 }
 
-/* The lists of some pairs from p->first on. */
+/* Writes the lists of some pairs from p->first on. */
 static enum err
 pass_run(struct part_writer *w, struct pass *p, struct why *why)
 {
@@ -570,7 +580,7 @@ pass_run(struct part_writer *w, struct pass *p, struct why *why)
     if (p->ends == NULL) return ERR_NOMEM;
     enum err e = rows_walk(w, count_run, p, why);
     if (e == OK) {
-        /* As many of the pairs as there is room for their runs; how many runs that are. */
+        /* Takes as many pairs as their runs fit. */
         uint32_t runs = 0, i = 0;
         for (; i < p->pair_count && p->ends[i] <= p->run_max - runs; i++) {
             uint32_t count = p->ends[i];
@@ -585,8 +595,8 @@ pass_run(struct part_writer *w, struct pass *p, struct why *why)
     return e;
 }
 
-/* A quarter of the memory counts, the rest holds runs. Many rows are worth more, or they would be
- * walked too often. */
+/* Memory for a pass: a quarter for counts, the rest for runs. It grows with the rows, which would
+ * be walked too often otherwise. */
 static uint64_t
 pass_bytes(const struct part_writer *w)
 {
@@ -610,6 +620,7 @@ part_postings_out(struct part_writer *w, struct why *why)
         };
         e = pass_run(w, &p, why);
         taken = p.taken_count;
+        assert(e || taken > 0); /* invariant 2 */
     }
     if (e == OK) e = page_out(w, 0, why);
     struct row_pairs *r = &w->row_pairs;

@@ -1,12 +1,13 @@
 /*
- * write_rows.c - rows of a part: series, their pairs, and where their blocks are.
+ * write_rows.c - writes the rows of a part: series, their pairs, and the places of their blocks.
+ * Invariants are in write.c.
  *
- * Groups of rows are written column by column, since neighbours differ in little: what a row shares
- * with the one before is not said again, what follows from the order of blocks is not said at all,
- * and what several blocks have in common (their times) is said once. What groups of a page have in
- * common is left to zstd. So that one row can be had without all that come before, a group is made
- * of stretches: each says where in the columns it begins, and its first row leans on the first of
- * the stretch before.
+ * Groups of rows are written column by column, since neighbours differ in little: values that a row
+ * shares with the one before are not repeated, those that follow from the order of blocks are not
+ * written at all, and those that several blocks share (their times) are written once. Repetitions
+ * between groups of a page are left to zstd. So that a row can be read without all rows before, a
+ * group consists of stretches: each says where in the columns it begins, and its first row is
+ * written as differences to the first of the stretch before.
  */
 #include <assert.h>
 
@@ -21,7 +22,7 @@ struct waiting_row {
 
 /* --- statistics ------------------------------------------------------------------------------- */
 
-/* What the bits of k / 10^e lack to those of v. */
+/* The difference between the bits of v and those of k / 10^e. */
 static int64_t
 correction_of(double v, unsigned e, int64_t k)
 {
@@ -34,7 +35,7 @@ is_short(int64_t correction)
     return correction < INT64_C(1) << 40 && correction > -(INT64_C(1) << 40);
 }
 
-/* False: they are not near to decimals of this scale. */
+/* False if the statistics are not close to decimals of this scale. */
 static bool
 put_scaled_stats(struct buf *columns, const struct block_ref *b)
 {
@@ -77,7 +78,7 @@ put_scaled_end(struct buf *columns, double v, unsigned e, int64_t least)
     return true;
 }
 
-/* Gives what the shape says of them. */
+/* Writes the statistics of a block of floats; returns their bits of the shape. */
 static unsigned
 put_stats(struct buf *columns, const struct block_ref *b)
 {
@@ -124,7 +125,7 @@ put_stats(struct buf *columns, const struct block_ref *b)
     return SHAPE_ENDS | SHAPE_ENDS_RAW;
 }
 
-/* --- what several blocks of a page have in common --------------------------------------------- */
+/* --- items and time columns of a group -------------------------------------------------------- */
 
 static void
 items_end(struct row_filling *r)
@@ -134,7 +135,7 @@ items_end(struct row_filling *r)
     r->items = 0;
 }
 
-/* An item in a page of values: its size is enough, as long as it follows the one before. */
+/* Writes an item in a page of values: its size suffices, because it follows the one before. */
 static void
 put_item(struct row_filling *r, const struct page_place *place)
 {
@@ -175,7 +176,7 @@ slot_of(const struct row_filling *r, const struct page_place *place)
     return at;
 }
 
-/* Which of the page's time columns a block has; the first to have one brings it. */
+/* Writes which of the group's time columns a block has; a new column is added. */
 static enum err
 put_times(struct part_writer *w, const struct block_ref *b)
 {
@@ -210,6 +211,7 @@ put_times(struct part_writer *w, const struct block_ref *b)
         r->column_span = span;
         *slot = (struct time_slot){b->times.page, b->times.at, ++r->time_count};
     }
+    assert(r->time_count < r->slot_count); /* a free slot ends each search */
     uint32_t index = slot->index_plus_1 - 1;
     buf_put_zigzag(&r->columns[ROW_TIMES], (int64_t)index - (int64_t)r->time_index);
     r->time_index = index;
@@ -218,7 +220,7 @@ put_times(struct part_writer *w, const struct block_ref *b)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* Those that are not what they are in `before`: to `listed`; gives the mask. */
+/* Writes the pairs that differ from those in `before` to `listed`; returns their mask. */
 static uint64_t
 put_changed(struct buf *listed, const struct buf *before, const uint32_t *pairs, uint32_t count)
 {
@@ -263,7 +265,7 @@ put_pairs(struct row_filling *r, const uint32_t *pairs, uint32_t count)
     return err_first(buf_error(&r->pairs), buf_error(&r->stretch_pairs));
 }
 
-/* Differences twice: stretches go on alike. */
+/* Writes the change of the step: stretches are mostly alike. */
 static void
 put_advance(struct buf *to, uint64_t now, uint64_t *before, uint64_t *advance)
 {
@@ -307,7 +309,7 @@ put_head(struct row_filling *r)
     buf_put_bytes(to, buf_bytes(&r->time_columns));
 }
 
-/* Of what nobody clears before the group is complete. */
+/* The first error of the buffers that are cleared only when the group is complete. */
 static enum err
 rows_error(const struct row_filling *r)
 {
@@ -319,7 +321,7 @@ rows_error(const struct row_filling *r)
     return e;
 }
 
-/* The group goes behind those that the page has. */
+/* Appends the group to the page. */
 static enum err
 group_out(struct part_writer *w)
 {
@@ -364,6 +366,8 @@ part_rows_page_out(struct part_writer *w, struct why *why)
     if (e || r->page_rows == 0) return e;
     e = part_filling_flush(w, &r->page, &offset, why);
     if (e) return e;
+    assert(w->rows_dir.count == 0 ||
+           w->rows_dir.last_number < w->rows_written - r->page_rows); /* invariant 2 */
     part_directory_add(&w->rows_dir, w->rows_written - r->page_rows, offset);
     r->page_rows = 0;
     return OK;
@@ -383,7 +387,7 @@ rows_bytes(const struct row_filling *r)
 static void
 resolve(struct page_place *place, const struct buf *offsets)
 {
-    assert(place->page < offsets->size / 8);
+    assert(place->page < offsets->size / 8); /* the page is written */
     place->page = load_le64(offsets->at + place->page * 8);
 }
 
@@ -467,7 +471,7 @@ part_waiting_out(struct part_writer *w, struct why *why)
     return e ? e : rows_out(w, why);
 }
 
-/* The page of values being filled goes on, if that leaves few enough. */
+/* Writes rows that wait, without ending the page of values if that leaves few enough. */
 static enum err
 some_waiting_out(struct part_writer *w, struct why *why)
 {
@@ -500,11 +504,13 @@ enum err
 part_write_series(struct part_writer *w, const uint32_t *pairs, uint32_t pair_count,
                   struct why *why)
 {
+    assert(!w->finished); /* invariant 6 */
     enum err e = part_series_end(w, why);
+    assert(e || w->sample_count == 0); /* invariant 4 */
     uint64_t number = w->info.series_count + w->tenant.series_count;
     if (e == OK && number >= UINT32_MAX - 1) e = ERR_LIMIT;
     if (e == OK) e = part_pairs_put(w, pairs, pair_count, why);
-    if (e) return part_told(w, e, why);
+    if (e) return part_write_error(w, e, why);
     w->in_series = true;
     w->has_last = false;
     w->tenant.series_count++;

@@ -9,21 +9,21 @@
 #include "tsdb/part/part.h"
 
 /* A page being filled with items of one kind. */
-struct filling {
+struct page_filling {
     enum page_kind kind;
     struct buf payload;
 };
 
-/* A time column written before, and where. */
-struct column {
+/* A time column that was written, and its place. */
+struct written_column {
     XXH128_hash_t hash;
     uint32_t count;
     struct page_place place;
 };
 
 /*
- * Columns that are remembered take at most a quarter of the writer's memory, also while the table
- * grows to twice its size.
+ * Remembered columns take at most a quarter of the writer's memory, also while the table grows to
+ * twice its size.
  */
 enum { COLUMNS_FIRST = 1024, COLUMNS_MAX = 128 * 1024 };
 
@@ -38,50 +38,50 @@ struct directory_writer {
 struct time_slot {
     uint64_t page;
     uint32_t at;
-    uint32_t index_plus_1; /* 0: the slot is free */
+    uint32_t index_plus_1; /* 0 if the slot is free */
 };
 
 /* A page of rows being filled: groups that are complete, and one that is not. */
 struct row_filling {
-    struct filling page;
+    struct page_filling page;
     uint32_t page_rows; /* in complete groups */
     struct buf columns[ROW_COLUMN_COUNT];
     uint32_t row_count;
-    struct buf pairs; /* u32: of the row before */
+    struct buf pairs; /* u32: pairs of the row before */
 
-    struct buf stretch_pairs; /* u32: of the first row of the stretch */
-    struct buf listed;        /* of a first row, while it is written */
-    struct row_place stretch; /* where it begins */
-    struct row_place advance; /* by what the columns went on in the one before it */
+    struct buf stretch_pairs; /* u32: pairs of the first row of the stretch */
+    struct buf listed;        /* pairs of a first row, while it is written */
+    struct row_place stretch; /* where the stretch begins */
+    struct row_place advance; /* the length of the stretch before it */
 
     struct buf values_pages; /* of the head: per page, varints of its offset and its items */
     uint32_t values_page_count;
     uint64_t values_page; /* the last one */
-    uint32_t first_at;    /* where in the first page the first item is */
+    uint32_t first_at;    /* offset of the first item in the first page */
     uint32_t items;       /* in the last page, so far */
-    uint32_t item_count;  /* in all */
-    uint32_t item_end;    /* where the last one ends */
+    uint32_t item_count;  /* in all pages */
+    uint32_t item_end;    /* offset after the last item */
 
     struct buf times_offsets; /* u64, of pages of times */
     struct buf time_columns;  /* of the head */
-    uint32_t column_end;      /* of the last one: where it ends, its least time, its span */
-    uint64_t column_min;
-    uint64_t column_span;
-    struct time_slot *slots; /* open addressing */
-    uint32_t slot_count;
+    uint32_t column_end;      /* offset after the last column, */
+    uint64_t column_min;      /* its least time, */
+    uint64_t column_span;     /* and its greatest time minus that */
+    struct time_slot *slots;  /* open addressing */
+    uint32_t slot_count;      /* a power of two, or 0 */
     uint32_t time_count;
     uint32_t time_index; /* of the block before */
 };
 
-/* The pairs of all rows of a tenant, in little: write_postings.c. */
+/* The pairs of all rows of a tenant, in a compact form: write_postings.c. */
 struct row_pairs {
-    struct buf pairs;   /* u32: of the row before */
-    struct buf packed;  /* what is not in the file: whole pieces, then one that is being filled */
-    size_t piece_begin; /* of that one */
-    struct buf pieces;  /* struct row_piece: all that are whole */
-    uint32_t spilled_count; /* of those, how many are in the file */
+    struct buf pairs;       /* u32: pairs of the row before */
+    struct buf packed;      /* rows that are not in the file: whole pieces, then one being filled */
+    size_t piece_begin;     /* of the piece being filled */
+    struct buf pieces;      /* struct row_piece: all whole pieces */
+    uint32_t spilled_count; /* pieces in the file */
     struct file file;       /* open once there were any */
-    uint64_t file_bytes;
+    uint64_t file_bytes;    /* of the pieces in it */
     uint32_t row_count;
     struct buf columns; /* struct walk_column, of a walk */
 };
@@ -101,31 +101,31 @@ struct part_writer {
     struct codec_scratch *scratch;
     struct part_info info;
     uint64_t seed;       /* of the hashes of columns */
-    size_t page_bytes;   /* what a page holds, about */
-    size_t memory_bytes; /* what is in proportion to series takes no more, see part.h */
-    bool begun;          /* its directory is there */
-    bool finished;
+    size_t page_bytes;   /* size of a page, about */
+    size_t memory_bytes; /* limit of memory in proportion to series: part_writer_set_memory() */
+    bool begun;          /* its directory was made */
+    bool finished;       /* the part is complete and durable */
 
-    struct filling times;
-    struct filling values;
+    struct page_filling times;
+    struct page_filling values;
     struct row_filling rows;
-    struct filling label_values;
-    struct filling postings;
-    struct filling exemplars;
-    struct filling stale;
+    struct page_filling label_values;
+    struct page_filling postings;
+    struct page_filling exemplars;
+    struct page_filling stale;
     struct directory_writer rows_dir;
     struct directory_writer values_dir;
     struct directory_writer postings_dir;
     struct directory_writer exemplars_dir;
     struct directory_writer stale_dir;
 
-    struct column *columns; /* open addressing */
+    struct written_column *columns; /* open addressing */
     uint32_t column_capacity;
     uint32_t column_count;
 
     /* The tenant being written. */
     struct part_tenant tenant;
-    struct buf tenants; /* root entries of those done */
+    struct buf tenants; /* root entries of complete tenants */
     uint32_t tenant_count;
     struct buf names;
     uint32_t name_count;
@@ -134,7 +134,7 @@ struct part_writer {
     uint32_t name_pairs;
     uint32_t page_values; /* label values in the page being filled */
     struct buf restarts;
-    struct buf separator; /* of that page from the one before */
+    struct buf separator; /* between that page and the one before */
     struct row_pairs row_pairs;
     uint32_t postings_first; /* pair of the first list in the page being filled */
     struct buf metadata;
@@ -156,49 +156,49 @@ struct part_writer {
     struct buf encoded;
     int64_t origin; /* of the values encoded last */
 
-    /* Rows wait for the pages their blocks lie in. */
+    /* Rows that wait until the pages of their blocks are written. */
     struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
     struct buf times_offsets; /* u64 offset of each page of times, by running number */
     struct buf values_offsets;
     uint32_t rows_written;
 
-    /* Exemplars. */
-    uint32_t exemplars_first; /* series of the first in the page being filled, */
-    uint32_t exemplars_last;  /* and of the last */
+    /* First and last series of the page of exemplars being filled. */
+    uint32_t exemplars_first;
+    uint32_t exemplars_last;
 
-    /* What is told of blocks of histograms: the same of its page. */
+    /* First and last series of the page of staleness markers being filled. */
     uint32_t stale_first;
     uint32_t stale_last;
 };
 
 /* --- write.c ---------------------------------------------------------------------------------- */
 
-/* Errors that nobody below has put into words. */
-enum err part_told(const struct part_writer *writer, enum err e, struct why *why);
+/* Sets `why` for errors that come without a text, and returns `e`. */
+enum err part_write_error(const struct part_writer *writer, enum err e, struct why *why);
 void part_directory_add(struct directory_writer *directory, uint32_t number, uint64_t offset);
 /* Writes a page out. */
-MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct filling *filling,
+MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct page_filling *filling,
                                        uint64_t *ret_offset, struct why *why);
-/* Would an item of `size` bytes make the page too large? */
-bool part_filling_full(const struct part_writer *writer, const struct filling *filling,
+/* True if an item of `size` bytes would make the page too large. */
+bool part_filling_full(const struct part_writer *writer, const struct page_filling *filling,
                        size_t size);
 
 /* --- write_blocks.c --------------------------------------------------------------------------- */
 
 MUST_CHECK enum err part_columns_begin(struct part_writer *writer);
-/* Forgets all columns; the cost is in proportion to what was remembered. */
+/* Forgets all columns; the cost is in proportion to their number. */
 MUST_CHECK enum err part_columns_clear(struct part_writer *writer);
-/* Writes the page being filled, and notes its offset. */
-MUST_CHECK enum err part_placed_flush(struct part_writer *writer, struct filling *filling,
+/* Writes the page being filled, and appends its offset to `offsets`. */
+MUST_CHECK enum err part_placed_flush(struct part_writer *writer, struct page_filling *filling,
                                       struct buf *offsets, struct why *why);
-/* All samples that wait become blocks. */
+/* Makes blocks of all samples that wait. */
 MUST_CHECK enum err part_blocks_out(struct part_writer *writer, struct why *why);
 
 /* --- write_rows.c ----------------------------------------------------------------------------- */
 
-/* The series being written is finished: its row waits for the pages of its blocks. */
+/* Ends the series being written: its row waits for the pages of its blocks. */
 MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why);
-/* Writes those pages, and all rows that wait. */
+/* Writes the pages being filled with times and values, and all rows that wait. */
 MUST_CHECK enum err part_waiting_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *why);
 
@@ -206,12 +206,12 @@ MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *w
 
 void part_pairs_init(struct part_writer *writer);
 void part_pairs_fini(struct part_writer *writer);
-/* The next row. */
+/* Remembers the pairs of the next row. */
 MUST_CHECK enum err part_pairs_put(struct part_writer *writer, const uint32_t *pairs,
                                    uint32_t count, struct why *why);
-/* The tenant's rows are complete: writes its postings, and forgets the rows. */
+/* Writes the postings of the tenant, whose rows are complete, and forgets the rows. */
 MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *why);
-/* Removes the file rows were in, if there is one. */
+/* Removes the file of rows, if there is one. */
 MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
 
 /* --- write_index.c ---------------------------------------------------------------------------- */

@@ -1,20 +1,30 @@
 /*
- * interleave.c - see interleave.h. Pieces are sorted by their first time; one is decoded into a
- * slot when its time comes and given up when it is spent. While one slot alone covers the time at
- * hand its arrays are shown as they are; only where slots overlap are samples picked one by one.
+ * interleave.c - see interleave.h. Items are sorted by their first time; one is decoded into a slot
+ * when its time comes, and the slot is reused when all its samples are returned. While one slot
+ * alone covers the current time its arrays are shown as they are; only where slots overlap are
+ * samples picked one by one.
  *
- * Active slots are a list in the order of arrival, so that the first with the least time is the one
- * that wins: the others lose their sample of that time, counted as duplicate or superseded. A heap
- * by time would not help: each sample has to visit all slots anyway that hold its time, and mostly
- * one or two are active, since sources overlap at their borders only.
+ * Active slots are a list in the order of arrival, so that the first with the least time wins: the
+ * others lose their sample of that time, counted as duplicate or superseded. A heap by time would
+ * not help: each sample has to visit all slots anyway that hold its time, and mostly one or two are
+ * active, since sources overlap at their borders only.
  *
- * Spent slots are kept until the next call, as the batch that was given shows their arrays, and are
- * then used again: a series of many blocks takes the memory of those that overlap.
+ * Spent slots are kept until the next call, because the last batch shows their arrays, and are then
+ * reused: a series of many blocks takes the memory of those that overlap.
  *
- * Three short cuts avoid decoding. A block that is alone, wholly in the range and has nothing
- * deleted may be answered by its statistics. Histograms of such a block may leave as columns, and
- * a run of them as chunks that were made before (a bundle). If another piece meets a bundle after
- * all it is split into its blocks; columns of a block are then read again as samples.
+ * Three short cuts avoid decoding. A block that overlaps no other item, is wholly in the range and
+ * has no deletions may be answered by its statistics. Histograms of such a block may be returned as
+ * columns, and a run of them as chunks that were made before (a bundle). A bundle that overlaps
+ * another item is split into its blocks; columns of a block are then read again as samples.
+ *
+ * Invariants, from interleave_begin() on:
+ *  1. A slot is in exactly one of the lists active, spent, idle.
+ *  2. Active slots have samples left (at < count) and are sorted by order. Times in a slot ascend:
+ *     block_read_times() verifies those of blocks.
+ *  3. The items from next_item on are sorted by first time, then order; those before are decoded,
+ *     or were shown without being decoded.
+ *  4. No item from next_item on begins before the last time returned, and times returned do not
+ *     descend: fill() decodes every item that may hold the next sample first.
  */
 #include "tsdb/read/interleave.h"
 
@@ -29,7 +39,7 @@
 
 enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32, SAMPLES_BETWEEN_CHECKS = 64 * 1024 };
 
-/* A decoded item. Arrays are made as they are needed: most series are short, and have floats. */
+/* A decoded item. Arrays are allocated as needed: most series are short, and have floats. */
 struct interleave_slot {
     struct interleave_slot *next;
     uint32_t order;
@@ -38,8 +48,8 @@ struct interleave_slot {
     uint32_t capacity;           /* of times, bits, starts: one piece */
     uint32_t histogram_capacity; /* of histograms, kinds: one piece */
     bool has_starts;
-    bool mixed; /* kinds differ: `kinds` counts */
-    enum sample_kind kind;
+    bool mixed;            /* kinds differ: `kinds` has them */
+    enum sample_kind kind; /* if not mixed */
     int64_t *times;
     uint64_t *bits;
     int64_t *starts;
@@ -51,7 +61,7 @@ struct interleave_slot {
     struct hist_columns columns;
 };
 
-/* Where picked samples are gathered. */
+/* Samples that were picked one by one, for a batch. */
 struct sample_batch_memory {
     int64_t times[OUT_SAMPLES];
     uint64_t bits[OUT_SAMPLES];
@@ -119,6 +129,7 @@ interleave_reset(struct interleave *m, int64_t min_ms, int64_t max_ms, bool part
     m->next_item = 0;
     m->min_ms = min_ms;
     m->max_ms = max_ms;
+    m->shown_ms = INT64_MIN;
     m->expired_before_ms = INT64_MIN;
     m->partial = partial;
 }
@@ -184,7 +195,7 @@ add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t
     uint32_t n = 0;
     for (uint32_t i = first; i < end; i++) {
         if ((int32_t)(late->samples[i].epoch - epoch) > 0) continue;
-        struct late_sample *l = &copy[n++]; /* as it stays when the buffer is sealed */
+        struct late_sample *l = &copy[n++]; /* sealing frees the buffer's histograms */
         *l = late->samples[i];
         if (l->histogram == NULL) continue;
         struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
@@ -221,7 +232,7 @@ interleave_add_series(struct interleave *m, const struct gen *gen, const struct 
 
 /* --- decoding --------------------------------------------------------------------------------- */
 
-/* At least `count`, by powers of two. */
+/* The capacity for `count` items: a power of two. */
 static uint32_t
 room_for(uint32_t count)
 {
@@ -261,7 +272,7 @@ slot_histogram_room(struct interleave *m, struct interleave_slot *s, uint32_t co
     return OK;
 }
 
-/* Samples that are taken out one by one are not taken out of columns. */
+/* True if the item may be read as columns: no single sample of it is left out. */
 static bool
 shows_columns(const struct interleave *m, const struct interleave_item *item)
 {
@@ -305,7 +316,7 @@ block_bytes_stored(const struct block_ref *b)
     return bytes;
 }
 
-/* How much is read for it. Times that several series share are counted for each. */
+/* Bytes that are read to decode the item. Times that several series share are counted for each. */
 static uint64_t
 item_bytes(const struct interleave_item *item)
 {
@@ -327,7 +338,7 @@ item_bytes(const struct interleave_item *item)
     return bytes;
 }
 
-/* Who reads many blocks reads the same times again and again. */
+/* Reads the times of a block. After some blocks a cache is made: series share times. */
 static enum err
 read_times(struct interleave *m, struct part *part, const struct block_ref *b, int64_t *ret_times,
            struct why *why)
@@ -344,14 +355,14 @@ read_times(struct interleave *m, struct part *part, const struct block_ref *b, i
     return block_read_times(part, b, ret_times, why);
 }
 
-/* The first sample of times[from..end) at or behind t. */
+/* The index of the first sample of times[from..end) at or after t. */
 static uint32_t
 slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
 {
     return search_first(i, from, end, s->times[i] >= t_ms);
 }
 
-/* What lies outside of the range is skipped. */
+/* Skips the samples outside of the range. */
 static void
 slot_limit(const struct interleave *m, struct interleave_slot *s)
 {
@@ -386,7 +397,7 @@ count_read(struct interleave *m, const struct interleave_item *item, struct why 
     return query_control_add_bytes(m->control, bytes, why);
 }
 
-/* False: there may be a staleness marker. */
+/* False if the block may have a staleness marker. */
 static bool
 are_numbers(const struct block_ref *b)
 {
@@ -441,13 +452,13 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
         return block_read_some(part, b, s->at, s->count, s->bits, s->starts, why);
     }
     if (s->in_columns) {
-        s->has_starts = false; /* who takes columns has no place for them */
+        s->has_starts = false; /* batches of columns have no start times */
         return block_read_columns(part, b, &s->columns, &s->arena, why);
     }
     return block_read_values(part, b, s->bits, s->starts, s->histograms, &s->arena, why);
 }
 
-/* Columns are of no use where samples are picked: the block is read again. */
+/* Reads blocks that were read as columns again, as samples that can be picked one by one. */
 static enum err
 leave_columns(struct interleave *m, struct why *why)
 {
@@ -474,7 +485,7 @@ by_time_then_order(const void *a, const void *b)
 {
     const struct interleave_item *x = a, *y = b;
     if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order); /* of one order no times are equal */
+    return (x->order > y->order) - (x->order < y->order); /* one order has each time once */
 }
 
 static void
@@ -490,6 +501,8 @@ sort_items(struct interleave_item *items, uint32_t count)
 void
 interleave_begin(struct interleave *m)
 {
+    assert(m->active == NULL); /* invariant 1 */
+    assert(m->next_item == 0); /* invariant 3 */
     sort_items(m->items, m->item_count);
 }
 
@@ -512,7 +525,7 @@ slot_copy(struct interleave_slot *s, uint32_t to, uint32_t from)
     if (s->mixed) s->kinds[to] = (uint8_t)kind;
 }
 
-/* Takes out what is deleted or expired, before anybody asks who was first. */
+/* Removes samples that are deleted or expired, before samples at one time are compared. */
 static void
 slot_hide(struct interleave *m, const struct interleave_item *item, struct interleave_slot *s)
 {
@@ -532,7 +545,7 @@ slot_hide(struct interleave *m, const struct interleave_item *item, struct inter
     s->count = kept;
 }
 
-/* Decodes the next item. A damaged block is left out and told, if the question allows it. */
+/* Decodes the next item. With `partial` a damaged block is left out with a warning. */
 static enum err
 take_item(struct interleave *m, struct why *why)
 {
@@ -546,6 +559,7 @@ take_item(struct interleave *m, struct why *why)
         if (s->at < s->count) slot_hide(m, &m->items[m->next_item], s);
     }
     if (e == OK && s->at < s->count) {
+        assert(s->times[s->at] >= m->shown_ms); /* invariant 4 */
         m->next_item++;
         struct interleave_slot **link = &m->active;
         while (*link != NULL && (*link)->order <= s->order)
@@ -554,22 +568,23 @@ take_item(struct interleave *m, struct why *why)
         *link = s;
         return OK;
     }
-    s->next = m->idle; /* nothing is left in it, or it is damaged */
+    s->next = m->idle; /* all of it is left out, or it is damaged */
     m->idle = s;
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
         if (e) why_set(&reason, e, "not enough memory for warnings about damage");
     }
-    if (e == OK) m->next_item++; /* else the same comes again */
+    if (e == OK) m->next_item++; /* else the next call tries it again */
     if (e && why != NULL) *why = reason;
     return e;
 }
 
-/* The next item is a bundle that others meet: its blocks take its place. */
+/* Replaces the next item, a bundle that overlaps another item, by its blocks. */
 static enum err
 split_bundle(struct interleave *m)
 {
     const struct interleave_item bundle = m->items[m->next_item];
+    assert(bundle.type == PIECE_BUNDLE);
     const struct block_ref *b = bundle.block.ref;
     uint32_t count = m->item_count;
     while (m->item_count < count + b->bundled - 1) {
@@ -643,7 +658,7 @@ take_sample(struct interleave *m, struct interleave_slot *best, uint32_t n, bool
 {
     struct sample_batch_memory *out = m->out;
     uint32_t i = best->at;
-    /* `best` comes first, or arrived first at its time: others lose their sample of that time. */
+    /* `best` has the least time, and arrived first: others lose their sample of that time. */
     for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
         if (s == best || s->times[s->at] != best->times[best->at]) continue;
         enum sample_kind kind = slot_kind(s, s->at);
@@ -669,8 +684,8 @@ take_sample(struct interleave *m, struct interleave_slot *best, uint32_t n, bool
 }
 
 /*
- * Samples picked one by one, until one slot is alone again. After an error nothing is lost that was
- * not shown: samples gathered so far are shown first, and the error comes again.
+ * Picks samples one by one, until one slot is alone again. An error loses no sample: those gathered
+ * so far are returned first, and the next call returns the error.
  */
 static enum err
 gather(struct interleave *m, struct sample_batch *ret, struct why *why)
@@ -679,7 +694,7 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
     bool has_starts = false;
     uint32_t n = 0;
     while (n < OUT_SAMPLES) {
-        /* The next item may begin before what is left in the slots. */
+        /* The next item may begin before the samples left in the slots. */
         enum err e = fill(m, why);
         if (e == OK) e = leave_columns(m, why);
         if (e && n == 0) return e;
@@ -697,6 +712,7 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
         if (m->active != NULL && m->active->next == NULL) break;
         if (m->active == NULL) break;
     }
+    assert(n > 0);
     *ret = (struct sample_batch){
         .kind = kind,
         .count = n,
@@ -708,9 +724,9 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
     return OK;
 }
 
-/* --- what need not be decoded ----------------------------------------------------------------- */
+/* --- items that need not be decoded ----------------------------------------------------------- */
 
-/* The next item, if it is of this type and nobody else meets it. */
+/* The next item, if it is of this type and overlaps no other. */
 static const struct interleave_item *
 lone_item(const struct interleave *m, enum piece_type type)
 {
@@ -721,8 +737,8 @@ lone_item(const struct interleave *m, enum piece_type type)
 }
 
 /*
- * What the statistics of a block say, if that is all that is asked for. A zero's sign they do not
- * tell, unless all values are one, or the least is the first of them.
+ * Fills a summary from the statistics of a block, if they have what is wanted. They do not have the
+ * sign of a zero, unless all values are one, or the least is the first of them.
  */
 static bool
 summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret)
@@ -760,7 +776,7 @@ show_summary(struct interleave *m, struct sample_batch *ret)
     return true;
 }
 
-/* False: block by block it will be seen what is the matter. */
+/* False if the bundle cannot be made: reading block by block will return the error. */
 static bool
 show_bundle(struct interleave *m, struct sample_batch *ret)
 {
@@ -779,7 +795,7 @@ show_bundle(struct interleave *m, struct sample_batch *ret)
     return true;
 }
 
-/* A look at the clock costs as much as a short block. */
+/* Checks limits and deadline now and then: reading the clock costs as much as a short block. */
 static enum err
 check_control(struct interleave *m, struct why *why)
 {
@@ -791,8 +807,8 @@ check_control(struct interleave *m, struct why *why)
     return query_control_check(m->control, why);
 }
 
-enum err
-interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
+static enum err
+next_batch(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
 {
     slots_move(&m->spent, &m->idle);
     drop_spent(m);
@@ -813,7 +829,7 @@ interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why
     bool lone = s->next == NULL &&
                 (m->next_item == m->item_count || m->items[m->next_item].min_ms > s->times[s->at]);
     if (!lone) return gather(m, ret_batch, why);
-    /* What comes of a lone slot before anything else could: at least one. */
+    /* The samples of the lone slot before the next item begins: at least one. */
     uint32_t end = s->count, at = s->at;
     if (m->next_item < m->item_count) {
         end = slot_from(s, at + 1, end, m->items[m->next_item].min_ms);
@@ -822,6 +838,7 @@ interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why
     for (uint32_t i = at + 1; i < end && s->mixed; i++) {
         if (slot_kind(s, i) != kind) end = i;
     }
+    assert(end > at);
     *ret_batch = (struct sample_batch){
         .kind = kind,
         .count = end - at,
@@ -833,5 +850,17 @@ interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why
         .starts_ms = s->has_starts ? s->starts + at : NULL,
     };
     s->at = end;
+    return OK;
+}
+
+enum err
+interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
+{
+    enum err e = next_batch(m, ret_batch, why);
+    if (e || ret_batch->count == 0) return e;
+    const int64_t *times_ms = ret_batch->times_ms;
+    const struct interleave_item *shown = times_ms == NULL ? &m->items[m->next_item - 1] : NULL;
+    assert((shown == NULL ? times_ms[0] : shown->min_ms) >= m->shown_ms); /* invariant 4 */
+    m->shown_ms = shown == NULL ? times_ms[ret_batch->count - 1] : shown->max_ms;
     return OK;
 }

@@ -1,10 +1,11 @@
 /*
- * interleave.h - private to tsdb/: the samples of one series out of all chunks, late buffers and
- * blocks that hold some, in time order. Where two sources have the same time, the one of the lower
- * order (the earlier arrival) wins.
+ * interleave.h - private to tsdb/: merges the chunks, late buffers and blocks of one series into
+ * batches of samples in time order. If two have a sample at the same time, that of the lower order
+ * (the earlier arrival) wins.
  *
  * Memory is that of the items and of as many decoded ones as overlap at one time. A block that
- * meets nothing else, and of which nothing is left out, need not be read where statistics do.
+ * overlaps no other item, and of which no sample is left out, may be answered by its statistics
+ * without being read.
  */
 #ifndef TSDB_READ_INTERLEAVE_H
 #define TSDB_READ_INTERLEAVE_H
@@ -19,16 +20,17 @@ struct times_cache;
 
 enum piece_type { PIECE_CHUNK, PIECE_LATE, PIECE_BLOCK, PIECE_BUNDLE };
 
-/* One piece that can be decoded. What it points to stays valid meanwhile. */
+/* A chunk, late buffer, block or bundle of blocks. The memory it points to is valid until the next
+ * interleave_reset(). */
 struct interleave_item {
     int64_t min_ms;
     int64_t max_ms;
-    uint32_t order; /* earlier arrivals first */
+    uint32_t order; /* earlier arrivals are lower */
     uint8_t type;   /* enum piece_type */
     uint8_t kind;   /* enum sample_kind; PIECE_LATE: mixed */
     uint32_t count;
     uint32_t hidden_count;
-    const struct time_range *hidden; /* deleted in this piece: another sample may be the first */
+    const struct time_range *hidden; /* times deleted in this piece, though perhaps not in others */
     union {
         struct bytes chunk;
         const struct late_sample *late;
@@ -43,35 +45,36 @@ struct interleave_item {
 struct interleave_slot;
 struct interleave {
     struct budget *budget;
-    struct times_cache *times;     /* NULL: too few blocks were read yet */
-    uint32_t blocks_read;          /* until it is made */
-    uint32_t block_samples_most;   /* of these */
+    struct times_cache *times;     /* NULL until some blocks were read */
+    uint32_t blocks_read;          /* before `times` is made */
+    uint32_t block_samples_most;   /* samples of the largest of these blocks */
     struct query_control *control; /* may be NULL */
-    uint64_t unchecked_samples;    /* read since it was last asked whether to go on */
-    struct arena items_arena;      /* items, copies of open chunks and late samples */
-    struct interleave_item *items;
+    uint64_t unchecked_samples;    /* samples read since `control` was last checked */
+    struct arena items_arena;      /* copies of open chunks and late samples, lists of deletions */
+    struct interleave_item *items; /* those from next_item on are sorted, once begun */
     uint32_t item_count;
     uint32_t item_capacity;
-    uint32_t next_item;
+    uint32_t next_item; /* the first item that is not decoded */
     int64_t min_ms;
     int64_t max_ms;
-    int64_t expired_before_ms; /* what is older is left out; set after interleave_reset() */
+    int64_t shown_ms;          /* time of the last sample returned; INT64_MIN before the first */
+    int64_t expired_before_ms; /* older samples are left out; set after interleave_reset() */
     bool partial;
     bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
-    bool times_only;    /* floats may be any number; set after init */
-    unsigned summaries; /* what of blocks' statistics may stand for samples; set after init, with */
-    struct query_windows windows;
+    bool times_only;    /* values of floats may be any number; set after init */
+    unsigned summaries; /* statistics of blocks that may replace samples, within `windows`; */
+    struct query_windows windows;   /* both set after init */
     struct sample_summary summary;  /* shown in the last batch */
-    struct interleave_slot *active; /* list, by order */
-    struct interleave_slot *spent;  /* shown in the last batch */
-    struct interleave_slot *idle;
-    struct bundles *bundles; /* made when there is one */
+    struct interleave_slot *active; /* list, by order: decoded, with samples left */
+    struct interleave_slot *spent;  /* list: the last batch may show their arrays */
+    struct interleave_slot *idle;   /* list: free for the next item */
+    struct bundles *bundles;        /* made for the first bundle */
     struct sample_batch_memory *out;
-    uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: the same value was there */
+    uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: an equal sample was there first */
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
     uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
     uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
-    struct series_cost read; /* blocks, chunks, and their bytes; the rest is the owner's to count */
+    struct series_cost read;  /* blocks, chunks, and their bytes; the owner counts the rest */
     struct warnings warnings; /* damaged blocks left out, `partial` only */
 };
 
@@ -79,23 +82,23 @@ void interleave_init(struct interleave *interleave, struct budget *budget,
                      struct query_control *control);
 void interleave_fini(struct interleave *interleave);
 
-/* Forgets the last series, though not the counts; items are then added, and interleave_begin()
- * starts. */
+/* Begins a series: forgets the items of the last one, not the counts. Items are added next, and
+ * then interleave_begin() is called. */
 void interleave_reset(struct interleave *interleave, int64_t min_ms, int64_t max_ms, bool partial);
-/* What it takes to read an item: blocks, about as many samples as are within the time, bytes. */
+/* The cost of reading an item: blocks, bytes, and an estimate of the samples within min..max. */
 struct series_cost interleave_item_cost(const struct interleave_item *item, int64_t min_ms,
                                         int64_t max_ms);
-/* A new item to fill in. NULL: no memory. */
+/* Adds an item for the caller to fill in. NULL without memory. */
 struct interleave_item *interleave_add(struct interleave *interleave);
+/* All items are added: sorts them. */
 void interleave_begin(struct interleave *interleave);
 /* The next samples within min..max; count 0 at the end. Views end with the next call. */
 MUST_CHECK enum err interleave_next(struct interleave *interleave, struct sample_batch *ret_batch,
                                     struct why *why);
 
 /*
- * Adds what a series of the head holds in its [min, max] and came in `epoch` or before.
- * The head lock is held, unless the generation is frozen, nobody can undo in it, and all of it came
- * so.
+ * Adds the samples of a series of the head that are within min..max and of `epoch` or before. The
+ * head lock is held, unless the generation is frozen and all of it is of `epoch` or before.
  */
 MUST_CHECK enum err interleave_add_series(struct interleave *interleave, const struct gen *gen,
                                           const struct gen_series *series, uint32_t epoch,

@@ -1,14 +1,23 @@
 /*
- * lookup.c - label names, label values, series. For names and values, series are not put together
- * of all sources: each source tells those it has (lookup_part.c, lookup_head.c), and no sample is
- * read for that.
+ * lookup.c - queries for label names, label values and series. For names and values, series of
+ * different sources are not merged: each source adds those it has to a set of texts (lookup_part.c,
+ * lookup_head.c), and no sample is read for that.
+ *
+ * Invariants of the set:
+ *  1. Texts are different, and the first ordered_count of them ascend.
+ *  2. With `slots`, the table has all texts, and a free slot. Without, all texts are in order, or
+ *     came by texts_add_another().
+ *  3. With `wanted`, at most twice as many texts are kept; `beyond` is then the last that is
+ * wanted.
  */
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/hash.h"
 #include "tsdb/head/text_order.h"
 #include "tsdb/read/lookup_private.h"
 
-/* --- texts, each once ------------------------------------------------------------------------- */
+/* --- the set of texts ------------------------------------------------------------------------- */
 
 static struct bytes
 text_of_item(const void *items, uint32_t id)
@@ -42,7 +51,7 @@ sort_texts(struct bytes *items, uint32_t count, struct budget *budget)
 
 /* Texts may be a million: base/table.h would take twice the memory. */
 static uint32_t *
-slot_of(const struct texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
+slot_of(const struct lookup_texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
 {
     uint32_t at = (uint32_t)hash_bytes(text, x->seed) & (slot_count - 1);
     while (slots[at] != 0 && !bytes_equal(x->items[slots[at] - 1], text)) {
@@ -51,9 +60,9 @@ slot_of(const struct texts *x, uint32_t *slots, uint32_t slot_count, struct byte
     return &slots[at];
 }
 
-/* The table gets twice the slots that are needed for all that fits into the list. */
+/* Makes or grows the table: two slots for each text that fits into the list. */
 static enum err
-table_make(struct texts *x)
+table_make(struct lookup_texts *x)
 {
     uint32_t count = 2 * x->capacity;
     uint32_t *slots = mem_new(x->budget, count * sizeof *slots);
@@ -68,7 +77,7 @@ table_make(struct texts *x)
 }
 
 static enum err
-texts_room(struct texts *x)
+texts_room(struct lookup_texts *x)
 {
     if (x->count < x->capacity) return OK;
     if (x->capacity > UINT32_MAX / 4 ||
@@ -79,28 +88,31 @@ texts_room(struct texts *x)
 }
 
 static enum err
-append(struct texts *x, struct bytes text, bool in_order)
+append(struct lookup_texts *x, struct bytes text, bool in_order)
 {
     struct bytes copy = arena_copy(&x->arena, text);
     if (copy.at == NULL) return ERR_NOMEM;
+    assert(x->count < x->capacity);
+    assert(!in_order || x->ordered_count == x->count); /* invariant 1 */
     x->items[x->count++] = copy;
     x->ordered_count += in_order;
+    assert(x->slots == NULL || x->count < x->slot_count); /* invariant 2 */
     return OK;
 }
 
 static bool
-comes_in_order(const struct texts *x, struct bytes text)
+comes_in_order(const struct lookup_texts *x, struct bytes text)
 {
     if (x->ordered_count < x->count) return false;
     return x->count == 0 || bytes_compare(x->items[x->count - 1], text) < 0;
 }
 
 /*
- * Forgets what is behind the first ones. That they are twice as many as wanted before is what makes
- * sorting them cheap, and what is left a small part of what comes.
+ * Forgets all texts but the first `wanted`, when there are twice as many: so sorting them is rare,
+ * and the texts that are kept are few.
  */
 static enum err
-keep_first_ones(struct texts *x)
+keep_first_ones(struct lookup_texts *x)
 {
     bool in_order = x->ordered_count == x->count;
     if (x->wanted == 0 || x->count < (in_order ? x->wanted : 2 * x->wanted)) return OK;
@@ -116,6 +128,7 @@ keep_first_ones(struct texts *x)
     }
     arena_fini(e == OK ? &x->arena : &kept);
     if (e) return e;
+    assert(x->wanted <= x->count); /* invariant 3 */
     x->arena = kept;
     x->count = x->ordered_count = x->wanted;
     x->beyond = x->items[x->wanted - 1];
@@ -125,11 +138,11 @@ keep_first_ones(struct texts *x)
     return OK;
 }
 
-/* As long as they come in order, as those of one part do, nothing is looked up. */
+/* While texts come in order, as those of one part do, no table is needed. */
 enum err
 texts_add(void *context, struct bytes text)
 {
-    struct texts *x = context;
+    struct lookup_texts *x = context;
     if (!texts_want(x, text)) return OK;
     bool in_order = comes_in_order(x, text);
     enum err e = texts_room(x);
@@ -143,18 +156,18 @@ texts_add(void *context, struct bytes text)
 }
 
 enum err
-texts_add_another(struct texts *x, struct bytes text)
+texts_add_another(struct lookup_texts *x, struct bytes text)
 {
     if (x->slots != NULL || x->wanted > 0) return texts_add(x, text);
     enum err e = texts_room(x);
     return e ? e : append(x, text, comes_in_order(x, text));
 }
 
-/* --- the three questions ---------------------------------------------------------------------- */
+/* --- the three queries ------------------------------------------------------------------------ */
 
 static enum err
 gather(struct store_view *view, const struct query_request *request, const struct bytes *name,
-       const struct text_sink *to, struct texts *x, struct why *why)
+       const struct text_sink *to, struct lookup_texts *x, struct why *why)
 {
     struct store_query *q;
     enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
@@ -181,13 +194,13 @@ answer_texts(struct view *view, const struct query_request *request, const struc
 {
     struct store_view *v = (struct store_view *)view;
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
-    struct texts x = {.budget = budget, .seed = v->head->hash_seed};
+    struct lookup_texts x = {.budget = budget, .seed = v->head->hash_seed};
     uint64_t limit = request->hints.limit;
     if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
     arena_init(&x.arena, budget, 0, 0);
     enum err e = gather(v, request, name, to, &x, why);
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
-    /* What came in order, and the rest when that is sorted. */
+    /* Merges the texts that came in order with the others, sorted. */
     uint32_t a = 0, b = x.ordered_count, middle = b;
     if (e == OK) e = sort_texts(x.items + middle, x.count - middle, budget);
     uint32_t left = x.wanted == 0 || x.wanted > x.count ? x.count : x.wanted;

@@ -1,43 +1,45 @@
 /*
  * lookup_head.c - names and values of labels of the series that a query selects in the head.
  *
- * Where few series are selected, their pairs are gathered. Otherwise it is asked of each pair
- * whether any of its series is selected and has a sample in the time; a pair whose text is not
- * wanted is not asked. The head lock is let go now and then: others write meanwhile.
+ * If few series are selected, their pairs are gathered. Otherwise each pair whose text is wanted is
+ * checked: whether any of its series is selected and has a sample in the time range. The head lock
+ * is dropped now and then, so that writers can go on.
  */
+#include <assert.h>
+
 #include "tsdb/read/lookup_private.h"
 
 enum {
     IDS_AT_ONCE = 512,
     CHECKED_AT_ONCE = 1024,
     PAIRS_AT_ONCE = 32,
-    FEW = 64, /* one series of so many */
+    FEW = 64, /* at most one selected series in as many counts as few */
 };
 
-struct head_look {
+struct head_lookup {
     struct store_query *q;
     const struct query_source *s;
-    struct texts *texts;
-    bool alone;       /* no texts are there but those of this registry, which has each once */
-    uint32_t checked; /* since others had the lock */
+    struct lookup_texts *texts;
+    bool alone;       /* the set has texts of this registry only, which has each once */
+    uint32_t checked; /* series since the lock was dropped */
 
-    /* For few series: */
-    uint32_t pair_count; /* of the registry */
-    uint64_t *wanted;    /* bits by pair: nobody was found to have it yet */
-    uint32_t wanted_count;
+    /* If few series are selected: */
+    uint32_t pair_count;   /* of the registry */
+    uint64_t *wanted;      /* bits by pair: no series with it was found so far */
+    uint32_t wanted_count; /* set bits; with label names, an upper bound */
 };
 
 static enum err
-add_value(const struct head_look *x, struct bytes value)
+add_value(const struct head_lookup *x, struct bytes value)
 {
     return x->alone ? texts_add_another(x->texts, value) : texts_add(x->texts, value);
 }
 
 /* --- pair by pair; the head lock is held ------------------------------------------------------ */
 
-/* Has any series with the label a sample? */
+/* Finds out whether any selected series with the label has a sample in the time range. */
 static enum err
-pair_counts(struct head_look *x, uint32_t pair, bool *ret_counts, struct why *why)
+pair_counts(struct head_lookup *x, uint32_t pair, bool *ret_counts, struct why *why)
 {
     struct store_query *q = x->q;
     const roaring_bitmap_t *matched = x->s->matched;
@@ -60,9 +62,9 @@ pair_counts(struct head_look *x, uint32_t pair, bool *ret_counts, struct why *wh
     return OK;
 }
 
-/* What pair_counts() and the text of a pair will touch, asked of the processor for many at once. */
+/* Prefetches the memory that pair_counts() and the text of a pair touch, for many at once. */
 static void
-prefetch_pairs(const struct head_look *x, const uint32_t *pairs, uint32_t count)
+prefetch_pairs(const struct head_lookup *x, const uint32_t *pairs, uint32_t count)
 {
     const struct registry *r = x->s->registry;
     for (uint32_t i = 0; i < count; i++) {
@@ -80,7 +82,7 @@ prefetch_pairs(const struct head_look *x, const uint32_t *pairs, uint32_t count)
 }
 
 static enum err
-values_by_pair(struct head_look *x, const struct registry_name *name, struct why *why)
+values_by_pair(struct head_lookup *x, const struct registry_name *name, struct why *why)
 {
     uint32_t pairs[PAIRS_AT_ONCE], count;
     struct id_walk walk = id_list_walk(&name->pairs);
@@ -99,7 +101,7 @@ values_by_pair(struct head_look *x, const struct registry_name *name, struct why
 }
 
 static enum err
-names_by_pair(struct head_look *x, const struct registry_tenant *tenant, struct why *why)
+names_by_pair(struct head_lookup *x, const struct registry_tenant *tenant, struct why *why)
 {
     uint32_t id, pair;
     struct id_walk names = id_list_walk(&tenant->names);
@@ -117,7 +119,7 @@ names_by_pair(struct head_look *x, const struct registry_tenant *tenant, struct 
 }
 
 static enum err
-look_by_pair(struct head_look *x, const struct bytes *name, struct why *why)
+look_by_pair(struct head_lookup *x, const struct bytes *name, struct why *why)
 {
     const struct store_query *q = x->q;
     lock_take(&q->head->lock);
@@ -135,7 +137,7 @@ look_by_pair(struct head_look *x, const struct bytes *name, struct why *why)
 /* --- series by series ------------------------------------------------------------------------- */
 
 static bool
-is_wanted(const struct head_look *x, uint32_t pair)
+is_wanted(const struct head_lookup *x, uint32_t pair)
 {
     return pair < x->pair_count && (x->wanted[pair / 64] >> pair % 64 & 1) != 0;
 }
@@ -149,9 +151,9 @@ walk_pairs(const struct store_query *q, const struct registry_name *name)
     return walk;
 }
 
-/* Strikes out what series have, as long as something is left. */
+/* Clears the bits of the pairs that the series have. */
 static enum err
-strike_pairs(struct head_look *x, const uint32_t *ids, uint32_t count, struct why *why)
+strike_pairs(struct head_lookup *x, const uint32_t *ids, uint32_t count, struct why *why)
 {
     struct store_query *q = x->q;
     lock_take(&q->head->lock);
@@ -168,6 +170,7 @@ strike_pairs(struct head_look *x, const uint32_t *ids, uint32_t count, struct wh
         for (uint32_t p = 0; p < row->count && q->found; p++) {
             if (!is_wanted(x, row->ids[p])) continue;
             x->wanted[row->ids[p] / 64] &= ~(UINT64_C(1) << row->ids[p] % 64);
+            assert(x->wanted_count > 0);
             x->wanted_count--;
         }
     }
@@ -175,9 +178,9 @@ strike_pairs(struct head_look *x, const uint32_t *ids, uint32_t count, struct wh
     return e;
 }
 
-/* Texts of a name's pairs that were struck out; of any, the name itself, if names are wanted. */
+/* Adds the values of a name's pairs that were struck out; with `names` the name, if any was. */
 static enum err
-add_struck(const struct head_look *x, const struct registry_name *name, bool names)
+add_struck(const struct head_lookup *x, const struct registry_name *name, bool names)
 {
     uint32_t id;
     enum err e = OK;
@@ -191,7 +194,7 @@ add_struck(const struct head_look *x, const struct registry_name *name, bool nam
 }
 
 static enum err
-add_struck_names(const struct head_look *x)
+add_struck_names(const struct head_lookup *x)
 {
     const struct store_query *q = x->q;
     lock_take(&q->head->lock);
@@ -210,7 +213,7 @@ add_struck_names(const struct head_look *x)
 }
 
 static enum err
-look_by_series(struct head_look *x, const struct bytes *name, struct why *why)
+look_by_series(struct head_lookup *x, const struct bytes *name, struct why *why)
 {
     struct store_query *q = x->q;
     const struct registry_name *known = NULL;
@@ -222,7 +225,7 @@ look_by_series(struct head_look *x, const struct bytes *name, struct why *why)
     size_t size = (x->pair_count / 64 + 1) * sizeof(uint64_t);
     x->wanted = mem_new(q->budget, size);
     if (x->wanted == NULL) return ERR_NOMEM;
-    /* Those of one name; or all. */
+    /* Sets the bits of the pairs of one name, or all. */
     bool all = name == NULL;
     uint32_t id, ids[IDS_AT_ONCE], count;
     struct id_walk walk = walk_pairs(q, known);
@@ -248,9 +251,9 @@ look_by_series(struct head_look *x, const struct bytes *name, struct why *why)
 
 enum err
 lookup_head(struct store_query *q, const struct query_source *s, const struct bytes *name,
-            struct texts *texts, struct why *why)
+            struct lookup_texts *texts, struct why *why)
 {
-    struct head_look x = {.q = q, .s = s, .texts = texts, .alone = texts->count == 0};
+    struct head_lookup x = {.q = q, .s = s, .texts = texts, .alone = texts->count == 0};
     if (s->matched == NULL) return look_by_pair(&x, name, why);
     lock_take(&q->head->lock);
     const struct registry_tenant *t = registry_tenant(s->registry, q->tenant);

@@ -1,15 +1,15 @@
 /*
  * lookup_part.c - names and values of labels of the series that a query selects in a part.
  *
- * Where these are all of the part, its index answers. Otherwise the pairs of series that have a
- * sample in the time are gathered, and what pairs say is looked up once. Which rows are read for
- * that, is a matter of work alone:
+ * If all series of the part are selected, its index has the answer. Otherwise the pairs of series
+ * that have a sample in the time range are gathered, and their texts are read once. The choice of
+ * rows that are read affects only the cost:
  *
  *     few rows are selected     all of them
- *     else                      the first ones of each pair's list; if these have nothing in the
- *                               time, more of that list, and again
+ *     else                      the first ones of each pair's list; if these have no sample in the
+ *                               time range, more of that list, and so on
  *
- * With a limit, values are asked for a stretch at a time, the first ones first.
+ * With a limit, values are looked up some at a time, in order.
  */
 #include "tsdb/part/walk.h"
 #include "tsdb/read/lookup_private.h"
@@ -17,27 +17,28 @@
 enum {
     ROWS_PER_CHECK = 1024,
     ROWS_FEW = 4096,
-    LIST_WORTH = 4,   /* rows of a list that cost what reading the list does */
-    LIST_GROWTH = 16, /* of what is taken of each list */
+    LIST_WORTH = 4,   /* reading as many rows costs as much as reading a list */
+    LIST_GROWTH = 16, /* factor of the rows that are taken of each list */
     VALUES_FIRST = 64,
 };
 
-struct part_look {
+struct part_lookup {
     struct store_query *q;
     struct query_source *s;
-    const struct part_name *name; /* NULL: names are wanted */
-    struct texts *texts;
+    const struct part_name *name; /* NULL to look up names */
+    struct lookup_texts *texts;
     struct row_reader *rows;
     roaring_bitmap_t *found; /* pairs of the name, or indexes of names */
     uint64_t found_count;
-    uint64_t found_max; /* there are no more */
+    uint64_t found_max; /* when as many are found, there are no more */
 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* What a pair of a row tells: itself, or the index of its name. False: nothing that is wanted. */
+/* Gives what `found` holds for a pair: the pair, or the index of its name. False if the pair is not
+ * of the name. */
 static bool
-what_of_pair(const struct part_look *x, uint32_t pair, uint32_t *ret_what)
+what_of_pair(const struct part_lookup *x, uint32_t pair, uint32_t *ret_what)
 {
     const struct part_name *name = x->name;
     *ret_what = pair;
@@ -47,9 +48,9 @@ what_of_pair(const struct part_look *x, uint32_t pair, uint32_t *ret_what)
     return name != NULL;
 }
 
-/* Has the row at hand something that was not found before? */
+/* True if the current row has a pair or name that was not found before. */
 static bool
-row_has_news(const struct part_look *x)
+row_has_news(const struct part_lookup *x)
 {
     const uint32_t *pairs;
     uint32_t count, what;
@@ -62,9 +63,9 @@ row_has_news(const struct part_look *x)
     return false;
 }
 
-/* Has the series something in the time that is not deleted? */
+/* Finds out whether the series has a sample in the time range that is not deleted. */
 static enum err
-row_counts(struct part_look *x, uint32_t number, bool *ret_counts, struct why *why)
+row_counts(struct part_lookup *x, uint32_t number, bool *ret_counts, struct why *why)
 {
     struct store_query *q = x->q;
     struct query_source *s = x->s;
@@ -81,7 +82,7 @@ row_counts(struct part_look *x, uint32_t number, bool *ret_counts, struct why *w
 }
 
 static enum err
-gather_rows(struct part_look *x, const roaring_bitmap_t *rows, struct why *why)
+gather_rows(struct part_lookup *x, const roaring_bitmap_t *rows, struct why *why)
 {
     roaring_uint32_iterator_t it;
     roaring_init_iterator(rows, &it);
@@ -107,9 +108,9 @@ gather_rows(struct part_look *x, const roaring_bitmap_t *rows, struct why *why)
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-/* Adds what is wanted of the lists of pairs [from, end), at most so many lists. */
+/* Adds series of the lists of pairs [from, end) that were not found, of at most `most` lists. */
 static enum err
-add_lists(const struct part_look *x, struct postings_walk *lists, uint32_t from, uint32_t end,
+add_lists(const struct part_lookup *x, struct postings_walk *lists, uint32_t from, uint32_t end,
           uint32_t most, struct why *why)
 {
     enum err e = OK;
@@ -125,7 +126,7 @@ add_lists(const struct part_look *x, struct postings_walk *lists, uint32_t from,
 }
 
 static enum err
-add_lists_of_names(const struct part_look *x, struct postings_walk *lists, uint32_t most,
+add_lists_of_names(const struct part_lookup *x, struct postings_walk *lists, uint32_t most,
                    struct why *why)
 {
     enum err e = OK;
@@ -137,9 +138,9 @@ add_lists_of_names(const struct part_look *x, struct postings_walk *lists, uint3
     return e;
 }
 
-/* What is found by the lists of pairs [from, end); without a name, by those of all. */
+/* Gathers rows by the lists of pairs [from, end); without a name, by those of all names. */
 static enum err
-gather_lists(struct part_look *x, uint32_t from, uint32_t end, struct why *why)
+gather_lists(struct part_lookup *x, uint32_t from, uint32_t end, struct why *why)
 {
     const roaring_bitmap_t *all = x->s->matched;
     bool more = true;
@@ -164,7 +165,7 @@ gather_lists(struct part_look *x, uint32_t from, uint32_t end, struct why *why)
 /* --- texts ------------------------------------------------------------------------------------ */
 
 static enum err
-add_found(const struct part_look *x, struct value_walk *values, struct why *why)
+add_found(const struct part_lookup *x, struct value_walk *values, struct why *why)
 {
     roaring_uint32_iterator_t it;
     enum err e = OK;
@@ -180,9 +181,9 @@ add_found(const struct part_look *x, struct value_walk *values, struct why *why)
     return e;
 }
 
-/* So many values at a time: where a few are wanted, twice as many each time. */
+/* Looks up `step` values at first, then twice as many each time, until enough are found. */
 static enum err
-gather_values(struct part_look *x, uint32_t step, struct value_walk *values, struct why *why)
+gather_values(struct part_lookup *x, uint32_t step, struct value_walk *values, struct why *why)
 {
     uint32_t from = x->name->first_pair, end = from + x->name->pair_count;
     enum err e = OK;
@@ -202,7 +203,7 @@ gather_values(struct part_look *x, uint32_t step, struct value_walk *values, str
 }
 
 static enum err
-gather(struct part_look *x, struct value_walk *values, struct why *why)
+gather(struct part_lookup *x, struct value_walk *values, struct why *why)
 {
     const struct part_name *name = x->name;
     uint32_t wanted = x->texts->wanted;
@@ -231,7 +232,7 @@ is_whole(const struct store_query *q, const struct query_source *s)
            info->max_ms <= q->max_ms;
 }
 
-/* They come in order. */
+/* Values come in order, so the first one that is not wanted ends the walk. */
 static enum err
 add_value(void *context, struct bytes value)
 {
@@ -239,7 +240,7 @@ add_value(void *context, struct bytes value)
 }
 
 static enum err
-add_whole(const struct part_index *index, const struct bytes *name, struct texts *texts,
+add_whole(const struct part_index *index, const struct bytes *name, struct lookup_texts *texts,
           struct why *why)
 {
     if (name != NULL) return part_values(index, *name, add_value, texts, why);
@@ -252,9 +253,9 @@ add_whole(const struct part_index *index, const struct bytes *name, struct texts
 
 enum err
 lookup_part(struct store_query *q, struct query_source *s, const struct bytes *name,
-            struct texts *texts, struct why *why)
+            struct lookup_texts *texts, struct why *why)
 {
-    struct part_look x = {.q = q, .s = s, .texts = texts, .found_max = s->index.name_count};
+    struct part_lookup x = {.q = q, .s = s, .texts = texts, .found_max = s->index.name_count};
     if (s->at_end || s->matched == NULL) return OK;
     if (is_whole(q, s)) return add_whole(&s->index, name, texts, why);
     if (roaring_bitmap_is_empty(s->matched)) return OK;

@@ -1,22 +1,30 @@
 /*
- * select.c - the store's answers.
+ * select.c - runs queries for samples.
  *
  * A query has sources: each part of its view that meets the time range, and the generations of the
  * head. Each source yields its matching series in label order, and holds the labels of one. The
  * first in order is the next series of the answer; all sources with the same labels add their
- * chunks and blocks to one interleave, which merges samples, and step on. A source's number is its
- * age: of two samples at one time the one that arrived first is the answer.
+ * chunks and blocks to one interleave, which merges samples, and step on. A source's order is its
+ * age: of two samples at one time the one that arrived first is returned.
  *
- * - Memory is that of one series and of a batch of rows a part (row_batch.c reads labels for many
+ * - Memory is that of one series and of a batch of rows per part (row_batch.c reads labels for many
  *   rows at once), whatever the answer's size; a limit stops reading early.
  * - The head's series have no order of their own. Those that match are collected and sorted when
- * the query opens, or, where a few are wanted, kept in a heap of as many (head_first()).
- * - Two generations that share a registry are one source: their series have the same numbers.
+ *   the query opens, or, if few are wanted, kept in a heap of as many (head_first()).
+ * - Two generations that share a registry are one source: their series have the same ids.
  * - Sources are compared one by one: there are tens of parts at most, and most series are in nearly
  *   all of them, so that a heap would be rebuilt for each series.
- * - What is deleted hides whole blocks here and samples in the interleave, before anything asks
- *   which came first: a deleted sample does not win over a later one.
- * - With `partial`, damage leaves out what it covers and is a warning; without, it is an error.
+ * - Deletions hide whole blocks here and samples in the interleave, before samples at one time are
+ *   compared: a deleted sample does not win over a later one.
+ * - With `partial`, damaged blocks and rows are left out with a warning; without, damage is an
+ *   error.
+ *
+ * Invariants:
+ *  1. There is at most one source per part of the view, and one per registry of its generations.
+ *  2. A source that is not at its end holds the labels of its current series. A source of the head
+ *     has taken it from ids[id_at - 1].
+ *  3. A series that is returned comes from at least one source; every source that has it is marked
+ *     as consumed, and steps on before the next series is chosen.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -35,7 +43,7 @@ enum {
     SERIES_BETWEEN_CHECKS = 16,   /* a look at the clock costs as much as a small block */
 };
 
-/* Of what the registry knows, that which has anything in the generations. */
+/* Removes ids of series that have no samples in the generations. */
 static void
 keep_alive_ones(struct store_query *q, struct query_source *s)
 {
@@ -57,8 +65,8 @@ keep_alive_ones(struct store_query *q, struct query_source *s)
     s->id_count = kept;
 }
 
-/* So many of a source's series are enough; 0: all are wanted. Of parts: as long as nothing is
- * deleted each row is a series of the answer. */
+/* The number of series of a source that the limit asks for; 0 if all are wanted. In a part without
+ * deletions each row is a series of the answer. */
 static uint32_t
 rows_wanted(const struct store_query *q)
 {
@@ -128,7 +136,8 @@ part_select_any(const struct store_query *q, const struct part_index *index, roa
     return OK;
 }
 
-/* Series are in label order. Damage on the way costs the short cut, not the answer. */
+/* Removes the series before hints.from_labels from `matched`; they are in label order. If rows are
+ * damaged, nothing is removed. */
 static enum err
 leave_out_before(struct store_query *q, struct query_source *s, struct why *why)
 {
@@ -185,6 +194,7 @@ part_source_open(struct store_query *q, struct query_source *s, struct part *par
 enum err
 query_head_step(struct query_source *s)
 {
+    assert(s->id_at <= s->id_count); /* invariant 2 */
     s->at_end = s->id_at == s->id_count;
     if (s->at_end) return OK;
     buf_clear(&s->label_bytes);
@@ -229,7 +239,7 @@ source_step(struct store_query *q, struct query_source *s, struct why *why)
 
 /* --- a series of the answer ------------------------------------------------------------------- */
 
-/* What is deleted of the source's series. */
+/* Lists the deleted times of the source's current series. */
 static enum err
 hidden_ranges(struct store_query *q, const struct query_source *s,
               const struct time_range **ret_hidden, uint32_t *ret_count)
@@ -258,7 +268,8 @@ is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32
     return false;
 }
 
-/* Has the block anything that is not deleted? Its times tell, where no single deletion does. */
+/* Finds out whether the block has a sample that is not deleted. Its times are read only if it is
+ * not clear without. */
 static enum err
 block_is_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
                  const struct time_range *hidden, uint32_t count, bool *ret_visible)
@@ -279,7 +290,7 @@ query_find_block(struct store_query *q, const struct query_source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
-    if (s->deletion_count == 0) { /* else it would not have come up */
+    if (s->deletion_count == 0) { /* the batch gives only rows with a block in the time range */
         q->found = true;
         return OK;
     }
@@ -382,16 +393,17 @@ gather_series(struct store_query *q, const struct query_source *first, struct wh
         struct query_source *s = &q->sources[i];
         if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
         s->consumed = true;
+        assert(!source_is_head(s) || s->id_at > 0); /* invariant 2 */
         enum err e = source_is_head(s)         ? query_add_head(q, s, s->ids[s->id_at - 1], why)
                      : q->kind == QUERY_LABELS ? query_find_block(q, s)
                                                : query_add_blocks(q, s);
         if (e) return e;
     }
+    assert(first->consumed); /* invariant 3 */
     if (q->kind != QUERY_LABELS) interleave_begin(&q->interleave);
     return OK;
 }
 
-/* True: the series at hand is of another shard; all sources are past it with the next step. */
 bool
 query_pass(struct store_query *q, const struct query_source *first)
 {
@@ -426,7 +438,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         enum err e = gather_series(q, first, why);
         if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the query");
         if (e) return e;
-        if (q->interleave.item_count == 0 && !q->found) continue; /* nothing in the range */
+        if (q->interleave.item_count == 0 && !q->found) continue; /* no sample in the range */
         e = query_control_add_series(q->control, why);
         bool looks = q->control != NULL && q->interleave.read.series % SERIES_BETWEEN_CHECKS == 0;
         q->interleave.read.series++;
@@ -482,9 +494,9 @@ query_free(struct series_set *set)
     mem_free(q->budget, q, sizeof *q);
 }
 
-/* --- what it will cost ------------------------------------------------------------------------ */
+/* --- estimates -------------------------------------------------------------------------------- */
 
-/* As if all series of a source were alike, and its samples came evenly. */
+/* Estimates samples as if all series of a source were alike, with samples at even distances. */
 static uint64_t
 samples_about(const struct store_query *q, uint64_t series, uint64_t of_series, uint64_t samples,
               int64_t min_ms, int64_t max_ms)
@@ -532,7 +544,7 @@ query_guess(const struct store_query *q)
                               t->sample_count[LEDGER_FLOAT] + t->sample_count[LEDGER_HISTOGRAM],
                               info->min_ms, info->max_ms);
         }
-        if (series > cost.series) cost.series = series; /* most are in all of them */
+        if (series > cost.series) cost.series = series; /* most series are in all sources */
     }
     return cost;
 }
@@ -558,9 +570,10 @@ static const struct series_set_ops query_ops = {
     .free = query_free,
 };
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
-/* Has the generation anything for anybody? A registry may know a million series, all flushed. */
+/* True if the generation has samples, of any tenant. A registry may have a million series of which
+ * all samples are flushed. */
 static bool
 gen_counts(const struct store_query *q, const struct gen *gen)
 {
@@ -572,8 +585,8 @@ gen_counts(const struct store_query *q, const struct gen *gen)
 }
 
 /*
- * A part that was set aside may have samples of any tenant: its root, which lists them, is what
- * cannot be read. Whoever cannot hand a warning on has to fail: see series_set_is_whole().
+ * A part that was set aside may have samples of any tenant: its root, which lists them, cannot be
+ * read. Callers that cannot pass a warning on have to fail: see series_set_is_whole().
  */
 static enum err
 warn_of_aside(struct store_query *q, struct why *why)
@@ -623,7 +636,7 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
         s->order = i;
         struct why reason = {""};
         e = part_source_open(q, s, part, t, &reason);
-        s->at_end |= e != OK; /* which of its series are meant is not known */
+        s->at_end |= e != OK; /* its matching series are not known */
         e = query_leave_out(q, e, &reason, why);
     }
     for (unsigned i = 0; i < 2 && e == OK && q->tenant != UINT32_MAX; i++) {
@@ -636,6 +649,7 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
         if (both) s->gens[1] = q->view->gens[++i];
         e = head_source_open(q, s, why);
     }
+    assert(q->source_count <= most); /* invariant 1 */
     bool steps = q->kind == QUERY_SAMPLES || q->kind == QUERY_LABELS;
     for (uint32_t i = 0; i < q->source_count && e == OK && steps; i++) {
         e = source_step(q, &q->sources[i], why);

@@ -1,8 +1,9 @@
 /*
  * select_exemplars.c - exemplars of a view, in label and time order: series by series, so that
- * memory holds those of one. A part has them in the order of its series; of the head it is noted
- * where those lie that are asked for, as they came in any order.
+ * only those of one are in memory. A part has them in the order of its series; the head has them in
+ * the order of arrival, so the ones that are selected are listed when the query begins.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/search.h"
@@ -12,7 +13,7 @@ enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
 
 /* --- of the head ------------------------------------------------------------------------------ */
 
-/* Of some of a generation's; *at moves behind them, and is its end when there are no more. */
+/* Lists some of a generation's exemplars that are selected; *at moves on, up to *ret_end. */
 static enum err
 note_some(struct store_query *q, struct query_source *s, unsigned g,
           const roaring_bitmap_t *matched, uint32_t *at, uint32_t *ret_end, struct why *why)
@@ -71,7 +72,7 @@ head_note_exemplars(struct store_query *q, struct query_source *s, const roaring
 
 /* --- of a part -------------------------------------------------------------------------------- */
 
-/* To the next one. With damage allowed, behind a damaged page to the first one of the next. */
+/* Moves to the next exemplar. With `partial`, a damaged page is skipped. */
 static enum err
 walk_step(struct store_query *q, struct exemplar_walk *w, struct why *why)
 {
@@ -94,7 +95,7 @@ walk_begin(struct store_query *q, struct query_source *s, struct why *why)
     return s->exemplars.at_end ? OK : walk_step(q, &s->exemplars, why);
 }
 
-/* To the next series that is selected and has any. */
+/* Moves to the next series that is selected and has exemplars. */
 static enum err
 part_step(struct store_query *q, struct query_source *s, struct why *why)
 {
@@ -126,7 +127,7 @@ struct exemplar_list {
     struct store_query *query;
     struct buf items; /* struct exemplar */
     struct arena arena;
-    struct samples_left_out *left_out; /* NULL: nobody wants to know */
+    struct samples_left_out *left_out; /* may be NULL */
 };
 
 static enum err
@@ -161,6 +162,7 @@ static enum err
 add_of_head(struct exemplar_list *l, const struct query_source *s)
 {
     const struct exemplar_spot *spots = (const struct exemplar_spot *)(const void *)s->spots.at;
+    assert(s->id_at > 0);
     uint32_t id = s->ids[s->id_at - 1], count = (uint32_t)(s->spots.size / sizeof *spots);
     uint32_t low = search_first(i, 0u, count, spots[i].series >= id);
     enum err e = OK;
@@ -224,6 +226,7 @@ walk(struct exemplar_list *l, const struct exemplar_sink *to, struct why *why)
             s->consumed = true;
             e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
         }
+        assert(first->consumed || e); /* select.c, invariant 3 */
         if (e == OK) e = give(l, to);
         if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;

@@ -1,7 +1,9 @@
 /*
- * select_head.c - the series of the head that pass matchers, by the index of their registry. The
- * head lock is taken for a few steps at a time: others write meanwhile.
+ * select_head.c - selects the series of the head that pass matchers, by the index of their
+ * registry. The head lock is taken for a few steps at a time, so that writers can go on.
  */
+#include <assert.h>
+
 #include "base/heap.h"
 #include "tsdb/read/select_private.h"
 
@@ -9,7 +11,8 @@ enum {
     NS_BETWEEN_CHECKS = 2 * 1000 * 1000, /* of matching, at most */
     WALKS_AT_ONCE = 256,
     IDS_AT_ONCE = 1024,
-    LIST_WORTH = 4, /* so many series are put into a set for what it costs to look at one's pairs */
+    LIST_WORTH =
+        4, /* adding as many series to a set costs as much as looking at the pairs of one */
 };
 
 struct head_match {
@@ -18,10 +21,10 @@ struct head_match {
     uint32_t tenant;
     struct query_control *control; /* may be NULL */
     struct why *why;
-    uint32_t pairs[WALKS_AT_ONCE]; /* those found last */
+    uint32_t pairs[WALKS_AT_ONCE]; /* found by the current matcher, not in `found` yet */
     uint32_t pair_count;
-    roaring_bitmap_t *found; /* those before: what the matcher at hand is about */
-    uint64_t series_total;   /* of theirs */
+    roaring_bitmap_t *found; /* pairs found by the current matcher */
+    uint64_t series_total;   /* series of the pairs in `found` */
 };
 
 static void
@@ -33,7 +36,7 @@ add_walk(struct id_walk *walk, roaring_bitmap_t *into)
     }
 }
 
-/* The lock once for many of them: others write meanwhile. */
+/* Moves `pairs` to `found`, taking the lock once for many of them. */
 static void
 pairs_out(struct head_match *m)
 {
@@ -50,10 +53,11 @@ static void
 add_pair(struct head_match *m, uint32_t pair)
 {
     if (m->pair_count == WALKS_AT_ONCE) pairs_out(m);
+    assert(m->pair_count < WALKS_AT_ONCE);
     m->pairs[m->pair_count++] = pair;
 }
 
-/* The series of what was found. */
+/* Adds the series of the pairs in `found`. */
 static void
 add_series(struct head_match *m, roaring_bitmap_t *into)
 {
@@ -96,7 +100,7 @@ collect_scan(struct head_match *m, const struct matcher *matcher, bool want)
     return OK;
 }
 
-/* The same by look-ups, where the values are known. */
+/* Finds the pairs of known values by look-ups. */
 static enum err
 collect_literals(struct head_match *m, const struct matcher *matcher, const struct bytes *values,
                  uint32_t count)
@@ -119,7 +123,8 @@ collect_literals(struct head_match *m, const struct matcher *matcher, const stru
     return e;
 }
 
-/* The values are what a positive matcher selects, and a negative one excludes: are they known? */
+/* Gives the values that a positive matcher selects, or a negative one excludes; 0 if the matcher
+ * does not list them. */
 static uint32_t
 known_values(const struct matcher *matcher, const struct bytes **ret_values)
 {
@@ -129,7 +134,7 @@ known_values(const struct matcher *matcher, const struct bytes **ret_values)
     return negative == matcher_matches_empty(matcher) ? count : 0;
 }
 
-/* Where nothing selects, all series of the tenant are what others exclude from. */
+/* Adds all series of the tenant: the matchers that follow exclude from them. */
 static void
 match_all(struct head_match *m, roaring_bitmap_t *set)
 {
@@ -165,8 +170,8 @@ select_step(struct head_match *m, const struct matcher *matcher, bool first,
         return OK;
     }
     if (m->series_total / LIST_WORTH > roaring_bitmap_get_cardinality(result)) {
-        /* Takes away from `result` the series that have (or have not) any of what was found.
-         * ERR_NOMEM. */
+        /* Few are left: looks at the pairs of each, and removes those that have, or do not have,
+         * one that was found. */
         roaring_uint32_iterator_t it;
         roaring_bitmap_t *gone = roaring_bitmap_create();
         if (gone == NULL) return ERR_NOMEM;
@@ -195,7 +200,8 @@ select_step(struct head_match *m, const struct matcher *matcher, bool first,
 
 enum turn { TURN_KNOWN, TURN_OTHER, TURN_EXCLUDES, TURNS };
 
-/* Known values, other values, what excludes: each leaves less for the next, mostly. */
+/* Matchers with known values come first, then other values, then those that exclude: mostly each
+ * leaves less for the next. */
 static enum turn
 turn_of(const struct matcher *matcher)
 {
@@ -205,9 +211,9 @@ turn_of(const struct matcher *matcher)
 }
 
 /*
- * Which matcher of known values the fewest series pass: if it comes first, not all series of the
- * others are looked at. Only matchers of a few values are compared, since their values are looked
- * up twice. *ret_index: set->count if the order does not matter.
+ * Finds the matcher of known values that the fewest series pass: if it comes first, not all series
+ * of the others are visited. Only matchers of a few values are compared, since their values are
+ * looked up twice. *ret_index is set->count if the order does not matter.
  */
 static enum err
 find_fewest(struct head_match *m, const struct matcher_set *set, uint32_t *ret_index)
@@ -285,9 +291,9 @@ head_select(const struct store_query *q, const struct registry *registry, roarin
 
 /* --- the first ones --------------------------------------------------------------------------- */
 
-enum { MET_AT_ONCE = 256 };
+enum { MATCHED_AT_ONCE = 256 };
 
-/* In a heap of which the last in order is on top. */
+/* The order of the heap: the series that is last in label order is on top. */
 static bool
 is_above(const struct registry *r, uint32_t a, uint32_t b)
 {
@@ -299,15 +305,15 @@ head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t
            uint32_t most, struct why *why)
 {
     roaring_uint32_iterator_t it;
-    uint32_t ids[MET_AT_ONCE], count;
+    uint32_t ids[MATCHED_AT_ONCE], count;
     s->ids = mem_alloc(q->budget, (size_t)most * sizeof *s->ids);
     if (s->ids == NULL) return ERR_NOMEM;
     s->id_capacity = most;
     roaring_init_iterator(all, &it);
-    while ((count = roaring_read_uint32_iterator(&it, ids, MET_AT_ONCE)) > 0) {
+    while ((count = roaring_read_uint32_iterator(&it, ids, MATCHED_AT_ONCE)) > 0) {
         lock_take(&q->head->lock);
         enum err e = store_view_check(q->view, why);
-        uint32_t kept = 0; /* those that have samples in the time */
+        uint32_t kept = 0; /* series with samples in the time range */
         for (uint32_t i = 0; i < count && e == OK; i++) {
             q->found = false;
             query_find_samples(q, s, ids[i]);
@@ -324,7 +330,8 @@ head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t
                 heap_down(s->ids, most, 0, ids[i], is_above(r, *a, *b));
         }
     }
-    for (uint32_t left = s->id_count; left > 1;) { /* the last one goes to the end */
+    assert(s->id_count <= most);
+    for (uint32_t left = s->id_count; left > 1;) { /* sorts: the top goes to the end */
         uint32_t id = s->ids[--left];
         s->ids[left] = s->ids[0];
         heap_down(s->ids, left, 0, id, is_above(s->registry, *a, *b));

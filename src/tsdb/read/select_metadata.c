@@ -1,7 +1,8 @@
 /*
- * select_metadata.c - families of a view. Which there are is listed without the head lock, as they
- * stay; their texts are copied under it, some at a time.
+ * select_metadata.c - families of a view. They are listed without the head lock, because families
+ * are never removed; their texts are copied under it, some at a time.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "tsdb/read/select_private.h"
@@ -23,7 +24,7 @@ by_name(const void *a, const void *b)
                          (*(const struct family *const *)b)->name);
 }
 
-/* All of them, or one by its name. */
+/* Lists all families, or one by its name. */
 static enum err
 list_families(struct family_list *x, struct bytes tenant_name, struct bytes name)
 {
@@ -40,11 +41,12 @@ list_families(struct family_list *x, struct bytes tenant_name, struct bytes name
     for (const struct family *f = newest; f != NULL; f = f->before) {
         if (name.size == 0 || bytes_equal(name, f->name)) x->items[x->count++] = f;
     }
+    assert(x->count <= x->capacity); /* head/tenant.c: the list had `count` families */
     qsort(x->items, x->count, sizeof *x->items, by_name);
     return OK;
 }
 
-/* The texts of some of them; those of which nothing is known have no name. */
+/* Copies the texts of some families; families without a text get no name. */
 static enum err
 copy_texts(const struct family_list *x, uint32_t from, uint32_t count, struct arena *arena,
            struct metadata *to)

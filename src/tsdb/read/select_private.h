@@ -1,5 +1,5 @@
 /*
- * select_private.h - private to the files that answer questions: a question being answered.
+ * select_private.h - private to the files of this folder: a query while it runs.
  */
 #ifndef TSDB_READ_SELECT_PRIVATE_H
 #define TSDB_READ_SELECT_PRIVATE_H
@@ -7,58 +7,59 @@
 #include "tsdb/read/interleave.h"
 #include "tsdb/read/view.h"
 
-/* One part, or the generations of one registry, taking part in an answer. */
+/* A source of a query: one part, or the generations of the head that share a registry. */
 struct query_source {
-    uint32_t order;
+    uint32_t order; /* age: sources with a lower order win */
     bool at_end;
     bool consumed; /* its series was given: step on before the next one */
     struct bytes labels;
-    /* The series that matchers select: of a part; for names and values, of generations, too, NULL
-     * if all are. */
+    /* The series that matchers select: of a part; for names and values also of generations. NULL
+     * selects all. */
     roaring_bitmap_t *matched;
 
     /* A part. */
     struct part *part;
     struct part_index index;
-    struct row_batch *batch; /* of those; NULL: whole series are not asked for */
-    struct row_reader *rows; /* for exemplars, as the next */
+    struct row_batch *batch; /* rows of `matched`; NULL for exemplars and texts */
+    struct row_reader *rows; /* for exemplars, like the next member */
     struct exemplar_walk exemplars;
-    const struct block_ref *blocks;
+    const struct block_ref *blocks; /* of the current row */
     uint32_t block_count;
-    uint32_t number; /* of the row */
+    uint32_t number; /* of the current row */
     struct part_deletion *deletions;
     uint32_t deletion_count;
 
     /* Generations of the head. */
-    const struct registry *registry; /* NULL: a part */
-    struct gen *gens[2];             /* the frozen one, the active one; or NULL */
-    uint32_t *ids;
+    const struct registry *registry; /* NULL if the source is a part */
+    struct gen *gens[2];             /* oldest first; the second may be NULL */
+    uint32_t *ids;                   /* series in label order */
     uint32_t id_capacity;
     uint32_t id_count;
-    uint32_t id_at;
+    uint32_t id_at; /* after the current series */
     struct buf label_bytes;
-    struct buf spots; /* struct exemplar_spot, by series: where exemplars are */
+    struct buf spots; /* struct exemplar_spot, by series */
 };
 
+/* An exemplar of the head. */
 struct exemplar_spot {
     uint32_t series;
-    const struct gen_exemplar *exemplar; /* stays as long as its generation */
+    const struct gen_exemplar *exemplar; /* lives as long as its generation */
 };
 
 enum query_kind {
     QUERY_SAMPLES,
-    QUERY_EXEMPLARS, /* those of series without samples, too */
-    QUERY_LABELS,    /* of series that have samples; no batches are to be asked of the set */
-    QUERY_TEXTS,     /* the same, and not even of whole series: these have no order */
+    QUERY_EXEMPLARS, /* also of series without samples */
+    QUERY_LABELS,    /* series that have samples, without their samples */
+    QUERY_TEXTS,     /* names or values of labels: the series need no order */
 };
 
 struct store_query {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first member: callers hold this */
     struct head *head;
     struct budget *budget;
     struct query_control *control;
-    struct store_view *view;
-    uint32_t tenant; /* in the head; UINT32_MAX: it does not know it */
+    struct store_view *view; /* holds a reference */
+    uint32_t tenant;         /* id in the head; UINT32_MAX if the head does not know the tenant */
     struct arena arena;
     struct query_source *sources;
     uint32_t source_count;
@@ -66,12 +67,12 @@ struct store_query {
     struct buf labels; /* of the current series */
     int64_t min_ms;
     int64_t max_ms;
-    const struct query_request *request; /* the caller's: until it is open */
-    struct query_hints shard;            /* what they say of it */
+    const struct query_request *request; /* borrowed until query_open() returns; then NULL */
+    struct query_hints shard;            /* the hints about shards, copied */
     bool partial;
     bool chunks;
     enum query_kind kind;
-    bool found; /* QUERY_LABELS: there are, of the current series */
+    bool found; /* QUERY_LABELS: the current series has samples in the time range */
 };
 
 static inline bool
@@ -83,14 +84,14 @@ source_is_head(const struct query_source *s)
 /* --- select.c --------------------------------------------------------------------------------- */
 
 /*
- * Sources of what is asked, with the series that are selected; nothing of them is read yet. The
- * query has a reference to the view, and is freed as a set.
+ * Opens the sources of a request and selects their series. The query takes a reference to the view;
+ * it is freed as a series_set.
  */
 MUST_CHECK enum err query_open(struct store_view *view, const struct query_request *request,
                                enum query_kind kind, struct store_query **ret_query,
                                struct why *why);
-/* What became of reading something: with `partial`, damage is a warning and OK. `reason` may go to
- * `why`. */
+/* Judges an error of reading: with `partial`, ERR_CORRUPT becomes a warning and OK; others are
+ * returned, with `reason` copied to `why`. */
 MUST_CHECK enum err query_leave_out(struct store_query *q, enum err e, const struct why *reason,
                                     struct why *why);
 MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
@@ -110,34 +111,37 @@ MUST_CHECK enum err store_survey(struct view *view, const struct query_request *
                                  struct series_survey *ret, struct why *why);
 MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
                                   struct series_set **ret_set, struct why *why);
-/* For labels: has the source's series, whose blocks these are, any in the time? In q->found. */
+/* For labels: sets q->found if a block of the source's current row has a sample in the time range
+ * that is not deleted. */
 MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_source *s);
-/* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
- * held. */
+/* For labels: sets q->found if series `id` of the head has a sample in the time range. The head
+ * lock is held. */
 void query_find_samples(struct store_query *q, const struct query_source *s, uint32_t id);
 
-/* The blocks of the source's row that are in the time become items of the interleave. ERR_NOMEM. */
+/* Adds the blocks of the source's current row that meet the time range to the interleave.
+ * ERR_NOMEM. */
 MUST_CHECK enum err query_add_blocks(struct store_query *q, const struct query_source *s);
-/* The same of a series of the head; for QUERY_LABELS: query_find_samples(). ERR_NOMEM; ERR_AGAIN:
- * the view is not to be had any more. */
+/* The same for a series of the head; with QUERY_LABELS: query_find_samples(). ERR_NOMEM; ERR_AGAIN:
+ * the view is lost. */
 MUST_CHECK enum err query_add_head(struct store_query *q, const struct query_source *s, uint32_t id,
                                    struct why *why);
-/* As if all series of a source were alike. */
+/* Estimates the cost as if all series of a source were alike. */
 struct series_cost query_guess(const struct store_query *q);
 
-/* To the next of a source's series of the head. */
+/* Moves a source of the head on to its next series. */
 MUST_CHECK enum err query_head_step(struct query_source *s);
 
-/* The one whose labels come first; NULL: all are at their end. */
+/* The source whose labels come first; NULL if all are at their end. */
 struct query_source *query_first_source(struct store_query *q);
 
-/* True: the series at hand is of another shard; all sources are past it with the next step. */
+/* True if the series of `first` belongs to another shard: then all sources that have it are marked
+ * as consumed. */
 bool query_pass(struct store_query *q, const struct query_source *first);
 
 /* --- select_exemplars.c ----------------------------------------------------------------------- */
 
-/* The exemplars of a source of the head that are asked for, of series in `matched`, become its
- * spots; their series its ids, in any order. */
+/* Fills the spots of a source of the head with the exemplars of series in `matched` that the query
+ * selects, and its ids with their series, in any order. */
 MUST_CHECK enum err head_note_exemplars(struct store_query *q, struct query_source *s,
                                         const roaring_bitmap_t *matched, struct why *why);
 
@@ -147,8 +151,8 @@ MUST_CHECK enum err head_note_exemplars(struct store_query *q, struct query_sour
 MUST_CHECK enum err head_select(const struct store_query *q, const struct registry *registry,
                                 roaring_bitmap_t **ret_ids, struct why *why);
 /*
- * The first `count` of the source's series that are in `ids` and have samples in the time become
- * its ids, in label order: in one pass, with memory for so many. ERR_NOMEM, ERR_CANCELED,
+ * Fills the source's ids with the first `count` series, in label order, that are in `ids` and have
+ * samples in the time range: in one pass, with memory for `count`. ERR_NOMEM, ERR_CANCELED,
  * ERR_AGAIN.
  */
 MUST_CHECK enum err head_first(struct store_query *q, struct query_source *s,

@@ -1,18 +1,18 @@
 /*
- * survey.c - what a question would read, told by the index alone: which series, which of their
- * blocks, and how large these are. No sample is decoded.
+ * survey.c - estimates the cost of a query by the index alone: its series, their blocks, and the
+ * size of these. No sample is decoded.
  *
- * Where matchers select few series, all of them are looked at, just as they would be read. Where
- * they select many, that would take as long as many a query: of each part, and of the head, some
- * are looked at, spread evenly over those selected (by their labels, then: of each metric there
- * are some), and stand for all.
+ * If matchers select few series, all of them are visited, as they would be read. If they select
+ * many, that would take as long as a query: of each part, and of the head, a sample is visited,
+ * spread evenly over the selected series (in label order, so that each metric has some), and
+ * scaled up.
  */
 #include "tsdb/read/select_private.h"
 
 enum {
-    SERIES_COUNTED_MAX = 4096, /* in all parts and the head; with more, some stand for all */
-    SPOTS = 48,                /* of a part: about as many pages of rows are read */
-    SERIES_OF_SPOT = 8,        /* neighbours are on the same page */
+    SERIES_COUNTED_MAX = 4096, /* in all parts and the head; with more, some are visited */
+    SPOTS = 48,                /* places in a part: about as many pages of rows are read */
+    SERIES_OF_SPOT = 8,        /* at each place: neighbours are on the same page */
 };
 
 static void
@@ -28,7 +28,7 @@ add_items(const struct store_query *q, struct series_cost *to)
     }
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- all series ------------------------------------------------------------------------------- */
 
 static enum err
 count_all(struct store_view *view, const struct query_request *request, struct series_survey *ret,
@@ -46,9 +46,9 @@ count_all(struct store_view *view, const struct query_request *request, struct s
     return e;
 }
 
-/* --- some of them ----------------------------------------------------------------------------- */
+/* --- some series ------------------------------------------------------------------------------ */
 
-/* Series `number` of the source. */
+/* Adds the cost of series `number` of the source. */
 static enum err
 look_at(struct store_query *q, struct query_source *s, uint32_t number, struct series_cost *to,
         struct why *why)
@@ -99,7 +99,7 @@ count_some_of(struct store_query *q, struct query_source *s, struct series_cost 
     return OK;
 }
 
-/* Most series are in nearly all parts: which labels are in several would have to be read. */
+/* Most series are in nearly all parts, so the largest source counts: labels are not compared. */
 static enum err
 count_some(struct store_query *q, struct series_cost *to, struct why *why)
 {
@@ -116,9 +116,9 @@ count_some(struct store_query *q, struct series_cost *to, struct why *why)
     return e;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- the survey ------------------------------------------------------------------------------- */
 
-/* Without what the query may cost: that is what is asked about. */
+/* A control without the limits of the query, whose cost is not known. */
 static struct query_control
 control_of(const struct query_control *given)
 {

@@ -1,7 +1,14 @@
 /*
- * view.c - what there is at one moment, and what can be asked of it. A view holds the parts and the
- * generations there were when it was opened, and one epoch of the head (views.h); each answer that
- * is being given holds the view.
+ * view.c - the store at one moment, and the operations on it. A view holds references to the parts
+ * and the generations of the moment when it was opened, and sees one epoch of the head (views.h);
+ * each query that runs holds a reference to the view.
+ *
+ * Invariants:
+ *  1. Parts and head are of one moment: a flush publishes its part and drops the frozen generation
+ *     under the locks of `live` and head, and a view is opened under both. So each sample is in a
+ *     part or in a generation of the view, never in both.
+ *  2. From store_view_open() to the last unref the view is in head->views, so that the head keeps
+ *     what its epoch sees, or marks the view as lost.
  */
 #include <assert.h>
 
@@ -66,13 +73,14 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
     if (scope == VIEW_ALL) {
         v->gens[0] = head->frozen;
         v->gens[1] = head->active;
+        assert(v->gens[0] == v->gens[1]->before); /* invariant 1 */
         if (v->gens[0] != NULL) gen_ref(v->gens[0]);
         gen_ref(v->gens[1]);
     }
     v->epoch = head_visible_epoch(head);
     v->edits = head->edits;
     views_open(&head->views, &v->seen, (uint32_t)v->epoch, env_monotonic_ns(head->env));
-    if (scope == VIEW_PARTS) v->seen.lost = VIEW_LOST_MEMORY; /* nothing is to be noted for it */
+    if (scope == VIEW_PARTS) v->seen.lost = VIEW_LOST_MEMORY; /* it needs no notes */
     lock_drop(&head->lock);
     lock_drop(&head->live->lock);
     *ret_view = v;
