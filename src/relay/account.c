@@ -1,29 +1,36 @@
 /*
- * account.c - what a destination has taken: all it wants of the log, whether it was read yet or
- * not.
+ * account.c - counts what a destination has taken: all items of the log that it wants, whether they
+ * were read or not.
  *
  *     taken = delivered + dead-lettered + dropped{reason} + queued
  *
  * Each side is counted where it happens. `taken` grows when an item is read for the first time, by
- * the reader or ahead of it; the fates when an item is settled (window.c); `queued` is what stands
- * in the window and what was counted ahead. So the equation can fail, and a difference is an alarm.
+ * the reader or ahead of it; the fates grow when an item is settled (window.c); `queued` is what is
+ * open in the window, and what was counted ahead. So the equation can fail, and a difference is an
+ * alarm.
  *
- * That the log itself was read whole is known by its own totals (log_items.c): what they count and
- * nobody could read is lost. The store may have it, if there is one.
+ * The log's own totals (log_items.c) show whether it was read completely: items that they count and
+ * that could not be read are lost. The store may have them, if there is one.
  *
- * What waits after the point that reading has reached is counted by a second reader, the scout. It
- * sets out when the relay has been behind for a moment, or is paused, and is gone when the relay
- * has caught up with it: then everything it counted has come by.
+ * Items after the reading position are counted by a second reader of the log, which reads ahead. It
+ * starts when the relay has been behind for a moment, or is paused, and ends when the relay has
+ * caught up with it: then all that it counted was read.
  *
- * Should the log be given up meanwhile, and the rest be had from the store, the count outlives
- * restarts, and what the store has no more is the difference when the log is reached again.
+ * If the log is given up meanwhile and the rest is read from the store, the count outlives
+ * restarts. What is left of it when the log is reached again is what the store no longer had.
+ *
+ * The equation is no invariant to assert, because damage breaks it. Invariants:
+ * 1. A reader ahead exists only while the log can be counted: `blind` excludes it.
+ * 2. Reading a chunk takes at most what it wants: `news` is at most `wanted`, and what is counted
+ * in advance falls by the rest.
+ * 3. A lost item is either new or was counted in advance, never both.
  */
 #include <assert.h>
 
 #include "base/log.h"
 #include "relay/relay_private.h"
 
-enum { SCOUT_AFTER_MS = 1000, SCOUT_AT_ONCE_MS = 5, SCOUT_CACHE_BYTES = 64 * 1024 };
+enum { READ_AHEAD_AFTER_MS = 1000, READ_AHEAD_AT_ONCE_MS = 5, READ_AHEAD_CACHE_BYTES = 64 * 1024 };
 
 static uint32_t
 count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct log_items *log)
@@ -35,7 +42,7 @@ count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct log_i
     return wanted;
 }
 
-/* Items taken for the first time, at `pos` of the log (0: of the store). */
+/* Counts items that are taken for the first time, at `pos` of the log, or 0 for the store's. */
 static void
 take_news(struct relay *r, unsigned kind, uint64_t count, uint64_t pos)
 {
@@ -55,7 +62,7 @@ uint32_t
 account_chunk(struct relay *r)
 {
     const struct chunk *c = r->feed.chunk;
-    struct ahead *a = &r->account.ahead;
+    struct read_ahead *a = &r->account.ahead;
     uint32_t from = r->feed.next + r->feed.over;
     uint32_t wanted = count_wanted(r, c, from, r->feed.log), news = wanted;
     bool counted = c->filled ? a->lasting : c->pos < a->pos;
@@ -63,12 +70,15 @@ account_chunk(struct relay *r)
         int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
         uint32_t more = known >= wanted ? 0 : wanted - (uint32_t)known;
         a->count[c->kind] = known - (int64_t)(wanted - more);
+        assert(a->count[c->kind] >= 0); /* invariant 2 */
         news = more;
-        /* Stretch and log are counted together: repeats show only when the last of them come, and
-         * are what the margin does not hold of the rest. */
+        /* Store and log are counted together, so repeats show only when the count is used up: they
+         * are what exceeds the margin. */
         uint64_t *margin = &a->margin[c->kind];
         if (a->lasting && *margin < more) news = (uint32_t)*margin;
         if (a->lasting && *margin != UINT64_MAX) *margin -= news;
+        assert(news <= more);
+        assert(more <= wanted); /* invariant 2 */
         window_note_taken(r->window, wanted, more - news);
         r->account.fed[c->kind] += wanted - (more - news);
     } else {
@@ -79,7 +89,7 @@ account_chunk(struct relay *r)
     return c->count - from - wanted;
 }
 
-/* Items that could not be read and are in no count yet. */
+/* Adds the lost items before a chunk, which are in no count so far. */
 static void
 add_margin(struct relay *r, const struct chunk *c)
 {
@@ -89,7 +99,7 @@ add_margin(struct relay *r, const struct chunk *c)
     }
 }
 
-/* It explains no other loss. */
+/* Marks losses of the store as known, so that they explain no other difference. */
 static void
 note_lost_in_store(struct relay_state *state, const uint64_t lost[LEDGER_KIND_COUNT])
 {
@@ -104,8 +114,9 @@ note_lost_in_store(struct relay_state *state, const uint64_t lost[LEDGER_KIND_CO
 bool
 account_hole(struct relay *r, const struct chunk *c)
 {
-    struct ahead *a = &r->account.ahead;
-    /* How many of these the store has lost, too: no more than it says, of what nothing came for. */
+    struct read_ahead *a = &r->account.ahead;
+    /* The number of these that the store has lost too: at most what it counts and is unexplained.
+     */
     uint64_t lost[LEDGER_KIND_COUNT];
     struct tsdb_gone samples, exemplars;
     tsdb_gone(r->options.tsdb, &samples, &exemplars);
@@ -132,14 +143,14 @@ account_hole(struct relay *r, const struct chunk *c)
 }
 
 /*
- * Without a store they are gone; whether the destination wanted all of them nobody can say. Those
- * that the scout could not read either are in no count yet.
+ * Without a store the items are gone; it is unknown whether the destination wanted all of them.
+ * Items that the reader ahead could not read either are in no count so far.
  */
 enum err
 account_lost(struct relay *r, struct chunk *c)
 {
-    struct ahead *a = &r->account.ahead;
-    /* Where reading begins the log has given it up. */
+    struct read_ahead *a = &r->account.ahead;
+    /* Before the first record that is read, the log has removed its oldest ones. */
     enum drop reason = r->feed.state == FEED_OLDEST ? DROP_LOG_BUDGET : DROP_DAMAGED;
     uint8_t fate = FATE_DROPPED + reason;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -150,13 +161,16 @@ account_lost(struct relay *r, struct chunk *c)
         c->lost[kind] = 0;
         uint64_t news = lost;
         if (c->pos < a->pos) {
-            /* With a margin that has no limit, what comes and is in no count is news then. */
+            /* With an unlimited margin, items that come without having been counted are news then.
+             */
             bool endless = a->margin[kind] == UINT64_MAX;
             news = endless ? 0 : take_part(&a->margin[kind], lost);
         }
         /* Repeats that the store gave may have used up the margin. */
         uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
         if (lost - news > ahead) news = lost - ahead;
+        assert(news <= lost);
+        assert(lost - news <= ahead); /* invariant 3 */
         a->count[kind] -= (int64_t)(lost - news);
         take_news(r, kind, news, 0);
         r->account.fed[kind] += lost;
@@ -170,12 +184,12 @@ account_lost(struct relay *r, struct chunk *c)
     return OK;
 }
 
-/* Below 0: so many repeats became dead letters, and were counted twice. */
+/* Open items; below 0 by the number of repeats that became dead letters and were counted twice. */
 static int64_t
 queued(const struct relay *r, enum item_kind kind)
 {
     uint64_t open = window_open(r->window, kind);
-    /* One that is fed whole may be gone already. */
+    /* A chunk that was handed on completely may be gone already. */
     bool begun = r->feed.chunk != NULL && r->feed.next < r->feed.count;
     if (begun && r->feed.chunk->kind == kind) open -= r->feed.untaken;
     int64_t ahead = r->account.ahead.count[kind] > 0 ? r->account.ahead.count[kind] : 0;
@@ -211,20 +225,20 @@ account_taken_before(const struct relay *r, enum item_kind kind)
     return r->account.base_taken[kind] + window_taken_before(r->window, kind);
 }
 
-/* --- the scout -------------------------------------------------------------------------------- */
+/* --- reading ahead ---------------------------------------------------------------------------- */
 
 static void
-scout_end(struct relay *r)
+read_ahead_end(struct relay *r)
 {
-    log_items_close(r->account.ahead.scout);
-    r->account.ahead.scout = NULL;
+    log_items_close(r->account.ahead.log);
+    r->account.ahead.log = NULL;
 }
 
-/* Nothing is known of what waits. */
+/* Forgets the count of items ahead. */
 static void
 forget(struct relay *r)
 {
-    scout_end(r);
+    read_ahead_end(r);
     r->account.ahead.pos = 0;
     r->account.ahead.lasting = r->account.ahead.blind = false;
     memset(r->account.ahead.count, 0, sizeof r->account.ahead.count);
@@ -232,24 +246,24 @@ forget(struct relay *r)
 }
 
 static enum err
-scout_begin(struct relay *r)
+read_ahead_begin(struct relay *r)
 {
-    struct ahead *a = &r->account.ahead;
+    struct read_ahead *a = &r->account.ahead;
+    assert(!a->blind); /* invariant 1 */
     struct log_items_options options = {
         .wal = r->options.wal,
         .name = r->settings->name,
         .selection = r->selection,
         .memory = r->options.memory,
-        .cache_bytes = SCOUT_CACHE_BYTES,
+        .cache_bytes = READ_AHEAD_CACHE_BYTES,
     };
     uint64_t pos = a->pos;
     if (pos == 0) pos = r->feed.fill != NULL ? r->state.fill.to_pos : relay_read_pos(r);
     if (a->pos == 0 && r->feed.fill == NULL) options.begin = relay_read_count(r);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && r->feed.hole_pos == pos; kind++) {
-        options.begin.of[kind] +=
-            r->feed.log_chunk.lost[kind]; /* the reader has them in the margin */
+        options.begin.of[kind] += r->feed.log_chunk.lost[kind]; /* they are in the margin */
     }
-    enum err e = log_items_open(&options, pos, &a->scout, NULL);
+    enum err e = log_items_open(&options, pos, &a->log, NULL);
     if (e == OK) a->pos = pos;
     return e;
 }
@@ -257,44 +271,44 @@ scout_begin(struct relay *r)
 void
 account_saved(struct relay *r)
 {
-    struct ahead *a = &r->account.ahead;
-    if (a->scout == NULL || !a->lasting) return;
-    log_items_pass(a->scout, r->state.expected.until_pos, a->chunk.segment);
+    struct read_ahead *a = &r->account.ahead;
+    if (a->log == NULL || !a->lasting) return;
+    log_items_pass(a->log, r->state.expected.until_pos, a->chunk.segment);
 }
 
 bool
-account_scout(struct relay *r)
+account_read_ahead(struct relay *r)
 {
-    struct ahead *a = &r->account.ahead;
-    int64_t now_ns = relay_now_ns(r), end_ns = now_ns + SCOUT_AT_ONCE_MS * NS_PER_MS;
-    if (r->feed.state == FEED_GONE && !a->lasting) return false; /* from where nobody knows */
+    struct read_ahead *a = &r->account.ahead;
+    int64_t now_ns = relay_now_ns(r), end_ns = now_ns + READ_AHEAD_AT_ONCE_MS * NS_PER_MS;
+    if (r->feed.state == FEED_GONE && !a->lasting) return false; /* its begin is unknown */
     if (a->blind) return false;
-    if (a->scout == NULL) {
+    if (a->log == NULL) {
         bool more = r->feed.log == NULL || wal_end(r->options.wal) > log_items_pos(r->feed.log);
         if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
-        bool is_behind = now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS;
+        bool is_behind = now_ns - a->behind_ns >= READ_AHEAD_AFTER_MS * NS_PER_MS;
         if (!more || (!relay_is_paused(r) && !is_behind)) return false;
     }
-    enum err e = a->scout == NULL ? scout_begin(r) : OK;
+    enum err e = a->log == NULL ? read_ahead_begin(r) : OK;
     while (e == OK || e == ERR_CORRUPT) {
-        e = log_items_next(a->scout, &a->chunk, NULL);
+        e = log_items_next(a->log, &a->chunk, NULL);
         if (e == OK) {
             uint32_t from = relay_settled_before(r, &a->chunk);
-            uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
+            uint32_t wanted = count_wanted(r, &a->chunk, from, a->log);
             add_margin(r, &a->chunk);
             a->count[a->chunk.kind] += wanted;
             take_news(r, a->chunk.kind, wanted, a->chunk.pos);
             a->pos = a->chunk.end_pos;
             if (a->lasting)
-                save_want(r, SAVE_SOON); /* what is saved says how far: until then the log stays */
+                save_want(r, SAVE_SOON); /* the log is held until the count is saved */
             else
-                log_items_pass(a->scout, a->chunk.pos, a->chunk.segment);
+                log_items_pass(a->log, a->chunk.pos, a->chunk.segment);
         }
         if (relay_now_ns(r) >= end_ns) break;
     }
-    if (e == ERR_AGAIN) a->pos = log_items_pos(a->scout);
-    if (e == ERR_MISSING) { /* the log went away under it: what was counted still waits */
-        scout_end(r);
+    if (e == ERR_AGAIN) a->pos = log_items_pos(a->log);
+    if (e == ERR_MISSING) { /* the log was deleted meanwhile: what was counted is still queued */
+        read_ahead_end(r);
         a->blind = true;
         log_warn("relay: log segments were deleted before all of their samples were counted, the "
                  "number of queued samples is too low until they are delivered",
@@ -306,9 +320,9 @@ account_scout(struct relay *r)
 /* --- the end ---------------------------------------------------------------------------------- */
 
 /*
- * What the store has lost since the log was followed last: what it counts as gone, and what was met
- * of it while it was read and is not counted as gone yet. So it may be too much, and never is too
- * little: what it does not explain is lost for another reason, and stays a difference.
+ * The number of items that the store has lost since the log was followed last: items it counts as
+ * gone, and items that were found missing while it was read. This may be too many, never too few:
+ * items that it does not explain are lost for another reason, and stay a difference.
  */
 static void
 lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
@@ -352,13 +366,13 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
            KV("superseded", superseded), KV("damaged", damaged), KV("unexplained", missing));
 }
 
-/* What could not be read of the log, and did not come from the store either. */
+/* Accounts for items that could not be read from the log and did not come from the store either. */
 static void
 account_margin(struct relay *r, enum item_kind kind)
 {
     uint64_t lost = r->account.ahead.margin[kind];
     if (lost == 0 || lost == UINT64_MAX) return;
-    bool all = destination_takes_all(r->settings); /* else perhaps it wanted none of them */
+    bool all = destination_takes_all(r->settings); /* otherwise it may have wanted none of them */
     log_error("relay: part of the log is damaged, and its samples are not in the store either",
               KV("destination", r->settings->name), KV("items_at_most", lost),
               KV("counted_as_dropped", all));
@@ -371,7 +385,7 @@ account_margin(struct relay *r, enum item_kind kind)
 void
 account_close(struct relay *r)
 {
-    struct ahead *a = &r->account.ahead;
+    struct read_ahead *a = &r->account.ahead;
     if (a->pos == 0 || r->feed.log == NULL || r->feed.hole_pos > 0 || relay_read_pos(r) < a->pos)
         return;
     struct tsdb_gone samples, exemplars;
@@ -393,12 +407,12 @@ void
 account_expected(const struct relay *r, const struct fates *before,
                  struct relay_expected *ret_expected)
 {
-    const struct ahead *a = &r->account.ahead;
+    const struct read_ahead *a = &r->account.ahead;
     *ret_expected = (struct relay_expected){.until_pos = a->lasting ? a->pos : 0};
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && a->lasting; kind++) {
         uint64_t settled = fates_settled(before, kind) + before->count[kind][FATE_REPLAYING];
-        uint64_t under_way = r->account.fed[kind] - settled;
-        ret_expected->count[kind] = a->count[kind] + (int64_t)under_way;
+        uint64_t pending = r->account.fed[kind] - settled;
+        ret_expected->count[kind] = a->count[kind] + (int64_t)pending;
         ret_expected->margin[kind] = a->margin[kind];
     }
     ret_expected->selection = destination_selection_hash(r->settings);
@@ -407,11 +421,11 @@ account_expected(const struct relay *r, const struct fates *before,
 void
 account_leave(struct relay *r, const struct fates *before, struct relay_state *next)
 {
-    struct ahead *a = &r->account.ahead;
+    struct read_ahead *a = &r->account.ahead;
     uint64_t read_pos = relay_read_pos(r), to_pos = next->fill.to_pos;
     uint64_t counted_pos = a->pos > read_pos ? a->pos : read_pos;
     bool whole = (r->feed.state != FEED_GONE || a->lasting) && !a->blind;
-    if (!whole || counted_pos < to_pos) { /* any number more may come */
+    if (!whole || counted_pos < to_pos) { /* an unknown number may come in addition */
         memset(a->margin, 0xff, sizeof a->margin);
     }
     a->lasting = true;
@@ -421,12 +435,12 @@ account_leave(struct relay *r, const struct fates *before, struct relay_state *n
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         uint64_t lost = r->account.hole_lost[kind];
         next->taken[kind] += lost;
-        /* The count of before the last start may be more, and then includes them. */
+        /* The state's count may be higher; then it includes them. */
         uint64_t counted = account_taken(r, kind) + lost;
         if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
         next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
     }
-    /* Metadata that waits is superseded: the store gives the newest of each family. */
+    /* Queued metadata is superseded: the store gives the newest of each family. */
     uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
     next->taken[ITEM_METADATA] += waits;
     next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
@@ -443,33 +457,34 @@ known_pos(const struct relay *r)
 }
 
 /*
- * The log may have lost its last commits. With a store the next record makes a hole of it, and then
- * it is asked; without one there is nothing to wait for. True: what is lost will be known later.
+ * The log may have lost its last commits. With a store, the next record shows them as a hole that
+ * is then read from the store; without one there is nothing to wait for. True if the loss will be
+ * known later.
  */
 static bool
 waits_for_end(struct relay *r)
 {
-    struct ahead *a = &r->account.ahead;
+    struct read_ahead *a = &r->account.ahead;
     struct wal_stats log;
     if (r->feed.log == NULL) return false;
     wal_stats(r->options.wal, &log);
-    bool ahead = a->scout != NULL && a->pos > relay_read_pos(r);
+    bool ahead = a->log != NULL && a->pos > relay_read_pos(r);
     uint64_t pos = ahead ? a->pos : relay_read_pos(r);
-    struct log_count count = ahead ? *log_items_count(a->scout) : relay_read_count(r);
+    struct log_count count = ahead ? *log_items_count(a->log) : relay_read_count(r);
     bool missing = false;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         missing |= log.totals[kind] > count.of[kind];
     if (!missing || !count.known || pos < log.end_pos) return false;
     if (r->options.tsdb != NULL) return true;
-    if (relay_read_pos(r) < log.end_pos) return true; /* first it reads what there is */
+    if (relay_read_pos(r) < log.end_pos) return true; /* the rest of the log is read first */
     log_items_pass_lost(r->feed.log, log.totals);
-    if (a->scout != NULL) log_items_pass_lost(a->scout, log.totals);
+    if (a->log != NULL) log_items_pass_lost(a->log, log.totals);
     return false;
 }
 
 /*
- * Of what the log cannot give some may come from the store. What is in no count here and was in
- * that of the state is not wanted any more, if the settings are others, or was lost with the log.
+ * Some items that the log cannot give may come from the store. Items that the state has counted and
+ * this run has not are no longer selected, if the settings have changed, or were lost with the log.
  */
 void
 account_found(struct relay *r)
@@ -519,7 +534,7 @@ account_remember(const struct relay *r, struct relay_state *next)
     account_counted(r, next->counted);
     next->log_totals.known = true;
     memcpy(next->log_totals.of, log.totals, sizeof log.totals);
-    /* What was counted before stands after what was looked at since, or before it. */
+    /* The state's count goes further than this run's, or less far. */
     uint64_t pos = known_pos(r), before_pos = r->state.counted_pos;
     if (r->account.is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
     if (r->account.is_whole) next->selection = destination_selection_hash(r->settings);
@@ -539,7 +554,7 @@ account_begin(struct relay *r)
     memcpy(r->account.taken, r->state.taken, sizeof r->account.taken);
     memcpy(r->account.base_taken, r->state.taken, sizeof r->account.base_taken);
     if (expected->until_pos == 0) return;
-    /* Who wants other series now was not counted for. */
+    /* The count was made for another selection. */
     if (expected->selection != destination_selection_hash(r->settings)) return;
     r->account.ahead.pos = expected->until_pos;
     r->account.ahead.lasting = true;
@@ -548,7 +563,7 @@ account_begin(struct relay *r)
         r->account.taken[kind] += (uint64_t)r->account.ahead.count[kind];
         r->account.ahead.margin[kind] = expected->margin[kind];
     }
-    err_ignore(scout_begin(r), "tried again; but it holds the log from there on");
+    err_ignore(read_ahead_begin(r), "tried again later; begun now so that it holds the log");
 }
 
 void

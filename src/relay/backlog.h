@@ -45,9 +45,9 @@ struct backlog_options {
     const char *dir;     /* of all destinations, and */
     const char *log_dir; /* of the log */
     struct budget *memory;
-    /* Which ones are to be looked at; NULL: all. */
+    /* Selects destinations; NULL for all. */
     bool (*wanted)(void *context, const char *name);
-    bool files; /* files are told, too */
+    bool files; /* report files too */
     enum err (*each)(void *context, const char *name, const struct relay_backlog *backlog);
     void *context;
 };

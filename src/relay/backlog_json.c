@@ -114,7 +114,7 @@ relay_backlog_take(const json_t *one, char ret_name[DESTINATION_NAME_BYTES_MAX +
     const char *name = text_of(one, "name");
     size_t size = strlen(name);
     if (size == 0 || size > DESTINATION_NAME_BYTES_MAX) return ERR_UNSUPPORTED;
-    /* That nothing is wrong has to be said. */
+    /* The absence of errors is stated explicitly. */
     const char *word = text_of(one, "condition");
     enum condition c = RESTING;
     while (c < CONDITION_COUNT && strcmp(word, condition_words[c]) != 0) {

@@ -1,6 +1,8 @@
 /*
  * backoff.c - see backoff.h.
  *
+ * Invariant: `next_ns` never moves back, so an answer to an older call cannot shorten a pause.
+ *
  * Pauses grow by half because destinations fail now and then more often than for good: while half
  * of all calls fail, a search for refused samples that takes 24 answers waits 4.2 s on average and
  * 9 s in one case of 20. With pauses that double it waited 8.9 s and 30 s. The price is 12 tries
@@ -8,7 +10,7 @@
  */
 #include "relay/backoff.h"
 
-/* A destination that asks for a day means something else, or was misunderstood. */
+/* Longest pause that a destination may ask for: more is a mistake, or was misunderstood. */
 enum { ASKED_MS_MAX = 5 * 60 * 1000 };
 
 static int64_t

@@ -1,5 +1,6 @@
 /*
- * backoff.h - the pause before what failed is tried again: of one lane, or of a whole destination.
+ * backoff.h - the pause before a failed request is tried again, for one lane or a whole
+ * destination.
  *
  * Threads: one.
  */
@@ -9,10 +10,10 @@
 #include "backend/settings.h"
 #include "sys/env.h"
 
-/* Zeroed: nothing has failed. */
+/* Zeroed memory is the state before any failure. */
 struct backoff {
-    int64_t next_ns; /* monotonic; nothing is tried before */
-    int64_t wait_ms; /* the pause after the last failure; 0: the last try did not fail */
+    int64_t next_ns; /* monotonic time of the next try */
+    int64_t wait_ms; /* the pause after the last failure; 0 if the last try succeeded */
 };
 
 /*

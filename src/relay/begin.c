@@ -1,7 +1,7 @@
 /*
- * begin.c - where a destination begins: where its state says; if it is new, where its settings say;
- * and if its state cannot be read, where an operator says (reset.h), or nowhere. To guess would be
- * to lose what waits, or to send all of it again.
+ * begin.c - chooses where a destination begins: where its state says; if it is new, where its
+ * settings say; and if its state cannot be read, where an operator says (reset.h), or nowhere. A
+ * guess would lose queued items, or send all of them again.
  */
 #include <inttypes.h>
 
@@ -11,7 +11,7 @@
 #include "relay/relay_private.h"
 #include "relay/reset.h"
 
-/* What another type has learnt means something else to this one. */
+/* Takes over a state. The writer's state of another destination type is dropped. */
 static void
 take_state(struct relay *r)
 {
@@ -44,11 +44,11 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
 /* --- a state that cannot be read -------------------------------------------------------------- */
 
 /*
- * What was sent before may be sent again in other calls: a number of fills that never was keeps
- * what writers name after it apart.
+ * Items may be sent again in other calls: a new number of fills keeps apart what writers name after
+ * it.
  */
 static void
-begin_anew(struct relay *r, const struct reset *reset, bool knows_previous)
+begin_again(struct relay *r, const struct reset *reset, bool knows_previous)
 {
     struct relay_state *s = &r->state;
     uint64_t end_pos = wal_end(r->options.wal);
@@ -60,7 +60,7 @@ begin_anew(struct relay *r, const struct reset *reset, bool knows_previous)
         return;
     }
     if (reset->from == RESET_NOW && knows_previous && !s->fill.active) {
-        s->drop_pos = end_pos; /* read, counted, and not handed on */
+        s->drop_pos = end_pos; /* items before it are read, counted, and dropped */
         s->drop_reason = DROP_BY_OPERATOR;
         return;
     }
@@ -83,7 +83,7 @@ waiting(const struct relay_state *s, unsigned kind)
     return s->counted[kind] > s->taken[kind] ? s->counted[kind] - s->taken[kind] : 0;
 }
 
-/* Letters that do not come by again; of them, those that did as the state was. */
+/* Letters of items that are not read again; `waited` counts those that were, by the old state. */
 struct letters_before {
     struct letters_known now, was;
     uint64_t count[ITEM_KIND_COUNT];
@@ -101,16 +101,16 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
     return OK;
 }
 
-/* The account has the letters that are there, whatever it had. What waited, is no letter, and is
- * not to be gone on with is dropped: what comes all the same, because it is wanted from a time on,
- * is counted anew. */
+/* Makes the account include the letters that exist. Queued items that are not letters and are not
+ * sent any more are dropped; those that are read all the same, because they are wanted from a time
+ * on, are counted once more. */
 static enum err
 count_letters(struct relay *r, const struct relay_state *was, enum reset_from from, struct why *why)
 {
     struct relay_state *s = &r->state;
     struct letters_before before = {relay_state_letters(s), relay_state_letters(was), {0}, {0}};
     uint64_t waits[ITEM_KIND_COUNT] = {0};
-    /* What the log has for a state that may be older than the account was. */
+    /* The previous state may be older than the account was: the log has the missing items. */
     bool drops = s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME);
     bool known = was->log_count.known && !was->fill.active && destination_takes_all(r->settings);
     struct wal_stats log;
@@ -136,7 +136,7 @@ count_letters(struct relay *r, const struct relay_state *was, enum reset_from fr
     return OK;
 }
 
-/* As an operator decided; `why` says what cannot be read. */
+/* Begins as an operator decided; `why` says what cannot be read. */
 static enum err
 reset_state(struct relay *r, enum err cause, struct why *why)
 {
@@ -161,7 +161,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     }
     if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
-    begin_anew(r, &reset, known);
+    begin_again(r, &reset, known);
     e = save_keep_texts(r);
     if (e == OK) e = count_letters(r, &before, reset.from, why);
     if (e == OK) e = relay_state_put_aside(env, r->dir, why);
@@ -179,8 +179,8 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 /*
- * What the log has lost the store may have: all of it is given from the cursor on, up to where the
- * store ends. What waited and does not come is lost.
+ * The store may have what the log has lost: begins to read all of it from the cursor on, up to its
+ * end. Queued items that do not come are lost.
  */
 static bool
 fill_instead(struct relay *r, const struct wal_stats *log)
@@ -207,8 +207,8 @@ fill_instead(struct relay *r, const struct wal_stats *log)
     return true;
 }
 
-/* A log that was removed, or put back from a copy, may not have what this destination waits for,
- * and have other things at the positions that it knows. */
+/* A log that was removed, or restored from a copy, may lack items that are queued for this
+ * destination, and have others at the same positions. */
 static void
 fit_to_log(struct relay *r)
 {
@@ -226,7 +226,7 @@ fit_to_log(struct relay *r)
     if (!less && !other) return;
     uint64_t pos = s->cursor.pos;
     bool filled = fill_instead(r, &log);
-    if (s->fill.active && !filled) { /* what the log had after that is in the store, or is lost */
+    if (s->fill.active && !filled) { /* later items of the log are in the store, or lost */
         uint64_t end_pos = s->fill.to_pos > log.end_pos ? s->fill.to_pos : log.end_pos;
         if (s->expected.until_pos > end_pos) s->expected.until_pos = end_pos;
         s->log_lost = true;

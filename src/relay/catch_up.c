@@ -1,17 +1,24 @@
 /*
- * catch_up.c - what happens to a destination that is too far behind: it leaves the log, is given
- * from the store what came up to a recorded position, and follows the log again from there on. If
- * the log has gone on too far meanwhile, the same once more.
+ * catch_up.c - lets a destination that is too far behind leave the log: it reads from the store
+ * what came up to a recorded position, and then follows the log again from there. If the log has
+ * grown too much meanwhile, the same is repeated.
  *
- * Leaving is a restart: nothing is under way, what was settled is saved, and a new run begins with
- * what the state says. So all it takes is another state.
+ * Leaving is a restart: no request is pending, what was settled is saved, and a new run begins with
+ * what the state says. So another state is all that is needed.
+ *
+ * Invariants:
+ * 1. A run ends only while no request is pending.
+ * 2. The log is left only for a stretch that is not empty, from the cursor to where parts end.
+ * 3. The log is followed again only when all items of the stretch are settled.
  */
+#include <assert.h>
+
 #include "base/log.h"
 #include "relay/relay_private.h"
 
 /* --- where it is ------------------------------------------------------------------------------ */
 
-/* Where the destination is in the log. */
+/* The destination's position in the log. */
 static uint64_t
 log_pos(struct relay *r)
 {
@@ -35,7 +42,7 @@ catch_up_end(struct relay *r, uint64_t from_pos)
     return pos;
 }
 
-/* Saves the state. False: it could not be; the next step tries again. */
+/* Saves the state. False if that failed; the next step tries again. */
 static bool
 is_saved(struct relay *r)
 {
@@ -45,11 +52,13 @@ is_saved(struct relay *r)
     return e == OK;
 }
 
-/* A state, and a run that begins with it; on an error, with the one that is saved. */
+/* Saves another state and ends the run; the next one begins with it, or on an error with the state
+ * that is saved. */
 static void
 begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
+    assert(relay_is_idle(r)); /* invariant 1 */
     if (save_instead(r, state, &why) != OK) {
         obstacle_failed(&r->obstacle, "save the state", "state", why.text);
     }
@@ -58,7 +67,7 @@ begin_with(struct relay *r, const struct relay_state *state)
 
 /* --- to the store ----------------------------------------------------------------------------- */
 
-/* Letters of what was settled ahead of the cursor: it comes by again, under other positions. */
+/* Revokes the letters of items after the cursor, which are read again under other positions. */
 static enum err
 take_letters_back(struct relay *r, struct why *why)
 {
@@ -74,6 +83,7 @@ static void
 leave_log(struct relay *r)
 {
     struct why why = {""};
+    assert(r->feed.fill == NULL);
     enum err e = relay_save(r, &why);
     if (e == OK) e = take_letters_back(r, &why);
     if (e) {
@@ -91,6 +101,7 @@ leave_log(struct relay *r)
         .to_pos = catch_up_end(r, next.cursor.pos),
         .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->options.env),
     };
+    assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     account_leave(r, &before, &next);
     next.left_out = (struct samples_left_out){0};
@@ -102,14 +113,15 @@ leave_log(struct relay *r)
     begin_with(r, &next);
 }
 
-/* All that is stored from a time on, once more; what is older is not wanted before the cursor. */
+/* Begins to read again all that is stored from a time on; older samples before the cursor are not
+ * wanted. */
 static void
 give_again(struct relay *r)
 {
     struct why why = {""};
     enum err e = relay_save(r, &why);
     uint64_t to_pos = catch_up_end(r, 0);
-    /* If more was stored meanwhile: it is to be taken first. */
+    /* If more was stored meanwhile, that is taken first. */
     if (e == OK && to_pos > r->state.cursor.pos) return;
     if (e == OK) e = take_letters_back(r, &why);
     struct relay_state next = r->state;
@@ -122,7 +134,7 @@ give_again(struct relay *r)
         .since_ms = env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
-    /* Letters of what comes by again in the log: they are counted again then. */
+    /* Letters of items that are read again are counted again then. */
     uint64_t kept[ITEM_KIND_COUNT] = {0}, replaying[ITEM_KIND_COUNT] = {0};
     struct letters_known known = relay_state_letters(&next);
     if (e == OK) e = dead_letters_count_again(r->letters, &known, kept, replaying, &why);
@@ -137,23 +149,23 @@ give_again(struct relay *r)
         return;
     }
     begin_with(r, &next);
-    if (!r->state.fill.active) return; /* it could not begin: again later */
+    if (!r->state.fill.active) return; /* the state could not be saved: tried again later */
     watch_given_again(r);
     log_info("relay: sending stored samples again", KV("destination", r->settings->name),
              KV("to", next.fill.to_pos));
 }
 
-/* Whether the store has enough of what waits, and all of that was counted, or never can be. */
+/* True if the store has enough of the queued items, and all of these were counted, or cannot be. */
 static bool
 should_leave(struct relay *r)
 {
     uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
-    const struct ahead *a = &r->account.ahead;
+    const struct read_ahead *a = &r->account.ahead;
     bool counted = a->blind || relay_read_pos(r) >= store_pos || a->pos >= store_pos;
     bool gone = r->feed.state == FEED_GONE && store_pos <= pos;
     if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos || gone)
         tsdb_want_parts(r->options.tsdb);
-    if (gone) r->state.log_lost = true; /* nothing that parts lack is given up */
+    if (gone) r->state.log_lost = true; /* the log is left only for what parts have */
     if (store_pos <= pos) return false;
     if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
     if (r->feed.hole_pos > 0) return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(r);
@@ -168,6 +180,7 @@ should_leave(struct relay *r)
 static void
 follow_log(struct relay *r)
 {
+    assert(window_records(r->window) == 0); /* invariant 3 */
     if (!is_saved(r)) return;
     struct relay_state next = r->state;
     next.cursor = (struct relay_cursor){.pos = next.fill.to_pos};
@@ -185,7 +198,7 @@ give_up_oldest(struct relay *r)
     uint64_t end_pos = wal_end(r->options.wal), budget = r->settings->log_budget_bytes;
     if (!is_saved(r)) return;
     struct relay_state next = r->state;
-    if (r->feed.state == FEED_GONE) { /* how much that is says the log's first record */
+    if (r->feed.state == FEED_GONE) { /* the log's first record shows how much that is */
         next.cursor = (struct relay_cursor){0};
         begin_with(r, &next);
         return;
@@ -207,7 +220,7 @@ catch_up(struct relay *r)
     const struct feed *f = &r->feed;
     const struct relay_fill *fill = &r->state.fill;
     bool stored = r->options.tsdb != NULL, moved = f->state == FEED_STORE_MOVED;
-    bool may_leave = r->account.ahead.scout != NULL || f->state == FEED_GONE;
+    bool may_leave = r->account.ahead.log != NULL || f->state == FEED_GONE;
     uint64_t log_border = may_leave ? log_pos(r) : 0;
     guard_set_borders(r->options.guard, fill->active ? fill->from_pos : log_border,
                       fill->active ? fill->to_pos : 0);
@@ -225,7 +238,7 @@ catch_up(struct relay *r)
     bool again = stored && r->watch.gives_again && log_pos(r) >= tsdb_store_pos(r->options.tsdb);
     due |= again;
     r->phase = due ? RUN_LEAVING : RUN_ON;
-    if (!due || !relay_is_idle(r)) return; /* answers that are on their way are waited for */
+    if (!due || !relay_is_idle(r)) return; /* waits for pending responses (invariant 1) */
     if (moved)
         relay_run_again(r);
     else if (again)

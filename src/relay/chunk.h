@@ -1,5 +1,5 @@
 /*
- * chunk.h - a record's worth of items: one of the log, or some that were gathered from the store.
+ * chunk.h - a group of items of one kind: a record of the log, or items read from the store.
  */
 #ifndef RELAY_CHUNK_H
 #define RELAY_CHUNK_H
@@ -7,14 +7,15 @@
 #include "backend/item.h"
 #include "tsdb/tsdb.h"
 
-/* A series of a chunk that brings its labels along. */
+/* A series of a chunk that has the labels of its items. */
 struct chunk_series {
-    struct bytes labels; /* as they are handed on */
-    struct bytes stored; /* as they came in */
-    uint64_t hash;       /* of tenant and labels as they came in */
+    struct bytes labels; /* labels as they are sent */
+    struct bytes stored; /* labels as they were received */
+    uint64_t hash;       /* hash of tenant and labels as they were received */
 };
 
-/* How many items of each kind the log had accepted before a position: metadata is not counted. */
+/* The number of items of each kind that the log had accepted before a position, without metadata.
+ */
 struct log_count {
     bool known;
     uint64_t of[LEDGER_KIND_COUNT];
@@ -23,35 +24,36 @@ struct log_count {
 struct chunk {
     uint64_t pos;
     uint64_t segment;
-    uint64_t end_pos;    /* where the next one is to be looked for; not after log_items_load() */
-    int64_t realtime_ms; /* when it was committed; 0: not known */
+    uint64_t end_pos;    /* position of the next chunk; not set by log_items_load() */
+    int64_t realtime_ms; /* Unix time of its commit; 0 if unknown */
     enum item_kind kind;
     uint32_t count;
-    bool filled; /* from the store: each item has a position of its own, from `pos` on */
-    /* Of log_items_next(): items of the log between the chunk before and this one that are lost. */
+    bool filled; /* read from the store: each item has a position of its own, from `pos` on */
+    /* Set by log_items_next(): lost items of the log between the previous chunk and this one. */
     uint64_t lost[LEDGER_KIND_COUNT];
 
-    /* How they are kept: for log_items.c and fill_walk.c. */
+    /* The items; for log_items.c and fill_walk.c. */
     struct arena arena;
     struct record_columns floats;
     struct record_histogram *histograms;
     struct record_exemplar *exemplars;
     struct metadata *families;
-    struct bytes tenant;         /* of families, and of what is filled */
-    struct chunk_series *series; /* of what is filled: references are indices of it */
+    struct bytes tenant;         /* tenant of families, and of all items if filled */
+    struct chunk_series *series; /* if filled; references are indexes of it */
     uint32_t series_count;
 };
 
 void chunk_init(struct chunk *chunk, struct budget *memory);
 void chunk_fini(struct chunk *chunk);
-/* Nothing is in it. */
+/* Empties the chunk. */
 void chunk_clear(struct chunk *chunk);
-/* Room for one more of an array of `count` that grows in the chunk's arena. NULL: no memory. */
+/* Makes room for one more element in an array of `count` in the chunk's arena. NULL if memory is
+ * refused. */
 void *chunk_more(struct chunk *chunk, void *array, uint32_t count, size_t size);
 
-/* The reference of item `i`, which is no metadata. */
+/* The series reference of item `i`, which is not metadata. */
 uint64_t chunk_ref(const struct chunk *chunk, uint32_t i);
-/* What identifies item `i`. */
+/* Position and index that identify item `i`. */
 static inline uint64_t
 chunk_item_pos(const struct chunk *chunk, uint32_t i)
 {
@@ -62,7 +64,7 @@ chunk_item_index(const struct chunk *chunk, uint32_t i)
 {
     return chunk->filled ? 0 : i;
 }
-/* Item `i`; of one that is not filled, all but tenant, labels, and their hash. */
+/* Gives item `i`; unless the chunk is filled, without tenant, labels and their hash. */
 void chunk_item(const struct chunk *chunk, uint32_t i, struct item *ret_item);
 
 #endif

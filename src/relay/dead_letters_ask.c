@@ -164,16 +164,16 @@ view_walk(const struct letters_view *view, view_each *each, void *context, struc
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-struct telling {
+struct letter_sink {
     enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state);
     void *context;
 };
 
 static enum err
-tell(void *context, const struct letter_volume *v, const struct letter_entry *entry,
-     enum letter_state state)
+give_letter(void *context, const struct letter_volume *v, const struct letter_entry *entry,
+            enum letter_state state)
 {
-    const struct telling *t = context;
+    const struct letter_sink *t = context;
     (void)v;
     return t->each(t->context, &entry->letter,
                    state == LETTER_KEPT ? DEAD_LETTER_KEPT : DEAD_LETTER_REPLAYING);
@@ -186,10 +186,10 @@ dead_letters_each(struct env *env, const char *dir, struct budget *memory,
                   void *context, struct dead_letters_report *ret_report, struct why *why)
 {
     struct letters_view view;
-    struct telling telling = {each, context};
+    struct letter_sink sink = {each, context};
     enum err e = letters_view_open(&view, env, dir, memory, why);
     if (e) return e;
-    e = view_walk(&view, tell, &telling, why);
+    e = view_walk(&view, give_letter, &sink, why);
     if (e == OK) view_report(&view, ret_report);
     letters_view_close(&view);
     return e;

@@ -35,8 +35,8 @@ static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", 
 struct examining {
     const struct examine_options *o;
     struct examine_report *report;
-    struct examined_log *log; /* NULL: it cannot be read, which is told by others */
-    const char *name;         /* of the destination at hand */
+    struct examined_log *log; /* NULL if it cannot be read, which the check of the log reports */
+    const char *name;         /* the current destination */
     char dir[PATH_BYTES];
     struct buf state_bytes; /* what `state` has views of */
     struct relay_state state;
@@ -56,9 +56,9 @@ find_settings(const struct examining *x)
     return NULL;
 }
 
-/* --- telling ---------------------------------------------------------------------------------- */
+/* --- reporting -------------------------------------------------------------------------------- */
 
-PRINTF_LIKE(2, 0) static void tell_list(struct examining *x, const char *format, va_list args)
+PRINTF_LIKE(2, 0) static void report_list(struct examining *x, const char *format, va_list args)
 {
     char line[1024];
     int size = 0;
@@ -67,34 +67,35 @@ PRINTF_LIKE(2, 0) static void tell_list(struct examining *x, const char *format,
     x->o->say(x->o->context, line);
 }
 
-PRINTF_LIKE(2, 3) static void tell(struct examining *x, const char *format, ...)
+PRINTF_LIKE(2, 3) static void report_line(struct examining *x, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    tell_list(x, format, args);
+    report_list(x, format, args);
     va_end(args);
 }
 
 /* Somebody has to do something about it. */
-PRINTF_LIKE(2, 3) static void tell_wrong(struct examining *x, const char *format, ...)
+PRINTF_LIKE(2, 3) static void report_wrong(struct examining *x, const char *format, ...)
 {
     va_list args;
     x->report->wrong++;
     va_start(args, format);
-    tell_list(x, format, args);
+    report_list(x, format, args);
     va_end(args);
 }
 
-/* What makes it impossible to go on is forwarded; all else is a finding. */
+/* Reports an error as a finding, unless it makes further checks impossible: then it is returned. */
 static enum err
-told(struct examining *x, enum err e, const struct why *why, const char *remedy, struct why *ret)
+report_error(struct examining *x, enum err e, const struct why *why, const char *remedy,
+             struct why *ret)
 {
     if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
     const char *text = why->text[0] != '\0' ? why->text : err_word(e);
     if (e == ERR_UNSUPPORTED)
-        tell_wrong(x, "%s", text); /* it says what can read it */
+        report_wrong(x, "%s", text); /* it says what can read it */
     else if (e)
-        tell_wrong(x, "damaged: %s; %s", text, remedy);
+        report_wrong(x, "damaged: %s; %s", text, remedy);
     return OK;
 }
 
@@ -108,14 +109,15 @@ ends_in(const char *name, const char *end)
 }
 
 static void
-tell_stray(struct examining *x, const char *dir, const struct relay_name *name)
+report_stray(struct examining *x, const char *dir, const struct relay_name *name)
 {
     const char *slash = name->is_dir ? "/" : "";
     if (ends_in(name->text, ".tmp")) {
-        tell(x, "%s/%s%s: unfinished file of an interrupted write, harmless", dir, name->text,
-             slash);
+        report_line(x, "%s/%s%s: unfinished file of an interrupted write, harmless", dir,
+                    name->text, slash);
     } else {
-        tell(x, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text, slash);
+        report_line(x, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text,
+                    slash);
     }
 }
 
@@ -134,7 +136,7 @@ examine_state(struct examining *x, struct why *why)
     enum err e = relay_state_read(env, x->dir, &x->state_bytes, &x->state, &reason);
     x->has_state = e == OK;
     if (e == ERR_MISSING) e = why_set(&reason, ERR_CORRUPT, "%s/state is missing", x->dir);
-    e = told(x, e, &reason, remedy, why);
+    e = report_error(x, e, &reason, remedy, why);
     if (e) return e;
     struct buf memory;
     struct relay_state previous;
@@ -142,10 +144,10 @@ examine_state(struct examining *x, struct why *why)
     e = relay_state_read_previous(env, x->dir, &memory, &previous, &reason);
     buf_fini(&memory);
     if (e == ERR_MISSING) return OK;
-    return told(x, e, &reason, "remove it; the next state replaces it", why);
+    return report_error(x, e, &reason, "remove it; the next state replaces it", why);
 }
 
-/* What a state says while the store is read. */
+/* Checks the fields of a state that apply while the store is read. */
 static void
 examine_fill(struct examining *x)
 {
@@ -164,7 +166,7 @@ examine_fill(struct examining *x)
     else if (filling && s->expected.until_pos != 0 && s->expected.until_pos < fill->to_pos)
         wrong = "the queue was counted up to a position before the end of that range";
     if (wrong == NULL) return;
-    tell_wrong(
+    report_wrong(
         x, "%s/state: %s; restore the state from a copy, or move the directory away to start again",
         x->dir, wrong);
 }
@@ -190,10 +192,11 @@ examine_gone(struct examining *x, uint64_t pos, struct why *why)
     const struct log_count *count = x->state.fill.active ? &unknown : &x->state.log_count;
     char text[64] = "an unknown number of samples";
     if (x->o->stored) {
-        tell(x,
-             "position %" PRIu64
-             " is no longer in the log: samples that it has not taken are read from the store",
-             pos);
+        report_line(
+            x,
+            "position %" PRIu64
+            " is no longer in the log: samples that it has not taken are read from the store",
+            pos);
         return OK;
     }
     enum err e = examined_log_accepted(x->log, pos, count, all, why);
@@ -208,10 +211,11 @@ examine_gone(struct examining *x, uint64_t pos, struct why *why)
     }
     if (e == ERR_NOMEM || e == ERR_IO) return e;
     if (x->o->destinations == NULL || find_settings(x) != NULL) x->report->wrong++;
-    tell(x,
-         "position %" PRIu64 " is no longer in the log, and there is no store: %s that it has not "
-         "taken are lost for it; it resumes at the oldest record of the log",
-         pos, text);
+    report_line(x,
+                "position %" PRIu64
+                " is no longer in the log, and there is no store: %s that it has not "
+                "taken are lost for it; it resumes at the oldest record of the log",
+                pos, text);
     return OK;
 }
 
@@ -223,10 +227,11 @@ examine_place(struct examining *x, struct why *why)
     if (examined_log_end(x->log) == 0) {
         uint64_t taken = kinds_sum(x->state.taken);
         if (taken == 0) return OK; /* it begins at a position also where nothing was written */
-        tell_wrong(x,
-                   "%s/state: %" PRIu64 " items were taken from a log that is missing; restore the "
-                   "state and the log from the same copy",
-                   x->dir, taken);
+        report_wrong(x,
+                     "%s/state: %" PRIu64
+                     " items were taken from a log that is missing; restore the "
+                     "state and the log from the same copy",
+                     x->dir, taken);
         return OK;
     }
     enum err e = examined_log_find(x->log, pos, &place, why);
@@ -238,14 +243,15 @@ examine_place(struct examining *x, struct why *why)
     case LOG_PLACE_GONE:
         return examine_gone(x, pos, why);
     case LOG_PLACE_AHEAD:
-        tell_wrong(x,
-                   "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
-                   ": the log was restored from an older copy or has lost its end; the destination "
-                   "resumes at the end of the log",
-                   x->dir, pos, examined_log_end(x->log));
+        report_wrong(
+            x,
+            "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
+            ": the log was restored from an older copy or has lost its end; the destination "
+            "resumes at the end of the log",
+            x->dir, pos, examined_log_end(x->log));
         break;
     case LOG_PLACE_NOWHERE:
-        tell_wrong(
+        report_wrong(
             x,
             "%s/state: no record of the log begins or ends at position %" PRIu64
             ": the state belongs to another log; restore the state and the log from the same copy",
@@ -258,31 +264,31 @@ examine_place(struct examining *x, struct why *why)
 /* --- dead letters ----------------------------------------------------------------------------- */
 
 static void
-tell_letters(struct examining *x, const char *dir)
+report_letters(struct examining *x, const char *dir)
 {
     const struct letters_found *found = &x->found;
     uint64_t lost = kinds_sum(x->account.lost), back = kinds_sum(x->account.back);
     for (uint32_t i = 0; i < found->first_count; i++) {
         char text[DEAD_LETTERS_TEXT_BYTES];
         letter_damage_print(&found->first[i], dir, text);
-        tell_wrong(x, "damaged: %s", text);
+        report_wrong(x, "damaged: %s", text);
     }
     if (found->damaged > found->first_count) {
-        tell_wrong(x, "damaged: %s: %" PRIu64 " more damaged places", dir,
-                   found->damaged - found->first_count);
+        report_wrong(x, "damaged: %s: %" PRIu64 " more damaged places", dir,
+                     found->damaged - found->first_count);
     }
     if (lost > 0) {
-        tell_wrong(x,
-                   "%s: %" PRIu64 " dead letters are lost; they are counted as dropped "
-                   "(damaged) when the destination is opened",
-                   dir, lost);
+        report_wrong(x,
+                     "%s: %" PRIu64 " dead letters are lost; they are counted as dropped "
+                     "(damaged) when the destination is opened",
+                     dir, lost);
     }
     if (back > 0) {
-        tell_wrong(x,
-                   "%s: %" PRIu64
-                   " dead letters that had been removed are back; they may have been delivered: "
-                   "replay or drop them when the destination is open",
-                   dir, back);
+        report_wrong(x,
+                     "%s: %" PRIu64
+                     " dead letters that had been removed are back; they may have been delivered: "
+                     "replay or drop them when the destination is open",
+                     dir, back);
     }
 }
 
@@ -301,10 +307,10 @@ examine_letters(struct examining *x, struct why *why)
     if (e == OK) {
         x->found = index.found;
         if (x->has_state) letters_compare(&known, &x->found, &x->account);
-        tell_letters(x, dir);
+        report_letters(x, dir);
     }
     letter_index_fini(&index);
-    e = told(x, e, &reason, "see docs/destinations/README.md", why);
+    e = report_error(x, e, &reason, "see docs/destinations/README.md", why);
     if (e) return e;
     struct relay_names names;
     const struct relay_name *name;
@@ -315,14 +321,16 @@ examine_letters(struct examining *x, struct why *why)
         uint32_t number;
         if (!name->is_dir && letter_file_number(name->text, &number)) continue;
         if (name->is_dir || !letter_request_is_name(name->text)) {
-            tell_stray(x, dir, name);
+            report_stray(x, dir, name);
             continue;
         }
         struct letter_request request = {.offset = 0};
         reason = (struct why){""};
         e = letter_request_examine(x->o->env, dir, name->text, &request, &reason);
-        if (e == OK) tell(x, "%s/%s: a request that waits for the next start", dir, name->text);
-        e = told(x, e, &reason, "it is discarded at the next start: send the request again", why);
+        if (e == OK)
+            report_line(x, "%s/%s: a request that waits for the next start", dir, name->text);
+        e = report_error(x, e, &reason, "it is discarded at the next start: send the request again",
+                         why);
     }
     buf_fini(&names.all);
     return e;
@@ -350,7 +358,7 @@ relay_equation_of(const struct relay_state *s, const struct letters_found *f,
     return q;
 }
 
-/* What waits in the log; `ret_counted`: whether that is known. */
+/* Counts the items that are queued in the log; `ret_counted` is false if that is unknown. */
 static enum err
 count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_counted,
               struct why *why)
@@ -362,28 +370,28 @@ count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_
     enum err e =
         examined_log_count(x->log, settings, &x->state, log_cursor(&x->state), waiting, &reason);
     *ret_counted = e == OK;
-    if (e == ERR_MISSING) return OK; /* as was told of its place */
-    return told(x, e, &reason, "the queue in the log cannot be counted", why);
+    if (e == ERR_MISSING) return OK; /* reported with its directory */
+    return report_error(x, e, &reason, "the queue in the log cannot be counted", why);
 }
 
-/* What was counted as waiting and is not in the log. */
+/* Reports items that were counted as queued and are not in the log. */
 static void
-tell_missing(struct examining *x, enum item_kind kind, uint64_t found)
+report_missing(struct examining *x, enum item_kind kind, uint64_t found)
 {
     const struct relay_state *s = &x->state;
     bool same = s->selection == destination_selection_hash(find_settings(x));
     bool known = s->counted_pos != 0 && !s->fill.active && s->expected.until_pos == 0;
     if (!known || s->counted[kind] <= found) return;
     if (!same) {
-        tell(x, "%s: %" PRIu64 " queued items are no longer selected", kind_words[kind],
-             s->counted[kind] - found);
+        report_line(x, "%s: %" PRIu64 " queued items are no longer selected", kind_words[kind],
+                    s->counted[kind] - found);
         return;
     }
-    tell_wrong(x,
-               "%s: %" PRIu64
-               " queued items are no longer in the log; those that are not in the store are "
-               "counted as dropped at the next start",
-               kind_words[kind], s->counted[kind] - found);
+    report_wrong(x,
+                 "%s: %" PRIu64
+                 " queued items are no longer in the log; those that are not in the store are "
+                 "counted as dropped at the next start",
+                 kind_words[kind], s->counted[kind] - found);
 }
 
 static enum err
@@ -402,14 +410,15 @@ examine_account(struct examining *x, struct why *why)
         if (q.taken == 0 && q.holds && waiting[kind] == 0 && x->state.counted[kind] == 0) continue;
         if (!q.holds) x->report->wrong++;
         if (counted && kind != ITEM_METADATA) {
-            tell_missing(x, (enum item_kind)kind, q.taken + waiting[kind]);
+            report_missing(x, (enum item_kind)kind, q.taken + waiting[kind]);
         }
-        tell(x,
-             "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
-             " (counted %" PRIu64 ") + dropped %" PRIu64 " + sent again %" PRIu64
-             " (counted %" PRIu64 "): %s%s",
-             kind_words[kind], q.taken, q.delivered, q.dead_lettered, q.kept_counted, q.dropped,
-             q.replaying, q.replaying_counted, q.holds ? "balanced" : "DOES NOT BALANCE", text);
+        report_line(x,
+                    "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
+                    " (counted %" PRIu64 ") + dropped %" PRIu64 " + sent again %" PRIu64
+                    " (counted %" PRIu64 "): %s%s",
+                    kind_words[kind], q.taken, q.delivered, q.dead_lettered, q.kept_counted,
+                    q.dropped, q.replaying, q.replaying_counted,
+                    q.holds ? "balanced" : "DOES NOT BALANCE", text);
     }
     return e;
 }
@@ -421,12 +430,12 @@ say_kept(void *context, enum kept_verdict verdict, const char *text)
 {
     struct examining *x = context;
     if (verdict == KEPT_DAMAGED)
-        tell_wrong(x, "damaged: %s", text);
+        report_wrong(x, "damaged: %s", text);
     else
-        tell(x, "%s", text);
+        report_line(x, "%s", text);
 }
 
-/* What is not the relay's is of the destination's type. */
+/* Checks a file that belongs to the destination's type. */
 static enum err
 examine_kept(struct examining *x, const struct relay_name *name, struct why *why)
 {
@@ -468,14 +477,15 @@ examine_names(struct examining *x, struct why *why)
             struct why reason = {""};
             e = reset_read(x->o->env, x->dir, &decided, &reason);
             if (e == OK) {
-                tell(x, "%s/reset: the destination resumes from %s when it is next opened", x->dir,
-                     reset_word(decided.from));
+                report_line(x, "%s/reset: the destination resumes from %s when it is next opened",
+                            x->dir, reset_word(decided.from));
             }
-            e = told(x, e, &reason, "the destination is kept closed until then", why);
+            e = report_error(x, e, &reason, "the destination is kept closed until then", why);
         } else if (aside) {
-            tell(x, "%s/%s: set aside when an operator reset the destination", x->dir, name->text);
+            report_line(x, "%s/%s: set aside when an operator reset the destination", x->dir,
+                        name->text);
         } else if (tmp) {
-            tell_stray(x, x->dir, name);
+            report_stray(x, x->dir, name);
         } else if (!known) {
             e = examine_kept(x, name, why);
         }
@@ -497,8 +507,9 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     if (e == OK) e = examine_letters(x, why);
     if (e == OK) e = examine_names(x, why);
     if (x->o->destinations != NULL && find_settings(x) == NULL) {
-        tell(x, "not in the configuration, so no log is kept for it; configure it again to resume "
-                "where it stopped, or remove its directory to forget it");
+        report_line(
+            x, "not in the configuration, so no log is kept for it; configure it again to resume "
+               "where it stopped, or remove its directory to forget it");
     }
     if (e == OK && x->has_state) {
         examine_fill(x);
@@ -510,20 +521,20 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     return e;
 }
 
-/* One that cannot be read is told, and the others are looked at all the same. */
+/* Reports a destination that cannot be read; the others are still checked. */
 static enum err
 note_unread(struct examining *x, const char *name, enum err e, const struct why *reason,
             struct why *why)
 {
     if (e != ERR_IO) return why_set(why, e, "%s", reason->text);
     x->name = name;
-    tell(x, "cannot be read: %s; its other files were not checked", reason->text);
+    report_line(x, "cannot be read: %s; its other files were not checked", reason->text);
     x->name = NULL;
     if (x->unread++ == 0) why_set(why, e, "%s", reason->text);
     return OK;
 }
 
-/* No directory: a file of somebody's, or what is in the way of a destination. */
+/* Reports something that is not a directory: an unknown file, or one in place of a destination. */
 static enum err
 examine_obstacle(struct examining *x, const struct relay_name *name, struct why *why)
 {
@@ -531,11 +542,11 @@ examine_obstacle(struct examining *x, const struct relay_name *name, struct why 
     enum err e = relay_directory_look(x->o->env, x->dir, &reason);
     x->name = name->text;
     bool in_the_way = e == ERR_CORRUPT || (e == ERR_INPUT && find_settings(x) != NULL);
-    if (in_the_way) tell_wrong(x, "%s", reason.text);
+    if (in_the_way) report_wrong(x, "%s", reason.text);
     x->name = NULL;
-    if (e == ERR_INPUT && !in_the_way) tell_stray(x, x->o->dir, name);
-    bool is_told = e == OK || e == ERR_MISSING || e == ERR_INPUT || e == ERR_CORRUPT;
-    return is_told ? OK : note_unread(x, name->text, e, &reason, why);
+    if (e == ERR_INPUT && !in_the_way) report_stray(x, x->o->dir, name);
+    bool is_reported = e == OK || e == ERR_MISSING || e == ERR_INPUT || e == ERR_CORRUPT;
+    return is_reported ? OK : note_unread(x, name->text, e, &reason, why);
 }
 
 static enum err
@@ -548,11 +559,12 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
         struct why reason = {""};
         x->report->files += !name->is_dir;
         if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
-            tell(x, "%s/%s: a destination that was being created, harmless", relay_dir, name->text);
+            report_line(x, "%s/%s: a destination that was being created, harmless", relay_dir,
+                        name->text);
             continue;
         }
         if (name->text[0] == '.' || (!name->is_dir && ends_in(name->text, ".tmp"))) {
-            tell_stray(x, relay_dir, name);
+            report_stray(x, relay_dir, name);
             continue;
         }
         e = path_in(x->dir, sizeof x->dir, relay_dir, name->text, why);
@@ -567,7 +579,7 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
     return e;
 }
 
-/* Those that the configuration names and nothing is remembered of: as if they were new. */
+/* Reports configured destinations that have no state: they would begin as new ones. */
 static enum err
 examine_missing(struct examining *x, struct why *why)
 {
@@ -578,10 +590,10 @@ examine_missing(struct examining *x, struct why *why)
         if (e) return e;
         if (d->dry_run || relay_directory_look(x->o->env, x->dir, NULL) != ERR_MISSING) continue;
         x->name = d->name;
-        tell(x,
-             "%s is missing: it starts as a new destination; if it ran before, restore the "
-             "directory before the next start",
-             x->dir);
+        report_line(x,
+                    "%s is missing: it starts as a new destination; if it ran before, restore the "
+                    "directory before the next start",
+                    x->dir);
         x->name = NULL;
     }
     return OK;
@@ -597,7 +609,7 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
     memset(ret_report, 0, sizeof *ret_report);
     enum err e = relay_names_read(&names, options->env, options->dir, options->memory, &reason);
     if (e == ERR_MISSING || e == ERR_IO) {
-        /* What takes the place of the directory of all. */
+        /* Something else is in place of the directory of destinations. */
         struct why place = {""};
         enum err other = relay_directory_look(options->env, options->dir, &place);
         if (other == ERR_MISSING) {
@@ -605,7 +617,7 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
         } else if (other != ERR_INPUT && other != ERR_CORRUPT) {
             return why_set(why, other, "%s", place.text);
         } else {
-            tell_wrong(&x, "%s", place.text);
+            report_wrong(&x, "%s", place.text);
             other = OK;
         }
         return other || e == ERR_MISSING || ret_report->wrong > 0
@@ -614,7 +626,7 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
     }
     if (e) return why_set(why, e, "%s", reason.text);
     e = examined_log_open(options->env, options->log_dir, options->memory, &x.log, &reason);
-    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) e = OK; /* others tell it */
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) e = OK; /* reported by the check of the log */
     if (e) why_set(why, e, "%s", reason.text);
     if (e == OK) e = examine_all(&x, &names, why);
     if (e == OK) e = examine_missing(&x, why);

@@ -3,7 +3,7 @@
  *
  * Segments are listed once, with where each begins and ends: so whether a position is in the log is
  * a question to the list. What a destination would take is counted by reading the log after its
- * cursor with a reader of its own, in batches, as the scout of a relay does (account.c).
+ * cursor with a reader of its own, in batches, as a relay does when it reads ahead (account.c).
  */
 #include "relay/examine_log.h"
 
@@ -18,7 +18,7 @@ enum {
     BATCH_BYTES = 1024 * 1024,
 };
 
-struct extent {
+struct log_extent {
     uint64_t number;
     uint64_t base_pos;
     uint64_t end_pos;
@@ -30,25 +30,25 @@ struct examined_log {
     struct env *env;
     struct budget *memory;
     char dir[256];
-    struct buf extents;                 /* struct extent, of live segments, by position */
+    struct buf extents;                 /* struct log_extent, of live segments, by position */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted in the end */
     struct wal *wal;                    /* opened when something is to be counted */
 };
 
 /* --- segments --------------------------------------------------------------------------------- */
 
-static const struct extent *
+static const struct log_extent *
 extents(const struct examined_log *log, size_t *ret_count)
 {
-    *ret_count = log->extents.size / sizeof(struct extent);
-    return (const struct extent *)(const void *)log->extents.at;
+    *ret_count = log->extents.size / sizeof(struct log_extent);
+    return (const struct log_extent *)(const void *)log->extents.at;
 }
 
 static enum err
 note_segment(void *context, const struct wal_segment_info *info)
 {
     struct examined_log *log = context;
-    struct extent extent = {info->number, info->base_pos, info->end_pos, info->end_known, {0}};
+    struct log_extent extent = {info->number, info->base_pos, info->end_pos, info->end_known, {0}};
     memcpy(extent.totals, info->totals, sizeof extent.totals);
     if (info->state != WAL_SEGMENT_LIVE) return OK;
     buf_put(&log->extents, &extent, sizeof extent);
@@ -76,8 +76,8 @@ sum_commit(void *context, const struct wal_commit_info *commit)
 static enum err
 find_ends(struct examined_log *log, struct why *why)
 {
-    size_t count = log->extents.size / sizeof(struct extent);
-    struct extent *all = (struct extent *)(void *)log->extents.at;
+    size_t count = log->extents.size / sizeof(struct log_extent);
+    struct log_extent *all = (struct log_extent *)(void *)log->extents.at;
     for (size_t i = 0; i < count; i++) {
         struct wal_inspection inspection;
         if (all[i].end_known) continue;
@@ -128,7 +128,7 @@ uint64_t
 examined_log_end(const struct examined_log *log)
 {
     size_t count;
-    const struct extent *all = extents(log, &count);
+    const struct log_extent *all = extents(log, &count);
     return count == 0 ? 0 : all[count - 1].end_pos;
 }
 
@@ -162,7 +162,7 @@ examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_pl
                   struct why *why)
 {
     size_t count, i = 0;
-    const struct extent *all = extents(log, &count);
+    const struct log_extent *all = extents(log, &count);
     *ret_place = LOG_PLACE_NOWHERE;
     if (count > 0 && pos < all[0].base_pos) *ret_place = LOG_PLACE_GONE;
     if (pos > examined_log_end(log)) *ret_place = LOG_PLACE_AHEAD;
@@ -189,7 +189,7 @@ uint64_t
 examined_log_begin(const struct examined_log *log)
 {
     size_t count;
-    const struct extent *all = extents(log, &count);
+    const struct log_extent *all = extents(log, &count);
     return count == 0 ? 0 : all[0].base_pos;
 }
 
@@ -197,7 +197,7 @@ uint64_t
 examined_log_bytes_from(const struct examined_log *log, uint64_t pos)
 {
     size_t count;
-    const struct extent *all = extents(log, &count);
+    const struct log_extent *all = extents(log, &count);
     uint64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t from = pos > all[i].base_pos ? pos : all[i].base_pos;
@@ -217,7 +217,7 @@ examined_log_accepted(struct examined_log *log, uint64_t pos, const struct log_c
                       uint64_t ret_accepted[LEDGER_KIND_COUNT], struct why *why)
 {
     size_t count, i = 0;
-    const struct extent *all = extents(log, &count);
+    const struct log_extent *all = extents(log, &count);
     memset(ret_accepted, 0, LEDGER_KIND_COUNT * sizeof *ret_accepted);
     if (count == 0 || pos >= examined_log_end(log)) return OK;
     if (known->known) {

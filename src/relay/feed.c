@@ -1,34 +1,42 @@
 /*
- * feed.c - from the log, or the store, into the lanes: record by record, item by item, until a lane
- * has no room. The item that had none is the first one of the next time, so that nothing is
- * reordered.
+ * feed.c - moves items from the log, or the store, into the lanes: record by record, item by item,
+ * until a lane has no room. The item that had no room is the first one of the next call, so that
+ * the order is kept.
  *
  *     feed_begin()
- *     the oldest of the log --> OLDEST --- next_chunk() ---> LOG <-- feed_begin() where it stood
+ *     the oldest of the log --> OLDEST --- next_chunk() ---> LOG <-- feed_begin(): from the cursor
  *                                 |                           |
- *                                 | note_unread(): it has     | note_unread(), feed_gets_again()
- *                                 | been given up             v
+ *                                 | note_unread(): the log    | note_unread(), feed_gets_again()
+ *                                 | has removed it            v
  *                                 +-----------------------> GONE
  *
  *     the store ------------> STORE --- read_chunk(): that was all ---> STORE_END
  *                                 |                                       |
- *                                 | feed_moved(): it is not as it was     |
+ *                                 | feed_moved(): it has changed          |
  *                                 +------------> STORE_MOVED <------------+
  *
- * In GONE, STORE_END and STORE_MOVED nothing further is read, and catch_up.c makes another run of
- * it. So it does where the log is damaged and the store may have what stood there: before a hole
- * (`hole_pos`) reading waits, and for what has to be read again (`reload_pos`) only its call does.
+ * In GONE, STORE_END and STORE_MOVED nothing further is read, and catch_up.c begins another run. It
+ * also does so where the log is damaged and the store may have the lost items: reading waits before
+ * a hole (`hole_pos`); for an item that cannot be read again (`reload_pos`) only its call waits.
+ *
+ * Invariants:
+ * 1. The log is open in OLDEST and LOG, the store in STORE, STORE_END and STORE_MOVED. Never both.
+ * 2. `next` is at most `count`; a chunk is read and pushed only when they are equal.
+ * 3. Holes are only in the log: hole_pos and reload_pos are 0 while the store is read.
  */
+#include <assert.h>
+
 #include "base/log.h"
 #include "relay/relay_private.h"
 
 enum {
-    FEED_ITEMS_MAX = 32 * 1024, /* at a time: answers want to be looked at, too */
-    FILL_REST_MS = 10 * 1000,   /* nothing was read for so long: the store may change */
+    FEED_ITEMS_MAX = 32 * 1024, /* items of one call, so that responses do not wait */
+    FILL_REST_MS = 10 * 1000,   /* the store is released if nothing was read for so long */
     LABEL_CACHE_BYTES = 2 * 1024 * 1024,
     FILL_KEPT_BYTES = 4 * 1024 * 1024,
     FILL_WINDOW_MS = 6 * 3600 * 1000,
-    /* Of most series no more than one sample: a call that may hold one of each takes many. */
+    /* A window short enough to have at most one sample of most series, so that calls which may hold
+     * one sample of each series get many. */
     FILL_MOMENT_MS = 10 * 1000,
 };
 
@@ -106,12 +114,14 @@ feed_end(struct relay *r)
 void
 feed_moved(struct relay *r)
 {
+    assert(r->feed.fill != NULL); /* invariant 1 */
     r->feed.state = FEED_STORE_MOVED;
 }
 
 bool
 feed_gets_again(struct relay *r, const struct call_item *at, enum err e)
 {
+    assert(r->feed.fill == NULL); /* invariants 1 and 3 */
     if (e == ERR_MISSING) r->feed.state = FEED_GONE;
     if (e == ERR_MISSING || r->options.tsdb == NULL) return e == ERR_MISSING;
     r->feed.reload_pos = window_place(r->window, at->record).pos + 1;
@@ -148,7 +158,7 @@ relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *r
 
 /* --- reading on ------------------------------------------------------------------------------- */
 
-/* A record that is at hand and not in the window. */
+/* True if a record of the log was read that is not in the window. */
 static bool
 has_unread(const struct relay *r)
 {
@@ -185,10 +195,11 @@ relay_takes(struct relay *r, const struct chunk *c, uint32_t i, struct log_items
     return log_items_takes(log, c, i);
 }
 
-/* What was settled before a restart, or is no concern of this destination. */
+/* Settles the next `count` items without handing them to a lane. */
 static enum err
 pass_over(struct relay *r, uint32_t count, enum fate fate)
 {
+    assert(count <= r->feed.count - r->feed.next); /* invariant 2 */
     enum err e = window_settle(r->window, r->feed.record, r->feed.next, count, (uint8_t)fate);
     if (e == OK) r->feed.next += count;
     return e;
@@ -199,7 +210,7 @@ relay_settled_before(const struct relay *r, const struct chunk *c)
 {
     const struct relay_cursor *from = &r->feed.from;
     if (is_fill_pos(from->pos) != c->filled)
-        return 0; /* what the scout has while the store is read */
+        return 0; /* a chunk of the log, read ahead while the store is read */
     if (c->pos < from->pos) return c->count;
     if (c->pos > from->pos) return 0;
     return from->index < c->count ? from->index : c->count;
@@ -209,12 +220,12 @@ static void
 note_unread(struct relay *r, enum err e, const struct why *why)
 {
     if (e == ERR_MISSING)
-        r->feed.state = FEED_GONE; /* catch_up() knows what to do */
+        r->feed.state = FEED_GONE; /* catch_up() acts on it */
     else
         obstacle_failed(&r->obstacle, "read the next samples", "storage", why->text);
 }
 
-/* ERR_AGAIN: there is nothing now. */
+/* Reads the next chunk. ERR_AGAIN: there is none now. */
 static enum err
 read_chunk(struct relay *r, struct why *why)
 {
@@ -223,9 +234,11 @@ read_chunk(struct relay *r, struct why *why)
     switch (f->state) {
     case FEED_OLDEST:
     case FEED_LOG:
+        assert(f->log != NULL); /* invariant 1 */
         f->chunk = &f->log_chunk;
         return log_items_next(f->log, &f->log_chunk, why);
     case FEED_STORE:
+        assert(f->fill != NULL); /* invariant 1 */
         e = fill_next(f->fill, &f->chunk, why);
         if (e == ERR_MISSING) f->state = FEED_STORE_END;
         return e == ERR_MISSING ? ERR_AGAIN : e;
@@ -238,8 +251,9 @@ read_chunk(struct relay *r, struct why *why)
 }
 
 /*
- * The log is damaged before the record at hand. Nothing after that is handed on before the store
- * has given what stood there (catch_up.c), or it is counted as lost. False: not now.
+ * Handles items of the log that are lost before the record that was read. The record is handed on
+ * only after the store has given these (catch_up.c), or they were counted as lost. False if it has
+ * to wait.
  */
 static bool
 pass_hole(struct relay *r)
@@ -261,15 +275,16 @@ pass_hole(struct relay *r)
     return false;
 }
 
-/* False: nothing to be had now. */
+/* Reads the next chunk and pushes it into the window. False if there is none now. */
 static bool
 next_chunk(struct relay *r)
 {
     struct why why = {""};
+    assert(r->feed.next == r->feed.count); /* invariant 2 */
     if (!r->feed.is_read) {
         enum err e = read_chunk(r, &why);
         if (e == ERR_AGAIN) return false;
-        if (e == ERR_CORRUPT && r->feed.fill == NULL) { /* the record after it says what is lost */
+        if (e == ERR_CORRUPT && r->feed.fill == NULL) { /* the next record shows what is lost */
             log_error("relay: cannot read part of the log, skipping it",
                       KV("destination", r->settings->name), KV("error", &why));
             return true;
@@ -291,7 +306,7 @@ next_chunk(struct relay *r)
     return true;
 }
 
-/* How many items from here on are wanted, or are not. */
+/* The number of consecutive items, from the next one on, that are wanted, or that are not. */
 static uint32_t
 count_alike(struct relay *r, bool wanted)
 {
@@ -304,8 +319,8 @@ count_alike(struct relay *r, bool wanted)
 }
 
 /*
- * A sample whose series was damaged in the log: only the store can say whose it is. False: it has
- * to wait for that.
+ * Handles a sample whose series is damaged in the log: only the store has its labels. False if it
+ * has to wait for these.
  */
 static bool
 pass_damaged(struct relay *r, const struct why *why)
@@ -322,7 +337,7 @@ pass_damaged(struct relay *r, const struct why *why)
     return !stored && pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED) == OK;
 }
 
-/* One item. False: it has to wait. */
+/* Hands on the next item. False if it has to wait. */
 static bool
 feed_item(struct relay *r)
 {

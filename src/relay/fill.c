@@ -1,19 +1,25 @@
 /*
  * fill.c - see fill.h.
  *
- * Guarantees that an item which was given is the same item, under the same position, for as long as
- * it is not passed: a call that is refused is made again of it, perhaps in pieces, and a restart
- * begins at the oldest that is not settled.
+ * Guarantees that an item which was given is the same item, under the same position, until it is
+ * passed: a refused call is rebuilt from its items, perhaps in pieces, and a restart begins at the
+ * oldest item that is not settled.
  *
- * What was given is a ring, the oldest chunk first: of each its position, the place where the walk
- * stood before it, and a hash of its items. The youngest chunks are kept as they are, as many as
+ * Chunks that were given are in a ring, the oldest first: each with its position, the place of the
+ * walk before it, and a hash of its items. The youngest chunks are kept in memory, as many as
  * `kept_bytes` allow; others are read again by a short walk of their own from their place, into
- * `loaded`, which holds one. The hash tells whether the store still has the same: a deletion or the
- * retention may have changed it, and then the relay begins the fill anew from its last durable
- * place, since positions count items and all later ones would mean others.
+ * `loaded`, which holds one. The hash shows whether the store still has the same items: a deletion
+ * or the retention may have changed them. Then the relay restarts the fill from its last durable
+ * place, since positions count items, and all later ones would mean others.
  *
- * Positions could have been places (window, tenant, labels, time), and no ring be needed; but
- * places are as long as labels, and every item under way has one.
+ * Places (window, tenant, labels, time) could have served as positions, without a ring; but they
+ * are as long as labels, and every pending item has a position.
+ *
+ * Invariants:
+ * 1. Chunks in the ring are not empty, and each begins where the one before it ends; the last one
+ *    ends at next_pos.
+ * 2. Chunks from oldest_kept on are in memory, those before it are not; kept_bytes is their size.
+ * 3. first <= oldest_kept <= next.
  */
 #include "relay/fill.h"
 
@@ -24,33 +30,33 @@
 #include "relay/fill_walk.h"
 
 /* A chunk that was given. */
-struct given {
+struct fill_given {
     uint64_t pos;
     uint32_t count;
-    uint64_t hash; /* of its items */
-    uint8_t *place;
+    uint64_t hash;  /* hash of its items */
+    uint8_t *place; /* place of the walk before it */
     size_t place_size;
-    struct chunk *chunk; /* NULL: it is read again when it is wanted */
+    struct chunk *chunk; /* NULL if it is not kept, and read again when needed */
 };
 
 struct fill {
     struct fill_options options;
-    struct fill_walk walk; /* ahead */
+    struct fill_walk walk; /* reads on; others read chunks again */
     uint64_t next_pos;
-    struct given *ring; /* ascending positions */
-    uint32_t capacity;  /* a power of two, or 0 */
-    uint64_t first, next;
-    uint64_t oldest_kept; /* chunks before it are not kept */
+    struct fill_given *ring; /* indexed by number, modulo the capacity */
+    uint32_t capacity;       /* a power of two, or 0 */
+    uint64_t first, next;    /* numbers of the oldest chunk, and of the next one */
+    uint64_t oldest_kept;    /* number of the oldest chunk that is in memory */
     size_t kept_bytes;
-    struct samples_left_out left_out; /* by the walk that goes ahead */
-    struct chunk loaded;              /* read again */
-    uint64_t loaded_pos;              /* 0: nothing is */
-    bool met_damage;                  /* by walks that read again */
+    struct samples_left_out left_out; /* samples that `walk` read and did not give */
+    struct chunk loaded;              /* a chunk that was read again */
+    uint64_t loaded_pos;              /* its position; 0 if there is none */
+    bool met_damage;                  /* walks that read again met damage */
 };
 
 /* --- what was given --------------------------------------------------------------------------- */
 
-static struct given *
+static struct fill_given *
 given_at(const struct fill *f, uint64_t number)
 {
     return &f->ring[number & (f->capacity - 1)];
@@ -70,9 +76,10 @@ hash_items(const struct chunk *c)
 }
 
 static void
-drop_chunk(struct fill *f, struct given *g)
+drop_chunk(struct fill *f, struct fill_given *g)
 {
     if (g->chunk == NULL) return;
+    assert(g->chunk->arena.used_bytes <= f->kept_bytes); /* invariant 2 */
     f->kept_bytes -= g->chunk->arena.used_bytes;
     chunk_fini(g->chunk);
     mem_free(f->options.memory, g->chunk, sizeof *g->chunk);
@@ -82,10 +89,12 @@ drop_chunk(struct fill *f, struct given *g)
 static void
 forget_first(struct fill *f)
 {
-    struct given *g = given_at(f, f->first++);
+    assert(f->first < f->next);
+    struct fill_given *g = given_at(f, f->first++);
     drop_chunk(f, g);
     mem_free(f->options.memory, g->place, g->place_size);
     if (f->oldest_kept < f->first) f->oldest_kept = f->first;
+    assert(f->oldest_kept <= f->next); /* invariant 3 */
 }
 
 static bool
@@ -93,7 +102,7 @@ ring_grow(struct fill *f)
 {
     if (f->next - f->first < f->capacity) return true;
     uint32_t capacity = f->capacity == 0 ? 16 : 2 * f->capacity;
-    struct given *ring = mem_new(f->options.memory, capacity * sizeof *ring);
+    struct fill_given *ring = mem_new(f->options.memory, capacity * sizeof *ring);
     if (ring == NULL) return false;
     for (uint64_t i = f->first; i < f->next; i++) {
         ring[i & (capacity - 1)] = *given_at(f, i);
@@ -104,12 +113,12 @@ ring_grow(struct fill *f)
     return true;
 }
 
-static struct given *
+static struct fill_given *
 find_given(const struct fill *f, uint64_t pos)
 {
     uint64_t at =
         search_first(i, f->first, f->next, given_at(f, i)->pos + given_at(f, i)->count > pos);
-    struct given *g = at < f->next ? given_at(f, at) : NULL;
+    struct fill_given *g = at < f->next ? given_at(f, at) : NULL;
     return g != NULL && g->pos <= pos ? g : NULL;
 }
 
@@ -154,9 +163,9 @@ fill_close(struct fill *f)
     mem_free(f->options.memory, f, sizeof *f);
 }
 
-/* A chunk, and the place where it begins: remembered so that both can be given again. */
+/* Reads the next chunk, and remembers the place before it. On an error the walk is back there. */
 static enum err
-read_given(struct fill *f, struct given *g, struct why *why)
+read_given(struct fill *f, struct fill_given *g, struct why *why)
 {
     struct budget *memory = f->options.memory;
     g->chunk = mem_new(memory, sizeof *g->chunk);
@@ -175,7 +184,7 @@ read_given(struct fill *f, struct given *g, struct why *why)
     if (e == OK) memcpy(g->place, place.at, place.size);
     if (e && buf_error(&place) == OK) {
         enum err back = fill_walk_go_to(&f->walk, buf_bytes(&place));
-        assert(back == OK); /* its buffers had room for it before */
+        assert(back == OK); /* its buffers held the same place before */
         (void)back;
     }
     buf_fini(&place);
@@ -189,12 +198,13 @@ read_given(struct fill *f, struct given *g, struct why *why)
 enum err
 fill_next(struct fill *f, const struct chunk **ret_chunk, struct why *why)
 {
-    struct given g = {.pos = f->next_pos};
+    struct fill_given g = {.pos = f->next_pos};
     if (!ring_grow(f)) return why_set(why, ERR_NOMEM, "not enough memory to read the store");
     enum err e = read_given(f, &g, why);
     if (e == ERR_MISSING) return e;
     if (e) return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read the store") : e;
     struct chunk *c = g.chunk;
+    assert(c->count > 0); /* invariant 1 */
     c->pos = f->next_pos;
     c->end_pos = c->pos + c->count;
     g.count = c->count;
@@ -202,17 +212,18 @@ fill_next(struct fill *f, const struct chunk **ret_chunk, struct why *why)
     f->kept_bytes += c->arena.used_bytes;
     *given_at(f, f->next++) = g;
     f->next_pos = c->end_pos;
-    /* All but the youngest may go. */
+    /* The youngest chunk is kept whatever its size. */
     while (f->kept_bytes > f->options.kept_bytes && f->oldest_kept + 1 < f->next) {
+        assert(given_at(f, f->oldest_kept)->chunk != NULL); /* invariant 2 */
         drop_chunk(f, given_at(f, f->oldest_kept++));
     }
     *ret_chunk = c;
     return OK;
 }
 
-/* The same items as before, or none. */
+/* Reads a chunk again. ERR_CORRUPT: its items are not the same. */
 static enum err
-read_again(struct fill *f, const struct given *g, struct why *why)
+read_again(struct fill *f, const struct fill_given *g, struct why *why)
 {
     struct fill_walk walk;
     fill_walk_init(&walk, &f->options);
@@ -233,7 +244,7 @@ read_again(struct fill *f, const struct given *g, struct why *why)
 enum err
 fill_load(struct fill *f, uint64_t pos, const struct chunk **ret_chunk, struct why *why)
 {
-    const struct given *g = find_given(f, pos);
+    const struct fill_given *g = find_given(f, pos);
     assert(g != NULL);
     enum err e = OK;
     *ret_chunk = g->chunk != NULL ? g->chunk : &f->loaded;
@@ -244,6 +255,7 @@ fill_load(struct fill *f, uint64_t pos, const struct chunk **ret_chunk, struct w
 void
 fill_pass(struct fill *f, uint64_t pos)
 {
+    assert(pos <= f->next_pos);
     while (f->first < f->next && given_at(f, f->first)->pos + given_at(f, f->first)->count <= pos) {
         forget_first(f);
     }
@@ -258,7 +270,7 @@ fill_pos(const struct fill *f)
 enum err
 fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
 {
-    const struct given *g = pos == f->next_pos ? NULL : find_given(f, pos);
+    const struct fill_given *g = pos == f->next_pos ? NULL : find_given(f, pos);
     if (g == NULL) {
         assert(pos == f->next_pos);
         fill_walk_put_place(&f->walk, to);
@@ -277,7 +289,7 @@ fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
 void
 fill_left_out(struct fill *f, struct samples_left_out *add_to)
 {
-    fill_walk_rest(&f->walk); /* it counts when it lets go */
+    fill_walk_rest(&f->walk); /* counts what it left out */
     add_to->beaten += f->left_out.beaten;
     add_to->deleted += f->left_out.deleted;
     add_to->exemplars_beaten += f->left_out.exemplars_beaten;

@@ -1,12 +1,12 @@
 /*
- * fill.h - what the store has, for a destination that wants what the log no longer has: everything
- * in parts that came in a stretch of the log, by windows of time, in a window tenant by tenant,
- * there series by series in label order with samples in time order, then exemplars; at the end the
- * families' metadata.
+ * fill.h - reads from the store what a destination needs and the log no longer has: everything in
+ * parts that came in a stretch of the log. It comes by windows of time; in a window tenant by
+ * tenant; of a tenant series by series in label order with samples in time order, then exemplars;
+ * after all windows the metadata of families.
  *
- * Items are numbered as they come by; their positions begin at fill_first_pos(), and no position
- * of the log is among them. What was given can be loaded again by its position until it is
- * passed: some of it is kept, the rest is read again from the store, and checked to be the same.
+ * Items are numbered in this order. Their positions begin at fill_first_pos(), and none of them is
+ * a position of the log. Items that were given can be loaded again by their position until they are
+ * passed: some are kept, the others are read again from the store and compared.
  *
  * Threads: one.
  */
@@ -27,46 +27,47 @@ struct fill_options {
     const struct selection *selection;
     struct budget *memory;
     struct tsdb_stretch stretch;
-    int64_t min_ms; /* samples before are not wanted */
+    int64_t min_ms; /* samples before it are not wanted */
     int64_t window_ms;
     bool takes_metadata;
-    size_t kept_bytes; /* of chunks, that need not be read again */
+    size_t kept_bytes; /* bytes of chunks that are kept so that they need not be read again */
 };
 
 struct fill;
-/* `place`: what fill_place() said of item `pos`, or empty: from the beginning. ERR_CORRUPT: it
- * makes no sense; ERR_NOMEM. */
+/* `place` is the place that fill_place() put for item `pos`, or empty to begin at the first item.
+ * ERR_CORRUPT: the place is invalid; ERR_NOMEM. */
 MUST_CHECK enum err fill_open(const struct fill_options *options, uint64_t pos, struct bytes place,
                               struct fill **ret_fill, struct why *why);
 void fill_close(struct fill *fill);
 
 /*
- * The next items; a view until they are passed. ERR_MISSING: there is nothing more. ERR_IO,
- * ERR_NOMEM: the same call again.
+ * Gives the next items; a view until they are passed. ERR_MISSING: there are no more. ERR_IO,
+ * ERR_NOMEM: repeat the call.
  */
 MUST_CHECK enum err fill_next(struct fill *fill, const struct chunk **ret_chunk, struct why *why);
 /*
- * A chunk that was given and not passed, by its position; a view until the next call of this
- * function. ERR_CORRUPT: the store has changed, it is not what it was any more. ERR_IO, ERR_NOMEM.
+ * Gives again the chunk with the item at `pos`, which was given and not passed; a view until the
+ * next call of this function. ERR_CORRUPT: the store has changed since. ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err fill_load(struct fill *fill, uint64_t pos, const struct chunk **ret_chunk,
                               struct why *why);
-/* Items before this position are not needed any more. */
+/* Forgets the items before this position. */
 void fill_pass(struct fill *fill, uint64_t pos);
-/* After what was given. */
+/* The position of the next item. */
 uint64_t fill_pos(const struct fill *fill);
 /*
- * Puts where reading goes on for who wants to begin with this item, which was given and not passed,
- * or would be the next. Errors as fill_load().
+ * Appends the place from which another fill begins with item `pos`, which was given and not passed,
+ * or is the next one. Errors as fill_load().
  */
 MUST_CHECK enum err fill_place(struct fill *fill, uint64_t pos, struct buf *to, struct why *why);
-/* Whether these bytes are what fill_place() puts, or none. */
+/* True if the bytes are a valid place, or empty. */
 bool fill_place_is_one(struct bytes place);
-/* Adds what was met of stored samples that are not given, since the fill was opened. */
+/* Adds the numbers of stored samples that were read and not given, since the fill was opened. */
 void fill_left_out(struct fill *fill, struct samples_left_out *add_to);
-/* Whether something of the store could not be read, and was not handed on. */
+/* True if something in the store could not be read, and was skipped. */
 bool fill_met_damage(const struct fill *fill);
-/* Lets go of the parts that are being read, so that they may be removed; they are found again. */
+/* Releases the parts that are being read, so that they may be removed; they are opened again when
+ * needed. */
 void fill_rest(struct fill *fill);
 
 #endif

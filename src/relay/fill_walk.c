@@ -1,15 +1,20 @@
 /*
  * fill_walk.c - see fill_walk.h.
  *
- * A place is (stage, window of time, tenant, labels, time), and all that a walk does is to find
- * what comes at or after it: the next window in which a part has something, in it the next tenant
- * whose name is greater, there a view of the stretch's parts, asked for the series from these
- * labels on. So a walk can be left and begun anew anywhere, without the parts it read and without a
- * list of what it gave: parts may be merged or removed meanwhile, while order and content stay.
+ * A place is (stage, window of time, tenant, labels, time). A walk finds what comes at or after it:
+ * the next window in which a part has something, in it the next tenant whose name is greater, there
+ * a view of the stretch's parts, and in it the series from these labels on. So a walk can be left
+ * and resumed anywhere, without the parts it read and without a list of what it gave: parts may be
+ * merged or removed meanwhile, which changes neither order nor content.
  *
  * Metadata comes once for each tenant, after all windows. Exemplars and metadata are not read
- * series by series: the store lists those of a window, and what lies before the place is passed
- * over. Items of one series and time are given together, since a place does not tell them apart.
+ * series by series: the store lists those of a window, and what is before the place is skipped.
+ * Items of one series and time are given together, since a place does not distinguish them.
+ *
+ * Invariants:
+ * 1. The place only moves forward, except by fill_walk_go_to().
+ * 2. A set of series is open only in STAGE_SAMPLES, of the place's window and tenant.
+ * 3. A chunk has items of one stage, tenant and kind, and of samples at most FILL_CHUNK_ITEMS.
  */
 #include "relay/fill_walk.h"
 
@@ -169,13 +174,13 @@ window_end(const struct fill_walk *w)
 static void
 begin_stage(struct fill_walk *w, enum fill_stage stage)
 {
-    fill_walk_rest(w);
+    fill_walk_rest(w); /* invariant 2 */
     w->place.stage = stage;
     buf_clear(&w->place.labels);
     w->place.t_ms = INT64_MIN;
 }
 
-/* The next tenant that the destination wants. */
+/* Moves to the next tenant that the destination wants. */
 static enum err
 next_tenant(struct fill_walk *w)
 {
@@ -194,8 +199,8 @@ next_tenant(struct fill_walk *w)
     return OK;
 }
 
-/* The first window at or after this time that has something of a tenant that is wanted; after all
- * windows there is metadata. ERR_MISSING: nothing. */
+/* Moves to the first window at or after this time that has something of a wanted tenant, or after
+ * all windows to metadata. ERR_MISSING: there is nothing more. */
 static enum err
 next_window(struct fill_walk *w, int64_t from_ms)
 {
@@ -204,6 +209,7 @@ next_window(struct fill_walk *w, int64_t from_ms)
     bool more = true;
     while (more && tsdb_stretch_next_ms(o->tsdb, &o->stretch, from_ms, &t_ms)) {
         w->place.window_ms = window_of(o, t_ms);
+        assert(t_ms >= from_ms); /* invariant 1 */
         buf_clear(&w->place.tenant);
         begin_stage(w, STAGE_SAMPLES);
         enum err e = next_tenant(w);
@@ -217,7 +223,7 @@ next_window(struct fill_walk *w, int64_t from_ms)
     return o->takes_metadata ? next_tenant(w) : ERR_MISSING;
 }
 
-/* Of this stage and tenant there is nothing more. ERR_MISSING: nor of anything. */
+/* Moves on after the last item of this stage and tenant. ERR_MISSING: there is nothing more. */
 static enum err
 next_stage(struct fill_walk *w)
 {
@@ -251,7 +257,7 @@ request_of(struct fill_walk *w)
     return request;
 }
 
-/* Labels of no size: the destination does not want it. */
+/* Sets the current series; its labels are empty if the destination does not want it. */
 static enum err
 take_series(struct fill_walk *w, struct bytes stored)
 {
@@ -262,11 +268,12 @@ take_series(struct fill_walk *w, struct bytes stored)
     return selection_apply(w->options->selection, tenant, stored, &w->scratch, &w->series.labels);
 }
 
-/* The next series that the destination wants. ERR_MISSING: there is none in this stage. */
+/* Moves to the next series that the destination wants. ERR_MISSING: there is none in this stage. */
 static enum err
 next_series(struct fill_walk *w, struct why *why)
 {
     struct fill_at *p = &w->place;
+    assert(p->stage == STAGE_SAMPLES); /* invariant 2 */
     w->in_series = false;
     if (w->set == NULL) {
         const struct fill_options *o = w->options;
@@ -284,7 +291,7 @@ next_series(struct fill_walk *w, struct why *why)
         if (e) return e;
         if (labels.at == NULL) return ERR_MISSING;
         int order = labels_compare(labels, buf_bytes(&p->labels));
-        if (order < 0) continue; /* it was given */
+        if (order < 0) continue; /* given before */
         if (order > 0) {
             buf_clear(&p->labels);
             buf_put_bytes(&p->labels, labels);
@@ -300,7 +307,7 @@ next_series(struct fill_walk *w, struct why *why)
     }
 }
 
-/* The next sample is at batch_at. ERR_MISSING: there is none in this stage. */
+/* Moves batch_at to the next sample. ERR_MISSING: there is none in this stage. */
 static enum err
 next_sample(struct fill_walk *w, struct why *why)
 {
@@ -321,12 +328,12 @@ next_sample(struct fill_walk *w, struct why *why)
 /* --- chunks ----------------------------------------------------------------------------------- */
 
 /* The columns of a chunk of floats, while it is filled. */
-struct columns {
+struct fill_columns {
     uint64_t *refs, *times, *starts, *bits;
 };
 
 static bool
-begin_columns(struct chunk *c, struct columns *columns)
+begin_columns(struct chunk *c, struct fill_columns *columns)
 {
     columns->refs = arena_alloc(&c->arena, FILL_CHUNK_ITEMS * sizeof *columns->refs);
     columns->times = arena_alloc(&c->arena, FILL_CHUNK_ITEMS * sizeof *columns->times);
@@ -363,9 +370,9 @@ add_series(struct chunk *c, const struct chunk_series *series)
     return OK;
 }
 
-/* The sample that the walk is at. */
+/* Adds the current sample to the chunk. */
 static enum err
-put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
+put_sample(struct fill_walk *w, struct chunk *c, struct fill_columns *columns)
 {
     const struct sample_batch *b = &w->batch;
     uint32_t i = w->batch_at;
@@ -388,6 +395,7 @@ put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
         c->count += e == OK;
     }
     if (e) return e;
+    assert(t_ms >= w->place.t_ms); /* invariant 1 */
     w->batch_at++;
     w->place.t_ms = t_ms + 1;
     return OK;
@@ -396,7 +404,7 @@ put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
 static enum err
 chunk_of_samples(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
-    struct columns columns = {NULL, NULL, NULL, NULL};
+    struct fill_columns columns = {NULL, NULL, NULL, NULL};
     /* A chunk that is read again may ask for more: exemplars of one time exceed a chunk, and the
      * store may have none of them left. */
     if (count_max > FILL_CHUNK_ITEMS) count_max = FILL_CHUNK_ITEMS;
@@ -414,7 +422,7 @@ chunk_of_samples(struct fill_walk *w, struct chunk *c, uint32_t count_max, struc
     return OK;
 }
 
-/* What is not read series by series, on its way into a chunk. */
+/* Puts listed exemplars or families into a chunk. */
 struct fill_listing {
     struct fill_walk *walk;
     struct chunk *chunk;
@@ -430,7 +438,7 @@ list_exemplar(void *context, const struct exemplar *x)
     struct fill_at *p = &w->place;
     int order = labels_compare(x->series_labels, buf_bytes(&p->labels));
     if (order < 0 || (order == 0 && x->t_ms < p->t_ms)) return OK;
-    /* Those of one series and time are not taken apart. */
+    /* Exemplars of one series and time stay together. */
     bool more = order == 0 && x->t_ms == p->t_ms;
     if (c->count >= l->count_max && !more) return ERR_CANCELED;
     buf_clear(&p->labels);
@@ -461,7 +469,7 @@ list_family(void *context, const struct metadata *m)
     if (c->count >= l->count_max) return ERR_CANCELED;
     buf_clear(&p->labels);
     buf_put_bytes(&p->labels, m->family);
-    buf_put_u8(&p->labels, 0); /* after it, and before all others */
+    buf_put_u8(&p->labels, 0); /* a place after this family and before all others */
     if (buf_error(&p->labels)) return buf_error(&p->labels);
     struct bytes tenant = buf_bytes(&p->tenant);
     if (!selection_takes_family(w->options->selection, tenant, m->family)) return OK;
@@ -476,7 +484,7 @@ list_family(void *context, const struct metadata *m)
     return OK;
 }
 
-/* A walk comes to a damaged page with each chunk again. */
+/* Logs a damaged page once, though the walk meets it again with each chunk. */
 static enum err
 note_exemplars_damage(void *context, const char *sentence)
 {
@@ -490,7 +498,7 @@ note_exemplars_damage(void *context, const char *sentence)
     return OK;
 }
 
-/* Of the stages that are not read series by series. */
+/* Fills a chunk in a stage that is not read series by series. */
 static enum err
 chunk_of_listed(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
@@ -506,11 +514,11 @@ chunk_of_listed(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct
     if (e == OK && !exemplars)
         e = view_metadata(view, &request, bytes_of(NULL, 0), list_family, &l, why);
     view_free(view);
+    assert(w->set == NULL);         /* invariant 2 */
     if (exemplars) w->place.t_ms++; /* after the last one */
     return e == ERR_CANCELED ? OK : e;
 }
 
-/* The next items, all of one stage of one tenant. ERR_MISSING: there are none. */
 enum err
 fill_walk_chunk(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {

@@ -2,15 +2,21 @@
  * guard.c - see guard.h.
  *
  * The log is held by a reader of it that never reads. It holds from a position on; to hold from an
- * earlier one, another is opened before this one is closed. Whatever a destination's state says,
- * the guard holds from there or from before: it moves only to where a durable state is.
+ * earlier one, another reader is opened before this one is closed.
  *
- * A state that cannot be read says nothing, so all the log that may be wanted is held: from where
- * the state before it stood, else from where the guard of the settings before held, else from the
- * oldest record.
+ * A state that cannot be read says nothing, so all of the log that may be needed is held: from the
+ * position of the state before it, else from where the guard of the previous settings held, else
+ * from the oldest record.
+ *
+ * Invariants:
+ * 1. From the end of relay_guard_new() on, the log is held.
+ * 2. held_pos is not after what the destination's durable state needs: it moves only to the
+ * position of such a state, or where the destination gives up the log.
+ * 3. Borders exist as a pair, or not at all.
  */
 #include "relay/guard.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 struct relay_guard {
@@ -19,9 +25,9 @@ struct relay_guard {
     const char *name;
     struct borders borders;
     struct wal_reader *hold;
-    _Atomic uint64_t held_pos; /* relaxed: whoever reads an older one holds more than needed */
-    uint64_t begin_pos;
-    bool fixed; /* a dry run: the state on disk is that of the time after it */
+    _Atomic uint64_t held_pos; /* relaxed: a reader of an older value holds more than needed */
+    uint64_t begin_pos;        /* end of the log when the destination was configured */
+    bool fixed; /* for a dry run: holds from the state on disk, with which delivery resumes */
 };
 
 /* --- borders ---------------------------------------------------------------------------------- */
@@ -63,7 +69,7 @@ guard_set_borders(struct relay_guard *g, uint64_t from_pos, uint64_t to_pos)
 
 /* --- the log ---------------------------------------------------------------------------------- */
 
-/* Holds from there on; if there is no memory for that, from a later position that was held. */
+/* Holds the log from `pos` on. If memory for that is refused, the hold stays where it was. */
 static enum err
 hold_from(struct relay_guard *g, uint64_t pos)
 {
@@ -76,8 +82,9 @@ hold_from(struct relay_guard *g, uint64_t pos)
         if (e) return e;
         wal_reader_close(g->hold);
         g->hold = hold;
-        pos = wal_reader_pos(hold); /* 0 is the oldest there is */
+        pos = wal_reader_pos(hold); /* position 0 selects the oldest record */
     }
+    assert(g->hold != NULL); /* invariant 1 */
     atomic_store_explicit(&g->held_pos, pos, memory_order_relaxed);
     return OK;
 }
@@ -96,18 +103,19 @@ guard_follow(struct relay_guard *g, const struct relay_state *state)
         guard_set_borders(g, state->fill.from_pos, state->fill.to_pos);
     else
         guard_set_borders(g, state->cursor.pos, 0);
-    err_ignore(hold_from(g, state_pos(state)), "the relay's own reader holds, too");
+    err_ignore(hold_from(g, state_pos(state)), "the relay's own reader holds the log too");
 }
 
 void
 guard_let_go(struct relay_guard *g)
 {
-    err_ignore(hold_from(g, wal_end(g->wal)), "going forward cannot fail");
+    assert(g->hold != NULL); /* invariant 1 */
+    err_ignore(hold_from(g, wal_end(g->wal)), "moving forward cannot fail");
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* Holds the log for who has no guard yet. */
+/* Holds the log for a new guard. */
 static enum err
 first_hold(struct relay_guard *g, const struct relay_options *o, const struct relay_guard *before)
 {
@@ -150,6 +158,7 @@ relay_guard_new(const struct relay_options *o, const struct relay_guard *before,
         return why_set(why, e, "cannot keep the log for destination %s: %s", o->settings->name,
                        err_word(e));
     }
+    assert(g->hold != NULL); /* invariant 1 */
     *ret_guard = g;
     return OK;
 }

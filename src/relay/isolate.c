@@ -1,11 +1,11 @@
 /*
- * isolate.c - which pieces a call comes in, and when each may be tried.
+ * isolate.c - see isolate.h: into which pieces a call is split, and when each may be tried.
  *
  * How many pieces. Of n items of which d are refused, halving costs d * log2(n / d) calls and some:
  * as good as it gets when nothing else is known. Halves are tried one after the other, because if
  * all of the first one is delivered the second is known to be refused, and is halved without a
  * call. If the answer says how many, twice as many pieces are made at once, of which half are
- * delivered, and all may be under way at the same time. If the call has several series, the first
+ * delivered, and all may be pending at the same time. If the call has several series, the first
  * pieces are twice as many as series would be refused if each were so as a whole. What the answer
  * points at is set apart, and tried once the rest is settled, in one call where the answer to that
  * says that all are refused. If many more than those it points at are refused, as where hundreds of
@@ -27,8 +27,8 @@
  * 1. Pieces are in the order of their items and share none. The pieces that replace one have
  *    exactly its items, are at least two, and none is empty. So each refusal makes pieces smaller,
  *    and an item that was settled is never part of a piece again.
- * 2. A piece that was settled goes. Its end changes only whether the next piece waits, and whether
- *    that one is sure. A failure without an answer changes nothing: what is known stays known.
+ * 2. A piece that is settled is removed. That changes only whether the next piece waits, and
+ * whether that one is sure. A failure without a response changes nothing.
  * 3. `waits` excludes `sure`: the answer that makes a piece sure also ends its waiting.
  * 4. isolate_next() gives no piece that waits, that another attempt has, or that has an item of a
  *    series of which an earlier item is in another piece.
@@ -48,10 +48,10 @@ enum {
     REST_PIECES_MAX = 16, /* of what an answer does not point at */
     REST_REFUSED_EACH = 4,
     ORDERED_PIECES_MAX = 8,
-    REST_PIECES_UNTOLD = 4, /* where it does not say how many, and it is not the first answer */
-    SUSPECT_PIECES = 4,     /* of what an answer points at */
-    UNTOLD_PIECES_MAX = 16, /* where it does not say how many, and most were refused so far */
-    HINTS_MAX = 4,          /* refusals of a piece until hints are no longer followed */
+    REST_PIECES_UNKNOWN = 4, /* where it does not say how many, and it is not the first answer */
+    SUSPECT_PIECES = 4,      /* of what an answer points at */
+    UNKNOWN_PIECES_MAX = 16, /* where it does not say how many, and most were refused so far */
+    HINTS_MAX = 4,           /* refusals of a piece until hints are no longer followed */
 };
 
 enum err
@@ -129,9 +129,9 @@ isolate_need_keys(struct isolate *is, uint32_t count)
 
 /* --- pieces come and go ----------------------------------------------------------------------- */
 
-/* Whether the piece after this one is refused follows from its being so, or not. */
+/* The outcome of a piece decides whether the next one, if it waits, is known to be refused. */
 static void
-tell_next(struct isolate *is, const struct call_piece *piece, bool delivered)
+inform_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 {
     struct call_piece *next = &is->pieces[piece - is->pieces + 1];
     if (next == &is->pieces[is->count] || !next->waits) return;
@@ -143,7 +143,7 @@ tell_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 void
 isolate_answered(struct isolate *is, struct call_piece *piece)
 {
-    tell_next(is, piece, false);
+    inform_next(is, piece, false);
 }
 
 void
@@ -157,13 +157,14 @@ void
 isolate_gone(struct isolate *is, struct call_piece *piece, bool delivered)
 {
     uint32_t i = (uint32_t)(piece - is->pieces);
-    tell_next(is, piece, delivered);
+    assert(i < is->count);
+    inform_next(is, piece, delivered);
     is->count--;
     memmove(piece, piece + 1, (is->count - i) * sizeof *piece);
     if (is->count == 0) forget_keys(is);
 }
 
-/* Room for so many more; pieces may be elsewhere then. */
+/* Makes room for `more` pieces. Moves pieces: pointers to them end. */
 static enum err
 reserve(struct isolate *is, uint32_t more)
 {
@@ -171,7 +172,7 @@ reserve(struct isolate *is, uint32_t more)
     return array_reserve(is->memory, &is->pieces, &is->capacity, wanted) ? OK : ERR_NOMEM;
 }
 
-/* Others in the place of piece `i`; there is room for them. */
+/* Replaces piece `i` by others, for which there is room. */
 static void
 replace(struct isolate *is, uint32_t i, const struct call_piece *by, uint32_t count)
 {
@@ -184,7 +185,7 @@ replace(struct isolate *is, uint32_t i, const struct call_piece *by, uint32_t co
         from = by[k].to;
     }
     assert(from == at->to);
-    tell_next(is, at, false);
+    inform_next(is, at, false);
     memmove(at + count, at + 1, (is->count - i - 1) * sizeof *at);
     memcpy(at, by, count * sizeof *at);
     is->count += count - 1;
@@ -213,14 +214,14 @@ isolate_cut(struct isolate *is, struct call_piece *piece, uint32_t at)
 struct isolate_entry {
     struct call_item item;
     struct isolate_key key;
-    uint32_t was;   /* its place in the piece */
-    uint32_t class; /* those of a lower one stand before the others */
+    uint32_t was;   /* its index in the piece */
+    uint32_t class; /* sorts before everything else */
 };
 
 struct split {
     struct isolate_entry *entries;
     uint32_t count;
-    struct call_piece *made; /* places within the piece */
+    struct call_piece *made; /* new pieces, relative to the begin of the piece */
     uint32_t made_count;
 };
 
@@ -247,7 +248,7 @@ compare_by_place(const void *first, const void *second)
                    ((const struct isolate_entry *)second)->was);
 }
 
-/* The first place from `at` on, before `end`, where another series begins; `end`: there is none. */
+/* The first index from `at` on at which another series begins; `end` if there is none before it. */
 static uint32_t
 next_border(const struct split *s, uint32_t at, uint32_t end)
 {
@@ -259,9 +260,10 @@ next_border(const struct split *s, uint32_t at, uint32_t end)
 }
 
 /*
- * Entries [from, to), sorted by series, as so many pieces or fewer, but two if more than one is
- * wanted: between series, if there is more than one. In the order of the log instead, `in_order`,
- * they are tried one after another, as those of one series are.
+ * Makes `wanted` pieces or fewer of entries [from, to), which are sorted by series, but at least
+ * two if more than one is wanted. Pieces end between series if there is more than one. With
+ * `in_order`, entries are in the order of the log, and pieces are tried one after another, as those
+ * of one series are.
  */
 static void
 make_pieces(struct split *s, uint32_t from, uint32_t to, uint32_t wanted, bool in_order,
@@ -274,7 +276,7 @@ make_pieces(struct split *s, uint32_t from, uint32_t to, uint32_t wanted, bool i
         uint32_t end = from + (uint32_t)((uint64_t)(to - from) * i / wanted);
         if (end <= begin) continue;
         if (!one_series) end = next_border(s, end, to);
-        /* What is left is one series, with others before it in this piece. */
+        /* The last series reaches to the end, with others before it in this piece. */
         if (end == to && begin == from && wanted > 1) {
             end = one_series ? from + (to - from) / 2 : next_border(s, from + 1, to);
         }
@@ -304,16 +306,16 @@ at_most(uint64_t wanted, uint32_t most)
     return wanted < most ? (uint32_t)wanted : most;
 }
 
-/* In how many pieces the rest comes of what an answer points at `blamed` of. */
+/* The number of pieces for the rest of a piece of which `blamed` items are named. */
 static uint32_t
-rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_told *told)
+rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_hint *hint)
 {
-    if (told->unasked) return 1;
+    if (hint->unasked) return 1;
     bool misled = piece->depth >= HINTS_MAX;
-    if (told->refused == 0) return piece->depth > 0 ? REST_PIECES_UNTOLD : 1;
-    uint32_t others = told->refused > blamed ? told->refused - blamed : 0;
+    if (hint->refused == 0) return piece->depth > 0 ? REST_PIECES_UNKNOWN : 1;
+    uint32_t others = hint->refused > blamed ? hint->refused - blamed : 0;
     uint32_t pieces = at_most(others / REST_REFUSED_EACH, REST_PIECES_MAX);
-    uint32_t least = misled ? REST_PIECES_UNTOLD : 1;
+    uint32_t least = misled ? REST_PIECES_UNKNOWN : 1;
     return pieces > least ? pieces : least;
 }
 
@@ -328,71 +330,71 @@ count_series(const struct split *s)
 }
 
 /*
- * In how many pieces so many items come, of which some are refused and no answer says how many: as
- * many as if the share of refused items were that of the items that are settled, within bounds. If
- * that is wrong, each halving costs 4 calls at most.
+ * The number of pieces for `count` items of which an unknown number is refused: as if the share of
+ * refused items were that of the items settled so far, within bounds. If that is wrong, each
+ * halving costs 4 calls at most.
  */
 static uint32_t
-untold_pieces(const struct isolate *is, uint32_t count, bool suspect)
+unknown_pieces(const struct isolate *is, uint32_t count, bool suspect)
 {
     uint64_t settled = (uint64_t)is->delivered_count + is->refused_count;
     uint64_t few = settled == 0 ? 0 : (uint64_t)count * is->refused_count / settled;
     uint32_t least = suspect ? SUSPECT_PIECES : 2;
-    uint32_t pieces = at_most(2 * few, UNTOLD_PIECES_MAX);
+    uint32_t pieces = at_most(2 * few, UNKNOWN_PIECES_MAX);
     return at_most(pieces > least ? pieces : least, count);
 }
 
 /*
- * In how many all of it comes, where an answer points at nothing in there, or at everything. Where
- * most are refused, and an answer says so if it is all, those that are not are looked for. At first
- * whole series are expected to be refused: if not, the answers to these pieces say so.
+ * The number of pieces for all of a piece, if the response names none of its items, or all of them.
+ * Where most are refused, and a response says so if all are, the accepted ones are searched. At
+ * first whole series are expected to be refused; if not, the responses to these pieces say so.
  */
 static uint32_t
 all_pieces(const struct isolate *is, const struct split *s, const struct call_piece *piece,
-           bool suspect, const struct isolate_told *told)
+           bool suspect, const struct isolate_hint *hint)
 {
-    uint32_t count = piece->to - piece->from, few = told->refused;
-    if (few == 0) return untold_pieces(is, count, suspect);
-    if (told->tells_all && few < count && count - few < few) few = count - few;
-    uint32_t series = told->in_order ? 1 : count_series(s);
+    uint32_t count = piece->to - piece->from, few = hint->refused;
+    if (few == 0) return unknown_pieces(is, count, suspect);
+    if (hint->tells_all && few < count && count - few < few) few = count - few;
+    uint32_t series = hint->in_order ? 1 : count_series(s);
     if (piece->depth == 0 && series > 1)
         few = (uint32_t)(((uint64_t)few * series + count - 1) / count);
     uint32_t pieces = at_most(2 * (uint64_t)few, count);
-    return told->in_order && pieces > ORDERED_PIECES_MAX ? ORDERED_PIECES_MAX : pieces;
+    return hint->in_order && pieces > ORDERED_PIECES_MAX ? ORDERED_PIECES_MAX : pieces;
 }
 
 static void
 plan(const struct isolate *is, struct split *s, const struct call_piece *piece, uint32_t blamed,
-     const struct isolate_told *told)
+     const struct isolate_hint *hint)
 {
     uint32_t n = s->count;
-    bool apart = blamed > 0 && blamed < n && !(told->by_time && piece->depth >= HINTS_MAX);
+    bool apart = blamed > 0 && blamed < n && !(hint->by_time && piece->depth >= HINTS_MAX);
     for (uint32_t i = 0; i < n; i++) {
-        s->entries[i].class = apart && s->entries[i].key.blamed != told->by_time;
+        s->entries[i].class = apart && s->entries[i].key.blamed != hint->by_time;
     }
-    bool in_order = told->in_order && !apart;
+    bool in_order = hint->in_order && !apart;
     qsort(s->entries, n, sizeof *s->entries, in_order ? compare_by_place : compare_by_series);
     struct call_piece as = {.depth = piece->depth < UINT8_MAX ? piece->depth + 1 : UINT8_MAX,
                             .suspect = piece->suspect,
                             .by_time = piece->by_time};
     struct call_piece blamed_as = as;
     blamed_as.suspect = true;
-    blamed_as.by_time |= told->by_time;
+    blamed_as.by_time |= hint->by_time;
     if (!apart) {
         bool suspect = piece->suspect || blamed == n;
-        uint32_t pieces = all_pieces(is, s, piece, suspect, told);
+        uint32_t pieces = all_pieces(is, s, piece, suspect, hint);
         make_pieces(s, 0, n, pieces, in_order, suspect ? blamed_as : as);
-    } else if (told->by_time) { /* series stand in both: the oldest go first */
+    } else if (hint->by_time) { /* both may have samples of one series: the oldest go first */
         make_pieces(s, 0, blamed, 1, false, blamed_as);
         make_pieces(s, blamed, n, 1, false, as);
     } else {
-        make_pieces(s, 0, n - blamed, rest_pieces(piece, blamed, told), false, as);
+        make_pieces(s, 0, n - blamed, rest_pieces(piece, blamed, hint), false, as);
         make_pieces(s, n - blamed, n, 1, false, blamed_as);
     }
     if (apart) s->made[s->made_count - 1].after = 0;
 }
 
-/* The pieces that were made take the place of the one they were made of. */
+/* Replaces the piece that was split by those made of it. */
 static enum err
 commit(struct isolate *is, uint32_t at, struct call_item *items, struct split *s)
 {
@@ -438,7 +440,7 @@ split_fini(struct split *s, const struct isolate *is, uint32_t made_most)
 
 enum err
 isolate_split(struct isolate *is, struct call_piece *piece, struct call_item *items,
-              const struct isolate_told *told)
+              const struct isolate_hint *hint)
 {
     struct split s;
     uint32_t at = (uint32_t)(piece - is->pieces), blamed = 0, made_most = piece->to - piece->from;
@@ -448,7 +450,7 @@ isolate_split(struct isolate *is, struct call_piece *piece, struct call_item *it
         blamed += s.entries[i].key.blamed;
     }
     if (e == OK) {
-        plan(is, &s, piece, blamed, told);
+        plan(is, &s, piece, blamed, hint);
         e = commit(is, at, items, &s);
     }
     split_fini(&s, is, made_most);
@@ -460,7 +462,7 @@ isolate_set_apart(struct isolate *is, struct call_item *items)
 {
     assert(is->count == 1);
     struct split s;
-    struct isolate_told nothing = {.refused = 0};
+    struct isolate_hint nothing = {.refused = 0};
     uint32_t made_most = is->pieces[0].to, suspects = 0;
     enum err e = split_init(&s, is, is->pieces, items, made_most);
     for (uint32_t i = 0; i < s.count && e == OK; i++) {
@@ -477,4 +479,19 @@ isolate_set_apart(struct isolate *is, struct call_item *items)
     }
     split_fini(&s, is, made_most);
     return e;
+}
+
+void
+isolate_validate(const struct isolate *is, uint32_t items)
+{
+    uint32_t end = 0;
+    for (uint32_t i = 0; i < is->count; i++) {
+        const struct call_piece *p = &is->pieces[i];
+        assert(p->from >= end); /* invariant 1 */
+        assert(p->to >= p->from);
+        assert(!p->waits || !p->sure); /* invariant 3 */
+        end = p->to;
+    }
+    assert(end <= items);
+    assert(is->keys == NULL || is->key_count == items);
 }

@@ -116,12 +116,12 @@ is_suspected(uint64_t metric)
 }
 
 /* What an answer lets be known of a piece, of which `bad` are refused. */
-static struct isolate_told
+static struct isolate_hint
 learn(const struct call_piece *p, uint32_t bad)
 {
     assert_int_equal(isolate_need_keys(&t.is, t.count), OK);
     bool counts = t.tells != NOTHING && t.tells != ONLY_A_METRIC;
-    struct isolate_told told = {.refused = counts ? bad : 0};
+    struct isolate_hint told = {.refused = counts ? bad : 0};
     told.by_time = t.tells == THE_OLDEST && bad > 0;
     told.tells_all = counts && t.tells_of_all;
     told.in_order = t.in_order && bad > 0;
@@ -160,7 +160,7 @@ answer(struct call_piece *p)
         settle(p);
         isolate_gone(&t.is, p, false);
     } else {
-        struct isolate_told told = learn(p, bad);
+        struct isolate_hint told = learn(p, bad);
         assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
     }
 }
@@ -169,11 +169,12 @@ answer(struct call_piece *p)
 static void
 run(void)
 {
-    uint32_t under_way = 0;
+    uint32_t pending = 0;
     while (!isolate_is_done(&t.is)) {
-        struct call_piece *p = under_way < AT_ONCE ? isolate_next(&t.is) : NULL;
+        isolate_validate(&t.is, t.count);
+        struct call_piece *p = pending < AT_ONCE ? isolate_next(&t.is) : NULL;
         if (p != NULL && p->sure && p->to - p->from > 1) {
-            struct isolate_told told = learn(p, 0);
+            struct isolate_hint told = learn(p, 0);
             assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
             continue;
         }
@@ -186,10 +187,10 @@ run(void)
             if (!t.unordered) check_order(p);
             t.calls++;
             t.sent += p->to - p->from;
-            under_way++;
+            pending++;
             continue;
         }
-        assert_true(under_way > 0);
+        assert_true(pending > 0);
         uint8_t who = (uint8_t)(1 + random_below(AT_ONCE));
         p = isolate_taken(&t.is, who);
         if (p == NULL) continue;
@@ -201,7 +202,7 @@ run(void)
         } else {
             answer(p);
         }
-        under_way--;
+        pending--;
     }
 }
 
@@ -491,7 +492,7 @@ test_without_memory_a_piece_stays_as_it_is(void **state)
         begin(100, 100, 1);
         struct call_piece *p = isolate_next(&t.is);
         p->taken = 1;
-        struct isolate_told told = {.refused = 30};
+        struct isolate_hint told = {.refused = 30};
         mem_fail_nth(nth, true);
         enum err e = isolate_split(&t.is, p, t.items, &told);
         mem_fail_nth(0, false);

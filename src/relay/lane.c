@@ -1,5 +1,5 @@
 /*
- * lane.c - a lane: one call being filled, one under way.
+ * lane.c - a lane: one call that is being filled, and one that is being sent.
  *
  *     nothing -- lane_rotate() --> [ pieces ] -- take_piece() --> [ attempts ]
  *
@@ -7,15 +7,23 @@
  *                  ^                       |   ^                       ^
  *                  | lane_end_attempt()    |   +-- lane_judge()        |
  *                  |                       v           |               |
- *                  +---- lane_judge() <-- UNDER_WAY <--+-- send() -----+
+ *                  +---- lane_judge() <--- PENDING <---+-- send() -----+
  *
- * A call is sent as it was filled. What is refused in part, and does not say which, is tried in
- * pieces (isolate.c), several at a time where requests may be under way that other lanes do not
- * need: each is an attempt, whose body is made of items that are read again. So only positions are
- * kept, and a call that goes through is encoded once. What becomes of an answer: lane_verdict.c.
+ * A call is sent as it was filled. A call that is refused in part, by a response that does not say
+ * which part, is tried in pieces (isolate.c), several at a time where requests may be pending that
+ * other lanes do not need: each piece is an attempt, whose body is made of items that are read
+ * again. So only positions are kept, and an accepted call is encoded once. lane_verdict.c acts on
+ * the responses.
  *
- * What was refused lately is sent in a request of its own from the beginning (suspects.c), so that
- * what is left need not be sent twice.
+ * Items whose series was refused lately are sent in a request of their own from the start
+ * (suspects.c), so that the others need not be sent twice.
+ *
+ * Invariants:
+ * 1. `sending` has items exactly while there are pieces of it. Otherwise the lane is idle.
+ * 2. An attempt has a piece exactly if it is not ATTEMPT_FREE.
+ * 3. lanes.pending is the number of attempts of all lanes that are ATTEMPT_PENDING.
+ * 4. lanes.queued_bytes is the sum of `bytes` of all queued calls.
+ * 5. A sealed call has items, and so has a queued one.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -58,7 +66,8 @@ call_clear(struct relay *r, struct call *call)
     series_seen_clear(&call->seen);
 }
 
-/* To a call that is filled, which may hold one of each series only. */
+/* Adds an item to a call that is being filled. A call that may hold one sample of each series only
+ * is full at the second. */
 static enum writer_add
 call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *ret_entry,
          struct why *why)
@@ -70,14 +79,15 @@ call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *
     if (added != WRITER_ADDED) return added;
     if (one) series_seen_add(&call->seen, item->series_hash);
     if (!r->settings->dry_run) return added;
-    struct relay_dry *dry = &r->sent.dry; /* all that is added has gone */
+    struct relay_dry *dry = &r->sent.dry; /* counts as sent */
     bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
     *(sample ? &dry->samples : &dry->others) += 1;
     if (r->class->mapped != NULL && r->class->mapped(r->writer, item) != 0) dry->mapped++;
     return added;
 }
 
-/* After the items before it, or as one more of them. */
+/* Records the position of an item that was added: as an entry of its own, or as one more of the
+ * last entry's. */
 static void
 call_push(struct relay *r, struct call *call, const struct item *item, struct call_item at)
 {
@@ -148,9 +158,8 @@ swap(struct call *a, struct call *b)
 }
 
 /*
- * The call that was filled waits, so that others can be read on for: a lane that has to wait, as
- * its call was throttled, does not hold them up at once. False: there is no room, and the lane is
- * full.
+ * Queues the call that was filled, so that reading goes on: a lane whose call was throttled does
+ * not hold up the others at once. False if the queue is full.
  */
 static bool
 enqueue(struct relay *r, struct lane *lane)
@@ -160,6 +169,8 @@ enqueue(struct relay *r, struct lane *lane)
     if (lane->queued == QUEUED_MAX || r->limits.one_lane) return false;
     if (r->lanes.queued_bytes + bytes > r->lanes.queued_bytes_max) return false;
     if (last->body == NULL && call_init(r, last) != OK) return false;
+    assert(last->count == 0);
+    assert(lane->filling.count > 0); /* invariant 5 */
     swap(last, &lane->filling);
     last->bytes = bytes;
     lane->queued++;
@@ -167,12 +178,13 @@ enqueue(struct relay *r, struct lane *lane)
     return true;
 }
 
-/* The call that was filled first is the next to be sent. */
+/* Begins to send the call that was filled first. */
 static void
 lane_rotate(struct relay *r, struct lane *lane)
 {
     struct call *call = &lane->sending;
     assert(lane_is_idle(lane));
+    assert(call->count == 0); /* invariant 1 */
     if (lane->queued == 0) {
         swap(call, &lane->filling);
     } else {
@@ -181,12 +193,13 @@ lane_rotate(struct relay *r, struct lane *lane)
             swap(&lane->queue[i], &lane->queue[i + 1]);
         }
         swap(call, &lane->queue[lane->queued]);
+        assert(call->bytes <= r->lanes.queued_bytes); /* invariant 4 */
         r->lanes.queued_bytes -= call->bytes;
     }
-    assert(call->count > 0);
+    assert(call->count > 0); /* invariant 5 */
     isolate_begin(&lane->pieces, call->count);
-    /* What was refused lately is set apart, unless since a sample was added one was forgotten: then
-     * an earlier one of a series could stand after a later one. */
+    /* Items that were refused lately are set apart, unless a key was forgotten since the first item
+     * was added: then a later sample of a series could be sent before an earlier one. */
     if (call->suspects > 0 && call->forgot_count == r->lanes.suspects.forgot_count) {
         err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
     }
@@ -194,6 +207,7 @@ lane_rotate(struct relay *r, struct lane *lane)
     lane->failing_since_ns = 0;
     if (lane->pieces.count > 1) return;
     struct attempt *a = &lane->attempts[0];
+    assert(a->phase == ATTEMPT_FREE); /* invariant 2 */
     a->phase = ATTEMPT_READY;
     a->built = true;
     a->ambiguous = false;
@@ -257,13 +271,14 @@ count_items(const struct call *call, uint32_t to)
     return sum;
 }
 
-/* One item each again: one of them may turn out to have no form. False: no memory. */
+/* Replaces runs of items by single ones, as one of them may prove unrepresentable. False if memory
+ * is refused. */
 static bool
 split_runs(struct relay *r, struct lane *lane)
 {
     struct call *call = &lane->sending;
     uint64_t samples = count_items(call, call->count);
-    bool has_runs = false; /* items that were buried count 0 */
+    bool has_runs = false; /* `count` of buried items is 0 */
     for (uint32_t i = 0; i < call->count; i++) {
         has_runs |= call->items[i].count > 1;
     }
@@ -285,13 +300,14 @@ split_runs(struct relay *r, struct lane *lane)
             split[to++].count = 1;
         }
     }
+    assert(to == samples);
     mem_free(r->options.memory, call->items, call->capacity * sizeof *call->items);
     call->items = split;
     call->samples = call->count = call->capacity = to;
     return true;
 }
 
-/* Adds one item to a body that is made again. */
+/* Adds one item to a body that is rebuilt. */
 static enum writer_add
 build_one(struct relay *r, struct writer_call *body, struct call_item *at, struct why *why)
 {
@@ -301,7 +317,7 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
         return WRITER_UNFIT; /* the letter is gone */
     bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->feed.fill == NULL;
     if (lost && at->record != REPLAY_RECORD) {
-        /* What a body was made of is not in the log any more, or not as it was. */
+        /* The log no longer has the item, or not as it was. */
         if (feed_gets_again(r, at, e)) return WRITER_NO_MEMORY;
         static struct log_gate gate; /* a record holds thousands of them */
         uint64_t held_back;
@@ -317,7 +333,7 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
     if (e) return WRITER_NO_MEMORY;
     enum writer_add added = r->class->add(r->writer, body, &item, &at->entry, why);
     if (added == WRITER_ADDED || added == WRITER_FULL || added == WRITER_NO_MEMORY) return added;
-    /* The writer has learnt since that it has no form, or no place, there. */
+    /* The writer has learnt since that the item has no form at the destination, or is too old. */
     if (added == WRITER_TOO_OLD)
         e = relay_settle(r, at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
     else
@@ -325,8 +341,8 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
     return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
 }
 
-/* Makes the body again of the attempt's piece, which becomes as much of it as goes in. False:
- * later. */
+/* Rebuilds the body of the attempt's piece, which is cut where the body is full. False if it must
+ * be tried again later. */
 static bool
 build(struct relay *r, struct attempt *a)
 {
@@ -340,7 +356,7 @@ build(struct relay *r, struct attempt *a)
         enum writer_add added = build_one(r, body_of(a), &items[i], &why);
         if (added == WRITER_ADDED) continue;
         if (added == WRITER_UNFIT) {
-            /* It is settled, and no part of the piece any more. */
+            /* The item is settled, so it leaves the piece. */
             struct isolate_key *keys = lane->pieces.keys;
             uint32_t from = piece->from++, before = i - from;
             memmove(&items[from + 1], &items[from], before * sizeof *items);
@@ -360,7 +376,7 @@ build(struct relay *r, struct attempt *a)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Gives a request to the network, or judges at once what needed none. */
+/* Starts a request, or acts at once on the verdict if none is needed. */
 static void
 take_step(struct relay *r, struct attempt *a, struct writer_step *step)
 {
@@ -384,11 +400,11 @@ take_step(struct relay *r, struct attempt *a, struct writer_step *step)
         return;
     }
     r->sent.bytes += step->http.body.size;
-    r->lanes.under_way++;
-    a->phase = ATTEMPT_UNDER_WAY;
+    r->lanes.pending++;
+    a->phase = ATTEMPT_PENDING;
 }
 
-/* In a dry run nothing is sent, and everything has arrived. */
+/* Sends the attempt's piece. A dry run sends nothing, and treats everything as delivered. */
 static void
 send(struct relay *r, struct attempt *a)
 {
@@ -398,7 +414,7 @@ send(struct relay *r, struct attempt *a)
         return;
     }
     const struct call_piece *piece = piece_of(a);
-    if (piece->from == piece->to) { /* all of them were taken out */
+    if (piece->from == piece->to) { /* build() settled all of its items */
         lane_piece_gone(r, a, false);
         return;
     }
@@ -410,7 +426,7 @@ send(struct relay *r, struct attempt *a)
     if (!r->settings->dry_run) r->class->begin(r->writer, body_of(a), &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
     bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
-    bool is_nothing = needs_no_network && bytes == 0; /* as families that series will bring along */
+    bool is_nothing = needs_no_network && bytes == 0; /* families, which are sent with series */
     a->is_nothing = is_nothing;
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
         rates_note_sent(&r->rates, r->feed.fill != NULL, size, bytes);
@@ -418,16 +434,17 @@ send(struct relay *r, struct attempt *a)
         if (r->class->units != NULL) r->sent.units += r->class->units(r->writer, body_of(a));
         if (a->ambiguous) r->sent.resent_samples += size;
     }
-    if (needs_no_network) r->sent.bytes += bytes; /* or, in a dry run, would be */
+    if (needs_no_network) r->sent.bytes += bytes; /* in a dry run, what would be sent */
     take_step(r, a, &step);
 }
 
 void
 lane_answered(struct relay *r, struct attempt *a, const struct http_call_answer *answer)
 {
-    assert(a->phase == ATTEMPT_UNDER_WAY);
+    assert(a->phase == ATTEMPT_PENDING);
+    assert(r->lanes.pending > 0); /* invariant 3 */
     struct writer_step step = {.next = WRITER_DONE};
-    r->lanes.under_way--;
+    r->lanes.pending--;
     r->class->judge(r->writer, body_of(a), answer, &step);
     take_step(r, a, &step);
 }
@@ -442,7 +459,7 @@ find_attempt(const struct relay *r, struct lane *lane, enum attempt_phase phase)
     return NULL;
 }
 
-/* The next piece, in the hands of a free attempt; NULL: there is none, or no memory. */
+/* Gives the next piece to a free attempt; NULL if there is none, or memory is refused. */
 static struct attempt *
 take_piece(struct relay *r, struct lane *lane)
 {
@@ -456,6 +473,7 @@ take_piece(struct relay *r, struct lane *lane)
     }
     if (a == NULL || piece == NULL) return NULL;
     if (body_of(a) == NULL && writer_call_new(r->class, r->writer, &a->body) != OK) return NULL;
+    assert(piece->from < piece->to);
     piece->taken = a->number;
     a->phase = ATTEMPT_READY;
     a->built = a->ambiguous = false;
@@ -463,36 +481,36 @@ take_piece(struct relay *r, struct lane *lane)
     return a;
 }
 
-/* Begins one request that may begin, goes on with what waited; `another`: beside those of this lane
- * that are under way. False: there was none. */
+/* Starts one request of the lane if it may start now. With `another`, the lane may have others
+ * pending. False if none was started. */
 static bool
 lane_go_on(struct relay *r, struct lane *lane, bool another)
 {
-    /* A call that could not be sent yet is filled on: where calls take longer than their age, each
-     * would else end with the few samples that have room beside a lane that is full, and ever
-     * smaller ones would take as long as full ones. */
+    /* A call that cannot be sent now is not sealed for its age. Where calls take longer than that,
+     * each would otherwise end with the few samples read while a lane was full, and small calls
+     * take as long as full ones. */
     struct call *filling = &lane->filling;
     if (filling->count > 0 && !filling->sealed && lane_is_idle(lane) && lane->queued == 0)
         filling->sealed = relay_now_ns(r) - filling->first_ns >= r->lanes.age_ms * NS_PER_MS;
     bool filled = lane->queued > 0 || lane->filling.sealed;
     if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
     if (lane_is_idle(lane) || relay_now_ns(r) < lane->pause.next_ns) return false;
-    bool busy = find_attempt(r, lane, ATTEMPT_UNDER_WAY) != NULL;
+    bool busy = find_attempt(r, lane, ATTEMPT_PENDING) != NULL;
     if (busy && !another) return false;
     struct attempt *a = find_attempt(r, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
     if (!relay_is_ready(r)) return false;
-    /* Where there is one lane, letters that are sent again take turns with it: call by call. */
+    /* Where there is one lane, replayed letters take turns with it, call by call. */
     if (r->limits.one_lane && r->lanes.begun == NULL) r->lanes.begun = lane;
     if (r->limits.one_lane && r->lanes.begun != lane) return false;
-    if (!throttle_admits(&r->lanes.throttle, r->lanes.under_way, relay_now_ns(r))) return false;
+    if (!throttle_admits(&r->lanes.throttle, r->lanes.pending, relay_now_ns(r))) return false;
     if (a == NULL) a = take_piece(r, lane);
     if (a == NULL) return false;
     if (piece_of(a)->dead) {
         lane_bury_again(r, a);
         return false;
     }
-    /* With something in the way, one item is sent now and then to see whether it still is. */
+    /* While delivery is blocked or refused, single items are sent as probes. */
     if (!obstacle_may_probe(&r->obstacle, relay_now_ns(r))) return false;
     struct call_piece *piece = piece_of(a);
     bool whole = r->obstacle.state == OBSTACLE_NONE || r->limits.one_lane;
@@ -501,12 +519,12 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
     }
     send(r, a);
-    return a->phase == ATTEMPT_UNDER_WAY;
+    return a->phase == ATTEMPT_PENDING;
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-/* After those of the log that of letters that are sent again. */
+/* The lanes of the log, followed by the lane of replayed letters. */
 static struct lane *
 lane_at(struct relay *r, uint32_t i)
 {
@@ -546,14 +564,49 @@ lanes_end(struct relay *r)
     memset(&r->lanes, 0, sizeof r->lanes);
 }
 
+#ifdef LOCK_CHECK
+static void
+lane_validate(const struct lane *lane, uint32_t *pending, uint64_t *queued_bytes)
+{
+    isolate_validate(&lane->pieces, lane->sending.count);
+    assert(lane_is_idle(lane) == (lane->sending.count == 0)); /* invariant 1 */
+    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
+        const struct attempt *a = &lane->attempts[i];
+        bool has_piece = isolate_taken(&lane->pieces, a->number) != NULL;
+        assert(has_piece == (a->phase != ATTEMPT_FREE)); /* invariant 2 */
+        *pending += a->phase == ATTEMPT_PENDING;
+    }
+    for (uint32_t i = 0; i < QUEUED_MAX; i++) {
+        assert((lane->queue[i].count > 0) == (i < lane->queued)); /* invariant 5 */
+        if (i < lane->queued) *queued_bytes += lane->queue[i].bytes;
+    }
+    assert(!lane->filling.sealed || lane->filling.count > 0); /* invariant 5 */
+}
+
+static void
+lanes_validate(struct relay *r)
+{
+    uint32_t pending = 0;
+    uint64_t queued_bytes = 0;
+    for (uint32_t i = 0; i <= r->lanes.count; i++) {
+        lane_validate(lane_at(r, i), &pending, &queued_bytes);
+    }
+    assert(pending == r->lanes.pending);           /* invariant 3 */
+    assert(queued_bytes == r->lanes.queued_bytes); /* invariant 4 */
+}
+#endif
+
 /*
- * Each lane may have a request under way; what may be under way beside these is for lanes that look
- * for what is refused. They take turns, so that where fewer may be under way than there are lanes
- * none is forgotten.
+ * Each lane may have a request pending; requests beyond these are for lanes that search a refused
+ * call. Lanes take turns, so that each is served where fewer requests may be pending than there are
+ * lanes.
  */
 void
 lanes_send(struct relay *r)
 {
+#ifdef LOCK_CHECK
+    lanes_validate(r);
+#endif
     uint32_t count = r->lanes.count + 1, first = r->lanes.turn++ % count;
     r->lanes.has_room = false;
     for (uint32_t i = 0; i < count; i++) {
@@ -624,6 +677,6 @@ lanes_next_ns(struct relay *r)
         if (lane_ns < next_ns) next_ns = lane_ns;
     }
     const struct throttle *t = &r->lanes.throttle;
-    if (!t->works && r->lanes.under_way > 0) return INT64_MAX; /* its answer decides */
+    if (!t->works && r->lanes.pending > 0) return INT64_MAX; /* its answer decides */
     return next_ns > t->pause.next_ns ? next_ns : t->pause.next_ns;
 }

@@ -1,15 +1,18 @@
 /*
- * lane_verdict.c - what becomes of a lane's items by an answer: settled, dead letters, again, or
- * again in pieces.
+ * lane_verdict.c - acts on the responses to a lane's requests: items are settled, become dead
+ * letters, or are sent again, as they were or in pieces.
  *
- * An answer that says something of the samples, whether they were taken or refused, ends a row of
- * failures: the pause before the next one is the shortest again, and what an operator wants given
- * up is not. Only what was never judged is.
+ * A response that judges the samples, whether it accepts or refuses them, ends a row of failures:
+ * the pause before the next one is the shortest again, and retry.give_up_after starts again. Only
+ * samples that were never judged are given up.
  *
- * A failure that says nothing of the samples makes the lane wait, as the next call may be the
- * reason, and the destination (throttle.h): until a call is answered, one lane at a time tries.
- * Refusals of contents (400), and entries that fail by themselves (VERDICT_MIXED), concern no other
- * lane.
+ * A failure without a verdict on the samples makes the lane pause, as its call may be the reason,
+ * and all lanes (throttle.h): until a call is answered, one lane at a time tries. Refused contents
+ * (400) and entries that fail by themselves (VERDICT_MIXED) do not affect other lanes.
+ *
+ * Invariants (see also lane.c):
+ * 1. A piece that is judged has an item, and afterwards its attempt is not ATTEMPT_PENDING.
+ * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -20,12 +23,12 @@
 #include "model/labels.h"
 #include "relay/relay_private.h"
 
-/* Tells the hash of a metric's name from those of series. */
+/* Seed that makes hashes of metric names differ from those of series. */
 static const uint64_t METRIC_SEED = 0x6d657472;
 
 /* --- one item --------------------------------------------------------------------------------- */
 
-/* What is identified by record and index in calls: which position, which number in there. */
+/* The position and index that identify an item of a call, which has the window's record number. */
 static void
 identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_pos,
          uint32_t *ret_index)
@@ -44,8 +47,8 @@ relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
         return letters_replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
     }
     if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
-    /* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
-     * more. */
+    /* An item that is read again may have a letter, which is revoked if it was delivered now, or is
+     * too old by now. */
     bool may_be_letter =
         fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
     enum err e = OK;
@@ -80,7 +83,7 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
     };
     identity(r, at->record, at->index, &letter.pos, &letter.index);
     struct why why = {""};
-    /* Once it is a letter nothing may fail: it would be tried again, and be another one. */
+    /* After the letter is written nothing may fail, or the item would become another one. */
     enum err e = window_reserve(r->window, at->record);
     if (e) why_set(&why, e, "not enough memory for a dead letter");
     if (e == OK) e = dead_letters_add(r->letters, &letter, &why);
@@ -108,7 +111,7 @@ end_failures(struct lane *lane)
     lane->failing_since_ns = 0;
 }
 
-/* An answer said something of the samples themselves: so the destination works. */
+/* A response judged samples, so the destination works. */
 static void
 note_works(struct relay *r, struct lane *lane)
 {
@@ -124,7 +127,7 @@ lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms)
     backoff_failed(&lane->pause, r->options.env, &r->settings->retry, asked_ms);
 }
 
-/* --- who is refused --------------------------------------------------------------------------- */
+/* --- what is refused -------------------------------------------------------------------------- */
 
 static uint64_t
 metric_hash(const struct item *item)
@@ -147,13 +150,13 @@ compare_times(const void *first, const void *second)
     return a < b ? -1 : a > b;
 }
 
-/* The `refused` oldest of a piece are blamed; `times` are those of its items. */
+/* Blames the `refused` oldest items of a piece; `times` are the times of its items. */
 static void
 blame_oldest(struct relay *r, struct isolate_key *keys, const int64_t *times, uint32_t count,
              uint32_t refused)
 {
     int64_t *sorted = mem_alloc(r->options.memory, count * sizeof *sorted);
-    if (sorted == NULL) return; /* then it takes longer */
+    if (sorted == NULL) return; /* only a hint: the search takes longer without it */
     memcpy(sorted, times, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, compare_times);
     int64_t last_ms = sorted[(refused < count ? refused : count) - 1];
@@ -163,7 +166,8 @@ blame_oldest(struct relay *r, struct isolate_key *keys, const int64_t *times, ui
     mem_free(r->options.memory, sorted, count * sizeof *sorted);
 }
 
-/* Whose an item is, and whether the answer names it. What is gone for good has no key. */
+/* Finds an item's metric and series, and whether the response names it. An item that is lost has no
+ * key. */
 static enum err
 learn_key(struct relay *r, const struct call_item *at, bool named, struct isolate_key *key,
           int64_t *ret_ms)
@@ -180,8 +184,8 @@ learn_key(struct relay *r, const struct call_item *at, bool named, struct isolat
 }
 
 /*
- * Which of a piece are to be set apart, and remembered. All items of a series are or none is: what
- * is remembered does not change meanwhile.
+ * Decides which items of a piece are set apart, and remembers named ones. Either all items of a
+ * series are set apart or none, so suspects are changed only afterwards.
  */
 static void
 take_blame(struct relay *r, struct isolate_key *keys, uint32_t count)
@@ -199,7 +203,7 @@ take_blame(struct relay *r, struct isolate_key *keys, uint32_t count)
     }
 }
 
-/* Keys of all items of a piece. On an error nothing may be made of them. */
+/* Finds the keys of all items of a piece. On an error they must not be used. */
 static enum err
 learn_keys(struct relay *r, struct lane *lane, const struct call_piece *piece,
            const struct writer_step *step)
@@ -221,8 +225,8 @@ learn_keys(struct relay *r, struct lane *lane, const struct call_piece *piece,
     return e;
 }
 
-/* Whether the answer names the metrics of all of a piece, of which it refuses some: then it is not
- * for their series, as where a field has another type in an older shard. */
+/* True if the response names the metrics of all items of a piece, though it refuses only some: then
+ * they are refused for another reason, as where a field has another type in an older shard. */
 static bool
 names_all(const struct isolate_key *keys, const struct call_piece *piece)
 {
@@ -236,18 +240,18 @@ bool
 lane_split(struct relay *r, struct lane *lane, struct call_piece *piece,
            const struct writer_step *step)
 {
-    struct isolate_told told = {.refused = 0};
+    struct isolate_hint hint = {.refused = 0};
     enum err e = OK;
-    /* Where there is one lane, all of it stays in the order of the log, and is halved. */
+    /* Where there is one lane, pieces stay in the order of the log, and are halved. */
     if (!r->limits.one_lane) e = learn_keys(r, lane, piece, step);
     if (!r->limits.one_lane && e == OK && step != NULL) {
-        told.refused = step->refused;
-        told.tells_all = step->tells_all;
-        told.by_time = step->hint == HINT_OLDEST && step->refused > 0;
-        told.in_order =
+        hint.refused = step->refused;
+        hint.tells_all = step->tells_all;
+        hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
+        hint.in_order =
             step->refused > 0 && step->hint == HINT_NAMED && names_all(lane->pieces.keys, piece);
     }
-    if (e == OK) e = isolate_split(&lane->pieces, piece, lane->sending.items, &told);
+    if (e == OK) e = isolate_split(&lane->pieces, piece, lane->sending.items, &hint);
     return e == OK;
 }
 
@@ -255,7 +259,7 @@ bool
 lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece)
 {
     struct isolate_key *keys = lane->pieces.keys;
-    const struct isolate_told nothing = {.unasked = true};
+    const struct isolate_hint unasked = {.unasked = true};
     uint32_t count = piece->to - piece->from, blamed = 0;
     if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
     take_blame(r, &keys[piece->from], count);
@@ -263,12 +267,12 @@ lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece)
         blamed += keys[i].blamed;
     }
     if (blamed == 0 || blamed == count) return false;
-    return isolate_split(&lane->pieces, piece, lane->sending.items, &nothing) == OK;
+    return isolate_split(&lane->pieces, piece, lane->sending.items, &unasked) == OK;
 }
 
 /* --- dead letters ----------------------------------------------------------------------------- */
 
-/* The item becomes a dead letter. On an error it is still to be sent, and will be refused again. */
+/* Makes an item a dead letter. On an error it will be sent again, and refused again. */
 static enum err
 bury_one(struct relay *r, const struct call_item *at, const char *reason, const char *answer)
 {
@@ -287,7 +291,7 @@ bury_one(struct relay *r, const struct call_item *at, const char *reason, const 
     return e ? e : relay_bury(r, at, &item, BURY_REFUSED, reason, answer);
 }
 
-/* One run, item by item: what is buried is no part of it any more. */
+/* Makes the items of a run dead letters, one by one; each leaves the run. */
 static enum err
 bury_run(struct relay *r, struct call_item *run, const char *reason, const char *answer)
 {
@@ -302,13 +306,13 @@ bury_run(struct relay *r, struct call_item *run, const char *reason, const char 
     return OK;
 }
 
-/* Everything of the piece becomes dead letters. */
+/* Makes all items of the piece dead letters. */
 static void
 bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 {
     struct call_piece *piece = piece_of(a);
-    /* Series that were found among others are looked at first next time; those refused for their
-     * times are not, as it is the time that will pass. */
+    /* Series that were found by a search become suspects, unless they were refused for the times of
+     * their samples, which later samples do not share. */
     const struct isolate_key *keys = a->lane->pieces.keys;
     bool found = keys != NULL && piece->depth > 0 && !piece->by_time;
     for (uint32_t i = piece->from; i < piece->to && found; i++) {
@@ -329,15 +333,15 @@ bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* While most is refused nothing more becomes a dead letter but what a probe is made of: else a
- * sample that is refused for good would be all that is ever tried. */
+/* True if a refused piece is kept: while most samples are refused, only probes become dead letters.
+ * Probes do, or one sample that is always refused would be the only one that is ever tried. */
 static bool
 keeps(const struct relay *r, const struct attempt *a)
 {
     return r->obstacle.state == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
 }
 
-/* Everything of the piece is refused for good. */
+/* All of the piece is refused permanently. */
 static void
 take_refused(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 {
@@ -367,7 +371,7 @@ take_delivered(struct relay *r, struct attempt *a)
         obstacle_taken(&r->obstacle);
     }
     isolate_settled(&lane->pieces, piece->to - piece->from, 0);
-    bool cleared = piece->suspect && !piece->by_time; /* all of what was suspected is taken */
+    bool cleared = piece->suspect && !piece->by_time; /* all suspects of it were accepted */
     for (uint32_t i = piece->from; i < piece->to && cleared; i++) {
         const struct call_item *at = &lane->sending.items[i];
         struct item item;
@@ -378,7 +382,7 @@ take_delivered(struct relay *r, struct attempt *a)
     }
     for (; piece->from < piece->to; piece->from++) {
         if (relay_settle(r, &lane->sending.items[piece->from], FATE_DELIVERED) == OK) continue;
-        a->built = false; /* what is left is sent again: there was no memory to note it */
+        a->built = false; /* memory was refused: the rest is sent again */
         a->phase = ATTEMPT_READY;
         lane_back_off(r, lane, 0);
         return;
@@ -386,7 +390,7 @@ take_delivered(struct relay *r, struct attempt *a)
     lane_piece_gone(r, a, true);
 }
 
-/* Some of a piece are refused, and which is not said. */
+/* Some items of a piece are refused; the response does not say which. */
 static void
 take_some_dead(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
@@ -399,7 +403,7 @@ take_some_dead(struct relay *r, struct attempt *a, const struct writer_step *ste
     note_works(r, lane);
     a->phase = ATTEMPT_READY;
     a->built = false;
-    if (piece->to - piece->from == 1) return; /* a run: it will come one by one */
+    if (piece->to - piece->from == 1) return; /* a run, which build() replaces by single items */
     if (lane_split(r, lane, piece, step))
         lane_end_attempt(r, a);
     else
@@ -431,7 +435,8 @@ take_too_large(struct relay *r, struct attempt *a, const struct writer_call *bod
     }
 }
 
-/* Again later, or never, if that was tried for long enough; but what is refused mostly is kept. */
+/* Tries the piece again later, or gives it up after retry.give_up_after; while most samples are
+ * refused nothing is given up. */
 static void
 again_later(struct relay *r, struct attempt *a, int64_t wait_ms, const char *answer)
 {
@@ -440,14 +445,14 @@ again_later(struct relay *r, struct attempt *a, int64_t wait_ms, const char *ans
     a->phase = ATTEMPT_READY;
     if (may && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS) {
         end_failures(a->lane);
-        bury(r, a, "gave_up", answer); /* nobody refused it */
+        bury(r, a, "gave_up", answer);
     } else {
         lane_back_off(r, a->lane, wait_ms);
     }
 }
 
-/* Each entry has its own verdict. Items of entries to be repeated stay, in their order. Gives the
- * share of them that were throttled. */
+/* Acts on a verdict for each entry. Items of entries that are repeated stay in the piece, in their
+ * order. Returns the share of items that were throttled. */
 static double
 take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
            const struct writer_step *step)
@@ -459,7 +464,7 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
     uint32_t judged = 0, refused = 0, throttled = 0, count = piece->to - piece->from;
     struct writer_entry refusal = {.verdict = VERDICT_DEAD};
     bool keep = keeps(r, a);
-    uint32_t kept = piece->to; /* from the end, so that those before may be counted off */
+    uint32_t kept = piece->to; /* kept items are moved to the end of the piece */
     for (uint32_t i = piece->to; i-- > piece->from;) {
         r->class->entry(r->writer, body, items[i].entry, &entry);
         bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
@@ -477,12 +482,15 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         items[--kept] = items[i];
         if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
     }
+    assert(refused <= judged);
+    assert(judged + throttled <= count);
     if (later.verdict != VERDICT_DELIVERED)
         obstacle_failed(&r->obstacle, "deliver samples", later.reason, later.answer);
     obstacle_judged(&r->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
                     refusal.answer);
     if (judged > refused) obstacle_taken(&r->obstacle);
-    if (judged > 0) note_works(r, lane); /* it gets on */
+    if (judged > 0) note_works(r, lane);
+    assert(kept >= piece->from); /* invariant 2 */
     piece->from = kept;
     isolate_answered(&lane->pieces, piece);
     a->built = false;
@@ -498,7 +506,8 @@ take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
     obstacle_failed(&r->obstacle, "send a request", step->reason, step->answer);
-    /* Where parts are throttled by themselves, one that is says that the destination works. */
+    /* Where parts of a destination are throttled separately, a throttled one shows that it works.
+     */
     if (step->verdict == VERDICT_THROTTLED && r->limits.throttles_parts)
         throttle_works(&r->lanes.throttle);
     else
@@ -510,13 +519,14 @@ static void
 take_blocked(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->phase = ATTEMPT_READY;
-    throttle_doubt(&r->lanes.throttle); /* obstacle_may_probe() says when */
+    throttle_doubt(&r->lanes.throttle); /* obstacle_may_probe() decides when to retry */
     obstacle_blocked(&r->obstacle, step->reason, step->answer);
 }
 
 /*
- * Once more at once, because the writer knows better now; but not for ever. Lanes share the tries
- * with refused credentials, but for calls that were under way when they were refused first.
+ * Tries once more at once, because the writer has learnt something, at most AGAIN_MAX times in a
+ * row. Lanes share the tries with refused credentials, except for calls that were pending when
+ * these were refused first.
  */
 static void
 take_again(struct relay *r, struct attempt *a, const struct writer_step *step)
@@ -527,7 +537,7 @@ take_again(struct relay *r, struct attempt *a, const struct writer_step *step)
     if (unprepared) throttle_doubt(&r->lanes.throttle);
     if (++*tries <= AGAIN_MAX) return;
     *tries = 0;
-    if (unprepared) /* whatever was fetched, it was refused */
+    if (unprepared) /* newly fetched credentials were refused too */
         take_blocked(r, a, step);
     else
         take_failed(r, a, step);
@@ -537,6 +547,8 @@ void
 lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     const struct writer_call *body = a->number == 1 ? a->lane->sending.body : a->body;
+    const struct call_piece *judged = piece_of(a);
+    assert(judged->from < judged->to); /* invariant 1 */
     switch (step->verdict) {
     case VERDICT_DELIVERED:
         take_delivered(r, a);
@@ -545,8 +557,9 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         throttle_answered(&r->lanes.throttle, relay_now_ns(r), take_mixed(r, a, body, step));
         return;
     case VERDICT_DEAD_CALL: {
-        /* Some of the piece are refused for good, and nothing of it may be sent again. How many are
-         * bad is not known, so it says little of what comes next, unless nothing is ever taken. */
+        /* Some of the piece are refused permanently, and nothing of it may be sent again. The
+         * number of refused items is unknown, so the refusal predicts little, unless calls are
+         * never accepted. */
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
         note_works(r, a->lane);

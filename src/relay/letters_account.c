@@ -1,7 +1,12 @@
 /*
- * letters_account.c - the account of a destination and its dead letters, which are two things on a
- * disk: what became of letters after the state was written is added when they are opened, and what
- * is lost or back is counted and told.
+ * letters_account.c - keeps the account of a destination and its dead letters consistent, which are
+ * stored apart: changes of letters after the state was written are added when the letters are
+ * opened, and letters that are lost or back are counted and logged.
+ *
+ * Invariants:
+ * 1. account.replaying is at least the number of letters that the relay is sending again. Damage
+ *    makes it larger until letters_tend() counts what is lost.
+ * 2. Between calls, no item of the window is FATE_SEEN or FATE_SEEN_REPLAYING.
  */
 #include <assert.h>
 
@@ -16,7 +21,7 @@ log_account(const struct relay *r, const struct letters_found *found,
             const struct letters_account *a)
 {
     uint64_t lost = kinds_sum(a->lost), back = kinds_sum(a->back);
-    /* Each place by itself: an error if letters are lost with it, or back. */
+    /* Each place is logged by itself: as an error if letters are lost with it, or back. */
     char dir[sizeof r->dir + 16], text[DEAD_LETTERS_TEXT_BYTES];
     err_ignore(path_join(dir, sizeof dir, r->dir, LETTER_FILES_DIR), "it fits");
     for (uint32_t i = 0; i < found->first_count; i++) {
@@ -39,8 +44,8 @@ log_account(const struct relay *r, const struct letters_found *found,
               KV("destination", r->settings->name), KV("back", back));
 }
 
-/* What is not after the saved cursor comes by again after a restart, whatever became of it: only
- * the window counts it. */
+/* Items after the saved cursor are read again after a restart, whatever their fate: only the window
+ * counts them. */
 static enum err
 letter_moves(void *context, const struct dead_letter *letter, enum letter_move move,
              bool *ret_counted)
@@ -56,13 +61,14 @@ letter_moves(void *context, const struct dead_letter *letter, enum letter_move m
     return window_change(r->window, letter->pos, letter->index, from, to[move], ret_counted);
 }
 
-/* Letters of what comes by again are none any more: it may be one again, or arrive. */
+/* Letters of items that are read again are revoked: such an item may become a letter again, or be
+ * delivered. */
 enum err
 relay_open_letters(struct relay *r, struct why *why)
 {
     struct relay_state state = r->state;
     bool dry = r->settings->dry_run, is_known = true;
-    if (dry) { /* it has no state of its own */
+    if (dry) { /* a dry run has no state of its own */
         is_known = relay_state_read(r->options.env, r->dir, &r->saving.scratch, &state, NULL) == OK;
     } else if (state.cursor.pos == 0) { /* the oldest of the log */
         struct wal_stats stats;
@@ -86,7 +92,7 @@ relay_open_letters(struct relay *r, struct why *why)
     if (!dry) {
         const struct letters_account *account = dead_letters_account(r->letters);
         log_account(r, dead_letters_found(r->letters), account);
-        /* Into the account of what is before the run. */
+        /* Changes the fates of items before the run. */
         bool changed = account->differs;
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
             uint64_t *count = r->account.base.count[kind];
@@ -109,7 +115,7 @@ relay_open_letters(struct relay *r, struct why *why)
 
 /* --- what a state says of them ---------------------------------------------------------------- */
 
-/* Those of items after the cursor come by again, and are queued then. */
+/* Letters of items after the cursor are left out: the items are read again, and queued then. */
 void
 letters_remember(struct relay *r, const struct fates *before, struct letters_mark *ret_mark)
 {
@@ -130,7 +136,7 @@ letters_taken_back(struct relay *r, struct letters_mark *ret_mark)
 
 /* --- what moves ------------------------------------------------------------------------------- */
 
-/* Tells what dead_letters_tend() met, and counts what is lost. */
+/* Logs what dead_letters_tend() found, and counts lost letters. */
 static void
 letters_tended(struct relay *r, const struct dead_letters_moved *moved)
 {
@@ -167,8 +173,8 @@ note_seen(void *context, const struct dead_letter *letter, bool kept)
 }
 
 /*
- * Of a letter that cannot be read nobody knows whose it is. Those of items in the window are the
- * ones that are not met when all others are looked at. After an error none is taken for one.
+ * The item of a letter that cannot be read is unknown. Lost letters of items in the window are
+ * found by marking the items of all letters that can be read. After an error none is taken as lost.
  */
 static void
 count_lost(struct relay *r, struct dead_letters_moved *moved)
@@ -189,8 +195,9 @@ count_lost(struct relay *r, struct dead_letters_moved *moved)
 }
 
 /*
- * Moves in the account what operator, budget and age decided about letters, and what is lost. Of
- * those that went for the budget or are lost some may have been replaying: how many are is known.
+ * Changes the account as operator, budget and age decided about letters, and for lost ones. Some
+ * that were dropped for the budget, or are lost, may have been replaying: the remaining number of
+ * those is known.
  */
 static void
 count_moved(struct relay *r, const struct dead_letters_moved *moved)
@@ -216,8 +223,8 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
 }
 
 /*
- * Unix time, but never later than what has passed since the process began: a clock that jumps ahead
- * makes no letter old. One that goes back makes them younger.
+ * Unix time, but not later than the time at which the process began plus the time since: letters do
+ * not become old by a clock that jumps ahead. A clock that is set back makes them younger.
  */
 static int64_t
 steady_now_ms(const struct relay *r)
@@ -241,13 +248,14 @@ letters_tend(struct relay *r)
     if (e) obstacle_failed(&r->obstacle, "update dead letters", "dead_letters", why.text);
 }
 
-/* What comes by again after a restart is counted by the window. */
+/* Changes the fate in the window if the item is in it, else in the account. */
 void
 letters_replayed(struct relay *r, const struct replay_id *id, uint8_t fate)
 {
     bool there;
     enum err e = window_change(r->window, id->pos, id->index, FATE_REPLAYING, fate, &there);
-    assert(e == OK); /* there was memory for it when the letter was called */
+    assert(e == OK); /* the change to FATE_REPLAYING allocated the memory */
+    assert(r->account.replaying[id->kind] > 0); /* invariant 1 */
     if (!there) r->account.base.count[id->kind][fate]++;
     r->account.replaying[id->kind]--;
 }

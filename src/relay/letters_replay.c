@@ -1,9 +1,14 @@
 /*
- * letters_replay.c - dead letters that an operator wants sent again. They have a lane of their own,
- * beside those of the log: their series have gone on long ago, so there is no order to keep.
+ * letters_replay.c - sends again the dead letters that an operator has selected. They have a lane
+ * of their own beside those of the log: later samples of their series were sent long ago, so there
+ * is no order to keep.
  *
- * In calls they stand under a record number that no record has, and their number in a list of
- * identities, which begins anew whenever the lane is empty.
+ * In calls they have the record number REPLAY_RECORD, and as index their number in a list of
+ * identities, which is cleared whenever the lane is empty.
+ *
+ * Invariants:
+ * 1. Every index of a replayed letter in a call is below replays.count.
+ * 2. A letter is in `arrived` from its delivery until a state is durable that was saved after it.
  */
 #include <assert.h>
 
@@ -12,7 +17,7 @@
 
 enum { REPLAY_AT_ONCE = 4096 };
 
-/* Remembers a letter; `at` is where it stands in calls. */
+/* Adds a letter to the list; `at` is its position in calls. */
 static bool
 letters_replay_push(struct relay *r, const struct dead_letter *letter, struct call_item *at)
 {
@@ -53,8 +58,9 @@ letters_replay_feed(struct relay *r)
         if (letters_replay_next(r, &letter, &why) != OK || !letters_replay_push(r, &letter, &at))
             return;
         enum lane_offer offer = lane_offer(r, &r->lanes.replay, &letter.item, at, &why);
-        assert(offer != LANE_TOO_OLD); /* a letter is nothing that comes from the store */
+        assert(offer != LANE_TOO_OLD); /* only samples of the store may be */
         if (offer == LANE_FULL) {
+            assert(at.index + 1 == r->replays.count);
             r->replays.count--;
             return;
         }
@@ -69,7 +75,7 @@ letters_replay_feed(struct relay *r)
 enum err
 letters_replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *why)
 {
-    assert(index < r->replays.count);
+    assert(index < r->replays.count); /* invariant 1 */
     struct dead_letter letter;
     const struct replay_id *id = &r->replays.ids[index];
     enum err e = dead_letters_load(r->letters, id->pos, id->index, &letter, why);
@@ -86,9 +92,9 @@ letters_replay_saved(struct relay *r)
         const struct replay_id *id = &r->replays.arrived[i];
         enum err e = dead_letters_settle(r->letters, id->pos, id->index, true, nothing, nothing,
                                          env_realtime_ms(r->options.env), NULL);
-        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
+        if (e == ERR_MISSING) continue; /* it was removed meanwhile, and counted */
         save_want(r, SAVE_SOON);
-        if (e) { /* after the next save, then */
+        if (e) { /* tried again after the next save */
             r->replays.arrived[kept++] = *id;
             continue;
         }
@@ -98,14 +104,17 @@ letters_replay_saved(struct relay *r)
 }
 
 /*
- * Those that arrived are letters until a state is durable that holds what the writer knows of them:
- * some writers take back what was not saved, as files are cut.
+ * Delivered items remain letters until a state is durable that has the writer's state after them:
+ * some writers undo what was not saved, as files are truncated.
  */
 enum err
 letters_replay_settle(struct relay *r, const struct call_item *at, bool delivered,
                       const char *reason, const char *answer)
 {
     struct replays *p = &r->replays;
+    assert(at->record == REPLAY_RECORD);
+    assert(at->count <= p->count);
+    assert(at->index <= p->count - at->count); /* invariant 1 */
     if (delivered) {
         if (!array_reserve(r->options.memory, &p->arrived, &p->arrived_capacity,
                            (size_t)p->arrived_count + at->count)) {
@@ -121,7 +130,7 @@ letters_replay_settle(struct relay *r, const struct call_item *at, bool delivere
         enum err e =
             dead_letters_settle(r->letters, id->pos, id->index, false, bytes_of_text(reason),
                                 bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
-        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
+        if (e == ERR_MISSING) continue; /* it was removed meanwhile, and counted */
         if (e) return e;
         letters_replayed(r, id, FATE_DEAD_LETTERED);
         save_want(r, SAVE_SOON);

@@ -1,11 +1,16 @@
 /*
- * log_items.c - records of the log turned into items.
+ * log_items.c - see log_items.h: turns records of the log into items.
  *
- * A record of series becomes a page: the labels of its series as they are handed on, one after
- * another. A page is made when the record comes by, because the samples that follow are of its
- * series, and again whenever one of its series is asked for and it is no longer in the cache. In a
- * steady load a record of samples needs one or two pages, and mostly those that the one before
- * needed: senders send their series in one order.
+ * A record of series becomes a page: the labels of its series as they are sent, one after another.
+ * A page is made when the record is read, because the samples that follow belong to its series, and
+ * again whenever one of its series is needed and the page is no longer in the cache. Under a steady
+ * load a record of samples needs one or two pages, mostly the same as the record before it, since
+ * senders send their series in one order.
+ *
+ * Invariants:
+ * 1. There is at most one map for a segment, in the order of segments.
+ * 2. A page whose segment is 0 belongs to no record: it is being filled, or filling it failed.
+ * 3. A pending record was given by the reader, and is given out once.
  */
 #include "relay/log_items.h"
 
@@ -22,32 +27,32 @@ enum {
     PAGE_BYTES_MAX = 256 * 1024 * 1024,
     SERIES_BYTES_MAX = 256 * 1024 * 1024,
     SCRATCH_KEEP_BYTES = 256 * 1024,
-    SEGMENTS_MAX = 64, /* with something under way */
+    SEGMENTS_MAX = 64, /* segments with pending records */
 };
 
 struct label_page {
     uint64_t segment;
     uint32_t record;
     uint32_t count;
-    uint64_t used; /* when it was asked for last */
+    uint64_t used; /* log_items.clock at its last use */
     struct buf tenant;
-    struct buf labels; /* one series' after another's */
-    struct buf ends;   /* uint32_t: where they end */
-    struct buf hashes; /* uint64_t */
+    struct buf labels; /* labels of all series, one after another */
+    struct buf ends;   /* uint32_t: the end of each series' labels */
+    struct buf hashes; /* uint64_t: the hash of each series */
 };
 
 struct log_items {
     struct log_items_options options;
     struct wal_reader *reader;
-    struct log_series *segments[SEGMENTS_MAX]; /* from the one passed last */
+    struct log_series *segments[SEGMENTS_MAX]; /* maps of segments that are not passed */
     uint32_t segment_count;
     struct label_page pages[PAGES_MAX];
     uint32_t page_count;
     uint64_t clock;         /* counts uses of pages */
-    struct log_count count; /* of what was read, and of what could not be */
-    uint64_t epoch;         /* of the commit it was compared at last */
+    struct log_count count; /* items that were read, and lost ones */
+    uint64_t epoch;         /* epoch of the commit with which the count was compared last */
     struct wal_record pending;
-    bool has_pending; /* it was read, and not yet taken in */
+    bool has_pending; /* `pending` was read, and not given out so far */
     struct arena scratch;
 };
 
@@ -154,7 +159,7 @@ page_labels(const struct label_page *p, uint32_t index)
     return bytes_of(p->labels.at + from, ends[index] - from);
 }
 
-/* A page to be filled: a new one, or that which was not used for longest. */
+/* Returns an empty page: a new one, or the least recently used one. */
 static struct label_page *
 page_claim(struct log_items *s)
 {
@@ -168,6 +173,7 @@ page_claim(struct log_items *s)
     }
     bool full = s->page_count == PAGES_MAX ||
                 (s->page_count >= PAGES_KEPT && bytes >= s->options.cache_bytes);
+    assert(full || s->page_count < PAGES_MAX);
     struct label_page *p = &s->pages[full ? oldest : s->page_count++];
     if (!full) {
         *p = (struct label_page){0};
@@ -180,17 +186,17 @@ page_claim(struct log_items *s)
     buf_clear(&p->labels);
     buf_clear(&p->ends);
     buf_clear(&p->hashes);
-    p->segment = 0; /* of nobody, until it is filled */
+    p->segment = 0; /* invariant 2 */
     p->count = 0;
     p->used = ++s->clock;
     return p;
 }
 
-/* A record of series on its way into a page, and the first time into the map too. */
+/* Puts a record of series into a page, and the first time into the map too. */
 struct page_fill {
     struct log_items *log;
     struct label_page *page;
-    struct log_series *map; /* NULL: it is there already */
+    struct log_series *map; /* NULL if the map has the record already */
 };
 
 static enum err
@@ -216,6 +222,7 @@ page_fill(struct log_items *s, struct log_series *map, const struct wal_record *
           struct label_page **ret_page)
 {
     struct page_fill f = {s, page_claim(s), map};
+    assert(f.page->segment == 0); /* invariant 2 */
     struct arena series;
     arena_init(&series, s->options.memory, SERIES_BYTES_MAX, 0);
     enum err e = record_each_series(record->payload, NULL, fill_series, &f, &series);
@@ -264,7 +271,7 @@ segment_series(struct log_items *s, uint64_t segment)
     return NULL;
 }
 
-/* ERR_AGAIN: too many segments are under way; what is passed makes room. */
+/* Reads a record of series. ERR_AGAIN: too many segments have pending records. */
 static enum err
 read_series(struct log_items *s, const struct wal_record *record)
 {
@@ -273,6 +280,8 @@ read_series(struct log_items *s, const struct wal_record *record)
     enum err e = OK;
     if (map == NULL) {
         if (s->segment_count == SEGMENTS_MAX) return ERR_AGAIN;
+        assert(s->segment_count == 0 ||
+               log_series_segment(s->segments[s->segment_count - 1]) < record->segment);
         e = log_series_new(s->options.memory, record->segment, &map);
         if (e == OK) s->segments[s->segment_count++] = map;
     }
@@ -326,7 +335,8 @@ log_items_pos(const struct log_items *s)
     return s->has_pending ? s->pending.pos : wal_reader_pos(s->reader);
 }
 
-/* What could not be taken in is not given again by the reader: it is asked for once more. */
+/* Reads the next record, or again the one that could not be processed: the reader gives it only
+ * once by itself. */
 static enum err
 next_record(struct log_items *s, struct wal_record *ret_record, struct why *why)
 {
@@ -359,8 +369,9 @@ log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT
 }
 
 /*
- * The log's running totals at each commit say how many items stand before it: what was not read of
- * them is lost. Where reading begins within a commit, its total is after what was read.
+ * The log's running totals at each commit are the numbers of items before it: items among them that
+ * were not read are lost. Where reading begins within a commit, its total includes what was not
+ * read of it.
  */
 static void
 count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)
@@ -369,7 +380,7 @@ count_items(struct log_items *s, const struct wal_record *record, struct chunk *
     if (!s->count.known && s->epoch == 0) {
         s->count.known = wal_reader_start_totals(s->reader, s->count.of);
     }
-    bool within = !s->count.known && s->epoch == 0; /* perhaps: where is not known */
+    bool within = !s->count.known && s->epoch == 0; /* reading may begin within a commit */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare && !within; kind++) {
         uint64_t *count = &s->count.of[kind], total = record->totals[kind];
         if (s->count.known && total > *count) c->lost[kind] = total - *count;
@@ -407,7 +418,7 @@ log_items_next(struct log_items *s, struct chunk *ret_chunk, struct why *why)
             is_chunk = true;
             break;
         default:
-            break; /* of no concern to a destination */
+            break; /* not for destinations */
         }
         if (e == OK || e == ERR_CORRUPT) s->has_pending = false;
         if (e || is_chunk) return e;

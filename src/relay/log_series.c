@@ -1,12 +1,15 @@
 /*
- * log_series.c - runs of references, sorted; a record's runs are merged into them as one.
+ * log_series.c - see log_series.h. Sorted runs of references; the runs of a record are merged into
+ * them at its end.
  *
  * Invariants, between log_series_end() and the next log_series_begin():
- * 1. runs are sorted and share no reference;
- * 2. every run lies in one record: its references are at `index` and after it, one each.
+ * 1. Runs are sorted and share no reference.
+ * 2. Every run is in one record: its references are at `index` and after it, one each.
+ * 3. Records follow one another in the log.
  */
 #include "relay/log_series.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/search.h"
@@ -18,9 +21,9 @@ struct series_run {
     uint32_t index;
 };
 
-struct record {
+struct series_record {
     uint64_t pos;
-    uint64_t first_bit; /* of its series, in `taken` */
+    uint64_t first_bit; /* index in `taken` of its first series */
     uint32_t count;
 };
 
@@ -29,14 +32,14 @@ struct log_series {
     uint64_t segment;
     struct series_run *runs;
     size_t run_count, run_capacity;
-    struct series_run *added; /* the record's at hand */
+    struct series_run *added; /* runs of the current record */
     size_t added_count, added_capacity;
-    struct record *records;
+    struct series_record *records;
     size_t record_count, record_capacity;
-    uint8_t *taken; /* bits */
+    uint8_t *taken; /* bits: the destination wants the series */
     size_t taken_capacity;
     uint64_t bit_count;
-    size_t hint; /* the run found last */
+    size_t hint; /* index of the run that was found last */
 };
 
 enum err
@@ -67,9 +70,8 @@ log_series_segment(const struct log_series *s)
     return s->segment;
 }
 
-/* Room for `count` things of `size` bytes, half as many again at a time: what a segment's series
- * take is most of a reader's memory, and twice as much (base/array.h) would leave more of it
- * unused. */
+/* Makes room for `count` elements of `size` bytes. Grows by half: these arrays are most of a
+ * reader's memory, and doubling (base/array.h) would leave more of it unused. */
 static enum err
 grow(struct budget *memory, void **array, size_t *capacity, size_t count, size_t size)
 {
@@ -90,7 +92,8 @@ log_series_begin(struct log_series *s, uint64_t pos)
                       sizeof *s->records);
     if (e) return e;
     if (s->record_count >= UINT32_MAX) return ERR_LIMIT;
-    s->records[s->record_count] = (struct record){.pos = pos, .first_bit = s->bit_count};
+    assert(s->record_count == 0 || pos >= s->records[s->record_count - 1].pos); /* invariant 3 */
+    s->records[s->record_count] = (struct series_record){.pos = pos, .first_bit = s->bit_count};
     s->added_count = 0;
     return OK;
 }
@@ -118,14 +121,14 @@ put_bit(struct log_series *s, uint64_t at, bool value)
 enum err
 log_series_add(struct log_series *s, uint64_t ref, bool taken)
 {
-    struct record *record = &s->records[s->record_count];
+    struct series_record *record = &s->records[s->record_count];
     if (record->count == UINT32_MAX) return ERR_LIMIT;
     enum err e = put_bit(s, record->first_bit + record->count, taken);
     if (e) return e;
     uint32_t index = record->count++;
     bool known;
     run_place(s, ref, &known);
-    if (known) return OK; /* named twice, after a commit that failed: the same labels */
+    if (known) return OK; /* defined twice, after a failed commit: the labels are the same */
     struct series_run *last = s->added_count == 0 ? NULL : &s->added[s->added_count - 1];
     if (last != NULL && ref == last->first_ref + last->count &&
         index == last->index + last->count) {
@@ -147,24 +150,25 @@ compare_runs(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-/* What a record names twice counts once: runs of it may begin inside another. */
+/* Removes references that a record defines twice: its runs may overlap. */
 static void
 drop_repeated(struct log_series *s)
 {
     size_t kept = 0;
-    uint64_t behind = 0;
+    uint64_t kept_end = 0;
     for (size_t i = 0; i < s->added_count; i++) {
         struct series_run run = s->added[i];
         uint64_t end = run.first_ref + run.count;
-        if (kept > 0 && run.first_ref < behind) {
-            uint64_t over = behind < end ? behind - run.first_ref : run.count;
+        if (kept > 0 && run.first_ref < kept_end) {
+            uint64_t over = kept_end < end ? kept_end - run.first_ref : run.count;
             run.first_ref += over;
             run.index += (uint32_t)over;
             run.count -= (uint32_t)over;
         }
         if (run.count == 0) continue;
+        assert(kept == 0 || run.first_ref >= kept_end); /* invariant 1 */
         s->added[kept++] = run;
-        behind = end;
+        kept_end = end;
     }
     s->added_count = kept;
 }
@@ -177,12 +181,13 @@ log_series_end(struct log_series *s)
     if (e) return e;
     if (s->added_count > 1) qsort(s->added, s->added_count, sizeof *s->added, compare_runs);
     drop_repeated(s);
-    /* From the end, so that both may share the array. */
+    /* Merges from the end, in place. */
     size_t old = s->run_count, new = s->added_count, to = old + new;
     while (new > 0) {
         bool is_old = old > 0 && s->runs[old - 1].first_ref > s->added[new - 1].first_ref;
         s->runs[--to] = is_old ? s->runs[--old] : s->added[--new];
     }
+    assert(to == old);
     s->run_count += s->added_count;
     s->added_count = 0;
     s->bit_count += s->records[s->record_count].count;
@@ -196,7 +201,7 @@ log_series_find(struct log_series *s, uint64_t ref, struct log_series_place *ret
 {
     size_t at = s->hint;
     bool found = at < s->run_count && ref - s->runs[at].first_ref < s->runs[at].count;
-    if (!found && at + 1 < s->run_count) { /* mostly the next one, if not the same */
+    if (!found && at + 1 < s->run_count) { /* mostly the next run, if not the same */
         at++;
         found = ref - s->runs[at].first_ref < s->runs[at].count;
     }
@@ -204,7 +209,7 @@ log_series_find(struct log_series *s, uint64_t ref, struct log_series_place *ret
     if (!found) return false;
     s->hint = at;
     const struct series_run *run = &s->runs[at];
-    const struct record *record = &s->records[run->record];
+    const struct series_record *record = &s->records[run->record];
     uint32_t index = run->index + (uint32_t)(ref - run->first_ref);
     uint64_t bit = record->first_bit + index;
     *ret_place = (struct log_series_place){

@@ -35,7 +35,7 @@ struct log_series_place {
 };
 /* False: the segment has not named it. Quick for references in the order of their records. */
 bool log_series_find(struct log_series *series, uint64_t ref, struct log_series_place *ret_place);
-/* How many records it was given. */
+/* The number of records that were added. */
 uint32_t log_series_records(const struct log_series *series);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * obstacle.c - see obstacle.h. The functions are written without their obstacle_:
+ * obstacle.c - see obstacle.h. The diagram omits the prefix obstacle_ of the functions:
  *
  *            blocked()                             judged(), call_refused()
  *        +--------------------- NONE ------------------------------------+
@@ -9,15 +9,20 @@
  *        |       mended()                                                |
  *        +--------------------------- blocked() -------------------------+
  *
- * A destination that refuses most of what it is given is not given more: it would all become dead
- * letters. Most are REFUSALS_MAX of the REFUSALS_WINDOW samples that were judged last. Where nobody
- * says which samples of a call are refused, it is CALLS_REFUSED_MAX calls in a row of which nothing
- * is taken; there, a call that is taken proves the opposite at once.
+ * A destination that refuses most samples is sent no more of them, as they would all become dead
+ * letters. "Most" is more than REFUSALS_MAX of the REFUSALS_WINDOW samples judged last. Where
+ * responses do not say which samples of a call are refused, it is CALLS_REFUSED_MAX refused calls
+ * in a row; there, one accepted call ends the state at once.
  *
- * `failing` stands beside all that: it says no more than that the last attempt failed.
+ * `failing` is independent of the state: it says that the last attempt failed.
+ *
+ * Invariants:
+ * 1. In each slot `refusals` is at most `judged`.
+ * 2. The current slot is never full.
  */
 #include "relay/obstacle.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,7 +57,7 @@ obstacle_failed(struct obstacle *o, const char *what, const char *reason, const 
              KV("reason", reason), KV("error", text));
 }
 
-/* Something is in the way from now on. */
+/* Enters a state in which only probes are sent. */
 static void
 begin(struct obstacle *o, enum obstacle_state state, const char *reason, const char *text)
 {
@@ -108,11 +113,10 @@ obstacle_taken(struct obstacle *o)
 {
     o->failing = false;
     o->delivered_ms = env_realtime_ms(o->env);
-    bool takes_nothing = o->calls_refused > 0; /* which is not so */
+    bool takes_nothing = o->calls_refused > 0; /* as was assumed; this call disproves it */
     forget_refused_calls(o);
     if (o->state == OBSTACLE_REFUSING && !takes_nothing && ++o->good_probes < GOOD_PROBES) {
-        o->probe_ns =
-            env_monotonic_ns(o->env); /* one sample that it took says little of the next */
+        o->probe_ns = env_monotonic_ns(o->env); /* one accepted sample says little of the next */
         return;
     }
     end(o);
@@ -139,14 +143,17 @@ void
 obstacle_judged(struct obstacle *o, uint32_t judged, uint32_t refused, const char *reason,
                 const char *answer)
 {
-    /* Into slots of one size, whatever a call holds: those refused are spread over it. */
+    /* Slots have one size, whatever a call holds: its refusals are spread over its samples. */
     enum { SLOT = REFUSALS_WINDOW / REFUSALS_SLOTS };
+    assert(refused <= judged);
     while (judged > 0) {
         uint32_t *slot = &o->judged[o->refusal_slot], room = SLOT - *slot;
+        assert(*slot < SLOT); /* invariant 2 */
         uint32_t part = judged < room ? judged : room;
         uint32_t bad = (uint32_t)((uint64_t)refused * part / judged);
         *slot += part;
         o->refusals[o->refusal_slot] += bad;
+        assert(o->refusals[o->refusal_slot] <= *slot); /* invariant 1 */
         judged -= part;
         refused -= bad;
         if (part < room) continue;

@@ -65,7 +65,7 @@ is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Whether two sentences differ in numbers only. */
+/* True if two sentences differ only in numbers. */
 static bool
 same_reason(const char *a, const char *b)
 {

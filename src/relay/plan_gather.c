@@ -24,14 +24,14 @@ static const size_t MOMENT_BYTES_MAX = (size_t)1 << 32;
 static const int64_t STRETCH_MS = 5LL * 60 * 1000;
 static const int64_t STRETCH_MAX_MS = INT64_MAX / 4;
 
-/* A series of the stretch at hand. */
+/* A series of the current stretch. */
 struct plan_series {
     struct bytes tenant;
-    struct bytes labels; /* as they are handed on */
+    struct bytes labels; /* labels as they are sent */
     uint64_t hash;
 };
 
-/* What is to be handed on, in a stretch. */
+/* An item of the current stretch. */
 struct point {
     int64_t t_ms;
     int64_t start_ms;
@@ -49,7 +49,7 @@ struct plan_gather {
     uint64_t number;    /* of the next item */
     struct plan *plan;
 
-    /* Of the stretch at hand. */
+    /* The current stretch. */
     struct arena arena;
     struct arena scratch;
     struct buf series; /* struct plan_series */
@@ -81,7 +81,7 @@ series_count(const struct plan_gather *g)
     return (uint32_t)(g->series.size / sizeof(struct plan_series));
 }
 
-/* Whether there is more in the stretch than is taken at a time. */
+/* True if the stretch has more items than fit. */
 static bool
 is_too_much(const struct plan_gather *g)
 {

@@ -1,22 +1,26 @@
 /*
- * prepare.c - what a writer has to fetch before anything can be sent: credentials, a list of
+ * prepare.c - fetches what a writer needs before anything can be sent: credentials, a list of
  * shards. One request at a time, begun when something is to be sent, and once early.
  *
- *     relay_is_ready() ---> take() ---> under way ---> prepare_answered(): again, or done()
+ *     NONE -- relay_is_ready(), take() --> FETCH -- prepare_answered() --> FETCH or NONE
+ *     NONE -- prepare_early(), take() ---> CHECK -- prepare_answered() --> CHECK or NONE
  *
- * While it fails the pauses grow; what was fetched and refused again and again is an obstacle.
+ * Pauses grow while it fails; fetched credentials that are refused repeatedly block delivery.
  *
  * If nothing is to be fetched, as with a password, only a request shows whether credentials are
  * accepted. So at the start, if there is nothing to be sent, the writer's check is made, which
- * stores nothing. While it is under way nothing else is sent, but its failure holds up no samples:
- * they say more than a check, and end what it found.
+ * stores nothing. While it is pending nothing else is sent. Its failure holds up no samples: their
+ * responses say more than the check's, and replace its finding.
+ *
+ * Invariants:
+ * 1. At most one request is pending, and `pending` says which.
+ * 2. Calls are sent only while `pending` is PREPARE_NONE.
  */
 #include <assert.h>
 
 #include "relay/relay_private.h"
 
-/* An attempt did not succeed. `what` names it in the log; `blocked`: it will not succeed by itself.
- */
+/* A request failed. `what` names it in the log; `blocked`: it will not succeed by itself. */
 static void
 failed(struct relay *r, const char *what, bool blocked, const struct writer_step *step)
 {
@@ -31,7 +35,7 @@ failed(struct relay *r, const char *what, bool blocked, const struct writer_step
     }
 }
 
-/* Says nothing of a check that failed. */
+/* A preparation succeeded. A check that failed is not affected. */
 static void
 prepared(struct relay *r)
 {
@@ -43,10 +47,11 @@ prepared(struct relay *r)
     p->has_failed = false;
 }
 
-/* Gives a request to the network. False: `step` says what became of it instead. */
+/* Starts a request. False if none was started: `step` has the verdict. */
 static bool
-take(struct relay *r, struct writer_step *step)
+take(struct relay *r, struct writer_step *step, enum prepare_request request)
 {
+    assert(r->preparation.pending == PREPARE_NONE); /* invariant 1 */
     if (step->next != WRITER_SEND) return false;
     struct why why = {""};
     step->http.context = r;
@@ -55,22 +60,20 @@ take(struct relay *r, struct writer_step *step)
         *step = (struct writer_step){.verdict = VERDICT_RETRY, .reason = "no_memory"};
         return false;
     }
-    r->preparation.under_way = true;
+    r->preparation.pending = request;
     return true;
 }
 
-/* One step of the check; `answer` NULL: its first. */
+/* Makes a step of the check; `answer` is NULL for the first one. */
 static void
 check(struct relay *r, const struct http_call_answer *answer)
 {
     struct preparation *p = &r->preparation;
     struct writer_step step = {.next = WRITER_DONE};
     char what[WRITER_ANSWER_BYTES] = "";
-    p->is_checking = true;
     bool is_there = r->class->check(r->writer, r->limits.start_check - 1, answer, &step, what);
     assert(is_there);
-    if (take(r, &step)) return;
-    p->is_checking = false;
+    if (take(r, &step, PREPARE_CHECK)) return;
     bool again = step.verdict == VERDICT_AGAIN || step.verdict == VERDICT_REBUILD;
     bool unprepared = step.verdict == VERDICT_UNPREPARED;
     if ((again || unprepared) && ++p->check_agains <= AGAIN_MAX) return;
@@ -80,7 +83,7 @@ check(struct relay *r, const struct http_call_answer *answer)
         failed(r, "check credentials", blocked, &step);
         return;
     }
-    /* Accepted, or refused for what is in it, which is nothing. */
+    /* The check was accepted, or refused for its content, which is empty. */
     if (p->has_failed) obstacle_prepared(&r->obstacle);
     *p = (struct preparation){.looked = true};
     throttle_works(&r->lanes.throttle);
@@ -90,19 +93,21 @@ void
 prepare_answered(struct relay *r, const struct http_call_answer *answer)
 {
     struct preparation *p = &r->preparation;
-    p->under_way = false;
-    if (p->is_checking) {
+    bool is_check = p->pending == PREPARE_CHECK;
+    assert((answer != NULL) == (p->pending != PREPARE_NONE)); /* invariant 1 */
+    p->pending = PREPARE_NONE;
+    if (is_check) {
         check(r, answer);
         return;
     }
     struct writer_step step = {.next = WRITER_DONE};
     r->class->prepare(r->writer, answer, &step);
-    if (take(r, &step)) return;
+    if (take(r, &step, PREPARE_FETCH)) return;
     if (step.verdict == VERDICT_DELIVERED) {
         prepared(r);
         return;
     }
-    /* Whatever was fetched, it was refused. */
+    /* Fetched credentials were refused. */
     bool refused = step.verdict == VERDICT_UNPREPARED && ++p->refused_count > AGAIN_MAX;
     failed(r, "prepare", refused || step.verdict == VERDICT_BLOCKED, &step);
 }
@@ -111,11 +116,12 @@ bool
 relay_is_ready(struct relay *r)
 {
     struct preparation *p = &r->preparation;
-    if (relay_is_paused(r) || r->stopping || r->phase == RUN_LEAVING || p->under_way) return false;
+    if (relay_is_paused(r) || r->stopping || r->phase == RUN_LEAVING) return false;
+    if (p->pending != PREPARE_NONE) return false; /* invariant 2 */
     if (r->settings->dry_run || r->class->need_prepare == NULL) return true;
     if (!r->class->need_prepare(r->writer)) return true;
     if (relay_now_ns(r) >= p->pause.next_ns) prepare_answered(r, NULL);
-    return !p->under_way && !r->class->need_prepare(r->writer);
+    return p->pending == PREPARE_NONE && !r->class->need_prepare(r->writer);
 }
 
 void

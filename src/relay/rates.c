@@ -1,4 +1,7 @@
-/* rates.c - see rates.h. */
+/*
+ * rates.c - see rates.h. Token buckets that hold at most one second's worth. A call is charged
+ * after it was sent, so a bucket may go below zero; nothing is sent before it is refilled.
+ */
 #include "relay/rates.h"
 
 #include "sys/env.h"

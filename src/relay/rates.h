@@ -1,9 +1,9 @@
 /*
- * rates.h - how fast a destination may be sent to: samples and bytes a second, and samples of the
- * store a second.
+ * rates.h - limits the rate of samples and bytes sent to a destination, and the rate of samples
+ * read from the store.
  *
- * Each rate is a bucket of tokens, which a second fills. A call takes what it has, and may leave
- * less than nothing: the next one waits until that is made good.
+ * Each rate is a token bucket that fills up within a second. A call is charged after it was sent
+ * and may leave a negative balance: the next call waits until the balance is no longer negative.
  *
  * Threads: one.
  */
@@ -13,21 +13,21 @@
 #include "backend/settings.h"
 
 struct token_bucket {
-    uint64_t rate; /* a second; 0: no limit */
+    uint64_t rate; /* tokens per second, and the most that it holds; 0 if unlimited */
     double tokens;
 };
 
 struct rates {
     struct token_bucket samples;
     struct token_bucket bytes;
-    struct token_bucket filled; /* samples of the store */
-    int64_t at_ns;              /* when they were filled last */
+    struct token_bucket filled; /* samples read from the store */
+    int64_t at_ns;              /* monotonic time of the last refill */
 };
 
 void rates_init(struct rates *rates, const struct destination_settings *settings, int64_t now_ns);
-/* Whether a call may go now; `filling`: of the store. */
+/* Refills the buckets; true if a call may be sent now. `filling`: it was read from the store. */
 bool rates_allow(struct rates *rates, bool filling, int64_t now_ns);
-/* One of this size went. */
+/* Charges a call that was sent. */
 void rates_note_sent(struct rates *rates, bool filling, uint32_t samples, uint64_t bytes);
 
 #endif

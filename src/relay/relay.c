@@ -1,22 +1,28 @@
 /*
- * relay.c - one destination: opened, begun, stepped, closed. See relay.h.
+ * relay.c - see relay.h: opens, begins, steps and closes one destination.
  *
  *              relay_begin_run()             catch_up()
  *     RUN_NONE -----------------> RUN_ON <---------------> RUN_LEAVING
  *        ^                          |                           |
  *        +---- relay_run_again(), relay_end_run() --------------+
  *
- * A run is what is at work between two states: writer, lanes, window, and what is read. It can end
- * and another one begin with what the state says, as after a restart: so whatever is to go on in
- * another way, from the store instead of the log, is another state and another run.
+ * A run consists of what works from one state on: writer, lanes, window, and the reader of log or
+ * store. It can end, and another one begin with what the state says, as after a restart: so a
+ * change from the log to the store is another state and another run.
+ *
+ * Invariants:
+ * 1. A run has a writer, a window and open dead letters; in RUN_NONE there are none of these.
+ * 2. A run ends only while no request is pending, since responses name attempts of its lanes.
  */
+#include <assert.h>
+
 #include "base/log.h"
 #include "base/time_text.h"
 #include "relay/directory.h"
 #include "relay/relay_private.h"
 
 enum {
-    POLL_MS = 100, /* how long at most until new samples are seen */
+    POLL_MS = 100, /* new samples are seen after at most this time */
     RUN_AGAIN_MS = 1000,
 };
 
@@ -77,6 +83,10 @@ relay_end_run(struct relay *r)
 static enum err
 relay_begin_run(struct relay *r, struct why *why)
 {
+    assert(r->phase == RUN_NONE);
+    assert(r->writer == NULL); /* invariant 1 */
+    assert(r->window == NULL);
+    assert(r->letters == NULL);
     guard_follow(r->options.guard, &r->state);
     r->phase = RUN_ON;
     account_begin(r);
@@ -91,13 +101,14 @@ relay_begin_run(struct relay *r, struct why *why)
 void
 relay_run_again(struct relay *r)
 {
+    assert(relay_is_idle(r)); /* invariant 2 */
     relay_end_run(r);
     r->run_again_ns = 0;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* A directory that somebody removed, or did not put back, is seen here alone. */
+/* Logs that a destination has no state: only this line shows that its directory was removed. */
 static void
 note_new(const struct relay *r)
 {
@@ -143,7 +154,7 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
         relay_free(r);
         return e;
     }
-    watch_begin(r); /* whoever asks before the first step is not told that nothing is left to do */
+    watch_begin(r); /* a status before the first step must not say that nothing is queued */
     *ret_relay = r;
     return OK;
 }
@@ -162,7 +173,7 @@ relay_free(struct relay *r)
 
 /* --- stepping --------------------------------------------------------------------------------- */
 
-/* A run that ended goes on with what the state says. */
+/* Begins the next run from the state. False if that failed, or is not due. */
 static bool
 run(struct relay *r)
 {
@@ -178,16 +189,16 @@ run(struct relay *r)
 static bool
 read_on(struct relay *r)
 {
-    bool drops = r->state.drop_pos > r->state.cursor.pos; /* paused or not */
+    bool drops = r->state.drop_pos > r->state.cursor.pos; /* reads even while paused */
     bool may_read = (!relay_is_paused(r) || drops) && !r->stopping && r->phase == RUN_ON;
     bool more = may_read && relay_feed(r);
     if (may_read && !r->settings->dry_run) letters_replay_feed(r);
     feed_rest(r);
     account_close(r);
-    return (!r->stopping && account_scout(r)) || more;
+    return (!r->stopping && account_read_ahead(r)) || more;
 }
 
-/* How long nothing is to be done, as far as can be told. */
+/* The time until something is due, in milliseconds; new samples may come earlier. */
 static int
 idle_ms(struct relay *r)
 {
@@ -264,7 +275,7 @@ relay_close(struct relay *r, struct why *why)
     if (r->phase != RUN_NONE) {
         e = r->class->tend == NULL ? OK : r->class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);
-        /* Letters that arrived: that they did is said now. */
+        /* The first save settles delivered letters; the second makes that durable. */
         if (saved == OK && r->saving.need != SAVE_IF_MOVED)
             saved = relay_save(r, e == OK ? why : NULL);
     }

@@ -28,70 +28,70 @@ struct relay;
 struct relay_options {
     struct env *env;
     struct wal *wal;
-    struct tsdb *tsdb; /* where the log's past is to be had; NULL: nowhere */
-    const char *dir;   /* of all destinations; is there */
+    struct tsdb *tsdb; /* the store, which has what the log no longer has; NULL if there is none */
+    const char *dir;   /* directory of all destinations, which exists */
     struct budget *memory;
     const struct destination_settings *settings; /* outlive the relay */
     const struct writer_class *writer;
-    const char *instance; /* tsdb_name_id(): begins the names of what this directory alone writes */
+    const char *instance; /* tsdb_name_id(): prefix of names that only this directory writes */
     const char *user_agent;
-    struct relay_guard *guard; /* of this destination; outlives the relay */
-    /* Unix time and the monotonic clock at one moment, as early as the process knows them: ages are
-     * counted from there, whatever the clock does since. 0: when the relay is opened. */
+    struct relay_guard *guard; /* the destination's guard; outlives the relay */
+    /* Unix time and the monotonic clock at one moment, as early as possible in the process: ages
+     * are measured from there, whatever the clock does later. 0 for the time of relay_open(). */
     int64_t epoch_ms;
     int64_t epoch_ns;
 };
 
 /*
- * Keeps the log, and the store as the destination wants to find it, from when a destination is
- * named until it is no longer named: from where its state says, from here on if it is new and
- * begins now, else from the oldest record. `before` guards the same destination until this one
- * does, under other settings; NULL: nothing does. Options may have no guard yet. ERR_NOMEM;
- * ERR_LIMIT.
+ * Keeps the log and the store's borders while a destination is configured: from the position of its
+ * state, from the end of the log if it is new and begins now, else from the oldest record. `before`
+ * is the guard of the same destination under its previous settings, or NULL. options->guard is not
+ * used. ERR_NOMEM, ERR_LIMIT.
  */
 struct relay_guard;
 MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
                                     const struct relay_guard *before,
                                     struct relay_guard **ret_guard, struct why *why);
 void relay_guard_free(struct relay_guard *guard);
-/* From this position of the log on it keeps everything. Any thread. */
+/* The position of the log from which on everything is kept. Any thread. */
 uint64_t relay_guard_pos(const struct relay_guard *guard);
 
 /*
- * Opens a destination, from its state or, if it is new, from where its settings say; that is
- * durable on return. ERR_INPUT: settings that cannot be; ERR_CORRUPT: its state cannot be read, and
- * `why` says how an operator decides; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
+ * Opens a destination. It begins where its state says or, if it is new, where its settings say,
+ * which is durable on return. ERR_INPUT: invalid settings; ERR_CORRUPT: its state cannot be read,
+ * and `why` says how an operator can decide; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO,
+ * ERR_NOMEM.
  */
 MUST_CHECK enum err relay_open(const struct relay_options *options, struct relay **ret_relay,
                                struct why *why);
-/* Abandons what is under way. */
+/* Closes it without saving; pending requests are canceled. */
 void relay_free(struct relay *relay);
 
-/* Goes on; returns after how many milliseconds it wants to be called again, unless woken. */
+/* Does what is due; returns the milliseconds after which it must be called again, unless woken. */
 int relay_step(struct relay *relay);
-/* Waits for answers, for at most so long, or until relay_wake(). */
+/* Waits for responses for at most `wait_ms`, or until relay_wake(). */
 void relay_wait(struct relay *relay, int wait_ms);
 void relay_wake(struct relay *relay);
-/* Nothing more will be written: once all of the log is read, calls do not wait until they are old.
- */
+/* The log will not grow: once all of it is read, calls are sent without waiting for their age. */
 void relay_drain(struct relay *relay);
 /*
- * No further call is begun. relay_step() goes on with those under way until relay_is_idle(); then
- * relay_close() makes the state durable and frees. ERR_IO: what was settled last is sent again.
+ * Begins no further call. relay_step() continues with pending requests until relay_is_idle(); then
+ * relay_close() makes the state durable and frees the relay. ERR_IO: items that were settled last
+ * are sent again.
  */
 void relay_stop(struct relay *relay);
 bool relay_is_idle(const struct relay *relay);
 MUST_CHECK enum err relay_close(struct relay *relay, struct why *why);
 
-/* --- watching and telling --------------------------------------------------------------------- */
+/* --- status and requests ---------------------------------------------------------------------- */
 
 enum relay_state_word {
     RELAY_RUNNING,
-    RELAY_PAUSED,   /* as told */
-    RELAY_RETRYING, /* the last answer was a temporary failure */
-    RELAY_BLOCKED,  /* nothing can be delivered until an operator mends something */
-    RELAY_REFUSING, /* the destination refuses most of what it is given */
-    RELAY_FILLING,  /* it is given what the store has, and then the log again */
+    RELAY_PAUSED,   /* by its settings or an operator */
+    RELAY_RETRYING, /* the last response was a temporary failure */
+    RELAY_BLOCKED,  /* nothing can be delivered until an operator repairs something */
+    RELAY_REFUSING, /* the destination refuses most samples */
+    RELAY_FILLING,  /* it reads the store, and will then follow the log again */
     RELAY_DRY_RUN,
 };
 /* "running", ... */
@@ -99,53 +99,53 @@ const char *relay_state_text(enum relay_state_word state);
 
 enum { RELAY_TEXT_BYTES = 512 };
 
-/* What a dry run would have sent: its calls, bytes and units are counted like those of others. */
+/* Items that a dry run would have sent; its calls, bytes and units are in relay_status. */
 struct relay_dry {
-    int64_t since_ms; /* Unix time; 0: it is none */
-    int64_t for_ms;   /* it has been at work, */
-    uint64_t samples; /* and histograms */
-    uint64_t others;  /* exemplars, metadata */
-    uint64_t mapped;  /* of both, in a reversible coding */
+    int64_t since_ms; /* Unix time of its begin; 0 if it is not a dry run */
+    int64_t for_ms;   /* duration so far */
+    uint64_t samples; /* floats and histograms */
+    uint64_t others;  /* exemplars and metadata */
+    uint64_t mapped;  /* items of both whose names were encoded reversibly */
     uint64_t unrepresentable;
 };
 
 struct relay_status {
     enum relay_state_word state;
     struct relay_dry dry;
-    char error[RELAY_TEXT_BYTES]; /* the last failure, until something is delivered; "" */
-    int64_t error_ms;             /* Unix time of it */
-    struct fates fates;           /* FATE_OPEN: what is under way, and what waits after it */
+    char error[RELAY_TEXT_BYTES]; /* the last failure; "" after a delivery */
+    int64_t error_ms;             /* Unix time of the last failure */
+    struct fates fates;           /* FATE_OPEN counts queued items */
     uint64_t taken[ITEM_KIND_COUNT];
-    struct relay_shown shown; /* the same for counters: of the durable state, and never less */
-    int64_t difference[ITEM_KIND_COUNT]; /* taken, but nowhere; 0 unless something is miscounted */
-    uint64_t repeats_total; /* samples that the store gave once more, beside the account */
-    uint64_t behind_bytes;  /* of the log, not yet settled */
-    int64_t behind_ms;      /* age of the oldest sample of it; 0: all is settled */
-    bool full;              /* the log's budget is reached, and nothing may be given up */
+    struct relay_shown shown; /* the same for counters: of the durable state, never decreasing */
+    int64_t
+        difference[ITEM_KIND_COUNT]; /* taken and in no term; 0 unless something is miscounted */
+    uint64_t repeats_total; /* samples that the store gave once more; not part of the account */
+    uint64_t behind_bytes;  /* bytes of the log that are not settled */
+    int64_t behind_ms;      /* age of the oldest of these; 0 if all is settled */
+    bool full;              /* the log's budget is reached, and the settings allow no loss */
     uint64_t cursor_pos;
     uint64_t calls_total;
     uint64_t calls_failed_total;
     uint64_t sent_bytes_total;
-    uint64_t
-        resent_samples_total; /* sent again after an answer that does not say what was stored */
-    uint64_t units_total;     /* billed */
-    uint32_t lanes;           /* requests that may be under way at a time */
+    uint64_t resent_samples_total; /* samples sent again because the outcome was unknown */
+    uint64_t units_total;          /* billed units */
+    uint32_t lanes;                /* requests that may be pending at a time */
     uint32_t lanes_busy;
     uint64_t batch_bytes_max;
-    int64_t delivered_ms; /* Unix time of the last success; 0: none yet */
+    int64_t delivered_ms; /* Unix time of the last delivery; 0 before the first */
     uint64_t memory_bytes;
 };
 void relay_status(struct relay *relay, struct relay_status *ret_status);
-/* That is `full`; for who steps it. */
+/* relay_status.full, for the stepping thread. */
 bool relay_is_full(const struct relay *relay);
 
 /*
- * Gives the destination again what is stored with times from there on; it goes on after that. Once
- * begun it is remembered. ERR_UNSUPPORTED: there is no store; ERR_AGAIN: it has not yet taken all,
- * or is at it.
+ * Sends again all stored samples from a time on, and then continues with the log. Once begun it
+ * outlives restarts. ERR_UNSUPPORTED: there is no store; ERR_AGAIN: the destination has not taken
+ * all stored samples so far, or is sending them again.
  */
 MUST_CHECK enum err relay_replay(struct relay *relay, int64_t from_ms, struct why *why);
-/* Pauses or goes on, whatever the settings say; remembered. */
+/* Pauses or resumes, whatever the settings say; this outlives restarts. */
 void relay_wish(struct relay *relay, bool paused);
 
 #endif

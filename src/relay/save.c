@@ -1,8 +1,15 @@
 /*
- * save.c - what is settled becomes durable: the state to come is made of what the parts know, is
- * written, and takes the place of the one before it. At most once a second, but at once if a lane
- * waits for it.
+ * save.c - makes settled items durable: builds the next state from what the parts know, writes it,
+ * and replaces r->state by it. At most once per second, but at once if a lane waits for it.
+ *
+ * Invariants:
+ * 1. r->state is durable, except for what was changed since and the next state will say (see
+ *    relay_private.h). In a dry run it is never written.
+ * 2. state.writer and state.fill.place are views of saving.writer and saving.place.
+ * 3. During a run the cursor does not move back.
+ * 4. The fates of items after the cursor are those of the window without those before the cursor.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,28 +62,27 @@ save_want(struct relay *r, enum save_need need)
 /* --- what is shown ---------------------------------------------------------------------------- */
 
 /*
- * Counters show the account of a state that is durable, and none ever goes down, not by kill -9
- * either.
+ * Counters show the account of a durable state, so that they never decrease, even after a crash.
  *
- * The account itself says what an item is now, so its terms do go down: a dead letter that is sent
- * again is none any more. Whoever watches counters would take that for a process that began anew.
- * So what leaves a term stays in it beside the account, and counts as taken once more with the fate
- * it has next: the equation holds, and every change is seen.
+ * The account says what an item is now, so its terms may decrease: a dead letter that is sent again
+ * is no longer one. A monitoring system would take a lower counter for a restart of the process. So
+ * `beside` keeps what leaves a term, and the item counts as taken once more with its next fate: the
+ * equation holds, and every change is visible.
  *
- * What is settled after the cursor is shown, too, as the state says: the cursor may stand for
- * long, as while one call is throttled. After a restart that comes by again, and leaves its terms
- * so.
+ * Counters include items that are settled after the cursor, which may not move for long, as while
+ * one call is throttled. After a restart these items are read again, and leave their terms.
  */
 
-/* Of all that a state says is settled. */
+/* A term of the account, with items after the cursor. */
 static uint64_t
 term(const struct relay_state *s, unsigned kind, unsigned fate)
 {
     return s->fates.count[kind][fate] + s->ahead.count[kind][fate];
 }
 
-/* Repeats are no term of the account, and only rise. An older version's state may have a term below
- * 0 before the cursor, where letters after it went for want of room: as a sum it is not. */
+/* Repeats are not a term of the account, and only increase. A state of an older version may have a
+ * negative term before the cursor, where letters after it were removed for want of space; together
+ * with the items after the cursor the term is never negative. */
 static void
 shown_keep(struct relay_state *next, const struct relay_state *before)
 {
@@ -118,7 +124,7 @@ relay_cursor(struct relay *r, struct fates *ret_before)
     return cursor;
 }
 
-/* What the writer has to remember now, in next_writer. */
+/* Puts the writer's state into next_writer. */
 static enum err
 ask_writer(struct relay *r, struct why *why)
 {
@@ -128,7 +134,7 @@ ask_writer(struct relay *r, struct why *why)
     return e ? why_set(why, e, "not enough memory for the state") : OK;
 }
 
-/* What the state is to be, its texts in buffers of their own. */
+/* Builds the next state; its bytes are in next_writer and next_place. */
 static enum err
 next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
 {
@@ -137,6 +143,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     account_found(r);
     *s = r->state;
     s->cursor = relay_cursor(r, &before);
+    assert(s->cursor.pos >= r->state.cursor.pos); /* invariant 3 */
     s->fates = r->account.base;
     fates_add(&s->fates, &before);
     const struct fates *all = window_fates(r->window);
@@ -145,13 +152,14 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
         s->fates.count[kind][FATE_REPLAYING] = 0;
         s->taken[kind] = account_taken_before(r, kind);
         for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            assert(before.count[kind][fate] <= all->count[kind][fate]); /* invariant 4 */
             if (!fate_is_term(fate)) continue;
             s->ahead.count[kind][fate] = all->count[kind][fate] - before.count[kind][fate];
         }
     }
     account_expected(r, &before, &s->expected);
     account_remember(r, s);
-    if (r->feed.log != NULL) { /* else nothing was read: the state's is still the cursor's */
+    if (r->feed.log != NULL) { /* else nothing was read, and the state's count is the cursor's */
         s->log_count = relay_read_count(r);
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
             s->log_count.of[kind] -= window_held(r->window, kind);
@@ -160,7 +168,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     if (r->feed.fill == NULL && r->options.tsdb != NULL && !r->account.ahead.lasting) {
         tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
         if (relay_read_pos(r) < wal_end(r->options.wal)) {
-            /* What of the log was not read may be what the store lost by damage, too. */
+            /* Items of the log that were not read may be among those that the store lost. */
             s->gone.damaged = r->state.gone.damaged;
             s->gone_exemplars.damaged = r->state.gone_exemplars.damaged;
         }
@@ -189,6 +197,7 @@ relay_save(struct relay *r, struct why *why)
 {
     struct relay_state state;
     struct saving *saving = &r->saving;
+    assert(r->phase != RUN_NONE);
     enum err e = dead_letters_sync(r->letters, why);
     if (e == OK) e = next_state(r, &state, why);
     if (e == OK) shown_keep(&state, &r->state);
@@ -197,13 +206,17 @@ relay_save(struct relay *r, struct why *why)
     bool lanes_wait = saving->need == SAVE_NOW;
     r->state = state;
     swap(&saving->writer, &saving->next_writer);
-    if (r->feed.fill != NULL) swap(&saving->place, &saving->next_place);
+    if (r->feed.fill != NULL) {
+        swap(&saving->place, &saving->next_place);
+        assert(state.fill.place.at == saving->place.at); /* invariant 2 */
+    }
+    assert(state.writer.at == saving->writer.at); /* invariant 2 */
     saving->writer_hash = hash_bytes(state.writer, 0);
     saving->need = SAVE_IF_MOVED;
     if (!r->settings->dry_run) dead_letters_saved(r->letters);
     letters_replay_saved(r);
     account_saved(r);
-    /* What is before the cursor is needed no more. */
+    /* Nothing before the cursor is needed any more. */
     uint64_t segment = window_segment(r->window);
     if (segment == 0) segment = r->feed.log_chunk.segment;
     guard_follow(r->options.guard, &r->state);
@@ -228,8 +241,9 @@ save_instead(struct relay *r, const struct relay_state *state, struct why *why)
 }
 
 /*
- * Without its state a destination would begin as a new one at the next start, and forget what waits
- * for it. A directory without a state is safe: it keeps the destination closed.
+ * Makes removed directories again. Without its state a destination would begin as a new one at the
+ * next start, and forget what is queued for it. A directory without a state is safe: it keeps the
+ * destination closed.
  */
 static enum err
 make_dirs_again(struct relay *r, struct why *why)

@@ -1,15 +1,15 @@
 /*
- * series_seen.h - which series a call has one of, where it may have one only. Two series whose
- * hashes differ in bit 32 alone are taken for one: then a call is sent earlier than it had to be.
+ * series_seen.h - the set of series that a call has, where it may have one sample of each only. Two
+ * series whose hashes differ in bit 32 alone count as one: then a call is sent earlier than needed.
  */
 #ifndef RELAY_SERIES_SEEN_H
 #define RELAY_SERIES_SEEN_H
 
 #include "base/table.h"
 
-/* Zeroed: none. */
+/* Zeroed memory is an empty set. */
 struct series_seen {
-    struct table hashes; /* the low half is the table's hash, of the high half 31 bits are the id */
+    struct table hashes; /* the low half is the table's hash, 31 bits of the high half are the id */
 };
 
 static inline bool
@@ -21,21 +21,21 @@ series_seen_has(const struct series_seen *seen, uint64_t hash)
     return false;
 }
 
-/* Makes room for one more. False: no memory. */
+/* Makes room for one more. False if memory is refused. */
 static inline bool
 series_seen_reserve(struct series_seen *seen, struct budget *memory)
 {
     return table_reserve(&seen->hashes, memory, 1);
 }
 
-/* There is room for it, and it is not there. */
+/* Adds a series that is not in the set; there is room for it. */
 static inline void
 series_seen_add(struct series_seen *seen, uint64_t hash)
 {
     table_add(&seen->hashes, hash, (uint32_t)(hash >> 33));
 }
 
-/* Keeps the memory. */
+/* Empties the set and keeps the memory. */
 static inline void
 series_seen_clear(struct series_seen *seen)
 {

@@ -1,14 +1,18 @@
 /*
  * state.c - see state.h. Format: docs/format/relay.md.
  *
- * A state is one file with a checksum, written beside the one that is there and renamed over it, so
- * that there is always one that is whole; the one before it is kept as a second name. Fields are
- * only ever added, at the end: an older version's state ends earlier, and what is not in it has a
- * value that says so. The directory of a new destination appears with its first state in it: one
- * without a state is damage.
+ * A state is one file with a checksum, written beside the current one and renamed over it, so that
+ * there is always a whole one; the previous one is kept under a second name. Fields are only ever
+ * appended: an older version's state ends earlier, and missing fields have a value that says so.
+ * The directory of a new destination appears with its first state in it: one without a state is
+ * damage.
+ *
+ * Invariants, which the writer asserts and the reader verifies: enumerations are in range, and the
+ * name ends within its array.
  */
 #include "relay/state.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/framed.h"
@@ -18,6 +22,10 @@ static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
 enum { VERSION = 1 };
+
+_Static_assert(RELAY_WISH_RESUME == 2, "docs/format/relay.md: wishes are stored");
+_Static_assert(FATE_DROPPED == 16, "docs/format/relay.md: fates are stored");
+_Static_assert(ITEM_KIND_COUNT == 4, "docs/format/relay.md: fields have one value for each kind");
 
 struct letters_known
 relay_state_letters(const struct relay_state *s)
@@ -52,12 +60,12 @@ fates_fields(const struct fields *f, struct fates *fates)
         fields_check(f, fates_get(f->from, fates) == OK);
 }
 
-/* What was added since; an older version left it out. */
+/* Fields that were appended later; an older version's state does not have them. */
 static void
 added_fields(const struct fields *f, struct relay_state *s)
 {
     uint8_t reason = (uint8_t)s->drop_reason;
-    uint64_t expired = 0; /* which are given as long as they are there */
+    uint64_t expired = 0; /* no longer used: expired samples are given as long as they exist */
     if (!fields_follow(f)) return;
     field_u8(f, &reason);
     fields_check(f, reason < DROP_COUNT);
@@ -142,7 +150,7 @@ state_fields(const struct fields *f, struct relay_state *s)
     added_fields(f, s);
 }
 
-/* A second name for the state that is replaced next: it is never away. */
+/* Gives the state that is replaced next a second name. */
 static void
 keep_previous(struct env *env, const char *dir)
 {
@@ -159,6 +167,9 @@ state_pack(const struct relay_state *state, const char *dir, struct buf *scratch
 {
     struct relay_state s = *state;
     const struct fields fields = {.to = scratch};
+    assert(s.wish <= RELAY_WISH_RESUME);
+    assert(s.drop_reason < DROP_COUNT);
+    assert(memchr(s.name, '\0', sizeof s.name) != NULL);
     buf_clear(scratch);
     framed_begin(scratch);
     state_fields(&fields, &s);
@@ -203,8 +214,8 @@ relay_state_make(struct env *env, const char *parent, const char *name, struct b
     if (e == OK) e = env_rename(env, making, dir, why);
     if (e) return e;
     e = env_syncdir(env, parent, why);
-    /* After a failed sync a later one says nothing, unless something is renamed once more. */
-    if (e) err_ignore(env_rename(env, dir, making, NULL), "it is made anew where it is");
+    /* After a failed sync a later one proves nothing, unless something is renamed once more. */
+    if (e) err_ignore(env_rename(env, dir, making, NULL), "the next attempt makes it again");
     return e;
 }
 
@@ -219,7 +230,7 @@ relay_state_put_aside(struct env *env, const char *dir, struct why *why)
     return e == ERR_MISSING ? OK : e;
 }
 
-/* What a newer version appended after what we know is left alone. */
+/* Reads the fields that this version knows; a newer version's later fields are ignored. */
 static enum err
 state_unpack(struct bytes payload, struct relay_state *ret_state)
 {

@@ -1,16 +1,25 @@
-/* suspects.c - a table of sets of four: a key is in its set, or not there. */
+/*
+ * suspects.c - see suspects.h. A table of sets of four: a key is in the set its hash selects, or
+ * not in the table.
+ *
+ * Invariants:
+ * 1. `count` is the number of used slots.
+ * 2. A key has at most one slot.
+ */
 #include "relay/suspects.h"
+
+#include <assert.h>
 
 enum { SETS = 4096, WAYS = 4 };
 
-/* 0 marks what is free. */
+/* The value stored for a key; 0 marks a free slot. */
 static uint64_t
 mark_of(uint64_t key)
 {
     return key | 1;
 }
 
-/* The slot of a mark, or NULL; `ret_set`: its set. */
+/* The slot that holds a mark, or NULL; `ret_set` is the set it belongs in. */
 static uint64_t *
 find(const struct suspects *s, uint64_t mark, uint64_t **ret_set)
 {
@@ -37,6 +46,7 @@ suspects_add(struct suspects *s, struct budget *memory, uint64_t key)
     if (s->slots == NULL || find(s, mark, &set) != NULL) return;
     for (unsigned i = 0; i < WAYS; i++) {
         if (set[i] != 0) continue;
+        assert(s->count < SETS * WAYS); /* invariant 1 */
         set[i] = mark;
         s->count++;
         return;
@@ -53,6 +63,7 @@ suspects_forget(struct suspects *s, uint64_t key)
     *slot = 0;
     s->count--;
     s->forgot_count++;
+    assert(find(s, mark_of(key), &set) == NULL); /* invariant 2 */
 }
 
 void

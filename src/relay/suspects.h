@@ -1,7 +1,7 @@
 /*
- * suspects.h - series and metrics that were refused lately: where to look first when a call is
- * refused, and what is better sent in a request of its own. Nothing is settled by that. A table of
- * fixed size: what was put in may be gone.
+ * suspects.h - series and metrics that were refused lately. They are looked at first when a call is
+ * refused, and are sent in a request of their own; nothing is settled because of them. The table
+ * has a fixed size: a key may be evicted by others.
  *
  * Threads: one.
  */
@@ -10,16 +10,16 @@
 
 #include "base/mem.h"
 
-/* Zeroed: none. Keys are hashes. */
+/* Zeroed memory is an empty table. Keys are hashes. */
 struct suspects {
-    uint64_t *slots; /* 0: free */
+    uint64_t *slots; /* 0 if free */
     uint32_t count;
-    uint32_t next;         /* which one of a full set goes */
-    uint64_t forgot_count; /* how often one was taken out, or went */
+    uint32_t next;         /* selects the slot of a full set that is evicted next */
+    uint64_t forgot_count; /* keys removed or evicted so far */
 };
 
 bool suspects_has(const struct suspects *suspects, uint64_t key);
-/* Without memory nothing is remembered. */
+/* Does nothing if memory is refused. */
 void suspects_add(struct suspects *suspects, struct budget *memory, uint64_t key);
 void suspects_forget(struct suspects *suspects, uint64_t key);
 void suspects_fini(struct suspects *suspects, struct budget *memory);

@@ -24,8 +24,10 @@ void
 throttle_answered(struct throttle *t, int64_t now_ns, double share)
 {
     int64_t after_ns = now_ns - t->began_ns;
+    assert(share >= 0);
+    assert(share <= 1);
     if (t->answers == 0 && after_ns > JUDGED_S * NS_PER_S) {
-        begin(t, now_ns); /* nobody asked before */
+        begin(t, now_ns); /* the idle time before this answer does not count */
         after_ns = 0;
     }
     t->answers++;
@@ -35,6 +37,7 @@ throttle_answered(struct throttle *t, int64_t now_ns, double share)
     double of = t->answers > ANSWERS_ENOUGH ? t->answers : ANSWERS_ENOUGH;
     t->allowed = t->allowed * (1 - t->throttled / of) + 1;
     if (t->allowed > t->most) t->allowed = t->most;
+    assert(t->throttled <= t->answers);
     assert(t->allowed >= 1); /* invariant 3 */
     begin(t, now_ns);
 }
@@ -46,9 +49,9 @@ throttle_allows(const struct throttle *t)
 }
 
 bool
-throttle_admits(const struct throttle *t, uint32_t under_way, int64_t now_ns)
+throttle_admits(const struct throttle *t, uint32_t pending, int64_t now_ns)
 {
-    return under_way < throttle_allows(t) && now_ns >= t->pause.next_ns;
+    return pending < throttle_allows(t) && now_ns >= t->pause.next_ns;
 }
 
 void

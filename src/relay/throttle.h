@@ -1,6 +1,6 @@
 /*
- * throttle.h - how many calls a destination is sent at a time, and when: fewer if it throttles
- * some, one if it does not work.
+ * throttle.h - limits how many calls a destination is sent at a time, and when: fewer if it
+ * throttles some, one while it may not work.
  *
  * A second that had enough answers is judged by the share s of them that were throttled:
  *
@@ -8,20 +8,22 @@
  *
  * So a call that is throttled now and then costs nothing but its own repetition, a destination that
  * throttles half of all calls is sent two at a time, and one that throttles everything is sent one.
- * Where answers are few they are gathered for up to ten seconds, and count as ten at least, lest
- * one of two be taken for half of many. Where there are none, nothing changes.
+ * Few answers are gathered for up to ten seconds and count as at least ten, so that one of two is
+ * not taken for half of many. Without answers nothing changes.
  *
- * Besides, a destination works, or may not: at first, and after a call that failed for a reason
- * that all calls share (no connection, 5xx, 429, credentials).
+ * A destination may not work at first, and after a call that failed for a reason that all calls
+ * share (no connection, 5xx, 429, credentials).
  *
  *     MAY NOT WORK -- throttle_works() --> WORKS
  *                  <-- throttle_failed(), throttle_doubt() --
  *
- * 1. While it may not work, a call is admitted only if none is under way: it probes for all lanes.
- *    Any lane may send it, so no lane has to be waited for that has nothing to send.
- * 2. No call is admitted before the pause after the last failure is over, which is as long as the
- *    destination asked (Retry-After), whichever lane it answered.
- * 3. At least one call is admitted once that pause is over and none is under way.
+ * Invariants:
+ * 1. While the destination may not work, a call is admitted only if none is pending: it probes for
+ *    all lanes. Any lane may send it, so a lane that has nothing to send holds up no other.
+ * 2. A call is admitted only after the pause that follows the last failure, which is as long as the
+ *    destination asked for (Retry-After), whichever lane it answered.
+ * 3. At least one call is admitted once that pause is over and none is pending: `allowed` is from 1
+ *    to `most`.
  *
  * Threads: one.
  */
@@ -34,29 +36,29 @@
 #include "relay/backoff.h"
 
 struct throttle {
-    double allowed;
-    double answers; /* since `began_ns` */
-    double throttled;
-    int64_t began_ns;
-    uint32_t most;
+    double allowed;       /* calls at a time, while the destination works */
+    double answers;       /* calls answered since `began_ns` */
+    double throttled;     /* the sum of their throttled shares */
+    int64_t began_ns;     /* monotonic time at which counting began */
+    uint32_t most;        /* upper limit of `allowed` */
     bool works;           /* a call was answered, and none has failed since */
-    struct backoff pause; /* of the destination */
+    struct backoff pause; /* the pause after a failure, shared by all lanes */
 };
 
-/* All of `most` (at least 1) are allowed once the destination works, which is not known. */
+/* Allows `most` (at least 1) calls once the destination works, which is unknown at first. */
 void throttle_init(struct throttle *throttle, uint32_t most, int64_t now_ns);
-/* A call was answered; `share` of it, 0 to 1, was throttled. */
+/* A call was answered; the share of it that was throttled is from 0 to 1. */
 void throttle_answered(struct throttle *throttle, int64_t now_ns, double share);
-/* A call failed and said nothing of its samples; `asked_ms` as for backoff_failed(). */
+/* A call failed without a verdict on its samples; `asked_ms` as for backoff_failed(). */
 void throttle_failed(struct throttle *throttle, struct env *env, const struct retry_settings *retry,
                      int64_t asked_ms);
-/* A call was refused for a reason that others share, and something else decides when to retry. */
+/* A call was refused for a reason that all calls share; the caller decides when to retry. */
 void throttle_doubt(struct throttle *throttle);
-/* A call was answered with what became of its samples. */
+/* A call was answered with a verdict on its samples. */
 void throttle_works(struct throttle *throttle);
-/* Calls that may be under way: 1 to `most`. */
+/* Calls that may be pending at a time: 1 to `most`. */
 uint32_t throttle_allows(const struct throttle *throttle);
-/* True if another call may be sent now, beside those under way. */
-bool throttle_admits(const struct throttle *throttle, uint32_t under_way, int64_t now_ns);
+/* True if another call may be sent now, while `pending` are. */
+bool throttle_admits(const struct throttle *throttle, uint32_t pending, int64_t now_ns);
 
 #endif

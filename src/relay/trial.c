@@ -30,7 +30,7 @@ struct trial {
     struct writer *writer;
     struct http_calls *http;
     struct buf state;
-    char hosts[HOSTS_MAX][HOST_BYTES]; /* that were told of */
+    char hosts[HOSTS_MAX][HOST_BYTES]; /* hosts that were reported */
     uint32_t host_count;
     bool unreachable;       /* one of them is, */
     const char *way_reason; /* for this reason; NULL: none */
@@ -61,20 +61,20 @@ advice_for(const char *what, const char *reason, char to[ADVICE_BYTES])
 }
 
 static void
-tell(struct trial *t, const char *what, bool ok, const char *reason, const char *said)
+report(struct trial *t, const char *what, bool ok, const char *reason, const char *said)
 {
     char advice[ADVICE_BYTES];
     struct trial_finding finding = {what, ok, ok ? "" : reason, said, ""};
-    bool told = !ok && t->way_reason != NULL && strcmp(reason, t->way_reason) == 0;
-    if (!ok && !told) finding.advice = advice_for(what, reason, advice);
-    if (told) finding.said = "as above";
+    bool repeats = !ok && t->way_reason != NULL && strcmp(reason, t->way_reason) == 0;
+    if (!ok && !repeats) finding.advice = advice_for(what, reason, advice);
+    if (repeats) finding.said = "as above";
     t->failed += !ok;
     t->options.each(t->options.context, &finding);
 }
 
 /* --- the way there ---------------------------------------------------------------------------- */
 
-/* Scheme and authority of a URL, unless they were told of. */
+/* Finds scheme and authority of a URL, unless they were reported before. */
 static bool
 is_new_host(struct trial *t, const char *url)
 {
@@ -118,12 +118,12 @@ is_passed(const struct way_step *step, const char *host, bool through_proxy,
     default:
         break;
     }
-    return failure != HTTP_CALL_TIMEOUT; /* nobody says what it was that took so long */
+    return failure != HTTP_CALL_TIMEOUT; /* the slow step is unknown */
 }
 
-/* What the first answer of a host, or its silence, says of the way there. */
+/* Reports what the first response of a host, or its absence, shows about the connection. */
 static void
-tell_way(struct trial *t, const struct http_call_answer *answer)
+report_way(struct trial *t, const struct http_call_answer *answer)
 {
     static const struct way_step steps[] = {
         {"name resolution", "resolve", HTTP_CALL_RESOLVE},
@@ -142,7 +142,7 @@ tell_way(struct trial *t, const struct http_call_answer *answer)
         if (ok && !is_passed(&steps[i], host, through, answer->failure)) continue;
         snprintf(what, sizeof what, "%s%s: %s", host, through ? ", through the proxy" : "",
                  steps[i].what);
-        tell(t, what, ok, steps[i].reason, ok ? "" : answer->error);
+        report(t, what, ok, steps[i].reason, ok ? "" : answer->error);
         if (ok) continue;
         t->unreachable = true;
         t->way_reason = steps[i].reason;
@@ -164,7 +164,7 @@ ask(struct trial *t, const struct writer_step *step, struct http_call_answer *re
         bool stopped = stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
         if (stopped) return why_set(why, ERR_CANCELED, "stopped");
     }
-    if (e == OK && is_new) tell_way(t, ret_answer);
+    if (e == OK && is_new) report_way(t, ret_answer);
     return e;
 }
 
@@ -182,7 +182,7 @@ prepare(struct trial *t, bool *ret_ready, struct why *why)
         t->class->prepare(t->writer, &answer, &step);
     }
     *ret_ready = step.verdict == VERDICT_DELIVERED;
-    tell(t, "credentials and other preparation", *ret_ready, step.reason, step.answer);
+    report(t, "credentials and other preparation", *ret_ready, step.reason, step.answer);
     return OK;
 }
 
@@ -221,9 +221,9 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
         e = may_go_on(t, &step, &agains, &again, why);
         if (e) return e;
         bool unprepared = step.verdict == VERDICT_UNPREPARED;
-        /* What was not even asked for want of credentials is no finding. */
+        /* A step that was skipped for lack of credentials is not reported. */
         if (!again && (asked || !unprepared)) {
-            tell(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
+            report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
         }
         t->unreachable |= !again && unprepared; /* nothing else will go better */
     }
@@ -269,7 +269,7 @@ send_once(struct trial *t, struct writer_call *call, struct writer_step *step, s
     return OK;
 }
 
-/* What is in files gets its final name. */
+/* Gives files their final names. */
 static enum err
 finish(struct trial *t, struct writer_step *step)
 {
@@ -305,9 +305,9 @@ deliver(struct trial *t, struct writer_call *call, const struct item *item,
         e = may_go_on(t, step, &agains, &again, why);
     }
     if (e == OK && step->verdict == VERDICT_MIXED) {
-        struct writer_entry told;
-        t->class->entry(t->writer, call, entry, &told);
-        step_done(step, told.verdict, told.reason, told.answer);
+        struct writer_entry judged;
+        t->class->entry(t->writer, call, entry, &judged);
+        step_done(step, judged.verdict, judged.reason, judged.answer);
     }
     return e == OK && step->verdict == VERDICT_DELIVERED ? finish(t, step) : e;
 }
@@ -348,7 +348,7 @@ write_sample(struct trial *t, struct why *why)
     if (e == OK) {
         snprintf(what, sizeof what, "sample firekeep_destination_test{destination=\"%s\"} 1 at %s",
                  t->options.settings->name, time_print(now_ms, time));
-        tell(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
+        report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
     }
     writer_call_free(t->class, t->writer, call);
     buf_fini(&labels);

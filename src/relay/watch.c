@@ -1,6 +1,12 @@
 /*
- * watch.c - what other threads see of a destination, and what they want of it. Both stand behind
- * one lock: after each step what is seen is put there, before each step what is wanted is taken.
+ * watch.c - the status that other threads see, and the requests that they leave. One lock guards
+ * both: the status is copied there after each step, requests are taken before each step.
+ *
+ * Invariants:
+ * 1. watch.status is a copy of watch.now, as of the end of a step; only the stepping thread writes
+ *    either.
+ * 2. A wish is taken once: after watch_take_wish() none is left, unless another thread has left a
+ * new one.
  */
 #include "base/log.h"
 #include "relay/relay_private.h"
@@ -18,7 +24,7 @@ relay_state_text(enum relay_state_word state)
 
 /* --- what is seen ----------------------------------------------------------------------------- */
 
-/* Samples that the store gave once more. */
+/* The number of samples that the store gave once more. */
 static uint64_t
 repeats_of(const struct relay_state *state)
 {
@@ -88,11 +94,11 @@ watch_publish(struct relay *r)
     s->error_ms = r->obstacle.error_ms;
     s->delivered_ms = r->obstacle.delivered_ms;
     publish_account(r, s);
-    /* An alarm, and not the last word: what is saved has it as well. */
+    /* A difference is an alarm; it is part of the saved state, and stays until it is explained. */
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         int64_t difference = r->watch.now.difference[kind];
-        if (difference == r->watch.told_difference[kind]) continue;
-        r->watch.told_difference[kind] = difference;
+        if (difference == r->watch.logged_difference[kind]) continue;
+        r->watch.logged_difference[kind] = difference;
         if (difference == 0) continue;
         log_error("relay: the ledger does not balance: items are lost or miscounted",
                   KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
@@ -103,7 +109,7 @@ watch_publish(struct relay *r)
     s->cursor_pos = r->feed.fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
     s->behind_bytes = wal_bytes_from(r->options.wal, s->cursor_pos);
     int64_t now_ms = env_realtime_ms(r->options.env);
-    bool unread = oldest_ms == 0 && s->behind_bytes > 0; /* since nobody has looked: as we know */
+    bool unread = oldest_ms == 0 && s->behind_bytes > 0; /* the age of unread records is unknown */
     if (!unread) r->watch.unread_ms = 0;
     if (unread && r->watch.unread_ms == 0) r->watch.unread_ms = now_ms;
     if (unread) oldest_ms = r->watch.unread_ms;
@@ -135,8 +141,8 @@ watch_begin(struct relay *r)
     struct watch *w = &r->watch;
     if (r->settings->dry_run) {
         w->now.dry.since_ms = env_realtime_ms(r->options.env);
-        /* It saves nothing, and has an account of its own. Counters stay at what the destination
-         * will go on with. */
+        /* A dry run saves nothing, and has an account of its own. Counters stay at the values with
+         * which the destination will continue. */
         if (relay_state_read(r->options.env, r->dir, &r->saving.scratch, &left, NULL) == OK) {
             shown_set(&w->left, &left);
             w->left_repeats = repeats_of(&left);
@@ -151,7 +157,7 @@ relay_status(struct relay *r, struct relay_status *ret_status)
     lock_take(&r->watch.lock);
     *ret_status = r->watch.status;
     lock_drop(&r->watch.lock);
-    /* Includes what was written since the last step: a lag of 0 means that nothing waits. */
+    /* Includes what was written since the last step: a lag of 0 means that nothing is queued. */
     ret_status->behind_bytes = wal_bytes_from(r->options.wal, ret_status->cursor_pos);
 }
 

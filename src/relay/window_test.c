@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
+#include "lib/random.h"
 #include "relay/log_items.h"
 #include "relay/seed_testing.h"
 #include "relay/window.h"
-#include "lib/random.h"
 
 #define must(call) assert_int_equal((call), OK)
 
@@ -65,7 +65,9 @@ check_cursor(struct window *w)
         index = 0;
     }
     struct relay_cursor cursor;
+    window_validate(w);
     window_cursor(w, &cursor, &before);
+    window_validate(w);
     assert_int_equal(cursor.pos, pos_of(record));
     assert_int_equal(cursor.index, index);
     assert_memory_equal(&before, &expected, sizeof before);

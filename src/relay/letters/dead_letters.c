@@ -1,6 +1,6 @@
 /*
- * dead_letters.c - the relay's half: one writer of a log of letters and marks. The functions are
- * written without their dead_letters_:
+ * dead_letters.c - the relay's half: one writer of a log of letters and marks. The diagram omits
+ * the prefix dead_letters_ of the functions:
  *
  *                 add() ---> KEPT --- a request: replay ---> REPLAYING --- next_replay() --> GIVEN
  *                             |  ^                                                             |
@@ -9,21 +9,21 @@
  *                             v                                                                |
  *                            GONE <-------------- settle(delivered) ---------------------------+
  *
- * The index (letter_index.h) has the state of every letter by its place, and where those lie that
- * are asked for by their identity; the writer (letter_writer.h) writes letters and marks. Here they
- * are added, revoked, given to be sent again and settled; what operator, budget and age decide is
- * carried out in dead_letters_tend.c.
+ * The index (letter_index.h) has the state of every letter by its place, and the places of those
+ * that are looked up by their identity; the writer (letter_writer.h) writes letters and marks. This
+ * file adds, revokes, gives out for a replay and settles letters; dead_letters_tend.c carries out
+ * what operator, budget and age decide.
  *
- * What cannot be read is lost: it is told once, and marks say that it is gone.
+ * Letters that cannot be read are lost: they are reported once, and marks say that they are gone.
  *
  * Invariants:
- * 1. what the index says of a place is what the files say, and what waits to be written;
- * 2. a mark stands in the file of its letter or in a younger one. So a file in which nothing is
- *    alive may go only once its marks about older ones were made again;
- * 3. the number of a file never comes again: the youngest file goes only when the next is there;
- * 4. what was decided about a place is final: a letter that is one again gets a new place;
- * 5. a file goes only when the state, and the one before it, know that it is not needed: else the
- *    next start would miss its letters, or what its marks say.
+ * 1. The index says of a place what the files say, together with entries that wait to be written.
+ * 2. A mark is in the file of its letter or in a younger one. So a file without live letters may be
+ *    removed only after its marks about older files were written again.
+ * 3. File numbers are never used again: the newest file is removed only after the next one is made.
+ * 4. What was decided about a place is final: a letter that is kept again gets a new place.
+ * 5. A file is removed only when the state, and the one before it, know that it is not needed:
+ *    otherwise the next start would miss its letters, or its marks.
  */
 #include "relay/letters/dead_letters_private.h"
 
@@ -31,7 +31,7 @@
 
 enum {
     FILE_BYTES_MIN = 4 * 1024,
-    FILES_OF_BUDGET = 8, /* of a small budget: so much goes at once */
+    FILES_OF_BUDGET = 8, /* files of a small budget, so that it is freed in steps */
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ dead_letters_open(const struct dead_letters_options *options, struct dead_letter
     dl->whole_from = 1;
     if (v != NULL) dl->whole_from = v->number + v->damaged;
     if (mark != NULL) dl->whole_from = mark->whole_from;
-    if (mark != NULL) dl->saved = (struct position){mark->file, mark->offset};
+    if (mark != NULL) dl->saved = (struct letter_pos){mark->file, mark->offset};
     dl->options.known = NULL;
 
     *ret_letters = dl;
@@ -101,6 +101,9 @@ void
 dead_letters_free(struct dead_letters *dl)
 {
     if (dl == NULL) return;
+#ifdef LOCK_CHECK
+    letter_index_validate(dl->index);
+#endif
     dead_letters_close_reader(dl);
     letter_writer_fini(&dl->writer);
     buf_fini(&dl->runs);
@@ -120,7 +123,7 @@ dead_letters_add(struct dead_letters *dl, const struct dead_letter *letter, stru
     return e;
 }
 
-/* If it is still a letter. */
+/* Revokes a letter, unless it is gone. */
 static enum err
 revoke(struct dead_letters *dl, struct letter_place place, struct why *why)
 {
@@ -157,7 +160,7 @@ void
 dead_letters_mark(struct dead_letters *dl, struct letters_mark *ret_mark)
 {
     const struct letter_volume *newest = letter_index_newest(dl->index);
-    assert(letter_writer_is_synced(&dl->writer));
+    assert(letter_writer_is_synced(&dl->writer)); /* the mark says what is durable */
     dl->noted = letter_writer_end_pos(&dl->writer);
     struct letters_mark m = {
         .known = true,
@@ -204,7 +207,7 @@ dead_letters_counts(const struct dead_letters *dl, struct dead_letters_counts *r
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* A letter that was there, and cannot be read any more. */
+/* A live letter cannot be read any more. */
 static void
 lose_letter(struct dead_letters *dl, struct letter_volume *v, uint32_t number,
             struct letter_damage at)
@@ -215,7 +218,7 @@ lose_letter(struct dead_letters *dl, struct letter_volume *v, uint32_t number,
     dl->lost[kind]++;
 }
 
-/* Somebody has removed a file of ours. */
+/* A file was removed from outside. */
 static void
 lose_volume(struct dead_letters *dl, struct letter_volume *v)
 {
@@ -250,6 +253,7 @@ dead_letters_use_reader(struct dead_letters *dl, struct letter_volume *v, uint64
         if (e) return e;
         dl->reader_file = v->number;
     }
+    assert(dl->reader_file == v->number);
     letter_scan_seek(&dl->reader, offset, v->bytes);
     return OK;
 }
@@ -275,8 +279,7 @@ dead_letters_check_volume(struct dead_letters *dl, struct letter_volume *v, stru
     struct letter_runs runs;
     const struct letter_entry *entry;
     if (v->leaving || v->letter_count == 0) return OK;
-    enum err e =
-        letter_writer_sync(&dl->writer, why); /* what waits to be written is no less there */
+    enum err e = letter_writer_sync(&dl->writer, why); /* entries that wait must be found as well */
     if (e) return e;
     buf_clear(&dl->runs);
     letter_runs_begin(&runs, &dl->runs);
@@ -336,7 +339,7 @@ dead_letters_each_alive(struct dead_letters *dl,
     return e;
 }
 
-struct again {
+struct letters_again {
     const struct letters_known *next;
     uint64_t kept[ITEM_KIND_COUNT], replaying[ITEM_KIND_COUNT];
 };
@@ -344,7 +347,7 @@ struct again {
 static enum err
 note_again(void *context, const struct dead_letter *letter, bool kept)
 {
-    struct again *again = context;
+    struct letters_again *again = context;
     uint64_t *counts = kept ? again->kept : again->replaying;
     counts[letter->item.kind] += !letters_count_has(again->next, letter);
     return OK;
@@ -355,7 +358,7 @@ dead_letters_count_again(struct dead_letters *dl, const struct letters_known *ne
                          uint64_t ret_kept[ITEM_KIND_COUNT],
                          uint64_t ret_replaying[ITEM_KIND_COUNT], struct why *why)
 {
-    struct again again = {.next = next};
+    struct letters_again again = {.next = next};
     enum err e = dead_letters_each_alive(dl, note_again, &again, why);
     if (e) return e;
     memcpy(ret_kept, again.kept, sizeof again.kept);
@@ -365,24 +368,26 @@ dead_letters_count_again(struct dead_letters *dl, const struct letters_known *ne
 
 /* --- replaying -------------------------------------------------------------------------------- */
 
-/* The next in one file, from `replay_offset` on. ERR_MISSING: no further one. */
+/* Finds the next replaying letter of a file, from `replay_offset` on. ERR_MISSING: there is none.
+ */
 static enum err
 next_of_volume(struct dead_letters *dl, struct letter_volume *v, const struct letter_entry **ret,
                struct why *why)
 {
+    assert(dl->replay_offset >= LETTER_FILE_HEADER_BYTES);
     enum err e = dead_letters_use_reader(dl, v, dl->replay_offset, why);
     while (e == OK) {
         const struct letter_entry *entry;
         e = letter_scan_next(&dl->reader, &entry, why);
         if (e) break;
-        dl->replay_offset = entry->offset; /* again, should there be no memory for it */
+        dl->replay_offset = entry->offset; /* read again if memory is refused */
         bool waits = entry->type == ENTRY_LETTER &&
                      letter_volume_state(v, entry->number) == LETTER_REPLAYING;
         struct letter_slot slot = {entry->letter.pos,
                                    entry->letter.index,
                                    (uint32_t)entry->offset,
                                    {v->number, entry->number}};
-        /* Two letters of one identity: the other has to be settled first, at the next start. */
+        /* Of two letters with one identity, the second waits until the next start. */
         if (waits && letter_slots_find(&dl->index->given, slot.pos, slot.index) != NULL)
             waits = false;
         if (waits) e = letter_slots_add(&dl->index->given, dl->options.memory, &slot);
@@ -395,7 +400,7 @@ next_of_volume(struct dead_letters *dl, struct letter_volume *v, const struct le
     }
     if (e != ERR_MISSING || letter_volume_count(v, LETTER_REPLAYING) == 0) return e;
     if (dl->checked_file == v->number) return e;
-    dl->checked_file = v->number; /* not each time: of two with one identity one waits */
+    dl->checked_file = v->number; /* once: a letter may wait for another one of its identity */
     enum err checked = dead_letters_check_volume(dl, v, why);
     return checked ? checked : e;
 }
@@ -417,7 +422,7 @@ dead_letters_next_replay(struct dead_letters *dl, struct dead_letter *ret_letter
     return ERR_MISSING;
 }
 
-/* What a slot says is in the relay's hands is, and is the reader's entry. */
+/* Reads the letter of a slot again, if it is still given to the relay. */
 static enum err
 load_given(struct dead_letters *dl, const struct letter_slot *slot, struct dead_letter *ret_letter,
            struct why *why)
@@ -435,7 +440,7 @@ load_given(struct dead_letters *dl, const struct letter_slot *slot, struct dead_
         *ret_letter = entry->letter;
         return OK;
     }
-    /* It could be read once, and cannot be any more; nor will it be after a restart. */
+    /* It could be read before, so it was damaged since. */
     if (!v->leaving && letter_volume_state(v, slot->place.number) != LETTER_GONE) {
         struct letter_damage at = {LETTERS_UNREADABLE, v->number, slot->offset, slot->offset + 1,
                                    1};

@@ -1,18 +1,18 @@
 /*
- * dead_letters.h - what a destination refused for good, or has no form for: kept whole, with the
- * reason, until an operator decides. Format: docs/format/relay.md.
+ * dead_letters.h - items that a destination refused permanently, or cannot represent: kept whole,
+ * with the reason, until an operator decides. Format: docs/format/relay.md.
  *
- * They lie in files of some megabytes under DIR/dead-letters. The relay alone writes these; an
- * operator's decisions come in as files of requests in the same directory, which any process may
- * make (relay/dead_letters_ask.h), so that deciding works while a server runs and while none does.
+ * They are in files of some megabytes under DIR/dead-letters. Only the relay writes these; an
+ * operator's decisions come as files of requests in the same directory, which any process may write
+ * (relay/dead_letters_ask.h), whether a server runs or not.
  *
- * A letter is identified by the position of its record in the log and its number in there. What is
- * remembered of a letter is half a byte; identities are known only of those that come by again, as
- * the state said when it was opened, and of those that are being replayed.
+ * A letter is identified by the position of its record in the log and its index in it. Half a byte
+ * of memory is kept for each letter; identities are kept only for letters of items that are read
+ * again, as the state says at opening, and for those that are being replayed.
  *
- * The destination's state says what the files held when it was written (letters_mark.h). So whoever
- * reads them can tell damage from what a crash left, and how many letters are lost or back; and no
- * file goes before two states in a row say that it held nothing any more.
+ * The destination's state says what the files held when it was written (letters_mark.h). So a
+ * reader can distinguish damage from the effects of a crash, and count letters that are lost or
+ * back; a file is removed only after two states in a row say that it held nothing.
  *
  * Threads: one for a struct dead_letters.
  */
@@ -23,10 +23,10 @@
 #include "base/buf.h"
 #include "sys/env.h"
 
-/* Of places of damage, the first that are told, and the text of one. */
+/* The number of damaged places that are reported, and the size of the text for one. */
 enum { DEAD_LETTERS_TEXTS = 8, DEAD_LETTERS_TEXT_BYTES = 384 };
 
-/* What an operator decides. The numbers are stored. */
+/* An operator's decision. The numbers are stored. */
 enum dead_letters_wish { DEAD_LETTERS_REPLAY = 0, DEAD_LETTERS_DROP = 1 };
 
 struct dead_letter {
@@ -34,7 +34,7 @@ struct dead_letter {
     uint32_t index;
     struct item item;
     struct bytes reason; /* one word */
-    struct bytes answer; /* what the destination said; may be empty */
+    struct bytes answer; /* text of the destination's response; may be empty */
     int64_t failed_ms;   /* Unix time */
 };
 
@@ -43,19 +43,23 @@ struct letters_mark;
 struct letters_account;
 struct letters_found;
 struct letters_known;
-/* Where a letter goes: an operator wants it sent again, or dropped, or it goes for the budget or
- * its age, kept or while it is sent again. */
-enum letter_move { LETTER_AGAIN, LETTER_DROPPED, LETTER_FULL, LETTER_AGAIN_FULL };
+/* Why a letter changes. */
+enum letter_move {
+    LETTER_AGAIN,      /* an operator wants it sent again */
+    LETTER_DROPPED,    /* an operator dropped it */
+    LETTER_FULL,       /* it was dropped for the budget or its age */
+    LETTER_AGAIN_FULL, /* the same, while it was being sent again */
+};
 struct dead_letters_options {
     struct env *env;
-    const char *dir; /* the destination's, which is there; outlives what is opened */
-    const struct letters_known *known; /* borrowed for the opening; NULL: nothing is known */
+    const char *dir; /* the destination's directory, which exists; outlives the letters */
+    const struct letters_known *known; /* borrowed during the opening; NULL without a state */
     struct budget *memory;
     uint64_t max_bytes;
-    int64_t max_age_ms; /* 0: for ever */
+    int64_t max_age_ms; /* 0 if unlimited */
     /*
-     * A letter is going to move; perhaps it is said again. `ret_counted`: it is counted there, and
-     * not in what moved. NULL: the caller need not know.
+     * Called before a letter moves, perhaps more than once for one move. `ret_counted`: the callee
+     * has counted the move, and dead_letters_moved leaves it to it. NULL if not needed.
      */
     enum err (*moves)(void *context, const struct dead_letter *letter, enum letter_move move,
                       bool *ret_counted);
@@ -63,91 +67,93 @@ struct dead_letters_options {
 };
 
 /*
- * Reads all of them. Nothing is made on disk before the first letter. What stands at or after the
- * cursor may be added again by a relay that begins there: that is noticed then. ERR_UNSUPPORTED: a
- * newer version wrote them. ERR_IO, ERR_NOMEM. Damaged letters are skipped, and counted: if not all
- * is as the state says, replays are called off with the next dead_letters_tend(), as it is not
- * known which of them are over.
+ * Reads all letters. Nothing is created on disk before the first letter. Items at or after the
+ * cursor may be added again by a relay that begins there, which is recognized. Damaged letters are
+ * skipped and counted: if the files differ from what the state says, the next dead_letters_tend()
+ * cancels replays, as it is unknown which of them were finished. ERR_UNSUPPORTED: a newer version
+ * wrote them; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err dead_letters_open(const struct dead_letters_options *options,
                                       struct dead_letters **ret_letters, struct why *why);
 /* Abandons what was not synced. */
 void dead_letters_free(struct dead_letters *letters);
-/* What the opening has met, and what becomes of the account then. */
+/* The findings of the opening, and the changes to the account that follow from them. Views. */
 const struct letters_found *dead_letters_found(const struct dead_letters *letters);
 const struct letters_account *dead_letters_account(const struct dead_letters *letters);
 
 /*
- * Durable with the next sync. Added again after a restart, it counts once, and what is said last
- * counts; so it does if it was being replayed, which then is over. ERR_LIMIT: it has more than 16
- * MiB. After any error, of the device too (ERR_IO, ERR_FULL), nothing was added.
+ * Adds a letter, durably with the next sync. A letter that is added again after a restart counts
+ * once, replaces the earlier one, and ends its replay. ERR_LIMIT: it has more than 16 MiB. After
+ * any error (also ERR_IO, ERR_FULL) nothing was added.
  */
 MUST_CHECK enum err dead_letters_add(struct dead_letters *letters, const struct dead_letter *letter,
                                      struct why *why);
 /*
- * An item that was added before a crash was delivered after it: no letter any more. Of others
- * nothing is done, at little cost. Durable with the next sync; after an error nothing was done.
+ * Removes the letter of an item that was added before a crash and settled otherwise after it. For
+ * other items it does nothing, at little cost. Durable with the next sync; after an error nothing
+ * was changed.
  */
 MUST_CHECK enum err dead_letters_revoke(struct dead_letters *letters, uint64_t pos, uint32_t index,
                                         struct why *why);
-/* All that come by again, as it seemed when they were opened. After an error some are. */
+/* Removes all letters of items that are read again, as known since the opening. After an error some
+ * of them. */
 MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, struct why *why);
 /*
- * Letters of items that come by again if the relay goes on with that state, and so are none of its
- * account; to be asked before it is written. Reads all files.
+ * Counts letters of items that are read again if the relay continues with the state `next`, so that
+ * its account does not include them. Call it before that state is written. Reads all files.
  */
 MUST_CHECK enum err dead_letters_count_again(struct dead_letters *letters,
                                              const struct letters_known *next,
                                              uint64_t ret_kept[ITEM_KIND_COUNT],
                                              uint64_t ret_replaying[ITEM_KIND_COUNT],
                                              struct why *why);
-/* After an error all that was said waits for the next one. */
+/* Makes all changes durable. After an error they wait for the next sync. */
 MUST_CHECK enum err dead_letters_sync(struct dead_letters *letters, struct why *why);
 
-/* For the state to be written: all but `replaying`. Everything is synced. */
+/* Fills in the mark for the next state, except `replaying`. All changes are synced. */
 void dead_letters_mark(struct dead_letters *letters, struct letters_mark *ret_mark);
-/* The state with the mark that was asked for last is durable. */
+/* The state with the last mark is durable. */
 void dead_letters_saved(struct dead_letters *letters);
 
 struct dead_letters_counts {
-    uint64_t letters[ITEM_KIND_COUNT]; /* that nothing was decided about */
+    uint64_t letters[ITEM_KIND_COUNT]; /* letters without a decision */
     uint64_t replaying[ITEM_KIND_COUNT];
-    uint64_t bytes;   /* of the files */
-    uint64_t damaged; /* places in them, of a letter or more each */
+    uint64_t bytes;   /* bytes of the files */
+    uint64_t damaged; /* damaged places in them, of one or more letters each */
 };
 void dead_letters_counts(const struct dead_letters *letters,
                          struct dead_letters_counts *ret_counts);
 
 /*
- * Looks for requests, and at budget and age, and acts on them: durable on return. What moved is
- * added to `ret_moved`: to replaying (an operator's replay), or away. After an error, too: what
- * moved is said once, and the rest waits for the next call. Syncs, as dead_letters_sync(). May read
- * all files, after a request, and a file that goes. Files go once dead_letters_saved() was called
- * twice after that.
+ * Carries out requests, and enforces budget and age: durable on return. Adds the letters that moved
+ * to `ret_moved`, also after an error: each move is reported once, and the rest waits for the next
+ * call. Syncs, as dead_letters_sync(). May read all files after a request, and a file that is
+ * dropped. Files are removed after dead_letters_saved() was called twice.
  */
 struct dead_letters_moved {
     uint64_t replaying[ITEM_KIND_COUNT];
-    uint64_t dropped[ITEM_KIND_COUNT]; /* by the operator; nothing that is being replayed */
-    /* The oldest, for the budget or their age: those that were being replayed are among them. */
+    uint64_t dropped[ITEM_KIND_COUNT]; /* dropped by the operator; none that was being replayed */
+    /* Oldest letters dropped for the budget or their age, with those that were being replayed. */
     uint64_t dropped_full[ITEM_KIND_COUNT];
-    /* Of these together by who is told of each; but for those that were being replayed. */
+    /* Moves that moves() has counted: of all kinds, without those that were being replayed; */
     uint64_t counted[ITEM_KIND_COUNT];
-    uint64_t counted_dropped[ITEM_KIND_COUNT];
-    uint64_t counted_full[ITEM_KIND_COUNT]; /* and these, too */
-    /* They cannot be read any more; those that were being replayed are among them. */
+    uint64_t counted_dropped[ITEM_KIND_COUNT]; /* of `dropped`; */
+    uint64_t counted_full[ITEM_KIND_COUNT];    /* of `dropped_full`, with replayed ones */
+    /* Letters that cannot be read any more, with those that were being replayed. */
     uint64_t lost[ITEM_KIND_COUNT];
-    uint64_t counted_lost[ITEM_KIND_COUNT]; /* by who looks for them */
-    char lost_at[DEAD_LETTERS_TEXT_BYTES];  /* the first place, if there are any */
-    uint64_t called_off;                    /* replays: these are letters again */
-    uint64_t requests_damaged;              /* and removed */
-    bool waits; /* for a state to be written: then more can be removed */
+    uint64_t counted_lost[ITEM_KIND_COUNT]; /* set by the caller: lost ones that it has counted */
+    char lost_at[DEAD_LETTERS_TEXT_BYTES];  /* place of the first lost letter */
+    uint64_t called_off;                    /* canceled replays, which are letters again */
+    uint64_t requests_damaged;              /* damaged requests, which were removed */
+    bool waits; /* more can be removed after the next state is written */
 };
 MUST_CHECK enum err dead_letters_tend(struct dead_letters *letters, int64_t now_ms,
                                       struct dead_letters_moved *ret_moved, struct why *why);
 
 /*
- * Calls `each` for every letter that is there, `kept` or being replayed: after moved.lost said that
- * some are not. Reads all files. Errors of `each` are forwarded; syncs, as dead_letters_sync().
+ * Calls `each` for every live letter, whether it is `kept` or being replayed, so that the caller
+ * can find those that moved.lost counts. Reads all files. Forwards errors of `each`; syncs, as
+ * dead_letters_sync().
  */
 MUST_CHECK enum err dead_letters_each_alive(struct dead_letters *letters,
                                             enum err (*each)(void *context,
@@ -156,22 +162,23 @@ MUST_CHECK enum err dead_letters_each_alive(struct dead_letters *letters,
                                             void *context, struct why *why);
 
 /*
- * The next letter that is to be replayed, oldest first; a view until the next call. ERR_MISSING:
+ * Gives the next letter to be replayed, oldest first; a view until the next call. ERR_MISSING:
  * there is none. Each is given once after an open, and is replaying until it is settled.
  */
 MUST_CHECK enum err dead_letters_next_replay(struct dead_letters *letters,
                                              struct dead_letter *ret_letter, struct why *why);
 /*
- * A letter that was given, again, by its identity; a view until the next call. ERR_MISSING: it was
- * not given or is settled, or it went meanwhile: for the budget or its age (dead_letters_tend() has
- * counted it), or because it cannot be read any more (it is counted among the damaged).
+ * Gives again a letter that was given, by its identity; a view until the next call. ERR_MISSING: it
+ * was not given or is settled, or it was removed meanwhile: for the budget or its age
+ * (dead_letters_tend() has counted it), or because it cannot be read any more (it is counted as
+ * damaged).
  */
 MUST_CHECK enum err dead_letters_load(struct dead_letters *letters, uint64_t pos, uint32_t index,
                                       struct dead_letter *ret_letter, struct why *why);
 /*
- * Delivered: it goes. Else it is a letter again, the youngest, with what was said last. Durable
- * with the next sync; until then a crash lets it be replayed again. ERR_MISSING: as above, and
- * nothing is to be counted. After other errors it is as it was.
+ * Removes a letter that was delivered; otherwise keeps it as the youngest one, with a new reason
+ * and answer. Durable with the next sync; after a crash before that it is replayed again.
+ * ERR_MISSING: as above, and the caller counts nothing. After other errors it is unchanged.
  */
 MUST_CHECK enum err dead_letters_settle(struct dead_letters *letters, uint64_t pos, uint32_t index,
                                         bool delivered, struct bytes reason, struct bytes answer,

@@ -1,19 +1,24 @@
 /*
- * dead_letters_tend.c - what operator, budget and age decide about letters, and what damage makes
- * necessary: requests are carried out, the oldest files are given up, and files go in which nothing
- * is alive any more.
+ * dead_letters_tend.c - carries out what operator, budget and age decide about letters, and repairs
+ * after damage: executes requests, gives up the oldest files, and removes files without live
+ * letters.
  *
- *     alive -- drop_oldest(), or the last letter goes --> dead -- release_dead(): its marks about
- *     others are said again --> released -- remove_dead(): two states know that --> gone
+ *     alive -- drop_oldest(), or its last letter goes --> dead -- release_dead(): its marks about
+ *     others are written again --> released -- remove_dead(): two states know that --> removed
+ *
+ * The invariants are those of dead_letters.c.
  */
 #include "relay/letters/dead_letters_private.h"
+
+#include <assert.h>
+
 #include "relay/letters/letter_request.h"
 
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-tell_move(struct dead_letters *dl, const struct dead_letter *letter, enum letter_move move,
-          struct why *why)
+report_move(struct dead_letters *dl, const struct dead_letter *letter, enum letter_move move,
+            struct why *why)
 {
     bool counted = false;
     if (dl->options.moves == NULL) return OK;
@@ -24,11 +29,11 @@ tell_move(struct dead_letters *dl, const struct dead_letter *letter, enum letter
     return OK;
 }
 
-/* Collects the letters of a file that a request means, and tells of each if it is to. `ret_all`:
- * all that are alive were met. */
+/* Collects the letters of a file that a request selects in dl->runs, and with `reports` reports
+ * each to the caller's function. `ret_all`: all live letters were read. */
 static enum err
-collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_request *r, bool tell,
-        bool *ret_all, struct why *why)
+collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_request *r,
+        bool reports, bool *ret_all, struct why *why)
 {
     struct letter_runs runs;
     const struct letter_entry *entry;
@@ -43,7 +48,7 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
         if (!letter_request_means(r, v->number, entry->offset, entry->letter.reason)) continue;
         letter_runs_add(&runs, entry->number);
         bool drop = r->wish == DEAD_LETTERS_DROP;
-        if (tell) e = tell_move(dl, &entry->letter, drop ? LETTER_DROPPED : LETTER_AGAIN, why);
+        if (reports) e = report_move(dl, &entry->letter, drop ? LETTER_DROPPED : LETTER_AGAIN, why);
     }
     if (e != ERR_MISSING) return e;
     letter_runs_end(&runs);
@@ -124,9 +129,9 @@ is_dead(const struct dead_letters *dl, const struct letter_volume *v)
 }
 
 /*
- * Up to which file dead ones can go. Those before the first that is alive cost nothing. For all
- * others, marks have to be made again; a byte a letter is the most that takes, and it should be
- * much less than what is gained.
+ * The number of the last dead file that is worth removing. Removing those before the first live
+ * file costs nothing. For the others, marks have to be written again, at most a byte per letter;
+ * that should be much less than what is gained.
  */
 static uint32_t
 dead_end(const struct dead_letters *dl)
@@ -146,8 +151,8 @@ dead_end(const struct dead_letters *dl)
     return end;
 }
 
-/* Files in which nothing is alive may go, wherever they stand, once what they say of others is said
- * again and states know that. */
+/* Releases files without live letters: they may be removed once their marks about other files are
+ * written again and states know that. */
 static enum err
 release_dead(struct dead_letters *dl, struct why *why)
 {
@@ -155,7 +160,7 @@ release_dead(struct dead_letters *dl, struct why *why)
     const struct letter_volume *newest = letter_index_newest(dl->index);
     bool newest_dead =
         newest != NULL && newest->letter_count > 0 && letter_volume_live(newest) == 0;
-    /* The youngest one ends if it is large or alone. */
+    /* The newest file ends if it is large or alone. */
     if (newest_dead && (newest->bytes >= dl->writer.file_bytes_max / 4 || dl->index->count == 1)) {
         e = letter_writer_end(&dl->writer, why);
     }
@@ -184,7 +189,7 @@ remove_dead(struct dead_letters *dl, struct dead_letters_moved *moved, struct wh
     enum err e = release_dead(dl, why);
     for (uint32_t i = 0; i < dl->index->count && e == OK;) {
         struct letter_volume *v = &dl->index->volumes[i];
-        const struct position *known = &dl->saved_before, *release = &v->release;
+        const struct letter_pos *known = &dl->saved_before, *release = &v->release;
         bool goes =
             v->released && (release->file < known->file ||
                             (release->file == known->file && release->offset <= known->offset));
@@ -193,7 +198,9 @@ remove_dead(struct dead_letters *dl, struct dead_letters_moved *moved, struct wh
             i++;
             continue;
         }
-        /* From now on, until its name is gone for good, nothing of it is read. */
+        assert(!is_newest(dl, v));          /* invariant 3 */
+        assert(letter_volume_live(v) == 0); /* invariant 2 */
+        /* From now on, until its name is durably removed, nothing of it is read. */
         char path[LETTER_FILE_PATH_BYTES];
         e = letter_writer_path(&dl->writer, v->number, path, why);
         if (dl->reader_file == v->number) dead_letters_close_reader(dl);
@@ -214,7 +221,7 @@ is_too_old(const struct dead_letters *dl, const struct letter_volume *v, int64_t
     return age_ms > dl->options.max_age_ms;
 }
 
-/* Those that only wait for a state are as good as gone. */
+/* The bytes of files with live letters; dead ones only wait for a state. */
 static uint64_t
 bytes_alive(const struct dead_letters *dl)
 {
@@ -226,10 +233,10 @@ bytes_alive(const struct dead_letters *dl)
     return bytes;
 }
 
-/* Tells of each letter of a file that it goes. What cannot be read is no reason to keep it: as far
- * as is known it lies before the cursor. */
+/* Reports each letter of a file as dropped. A file that cannot be read is dropped all the same: its
+ * items count as being before the cursor. */
 static enum err
-tell_volume(struct dead_letters *dl, uint32_t at, struct why *why)
+report_volume(struct dead_letters *dl, uint32_t at, struct why *why)
 {
     struct letter_volume *v = &dl->index->volumes[at];
     const struct letter_entry *entry;
@@ -241,17 +248,18 @@ tell_volume(struct dead_letters *dl, uint32_t at, struct why *why)
     e = dead_letters_use_reader(dl, v, LETTER_FILE_HEADER_BYTES, why);
     while (e == OK && (e = dead_letters_next(dl, v, &entry, why)) == OK) {
         bool kept = letter_volume_state(v, entry->number) == LETTER_KEPT;
-        e = tell_move(dl, &entry->letter, kept ? LETTER_FULL : LETTER_AGAIN_FULL, why);
+        e = report_move(dl, &entry->letter, kept ? LETTER_FULL : LETTER_AGAIN_FULL, why);
     }
     return e == ERR_NOMEM ? e : OK;
 }
 
-/* All letters of a file are given up: then it is dead. */
+/* Drops all letters of a file, which is dead then. */
 static enum err
 drop_volume(struct dead_letters *dl, uint32_t at, struct dead_letters_moved *moved, struct why *why)
 {
     enum { ALIVE = 1 << LETTER_KEPT | 1 << LETTER_REPLAYING | 1 << LETTER_GIVEN };
-    enum err e = tell_volume(dl, at, why);
+    assert(at + 1 < dl->index->count); /* the newest file is ended before */
+    enum err e = report_volume(dl, at, why);
     if (e == OK) e = letter_writer_mark_states(&dl->writer, at, ALIVE, MARK_GONE, why);
     struct letter_volume *v = &dl->index->volumes[at];
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
@@ -266,7 +274,7 @@ drop_volume(struct dead_letters *dl, uint32_t at, struct dead_letters_moved *mov
     return e;
 }
 
-/* The oldest file goes as long as all have too many bytes, or it is too old. */
+/* Drops the oldest file as long as all have too many bytes, or it is too old. */
 static enum err
 drop_oldest(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *moved,
             struct why *why)
@@ -286,7 +294,7 @@ drop_oldest(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *
 
 /* --- after damage ----------------------------------------------------------------------------- */
 
-/* A letter that was being replayed is one again, as it was: in a new place (invariant 4). */
+/* Makes letters that were being replayed kept letters again, in a new place (invariant 4). */
 static enum err
 call_off_volume(struct dead_letters *dl, uint32_t number, uint64_t *called_off, struct why *why)
 {
@@ -309,8 +317,8 @@ call_off_volume(struct dead_letters *dl, uint32_t number, uint64_t *called_off, 
     return e == ERR_MISSING ? OK : e;
 }
 
-/* What marks have said may be lost: so it is said that what is lost is gone, and nothing is sent
- * again before an operator wants it once more. */
+/* Marks may be lost: writes that missing letters are gone, and cancels replays, until an operator
+ * requests them again. */
 static enum err
 put_right(struct dead_letters *dl, struct dead_letters_moved *moved, struct why *why)
 {
@@ -333,7 +341,7 @@ put_right(struct dead_letters *dl, struct dead_letters_moved *moved, struct why 
     return e;
 }
 
-/* A request that cannot be read or carried out is no reason to let the budget go. */
+/* The budget is enforced even if a request cannot be read or carried out. */
 enum err
 dead_letters_tend(struct dead_letters *dl, int64_t now_ms, struct dead_letters_moved *ret_moved,
                   struct why *why)

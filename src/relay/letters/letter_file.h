@@ -1,12 +1,12 @@
 /*
- * letter_file.h - the files that dead letters lie in: the bytes of what is written, and the way
- * through a file that may be torn, damaged or foreign. Format: docs/format/relay.md.
+ * letter_file.h - the files of dead letters: encodes entries, and scans a file that may be torn,
+ * damaged or foreign. Format: docs/format/relay.md.
  *
- * A file is a header and entries. An entry is a letter, or marks: what became of letters of this
- * file or of older ones. Entries are written in batches, each durable before the next is begun; an
- * entry says where its batch began. So what is bad before the begin of a batch is damage, and what
- * is bad after the begin of the last one is what a crash left, unless the caller knows that it
- * was durable (letters_mark.h).
+ * A file is a header and entries. An entry is a letter, or marks about letters of this file or of
+ * older ones. Entries are written in batches, each durable before the next is begun; an entry has
+ * the offset of its batch. So bad bytes before the begin of a batch are damage, and bad bytes after
+ * the begin of the last one are the effect of a crash, unless the caller knows that they were
+ * durable (letters_mark.h).
  *
  * Threads: none of its own; a scan belongs to one at a time.
  */
@@ -16,31 +16,32 @@
 #include "relay/letters/dead_letters.h"
 
 enum {
-    LETTER_FILE_BYTES = 16 * 1024 * 1024,      /* then another begins, at the latest */
-    LETTER_FILE_READ_BYTES = 64 * 1024 * 1024, /* what is after that is not ours */
+    LETTER_FILE_BYTES = 16 * 1024 * 1024,      /* largest size before another file is begun */
+    LETTER_FILE_READ_BYTES = 64 * 1024 * 1024, /* bytes after it are not read */
     LETTER_FILE_HEADER_BYTES = 20,
     LETTER_FILE_NAME_BYTES = 24,
     LETTER_ENTRY_HEADER_BYTES = 12,
     LETTER_ENTRY_BYTES_MAX = 16 * 1024 * 1024, /* without its header */
-    LETTER_BYTES_MIN = 32,                     /* no letter with its header is smaller */
-    LETTER_BAD_MAX = 16,                       /* places of a file that are told one by one */
+    LETTER_BYTES_MIN = 32,                     /* smallest size of a letter with its header */
+    LETTER_BAD_MAX = 16,                       /* bad places of a file that are listed */
 };
 
 #define LETTER_FILES_DIR "dead-letters" /* in the destination's directory */
 
-/* Where a letter lies. Files are numbered from 1, and no number comes twice. */
+/* The place of a letter. Files are numbered from 1, and numbers are not used again. */
 struct letter_place {
-    uint32_t file; /* 0: nowhere */
+    uint32_t file; /* 0 if there is no letter */
     uint32_t number;
 };
 
-/* What became of letters. The numbers are stored. */
+/* The decision about letters that a mark records. The numbers are stored. */
 enum letter_mark {
     MARK_REPLAYING = 1,
     MARK_DELIVERED = 2,
     MARK_DROPPED = 3, /* by the operator */
     MARK_REVOKED = 4,
-    MARK_GONE = 5, /* any of the last three: said again, because the file that said it goes */
+    MARK_GONE =
+        5, /* replaces any of the last three when their file is removed, and for lost ones */
     MARK_LAST = MARK_GONE,
 };
 
@@ -48,8 +49,8 @@ enum letter_mark {
 enum letter_entry_type {
     ENTRY_LETTER = 1,
     ENTRY_MARKS = 2,
-    ENTRY_END = 3,  /* of a file after which another one begins: all of it is durable */
-    ENTRY_HOLE = 4, /* in the place of what a crash left; readers are not given any */
+    ENTRY_END = 3,  /* end of a file that is followed by another one: all of it is durable */
+    ENTRY_HOLE = 4, /* replaces torn entries; readers skip it */
 };
 
 struct letter_entry {
@@ -58,10 +59,10 @@ struct letter_entry {
 
     /* ENTRY_LETTER: */
     uint32_t number;
-    uint32_t missing; /* numbers before it that cannot be read, as bytes between cannot */
-    struct letter_place replaces; /* that letter is no longer one */
+    uint32_t missing; /* missing numbers before it, where bytes between cannot be read */
+    struct letter_place replaces; /* the letter that it replaces */
     struct dead_letter letter;
-    struct histogram histogram; /* the letter's, if it is one */
+    struct histogram histogram; /* the letter's value, if it is a histogram */
 
     /* ENTRY_MARKS: */
     enum letter_mark mark;
@@ -71,16 +72,16 @@ struct letter_entry {
 
 /* "0000002a.letters" */
 void letter_file_name(uint32_t number, char to[LETTER_FILE_NAME_BYTES]);
-/* False: no such name. */
+/* False if the name is not that of a file of letters. */
 bool letter_file_number(const char *name, uint32_t *ret_number);
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
 void letter_header_put(struct buf *to);
 
-/* What an entry holds, for letter_entry_put(). Out of memory shows in buf_error(to). */
+/* Put the payload of an entry, for letter_entry_put(). Out of memory shows in buf_error(to). */
 void letter_put(struct buf *to, struct letter_place replaces, const struct dead_letter *letter);
-/* A letter's number may become known last: `letter` is all that letter_put() wrote. */
+/* Sets a letter's number later; `letter` is all that letter_put() wrote. */
 void letter_set_number(struct buf *letter, uint32_t number);
 void letter_marks_put(struct buf *to, enum letter_mark mark, uint32_t file, struct bytes runs);
 
@@ -93,7 +94,7 @@ MUST_CHECK enum err letter_entry_put(struct buf *to, struct bytes payload, uint3
 /* Runs of letters' numbers, ascending. */
 struct letter_runs {
     struct buf *to;
-    uint32_t behind; /* the last run that was written */
+    uint32_t behind; /* end of the last run that was written */
     uint32_t first;
     uint32_t count;
 };
@@ -101,8 +102,8 @@ void letter_runs_begin(struct letter_runs *runs, struct buf *to);
 void letter_runs_add(struct letter_runs *runs, uint32_t number);
 void letter_runs_end(struct letter_runs *runs);
 /*
- * The next run; `from` is a cursor of all of them, `*behind` is 0 at first and is kept between
- * calls. False: there is none, or (then from->bad) these are none.
+ * Reads the next run; `from` is a cursor of all of them, `*behind` is 0 at first and kept between
+ * calls. False if there is none, or, with from->bad, if the bytes are invalid.
  */
 bool letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first,
                       uint32_t *ret_count);
@@ -113,57 +114,57 @@ bool letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first
 struct letter_bad {
     uint64_t offset;
     uint64_t end;
-    uint32_t letters; /* numbers of letters that are missing here */
+    uint32_t letters; /* letters that are missing here */
 };
 
 struct letter_scan {
     struct file file;
     struct budget *memory;
-    uint64_t durable_end; /* all before it is known to have been durable */
-    uint64_t end;         /* of what is to be read: the file's size as it was opened */
-    uint64_t offset;      /* where the next entry is looked for */
-    uint64_t whole_end;   /* of the last entry that was given */
-    uint64_t batch_at;    /* where the last batch begins, as far as entries were given */
-    bool ended;           /* the last whole entry says that nothing comes after it */
-    uint64_t damaged;     /* places that were durable and cannot be read */
-    uint64_t damaged_end; /* bad places before it are such */
-    bool clean;           /* nothing bad was met so far, a torn end neither */
-    struct letter_bad bad[LETTER_BAD_MAX]; /* the first of them, damaged or not */
+    uint64_t durable_end; /* all bytes before it are known to have been durable */
+    uint64_t end;         /* end of the bytes to be read: the file's size when it was opened */
+    uint64_t offset;      /* offset at which the next entry is searched */
+    uint64_t whole_end;   /* end of the last entry that was given */
+    uint64_t batch_at;    /* begin of the last batch of which an entry was given */
+    bool ended;           /* the last whole entry is ENTRY_END */
+    uint64_t damaged;     /* bad places that were durable */
+    uint64_t damaged_end; /* bad places before it were durable */
+    bool clean;           /* nothing bad was met so far, not even a torn end */
+    struct letter_bad bad[LETTER_BAD_MAX]; /* the first bad places, durable or not */
     uint32_t bad_count;
 
-    struct buf window; /* of the file, from window_at on */
+    struct buf window; /* bytes of the file, from window_at on */
     uint64_t window_at;
-    struct arena arena; /* the entry's histogram */
-    uint64_t patience;  /* how many bytes may still be summed up in search of an entry */
-    uint32_t suspects;  /* bad places that may be of the last batch */
+    struct arena arena; /* memory for the entry's histogram */
+    uint64_t patience;  /* bytes whose checksums may still be computed in search of an entry */
+    uint32_t suspects;  /* bad places that may be in the last batch */
     uint64_t suspect_at;
-    bool bad_before;      /* something bad stands between the last letter and here */
-    uint32_t next_number; /* letters' numbers ascend */
+    bool bad_before;      /* a bad place is between the last letter and `offset` */
+    uint32_t next_number; /* lowest number of the next letter */
     struct letter_entry entry;
 };
 
 /*
- * ERR_MISSING; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM. A bad header is a bad
- * place, no error. letter_scan_close() after success only.
+ * Opens a file. A bad header counts as a bad place and is not an error. Call letter_scan_close()
+ * after success only. ERR_MISSING; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err letter_scan_open(struct letter_scan *scan, struct env *env, const char *path,
                                      struct budget *memory, struct why *why);
 void letter_scan_close(struct letter_scan *scan);
 
-/* Goes on at an entry's offset, and no further than to `end`, which the file has. */
+/* Continues at an entry's offset, up to `end`, which is at most the file's size. */
 void letter_scan_seek(struct letter_scan *scan, uint64_t offset, uint64_t end);
 /*
- * The next whole entry of a type we know, a view until the next call; what is bad is stepped over.
- * ERR_MISSING: the end. ERR_IO, ERR_NOMEM: the same call again.
+ * Gives the next whole entry of a known type, a view until the next call; bad bytes are skipped.
+ * ERR_MISSING: the end. ERR_IO, ERR_NOMEM: repeat the call.
  */
 MUST_CHECK enum err letter_scan_next(struct letter_scan *scan,
                                      const struct letter_entry **ret_entry, struct why *why);
-/* All before this offset was durable: what is bad there is damage. */
+/* All bytes before this offset were durable: bad ones among them are damage. */
 void letter_scan_trust(struct letter_scan *scan, uint64_t durable_end);
 /*
- * Puts the bytes of the file from `from` (0, or where a batch begins) to `end` (of a whole entry),
- * with a header that is one, and with holes in the place of what cannot be read: to be written over
- * what a crash left. ERR_CORRUPT: a hole does not fit in; ERR_IO, ERR_NOMEM.
+ * Puts the bytes of the file from `from` (0, or the begin of a batch) to `end` (of a whole entry),
+ * with a valid header, and with holes in place of bytes that cannot be read, so that the caller can
+ * overwrite what a crash left. ERR_CORRUPT: a hole does not fit; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err letter_scan_mend(struct letter_scan *scan, uint64_t from, uint64_t end,
                                      struct buf *to, struct why *why);

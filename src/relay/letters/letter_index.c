@@ -1,9 +1,16 @@
 /*
- * letter_index.c - the files are read in the order of their numbers, and each from its begin: what
- * an entry says of a letter is true until a later one says otherwise.
+ * letter_index.c - see letter_index.h. Files are read in the order of their numbers, each from its
+ * begin: what an entry says of a letter is true until a later entry says otherwise.
  *
- * Where the state knows the files up to a place, the letters there are at that place have to be
- * those it knows; what marks after it say is told apart, as the state has not heard of it.
+ * The state knows the files up to a position. Letters that exist at that position have to be those
+ * the state knows; what later marks say is counted separately, since the state does not include it.
+ *
+ * Invariants:
+ * 1. Numbers of volumes ascend.
+ * 2. `counts` of a volume has the number of its letters by state and kind, and unread_count that of
+ *    unread ones; `print` is the sum of the fingerprints of those that `counts` has.
+ * 3. The nibbles have room for letter_count letters.
+ * 4. A letter that is gone stays gone.
  */
 #include "relay/letters/letter_index.h"
 
@@ -18,7 +25,7 @@ enum { VOLUMES_MAX = 1 << 20, STATE_BITS = 2, AGAIN_MAX = 1 << 20 };
 
 _Static_assert(LETTER_STATE_COUNT <= 4 && ITEM_KIND_COUNT <= 4, "state and kind are a nibble");
 
-/* --- some of them, by their identities -------------------------------------------------------- */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 static uint64_t
 identity_hash(uint64_t pos, uint32_t index)
@@ -94,7 +101,8 @@ letter_index_fini(struct letter_index *index)
 enum err
 letter_index_append(struct letter_index *index, uint32_t number)
 {
-    assert(index->count == 0 || index->volumes[index->count - 1].number < number);
+    bool ascends = index->count == 0 || index->volumes[index->count - 1].number < number;
+    assert(ascends); /* invariant 1 */
     if (!array_reserve(index->memory, &index->volumes, &index->capacity, index->count + 1)) {
         return ERR_NOMEM;
     }
@@ -105,6 +113,7 @@ letter_index_append(struct letter_index *index, uint32_t number)
 void
 letter_index_remove(struct letter_index *index, uint32_t at)
 {
+    assert(at < index->count);
     struct letter_volume *v = &index->volumes[at];
     mem_free(index->memory, v->nibbles, v->capacity);
     index->count--;
@@ -135,7 +144,9 @@ letter_index_state(const struct letter_index *index, struct letter_place place)
 void
 letter_index_set(struct letter_index *index, struct letter_place place, enum letter_state state)
 {
-    letter_volume_set(letter_index_find(index, place.file), place.number, state);
+    struct letter_volume *v = letter_index_find(index, place.file);
+    assert(v != NULL);
+    letter_volume_set(v, place.number, state);
 }
 
 /* --- letters ---------------------------------------------------------------------------------- */
@@ -181,6 +192,7 @@ void
 letter_volume_add(struct letter_volume *v, uint32_t number, enum item_kind kind, int64_t failed_ms)
 {
     assert(number >= v->letter_count);
+    assert(number / 2 < v->capacity); /* invariant 3 */
     if (v->letter_count == 0 || failed_ms < v->oldest_ms) v->oldest_ms = failed_ms;
     if (v->letter_count == 0 || failed_ms > v->youngest_ms) v->youngest_ms = failed_ms;
     v->letter_count = number + 1;
@@ -208,7 +220,8 @@ letter_volume_set(struct letter_volume *v, uint32_t number, enum letter_state st
 {
     enum letter_state before = letter_volume_state(v, number);
     enum item_kind kind = letter_volume_kind(v, number);
-    assert(before != LETTER_GONE);
+    assert(before != LETTER_GONE); /* invariant 4 */
+    assert(state < LETTER_STATE_COUNT);
     v->counts[before][kind]--;
     if (state != LETTER_GONE) v->counts[state][kind]++;
     v->print += print_of(v, number, state) - print_of(v, number, before);
@@ -259,15 +272,16 @@ order_numbers(const void *a, const void *b)
 
 struct index_reader {
     struct letter_index *index;
-    const struct letters_known *known; /* NULL: there is no state, or none that can be read */
-    const struct letters_mark *mark;   /* NULL: it does not say what the files held */
-    bool passed;                       /* the place that it knows */
-    bool is_last;                      /* the file at hand */
+    const struct letters_known *known; /* NULL without a readable state */
+    const struct letters_mark *mark;   /* NULL if the state does not say what the files held */
+    bool passed;                       /* reading has passed the mark's position */
+    bool is_last;                      /* the current file is the last one */
 };
 
 /* --- reading: states -------------------------------------------------------------------------- */
 
-/* Whether the state's account has not this letter. They were met in the order of their places. */
+/* True if the letter's item is read again, so that the state's account does not have it. Slots were
+ * added in the order of their places. */
 static bool
 comes_again(const struct letter_index *index, uint32_t file, uint32_t number)
 {
@@ -279,10 +293,11 @@ comes_again(const struct letter_index *index, uint32_t file, uint32_t number)
            slots[at].place.number == number;
 }
 
-/* It cannot be read, and need not be. */
+/* A letter that cannot be read is gone, so it need not be read. */
 static void
 see_gone(struct letter_volume *v, uint32_t number)
 {
+    assert(v->unread_count > 0); /* invariant 2 */
     set_nibble(v, number, LETTER_GONE);
     v->unread_count--;
 }
@@ -307,7 +322,7 @@ apply_marks(struct index_reader *r, const struct letter_entry *entry)
     }
 }
 
-/* Letters that were there, up to this number, and cannot be read. ERR_NOMEM. */
+/* Adds unread letters for missing numbers below `end`. ERR_NOMEM. */
 static enum err
 note_unread(const struct letter_index *index, struct letter_volume *v, uint32_t end)
 {
@@ -328,8 +343,8 @@ fold_letter(struct index_reader *r, struct letter_volume *v, const struct letter
     struct letter_slots *again = &r->index->again;
     if (entry->missing > 0) e = note_unread(r->index, v, entry->number);
     if (e == OK) e = letter_volume_reserve(r->index, v, entry->number);
-    /* Beyond a million they are not remembered: marks about them are counted twice, and one that
-     * comes again is there twice. */
+    /* More than a million are not remembered: marks about the others are counted twice, and an item
+     * that becomes a letter again has two. */
     bool comes_by = r->known != NULL && !letters_count_has(r->known, letter);
     if (e == OK && comes_by && again->count < AGAIN_MAX) {
         struct letter_slot slot = {
@@ -337,8 +352,8 @@ fold_letter(struct index_reader *r, struct letter_volume *v, const struct letter
         e = letter_slots_add(again, r->index->memory, &slot);
     }
     if (e) return e;
-    /* A letter that was replaced lies in an older file, or before its successor; one that is gone
-     * from there need not be forgotten. */
+    /* A replaced letter is in an older file, or before its successor, unless its file was removed.
+     */
     struct letter_place place = entry->replaces;
     struct letter_volume *older = place.file == 0 ? NULL : letter_index_find(r->index, place.file);
     enum letter_state state =
@@ -353,14 +368,14 @@ fold_letter(struct index_reader *r, struct letter_volume *v, const struct letter
 
 /* --- reading: files --------------------------------------------------------------------------- */
 
-/* All was read up to the place that the state knows. */
+/* Everything before the mark's position was read. */
 static enum err
 pass_mark(struct index_reader *r)
 {
     struct letter_index *index = r->index;
     const struct letters_mark *mark = r->mark;
     struct letter_volume *v = letter_index_find(index, mark->file);
-    /* No file holds more of them than that, whatever somebody has written. */
+    /* A file cannot have more letters; a damaged or forged state may say otherwise. */
     bool may_be = mark->letter_count <= LETTER_FILE_READ_BYTES / LETTER_BYTES_MIN;
     enum err e = v != NULL && may_be ? note_unread(index, v, mark->letter_count) : OK;
     for (uint32_t i = 0; i < index->count; i++) {
@@ -384,19 +399,19 @@ add_damage(struct index_reader *r, struct letter_damage damage)
 static enum err
 end_volume(struct index_reader *r, struct letter_volume *v, struct letter_scan *scan)
 {
-    /* A file after which another one begins says at its end that it is one. */
+    /* A file that is followed by another one ends with an end entry. */
     bool whole = r->mark != NULL && v->number >= r->mark->whole_from && !r->is_last;
     if (whole) letter_scan_trust(scan, UINT64_MAX);
-    /* What the scan met. */
-    uint64_t told = 0;
+    /* Damage that the scan listed by place; it counts more than it lists. */
+    uint64_t listed = 0;
     for (uint32_t i = 0; i < scan->bad_count; i++) {
         const struct letter_bad *bad = &scan->bad[i];
         if (bad->offset >= scan->damaged_end) continue;
-        told++;
+        listed++;
         add_damage(r, (struct letter_damage){LETTERS_UNREADABLE, v->number, bad->offset, bad->end,
                                              bad->letters});
     }
-    if (scan->damaged > told) r->index->found.damaged += scan->damaged - told;
+    if (scan->damaged > listed) r->index->found.damaged += scan->damaged - listed;
     v->bytes = scan->end;
     v->whole_bytes = scan->whole_end;
     v->batch_bytes = scan->batch_at;
@@ -458,7 +473,7 @@ read_volume(struct index_reader *r, struct env *env, const char *path, struct wh
     return e;
 }
 
-/* Files that held letters when the state was written, and the one that was written to then. */
+/* Reports missing files that had letters when the state was written, or were written to then. */
 static void
 find_missing(struct index_reader *r)
 {
@@ -475,7 +490,7 @@ find_missing(struct index_reader *r)
     add_damage(r, (struct letter_damage){LETTERS_MISSING, mark->file, 0, 0, 0});
 }
 
-/* What there is in the end. */
+/* Counts the letters that exist after all files were read. */
 static void
 count_found(struct index_reader *r)
 {
@@ -536,5 +551,22 @@ letter_volume_see_missing(struct letter_volume *v)
 {
     for (uint32_t i = 0; i < v->letter_count && v->unread_count > 0; i++) {
         if (letter_volume_state(v, i) == LETTER_UNREAD) see_gone(v, i);
+    }
+}
+
+void
+letter_index_validate(const struct letter_index *index)
+{
+    for (uint32_t i = 0; i < index->count; i++) {
+        const struct letter_volume *v = &index->volumes[i];
+        uint32_t counts[LETTER_STATE_COUNT][ITEM_KIND_COUNT] = {{0}};
+        assert(i == 0 || index->volumes[i - 1].number < v->number);              /* invariant 1 */
+        assert(v->letter_count == 0 || (v->letter_count - 1) / 2 < v->capacity); /* invariant 3 */
+        if (v->unread_count > 0) continue; /* these look like given ones */
+        for (uint32_t n = 0; n < v->letter_count; n++) {
+            enum letter_state state = letter_volume_state(v, n);
+            if (state != LETTER_GONE) counts[state][letter_volume_kind(v, n)]++;
+        }
+        assert(memcmp(counts, v->counts, sizeof counts) == 0); /* invariant 2 */
     }
 }

@@ -1,11 +1,10 @@
 /*
- * letter_request.h - what an operator wants done with dead letters, on its way to the relay: a file
- * for each request, which appears whole and goes when the relay has done it. Format:
- * docs/format/relay.md.
+ * letter_request.h - an operator's requests about dead letters: a file for each request, which is
+ * created whole, and removed when the relay has carried it out. Format: docs/format/relay.md.
  *
- * A request says up to which place letters are meant. What is decided about a letter is final for
- * its place (a letter that is refused once more gets a new one), so a request that is carried out
- * again, after a crash, finds nothing left to do.
+ * A request selects letters up to a place. A decision about a letter is final for its place (a
+ * letter that is refused once more gets a new one), so a request that is carried out again after a
+ * crash finds nothing left to do.
  */
 #ifndef RELAY_LETTERS_LETTER_REQUEST_H
 #define RELAY_LETTERS_LETTER_REQUEST_H
@@ -15,19 +14,20 @@
 enum {
     LETTER_REASON_BYTES = 128,
     LETTER_REQUEST_NAME_BYTES = 48,
-    LETTER_REQUESTS_MAX = 1024, /* that wait */
+    LETTER_REQUESTS_MAX = 1024, /* waiting requests */
 };
 
 struct letter_request {
     enum dead_letters_wish wish;
-    uint32_t file; /* letters before this place */
+    uint32_t file; /* selects letters before this file and offset */
     uint32_t offset;
-    char reason[LETTER_REASON_BYTES];     /* ""; any */
-    char name[LETTER_REQUEST_NAME_BYTES]; /* of its file; letter_request_write() makes one up */
-    bool damaged;                         /* it is none, and its file may go */
+    char reason[LETTER_REASON_BYTES];     /* selects letters with this reason; "" for all */
+    char name[LETTER_REQUEST_NAME_BYTES]; /* name of its file; set by letter_request_write() */
+    bool damaged;                         /* it cannot be read, and its file may be removed */
 };
 
-/* Whether it means a letter at that place, if nothing else was decided about it. */
+/* True if the request selects a letter at that place, unless something else was decided about it.
+ */
 bool letter_request_means(const struct letter_request *request, uint32_t file, uint64_t offset,
                           struct bytes reason);
 
@@ -39,17 +39,18 @@ struct letter_requests {
 void letter_requests_fini(struct letter_requests *requests);
 
 /*
- * Those that wait in a directory, the oldest first and not more than LETTER_REQUESTS_MAX. Of a
- * newer version's none is seen. ERR_MISSING: no such directory; ERR_IO, ERR_NOMEM.
+ * Reads the waiting requests of a directory, the oldest first, at most LETTER_REQUESTS_MAX.
+ * Requests of a newer version are left out. ERR_MISSING: the directory does not exist; ERR_IO,
+ * ERR_NOMEM.
  */
 MUST_CHECK enum err letter_requests_read(struct letter_requests *ret_requests, struct env *env,
                                          const char *dir, struct budget *memory, struct why *why);
 bool letter_request_is_name(const char *name);
-/* One of them, for who only looks. ERR_CORRUPT; ERR_UNSUPPORTED: a newer version's; ERR_MISSING,
- * ERR_IO. */
+/* Reads one request without changing anything. ERR_CORRUPT; ERR_UNSUPPORTED: a newer version's;
+ * ERR_MISSING, ERR_IO. */
 MUST_CHECK enum err letter_request_examine(struct env *env, const char *dir, const char *name,
                                            struct letter_request *ret_request, struct why *why);
-/* Durable on return. */
+/* Writes a request, durably. */
 MUST_CHECK enum err letter_request_write(struct env *env, const char *dir,
                                          const struct letter_request *request, struct why *why);
 MUST_CHECK enum err letter_request_remove(struct env *env, const char *dir,

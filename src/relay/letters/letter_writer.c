@@ -1,24 +1,28 @@
 /*
  * letter_writer.c - see letter_writer.h. Format: docs/format/relay.md.
  *
- * What is said waits in memory until a sync writes it after what is durable, as one batch; should
- * that fail, the same bytes are written to the same place again, because after a failed sync what
- * was written is not known to be there. Nor is it after a restart: so the last batch that is found
- * then waits for the next sync like a new one, with holes in the place of what a crash has left of
- * it; what the state knows is there needs neither.
+ * Entries wait in memory until a sync writes them after the durable ones, as one batch. If that
+ * fails, the same bytes are written to the same place again, because after a failed sync it is
+ * unknown what is on disk. It is unknown after a restart too: so the last batch found then waits
+ * for the next sync like a new one, with holes in place of entries torn by a crash. Bytes before
+ * the position that the state knows are durable and need no second sync.
  *
- * The last volume of the index is the one written to; of it `bytes` are durable, and `pending` is
- * what comes after them.
+ * Invariants:
+ * 1. The newest volume of the index is the one that is written to: `bytes` of it are durable, and
+ *    `pending` follows them.
+ * 2. Nothing waits if there is no volume.
+ * 3. A file is begun only when all of the one before it is synced.
+ * 4. Offsets of letters fit into 32 bits.
  */
 #include "relay/letters/letter_writer.h"
 
 #include <assert.h>
 
 enum {
-    BATCH_BYTES = 256 * 1024, /* then it is written */
+    BATCH_BYTES = 256 * 1024, /* a batch of this size is written */
     PENDING_BYTES_MAX = 64 * 1024 * 1024,
     PENDING_KEEP_BYTES = 1024 * 1024,
-    FILES_OF_AGE = 8, /* so much goes at once */
+    FILES_OF_AGE = 8, /* files per maximum age, so that old letters are removed in steps */
 };
 
 enum err
@@ -53,8 +57,8 @@ letter_writer_path(const struct letter_writer *w, uint32_t number, char to[LETTE
 }
 
 /*
- * The last batch found is as good as one that was never synced. What a crash left of it is replaced
- * by holes, and cut off at the end, so that from now on all of the file can be read.
+ * Treats the last batch found as one that was never synced. Torn entries are replaced by holes, and
+ * cut off at the end, so that from now on all of the file can be read.
  */
 enum err
 letter_writer_begin(struct letter_writer *w, struct why *why)
@@ -70,7 +74,7 @@ letter_writer_begin(struct letter_writer *w, struct why *why)
     if (e) return e;
     e = letter_scan_mend(&scan, v->batch_bytes, v->whole_bytes, &w->pending, why);
     letter_scan_close(&scan);
-    if (e == ERR_CORRUPT) { /* no crash has left that: it stays as it is */
+    if (e == ERR_CORRUPT) { /* damage that a crash does not leave: the file stays as it is */
         buf_clear(&w->pending);
         v->clean = false;
         return OK;
@@ -88,16 +92,17 @@ letter_writer_is_synced(const struct letter_writer *w)
     return w->pending.size == 0 && w->tail == TAIL_WRITTEN;
 }
 
-struct position
+struct letter_pos
 letter_writer_end_pos(const struct letter_writer *w)
 {
     const struct letter_volume *v = letter_index_newest(&w->index);
-    if (v == NULL) return (struct position){w->number_min - 1, 0};
-    return (struct position){v->number, v->bytes};
+    if (v == NULL) return (struct letter_pos){w->number_min - 1, 0};
+    return (struct letter_pos){v->number, v->bytes};
 }
+
 /*
  * After a failed sync of a directory, another one that succeeds proves nothing unless something has
- * changed since. Nobody knows how the last one before a restart ended.
+ * changed since. After a restart the outcome of the last one is unknown.
  */
 enum err
 letter_writer_sync_names(struct letter_writer *w, struct why *why)
@@ -127,12 +132,11 @@ open_newest(struct letter_writer *w, struct letter_volume *v, struct why *why)
     if (v->made) {
         e = file_open(w->env, path, FILE_UPDATE, &w->file, why);
         if (e == OK) return w->names_durable ? OK : letter_writer_sync_names(w, why);
-        /* If somebody has removed it, what comes now need not be lost, too. */
+        /* If the file was removed from outside, at least new entries are kept. */
         if (e != ERR_MISSING) return e;
     }
     v->made = false;
-    /* An empty directory is made anew: nobody knows whether an earlier attempt made its name
-     * durable. */
+    /* An empty directory is made again, as it is unknown whether its name is durable. */
     if (w->index.count == 1) {
         err_ignore(env_rmdir(w->env, w->path, NULL), "it is not there, or something is in it");
     }
@@ -150,6 +154,7 @@ letter_writer_sync(struct letter_writer *w, struct why *why)
 {
     if (letter_writer_is_synced(w)) return OK;
     struct letter_volume *v = letter_index_newest(&w->index);
+    assert(v != NULL); /* invariant 2 */
     enum err e = w->file.handle >= 0 ? OK : open_newest(w, v, why);
     if (e == OK) e = file_write_at(&w->file, buf_bytes(&w->pending), v->bytes, why);
     if (e == OK && w->tail == TAIL_CUT)
@@ -169,13 +174,14 @@ letter_writer_sync(struct letter_writer *w, struct why *why)
     return OK;
 }
 
-/* A further file, whose begin waits to be written. */
+/* Begins another file, whose header waits to be written. */
 static enum err
 begin_volume(struct letter_writer *w, struct why *why)
 {
     const struct letter_volume *v = letter_index_newest(&w->index);
     uint32_t number = v == NULL ? w->number_min : v->number + 1;
-    assert(w->pending.size == 0);
+    assert(w->pending.size == 0);    /* invariant 3 */
+    assert(w->tail == TAIL_WRITTEN); /* invariant 3 */
     if (number != 0 && number < w->number_min) number = w->number_min;
     if (number == 0) return why_set(why, ERR_LIMIT, "%s: no file numbers are left", w->path);
     enum err e = buf_reserve(&w->pending, LETTER_FILE_HEADER_BYTES) ? OK : ERR_NOMEM;
@@ -186,7 +192,7 @@ begin_volume(struct letter_writer *w, struct why *why)
     return OK;
 }
 
-/* Writes what waits, and says in the file that all of it is durable. */
+/* Writes what waits, and ends the file with an entry which says that it is complete. */
 static enum err
 end_volume(struct letter_writer *w, struct why *why)
 {
@@ -198,7 +204,7 @@ end_volume(struct letter_writer *w, struct why *why)
     return e ? why_set(why, e, "not enough memory for dead letters") : letter_writer_sync(w, why);
 }
 
-/* Whether an entry of so many bytes goes into the youngest file. */
+/* True if an entry of so many bytes fits into the newest file. */
 static bool
 fits(const struct letter_writer *w, size_t size)
 {
@@ -209,7 +215,8 @@ fits(const struct letter_writer *w, size_t size)
            bytes + LETTER_ENTRY_HEADER_BYTES + size <= w->file_bytes_max;
 }
 
-/* A file whose letters differ much in age would keep the old ones as long as the young. */
+/* True if a letter is much younger than the first of the newest file: a file is removed as a whole,
+ * so it would keep the old letters as long as the young ones. */
 static bool
 is_of_age(const struct letter_writer *w, int64_t failed_ms)
 {
@@ -220,8 +227,8 @@ is_of_age(const struct letter_writer *w, int64_t failed_ms)
     return age_ms > w->max_age_ms / FILES_OF_AGE;
 }
 
-/* Before an entry of so many bytes: room in the batch, which is not that of an earlier life, and in
- * a file. */
+/* Makes room for an entry of so many bytes in the batch and in a file. A batch of before the
+ * restart is written first. */
 static enum err
 make_room(struct letter_writer *w, size_t size, bool end, struct why *why)
 {
@@ -232,11 +239,12 @@ make_room(struct letter_writer *w, size_t size, bool end, struct why *why)
     return e ? e : begin_volume(w, why);
 }
 
-/* What the scratch holds becomes an entry. */
+/* Appends the scratch as an entry. */
 static enum err
 put_entry(struct letter_writer *w, struct why *why)
 {
     const struct letter_volume *v = letter_index_newest(&w->index);
+    assert(v != NULL); /* invariant 2 */
     enum err e = letter_entry_put(&w->pending, buf_bytes(&w->scratch), (uint32_t)v->bytes);
     return e ? why_set(why, e, "not enough memory for dead letters") : OK;
 }
@@ -263,6 +271,7 @@ letter_writer_mark(struct letter_writer *w, enum letter_mark mark, struct letter
     letter_runs_begin(&runs, &own);
     letter_runs_add(&runs, place.number);
     letter_runs_end(&runs);
+    assert(buf_error(&own) == OK); /* one run is at most two varints of 5 bytes */
     return letter_writer_marks(w, mark, place.file, buf_bytes(&own), why);
 }
 
@@ -288,7 +297,7 @@ enum err
 letter_writer_letter(struct letter_writer *w, const struct dead_letter *letter,
                      struct letter_place replaces, struct letter_slot *ret_slot, struct why *why)
 {
-    /* One that is gone already is named, too: what says so may be torn, and this not. */
+    /* A replaced letter is named even if it is gone: the mark that says so may be torn. */
     bool is_there = letter_index_state(&w->index, replaces) != LETTER_GONE;
     buf_clear(&w->scratch);
     letter_put(&w->scratch, replaces, letter);
@@ -303,6 +312,7 @@ letter_writer_letter(struct letter_writer *w, const struct dead_letter *letter,
     if (e) return why_set(why, e, "not enough memory for dead letters");
     letter_set_number(&w->scratch, number);
     uint64_t offset = v->bytes + w->pending.size;
+    assert(offset <= UINT32_MAX); /* invariant 4 */
     e = put_entry(w, why);
     if (e) return e;
     letter_volume_add(v, number, letter->item.kind, letter->failed_ms);

@@ -1,6 +1,6 @@
 /*
- * letter_writer.h - the one who writes files of dead letters: letters and marks, in batches. It
- * keeps the index true of what it writes.
+ * letter_writer.h - writes the files of dead letters: letters and marks, in batches. It updates the
+ * index for letters that it writes.
  *
  * Threads: one.
  */
@@ -11,28 +11,28 @@
 
 enum { LETTER_FILE_PATH_BYTES = sizeof(((struct file *)0)->path) };
 
-/* The last batch that was found, which may be of a crash. */
+/* The last batch that was found at the opening, which may be torn. */
 enum letter_tail {
     TAIL_WRITTEN,
-    TAIL_WAITS, /* it is in `pending`, to be written again, */
-    TAIL_CUT,   /* and what stands after it goes */
+    TAIL_WAITS, /* it is in `pending`, and is written again */
+    TAIL_CUT,   /* the same, and bytes after it are cut off */
 };
 
 struct letter_writer {
     struct env *env;
     struct budget *memory;
-    const char *dir;                   /* the destination's */
-    char path[LETTER_FILE_PATH_BYTES]; /* of the files' directory */
+    const char *dir;                   /* the destination's directory */
+    char path[LETTER_FILE_PATH_BYTES]; /* the directory of the files */
     uint64_t file_bytes_max;
-    int64_t max_age_ms;  /* of letters; 0: for ever */
-    uint32_t number_min; /* of the files to come */
+    int64_t max_age_ms;  /* maximum age of letters; 0 if unlimited */
+    uint32_t number_min; /* lowest number of new files */
     struct letter_index index;
 
-    struct file file; /* the youngest; closed until something is written to it */
-    struct buf pending;
+    struct file file;   /* the newest file; closed before something is written to it */
+    struct buf pending; /* entries that wait to be written */
     enum letter_tail tail;
-    bool names_durable; /* the directory was synced since it was opened or that failed */
-    struct buf scratch; /* an entry being made */
+    bool names_durable; /* the directory was synced after it was opened, or after a failed sync */
+    struct buf scratch; /* the entry that is being made */
     struct buf runs;
 };
 
@@ -41,23 +41,24 @@ MUST_CHECK enum err letter_writer_init(struct letter_writer *writer, struct env 
                                        const char *dir, struct budget *memory, struct why *why);
 /* Abandons what was not synced. */
 void letter_writer_fini(struct letter_writer *writer);
-/* The index was read: goes on after what there is. ERR_IO, ERR_NOMEM. */
+/* Prepares to append to the newest file, after the index was read. ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err letter_writer_begin(struct letter_writer *writer, struct why *why);
 
-/* Of a file. ERR_LIMIT. */
+/* The path of a file. ERR_LIMIT. */
 MUST_CHECK enum err letter_writer_path(const struct letter_writer *writer, uint32_t number,
                                        char to[LETTER_FILE_PATH_BYTES], struct why *why);
 
-/* All of these are durable with the next sync, and after an error nothing was said. Files may be
- * begun: views of volumes end. */
+/* Entries written by these functions are durable with the next sync; after an error nothing was
+ * written. They may begin files: views of volumes end. */
 
-/* A letter, in the place of another if `replaces` is one. ERR_LIMIT: it is too large. */
+/* Writes a letter, which replaces another one if `replaces` has a file. ERR_LIMIT: it is too large.
+ */
 MUST_CHECK enum err letter_writer_letter(struct letter_writer *writer,
                                          const struct dead_letter *letter,
                                          struct letter_place replaces, struct letter_slot *ret_slot,
                                          struct why *why);
-/* What became of one letter, of `runs` of letters of a file, and of all in the file at this place
- * of the index that are in one of these states (1 << LETTER_...). The index is the caller's. */
+/* Write a mark for one letter, for `runs` of letters of a file, and for all letters of the volume
+ * at `at` that are in one of these states (1 << LETTER_...). The caller updates the index. */
 MUST_CHECK enum err letter_writer_mark(struct letter_writer *writer, enum letter_mark mark,
                                        struct letter_place place, struct why *why);
 MUST_CHECK enum err letter_writer_marks(struct letter_writer *writer, enum letter_mark mark,
@@ -65,16 +66,16 @@ MUST_CHECK enum err letter_writer_marks(struct letter_writer *writer, enum lette
 MUST_CHECK enum err letter_writer_mark_states(struct letter_writer *writer, uint32_t at,
                                               unsigned states, enum letter_mark mark,
                                               struct why *why);
-/* The youngest file ends, and another one begins, on disk. */
+/* Ends the newest file and begins another one, durably. */
 MUST_CHECK enum err letter_writer_end(struct letter_writer *writer, struct why *why);
 
-/* After an error all that was said waits for the next one. */
+/* Makes all entries durable. After an error they wait for the next sync. */
 MUST_CHECK enum err letter_writer_sync(struct letter_writer *writer, struct why *why);
-/* Nothing waits for that. */
+/* True if nothing waits for a sync. */
 bool letter_writer_is_synced(const struct letter_writer *writer);
-/* Names that were made or removed are durable. */
+/* Makes names of files that were made or removed durable. */
 MUST_CHECK enum err letter_writer_sync_names(struct letter_writer *writer, struct why *why);
-/* The end of what is durable. */
-struct position letter_writer_end_pos(const struct letter_writer *writer);
+/* The end of the durable entries. */
+struct letter_pos letter_writer_end_pos(const struct letter_writer *writer);
 
 #endif

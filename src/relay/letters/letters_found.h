@@ -1,6 +1,6 @@
 /*
- * letters_found.h - what reading all files of dead letters has shown, beside what the destination's
- * state says they held: what is damaged, what is lost, and what has come back. Format:
+ * letters_found.h - the findings of reading all files of dead letters, compared with what the
+ * destination's state says they held: damaged places, and letters that are lost or back. Format:
  * docs/format/relay.md.
  *
  * Threads: none of its own.
@@ -12,9 +12,9 @@
 #include "relay/letters/letters_mark.h"
 
 enum letter_damage_kind {
-    LETTERS_UNREADABLE, /* from `offset` to `end` */
-    LETTERS_CUT,        /* the file ends at `offset`; `end` is where it should, 0: not known */
-    LETTERS_MISSING,    /* the file is not there */
+    LETTERS_UNREADABLE, /* bytes from `offset` to `end` */
+    LETTERS_CUT,        /* the file ends at `offset` instead of `end`; 0 if unknown */
+    LETTERS_MISSING,    /* the file does not exist */
 };
 
 struct letter_damage {
@@ -22,22 +22,23 @@ struct letter_damage {
     uint32_t file;
     uint64_t offset;
     uint64_t end;
-    uint32_t letters; /* that may have stood there, if that is known */
+    uint32_t letters; /* letters that may be lost, if known */
 };
 
 struct letters_found {
-    uint64_t damaged; /* places; the first of them: */
+    uint64_t damaged; /* damaged places, of which `first` has the first ones */
     struct letter_damage first[DEAD_LETTERS_TEXTS];
     uint32_t first_count;
     uint64_t missing_files;
-    uint64_t missing; /* letters that cannot be read, and no mark says that they are gone */
+    uint64_t missing; /* letters that cannot be read and that no mark says to be gone */
 
-    /* Only if the state says what the files held: */
-    uint64_t live[ITEM_KIND_COUNT]; /* up to where it knows them, and of which letters that is */
+    /* Only if the state has a mark: live letters at its position, their fingerprint, and letters
+     * moved by later marks. */
+    uint64_t live[ITEM_KIND_COUNT];
     uint64_t print;
-    uint64_t moved[ITEM_KIND_COUNT][MARK_LAST + 1]; /* by marks after that */
+    uint64_t moved[ITEM_KIND_COUNT][MARK_LAST + 1];
 
-    /* In the end. Only those that the state's account has, as in `moved`. */
+    /* Letters at the end that the state's account includes, as in `moved`. */
     uint64_t kept[ITEM_KIND_COUNT];
     uint64_t replaying[ITEM_KIND_COUNT];
 };
@@ -48,26 +49,26 @@ void letter_damage_print(const struct letter_damage *damage, const char *dir,
                          char to[DEAD_LETTERS_TEXT_BYTES]);
 
 /*
- * Whether the account of a state has this letter. It has not if its item lies after the cursor, or
- * is given once more: then it comes by again, and is counted then.
+ * True if the account of a state includes this letter. It does not if the item is after the cursor,
+ * or is given once more: then it is read again, and counted then.
  */
 bool letters_count_has(const struct letters_known *known, const struct dead_letter *letter);
 
 /*
- * What becomes of the account. For each kind, dead_lettered and replaying of the state, less what
+ * The changes to the account. For each kind, dead_lettered and replaying of the state, less what
  * marks moved, are kept + replaying + lost - back.
  */
 struct letters_account {
-    bool differs;                            /* not all is as it was */
-    uint64_t dead_lettered[ITEM_KIND_COUNT]; /* from now on */
-    uint64_t replaying[ITEM_KIND_COUNT];
-    uint64_t delivered[ITEM_KIND_COUNT]; /* since the state was written, and so on */
-    uint64_t dropped[ITEM_KIND_COUNT];
-    uint64_t dropped_full[ITEM_KIND_COUNT];
+    bool differs;                            /* letters are lost or back */
+    uint64_t dead_lettered[ITEM_KIND_COUNT]; /* the term from now on */
+    uint64_t replaying[ITEM_KIND_COUNT];     /* the term from now on */
+    uint64_t delivered[ITEM_KIND_COUNT];     /* moved since the state was written */
+    uint64_t dropped[ITEM_KIND_COUNT];       /* the same */
+    uint64_t dropped_full[ITEM_KIND_COUNT];  /* the same */
     uint64_t lost[ITEM_KIND_COUNT];
-    uint64_t back[ITEM_KIND_COUNT]; /* were gone and are letters again: taken once more */
-    /* More than the state counts: those that are back, and those that an older version's state left
-     * out: being sent again, or taken from others (letters_found.c). */
+    uint64_t back[ITEM_KIND_COUNT]; /* letters again after they were gone: taken once more */
+    /* Items that count as taken in addition: letters that are back, and those that an older
+     * version's state left out: being sent again, or taken from others (letters_found.c). */
     uint64_t taken[ITEM_KIND_COUNT];
 };
 void letters_compare(const struct letters_known *known, const struct letters_found *found,

@@ -1,5 +1,11 @@
-/* letters_mark.c - see letters_mark.h. Format: docs/format/relay.md. */
+/*
+ * letters_mark.c - see letters_mark.h. Format: docs/format/relay.md.
+ *
+ * Invariant, which the reader verifies: runs of files ascend and do not overlap.
+ */
 #include "relay/letters/letters_mark.h"
+
+#include <assert.h>
 
 enum { MARK_BYTES_MAX = 512 };
 
@@ -39,6 +45,7 @@ letters_mark_fields(const struct fields *f, struct letters_mark *m)
         struct buf own = {.at = memory, .capacity = sizeof memory, .limit = sizeof memory};
         const struct fields fields = {.to = &own};
         mark_fields(&fields, m);
+        assert(buf_error(&own) == OK); /* MARK_BYTES_MAX is enough */
         buf_put_counted(f->to, buf_bytes(&own));
         return;
     }
@@ -55,6 +62,7 @@ letters_mark_add(struct letters_mark *m, uint32_t file)
 {
     if (m->run_count > 0) {
         uint32_t last = m->run_count - 1;
+        assert((uint64_t)m->runs[last].first + m->runs[last].count <= file);
         if (m->runs[last].first + m->runs[last].count == file) {
             m->runs[last].count++;
             return;

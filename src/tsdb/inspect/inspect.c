@@ -1,12 +1,17 @@
 /*
- * inspect.c - what all of inspection shares: what a path means, words, remarks, rankings.
+ * inspect.c - shared by all files of inspection: the meaning of a path, words, remarks, rankings.
  *
- * Remarks are bounded: each damaged place is told once as long as it is among those told last.
- * A ranking is a heap whose first is the least of the largest, so it takes memory for `top` entries
- * however many are offered, and copies the text of those alone.
+ * Remarks are bounded: a damaged place that is among the last remarks is not repeated.
+ * A ranking is a heap whose top is the least of the largest entries, so it takes memory for `top`
+ * entries however many are offered, and copies only their texts.
+ *
+ * Invariants of a ranking:
+ * 1. It has at most `capacity` entries, and at most as many as were offered.
+ * 2. Without a free place, top_put() replaces an entry of lower rank, as top_offer() has found.
  */
 #include "tsdb/inspect/inspect.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -79,7 +84,8 @@ inspect_end_word(enum wal_segment_end end)
         "clean: ends with the file",
         "clean: followed by zeros, nothing was written after it",
         "torn: an incomplete commit, or one being written",
-        "clean: followed by bytes of an earlier use of the file, or by the first bytes of a torn commit",
+        "clean: followed by bytes of an earlier use of the file, or by the first bytes of a torn "
+        "commit",
     };
     return words[end];
 }
@@ -252,7 +258,7 @@ top_fini(struct top *t)
     *t = (struct top){0};
 }
 
-/* Whether `a` goes before `b` is dropped. */
+/* True if `a` is dropped before `b`. */
 static bool
 is_less(const struct top_entry *a, const struct top_entry *b)
 {
@@ -270,6 +276,8 @@ enum err
 top_put(struct top *t, uint64_t rank, const struct inspect_item *item)
 {
     bool grows = t->count < t->capacity;
+    assert(t->count < t->offered);           /* invariant 1 */
+    assert(grows || rank > t->heap[0].rank); /* invariant 2 */
     struct top_entry *entry = &t->heap[grows ? t->count : 0];
     buf_clear(&entry->text);
     buf_put_bytes(&entry->text, item->text);
@@ -290,7 +298,8 @@ top_take(struct top *t, struct arena *arena, struct inspect_ranking *ret)
     struct inspect_ranking r = {.count = t->count, .left_out = t->offered - t->count};
     r.items = arena_alloc(arena, (t->count + 1) * sizeof *r.items);
     if (r.items == NULL) return ERR_NOMEM;
-    while (t->count > 0) { /* the least goes to the back */
+    assert(t->count <= t->offered); /* invariant 1 */
+    while (t->count > 0) {          /* the least is put last */
         struct top_entry least = t->heap[0];
         struct inspect_item *to = &r.items[--t->count];
         *to = least.item;

@@ -158,7 +158,7 @@ struct inspect_part {
         uint64_t samples;    /* times in distinct columns */
         uint64_t bytes;      /* encoded */
         uint64_t modes[INSPECT_MODES];
-        bool incomplete; /* more columns than are told apart */
+        bool incomplete; /* there are more columns than are distinguished */
     } times;
     struct inspect_blocks starts; /* columns of start times */
     uint64_t exemplars;
@@ -296,7 +296,8 @@ struct inspect_dir {
     uint64_t log_end_pos; /* of the newest segment, as far as it was committed */
     struct inspect_snapshot *snapshots;
     uint32_t snapshot_count;
-    struct inspect_file *others; /* nobody names them: left over, set aside, or being written */
+    struct inspect_file
+        *others; /* files that the manifest does not name: left over, set aside, or being written */
     uint32_t other_count;
 
     uint64_t series; /* summed over parts */

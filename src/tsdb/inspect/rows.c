@@ -1,9 +1,9 @@
 /*
- * rows.c - what the rows of a part cost, by label, metric and series.
+ * rows.c - computes the size of a part's rows, by label, metric and series.
  *
- * One pass over the rows counts blocks, series by label pair, and what each metric costs. Counters
- * of pairs cover a window of the tenant's pairs; should there be more, each further window costs a
- * pass over the rows alone. Labels are only put together for series that belong into the ranking.
+ * One pass over the rows counts blocks, series by label pair, and the size of each metric. Counters
+ * of pairs cover a window of the tenant's pairs; if there are more, each further window takes
+ * another pass over the rows. Labels are only built for series that are in the ranking.
  */
 #include "tsdb/inspect/private.h"
 
@@ -33,26 +33,26 @@ struct row_pass {
     struct part *part;
     struct why *why;
     uint64_t *counted;
-    struct table columns; /* of times that were met: 63 bits of a hash of their place */
+    struct table columns; /* columns of times met so far: 63 bits of a hash of their place */
     struct top tenants, names, pairs, by_series, by_samples, by_bytes, series;
 
-    /* The tenant at hand. */
+    /* The current tenant. */
     struct inspect_item tenant;
     struct part_index index;
     struct row_reader *rows;
     uint32_t window_first; /* pairs counted in this pass */
     uint32_t window_count;
     uint32_t *window;
-    const struct part_name *metric_name; /* NULL: no series has a metric name */
+    const struct part_name *metric_name; /* NULL if no series has a metric name */
     uint32_t metric_count;
     struct metric_sum *metrics;   /* by pair */
-    struct metric_sum metricless; /* and those beyond the ceiling */
-    uint64_t name_series;         /* of the name whose pairs are being ranked */
+    struct metric_sum metricless; /* series without a metric name, and those beyond METRICS_MAX */
+    uint64_t name_series;         /* series of the name whose pairs are being ranked */
 };
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-/* True if it was not there. Beyond the ceiling nothing is new. */
+/* Adds a column; `ret_new` is true if it was not there. Beyond COLUMNS_MAX nothing is new. */
 static enum err
 column_add(struct row_pass *x, const struct page_place *place, bool *ret_new)
 {
@@ -250,7 +250,7 @@ count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
     return top_offer(&x->series, item.bytes) ? rank_series(x, number, &item) : OK;
 }
 
-/* A further window: damage was told before. */
+/* Counts a further window; damage was reported by the first pass. */
 static enum err
 count_rows_again(struct row_pass *x, const struct part_tenant *t)
 {
@@ -422,7 +422,7 @@ tenant_inspect(struct row_pass *x, const struct part_tenant *t)
     x->why = &reason;
     arena_init(&arena, x->options->memory, 0, 0);
     enum err e = tenant_begin(x, t, &arena);
-    if (e == ERR_CORRUPT) { /* without its names nothing of it can be told */
+    if (e == ERR_CORRUPT) { /* without its names nothing of the tenant can be reported */
         e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "%s", reason.text);
     } else if (e == OK) {
         e = tenant_count_all(x, t);

@@ -1,7 +1,7 @@
 /*
- * series.c - where the series of a selector lie: in which parts, in which form, and what of
+ * series.c - finds the series of a selector: in which parts they are, in which form, and what of
  * them is only in the log. Parts and log each give their series in label order; equal labels are
- * put together, as select() does, but of the samples only the times at the borders are read.
+ * joined, as select() does, but only the times at the borders are read of the samples.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 /* Label values are asked for in any order, of all parts at once. */
 enum { TRIES = 5, SERIES_CACHE_BYTES = 32 * 1024 * 1024 };
-/* More than these are not told apart in the log, nor more references kept. */
+/* Upper limits of series in the log that are distinguished, and of references that are kept. */
 enum { LOG_SERIES_MAX = 100 * 1000, REFS_MAX = 4 * 1024 * 1024 };
 
 /* --- the log ---------------------------------------------------------------------------------- */
@@ -116,7 +116,7 @@ static void
 note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
     struct series_log_pass *x = context;
-    if (pos + bytes <= x->store_pos || x->labelling) return; /* parts have it, or it was told */
+    if (pos + bytes <= x->store_pos || x->labelling) return; /* parts have it, or it was reported */
     enum err e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", text);
     x->failed = err_first(x->failed, e);
 }
@@ -165,7 +165,7 @@ by_labels(const void *a, const void *b)
                           ((const struct series_in_log *)b)->labels);
 }
 
-/* What the log in `dir` holds from the store's position on. Damage becomes a remark. */
+/* Lists what the log in `dir` has from the store's position on. Damage becomes a remark. */
 static enum err
 log_list_read(const struct inspect_options *options, const char *dir,
               const struct manifest *manifest, const struct inspect_question *question,
@@ -242,7 +242,7 @@ struct series_pass {
     uint32_t source_count;
     struct log_list log;
     uint32_t log_at;
-    struct inspect_place *places; /* of the series at hand */
+    struct inspect_place *places; /* places of the current series */
     uint32_t place_count;
     struct buf labels;
     int64_t *times; /* of a block */
@@ -253,7 +253,7 @@ struct series_pass {
 };
 
 static enum err
-told(struct series_pass *x, enum err e, const struct why *reason)
+skip_damage(struct series_pass *x, enum err e, const struct why *reason)
 {
     e = remark_if_damage(&x->result->remarks, &x->result->arena, e, reason);
     return e ? why_set(x->why, e, "%s", reason->text) : OK;
@@ -271,7 +271,7 @@ source_step(struct series_pass *x, struct series_source *s)
         x->done++;
         enum err e = row_read(s->rows, number, &s->labels, &s->blocks, &s->block_count, &reason);
         if (e == OK) return OK;
-        e = told(x, e, &reason); /* the series of that page are left out */
+        e = skip_damage(x, e, &reason); /* the series of that page are left out */
         if (e) return e;
     }
     s->at_end = true;
@@ -286,7 +286,7 @@ source_match(struct series_pass *x, struct series_source *s, const struct part_t
     s->at_end = true;
     enum err e = part_index_load(s->part, t, &x->arena, &s->index, &reason);
     if (e == OK) e = part_match(&s->index, q->matchers, q->count, &s->matched, &reason);
-    if (e) return told(x, e, &reason);
+    if (e) return skip_damage(x, e, &reason);
     x->matched += roaring_bitmap_get_cardinality(s->matched);
     e = row_reader_new(&s->index, x->options->memory, &s->rows);
     s->walk = roaring_create_iterator(s->matched);
@@ -306,7 +306,7 @@ source_open(struct series_pass *x, const struct manifest_part *named)
         x->missing = true;
         e = ERR_CORRUPT;
     }
-    if (e) return told(x, e, &reason);
+    if (e) return skip_damage(x, e, &reason);
     const struct part_tenant *t = part_tenant(part, x->question->tenant);
     struct time_range time = {part_info(part)->min_ms, part_info(part)->max_ms};
     if (t == NULL || !ranges_meet(time, x->question->range)) {
@@ -344,7 +344,7 @@ block_cut(struct series_pass *x, struct part *part, const struct block_ref *b,
     struct why reason = {""};
     enum err e = block_read_times(part, b, x->times, &reason);
     *ret_count = 0;
-    if (e) return told(x, e, &reason);
+    if (e) return skip_damage(x, e, &reason);
     for (uint32_t i = 0; i < b->count; i++) {
         if (x->times[i] < range.min_ms || x->times[i] > range.max_ms) continue;
         widen(&to->time, x->times[i], x->times[i]);
@@ -376,7 +376,7 @@ block_add(struct series_pass *x, struct part *part, const struct block_ref *b,
     if (x->result->count == x->options->top) return OK; /* only summed up */
     e = inspect_block(part, b, &form, &values, &times, &reason);
     to->forms[e ? INSPECT_UNREADABLE : form]++;
-    return told(x, e, &reason);
+    return skip_damage(x, e, &reason);
 }
 
 static void

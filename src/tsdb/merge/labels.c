@@ -2,13 +2,14 @@
  * labels.c - labels and series of a tenant in the order of the output.
  *
  * The inputs' label values are merged once, name by name, which gives every pair of an input its
- * number in the output. From then on no label is looked at: these numbers ascend with the labels,
- * so series are in label order exactly if their lists of numbers are.
+ * number in the output. After that labels are not needed: these numbers ascend with the labels, so
+ * series are in label order exactly if their lists of numbers are.
  *
- * A tenant that one input alone has needs no list of numbers: pairs keep their order, so a pair's
- * number is how many used ones come before it.
+ * A tenant that only one input has needs no list of numbers: pairs keep their order, so a pair's
+ * number is the number of used ones before it.
  *
- * What an input says of its order is checked on the way, since the writer relies on it.
+ * The order of an input's pairs and rows is checked on the way, since the writer relies on it. The
+ * invariants are those of parts.c.
  */
 #include <assert.h>
 
@@ -34,12 +35,14 @@ heap_push(struct source_heap *h, source_order order, struct merge_source *s)
     heap_up(h->at, h->count++, s, comes_before(order, *a, *b));
 }
 
-/* Moves the sources that stand at the same as the top into the group, by arrival. */
+/* Moves the sources that are equal to the top of the heap into the group, by arrival. */
 static void
 heap_pop_group(struct part_merge *m, source_order order)
 {
     m->group_count = 0;
     do {
+        assert(m->heap.count > 0);
+        assert(m->group_count < m->source_count); /* invariant 2 */
         m->group[m->group_count++] = m->heap.at[0];
         struct source_heap *h = &m->heap;
         h->count--;
@@ -55,7 +58,7 @@ by_value(const struct merge_source *a, const struct merge_source *b)
     return bytes_compare(buf_bytes(&a->values.value), buf_bytes(&b->values.value));
 }
 
-/* Reads on to the next pair of the name that is used, and takes it into the heap. */
+/* Moves a source to its next used pair of the name, and pushes it into the heap. */
 static enum err
 value_next(struct part_merge *m, struct merge_source *s)
 {
@@ -70,7 +73,7 @@ value_next(struct part_merge *m, struct merge_source *s)
     return OK;
 }
 
-/* Begins the first name any source has left; without one, all pairs are done. */
+/* Begins the next name that any source has; if none has one, all pairs are done. */
 static enum err
 name_next(struct part_merge *m, bool *ret_done)
 {
@@ -99,7 +102,7 @@ name_next(struct part_merge *m, bool *ret_done)
     return OK;
 }
 
-/* Writes the value on top of the heap; all who have it get its number. */
+/* Writes the value on top of the heap, whose number all sources that have it get. */
 static enum err
 value_out(struct part_merge *m)
 {
@@ -127,7 +130,7 @@ value_out(struct part_merge *m)
     return OK;
 }
 
-/* The number in the output; NO_PAIR: no series that goes on was known to have it. */
+/* The number of a pair in the output; NO_PAIR if no series that stays was known to have it. */
 static inline uint32_t
 number_of(const struct merge_source *s, uint32_t pair)
 {
@@ -168,7 +171,7 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
         m, s, part_index_load(s->part, s->tenant, &m->tenant_arena, &s->index, &m->why));
 }
 
-/* The tenant has something to write, or is left out. The writer is made for the first one. */
+/* Begins to write the tenant, unless nothing of it stays. The first one makes the writer. */
 enum err
 merge_pairs_begin(struct part_merge *m)
 {
@@ -221,7 +224,8 @@ by_pairs(const struct merge_source *a, const struct merge_source *b)
     return compare_lists(&a->pairs, &b->pairs);
 }
 
-/* The pairs of the row just read, as numbers of the output; ERR_CORRUPT: rows are not in order. */
+/* Translates the pairs of the row that was read last into numbers of the output. ERR_CORRUPT: rows
+ * are not in order. */
 static enum err
 row_numbers(struct merge_source *s, struct why *why)
 {
@@ -244,11 +248,12 @@ row_numbers(struct merge_source *s, struct why *why)
     return part_damaged(s->part, 0, "row order", why);
 }
 
-/* Goes on to the next series that stays, from s->row on, and takes it into the heap. */
+/* Moves a source to its next series that stays, from s->row on, and pushes it into the heap. */
 static enum err
 row_next(struct part_merge *m, struct merge_source *s)
 {
     const struct part_tenant *t = s->tenant;
+    assert(s->row <= t->series_count);
     while (s->row < t->series_count && !s->whole && !bit_get(s->live, s->row)) {
         s->row++;
     }
@@ -306,6 +311,7 @@ merge_next_series(struct part_merge *m)
         return OK;
     }
     heap_pop_group(m, by_pairs);
+    assert(m->writer != NULL);
     const struct buf *pairs = &m->group[0]->pairs;
     m->series_count++;
     enum err e = part_write_series(m->writer, (const uint32_t *)(const void *)pairs->at,

@@ -1,6 +1,6 @@
 /*
- * parts.c - several parts become one. See parts.h. A merge is a machine that goes on by
- * small pieces of work, so that it can stop between any two:
+ * parts.c - see parts.h. A merge is a state machine that works in small steps, so that it can be
+ * stopped between any two:
  *
  *      TENANT --> WALK --> PAIRS --> SERIES --> SAMPLES --> EXEMPLARS
  *        ^  \        \                ^  |                      |
@@ -8,12 +8,19 @@
  *        |             v                 v
  *        +--------- TENANT_END <---------+
  *
- *     walk.c      WALK: which series have anything that stays
+ *     walk.c      WALK: which series have something that stays
  *     labels.c    PAIRS, SERIES: both in order
  *     samples.c   SAMPLES, EXEMPLARS: of one series
- *     here        tenants, metadata, counts
+ *     parts.c     tenants, metadata, counts
  *
- * Nothing here is as large as a part once for each tenant: there may be thousands.
+ * There may be thousands of tenants, so nothing of the size of a part is made for each of them.
+ *
+ * Invariants:
+ * 1. Tenants are written in ascending order of their names, series of a tenant in label order.
+ * 2. A source is in the heap at most once, and the heap is empty between tenants.
+ * 3. The group is the sources that have the current pair or series, by arrival.
+ * 4. Counts of a tenant add up to its samples of the inputs in the window. Damage can break this,
+ * so the caller checks it (store/merging.c).
  */
 #include "tsdb/merge/parts.h"
 
@@ -43,7 +50,7 @@ source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
     buf_init(&s->hidden, m->budget, UINT32_MAX);
     buf_init(&s->pairs, m->budget, UINT32_MAX);
     buf_init(&s->pairs_before, m->budget, UINT32_MAX);
-    /* Of which series something in the window is deleted: most have nothing, and ask no further. */
+    /* Collects the series of which something in the window is deleted: most parts have none. */
     for (uint32_t i = 0; i < s->input->deletion_count; i++) {
         const struct part_deletion *d = &s->input->deletions[i];
         if (d->range.max_ms < window->min_ms || d->range.min_ms > window->max_ms) continue;
@@ -86,7 +93,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     m->heap.at = mem_alloc(budget, count * sizeof(struct merge_source *));
     bool complete = m->sources != NULL && m->group != NULL && m->heap.at != NULL;
     enum err e = complete ? OK : ERR_NOMEM;
-    /* Of the same size whatever is merged: that is promised. */
+    /* The cache has a fixed size, since part_merge_memory_base() includes it. */
     if (e == OK) e = times_cache_new(budget, TIMES_KEPT, &m->interleave.times);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = source_init(m, &m->sources[i], i);
@@ -180,7 +187,7 @@ each_metadata(void *context, const struct metadata *metadata)
     return part_write_metadata(m->writer, metadata, &m->why);
 }
 
-/* Moves what the merge of samples has counted. */
+/* Moves the counts of the interleaved samples to those of the tenant. */
 static void
 move_counts(uint64_t *from, uint64_t *to)
 {
@@ -194,7 +201,9 @@ static enum err
 tenant_end(struct part_merge *m)
 {
     enum err e = OK;
-    /* Every part has all that is known of a tenant when it is written: the newest is enough. */
+    assert(m->heap.count == 0); /* invariant 2 */
+    /* Every part has all metadata of a tenant that was known when it was written: the newest is
+     * enough. */
     for (uint32_t i = m->source_count; i > 0 && m->options.with_metadata; i--) {
         const struct merge_source *s = &m->sources[i - 1];
         if (s->tenant == NULL || s->tenant->metadata_page == 0) continue;

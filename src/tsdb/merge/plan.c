@@ -1,18 +1,26 @@
 /*
  * plan.c - see plan.h.
  *
- * What it costs: a sample is written by the flush, by one merge for each factor of sixteen
+ * Write amplification: a sample is written by the flush, by one merge for each factor of sixteen
  * between a flush and a partition, once when its day is over, and once when its month is.
+ *
+ * Invariants:
+ * 1. The candidate has ascending indexes, each once. It fits into the memory of a merge, except
+ * when one part is planned alone, or is damaged or too large on its own.
+ * 2. Windows of a plan are whole partitions that follow one another and cover the times of all
+ *    inputs.
+ * 3. partition_of() divides time: each time is in exactly one partition.
  */
 #include "tsdb/merge/plan.h"
 
+#include <assert.h>
 #include <time.h>
 
 enum {
-    RUN_MIN = 16, /* so many small neighbours are worth a merge */
-    WIDE_MAX = 4, /* so many parts across today's border wait to be split at once */
-    GRACE_MS = 2 * 3600 * 1000,
-    WORTH = 4, /* the small ones of a partition are worth it at this fraction of the largest */
+    RUN_MIN = 16,               /* number of small neighbours that are worth a merge */
+    WIDE_MAX = 4,               /* parts across today's border that wait to be split at once */
+    GRACE_MS = 2 * 3600 * 1000, /* time after its end from which a partition is over */
+    WORTH = 4, /* small parts of at least this fraction of the largest are worth merging with it */
 };
 
 #define DAY_MS   INT64_C(86400000)
@@ -20,7 +28,7 @@ enum {
 
 /* --- partitions ------------------------------------------------------------------------------- */
 
-/* The begin of the month of a time, moved on by so many months. */
+/* The begin of the month of a time, plus a number of months. */
 static int64_t
 month_begin(int64_t t_ms, int months)
 {
@@ -52,9 +60,9 @@ struct merge_planning {
     uint32_t count;
     const struct merge_plan_options *options;
     struct arena *arena;
-    uint32_t *set; /* the candidate: indexes, ascending */
+    uint32_t *set; /* indexes of the candidate's parts, ascending */
     uint32_t set_count;
-    bool set_is_full; /* the next part would need more memory than there is */
+    bool set_is_full; /* the next part does not fit into memory */
 };
 
 static bool
@@ -83,6 +91,7 @@ set_has(const struct merge_planning *g, uint32_t part)
 static struct plan_part
 set_hull(const struct merge_planning *g)
 {
+    assert(g->set_count > 0);
     struct plan_part hull = g->parts[g->set[0]];
     for (uint32_t i = 1; i < g->set_count; i++) {
         const struct plan_part *p = &g->parts[g->set[i]];
@@ -95,7 +104,7 @@ set_hull(const struct merge_planning *g)
     return hull;
 }
 
-/* Damaged, or too large for the memory of a merge: as if it were not there. */
+/* True if a part is damaged, or too large for the memory of a merge. It is never an input. */
 static bool
 is_out_of_reach(const struct merge_planning *g, const struct plan_part *p)
 {
@@ -108,7 +117,8 @@ set_fits_memory(const struct merge_planning *g)
     return set_hull(g).memory <= g->options->memory_max;
 }
 
-/* Nothing of the time of the set lies between its parts in the log. */
+/* True if the parts of the set are neighbours in the log: no other part has samples of their time
+ * between them, and no border is. */
 static bool
 set_is_mergeable(const struct merge_planning *g)
 {
@@ -137,9 +147,15 @@ plan_set(struct merge_planning *g, bool last, struct merge_plan *plan)
         plan->windows = arena_push(g->arena, plan->windows, count, sizeof *plan->windows);
         if (plan->windows == NULL) return ERR_NOMEM;
         struct time_range window = partition_of(t, g->options->now_ms);
+        assert(window.min_ms <= t); /* invariant 3 */
+        assert(window.max_ms >= t);
         plan->windows[count++] = window;
         if (window.max_ms >= hull.time.max_ms) break;
         t = window.max_ms + 1;
+    }
+    assert(plan->windows[0].min_ms <= hull.time.min_ms); /* invariant 2 */
+    for (uint32_t i = 1; i < g->set_count; i++) {
+        assert(g->set[i - 1] < g->set[i]); /* invariant 1 */
     }
     plan->window_count = count;
     plan->inputs = g->set;
@@ -148,7 +164,7 @@ plan_set(struct merge_planning *g, bool last, struct merge_plan *plan)
     return OK;
 }
 
-/* Parts across borders: the oldest, and those that follow it. */
+/* Finds parts that span partitions: the oldest, and those that follow it. */
 static bool
 find_wide(struct merge_planning *g)
 {
@@ -160,7 +176,7 @@ find_wide(struct merge_planning *g)
         if (is_out_of_reach(g, p) || !is_wide(g, p)) continue;
         g->set[g->set_count++] = i;
         bool fits = set_fits_memory(g);
-        due |= !fits; /* to wait for more is no use */
+        due |= !fits; /* waiting for more parts is of no use */
         if (!fits || !set_is_mergeable(g)) {
             g->set_count--;
             break;
@@ -180,7 +196,7 @@ largest_of(const struct merge_planning *g, const uint32_t *parts, uint32_t count
     return largest;
 }
 
-/* The longest mergeable run from members[at] on becomes the set. */
+/* Makes the longest mergeable run of members from the first one on the set; it may be empty. */
 static void
 take_run(struct merge_planning *g, const uint32_t *members, uint32_t count, uint64_t bytes_each_max)
 {
@@ -197,12 +213,13 @@ take_run(struct merge_planning *g, const uint32_t *members, uint32_t count, uint
     }
 }
 
-/* A partition that is over: all of it, or as much as lies together. */
+/* Finds all parts of a partition that is over, or as many as are neighbours. */
 static bool
 find_whole(struct merge_planning *g, const uint32_t *members, uint32_t count)
 {
     for (uint32_t at = 0; at < count; at++) {
         take_run(g, members + at, count - at, UINT64_MAX);
+        if (g->set_count == 0) continue;
         const struct plan_part *first = &g->parts[g->set[0]];
         if (g->options->full && g->set_count == 1 && first->loose &&
             first->bytes <= g->options->bytes_max) {
@@ -217,8 +234,8 @@ find_whole(struct merge_planning *g, const uint32_t *members, uint32_t count)
 }
 
 /*
- * Parts of about one size: none is a quarter of the whole. Of what fills at least half of the
- * memory of a merge, none is half.
+ * True if the set is worth a merge: its parts are of similar size, none more than a quarter of the
+ * whole; or half of it if they fill at least half of the memory of a merge.
  */
 static bool
 is_run(const struct merge_planning *g)
@@ -232,7 +249,7 @@ is_run(const struct merge_planning *g)
     return g->set_count >= RUN_MIN && largest <= hull.bytes / 4;
 }
 
-/* The run of the smallest parts. */
+/* Finds the run of the smallest parts. */
 static bool
 find_run(struct merge_planning *g, const uint32_t *members, uint32_t count)
 {
@@ -271,7 +288,8 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
         for (uint32_t k = 0; k < count; k++) {
             if (has_samples(&parts[k]) && range_holds(partition, parts[k].time)) members[n++] = k;
         }
-        if (members[0] != i) continue; /* the first of a partition speaks for it */
+        assert(n > 0);                 /* part i itself */
+        if (members[0] != i) continue; /* each partition is looked at once, at its first part */
         bool over = options->full || partition.max_ms < options->now_ms - GRACE_MS;
         last = over && find_whole(&g, members, n);
         if (!last && !find_run(&g, members, n)) continue;

@@ -1,5 +1,5 @@
 /*
- * plan.h - private to tsdb/: which parts are merged next. A pure function of what is live.
+ * plan.h - private to tsdb/: decides which parts are merged next. A pure function of what is live.
  *
  * Time is divided into partitions: days (UTC) of this month and the one before, calendar months
  * otherwise, and one partition for all that is more than a hundred years away. Parts end up in one
@@ -7,14 +7,13 @@
  *
  *  - a part that lies in several (a flush around midnight, a backfill) is split;
  *  - within a partition, a run of small parts becomes one when there are enough of them;
- *  - when a partition is over, all of it becomes one, if what is small is worth writing what is
- *    large again;
- *  - what does not fit into the memory of one merge becomes as many parts as are needed: as soon as
- *    a run fills it, for then it is not going to be merged again.
+ *  - when a partition is over, all of it becomes one, if its small parts are worth writing its
+ * large ones again;
+ *  - parts that do not fit into the memory of one merge become as many parts as are needed, as soon
+ *    as a run fills it, since it will not be merged again.
  *
- * Only parts that are neighbours in the order of the log are merged: between them nothing may lie
- * that holds samples of their time, for then it could no longer be told which of two samples came
- * first.
+ * Only parts that are neighbours in the order of the log are merged: if a part between them had
+ * samples of their time, it would become unknown which of two samples came first.
  */
 #ifndef TSDB_MERGE_PLAN_H
 #define TSDB_MERGE_PLAN_H
@@ -25,36 +24,36 @@
 struct plan_part {
     uint64_t from_pos;
     uint64_t to_pos;
-    struct time_range time; /* min above max: no samples */
+    struct time_range time; /* min is above max without samples */
     uint64_t bytes;
-    uint64_t memory; /* what a merge needs for it */
-    bool fixed;      /* damaged, or not meant: stays as it is */
-    bool loose;      /* written in haste: a full merge writes it anew though it is alone */
+    uint64_t memory; /* bytes of memory that a merge needs for it */
+    bool fixed;      /* damaged, or excluded by the caller: it is not merged */
+    bool loose;      /* badly compressed: a full merge rewrites it even alone */
 };
 
 struct merge_plan_options {
     int64_t now_ms;
-    uint64_t bytes_max;      /* of all inputs of one merge */
-    uint64_t memory_max;     /* the same; where two do not fit, they stay two */
-    bool full;               /* as few parts as can be, whatever it costs */
+    uint64_t bytes_max;      /* sum of `bytes` of the inputs of one merge */
+    uint64_t memory_max;     /* sum of `memory` of these; parts that do not fit stay apart */
+    bool full;               /* make as few parts as possible, whatever it costs */
     const uint64_t *borders; /* positions across which nothing is merged */
     uint32_t border_count;
 };
 
 struct merge_plan {
-    uint32_t *inputs; /* indexes, ascending; none: nothing is to be done */
-    uint32_t input_count;
-    struct time_range *windows; /* one output each */
+    uint32_t *inputs;           /* ascending indexes */
+    uint32_t input_count;       /* 0 if nothing is to be done */
+    struct time_range *windows; /* the partitions; each becomes one output */
     uint32_t window_count;
-    bool last; /* the outputs are unlikely to be merged again soon: worth compressing well */
+    bool last; /* the outputs are worth compressing well, as they will not be merged again soon */
 };
 
-/* `parts` ascend in from_pos. The plan lies in `arena`. ERR_NOMEM. */
+/* Plans the next merge. `parts` ascend in from_pos. The plan is in `arena`. ERR_NOMEM. */
 MUST_CHECK enum err merge_plan(const struct plan_part *parts, uint32_t count,
                                const struct merge_plan_options *options, struct arena *arena,
                                struct merge_plan *ret_plan);
 
-/* To write parts[part] anew, alone, whatever memory that takes. */
+/* Plans to rewrite parts[part] alone, whatever memory that takes. ERR_NOMEM. */
 MUST_CHECK enum err merge_plan_alone(const struct plan_part *parts, uint32_t part,
                                      const struct merge_plan_options *options, struct arena *arena,
                                      struct merge_plan *ret_plan);

@@ -1,15 +1,18 @@
 /*
- * samples.c - what belongs to one series: blocks, put together from all inputs that have
- * it, and exemplars.
+ * samples.c - writes one series: its blocks, from all inputs that have it, and its exemplars.
  *
- * Blocks are laid out by time and cut into runs. A block that nothing overlaps or touches is
- * *loose*. It is copied as it is stored, without decoding it, if it is large, or if there is
- * nothing beside it that it could be joined with: of one input the writer has joined what it could.
- * All else is decoded, merged, and written as full blocks.
+ * Blocks are sorted by time and cut into runs. A block that overlaps no other and loses no sample
+ * is *loose*. It is copied as it is stored, without decoding it, if it is large, or if it has no
+ * neighbour with which it could be joined: the writer of an input has joined what it could. All
+ * others are decoded, merged, and written as full blocks.
  *
  *      input 1   [large ] [s]         [s]
  *      input 2               [s] [ s ]   [large ]
  *                 copied  |  one run    | copied
+ *
+ * Invariants:
+ * 1. Each piece is in exactly one run, and a run that is copied is one clean piece.
+ * 2. Samples are written in the order of their times.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -17,8 +20,8 @@
 #include "tsdb/merge/parts_private.h"
 
 /*
- * From where on a block is not decoded to fill it up. Between two large blocks there is at most one
- * that is small, so blocks stay at least a quarter full.
+ * Sizes from which on a block is large: it is not decoded to fill it up. Between two large blocks
+ * there is at most one small one, so blocks stay at least a quarter full on average.
  */
 enum {
     LARGE_SAMPLES = CODEC_SAMPLES_MAX / 2,
@@ -77,7 +80,7 @@ merge_samples_begin(struct part_merge *m)
 
 /* --- runs ------------------------------------------------------------------------------------- */
 
-/* Behind the pieces that overlap p[at], or one another. */
+/* The index after the pieces that overlap p[at], directly or through one another. */
 static uint32_t
 overlap_end(const struct merge_piece *p, uint32_t at, uint32_t count)
 {
@@ -186,16 +189,19 @@ merge_samples(struct part_merge *m)
     }
     bool copied;
     m->next_piece = run_end(p, at, count, &copied);
+    assert(m->next_piece > at); /* invariant 1 */
+    assert(m->next_piece <= count);
+    assert(!copied || (p[at].is_clean && m->next_piece == at + 1)); /* invariant 1 */
     return copied ? copy_block(m, &p[at]) : begin_merging(m, p + at, m->next_piece - at);
 }
 
 /* --- exemplars -------------------------------------------------------------------------------- */
 
-/* One of several exemplars of a series and time. */
+/* One of several exemplars of a series that have the same time. */
 struct equal_time {
     uint64_t bits;
     struct bytes labels; /* in the arena */
-    uint32_t index;      /* by arrival */
+    uint32_t index;      /* order of arrival */
     bool is_duplicate;
 };
 
@@ -206,7 +212,7 @@ stands_at_row(const struct merge_source *s)
            s->exemplars.series == s->tenant->first_series + s->row;
 }
 
-/* Goes on to the first exemplar of the row that stays; those of series left out are passed by. */
+/* Moves to the next exemplar of the row that stays; skips those of series that were left out. */
 static enum err
 exemplar_next(struct part_merge *m, struct merge_source *s)
 {
@@ -270,7 +276,7 @@ merge_exemplars(struct part_merge *m)
 {
     enum err e = OK;
     bool found = false;
-    int64_t t_ms = 0; /* the first at which there is one */
+    int64_t t_ms = 0; /* time of the earliest one */
     for (uint32_t i = 0; i < m->group_count; i++) {
         struct merge_source *s = m->group[i];
         e = exemplar_next(m, s);
@@ -283,6 +289,7 @@ merge_exemplars(struct part_merge *m)
         m->phase = PHASE_SERIES;
         return OK;
     }
+    assert(m->series_count > 0);
     buf_clear(&m->exemplars);
     arena_reset(&m->exemplar_arena);
     for (uint32_t i = 0; i < m->group_count && e == OK; i++) {

@@ -1,10 +1,10 @@
 /*
- * walk.c - which series of an input have anything that stays. The pairs of a tenant are
- * written before its series, so it must be known before; where window, deletions and expiry touch
- * nothing of an input, all of them do and nobody looks.
+ * walk.c - finds the series of an input that have something that stays. The pairs of a tenant are
+ * written before its series, so this must be known before; where window, deletions and expiry
+ * affect nothing of an input, all series stay and the walk is skipped.
  *
- * A row's blocks say enough in most cases: their first and last times are those of samples. Only
- * where neither stays are all times looked at.
+ * The blocks of a row suffice in most cases: their first and last times are those of samples. Only
+ * where neither stays, all times are read.
  */
 #include "tsdb/merge/parts_private.h"
 
@@ -110,13 +110,13 @@ merge_walk_begin(struct part_merge *m, struct merge_source *s)
     return merge_source_error(m, s, exemplar_walk_enter(&s->exemplars, t->first_series, &m->why));
 }
 
-/* Counts of what goes, as long as nothing is found that stays. */
+/* Counts of what is removed, as long as nothing is found that stays. */
 struct row_judgement {
     bool stays;
     uint64_t gone[FATE_EXPIRED + 1][LEDGER_KIND_COUNT];
 };
 
-/* The exemplars of the series are behind the walk afterwards. */
+/* Judges the exemplars of the series; the walk is after them then. */
 static enum err
 judge_exemplars(struct part_merge *m, struct merge_source *s, uint32_t row, struct row_judgement *j)
 {
@@ -182,7 +182,7 @@ walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
     if (e == OK) e = judge_exemplars(m, s, row, &j);
     if (e == OK) e = judge_blocks(m, s, &j);
     if (e) return e;
-    if (j.stays) { /* what goes of it is counted when it is merged */
+    if (j.stays) { /* what is removed of it is counted when it is merged */
         const uint32_t *pairs;
         uint32_t count;
         s->active = true;

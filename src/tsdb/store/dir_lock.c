@@ -27,7 +27,7 @@
  * stops.
  *
  * Invariants:
- *  1. The state leaves LOST never, and CLOSED only to LOST.
+ *  1. The state never leaves LOST, and leaves CLOSED only to LOST.
  *  2. Both files are locked while the state is OURS or MOVED. While it is CLOSED, one of them is,
  *     or there is no FORMAT.
  *
@@ -235,6 +235,8 @@ dir_lock_look(struct dir_lock *l, struct why *why)
         next = next_state(was, seen);
     } while (!atomic_compare_exchange_weak_explicit(&l->state, &was, next, memory_order_relaxed,
                                                     memory_order_relaxed));
+    assert(was != TSDB_DIR_LOST || next == TSDB_DIR_LOST);   /* invariant 1 */
+    assert(was != TSDB_DIR_CLOSED || next != TSDB_DIR_OURS); /* invariant 1 */
     if (next == TSDB_DIR_OURS) return OK;
     if (lost == NULL) return why_set(why, ERR_CORRUPT, "%s: %s", l->dir, tsdb_dir_text(next));
     return why_set(why, ERR_CORRUPT,

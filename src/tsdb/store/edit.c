@@ -1,11 +1,20 @@
 /*
- * edit.c - what is live changes: first a manifest that says so, then, in one step, what readers
- * see.
+ * edit.c - changes what is live: first a manifest that says so is written, then, in one step, what
+ * readers see changes.
  *
- * Flushing, merging and retention all end here, from threads of their own, one at a time
- * (edit_lock). A manifest that could not be written may have come to be all the same (its rename
- * was done, and the sync of the directory failed): so parts that it would name stay on disk until
- * a later one is durable.
+ * Flushing, merging, deleting and retention all end here, from threads of their own, one at a time
+ * (edit_lock). A manifest whose write failed may exist all the same (its rename was done, and the
+ * sync of the directory failed): so parts that it would name stay on disk until a later one is
+ * durable.
+ *
+ * Invariants:
+ * 1. Only edit_locked() changes the live version, db->saved and db->edit, under edit_lock, and only
+ *    after a manifest with the same content is durable.
+ * 2. The parts of a version are in the order by_position(), each once.
+ * 3. An edit removes live parts and adds parts that are not live.
+ * 4. Numbers of parts are below db->next_part, and never used again.
+ * 5. The store's position, the number of tenants, and the last tombstone's number never decrease.
+ * 6. When a flush is published, the active generation begins at the new position of the store.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -34,7 +43,7 @@ by_position(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* A tombstone goes when nothing that it could hide is left. */
+/* A tombstone is removed when no part has anything that it could hide. */
 static bool
 is_needed(void *context, const struct tombstone *tombstone)
 {
@@ -45,7 +54,7 @@ is_needed(void *context, const struct tombstone *tombstone)
     return false;
 }
 
-/* One that was put aside may come back, with what was deleted meanwhile. */
+/* A part that was set aside may come back, with samples that were deleted meanwhile. */
 static bool
 is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
 {
@@ -53,6 +62,20 @@ is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
     (void)tombstone;
     return true;
 }
+
+#ifdef LOCK_CHECK
+static void
+version_validate(const struct version *v, uint64_t next_part)
+{
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        assert(i == 0 || by_position(&v->parts[i - 1], &v->parts[i]) < 0); /* invariant 2 */
+        assert(part_info(v->parts[i])->number < next_part);                /* invariant 4 */
+    }
+    for (uint32_t i = 1; i < v->tombstones->count; i++) {
+        assert(v->tombstones->items[i - 1]->id < v->tombstones->items[i]->id);
+    }
+}
+#endif
 
 static enum err
 next_version(struct tsdb *db, const struct store_edit *edit, struct version **ret)
@@ -62,11 +85,14 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     enum err e = version_new(&db->cache_budget, old->part_count + edit->add_count, &v);
     if (e) return e;
     v->part_count = 0;
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        assert(!parts_have(edit->add[i], old->parts, old->part_count)); /* invariant 3 */
+    }
     for (uint32_t i = 0; i < old->part_count; i++) {
         if (parts_have(old->parts[i], edit->remove, edit->remove_count)) continue;
         v->parts[v->part_count++] = old->parts[i];
     }
-    assert(v->part_count + edit->remove_count == old->part_count);
+    assert(v->part_count + edit->remove_count == old->part_count); /* invariant 3 */
     for (uint32_t i = 0; i < edit->add_count; i++) {
         v->parts[v->part_count++] = edit->add[i];
     }
@@ -81,13 +107,18 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
         version_unref(v);
         return e;
     }
+    assert(v->part_count <= v->capacity);
+    assert(v->tombstones->last_id >= old->tombstones->last_id); /* invariant 5 */
+#ifdef LOCK_CHECK
+    version_validate(v, atomic_load(&db->next_part));
+#endif
     *ret = v;
     return OK;
 }
 
 /* --- the manifest ----------------------------------------------------------------------------- */
 
-/* What a flush moves from pending to stored. */
+/* Adds the samples that a flush moves from pending to stored. */
 static void
 add_stored(const struct store_edit *edit, struct bytes tenant, struct ledger *to)
 {
@@ -99,11 +130,13 @@ add_stored(const struct store_edit *edit, struct bytes tenant, struct ledger *to
     }
 }
 
-/* The totals that the manifest saves: those at the store's position. */
+/* The totals at the store's position, which the manifest saves. */
 static enum err
 next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
 {
     uint32_t count = edit->flush ? db->head.cut.tenant_count : db->saved.tenant_count;
+    assert(count >= db->saved.tenant_count); /* invariant 5 */
+    assert(edit->change_count <= count);
     next->totals = mem_alloc(&db->flush_budget, count * sizeof *next->totals);
     if (next->totals == NULL) return ERR_NOMEM;
     next->tenant_count = count;
@@ -125,7 +158,7 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     m->parts = arena_alloc(arena, (v->part_count + aside_count + 1u) * sizeof *m->parts);
     m->tenants = arena_alloc(arena, (next->tenant_count + 1u) * sizeof *m->tenants);
     if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
-    /* Parts put aside stand among the live ones where they would, by their position. */
+    /* Parts that were set aside are listed among the live ones, by their position. */
     for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
         const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
         struct manifest_part *to = &m->parts[m->part_count++];
@@ -142,13 +175,14 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
                                      {info->min_ms, info->max_ms}};
         i++;
     }
+    assert(m->part_count == v->part_count + aside_count);
     m->tenant_count = next->tenant_count;
     lock_take(&db->head.lock);
     for (uint32_t i = 0; i < next->tenant_count; i++) {
         m->tenants[i] = (struct manifest_tenant){db->head.tenants[i]->name, next->totals[i]};
     }
     m->newest_ms = db->head.newest_ms;
-    /* A clock of 1970 is not where the next process begins to count. */
+    /* The next process must not begin to count at a time of a wrong clock. */
     look_at_clock(&db->head);
     m->retention_now_ms = db->head.clock == TSDB_CLOCK_GOOD ? retention_now_ms(&db->head)
                                                             : db->head.retention_base_ms;
@@ -156,7 +190,7 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     return tombstones_write(v->tombstones, arena, m);
 }
 
-/* Parts that are removed now, and those that were and that somebody still reads. */
+/* Lists parts that are removed now, and removed parts that are still read. */
 static enum err
 list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
              struct manifest *m)
@@ -169,7 +203,7 @@ list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena
         if (part_path(path, sizeof path, db->parts_dir, db->removed[i]) != OK) continue;
         if (tsdb_is_there(db, path)) m->removed[count++] = db->removed[i];
     }
-    /* What is not there now must not be there after a power loss either. */
+    /* A part whose directory is gone must not come back by a power loss. */
     if (count < old && env_syncdir(db->env, db->parts_dir, NULL) != OK) {
         memcpy(m->removed, db->removed, old * sizeof *m->removed);
         count = old;
@@ -187,7 +221,7 @@ keep_removed(struct tsdb *db, const struct manifest *m)
     size_t old = db->removed_count * sizeof *db->removed,
            now = m->removed_count * sizeof *m->removed;
     uint64_t *list = mem_resize(&db->flush_budget, db->removed, old, now);
-    if (list == NULL && now > 0) return; /* what is left is put aside at the next start */
+    if (list == NULL && now > 0) return; /* the next start moves the rest aside */
     if (now > 0) memcpy(list, m->removed, now);
     db->removed = list;
     db->removed_count = m->removed_count;
@@ -251,7 +285,7 @@ keep_uncertain(struct tsdb *db, const struct store_edit *edit)
     size_t old = db->uncertain_count * sizeof(struct part *);
     struct part **grown =
         mem_resize(&db->flush_budget, db->uncertain, old, old + edit->add_count * sizeof *grown);
-    if (grown == NULL) return; /* they stay until the next start */
+    if (grown == NULL) return; /* the files stay until the next start */
     for (uint32_t i = 0; i < edit->add_count; i++) {
         part_ref(edit->add[i]);
         grown[db->uncertain_count++] = edit->add[i];
@@ -261,11 +295,14 @@ keep_uncertain(struct tsdb *db, const struct store_edit *edit)
 
 /* --- publishing ------------------------------------------------------------------------------- */
 
-/* The flushed generation goes; its reference is given. */
+/* Takes the flushed generation out of the head; its reference is given. */
 static struct gen *
 leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *ret_cut)
 {
     struct gen *frozen = db->head.frozen;
+    assert(lock_is_mine(&db->head.lock));
+    assert(frozen != NULL);
+    assert(db->head.active->begin_pos == db->head.cut.pos); /* invariant 6 */
     db->head.frozen = NULL;
     db->head.active->before = NULL;
     for (uint32_t i = 0; i < db->head.tenant_count; i++) {
@@ -281,7 +318,7 @@ leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *
     return frozen;
 }
 
-/* What its tenants have in parts is more by what is in this one, or less. */
+/* Adds the samples of a part to those that its tenants have in parts, or subtracts them. */
 static void
 count_part_locked(struct tsdb *db, const struct part *part, bool comes)
 {
@@ -294,7 +331,7 @@ count_part_locked(struct tsdb *db, const struct part *part, bool comes)
     }
 }
 
-/* What readers remember of a tenant is not what they would be told now. */
+/* True if results that readers have cached for the tenant are no longer valid. */
 static bool
 loses_samples(const struct ledger *change)
 {
@@ -366,6 +403,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
 {
     struct version *version = NULL;
     struct saved next = db->saved;
+    assert(lock_is_mine(&db->edit_lock)); /* invariant 1 */
     next.totals = NULL;
     next.tenant_count = 0;
     if (edit->flush) {
@@ -378,7 +416,14 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         memcpy(next.log_totals, db->head.cut.log_totals, sizeof next.log_totals);
         lock_drop(&db->head.lock);
     }
-    if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
+    assert(next.store_pos >= db->saved.store_pos); /* invariant 5 */
+    for (uint32_t i = 0; i < edit->add_count; i++) {
+        assert(part_info(edit->add[i])->number < atomic_load(&db->next_part)); /* invariant 4 */
+    }
+    if (edit->tombstone != NULL) {
+        assert(edit->tombstone->id == db->live.version->tombstones->last_id + 1);
+        edit->tombstone->pos = next.store_pos;
+    }
     enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
@@ -413,7 +458,7 @@ store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why)
     return e;
 }
 
-/* ERR_IO: it is not as it was written. What cannot be looked at may well be there. */
+/* ERR_IO: MANIFEST is not as it was written. If it cannot be examined, it may still be. */
 static enum err
 check_manifest(struct tsdb *db, struct why *why)
 {

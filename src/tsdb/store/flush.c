@@ -3,9 +3,14 @@
  *
  *      active --- cut, when nothing is pending ---> frozen --- part and MANIFEST written ---> gone
  *
- * The cut remembers the log's position and everybody's totals there. The part is durable before the
- * manifest names it, and the manifest is durable before the generation and the log's segments are
- * given up: at any moment a crash finds either the log or the part.
+ * The cut has the log's position and the totals of all tenants there. The part is durable before
+ * the manifest names it, and the manifest is durable before the generation and the log's segments
+ * are given up: at any moment a crash finds either the log or the part.
+ *
+ * Invariants:
+ * 1. Nothing changes in the frozen generation; only the flushing thread takes it out of the head.
+ * 2. A part has exactly the samples of its generation.
+ * 3. A part that was written stays in the cut until an edit has named it.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -20,8 +25,8 @@
 enum { CARRIED_AT_ONCE = 64 };
 
 /*
- * Where series are limited, those that were alive are in the new registry before others can take
- * their places. Without memory some are not: they come by themselves.
+ * Where series are limited, adds the live series to the new registry before others can take their
+ * places. If memory is refused some are left out: they are added with their next sample.
  */
 static void
 carry_series_over(struct tsdb *db)
@@ -30,7 +35,8 @@ carry_series_over(struct tsdb *db)
     buf_init(&labels, &db->flush_budget, 64 * 1024 * 1024);
     enum err e = OK;
     lock_take(&db->head.lock);
-    const struct gen *frozen = db->head.frozen; /* goes only by this thread */
+    const struct gen *frozen = db->head.frozen; /* only this thread takes it out */
+    assert(frozen != NULL);                     /* invariant 1 */
     const struct registry *r = frozen->registry;
     bool wanted = r != db->head.active->registry && (db->head.limits.tenant_series_max != 0 ||
                                                      db->head.limits.metric_series_max != 0);
@@ -60,14 +66,15 @@ struct exemplar_order {
     uint32_t id;
 };
 
-/* Nothing here is as large as the generation once for each tenant: there may be thousands. */
+/* There may be thousands of tenants, so nothing of the generation's size is made for each of them.
+ */
 struct flush {
     struct tsdb *db;
     struct gen *gen;
     const struct registry *registry;
     struct part_writer *writer;
     struct interleave interleave;
-    uint32_t series_max;      /* all ids in the generation are below */
+    uint32_t series_max;      /* ids in the generation are below it */
     uint32_t *order;          /* series ids of a tenant, in label order */
     uint32_t *series_numbers; /* series id -> number within its tenant */
     uint32_t *pair_numbers;   /* pair id -> number within its tenant; UINT32_MAX: not in the part */
@@ -82,8 +89,8 @@ struct flush {
 };
 
 /*
- * The series of a tenant that the generation has something of, sorted, and the labels they have,
- * sorted. Both get their numbers.
+ * Sorts the series of a tenant of which the generation has something, and their label pairs. Both
+ * get numbers.
  */
 static enum err
 tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
@@ -104,6 +111,7 @@ tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
         e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->db->flush_budget);
     }
     if (e) return e;
+    assert(count <= f->series_max);
     for (uint32_t i = 0; i < count; i++) {
         f->series_numbers[f->order[i]] = i;
     }
@@ -251,8 +259,8 @@ write_tenant(struct flush *f, const struct tenant *tenant)
         e = write_series(f, f->order[i]);
     }
     if (e == OK) e = write_exemplars(f, tenant->id);
-    /* All that is known of its families goes into every part: so the newest part has them all, and
-     * older ones can be dropped. */
+    /* Every part gets all families of the tenant: so the newest part has them all, and older ones
+     * can be dropped. */
     struct family **families = NULL;
     uint32_t family_count = 0;
     if (e == OK) e = list_families(f, tenant, &families, &family_count);
@@ -292,6 +300,7 @@ write_tenants(struct flush *f)
     for (uint32_t i = 0; i < gen->exemplars.count; i++) {
         const struct gen_exemplar *x = gen_exemplar(gen, i);
         if (x->undone) continue;
+        assert(x->series < f->series_max);
         f->marks[x->series] = 1;
         f->exemplars[f->exemplar_count++] = (struct exemplar_order){
             .tenant = registry_series(f->registry, x->series)->tenant, .id = i};
@@ -338,12 +347,12 @@ flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     arena_fini(&f.arena);
     if (e) return e;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        assert(info.sample_count[k] == db->head.frozen->sample_count[k]);
+        assert(info.sample_count[k] == db->head.frozen->sample_count[k]); /* invariant 2 */
     }
     return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
 }
 
-/* The generation leaves the head, and the log has been for who reads it. */
+/* Without a store: frees the generation, whose samples count as passed on to readers of the log. */
 static enum err
 pass_on(struct tsdb *db, struct why *why)
 {
@@ -368,6 +377,7 @@ static enum err
 write_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count, struct why *why)
 {
     enum err e = OK;
+    assert(db->head.frozen != NULL); /* invariant 1 */
     const uint64_t *samples = db->head.frozen->sample_count;
     bool wanted = samples[LEDGER_FLOAT] > 0 || samples[LEDGER_HISTOGRAM] > 0 ||
                   samples[LEDGER_EXEMPLAR] > 0 || db->head.cut.metadata;
@@ -378,12 +388,14 @@ write_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count,
     if (e == OK) {
         if (before_count > 0) memcpy(parts, before, before_count * sizeof *parts);
         parts[before_count] = db->head.cut.part;
+        assert(!wanted || db->head.cut.part != NULL); /* invariant 3 */
         struct store_edit edit = {
             .add = parts, .add_count = before_count + (db->head.cut.part != NULL), .flush = true};
         e = store_edit(db, &edit, why);
     }
     mem_free(&db->flush_budget, parts, bytes);
-    /* A part that is written stays for the next attempt: the manifest may name it already. */
+    /* A written part stays for the next attempt, as the manifest may name it already (invariant 3).
+     */
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory to write the head to a part");
     if (e) return why_prefix(why, e, "flush");
     atomic_fetch_add(&db->flushes_total, 1);

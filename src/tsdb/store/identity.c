@@ -109,7 +109,7 @@ know_births(const struct file_facts *was, const struct file_facts *is)
     return was->born_ns != 0 && is->born_ns != 0;
 }
 
-/* Whether witness and directory are those that they were. */
+/* True if witness and directory are the same as before. */
 static enum err
 look_at_witness(const struct identity *x, struct why *why)
 {
@@ -218,7 +218,7 @@ note_log(struct identity *x, struct identity_log log)
     memcpy(x->totals, log.totals, sizeof x->totals);
 }
 
-/* Whether the log is the one that was there, and goes as far. */
+/* True if the log is the same as before, and not shorter. */
 static enum err
 look_at_log(const struct identity *x, struct identity_log log, struct why *why)
 {

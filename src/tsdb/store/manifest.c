@@ -8,6 +8,7 @@
  */
 #include "tsdb/store/manifest.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/fields.h"
@@ -55,8 +56,8 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     return OK;
 }
 
-/* How many items of a list follow and, where they are read, room for them. Each takes `least` bytes
- * of the file or more. */
+/* The number of items of a list and, when reading, memory for them. Each item takes at least
+ * `least` bytes of the file. */
 static enum err
 list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *ret_items,
             size_t item_bytes, size_t least)
@@ -138,7 +139,7 @@ part_times(const struct fields *f, struct manifest *m)
     }
 }
 
-/* What is read has its lists in `arena`. */
+/* Lists that are read are allocated in `arena`. */
 static enum err
 manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
@@ -185,6 +186,13 @@ frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
     return load_le64(at + HEAD_BYTES + size) == hash_bytes(bytes_of(at, HEAD_BYTES + size), 0);
 }
 
+/* The second copy begins at the first sector after the first copy, which has the same size. */
+static uint64_t
+second_copy_at(uint64_t file_bytes)
+{
+    return (file_bytes + 2 * SECTOR_BYTES - 1) / (2 * SECTOR_BYTES) * SECTOR_BYTES;
+}
+
 enum err
 manifest_read(struct env *env, const char *dir, struct arena *arena, struct manifest *ret,
               struct why *why)
@@ -193,10 +201,9 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     struct manifest m = {0};
     enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
     if (e) return e;
-    /* The second copy begins at the first sector that the first one leaves free. */
     struct bytes first, second;
     bool first_whole = frame_at(all, 0, &first);
-    uint64_t offset = (all.size + 2 * SECTOR_BYTES - 1) / (2 * SECTOR_BYTES) * SECTOR_BYTES;
+    uint64_t offset = second_copy_at(all.size);
     bool second_whole = frame_at(all, offset, &second) && all.size == offset + second.size;
     frame = first_whole ? first : second;
     m.copies_damaged = (uint8_t)(!first_whole + !second_whole);
@@ -216,7 +223,7 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     struct cursor c = cursor_of(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8));
     m.no_times = version < MANIFEST_VERSION;
     e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
-    /* What a newer version has put behind it is left alone. */
+    /* Fields that a newer version has appended are ignored. */
     if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
     if (e == ERR_CORRUPT) return why_set(why, e, "%s/MANIFEST is damaged", dir);
     if (e) return why_set(why, e, "not enough memory to read %s/MANIFEST", dir);
@@ -231,7 +238,8 @@ manifest_has_log(const struct manifest *m)
     return memcmp(m->log_id, none, sizeof none) != 0;
 }
 
-/* Older programs read what has nothing that they must know. */
+/* The lowest version of programs that may read this manifest: older ones may if it has nothing that
+ * they must know. */
 static uint16_t
 min_reader_of(const struct manifest *m)
 {
@@ -272,6 +280,8 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
             buf_put(&all, all.at, frame);
         }
         e = buf_error(&all);
+        assert(e != OK || all.size == second + frame);
+        assert(e != OK || second_copy_at(all.size) == second); /* where the reader looks */
     }
     if (e) {
         why_set(why, e, "not enough memory to write MANIFEST");

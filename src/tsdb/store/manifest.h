@@ -1,5 +1,5 @@
-/* manifest.h - private to store/: the one file that says what is live. Format:
- * docs/format/manifest.md. */
+/* manifest.h - private to store/: reads and writes MANIFEST, the file that says what is live.
+ * Format: docs/format/manifest.md. */
 #ifndef TSDB_STORE_MANIFEST_H
 #define TSDB_STORE_MANIFEST_H
 
@@ -11,8 +11,8 @@ struct manifest_part {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
-    uint64_t applied;       /* the last tombstone it was written under */
-    struct time_range time; /* of its samples; INT64_MIN to INT64_MAX: not known */
+    uint64_t applied;       /* number of the last tombstone that was applied when it was written */
+    struct time_range time; /* times of its samples; INT64_MIN to INT64_MAX if unknown */
 };
 
 struct manifest_matcher {
@@ -38,46 +38,46 @@ struct manifest_tenant {
 
 struct manifest {
     uint64_t edit;
-    uint64_t store_pos; /* replay begins here */
+    uint64_t store_pos; /* position of the log at which replay begins */
     uint64_t next_part;
     uint64_t next_ref;
     uint64_t ref_floor; /* after store_pos the log uses no lower reference */
     uint64_t segment_floor;
     int64_t newest_ms;
     int64_t retention_now_ms;
-    uint8_t log_id[16]; /* all zero: there was no log yet */
+    uint8_t log_id[16]; /* all zero before there was a log */
     struct manifest_part *parts;
     uint32_t part_count;
     struct manifest_tenant *tenants;
     uint32_t tenant_count;
-    uint64_t last_tombstone; /* the highest number ever given */
+    uint64_t last_tombstone; /* highest number ever given to a tombstone */
     struct manifest_tombstone *tombstones;
     uint32_t tombstone_count;
     uint64_t *removed; /* numbers of parts whose directories may still be there */
     uint32_t removed_count;
-    bool no_times; /* of a version before 5; set when read, and written so again, without totals */
-    bool log_totals_known; /* else an older program wrote it, or there was no log */
+    bool no_times; /* written by a version before 5; it is written so again, without totals */
+    bool log_totals_known; /* false if an older program wrote it, or there was no log */
     uint64_t log_totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted at store_pos */
-    uint8_t copies_damaged;                 /* of two; set when read */
+    uint8_t copies_damaged;                 /* damaged copies, of two; set when read */
 };
 
 bool manifest_has_log(const struct manifest *manifest);
 
-/* Arrays in `arena`. ERR_MISSING: there is none. ERR_CORRUPT, ERR_UNSUPPORTED. */
+/* Allocates arrays in `arena`. ERR_MISSING, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO. */
 MUST_CHECK enum err manifest_read(struct env *env, const char *dir, struct arena *arena,
                                   struct manifest *ret_manifest, struct why *why);
 MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    const struct manifest *manifest, struct budget *budget,
                                    struct why *why);
 
-/* The same in every directory of a version, so any copy will do. */
+/* FORMAT is the same in every directory of a version, so any copy will do. */
 #define FORMAT_TO_DO                                                                              \
     "make sure that no other server uses the directory, then copy FORMAT from a backup, or from " \
     "any directory that this version created"
-/* FORMAT: may this program open the directory? ERR_MISSING: it has none; ERR_UNSUPPORTED: a newer
- * version wrote it, or one that was never released; ERR_CORRUPT. */
+/* Checks by FORMAT that this program may open the directory. ERR_MISSING: it has no FORMAT;
+ * ERR_UNSUPPORTED: a newer version wrote it, or one that was never released; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
-/* What FORMAT says, whether or not this program knows it. ERR_MISSING, ERR_CORRUPT. */
+/* Reads FORMAT, whether or not this program knows the version. ERR_MISSING, ERR_CORRUPT. */
 MUST_CHECK enum err format_read(struct env *env, const char *dir, unsigned *ret_version,
                                 unsigned *ret_min_reader, struct why *why);
 MUST_CHECK enum err format_write(struct env *env, const char *dir, struct why *why);

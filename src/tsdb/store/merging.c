@@ -1,15 +1,19 @@
 /*
- * merging.c - parts become fewer, and go when they are old.
+ * merging.c - merges parts, and removes old ones.
  *
  *      live parts --- merge_plan() ---> inputs, windows --- a part_merge for each window --->
  *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
  *
- * A plan needs no more memory than there is. If it turns out to need more after all (what one
- * series or tenant needs is not known before, see merge/parts.h), the next one may need half, and
- * so on.
+ * A plan needs at most the memory there is. If its merge needs more after all (what one series or
+ * tenant needs is unknown before, see merge/parts.h), the next one may need half, and so on.
  *
- * Whatever stops this before the edit leaves the inputs live and the outputs unnamed. Counts of
- * all outputs must add up to what the inputs hold, or nothing is changed.
+ * Whatever stops this before the edit leaves the inputs live and the outputs unnamed.
+ *
+ * Invariants:
+ * 1. Counts of all outputs add up to what the inputs have, or nothing is changed. Damage can break
+ *    this, so check_counts() returns an error.
+ * 2. A merge has at most one output for each window of its plan.
+ * 3. Retention drops a part at most once, and never the one that has the metadata.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -68,7 +72,7 @@ pin_version(struct tsdb *db)
     return v;
 }
 
-/* Samples before are expired; INT64_MIN while the clock is not believed. */
+/* Samples before this time are expired; INT64_MIN while the clock is not trusted. */
 static int64_t
 expired_before_ms(struct tsdb *db)
 {
@@ -86,7 +90,7 @@ move(struct ledger *change, enum ledger_kind k, enum ledger_field to, uint64_t c
 {
     change->stored[k] -= count;
     change->count[k][to] += count;
-    /* A duplicate was accepted before it was known for one. */
+    /* A duplicate had been counted as accepted. */
     if (to == LEDGER_DUPLICATE) change->count[k][LEDGER_ACCEPTED] -= count;
 }
 
@@ -170,7 +174,7 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
     return OK;
 }
 
-/* A part of which something is deleted; those that hold nothing of it are marked as clean. */
+/* Plans to rewrite a part that has deleted samples; parts that have none are marked as clean. */
 static enum err
 plan_cleaning(struct merging *g, const struct plan_part *parts,
               const struct merge_plan_options *options)
@@ -185,7 +189,7 @@ plan_cleaning(struct merging *g, const struct plan_part *parts,
         bool concerned = false;
         for (uint32_t t = 0; t < v->tombstones->count && !concerned; t++) {
             const struct tombstone *tombstone = v->tombstones->items[t];
-            /* One of the future was made before the clock was set back. */
+            /* A tombstone of a future time was made before the clock was set back. */
             bool due = tombstone->made_ms <= before || tombstone->made_ms > options->now_ms;
             concerned = due && tombstone_concerns(tombstone, v->parts[i]);
         }
@@ -251,8 +255,8 @@ take_inputs(struct merging *g)
                                    &g->arena, &deletions, &input->deletion_count, g->why);
             input->deletions = deletions;
         }
-        /* Somebody has removed the file of a part that lives: reads go on from the open one, but
-         * who starts next will not have it. */
+        /* The file of a live part was removed: it can still be read while it is open, but the next
+         * start will miss it. */
         if (e == ERR_MISSING) e = ERR_CORRUPT;
         if (e == ERR_CORRUPT) part_leave_alone(live, g->why);
     }
@@ -265,6 +269,7 @@ run(struct merging *g, struct part_merge *merge)
     for (bool done = false; !done;) {
         uint32_t input;
         enum err e = part_merge_step(merge, SAMPLES_AT_ONCE, &done, &input, g->why);
+        assert(e != ERR_CORRUPT || input < g->plan.input_count);
         if (e == ERR_CORRUPT) part_leave_alone(g->live[input], g->why);
         if (e) return e;
         if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
@@ -283,6 +288,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
     struct part_info info;
     const struct part_merge_counts *counts;
     uint32_t count;
+    assert(g->plan.input_count > 0);
     struct part_merge_options options = {
         .env = db->env,
         .budget = &db->merge_budget,
@@ -316,6 +322,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         }
     }
     if (e == OK && info.number != 0) {
+        assert(g->output_count < g->plan.window_count); /* invariant 2 */
         struct part **output = &g->outputs[g->output_count];
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
                       g->why);
@@ -354,7 +361,7 @@ merge_all(struct merging *g)
     return e;
 }
 
-/* Floats and histograms are samples; exemplars are told apart. */
+/* Adds floats and histograms to `samples`, and exemplars to `exemplars`. */
 static void
 count_kinds(const uint64_t count[LEDGER_KIND_COUNT], uint64_t *samples, uint64_t *exemplars)
 {
@@ -422,15 +429,18 @@ struct expiry {
     struct version *version;
     struct part **drop;
     uint32_t drop_count;
-    uint64_t bytes;              /* of those that stay */
-    uint64_t bytes_too_many;     /* though only the newest part stays */
-    const struct part *metadata; /* the one that says what families are */
-    bool metadata_wanted;        /* it would go, and must be written anew before */
+    uint64_t bytes;              /* bytes of the parts that stay */
+    uint64_t bytes_too_many;     /* bytes above the limit though only the newest part stays */
+    const struct part *metadata; /* the part that has the metadata of families */
+    bool metadata_wanted;        /* it would be dropped, and its metadata must be flushed before */
 };
 
 static void
 drop(struct expiry *x, struct part *part)
 {
+    assert(part != x->metadata); /* invariant 3 */
+    assert(x->drop_count < x->version->part_count);
+    assert(part_info(part)->file_bytes <= x->bytes);
     x->drop[x->drop_count++] = part;
     x->bytes -= part_info(part)->file_bytes;
 }
@@ -470,7 +480,7 @@ choose(struct expiry *x)
             if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
         }
         if (count == 1) {
-            /* A size that is set too small must not cost what is being kept this moment. */
+            /* A limit that is too small must not drop the only part. */
             x->bytes_too_many = x->bytes - bytes_max;
             return;
         }
@@ -517,8 +527,8 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
     if (e == OK) choose(&x);
     if (e == OK && x.metadata_wanted) {
-        /* A part takes what is known of families with it only when a newer one says it: that is
-         * flushed. */
+        /* The part with the metadata of families may be dropped only when a newer one has it, which
+         * the next flush writes. */
         lock_take(&db->head.lock);
         db->head.metadata_changed = db->head.metadata_due = true;
         lock_drop(&db->head.lock);

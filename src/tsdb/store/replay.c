@@ -1,12 +1,12 @@
 /*
- * replay.c - the log's tail back into the head. What is in the log was judged when it came: it is
- * not judged again. References of the log are those of processes long gone; the head gives its own,
- * beyond all of theirs, because what it logs next may be replayed together with what they logged.
+ * replay.c - replays the log's tail into the head. Samples of the log were checked when they came,
+ * and are not checked again. References in the log were given by earlier processes; the head gives
+ * its own, above all of theirs, because what it logs next may be replayed together with theirs.
  *
- * The log may hold more than the head: memory.limit was lowered, or the crash came while another
- * generation was written out. So before each record a head that is large becomes a part. On a disk
- * that is nearly full only one that is full does: after a crash all of the log fits into as much
- * memory as before, and reads go on without any disk space. No manifest names these parts before
+ * The log may hold more than the head can: memory.limit was lowered, or the crash came while
+ * another generation was written out. So before each record, a head that is large becomes a part.
+ * On a disk that is nearly full only a head that is full does: after a crash all of the log fits
+ * into as much memory as before, and reads need no disk space. No manifest names these parts before
  * the log was read to its end: then one edit makes all of them live, with the last generation, and
  * moves the store's position to the end of the log.
  *
@@ -31,6 +31,7 @@
  *  2. A page has series of the active registry only.
  *  3. Parts that are not live cover the log from the manifest's position to where the active
  *     generation begins, in order.
+ *  4. no_series, which pages without series share, is never written.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -48,45 +49,45 @@ enum { REFS_A_PAGE = 64 };
  * neighbours, and only pages are hashed. (One table by reference was half of the time of a replay.)
  */
 struct ref_page {
-    uint64_t number_plus_1; /* of references divided by REFS_A_PAGE; 0: none */
-    struct series **series; /* REFS_A_PAGE of them, or no_series; NULL: not in the registry */
-    uint32_t *places;       /* of the records with their labels, see place_of(); 0: none */
-    uint64_t segment;       /* that holds those records */
+    uint64_t number_plus_1; /* references divided by REFS_A_PAGE, plus 1; 0 if unused */
+    struct series **series; /* REFS_A_PAGE series, or no_series; NULL if not in the registry */
+    uint32_t *places;       /* places of the records with their labels, see place_of(); 0 if none */
+    uint64_t segment;       /* number of the segment that has those records */
 };
 
 /* Shared by all pages without series; never written. */
 static struct series *no_series[REFS_A_PAGE];
-/* The place of one that is being read again. */
+/* Marks a series whose labels are being read again. */
 static struct series wanted_series;
 
-struct replay {
+struct log_replay {
     struct tsdb *db;
     const struct manifest *manifest;
-    struct arena scratch;       /* of one record */
-    struct arena again_scratch; /* of a record with labels, read again */
-    struct wal_reader *again;   /* NULL: no record was read again */
-    uint64_t segment;           /* of the record */
-    uint64_t segment_pos;       /* of the first record given of it */
-    uint32_t place;             /* of the record with labels */
+    struct arena scratch;       /* memory for one record */
+    struct arena again_scratch; /* memory for a record of series that is read again */
+    struct wal_reader *again;   /* NULL before a record is read again */
+    uint64_t segment;           /* segment of the current record */
+    uint64_t segment_pos;       /* position of the first record of it that was given */
+    uint32_t place;             /* place of the current record of series */
     bool series_left;           /* a registry was given up: series may have to be read again */
-    uint64_t *wanted;           /* references of the record without series */
+    uint64_t *wanted;           /* references of the current record that have no series */
     uint32_t wanted_count;
     uint32_t wanted_capacity;
     struct part **parts; /* written and not live */
     uint32_t part_count;
     uint32_t part_capacity;
-    bool cut;      /* a generation was given up, to a part or, if nothing is stored, to nothing */
-    bool disk_low; /* there may be no room for parts */
+    bool cut;      /* a generation has left memory */
+    bool disk_low; /* there may be no space for parts */
     struct ref_page *pages;
     uint32_t page_count;
     uint32_t page_capacity;
-    struct table page_table; /* by hash of the number, places in `pages` */
-    struct ref_page last;    /* the one looked at last */
+    struct table page_table; /* hash of the number -> index in `pages` */
+    struct ref_page last;    /* a copy of the page that was used last */
     uint64_t ref_floor;
     uint64_t max_ref;
-    /* Of series whose labels were damaged, in commits that are not. */
+    /* Samples of series whose labels are damaged, in commits that are whole. */
     uint64_t orphans[LEDGER_KIND_COUNT];
-    enum tsdb_origin origin; /* of samples up to the next ledger record */
+    enum tsdb_origin origin; /* origin of samples up to the next ledger record */
     bool salvaged;
     uint64_t salvaged_samples[LEDGER_KIND_COUNT];
     struct tsdb_opening *opening;
@@ -95,7 +96,7 @@ struct replay {
 /* --- references ------------------------------------------------------------------------------- */
 
 static struct ref_page *
-ref_page_find(const struct replay *r, uint64_t number)
+ref_page_find(const struct log_replay *r, uint64_t number)
 {
     uint64_t hash = hash_mix(number, 0);
     for (uint32_t at = TABLE_START, i; table_next(&r->page_table, hash, &at, &i);) {
@@ -104,9 +105,9 @@ ref_page_find(const struct replay *r, uint64_t number)
     return NULL;
 }
 
-/* NULL: nothing was said of the reference, or its series left memory. */
+/* The series of a reference; NULL if it is unknown, or its series left memory. */
 static struct series *
-series_find(struct replay *r, uint64_t ref)
+series_find(struct log_replay *r, uint64_t ref)
 {
     uint64_t number = ref / REFS_A_PAGE;
     if (r->last.number_plus_1 != number + 1) {
@@ -121,7 +122,7 @@ enum { SERIES_BYTES = REFS_A_PAGE * sizeof(struct series *) };
 enum { PLACES_BYTES = REFS_A_PAGE * sizeof(uint32_t) };
 
 static void
-ref_page_free(struct replay *r, struct ref_page *page, bool places_too)
+ref_page_free(struct log_replay *r, struct ref_page *page, bool places_too)
 {
     struct budget *budget = &r->db->flush_budget;
     if (page->series != no_series) mem_free(budget, page->series, SERIES_BYTES);
@@ -131,9 +132,9 @@ ref_page_free(struct replay *r, struct ref_page *page, bool places_too)
     page->places = NULL;
 }
 
-/* The page of a number, which may be new, with room for series. */
+/* Finds or makes the page of a number, with its own array of series. */
 static enum err
-ref_page_get(struct replay *r, uint64_t number, struct ref_page **ret_page)
+ref_page_get(struct log_replay *r, uint64_t number, struct ref_page **ret_page)
 {
     struct budget *budget = &r->db->flush_budget;
     struct ref_page *page = ref_page_find(r, number);
@@ -148,6 +149,7 @@ ref_page_get(struct replay *r, uint64_t number, struct ref_page **ret_page)
         page = &r->pages[r->page_count++];
         *page = (struct ref_page){number + 1, no_series, places, r->segment};
     }
+    assert(page->places != NULL);
     if (page->series == no_series) {
         struct series **series = mem_new(budget, SERIES_BYTES);
         if (series == NULL) return ERR_NOMEM;
@@ -158,9 +160,10 @@ ref_page_get(struct replay *r, uint64_t number, struct ref_page **ret_page)
     return OK;
 }
 
-/* A registry was given up. Places are kept as long as what follows may refer to them. */
+/* The registry was given up: pages lose their series. Places of the current segment are kept, as
+ * later records may refer to them. */
 static void
-ref_pages_leave_series(struct replay *r)
+ref_pages_leave_series(struct log_replay *r)
 {
     uint32_t count = 0;
     table_clear(&r->page_table);
@@ -179,7 +182,7 @@ ref_pages_leave_series(struct replay *r)
 
 /* Records are aligned to 8 bytes, and no segment has 2^32 * 8 of them. */
 static uint32_t
-place_of(const struct replay *r, uint64_t pos)
+place_of(const struct log_replay *r, uint64_t pos)
 {
     assert(pos >= r->segment_pos);
     assert((pos - r->segment_pos) / 8 < UINT32_MAX);
@@ -187,13 +190,13 @@ place_of(const struct replay *r, uint64_t pos)
 }
 
 /*
- * Every segment decodes alone: what it says of a reference holds from here on. Labels stand where
- * a sample follows; those of series that nothing uses any more are below the floor.
+ * Defines a reference. Every segment decodes alone: a definition is valid from here on. Series that
+ * nothing uses any more have references below the floor.
  */
 static enum err
 define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
-    struct replay *r = context;
+    struct log_replay *r = context;
     struct tenant *tenant;
     struct ref_page *page;
     if (ref > r->max_ref) r->max_ref = ref;
@@ -205,6 +208,7 @@ define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes label
         memset(page->places, 0, PLACES_BYTES);
         page->segment = r->segment;
     }
+    assert(page->series != no_series); /* invariant 4 */
     page->places[ref % REFS_A_PAGE] = r->place;
     struct series **series = &page->series[ref % REFS_A_PAGE];
     if (*series != NULL && (*series)->tenant == tenant->id &&
@@ -217,7 +221,7 @@ define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes label
 /* --- series that left memory ------------------------------------------------------------------ */
 
 static enum err
-want(struct replay *r, uint64_t ref)
+want(struct log_replay *r, uint64_t ref)
 {
     struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
     uint32_t at = ref % REFS_A_PAGE;
@@ -229,6 +233,7 @@ want(struct replay *r, uint64_t ref)
     if (!array_reserve(budget, &r->wanted, &r->wanted_capacity, r->wanted_count + 1)) {
         return ERR_NOMEM;
     }
+    assert(page->series != no_series); /* invariant 4 */
     page->series[at] = &wanted_series;
     r->wanted[r->wanted_count++] = ref;
     return OK;
@@ -249,7 +254,7 @@ want_of_exemplar(void *context, const struct record_exemplar *x)
 static enum err
 define_wanted(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
-    struct replay *r = context;
+    struct log_replay *r = context;
     struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
     struct tenant *tenant;
     uint32_t at = ref % REFS_A_PAGE;
@@ -260,9 +265,9 @@ define_wanted(void *context, struct bytes tenant_name, uint64_t ref, struct byte
     return e ? e : head_series(&r->db->head, tenant->id, labels, &page->series[at]);
 }
 
-/* The labels of the series that a record refers to are read again, as far as they left memory. */
+/* Reads again the labels of series that a record refers to and that left memory. */
 static enum err
-series_again(struct replay *r, struct why *why)
+series_again(struct log_replay *r, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < r->wanted_count; i++) {
@@ -289,9 +294,9 @@ series_again(struct replay *r, struct why *why)
 
 /* --- a head that is full ---------------------------------------------------------------------- */
 
-/* The generation up to `pos` is not in memory any more, but in a part that is not live. */
+/* Writes the generation up to `pos` as a part that is not live, and frees it. */
 static enum err
-leave_generation(struct replay *r, uint64_t pos, struct why *why)
+leave_generation(struct log_replay *r, uint64_t pos, struct why *why)
 {
     struct tsdb *db = r->db;
     struct head *head = &db->head;
@@ -328,11 +333,11 @@ leave_generation(struct replay *r, uint64_t pos, struct why *why)
 }
 
 static bool
-must_leave_generation(const struct replay *r)
+must_leave_generation(const struct log_replay *r)
 {
     const struct head *head = &r->db->head;
     if (r->db->options.read_only) return false;
-    bool spare = r->disk_low && !r->cut; /* after the first part the end needs another one anyway */
+    bool spare = r->disk_low && !r->cut; /* after a first part, the end needs another one anyway */
     return spare ? head_is_full(head) : head_is_large(head);
 }
 
@@ -344,11 +349,12 @@ cannot_flush(enum err e, struct why *why)
                       "be written to parts; free disk space, or raise memory.limit");
 }
 
-/* All that replay read goes into parts, and the head is empty. */
+/* Makes all that replay read live as parts; the head is empty afterwards. */
 static enum err
-publish_parts(struct replay *r, struct why *why)
+publish_parts(struct log_replay *r, struct why *why)
 {
     struct tsdb *db = r->db;
+    assert(r->cut);
     enum err e = head_cut_locked(&db->head, wal_end(db->wal));
     if (e) return e;
     lock_drop(&db->head.lock);
@@ -362,7 +368,7 @@ publish_parts(struct replay *r, struct why *why)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
-put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
+put_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
            const struct sample_value *v)
 {
     const struct series *series = series_find(r, ref);
@@ -381,12 +387,12 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
     return OK;
 }
 
-/* A float touches its series, that one's line of samples, and the end of a chunk, each told by the
- * one before: they are asked for ahead, one after another. */
+/* A float touches its series, the series' line of samples, and the end of a chunk, each found by
+ * way of the one before: they are prefetched one after another. */
 enum { SERIES_AHEAD = 24, SAMPLES_AHEAD = 16, CHUNK_AHEAD = 8 };
 
 static void
-approach(struct replay *r, const struct record_columns *c, uint64_t i)
+approach(struct log_replay *r, const struct record_columns *c, uint64_t i)
 {
     const struct gen *gen = r->db->head.active;
     const struct series *s = NULL;
@@ -407,7 +413,7 @@ put_histogram(void *context, const struct record_histogram *h)
 static enum err
 put_exemplar(void *context, const struct record_exemplar *x)
 {
-    struct replay *r = context;
+    struct log_replay *r = context;
     const struct series *series = series_find(r, x->ref);
     uint32_t epoch;
     if (series == NULL) {
@@ -431,14 +437,14 @@ put_exemplar(void *context, const struct record_exemplar *x)
 static enum err
 put_metadata(void *context, struct bytes tenant_name, const struct metadata *m)
 {
-    struct replay *r = context;
+    struct log_replay *r = context;
     struct tenant *tenant;
     enum err e = tenant_find_or_add(&r->db->head, tenant_name, &tenant);
     return e ? e : family_restore(&r->db->head, tenant, m);
 }
 
 static enum err
-put_floats(struct replay *r, struct bytes payload, struct why *why)
+put_floats(struct log_replay *r, struct bytes payload, struct why *why)
 {
     struct record_columns columns;
     enum err e = record_unpack_floats(payload, &r->scratch, &columns);
@@ -455,7 +461,7 @@ put_floats(struct replay *r, struct bytes payload, struct why *why)
 }
 
 static enum err
-put_histograms(struct replay *r, struct bytes payload, struct why *why)
+put_histograms(struct log_replay *r, struct bytes payload, struct why *why)
 {
     enum err e = OK;
     if (r->series_left) e = record_each_histogram(payload, want_of_histogram, r, &r->scratch);
@@ -464,7 +470,7 @@ put_histograms(struct replay *r, struct bytes payload, struct why *why)
 }
 
 static enum err
-put_exemplars(struct replay *r, struct bytes payload, struct why *why)
+put_exemplars(struct log_replay *r, struct bytes payload, struct why *why)
 {
     enum err e = OK;
     if (r->series_left) e = record_each_exemplar(payload, want_of_exemplar, r);
@@ -472,10 +478,10 @@ put_exemplars(struct replay *r, struct bytes payload, struct why *why)
     return e ? e : record_each_exemplar(payload, put_exemplar, r);
 }
 
-/* A ledger record is the last one of a request. Without samples that were accepted, the log does
- * not say whose request it was. */
+/* Ends a request, whose last record is its ledger record. Without accepted samples the log does not
+ * say by whom it was sent. */
 static void
-end_request(struct replay *r, struct tenant *tenant, const struct ledger *change, int64_t at_ms)
+end_request(struct log_replay *r, struct tenant *tenant, const struct ledger *change, int64_t at_ms)
 {
     bool has_samples = change->count[LEDGER_FLOAT][LEDGER_ACCEPTED] > 0 ||
                        change->count[LEDGER_HISTOGRAM][LEDGER_ACCEPTED] > 0;
@@ -488,7 +494,7 @@ end_request(struct replay *r, struct tenant *tenant, const struct ledger *change
 static enum err
 replay_record(void *context, const struct wal_record *record, struct why *why)
 {
-    struct replay *r = context;
+    struct log_replay *r = context;
     struct tsdb *db = r->db;
     struct bytes name;
     struct ledger change;
@@ -540,8 +546,8 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
 }
 
 /*
- * A damaged place may begin before the manifest's position: what was accepted up to there is in
- * parts. How much that is the manifest knows, if it is of this log.
+ * A damaged place may begin before the manifest's position: samples accepted up to there are in
+ * parts. The manifest has their number, if it belongs to this log.
  */
 void
 log_damage_note(struct env *env, const char *dir, const struct manifest *m,
@@ -562,51 +568,53 @@ log_damage_note(struct env *env, const char *dir, const struct manifest *m,
 }
 
 /*
- * Brings a tenant's totals and what is there together, as far as the log tells of losses: `most`.
- * What is missing beyond that stays a difference, which is an alarm. Returns how many are gone.
+ * Makes a tenant's totals agree with what is there, for at most `most` samples, as many as the log
+ * has lost. More missing samples stay a difference, which is an alarm. Returns the number that are
+ * gone.
  */
 static uint64_t
 mend_totals(struct tenant *tenant, enum ledger_kind kind, uint64_t most)
 {
     uint64_t *count = tenant->total.count[kind];
     int64_t gone = ledger_difference(&tenant->total, kind);
-    if (gone < 0) { /* there, but their ledger record is gone */
+    if (gone < 0) { /* samples are there whose ledger record is gone */
         count[LEDGER_RECEIVED] -= (uint64_t)gone;
         count[LEDGER_ACCEPTED] -= (uint64_t)gone;
         return 0;
     }
     uint64_t known = (uint64_t)gone < most ? (uint64_t)gone : most;
-    count[LEDGER_DAMAGED] += known; /* counted, but not there */
+    count[LEDGER_DAMAGED] += known; /* samples that were counted and are not there */
     return known;
 }
 
 /*
- * Samples in damaged places are gone: the log's running totals say how many there were. Where their
- * ledger records are gone with them nobody knows whose they were: the first tenant's, then.
+ * Samples in damaged places are gone: the log's running totals have their number. If their ledger
+ * records are gone too, their tenant is unknown, and they are counted for the first one.
  */
 static void
-count_damage(struct replay *r, const struct wal_damage *damage)
+count_damage(struct log_replay *r, const struct wal_damage *damage)
 {
     struct tsdb *db = r->db;
     if (damage->places == 0 || db->head.tenant_count == 0) return;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        uint64_t told = r->orphans[k], known = 0;
+        uint64_t lost = r->orphans[k], known = 0;
         if (damage->samples[k] > r->salvaged_samples[k])
-            told += damage->samples[k] - r->salvaged_samples[k];
-        uint64_t most = damage->samples_unknown ? UINT64_MAX : told;
+            lost += damage->samples[k] - r->salvaged_samples[k];
+        uint64_t most = damage->samples_unknown ? UINT64_MAX : lost;
         for (uint32_t i = 0; i < db->head.tenant_count; i++) {
             known += mend_totals(db->head.tenants[i], (enum ledger_kind)k, most - known);
+            assert(known <= most);
         }
-        uint64_t nobodys = told > known ? told - known : 0;
+        uint64_t rest = lost > known ? lost - known : 0;
         uint64_t *count = db->head.tenants[0]->total.count[k];
-        count[LEDGER_RECEIVED] += nobodys;
-        count[LEDGER_ACCEPTED] += nobodys;
-        count[LEDGER_DAMAGED] += nobodys;
+        count[LEDGER_RECEIVED] += rest;
+        count[LEDGER_ACCEPTED] += rest;
+        count[LEDGER_DAMAGED] += rest;
     }
 }
 
 static void
-replay_fini(struct replay *r)
+replay_fini(struct log_replay *r)
 {
     struct budget *budget = &r->db->flush_budget;
     for (uint32_t i = 0; i < r->page_count; i++)
@@ -633,7 +641,7 @@ disk_is_low(struct tsdb *db)
 
 /* The log was read to its end. */
 static enum err
-replayed(struct replay *r, struct wal_damage *damage, struct why *why)
+replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
 {
     struct tsdb *db = r->db;
     log_damage_note(db->env, db->dir, r->manifest, damage);
@@ -643,8 +651,7 @@ replayed(struct replay *r, struct wal_damage *damage, struct why *why)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         orphans += r->orphans[k];
     if (orphans > 0 && damage->places == 0) {
-        /* Labels may be gone that stood before the place where replay begins: nobody has told
-         * of those. */
+        /* Labels may be lost before the position at which replay begins, which was not reported. */
         damage->places = 1;
         snprintf(damage->first, sizeof damage->first,
                  "the labels of the series of %" PRIu64 " samples are missing", orphans);
@@ -664,13 +671,13 @@ enum err
 replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_opening,
            struct why *why)
 {
-    struct replay r = {.db = db,
-                       .manifest = m,
-                       .ref_floor = m->ref_floor,
-                       .disk_low = disk_is_low(db),
-                       .opening = ret_opening};
+    struct log_replay r = {.db = db,
+                           .manifest = m,
+                           .ref_floor = m->ref_floor,
+                           .disk_low = disk_is_low(db),
+                           .opening = ret_opening};
     lock_take(&db->head.lock);
-    /* A head that is large takes one more record; nothing else wants memory now. */
+    /* A large head takes one more record; nothing else needs memory now. */
     uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);
     arena_init(&r.scratch, &db->flush_budget, 0, 0);
     arena_init(&r.again_scratch, &db->flush_budget, 0, 0);

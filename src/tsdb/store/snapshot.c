@@ -124,7 +124,7 @@ link_parts(struct snapshot *x)
         if (e == OK) e = link_file(x, from, to, "meta.json");
         if (e == OK) e = env_syncdir(env, to, x->why);
     }
-    if (e == ERR_MISSING) e = ERR_CORRUPT; /* somebody has removed what lives */
+    if (e == ERR_MISSING) e = ERR_CORRUPT; /* the file of a live part was removed */
     if (e == OK) e = env_syncdir(env, x->parts, x->why);
     if (e == OK) e = edit_write_manifest(db, x->dir, x->why);
     lock_drop(&db->edit_lock);

@@ -214,7 +214,7 @@ rank_names(const struct registry *r, const struct registry_tenant *t, struct ran
     }
 }
 
-/* What is shown of a name or a pair; at NULL: no memory. */
+/* The text shown for a name or a pair; `at` is NULL if memory is refused. */
 static struct bytes
 shown_name(const struct registry *r, enum tsdb_ranking ranking, uint32_t id, struct arena *arena)
 {

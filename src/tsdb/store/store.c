@@ -7,7 +7,7 @@
  *  2. The log's batch is taken under the head lock: so a slice's samples and its records are of
  *     one epoch.
  *  3. The frozen generation is wholly durable, and nothing changes in it.
- *  4. The manifest's position is where the active generation began, or the frozen one if there is
+ *  4. The manifest's position is where the active generation begins, or the frozen one if there is
  *     one.
  */
 #include "tsdb/tsdb.h"
@@ -44,7 +44,7 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
     return e ? e : dir_lock_take(&db->lock, why);
 }
 
-/* A directory without FORMAT must be new: nothing of somebody else's is touched. */
+/* A directory without FORMAT must be new, so that no foreign files are touched. */
 static enum err
 refuse_if_used(void *context, const char *name, bool is_dir)
 {
@@ -75,7 +75,7 @@ open_format(struct tsdb *db, struct why *why)
         return why_set(why, e, "%s is not empty and is not a Firekeep storage directory", db->dir);
     }
     if (e == OK) {
-        /* The directory's own name must outlive a power loss as what is in it does. */
+        /* The name of the directory must be durable too. */
         char parent[sizeof db->dir];
         size_t size = strlen(db->dir);
         while (size > 1 && db->dir[size - 1] == '/')
@@ -86,7 +86,7 @@ open_format(struct tsdb *db, struct why *why)
         parent[size] = '\0';
         e = env_syncdir(db->env, size == 0 ? "." : parent, why);
     }
-    /* FORMAT comes last: where it is a manifest was, and one that is missing is damage. */
+    /* FORMAT comes last: if it exists, so did a manifest, and a missing one is damage. */
     if (e == OK) e = manifest_write(db->env, db->dir, &manifest_of_nothing, NULL, why);
     return e ? e : format_write(db->env, db->dir, why);
 }
@@ -100,7 +100,8 @@ tsdb_is_there(struct tsdb *db, const char *path)
     return e != ERR_MISSING;
 }
 
-/* A part whose root cannot be read is put aside for people; what it held is counted as damaged. */
+/* Renames a part whose root cannot be read, for the operator; its samples are counted as damaged.
+ */
 static enum err
 set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsdb_opening *opening,
           struct why *why)
@@ -111,8 +112,8 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     snprintf(to, sizeof to, "%s.damaged", from);
     snprintf(lost, sizeof lost, "%s.lost", from);
     if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
-        /* It may come back: a disk that is not mounted, a backup half restored. To go on without
-         * would be to forget it. */
+        /* It may come back: a disk is not mounted, or a backup half restored. Continuing without it
+         * would remove it from MANIFEST. */
         return why_set(why, ERR_CORRUPT,
                        "%s is listed in MANIFEST but missing (%.100s): restore it, or, if that is "
                        "impossible, create an empty directory %s.lost",
@@ -142,7 +143,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
                       &part, &reason);
         if (e == OK) {
             part_set_applied(part, m->parts[i].applied);
-            /* A part does not say from whom its samples came. */
+            /* A part does not have the origin of its samples. */
             head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->max_ms);
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
@@ -167,7 +168,7 @@ load_family(void *context, const struct metadata *m)
     return family_restore(&c->db->head, c->tenant, m);
 }
 
-/* A flush writes all families known: the newest part that has some is enough. */
+/* A flush writes all known families, so the newest part that has some is enough. */
 static enum err
 load_metadata(struct tsdb *db, struct why *why)
 {
@@ -181,15 +182,15 @@ load_metadata(struct tsdb *db, struct why *why)
         } context = {db, NULL};
         e = tenant_find_or_add(&db->head, t->name, &context.tenant);
         if (e == OK) e = part_metadata(part, t, load_family, &context, why);
-        if (e == ERR_CORRUPT) e = OK; /* a courtesy that senders repeat */
+        if (e == ERR_CORRUPT) e = OK; /* senders repeat metadata */
     }
     db->head.metadata_changed = false;
     return e;
 }
 
 /*
- * What was stored in parts that are put aside is damaged; what is in those taken back is not. Any
- * other difference is none that anybody can explain: it stays one.
+ * Counts samples in parts that were set aside as damaged, and no longer those in parts that are
+ * back. Any other difference is unexplained, and stays a difference.
  */
 static void
 count_set_aside(struct tsdb *db, struct tenant *tenant)
@@ -223,10 +224,10 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
          */
         e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
         edit_note_manifest(db);
-        if (e == ERR_FULL) e = OK; /* a full disk shall not keep anybody from reading */
+        if (e == ERR_FULL) e = OK; /* the store can be read on a full disk */
     }
     if (e == ERR_MISSING) {
-        /* To take the store for a new one would be to sweep all its parts. */
+        /* Treating the store as a new one would sweep all its parts. */
         return why_set(why, ERR_CORRUPT,
                        "%s/MANIFEST is missing: it lists the live parts; restore it from a backup",
                        db->dir);
@@ -320,6 +321,8 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = replay_log(db, &m, opening, why);
     if (e) return e;
     lock_take(&db->head.lock);
+    assert(db->head.frozen == NULL);
+    assert(db->head.active->begin_pos == atomic_load(&db->store_pos)); /* invariant 4 */
     look_at_clock(&db->head);
     lock_drop(&db->head.lock);
     if (!writes) return OK;
@@ -479,9 +482,9 @@ tsdb_commit_due(struct tsdb *db)
 static void
 undo(struct tsdb *db)
 {
+    assert(lock_is_mine(&db->head.lock)); /* invariant 1 */
     assert(wal_is_down(db->wal));
     head_undo(&db->head);
-    db->head.settled = !db->head.undo_due;
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
@@ -528,6 +531,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
     } else if (cut && !wal_is_down(db->wal)) {
         e = head_cut_locked(&db->head, wal_end(db->wal));
         db->head.cut_wanted = false;
+        assert(e != OK || db->head.frozen->begin_pos == atomic_load(&db->store_pos));
         if (e) {
             why_set(why, e, "not enough memory to cut the head");
             e = OK; /* it is wanted again when a flush is due again */
@@ -571,14 +575,15 @@ tsdb_reopen(struct tsdb *db, struct why *why)
     enum err e = tsdb_look_at_dir(db, why);
     if (e) return e;
     lock_take(&db->head.lock);
-    if (db->head.undo_due) e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
-    if (e == OK) db->head.undo_due = false;
-    db->head.settled = false; /* from the end of wal_reopen() on, samples come in */
+    if (db->head.outage == HEAD_UNDO_DUE) {
+        e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
+    }
+    if (e == OK) db->head.outage = HEAD_NO_OUTAGE; /* samples come in once wal_reopen() returns */
     lock_drop(&db->head.lock);
     if (e) return why_set(why, e, "not enough memory to undo a failed commit");
     e = wal_reopen(db->wal, why);
     lock_take(&db->head.lock);
-    db->head.settled = e != OK;
+    db->head.outage = e == OK ? HEAD_NO_OUTAGE : HEAD_IS_SETTLED;
     lock_drop(&db->head.lock);
     return e;
 }
@@ -658,7 +663,7 @@ tsdb_want_cut(struct tsdb *db)
     lock_take(&db->head.lock);
     db->head.cut_wanted = db->head.frozen == NULL;
     /* No commit comes by while the log is down, and nothing is pending then. */
-    if (db->head.cut_wanted && db->head.settled) {
+    if (db->head.cut_wanted && db->head.outage == HEAD_IS_SETTLED) {
         err_ignore(head_cut_locked(&db->head, wal_end(db->wal)),
                    "it is wanted again when a flush is due again");
     }
@@ -679,8 +684,8 @@ tsdb_is_flushed(struct tsdb *db)
 {
     lock_take(&db->head.lock);
     bool flushed = db->head.frozen == NULL && gen_samples(db->head.active) == 0 &&
-                   (db->head.settled || !wal_has_records(db->wal)) && !db->head.metadata_changed &&
-                   wal_end(db->wal) == atomic_load(&db->store_pos);
+                   (db->head.outage == HEAD_IS_SETTLED || !wal_has_records(db->wal)) &&
+                   !db->head.metadata_changed && wal_end(db->wal) == atomic_load(&db->store_pos);
     lock_drop(&db->head.lock);
     return flushed;
 }

@@ -11,26 +11,26 @@
 
 enum { BORDERS_MAX = 256 };
 
-/* What the manifest says beside the list of parts. */
+/* The contents of the manifest beside the list of parts. */
 struct saved {
     uint64_t store_pos;
     uint64_t segment;
     uint64_t next_ref;
     uint64_t ref_floor;
     bool log_totals_known;
-    uint64_t log_totals[LEDGER_KIND_COUNT]; /* at store_pos */
-    struct ledger *totals;                  /* by tenant id, at store_pos */
+    uint64_t log_totals[LEDGER_KIND_COUNT]; /* totals of the log at store_pos */
+    struct ledger *totals;                  /* totals at store_pos, by tenant id */
     uint32_t tenant_count;
 };
 
 /* See tsdb_border_new(). */
 struct border {
     bool used;
-    uint64_t pos; /* 0: nowhere */
+    uint64_t pos; /* 0 if it is not set */
 };
 
 struct tsdb {
-    struct answerer answerer; /* first: it is handed out */
+    struct answerer answerer; /* first member, so that it converts to the store */
     struct env *env;
     struct tsdb_options options;
     char dir[200];
@@ -39,39 +39,41 @@ struct tsdb {
     struct budget wal_budget;
     struct budget flush_budget;
     struct budget merge_budget;
-    struct dir_lock lock;                  /* of a store that is written, */
-    struct tsdb_reading_lock reading_lock; /* or only read */
-    int64_t looked_ns;                     /* at the directory; the committing thread's */
-    struct identity identity;              /* the flushing thread's, but for the next one */
-    char name_id[TSDB_NAME_ID_BYTES];
-    /* The flushing thread's: a sample of the future, and after which edits it was found. */
+    struct dir_lock lock;                  /* of a store that is written */
+    struct tsdb_reading_lock reading_lock; /* of a store that is only read */
+    int64_t
+        looked_ns; /* monotonic time of the last look at the directory; committing thread only */
+    struct identity identity;         /* flushing thread only */
+    char name_id[TSDB_NAME_ID_BYTES]; /* immutable after tsdb_open() */
+    /* Flushing thread only: time of a sample of the future, and head.edits when it was found. */
     int64_t future_ms;
     uint64_t future_edits;
     struct wal *wal;
     struct page_cache *cache;
-    uint64_t parts_set_aside; /* when it was opened */
+    uint64_t parts_set_aside; /* parts set aside at the opening */
 
     /*
-     * LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written: who changes
-     * what is live must do so one after the other.
+     * LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written, so that
+     * changes of what is live happen one after the other.
      */
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
-    struct file_facts manifest; /* as this process wrote it last; a number of 0: not known */
-    struct part **uncertain;    /* not live, but a manifest that failed may name them */
+    struct file_facts
+        manifest;            /* facts of the file when it was written last; number 0 if unknown */
+    struct part **uncertain; /* parts that are not live and that a failed manifest may name */
     uint32_t uncertain_count;
-    uint64_t *removed; /* numbers of parts that the manifest names as such */
+    uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
-    struct live live;                   /* changed under the edit lock, too */
-    struct border borders[BORDERS_MAX]; /* under its lock */
+    struct live live;                   /* changed under the edit lock and its own */
+    struct border borders[BORDERS_MAX]; /* guarded by live.lock */
 
     struct head head;
 
     _Atomic uint64_t next_part;
-    uint64_t replayed_pos; /* where replay began; immutable after tsdb_open(), as the next */
-    uint64_t opened_pos;   /* where the log ended then */
+    uint64_t replayed_pos; /* position at which replay began; immutable after tsdb_open() */
+    uint64_t opened_pos;   /* end of the log after the replay; immutable after tsdb_open() */
     _Atomic uint64_t store_pos;
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;
@@ -79,9 +81,9 @@ struct tsdb {
     _Atomic uint64_t merges_total;
     _Atomic uint64_t merge_failures_total;
     _Atomic uint64_t merge_bytes_total;
-    _Atomic uint32_t merge_halvings; /* of the memory that plans count on: see merging.c */
+    _Atomic uint32_t merge_halvings; /* times that the memory for plans was halved: merging.c */
     _Atomic uint64_t free_bytes;
-    _Atomic uint64_t reserve_bytes; /* of them, for more than writing */
+    _Atomic uint64_t reserve_bytes; /* free bytes that merges must leave */
 };
 
 /* --- edits (edit.c): nothing else changes what is live ---------------------------------------- */
@@ -89,68 +91,69 @@ struct tsdb {
 struct store_edit {
     struct part *const *add; /* borrowed: the version takes references of its own */
     uint32_t add_count;
-    struct part *const *remove; /* live ones; removed from disk after their last reader */
+    struct part *const *remove; /* live parts; removed from disk after their last reader */
     uint32_t remove_count;
-    const struct ledger *change; /* of the totals, by tenant id; modulo 2^64 */
+    const struct ledger *change; /* changes of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
-    struct tombstone *tombstone; /* gets its position here; NULL: none */
-    bool flush; /* what is added, if anything, holds the frozen generation, and those before it
-                   that replay has written */
+    struct tombstone *tombstone; /* a new one, whose position the edit sets; or NULL */
+    bool flush; /* the added parts have the frozen generation, and those before it that replay has
+                   written */
 };
 /*
- * All or nothing, but for a failure in the last moment: then what is added stays on disk, and the
- * edit may be repeated or forgotten.
+ * Makes an edit live as a whole, or not at all. If writing the manifest fails, added parts stay on
+ * disk, since it may name them; the edit may be repeated or dropped.
  */
 MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why);
-/* MANIFEST was written: tsdb_look_at_manifest() compares with what is there now. */
+/* Remembers the file MANIFEST after it was written, for tsdb_look_at_manifest(). */
 void edit_note_manifest(struct tsdb *db);
-/* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
+/* Prepares for edits during the opening, after parts and tenants were read and before the replay.
+ */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
-/* Whether the list has the part. */
+/* True if the list has the part. */
 bool parts_have(const struct part *part, struct part *const *list, uint32_t count);
 /*
- * While the store is opened: if the part was put aside it stays named, so that it is taken back
- * when it comes under its name again. ERR_NOMEM.
+ * During the opening: keeps a part that was set aside in the manifest, so that it is used again
+ * when it is back under its name. ERR_NOMEM.
  */
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
-/* Whether there is a file or directory of that name, or that cannot be told. */
+/* True if the file or directory exists, or that is unknown. */
 bool tsdb_is_there(struct tsdb *db, const char *path);
-/* ERR_CORRUPT: the directory is not this process's own any more, see dir_lock_look(). */
+/* ERR_CORRUPT: the directory no longer belongs to this process, see dir_lock_look(). */
 MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
-/* For what is acknowledged already. ERR_CORRUPT: whatever is written by path would go astray, or
- * into what another server writes. */
+/* Call before writing what is acknowledged already. ERR_CORRUPT: files written by path would be in
+ * another directory, or in one that another server writes. */
 MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
-/* The manifest of what is live now into another directory, as of one without a log. Under the edit
- * lock. */
+/* Writes a manifest of what is live into another directory, which has no log. Under the edit lock.
+ */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
 
 /* --- snapshots (snapshot.c) ------------------------------------------------------------------- */
 
-/* Removes those that were never finished. */
+/* Removes unfinished snapshots. */
 void snapshots_sweep(struct tsdb *db);
 
 /* --- sweep.c ---------------------------------------------------------------------------------- */
 
-/* When the log and the live parts are open. */
+/* Removes directories of parts that are not live, once the log and the live parts are open. */
 void parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening);
 
 /* --- tombstones.c ---------------------------------------------------------------------------- */
 
-/* The set that a manifest tells of. ERR_CORRUPT: a matcher that none is. */
+/* Reads the tombstones of a manifest. ERR_CORRUPT: a matcher is invalid; ERR_NOMEM. */
 MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest *manifest,
                                     struct tombstones **ret_set, struct why *why);
-/* Fills in what the manifest says of them; texts are views of the set. */
+/* Fills in the tombstones of a manifest; texts are views of the set. ERR_NOMEM. */
 MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
                                      struct manifest *manifest);
 
 /* --- flushing (flush.c) ----------------------------------------------------------------------- */
 
-/* Writes the frozen generation as a part, which no manifest names; given. Under no lock. */
+/* Writes the frozen generation as a part that is in no manifest; given. Under no lock. */
 MUST_CHECK enum err flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why);
 /*
- * Publishes the frozen generation, with the parts of those before it that are not live: one edit,
- * all or nothing. The parts are borrowed. Under no lock. On errors: try again.
+ * Publishes the frozen generation, with the parts of those before it that are not live, in one
+ * edit. The parts are borrowed. Under no lock. After an error try again.
  */
 MUST_CHECK enum err flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count,
                                  struct why *why);
@@ -158,22 +161,22 @@ MUST_CHECK enum err flush_frozen(struct tsdb *db, struct part *const *before, ui
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 
 /*
- * Takes from the damage that was found in the log what parts have, and adds the commits that are
- * missing at the log's end. Its totals become what the log had accepted, as far as that is known.
+ * Subtracts samples that parts have from the damage that was found in the log, and adds commits
+ * that are missing at its end. The totals become those that the log had accepted, as far as known.
  */
 void log_damage_note(struct env *env, const char *dir, const struct manifest *m,
                      struct wal_damage *damage);
 /*
- * Reads the log into the head, from the manifest's position on. If it is too much for the head all
- * of it goes into parts, and the head is empty in the end. Under no lock, before any other thread.
- * After an error nothing of it is live.
+ * Reads the log into the head, from the manifest's position on. If it is too large for the head,
+ * all of it is written to parts, and the head is empty at the end. Under no lock, before other
+ * threads start. After an error nothing of it is live.
  */
 MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
                                struct tsdb_opening *ret_opening, struct why *why);
 
 /* --- stretch.c -------------------------------------------------------------------------------- */
 
-/* Where borders are, of which there are BORDERS_MAX at most; how many. */
+/* Lists the positions of borders, at most BORDERS_MAX; returns their number. */
 uint32_t borders_list(struct tsdb *db, uint64_t *ret_positions);
 
 #endif

@@ -1,4 +1,10 @@
-/* stretch.c - what came in a stretch of the log, out of the parts. */
+/*
+ * stretch.c - reads from parts what came in a stretch of the log; borders that merges respect.
+ *
+ * Invariant: a border is set and freed only between tsdb_border_new() and tsdb_border_free().
+ */
+#include <assert.h>
+
 #include "tsdb/store/store.h"
 
 uint64_t
@@ -80,7 +86,7 @@ static void
 add_gone(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     (void)tenant;
-    struct tsdb_gone *const *all = context; /* of samples, and of exemplars */
+    struct tsdb_gone *const *all = context; /* samples, exemplars */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         struct tsdb_gone *gone = all[kind == LEDGER_EXEMPLAR];
         const uint64_t *count = ledger->count[kind];
@@ -118,7 +124,9 @@ tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
 void
 tsdb_border_free(struct tsdb *db, uint32_t border)
 {
+    assert(border < BORDERS_MAX);
     lock_take(&db->live.lock);
+    assert(db->borders[border].used);
     db->borders[border].used = false;
     lock_drop(&db->live.lock);
 }
@@ -126,7 +134,9 @@ tsdb_border_free(struct tsdb *db, uint32_t border)
 void
 tsdb_border_set(struct tsdb *db, uint32_t border, uint64_t pos)
 {
+    assert(border < BORDERS_MAX);
     lock_take(&db->live.lock);
+    assert(db->borders[border].used);
     db->borders[border].pos = pos;
     lock_drop(&db->live.lock);
 }
@@ -140,6 +150,7 @@ borders_list(struct tsdb *db, uint64_t *ret_positions)
         const struct border *b = &db->borders[i];
         if (b->used && b->pos > 0) ret_positions[count++] = b->pos;
     }
+    assert(count <= BORDERS_MAX);
     lock_drop(&db->live.lock);
     return count;
 }

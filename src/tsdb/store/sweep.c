@@ -92,5 +92,5 @@ parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_openin
 {
     struct parts_sweep sweep = {db, manifest, opening};
     err_ignore(env_listdir(db->env, db->parts_dir, sweep_one, &sweep, NULL),
-               "a directory nobody names only costs room");
+               "an unnamed directory only takes space");
 }

@@ -1,11 +1,17 @@
 /*
- * tombstones.c - what is deleted is hidden at once, and goes from disk when its part is written
- * anew; until then MANIFEST has a tombstone.
+ * tombstones.c - deletes samples: they are hidden at once, and leave the disk when their part is
+ * rewritten; until then MANIFEST has a tombstone.
  *
- * The head is flushed before (by the caller): so a deletion is of parts alone, and what it hides
- * came before the position of the store at the moment of its edit. What comes later, also the same
- * again, is new.
+ * The caller flushes the head before. So a deletion affects parts only, and hides what came before
+ * the store's position at its edit. Samples that come later are new, even if they are the same.
+ *
+ * Invariants:
+ * 1. Numbers of tombstones ascend, are never given twice, and are at most last_id of the set.
+ * 2. A tombstone hides nothing that came at or after its position, which is not after the store's.
+ * 3. Matchers belong either to the selector or to the tombstone.
  */
+#include <assert.h>
+
 #include "tsdb/store/store.h"
 
 /* --- in MANIFEST ------------------------------------------------------------------------------ */
@@ -80,6 +86,7 @@ tombstones_read(struct budget *budget, const struct manifest *m, struct tombston
 enum err
 tombstones_write(const struct tombstones *set, struct arena *arena, struct manifest *m)
 {
+    assert(set->count == 0 || set->items[set->count - 1]->id <= set->last_id); /* invariant 1 */
     m->last_tombstone = set->last_id;
     m->tombstone_count = set->count;
     m->tombstones = arena_alloc(arena, (set->count + 1u) * sizeof *m->tombstones);
@@ -93,8 +100,8 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
 
 /* --- deletions -------------------------------------------------------------------------------- */
 
-/* Nothing of the tenant lies there in that time. A part that was set aside may have some, and come
- * back. */
+/* True if no part has samples of the tenant in that time. A part that was set aside may have some,
+ * and come back. */
 static bool
 is_pointless(struct tsdb *db, struct bytes tenant, struct time_range range)
 {
@@ -140,7 +147,8 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
                           selector->count, range, env_realtime_ms(db->env), &tombstone);
     }
     if (e) goto out;
-    selector->count = 0; /* the tombstone has them now */
+    assert(tombstone->matcher_count == selector->count);
+    selector->count = 0; /* the tombstone owns them now (invariant 3) */
     struct store_edit edit = {.tombstone = tombstone};
     e = store_edit(db, &edit, why);
     if (e == OK) *ret_deletion = counted;

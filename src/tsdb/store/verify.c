@@ -51,7 +51,7 @@ struct verify {
     struct why *why;
 };
 
-PRINTF_LIKE(2, 3) static void tell(struct verify *v, const char *format, ...)
+PRINTF_LIKE(2, 3) static void report_line(struct verify *v, const char *format, ...)
 {
     char line[1024];
     va_list args;
@@ -62,27 +62,27 @@ PRINTF_LIKE(2, 3) static void tell(struct verify *v, const char *format, ...)
 }
 
 static void
-tell_damage(struct verify *v, const char *text)
+report_damage(struct verify *v, const char *text)
 {
     v->report->damaged_places++;
-    tell(v, "damaged: %s", text);
+    report_line(v, "damaged: %s", text);
 }
 
 /* The same of what lies in a part. */
 static void
-tell_damage_of(struct verify *v, struct part *part, const struct part_tenant *t, const char *text)
+report_damage_of(struct verify *v, struct part *part, const struct part_tenant *t, const char *text)
 {
     v->report->damaged_places++;
-    tell(v, "damaged: part %016" PRIx64 ", tenant %.*s: %s", part_info(part)->number,
-         (int)t->name.size, (const char *)t->name.at, text);
+    report_line(v, "damaged: part %016" PRIx64 ", tenant %.*s: %s", part_info(part)->number,
+                (int)t->name.size, (const char *)t->name.at, text);
 }
 
-/* What is damaged, or should be there and is not, is said; the rest can still be looked at. */
+/* Reports damage and missing files, and returns OK for them, as the rest can still be checked. */
 static enum err
-damage_is_told(struct verify *v, enum err e)
+report_if_damage(struct verify *v, enum err e)
 {
     if (e != ERR_CORRUPT && e != ERR_MISSING) return e;
-    tell_damage(v, v->why->text);
+    report_damage(v, v->why->text);
     return OK;
 }
 
@@ -112,7 +112,7 @@ static void
 damaged_page(void *context, uint64_t offset, const struct why *why)
 {
     (void)offset;
-    tell_damage(context, why->text);
+    report_damage(context, why->text);
 }
 
 struct arrays {
@@ -133,7 +133,7 @@ count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks
         enum err e =
             block_read(part, b, a->times, a->bits, a->starts, a->histograms, &v->scratch, &why);
         if (e == ERR_CORRUPT) {
-            tell_damage(v, why.text);
+            report_damage(v, why.text);
             continue;
         }
         if (e) {
@@ -172,14 +172,14 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
         struct why why;
         e = row_read(rows, index->tenant->first_series + i, NULL, &blocks, &count, &why);
         if (e == ERR_CORRUPT) {
-            tell_damage(v, why.text);
+            report_damage(v, why.text);
             e = OK;
             continue;
         }
         if (e) break;
         row_pairs(rows, &pairs, &pair_count);
         if (i > 0 && !pairs_ascend(&last, pairs, pair_count)) {
-            tell_damage_of(v, part, index->tenant, "series are not in label order");
+            report_damage_of(v, part, index->tenant, "series are not in label order");
         }
         buf_clear(&last);
         buf_put(&last, pairs, pair_count * sizeof *pairs);
@@ -219,18 +219,18 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
     if (e == OK) e = count_series(v, part, &index, stored);
     if (e == OK) e = part_exemplars(part, t->first_series, count_exemplar, &exemplars, v->why);
     if (e == ERR_CORRUPT) {
-        tell_damage(v, v->why->text);
+        report_damage(v, v->why->text);
         e = OK;
     }
     stored[LEDGER_EXEMPLAR] = exemplars.count;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         v->tenants[tenant].stored[k] += stored[k];
         if (e != OK || stored[k] == t->sample_count[k]) continue;
-        tell(v,
-             "part %016" PRIx64 ", tenant %.*s: holds %" PRIu64
-             " %s samples, but its root counts %" PRIu64,
-             part_info(part)->number, (int)t->name.size, (const char *)t->name.at, stored[k],
-             ledger_kind_word((enum ledger_kind)k), t->sample_count[k]);
+        report_line(v,
+                    "part %016" PRIx64 ", tenant %.*s: holds %" PRIu64
+                    " %s samples, but its root counts %" PRIu64,
+                    part_info(part)->number, (int)t->name.size, (const char *)t->name.at, stored[k],
+                    ledger_kind_word((enum ledger_kind)k), t->sample_count[k]);
         v->report->damaged_places++;
     }
     return e;
@@ -241,32 +241,32 @@ verify_part(struct verify *v, const struct manifest_part *named)
 {
     struct part *part;
     enum err e = part_open(v->env, NULL, v->cache, v->parts_dir, named->number, &part, v->why);
-    if (e) return damage_is_told(v, e);
+    if (e) return report_if_damage(v, e);
     const struct part_info *info = part_info(part);
     v->report->parts++;
     e = part_verify(part, damaged_page, v, v->why);
     for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
         e = verify_part_tenant(v, part, part_tenant_at(part, i));
     }
-    tell(v,
-         "part %016" PRIx64 ": %" PRIu64 " series, %" PRIu64 " floats, %" PRIu64
-         " histograms, %" PRIu64 " exemplars, %" PRIu64 " bytes",
-         info->number, info->series_count, info->sample_count[0], info->sample_count[1],
-         info->sample_count[2], info->file_bytes);
+    report_line(v,
+                "part %016" PRIx64 ": %" PRIu64 " series, %" PRIu64 " floats, %" PRIu64
+                " histograms, %" PRIu64 " exemplars, %" PRIu64 " bytes",
+                info->number, info->series_count, info->sample_count[0], info->sample_count[1],
+                info->sample_count[2], info->file_bytes);
     part_unref(part);
     return e;
 }
 
 /* A part that was put aside is missing as long as it is. */
 static enum err
-tell_aside(void *context, const char *name, bool is_dir)
+report_aside(void *context, const char *name, bool is_dir)
 {
     static const char aside[] = ".damaged";
     struct verify *v = context;
     size_t size = strlen(name), end = sizeof aside - 1;
     if (!is_dir || size <= end || strcmp(name + size - end, aside) != 0) return OK;
     v->report->damaged_places++;
-    tell(v, "damaged: %s/%s: set aside because it could not be opened", v->parts_dir, name);
+    report_line(v, "damaged: %s/%s: set aside because it could not be opened", v->parts_dir, name);
     return OK;
 }
 
@@ -320,7 +320,7 @@ count_record(void *context, const struct wal_record *r, struct why *why)
         visitor.ledger = add_change;
     }
     v->report->log_records++;
-    enum err e = damage_is_told(v, record_walk(r, &visitor, &v->scratch, v->why));
+    enum err e = report_if_damage(v, record_walk(r, &visitor, &v->scratch, v->why));
     return e ? why_set(why, e, "not enough memory to read the log") : OK;
 }
 
@@ -334,13 +334,14 @@ verify_log(struct verify *v)
         e = wal_verify(v->env, dir, v->manifest.store_pos, !manifest_has_log(&v->manifest),
                        count_record, v, &damage, v->why);
     if (e == ERR_MISSING && !manifest_has_log(&v->manifest)) return OK;
-    if (e) return damage_is_told(v, e);
+    if (e) return report_if_damage(v, e);
     log_damage_note(v->env, v->dir, &v->manifest, &damage);
     if (damage.places > 0) {
-        tell_damage(v, damage.first);
-        tell(v, "log: %" PRIu64 " damaged places, %" PRIu64 " bytes", damage.places, damage.bytes);
+        report_damage(v, damage.first);
+        report_line(v, "log: %" PRIu64 " damaged places, %" PRIu64 " bytes", damage.places,
+                    damage.bytes);
     }
-    tell(v, "log: %" PRIu64 " records", v->report->log_records);
+    report_line(v, "log: %" PRIu64 " records", v->report->log_records);
     return OK;
 }
 
@@ -362,32 +363,33 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
         verdict = "DOES NOT BALANCE";
     }
     if (t->totals.count[k][LEDGER_RECEIVED] == 0 && t->stored[k] == 0 && t->pending[k] == 0) return;
-    tell(v,
-         "ledger: tenant %.*s, %s: received %" PRIu64 " = stored %" PRIu64 " (counted %" PRIu64
-         ") + pending %" PRIu64 " (counted %" PRIu64 ") + duplicate %" PRIu64
-         " + superseded %" PRIu64 " + rejected %" PRIu64 " + expired %" PRIu64 " + deleted %" PRIu64
-         " + damaged %" PRIu64 " + passed on %" PRIu64 ": %s",
-         (int)t->name.size, (const char *)t->name.at, word, t->totals.count[k][LEDGER_RECEIVED],
-         t->totals.stored[k], t->stored[k], pending, t->pending[k],
-         t->totals.count[k][LEDGER_DUPLICATE], t->totals.count[k][LEDGER_SUPERSEDED],
-         ledger_rejected(&t->totals, k), t->totals.count[k][LEDGER_EXPIRED],
-         t->totals.count[k][LEDGER_DELETED], t->totals.count[k][LEDGER_DAMAGED],
-         t->totals.count[k][LEDGER_PASSED_ON], verdict);
+    report_line(v,
+                "ledger: tenant %.*s, %s: received %" PRIu64 " = stored %" PRIu64
+                " (counted %" PRIu64 ") + pending %" PRIu64 " (counted %" PRIu64
+                ") + duplicate %" PRIu64 " + superseded %" PRIu64 " + rejected %" PRIu64
+                " + expired %" PRIu64 " + deleted %" PRIu64 " + damaged %" PRIu64
+                " + passed on %" PRIu64 ": %s",
+                (int)t->name.size, (const char *)t->name.at, word,
+                t->totals.count[k][LEDGER_RECEIVED], t->totals.stored[k], t->stored[k], pending,
+                t->pending[k], t->totals.count[k][LEDGER_DUPLICATE],
+                t->totals.count[k][LEDGER_SUPERSEDED], ledger_rejected(&t->totals, k),
+                t->totals.count[k][LEDGER_EXPIRED], t->totals.count[k][LEDGER_DELETED],
+                t->totals.count[k][LEDGER_DAMAGED], t->totals.count[k][LEDGER_PASSED_ON], verdict);
 }
 
 static enum err
 verify_all(struct verify *v)
 {
-    enum err e = damage_is_told(v, format_check(v->env, v->dir, v->why));
+    enum err e = report_if_damage(v, format_check(v->env, v->dir, v->why));
     if (e == OK) e = path_join(v->parts_dir, sizeof v->parts_dir, v->dir, "parts");
     if (e == OK) e = page_cache_new(NULL, CACHE_BYTES, &v->cache);
     if (e) return e;
     e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
-    e = damage_is_told(v, e);
+    e = report_if_damage(v, e);
     if (e) return e;
-    if (v->manifest.copies_damaged == 1) tell_damage(v, "one of the two copies in MANIFEST");
+    if (v->manifest.copies_damaged == 1) report_damage(v, "one of the two copies in MANIFEST");
     e = identity_check(v->env, v->dir, v->why);
-    if (e == ERR_CORRUPT) e = damage_is_told(v, e);
+    if (e == ERR_CORRUPT) e = report_if_damage(v, e);
     if (e && e != ERR_MISSING) return e;
     for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
         uint32_t tenant;
@@ -399,7 +401,7 @@ verify_all(struct verify *v)
         e = verify_part(v, &v->manifest.parts[i]);
         if (e) return e;
     }
-    e = env_listdir(v->env, v->parts_dir, tell_aside, v, NULL);
+    e = env_listdir(v->env, v->parts_dir, report_aside, v, NULL);
     if (e == OK || e == ERR_MISSING) e = verify_log(v);
     if (e) return e;
     for (uint32_t i = 0; i < v->tenant_count; i++) {
@@ -408,7 +410,7 @@ verify_all(struct verify *v)
         }
     }
     if (v->orphans > 0) {
-        tell(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);
+        report_line(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);
         v->report->damaged_places++;
     }
     return OK;
@@ -432,7 +434,8 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     arena_init(&v.scratch, NULL, 0, 0);
     enum err e = tsdb_reading_lock_take(env, dir, &lock, v.why);
     if (e == OK && !lock.held)
-        tell(&v, "warning: cannot lock %s/LOCK; make sure that no server uses the directory", dir);
+        report_line(&v, "warning: cannot lock %s/LOCK; make sure that no server uses the directory",
+                    dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
     array_free(NULL, v.tenants, v.tenant_capacity);
