@@ -1,6 +1,7 @@
 /* answer.c - see answer.h. */
 #include "promql/answer.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -11,7 +12,7 @@
 
 enum {
     NOTE_BYTES_MAX = 1024 * 1024,
-    NOTES_MAX = 10, /* of each kind; the others are counted */
+    NOTES_MAX = 10, /* of each kind; the number of others is given */
 };
 
 size_t
@@ -23,7 +24,8 @@ promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES])
     size += decimal_print_uint(ms / 1000, to + size);
     if (ms % 1000 == 0) return size;
     size_t end = size + decimal_print_uint(1000 + ms % 1000, to + size);
-    to[size] = '.'; /* in place of the thousand */
+    assert(end <= PROMQL_TIME_BYTES);
+    to[size] = '.'; /* replaces the 1 of the thousand */
     return end;
 }
 
@@ -74,7 +76,7 @@ put_histogram(struct json *j, const struct fhist *h)
     json_object_close(j);
 }
 
-/* [time, "value"] */
+/* Puts [time, "value"] or [time, {histogram}]. */
 static void
 put_point(struct promql_answer *a, const struct promql_point *p)
 {
@@ -144,7 +146,7 @@ put_series(struct promql_answer *a, bool is_matrix)
     return e;
 }
 
-/* A string: [time, "value"] */
+/* Puts a string: [time, "value"]. */
 static void
 put_single(struct promql_answer *a, int64_t t_ms, struct bytes text)
 {
@@ -155,7 +157,7 @@ put_single(struct promql_answer *a, int64_t t_ms, struct bytes text)
     json_array_close(a->to);
 }
 
-/* Without an exponent, other than the values of vectors. */
+/* Scalars are printed without an exponent, unlike the values of vectors. */
 static void
 put_scalar(struct promql_answer *a, const struct promql_point *p)
 {

@@ -1,9 +1,10 @@
 /*
- * explained.c - see explained.h. The tree of operators is plan_put.c's; here is what belongs to all
- * of it.
+ * explained.c - see explained.h. The tree of operators is printed by plan_put.c; this file adds
+ * what belongs to the whole.
  */
 #include "promql/explained.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -13,12 +14,12 @@
 struct bound {
     const char *name;
     const char *what;
-    uint64_t max; /* 0: none */
+    uint64_t max; /* 0: no limit */
     uint64_t needs;
 };
 enum { BOUND_COUNT = 3 };
 
-/* False: it is not known what the query needs. */
+/* False if it is not known what the query needs. */
 static bool
 bounds_of(const struct promql_explained *x, struct bound ret[BOUND_COUNT], bool *ret_exact)
 {
@@ -72,7 +73,9 @@ promql_explained_put(const struct promql_explained *x, struct buf *to)
     struct json j;
     enum err e = promql_plan_put(x->plan, to);
     if (e) return e;
-    to->size--; /* the brace: more comes */
+    assert(to->size > 0);
+    assert(to->at[to->size - 1] == '}');
+    to->size--; /* the object goes on */
     buf_put_text(to, x->result != NULL ? ",\"stats\":" : ",\"limits\":");
     json_init(&j, to);
     if (x->result != NULL) {

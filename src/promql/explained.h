@@ -1,6 +1,6 @@
 /*
- * explained.h - a plan as the explain API gives it: JSON, and sentences about it.   Threads: the
- * plan's.
+ * explained.h - prints a plan as the explain API gives it: JSON, and sentences about it.   Threads:
+ * the plan's.
  */
 #ifndef PROMQL_EXPLAINED_H
 #define PROMQL_EXPLAINED_H
@@ -9,18 +9,18 @@
 
 struct promql_explained {
     const struct promql_plan *plan;
-    const struct promql_result *result;  /* of a run that was measured; NULL: nothing was run */
-    const struct query_control *control; /* what it may read, and what it has read */
+    const struct promql_result *result;  /* result of a measured run; NULL if nothing was run */
+    const struct query_control *control; /* limits of the query, and what it has read */
     int64_t ran_ns;
 };
 
 /*
- * Appends the value of "data": the plan, and at its root "stats" of the run, or else "limits":
- * those there are, and what the query needs of each, if that is known. ERR_NOMEM.
+ * Appends the value of "data": the plan, whose root has "stats" of the run, or else "limits": those
+ * that are set, with what the query needs, if that is known. ERR_NOMEM.
  */
 MUST_CHECK enum err promql_explained_put(const struct promql_explained *x, struct buf *to);
 
-/* Calls `each` with a sentence for each limit that the query would exceed, were it run. */
+/* Calls `each` with a sentence for each limit that the query would exceed. */
 void promql_explained_warnings(const struct promql_explained *x,
                                void (*each)(void *context, struct bytes sentence), void *context);
 

@@ -1,6 +1,5 @@
 /*
- * explained_test.c - what explain says of an expression, without running it; and that a run that is
- * measured does the same and gives back all that it took.
+ * explained_test.c - explain before and after a run: operators, and what they read.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,13 +16,13 @@
 
 enum { SERIES = 10, SAMPLES = 40, STEP_MS = 15000 };
 
-/* Something that can be asked: so many series of each selector, of so many samples. */
+/* An answerer with a number of series for each selector, each with a number of samples. */
 struct source {
     struct view view; /* first */
     uint32_t selected;
     uint32_t surveyed;
-    int64_t min_ms, max_ms; /* of what was asked last */
-    uint64_t guess;         /* of samples */
+    int64_t min_ms, max_ms; /* times of the last request */
+    uint64_t guess;         /* guessed count of samples */
     bool unknown;           /* it has no index */
 };
 struct source_set {
@@ -32,7 +31,7 @@ struct source_set {
     struct query_control *control;
     uint32_t shard, shard_count;
     uint32_t next;
-    bool given; /* of the series at hand */
+    bool given; /* samples of the current series were given */
     struct buf labels;
     struct series_cost spent;
 };
@@ -151,7 +150,7 @@ source_new(bool unknown)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* An idle thread that never has time. */
+/* Helpers without an idle thread. */
 static void
 ask_nobody(void *context, struct promql_help *help)
 {
@@ -162,7 +161,7 @@ struct asked {
     struct source source;
     struct query_control control;
     struct budget budget;
-    int64_t step_ms; /* 0: at one time */
+    int64_t step_ms; /* 0: one time */
     bool run;
     bool has_helpers;
     struct buf json;
@@ -233,8 +232,8 @@ explain(struct asked *x, const char *text)
     return error;
 }
 
-/* As a table: "operator | detail | series blocks samples bytes", two blanks deeper for what is
- * below. */
+/* Puts the plan as a table: "operator | detail | series blocks samples bytes", indented by
+ * depth. */
 static void
 put_rows(const char **at, unsigned depth, struct buf *to)
 {
@@ -262,10 +261,10 @@ put_rows(const char **at, unsigned depth, struct buf *to)
         (*at)++;
         put_rows(at, depth + 1, to);
     }
-    *at += 2; /* the array, and the object */
+    *at += 2; /* the end of the array and of the object */
 }
 
-/* What explain says, or, with x->run, what a run did. */
+/* Compares what explain prints, or, with x->run, what it prints after a run. */
 static void
 expect(struct asked *x, const char *text, const char *rows)
 {
@@ -340,7 +339,7 @@ test_matchers_of_others_stand_by_the_selector_that_gets_them(void **state)
         "  aggregation | count by (a, s) (m_total{a=~\\\"b|c\\\",s=\\\"1\\\"}); folds each series "
         "into its group | 10 10 400 1000\n"
         "    selector | m_total{a=~\\\"b|c\\\",s=\\\"1\\\"} | 10 10 400 1000\n");
-    /* It would tell of what is in the other series. */
+    /* It would note what it finds in the other series. */
     expect(&x, "m_total{s=\"1\"} and rate(m_total[5m])",
            "set operator | m_total{s=\\\"1\\\"} and rate(m_total[5m]); holds where the right has "
            "something | 10 20 800 2000\n"
@@ -389,7 +388,7 @@ test_what_stands_twice_is_planned_and_read_once(void **state)
         "    selector | m_total | 10 10 400 1000\n"
         "  aggregation | sum(m_total); evaluated where it stands first | 1 0 0 0\n";
     expect(&x, "sum(m_total) / sum(m_total)", rows);
-    /* At other steps, or read in another way, it is not the same. */
+    /* A part at other steps, or that is read in another way, is not the same. */
     expect(&x, "m_total - count(m_total)",
            "binary operator | m_total - count(m_total); holds the series of the right | 1 20 800 "
            "2000\n"
@@ -419,7 +418,7 @@ test_a_plan_reads_and_runs_nothing(void **state)
         x.source.surveyed = 0;
         buf_clear(&x.error);
         enum err e = explain(&x, texts[i]);
-        assert_int_equal(e, i == 3 ? ERR_INPUT : OK); /* of which a run says the same */
+        assert_int_equal(e, i == 3 ? ERR_INPUT : OK); /* a run gives the same error */
         assert_true(x.source.surveyed > 0 || e);
         assert_int_equal(x.source.selected, 0);
         assert_true(atomic_load(&x.budget.peak_bytes) < 64 * 1024);

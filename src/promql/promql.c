@@ -1,7 +1,9 @@
 /* promql.c - see promql.h. */
 #include "promql/promql.h"
+
 #include "promql/eval/run.h"
 #include "promql/parse/tree.h"
+#include <assert.h>
 
 enum err
 promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
@@ -81,12 +83,12 @@ promql_features_of(uint32_t bits)
 /* --- running ---------------------------------------------------------------------------------- */
 
 struct promql_result {
-    struct run run;
+    struct query_run run;
     struct budget *budget;
     bool is_range;
-    uint32_t series; /* that was given last, and one */
-    uint32_t point;  /* of it, that is looked at next */
-    bool histograms; /* these are being given */
+    uint32_t series; /* index of the series after the one being given */
+    uint32_t point;  /* index of its next point */
+    bool histograms; /* histograms are being given, not floats */
 };
 
 const char *
@@ -115,7 +117,7 @@ promql_has_durations(const struct promql_tree *tree, const struct promql_options
 }
 
 struct promql_plan {
-    struct plan plan; /* first */
+    struct query_plan plan; /* first */
     struct budget *budget;
 };
 
@@ -125,7 +127,7 @@ promql_explain(const struct promql_tree *tree, struct view *view,
                struct buf *error, struct why *why)
 {
     struct promql_plan *p = mem_new(options->budget, sizeof *p);
-    struct run run;
+    struct query_run run;
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     p->budget = options->budget;
     plan_init(&p->plan, p->budget);
@@ -176,7 +178,7 @@ promql_run(const struct promql_tree *tree, struct view *view, const struct promq
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     r->budget = options->budget;
     r->is_range = options->step_ms > 0;
-    struct plan *measured = options->plan == NULL ? NULL : &options->plan->plan;
+    struct query_plan *measured = options->plan == NULL ? NULL : &options->plan->plan;
     enum err e = run_begin(&r->run, tree, view, options, measured);
     if (e == OK && r->run.ev.notes.failed) e = eval_no_memory(&r->run.ev);
     if (e) {
@@ -208,6 +210,7 @@ promql_result_type(const struct promql_result *r)
 struct bytes
 promql_result_string(const struct promql_result *r)
 {
+    assert(r->run.type == VALUE_STRING);
     return r->run.string;
 }
 
@@ -234,6 +237,7 @@ promql_next_series(struct promql_result *r, struct bytes *ret_labels)
 static bool
 next_of_matrix(struct promql_result *r, struct promql_point *ret)
 {
+    assert(r->series > 0); /* a series was given */
     const struct matrix_series *s = &r->run.matrix.items[r->series - 1];
     if (r->point == s->count) return false;
     uint32_t i = r->point++;
@@ -252,6 +256,7 @@ next_of_any(struct promql_result *r, struct promql_point *ret)
         *ret = (struct promql_point){grid_time(grid, i), r->run.scalars[i], NULL};
         return true;
     }
+    assert(r->series > 0); /* a series was given */
     const struct column *c = &r->run.columns.items[r->run.order[r->series - 1]];
     uint32_t i = bits_next(c->present, r->point, grid->count);
     if (i == grid->count) return false;
@@ -274,7 +279,7 @@ promql_next_point(struct promql_result *r, bool histograms, struct promql_point 
 bool
 promql_note(const struct promql_result *r, enum promql_note kind, uint32_t n, struct buf *to)
 {
-    const struct notes *notes = &r->run.ev.notes;
+    const struct eval_notes *notes = &r->run.ev.notes;
     enum note_kind wanted = kind == PROMQL_WARNING ? NOTE_WARNING : NOTE_INFO;
     for (uint32_t i = 0; i < notes->count; i++) {
         if (notes->items[i].kind != wanted || n-- > 0) continue;
@@ -287,7 +292,7 @@ promql_note(const struct promql_result *r, enum promql_note kind, uint32_t n, st
 uint32_t
 promql_note_count(const struct promql_result *r, enum promql_note kind)
 {
-    const struct notes *notes = &r->run.ev.notes;
+    const struct eval_notes *notes = &r->run.ev.notes;
     enum note_kind wanted = kind == PROMQL_WARNING ? NOTE_WARNING : NOTE_INFO;
     uint32_t count = 0;
     for (uint32_t i = 0; i < notes->count; i++) {
@@ -305,7 +310,7 @@ promql_samples(const struct promql_result *r)
 uint64_t
 promql_peak_samples(const struct promql_result *r)
 {
-    const struct held *held = &r->run.ev.held;
+    const struct held_samples *held = &r->run.ev.held;
     return held->now > held->most ? held->now : held->most;
 }
 

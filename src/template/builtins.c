@@ -31,7 +31,7 @@ fail_incompatible(struct tmpl_run *run, const struct tmpl_value *a, const struct
                     tmpl_type_name(b->type));
 }
 
-/* Durations are integers; nil is equal to itself alone. */
+/* Compares durations as integers; nil equals nil alone. */
 static bool
 equal(struct tmpl_run *run, const struct tmpl_value *a, const struct tmpl_value *b, bool *ret)
 {
@@ -123,7 +123,7 @@ static TMPL_FUNCTION(le)
     return lt(run, args, count, ret) && (ret->truth || eq(run, args, count, ret));
 }
 
-/* NaN is greater than everything, since it is not less or equal. */
+/* NaN is greater than everything, since it is neither less nor equal. */
 static TMPL_FUNCTION(gt)
 {
     if (!le(run, args, count, ret)) return false;
@@ -140,7 +140,7 @@ static TMPL_FUNCTION(ge)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
-/* An index from 0 to `most`. */
+/* Reads an index from 0 to `most`. */
 static bool
 read_index(struct tmpl_run *run, const struct tmpl_value *v, int64_t most, int64_t *ret)
 {
@@ -259,7 +259,7 @@ static TMPL_FUNCTION(urlquery)
     return escape(run, args, count, tmpl_escape_query, ret);
 }
 
-/* No value is a function. */
+/* Fails, since no value is a function. */
 static TMPL_FUNCTION(call_function)
 {
     return run_fail(run, "non-function of type %s", tmpl_type_name(args[0].type));

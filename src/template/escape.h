@@ -6,7 +6,7 @@
 
 void tmpl_escape_html(struct bytes text, struct buf *to);
 void tmpl_escape_js(struct bytes text, struct buf *to);
-/* For the query of a URL: a blank becomes +. */
+/* Escapes for the query of a URL, where a space becomes +. */
 void tmpl_escape_query(struct bytes text, struct buf *to);
 
 #endif

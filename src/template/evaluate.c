@@ -3,29 +3,39 @@
  *
  * A command takes the value of the one before as its last argument: `final`, NULL in the first. An
  * argument must have the type of its parameter.
+ *
+ * Invariants, as long as the run has not failed:
+ *
+ *  1. Variables from `variable_base` on are those of the template that is executed.
+ *  2. `nesting` is the number of pipelines and lists that are being executed.
+ *  3. A function without code is {{and}} or {{or}}.
+ *  4. `fields` of a node is empty or begins with a dot.
  */
+#include <assert.h>
+
 #include "base/array.h"
 #include "template/run.h"
 
 enum { FEW_ARGUMENTS = 4, VARIABLES_MAX = 100000 };
 
-/* Operands of a command after its first one, and the value of the command before it. */
-struct arguments {
+/* The operands of a command after its first one, and the value of the command before it. */
+struct command_arguments {
     const struct tmpl_node *first; /* linked */
     const struct tmpl_value *final;
 };
 
-static const struct arguments no_arguments = {NULL, NULL};
+static const struct command_arguments no_arguments = {NULL, NULL};
 
 static bool operand_value(struct tmpl_run *run, const struct tmpl_value *dot,
                           const struct tmpl_node *n, const struct tmpl_node *at,
-                          const struct arguments *args, struct tmpl_value *ret);
+                          const struct command_arguments *args, struct tmpl_value *ret);
 
 /* --- variables -------------------------------------------------------------------------------- */
 
 bool
 run_declare(struct tmpl_run *run, struct bytes name, const struct tmpl_value *value)
 {
+    assert(run->variable_base <= run->variable_count); /* invariant 1 */
     if (run->variable_count >= VARIABLES_MAX) return run_limit(run, "too many variables");
     if (!array_reserve(&run->budget, &run->variables, &run->variable_capacity,
                        (size_t)run->variable_count + 1)) {
@@ -38,6 +48,7 @@ run_declare(struct tmpl_run *run, struct bytes name, const struct tmpl_value *va
 static struct run_variable *
 find_variable(struct tmpl_run *run, struct bytes name)
 {
+    assert(run->variable_base <= run->variable_count); /* invariant 1 */
     for (uint32_t i = run->variable_count; i > run->variable_base; i--) {
         if (bytes_equal(run->variables[i - 1].name, name)) return &run->variables[i - 1];
     }
@@ -56,7 +67,7 @@ run_assign(struct tmpl_run *run, struct bytes name, const struct tmpl_value *val
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static uint32_t
-count_of(const struct arguments *args)
+count_of(const struct command_arguments *args)
 {
     uint32_t count = args->final != NULL;
     for (const struct tmpl_node *n = args->first; n != NULL; n = n->next) {
@@ -65,7 +76,7 @@ count_of(const struct arguments *args)
     return count;
 }
 
-/* `v` gets the type of the parameter. Integers are durations, too: {{ $time.Add 5 }}. */
+/* Converts `v` to the type of the parameter. Integers are durations, too: {{ $time.Add 5 }}. */
 static bool
 check_type(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *v)
 {
@@ -78,10 +89,10 @@ check_type(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *v)
                     tmpl_type_name(v->type));
 }
 
-/* {{and}} and {{or}} evaluate no more than they need. */
+/* Evaluates {{and}} and {{or}}, with no more operands than they need. */
 static bool
 short_circuit(struct tmpl_run *run, const struct tmpl_value *dot, bool until,
-              const struct arguments *args, struct tmpl_value *ret)
+              const struct command_arguments *args, struct tmpl_value *ret)
 {
     for (const struct tmpl_node *n = args->first; n != NULL; n = n->next) {
         if (!operand_value(run, dot, n, n, &no_arguments, ret)) return false;
@@ -94,6 +105,7 @@ short_circuit(struct tmpl_run *run, const struct tmpl_value *dot, bool until,
 static enum tmpl_type
 parameter_type(const struct tmpl_function *f, uint32_t index)
 {
+    assert(f->count > 0); /* check_count() allows no arguments without parameters */
     uint32_t last = f->count - 1u;
     return f->parameters[index < last ? index : last];
 }
@@ -109,15 +121,16 @@ check_count(struct tmpl_run *run, const struct tmpl_function *f, uint32_t count)
     return run_fail(run, "wrong number of args for %s: want %u got %u", f->name, f->count, count);
 }
 
-/* `receiver` is NULL but for methods; `at` is what sentences name. */
+/* Calls a function. `receiver` is NULL unless it is a method; errors name the node `at`. */
 static bool
 call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_function *f,
-     const struct tmpl_value *receiver, const struct tmpl_node *at, const struct arguments *args,
-     struct tmpl_value *ret)
+     const struct tmpl_value *receiver, const struct tmpl_node *at,
+     const struct command_arguments *args, struct tmpl_value *ret)
 {
     struct tmpl_value few[FEW_ARGUMENTS], *values = few;
     uint32_t count = count_of(args), first = receiver != NULL, i = 0;
     if (!run_spend(run, 0) || !check_count(run, f, count)) return false;
+    assert(f->call != NULL || f->name[0] == 'a' || f->name[0] == 'o'); /* invariant 3 */
     if (f->call == NULL) return short_circuit(run, dot, f->name[0] == 'o', args, ret);
     if (count + first > FEW_ARGUMENTS) {
         values = arena_alloc(&run->arena, (count + first) * sizeof *values);
@@ -129,6 +142,7 @@ call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_funct
         if (!operand_value(run, dot, n, n, &no_arguments, v)) return false;
         if (!check_type(run, parameter_type(f, i), v)) return false;
     }
+    assert(i + (args->final != NULL) == count);
     if (args->final != NULL) {
         values[first + i] = *args->final;
         if (!check_type(run, parameter_type(f, i), &values[first + i])) return false;
@@ -141,10 +155,10 @@ call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_funct
 
 /* --- operands --------------------------------------------------------------------------------- */
 
-/* A method, a field or an entry of *v, which it becomes; a field of nil is nil. */
+/* Replaces *v by the result of its method, or by its field or entry; a field of nil is nil. */
 static bool
 field(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-      struct bytes name, const struct arguments *args, struct tmpl_value *v)
+      struct bytes name, const struct command_arguments *args, struct tmpl_value *v)
 {
     const char *text = (const char *)name.at;
     int size = (int)name.size;
@@ -164,7 +178,7 @@ field(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
 /* The value of an operand without its fields. Only functions take arguments. */
 static bool
 term_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-           const struct tmpl_node *at, const struct arguments *args, struct tmpl_value *ret)
+           const struct tmpl_node *at, const struct command_arguments *args, struct tmpl_value *ret)
 {
     const struct run_variable *v;
     if (n->kind == TMPL_NODE_FUNCTION) {
@@ -200,17 +214,19 @@ term_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl
     }
 }
 
-/* The arguments are those of the last field, or of a function without fields. `at` is what
- * sentences name if that function fails. */
+/* The value of an operand. The arguments are those of the last field, or of a function without
+ * fields; if that function fails, errors name the node `at`. */
 static bool
 operand_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n,
-              const struct tmpl_node *at, const struct arguments *args, struct tmpl_value *ret)
+              const struct tmpl_node *at, const struct command_arguments *args,
+              struct tmpl_value *ret)
 {
     struct bytes left = n->fields;
     run->at = n;
     if (left.size == 0) return term_value(run, dot, n, at, args, ret);
     if (!term_value(run, dot, n, n, &no_arguments, ret)) return false;
     while (left.size > 0) {
+        assert(left.at[0] == '.'); /* invariant 4 */
         const uint8_t *name = left.at + 1, *dot_at = memchr(name, '.', left.size - 1);
         size_t size = dot_at == NULL ? left.size - 1 : (size_t)(dot_at - name);
         left = bytes_of(name + size, left.size - 1 - size);
@@ -249,12 +265,14 @@ run_pipeline(struct tmpl_run *run, const struct tmpl_value *dot, const struct tm
     }
     for (const struct tmpl_node *c = pipe->pipe.commands.first; c != NULL; c = c->next) {
         const struct tmpl_node *first = c->operands.first;
-        const struct arguments args = {first->next, c == pipe->pipe.commands.first ? NULL : &final};
+        const struct command_arguments args = {first->next,
+                                               c == pipe->pipe.commands.first ? NULL : &final};
         run->at = first;
         if (first->kind == TMPL_NODE_NIL) return run_fail(run, "nil is not a command");
         if (!operand_value(run, dot, first, c, &args, &value)) return false;
         final = value;
     }
+    assert(run->nesting > 0); /* invariant 2 */
     run->nesting--;
     *ret = value;
     return set_variables(run, pipe, &value);

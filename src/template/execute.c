@@ -3,7 +3,14 @@
  *
  * Variables are a stack. Those that a block declares end with it; a template that is called has a
  * stack of its own, of which $ is the first.
+ *
+ * The invariants are those of evaluate.c, and:
+ *
+ *  5. A block leaves the stack as it found it, or with more variables, which are then dropped.
+ *  6. `calls` is the number of templates that are being executed.
  */
+#include <assert.h>
+
 #include "template/run.h"
 
 enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAILED };
@@ -49,23 +56,26 @@ if_or_with(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl
         flow = list(run, n->kind == TMPL_NODE_WITH ? &value : dot, &n->statement.list);
     else
         flow = list(run, dot, &n->statement.otherwise);
+    assert(run->variable_count >= variables); /* invariant 5 */
     run->variable_count = variables;
     return flow;
 }
 
 /* --- loops ------------------------------------------------------------------------------------ */
 
-/* `first` is the loop's first variable, if it declares them. */
+/* Sets the loop's variables, of which `first` is the first one if the loop declares them. */
 static bool
 set_loop_variables(struct tmpl_run *run, const struct tmpl_node *pipe, uint32_t first,
                    const struct tmpl_value *index, const struct tmpl_value *element)
 {
     const struct tmpl_value *values[] = {pipe->pipe.variable_count > 1 ? index : element, element};
     for (uint32_t i = 0; i < pipe->pipe.variable_count; i++) {
-        if (!pipe->pipe.assigns)
+        if (!pipe->pipe.assigns) {
+            assert(first + i < run->variable_count); /* the pipeline has declared it */
             run->variables[first + i].value = *values[i];
-        else if (!run_assign(run, pipe->pipe.variables[i], values[i]))
+        } else if (!run_assign(run, pipe->pipe.variables[i], values[i])) {
             return false;
+        }
     }
     return true;
 }
@@ -78,6 +88,7 @@ element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
     if (of->type == TMPL_TYPE_RESULT) {
         *ret_element = tmpl_element(of, i);
     } else if (tmpl_is_map(of->type)) {
+        assert(i < of->map->count);
         *ret_index = tmpl_of_text(of->map->entries[i].key);
         *ret_element = of->map->entries[i].value;
     } else {
@@ -85,7 +96,8 @@ element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
     }
 }
 
-/* False: the value cannot be iterated over. An integer is a number of rounds, nil has none. */
+/* The number of rounds: an integer is the number itself, nil has none. False: the value cannot be
+ * iterated over. */
 static bool
 rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_value *of,
           int64_t *ret)
@@ -111,12 +123,14 @@ range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
         return FLOW_FAILED;
     }
     uint32_t inner = run->variable_count, first = inner - pipe->pipe.variable_count;
+    assert(inner >= outer); /* invariant 5 */
     enum flow flow = FLOW_ON;
     for (int64_t i = 0; i < rounds && flow != FLOW_BREAK; i++) {
         element_at(&of, i, &index, &element);
         if (!run_spend(run, 0)) return FLOW_FAILED;
         if (!set_loop_variables(run, pipe, first, &index, &element)) return FLOW_FAILED;
         flow = list(run, &element, &n->statement.list);
+        assert(run->variable_count >= inner); /* invariant 5 */
         run->variable_count = inner;
         if (flow == FLOW_FAILED) return flow;
     }
@@ -128,7 +142,7 @@ range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
 
 /* --- templates -------------------------------------------------------------------------------- */
 
-/* The called template does not see variables of its caller. */
+/* Executes a template, which does not see variables of its caller. */
 static bool
 run_template(struct tmpl_run *run, const struct tmpl_template *template,
              const struct tmpl_value *dot)
@@ -142,6 +156,8 @@ run_template(struct tmpl_run *run, const struct tmpl_template *template,
     if (!run_declare(run, bytes_of_text("$"), dot)) return false;
     run->template = template;
     if (list(run, dot, &template->list) == FLOW_FAILED) return false;
+    assert(run->variable_base == variables); /* templates that were called have given it back */
+    assert(run->calls > 0);                  /* invariant 6 */
     run->template = caller;
     run->variable_count = variables;
     run->variable_base = base;
@@ -188,7 +204,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
     case TMPL_NODE_CONTINUE:
         return FLOW_CONTINUE;
     default:
-        return FLOW_ON; /* the parser makes no other statement */
+        return FLOW_ON; /* the parser makes no other statements */
     }
 }
 
@@ -202,6 +218,7 @@ list(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_list 
     for (const struct tmpl_node *n = nodes->first; n != NULL; n = n->next) {
         if (!run_spend(run, 0)) return FLOW_FAILED;
         enum flow flow = node(run, dot, n);
+        assert(run->nesting > 0); /* invariant 2 */
         if (flow != FLOW_ON) {
             run->nesting--;
             return flow;

@@ -1,5 +1,6 @@
 /* functions.c - the functions that Prometheus gives to templates: see run.h. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,12 +11,12 @@
 
 enum {
     STEP_NS = 1000,     /* as in run.c */
-    QUERY_NS = 1000000, /* price of a query: a template makes a thousand of them at most */
+    QUERY_NS = 1000000, /* cost of a query, which allows a template a thousand of them */
 };
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
-struct gathering {
+struct sample_gathering {
     struct tmpl_run *run;
     const struct tmpl_sample **samples;
     uint32_t count;
@@ -39,7 +40,7 @@ copy_labels(struct tmpl_run *run, struct bytes labels, struct tmpl_map *ret)
 }
 
 static bool
-gather_sample(struct gathering *g, const struct template_sample *from)
+gather_sample(struct sample_gathering *g, const struct template_sample *from)
 {
     struct tmpl_run *run = g->run;
     struct tmpl_sample *sample = arena_alloc(&run->arena, sizeof *sample);
@@ -55,14 +56,14 @@ gather_sample(struct gathering *g, const struct template_sample *from)
 static enum err
 gather(void *to, const struct template_sample *sample)
 {
-    struct gathering *g = to;
+    struct sample_gathering *g = to;
     return gather_sample(g, sample) ? OK : g->run->failed;
 }
 
 static TMPL_FUNCTION(query)
 {
     const struct template_query *q = &run->options->query;
-    struct gathering g = {.run = run};
+    struct sample_gathering g = {.run = run};
     struct why why = {.text = ""};
     if (q->query == NULL) return run_fail(run, "queries are not possible here");
     if (!run_spend_ns(run, QUERY_NS)) return false;
@@ -114,7 +115,7 @@ static TMPL_FUNCTION(strvalue)
 }
 
 /* A sample to be sorted; samples with equal keys stay in their order. */
-struct place {
+struct sort_place {
     struct bytes key;
     const struct tmpl_sample *sample;
     uint32_t index;
@@ -123,7 +124,7 @@ struct place {
 static int
 compare_places(const void *a, const void *b)
 {
-    const struct place *x = a, *y = b;
+    const struct sort_place *x = a, *y = b;
     int order = bytes_compare(x->key, y->key);
     return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
@@ -134,11 +135,11 @@ static TMPL_FUNCTION(sort_by_label)
     uint32_t size = args[1].result.count;
     *ret = args[1];
     if (!run_spend(run, (uint64_t)size * 64)) return false;
-    struct place *places = arena_alloc(&run->arena, (size + 1u) * sizeof *places);
+    struct sort_place *places = arena_alloc(&run->arena, (size + 1u) * sizeof *places);
     if (places == NULL) return run_no_memory(run);
     for (uint32_t i = 0; i < size; i++) {
         const struct tmpl_sample *sample = args[1].result.samples[i];
-        places[i] = (struct place){label_of(sample, args[0].text), sample, i};
+        places[i] = (struct sort_place){label_of(sample, args[0].text), sample, i};
     }
     if (size > 1) qsort(places, size, sizeof *places, compare_places);
     for (uint32_t i = 0; i < size; i++) {
@@ -159,6 +160,7 @@ static TMPL_FUNCTION(args_function)
         char *name = names + (size_t)i * NAME_BYTES;
         (void)snprintf(name, NAME_BYTES, "arg%u", i);
         entries[i] = (struct tmpl_entry){bytes_of_text(name), args[i]};
+        assert(args[i].type != TMPL_TYPE_ARGS || args[i].map->depth > 0);
         if (args[i].type == TMPL_TYPE_ARGS && args[i].map->depth >= depth) {
             depth = args[i].map->depth + 1;
         }
@@ -221,6 +223,7 @@ static TMPL_FUNCTION(re_replace_all)
                run_prefix(run, "regexp: Compile(`%.*s`): ", (int)args[0].text.size,
                           (const char *)args[0].text.at);
     }
+    assert(run->steps <= TEMPLATE_STEPS_MAX); /* run_spend() has refused more */
     uint64_t whole = (TEMPLATE_STEPS_MAX - run->steps) * STEP_NS, left = whole;
     buf_clear(&run->text);
     enum err e = searcher_replace(s, args[2].text, args[1].text, &left, &run->text);

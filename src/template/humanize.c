@@ -21,7 +21,7 @@ number_of_text(struct tmpl_run *run, struct bytes text, double *ret)
     return true;
 }
 
-/* Strings, integers and durations, in seconds, are numbers, too. */
+/* Converts numbers, strings, integers and durations (to seconds). */
 static bool
 to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
 {
@@ -42,14 +42,14 @@ to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
     }
 }
 
-/* A number beyond 64 bits is the least integer, as where Go runs on AMD64. */
+/* A number beyond 64 bits becomes the least integer, as in Go on AMD64. */
 static int64_t
 integer_of(double v)
 {
     return v >= -0x1p63 && v < 0x1p63 ? (int64_t)v : INT64_MIN;
 }
 
-/* %.4g */
+/* Prints %.4g. */
 static void
 put_short(struct buf *to, double v)
 {
@@ -126,7 +126,7 @@ TMPL_FUNCTION(run_humanize_percentage)
 
 /* --- durations -------------------------------------------------------------------------------- */
 
-/* From a minute on in whole seconds, below a second in a smaller unit. */
+/* Prints whole seconds from a minute on, and a smaller unit below a second. */
 TMPL_FUNCTION(run_humanize_duration)
 {
     double v;
@@ -149,7 +149,7 @@ TMPL_FUNCTION(run_humanize_duration)
     return run_take_text(run, ret);
 }
 
-/* 1d2h, as a number of seconds. */
+/* Converts 1d2h to a number of seconds. */
 TMPL_FUNCTION(run_parse_duration)
 {
     int64_t ms = 0;
@@ -171,7 +171,7 @@ TMPL_FUNCTION(run_to_duration)
 
 /* --- moments ---------------------------------------------------------------------------------- */
 
-/* Seconds, cut to milliseconds. */
+/* Converts seconds to a moment with milliseconds. */
 static bool
 moment_of(struct tmpl_run *run, double v, int64_t *ret)
 {

@@ -4,10 +4,15 @@
  *     outside --"{{"--> inside --"}}"--> outside
  *
  * "{{- " takes spaces away from the text before it, " -}}" from that after it. A comment fills its
- * delimiters alone and is no token. Spaces are no tokens either, but a token tells whether there
- * are any before it: `.a .b` is not `.a.b`.
+ * delimiters alone and is no token. Spaces are no tokens either, but a token says whether there are
+ * any before it: `.a .b` is not `.a.b`.
+ *
+ * Invariants: start <= at <= size of the text; `parens` is 0 outside of delimiters, unless the text
+ * is over.
  */
 #include "template/lexer.h"
+
+#include <assert.h>
 
 #include "base/ascii.h"
 #include "base/quote.h"
@@ -41,14 +46,14 @@ space_at(const struct tmpl_lexer *l, size_t at)
     return at < l->text.size && is_space(l->text.at[at]);
 }
 
-/* "- " after a left delimiter. */
+/* True at "- " after a left delimiter. */
 static bool
 trims_left(const struct tmpl_lexer *l, size_t at)
 {
     return text_at(l, at, "-") && space_at(l, at + 1);
 }
 
-/* True at a right delimiter; *ret_trims tells whether a marker precedes it. */
+/* True at a right delimiter; *ret_trims is true if a marker precedes it. */
 static bool
 right_delim_at(const struct tmpl_lexer *l, size_t at, bool *ret_trims)
 {
@@ -77,6 +82,8 @@ take(struct tmpl_lexer *l)
 static struct tmpl_token
 token_of(struct tmpl_lexer *l, enum tmpl_token_type type, uint32_t begin, uint32_t end)
 {
+    assert(begin <= end);
+    assert(end <= l->text.size);
     struct bytes text = bytes_of(l->text.at + begin, end - begin);
     return (struct tmpl_token){type, begin, l->spaced, text};
 }
@@ -123,7 +130,7 @@ skip_spaces(struct tmpl_lexer *l)
     }
 }
 
-/* From the beginning of a comment. False: *ret is an error. */
+/* Skips a comment. False: *ret is an error. */
 static bool
 skip_comment(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
@@ -188,7 +195,7 @@ outside(struct tmpl_lexer *l)
 
 /* --- inside ----------------------------------------------------------------------------------- */
 
-/* From the delimiter, or from the - before it. */
+/* Takes a right delimiter, from the - before it if there is one. */
 static struct tmpl_token
 right_delim(struct tmpl_lexer *l, bool trims)
 {
@@ -211,7 +218,7 @@ at_terminator(const struct tmpl_lexer *l)
     return text_at(l, l->at, "}}");
 }
 
-/* False: a character follows that may not, and *ret is an error. */
+/* Takes a word. False: a character follows that may not, and *ret is an error. */
 static bool
 take_word(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
@@ -253,7 +260,7 @@ identifier(struct tmpl_lexer *l)
     return t;
 }
 
-/* From after the dot or the dollar sign. */
+/* Takes a field or variable from after the dot or the dollar sign. */
 static struct tmpl_token
 field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
 {
@@ -263,7 +270,7 @@ field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
     return token(l, type);
 }
 
-/* From after the opening quote. False: the line or the text ends first. */
+/* Takes a string from after the opening quote. False: the line or the text ends first. */
 static bool
 take_quoted(struct tmpl_lexer *l, int32_t quote)
 {
@@ -285,7 +292,7 @@ raw_string(struct tmpl_lexer *l)
     }
 }
 
-/* Finds the end of a number; the parser reads it. */
+/* Takes a number, which the parser reads. */
 static struct tmpl_token
 number(struct tmpl_lexer *l)
 {
@@ -357,5 +364,6 @@ tmpl_lexer_next(struct tmpl_lexer *l)
     l->start = l->at;
     buf_clear(l->sentence);
     if (l->over) return token(l, TMPL_END_OF_TEXT);
+    assert(l->inside || l->parens == 0);
     return l->inside ? inside(l) : outside(l);
 }

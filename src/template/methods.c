@@ -31,7 +31,7 @@ static TMPL_FUNCTION(time_add)
     return true;
 }
 
-/* The least or the greatest duration if the difference is beyond it, as in Go. */
+/* A difference beyond 64 bits is the least or the greatest duration, as in Go. */
 static TMPL_FUNCTION(time_sub)
 {
     int64_t ns;
@@ -102,7 +102,7 @@ static TMPL_FUNCTION(time_second)
     return take_int(ret, tmpl_time_parts(args[0].integer).tm_sec);
 }
 
-/* Every zone is UTC. */
+/* Returns the moment as it is: every zone is UTC. */
 static TMPL_FUNCTION(time_utc)
 {
     *ret = args[0];
@@ -137,7 +137,7 @@ static TMPL_FUNCTION(time_unix_nano)
 
 /* --- durations and histograms ----------------------------------------------------------------- */
 
-/* Whole units and the rest apart, so that neither loses digits. */
+/* Converts whole units and the rest apart, so that neither loses digits. */
 static bool
 take_units(int64_t ns, int64_t unit_ns, struct tmpl_value *ret)
 {

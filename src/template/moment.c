@@ -5,6 +5,8 @@
  */
 #include "template/moment.h"
 
+#include <assert.h>
+
 #include "base/ascii.h"
 #include "base/decimal.h"
 
@@ -19,11 +21,12 @@ tmpl_time_parts(int64_t ns)
     return parts;
 }
 
-/* Digits of a fraction of a second after `point`, without zeros at its end if `trims`. */
+/* Puts digits of a fraction of a second after `point`, without trailing zeros if `trims`. */
 static void
 put_fraction(struct buf *to, char point, uint64_t v, unsigned width, unsigned shown, bool trims)
 {
     char digits[FRACTION_DIGITS];
+    assert(width <= FRACTION_DIGITS);
     for (unsigned i = width; i > 0; i--, v /= 10) {
         digits[i - 1] = (char)('0' + v % 10);
     }
@@ -38,7 +41,8 @@ put_fraction(struct buf *to, char point, uint64_t v, unsigned width, unsigned sh
 
 /* --- moments ---------------------------------------------------------------------------------- */
 
-/* Words of layouts and how strftime() calls them; of those that begin alike, the longest first. */
+/* Words of layouts and their formats for strftime(); of words that begin alike, the longest is
+ * first. */
 static const struct {
     const char *word, *format;
 } layout_words[] = {
@@ -85,7 +89,7 @@ begins(struct bytes text, const char *word)
     return text.size >= size && memcmp(text.at, word, size) == 0;
 }
 
-/* Prints the word at the beginning of `layout`. Returns its size; 0: no word is there. */
+/* Prints the word at the beginning of `layout`. Returns its size, or 0 if there is none. */
 static size_t
 put_word(struct buf *to, const struct tm *parts, struct bytes layout)
 {
@@ -94,7 +98,7 @@ put_word(struct buf *to, const struct tm *parts, struct bytes layout)
         const char *word = layout_words[i].word;
         size_t size = strlen(word);
         if (!begins(layout, word)) continue;
-        /* "Janet" and "Monty" are words of their own. */
+        /* "Janet" and "Monty" are other words. */
         bool is_short = size == 3 && (word[0] == 'J' || strcmp(word, "Mon") == 0);
         if (is_short && layout.size > size && layout.at[size] >= 'a' && layout.at[size] <= 'z') {
             return 0;

@@ -7,7 +7,16 @@
  *
  * {{define}} and {{block}} are templates of their own and do not see variables of the text around
  * them: a scope is what a template begins and gives back at its end.
+ *
+ * Invariants, until an error:
+ *
+ *  1. `nesting` is the number of blocks and pipelines that are being read; 0 at the end.
+ *  2. Variables of the scope are those from scope.variables on.
+ *  3. A pipeline has at most two variables, and has commands.
+ *  4. A list has both a first and a last node, or neither.
+ *  5. A list of templates begins with the text itself.
  */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -19,9 +28,10 @@
 enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
 
 struct tmpl_scope {
-    uint32_t variables; /* the first of its own; $ is always there */
+    uint32_t variables; /* index of the first variable of its own; $ always exists */
     uint32_t range_depth;
-    uint32_t action_at; /* the delimiter before the next token; 0: outside of delimiters */
+    uint32_t
+        action_at; /* position of the delimiter before the next token; 0 outside of delimiters */
 };
 
 /* Once `failed` is set, the sentence is complete and all functions return. */
@@ -29,7 +39,7 @@ struct tmpl_parser {
     const struct tmpl_parsing *given;
     struct tmpl_lexer lexer;
     struct tmpl_token token;
-    uint32_t end; /* of the token before it, in the text */
+    uint32_t end; /* end of the last token, in the text */
     struct tmpl_scope scope;
     struct bytes *variables;
     uint32_t variable_count;
@@ -55,7 +65,7 @@ no_memory(struct tmpl_parser *p)
     return NULL;
 }
 
-/* "template: NAME:LINE: " and the rest. */
+/* Fails with "template: NAME:LINE: " and the rest. */
 __attribute__((format(printf, 2, 3))) static void *
 fail(struct tmpl_parser *p, const char *format, ...)
 {
@@ -83,7 +93,7 @@ fail_limit(struct tmpl_parser *p, const char *sentence)
     return NULL;
 }
 
-/* In quotes, until the next call; of a long text the beginning. */
+/* Quotes the beginning of a text; the result is valid until the next call. */
 static const char *
 quoted(struct tmpl_parser *p, struct bytes text)
 {
@@ -96,7 +106,8 @@ quoted(struct tmpl_parser *p, struct bytes text)
     return "";
 }
 
-/* The lexer's sentence, and where the action began if that was on another line. */
+/* Fails with the lexer's sentence, and with the line where the action began if it is
+ * another one. */
 static void *
 fail_as_lexer(struct tmpl_parser *p)
 {
@@ -112,7 +123,7 @@ fail_as_lexer(struct tmpl_parser *p)
                 named ? "" : " in action", (int)name.size, (const char *)name.at, line);
 }
 
-/* The next token, of which a long one is cut. */
+/* Fails because of the next token; a long one is cut. */
 static void *
 unexpected(struct tmpl_parser *p, const char *context)
 {
@@ -159,7 +170,7 @@ expect(struct tmpl_parser *p, enum tmpl_token_type type, const char *context)
     return true;
 }
 
-/* At the next token. */
+/* Makes a node that begins at the next token. */
 static struct tmpl_node *
 new_node(struct tmpl_parser *p, enum tmpl_kind kind)
 {
@@ -171,16 +182,18 @@ new_node(struct tmpl_parser *p, enum tmpl_kind kind)
     return n;
 }
 
-/* It ends before the next token. */
+/* Ends a node before the next token. */
 static void
 end_node(const struct tmpl_parser *p, struct tmpl_node *n)
 {
+    assert(n->source.at <= p->given->text.at + p->end);
     n->source.size = p->given->text.at + p->end - n->source.at;
 }
 
 static void
 append(struct tmpl_list *list, struct tmpl_node *n)
 {
+    assert((list->first == NULL) == (list->last == NULL)); /* invariant 4 */
     if (list->first == NULL)
         list->first = n;
     else
@@ -188,7 +201,7 @@ append(struct tmpl_list *list, struct tmpl_node *n)
     list->last = n;
 }
 
-/* The text of a literal, which is the next token. */
+/* Reads the text of the literal that is the next token. */
 static bool
 unquote(struct tmpl_parser *p, struct bytes *ret)
 {
@@ -198,7 +211,7 @@ unquote(struct tmpl_parser *p, struct bytes *ret)
     bool read = quote_read(literal, &p->scratch);
     if (buf_error(&p->scratch)) return no_memory(p) != NULL;
     if (!read) return fail(p, "invalid syntax") != NULL;
-    for (size_t i = 0; i < p->scratch.size; i++) { /* Go leaves carriage returns out of `` */
+    for (size_t i = 0; i < p->scratch.size; i++) { /* Go drops carriage returns within `` */
         if (literal.at[0] != '`' || p->scratch.at[i] != '\r') {
             p->scratch.at[kept++] = p->scratch.at[i];
         }
@@ -242,7 +255,7 @@ read_character(struct bytes source, struct buf *scratch, struct tmpl_number *n)
     return bytes == scratch->size;
 }
 
-/* `text` without a sign. A leading zero alone means octal. */
+/* Reads an integer without its sign, `text`. A leading zero alone means octal. */
 static bool
 read_integer(struct bytes text, bool negative, struct tmpl_number *n)
 {
@@ -270,9 +283,9 @@ read_integer(struct bytes text, bool negative, struct tmpl_number *n)
     return text.size > 0;
 }
 
-/* Decimal digits with a point or an exponent, an integer with 0x, 0o, 0 or 0b, or a character in
- * single quotes; digits may be separated by _. False: anything else, or an integer beyond 64 bits.
- */
+/* Reads decimal digits with a point or an exponent, an integer with 0x, 0o, 0 or 0b, or a character
+ * in single quotes; digits may be separated by _. False: anything else, or an integer beyond 64
+ * bits. */
 static bool
 read_number(struct bytes source, struct buf *scratch, struct tmpl_number *ret)
 {
@@ -301,7 +314,7 @@ may_begin_operand(enum tmpl_token_type type)
     return (type >= TMPL_BOOL && type <= TMPL_DOT) || type == TMPL_NIL || type == TMPL_LEFT_PAREN;
 }
 
-/* An operand without fields, unless it begins with one. */
+/* Parses an operand without fields, unless it begins with one. */
 static struct tmpl_node *
 term(struct tmpl_parser *p)
 {
@@ -353,7 +366,7 @@ term(struct tmpl_parser *p)
     return n;
 }
 
-/* Sentences name the first field that follows it. */
+/* Parses an operand with its fields. Sentences name the first field. */
 static struct tmpl_node *
 operand(struct tmpl_parser *p)
 {
@@ -377,7 +390,7 @@ operand(struct tmpl_parser *p)
     return n;
 }
 
-/* Operands with spaces between them. */
+/* Parses operands with spaces between them. */
 static struct tmpl_node *
 command(struct tmpl_parser *p)
 {
@@ -396,7 +409,7 @@ command(struct tmpl_parser *p)
 
 /* --- pipelines -------------------------------------------------------------------------------- */
 
-/* $x :=, $x =, or for {{range}} alone $i, $x := */
+/* Parses $x :=, $x =, and for {{range}} alone $i, $x :=. */
 static bool
 declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
 {
@@ -412,6 +425,7 @@ declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
             p->end = end;
             return true;
         }
+        assert(n->pipe.variable_count < 2); /* invariant 3 */
         n->pipe.assigns = p->token.type == TMPL_ASSIGN;
         n->pipe.variables[n->pipe.variable_count++] = v.text;
         if (!declare(p, v.text)) return false;
@@ -427,7 +441,7 @@ declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
     return true;
 }
 
-/* Commands with | between them, up to the token `end`; `context` is for sentences. */
+/* Parses commands with | between them, up to the token `end`. Sentences name `context`. */
 static struct tmpl_node *
 pipeline(struct tmpl_parser *p, const char *context, enum tmpl_token_type end)
 {
@@ -448,6 +462,7 @@ pipeline(struct tmpl_parser *p, const char *context, enum tmpl_token_type end)
     if (n->pipe.commands.first == NULL) return fail(p, "missing value for %s", context);
     end_node(p, n);
     take(p);
+    assert(p->nesting > 0); /* invariant 1 */
     p->nesting--;
     return n;
 }
@@ -477,6 +492,8 @@ branch(struct tmpl_parser *p, enum tmpl_kind kind)
         if (!item_list(p, &n->statement.otherwise, false, &end)) return NULL;
         if (end != TMPL_END) return fail(p, "expected end; found {{else}}");
     }
+    assert(p->nesting > 0);                 /* invariant 1 */
+    assert(p->variable_count >= variables); /* invariant 2 */
     p->nesting--;
     p->variable_count = variables;
     return n;
@@ -517,6 +534,7 @@ add_template(struct tmpl_parser *p, struct bytes name)
     struct tmpl_template *t = arena_new(p->given->arena, sizeof *t);
     if (t == NULL) return no_memory(p);
     t->name = name;
+    assert((p->first == NULL) == (p->last == NULL)); /* invariant 5 */
     if (p->first == NULL)
         p->first = t;
     else
@@ -525,7 +543,7 @@ add_template(struct tmpl_parser *p, struct bytes name)
     return t;
 }
 
-/* From the end of the delimiters of {{define}} or {{block}} to {{end}}. */
+/* Parses {{define}} or {{block}} from the end of the first delimiters to {{end}}. */
 static bool
 definition(struct tmpl_parser *p, struct bytes name, const char *context)
 {
@@ -535,6 +553,8 @@ definition(struct tmpl_parser *p, struct bytes name, const char *context)
     struct tmpl_template *t = add_template(p, name);
     if (t == NULL || !go_deeper(p) || !item_list(p, &t->list, false, &end)) return false;
     if (end != TMPL_END) return fail(p, "unexpected {{else}} in %s", context) != NULL;
+    assert(p->nesting > 0);                          /* invariant 1 */
+    assert(p->variable_count >= p->scope.variables); /* invariant 2 */
     p->variable_count = p->scope.variables;
     p->scope = outer;
     p->nesting--;
@@ -551,7 +571,7 @@ define(struct tmpl_parser *p)
            definition(p, name, context);
 }
 
-/* {{template}} or {{block}} */
+/* Parses {{template}} or {{block}}. */
 static struct tmpl_node *
 call(struct tmpl_parser *p, bool is_block)
 {
@@ -568,7 +588,7 @@ call(struct tmpl_parser *p, bool is_block)
     return !is_block || definition(p, n->statement.name, context) ? n : NULL;
 }
 
-/* After the left delimiter. */
+/* Parses an action after the left delimiter. */
 static struct tmpl_node *
 action(struct tmpl_parser *p)
 {
@@ -595,8 +615,8 @@ action(struct tmpl_parser *p)
     }
 }
 
-/* Up to and with {{end}} or {{else}}, or to the end of the text, as *ret_end tells. Of {{else if}}
- * the `if` is the next token. */
+/* Parses up to {{end}} or {{else}}, which are taken, or to the end of the text; *ret_end says
+ * which. After {{else if}} the `if` is the next token. */
 static bool
 item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_token_type *ret_end)
 {
@@ -638,6 +658,7 @@ uint32_t
 tmpl_line_at(struct bytes text, uint32_t at, uint32_t *ret_column)
 {
     uint32_t line = 1, begin = 0;
+    assert(at <= text.size);
     for (uint32_t i = 0; i < at; i++) {
         if (text.at[i] != '\n') continue;
         line++;
@@ -664,6 +685,8 @@ tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret)
     bool starved = buf_error(&p.lexer_sentence) == ERR_NOMEM || parsing->unicode->failed ||
                    buf_error(parsing->sentence) == ERR_NOMEM;
     if (starved) p.failed = ERR_NOMEM;
+    assert(p.failed || p.nesting == 0);  /* invariant 1 */
+    assert(p.failed || text == p.first); /* invariant 5 */
     buf_fini(&p.scratch);
     buf_fini(&p.lexer_sentence);
     *ret = text;

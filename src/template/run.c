@@ -1,12 +1,13 @@
 /* run.c - errors and limits of an execution: see run.h. */
 #include "template/run.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/quote.h"
 
 enum {
-    STEP_BYTES = 64, /* as many bytes are a step */
+    STEP_BYTES = 64, /* cost of text: one step for so many bytes */
     STEP_NS = 1000,
 };
 
@@ -33,6 +34,7 @@ run_prefix(struct tmpl_run *run, const char *format, ...)
 {
     va_list args;
     char before[RUN_MESSAGE_BYTES];
+    assert(run->failed != OK); /* there is a message */
     memcpy(before, run->message, sizeof before);
     va_start(args, format);
     set_message(run, format, args);
@@ -56,7 +58,7 @@ run_limit(struct tmpl_run *run, const char *format, ...)
 bool
 run_no_memory(struct tmpl_run *run)
 {
-    /* The limit of a template is its fault; that of an outer budget is not. */
+    /* Exceeding the limit of a template is its own fault; that of an outer budget is not. */
     bool own = atomic_load_explicit(&run->budget.refused_count, memory_order_relaxed) > 0;
     if (own) return run_limit(run, "more than %d MiB of memory", RUN_MEMORY_BYTES_MAX >> 20);
     run->failed = ERR_NOMEM;

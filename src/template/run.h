@@ -63,7 +63,8 @@ struct tmpl_run {
 
 /* --- run.c: errors and limits ----------------------------------------------------------------- */
 
-/* ERR_INPUT with a message; the place precedes it in the sentence. These five return false. */
+/* Fails with ERR_INPUT and a message; the sentence names the place before it. These five return
+ * false. */
 bool run_fail(struct tmpl_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 bool run_fail_quoted(struct tmpl_run *run, const char *before, struct bytes text,
                      const char *after);
@@ -74,16 +75,16 @@ bool run_no_memory(struct tmpl_run *run);
 /* False, with an error of the run, if a text was too large for the buffer. */
 bool run_settle(struct tmpl_run *run, const struct buf *buf);
 
-/* Counts a step, and more for many bytes. False: there were too many. */
+/* Counts a step, and more for many bytes. False, with an error: there were too many. */
 bool run_spend(struct tmpl_run *run, uint64_t size_bytes);
-/* The same for work of so much time. */
+/* The same for work that takes some time. */
 bool run_spend_ns(struct tmpl_run *run, uint64_t ns);
 
 /* A copy in the arena; `at` is NULL if there is no memory, with an error of the run. */
 struct bytes run_copy(struct tmpl_run *run, struct bytes text);
 /* A string with the content of run->text. */
 bool run_take_text(struct tmpl_run *run, struct tmpl_value *ret);
-/* $value, or the value of a sample: bits of a double, or a histogram, which is copied. */
+/* Makes $value, or the value of a sample: of the bits of a double, or a copy of a histogram. */
 bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret);
 
 /* --- execute.c -------------------------------------------------------------------------------- */
@@ -122,10 +123,10 @@ struct tmpl_function {
     enum tmpl_type parameters[TMPL_PARAMETERS_MAX];
 };
 
-/* NULL: no function has that name. */
+/* NULL if no function has the name. */
 const struct tmpl_function *tmpl_function_find(struct bytes name);
 const struct tmpl_function *tmpl_builtin_find(struct bytes name); /* builtins.c */
-/* NULL: the type has no such method. */
+/* NULL if the type has no such method. */
 const struct tmpl_function *tmpl_method_find(enum tmpl_type type, struct bytes name);
 
 /* Searches a list of `count` functions. */
@@ -134,8 +135,8 @@ const struct tmpl_function *tmpl_find_in(const struct tmpl_function *list, size_
 
 /* --- verbs.c ---------------------------------------------------------------------------------- */
 
-/* Values as {{print}} prints them: a blank between two of which neither is a string, or between all
- * of them if `apart`. Text that does not fit shows in buf_error(). */
+/* Prints values as {{print}} does, with a space between two of which neither is a string, or, with
+ * `apart`, between all of them. Text that does not fit shows in buf_error(). */
 void run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, bool apart,
                struct buf *to);
 /* {{printf}}, appended to run->text; text that does not fit shows in buf_error(). False: the format

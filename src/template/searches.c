@@ -2,6 +2,8 @@
  * searches.c - regexes of a run: see run.h. Compiling takes from 10 us to 100 ms, which count as
  * steps; the last few are kept, since a loop needs the same one again.
  */
+#include <assert.h>
+
 #include "model/searcher.h"
 #include "template/run.h"
 
@@ -33,7 +35,7 @@ compile(struct tmpl_run *run, struct bytes pattern, struct searcher **ret)
     struct why why = {.text = ""};
     if (!run_spend_ns(run, compile_ns(pattern))) return false;
     enum err e = searcher_new(pattern, run->options->budget, ret, &why);
-    /* The work for a text of some bytes tells how large the program is, and how long it took. */
+    /* The work for a short text shows how large the program is, and how long compiling took. */
     if (e == OK && run_spend_ns(run, searcher_work(*ret, INSTRUCTIONS_BYTES))) return true;
     if (e == OK) {
         searcher_free(*ret);
@@ -53,6 +55,7 @@ run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher *
         *ret = s->searcher;
         return run_spend(run, pattern.size);
     }
+    assert(run->searcher_next < RUN_SEARCHERS);
     struct run_searcher *s = &run->searchers[run->searcher_next];
     struct searcher *made;
     if (!compile(run, pattern, &made)) return false;

@@ -5,9 +5,13 @@
  *
  * Declarations of $labels and the others precede each text, as in Prometheus, and columns in the
  * first line of a text count them.
+ *
+ * Invariants: all memory of a run, but for regexes, is charged to its own budget, and has been
+ * given back when the run ends. A run that has failed has an error, and one that has not has none.
  */
 #include "template/template.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/array.h"
@@ -42,6 +46,7 @@ end(struct tmpl_run *run)
     buf_fini(&run->scratch);
     tmpl_unicode_fini(&run->unicode);
     arena_fini(&run->arena);
+    assert(budget_used(&run->budget) == 0);
 }
 
 static bool
@@ -102,8 +107,8 @@ parse(struct tmpl_run *run, struct bytes text)
     return false;
 }
 
-/* "error executing template NAME: template: NAME:LINE:COLUMN: executing "NAME" at <NODE>: MESSAGE"
- */
+/* Reports "error executing template NAME: template: NAME:LINE:COLUMN: executing "NAME" at <NODE>:
+ * MESSAGE". */
 static enum err
 why_execution_failed(struct tmpl_run *run, struct why *why)
 {
@@ -128,11 +133,13 @@ why_execution_failed(struct tmpl_run *run, struct why *why)
     return why_set(why, ERR_INPUT, "%.*s", (int)to->size, (const char *)to->at);
 }
 
-/* `before` precedes the sentence of a text that cannot be parsed; NULL if nothing does. */
+/* Reports why a run failed. `before` precedes the sentence of a text that cannot be parsed; NULL if
+ * nothing does. */
 static enum err
 why_failed(struct tmpl_run *run, bool parsed, const char *before, struct why *why)
 {
     struct bytes name = run->options->name;
+    assert(run->failed != OK);
     if (run->query_failed) {
         if (run->message[0] == '\0') return run->failed;
         return why_set(why, run->failed, "%s", run->message);
@@ -141,7 +148,7 @@ why_failed(struct tmpl_run *run, bool parsed, const char *before, struct why *wh
         return why_set(why, ERR_LIMIT, "template %.*s is too large: %s", (int)name.size,
                        (const char *)name.at, run->message);
     }
-    if (run->failed != ERR_INPUT) return run->failed; /* memory has no sentence */
+    if (run->failed != ERR_INPUT) return run->failed; /* ERR_NOMEM has no sentence */
     if (parsed) return why_execution_failed(run, why);
     if (before == NULL) return why_set(why, ERR_INPUT, "%s", run->message);
     return why_set(why, ERR_INPUT, "%s %.*s: %s", before, (int)name.size, (const char *)name.at,
@@ -157,6 +164,7 @@ template_expand(const struct template_options *options, struct bytes text,
     begin(&run, options);
     if (take_data(&run, data)) parsed = parse(&run, text);
     if (parsed && run_execute(&run)) {
+        assert(run.failed == OK);
         buf_put_bytes(to, buf_bytes(&run.out));
         enum err e = buf_error(to);
         end(&run);

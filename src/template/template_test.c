@@ -7,7 +7,7 @@
 #include "promql/histogram/fhist.h"
 #include "template/template.h"
 
-/* What Prometheus 3.5 makes of these was found by tests/rules/compare_templates.py. */
+/* Results of Prometheus 3.5, found by tests/rules/compare_templates.py. */
 struct expected {
     const char *text;
     const char *becomes;
@@ -30,7 +30,7 @@ static const struct fhist histogram = {
     .positive = {positive_indexes, positive_counts, NULL, 3, 3},
     .negative = {negative_indexes, negative_counts, NULL, 1, 1},
 };
-/* $value, and what queries find if it is a histogram; NULL: these are floats. */
+/* $value, and the value of queries if it is a histogram; NULL for floats. */
 static double value;
 static const struct fhist *value_histogram;
 static enum err query_fails;
@@ -45,7 +45,7 @@ setup(void **state)
     return 0;
 }
 
-/* "up" has two samples, "none" none; anything else is said to be wrong. */
+/* "up" has two samples, "none" none; anything else is an error. */
 static enum err
 query(void *context, struct bytes expression,
       enum err (*each)(void *to, const struct template_sample *sample), void *to, struct why *why)
@@ -82,7 +82,7 @@ expand(const char *text, struct budget *budget, struct buf *to, struct why *why)
     return template_expand(&options, bytes_of_text(text), &data, to, why);
 }
 
-/* What a template becomes; of an error `before` and that. */
+/* Compares the result of a template, or `before` and the sentence of its error. */
 static void
 check(const char *text, enum err wanted, const char *before, const char *becomes)
 {

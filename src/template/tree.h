@@ -72,7 +72,7 @@ struct tmpl_template {
     struct tmpl_template *next;
 };
 
-/* What parsing needs; all of it is borrowed. */
+/* Input of the parser; all of it is borrowed. */
 struct tmpl_parsing {
     struct bytes text;
     struct bytes name; /* in sentences */
@@ -83,9 +83,9 @@ struct tmpl_parsing {
 };
 
 /*
- * *ret is the text itself, linked to its {{define}} and {{block}}; it lies in the arena, and has
- * views of the text. ERR_INPUT: the sentence begins with "template:". ERR_LIMIT: too deep or too
- * many templates, with a sentence. ERR_NOMEM: the budget of the arena.
+ * Parses a text. *ret is the text itself, linked to its {{define}} and {{block}}; it lies in the
+ * arena, and has views of the text. ERR_INPUT: the sentence begins with "template:". ERR_LIMIT: too
+ * deep or too many templates, with a sentence. ERR_NOMEM: the budget of the arena.
  */
 MUST_CHECK enum err tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret);
 

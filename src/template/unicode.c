@@ -63,8 +63,8 @@ has_case(struct tmpl_unicode *u, int32_t c)
     return has_locale(u) && (iswlower_l((wint_t)c, u->locale) || iswupper_l((wint_t)c, u->locale));
 }
 
-/* The first letter of each word that has a case is changed, those after it stay. An apostrophe, a
- * dot or a colon before a letter does not end a word, nor does an accent. */
+/* Changes the first letter of each word that has a case; others stay. An apostrophe, a dot or a
+ * colon before a letter does not end a word, nor does an accent. */
 static void
 put_titles(struct tmpl_unicode *u, struct bytes text, struct buf *to)
 {

@@ -6,10 +6,10 @@
 
 #include "base/buf.h"
 
-/* Zeroed at first. The first character beyond ASCII opens the locale. */
+/* Zeroed at the start. The first character beyond ASCII opens the locale. */
 struct tmpl_unicode {
     locale_t locale;
-    bool failed; /* for lack of memory: the answers are wrong */
+    bool failed; /* no memory: the results are wrong */
 };
 
 void tmpl_unicode_fini(struct tmpl_unicode *u);

@@ -1,6 +1,7 @@
 /* value.c - see value.h. */
 #include "template/value.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 const char *
@@ -38,6 +39,8 @@ tmpl_length(const struct tmpl_value *v)
 struct tmpl_value
 tmpl_element(const struct tmpl_value *v, int64_t i)
 {
+    assert(i >= 0);
+    assert(i < tmpl_length(v));
     if (v->type == TMPL_TYPE_STRING) return tmpl_of_integer(TMPL_TYPE_INT, v->text.at[i]);
     return tmpl_of_sample(v->result.samples[i]);
 }
@@ -69,6 +72,7 @@ tmpl_map_sort(struct tmpl_map *map)
 struct tmpl_value
 tmpl_map_get(const struct tmpl_value *map, struct bytes key)
 {
+    assert(tmpl_is_map(map->type));
     uint32_t low = 0, high = map->map->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;

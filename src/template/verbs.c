@@ -5,6 +5,7 @@
  * does not fit a value prints it as %v does. A verb without argument and an argument without verb
  * are errors of the template. docs/templates.md lists verbs and flags.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -30,7 +31,7 @@ struct verb {
 
 static bool put_value(struct verb *v, const struct tmpl_value *value);
 
-/* A text in the scratch buffer that was too long is cut: then `to` fails, too. */
+/* Clears the scratch buffer. If its text was too long and cut, `to` fails, too. */
 static void
 clear_scratch(struct verb *v)
 {
@@ -70,7 +71,7 @@ put_padded(struct verb *v, struct bytes text)
     if (v->minus) put_padding(v, missing);
 }
 
-/* With blanks, for a number that has its zeros. */
+/* Puts a number that has its zeros, padded with spaces. */
 static void
 put_number(struct verb *v)
 {
@@ -123,7 +124,7 @@ put_string(struct verb *v, struct bytes text)
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 
-/* A precision is the least number of digits, and so is a width with the flag 0. */
+/* Puts an integer. A precision is the least number of digits, and so is a width with the flag 0. */
 static void
 put_base(struct verb *v, int64_t n, unsigned base)
 {
@@ -202,7 +203,7 @@ put_integer(struct verb *v, int64_t n)
     }
 }
 
-/* Digits without a sign. The C library's e, f and g are those of Go. */
+/* Puts digits without a sign. The C library's e, f and g are those of Go. */
 static void
 put_digits(struct verb *v, double magnitude)
 {
@@ -298,7 +299,7 @@ put_struct(struct verb *v, const struct tmpl_value *value)
     return true;
 }
 
-/* A moment, a duration or a histogram. */
+/* Puts a moment, a duration or a histogram. */
 static bool
 put_own_text(struct verb *v, const struct tmpl_value *value)
 {
@@ -365,7 +366,7 @@ struct format {
     size_t at;
     const struct tmpl_value *args;
     uint32_t count;
-    uint32_t next;  /* argument */
+    uint32_t next;  /* index of the next argument */
     bool reordered; /* some arguments were named by index */
     struct verb verb;
 };
@@ -376,7 +377,7 @@ peek(const struct format *f)
     return f->at < f->text.size && f->text.at[f->at] < 0x80 ? (char)f->text.at[f->at] : '\0';
 }
 
-/* False: there are no digits. */
+/* Takes digits. False if there are none. */
 static bool
 take_digits(struct format *f, uint32_t *ret)
 {
@@ -401,7 +402,7 @@ take_flags(struct format *f)
     }
 }
 
-/* [3] names an argument; 0 and what is no number name none. */
+/* Takes [3], which names an argument. 0 and anything but a number name none. */
 static void
 take_index(struct format *f)
 {
@@ -414,7 +415,7 @@ take_index(struct format *f)
     f->reordered = true;
 }
 
-/* After the percent sign. */
+/* Puts a directive, from after the percent sign. */
 static bool
 put_directive(struct format *f)
 {
@@ -443,13 +444,14 @@ put_directive(struct format *f)
     if (f->next >= f->count) return run_fail(f->run, "%.*s has no argument", size, text);
     v->names = v->verb == 'v' && v->plus;
     if (v->verb == 'v') v->plus = false;
+    assert(f->next < f->count);
     const struct tmpl_value *value = &f->args[f->next++];
     size_t before = v->to->size;
     if (put_value(v, value)) return true;
     /* An alert with its value printed in another way is worth more than an error. */
     v->to->size = before;
     *v = (struct verb){.to = v->to, .scratch = v->scratch, .verb = 'v'};
-    (void)put_value(v, value); /* %v fits all */
+    (void)put_value(v, value); /* %v fits all values */
     return true;
 }
 
@@ -482,7 +484,7 @@ run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, b
         bool texts =
             i > 0 && (args[i].type == TMPL_TYPE_STRING || args[i - 1].type == TMPL_TYPE_STRING);
         if (i > 0 && (apart || !texts)) buf_put_u8(to, ' ');
-        (void)put_value(&v, &args[i]); /* %v fits all */
+        (void)put_value(&v, &args[i]); /* %v fits all values */
     }
     clear_scratch(&v);
 }

@@ -985,7 +985,8 @@ all_found(struct script *s, const struct eval *x, uint32_t found)
 
 /* Of an instant query, or of one step of a range query. */
 static bool
-check_series(struct script *s, const struct eval *x, const struct run *run, uint32_t only_step)
+check_series(struct script *s, const struct eval *x, const struct query_run *run,
+             uint32_t only_step)
 {
     uint32_t found = 0;
     bool ok = true, as_range = x->instant && run->ev.grid.count > 1;
@@ -1019,7 +1020,7 @@ check_series(struct script *s, const struct eval *x, const struct run *run, uint
 }
 
 static bool
-check_matrix(struct script *s, const struct eval *x, const struct run *run)
+check_matrix(struct script *s, const struct eval *x, const struct query_run *run)
 {
     bool ok = true;
     uint32_t found = 0;
@@ -1049,7 +1050,8 @@ check_matrix(struct script *s, const struct eval *x, const struct run *run)
 }
 
 static bool
-check_scalar(struct script *s, const struct eval *x, const struct run *run, uint32_t only_step)
+check_scalar(struct script *s, const struct eval *x, const struct query_run *run,
+             uint32_t only_step)
 {
     double value = run->scalars[only_step];
     bool ok = true;
@@ -1087,7 +1089,8 @@ text_fits(const struct demand *d, struct bytes given)
 }
 
 static bool
-check_demand(struct script *s, const struct eval *x, const struct demand *d, const struct run *run)
+check_demand(struct script *s, const struct eval *x, const struct demand *d,
+             const struct query_run *run)
 {
     bool none = strncmp(d->what, "no_", 3) == 0;
     enum note_kind kind = strstr(d->what, "warn") != NULL ? NOTE_WARNING : NOTE_INFO;
@@ -1125,7 +1128,8 @@ check_failure(struct script *s, const struct eval *x, struct bytes error)
 }
 
 static bool
-check_answer(struct script *s, const struct eval *x, const struct run *run, uint32_t only_step)
+check_answer(struct script *s, const struct eval *x, const struct query_run *run,
+             uint32_t only_step)
 {
     bool ok = true;
     if (x->fails) {
@@ -1145,11 +1149,11 @@ check_answer(struct script *s, const struct eval *x, const struct run *run, uint
 
 /* False: the plan of an expression that is evaluated could not be made. */
 static bool
-run_measured(struct run *run, const struct promql_tree *tree, struct view *view,
+run_measured(struct query_run *run, const struct promql_tree *tree, struct view *view,
              const struct promql_options *options, enum err *ret_error)
 {
-    struct run planned;
-    struct plan plan;
+    struct query_run planned;
+    struct query_plan plan;
     struct buf json;
     plan_init(&plan, NULL);
     buf_init(&json, NULL, 64 << 20);
@@ -1168,7 +1172,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
 {
     struct promql_tree *tree;
     struct buf error;
-    struct run run;
+    struct query_run run;
     bool ok;
     buf_init(&error, NULL, 1 << 20);
     if (tree_parse(text(x->query), NULL, NULL, &tree, &error)) {

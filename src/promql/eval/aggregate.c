@@ -1,7 +1,18 @@
 /*
- * aggregate.c - sum by (...) and its like: each column is folded into its group as it comes, so
- * that memory is that of the groups; quantile keeps all values. What passes series on: choose.c.
+ * aggregate.c - sum by (...) and other aggregations that give a series per group.
+ *
+ * Each column is folded into its group as it comes, so that memory is that of the groups alone;
+ * only quantile keeps all columns. Steps at which a column has floats alone are folded 64 at a
+ * time. Aggregations that pass series on are those of choose.c.
+ *
+ * Invariants:
+ *
+ *  1. The id of a group in `grouping` is its index in `groups`.
+ *  2. All lists of a group have the room `column.kept`, which includes the steps that are present.
+ *  3. A group that is present at a step has folded at least one value there.
+ *  4. Histograms are summed up only in groups that are not `floats_only`.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
@@ -10,23 +21,23 @@
 #include "promql/eval/window.h"
 #include "promql/histogram/precise.h"
 
-/* What a group has had at a step. */
+/* Bits that describe the values that a group has folded at a step. */
 enum {
     HAD_FLOAT = 1,
     HAD_HISTOGRAM = 2,
-    HAD_MIXED_SCHEMAS = 4, /* there is no result */
-    MEAN_MOVES = 8,        /* the sum would not fit: it is the mean already */
-    HAD_RESET = 16,        /* a histogram that comes after a reset */
-    HAD_NO_RESET = 32,     /* one that does not */
+    HAD_MIXED_SCHEMAS = 4, /* exponential and custom buckets: there is no result */
+    MEAN_MOVES = 8,        /* the sum is infinite: the value is a running mean */
+    HAD_RESET = 16,        /* a histogram after a reset */
+    HAD_NO_RESET = 32,     /* a histogram that is not after a reset */
 };
 
-struct group {
-    struct column column; /* the result; what is summed up until then. All lists have its room */
-    double *lost;         /* of sums; means of squares */
+struct fold_group {
+    struct column column; /* sums while columns are folded, then the result */
+    double *lost;         /* lost part of a sum; for stddev and stdvar the mean */
     uint32_t *counts;
     uint8_t *had;
-    struct fhist **sums; /* of histograms; NULL: there were none */
-    bool floats_only;    /* nothing else came */
+    struct fhist **sums; /* sums of histograms; NULL if there were none */
+    bool floats_only;    /* no histograms were folded */
 };
 
 struct aggregation_vector {
@@ -34,26 +45,26 @@ struct aggregation_vector {
     struct vector *of;
     const struct node *node;
     const double *params;
-    struct bytes value_label; /* of count_values */
+    struct bytes value_label; /* count_values */
     struct grouping grouping;
     struct arena arena;
-    struct group *groups;
+    struct fold_group *groups;
     uint32_t group_count;
     uint32_t group_capacity;
-    struct buf valued; /* labels with a value among them */
+    struct buf valued; /* labels of a series with its value */
     struct buf value;
     bool folded;
     uint32_t next;
 
-    struct columns kept; /* quantile: what came, */
-    uint32_t *group_of;  /* and its groups */
+    struct columns kept; /* quantile: the columns */
+    uint32_t *group_of;  /* quantile: the group of each column */
     uint32_t group_of_capacity;
 };
 
 static enum err
 group_add(struct aggregation_vector *a)
 {
-    struct group g = {.floats_only = true};
+    struct fold_group g = {.floats_only = true};
     g.column.present =
         arena_new(&a->arena, bits_words(a->vector.grid.count) * sizeof *g.column.present);
     if (g.column.present == NULL ||
@@ -64,8 +75,8 @@ group_add(struct aggregation_vector *a)
     return OK;
 }
 
-/* What a step's value is before anything is folded into it, which then becomes that: a sum of -0
- * with x is x, and NaN is neither the least nor the greatest. */
+/* The value of a step before the first one is folded, which then becomes the value: -0 for sums,
+ * and NaN, which is neither the least nor the greatest. */
 static double
 value_before(enum token_type op)
 {
@@ -73,11 +84,11 @@ value_before(enum token_type op)
     return op == TOKEN_SUM || op == TOKEN_AVG ? -0.0 : 0;
 }
 
-/* So that steps can be folded. */
+/* Widens the lists of a group to include `more`. */
 static enum err
-make_room(struct aggregation_vector *a, struct group *g, struct room more)
+make_room(struct aggregation_vector *a, struct fold_group *g, struct step_room more)
 {
-    struct room before = g->column.kept, room = before;
+    struct step_room before = g->column.kept, room = before;
     if (!room_widen(&room, more, a->vector.grid.count)) return OK;
     g->counts = room_list(&a->arena, room, g->counts, before, sizeof *g->counts);
     g->lost = room_list(&a->arena, room, g->lost, before, sizeof *g->lost);
@@ -91,6 +102,7 @@ make_room(struct aggregation_vector *a, struct group *g, struct room more)
     if (g->counts == NULL || g->lost == NULL || g->had == NULL || g->column.values == NULL) {
         return eval_no_memory(a->vector.ev);
     }
+    assert(room.end <= a->vector.grid.count);
     g->column.kept = room;
     double begin = value_before(a->node->aggregation.op);
     for (uint32_t i = room.first; i < room.end; i++) {
@@ -103,14 +115,16 @@ static enum err
 find_group(struct aggregation_vector *a, struct bytes labels, uint32_t *ret_id)
 {
     if (grouping_find(&a->grouping, labels, ret_id)) return ERR_NOMEM;
-    return *ret_id < a->group_count ? OK : group_add(a);
+    if (*ret_id < a->group_count) return OK;
+    assert(*ret_id == a->group_count); /* invariant 1 */
+    return group_add(a);
 }
 
 /* --- folding ---------------------------------------------------------------------------------- */
 
-/* The n-th value of a mean. Where the sum does not fit, the mean is moved along. */
+/* Folds the n-th value of a mean, which becomes a running mean if the sum is infinite. */
 static void
-fold_mean(struct group *g, uint32_t i, uint32_t n, double x)
+fold_mean(struct fold_group *g, uint32_t i, uint32_t n, double x)
 {
     struct precise p = {g->column.values[i], g->lost[i]};
     if ((g->had[i] & MEAN_MOVES) == 0) {
@@ -132,7 +146,7 @@ fold_mean(struct group *g, uint32_t i, uint32_t n, double x)
 }
 
 static inline void
-fold_float(struct group *g, enum token_type op, uint32_t i, double x)
+fold_float(struct fold_group *g, enum token_type op, uint32_t i, double x)
 {
     double *value = &g->column.values[i], *lost = &g->lost[i];
     if ((g->had[i] & HAD_MIXED_SCHEMAS) != 0) return;
@@ -170,7 +184,7 @@ fold_float(struct group *g, enum token_type op, uint32_t i, double x)
     }
 }
 
-/* precise_add() for 64 sums, in a form that takes several at a time. */
+/* precise_add() for 64 sums, in a form that the compiler vectorizes. */
 static void
 add_64(double *restrict sums, double *restrict lost, const double *restrict x)
 {
@@ -202,10 +216,10 @@ fold_extremes_64(double *restrict values, const double *restrict x, bool least)
     }
 }
 
-/* 64 steps from `i` on, all of which have a float, and had nothing else. False: they are to be
- * folded one by one. */
+/* Folds 64 steps from `i` on, which all have a float, into a group that had floats alone. False:
+ * they must be folded one by one. */
 static bool
-fold_64(struct group *g, enum token_type op, uint32_t i, const double *x)
+fold_64(struct fold_group *g, enum token_type op, uint32_t i, const double *x)
 {
     double *values = g->column.values + i;
     uint8_t *had = g->had + i;
@@ -225,7 +239,7 @@ fold_64(struct group *g, enum token_type op, uint32_t i, const double *x)
     case TOKEN_STDDEV:
     case TOKEN_STDVAR:
         return false;
-    default: /* those that count */
+    default: /* counts */
         break;
     }
     for (unsigned k = 0; k < 64; k++) {
@@ -236,7 +250,7 @@ fold_64(struct group *g, enum token_type op, uint32_t i, const double *x)
 }
 
 static void
-fold_floats(struct group *g, enum token_type op, const struct column *c, uint32_t steps)
+fold_floats(struct fold_group *g, enum token_type op, const struct column *c, uint32_t steps)
 {
     for (uint32_t i = 0; i < steps; i += 64) {
         uint64_t present = c->present[i / 64];
@@ -250,10 +264,11 @@ fold_floats(struct group *g, enum token_type op, const struct column *c, uint32_
 }
 
 static enum err
-begin_sum(struct aggregation_vector *a, struct group *g, uint32_t i, const struct fhist *h)
+begin_sum(struct aggregation_vector *a, struct fold_group *g, uint32_t i, const struct fhist *h)
 {
     if (g->sums == NULL) {
-        g->sums = room_list(&a->arena, g->column.kept, NULL, (struct room){0, 0}, sizeof *g->sums);
+        g->sums =
+            room_list(&a->arena, g->column.kept, NULL, (struct step_room){0, 0}, sizeof *g->sums);
         if (g->sums == NULL) return eval_no_memory(a->vector.ev);
     }
     g->sums[i] = arena_alloc(&a->arena, sizeof **g->sums);
@@ -263,14 +278,17 @@ begin_sum(struct aggregation_vector *a, struct group *g, uint32_t i, const struc
     return OK;
 }
 
-/* sum and avg */
+/* Folds a histogram into the sum of a group, for sum and avg. */
 static enum err
-add_histogram(struct aggregation_vector *a, struct group *g, uint32_t i, const struct fhist *h,
+add_histogram(struct aggregation_vector *a, struct fold_group *g, uint32_t i, const struct fhist *h,
               struct bytes labels)
 {
     struct evaluation *ev = a->vector.ev;
-    struct span at = a->node->aggregation.expr->at;
+    struct text_span at = a->node->aggregation.expr->at;
     struct fhist_outcome outcome;
+    assert(!g->floats_only); /* invariant 4 */
+    assert(i >= g->column.kept.first);
+    assert(i < g->column.kept.end); /* invariant 2 */
     if ((g->had[i] & HAD_MIXED_SCHEMAS) != 0) return OK;
     uint32_t n = ++g->counts[i];
     g->had[i] |= HAD_HISTOGRAM;
@@ -278,7 +296,7 @@ add_histogram(struct aggregation_vector *a, struct group *g, uint32_t i, const s
     if (h->hint == RESET_NO) g->had[i] |= HAD_NO_RESET;
     if (n == 1) return begin_sum(a, g, i, h);
     struct fhist *sum = g->sums == NULL ? NULL : g->sums[i];
-    if (sum == NULL) return OK; /* floats came first: there will be no result */
+    if (sum == NULL) return OK; /* the first one was a float: there is no result */
     bool average = a->node->aggregation.op == TOKEN_AVG;
     if (average && (g->had[i] & MEAN_MOVES) == 0 && fhist_overflows(sum, h)) {
         g->had[i] |= MEAN_MOVES;
@@ -300,7 +318,7 @@ add_histogram(struct aggregation_vector *a, struct group *g, uint32_t i, const s
     return OK;
 }
 
-/* Most operators have no use for them. False: it does not count. */
+/* False, with a note, if the operator ignores histograms. */
 static bool
 takes_histograms(const struct aggregation_vector *a)
 {
@@ -316,7 +334,7 @@ fold(struct aggregation_vector *a, const struct column *c)
     uint32_t id;
     enum token_type op = a->node->aggregation.op;
     if (find_group(a, c->labels, &id)) return eval_no_memory(a->vector.ev);
-    struct group *g = &a->groups[id];
+    struct fold_group *g = &a->groups[id];
     enum err e = make_room(a, g, room_of(c->present, a->vector.grid.count));
     if (e) return e;
     g->column.drops_name |= c->drops_name;
@@ -344,10 +362,10 @@ fold(struct aggregation_vector *a, const struct column *c)
 /* --- results ---------------------------------------------------------------------------------- */
 
 static enum err
-finish_sum(struct aggregation_vector *a, struct group *g, uint32_t i)
+finish_sum(struct aggregation_vector *a, struct fold_group *g, uint32_t i)
 {
     struct evaluation *ev = a->vector.ev;
-    struct span at = a->node->aggregation.expr->at;
+    struct text_span at = a->node->aggregation.expr->at;
     bool average = a->node->aggregation.op == TOKEN_AVG, moves = (g->had[i] & MEAN_MOVES) != 0;
     bool mixed = (g->had[i] & HAD_FLOAT) != 0 && (g->had[i] & HAD_HISTOGRAM) != 0;
     uint32_t n = g->counts[i];
@@ -378,9 +396,10 @@ finish_sum(struct aggregation_vector *a, struct group *g, uint32_t i)
 }
 
 static enum err
-give_histograms(struct aggregation_vector *a, struct group *g)
+give_histograms(struct aggregation_vector *a, struct fold_group *g)
 {
     if (g->sums == NULL) return OK;
+    assert(!g->floats_only); /* invariant 4 */
     g->column.histograms =
         room_list(&a->arena, g->column.kept, g->sums, g->column.kept, sizeof *g->column.histograms);
     if (g->column.histograms == NULL) return eval_no_memory(a->vector.ev);
@@ -388,13 +407,14 @@ give_histograms(struct aggregation_vector *a, struct group *g)
 }
 
 static enum err
-finish_group(struct aggregation_vector *a, struct group *g)
+finish_group(struct aggregation_vector *a, struct fold_group *g)
 {
     enum token_type op = a->node->aggregation.op;
     for (bits_each(i, g->column.present, a->vector.grid.count)) {
         double *value = &g->column.values[i];
         uint32_t n = g->counts[i];
         enum err e = OK;
+        assert(n > 0); /* invariant 3 */
         switch (op) {
         case TOKEN_SUM:
         case TOKEN_AVG:
@@ -426,7 +446,7 @@ finish_group(struct aggregation_vector *a, struct group *g)
 static enum err
 fold_values(struct aggregation_vector *a, const struct column *c)
 {
-    enum { VALUE_WORK = 512 }; /* to print it, and to find its group */
+    enum { VALUE_WORK = 512 }; /* work of printing a value and finding its group */
     struct evaluation *ev = a->vector.ev;
     uint32_t id = 0;
     bool known = false;
@@ -451,8 +471,8 @@ fold_values(struct aggregation_vector *a, const struct column *c)
                 return eval_no_memory(ev);
             }
         }
-        struct group *g = &a->groups[id];
-        enum err e = make_room(a, g, (struct room){i, i + 1});
+        struct fold_group *g = &a->groups[id];
+        enum err e = make_room(a, g, (struct step_room){i, i + 1});
         if (e) return e;
         g->counts[i]++;
         bits_set(g->column.present, i);
@@ -483,14 +503,15 @@ keep(struct aggregation_vector *a, struct column *c)
     return OK;
 }
 
-/* What is kept, group by group in the order in which it came; group g ends before ends[g]. */
-struct members {
+/* Indexes of the kept columns by group, in the order in which they came; those of group g end
+ * before ends[g]. */
+struct group_members {
     uint32_t *ids;
     uint32_t *ends;
 };
 
 static enum err
-list_members(struct aggregation_vector *a, struct members *ret)
+list_members(struct aggregation_vector *a, struct group_members *ret)
 {
     uint32_t begin = 0;
     ret->ids = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *ret->ids);
@@ -504,6 +525,7 @@ list_members(struct aggregation_vector *a, struct members *ret)
         ret->ends[g] = begin;
         begin += count;
     }
+    assert(begin == a->kept.count); /* each column is in one group */
     for (uint32_t i = 0; i < a->kept.count; i++) {
         ret->ids[ret->ends[a->group_of[i]]++] = i;
     }
@@ -514,7 +536,7 @@ static enum err
 quantiles(struct aggregation_vector *a)
 {
     struct evaluation *ev = a->vector.ev;
-    struct members m;
+    struct group_members m;
     double *values = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *values);
     if (values == NULL) return eval_no_memory(ev);
     enum err e = list_members(a, &m);
@@ -581,6 +603,7 @@ next(struct vector *v, struct column **ret_column)
     a->folded = true;
     *ret_column = NULL;
     if (e) return e;
+    assert(a->group_count == a->grouping.count); /* invariant 1 */
     while (a->next < a->group_count) {
         uint32_t id = a->next++;
         struct column *c = &a->groups[id].column;
@@ -645,7 +668,7 @@ set_up(struct aggregation_vector *a)
     return ERR_INPUT;
 }
 
-/* by (__name__), or one that is made of values */
+/* True if results may have a name: by (__name__), or a name that is made of values. */
 static bool
 may_have_name(const struct node *node)
 {

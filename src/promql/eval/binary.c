@@ -1,9 +1,21 @@
 /*
- * binary.c - operators between two vectors, but for those of sets. The right side is kept, by what
- * is matched on; the left one passes by. Whether two series meet twice is judged step by step:
- * series of one match group that have no step in common do not disturb each other. With `fill` a
- * side that has nothing to match at a step meets a number there.
+ * binary.c - binary operators between two vectors, other than those of sets.
+ *
+ * The right side is read first and kept, grouped by the labels that are matched on; the left side
+ * is read series by series. Matches are judged step by step: series of one match group that have no
+ * step in common do not conflict. With `fill`, a number takes the part of a side that has nothing
+ * at a step. With group_right the sides are exchanged, so that the kept side is always the one
+ * side.
+ *
+ * Invariants:
+ *
+ *  1. The id of a group in `grouping` is its index in `groups`.
+ *  2. The columns of a group are a chain from `first` to `last`, in the order in which they came;
+ *     `present` of the group includes their steps.
+ *  3. `twice` has the steps at which any group has two columns.
+ *  4. Both operands have the steps of the operator.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
@@ -13,11 +25,23 @@
 #include "promql/eval/grouping.h"
 #include "wire/escaped_name.h"
 
-/* Columns of the kept side that have the same labels of those that are matched on. */
+/* The columns of the kept side with the same labels of those that are matched on. */
 struct match_group {
-    uint32_t first, last; /* of the columns */
-    uint64_t *present;    /* bits: where one of them has something */
-    uint64_t *met;        /* bits, filled: where the left had a match for it */
+    uint32_t first, last; /* indexes of columns */
+    uint64_t *present;    /* bits: steps of all its columns */
+    uint64_t *met;        /* bits, for fills: steps at which the left had a match */
+};
+
+/*
+ *     begins --read_right()--> left --next_left()--> matches --fill_one()--> left
+ *
+ * and from left to ended after the last left column.
+ */
+enum binary_stage {
+    BINARY_BEGINS,  /* the right is not read */
+    BINARY_LEFT,    /* the next left column is needed */
+    BINARY_MATCHES, /* the left column is matched with those of its group */
+    BINARY_ENDED,   /* the left has ended; with fills, unmatched columns of the right follow */
 };
 
 struct binary_vector {
@@ -27,40 +51,39 @@ struct binary_vector {
     const struct node *node;
     bool swapped; /* group_right: `left` is the right operand */
     struct name_list include;
-    struct columns kept; /* of the right */
+    struct columns kept; /* columns of the right */
     struct grouping grouping;
     struct match_group *groups;
     uint32_t group_capacity;
-    uint32_t *group_of; /* each column that is kept */
+    uint32_t *group_of; /* group of each kept column */
     uint32_t group_of_capacity;
-    uint32_t *next; /* the next column of its group; UINT32_MAX: it is the last */
+    uint32_t *next; /* index of the next column of the group; UINT32_MAX after the last */
     uint32_t next_capacity;
-    uint64_t *twice;     /* bits: where a group has two */
-    struct columns made; /* labels: what may be made once a step; bits: where it was */
+    uint64_t *twice;     /* bits: steps at which a group has two columns */
+    struct columns made; /* labels of results that may be made once per step; bits: the steps at
+                            which they were */
     struct table made_table;
     struct buf key;
     struct buf labels;
     struct column result;
-    struct arena arena; /* of its histograms */
-    uint64_t *meeting;  /* bits: where the two at hand are a match */
-    bool read;
-    /* The left column at hand, and which of the right come next. */
-    struct column *at_hand;
-    uint32_t group;       /* GROUP_NONE: the right has no such group */
-    uint32_t place;       /* UINT32_MAX: there are no more */
-    struct bytes matched; /* the labels that are matched on */
-    bool searching;
-    bool left_done; /* or, filled: what is left of the right comes */
-    uint32_t right_at;
+    struct arena arena; /* memory of histograms in `result` */
+    uint64_t *meeting;  /* bits: steps at which the two columns are a match */
+    enum binary_stage stage;
+    /* The left column being matched, and the columns of the right that follow. */
+    struct column *left_column;
+    uint32_t group;       /* GROUP_NONE if the right has no such group */
+    uint32_t place;       /* index of the next column of the right; UINT32_MAX after the last */
+    struct bytes matched; /* labels that are matched on */
+    uint32_t right_at;    /* index of the next column of the right, once the left has ended */
 
-    bool fills_one; /* the kept side, where it is missing */
+    bool fills_one; /* a number replaces the kept side where it is missing */
     bool fills_many;
     double one_value;
     double many_value;
     struct column fill; /* the number, at some steps */
 };
 
-/* --- the side that is kept -------------------------------------------------------------------- */
+/* --- the kept side ---------------------------------------------------------------------------- */
 
 static enum err
 add_group(struct binary_vector *b)
@@ -83,6 +106,7 @@ keep(struct binary_vector *b, const struct column *c)
     struct evaluation *ev = b->vector.ev;
     uint32_t id = b->kept.count, group, steps = b->vector.grid.count, known = b->grouping.count;
     if (grouping_find(&b->grouping, c->labels, &group)) return eval_no_memory(ev);
+    assert(group <= known); /* invariant 1 */
     if (group == known) {
         enum err e = add_group(b);
         if (e) return e;
@@ -95,10 +119,13 @@ keep(struct binary_vector *b, const struct column *c)
     struct match_group *g = &b->groups[group];
     b->group_of[id] = group;
     b->next[id] = UINT32_MAX;
-    if (g->first == UINT32_MAX)
+    assert(b->kept.count == id + 1);
+    if (g->first == UINT32_MAX) {
         g->first = id;
-    else
+    } else {
+        assert(b->next[g->last] == UINT32_MAX); /* invariant 2 */
         b->next[g->last] = id;
+    }
     g->last = id;
     for (size_t w = 0; w < bits_words(steps); w++) {
         b->twice[w] |= g->present[w] & c->present[w];
@@ -137,7 +164,7 @@ put_quoted_labels(struct buf *to, struct bytes labels)
     buf_put_u8(to, '}');
 }
 
-/* Two columns of a group that are both there at a step at which some are. */
+/* Finds two columns of a group that both have the step, which is in `twice`. */
 static void
 find_duplicates(const struct binary_vector *b, uint32_t step, const struct column **ret_first,
                 const struct column **ret_second, uint32_t *ret_group)
@@ -153,10 +180,11 @@ find_duplicates(const struct binary_vector *b, uint32_t step, const struct colum
             *ret_first = c;
         }
     }
+    assert(false); /* invariant 3 */
 }
 
-/* Two of the kept side at a step at which the other side has anything, too, or is filled; that is
- * NULL. */
+/* Fails if the kept side has two columns at a step at which `left` has one. `left` is NULL if a
+ * fill replaces it at all steps. */
 static enum err
 check_duplicates(struct binary_vector *b, const struct column *left)
 {
@@ -182,7 +210,7 @@ check_duplicates(struct binary_vector *b, const struct column *left)
 
 /* --- one pair --------------------------------------------------------------------------------- */
 
-/* Do results lose what describes the metric, now? */
+/* True if results lose their name, type and unit now. */
 static bool
 drops_metadata(const struct binary_vector *b)
 {
@@ -199,7 +227,7 @@ put_left_labels(const struct binary_vector *b, struct bytes left, struct buf *to
         buf_put_bytes(to, left);
 }
 
-/* The labels of the result. */
+/* Makes the labels of a result. */
 static enum err
 put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right)
 {
@@ -223,7 +251,7 @@ put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right
     return buf_error(to);
 }
 
-/* That nothing is made twice at a step. */
+/* Fails if a result with the same labels was made at one of the steps. */
 static enum err
 note_made(struct binary_vector *b)
 {
@@ -256,7 +284,7 @@ note_made(struct binary_vector *b)
     return OK;
 }
 
-/* Whatever is not plain arithmetic of floats. */
+/* Combines two samples that are not plain floats. */
 static enum err
 combine_operands(struct binary_vector *b, uint32_t step, struct operand x, struct operand y)
 {
@@ -301,12 +329,13 @@ combine_values(struct binary_vector *b, const struct column *left, const struct 
     return OK;
 }
 
-/* Where both are; *ret_column NULL: nothing came of it. b->meeting: where they are a match. */
+/* Combines two columns at the steps that both have. *ret_column is NULL if there is no result.
+ * b->meeting has the steps at which they are a match. */
 static enum err
 combine(struct binary_vector *b, const struct column *left, const struct column *right,
         struct column **ret_column)
 {
-    enum { INCLUDE_WORK = 256 }; /* the labels are put anew for each */
+    enum { INCLUDE_WORK = 256 }; /* work of making labels for each result */
     uint32_t steps = b->vector.grid.count;
     *ret_column = NULL;
     for (size_t w = 0; w < bits_words(steps); w++) {
@@ -330,8 +359,8 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
 
 /* --- fill ------------------------------------------------------------------------------------- */
 
-/* The number at the steps at which a column has met nothing; its labels are what is matched on.
- * `met` NULL: it has met nothing at all. */
+/* The number at the steps at which a column has met nothing, with the labels that are matched on.
+ * `met` is NULL if it has met nothing at all. */
 static struct column *
 filling(struct binary_vector *b, const struct column *c, const uint64_t *met, double value)
 {
@@ -344,18 +373,18 @@ filling(struct binary_vector *b, const struct column *c, const uint64_t *met, do
     return &b->fill;
 }
 
-/* The left column at hand has been with all of its group. */
+/* Combines the left column with the number at steps that its group does not have. */
 static enum err
 fill_one(struct binary_vector *b, struct column **ret_column)
 {
-    const struct column *left = b->at_hand;
+    const struct column *left = b->left_column;
     const uint64_t *present = NULL;
     if (!b->fills_one) return OK;
     if (b->group != GROUP_NONE) present = b->groups[b->group].present;
     return combine(b, left, filling(b, left, present, b->one_value), ret_column);
 }
 
-/* Those of the right that the left had nothing for, one by one. */
+/* Combines columns of the right with the number at steps that the left did not have. */
 static enum err
 fill_many_next(struct binary_vector *b, struct column **ret_column)
 {
@@ -376,17 +405,21 @@ fill_many_next(struct binary_vector *b, struct column **ret_column)
 static enum err
 next_left(struct binary_vector *b)
 {
-    enum err e = vector_next(b->left, &b->at_hand);
-    b->left_done = e == OK && b->at_hand == NULL;
-    if (e || b->at_hand == NULL) return e;
-    e = check_duplicates(b, b->at_hand);
+    assert(b->stage == BINARY_LEFT);
+    enum err e = vector_next(b->left, &b->left_column);
     if (e) return e;
-    if (grouping_look(&b->grouping, b->at_hand->labels, &b->group)) {
+    if (b->left_column == NULL) {
+        b->stage = BINARY_ENDED;
+        return OK;
+    }
+    e = check_duplicates(b, b->left_column);
+    if (e) return e;
+    if (grouping_look(&b->grouping, b->left_column->labels, &b->group)) {
         return eval_no_memory(b->vector.ev);
     }
-    b->matched = grouping_at_hand(&b->grouping);
+    b->matched = grouping_last_labels(&b->grouping);
     b->place = b->group == GROUP_NONE ? UINT32_MAX : b->groups[b->group].first;
-    b->searching = true;
+    b->stage = BINARY_MATCHES;
     return OK;
 }
 
@@ -394,21 +427,26 @@ static enum err
 next(struct vector *v, struct column **ret_column)
 {
     struct binary_vector *b = (struct binary_vector *)v;
-    enum err e = b->read ? OK : read_right(b);
-    if (e == OK && !b->read && (b->fills_one || b->fills_many)) e = check_duplicates(b, NULL);
-    b->read = true;
+    enum err e = OK;
     *ret_column = NULL;
+    if (b->stage == BINARY_BEGINS) {
+        e = read_right(b);
+        if (e == OK && (b->fills_one || b->fills_many)) e = check_duplicates(b, NULL);
+        b->stage = BINARY_LEFT;
+    }
     if (e) return e;
-    while (!b->left_done) {
-        if (!b->searching) {
+    while (b->stage != BINARY_ENDED) {
+        if (b->stage == BINARY_LEFT) {
             e = next_left(b);
         } else if (b->place != UINT32_MAX) {
+            assert(b->group != GROUP_NONE);
+            assert(b->place < b->kept.count); /* invariant 2 */
             const struct column *right = &b->kept.items[b->place];
             b->place = b->next[b->place];
-            e = combine(b, b->at_hand, right, ret_column);
+            e = combine(b, b->left_column, right, ret_column);
             if (b->fills_many) bits_add(b->groups[b->group].met, b->meeting, v->grid.count);
         } else {
-            b->searching = false;
+            b->stage = BINARY_LEFT;
             e = fill_one(b, ret_column);
         }
         if (e || *ret_column != NULL) return e;
@@ -483,7 +521,8 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
         vector_free(right);
         return eval_no_memory(ev);
     }
-    /* A series of either side is in a match group of its own. */
+    assert(left->grid.count == right->grid.count); /* invariant 4 */
+    /* Each series of either side is in a match group of its own. */
     bool in_pairs = m->cardinality == ONE_TO_ONE && !m->on && m->labels.count == 0 &&
                     left->one_name && right->one_name && left->each_once && right->each_once;
     b->vector = (struct vector){.ops = &ops,

@@ -1,4 +1,19 @@
-/* build.c - operators of a tree's nodes, and scalars, which are computed at once. */
+/*
+ * build.c - builds the operators of a tree's nodes, and computes scalars, which is done at once.
+ *
+ * part_new() builds the operator of one node. Around the operator itself (build()) come, from the
+ * inside: the share of a part that occurs several times, the repetition of a part that is the same
+ * at all steps and evaluated at one, and the measurement.
+ *
+ * Invariants:
+ *
+ *  1. An operator is built for at least one step.
+ *  2. Steps whose samples count are steps of the whole query, for which there are counters.
+ *  3. An operator gives columns for the steps that it was built for, so the operands of an operator
+ *     have the same number of steps.
+ *  4. Steps of a subquery are a positive time apart.
+ */
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +24,7 @@
 #include "promql/eval/pushdown.h"
 #include "promql/eval/share.h"
 
-/* As many samples as a query of Prometheus may have in memory by default. */
+/* Prometheus' default limit of samples in memory. */
 enum { SUBQUERY_STEPS_MAX = 50 * 1000 * 1000 };
 
 enum err
@@ -27,7 +42,7 @@ eval_fail(struct evaluation *ev, const char *format, ...)
 enum err
 eval_hold(struct evaluation *ev, uint64_t more)
 {
-    struct held *held = &ev->held;
+    struct held_samples *held = &ev->held;
     uint64_t now = held->now + more;
     if (now > held->most) held->most = now;
     if (held->max == 0 || now <= held->max) return OK;
@@ -44,7 +59,7 @@ eval_no_memory(struct evaluation *ev)
     return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");
 }
 
-/* These come before most others. */
+/* Few labels sort before these. */
 static bool
 has_type(struct bytes labels)
 {
@@ -100,7 +115,7 @@ duration_value(struct evaluation *ev, const struct duration *d, bool positive, i
     return duration_at(d, positive, &times, ret_ms, &ev->error) ? OK : ERR_INPUT;
 }
 
-/* The steps of a subquery are multiples of their distance, whatever the query's are. */
+/* Steps of a subquery are multiples of its step, whatever the steps of the query are. */
 enum err
 subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, int64_t to_ms,
               struct grid *ret)
@@ -109,6 +124,7 @@ subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, i
     enum err e = duration_value(ev, &node->subquery.step, true, &step_ms);
     if (e) return e;
     if (step_ms == 0) step_ms = ev->subquery_step_ms;
+    assert(step_ms > 0); /* invariant 4 */
     int64_t first_ms = from_ms / step_ms * step_ms;
     while (first_ms <= from_ms) {
         first_ms += step_ms;
@@ -177,7 +193,7 @@ number_greatest(double a, double b)
     return -number_least(-a, -b);
 }
 
-/* scalar(): the value where there is just one series. */
+/* The value of scalar(): that of the only series. */
 static enum err
 scalar_of_vector(struct evaluation *ev, const struct node *node, const struct grid *grid,
                  double *values)
@@ -188,6 +204,7 @@ scalar_of_vector(struct evaluation *ev, const struct node *node, const struct gr
     if (counts == NULL) return eval_no_memory(ev);
     enum err e = vector_new(ev, node, grid, &v);
     if (e) return e;
+    assert(v->grid.count == grid->count); /* invariant 3 */
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
         for (bits_each(i, c->present, grid->count)) {
             if (column_histogram(c, i) != NULL) continue;
@@ -308,10 +325,11 @@ grid_once(const struct evaluation *ev, const struct grid *grid)
     return (struct grid){ev->grid.first_ms, 0, 1, grid->counts};
 }
 
-/* What was counted at the one step, since there were `before` in all, counts at each. */
+/* Counts the samples of the one step at all steps; `before` is the number counted until then. */
 static void
 count_for_all_steps(struct evaluation *ev, const struct grid *grid, uint64_t before)
 {
+    assert(ev->samples >= before);
     uint64_t samples = ev->samples - before;
     if (!grid->counts) return;
     for (uint32_t i = 1; i < grid->count; i++) {
@@ -366,6 +384,7 @@ repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
            struct vector **ret_vector)
 {
     static const struct vector_ops ops = {repeat_next, repeat_free};
+    assert(of->grid.count == 1); /* invariant 3, for the grid of grid_once() */
     struct repeat_vector *r = mem_new(ev->budget, sizeof *r);
     if (r == NULL || column_init(&r->column, ev->budget, grid->count)) {
         mem_free(ev->budget, r, sizeof *r);
@@ -393,7 +412,7 @@ leaf_new(struct evaluation *ev, const struct leaf *leaf, struct vector **ret_vec
                : vector_range_new(ev, leaf->node, &leaf->grid, ret_vector);
 }
 
-/* Each shard would evaluate what else it needs: that has to be little. */
+/* Each shard evaluates the other arguments again, so these must cost little. */
 static bool
 can_be_split(const struct leaf *leaf)
 {
@@ -408,8 +427,8 @@ can_be_split(const struct leaf *leaf)
     return true;
 }
 
-/* A few shards where there is much to do. Each looks at the labels of all series, which costs about
- * as much as some samples of each. */
+/* Each shard looks at the labels of all series, which costs about as much as some samples
+ * of each. */
 static uint32_t
 shards_worth(const struct evaluation *ev, const struct series_cost *cost)
 {
@@ -426,6 +445,7 @@ uint32_t
 leaf_shards(const struct evaluation *ev, const struct leaf *leaf, const struct series_cost *cost)
 {
     uint32_t shards = can_be_split(leaf) ? shards_worth(ev, cost) : 1;
+    assert(shards > 0);
     return shards < SHARDS_MAX ? shards : SHARDS_MAX;
 }
 
@@ -473,6 +493,7 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
                    : vector_binary_new(ev, node, a, b, ret_vector);
     }
     bool scalar_left = left->type == VALUE_SCALAR;
+    assert((right->type == VALUE_SCALAR) == !scalar_left); /* of two scalars it is a scalar */
     double *scalars;
     e = scalar_values(ev, scalar_left ? left : right, grid, &scalars);
     if (e == OK) e = vector_new(ev, scalar_left ? right : left, grid, &a);
@@ -620,7 +641,8 @@ build_for_steps(struct evaluation *ev, const struct node *node, const struct gri
 {
     struct vector *of;
     struct grid once = grid_once(ev, grid);
-    bool repeats = grid->count > 1 || node->kind == NODE_SELECTOR; /* which has a time of its own */
+    bool repeats =
+        grid->count > 1 || node->kind == NODE_SELECTOR; /* a selector has a time of its own */
     if (!repeats || !node_is_fixed(node)) return build_once(ev, node, grid, part, ret_vector);
     uint64_t before = ev->samples;
     enum err e = build_once(ev, node, &once, part, &of);
@@ -628,7 +650,7 @@ build_for_steps(struct evaluation *ev, const struct node *node, const struct gri
     return e ? e : repeat_new(ev, of, grid, ret_vector);
 }
 
-/* `part`: of a selector; others are as they are. */
+/* `part` applies to selectors alone. */
 static enum err
 part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
          enum sample_part part, struct vector **ret_vector)
@@ -636,9 +658,13 @@ part_new(struct evaluation *ev, const struct node *node, const struct grid *grid
     struct measuring m;
     struct vector *of;
     node = node_inside(node);
+    assert(grid->count > 0);                                /* invariant 1 */
+    assert(!grid->counts || grid->count <= ev->grid.count); /* invariant 2 */
     bool measured = measure_begin(ev, node, &m);
     enum err e = build_for_steps(ev, node, grid, part, measured ? &of : ret_vector);
     if (!measured) return e;
+    assert(ev->at != NULL);
+    assert(ev->at->of == node); /* each node that was measured within has ended */
     struct plan_node *measuring = ev->at;
     measure_end(ev, &m);
     return e ? e : vector_measured_new(ev, measuring, of, ret_vector);

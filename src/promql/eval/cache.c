@@ -1,5 +1,20 @@
-/* cache.c - see cache.h. */
+/*
+ * cache.c - see cache.h.
+ *
+ * Results are found by a hash of their key, in chained buckets, and are linked in the order of use:
+ * the least recently used one is dropped first. A result is immutable, so that queries read it
+ * without the lock while they hold a reference.
+ *
+ * Invariants:
+ *
+ *  1. A result is in its bucket if and only if it is in the list; facts.entries counts them.
+ *  2. The cache holds one reference to each of them, so a result that is found has at least one.
+ *  3. At most one result has a given key.
+ *  4. The cache is freed after the last query released its results.
+ */
 #include "promql/eval/cache.h"
+
+#include <assert.h>
 
 #include "base/hash.h"
 #include "base/lock.h"
@@ -8,21 +23,21 @@ enum { BUCKETS = 1024 };
 
 struct promql_cache {
     struct budget budget;
-    struct budget *memory; /* of the cache itself */
+    struct budget *memory; /* pays for this struct */
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
     uint64_t bytes_max;
-    struct cached *oldest;
-    struct cached *newest;
-    struct cached *buckets[BUCKETS];
+    struct cached_result *oldest;
+    struct cached_result *newest;
+    struct cached_result *buckets[BUCKETS];
     struct promql_cache_facts facts;
 };
 
-/* --- which expressions ------------------------------------------------------------------------ */
+/* --- expressions that may be kept ------------------------------------------------------------- */
 
 static bool duration_is_kept(const struct duration *d);
 
-/* Durations may be computed, but not of the query's range. */
+/* True if the duration does not depend on the range of the query. */
 static bool
 duration_node_is_kept(const struct node *n)
 {
@@ -37,7 +52,7 @@ duration_is_kept(const struct duration *d)
     return duration_node_is_kept(d->expr);
 }
 
-/* What looks into the future of a step changes when that comes. */
+/* A value that depends on samples after its step may change when they arrive. */
 static bool
 shift_is_kept(const struct shift *s, int64_t *fixed_ms)
 {
@@ -141,43 +156,64 @@ promql_cache_new(struct budget *budget, uint64_t bytes_max, struct promql_cache 
 }
 
 static void
-unlink_locked(struct promql_cache *c, struct cached *x)
+unlink_locked(struct promql_cache *c, struct cached_result *x)
 {
+    assert(lock_is_mine(&c->lock));
+    assert((x->older == NULL) == (c->oldest == x)); /* invariant 1: it is in the list */
+    assert((x->newer == NULL) == (c->newest == x));
     *(x->older == NULL ? &c->oldest : &x->older->newer) = x->newer;
     *(x->newer == NULL ? &c->newest : &x->newer->older) = x->older;
     x->older = x->newer = NULL;
 }
 
 static void
-link_locked(struct promql_cache *c, struct cached *x)
+link_locked(struct promql_cache *c, struct cached_result *x)
 {
+    assert(lock_is_mine(&c->lock));
+    assert(x->newer == NULL);
     x->older = c->newest;
     *(c->newest == NULL ? &c->oldest : &c->newest->newer) = x;
     c->newest = x;
 }
 
-static struct cached **
+static struct cached_result **
 bucket_of(struct promql_cache *c, uint64_t hash)
 {
     return &c->buckets[hash % BUCKETS];
 }
 
-static void
-take_out_locked(struct promql_cache *c, struct cached *x)
+static struct cached_result *
+find_locked(struct promql_cache *c, uint64_t hash, struct bytes key)
 {
-    struct cached **link = bucket_of(c, x->hash);
+    struct cached_result *x = *bucket_of(c, hash);
+    assert(lock_is_mine(&c->lock));
+    while (x != NULL && (x->hash != hash || !bytes_equal(x->key, key))) {
+        x = x->next;
+    }
+    return x;
+}
+
+static void
+take_out_locked(struct promql_cache *c, struct cached_result *x)
+{
+    struct cached_result **link = bucket_of(c, x->hash);
+    assert(lock_is_mine(&c->lock));
     while (*link != x) {
+        assert(*link != NULL); /* invariant 1 */
         link = &(*link)->next;
     }
     *link = x->next;
     unlink_locked(c, x);
+    assert(c->facts.entries > 0); /* invariant 1 */
     c->facts.entries--;
 }
 
 static void
-put_in_locked(struct promql_cache *c, struct cached *x)
+put_in_locked(struct promql_cache *c, struct cached_result *x)
 {
-    struct cached **bucket = bucket_of(c, x->hash);
+    struct cached_result **bucket = bucket_of(c, x->hash);
+    assert(lock_is_mine(&c->lock));
+    assert(find_locked(c, x->hash, x->key) == NULL); /* invariant 3 */
     x->next = *bucket;
     *bucket = x;
     link_locked(c, x);
@@ -185,23 +221,25 @@ put_in_locked(struct promql_cache *c, struct cached *x)
 }
 
 void
-cached_release(struct cached *x)
+cached_release(struct cached_result *x)
 {
     if (x == NULL) return;
-    if (atomic_fetch_sub_explicit(&x->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&x->references, 1, memory_order_acq_rel);
+    assert(before > 0); /* invariant 2 */
+    if (before != 1) return;
     struct budget *budget = &x->cache->budget;
     columns_fini(&x->columns);
     mem_free(budget, x->text, x->key.size);
     mem_free(budget, x, sizeof *x);
 }
 
-/* The oldest go until so much more fits. */
+/* Drops the least recently used results until `bytes` more fit. */
 static void
 make_room(struct promql_cache *c, uint64_t bytes)
 {
     for (;;) {
         lock_take(&c->lock);
-        struct cached *x = budget_used(&c->budget) + bytes > c->bytes_max ? c->oldest : NULL;
+        struct cached_result *x = budget_used(&c->budget) + bytes > c->bytes_max ? c->oldest : NULL;
         if (x != NULL) {
             take_out_locked(c, x);
             c->facts.evicted++;
@@ -226,6 +264,9 @@ promql_cache_free(struct promql_cache *c)
 {
     if (c == NULL) return;
     promql_cache_resize(c, 0);
+    assert(c->oldest == NULL); /* invariant 1, as the next one */
+    assert(c->facts.entries == 0);
+    assert(budget_used(&c->budget) == 0); /* invariant 4 */
     lock_fini(&c->lock);
     mem_free(c->memory, c, sizeof *c);
 }
@@ -240,26 +281,17 @@ promql_cache_look(struct promql_cache *c)
     return facts;
 }
 
-static struct cached *
-find_locked(struct promql_cache *c, uint64_t hash, struct bytes key)
-{
-    struct cached *x = *bucket_of(c, hash);
-    while (x != NULL && (x->hash != hash || !bytes_equal(x->key, key))) {
-        x = x->next;
-    }
-    return x;
-}
-
-struct cached *
+struct cached_result *
 cache_find(struct promql_cache *c, struct bytes key)
 {
     uint64_t hash = hash_bytes(key, 0);
     lock_take(&c->lock);
-    struct cached *x = find_locked(c, hash, key);
+    struct cached_result *x = find_locked(c, hash, key);
     if (x != NULL) {
         unlink_locked(c, x);
         link_locked(c, x);
-        atomic_fetch_add_explicit(&x->references, 1, memory_order_relaxed);
+        uint32_t before = atomic_fetch_add_explicit(&x->references, 1, memory_order_relaxed);
+        assert(before > 0); /* invariant 2 */
     }
     lock_drop(&c->lock);
     return x;
@@ -268,6 +300,7 @@ cache_find(struct promql_cache *c, struct bytes key)
 void
 cache_count(struct promql_cache *c, uint32_t kept, uint32_t steps)
 {
+    assert(kept <= steps);
     lock_take(&c->lock);
     c->facts.queries++;
     c->facts.hits += kept > 0;
@@ -276,7 +309,7 @@ cache_count(struct promql_cache *c, uint32_t kept, uint32_t steps)
     lock_drop(&c->lock);
 }
 
-/* --- what is kept ----------------------------------------------------------------------------- */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 static uint64_t
 bytes_about(const struct grid *grid, const struct columns *columns)
@@ -295,12 +328,12 @@ bytes_about(const struct grid *grid, const struct columns *columns)
     return bytes;
 }
 
-/* With one reference. NULL: no memory. */
-static struct cached *
+/* A copy with one reference. NULL: no memory. */
+static struct cached_result *
 cached_new(struct promql_cache *c, struct bytes key, const struct grid *grid,
            const struct columns *columns)
 {
-    struct cached *x = mem_new(&c->budget, sizeof *x);
+    struct cached_result *x = mem_new(&c->budget, sizeof *x);
     uint8_t *text = mem_alloc(&c->budget, key.size);
     if (x == NULL || text == NULL) {
         mem_free(&c->budget, text, key.size);
@@ -327,18 +360,21 @@ void
 cache_put(struct promql_cache *c, struct bytes key, const struct view_mark *mark,
           const struct grid *grid, const struct columns *columns)
 {
-    enum { SHARE_MAX = 4 }; /* of all that is kept: one must not push out all others */
+    enum {
+        SHARE_MAX = 4
+    }; /* a result larger than this part of the cache is not kept, since it would replace all others
+        */
     uint64_t bytes = bytes_about(grid, columns);
     lock_take(&c->lock);
     bool fits = bytes <= c->bytes_max / SHARE_MAX;
     lock_drop(&c->lock);
     if (!fits) return;
     make_room(c, bytes);
-    struct cached *x = cached_new(c, key, grid, columns);
+    struct cached_result *x = cached_new(c, key, grid, columns);
     if (x == NULL) return;
     x->mark = *mark;
     lock_take(&c->lock);
-    struct cached *old = find_locked(c, x->hash, key);
+    struct cached_result *old = find_locked(c, x->hash, key);
     bool is_news = old == NULL || old->mark.epoch <= mark->epoch;
     if (is_news && old != NULL) take_out_locked(c, old);
     if (is_news) put_in_locked(c, x);

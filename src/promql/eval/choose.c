@@ -1,9 +1,19 @@
 /*
  * choose.c - aggregations that pass on some of the series they get, at some steps: topk, bottomk,
- * limitk, limit_ratio. The last two decide as series come. A ranking keeps, for each group, the k
- * best of each step in a heap with the worst on top, and of series that are among the best nowhere
- * any more, nothing.
+ * limitk, limit_ratio.
+ *
+ * limitk and limit_ratio decide as series come. topk and bottomk rank: for each group they keep the
+ * k best values of each step in a heap with the worst on top. A series is kept as long as one of
+ * its values is in a heap; its place is then free for another one.
+ *
+ * Invariants:
+ *
+ *  1. `count` of a series is the number of steps at which it is in a heap; held->now includes it.
+ *  2. A place without labels has a count of 0 and is in the list of free places.
+ *  3. A heap has at most `room` values, and room is at most `most_wanted`.
+ *  4. The id of a group in `grouping` is its index in `rankings`, or in `taken`.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,33 +23,33 @@
 #include "promql/eval/window.h"
 #include "wire/number.h"
 
-/* A series that is among the best at some step. */
-struct ranked {
-    void *labels; /* NULL: forgotten */
+/* A series with a value in a heap. */
+struct ranked_series {
+    void *labels; /* NULL if the place is free */
     size_t labels_size;
-    uint64_t arrival; /* of equal values, that of the series that came first is better */
-    uint32_t count;   /* of steps at which it is among them; 0: the place is free */
+    uint64_t arrival; /* the earlier one of two series with equal values ranks higher */
+    uint32_t count;   /* count of heaps with a value of the series; 0 if the place is free */
     uint32_t next_free;
     bool drops_name;
     bool lost_type;
 };
 
-struct candidate {
+struct ranked_value {
     double value;
-    uint32_t id; /* of the series */
+    uint32_t id; /* index of the series */
 };
 
-/* Those of a group. */
-struct ranking {
-    struct room at; /* steps */
-    struct candidate *heaps;
-    uint32_t *counts; /* of what is in the heap of each step */
-    uint32_t room;    /* in each heap */
+/* The heaps of a group. */
+struct group_ranking {
+    struct step_room at; /* steps with heaps */
+    struct ranked_value *heaps;
+    uint32_t *counts; /* count of values in the heap of each step */
+    uint32_t room;    /* values that each heap has memory for */
 };
 
-/* limitk: how many series of a group were passed on at each step. */
-struct taken {
-    struct room at;
+/* limitk: count of series of a group that were passed on at each step. */
+struct taken_counts {
+    struct step_room at;
     uint32_t *counts;
 };
 
@@ -51,29 +61,29 @@ struct choosing_vector {
     struct grouping grouping;
     struct arena arena;
 
-    struct taken *taken; /* of each group */
+    struct taken_counts *taken; /* by group */
     uint32_t taken_capacity;
-    struct buf hashed; /* limit_ratio */
+    struct buf hashed; /* limit_ratio: scratch */
 
-    struct ranking *rankings;
+    struct group_ranking *rankings;
     uint32_t ranking_count;
     uint32_t ranking_capacity;
-    struct ranked *series;
+    struct ranked_series *series;
     uint32_t series_count;
     uint32_t series_capacity;
-    uint32_t first_free; /* of their places, from 1 on; 0: none is */
+    uint32_t first_free; /* index + 1 of a free place; 0 if there is none */
     uint64_t arrivals;
-    uint32_t most_wanted; /* at a step */
+    uint32_t most_wanted; /* the most series that are wanted at any step */
     bool ranked;
-    struct candidate *chosen; /* series by series, each with its steps in `id` */
-    uint32_t *order;          /* of the series, as they came; of one step: as they rank */
-    uint32_t *ends;           /* of what each has in `chosen`, in this order */
-    uint32_t chosen_count;    /* of series */
+    struct ranked_value *chosen; /* values of each series in turn; `id` is the step */
+    uint32_t *order;             /* indexes of series in the order of the result */
+    uint32_t *ends;              /* where the values of each series in `chosen` end */
+    uint32_t chosen_count;       /* count of series in `order` */
     uint32_t next;
     struct column result;
 };
 
-/* How many series may be chosen at a step. */
+/* The number of series that may be chosen at a step. */
 static uint32_t
 wanted(const struct choosing_vector *v, uint32_t step)
 {
@@ -83,7 +93,7 @@ wanted(const struct choosing_vector *v, uint32_t step)
 
 /* --- limit_ratio ------------------------------------------------------------------------------ */
 
-/* Where a series stands between 0 and 1. */
+/* The position of a series between 0 and 1, by a hash of its labels. */
 static enum err
 place_of(struct choosing_vector *v, struct bytes labels, double *ret)
 {
@@ -93,7 +103,7 @@ place_of(struct choosing_vector *v, struct bytes labels, double *ret)
     return OK;
 }
 
-/* Without the steps at which it is not chosen. */
+/* Drops the steps at which a column is not chosen. */
 static enum err
 pass_by_ratio(struct choosing_vector *v, struct column *c)
 {
@@ -116,13 +126,14 @@ pass_first(struct choosing_vector *v, struct column *c)
     struct evaluation *ev = v->vector.ev;
     uint32_t id, steps = v->vector.grid.count, known = v->grouping.count;
     if (grouping_find(&v->grouping, c->labels, &id)) return eval_no_memory(ev);
-    if (id == known) { /* it was not */
+    if (id == known) {                          /* a new group */
+        assert(v->grouping.count == known + 1); /* invariant 4 */
         if (!array_reserve(ev->budget, &v->taken, &v->taken_capacity, id + 1)) {
             return eval_no_memory(ev);
         }
-        v->taken[id] = (struct taken){.counts = NULL};
+        v->taken[id] = (struct taken_counts){.counts = NULL};
     }
-    struct taken *t = &v->taken[id], before = *t;
+    struct taken_counts *t = &v->taken[id], before = *t;
     if (room_widen(&t->at, room_of(c->present, steps), steps)) {
         t->counts = room_list(&v->arena, t->at, t->counts, before.at, sizeof *t->counts);
         if (t->counts == NULL) return eval_no_memory(ev);
@@ -162,6 +173,9 @@ series_add(struct choosing_vector *v, const struct column *c, uint32_t *ret_id)
     uint32_t id = v->series_count;
     if (v->first_free > 0) {
         id = v->first_free - 1;
+        assert(id < v->series_count); /* invariant 2, as the next ones */
+        assert(v->series[id].count == 0);
+        assert(v->series[id].labels == NULL);
     } else if (!array_reserve(budget, &v->series, &v->series_capacity, id + 1)) {
         return eval_no_memory(v->vector.ev);
     }
@@ -172,7 +186,7 @@ series_add(struct choosing_vector *v, const struct column *c, uint32_t *ret_id)
         v->series_count++;
     else
         v->first_free = v->series[id].next_free;
-    v->series[id] = (struct ranked){
+    v->series[id] = (struct ranked_series){
         .labels = copy,
         .labels_size = c->labels.size,
         .arrival = v->arrivals,
@@ -184,17 +198,19 @@ series_add(struct choosing_vector *v, const struct column *c, uint32_t *ret_id)
 }
 
 static void
-series_forget(struct choosing_vector *v, struct ranked *s)
+series_forget(struct choosing_vector *v, struct ranked_series *s)
 {
     mem_free(v->vector.ev->budget, s->labels, s->labels_size + 1);
     s->labels = NULL;
 }
 
-/* It is among the best at a step less. */
+/* Removes a series from the heap of one step. */
 static void
 series_leave(struct choosing_vector *v, uint32_t id)
 {
-    struct ranked *s = &v->series[id];
+    struct ranked_series *s = &v->series[id];
+    assert(s->count > 0); /* invariant 1, as the next one */
+    assert(v->vector.ev->held.now > 0);
     v->vector.ev->held.now--;
     if (--s->count > 0) return;
     series_forget(v, s);
@@ -204,7 +220,7 @@ series_leave(struct choosing_vector *v, uint32_t id)
 
 /* --- heaps ------------------------------------------------------------------------------------ */
 
-/* NaN come last. */
+/* NaN ranks last. */
 static bool
 ranks_before(const struct choosing_vector *v, double x, double y)
 {
@@ -213,7 +229,8 @@ ranks_before(const struct choosing_vector *v, double x, double y)
 }
 
 static bool
-is_worse(const struct choosing_vector *v, const struct candidate *a, const struct candidate *b)
+is_worse(const struct choosing_vector *v, const struct ranked_value *a,
+         const struct ranked_value *b)
 {
     if (ranks_before(v, b->value, a->value)) return true;
     return !ranks_before(v, a->value, b->value) &&
@@ -221,8 +238,8 @@ is_worse(const struct choosing_vector *v, const struct candidate *a, const struc
 }
 
 static void
-heap_push(const struct choosing_vector *v, struct candidate *heap, uint32_t count,
-          struct candidate x)
+heap_push(const struct choosing_vector *v, struct ranked_value *heap, uint32_t count,
+          struct ranked_value x)
 {
     uint32_t i = count;
     for (; i > 0 && is_worse(v, &x, &heap[(i - 1) / 2]); i = (i - 1) / 2) {
@@ -232,8 +249,8 @@ heap_push(const struct choosing_vector *v, struct candidate *heap, uint32_t coun
 }
 
 static void
-heap_replace_top(const struct choosing_vector *v, struct candidate *heap, uint32_t count,
-                 struct candidate x)
+heap_replace_top(const struct choosing_vector *v, struct ranked_value *heap, uint32_t count,
+                 struct ranked_value x)
 {
     uint32_t i = 0;
     for (uint32_t child; (child = 2 * i + 1) < count; i = child) {
@@ -244,24 +261,24 @@ heap_replace_top(const struct choosing_vector *v, struct candidate *heap, uint32
     heap[i] = x;
 }
 
-static struct candidate *
-heap_of(const struct ranking *r, uint32_t step)
+static struct ranked_value *
+heap_of(const struct group_ranking *r, uint32_t step)
 {
     return r->heaps + (size_t)(step - r->at.first) * r->room;
 }
 
 static size_t
-heaps_bytes(const struct ranking *r)
+heaps_bytes(const struct group_ranking *r)
 {
     return (size_t)(r->at.end - r->at.first) * r->room * sizeof *r->heaps;
 }
 
-/* Heaps at these steps, of so many. */
+/* Gives heaps to the steps `at`, each with room for so many values. */
 static enum err
-resize(struct choosing_vector *v, struct ranking *r, struct room at, uint32_t room)
+resize(struct choosing_vector *v, struct group_ranking *r, struct step_room at, uint32_t room)
 {
     struct evaluation *ev = v->vector.ev;
-    struct ranking now = {.at = at, .counts = r->counts, .room = room};
+    struct group_ranking now = {.at = at, .counts = r->counts, .room = room};
     if (at.first != r->at.first || at.end != r->at.end) {
         now.counts = room_list(&v->arena, at, r->counts, r->at, sizeof *r->counts);
     }
@@ -279,34 +296,37 @@ resize(struct choosing_vector *v, struct ranking *r, struct room at, uint32_t ro
 }
 
 static enum err
-grow(struct choosing_vector *v, struct ranking *r)
+grow(struct choosing_vector *v, struct group_ranking *r)
 {
-    uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* groups are mostly small */
+    uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* most groups are small */
+    assert(r->room < v->most_wanted);                                  /* invariant 3 */
     return resize(v, r, r->at, room < v->most_wanted ? room : v->most_wanted);
 }
 
-/* That of the group of a column, with room for what is in it. */
+/* The heaps of a column's group, at all steps of the column. */
 static enum err
-find_ranking(struct choosing_vector *v, const struct column *c, struct ranking **ret)
+find_ranking(struct choosing_vector *v, const struct column *c, struct group_ranking **ret)
 {
     struct evaluation *ev = v->vector.ev;
     uint32_t id, steps = v->vector.grid.count;
     if (grouping_find(&v->grouping, c->labels, &id)) return eval_no_memory(ev);
+    assert(id <= v->ranking_count); /* invariant 4 */
     if (id == v->ranking_count) {
         if (!array_reserve(ev->budget, &v->rankings, &v->ranking_capacity, id + 1)) {
             return eval_no_memory(ev);
         }
-        v->rankings[v->ranking_count++] = (struct ranking){.room = 0};
+        v->rankings[v->ranking_count++] = (struct group_ranking){.room = 0};
     }
-    struct ranking *r = *ret = &v->rankings[id];
-    struct room at = r->at;
+    struct group_ranking *r = *ret = &v->rankings[id];
+    struct step_room at = r->at;
     return room_widen(&at, room_of(c->present, steps), steps) ? resize(v, r, at, r->room) : OK;
 }
 
-/* A value that may be among the best of its step; *id: of its series, UINT32_MAX until one was. */
+/* Adds a value to the heap of its step if it is among the best. *id is the index of its series,
+ * UINT32_MAX until it has one. */
 static enum err
-rank_value(struct choosing_vector *v, struct ranking *r, const struct column *c, uint32_t step,
-           uint32_t *id)
+rank_value(struct choosing_vector *v, struct group_ranking *r, const struct column *c,
+           uint32_t step, uint32_t *id)
 {
     uint32_t k = wanted(v, step), *count = &r->counts[step];
     bool full = *count >= k;
@@ -318,7 +338,8 @@ rank_value(struct choosing_vector *v, struct ranking *r, const struct column *c,
     if (!full && *count == r->room) e = grow(v, r);
     if (e == OK && *id == UINT32_MAX) e = series_add(v, c, id);
     if (e) return e;
-    struct candidate x = {c->values[step], *id}, *heap = heap_of(r, step);
+    assert(full || *count < r->room); /* invariant 3 */
+    struct ranked_value x = {c->values[step], *id}, *heap = heap_of(r, step);
     v->series[*id].count++;
     v->vector.ev->held.now++;
     if (full) {
@@ -328,14 +349,14 @@ rank_value(struct choosing_vector *v, struct ranking *r, const struct column *c,
     } else {
         heap_push(v, heap, (*count)++, x);
     }
-    return eval_work(v->vector.ev, 32); /* about as much as the heap is high */
+    return eval_work(v->vector.ev, 32); /* about the depth of the heap */
 }
 
 static enum err
 rank(struct choosing_vector *v, const struct column *c)
 {
     struct evaluation *ev = v->vector.ev;
-    struct ranking *r = NULL;
+    struct group_ranking *r = NULL;
     uint32_t id = UINT32_MAX;
     enum err e = find_ranking(v, c, &r);
     if (e) return e;
@@ -351,7 +372,7 @@ rank(struct choosing_vector *v, const struct column *c)
     return OK;
 }
 
-/* --- what was ranked -------------------------------------------------------------------------- */
+/* --- results of a ranking --------------------------------------------------------------------- */
 
 static int
 compare_candidates(const void *a, const void *b, void *context)
@@ -359,14 +380,14 @@ compare_candidates(const void *a, const void *b, void *context)
     return is_worse(context, a, b) ? 1 : -1; /* no two are equal */
 }
 
-/* Series at one time: those of a group, the best first, then those of the next. */
+/* Orders the series of one step: group by group, the best first. */
 static uint32_t
 order_ranked(struct choosing_vector *v)
 {
     uint32_t count = 0;
     for (uint32_t g = 0; g < v->ranking_count; g++) {
-        const struct ranking *r = &v->rankings[g];
-        uint32_t size = r->at.end > 0 ? r->counts[0] : 0; /* of no value, it has no counts */
+        const struct group_ranking *r = &v->rankings[g];
+        uint32_t size = r->at.end > 0 ? r->counts[0] : 0; /* without steps there are no counts */
         if (size > 1) qsort_r(r->heaps, size, sizeof *r->heaps, compare_candidates, v);
         for (uint32_t i = 0; i < size; i++) {
             v->order[count++] = r->heaps[i].id;
@@ -378,7 +399,7 @@ order_ranked(struct choosing_vector *v)
 static int
 compare_arrivals(const void *a, const void *b, void *context)
 {
-    const struct ranked *series = context;
+    const struct ranked_series *series = context;
     uint64_t x = series[*(const uint32_t *)a].arrival, y = series[*(const uint32_t *)b].arrival;
     return x < y ? -1 : x > y;
 }
@@ -394,7 +415,7 @@ order_arrived(struct choosing_vector *v)
     return count;
 }
 
-/* Turns heaps, which have what each step has, into what each series has. */
+/* Turns the heaps of each step into a list of steps for each series. */
 static enum err
 list_chosen(struct choosing_vector *v)
 {
@@ -405,19 +426,20 @@ list_chosen(struct choosing_vector *v)
     uint32_t *place = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *place);
     if (v->order == NULL || v->ends == NULL || place == NULL) return eval_no_memory(ev);
     uint32_t count = v->vector.grid.count == 1 ? order_ranked(v) : order_arrived(v);
+    assert(count <= v->series_count); /* no series is in two groups */
     for (uint32_t i = 0; i < count; i++) {
         place[v->order[i]] = i;
-        v->ends[i] = end; /* where it begins, first */
+        v->ends[i] = end; /* where its values begin, at first */
         end += v->series[v->order[i]].count;
     }
     v->chosen = arena_alloc(&v->arena, (size_t)(end + 1) * sizeof *v->chosen);
     if (v->chosen == NULL) return eval_no_memory(ev);
     for (uint32_t g = 0; g < v->ranking_count; g++) {
-        const struct ranking *r = &v->rankings[g];
+        const struct group_ranking *r = &v->rankings[g];
         for (uint32_t step = r->at.first; step < r->at.end; step++) {
             for (uint32_t i = 0; i < r->counts[step]; i++) {
-                const struct candidate *x = heap_of(r, step) + i;
-                v->chosen[v->ends[place[x->id]]++] = (struct candidate){x->value, step};
+                const struct ranked_value *x = heap_of(r, step) + i;
+                v->chosen[v->ends[place[x->id]]++] = (struct ranked_value){x->value, step};
             }
         }
     }
@@ -444,7 +466,8 @@ ranked_next(struct choosing_vector *v, struct column **ret_column)
     v->ranked = true;
     *ret_column = NULL;
     if (e || v->next == v->chosen_count) return e;
-    const struct ranked *s = &v->series[v->order[v->next]];
+    const struct ranked_series *s = &v->series[v->order[v->next]];
+    assert(v->ends[v->next] >= s->count); /* invariant 1: it has as many values in `chosen` */
     column_clear(&v->result, v->vector.grid.count);
     for (uint32_t i = v->ends[v->next] - s->count; i < v->ends[v->next]; i++) {
         column_set(&v->result, v->chosen[i].id, v->chosen[i].value);
@@ -483,6 +506,7 @@ choosing_free(struct vector *vector)
         mem_free(budget, v->rankings[i].heaps, heaps_bytes(&v->rankings[i]));
     }
     for (uint32_t id = 0; id < v->series_count; id++) {
+        assert(vector->ev->held.now >= v->series[id].count); /* invariant 1 */
         vector->ev->held.now -= v->series[id].count;
         series_forget(v, &v->series[id]);
     }
@@ -514,7 +538,7 @@ note_ratio(const struct choosing_vector *v, double ratio, double used)
               "ratio value should be between -1 and 1, got %s, capping to %g", digits, used);
 }
 
-/* That the parameter is one, at all steps: its extremes are told of. */
+/* Checks the parameter at all steps; errors and warnings name its extremes. */
 static enum err
 check_params(const struct choosing_vector *v)
 {
@@ -526,7 +550,7 @@ check_params(const struct choosing_vector *v)
         if (x.least < -1) note_ratio(v, x.least, -1);
         return OK;
     }
-    if (!x.nan && x.greatest < 1) return OK; /* nothing is wanted */
+    if (!x.nan && x.greatest < 1) return OK; /* no series is wanted */
     if (x.nan) return eval_fail(ev, "Parameter value is NaN");
     if (x.least <= -0x1p63) return fail_with(ev, x.least, " underflows int64");
     if (x.greatest >= 0x1p63) return fail_with(ev, x.greatest, " overflows int64");

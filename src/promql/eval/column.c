@@ -1,5 +1,21 @@
-/* column.c - see column.h. */
+/*
+ * column.c - see column.h.
+ *
+ * One struct serves two purposes. A column that an operator fills (column_init()) owns arrays with
+ * an item for each step, and is cleared for each series. A column that is kept (columns_add()) lies
+ * in an arena with others and has room from its first step to its last one only: most series of a
+ * long query exist for a short part of it.
+ *
+ * Invariants:
+ *
+ *  1. Bits of `present` at or after the number of steps are 0.
+ *  2. The room of a kept column lies within the steps and includes those that are present.
+ *  3. The histograms of a filled column lie in its `room`; NULL if it has none.
+ *  4. held->now counts the samples of each column that is kept.
+ */
 #include "promql/eval/column.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 
@@ -55,18 +71,21 @@ bits_add(uint64_t *to, const uint64_t *from, uint32_t steps)
 
 /* --- room ------------------------------------------------------------------------------------- */
 
-struct room
+struct step_room
 room_of(const uint64_t *bits, uint32_t steps)
 {
     uint32_t end = bits_end(bits, steps);
-    return (struct room){bits_next(bits, 0, end), end};
+    assert(end <= steps); /* invariant 1 */
+    return (struct step_room){bits_next(bits, 0, end), end};
 }
 
 bool
-room_widen(struct room *room, struct room more, uint32_t steps)
+room_widen(struct step_room *room, struct step_room more, uint32_t steps)
 {
-    struct room was = *room;
+    struct step_room was = *room;
     if (more.end == 0) return false;
+    assert(more.first < more.end);
+    assert(more.end <= steps); /* invariant 2 */
     if (was.end == 0) {
         *room = more;
         return true;
@@ -77,13 +96,18 @@ room_widen(struct room *room, struct room more, uint32_t steps)
     uint32_t spare = room->end - room->first;
     if (more.first < was.first) room->first -= room->first < spare ? room->first : spare;
     if (more.end > was.end) room->end += steps - room->end < spare ? steps - room->end : spare;
+    assert(room->first <= more.first); /* invariant 2 */
+    assert(room->end >= more.end);     /* invariant 2 */
     return true;
 }
 
 void *
-room_list(struct arena *arena, struct room room, const void *from, struct room before,
+room_list(struct arena *arena, struct step_room room, const void *from, struct step_room before,
           size_t item_bytes)
 {
+    assert(room.first <= room.end);
+    assert(before.end == 0 || before.first >= room.first); /* a room only grows */
+    assert(before.end <= room.end);
     uint8_t *list = arena_new(arena, (room.end - room.first) * item_bytes);
     if (list == NULL) return NULL;
     size_t skipped = room.first * item_bytes, bytes = (before.end - before.first) * item_bytes;
@@ -140,8 +164,10 @@ enum err
 column_set_histogram(struct column *c, struct budget *budget, uint32_t steps, uint32_t step,
                      const struct fhist *h)
 {
+    assert(step < steps);
     if (c->room == NULL) c->room = mem_alloc(budget, steps * sizeof *c->room);
     if (c->room == NULL) return ERR_NOMEM;
+    assert(c->histograms == NULL || c->histograms == c->room); /* invariant 3 */
     if (c->histograms == NULL) {
         memset(c->room, 0, steps * sizeof *c->room);
         c->histograms = c->room;
@@ -152,10 +178,19 @@ column_set_histogram(struct column *c, struct budget *budget, uint32_t steps, ui
 }
 
 void
-columns_init(struct columns *columns, struct budget *budget, struct held *held)
+columns_init(struct columns *columns, struct budget *budget, struct held_samples *held)
 {
     *columns = (struct columns){.budget = budget, .held = held};
     arena_init(&columns->arena, budget, 0, 0);
+}
+
+/* No longer counts the samples of the columns as held. */
+static void
+release(struct columns *columns)
+{
+    assert(columns->held->now >= columns->samples); /* invariant 4 */
+    columns->held->now -= columns->samples;
+    columns->samples = 0;
 }
 
 void
@@ -163,8 +198,7 @@ columns_fini(struct columns *columns)
 {
     array_free(columns->budget, columns->items, columns->capacity);
     arena_fini(&columns->arena);
-    if (columns->held != NULL) columns->held->now -= columns->samples;
-    columns->samples = 0;
+    if (columns->held != NULL) release(columns);
     columns->items = NULL;
     columns->count = columns->capacity = 0;
 }
@@ -172,8 +206,7 @@ columns_fini(struct columns *columns)
 void
 columns_clear(struct columns *columns)
 {
-    columns->held->now -= columns->samples;
-    columns->samples = 0;
+    release(columns);
     columns->count = 0;
     arena_reset(&columns->arena);
 }
@@ -196,12 +229,12 @@ columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps
 static void
 hold(struct columns *columns, uint64_t samples)
 {
-    columns->samples += samples;
+    columns->samples += samples; /* invariant 4 */
     columns->held->now += samples;
 }
 
 static enum err
-make_room(struct columns *columns, struct column *c, struct room room)
+make_room(struct columns *columns, struct column *c, struct step_room room)
 {
     c->values = room_list(&columns->arena, room, c->values, c->kept, sizeof *c->values);
     if (c->histograms != NULL) {
@@ -218,8 +251,8 @@ keep_histograms(struct columns *columns, struct column *to, const struct column 
 {
     if (c->histograms == NULL) return OK;
     if (to->histograms == NULL) {
-        to->histograms =
-            room_list(&columns->arena, to->kept, NULL, (struct room){0, 0}, sizeof *to->histograms);
+        to->histograms = room_list(&columns->arena, to->kept, NULL, (struct step_room){0, 0},
+                                   sizeof *to->histograms);
         if (to->histograms == NULL) return ERR_NOMEM;
     }
     for (bits_each(i, c->present, steps)) {
@@ -236,8 +269,8 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
 {
     if (columns_add_bits(columns, c, steps)) return ERR_NOMEM;
     struct column *kept = &columns->items[columns->count - 1];
-    struct room room = room_of(c->present, steps);
-    if (room.end == 0) return OK; /* no more is looked at */
+    struct step_room room = room_of(c->present, steps);
+    if (room.end == 0) return OK; /* nothing is defined at any step */
     if (make_room(columns, kept, room)) return ERR_NOMEM;
     memcpy(kept->values + room.first, c->values + room.first,
            (room.end - room.first) * sizeof *c->values);
@@ -245,10 +278,26 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
     return keep_histograms(columns, kept, c, steps);
 }
 
+void
+column_validate(const struct column *c, uint32_t steps)
+{
+    struct step_room present = room_of(c->present, steps); /* asserts invariant 1 */
+    if (c->kept.end == 0) return;
+    assert(c->kept.first < c->kept.end); /* invariant 2, as the next ones */
+    assert(c->kept.end <= steps);
+    assert(present.end == 0 || present.first >= c->kept.first);
+    assert(present.end <= c->kept.end);
+}
+
 enum err
 columns_join(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
 {
-    struct room room = to->kept, more = room_of(c->present, steps);
+    struct step_room room = to->kept, more = room_of(c->present, steps);
+    assert(to >= columns->items);
+    assert(to < columns->items + columns->count);
+#ifdef LOCK_CHECK
+    column_validate(to, steps);
+#endif
     if (more.end == 0) return OK;
     if (room_widen(&room, more, steps) && make_room(columns, to, room)) return ERR_NOMEM;
     for (bits_each(i, c->present, steps)) {

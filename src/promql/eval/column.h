@@ -1,5 +1,5 @@
 /*
- * column.h - what one series of a vector is at each step of a query.
+ * column.h - the values of one series of a vector at each step of a query.
  */
 #ifndef PROMQL_EVAL_COLUMN_H
 #define PROMQL_EVAL_COLUMN_H
@@ -13,7 +13,7 @@ struct grid {
     int64_t first_ms;
     int64_t step_ms;
     uint32_t count; /* at least 1 */
-    bool counts;    /* what is read for it is among the query's samples */
+    bool counts;    /* samples read for them are counted as the query's */
 };
 
 static inline int64_t
@@ -30,8 +30,8 @@ grid_equal(const struct grid *a, const struct grid *b)
 }
 
 /*
- * Where samples are looked for, so long before a time. Nothing is stored near the ends of time:
- * what lies there is brought nearer, so that it can be added to and subtracted from.
+ * The time that lies `offset_ms` before another one. The result is clamped to half the range of
+ * int64_t, so that ranges can be added to it and subtracted; nothing is stored outside of that.
  */
 static inline int64_t
 time_before(int64_t t_ms, int64_t offset_ms)
@@ -93,43 +93,46 @@ void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
 
 /* --- room ------------------------------------------------------------------------------------- */
 
-/* Most of many series are there for a short time only. So what is kept of a series, in lists with
- * an item for each step, has room from its first step to before its last one; step i is list[i] all
- * the same. Empty: end is 0. */
-struct room {
+/* Most series of many exist for a short time only, so lists that are kept for a series have items
+ * for the steps in [first, end) alone; step i is still list[i]. `end` is 0 if there are none. */
+struct step_room {
     uint32_t first, end;
 };
 
-/* From the first step that is set to the last. */
-struct room room_of(const uint64_t *bits, uint32_t steps);
-/* Makes it wide enough for `more`: wider than that, so that it seldom has to be, step after step.
- * False: it was, or `more` is empty. */
-bool room_widen(struct room *room, struct room more, uint32_t steps);
-/* A list with what is in the list `from`, if there was `before`, and zeros. NULL: no memory. */
-void *room_list(struct arena *arena, struct room room, const void *from, struct room before,
-                size_t item_bytes);
+/* The steps from the first one that is set to the last. */
+struct step_room room_of(const uint64_t *bits, uint32_t steps);
+/* Widens a room to include `more`, and by a spare part, so that adding step after step widens it
+ * seldom. False if nothing changed: it includes `more`, or `more` is empty. */
+bool room_widen(struct step_room *room, struct step_room more, uint32_t steps);
+/* A new list for `room`, with the items of the list `from`, which has room `before`; other items
+ * are zero. NULL: no memory. */
+void *room_list(struct arena *arena, struct step_room room, const void *from,
+                struct step_room before, size_t item_bytes);
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-/* Values and histograms are looked at where it is present: of kept ones there is no more room. */
+/* Values and histograms are defined where `present` is set; kept columns have no memory for other
+ * steps. */
 struct column {
     struct bytes labels; /* canonical */
-    struct bytes source; /* of columns of series: the labels of the series */
-    bool drops_name;     /* it is another metric, and loses its name at the end: delayed removal */
-    bool lost_type;      /* or the unit: labels that were others may be the same now */
+    struct bytes source; /* of a column made of one series: the labels of that series */
+    bool drops_name; /* the labels lose __name__ at the end of the evaluation: delayed removal */
+    bool lost_type;  /* __type__ or __unit__ was dropped: different series may have the same labels
+                        now */
     double *values;
-    uint64_t *present;               /* bits: it has a value or a histogram */
-    const struct fhist **histograms; /* NULL where there is a value; NULL itself: nowhere is one */
-    const struct fhist **room;       /* for these */
-    struct room kept;                /* of those two, if it is */
+    uint64_t *present; /* bits: steps with a value or a histogram */
+    const struct fhist *
+        *histograms;           /* NULL items: there is a value; NULL: no step has a histogram */
+    const struct fhist **room; /* memory for the histograms of a filled column */
+    struct step_room kept;     /* room of `values` and `histograms` of a kept column */
 };
 
-/* Room for a value at each step; nothing is present. ERR_NOMEM. */
+/* Allocates values for all steps; none is present. ERR_NOMEM. */
 MUST_CHECK enum err column_init(struct column *c, struct budget *budget, uint32_t steps);
 void column_fini(struct column *c, struct budget *budget, uint32_t steps);
 void column_clear(struct column *c, uint32_t steps);
 
-/* Each step is set once. */
+/* Sets a step that is not set. */
 static inline void
 column_set(struct column *c, uint32_t step, double value)
 {
@@ -137,46 +140,49 @@ column_set(struct column *c, uint32_t step, double value)
     bits_set(c->present, step);
 }
 
-/* A view. ERR_NOMEM. */
+/* Sets a step to a view of a histogram. ERR_NOMEM. */
 MUST_CHECK enum err column_set_histogram(struct column *c, struct budget *budget, uint32_t steps,
                                          uint32_t step, const struct fhist *h);
 
-/* NULL: there is a value. */
+/* NULL: the step has a value. */
 static inline const struct fhist *
 column_histogram(const struct column *c, uint32_t step)
 {
     return c->histograms == NULL ? NULL : c->histograms[step];
 }
 
-/* Samples that an evaluation holds; a histogram is as many as Prometheus counts it. */
-struct held {
+/* Samples in memory; a histogram counts as many as in Prometheus. */
+struct held_samples {
     uint64_t now;
     uint64_t most;
     uint64_t max; /* 0: no limit */
 };
 
-/* Columns that are kept. */
+/* Columns that are kept, with all their memory. */
 struct columns {
     struct budget *budget;
-    struct held *held;
-    uint64_t samples;   /* that these are, of those held */
-    struct arena arena; /* of all that they have */
+    struct held_samples *held;
+    uint64_t samples;   /* part of held->now */
+    struct arena arena; /* memory of labels, values and histograms */
     struct column *items;
     uint32_t count;
     uint32_t capacity;
 };
 
-void columns_init(struct columns *columns, struct budget *budget, struct held *held);
+void columns_init(struct columns *columns, struct budget *budget, struct held_samples *held);
 void columns_fini(struct columns *columns);
-/* Forgets them, and keeps some memory. */
+/* Removes all columns, and keeps some memory. */
 void columns_clear(struct columns *columns);
-/* A copy. ERR_NOMEM. */
+/* Adds a copy. ERR_NOMEM. */
 MUST_CHECK enum err columns_add(struct columns *columns, const struct column *c, uint32_t steps);
-/* The same without values. */
+/* Adds a copy with labels and bits alone. */
 MUST_CHECK enum err columns_add_bits(struct columns *columns, const struct column *c,
                                      uint32_t steps);
-/* Adds what another has at steps at which `to`, one of them, has nothing. ERR_NOMEM. */
+/* Adds the values of another column to `to`, one of the columns, at steps that `to` does not have.
+ * ERR_NOMEM. */
 MUST_CHECK enum err columns_join(struct columns *columns, struct column *to, const struct column *c,
                                  uint32_t steps);
+/* Asserts the invariants of column.c, in O(steps): for tests and debug builds. */
+void column_validate(const struct column *c, uint32_t steps);
 
 #endif

@@ -1,5 +1,4 @@
-/* column_test.c - columns that are kept: with all that they have, and no more room than that takes.
- */
+/* column_test.c - kept columns: their values, and the memory that they use. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +10,7 @@
 
 enum { STEPS = 10000, ROUNDS = 300 };
 
-/* A column with so many values from a step on; each is its step. */
+/* A column with `count` values from a step on; each value is its step. */
 static void
 fill(struct column *c, uint32_t first, uint32_t count)
 {
@@ -24,6 +23,7 @@ fill(struct column *c, uint32_t first, uint32_t count)
 static void
 check(const struct column *c, const uint8_t *wanted)
 {
+    column_validate(c, STEPS);
     for (uint32_t i = 0; i < STEPS; i++) {
         assert_int_equal(bits_has(c->present, i), wanted[i]);
         if (wanted[i]) assert_true(c->values[i] == i);
@@ -48,7 +48,7 @@ test_a_short_series_takes_little_room_whenever_it_was(void **state)
 {
     (void)state;
     struct budget budget;
-    struct held held = {0};
+    struct held_samples held = {0};
     struct columns columns;
     struct column c;
     budget_init(&budget, "test", 0, NULL);
@@ -70,14 +70,14 @@ test_a_short_series_takes_little_room_whenever_it_was(void **state)
     column_fini(&c, NULL, STEPS);
 }
 
-/* To both sides, in leaps and step by step, with and without histograms. */
+/* Joins columns on both sides, in leaps and step by step, with and without histograms. */
 static void
 test_what_is_joined_is_all_there_and_seldom_moves(void **state)
 {
     (void)state;
     static uint8_t wanted[STEPS];
     struct budget budget;
-    struct held held = {0};
+    struct held_samples held = {0};
     struct columns columns;
     struct column c;
     struct fhist h = {.count = 1, .weight = 2};
@@ -114,10 +114,10 @@ static void
 test_a_column_without_steps_takes_no_room_and_may_be_joined(void **state)
 {
     (void)state;
-    struct held held = {0};
+    struct held_samples held = {0};
     struct columns columns;
     struct column c;
-    struct room room = {0, 0};
+    struct step_room room = {0, 0};
     columns_init(&columns, NULL, &held);
     assert_int_equal(column_init(&c, NULL, STEPS), OK);
     assert_int_equal(columns_add(&columns, &c, STEPS), OK);

@@ -1,10 +1,10 @@
-/* durations.c - what durations that are computed come to, at the times of a query. */
+/* durations.c - computes durations at the times of a query. */
 #include <inttypes.h>
 #include <math.h>
 
 #include "promql/eval/durations.h"
 
-/* With the bytes that it is about, as Prometheus says it. */
+/* Puts an error with the bytes that it is about, as Prometheus does. */
 static bool
 refuse(const struct node *n, const char *what, struct buf *error)
 {
@@ -43,7 +43,7 @@ seconds_of(const struct node *n, const struct query_times *times, double *ret, s
         *ret = left + right;
         return true;
     case TOKEN_SUB:
-        *ret = left - right; /* of one alone: 0 - right */
+        *ret = left - right; /* a sign has no left operand: 0 - right */
         return true;
     case TOKEN_MUL:
         *ret = left * right;
@@ -78,7 +78,7 @@ duration_at(const struct duration *d, bool positive, const struct query_times *t
     return true;
 }
 
-/* In the order in which Prometheus looks at them: what is outside first. */
+/* Durations are checked in the order of Prometheus: outer ones first. */
 bool
 durations_fit(const struct node *n, const struct query_times *times, struct buf *error)
 {

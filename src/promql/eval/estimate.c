@@ -1,7 +1,18 @@
 /*
- * estimate.c - histogram_quantile, histogram_quantiles and histogram_fraction: of native
- * histograms, each by itself, and of classic ones, whose buckets are series that differ in `le`.
+ * estimate.c - histogram_quantile, histogram_quantiles and histogram_fraction.
+ *
+ * A native histogram is estimated as it comes. The buckets of classic histograms, which are series
+ * that differ in `le`, are kept until the last series came and then estimated group by group. Where
+ * a native and a classic histogram have the same labels at a step, neither gives a result.
+ *
+ * Invariants:
+ *
+ *  1. `members` has an item for each column of `buckets`, in the same order until they are sorted.
+ *  2. `groups` has the first column of each group; ids of groups are below `group_count`.
+ *  3. The results of a native histogram are consecutive columns of `results`.
+ *  4. A group is estimated at steps alone at which it has a bucket.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -15,14 +26,14 @@
 
 enum { QUANTILES_MAX = 16 };
 
-/* A bucket's series. */
-struct member {
+/* The series of a bucket. */
+struct bucket_series {
     uint32_t column;
     uint32_t group;
     double bound;
 };
 
-/* A native histogram's results, and where it was. */
+/* A native histogram: its steps and its results. */
 struct native {
     struct bytes labels; /* with the name */
     uint64_t *present;
@@ -34,16 +45,16 @@ struct estimate_vector {
     struct vector vector; /* first */
     struct vector *of;
     const struct node *call;
-    struct span vector_at; /* of the histograms: of notes */
+    struct text_span vector_at; /* position of the histograms, for notes */
     bool fraction;
     struct bytes quantile_label; /* histogram_quantiles */
     const double *scalars[QUANTILES_MAX];
     uint32_t scalar_count;
 
-    struct columns buckets; /* of classic histograms; labels without `le` */
-    struct member *members;
+    struct columns buckets; /* columns of classic histograms; their labels lack `le` */
+    struct bucket_series *members;
     uint32_t member_capacity;
-    struct table groups; /* the first column of each */
+    struct table groups; /* the first column of each group */
     uint32_t group_count;
     struct table natives_by_labels;
     struct native *natives;
@@ -68,7 +79,7 @@ name_for_notes(const struct estimate_vector *x, struct bytes labels)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-/* "0.5", "1.0": a number as OpenMetrics writes it; it has no -0. */
+/* Appends a number as OpenMetrics writes it: "0.5", "1.0"; -0 is 0. */
 static void
 put_quantile(struct buf *to, double q)
 {
@@ -80,7 +91,7 @@ put_quantile(struct buf *to, double q)
     }
 }
 
-/* Keeps what is in x->result. */
+/* Keeps x->result. */
 static enum err
 add_result(struct estimate_vector *x, struct bytes labels, double q)
 {
@@ -108,12 +119,12 @@ add_result(struct estimate_vector *x, struct bytes labels, double q)
     return columns_add(&x->results, &x->result, steps) ? eval_no_memory(ev) : OK;
 }
 
-/* The value at a step. */
+/* Estimates the value at a step. */
 typedef double (*estimator)(struct estimate_vector *x, const void *of, uint32_t step, double q);
 
 /*
- * All results of one histogram, which is at the steps of `present`. Where quantiles are labels,
- * those of one value belong together.
+ * Makes all results of a histogram at the steps of `present`. If the quantile is a label, results
+ * of one value are one series.
  */
 static enum err
 estimate(struct estimate_vector *x, const void *of, const uint64_t *present, struct bytes labels,
@@ -162,7 +173,7 @@ estimate_native(struct estimate_vector *x, const void *of, uint32_t step, double
     return value;
 }
 
-/* The steps at which a column has histograms. */
+/* Estimates a column at the steps at which it has histograms. */
 static enum err
 read_native(struct estimate_vector *x, const struct column *c)
 {
@@ -179,6 +190,7 @@ read_native(struct estimate_vector *x, const struct column *c)
         if (c->histograms[i] != NULL) bits_set(n.present, i);
     }
     enum err e = estimate(x, c, n.present, c->labels, estimate_native);
+    assert(x->results.count >= n.first_result); /* invariant 3 */
     n.result_count = x->results.count - n.first_result;
     if (!table_reserve(&x->natives_by_labels, ev->budget, 1)) return eval_no_memory(ev);
     table_add(&x->natives_by_labels, hash_bytes(n.labels, 0), x->native_count);
@@ -217,7 +229,7 @@ read_bucket(struct estimate_vector *x, const struct column *c)
     }
     uint64_t hash = hash_bytes(bucket.labels, 0);
     uint32_t column = x->buckets.count - 1;
-    struct member m = {column, x->group_count, bits_double(bits)};
+    struct bucket_series m = {column, x->group_count, bits_double(bits)};
     while (table_next(&x->groups, hash, &at, &id)) {
         if (!bytes_equal(x->buckets.items[id].labels, bucket.labels)) continue;
         m.group = x->members[id].group;
@@ -227,6 +239,8 @@ read_bucket(struct estimate_vector *x, const struct column *c)
         table_add(&x->groups, hash, column);
         x->group_count++;
     }
+    assert(m.group < x->group_count); /* invariant 2 */
+    assert(x->groups.count == x->group_count);
     x->members[column] = m;
     return OK;
 }
@@ -234,15 +248,15 @@ read_bucket(struct estimate_vector *x, const struct column *c)
 static int
 compare_members(const void *a, const void *b)
 {
-    const struct member *x = a, *y = b;
+    const struct bucket_series *x = a, *y = b;
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
     if (x->bound != y->bound) return x->bound < y->bound ? -1 : 1;
     return x->column < y->column ? -1 : x->column > y->column;
 }
 
-/* The members of one group. */
+/* The buckets of one group. */
 struct classic {
-    const struct member *members;
+    const struct bucket_series *members;
     uint32_t count;
 };
 
@@ -256,6 +270,7 @@ estimate_classic(struct estimate_vector *x, const void *of, uint32_t step, doubl
         if (!bits_has(c->present, step) || column_histogram(c, step) != NULL) continue;
         x->at_step[count++] = (struct classic_bucket){g->members[i].bound, c->values[step]};
     }
+    assert(count > 0); /* invariant 4 */
     if (x->fraction) return classic_fraction(q, x->scalars[1][step], x->at_step, count);
     struct classic_fix fix;
     double value = classic_quantile(q, x->at_step, count, &fix);
@@ -268,7 +283,8 @@ estimate_classic(struct estimate_vector *x, const void *of, uint32_t step, doubl
     return value;
 }
 
-/* Where native and classic histograms of the same labels meet, neither counts. */
+/* Drops the results of native histograms, and steps of a classic one with the same labels, where
+ * both exist. */
 static void
 drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present)
 {
@@ -280,6 +296,7 @@ drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present
         notes_add_metric(&x->vector.ev->notes, NOTE_WARNING, x->vector_at,
                          "vector contains a mix of classic and native histograms",
                          name_for_notes(x, labels));
+        assert(n->first_result + n->result_count <= x->results.count); /* invariant 3 */
         for (uint32_t k = 0; k < n->result_count; k++) {
             struct column *c = &x->results.items[n->first_result + k];
             for (size_t w = 0; w < bits_words(steps); w++) {
@@ -386,12 +403,13 @@ estimate_free(struct vector *v)
     mem_free(budget, x, sizeof *x);
 }
 
-/* A warning for each quantile that is not between 0 and 1, whatever there is to estimate. */
+/* Notes a warning for each quantile that is not between 0 and 1, whether or not there are
+ * histograms. */
 static void
 check_quantiles(const struct estimate_vector *x, const struct node *argument, const double *values)
 {
-    /* It is told of after what the histograms are made of. */
-    struct span at = {argument_at(x->call, argument).begin, x->call->at.end};
+    /* Its position is after that of the histograms. */
+    struct text_span at = {argument_at(x->call, argument).begin, x->call->at.end};
     for (uint32_t i = 0; i < x->vector.grid.count; i++) {
         if (values[i] >= 0 && values[i] <= 1) continue;
         notes_add_number(&x->vector.ev->notes, NOTE_WARNING, at,
@@ -418,6 +436,7 @@ set_up(struct estimate_vector *x)
         if (arguments[i]->type != VALUE_SCALAR) continue;
         enum err e = scalar_values(ev, arguments[i], &x->vector.grid, &values);
         if (e) return e;
+        assert(x->scalar_count < QUANTILES_MAX); /* functions.def has no more */
         if (!x->fraction) check_quantiles(x, arguments[i], values);
         x->scalars[x->scalar_count++] = values;
     }

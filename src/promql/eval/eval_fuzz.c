@@ -22,10 +22,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
-    BYTES_MAX = 64 << 20, /* of memory, for a query */
+    BYTES_MAX = 64 << 20, /* memory of a query */
     HELD_MAX = 1 << 17,
     SAMPLES_MAX = 1 << 18,
-    CHECKS_MAX = 16, /* so often a query asks for the time */
+    CHECKS_MAX = 16, /* the query ends after so many looks at the clock */
     STEPS_MAX = 24,
 };
 
@@ -35,7 +35,7 @@ struct asked {
     struct store store;
     struct promql_options options;
     struct buf text;
-    uint32_t step; /* one of those of a range */
+    uint32_t step; /* a step of the range */
 };
 
 struct answered {
@@ -43,12 +43,12 @@ struct answered {
     struct query_control control;
     struct promql_result *result;
     enum err e;
-    struct buf json; /* all of it */
+    struct buf json; /* the whole answer */
     struct buf notes;
     uint64_t samples;
 };
 
-enum { NOTES_MAX = 11 }; /* of a kind, with that which counts the rest */
+enum { NOTES_MAX = 11 }; /* of each kind, with the sentence that counts the others */
 struct notes_found {
     struct buf items[NOTES_MAX];
     uint32_t count;
@@ -125,7 +125,8 @@ asked_init(struct asked *a, const uint8_t *data, size_t size)
         buf_put(&a->text, c.at, (size_t)(end - c.at));
         c.at = end;
     } else {
-        /* Those of the store come first and are few: with more bytes the expression grows. */
+        /* The choices of the store come first and are few, so that more bytes make a longer
+         * expression. */
         struct choices stored = {c.end - (c.end - c.at) / 2, c.end};
         c.end = stored.at;
         put_expression(&c, &a->text);
@@ -168,7 +169,7 @@ compare_notes(const void *a, const void *b)
     return bytes_compare(buf_bytes(a), buf_bytes(b));
 }
 
-/* In any order: that of shards is their own. */
+/* Notes are in any order, which shards may change. */
 static void
 put_notes(struct answered *r, enum promql_note kind)
 {
@@ -178,7 +179,7 @@ put_notes(struct answered *r, enum promql_note kind)
     assert(e == OK);
     qsort(found.items, found.count, sizeof *found.items, compare_notes);
     for (uint32_t i = 0; i < found.count; i++) {
-        /* What there is besides the first ten is counted only. */
+        /* Notes after the first ten are only counted. */
         if (found.count < NOTES_MAX) buf_put_bytes(&r->notes, buf_bytes(&found.items[i]));
         buf_fini(&found.items[i]);
     }
@@ -200,7 +201,7 @@ put_answer(struct answered *r, const struct promql_options *options)
     r->samples = promql_samples(r->result);
 }
 
-/* To be ended with answered_fini(), while the tree is there. */
+/* The caller ends the answer with answered_fini(), before it frees the tree. */
 static void
 ask(struct asked *a, const struct promql_tree *tree, const struct promql_options *wanted,
     struct answered *ret)
@@ -235,7 +236,7 @@ ask(struct asked *a, const struct promql_tree *tree, const struct promql_options
     buf_fini(&error);
 }
 
-/* The same; the answer is text, and no more in the result. */
+/* The same with the answer as text, which the result no longer has. */
 static void
 ask_for_text(struct asked *a, const struct promql_tree *tree, const struct promql_options *options,
              struct answered *ret)
@@ -259,7 +260,7 @@ contains(const struct buf *text, const char *what)
     return text->size > 0 && memmem(text->at, text->size, what, strlen(what)) != NULL;
 }
 
-/* What it met is of the run, not of the expression. */
+/* True if the error depends on the run and not on the expression. */
 static bool
 met_limit(const struct answered *r)
 {
@@ -348,7 +349,8 @@ check_printed(struct asked *a, const struct promql_tree *tree, const struct prom
     buf_fini(&error);
 }
 
-/* One that chooses by the order in which it gets series, of one that orders them at one time. */
+/* True if the expression chooses by the order of series, and has one that orders them at
+ * one time. */
 static bool
 is_of_order(const struct asked *a)
 {
@@ -364,12 +366,12 @@ is_of_order(const struct asked *a)
     return count > 1;
 }
 
-/* A value that depends on where the range begins and ends. */
+/* True if the value depends on the beginning or the end of the range. */
 static bool
 is_of_range(const struct asked *a)
 {
     const struct buf *text = &a->text;
-    /* Beyond, windows do not move any more: time_before(). */
+    /* time_before() does not move windows beyond this time. */
     if (a->options.first_ms < -FAR_MS || a->options.last_ms > FAR_MS) return true;
     static const char *const words[] = {"start", "end", "range", "step",
                                         "START", "END", "RANGE", "STEP"};
@@ -415,7 +417,7 @@ same_points(const struct promql_point *a, const struct promql_point *b)
            nearly(a->histogram->sum, b->histogram->sum) && same_sides(a->histogram, b->histogram);
 }
 
-/* The point that the series given last has at a time. */
+/* The point at a time of the series that was given last. */
 static bool
 point_at(struct promql_result *result, int64_t t_ms, struct promql_point *ret)
 {
@@ -439,7 +441,7 @@ compare_shown(const void *a, const void *b)
     return labels_compare(x->labels, y->labels);
 }
 
-/* What there is at a time, in the order of labels; for free(). */
+/* All points at a time, in the order of labels; the caller calls free(). */
 static struct shown_point *
 points_at(struct promql_result *result, int64_t t_ms, uint32_t *ret_count)
 {

@@ -1,6 +1,17 @@
-/* grouping.c - see grouping.h. */
+/*
+ * grouping.c - see grouping.h.
+ *
+ * The labels of a series are reduced to those of its group, which are looked up by their hash. Most
+ * series that follow one another are in the same group, so the last one is compared first.
+ *
+ * Invariants:
+ *
+ *  1. Ids are indexes of `labels`, in the order in which groups came; the table has each id once.
+ *  2. `last` is an id, unless there are no groups.
+ */
 #include "promql/eval/grouping.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
@@ -14,7 +25,7 @@ begin(struct grouping *g, struct budget *budget, const struct labels_named *labe
     uint32_t count = labels->count;
     *g = (struct grouping){.budget = budget, .without = without};
     arena_init(&g->arena, budget, 0, 0);
-    buf_init(&g->at_hand, budget, 64 << 20);
+    buf_init(&g->last_labels, budget, 64 << 20);
     struct bytes *names = arena_alloc(&g->arena, (count + 1) * sizeof *names);
     if (names == NULL) return ERR_NOMEM;
     if (count > 0) memcpy(names, labels->names, count * sizeof *names);
@@ -35,7 +46,7 @@ grouping_of_aggregation(struct grouping *g, struct budget *budget, const struct 
                         struct bytes more_label)
 {
     bool without = aggregation->aggregation.without;
-    if (without) more_label = bytes_of(NULL, 0); /* it is not left out */
+    if (without) more_label = bytes_of(NULL, 0); /* `without` leaves the label anyway */
     return begin(g, budget, &aggregation->aggregation.labels, without, more_label);
 }
 
@@ -44,38 +55,42 @@ grouping_fini(struct grouping *g)
 {
     array_free(g->budget, g->labels, g->capacity);
     table_fini(&g->table, g->budget);
-    buf_fini(&g->at_hand);
+    buf_fini(&g->last_labels);
     arena_fini(&g->arena);
 }
 
 static enum err
 add(struct grouping *g, uint64_t hash)
 {
-    struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->at_hand));
-    if ((copy.at == NULL && g->at_hand.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
+    struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->last_labels));
+    if ((copy.at == NULL && g->last_labels.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
         !array_reserve(g->budget, &g->labels, &g->capacity, g->count + 1)) {
         return ERR_NOMEM;
     }
     table_add(&g->table, hash, g->count);
     g->labels[g->count++] = copy;
+    assert(g->table.count == g->count); /* invariant 1 */
+    assert(g->last < g->count);         /* invariant 2 */
     return OK;
 }
 
-/* *ret_id GROUP_NONE: no group has these labels, and *ret_hash is their hash. */
+/* Looks up the group of a series. *ret_id is GROUP_NONE if there is none, and *ret_hash is then the
+ * hash of its labels. */
 static enum err
 look(struct grouping *g, struct bytes labels, uint32_t *ret_id, uint64_t *ret_hash)
 {
-    buf_clear(&g->at_hand);
+    buf_clear(&g->last_labels);
     if (g->without)
-        labels_drop(&g->at_hand, labels, &g->names, true);
+        labels_drop(&g->last_labels, labels, &g->names, true);
     else
-        labels_keep(&g->at_hand, labels, &g->names);
-    if (buf_error(&g->at_hand)) return ERR_NOMEM;
-    struct bytes own = buf_bytes(&g->at_hand);
+        labels_keep(&g->last_labels, labels, &g->names);
+    if (buf_error(&g->last_labels)) return ERR_NOMEM;
+    struct bytes own = buf_bytes(&g->last_labels);
     *ret_id = g->last;
     if (g->last < g->count && bytes_equal(g->labels[g->last], own)) return OK;
     *ret_hash = hash_bytes(own, 0);
     for (uint32_t at = TABLE_START, id; table_next(&g->table, *ret_hash, &at, &id);) {
+        assert(id < g->count); /* invariant 1 */
         if (!bytes_equal(g->labels[id], own)) continue;
         *ret_id = g->last = id;
         return OK;
@@ -101,11 +116,11 @@ grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
     return add(g, hash);
 }
 
-struct span
+struct text_span
 aggregation_param_at(const struct node *aggregation)
 {
-    return (struct span){node_inside(aggregation->aggregation.param)->at.begin,
-                         aggregation->at.end};
+    return (struct text_span){node_inside(aggregation->aggregation.param)->at.begin,
+                              aggregation->at.end};
 }
 
 struct param_extremes

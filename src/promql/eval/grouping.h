@@ -1,6 +1,6 @@
 /*
- * grouping.h - groups of series that have the same labels: of those that `by (...)` or `on (...)`
- * name, or that `without (...)` or `ignoring (...)` leave.
+ * grouping.h - groups of series with the same labels: those that `by (...)` or `on (...)` name, or
+ * those that `without (...)` or `ignoring (...)` leave.
  */
 #ifndef PROMQL_EVAL_GROUPING_H
 #define PROMQL_EVAL_GROUPING_H
@@ -18,35 +18,37 @@ struct grouping {
     uint32_t count;
     uint32_t capacity;
     struct table table;
-    struct buf at_hand;
-    uint32_t last; /* the group found last: neighbors are mostly of one */
+    struct buf last_labels; /* of the group of the series that came last */
+    uint32_t last;          /* group found last: neighbors are mostly in the same one */
 };
 
-/* `without`: groups have the labels that are not named. ERR_NOMEM. To be ended in any case. */
+/* With `without`, groups have the labels that are not named. ERR_NOMEM. The caller calls
+ * grouping_fini(), also on an error. */
 MUST_CHECK enum err grouping_begin(struct grouping *g, struct budget *budget,
                                    const struct labels_named *labels, bool without);
-/* Of an aggregation. `more_label`: one more that groups have, as that of count_values; empty: none.
- */
+/* The same for an aggregation. `more_label` is one more label that groups have, as for
+ * count_values; it may be empty. */
 MUST_CHECK enum err grouping_of_aggregation(struct grouping *g, struct budget *budget,
                                             const struct node *aggregation,
                                             struct bytes more_label);
 void grouping_fini(struct grouping *g);
-/* The group of a series. A new one has the id that `count` was before. ERR_NOMEM. */
+/* The group of a series, which is made if it is new; its id is then the count before. ERR_NOMEM. */
 MUST_CHECK enum err grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id);
-/* The same, but *ret_id is GROUP_NONE where there is no such group. */
+/* The same, but *ret_id is GROUP_NONE if the group does not exist. */
 #define GROUP_NONE UINT32_MAX
 MUST_CHECK enum err grouping_look(struct grouping *g, struct bytes labels, uint32_t *ret_id);
-/* The group's labels of the series that came last. */
+/* The group's labels of the last series; a view until the next one. */
 static inline struct bytes
-grouping_at_hand(const struct grouping *g)
+grouping_last_labels(const struct grouping *g)
 {
-    return buf_bytes(&g->at_hand);
+    return buf_bytes(&g->last_labels);
 }
 
-/* Where its parameter stands: it is looked at after what is aggregated, and so told of. */
-struct span aggregation_param_at(const struct node *aggregation);
+/* The position of an aggregation's parameter as Prometheus reports it: the parameter is looked at
+ * after the operand. */
+struct text_span aggregation_param_at(const struct node *aggregation);
 
-/* Of a parameter at all steps; with a NaN they are NaN or infinite. */
+/* Extremes of a parameter over all steps; with a NaN they are NaN or infinite. */
 struct param_extremes {
     double least;
     double greatest;

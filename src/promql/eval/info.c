@@ -1,10 +1,20 @@
 /*
- * info.c - info(): series get labels of the info metrics (target_info, unless names are given) that
- * have the same instance and job. The argument is kept, since what it is about says which info
- * series are read. Of two with the same identity the newer sample counts, step by step. Info series
- * are looked for at the time that all selectors of the argument have by `offset` and @, or at the
- * time of the step if these differ.
+ * info.c - info(): adds labels of the info metrics (target_info, unless names are given) that have
+ * the same instance and job to series.
+ *
+ * The argument is read first and kept, since its identities decide which info series are read. Of
+ * two info series of a metric with one identity the newer sample counts, step by step. Info series
+ * are read at the time that all selectors of the argument have by `offset` and @, or at the time of
+ * the step if these differ. A series is given in pieces: the steps at which it has the same infos.
+ *
+ * Invariants:
+ *
+ *  1. `signatures` has an item for each column of `infos`.
+ *  2. At each step at which the argument has something, an identity has at most one info series of
+ *     a metric.
+ *  3. `rest` is the steps of the series being given that were not given; `now` is a part of them.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
@@ -14,7 +24,7 @@
 
 enum {
     IDENTITIES = 2,
-    VALUES_ASKED_FOR_MAX = 100, /* with more, all info series are read and then chosen from */
+    VALUES_ASKED_FOR_MAX = 100, /* with more values all info series are read, and chosen from */
     MATCHERS_MADE = IDENTITIES + 1,
 };
 static const char *const identity_names[IDENTITIES] = {"instance", "job"};
@@ -23,29 +33,30 @@ struct info_vector {
     struct vector vector; /* first */
     struct vector *of;
     const struct node *argument;
-    struct node selector;                /* of the info series */
-    struct matcher *made[MATCHERS_MADE]; /* of those in it */
+    struct node selector; /* selects the info series */
+    struct matcher
+        *made[MATCHERS_MADE]; /* matchers of `selector` that are not those of the query */
     uint32_t made_count;
-    const struct node *wanted; /* the second argument; NULL: all labels are */
+    const struct node *wanted; /* the second argument; NULL if all labels are wanted */
     struct name_list values[IDENTITIES];
-    struct columns kept;  /* the argument */
-    uint64_t *any;        /* bits: it has something there */
-    struct columns infos; /* their values are the times of samples */
+    struct columns kept;  /* columns of the argument */
+    uint64_t *any;        /* bits: steps at which the argument has something */
+    struct columns infos; /* columns of info series; their values are the times of samples */
     struct bytes *signatures;
     uint32_t signature_capacity;
-    struct table table;       /* of infos, by signature */
-    struct name_list metrics; /* their names */
+    struct table table;       /* infos by their signatures */
+    struct name_list metrics; /* names of all infos */
     struct buf signature;
-    struct buf added; /* labels */
+    struct buf added; /* labels from infos */
     struct buf labels;
     struct buf scratch;
     bool read;
-    /* The series at hand, and the steps of it that have not been given. */
+    /* The series being given, and its steps that were not given. */
     uint32_t next;
-    struct column *at_hand;
+    struct column *current;
     uint64_t *rest;
     uint64_t *now;    /* bits: steps with the same infos */
-    uint32_t *chosen; /* these; at most one of each metric */
+    uint32_t *chosen; /* indexes of these infos; at most one of each metric */
     uint32_t chosen_count;
     struct column result;
 };
@@ -56,7 +67,7 @@ is_name(struct bytes name)
     return bytes_equal_text(name, "__name__");
 }
 
-/* --- which info series are read --------------------------------------------------------------- */
+/* --- selecting info series -------------------------------------------------------------------- */
 
 static struct node_matcher *
 add_matcher(struct info_vector *v, const struct node_matcher *m)
@@ -72,6 +83,7 @@ make_matcher(struct info_vector *v, enum matcher_type type, const char *name, st
 {
     struct evaluation *ev = v->vector.ev;
     struct node_matcher m = {type, bytes_of_text(name), value, NULL};
+    assert(v->made_count < MATCHERS_MADE);
     enum err e = matcher_new(type, m.name, value, ev->budget, &m.matcher, &ev->why);
     if (e) return e;
     v->made[v->made_count++] = m.matcher;
@@ -79,7 +91,8 @@ make_matcher(struct info_vector *v, enum matcher_type type, const char *name, st
     return OK;
 }
 
-/* Those of the second argument; if none of them says which name it has to be, one that does. */
+/* Makes a selector of the matchers of the second argument. If none of them decides the name, a
+ * matcher is added that does. */
 static enum err
 begin_selector(struct info_vector *v)
 {
@@ -100,7 +113,7 @@ begin_selector(struct info_vector *v)
                      : make_matcher(v, MATCH_EQUAL, "__name__", bytes_of_text("target_info"));
 }
 
-/* An info metric itself stays as it is. */
+/* True for an info metric, which is passed on as it is. */
 static bool
 is_info(const struct info_vector *v, struct bytes labels)
 {
@@ -128,7 +141,7 @@ put_literally(struct buf *to, struct bytes text)
     }
 }
 
-/* Asks for few values by a regex. */
+/* Adds a regular expression for the values, if they are few. */
 static enum err
 ask_for(struct info_vector *v, const char *name, const struct name_list *values)
 {
@@ -144,7 +157,7 @@ ask_for(struct info_vector *v, const char *name, const struct name_list *values)
     return make_matcher(v, MATCH_REGEX, name, buf_bytes(&v->scratch));
 }
 
-/* The values that the argument's series have. *ret_any false: there are none. */
+/* Collects the identities of the argument's series. *ret_any is false if they have none. */
 static enum err
 note_values(struct info_vector *v, bool *ret_any)
 {
@@ -161,7 +174,7 @@ note_values(struct info_vector *v, bool *ret_any)
             if (value.size > 0 && !is_info(v, labels)) values[count++] = value;
         }
         v->values[i] = name_list_of(values, count);
-        e = query_control_check(ev->control, &ev->why); /* they were put in order */
+        e = query_control_check(ev->control, &ev->why); /* sorting may take long */
         *ret_any |= count > 0;
     }
     for (uint32_t i = 0; i < IDENTITIES && e == OK; i++) {
@@ -170,9 +183,9 @@ note_values(struct info_vector *v, bool *ret_any)
     return e;
 }
 
-/* --- at which time ---------------------------------------------------------------------------- */
+/* --- times of info series --------------------------------------------------------------------- */
 
-/* The time that vectors are about: `ms` itself if it is fixed, else so long before the step. */
+/* The time of vectors: `ms` if it is fixed, else `ms` before the step. */
 struct reference {
     enum { NO_VECTOR, ONE_TIME, SEVERAL_TIMES } kind;
     bool fixed;
@@ -181,7 +194,7 @@ struct reference {
 
 static enum err reference_of(struct evaluation *ev, const struct node *n, struct reference *ret);
 
-/* `below` seen through the shift of a selector or a subquery. */
+/* Moves a reference by the shift of a selector or a subquery. */
 static enum err
 shift_reference(struct evaluation *ev, const struct shift *shift, struct reference below,
                 struct reference *ret)
@@ -198,7 +211,7 @@ shift_reference(struct evaluation *ev, const struct shift *shift, struct referen
     return OK;
 }
 
-/* Scalars among the operands do not count. */
+/* Merges the reference of an operand; scalars have none. */
 static enum err
 add_reference(struct evaluation *ev, const struct node *n, struct reference *r)
 {
@@ -217,7 +230,8 @@ add_reference(struct evaluation *ev, const struct node *n, struct reference *r)
 static enum err
 reference_of_call(struct evaluation *ev, const struct node *n, struct reference *ret)
 {
-    bool is_info = n->call.function == &functions[FUNCTION_INFO]; /* the second is no vector */
+    bool is_info =
+        n->call.function == &functions[FUNCTION_INFO]; /* the second argument is not a vector */
     uint32_t count = is_info ? 1 : n->call.argument_count;
     enum err e = OK;
     *ret = (struct reference){.kind = NO_VECTOR};
@@ -258,7 +272,7 @@ reference_of(struct evaluation *ev, const struct node *n, struct reference *ret)
     }
 }
 
-/* The steps of the call as those at which info series are looked for. */
+/* Finds the steps at which info series are read. */
 static enum err
 shift_selector(struct info_vector *v, struct grid *ret_grid)
 {
@@ -313,7 +327,7 @@ fail_same_time(struct info_vector *v, const struct column *before, const struct 
     return eval_fail(ev, " @ %.0f", c->values[step] * 1000);
 }
 
-/* At each step only one of an identity stays. */
+/* Keeps the newer of two infos with one identity at each step. */
 static enum err
 choose_newer(struct info_vector *v, struct column *before, struct column *c)
 {
@@ -345,6 +359,7 @@ add_info(struct info_vector *v, struct column *c)
     if (copy.at == NULL) return eval_no_memory(ev);
     v->signatures[v->infos.count - 1] = copy;
     table_add(&v->table, hash, v->infos.count - 1);
+    assert(v->table.count == v->infos.count); /* invariant 1 */
     return OK;
 }
 
@@ -396,22 +411,25 @@ read_all(struct info_vector *v)
 
 /* --- joining ---------------------------------------------------------------------------------- */
 
-/* The infos of a series at its first step that is left; `now`: where they are the same. */
+/* Chooses the infos of a series at its first step that is left; `now` gets the steps at which they
+ * are the same. */
 static enum err
 choose(struct info_vector *v)
 {
     uint32_t steps = v->vector.grid.count, step = bits_next(v->rest, 0, steps);
+    assert(step < steps); /* invariant 3: steps are left */
     memcpy(v->now, v->rest, bits_words(steps) * sizeof *v->now);
     v->chosen_count = 0;
-    if (is_info(v, v->at_hand->labels)) return OK;
+    if (is_info(v, v->current->labels)) return OK;
     for (uint32_t i = 0; i < v->metrics.count; i++) {
-        enum err e = put_signature(v, v->metrics.names[i], v->at_hand->labels);
+        enum err e = put_signature(v, v->metrics.names[i], v->current->labels);
         if (e) return e;
         uint64_t hash = hash_bytes(buf_bytes(&v->signature), 0);
         for (uint32_t at = TABLE_START, id; table_next(&v->table, hash, &at, &id);) {
             const struct column *c = &v->infos.items[id];
             if (!bytes_equal(v->signatures[id], buf_bytes(&v->signature))) continue;
             bool is_there = bits_has(c->present, step);
+            assert(!is_there || v->chosen_count <= i); /* invariant 2: one of each metric */
             if (is_there) v->chosen[v->chosen_count++] = id;
             for (size_t w = 0; w < bits_words(steps); w++) {
                 v->now[w] &= is_there ? c->present[w] : ~c->present[w];
@@ -434,7 +452,7 @@ is_wanted(const struct info_vector *v, struct bytes name)
     return !any;
 }
 
-/* Is there a matcher that a series without any info does not pass? */
+/* True if a matcher refuses series without info labels. */
 static bool
 demands_labels(const struct info_vector *v)
 {
@@ -445,7 +463,7 @@ demands_labels(const struct info_vector *v)
     return false;
 }
 
-/* Of one info series; those that the series has itself stay. */
+/* Adds the labels of an info series, other than those that the series has itself. */
 static enum err
 add_labels(struct info_vector *v, struct bytes info)
 {
@@ -459,7 +477,7 @@ add_labels(struct info_vector *v, struct bytes info)
             buf_put_bytes(&ev->error, label.name);
             return ERR_INPUT;
         }
-        if (labels_get(v->at_hand->labels, label.name).size > 0) continue;
+        if (labels_get(v->current->labels, label.name).size > 0) continue;
         if (!labels_set(&v->added, &v->scratch, label) ||
             !labels_set(&v->labels, &v->scratch, label)) {
             return eval_no_memory(ev);
@@ -468,32 +486,32 @@ add_labels(struct info_vector *v, struct bytes info)
     return OK;
 }
 
-/* The series at hand at the steps where it has the same infos. */
+/* Gives the series at the steps at which it has the same infos. */
 static enum err
 join(struct info_vector *v, struct column **ret_column)
 {
-    enum { METRIC_WORK = 64 }; /* it is looked for in a table */
+    enum { METRIC_WORK = 64 }; /* work of looking up a metric */
     enum err e = choose(v);
     if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count + METRIC_WORK * v->metrics.count);
     if (e) return e;
     for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
         v->rest[w] &= ~v->now[w];
     }
-    bool stays = v->chosen_count > 0 || is_info(v, v->at_hand->labels) || !demands_labels(v);
+    bool stays = v->chosen_count > 0 || is_info(v, v->current->labels) || !demands_labels(v);
     *ret_column = NULL;
     if (!stays) return OK;
     buf_clear(&v->added);
     buf_clear(&v->labels);
-    buf_put_bytes(&v->labels, v->at_hand->labels);
+    buf_put_bytes(&v->labels, v->current->labels);
     if (buf_error(&v->labels)) return eval_no_memory(v->vector.ev);
     for (uint32_t i = 0; i < v->chosen_count && e == OK; i++) {
         e = add_labels(v, v->infos.items[v->chosen[i]].labels);
     }
     if (e) return e;
-    v->result = *v->at_hand;
+    v->result = *v->current;
     v->result.labels = buf_bytes(&v->labels);
     v->result.present = v->now;
-    v->result.drops_name = false; /* as Prometheus 3.14: the name stays */
+    v->result.drops_name = false; /* as in Prometheus 3.14 */
     *ret_column = &v->result;
     return OK;
 }
@@ -507,10 +525,10 @@ next(struct vector *vector, struct column **ret_column)
     v->read = true;
     *ret_column = NULL;
     while (e == OK && *ret_column == NULL) {
-        if (v->at_hand == NULL || bits_next(v->rest, 0, steps) == steps) {
+        if (v->current == NULL || bits_next(v->rest, 0, steps) == steps) {
             if (v->next == v->kept.count) return OK;
-            v->at_hand = &v->kept.items[v->next++];
-            memcpy(v->rest, v->at_hand->present, bits_words(steps) * sizeof *v->rest);
+            v->current = &v->kept.items[v->next++];
+            memcpy(v->rest, v->current->present, bits_words(steps) * sizeof *v->rest);
         }
         e = join(v, ret_column);
     }

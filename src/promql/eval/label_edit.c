@@ -57,14 +57,14 @@ labels_without_metadata(struct buf *to, struct bytes labels)
     }
 }
 
-/* Both are in the order of names. */
+/* Labels and names are both in the order of names. */
 void
 labels_keep(struct buf *to, struct bytes labels, const struct name_list *names)
 {
     enum { SHORT = 32 };
     struct cursor c = cursor_of(labels);
     uint32_t i = 0;
-    if (names->count > SHORT) { /* a query may name many that no series has */
+    if (names->count > SHORT) { /* a query may have many names that no series has */
         for (struct label label; labels_next(&c, &label);) {
             if (name_list_has(names, label.name)) labels_put(to, label);
         }

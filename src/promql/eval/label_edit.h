@@ -1,5 +1,5 @@
 /*
- * label_edit.h - label sets that are made of others: canonical (model/labels.h), as these are.
+ * label_edit.h - makes label sets of others; all are canonical (model/labels.h).
  */
 #ifndef PROMQL_EVAL_LABEL_EDIT_H
 #define PROMQL_EVAL_LABEL_EDIT_H
@@ -16,19 +16,19 @@ struct name_list {
 struct name_list name_list_of(struct bytes *names, uint32_t count);
 bool name_list_has(const struct name_list *list, struct bytes name);
 
-/* Any text but the empty one, in UTF-8. */
+/* True for any text in UTF-8 but the empty one. */
 bool label_name_is_valid(struct bytes name);
 
-/* All append to `to`, whose buf_error() tells of failure. */
-/* Without what describes the metric: __name__, __type__, __unit__. */
+/* The next functions append to `to`; failure shows in buf_error(). */
+/* Drops __name__, __type__ and __unit__. */
 void labels_without_metadata(struct buf *to, struct bytes labels);
-/* Only those named. */
+/* Keeps the labels that are named. */
 void labels_keep(struct buf *to, struct bytes labels, const struct name_list *names);
-/* Without those named; __name__ goes, too, with `name_too`. */
+/* Drops the labels that are named, and __name__ with `name_too`. */
 void labels_drop(struct buf *to, struct bytes labels, const struct name_list *names, bool name_too);
-/* With one label set to a value, in place of the one it has; an empty value drops it. */
+/* Sets one label, which replaces one of the same name; an empty value drops it. */
 void labels_with(struct buf *to, struct bytes labels, struct label label);
-/* The same in place; the two are exchanged. False: no memory, and `labels` is of no use. */
+/* The same in place, by exchanging the buffers. False: no memory, and `labels` is invalid. */
 bool labels_set(struct buf *labels, struct buf *scratch, struct label label);
 
 #endif

@@ -1,4 +1,6 @@
-/* label_functions.c - label_replace and label_join: the same values with other labels. */
+/* label_functions.c - label_replace and label_join, which change the labels of series. */
+#include <assert.h>
+
 #include "model/replacer.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
@@ -10,12 +12,12 @@ struct label_vector {
     struct bytes separator; /* label_join */
     struct bytes *sources;
     uint32_t source_count;
-    struct replacer *replacer; /* label_replace; NULL: label_join */
+    struct replacer *replacer; /* label_replace; NULL for label_join */
     struct buf value;
     struct buf labels;
 };
 
-/* The value of the target. *ret_changes false: the labels stay as they are. */
+/* Makes the value of the target label. *ret_changes is false if the labels stay as they are. */
 static enum err
 make_value(struct label_vector *l, struct bytes labels, bool *ret_changes)
 {
@@ -126,6 +128,7 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
     l->vector = (struct vector){
         .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name && !names};
     l->of = of;
+    assert(count >= 3); /* as functions.def says */
     l->source_count = replaces ? 1 : count - 3;
     l->sources = arena_alloc(&ev->arena, count * sizeof *l->sources);
     buf_init(&l->value, ev->budget, 64 << 20);

@@ -1,4 +1,18 @@
-/* map.c - functions of each value of a vector by itself. The result has no name. */
+/*
+ * map.c - operators that map each value of a vector by itself, and those that look at labels alone.
+ *
+ * Besides functions and unary minus (map_vector) and operators with a scalar (scalar_binary_vector)
+ * these are a check that no two series have the same labels at a step (unique_vector), and a join
+ * of columns with the same labels to one (joined_vector).
+ *
+ * Invariants:
+ *
+ *  1. A mapped column has the steps of the column that it was made of.
+ *  2. unique_vector: `table` has each of the columns that were seen once, by the hash of its
+ * labels.
+ *  3. joined_vector: the same of the columns that are kept, no two of which have the same labels.
+ */
+#include <assert.h>
 #include <math.h>
 
 #include "base/hash.h"
@@ -10,14 +24,14 @@ enum { SCALARS_MAX = 2 };
 struct map_vector {
     struct vector vector; /* first */
     struct vector *of;    /* NULL: one series without labels */
-    enum function_id id;  /* FUNCTION_COUNT: unary minus */
+    enum function_id id;  /* FUNCTION_COUNT for unary minus */
     double (*function)(double value);
-    bool is_time; /* the values are times of samples already */
+    bool is_time; /* the values are times of samples */
     const double *scalars[SCALARS_MAX];
     struct column column;
-    struct arena arena; /* of histograms */
+    struct arena arena; /* memory of histograms in `column` */
     struct buf labels;
-    bool done; /* without `of` */
+    bool done; /* the only column was given, without `of` */
 };
 
 static double
@@ -96,7 +110,7 @@ static double (*const functions_of_histograms[FUNCTION_COUNT + 1])(const struct 
 
 /* --- dates ------------------------------------------------------------------------------------ */
 
-/* A day of the Gregorian calendar, which goes back and forth for ever. */
+/* A day of the Gregorian calendar, extended to all years. */
 struct day {
     int64_t year;
     unsigned of_year; /* from 0 */
@@ -104,8 +118,7 @@ struct day {
 };
 
 /*
- * Days are counted from the first one of a year that begins a cycle of 400 and is before all times
- * that there are.
+ * Days are counted from a year that begins a cycle of 400 years and is before all times of 64 bits.
  */
 static const int64_t FIRST_YEAR = -292277022399;
 static const uint64_t SECONDS_TO_1970 = UINT64_C(9223372028715321600);
@@ -115,7 +128,7 @@ day_of(uint64_t days)
 {
     struct day d = {.year = FIRST_YEAR + (int64_t)(days / 146097) * 400};
     unsigned left = (unsigned)(days % 146097);
-    unsigned centuries = left / 36524 - left / 36524 / 4; /* the fourth has a day more */
+    unsigned centuries = left / 36524 - left / 36524 / 4; /* the fourth century has a day more */
     left -= centuries * 36524;
     unsigned fours = left / 1461;
     left -= fours * 1461;
@@ -130,7 +143,7 @@ static double
 date_part(enum function_id id, double seconds)
 {
     static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    /* What is no time is the least one, as on Prometheus' processors. */
+    /* A number that is not a time of 64 bits is the least one, as on Prometheus' processors. */
     int64_t t = fabs(seconds) < 0x1p63 ? (int64_t)seconds : INT64_MIN;
     uint64_t since = (uint64_t)t + SECONDS_TO_1970;
     struct day day = day_of(since / 86400);
@@ -169,7 +182,7 @@ is_date(enum function_id id)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* By the inverse: it is exact for 0.1 and its like. */
+/* Multiplies by the inverse, which is exact for 0.1 and similar numbers. */
 static double
 round_to(double x, double nearest)
 {
@@ -222,7 +235,7 @@ next_of_scalars(struct map_vector *m, struct column **ret_column)
     return OK;
 }
 
-/* Of a histogram: nearly all functions have none. */
+/* Most functions give nothing for histograms. */
 static enum err
 map_histogram(struct map_vector *m, uint32_t step, const struct fhist *h)
 {
@@ -262,7 +275,7 @@ map_column(struct map_vector *m, const struct column *c)
     return OK;
 }
 
-/* What is of histograms keeps the type and the unit, as in Prometheus. */
+/* Functions of histograms keep the type and the unit, as in Prometheus. */
 static enum err
 put_labels(struct map_vector *m, const struct column *c)
 {
@@ -327,6 +340,7 @@ set_up(struct map_vector *m, const struct node *node)
         if (node->call.arguments[i]->type != VALUE_SCALAR) continue;
         enum err e = scalar_values(ev, node->call.arguments[i], &m->vector.grid, &values);
         if (e) return e;
+        assert(count < SCALARS_MAX); /* functions.def has no more */
         m->scalars[count++] = values;
     }
     return column_init(&m->column, ev->budget, m->vector.grid.count) ? eval_no_memory(ev) : OK;
@@ -342,6 +356,7 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         vector_free(of);
         return eval_no_memory(ev);
     }
+    assert(of == NULL || of->grid.count == grid->count); /* invariant 1 */
     m->vector =
         (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = true, .each_once = true};
     m->of = of;
@@ -365,11 +380,11 @@ struct scalar_binary_vector {
     const double *scalars;
     bool scalar_left;
     struct column column;
-    struct arena arena; /* of histograms */
+    struct arena arena; /* memory of histograms in `column` */
     struct buf labels;
 };
 
-/* Whatever is not plain arithmetic of floats. */
+/* Combines a sample that is not a plain float with the scalar. */
 static enum err
 combine_with_scalar(struct scalar_binary_vector *s, uint32_t step, struct operand x)
 {
@@ -379,7 +394,7 @@ combine_with_scalar(struct scalar_binary_vector *s, uint32_t step, struct operan
     enum err e = s->scalar_left ? binary_operands(ev, s->node, &s->arena, y, x, &result, &pairing)
                                 : binary_operands(ev, s->node, &s->arena, x, y, &result, &pairing);
     if (e || pairing != PAIR_GIVES) return e;
-    /* Of a comparison the vector's side stays, wherever it stands. */
+    /* A comparison gives the vector's side, whichever it is. */
     bool compares = token_is_comparison(s->node->binary.op);
     if (compares && !s->node->binary.returns_bool) result = x;
     if (result.histogram == NULL) {
@@ -485,17 +500,17 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
 struct unique_vector {
     struct vector vector; /* first */
     struct vector *of;
-    bool by_type;        /* only a type or a unit that was lost can make two the same */
-    bool any_lost;       /* one has lost it */
-    bool by_labels;      /* as series of a selector come */
-    bool at_all;         /* the same twice is one too many, at whatever steps */
+    bool by_type;        /* only series that lost a type or a unit can become equal */
+    bool any_lost;       /* a series has lost its type or unit */
+    bool by_labels;      /* series come in the order of their labels */
+    bool at_all;         /* refuses equal series also if they have no step in common */
     struct columns seen; /* labels and bits */
     struct table table;
 };
 
 /*
- * Series of one name that come in the order of their labels have those with a type before those
- * that have none, unless a label's name is even before: most often nothing has to be remembered.
+ * If series of one name come in the order of their labels, those with a type come before those
+ * without, unless a label sorts before __type__. So in most vectors no series has to be remembered.
  */
 static bool
 may_repeat(struct unique_vector *u, const struct column *c)
@@ -533,6 +548,7 @@ unique_next(struct vector *v, struct column **ret_column)
     if (!table_reserve(&u->table, ev->budget, 1)) return eval_no_memory(ev);
     if (columns_add_bits(&u->seen, c, steps)) return eval_no_memory(ev);
     table_add(&u->table, hash, u->seen.count - 1);
+    assert(u->table.count == u->seen.count); /* invariant 2 */
     return OK;
 }
 
@@ -568,7 +584,7 @@ vector_other_metric_new(struct evaluation *ev, struct vector *of, const struct v
 {
     bool one_name = was->one_name, each_once = was->each_once, by_labels = was->by_labels;
     *ret_vector = of;
-    of->one_name = one_name; /* as long as names stay */
+    of->one_name = one_name; /* as long as names are kept */
     of->each_once = each_once;
     of->by_labels = by_labels;
     if (ev->features.delayed_name_removal) return OK;
@@ -619,6 +635,7 @@ join_all(struct joined_vector *j)
             return eval_no_memory(ev);
         }
         table_add(&j->table, hash, j->kept.count - 1);
+        assert(j->table.count == j->kept.count); /* invariant 3 */
     }
     return e;
 }

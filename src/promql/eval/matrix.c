@@ -1,6 +1,18 @@
-/* matrix.c - see matrix.h. */
+/*
+ * matrix.c - see matrix.h.
+ *
+ * The three lists of a series grow together in the arena. With `anchored` and `smoothed` all
+ * samples that may matter are read first, and then replaced by those of the extended range.
+ *
+ * Invariants:
+ *
+ *  1. Samples are added to the series that was added last.
+ *  2. The lists of a series have `count` items each.
+ *  3. Series of a matrix that was filled have different labels and are in their order.
+ */
 #include "promql/eval/matrix.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -19,11 +31,12 @@ add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool dr
     return OK;
 }
 
-/* The histogram is NULL, or lies in the arena. */
+/* `h` is NULL for a float, else it lies in the arena. */
 static enum err
 add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
            const struct fhist *h)
 {
+    assert(m->count > 0); /* invariant 1 */
     struct matrix_series *s = &m->items[m->count - 1];
     int64_t *times = arena_push(&m->arena, s->times_ms, s->count, sizeof *times);
     if (times == NULL) return eval_no_memory(ev);
@@ -52,11 +65,12 @@ refuse_histograms(struct evaluation *ev, enum extent extent)
                      extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
 }
 
-/* `before` is the histogram that comes before, if one does. Of samples before the range only that
- * is kept, unless the range is extended. */
+/* Adds samples to the last series. `before` is the histogram before each one, NULL after other
+ * samples. Samples before the range are dropped after they were `before`, unless the range is
+ * extended. */
 static enum err
 add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
-          const struct window *range, const struct fhist **before)
+          const struct sample_window *range, const struct fhist **before)
 {
     enum extent extent = range->extent;
     enum err e = OK;
@@ -84,10 +98,11 @@ add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
     return e;
 }
 
-/* anchored, smoothed: a sample at each end of the range, and those between. */
+/* Replaces the samples by those of an extended range: one at each end, and those between. */
 static enum err
-extend(struct evaluation *ev, struct matrix *m, struct window *range)
+extend(struct evaluation *ev, struct matrix *m, struct sample_window *range)
 {
+    assert(m->count > 0); /* invariant 1 */
     struct matrix_series *s = &m->items[m->count - 1];
     struct float_ends ends;
     range->times_ms = s->times_ms;
@@ -98,6 +113,7 @@ extend(struct evaluation *ev, struct matrix *m, struct window *range)
         return OK;
     }
     uint32_t between = ends.end > ends.first ? ends.end - ends.first : 0, count = between + 2;
+    assert(ends.end <= s->count); /* invariant 2 */
     int64_t *times = arena_alloc(&m->arena, count * sizeof *times);
     double *values = arena_alloc(&m->arena, count * sizeof *values);
     const struct fhist **histograms = arena_alloc(&m->arena, count * sizeof *histograms);
@@ -119,7 +135,8 @@ extend(struct evaluation *ev, struct matrix *m, struct window *range)
 }
 
 static enum err
-read_series(struct evaluation *ev, struct matrix *m, struct series_set *set, struct window *range)
+read_series(struct evaluation *ev, struct matrix *m, struct series_set *set,
+            struct sample_window *range)
 {
     for (;;) {
         struct bytes labels;
@@ -139,7 +156,7 @@ read_series(struct evaluation *ev, struct matrix *m, struct series_set *set, str
     }
 }
 
-/* When a range ends. */
+/* The time at which a range ends. */
 static enum err
 end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
 {
@@ -151,15 +168,15 @@ end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
 }
 
 static enum err
-range_of(struct evaluation *ev, const struct node *node, struct window *ret)
+range_of(struct evaluation *ev, const struct node *node, struct sample_window *ret)
 {
     int64_t range_ms, end_ms;
     enum err e = duration_value(ev, &node->range.range, true, &range_ms);
     if (e == OK) e = end_of(ev, &node->range.selector->selector.shift, &end_ms);
     if (e) return e;
-    *ret = (struct window){.start_ms = end_ms - range_ms,
-                           .end_ms = end_ms,
-                           .extent = node->range.selector->selector.extent};
+    *ret = (struct sample_window){.start_ms = end_ms - range_ms,
+                                  .end_ms = end_ms,
+                                  .extent = node->range.selector->selector.extent};
     return OK;
 }
 
@@ -167,11 +184,13 @@ enum err
 matrix_request(struct evaluation *ev, const struct node *node, struct matcher_set *set,
                struct query_request *ret)
 {
-    struct window range;
+    struct sample_window range;
     enum err e = range_of(ev, node, &range);
     if (e == OK) e = node_matchers(ev, node->range.selector, set);
     if (e) return e;
-    int64_t before_ms = range.extent == EXTENT_PLAIN ? 1 : ev->lookback_ms; /* 1: for a hint */
+    int64_t before_ms = range.extent == EXTENT_PLAIN
+                            ? 1
+                            : ev->lookback_ms; /* 1: the sample before the range decides a hint */
     int64_t after_ms = range.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
     *ret = (struct query_request){
         .tenant = ev->tenant,
@@ -190,7 +209,7 @@ fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
     struct matcher_set matchers;
     struct query_request request;
     struct series_set *set;
-    struct window range;
+    struct sample_window range;
     enum err e = range_of(ev, node, &range);
     if (e == OK) e = matrix_request(ev, node, &matchers, &request);
     if (e == OK) e = view_select(ev->view, &request, &set, &ev->why);
@@ -255,7 +274,7 @@ compare_series(const void *a, const void *b)
     return labels_compare(x->labels, y->labels);
 }
 
-/* Names that go at the end go now. */
+/* Drops names that delayed removal has kept. */
 static enum err
 drop_names(struct evaluation *ev, struct matrix *m)
 {
@@ -284,6 +303,7 @@ compare_in_time(const void *a, const void *b, void *context)
 enum err
 matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m)
 {
+    assert(m->count == 0);
     arena_init(&m->arena, ev->budget, 0, 0);
     node = node_inside(node);
     enum err e = node->kind == NODE_SUBQUERY ? fill_subquery(ev, node, m) : fill_range(ev, node, m);

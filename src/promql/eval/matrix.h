@@ -1,4 +1,4 @@
-/* matrix.h - a range vector as the whole of an answer: samples, as they are. */
+/* matrix.h - a range vector as the result of a query: its samples as they are. */
 #ifndef PROMQL_EVAL_MATRIX_H
 #define PROMQL_EVAL_MATRIX_H
 
@@ -14,19 +14,20 @@ struct matrix_series {
 };
 
 struct matrix {
-    struct arena arena; /* of all that it has */
+    struct arena arena; /* memory of all series */
     struct matrix_series *items;
     uint32_t count;
     uint32_t capacity;
 };
 
 /*
- * Fills `m`, which is zeroed and ended with matrix_fini() in any case: what a selector with a
- * range, or a subquery, selects at the one time of the evaluation; by labels.
+ * Fills `m`, which is zeroed, and which the caller ends with matrix_fini() also on an error, with
+ * what a selector with a range, or a subquery, selects at the one time of the evaluation. Series
+ * are in the order of their labels.
  */
 MUST_CHECK enum err matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m);
-/* What is read for it: of a selector with a range, into the evaluation's arena; and the steps of a
- * subquery. */
+/* The request for the series of a selector with a range, in the evaluation's arena, and the steps
+ * of a subquery. */
 MUST_CHECK enum err matrix_request(struct evaluation *ev, const struct node *node,
                                    struct matcher_set *set, struct query_request *ret);
 MUST_CHECK enum err matrix_grid(struct evaluation *ev, const struct node *node, struct grid *ret);

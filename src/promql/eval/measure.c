@@ -1,10 +1,18 @@
 /*
- * measure.c - what operators take while they run, if a plan wants to know. A measured vector stands
- * before each: it looks at the clock, and while its operator works it is the budget of that
- * operator that memory is charged to. What an operator takes it gives back to the same, since all
- * it does it does behind its measured vector; shards are charged to the operator that they are of.
- * Where nothing is measured there is no such vector, and nothing of this runs.
+ * measure.c - measures the time and memory of operators, if a plan is measured.
+ *
+ * A measured vector wraps each operator. It reads the clock, and makes the budget of its operator
+ * that of the evaluation while the operator works. An operator returns memory to the budget that it
+ * took it from, since its measured vector makes all calls of it; shards charge the operator that
+ * they are shards of. Without a measured plan there are no measured vectors.
+ *
+ * Invariants:
+ *
+ *  1. Measurements nest: measure_end() finds the operator that the last begin() has set.
+ *  2. While an operator is measured, ev->at is its node of the plan.
  */
+#include <assert.h>
+
 #include "promql/eval/eval.h"
 #include "sys/env.h"
 
@@ -41,6 +49,8 @@ measure_begin(struct evaluation *ev, const struct node *node, struct measuring *
 void
 measure_end(struct evaluation *ev, const struct measuring *m)
 {
+    assert(ev->plan != NULL);
+    assert(ev->at != NULL); /* invariant 2 */
     ev->at->spent_ns += now_ns(ev) - m->begun_ns;
     ev->at = m->outer;
     ev->budget = m->outer_budget;
@@ -53,6 +63,8 @@ next(struct vector *v, struct column **ret_column)
     struct measuring m;
     begin(v->ev, x->node, &m);
     enum err e = vector_next(x->of, ret_column);
+    assert(v->ev->at == x->node); /* invariant 1, as the next one */
+    assert(v->ev->budget == &x->node->budget);
     measure_end(v->ev, &m);
     x->node->series_given += e == OK && *ret_column != NULL;
     return e;
@@ -65,6 +77,7 @@ measured_free(struct vector *v)
     struct measuring m;
     begin(v->ev, x->node, &m);
     vector_free(x->of);
+    assert(v->ev->at == x->node); /* invariant 1 */
     measure_end(v->ev, &m);
     mem_free(v->ev->budget, x, sizeof *x);
 }

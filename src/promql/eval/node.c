@@ -1,4 +1,4 @@
-/* node.c - what can be told of a node of the syntax without evaluating it. */
+/* node.c - what is known of a node of the syntax without evaluating it. */
 #include "promql/eval/eval.h"
 
 const struct node *
@@ -22,7 +22,7 @@ node_is_fixed(const struct node *node)
     return node->is_same_at_all_steps && node->reads_series;
 }
 
-struct span
+struct text_span
 argument_at(const struct node *call, const struct node *argument)
 {
     bool whole = argument->is_same_at_all_steps && !call->is_same_at_all_steps;

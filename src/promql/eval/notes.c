@@ -1,4 +1,17 @@
-/* notes.c - see notes.h. */
+/*
+ * notes.c - see notes.h.
+ *
+ * A note that is added again changes nothing but its position, so that an expression over many
+ * series and steps has few notes. A decrease of a classic histogram's buckets is the exception: all
+ * decreases with one text are summed up in a struct forced.
+ *
+ * Invariants:
+ *
+ *  1. No two notes have the same kind and text; `table` has each of them once.
+ *  2. Only infos have a struct forced, whose first time is not after its last one.
+ *  3. A part of an evaluation, whose notes are merged, adds no decreases: it evaluates selectors
+ * and functions of ranges alone.
+ */
 #include "promql/eval/notes.h"
 
 #include <assert.h>
@@ -12,41 +25,41 @@
 
 enum { NOTE_BYTES_MAX = 64 * 1024 };
 
-/* What all decreases of one text have in common. */
+/* The decreases of one text. */
 struct forced {
-    int64_t first_ms, last_ms;
-    struct decrease decrease;
-    uint64_t samples;
+    int64_t first_ms, last_ms; /* times of the first and the last sample */
+    struct decrease decrease;  /* extremes of all */
+    uint64_t samples;          /* count of decreases, at least 1 */
 };
 
 void
-notes_init(struct notes *notes, struct budget *budget, struct bytes query)
+notes_init(struct eval_notes *notes, struct budget *budget, struct bytes query)
 {
-    *notes = (struct notes){.budget = budget, .query = query};
+    *notes = (struct eval_notes){.budget = budget, .query = query};
     arena_init(&notes->arena, budget, 0, 0);
 }
 
 void
-notes_fini(struct notes *notes)
+notes_fini(struct eval_notes *notes)
 {
     array_free(notes->budget, notes->items, notes->capacity);
     table_fini(&notes->table, notes->budget);
     arena_fini(&notes->arena);
 }
 
-/* Is `a` evaluated before `b`? What is within another is, and what is left of it. */
+/* True if `a` is evaluated before `b`: if it lies within `b`, or to the left of it. */
 static bool
-is_before(struct span a, struct span b)
+is_before(struct text_span a, struct text_span b)
 {
     if (b.begin <= a.begin && a.end <= b.end) return true;
     if (a.begin <= b.begin && b.end <= a.end) return false;
     return a.begin < b.begin;
 }
 
-static struct note *
-add(struct notes *notes, enum note_kind kind, struct span at, struct buf *text)
+static struct eval_note *
+add(struct eval_notes *notes, enum note_kind kind, struct text_span at, struct buf *text)
 {
-    struct note *note = NULL;
+    struct eval_note *note = NULL;
     notes->added++;
     if (buf_error(text)) {
         notes->failed = buf_error(text);
@@ -67,12 +80,14 @@ add(struct notes *notes, enum note_kind kind, struct span at, struct buf *text)
     }
     table_add(&notes->table, hash, notes->count);
     note = &notes->items[notes->count++];
-    *note = (struct note){kind, copy, at, NULL};
+    *note = (struct eval_note){kind, copy, at, NULL};
+    assert(notes->table.count == notes->count); /* invariant 1 */
     return note;
 }
 
 void
-notes_add(struct notes *notes, enum note_kind kind, struct span at, const char *format, ...)
+notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at, const char *format,
+          ...)
 {
     struct buf text;
     char words[1024];
@@ -87,20 +102,20 @@ notes_add(struct notes *notes, enum note_kind kind, struct span at, const char *
 }
 
 void
-notes_merge(struct notes *notes, const struct notes *of)
+notes_merge(struct eval_notes *notes, const struct eval_notes *of)
 {
     if (of->failed) notes->failed = of->failed;
     for (uint32_t i = 0; i < of->count; i++) {
-        const struct note *note = &of->items[i];
+        const struct eval_note *note = &of->items[i];
         struct buf text = {.at = (uint8_t *)(uintptr_t)note->text.at, .size = note->text.size};
-        assert(note->forced == NULL);
+        assert(note->forced == NULL); /* invariant 3 */
         add(notes, note->kind, note->at, &text);
     }
 }
 
 void
-notes_add_quoted(struct notes *notes, enum note_kind kind, struct span at, const char *words,
-                 struct bytes quoted)
+notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                 const char *words, struct bytes quoted)
 {
     struct buf text;
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
@@ -118,8 +133,8 @@ put_number(struct buf *to, double number)
 }
 
 void
-notes_add_number(struct notes *notes, enum note_kind kind, struct span at, const char *words,
-                 double number)
+notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                 const char *words, double number)
 {
     struct buf text;
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
@@ -130,7 +145,8 @@ notes_add_number(struct notes *notes, enum note_kind kind, struct span at, const
 }
 
 void
-notes_add_type(struct notes *notes, struct span at, struct bytes type, struct bytes metric)
+notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
+               struct bytes metric)
 {
     struct buf text;
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
@@ -153,8 +169,8 @@ put_metric(struct buf *to, const char *words, struct bytes metric)
 }
 
 void
-notes_add_metric(struct notes *notes, enum note_kind kind, struct span at, const char *words,
-                 struct bytes metric)
+notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                 const char *words, struct bytes metric)
 {
     struct buf text;
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
@@ -164,7 +180,7 @@ notes_add_metric(struct notes *notes, enum note_kind kind, struct span at, const
 }
 
 void
-notes_add_decrease(struct notes *notes, struct span at, struct bytes metric, int64_t t_ms,
+notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes metric, int64_t t_ms,
                    const struct decrease *d)
 {
     struct buf text;
@@ -174,9 +190,10 @@ notes_add_decrease(struct notes *notes, struct span at, struct bytes metric, int
                "https://prometheus.io/docs/prometheus/latest/querying/functions/"
                "#histogram_quantile)",
                metric);
-    struct note *note = add(notes, NOTE_INFO, at, &text);
+    struct eval_note *note = add(notes, NOTE_INFO, at, &text);
     buf_fini(&text);
     if (note == NULL) return;
+    assert(note->kind == NOTE_INFO); /* invariant 2 */
     struct forced *f = note->forced;
     if (f == NULL) {
         note->forced = f = arena_alloc(&notes->arena, sizeof *f);
@@ -189,6 +206,7 @@ notes_add_decrease(struct notes *notes, struct span at, struct bytes metric, int
     }
     if (t_ms < f->first_ms) f->first_ms = t_ms;
     if (t_ms > f->last_ms) f->last_ms = t_ms;
+    assert(f->first_ms <= f->last_ms); /* invariant 2 */
     if (d->least_bound < f->decrease.least_bound) f->decrease.least_bound = d->least_bound;
     if (d->greatest_bound > f->decrease.greatest_bound) {
         f->decrease.greatest_bound = d->greatest_bound;
@@ -209,12 +227,13 @@ put_time(struct buf *to, int64_t t_ms)
 }
 
 void
-note_print(const struct notes *notes, const struct note *note, struct buf *to)
+note_print(const struct eval_notes *notes, const struct eval_note *note, struct buf *to)
 {
     const struct forced *f = note->forced;
     buf_put_text(to, note->kind == NOTE_WARNING ? "PromQL warning: " : "PromQL info: ");
     buf_put_bytes(to, note->text);
     if (f != NULL) {
+        assert(f->samples > 0); /* invariant 2 */
         buf_put_text(to, ", from buckets ");
         put_number(to, f->decrease.least_bound);
         buf_put_text(to, " to ");

@@ -1,4 +1,4 @@
-/* notes.h - warnings and infos about an answer, each once, with their positions in the query. */
+/* notes.h - warnings and infos about a result, each once, with positions in the query. */
 #ifndef PROMQL_EVAL_NOTES_H
 #define PROMQL_EVAL_NOTES_H
 
@@ -8,55 +8,57 @@
 
 enum note_kind { NOTE_WARNING, NOTE_INFO };
 
-struct note {
+struct eval_note {
     enum note_kind kind;
-    struct bytes text; /* without its position */
-    struct span at;
-    struct forced *forced; /* NULL, mostly: more about it */
+    struct bytes text; /* without the position */
+    struct text_span at;
+    struct forced *forced; /* sum of decreases; NULL for most notes */
 };
 
-/* Each text is there once, at the place that is evaluated last. */
-struct notes {
+/* Each text is there once, with the position that is evaluated last. */
+struct eval_notes {
     struct budget *budget;
     struct arena arena;
     struct bytes query;
-    struct note *items;
+    struct eval_note *items;
     uint32_t count;
     uint32_t capacity;
-    struct table table; /* of them, by their texts */
-    uint64_t added;     /* how often there was something to tell */
-    enum err failed;    /* ERR_NOMEM: one could not be kept */
+    struct table table; /* notes by their kinds and texts */
+    uint64_t added;     /* count of notes added, including those that were there */
+    enum err failed;    /* ERR_NOMEM, ERR_LIMIT: a note was lost */
 };
 
-void notes_init(struct notes *notes, struct budget *budget, struct bytes query);
-void notes_fini(struct notes *notes);
-void notes_add(struct notes *notes, enum note_kind kind, struct span at, const char *format, ...)
-    PRINTF_LIKE(4, 5);
-/* The same; behind the text comes another in quotes. */
-void notes_add_quoted(struct notes *notes, enum note_kind kind, struct span at, const char *text,
-                      struct bytes quoted);
-/* The same; behind the text comes a number. */
-void notes_add_number(struct notes *notes, enum note_kind kind, struct span at, const char *text,
-                      double number);
-/* A counter by its type label, which says something else. */
-void notes_add_type(struct notes *notes, struct span at, struct bytes type, struct bytes metric);
-/* The same with " for metric name NAME" behind it, if there is a name. */
-void notes_add_metric(struct notes *notes, enum note_kind kind, struct span at, const char *text,
-                      struct bytes metric);
+void notes_init(struct eval_notes *notes, struct budget *budget, struct bytes query);
+void notes_fini(struct eval_notes *notes);
+void notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+               const char *format, ...) PRINTF_LIKE(4, 5);
+/* Adds a note that ends with a text in quotes. */
+void notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                      const char *text, struct bytes quoted);
+/* Adds a note that ends with a number. */
+void notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                      const char *text, double number);
+/* Notes that the type label of a metric says that it is not a counter. */
+void notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
+                    struct bytes metric);
+/* Adds a note that ends with " for metric name NAME", unless the name is empty. */
+void notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span at,
+                      const char *text, struct bytes metric);
 
-/* Buckets of a classic histogram that were not cumulative: between which bounds, by how much. */
+/* Buckets of a classic histogram that were not cumulative: the bounds between which counts fell,
+ * and by how much at most. */
 struct decrease {
     double least_bound;
     double greatest_bound;
     double most;
 };
-void notes_add_decrease(struct notes *notes, struct span at, struct bytes metric, int64_t t_ms,
-                        const struct decrease *decrease);
+void notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes metric,
+                        int64_t t_ms, const struct decrease *decrease);
 
-/* Adds those of a part of the evaluation, none of which is about decreases. */
-void notes_merge(struct notes *notes, const struct notes *of);
+/* Adds the notes of a part of the evaluation; none of them is about decreases. */
+void notes_merge(struct eval_notes *notes, const struct eval_notes *of);
 
-/* "PromQL warning: TEXT (LINE:COLUMN)". */
-void note_print(const struct notes *notes, const struct note *note, struct buf *to);
+/* Appends "PromQL warning: TEXT (LINE:COLUMN)". */
+void note_print(const struct eval_notes *notes, const struct eval_note *note, struct buf *to);
 
 #endif

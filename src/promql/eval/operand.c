@@ -1,6 +1,6 @@
 /*
- * operand.c - a binary operator between two samples, each a float or a histogram. What does not go
- * together gives nothing, and a note.
+ * operand.c - evaluates a binary operator for two samples, each a float or a histogram. Samples
+ * that cannot be combined give no result, and a note.
  */
 #include "promql/eval/window.h"
 

@@ -1,13 +1,25 @@
 /*
- * parallel.c - a selector, or a function of ranges, that several threads work on.
+ * parallel.c - a selector, or a function of ranges, evaluated by several threads.
  *
  *      lane 0:  shard 0 of the series -> columns -> batches --+
  *      lane 1:  shard 1               -> columns -> batches --+--> next(), in the order of labels
  *
- * Each lane has its own evaluation, set of series and batches, and is one thread's at a time. A
- * turn of work fills one batch. Whoever asks for the next column takes a turn where a batch is
- * missing; other threads may take turns, too, as long as there is room for batches. Columns come in
- * the order in which they came without lanes, so the result does not depend on who worked.
+ * Each lane has its own evaluation, set of series and batches, and belongs to one thread at a time.
+ * A turn of work fills one batch. next() takes turns itself where a batch is missing; helping
+ * threads take turns as long as there is room for batches. next() merges the lanes by labels, which
+ * is the order of a single lane, so the result does not depend on which thread worked.
+ *
+ *      idle --claim_locked()--> busy --take_turn()--> idle, or ended after the last series or an
+ *      error
+ *
+ * Invariants:
+ *
+ *  1. A busy lane has room for the batch that is being filled: filled < BATCHES.
+ *  2. Batches that are filled have at least one column; next() reads the first one of them.
+ *  3. A lane that ended stays so, and no thread works on it.
+ *  4. `helpers` counts the threads that were asked for and have not returned: at most one per lane
+ *     besides the thread of the query.
+ *  5. After helpers->dismiss() no lane is busy.
  */
 #include <assert.h>
 
@@ -16,48 +28,57 @@
 #include "promql/eval/eval.h"
 
 enum {
-    BATCHES = 2,              /* of a lane: one is read while one is filled */
-    BATCH_BYTES = 128 * 1024, /* about */
-    COLUMN_BYTES = 256,       /* of one without its values */
+    BATCHES = 2,              /* per lane: one is read while one is filled */
+    BATCH_BYTES = 128 * 1024, /* approximate size of a full batch */
+    COLUMN_BYTES = 256,       /* approximate size of a column without values */
 };
 
-struct batch {
+struct lane_batch {
     struct columns columns;
-    struct bytes
-        *sources; /* labels of the series that they were made of, by which they are ordered */
+    struct bytes *sources; /* labels of the series that each column was made of: the sort key */
     uint32_t source_capacity;
 };
 
-struct lane {
+enum lane_state {
+    LANE_IDLE,
+    LANE_BUSY, /* leaf, ev and the batch after those filled belong to the thread that works */
+    LANE_ENDED,
+};
+
+struct shard_lane {
     struct evaluation ev;
     struct vector *leaf;
-    struct batch batches[BATCHES];
-    uint32_t first;  /* the batch that is read; next()'s, who changes it under the lock */
-    uint32_t at;     /* its column that comes next; next()'s */
-    bool readable;   /* it has one; next()'s */
-    bool merged;     /* what the evaluation noted is the query's; next()'s */
-    uint32_t filled; /* batches that are; this and the rest guarded by the lock */
-    bool busy; /* somebody works on it: then leaf, ev and the batch behind those filled are his */
-    bool ended;
-    enum err failed;
+    struct lane_batch batches[BATCHES];
+
+    /* Fields of next(). */
+    uint32_t first; /* index of the batch that is read; changes under the lock: others look at it */
+    uint32_t at;    /* index of the column of that batch that comes next */
+    bool readable;  /* the batch is filled */
+    bool merged;    /* notes and counts were added to those of the query */
+
+    /* Guarded by the lock. */
+    uint32_t filled; /* count of batches that wait for next() or are read by it */
+    enum lane_state state;
+    enum err failed; /* the error that ended the lane */
 };
 
 struct parallel_vector {
     struct vector vector; /* first */
-    struct lane *lanes;
+    struct shard_lane *lanes;
     uint32_t lane_count;
-    struct lane *given; /* its column was given last */
+    struct shard_lane *given; /* lane of the column that was given last; NULL if none is in use */
     struct promql_help help;
-    struct lock lock; /* LOCK_RANK_LEAF */
-    struct cond cond; /* a turn is over */
-    uint32_t helpers; /* asked for, and not gone; guarded by the lock, as the next */
-    bool stopping;
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards the next fields, and those of lanes that say so */
+    struct cond cond; /* woken after each turn */
+    uint32_t helpers; /* count of threads asked for that have not returned */
+    bool stopping;    /* helping threads return after their turn */
 };
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
 static enum err
-add_to_batch(struct lane *lane, struct batch *b, const struct column *c)
+add_to_batch(struct shard_lane *lane, struct lane_batch *b, const struct column *c)
 {
     struct evaluation *ev = &lane->ev;
     if (columns_add(&b->columns, c, lane->leaf->grid.count) ||
@@ -71,16 +92,16 @@ add_to_batch(struct lane *lane, struct batch *b, const struct column *c)
 }
 
 static bool
-is_full(const struct lane *lane, const struct batch *b)
+is_full(const struct shard_lane *lane, const struct lane_batch *b)
 {
     uint64_t each = COLUMN_BYTES + lane->leaf->grid.count * sizeof(double);
-    /* Of histograms: as many more as they are samples. */
+    /* A histogram counts as the samples that it is held as, besides its value. */
     return b->columns.count * each + b->columns.samples * sizeof(double) >= BATCH_BYTES;
 }
 
-/* The lane is the caller's. Without the lock. */
+/* Fills a batch of a lane that the caller has claimed. The lock is not held. */
 static void
-take_turn(struct parallel_vector *p, struct lane *lane, struct batch *b)
+take_turn(struct parallel_vector *p, struct shard_lane *lane, struct lane_batch *b)
 {
     struct column *c;
     enum err e;
@@ -90,32 +111,34 @@ take_turn(struct parallel_vector *p, struct lane *lane, struct batch *b)
         if (e == OK && c != NULL) e = add_to_batch(lane, b, c);
     } while (e == OK && c != NULL && !is_full(lane, b));
     lock_take(&p->lock);
-    lane->busy = false;
-    lane->filled += b->columns.count > 0 && e == OK;
-    lane->ended = e != OK || c == NULL;
+    assert(lane->state == LANE_BUSY);
+    assert(lane->filled < BATCHES);                  /* invariant 1 */
+    lane->filled += b->columns.count > 0 && e == OK; /* invariant 2 */
+    lane->state = e != OK || c == NULL ? LANE_ENDED : LANE_IDLE;
     lane->failed = e;
     cond_wake_all(&p->cond);
     lock_drop(&p->lock);
 }
 
 static bool
-has_room(const struct lane *lane)
+has_room(const struct shard_lane *lane)
 {
-    return !lane->busy && !lane->ended && lane->filled < BATCHES;
+    return lane->state == LANE_IDLE && lane->filled < BATCHES;
 }
 
-/* A lane to work on, taken, that with the fewest batches, and the batch to fill. NULL: there is
- * none now. */
-static struct lane *
-claim_locked(struct parallel_vector *p, struct batch **ret_batch)
+/* Claims the lane with the fewest batches, and gives the batch to fill. NULL if no lane has
+ * room. */
+static struct shard_lane *
+claim_locked(struct parallel_vector *p, struct lane_batch **ret_batch)
 {
-    struct lane *best = NULL;
+    struct shard_lane *best = NULL;
+    assert(lock_is_mine(&p->lock));
     for (uint32_t i = 0; i < p->lane_count; i++) {
-        struct lane *lane = &p->lanes[i];
+        struct shard_lane *lane = &p->lanes[i];
         if (has_room(lane) && (best == NULL || lane->filled < best->filled)) best = lane;
     }
     if (best == NULL) return NULL;
-    best->busy = true;
+    best->state = LANE_BUSY;
     *ret_batch = &best->batches[(best->first + best->filled) % BATCHES];
     return best;
 }
@@ -126,14 +149,14 @@ is_wanted_elsewhere(const struct promql_helpers *helpers)
     return helpers->others_wait != NULL && helpers->others_wait(helpers->context);
 }
 
-/* On another thread, as long as no other query needs it. */
+/* Takes turns on another thread, as long as no other query needs that. */
 static void
 help(struct promql_help *task)
 {
     struct parallel_vector *p = task->context;
     const struct promql_helpers *helpers = p->vector.ev->helpers;
-    struct lane *lane;
-    struct batch *batch;
+    struct shard_lane *lane;
+    struct lane_batch *batch;
     lock_take(&p->lock);
     while (!p->stopping && !is_wanted_elsewhere(helpers) &&
            (lane = claim_locked(p, &batch)) != NULL) {
@@ -141,6 +164,7 @@ help(struct promql_help *task)
         take_turn(p, lane, batch);
         lock_take(&p->lock);
     }
+    assert(p->helpers > 0); /* invariant 4 */
     p->helpers--;
     lock_drop(&p->lock);
 }
@@ -156,41 +180,44 @@ ask_for_help(struct parallel_vector *p)
         wanted |= has_room(&p->lanes[i]);
     }
     p->helpers += wanted;
+    assert(p->helpers < p->lane_count); /* invariant 4 */
     lock_drop(&p->lock);
     if (wanted) helpers->ask(helpers->context, &p->help);
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-/* The column given last is not needed any more. */
+/* Ends the use of the column that was given last, and of its batch after the last column. */
 static void
 release(struct parallel_vector *p)
 {
-    struct lane *lane = p->given;
+    struct shard_lane *lane = p->given;
     p->given = NULL;
     if (lane == NULL || ++lane->at < lane->batches[lane->first].columns.count) return;
     lane->at = 0;
     lock_take(&p->lock);
+    assert(lane->filled > 0);                                     /* invariant 2 */
+    assert(lane->filled + (lane->state == LANE_BUSY) <= BATCHES); /* invariant 1 */
     lane->first = (lane->first + 1) % BATCHES;
     lane->filled--;
     lock_drop(&p->lock);
     ask_for_help(p);
 }
 
-/* Works, or waits, until each lane has a batch or none is left. */
+/* Takes turns or waits until each lane has a batch or has ended. */
 static void
 await_batches(struct parallel_vector *p)
 {
     lock_take(&p->lock);
     for (;;) {
         bool missing = false;
-        struct batch *batch;
+        struct lane_batch *batch;
         for (uint32_t i = 0; i < p->lane_count; i++) {
             p->lanes[i].readable = p->lanes[i].filled > 0;
-            missing |= !p->lanes[i].readable && !p->lanes[i].ended;
+            missing |= !p->lanes[i].readable && p->lanes[i].state != LANE_ENDED;
         }
         if (!missing) break;
-        struct lane *lane = claim_locked(p, &batch);
+        struct shard_lane *lane = claim_locked(p, &batch);
         if (lane == NULL) {
             cond_wait(&p->cond, &p->lock);
             continue;
@@ -202,12 +229,13 @@ await_batches(struct parallel_vector *p)
     lock_drop(&p->lock);
 }
 
-/* What a lane that ended has noted and counted is the query's. */
+/* Adds the notes and counts of a lane that ended to those of the query, once. */
 static enum err
-merge(struct parallel_vector *p, struct lane *lane)
+merge(struct parallel_vector *p, struct shard_lane *lane)
 {
     struct evaluation *ev = p->vector.ev;
     if (lane->merged) return OK;
+    assert(lane->state == LANE_ENDED); /* invariant 3: it is read without the lock */
     lane->merged = true;
     if (lane->failed) {
         buf_put_bytes(&ev->error, buf_bytes(&lane->ev.error));
@@ -233,13 +261,14 @@ next(struct vector *v, struct column **ret_column)
     await_batches(p);
     *ret_column = NULL;
     for (uint32_t i = 0; i < p->lane_count; i++) {
-        struct lane *lane = &p->lanes[i];
-        if (!lane->readable) { /* it has ended: nobody works on it any more */
+        struct shard_lane *lane = &p->lanes[i];
+        if (!lane->readable) { /* ended */
             enum err e = merge(p, lane);
             if (e) return e;
             continue;
         }
-        struct batch *b = &lane->batches[lane->first];
+        struct lane_batch *b = &lane->batches[lane->first];
+        assert(lane->at < b->columns.count); /* invariant 2 */
         if (p->given != NULL && labels_compare(b->sources[lane->at], first) >= 0) continue;
         p->given = lane;
         first = b->sources[lane->at];
@@ -251,10 +280,11 @@ next(struct vector *v, struct column **ret_column)
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void
-lane_fini(struct lane *lane)
+lane_fini(struct shard_lane *lane)
 {
     struct evaluation *ev = &lane->ev;
-    if (ev->tree == NULL) return; /* it was never begun */
+    if (ev->tree == NULL) return;     /* never begun */
+    assert(lane->state != LANE_BUSY); /* invariant 5 */
     vector_free(lane->leaf);
     for (unsigned i = 0; i < BATCHES; i++) {
         array_free(ev->budget, lane->batches[i].sources, lane->batches[i].source_capacity);
@@ -285,7 +315,8 @@ static enum err
 lane_begin(struct parallel_vector *p, const struct leaf *leaf, uint32_t count)
 {
     struct evaluation *ev = p->vector.ev;
-    struct lane *lane = &p->lanes[p->lane_count];
+    struct shard_lane *lane = &p->lanes[p->lane_count];
+    assert(p->lane_count < SHARDS_MAX);
     enum err e = eval_begin_part(&lane->ev, ev, p->lane_count++, count);
     for (unsigned i = 0; i < BATCHES; i++) {
         columns_init(&lane->batches[i].columns, ev->budget, &lane->ev.held);
@@ -310,6 +341,7 @@ vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t cou
         mem_free(ev->budget, p, sizeof *p);
         return eval_no_memory(ev);
     }
+    assert(count > 0);
     assert(count <= SHARDS_MAX);
     p->vector = (struct vector){.ops = &ops, .ev = ev, .grid = leaf->grid};
     p->help = (struct promql_help){.work = help, .context = p};

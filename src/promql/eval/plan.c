@@ -1,11 +1,20 @@
 /*
- * plan.c - the operators of an expression, without making them: a walk over the syntax as build.c
- * walks it. What both have to decide, such as the times that are read and the number of shards,
- * the same functions decide for both. What will be read, the view tells by its index.
+ * plan.c - the operators of an expression, found without building them.
  *
- * The plan has a node for each operator that stands for a node of the syntax, by which a run finds
- * it again; helpers such as the check for equal labels belong to the operator whose result they
- * check. Parameters that are plain numbers stand in the text alone.
+ * The walk over the syntax is that of build.c. What both decide, such as the times that are read
+ * and the number of shards, is decided by the same functions. The view estimates from its index
+ * what will be read.
+ *
+ * The plan has a node for each operator that evaluates a node of the syntax; a run finds it by that
+ * node. Helpers such as the check for equal labels belong to the operator whose result they check.
+ * Parameters that are plain numbers are only in the text of their operator.
+ *
+ * Invariants:
+ *
+ *  1. The first node that is added is the root; each other node is a child of one that was there.
+ *  2. `nodes` has each node once, and the table has its index under the hash of its syntax node.
+ *  3. The children of a node are a list from `first` to `last`; both are NULL if it has none.
+ *  4. What an operator charged to its budget it has given back when the plan is freed.
  */
 #include <assert.h>
 
@@ -17,18 +26,18 @@
 
 enum { DETAIL_BYTES_MAX = 2048, PUSHED_BYTES_MAX = 128, TEXT_BYTES_MAX = 32 * 1024 };
 
-/* A part of the expression that stands elsewhere, too. */
-struct planned {
+/* A part of the expression that occurs several times. */
+struct planned_share {
     const struct share *share;
     struct grid grid;
     const struct plan_node *node;
 };
 
 struct planning {
-    struct plan *plan;
+    struct query_plan *plan;
     struct evaluation *ev;
     struct buf text;
-    struct planned *shared; /* those that came */
+    struct planned_share *shared; /* parts that were planned */
     uint32_t shared_count;
     uint32_t shared_capacity;
 };
@@ -36,7 +45,7 @@ struct planning {
 /* --- nodes ------------------------------------------------------------------------------------ */
 
 struct plan_node *
-plan_find(const struct plan *plan, const struct node *node)
+plan_find(const struct query_plan *plan, const struct node *node)
 {
     uint64_t hash = node_hash(node);
     for (uint32_t at = TABLE_START, id; table_next(&plan->table, hash, &at, &id);) {
@@ -45,8 +54,8 @@ plan_find(const struct plan *plan, const struct node *node)
     return NULL;
 }
 
-/* As it is printed; of what is long, the beginning of it as it was given: the parts of a deep tree
- * would take too long to print. */
+/* The printed text of a node. A longer text begins as the query gives it, since printing the parts
+ * of a deep tree takes too long. */
 static enum err
 put_detail(struct planning *p, const struct node *n, struct bytes *ret)
 {
@@ -65,7 +74,7 @@ put_detail(struct planning *p, const struct node *n, struct bytes *ret)
     return ret->at == NULL && ret->size > 0 ? eval_no_memory(p->ev) : OK;
 }
 
-/* What a selector gets besides its own matchers. */
+/* Adds the matchers that a selector gets from others to its text. */
 static enum err
 put_pushed(struct planning *p, struct plan_node *x, const struct node *selector)
 {
@@ -89,7 +98,8 @@ static enum err
 add(struct planning *p, struct plan_node *above, const struct node *n, const char *word,
     struct plan_node **ret)
 {
-    struct plan *plan = p->plan;
+    struct query_plan *plan = p->plan;
+    assert((above == NULL) == (plan->root == NULL)); /* invariant 1 */
     struct plan_node *x = arena_new(&plan->arena, sizeof *x);
     if (x == NULL || !array_reserve(plan->budget, &plan->nodes, &plan->capacity, plan->count + 1) ||
         !table_reserve(&plan->table, plan->budget, 1)) {
@@ -103,11 +113,14 @@ add(struct planning *p, struct plan_node *above, const struct node *n, const cha
     budget_init(&x->budget, "operator", 0, p->ev->budget);
     plan->nodes[plan->count] = x;
     table_add(&plan->table, node_hash(n), plan->count++);
+    assert(plan->table.count == plan->count); /* invariant 2 */
     if (above == NULL) {
         plan->root = x;
     } else if (above->last == NULL) {
+        assert(above->first == NULL); /* invariant 3 */
         above->first = above->last = x;
     } else {
+        assert(above->last->next == NULL); /* invariant 3 */
         above->last = above->last->next = x;
     }
     *ret = x;
@@ -121,7 +134,7 @@ gives(struct plan_node *x, bool known, uint64_t series)
     x->series = series;
 }
 
-/* Each of its own series is made of one of the other's. */
+/* Each series of `x` is made of one series of `of`. */
 static void
 gives_as(struct plan_node *x, const struct plan_node *of)
 {
@@ -141,6 +154,7 @@ survey(struct planning *p, struct plan_node *x, const struct query_request *requ
     x->exact = s.exact;
     x->cost = s.cost;
     x->shards = leaf == NULL || !x->known ? 1 : leaf_shards(ev, leaf, &s.guess);
+    assert(x->shards > 0);
     gives(x, x->known, s.cost.series);
     return OK;
 }
@@ -150,7 +164,7 @@ survey(struct planning *p, struct plan_node *x, const struct query_request *requ
 static enum err walk(struct planning *p, struct plan_node *above, const struct node *n,
                      const struct grid *grid, struct plan_node **ret);
 
-/* What scalar() is of, wherever it stands in a scalar. */
+/* Plans the arguments of scalar() calls in a scalar. */
 static enum err
 walk_scalar(struct planning *p, struct plan_node *above, const struct node *n,
             const struct grid *grid)
@@ -185,7 +199,7 @@ add_scalar(struct planning *p, struct plan_node *above, const struct node *n,
     struct plan_node *x;
     enum err e = add(p, above, node_inside(n), is_number(n) ? "number" : "scalar", &x);
     if (e) return e;
-    x->is_charged = false; /* its values lie among the evaluation's */
+    x->is_charged = false; /* its values are charged to the evaluation */
     gives(x, true, 0);
     return walk_scalar(p, x, n, grid);
 }
@@ -207,14 +221,14 @@ plan_selector(struct planning *p, struct plan_node *above, const struct node *n,
     return survey(p, *ret, &request, &(struct leaf){n, own, PART_VALUE});
 }
 
-/* `x` is of a function of ranges, or a range that is all of the expression. */
+/* Plans what is below `x`, which is a function of ranges or a whole query. */
 static enum err
 plan_subquery(struct planning *p, struct plan_node *x, const struct node *n,
               const struct grid *grid)
 {
     struct plan_node *of;
     x->steps = grid->count;
-    if (grid->count == 0) { /* nothing is evaluated */
+    if (grid->count == 0) { /* not evaluated */
         gives(x, true, 0);
         return OK;
     }
@@ -242,7 +256,7 @@ plan_range(struct planning *p, struct plan_node *x, const struct node *call,
     }
     e = add(p, x, range, "subquery", &of);
     if (e) return e;
-    of->is_measured = false; /* the function does it */
+    of->is_measured = false; /* part of the function */
     e = plan_subquery(p, of, range, &inner);
     if (e == OK) gives_as(x, of);
     return e;
@@ -279,14 +293,14 @@ word_of_call(const struct node *n)
     return "map";
 }
 
-/* How many series a call gives at most. */
+/* Sets the upper bound of the series that a call gives. */
 static void
 bound_call(struct plan_node *x, const struct node *n, const struct plan_node *of)
 {
     enum function_id id = (enum function_id)(n->call.function - functions);
     bool one = of == NULL || id == FUNCTION_ABSENT || id == FUNCTION_ABSENT_OVER_TIME;
     if (id == FUNCTION_INFO) {
-        gives(x, false, 0); /* a series changes when its labels do */
+        gives(x, false, 0); /* a series is split where its labels change */
         x->reads = x->turns = true;
         x->known = false;
         x->way = "reads info metrics for the series of its argument";
@@ -359,7 +373,7 @@ plan_aggregation(struct planning *p, struct plan_node *above, const struct node 
 
 /* --- binary operators ------------------------------------------------------------------------- */
 
-/* How many series come of two vectors at most. */
+/* Sets the upper bound of the series that two vectors give. */
 static void
 bound_match(struct plan_node *x, const struct node *n, const struct plan_node *left,
             const struct plan_node *right)
@@ -447,12 +461,12 @@ walk_node(struct planning *p, struct plan_node *above, const struct node *n,
     }
 }
 
-/* The same at the same steps, if it came. */
+/* The plan of an equal part at the same steps, if there is one. */
 static const struct plan_node *
 planned_before(const struct planning *p, const struct share *share, const struct grid *g)
 {
     for (uint32_t i = 0; i < p->shared_count && share != NULL; i++) {
-        const struct planned *x = &p->shared[i];
+        const struct planned_share *x = &p->shared[i];
         if (x->share == share && grid_equal(&x->grid, g)) return x->node;
     }
     return NULL;
@@ -483,13 +497,13 @@ walk(struct planning *p, struct plan_node *above, const struct node *n, const st
     if (!array_reserve(p->plan->budget, &p->shared, &p->shared_capacity, p->shared_count + 1)) {
         return eval_no_memory(p->ev);
     }
-    p->shared[p->shared_count++] = (struct planned){share, own, *ret};
+    p->shared[p->shared_count++] = (struct planned_share){share, own, *ret};
     return OK;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* A range vector as the whole of an answer. */
+/* A range vector as the whole query. */
 static enum err
 plan_matrix(struct planning *p, const struct node *n)
 {
@@ -511,12 +525,13 @@ plan_matrix(struct planning *p, const struct node *n)
 }
 
 enum err
-plan_fill(struct plan *plan, struct evaluation *ev)
+plan_fill(struct query_plan *plan, struct evaluation *ev)
 {
     struct planning p = {.plan = plan, .ev = ev};
     const struct node *root = node_inside(ev->tree->root);
     struct plan_node *x;
     enum err e;
+    assert(plan->count == 0);
     buf_init(&p.text, plan->budget, TEXT_BYTES_MAX);
     switch (root->type) {
     case VALUE_SCALAR:
@@ -539,17 +554,17 @@ plan_fill(struct plan *plan, struct evaluation *ev)
 }
 
 void
-plan_init(struct plan *plan, struct budget *budget)
+plan_init(struct query_plan *plan, struct budget *budget)
 {
-    *plan = (struct plan){.budget = budget};
+    *plan = (struct query_plan){.budget = budget};
     arena_init(&plan->arena, budget, 0, 0);
 }
 
 void
-plan_fini(struct plan *plan)
+plan_fini(struct query_plan *plan)
 {
-    for (uint32_t i = 0; i < plan->count; i++) { /* what an operator took it gave back */
-        assert(budget_used(&plan->nodes[i]->budget) == 0);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        assert(budget_used(&plan->nodes[i]->budget) == 0); /* invariant 4 */
     }
     array_free(plan->budget, plan->nodes, plan->capacity);
     table_fini(&plan->table, plan->budget);
@@ -559,8 +574,9 @@ plan_fini(struct plan *plan)
 /* --- a run ------------------------------------------------------------------------------------ */
 
 void
-plan_begin_run(struct plan *plan)
+plan_begin_run(struct query_plan *plan)
 {
+    assert(plan->count > 0); /* it was filled */
     plan->was_run = true;
     for (uint32_t i = 0; i < plan->count; i++) {
         struct plan_node *x = plan->nodes[i];

@@ -1,7 +1,8 @@
 /*
- * plan_put.c - a plan as the API gives it. Not by struct json: expressions nest deeper than that
- * counts.
+ * plan_put.c - prints a plan as the API gives it. It does not use struct json, since expressions
+ * nest deeper than that allows.
  */
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/json.h"
@@ -21,12 +22,13 @@ add_cost(struct series_cost *to, const struct series_cost *c)
     to->bytes += c->bytes;
 }
 
-/* What is read for a node, with what is below it. Returns the time of that, which of a node without
- * an operator of its own is that of those below. */
+/* Sums up what is read for a node and its children. Returns its time: that of the children if it
+ * has no operator of its own. */
 static int64_t
 add_up(struct plan_node *x)
 {
     int64_t below_ns = 0;
+    assert((x->first == NULL) == (x->last == NULL)); /* invariant 3 of plan.c */
     x->total = x->cost;
     x->total_known = x->known;
     for (struct plan_node *c = x->first; c != NULL; c = c->next) {
@@ -39,7 +41,7 @@ add_up(struct plan_node *x)
 }
 
 bool
-plan_cost(const struct plan *plan, struct series_cost *ret, bool *ret_exact)
+plan_cost(const struct query_plan *plan, struct series_cost *ret, bool *ret_exact)
 {
     *ret_exact = true;
     for (uint32_t i = 0; i < plan->count; i++) {
@@ -62,9 +64,9 @@ put_count(struct buf *to, const char *key, bool known, uint64_t value)
         buf_printf(to, ",\"%s\":null", key);
 }
 
-/* How many series a node gives: itself, or the one below it that does it. */
+/* The number of series that a node gives: its own, or those of the child that does its work. */
 static void
-put_series(const struct plan *plan, const struct plan_node *x, struct buf *to)
+put_series(const struct query_plan *plan, const struct plan_node *x, struct buf *to)
 {
     if (!plan->was_run) {
         put_count(to, "series", x->series_known, x->series);
@@ -82,7 +84,8 @@ put_detail(const struct plan_node *x, struct buf *to)
     buf_put_text(to, ",\"detail\":");
     (void)json_print_string(to, x->detail);
     if (buf_error(to)) return;
-    to->size--; /* the quote: more comes, of characters that stand for themselves */
+    assert(to->at[to->size - 1] == '"');
+    to->size--; /* the text goes on, with characters that need no escape */
     if (x->way != NULL) buf_printf(to, "; %s", x->way);
     if (x->steps > 1) buf_printf(to, "; %" PRIu32 " steps", x->steps);
     if (x->shards > 1) buf_printf(to, "; %" PRIu32 " shards", x->shards);
@@ -90,7 +93,7 @@ put_detail(const struct plan_node *x, struct buf *to)
 }
 
 static void
-put_node(const struct plan *plan, const struct plan_node *x, struct buf *to)
+put_node(const struct query_plan *plan, const struct plan_node *x, struct buf *to)
 {
     buf_printf(to, "{\"operator\":\"%s\"", x->word);
     put_detail(x, to);
@@ -116,7 +119,7 @@ put_node(const struct plan *plan, const struct plan_node *x, struct buf *to)
 }
 
 void
-plan_put(const struct plan *plan, struct buf *to)
+plan_put(const struct query_plan *plan, struct buf *to)
 {
     add_up(plan->root);
     put_node(plan, plan->root, to);
@@ -141,7 +144,7 @@ put_read(const struct plan_node *x, struct buf *to)
 }
 
 void
-plan_put_line(const struct plan *plan, struct buf *to)
+plan_put_line(const struct query_plan *plan, struct buf *to)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < plan->count; i++) {

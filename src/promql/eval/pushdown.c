@@ -1,21 +1,31 @@
 /*
  * pushdown.c - see pushdown.h.
  *
- * What a label is matched on is the same on both sides of an operator, so a matcher that all series
- * of the one side fulfil can be asked of the other, too. On the way down to a selector there may be
- * nothing but what has the same to say, whatever series there are: rate() tells of histograms among
- * its samples, so none is pushed through it. Operators that fail if they find two series for a
- * match group are left alone unless that side has no two, by what it is.
+ * Labels that an operator matches on are equal on both sides, so a matcher that all series of one
+ * side fulfil can be asked of the other side, too. A matcher is pushed down to a selector only
+ * through nodes that give the same errors and notes whatever series they read: rate() notes
+ * histograms among its samples, so nothing is pushed through it. An operator that fails if it finds
+ * two series for a match group gets matchers only if its one side cannot have two.
+ *
+ * A set of matchers that lacks some asks for less and is never wrong, so all sets are bounded.
+ *
+ * Invariants:
+ *
+ *  1. A selector is in `items` at most once: the walk reaches each node of the tree once.
+ *  2. The matchers of an item are not among those of the selector itself.
+ *  3. A set has at most PUSHED_MAX matchers, none of them twice.
  */
 #include "promql/eval/pushdown.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 #include "promql/eval/share.h"
 
-/* Below, what all series have is not looked for: expressions may nest deep. */
-enum { LEVELS_MAX = 16 };
-/* Longer lists of labels are not looked through for each matcher, which asks for less. */
-enum { LABELS_MAX = 256 };
+enum {
+    LEVELS_MAX = 16,  /* deeper nodes are not searched for what their series fulfil */
+    LABELS_MAX = 256, /* longer lists of labels are not searched for each matcher */
+};
 
 struct pushed_to {
     const struct node *selector;
@@ -26,7 +36,7 @@ struct pushdown {
     struct pushed_to *items;
     uint32_t count;
     uint32_t capacity;
-    struct table table; /* by the selectors */
+    struct table table; /* items by their selectors */
 };
 
 static const struct pushed nothing;
@@ -40,10 +50,11 @@ same_matcher(const struct node_matcher *a, const struct node_matcher *b)
            (a->type == b->type && bytes_equal(a->name, b->name) && bytes_equal(a->value, b->value));
 }
 
-/* With one too many the set asks for less, which is not wrong. */
+/* Adds a matcher unless the set has it, or is full. */
 static void
 add(struct pushed *to, const struct node_matcher *m)
 {
+    assert(to->count <= PUSHED_MAX); /* invariant 3 */
     for (uint32_t i = 0; i < to->count; i++) {
         if (same_matcher(to->items[i], m)) return;
     }
@@ -59,7 +70,7 @@ names_label(const struct labels_named *labels, struct bytes name)
     return false;
 }
 
-/* Those about labels that are named, or about others. */
+/* Adds the matchers whose labels are in the list, or are not. */
 static void
 add_about(struct pushed *to, const struct pushed *from, const struct labels_named *labels,
           bool named)
@@ -76,11 +87,11 @@ add_matched(struct pushed *to, const struct pushed *from, const struct matching 
     add_about(to, from, &m->labels, m->on);
 }
 
-/* --- what all series of a part fulfil --------------------------------------------------------- */
+/* --- matchers that all series of a part fulfil ------------------------------------------------ */
 
 static struct pushed given_by(const struct node *n, unsigned levels);
 
-/* It asks for more than that a label is there, and of one that does not say what the metric is. */
+/* True if the matcher asks for more than the presence of a label, and not for the metric itself. */
 static bool
 is_worth(const struct node_matcher *m)
 {
@@ -113,13 +124,13 @@ given_by_binary(const struct node *n, unsigned levels)
     add_matched(&given, &left, m);
     add_matched(&given, &right, m);
     if (n->binary.op == TOKEN_AND) {
-        add_about(&given, &left, &m->labels, !m->on); /* the rest, too */
+        add_about(&given, &left, &m->labels, !m->on); /* other labels are kept */
     } else if (m->cardinality != ONE_TO_ONE) {
         const struct pushed *many = m->cardinality == MANY_TO_ONE ? &left : &right;
         struct pushed all = given;
         given = nothing;
         add_about(&all, many, &m->labels, !m->on);
-        add_about(&given, &all, &m->include, false); /* these come from the other side */
+        add_about(&given, &all, &m->include, false); /* these labels come from the one side */
     }
     return given;
 }
@@ -129,7 +140,7 @@ given_by_aggregation(const struct node *n, unsigned levels)
 {
     struct pushed of = given_by(n->aggregation.expr, levels), given = nothing;
     switch (folding_of(n->aggregation.op)) {
-    case FOLD_VALUES: /* a label is made of the value */
+    case FOLD_VALUES: /* the value becomes a label */
         return nothing;
     case FOLD_RANKED:
     case FOLD_PASSED:
@@ -199,7 +210,8 @@ note(struct evaluation *ev, const struct node *selector, const struct pushed *wa
 {
     struct pushdown *p = ev->pushdown;
     struct pushed_to to = {.selector = selector};
-    if (selector->selector.extent != EXTENT_PLAIN) return OK; /* others tell of their samples */
+    if (selector->selector.extent != EXTENT_PLAIN)
+        return OK; /* they note all samples of the series that they read */
     struct pushed own = given_by_selector(selector);
     for (uint32_t i = 0; i < wanted->count; i++) {
         uint32_t known = own.count;
@@ -207,6 +219,8 @@ note(struct evaluation *ev, const struct node *selector, const struct pushed *wa
         if (own.count > known) add(&to.matchers, wanted->items[i]);
     }
     if (to.matchers.count == 0) return OK;
+    assert(to.matchers.count <= own.count);    /* invariant 2: `own` has them, too */
+    assert(pushdown_of(ev, selector) == NULL); /* invariant 1 */
     if (!array_reserve(ev->budget, &p->items, &p->capacity, p->count + 1) ||
         !table_reserve(&p->table, ev->budget, 1)) {
         return eval_no_memory(ev);
@@ -216,8 +230,8 @@ note(struct evaluation *ev, const struct node *selector, const struct pushed *wa
     return OK;
 }
 
-/* The selector that a call is of, if it tells of nothing that it finds there: others look for what
- * becomes the same without what describes the metric. */
+/* The selector of a call that adds no notes about the series it finds. Other calls check for series
+ * that become equal without their name, type and unit. */
 static const struct node *
 selector_of_silent(const struct node *call)
 {
@@ -237,7 +251,7 @@ are_all(const struct labels_named *names, const struct labels_named *among, bool
     return true;
 }
 
-/* The labels that its groups have are among those that are matched on. */
+/* True if the labels of its groups are among those that are matched on. */
 static bool
 is_unique_aggregation(const struct node *n, const struct matching *m)
 {
@@ -250,12 +264,12 @@ is_unique_aggregation(const struct node *n, const struct matching *m)
     return are_all(labels, &m->labels, false) && !names_label(labels, name);
 }
 
-/* It gives no two series that agree in what is matched on, at no step. */
+/* True if no two of its series agree in the labels that are matched on at any step. */
 static bool
 is_unique(const struct evaluation *ev, const struct node *n, const struct matching *m)
 {
     n = node_inside(n);
-    if (ev->features.type_and_unit_labels) return false; /* more than the name is left out */
+    if (ev->features.type_and_unit_labels) return false; /* then more than the name is dropped */
     if (n->kind == NODE_AGGREGATION) return is_unique_aggregation(n, m);
     if (n->kind == NODE_CALL) n = selector_of_silent(n);
     return n != NULL && n->kind == NODE_SELECTOR && !m->on && m->labels.count == 0 &&
@@ -270,7 +284,7 @@ push_binary(struct evaluation *ev, const struct node *n, const struct pushed *wa
     struct pushed of_left = nothing, of_right = nothing;
     bool many_left = m->cardinality != ONE_TO_MANY;
     if (n->binary.op == TOKEN_OR) {
-        add_matched(&of_left, wanted, m); /* one without the rest hides one with it */
+        add_matched(&of_left, wanted, m); /* a series with fewer labels can hide one with more */
         of_right = *wanted;
     } else if (token_is_set_operator(n->binary.op)) {
         struct pushed by_left = given_by(left, LEVELS_MAX), by_right = given_by(right, LEVELS_MAX);
@@ -312,12 +326,13 @@ push_call(struct evaluation *ev, const struct node *n, const struct pushed *want
     return e;
 }
 
-/* Of what the node gives, nothing is of interest but series that fulfil what is `wanted`. */
+/* Pushes matchers down to the selectors below a node, of whose series only those that fulfil them
+ * matter. */
 static enum err
 push(struct evaluation *ev, const struct node *n, const struct pushed *wanted)
 {
     n = node_inside(n);
-    if (share_of(ev, n) != NULL) wanted = &nothing; /* others want the rest */
+    if (share_of(ev, n) != NULL) wanted = &nothing; /* other readers need all series */
     switch (n->kind) {
     case NODE_SELECTOR:
         return note(ev, n, wanted);
@@ -341,7 +356,8 @@ push(struct evaluation *ev, const struct node *n, const struct pushed *wanted)
 enum err
 pushdown_find(struct evaluation *ev)
 {
-    if (ev->shares == NULL) return OK; /* there are no two selectors */
+    assert(ev->pushdown == NULL);
+    if (ev->shares == NULL) return OK; /* fewer than two selectors */
     ev->pushdown = arena_new(&ev->arena, sizeof *ev->pushdown);
     if (ev->pushdown == NULL) return eval_no_memory(ev);
     return push(ev, ev->tree->root, &nothing);

@@ -1,14 +1,14 @@
 /*
- * pushdown.h - matchers that parts of an expression imply for each other: in
- * `a{job="x"} and on (job) b` no other series of b matter than those of job x. Selectors get them
- * where nothing can tell: what is left out would have given no error, no warning and no info.
+ * pushdown.h - matchers that parts of an expression imply for each other: in `a{job="x"} and on
+ * (job) b` only series of b with job="x" matter. A selector gets such matchers if the result cannot
+ * show it: series that are left out would have caused no error, warning or info.
  */
 #ifndef PROMQL_EVAL_PUSHDOWN_H
 #define PROMQL_EVAL_PUSHDOWN_H
 
 #include "promql/eval/eval.h"
 
-/* Looks for them; shares_find() came before. ERR_NOMEM. */
+/* Finds the matchers; shares_find() was called before. ERR_NOMEM. */
 MUST_CHECK enum err pushdown_find(struct evaluation *ev);
 void pushdown_fini(struct evaluation *ev);
 
@@ -17,7 +17,7 @@ struct pushed {
     const struct node_matcher *items[PUSHED_MAX];
     uint32_t count;
 };
-/* Those that a selector gets besides its own; NULL: none. */
+/* The matchers that a selector gets besides its own; NULL if it gets none. */
 const struct pushed *pushdown_of(const struct evaluation *ev, const struct node *selector);
 
 #endif

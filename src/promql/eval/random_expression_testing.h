@@ -16,7 +16,7 @@ struct choices {
     const uint8_t *end;
 };
 
-/* One of 0..count-1. */
+/* A number from 0 to count - 1. */
 static inline uint32_t
 choose(struct choices *c, uint32_t count)
 {
@@ -42,7 +42,7 @@ struct expression {
     struct buf *to;
 };
 
-/* Of the store, but for "none" and "nosuch". */
+/* Names in the store, and "none" and "nosuch". */
 static const char *const metric_names[] = {"m",        "requests_total", "h",    "latency_bucket",
                                            "size_sum", "target_info",    "none", "a.b"};
 static const char *const label_names[] = {"a",        "b",        "job",      "instance", "le",
@@ -53,7 +53,7 @@ static const char *const label_values[] = {"x",       "y",         "1",  "0.5", 
 static inline void put_vector(struct expression *x, unsigned depth);
 static inline void put_scalar(struct expression *x, unsigned depth);
 
-/* The first ones mostly. */
+/* Puts one of the words, mostly one of the first. */
 static inline void
 put_mostly(struct expression *x, const char *const *list, uint32_t count, uint32_t usual)
 {
@@ -117,7 +117,7 @@ put_selector(struct expression *x)
     buf_put_text(x->to, "}");
 }
 
-/* Few functions take them, and no subquery. */
+/* Few functions support extents, and subqueries do not. */
 static inline void
 put_extent(struct expression *x)
 {
@@ -193,7 +193,7 @@ put_call(struct expression *x, enum function_id id, unsigned depth)
     const struct function *f = &functions[id];
     uint32_t count = f->argument_count;
     unsigned below = depth > 0 ? depth - 1 : 0;
-    if (f->variadic != 0) { /* the last one may be missing, or be there again */
+    if (f->variadic != 0) { /* the last argument may be missing, or repeated */
         count = count - 1 + choose(x->from, f->variadic < 0 ? 4 : (uint32_t)f->variadic + 1);
     }
     buf_printf(x->to, "%s(", f->name);
@@ -274,7 +274,7 @@ put_matching(struct expression *x, bool is_set)
     if (!is_set) buf_put_text(x->to, choose_text(x->from, fills));
 }
 
-/* A vector with few labels, that it may be asked for. */
+/* Puts a vector with few labels, so that it may match another one. */
 static inline void
 put_side(struct expression *x)
 {
@@ -303,7 +303,7 @@ put_side(struct expression *x)
     buf_printf(x->to, "}%s%s", is_range ? "[5m]" : "", form >= 3 ? ")" : "");
 }
 
-/* Two of them, or a set of them and one more. */
+/* Puts two vectors, or a set of two and another one. */
 static inline void
 put_sides(struct expression *x, bool again)
 {
@@ -350,7 +350,7 @@ put_binary(struct expression *x, unsigned depth)
     buf_put_text(x->to, " ");
     if (!is_set && form == 2)
         put_scalar(x, depth - 1);
-    else if (form == 4 && buf_reserve(x->to, size)) /* the same again */
+    else if (form == 4 && buf_reserve(x->to, size)) /* the same vector again */
         buf_put(x->to, x->to->at + begin, size);
     else
         put_vector(x, depth - 1);
@@ -403,7 +403,7 @@ put_vector(struct expression *x, unsigned depth)
     }
 }
 
-/* Mostly one of a vector. */
+/* Puts an expression, mostly a vector. */
 static inline void
 put_expression(struct choices *from, struct buf *to)
 {

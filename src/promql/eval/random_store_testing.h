@@ -8,15 +8,15 @@
 
 #include <stdlib.h>
 
+#include "lib/random.h"
 #include "model/histogram.h"
 #include "model/select.h"
 #include "promql/eval/random_expression_testing.h"
-#include "lib/random.h"
 
 enum { STORE_SERIES_MAX = 24, STORE_SAMPLES_MAX = 48 };
 #define STORE_BASE_MS 1600000000000
 
-/* Of one time; kinds may alternate. */
+/* The samples of one time; kinds may alternate. */
 struct stored_sample {
     int64_t t_ms;
     int64_t start_ms;
@@ -47,7 +47,7 @@ compare_stored(const void *a, const void *b)
     return labels_compare(buf_bytes(&x->labels), buf_bytes(&y->labels));
 }
 
-/* False: there are no labels, or a series has them. */
+/* False: the labels are empty, or another series has them. */
 static inline bool
 store_labels(struct store *s, struct choices *c, struct buf *to)
 {
@@ -57,7 +57,7 @@ store_labels(struct store *s, struct choices *c, struct buf *to)
     uint32_t count = 1;
     for (uint32_t i = choose(c, 5); i > 0; i--) {
         uint32_t name = choose(c, 10);
-        if (name == 5) name = 4; /* the metric's own has no second one */
+        if (name == 5) name = 4; /* the metric's name has only one variant */
         list[count++] = (struct label){bytes_of_text(label_names[name]),
                                        bytes_of_text(choose_text(c, label_values))};
     }
@@ -68,7 +68,7 @@ store_labels(struct store *s, struct choices *c, struct buf *to)
     return true;
 }
 
-/* What senders do not make, and what is valid nevertheless. */
+/* Makes a histogram that is valid, but that senders do not make. */
 static inline void
 make_odd(struct rng *r, struct arena *arena, struct histogram *h)
 {
@@ -103,7 +103,7 @@ store_histogram(struct rng *r, struct arena *arena, const struct stored_sample *
     return histogram_check(&h, NULL) ? random_histogram(r, arena, kind) : h;
 }
 
-/* The first choices are those of ordinary series. */
+/* The first choices are ordinary series. */
 static inline void
 store_samples(struct store *s, struct choices *c, struct stored_series *series)
 {
@@ -172,7 +172,7 @@ store_fini(struct store *s)
 
 /* --- asking it -------------------------------------------------------------------------------- */
 
-/* Batches are in memory of their own, exactly as large as they say. */
+/* Batches are copied to memory of exactly their size. */
 struct stored_set {
     struct series_set set; /* first */
     const struct store *store;

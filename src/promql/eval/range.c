@@ -1,8 +1,24 @@
 /*
- * range.c - a function of a range vector: for each series its samples are put into a buffer, over
- * which the window slides from step to step. Samples that no later window reaches are dropped when
- * the buffer is full; what the series has is read once.
+ * range.c - calls of functions of range vectors.
+ *
+ * The samples of a series are read once, in order, into a buffer over which a window slides from
+ * step to step. Samples before the window are dropped when more are read. Floats and histograms
+ * lie in arrays of their own, each with its own part of the window. As long as the buffer has
+ * floats alone, many windows are evaluated at a time (window_floats.c); where they begin and end is
+ * found once for all series with the same times (window_cuts.c).
+ *
+ * Invariants, for floats and histograms alike:
+ *
+ *  1. begin <= end <= count: the window lies in the buffer.
+ *  2. Histograms from histogram_count to histogram_made are memory for those that come next.
+ *  3. At most one of `set` and `subquery` is read. Both are NULL if a subquery has no steps.
+ *  4. Nothing is read once at_end is set.
+ *  5. Summaries are not asked for where start times matter: a summary has none.
+ *  6. Windows of a cut end before the last step, and their samples are in the buffer.
+ *
+ * The order of times in the buffer is that of the store or of a source, and is not asserted.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
@@ -12,56 +28,56 @@
 
 enum { ARGUMENTS_MAX = 2 };
 
-struct samples {
+struct range_samples {
     int64_t *times_ms;
     double *values;
     int64_t *starts_ms;
-    uint32_t *weights; /* how many samples each stands for, if summaries are asked for */
+    uint32_t *weights; /* count of samples that each one represents, if summaries were asked for */
     uint32_t time_capacity;
     uint32_t value_capacity;
     uint32_t start_capacity;
     uint32_t weight_capacity;
     uint32_t count;
-    uint32_t begin, end; /* of the window at hand */
+    uint32_t begin, end; /* the window */
 
     struct histogram_point *histograms;
     uint32_t histogram_capacity;
     uint32_t histogram_count;
-    uint32_t histogram_made; /* those behind them are memory for what comes */
+    uint32_t histogram_made; /* count of points with memory */
     uint32_t histogram_begin, histogram_end;
 };
 
 struct range_vector {
     struct vector vector; /* first */
     const struct node *call;
-    struct span at; /* of what notes are about */
+    struct text_span at; /* position that notes name */
     const struct window_kind *kind;
     const struct float_windows_kind *floats_kind;
-    struct float_windows windows; /* of floats alone */
-    struct cuts cuts;             /* that were found */
+    struct float_windows windows; /* the windows that are evaluated at a time */
+    struct cuts cuts;             /* windows of earlier series */
     enum function_id id;
-    struct series_set *set;  /* of the store; or */
-    struct vector *subquery; /* of an expression: its steps are the samples */
-    struct column *column;   /* of it, at hand */
-    struct samples samples;
-    double *scratch; /* of functions that sort */
+    struct series_set *set;  /* series of the store */
+    struct vector *subquery; /* vector of an expression: its steps are the samples */
+    struct column *column;   /* column of `subquery` that is being read */
+    struct range_samples samples;
+    double *scratch; /* memory for functions that sort */
     uint32_t scratch_capacity;
     struct column result;
-    struct arena arena; /* of its histograms */
+    struct arena arena; /* memory of histograms in `result` */
     struct buf labels;
     bool keeps_name;
     bool looks_at_starts;
     bool takes_summaries;
-    bool at_end;            /* of the series: there are no more samples */
-    bool follows_histogram; /* what is read next does */
+    bool at_end;            /* the series has no more samples */
+    bool follows_histogram; /* the next sample follows a histogram that was read */
     int64_t range_ms;
     int64_t offset_ms;
-    int64_t before_ms; /* how far windows reach beyond the range */
+    int64_t before_ms; /* windows reach this far before and after the range */
     int64_t after_ms;
-    int64_t hint_ms;   /* how much earlier samples are read, for hints of the first ones */
-    bool counted_only; /* see the selector */
+    int64_t hint_ms;   /* samples this much earlier are read for the hints of the first ones */
+    bool counted_only; /* as of the selector */
     enum extent extent;
-    bool fixed; /* by @ */
+    bool fixed; /* by @: all steps have the time `at_ms` */
     int64_t at_ms;
     const double *scalars[ARGUMENTS_MAX];
     uint32_t scalar_count;
@@ -79,7 +95,7 @@ window_end(const struct range_vector *r, uint32_t step)
 static bool
 reserve(struct range_vector *r, uint32_t more)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     struct budget *budget = r->vector.ev->budget;
     return array_reserve(budget, &s->times_ms, &s->time_capacity, s->count + more) &&
            array_reserve(budget, &s->values, &s->value_capacity, s->count + more) &&
@@ -89,22 +105,23 @@ reserve(struct range_vector *r, uint32_t more)
             array_reserve(budget, &s->weights, &s->weight_capacity, s->count + more));
 }
 
-/* So many floats and histograms, which are taken to be alike, count among the samples that are
- * held: of samples those of a window, however many were read ahead. */
+/* Checks the limit of samples in memory for a window; samples that were read ahead do not count.
+ * Histograms count as the last one. */
 static enum err
 hold(struct range_vector *r, uint32_t floats, uint32_t histograms)
 {
-    const struct samples *s = &r->samples;
+    const struct range_samples *s = &r->samples;
     uint64_t weight = histograms > 0 ? s->histograms[s->histogram_count - 1].h->weight : 0;
     return eval_hold(r->vector.ev, floats + histograms * weight);
 }
 
-/* The next histogram's place, with memory for so many bytes. NULL: no memory. */
+/* The place of the next histogram, with memory for so many bytes. NULL: no memory. */
 static struct histogram_point *
 histogram_place(struct range_vector *r, size_t bytes)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     struct budget *budget = r->vector.ev->budget;
+    assert(s->histogram_count <= s->histogram_made); /* invariant 2 */
     if (s->histogram_count == s->histogram_made) {
         if (!array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_made + 1)) {
             return NULL;
@@ -113,7 +130,7 @@ histogram_place(struct range_vector *r, size_t bytes)
     }
     struct histogram_point *p = &s->histograms[s->histogram_count];
     if (p->capacity >= bytes) return p;
-    size_t capacity = bytes + bytes / 8; /* a histogram gets buckets over time */
+    size_t capacity = bytes + bytes / 8; /* histograms get more buckets over time */
     void *memory = mem_alloc(budget, capacity);
     if (memory == NULL) return NULL;
     mem_free(budget, p->h, p->capacity);
@@ -125,7 +142,7 @@ histogram_place(struct range_vector *r, size_t bytes)
 static enum err
 read_histograms(struct range_vector *r, const struct sample_batch *b)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     for (uint32_t i = 0; i < b->count; i++) {
         const struct histogram *h = &b->histograms[i];
         bool follows = r->follows_histogram && s->histogram_count > 0;
@@ -137,9 +154,9 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
         p->start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
         struct fhist *made = fhist_of(p->h, h);
         const struct fhist *before = follows ? p[-1].h : NULL;
-        /* As Prometheus, which then compares what it reads, from the start of the range on. */
+        /* Prometheus compares each of these with the one before, from the start of the range on. */
         if (r->counted_only && follows && p[-1].t_ms >= window_end(r, 0) - r->range_ms)
-            fhist_tell_reset(made, before);
+            fhist_hint_reset(made, before);
         else
             fhist_hint(made, before);
         s->histogram_count++;
@@ -148,19 +165,21 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
 }
 
 static void
-add_summary_sample(struct samples *s, int64_t t_ms, double value, uint32_t weight)
+add_summary_sample(struct range_samples *s, int64_t t_ms, double value, uint32_t weight)
 {
     s->times_ms[s->count] = t_ms;
     s->weights[s->count] = weight;
     s->values[s->count++] = value;
 }
 
-/* Many floats, all of which are in a window or none: at the time of the last. */
+/* Adds a summary of many floats, all of which are in a window or none, as two: the least and the
+ * greatest, at the time of the last one. */
 static enum err
 read_summary(struct range_vector *r, const struct sample_batch *b)
 {
     const struct sample_summary *x = b->summary;
     r->follows_histogram = false;
+    assert(r->takes_summaries); /* invariant 5: a set gives what was asked for */
     if (!reserve(r, 2)) return eval_no_memory(r->vector.ev);
     if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
     add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
@@ -177,11 +196,11 @@ has_markers(const struct sample_batch *b)
     return any != 0;
 }
 
-/* But for markers. There is room. */
+/* Adds all floats but staleness markers. There is room. */
 static void
 add_floats(struct range_vector *r, const struct sample_batch *b)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->value_bits[i] == STALE_NAN_BITS) continue;
         s->times_ms[s->count] = b->times_ms[i];
@@ -196,6 +215,7 @@ read_batch(struct range_vector *r)
 {
     struct evaluation *ev = r->vector.ev;
     struct sample_batch b;
+    assert(!r->at_end); /* invariant 4 */
     enum err e = series_set_batch(r->set, &b, &ev->why);
     if (e) return e;
     r->at_end = b.count == 0;
@@ -207,7 +227,7 @@ read_batch(struct range_vector *r)
     if (r->looks_at_starts || r->takes_summaries || has_markers(&b)) {
         add_floats(r, &b);
     } else {
-        struct samples *s = &r->samples;
+        struct range_samples *s = &r->samples;
         memcpy(s->times_ms + s->count, b.times_ms, b.count * sizeof *s->times_ms);
         memcpy(s->values + s->count, b.value_bits, b.count * sizeof *s->values);
         s->count += b.count;
@@ -220,7 +240,8 @@ read_column(struct range_vector *r)
 {
     const struct vector *sub = r->subquery;
     struct evaluation *ev = r->vector.ev;
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
+    assert(!r->at_end); /* invariant 4 */
     if (!reserve(r, bits_count(r->column->present, sub->grid.count))) return eval_no_memory(ev);
     for (bits_each(i, r->column->present, sub->grid.count)) {
         const struct fhist *h = column_histogram(r->column, i);
@@ -242,11 +263,12 @@ read_column(struct range_vector *r)
     return hold(r, s->count, s->histogram_count);
 }
 
-/* The first so many histograms go; their memory stays. */
+/* Drops the first histograms of the buffer; their memory goes to the end. */
 static void
 drop_histograms(struct range_vector *r, uint32_t count)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
+    assert(count <= s->histogram_count);
     s->histogram_count -= count;
     for (uint32_t i = 0; count > 0 && i < s->histogram_count; i++) {
         struct histogram_point gone = s->histograms[i];
@@ -260,7 +282,8 @@ drop_histograms(struct range_vector *r, uint32_t count)
 static void
 drop_floats(struct range_vector *r, uint32_t count)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
+    assert(count <= s->begin); /* invariant 1 */
     s->count -= count;
     memmove(s->times_ms, s->times_ms + count, s->count * sizeof *s->times_ms);
     memmove(s->values, s->values + count, s->count * sizeof *s->values);
@@ -275,17 +298,17 @@ drop_floats(struct range_vector *r, uint32_t count)
 }
 
 static bool
-has_past(const struct samples *s, int64_t t_ms)
+has_past(const struct range_samples *s, int64_t t_ms)
 {
     return (s->count > 0 && s->times_ms[s->count - 1] > t_ms) ||
            (s->histogram_count > 0 && s->histograms[s->histogram_count - 1].t_ms > t_ms);
 }
 
-/* Moves the window to the samples in (from_ms, until_ms], reading as many as that needs. */
+/* Moves the window to the samples in (from_ms, until_ms], and reads as many as needed. */
 static enum err
 slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     for (;;) {
         while (s->begin < s->count && s->times_ms[s->begin] <= from_ms) {
             s->begin++;
@@ -298,7 +321,7 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
         if (s->histogram_end < s->histogram_begin) s->histogram_end = s->histogram_begin;
         if (r->at_end || has_past(s, until_ms)) break;
         if (s->begin > s->count / 2) drop_floats(r, s->begin);
-        /* The one before the window stays: the hint of the next may be about it. */
+        /* The histogram before the window stays: the hint of the next one may depend on it. */
         if (s->histogram_begin > 1 + s->histogram_count / 2) {
             drop_histograms(r, s->histogram_begin - 1);
         }
@@ -312,6 +335,10 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
            s->histograms[s->histogram_end].t_ms <= until_ms) {
         s->histogram_end++;
     }
+    assert(s->begin <= s->end); /* invariant 1, as the next ones */
+    assert(s->end <= s->count);
+    assert(s->histogram_begin <= s->histogram_end);
+    assert(s->histogram_end <= s->histogram_count);
     return hold(r, s->end - s->begin, s->histogram_end - s->histogram_begin);
 }
 
@@ -327,9 +354,9 @@ weight_of(const struct histogram_point *points, uint32_t count)
     return weight;
 }
 
-/* False: there are only histograms, and these do not count. */
+/* False: the window has histograms alone, which the function ignores. */
 static bool
-has_samples(const struct range_vector *r, const struct window *w)
+has_samples(const struct range_vector *r, const struct sample_window *w)
 {
     if (!r->kind->floats_only) return true;
     if (w->count == 0) return false;
@@ -343,13 +370,14 @@ has_samples(const struct range_vector *r, const struct window *w)
 }
 
 static enum err
-fill_step(struct range_vector *r, uint32_t step, struct window *w)
+fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
 {
     struct evaluation *ev = r->vector.ev;
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     struct operand result = {0, NULL};
     double scalars[ARGUMENTS_MAX];
-    /* Where nothing was read there are no arrays. */
+    assert(s->begin < s->end || s->histogram_begin < s->histogram_end); /* not empty */
+    /* Without samples there are no arrays. */
     bool floats = s->count > 0;
     w->times_ms = floats ? s->times_ms + s->begin : NULL;
     w->values = floats ? s->values + s->begin : NULL;
@@ -378,7 +406,7 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
         column_set(&r->result, step, result.value);
         return OK;
     }
-    /* What stands in the window may be gone at the next step. */
+    /* A histogram of the window may be dropped at the next step. */
     const struct fhist *kept =
         w->result == result.histogram ? result.histogram : fhist_keep(&r->arena, result.histogram);
     if (kept == NULL ||
@@ -397,7 +425,7 @@ takes_many(const struct range_vector *r)
            !r->looks_at_starts && !r->takes_summaries;
 }
 
-/* Behind its key. */
+/* Fills a cut from its key on. */
 static void
 fill_cut(const struct range_vector *r, struct window_cut *cut)
 {
@@ -425,24 +453,27 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
         cut->ends[i] = end;
         cut->samples += end - begin;
         if (end - begin > cut->most) cut->most = end - begin;
-        cut->stretches[i] = (struct stretch){0, NAN};
+        cut->stretches[i] = (struct cut_stretch){0, NAN};
         if (end - begin >= r->floats_kind->least) bits_set(cut->present, key->step % 64 + i);
         if (end - begin > 1 && r->floats_kind->stretch != NULL) {
             cut->stretches[i] =
                 r->floats_kind->stretch(times_ms + begin, end - begin, end_ms, r->range_ms);
         }
     }
+    assert(begin <= n); /* invariant 6; slide() moves the end to the beginning if it is before */
+    assert(end <= n);
     cut->last_begin = begin;
     cut->last_end = end;
 }
 
-/* The windows of the steps from `step` on, the first of which slide() has found, as far as what is
- * in the buffer is all that they have. Of none: they are empty, and so is all that follows. */
+/* Finds the windows from `step` on as long as the buffer has all their samples; slide() has found
+ * the first one. Without any, no step from here on has samples. */
 static enum err
 find_windows(struct range_vector *r, uint32_t step)
 {
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     bool known;
+    assert(s->histogram_count == 0); /* floats alone */
     const struct cut_key key = {s->times_ms, s->count, s->begin, s->end, step, r->at_end};
     struct window_cut *cut = cuts_find(&r->cuts, &key, &known);
     if (cut == NULL) return eval_no_memory(r->vector.ev);
@@ -455,16 +486,19 @@ find_windows(struct range_vector *r, uint32_t step)
                                         .range_ms = r->range_ms};
     s->begin = cut->last_begin;
     s->end = cut->last_end;
+    assert(s->end <= s->count); /* invariant 6, also of a cut that another series found */
     return OK;
 }
 
-/* What they give goes into the column. */
+/* Evaluates the windows that were found, into the column. */
 static enum err
 put_windows(struct range_vector *r, uint32_t step)
 {
     const struct window_cut *cut = r->windows.cut;
     struct evaluation *ev = r->vector.ev;
     uint64_t *present = r->result.present + step / 64;
+    assert(cut->count > 0);
+    assert(cut->count <= r->vector.grid.count - step); /* invariant 6 */
     enum err e = hold(r, cut->most, 0);
     if (e) return e;
     r->floats_kind->function(&r->windows, r->result.values + step);
@@ -480,12 +514,12 @@ put_windows(struct range_vector *r, uint32_t step)
     return eval_work(ev, cut->samples);
 }
 
-/* Some batches more than the first window needs: few series have many. */
+/* Reads some batches more than the first window needs, which is the whole of most series. */
 static enum err
 read_ahead(struct range_vector *r)
 {
     enum { AHEAD_SAMPLES = 4096 };
-    const struct samples *s = &r->samples;
+    const struct range_samples *s = &r->samples;
     int64_t last_ms = window_end(r, r->vector.grid.count - 1);
     while (!r->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
            !has_past(s, last_ms)) {
@@ -495,7 +529,7 @@ read_ahead(struct range_vector *r)
     return OK;
 }
 
-/* As long as there are only floats; *step is the first one that is left. */
+/* Evaluates steps as long as there are floats alone; *step is the first one that is left. */
 static enum err
 fill_from_floats(struct range_vector *r, uint32_t *step)
 {
@@ -524,7 +558,7 @@ fill_column(struct range_vector *r, struct bytes labels)
 {
     enum err e = OK;
     uint32_t first = 0;
-    struct samples *s = &r->samples;
+    struct range_samples *s = &r->samples;
     uint32_t steps = r->vector.grid.count;
     drop_histograms(r, s->histogram_count);
     s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = 0;
@@ -533,7 +567,7 @@ fill_column(struct range_vector *r, struct bytes labels)
     arena_reset(&r->arena);
     if (takes_many(r)) e = fill_from_floats(r, &first);
     for (uint32_t i = first; i < steps && e == OK; i++) {
-        struct window w = {
+        struct sample_window w = {
             .end_ms = window_end(r, i),
             .range_ms = r->range_ms,
             .extent = r->extent,
@@ -559,6 +593,7 @@ fill_column(struct range_vector *r, struct bytes labels)
 static enum err
 next_series(struct range_vector *r, struct bytes *ret_labels)
 {
+    assert(r->set == NULL || r->subquery == NULL); /* invariant 3 */
     if (r->set != NULL) return series_set_next(r->set, ret_labels, &r->vector.ev->why);
     r->column = NULL;
     enum err e = r->subquery == NULL ? OK : vector_next(r->subquery, &r->column);
@@ -575,12 +610,12 @@ ends_with(struct bytes text, const char *end)
     return text.size >= size && memcmp(text.at + text.size - size, end, size) == 0;
 }
 
-/* rate() of what does not look like a counter. */
+/* Notes rate() and increase() of a metric that does not look like a counter. */
 static void
 note_non_counter(struct range_vector *r, struct bytes labels)
 {
     struct evaluation *ev = r->vector.ev;
-    struct span at = r->at;
+    struct text_span at = r->at;
     struct bytes name = labels_get(labels, bytes_of("__name__", 8));
     if ((r->id != FUNCTION_RATE && r->id != FUNCTION_INCREASE) || name.size == 0) return;
     bool any_float = false;
@@ -653,10 +688,9 @@ range_free(struct vector *v)
     mem_free(budget, r, sizeof *r);
 }
 
-/* --- what is read ----------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
-/* Blocks are a day long at most: where windows are long and few, most blocks lie in one as a whole.
- */
+/* Blocks are a day long at most: if windows are long and few, most blocks lie in one as a whole. */
 static bool
 is_worth_summaries(const struct range_vector *r)
 {
@@ -709,6 +743,7 @@ open_selector(struct range_vector *r, const struct node *node)
     struct query_request request;
     enum err e = request_of(r, node, &set, &request);
     r->takes_summaries = request.hints.summaries != 0;
+    assert(!r->takes_summaries || !r->looks_at_starts); /* invariant 5 */
     if (e == OK) e = view_select(ev->view, &request, &r->set, &ev->why);
     if (e == OK) r->vector.cost = series_set_cost(r->set);
     return e;
@@ -736,7 +771,7 @@ open_subquery(struct range_vector *r, const struct node *node)
     return e;
 }
 
-/* anchored, smoothed: only of functions that know what to do with them. */
+/* Refuses `anchored` and `smoothed` for functions that do not support them. */
 static enum err
 set_extent(struct range_vector *r, const struct node *selector)
 {
@@ -755,8 +790,8 @@ set_extent(struct range_vector *r, const struct node *selector)
             name);
     }
     r->counted_only = selector->selector.counted_only;
-    /* The sample before the range says what the hint of the first one in it is. It is looked for in
-     * earnest only where a warning depends on that. */
+    /* The hint of the first sample in the range depends on the one before. Samples of the whole
+     * look-back are read for it only if a warning depends on the hint. */
     if (r->extent == EXTENT_PLAIN && r->kind->gives_hints) {
         r->hint_ms = r->counted_only ? ev->lookback_ms : 1;
     }
@@ -765,7 +800,7 @@ set_extent(struct range_vector *r, const struct node *selector)
     return OK;
 }
 
-/* Which times it is about. */
+/* Finds the range and the times of its ends. */
 static enum err
 settle(struct range_vector *r, const struct node *node)
 {
@@ -819,7 +854,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     const struct node *first = node_inside(call->call.arguments[0]);
     r->at = first->type == VALUE_MATRIX ? first->at : argument_at(call, call->call.arguments[0]);
     if (first->kind == NODE_SUBQUERY) {
-        r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
+        r->at = (struct text_span){0, r->at.end}; /* Prometheus does not know where it begins */
     }
     r->vector =
         (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false, .each_once = true};
@@ -842,6 +877,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
         } else {
             double *values;
             e = scalar_values(ev, argument, grid, &values);
+            assert(r->scalar_count < ARGUMENTS_MAX); /* functions.def has no more */
             r->scalars[r->scalar_count++] = values;
         }
     }

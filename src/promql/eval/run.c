@@ -1,6 +1,21 @@
-/* run.c - see run.h. */
+/*
+ * run.c - see run.h.
+ *
+ * A vector is evaluated series by series; columns with the same labels are joined to one series.
+ * With a cache, the first steps come from an earlier result if the samples before them are still
+ * the same; the others are evaluated, and both are joined.
+ *
+ * Invariants:
+ *
+ *  1. `table` has each of the collected columns once, by the hash of its labels.
+ *  2. Steps from the cache are the first ones of the query, and lie in the grid of the cached
+ * result.
+ *  3. While the other steps are evaluated, ev->grid has these alone; then it is the whole one
+ * again.
+ */
 #include "promql/eval/run.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -14,7 +29,7 @@
 /* --- collecting ------------------------------------------------------------------------------- */
 
 static enum err
-collect(struct run *run, struct column *c)
+collect(struct query_run *run, struct column *c)
 {
     struct evaluation *ev = &run->ev;
     uint32_t steps = ev->grid.count;
@@ -37,6 +52,7 @@ collect(struct run *run, struct column *c)
         return eval_no_memory(ev);
     }
     table_add(&run->table, hash, run->columns.count - 1);
+    assert(run->table.count == run->columns.count); /* invariant 1 */
     return OK;
 }
 
@@ -57,9 +73,10 @@ compare_columns(const void *a, const void *b, void *context)
                           columns[*(const uint32_t *)b].labels);
 }
 
-/* By labels, unless the expression has an order of its own, in which they came. */
+/* Orders series by labels, unless the expression has an order of its own, which is that in which
+ * they came. */
 static enum err
-put_in_order(struct run *run)
+put_in_order(struct query_run *run)
 {
     struct evaluation *ev = &run->ev;
     uint32_t count = run->columns.count;
@@ -79,7 +96,7 @@ put_in_order(struct run *run)
 
 /* --- evaluations ------------------------------------------------------------------------------ */
 
-/* What it has of its own. */
+/* Initializes what an evaluation owns. */
 static enum err
 eval_begin(struct evaluation *ev)
 {
@@ -127,7 +144,7 @@ eval_fini(struct evaluation *ev)
 /* --- the run ---------------------------------------------------------------------------------- */
 
 static enum err
-run_steps(struct run *run)
+run_steps(struct query_run *run)
 {
     struct vector *v;
     struct column *c;
@@ -141,11 +158,12 @@ run_steps(struct run *run)
     return e;
 }
 
-/* --- with what was found before --------------------------------------------------------------- */
+/* --- using the cache -------------------------------------------------------------------------- */
 
-/* How many of the first steps stand in `x`, from *ret_from on, and hold still. */
+/* Returns how many of the first steps of the query are in `x` from *ret_from on and are still
+ * right. */
 static uint32_t
-steps_kept(const struct evaluation *ev, const struct cached *x, int64_t fixed_ms,
+steps_kept(const struct evaluation *ev, const struct cached_result *x, int64_t fixed_ms,
            uint32_t *ret_from)
 {
     const struct grid *g = &ev->grid;
@@ -154,6 +172,7 @@ steps_kept(const struct evaluation *ev, const struct cached *x, int64_t fixed_ms
     if (before_ms <= fixed_ms || g->first_ms < x->grid.first_ms || g->first_ms > end_ms) return 0;
     uint64_t behind_ms = (uint64_t)g->first_ms - (uint64_t)x->grid.first_ms;
     *ret_from = (uint32_t)(behind_ms / (uint64_t)g->step_ms);
+    assert(*ret_from < x->grid.count); /* invariant 2: the first step is not after its last one */
     uint32_t count = x->grid.count - *ret_from;
     if (count > g->count) count = g->count;
     if (before_ms > grid_time(g, count - 1)) return count;
@@ -162,13 +181,14 @@ steps_kept(const struct evaluation *ev, const struct cached *x, int64_t fixed_ms
     return (uint32_t)(same_ms / (uint64_t)g->step_ms) + 1;
 }
 
-/* Collects `count` steps of a column, from `from` on, as those from `to` on. */
+/* Collects `count` steps of a column, which begin at `from`, as those that begin at `to`. */
 static enum err
-collect_moved(struct run *run, const struct column *c, uint32_t from, uint32_t count, uint32_t to,
-              struct column *moved)
+collect_moved(struct query_run *run, const struct column *c, uint32_t from, uint32_t count,
+              uint32_t to, struct column *moved)
 {
     struct evaluation *ev = &run->ev;
     bool any = false;
+    assert(to + count <= ev->grid.count);
     column_clear(moved, ev->grid.count);
     moved->labels = c->labels;
     for (uint32_t i = bits_next(c->present, from, from + count); i < from + count;
@@ -184,13 +204,15 @@ collect_moved(struct run *run, const struct column *c, uint32_t from, uint32_t c
     return any ? collect(run, moved) : OK;
 }
 
-/* The first `kept` steps are those of `x`, the others were collected. */
+/* Joins the first `kept` steps, from `x`, with the others, which were collected. */
 static enum err
-join(struct run *run, const struct cached *x, uint32_t from, uint32_t kept)
+join(struct query_run *run, const struct cached_result *x, uint32_t from, uint32_t kept)
 {
     struct evaluation *ev = &run->ev;
     struct columns rest = run->columns;
     struct column moved;
+    assert(from + kept <= x->grid.count); /* invariant 2 */
+    assert(kept <= ev->grid.count);
     columns_init(&run->columns, ev->budget, &ev->held);
     table_clear(&run->table);
     enum err e = column_init(&moved, ev->budget, ev->grid.count) ? eval_no_memory(ev) : OK;
@@ -206,7 +228,7 @@ join(struct run *run, const struct cached *x, uint32_t from, uint32_t kept)
 }
 
 static enum err
-run_with_cache(struct run *run, struct promql_cache *cache, const struct view_mark *mark,
+run_with_cache(struct query_run *run, struct promql_cache *cache, const struct view_mark *mark,
                int64_t fixed_ms)
 {
     struct evaluation *ev = &run->ev;
@@ -217,7 +239,7 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
     cache_key(ev, &run->key);
     if (buf_error(&run->key) == ERR_LIMIT) return run_steps(run);
     if (buf_error(&run->key)) return eval_no_memory(ev);
-    struct cached *x = cache_find(cache, buf_bytes(&run->key));
+    struct cached_result *x = cache_find(cache, buf_bytes(&run->key));
     if (x != NULL) kept = steps_kept(ev, x, fixed_ms, &from);
     cache_count(cache, kept, grid.count);
     ev->grid.first_ms = grid_time(&grid, kept);
@@ -225,9 +247,10 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
     if (ev->grid.count > 0) e = run_steps(run);
     ev->grid = grid;
     if (e == OK && kept > 0) e = join(run, x, from, kept);
-    /* A longer range stays as it is while it has half of what a shorter one asks for. */
+    /* A cached result of a longer range stays if it has at least half of the steps. */
     bool shortens = x != NULL && x->grid.count > grid.count && kept >= grid.count / 2;
     cached_release(x);
+    assert(ev->grid.count == grid.count); /* invariant 3 */
     bool whole = ev->notes.count == 0 && !view_lacks(ev->view);
     if (e == OK && kept < grid.count && !shortens && whole && !ev->spans_steps) {
         cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
@@ -236,7 +259,7 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
 }
 
 static enum err
-run_vector(struct run *run, struct promql_cache *cache)
+run_vector(struct query_run *run, struct promql_cache *cache)
 {
     struct evaluation *ev = &run->ev;
     struct view_mark mark;
@@ -248,10 +271,10 @@ run_vector(struct run *run, struct promql_cache *cache)
 }
 
 static enum err
-begin(struct run *run, const struct promql_tree *tree, struct view *view,
+begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
       const struct promql_options *options)
 {
-    *run = (struct run){.type = tree->root->type};
+    *run = (struct query_run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
     ev->tree = tree;
     ev->view = view;
@@ -281,21 +304,21 @@ begin(struct run *run, const struct promql_tree *tree, struct view *view,
 }
 
 enum err
-run_plan(struct run *run, const struct promql_tree *tree, struct view *view,
-         const struct promql_options *options, struct plan *plan)
+run_plan(struct query_run *run, const struct promql_tree *tree, struct view *view,
+         const struct promql_options *options, struct query_plan *plan)
 {
     enum err e = begin(run, tree, view, options);
     return e ? e : plan_fill(plan, &run->ev);
 }
 
-/* What it reads is the root's, which has no operator. */
+/* The root has no operator; what it reads belongs to its own node. */
 static enum err
-run_matrix(struct run *run, const struct node *root)
+run_matrix(struct query_run *run, const struct node *root)
 {
     struct evaluation *ev = &run->ev;
     struct measuring m;
     bool measured = measure_begin(ev, node_inside(root), &m);
-    if (measured) ev->budget = m.outer_budget; /* the samples are the result */
+    if (measured) ev->budget = m.outer_budget; /* its samples are the result */
     enum err e = matrix_fill(ev, root, &run->matrix);
     if (!measured) return e;
     ev->at->series_given = run->matrix.count;
@@ -304,8 +327,8 @@ run_matrix(struct run *run, const struct node *root)
 }
 
 enum err
-run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
-          const struct promql_options *options, struct plan *measured)
+run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
+          const struct promql_options *options, struct query_plan *measured)
 {
     enum err e = begin(run, tree, view, options);
     if (e) return e;
@@ -335,7 +358,7 @@ run_has_durations(const struct promql_tree *tree, const struct promql_options *o
 }
 
 void
-run_fini(struct run *run)
+run_fini(struct query_run *run)
 {
     columns_fini(&run->columns);
     matrix_fini(&run->ev, &run->matrix);

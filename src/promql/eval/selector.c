@@ -1,16 +1,29 @@
 /*
- * selector.c - an instant vector of the store: of each series, at each step, the last sample that
- * is not older than the look-back, unless it is a staleness marker. With `smoothed` it is what is
- * between the samples before and after the step.
+ * selector.c - instant vectors of the store.
+ *
+ * At each step a series has the value of the last sample that is not older than the look-back,
+ * unless that is a staleness marker. With `smoothed` the value is interpolated between the samples
+ * before and after the step. Batches are read once, in order; steps are filled as soon as the
+ * sample after the time that they look back from is known.
+ *
+ * Invariants:
+ *
+ *  1. Steps before `step` are decided. Steps from it on look back from the first sample of the
+ * batch or later, once the sample before the batch has been used.
+ *  2. `before` and, after a batch, the last sample are kept: they are no views of the batch.
+ *  3. With `smoothed`, samples are interpolated only if both are floats or both are histograms.
  */
+#include <assert.h>
+
 #include "base/search.h"
 #include "promql/eval/window.h"
 
-/* A sample that steps may look back to. A histogram is a view of its batch until it is kept. */
+/* A sample that later steps may look back to. A histogram is a view of its batch until it
+ * is kept. */
 struct last_sample {
     int64_t t_ms;
     int64_t start_ms;
-    bool is_there; /* and is no staleness marker */
+    bool is_there; /* false for staleness markers */
     double value;
     const struct histogram *stored;
     const struct fhist *h;
@@ -20,15 +33,16 @@ struct selector_vector {
     struct vector vector; /* first */
     const struct node *node;
     struct series_set *set;
-    struct bytes labels; /* of the series at hand */
+    struct bytes labels; /* of the series being read */
     struct column column;
-    struct arena arena; /* of its histograms */
+    struct arena arena; /* memory of histograms in `column` */
     struct query_request request;
     int64_t offset_ms;
     enum sample_part part;
-    struct last_sample before; /* the last one: what its hint is about */
-    uint64_t *mixed;           /* bits, smoothed: floats and histograms are around the step */
-    uint32_t mixed_until;      /* steps before are known to be or not */
+    struct last_sample before; /* sample before the last one, for its hint */
+    uint64_t *mixed; /* bits: with `smoothed`, a float is on one side of the step and a histogram on
+                        the other */
+    uint32_t mixed_until; /* `mixed` is decided for steps before this one */
 };
 
 /* The time that step `i` looks back from. */
@@ -66,7 +80,7 @@ made_of(struct selector_vector *s, const struct histogram *stored)
     return memory == NULL ? NULL : fhist_of(memory, stored);
 }
 
-/* Its histogram, kept as long as the column. */
+/* Copies a histogram to the arena, where it lives as long as the column. */
 static enum err
 keep(struct selector_vector *s, struct last_sample *x)
 {
@@ -78,7 +92,7 @@ keep(struct selector_vector *s, struct last_sample *x)
     return OK;
 }
 
-/* The same of the last sample, which then knows whether it comes after a reset. */
+/* The same for the last sample, whose hint then depends on the sample before. */
 static enum err
 keep_last(struct selector_vector *s, struct last_sample *last)
 {
@@ -90,7 +104,7 @@ keep_last(struct selector_vector *s, struct last_sample *last)
         enum err e = keep(s, before);
         if (e) return e;
         if (s->node->selector.counted_only)
-            fhist_tell_reset(h, before->h);
+            fhist_hint_reset(h, before->h);
         else
             fhist_hint(h, before->h);
     }
@@ -103,7 +117,7 @@ static enum err
 put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
 {
     struct evaluation *ev = s->vector.ev;
-    if (h->weight > 0) eval_count(ev, &s->vector.grid, step, h->weight - 1); /* one is counted */
+    if (h->weight > 0) eval_count(ev, &s->vector.grid, step, h->weight - 1); /* next() counts one */
     return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step, h)
                ? eval_no_memory(ev)
                : OK;
@@ -131,7 +145,7 @@ put(struct selector_vector *s, uint32_t step, struct last_sample *x)
     return OK;
 }
 
-/* Steps that look back from before `until_ms` get the last sample. */
+/* Gives the last sample to the steps that look back from before `until_ms`. */
 static enum err
 fill(struct selector_vector *s, uint32_t *step, int64_t until_ms, struct last_sample *last)
 {
@@ -153,11 +167,14 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
             const struct last_sample *b, int64_t t_ms)
 {
     struct evaluation *ev = s->vector.ev;
+    assert(is_histogram(a) == is_histogram(b)); /* invariant 3 */
     if (!is_histogram(a)) {
         column_set(&s->column, step,
                    interpolated(a->t_ms, a->value, b->t_ms, b->value, t_ms, false));
         return OK;
     }
+    assert(a->stored == NULL); /* invariant 2, as the next one */
+    assert(b->stored == NULL);
     if (fhist_is_custom(a->h) != fhist_is_custom(b->h)) {
         note_mixed_schemas(ev, s->node->at, s->labels);
         return OK;
@@ -172,7 +189,7 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
     return h == NULL ? OK : put_histogram(s, step, h);
 }
 
-/* Steps that look as far as both `a` and `b`, of different kinds, are given nothing. */
+/* Marks the steps that see both `a` and `b`, of different kinds, as mixed. */
 static void
 mark_mixed(struct selector_vector *s, const struct last_sample *a, const struct last_sample *b)
 {
@@ -198,7 +215,7 @@ drop_mixed(struct selector_vector *s)
     if (any) note_mixed_samples(s->vector.ev, s->node->at, s->labels);
 }
 
-/* At the steps from the sample `a` until before `b`. */
+/* Fills the steps from the time of sample `a` to before that of `b`. */
 static enum err
 smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
        const struct last_sample *b)
@@ -217,7 +234,7 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
             if (is_histogram(a) && a->t_ms != t) {
                 struct fhist *carried = fhist_keep(&s->arena, a->h);
                 if (carried == NULL) return eval_no_memory(ev);
-                carried->hint = RESET_UNKNOWN; /* it is about two samples in a row */
+                carried->hint = RESET_UNKNOWN; /* a hint is about consecutive samples */
                 copy.h = carried;
             }
             e = put(s, *step, &copy);
@@ -231,7 +248,7 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-/* The first one of `times` from `i` on that is after `t_ms`, mostly near. */
+/* The index of the first time after `t_ms`, from `i` on; it is mostly near. */
 static uint32_t
 first_after(const int64_t *times_ms, uint32_t i, uint32_t count, int64_t t_ms)
 {
@@ -244,7 +261,7 @@ first_after(const int64_t *times_ms, uint32_t i, uint32_t count, int64_t t_ms)
     return search_first(k, i, end, times_ms[k] > t_ms);
 }
 
-/* Steps before the last sample of the batch, none of which is looked at twice. */
+/* Fills the steps before the last sample of the batch. */
 static enum err
 fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
                  struct last_sample *last)
@@ -252,6 +269,7 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
     uint32_t steps = s->vector.grid.count, n = b->count, next = 0;
     int64_t lookback_ms = s->vector.ev->lookback_ms;
     enum err e = fill(s, step, b->times_ms[0], last);
+    assert(e || *step == steps || reference(s, *step) >= b->times_ms[0]); /* invariant 1 */
     for (; e == OK && *step < steps; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= b->times_ms[n - 1]) break;
@@ -271,7 +289,7 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
     return e;
 }
 
-/* What a function takes of a sample but its value is that of the last one. */
+/* True for functions of the value; others use the last sample. */
 static bool
 is_smoothed(const struct selector_vector *s)
 {
@@ -285,6 +303,7 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
 {
     bool smoothed = is_smoothed(s);
     enum err e = OK;
+    assert(b->count > 0);
     if (b->kind == SAMPLE_FLOAT && !smoothed) return fill_from_floats(s, b, step, last);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         struct last_sample now = sample_of(b, i);
@@ -302,7 +321,10 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
         *last = now;
     }
     if (e == OK) e = keep(s, &s->before);
-    return e ? e : keep_last(s, last);
+    if (e == OK) e = keep_last(s, last);
+    assert(e || s->before.stored == NULL); /* invariant 2, as the next one */
+    assert(e || last->stored == NULL);
+    return e;
 }
 
 static enum err
@@ -382,7 +404,7 @@ selector_request(struct evaluation *ev, const struct node *node, const struct gr
         .tenant = ev->tenant,
         .sets = set,
         .set_count = 1,
-        /* With the sample just too old: a histogram's hint may be about it. */
+        /* The sample just too old may decide the hint of a histogram. */
         .min_ms = reference(&s, 0) - ev->lookback_ms,
         .max_ms = reference(&s, grid->count - 1) + after_ms,
         .hints = {.shard = ev->shard, .shard_count = ev->shard_count},

@@ -1,7 +1,17 @@
 /*
- * sets.c - and, or, unless: a side passes by, of the other one it is known at which steps it has
- * something, for each group of labels that match.
+ * sets.c - and, or, unless.
+ *
+ * One side is read first, of which only the steps are kept at which each match group has something:
+ * the right side for `and` and `unless`, the left side for `or`, which is passed on meanwhile.
+ * Columns of the other side then keep the steps at which their group has something, or has nothing.
+ *
+ * Invariants:
+ *
+ *  1. The id of a group in `grouping` is its index in `present`.
+ *  2. Both operands have the steps of the operator.
  */
+#include <assert.h>
+
 #include "base/array.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/grouping.h"
@@ -11,21 +21,23 @@ struct set_vector {
     struct vector *left;
     struct vector *right;
     enum token_type op;
-    struct grouping grouping; /* of the side that is looked at first */
-    uint64_t **present;       /* bits: where a group of it has something */
+    struct grouping grouping; /* of the side that is read first */
+    uint64_t **present;       /* bits of each group: steps with a series */
     uint32_t present_capacity;
     struct arena arena;
-    bool first_done; /* `and`, `unless`: the right was read; `or`: the left has passed by */
+    bool first_done; /* the side that is read first was read */
 };
 
-/* That a column of the side that is looked at first is there. */
+/* Adds the steps of a column to its group. */
 static enum err
 note_present(struct set_vector *s, const struct column *c)
 {
     struct evaluation *ev = s->vector.ev;
     uint32_t id, steps = s->vector.grid.count, known = s->grouping.count;
     if (grouping_find(&s->grouping, c->labels, &id)) return eval_no_memory(ev);
-    if (id == known) { /* it was not */
+    assert(id <= known);
+    if (id == known) {                          /* a new group */
+        assert(s->grouping.count == known + 1); /* invariant 1 */
         if (!array_reserve(ev->budget, &s->present, &s->present_capacity, id + 1)) {
             return eval_no_memory(ev);
         }
@@ -36,7 +48,7 @@ note_present(struct set_vector *s, const struct column *c)
     return OK;
 }
 
-/* A column of the other side keeps the steps at which that one has something, or those others. */
+/* Keeps the steps of a column at which its group has a series, or has none. */
 static enum err
 keep_steps(struct set_vector *s, struct column *c, bool where_present)
 {
@@ -124,6 +136,7 @@ vector_set_new(struct evaluation *ev, const struct node *node, struct vector *le
         vector_free(right);
         return eval_no_memory(ev);
     }
+    assert(left->grid.count == right->grid.count); /* invariant 2 */
     s->op = node->binary.op;
     s->vector = (struct vector){.ops = &ops,
                                 .ev = ev,

@@ -1,38 +1,60 @@
-/* share.c - see share.h. */
+/*
+ * share.c - see share.h.
+ *
+ * Parts are found by their printed text, with the text of the subqueries around them, since these
+ * give the steps. The first reader that wants a column fills the share: it keeps all columns of the
+ * part. If there are too many, or the part added a note, which names the place of the node, other
+ * readers evaluate their own node; the reader of the first node then passes on what was not kept.
+ *
+ *      found --share_build()--> built --fill()--> filled
+ *
+ * Invariants:
+ *
+ *  1. A share that was built has one grid, at which all its readers read.
+ *  2. `source` exists from share_build() until all was kept, or the last reader of the last node is
+ *     freed.
+ *  3. Between enter() and leave() the operator and the budget of the evaluation are those of the
+ *     share, and its counts grow by what the evaluation counts.
+ *  4. `readers` counts the vectors of share_read() that were not freed; 0 at the end.
+ */
 #include "promql/eval/share.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/array.h"
 #include "base/hash.h"
 
-/* Of values; and of the text of a part that is compared with others. */
-enum { KEPT_MAX = 1 << 20, TEXT_BYTES_MAX = 1024 };
-/* So much is printed to find parts that are equal: some 100 ms. What a longer expression has behind
- * is evaluated wherever it stands. */
-enum { PRINTED_BYTES_MAX = 16 << 20 };
+enum {
+    KEPT_MAX = 1 << 20,    /* values that a share keeps */
+    TEXT_BYTES_MAX = 1024, /* longer parts are not compared with others */
+    /* Printing this much to find equal parts takes about 100 ms. The rest of a longer expression is
+     * not shared. */
+    PRINTED_BYTES_MAX = 16 << 20,
+};
+
+enum share_stage { STAGE_FOUND, STAGE_BUILT, STAGE_FILLED };
 
 struct share {
-    struct bytes text; /* with where its steps come from */
-    uint32_t places;   /* where it stands */
-    uint32_t done;     /* that have read it */
-    uint32_t readers;
+    struct bytes text; /* of the part, after the texts of the subqueries around it */
+    uint32_t places;   /* count of nodes with this text */
+    uint32_t done;     /* count of readers that were freed */
+    uint32_t readers;  /* count of readers */
 
-    const struct node *node; /* the first: it is what is built, and what notes tell of */
-    bool is_built;
+    const struct node *node; /* the first of the nodes: it is built, and notes name its position */
+    enum share_stage stage;
     struct grid grid;
-    struct vector *source; /* until all was kept */
-    bool one_name, each_once, by_labels;
-    /* Of the operator that it was built for: what the source takes is charged to that. */
+    struct vector *source;               /* NULL after all was kept */
+    bool one_name, each_once, by_labels; /* those of the source */
+    /* The operator for which it was built, and to which memory of the source is charged. */
     struct plan_node *at;
     struct budget *budget;
 
-    uint32_t steps; /* of the evaluation, then */
-    bool is_filled;
-    bool is_alone; /* others than the node's own reader evaluate their own */
+    uint32_t steps; /* of the evaluation when it was built */
+    bool is_alone;  /* readers of other nodes evaluate their own node */
     struct columns kept;
-    uint64_t samples; /* that it counted, in all and at each step */
-    uint64_t *step_samples;
+    uint64_t samples;       /* samples that the part has counted, in all */
+    uint64_t *step_samples; /* and at each step of the evaluation */
 };
 
 struct node_share {
@@ -40,7 +62,7 @@ struct node_share {
     uint32_t share;
 };
 
-struct shares {
+struct expression_shares {
     struct share *items;
     uint32_t count;
     uint32_t capacity;
@@ -55,7 +77,7 @@ struct shares {
 /* --- finding ---------------------------------------------------------------------------------- */
 
 static struct share *
-by_text(struct shares *shares, struct bytes text, uint64_t hash)
+by_text(struct expression_shares *shares, struct bytes text, uint64_t hash)
 {
     for (uint32_t at = TABLE_START, id; table_next(&shares->by_text, hash, &at, &id);) {
         if (bytes_equal(shares->items[id].text, text)) return &shares->items[id];
@@ -66,7 +88,7 @@ by_text(struct shares *shares, struct bytes text, uint64_t hash)
 static enum err
 note_node(struct evaluation *ev, const struct node *n, struct share *share)
 {
-    struct shares *shares = ev->shares;
+    struct expression_shares *shares = ev->shares;
     if (!array_reserve(ev->budget, &shares->nodes, &shares->node_capacity,
                        shares->node_count + 1) ||
         !table_reserve(&shares->by_node, ev->budget, 1)) {
@@ -81,7 +103,7 @@ note_node(struct evaluation *ev, const struct node *n, struct share *share)
 static enum err
 add_share(struct evaluation *ev, struct bytes text, uint64_t hash, struct share **ret)
 {
-    struct shares *shares = ev->shares;
+    struct expression_shares *shares = ev->shares;
     if (!array_reserve(ev->budget, &shares->items, &shares->capacity, shares->count + 1) ||
         !table_reserve(&shares->by_text, ev->budget, 1)) {
         return eval_no_memory(ev);
@@ -94,8 +116,8 @@ add_share(struct evaluation *ev, struct bytes text, uint64_t hash, struct share 
     return OK;
 }
 
-/* *ret_again: the like of it came before. Parts are equal if they are printed alike, and if their
- * steps come from subqueries alike. */
+/* Adds a node to the share of its text. *ret_again is true if an equal node came before. Nodes are
+ * equal if their printed texts are, and those of the subqueries that their steps come from. */
 static enum err
 note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, bool *ret_again)
 {
@@ -103,7 +125,7 @@ note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, 
     struct share *share = NULL;
     buf_init(&text, ev->budget, 1 << 21);
     buf_put_bytes(&text, steps_from);
-    /* Elsewhere the same text may have histograms that do not know of resets. */
+    /* The same text elsewhere may have histograms without hints about resets. */
     if (n->counted_only > 0) buf_printf(&text, "%" PRIu32 " ", n->counted_only);
     tree_print(n, &text);
     enum err e = buf_error(&text) ? eval_no_memory(ev) : OK;
@@ -121,7 +143,7 @@ note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, 
 
 static enum err note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from);
 
-/* It has a selector that is read in a way of its own. */
+/* True if its operand is a selector of which it uses another part than the value. */
 static bool
 takes_no_values(const struct node *n)
 {
@@ -135,7 +157,7 @@ takes_no_values(const struct node *n)
     return node_inside(of)->kind == NODE_SELECTOR && node_part(n) != PART_VALUE;
 }
 
-/* What a subquery is of has steps of its own. */
+/* The steps of the operand are those of the subquery. */
 static enum err
 note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_from)
 {
@@ -149,7 +171,7 @@ note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_fr
     enum err e = err_first(buf_error(&text), buf_error(&of));
     ev->shares->printed_bytes += text.size + of.size;
     if (e) {
-        e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* nothing is shared in what is so long */
+        e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* nothing in so long a part is shared */
     } else {
         /* "EXPR[1h:1m] offset 5m" without EXPR. */
         memmove(text.at + before, text.at + before + of.size, text.size - before - of.size);
@@ -193,16 +215,17 @@ note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from)
     bool again = false;
     n = node_inside(n);
     if (ev->shares->printed_bytes > PRINTED_BYTES_MAX) return OK;
-    /* Only labels are read of what info() takes. */
+    /* info() uses only the labels of this argument. */
     if (n->kind == NODE_SELECTOR && n->selector.may_be_empty) return OK;
     if (n->type == VALUE_VECTOR && n->at.end - n->at.begin <= TEXT_BYTES_MAX) {
         enum err e = note_part(ev, n, steps_from, &again);
-        if (e || again) return e; /* what is within is evaluated with it */
+        if (e || again) return e; /* the parts within are evaluated with it */
     }
     return note_below(ev, n, steps_from);
 }
 
-/* How many selectors there are, of all kinds; what is asked of many is asked of two. */
+/* The number of selectors of all kinds, of which callers want to know whether it is less
+ * than two. */
 static unsigned
 count_selectors(const struct node *n)
 {
@@ -237,6 +260,7 @@ count_selectors(const struct node *n)
 enum err
 shares_find(struct evaluation *ev)
 {
+    assert(ev->shares == NULL);
     if (count_selectors(ev->tree->root) < 2) return OK;
     ev->shares = arena_new(&ev->arena, sizeof *ev->shares);
     if (ev->shares == NULL) return eval_no_memory(ev);
@@ -258,8 +282,7 @@ share_of(const struct evaluation *ev, const struct node *node)
 
 /* --- the part itself -------------------------------------------------------------------------- */
 
-/* What the part does between enter() and leave() is its operator's, and it is noted what it counts
- * and whether it tells something. */
+/* State of the evaluation outside of the share, kept from enter() to leave(). */
 struct visit {
     struct plan_node *at;
     struct budget *budget;
@@ -274,13 +297,16 @@ enter(struct share *s, struct evaluation *ev, struct visit *v)
     ev->at = s->at;
     ev->budget = s->budget;
     for (uint32_t i = 0; i < s->steps; i++) {
-        s->step_samples[i] -= ev->step_samples[i]; /* what comes until leave() remains */
+        s->step_samples[i] -= ev->step_samples[i]; /* leave() adds what is counted until then */
     }
 }
 
 static void
 leave(struct share *s, struct evaluation *ev, const struct visit *v)
 {
+    assert(ev->at == s->at); /* invariant 3, as the next ones */
+    assert(ev->budget == s->budget);
+    assert(ev->samples >= v->samples);
     ev->at = v->at;
     ev->budget = v->budget;
     for (uint32_t i = 0; i < s->steps; i++) {
@@ -304,12 +330,15 @@ free_source(struct share *s, struct evaluation *ev)
 void
 shares_fini(struct evaluation *ev)
 {
-    struct shares *shares = ev->shares;
+    struct expression_shares *shares = ev->shares;
     if (shares == NULL) return;
     for (uint32_t i = 0; i < shares->count; i++) {
-        if (!shares->items[i].is_built) continue;
-        free_source(&shares->items[i], ev);
+        if (shares->items[i].stage == STAGE_FOUND) continue;
+        free_source(&shares->items[i], ev); /* which may have readers of other shares */
         columns_fini(&shares->items[i].kept);
+    }
+    for (uint32_t i = 0; i < shares->count; i++) {
+        assert(shares->items[i].readers == 0); /* invariant 4 */
     }
     array_free(ev->budget, shares->items, shares->capacity);
     array_free(ev->budget, shares->nodes, shares->node_capacity);
@@ -320,7 +349,7 @@ shares_fini(struct evaluation *ev)
 enum share_state
 share_state_at(const struct share *s, const struct grid *grid)
 {
-    if (!s->is_built) return SHARE_FREE;
+    if (s->stage == STAGE_FOUND) return SHARE_FREE;
     return grid_equal(&s->grid, grid) ? SHARE_BUILT : SHARE_ELSEWHERE;
 }
 
@@ -336,7 +365,7 @@ build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
     enum err e = vector_build(ev, s->node, grid, &s->source);
     leave(s, ev, &v);
     if (e) return e;
-    s->is_built = true;
+    s->stage = STAGE_BUILT;
     s->one_name = s->source->one_name;
     s->each_once = s->source->each_once;
     s->by_labels = s->source->by_labels;
@@ -348,16 +377,18 @@ enum err
 share_build(struct share *s, struct evaluation *ev, const struct grid *grid)
 {
     struct measuring m;
+    assert(s->stage == STAGE_FOUND); /* invariant 1 */
+    assert(s->readers == 0);
     s->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *s->step_samples);
     if (s->step_samples == NULL) return eval_no_memory(ev);
-    /* Whoever comes first, it is the first node that the plan has operators below. */
+    /* Whichever reader comes first, the plan has the operators of the part below the first node. */
     bool elsewhere = ev->at != NULL && ev->at->of != s->node && measure_begin(ev, s->node, &m);
     enum err e = build_first(s, ev, grid);
     if (elsewhere) measure_end(ev, &m);
     return e;
 }
 
-/* Keeps all columns, or so many that there are too many. */
+/* Keeps all columns, or, if there are too many, as many as are allowed. */
 static enum err
 fill(struct share *s, struct evaluation *ev)
 {
@@ -365,7 +396,9 @@ fill(struct share *s, struct evaluation *ev)
     struct column *c = NULL;
     uint64_t most = KEPT_MAX / s->grid.count;
     enum err e = OK;
-    s->is_filled = true;
+    assert(s->stage == STAGE_BUILT);
+    assert(s->source != NULL); /* invariant 2 */
+    s->stage = STAGE_FILLED;
     enter(s, ev, &v);
     do {
         e = vector_next(s->source, &c);
@@ -388,16 +421,17 @@ struct reading_vector {
     struct vector vector; /* first */
     struct share *share;
     const struct node *node;
-    bool counted;       /* what another counts, too */
-    struct vector *own; /* instead of the shared one */
+    bool counted;       /* samples of the share were counted for this reader */
+    struct vector *own; /* vector of the reader's own node, used instead of the share */
     uint32_t next;
-    struct column column; /* a copy: whoever gets a column may change it */
+    struct column column; /* a copy: callers may change a column */
 };
 
 static enum err
 give(struct reading_vector *r, const struct column *c, struct column **ret_column)
 {
     uint32_t steps = r->vector.grid.count;
+    assert(c->kept.end <= steps); /* invariant 1 */
     column_clear(&r->column, steps);
     r->column.labels = c->labels;
     r->column.drops_name = c->drops_name;
@@ -417,13 +451,14 @@ give(struct reading_vector *r, const struct column *c, struct column **ret_colum
     return OK;
 }
 
-/* As if it had been evaluated again. */
+/* Counts the samples as if the part were evaluated again. */
 static void
 count_again(struct reading_vector *r)
 {
     struct evaluation *ev = r->vector.ev;
     const struct share *s = r->share;
     if (r->node == s->node || r->counted) return;
+    assert(s->steps == ev->grid.count);
     r->counted = true;
     ev->samples += s->samples;
     for (uint32_t i = 0; i < s->steps; i++) {
@@ -439,7 +474,7 @@ next(struct vector *v, struct column **ret_column)
     struct share *s = r->share;
     enum err e = OK;
     *ret_column = NULL;
-    if (!s->is_filled) e = fill(s, ev);
+    if (s->stage == STAGE_BUILT) e = fill(s, ev);
     if (e == OK && s->is_alone && r->node != s->node && r->own == NULL) {
         e = vector_build(ev, r->node, &v->grid, &r->own);
     }
@@ -448,7 +483,7 @@ next(struct vector *v, struct column **ret_column)
     count_again(r);
     if (r->next < s->kept.count) return give(r, &s->kept.items[r->next++], ret_column);
     if (s->source == NULL) return OK;
-    struct visit visit; /* too many were to be kept: the rest passes by */
+    struct visit visit; /* the share did not keep the rest */
     enter(s, ev, &visit);
     e = vector_next(s->source, ret_column);
     leave(s, ev, &visit);
@@ -463,6 +498,7 @@ reading_free(struct vector *v)
     if (r->own != NULL) vector_free(r->own);
     column_fini(&r->column, v->ev->budget, v->grid.count);
     s->done++;
+    assert(s->readers > 0); /* invariant 4 */
     if (--s->readers == 0 && s->done >= s->places) {
         free_source(s, v->ev);
         columns_fini(&s->kept);
@@ -475,6 +511,7 @@ share_read(struct share *s, struct evaluation *ev, const struct node *node,
            struct vector **ret_vector)
 {
     static const struct vector_ops ops = {next, reading_free};
+    assert(s->stage != STAGE_FOUND); /* invariant 1 */
     struct reading_vector *r = mem_new(ev->budget, sizeof *r);
     if (r == NULL || column_init(&r->column, ev->budget, s->grid.count)) {
         mem_free(ev->budget, r, sizeof *r);

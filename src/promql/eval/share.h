@@ -1,30 +1,30 @@
 /*
- * share.h - parts of an expression that stand in it several times and are evaluated once. Whoever
- * comes to one first keeps its columns for the others, if they are not too many: else, and where
- * there is something to tell about the place at which a part stands, each evaluates its own.
+ * share.h - parts of an expression that occur several times in it and are evaluated once. The
+ * reader that comes first keeps the columns for the others. If there are too many, or if the part
+ * adds notes, which name its position, each reader evaluates its own.
  */
 #ifndef PROMQL_EVAL_SHARE_H
 #define PROMQL_EVAL_SHARE_H
 
 #include "promql/eval/eval.h"
 
-/* Looks for such parts in the expression. ERR_NOMEM. */
+/* Finds parts that occur several times. ERR_NOMEM. */
 MUST_CHECK enum err shares_find(struct evaluation *ev);
 void shares_fini(struct evaluation *ev);
 
-/* NULL: the like of this node stands nowhere else. */
+/* NULL if no other node is equal to this one, or all of them were read. */
 struct share *share_of(const struct evaluation *ev, const struct node *node);
 
 enum share_state {
-    SHARE_FREE,      /* share_build() is yet to come */
-    SHARE_BUILT,     /* it was built, at these steps */
-    SHARE_ELSEWHERE, /* at others */
+    SHARE_FREE,      /* share_build() has not been called */
+    SHARE_BUILT,     /* it was built for these steps */
+    SHARE_ELSEWHERE, /* it was built for other steps */
 };
 enum share_state share_state_at(const struct share *share, const struct grid *grid);
-/* Builds it for all who will read it. */
+/* Builds the part for all its readers. */
 MUST_CHECK enum err share_build(struct share *share, struct evaluation *ev,
                                 const struct grid *grid);
-/* The columns of a part that was built. */
+/* Makes a reader of a part that was built. */
 MUST_CHECK enum err share_read(struct share *share, struct evaluation *ev, const struct node *node,
                                struct vector **ret_vector);
 

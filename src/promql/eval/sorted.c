@@ -1,9 +1,11 @@
 /*
- * sorted.c - sort, sort_desc, sort_by_label and sort_by_label_desc. They, topk and bottomk put what
- * they give in order, as `or` does, and operators that go from series to series keep it. It matters
- * only if an expression is asked for at one time: series of ranges are in the order of their
- * labels.
+ * sorted.c - sort, sort_desc, sort_by_label and sort_by_label_desc.
+ *
+ * These functions, topk and bottomk put series in an order, as `or` does, and operators that go
+ * from series to series keep it. The order matters only if a query asks for one time: series of a
+ * range are given in the order of their labels.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -17,7 +19,7 @@ struct sorted_vector {
     const struct node *call;
     struct columns kept;
     struct eval_order sorting;
-    uint32_t *order; /* NULL: nothing was read yet */
+    uint32_t *order; /* NULL until the vector was read */
     uint32_t next;
 };
 
@@ -29,7 +31,7 @@ function_of(const struct node *call)
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-/* The digits from `from` on, or what there is until the next. */
+/* The run of digits, or of other characters, that begins at `from`. */
 static struct bytes
 run_of(struct bytes text, size_t from)
 {
@@ -53,8 +55,8 @@ is_whole(struct bytes run, int64_t *ret)
     return true;
 }
 
-/* "a2" comes before "a10": runs of digits are compared as numbers, if they fit into 64 bits, all
- * others as texts. */
+/* Compares runs of digits that fit into 64 bits as numbers, and all others as texts: "a2" is before
+ * "a10". */
 static int
 compare_naturally(struct bytes a, struct bytes b)
 {
@@ -87,7 +89,7 @@ compare_named(struct sorted_vector *s, const struct column *x, const struct colu
     return labels_compare(x->labels, y->labels);
 }
 
-/* NaN come last. */
+/* NaN are last. */
 static int
 compare_values(double v, double w, bool falling)
 {
@@ -150,7 +152,7 @@ sorted_free(struct vector *v)
     mem_free(v->ev->budget, s, sizeof *s);
 }
 
-/* A range query may have one step only. */
+/* A range query may have a single step. */
 static bool
 is_range(const struct evaluation *ev, const struct grid *grid)
 {
@@ -169,6 +171,7 @@ vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector 
                   "labels");
         return OK;
     }
+    assert(of->grid.count == 1); /* values at one step are compared */
     struct sorted_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) {
         vector_free(of);
@@ -186,14 +189,14 @@ vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector 
     return OK;
 }
 
-/* --- who keeps an order ----------------------------------------------------------------------- */
+/* --- expressions with an order ---------------------------------------------------------------- */
 
 static bool
 binary_has_order(const struct node *n)
 {
     const struct node *left = n->binary.left, *right = n->binary.right;
     if (!n->binary.matches) return node_has_order(left->type == VALUE_SCALAR ? right : left);
-    if (n->binary.op == TOKEN_OR) return true; /* the left side, then the right one */
+    if (n->binary.op == TOKEN_OR) return true; /* the left side is before the right one */
     return node_has_order(n->binary.matching.cardinality == ONE_TO_MANY ? right : left);
 }
 

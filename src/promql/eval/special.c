@@ -1,6 +1,7 @@
 /*
- * special.c - functions that are more than a value of each value: absent, absent_over_time, sort.
+ * special.c - operators that are not functions of single values: absent, and dropping histograms.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "base/hash.h"
@@ -54,13 +55,13 @@ absent_free(struct vector *v)
     mem_free(v->ev->budget, a, sizeof *a);
 }
 
-/* The labels that the selector's matchers give: the first `=` of a name says which, what comes
- * behind it takes the label away again. */
+/* Makes labels of the selector's matchers: the first `=` of a name sets the label, any later
+ * matcher of that name removes it. */
 static enum err
 labels_of_matchers(struct evaluation *ev, const struct node *node, struct buf *to)
 {
     struct buf next;
-    struct table named = {.slots = NULL}; /* of the names that had a `=`, by hash */
+    struct table named = {.slots = NULL}; /* matchers that set a label, by the hash of the name */
     if (node->kind == NODE_RANGE) node = node->range.selector;
     if (node->kind != NODE_SELECTOR) return OK;
     const struct node_matcher *matchers = node->selector.matchers;
@@ -72,6 +73,7 @@ labels_of_matchers(struct evaluation *ev, const struct node *node, struct buf *t
         uint64_t hash = hash_bytes(m->name, 0);
         if (bytes_equal_text(m->name, "__name__")) continue;
         for (uint32_t at = TABLE_START, id; !again && table_next(&named, hash, &at, &id);) {
+            assert(id < i); /* of a matcher before */
             again = bytes_equal(matchers[id].name, m->name);
         }
         bool sets = m->type == MATCH_EQUAL && !again;

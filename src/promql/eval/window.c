@@ -1,9 +1,13 @@
 /*
- * window.c - the functions of range vectors. Sums are Neumaier's, as in Prometheus: what is lost by
- * rounding is carried along.
+ * window.c - the functions of range vectors, each over one window.
+ *
+ * A window has at least one sample. Functions of floats alone are called with at least one float,
+ * and all others look at both counts. Sums carry along what rounding loses (Neumaier), as those of
+ * Prometheus do. Functions that give histograms are those of window_histogram.c.
  */
 #include "promql/eval/window.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +22,7 @@ window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms,
 {
     if (start_ms == 0 || start_ms >= t_ms || start_ms < before_ms) return false;
     if (start_ms > before_ms) return true;
-    /* It began where the one before was: a delta, if that had a start, too. */
+    /* It starts at the start of the sample before: a delta, if that sample has a start, too. */
     return start_before_ms != 0 && start_before_ms < before_ms;
 }
 
@@ -29,7 +33,7 @@ window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_
 }
 
 static bool
-starts_overlap(const struct window *w)
+starts_overlap(const struct sample_window *w)
 {
     for (uint32_t i = 1; w->starts_ms != NULL && i < w->count; i++) {
         if (w->starts_ms[i] == 0) continue;
@@ -41,24 +45,24 @@ starts_overlap(const struct window *w)
 }
 
 static bool
-was_reset(const struct window *w, uint32_t i)
+was_reset(const struct sample_window *w, uint32_t i)
 {
     if (w->values[i] < w->values[i - 1]) return true;
     return w->starts_ms != NULL && window_starts_anew(w->starts_ms[i - 1], w->times_ms[i - 1],
                                                       w->starts_ms[i], w->times_ms[i]);
 }
 
-/* How often the difference between the first and the last sample fits into the range. */
-struct stretch {
+/* The extrapolation of a difference to the range: see stretch_factor(). */
+struct window_stretch {
     double factor;
-    bool from_start; /* the counter began in the range, at its first sample's start */
+    bool from_start; /* the counter started within the range, at the start of its first sample */
 };
 
-/* False: a single sample says nothing. */
+/* False: one sample is not enough. */
 static bool
-stretch_of(const struct window *w, int64_t first_ms, int64_t last_ms, uint32_t count,
+stretch_of(const struct sample_window *w, int64_t first_ms, int64_t last_ms, uint32_t count,
            int64_t counter_start_ms, double first, double more, bool is_counter,
-           struct stretch *ret)
+           struct window_stretch *ret)
 {
     struct stretch_times t = {
         .to_start = (double)(first_ms - w->start_ms) / 1000,
@@ -81,16 +85,17 @@ stretch_of(const struct window *w, int64_t first_ms, int64_t last_ms, uint32_t c
 }
 
 static bool
-float_rate(const struct window *w, enum rate_kind kind, struct operand *ret)
+float_rate(const struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     bool is_counter = kind != RATE_DELTA;
+    assert(w->count > 0);
     uint32_t last = w->count - 1;
     double result = w->values[last] - w->values[0];
     for (uint32_t i = 1; i < w->count && is_counter; i++) {
         if (was_reset(w, i)) result += w->values[i - 1];
     }
     if (is_counter && starts_overlap(w)) note_start_overlap(w);
-    struct stretch s;
+    struct window_stretch s;
     if (!stretch_of(w, w->times_ms[0], w->times_ms[last], w->count,
                     w->starts_ms == NULL ? 0 : w->starts_ms[0], w->values[0], result, is_counter,
                     &s)) {
@@ -103,13 +108,14 @@ float_rate(const struct window *w, enum rate_kind kind, struct operand *ret)
 }
 
 static bool
-histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret)
+histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     const struct histogram_point *first = &w->histograms[0];
     const struct histogram_point *last = &w->histograms[w->histogram_count - 1];
     bool is_counter = kind != RATE_DELTA;
+    assert(w->histogram_count > 0);
     struct fhist *h = NULL;
-    struct stretch s;
+    struct window_stretch s;
     struct fhist_outcome outcome;
     if (w->histogram_count > 1) {
         if (!window_histogram_rate(w, kind, ret)) return false;
@@ -141,7 +147,7 @@ histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret)
 }
 
 static bool
-any_rate(struct window *w, enum rate_kind kind, struct operand *ret)
+any_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     if (w->count > 0 && w->histogram_count > 0) {
         note_mixed_samples(w->ev, w->at, w->labels);
@@ -152,26 +158,27 @@ any_rate(struct window *w, enum rate_kind kind, struct operand *ret)
 }
 
 static bool
-rate(struct window *w, struct operand *ret)
+rate(struct sample_window *w, struct operand *ret)
 {
     return any_rate(w, RATE_RATE, ret);
 }
 
 static bool
-increase(struct window *w, struct operand *ret)
+increase(struct sample_window *w, struct operand *ret)
 {
     return any_rate(w, RATE_INCREASE, ret);
 }
 
 static bool
-delta(struct window *w, struct operand *ret)
+delta(struct sample_window *w, struct operand *ret)
 {
     return any_rate(w, RATE_DELTA, ret);
 }
 
 static bool
-instant_floats(const struct window *w, bool is_rate, struct operand *ret)
+instant_floats(const struct sample_window *w, bool is_rate, struct operand *ret)
 {
+    assert(w->count >= 2);
     uint32_t last = w->count - 1;
     double before = w->values[last - 1], value = w->values[last];
     bool reset = is_rate && was_reset(w, last);
@@ -182,9 +189,9 @@ instant_floats(const struct window *w, bool is_rate, struct operand *ret)
     return true;
 }
 
-/* Of the last two samples, which must be of one kind. */
+/* The last two samples, which must be of one kind. */
 static bool
-instant(struct window *w, bool is_rate, struct operand *ret)
+instant(struct sample_window *w, bool is_rate, struct operand *ret)
 {
     uint32_t n = w->count, m = w->histogram_count;
     if (n + m < 2) return false;
@@ -201,13 +208,13 @@ instant(struct window *w, bool is_rate, struct operand *ret)
 }
 
 static bool
-irate(struct window *w, struct operand *ret)
+irate(struct sample_window *w, struct operand *ret)
 {
     return instant(w, true, ret);
 }
 
 static bool
-idelta(struct window *w, struct operand *ret)
+idelta(struct sample_window *w, struct operand *ret)
 {
     return instant(w, false, ret);
 }
@@ -215,7 +222,7 @@ idelta(struct window *w, struct operand *ret)
 /* --- over time -------------------------------------------------------------------------------- */
 
 static bool
-sum_over_time(struct window *w, struct operand *ret)
+sum_over_time(struct sample_window *w, struct operand *ret)
 {
     struct precise p = {0, 0};
     if (w->histogram_count > 0) return window_sum_histograms(w, false, ret);
@@ -229,6 +236,7 @@ sum_over_time(struct window *w, struct operand *ret)
 double
 mean_of(const double *values, uint32_t count)
 {
+    assert(count > 0);
     struct precise p = {values[0], 0};
     double mean = 0, lost = 0;
     bool moves = false;
@@ -255,7 +263,7 @@ mean_of(const double *values, uint32_t count)
 }
 
 static bool
-avg_over_time(struct window *w, struct operand *ret)
+avg_over_time(struct sample_window *w, struct operand *ret)
 {
     if (w->histogram_count > 0) return window_sum_histograms(w, true, ret);
     ret->value = mean_of(w->values, w->count);
@@ -263,7 +271,7 @@ avg_over_time(struct window *w, struct operand *ret)
 }
 
 uint64_t
-window_weight(const struct window *w)
+window_weight(const struct sample_window *w)
 {
     if (w->weights == NULL) return w->count;
     uint64_t weight = 0;
@@ -274,16 +282,17 @@ window_weight(const struct window *w)
 }
 
 static bool
-count_over_time(struct window *w, struct operand *ret)
+count_over_time(struct sample_window *w, struct operand *ret)
 {
     ret->value = (double)window_weight(w) + w->histogram_count;
     return true;
 }
 
 static uint32_t
-extreme(const struct window *w, bool greatest, bool last)
+extreme(const struct sample_window *w, bool greatest, bool last)
 {
     uint32_t best = 0;
+    assert(w->count > 0);
     for (uint32_t i = 1; i < w->count; i++) {
         double x = w->values[i], y = w->values[best];
         bool better = greatest ? x > y : x < y;
@@ -293,50 +302,50 @@ extreme(const struct window *w, bool greatest, bool last)
 }
 
 static bool
-max_over_time(struct window *w, struct operand *ret)
+max_over_time(struct sample_window *w, struct operand *ret)
 {
     ret->value = w->values[extreme(w, true, false)];
     return true;
 }
 
 static bool
-min_over_time(struct window *w, struct operand *ret)
+min_over_time(struct sample_window *w, struct operand *ret)
 {
     ret->value = w->values[extreme(w, false, false)];
     return true;
 }
 
 static bool
-ts_of_max_over_time(struct window *w, struct operand *ret)
+ts_of_max_over_time(struct sample_window *w, struct operand *ret)
 {
     ret->value = (double)w->times_ms[extreme(w, true, true)] / 1000;
     return true;
 }
 
 static bool
-ts_of_min_over_time(struct window *w, struct operand *ret)
+ts_of_min_over_time(struct sample_window *w, struct operand *ret)
 {
     ret->value = (double)w->times_ms[extreme(w, false, true)] / 1000;
     return true;
 }
 
-/* Is the first sample, or the last one, a histogram? */
+/* True if the first sample, or the last one below, is a histogram. */
 static bool
-histogram_first(const struct window *w)
+histogram_first(const struct sample_window *w)
 {
     if (w->histogram_count == 0) return false;
     return w->count == 0 || w->histograms[0].t_ms <= w->times_ms[0];
 }
 
 static bool
-histogram_last(const struct window *w)
+histogram_last(const struct sample_window *w)
 {
     if (w->histogram_count == 0) return false;
     return w->count == 0 || w->histograms[w->histogram_count - 1].t_ms >= w->times_ms[w->count - 1];
 }
 
 static bool
-first_over_time(struct window *w, struct operand *ret)
+first_over_time(struct sample_window *w, struct operand *ret)
 {
     if (histogram_first(w))
         ret->histogram = w->histograms[0].h;
@@ -346,7 +355,7 @@ first_over_time(struct window *w, struct operand *ret)
 }
 
 static bool
-last_over_time(struct window *w, struct operand *ret)
+last_over_time(struct sample_window *w, struct operand *ret)
 {
     if (histogram_last(w))
         ret->histogram = w->histograms[w->histogram_count - 1].h;
@@ -356,16 +365,16 @@ last_over_time(struct window *w, struct operand *ret)
 }
 
 static bool
-ts_of_first_over_time(struct window *w, struct operand *ret)
+ts_of_first_over_time(struct sample_window *w, struct operand *ret)
 {
     int64_t t_ms = histogram_first(w) ? w->histograms[0].t_ms : w->times_ms[0];
     ret->value = (double)t_ms / 1000;
     return true;
 }
 
-/* Of a time before 1970, 0: as in Prometheus. */
+/* A time before 1970 is 0, as in Prometheus. */
 static bool
-ts_of_last_over_time(struct window *w, struct operand *ret)
+ts_of_last_over_time(struct sample_window *w, struct operand *ret)
 {
     int64_t t_ms =
         histogram_last(w) ? w->histograms[w->histogram_count - 1].t_ms : w->times_ms[w->count - 1];
@@ -374,16 +383,16 @@ ts_of_last_over_time(struct window *w, struct operand *ret)
 }
 
 static bool
-present_over_time(struct window *w, struct operand *ret)
+present_over_time(struct sample_window *w, struct operand *ret)
 {
     (void)w;
     ret->value = 1;
     return true;
 }
 
-/* Welford's, with what is lost carried along. */
+/* Welford's algorithm, with the lost parts of both sums. */
 static bool
-stdvar_over_time(struct window *w, struct operand *ret)
+stdvar_over_time(struct sample_window *w, struct operand *ret)
 {
     struct precise mean = {0, 0}, squares = {0, 0};
     for (uint32_t i = 0; i < w->count; i++) {
@@ -396,30 +405,30 @@ stdvar_over_time(struct window *w, struct operand *ret)
 }
 
 static bool
-stddev_over_time(struct window *w, struct operand *ret)
+stddev_over_time(struct sample_window *w, struct operand *ret)
 {
     stdvar_over_time(w, ret);
     ret->value = sqrt(ret->value);
     return true;
 }
 
-/* How many of the times are not after the start of the window. */
+/* The number of floats up to the start of the window. */
 static uint32_t
-floats_until_start(const struct window *w)
+floats_until_start(const struct sample_window *w)
 {
     return search_first(i, 0u, w->count, w->times_ms[i] > w->start_ms);
 }
 
 static uint32_t
-histograms_until_start(const struct window *w)
+histograms_until_start(const struct sample_window *w)
 {
     return search_first(i, 0u, w->histogram_count, w->histograms[i].t_ms > w->start_ms);
 }
 
-/* The first samples of both kinds: with `anchored` one of them is the last one until the start.
- * False: no sample comes after the start. */
+/* The first samples of both kinds; with `anchored` one of them is the last sample up to the start.
+ * False: no sample is after the start. */
 static bool
-first_of_both(const struct window *w, uint32_t *ret_float, uint32_t *ret_histogram)
+first_of_both(const struct sample_window *w, uint32_t *ret_float, uint32_t *ret_histogram)
 {
     *ret_float = *ret_histogram = 0;
     if (w->extent != EXTENT_ANCHORED) return true;
@@ -437,9 +446,9 @@ struct either {
     int64_t t_ms, start_ms;
 };
 
-/* The next sample of both kinds, in the order of time; false: there is none. */
+/* Gives the next sample of either kind in the order of time. False after the last one. */
 static bool
-next_of_both(const struct window *w, uint32_t *i, uint32_t *k, struct either *ret)
+next_of_both(const struct sample_window *w, uint32_t *i, uint32_t *k, struct either *ret)
 {
     bool more_floats = *i < w->count, more_histograms = *k < w->histogram_count;
     if (more_floats && (!more_histograms || w->times_ms[*i] < w->histograms[*k].t_ms)) {
@@ -473,8 +482,8 @@ was_reset_between(const struct either *a, const struct either *b)
 }
 
 static bool
-count_pairs(const struct window *w, bool (*counts)(const struct either *, const struct either *),
-            struct operand *ret)
+count_pairs(const struct sample_window *w,
+            bool (*counts)(const struct either *, const struct either *), struct operand *ret)
 {
     uint32_t i, k, count = 0;
     struct either before, now;
@@ -488,22 +497,22 @@ count_pairs(const struct window *w, bool (*counts)(const struct either *, const 
 }
 
 static bool
-changes(struct window *w, struct operand *ret)
+changes(struct sample_window *w, struct operand *ret)
 {
     return count_pairs(w, changed, ret);
 }
 
 static bool
-resets(struct window *w, struct operand *ret)
+resets(struct sample_window *w, struct operand *ret)
 {
     return count_pairs(w, was_reset_between, ret);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-/* Least squares; times are those since `origin_ms`, in seconds. */
+/* Least squares over times in seconds since `origin_ms`. */
 static void
-regress(const struct window *w, int64_t origin_ms, double *ret_slope, double *ret_intercept)
+regress(const struct sample_window *w, int64_t origin_ms, double *ret_slope, double *ret_intercept)
 {
     struct precise x = {0, 0}, y = {0, 0}, xy = {0, 0}, xx = {0, 0};
     bool constant = true;
@@ -528,7 +537,7 @@ regress(const struct window *w, int64_t origin_ms, double *ret_slope, double *re
 }
 
 static bool
-deriv(struct window *w, struct operand *ret)
+deriv(struct sample_window *w, struct operand *ret)
 {
     double intercept;
     if (w->count < 2) return false;
@@ -537,7 +546,7 @@ deriv(struct window *w, struct operand *ret)
 }
 
 static bool
-predict_linear(struct window *w, struct operand *ret)
+predict_linear(struct sample_window *w, struct operand *ret)
 {
     double slope, intercept;
     if (w->count < 2) return false;
@@ -547,7 +556,7 @@ predict_linear(struct window *w, struct operand *ret)
 }
 
 static bool
-is_factor(struct window *w, const char *name, const char *symbol, double x)
+is_factor(struct sample_window *w, const char *name, const char *symbol, double x)
 {
     char digits[512];
     if (!(x <= 0 || x >= 1)) return true;
@@ -559,7 +568,7 @@ is_factor(struct window *w, const char *name, const char *symbol, double x)
 }
 
 static bool
-double_exponential_smoothing(struct window *w, struct operand *ret)
+double_exponential_smoothing(struct sample_window *w, struct operand *ret)
 {
     double sf = w->scalars[0], tf = w->scalars[1];
     if (!is_factor(w, "smoothing", "sf", sf) || !is_factor(w, "trend", "tf", tf)) return false;
@@ -596,12 +605,13 @@ quantile_of(double q, double *values, uint32_t count)
     qsort(values, count, sizeof *values, compare_doubles);
     double rank = q * (count - 1), floor_of = floor(rank), weight = rank - floor_of;
     uint32_t low = (uint32_t)fmax(0, floor_of);
+    assert(low < count);
     uint32_t high = low + 1 < count ? low + 1 : count - 1;
     return values[low] * (1 - weight) + values[high] * weight;
 }
 
 static bool
-quantile_over_time(struct window *w, struct operand *ret)
+quantile_over_time(struct sample_window *w, struct operand *ret)
 {
     double *copy = w->scratch, q = w->scalars[0];
     if (!(q >= 0 && q <= 1)) {
@@ -614,7 +624,7 @@ quantile_over_time(struct window *w, struct operand *ret)
 }
 
 static bool
-mad_over_time(struct window *w, struct operand *ret)
+mad_over_time(struct sample_window *w, struct operand *ret)
 {
     double *copy = w->scratch;
     bool any_nan = false;
@@ -649,7 +659,7 @@ window_kind_of(enum function_id id)
         [FUNCTION_PRESENT_OVER_TIME] = {present_over_time, .times_only = true,
                                         .takes_summaries = true},
         [FUNCTION_ABSENT_OVER_TIME] =
-            {/* its opposite */
+            {/* absent() is the opposite */
              present_over_time, .times_only = true, .takes_summaries = true},
         [FUNCTION_MAX_OVER_TIME] = {max_over_time, .floats_only = true, .takes_summaries = true},
         [FUNCTION_MIN_OVER_TIME] = {min_over_time, .floats_only = true, .takes_summaries = true},

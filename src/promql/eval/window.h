@@ -1,5 +1,5 @@
 /*
- * window.h - functions of the samples of one series in a stretch of time.
+ * window.h - functions of the samples of one series in a range of time.
  */
 #ifndef PROMQL_EVAL_WINDOW_H
 #define PROMQL_EVAL_WINDOW_H
@@ -10,66 +10,67 @@ struct histogram_point {
     int64_t t_ms;
     int64_t start_ms; /* 0: unknown */
     struct fhist *h;
-    size_t capacity; /* bytes of its memory */
+    size_t capacity; /* of the memory of `h`, in bytes */
 };
 
-struct window {
-    /* Floats and histograms, both ascending; at least one. With EXTENT_PLAIN in (start_ms, end_ms],
-     * else also before and after that, as far as the query looks back. */
+struct sample_window {
+    /* Floats and histograms, ascending in time; at least one sample. With EXTENT_PLAIN they are in
+     * (start_ms, end_ms], else also before and after, as far as the query looks back. */
     const int64_t *times_ms;
     const double *values;
-    const int64_t *starts_ms; /* of floats; NULL: not looked at */
-    const uint32_t *weights;  /* how many samples each float stands for; NULL: for itself */
+    const int64_t *starts_ms; /* of floats, 0 where unknown; NULL if start times are not used */
+    const uint32_t *weights;  /* how many samples each float represents; NULL: one each */
     uint32_t count;
     const struct histogram_point *histograms;
     uint32_t histogram_count;
-    bool histogram_starts; /* are looked at */
+    bool histogram_starts; /* start times of histograms are used */
 
     int64_t start_ms;
     int64_t end_ms;
-    int64_t step_time_ms; /* at which the function is evaluated */
+    int64_t step_time_ms; /* step at which the function is evaluated */
     int64_t range_ms;
     enum extent extent;
-    const double *scalars; /* the other arguments, at this step */
-    double *scratch;       /* room for `count` values */
+    const double *scalars; /* other arguments, at this step */
+    double *scratch;       /* memory for `count` values */
 
     struct evaluation *ev;
-    struct span at;       /* of what notes are about */
+    struct text_span at;  /* position that notes name */
     struct bytes labels;  /* of the series */
-    struct arena *arena;  /* for a resulting histogram: as long as the column */
-    struct fhist *result; /* in the arena; others are copied */
-    enum err failed;      /* set with a false */
+    struct arena *arena;  /* for a resulting histogram; lives as long as the column */
+    struct fhist *result; /* resulting histogram in the arena; others are copied by the caller */
+    enum err failed;      /* error, set with a return of false */
 };
 
-/* False: there is no result, or `failed` is set. *ret is zeroed before. */
-typedef bool (*window_function)(struct window *w, struct operand *ret);
+/* Evaluates one window. False: there is no result, or w->failed is set. *ret is zeroed before. */
+typedef bool (*window_function)(struct sample_window *w, struct operand *ret);
 
 struct window_kind {
-    window_function function; /* NULL: it is no function of a window */
-    /* Only of floats: without any there is no result, and a note says if there are histograms. */
+    window_function function; /* NULL if the function is not one of windows */
+    /* Needs floats: there is no result without any, and an info if there are histograms besides. */
     bool floats_only;
     bool takes_anchored;
     bool takes_smoothed;
     bool takes_starts; /* a new start time is a reset */
-    bool times_only;   /* values of floats do not matter */
-    bool gives_hints;  /* a resulting histogram has the hint of samples */
-    /* Of many floats it is enough to have the least and the greatest, and to know how many. */
+    bool times_only;   /* values of floats are not used */
+    bool gives_hints;  /* a resulting histogram keeps the hint of samples */
+    /* The least and the greatest of many floats, with their number, are enough. */
     bool takes_summaries;
 };
 const struct window_kind *window_kind_of(enum function_id id);
 
-/* Where the samples of a range lie in it, in seconds. */
+/* Distances between the samples of a range and its ends, in seconds. */
 struct stretch_times {
     double to_start; /* from the start of the range to the first sample */
     double to_end;
-    double sampled; /* from the first to the last one */
-    uint32_t count; /* of samples, at least 2 */
+    double sampled; /* from the first sample to the last one */
+    uint32_t count; /* count of samples, at least 2 */
 };
 
 /*
- * How often the difference between the first and the last sample fits into the range: up to its
- * ends if these are about as near as one sample to the next, else by half of that. A counter is
- * not stretched below zero: `first` is its first value, `more` what it grew by.
+ * The factor by which the difference between the first and the last sample is extrapolated to the
+ * range: to an end of it that is about as near as samples are to each other, else by half that
+ * distance. A counter is not extrapolated below zero: `first` is its first value, `more` its
+ * increase.
  */
 static inline double
 stretch_to_start(const struct stretch_times *t)
@@ -91,59 +92,61 @@ stretch_factor(const struct stretch_times *t, double first, double more, bool is
     return t->sampled == 0 ? 1 : (t->sampled + to_start + to_end) / t->sampled;
 }
 
-/* rate, increase, delta of histograms, and of either with `anchored` or `smoothed`. */
+/* rate, increase and delta of histograms, and of floats and histograms with `anchored` or
+ * `smoothed`. */
 enum rate_kind { RATE_DELTA, RATE_INCREASE, RATE_RATE };
-bool window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret);
-bool window_extended_rate(struct window *w, enum rate_kind kind, struct operand *ret);
-bool window_instant_histograms(struct window *w, const struct histogram_point *before,
+bool window_histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret);
+bool window_extended_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret);
+bool window_instant_histograms(struct sample_window *w, const struct histogram_point *before,
                                const struct histogram_point *last, bool is_rate,
                                struct operand *ret);
-bool window_sum_histograms(struct window *w, bool average, struct operand *ret);
-/* The values at both ends of a range with `anchored` or `smoothed`, and which floats are between
- * them. False: none is in the range or behind it. At least one float. */
+bool window_sum_histograms(struct sample_window *w, bool average, struct operand *ret);
+/* The values at both ends of a range with `anchored` or `smoothed`, and the floats between them.
+ * False if no float is in the range or after it. The window has at least one float. */
 struct float_ends {
     double left;
     double right;
     uint32_t first;
-    uint32_t end; /* may be less */
+    uint32_t end; /* may be less than `first` */
 };
-bool window_float_ends(const struct window *w, bool is_counter, struct float_ends *ret);
-/* With the sample before the window, where `anchored` wants it: the first one that counts. False:
- * none does. */
-bool window_first(const struct window *w, uint32_t *ret_first);
-/* A new start between two samples says that the counter began anew. */
+bool window_float_ends(const struct sample_window *w, bool is_counter, struct float_ends *ret);
+/* True if a new start time between two samples says that the counter was reset. */
 bool window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms);
-/* The second of two samples begins before the first one ends, and not where that began. */
+/* True if the second sample starts before the time of the first one, but not at its start time. */
 bool window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_ms);
 
-/* Between two samples at a time that is not outside of them. */
+/* The value at a time between those of two samples, both included. */
 double interpolated(int64_t t1_ms, double v1, int64_t t2_ms, double v2, int64_t t_ms,
                     bool is_counter);
-/* The same. *ret NULL: their layouts do not go together, a note says so. ERR_NOMEM. */
+/* The same for histograms. *ret is NULL if their layouts cannot be combined, and a note says so.
+ * ERR_NOMEM. */
 MUST_CHECK enum err interpolated_histogram(struct evaluation *ev, struct arena *arena,
                                            const struct histogram_point *a,
                                            const struct histogram_point *b, int64_t t_ms,
-                                           bool is_counter, struct span at, struct bytes labels,
-                                           struct fhist **ret);
+                                           bool is_counter, struct text_span at,
+                                           struct bytes labels, struct fhist **ret);
 
 /* --- notes about samples, with the metric's name ---------------------------------------------- */
 
-void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels);
-void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
-void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
-/* A counter that comes after a reset was combined with one that does not. */
-void note_reset_collision(struct evaluation *ev, struct span at, const char *operation);
-void note_start_overlap(const struct window *w);
-/* An aggregation has no use for it. */
-void note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation);
+void note_mixed_samples(struct evaluation *ev, struct text_span at, struct bytes labels);
+void note_mixed_schemas(struct evaluation *ev, struct text_span at, struct bytes labels);
+void note_reconciled(struct evaluation *ev, struct text_span at, const char *operation);
+/* Notes that a counter after a reset was combined with one that is not. */
+void note_reset_collision(struct evaluation *ev, struct text_span at, const char *operation);
+void note_start_overlap(const struct sample_window *w);
+/* Notes that an aggregation ignores histograms. */
+void note_ignored_histogram(struct evaluation *ev, struct text_span at,
+                            enum token_type aggregation);
 
-/* How many floats the window has, those included that others stand for. */
-uint64_t window_weight(const struct window *w);
+/* The number of floats of the window, with those that others represent. */
+uint64_t window_weight(const struct sample_window *w);
 
-/* The sum through the count; where the sum does not fit, the mean is moved along. */
+/* The mean: the sum divided by the count, or, where the sum is infinite, a running mean. `count` >
+ * 0. */
 double mean_of(const double *values, uint32_t count);
 
-/* Of values that get sorted; NaN are the least. Outside of 0 to 1: -Inf or +Inf. */
+/* The quantile of values, which are sorted in place; NaN come first. -Inf or +Inf for a `q` outside
+ * of 0 to 1. */
 double quantile_of(double q, double *values, uint32_t count);
 
 #endif

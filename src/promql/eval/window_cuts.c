@@ -1,9 +1,25 @@
-/* window_cuts.c - see window_cuts.h. */
+/*
+ * window_cuts.c - see window_cuts.h.
+ *
+ * A hash of a key names the one slot in which its cut may be: a cut replaces the one that was
+ * there. When the cuts take too much memory, slots are emptied in turn.
+ *
+ * Invariants:
+ *
+ *  1. `bytes` is the memory of all cuts.
+ *  2. A cut in a slot has its own copy of the times of its key.
+ *  3. Any two cuts fit into BYTES_MAX: emptying the other slots makes enough room for one.
+ */
 #include "promql/eval/window_cuts.h"
+
+#include <assert.h>
 
 #include "base/hash.h"
 
 enum { TIMES_MAX = 8192, BYTES_MAX = 1 << 20 };
+
+_Static_assert(2 * (sizeof(struct window_cut) + TIMES_MAX * sizeof(int64_t)) <= BYTES_MAX,
+               "two cuts of the greatest size fit");
 
 void
 cuts_init(struct cuts *cuts, struct budget *budget)
@@ -18,6 +34,7 @@ drop(struct cuts *cuts, struct window_cut **cut)
     size_t bytes = (*cut)->time_capacity * sizeof *(*cut)->times_ms;
     mem_free(cuts->budget, (*cut)->times_ms, bytes);
     mem_free(cuts->budget, *cut, sizeof **cut);
+    assert(cuts->bytes >= bytes + sizeof **cut); /* invariant 1 */
     cuts->bytes -= bytes + sizeof **cut;
     *cut = NULL;
 }
@@ -29,6 +46,7 @@ cuts_fini(struct cuts *cuts)
         drop(cuts, &cuts->slots[i]);
     }
     drop(cuts, &cuts->long_one);
+    assert(cuts->bytes == 0); /* invariant 1 */
 }
 
 static uint32_t
@@ -49,7 +67,7 @@ is_same(const struct cut_key *a, const struct cut_key *b)
            memcmp(a->times_ms, b->times_ms, a->time_count * sizeof *a->times_ms) == 0;
 }
 
-/* With room for so many times. */
+/* The cut of a slot, with memory for `times` times. NULL: no memory. */
 static struct window_cut *
 prepared(struct cuts *cuts, struct window_cut **slot, uint32_t times)
 {
@@ -83,6 +101,7 @@ cuts_find(struct cuts *cuts, const struct cut_key *key, bool *ret_known)
         struct window_cut **victim = &cuts->slots[cuts->next_victim++ % CUT_SLOTS];
         if (victim != slot) drop(cuts, victim);
     }
+    assert(!is_kept || cut->time_capacity >= n); /* invariant 2 */
     cut->key = *key;
     cut->key.times_ms = cut->times_ms;
     if (is_kept) memcpy(cut->times_ms, key->times_ms, n * sizeof *cut->times_ms);

@@ -1,8 +1,12 @@
 /*
- * window_floats.c - see window_floats.h. Windows overlap: what is known of one helps with the next
- * one where no rounding depends on it.
+ * window_floats.c - see window_floats.h.
+ *
+ * Windows overlap: what is known of one is used for the next one if no rounding depends on it.
+ * Samples are in the order of steps, so each is looked at once where that is possible.
  */
 #include "promql/eval/window_floats.h"
+
+#include <assert.h>
 
 #include "promql/eval/window.h"
 #include "promql/histogram/precise.h"
@@ -40,13 +44,14 @@ falls(const double *v, uint32_t begin, uint32_t end)
     return any != 0;
 }
 
-/* What counters that were reset are more at the end of windows than at their begin. */
+/* The increase of counters in each window, with what was lost in resets. */
 static void
 corrected_windows(const struct float_windows *w, double *to)
 {
     const struct window_cut *cut = w->cut;
     const double *v = w->values;
-    uint32_t looked_at = cut->begins[0] + 1, fell = 0; /* the last sample less than before */
+    uint32_t looked_at = cut->begins[0] + 1,
+             fell = 0; /* index of the last sample less than the one before it */
     for (uint32_t i = 0; i < cut->count; i++) {
         uint32_t begin = cut->begins[i], end = cut->ends[i];
         for (; looked_at < end; looked_at++) {
@@ -62,6 +67,7 @@ rates(const struct float_windows *w, enum rate_kind kind, double *to)
     const struct window_cut *cut = w->cut;
     const double *v = w->values;
     bool is_counter = kind != RATE_DELTA;
+    assert(cut->count > 0);
     bool fell = is_counter && falls(v, cut->begins[0], cut->ends[cut->count - 1]);
     if (fell) corrected_windows(w, to);
     for (uint32_t i = 0; i < cut->count; i++) {
@@ -78,18 +84,18 @@ rates(const struct float_windows *w, enum rate_kind kind, double *to)
     }
 }
 
-static struct stretch
+static struct cut_stretch
 stretch(const int64_t *times_ms, uint32_t count, int64_t end_ms, int64_t range_ms)
 {
     struct stretch_times t = stretch_times_of(times_ms, count, end_ms, range_ms);
     double near_zero = stretch_to_start(&t) / t.sampled;
-    return (struct stretch){stretch_factor(&t, 0, 0, false), near_zero + near_zero * 1e-9};
+    return (struct cut_stretch){stretch_factor(&t, 0, 0, false), near_zero + near_zero * 1e-9};
 }
 
-static struct stretch
+static struct cut_stretch
 stretch_rate(const int64_t *times_ms, uint32_t count, int64_t end_ms, int64_t range_ms)
 {
-    struct stretch s = stretch(times_ms, count, end_ms, range_ms);
+    struct cut_stretch s = stretch(times_ms, count, end_ms, range_ms);
     s.factor /= (double)range_ms / 1000;
     return s;
 }
@@ -188,14 +194,15 @@ average(const struct float_windows *w, double *to)
     }
 }
 
-/* NaN gives way to whatever comes next, and is not better than anything. */
+/* NaN is replaced by any value, and replaces none. */
 static inline bool
 is_better(double x, double best, bool greatest)
 {
     return (greatest ? x > best : x < best) || isnan(best);
 }
 
-/* The best of one window is that of the next, unless it has left. */
+/* The best value of a window is compared with the samples that the next one adds, unless it has
+ * left. */
 static inline void
 extremes(const struct float_windows *w, bool greatest, double *to)
 {
@@ -236,10 +243,12 @@ is_event(const double *v, uint32_t i, bool resets)
     return v[i] != v[i - 1] && !(isnan(v[i]) && isnan(v[i - 1]));
 }
 
-/* Counts those from the second sample of a window on, by what comes and what leaves. */
+/* Counts events from the second sample of a window on: adds those of samples that come, and
+ * subtracts those of samples that leave. */
 static inline void
 count_events(const struct float_windows *w, bool resets, double *to)
 {
+    assert(w->cut->count > 0);
     uint32_t from = w->cut->begins[0] + 1, until = from, events = 0;
     for (uint32_t i = 0; i < w->cut->count; i++) {
         uint32_t begin = w->cut->begins[i], end = w->cut->ends[i];

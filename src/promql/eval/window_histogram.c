@@ -1,7 +1,8 @@
 /*
- * window_histogram.c - functions of a window that have histograms as results, and the rates of
- * `anchored` and `smoothed`, which take the ends of the range from samples outside of it.
+ * window_histogram.c - functions of a window that give histograms, and the rates of `anchored` and
+ * `smoothed`, which take the values at the ends of the range from samples outside of it.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "base/search.h"
@@ -17,7 +18,7 @@ metric_name(struct bytes labels)
 }
 
 void
-note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels)
+note_mixed_samples(struct evaluation *ev, struct text_span at, struct bytes labels)
 {
     notes_add_quoted(&ev->notes, NOTE_WARNING, at,
                      "encountered a mix of histograms and floats for metric name ",
@@ -25,7 +26,7 @@ note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels)
 }
 
 void
-note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels)
+note_mixed_schemas(struct evaluation *ev, struct text_span at, struct bytes labels)
 {
     notes_add_quoted(&ev->notes, NOTE_WARNING, at,
                      "vector contains a mix of histograms with exponential and custom buckets "
@@ -34,42 +35,42 @@ note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels)
 }
 
 void
-note_reconciled(struct evaluation *ev, struct span at, const char *operation)
+note_reconciled(struct evaluation *ev, struct text_span at, const char *operation)
 {
     notes_add(&ev->notes, NOTE_INFO, at, "mismatched custom buckets were reconciled during %s",
               operation);
 }
 
 void
-note_reset_collision(struct evaluation *ev, struct span at, const char *operation)
+note_reset_collision(struct evaluation *ev, struct text_span at, const char *operation)
 {
     notes_add(&ev->notes, NOTE_WARNING, at, "conflicting counter resets during histogram %s",
               operation);
 }
 
 void
-note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation)
+note_ignored_histogram(struct evaluation *ev, struct text_span at, enum token_type aggregation)
 {
     notes_add(&ev->notes, NOTE_INFO, at, "ignored histogram in %s aggregation",
               token_word(aggregation));
 }
 
 static void
-note_not_counter(const struct window *w)
+note_not_counter(const struct sample_window *w)
 {
     notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
                      "this native histogram metric is not a counter: ", metric_name(w->labels));
 }
 
 static void
-note_not_gauge(const struct window *w)
+note_not_gauge(const struct sample_window *w)
 {
     notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
                      "this native histogram metric is not a gauge: ", metric_name(w->labels));
 }
 
 void
-note_start_overlap(const struct window *w)
+note_start_overlap(const struct sample_window *w)
 {
     notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
                      "start time overlaps with previous sample for metric name ",
@@ -85,7 +86,7 @@ is_gauge(const struct fhist *h)
 /* --- arithmetic with notes -------------------------------------------------------------------- */
 
 static struct fhist *
-changeable(struct window *w, const struct fhist *h)
+changeable(struct sample_window *w, const struct fhist *h)
 {
     struct fhist *copy = arena_alloc(w->arena, sizeof *copy);
     if (copy != NULL && fhist_begin(w->arena, h, false, copy) == OK) return copy;
@@ -93,9 +94,9 @@ changeable(struct window *w, const struct fhist *h)
     return NULL;
 }
 
-/* False: they do not go together, or there is no memory. */
+/* False: they cannot be combined, or there is no memory. */
 static bool
-add(struct window *w, struct fhist *to, const struct fhist *h, double factor)
+add(struct sample_window *w, struct fhist *to, const struct fhist *h, double factor)
 {
     struct fhist_outcome outcome;
     w->failed = fhist_add(w->arena, to, h, factor, &outcome);
@@ -110,17 +111,18 @@ add(struct window *w, struct fhist *to, const struct fhist *h, double factor)
 /* --- rates ------------------------------------------------------------------------------------ */
 
 static bool
-point_was_reset(const struct window *w, const struct histogram_point *p, const struct fhist *before)
+point_was_reset(const struct sample_window *w, const struct histogram_point *p,
+                const struct fhist *before)
 {
     return (w->histogram_starts &&
             window_starts_anew(p[-1].start_ms, p[-1].t_ms, p->start_ms, p->t_ms)) ||
            fhist_was_reset(p->h, before);
 }
 
-/* Notes about what is no counter. False: exponential and custom buckets are mixed. */
+/* Notes points that are not counters. False: exponential and custom buckets are mixed. */
 static bool
-check_points(struct window *w, const struct histogram_point *points, uint32_t count, bool custom,
-             bool is_counter)
+check_points(struct sample_window *w, const struct histogram_point *points, uint32_t count,
+             bool custom, bool is_counter)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (is_counter && is_gauge(points[i].h)) note_not_counter(w);
@@ -131,11 +133,13 @@ check_points(struct window *w, const struct histogram_point *points, uint32_t co
     return true;
 }
 
-/* The difference between the first and the last, with what was before resets; not stretched yet. */
+/* The difference between the first and the last histogram, with what was lost in resets; it is not
+ * extrapolated. */
 bool
-window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret)
+window_histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     const struct histogram_point *points = w->histograms, *last = points + w->histogram_count - 1;
+    assert(w->histogram_count > 1);
     bool is_counter = kind != RATE_DELTA;
     const struct fhist *before = points[0].h;
     struct fhist nothing = {.schema = points[1].h->schema,
@@ -143,7 +147,7 @@ window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret
                             .bound_count = points[1].h->bound_count};
     (void)ret;
     if (is_counter && (is_gauge(before) || is_gauge(last->h))) note_not_counter(w);
-    /* What is before a reset needs not go together with what comes after it. */
+    /* A histogram before a reset need not have the layout of those after it. */
     if (is_counter && point_was_reset(w, &points[1], before)) before = &nothing;
     bool custom = fhist_is_custom(before);
     if (fhist_is_custom(last->h) != custom) {
@@ -172,7 +176,7 @@ window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret
 }
 
 bool
-window_instant_histograms(struct window *w, const struct histogram_point *before,
+window_instant_histograms(struct sample_window *w, const struct histogram_point *before,
                           const struct histogram_point *last, bool is_rate, struct operand *ret)
 {
     bool gauges = is_gauge(before->h) && is_gauge(last->h);
@@ -192,9 +196,9 @@ window_instant_histograms(struct window *w, const struct histogram_point *before
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-/* Adds the n-th of a mean that moves along. */
+/* Adds the n-th histogram to a running mean. */
 static bool
-move_mean(struct window *w, struct fhist *mean, const struct fhist *h, double n,
+move_mean(struct sample_window *w, struct fhist *mean, const struct fhist *h, double n,
           struct fhist_outcome *outcome)
 {
     struct fhist *share = changeable(w, h);
@@ -206,10 +210,11 @@ move_mean(struct window *w, struct fhist *mean, const struct fhist *h, double n,
 }
 
 bool
-window_sum_histograms(struct window *w, bool average, struct operand *ret)
+window_sum_histograms(struct sample_window *w, bool average, struct operand *ret)
 {
     const struct histogram_point *points = w->histograms;
     bool reconciled = false, moves = false;
+    assert(w->histogram_count > 0);
     unsigned hints = 1u << points[0].h->hint;
     if (w->count > 0) {
         note_mixed_samples(w->ev, w->at, w->labels);
@@ -255,14 +260,14 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
 double
 interpolated(int64_t t1_ms, double v1, int64_t t2_ms, double v2, int64_t t_ms, bool is_counter)
 {
-    if (is_counter && v2 < v1) v1 = 0; /* it began anew */
+    if (is_counter && v2 < v1) v1 = 0; /* reset */
     return v1 + (v2 - v1) * (double)(t_ms - t1_ms) / (double)(t2_ms - t1_ms);
 }
 
 enum err
 interpolated_histogram(struct evaluation *ev, struct arena *arena, const struct histogram_point *a,
                        const struct histogram_point *b, int64_t t_ms, bool is_counter,
-                       struct span at, struct bytes labels, struct fhist **ret)
+                       struct text_span at, struct bytes labels, struct fhist **ret)
 {
     double share = (double)(t_ms - a->t_ms) / (double)(b->t_ms - a->t_ms);
     struct fhist_outcome down, up = {false, false};
@@ -290,12 +295,14 @@ interpolated_histogram(struct evaluation *ev, struct arena *arena, const struct 
     return OK;
 }
 
-/* Which samples the ends of the range are taken from. False: none is in it or behind it. */
+/* Finds the samples that the values at the ends are taken from. False: no sample is in the range or
+ * after it. */
 static bool
-ends_of(const struct window *w, uint32_t count, const int64_t *times_ms, size_t stride,
+ends_of(const struct sample_window *w, uint32_t count, const int64_t *times_ms, size_t stride,
         uint32_t *ret_first, uint32_t *ret_last)
 {
 #define TIME(i) (*(const int64_t *)(const void *)((const char *)times_ms + (i)*stride))
+    assert(count > 0);
     uint32_t last = count - 1;
     uint32_t after = search_first(i, 0u, last, TIME(i) > w->start_ms);
     uint32_t first = after > 0 ? after - 1 : 0;
@@ -308,7 +315,7 @@ ends_of(const struct window *w, uint32_t count, const int64_t *times_ms, size_t 
 }
 
 bool
-window_float_ends(const struct window *w, bool is_counter, struct float_ends *ret)
+window_float_ends(const struct sample_window *w, bool is_counter, struct float_ends *ret)
 {
     bool smoothed = w->extent == EXTENT_SMOOTHED;
     const int64_t *t = w->times_ms;
@@ -330,15 +337,15 @@ window_float_ends(const struct window *w, bool is_counter, struct float_ends *re
     return true;
 }
 
-/* smoothed: nothing is before the range or in it. */
+/* With `smoothed`: no sample is in the range or before it. */
 static bool
-is_behind(const struct window *w, int64_t first_ms)
+is_behind(const struct sample_window *w, int64_t first_ms)
 {
     return w->extent == EXTENT_SMOOTHED && first_ms > w->end_ms;
 }
 
 static bool
-extended_floats(const struct window *w, enum rate_kind kind, struct operand *ret)
+extended_floats(const struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     bool is_counter = kind != RATE_DELTA;
     struct float_ends ends;
@@ -356,10 +363,10 @@ extended_floats(const struct window *w, enum rate_kind kind, struct operand *ret
     return true;
 }
 
-/* One end of the range. NULL: none, or no memory. */
+/* The histogram at one end of the range. NULL if there is none, or no memory. */
 static struct fhist *
-histogram_end(struct window *w, const struct histogram_point *a, const struct histogram_point *b,
-              int64_t t_ms, bool is_counter)
+histogram_end(struct sample_window *w, const struct histogram_point *a,
+              const struct histogram_point *b, int64_t t_ms, bool is_counter)
 {
     struct fhist *h;
     w->failed =
@@ -367,9 +374,9 @@ histogram_end(struct window *w, const struct histogram_point *a, const struct hi
     return w->failed ? NULL : h;
 }
 
-/* Adds what was before resets. */
+/* Adds the histograms before resets. */
 static bool
-add_resets(struct window *w, struct fhist *sum, uint32_t first, uint32_t last,
+add_resets(struct sample_window *w, struct fhist *sum, uint32_t first, uint32_t last,
            const struct fhist *left, const struct fhist *right)
 {
     const struct histogram_point *p = w->histograms;
@@ -377,7 +384,7 @@ add_resets(struct window *w, struct fhist *sum, uint32_t first, uint32_t last,
     uint32_t i = first + 1;
     bool smoothed = w->extent == EXTENT_SMOOTHED;
     if (smoothed && p[first].t_ms < w->start_ms && fhist_was_reset(p[i].h, p[first].h)) {
-        before = p[i++].h; /* that reset is in `left` already */
+        before = p[i++].h; /* `left` includes this reset */
     }
     if (i > last) return true;
     for (; i < last; before = p[i++].h) {
@@ -387,7 +394,7 @@ add_resets(struct window *w, struct fhist *sum, uint32_t first, uint32_t last,
 }
 
 static bool
-extended_histograms(struct window *w, enum rate_kind kind, struct operand *ret)
+extended_histograms(struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     bool smoothed = w->extent == EXTENT_SMOOTHED, is_counter = kind != RATE_DELTA;
     const struct histogram_point *p = w->histograms;
@@ -422,7 +429,8 @@ extended_histograms(struct window *w, enum rate_kind kind, struct operand *ret)
 }
 
 bool
-window_extended_rate(struct window *w, enum rate_kind kind, struct operand *ret)
+window_extended_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
+    assert(w->count == 0 || w->histogram_count == 0); /* the caller refuses mixed samples */
     return w->count > 0 ? extended_floats(w, kind, ret) : extended_histograms(w, kind, ret);
 }

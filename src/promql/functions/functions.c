@@ -26,7 +26,7 @@ compare(const struct function *f, struct bytes name)
 const struct function *
 function_find(struct bytes name)
 {
-    /* A function of MetricsQL, with which vmalert restores its state. */
+    /* A function of MetricsQL that vmalert uses to restore its state. */
     if (bytes_equal_text(name, "default_rollup")) return &functions[FUNCTION_LAST_OVER_TIME];
     unsigned i =
         search_first(each, 0u, (unsigned)FUNCTION_COUNT, compare(&functions[each], name) >= 0);

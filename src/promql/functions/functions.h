@@ -1,4 +1,4 @@
-/* functions.h - which functions PromQL has, with what arguments. */
+/* functions.h - the functions of PromQL and their arguments. */
 #ifndef PROMQL_FUNCTIONS_FUNCTIONS_H
 #define PROMQL_FUNCTIONS_FUNCTIONS_H
 
@@ -18,8 +18,8 @@ enum function_id {
 struct function {
     const char *name;
     enum value_type result;
-    /* So many more than the arguments but the last one may come, each of the last one's type: 0:
-     * there are just the arguments; -1: any number. */
+    /* Number of arguments of the last one's type that may follow those before it; -1: any; 0: the
+     * arguments are those of the list. */
     int variadic;
     unsigned argument_count;
     enum value_type arguments[FUNCTION_ARGUMENTS_MAX];
@@ -27,7 +27,7 @@ struct function {
 
 extern const struct function functions[FUNCTION_COUNT];
 
-/* NULL: there is none. `default_rollup` is last_over_time(). */
+/* NULL if the name is unknown. `default_rollup` is last_over_time(). */
 const struct function *function_find(struct bytes name);
 
 #endif

@@ -1,12 +1,14 @@
-/* classic.c - see classic.h. */
+/* classic.c - see classic.h. Estimates first join buckets with the same bound, and make counts
+ * cumulative. */
 #include "promql/histogram/classic.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 
 #include "base/search.h"
 
-/* Buckets of one bound become one. */
+/* Joins buckets with the same bound. */
 static uint32_t
 join_equal(struct classic_bucket *b, uint32_t count)
 {
@@ -20,7 +22,7 @@ join_equal(struct classic_bucket *b, uint32_t count)
     return last + 1;
 }
 
-/* Differences that only rounding has made. */
+/* True if only rounding makes a difference. */
 static bool
 nearly_equal(double a, double b)
 {
@@ -58,6 +60,7 @@ double
 classic_quantile(double q, struct classic_bucket *b, uint32_t count, struct classic_fix *ret_fix)
 {
     *ret_fix = (struct classic_fix){.forced = false};
+    assert(count > 0);
     if (isnan(q)) return NAN;
     if (q < 0) return -INFINITY;
     if (q > 1) return INFINITY;
@@ -79,7 +82,7 @@ classic_quantile(double q, struct classic_bucket *b, uint32_t count, struct clas
     return begin + (b[at].bound - begin) * (rank / within);
 }
 
-/* How many are below `value`, which is in the bucket. */
+/* The number of observations below `value`, which is in the bucket. */
 static double
 rank_within(const struct classic_bucket *b, double lower, double before, double value)
 {
@@ -104,6 +107,7 @@ classic_fraction(double lower, double upper, struct classic_bucket *b, uint32_t 
 {
     double low = 0, high = 0, before = 0;
     bool low_found = false, high_found = false;
+    assert(count > 0);
     if (b[count - 1].bound != INFINITY) return NAN;
     count = join_equal(b, count);
     double all = b[count - 1].count;

@@ -13,7 +13,8 @@ struct classic_bucket {
     double count;
 };
 
-/* Where counts went down, though they are cumulative; they are taken as if they had not. */
+/* Describes counts that fell, although they are cumulative; estimates use the greatest count so
+ * far. */
 struct classic_fix {
     bool forced;
     double least_bound;
@@ -21,7 +22,7 @@ struct classic_fix {
     double most;
 };
 
-/* At least one bucket, by ascending bounds; they are changed. */
+/* The buckets are in the order of their bounds, and are changed. `count` is at least 1. */
 double classic_quantile(double q, struct classic_bucket *buckets, uint32_t count,
                         struct classic_fix *ret_fix);
 double classic_fraction(double lower, double upper, struct classic_bucket *buckets, uint32_t count);

@@ -1,14 +1,16 @@
 /*
- * estimate.c - quantiles, shares and variances of what buckets hold. Within a bucket of exponential
- * bounds observations are taken to be spread evenly on a logarithmic scale, in the zero bucket and
- * between custom bounds on a linear one.
+ * estimate.c - quantiles, shares and variances of native histograms.
+ *
+ * Within a bucket with exponential bounds observations are assumed to be spread evenly on a
+ * logarithmic scale; in the zero bucket and between custom bounds, on a linear one.
  */
 #include <math.h>
 
 #include "promql/histogram/precise.h"
 #include "promql/histogram/private.h"
 
-/* A zero bucket beside buckets of one sign only has none of the other. */
+/* If all buckets have one sign, the zero bucket is assumed to have observations of that
+ * sign alone. */
 static void
 narrow_zero(const struct fhist *h, struct fhist_bucket *b)
 {
@@ -39,7 +41,7 @@ fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew)
     if (q < 0) return -INFINITY;
     if (q > 1) return INFINITY;
     if (h->count == 0 || isnan(q)) return NAN;
-    /* NaN are in no bucket: they are taken to be above all. */
+    /* Observations of NaN are in no bucket, and are taken to be above all others. */
     bool upward = isnan(h->sum) || q < 0.5;
     double rank = (upward ? q : 1 - q) * h->count, count = 0;
     while (i < buckets) {
@@ -57,7 +59,7 @@ fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew)
     } else if (b.upper == INFINITY) {
         return b.lower;
     }
-    if (count > h->count) count = h->count; /* by rounding */
+    if (count > h->count) count = h->count; /* rounding */
     if (count < rank) {
         if (!isnan(h->sum)) return b.upper;
         *ret_skew = SKEW_RESULT_NAN;
@@ -75,7 +77,8 @@ fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew)
     return value_within(h, &b, within / b.count);
 }
 
-/* How many observations are below a value within the bucket, `rank` being below the bucket. */
+/* The number of observations below a value within the bucket; `rank` is the number below the
+ * bucket. */
 static double
 rank_within(const struct fhist *h, const struct fhist_bucket *b, bool is_zero, double rank,
             double value)
@@ -89,14 +92,14 @@ rank_within(const struct fhist *h, const struct fhist_bucket *b, bool is_zero, d
     return rank + b->count * share;
 }
 
-struct limit {
+struct rank_limit {
     double value;
     double rank;
     bool found;
 };
 
 static void
-look_for(struct limit *l, const struct fhist *h, const struct fhist_bucket *b, bool is_zero,
+look_for(struct rank_limit *l, const struct fhist *h, const struct fhist_bucket *b, bool is_zero,
          double rank)
 {
     if (l->found) return;
@@ -112,7 +115,7 @@ look_for(struct limit *l, const struct fhist *h, const struct fhist_bucket *b, b
 double
 fhist_fraction(const struct fhist *h, double lower, double upper, enum fhist_skew *ret_skew)
 {
-    struct limit low = {lower, 0, false}, high = {upper, 0, false};
+    struct rank_limit low = {lower, 0, false}, high = {upper, 0, false};
     uint32_t buckets = fhist_bucket_count(h), i = 0;
     double rank = 0, count = 0;
     *ret_skew = SKEW_NONE;

@@ -1,6 +1,19 @@
-/* fhist.c - see fhist.h: what a histogram is made of. */
+/*
+ * fhist.c - see fhist.h: making, copying, storing and printing histograms.
+ *
+ * A histogram that is read only lies in one piece of memory: the struct, bounds, counts, indexes.
+ * One that changes (fhist_begin()) has arrays in an arena, with room for more buckets.
+ *
+ * Invariants:
+ *
+ *  1. Indexes of a side ascend. Those of a stored histogram come from spans that histogram_check()
+ *     has passed.
+ *  2. A side has room for its buckets: count <= capacity.
+ *  3. Both sides keep what rounding loses, or neither does.
+ */
 #include "promql/histogram/fhist.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
@@ -13,16 +26,16 @@
 enum { FRACTIONS = 1 << HISTOGRAM_SCHEMA_MAX };
 
 /*
- * By how many times 2^-53 Prometheus' bound 2^(i/256) / 2 is less than the double nearest to it, as
- * a digit ('/' is one more): its table was made by multiplying. A bound that is off by the last bit
- * is another label `le` to who reads it. Measured on Prometheus 3.5.3.
+ * The difference, in units of 2^-53, between 2^(i/256) / 2, rounded, and the bound of Prometheus,
+ * whose table was made by multiplying. Each digit is one difference; '/' is -1. A bound with
+ * another last bit would be another label `le`. Measured on Prometheus 3.5.3.
  */
 static const char less_by[] = "00000010001000000012001111111111001000100111001100110/1100110011"
                               "0000001111221021001000100001000000010/00102200110111001010221111"
                               "1010112211211011111111212122212200110010112210221122101121221121"
                               "1132112122322232222222333344324311211222213311222132112222432233";
 
-/* 2^(i/256) / 2; other schemas take each second, fourth, ... */
+/* 2^(i/256) / 2; coarser schemas use each second, fourth, ... */
 static double fractions[FRACTIONS];
 static pthread_once_t fractions_once = PTHREAD_ONCE_INIT;
 
@@ -40,7 +53,7 @@ exponential_bound(int32_t schema, int64_t index)
 {
     if (schema < 0) {
         int64_t exponent = index * (1 << -schema);
-        if (exponent == 1024) return DBL_MAX; /* the last bucket that is not infinite */
+        if (exponent == 1024) return DBL_MAX; /* the last bucket with a finite bound */
         return ldexp(1, (int)(exponent > 5000 ? 5000 : exponent < -5000 ? -5000 : exponent));
     }
     pthread_once(&fractions_once, fill_fractions);
@@ -81,11 +94,12 @@ place_side(struct fhist_side *side, uint32_t count, double **doubles, int32_t **
     *indexes += count;
 }
 
-/* Arrays behind the struct: bounds, counts, indexes. */
+/* Lays the arrays out after the struct: bounds, counts, indexes. */
 static struct fhist *
 place(void *memory, uint32_t positive, uint32_t negative, uint32_t bounds, double **ret_bounds)
 {
     struct fhist *h = memory;
+    assert((uintptr_t)memory % _Alignof(struct fhist) == 0);
     *h = (struct fhist){.bound_count = bounds};
     double *doubles = (double *)(h + 1);
     *ret_bounds = doubles;
@@ -126,6 +140,7 @@ fill_side(struct fhist_side *side, const struct hist_buckets *from)
             }
         }
     }
+    assert(at == side->count); /* spans are as long as there are buckets */
 }
 
 struct fhist *
@@ -146,7 +161,8 @@ fhist_of(void *memory, const struct histogram *from)
     for (uint32_t i = 0; i < from->custom_count; i++) {
         bounds[i] = bits_double(from->custom_bits[i]);
     }
-    /* A struct, and 8 bytes for each span, count and bound; a time with it; 16 for a float. */
+    /* Prometheus counts a struct, 8 bytes for each span, count and bound, and a time; a float has
+     * 16 bytes. */
     h->weight =
         (168 + 8 +
          8 * (from->positive.span_count + from->negative.span_count + from->positive.bucket_count +
@@ -163,7 +179,7 @@ store_side(struct arena *arena, const struct fhist_side *side, struct hist_bucke
     struct hist_span *spans = arena_alloc(arena, side->count * sizeof *spans);
     uint64_t *counts = arena_alloc(arena, side->count * sizeof *counts);
     if (spans == NULL || counts == NULL) return ERR_NOMEM;
-    int64_t end = 0; /* of the span before */
+    int64_t end = 0; /* index after the last span */
     for (uint32_t i = 0; i < side->count; i++) {
         if (i == 0 || side->indexes[i] != end) {
             spans[to->span_count++] = (struct hist_span){(int32_t)(side->indexes[i] - end), 0};
@@ -172,6 +188,7 @@ store_side(struct arena *arena, const struct fhist_side *side, struct hist_bucke
         end = (int64_t)side->indexes[i] + 1;
         counts[i] = double_bits(side->counts[i]);
     }
+    assert(to->span_count <= side->count);
     to->spans = spans;
     to->counts = counts;
     return OK;
@@ -205,6 +222,7 @@ fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret)
 static void
 copy_side(struct fhist_side *to, const struct fhist_side *from)
 {
+    assert(to->count == from->count);
     if (from->count == 0) return;
     memcpy(to->indexes, from->indexes, from->count * sizeof *to->indexes);
     memcpy(to->counts, from->counts, from->count * sizeof *to->counts);
@@ -247,6 +265,7 @@ struct fhist_bucket
 fhist_side_bucket(const struct fhist *h, bool positive, uint32_t i)
 {
     const struct fhist_side *s = positive ? &h->positive : &h->negative;
+    assert(i < s->count);
     int64_t index = s->indexes[i];
     double near = bound(h, index - 1), far = bound(h, index), count = s->counts[i];
     if (!positive) return (struct fhist_bucket){-far, -near, count, true, false};
@@ -305,6 +324,26 @@ fhist_equal(const struct fhist *a, const struct fhist *b)
            a->zero_threshold == b->zero_threshold && same_bits(a->zero_count, b->zero_count) &&
            same_bounds(a, b) && sides_equal(&a->positive, &b->positive) &&
            sides_equal(&a->negative, &b->negative);
+}
+
+/* --- invariants ------------------------------------------------------------------------------- */
+
+static void
+validate_side(const struct fhist_side *s)
+{
+    assert(s->count <= s->capacity); /* invariant 2 */
+    for (uint32_t i = 1; i < s->count; i++) {
+        assert(s->indexes[i - 1] < s->indexes[i]); /* invariant 1 */
+    }
+}
+
+void
+fhist_validate(const struct fhist *h)
+{
+    validate_side(&h->positive);
+    validate_side(&h->negative);
+    assert((h->positive.lost == NULL) == (h->negative.lost == NULL)); /* invariant 3 */
+    assert(h->bound_count == 0 || fhist_is_custom(h));
 }
 
 /* --- a text ----------------------------------------------------------------------------------- */

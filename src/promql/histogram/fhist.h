@@ -1,10 +1,10 @@
 /*
- * fhist.h - native histograms as expressions compute with them: counts are doubles and absolute,
- * each bucket has its index, and sums may carry along what rounding loses of them (precise.h).
+ * fhist.h - native histograms for computations: counts are doubles and absolute, each bucket has
+ * its index, and sums may carry along what rounding loses (precise.h).
  *
- * A bucket's index says where it ends: 2^(index * 2^-schema), or with custom bounds their index.
- * Buckets without observations stay, as Prometheus' do, until fhist_compact().   Threads: the
- * owner's.
+ * The index of a bucket determines its upper bound: 2^(index * 2^-schema), or with custom bounds
+ * the bound of that index. Buckets without observations stay, as those of Prometheus do, until
+ * fhist_compact().   Threads: the owner's.
  */
 #ifndef PROMQL_HISTOGRAM_FHIST_H
 #define PROMQL_HISTOGRAM_FHIST_H
@@ -17,7 +17,7 @@
 struct fhist_side {
     int32_t *indexes;
     double *counts;
-    double *lost; /* of `counts`; NULL: not kept */
+    double *lost; /* lost parts of `counts`; NULL if they are not kept */
     uint32_t count;
     uint32_t capacity;
 };
@@ -31,9 +31,10 @@ struct fhist {
     double sum, sum_lost;
     struct fhist_side positive;
     struct fhist_side negative;
-    const double *bounds; /* custom ones */
+    const double *bounds; /* custom bounds */
     uint32_t bound_count;
-    uint32_t weight; /* of what was stored, in float samples, as Prometheus counts memory */
+    uint32_t weight; /* how many float samples the stored histogram counts as in Prometheus' limit
+                        of memory */
 };
 
 static inline bool
@@ -44,68 +45,70 @@ fhist_is_custom(const struct fhist *h)
 
 /* --- one piece of memory ---------------------------------------------------------------------- */
 
-/* How much memory the next needs. */
+/* Bytes of memory for fhist_of(). */
 size_t fhist_bytes_of(const struct histogram *h);
-/* Made in `memory`, whose beginning it is; bounds included. `h` has passed histogram_check(). Of
- * its hint only counts whether it is a gauge: whether a counter was reset is told by the samples
- * that are there, as in Prometheus. */
+/* Makes a histogram at the beginning of `memory`, with its bounds. `h` has passed
+ * histogram_check(). Of its hint only RESET_GAUGE is used: resets of counters are detected from the
+ * samples that are there, as in Prometheus. */
 struct fhist *fhist_of(void *memory, const struct histogram *h);
 size_t fhist_bytes(const struct fhist *h);
-/* The same of another; what rounding lost is left out. */
+/* The same of another one, without what rounding has lost. */
 struct fhist *fhist_copy(void *memory, const struct fhist *h);
-/* The same in an arena. NULL: no memory. */
+/* A copy in an arena. NULL: no memory. */
 struct fhist *fhist_keep(struct arena *arena, const struct fhist *h);
 
-/* As it is stored, in the arena: with floats for counts. ERR_NOMEM. */
+/* The histogram as it is stored, with float counts, in the arena. ERR_NOMEM. */
 MUST_CHECK enum err fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret);
 
-/* --- arithmetic; what changes has its arrays in the arena that is given ----------------------- */
+/* --- arithmetic; arrays of the result lie in the given arena ---------------------------------- */
 
-/* One that can be changed; a copy. With `precise` it keeps what rounding loses. ERR_NOMEM. */
+/* A copy that can be changed. With `precise` it keeps what rounding loses. ERR_NOMEM. */
 MUST_CHECK enum err fhist_begin(struct arena *arena, const struct fhist *h, bool precise,
                                 struct fhist *ret);
 
 struct fhist_outcome {
-    bool incompatible; /* one has custom bounds, one has not: nothing was changed */
+    bool incompatible; /* only one of them has custom bounds: nothing was changed */
     bool reconciled;   /* custom bounds differed: those that both have are left */
-    bool collided;     /* one comes after a reset, the other one does not */
+    bool collided;     /* one of them is after a reset, the other one is not */
 };
 
 /*
- * to += factor * h. Of different resolutions the lower one stays, of different zero buckets one
- * that holds both. ERR_NOMEM: `to` is of no use any more.
+ * Adds factor * h to `to`. The sum has the lower resolution of the two, and a zero bucket that
+ * includes both. ERR_NOMEM: `to` is invalid.
  */
 MUST_CHECK enum err fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h,
                               double factor, struct fhist_outcome *ret_outcome);
-/* Would a sum be infinite? */
+/* True if a sum would be infinite. */
 bool fhist_overflows(const struct fhist *to, const struct fhist *h);
 void fhist_multiply(struct fhist *h, double factor);
-/* Divided by zero it has no buckets any more. */
+/* Division by zero removes all buckets. */
 void fhist_divide(struct fhist *h, double divisor);
-/* Adds what rounding lost. */
+/* Adds what rounding has lost. */
 void fhist_settle(struct fhist *h);
-/* Without buckets that have no observations. */
+/* Removes buckets without observations. */
 void fhist_compact(struct fhist *h);
-/* Only observations until `bound`, or with `above` those from it on; estimated within a bucket. */
+/* Keeps observations up to `bound`, or with `above` from it on; estimated within a bucket. */
 void fhist_trim(struct fhist *h, double bound, bool above);
 
 bool fhist_equal(const struct fhist *a, const struct fhist *b);
-/* Was the counter reset between the two? */
+/* True if the counter was reset after `before`. */
 bool fhist_was_reset(const struct fhist *h, const struct fhist *before);
 
-/* Unless it is a gauge, or is known: that the counter was not reset since the sample `before` it,
- * if so; NULL: that is not known. Nor is it after a gauge or another layout. RESET_YES comes to
- * none. */
+/* Sets RESET_NO if the counter was not reset since the histogram `before`, which may be NULL.
+ * Leaves the hint of a gauge, a known hint, and that of a histogram after a gauge or after another
+ * layout. Never sets RESET_YES. */
 void fhist_hint(struct fhist *h, const struct fhist *before);
-/* Unless it is a gauge, or nothing is known of a sample before it: whether it comes after a reset.
- */
-void fhist_tell_reset(struct fhist *h, const struct fhist *before);
-/* For one that does not come right after the sample that its hint is about. */
+/* Sets RESET_YES or RESET_NO, unless it is a gauge, or `before` is NULL. */
+void fhist_hint_reset(struct fhist *h, const struct fhist *before);
+/* For a histogram that does not follow the one that its hint is about. */
 static inline void
 fhist_forget_reset(struct fhist *h)
 {
     if (h->hint != RESET_GAUGE) h->hint = RESET_UNKNOWN;
 }
+
+/* Asserts the invariants of fhist.c, in O(buckets): for tests and debug builds. */
+void fhist_validate(const struct fhist *h);
 
 /* --- buckets ---------------------------------------------------------------------------------- */
 
@@ -113,18 +116,18 @@ struct fhist_bucket {
     double lower;
     double upper;
     double count;
-    bool has_lower; /* the bound belongs to it */
+    bool has_lower; /* the bound is part of the bucket */
     bool has_upper;
 };
 
-/* With the zero bucket, if it has observations. */
+/* The number of buckets, with the zero bucket if it has observations. */
 uint32_t fhist_bucket_count(const struct fhist *h);
-/* The i-th of them, by ascending bounds. */
+/* The i-th of these buckets, by ascending bounds. */
 struct fhist_bucket fhist_bucket(const struct fhist *h, uint32_t i);
 
 /* --- estimates -------------------------------------------------------------------------------- */
 
-/* What NaN among the observations did to an estimate. */
+/* The effect of NaN observations on an estimate. */
 enum fhist_skew { SKEW_NONE, SKEW_RESULT_NAN, SKEW_HIGHER, SKEW_EXCLUDED };
 
 double fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew);
@@ -132,7 +135,7 @@ double fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew
 double fhist_fraction(const struct fhist *h, double lower, double upper, enum fhist_skew *ret_skew);
 double fhist_variance(const struct fhist *h);
 
-/* "{count:3, sum:4, [-1,1]:2, ...}", as Prometheus writes them where a text is needed. */
+/* Appends "{count:3, sum:4, [-1,1]:2, ...}", as Prometheus prints histograms in texts. */
 void fhist_print(const struct fhist *h, struct buf *to);
 
 #endif

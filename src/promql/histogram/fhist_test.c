@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "promql/histogram/fhist.h"
 
-/* A histogram of `schema` with the buckets from `first` on, and its memory. */
+/* A histogram of `schema` with buckets from `first` on, and its memory. */
 static struct fhist *
 make(struct arena *arena, int32_t schema, int32_t first, const int64_t *counts, uint32_t count)
 {
@@ -46,7 +46,7 @@ assert_text(const struct fhist *h, const char *expected)
     buf_fini(&text);
 }
 
-/* Some of them are not the double nearest to the power of two. */
+/* Some of the bounds are not the double nearest to the power of two. */
 static void
 bounds_are_those_of_prometheus(void **state)
 {
@@ -92,6 +92,7 @@ a_sum_has_the_lower_resolution_and_all_observations(void **state)
     struct fhist sum;
     assert_int_equal(fhist_begin(&arena, make(&arena, 1, 1, fine, 4), true, &sum), OK);
     assert_int_equal(fhist_add(&arena, &sum, make(&arena, 0, 1, coarse, 2), 1, &outcome), OK);
+    fhist_validate(&sum);
     fhist_settle(&sum);
     assert_false(outcome.incompatible || outcome.reconciled);
     assert_text(&sum, "{count:21, sum:20, (1,2]:8, (2,4]:13}");
@@ -110,6 +111,7 @@ what_was_taken_away_again_leaves_nothing(void **state)
     assert_int_equal(fhist_begin(&arena, h, false, &rest), OK);
     assert_int_equal(fhist_add(&arena, &rest, h, -1, &outcome), OK);
     fhist_compact(&rest);
+    fhist_validate(&rest);
     assert_int_equal(rest.positive.count, 0);
     assert_text(&rest, "{count:0, sum:0}");
     arena_fini(&arena);
@@ -126,7 +128,7 @@ fewer_observations_are_a_reset_in_any_bucket(void **state)
     assert_false(fhist_was_reset(make(&arena, 0, 0, more, 3), first));
     assert_true(fhist_was_reset(make(&arena, 0, 0, moved, 3), first));
     assert_true(fhist_was_reset(make(&arena, 0, 0, before, 2), first));
-    assert_true(fhist_was_reset(make(&arena, 1, 0, more, 3), first)); /* finer than it was */
+    assert_true(fhist_was_reset(make(&arena, 1, 0, more, 3), first)); /* a finer resolution */
     arena_fini(&arena);
 }
 

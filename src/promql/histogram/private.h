@@ -4,13 +4,13 @@
 
 #include "promql/histogram/fhist.h"
 
-/* Where the bucket of this index ends. */
+/* The upper bound of a bucket. */
 double exponential_bound(int32_t schema, int64_t index);
-/* Of one sign, as its bounds are: they may reach into the zero bucket. */
+/* The i-th bucket of one sign, with its own bounds, which may lie within the zero bucket. */
 struct fhist_bucket fhist_side_bucket(const struct fhist *h, bool positive, uint32_t i);
 bool same_bounds(const struct fhist *a, const struct fhist *b);
 
-/* The index of the bucket that holds one of a resolution higher by `shift`. */
+/* The index of the bucket that includes another one in a resolution lower by `shift`. */
 static inline int64_t
 coarser_index(int64_t index, unsigned shift)
 {

@@ -1,7 +1,15 @@
 /*
- * sum.c - histograms added up. Buckets of both are brought to one layout first: the lower
- * resolution of the two, the zero bucket that holds both, the custom bounds that both have.
+ * sum.c - sums of histograms, and resets between them.
+ *
+ * Buckets of both are brought to one layout first: the lower resolution of the two, the zero bucket
+ * that holds both, the custom bounds that both have. Most histograms of a series have the same
+ * buckets, whose counts are then added one by one. Else the buckets that are missing are counted,
+ * those that are there are moved to the end of the array, and both are merged from the beginning.
+ *
+ * The invariants are those of fhist.c. The order of indexes is not asserted here, as histograms of
+ * damaged parts reach these functions.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "promql/histogram/precise.h"
@@ -30,7 +38,7 @@ side_next(struct side_reader *r)
     return true;
 }
 
-/* Past the buckets that end in the zero bucket. */
+/* Skips the buckets that lie in the zero bucket. */
 static void
 skip_zero(struct side_reader *r, int32_t schema, double threshold)
 {
@@ -41,7 +49,7 @@ skip_zero(struct side_reader *r, int32_t schema, double threshold)
     }
 }
 
-/* Are there the same buckets? Mostly so: new ones come rarely. */
+/* True if both have the same buckets; new ones are rare in a series. */
 static bool
 same_buckets(const struct fhist_side *a, const struct fhist_side *b)
 {
@@ -75,6 +83,7 @@ add_to(struct fhist_side *s, uint32_t at, double count)
 static bool
 make_room(struct arena *arena, struct fhist_side *s, uint32_t wanted)
 {
+    assert(s->count <= s->capacity); /* invariant 2 */
     if (wanted <= s->capacity) return true;
     uint32_t capacity = wanted + wanted / 2 + 4;
     struct fhist_side grown = *s;
@@ -107,7 +116,7 @@ count_missing(const struct fhist_side *to, struct side_reader r)
     return missing;
 }
 
-/* Of the same buckets. */
+/* Adds the counts of the same buckets. */
 static void
 add_counts(struct fhist_side *to, const double *counts, double factor)
 {
@@ -131,13 +140,14 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
     }
     uint32_t missing = count_missing(to, r), old = to->count, at = missing, put = 0;
     if (!make_room(arena, to, old + missing)) return ERR_NOMEM;
-    /* What is there goes to the end, from which it is merged with what comes. */
+    /* Moves the buckets to the end of the array, from where they are merged. */
     if (missing > 0 && old > 0) {
         memmove(to->indexes + missing, to->indexes, old * sizeof *to->indexes);
         memmove(to->counts + missing, to->counts, old * sizeof *to->counts);
         if (to->lost != NULL) memmove(to->lost + missing, to->lost, old * sizeof *to->lost);
     }
     to->count = old + missing;
+    assert(to->count <= to->capacity); /* invariant 2 */
     while (side_next(&r)) {
         while (at < to->count && to->indexes[at] < r.index) {
             if (put != at) {
@@ -157,7 +167,7 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
             put_bucket(to, put++, r.index, factor * r.count, 0);
         }
     }
-    return OK; /* what is left stands where it belongs: all that was missing has come */
+    return OK; /* The buckets that are left are in their places, since none is missing any more. */
 }
 
 static void
@@ -198,8 +208,9 @@ fhist_compact(struct fhist *h)
 /* --- zero buckets ----------------------------------------------------------------------------- */
 
 /*
- * What would be in a zero bucket until *threshold, which moves to the end of a bucket with
- * observations if it is within one; it is not less than the histogram's own.
+ * The count of a zero bucket that reaches to *threshold. If that lies in a bucket with
+ * observations, it moves to the end of that bucket. It is not less than the threshold of the
+ * histogram.
  */
 static double
 wider_zero_count(const struct fhist *h, double *threshold)
@@ -218,7 +229,7 @@ again:
             if (upper <= *threshold) continue;
             if (sides[k]->counts[i] != 0) {
                 *threshold = upper;
-                if (k == 1) goto again; /* the positive ones must be looked at again */
+                if (k == 1) goto again; /* start again: the threshold has moved */
             }
             break;
         }
@@ -226,7 +237,7 @@ again:
     return count;
 }
 
-/* Buckets that are in the zero bucket now go. */
+/* Empties the buckets that the zero bucket includes. */
 static void
 drop_zeroed(struct fhist *h)
 {
@@ -243,7 +254,7 @@ drop_zeroed(struct fhist *h)
     fhist_compact(h);
 }
 
-/* Widens the zero bucket of `to` so that it holds that of `h`; what this has in it, then. */
+/* Widens the zero bucket of `to` to include that of `h`; returns the count that `h` has in it. */
 static double
 reconcile_zero(struct fhist *to, const struct fhist *h)
 {
@@ -286,7 +297,7 @@ common_bounds(struct arena *arena, const struct fhist *a, const struct fhist *b,
     return common;
 }
 
-/* Which of the bounds takes a bucket of `h`. */
+/* The index of a bucket of `h` among other bounds. */
 static uint32_t
 new_place(const struct fhist *h, int64_t index, const double *bounds, uint32_t count)
 {
@@ -298,7 +309,7 @@ new_place(const struct fhist *h, int64_t index, const double *bounds, uint32_t c
     return place;
 }
 
-/* Both on the bounds they have in common, without empty buckets. */
+/* Adds histograms with different bounds on those that both have, without empty buckets. */
 static enum err
 add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, double factor)
 {
@@ -306,6 +317,7 @@ add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, dou
     double *bounds = common_bounds(arena, to, h, &count);
     struct precise *sums = arena_new(arena, (count + 1) * sizeof *sums);
     struct fhist_side *side = &to->positive;
+    assert(fhist_is_custom(h)); /* as `to` is */
     if (bounds == NULL || sums == NULL || !make_room(arena, side, count + 1)) return ERR_NOMEM;
     for (uint32_t i = 0; i < side->count; i++) {
         struct precise *sum = &sums[new_place(to, side->indexes[i], bounds, count)];
@@ -322,6 +334,7 @@ add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, dou
         if (value == 0 && (side->lost == NULL || sums[i].lost == 0)) continue;
         put_bucket(side, side->count++, i, value, sums[i].lost);
     }
+    assert(side->count <= side->capacity); /* invariant 2 */
     to->bounds = bounds;
     to->bound_count = count;
     return OK;
@@ -361,7 +374,7 @@ fhist_begin(struct arena *arena, const struct fhist *h, bool precise, struct fhi
     return OK;
 }
 
-/* The hint of a sum, where the two differ: a gauge if one is, else nothing is known. */
+/* The hint of a sum of two that differ: a gauge if one is, else unknown. */
 static enum reset_hint
 hint_of_both(enum reset_hint a, enum reset_hint b, bool *ret_collided)
 {
@@ -389,6 +402,7 @@ fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h, double f
           struct fhist_outcome *ret_outcome)
 {
     bool custom = fhist_is_custom(to), precise = to->positive.lost != NULL;
+    assert(precise == (to->negative.lost != NULL)); /* invariant 3 */
     *ret_outcome = (struct fhist_outcome){.incompatible = custom != fhist_is_custom(h)};
     if (ret_outcome->incompatible) return OK;
     if (to->hint != h->hint) to->hint = hint_of_both(to->hint, h->hint, &ret_outcome->collided);
@@ -414,7 +428,11 @@ fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h, double f
         skip_zero(&negative, to->schema, to->zero_threshold);
     }
     enum err e = add_side(arena, &to->positive, positive, factor);
-    return e ? e : add_side(arena, &to->negative, negative, factor);
+    if (e == OK) e = add_side(arena, &to->negative, negative, factor);
+#ifdef LOCK_CHECK
+    if (e == OK) fhist_validate(to);
+#endif
+    return e;
 }
 
 bool
@@ -496,7 +514,7 @@ fhist_settle(struct fhist *h)
 
 /* --- resets ----------------------------------------------------------------------------------- */
 
-/* Of the same resolution: is no bucket gone, and has none fewer observations than before? */
+/* True if no bucket is missing or has fewer observations than before; for equal resolutions. */
 static bool
 only_grew(const struct fhist_side *now, const struct fhist_side *before)
 {
@@ -520,7 +538,7 @@ only_grew(const struct fhist_side *now, const struct fhist_side *before)
     return true;
 }
 
-/* Has a bucket fewer observations than before? */
+/* True if a bucket has fewer observations than before. */
 static bool
 side_was_reset(struct side_reader now, struct side_reader before)
 {
@@ -550,7 +568,7 @@ until_bound(const struct fhist *h, uint32_t *at, double limit)
     return sum;
 }
 
-/* The same for the bounds that both have. */
+/* The same for custom bounds that both have. */
 static bool
 custom_was_reset(const struct fhist *h, const struct fhist *before)
 {
@@ -595,7 +613,8 @@ fhist_was_reset(const struct fhist *h, const struct fhist *before)
     return false;
 }
 
-/* In Prometheus a chunk has histograms of one layout, and of the first one nothing is known. */
+/* A chunk of Prometheus has histograms of one layout; nothing is known of resets before its
+ * first. */
 static bool
 may_share_chunk(const struct fhist *h, const struct fhist *before)
 {
@@ -611,7 +630,7 @@ fhist_hint(struct fhist *h, const struct fhist *before)
 }
 
 void
-fhist_tell_reset(struct fhist *h, const struct fhist *before)
+fhist_hint_reset(struct fhist *h, const struct fhist *before)
 {
     if (h->hint != RESET_UNKNOWN || before == NULL) return;
     h->hint = fhist_was_reset(h, before) ? RESET_YES : RESET_NO;

@@ -1,13 +1,14 @@
 /*
- * trim.c - a histogram of the observations on one side of a value. The bucket that the value is in
- * keeps its share; the sum is estimated again from the middles of what is left. Of a bucket that
- * reaches to infinity nothing is known about where its observations are.
+ * trim.c - keeps the observations of a histogram on one side of a value.
+ *
+ * The bucket with the value keeps its share, and the sum is estimated from the middles of what is
+ * left. Where observations are in a bucket that reaches to infinity is not known.
  */
 #include <math.h>
 
 #include "promql/histogram/private.h"
 
-/* Of what is left: how many, and the value that stands for each. */
+/* The rest of a bucket: the count, and the value that is taken for each observation. */
 struct rest {
     double count;
     double middle;
@@ -42,7 +43,7 @@ rest_of_infinite(const struct fhist_bucket *b, double value, bool above)
     }
     if (!above) {
         if (value >= b->upper) return (struct rest){b->count, 0};
-        /* Between 0 and a bound, as quantiles have it. */
+        /* Between 0 and a bound, as for quantiles. */
         if (value > 0 && b->upper > 0 && bounded) {
             return (struct rest){b->count * value / b->upper, value / 2};
         }
@@ -93,7 +94,7 @@ rest_of_zero(const struct fhist *h, double value, bool above, bool has_negative,
     return (struct rest){h->zero_count * share, (value + (above ? upper : lower)) / 2};
 }
 
-/* Returns whether a bucket has observations. */
+/* Returns true if a bucket has observations. */
 static bool
 trim_side(struct fhist *h, bool positive, double value, bool above, struct rest *total,
           bool *changed)

@@ -1,6 +1,18 @@
-/* check.c - whether a tree makes sense: types of operands and arguments, and what cannot stand
- * together. The order of the checks is that of Prometheus, since only the first one counts. Notes
- * in each node what the evaluator asks of it. */
+/*
+ * check.c - checks that a tree makes sense: the types of operands and arguments, and combinations
+ * that are not allowed. The checks are in the order of those of Prometheus, since only the first
+ * error is reported. Then each node gets the facts that the evaluator asks it for.
+ *
+ * Invariants of a tree that was checked (tree_validate()):
+ *
+ *  1. A node is deeper than the nodes below it, and at most TREE_DEPTH_MAX deep.
+ *  2. Its span lies in the text.
+ *  3. Operands and arguments have the types that the evaluator expects of them.
+ *  4. An operator of two vectors `matches`, and one of two scalars is a scalar.
+ *  5. `counted_only` is the number of such selectors in a node.
+ *  6. A node reads series if a node below it does.
+ */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +27,10 @@ value_type_name(enum value_type type)
     return names[type];
 }
 
-static void check(struct parser *p, struct node *n);
+static void check(struct promql_parser *p, struct node *n);
 
 static void
-check_type(struct parser *p, struct node *n, enum value_type wanted, const char *context)
+check_type(struct promql_parser *p, struct node *n, enum value_type wanted, const char *context)
 {
     check(p, n);
     if (n->type == wanted) return;
@@ -27,7 +39,7 @@ check_type(struct parser *p, struct node *n, enum value_type wanted, const char 
 }
 
 static void
-check_aggregation(struct parser *p, struct node *n)
+check_aggregation(struct promql_parser *p, struct node *n)
 {
     check_type(p, n->aggregation.expr, VALUE_VECTOR, "aggregation expression");
     if (n->aggregation.param == NULL) return;
@@ -36,9 +48,9 @@ check_aggregation(struct parser *p, struct node *n)
                "aggregation parameter");
 }
 
-/* Where the operator begins. */
+/* The position of the operator. */
 static uint32_t
-operator_at(const struct parser *p, const struct node *n)
+operator_at(const struct promql_parser *p, const struct node *n)
 {
     uint32_t at = n->binary.left->at.end;
     struct bytes text = p->tree->text;
@@ -55,7 +67,7 @@ is_scalar_or_vector(const struct node *n)
 }
 
 static void
-check_matching(struct parser *p, struct node *n)
+check_matching(struct promql_parser *p, struct node *n)
 {
     struct matching *m = &n->binary.matching;
     enum token_type op = n->binary.op;
@@ -90,9 +102,9 @@ compare_names(const void *a, const void *b)
     return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
 }
 
-/* Labels that are matched on are no labels of one side. */
+/* Refuses labels that are matched on and included. */
 static void
-check_included(struct parser *p, const struct node *n)
+check_included(struct promql_parser *p, const struct node *n)
 {
     const struct labels_named *on = &n->binary.matching.labels;
     const struct labels_named *include = &n->binary.matching.include;
@@ -114,7 +126,7 @@ check_included(struct parser *p, const struct node *n)
 }
 
 static void
-check_binary(struct parser *p, struct node *n)
+check_binary(struct promql_parser *p, struct node *n)
 {
     struct node *left = n->binary.left, *right = n->binary.right;
     struct matching *m = &n->binary.matching;
@@ -145,9 +157,9 @@ check_binary(struct parser *p, struct node *n)
     }
 }
 
-/* The second argument names labels, as a selector without a metric. */
+/* The second argument of info() is a selector without a name, of which the labels count. */
 static void
-check_info(struct parser *p, struct node *n)
+check_info(struct promql_parser *p, struct node *n)
 {
     if (n->call.argument_count < 2) return;
     struct node *labels = n->call.arguments[1];
@@ -166,7 +178,7 @@ check_info(struct parser *p, struct node *n)
 }
 
 static void
-check_call(struct parser *p, struct node *n)
+check_call(struct promql_parser *p, struct node *n)
 {
     const struct function *f = n->call.function;
     uint32_t count = n->call.argument_count, least = f->argument_count - (f->variadic != 0);
@@ -183,6 +195,7 @@ check_call(struct parser *p, struct node *n)
     if (f == &functions[FUNCTION_INFO]) check_info(p, n);
     for (uint32_t i = 0; i < count && !p->failed; i++) {
         struct node *argument = n->call.arguments[i];
+        assert(f->argument_count > 0);
         enum value_type wanted = f->arguments[i < f->argument_count ? i : f->argument_count - 1];
         check(p, argument);
         if (argument->type == wanted) continue;
@@ -192,7 +205,7 @@ check_call(struct parser *p, struct node *n)
 }
 
 static void
-check_selector(struct parser *p, struct node *n)
+check_selector(struct promql_parser *p, struct node *n)
 {
     uint32_t count = n->selector.matcher_count;
     struct bytes name = n->selector.name;
@@ -214,7 +227,7 @@ check_selector(struct parser *p, struct node *n)
 }
 
 static void
-check_node(struct parser *p, struct node *n)
+check_node(struct promql_parser *p, struct node *n)
 {
     switch (n->kind) {
     case NODE_AGGREGATION:
@@ -259,7 +272,7 @@ check_node(struct parser *p, struct node *n)
     }
 }
 
-/* Whether a call has the time of a step in it. */
+/* True if a call depends on the time of a step. */
 static bool
 has_time(const struct node *call)
 {
@@ -292,7 +305,7 @@ note_below(struct node *n, const struct node *below)
     n->is_same_at_all_steps &= below->is_same_at_all_steps;
 }
 
-/* What others ask of a node, from what is known of those below it. */
+/* Sets the facts of a node, from those of the nodes below it. */
 static void
 note(struct node *n)
 {
@@ -310,7 +323,7 @@ note(struct node *n)
         note_below(n, n->range.selector);
         return;
     case NODE_SUBQUERY:
-        n->reads_series = true; /* it is evaluated as one that does */
+        n->reads_series = true; /* an expression is evaluated as if it did */
         n->is_same_at_all_steps = n->subquery.shift.at != AT_NONE;
         return;
     case NODE_AGGREGATION:
@@ -338,16 +351,15 @@ note(struct node *n)
 }
 
 static void
-check(struct parser *p, struct node *n)
+check(struct promql_parser *p, struct node *n)
 {
     if (!p->failed) check_node(p, n);
     if (!p->failed) note(n);
 }
 
-/* --- histograms of which only count and sum are used -------------------------------------------
- */
+/* --- selectors of which only count and sum are used ------------------------------------------- */
 
-/* The part of native histograms that functions and operators around a node use. */
+/* The part of native histograms that the functions and operators around a node use. */
 enum use { USE_ANY, USE_COUNTS, USE_BUCKETS };
 
 static enum use
@@ -382,7 +394,7 @@ note_counted(struct node *n, enum use use)
         break;
     case NODE_SUBQUERY:
         below[0] = n->subquery.expr;
-        use = USE_BUCKETS; /* resets between its steps are found by buckets */
+        use = USE_BUCKETS; /* resets between its steps are found in buckets */
         break;
     case NODE_CALL:
         use = use_of_call(n, use);
@@ -419,8 +431,104 @@ note_counted(struct node *n, enum use use)
 }
 
 void
-tree_check(struct parser *p)
+tree_check(struct promql_parser *p)
 {
     check(p, p->tree->root);
-    if (!p->failed) note_counted(p->tree->root, USE_ANY);
+    if (p->failed) return;
+    note_counted(p->tree->root, USE_ANY);
+    assert(p->tree->root->counted_only <= p->tree->set_count); /* invariant 5 */
+}
+
+/* --- invariants ------------------------------------------------------------------------------- */
+
+/* Sums of what validate() finds below a node. */
+struct validated {
+    const struct promql_tree *tree;
+    const struct node *above;
+    uint32_t counted_only;
+    bool reads_series;
+};
+
+static void validate(const struct promql_tree *tree, const struct node *n);
+
+static void
+validate_below(struct validated *v, const struct node *n, enum value_type wanted)
+{
+    if (n == NULL) return;
+    assert(n->depth < v->above->depth);                /* invariant 1 */
+    assert(wanted == VALUE_NONE || n->type == wanted); /* invariant 3 */
+    validate(v->tree, n);
+    v->counted_only += n->counted_only;
+    v->reads_series |= n->reads_series;
+}
+
+static void
+validate_call(struct validated *v, const struct node *n)
+{
+    const struct function *f = n->call.function;
+    assert(n->type == f->result); /* invariant 3 */
+    for (uint32_t i = 0; i < n->call.argument_count; i++) {
+        uint32_t known = i < f->argument_count ? i : f->argument_count - 1;
+        validate_below(v, n->call.arguments[i], f->arguments[known]);
+    }
+}
+
+static void
+validate_binary(struct validated *v, const struct node *n)
+{
+    bool left = n->binary.left->type == VALUE_VECTOR, right = n->binary.right->type == VALUE_VECTOR;
+    assert(n->binary.matches == (left && right)); /* invariant 4, as the next one */
+    assert((n->type == VALUE_VECTOR) == (left || right));
+    validate_below(v, n->binary.left, VALUE_NONE);
+    validate_below(v, n->binary.right, VALUE_NONE);
+}
+
+static void
+validate(const struct promql_tree *tree, const struct node *n)
+{
+    struct validated v = {.tree = tree, .above = n};
+    assert(n->depth <= TREE_DEPTH_MAX);   /* invariant 1 */
+    assert(n->at.begin <= n->at.end);     /* invariant 2 */
+    assert(n->at.end <= tree->text.size); /* invariant 2 */
+    switch (n->kind) {
+    case NODE_SELECTOR:
+        v.counted_only = n->selector.counted_only;
+        v.reads_series = true;
+        break;
+    case NODE_RANGE:
+        assert(n->range.selector->kind == NODE_SELECTOR);
+        validate_below(&v, n->range.selector, VALUE_VECTOR);
+        break;
+    case NODE_SUBQUERY:
+        validate_below(&v, n->subquery.expr, VALUE_VECTOR);
+        break;
+    case NODE_CALL:
+        validate_call(&v, n);
+        break;
+    case NODE_AGGREGATION:
+        validate_below(&v, n->aggregation.expr, VALUE_VECTOR);
+        validate_below(&v, n->aggregation.param, VALUE_NONE);
+        break;
+    case NODE_BINARY:
+        validate_binary(&v, n);
+        break;
+    case NODE_UNARY:
+        validate_below(&v, n->unary.expr, n->type);
+        break;
+    case NODE_PAREN:
+        validate_below(&v, n->paren, n->type);
+        break;
+    case NODE_NUMBER:
+    case NODE_STRING:
+    case NODE_DURATION:
+        break;
+    }
+    assert(n->counted_only == v.counted_only);  /* invariant 5 */
+    assert(n->reads_series || !v.reads_series); /* invariant 6 */
+}
+
+void
+tree_validate(const struct promql_tree *tree)
+{
+    validate(tree, tree->root);
 }

@@ -1,11 +1,16 @@
 /*
- * lexer.c - see lexer.h. What is a token depends on where it stands: within braces there are no
- * keywords; behind "[" a duration is awaited, and until one has come other characters are refused
- * than afterwards. Texts of errors, and where they point to, are those of Prometheus (its lexer,
- * promql/parser/lex.go), also where an error replaces the token that it is about.
+ * lexer.c - see lexer.h.
+ *
+ * Tokens depend on the context: within braces there are no keywords; after "[" a duration is
+ * expected, and until one has come other characters are refused than after it. The texts of errors
+ * and their positions are those of Prometheus' lexer (promql/parser/lex.go), also where an error
+ * replaces the token that it is about.
+ *
+ * Invariant: start <= at <= size of the input.
  */
 #include "promql/parse/lexer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -88,7 +93,7 @@ token_word(enum token_type type)
     return words[type];
 }
 
-/* The first characters of a long one. */
+/* Quotes the first characters of a text. */
 static void
 put_quoted_begin(struct buf *to, struct bytes text, unsigned characters)
 {
@@ -100,7 +105,7 @@ put_quoted_begin(struct buf *to, struct bytes text, unsigned characters)
 }
 
 static void
-put_token(const struct token *t, struct buf *to)
+put_token(const struct promql_token *t, struct buf *to)
 {
     enum { SHOWN = 10 };
     int size = (int)t->text.size;
@@ -121,7 +126,7 @@ put_token(const struct token *t, struct buf *to)
 }
 
 void
-token_describe(const struct token *token, struct buf *to)
+token_describe(const struct promql_token *token, struct buf *to)
 {
     static const char *const kinds[] = {
         [TOKEN_DURATION] = "duration ",
@@ -146,7 +151,7 @@ lexer_init(struct lexer *lexer, struct bytes input, struct buf *error)
     *lexer = (struct lexer){.input = input, .error = error};
 }
 
-/* The character at hand; RUNE_NONE at the end. */
+/* The next character; RUNE_NONE at the end. */
 static int32_t
 peek_wide(const struct lexer *x, unsigned *ret_bytes)
 {
@@ -206,45 +211,47 @@ is_alpha(int32_t c)
 static struct bytes
 taken(const struct lexer *x)
 {
+    assert(x->start <= x->at);
+    assert(x->at <= x->input.size);
     return bytes_of(x->input.at + x->start, x->at - x->start);
 }
 
-static struct token
+static struct promql_token
 emit(struct lexer *x, enum token_type type)
 {
-    struct token t = {type, x->start, taken(x)};
+    struct promql_token t = {type, x->start, taken(x)};
     x->start = x->at;
     return t;
 }
 
-/* The error is about what is at hand; after emit() it points behind that. */
-static struct token
+/* Ends with an error at the token being read; after emit() it is at the next token. */
+static struct promql_token
 fail(struct lexer *x, const char *text)
 {
     x->mode = LEX_ENDED;
     buf_put_text(x->error, text);
-    return (struct token){TOKEN_ERROR, x->start, taken(x)};
+    return (struct promql_token){TOKEN_ERROR, x->start, taken(x)};
 }
 
-static struct token
+static struct promql_token
 fail_at_rune(struct lexer *x, const char *text, int32_t c)
 {
-    struct token t = fail(x, text);
+    struct promql_token t = fail(x, text);
     quote_rune(x->error, c);
     return t;
 }
 
-static struct token
+static struct promql_token
 fail_at_text(struct lexer *x, const char *text)
 {
-    struct token t = fail(x, text);
+    struct promql_token t = fail(x, text);
     quote_text(x->error, t.text);
     return t;
 }
 
 /* --- numbers, durations, strings -------------------------------------------------------------- */
 
-/* Decimal or hexadecimal, as far as it can be told here; the parser reads it. */
+/* Passes a decimal or hexadecimal number, which the parser reads. */
 static bool
 scan_number(struct lexer *x, bool in_series)
 {
@@ -288,7 +295,7 @@ scan_number(struct lexer *x, bool in_series)
     return (in_series && after == 'x') || (!is_alpha(after) && !is_digit(after));
 }
 
-/* What follows the first number of a duration. */
+/* Passes the rest of a duration after its first number. */
 static bool
 scan_duration(struct lexer *x)
 {
@@ -302,11 +309,11 @@ scan_duration(struct lexer *x)
     }
     int32_t after = peek(x);
     if (!is_alpha(after) && !is_digit(after)) return true;
-    x->at++; /* the error shows it */
+    x->at++; /* part of the error's text */
     return false;
 }
 
-static struct token
+static struct promql_token
 number_or_duration(struct lexer *x)
 {
     if (scan_number(x, false)) return emit(x, TOKEN_NUMBER);
@@ -314,7 +321,7 @@ number_or_duration(struct lexer *x)
     return fail_at_text(x, "bad number or duration syntax: ");
 }
 
-struct token
+struct promql_token
 lexer_series_number(struct lexer *x)
 {
     x->start = x->at;
@@ -322,7 +329,7 @@ lexer_series_number(struct lexer *x)
     return fail_at_text(x, "bad number syntax: ");
 }
 
-/* Digits with single underscores between them, or behind a prefix, lose these. */
+/* Removes single underscores between digits, and after a prefix. */
 static bool
 drop_underscores(struct bytes text, char *to, size_t size)
 {
@@ -342,7 +349,7 @@ drop_underscores(struct bytes text, char *to, size_t size)
     return true;
 }
 
-/* What is no integer, or too large for one, may be a float. */
+/* A number that is not an integer, or is too large for one, is read as a float. */
 const char *
 lexer_number(struct bytes number, double *ret)
 {
@@ -367,9 +374,9 @@ lexer_number(struct bytes number, double *ret)
     return is_range ? ": value out of range" : ": invalid syntax";
 }
 
-/* In front of an escape's character. False: it failed, and *ret says so. */
+/* Passes the characters after a backslash. False: *ret is an error. */
 static bool
-pass_escape(struct lexer *x, int32_t quote, struct token *ret)
+pass_escape(struct lexer *x, int32_t quote, struct promql_token *ret)
 {
     int32_t c = next(x);
     unsigned count = 0, base = 16;
@@ -410,13 +417,13 @@ pass_escape(struct lexer *x, int32_t quote, struct token *ret)
     return false;
 }
 
-static struct token
+static struct promql_token
 string(struct lexer *x, int32_t quote)
 {
     for (;;) {
         unsigned bytes;
         int32_t c = peek_wide(x, &bytes);
-        struct token failed;
+        struct promql_token failed;
         x->at += bytes;
         if (c == quote) return emit(x, TOKEN_STRING);
         if (c == RUNE_BAD) return fail(x, "invalid UTF-8 rune");
@@ -437,7 +444,8 @@ word_is(struct bytes word, const char *text)
     return strlen(text) == word.size && strncasecmp((const char *)word.at, text, word.size) == 0;
 }
 
-/* fill and its like are keywords only in front of a parenthesis: metrics may have their names. */
+/* fill and similar words are keywords only before a parenthesis, since metrics may have these
+ * names. */
 static bool
 opens_paren(const struct lexer *x)
 {
@@ -447,7 +455,7 @@ opens_paren(const struct lexer *x)
     return false;
 }
 
-static struct token
+static struct promql_token
 keyword_or_identifier(struct lexer *x)
 {
     int32_t c = peek(x);
@@ -466,9 +474,9 @@ keyword_or_identifier(struct lexer *x)
     return emit(x, colon ? TOKEN_METRIC_IDENTIFIER : TOKEN_IDENTIFIER);
 }
 
-/* The words that a duration may have. The first letter is passed. */
+/* Reads a word that a duration may have, after its first letter. */
 static bool
-duration_word(struct lexer *x, struct token *ret)
+duration_word(struct lexer *x, struct promql_token *ret)
 {
     static const enum token_type types[] = {TOKEN_STEP, TOKEN_RANGE, TOKEN_MIN_OF, TOKEN_MAX_OF};
     while (is_alpha(peek(x))) {
@@ -484,23 +492,23 @@ duration_word(struct lexer *x, struct token *ret)
 
 /* --- modes ------------------------------------------------------------------------------------ */
 
-static struct token
+static struct promql_token
 close_paren(struct lexer *x)
 {
-    struct token t = emit(x, TOKEN_RIGHT_PAREN);
+    struct promql_token t = emit(x, TOKEN_RIGHT_PAREN);
     if (x->paren_depth == 0) return fail_at_rune(x, "unexpected right parenthesis ", ')');
     x->paren_depth--;
     return t;
 }
 
-static struct token
+static struct promql_token
 open_paren(struct lexer *x)
 {
     x->paren_depth++;
     return emit(x, TOKEN_LEFT_PAREN);
 }
 
-static struct token
+static struct promql_token
 inside_braces(struct lexer *x)
 {
     int32_t c = next(x);
@@ -535,7 +543,7 @@ inside_braces(struct lexer *x)
     }
 }
 
-/* What is the same everywhere outside of braces. */
+/* Signs are the same everywhere outside of braces. */
 static enum token_type
 sign_of(int32_t c)
 {
@@ -557,11 +565,11 @@ sign_of(int32_t c)
     }
 }
 
-/* Behind "[", until a number or a duration came. */
-static struct token
+/* Reads a token after "[", until a number or a duration has come. */
+static struct promql_token
 duration(struct lexer *x)
 {
-    struct token t;
+    struct promql_token t;
     int32_t c = next(x);
     if (is_digit(c) || (c == '.' && is_digit(peek(x)))) {
         x->at--;
@@ -601,11 +609,11 @@ duration(struct lexer *x)
     }
 }
 
-/* A letter or colon within brackets. */
-static struct token
+/* Reads a token that begins with a letter or a colon, within brackets. */
+static struct promql_token
 within_brackets(struct lexer *x, int32_t c)
 {
-    struct token t;
+    struct promql_token t;
     if (c == ':') {
         if (x->got_colon) return fail_at_rune(x, "unexpected colon ", c);
         x->got_colon = true;
@@ -617,7 +625,7 @@ within_brackets(struct lexer *x, int32_t c)
     return t;
 }
 
-static struct token
+static struct promql_token
 ordinary(struct lexer *x)
 {
     int32_t c = next(x);
@@ -674,8 +682,7 @@ ordinary(struct lexer *x)
     case '[':
         if (x->bracket_open) return fail_at_rune(x, "unexpected left bracket ", c);
         x->bracket_open = true;
-        x->got_colon =
-            false; /* of durations it remembers earlier ones, as Prometheus' lexer does */
+        x->got_colon = false; /* got_duration stays, as in Prometheus' lexer */
         x->mode = LEX_DURATION;
         return emit(x, TOKEN_LEFT_BRACKET);
     case ']':
@@ -706,10 +713,10 @@ skip(struct lexer *x)
     x->start = x->at;
 }
 
-struct token
+struct promql_token
 lexer_next(struct lexer *x)
 {
-    if (x->mode == LEX_ENDED) return (struct token){TOKEN_END, x->start, bytes_of(NULL, 0)};
+    if (x->mode == LEX_ENDED) return (struct promql_token){TOKEN_END, x->start, bytes_of(NULL, 0)};
     skip(x);
     if (x->mode == LEX_DURATION) return duration(x);
     return x->brace_open ? inside_braces(x) : ordinary(x);

@@ -1,5 +1,5 @@
 /*
- * lexer.h - PromQL text as tokens, with the positions and the words of Prometheus' errors.
+ * lexer.h - splits PromQL into tokens; positions and words of errors are those of Prometheus.
  */
 #ifndef PROMQL_PARSE_LEXER_H
 #define PROMQL_PARSE_LEXER_H
@@ -8,13 +8,13 @@
 
 enum token_type {
     TOKEN_END,
-    TOKEN_ERROR, /* the lexer's `error` says what is wrong; TOKEN_END follows */
+    TOKEN_ERROR, /* the lexer's `error` has the sentence; TOKEN_END follows */
     TOKEN_EQUAL,
     TOKEN_COMMA,
     TOKEN_COLON,
     TOKEN_DURATION,
     TOKEN_IDENTIFIER,
-    TOKEN_METRIC_IDENTIFIER, /* with a colon */
+    TOKEN_METRIC_IDENTIFIER, /* an identifier with a colon */
     TOKEN_NUMBER,
     TOKEN_STRING, /* with its quotes */
     TOKEN_LEFT_BRACE,
@@ -75,7 +75,7 @@ enum token_type {
     TOKEN_FILL_RIGHT,
     TOKEN_BOOL,
 
-    TOKEN_START, /* words that are followed by () */
+    TOKEN_START, /* words before () */
     TOKEN_STOP,
     TOKEN_STEP,
     TOKEN_MIN_OF,
@@ -84,9 +84,9 @@ enum token_type {
     TOKEN_TYPE_COUNT
 };
 
-struct token {
+struct promql_token {
     enum token_type type;
-    uint32_t at; /* byte in the text */
+    uint32_t at; /* byte of the text */
     struct bytes text;
 };
 
@@ -94,25 +94,25 @@ enum lexer_mode { LEX_ORDINARY, LEX_DURATION, LEX_ENDED };
 
 struct lexer {
     struct bytes input;
-    uint32_t at;    /* the next character */
-    uint32_t start; /* of the token at hand */
+    uint32_t at;    /* byte of the next character */
+    uint32_t start; /* byte of the token being read */
     enum lexer_mode mode;
     uint32_t paren_depth;
     bool brace_open;
     bool bracket_open;
     bool got_colon;    /* since a bracket was opened */
-    bool got_duration; /* ever */
-    struct buf *error; /* written once */
+    bool got_duration; /* in the whole text */
+    struct buf *error; /* written at most once */
 };
 
-/* Comments are left out. `input` below 4 GiB. */
+/* Comments are skipped. `input` is shorter than 4 GiB. */
 void lexer_init(struct lexer *lexer, struct bytes input, struct buf *error);
-struct token lexer_next(struct lexer *lexer);
-/* At a number among the values of a series, as tests write them: without hexadecimal digits, and
- * behind it may stand the x of a repetition. */
-struct token lexer_series_number(struct lexer *lexer);
+struct promql_token lexer_next(struct lexer *lexer);
+/* Reads a number among the values of a series, as tests write them: it is not hexadecimal, and the
+ * x of a repetition may follow it. */
+struct promql_token lexer_series_number(struct lexer *lexer);
 
-/* What is wrong with the text of a number; NULL: nothing. 0x1f, 017 and 1_000 are integers. */
+/* Reads a number. Returns what is wrong with it, or NULL. 0x1f, 017 and 1_000 are integers. */
 const char *lexer_number(struct bytes text, double *ret);
 
 static inline bool
@@ -133,7 +133,7 @@ token_is_comparison(enum token_type type)
     return type >= TOKEN_EQ && type <= TOKEN_GT;
 }
 
-/* Does it make another metric of its operands? */
+/* True if the result is another metric than the operands. */
 static inline bool
 token_changes_metric(enum token_type type)
 {
@@ -156,9 +156,9 @@ token_may_name_metric(enum token_type type)
            (type >= TOKEN_START && type <= TOKEN_RANGE);
 }
 
-/* How it is written; NULL: it has no text of its own. */
+/* The text of a type; NULL if it has no text of its own. */
 const char *token_word(enum token_type type);
-/* As errors name it: identifier "up", <op:+>, "(", end of input. */
-void token_describe(const struct token *token, struct buf *to);
+/* Appends a token as errors name it: identifier "up", <op:+>, "(", end of input. */
+void token_describe(const struct promql_token *token, struct buf *to);
 
 #endif

@@ -1,24 +1,26 @@
 /*
- * parser.c - tokens become a tree: recursive descent, operators by precedence.
+ * parser.c - parses tokens to a tree, by recursive descent; operators by precedence.
  *
- * Only the first error is told, in the words of Prometheus, whose parser is generated from a
- * grammar. What an unexpected token is said to be unexpected *in* is the innermost rule that has
- * words for it: here the parser's `context`, which a rule sets from the token on where the grammar
- * has them, and restores at its end.
+ * Only the first error is reported, in the words of Prometheus, whose parser is generated from a
+ * grammar. An error names the innermost rule of that grammar in which a token is unexpected: here
+ * it is the parser's `context`, which a rule sets at the token where the grammar does, and restores
+ * at its end. Invariants are those of state.c.
  *
  *     or < and unless < == != <= < >= > </ >/ < + - < * / % atan2 < ^ < unary < offset @ [ ]
  *
- * All operators but ^ group from the left; a sign binds like *, so -2^2 is -(2^2). What stands
- * behind an expression (offset, @, a range, anchored, smoothed) belongs to its last operand.
+ * All operators but ^ group from the left; a sign binds like *, so -2^2 is -(2^2). Suffixes of an
+ * expression (offset, @, a range, anchored, smoothed) belong to its last operand.
  */
+#include <assert.h>
+
 #include "base/array.h"
 #include "promql/parse/private.h"
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static struct node *expression(struct parser *p, unsigned above);
+static struct node *expression(struct promql_parser *p, unsigned above);
 
-struct arguments {
+struct call_arguments {
     struct node **items;
     uint32_t count;
     uint32_t depth;
@@ -32,7 +34,7 @@ may_begin(enum token_type type)
 }
 
 static bool
-call_body(struct parser *p, struct arguments *ret)
+call_body(struct promql_parser *p, struct call_arguments *ret)
 {
     if (!parse_expect(p, TOKEN_LEFT_PAREN)) return false;
     if (parse_accept(p, TOKEN_RIGHT_PAREN)) return true;
@@ -46,7 +48,7 @@ call_body(struct parser *p, struct arguments *ret)
         items[ret->count++] = n;
         if (n->depth > ret->depth) ret->depth = n->depth;
         if (parse_accept(p, TOKEN_RIGHT_PAREN)) return true;
-        struct token comma = *parse_peek(p);
+        struct promql_token comma = *parse_peek(p);
         if (!parse_expect(p, TOKEN_COMMA)) return false;
         if (!may_begin(parse_peek(p)->type)) {
             return parse_fail(p, comma.at, "trailing commas not allowed in function call args") !=
@@ -56,16 +58,16 @@ call_body(struct parser *p, struct arguments *ret)
 }
 
 static struct node *
-call(struct parser *p, const struct token *name)
+call(struct promql_parser *p, const struct promql_token *name)
 {
-    struct arguments arguments = {.items = NULL};
+    struct call_arguments arguments = {.items = NULL};
     if (!call_body(p, &arguments)) return NULL;
     const struct function *function = function_find(name->text);
     if (function == NULL) {
         return parse_fail_quoted(p, name->at, "unknown function with name ", name->text, "");
     }
     struct node *n =
-        parse_node(p, NODE_CALL, function->result, (struct span){name->at, p->last_end});
+        parse_node(p, NODE_CALL, function->result, (struct text_span){name->at, p->last_end});
     if (n == NULL) return NULL;
     n->call.function = function;
     n->call.arguments = arguments.items;
@@ -84,7 +86,7 @@ takes_param(enum token_type op)
 }
 
 static bool
-aggregation_modifier(struct parser *p, struct node *n)
+aggregation_modifier(struct promql_parser *p, struct node *n)
 {
     enum token_type type = parse_peek(p)->type;
     if (type != TOKEN_BY && type != TOKEN_WITHOUT) return true;
@@ -94,10 +96,10 @@ aggregation_modifier(struct parser *p, struct node *n)
 }
 
 static struct node *
-aggregation(struct parser *p, const struct token *op)
+aggregation(struct promql_parser *p, const struct promql_token *op)
 {
     struct node *n = parse_node(p, NODE_AGGREGATION, VALUE_VECTOR, parse_span(op));
-    struct arguments arguments = {.items = NULL};
+    struct call_arguments arguments = {.items = NULL};
     struct parse_context before = parse_in_context(p, "aggregation", NULL);
     if (n == NULL) return NULL;
     n->aggregation.op = op->type;
@@ -129,12 +131,13 @@ aggregation(struct parser *p, const struct token *op)
 /* --- operands --------------------------------------------------------------------------------- */
 
 static struct node *
-paren(struct parser *p)
+paren(struct promql_parser *p)
 {
-    struct token open = parse_take(p);
+    struct promql_token open = parse_take(p);
     struct node *inner = expression(p, 0);
     if (inner == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
-    struct node *n = parse_node(p, NODE_PAREN, inner->type, (struct span){open.at, p->last_end});
+    struct node *n =
+        parse_node(p, NODE_PAREN, inner->type, (struct text_span){open.at, p->last_end});
     if (n == NULL) return NULL;
     n->paren = inner;
     parse_add_depth(p, n, inner);
@@ -142,9 +145,9 @@ paren(struct parser *p)
 }
 
 static struct node *
-word(struct parser *p)
+word(struct promql_parser *p)
 {
-    struct token t = parse_take(p);
+    struct promql_token t = parse_take(p);
     enum token_type after = parse_peek(p)->type;
     if (p->failed) return NULL;
     bool opens = after == TOKEN_LEFT_PAREN;
@@ -158,9 +161,9 @@ word(struct parser *p)
 enum { PRECEDENCE_SIGN = 5 };
 
 static struct node *
-sign(struct parser *p)
+sign(struct promql_parser *p)
 {
-    struct token t = parse_take(p);
+    struct promql_token t = parse_take(p);
     struct node *inner = expression(p, PRECEDENCE_SIGN);
     if (inner == NULL) return NULL;
     if (inner->kind == NODE_NUMBER) {
@@ -168,7 +171,8 @@ sign(struct parser *p)
         inner->at.begin = t.at;
         return inner;
     }
-    struct node *n = parse_node(p, NODE_UNARY, inner->type, (struct span){t.at, inner->at.end});
+    struct node *n =
+        parse_node(p, NODE_UNARY, inner->type, (struct text_span){t.at, inner->at.end});
     if (n == NULL) return NULL;
     n->unary.op = t.type;
     n->unary.expr = inner;
@@ -177,9 +181,9 @@ sign(struct parser *p)
 }
 
 static struct node *
-string(struct parser *p)
+string(struct promql_parser *p)
 {
-    struct token t = parse_take(p);
+    struct promql_token t = parse_take(p);
     struct node *n = parse_node(p, NODE_STRING, VALUE_STRING, parse_span(&t));
     struct bytes value = parse_unquote(p, &t);
     if (n == NULL || p->failed) return NULL;
@@ -188,11 +192,11 @@ string(struct parser *p)
 }
 
 static struct node *
-operand(struct parser *p)
+operand(struct promql_parser *p)
 {
     enum token_type type = parse_peek(p)->type;
     if (p->failed) return NULL;
-    if (token_is_sign(type)) return sign(p); /* what stands behind belongs to the operand */
+    if (token_is_sign(type)) return sign(p); /* suffixes belong to the operand of a sign */
     struct node *n;
     if (token_is_number(type))
         n = parse_number(p);
@@ -245,7 +249,7 @@ precedence_of(enum token_type op)
 }
 
 static bool
-fill_value(struct parser *p, double *ret)
+fill_value(struct promql_parser *p, double *ret)
 {
     double negative = 1;
     parse_take(p);
@@ -259,7 +263,7 @@ fill_value(struct parser *p, double *ret)
 }
 
 static bool
-fill_modifiers(struct parser *p, struct matching *m)
+fill_modifiers(struct promql_parser *p, struct matching *m)
 {
     enum token_type type = parse_peek(p)->type;
     if (type == TOKEN_FILL) {
@@ -279,7 +283,7 @@ fill_modifiers(struct parser *p, struct matching *m)
 }
 
 static bool
-binary_modifiers(struct parser *p, struct node *n)
+binary_modifiers(struct promql_parser *p, struct node *n)
 {
     struct matching *m = &n->binary.matching;
     n->binary.returns_bool = parse_accept(p, TOKEN_BOOL);
@@ -302,9 +306,10 @@ binary_modifiers(struct parser *p, struct node *n)
 }
 
 static struct node *
-binary(struct parser *p, struct node *left, unsigned precedence)
+binary(struct promql_parser *p, struct node *left, unsigned precedence)
 {
-    struct token op = parse_take(p);
+    assert(precedence > 0);
+    struct promql_token op = parse_take(p);
     struct node *n = parse_node(p, NODE_BINARY, VALUE_VECTOR, left->at);
     if (n == NULL || !binary_modifiers(p, n)) return NULL;
     struct node *right = expression(p, op.type == TOKEN_POW ? precedence - 1 : precedence);
@@ -319,9 +324,9 @@ binary(struct parser *p, struct node *left, unsigned precedence)
     return n;
 }
 
-/* An expression of operators that bind tighter than `above`. */
+/* Parses an expression of operators that bind tighter than `above`. */
 static struct node *
-expression(struct parser *p, unsigned above)
+expression(struct promql_parser *p, unsigned above)
 {
     if (!parse_is_unnested(p)) return NULL;
     p->nesting++;
@@ -331,6 +336,7 @@ expression(struct parser *p, unsigned above)
         if (precedence <= above) break;
         n = binary(p, n, precedence);
     }
+    assert(p->nesting > 0); /* invariant 3 of state.c */
     p->nesting--;
     return p->failed ? NULL : n;
 }
@@ -338,7 +344,7 @@ expression(struct parser *p, unsigned above)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 static void
-parse_expression(struct parser *p)
+parse_expression(struct promql_parser *p)
 {
     if (parse_peek(p)->type == TOKEN_END && !p->failed) {
         parse_fail(p, 0, "no expression found in input");
@@ -350,11 +356,11 @@ parse_expression(struct parser *p)
 }
 
 static void
-parse_series(struct parser *p)
+parse_series(struct promql_parser *p)
 {
     enum token_type type = parse_peek(p)->type;
     if (token_may_name_metric(type)) {
-        struct token name = parse_take(p);
+        struct promql_token name = parse_take(p);
         p->tree->root = parse_selector(p, &name);
     } else if (type == TOKEN_LEFT_BRACE) {
         p->tree->root = parse_selector(p, NULL);
@@ -365,7 +371,7 @@ parse_series(struct parser *p)
 }
 
 static enum err
-parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
+parse(struct bytes text, void (*rule)(struct promql_parser *p), struct budget *budget,
       struct query_control *control, struct promql_tree **ret_tree, struct buf *error)
 {
     if (text.size > TREE_TEXT_BYTES_MAX) {
@@ -373,7 +379,7 @@ parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
         return ERR_LIMIT;
     }
     struct promql_tree *tree = mem_new(budget, sizeof *tree);
-    struct parser p = {.tree = tree, .control = control, .error = error};
+    struct promql_parser p = {.tree = tree, .control = control, .error = error};
     if (tree == NULL) return ERR_NOMEM;
     tree->budget = budget;
     arena_init(&tree->arena, budget, 0, TREE_BLOCK_BYTES);
@@ -385,8 +391,10 @@ parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
         parse_no_memory(&p);
     else
         rule(&p);
+    assert(p.nesting == 0);                 /* invariant 3 of state.c */
+    assert(p.failed || tree->root != NULL); /* invariant 6 of state.c */
     enum err e = err_first(p.failed, buf_error(&p.lexer_error));
-    /* Of what is wrong with the expression no sentence is left that could be told. */
+    /* Without memory for its sentence an error cannot be reported. */
     if (buf_error(&p.lexer_error) == ERR_NOMEM || buf_error(error) == ERR_NOMEM) e = ERR_NOMEM;
     buf_fini(&p.lexer_error);
     buf_fini(&p.scratch);
@@ -394,6 +402,9 @@ parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
         tree_free(tree);
         return e;
     }
+#ifdef LOCK_CHECK
+    if (rule == parse_expression) tree_validate(tree);
+#endif
     *ret_tree = tree;
     return OK;
 }

@@ -371,6 +371,7 @@ parse(const char *query, enum err wanted, struct promql_tree **ret_tree, struct 
 {
     buf_init(error, NULL, 1 << 20);
     enum err e = tree_parse(bytes_of_text(query), NULL, NULL, ret_tree, error);
+    if (e == OK) tree_validate(*ret_tree);
     if (e != wanted) print_error("%s: %.*s\n", query, (int)error->size, (const char *)error->at);
     assert_int_equal(e, wanted);
 }
@@ -475,7 +476,7 @@ test_what_is_wrong_is_said_as_prometheus_says_it(void **state)
     }
 }
 
-/* `count` times `open`, then what is inside, then so many times `close`. */
+/* Puts `count` times `open`, the inside, and as many times `close`. */
 static void
 nest(struct buf *to, unsigned count, const char *open, const char *inside, const char *close)
 {

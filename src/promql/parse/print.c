@@ -3,6 +3,7 @@
  * characters on one is opened, its parts on lines of their own, two blanks deeper; as Prometheus
  * lays it out (promql/parser/prettier.go), so that both format files alike.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ tree_print_number(double value, struct buf *to)
     const char *digits = text + (text[0] == '-');
     if (text[0] == '-') buf_put_u8(to, '-');
     char all[NUMBER_TEXT_BYTES];
+    assert((size_t)(e - digits) <= sizeof all);
     int count = 0;
     for (const char *c = digits; c < e; c++) {
         if (*c != '.') all[count++] = *c;
@@ -126,7 +128,7 @@ is_open_binary(const struct node *n)
            n->duration.op != TOKEN_MIN_OF && n->duration.op != TOKEN_MAX_OF;
 }
 
-/* The parser would read only a part of it as the offset, and the rest as operators. */
+/* True if the parser would take only a part of the expression as the offset. */
 static bool
 needs_parens(const struct node *n)
 {
@@ -178,7 +180,7 @@ tree_print_matcher(const struct node_matcher *m, struct buf *to)
     quote_text(to, m->value);
 }
 
-struct printed {
+struct printed_matcher {
     size_t begin;
     size_t end;
     const struct buf *in;
@@ -187,19 +189,20 @@ struct printed {
 static int
 compare_printed(const void *a, const void *b)
 {
-    const struct printed *x = a, *y = b;
+    const struct printed_matcher *x = a, *y = b;
     return bytes_compare(bytes_of(x->in->at + x->begin, x->end - x->begin),
                          bytes_of(y->in->at + y->begin, y->end - y->begin));
 }
 
-/* The name stands in front; matchers in the order of their texts. */
+/* Puts the name first, and matchers in the order of their texts. */
 static void
 put_series(struct buf *to, const struct node *n)
 {
     struct buf texts;
     uint32_t count = 0;
     buf_init(&texts, to->budget, to->limit);
-    struct printed *list = mem_alloc(to->budget, (n->selector.matcher_count + 1) * sizeof *list);
+    struct printed_matcher *list =
+        mem_alloc(to->budget, (n->selector.matcher_count + 1) * sizeof *list);
     if (list == NULL) {
         to->failed = ERR_NOMEM;
         return;
@@ -254,7 +257,7 @@ put_aggregation_head(struct buf *to, const struct node *n)
     buf_put_u8(to, ' ');
 }
 
-/* The operator with what modifies it. */
+/* Puts the operator with its modifiers. */
 static void
 put_operator(struct buf *to, const struct node *n)
 {
@@ -390,7 +393,7 @@ put_indent(struct buf *to, unsigned level)
     }
 }
 
-/* Fits it on a line? Then it is there. No more of it is looked at than that takes. */
+/* Puts a node on the line if it fits. Printing ends where it does not fit. */
 static bool
 put_short(struct buf *to, const struct node *n)
 {
@@ -442,7 +445,7 @@ static void
 put_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
 {
     if (buf_error(to)) return;
-    if (n->kind == NODE_SUBQUERY) { /* its expression indents itself, where it is opened */
+    if (n->kind == NODE_SUBQUERY) { /* its expression indents itself if it is opened */
         if (put_short(to, n)) return;
         put_lines(to, n->subquery.expr, level, indents);
         put_subquery_times(to, n);

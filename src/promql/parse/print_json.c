@@ -115,7 +115,7 @@ put_number(struct buf *to, const struct node *n)
     buf_fini(&number);
 }
 
-/* What a duration is computed of; null: it is just a number. */
+/* Puts an operand of a duration; null if the duration is a number. */
 static void
 put_operand(struct buf *to, const char *key, const struct node *n)
 {
@@ -138,7 +138,7 @@ put_operand(struct buf *to, const char *key, const struct node *n)
     buf_put_u8(to, '}');
 }
 
-/* `range` NULL: of an instant vector. */
+/* `range` is NULL for an instant vector. */
 static void
 put_selector(struct buf *to, const struct node *n, const struct duration *range)
 {
@@ -207,7 +207,7 @@ put_call(struct buf *to, const struct node *n)
     put_type(to, "call");
 }
 
-/* What JSON has no number for is a string, as values are elsewhere. */
+/* A number that JSON does not have is a string, as among values. */
 static void
 put_fill(struct buf *to, const char *key, bool fills, double value)
 {
@@ -270,13 +270,13 @@ put_aggregation(struct buf *to, const struct node *n)
 void
 tree_print_json(const struct node *n, struct buf *to)
 {
-    if (buf_error(to)) return; /* an expression may be much longer than what it is wanted for */
+    if (buf_error(to)) return; /* the buffer may be too small for the expression */
     buf_put_u8(to, '{');
     switch (n->kind) {
     case NODE_NUMBER:
         put_number(to, n);
         break;
-    case NODE_DURATION: /* stands only where durations do */
+    case NODE_DURATION: /* only durations have it */
         break;
     case NODE_STRING:
         put_type(to, "stringLiteral");

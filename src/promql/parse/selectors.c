@@ -1,17 +1,19 @@
 /* selectors.c - selectors of series, and lists of label names. */
+#include <assert.h>
+
 #include "base/array.h"
 #include "base/utf8.h"
 #include "model/regex.h"
 #include "promql/parse/private.h"
 
-/* Compiling one may take some milliseconds and more. */
+/* Compiling a longer expression may take milliseconds. */
 enum { LONG_REGEX_BYTES = 256 };
 
 /* --- selectors -------------------------------------------------------------------------------- */
 
-/* In the words that Prometheus has from its library. */
+/* Reports a regular expression in the words of Go, which Prometheus uses. */
 static void
-fail_regex(struct parser *p, uint32_t at, const char *text)
+fail_regex(struct promql_parser *p, uint32_t at, const char *text)
 {
     static const char before[] = "invalid regex: ";
     if (strncmp(text, before, sizeof before - 1) != 0 || p->failed) {
@@ -23,7 +25,7 @@ fail_regex(struct parser *p, uint32_t at, const char *text)
 }
 
 static bool
-add_matcher(struct parser *p, struct node *n, struct node_matcher m, struct span at)
+add_matcher(struct promql_parser *p, struct node *n, struct node_matcher m, struct text_span at)
 {
     struct why why;
     struct promql_tree *tree = p->tree;
@@ -53,7 +55,7 @@ add_matcher(struct parser *p, struct node *n, struct node_matcher m, struct span
 }
 
 static bool
-take_match_type(struct parser *p, enum matcher_type *ret)
+take_match_type(struct promql_parser *p, enum matcher_type *ret)
 {
     switch (parse_peek(p)->type) {
     case TOKEN_EQUAL:
@@ -76,9 +78,9 @@ take_match_type(struct parser *p, enum matcher_type *ret)
 }
 
 static bool
-label_matcher(struct parser *p, struct node *n)
+label_matcher(struct promql_parser *p, struct node *n)
 {
-    struct token name = *parse_peek(p);
+    struct promql_token name = *parse_peek(p);
     bool quoted = name.type == TOKEN_STRING;
     if (!quoted && name.type != TOKEN_IDENTIFIER) return parse_unexpected(p) != NULL;
     parse_take(p);
@@ -91,7 +93,7 @@ label_matcher(struct parser *p, struct node *n)
         return add_matcher(p, n, m, parse_span(&name));
     }
     parse_in_context(p, "label matching", "string");
-    struct token value = *parse_peek(p);
+    struct promql_token value = *parse_peek(p);
     if (value.type != TOKEN_STRING) return parse_unexpected(p) != NULL;
     parse_take(p);
     m.value = parse_unquote(p, &value);
@@ -99,7 +101,7 @@ label_matcher(struct parser *p, struct node *n)
 }
 
 static bool
-label_matchers(struct parser *p, struct node *n)
+label_matchers(struct promql_parser *p, struct node *n)
 {
     struct parse_context before = parse_in_context(p, "label matching", "identifier or \"}\"");
     parse_take(p);
@@ -118,16 +120,16 @@ label_matchers(struct parser *p, struct node *n)
     return true;
 }
 
-/* The name is taken already, if there is one. */
-/* What the query asks its answerer for. */
+/* Adds the set of matchers that the query asks the view for. */
 static struct node *
-add_set(struct parser *p, struct node *n)
+add_set(struct promql_parser *p, struct node *n)
 {
     struct promql_tree *tree = p->tree;
     uint32_t count = n->selector.matcher_count;
     struct matcher_set *sets = arena_push(&tree->arena, tree->sets, tree->set_count, sizeof *sets);
     struct matcher **matchers = arena_alloc(&tree->arena, (count + 1) * sizeof *matchers);
     if (sets == NULL || matchers == NULL) return parse_no_memory(p);
+    assert(tree->matcher_count >= count); /* the tree owns the matchers of all selectors */
     for (uint32_t i = 0; i < count; i++) {
         matchers[i] = n->selector.matchers[i].matcher;
     }
@@ -137,9 +139,9 @@ add_set(struct parser *p, struct node *n)
 }
 
 struct node *
-parse_selector(struct parser *p, const struct token *name)
+parse_selector(struct promql_parser *p, const struct promql_token *name)
 {
-    const struct token *first = name == NULL ? parse_peek(p) : name;
+    const struct promql_token *first = name == NULL ? parse_peek(p) : name;
     struct node *n = parse_node(p, NODE_SELECTOR, VALUE_VECTOR, parse_span(first));
     if (n == NULL) return NULL;
     if (parse_peek(p)->type == TOKEN_LEFT_BRACE && !label_matchers(p, n)) return NULL;
@@ -161,9 +163,9 @@ may_name_label(enum token_type type)
 }
 
 static bool
-add_label(struct parser *p, struct labels_named *to)
+add_label(struct promql_parser *p, struct labels_named *to)
 {
-    struct token t = *parse_peek(p);
+    struct promql_token t = *parse_peek(p);
     if (!may_name_label(t.type)) return parse_unexpected(p) != NULL;
     parse_take(p);
     struct bytes name = t.type == TOKEN_STRING ? parse_unquote(p, &t) : t.text;
@@ -179,7 +181,7 @@ add_label(struct parser *p, struct labels_named *to)
 }
 
 bool
-parse_labels(struct parser *p, struct labels_named *ret)
+parse_labels(struct promql_parser *p, struct labels_named *ret)
 {
     struct parse_context before = parse_in_context(p, "grouping opts", "\"(\"");
     if (!parse_expect(p, TOKEN_LEFT_PAREN)) return false;

@@ -1,4 +1,16 @@
-/* state.c - what all rules of the parser share: tokens, nodes, the first error. */
+/*
+ * state.c - what all rules of the parser share: tokens, nodes, the first error.
+ *
+ * Invariants of the parser:
+ *
+ *  1. Once `failed` is set it stays, and `error` has its sentence; each rule then returns.
+ *  2. A token is read when it is looked at, so that errors come in the order of the text.
+ *  3. `nesting` is the number of expressions that are being read; 0 before and after the whole.
+ *  4. The depth of a node is greater than those of the nodes below it.
+ *  5. The span of a node begins within the text.
+ *  6. A parser that has not failed has a root.
+ */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/quote.h"
@@ -24,9 +36,8 @@ tree_put_position(struct bytes text, uint32_t at, struct buf *to)
     buf_printf(to, "%u:%u", line, at - begin + 1);
 }
 
-/* The first error stays. Returns NULL, for those who return a node. */
 void *
-parse_fail(struct parser *p, uint32_t at, const char *format, ...)
+parse_fail(struct promql_parser *p, uint32_t at, const char *format, ...)
 {
     if (p->failed) return NULL;
     p->failed = ERR_INPUT;
@@ -41,9 +52,8 @@ parse_fail(struct parser *p, uint32_t at, const char *format, ...)
     return NULL;
 }
 
-/* The same with a text in quotes between two others. */
 void *
-parse_fail_quoted(struct parser *p, uint32_t at, const char *before, struct bytes text,
+parse_fail_quoted(struct promql_parser *p, uint32_t at, const char *before, struct bytes text,
                   const char *after)
 {
     if (p->failed) return NULL;
@@ -54,7 +64,7 @@ parse_fail_quoted(struct parser *p, uint32_t at, const char *before, struct byte
 }
 
 void *
-parse_no_memory(struct parser *p)
+parse_no_memory(struct promql_parser *p)
 {
     if (p->failed) return NULL;
     p->failed = ERR_NOMEM;
@@ -63,7 +73,8 @@ parse_no_memory(struct parser *p)
 }
 
 void *
-parse_unexpected_in(struct parser *p, const struct token *t, struct parse_context context)
+parse_unexpected_in(struct promql_parser *p, const struct promql_token *t,
+                    struct parse_context context)
 {
     if (p->failed) return NULL;
     parse_fail(p, t->at, "unexpected ");
@@ -74,7 +85,7 @@ parse_unexpected_in(struct parser *p, const struct token *t, struct parse_contex
 }
 
 bool
-parse_may_go_on(struct parser *p)
+parse_may_go_on(struct promql_parser *p)
 {
     struct why why;
     p->tokens = 0;
@@ -87,11 +98,11 @@ parse_may_go_on(struct parser *p)
 
 /* --- tokens ----------------------------------------------------------------------------------- */
 
-/* The token at hand; read only when it is needed, so that errors come in the order of the text. */
-const struct token *
-parse_peek(struct parser *p)
+const struct promql_token *
+parse_peek(struct promql_parser *p)
 {
     if (p->has_token) return &p->token;
+    assert(p->lexer.at <= p->lexer.input.size);
     buf_clear(&p->lexer_error);
     p->token = lexer_next(&p->lexer);
     p->has_token = true;
@@ -105,10 +116,10 @@ parse_peek(struct parser *p)
     return &p->token;
 }
 
-struct token
-parse_take(struct parser *p)
+struct promql_token
+parse_take(struct promql_parser *p)
 {
-    struct token t = *parse_peek(p);
+    struct promql_token t = *parse_peek(p);
     p->has_token = false;
     switch (t.type) {
     case TOKEN_START:
@@ -131,36 +142,35 @@ parse_take(struct parser *p)
 }
 
 void *
-parse_unexpected(struct parser *p)
+parse_unexpected(struct promql_parser *p)
 {
     return parse_unexpected_in(p, parse_peek(p), p->context);
 }
 
 bool
-parse_accept(struct parser *p, enum token_type type)
+parse_accept(struct promql_parser *p, enum token_type type)
 {
     if (p->failed || parse_peek(p)->type != type) return false;
     parse_take(p);
     return true;
 }
 
-/* False: something else is there, which is told. */
 bool
-parse_expect(struct parser *p, enum token_type type)
+parse_expect(struct promql_parser *p, enum token_type type)
 {
     if (parse_accept(p, type)) return true;
     parse_unexpected(p);
     return false;
 }
 
-struct span
-parse_span(const struct token *t)
+struct text_span
+parse_span(const struct promql_token *t)
 {
-    return (struct span){t->at, t->at + (uint32_t)t->text.size};
+    return (struct text_span){t->at, t->at + (uint32_t)t->text.size};
 }
 
 struct parse_context
-parse_in_context(struct parser *p, const char *in, const char *expected)
+parse_in_context(struct promql_parser *p, const char *in, const char *expected)
 {
     struct parse_context before = p->context;
     p->context = (struct parse_context){in, expected};
@@ -170,10 +180,11 @@ parse_in_context(struct parser *p, const char *in, const char *expected)
 /* --- nodes ------------------------------------------------------------------------------------ */
 
 struct node *
-parse_node(struct parser *p, enum node_kind kind, enum value_type type, struct span at)
+parse_node(struct promql_parser *p, enum node_kind kind, enum value_type type, struct text_span at)
 {
     struct node *n = p->failed ? NULL : arena_new(&p->tree->arena, sizeof *n);
     if (n == NULL) return parse_no_memory(p);
+    assert(at.begin <= p->tree->text.size); /* invariant 5 */
     n->kind = kind;
     n->type = type;
     n->at = at;
@@ -182,7 +193,7 @@ parse_node(struct parser *p, enum node_kind kind, enum value_type type, struct s
 }
 
 static void
-too_deep(struct parser *p, int levels)
+too_deep(struct promql_parser *p, int levels)
 {
     if (p->failed) return;
     p->failed = ERR_LIMIT;
@@ -190,15 +201,16 @@ too_deep(struct parser *p, int levels)
 }
 
 void
-parse_add_depth(struct parser *p, struct node *n, const struct node *below)
+parse_add_depth(struct promql_parser *p, struct node *n, const struct node *below)
 {
-    if (below == NULL || below->depth < n->depth) return;
+    assert(n->depth > 0);
+    if (below == NULL || below->depth < n->depth) return; /* invariant 4 */
     n->depth = below->depth + 1;
     if (n->depth > TREE_DEPTH_MAX) too_deep(p, TREE_DEPTH_MAX);
 }
 
 bool
-parse_has_room(struct parser *p, uint32_t count)
+parse_has_room(struct promql_parser *p, uint32_t count)
 {
     if (count < TREE_LIST_MAX || p->failed) return !p->failed;
     p->failed = ERR_LIMIT;
@@ -207,15 +219,14 @@ parse_has_room(struct parser *p, uint32_t count)
 }
 
 bool
-parse_is_unnested(struct parser *p)
+parse_is_unnested(struct promql_parser *p)
 {
     if (p->nesting >= TREE_NESTING_MAX) too_deep(p, TREE_NESTING_MAX);
     return !p->failed;
 }
 
-/* What a literal stands for; its memory is the tree's. */
 struct bytes
-parse_unquote(struct parser *p, const struct token *t)
+parse_unquote(struct promql_parser *p, const struct promql_token *t)
 {
     buf_clear(&p->scratch);
     bool reads = quote_read(t->text, &p->scratch);

@@ -1,7 +1,8 @@
 /*
- * times.c - numbers and durations, expressions of durations, and what stands behind an operand:
- * ranges, offset, @, anchored, smoothed.
+ * times.c - numbers and durations, expressions of durations, and suffixes of operands: ranges,
+ * offset, @, anchored, smoothed.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -12,7 +13,7 @@
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 static double
-number(struct parser *p, const struct token *t)
+number(struct promql_parser *p, const struct promql_token *t)
 {
     double value = 0;
     const char *wrong = lexer_number(t->text, &value);
@@ -24,15 +25,16 @@ number(struct parser *p, const struct token *t)
 }
 
 static int64_t
-bad_duration(struct parser *p, const struct token *t, const char *text)
+bad_duration(struct promql_parser *p, const struct promql_token *t, const char *text)
 {
     parse_fail_quoted(p, t->at, text, t->text, "");
     return 0;
 }
 
-/* 1h30m: each unit once, the larger ones first. Milliseconds; as nanoseconds it fits 64 bits. */
+/* Reads 1h30m, where each unit occurs once and larger ones are first, as milliseconds; nanoseconds
+ * must fit into 64 bits. */
 static int64_t
-duration_ms(struct parser *p, const struct token *t)
+duration_ms(struct promql_parser *p, const struct promql_token *t)
 {
     static const char invalid[] = "not a valid duration string: ";
     static const struct {
@@ -76,11 +78,10 @@ duration_ms(struct parser *p, const struct token *t)
     return (int64_t)sum;
 }
 
-/* At a number or a duration. */
 struct node *
-parse_number(struct parser *p)
+parse_number(struct promql_parser *p)
 {
-    struct token t = parse_take(p);
+    struct promql_token t = parse_take(p);
     bool is_duration = t.type == TOKEN_DURATION;
     double value = is_duration ? (double)duration_ms(p, &t) / 1000 : number(p, &t);
     struct node *n = parse_node(p, NODE_NUMBER, VALUE_SCALAR, parse_span(&t));
@@ -92,7 +93,7 @@ parse_number(struct parser *p)
 
 /* --- duration expressions --------------------------------------------------------------------- */
 
-/* As seconds; the nanoseconds have to fit 64 bits. */
+/* Nanoseconds must fit into 64 bits. */
 static bool
 is_out_of_range(double seconds)
 {
@@ -100,9 +101,10 @@ is_out_of_range(double seconds)
 }
 
 static struct node *
-duration_node(struct parser *p, enum token_type op, struct node *left, struct node *right,
-              struct span at)
+duration_node(struct promql_parser *p, enum token_type op, struct node *left, struct node *right,
+              struct text_span at)
 {
+    assert(left == NULL || right != NULL); /* a sign has the right operand alone */
     struct node *n = parse_node(p, NODE_DURATION, VALUE_SCALAR, at);
     if (n == NULL) return NULL;
     n->duration.op = op;
@@ -113,13 +115,13 @@ duration_node(struct parser *p, enum token_type op, struct node *left, struct no
     return n;
 }
 
-static struct node *duration_binary(struct parser *p, unsigned above);
+static struct node *duration_binary(struct promql_parser *p, unsigned above);
 
-/* step(), range(), min_of(a, b), max_of(a, b) */
+/* Parses step(), range(), min_of(a, b) and max_of(a, b). */
 static struct node *
-duration_word(struct parser *p)
+duration_word(struct promql_parser *p)
 {
-    struct token word = parse_take(p);
+    struct promql_token word = parse_take(p);
     struct node *left = NULL, *right = NULL;
     if (!parse_expect(p, TOKEN_LEFT_PAREN)) return NULL;
     bool compares = word.type == TOKEN_MIN_OF || word.type == TOKEN_MAX_OF;
@@ -130,8 +132,9 @@ duration_word(struct parser *p)
         if (right == NULL) return NULL;
     }
     if (!parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
-    struct span at = {word.at, p->last_end};
-    if (compares) at = (struct span){left->at.begin, right->at.end}; /* as Prometheus tells it */
+    struct text_span at = {word.at, p->last_end};
+    if (compares)
+        at = (struct text_span){left->at.begin, right->at.end}; /* as Prometheus reports it */
     return duration_node(p, word.type, left, right, at);
 }
 
@@ -141,9 +144,9 @@ is_duration_word(enum token_type type)
     return type >= TOKEN_STEP && type <= TOKEN_RANGE;
 }
 
-/* A number in parentheses is that number. */
+/* A number in parentheses is just the number. */
 static struct node *
-duration_paren(struct parser *p)
+duration_paren(struct promql_parser *p)
 {
     parse_take(p);
     struct node *n = duration_binary(p, 0);
@@ -152,9 +155,10 @@ duration_paren(struct parser *p)
     return n;
 }
 
-/* `keeps_plus`: a plus sign becomes a node, as a minus sign does. */
+/* Applies a sign. With `keeps_plus` a plus sign becomes a node, as a minus sign does. */
 static struct node *
-duration_signed(struct parser *p, const struct token *sign, struct node *n, bool keeps_plus)
+duration_signed(struct promql_parser *p, const struct promql_token *sign, struct node *n,
+                bool keeps_plus)
 {
     if (n == NULL) return NULL;
     if (n->kind == NODE_NUMBER) {
@@ -163,13 +167,13 @@ duration_signed(struct parser *p, const struct token *sign, struct node *n, bool
         return n;
     }
     if (sign->type == TOKEN_ADD && !keeps_plus) return n;
-    return duration_node(p, sign->type, NULL, n, (struct span){sign->at, n->at.end});
+    return duration_node(p, sign->type, NULL, n, (struct text_span){sign->at, n->at.end});
 }
 
-enum { DURATION_PRECEDENCE_SIGN = 2 }; /* that of * and / */
+enum { DURATION_PRECEDENCE_SIGN = 2 }; /* precedence of * and / */
 
 static struct node *
-duration_operand(struct parser *p)
+duration_operand(struct promql_parser *p)
 {
     struct node *n = NULL;
     if (!parse_is_unnested(p)) return NULL;
@@ -182,11 +186,12 @@ duration_operand(struct parser *p)
     } else if (type == TOKEN_LEFT_PAREN) {
         n = duration_paren(p);
     } else if (token_is_sign(type)) {
-        struct token sign = parse_take(p);
+        struct promql_token sign = parse_take(p);
         n = duration_signed(p, &sign, duration_binary(p, DURATION_PRECEDENCE_SIGN), false);
     } else {
         parse_unexpected(p);
     }
+    assert(p->nesting > 0); /* invariant 3 of state.c */
     p->nesting--;
     return p->failed ? NULL : n;
 }
@@ -209,42 +214,43 @@ duration_precedence(enum token_type op)
     }
 }
 
-/* `left`, and the operators after it that bind tighter than `above`. */
+/* Parses the operators after `left` that bind tighter than `above`. */
 static struct node *
-duration_operators(struct parser *p, struct node *left, unsigned above)
+duration_operators(struct promql_parser *p, struct node *left, unsigned above)
 {
     while (left != NULL && !p->failed) {
         unsigned precedence = duration_precedence(parse_peek(p)->type);
         if (precedence <= above) break;
-        struct token op = parse_take(p);
+        struct promql_token op = parse_take(p);
         struct node *right = duration_binary(p, op.type == TOKEN_POW ? precedence - 1 : precedence);
         if (right == NULL) return NULL;
         bool is_zero = right->kind == NODE_NUMBER && right->number.value == 0;
         if (is_zero && op.type == TOKEN_DIV) return parse_fail(p, op.at, "division by zero");
         if (is_zero && op.type == TOKEN_MOD) return parse_fail(p, op.at, "modulo by zero");
-        left = duration_node(p, op.type, left, right, (struct span){left->at.begin, right->at.end});
+        left = duration_node(p, op.type, left, right,
+                             (struct text_span){left->at.begin, right->at.end});
     }
     return p->failed ? NULL : left;
 }
 
 static struct node *
-duration_binary(struct parser *p, unsigned above)
+duration_binary(struct promql_parser *p, unsigned above)
 {
     return duration_operators(p, duration_operand(p), above);
 }
 
 /*
- * The duration of an offset. A number or a word, also with one sign, and parentheses with one sign
- * are all of it: operators that follow belong to the expression around. Parentheses without a sign,
- * and several signs, begin an expression of durations, as in Prometheus.
+ * Parses the duration of an offset. A number or a word, also with one sign, and parentheses with
+ * one sign are all of it: operators that follow belong to the expression around it. Parentheses
+ * without a sign, and several signs, begin an expression of durations, as in Prometheus.
  */
 static struct node *
-offset_duration(struct parser *p)
+offset_duration(struct promql_parser *p)
 {
     enum token_type type = parse_peek(p)->type;
     if (type == TOKEN_LEFT_PAREN) return duration_binary(p, 0);
     if (!token_is_sign(type)) return duration_operand(p);
-    struct token sign = parse_take(p);
+    struct promql_token sign = parse_take(p);
     type = parse_peek(p)->type;
     if (!token_is_sign(type)) {
         return duration_signed(p, &sign, duration_operand(p), is_duration_word(type));
@@ -254,7 +260,7 @@ offset_duration(struct parser *p)
 }
 
 static struct duration
-duration_of(struct parser *p, const struct node *n, bool positive)
+duration_of(struct promql_parser *p, const struct node *n, bool positive)
 {
     struct duration d = {0, NULL};
     if (n == NULL) return d;
@@ -262,20 +268,21 @@ duration_of(struct parser *p, const struct node *n, bool positive)
         d.expr = n;
         return d;
     }
+    assert(n->kind == NODE_NUMBER);
     if (positive && !(n->number.value > 0)) {
         parse_fail(p, n->at.begin, "duration must be greater than 0");
     } else if (is_out_of_range(n->number.value)) {
         parse_fail(p, n->at.begin, "duration out of range");
     } else {
-        double ns = round(n->number.value * 1e9); /* of which milliseconds are cut off */
+        double ns = round(n->number.value * 1e9); /* milliseconds are truncated, not rounded */
         d.ms = fabs(ns) < 0x1p63 ? (int64_t)ns / 1000000 : (int64_t)(ns / 1e6);
     }
     return d;
 }
 
-/* --- what stands behind an operand ------------------------------------------------------------ */
+/* --- suffixes of an operand ------------------------------------------------------------------- */
 
-/* Whose offset and @ are meant, and where these end. NULL: it has none. */
+/* The offset and @ of a node; NULL if it cannot have them. */
 static struct shift *
 shift_of(struct node *n)
 {
@@ -292,7 +299,7 @@ shift_of(struct node *n)
 }
 
 static bool
-offset(struct parser *p, struct node *n)
+offset(struct promql_parser *p, struct node *n)
 {
     static const char expected[] = "number, duration, step(), or range()";
     struct parse_context before = parse_in_context(p, "offset", expected);
@@ -315,18 +322,18 @@ offset(struct parser *p, struct node *n)
 }
 
 static bool
-at_number(struct parser *p, double *ret)
+at_number(struct promql_parser *p, double *ret)
 {
     double sign = 1;
     if (token_is_sign(parse_peek(p)->type)) sign = parse_take(p).type == TOKEN_SUB ? -1 : 1;
     if (!token_is_number(parse_peek(p)->type)) return parse_unexpected(p) != NULL;
-    struct token t = parse_take(p);
+    struct promql_token t = parse_take(p);
     *ret = sign * (t.type == TOKEN_DURATION ? (double)duration_ms(p, &t) / 1000 : number(p, &t));
     return !p->failed;
 }
 
 static bool
-at_modifier(struct parser *p, struct node *n)
+at_modifier(struct promql_parser *p, struct node *n)
 {
     struct parse_context before = parse_in_context(p, "@", "timestamp");
     double seconds = 0;
@@ -365,9 +372,9 @@ at_modifier(struct parser *p, struct node *n)
 }
 
 static bool
-extent(struct parser *p, struct node *n)
+extent(struct promql_parser *p, struct node *n)
 {
-    struct token word = parse_take(p);
+    struct promql_token word = parse_take(p);
     bool smoothed = word.type == TOKEN_SMOOTHED;
     enum extent wanted = smoothed ? EXTENT_SMOOTHED : EXTENT_ANCHORED;
     const char *name = token_word(word.type);
@@ -388,7 +395,7 @@ extent(struct parser *p, struct node *n)
 }
 
 static struct node *
-range_of(struct parser *p, struct node *n, uint32_t open, struct duration range)
+range_of(struct promql_parser *p, struct node *n, uint32_t open, struct duration range)
 {
     const char *wrong = NULL;
     if (n->kind != NODE_SELECTOR)
@@ -399,7 +406,7 @@ range_of(struct parser *p, struct node *n, uint32_t open, struct duration range)
         wrong = "no @ modifiers allowed before range";
     if (wrong != NULL) return parse_fail(p, open, "%s", wrong);
     struct node *r =
-        parse_node(p, NODE_RANGE, VALUE_MATRIX, (struct span){n->at.begin, p->last_end});
+        parse_node(p, NODE_RANGE, VALUE_MATRIX, (struct text_span){n->at.begin, p->last_end});
     if (r == NULL) return NULL;
     r->range.selector = n;
     r->range.range = range;
@@ -407,13 +414,13 @@ range_of(struct parser *p, struct node *n, uint32_t open, struct duration range)
     return r;
 }
 
-/* [range] or [range:step] */
+/* Parses [range] or [range:step]. */
 static struct node *
-brackets(struct parser *p, struct node *n)
+brackets(struct promql_parser *p, struct node *n)
 {
     struct parse_context before =
         parse_in_context(p, "subquery or range selector", "number, duration, step(), or range()");
-    struct token open = parse_take(p);
+    struct promql_token open = parse_take(p);
     struct duration range = duration_of(p, duration_binary(p, 0), true);
     parse_in_context(p, "subquery or range", "\":\" or \"]\"");
     if (p->failed) return NULL;
@@ -439,7 +446,7 @@ brackets(struct parser *p, struct node *n)
 }
 
 struct node *
-parse_suffixes(struct parser *p, struct node *n)
+parse_suffixes(struct promql_parser *p, struct node *n)
 {
     while (n != NULL && !p->failed) {
         switch (parse_peek(p)->type) {

@@ -8,8 +8,8 @@
 #include "promql/functions/functions.h"
 #include "promql/parse/lexer.h"
 
-/* Bytes of the text, which it is about: from `begin` to before `end`. */
-struct span {
+/* Bytes [begin, end) of the text. */
+struct text_span {
     uint32_t begin;
     uint32_t end;
 };
@@ -17,21 +17,21 @@ struct span {
 enum node_kind {
     NODE_NUMBER,
     NODE_STRING,
-    NODE_SELECTOR,    /* of an instant vector */
-    NODE_RANGE,       /* a selector with [range] */
-    NODE_SUBQUERY,    /* an expression with [range:step] */
-    NODE_CALL,        /* of a function */
+    NODE_SELECTOR,    /* instant vector */
+    NODE_RANGE,       /* selector with [range] */
+    NODE_SUBQUERY,    /* expression with [range:step] */
+    NODE_CALL,        /* call of a function */
     NODE_AGGREGATION, /* sum by (...) (...) */
     NODE_BINARY,
     NODE_UNARY,
     NODE_PAREN,
-    NODE_DURATION, /* what is computed where a duration stands */
+    NODE_DURATION, /* expression of a duration */
 };
 
-/* A duration as it stands: a number, or an expression, which has a value when a query is run. */
+/* A duration: a number, or an expression that is computed when a query runs. */
 struct duration {
     int64_t ms;
-    const struct node *expr; /* NULL: `ms` is it */
+    const struct node *expr; /* NULL: the duration is `ms` */
 };
 
 enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
@@ -73,12 +73,12 @@ struct matching {
 struct node {
     enum node_kind kind;
     enum value_type type;
-    struct span at;
-    uint32_t depth; /* of nodes below, this one included */
-    /* once checked: */
+    struct text_span at;
+    uint32_t depth; /* levels of nodes, with this one */
+    /* Facts for the evaluator, set once the tree is checked. */
     bool reads_series;
-    bool is_same_at_all_steps; /* nothing in it has the time of a step */
-    uint32_t counted_only;     /* how many selectors in it are `counted_only` */
+    bool is_same_at_all_steps; /* nothing in it depends on the time of a step */
+    uint32_t counted_only;     /* count of selectors in it that are `counted_only` */
     union {
         struct {
             double value;
@@ -86,14 +86,14 @@ struct node {
         } number;
         struct bytes string;
         struct {
-            struct bytes name; /* outside of the braces; empty: none */
+            struct bytes name; /* before the braces; empty if it is not there */
             struct node_matcher *matchers;
             uint32_t matcher_count;
             enum extent extent;
             struct shift shift;
-            bool may_be_empty; /* only labels are meant: info() */
+            bool may_be_empty; /* only its labels matter, and it may select all series: info() */
             /* Only counts and sums of native histograms are used. Prometheus then compares each
-             * with the one before to tell whether it comes after a reset. */
+             * histogram with the one before to find resets. */
             bool counted_only;
         } selector;
         struct {
@@ -114,7 +114,7 @@ struct node {
         struct {
             enum token_type op;
             struct node *expr;
-            struct node *param; /* NULL: it has none */
+            struct node *param; /* NULL if it has none */
             bool without;
             struct labels_named labels;
         } aggregation;
@@ -123,7 +123,7 @@ struct node {
             struct node *left;
             struct node *right;
             bool returns_bool;
-            bool matches; /* both are vectors: as `matching` says */
+            bool matches; /* both are vectors, which are matched as `matching` says */
             struct matching matching;
         } binary;
         struct {
@@ -132,8 +132,8 @@ struct node {
         } unary;
         struct node *paren;
         struct {
-            enum token_type op; /* TOKEN_STEP, TOKEN_RANGE: without operands */
-            struct node *left;  /* NULL: of the right one alone */
+            enum token_type op; /* TOKEN_STEP and TOKEN_RANGE have no operands */
+            struct node *left;  /* NULL for a sign */
             struct node *right;
             bool in_parens;
         } duration;
@@ -148,21 +148,21 @@ struct promql_tree {
     struct matcher **matchers; /* of all selectors; freed with the tree */
     uint32_t matcher_count;
     uint32_t matcher_capacity;
-    struct matcher_set *sets; /* of each selector */
+    struct matcher_set *sets; /* one for each selector */
     uint32_t set_count;
-    bool has_range_words; /* start, end, step, range, if only as names */
+    bool has_range_words; /* start, end, step or range occur, if only as names */
 };
 
 /*
- * Parses and checks an expression; the text is copied. ERR_INPUT: `error` has the sentence, as
- * Prometheus words it, with its position; it may be longer than a `why`. ERR_LIMIT: too long or too
- * deep, or a list of more than TREE_LIST_MAX labels, arguments or matchers, `error` says so.
- * ERR_CANCELED: `control` (may be NULL), which is looked at every now and then, says that it has to
- * end, and why is in `error`. ERR_NOMEM.
+ * Parses and checks an expression; the text is copied. ERR_INPUT: `error` has a sentence in the
+ * words of Prometheus, with its position, which may be longer than a `why`. ERR_LIMIT: too long,
+ * too deep, or a list of more than TREE_LIST_MAX labels, arguments or matchers. ERR_CANCELED:
+ * `control` (may be NULL), which is checked from time to time, ends the query. `error` has a
+ * sentence for these, too. ERR_NOMEM.
  */
 enum {
     TREE_TEXT_BYTES_MAX = 8 << 20,
-    TREE_BLOCK_BYTES = 1024, /* the first: rules keep their trees, which are small */
+    TREE_BLOCK_BYTES = 1024, /* first block: rules keep their trees, which are small */
     TREE_DEPTH_MAX = 5000,
     TREE_NESTING_MAX = 1000,
     TREE_LIST_MAX = 65536
@@ -170,26 +170,28 @@ enum {
 MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget,
                                struct query_control *control, struct promql_tree **ret_tree,
                                struct buf *error);
-/* The same of a selector of series alone, which may select all. */
+/* Parses a selector of series, which may select all. */
 MUST_CHECK enum err tree_parse_selector(struct bytes text, struct budget *budget,
                                         struct query_control *control,
                                         struct promql_tree **ret_tree, struct buf *error);
 void tree_free(struct promql_tree *tree);
+/* Asserts the invariants of check.c for an expression, in O(nodes): for tests and debug builds. */
+void tree_validate(const struct promql_tree *tree);
 
-/* An expression of one line that is parsed to the same. */
+/* Prints an expression on one line, which is parsed to an equal tree. */
 void tree_print(const struct node *node, struct buf *to);
-/* `name="value"`. */
+/* Prints `name="value"`. */
 void tree_print_matcher(const struct node_matcher *m, struct buf *to);
-/* The same as tree_print(), in lines of at most 100 characters where that is possible. */
+/* The same as tree_print(), on lines of at most 100 characters where that is possible. */
 void tree_print_pretty(const struct node *node, struct buf *to);
-/* Decimal digits without an exponent, as many as the shortest text has that reads back. */
+/* Prints the shortest decimal digits that read back to the value, without an exponent. */
 void tree_print_number(double value, struct buf *to);
-/* As the query API gives it to user interfaces. */
+/* Prints the tree as the query API gives it to user interfaces. */
 void tree_print_json(const struct node *node, struct buf *to);
 
-/* "LINE:COLUMN", both from 1, of a byte of the text. */
+/* Prints "LINE:COLUMN" of a byte of the text, both from 1. */
 void tree_put_position(struct bytes text, uint32_t at, struct buf *to);
-/* instant vector, range vector, ... */
+/* "instant vector", "range vector", ... */
 const char *value_type_name(enum value_type type);
 
 #endif

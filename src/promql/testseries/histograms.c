@@ -1,11 +1,12 @@
-/* histograms.c - {{schema:0 sum:5 count:4 buckets:[1 2 1]}}, to a histogram and back. */
+/* histograms.c - reads and prints {{schema:0 sum:5 count:4 buckets:[1 2 1]}}. */
+#include <assert.h>
 #include <strings.h>
 
 #include "model/histogram.h"
 #include "promql/testseries/notation_private.h"
 #include "wire/number.h"
 
-/* So many empty buckets in a row are written down. */
+/* more empty buckets in a row are printed as their number */
 enum { EMPTY_SHOWN_MAX = 1000 };
 
 enum key {
@@ -28,25 +29,25 @@ static const char *const keys[KEYS] = {
     "buckets", "offset", "n_buckets", "n_offset", "counter_reset_hint",
 };
 
-/* By their numbers. */
+/* by enum reset_hint */
 static const char *const hints[] = {"unknown", "reset", "not_reset", "gauge"};
 enum { HINTS = sizeof hints / sizeof *hints };
 
-struct list {
+struct bits_list {
     uint64_t *bits;
     uint32_t count;
 };
 
-/* What is said of one. */
+/* The description of a histogram. */
 struct described {
     bool given[KEYS];
-    int64_t whole[KEYS]; /* of KEY_SCHEMA and the offsets */
+    int64_t whole[KEYS]; /* KEY_SCHEMA and the offsets */
     double number[KEYS];
-    struct list list[KEYS];
+    struct bits_list list[KEYS];
     enum reset_hint hint;
 };
 
-/* `count`: it is none of them. */
+/* `count` if the word is not in the list. */
 static unsigned
 find_word(struct bytes word, const char *const *words, unsigned count)
 {
@@ -69,7 +70,7 @@ histogram_word(struct bytes word)
 /* --- values ----------------------------------------------------------------------------------- */
 
 static bool
-read_signed(struct reading *r, double *ret)
+read_signed(struct notation_reading *r, double *ret)
 {
     bool negative = piece_accept(r, MARK_SUB);
     if (!piece_number(r, ret)) return false;
@@ -78,7 +79,7 @@ read_signed(struct reading *r, double *ret)
 }
 
 static bool
-read_whole(struct reading *r, int64_t *ret)
+read_whole(struct notation_reading *r, int64_t *ret)
 {
     uint32_t at = piece_peek(r)->token.at;
     bool negative = piece_accept(r, MARK_SUB);
@@ -90,7 +91,7 @@ read_whole(struct reading *r, int64_t *ret)
 }
 
 static bool
-add_to_list(struct reading *r, struct list *to, double value)
+add_to_list(struct notation_reading *r, struct bits_list *to, double value)
 {
     if (to->count == HISTOGRAM_BUCKETS_MAX) {
         return reading_fail(r, r->at, "at most %d buckets are allowed", HISTOGRAM_BUCKETS_MAX);
@@ -102,15 +103,16 @@ add_to_list(struct reading *r, struct list *to, double value)
     return true;
 }
 
-/* [1 2 3] */
+/* Reads [1 2 3]. */
 static bool
-read_list(struct reading *r, struct list *to)
+read_list(struct notation_reading *r, struct bits_list *to)
 {
     if (piece_peek(r)->mark != MARK_LEFT_BRACKET) {
         return reading_unexpected(r);
     }
     piece_take(r);
-    r->in_list = true;
+    assert(r->within == WITHIN_HISTOGRAM);
+    r->within = WITHIN_LIST;
     for (bool first = true; first || piece_peek(r)->mark != MARK_RIGHT_BRACKET; first = false) {
         double value;
         if (!read_signed(r, &value) || !add_to_list(r, to, value)) return false;
@@ -120,14 +122,14 @@ read_list(struct reading *r, struct list *to)
         }
     }
     piece_take(r);
-    r->in_list = false;
+    r->within = WITHIN_HISTOGRAM;
     return true;
 }
 
 static bool
-read_hint(struct reading *r, enum reset_hint *ret)
+read_hint(struct notation_reading *r, enum reset_hint *ret)
 {
-    const struct piece *p = piece_peek(r);
+    const struct notation_piece *p = piece_peek(r);
     unsigned i = p->mark == MARK_WORD ? find_word(p->token.text, hints, HINTS) : HINTS;
     if (i == HINTS) return reading_unexpected(r);
     piece_take(r);
@@ -136,7 +138,7 @@ read_hint(struct reading *r, enum reset_hint *ret)
 }
 
 static bool
-read_of(struct reading *r, enum key key, struct described *d)
+read_of(struct notation_reading *r, enum key key, struct described *d)
 {
     switch (key) {
     case KEY_SCHEMA:
@@ -158,15 +160,15 @@ read_of(struct reading *r, enum key key, struct described *d)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* key:value */
+/* Reads key:value. */
 static bool
-read_pair(struct reading *r, struct described *d)
+read_pair(struct notation_reading *r, struct described *d)
 {
-    const struct piece *p = piece_peek(r);
+    const struct notation_piece *p = piece_peek(r);
     unsigned key = p->mark == MARK_WORD ? find_word(p->token.text, keys, KEYS) : KEYS;
     if (key == KEYS) return reading_unexpected(r);
     piece_take(r);
-    piece_take(r); /* the colon, which is there */
+    piece_take(r); /* the colon, which histogram_words() has seen */
     if (d->given[key]) {
         return reading_fail(r, 0, "duplicate key \"%s\" in histogram", keys[key]);
     }
@@ -175,7 +177,7 @@ read_pair(struct reading *r, struct described *d)
 }
 
 static bool
-read_pairs(struct reading *r, struct described *d)
+read_pairs(struct notation_reading *r, struct described *d)
 {
     bool space = piece_accept(r, MARK_SPACE);
     if (piece_accept(r, MARK_CLOSE)) return true;
@@ -191,7 +193,7 @@ read_pairs(struct reading *r, struct described *d)
 }
 
 static bool
-make_side(struct reading *r, const struct described *d, enum key buckets, enum key offset,
+make_side(struct notation_reading *r, const struct described *d, enum key buckets, enum key offset,
           struct hist_buckets *to)
 {
     uint32_t count = d->list[buckets].count;
@@ -209,7 +211,7 @@ make_side(struct reading *r, const struct described *d, enum key buckets, enum k
 }
 
 static bool
-make(struct reading *r, const struct described *d, const struct fhist **ret)
+make(struct notation_reading *r, const struct described *d, const struct fhist **ret)
 {
     int64_t schema = d->whole[KEY_SCHEMA];
     struct histogram h = {
@@ -241,22 +243,23 @@ make(struct reading *r, const struct described *d, const struct fhist **ret)
 }
 
 bool
-histogram_read(struct reading *r, const struct fhist **ret, bool *ret_has_hint)
+histogram_read(struct notation_reading *r, const struct fhist **ret, bool *ret_has_hint)
 {
     struct described d = {.hint = RESET_UNKNOWN};
     piece_take(r);
-    r->in_histogram = true;
+    assert(r->within == WITHIN_VALUES);
+    r->within = WITHIN_HISTOGRAM;
     bool read = read_pairs(r, &d);
-    r->in_histogram = r->in_list = false;
+    r->within = WITHIN_VALUES;
     r->context = "series values";
     r->expected = NULL;
     *ret_has_hint = d.given[KEY_HINT];
     return read && make(r, &d, ret);
 }
 
-/* Only what passes histogram_check() is added up. */
+/* Only histograms that pass histogram_check() can be added. */
 static bool
-is_valid(struct reading *r, const struct fhist *h)
+is_valid(struct notation_reading *r, const struct fhist *h)
 {
     struct histogram stored;
     struct why why = {""};
@@ -266,7 +269,7 @@ is_valid(struct reading *r, const struct fhist *h)
 }
 
 bool
-histogram_adds(struct reading *r, const struct fhist *to, const struct fhist *more)
+histogram_adds(struct notation_reading *r, const struct fhist *to, const struct fhist *more)
 {
     if (to->schema > more->schema) {
         return reading_fail(r, r->taken_at,
@@ -302,6 +305,7 @@ put_number(struct buf *to, double number)
 static void
 put_key(struct buf *to, enum key key)
 {
+    assert(to->size > 0); /* the braces */
     if (to->at[to->size - 1] != '{') buf_put_u8(to, ' ');
     buf_printf(to, "%s:", keys[key]);
 }
@@ -326,7 +330,7 @@ put_empty(struct buf *to, int64_t count)
     }
 }
 
-/* From the first bucket with observations to the last. */
+/* Puts the buckets from the first one with observations to the last one. */
 static void
 put_side(struct buf *to, const struct fhist_side *side, enum key buckets, enum key offset)
 {

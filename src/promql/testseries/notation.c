@@ -2,13 +2,21 @@
  * notation.c - see notation.h. The grammar is
  *
  *     series  = metric { SPACE [ item ] }
- *     item    = "_" [ times ] | value [ [ sign number ] times ] | histogram [ [ sign histogram ]
- * times ] times   = "x" count
+ *     item    = "_" [ times ]
+ *             | value [ [ sign number ] times ]
+ *             | histogram [ [ sign histogram ] times ]
+ *     times   = "x" count
  *
- * and repetitions count what follows from the first value, so that `1x2` is three.
+ * A repetition counts the values after the first one, so that `1x2` is three values.
+ *
+ * Invariants:
+ *
+ *  1. While values of an item are left, the walk is after that item: `next` is greater than 0.
+ *  2. A sum of histograms changes only in an item that adds, and is that of the item.
  */
 #include "promql/testseries/notation.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/quote.h"
@@ -17,14 +25,14 @@
 /* --- the metric ------------------------------------------------------------------------------- */
 
 struct metric_reading {
-    struct reading *r;
+    struct notation_reading *r;
     struct lexer lexer;
     struct buf lexer_error;
-    struct token token; /* at hand */
+    struct promql_token token; /* the next one */
     struct notation_metric metric;
 };
 
-static struct token
+static struct promql_token
 next(struct metric_reading *m)
 {
     m->token = lexer_next(&m->lexer);
@@ -38,7 +46,7 @@ next(struct metric_reading *m)
 static bool
 unexpected(struct metric_reading *m, const char *context, const char *expected)
 {
-    struct reading *r = m->r;
+    struct notation_reading *r = m->r;
     if (r->failed) return false;
     reading_fail(r, m->token.at, "unexpected ");
     token_describe(&m->token, r->error);
@@ -47,11 +55,11 @@ unexpected(struct metric_reading *m, const char *context, const char *expected)
     return false;
 }
 
-/* What the literal at hand stands for. */
+/* The text of the literal that is next. */
 static bool
 unquote(struct metric_reading *m, struct bytes *ret)
 {
-    struct reading *r = m->r;
+    struct notation_reading *r = m->r;
     struct buf plain;
     buf_init(&plain, r->arena->budget, NOTATION_BYTES_MAX);
     bool reads = quote_read(m->token.text, &plain);
@@ -80,7 +88,7 @@ add_label(struct metric_reading *m, struct label label)
     return true;
 }
 
-/* name="value", "name"="value", or the metric's own "name" alone. */
+/* Reads name="value", "name"="value", or the metric's own "name" alone. */
 static bool
 read_label(struct metric_reading *m)
 {
@@ -100,7 +108,7 @@ read_label(struct metric_reading *m)
     return true;
 }
 
-/* At what follows "{", to "}". */
+/* Reads the labels from after "{" to "}". */
 static bool
 read_labels(struct metric_reading *m)
 {
@@ -115,7 +123,7 @@ read_labels(struct metric_reading *m)
     return !m->r->failed;
 }
 
-/* By name. */
+/* By name, then by value. */
 static int
 compare_labels(const void *a, const void *b)
 {
@@ -124,7 +132,7 @@ compare_labels(const void *a, const void *b)
     return order != 0 ? order : bytes_compare(x->value, y->value);
 }
 
-/* The name that stands before the braces is the only one, and then empty labels are none. */
+/* The name before the braces replaces others, and empty labels are then dropped. */
 static bool
 set_name(struct metric_reading *m, struct bytes name)
 {
@@ -138,11 +146,11 @@ set_name(struct metric_reading *m, struct bytes name)
     return add_label(m, (struct label){bytes_of_text("__name__"), name});
 }
 
-/* Behind a name in front of values there are braces at once, or none. */
+/* Braces follow a name at once if values follow. */
 static bool
 read_metric(struct metric_reading *m, bool has_values)
 {
-    struct reading *r = m->r;
+    struct notation_reading *r = m->r;
     struct bytes name = {NULL, 0};
     next(m);
     if (token_may_name_metric(m->token.type)) {
@@ -164,7 +172,7 @@ read_metric(struct metric_reading *m, bool has_values)
 }
 
 static bool
-begin_metric(struct metric_reading *m, struct reading *r, bool has_values)
+begin_metric(struct metric_reading *m, struct notation_reading *r, bool has_values)
 {
     *m = (struct metric_reading){.r = r};
     buf_init(&m->lexer_error, r->arena->budget, NOTATION_BYTES_MAX);
@@ -181,7 +189,7 @@ enum err
 notation_parse_metric(struct bytes text, struct arena *arena, struct notation_metric *ret,
                       struct buf *error)
 {
-    struct reading r = {.text = text, .line = 1, .arena = arena, .error = error};
+    struct notation_reading r = {.text = text, .line = 1, .arena = arena, .error = error};
     struct metric_reading m;
     if (text.size > NOTATION_BYTES_MAX) {
         buf_printf(error, "at most %d MiB are allowed", NOTATION_BYTES_MAX >> 20);
@@ -198,7 +206,7 @@ notation_parse_metric(struct bytes text, struct arena *arena, struct notation_me
 /* --- values ----------------------------------------------------------------------------------- */
 
 static bool
-add_item(struct reading *r, struct notation *to, const struct notation_item *item)
+add_item(struct notation_reading *r, struct notation *to, const struct notation_item *item)
 {
     struct notation_item *items = arena_push(r->arena, to->items, to->item_count, sizeof *items);
     if (items == NULL) return reading_no_memory(r);
@@ -207,16 +215,16 @@ add_item(struct reading *r, struct notation *to, const struct notation_item *ite
     return true;
 }
 
-/* As many as there are: the first value and those that follow. */
+/* Adds the first value to those that follow. */
 static uint64_t
 count_with_first(uint64_t times)
 {
     return times == UINT64_MAX ? times : times + 1;
 }
 
-/* xN, if it is there or has to be. */
+/* Reads xN, which is optional unless `must`. */
 static bool
-read_times(struct reading *r, bool must, uint64_t *ret)
+read_times(struct notation_reading *r, bool must, uint64_t *ret)
 {
     if (!piece_accept(r, MARK_TIMES)) {
         return must ? reading_unexpected(r) : !r->failed;
@@ -225,7 +233,7 @@ read_times(struct reading *r, bool must, uint64_t *ret)
 }
 
 static bool
-read_nothing(struct reading *r, struct notation_item *item)
+read_nothing(struct notation_reading *r, struct notation_item *item)
 {
     piece_take(r);
     item->count = 1;
@@ -233,9 +241,9 @@ read_nothing(struct reading *r, struct notation_item *item)
 }
 
 static bool
-read_value(struct reading *r, struct notation_item *item)
+read_value(struct notation_reading *r, struct notation_item *item)
 {
-    struct piece p = *piece_peek(r);
+    struct notation_piece p = *piece_peek(r);
     uint64_t times = 0;
     double value = 0;
     item->kind = NOTATION_FLOAT;
@@ -265,7 +273,7 @@ read_value(struct reading *r, struct notation_item *item)
 }
 
 static bool
-read_histogram(struct reading *r, struct notation_item *item)
+read_histogram(struct notation_reading *r, struct notation_item *item)
 {
     uint64_t times = 0;
     bool more_hint;
@@ -285,7 +293,7 @@ read_histogram(struct reading *r, struct notation_item *item)
 }
 
 static bool
-read_item(struct reading *r, struct notation *to)
+read_item(struct notation_reading *r, struct notation *to)
 {
     struct notation_item item = {.kind = NOTATION_NONE};
     bool read;
@@ -311,7 +319,7 @@ read_item(struct reading *r, struct notation *to)
 }
 
 static bool
-read_values(struct reading *r, struct notation *to)
+read_values(struct notation_reading *r, struct notation *to)
 {
     r->context = "series values";
     if (piece_peek(r)->mark == MARK_END) return !r->failed;
@@ -329,7 +337,7 @@ enum err
 notation_parse(struct bytes text, uint32_t line, struct arena *arena, struct notation *ret,
                struct buf *error)
 {
-    struct reading r = {.text = text, .line = line, .arena = arena, .error = error};
+    struct notation_reading r = {.text = text, .line = line, .arena = arena, .error = error};
     struct notation made = {.item_count = 0};
     struct metric_reading m;
     if (text.size > NOTATION_BYTES_MAX) {
@@ -356,9 +364,9 @@ begin_item(struct notation_walk *w, const struct notation_item *item)
 {
     w->left = item->count;
     w->value = bits_double(item->bits);
-    w->at_hand = (struct notation_value){item->kind, item->bits, item->histogram, item->has_hint};
+    w->current = (struct notation_value){item->kind, item->bits, item->histogram, item->has_hint};
     if (item->kind != NOTATION_HISTOGRAM || !item->adds) return OK;
-    w->at_hand.histogram = &w->sum;
+    w->current.histogram = &w->sum;
     return fhist_begin(w->arena, item->histogram, false, &w->sum);
 }
 
@@ -368,10 +376,11 @@ step(struct notation_walk *w, const struct notation_item *item)
     struct fhist_outcome outcome;
     if (!item->adds) return OK;
     if (item->kind == NOTATION_HISTOGRAM) {
+        assert(w->current.histogram == &w->sum); /* invariant 2 */
         return fhist_add(w->arena, &w->sum, item->more, item->factor, &outcome);
     }
     w->value += item->step;
-    w->at_hand.bits = double_bits(w->value);
+    w->current.bits = double_bits(w->value);
     return OK;
 }
 
@@ -379,6 +388,8 @@ enum err
 notation_next(struct notation_walk *w, struct notation_value *ret, bool *ret_more)
 {
     enum err e = OK;
+    assert(w->left == 0 || w->next > 0); /* invariant 1 */
+    assert(w->next <= w->of->item_count);
     if (w->left > 0) e = step(w, &w->of->items[w->next - 1]);
     while (e == OK && w->left == 0 && w->next < w->of->item_count) {
         e = begin_item(w, &w->of->items[w->next++]);
@@ -386,6 +397,6 @@ notation_next(struct notation_walk *w, struct notation_value *ret, bool *ret_mor
     if (e) return e;
     *ret_more = w->left > 0;
     if (w->left > 0) w->left--;
-    *ret = w->at_hand;
+    *ret = w->current;
     return OK;
 }

@@ -58,7 +58,7 @@ put_value(struct buf *to, const struct notation_value *value)
         buf_put(to, number, number_print_exact(value->bits, number));
 }
 
-/* "a=b,c=d 1 2 _": the whole as it is walked through. */
+/* The values of "a=b,c=d 1 2 _", as a walk gives them. */
 static const char *
 walk(struct reading_rig *g, const struct notation *notation)
 {

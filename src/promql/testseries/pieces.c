@@ -1,7 +1,8 @@
 /*
- * pieces.c - a text of the notation in pieces. What a character means depends on whether it stands
- * among values, within {{}} or within []; names and numbers are read by PromQL's lexer.
+ * pieces.c - splits a text of the notation into pieces. The meaning of a character depends on
+ * whether it is among values, within {{}} or within []. PromQL's lexer reads names and numbers.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -12,7 +13,7 @@
 /* --- errors ----------------------------------------------------------------------------------- */
 
 static void
-put_place(struct reading *r, uint32_t at)
+put_place(struct notation_reading *r, uint32_t at)
 {
     uint32_t line = r->line, begin = 0;
     for (uint32_t i = 0; i < at && i < r->text.size; i++) {
@@ -24,7 +25,7 @@ put_place(struct reading *r, uint32_t at)
 }
 
 bool
-reading_fail(struct reading *r, uint32_t at, const char *format, ...)
+reading_fail(struct notation_reading *r, uint32_t at, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -39,7 +40,7 @@ reading_fail(struct reading *r, uint32_t at, const char *format, ...)
 }
 
 bool
-reading_no_memory(struct reading *r)
+reading_no_memory(struct notation_reading *r)
 {
     if (r->failed) return false;
     r->failed = ERR_NOMEM;
@@ -48,9 +49,9 @@ reading_no_memory(struct reading *r)
 }
 
 bool
-reading_unexpected(struct reading *r)
+reading_unexpected(struct notation_reading *r)
 {
-    struct piece p = *piece_peek(r);
+    struct notation_piece p = *piece_peek(r);
     if (r->failed) return false;
     reading_fail(r, p.token.at, "unexpected ");
     if (p.mark == MARK_END || p.mark == MARK_NUMBER || p.mark == MARK_WORD || p.mark == MARK_ADD ||
@@ -64,8 +65,8 @@ reading_unexpected(struct reading *r)
     return false;
 }
 
-static struct piece
-bad(struct reading *r, const char *text, uint32_t at)
+static struct notation_piece
+bad(struct notation_reading *r, const char *text, uint32_t at)
 {
     unsigned bytes;
     struct bytes rest = bytes_of(r->text.at + at, r->text.size - at);
@@ -73,32 +74,34 @@ bad(struct reading *r, const char *text, uint32_t at)
         reading_fail(r, at, "%s", text);
         quote_rune(r->error, rest.size == 0 ? RUNE_NONE : rune_get(rest.at, rest.size, &bytes));
     }
-    return (struct piece){.mark = MARK_BAD};
+    return (struct notation_piece){.mark = MARK_BAD};
 }
 
 /* --- pieces ----------------------------------------------------------------------------------- */
 
-/* So many bytes at hand. */
-static struct piece
-piece_of(struct reading *r, enum mark mark, enum token_type type, uint32_t size)
+/* Takes so many bytes as a piece. */
+static struct notation_piece
+piece_of(struct notation_reading *r, enum mark mark, enum token_type type, uint32_t size)
 {
-    struct piece p = {mark, {type, r->at, bytes_of(r->text.at + r->at, size)}};
+    assert(r->at + size <= r->text.size);
+    struct notation_piece p = {mark, {type, r->at, bytes_of(r->text.at + r->at, size)}};
     r->at += size;
     return p;
 }
 
-/* What PromQL's lexer makes of what is at hand, or what it says of it. */
-static struct piece
-take_token(struct reading *r, enum mark mark)
+/* Takes a token of PromQL's lexer, or reports its error. */
+static struct notation_piece
+take_token(struct notation_reading *r, enum mark mark)
 {
     struct lexer lexer;
     struct buf error;
     buf_init(&error, r->arena->budget, NOTATION_BYTES_MAX);
     lexer_init(&lexer, r->text, &error);
     lexer.at = r->at;
-    struct token t = mark == MARK_NUMBER ? lexer_series_number(&lexer) : lexer_next(&lexer);
+    struct promql_token t = mark == MARK_NUMBER ? lexer_series_number(&lexer) : lexer_next(&lexer);
+    assert(lexer.at <= r->text.size);
     r->at = lexer.at;
-    struct piece p = {t.type == TOKEN_NUMBER ? MARK_NUMBER : mark, t};
+    struct notation_piece p = {t.type == TOKEN_NUMBER ? MARK_NUMBER : mark, t};
     if (t.type == TOKEN_ERROR) {
         p.mark = MARK_BAD;
         if (!r->failed) {
@@ -122,11 +125,11 @@ is_alpha(uint8_t c)
     return c == '_' || ascii_is_letter(c);
 }
 
-/* As in Prometheus the piece is one blank, however many there are. */
-static struct piece
-take_space(struct reading *r)
+/* Takes any number of spaces, of which the piece has the first one, as in Prometheus. */
+static struct notation_piece
+take_space(struct notation_reading *r)
 {
-    struct piece p = piece_of(r, MARK_SPACE, TOKEN_ERROR, 1);
+    struct notation_piece p = piece_of(r, MARK_SPACE, TOKEN_ERROR, 1);
     while (r->at < r->text.size && is_space(r->text.at[r->at])) {
         r->at++;
     }
@@ -134,7 +137,7 @@ take_space(struct reading *r)
 }
 
 static uint32_t
-alpha_run(const struct reading *r)
+alpha_run(const struct notation_reading *r)
 {
     uint32_t size = 0;
     while (r->at + size < r->text.size && is_alpha(r->text.at[r->at + size])) {
@@ -150,8 +153,8 @@ is_number_word(const uint8_t *at, uint32_t size)
                          strncasecmp((const char *)at, "nan", 3) == 0);
 }
 
-static struct piece
-among_values(struct reading *r, uint8_t c, uint8_t after)
+static struct notation_piece
+among_values(struct notation_reading *r, uint8_t c, uint8_t after)
 {
     if (c == '{' && after == '{') return piece_of(r, MARK_OPEN, TOKEN_ERROR, 2);
     if (c == '+') return piece_of(r, MARK_ADD, TOKEN_ADD, 1);
@@ -165,9 +168,9 @@ among_values(struct reading *r, uint8_t c, uint8_t after)
     return bad(r, "unexpected character in series sequence: ", r->at);
 }
 
-/* Words are keys, hints, Inf and NaN. */
-static struct piece
-histogram_words(struct reading *r, uint32_t size)
+/* Takes a key, a hint, Inf or NaN. */
+static struct notation_piece
+histogram_words(struct notation_reading *r, uint32_t size)
 {
     struct bytes word = bytes_of(r->text.at + r->at, size);
     if (is_number_word(word.at, size)) return piece_of(r, MARK_NUMBER, TOKEN_NUMBER, size);
@@ -182,11 +185,11 @@ histogram_words(struct reading *r, uint32_t size)
         reading_fail(r, r->at, "bad histogram descriptor found: \"%.*s\"", (int)size,
                      (const char *)word.at);
     }
-    return (struct piece){.mark = MARK_BAD};
+    return (struct notation_piece){.mark = MARK_BAD};
 }
 
-static struct piece
-in_histogram(struct reading *r, uint8_t c, uint8_t after)
+static struct notation_piece
+in_histogram(struct notation_reading *r, uint8_t c, uint8_t after)
 {
     uint32_t size = alpha_run(r);
     if (size > 0) return histogram_words(r, size);
@@ -198,8 +201,8 @@ in_histogram(struct reading *r, uint8_t c, uint8_t after)
     return bad(r, "histogram description incomplete unexpected: ", r->at);
 }
 
-static struct piece
-in_list(struct reading *r, uint8_t c)
+static struct notation_piece
+in_list(struct notation_reading *r, uint8_t c)
 {
     if (c == '-') return piece_of(r, MARK_SUB, TOKEN_SUB, 1);
     if (ascii_is_digit(c)) return take_token(r, MARK_NUMBER);
@@ -212,37 +215,39 @@ in_list(struct reading *r, uint8_t c)
     return bad(r, "invalid character in buckets description: ", r->at);
 }
 
-const struct piece *
-piece_peek(struct reading *r)
+const struct notation_piece *
+piece_peek(struct notation_reading *r)
 {
     if (r->has_piece) return &r->piece;
     r->has_piece = true;
     uint8_t c = r->at < r->text.size ? r->text.at[r->at] : 0;
     uint8_t after = r->at + 1 < r->text.size ? r->text.at[r->at + 1] : 0;
     if (r->failed)
-        r->piece = (struct piece){.mark = MARK_BAD};
-    else if (r->at == r->text.size && !r->in_histogram)
+        r->piece = (struct notation_piece){.mark = MARK_BAD};
+    else if (r->at == r->text.size && r->within == WITHIN_VALUES)
         r->piece = piece_of(r, MARK_END, TOKEN_END, 0);
     else if (is_space(c))
         r->piece = take_space(r);
-    else if (r->in_list)
+    else if (r->within == WITHIN_LIST)
         r->piece = in_list(r, c);
+    else if (r->within == WITHIN_HISTOGRAM)
+        r->piece = in_histogram(r, c, after);
     else
-        r->piece = r->in_histogram ? in_histogram(r, c, after) : among_values(r, c, after);
+        r->piece = among_values(r, c, after);
     return &r->piece;
 }
 
-struct piece
-piece_take(struct reading *r)
+struct notation_piece
+piece_take(struct notation_reading *r)
 {
-    struct piece p = *piece_peek(r);
+    struct notation_piece p = *piece_peek(r);
     r->has_piece = false;
     r->taken_at = p.token.at;
     return p;
 }
 
 bool
-piece_accept(struct reading *r, enum mark mark)
+piece_accept(struct notation_reading *r, enum mark mark)
 {
     if (r->failed || piece_peek(r)->mark != mark) return false;
     piece_take(r);
@@ -252,10 +257,10 @@ piece_accept(struct reading *r, enum mark mark)
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 bool
-piece_number(struct reading *r, double *ret)
+piece_number(struct notation_reading *r, double *ret)
 {
     if (piece_peek(r)->mark != MARK_NUMBER) return reading_unexpected(r);
-    struct piece p = piece_take(r);
+    struct notation_piece p = piece_take(r);
     const char *wrong = lexer_number(p.token.text, ret);
     if (wrong == NULL) return true;
     reading_fail(r, p.token.at, "error parsing number: strconv.ParseFloat: parsing ");
@@ -265,12 +270,12 @@ piece_number(struct reading *r, double *ret)
 }
 
 bool
-piece_count(struct reading *r, uint64_t *ret)
+piece_count(struct notation_reading *r, uint64_t *ret)
 {
     uint64_t count = 0;
     bool fits = true, digits = true;
     if (piece_peek(r)->mark != MARK_NUMBER) return reading_unexpected(r);
-    struct piece p = piece_take(r);
+    struct notation_piece p = piece_take(r);
     for (size_t i = 0; i < p.token.text.size; i++) {
         uint8_t c = p.token.text.at[i];
         digits &= ascii_is_digit(c);
