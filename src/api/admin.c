@@ -1,6 +1,6 @@
 /*
- * admin.c - what an operator asks the store to do now, behind --web.enable-admin-api. On a thread
- * of its own: each takes as long as it takes, and is answered when it is done.
+ * admin.c - operations on the store at the request of an operator, with --web.enable-admin-api.
+ * They run on a thread of their own, and are answered when they are done.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ put_alone(void *context, uint64_t part, const char *reason)
     json_object_close(a->json);
 }
 
-/* How it was before, and is now. `name` may be NULL. */
+/* Replies with statistics before and after an operation. `name` may be NULL. */
 static void
 reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
            const struct tsdb_stats *before, const char *name)
@@ -65,7 +65,7 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
         json_member_uint(&j, "partExemplars", s->part_exemplars);
         json_object_close(&j);
     }
-    if (after.parts_left_alone > 0) { /* damage hinders no merge but that of its own part */
+    if (after.parts_left_alone > 0) { /* merges skip damaged parts only */
         struct alone alone = {.json = &j};
         json_member_array(&j, "leftAlone");
         tsdb_left_alone(api->options.tsdb, put_alone, &alone);
@@ -102,7 +102,7 @@ merge_run(struct api *api, struct http_request *request)
     reply_done(api, request, e, &why, &before, NULL);
 }
 
-/* All that was acknowledged before is in it: the head goes into a part first. */
+/* Takes a snapshot with all samples acknowledged before: flushes the head first. */
 void
 snapshot_run(struct api *api, struct http_request *request)
 {
@@ -128,7 +128,8 @@ clean_run(struct api *api, struct http_request *request)
 
 /* --- deleting --------------------------------------------------------------------------------- */
 
-/* Each match[] is a deletion of its own; what the first takes the second does not count. */
+/* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
+ */
 static enum err
 delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_t min_ms,
            int64_t max_ms, struct tsdb_deletion *sum, struct why *why)
@@ -165,7 +166,7 @@ delete_run(struct api *api, struct http_request *request)
     if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
         e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
     }
-    /* Nothing is deleted by a request that is wrong in any of its parts. */
+    /* Checks all parameters before it deletes anything. */
     const char *match;
     struct form_walk walk = {0};
     while (e == OK && (match = form_next(&form, "match[]", &walk)) != NULL) {
@@ -178,7 +179,7 @@ delete_run(struct api *api, struct http_request *request)
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
     if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
     form_fini(&form);
-    /* Of several match[] the first may be done when another one fails. */
+    /* If a match[] fails, the deletions of those before it stay. */
     if (e == OK || sum.series > 0) {
         log_info("samples deleted on request", KV("tenant", tenant), KV("series", sum.series),
                  KV("samples", sum.samples));

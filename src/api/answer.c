@@ -1,5 +1,5 @@
 /*
- * answer.c - what the families of routes answer alike: errors as statuses, and JSON in Prometheus'
+ * answer.c - answers that all families of routes share: errors as statuses, and JSON in Prometheus'
  * envelope.
  */
 #include "api/internal.h"
@@ -10,16 +10,15 @@
 /* --- errors ----------------------------------------------------------------------------------- */
 
 /*
- * The one table from errors to statuses. Somebody's data hangs on it: a sender drops what gets 4xx
- * and repeats what gets 5xx. A write that is too large is 413, as in every other receiver. A query
- * that wants more than it may have, or for which there was no memory, would want as much the next
- * time: 422.
+ * The only table from errors to statuses. Data depends on it: a sender drops samples after 4xx and
+ * repeats them after 5xx. A write that is too large is 413, as in every other receiver. A query
+ * that exceeds a limit, or for which there was not enough memory, would fail again: 422.
  */
 static const struct {
     uint16_t status;
-    uint16_t write_status, query_status; /* 0: the same */
-    const char *type;                    /* Prometheus' word */
-    const char *query_type;              /* NULL: the same */
+    uint16_t write_status, query_status; /* 0: `status` */
+    const char *type;                    /* Prometheus' errorType */
+    const char *query_type;              /* NULL: `type` */
 } answers[ERR_COUNT] = {
     [OK] = {204},
     [ERR_INPUT] = {400, 0, 0, "bad_data", NULL},
@@ -47,6 +46,7 @@ status_of(enum purpose purpose, enum err e)
 const char *
 problem_type_of(enum purpose purpose, enum err e)
 {
+    assert((unsigned)e < ERR_COUNT);
     bool special = purpose == FOR_QUERY && answers[e].query_type != NULL;
     return special ? answers[e].query_type : answers[e].type;
 }
@@ -55,13 +55,14 @@ void
 reply_error(struct http_request *request, enum purpose purpose, enum err e, const struct why *why)
 {
     char text[sizeof why->text + 2];
+    assert(e != OK);
     int n = snprintf(text, sizeof text, "%s\n", why_text(why, e));
     struct http_answer answer = {
         .status = status_of(purpose, e),
         .content_type = "text/plain; charset=utf-8",
         .body = bytes_of(text, (size_t)n),
     };
-    /* No other answer will come: whoever repeats what fails need not. */
+    /* A repeated request would get the same answer. */
     if (e == ERR_CORRUPT) {
         answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "damaged"};
     } else if (purpose == FOR_QUERY && (e == ERR_IO || e == ERR_UNSUPPORTED)) {
@@ -87,6 +88,7 @@ enum err
 reply_piece(struct api *api, enum queue_name queue, struct http_request *request,
             struct query_control *control, struct buf *text, bool *begun, struct why *why)
 {
+    assert(queue < QUEUE_COUNT);
     enum err e = err_first(buf_error(text), query_control_check(control, why));
     if (e == OK && !*begun) {
         struct http_answer answer = {.status = 200, .content_type = "application/json"};

@@ -1,11 +1,16 @@
 /*
- * api.c - the table of routes, and the threads that requests are handed to.
+ * api.c - the table of routes, and the queues and threads of requests.
  *
- *      HTTP worker -> dispatch() -> run                          what never waits
+ *      HTTP worker -> dispatch() -> run                          never waits
  *                         |
- *                         +-> a queue -> its threads -> run      what reads, computes or waits
+ *                         +-> a queue -> its threads -> run      reads, computes or waits
  *                                |
  *                                +-> refused                     too many wait, or for too long
+ *
+ * The invariants of a queue are those of struct job_queue, in internal.h. Beside them:
+ *
+ * 4. A query is in api->helps as long as it wants more threads; it leaves when it has as many as it
+ *    asked for, or is dismissed. `running` counts the threads that help it.
  */
 #include "api/internal.h"
 
@@ -15,15 +20,15 @@
 #include "model/tenant_name.h"
 #include "views/tenants.h"
 
-/* What a route needs besides its method. */
+/* Conditions of a route. */
 enum {
-    STORED = 1 /* a store: with storage.mode=none nothing is kept */,
-    ADMIN = 2 /* permission */,
-    READABLE = 4 /* a store or a source */,
-    RULER = 8 /* the ruler API: else there is no such path */
+    STORED = 1 /* needs a store: with storage.mode=none nothing is kept */,
+    ADMIN = 2 /* needs the admin API */,
+    READABLE = 4 /* needs a store or a source */,
+    RULER = 8 /* exists if the ruler API is on */
 };
 
-/* OPTIONS is answered for all of the API, whether or not a path exists: dispatch() does it. */
+/* dispatch() answers OPTIONS for all paths of the API, even if they do not exist. */
 static void
 no_run(struct api *api, struct http_request *request)
 {
@@ -89,7 +94,7 @@ static const struct route {
     {"/api/v1/status/storage", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/destinations", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/sources", HTTP_GET, QUEUE_PAGES, page_run},
-    {"/api/v1/status/remembered", HTTP_GET, QUEUE_READS, page_run}, /* it reads files */
+    {"/api/v1/status/remembered", HTTP_GET, QUEUE_READS, page_run}, /* reads files */
     {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, QUEUE_ADMIN, flush_run, STORED | ADMIN},
     {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, QUEUE_MERGES, merge_run, STORED | ADMIN},
     {"/api/v1/admin/tsdb/snapshot", HTTP_POST | HTTP_PUT, QUEUE_ADMIN, snapshot_run,
@@ -118,7 +123,7 @@ static const struct route {
     {"/", HTTP_GET, QUEUE_NONE, root_run},
 };
 
-/* The API is also there below this, where Cortex and Mimir have it. */
+/* The API is also served below this prefix, where Cortex and Mimir have it. */
 static const char api_prefix[] = "/prometheus", api_begin[] = "/api/v1/";
 
 enum {
@@ -144,7 +149,7 @@ api_path(const struct api *api, const struct http_request *request)
 
 /* --- pages of other origins ------------------------------------------------------------------- */
 
-/* As Prometheus: the origin is repeated, whichever way it is allowed. */
+/* Repeats the origin if it is allowed, like Prometheus. */
 static void
 allow_origin(struct api *api, struct http_request *request)
 {
@@ -157,7 +162,7 @@ allow_origin(struct api *api, struct http_request *request)
                          : "Accept, Authorization, Content-Type, Origin");
     http_answer_also(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
     http_answer_also(request, "Access-Control-Expose-Headers", "Date");
-    bool fine = strchr(origin, '\t') == NULL; /* which no answer may have */
+    bool fine = strchr(origin, '\t') == NULL; /* is not sent in answers */
     if (fine && matcher_matches(api->origins, bytes_of_text(origin))) {
         http_answer_also(request, "Access-Control-Allow-Origin", origin);
     }
@@ -180,7 +185,7 @@ name_tenant(const struct api *api, struct http_request *request,
         return 401;
     }
     if (http_header_count(request, "X-Scope-OrgID") > 1) {
-        /* Behind a proxy that adds one, the first would be the client's own. */
+        /* If a proxy adds the header, the first is the client's own. */
         why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
         return 400;
     }
@@ -261,16 +266,35 @@ refuse_in_json(struct api *api, struct http_request *request, enum err e, const 
     reply_problem_of(request, FOR_QUERY, e, why);
 }
 
+/* Asserts the invariants of a queue. O(n): in debug builds only. */
+static void
+queue_validate_locked(const struct job_queue *q)
+{
+#ifdef LOCK_CHECK
+    uint32_t count = 0;
+    for (const struct job *j = q->first; j != NULL; j = j->next, count++) {
+        assert(j->next == NULL || j->round <= j->next->round); /* invariant 1 */
+        assert(j->round >= q->round);                          /* invariant 2 */
+        assert(&q->api->queues[j->queue] == q);
+    }
+    assert(count == q->waiting); /* invariant 3 */
+#else
+    (void)q;
+#endif
+}
+
 /*
- * Tenants take turns: a job comes behind the last one of its tenant and behind one of each other
- * tenant, also if its tenant had the last turn. False: this tenant, or all together, have too many
- * that wait.
+ * Tenants take turns: a job is put after the last job of its tenant and after one of each other
+ * tenant, even if its tenant had the last turn. False: too many jobs of this tenant, or of all
+ * tenants, wait.
  */
 static bool
 job_add_locked(struct job_queue *q, struct job *job)
 {
     struct job **place = &q->first;
     uint32_t of_tenant = 0;
+    assert(lock_is_mine(&q->api->lock));
+    assert(q->waiting <= JOBS_MAX); /* invariant 3 */
     job->round = q->round + 1;
     for (struct job *j = q->first; j != NULL; j = j->next) {
         if (!bytes_equal(j->tenant, job->tenant)) continue;
@@ -282,9 +306,12 @@ job_add_locked(struct job_queue *q, struct job *job)
     while (*place != NULL && (*place)->round <= job->round) {
         place = &(*place)->next;
     }
+    assert(*place == NULL || (*place)->round > job->round); /* invariant 1 */
+    assert(job->round > q->round);                          /* invariant 2 */
     job->next = *place;
     *place = job;
     q->waiting++;
+    queue_validate_locked(q);
     return true;
 }
 
@@ -294,6 +321,7 @@ run_later(struct api *api, enum queue_name name, struct http_request *request,
           void (*refused)(struct api *api, struct http_request *request, enum err e,
                           const struct why *why))
 {
+    assert(name < QUEUE_COUNT);
     struct job_queue *q = &api->queues[name];
     int64_t timeout_ns = name == QUEUE_QUERIES ? api->options.query_queue_timeout_ns
                                                : api->options.read_queue_timeout_ns;
@@ -325,10 +353,15 @@ static struct job *
 job_take_locked(struct job_queue *q)
 {
     struct job *job = q->first;
+    assert(lock_is_mine(&q->api->lock));
+    assert((job == NULL) == (q->waiting == 0)); /* invariant 3 */
     if (job == NULL) return NULL;
+    assert(job->round >= q->round); /* invariant 2 */
+    assert(job->queue == (enum queue_name)(q - q->api->queues));
     q->first = job->next;
     q->waiting--;
     q->round = job->round;
+    queue_validate_locked(q);
     return job;
 }
 
@@ -340,13 +373,14 @@ queue_work_locked(struct job_queue *q)
     if (job == NULL) return false;
     q->running++;
     lock_drop(&api->lock);
-    if (!q->of_gone_too && http_gone(job->request)) {
+    if (!q->runs_abandoned && http_gone(job->request)) {
         http_reply_text(job->request, 499, "the client closed the connection\n");
     } else {
         job->run(api, job->request);
     }
     mem_free(NULL, job, sizeof *job);
     lock_take(&api->lock);
+    assert(q->running > 0); /* invariant 3 */
     q->running--;
     return true;
 }
@@ -354,7 +388,7 @@ queue_work_locked(struct job_queue *q)
 /* --- query threads that help others ----------------------------------------------------------- */
 
 static void
-ask(void *context, struct promql_help *help)
+help_ask(void *context, struct promql_help *help)
 {
     struct api *api = context;
     lock_take(&api->lock);
@@ -367,7 +401,7 @@ ask(void *context, struct promql_help *help)
 }
 
 static void
-dismiss(void *context, struct promql_help *help)
+help_dismiss(void *context, struct promql_help *help)
 {
     struct api *api = context;
     lock_take(&api->lock);
@@ -393,20 +427,23 @@ others_wait(void *context)
 struct promql_helpers
 query_helpers(struct api *api)
 {
-    return (struct promql_helpers){ask, dismiss, others_wait, api};
+    return (struct promql_helpers){help_ask, help_dismiss, others_wait, api};
 }
 
-/* False: nobody wants help. */
+/* Helps a query. False: none wants help. */
 static bool
 help_locked(struct api *api)
 {
     struct promql_help *help = api->helps;
+    assert(lock_is_mine(&api->lock));
     if (help == NULL) return false;
+    assert(help->wanted > 0); /* invariant 4 */
     if (--help->wanted == 0) api->helps = help->next;
     help->running++;
     lock_drop(&api->lock);
     help->work(help);
     lock_take(&api->lock);
+    assert(help->running > 0); /* invariant 4 */
     if (--help->running == 0) cond_wake_all(&api->help_cond);
     return true;
 }
@@ -456,7 +493,7 @@ limit_stream(struct api *api, enum queue_name queue, struct http_request *reques
     http_stream_limit(request, control->deadline_ns, &api->queues[queue].waiting);
 }
 
-/* One each, but for reads and queries. */
+/* Each queue has one thread, but reads and queries have several. */
 static const char *const thread_names[QUEUE_COUNT] = {
     [QUEUE_READS] = "read",    [QUEUE_QUERIES] = "query",   [QUEUE_PAGES] = "pages",
     [QUEUE_WRITES] = "writes", [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin",
@@ -499,6 +536,7 @@ api_tick(struct api *api)
                 continue;
             }
             *place = job->next;
+            assert(api->queues[i].waiting > 0); /* invariant 3 */
             api->queues[i].waiting--;
             job->next = late;
             late = job;
@@ -532,7 +570,7 @@ can_read(const struct api *api)
     return api->options.stored || api->options.can_read(api->options.context);
 }
 
-/* Between the server and what a route runs. */
+/* Handles a request: checks the conditions of its route, then runs it or queues it. */
 static void
 dispatch(void *context, struct http_request *request)
 {
@@ -556,7 +594,7 @@ dispatch(void *context, struct http_request *request)
     }
 }
 
-/* `between` stands between the prefix of all paths and the route's own. */
+/* Adds a route. Its path is `prefix`, `between` and the route's own. */
 static enum err
 route_add(struct api *api, const struct route *route, const char *prefix, const char *between)
 {
@@ -576,9 +614,9 @@ route_add(struct api *api, const struct route *route, const char *prefix, const 
         .path = path,
         .methods = route->methods | (of_api ? HTTP_OPTIONS : 0),
         .handler = dispatch,
-        .encodings = "*", /* judged by what runs, whose answers say more */
+        .encodings = "*", /* handlers judge it, and explain more in their answers */
         .context = context,
-        .tells_in_json = context->is_json,
+        .errors_in_json = context->is_json,
     };
     return OK;
 }
@@ -608,7 +646,7 @@ memory_bytes(const struct budget *memory)
     return memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
 }
 
-/* What is kept of results must not take the room of writes and queries where there is little. */
+/* Limits the cache of results where memory is small, to leave room for writes and queries. */
 static uint64_t
 cache_bytes_max(const struct budget *memory, const struct api_limits *limits)
 {
@@ -616,8 +654,8 @@ cache_bytes_max(const struct budget *memory, const struct api_limits *limits)
     return share > 0 && share < wanted ? share : wanted;
 }
 
-/* All queries, look-ups and remote reads together leave something to writes and to pages. 0: no
- * limit. */
+/* Limits all queries, look-ups and remote reads together, to leave memory to writes and pages. 0:
+ * unlimited. */
 static uint64_t
 reads_bytes_max(const struct budget *memory)
 {
@@ -641,7 +679,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         cond_init(&api->queues[i].cond);
         api->queues[i].api = api;
     }
-    api->queues[QUEUE_REPEATS].of_gone_too = true;
+    api->queues[QUEUE_REPEATS].runs_abandoned = true;
     cond_init(&api->help_cond);
     cond_init(&api->memory_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
@@ -685,7 +723,12 @@ api_free(struct api *api)
     for (uint32_t i = 0; i < api->thread_count; i++) {
         env_thread_join(api->options.env, api->threads[i]);
     }
-    assert(api->waiting_first == NULL && api->doubtful == NULL);
+    assert(api->committing_first == NULL); /* all requests are answered, as api.h requires */
+    assert(api->committing_count == 0);
+    assert(api->doubtful == NULL);
+    assert(api->doubtful_count == 0);
+    assert(api->active == NULL);
+    assert(api->helps == NULL); /* invariant 4 */
     write_memories_free(api);
     queries_free(api);
     promql_cache_free(api->results);

@@ -1,10 +1,10 @@
 /*
- * api.h - the HTTP routes: remote write and read, status, health, metrics. Knows the store and the
- * HTTP front; is known by app only.
+ * api.h - the HTTP routes: remote write and read, PromQL, status, health, metrics. Uses the store
+ * and the HTTP server; used by app only.
  *
  * Write requests are judged on the HTTP worker that read them and then wait, suspended, for their
- * commit; api_committed() answers them. Reads and anything that may take a while run on the query
- * threads.
+ * commit; api_committed() answers them. Reads and other requests that may take a while run on
+ * threads of the api.
  */
 #ifndef API_API_H
 #define API_API_H
@@ -20,23 +20,23 @@ struct api;
 
 enum { REPLICA_NAMES_BYTES = 256 };
 
-/* Of one PromQL query; 0 means no limit. */
+/* Limits of one PromQL query; 0: unlimited. */
 struct query_limits {
     int64_t timeout_ns;
     int64_t lookback_ms;
-    int64_t subquery_step_ms;  /* of subqueries that give none */
+    int64_t subquery_step_ms;  /* default step of subqueries */
     uint64_t points_max;       /* steps of a range query */
-    uint64_t samples_max;      /* held at one moment */
-    uint64_t samples_read_max; /* of the store */
+    uint64_t samples_max;      /* in memory at one time */
+    uint64_t samples_read_max; /* read from the store */
     uint64_t series_max;
     uint64_t bytes_max;   /* of stored samples */
-    uint64_t cache_bytes; /* of results that are kept; not of one query */
-    int64_t slow_log_ns;  /* queries that take longer are logged; 0: none */
+    uint64_t cache_bytes; /* size of the cache of results, of all queries */
+    int64_t slow_log_ns;  /* queries that take longer are logged; 0: never */
     struct promql_features features;
-    char replica_labels[REPLICA_NAMES_BYTES]; /* "a,b", each a label name; "": none */
+    char replica_labels[REPLICA_NAMES_BYTES]; /* label names, "a,b"; may be "" */
 };
 
-/* What a reload may change; the rest is fixed. */
+/* Options that a reload may change. */
 struct api_limits {
     uint64_t read_samples_max;
     uint64_t read_series_max; /* 0: no limit */
@@ -46,48 +46,48 @@ struct api_limits {
     struct query_limits query;
 };
 
-/* How the last attempt to read the configuration ended, and when one succeeded. */
+/* Result of the last attempt to read the configuration, and time of the last success. */
 struct reload_state {
     bool succeeded;
     int64_t succeeded_ms;
 };
 
-/* What an operator wants of a destination. */
+/* An operator's command to a destination. */
 enum destination_verb { DESTINATION_PAUSE, DESTINATION_RESUME, DESTINATION_REPLAY };
 struct destination_wish {
     enum destination_verb verb;
-    int64_t from_ms; /* of DESTINATION_REPLAY: older samples are not sent again */
+    int64_t from_ms; /* for DESTINATION_REPLAY: older samples are not sent again */
 };
 
-/* What the ruler API asks for: all groups of a tenant, those of a namespace, or one. */
+/* Groups that the ruler API requests: all of a tenant, those of a namespace, or one. */
 struct rules_wanted {
     struct bytes tenant;
     const char *namespace; /* NULL: all */
     const char *group;     /* NULL: all of the namespace */
 };
 
-/* What it changes. */
+/* A change by the ruler API. */
 enum rules_verb { RULES_SET, RULES_DELETE, RULES_DELETE_NAMESPACE };
 struct rules_edit {
     enum rules_verb verb;
     struct bytes tenant;
     const char *namespace;
-    const char *group; /* of RULES_DELETE */
-    struct bytes text; /* of RULES_SET: a group as YAML */
+    const char *group; /* for RULES_DELETE */
+    struct bytes text; /* for RULES_SET: a group as YAML */
 };
 
 struct api_options {
     struct env *env;
-    struct tsdb *tsdb;         /* written to, and looked after */
-    struct answerer *answerer; /* what is asked */
+    struct tsdb *tsdb;         /* for writes and administration */
+    struct answerer *answerer; /* for reads */
     struct budget *memory;
     uint64_t decoded_bytes_max;
     bool tenancy;
-    bool stored; /* more than the log is kept */
+    bool stored; /* there is a store, not only the log */
     bool lifecycle;
     bool admin;
-    const char *route_prefix; /* of all paths: "", or "/some/path"; outlives the api */
-    const char *cors_origin;  /* a regular expression: whose pages may read here */
+    const char *route_prefix; /* prefix of all paths: "", or "/some/path"; outlives the api */
+    const char *cors_origin;  /* a regular expression: origins whose pages may read */
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;
     uint32_t query_concurrency;
@@ -97,9 +97,9 @@ struct api_options {
     const char *version;
     /* Called from any thread; must not wait. */
     void (*commit_wanted)(void *context);
-    void (*flush_wanted)(void *context); /* a write found no memory */
+    void (*flush_wanted)(void *context); /* after a write without enough memory */
     void *context;
-    /* On a thread of their own: they wait until it is done. */
+    /* On a thread of their own. They return when it is done. */
     enum err (*flush_now)(void *context, struct why *why);
     enum err (*merge_now)(void *context, enum tsdb_merge_mode mode, struct why *why);
     /* On a query thread. */
@@ -108,36 +108,36 @@ struct api_options {
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),
                   void *to);
     void (*config)(void *context, struct buf *to);
-    bool (*can_read)(void *context); /* where nothing is stored: whether there are sources */
-    /* Puts an array of all destinations, or of all sources. */
+    bool (*can_read)(void *context); /* without a store: says whether there are sources */
+    /* Write an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);
     void (*sources)(void *context, struct json *to);
-    /* Members of the object that is open, of what Prometheus tells of rules and Alertmanagers; of
-     * alerts, those of the array that is. All NULL: there are no rules. ERR_MISSING: no group has
-     * the token from which on they are asked for. */
+    /* Write Prometheus' members about rules and Alertmanagers into the open object, and alerts into
+     * the open array. All NULL: there are no rules. ERR_MISSING: no group has the token of the
+     * requested page. */
     enum err (*rules)(void *context, const struct rules_question *question, struct json *to);
     void (*alerts)(void *context, struct bytes tenant, struct json *to);
     void (*alertmanagers)(void *context, struct json *to);
     /*
      * The ruler API; both NULL: it is off. On the thread of changes.
      *
-     * stored_rules() puts YAML. ERR_MISSING: there is no such group.
-     * edit_rules() returns when the change is durable and in force; after an error there is none.
-     * ERR_INPUT: `reasons` has a sentence a line, or else `why` has it; ERR_LIMIT: the group is too
+     * stored_rules() writes YAML. ERR_MISSING: there is no such group.
+     * edit_rules() returns when the change is durable and in force; after an error nothing changed.
+     * ERR_INPUT: `reasons` has one sentence per line, or `why` has it; ERR_LIMIT: the group is too
      * large; ERR_MISSING: there is nothing to delete.
      */
     enum err (*stored_rules)(void *context, const struct rules_wanted *wanted, struct buf *to,
                              struct why *why);
     enum err (*edit_rules)(void *context, const struct rules_edit *edit, struct buf *reasons,
                            struct why *why);
-    /* Puts an array of what is remembered of those that are not open; on a query thread. */
+    /* Writes an array of remembered destinations that are not open; on a read thread. */
     enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
-    /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */
+    /* Returns the reason why writes have to wait, a constant, or NULL. Called for each write. */
     const char *(*holds_writes)(void *context);
-    /* Whether what is written has a place, a store or a destination. Called for each of them. */
+    /* Returns true if samples have a store or a destination. Called for each write. */
     bool (*takes_writes)(void *context);
-    /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: nothing is stored that could be
-     * sent again; ERR_AGAIN: not now. */
+    /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: there is no store to send from
+     * again; ERR_AGAIN: not now. */
     enum err (*tell_destination)(void *context, struct bytes name,
                                  const struct destination_wish *wish, struct why *why);
 };
@@ -145,7 +145,7 @@ struct api_options {
 /* ERR_INPUT: cors_origin is not a regular expression. ERR_NOMEM. */
 MUST_CHECK enum err api_new(const struct api_options *options, const struct api_limits *limits,
                             struct api **ret_api, struct why *why);
-/* No request may be under way. Joins the query threads. */
+/* No request may be pending. Joins the threads. */
 void api_free(struct api *api);
 void api_set_limits(struct api *api, const struct api_limits *limits);
 
@@ -155,20 +155,20 @@ void api_set_server(struct api *api, struct http_server *server);
 
 /*
  * Answers every write whose epoch is committed, and with 503 those whose commit failed. To be
- * called after each commit, and also when a commit was wanted but nothing was due: it may have been
- * over before the request was on the list.
+ * called after each commit, and also when a commit was wanted but nothing was due: the commit may
+ * have ended before the request was on the list.
  */
 void api_committed(struct api *api);
-/* Why the store refuses writes right now, a constant; NULL: it does not. Any thread. */
+/* Returns the reason why the store refuses writes now, a constant, or NULL. Any thread. */
 const char *api_refuses_writes(struct api *api);
-/* True if the system clock is not believed; `why` then says why, and what to do. Writes go on: only
- * samples that are too far ahead of the clock are refused. Any thread. */
+/* Returns true if the system clock seems wrong; `why` then says why, and what to do. Writes go on:
+ * only samples that are too far ahead of the clock are refused. Any thread. */
 bool api_doubts_clock(struct api *api, struct why *why);
-/* Once a second or so: refuses reads that have waited too long for a place. */
+/* To be called about once per second: refuses requests that have waited too long in a queue. */
 void api_tick(struct api *api);
-/* Writes and reads that come now get 503. */
+/* From now on writes and reads get 503. */
 void api_stop(struct api *api);
-/* Queries, look-ups and reads under way end soon, with an error. After api_stop(). */
+/* Ends running queries, look-ups and reads soon, with an error. After api_stop(). */
 void api_cancel_reads(struct api *api);
 
 #endif

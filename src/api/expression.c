@@ -18,7 +18,7 @@ rewrite(struct api *api, struct http_request *request, const struct form *form,
     success_begin(&j, to);
     if (wanted == PROMQL_JSON) {
         enum err e = promql_rewrite(text, wanted, &api->read_budget, &control, to, error);
-        buf_put_u8(to, '}'); /* the writer was left where the value of "data" stands */
+        buf_put_u8(to, '}'); /* closes the object: `j` does not know the value of "data" */
         return err_first(e, buf_error(to));
     }
     buf_init(&lines, &api->read_budget, ANSWER_BYTES_MAX);
@@ -32,7 +32,7 @@ rewrite(struct api *api, struct http_request *request, const struct form *form,
 }
 
 static void
-run(struct api *api, struct http_request *request, enum promql_form wanted)
+expression_run(struct api *api, struct http_request *request, enum promql_form wanted)
 {
     struct form form;
     struct why why = {""};
@@ -63,11 +63,11 @@ run(struct api *api, struct http_request *request, enum promql_form wanted)
 void
 format_query_run(struct api *api, struct http_request *request)
 {
-    run(api, request, PROMQL_LINES);
+    expression_run(api, request, PROMQL_LINES);
 }
 
 void
 parse_query_run(struct api *api, struct http_request *request)
 {
-    run(api, request, PROMQL_JSON);
+    expression_run(api, request, PROMQL_JSON);
 }

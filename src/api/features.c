@@ -1,7 +1,7 @@
 /*
- * features.c - the page /api/v1/features: what a Prometheus can do if it is asked to, and whether
- * it is so here. Names and categories are those of Prometheus 3.14; what only those have who scrape
- * (ways to find targets) is left out, as a Prometheus built without them leaves it out.
+ * features.c - the page /api/v1/features: features of Prometheus, and whether they are enabled
+ * here. Names and categories are those of Prometheus 3.14; features of scraping (ways to find
+ * targets) are left out, as in a Prometheus built without them.
  */
 #include "api/internal.h"
 #include "promql/promql.h"
@@ -26,7 +26,7 @@ put_features(struct json *j, const char *category, const struct feature *feature
     json_object_close(j);
 }
 
-/* Words of PromQL and of templates: all of them are always there. */
+/* Functions of PromQL and of templates, all of which are always enabled. */
 static void
 put_words(struct json *j, const char *category, const char *(*word_at)(uint32_t n))
 {

@@ -1,11 +1,11 @@
 /*
- * federate.c - /federate: the latest sample of each series that is selected, for servers that
- * scrape another one. Samples older than the look-back, and series that ended, are not told.
+ * federate.c - /federate: the latest sample of each selected series, for servers that scrape
+ * another server. Samples older than the look-back, and series that ended, are left out.
  *
- * Families come one after another, so series are needed in the order of their names. That is the
- * order in which the store gives them, unless a label sorts before "__name__", as those with a
- * capital do: then each name is selected for itself. Either way a sample is written as it comes,
- * and what is written is sent in pieces.
+ * Families come one after another, so series are needed in the order of their names. The store
+ * returns them in that order, unless a label sorts before "__name__", as labels with a capital do:
+ * then each name is selected separately. Either way samples are written as they come, and sent in
+ * pieces.
  */
 #include "api/internal.h"
 #include "api/match.h"
@@ -28,7 +28,7 @@ struct federation {
     struct buf text;
     bool begun; /* the answer is a stream */
 
-    /* The latest sample of the series at hand; a histogram's memory is the arena. */
+    /* The latest sample of the present series; a histogram is in the arena. */
     struct buf labels;
     enum sample_kind kind;
     int64_t t_ms;
@@ -36,12 +36,12 @@ struct federation {
     struct histogram histogram;
     struct arena arena;
 
-    bool looked;         /* at names of labels: the order is */
-    bool mixed;          /* not that of names, */
-    struct bytes *names; /* which are then these */
+    bool looked;         /* `mixed` is known */
+    bool mixed;          /* series do not come in the order of their names */
+    struct bytes *names; /* the names to select, if it is mixed */
     uint32_t name_count;
 
-    struct buf error; /* a sentence that may be longer than: */
+    struct buf error; /* a sentence that may be longer than `why` */
     struct why why;
 };
 
@@ -51,9 +51,9 @@ no_memory(struct federation *f)
     return why_set(&f->why, ERR_NOMEM, "not enough memory for the query");
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
-/* Unlike those of look-ups, selectors may select everything. */
+/* Reads the selectors, which may select everything, unlike those of look-ups. */
 static enum err
 read_question(struct federation *f)
 {
@@ -93,7 +93,7 @@ send_piece(struct federation *f)
     return e;
 }
 
-/* The last one of the series. *ret_any false: there is none, or it ended. */
+/* Finds the last sample of the series. *ret_any false: it has none, or the series ended. */
 static enum err
 find_latest(struct federation *f, struct series_set *set, bool *ret_any)
 {
@@ -120,7 +120,7 @@ static enum err
 put_series(struct federation *f, struct series_set *set, struct bytes labels)
 {
     bool any;
-    buf_clear(&f->labels); /* the view of them ends with the next call */
+    buf_clear(&f->labels); /* the view of the labels ends with the next call */
     buf_put_bytes(&f->labels, labels);
     if (buf_error(&f->labels)) return no_memory(f);
     labels = buf_bytes(&f->labels);
@@ -154,7 +154,7 @@ put_selected(struct federation *f, const struct query_request *asked)
 
 /* --- the order of names ----------------------------------------------------------------------- */
 
-/* Of names of labels the first one tells. */
+/* Decides by the first name of a label whether the order is mixed. */
 static enum err
 look_at_first(void *context, struct bytes name)
 {
@@ -235,10 +235,10 @@ put_by_name(struct federation *f)
 /* --- the request ------------------------------------------------------------------------------ */
 
 static enum err
-answer(struct federation *f)
+federate_answer(struct federation *f)
 {
     enum err e = read_question(f);
-    if (e || f->asked.set_count == 0) return e; /* without sets all would be asked for */
+    if (e || f->asked.set_count == 0) return e; /* without sets, all series would be selected */
     e = replica_choice_open(f->api, &f->replicas, &f->control, &f->view, &f->why);
     if (e) return e;
     e = find_order(f);
@@ -251,7 +251,7 @@ answer(struct federation *f)
 }
 
 static void
-end_answer(struct federation *f, enum err e)
+federate_end(struct federation *f, enum err e)
 {
     struct http_answer answer = {
         .status = 200, .content_type = f->form_of.content_type, .body = buf_bytes(&f->text)};
@@ -298,7 +298,7 @@ federate_run(struct api *api, struct http_request *request)
     if (refused != 0)
         http_reply_text(request, refused, "%s\n", f->why.text);
     else
-        end_answer(f, e ? e : answer(f));
+        federate_end(f, e ? e : federate_answer(f));
     view_free(f->view);
     match_fini(&f->match);
     form_fini(&f->form);

@@ -1,6 +1,7 @@
-/* form.c - a form is copied once; its fields are views into that. */
+/* form.c - copies a form once; its fields are views of the copy. */
 #include "api/form.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,7 +12,7 @@
 #include "base/quote.h"
 #include "base/time_text.h"
 
-/* In place. ERR_INPUT: a % without two digits, or a NUL. */
+/* Unescapes in place. ERR_INPUT: a % without two digits, or a NUL. */
 static enum err
 unescape(char *text, struct why *why)
 {
@@ -57,12 +58,13 @@ read_urlencoded(struct form *ret, struct bytes body, struct why *why)
         if (value != NULL) *value++ = '\0';
         e = unescape(text, why);
         if (e == OK && value != NULL) e = unescape(value, why);
+        assert(ret->count < count); /* one more than the separators */
         ret->fields[ret->count++] = (struct form_field){text, value == NULL ? "" : value};
     }
     return e;
 }
 
-/* Twice: first to count, as the fields are few and the body may be one large value. */
+/* Reads the body twice, first to count: the fields are few, and the body may be one large value. */
 static enum err
 read_multipart(struct form *ret, const char *type, struct bytes body, struct why *why)
 {
@@ -84,6 +86,7 @@ read_multipart(struct form *ret, const char *type, struct bytes body, struct why
                 size += name.size + value.size + 2;
                 continue;
             }
+            assert(ret->count < count); /* both passes see the same */
             ret->fields[ret->count++] = (struct form_field){text, text + name.size + 1};
             memset(text, '\0', name.size + 1);
             (void)multipart_unquote(name, (uint8_t *)text);

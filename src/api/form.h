@@ -1,6 +1,6 @@
 /*
- * form.h - private to api/: arguments of a request, of its query string and of a body that is a
- * form, urlencoded or in parts, as Prometheus takes them.
+ * form.h - private to api/: arguments of a request, from its query string and from a body that is a
+ * form, urlencoded or in parts, like Prometheus.
  */
 #ifndef API_FORM_H
 #define API_FORM_H
@@ -21,42 +21,41 @@ struct form {
     bool is_multipart;
 };
 
-/* Reads the body if its content type is that of a form; an urlencoded one of GET is not looked at.
- * ERR_INPUT: it is not a valid form; ERR_NOMEM. To be ended with form_fini() in any case. */
+/* Reads the body if its content type is that of a form; ignores an urlencoded body of GET.
+ * ERR_INPUT: it is not a valid form; ERR_NOMEM. form_fini() is required in any case. */
 MUST_CHECK enum err form_read(const struct http_request *request, struct budget *budget,
                               struct form *ret_form, struct why *why);
-/* Whether all arguments of the query string can be read, for those who do not go by the others if
- * one cannot. ERR_INPUT, with Prometheus' sentence. */
+/* Checks all arguments of the query string, for routes that ignore none. ERR_INPUT, with
+ * Prometheus' sentence. */
 MUST_CHECK enum err form_check_query(const struct form *form, struct why *why);
 void form_fini(struct form *form);
 
-/* The argument's `nth` value, counted from 0: those of the body come first, and those of a body in
- * parts last. NULL: there are no more. */
+/* Returns the argument's `nth` value, counted from 0: values in the body come first, but those of a
+ * body in parts last. NULL after the last. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
-/* The first; NULL also if it is empty: Prometheus takes that for not given. */
+/* Returns the first value; NULL also if it is empty, which for Prometheus is absent. */
 const char *form_given(const struct form *form, const char *name);
-/* All values of an argument, where there may be many: begin with {0}. NULL: there are no more. */
+/* Returns one value of an argument after another; the walk begins with {0}. NULL after the last. */
 struct form_walk {
     uint32_t arguments;
     uint32_t fields;
 };
 const char *form_next(const struct form *form, const char *name, struct form_walk *walk);
 
-/* A whole number of so many bits, as Go reads it. NULL: *ret_number is set; else Go's words for
- * what is wrong with it. */
+/* Reads a whole number of so many bits like Go. Returns NULL, with *ret_number, or Go's error. */
 const char *form_whole(const char *text, unsigned bits, int64_t *ret_number);
 
 /*
- * Arguments of a kind; what is not given leaves *ret as it is. ERR_INPUT: `error` has Prometheus'
- * sentence about it, appended.
+ * Read arguments of a kind; if one is absent *ret stays as it is. ERR_INPUT: Prometheus' sentence
+ * is appended to `error`.
  */
 MUST_CHECK enum err form_time(const struct form *form, const char *name, int64_t *ret_ms,
                               struct buf *error);
-/* "limit": 0 is none. */
+/* The argument "limit"; 0: unlimited. */
 MUST_CHECK enum err form_limit(const struct form *form, uint64_t *ret_limit, struct buf *error);
 MUST_CHECK enum err form_bool(const struct form *form, const char *name, bool *ret,
                               struct buf *error);
-/* `invalid parameter "name": ` and what follows. Returns ERR_INPUT. */
+/* Appends `invalid parameter "name": ` and the text. Returns ERR_INPUT. */
 enum err form_invalid(struct buf *error, const char *name, const char *format, ...)
     PRINTF_LIKE(3, 4);
 

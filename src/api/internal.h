@@ -1,4 +1,4 @@
-/* internal.h - private to api/: the object behind api.h, and what its families of routes share. */
+/* internal.h - private to api/: the object behind api.h, and functions that its routes share. */
 #ifndef API_INTERNAL_H
 #define API_INTERNAL_H
 
@@ -13,25 +13,35 @@
 
 enum { JOBS_MAX = 4096, JOBS_OF_TENANT_MAX = 1024 };
 
-/* A write that waits for its commit; or before, for what parts say of samples in doubt. */
-struct waiting {
-    struct waiting *next;
+/* Where a pending write is; write.c has the diagram. */
+enum write_place {
+    WRITE_SPARE,      /* in api->spare_writes, or new */
+    WRITE_JUDGED,     /* a thread judges or answers it */
+    WRITE_DOUBTFUL,   /* in api->doubtful */
+    WRITE_COMMITTING, /* in the list of writes that wait for their commit */
+};
+
+/* A write that is judged, waits for its commit, or, before that, for samples in doubt to be
+ * compared with parts. */
+struct pending_write {
+    struct pending_write *next;
+    enum write_place place;
     struct http_request *request;
     uint64_t epoch;
     enum tsdb_epoch state;
     enum rw_version version;
-    enum err error; /* the rest of the request could not be taken */
+    enum err error; /* why the rest of the request was not taken */
     struct why why;
     struct ingest_result result;
-    struct write_memory *memory; /* with doubts */
-    struct tsdb_doubts *doubts;  /* NULL: none */
+    struct write_memory *memory; /* kept while there are doubts */
+    struct tsdb_doubts *doubts;  /* NULL: no sample is in doubt */
 };
 
 /*
- * Reads and queries may take every thread there is for them. What watches the server does not queue
- * behind them: pages have a thread of their own. So have writes too large for a worker, writes that
- * are compared with what parts hold, what an operator waits for, merges, which may take hours, and
- * reloads and changes of rules, which take as long as a file that is read or written.
+ * Reads and queries may take all of their threads. Pages have a thread of their own, so that
+ * monitoring does not queue after them. So have writes too large for a worker, writes that are
+ * compared with parts, operations that an operator waits for, merges, which may take hours, and
+ * reloads and changes of rules, which read or write files.
  */
 enum queue_name {
     QUEUE_READS, /* remote reads and look-ups */
@@ -43,32 +53,39 @@ enum queue_name {
     QUEUE_MERGES,
     QUEUE_CHANGES,
     QUEUE_COUNT,
-    QUEUE_NONE, /* it never waits: on the HTTP worker */
+    QUEUE_NONE, /* runs on the HTTP worker, since it never waits */
 };
 
-/* A request that waits for such a thread. */
+/* A request that waits for a thread of a queue. */
 struct job {
     struct job *next;
     struct http_request *request;
     void (*run)(struct api *api, struct http_request *request);
-    /* Instead, if its turn does not come; NULL: 503 is all there is to say. */
+    /* Called instead of run() if its turn does not come; NULL: 503 in plain text. */
     void (*refused)(struct api *api, struct http_request *request, enum err e,
                     const struct why *why);
-    enum queue_name queue; /* in which it waits */
+    enum queue_name queue; /* the queue in which it waits */
     int64_t deadline_ns;
-    struct bytes tenant; /* of the request, the first of several, not judged; may be empty */
-    bool in_turns;       /* tenants have their turns */
-    uint64_t round;      /* tenants take turns: each has at most one job in a round */
+    struct bytes tenant; /* the request's first tenant, not checked; may be empty */
+    bool in_turns;       /* tenants take turns in this queue */
+    uint64_t round;      /* each tenant has at most one job per round */
 };
 
-/* Guarded by api->lock. */
+/*
+ * Guarded by api->lock.
+ *
+ * 1. Jobs are in the order of their rounds, and those of a round in the order they came.
+ * 2. No job has a lower round than the job that was taken last.
+ * 3. `waiting`, at most JOBS_MAX, is the number of jobs in the queue; `running` counts its threads
+ *    that run one.
+ */
 struct job_queue {
     struct api *api; /* immutable */
     struct job *first;
     _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
     uint64_t round;           /* of the job that was taken last */
     uint32_t running;
-    bool of_gone_too; /* whether or not the client is there: immutable */
+    bool runs_abandoned; /* runs a job even if its client is gone; immutable */
     struct cond cond;
 };
 
@@ -80,49 +97,48 @@ struct write_memory {
     struct rw_request request;
 };
 
-/* What the HTTP server hands to dispatch(). */
+/* The context of dispatch(). */
 struct route_of_api {
     struct api *api;
     const struct route *route;
-    bool is_json; /* all answers are in Prometheus' envelope, for pages of other origins, too */
+    bool is_json; /* answers in Prometheus' envelope, and allows pages of other origins */
 };
 
 struct api {
     struct api_options options;
-    struct answerer *of_tenants; /* the answerer with tenancy, over the one it was given; or NULL */
+    struct answerer *of_tenants; /* with tenancy, wraps the answerer of the options; else NULL */
     struct http_route *routes;
     size_t route_count;
-    struct arena route_memory; /* of the paths, and of what handlers are given */
+    struct arena route_memory; /* paths and contexts of routes */
     struct matcher *origins;
     struct budget write_budget;
     struct budget read_budget;
-    /* Of pages: they work while reads fill theirs. */
-    struct budget page_budget;
+    struct budget page_budget;            /* pages work while reads have filled their budget */
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
     struct metric_collector collector;
 
     _Atomic bool stopping;                /* relaxed: a request that misses it is served */
-    _Atomic(const char *) reads_canceled; /* why all are; relaxed; NULL: they are not */
+    _Atomic(const char *) reads_canceled; /* relaxed; the reason, or NULL if reads go on */
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
     struct api_limits limits;
     struct promql_cache *results;
-    struct promql_help *helps;   /* queries that more threads may work on */
-    struct cond help_cond;       /* one of these threads is done */
+    struct promql_help *helps;   /* queries that want more threads */
+    struct cond help_cond;       /* a thread has stopped helping */
     struct active_query *active; /* the newest first */
-    uint64_t query_count;        /* the number of the newest */
-    uint64_t memory_turns;       /* given to queries that wait for memory */
-    struct cond memory_cond;     /* a query ended: there may be memory */
-    struct past_query *past;     /* of the last queries, by their texts; see queries.c */
+    uint64_t query_count;        /* id of the newest query */
+    uint64_t memory_turns;       /* turn of the last query that began to wait for memory */
+    struct cond memory_cond;     /* a query has ended, and its memory is free */
+    struct past_query *past;     /* costs of recent queries, by text; see queries.c */
     uint32_t past_count;
-    struct waiting *waiting_first;
-    struct waiting *waiting_last;
-    uint64_t waiting_count;
+    struct pending_write *committing_first; /* see write.c */
+    struct pending_write *committing_last;
+    uint64_t committing_count;
     struct job_queue queues[QUEUE_COUNT];
     bool threads_stop;
     struct write_memory *write_memories;
-    struct waiting *spare_waiting;
-    struct waiting *doubtful; /* in QUEUE_REPEATS */
+    struct pending_write *spare_writes;
+    struct pending_write *doubtful; /* each has a job in QUEUE_REPEATS */
     uint32_t doubtful_count;
 
     struct env_thread **threads;
@@ -131,13 +147,13 @@ struct api {
 
 /* --- shared ----------------------------------------------------------------------------------- */
 
-/* On whose behalf something failed. */
+/* The kind of request that failed; some errors have another status for some kinds. */
 enum purpose { FOR_ANYTHING, FOR_WRITE, FOR_QUERY };
 
-/* The status for an error, 204 for OK, and Prometheus' word for it. */
+/* The status for an error, 204 for OK, and the errorType that Prometheus has for it. */
 unsigned status_of(enum purpose purpose, enum err e);
 const char *problem_type_of(enum purpose purpose, enum err e);
-/* A short plain text; 503 gets Retry-After. */
+/* Replies with a short plain text; 503 gets Retry-After. */
 void reply_error(struct http_request *request, enum purpose purpose, enum err e,
                  const struct why *why);
 /* The same in Prometheus' envelope. */
@@ -145,71 +161,71 @@ void reply_problem_of(struct http_request *request, enum purpose purpose, enum e
                       const struct why *why);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
-/* A sentence that was made for this request; what is longer than that was cut. */
+/* Replies with a sentence made for this request, cut at SENTENCE_BYTES_MAX. */
 enum { SENTENCE_BYTES_MAX = 64 * 1024 };
 void reply_sentence(struct http_request *request, unsigned status, const char *type,
                     struct bytes sentence);
-/* Of what read_asked() and what came after it found wrong; `error` may say what. False: nothing. */
+/* Replies with the error of read_asked() or of a later step; `error` may describe it. False: there
+ * was no error, and no reply. */
 bool reply_refusal(struct http_request *request, unsigned refused, enum err e,
                    const struct buf *error, const struct why *why);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /*
- * Sends what `text` has of a long answer of status 200 and clears it, unless the query has to end.
- * The first piece begins the stream, which *begun tells from then on: the caller ends it.
+ * Sends a piece of a long answer of status 200 and clears `text`, unless the query has to end. The
+ * first piece begins the stream and sets *begun: the caller then ends it.
  */
 MUST_CHECK enum err reply_piece(struct api *api, enum queue_name queue,
                                 struct http_request *request, struct query_control *control,
                                 struct buf *text, bool *begun, struct why *why);
-/* Begins the document of a success; what comes next is the value of its "data". */
+/* Begins the document of a success; the caller writes the value of its "data" next. */
 void success_begin(struct json *j, struct buf *text);
 
-/* The path in the table of routes, whichever way the request came. */
+/* The path as in the table of routes, without prefixes. */
 const char *api_path(const struct api *api, const struct http_request *request);
-/* Whether it came to where Cortex and Mimir have the API. */
+/* Returns true for a path below /prometheus, where Cortex and Mimir have the API. */
 bool api_is_prefixed(const struct api *api, const struct http_request *request);
 
-/* The tenant of a request that reads, or several, for the answerer. 0, or the status to answer with
- * (401 or 400) and why. */
+/* Returns the tenant of a request that reads, or several, for the answerer. The result is 0, or the
+ * status to answer with (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
                       struct why *why);
-/* The same; false: it was answered. */
+/* Like tenant_named(), but answers itself if the name is refused. False: it did. */
 bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
 /*
- * What a request that reads the store says: its arguments and whose data it means; both stay until
- * form_fini(), which has to come in any case, while views of the request end when the answer
- * begins. *ret_refused: as tenant_named(). Errors as of form_read().
+ * Reads the arguments and the tenant of a request that reads the store; both stay until
+ * form_fini(), which is required in any case, while views of the request end when the answer
+ * begins. *ret_refused: the result of tenant_named(). Errors of form_read().
  */
 MUST_CHECK enum err read_asked(const struct api *api, struct http_request *request,
                                struct budget *budget, struct form *ret_form,
                                struct bytes *ret_tenant, unsigned *ret_refused, struct why *why);
-/* The same two, where it can only be one. */
+/* Like tenant_named() and tenant_of(), for requests that name exactly one tenant. */
 unsigned one_tenant_named(const struct api *api, struct http_request *request,
                           struct bytes *ret_tenant, struct why *why);
 bool one_tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
-/* Of the replicas of a Prometheus, which labels name them. */
+/* The labels that name the replicas of a Prometheus. */
 struct replica_choice {
     struct bytes names[REPLICA_LABELS_MAX]; /* in order, each once */
     uint32_t count;                         /* 0: nothing is deduplicated */
 };
 /*
- * The arguments `dedup` and `replicaLabels[]`, as in Thanos, and the setting where they are not
- * given. What is read stays as long as the arena. ERR_INPUT: `error` has the sentence, appended;
+ * Reads the arguments `dedup` and `replicaLabels[]`, as in Thanos, or the setting where they are
+ * absent. The names live as long as the arena. ERR_INPUT: the sentence is appended to `error`;
  * ERR_NOMEM with `why`.
  */
 MUST_CHECK enum err replica_choice_read(struct api *api, const struct form *form,
                                         struct arena *arena, struct replica_choice *ret,
                                         struct buf *error, struct why *why);
-/* A view of the api's answerer that reads these as one. Errors of view_open(). */
+/* Opens a view of the api's answerer that merges these replicas. Errors of view_open(). */
 MUST_CHECK enum err replica_choice_open(const struct api *api, const struct replica_choice *choice,
                                         struct query_control *control, struct view **ret_view,
                                         struct why *why);
-/* What is allowed now. */
 struct api_limits api_limits_now(struct api *api);
-/* What a read of this request may cost: all that is allowed, until the client is gone. */
+/* Sets the limits of a read to the present ones; it ends early when its client is gone. */
 void query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
                          struct query_control *ret_control);
-/* Of an answer of such a query that has just begun: it ends at the query's deadline, and sooner if
- * its client is slow while others wait for a thread of the queue. */
+/* Limits a streamed answer that has just begun: it ends at the query's deadline, and sooner if its
+ * client is slow while others wait for a thread of the queue. */
 void limit_stream(struct api *api, enum queue_name queue, struct http_request *request,
                   const struct query_control *control);
 /*
@@ -220,21 +236,21 @@ void run_later(struct api *api, enum queue_name queue, struct http_request *requ
                void (*run)(struct api *api, struct http_request *request),
                void (*refused)(struct api *api, struct http_request *request, enum err e,
                                const struct why *why));
-/* Runs the queue's first job, without the lock. False: there is none. */
+/* Runs the queue's first job, without the lock. False: the queue is empty. */
 bool queue_work_locked(struct job_queue *q);
 
-/* For what runs on query threads: those that are idle help. */
+/* For queries on query threads: idle query threads help them. */
 struct promql_helpers query_helpers(struct api *api);
 
-/* The value of the page about features. */
+/* Writes the value of the page about features. */
 void features_put(const struct api_options *options, const struct promql_features *chosen,
                   struct json *j);
 
-/* --- queries.c: queries that run, and what the last ones cost ----------------------------------
+/* --- queries.c: queries that run, and the costs of the last ones -------------------------------
  */
 
-/* A query that runs. But for the first line all is set by its thread before queries_begin(); what
- * it views stays until queries_end(). */
+/* A query that runs. Its thread sets all fields but the first two before queries_begin(); memory
+ * that it views stays until queries_end(). */
 struct active_query {
     struct active_query *next, *before; /* guarded by the lock of the api */
     uint64_t id;                        /* the same */
@@ -244,22 +260,25 @@ struct active_query {
     int64_t begun_ns;
     struct query_control *control; /* and its budget */
     uint64_t peak_bytes;           /* of memory; set by queries_end() */
-    uint64_t needs_bytes;          /* guarded: of memory, at least; 0: it was never refused any */
-    uint64_t memory_turn;          /* guarded: it waits for memory, after lower ones; 0: it runs */
+    uint64_t needs_bytes;          /* guarded: memory it needs at least; 0: it was never refused */
+    uint64_t memory_turn;          /* guarded: it waits for memory, after lower turns; 0: it runs */
 };
 void queries_begin(struct api *api, struct active_query *query);
-/* Instead of queries_end(), of what was no query: it is not accounted. */
+/* Unlists a query without accounting it, if it has not run. */
 void queries_forget(struct api *api, struct active_query *query);
 /*
- * Waits until others have left as much memory as it needs at least, or none of them runs, which
- * *alone tells; those that wait have their turns. False: that took until `until_ns` (monotonic), or
- * the query was ended, or it was alone before and is again. It holds no memory meanwhile.
+ * Waits until other queries have left as much memory as this one needs at least, or no other runs,
+ * which sets *alone. Queries that wait have their turns. False: it took until `until_ns`
+ * (monotonic), or the query was ended, or it was alone before and is again. The caller has freed
+ * the memory of its last attempt.
  */
 bool queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
                           int64_t until_ns, bool *alone);
-/* Keeps what it cost. `e`: how it ended. True: it is a slow one, to be logged. */
+/* Unlists a query that ended with `e`, and accounts its costs. True: it was slow, and is to be
+ * logged.
+ */
 bool queries_end(struct api *api, struct active_query *query, enum err e, int64_t took_ns);
-/* `plan`: what it reads; empty: not known. */
+/* `plan` describes what it reads; empty if that is not known. */
 void queries_log_slow(const struct active_query *query, enum err e, int64_t took_ns,
                       struct bytes plan);
 void queries_free(struct api *api);
@@ -309,7 +328,9 @@ void root_run(struct api *api, struct http_request *request);
 
 void store_metrics(struct metric_sink *sink, void *context);
 void write_metrics_register(void);
-/* Logs what a request was refused of, once a minute for each reason. Any thread, under no lock. */
+/* Logs which samples of a request were refused, once per minute and reason. Any thread, without
+ * locks.
+ */
 void refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *result);
 void read_metrics_register(void);
 void query_metrics_register(void);

@@ -3,6 +3,7 @@
  * in Prometheus' API: in its envelope, on a query thread. Small answers are sent as one, large ones
  * as they come.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,41 +18,41 @@
 
 enum { PIECE_BYTES = 64 * 1024, NAME_BYTES_MAX = 24 * 1024 };
 
-struct lookup {
+struct label_lookup {
     struct api *api;
     struct http_request *request;
     struct form form;
     struct budget budget;
     struct query_control control;
     struct match match;
-    struct bytes name; /* whose values are asked for; in the form's arena */
+    struct bytes name; /* the label whose values are requested; in the form's arena */
     struct query_request asked;
     struct replica_choice replicas;
     struct view *view;
     struct text_sink to;
     uint64_t count;
     bool limited;
-    struct warnings warnings; /* what is missing because of damage */
-    struct buf series;        /* of the exemplars that are being put */
+    struct warnings warnings; /* about data missing because of damage */
+    struct buf series;        /* labels of the series whose exemplars are being put */
     struct buf text;
     struct json json;
     bool begun;       /* the answer is a stream */
-    struct buf error; /* of ERR_INPUT */
+    struct buf error; /* for ERR_INPUT */
     struct why why;
 };
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
 static enum err
-read_times(struct lookup *l)
+read_times(struct label_lookup *l)
 {
     enum err e = form_time(&l->form, "start", &l->asked.min_ms, &l->error);
     return e ? e : form_time(&l->form, "end", &l->asked.max_ms, &l->error);
 }
 
-/* How much, of what time, and whether damage may leave something out: it does if nobody minds. */
+/* Reads limit, times, and whether damaged data may be left out, which is the default. */
 static enum err
-read_common(struct lookup *l)
+read_common(struct label_lookup *l)
 {
     l->asked.partial = true;
     enum err e = form_limit(&l->form, &l->asked.hints.limit, &l->error);
@@ -62,14 +63,14 @@ read_common(struct lookup *l)
 }
 
 static void
-take_match(struct lookup *l)
+take_match(struct label_lookup *l)
 {
     l->asked.sets = l->match.sets;
     l->asked.set_count = l->match.set_count;
 }
 
 static enum err
-read_match(struct lookup *l)
+read_match(struct label_lookup *l)
 {
     enum err e = match_read(&l->match, &l->form, &l->budget, &l->control, &l->error, &l->why);
     take_match(l);
@@ -77,14 +78,14 @@ read_match(struct lookup *l)
 }
 
 static enum err
-read_question(struct lookup *l)
+read_question(struct label_lookup *l)
 {
     enum err e = read_common(l);
     return e ? e : read_match(l);
 }
 
 static enum err
-read_series_question(struct lookup *l)
+read_series_question(struct label_lookup *l)
 {
     static const char begin[] = "invalid parameter \"match[]\": ";
     enum err e = form_check_query(&l->form, &l->why);
@@ -95,19 +96,20 @@ read_series_question(struct lookup *l)
     }
     e = read_common(l);
     if (e) return e;
-    buf_put_text(&l->error, begin); /* Prometheus says so of series, not of names and values */
+    buf_put_text(&l->error, begin); /* Prometheus has it for series, not for names and values */
     e = read_match(l);
     if (e == OK) buf_clear(&l->error);
     return e;
 }
 
-/* The label's name, which may be escaped, comes first. */
+/* Reads the label's name, which may be escaped, and the common parameters. */
 static enum err
-read_values_question(struct lookup *l)
+read_values_question(struct label_lookup *l)
 {
     static const char begin[] = "/api/v1/label/", end[] = "/values";
     struct bytes name = bytes_of_text(api_path(l->api, l->request));
     struct buf plain;
+    assert(name.size > sizeof begin + sizeof end - 2); /* label_values_run() checks the path */
     name = bytes_of(name.at + sizeof begin - 1, name.size - (sizeof begin + sizeof end - 2));
     buf_init(&plain, &l->budget, NAME_BYTES_MAX);
     if (escaped_name_get(&plain, name) && utf8_valid(buf_bytes(&plain))) name = buf_bytes(&plain);
@@ -121,7 +123,7 @@ read_values_question(struct lookup *l)
 }
 
 static enum err
-read_exemplars_question(struct lookup *l)
+read_exemplars_question(struct label_lookup *l)
 {
     enum err e = read_times(l);
     l->asked.partial = true;
@@ -142,14 +144,14 @@ read_exemplars_question(struct lookup *l)
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static enum err
-send_piece(struct lookup *l)
+send_piece(struct label_lookup *l)
 {
     return reply_piece(l->api, QUEUE_READS, l->request, &l->control, &l->text, &l->begun, &l->why);
 }
 
-/* One more; ERR_CANCELED: as many as are wanted are there. */
+/* Counts a result. ERR_CANCELED: the limit is reached. */
 static enum err
-count_one(struct lookup *l)
+count_one(struct label_lookup *l)
 {
     l->limited = l->asked.hints.limit != 0 && l->count == l->asked.hints.limit;
     if (l->limited) return ERR_CANCELED;
@@ -160,7 +162,7 @@ count_one(struct lookup *l)
 static enum err
 put_text(void *context, struct bytes text)
 {
-    struct lookup *l = context;
+    struct label_lookup *l = context;
     enum err e = count_one(l);
     if (e == OK) json_put_bytes(&l->json, text);
     return e;
@@ -169,14 +171,14 @@ put_text(void *context, struct bytes text)
 static enum err
 put_series(void *context, struct bytes labels)
 {
-    struct lookup *l = context;
+    struct label_lookup *l = context;
     enum err e = count_one(l);
     if (e == OK) labels_put_json(&l->json, labels);
     return e;
 }
 
 static void
-end_series(struct lookup *l)
+end_series(struct label_lookup *l)
 {
     if (l->series.size == 0) return;
     json_array_close(&l->json);
@@ -184,11 +186,11 @@ end_series(struct lookup *l)
     buf_clear(&l->series);
 }
 
-/* They come in the order of series. */
+/* Writes an exemplar. They come in the order of series. */
 static enum err
 put_exemplar(void *context, const struct exemplar *x)
 {
-    struct lookup *l = context;
+    struct label_lookup *l = context;
     char value[NUMBER_TEXT_BYTES], time[PROMQL_TIME_BYTES];
     if (!bytes_equal(x->series_labels, buf_bytes(&l->series))) {
         end_series(l);
@@ -213,14 +215,14 @@ put_exemplar(void *context, const struct exemplar *x)
 static enum err
 keep_warning(void *context, const char *sentence)
 {
-    struct lookup *l = context;
+    struct label_lookup *l = context;
     struct why place;
     snprintf(place.text, sizeof place.text, "%s", sentence);
     return warnings_add(&l->warnings, &place);
 }
 
 static void
-end_answer(struct lookup *l, enum err e)
+lookup_end(struct label_lookup *l, enum err e)
 {
     if (e == ERR_CANCELED && l->limited) e = OK;
     if (e == OK) {
@@ -246,10 +248,10 @@ end_answer(struct lookup *l, enum err e)
     }
 }
 
-/* --- the four -------------------------------------------------------------------------------- */
+/* --- the kinds of look-ups -------------------------------------------------------------------- */
 
 static void
-answer(struct lookup *l, enum err (*ask)(struct lookup *l))
+lookup_answer(struct label_lookup *l, enum err (*ask)(struct label_lookup *l))
 {
     success_begin(&l->json, &l->text);
     json_array_open(&l->json);
@@ -257,19 +259,19 @@ answer(struct lookup *l, enum err (*ask)(struct lookup *l))
     enum err e = replica_choice_open(l->api, &l->replicas, &l->control, &l->view, &l->why);
     if (e == OK && !nothing) e = ask(l);
     view_free(l->view);
-    end_answer(l, e);
+    lookup_end(l, e);
 }
 
-struct question {
-    enum err (*read)(struct lookup *l);
-    enum err (*ask)(struct lookup *l);
-    bool of_selectors; /* without any there is no content */
+struct lookup_kind {
+    enum err (*read)(struct label_lookup *l);
+    enum err (*ask)(struct label_lookup *l);
+    bool of_selectors; /* without selectors the answer is 204 */
 };
 
 static void
-run(struct api *api, struct http_request *request, const struct question *question)
+lookup_run(struct api *api, struct http_request *request, const struct lookup_kind *kind)
 {
-    struct lookup *l = mem_new(&api->read_budget, sizeof *l);
+    struct label_lookup *l = mem_new(&api->read_budget, sizeof *l);
     if (l == NULL) {
         reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
                       problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
@@ -290,15 +292,15 @@ run(struct api *api, struct http_request *request, const struct question *questi
     unsigned refused;
     enum err e =
         read_asked(api, request, &l->budget, &l->form, &l->asked.tenant, &refused, &l->why);
-    if (e == OK && refused == 0) e = question->read(l);
+    if (e == OK && refused == 0) e = kind->read(l);
     if (e == OK && refused == 0) {
         e = replica_choice_read(api, &l->form, &l->form.arena, &l->replicas, &l->error, &l->why);
     }
     if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
-        if (question->of_selectors && l->asked.set_count == 0)
+        if (kind->of_selectors && l->asked.set_count == 0)
             http_reply(request, &(struct http_answer){.status = 204});
         else
-            answer(l, question->ask);
+            lookup_answer(l, kind->ask);
     }
     match_fini(&l->match);
     buf_fini(&l->series);
@@ -310,28 +312,28 @@ run(struct api *api, struct http_request *request, const struct question *questi
 }
 
 static enum err
-ask_names(struct lookup *l)
+ask_names(struct label_lookup *l)
 {
     l->to.each = put_text;
     return view_label_names(l->view, &l->asked, &l->to, &l->why);
 }
 
 static enum err
-ask_series(struct lookup *l)
+ask_series(struct label_lookup *l)
 {
     l->to.each = put_series;
     return view_series(l->view, &l->asked, &l->to, &l->why);
 }
 
 static enum err
-ask_values(struct lookup *l)
+ask_values(struct label_lookup *l)
 {
     l->to.each = put_text;
     return view_label_values(l->view, &l->asked, l->name, &l->to, &l->why);
 }
 
 static enum err
-ask_exemplars(struct lookup *l)
+ask_exemplars(struct label_lookup *l)
 {
     struct exemplar_sink to = {put_exemplar, l, keep_warning};
     enum err e = view_exemplars(l->view, &l->asked, &to, &l->why);
@@ -342,7 +344,7 @@ ask_exemplars(struct lookup *l)
 void
 label_names_run(struct api *api, struct http_request *request)
 {
-    run(api, request, &(struct question){read_question, ask_names});
+    lookup_run(api, request, &(struct lookup_kind){read_question, ask_names});
 }
 
 void
@@ -354,17 +356,17 @@ label_values_run(struct api *api, struct http_request *request)
     if (slash == name || slash == NULL || strcmp(slash, end) != 0)
         http_reply_text(request, 404, "404 page not found\n");
     else
-        run(api, request, &(struct question){read_values_question, ask_values});
+        lookup_run(api, request, &(struct lookup_kind){read_values_question, ask_values});
 }
 
 void
 series_run(struct api *api, struct http_request *request)
 {
-    run(api, request, &(struct question){read_series_question, ask_series});
+    lookup_run(api, request, &(struct lookup_kind){read_series_question, ask_series});
 }
 
 void
 query_exemplars_run(struct api *api, struct http_request *request)
 {
-    run(api, request, &(struct question){read_exemplars_question, ask_exemplars, true});
+    lookup_run(api, request, &(struct lookup_kind){read_exemplars_question, ask_exemplars, true});
 }

@@ -33,7 +33,7 @@ match_add(struct match *m, const char *text,
     return OK;
 }
 
-/* Does it pass series without any labels? */
+/* Says whether the selectors pass a series without labels. */
 static bool
 passes_all(const struct matcher_set *set)
 {

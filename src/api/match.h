@@ -11,21 +11,21 @@
 struct match {
     struct promql_tree **trees; /* in the form's arena */
     uint32_t tree_count;
-    struct matcher_set *sets; /* of the trees; the same */
+    struct matcher_set *sets; /* views of the trees; also in the arena */
     uint32_t set_count;
 };
 
 /*
- * Both add to `match`, which begins as {0} and ends with match_fini(), whatever happens. ERR_INPUT:
- * `error` has Prometheus' sentence, appended; ERR_NOMEM and ERR_CANCELED (`control` may be NULL),
- * with `why`.
+ * Both add to `match`, which begins as {0} and ends with match_fini(), also after errors.
+ * ERR_INPUT: Prometheus' sentence is appended to `error`; ERR_NOMEM and ERR_CANCELED (`control` may
+ * be NULL), with `why`.
  */
 
-/* All match[], each a selector of its own. ERR_INPUT also if one of them would select everything.
+/* Adds all match[], each of which is a selector. ERR_INPUT also if one of them selects everything.
  */
 MUST_CHECK enum err match_read(struct match *match, struct form *form, struct budget *budget,
                                struct query_control *control, struct buf *error, struct why *why);
-/* All selectors of one text, as `parse` finds them. */
+/* Adds all selectors that `parse` finds in a text. */
 MUST_CHECK enum err match_add(struct match *match, const char *text,
                               enum err (*parse)(struct bytes text, struct budget *budget,
                                                 struct query_control *control,

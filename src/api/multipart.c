@@ -1,11 +1,12 @@
 /*
- * multipart.c - see multipart.h. A part begins after a line "--BOUNDARY" and ends before the end of
- * the line in front of the next one; the last one is "--BOUNDARY--". What stands before the first
- * and after the last is not looked at. A body without its last delimiter was cut off, and is
- * refused: a query made of half a form would be another query.
+ * multipart.c - see multipart.h. A part begins after a line "--BOUNDARY" and ends before the line
+ * end in front of the next such line; the last one is "--BOUNDARY--". Bytes before the first and
+ * after the last are ignored. A body without its last delimiter was cut off, and is refused: a
+ * query made of half a form would be another query.
  */
 #include "api/multipart.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -53,7 +54,7 @@ is_word(struct bytes text, const char *word)
     return text.size == size && strncasecmp((const char *)text.at, word, size) == 0;
 }
 
-/* `; name=value` or `; name="value"`, whose escapes stay. False: nothing of that is there. */
+/* Reads `; name=value` or `; name="value"`, whose escapes stay. False: there is no such text. */
 static bool
 parameter(struct cursor *c, struct bytes *ret_name, struct bytes *ret_value)
 {
@@ -99,6 +100,7 @@ find_boundary(struct multipart *m, const char *content_type)
         if (value.size == 0 || value.size > MULTIPART_BOUNDARY_BYTES_MAX) return false;
         memcpy(m->delimiter, "--", 2);
         size_t size = multipart_unquote(value, (uint8_t *)m->delimiter + 2);
+        assert(2 + size < sizeof m->delimiter);
         m->delimiter[2 + size] = '\0';
         return memchr(value.at, '\0', value.size) == NULL;
     }
@@ -111,8 +113,8 @@ from(struct bytes text, size_t at)
     return bytes_of(text.at + at, text.size - at);
 }
 
-/* The bytes of a delimiter's line at the beginning of `text`; 0: it is another line. `*ret_last`:
- * it is the last delimiter, after which nothing matters. */
+/* Returns the size of a delimiter's line at the beginning of `text`; 0: it is another line.
+ * `*ret_last`: it is the last delimiter, after which all bytes are ignored. */
 static size_t
 delimiter_line(const struct multipart *m, struct bytes text, bool *ret_last, bool *ret_lf)
 {
@@ -152,7 +154,7 @@ multipart_begin(struct multipart *m, const char *content_type, struct bytes body
                    "error parsing form values: the boundary of the form is not in its body");
 }
 
-/* Reads a line, without its end. False: none is left. */
+/* Reads a line, without its end. False: the text has no more line ends. */
 static bool
 line(struct bytes *text, struct bytes *ret_line)
 {
@@ -164,14 +166,14 @@ line(struct bytes *text, struct bytes *ret_line)
     return true;
 }
 
-struct part {
+struct form_part {
     struct bytes name;
-    bool is_field; /* by its disposition, and no file */
+    bool is_field; /* its disposition names a field, and not a file */
     bool is_coded;
 };
 
 static void
-look_at_header(struct bytes header, struct part *part)
+look_at_header(struct bytes header, struct form_part *part)
 {
     struct cursor c = cursor_of(header);
     struct bytes field = token(&c), name, value;
@@ -191,7 +193,7 @@ look_at_header(struct bytes header, struct part *part)
     }
 }
 
-/* Reads up to the next delimiter and passes it. False: none is left. */
+/* Reads up to the next delimiter and skips it. False: no delimiter follows. */
 static bool
 content(struct multipart *m, struct bytes *ret_value)
 {
@@ -207,6 +209,7 @@ content(struct multipart *m, struct bytes *ret_value)
         bool last, lf;
         size_t line_size = after_line ? delimiter_line(m, from(text, at), &last, &lf) : 0;
         if (line_size > 0) {
+            assert(first || at >= end_bytes);
             *ret_value = bytes_of(text.at, first ? 0 : at - end_bytes);
             m->left = from(text, at + line_size);
             m->over = last;
@@ -223,7 +226,7 @@ multipart_next(struct multipart *m, struct bytes *ret_name, struct bytes *ret_va
 {
     *ret_name = *ret_value = bytes_of(NULL, 0);
     while (!m->over) {
-        struct part part = {.is_field = false};
+        struct form_part part = {.is_field = false};
         struct bytes header, value;
         bool whole = line(&m->left, &header);
         while (whole && header.size > 0) {

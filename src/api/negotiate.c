@@ -1,10 +1,10 @@
 /*
  * negotiate.c - a clause of Accept is a type, its parameters, and a quality. The first clause that
- * asks for a form that there is decides; names are escaped as the last one up to there says,
- * whatever type it is of. Text is for all others.
+ * asks for a supported form decides; the last `escaping` up to there, of any type, says how names
+ * are escaped. Other clients get text.
  *
- * Clauses are taken in the order of Prometheus: a comparison that lets a type without '*' go before
- * one with, whatever their qualities, is no order, so it matters that they are sorted by insertion.
+ * Clauses are sorted like in Prometheus: its comparison puts a type without '*' before one with,
+ * whatever their qualities, which is not an order, so the result depends on insertion sort.
  */
 #include "api/negotiate.h"
 
@@ -12,17 +12,17 @@
 
 #include "wire/number.h"
 
-enum { CLAUSES_MAX = 32 }; /* others are not looked at */
+enum { CLAUSES_MAX = 32 }; /* further clauses are ignored */
 
 struct clause {
     struct bytes type, subtype;
-    struct bytes parameters; /* with the semicolons between */
+    struct bytes parameters; /* with the semicolons between them */
     double quality;
 };
 
-/* What stands before the separator; it and that are taken from `rest`. */
+/* Cuts `rest` after the first separator; returns the text before it. */
 static struct bytes
-cut(struct bytes *rest, char separator)
+cut_before(struct bytes *rest, char separator)
 {
     const uint8_t *at = rest->size == 0 ? NULL : memchr(rest->at, separator, rest->size);
     struct bytes found = *rest;
@@ -44,15 +44,15 @@ trim(struct bytes text)
     return text;
 }
 
-/* The last parameter of that name, its value not trimmed. False: there is none. */
+/* Finds the last parameter of that name; its value is not trimmed. False: it is absent. */
 static bool
 find_parameter(const struct clause *c, const char *name, struct bytes *ret)
 {
     bool found = false;
     for (struct bytes rest = c->parameters; rest.size > 0;) {
-        struct bytes value = cut(&rest, ';');
+        struct bytes value = cut_before(&rest, ';');
         bool has_value = memchr(value.at, '=', value.size) != NULL;
-        struct bytes key = cut(&value, '=');
+        struct bytes key = cut_before(&value, '=');
         if (!has_value || !bytes_equal_text(trim(key), name)) continue;
         *ret = value;
         found = true;
@@ -70,10 +70,10 @@ parameter_is(const struct clause *c, const char *name, const char *wanted)
 static bool
 read_clause(struct bytes text, struct clause *ret)
 {
-    struct bytes rest = trim(text), type = cut(&rest, ';');
+    struct bytes rest = trim(text), type = cut_before(&rest, ';');
     *ret = (struct clause){.parameters = rest, .quality = 1};
     bool slash = type.size > 0 && memchr(type.at, '/', type.size) != NULL;
-    ret->type = trim(cut(&type, '/'));
+    ret->type = trim(cut_before(&type, '/'));
     ret->subtype = trim(type);
     if (!slash && !bytes_equal_text(ret->type, "*")) return false;
     if (!slash) ret->subtype = ret->type;
@@ -82,7 +82,7 @@ read_clause(struct bytes text, struct clause *ret)
     }
     struct bytes quality;
     uint64_t bits = 0;
-    if (find_parameter(ret, "q", &quality)) { /* what is no number is the least */
+    if (find_parameter(ret, "q", &quality)) { /* 0 if it is not a number */
         bool valid = number_parse((const char *)quality.at, quality.size, &bits);
         ret->quality = valid ? bits_double(bits) : 0;
     }
@@ -103,7 +103,7 @@ read_clauses(const char *accept, struct clause clauses[CLAUSES_MAX])
     unsigned count = 0;
     for (struct bytes rest = bytes_of_text(accept); rest.size > 0 && count < CLAUSES_MAX;) {
         struct clause c;
-        if (!read_clause(cut(&rest, ','), &c)) continue;
+        if (!read_clause(cut_before(&rest, ','), &c)) continue;
         unsigned at = count++;
         for (; at > 0 && goes_before(&c, &clauses[at - 1]); at--) {
             clauses[at] = clauses[at - 1];

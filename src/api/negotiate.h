@@ -1,4 +1,4 @@
-/* negotiate.h - which form a scraper gets, by its Accept header, as Prometheus chooses it. */
+/* negotiate.h - chooses the form of an answer by the scraper's Accept header, like Prometheus. */
 #ifndef API_NEGOTIATE_H
 #define API_NEGOTIATE_H
 
@@ -10,7 +10,7 @@ struct negotiated {
     char content_type[160];
 };
 
-/* `accept` NULL: there is no such header. */
+/* `accept` is NULL if the header is absent. */
 struct negotiated negotiate(const char *accept);
 
 #endif

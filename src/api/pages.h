@@ -1,6 +1,6 @@
 /*
- * pages.h - private to api/: status pages. A page puts one value, the "data" of the answer; it is
- * sent when it is whole, so it may fail at any point.
+ * pages.h - private to api/: status pages. A page writes one value, the "data" of the answer, which
+ * is sent when it is complete, so it may fail at any point.
  */
 #ifndef API_PAGES_H
 #define API_PAGES_H
@@ -10,7 +10,7 @@
 struct status_page {
     struct api *api;
     struct http_request *request;
-    struct bytes tenant; /* of pages about data */
+    struct bytes tenant; /* for pages about data */
     struct json *j;
     struct why why;
 };
@@ -18,7 +18,7 @@ struct status_page {
 enum { PAGE_TIME_BYTES = 40 };
 /* RFC 3339 in UTC, whole seconds. */
 void page_time(int64_t t_ms, char to[PAGE_TIME_BYTES]);
-/* An argument that is a whole number; not given it stays as it is. ERR_INPUT. */
+/* Reads an argument that is a whole number; if it is absent *ret stays as it is. ERR_INPUT. */
 MUST_CHECK enum err page_number(struct status_page *page, const char *name, int64_t *ret);
 
 /* status_store.c */

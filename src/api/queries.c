@@ -1,7 +1,15 @@
 /*
- * queries.c - queries that run, and what the last ones cost: status/active_queries, by which one
- * can be canceled, status/top_queries, the log of slow ones, metrics.
+ * queries.c - queries that run, and the costs of recent ones: status/active_queries, which can
+ * cancel a query, status/top_queries, the log of slow queries, metrics.
+ *
+ * Invariants, guarded by api->lock:
+ *
+ * 1. The list of active queries has the newest first: ids descend.
+ * 2. `memory_turn` is not 0 while its query waits in queries_await_memory(). Turns are unique, and
+ * the lowest is served first.
+ * 3. There are at most PAST_MAX past queries, one for each tenant and text.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -15,12 +23,12 @@
 #include "views/tenants.h"
 
 enum {
-    TEXT_SHOWN_BYTES = 4096, /* of an expression */
+    TEXT_SHOWN_BYTES = 4096, /* longer expressions are cut */
     TENANTS_BYTES_MAX = TENANTS_AT_ONCE_MAX * (TENANT_NAME_BYTES_MAX + 1),
-    PAST_MAX = 256, /* expressions that are remembered */
+    PAST_MAX = 256, /* expressions whose costs are kept */
     TOP_COUNT = 20,
 };
-/* Memory of reads is given back without a word, and clients go without one. */
+/* Waiting queries poll: neither freed memory of reads nor a client that goes wakes them. */
 #define MEMORY_LOOK_NS (50 * NS_PER_MS)
 
 static struct metric_counter failures = {
@@ -52,7 +60,7 @@ query_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
-/* What queries of one text and tenant have cost since it was first remembered. */
+/* Costs of the queries of one text and tenant since the entry was made. */
 struct past_query {
     struct buf tenant;
     struct buf text;
@@ -62,8 +70,8 @@ struct past_query {
     int64_t total_ns;
     int64_t most_ns;
     uint64_t samples;    /* read */
-    uint64_t peak_bytes; /* of memory, the most that one took */
-    int64_t last_ns;     /* monotonic: when one ended */
+    uint64_t peak_bytes; /* largest memory of a query */
+    int64_t last_ns;     /* monotonic time at which the last one ended */
 };
 
 static struct bytes
@@ -72,28 +80,35 @@ shown_part(struct bytes text)
     return utf8_cut(text, TEXT_SHOWN_BYTES);
 }
 
-/* --- the books -------------------------------------------------------------------------------- */
+/* --- accounts --------------------------------------------------------------------------------- */
 
 void
 queries_begin(struct api *api, struct active_query *query)
 {
     lock_take(&api->lock);
+    assert(query->memory_turn == 0); /* invariant 2 */
     query->id = ++api->query_count;
     query->before = NULL;
     query->next = api->active;
-    if (api->active != NULL) api->active->before = query;
+    if (api->active != NULL) {
+        assert(api->active->before == NULL);
+        assert(api->active->id < query->id); /* invariant 1 */
+        api->active->before = query;
+    }
     api->active = query;
     lock_drop(&api->lock);
 }
 
-/* The one of this text and tenant, or one that is free or the longest unused, and is it now. NULL:
- * there is no memory. */
+/* Returns the entry of this text and tenant, or a free one, or the longest unused, which it
+ * becomes. NULL: there is not enough memory. */
 static struct past_query *
 past_of_locked(struct api *api, const struct active_query *query)
 {
     struct bytes text = shown_part(query->text);
     uint64_t hash = hash_bytes(text, hash_bytes(query->tenant, 0));
     struct past_query *oldest = NULL;
+    assert(lock_is_mine(&api->lock));
+    assert(api->past_count <= PAST_MAX); /* invariant 3 */
     if (api->past == NULL) api->past = mem_new(NULL, PAST_MAX * sizeof *api->past);
     if (api->past == NULL) return NULL;
     for (uint32_t i = 0; i < api->past_count; i++) {
@@ -141,15 +156,20 @@ queries_forget(struct api *api, struct active_query *query)
 {
     lock_take(&api->lock);
     struct active_query **place = query->before == NULL ? &api->active : &query->before->next;
+    assert(*place == query);         /* invariant 1 */
+    assert(query->memory_turn == 0); /* invariant 2 */
     *place = query->next;
-    if (query->next != NULL) query->next->before = query->before;
+    if (query->next != NULL) {
+        assert(query->next->before == query);
+        query->next->before = query->before;
+    }
     cond_wake_all(&api->memory_cond);
     lock_drop(&api->lock);
 }
 
-/* --- memory that others have ------------------------------------------------------------------ */
+/* --- memory that other queries have ----------------------------------------------------------- */
 
-/* What it is known to take yet, and is kept for it. */
+/* Memory that the query is known to need beyond what it has, and that is reserved for it. */
 static uint64_t
 outstanding_bytes(const struct active_query *q)
 {
@@ -163,9 +183,12 @@ may_begin_again_locked(const struct api *api, const struct active_query *query, 
     uint64_t limit = atomic_load_explicit(&api->read_budget.limit_bytes, memory_order_relaxed);
     uint64_t taken = budget_used(&api->read_budget) + outstanding_bytes(query);
     uint32_t others = api->queues[QUEUE_READS].running;
+    assert(lock_is_mine(&api->lock));
+    assert(query->memory_turn != 0); /* invariant 2 */
     for (const struct active_query *q = api->active; q != NULL; q = q->next) {
         if (q == query) continue;
         if (q->memory_turn != 0) {
+            assert(q->memory_turn != query->memory_turn); /* invariant 2 */
             if (q->memory_turn < query->memory_turn) return false;
             continue;
         }
@@ -185,13 +208,14 @@ queries_await_memory(struct api *api, struct active_query *query, uint64_t needs
     bool ended = false, may_begin = false, was_alone = *alone;
     metric_inc(&memory_waits);
     lock_take(&api->lock);
+    assert(query->memory_turn == 0); /* invariant 2 */
     query->needs_bytes = needs_bytes;
     query->memory_turn = ++api->memory_turns;
     while (!ended && !(may_begin = may_begin_again_locked(api, query, alone))) {
         int64_t look_ns = env_monotonic_ns(env) + MEMORY_LOOK_NS;
         (void)cond_wait_until(&api->memory_cond, &api->lock,
                               look_ns < until_ns ? look_ns : until_ns);
-        lock_drop(&api->lock); /* whether the client is gone is asked without it */
+        lock_drop(&api->lock); /* query_control_check() looks at the client's socket */
         ended = env_monotonic_ns(env) >= until_ns || query_control_check(query->control, &why);
         lock_take(&api->lock);
     }
@@ -239,7 +263,9 @@ queries_free(struct api *api)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-/* Whose queries are meant: of all tenants, unless the request names one. False: it was answered. */
+/* Returns the tenant whose queries are wanted; empty: all tenants'. False: the request was
+ * answered.
+ */
 static bool
 tenant_wanted(struct api *api, struct http_request *request, struct bytes *ret_tenant)
 {
@@ -278,7 +304,7 @@ put_active(struct json *j, const struct active_query *q, int64_t now_ns)
     json_object_close(j);
 }
 
-/* Ends an answer whose data was put, and sends it. */
+/* Ends an answer after its data, and sends it. */
 static void
 send_page(struct http_request *request, struct json *j, struct buf *text)
 {
@@ -326,7 +352,7 @@ query_cancel_run(struct api *api, struct http_request *request)
     lock_take(&api->lock);
     for (const struct active_query *q = api->active; q != NULL && *end == '\0'; q = q->next) {
         if (q->id != id || !is_of(q->tenant, wanted)) continue;
-        /* Relaxed: it carries nothing but itself. */
+        /* Relaxed: no other data depends on it. */
         atomic_store_explicit(&q->control->canceled, reason, memory_order_relaxed);
         found = true;
     }
@@ -340,11 +366,11 @@ query_cancel_run(struct api *api, struct http_request *request)
     http_reply(request, &answer);
 }
 
-/* --- the costliest ---------------------------------------------------------------------------- */
+/* --- the most expensive ----------------------------------------------------------------------- */
 
 enum rank { RANK_TIME, RANK_SAMPLES, RANK_MEMORY };
 
-struct ranked {
+struct ranked_query {
     uint64_t cost;
     const struct past_query *query;
 };
@@ -352,7 +378,7 @@ struct ranked {
 static int
 compare_ranked(const void *a, const void *b)
 {
-    const struct ranked *x = a, *y = b;
+    const struct ranked_query *x = a, *y = b;
     if (x->cost != y->cost) return x->cost > y->cost ? -1 : 1;
     return x->query < y->query ? -1 : x->query > y->query;
 }
@@ -375,16 +401,17 @@ put_past(struct json *j, const struct past_query *p)
 static void
 put_top(struct api *api, struct json *j, enum rank by, uint64_t limit, struct bytes wanted)
 {
-    struct ranked list[PAST_MAX];
+    struct ranked_query list[PAST_MAX];
     uint32_t count = 0;
     lock_take(&api->lock);
+    assert(api->past_count <= PAST_MAX); /* invariant 3 */
     for (uint32_t i = 0; i < api->past_count; i++) {
         const struct past_query *p = &api->past[i];
         if (!is_of(buf_bytes(&p->tenant), wanted)) continue;
-        list[count++] = (struct ranked){by == RANK_TIME      ? (uint64_t)p->total_ns
-                                        : by == RANK_SAMPLES ? p->samples
-                                                             : p->peak_bytes,
-                                        p};
+        list[count++] = (struct ranked_query){by == RANK_TIME      ? (uint64_t)p->total_ns
+                                              : by == RANK_SAMPLES ? p->samples
+                                                                   : p->peak_bytes,
+                                              p};
     }
     qsort(list, count, sizeof *list, compare_ranked);
     json_array_open(j);
@@ -395,7 +422,7 @@ put_top(struct api *api, struct json *j, enum rank by, uint64_t limit, struct by
     lock_drop(&api->lock);
 }
 
-/* ?by=time|samples|memory&limit=N */
+/* Reads ?by=time|samples|memory&limit=N. */
 static enum err
 read_top(struct api *api, struct http_request *request, enum rank *ret_by, uint64_t *ret_limit,
          struct why *why)

@@ -1,8 +1,29 @@
 /*
  * query.c - /api/v1/query and /api/v1/query_range: PromQL, in Prometheus' envelope, on a query
  * thread. Small answers are sent as one, large ones as they come. /api/v1/explain takes the
- * parameters of both, and answers with the plan, or with what the plan took.
+ * parameters of both, and answers with the plan, or with the plan and its costs.
+ *
+ *   READING --begin_active()--> RUNNING --evaluated--> ANSWERING --large--> STREAMING
+ *      |                           |                       |                    |
+ *      +---------------------------+-----------+-----------+--------------------+
+ *                                              | query_end()
+ *                                              v
+ *                                            ENDED
+ *
+ * An attempt that does not get enough memory is repeated in RUNNING, when other queries have
+ * returned some.
+ *
+ * Invariants:
+ *
+ * 1. From RUNNING to query_end() a query is among the active ones (queries.c), unless it asks for a
+ *    plan only.
+ * 2. An attempt begins without tree, result, plan and view; its view is closed when it ends.
+ * 3. In ANSWERING and STREAMING the result is there, and the plan if that is asked for; both are
+ *    read there only.
+ * 4. Nothing of the answer is sent before ANSWERING, and views of the request end with STREAMING.
+ * 5. query_end() answers once.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,14 +40,33 @@
 enum {
     PIECE_BYTES = 64 * 1024,
 };
-#define PLAN_SLOW_NS NS_PER_S /* so long may the plan of a slow query be looked for */
+#define PLAN_SLOW_NS NS_PER_S /* longest time that the plan of a slow query may take */
 
-struct query {
+enum query_phase {
+    QUERY_READING, /* its parameters */
+    QUERY_RUNNING,
+    QUERY_ANSWERING, /* the answer is made, and may become a stream */
+    QUERY_STREAMING, /* the answer has begun */
+    QUERY_ENDED,
+};
+
+enum query_purpose {
+    PURPOSE_RESULT,
+    PURPOSE_PLAN,     /* /api/v1/explain */
+    PURPOSE_ANALYSIS, /* the same with analyze=true: runs the plan and reports its costs */
+};
+
+enum query_stats { STATS_NONE, STATS_TOTAL, STATS_EACH_STEP };
+
+struct api_query {
     struct api *api;
     struct http_request *request;
+    enum query_phase phase;
+    enum query_purpose purpose;
+    enum query_stats stats;
     bool is_range;
-    bool explains; /* the plan is the answer, */
-    bool analyzes; /* of a run */
+    bool is_partial; /* damaged data is left out, with a warning */
+    bool is_alone;   /* this attempt began when no other query ran */
     struct form form;
     struct budget budget;
     struct query_control control;
@@ -35,31 +75,59 @@ struct query {
     struct promql_helpers helpers;
     struct replica_choice replicas;
     struct active_query active;
-    bool is_active;
     struct promql_tree *tree;
     struct promql_result *result;
     struct promql_plan *plan;
     struct view *view;
-    bool partial;                /* damage costs what is damaged, and becomes warnings: */
-    struct partial_view without; /* of it: what it lacks is told */
-    uint64_t limit;              /* of series; 0: none */
-    bool stats;                  /* are wanted, */
-    bool step_stats;             /* those of each step, too */
-    bool alone;                  /* this attempt began when no other query ran */
+    struct partial_view without; /* the view without damaged data, and its warnings */
+    uint64_t limit;              /* of series; 0: unlimited */
     int64_t begun_ns, prepared_ns, run_ns;
     struct buf text;
     struct json json;
-    bool begun; /* the answer is a stream */
     struct buf error;
-    const char *error_type; /* of ERR_INPUT */
+    const char *error_type; /* for ERR_INPUT */
     unsigned error_status;
     struct why why;
 };
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+static void
+query_enter(struct api_query *q, enum query_phase phase)
+{
+    enum query_phase from = q->phase;
+    switch (phase) {
+    case QUERY_READING:
+        assert(!"a query begins there");
+        break;
+    case QUERY_RUNNING:
+        assert(from == QUERY_READING);
+        break;
+    case QUERY_ANSWERING:
+        assert(from == QUERY_RUNNING);
+        assert(q->result != NULL || q->purpose == PURPOSE_PLAN); /* invariant 3 */
+        assert(q->plan != NULL || q->purpose == PURPOSE_RESULT); /* invariant 3 */
+        assert(q->view == NULL);                                 /* invariant 2 */
+        break;
+    case QUERY_STREAMING:
+        assert(from == QUERY_ANSWERING); /* invariant 4 */
+        break;
+    case QUERY_ENDED:
+        assert(from != QUERY_ENDED); /* invariant 5 */
+        break;
+    }
+    q->phase = phase;
+}
+
+/* Says whether the query is among the active ones: invariant 1. */
+static bool
+is_active(const struct api_query *q)
+{
+    return q->phase != QUERY_READING && q->phase != QUERY_ENDED && q->purpose != PURPOSE_PLAN;
+}
+
+/* --- parameters ------------------------------------------------------------------------------- */
 
 static enum err
-cannot_parse(struct query *q, const char *begin, const char *given, const char *as)
+cannot_parse(struct api_query *q, const char *begin, const char *given, const char *as)
 {
     buf_printf(&q->error, "%s: cannot parse ", begin);
     quote_text(&q->error, bytes_of_text(given));
@@ -67,9 +135,9 @@ cannot_parse(struct query *q, const char *begin, const char *given, const char *
     return ERR_INPUT;
 }
 
-/* It has to be given. */
+/* Reads a required time. */
 static enum err
-read_time(struct query *q, const char *name, int64_t *ret_ms)
+read_time(struct api_query *q, const char *name, int64_t *ret_ms)
 {
     char begin[64];
     const char *text = form_nth(&q->form, name, 0);
@@ -79,15 +147,15 @@ read_time(struct query *q, const char *name, int64_t *ret_ms)
     return cannot_parse(q, begin, text, " to a valid timestamp");
 }
 
-/* Seconds, or "5m". */
+/* Reads a duration in seconds, or like "5m". */
 static enum err
-read_duration(struct query *q, const char *name, const char *begin, int64_t *ret_ms)
+read_duration(struct api_query *q, const char *name, const char *begin, int64_t *ret_ms)
 {
     const char *text = form_nth(&q->form, name, 0);
     uint64_t bits;
     if (text == NULL) text = "";
     if (number_parse(text, strlen(text), &bits)) {
-        double ns = bits_double(bits) * 1e9; /* as there, whose rounding shows */
+        double ns = bits_double(bits) * 1e9; /* rounds like Prometheus */
         if (!(fabs(ns) < 0x1p63)) {
             return cannot_parse(q, begin, text, " to a valid duration. It overflows int64");
         }
@@ -99,14 +167,14 @@ read_duration(struct query *q, const char *name, const char *begin, int64_t *ret
 }
 
 static enum err
-read_options(struct query *q)
+read_options(struct api_query *q)
 {
     struct promql_options *o = &q->options;
     int64_t timeout_ms = 0;
     enum err e = OK;
     if (form_given(&q->form, "timeout") != NULL) {
         e = read_duration(q, "timeout", "invalid parameter \"timeout\"", &timeout_ms);
-        if (timeout_ms < 0) timeout_ms = 0; /* it is over at once, as in Prometheus */
+        if (timeout_ms < 0) timeout_ms = 0; /* expires at once, as in Prometheus */
         int64_t rest_ns = q->control.deadline_ns - q->begun_ns;
         if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
             q->control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
@@ -116,18 +184,19 @@ read_options(struct query *q)
         e = read_duration(q, "lookback_delta", "error parsing lookback delta duration",
                           &o->lookback_ms);
     }
-    if (o->lookback_ms <= 0) { /* as Prometheus: not given, then */
+    if (o->lookback_ms <= 0) { /* ignored, as in Prometheus */
         o->lookback_ms = q->limits.lookback_ms;
     }
     const char *stats = form_given(&q->form, "stats");
-    q->stats = stats != NULL;
-    q->step_stats = q->stats && strcmp(stats, "all") == 0;
-    /* Statistics are of all that the query reads. */
-    bool goes_around = false;
-    if (e == OK) e = form_bool(&q->form, "nocache", &goes_around, &q->error);
-    o->cache = goes_around || q->stats ? NULL : q->api->results;
-    o->counts = q->stats;
-    if (e == OK) e = form_bool(&q->form, "partial_response", &q->partial, &q->error);
+    q->stats = stats == NULL               ? STATS_NONE
+               : strcmp(stats, "all") == 0 ? STATS_EACH_STEP
+                                           : STATS_TOTAL;
+    /* Statistics count all that the query reads, so they do without the cache. */
+    bool nocache = false;
+    if (e == OK) e = form_bool(&q->form, "nocache", &nocache, &q->error);
+    o->cache = nocache || q->stats != STATS_NONE ? NULL : q->api->results;
+    o->counts = q->stats != STATS_NONE;
+    if (e == OK) e = form_bool(&q->form, "partial_response", &q->is_partial, &q->error);
     if (e == OK) {
         e = replica_choice_read(q->api, &q->form, &q->form.arena, &q->replicas, &q->error, &q->why);
     }
@@ -137,7 +206,7 @@ read_options(struct query *q)
 }
 
 static enum err
-read_instant(struct query *q)
+read_instant(struct api_query *q)
 {
     q->options.first_ms = env_realtime_ms(q->api->options.env);
     enum err e = form_limit(&q->form, &q->limit, &q->error);
@@ -157,9 +226,9 @@ put_with_commas(struct buf *to, uint64_t number)
     buf_printf(to, ",%03" PRIu64, number % 1000);
 }
 
-/* Prometheus refuses more steps, too. */
+/* Refuses too many steps, like Prometheus. */
 static enum err
-check_points(struct query *q)
+check_points(struct api_query *q)
 {
     struct promql_options *o = &q->options;
     uint64_t max = q->limits.points_max;
@@ -174,7 +243,7 @@ check_points(struct query *q)
     return ERR_INPUT;
 }
 
-/* Of a number: what is below a millisecond has become 0. */
+/* Says whether a number is above 0, though it may be below a millisecond. */
 static bool
 is_above_zero(const char *text)
 {
@@ -183,7 +252,7 @@ is_above_zero(const char *text)
 }
 
 static enum err
-read_range(struct query *q)
+read_range(struct api_query *q)
 {
     struct promql_options *o = &q->options;
     enum err e = form_limit(&q->form, &q->limit, &q->error);
@@ -206,20 +275,22 @@ read_range(struct query *q)
     return e ? e : read_options(q);
 }
 
-/* Of explain: which of both it is about. */
+/* Reads the parameters of an instant or a range query to explain. */
 static enum err
-read_explain(struct query *q)
+read_explain(struct api_query *q)
 {
     const struct form *f = &q->form;
-    enum err e = form_bool(f, "analyze", &q->analyzes, &q->error);
+    bool analyzes = false;
+    enum err e = form_bool(f, "analyze", &analyzes, &q->error);
     if (e) return e;
+    if (analyzes) q->purpose = PURPOSE_ANALYSIS;
     q->is_range = form_given(f, "start") != NULL || form_given(f, "end") != NULL ||
                   form_given(f, "step") != NULL;
     return q->is_range ? read_range(q) : read_instant(q);
 }
 
 static enum err
-parse(struct query *q)
+query_parse(struct api_query *q)
 {
     const char *text = form_nth(&q->form, "query", 0);
     struct buf sentence;
@@ -244,16 +315,19 @@ parse(struct query *q)
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static enum err
-send_piece(struct query *q)
+send_piece(struct api_query *q)
 {
-    return reply_piece(q->api, QUEUE_QUERIES, q->request, &q->control, &q->text, &q->begun,
-                       &q->why);
+    bool begun = q->phase == QUERY_STREAMING;
+    enum err e =
+        reply_piece(q->api, QUEUE_QUERIES, q->request, &q->control, &q->text, &begun, &q->why);
+    if (begun && q->phase != QUERY_STREAMING) query_enter(q, QUERY_STREAMING);
+    return e;
 }
 
 static enum err
 send_if_large(void *context)
 {
-    struct query *q = context;
+    struct api_query *q = context;
     return q->text.size < PIECE_BYTES ? OK : send_piece(q);
 }
 
@@ -266,7 +340,7 @@ put_seconds(struct json *j, const char *name, int64_t ns)
 }
 
 static void
-put_stats(struct query *q)
+put_stats(struct api_query *q)
 {
     struct json *j = &q->json;
     uint32_t steps;
@@ -281,7 +355,7 @@ put_stats(struct query *q)
     put_seconds(j, "execTotalTime", q->run_ns - q->begun_ns);
     json_object_close(j);
     json_member_object(j, "samples");
-    if (q->step_stats) {
+    if (q->stats == STATS_EACH_STEP) {
         json_member_array(j, "totalQueryableSamplesPerStep");
         for (uint32_t i = 0; i < steps; i++) {
             char time[PROMQL_TIME_BYTES];
@@ -300,8 +374,8 @@ put_stats(struct query *q)
     json_object_close(j);
 }
 
-struct notes {
-    struct query *of;
+struct query_notes {
+    struct api_query *of;
     const char *key;
     bool any;
 };
@@ -309,17 +383,17 @@ struct notes {
 static void
 put_note(void *context, struct bytes sentence)
 {
-    struct notes *n = context;
+    struct query_notes *n = context;
     if (!n->any) json_member_array(&n->of->json, n->key);
     n->any = true;
     json_put_bytes(&n->of->json, sentence);
 }
 
-/* The member "warnings" or "infos"; it is left out when empty. */
+/* Writes the member "warnings" or "infos", unless it is empty. */
 static enum err
-put_notes(struct query *q, enum promql_note kind, bool limited)
+put_notes(struct api_query *q, enum promql_note kind, bool limited)
 {
-    struct notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
+    struct query_notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
     const char *missing = kind == PROMQL_WARNING ? partial_view_warning(&q->without, 0) : NULL;
     for (uint32_t i = 1; missing != NULL; i++) {
         put_note(&n, bytes_of_text(missing));
@@ -331,7 +405,7 @@ put_notes(struct query *q, enum promql_note kind, bool limited)
 }
 
 static enum err
-put_answer(struct query *q)
+put_answer(struct api_query *q)
 {
     struct promql_answer answer = {.result = q->result,
                                    .t_ms = q->options.first_ms,
@@ -339,21 +413,22 @@ put_answer(struct query *q)
                                    .to = &q->json,
                                    .piece = send_if_large,
                                    .context = q};
+    assert(q->phase == QUERY_ANSWERING);
     success_begin(&q->json, &q->text);
     json_object_open(&q->json);
     enum err e = promql_answer_put(&answer);
     if (e) return e;
-    if (q->stats) put_stats(q);
+    if (q->stats != STATS_NONE) put_stats(q);
     json_object_close(&q->json);
     e = put_notes(q, PROMQL_WARNING, answer.limited);
     if (e == OK) e = put_notes(q, PROMQL_INFO, false);
     if (e) return e;
     json_object_close(&q->json);
-    return q->begun ? send_piece(q) : buf_error(&q->text);
+    return q->phase == QUERY_STREAMING ? send_piece(q) : buf_error(&q->text);
 }
 
 static enum err
-put_explained(struct query *q)
+put_explained(struct api_query *q)
 {
     struct promql_explained x = {
         .plan = q->plan,
@@ -361,8 +436,9 @@ put_explained(struct query *q)
         .control = &q->control,
         .ran_ns = q->run_ns - q->prepared_ns,
     };
-    struct notes n = {.of = q, .key = "warnings"};
+    struct query_notes n = {.of = q, .key = "warnings"};
     struct buf data;
+    assert(q->phase == QUERY_ANSWERING);
     buf_init(&data, &q->budget, (size_t)1 << 30);
     success_begin(&q->json, &q->text);
     enum err e = promql_explained_put(&x, &data);
@@ -371,16 +447,16 @@ put_explained(struct query *q)
     if (e) return why_set(&q->why, e, "not enough memory for the plan");
     promql_explained_warnings(&x, put_note, &n);
     if (n.any) json_array_close(&q->json);
-    if (q->analyzes) e = put_notes(q, PROMQL_WARNING, false);
-    if (q->analyzes && e == OK) e = put_notes(q, PROMQL_INFO, false);
+    if (q->purpose == PURPOSE_ANALYSIS) e = put_notes(q, PROMQL_WARNING, false);
+    if (q->purpose == PURPOSE_ANALYSIS && e == OK) e = put_notes(q, PROMQL_INFO, false);
     if (e) return e;
     json_object_close(&q->json);
     return buf_error(&q->text);
 }
 
-/* Which time was over. */
+/* Says whether the request's own timeout or query.timeout expired. */
 static void
-tell_timeout(struct query *q)
+describe_timeout(struct api_query *q)
 {
     int64_t allowed_ms = (q->control.deadline_ns - q->begun_ns) / NS_PER_MS;
     bool asked = q->control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
@@ -397,9 +473,10 @@ mebibytes(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-/* False: the query itself took little, and may be answered when others have ended. */
+/* Describes the lack of memory. False: the query itself took little, and may succeed when others
+ * have ended. */
 static bool
-tell_memory(struct query *q)
+describe_memory(struct api_query *q)
 {
     const struct budget *all = &q->api->read_budget;
     uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
@@ -416,19 +493,20 @@ tell_memory(struct query *q)
 }
 
 static void
-end_answer(struct query *q, enum err e)
+query_reply(struct api_query *q, enum err e)
 {
     bool canceled = atomic_load(&q->control.canceled) != NULL;
-    if (e == ERR_CANCELED && !canceled) tell_timeout(q);
-    if (q->begun) {
+    if (e == ERR_CANCELED && !canceled) describe_timeout(q);
+    if (q->phase == QUERY_STREAMING) {
         http_stream_end(q->request, e == OK);
     } else if (e == OK) {
+        assert(q->phase == QUERY_ANSWERING); /* invariant 4 */
         reply_json(q->request, 200, &q->text);
     } else if (e == ERR_INPUT && q->error.size > 0) {
         reply_sentence(q->request, q->error_status, q->error_type, buf_bytes(&q->error));
     } else if (e == ERR_CANCELED && canceled) {
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
-    } else if (e == ERR_NOMEM && !tell_memory(q)) {
+    } else if (e == ERR_NOMEM && !describe_memory(q)) {
         reply_problem(q->request, 503, "unavailable", why_text(&q->why, e));
     } else if (e == ERR_LIMIT && query_control_is_over(&q->control)) {
         char text[sizeof q->why.text + 64];
@@ -442,9 +520,9 @@ end_answer(struct query *q, enum err e)
 
 /* --- the query -------------------------------------------------------------------------------- */
 
-/* What it may cost. */
+/* Sets the limits of the query. */
 static void
-begin_control(struct query *q)
+begin_control(struct api_query *q)
 {
     struct query_control *c = &q->control;
     q->limits = api_limits_now(q->api).query;
@@ -463,9 +541,10 @@ begin_control(struct query *q)
     q->options.subquery_step_ms = q->limits.subquery_step_ms;
 }
 
-/* Views of the request end when the answer begins; the query is listed for longer. */
+/* Lists the query, unless it asks for a plan only. It is listed for longer than the request has
+ * views, so its text is copied. */
 static enum err
-begin_active(struct query *q)
+begin_active(struct api_query *q)
 {
     const struct promql_options *o = &q->options;
     const char *query = form_nth(&q->form, "query", 0);
@@ -483,33 +562,36 @@ begin_active(struct query *q)
         return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");
     }
     queries_begin(q->api, &q->active);
-    q->is_active = true;
     return OK;
 }
 
 static enum err
-evaluate(struct query *q)
+query_evaluate(struct api_query *q)
 {
-    partial_view_init(&q->without, q->view, q->partial, &q->budget);
+    assert(q->result == NULL); /* invariant 2 */
+    partial_view_init(&q->without, q->view, q->is_partial, &q->budget);
     enum err e = promql_run(q->tree, &q->without.view, &q->options, &q->result, &q->error, &q->why);
     return e ? e : partial_view_check(&q->without, &q->why);
 }
 
 static enum err
-run_or_explain(struct query *q)
+run_or_explain(struct api_query *q)
 {
     enum err e = query_control_check(&q->control, &q->why);
-    if (e == OK && q->explains) {
+    if (e == OK && q->purpose != PURPOSE_RESULT) {
+        assert(q->plan == NULL); /* invariant 2 */
         e = promql_explain(q->tree, q->view, &q->options, &q->plan, &q->error, &q->why);
     }
-    if (e || (q->explains && !q->analyzes)) return e;
+    if (e || q->purpose == PURPOSE_PLAN) return e;
     q->options.plan = q->plan;
-    return evaluate(q);
+    return query_evaluate(q);
 }
 
-/* What a slow query reads, for the log: by the index of now, which may have changed a little. */
+/* Describes what a slow query reads, for the log, by the present index, which may have changed
+ * since.
+ */
 static void
-plan_slow_one(struct query *q, struct buf *line)
+plan_slow_one(struct api_query *q, struct buf *line)
 {
     struct promql_options options = q->options;
     struct query_control control = {
@@ -532,22 +614,24 @@ plan_slow_one(struct query *q, struct buf *line)
     view_free(view);
 }
 
-/* Once it is answered: what the log costs is nothing that the client waits for. Nothing of the
- * request is there any more. */
+/* Logs a slow query after its answer, so that the client does not wait for it. The request is gone.
+ */
 static void
-log_slow(struct query *q, enum err e, int64_t took_ns)
+log_slow(struct api_query *q, enum err e, int64_t took_ns)
 {
     struct buf line;
+    assert(q->phase == QUERY_ENDED); /* `active` is not listed: invariant 1 */
     buf_init(&line, NULL, SENTENCE_BYTES_MAX);
     plan_slow_one(q, &line);
     queries_log_slow(&q->active, e, took_ns, buf_error(&line) ? bytes_of("", 0) : buf_bytes(&line));
     buf_fini(&line);
 }
 
-/* Of an attempt. */
+/* Frees everything that an attempt has made. */
 static void
-forget_attempt(struct query *q)
+forget_attempt(struct api_query *q)
 {
+    assert(q->view == NULL); /* invariant 2 */
     promql_result_free(q->result);
     promql_plan_free(q->plan);
     partial_view_fini(&q->without);
@@ -559,18 +643,19 @@ forget_attempt(struct query *q)
     q->without = (struct partial_view){.below = NULL};
 }
 
-/* True: there is memory now, which others had. It needs a quarter more than what was refused: a
- * guess, each attempt makes a better one. */
+/* Waits for memory of other queries. False: it does not come. The query waits for a quarter more
+ * than it was refused: a guess, which improves with each attempt. */
 static bool
-has_waited_for_memory(struct query *q)
+has_waited_for_memory(struct api_query *q)
 {
     uint64_t limit = atomic_load_explicit(&q->api->read_budget.limit_bytes, memory_order_relaxed);
     uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
     int64_t until_ns = q->begun_ns + q->api->options.query_queue_timeout_ns;
-    if (!q->is_active || own == 0 || own > limit / 4 * 3) return false;
+    assert(q->phase == QUERY_RUNNING);
+    if (!is_active(q) || own == 0 || own > limit / 4 * 3) return false;
     forget_attempt(q);
     if (until_ns > q->control.deadline_ns) until_ns = q->control.deadline_ns;
-    if (!queries_await_memory(q->api, &q->active, own + own / 4, until_ns, &q->alone)) {
+    if (!queries_await_memory(q->api, &q->active, own + own / 4, until_ns, &q->is_alone)) {
         return false;
     }
     q->control.series_seen = q->control.samples_seen = q->control.bytes_seen = 0;
@@ -578,26 +663,30 @@ has_waited_for_memory(struct query *q)
     return true;
 }
 
-/* In the books before it is answered: whoever has the answer finds the query there. */
+/* Accounts the query before it is answered, so that a client that has the answer finds it there. */
 static void
-end(struct query *q, enum err e)
+query_end(struct api_query *q, enum err e)
 {
     int64_t took_ns = env_monotonic_ns(q->api->options.env) - q->begun_ns;
     bool ran = q->prepared_ns != 0 || e == ERR_CANCELED, is_slow = false;
-    if (q->is_active && ran)
+    if (is_active(q) && ran)
         is_slow = queries_end(q->api, &q->active, e, took_ns);
-    else if (q->is_active)
+    else if (is_active(q))
         queries_forget(q->api, &q->active);
-    end_answer(q, e);
+    query_reply(q, e);
+    query_enter(q, QUERY_ENDED);
     if (is_slow) log_slow(q, e, took_ns);
 }
 
 static enum err
-attempt(struct query *q)
+query_attempt(struct api_query *q)
 {
+    assert(q->phase == QUERY_RUNNING);
+    assert(q->tree == NULL); /* invariant 2 */
+    assert(q->view == NULL); /* invariant 2 */
     q->error_status = 400;
     q->error_type = "bad_data";
-    enum err e = parse(q);
+    enum err e = query_parse(q);
     if (e) return e;
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = replica_choice_open(q->api, &q->replicas, &q->control, &q->view, &q->why);
@@ -605,33 +694,37 @@ attempt(struct query *q)
     q->error_status = 422;
     q->error_type = "execution";
     e = run_or_explain(q);
-    view_free(q->view); /* a client that is slow holds no parts */
+    view_free(q->view); /* a slow client does not hold parts */
+    q->view = NULL;
     q->run_ns = env_monotonic_ns(q->api->options.env);
     return e;
 }
 
 static enum err
-answer(struct query *q)
+query_answer(struct api_query *q)
 {
     q->error_status = 400;
     q->error_type = "bad_data";
-    enum err e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
-    /* Reading a long expression takes time, too. */
-    if (e == OK && (!q->explains || q->analyzes)) e = begin_active(q);
+    enum err e = q->purpose != PURPOSE_RESULT ? read_explain(q)
+                 : q->is_range                ? read_range(q)
+                                              : read_instant(q);
+    /* Listed before it is parsed: a long expression takes time, too. */
+    if (e == OK && q->purpose != PURPOSE_PLAN) e = begin_active(q);
     if (e) return e;
+    query_enter(q, QUERY_RUNNING);
     do {
-        e = attempt(q);
+        e = query_attempt(q);
     } while (e == ERR_NOMEM && has_waited_for_memory(q));
     if (e) return e;
-    return q->explains ? put_explained(q) : put_answer(q);
+    query_enter(q, QUERY_ANSWERING);
+    return q->purpose == PURPOSE_RESULT ? put_answer(q) : put_explained(q);
 }
 
-enum asked { ASKED_INSTANT, ASKED_RANGE, ASKED_EXPLAIN };
-
 static void
-run(struct api *api, struct http_request *request, enum asked asked)
+query_handle(struct api *api, struct http_request *request, enum query_purpose purpose,
+             bool is_range)
 {
-    struct query *q = mem_new(&api->read_budget, sizeof *q);
+    struct api_query *q = mem_new(&api->read_budget, sizeof *q);
     if (q == NULL) {
         reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
                       problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
@@ -639,8 +732,8 @@ run(struct api *api, struct http_request *request, enum asked asked)
     }
     q->api = api;
     q->request = request;
-    q->is_range = asked == ASKED_RANGE;
-    q->explains = asked == ASKED_EXPLAIN;
+    q->purpose = purpose;
+    q->is_range = is_range;
     q->begun_ns = env_monotonic_ns(api->options.env);
     budget_init(&q->budget, "query", 0, &api->read_budget);
     buf_init(&q->text, &q->budget, (size_t)1 << 30);
@@ -652,8 +745,8 @@ run(struct api *api, struct http_request *request, enum asked asked)
     if (refused != 0) {
         reply_problem(request, refused, "bad_data", q->why.text);
     } else {
-        if (e == OK) e = answer(q);
-        end(q, e);
+        if (e == OK) e = query_answer(q);
+        query_end(q, e);
     }
     forget_attempt(q);
     form_fini(&q->form);
@@ -665,17 +758,17 @@ run(struct api *api, struct http_request *request, enum asked asked)
 void
 query_run(struct api *api, struct http_request *request)
 {
-    run(api, request, ASKED_INSTANT);
+    query_handle(api, request, PURPOSE_RESULT, false);
 }
 
 void
 query_range_run(struct api *api, struct http_request *request)
 {
-    run(api, request, ASKED_RANGE);
+    query_handle(api, request, PURPOSE_RESULT, true);
 }
 
 void
 explain_run(struct api *api, struct http_request *request)
 {
-    run(api, request, ASKED_EXPLAIN);
+    query_handle(api, request, PURPOSE_PLAN, false);
 }

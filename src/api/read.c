@@ -5,9 +5,9 @@
  *                                                             |
  *                          SAMPLES: all in memory, then sent -+- STREAMED_XOR_CHUNKS: sent as read
  *
- * Both are a struct read_form, so that queries do not know which. The status is sent with the first
- * byte: until then an error still gets one of its own, afterwards the connection is cut, or a last
- * frame says why to clients that asked for notices.
+ * Both are a struct read_form, so that queries do not depend on it. The status is sent with the
+ * first byte: until then an error gets a status of its own, afterwards the connection is cut, or a
+ * last frame reports the error to clients that asked for notices.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ read_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
-/* What the client understands besides series: see docs/protocols-read.md. */
+/* Notices that the client accepts beside series: see docs/protocols-read.md. */
 enum notices { NOTICES_NONE, NOTICES_ERRORS, NOTICES_PARTIAL };
 
 struct read {
@@ -62,7 +62,7 @@ struct read {
     struct budget budget;
     struct query_control control;
     struct replica_choice replicas;
-    struct view *view; /* all queries of a request see the same */
+    struct view *view; /* of all queries of the request */
     struct arena arena;
     struct rr_request message;
     struct bytes tenant;
@@ -70,16 +70,16 @@ struct read {
     bool begun;
     bool too_large; /* 413 */
     enum notices notices;
-    bool stored; /* sources are not asked */
-    bool told;   /* why the answer ends is in its last frame */
+    bool stored;     /* sources are not read */
+    bool error_sent; /* the last frame has the error that ended the answer */
     struct rr_stream *stream;
 };
 
-/* --- where bytes go --------------------------------------------------------------------------- */
+/* --- the stream of the answer ----------------------------------------------------------------- */
 
-/* The answer begins with its first byte: until then an error can still get a status of its own. */
+/* Begins the answer, with its first byte: until then an error can get a status of its own. */
 static enum err
-begin(struct read *r, struct why *why)
+read_begin(struct read *r, struct why *why)
 {
     if (r->begun) return OK;
     bool streamed = r->message.answer == RR_STREAMED_XOR_CHUNKS;
@@ -101,13 +101,14 @@ static enum err
 sink_write(void *context, struct bytes piece, struct why *why)
 {
     struct read *r = context;
-    enum err e = begin(r, why);
+    enum err e = read_begin(r, why);
     return e ? e : http_stream_write(r->request, piece, why);
 }
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
-/* Prometheus looks up series so: of each one sample will do, which keeps the form of an answer. */
+/* Says whether only labels are wanted, as when Prometheus looks up series: one sample of each
+ * series keeps the form of an answer. */
 static bool
 wants_labels(const struct rr_query *query)
 {
@@ -136,7 +137,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
     return view_select(r->view, &request, ret_set, why);
 }
 
-/* What both forms of answer do with a series. */
+/* Writes a series in one of the two forms of answers. */
 struct read_form {
     void *to;
     enum err (*series)(void *to, struct bytes labels, struct why *why);
@@ -145,7 +146,7 @@ struct read_form {
 };
 
 static enum err
-drain(const struct read_form *form, struct series_set *set, bool only_labels, struct why *why)
+read_drain(const struct read_form *form, struct series_set *set, bool only_labels, struct why *why)
 {
     for (;;) {
         struct bytes labels;
@@ -183,7 +184,7 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     bool tells = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK && !tells) e = series_set_is_whole(set, why);
-    if (e == OK) e = drain(form, set, wants_labels(query), why);
+    if (e == OK) e = read_drain(form, set, wants_labels(query), why);
     if (e == OK && !tells) e = series_set_is_whole(set, why);
     for (uint32_t i = 0; e == OK && tells; i++) {
         left_out = series_set_warning(set, i);
@@ -225,7 +226,7 @@ answer_streamed(struct read *r, struct why *why)
 {
     struct rr_sink sink = {sink_write, r};
     struct rr_stream *stream;
-    /* Clients that ask for notices are ours, and copy histograms bit for bit. */
+    /* Clients that ask for notices are Firekeeps, and copy histograms bit for bit. */
     enum chunk_layouts layouts =
         r->notices == NOTICES_NONE ? CHUNK_LAYOUTS_UNITED : CHUNK_LAYOUTS_KEPT;
     enum err e =
@@ -239,13 +240,13 @@ answer_streamed(struct read *r, struct why *why)
     }
     if (e == ERR_CORRUPT && r->begun && r->notices != NOTICES_NONE) {
         struct why unwanted;
-        enum err told =
+        enum err sent =
             rr_stream_notice(stream, RR_NOTICE_ERROR, bytes_of_text(why->text), &unwanted);
-        if (told == OK) told = rr_stream_end(stream, &unwanted);
-        r->told = told == OK;
+        if (sent == OK) sent = rr_stream_end(stream, &unwanted);
+        r->error_sent = sent == OK;
     }
     if (e == OK) e = rr_stream_end(stream, why);
-    if (e == OK) e = begin(r, why); /* an empty answer has a header, too */
+    if (e == OK) e = read_begin(r, why); /* an empty answer has a header, too */
     rr_stream_free(stream);
     return e;
 }
@@ -295,7 +296,7 @@ answer_samples(struct read *r, struct why *why)
         e = samples_error(rr_samples_query(samples), why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
     }
-    view_free(r->view); /* the answer is complete: a client that is slow holds no parts */
+    view_free(r->view); /* the answer is complete: a slow client does not hold parts */
     r->view = NULL;
     if (e == OK) e = samples_error(rr_samples_end(samples, &r->content_length), why);
     if (e == OK) e = rr_samples_write(samples, &sink, why);
@@ -349,8 +350,8 @@ read_sources(struct read *r, struct why *why)
     return r->stored ? OK : why_set(why, ERR_INPUT, "invalid X-Firekeep-Sources: expected none");
 }
 
-/* By the arguments of the path. Who asks for notices copies what is stored, unless they say other.
- */
+/* Reads the choice of replicas from the query string. Clients that ask for notices copy stored
+ * series, so for them the default is not to merge replicas. */
 static enum err
 read_replicas(struct read *r, struct why *why)
 {
@@ -369,23 +370,25 @@ read_replicas(struct read *r, struct why *why)
 }
 
 static void
-finish(struct read *r, enum err e, const struct why *why)
+read_finish(struct read *r, enum err e, const struct why *why)
 {
     metric_record(&latency,
                   (uint64_t)(env_monotonic_ns(r->api->options.env) - http_began_ns(r->request)));
     metric_add(&read_samples, r->control.samples_seen);
     if (e) metric_inc(&read_failures);
-    /* What an operator may have to act on, or a client cannot be told any more, its answer having
-     * begun; one that fails all the time does not fill the log. */
+    /* Logs errors on which an operator may have to act, and those that the client does not get
+     * since its answer had begun; limited, for clients that fail all the time. */
     static struct log_gate gate;
     uint64_t held_back;
-    bool told = e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun);
-    if (!told && log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
+    bool is_reported =
+        e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun);
+    if (!is_reported &&
+        log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
         log_warn("read: query failed", KV("peer", http_peer(r->request)), KV("error", why),
                  KV("more_held_back", held_back));
     }
     if (r->begun)
-        http_stream_end(r->request, e == OK || r->told);
+        http_stream_end(r->request, e == OK || r->error_sent);
     else if (r->too_large)
         http_reply_text(r->request, 413, "%s\n", why->text);
     else
@@ -407,7 +410,7 @@ read_answer(struct api *api, struct http_request *request)
     arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
     buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);
     query_control_begin(api, request, &r.budget, &r.control);
-    /* The request's headers may go as soon as the answer has begun. */
+    /* Views of the request end when the answer begins. */
     r.tenant = arena_copy(&r.arena, r.tenant);
     enum err e = r.tenant.at == NULL && r.tenant.size > 0 ? ERR_NOMEM : OK;
     if (e) e = why_set(&why, e, "not enough memory for the query");
@@ -423,7 +426,7 @@ read_answer(struct api *api, struct http_request *request)
     view_free(r.view);
     buf_fini(&message);
     arena_fini(&r.arena);
-    finish(&r, e, &why);
+    read_finish(&r, e, &why);
 }
 
 void

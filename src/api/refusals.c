@@ -1,8 +1,8 @@
 /*
- * refusals.c - samples that were refused, in the server's own log: once a minute for each reason,
- * with how many there were since the last line, of any tenant, and who was first.
+ * refusals.c - logs refused samples, once per minute for each reason, with their number since the
+ * last line, for all tenants, and the first of them.
  * The response names the reason, but the operator of the server often does not run the sender. A
- * request of which only exemplars are refused gets a response of success, so its line is another.
+ * request whose exemplars only are refused is answered with success, so its line differs.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +14,9 @@
 
 struct refusals {
     struct log_gate gate;
-    _Atomic uint64_t count; /* relaxed: a statistic. Since the last line */
+    _Atomic uint64_t count; /* since the last line; relaxed: a statistic */
 };
-static struct refusals refusals[2][REJECT_COUNT]; /* answered with success: [1] */
+static struct refusals refusals[2][REJECT_COUNT]; /* [1]: answered with success */
 
 void
 refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *result)
@@ -31,7 +31,7 @@ refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *re
         if (count == 0) continue;
         atomic_fetch_add_explicit(&x->count, count, memory_order_relaxed);
         if (!log_often(&x->gate, now_ns, SAID_NS, &held_back)) continue;
-        /* The first offender of that reason, if it is among those named; else the first of all. */
+        /* Names the first sample of that reason, if it is known; else the first of all. */
         snprintf(begin, sizeof begin, "; %s", word);
         const char *own = strstr(offenders, begin), *first = own != NULL ? own : offenders;
         if (first[0] == ';') first += 2;

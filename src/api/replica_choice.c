@@ -1,4 +1,5 @@
-/* replica_choice.c - which labels name the replicas of a Prometheus, for a request. */
+/* replica_choice.c - chooses, for a request, the labels that name the replicas of a Prometheus. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "api/internal.h"
@@ -12,8 +13,9 @@ compare_names(const void *a, const void *b)
 }
 
 static enum err
-add(struct replica_choice *c, struct bytes name, struct arena *arena, struct why *why)
+choice_add(struct replica_choice *c, struct bytes name, struct arena *arena, struct why *why)
 {
+    assert(c->count <= REPLICA_LABELS_MAX);
     for (uint32_t i = 0; i < c->count; i++) {
         if (bytes_equal(c->names[i], name)) return OK;
     }
@@ -24,24 +26,25 @@ add(struct replica_choice *c, struct bytes name, struct arena *arena, struct why
     return OK;
 }
 
-/* Those of the setting, which was checked. */
+/* Adds the labels of the setting, which was checked. */
 static enum err
-add_set(struct api *api, struct replica_choice *c, struct arena *arena, struct why *why)
+choice_add_setting(struct api *api, struct replica_choice *c, struct arena *arena, struct why *why)
 {
     struct api_limits limits = api_limits_now(api);
     struct bytes names[REPLICA_LABELS_MAX];
     uint32_t count = replica_labels_of(limits.query.replica_labels, names);
     enum err e = OK;
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        e = add(c, names[i], arena, why);
+        e = choice_add(c, names[i], arena, why);
     }
     return e;
 }
 
-/* An empty name is no label's, and stands for none. *ret_any: there is one of either kind. */
+/* Adds the labels of the request. An empty name adds none, and replaces the setting. *ret_any: the
+ * argument is given. */
 static enum err
-add_given(struct replica_choice *c, const struct form *form, struct arena *arena, bool *ret_any,
-          struct buf *error, struct why *why)
+choice_add_given(struct replica_choice *c, const struct form *form, struct arena *arena,
+                 bool *ret_any, struct buf *error, struct why *why)
 {
     static const char argument[] = "replicaLabels[]";
     struct form_walk walk = {0};
@@ -56,7 +59,7 @@ add_given(struct replica_choice *c, const struct form *form, struct arena *arena
             quote_text(error, name);
             return invalid;
         }
-        enum err e = add(c, name, arena, why);
+        enum err e = choice_add(c, name, arena, why);
         if (e == ERR_LIMIT) {
             return form_invalid(error, argument, "at most %d are allowed", REPLICA_LABELS_MAX);
         }
@@ -72,8 +75,8 @@ replica_choice_read(struct api *api, const struct form *form, struct arena *aren
     bool dedup = true, any = false;
     ret->count = 0;
     enum err e = form_bool(form, "dedup", &dedup, error);
-    if (e == OK) e = add_given(ret, form, arena, &any, error, why);
-    if (e == OK && !any) e = add_set(api, ret, arena, why);
+    if (e == OK) e = choice_add_given(ret, form, arena, &any, error, why);
+    if (e == OK && !any) e = choice_add_setting(api, ret, arena, why);
     if (e) return e;
     if (!dedup) ret->count = 0;
     qsort(ret->names, ret->count, sizeof *ret->names, compare_names);

@@ -1,7 +1,7 @@
 /*
- * ruler_api.c - the ruler API of Cortex and Mimir, by which mimirtool, cortextool and Grafana change
- * rules: /config/v1/rules, the same below /prometheus, and /api/prom/rules. Statuses, bodies and
- * types are those of Mimir; what there is, the owner of the rules puts, and what changes, it does.
+ * ruler_api.c - the ruler API of Cortex and Mimir, by which mimirtool, cortextool and Grafana
+ * change rules: /config/v1/rules, the same below /prometheus, and /api/prom/rules. Statuses, bodies
+ * and types are those of Mimir; the owner of the rules writes groups, and changes them.
  *
  *      GET    .../rules                      all groups, by their namespaces
  *      GET    .../rules/NAMESPACE            those of one
@@ -22,7 +22,7 @@ enum { ANSWER_BYTES_MAX = 256 << 20, REASONS_BYTES_MAX = 64 * 1024 };
 static const char *const places[] = {"/config/v1/rules", "/prometheus/config/v1/rules",
                                      "/api/prom/rules"};
 
-/* What the path names; the texts lie in the arena. */
+/* Namespace and group in the path; the texts are in the arena. */
 struct named {
     struct arena arena;
     const char *namespace; /* NULL: all */
@@ -31,7 +31,7 @@ struct named {
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-/* A piece of a path, decoded, or as it is. NULL: no memory. */
+/* Copies a piece of a path, decoded if it is escaped. NULL: there is not enough memory. */
 static char *
 keep_piece(struct arena *arena, const char *at, size_t size, bool is_escaped)
 {
@@ -40,14 +40,14 @@ keep_piece(struct arena *arena, const char *at, size_t size, bool is_escaped)
     for (size_t i = 0, step; i < size; i += step) {
         uint8_t c = (uint8_t)at[i];
         step = is_escaped ? percent_step((const uint8_t *)at + i, size - i, &c) : 1;
-        if (step == 0) step = 1; /* the server has refused it */
+        if (step == 0) step = 1; /* impossible: the server has refused such a path */
         *to++ = (char)c;
     }
     *to = '\0';
     return text;
 }
 
-/* What follows the place where rules are; NULL: that is written in another way. */
+/* Returns the path after one of the places of rules; NULL: it does not begin with one. */
 static const char *
 skip_place(const struct api *api, const char *path)
 {
@@ -61,8 +61,8 @@ skip_place(const struct api *api, const char *path)
 }
 
 /*
- * Pieces are parted by slashes that are not escaped. ERR_MISSING: there is no such path, as names
- * are not empty and there are two at most.
+ * Splits the path at slashes that are not escaped. ERR_MISSING: there is no such path, since names
+ * are not empty and there are at most two.
  */
 static enum err
 read_path(const struct api *api, const struct http_request *request, struct named *ret,
@@ -86,7 +86,7 @@ read_path(const struct api *api, const struct http_request *request, struct name
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Sentences, a line each. */
+/* Replies with the reasons, one per line. */
 static void
 reply_reasons(struct http_request *request, const struct buf *reasons)
 {
@@ -108,7 +108,7 @@ reply_not_allowed(struct http_request *request, const char *allowed)
     http_reply_text(request, 405, "method not allowed\n");
 }
 
-/* Not 200: Mimir, whose answer this is, has yet to find what was stored. */
+/* Replies 202 like Mimir, which puts stored rules in force later. */
 static void
 reply_accepted(struct http_request *request)
 {
@@ -156,7 +156,7 @@ change(struct api *api, struct http_request *request, const struct rules_edit *e
     buf_fini(&reasons);
 }
 
-/* The one that names no group. */
+/* Sets the group in the body, whose name is not in the path. */
 static void
 post(struct api *api, struct http_request *request, const struct named *named, struct bytes tenant)
 {

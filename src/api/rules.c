@@ -1,6 +1,6 @@
 /*
- * rules.c - /api/v1/rules, /api/v1/alerts and /api/v1/alertmanagers: parameters and answers as
- * those of Prometheus; what there is, the owner of the rules puts.
+ * rules.c - /api/v1/rules, /api/v1/alerts and /api/v1/alertmanagers: parameters and answers like
+ * those of Prometheus; the owner of the rules writes groups and alerts.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 enum { ANSWER_BYTES_MAX = 256 << 20 };
 
-struct asking {
+struct rules_request {
     struct api *api;
     struct form form;
     struct match match;
@@ -26,9 +26,9 @@ struct asking {
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
-/* In lower case, as Prometheus reads it; NULL: it is not given. */
+/* Reads an argument in lower case, like Prometheus; NULL if it is absent. */
 static enum err
-get_word(struct asking *a, const char *name, const char **ret_word)
+get_word(struct rules_request *a, const char *name, const char **ret_word)
 {
     const char *text = form_given(&a->form, name);
     *ret_word = NULL;
@@ -44,7 +44,7 @@ get_word(struct asking *a, const char *name, const char **ret_word)
 }
 
 static enum err
-read_type(struct asking *a)
+read_type(struct rules_request *a)
 {
     const char *type;
     struct group_question *q = &a->question.of_group;
@@ -58,7 +58,7 @@ read_type(struct asking *a)
 }
 
 static enum err
-read_exclude_alerts(struct asking *a)
+read_exclude_alerts(struct rules_request *a)
 {
     static const char *const words[] = {"0", "1", "f", "t", "false", "true"};
     const char *text;
@@ -75,9 +75,9 @@ read_exclude_alerts(struct asking *a)
     return e;
 }
 
-/* Groups may be asked for by pages. */
+/* Reads the parameters of pages of groups. */
 static enum err
-read_pages(struct asking *a)
+read_pages(struct rules_request *a)
 {
     const char *limit = form_given(&a->form, "group_limit");
     const char *token = form_given(&a->form, "group_next_token");
@@ -105,7 +105,7 @@ read_pages(struct asking *a)
 }
 
 static enum err
-read_list(struct asking *a, const char *name, struct text_list *to)
+read_list(struct rules_request *a, const char *name, struct text_list *to)
 {
     struct form_walk walk = {0};
     const char *text;
@@ -119,7 +119,7 @@ read_list(struct asking *a, const char *name, struct text_list *to)
 }
 
 static enum err
-read_question(struct asking *a)
+read_question(struct rules_request *a)
 {
     struct group_question *q = &a->question.of_group;
     enum err e = form_check_query(&a->form, &a->why);
@@ -138,7 +138,7 @@ read_question(struct asking *a)
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static enum err
-put_rules(struct asking *a)
+put_rules(struct rules_request *a)
 {
     const struct api_options *o = &a->api->options;
     enum err e = read_question(a);
@@ -162,7 +162,7 @@ put_rules(struct asking *a)
 }
 
 static enum err
-put_alerts(struct asking *a)
+put_alerts(struct rules_request *a)
 {
     const struct api_options *o = &a->api->options;
     success_begin(&a->json, &a->text);
@@ -175,7 +175,7 @@ put_alerts(struct asking *a)
 }
 
 static enum err
-put_alertmanagers(struct asking *a)
+put_alertmanagers(struct rules_request *a)
 {
     const struct api_options *o = &a->api->options;
     success_begin(&a->json, &a->text);
@@ -193,10 +193,10 @@ put_alertmanagers(struct asking *a)
 }
 
 static void
-answer(struct api *api, struct http_request *request, bool of_tenant,
-       enum err (*put)(struct asking *a))
+rules_answer(struct api *api, struct http_request *request, bool of_tenant,
+             enum err (*put)(struct rules_request *a))
 {
-    struct asking a = {.api = api};
+    struct rules_request a = {.api = api};
     if (of_tenant && !one_tenant_of(api, request, &a.question.tenant)) return;
     buf_init(&a.error, NULL, SENTENCE_BYTES_MAX);
     buf_init(&a.text, &api->page_budget, ANSWER_BYTES_MAX);
@@ -222,18 +222,18 @@ answer(struct api *api, struct http_request *request, bool of_tenant,
 void
 rules_run(struct api *api, struct http_request *request)
 {
-    answer(api, request, true, put_rules);
+    rules_answer(api, request, true, put_rules);
 }
 
 void
 alerts_run(struct api *api, struct http_request *request)
 {
-    answer(api, request, true, put_alerts);
+    rules_answer(api, request, true, put_alerts);
 }
 
-/* They are the server's, not a tenant's, as the pages of its settings. */
+/* Answers for all tenants: Alertmanagers are settings of the server. */
 void
 alertmanagers_run(struct api *api, struct http_request *request)
 {
-    answer(api, request, false, put_alertmanagers);
+    rules_answer(api, request, false, put_alertmanagers);
 }

@@ -1,14 +1,20 @@
 /*
- * search.c - /api/v1/search/metric_names, label_names and label_values: names that match what is
- * searched for, as lines of JSON.
+ * search.c - /api/v1/search/metric_names, label_names and label_values: names that match search
+ * terms, as lines of JSON.
  *
- *     {"results":[{"name":"up"},...]}              batch_size of them each; the first comes always;
- *                                                  of label_values {"value":"node"}
- *     {"status":"success","has_more":false}        the last line, or that of an error
+ *     {"results":[{"name":"up"},...]}              at most batch_size results; the first line comes
+ *                                                  always; for label_values {"value":"node"}
+ *     {"status":"success","has_more":false}        the last line, or a line with an error
  *
- * They come in order from the store. In ascending order they go out as they come; in any other,
- * the best so far are kept in a heap, the worst of them first, and go out in the end.
+ * The store returns names in ascending order. If that is wanted they are sent as they come; for
+ * another order the best so far are kept in a heap, the worst of them first, and sent in the end.
+ *
+ * Invariants:
+ *
+ * 1. At most `limit` results are written, and at most `batch_size` of them to a line.
+ * 2. The heap has at most one result more than `limit`, which shows that there are more.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,19 +30,19 @@
 #include "wire/number.h"
 
 enum {
-    LIMIT = 100, /* of results and of a batch, where none is given */
+    LIMIT = 100, /* default of `limit` and `batch_size` */
     BATCH_MAX = 10000,
     TERMS_MAX = 32, /* as in Prometheus */
 };
 
 enum search_order { BY_NAME, BY_NAME_DOWN, BY_SCORE };
 
-struct found {
+struct search_result {
     double score;
-    struct bytes name; /* of the budget */
+    struct bytes name; /* allocated from the budget */
 };
 
-struct search {
+struct name_search {
     struct api *api;
     struct http_request *request;
     struct form form;
@@ -45,25 +51,25 @@ struct search {
     struct match match;
     struct search_filter filter;
     enum search_order order;
-    uint32_t terms_given; /* also empty ones, which are not looked for */
+    uint32_t terms_given; /* including empty ones, which are ignored */
     bool with_score;
     bool with_metadata;
-    bool described;     /* the metric at hand is */
-    struct bytes label; /* whose values are searched; empty: the names of labels are */
-    const char *key;    /* of a result */
+    bool described;     /* the present metric has its metadata */
+    struct bytes label; /* the label whose values are searched; empty: names of labels are */
+    const char *key;    /* member of a result that has the name */
     uint64_t limit;
     uint64_t batch_size;
     struct query_request asked;
     struct replica_choice replicas;
     struct view *view;
-    struct found *best; /* a heap; limit and one more at most */
+    struct search_result *best; /* a heap: invariant 2 */
     size_t best_count, best_capacity;
-    uint64_t given;    /* results */
-    uint64_t in_batch; /* of the one that is open */
+    uint64_t given;    /* results written */
+    uint64_t in_batch; /* results in the open batch */
     bool batch_open;
     bool first_batch_done;
     bool has_more;
-    uint32_t warnings_told;
+    uint32_t warnings_put;
     struct warnings warnings;
     struct buf text;
     struct json json;
@@ -73,16 +79,16 @@ struct search {
 };
 
 static enum err
-no_memory(struct search *s)
+no_memory(struct name_search *s)
 {
     return why_set(&s->why, ERR_NOMEM, "not enough memory for the search");
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
-/* These errors name their parameter themselves. */
+/* Reads a time. Its error names the parameter itself. */
 static enum err
-read_time(struct search *s, const char *name, int64_t *ret_ms)
+read_time(struct name_search *s, const char *name, int64_t *ret_ms)
 {
     const char *text = form_given(&s->form, name);
     if (text == NULL || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
@@ -92,9 +98,9 @@ read_time(struct search *s, const char *name, int64_t *ret_ms)
     return ERR_INPUT;
 }
 
-/* `invalid NAME "text": must be ...` */
+/* Writes the error `invalid NAME "text": must be ...`. */
 static enum err
-refuse(struct search *s, const char *name, const char *text, const char *must)
+refuse(struct name_search *s, const char *name, const char *text, const char *must)
 {
     buf_printf(&s->error, "invalid %s ", name);
     quote_text(&s->error, bytes_of_text(text));
@@ -103,7 +109,7 @@ refuse(struct search *s, const char *name, const char *text, const char *must)
 }
 
 static enum err
-read_flag(struct search *s, const char *name, bool *ret)
+read_flag(struct name_search *s, const char *name, bool *ret)
 {
     struct buf unwanted;
     buf_init(&unwanted, NULL, SENTENCE_BYTES_MAX);
@@ -113,7 +119,7 @@ read_flag(struct search *s, const char *name, bool *ret)
 }
 
 static enum err
-read_count(struct search *s, const char *name, uint64_t *ret)
+read_count(struct name_search *s, const char *name, uint64_t *ret)
 {
     int64_t count = 0;
     const char *text = form_given(&s->form, name);
@@ -126,7 +132,7 @@ read_count(struct search *s, const char *name, uint64_t *ret)
 }
 
 static enum err
-read_filter(struct search *s)
+read_filter(struct name_search *s)
 {
     int64_t threshold = 0;
     bool exact_case = true;
@@ -156,7 +162,7 @@ read_filter(struct search *s)
 }
 
 static enum err
-count_terms(struct search *s)
+count_terms(struct name_search *s)
 {
     struct form_walk walk = {0};
     while (form_next(&s->form, "search[]", &walk) != NULL) {
@@ -169,7 +175,7 @@ count_terms(struct search *s)
 }
 
 static enum err
-read_limit(struct search *s)
+read_limit(struct name_search *s)
 {
     uint64_t max = api_limits_now(s->api).search_results_max;
     s->limit = max > 0 && max < LIMIT ? max : LIMIT;
@@ -183,7 +189,7 @@ read_limit(struct search *s)
 }
 
 static enum err
-read_order(struct search *s)
+read_order(struct name_search *s)
 {
     const char *by = form_given(&s->form, "sort_by"), *dir = form_given(&s->form, "sort_dir");
     bool by_score = by != NULL && strcmp(by, "score") == 0;
@@ -208,7 +214,7 @@ read_order(struct search *s)
 }
 
 static enum err
-check_sort_by(struct search *s, const char *what)
+check_sort_by(struct name_search *s, const char *what)
 {
     char must[80];
     const char *by = form_given(&s->form, "sort_by");
@@ -218,7 +224,7 @@ check_sort_by(struct search *s, const char *what)
 }
 
 static enum err
-read_times(struct search *s)
+read_times(struct name_search *s)
 {
     s->asked.max_ms = env_realtime_ms(s->api->options.env);
     s->asked.min_ms = s->asked.max_ms - 3600 * 1000;
@@ -229,9 +235,11 @@ read_times(struct search *s)
     return ERR_INPUT;
 }
 
-/* In the order in which Prometheus finds what is wrong. `what` is searched for. */
+/* Reads the parameters in the order in which Prometheus checks them. `what` names the searched
+ * kind.
+ */
 static enum err
-read_common(struct search *s, const char *what)
+read_common(struct name_search *s, const char *what)
 {
     s->batch_size = LIMIT;
     s->asked.partial = true;
@@ -253,13 +261,13 @@ read_common(struct search *s, const char *what)
     s->asked.sets = s->match.sets;
     s->asked.set_count = s->match.set_count;
     if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;
-    /* Where all are accepted in their order, no more are wanted. */
+    /* If all names are accepted in their order, the store need not return more. */
     if (s->order == BY_NAME && s->filter.term_count == 0) s->asked.hints.limit = s->limit;
     return e;
 }
 
 static enum err
-read_metric_names(struct search *s)
+read_metric_names(struct name_search *s)
 {
     enum err e = read_common(s, "metric_names");
     if (e == OK) e = read_flag(s, "include_metadata", &s->with_metadata);
@@ -268,13 +276,13 @@ read_metric_names(struct search *s)
 }
 
 static enum err
-read_label_names(struct search *s)
+read_label_names(struct name_search *s)
 {
     return read_common(s, "label_names");
 }
 
 static enum err
-read_label_values(struct search *s)
+read_label_values(struct name_search *s)
 {
     enum err e = read_common(s, "label_values");
     const char *label = form_given(&s->form, "label");
@@ -290,21 +298,21 @@ read_label_values(struct search *s)
 /* --- lines ------------------------------------------------------------------------------------ */
 
 static void
-begin_line(struct search *s)
+begin_line(struct name_search *s)
 {
     json_init(&s->json, &s->text);
     json_object_open(&s->json);
 }
 
 static void
-end_line(struct search *s)
+end_line(struct name_search *s)
 {
     json_object_close(&s->json);
     buf_put_u8(&s->text, '\n');
 }
 
 static enum err
-send_lines(struct search *s)
+send_lines(struct name_search *s)
 {
     if (!s->begun) {
         struct http_answer answer = {.status = 200,
@@ -319,21 +327,23 @@ send_lines(struct search *s)
 }
 
 static void
-put_warnings(struct search *s)
+put_warnings(struct name_search *s)
 {
     const char *sentence = warnings_at(&s->warnings, 0);
     if (sentence == NULL) return;
     json_member_array(&s->json, "warnings");
-    for (s->warnings_told = 0; sentence != NULL;) {
+    for (s->warnings_put = 0; sentence != NULL;) {
         json_put_text(&s->json, sentence);
-        sentence = warnings_at(&s->warnings, ++s->warnings_told);
+        sentence = warnings_at(&s->warnings, ++s->warnings_put);
     }
     json_array_close(&s->json);
 }
 
 static enum err
-end_batch(struct search *s)
+end_batch(struct name_search *s)
 {
+    assert(s->batch_open);
+    assert(s->in_batch <= s->batch_size); /* invariant 1 */
     json_array_close(&s->json);
     if (!s->first_batch_done) put_warnings(s);
     end_line(s);
@@ -344,7 +354,7 @@ end_batch(struct search *s)
 }
 
 static void
-begin_batch(struct search *s)
+begin_batch(struct name_search *s)
 {
     if (s->batch_open) return;
     begin_line(s);
@@ -355,8 +365,8 @@ begin_batch(struct search *s)
 static enum err
 put_metadata(void *context, const struct metadata *m)
 {
-    struct search *s = context;
-    if (s->described) return OK; /* by another tenant */
+    struct name_search *s = context;
+    if (s->described) return OK; /* another tenant has described it */
     s->described = true;
     json_member_text(&s->json, "type", metric_type_word(m->type));
     if (m->help.size > 0) json_member_bytes(&s->json, "help", m->help);
@@ -365,10 +375,11 @@ put_metadata(void *context, const struct metadata *m)
 }
 
 static enum err
-put_result(struct search *s, struct bytes name, double score)
+put_result(struct name_search *s, struct bytes name, double score)
 {
     char digits[NUMBER_TEXT_BYTES];
     enum err e = OK;
+    assert(s->given < s->limit); /* invariant 1 */
     begin_batch(s);
     json_object_open(&s->json);
     json_member_bytes(&s->json, s->key, name);
@@ -389,9 +400,9 @@ put_result(struct search *s, struct bytes name, double score)
 
 /* --- the search ------------------------------------------------------------------------------- */
 
-/* Whether `a` is given after `b`. */
+/* Says whether `a` comes after `b` in the answer. */
 static bool
-is_worse(const struct search *s, const struct found *a, const struct found *b)
+is_worse(const struct name_search *s, const struct search_result *a, const struct search_result *b)
 {
     int order = bytes_compare(a->name, b->name);
     if (s->order == BY_NAME_DOWN) return order < 0;
@@ -399,28 +410,29 @@ is_worse(const struct search *s, const struct found *a, const struct found *b)
 }
 
 static void
-found_free(struct search *s, const struct found *f)
+result_free(struct name_search *s, const struct search_result *f)
 {
     mem_free(&s->budget, (void *)(uintptr_t)f->name.at, f->name.size + 1);
 }
 
 static enum err
-keep(struct search *s, struct bytes name, double score)
+search_keep(struct name_search *s, struct bytes name, double score)
 {
-    struct found found = {score, name};
-    bool full = s->best_count > s->limit; /* there is one more than is given */
+    struct search_result found = {score, name};
+    bool full = s->best_count > s->limit;
+    assert(!full || s->best_count - s->limit == 1); /* invariant 2 */
     if (full && is_worse(s, &found, &s->best[0])) return OK;
     uint8_t *copy = mem_alloc(&s->budget, name.size + 1);
     if (copy == NULL) return no_memory(s);
     memcpy(copy, name.at, name.size);
     found.name.at = copy;
     if (full) {
-        found_free(s, &s->best[0]);
+        result_free(s, &s->best[0]);
         heap_down(s->best, s->best_count, 0, found, is_worse(s, a, b));
         return OK;
     }
     if (!array_reserve(&s->budget, &s->best, &s->best_capacity, s->best_count + 1)) {
-        found_free(s, &found);
+        result_free(s, &found);
         return no_memory(s);
     }
     heap_up(s->best, s->best_count, found, is_worse(s, a, b));
@@ -429,16 +441,16 @@ keep(struct search *s, struct bytes name, double score)
 }
 
 static enum err
-look(void *context, struct bytes name)
+search_look(void *context, struct bytes name)
 {
-    struct search *s = context;
+    struct name_search *s = context;
     double score;
     bool accepted;
     enum err e = search_score(&s->filter, name, &score, &accepted, &s->why);
     if (e == ERR_NOMEM) return no_memory(s);
     if (e == OK) e = query_control_check(&s->control, &s->why);
     if (e || !accepted) return e;
-    if (s->order != BY_NAME) return keep(s, name, score);
+    if (s->order != BY_NAME) return search_keep(s, name, score);
     s->has_more = s->given == s->limit;
     return s->has_more ? ERR_CANCELED : put_result(s, name, score);
 }
@@ -446,20 +458,20 @@ look(void *context, struct bytes name)
 static enum err
 keep_warning(void *context, const char *sentence)
 {
-    struct search *s = context;
+    struct name_search *s = context;
     struct why place;
     snprintf(place.text, sizeof place.text, "%s", sentence);
     return warnings_add(&s->warnings, &place);
 }
 
-/* Gives what was kept, the best first: a heap that is taken apart ends in that order. */
+/* Writes the kept results, the best first: a heap that is taken apart ends in that order. */
 static enum err
-give_best(struct search *s)
+give_best(struct name_search *s)
 {
     enum err e = OK;
     size_t count = s->best_count;
     for (size_t left = count; left > 1;) {
-        struct found last = s->best[--left], worst = s->best[0];
+        struct search_result last = s->best[--left], worst = s->best[0];
         heap_down(s->best, left, 0, last, is_worse(s, a, b));
         s->best[left] = worst;
     }
@@ -474,9 +486,9 @@ give_best(struct search *s)
 }
 
 static enum err
-ask(struct search *s)
+search_ask(struct name_search *s)
 {
-    struct text_sink to = {.each = look, .context = s, .warning = keep_warning};
+    struct text_sink to = {.each = search_look, .context = s, .warning = keep_warning};
     enum err e = replica_choice_open(s->api, &s->replicas, &s->control, &s->view, &s->why);
     if (e) return e;
     if (s->label.size > 0)
@@ -488,7 +500,7 @@ ask(struct search *s)
 }
 
 static void
-end_answer(struct search *s, enum err e)
+search_end(struct name_search *s, enum err e)
 {
     if (e == OK) {
         if (s->batch_open || !s->first_batch_done) {
@@ -498,18 +510,18 @@ end_answer(struct search *s, enum err e)
         begin_line(s);
         json_member_text(&s->json, "status", "success");
         json_member_bool(&s->json, "has_more", s->has_more);
-        if (warnings_at(&s->warnings, s->warnings_told) != NULL) put_warnings(s);
+        if (warnings_at(&s->warnings, s->warnings_put) != NULL) put_warnings(s);
         end_line(s);
         if (e == OK) e = send_lines(s);
     } else if (s->begun) {
-        /* What was put of a batch is lost with it. */
+        /* Drops the batch that is incomplete. */
         buf_clear(&s->text);
         begin_line(s);
         json_member_text(&s->json, "status", "error");
         json_member_text(&s->json, "errorType", problem_type_of(FOR_QUERY, e));
         json_member_text(&s->json, "error", why_text(&s->why, e));
         end_line(s);
-        /* Also after the deadline: it is what the line tells of. */
+        /* Without a check of the deadline, which the line may report. */
         e = err_first(buf_error(&s->text),
                       http_stream_write(s->request, buf_bytes(&s->text), &s->why));
     }
@@ -520,10 +532,10 @@ end_answer(struct search *s, enum err e)
 }
 
 static void
-search_fini(struct search *s)
+search_fini(struct name_search *s)
 {
     for (size_t i = 0; i < s->best_count; i++) {
-        found_free(s, &s->best[i]);
+        result_free(s, &s->best[i]);
     }
     array_free(&s->budget, s->best, s->best_capacity);
     view_free(s->view);
@@ -536,9 +548,9 @@ search_fini(struct search *s)
 }
 
 static void
-run(struct api *api, struct http_request *request, enum err (*read)(struct search *s))
+search_run(struct api *api, struct http_request *request, enum err (*read)(struct name_search *s))
 {
-    struct search *s = mem_new(&api->read_budget, sizeof *s);
+    struct name_search *s = mem_new(&api->read_budget, sizeof *s);
     if (s == NULL) {
         reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
                       problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the search");
@@ -558,7 +570,7 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct searc
     enum err e =
         read_asked(api, request, &s->budget, &s->form, &s->asked.tenant, &refused, &s->why);
     if (e == OK && refused == 0) e = read(s);
-    if (!reply_refusal(request, refused, e, &s->error, &s->why)) end_answer(s, ask(s));
+    if (!reply_refusal(request, refused, e, &s->error, &s->why)) search_end(s, search_ask(s));
     search_fini(s);
     mem_free(&api->read_budget, s, sizeof *s);
 }
@@ -566,17 +578,17 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct searc
 void
 search_metric_names_run(struct api *api, struct http_request *request)
 {
-    run(api, request, read_metric_names);
+    search_run(api, request, read_metric_names);
 }
 
 void
 search_label_names_run(struct api *api, struct http_request *request)
 {
-    run(api, request, read_label_names);
+    search_run(api, request, read_label_names);
 }
 
 void
 search_label_values_run(struct api *api, struct http_request *request)
 {
-    run(api, request, read_label_values);
+    search_run(api, request, read_label_values);
 }

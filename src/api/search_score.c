@@ -1,9 +1,9 @@
 /*
- * search_score.c - see search_score.h. Sums are made in the order in which Prometheus makes them,
- * so that scores are equal to the last bit.
+ * search_score.c - see search_score.h. Sums are made in the order of Prometheus, so that scores are
+ * equal to the last bit.
  *
- * A name is compared character by character; one that is no valid UTF-8 has U+FFFD for each byte of
- * that. Only letters of ASCII have another case.
+ * A name is compared character by character; each invalid byte of UTF-8 counts as U+FFFD. Only
+ * letters of ASCII have another case.
  */
 #include "api/search_score.h"
 
@@ -86,7 +86,7 @@ runes_of(struct bytes b)
     return (struct runes){(const uint32_t *)(const void *)b.at, b.size / sizeof(uint32_t)};
 }
 
-/* To be called for so many comparisons, before or after they are made. ERR_CANCELED. */
+/* Counts comparisons, and checks the control now and then. ERR_CANCELED. */
 static enum err
 count_compared(struct search_filter *f, size_t count, struct why *why)
 {
@@ -97,8 +97,8 @@ count_compared(struct search_filter *f, size_t count, struct why *why)
     return query_control_check(f->control, why);
 }
 
-/* The pattern's characters in the text, each as early as possible from `start` on, where its first
- * one is. False: they are not all there. */
+/* Finds the pattern's characters in the text, each as early as possible from `start` on, where the
+ * first is. False: one is missing. */
 static bool
 subsequence_from(struct runes pattern, struct runes text, size_t start, double *ret_score)
 {
@@ -133,7 +133,7 @@ subsequence_score(struct search_filter *f, struct runes pattern, struct runes te
     for (size_t i = 0; e == OK && i + pattern.count <= text.count; i++) {
         if (text.at[i] != pattern.at[0]) continue;
         e = count_compared(f, text.count - i, why);
-        /* What cannot be completed from here cannot be completed from later on. */
+        /* A later start cannot succeed where this one fails. */
         if (!subsequence_from(pattern, text, i, &score)) break;
         if (score > best) best = score;
     }
@@ -141,7 +141,7 @@ subsequence_score(struct search_filter *f, struct runes pattern, struct runes te
     return e;
 }
 
-/* Characters of `a` that `b` has at about the same place, marked in both. */
+/* Counts characters of `a` that `b` has at about the same place, and marks them in both. */
 static enum err
 mark_matches(struct search_filter *f, struct runes a, struct runes b, uint8_t *marks_a,
              uint8_t *marks_b, size_t *ret_matches, struct why *why)
@@ -163,7 +163,7 @@ mark_matches(struct search_filter *f, struct runes a, struct runes b, uint8_t *m
     return e;
 }
 
-/* How many of the marked ones are not in the same order. */
+/* Counts marked characters that are not in the same order. */
 static size_t
 count_out_of_order(struct runes a, struct runes b, const uint8_t *marks_a, const uint8_t *marks_b)
 {

@@ -1,7 +1,7 @@
 /*
- * status.c - what the server says of itself: health, metrics, status pages in Prometheus' JSON
- * envelope. A page is a function that puts the value of "data", and a row in `pages`. It is sent
- * when it is whole, so it may fail at any point.
+ * status.c - health, metrics, and status pages in Prometheus' JSON envelope. A page is a function
+ * that writes the value of "data", and a row in `pages`. It is sent when it is complete, so it may
+ * fail at any point.
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "base/time_text.h"
 #include "promql/promql.h"
 
-#define PROMETHEUS_VERSION "3.14.0" /* the one that is measured up to */
+#define PROMETHEUS_VERSION "3.14.0" /* the version that the API follows */
 
 enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, FAMILY_BYTES_MAX = 1 << 20 };
 
@@ -31,7 +31,7 @@ healthy_run(struct api *api, struct http_request *request)
     http_reply_text(request, 200, "Firekeep is healthy.\n");
 }
 
-/* As VictoriaMetrics answers it. */
+/* Answers like VictoriaMetrics. */
 void
 health_run(struct api *api, struct http_request *request)
 {
@@ -79,7 +79,7 @@ api_doubts_clock(struct api *api, struct why *why)
     return true;
 }
 
-/* NULL: it is ready. Else a text, in `why` or a constant. */
+/* Returns NULL if the server is ready; else a text, in `why` or a constant. */
 static const char *
 not_ready(struct api *api, struct why *why)
 {
@@ -116,7 +116,7 @@ root_run(struct api *api, struct http_request *request)
                     api->options.version, api->options.route_prefix);
 }
 
-/* Everything is below a prefix, and somebody asks for what is above it. */
+/* Redirects a request for a path above the prefix of all paths. */
 void
 redirect_run(struct api *api, struct http_request *request)
 {
@@ -188,7 +188,7 @@ page_number(struct status_page *p, const char *name, int64_t *ret)
     return why_set(&p->why, ERR_INPUT, "%s must be a number", name);
 }
 
-/* Grafana and others go by the version of the Prometheus whose API this is. */
+/* Reports the version of the Prometheus whose API this is: Grafana and others depend on it. */
 static enum err
 build_info(struct status_page *p)
 {
@@ -206,8 +206,8 @@ build_info(struct status_page *p)
 #else
     json_member_text(j, "compiler", "gcc " __VERSION__);
 #endif
-    /* Who looks for it here takes this for Mimir, and edits rules if it may. Elsewhere it would be
-     * taken for Mimir by those for whom it is a Prometheus. */
+    /* Only below the prefix: clients that look for it there take the server for a Mimir, and edit
+     * rules if they may. Elsewhere clients take it for a Prometheus. */
     if (p->api->options.edit_rules != NULL && api_is_prefixed(p->api, p->request)) {
         json_member_object(j, "features");
         json_member_text(j, "ruler_config_api", "true");
@@ -225,7 +225,7 @@ features_page(struct status_page *p)
     return OK;
 }
 
-/* What is kept, as one would say it: "10y", "10y or 500GB". */
+/* Describes the retention: "10y", "10y or 500GB". */
 struct retention {
     char time[32];
     char size[32];
@@ -239,8 +239,8 @@ note_retention(void *to, const char *name, const char *value)
     if (strcmp(name, "retention.size") == 0) snprintf(r->size, sizeof r->size, "%s", value);
 }
 
-/* Members that Prometheus has come first; of Go's runtime only processors and memory mean something
- * here. */
+/* Writes Prometheus' members first; of those about Go's runtime only processors and memory have a
+ * meaning here. */
 static enum err
 runtime_info(struct status_page *p)
 {
@@ -290,7 +290,7 @@ runtime_info(struct status_page *p)
     return OK;
 }
 
-/* The log is replayed before anything is served. */
+/* Reports a complete replay: the log is replayed before the server answers. */
 static enum err
 wal_replay(struct status_page *p)
 {
@@ -304,7 +304,7 @@ is_wanted_metric(void *pattern, const char *name)
     return pattern == NULL || matcher_matches(pattern, bytes_of_text(name));
 }
 
-/* The metrics of the process, as /metrics has them. */
+/* Writes the metrics of the process, like /metrics. */
 static enum err
 self_metrics(struct status_page *p)
 {
@@ -381,7 +381,7 @@ struct metadata_page {
     uint64_t left_of_family; /* entries */
     uint64_t per_family;
     bool limited;
-    struct buf family; /* whose list is open */
+    struct buf family; /* the family whose list is open */
     bool is_open;
     struct query_control *control;
     struct why *why;
@@ -399,6 +399,7 @@ static enum err
 begin_family(struct metadata_page *p, struct bytes family)
 {
     end_family(p);
+    assert(p->family.size == 0);
     p->limited = p->left == 0;
     if (p->limited) return ERR_CANCELED;
     p->left--;
@@ -410,7 +411,7 @@ begin_family(struct metadata_page *p, struct bytes family)
     return buf_error(&p->family);
 }
 
-/* A tenant has one entry for each family; several tenants may not agree. */
+/* Writes an entry. A tenant has one entry for each family; several tenants may differ. */
 static enum err
 put_metadata(void *context, const struct metadata *m)
 {
@@ -470,7 +471,7 @@ metadata_page(struct status_page *p)
 static const struct {
     const char *path;
     enum err (*put)(struct status_page *page);
-    /* Those about data have one; those about the process need none. */
+    /* For pages about data; NULL for pages about the process. */
     bool (*find_tenant)(const struct api *api, struct http_request *request,
                         struct bytes *ret_tenant);
 } pages[] = {
@@ -515,7 +516,7 @@ page_run(struct api *api, struct http_request *request)
 {
     unsigned i = 0;
     while (strcmp(pages[i].path, api_path(api, request)) != 0) {
-        i++; /* it is among them: see the table of routes */
+        i++; /* the table of routes has no others */
         assert(i < sizeof pages / sizeof *pages);
     }
     struct json j;
@@ -525,11 +526,11 @@ page_run(struct api *api, struct http_request *request)
     buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
     success_begin(&j, &text);
     enum err e = pages[i].put(&page);
-    if (e == OK) json_object_close(&j); /* a page that failed may lie there without a value */
+    if (e == OK) json_object_close(&j); /* a page that failed may have left no value */
     if (e == OK && buf_error(&text)) {
         e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
     }
-    bool is_query = pages[i].find_tenant == tenant_of; /* others look at what is in memory */
+    bool is_query = pages[i].find_tenant == tenant_of; /* other pages show data in memory */
     if (e)
         reply_problem_of(request, is_query ? FOR_QUERY : FOR_ANYTHING, e, &page.why);
     else

@@ -1,6 +1,6 @@
 /*
- * status_store.c - pages about the store: status/tsdb and status/tsdb/blocks as Prometheus has
- * them, status/storage by partitions.
+ * status_store.c - pages about the store: status/tsdb and status/tsdb/blocks like Prometheus',
+ * status/storage by partitions.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ put_top(struct json *j, const char *key, const struct tsdb_top *top, enum tsdb_r
     json_array_close(j);
 }
 
-/* Those that Prometheus has come first; each series in memory counts as one of its chunks. */
+/* Writes Prometheus' members first; each series in memory counts as one chunk. */
 static void
 put_head(struct json *j, const struct tsdb_stats *s, const struct tsdb_top *top)
 {
@@ -81,7 +81,7 @@ tsdb_page(struct status_page *p)
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-/* The number of a part in the form of a ULID, 128 bits in Crockford's base 32. */
+/* Prints the number of a part as a ULID, 128 bits in Crockford's base 32. */
 static void
 print_ulid(uint64_t number, char to[ULID_BYTES + 1])
 {
@@ -103,7 +103,7 @@ put_block(void *context, const struct tsdb_part *part)
     json_object_open(j);
     json_member_text(j, "ulid", ulid);
     json_member_int(j, "minTime", any ? part->time.min_ms : 0);
-    /* Of a block, the first moment that is not in it. */
+    /* maxTime of a block is the first moment after it. */
     json_member_int(j, "maxTime", any && part->time.max_ms < INT64_MAX ? part->time.max_ms + 1 : 0);
     json_member_object(j, "stats");
     json_member_uint(j, "numSamples", part->floats + part->histograms);

@@ -1,4 +1,4 @@
-/* store_metrics.c - numbers for /metrics: of ledger, log, head, parts, memory and HTTP. */
+/* store_metrics.c - metrics of ledger, log, head, parts, memory and HTTP. */
 #include "api/internal.h"
 
 #define COUNTER METRIC_KIND_COUNTER
@@ -86,7 +86,7 @@ static const struct metric_family difference_family = {LEDGER_DIFFERENCE_NAME,
 
 struct ledger_sink {
     struct metric_sink *sink;
-    bool zeros; /* of many tenants only what is not zero: each has 60 lines otherwise */
+    bool zeros; /* false if there are many tenants, each of which has 60 lines with zeros */
 };
 
 static void
@@ -177,7 +177,8 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_parts_left_alone", GAUGE,
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);
     put(s, "firekeep_parts_removed", GAUGE,
-        "Live parts whose file was removed while the server runs; they can be read until the server "
+        "Live parts whose file was removed while the server runs; they can be read until the "
+        "server "
         "stops.",
         t->parts_removed);
     put(s, "firekeep_parts_set_aside", GAUGE,
@@ -299,7 +300,7 @@ store_metrics(struct metric_sink *sink, void *context)
     struct metric_pair version = {"version", bytes_of_text(api->options.version)};
     metric_put_u64(sink, &build, &version, 1, 1);
     lock_take(&api->lock);
-    uint64_t waiting = api->waiting_count;
+    uint64_t waiting = api->committing_count;
     struct job_queue reads = api->queues[QUEUE_READS], queries = api->queues[QUEUE_QUERIES];
     lock_drop(&api->lock);
     put(sink, "firekeep_write_requests_waiting", GAUGE, "Write requests waiting for a commit.",

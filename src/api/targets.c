@@ -1,8 +1,9 @@
 /*
- * targets.c - what a Prometheus tells that scrapes targets. Nothing is scraped here: the answers
- * are well-formed and empty, as clients of the API expect them, and parameters are refused as
- * there.
+ * targets.c - the routes about targets that a Prometheus scrapes. This server does not scrape: its
+ * answers are well-formed and empty, as clients of the API expect them, and it refuses the same
+ * parameters.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -10,7 +11,7 @@
 #include "api/match.h"
 #include "base/quote.h"
 
-struct question {
+struct targets_request {
     struct api *api;
     struct form form;
     struct match match;
@@ -22,7 +23,7 @@ struct question {
 /* --- parameters ------------------------------------------------------------------------------- */
 
 static enum err
-check_target_metadata(struct question *q)
+check_target_metadata(struct targets_request *q)
 {
     const char *limit = form_given(&q->form, "limit");
     const char *match = form_given(&q->form, "match_target");
@@ -39,9 +40,9 @@ check_target_metadata(struct question *q)
     return e;
 }
 
-/* How the rules of a pool change labels: there is no pool. */
+/* Refuses a request for the relabelling of a pool, since there are no pools. */
 static enum err
-check_relabel_steps(struct question *q)
+check_relabel_steps(struct targets_request *q)
 {
     const char *pool = form_given(&q->form, "scrapePool");
     if (pool == NULL) {
@@ -58,9 +59,9 @@ check_relabel_steps(struct question *q)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Where dropped targets are not wanted, nothing is told of their number. */
+/* The answer has counts of dropped targets only if these are wanted. */
 static const char *
-targets_data(const struct question *q)
+targets_data(const struct targets_request *q)
 {
     const char *state = form_given(&q->form, "state");
     bool dropped =
@@ -69,12 +70,12 @@ targets_data(const struct question *q)
                    : "{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":null}";
 }
 
-static const struct answer {
+static const struct targets_answer {
     const char *path;
     const char *data;
-    enum err (*check)(struct question *q); /* NULL: it has no parameters */
+    enum err (*check)(struct targets_request *q); /* NULL: the route has no parameters */
 } answers[] = {
-    {"/api/v1/targets", NULL}, /* by state */
+    {"/api/v1/targets", NULL}, /* depends on the state */
     {"/api/v1/targets/metadata", "[]", check_target_metadata},
     {"/api/v1/targets/relabel_steps", "{\"steps\":[]}", check_relabel_steps},
     {"/api/v1/scrape_pools", "{\"scrapePools\":[]}"},
@@ -96,11 +97,12 @@ reply_success(struct http_request *request, const char *data)
 void
 targets_run(struct api *api, struct http_request *request)
 {
-    const struct answer *a = answers;
+    const struct targets_answer *a = answers;
     while (strcmp(a->path, api_path(api, request)) != 0) {
-        a++; /* it is among them: see the table of routes */
+        a++; /* the table of routes has no others */
+        assert(a < answers + sizeof answers / sizeof *answers);
     }
-    struct question q = {.api = api};
+    struct targets_request q = {.api = api};
     buf_init(&q.error, NULL, SENTENCE_BYTES_MAX);
     query_control_begin(api, request, &api->read_budget, &q.control);
     enum err e = form_read(request, &api->read_budget, &q.form, &q.why);
@@ -116,7 +118,7 @@ targets_run(struct api *api, struct http_request *request)
     buf_fini(&q.error);
 }
 
-/* A stream of what will never come: with this answer clients do not ask again. */
+/* Answers that there are no notifications, after which clients do not ask again. */
 void
 notifications_live_run(struct api *api, struct http_request *request)
 {

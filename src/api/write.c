@@ -1,11 +1,25 @@
 /*
  * write.c - remote write 1.0 and 2.0: POST, judged at once, answered when durable.
  *
- *      body -> snappy -> decode -> tsdb_ingest_begin -> waiting list -> api_committed -> answer
+ *      body -> snappy -> decode -> tsdb_ingest_begin -> committing -> api_committed -> answer
  *                                           |                ^
  *                                           +- repeats thread: tsdb_ingest_end, if samples are in
  *                                              doubt that parts may hold
+ *
+ *   SPARE --write_judge()--> JUDGED --write_look_later()--> DOUBTFUL --doubtful_take()--> JUDGED
+ *                            JUDGED --write_judged()--> COMMITTING --api_committed()--> JUDGED
+ *                            JUDGED --answered, pending_spare()--> SPARE
+ *
+ * Invariants:
+ *
+ * 1. A pending write is in the list that its place names; in JUDGED one thread has it.
+ * 2. The list of COMMITTING writes has `committing_count` of them, and `committing_last` is its
+ * end.
+ * 3. A DOUBTFUL write has doubts and keeps its memory; a COMMITTING write has neither.
+ * 4. `doubtful_count`, at most DOUBTFUL_MAX, is the number of DOUBTFUL writes, each with a job.
+ * 5. A write is answered once, when the fate of its epoch is known.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
@@ -16,9 +30,9 @@
 
 enum {
     MESSAGE_KEEP_BYTES = 4 * 1024 * 1024,
-    /* What is larger is judged on a thread of its own: a worker has other connections to serve. */
+    /* Larger bodies are judged on the thread of QUEUE_WRITES: a worker has other connections. */
     WORKER_BODY_BYTES = 512 * 1024,
-    /* So many keep their memory while parts are read for them, one after the other. */
+    /* Writes that keep their memory while parts are read for them, one after the other. */
     DOUBTFUL_MAX = 16,
 };
 
@@ -56,7 +70,7 @@ write_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
-/* --- which message is it? --------------------------------------------------------------------- */
+/* --- the kind of message ---------------------------------------------------------------------- */
 
 static const char *
 skip_blanks(const char *p)
@@ -105,7 +119,7 @@ parse_content_type(const char *text, enum rw_version *ret_version)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Every answer to a 2.0 request says how much of it is written. */
+/* Answers. Each answer to a 2.0 request says how many samples of it were written. */
 static void
 write_reply(struct api *api, struct http_request *request, enum rw_version version, unsigned status,
             const struct why *why, const struct ingest_result *result)
@@ -113,9 +127,9 @@ write_reply(struct api *api, struct http_request *request, enum rw_version versi
     static const struct {
         const char *header;
         enum ledger_kind kind;
-    } told[] = {{"X-Prometheus-Remote-Write-Samples-Written", LEDGER_FLOAT},
-                {"X-Prometheus-Remote-Write-Histograms-Written", LEDGER_HISTOGRAM},
-                {"X-Prometheus-Remote-Write-Exemplars-Written", LEDGER_EXEMPLAR}};
+    } counts[] = {{"X-Prometheus-Remote-Write-Samples-Written", LEDGER_FLOAT},
+                  {"X-Prometheus-Remote-Write-Histograms-Written", LEDGER_HISTOGRAM},
+                  {"X-Prometheus-Remote-Write-Exemplars-Written", LEDGER_EXEMPLAR}};
     char text[sizeof result->text + sizeof why->text];
     char written[3][24];
     struct http_answer answer = {.status = status};
@@ -136,8 +150,8 @@ write_reply(struct api *api, struct http_request *request, enum rw_version versi
         answer.headers[headers++] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};
     }
     for (unsigned i = 0; version == RW_V2 && i < 3; i++) {
-        snprintf(written[i], sizeof written[i], "%" PRIu64, result->written[told[i].kind]);
-        answer.headers[headers++] = (struct http_answer_header){told[i].header, written[i]};
+        snprintf(written[i], sizeof written[i], "%" PRIu64, result->written[counts[i].kind]);
+        answer.headers[headers++] = (struct http_answer_header){counts[i].header, written[i]};
     }
     metric_record(&latency,
                   (uint64_t)(env_monotonic_ns(api->options.env) - http_began_ns(request)));
@@ -155,9 +169,12 @@ reply_nothing_written(struct api *api, struct http_request *request, enum rw_ver
 /* --- waiting for the commit ------------------------------------------------------------------- */
 
 static void
-waiting_answer(struct api *api, struct waiting *w)
+pending_answer(struct api *api, struct pending_write *w)
 {
     struct why down;
+    assert(w->place == WRITE_JUDGED);
+    assert(w->state != TSDB_EPOCH_PENDING); /* invariant 5 */
+    assert(w->doubts == NULL);              /* invariant 3 */
     if (w->state == TSDB_EPOCH_VOID) {
         why_set(&down, ERR_AGAIN, "cannot write to the write-ahead log");
         reply_nothing_written(api, w->request, w->version, 503, &down);
@@ -166,23 +183,30 @@ waiting_answer(struct api *api, struct waiting *w)
     write_reply(api, w->request, w->version, status_of(FOR_WRITE, w->error), &w->why, &w->result);
 }
 
-/* Keeps them, all from first to last, for the next. */
+/* Makes answered writes, from first to last, spare. */
 static void
-waiting_spare(struct api *api, struct waiting *first, struct waiting *last)
+pending_spare(struct api *api, struct pending_write *first, struct pending_write *last)
 {
+    assert(last->next == NULL);
+    for (struct pending_write *w = first; w != NULL; w = w->next) {
+        assert(w->place == WRITE_JUDGED); /* invariant 1 */
+        w->place = WRITE_SPARE;
+    }
     lock_take(&api->lock);
-    last->next = api->spare_waiting;
-    api->spare_waiting = first;
+    last->next = api->spare_writes;
+    api->spare_writes = first;
     lock_drop(&api->lock);
 }
 
 void
 api_committed(struct api *api)
 {
-    struct waiting *taken = NULL, **tail = &taken, *last = NULL;
+    struct pending_write *taken = NULL, **tail = &taken, *last = NULL;
     lock_take(&api->lock);
-    /* Those whose fate is known are taken off the list; they keep their order. */
-    for (struct waiting **link = &api->waiting_first, *w; (w = *link) != NULL;) {
+    assert((api->committing_first == NULL) == (api->committing_last == NULL)); /* invariant 2 */
+    /* Takes writes whose fate is known off the list; they keep their order. */
+    for (struct pending_write **link = &api->committing_first, *w; (w = *link) != NULL;) {
+        assert(w->place == WRITE_COMMITTING); /* invariant 1 */
         w->state = tsdb_epoch(api->options.tsdb, w->epoch);
         if (w->state == TSDB_EPOCH_PENDING) {
             last = w;
@@ -193,16 +217,19 @@ api_committed(struct api *api)
         w->next = NULL;
         *tail = w;
         tail = &w->next;
-        api->waiting_count--;
+        w->place = WRITE_JUDGED;
+        assert(api->committing_count > 0); /* invariant 2 */
+        api->committing_count--;
     }
-    api->waiting_last = last;
+    api->committing_last = last;
+    assert((last == NULL) == (api->committing_count == 0)); /* invariant 2 */
     lock_drop(&api->lock);
     last = NULL;
-    for (struct waiting *w = taken; w != NULL; w = w->next) {
-        waiting_answer(api, w);
+    for (struct pending_write *w = taken; w != NULL; w = w->next) {
+        pending_answer(api, w);
         last = w;
     }
-    if (last != NULL) waiting_spare(api, taken, last);
+    if (last != NULL) pending_spare(api, taken, last);
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -247,17 +274,17 @@ write_memories_free(struct api *api)
         buf_fini(&w->message);
         mem_free(&api->write_budget, w, sizeof *w);
     }
-    for (struct waiting *w = api->spare_waiting, *next; w != NULL; w = next) {
+    for (struct pending_write *w = api->spare_writes, *next; w != NULL; w = next) {
         next = w->next;
         mem_free(&api->write_budget, w, sizeof *w);
     }
 }
 
 /*
- * There was no memory for a request that had half of all by itself when it wanted more. A message
- * has less than a third of all (decoded_bytes_max), so the rest were arrays, which grow to twice
- * what they are and are copied then: it does not fit into an empty server either, and to have it
- * repeated would be to have it repeated for ever.
+ * Distinguishes a request that may succeed later from one that never fits. A request that had half
+ * of all memory when it wanted more does not fit into an empty server either: a message has less
+ * than a third of all (decoded_bytes_max), and the rest are arrays, which are copied to twice their
+ * size. Its sender would repeat it for ever.
  */
 static enum err
 write_unfit(const struct api *api, const struct write_memory *w, struct why *why)
@@ -280,7 +307,7 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
              struct write_memory *w, struct why *why)
 {
     size_t size;
-    atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* of this request */
+    atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* for write_unfit() */
     enum err e = snappy_size(http_body(request), api->options.decoded_bytes_max, &size);
     if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
     if (e == ERR_LIMIT) {
@@ -296,10 +323,11 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
     return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 
-/* Known series need no second look; a message that is not what it looked like gets one. */
+/* Ingests a message that was decoded without checks, which suffices for known series; otherwise
+ * decodes it again with all checks. */
 static enum err
 write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct write_memory *w,
-             struct waiting *wait, struct why *why)
+             struct pending_write *wait, struct why *why)
 {
     struct tsdb *tsdb = api->options.tsdb;
     struct ingest_result *result = &wait->result;
@@ -313,8 +341,10 @@ write_ingest(struct api *api, enum rw_version version, struct bytes tenant, stru
 
 /* Answers, or leaves the request waiting for its commit. */
 static void
-write_judged(struct api *api, struct bytes tenant, struct waiting *wait)
+write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
 {
+    assert(wait->place == WRITE_JUDGED);
+    assert(wait->doubts == NULL); /* invariant 3 */
     if (wait->result.rejected_total > 0) {
         refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
     }
@@ -323,42 +353,50 @@ write_judged(struct api *api, struct bytes tenant, struct waiting *wait)
     wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
     if (wait->state == TSDB_EPOCH_PENDING) {
         wait->next = NULL;
+        wait->place = WRITE_COMMITTING;
         lock_take(&api->lock);
-        if (api->waiting_last != NULL)
-            api->waiting_last->next = wait;
+        assert((api->committing_last == NULL) == (api->committing_count == 0)); /* invariant 2 */
+        if (api->committing_last != NULL)
+            api->committing_last->next = wait;
         else
-            api->waiting_first = wait;
-        api->waiting_last = wait;
-        api->waiting_count++;
+            api->committing_first = wait;
+        api->committing_last = wait;
+        api->committing_count++;
         lock_drop(&api->lock);
         api->options.commit_wanted(api->options.context);
         return;
     }
-    /* Nobody waits for what is acknowledged from memory. */
+    /* A write that is acknowledged from memory does not wake the committer itself. */
     if (tsdb_commit_due(api->options.tsdb)) api->options.commit_wanted(api->options.context);
-    waiting_answer(api, wait);
-    waiting_spare(api, wait, wait);
+    pending_answer(api, wait);
+    wait->next = NULL;
+    pending_spare(api, wait, wait);
 }
 
 /* --- samples in doubt ------------------------------------------------------------------------- */
 
-static struct waiting *
+static struct pending_write *
 doubtful_take(struct api *api, const struct http_request *request)
 {
     lock_take(&api->lock);
-    struct waiting **link = &api->doubtful;
-    while ((*link)->request != request) {
+    struct pending_write **link = &api->doubtful;
+    while (*link != NULL && (*link)->request != request) {
         link = &(*link)->next;
     }
-    struct waiting *wait = *link;
+    struct pending_write *wait = *link;
+    assert(wait != NULL);                  /* invariant 4 */
+    assert(wait->place == WRITE_DOUBTFUL); /* invariant 1 */
+    assert(wait->doubts != NULL);          /* invariant 3 */
+    assert(api->doubtful_count > 0);       /* invariant 4 */
     *link = wait->next;
+    wait->place = WRITE_JUDGED;
     api->doubtful_count--;
     lock_drop(&api->lock);
     return wait;
 }
 
 static void
-doubt_over(struct api *api, struct waiting *wait)
+doubt_over(struct api *api, struct pending_write *wait)
 {
     struct bytes tenant;
     struct why why;
@@ -368,9 +406,9 @@ doubt_over(struct api *api, struct waiting *wait)
     write_judged(api, tenant, wait);
 }
 
-/* The sender is to come back; what was taken is there then. */
+/* Refuses the samples in doubt: the sender retries, and finds the rest already written. */
 static void
-doubt_refused(struct api *api, struct waiting *wait, const struct why *why)
+doubt_refused(struct api *api, struct pending_write *wait, const struct why *why)
 {
     tsdb_doubts_free(wait->doubts);
     wait->error = ERR_AGAIN;
@@ -388,7 +426,7 @@ write_look_refused(struct api *api, struct http_request *request, enum err e, co
 static void
 write_look(struct api *api, struct http_request *request)
 {
-    struct waiting *wait = doubtful_take(api, request);
+    struct pending_write *wait = doubtful_take(api, request);
     struct why why;
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
         doubt_refused(api, wait, (why_set(&why, ERR_AGAIN, "shutting down"), &why));
@@ -400,12 +438,15 @@ write_look(struct api *api, struct http_request *request)
 }
 
 static void
-write_look_later(struct api *api, struct waiting *wait)
+write_look_later(struct api *api, struct pending_write *wait)
 {
     struct http_request *request = wait->request;
+    assert(wait->doubts != NULL); /* invariant 3 */
     lock_take(&api->lock);
+    assert(api->doubtful_count <= DOUBTFUL_MAX); /* invariant 4 */
     bool room = api->doubtful_count < DOUBTFUL_MAX;
     if (room) {
+        wait->place = WRITE_DOUBTFUL;
         wait->next = api->doubtful;
         api->doubtful = wait;
         api->doubtful_count++;
@@ -422,7 +463,7 @@ write_look_later(struct api *api, struct waiting *wait)
 
 /* --- judging ---------------------------------------------------------------------------------- */
 
-/* 0, or the status to refuse the request with before its body is looked at. */
+/* Returns 0, or the status to refuse the request with before its body is read. */
 static unsigned
 write_refusal(struct api *api, struct http_request *request, enum rw_version version,
               struct bytes *ret_tenant, struct why *why)
@@ -467,14 +508,15 @@ write_judge(struct api *api, struct http_request *request)
         return;
     }
     struct write_memory *w = write_memory_take(api);
-    struct waiting *wait = NULL;
+    struct pending_write *wait = NULL;
     enum err e = OK;
     if (w != NULL) e = write_decode(api, request, version, w, &why);
     if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
     if (w != NULL && e == OK) {
         lock_take(&api->lock);
-        wait = api->spare_waiting;
-        if (wait != NULL) api->spare_waiting = wait->next;
+        wait = api->spare_writes;
+        assert(wait == NULL || wait->place == WRITE_SPARE); /* invariant 1 */
+        if (wait != NULL) api->spare_writes = wait->next;
         lock_drop(&api->lock);
         if (wait == NULL) wait = mem_alloc(&api->write_budget, sizeof *wait);
     }
@@ -484,7 +526,8 @@ write_judge(struct api *api, struct http_request *request)
         reply_nothing_written(api, request, version, status_of(FOR_WRITE, e), &why);
         return;
     }
-    *wait = (struct waiting){.request = request, .version = version, .memory = w};
+    *wait = (struct pending_write){
+        .place = WRITE_JUDGED, .request = request, .version = version, .memory = w};
     wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
     if (wait->doubts != NULL) {
         write_look_later(api, wait);

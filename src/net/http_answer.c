@@ -1,6 +1,7 @@
 /* http_answer.c - see http_answer.h. */
 #include "net/http_answer.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ http_header_value(const char *line, size_t size, const char *name, char *to, siz
     if (size <= name_size || line[name_size] != ':') return false;
     if (strncasecmp(line, name, name_size) != 0) return false;
     const char *at = line + name_size + 1, *end = line + size;
+    assert(to_size > 0);
     while (at < end && (*at == ' ' || *at == '\t')) {
         at++;
     }

@@ -1,22 +1,33 @@
 /*
  * http_calls.c - libcurl's multi interface.
  *
- * A transfer is an easy handle with its call and its answer, in one of three lists: under way, done
- * (its answer was not taken yet), and idle. It keeps its handle for the next call; connections
- * belong to the multi handle, which reuses them for whatever transfer comes next. The answer that
- * was taken last is `shown`: its body is freed when the next one is taken.
+ * A transfer is an easy handle with its call and its answer. It keeps its handle for the next call;
+ * connections belong to the multi handle, which reuses them for any transfer.
  *
- * A stream that has no room pauses its transfer: libcurl reads nothing more of it, so that its
- * sender has to wait.
+ *   IDLE --http_calls_start()--> PENDING --http_calls_poll()--> DONE --http_calls_done()--> SHOWN
+ *    ^                              |                                                         |
+ *    +---- http_calls_give_up() ----+----------------- next http_calls_done() ----------------+
  *
- * Names are looked up by getaddrinfo(), each on a thread of libcurl's, which cannot be interrupted:
- * with name servers that do not answer it takes 10 s or more. Unless it is told to exit quickly,
- * libcurl waits for that thread when the call's time is over or it is given up, and all other calls
- * wait, too. So the thread is left to end by itself.
+ * Invariants:
  *
- * Only http and https, no redirects (a POST must not turn into a GET), answers uncompressed. Of a
- * body that is longer than its call allows the beginning is kept, and the rest is read and dropped
- * up to a limit, so that the connection can be used again.
+ * 1. A transfer is in the list of its state, or in `shown`, and nowhere else.
+ * 2. The multi handle has the easy handles of PENDING transfers, and no others.
+ * 3. `count` is the number of PENDING transfers, `idle_count` of IDLE ones, at most IDLE_MAX.
+ * 4. An IDLE transfer has neither headers nor a body: they may hold secrets.
+ * 5. The body of an answer is a view of its transfer while that is SHOWN.
+ * 6. `body` is at most as long as its call allows.
+ *
+ * A stream that has no room pauses its transfer: libcurl reads nothing more from its connection, so
+ * that the sender has to wait.
+ *
+ * libcurl looks up names by getaddrinfo(), each on its own thread, which cannot be interrupted:
+ * with name servers that do not answer it takes 10 s or more. Without CURLOPT_QUICK_EXIT libcurl
+ * waits for that thread when the call times out or is given up, and all other calls wait, too. With
+ * it the thread ends by itself.
+ *
+ * Only http and https are allowed; redirects are not followed (a POST must not turn into a GET),
+ * and answers are uncompressed. If a body is longer than its call allows, its beginning is kept,
+ * and the rest is read and dropped up to a limit, so that the connection can be used again.
  */
 #include "net/http_calls.h"
 
@@ -35,11 +46,14 @@ enum {
     ANSWER_BYTES_MAX = 64 << 20,
     CUT_BYTES_MAX = 16 << 20,
     IDLE_MAX = 8,
-    STREAM_PIECE_BYTES = 64 * 1024, /* at most, of a stream */
+    STREAM_PIECE_BYTES = 64 * 1024, /* largest piece of a stream */
 };
+
+enum transfer_state { TRANSFER_IDLE, TRANSFER_PENDING, TRANSFER_DONE, TRANSFER_SHOWN };
 
 struct transfer {
     struct transfer *next;
+    enum transfer_state state;
     struct http_calls *calls;
     CURL *curl;
     struct curl_slist *headers;
@@ -49,11 +63,11 @@ struct transfer {
     struct buf body;
     char error[CURL_ERROR_SIZE];
     CURLcode code;
-    char retry_after[48]; /* as the answer has it: it may be a date, and stand before Date */
+    char retry_after[48]; /* as it was sent: it may be a date, and come before the Date header */
     bool headers_whole;   /* the empty line after them has come */
     bool streams;         /* the body goes to the call's stream */
-    uint64_t cut_bytes;   /* of the body, that nobody will look at */
-    bool endless;         /* these were too many */
+    uint64_t cut_bytes;   /* bytes of the body that were dropped */
+    bool endless;         /* cut_bytes exceeded its limit */
 };
 
 struct http_calls {
@@ -62,12 +76,43 @@ struct http_calls {
     CURLM *multi;
     char user_agent[80];
     uint32_t count;
-    struct transfer *under_way; /* lists */
+    struct transfer *pending; /* lists */
     struct transfer *done;
     struct transfer *idle;
     uint32_t idle_count;
-    struct transfer *shown; /* its body is in the caller's hands */
+    struct transfer *shown; /* NULL, or the transfer whose answer the caller has */
 };
+
+static void
+transfer_enter(struct transfer *t, enum transfer_state from, enum transfer_state to)
+{
+    assert(t->state == from); /* invariant 1 */
+    t->state = to;
+}
+
+/* Asserts the invariants of the lists. O(n): in debug builds only. */
+static void
+calls_validate(const struct http_calls *calls)
+{
+#ifdef LOCK_CHECK
+    uint32_t pending = 0, idle = 0;
+    for (const struct transfer *t = calls->pending; t != NULL; t = t->next, pending++) {
+        assert(t->state == TRANSFER_PENDING); /* invariant 1 */
+    }
+    for (const struct transfer *t = calls->done; t != NULL; t = t->next) {
+        assert(t->state == TRANSFER_DONE); /* invariant 1 */
+    }
+    for (const struct transfer *t = calls->idle; t != NULL; t = t->next, idle++) {
+        assert(t->state == TRANSFER_IDLE);                   /* invariant 1 */
+        assert(t->headers == NULL && t->body.capacity == 0); /* invariant 4 */
+    }
+    assert(calls->shown == NULL || calls->shown->state == TRANSFER_SHOWN); /* invariant 1 */
+    assert(calls->count == pending);                                       /* invariant 3 */
+    assert(calls->idle_count == idle);                                     /* invariant 3 */
+#else
+    (void)calls;
+#endif
+}
 
 /* Headers hold secrets. */
 static void
@@ -133,10 +178,11 @@ void
 http_calls_free(struct http_calls *calls)
 {
     if (calls == NULL) return;
-    for (struct transfer *t = calls->under_way; t != NULL; t = t->next) {
+    for (struct transfer *t = calls->pending; t != NULL; t = t->next) {
+        assert(t->state == TRANSFER_PENDING); /* invariant 1 */
         curl_multi_remove_handle(calls->multi, t->curl);
     }
-    list_free(calls->under_way);
+    list_free(calls->pending);
     list_free(calls->done);
     list_free(calls->idle);
     transfer_free(calls->shown);
@@ -144,12 +190,14 @@ http_calls_free(struct http_calls *calls)
     mem_free(NULL, calls, sizeof *calls);
 }
 
-/* --- what libcurl calls ----------------------------------------------------------------------- */
+/* --- callbacks -------------------------------------------------------------------------------- */
 
 static size_t
 on_body(char *data, size_t item, size_t count, void *context)
 {
     struct transfer *t = context;
+    assert(t->state == TRANSFER_PENDING);
+    assert(t->body.size <= t->call.answer_bytes_max); /* invariant 6 */
     size_t size = item * count, room = t->call.answer_bytes_max - t->body.size;
     if (t->streams) {
         bool taken = t->call.stream->take(t->call.context, bytes_of((const uint8_t *)data, size));
@@ -163,7 +211,7 @@ on_body(char *data, size_t item, size_t count, void *context)
     return buf_error(&t->body) == OK && !t->endless ? size : 0;
 }
 
-/* Not that of a 100, nor a proxy's. */
+/* Begins the stream of a final answer: a 100 is skipped, and the headers of a proxy do not come. */
 static void
 begin_stream(struct transfer *t)
 {
@@ -183,7 +231,7 @@ on_header(char *line, size_t item, size_t count, void *context)
     size_t size = item * count;
     char value[HTTP_CALLS_WANTED_BYTES];
     if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
-        /* A new status line begins a new answer: the one before was a 100. */
+        /* A new status line begins a new answer, after a 100. */
         memset(a->wanted, 0, sizeof a->wanted);
         a->date_s = 0;
         t->retry_after[0] = '\0';
@@ -199,7 +247,7 @@ on_header(char *line, size_t item, size_t count, void *context)
     }
     if ((line[0] == '\r' || line[0] == '\n') && !t->headers_whole) {
         t->headers_whole = true;
-        /* A date is one of the server's clock, which may be wrong. */
+        /* Compares a date with the server's clock, which may differ from ours. */
         int64_t now_s = a->date_s != 0 ? a->date_s : env_realtime_ms(t->calls->env) / 1000;
         a->retry_after_ns = http_retry_after_ns(t->retry_after, now_s);
         begin_stream(t);
@@ -214,6 +262,8 @@ transfer_take(struct http_calls *calls)
 {
     struct transfer *t = calls->idle;
     if (t != NULL) {
+        assert(calls->idle_count > 0);     /* invariant 3 */
+        assert(t->state == TRANSFER_IDLE); /* invariant 1 */
         calls->idle = t->next;
         calls->idle_count--;
         return t;
@@ -230,7 +280,7 @@ transfer_take(struct http_calls *calls)
     return t;
 }
 
-/* libcurl's number; that of the greatest version stands 16 bits further left. */
+/* Returns libcurl's number of a version; shifted left by 16 bits it sets the greatest version. */
 static long
 tls_version(const char *name)
 {
@@ -248,8 +298,8 @@ tls_version(const char *name)
 }
 
 /* Returns the path that libcurl gets for a file that it opens. It would wait for a pipe, and all
- * transfers of the thread with it, so for a pipe this is a path that cannot be opened. Its
- * complaint names ours, see below. */
+ * transfers of the thread with it, so for a pipe this is a path that cannot be opened. The error
+ * names the configured path: describe_tls_error(). */
 static const char *
 file_or_error(const char *path)
 {
@@ -265,7 +315,7 @@ set_target(CURL *curl, const struct http_calls_target *target)
         curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
         curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not the environment's */
     }
-    if (target->ca_file != NULL) { /* and nobody else: Debian's libcurl has a CAPATH besides */
+    if (target->ca_file != NULL) { /* nothing else is trusted: Debian's libcurl has a CAPATH, too */
         const char *ca_file = file_or_error(target->ca_file);
         curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
         curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
@@ -287,7 +337,7 @@ set_target(CURL *curl, const struct http_calls_target *target)
 }
 
 static bool
-append(struct curl_slist **list, const char *text)
+list_append(struct curl_slist **list, const char *text)
 {
     struct curl_slist *more = curl_slist_append(*list, text);
     if (more != NULL) *list = more;
@@ -297,9 +347,9 @@ append(struct curl_slist **list, const char *text)
 static bool
 set_headers(struct transfer *t)
 {
-    bool ok = append(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
+    bool ok = list_append(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
     for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++) {
-        ok = append(&t->headers, *h);
+        ok = list_append(&t->headers, *h);
     }
     /* A proxy that is asked for a connection does not see them. */
     curl_easy_setopt(t->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
@@ -307,9 +357,8 @@ set_headers(struct transfer *t)
 }
 
 /*
- * libcurl checks a certificate against the URL's host, and has no other name for it. So the URL
- * gets the name that is expected, the connection goes to the host that was meant, and the Host
- * header says so.
+ * libcurl checks a certificate against the URL's host, and has no option for another name. So the
+ * URL gets the expected name, and the connection and the Host header get the host of the call.
  */
 static bool
 set_url(struct transfer *t)
@@ -328,10 +377,10 @@ set_url(struct transfer *t)
               curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
     if (ok) {
         snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
-        ok = append(&t->connect_to, text);
-        bool usual = strcmp(port, "443") == 0; /* then nobody names it */
+        ok = list_append(&t->connect_to, text);
+        bool usual = strcmp(port, "443") == 0; /* which Host leaves out */
         snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
-        ok = ok && append(&t->headers, text);
+        ok = ok && list_append(&t->headers, text);
     }
     ok = ok && curl_easy_setopt(t->curl, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK &&
          curl_easy_setopt(t->curl, CURLOPT_URL, url) == CURLE_OK;
@@ -369,7 +418,7 @@ set_all(struct transfer *t)
     curl_easy_setopt(curl, CURLOPT_PRIVATE, t);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* see above */
+    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* does not wait for name lookups: see above */
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, t->calls->user_agent);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -397,6 +446,8 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     }
     struct transfer *t = transfer_take(calls);
     if (t == NULL) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
+    assert(t->headers == NULL);    /* invariant 4 */
+    assert(t->connect_to == NULL); /* invariant 4 */
     t->call = *call;
     t->answer = (struct http_call_answer){.context = call->context};
     t->error[0] = '\0';
@@ -411,8 +462,9 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
         transfer_free(t);
         return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
     }
-    t->next = calls->under_way;
-    calls->under_way = t;
+    transfer_enter(t, TRANSFER_IDLE, TRANSFER_PENDING);
+    t->next = calls->pending;
+    calls->pending = t;
     calls->count++;
     return OK;
 }
@@ -457,7 +509,7 @@ http_calls_poll(struct http_calls *calls, int wait_ms)
 }
 
 static void
-wait_for(struct http_calls *calls, struct pollfd *also, uint32_t count, int wait_ms)
+calls_wait(struct http_calls *calls, struct pollfd *also, uint32_t count, int wait_ms)
 {
     struct curl_waitfd fds[HTTP_CALLS_ALSO_MAX];
     assert(count <= HTTP_CALLS_ALSO_MAX);
@@ -482,28 +534,36 @@ http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_t cou
     int running, left;
     CURLMsg *message;
     bool has_done = calls->done != NULL;
-    if (!has_done || count > 0) wait_for(calls, also, count, has_done ? 0 : wait_ms);
+    if (!has_done || count > 0) calls_wait(calls, also, count, has_done ? 0 : wait_ms);
     curl_multi_perform(calls->multi, &running);
     while ((message = curl_multi_info_read(calls->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) continue;
-        struct transfer *t = NULL, **at = &calls->under_way;
+        struct transfer *t = NULL, **at = &calls->pending;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        curl_multi_remove_handle(calls->multi, t->curl); /* and the message */
+        assert(t->curl == message->easy_handle);         /* invariant 2 */
+        curl_multi_remove_handle(calls->multi, t->curl); /* frees the message */
         while (*at != t) {
+            assert(*at != NULL); /* invariant 1 */
             at = &(*at)->next;
         }
         *at = t->next;
+        assert(calls->count > 0); /* invariant 3 */
         calls->count--;
+        transfer_enter(t, TRANSFER_PENDING, TRANSFER_DONE);
         t->code = code;
         t->next = calls->done;
         calls->done = t;
     }
+    calls_validate(calls);
 }
 
+/* Makes a transfer IDLE that has left its list. */
 static void
 give_back(struct http_calls *calls, struct transfer *t)
 {
+    assert(t->state == TRANSFER_PENDING || t->state == TRANSFER_SHOWN);
+    assert(calls->idle_count <= IDLE_MAX); /* invariant 3 */
     lines_free(t->headers);
     curl_slist_free_all(t->connect_to);
     t->headers = t->connect_to = NULL;
@@ -512,15 +572,15 @@ give_back(struct http_calls *calls, struct transfer *t)
         return;
     }
     buf_fini(&t->body);
+    t->state = TRANSFER_IDLE;
     t->next = calls->idle;
     calls->idle = t;
     calls->idle_count++;
 }
 
-/* What GnuTLS found, which libcurl keeps and does not say: whether a certificate is to be renewed,
- * or a file to be corrected. */
+/* Describes why a certificate is not trusted. libcurl keeps GnuTLS' finding and does not say it. */
 static void
-say_why_untrusted(struct transfer *t)
+describe_untrusted(struct transfer *t)
 {
     static const struct {
         unsigned bit;
@@ -544,9 +604,9 @@ say_why_untrusted(struct transfer *t)
     }
 }
 
-/* libcurl's sentences on certificates name no files. */
+/* Describes an error of TLS with the files that caused it, which libcurl does not name. */
 static void
-say_what_is_wrong_with_tls(struct transfer *t)
+describe_tls_error(struct transfer *t)
 {
     const struct http_calls_target *target = t->call.target;
     if (t->code == CURLE_SSL_CACERT_BADFILE && target->ca_file != NULL) {
@@ -558,13 +618,13 @@ say_what_is_wrong_with_tls(struct transfer *t)
                  target->cert_file, target->key_file == NULL ? "(not set)" : target->key_file);
     } else if (t->code == CURLE_PEER_FAILED_VERIFICATION &&
                strstr(t->error, "certificate verification failed") != NULL) {
-        say_why_untrusted(t);
+        describe_untrusted(t);
     }
 }
 
-/* libcurl says that it could not connect, and not why. */
+/* Adds the system's error to libcurl's message that it could not connect. */
 static void
-say_why_unconnected(struct transfer *t)
+describe_unconnected(struct transfer *t)
 {
     long number = 0;
     size_t size = strlen(t->error);
@@ -585,20 +645,21 @@ is_connected(const struct transfer *t)
 bool
 http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
 {
-    if (calls->shown != NULL) give_back(calls, calls->shown);
+    if (calls->shown != NULL) give_back(calls, calls->shown); /* invariant 5 */
     struct transfer *t = calls->shown = calls->done;
     if (t == NULL) return false;
     calls->done = t->next;
+    transfer_enter(t, TRANSFER_DONE, TRANSFER_SHOWN);
     long status = 0;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     t->answer.failure = failure_of(t->code);
-    say_what_is_wrong_with_tls(t);
-    say_why_unconnected(t);
+    describe_tls_error(t);
+    describe_unconnected(t);
     if (t->code == CURLE_UNSUPPORTED_PROTOCOL && is_connected(t)) {
-        t->answer.failure = HTTP_CALL_BROKEN; /* and not a URL that means nothing */
+        t->answer.failure = HTTP_CALL_BROKEN; /* the URL is fine */
         snprintf(t->error, sizeof t->error, "the response is not HTTP");
     }
-    /* libcurl takes an answer that ends among its headers for one without a body. */
+    /* To libcurl an answer that ends among its headers is an answer without a body. */
     if (t->answer.failure == HTTP_CALL_ANSWERED && !t->headers_whole) {
         t->answer.failure = HTTP_CALL_BROKEN;
         snprintf(t->error, sizeof t->error,
@@ -610,18 +671,17 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;
-        /* By the lines that were sent: whose they were may have begun another request since. */
+        /* The lines that were sent: the caller may have changed its own since. */
         for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
             if (status >= 300) http_mask_echo(t->body.at, t->body.size, line->data);
         }
         t->answer.body = buf_bytes(&t->body);
     } else {
-        /* libcurl's own words show a proxy's URL as it is where it makes no sense of it: password
-         * included. */
+        /* libcurl's message repeats a proxy's URL that it cannot parse, password included. */
         bool fine = t->error[0] != '\0' && strchr(t->error, '@') == NULL;
         snprintf(t->answer.error, sizeof t->answer.error, "%s",
                  fine ? t->error : curl_easy_strerror(t->code));
-        status = 0; /* with which a proxy refused to connect */
+        status = 0; /* from here on, the status with which a proxy refused to connect */
         bool may_be = t->code != CURLE_OK && t->code != CURLE_OPERATION_TIMEDOUT;
         if (may_be) curl_easy_getinfo(t->curl, CURLINFO_HTTP_CONNECTCODE, &status);
         t->answer.proxy_status = status >= 300 ? (unsigned)status : 0;
@@ -634,7 +694,7 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
 void
 http_calls_resume(struct http_calls *calls, const void *context)
 {
-    for (struct transfer *t = calls->under_way; t != NULL; t = t->next) {
+    for (struct transfer *t = calls->pending; t != NULL; t = t->next) {
         if (t->call.context == context) curl_easy_pause(t->curl, CURLPAUSE_CONT);
     }
 }
@@ -642,13 +702,14 @@ http_calls_resume(struct http_calls *calls, const void *context)
 void
 http_calls_give_up(struct http_calls *calls, const void *context)
 {
-    struct transfer **at = &calls->under_way, *t;
+    struct transfer **at = &calls->pending, *t;
     while ((t = *at) != NULL) {
         if (t->call.context != context) {
             at = &t->next;
             continue;
         }
         *at = t->next;
+        assert(calls->count > 0); /* invariant 3 */
         calls->count--;
         curl_multi_remove_handle(calls->multi, t->curl);
         give_back(calls, t);

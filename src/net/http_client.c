@@ -1,13 +1,21 @@
 /*
- * http_client.c - one transfer of libcurl's at a time; what is ours is what to repeat and when, and
- * that a body comes no faster than it is read: what was not read yet pauses the transfer.
+ * http_client.c - one transfer of libcurl at a time. This file decides what is repeated and when,
+ * and lets a body arrive no faster than it is read: a piece that was not read pauses the transfer.
  *
- * Only http and https, no redirects (a POST must not turn into a GET), no proxy but the one the
- * environment names, answers uncompressed. A transfer that idles is found by the progress callback,
- * which libcurl calls about once a second at least; the same callback sees `stop`.
+ * Invariants:
+ *
+ * 1. `moving` says that the multi handle has the easy handle.
+ * 2. From http_client_open() to http_client_close() the client has a request, its answer and its
+ *    headers; the next request begins after that.
+ * 3. `piece` is empty until a body is read, and has the bytes of one callback.
+ *
+ * Only http and https are allowed; redirects are not followed (a POST must not turn into a GET),
+ * the only proxy is the environment's, and answers are uncompressed. The progress callback, which
+ * libcurl calls at least about once per second, finds idle transfers and sees `stop`.
  */
 #include "net/http_client.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +26,7 @@ enum {
     HEADER_BYTES_MAX = 512,
     PAUSE_STEP_MS = 50,
     PIECE_BYTES_MAX = 128 * 1024,
-    POLL_MS = 500, /* so often it is looked whether it is stopped or idle */
+    POLL_MS = 500, /* longest time between looks at `stop` and the idle timeout */
 };
 
 #define PAUSE_FIRST_NS (200 * NS_PER_MS)
@@ -31,21 +39,21 @@ struct http_client {
     CURL *curl;
     char error[CURL_ERROR_SIZE];
 
-    /* Of the request at hand. */
+    /* The present request. */
     const struct http_client_request *request;
     struct http_client_answer *answer;
     struct curl_slist *headers;
-    bool reading; /* the body is read; else it is text */
+    bool reading; /* the body is read; otherwise it becomes the answer's text */
 
-    /* Of the attempt at hand. */
-    bool moving;      /* the transfer is one of `multi` */
-    CURLcode code;    /* how it ended, once it is not moving */
-    struct buf piece; /* of the body, to be read */
-    bool given;       /* it was read */
-    bool begun;       /* there was a piece */
-    size_t text_size; /* in answer->text */
+    /* The present attempt. */
+    bool moving;      /* `multi` has the transfer */
+    CURLcode code;    /* its result, once it is not moving */
+    struct buf piece; /* the piece of the body to be read */
+    bool given;       /* the piece was read */
+    bool begun;       /* the first piece has come */
+    size_t text_size; /* bytes in answer->text */
     int64_t asked_ns; /* Retry-After */
-    int64_t moved_ns; /* when a byte moved last */
+    int64_t moved_ns; /* time of the last byte in either direction */
     curl_off_t moved_bytes;
     bool idle;
 };
@@ -77,7 +85,7 @@ on_body(char *data, size_t item, size_t count, void *context)
         take_refusal(c, data, size);
         return size;
     }
-    if (c->piece.size > 0) return CURL_WRITEFUNC_PAUSE; /* it comes again */
+    if (c->piece.size > 0) return CURL_WRITEFUNC_PAUSE; /* libcurl passes it again: invariant 3 */
     buf_put(&c->piece, data, size);
     c->begun = true;
     return buf_error(&c->piece) ? 0 : size;
@@ -141,7 +149,7 @@ set_up(struct http_client *c)
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS,
                      milliseconds(c->options.connect_timeout_ns));
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, milliseconds(c->options.request_timeout_ns));
-    /* A server that is gone without a word is noticed also by who waits for ever. */
+    /* Finds a server that has vanished even without timeouts. */
     curl_easy_setopt(c->curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c->curl, CURLOPT_BUFFERSIZE, (long)PIECE_BYTES_MAX);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -190,7 +198,7 @@ http_client_free(struct http_client *c)
 
 /* --- an attempt ------------------------------------------------------------------------------- */
 
-/* The server says that it will not have another answer. */
+/* Says whether the answer has the header that forbids another attempt. */
 static bool
 is_final(const struct http_client *c)
 {
@@ -202,42 +210,43 @@ is_final(const struct http_client *c)
     return false;
 }
 
-/* Moves until there is something to read, or it has ended. */
+/* Moves the transfer until there is something to read, or it has ended. */
 static void
-move(struct http_client *c)
+client_move(struct http_client *c)
 {
     while (c->moving && c->piece.size == 0) {
         int running = 0, left;
         if (curl_multi_perform(c->multi, &running) != CURLM_OK) break;
         for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &left)) != NULL;) {
             if (m->msg != CURLMSG_DONE) continue;
+            assert(m->easy_handle == c->curl); /* invariant 1 */
             c->code = m->data.result;
             c->moving = false;
             curl_multi_remove_handle(c->multi, c->curl);
-            break; /* the message went with it */
+            break; /* removing the handle freed the message */
         }
         if (c->moving && c->piece.size == 0) curl_multi_poll(c->multi, NULL, 0, POLL_MS, NULL);
     }
 }
 
-/* In words, how a transfer ended that did not end well. */
+/* Describes the failure of a transfer, and returns its error. */
 static enum err
-ended_badly(struct http_client *c, struct why *why)
+describe_failure(struct http_client *c, struct why *why)
 {
     if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "not enough memory for a response");
     if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
-    const char *told = c->idle               ? "timed out while waiting for data"
+    const char *text = c->idle               ? "timed out while waiting for data"
                        : c->error[0] != '\0' ? c->error
                                              : curl_easy_strerror(c->code);
     bool hopeless = c->code == CURLE_URL_MALFORMAT || c->code == CURLE_UNSUPPORTED_PROTOCOL ||
                     c->code == CURLE_PEER_FAILED_VERIFICATION;
     enum err e = hopeless ? ERR_INPUT : c->begun ? ERR_IO : ERR_AGAIN;
-    return why_set(why, e, "%s: %s", c->request->url, told);
+    return why_set(why, e, "%s: %s", c->request->url, text);
 }
 
-/* OK: an answer that stands. ERR_AGAIN: worth another attempt. */
+/* OK: the answer is final. ERR_AGAIN: another attempt may succeed. */
 static enum err
-attempt(struct http_client *c, struct why *why)
+client_attempt(struct http_client *c, struct why *why)
 {
     struct http_client_header *wanted = c->answer->wanted;
     uint32_t attempts = c->answer->attempts;
@@ -260,8 +269,8 @@ attempt(struct http_client *c, struct why *why)
         return why_set(why, ERR_NOMEM, "not enough memory for a request");
     }
     c->moving = true;
-    move(c);
-    if (c->code != CURLE_OK && c->piece.size == 0) return ended_badly(c, why);
+    client_move(c);
+    if (c->code != CURLE_OK && c->piece.size == 0) return describe_failure(c, why);
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     c->answer->status = (unsigned)status;
@@ -272,12 +281,12 @@ attempt(struct http_client *c, struct why *why)
         snprintf(c->answer->text, sizeof c->answer->text, "%s",
                  status / 100 == 3 ? "redirects are not followed" : "no explanation");
     }
-    bool may_pass = status == 429 || (status >= 500 && status != 501); /* 501: never will */
+    bool may_pass = status == 429 || (status >= 500 && status != 501); /* 501 is permanent */
     if (!may_pass || is_final(c)) return OK;
     return why_set(why, ERR_AGAIN, "%s: status %ld: %s", c->request->url, status, c->answer->text);
 }
 
-/* In small steps, so that `stop` is seen. */
+/* Sleeps in small steps, so that `stop` is seen. */
 static void
 pause_ns(struct http_client *c, int64_t ns)
 {
@@ -297,7 +306,7 @@ attempts(struct http_client *c, struct why *why)
     int64_t deadline = env_monotonic_ns(c->options.env) + c->options.retry_ns;
     int64_t wait = PAUSE_FIRST_NS;
     for (;;) {
-        enum err e = attempt(c, why);
+        enum err e = client_attempt(c, why);
         if (e != ERR_AGAIN || c->options.retry_ns == 0) return e;
         int64_t pause = c->asked_ns > wait ? c->asked_ns : wait;
         if (env_monotonic_ns(c->options.env) + pause >= deadline) return e;
@@ -313,7 +322,7 @@ attempts(struct http_client *c, struct why *why)
 static enum err
 make_headers(const struct http_client_request *request, struct curl_slist **ret_list)
 {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:"); /* no question before the body */
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:"); /* no "100-continue" */
     for (const char *const *h = request->headers; list != NULL && h != NULL && *h != NULL; h++) {
         struct curl_slist *longer = curl_slist_append(list, *h);
         if (longer == NULL) curl_slist_free_all(list);
@@ -323,7 +332,7 @@ make_headers(const struct http_client_request *request, struct curl_slist **ret_
     return list == NULL ? ERR_NOMEM : OK;
 }
 
-/* No proxy stands between a machine and itself, whatever the environment says. */
+/* Says whether the URL is on this machine: its requests do not go through a proxy. */
 static bool
 is_loopback(const char *url)
 {
@@ -334,10 +343,12 @@ is_loopback(const char *url)
 }
 
 static enum err
-begin(struct http_client *c, const struct http_client_request *request, bool reading,
-      struct http_client_answer *answer, struct why *why)
+client_begin(struct http_client *c, const struct http_client_request *request, bool reading,
+             struct http_client_answer *answer, struct why *why)
 {
     struct why unwanted;
+    assert(!c->moving);         /* invariant 2 */
+    assert(c->headers == NULL); /* invariant 2 */
     enum err e = make_headers(request, &c->headers);
     if (e) return why_set(why, e, "not enough memory for a request");
     c->request = request;
@@ -373,7 +384,7 @@ enum err
 http_client_send(struct http_client *c, const struct http_client_request *request,
                  struct http_client_answer *answer, struct why *why)
 {
-    enum err e = begin(c, request, false, answer, why);
+    enum err e = client_begin(c, request, false, answer, why);
     http_client_close(c);
     return e;
 }
@@ -383,20 +394,22 @@ http_client_open(struct http_client *c, const struct http_client_request *reques
                  struct http_client_answer *answer, struct why *why)
 {
     c->given = false;
-    return begin(c, request, true, answer, why);
+    return client_begin(c, request, true, answer, why);
 }
 
 enum err
 http_client_read(struct http_client *c, struct bytes *ret_piece, struct why *why)
 {
+    assert(c->reading);         /* invariant 2 */
+    assert(c->headers != NULL); /* invariant 2 */
     if (c->given) {
         buf_clear(&c->piece);
         c->given = false;
         c->moved_ns = env_monotonic_ns(c->options.env);
         if (c->moving) curl_easy_pause(c->curl, CURLPAUSE_CONT); /* may call on_body() */
-        move(c);
+        client_move(c);
     }
-    if (c->piece.size == 0 && c->code != CURLE_OK) return ended_badly(c, why);
+    if (c->piece.size == 0 && c->code != CURLE_OK) return describe_failure(c, why);
     *ret_piece = buf_bytes(&c->piece);
     c->given = true;
     return OK;

@@ -1,22 +1,23 @@
 /*
  * http_conn.c - the workers: each waits for events of its connections (epoll, edge-triggered),
- * reads requests, and sends answers. Nothing here waits for a client.
+ * reads requests, and sends answers. A worker never waits for a client.
  *
  *   HEAD --head is whole--> BODY --body is whole--> WAIT --answered--> SEND --sent--> HEAD
  *     |                      |                                          ^        or the end
- *     +---- no request ------+------------- refused --------------------+
+ *     +---- no memory -------+------------- refused --------------------+
  *
  * A connection takes no memory between requests but its own struct: a head grows in a buffer as it
- * arrives, which the request then takes over; a body grows in the request. What is read goes
- * through the worker's scratch buffer. A client that has more to say than a turn allows (or more to
- * hear) is put on the list of those that are due, so that others have their turn.
+ * arrives, which the request then takes over; a body grows in the request. All reads go into the
+ * worker's scratch buffer. A connection that could read or send more than a turn allows is put on
+ * the list of due connections, so that others have their turn.
  *
- * A request belongs to its connection (`attached`) and to the one that is to answer it (`held`).
- * The answering thread leaves the answer in the request and wakes the connection, if the worker has
- * said that it waits (`suspended`); both under the request's lock. So a connection is on the stack
- * of woken ones once at most, and while it may get there it is not freed: in WAIT it is never
- * closed, and one that closes in SEND detaches its request first, and then takes the stack
- * (conn_close()).
+ * A request is shared by its connection (enum http_link) and its holder (enum http_request_state).
+ * The holder leaves the answer in the request and wakes the connection if the request is SUSPENDED,
+ * both under the request's lock. So a connection is on the stack of woken ones at most once. It is
+ * not freed while it may get there: in WAIT it is never closed, and one that closes in SEND
+ * detaches its request first, and then takes the stack (conn_close()).
+ *
+ * The invariants are those of enum http_step, in http_private.h.
  */
 #include <assert.h>
 #include <errno.h>
@@ -53,13 +54,14 @@ static void
 due_remove(struct http_conn *conn)
 {
     struct http_worker *w = conn->worker;
+    struct http_conn **place = &w->due_first;
     if (!conn->is_due) return;
-    for (struct http_conn **place = &w->due_first; *place != NULL; place = &(*place)->next_due) {
-        if (*place != conn) continue;
-        *place = conn->next_due;
-        if (w->due_end == &conn->next_due) w->due_end = place;
-        break;
+    while (*place != conn) {
+        assert(*place != NULL); /* invariant 6 */
+        place = &(*place)->next_due;
     }
+    *place = conn->next_due;
+    if (w->due_end == &conn->next_due) w->due_end = place;
     conn->is_due = false;
 }
 
@@ -75,8 +77,9 @@ http_conn_wake(struct http_conn *conn)
     if (first == NULL) (void)!eventfd_write(w->wake_fd, 1);
 }
 
-/* Those that were woken become due, the first to be woken first. After this no connection is on the
- * stack whose request is not suspended: it may say that it waits again, or go. */
+/* Makes the woken connections due, the first to be woken first. After this a connection is on the
+ * stack only if its request was SUSPENDED meanwhile: other requests may be suspended again, and
+ * their connections closed. */
 static void
 take_woken(struct http_worker *w)
 {
@@ -96,7 +99,7 @@ take_woken(struct http_worker *w)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-/* Follows an arrow of the diagram. The invariants are those of enum http_step. */
+/* Follows an arrow of the diagram. */
 static void
 enter_step(struct http_conn *conn, enum http_step step)
 {
@@ -106,6 +109,8 @@ enter_step(struct http_conn *conn, enum http_step step)
         assert(from == HTTP_STEP_SEND);
         assert(conn->request == NULL);  /* invariant 1 */
         assert(conn->response == NULL); /* invariant 1 */
+        assert(conn->keeps);
+        assert(!conn->linger); /* invariant 5 */
         break;
     case HTTP_STEP_BODY:
         assert(from == HTTP_STEP_HEAD);
@@ -114,11 +119,12 @@ enter_step(struct http_conn *conn, enum http_step step)
         break;
     case HTTP_STEP_WAIT:
         assert(from == HTTP_STEP_BODY);
-        assert(conn->request->given); /* invariant 2 */
+        assert(conn->response == NULL);
         break;
     case HTTP_STEP_SEND:
         assert(from != HTTP_STEP_SEND);
         assert(conn->response != NULL || !conn->keeps); /* invariant 3 */
+        assert(!conn->linger || !conn->keeps);          /* invariant 5 */
         break;
     }
     conn->step = step;
@@ -126,7 +132,8 @@ enter_step(struct http_conn *conn, enum http_step step)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* The request is no longer this connection's; who holds it may go on with it. */
+/* Takes the request away from the connection; a producer that streams its answer keeps it. The
+ * invariants are those of struct http_request. */
 static void
 detach(struct http_conn *conn)
 {
@@ -134,8 +141,11 @@ detach(struct http_conn *conn)
     conn->request = NULL;
     if (request == NULL) return;
     lock_take(request->lock);
-    request->attached = false;
-    bool held = request->held;
+    assert(request->conn == conn);
+    assert(request->link != HTTP_LINK_DETACHED);
+    assert(request->state != HTTP_REQUEST_HELD); /* invariant 2 */
+    request->link = HTTP_LINK_DETACHED;
+    bool held = request->state == HTTP_REQUEST_STREAMING;
     if (request->stream.ring != NULL) cond_wake_all(&request->stream.room);
     lock_drop(request->lock);
     if (!held) http_request_free(request);
@@ -144,6 +154,8 @@ detach(struct http_conn *conn)
 static void
 conn_free(struct http_conn *conn)
 {
+    assert(conn->request == NULL);
+    assert(!conn->is_due); /* invariant 6 */
     buf_fini(&conn->in);
     buf_fini(&conn->ahead);
     http_response_free(conn->response);
@@ -164,6 +176,7 @@ conn_close(struct http_conn *conn)
 
     lock_take(&server->lock);
     http_conn_unlist_locked(conn);
+    assert(server->parted_count <= HTTP_PARTINGS_MAX);
     bool parts = linger && server->parted_count < HTTP_PARTINGS_MAX;
     if (parts) {
         (void)epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
@@ -180,14 +193,14 @@ conn_close(struct http_conn *conn)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* The response is taken; NULL: there is no memory for one. */
+/* The response is taken; NULL: there was not enough memory for it. */
 static void
 begin_answer(struct http_conn *conn, struct http_response *response)
 {
     struct http_server *server = conn->server;
-    assert(conn->response == NULL);
-    /* One that has been cut has its answer, 503, from the watch thread: another would be taken for
-     * that of the next request. */
+    assert(conn->response == NULL); /* invariant 1 */
+    /* The watch thread has answered a connection that it cut, with 503: the client would take
+     * another answer for that of its next request. */
     bool is_cut = !http_conn_enter(conn, HTTP_PHASE_SEND);
     if (is_cut || response == NULL) {
         conn->keeps = false;
@@ -202,22 +215,26 @@ begin_answer(struct http_conn *conn, struct http_response *response)
     conn->keeps = conn->keeps && !response->closes;
     conn->head_sent = conn->body_sent = 0;
     conn->frame_size = conn->frame_sent = conn->chunk_left = 0;
-    conn->began_chunks = conn->ended_chunks = false;
+    conn->chunking = HTTP_CHUNKING_NONE;
     http_count(&server->requests_by_class[response->status / 100]);
     enter_step(conn, HTTP_STEP_SEND);
 }
 
-/* The line before the bytes of the next chunk, with the end of the one before. */
+/* Makes the line before the bytes of the next chunk, with the end of the one before. */
 static void
 begin_chunk(struct http_conn *conn, size_t size)
 {
-    int written = snprintf(conn->frame, sizeof conn->frame, "%s%zx\r\n%s",
-                           conn->began_chunks ? "\r\n" : "", size, size == 0 ? "\r\n" : "");
+    assert(conn->chunking != HTTP_CHUNKING_ENDED);
+    assert(conn->chunk_left == 0);                /* invariant 7 */
+    assert(conn->frame_sent == conn->frame_size); /* invariant 7 */
+    bool is_first = conn->chunking == HTTP_CHUNKING_NONE;
+    int written = snprintf(conn->frame, sizeof conn->frame, "%s%zx\r\n%s", is_first ? "" : "\r\n",
+                           size, size == 0 ? "\r\n" : "");
+    assert(written > 0 && (size_t)written < sizeof conn->frame);
     conn->frame_size = (size_t)written;
     conn->frame_sent = 0;
     conn->chunk_left = size;
-    conn->began_chunks = true;
-    conn->ended_chunks = size == 0;
+    conn->chunking = size == 0 ? HTTP_CHUNKING_ENDED : HTTP_CHUNKING_BEGUN;
 }
 
 static void
@@ -231,7 +248,7 @@ add_part(struct iovec *parts, size_t *count, const void *at, size_t size)
     parts[(*count)++] = (struct iovec){.iov_base = base.to, .iov_len = size};
 }
 
-/* Takes the next piece of a stream, after the frame. `*ret_over`: the stream has no more. */
+/* Adds the next piece of a stream, after its frame. `*ret_over`: the stream has ended. */
 static enum http_stream_state
 add_stream(struct http_conn *conn, struct iovec *parts, size_t *count, bool *ret_over)
 {
@@ -241,7 +258,7 @@ add_stream(struct http_conn *conn, struct iovec *parts, size_t *count, bool *ret
     enum http_stream_state state = http_stream_look(conn->request, pieces);
     size_t left = pieces[0].size + pieces[1].size;
     if (state == HTTP_STREAM_ABORTED) return state;
-    if (r->chunked && conn->chunk_left == 0 && !conn->ended_chunks) {
+    if (r->chunked && conn->chunk_left == 0 && conn->chunking != HTTP_CHUNKING_ENDED) {
         if (state == HTTP_STREAM_MORE) begin_chunk(conn, left);
         if (state == HTTP_STREAM_END) begin_chunk(conn, 0);
     }
@@ -274,12 +291,16 @@ account(struct http_conn *conn, size_t sent)
     conn->frame_sent += part;
     sent -= part;
     if (sent == 0) return;
-    if (r->chunked) conn->chunk_left -= sent;
+    assert(r->streams);
+    if (r->chunked) {
+        assert(sent <= conn->chunk_left); /* invariant 7 */
+        conn->chunk_left -= sent;
+    }
     http_stream_consume(conn->request, sent);
 }
 
-/* So that the peer sees an error, not an end: to a client of HTTP/1.0 the end of the connection is
- * the end of the answer. Dissolving a TCP association sends RST. */
+/* Makes the peer see an error: to a client of HTTP/1.0 the end of the connection is the end of the
+ * answer. Dissolving a TCP association sends RST. */
 static void
 reset(const struct http_conn *conn)
 {
@@ -287,10 +308,10 @@ reset(const struct http_conn *conn)
     (void)!connect(conn->fd, &nobody, sizeof nobody);
 }
 
-enum sent { SENT_ALL, SENT_LATER, SENT_NEVER };
+enum conn_sent { SENT_ALL, SENT_LATER, SENT_NEVER };
 
-/* Sends what there is, as far as the socket takes it. */
-static enum sent
+/* Sends all that is there, as far as the socket takes it. */
+static enum conn_sent
 send_some(struct http_conn *conn)
 {
     for (size_t turn = 0; turn < TURN_BYTES;) {
@@ -337,7 +358,7 @@ answer_sent(struct http_conn *conn)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* An answer before all of the request is there: what comes of it is thrown away. */
+/* Refuses a request before all of it has arrived: the rest is thrown away. */
 static void
 break_off(struct http_conn *conn)
 {
@@ -362,16 +383,16 @@ on_complete(struct http_conn *conn)
     }
     take_woken(conn->worker);
     lock_take(request->lock);
-    bool answered = request->answered;
+    bool answered = request->state != HTTP_REQUEST_HELD;
     response = request->response;
     request->response = NULL;
-    request->suspended = !answered;
+    if (!answered) http_request_suspend_locked(request);
     lock_drop(request->lock);
     enter_step(conn, HTTP_STEP_WAIT);
     if (answered) begin_answer(conn, response);
 }
 
-/* NULL: there is no memory for a request, and that is its answer. */
+/* NULL: there was not enough memory for a request, which is answered 503. */
 static struct http_request *
 begin_request(struct http_conn *conn)
 {
@@ -407,7 +428,7 @@ on_head(struct http_conn *conn)
     conn->keeps = h->keeps;
     if (status != 0) {
         http_refuse(request, status, true, why);
-        request->refusal.json = http_tells_in_json(server, bytes_of_text(h->path));
+        request->refusal.json = http_errors_in_json(server, bytes_of_text(h->path));
         break_off(conn);
         return;
     }
@@ -420,14 +441,14 @@ on_head(struct http_conn *conn)
         on_complete(conn);
     } else if (h->expects) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        /* The socket's buffer is empty, or the client has not read the answer before. A client that
-         * gets nothing sends its body after a while. */
+        /* The socket's buffer is empty, unless the client has not read the previous answer. A
+         * client that gets nothing sends its body after a while. */
         ssize_t sent = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent > 0 && (size_t)sent < sizeof go_on - 1) conn->ended = true;
     }
 }
 
-/* The target of a head that is not whole, or is wrong: for the form of its refusal. */
+/* Finds the target in a head that is incomplete or malformed, for the form of its refusal. */
 static struct bytes
 target_of(struct bytes head)
 {
@@ -441,7 +462,7 @@ refuse_head(struct http_conn *conn, unsigned status, const char *text)
     struct http_request *request = begin_request(conn);
     if (request == NULL) return;
     http_refuse(request, status, true, text);
-    request->refusal.json = http_tells_in_json(conn->server, target_of(buf_bytes(&conn->in)));
+    request->refusal.json = http_errors_in_json(conn->server, target_of(buf_bytes(&conn->in)));
     break_off(conn);
 }
 
@@ -471,7 +492,11 @@ feed_head(struct http_conn *conn, struct bytes *from)
         return;
     }
     size_t end = http_head_end(buf_bytes(&conn->in), &conn->scanned);
-    if (end > 0) taken -= conn->in.size - end;
+    assert(end <= conn->in.size);
+    if (end > 0) {
+        assert(taken >= conn->in.size - end); /* the end is among the bytes taken now */
+        taken -= conn->in.size - end;
+    }
     *from = bytes_of(from->at + taken, from->size - taken);
     if (end > 0) {
         conn->in.size = end;
@@ -483,7 +508,7 @@ feed_head(struct http_conn *conn, struct bytes *from)
     }
 }
 
-/* A piece of the body. False: the request is refused for it. */
+/* Adds a piece to the body. False: the request was refused for it. */
 static bool
 keep_body(struct http_conn *conn, struct bytes piece)
 {
@@ -541,16 +566,17 @@ feed(struct http_conn *conn, struct bytes from)
             feed_body(conn, &from);
     }
     if (from.size == 0 || conn->ended) return;
-    if (conn->linger) return; /* nothing follows */
+    if (conn->linger) return;      /* no request follows */
+    assert(conn->ahead.size == 0); /* invariant 4 */
     buf_init(&conn->ahead, conn->server->options.budget, HTTP_READ_BYTES);
     buf_put_bytes(&conn->ahead, from);
     if (buf_error(&conn->ahead) == OK) return;
     buf_fini(&conn->ahead);
-    conn->keeps = false; /* what the client sent ahead it sends again elsewhere */
+    conn->keeps = false; /* the client sends again on another connection */
     conn->linger = true;
 }
 
-/* False: there is nothing to read now. */
+/* Returns false if there is nothing to read now. */
 static bool
 read_some(struct http_conn *conn)
 {
@@ -581,13 +607,14 @@ read_some(struct http_conn *conn)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
-/* Takes the answer that was left in the request. False: it has none. */
+/* Takes the answer that was left in the request. False: it is not answered. */
 static bool
 take_answer(struct http_conn *conn)
 {
     struct http_request *request = conn->request;
     lock_take(request->lock);
-    bool answered = request->answered;
+    assert(request->state != HTTP_REQUEST_READING); /* invariant 2 */
+    bool answered = request->state != HTTP_REQUEST_HELD;
     struct http_response *response = request->response;
     request->response = NULL;
     lock_drop(request->lock);
@@ -604,7 +631,7 @@ has_unread(const struct http_conn *conn)
     return unread > 0;
 }
 
-/* Goes on until there is nothing to do, or others should have their turn. */
+/* Goes on until it has nothing to do, or others should have their turn. */
 static void
 turn(struct http_conn *conn)
 {
@@ -612,7 +639,7 @@ turn(struct http_conn *conn)
         if (conn->step == HTTP_STEP_WAIT) {
             if (!take_answer(conn)) return;
         } else if (conn->step == HTTP_STEP_SEND) {
-            enum sent sent = conn->response == NULL ? SENT_NEVER : send_some(conn);
+            enum conn_sent sent = conn->response == NULL ? SENT_NEVER : send_some(conn);
             if (sent == SENT_LATER) return;
             if (sent == SENT_NEVER || !conn->keeps) {
                 conn->linger = conn->linger || conn->ahead.size > 0 || has_unread(conn);
@@ -635,13 +662,15 @@ turn(struct http_conn *conn)
 static void
 take_due(struct http_worker *w)
 {
-    /* Those that become due meanwhile have the next round. */
+    /* Connections that become due meanwhile are in the next round. */
     struct http_conn *last = NULL;
     for (struct http_conn *conn = w->due_first; conn != NULL; conn = conn->next_due) {
         last = conn;
     }
     for (bool over = last == NULL; !over;) {
         struct http_conn *conn = w->due_first;
+        assert(conn != NULL); /* a turn removes its own connection only */
+        assert(conn->is_due); /* invariant 6 */
         over = conn == last;
         due_remove(conn);
         turn(conn);

@@ -1,8 +1,10 @@
 /*
- * http_gzip.c - answers in gzip, for clients that take it: whole ones, and streams piece by piece.
+ * http_gzip.c - compresses answers for clients that accept gzip: whole ones, and streams piece by
+ * piece.
  *
- * Each piece of a stream is flushed, so that what is written is sent.
+ * Each piece of a stream is flushed, so that all that was written is sent.
  */
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -54,7 +56,7 @@ http_accepts_gzip(const struct http_request *request)
     return false;
 }
 
-/* zlib frees without a size; it stands before what zlib sees, as much as alignment asks. */
+/* zlib frees without a size, which is kept before the memory that it gets; aligned for any type. */
 enum { ZLIB_PREFIX = 16 };
 
 static void *
@@ -73,10 +75,11 @@ zlib_free(void *budget, void *memory)
     uint8_t *start = (uint8_t *)memory - ZLIB_PREFIX;
     size_t whole;
     memcpy(&whole, start, sizeof whole);
+    assert(whole >= ZLIB_PREFIX);
     mem_free(budget, start, whole);
 }
 
-/* False: no memory. */
+/* Returns false if there is not enough memory. */
 static bool
 deflate_begin(z_stream *z, struct budget *budget)
 {
@@ -102,7 +105,7 @@ http_gzip(struct budget *budget, struct bytes from, struct buf *to)
         result = deflate(&z, Z_FINISH);
         to->size += room - z.avail_out;
     }
-    (void)deflateEnd(&z); /* its only complaint would be about our leaving early */
+    (void)deflateEnd(&z); /* its only error would be that we left early */
     if (result != Z_STREAM_END) buf_fini(to);
     return result == Z_STREAM_END;
 }
@@ -130,7 +133,7 @@ void
 http_gzip_free(struct http_gzip *g)
 {
     if (g == NULL) return;
-    (void)deflateEnd(&g->z); /* its only complaint would be about our leaving early */
+    (void)deflateEnd(&g->z); /* its only error would be that we left early */
     mem_free(g->budget, g, sizeof *g);
 }
 
@@ -146,10 +149,11 @@ http_gzip_put(struct http_gzip *g, struct bytes piece, bool last,
         g->z.avail_in = (unsigned)size;
         piece.at += size;
         piece.size -= size;
-        do { /* all of it is out when room is left over */
+        do { /* all output has come when there is room left */
             g->z.next_out = g->out;
             g->z.avail_out = sizeof g->out;
-            (void)deflate(&g->z, last && piece.size == 0 ? Z_FINISH : Z_SYNC_FLUSH);
+            int result = deflate(&g->z, last && piece.size == 0 ? Z_FINISH : Z_SYNC_FLUSH);
+            assert(result != Z_STREAM_ERROR); /* nothing was written after the last piece */
             e = write(request, bytes_of(g->out, sizeof g->out - g->z.avail_out), why);
         } while (e == OK && g->z.avail_out == 0);
     } while (e == OK && piece.size > 0);

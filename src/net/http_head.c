@@ -4,11 +4,17 @@
  * about them, and so about where the next request begins. Lines of chunks and trailers end in CRLF
  * only, for the same reason.
  *
- * Everything is taken apart in one pass over each part of the text, in place: texts that are asked
- * for get their NUL where their separator was, and what is unescaped only becomes shorter.
+ * The parser makes one pass over each part of the text, in place: views get their NUL where their
+ * separator was, and unescaping only makes text shorter.
+ *
+ * Invariants:
+ *
+ * 1. Fields of headers and arguments are offsets of NUL-terminated texts within `text`.
+ * 2. In HTTP_CHUNK_DATA at least one byte of the chunk is left.
  */
 #include "net/http_head.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -49,7 +55,7 @@ http_head_end(struct bytes text, size_t *scanned)
         size_t at = (size_t)(lf - text.at), left = text.size - at;
         if (left > 1 && lf[1] == '\n') return at + 2;
         if (left > 2 && lf[1] == '\r' && lf[2] == '\n') return at + 3;
-        *scanned = at; /* what decides about this line may not be here */
+        *scanned = at; /* the bytes that decide about this line may not have arrived */
         if (left == 1 || (left == 2 && lf[1] == '\r')) return 0;
         *scanned = at + 1;
     }
@@ -80,7 +86,7 @@ is_text_byte(uint8_t c)
     return c < ' ' ? c == '\t' : c != 0x7f;
 }
 
-/* The line at `*at`, NUL-terminated in place. False: it has a control character. */
+/* Cuts off the line at `*at`, NUL-terminated in place. False: it has a control character. */
 static bool
 next_line(char **at, char **ret_line)
 {
@@ -98,7 +104,7 @@ next_line(char **at, char **ret_line)
 
 /* --- the path --------------------------------------------------------------------------------- */
 
-/* "." and "..", with %2e for a dot; 0: neither. */
+/* Returns 1 for "." and 2 for "..", with %2e for a dot; 0 for other segments. */
 static unsigned
 dots_of(struct bytes segment)
 {
@@ -155,7 +161,7 @@ http_path_clean(struct bytes path, struct buf *to)
     return true;
 }
 
-/* In place. False: a wrong escape, or a NUL. */
+/* Unescapes in place. False: an invalid escape, or a NUL. */
 static bool
 unescape_path(char *path)
 {
@@ -182,7 +188,7 @@ has_escaped_slash(const char *path)
 
 /* --- the query -------------------------------------------------------------------------------- */
 
-/* In place. False: a wrong escape, of which *ret_wrong is the place. */
+/* Unescapes in place. False: *ret_wrong is an invalid escape. */
 static bool
 unescape_argument(char *text, const char **ret_wrong)
 {
@@ -202,7 +208,7 @@ unescape_argument(char *text, const char **ret_wrong)
     return true;
 }
 
-/* As net/url reads one: it looks for semicolons first, and leaves away what is wrong. */
+/* Reads an argument like Go's net/url: checks for semicolons first, and drops a malformed one. */
 static void
 read_argument(struct http_head *h, char *text)
 {
@@ -224,6 +230,8 @@ read_argument(struct http_head *h, char *text)
     const char *base = (const char *)h->text.at;
     struct http_field field = {.name = (uint32_t)(text - base)};
     field.value = (uint32_t)((value == NULL ? text + strlen(text) : value) - base);
+    assert(field.name <= field.value);  /* invariant 1 */
+    assert(field.value < h->text.size); /* invariant 1 */
     buf_put(&h->arguments, &field, sizeof field);
 }
 
@@ -252,7 +260,7 @@ path_of(char *target)
     char *end = target + scheme + strcspn(target + scheme, "/?");
     if (*end == '/') return end;
     if (*end == '\0') return root;
-    end[-1] = '/'; /* before the query: of the host, which nobody asks for */
+    end[-1] = '/'; /* before the query; overwrites the host, which is not used */
     return end - 1;
 }
 
@@ -315,7 +323,7 @@ is_host(const char *text)
     return *text == '\0';
 }
 
-/* False: not a number. More digits than fit become UINT64_MAX. */
+/* Returns false for text that is not a number. More digits than fit become UINT64_MAX. */
 static bool
 parse_length(const char *text, uint64_t *ret_length)
 {
@@ -370,7 +378,7 @@ look_at_header(struct http_head *h, const char *name, const char *value)
     }
 }
 
-/* Checks what the headers say together. Returns as http_head_parse(). */
+/* Checks the headers as a whole. Returns like http_head_parse(). */
 static unsigned
 judge_headers(struct http_head *h, const char **ret_why)
 {
@@ -383,7 +391,7 @@ judge_headers(struct http_head *h, const char **ret_why)
     return fine ? 0 : 400;
 }
 
-/* The value, without the white space around it. False: no header. */
+/* Splits a line; the value loses the white space around it. False: not a header. */
 static bool
 read_header(char *line, char **ret_value)
 {
@@ -420,6 +428,7 @@ http_head_parse(struct http_head *h, const char **ret_why)
         if (line[0] == '\0') return judge_headers(h, ret_why);
         if (!read_header(line, &value)) return 400;
         struct http_field field = {(uint32_t)(line - base), (uint32_t)(value - base)};
+        assert(field.value < h->text.size); /* invariant 1 */
         buf_put(&h->headers, &field, sizeof field);
         if (buf_error(&h->headers)) {
             bool many = buf_error(&h->headers) == ERR_LIMIT;
@@ -430,7 +439,7 @@ http_head_parse(struct http_head *h, const char **ret_why)
     }
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- look-ups --------------------------------------------------------------------------------- */
 
 static struct http_field
 field_at(const struct buf *fields, uint32_t index)
@@ -443,6 +452,7 @@ field_at(const struct buf *fields, uint32_t index)
 static uint32_t
 field_count(const struct buf *fields)
 {
+    assert(fields->size % sizeof(struct http_field) == 0); /* invariant 1 */
     return (uint32_t)(fields->size / sizeof(struct http_field));
 }
 
@@ -500,7 +510,7 @@ after_size(struct http_chunks *c, uint8_t byte)
     return byte == '\r' || byte == ';' || byte == ' ' || byte == '\t';
 }
 
-/* One byte that is no data. False: it may not be there. */
+/* Takes a byte that is not data. False: it is not allowed there. */
 static bool
 control_byte(struct http_chunks *c, uint8_t byte)
 {
@@ -550,6 +560,7 @@ http_chunks_take(struct http_chunks *c, struct bytes *from, struct bytes *ret_pi
     *ret_piece = bytes_of(from->at, 0);
     while (from->size > 0 && c->at != HTTP_CHUNK_DONE) {
         if (c->at == HTTP_CHUNK_DATA) {
+            assert(c->left > 0); /* invariant 2 */
             size_t size = from->size < c->left ? from->size : (size_t)c->left;
             *ret_piece = bytes_of(from->at, size);
             *from = bytes_of(from->at + size, from->size - size);

@@ -1,6 +1,6 @@
 /*
- * http_head.h - private to the HTTP server: the head of a request (its line and headers), taken
- * apart in place, and bodies in chunks. Pure: bytes in, views out. A decoder of foreign bytes:
+ * http_head.h - private to the HTTP server: parses the head of a request (its line and headers) in
+ * place, and bodies in chunks. Pure: bytes in, views out. A decoder of foreign bytes:
  * http_head_fuzz.c.
  */
 #ifndef NET_HTTP_HEAD_H
@@ -9,7 +9,7 @@
 #include "base/buf.h"
 
 enum {
-    HTTP_WRONG_BYTES = 48,   /* a sentence about a query string */
+    HTTP_WRONG_BYTES = 48,   /* size of a message about a query string */
     HTTP_HEADERS_MAX = 1024, /* lines */
     HTTP_CHUNK_LINE_MAX = 1024,
     HTTP_TRAILERS_BYTES_MAX = 8192,
@@ -29,15 +29,15 @@ struct http_head {
     const char *method;
     const char *path;      /* decoded; "/" if the target has none */
     const char *sent_path; /* as it was sent, if it has an escaped slash; else NULL */
-    struct buf sent;       /* where that is */
+    struct buf sent;       /* the text of sent_path */
     struct buf location;   /* the clean path with its query, if the path is not clean; else empty */
     struct buf headers;    /* of struct http_field */
-    struct buf arguments;  /* of struct http_field; without those that are wrong */
+    struct buf arguments;  /* of struct http_field; without malformed ones */
     bool bad_query;        /* has %00 */
-    char wrong_query[HTTP_WRONG_BYTES]; /* about the first argument that is wrong; "": none is */
+    char wrong_query[HTTP_WRONG_BYTES]; /* describes the first malformed argument; else "" */
 
     bool old;    /* HTTP/1.0 */
-    bool keeps;  /* the connection, for a next request */
+    bool keeps;  /* the connection is kept for a next request */
     bool closes; /* a Connection header has "close" */
     bool bad_host;
     unsigned host_count;
@@ -46,42 +46,41 @@ struct http_head {
     bool bad; /* contradictory, or made to be read differently by a proxy in front of us */
     bool has_length;
     bool chunked;
-    bool coded; /* by a transfer coding that is not supported */
+    bool coded; /* has a transfer coding that is not supported */
     bool expects;
     bool expects_other;
     uint64_t length;      /* UINT64_MAX: more digits than fit */
-    const char *encoding; /* Content-Encoding; NULL: none */
+    const char *encoding; /* Content-Encoding; may be NULL */
 };
 
-/* `limit_bytes` is the most that text may have. */
+/* `limit_bytes` is the largest size of `text`. */
 void http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes);
 void http_head_fini(struct http_head *head);
 
 /*
- * Looks for the end of the head in `text`. Returns the size of the head with its empty line, 0: it
- * is not there. *scanned (0 at first) is where to go on when more has come.
+ * Looks for the end of the head in `text`. Returns the size of the head with its empty line, or 0
+ * if it is incomplete. *scanned (0 at first) keeps the place to continue at when more has arrived.
  */
 size_t http_head_end(struct bytes text, size_t *scanned);
 
 /*
- * Takes the text apart. Returns 0, or the status of a refusal, with *ret_why: 400 (no HTTP, a
- * control character, a line without a colon, a target with a wrong escape, not exactly one valid
- * Host in HTTP/1.1), 431 (too many lines), 503 (no memory), 505 (another version). Headers that
+ * Parses the text. Returns 0, or the status of a refusal, with *ret_why: 400 (not HTTP, a control
+ * character, a line without a colon, a target with an invalid escape, not exactly one valid Host in
+ * HTTP/1.1), 431 (too many lines), 503 (not enough memory), 505 (another version). Headers that
  * contradict each other set `bad`.
  */
 unsigned http_head_parse(struct http_head *head, const char **ret_why);
 
-/* The first header of that name (any case); NULL if there are none. */
+/* The first header of that name (any case); NULL if it is absent. */
 const char *http_head_header(const struct http_head *head, const char *name);
 unsigned http_head_header_count(const struct http_head *head, const char *name);
-/* The next argument of that name at or after *at, which becomes the place to go on at; NULL: there
- * are no more. */
+/* The next argument of that name at or after *at, which moves beyond it; NULL after the last. */
 const char *http_head_argument(const struct http_head *head, const char *name, uint32_t *at);
 
 /*
- * A path without empty, "." and ".." segments, also where dots are escaped, as Location may have
- * it: what is not allowed in a URL is escaped, and exactly one slash comes first. False: the path
- * is clean already, or does not begin with a slash; then nothing is appended.
+ * Appends a path without empty, "." and ".." segments (dots may be escaped), fit for Location:
+ * bytes that are not allowed in a URL are escaped, and exactly one slash comes first. False: the
+ * path is clean already, or does not begin with a slash; then nothing is appended.
  */
 bool http_path_clean(struct bytes path, struct buf *to);
 
@@ -96,22 +95,22 @@ struct http_chunks {
         HTTP_CHUNK_DATA,
         HTTP_CHUNK_DATA_CR,
         HTTP_CHUNK_DATA_LF,
-        HTTP_CHUNK_TRAILER, /* the first byte of a line; those below are of trailers, too */
+        HTTP_CHUNK_TRAILER, /* the first byte of a line; all that follow are of trailers, too */
         HTTP_CHUNK_TRAILER_NAME,
         HTTP_CHUNK_TRAILER_VALUE,
         HTTP_CHUNK_TRAILER_LF,
         HTTP_CHUNK_END_LF,
         HTTP_CHUNK_DONE,
     } at;
-    unsigned line_bytes; /* of the present line, or of all trailers */
+    unsigned line_bytes; /* size of the present line, or of all trailers */
     unsigned digits;
-    uint64_t left; /* of the present chunk */
+    uint64_t left; /* bytes of the present chunk to come */
 };
 
 /*
  * Consumes bytes of `from` up to the next piece of the body, which it returns (a view; empty: more
- * bytes are needed, or `at` is HTTP_CHUNK_DONE, after which nothing is consumed). ERR_INPUT: these
- * are no chunks.
+ * bytes are needed, or `at` is HTTP_CHUNK_DONE, after which nothing is consumed). ERR_INPUT: the
+ * bytes are not valid chunks.
  */
 MUST_CHECK enum err http_chunks_take(struct http_chunks *chunks, struct bytes *from,
                                      struct bytes *ret_piece);

@@ -1,13 +1,13 @@
 /*
- * http_private.h - what the http_*.c files share. Nobody else includes it.
+ * http_private.h - shared by the files of the HTTP server, and included by them only.
  *
  *   http_server.c    start, stop, statistics
- *   http_watch.c     the thread that accepts, enforces deadlines and parts from clients politely
+ *   http_watch.c     the thread that accepts, enforces deadlines and closes with a delay
  *   http_conn.c      the workers: events, reading requests, sending answers
- *   http_head.c      what a request's head says; bodies in chunks
+ *   http_head.c      parses the head of a request, and bodies in chunks
  *   http_serve.c     routing, refusals, the hand-over to handlers
- *   http_request.c   the request's views, and answers made whole
- *   http_gzip.c      both in gzip
+ *   http_request.c   states and views of a request, and answers made whole
+ *   http_gzip.c      compresses whole answers and streams
  *   http_stream.c    answers made piece by piece
  */
 #ifndef NET_HTTP_PRIVATE_H
@@ -22,27 +22,27 @@
 #include "net/http_server.h"
 
 enum {
-    /* A body up to here is read to its end before the refusal is sent, so that the connection can
-     * be kept. */
+    /* A body of at most this size is read to its end before the refusal is sent, so that the
+     * connection can be kept. */
     HTTP_REFUSED_BODY_BYTES = 64 * 1024,
     HTTP_PEER_BYTES = INET6_ADDRSTRLEN + 8,
     HTTP_PARTINGS_MAX = 64,
     HTTP_ALSO_MAX = 6,           /* headers that all answers to a request get */
-    HTTP_READ_BYTES = 64 * 1024, /* at once; each worker has room for it */
-    HTTP_FRAME_BYTES = 24,       /* the line of a chunk, and the end of the one before */
+    HTTP_READ_BYTES = 64 * 1024, /* largest read; the size of a worker's buffer */
+    HTTP_FRAME_BYTES = 24,       /* the line before a chunk, after the end of the last chunk */
 };
 #define HTTP_RETRY_AFTER "5"
 
 /*
- * What a connection is doing, as far as deadlines are concerned.
+ * The phase of a connection decides which deadline it has.
  *
  *      accept --> HEADER --head is whole--> BODY --body is whole--> HANDLER --answer--> SEND
  *                   ^                        |                                ^          |
  *        first byte |                        +--------- refused early --------+     sent |
  *                  IDLE <-----------------------------------------------------------------+
  *
- * From HEADER, BODY, IDLE and SEND the watch thread may go to CUT, which nothing leaves: whoever
- * gets there shuts the socket down, and its worker closes it.
+ * From HEADER, BODY, IDLE and SEND the watch thread may go to CUT, which nothing leaves: the watch
+ * thread shuts the socket down, and the worker closes it. http_conn_enter() takes all other arrows.
  */
 enum http_phase {
     HTTP_PHASE_HEADER,
@@ -54,16 +54,25 @@ enum http_phase {
 };
 
 /*
- * What its worker does with a connection: http_conn.c.
+ * The step of a connection decides what its worker does next. http_conn.c has the diagram; its
+ * enter_step() takes the arrows.
  *
- * 1. In HEAD and BODY nothing of an answer is there; `request` is NULL in HEAD, and not in BODY.
- * 2. In WAIT the request is with a handler, and the connection stays until it is answered.
- * 3. In SEND `response` is there, and stays until all of it is sent; if it is NULL (no memory, or
- *    the connection has been cut), the connection ends.
- * 4. What has arrived and belongs to a later request is in `ahead`, and nothing is read until the
- *    present one is answered.
+ * 1. In HEAD and BODY `response` is NULL; `request` is NULL in HEAD, and not in BODY.
+ * 2. In WAIT the request is HELD or was answered, and the connection stays until the worker has
+ *    taken the answer.
+ * 3. In SEND `response` stays until all of it is sent; if it is NULL (no memory, or the connection
+ *    has been cut), the connection ends.
+ * 4. Bytes of a later request are in `ahead`, and nothing is read until the present request is
+ *    answered.
+ * 5. A connection that lingers is not kept for a next request.
+ * 6. `is_due` says that the connection is on its worker's list, once.
+ * 7. Bytes of a stream follow the whole line of their chunk, and are at most its size.
+ * 8. A listed connection is between its neighbours, and `conn_count` is the length of the list.
  */
 enum http_step { HTTP_STEP_HEAD, HTTP_STEP_BODY, HTTP_STEP_WAIT, HTTP_STEP_SEND };
+
+/* Progress of an answer in chunks: before the first, within them, after the last (of size 0). */
+enum http_chunking { HTTP_CHUNKING_NONE, HTTP_CHUNKING_BEGUN, HTTP_CHUNKING_ENDED };
 
 struct http_conn {
     /* Immutable once listed. */
@@ -78,37 +87,37 @@ struct http_conn {
 
     /*
      * The phase and the monotonic time it began, in one word (http_clock()), so that the watch
-     * thread cannot cut a phase that began after the one it judged. acq_rel: who finds a phase
-     * sees what was done before it was entered.
+     * thread cannot cut a phase that began after the phase it judged. acq_rel: a thread that reads
+     * a phase sees what was done before it was entered.
      */
     _Atomic uint64_t clock;
 
-    /* The next of those that http_conn_wake() names: whoever wakes it, then the worker. */
+    /* Next in the worker's stack of woken connections: written by the thread that wakes this
+     * connection, then the worker's. */
     struct http_conn *next_woken;
 
     /* The worker only. */
     enum http_step step;
-    bool readable; /* there may be something to read */
-    bool hung_up;  /* an end, or an error, is after that */
+    bool readable; /* there may be bytes to read */
+    bool hung_up;  /* an end, or an error, follows them */
     bool ended;    /* the client has ended its side */
     bool keeps;    /* a next request may follow */
     bool linger;   /* closed before all that was sent to us is read: see http_watch.c */
     bool is_due;   /* on the worker's list */
     struct http_conn *next_due;
-    int64_t began_ns; /* of the present request */
-    struct buf in;    /* of its head */
-    size_t scanned;   /* of that, for its end */
-    struct buf ahead;
+    int64_t began_ns; /* when the first byte of the present request was read */
+    struct buf in;    /* its head, as far as it has arrived */
+    size_t scanned;   /* bytes of `in` that were searched for the end of the head */
+    struct buf ahead; /* bytes of later requests */
     struct http_request *request;
     struct http_response *response;
     size_t head_sent;
     size_t body_sent;
-    char frame[HTTP_FRAME_BYTES]; /* of a stream in chunks: what comes before the bytes of one */
+    char frame[HTTP_FRAME_BYTES]; /* the line before the bytes of a chunk */
     size_t frame_size;
     size_t frame_sent;
-    size_t chunk_left;
-    bool began_chunks;
-    bool ended_chunks;
+    size_t chunk_left; /* bytes of the present chunk to send */
+    enum http_chunking chunking;
 
     /* The watch thread only. */
     uint64_t seen_clock;
@@ -117,62 +126,96 @@ struct http_conn {
     int64_t progress_ns;
 };
 
-/* A request the server answers itself. */
+/* An answer that the server gives itself. */
 struct http_refusal {
-    unsigned status; /* 0: none */
+    unsigned status; /* 0: the request is not refused */
     bool close;
     bool json;
     const char *text;
     char allow[48]; /* "" unless 405 */
 };
 
-/* An answer, made whole but for the body of a stream. */
+/* An answer: its head, and its body unless a stream follows. */
 struct http_response {
     struct budget *budget;
     unsigned status;
     bool streams;
     bool chunked;
-    bool has_body; /* that is sent: not after HEAD */
-    bool closes;
+    bool has_body; /* false in answer to HEAD: the body is not sent */
+    bool closes;   /* the connection ends after it */
     struct buf head;
     struct buf body;
 };
 
-/* With a `text` that needs no escapes. */
+/* A printf format; the text must not need escapes. */
 #define HTTP_REFUSAL_JSON "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"%s\"}"
 #define HTTP_TYPE_JSON    "application/json"
 #define HTTP_TYPE_TEXT    "text/plain; charset=utf-8"
 
+/* A streamed answer: http_stream.c. It ends when its request becomes ANSWERED. */
 struct http_stream {
-    uint8_t *ring;
+    uint8_t *ring; /* NULL if the answer is not streamed */
     size_t capacity;
     size_t start;
     size_t used;
-    uint64_t left;                          /* of the announced length; UINT64_MAX: unknown */
-    struct http_gzip *gzip;                 /* the producer's; NULL: it is sent as it is */
-    bool nowhere;                           /* the answer has no body (HEAD, 204, 304) */
-    bool ended;                             /* nothing more will be written */
-    bool aborted;                           /* and what was is not all */
+    uint64_t left;          /* bytes of the announced length to come; UINT64_MAX: unknown */
+    struct http_gzip *gzip; /* the producer's; NULL if the body is not compressed */
+    bool nowhere;           /* the answer has no body (HEAD, 204, 304) */
+    bool aborted;           /* the producer ended it before all was written */
     const _Atomic uint32_t *others_waiting; /* NULL: no limits */
     int64_t deadline_ns;                    /* monotonic */
-    uint64_t waited_ns;                     /* for room */
-    uint64_t taken_slowly;                  /* bytes meanwhile */
+    uint64_t waited_ns;                     /* time the producer waited for room */
+    uint64_t taken_slowly;                  /* bytes written in that time */
     struct cond room;
 };
 
+/*
+ * The state of a request says who has it, and how far its answer is.
+ *
+ *   READING --http_give()--> HELD --http_hand_in()--> ANSWERED
+ *                             |                           ^
+ *                             +-http_hand_in()-> STREAMING -http_stream_end()
+ */
+enum http_request_state {
+    HTTP_REQUEST_READING,   /* the worker's: it arrives, or is refused */
+    HTTP_REQUEST_HELD,      /* a handler, or a thread that it passed it to, has to answer it */
+    HTTP_REQUEST_STREAMING, /* the answer has begun, and its holder writes it */
+    HTTP_REQUEST_ANSWERED,  /* its holder has given it back */
+};
+
+/*
+ * The link of a request to its connection.
+ *
+ *   ATTACHED --http_request_suspend_locked()--> SUSPENDED     both --detach()--> DETACHED
+ *            <--http_request_resume_locked()---
+ */
+enum http_link {
+    HTTP_LINK_ATTACHED,
+    HTTP_LINK_SUSPENDED, /* the worker has to be woken for the answer, or for more of it */
+    HTTP_LINK_DETACHED,  /* the connection is done with the request, and may be gone */
+};
+
+/*
+ * 1. In READING only the worker has the request, and does not lock it.
+ * 2. A HELD request is not DETACHED: its connection waits for the answer.
+ * 3. A SUSPENDED request is HELD or STREAMING: its holder wakes the worker.
+ * 4. `response` is NULL until the request is answered and after the worker has taken it; a request
+ *    is answered once.
+ * 5. The request is freed when it is DETACHED, and neither HELD nor STREAMING.
+ * 6. `stream.ring` is not NULL in STREAMING.
+ */
 struct http_request {
     /* Immutable once given to the handler. */
     struct http_server *server;
-    struct http_conn *conn; /* gone once `attached` is false */
+    struct http_conn *conn; /* not to be used when DETACHED */
     struct http_head head;
     const struct http_route *route;
     enum http_method method;
-    bool is_head; /* HEAD, which `method` calls GET */
-    bool given;   /* to the handler */
+    bool is_head; /* HEAD, for which `method` is GET */
     int64_t began_ns;
     char peer[HTTP_PEER_BYTES];
     struct http_refusal refusal;
-    struct lock *lock; /* the lock below, for those who hold the request as const */
+    struct lock *lock; /* own_lock, for functions that have the request as const */
 
     /* The worker's until the request is given to the handler, then the holder's. */
     struct http_chunks chunks;
@@ -180,11 +223,9 @@ struct http_request {
     struct http_answer_header also[HTTP_ALSO_MAX + 1]; /* ends at the first NULL name */
 
     struct lock own_lock; /* LOCK_RANK_HTTP; guards to the end */
-    bool attached;        /* its connection still has it */
-    bool held;            /* a handler, or whom it gave it to, still has it; freed when neither */
-    bool suspended;       /* the worker has to be woken for the answer, or for more of it */
-    bool answered;
-    struct http_response *response; /* NULL though answered: there was no memory for it */
+    enum http_request_state state;
+    enum http_link link;
+    struct http_response *response; /* NULL when answered: not enough memory, or already taken */
     struct http_stream stream;
 };
 
@@ -193,38 +234,38 @@ struct http_worker {
     struct http_server *server;
     struct env_thread *thread;
     int epoll_fd;
-    int wake_fd;      /* eventfd: look at `woken`, or stop */
+    int wake_fd;      /* eventfd: wakes the worker to look at `woken`, or to stop */
     uint8_t *scratch; /* HTTP_READ_BYTES */
 
     _Atomic bool stopping; /* relaxed: the write to wake_fd orders it */
-    /* A stack that many push on and the worker takes whole. Release and acquire: the worker sees
-     * what was done before a connection was woken. */
+    /* A stack on which any thread pushes and which the worker takes whole. Release and acquire: the
+     * worker sees what was done before a connection was woken. */
     struct http_conn *_Atomic woken;
 
-    /* The worker only: connections that have more to do than one turn. */
+    /* The worker only: connections that need another turn. */
     struct http_conn *due_first;
     struct http_conn **due_end;
 };
 
-/* A connection that is no worker's. */
+/* A socket that the watch thread closes with a delay: http_watch.c. */
 struct http_parting {
     int fd;
-    bool waiting;     /* for a request to refuse */
-    int64_t until_ns; /* later with all that arrives, but ... */
-    int64_t end_ns;   /* ... not after this */
-    uint64_t bytes_left;
+    bool waiting;        /* the client has not sent the request that will be refused */
+    int64_t until_ns;    /* closed then; moves on when bytes arrive, but ... */
+    int64_t end_ns;      /* ... not beyond this time */
+    uint64_t bytes_left; /* that may arrive before it is closed */
 };
 
 struct http_server {
     /* Immutable after http_server_start(). */
-    struct http_options options; /* routes and host are not used from here */
+    struct http_options options; /* but `routes` and `host`, which are the caller's */
     struct http_route *routes;
     char *route_texts;
     size_t route_texts_size;
     struct http_worker *workers; /* options.workers */
     struct env_thread *watch;
     uint16_t port;
-    int wake_fd; /* eventfd: the watch thread should look at what changed */
+    int wake_fd; /* eventfd: wakes the watch thread to look at parted_fds and flags */
     int64_t tick_ns;
 
     struct lock lock; /* LOCK_RANK_HTTP; guards to the next blank line */
@@ -233,13 +274,15 @@ struct http_server {
     bool stopping;
     bool listening;
     struct cond listening_changed;
-    int parted_fds[HTTP_PARTINGS_MAX]; /* on their way to the watch thread */
+    int parted_fds[HTTP_PARTINGS_MAX]; /* sockets that workers pass to the watch thread */
     unsigned parted_count;
 
     _Atomic bool quiescing; /* relaxed: a request that just misses it is served */
-    _Atomic bool closing;   /* seq_cst with `held`: give() or stop_threads() sees the other */
-    _Atomic unsigned held;  /* once 0 and closing, no thread is inside a call about a request */
-    _Atomic unsigned busy;  /* acq_rel: once 0, what the requests did is done */
+    _Atomic bool closing;   /* seq_cst with `held`: http_give() or stop_threads() sees the other */
+    /* Requests that are HELD or STREAMING. Once it is 0 and `closing` is set, no thread is inside a
+     * call about a request. */
+    _Atomic unsigned held;
+    _Atomic unsigned busy; /* given requests not freed; acq_rel: at 0, their effects are visible */
 
     /* Relaxed: statistics. */
     _Atomic uint64_t connections_total;
@@ -254,10 +297,10 @@ struct http_server {
 
     /* The watch thread only. */
     int listen_fd;
-    int64_t accept_after_ns; /* accepting failed for want of descriptors: not before */
+    int64_t accept_after_ns; /* not before this time, since descriptors had run out */
     struct http_parting partings[2 * HTTP_PARTINGS_MAX];
     unsigned parting_count;
-    unsigned waiting_count; /* of them */
+    unsigned waiting_count; /* partings whose `waiting` is set */
 };
 
 static inline uint64_t
@@ -284,52 +327,60 @@ http_count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* http_server.c: false when the connection has been cut; the caller then closes it. */
+/* http_server.c. Returns false if the connection has been cut; the caller then closes it. */
 bool http_conn_enter(struct http_conn *conn, enum http_phase phase);
+/* Both under server->lock. */
+void http_conn_list_locked(struct http_conn *conn);
 void http_conn_unlist_locked(struct http_conn *conn);
 
 /* http_conn.c */
 MUST_CHECK enum err http_workers_start(struct http_server *server, struct why *why);
-/* Ends all connections, too; for half-started ones as well. */
+/* Ends all connections, too. Also for a server that is half started. */
 void http_workers_stop(struct http_server *server);
-/* By the watch thread: a connection that is listed becomes its worker's. ERR_NOMEM: it stays the
- * caller's. */
+/* By the watch thread: gives a listed connection to its worker. ERR_NOMEM: it stays the caller's.
+ */
 MUST_CHECK enum err http_conn_start(struct http_conn *conn);
-/* Under the lock of the request, which is no longer suspended from here on. */
+/* Puts the connection on its worker's stack; see http_request_resume_locked(). */
 void http_conn_wake(struct http_conn *conn);
 
 /* http_serve.c */
 struct http_request *http_request_new(struct http_conn *conn);
-/* Whether a path's route tells refusals in JSON; `target` is a target as it was sent, or its
- * beginning. */
-bool http_tells_in_json(const struct http_server *server, struct bytes target);
+/* Returns true if refusals on the route of a path are in JSON. `target` is a target as it was sent,
+ * or its beginning. */
+bool http_errors_in_json(const struct http_server *server, struct bytes target);
 void http_refuse(struct http_request *request, unsigned status, bool close, const char *text);
 /* Judges a request whose head is parsed: sets its route, or a refusal. */
 void http_request_judge(struct http_request *request);
 uint64_t http_body_limit(const struct http_request *request);
-/* Gives a whole request to its handler. False: the server is being freed. */
+/* Gives a whole request, which is not refused, to its handler. False: the server is being freed. */
 bool http_give(struct http_request *request);
-/* The answer of a refusal; NULL: no memory. */
+/* The answer of a refusal; NULL if there is not enough memory. */
 struct http_response *http_refusal_response(const struct http_request *request);
 
 /* http_request.c */
 void http_request_free(struct http_request *request);
-/* NULL: no memory. */
+/* By the worker, under the request's lock: it wants to be woken for the answer, or for more. */
+void http_request_suspend_locked(struct http_request *request);
+/* By the holder, under the request's lock: wakes the worker if it wants that. */
+void http_request_resume_locked(struct http_request *request);
+/* NULL if there is not enough memory. */
 struct http_response *http_response_new(const struct http_request *request,
                                         const struct http_answer *answer);
 void http_response_free(struct http_response *response);
-/* What of the encoding of an answer depends on what the client accepts. */
+/* The encoding of an answer, and whether it depends on the client's Accept-Encoding (all but NONE).
+ */
 enum http_coding { HTTP_CODING_NONE, HTTP_CODING_POSSIBLE, HTTP_CODING_GZIP };
-/* The head of an answer with a body of so many bytes; UINT64_MAX: a stream that says its end
- * itself. False: no memory. */
+/* Makes the head of an answer with a body of that many bytes; UINT64_MAX: the length is unknown.
+ * Returns false if there is not enough memory. */
 bool http_response_begin(struct http_response *response, const struct http_request *request,
                          const struct http_answer *answer, enum http_coding coding,
                          uint64_t body_bytes);
-/* Gives the answer to the worker; the response is taken. With `keep` the request stays held. */
-void http_hand_in(struct http_request *request, struct http_response *response, bool keep);
-/* The whole of an answer that needs no memory. One who is late is asked to come again (503): a
- * sender that takes 408 for final would drop its samples when the machine stood still.
- * HTTP_RAW_FULL: beyond the limit of connections, or no memory for one. */
+/* Gives the answer to the worker; the response is taken. `to`: STREAMING or ANSWERED. */
+void http_hand_in(struct http_request *request, struct http_response *response,
+                  enum http_request_state to);
+/* Sends a whole answer that needs no memory. Late clients are asked to come again (503): a sender
+ * that takes 408 for final would drop its samples when the machine stood still.
+ * HTTP_RAW_FULL: beyond the limit of connections, or no memory for a connection. */
 enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_FULL };
 void http_send_raw(int fd, enum http_raw what);
 
@@ -338,22 +389,23 @@ enum http_stream_state {
     HTTP_STREAM_MORE,    /* there are bytes to send */
     HTTP_STREAM_LATER,   /* the connection will be woken */
     HTTP_STREAM_END,     /* all is sent */
-    HTTP_STREAM_ABORTED, /* what was sent is not all */
+    HTTP_STREAM_ABORTED, /* the stream ended early */
 };
-/* *ret_parts are views of what is there, valid until it is consumed. */
+/* *ret_parts are views of the bytes in the ring, valid until they are consumed. */
 enum http_stream_state http_stream_look(struct http_request *request, struct bytes ret_parts[2]);
 void http_stream_consume(struct http_request *request, size_t size);
 
 /* http_gzip.c */
-/* Whether compressing it is worth while. NULL: no. */
+/* Returns true if a body of this type is worth compressing. NULL: false. */
 bool http_is_text(const char *content_type);
 bool http_accepts_gzip(const struct http_request *request);
-/* False: no memory, or not smaller. */
+/* Returns false if there is not enough memory, or the result is not smaller. */
 bool http_gzip(struct budget *budget, struct bytes from, struct buf *to);
-/* For a stream; NULL: no memory. */
+/* For a stream. NULL if there is not enough memory. */
 struct http_gzip *http_gzip_new(struct budget *budget);
 void http_gzip_free(struct http_gzip *gzip);
-/* Hands on what comes of a piece, and of the end if it is the last. Errors of `write`. */
+/* Compresses a piece, and the end if it is the last, and passes the result on. Errors of `write`.
+ */
 MUST_CHECK enum err http_gzip_put(struct http_gzip *gzip, struct bytes piece, bool last,
                                   enum err (*write)(struct http_request *request, struct bytes out,
                                                     struct why *why),

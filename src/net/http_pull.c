@@ -1,42 +1,62 @@
 /*
- * http_pull.c - a thread between libcurl and those who read.
+ * http_pull.c - a thread between libcurl and readers.
  *
- * What a reader wants of the thread (begin, go on, give up) is a flag of its pull, which stands in
- * the puller's list of wishes meanwhile. What comes is put into the pull's `coming`, which the
- * reader exchanges for the piece it has read. Only the thread calls http_calls.
+ * A reader leaves a wish for the thread in its pull, and the pull in the puller's list of wishes.
+ * The thread appends bytes that arrive to the pull's `coming`, which the reader exchanges for the
+ * piece it has read. Only the thread calls http_calls.
+ *
+ *   PENDING --on_begun()--> STREAMING       both --end_locked()--> ENDED
+ *                                            all --fulfil_wish_locked()--> GIVEN_UP
+ *
+ * Invariants:
+ *
+ * 1. A pull is in the list of wishes as long as it has a wish, but while the thread gives it up.
+ * 2. A pull that is PENDING or STREAMING has a call, or the wish to begin it.
+ * 3. GIVE_UP replaces other wishes and nothing replaces it: the reader waits to free the pull.
+ * 4. The reader frees a pull that has no wish and is ENDED or GIVEN_UP: the thread has no use for
+ *    it.
+ * 5. A body comes in STREAMING only.
+ * 6. `noted_bytes` counts bytes of `coming`.
  */
 #include "net/http_pull.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/lock.h"
 
 enum { POLL_MS = 1000, LOOK_MS = 100 };
 
+enum pull_state {
+    PULL_PENDING,   /* waits for status and headers */
+    PULL_STREAMING, /* a 2xx, whose body comes */
+    PULL_ENDED,     /* `answer` is complete */
+    PULL_GIVEN_UP,
+};
+
+enum pull_wish { WISH_NONE, WISH_BEGIN, WISH_RESUME, WISH_GIVE_UP };
+
 struct http_pull {
     struct http_puller *of; /* immutable, as the next two */
     struct http_call call;
     struct budget *budget;
 
-    /* The reader's: what it was given. */
+    /* The reader's: the answer and the piece that it was given. */
     struct http_call_answer shown;
     struct buf piece;
 
     /* Guarded by the puller's lock. */
     struct http_pull *next; /* in the list of wishes */
-    bool wishes;            /* it is there, for: */
-    bool begins, resumes, gives_up;
-    bool under_way; /* the thread knows it */
-    bool answered;
-    bool ended;
-    bool is_full; /* the transfer rests */
+    enum pull_wish wish;
+    enum pull_state state;
+    bool is_full; /* the transfer rests until it is resumed */
     enum err failed;
     struct http_call_answer answer;
     struct buf refusal;
     struct buf coming;
-    size_t enough; /* its reader is woken when so much has come */
-    /* Since enough came to go on waiting: how long its reader waited, how little came, and how much
-     * of `coming` is counted in that. */
+    size_t enough; /* its reader is woken when `coming` has this many bytes */
+    /* Since the last progress that was large enough: the time its reader waited, the bytes that
+     * came, and the bytes of `coming` that they include. */
     int64_t waited_ns;
     size_t little_bytes, noted_bytes;
     struct cond news;
@@ -44,17 +64,24 @@ struct http_pull {
 
 struct http_puller {
     struct env *env;
-    struct http_calls *calls; /* the thread's, but http_calls_wake() */
+    struct http_calls *calls; /* used by the thread only, but http_calls_wake() */
     struct env_thread *thread;
     struct lock lock; /* LOCK_RANK_HTTP */
     struct http_pull *wishes;
     bool stops;
 };
 
+/* Says whether the thread has the pull's call, or will begin it. */
+static bool
+has_call(const struct http_pull *p)
+{
+    return p->state == PULL_PENDING || p->state == PULL_STREAMING;
+}
+
 static bool
 is_readable(const struct http_pull *p)
 {
-    return p->coming.size >= p->enough || p->is_full || p->ended || p->failed != OK;
+    return p->coming.size >= p->enough || p->is_full || p->state == PULL_ENDED || p->failed != OK;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -63,10 +90,11 @@ static void
 on_begun(void *context, const struct http_call_answer *answer)
 {
     struct http_pull *p = context;
-    if (answer->status >= 300) return; /* it is whole when it has ended */
+    if (answer->status >= 300) return; /* the answer is complete when it has ended */
     lock_take(&p->of->lock);
+    assert(has_call(p)); /* invariant 2; trailers may look like a second head */
     p->answer = *answer;
-    p->answered = true;
+    p->state = PULL_STREAMING;
     cond_wake_all(&p->news);
     lock_drop(&p->of->lock);
 }
@@ -76,9 +104,10 @@ on_piece(void *context, struct bytes piece)
 {
     struct http_pull *p = context;
     lock_take(&p->of->lock);
+    assert(p->state == PULL_STREAMING); /* invariant 5 */
     p->is_full = p->coming.size > 0 && p->coming.size + piece.size > HTTP_PULL_WINDOW_BYTES;
     if (!p->is_full && p->failed == OK) {
-        /* What comes in one piece is mostly small; what does not is as large as may be. */
+        /* Most bodies come in one small piece. For another, reserves the whole window. */
         if (p->coming.size > 0)
             (void)buf_reserve(&p->coming, HTTP_PULL_WINDOW_BYTES - p->coming.size);
         buf_put_bytes(&p->coming, piece);
@@ -93,11 +122,12 @@ on_piece(void *context, struct bytes piece)
 static void
 end_locked(struct http_pull *p, const struct http_call_answer *answer)
 {
+    assert(lock_is_mine(&p->of->lock));
+    assert(has_call(p)); /* invariant 2 */
     p->answer = *answer;
     buf_put(&p->refusal, answer->body.at, answer->body.size);
     p->answer.body = buf_bytes(&p->refusal);
-    p->answered = p->ended = true;
-    p->under_way = false;
+    p->state = PULL_ENDED;
     cond_wake_all(&p->news);
 }
 
@@ -122,26 +152,31 @@ static void
 fulfil_wish_locked(struct http_puller *puller)
 {
     struct http_pull *p = puller->wishes;
+    enum pull_wish wish = p->wish;
+    assert(lock_is_mine(&puller->lock));
+    assert(wish != WISH_NONE); /* invariant 1 */
     puller->wishes = p->next;
-    bool begins = p->begins, resumes = p->resumes, gives_up = p->gives_up;
-    p->begins = p->resumes = false;
-    p->wishes = gives_up; /* until it is given up: then its reader frees it */
-    if (!gives_up && !p->under_way) cond_wake_all(&p->news); /* so it does if all has ended */
+    if (wish != WISH_GIVE_UP) { /* invariant 4: otherwise its reader waits */
+        p->wish = WISH_NONE;
+        if (!has_call(p)) cond_wake_all(&p->news);
+    }
     lock_drop(&puller->lock);
-    if (gives_up)
+    if (wish == WISH_GIVE_UP)
         http_calls_give_up(puller->calls, p);
-    else if (begins)
+    else if (wish == WISH_BEGIN)
         begin_call(p);
-    else if (resumes)
-        http_calls_resume(puller->calls, p);
+    else
+        http_calls_resume(puller->calls, p); /* only compares pointers if `p` has ended */
     lock_take(&puller->lock);
-    if (!gives_up) return;
-    p->wishes = p->under_way = false;
+    if (wish != WISH_GIVE_UP) return;
+    assert(p->wish == WISH_GIVE_UP); /* invariant 3 */
+    p->wish = WISH_NONE;
+    p->state = PULL_GIVEN_UP;
     cond_wake_all(&p->news);
 }
 
 static void
-run(void *context)
+puller_run(void *context)
 {
     struct http_puller *puller = context;
     struct http_call_answer answer;
@@ -168,6 +203,7 @@ http_puller_free(struct http_puller *puller)
     if (puller == NULL) return;
     if (puller->thread != NULL) {
         lock_take(&puller->lock);
+        assert(puller->wishes == NULL); /* all pulls are closed */
         puller->stops = true;
         lock_drop(&puller->lock);
         http_calls_wake(puller->calls);
@@ -187,7 +223,7 @@ http_puller_new(struct env *env, const char *user_agent, struct http_puller **re
     puller->env = env;
     lock_init(&puller->lock, LOCK_RANK_HTTP);
     enum err e = http_calls_new(env, NULL, user_agent, &puller->calls, why);
-    if (e == OK && env_thread_start(env, "http-pull", run, puller, &puller->thread)) {
+    if (e == OK && env_thread_start(env, "http-pull", puller_run, puller, &puller->thread)) {
         e = why_set(why, ERR_AGAIN, "cannot start a thread for requests to other servers");
     }
     if (e)
@@ -197,13 +233,18 @@ http_puller_new(struct env *env, const char *user_agent, struct http_puller **re
     return e;
 }
 
-/* --- whoever reads ---------------------------------------------------------------------------- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 static void
-wish_locked(struct http_pull *p)
+wish_locked(struct http_pull *p, enum pull_wish wish)
 {
-    if (p->wishes) return;
-    p->wishes = true;
+    bool is_listed = p->wish != WISH_NONE;
+    assert(lock_is_mine(&p->of->lock));
+    assert(has_call(p));                                  /* invariant 2 */
+    assert(p->wish != WISH_GIVE_UP);                      /* invariant 3 */
+    assert(wish != WISH_RESUME || p->wish != WISH_BEGIN); /* only a transfer that began rests */
+    p->wish = wish;
+    if (is_listed) return;
     p->next = p->of->wishes;
     p->of->wishes = p;
     http_calls_wake(p->of->calls);
@@ -224,8 +265,7 @@ http_pull_open(struct http_puller *puller, const struct http_call *call, struct 
     cond_init(&p->news);
     p->enough = 1;
     lock_take(&puller->lock);
-    p->begins = p->under_way = true;
-    wish_locked(p);
+    wish_locked(p, WISH_BEGIN);
     lock_drop(&puller->lock);
     *ret_pull = p;
     return OK;
@@ -236,11 +276,8 @@ http_pull_close(struct http_pull *p)
 {
     if (p == NULL) return;
     lock_take(&p->of->lock);
-    if (p->under_way) {
-        p->gives_up = true;
-        wish_locked(p);
-    }
-    while (p->under_way || p->wishes) {
+    if (has_call(p)) wish_locked(p, WISH_GIVE_UP);
+    while (has_call(p) || p->wish != WISH_NONE) { /* invariant 4 */
         cond_wait(&p->news, &p->of->lock);
     }
     lock_drop(&p->of->lock);
@@ -251,10 +288,11 @@ http_pull_close(struct http_pull *p)
     mem_free(p->budget, p, sizeof *p);
 }
 
-/* Under the lock: what came is enough to go on waiting, or adds to what little there was. */
+/* Under the lock. Counts the bytes that came; `least_bytes` of them begin a new wait. */
 static void
 note_progress(struct http_pull *p, size_t least_bytes)
 {
+    assert(p->noted_bytes <= p->coming.size); /* invariant 6 */
     p->little_bytes += p->coming.size - p->noted_bytes;
     p->noted_bytes = p->coming.size;
     if (p->little_bytes == 0 || p->little_bytes < least_bytes) return;
@@ -291,7 +329,7 @@ wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
         }
         (void)cond_wait_until(&p->news, &p->of->lock, now_ns + LOOK_MS * NS_PER_MS);
         if (patience->check == NULL || is_there(p)) continue;
-        lock_drop(&p->of->lock); /* it may look anywhere */
+        lock_drop(&p->of->lock); /* `check` may take other locks */
         e = patience->check(patience->context, why);
         lock_take(&p->of->lock);
     }
@@ -300,7 +338,7 @@ wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
 static bool
 is_answered(const struct http_pull *p)
 {
-    return p->answered;
+    return p->state != PULL_PENDING;
 }
 
 enum err
@@ -309,7 +347,7 @@ http_pull_await(struct http_pull *p, const struct http_patience *patience,
 {
     enum err e = wait_for_news(p, is_answered, patience, why);
     p->shown = p->answer;
-    p->waited_ns = 0; /* of the body it counts anew */
+    p->waited_ns = 0; /* the body has a time of its own */
     p->little_bytes = p->noted_bytes = 0;
     lock_drop(&p->of->lock);
     *ret_answer = &p->shown;
@@ -343,10 +381,9 @@ http_pull_read(struct http_pull *p, const struct http_patience *patience, struct
     } else if (e == OK && p->answer.failure != HTTP_CALL_ANSWERED) {
         e = why_set(why, ERR_IO, "%s", p->answer.error);
     }
-    if (e == OK && p->is_full && !p->ended) {
+    if (e == OK && p->is_full && p->state == PULL_STREAMING) {
         p->is_full = false;
-        p->resumes = true;
-        wish_locked(p);
+        wish_locked(p, WISH_RESUME);
     }
     lock_drop(&p->of->lock);
     return e;

@@ -1,10 +1,12 @@
 /*
  * http_request.c - a request as its handler sees it, and answers that are made whole.
  *
- * A request belongs to its connection (`attached`) and to the one that is to answer it (`held`),
- * and is freed when neither has it. Until it is answered its connection waits, so nothing of it can
- * go away under its holder. The holder makes the whole answer, compression included, on its own
+ * A request is shared by its connection (enum http_link) and its holder (enum http_request_state),
+ * and is freed when both are done with it. Until it is answered its connection waits, so that its
+ * holder can use all of it. The holder makes the whole answer, compression included, on its own
  * thread; the worker only sends it.
+ *
+ * The invariants are those of struct http_request, in http_private.h.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -24,7 +26,10 @@ http_request_free(struct http_request *request)
 {
     struct http_server *server = request->server;
     struct budget *budget = server->options.budget;
-    bool given = request->given;
+    bool given = request->state != HTTP_REQUEST_READING;
+    assert(request->link == HTTP_LINK_DETACHED);      /* invariant 5 */
+    assert(request->state != HTTP_REQUEST_HELD);      /* invariant 5 */
+    assert(request->state != HTTP_REQUEST_STREAMING); /* invariant 5 */
     http_response_free(request->response);
     if (request->stream.ring != NULL) {
         mem_free(budget, request->stream.ring, request->stream.capacity);
@@ -35,7 +40,31 @@ http_request_free(struct http_request *request)
     buf_fini(&request->body);
     lock_fini(request->lock);
     mem_free(budget, request, sizeof *request);
-    if (given) atomic_fetch_sub_explicit(&server->busy, 1, memory_order_acq_rel);
+    if (!given) return;
+    unsigned before = atomic_fetch_sub_explicit(&server->busy, 1, memory_order_acq_rel);
+    assert(before > 0);
+}
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+void
+http_request_suspend_locked(struct http_request *request)
+{
+    assert(lock_is_mine(request->lock));
+    assert(request->link != HTTP_LINK_DETACHED);
+    assert(request->state == HTTP_REQUEST_HELD ||
+           request->state == HTTP_REQUEST_STREAMING); /* invariant 3 */
+    request->link = HTTP_LINK_SUSPENDED;
+}
+
+void
+http_request_resume_locked(struct http_request *request)
+{
+    assert(lock_is_mine(request->lock));
+    assert(request->link != HTTP_LINK_DETACHED);
+    if (request->link == HTTP_LINK_ATTACHED) return;
+    request->link = HTTP_LINK_ATTACHED;
+    http_conn_wake(request->conn);
 }
 
 /* --- views ------------------------------------------------------------------------------------ */
@@ -117,9 +146,9 @@ http_peer(const struct http_request *request)
 bool
 http_gone(const struct http_request *request)
 {
-    /* Under the lock the descriptor cannot be closed; a look without waiting is no I/O. */
+    /* Under the lock the descriptor cannot be closed; poll() does not wait. */
     lock_take(request->lock);
-    bool gone = !request->attached;
+    bool gone = request->link == HTTP_LINK_DETACHED;
     if (!gone) {
         struct pollfd look = {.fd = request->conn->fd, .events = POLLRDHUP};
         gone = poll(&look, 1, 0) > 0;
@@ -174,7 +203,7 @@ reason_of(unsigned status)
     return "Status"; /* RFC 9112: for people; clients go by the number */
 }
 
-/* The date of an answer, which changes once a second: made by each thread for itself. */
+/* Formats the date of an answer. Each thread keeps the text of the current second. */
 static const char *
 date_now(struct env *env)
 {
@@ -203,7 +232,7 @@ put_header(struct buf *head, const char *name, const char *value)
     buf_put_text(head, "\r\n");
 }
 
-/* Up to the first without a name; empty values are left away. */
+/* Writes headers up to the first without a name; leaves out empty values. */
 static void
 put_headers(struct http_response *response, const struct http_answer_header *headers, size_t max)
 {
@@ -222,14 +251,15 @@ bool
 http_response_begin(struct http_response *response, const struct http_request *request,
                     const struct http_answer *answer, enum http_coding coding, uint64_t body_bytes)
 {
-    /* It may repeat a part of the request: a path and query, each byte escaped, or an origin. */
+    /* A header may repeat a part of the request: a path and query, each byte escaped, or an origin.
+     */
     enum { HEAD_BYTES = 512, HEAD_BYTES_MAX = 4 * HTTP_HEADER_BYTES_CEILING };
     struct buf *head = &response->head;
     bool keeps = request->head.keeps, bodiless = answer->status == 204 || answer->status == 304;
     bool unknown = body_bytes == UINT64_MAX && !bodiless;
     response->status = answer->status;
     response->has_body = !request->is_head && !bodiless;
-    /* An old client has no chunks; to HEAD, no end is said. Closing says it. */
+    /* Where neither chunks (HTTP/1.0) nor a length (HEAD) mark the end, closing does. */
     response->chunked = unknown && response->has_body && !request->head.old;
     response->closes = unknown && !response->chunked;
     buf_init(head, response->budget, HEAD_BYTES_MAX);
@@ -297,22 +327,23 @@ refused:
 }
 
 void
-http_hand_in(struct http_request *request, struct http_response *response, bool keep)
+http_hand_in(struct http_request *request, struct http_response *response,
+             enum http_request_state to)
 {
     struct http_server *server = request->server;
     lock_take(request->lock);
-    assert(request->held);
-    assert(!request->answered);
-    assert(request->attached);
-    request->answered = true;
+    assert(request->state == HTTP_REQUEST_HELD); /* invariant 4: answered once */
+    assert(request->response == NULL);           /* invariant 4 */
+    assert(request->link != HTTP_LINK_DETACHED); /* invariant 2 */
+    assert(to == HTTP_REQUEST_STREAMING || to == HTTP_REQUEST_ANSWERED);
+    assert(to != HTTP_REQUEST_STREAMING || request->stream.ring != NULL); /* invariant 6 */
+    request->state = to;
     request->response = response;
-    request->held = keep;
-    if (request->suspended) {
-        request->suspended = false;
-        http_conn_wake(request->conn);
-    }
+    http_request_resume_locked(request);
     lock_drop(request->lock);
-    if (!keep) atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+    if (to == HTTP_REQUEST_STREAMING) return;
+    unsigned before = atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+    assert(before > 0);
 }
 
 void
@@ -321,7 +352,7 @@ http_reply(struct http_request *request, const struct http_answer *answer)
     assert(answer->status >= 200 && answer->status < 600);
     struct http_response *response = http_response_new(request, answer);
     buf_fini(&request->body);
-    http_hand_in(request, response, false);
+    http_hand_in(request, response, HTTP_REQUEST_ANSWERED);
 }
 
 void
@@ -359,6 +390,6 @@ http_send_raw(int fd, enum http_raw what)
                         "Content-Length: %zu\r\n"
                         "Retry-After: " HTTP_RETRY_AFTER "\r\n\r\n%s\n",
                         HTTP_TYPE_TEXT, strlen(texts[what]) + 1, texts[what]);
-    /* What does not fit into the socket's buffer now is not worth waiting for. */
+    /* Does not wait for room in the socket's buffer. */
     (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

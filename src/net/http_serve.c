@@ -1,6 +1,6 @@
 /*
- * http_serve.c - what is decided about a request on its worker: which route has it, whether it is
- * refused, and the hand-over to its handler.
+ * http_serve.c - decides on the worker which route a request has and whether it is refused, and
+ * gives it to its handler.
  *
  * A refusal waits for the end of the body if that is short, so that the connection can be kept,
  * and ends the connection if it is not (http_conn.c).
@@ -36,7 +36,7 @@ route_find(const struct http_server *server, const char *path, unsigned method,
         bool begins = size > 0 && route->path[size - 1] == '*';
         size_t match = begins ? (strncmp(route->path, path, size - 1) == 0 ? size : 0)
                        : strcmp(route->path, path) == 0 ? SIZE_MAX
-                                                        : 0; /* higher is better, 0 is none */
+                                                        : 0; /* higher is better; 0: no match */
         if (match == 0 || match < best) continue;
         if (match > best) {
             best = match;
@@ -51,7 +51,7 @@ route_find(const struct http_server *server, const char *path, unsigned method,
 }
 
 bool
-http_tells_in_json(const struct http_server *server, struct bytes target)
+http_errors_in_json(const struct http_server *server, struct bytes target)
 {
     char path[256];
     unsigned methods;
@@ -63,7 +63,7 @@ http_tells_in_json(const struct http_server *server, struct bytes target)
     memcpy(path, target.at, size);
     path[size] = '\0';
     const struct http_route *route = route_find(server, path, ~0u, &methods);
-    return route != NULL && route->tells_in_json;
+    return route != NULL && route->errors_in_json;
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -87,12 +87,12 @@ http_refuse(struct http_request *request, unsigned status, bool close, const cha
     /* An unknown path or method is reported in the same words by all routes: clients look for
      * them, and Prometheus has them as text. */
     bool json =
-        status != 404 && status != 405 && request->route != NULL && request->route->tells_in_json;
+        status != 404 && status != 405 && request->route != NULL && request->route->errors_in_json;
     request->refusal =
         (struct http_refusal){.status = status, .close = close, .json = json, .text = text};
 }
 
-/* Refusals after which nobody knows where the next request begins, or nobody should read it. */
+/* Refuses requests after which the beginning of the next is unknown, or it should not be read. */
 static void
 judge_framing(struct http_request *request)
 {
@@ -132,9 +132,9 @@ refuse_method(struct http_request *request, unsigned methods)
 }
 
 /*
- * A path with empty or dot segments is redirected to the clean one. Most clients repeat a POST
- * that gets 301 as a GET without its body: a sender's samples would be refused for good then (405).
- * 308 says the same and keeps the method.
+ * Redirects a path with empty or dot segments to the clean path. Most clients repeat a POST that
+ * gets 301 as a GET without its body: a sender's samples would be refused for good then (405).
+ * 308 redirects, too, and keeps the method.
  */
 static void
 redirect(struct http_request *request)
@@ -223,7 +223,8 @@ http_request_new(struct http_conn *conn)
     memcpy(request->peer, conn->peer, sizeof request->peer);
     request->lock = &request->own_lock;
     lock_init(request->lock, LOCK_RANK_HTTP);
-    request->attached = true;
+    request->state = HTTP_REQUEST_READING;
+    request->link = HTTP_LINK_ATTACHED;
     return request;
 }
 
@@ -231,13 +232,16 @@ bool
 http_give(struct http_request *request)
 {
     struct http_server *server = request->server;
+    assert(request->state == HTTP_REQUEST_READING);
+    assert(request->link == HTTP_LINK_ATTACHED);
+    assert(request->route != NULL);
+    assert(request->refusal.status == 0);
     atomic_fetch_add_explicit(&server->held, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&server->closing, memory_order_seq_cst)) {
         atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
         return false;
     }
-    request->given = true;
-    request->held = true; /* no other thread has the request so far */
+    request->state = HTTP_REQUEST_HELD; /* without the lock: invariant 1 of struct http_request */
     atomic_fetch_add_explicit(&server->busy, 1, memory_order_acq_rel);
     request->route->handler(request->route->context, request);
     return true;

@@ -1,6 +1,6 @@
 /*
  * http_server.c - starts and stops the HTTP server. See http_private.h for the other files and
- * README.md for how they work together.
+ * README.md for how they work together. The invariants are those of enum http_step.
  */
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +20,7 @@ bool
 http_conn_enter(struct http_conn *conn, enum http_phase phase)
 {
     static const unsigned arrows[] = {
-        /* from which phases, as bits: enum http_phase */
+        /* the phases that an arrow leads here from, as bits: enum http_phase */
         [HTTP_PHASE_HEADER] = 1 << HTTP_PHASE_IDLE,
         [HTTP_PHASE_BODY] = 1 << HTTP_PHASE_HEADER,
         [HTTP_PHASE_HANDLER] = 1 << HTTP_PHASE_BODY,
@@ -38,16 +38,36 @@ http_conn_enter(struct http_conn *conn, enum http_phase phase)
 }
 
 void
+http_conn_list_locked(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    assert(lock_is_mine(&server->lock));
+    conn->next = server->conns;
+    if (conn->next != NULL) {
+        assert(conn->next->prev == NULL); /* invariant 8 */
+        conn->next->prev = conn;
+    }
+    server->conns = conn;
+    server->conn_count++;
+}
+
+void
 http_conn_unlist_locked(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
     assert(lock_is_mine(&server->lock));
+    assert(server->conn_count > 0); /* invariant 8 */
     if (conn->prev == NULL) {
+        assert(server->conns == conn); /* invariant 8 */
         server->conns = conn->next;
     } else {
+        assert(conn->prev->next == conn); /* invariant 8 */
         conn->prev->next = conn->next;
     }
-    if (conn->next != NULL) conn->next->prev = conn->prev;
+    if (conn->next != NULL) {
+        assert(conn->next->prev == conn); /* invariant 8 */
+        conn->next->prev = conn->prev;
+    }
     server->conn_count--;
 }
 
@@ -87,6 +107,7 @@ copy_routes(struct http_server *server, const struct http_options *options)
         server->routes[i].path = text_move(&to, options->routes[i].path);
         server->routes[i].encodings = text_move(&to, options->routes[i].encodings);
     }
+    assert((size_t)(to - server->route_texts) == server->route_texts_size);
     return OK;
 }
 
@@ -139,7 +160,7 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     server->options = *options;
     if (server->options.workers < 2) server->options.workers = 2;
     server->listen_fd = server->wake_fd = -1;
-    /* An eighth of the shortest deadline is late enough to look at all connections again. */
+    /* The watch thread looks at all connections each eighth of the shortest deadline. */
     const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
                                 options->idle_timeout_ns, options->send_timeout_ns};
     server->tick_ns = TICK_NS_MAX;
@@ -211,12 +232,12 @@ stop_threads(struct http_server *server)
     }
     /*
      * A connection whose request is with a handler cannot end. From now on http_give() gives
-     * nothing to handlers; those who have something get the time to answer. Nothing says when they
-     * did: the last act of an answering thread must be the decrement, after which all this may be
-     * gone.
+     * nothing to handlers; threads that hold a request get the time to answer it. They cannot
+     * signal it: the last act of an answering thread must be the decrement, after which the server
+     * may be gone.
      */
     atomic_store_explicit(&server->closing, true, memory_order_seq_cst);
-    /* A stream whose client reads nothing would wait for it: the thread that cuts such a client off
+    /* A stream would wait for a client that reads nothing: the thread that cuts off such clients
      * has ended. */
     lock_take(&server->lock);
     for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
@@ -240,6 +261,10 @@ http_server_free(struct http_server *server)
 {
     if (server == NULL) return;
     stop_threads(server);
+    assert(server->conns == NULL);
+    assert(server->conn_count == 0); /* invariant 8 */
+    assert(atomic_load_explicit(&server->held, memory_order_relaxed) == 0);
+    assert(atomic_load_explicit(&server->busy, memory_order_relaxed) == 0);
     for (unsigned i = 0; i < server->parted_count; i++) {
         close(server->parted_fds[i]);
     }

@@ -1,19 +1,19 @@
 /*
- * http_server.h - the HTTP/1.1 front: requests, answers, deadlines and limits. How it works:
- * README.md beside it.
+ * http_server.h - the HTTP/1.1 server: requests, answers, deadlines and limits. README.md in this
+ * folder explains how it works.
  *
- * A handler is called once per request, on an HTTP worker thread, when the whole body is there. It
- * must not wait: it either answers at once or keeps the request and lets another thread answer
- * later; meanwhile the connection is suspended and holds no worker. Each request is answered
+ * A handler is called once per request, on an HTTP worker thread, when the whole body has arrived.
+ * It must not wait: it either answers at once or keeps the request and lets another thread answer
+ * later; meanwhile the connection is suspended and occupies no worker. Each request is answered
  * exactly once, by http_reply() or by a stream.
  *
- * The server itself answers: 301 a path with empty or dot segments (308 to methods other than GET
- * and HEAD), 404 unknown path, 405 + Allow, 413 body too large, 415 content encoding a route does
- * not take, 431 header too large (414 when already the request line does not fit), 503 +
+ * The server itself answers: 301 to a path with empty or dot segments (308 to methods other than
+ * GET and HEAD), 404 unknown path, 405 + Allow, 413 body too large, 415 content encoding that the
+ * route does not take, 431 header too large (414 when the request line alone does not fit), 503 +
  * Retry-After when the deadline of a header or body passes, beyond the connection limit, while
- * stopping, and when there is no memory for a request. 400, 417, 501 and 505 answer requests that
- * are no proper HTTP/1.1 (contradictory lengths, no Host, unknown transfer codings or expectations,
- * another version).
+ * stopping, and when there is not enough memory for a request. 400, 417, 501 and 505 answer
+ * requests that are not valid HTTP/1.1 (contradictory lengths, missing Host, unknown transfer
+ * codings or expectations, another version).
  *
  *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
  *                                                                        (suspended) (idle_timeout)
@@ -33,8 +33,8 @@ enum http_method {
     HTTP_PUT = 4,
     HTTP_DELETE = 8,
     HTTP_OPTIONS = 16
-}; /* a set; HEAD goes where GET goes. A path with no other than OPTIONS is unknown to all others.
-    */
+}; /* bits of a set. Routes of GET get HEAD, too. To other methods, a path that has routes of
+    * OPTIONS only is unknown. */
 
 struct http_server;
 struct http_request;
@@ -42,17 +42,17 @@ struct http_request;
 struct http_route {
     const char *path;        /* exact, without query string; ending in "*": a prefix */
     unsigned methods;        /* of enum http_method */
-    uint64_t body_bytes_max; /* 0: the server's */
+    uint64_t body_bytes_max; /* 0: the limit of the server */
     void (*handler)(void *context, struct http_request *request);
     void *context;
     /*
      * Content-Encodings of a request body that the handler decodes, separated by spaces; others
-     * are answered 415. "*": all, the handler judges. NULL: none. A body without Content-Encoding
-     * is always let through.
+     * are answered 415. "*": the handler judges them all. NULL: the handler decodes nothing. A body
+     * without Content-Encoding is always accepted.
      */
     const char *encodings;
-    /* Refusals other than 404 and 405 are in JSON, as the errors of Prometheus' API. */
-    bool tells_in_json;
+    /* Refusals other than 404 and 405 are in JSON, like the errors of Prometheus' API. */
+    bool errors_in_json;
 };
 
 /* The largest header limit, which is Prometheus' own. */
@@ -69,14 +69,14 @@ struct http_options {
     int64_t header_timeout_ns;       /* from the first byte (or accept) to the end of the headers */
     int64_t body_timeout_ns;         /* from there to the end of the body */
     int64_t idle_timeout_ns;         /* between requests */
-    int64_t send_timeout_ns;         /* a reader that takes nothing for this long is cut off */
+    int64_t send_timeout_ns;         /* a client that takes nothing for this long is cut off */
     size_t stream_buffer_bytes;      /* per streamed answer */
     struct budget *budget;           /* requests and answers */
     const struct http_route *routes; /* copied */
     size_t route_count;
 };
 
-/* Numbers for /metrics; all since start unless they say "now". */
+/* Numbers for /metrics; all since start but connections_now. */
 struct http_stats {
     uint64_t connections_now;
     uint64_t connections_total;
@@ -92,22 +92,21 @@ struct http_stats {
 
 /*
  * Listens and serves when it returns. `env` and `budget` outlive it, the other options are copied.
- * ERR_INPUT (host, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM (also: no
- * thread or descriptor to be had).
+ * ERR_INPUT (host, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM (also if
+ * threads or descriptors have run out).
  */
 MUST_CHECK enum err http_server_start(const struct http_options *options,
                                       struct http_server **ret_server, struct why *why);
-/* The port that is listened on. */
 uint16_t http_server_port(const struct http_server *server);
-/* No more connections; requests on open ones get 503 + "Connection: close" once they come in; those
- * begun go on. */
+/* Refuses new connections; new requests on open connections get 503 + "Connection: close"; requests
+ * that have begun go on. */
 void http_server_quiesce(struct http_server *server);
-/* Requests that were given to a handler and are not answered (and sent) yet. */
+/* Counts requests that were given to a handler and whose answer is not sent. */
 unsigned http_server_busy(struct http_server *server);
 /*
- * Ends all connections and threads, also those still sending: who wants all answers sent waits for
- * http_server_busy() to be 0 before. Waits until requests with a handler are answered, whose
- * clients are gone by then (http_gone(), and ERR_CANCELED of streams). NULL is fine.
+ * Ends all connections and threads, even while they send: an owner that wants all answers sent
+ * waits for http_server_busy() to be 0 before. Waits until requests with a handler are answered,
+ * whose clients are gone by then (http_gone(), and ERR_CANCELED of streams). NULL is fine.
  */
 void http_server_free(struct http_server *server);
 void http_server_stats(struct http_server *server, struct http_stats *ret_stats);
@@ -116,33 +115,32 @@ void http_server_stats(struct http_server *server, struct http_stats *ret_stats)
 
 enum http_method http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
-/* The path as it was sent, with its escapes, where a slash is among them: "/a%2Fb", of which
- * http_path() is "/a/b". NULL: there is none, and the slashes of http_path() are those that part
- * its pieces. */
+/* The path as it was sent if it has an escaped slash: "/a%2Fb", for which http_path() is "/a/b".
+ * Otherwise NULL: each slash of http_path() separates segments. */
 const char *http_path_sent(const struct http_request *request);
 /* NULL when absent. Names are case-insensitive. */
 const char *http_header(const struct http_request *request, const char *name);
-/* How often it was sent; http_header() gives the first. */
+/* Returns the number of headers of that name; http_header() returns the first. */
 unsigned http_header_count(const struct http_request *request, const char *name);
 /* A decoded query-string argument; NULL when absent, "" when it has no value. One with a % that
  * two hexadecimal digits do not follow counts as absent. */
 const char *http_argument(const struct http_request *request, const char *name);
-/* The same for arguments that may be repeated, like match[]: the next at or after *at, which is 0
- * at first and then the place to go on at. */
+/* For arguments that may be repeated, like match[]: returns the next at or after *at, which is 0 at
+ * first, and moves *at beyond it. */
 const char *http_argument_next(const struct http_request *request, const char *name, uint32_t *at);
-/* What is wrong with the first argument of the query string that is, in the words of Go's net/url:
- * `invalid URL escape "%zz"`, or `invalid semicolon separator in query`. NULL: nothing. */
+/* Describes the first malformed argument of the query string in the words of Go's net/url: `invalid
+ * URL escape "%zz"`, or `invalid semicolon separator in query`. NULL if all are well-formed. */
 const char *http_query_wrong(const struct http_request *request);
 struct bytes http_body(const struct http_request *request);
-/* Gives the body's memory back before the answer, when it has been used up. */
+/* Frees the body before the request is answered. */
 void http_body_release(struct http_request *request);
-/* Monotonic time at which the request's first byte was seen. */
+/* Monotonic time at which the request's first byte was read. */
 int64_t http_began_ns(const struct http_request *request);
 /* "address:port" of the peer, for logs. */
 const char *http_peer(const struct http_request *request);
 /*
- * True when the client has gone; checked by whoever works for it. A client that closed only its
- * sending side counts as gone. Valid until the request is given back, also while streaming.
+ * Returns true when the client has gone. A client that closed only its sending side counts as gone.
+ * Valid until the request is given back, also while streaming.
  */
 bool http_gone(const struct http_request *request);
 
@@ -156,13 +154,13 @@ enum { HTTP_ANSWER_HEADERS_MAX = 8 };
 
 struct http_answer {
     unsigned status;
-    const char *content_type;                                   /* NULL: none */
+    const char *content_type;                                   /* NULL: no such header */
     struct bytes body;                                          /* copied */
     struct http_answer_header headers[HTTP_ANSWER_HEADERS_MAX]; /* ends at the first NULL name */
 };
 
-/* Whatever the answer will be, it has this header, too; at most six. Both texts are borrowed until
- * the request is answered; views of the request are fine. */
+/* Adds a header to the answer, whatever it will be; at most six. Both texts are borrowed until the
+ * request is answered; views of the request are fine. */
 void http_answer_also(struct http_request *request, const char *name, const char *value);
 
 /*
@@ -171,7 +169,7 @@ void http_answer_also(struct http_request *request, const char *name, const char
  * When there is no memory for the answer the client gets 503 instead.
  */
 void http_reply(struct http_request *request, const struct http_answer *answer);
-/* The common short form: plain text made with printf. */
+/* Answers with plain text made with printf. */
 void http_reply_text(struct http_request *request, unsigned status, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
@@ -183,7 +181,7 @@ void http_reply_text(struct http_request *request, unsigned status, const char *
  * http_stream_begin() fails with ERR_NOMEM; the request is then still unanswered. After success
  * views of the request are gone. http_stream_write() waits while the buffer is full, and so may
  * http_stream_end(), so they must not be called from within a handler; ERR_CANCELED when the client
- * is gone or has taken nothing for send_timeout. What is written in answer to HEAD goes nowhere.
+ * is gone or has taken nothing for send_timeout. Pieces of an answer to HEAD are dropped.
  * http_stream_end() gives the request back; with `complete` false, or fewer bytes than announced,
  * the connection is cut, so that the client cannot take the answer for whole.
  */
@@ -194,10 +192,11 @@ MUST_CHECK enum err http_stream_write(struct http_request *request, struct bytes
                                       struct why *why);
 void http_stream_end(struct http_request *request, bool complete);
 /*
- * A client is cut off, and http_stream_write() gives ERR_CANCELED, when it has to be waited for and
- * the deadline (monotonic) has passed, or while *others_waiting, who want the place of the one that
- * makes this answer, is above 0 and two seconds of waiting bring less than 128 KiB. To be called
- * right after http_stream_begin(); the counter outlives the request.
+ * Limits how long the producer waits for a slow client. http_stream_write() returns ERR_CANCELED
+ * when it would have to wait and the deadline (monotonic) has passed, or if two seconds of waiting
+ * bring less than 128 KiB while *others_waiting, the number of requests that wait for the
+ * producer's place, is above 0. To be called right after http_stream_begin(); the counter outlives
+ * the request.
  */
 void http_stream_limit(struct http_request *request, int64_t deadline_ns,
                        const _Atomic uint32_t *others_waiting);

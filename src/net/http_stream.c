@@ -5,29 +5,38 @@
  *      http_stream_write() --copies--> ring --send_some()--> socket
  *      waits while it is full              waits to be woken while it is empty
  *
- * What is in the ring is sent from there: the producer adds after it, and never before. The first
- * bytes written to an empty ring wake the connection at once. While its worker sends
- * them the producer fills the ring, so a fast producer makes large pieces and a slow one is heard
- * without delay.
+ * Bytes are sent from the ring, where the producer adds after them. The first bytes written to an
+ * empty ring wake the connection at once. While its worker sends them the producer fills the ring,
+ * so a fast producer makes large pieces, and the bytes of a slow one are sent without delay.
  *
  * The watch thread cuts a client that takes nothing for send_timeout; its worker then closes the
- * connection, which wakes the producer. A client that goes on taking a little
- * meets the deadline of the answer, and while others wait for the producer's place it has to be
- * quicker: see http_stream_limit().
+ * connection, which wakes the producer. A client that goes on taking a little meets the deadline of
+ * the answer, and while others wait for the producer's place it has to be quicker: see
+ * http_stream_limit().
+ *
+ * Invariants, beside those of struct http_request:
+ *
+ * 1. `start` is below `capacity`, and `used` is at most `capacity`.
+ * 2. In STREAMING the producer adds to the ring; later nobody does. Only the worker consumes.
+ * 3. A stream that goes nowhere leaves the ring empty, and is not aborted.
+ * 4. Not more is written than was announced.
+ * 5. Only an ANSWERED stream is aborted.
  */
 #include <assert.h>
 
 #include "net/http_private.h"
 
 enum {
-    HURRY_MS = 2000,          /* of waiting for a client must bring ... */
-    HURRY_BYTES = 128 * 1024, /* ... so much, if others wait */
+    HURRY_MS = 2000,          /* a client that is waited for this long, while others wait, ... */
+    HURRY_BYTES = 128 * 1024, /* ... must have taken this much */
     HURRY_LOOK_MS = 200,
 };
 
 static void
 put_locked(struct http_stream *stream, struct bytes piece)
 {
+    assert(stream->start < stream->capacity);              /* invariant 1 */
+    assert(piece.size <= stream->capacity - stream->used); /* invariant 1 */
     size_t end = (stream->start + stream->used) % stream->capacity;
     size_t first = stream->capacity - end;
     if (first > piece.size) first = piece.size;
@@ -42,17 +51,21 @@ http_stream_look(struct http_request *request, struct bytes ret_parts[2])
     struct http_stream *stream = &request->stream;
     enum http_stream_state state = HTTP_STREAM_MORE;
     lock_take(request->lock);
+    bool has_ended = request->state == HTTP_REQUEST_ANSWERED;
+    assert(request->link != HTTP_LINK_DETACHED);
+    assert(has_ended || !stream->aborted);         /* invariant 5 */
+    assert(stream->used == 0 || !stream->nowhere); /* invariant 3 */
     size_t first = stream->capacity - stream->start;
     if (first > stream->used) first = stream->used;
     ret_parts[0] = bytes_of(stream->ring + stream->start, first);
     ret_parts[1] = bytes_of(stream->ring, stream->used - first);
     if (stream->aborted) {
         state = HTTP_STREAM_ABORTED;
-    } else if (stream->used == 0 && stream->ended) {
+    } else if (stream->used == 0 && has_ended) {
         state = HTTP_STREAM_END;
     } else if (stream->used == 0) {
         state = HTTP_STREAM_LATER;
-        request->suspended = true;
+        http_request_suspend_locked(request);
     }
     lock_drop(request->lock);
     return state;
@@ -63,19 +76,11 @@ http_stream_consume(struct http_request *request, size_t size)
 {
     struct http_stream *stream = &request->stream;
     lock_take(request->lock);
-    assert(size <= stream->used);
+    assert(size <= stream->used); /* invariant 1 */
     stream->start = (stream->start + size) % stream->capacity;
     stream->used -= size;
     cond_wake_one(&stream->room);
     lock_drop(request->lock);
-}
-
-static void
-resume_locked(struct http_request *request)
-{
-    if (!request->suspended) return;
-    request->suspended = false;
-    http_conn_wake(request->conn);
 }
 
 enum err
@@ -96,11 +101,13 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     if (content_length == UINT64_MAX && !bodiless && http_is_text(answer->content_type)) {
         bool wanted = http_accepts_gzip(request);
         if (wanted && !nowhere) gzip = http_gzip_new(budget);
-        /* To HEAD it is said of what GET would get. */
+        /* The head in answer to HEAD is that of the answer to GET. */
         coding = wanted && (nowhere || gzip != NULL) ? HTTP_CODING_GZIP : HTTP_CODING_POSSIBLE;
     }
     if (!http_response_begin(response, request, answer, coding, content_length)) goto refused;
 
+    assert(capacity > 0);         /* invariant 1 */
+    assert(stream->ring == NULL); /* invariant 6 of struct http_request */
     *stream = (struct http_stream){
         .ring = ring,
         .capacity = capacity,
@@ -111,7 +118,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     cond_init(&stream->room);
     buf_fini(&request->body);
     http_head_fini(&request->head);
-    http_hand_in(request, response, true);
+    http_hand_in(request, response, HTTP_REQUEST_STREAMING);
     return OK;
 
 refused:
@@ -129,8 +136,8 @@ http_stream_limit(struct http_request *request, int64_t deadline_ns,
     request->stream.others_waiting = others_waiting;
 }
 
-/* Waits for room; false: the client is too slow, for the answer's deadline or for those who wait
- * for the producer's place. */
+/* Waits for room. False: the client is too slow, for the answer's deadline or for the requests that
+ * wait for the producer's place. */
 static bool
 wait_for_room(struct http_request *request)
 {
@@ -157,12 +164,13 @@ put_in_ring(struct http_request *request, struct bytes piece, struct why *why)
     struct http_stream *stream = &request->stream;
     enum err e = OK;
     lock_take(request->lock);
+    assert(request->state == HTTP_REQUEST_STREAMING); /* invariant 2 */
     if (stream->left != UINT64_MAX) {
-        assert(piece.size <= stream->left);
+        assert(piece.size <= stream->left); /* invariant 4 */
         stream->left -= piece.size;
     }
     while (piece.size > 0 && !stream->nowhere) {
-        if (!request->attached) {
+        if (request->link == HTTP_LINK_DETACHED) {
             e = ERR_CANCELED;
             break;
         }
@@ -177,7 +185,7 @@ put_in_ring(struct http_request *request, struct bytes piece, struct why *why)
         stream->taken_slowly += room;
         piece.at += room;
         piece.size -= room;
-        resume_locked(request);
+        http_request_resume_locked(request);
     }
     lock_drop(request->lock);
     return e == OK ? OK : why_set(why, e, "the client disconnected or reads too slowly");
@@ -201,14 +209,14 @@ http_stream_end(struct http_request *request, bool complete)
             http_gzip_put(stream->gzip, bytes_of("", 0), true, put_in_ring, request, NULL) == OK;
     }
     lock_take(request->lock);
-    assert(request->held);
-    stream->ended = true;
+    assert(request->state == HTTP_REQUEST_STREAMING); /* invariant 2 */
     bool whole = complete && (stream->left == 0 || stream->left == UINT64_MAX);
     stream->aborted = !whole && !stream->nowhere;
-    request->held = false;
-    bool attached = request->attached;
-    if (attached) resume_locked(request);
+    request->state = HTTP_REQUEST_ANSWERED;
+    bool attached = request->link != HTTP_LINK_DETACHED;
+    if (attached) http_request_resume_locked(request);
     lock_drop(request->lock);
     if (!attached) http_request_free(request);
-    atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+    unsigned before = atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
+    assert(before > 0);
 }

@@ -351,7 +351,7 @@ rig_start_server(struct rig *rig, struct http_options options)
         {.path = "/views", .methods = HTTP_POST, .handler = handle_echo},
         {.path = "/sent*", .methods = HTTP_GET, .handler = handle_sent},
         {.path = "/blob", .methods = HTTP_GET, .handler = handle_blob},
-        {.path = "/json", .methods = HTTP_GET, .handler = handle_text, .tells_in_json = true},
+        {.path = "/json", .methods = HTTP_GET, .handler = handle_text, .errors_in_json = true},
         {.path = "/later",
          .methods = HTTP_GET | HTTP_POST,
          .handler = handle_later,

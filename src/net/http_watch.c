@@ -1,23 +1,32 @@
 /*
  * http_watch.c - the thread beside the workers. It accepts connections, enforces deadlines, refuses
- * what is beyond the limit of connections, and parts from clients politely.
+ * connections beyond the limit, and closes sockets with a delay where an answer would be lost.
  *
- * Deadlines. Each connection carries the phase it is in and when that began (see enum http_phase),
- * and every tick all connections are looked at: a client that sends a byte now and then would meet
- * no timeout of inactivity. Whether a client takes what we send only the kernel knows; it is asked
- * (TCP_INFO, SIOCOUTQ). A connection beyond its deadline goes to CUT and its socket is shut down,
- * whereupon its worker closes it.
- *
- * A descriptor is only touched while its connection is listed, under server->lock: its worker takes
- * it off the list under that lock before it closes it, so a descriptor that has a new owner is
- * never touched.
+ * Deadlines. Each connection has its phase and the time it began in one word (enum http_phase). The
+ * thread looks at all connections each tick: a client that sends a byte now and then would meet no
+ * timeout of inactivity. Only the kernel knows whether a client takes what we send; the thread asks
+ * it (TCP_INFO, SIOCOUTQ). A connection beyond its deadline goes to CUT and its socket is shut
+ * down, whereupon its worker closes it.
  *
  * Partings. Closing a socket while the client still sends destroys the answer on its way: the
  * kernel replies with RST. So after an answer that does not wait for the end of the request (413,
- * 503) the socket comes here; what arrives is thrown away until the client closes, sends nothing
- * for a second, or has sent for as long as a header may take, or a few megabytes. Connections
- * beyond the limit come here too: they are sent 503 as soon as they ask for something, or after a
+ * 503) the socket comes here. The thread throws away all that arrives until the client closes,
+ * sends nothing for a second, or has sent for as long as a header may take, or a few megabytes.
+ * Connections beyond the limit come here, too, and get 503 with their first bytes or after a
  * second.
+ *
+ *      beyond the limit --> waiting --first bytes, or a second: 503--> drained --> closed
+ *      workers' parted_fds -------------------------------------------->
+ *
+ * Invariants:
+ *
+ * 1. The thread uses the descriptor of a connection under server->lock and while the connection is
+ *    listed. Its worker unlists it under that lock before it closes it, so a descriptor that has a
+ *    new owner is never used.
+ * 2. `partings` has at most its size, and `waiting_count` of them, at most HTTP_PARTINGS_MAX, wait.
+ * 3. A parting ends at `end_ns` at the latest, and `until_ns` is not after that.
+ * 4. `listen_fd` is open as long as `listening` is set. While this thread runs, only it closes it.
+ * 5. Nothing leaves CUT, and HANDLER never becomes CUT.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -61,8 +70,8 @@ tcp_info_of(int fd)
     return info;
 }
 
-/* The client takes nothing if there is something for it and neither what is on its way nor what it
- * has confirmed changes. */
+/* Says whether the client takes nothing: there are bytes for it, and the numbers of those on their
+ * way and of those that it has confirmed do not change. */
 static bool
 sending_stalled(struct http_conn *conn, int64_t now_ns)
 {
@@ -77,22 +86,25 @@ sending_stalled(struct http_conn *conn, int64_t now_ns)
     return now_ns - conn->progress_ns > conn->server->options.send_timeout_ns;
 }
 
-/* Unless the connection has moved on meanwhile. */
+/* Cuts the connection unless it has entered another phase meanwhile. */
 static void
-cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool explain)
+conn_cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool explain)
 {
+    assert(lock_is_mine(&conn->server->lock));            /* invariant 1 */
+    assert(http_clock_phase(word) != HTTP_PHASE_HANDLER); /* invariant 5 */
+    assert(http_clock_phase(word) != HTTP_PHASE_CUT);     /* invariant 5 */
     uint64_t cut_word = http_clock(HTTP_PHASE_CUT, http_clock_since(word));
     if (!atomic_compare_exchange_strong_explicit(&conn->clock, &word, cut_word,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         return;
     }
-    if (counter != NULL) http_count(counter);
+    http_count(counter);
     if (explain) http_send_raw(conn->fd, HTTP_RAW_LATE);
     env_shutdown(conn->server->options.env, conn->fd);
 }
 
-/* What has arrived and is not read yet is no fault of the client's: the machine stood still, or has
- * much to do. For as long again. */
+/* A client whose bytes have arrived and are not read is not at fault: the machine stood still, or
+ * is overloaded. It has twice the time. */
 static bool
 is_late(const struct http_conn *conn, int64_t age_ns, int64_t timeout_ns)
 {
@@ -107,6 +119,7 @@ check_conn(struct http_conn *conn, int64_t now_ns)
 {
     struct http_server *server = conn->server;
     const struct http_options *options = &server->options;
+    assert(lock_is_mine(&server->lock)); /* invariant 1 */
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
     int64_t age_ns = now_ns - http_clock_since(word);
     enum http_phase phase = http_clock_phase(word);
@@ -117,22 +130,22 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     }
     if (phase == HTTP_PHASE_HANDLER || phase == HTTP_PHASE_CUT) return;
     if (phase == HTTP_PHASE_SEND) {
-        if (sending_stalled(conn, now_ns)) cut(conn, word, &server->timeouts_send, false);
+        if (sending_stalled(conn, now_ns)) conn_cut(conn, word, &server->timeouts_send, false);
         return;
     }
     if (phase == HTTP_PHASE_IDLE && is_late(conn, age_ns, options->idle_timeout_ns)) {
-        cut(conn, word, &server->timeouts_idle, false);
+        conn_cut(conn, word, &server->timeouts_idle, false);
     } else if (phase == HTTP_PHASE_HEADER && is_late(conn, age_ns, options->header_timeout_ns)) {
         bool has_begun = tcp_info_of(conn->fd).tcpi_bytes_received > 0;
-        cut(conn, word, &server->timeouts_header, has_begun);
+        conn_cut(conn, word, &server->timeouts_header, has_begun);
     } else if (phase == HTTP_PHASE_BODY && is_late(conn, age_ns, options->body_timeout_ns)) {
-        cut(conn, word, &server->timeouts_body, true);
+        conn_cut(conn, word, &server->timeouts_body, true);
     }
 }
 
 /* --- partings --------------------------------------------------------------------------------- */
 
-/* A client has so long to go on, if it may go on until then. */
+/* Returns the time until which a client may send nothing, at most end_ns. */
 static int64_t
 patience_until(const struct http_server *server, int64_t now_ns, int64_t end_ns)
 {
@@ -142,10 +155,14 @@ patience_until(const struct http_server *server, int64_t now_ns, int64_t end_ns)
 }
 
 static void
-part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
+parting_add(struct http_server *server, int fd, bool waiting, int64_t now_ns)
 {
-    if (server->parting_count == sizeof server->partings / sizeof *server->partings ||
-        (waiting && server->waiting_count == HTTP_PARTINGS_MAX)) {
+    const unsigned max = sizeof server->partings / sizeof *server->partings;
+    assert(fd >= 0);
+    assert(server->parting_count <= max);                   /* invariant 2 */
+    assert(server->waiting_count <= HTTP_PARTINGS_MAX);     /* invariant 2 */
+    assert(server->waiting_count <= server->parting_count); /* invariant 2 */
+    if (server->parting_count == max || (waiting && server->waiting_count == HTTP_PARTINGS_MAX)) {
         close(fd);
         return;
     }
@@ -160,9 +177,9 @@ part(struct http_server *server, int fd, bool waiting, int64_t now_ns)
     };
 }
 
-/* True when there is nothing more to wait for. */
+/* Throws away bytes that have arrived. True: the socket can be closed. */
 static bool
-drain(struct http_parting *parting)
+parting_drain(struct http_parting *parting)
 {
     size_t left = PARTING_READ_BYTES;
     while (left > 0 && parting->bytes_left > 0) {
@@ -185,6 +202,7 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
     unsigned kept = 0;
     for (unsigned i = 0; i < server->parting_count; i++) {
         struct http_parting *parting = &server->partings[i];
+        assert(parting->until_ns <= parting->end_ns); /* invariant 3 */
         bool ready = i < polled_count && polled[i].revents != 0;
         bool over = now_ns >= parting->until_ns;
         bool done = false;
@@ -194,9 +212,10 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
             parting->waiting = false;
             parting->end_ns = now_ns + server->options.header_timeout_ns;
             parting->until_ns = patience_until(server, now_ns, parting->end_ns);
+            assert(server->waiting_count > 0); /* invariant 2 */
             server->waiting_count--;
         } else if (!parting->waiting && ready) {
-            done = drain(parting) || now_ns >= parting->end_ns;
+            done = parting_drain(parting) || now_ns >= parting->end_ns;
             parting->until_ns = patience_until(server, now_ns, parting->end_ns);
         } else {
             done = over && !parting->waiting;
@@ -208,6 +227,7 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         }
     }
     server->parting_count = kept;
+    assert(server->waiting_count <= kept); /* invariant 2 */
 }
 
 /* --- accepting -------------------------------------------------------------------------------- */
@@ -238,7 +258,7 @@ hand_over(struct http_server *server, int fd, const struct sockaddr_storage *add
 {
     struct http_conn *conn = mem_new(server->options.budget, sizeof *conn);
     if (conn == NULL) {
-        part(server, fd, true, now_ns);
+        parting_add(server, fd, true, now_ns);
         return;
     }
     conn->server = server;
@@ -248,16 +268,13 @@ hand_over(struct http_server *server, int fd, const struct sockaddr_storage *add
     atomic_init(&conn->clock, http_clock(HTTP_PHASE_HEADER, now_ns));
     /* Listed first: its worker may end it before http_conn_start() returns. */
     lock_take(&server->lock);
-    conn->next = server->conns;
-    if (conn->next != NULL) conn->next->prev = conn;
-    server->conns = conn;
-    server->conn_count++;
+    http_conn_list_locked(conn);
     lock_drop(&server->lock);
     if (http_conn_start(conn) == OK) return;
     lock_take(&server->lock);
     http_conn_unlist_locked(conn);
     lock_drop(&server->lock);
-    part(server, fd, true, now_ns);
+    parting_add(server, fd, true, now_ns);
     mem_free(server->options.budget, conn, sizeof *conn);
 }
 
@@ -285,7 +302,7 @@ accept_some(struct http_server *server, int64_t now_ns)
                 server->accept_after_ns = now_ns + ACCEPT_PAUSE_NS;
                 warn_often(server, &error_gate, now_ns, strerrordesc_np(errno));
             }
-            return; /* nobody there, or gone again: poll() tells when to come back */
+            return; /* no client, or it has gone again: poll() returns for the next */
         }
         http_count(&server->connections_total);
         lock_take(&server->lock);
@@ -294,7 +311,7 @@ accept_some(struct http_server *server, int64_t now_ns)
         if (full) {
             http_count(&server->connections_refused);
             warn_often(server, &limit_gate, now_ns, "connection limit");
-            part(server, fd, true, now_ns);
+            parting_add(server, fd, true, now_ns);
         } else {
             hand_over(server, fd, &address, now_ns);
         }
@@ -304,9 +321,11 @@ accept_some(struct http_server *server, int64_t now_ns)
 static void
 stop_listening(struct http_server *server)
 {
+    assert(server->listen_fd >= 0); /* invariant 4 */
     close(server->listen_fd);
     server->listen_fd = -1;
     lock_take(&server->lock);
+    assert(server->listening); /* invariant 4 */
     server->listening = false;
     cond_wake_all(&server->listening_changed);
     lock_drop(&server->lock);
@@ -314,7 +333,7 @@ stop_listening(struct http_server *server)
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-/* How long nothing needs to be done unless a descriptor becomes ready; -1: for ever. */
+/* Returns the time until the next tick or deadline, for poll(); -1: for ever. */
 static int
 patience_ms(struct http_server *server, int64_t now_ns, int64_t next_tick_ns, unsigned conn_count)
 {
@@ -357,20 +376,22 @@ http_watch_run(void *context)
         lock_take(&server->lock);
         bool stopping = server->stopping;
         unsigned conn_count = server->conn_count, parted_count = server->parted_count;
+        assert(parted_count <= HTTP_PARTINGS_MAX);
         if (!stopping) {
             memcpy(fds, server->parted_fds, parted_count * sizeof *fds);
             server->parted_count = 0;
         }
         lock_drop(&server->lock);
         if (stopping) break;
-        /* Between reading the wake-up and the next wait: whoever wants it waits for it. */
+        /* After the event is read and before the next wait, so that no request to quiesce is
+         * missed. */
         if (server->listen_fd >= 0 &&
             atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
             stop_listening(server);
         }
         int64_t now_ns = env_monotonic_ns(server->options.env);
         if (now_ns >= next_tick_ns) {
-            /* The calls under the lock do not wait; it is what keeps the descriptors ours. */
+            /* The calls under the lock do not wait: invariant 1. */
             lock_take(&server->lock);
             for (struct http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
                 check_conn(conn, now_ns);
@@ -379,7 +400,7 @@ http_watch_run(void *context)
             next_tick_ns = now_ns + server->tick_ns;
         }
         for (unsigned i = 0; i < parted_count; i++) {
-            part(server, fds[i], false, now_ns);
+            parting_add(server, fds[i], false, now_ns);
         }
         unsigned polled_count = server->parting_count;
         unsigned count = poll_set(server, set, now_ns);

@@ -1,12 +1,13 @@
 /*
  * sigv4.c - the canonical request, the text that is signed, the key, and the signature.
  *
- * Path and query come as they are sent. A path is made canonical by encoding it once more, after
- * dot segments are resolved (S3: neither); a query by encoding each name and value in the one form
- * that is canonical, and sorting.
+ * Path and query come as they are sent. A path becomes canonical by encoding it once more, after
+ * dot segments are resolved (S3: neither); a query by decoding each name and value, encoding them
+ * in the canonical form, and sorting.
  */
 #include "net/sigv4.h"
 
+#include <assert.h>
 #include <gnutls/crypto.h>
 #include <stdlib.h>
 #include <time.h>
@@ -35,7 +36,7 @@ hmac(const uint8_t *key, size_t key_size, struct bytes text, uint8_t *ret)
 
 /* --- percent-encoding ------------------------------------------------------------------------- */
 
-/* What percent-encoded text stands for, encoded again in the canonical form. */
+/* Decodes percent-encoded text and encodes it again in the canonical form. */
 static enum err
 put_canonical(struct buf *to, struct bytes text)
 {
@@ -51,7 +52,7 @@ put_canonical(struct buf *to, struct bytes text)
 
 /* --- the canonical request -------------------------------------------------------------------- */
 
-/* RFC 3986, 5.2.4, and runs of slashes become one. */
+/* Resolves dot segments (RFC 3986, 5.2.4), and makes runs of slashes one slash. */
 static void
 put_path(struct buf *to, struct bytes path)
 {
@@ -95,9 +96,9 @@ by_name_and_value(const void *a, const void *b)
     return order != 0 ? order : bytes_compare(x->value, y->value);
 }
 
-/* Cuts `from` at the first `mark`; gives what is before it. */
+/* Cuts `from` after the first `mark`; returns the bytes before it. */
 static struct bytes
-cut(struct bytes *from, char mark)
+cut_after(struct bytes *from, char mark)
 {
     const uint8_t *at = from->size == 0 ? NULL : memchr(from->at, mark, from->size);
     struct bytes before = at == NULL ? *from : bytes_of(from->at, (size_t)(at - from->at));
@@ -108,7 +109,8 @@ cut(struct bytes *from, char mark)
 
 enum { PARAMETERS_MAX = 100 };
 
-/* Names and values stand in `scratch` one after another, whose memory must not move: offsets. */
+/* Writes names and values one after another into `scratch`. `ends` are offsets, since its memory
+ * may move. */
 static enum err
 put_query(struct buf *to, struct bytes query, struct buf *scratch)
 {
@@ -116,10 +118,10 @@ put_query(struct buf *to, struct bytes query, struct buf *scratch)
     size_t ends[2 * PARAMETERS_MAX];
     uint32_t count = 0;
     while (query.size > 0) {
-        struct bytes value = cut(&query, '&');
+        struct bytes value = cut_after(&query, '&');
         if (value.size == 0) continue;
         if (count == PARAMETERS_MAX) return ERR_LIMIT;
-        struct bytes name = cut(&value, '=');
+        struct bytes name = cut_after(&value, '=');
         enum err e = put_canonical(scratch, name);
         ends[2 * count] = scratch->size;
         if (e == OK) e = put_canonical(scratch, value);
@@ -129,6 +131,8 @@ put_query(struct buf *to, struct bytes query, struct buf *scratch)
     }
     for (uint32_t i = 0; i < count; i++) {
         size_t begin = i == 0 ? 0 : ends[2 * i - 1];
+        assert(begin <= ends[2 * i]);
+        assert(ends[2 * i] <= ends[2 * i + 1]);
         all[i].name = bytes_of(scratch->at + begin, ends[2 * i] - begin);
         all[i].value = bytes_of(scratch->at + ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
     }
@@ -149,7 +153,7 @@ lower(uint8_t c)
 }
 
 static int
-compare_names(struct bytes a, struct bytes b)
+compare_header_names(struct bytes a, struct bytes b)
 {
     for (size_t i = 0; i < a.size && i < b.size; i++) {
         int order = lower(a.at[i]) - lower(b.at[i]);
@@ -158,7 +162,7 @@ compare_names(struct bytes a, struct bytes b)
     return (a.size > b.size) - (a.size < b.size);
 }
 
-/* Without spaces around it, and with single ones inside. */
+/* Drops spaces around the value, and makes runs of spaces within it one space. */
 static void
 put_trimmed(struct buf *to, struct bytes value)
 {
@@ -184,7 +188,7 @@ put_lower(struct buf *to, struct bytes name)
     }
 }
 
-/* The headers that are signed, sorted; those of one name become one, in the order they came. */
+/* The headers to sign, sorted. Headers of the same name keep their order, and are signed as one. */
 struct signing {
     struct sigv4_header headers[SIGV4_HEADERS_MAX + 3];
     uint32_t count;
@@ -192,8 +196,9 @@ struct signing {
 };
 
 static void
-add(struct signing *s, const char *name, struct bytes value)
+signing_add(struct signing *s, const char *name, struct bytes value)
 {
+    assert(s->count < sizeof s->headers / sizeof *s->headers);
     s->headers[s->count++] = (struct sigv4_header){bytes_of_text(name), value};
 }
 
@@ -209,14 +214,14 @@ signing_init(struct signing *s, const struct sigv4_request *r, const struct sigv
     }
     s->count = r->header_count;
     if (s->count > 0) memcpy(s->headers, r->headers, s->count * sizeof *s->headers);
-    if (r->is_s3) add(s, "x-amz-content-sha256", bytes_of_text(r->payload_hash));
-    add(s, "x-amz-date", bytes_of_text(s->date));
-    if (c->session_token.size > 0) add(s, "x-amz-security-token", c->session_token);
+    if (r->is_s3) signing_add(s, "x-amz-content-sha256", bytes_of_text(r->payload_hash));
+    signing_add(s, "x-amz-date", bytes_of_text(s->date));
+    if (c->session_token.size > 0) signing_add(s, "x-amz-security-token", c->session_token);
     /* A stable order of equals: by insertion. */
     for (uint32_t i = 1; i < s->count; i++) {
         struct sigv4_header h = s->headers[i];
         uint32_t at = i;
-        for (; at > 0 && compare_names(s->headers[at - 1].name, h.name) > 0; at--) {
+        for (; at > 0 && compare_header_names(s->headers[at - 1].name, h.name) > 0; at--) {
             s->headers[at] = s->headers[at - 1];
         }
         s->headers[at] = h;
@@ -227,7 +232,7 @@ signing_init(struct signing *s, const struct sigv4_request *r, const struct sigv
 static bool
 is_repeated(const struct signing *s, uint32_t i)
 {
-    return i > 0 && compare_names(s->headers[i - 1].name, s->headers[i].name) == 0;
+    return i > 0 && compare_header_names(s->headers[i - 1].name, s->headers[i].name) == 0;
 }
 
 static void
@@ -312,7 +317,7 @@ put_scope(struct buf *to, const struct sigv4_request *r, struct bytes day)
     buf_put_text(to, "/aws4_request");
 }
 
-/* In hex. */
+/* Writes the signature in hex. */
 static enum err
 make_signature(const struct sigv4_request *r, const struct sigv4_credentials *c,
                const struct signing *s, struct buf *scratch, char *ret_signature)

@@ -18,7 +18,7 @@ enum {
 struct sigv4_credentials {
     struct bytes access_key;
     struct bytes secret_key;
-    struct bytes session_token; /* empty: none */
+    struct bytes session_token; /* may be empty */
 };
 
 struct sigv4_header {
@@ -30,8 +30,8 @@ struct sigv4_request {
     struct bytes method; /* "POST" */
     struct bytes path;   /* as it is sent, percent-encoded; empty: "/" */
     struct bytes query;  /* as it is sent, without "?" */
-    /* All that are signed, "host" among them, but X-Amz-Date, X-Amz-Security-Token and, where
-     * `is_s3`, X-Amz-Content-Sha256: those are made here. */
+    /* All headers to sign, including "host", but X-Amz-Date, X-Amz-Security-Token and, if `is_s3`,
+     * X-Amz-Content-Sha256, which sigv4_sign() makes. */
     const struct sigv4_header *headers;
     uint32_t header_count;
     struct bytes region;
@@ -41,19 +41,20 @@ struct sigv4_request {
     bool is_s3;                          /* the path is taken as it is sent */
 };
 
-/* SHA-256 in hex. */
+/* Writes the SHA-256 in hex, SIGV4_HASH_BYTES. */
 void sigv4_hash(struct bytes body, char *ret_hash);
 
 /*
  * Appends the headers that a signed request has beyond `headers`, each "Name: value\n":
  * X-Amz-Date, X-Amz-Security-Token if there is one, X-Amz-Content-Sha256 if `is_s3`, Authorization.
- * ERR_LIMIT: more than SIGV4_HEADERS_MAX headers. ERR_INPUT: a query that is no percent-encoding.
+ * ERR_LIMIT: more than SIGV4_HEADERS_MAX headers, or more than 100 parameters. ERR_INPUT: a query
+ * with an invalid escape.
  * ERR_NOMEM.
  */
 MUST_CHECK enum err sigv4_sign(const struct sigv4_request *request,
                                const struct sigv4_credentials *credentials, struct buf *to);
 
-/* What is signed, for tests and to explain a refusal: the canonical request. Errors as above. */
+/* Appends the canonical request that is signed, for tests and to explain a refusal. Same errors. */
 MUST_CHECK enum err sigv4_canonical(const struct sigv4_request *request,
                                     const struct sigv4_credentials *credentials, struct buf *to);
 

@@ -1,14 +1,24 @@
-/* access.c - see access.h. */
+/*
+ * access.c - see access.h.
+ *
+ * Invariants:
+ *
+ * 1. A fetch is pending at a server (`call.is_pending`), or waits for a program (`is_polled`), or
+ *    neither; never both.
+ * 2. A fetch begins only when none is pending.
+ */
 #include "notify/access.h"
+
+#include <assert.h>
 
 #include "backend/aws/identity.h"
 #include "base/log.h"
 #include "notify/pause.h"
 
-enum { POLL_MS = 20 }; /* a program that gives keys */
+enum { POLL_MS = 20 }; /* for a program that prints keys */
 
 struct access {
-    struct outside_call call; /* of what is fetched; first: answered() gets it */
+    struct outside_call call; /* the pending fetch; first: access_answered() casts it */
     struct discovery_options options;
     const char *what;
     struct http_calls_target target;
@@ -72,17 +82,19 @@ access_free(struct access *a)
     mem_free(a->options.memory, a, sizeof *a);
 }
 
-/* --- what is fetched -------------------------------------------------------------------------- */
+/* --- fetches ---------------------------------------------------------------------------------- */
 
 bool
 access_is_ready(const struct access *a)
 {
-    return !a->call.is_under_way && !a->is_polled && !identity_is_due(a->identity);
+    return !a->call.is_pending && !a->is_polled && !identity_is_due(a->identity);
 }
 
 static void
 end_fetch(struct access *a, const struct writer_step *step)
 {
+    assert(!a->call.is_pending); /* invariant 1 */
+    assert(!a->is_polled);       /* invariant 1 */
     int64_t now_ns = env_monotonic_ns(a->options.env);
     uint32_t line = *a->options.line;
     if (step->verdict == VERDICT_DELIVERED) {
@@ -103,7 +115,7 @@ end_fetch(struct access *a, const struct writer_step *step)
 static void fetch_step(struct access *a, const struct http_call_answer *answer);
 
 static void
-answered(struct outside_call *call, const struct http_call_answer *answer)
+access_answered(struct outside_call *call, const struct http_call_answer *answer)
 {
     fetch_step((struct access *)call, answer);
 }
@@ -113,10 +125,11 @@ fetch_step(struct access *a, const struct http_call_answer *answer)
 {
     struct writer_step step = {.next = WRITER_DONE};
     struct why why = {""};
+    assert(!a->call.is_pending); /* invariant 2 */
     identity_step(a->identity, answer, &step);
     a->is_polled = step.next == WRITER_WAIT;
     if (a->is_polled) return;
-    a->call.answered = answered;
+    a->call.answered = access_answered;
     if (step.next == WRITER_SEND) {
         enum err e = outside_start(a->options.outside, &step.http, &a->call, &why);
         if (e == OK) return;
@@ -129,12 +142,12 @@ int64_t
 access_step(struct access *a)
 {
     int64_t now_ns = env_monotonic_ns(a->options.env);
-    if (a->call.is_under_way) return INT64_MAX;
+    if (a->call.is_pending) return INT64_MAX;
     if (now_ns < a->pause.until_ns) return a->pause.until_ns;
     fetch_step(a, NULL);
     if (a->is_polled) return now_ns + POLL_MS * NS_PER_MS;
-    if (a->call.is_under_way) return INT64_MAX;
-    return a->pause.until_ns; /* there is what was to be had, or not now */
+    if (a->call.is_pending) return INT64_MAX;
+    return a->pause.until_ns; /* it is ready, or pauses */
 }
 
 /* --- requests --------------------------------------------------------------------------------- */

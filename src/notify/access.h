@@ -1,6 +1,6 @@
 /*
- * access.h - the way to a server: how it is reached, who we are there, and what has to be fetched
- * before it can be asked, a token or keys.
+ * access.h - access to a server: its settings, our credentials, and the tokens or keys that have to
+ * be fetched before requests.
  *
  *      access_is_ready() -- no: access_step() --> [fetching] --+--> ready
  *                                   ^                          |
@@ -14,7 +14,7 @@
 #include "backend/common/http_common.h"
 #include "notify/discovery.h"
 
-/* Settings are borrowed; NULL: not for this kind of server. */
+/* Settings are borrowed; NULL if this kind of server does not have them. */
 struct access_options {
     const char *what; /* for the log: "Alertmanager" */
     const struct http_settings *http;
@@ -30,14 +30,15 @@ struct access;
 MUST_CHECK enum err access_new(const struct discovery_options *options,
                                const struct access_options *settings, struct access **ret_access,
                                struct why *why);
-/* Gives up what is fetched. */
+/* Gives up a pending fetch. */
 void access_stop(struct access *access);
-/* It is stopped. NULL is fine. */
+/* It must be stopped. NULL is fine. */
 void access_free(struct access *access);
 
+/* Returns true if requests can be sent: all credentials are there. */
 bool access_is_ready(const struct access *access);
-/* Begins to fetch what is due, if it is not to wait. Returns when to step again, on the monotonic
- * clock; INT64_MAX: when something is answered. */
+/* Begins to fetch credentials that are due, unless it pauses. Returns when to step again, on the
+ * monotonic clock; INT64_MAX: after an answer. */
 int64_t access_step(struct access *access);
 
 struct access_request {
@@ -54,7 +55,7 @@ struct access_request {
 MUST_CHECK enum err access_send(struct access *access, const struct access_request *request,
                                 struct outside_call *call, uint32_t *ret_generation,
                                 struct why *why);
-/* As http_judge(); what was refused is due to be fetched anew. */
+/* Like http_judge(); credentials that were refused are due to be fetched again. */
 void access_judge(struct access *access, uint32_t generation, const struct http_call_answer *answer,
                   struct writer_step *ret_step);
 

@@ -1,9 +1,15 @@
 /*
- * alertmanager.c - from what is configured to members: discoveries find targets, relabelling makes
- * URLs of them or drops them, and each URL is a member once.
+ * alertmanager.c - makes members: discoveries find targets, relabelling makes URLs of them or drops
+ * them, and each URL becomes one member.
+ *
+ * Invariants:
+ *
+ * 1. No two members of an Alertmanager have the same URL. There are at most MEMBERS_MAX.
+ * 2. `dropped` has `dropped_count` texts, at most MEMBERS_MAX.
  */
 #include "notify/alertmanager.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/array.h"
@@ -38,20 +44,22 @@ void
 shared_alerting_unref(struct shared_alerting *shared)
 {
     if (shared == NULL) return;
-    if (atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) > 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     alerting_free(&shared->alerting);
     mem_free(NULL, shared, sizeof *shared);
 }
 
 /* --- from a target to a URL ------------------------------------------------------------------- */
 
-struct finding {
+struct members_finding {
     struct alertmanager *of;
     struct members *members;
     uint32_t queue_max;
-    uint32_t left_out;        /* for want of room */
-    uint32_t invalid;         /* without a valid address */
-    uint64_t invalid_hash;    /* of those, in any order */
+    uint32_t left_out;        /* targets beyond MEMBERS_MAX */
+    uint32_t invalid;         /* targets without a valid address */
+    uint64_t invalid_hash;    /* of their addresses, in any order */
     char invalid_address[64]; /* the first */
     struct arena scratch;
     enum err e;
@@ -63,7 +71,7 @@ label_of(struct bytes labels, const char *name)
     return labels_get(labels, bytes_of_text(name));
 }
 
-/* What others may see of an address: not what stands before the '@', which may be a password. */
+/* Cuts an address for the log: text before an '@' may be a password. */
 static struct bytes
 shown_address(struct bytes address)
 {
@@ -72,8 +80,8 @@ shown_address(struct bytes address)
     return bytes_of(at + 1, (size_t)(address.at + address.size - (at + 1)));
 }
 
-/* Nothing but HOST:PORT: a query would take the path to itself, so that the requests went to "/",
- * and a user and a password would be shown with the URL. */
+/* Says whether an address is HOST:PORT and no more: a query would swallow the path, so that
+ * requests went to "/", and a user and a password would be shown with the URL. */
 static bool
 is_address(struct bytes address)
 {
@@ -83,7 +91,7 @@ is_address(struct bytes address)
     return address.size > 0;
 }
 
-/* As Go prints a URL of these parts. */
+/* Writes the URL like Go. */
 static void
 put_url(struct buf *to, struct bytes labels)
 {
@@ -96,9 +104,9 @@ put_url(struct buf *to, struct bytes labels)
     buf_put_u8(to, 0);
 }
 
-/* The labels of a target with those that relabelling starts from. */
+/* Adds the labels of the Alertmanager's settings to those of a target. */
 static enum err
-complete_labels(struct finding *f, struct bytes target, struct bytes *ret)
+complete_labels(struct members_finding *f, struct bytes target, struct bytes *ret)
 {
     static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
     const struct alertmanager_settings *s = f->of->settings;
@@ -107,6 +115,7 @@ complete_labels(struct finding *f, struct bytes target, struct bytes *ret)
     struct cursor c = cursor_of(target);
     while (labels_next(&c, &labels[count])) {
         count++;
+        assert(count <= TARGETS_LABELS_MAX); /* targets_add() limits them */
     }
     const struct label own[] = {
         {bytes_of_text("__scheme__"), bytes_of_text(s->scheme == NULL ? "http" : s->scheme)},
@@ -135,10 +144,11 @@ is_there(const struct members *m, const char *url)
 }
 
 static enum err
-add_member(struct finding *f, const char *url)
+add_member(struct members_finding *f, const char *url)
 {
     struct members *m = f->members;
     struct member *member;
+    assert(m->count <= MEMBERS_MAX); /* invariant 1 */
     if (is_there(m, url)) return OK;
     if (m->count == MEMBERS_MAX) {
         f->left_out++;
@@ -150,10 +160,11 @@ add_member(struct finding *f, const char *url)
     return e;
 }
 
-/* Up to a NUL: a target of JSON may contain one. */
+/* Adds a URL, which ends at a NUL: a target of JSON may contain one. */
 static void
 add_dropped(struct members *m, const char *url)
 {
+    assert(m->dropped_count <= MEMBERS_MAX); /* invariant 2 */
     struct bytes text = bytes_of(url, strlen(url) + 1);
     if (m->dropped_count == MEMBERS_MAX || !buf_reserve(&m->dropped, text.size)) return;
     buf_put_bytes(&m->dropped, text);
@@ -161,7 +172,7 @@ add_dropped(struct members *m, const char *url)
 }
 
 static void
-note_invalid(struct finding *f, struct bytes address)
+note_invalid(struct members_finding *f, struct bytes address)
 {
     struct bytes shown = shown_address(address);
     if (f->invalid++ == 0) {
@@ -172,7 +183,7 @@ note_invalid(struct finding *f, struct bytes address)
 }
 
 static enum err
-take_target(struct finding *f, struct bytes target)
+take_target(struct members_finding *f, struct bytes target)
 {
     struct bytes labels, relabelled;
     struct buf url;
@@ -206,15 +217,15 @@ take_target(struct finding *f, struct bytes target)
 static void
 take_targets(void *context, const struct targets *targets)
 {
-    struct finding *f = context;
+    struct members_finding *f = context;
     for (uint32_t i = 0; i < targets->count && f->e == OK; i++) {
         f->e = take_target(f, targets->items[i]);
     }
 }
 
-/* Names and servers are asked all the time: what they have said before is no line again. */
+/* Logs ignored targets, unless the last look has found the same. */
 static void
-log_ignored(const struct finding *f)
+log_ignored(const struct members_finding *f)
 {
     struct alertmanager *a = f->of;
     bool is_news = f->invalid != a->invalid || f->invalid_hash != a->invalid_hash;
@@ -234,7 +245,7 @@ log_ignored(const struct finding *f)
 enum err
 alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *ret_members)
 {
-    struct finding f = {.of = a, .members = ret_members, .queue_max = queue_max};
+    struct members_finding f = {.of = a, .members = ret_members, .queue_max = queue_max};
     members_init(ret_members, a->memory);
     arena_init(&f.scratch, a->memory, SCRATCH_BYTES_MAX, 0);
     for (uint32_t i = 0; i < a->discovery_count; i++) {
@@ -253,9 +264,9 @@ alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *re
     return OK;
 }
 
-/* --- what is configured ----------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
-/* Takes away the last element; the root stays. */
+/* Removes the last element; the root stays. */
 static void
 cut_element(struct buf *path)
 {
@@ -265,7 +276,7 @@ cut_element(struct buf *path)
     if (path->size > 0) path->size--;
 }
 
-/* Joins paths, and cleans what comes out, as Go's path.Join does: no empty elements, no dots. */
+/* Appends the elements of a path without empty ones and dots, like Go's path.Join. */
 static void
 put_elements(struct buf *to, const char *path)
 {
@@ -406,7 +417,8 @@ alertmanager_new(const struct discovery_options *options, struct shared_alerting
 struct alertmanager *
 alertmanager_ref(struct alertmanager *a)
 {
-    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    assert(before > 0);
     return a;
 }
 
@@ -414,7 +426,9 @@ void
 alertmanager_unref(struct alertmanager *a)
 {
     if (a == NULL) return;
-    if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) > 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     for (uint32_t i = 0; i < a->discovery_count; i++) {
         discovery_free(a->discoveries[i]);
     }

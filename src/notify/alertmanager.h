@@ -1,8 +1,7 @@
 /*
- * alertmanager.h - one entry of `alertmanagers`: what is configured of it, how its members are
- * found, and who they are.
+ * alertmanager.h - one entry of `alertmanagers`: its settings, its discoveries and its members.
  *
- * Lifetime: as long as one of the plans it stands in, or a request to one of its members.
+ * Lifetime: plans that have it, and requests to its members, hold references.
  */
 #ifndef NOTIFY_ALERTMANAGER_H
 #define NOTIFY_ALERTMANAGER_H
@@ -13,22 +12,22 @@
 
 enum { MEMBERS_MAX = 1000 }; /* of one Alertmanager */
 
-/* The settings of all, and how many use them. */
+/* The settings of all Alertmanagers of a plan. */
 struct shared_alerting {
     _Atomic uint32_t refs; /* acquire-release */
     struct alerting alerting;
 };
 
-/* Members, and the targets that are none. */
+/* Members, and dropped targets. */
 struct members {
     struct budget *memory;
     struct member **items;
     uint32_t count;
     uint32_t capacity;
-    struct buf dropped; /* the URLs of those that relabelling dropped, each with a NUL */
+    struct buf dropped; /* URLs of targets that relabelling dropped, each with a NUL */
     uint32_t dropped_count;
 };
-/* Of alertmanager_find(). Those that are left in it are freed, too. */
+/* Frees members that are left in it, too. */
 void members_fini(struct members *members);
 
 struct alertmanager {
@@ -36,34 +35,34 @@ struct alertmanager {
     struct budget *memory;
     struct shared_alerting *shared;
     const struct alertmanager_settings *settings;
-    struct relabel *relabel; /* of targets; NULL: none, as the next one */
-    struct relabel *alert_relabel;
-    char *path; /* __alerts_path__ */
+    struct relabel *relabel;       /* of targets; may be NULL */
+    struct relabel *alert_relabel; /* of alerts; may be NULL */
+    char *path;                    /* __alerts_path__ */
     size_t path_bytes;
 
     _Atomic uint32_t refs; /* acquire-release */
 
-    /* Whose thread it is: of who makes it, then of who steps the notifier. */
-    uint32_t line; /* of the configuration that is in force */
+    /* The thread that makes it, then the thread that steps the notifier. */
+    uint32_t line; /* in the configuration in force */
     struct access *access;
     struct discovery **discoveries;
     uint32_t discovery_count;
     uint32_t discovery_capacity;
 
-    uint32_t left_out, invalid; /* targets, when members were looked for last */
+    uint32_t left_out, invalid; /* targets, at the last alertmanager_find() */
     uint64_t invalid_hash;
 
-    int64_t empty_since_ns; /* monotonic: no members, and alerts for them; 0: else */
-    bool is_told_empty;     /* the log has a line of it */
+    int64_t empty_since_ns; /* monotonic; since then there are alerts and no members; 0: no */
+    bool has_empty_line;    /* the log has a line about it */
 
-    /* The notifier's lock guards the rest, once others know it. */
+    /* Guarded by the notifier's lock, once it is in a plan in force. */
     struct members members;
-    uint64_t unaddressed; /* alerts that came while it has no members */
+    uint64_t unaddressed; /* alerts that came while it had no members */
 };
 
 /*
- * Given, with one reference; has the members that need not be looked for. The settings are those of
- * an item of `shared`. ERR_NOMEM, ERR_INPUT.
+ * Given, with one reference; has the members of its static_configs. `settings` is an item of
+ * `shared`. ERR_NOMEM, ERR_INPUT.
  */
 MUST_CHECK enum err alertmanager_new(const struct discovery_options *options,
                                      struct shared_alerting *shared,
@@ -71,17 +70,17 @@ MUST_CHECK enum err alertmanager_new(const struct discovery_options *options,
                                      uint32_t queue_max, struct alertmanager **ret_alertmanager,
                                      struct why *why);
 struct alertmanager *alertmanager_ref(struct alertmanager *alertmanager);
-/* NULL is fine. It is stopped before the last one, unless it was never stepped. */
+/* NULL is fine. It must be stopped before the last one, unless it was never stepped. */
 void alertmanager_unref(struct alertmanager *alertmanager);
 
-/* Does what is due. Returns when it wants to be called again, on the monotonic clock. */
+/* Steps its discoveries. Returns when to step again, on the monotonic clock. */
 int64_t alertmanager_step(struct alertmanager *alertmanager);
-/* Whether a discovery has found something else since alertmanager_find(). */
+/* Returns true if a discovery has found other targets since alertmanager_find(). */
 bool alertmanager_has_changed(const struct alertmanager *alertmanager);
-/* Nothing of it is under way any more. */
+/* Gives up pending requests of its discoveries and of its access. */
 void alertmanager_stop(struct alertmanager *alertmanager);
 
-/* Makes members, without a past, of what all discoveries have found. ERR_NOMEM. */
+/* Makes NEW members of the targets of all discoveries. ERR_NOMEM. */
 MUST_CHECK enum err alertmanager_find(struct alertmanager *alertmanager, uint32_t queue_max,
                                       struct members *ret_members);
 

@@ -1,12 +1,11 @@
 /*
- * discovery.h - where the members of an Alertmanager are, as one entry of its static_configs,
- * dns_sd_configs, file_sd_configs or http_sd_configs says.
+ * discovery.h - finds the targets of one entry of an Alertmanager's static_configs, dns_sd_configs,
+ * file_sd_configs or http_sd_configs.
  *
- * A discovery has one or several places where it looks: names, files. Each has the targets that
- * were found there last. A look that fails changes nothing.
+ * A discovery looks in one or several places: names, files. It keeps the targets that it found last
+ * in each. A look that fails changes nothing.
  *
- * Threads: one at a time. A discovery is made by whoever reads the settings, and stepped by
- * another.
+ * Threads: one at a time. The thread that reads the settings makes a discovery, another steps it.
  */
 #ifndef NOTIFY_DISCOVERY_H
 #define NOTIFY_DISCOVERY_H
@@ -17,12 +16,12 @@
 
 enum {
     TARGETS_MAX = 1000,               /* of one place */
-    TARGETS_LABELS_MAX = 128,         /* of one of them */
-    TARGETS_BYTES_MAX = 8 << 20,      /* their labels, in all */
+    TARGETS_LABELS_MAX = 128,         /* of one target */
+    TARGETS_BYTES_MAX = 8 << 20,      /* labels of all targets of a place */
     TARGETS_TEXT_BYTES_MAX = 4 << 20, /* of a file, or an answer */
 };
 
-/* Targets, each of which is canonical labels: __address__, and what is known besides. */
+/* Targets, each as canonical labels: __address__ and others. */
 struct targets {
     struct arena arena;
     struct bytes *items;
@@ -30,8 +29,9 @@ struct targets {
 };
 void targets_init(struct targets *targets, struct budget *memory);
 void targets_fini(struct targets *targets);
-/* Appends one; sorts `labels`, and takes out empty ones. ERR_LIMIT: TARGETS_MAX or the arena's
- * limit; ERR_INPUT: two labels of one name, or one without; ERR_NOMEM. */
+/* Appends a target; sorts `labels`, and removes empty ones. ERR_LIMIT: more than TARGETS_MAX;
+ * ERR_INPUT: invalid labels, for example two of one name; ERR_NOMEM: also beyond TARGETS_BYTES_MAX.
+ */
 MUST_CHECK enum err targets_add(struct targets *targets, struct label *labels, uint32_t count,
                                 struct why *why);
 
@@ -44,9 +44,9 @@ struct discovery_options {
 
 struct discovery;
 struct discovery_class {
-    /* Does what is due now. NULL: nothing ever is. */
+    /* Looks in places that are due. NULL: it never looks again. */
     void (*step)(struct discovery *discovery);
-    /* Gives up what is under way. NULL: nothing ever is. */
+    /* Gives up pending calls and questions. NULL: it never has any. */
     void (*stop)(struct discovery *discovery);
     void (*free)(struct discovery *discovery);
     /* Calls `take` with the targets of each place. */
@@ -54,12 +54,12 @@ struct discovery_class {
                  void (*take)(void *context, const struct targets *targets), void *context);
 };
 
-/* What all have; the others begin with it. */
+/* The beginning of all kinds of discoveries. */
 struct discovery {
     const struct discovery_class *class;
     struct discovery_options options;
-    bool has_changed; /* what it has found, since somebody has set this to false */
-    int64_t due_ns;   /* when it has something to do, on the monotonic clock; 0: now */
+    bool has_changed; /* it has found other targets since this was set to false */
+    int64_t due_ns;   /* when to step it, on the monotonic clock; 0: now */
 };
 
 /* The settings are borrowed. ERR_NOMEM; errors of targets_add() where there is a `why`. */
@@ -88,7 +88,7 @@ discovery_stop(struct discovery *d)
     if (d->class->stop != NULL) d->class->stop(d);
 }
 
-/* It is stopped. NULL is fine. */
+/* It must be stopped. NULL is fine. */
 static inline void
 discovery_free(struct discovery *d)
 {

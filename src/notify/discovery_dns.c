@@ -1,7 +1,8 @@
 /*
- * discovery_dns.c - members that name servers know. A name whose look-up fails has the targets that
- * it had before; one that does not exist, or has no such records, has none.
+ * discovery_dns.c - members found by DNS. A name whose look-up fails keeps its targets; a name that
+ * does not exist, or has no such records, has no targets.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -10,12 +11,12 @@
 enum { REFRESH_MS = 30 * 1000, TEXT_BYTES = 1200 };
 
 struct found_name {
-    struct outside_question question; /* first: answered() gets it */
+    struct outside_question question; /* first: name_answered() casts it */
     struct dns_discovery *of;
     const char *name;
     struct targets targets;
-    bool is_cut;     /* its records are too many, and that was said */
-    bool has_failed; /* and that was said */
+    bool is_cut;     /* it has too many records, and the log has a line about it */
+    bool has_failed; /* the last look-up failed, and the log has a line about it */
 };
 
 struct dns_discovery {
@@ -39,6 +40,7 @@ dns_discovery_free(struct discovery *discovery)
 {
     struct dns_discovery *d = (struct dns_discovery *)discovery;
     for (uint32_t i = 0; i < d->count; i++) {
+        assert(!d->names[i].question.is_pending); /* it was stopped */
         targets_fini(&d->names[i].targets);
     }
     mem_free(d->base.options.memory, d, sizeof *d + d->count * sizeof *d->names);
@@ -56,7 +58,7 @@ dns_each(const struct discovery *discovery,
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* The label that names the host of a record; NULL: it has an address. */
+/* Returns the label that names the host of a record; NULL if it has an address. */
 static const char *
 target_label(enum dns_record type)
 {
@@ -82,7 +84,7 @@ add_record(const struct found_name *name, const struct dns_answer_record *record
     char address[TEXT_BYTES], host[TEXT_BYTES], port[16];
     uint32_t count = 0, number = s->type == DNS_SRV ? record->port : s->port;
     bool is_v6 = strchr(record->target, ':') != NULL;
-    if (record->target[0] == '\0') return OK; /* RFC 2782: the service is not there */
+    if (record->target[0] == '\0') return OK; /* RFC 2782: the service is not available */
     snprintf(address, sizeof address, is_v6 ? "[%s]:%u" : "%s:%u", record->target, number);
     snprintf(host, sizeof host, "%s.", record->target);
     snprintf(port, sizeof port, "%u", number);
@@ -118,7 +120,7 @@ take_records(struct found_name *name, const struct dns_answer *answer, struct wh
 }
 
 static void
-note(struct found_name *name, enum err e, const char *error)
+name_note(struct found_name *name, enum err e, const char *error)
 {
     if (e && !name->has_failed) {
         log_warn("notify: cannot look up name, keeping the previous targets",
@@ -131,16 +133,16 @@ note(struct found_name *name, enum err e, const char *error)
 }
 
 static void
-answered(struct outside_question *question, const struct dns_answer *answer)
+name_answered(struct outside_question *question, const struct dns_answer *answer)
 {
     struct found_name *name = (struct found_name *)question;
     struct why why = {""};
     if (answer->e) {
-        note(name, answer->e, answer->error);
+        name_note(name, answer->e, answer->error);
         return;
     }
     enum err e = take_records(name, answer, &why);
-    note(name, e, why_text(&why, e));
+    name_note(name, e, why_text(&why, e));
     if (answer->is_cut && !name->is_cut) {
         log_warn("notify: too many records of a name, ignoring the rest", KV("name", name->name),
                  KV("records", DNS_RECORDS_MAX));
@@ -161,10 +163,10 @@ dns_step(struct discovery *discovery)
     for (uint32_t i = 0; i < d->count; i++) {
         struct found_name *name = &d->names[i];
         struct why why = {""};
-        if (name->question.is_under_way) continue; /* from the time before */
+        if (name->question.is_pending) continue; /* from the last look */
         enum err e = outside_ask(d->base.options.outside, name->name, d->settings->type,
                                  &name->question, &why);
-        if (e) note(name, e, why_text(&why, e));
+        if (e) name_note(name, e, why_text(&why, e));
     }
 }
 
@@ -182,7 +184,7 @@ discovery_dns_new(const struct discovery_options *options, const struct dns_memb
     d->count = count;
     for (uint32_t i = 0; i < count; i++) {
         struct found_name *name = &d->names[i];
-        name->question.answered = answered;
+        name->question.answered = name_answered;
         name->of = d;
         name->name = settings->names.items[i];
         targets_init(&name->targets, options->memory);

@@ -1,11 +1,11 @@
 /*
  * discovery_file.c - members that files list.
  *
- * The patterns are expanded every few seconds, and each file is read when it was not read for
- * refresh_ms, or is not the one that was read: what a file system says of it has changed. A file
- * that cannot be read, or says nothing that makes sense, has the targets that it had before; one
- * that is gone has none.
+ * The patterns are expanded every few seconds. A file is read if it was not read for refresh_ms, or
+ * if its facts in the file system have changed. A file that cannot be read, or is malformed, keeps
+ * its targets; a file that is gone loses them.
  */
+#include <assert.h>
 #include <strings.h>
 
 #include "base/array.h"
@@ -18,11 +18,11 @@ enum { LOOK_MS = 5000, FILES_MAX = 1000, REFRESH_MS = 5 * 60 * 1000 };
 struct found_file {
     char *path;
     size_t path_bytes;
-    bool is_there; /* in the look at hand */
-    bool is_lost;  /* it could not even be looked at, and that was said */
-    bool was_read; /* `facts` are of what was read, or could not be */
+    bool is_there; /* the present look has found it */
+    bool is_lost;  /* its facts cannot be read, and the log has a line about it */
+    bool was_read; /* `facts` are those at the last attempt to read it */
     struct file_facts facts;
-    int64_t refresh_ns; /* when to read it again, even if it is the same */
+    int64_t refresh_ns; /* when to read it again, even if it has not changed */
     struct targets targets;
 };
 
@@ -33,8 +33,8 @@ struct file_discovery {
     uint32_t count;
     uint32_t capacity;
     int64_t look_ms;
-    bool is_full;    /* of what patterns match some were left out, and that was said */
-    bool has_failed; /* a directory could not be read, and that was said */
+    bool is_full;    /* more than FILES_MAX files match, and the log has a line about it */
+    bool has_failed; /* a directory cannot be read, and the log has a line about it */
 };
 
 static void
@@ -75,14 +75,14 @@ is_json(const char *path)
 }
 
 static enum err
-parse(const struct found_file *file, struct bytes text, struct targets *to, struct why *why)
+parse_file(const struct found_file *file, struct bytes text, struct targets *to, struct why *why)
 {
     const struct label meta = {bytes_of_text("__meta_filepath"), bytes_of_text(file->path)};
     return is_json(file->path) ? target_groups_json(file->path, text, meta, to, why)
                                : target_groups_yaml(file->path, text, meta, to, why);
 }
 
-/* What it says now. After an error it has what it had. */
+/* Reads the targets of a file. After an error it keeps those it has. */
 static enum err
 read_file(struct file_discovery *f, struct found_file *file, struct why *why)
 {
@@ -94,7 +94,7 @@ read_file(struct file_discovery *f, struct found_file *file, struct why *why)
     enum err e = file->facts.kind == FILE_KIND_PLAIN
                      ? env_read_whole(f->base.options.env, file->path, &text, why)
                      : why_set(why, ERR_INPUT, "%s: not a regular file", file->path);
-    if (e == OK) e = parse(file, buf_bytes(&text), &found, why);
+    if (e == OK) e = parse_file(file, buf_bytes(&text), &found, why);
     buf_fini(&text);
     if (e) {
         targets_fini(&found);
@@ -119,7 +119,7 @@ log_unread(const struct found_file *file, const struct why *why, enum err e)
              KV("path", file->path), KV("error", why_text(why, e)));
 }
 
-/* Reads it, if there is a reason to. */
+/* Reads a file if it has changed or its refresh is due. */
 static void
 look_at(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
 {
@@ -135,10 +135,10 @@ look_at(struct file_discovery *f, struct found_file *file, const struct file_fac
     if (e && has_changed) log_unread(file, &why, e);
 }
 
-/* --- all that there are ----------------------------------------------------------------------- */
+/* --- all files -------------------------------------------------------------------------------- */
 
 static struct found_file *
-find(struct file_discovery *f, const char *path)
+find_file(struct file_discovery *f, const char *path)
 {
     for (uint32_t i = 0; i < f->count; i++) {
         if (strcmp(f->files[i].path, path) == 0) return &f->files[i];
@@ -146,10 +146,11 @@ find(struct file_discovery *f, const char *path)
     return NULL;
 }
 
-/* NULL: there is no memory. */
+/* NULL: there is not enough memory. */
 static struct found_file *
-add(struct file_discovery *f, const char *path)
+add_file(struct file_discovery *f, const char *path)
 {
+    assert(f->count < FILES_MAX);
     struct budget *memory = f->base.options.memory;
     size_t size = strlen(path) + 1;
     if (!array_reserve(memory, &f->files, &f->capacity, f->count + 1)) return NULL;
@@ -170,7 +171,7 @@ take_path(void *context, const char *path)
     struct why why = {""};
     enum err e = env_facts(f->base.options.env, path, &facts, &why);
     if (e == ERR_MISSING) return OK;
-    struct found_file *file = find(f, path);
+    struct found_file *file = find_file(f, path);
     if (file == NULL && f->count == FILES_MAX) {
         if (!f->is_full) {
             log_warn("notify: too many files of targets, ignoring the rest", KV("files", FILES_MAX),
@@ -179,16 +180,16 @@ take_path(void *context, const char *path)
         f->is_full = true;
         return OK;
     }
-    if (file == NULL) file = add(f, path);
+    if (file == NULL) file = add_file(f, path);
     if (file == NULL) return OK; /* at the next look */
     file->is_there = true;
     if (e && !file->is_lost) log_unread(file, &why, e);
-    file->is_lost = e != OK; /* perhaps it can be looked at later */
+    file->is_lost = e != OK; /* it keeps its targets */
     if (e == OK) look_at(f, file, &facts);
     return OK;
 }
 
-/* Takes away those that are gone. */
+/* Removes files that are gone. */
 static void
 sweep(struct file_discovery *f)
 {

@@ -1,7 +1,8 @@
 /*
  * discovery_http.c - members that a server lists. Source: Prometheus' documentation, "HTTP SD
- * requirements". A look that fails changes nothing, and the next one comes when it would have come.
+ * requirements". A look that fails changes nothing, and the next one follows after the usual time.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -14,16 +15,16 @@ enum { TIMEOUT_MS = 30 * 1000, REFRESH_MS = 60 * 1000 };
 static const char *const WANTED[] = {"Content-Type", NULL};
 
 struct http_discovery {
-    struct outside_call call; /* first: answered() gets it */
+    struct outside_call call; /* first: list_answered() casts it */
     struct discovery base;
     const struct http_members *settings;
     struct access *access;
     uint32_t generation;
     struct targets targets;
-    char interval[32]; /* in seconds, as the server is told */
-    int64_t next_ns;   /* when it is to be asked, on the monotonic clock */
-    bool was_refused;  /* the token was fetched anew for it, and not more than once */
-    bool has_failed;   /* and that was said */
+    char interval[32]; /* in seconds, as it is sent to the server */
+    int64_t next_ns;   /* time of the next request, on the monotonic clock */
+    bool was_refused;  /* credentials were fetched again for this look, which happens once */
+    bool has_failed;   /* the last look failed, and the log has a line about it */
 };
 
 static struct http_discovery *
@@ -44,6 +45,7 @@ static void
 http_free(struct discovery *discovery)
 {
     struct http_discovery *h = http_of(discovery);
+    assert(!h->call.is_pending); /* it was stopped */
     access_free(h->access);
     targets_fini(&h->targets);
     mem_free(h->base.options.memory, h, sizeof *h);
@@ -65,7 +67,7 @@ refresh_ms(const struct http_discovery *h)
     return h->settings->refresh_ms > 0 ? h->settings->refresh_ms : REFRESH_MS;
 }
 
-/* The next look. */
+/* Schedules the next look. */
 static void
 wait_for_next(struct http_discovery *h)
 {
@@ -84,7 +86,7 @@ note_failed(struct http_discovery *h, const char *error)
     wait_for_next(h);
 }
 
-/* application/json, with or without a charset that is UTF-8. */
+/* Says whether the type is application/json, with or without charset UTF-8. */
 static bool
 is_json(const char *type)
 {
@@ -139,7 +141,7 @@ take_list(struct http_discovery *h, const struct http_call_answer *answer, struc
 }
 
 static void
-answered(struct outside_call *call, const struct http_call_answer *answer)
+list_answered(struct outside_call *call, const struct http_call_answer *answer)
 {
     struct http_discovery *h = (struct http_discovery *)call;
     struct writer_step step;
@@ -148,7 +150,7 @@ answered(struct outside_call *call, const struct http_call_answer *answer)
     bool is_refused = step.verdict == VERDICT_UNPREPARED || step.verdict == VERDICT_AGAIN;
     if (is_refused && !h->was_refused) {
         h->was_refused = true;
-        return; /* again at once */
+        return; /* the next step asks again at once */
     }
     if (answer->failure != HTTP_CALL_ANSWERED) {
         note_failed(h, step.answer);
@@ -168,7 +170,7 @@ answered(struct outside_call *call, const struct http_call_answer *answer)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
-ask(struct http_discovery *h)
+list_ask(struct http_discovery *h)
 {
     struct why why = {""};
     const struct named_text headers[] = {
@@ -192,14 +194,14 @@ http_step(struct discovery *discovery)
 {
     struct http_discovery *h = http_of(discovery);
     h->base.due_ns = INT64_MAX;
-    if (h->call.is_under_way) return;
+    if (h->call.is_pending) return;
     if (env_monotonic_ns(h->base.options.env) >= h->next_ns) {
         int64_t ready_ns = access_is_ready(h->access) ? 0 : access_step(h->access);
         if (access_is_ready(h->access))
-            ask(h);
+            list_ask(h);
         else
             h->base.due_ns = ready_ns;
-        if (!access_is_ready(h->access) || h->call.is_under_way) return;
+        if (!access_is_ready(h->access) || h->call.is_pending) return;
     }
     h->base.due_ns = h->next_ns;
 }
@@ -221,7 +223,7 @@ discovery_http_new(const struct discovery_options *options, const struct http_me
     struct http_discovery *h = mem_new(options->memory, sizeof *h);
     if (h == NULL) return ERR_NOMEM;
     h->base = (struct discovery){.class = &class, .options = *options};
-    h->call.answered = answered;
+    h->call.answered = list_answered;
     h->settings = settings;
     targets_init(&h->targets, options->memory);
     snprintf(h->interval, sizeof h->interval, "%.15g", (double)refresh_ms(h) / 1000);

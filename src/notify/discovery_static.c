@@ -28,7 +28,7 @@ add_target(struct targets *to, const char *address, const struct named_texts *ow
     uint32_t count = 0;
     labels[count++] = (struct label){bytes_of_text("__address__"), bytes_of_text(address)};
     for (uint32_t i = 0; i < own->count && count <= TARGETS_LABELS_MAX; i++) {
-        if (strcmp(own->items[i].name, "__address__") == 0) continue; /* the target's counts */
+        if (strcmp(own->items[i].name, "__address__") == 0) continue; /* the target's wins */
         labels[count++] =
             (struct label){bytes_of_text(own->items[i].name), bytes_of_text(own->items[i].value)};
     }

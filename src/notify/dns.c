@@ -1,13 +1,25 @@
 /*
- * dns.c - questions, and the names that each of them is asked by, one after another.
+ * dns.c - questions, each of which is asked for one full name after another.
  *
- * c-ares reads /etc/resolv.conf when a channel is made, so there is a new channel whenever none of
- * the questions is under way: what is changed in the file counts from the next round of look-ups
- * on. It cannot give up a single query; of a question that is given up the end is awaited, and
- * nobody is told.
+ * c-ares reads /etc/resolv.conf when a channel is made, so a new channel is made whenever no
+ * question is pending: changes of the file count from the next round of look-ups on. c-ares cannot
+ * give up a single query, so a question that is given up is awaited, and its answer dropped.
  *
- * From 1.28 on c-ares gives parsed messages, and calls the functions that give and parse their
- * bytes deprecated; Debian 12 has 1.18, which knows only those. query() and parse() exist for both.
+ *      PENDING --answered--> DONE --dns_done()--> shown
+ *         |                    |
+ *     dns_give_up()        dns_give_up()
+ *         v                    v
+ *      ABANDONED --answered--> DROPPED --dns_done()--> freed
+ *
+ * Invariants:
+ *
+ * 1. A question is in the list until dns_done(); one at most is `shown`, until the next dns_done().
+ * 2. A question that is PENDING or ABANDONED has a query of the channel, which is not closed then.
+ * 3. An answer that failed has no records.
+ *
+ * From 1.28 on c-ares passes parsed messages, and functions that pass and parse bytes are
+ * deprecated; Debian 12 has 1.18, which has only these. send_query() and parse_answer() exist for
+ * both.
  */
 #include "notify/dns.h"
 
@@ -27,15 +39,14 @@ enum {
     TARGETS_BYTES_MAX = 1 << 20,
 };
 
-struct question {
-    struct question *next;
+struct dns_question {
+    struct dns_question *next;
     struct dns *dns;
     void *context;
-    bool is_given_up;
-    bool is_done;
+    enum { DNS_PENDING, DNS_ABANDONED, DNS_DONE, DNS_DROPPED } state;
     enum dns_record type;
-    int at;          /* which of its names is asked */
-    bool has_failed; /* one of its names */
+    int at;          /* index of the next name to ask for */
+    bool has_failed; /* servers did not answer for one of its names */
     struct dns_answer answer;
     struct arena arena; /* of records */
     struct dns_answer_record *records;
@@ -50,10 +61,10 @@ struct dns {
     ares_channel channel;
     bool has_channel;
     struct __res_state system;          /* `search` (6 domains at most) and ndots */
-    struct pollfd sockets[DNS_FDS_MAX]; /* of the channel, with what it waits for */
+    struct pollfd sockets[DNS_FDS_MAX]; /* of the channel, with the events it waits for */
     uint32_t socket_count;
-    struct question *questions; /* all */
-    struct question *shown;     /* the one that was taken last */
+    struct dns_question *questions; /* invariant 1 */
+    struct dns_question *shown;     /* NULL, or the question whose answer the caller has */
     bool is_ending;
 };
 
@@ -69,7 +80,7 @@ library_init(void)
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void
-question_free(struct question *q)
+question_free(struct dns_question *q)
 {
     if (q == NULL) return;
     arena_fini(&q->arena);
@@ -80,7 +91,7 @@ static void
 close_channel(struct dns *dns)
 {
     if (!dns->has_channel) return;
-    ares_destroy(dns->channel); /* calls back for what is under way */
+    ares_destroy(dns->channel); /* calls back for pending queries */
     dns->socket_count = 0;
     dns->has_channel = false;
 }
@@ -112,7 +123,7 @@ dns_free(struct dns *dns)
     dns->is_ending = true;
     close_channel(dns);
     while (dns->questions != NULL) {
-        struct question *next = dns->questions->next;
+        struct dns_question *next = dns->questions->next;
         question_free(dns->questions);
         dns->questions = next;
     }
@@ -122,15 +133,21 @@ dns_free(struct dns *dns)
 }
 
 static bool
-is_under_way(const struct dns *dns)
+is_done(const struct dns_question *q)
 {
-    for (const struct question *q = dns->questions; q != NULL; q = q->next) {
-        if (!q->is_done) return true;
+    return q->state == DNS_DONE || q->state == DNS_DROPPED;
+}
+
+static bool
+has_pending(const struct dns *dns)
+{
+    for (const struct dns_question *q = dns->questions; q != NULL; q = q->next) {
+        if (!is_done(q)) return true;
     }
     return false;
 }
 
-/* A socket of the channel waits for something else, or no longer; one that has no room is not
+/* Notes the events that a socket of the channel waits for. A socket that finds no room is not
  * polled, and its query times out. */
 static void
 on_socket(void *context, ares_socket_t fd, int reads, int writes)
@@ -138,6 +155,7 @@ on_socket(void *context, ares_socket_t fd, int reads, int writes)
     struct dns *dns = context;
     short events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
     uint32_t i = 0;
+    assert(dns->socket_count <= DNS_FDS_MAX);
     while (i < dns->socket_count && dns->sockets[i].fd != fd) {
         i++;
     }
@@ -161,12 +179,14 @@ open_channel(struct dns *dns, struct why *why)
     };
     int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
 #ifdef ARES_OPT_QUERY_CACHE
-    set |= ARES_OPT_QUERY_CACHE; /* 0 seconds: older versions remember nothing either */
+    set |= ARES_OPT_QUERY_CACHE; /* 0 seconds: older versions do not cache either */
 #endif
+    assert(!dns->has_channel);
+    assert(dns->socket_count == 0);
     memset(&dns->system, 0, sizeof dns->system);
     int status = res_ninit(&dns->system) == 0 ? ARES_SUCCESS : ARES_EFILE;
     if (status == ARES_SUCCESS) {
-        res_nclose(&dns->system); /* the names stay in it */
+        res_nclose(&dns->system); /* its fields stay */
         status = ares_init_options(&dns->channel, &options, set);
         dns->has_channel = status == ARES_SUCCESS;
     }
@@ -184,10 +204,10 @@ static const int types[] = {[DNS_SRV] = ns_t_srv,
                             [DNS_MX] = ns_t_mx,
                             [DNS_NS] = ns_t_ns};
 
-/* --- what was answered ------------------------------------------------------------------------ */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void
-add_record(struct question *q, const char *target, uint32_t port)
+add_record(struct dns_question *q, const char *target, uint32_t port)
 {
     q->answer.is_cut |= q->count == DNS_RECORDS_MAX;
     if (q->answer.is_cut || q->answer.e) return;
@@ -204,7 +224,7 @@ add_record(struct question *q, const char *target, uint32_t port)
 }
 
 static void
-add_address(struct question *q, int family, const void *address)
+add_address(struct dns_question *q, int family, const void *address)
 {
     char text[INET6_ADDRSTRLEN];
     if (inet_ntop(family, address, text, sizeof text) != NULL) add_record(q, text, 0);
@@ -213,13 +233,13 @@ add_address(struct question *q, int family, const void *address)
 #if ARES_VERSION >= 0x011c00
 
 static void
-parse(struct question *q, const ares_dns_record_t *message)
+parse_answer(struct dns_question *q, const ares_dns_record_t *message)
 {
     size_t count = ares_dns_record_rr_cnt(message, ARES_SECTION_ANSWER);
     for (size_t i = 0; i < count; i++) {
         const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(message, ARES_SECTION_ANSWER, i);
         ares_dns_rec_type_t type = ares_dns_rr_get_type(rr);
-        if ((int)type != types[q->type]) continue; /* names that others stand for, above all */
+        if ((int)type != types[q->type]) continue; /* CNAME above all */
         if (type == ARES_REC_TYPE_A)
             add_address(q, AF_INET, ares_dns_rr_get_addr(rr, ARES_RR_A_ADDR));
         else if (type == ARES_REC_TYPE_AAAA)
@@ -235,20 +255,20 @@ parse(struct question *q, const ares_dns_record_t *message)
     }
 }
 
-static void on_status(struct question *q, int status);
+static void on_status(struct dns_question *q, int status);
 
 static void
 on_answer(void *context, ares_status_t status, size_t timeouts, const ares_dns_record_t *message)
 {
-    struct question *q = context;
+    struct dns_question *q = context;
     (void)timeouts;
     if (q->dns->is_ending) return; /* all are freed */
-    if (status == ARES_SUCCESS) parse(q, message);
+    if (status == ARES_SUCCESS) parse_answer(q, message);
     on_status(q, (int)status);
 }
 
 static void
-query(struct question *q, const char *name)
+send_query(struct dns_question *q, const char *name)
 {
     ares_status_t status =
         ares_query_dnsrec(q->dns->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)types[q->type],
@@ -259,10 +279,10 @@ query(struct question *q, const char *name)
 #else
 
 static int
-parse_addresses(struct question *q, struct bytes text)
+parse_addresses(struct dns_question *q, struct bytes text)
 {
     union {
-        struct ares_addrttl v4[DNS_RECORDS_MAX + 1]; /* one more is seen */
+        struct ares_addrttl v4[DNS_RECORDS_MAX + 1]; /* one more shows that there are more */
         struct ares_addr6ttl v6[DNS_RECORDS_MAX + 1];
     } *found = mem_alloc(q->dns->memory, sizeof *found);
     int count = DNS_RECORDS_MAX + 1;
@@ -281,7 +301,7 @@ parse_addresses(struct question *q, struct bytes text)
 }
 
 static int
-parse_names(struct question *q, struct bytes text)
+parse_names(struct dns_question *q, struct bytes text)
 {
     struct ares_srv_reply *srv = NULL;
     struct ares_mx_reply *mx = NULL;
@@ -310,28 +330,28 @@ parse_names(struct question *q, struct bytes text)
 }
 
 static int
-parse(struct question *q, struct bytes text)
+parse_answer(struct dns_question *q, struct bytes text)
 {
     bool has_addresses = q->type == DNS_A || q->type == DNS_AAAA;
     int status = has_addresses ? parse_addresses(q, text) : parse_names(q, text);
-    /* There are records, and none of the type: names that others stand for, above all. */
+    /* All records are of other types, CNAME above all. */
     return status == ARES_ENODATA ? ARES_SUCCESS : status;
 }
 
-static void on_status(struct question *q, int status);
+static void on_status(struct dns_question *q, int status);
 
 static void
 on_answer(void *context, int status, int timeouts, unsigned char *text, int size)
 {
-    struct question *q = context;
+    struct dns_question *q = context;
     (void)timeouts;
     if (q->dns->is_ending) return; /* all are freed */
-    if (status == ARES_SUCCESS) status = parse(q, bytes_of(text, (size_t)size));
+    if (status == ARES_SUCCESS) status = parse_answer(q, bytes_of(text, (size_t)size));
     on_status(q, status);
 }
 
 static void
-query(struct question *q, const char *name)
+send_query(struct dns_question *q, const char *name)
 {
     ares_query(q->dns->channel, name, ns_c_in, types[q->type], on_answer, q);
 }
@@ -341,41 +361,43 @@ query(struct question *q, const char *name)
 /* --- questions -------------------------------------------------------------------------------- */
 
 static void
-end(struct question *q)
+question_answered(struct dns_question *q)
 {
-    q->is_done = true;
+    assert(!is_done(q));
+    assert(q->dns->has_channel); /* invariant 2 */
+    q->state = q->state == DNS_PENDING ? DNS_DONE : DNS_DROPPED;
     if (q->has_failed && q->answer.e == OK) q->answer.e = ERR_AGAIN;
 }
 
 static void
-note_failed(struct question *q, int status)
+note_failed(struct dns_question *q, int status)
 {
     q->has_failed = true;
     if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
-    /* c-ares goes on to the next server then, and 1.18 says the same as if there was none. */
+    /* c-ares tries the next server then, and 1.18 reports the last error only. */
     const char *error = status == ARES_ECONNREFUSED || status == ARES_ESERVFAIL
                             ? "no name server can be reached, or all answer that they failed"
                             : ares_strerror(status);
     snprintf(q->answer.error, sizeof q->answer.error, "%s", error);
 }
 
-static void ask_next(struct question *q);
+static void ask_next(struct dns_question *q);
 
 static void
-on_status(struct question *q, int status)
+on_status(struct dns_question *q, int status)
 {
     if (status == ARES_SUCCESS || status == ARES_ENODATA) {
-        q->has_failed = false; /* whatever other names are */
-        end(q);
+        q->has_failed = false; /* failures of other names do not matter */
+        question_answered(q);
         return;
     }
     if (status != ARES_ENOTFOUND) note_failed(q, status);
     ask_next(q);
 }
 
-/* The n-th name of a question into `to`. False: there are no more. */
+/* Writes the n-th name of a question to `to`. False: it has fewer names. */
 static bool
-name_of(const struct question *q, int n, char to[NAME_BYTES])
+name_of(const struct dns_question *q, int n, char to[NAME_BYTES])
 {
     const struct __res_state *system = &q->dns->system;
     size_t size = strlen(q->name);
@@ -399,25 +421,25 @@ name_of(const struct question *q, int n, char to[NAME_BYTES])
 }
 
 static void
-ask_next(struct question *q)
+ask_next(struct dns_question *q)
 {
     char name[NAME_BYTES];
-    if (q->is_given_up || !name_of(q, q->at++, name)) {
-        end(q);
+    if (q->state == DNS_ABANDONED || !name_of(q, q->at++, name)) {
+        question_answered(q);
         return;
     }
-    query(q, name);
+    send_query(q, name);
 }
 
 enum err
 dns_ask(struct dns *dns, const char *name, enum dns_record type, void *context, struct why *why)
 {
     enum err e = OK;
-    if (!is_under_way(dns)) close_channel(dns);
+    if (!has_pending(dns)) close_channel(dns);
     if (!dns->has_channel) e = open_channel(dns, why);
     if (e) return e;
     size_t size = strlen(name) + 1;
-    struct question *q = mem_new(dns->memory, sizeof *q + size);
+    struct dns_question *q = mem_new(dns->memory, sizeof *q + size);
     if (q == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a question");
     q->next = dns->questions;
     q->dns = dns;
@@ -433,8 +455,10 @@ dns_ask(struct dns *dns, const char *name, enum dns_record type, void *context, 
 void
 dns_give_up(struct dns *dns, const void *context)
 {
-    for (struct question *q = dns->questions; q != NULL; q = q->next) {
-        if (q->context == context) q->is_given_up = true;
+    for (struct dns_question *q = dns->questions; q != NULL; q = q->next) {
+        if (q->context != context) continue;
+        if (q->state == DNS_PENDING) q->state = DNS_ABANDONED;
+        if (q->state == DNS_DONE) q->state = DNS_DROPPED;
     }
 }
 
@@ -442,8 +466,8 @@ uint32_t
 dns_fds(struct dns *dns, struct pollfd *fds, int *wait_ms)
 {
     if (!dns->has_channel) return 0;
-    for (const struct question *q = dns->questions; q != NULL; q = q->next) {
-        if (q->is_done) *wait_ms = 0;
+    for (const struct dns_question *q = dns->questions; q != NULL; q = q->next) {
+        if (is_done(q)) *wait_ms = 0;
     }
     memcpy(fds, dns->sockets, dns->socket_count * sizeof *fds);
     struct timeval most = {*wait_ms / 1000, *wait_ms % 1000 * 1000}, left;
@@ -465,7 +489,7 @@ dns_go_on(struct dns *dns, const struct pollfd *fds, uint32_t count)
                         writes ? fds[i].fd : ARES_SOCKET_BAD);
         is_ready = true;
     }
-    /* What took too long. */
+    /* Lets queries time out. */
     if (!is_ready) ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
@@ -474,13 +498,13 @@ dns_done(struct dns *dns, struct dns_answer *ret)
 {
     question_free(dns->shown);
     dns->shown = NULL;
-    for (struct question **at = &dns->questions, *q; (q = *at) != NULL;) {
-        if (!q->is_done) {
+    for (struct dns_question **at = &dns->questions, *q; (q = *at) != NULL;) {
+        if (!is_done(q)) {
             at = &q->next;
             continue;
         }
         *at = q->next;
-        if (q->is_given_up) {
+        if (q->state == DNS_DROPPED) {
             question_free(q);
             continue;
         }

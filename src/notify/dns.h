@@ -1,10 +1,10 @@
 /*
- * dns.h - asks name servers, those of /etc/resolv.conf, through c-ares. Nothing here waits: who
- * polls descriptors polls those of dns_fds(), too.
+ * dns.h - asks the name servers of /etc/resolv.conf, through c-ares. No function waits: the caller
+ * polls the descriptors of dns_fds() with its own.
  *
- * A name without a dot at its end is looked for in the domains of `search`, as resolv.conf(5) says.
- * OK is an answer, also that there is nothing of that name or type. Where one of the names had no
- * answer from any server, it may exist, and the question has failed.
+ * A name without a dot at its end is looked up in the domains of `search`, as resolv.conf(5) says.
+ * OK is an answer, also if the name does not exist or has no such records. A question fails if
+ * servers did not answer for one of its names, which may then exist.
  *
  * Threads: one.
  */
@@ -25,17 +25,17 @@ struct dns_answer_record {
 struct dns_answer {
     void *context;
     enum err e;                              /* OK; ERR_AGAIN, ERR_NOMEM: it has failed */
-    const struct dns_answer_record *records; /* until the next dns_done() */
+    const struct dns_answer_record *records; /* views until the next dns_done() */
     uint32_t count;
-    bool is_cut; /* there are more */
+    bool is_cut; /* the name has more records */
     char error[DNS_ERROR_BYTES];
 };
 
 struct dns;
-/* `servers`: "127.0.0.1:5353,..." for tests; NULL: those of the system. ERR_NOMEM. */
+/* `servers`: "127.0.0.1:5353,..." for tests; NULL: the system's. ERR_NOMEM. */
 MUST_CHECK enum err dns_new(struct budget *memory, const char *servers, struct dns **ret_dns,
                             struct why *why);
-/* Gives up what is under way. NULL is fine. */
+/* Gives up pending questions. NULL is fine. */
 void dns_free(struct dns *dns);
 
 /* ERR_NOMEM; ERR_IO: /etc/resolv.conf cannot be read. */
@@ -43,11 +43,11 @@ MUST_CHECK enum err dns_ask(struct dns *dns, const char *name, enum dns_record t
                             struct why *why);
 void dns_give_up(struct dns *dns, const void *context);
 
-/* What to poll, DNS_FDS_MAX at most; and for how long: `wait_ms`, or less. */
+/* Returns descriptors to poll, DNS_FDS_MAX at most, and shortens *wait_ms to the next deadline. */
 uint32_t dns_fds(struct dns *dns, struct pollfd *ret_fds, int *wait_ms);
-/* After that; also if nothing came. */
+/* To be called after poll(), even if no descriptor is ready. */
 void dns_go_on(struct dns *dns, const struct pollfd *fds, uint32_t count);
-/* A question that is done. False: none. */
+/* Returns the answer of a question that is done. False: none is. */
 bool dns_done(struct dns *dns, struct dns_answer *ret_answer);
 
 #endif

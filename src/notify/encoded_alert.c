@@ -1,11 +1,13 @@
 /* encoded_alert.c - see encoded_alert.h. Alertmanager's API v2, postableAlert. */
 #include "notify/encoded_alert.h"
 
+#include <assert.h>
+
 #include "base/hash.h"
 #include "base/hex.h"
 #include "base/time_text.h"
 
-/* As Go's url.QueryEscape: what percent-encoding leaves as it is, but a blank is a plus. */
+/* Escapes like Go's url.QueryEscape: percent-encoding, but a blank becomes a plus. */
 static void
 put_query_escaped(struct buf *to, struct bytes text)
 {
@@ -92,7 +94,8 @@ encoded_alert_new(const struct alert_encoding *encoding, struct bytes labels,
 struct encoded_alert *
 encoded_alert_ref(struct encoded_alert *alert)
 {
-    atomic_fetch_add_explicit(&alert->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&alert->refs, 1, memory_order_relaxed);
+    assert(before > 0);
     return alert;
 }
 
@@ -100,6 +103,8 @@ void
 encoded_alert_unref(struct encoded_alert *alert)
 {
     if (alert == NULL) return;
-    if (atomic_fetch_sub_explicit(&alert->refs, 1, memory_order_acq_rel) > 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&alert->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     mem_free(alert->memory, alert, sizeof *alert + alert->labels_bytes + alert->json_bytes);
 }

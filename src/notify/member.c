@@ -1,10 +1,17 @@
 /*
- * member.c - what is decided about a member.
+ * member.c - decides what is sent to a member, and when.
  *
  * A refused request says that some alert in it is invalid, and not which. So the next one has half
- * as many, from the same begin, and so on down to a single alert, which is dropped; what is told
+ * as many, from the same beginning, and so on down to a single alert, which is dropped; a delivery
  * doubles the size again. That finds one invalid alert among 256 in about 25 requests, and costs
- * one for each if all are invalid.
+ * one request for each alert if all are invalid.
+ *
+ * Invariants:
+ *
+ * 1. Alerts are taken from the queue exactly while a request is pending: in SENDING, and not in NEW
+ *    and IDLE. A member that is GONE has an empty queue.
+ * 2. `batch_max` is at least 1.
+ * 3. A delivery ends failures, refusals in a row, and the pause.
  */
 #include "notify/member.h"
 
@@ -53,8 +60,9 @@ member_free(struct member *m)
 void
 member_lose(struct member *m, enum member_loss loss, uint32_t count)
 {
+    assert(loss < LOSS_COUNT);
     m->dropped += count;
-    if (loss != LOSS_REFUSED) m->untold[loss] += count;
+    if (loss != LOSS_REFUSED) m->unlogged[loss] += count;
 }
 
 static void
@@ -66,6 +74,7 @@ limit_queue(struct member *m)
 void
 member_put(struct member *m, struct encoded_alert *alert)
 {
+    assert(m->state != MEMBER_GONE); /* invariant 1 */
     if (queue_put(&m->queue, alert))
         member_lose(m, LOSS_NO_MEMORY, 1);
     else
@@ -84,8 +93,9 @@ member_forget_failures(struct member *m)
 {
     pause_end(&m->pause);
     m->tried_again = false;
-    m->fails_anew = m->is_failing;
-    if (m->is_failing) m->gate = (struct log_gate){0};
+    if (m->health == MEMBER_WORKS) return;
+    m->health = MEMBER_FAILING_AGAIN;
+    m->gate = (struct log_gate){0};
 }
 
 /* --- out -------------------------------------------------------------------------------------- */
@@ -93,13 +103,16 @@ member_forget_failures(struct member *m)
 int64_t
 member_due_ns(const struct member *m)
 {
-    return m->is_sending || m->queue.waiting.count == 0 ? INT64_MAX : m->pause.until_ns;
+    bool is_busy = m->state == MEMBER_SENDING || m->state == MEMBER_GONE;
+    return is_busy || m->queue.waiting.count == 0 ? INT64_MAX : m->pause.until_ns;
 }
 
 bool
 member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_ms, struct buf *body)
 {
-    assert(!m->is_sending);
+    assert(m->state == MEMBER_IDLE || m->state == MEMBER_NEW);
+    assert(m->queue.taken.count == 0); /* invariant 1 */
+    assert(m->batch_max > 0);          /* invariant 2 */
     member_lose(m, LOSS_EXPIRED, queue_expire(&m->queue, now_ms));
     if (m->queue.waiting.count == 0) return false;
     uint32_t count_max = batch_size < m->batch_max ? batch_size : m->batch_max;
@@ -107,7 +120,8 @@ member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_m
         m->pause.until_ns = now_ns + PAUSE_MIN_MS * NS_PER_MS;
         return false;
     }
-    m->is_sending = true;
+    assert(m->queue.taken.count > 0); /* invariant 1 */
+    m->state = MEMBER_SENDING;
     return true;
 }
 
@@ -121,15 +135,16 @@ put_back(struct member *m)
 }
 
 static enum member_news
-settle_told(struct member *m)
+settle_delivered(struct member *m)
 {
-    bool is_back = m->is_failing;
+    bool is_back = m->health != MEMBER_WORKS;
     m->sent += m->queue.taken.count;
-    queue_told(&m->queue);
+    queue_drop_taken(&m->queue);
     m->batch_max = m->batch_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * m->batch_max;
-    m->refused = 0;
-    m->is_failing = false;
-    member_forget_failures(m);
+    m->refused = 0; /* invariant 3, as the next three */
+    m->health = MEMBER_WORKS;
+    m->tried_again = false;
+    pause_end(&m->pause);
     return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
 }
 
@@ -140,7 +155,7 @@ settle_refused(struct member *m, int64_t now_ns)
     m->errors += count;
     m->refused++;
     m->batch_max = count > 1 ? count / 2 : 1;
-    /* A server that takes nothing at all is not asked as fast as it can answer. */
+    /* A server that refuses everything does not get requests as fast as it can answer. */
     bool is_many = m->refused > MEMBER_REFUSED_AT_ONCE;
     m->pause.until_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
     if (count > 1) {
@@ -148,28 +163,28 @@ settle_refused(struct member *m, int64_t now_ns)
         return MEMBER_NO_NEWS;
     }
     member_lose(m, LOSS_REFUSED, 1);
-    queue_told(&m->queue);
+    queue_drop_taken(&m->queue);
     return MEMBER_DROPPED_ONE;
 }
 
 static enum member_news
 settle_later(struct member *m, int64_t wait_ms, int64_t now_ns)
 {
-    bool is_news = !m->is_failing || m->fails_anew;
+    bool is_news = m->health != MEMBER_FAILING;
     m->errors += m->queue.taken.count;
     put_back(m);
     pause_begin(&m->pause, wait_ms, now_ns);
-    if (!m->is_failing) m->failing_since_ns = now_ns;
-    m->is_failing = true;
-    m->fails_anew = false;
+    if (m->health == MEMBER_WORKS) m->failing_since_ns = now_ns;
+    m->health = MEMBER_FAILING;
     return is_news ? MEMBER_FAILS : MEMBER_NO_NEWS;
 }
 
 enum member_news
 member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, int64_t now_ns)
 {
-    assert(m->is_sending);
-    m->is_sending = false;
+    assert(m->state == MEMBER_SENDING);
+    assert(m->queue.taken.count > 0); /* invariant 1 */
+    m->state = MEMBER_IDLE;
     if (verdict == MEMBER_AGAIN && !m->tried_again) {
         m->tried_again = true;
         m->errors += m->queue.taken.count;
@@ -178,8 +193,8 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
         return MEMBER_NO_NEWS;
     }
     switch (verdict) {
-    case MEMBER_TOLD:
-        return settle_told(m);
+    case MEMBER_DELIVERED:
+        return settle_delivered(m);
     case MEMBER_REFUSED:
         return settle_refused(m, now_ns);
     default:

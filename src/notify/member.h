@@ -1,19 +1,18 @@
 /*
- * member.h - one member of an Alertmanager: its queue, when it may be asked next, and what its
- * answers mean for what is queued.
+ * member.h - one member of an Alertmanager: its queue, the time of its next request, and the
+ * effects of its answers on the queue.
  *
- *                    member_take()                       member_settle()
- *      [waits] -------------------> [request under way] --- told ----> [waits]
- *         ^  until its pause ends                       \-- refused -> [waits], for half as many
- *         |                                             \-- later ---> [pauses]
- *         +------------ 1 s, 2 s ... 30 s, or as Retry-After says --------+
+ *      NEW --in a plan in force--> IDLE --member_take()--> SENDING --member_settle()--> IDLE
+ *                                   |                         |
+ *                                 freed <--request ends-- GONE
  *
- * The longest pause is less where alerts are sent again sooner.
+ * member_settle(): delivered: the next request follows at once. Refused: the next one has half as
+ * many alerts. Later: a pause of 1 s, 2 s ... 30 s, or as long as Retry-After says; the longest
+ * pause is less where alerts are sent again sooner.
  *
- * Nothing here knows a clock, a network or a lock: times are given, and all is decided by what was
- * settled before.
+ * This module has no clock, network or lock: times are arguments.
  *
- * Threads: whoever holds the notifier's lock.
+ * Threads: all functions are called with the notifier's lock.
  */
 #ifndef NOTIFY_MEMBER_H
 #define NOTIFY_MEMBER_H
@@ -24,20 +23,21 @@
 #include "notify/queue.h"
 
 enum {
-    MEMBER_REFUSED_AT_ONCE = 64, /* requests in a row, until there is a pause after each */
+    MEMBER_REFUSED_AT_ONCE = 64, /* refused requests in a row before each is followed by a pause */
     MEMBER_REFUSED_PAUSE_MS = 100,
     MEMBER_BODY_BYTES_MAX = 4 << 20, /* of a request with more than one alert */
 };
 
-/* What has become of a request. */
+/* The outcome of a request. */
 enum member_verdict {
-    MEMBER_TOLD,
-    MEMBER_LATER,   /* the network, the server, or what is configured: not these alerts */
-    MEMBER_REFUSED, /* for good, as one of its alerts is invalid */
-    MEMBER_AGAIN,   /* at once: something was learnt; if that comes twice in a row, later */
+    MEMBER_DELIVERED,
+    MEMBER_LATER,   /* failed because of network, server or settings, not of these alerts */
+    MEMBER_REFUSED, /* for good, since one of its alerts is invalid */
+    MEMBER_AGAIN,   /* to be repeated at once, with new credentials; the second time in a row, later
+                     */
 };
 
-/* Why an alert is given up. */
+/* The reason why an alert is dropped. */
 enum member_loss {
     LOSS_QUEUE_FULL,
     LOSS_EXPIRED,
@@ -47,8 +47,21 @@ enum member_loss {
     LOSS_COUNT
 };
 
-/* What is worth a line in the log. */
+/* An event that is worth a line in the log. */
 enum member_news { MEMBER_NO_NEWS, MEMBER_FAILS, MEMBER_IS_BACK, MEMBER_DROPPED_ONE };
+
+enum member_state {
+    MEMBER_NEW,     /* not in a plan in force; its queue is empty */
+    MEMBER_IDLE,    /* alerts may be queued */
+    MEMBER_SENDING, /* a request is pending */
+    MEMBER_GONE,    /* no longer a member; freed when its pending request ends */
+};
+
+enum member_health {
+    MEMBER_WORKS,         /* nothing has failed since a delivery */
+    MEMBER_FAILING,       /* the log has a line about it */
+    MEMBER_FAILING_AGAIN, /* it is reached in another way now, so that its next failure is news */
+};
 
 struct member {
     struct budget *memory;
@@ -57,23 +70,20 @@ struct member {
     uint64_t url_hash;
     struct queue queue;
     uint32_t queue_max;
-    bool is_known;            /* alerts may have been queued for it */
-    bool is_sending;          /* a request is under way */
-    bool is_gone;             /* no longer a member: whoever ends its request frees it */
-    bool is_failing;          /* nothing was told since a request failed */
-    bool tried_again;         /* at once, since something was told */
-    bool fails_anew;          /* the next failure is news although it `is_failing` */
-    uint32_t batch_max;       /* alerts of the next request; UINT32_MAX: as many as there may be */
-    uint32_t refused;         /* requests in a row */
-    struct pause pause;       /* after failures; and nothing is sent before its end */
-    int64_t failing_since_ns; /* while `is_failing` */
+    enum member_state state;
+    enum member_health health;
+    bool tried_again;         /* MEMBER_AGAIN was the last outcome since a delivery */
+    uint32_t batch_max;       /* alerts of the next request; UINT32_MAX: unlimited */
+    uint32_t refused;         /* refused requests in a row */
+    struct pause pause;       /* after failures; nothing is sent before its end */
+    int64_t failing_since_ns; /* unless it works */
 
-    uint64_t sent; /* alerts */
+    uint64_t sent; /* alerts, as the next three */
     uint64_t errors;
     uint64_t dropped;
-    uint64_t untold[LOSS_COUNT];     /* of these, what the log does not have yet */
+    uint64_t unlogged[LOSS_COUNT];   /* dropped ones that the log does not mention so far */
     struct log_gate gate;            /* of lines about its failures */
-    bool is_told_of;                 /* the log has a line of the one at hand */
+    bool has_failure_line;           /* the log has a line about the present failure */
     struct log_gate clock_gate;      /* of lines about its clock */
     struct metric_histogram latency; /* has the URL as its label */
 };
@@ -84,24 +94,23 @@ MUST_CHECK enum err member_new(struct budget *memory, const char *url, uint32_t 
 /* NULL is fine. */
 void member_free(struct member *member);
 
-/* Counts alerts that it is not told; those that are refused have a line of their own. */
+/* Counts dropped alerts; refused ones have a line in the log of their own. */
 void member_lose(struct member *member, enum member_loss loss, uint32_t count);
-/* What cannot be queued is dropped, and counted, as is what no longer fits. */
+/* Queues an alert. Alerts that cannot be queued, or no longer fit, are dropped and counted. */
 void member_put(struct member *member, struct encoded_alert *alert);
 void member_set_queue_max(struct member *member, uint32_t queue_max);
-/* It is to be asked at once, whatever was before: it is reached in another way now. If it fails
- * nevertheless, that is news. */
+/* Ends pauses, since the member is reached in another way now. Its next failure is news. */
 void member_forget_failures(struct member *member);
 
-/* When it is to be asked, on the monotonic clock; INT64_MAX: there is nothing to do. */
+/* Time of the next request, on the monotonic clock; INT64_MAX: there is nothing to send. */
 int64_t member_due_ns(const struct member *member);
 /*
- * Begins a request, whose body is appended to `body`. False: nothing is left that is to be told, or
- * there is no memory, which ends in a pause.
+ * Begins a request, whose body is appended to `body`. False: all alerts have expired, or there is
+ * not enough memory, after which it pauses.
  */
 bool member_take(struct member *member, uint32_t batch_size, int64_t now_ns, int64_t now_ms,
                  struct buf *body);
-/* Ends it. `wait_ms`: what Retry-After asked for; 0: nothing. */
+/* Ends the pending request. `wait_ms`: from Retry-After; 0 if it was absent. */
 enum member_news member_settle(struct member *member, enum member_verdict verdict, int64_t wait_ms,
                                int64_t now_ns);
 

@@ -1,16 +1,17 @@
 /*
  * notifier.c - the life of a notifier, and its steps.
  *
- * One thread steps: it looks for members, begins requests, and takes their answers; nothing of that
- * waits for anything but outside_poll(). The others come by the lock: whoever sends alerts puts
- * them into queues, a reload puts another plan in force and leaves what it retires to the thread
- * that steps, as only that may give up requests.
+ * One thread steps: it looks for members, begins requests, and takes their answers; it waits in
+ * outside_poll() only. Other threads use the lock: senders put alerts into queues, and a reload
+ * puts another plan in force and leaves retired Alertmanagers to the thread that steps, since only
+ * that may give up requests.
  */
 #include "notify/notify_private.h"
 
+#include <assert.h>
 #include <stdio.h>
 
-enum { NAMED_MAX = 4 }; /* members in lines about what was dropped, at a time */
+enum { NAMED_MAX = 4 }; /* members that lines about dropped alerts name at a time */
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -84,6 +85,7 @@ notifier_free(struct notifier *n)
 {
     if (n == NULL) return;
     requests_give_up(n, true);
+    assert(n->requests == NULL);
     while (stop_retired(n)) {
     }
     for (uint32_t i = 0; n->plan != NULL && i < n->plan->count; i++) {
@@ -100,18 +102,18 @@ notifier_free(struct notifier *n)
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static uint64_t
-untold(const struct member *m)
+unlogged(const struct member *m)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < LOSS_COUNT; i++) {
-        sum += m->untold[i];
+        sum += m->unlogged[i];
     }
     return sum;
 }
 
-/* The member that lost most that the log does not have; NULL: none has. */
+/* Finds the member with the most dropped alerts that the log does not mention; or NULL. */
 static struct member *
-find_loser_locked(const struct plan *plan, uint32_t *ret_losers)
+find_loser_locked(const struct notify_plan *plan, uint32_t *ret_losers)
 {
     struct member *most = NULL;
     *ret_losers = 0;
@@ -119,18 +121,18 @@ find_loser_locked(const struct plan *plan, uint32_t *ret_losers)
         const struct members *members = &plan->items[i]->members;
         for (uint32_t k = 0; k < members->count; k++) {
             struct member *m = members->items[k];
-            uint64_t lost = untold(m);
+            uint64_t lost = unlogged(m);
             *ret_losers += lost > 0;
-            if (lost > (most == NULL ? 0 : untold(most))) most = m;
+            if (lost > (most == NULL ? 0 : unlogged(most))) most = m;
         }
     }
     return most;
 }
 
-/* Names a member and what it was not told. False: there is none. The last one says
- * how many more members there are. */
+/* Logs a member and its dropped alerts. False: none has any. The last line has the number of
+ * members that are not named. */
 static bool
-log_dropped_by_one(struct notifier *n, const struct plan *plan, bool is_last)
+log_dropped_by_one(struct notifier *n, const struct notify_plan *plan, bool is_last)
 {
     char url[LOG_VALUE_BYTES_MAX];
     uint64_t lost[LOSS_COUNT];
@@ -139,8 +141,8 @@ log_dropped_by_one(struct notifier *n, const struct plan *plan, bool is_last)
     struct member *m = find_loser_locked(plan, &losers);
     if (m != NULL) {
         snprintf(url, sizeof url, "%s", m->url);
-        memcpy(lost, m->untold, sizeof lost);
-        memset(m->untold, 0, sizeof m->untold);
+        memcpy(lost, m->unlogged, sizeof lost);
+        memset(m->unlogged, 0, sizeof m->unlogged);
     }
     lock_drop(&n->lock);
     if (m == NULL) return false;
@@ -151,10 +153,10 @@ log_dropped_by_one(struct notifier *n, const struct plan *plan, bool is_last)
     return true;
 }
 
-/* What queues have dropped since it was last told. Members that are not named, as there are too
- * many, keep their counts until they are among those that lost most. */
+/* Logs alerts that queues have dropped. Members that are not named, since there are too many, keep
+ * their counts until they are among those with the most. */
 static void
-log_dropped(struct notifier *n, const struct plan *plan)
+log_dropped(struct notifier *n, const struct notify_plan *plan)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     if (now_ns < n->dropped_look_ns) return;
@@ -164,7 +166,7 @@ log_dropped(struct notifier *n, const struct plan *plan)
 }
 
 static uint32_t
-count_members_locked(const struct plan *plan)
+count_members_locked(const struct notify_plan *plan)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < plan->count; i++) {
@@ -173,9 +175,9 @@ count_members_locked(const struct plan *plan)
     return count;
 }
 
-/* What discoveries have found becomes members. */
+/* Makes members of the targets that discoveries have found. */
 static void
-renew_members(struct notifier *n, const struct plan *plan, struct alertmanager *a)
+renew_members(struct notifier *n, const struct notify_plan *plan, struct alertmanager *a)
 {
     struct members found;
     uint64_t held_back;
@@ -194,19 +196,19 @@ renew_members(struct notifier *n, const struct plan *plan, struct alertmanager *
     members_fini(&found);
     n->did_something = true;
     if (is_in_force) return;
-    /* By the next plan, if it is in that. */
+    /* The next plan looks again, if it has this Alertmanager. */
     for (uint32_t i = 0; i < a->discovery_count; i++) {
         a->discoveries[i]->has_changed = true;
     }
 }
 
 /*
- * The log has a line when alerts are there for an Alertmanager and no member to be told, and one
- * when there are members again. At the start, and while a name or a file changes, there may be none
- * for a moment: that is no line. Returns when to look again.
+ * Logs when there are alerts for an Alertmanager and it has no members, and when it has members
+ * again. At the start, and while a name or a file changes, it may have none for a moment, which is
+ * not logged. Returns when to look again.
  */
 static int64_t
-watch_members(struct notifier *n, const struct plan *plan, struct alertmanager *a)
+watch_members(struct notifier *n, const struct notify_plan *plan, struct alertmanager *a)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     lock_take(&n->lock);
@@ -216,19 +218,19 @@ watch_members(struct notifier *n, const struct plan *plan, struct alertmanager *
     uint32_t others = count_members_locked(plan) - count;
     lock_drop(&n->lock);
     if (count > 0) {
-        if (a->is_told_empty) {
+        if (a->has_empty_line) {
             log_info("notify: Alertmanager has members again", KV("line", a->line),
                      KV("members", count));
         }
-        a->is_told_empty = false;
+        a->has_empty_line = false;
         a->empty_since_ns = 0;
         return INT64_MAX;
     }
-    if (alerts == 0 || a->is_told_empty) return INT64_MAX;
+    if (alerts == 0 || a->has_empty_line) return INT64_MAX;
     if (a->empty_since_ns == 0) a->empty_since_ns = now_ns;
     int64_t due_ns = a->empty_since_ns + NOTIFY_LOOK_S * NS_PER_S;
     if (now_ns < due_ns) return due_ns;
-    a->is_told_empty = true;
+    a->has_empty_line = true;
     log_warn("notify: Alertmanager has no members, alerts are not sent to it", KV("line", a->line),
              KV("alerts", alerts), KV("dropped_targets", dropped), KV("members_of_others", others));
     return INT64_MAX;
@@ -240,9 +242,9 @@ least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Returns when there is something to do again. */
+/* Returns the time of the next thing to do. */
 static int64_t
-do_what_is_due(struct notifier *n, struct plan *plan)
+do_what_is_due(struct notifier *n, struct notify_plan *plan)
 {
     int64_t due_ns = INT64_MAX;
     requests_give_up(n, false);
@@ -265,7 +267,7 @@ void
 notifier_step(struct notifier *n, int wait_ms)
 {
     n->did_something = false;
-    struct plan *plan = notifier_plan(n);
+    struct notify_plan *plan = notifier_plan(n);
     int64_t due_ns = do_what_is_due(n, plan);
     plan_unref(plan);
     int64_t left_ns = due_ns - env_monotonic_ns(n->env);
@@ -291,7 +293,7 @@ notifier_is_idle(struct notifier *n)
         const struct members *members = &n->plan->items[i]->members;
         for (uint32_t k = 0; k < members->count; k++) {
             const struct member *member = members->items[k];
-            is_idle &= !member->is_sending && member->queue.waiting.count == 0;
+            is_idle &= member->state != MEMBER_SENDING && member->queue.waiting.count == 0;
         }
     }
     lock_drop(&n->lock);

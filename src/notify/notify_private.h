@@ -1,10 +1,17 @@
 /*
- * notify_private.h - a notifier and its parts. notifier.c has its life and its steps, plan.c what
- * is configured, send.c the way of an alert into queues, request.c that from a queue to a member,
- * show.c what is shown of it.
+ * notify_private.h - a notifier and its parts. notifier.c has its life and its steps, plan.c makes
+ * and replaces plans, send.c puts alerts into queues, request.c sends them to members, show.c
+ * prints its state.
  *
- * A plan is what is configured at a time. It does not change, but for the members that are found,
- * and is replaced as a whole; whoever works with it holds a reference.
+ * A plan is the configuration at a time. It does not change, but for the members that are found,
+ * and is replaced as a whole; a thread that works with it holds a reference.
+ *
+ * Invariants, guarded by the lock:
+ *
+ * 1. A member is in the members of one Alertmanager, of the plan in force once it is not NEW; or it
+ *    is GONE, and only its request has it.
+ * 2. A member that is SENDING or GONE has one request in the notifier's list.
+ * 3. `retired` has room for all Alertmanagers of the plan in force.
  */
 #ifndef NOTIFY_NOTIFY_PRIVATE_H
 #define NOTIFY_NOTIFY_PRIVATE_H
@@ -16,17 +23,17 @@
 enum {
     NOTIFY_LOG_AGAIN_S = 10,      /* a line of one kind comes again after this */
     NOTIFY_CLOCKS_AGAIN_S = 3600, /* a line about the clock of a member */
-    NOTIFY_CLOCKS_APART_S = 60,   /* less is no line: a minute of the four that an alert is valid */
-    NOTIFY_LOOK_S = 10, /* first looks for members have this long before they are missed */
+    NOTIFY_CLOCKS_APART_S = 60,   /* logged from here: one of four minutes that an alert is valid */
+    NOTIFY_LOOK_S = 10,           /* time to find members before the log says that there are none */
     NOTIFY_ANSWER_BYTES_MAX = 16 * 1024,
 };
 
-struct plan {
+struct notify_plan {
     /* Immutable. */
     struct budget *memory;
     struct shared_alerting *shared;
-    struct relabel *alert_relabel; /* of alerts to any of them; NULL: none */
-    struct label *external;        /* views of the next one */
+    struct relabel *alert_relabel; /* of alerts to all Alertmanagers; may be NULL */
+    struct label *external;        /* views of external_text */
     uint32_t external_count;
     struct buf external_text;
     struct notifier_limits limits;
@@ -35,7 +42,7 @@ struct plan {
 
     _Atomic uint32_t refs; /* acquire-release */
 };
-void plan_unref(struct plan *plan);
+void plan_unref(struct notify_plan *plan);
 
 /* A request to a member. */
 struct request {
@@ -45,7 +52,7 @@ struct request {
     struct alertmanager *of;
     struct member *member;
     struct buf body;
-    uint32_t generation; /* of the token or keys it is sent with */
+    uint32_t generation; /* of the credentials that it was sent with */
     int64_t began_ns;
     int64_t began_s; /* Unix */
     bool was_sent;
@@ -60,32 +67,33 @@ struct notifier {
     size_t external_url_bytes;
     uint64_t seed;
 
-    /* Of the thread that steps. */
-    struct request *requests; /* under way */
+    /* The thread that steps only. */
+    struct request *requests; /* pending */
     bool did_something;       /* in this step */
-    int64_t dropped_look_ns;  /* when to look again what was dropped */
+    int64_t dropped_look_ns;  /* when to look for dropped alerts again */
     struct log_gate refused_gate;
     struct log_gate memory_gate;
 
     struct lock lock; /* LOCK_RANK_NOTIFY; guards the rest, and members of all Alertmanagers */
-    struct plan *plan;
-    /* No longer in the plan; the thread that steps has to stop them. */
+    struct notify_plan *plan;
+    /* Alertmanagers that have left the plan; the thread that steps has to stop them. */
     struct alertmanager **retired;
     uint32_t retired_count;
     uint32_t retired_capacity;
-    uint64_t dropped_gone; /* alerts that members dropped that are no more */
+    uint64_t dropped_gone; /* alerts that former members dropped */
 };
 
 /* The plan in force, with a reference. */
-struct plan *notifier_plan(struct notifier *notifier);
-/* Puts `found` in the place of `members`: those whose URL is known go on, with their past, and the
- * others end. What is left in `found` is of no use. */
+struct notify_plan *notifier_plan(struct notifier *notifier);
+/* Replaces `members` by `found`: members whose URL is known stay the same objects, and the others
+ * end. `found` is to be freed. */
 void notifier_replace_members_locked(struct notifier *notifier, struct members *members,
                                      struct members *found);
 
-/* Sends what is queued and due to members of one Alertmanager. Returns when the next is due. */
-int64_t requests_begin(struct notifier *notifier, struct plan *plan, struct alertmanager *of);
-/* Gives up those to members that are gone; `all`: every one. */
+/* Sends due alerts to members of one Alertmanager. Returns when the next are due. */
+int64_t requests_begin(struct notifier *notifier, struct notify_plan *plan,
+                       struct alertmanager *of);
+/* Gives up requests to members that are gone; `all`: all requests. */
 void requests_give_up(struct notifier *notifier, bool all);
 
 #endif

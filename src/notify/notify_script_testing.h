@@ -122,7 +122,7 @@ static void
 look(struct rig *r)
 {
     static char hosts[RIG_TEXT_BYTES];
-    const struct plan *plan = r->notifier->plan;
+    const struct notify_plan *plan = r->notifier->plan;
     size_t at = (size_t)sprintf(hosts, "members");
     look_at_log();
     for (uint32_t k = 0; k < plan->count; k++) {

@@ -16,35 +16,35 @@ outside_start(struct outside *outside, const struct http_call *request, struct o
               struct why *why)
 {
     struct http_call copy = *request;
-    assert(!call->is_under_way);
+    assert(!call->is_pending);
     copy.context = call;
     enum err e = outside->ops->start(outside, &copy, why);
-    call->is_under_way = e == OK;
+    call->is_pending = e == OK;
     return e;
 }
 
 void
 outside_give_up(struct outside *outside, struct outside_call *call)
 {
-    if (call->is_under_way) outside->ops->give_up(outside, call);
-    call->is_under_way = false;
+    if (call->is_pending) outside->ops->give_up(outside, call);
+    call->is_pending = false;
 }
 
 enum err
 outside_ask(struct outside *outside, const char *name, enum dns_record type,
             struct outside_question *question, struct why *why)
 {
-    assert(!question->is_under_way);
+    assert(!question->is_pending);
     enum err e = outside->ops->ask(outside, name, type, question, why);
-    question->is_under_way = e == OK;
+    question->is_pending = e == OK;
     return e;
 }
 
 void
 outside_give_up_question(struct outside *outside, struct outside_question *question)
 {
-    if (question->is_under_way) outside->ops->give_up_question(outside, question);
-    question->is_under_way = false;
+    if (question->is_pending) outside->ops->give_up_question(outside, question);
+    question->is_pending = false;
 }
 
 void
@@ -55,12 +55,14 @@ outside_poll(struct outside *outside, int wait_ms)
     outside->ops->poll(outside, wait_ms);
     while (outside->ops->done(outside, &answer)) {
         struct outside_call *call = answer.context;
-        call->is_under_way = false;
+        assert(call->is_pending); /* a call that is given up has no answer */
+        call->is_pending = false;
         call->answered(call, &answer);
     }
     while (outside->ops->question_done(outside, &found)) {
         struct outside_question *question = found.context;
-        question->is_under_way = false;
+        assert(question->is_pending);
+        question->is_pending = false;
         question->answered(question, &found);
     }
 }

@@ -1,11 +1,11 @@
 /*
- * outside.h - what a notifier asks of other machines: HTTP requests, and names. Behind functions,
- * so that a test can be the other machines, and time.
+ * outside.h - a notifier's requests to other machines: HTTP, and look-ups of names. A table of
+ * functions, so that tests can simulate the other machines, and time.
  *
- *      outside_start() --> under way --- outside_poll() ---> ended --> answered()
+ *      outside_start() --> pending --- outside_poll() ---> ended --> answered()
  *
- * What asks has a struct outside_call, or outside_question, within it, and is told by its function
- * `answered`, which outside_poll() calls; or it gives that up, but not while another one is told.
+ * A caller embeds a struct outside_call or outside_question, whose function `answered` is called by
+ * outside_poll(). It may give up the call, but not from within another one's `answered`.
  *
  * Threads: one, but for outside_wake().
  */
@@ -17,17 +17,17 @@
 
 struct outside;
 
-/* A request that may be under way; zeroed: it is not. */
+/* A request. Zeroed: not pending. */
 struct outside_call {
-    /* May start others, and this one again. The answer is gone on return. */
+    /* May start other calls, and this one again. The answer is gone on return. */
     void (*answered)(struct outside_call *call, const struct http_call_answer *answer);
-    bool is_under_way;
+    bool is_pending;
 };
 
-/* The same for a look-up of a name. */
+/* A look-up of a name. Zeroed: not pending. */
 struct outside_question {
     void (*answered)(struct outside_question *question, const struct dns_answer *answer);
-    bool is_under_way;
+    bool is_pending;
 };
 
 struct outside_ops {
@@ -41,7 +41,7 @@ struct outside_ops {
     void (*give_up_question)(struct outside *outside, const void *context);
     /* Waits until something ends, at most `wait_ms`, or until it is woken. */
     void (*poll)(struct outside *outside, int wait_ms);
-    /* One that has ended. False: none. */
+    /* Returns the answer of a call that has ended. False: none has. */
     bool (*done)(struct outside *outside, struct http_call_answer *ret_answer);
     bool (*question_done)(struct outside *outside, struct dns_answer *ret_answer);
     void (*wake)(struct outside *outside);
@@ -52,17 +52,17 @@ struct outside {
     const struct outside_ops *ops;
 };
 
-/* The network. `servers` of names as dns_new() takes them. ERR_NOMEM. */
+/* The network. `servers`: for dns_new(). ERR_NOMEM. */
 MUST_CHECK enum err outside_new(struct env *env, struct budget *memory, const char *servers,
                                 struct outside **ret_outside, struct why *why);
 void outside_free(struct outside *outside);
 
-/* What `request` points to lives on until the call has ended, as http_calls.h says. */
+/* Everything that `request` points to stays until the call has ended, as http_calls.h says. */
 MUST_CHECK enum err outside_start(struct outside *outside, const struct http_call *request,
                                   struct outside_call *call, struct why *why);
 MUST_CHECK enum err outside_ask(struct outside *outside, const char *name, enum dns_record type,
                                 struct outside_question *question, struct why *why);
-/* Does nothing if it is not under way. */
+/* Does nothing if it is not pending. */
 void outside_give_up(struct outside *outside, struct outside_call *call);
 void outside_give_up_question(struct outside *outside, struct outside_question *question);
 void outside_poll(struct outside *outside, int wait_ms);

@@ -62,7 +62,7 @@ start(struct asking *a, const char *url)
         .target = &target, .method = "GET", .url = url, .answer_bytes_max = 100};
     *a = (struct asking){.call = {.answered = call_answered}};
     assert_int_equal(outside_start(outside, &call, &a->call, &why), OK);
-    assert_true(a->call.is_under_way);
+    assert_true(a->call.is_pending);
 }
 
 static void
@@ -79,8 +79,8 @@ wait_for(const struct asking *a)
         outside_poll(outside, 10000);
     }
     assert_int_equal(a->answers, 1);
-    assert_false(a->call.is_under_way);
-    assert_false(a->question.is_under_way);
+    assert_false(a->call.is_pending);
+    assert_false(a->question.is_pending);
 }
 
 static void
@@ -97,7 +97,7 @@ test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up(void *
     for (unsigned i = 0; i < 2; i++) { /* the second time it does nothing */
         outside_give_up(outside, &a.call);
         outside_give_up_question(outside, &b.question);
-        assert_false(a.call.is_under_way || b.question.is_under_way);
+        assert_false(a.call.is_pending || b.question.is_pending);
     }
     for (unsigned i = 0; i < 2; i++) {
         start(&c, q.url);

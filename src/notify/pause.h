@@ -1,7 +1,7 @@
 /*
- * pause.h - pauses after failures in a row: 1 s, 2 s, 4 s ... 30 s or what is given instead, or as
- * long as Retry-After asks for: 10 min at most, or twice what is given (an alert that is told every
- * minute is valid for four), but at least 30 s.
+ * pause.h - pauses after failures in a row: 1 s, 2 s, 4 s ... max_ms (30 s by default), or as long
+ * as Retry-After asks for, limited to 10 min, or to twice max_ms, but at least to 30 s. An alert
+ * that is sent every minute is valid for four.
  */
 #ifndef NOTIFY_PAUSE_H
 #define NOTIFY_PAUSE_H
@@ -10,14 +10,14 @@
 
 enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 30 * 1000, PAUSE_ASKED_MAX_MS = 10 * 60 * 1000 };
 
-/* Zeroed: there is none. */
+/* Zeroed: no pause. */
 struct pause {
-    int64_t max_ms;   /* the longest, unless it is asked for; 0: PAUSE_MAX_MS */
-    int64_t last_ms;  /* how long it was; 0: there was none since something went well */
-    int64_t until_ns; /* on the monotonic clock; 0: there is none */
+    int64_t max_ms;   /* the longest, unless Retry-After asks for more; 0: PAUSE_MAX_MS */
+    int64_t last_ms;  /* length of the last pause; 0: none since the last success */
+    int64_t until_ns; /* its end, on the monotonic clock; 0: no pause */
 };
 
-/* `asked_ms`: of Retry-After; 0: not said. */
+/* `asked_ms`: from Retry-After; 0 if it was absent. */
 static inline void
 pause_begin(struct pause *p, int64_t asked_ms, int64_t now_ns)
 {

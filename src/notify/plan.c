@@ -1,9 +1,11 @@
 /*
- * plan.c - what is configured, from notifier_prepare() to the end.
+ * plan.c - makes plans from the configuration, and replaces the one in force.
  *
- * An Alertmanager of which nothing was changed is the same object in the next plan, so that its
- * connections, tokens and discoveries go on as if nothing had been. Of one that was changed the
- * members stay that have the same URL: what they are still to be told is theirs.
+ * An Alertmanager whose settings are unchanged is the same object in the next plan, so that its
+ * connections, tokens and discoveries go on. If its settings have changed, members with the same
+ * URL stay, with their queues.
+ *
+ * The invariants are those of notify_private.h.
  */
 #include "notify/notify_private.h"
 
@@ -17,21 +19,24 @@ enum { EXTERNAL_BYTES_MAX = 1 << 20 };
 
 struct notifier_change {
     struct notifier *notifier;
-    struct plan *plan;
+    struct notify_plan *plan;
 };
 
-static struct plan *
-plan_ref(struct plan *plan)
+static struct notify_plan *
+plan_ref(struct notify_plan *plan)
 {
-    atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+    assert(before > 0);
     return plan;
 }
 
 void
-plan_unref(struct plan *plan)
+plan_unref(struct notify_plan *plan)
 {
     if (plan == NULL) return;
-    if (atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) > 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
     struct budget *memory = plan->memory;
     for (uint32_t i = 0; i < plan->count; i++) {
         alertmanager_unref(plan->items[i]);
@@ -44,11 +49,11 @@ plan_unref(struct plan *plan)
     mem_free(memory, plan, sizeof *plan);
 }
 
-struct plan *
+struct notify_plan *
 notifier_plan(struct notifier *n)
 {
     lock_take(&n->lock);
-    struct plan *plan = plan_ref(n->plan);
+    struct notify_plan *plan = plan_ref(n->plan);
     lock_drop(&n->lock);
     return plan;
 }
@@ -56,7 +61,7 @@ notifier_plan(struct notifier *n)
 /* --- made ------------------------------------------------------------------------------------- */
 
 static enum err
-copy_external(struct plan *plan, const struct named_texts *labels)
+copy_external(struct notify_plan *plan, const struct named_texts *labels)
 {
     if (labels == NULL || labels->count == 0) return OK;
     plan->external = mem_new(plan->memory, labels->count * sizeof *plan->external);
@@ -76,9 +81,10 @@ copy_external(struct plan *plan, const struct named_texts *labels)
     return buf_error(&plan->external_text);
 }
 
-/* The one of the plan in force of which nothing was changed; NULL: there is none. */
+/* Finds an Alertmanager with the same settings in the plan in force, which `plan` does not have; or
+ * NULL. */
 static struct alertmanager *
-find_same(const struct plan *before, const struct plan *plan, uint64_t hash)
+find_same(const struct notify_plan *before, const struct notify_plan *plan, uint64_t hash)
 {
     for (uint32_t i = 0; i < before->count; i++) {
         struct alertmanager *a = before->items[i];
@@ -92,7 +98,8 @@ find_same(const struct plan *before, const struct plan *plan, uint64_t hash)
 }
 
 static enum err
-make_items(struct notifier *n, struct plan *plan, const struct plan *before, struct why *why)
+make_items(struct notifier *n, struct notify_plan *plan, const struct notify_plan *before,
+           struct why *why)
 {
     const struct alerting *alerting = &plan->shared->alerting;
     const struct discovery_options options = {
@@ -125,7 +132,7 @@ make_items(struct notifier *n, struct plan *plan, const struct plan *before, str
 }
 
 static enum err
-make_plan(struct notifier *n, struct plan *plan, const struct named_texts *external_labels,
+make_plan(struct notifier *n, struct notify_plan *plan, const struct named_texts *external_labels,
           struct why *why)
 {
     const struct alerting *alerting = &plan->shared->alerting;
@@ -136,10 +143,10 @@ make_plan(struct notifier *n, struct plan *plan, const struct named_texts *exter
         if (e) e = why_prefix(why, e, "alert_relabel_configs");
     }
     if (e) return e;
-    struct plan *before = notifier_plan(n);
+    struct notify_plan *before = notifier_plan(n);
     e = make_items(n, plan, before, why);
     plan_unref(before);
-    /* All may have to be retired, and that must not fail. */
+    /* Retiring all of them must not fail: invariant 3. */
     lock_take(&n->lock);
     size_t wanted = (size_t)n->retired_count + n->plan->count;
     if (e == OK && !array_reserve(n->memory, &n->retired, &n->retired_capacity, wanted)) {
@@ -158,7 +165,7 @@ notifier_prepare(struct notifier *n, struct alerting *settings,
     assert(limits->batch_size > 0);
     struct notifier_change *change = mem_new(NULL, sizeof *change);
     struct shared_alerting *shared = mem_new(NULL, sizeof *shared);
-    struct plan *plan = mem_new(n->memory, sizeof *plan);
+    struct notify_plan *plan = mem_new(n->memory, sizeof *plan);
     if (change == NULL || shared == NULL || plan == NULL) {
         mem_free(NULL, change, sizeof *change);
         mem_free(NULL, shared, sizeof *shared);
@@ -194,34 +201,46 @@ notifier_abandon(struct notifier_change *change)
 
 /* --- put in force ----------------------------------------------------------------------------- */
 
-/* A member that is no more: what it was still to be told is given up. */
+/* Ends a member, and drops its alerts. */
 static void
 end_member_locked(struct notifier *n, struct member *member)
 {
+    assert(member->state != MEMBER_GONE); /* invariant 1 */
     n->dropped_gone += member->dropped + queue_clear(&member->queue);
-    member->is_gone = true;
-    if (!member->is_sending) member_free(member);
+    if (member->state == MEMBER_SENDING)
+        member->state = MEMBER_GONE; /* its request frees it: invariant 2 */
+    else
+        member_free(member);
 }
 
-/* Those of `old` that are not among `now` remain there. */
+/* Says that alerts may be queued for a member. */
+static void
+member_put_in_force(struct member *member)
+{
+    assert(member->state != MEMBER_GONE); /* invariant 1 */
+    if (member->state == MEMBER_NEW) member->state = MEMBER_IDLE;
+}
+
+/* Moves members of `old` whose URL is in `now` there; the others remain in `old`. */
 static void
 pass_members_locked(struct notifier *n, struct members *old, struct members *now)
 {
     assert(lock_is_mine(&n->lock));
     for (uint32_t i = 0; i < now->count; i++) {
         struct member *fresh = now->items[i];
-        for (uint32_t k = 0; k < old->count && !fresh->is_known; k++) {
+        for (uint32_t k = 0; k < old->count && fresh->state == MEMBER_NEW; k++) {
             struct member *known = old->items[k];
             bool is_same = known != NULL && known->url_hash == fresh->url_hash &&
                            strcmp(known->url, fresh->url) == 0;
             if (!is_same) continue;
+            assert(fresh->queue.waiting.count == 0); /* it is NEW */
             now->items[i] = known;
             old->items[k] = NULL;
             member_free(fresh);
             fresh = known;
         }
     }
-    uint32_t left = 0; /* may be passed on to others */
+    uint32_t left = 0;
     for (uint32_t k = 0; k < old->count; k++) {
         if (old->items[k] != NULL) old->items[left++] = old->items[k];
     }
@@ -229,7 +248,7 @@ pass_members_locked(struct notifier *n, struct members *old, struct members *now
 }
 
 static bool
-has_item(const struct plan *plan, const struct alertmanager *a)
+has_item(const struct notify_plan *plan, const struct alertmanager *a)
 {
     for (uint32_t i = 0; i < plan->count; i++) {
         if (plan->items[i] == a) return true;
@@ -252,7 +271,7 @@ notifier_replace_members_locked(struct notifier *n, struct members *old, struct 
     pass_members_locked(n, old, now);
     end_members_locked(n, old);
     for (uint32_t i = 0; i < now->count; i++) {
-        now->items[i]->is_known = true;
+        member_put_in_force(now->items[i]);
     }
     struct members swapped = *old;
     *old = *now;
@@ -263,11 +282,12 @@ static void
 retire_locked(struct notifier *n, struct alertmanager *a)
 {
     end_members_locked(n, &a->members);
+    assert(n->retired_count < n->retired_capacity); /* invariant 3 */
     n->retired[n->retired_count++] = alertmanager_ref(a);
 }
 
 static void
-take_over_locked(struct notifier *n, struct plan *old, struct plan *now)
+take_over_locked(struct notifier *n, struct notify_plan *old, struct notify_plan *now)
 {
     for (uint32_t i = 0; i < old->count; i++) {
         struct alertmanager *from = old->items[i];
@@ -283,9 +303,9 @@ take_over_locked(struct notifier *n, struct plan *old, struct plan *now)
         bool is_new = !has_item(old, now->items[i]);
         for (uint32_t k = 0; k < members->count; k++) {
             struct member *member = members->items[k];
-            member->is_known = true;
+            member_put_in_force(member);
             member_set_queue_max(member, now->limits.queue_capacity);
-            if (is_new) member_forget_failures(member); /* it may be reached in another way */
+            if (is_new) member_forget_failures(member); /* its settings may have changed */
         }
     }
 }
@@ -295,7 +315,7 @@ notifier_commit(struct notifier_change *change)
 {
     struct notifier *n = change->notifier;
     lock_take(&n->lock);
-    struct plan *old = n->plan;
+    struct notify_plan *old = n->plan;
     take_over_locked(n, old, change->plan);
     n->plan = change->plan;
     lock_drop(&n->lock);

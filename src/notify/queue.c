@@ -1,10 +1,16 @@
 /*
- * queue.c - places in an array, in doubly linked lists by their numbers, so that memory is taken
- * only by queue_put(), and in pieces that grow: an alert that waits for many members costs each of
- * them about 32 bytes.
+ * queue.c - places in an array, in doubly linked lists by their numbers, so that only queue_put()
+ * allocates memory, in growing pieces: an alert that waits for many members costs each of them
+ * about 32 bytes.
  *
- * Invariants: 1. no two places that wait have the same labels; 2. the table has exactly those that
- * wait; 3. the table has room for those that were taken.
+ * Invariants:
+ *
+ * 1. No two waiting places have the same labels.
+ * 2. The table has exactly the waiting places.
+ * 3. The table has room for the taken places, too.
+ * 4. Each place below `used` is in one list: waiting, taken or free. A free place has no alert.
+ * 5. `count` is the length of a list, and its ends are NULL_PLACE exactly if it is 0.
+ * 6. No waiting alert expires before `expiry_ms`.
  */
 #include "notify/queue.h"
 
@@ -46,6 +52,8 @@ static void
 link_before(struct queue *q, struct queue_list *list, uint32_t place, uint32_t after)
 {
     struct queue_place *p = &q->places[place];
+    assert(place < q->used);                                   /* invariant 4 */
+    assert((list->first == NULL_PLACE) == (list->count == 0)); /* invariant 5 */
     p->after = after;
     p->before = after == NULL_PLACE ? list->last : q->places[after].before;
     *(p->before == NULL_PLACE ? &list->first : &q->places[p->before].after) = place;
@@ -57,15 +65,19 @@ static void
 unlink_place(struct queue *q, struct queue_list *list, uint32_t place)
 {
     const struct queue_place *p = &q->places[place];
+    assert(p->alert != NULL); /* invariant 4 */
+    assert(list->count > 0);  /* invariant 5 */
     *(p->before == NULL_PLACE ? &list->first : &q->places[p->before].after) = p->after;
     *(p->after == NULL_PLACE ? &list->last : &q->places[p->after].before) = p->before;
     list->count--;
+    assert((list->first == NULL_PLACE) == (list->count == 0)); /* invariant 5 */
 }
 
-/* The place that is in no list any more can be had again. */
+/* Frees a place that has left its list. */
 static void
 give_place(struct queue *q, uint32_t place)
 {
+    assert(q->places[place].alert != NULL); /* invariant 4 */
     encoded_alert_unref(q->places[place].alert);
     q->places[place].alert = NULL;
     q->places[place].after = q->free;
@@ -76,19 +88,65 @@ static uint32_t
 take_place(struct queue *q)
 {
     uint32_t place = q->free;
-    if (place == NULL_PLACE) return q->used++;
+    if (place == NULL_PLACE) {
+        assert(q->used < q->capacity);
+        return q->used++;
+    }
+    assert(q->places[place].alert == NULL); /* invariant 4 */
     q->free = q->places[place].after;
     return place;
 }
 
 static uint32_t
-find(const struct queue *q, const struct encoded_alert *alert)
+find_waiting(const struct queue *q, const struct encoded_alert *alert)
 {
     for (uint32_t at = TABLE_START, id; table_next(&q->table, alert->hash, &at, &id);) {
         const struct encoded_alert *other = q->places[id].alert;
         if (bytes_equal(encoded_alert_labels(alert), encoded_alert_labels(other))) return id;
     }
     return NULL_PLACE;
+}
+
+static uint32_t
+validate_list(const struct queue *q, const struct queue_list *list)
+{
+    uint32_t count = 0, before = NULL_PLACE;
+    for (uint32_t at = list->first; at != NULL_PLACE; at = q->places[at].after, count++) {
+        assert(at < q->used);
+        assert(count < q->used);
+        assert(q->places[at].before == before);
+        assert(q->places[at].alert != NULL);
+        before = at;
+    }
+    assert(list->last == before);
+    assert(list->count == count);
+    return count;
+}
+
+void
+queue_validate(const struct queue *q)
+{
+    uint32_t count = validate_list(q, &q->waiting) + validate_list(q, &q->taken);
+    for (uint32_t at = q->free; at != NULL_PLACE; at = q->places[at].after, count++) {
+        assert(count < q->used);
+        assert(q->places[at].alert == NULL);
+    }
+    assert(count == q->used); /* invariant 4 */
+    for (uint32_t at = q->waiting.first; at != NULL_PLACE; at = q->places[at].after) {
+        assert(find_waiting(q, q->places[at].alert) == at);      /* invariants 1 and 2 */
+        assert(q->places[at].alert->expires_ms >= q->expiry_ms); /* invariant 6 */
+    }
+}
+
+/* The O(n) check in debug builds. */
+static void
+queue_check(const struct queue *q)
+{
+#ifdef LOCK_CHECK
+    queue_validate(q);
+#else
+    (void)q;
+#endif
 }
 
 static void
@@ -104,7 +162,7 @@ drop_waiting(struct queue *q, uint32_t place)
 enum err
 queue_put(struct queue *q, struct encoded_alert *alert)
 {
-    uint32_t place = find(q, alert);
+    uint32_t place = find_waiting(q, alert);
     if (place == NULL_PLACE) {
         bool needs_more = q->free == NULL_PLACE;
         bool has_room =
@@ -122,7 +180,7 @@ queue_put(struct queue *q, struct encoded_alert *alert)
     return OK;
 }
 
-/* --- given up --------------------------------------------------------------------------------- */
+/* --- dropped ---------------------------------------------------------------------------------- */
 
 uint32_t
 queue_limit(struct queue *q, uint32_t count_max)
@@ -157,7 +215,7 @@ uint32_t
 queue_clear(struct queue *q)
 {
     uint32_t dropped = q->taken.count;
-    queue_told(q);
+    queue_drop_taken(q);
     return dropped + queue_limit(q, 0);
 }
 
@@ -168,6 +226,7 @@ queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *bo
 {
     uint32_t count = 0;
     size_t size = 1; /* "[", and after each a comma or "]" */
+    assert(count_max > 0);
     assert(q->taken.count == 0);
     assert(q->waiting.count > 0);
     for (uint32_t at = q->waiting.first; at != NULL_PLACE && count < count_max;
@@ -186,6 +245,8 @@ queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *bo
         buf_put_bytes(body, encoded_alert_json(q->places[place].alert));
     }
     buf_put_u8(body, ']');
+    assert(q->taken.count == count);
+    queue_check(q);
     return OK;
 }
 
@@ -196,7 +257,7 @@ queue_taken(const struct queue *q)
 }
 
 void
-queue_told(struct queue *q)
+queue_drop_taken(struct queue *q)
 {
     while (q->taken.count > 0) {
         uint32_t place = q->taken.first;
@@ -212,7 +273,7 @@ queue_put_back(struct queue *q)
         uint32_t place = q->taken.last;
         struct encoded_alert *alert = q->places[place].alert;
         unlink_place(q, &q->taken, place);
-        if (find(q, alert) != NULL_PLACE) {
+        if (find_waiting(q, alert) != NULL_PLACE) {
             give_place(q, place);
             continue;
         }
@@ -220,4 +281,5 @@ queue_put_back(struct queue *q)
         table_add(&q->table, alert->hash, place);
         if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     }
+    queue_check(q);
 }

@@ -1,12 +1,12 @@
 /*
- * queue.h - what a member is still to be told: each alert once, in its newest state, in the order
- * in which they were first queued.
+ * queue.h - the alerts to be sent to a member: each once, in its newest state, in the order in
+ * which they were first queued.
  *
- *      queue_put() --> waiting --- queue_take() ---> taken --- queue_told() ---> gone
+ *      queue_put() --> waiting --- queue_take() ---> taken --- queue_drop_taken() ---> freed
  *                         ^                            |
- *                         +------ queue_put_back() ----+    but for what was queued anew meanwhile
+ *                         +------ queue_put_back() ----+    unless a newer state waits by then
  *
- * Taking, settling and putting back need no memory, so they cannot fail.
+ * Taking, dropping and putting back need no memory, so they cannot fail.
  *
  * Threads: the owner's.
  */
@@ -17,7 +17,7 @@
 #include "notify/encoded_alert.h"
 
 struct queue_list {
-    uint32_t first, last; /* places; NULL_PLACE: it is empty */
+    uint32_t first, last; /* places; UINT32_MAX if it is empty */
     uint32_t count;
 };
 
@@ -25,40 +25,41 @@ struct queue {
     struct budget *memory;
     struct queue_place *places;
     uint32_t capacity;
-    uint32_t used; /* places that were ever in use */
-    uint32_t free; /* the first of those that are not any more */
+    uint32_t used; /* places that have ever been used */
+    uint32_t free; /* the first of those that are free again */
     struct queue_list waiting;
     struct queue_list taken;
-    struct table table; /* of what waits, by labels */
-    int64_t expiry_ms;  /* nothing of what waits expires before this */
+    struct table table; /* waiting alerts, by labels */
+    int64_t expiry_ms;  /* no waiting alert expires before this time */
 };
 
 void queue_init(struct queue *queue, struct budget *memory);
 void queue_fini(struct queue *queue);
 
-/* Queues the newest state of an alert, which takes the place of an older one. The alert is
- * borrowed; the queue has a reference of its own. ERR_NOMEM: nothing changed. */
+/* Queues the newest state of an alert, which replaces an older one. The queue takes a reference of
+ * its own. ERR_NOMEM: nothing changed. */
 MUST_CHECK enum err queue_put(struct queue *queue, struct encoded_alert *alert);
-/* Gives up the oldest until at most `count_max` wait. Returns how many these were, as the others.
- */
+/* Drops the oldest until at most `count_max` wait. Returns the number of dropped alerts. */
 uint32_t queue_limit(struct queue *queue, uint32_t count_max);
-/* Gives up what has expired. */
+/* Drops waiting alerts that have expired. Returns their number. */
 uint32_t queue_expire(struct queue *queue, int64_t now_ms);
-/* Gives up everything, what was taken, too. */
+/* Drops all alerts, including taken ones. Returns their number. */
 uint32_t queue_clear(struct queue *queue);
 
 /*
- * Takes the oldest, at most `count_max` (at least 1) and, but for the first, not more than
- * `bytes_max`; appends them to `body` as a JSON array. Nothing may be taken before, something
- * waits. ERR_NOMEM, ERR_LIMIT: of the body; nothing changed.
+ * Takes the oldest, at most `count_max` (at least 1) and, after the first, not more than
+ * `bytes_max`; appends them to `body` as a JSON array. Alerts must be waiting, and none taken.
+ * ERR_NOMEM, ERR_LIMIT: the body cannot grow; nothing changed.
  */
 MUST_CHECK enum err queue_take(struct queue *queue, uint32_t count_max, size_t bytes_max,
                                struct buf *body);
-/* The alert that was taken first; NULL: none was. A view until it is settled. */
+/* The alert that was taken first, or NULL. A view until it is dropped or put back. */
 const struct encoded_alert *queue_taken(const struct queue *queue);
-/* What was taken is done with. */
-void queue_told(struct queue *queue);
-/* What was taken waits again, before all others; but for those that are there in a newer state. */
+void queue_drop_taken(struct queue *queue);
+/* Makes taken alerts wait again, before all others, unless a newer state of them waits. */
 void queue_put_back(struct queue *queue);
+
+/* Asserts the invariants, which queue.c lists. O(n): for tests and debug builds. */
+void queue_validate(const struct queue *queue);
 
 #endif

@@ -133,7 +133,7 @@ step(int number, unsigned dice)
         take((uint32_t)some, SIZE_MAX);
         break;
     case 1:
-        queue_told(&queue);
+        queue_drop_taken(&queue);
         assert_null(queue_taken(&queue));
         model.taken_count = 0;
         break;
@@ -194,7 +194,7 @@ test_bytes_limit_what_is_taken_but_not_the_first(void **state)
     assert_int_equal(each, encoded_alert_json(first).size);
     assert_true(bytes_equal_text(
         labels_get(encoded_alert_labels(first), bytes_of_text("alertname")), "n0"));
-    queue_told(&queue);
+    queue_drop_taken(&queue);
     take(9, 2 * each + 3);
     assert_int_equal(body.size, 2 * each + 3);
 }

@@ -1,4 +1,8 @@
-/* request.c - a request to a member, from its queue to the verdict on its answer. */
+/*
+ * request.c - a request to a member, from its queue to the verdict on its answer. The invariants
+ * are those of notify_private.h.
+ */
+#include <assert.h>
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
@@ -6,7 +10,7 @@
 
 enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + ENCODED_ALERT_BYTES_MAX };
 
-/* The first is for signed requests. */
+/* Headers of an answer; the first is for signed requests. */
 enum wanted { WANTED_ERROR_TYPE, WANTED_LOCATION };
 static const char *const WANTED[] = {"x-amzn-ErrorType", "Location", NULL};
 static const struct named_text HEADERS[] = {{"Content-Type", "application/json"}};
@@ -15,7 +19,9 @@ static void
 request_free(struct request *r)
 {
     struct request **at = &r->notifier->requests;
+    assert(!r->call.is_pending);
     while (*at != r) {
+        assert(*at != NULL); /* invariant 2 */
         at = &(*at)->next;
     }
     *at = r->next;
@@ -26,13 +32,13 @@ request_free(struct request *r)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* What a verdict on a request means for the alerts in it. */
+/* Translates the verdict on an answer into the outcome for the member. */
 static enum member_verdict
 verdict_of(enum writer_verdict verdict)
 {
     switch (verdict) {
     case VERDICT_DELIVERED:
-        return MEMBER_TOLD;
+        return MEMBER_DELIVERED;
     case VERDICT_DEAD:
     case VERDICT_SOME_DEAD:
     case VERDICT_DEAD_CALL:
@@ -46,7 +52,7 @@ verdict_of(enum writer_verdict verdict)
     }
 }
 
-/* Labels of an alert that is refused, for the log. */
+/* Prints the labels of a refused alert, for the log. */
 static void
 show_labels(const struct encoded_alert *alert, char *to, size_t size)
 {
@@ -85,22 +91,24 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
     }
 }
 
-/* Of a member that fails and is back all the time not every line is written: both or none. */
+/* Limits lines about a member that fails and recovers again and again. If the line about a failure
+ * is held back, so is the line about its end. */
 static enum member_news
 worth_a_line(struct member *m, enum member_news news, int64_t now_ns)
 {
     uint64_t held_back;
     if (news == MEMBER_FAILS) {
-        m->is_told_of = log_often(&m->gate, now_ns, NOTIFY_LOG_AGAIN_S * NS_PER_S, &held_back);
+        m->has_failure_line =
+            log_often(&m->gate, now_ns, NOTIFY_LOG_AGAIN_S * NS_PER_S, &held_back);
     }
-    bool is_held_back = (news == MEMBER_FAILS || news == MEMBER_IS_BACK) && !m->is_told_of;
+    bool is_held_back = (news == MEMBER_FAILS || news == MEMBER_IS_BACK) && !m->has_failure_line;
     return is_held_back ? MEMBER_NO_NEWS : news;
 }
 
 /*
- * How far the member's clock is ahead, or behind if negative: its answer was made some time between
- * the begin of the request and now, by our clock as it was then and as it is now, which differ if
- * it was set or the machine slept. 0: the answer does not say.
+ * Returns by how many seconds the member's clock is ahead, or behind if negative; 0 if the answer
+ * has no date. The answer was made between the beginning of the request and now. Our clock may have
+ * been set since, or the machine slept, so both readings of it are considered.
  */
 static int64_t
 clock_ahead_s(const struct request *r, int64_t date_s)
@@ -114,8 +122,8 @@ clock_ahead_s(const struct request *r, int64_t date_s)
     return date_s > last_s ? date_s - last_s : date_s < first_s ? date_s - first_s : 0;
 }
 
-/* No request fails when clocks differ, but a member whose clock is five minutes ahead takes alerts
- * that fire for resolved, and notifies nobody. */
+/* Logs a difference of clocks. Requests succeed nevertheless, but a member whose clock is five
+ * minutes ahead takes firing alerts for resolved, and sends no notifications. */
 static void
 log_clock(const char *url, int64_t ahead_s)
 {
@@ -124,9 +132,9 @@ log_clock(const char *url, int64_t ahead_s)
              KV("alertmanager", url), KV("ahead_s", ahead_s));
 }
 
-/* Ends a request by what is judged of it. `ahead_s`: the member's clock. */
+/* Ends a request with its verdict. `ahead_s`: see clock_ahead_s(). */
 static void
-settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
+request_settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
 {
     struct notifier *n = r->notifier;
     struct member *m = r->member;
@@ -137,9 +145,10 @@ settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
     bool is_apart = ahead_s > NOTIFY_CLOCKS_APART_S || ahead_s < -NOTIFY_CLOCKS_APART_S;
     uint64_t held_back;
     lock_take(&n->lock);
-    if (m->is_gone) {
+    if (m->state == MEMBER_GONE) {
         member_free(m);
     } else {
+        assert(m->state == MEMBER_SENDING); /* invariant 2 */
         snprintf(url, sizeof url, "%s", m->url);
         if (verdict == MEMBER_REFUSED) show_labels(queue_taken(&m->queue), alert, sizeof alert);
         failing_ns = now_ns - m->failing_since_ns;
@@ -154,7 +163,7 @@ settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
     request_free(r);
 }
 
-/* Where a redirect leads, without what may be a secret: a user and a password, and the query. */
+/* Prints the target of a redirect, without user, password and query, which may be secret. */
 static void
 show_location(const char *location, char *to, size_t size)
 {
@@ -166,7 +175,7 @@ show_location(const char *location, char *to, size_t size)
     snprintf(to, size, "%.*s%.*s", (int)begin, location, (int)(location + end - rest), rest);
 }
 
-/* Members have no `url`, which is what others are told to correct. */
+/* Names the settings to correct: members have no `url`, which the common texts name. */
 static void
 name_settings(const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -189,19 +198,19 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
 }
 
 static void
-answered(struct outside_call *call, const struct http_call_answer *answer)
+request_answered(struct outside_call *call, const struct http_call_answer *answer)
 {
     struct request *r = (struct request *)call;
     struct writer_step step = {.next = WRITER_DONE};
     access_judge(r->of->access, r->generation, answer, &step);
     name_settings(answer, &step);
     r->notifier->did_something = true;
-    settle(r, &step, clock_ahead_s(r, answer->date_s));
+    request_settle(r, &step, clock_ahead_s(r, answer->date_s));
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* The member's body is in it. */
+/* Sends a request whose body is made. */
 static void
 send_request(struct request *r)
 {
@@ -222,21 +231,25 @@ send_request(struct request *r)
     r->was_sent = e == OK;
     if (e == OK) return;
     http_judge_unmade(e, &why, &step);
-    settle(r, &step, 0);
+    request_settle(r, &step, 0);
 }
 
-/* A request for a member, with the first alerts of its queue. NULL: there is none, or no memory. */
+/* Makes a request with the first alerts of a member's queue. NULL: they have expired, or there is
+ * not enough memory. */
 static struct request *
-begin_locked(struct notifier *n, const struct plan *plan, struct alertmanager *of,
-             struct member *member, int64_t now_ns)
+request_begin_locked(struct notifier *n, const struct notify_plan *plan, struct alertmanager *of,
+                     struct member *member, int64_t now_ns)
 {
+    assert(lock_is_mine(&n->lock));
     struct request *r = mem_new(n->memory, sizeof *r);
     if (r == NULL) {
         member->pause.until_ns = now_ns + PAUSE_MIN_MS * NS_PER_MS;
         return NULL;
     }
-    *r = (struct request){
-        .call = {.answered = answered}, .next = n->requests, .notifier = n, .member = member};
+    *r = (struct request){.call = {.answered = request_answered},
+                          .next = n->requests,
+                          .notifier = n,
+                          .member = member};
     r->of = alertmanager_ref(of);
     n->requests = r;
     buf_init(&r->body, n->memory, BODY_BYTES_MAX);
@@ -248,17 +261,17 @@ begin_locked(struct notifier *n, const struct plan *plan, struct alertmanager *o
     return NULL;
 }
 
-/* The next member that is to be asked now; NULL: none, and *ret_due_ns says when one will be. */
+/* Makes a request for the next member that is due now. NULL: none is due before *ret_due_ns. */
 static struct request *
-next_request(struct notifier *n, const struct plan *plan, struct alertmanager *of, int64_t now_ns,
-             int64_t *ret_due_ns)
+next_request(struct notifier *n, const struct notify_plan *plan, struct alertmanager *of,
+             int64_t now_ns, int64_t *ret_due_ns)
 {
     struct request *r = NULL;
     *ret_due_ns = INT64_MAX;
     lock_take(&n->lock);
     for (uint32_t i = 0; i < of->members.count && r == NULL; i++) {
         struct member *member = of->members.items[i];
-        if (member_due_ns(member) <= now_ns) r = begin_locked(n, plan, of, member, now_ns);
+        if (member_due_ns(member) <= now_ns) r = request_begin_locked(n, plan, of, member, now_ns);
         int64_t due_ns = member_due_ns(member);
         if (due_ns < *ret_due_ns) *ret_due_ns = due_ns;
     }
@@ -280,7 +293,7 @@ due_ns_of(struct notifier *n, const struct alertmanager *of)
 }
 
 int64_t
-requests_begin(struct notifier *n, struct plan *plan, struct alertmanager *of)
+requests_begin(struct notifier *n, struct notify_plan *plan, struct alertmanager *of)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     int64_t due_ns = due_ns_of(n, of);
@@ -302,7 +315,8 @@ requests_give_up(struct notifier *n, bool all)
     for (struct request *r = n->requests, *next; r != NULL; r = next) {
         next = r->next;
         lock_take(&n->lock);
-        bool is_gone = r->member->is_gone;
+        bool is_gone = r->member->state == MEMBER_GONE;
+        assert(is_gone || r->member->state == MEMBER_SENDING); /* invariant 2 */
         lock_drop(&n->lock);
         if (!is_gone && !all) continue;
         outside_give_up(n->outside, &r->call);

@@ -1,20 +1,22 @@
 /*
- * send.c - the way of alerts into queues, on the threads of those who send them.
+ * send.c - puts alerts into queues, on the threads of their senders.
  *
- * Alerts are relabelled and made into JSON without the lock, a slice at a time, once for all
- * members of an Alertmanager, and once for all Alertmanagers that do not relabel them themselves.
- * Should a reload come in between, all of them are queued once more, as the new plan says: what is
- * queued twice is one entry.
+ * Alerts are relabelled and encoded as JSON without the lock, a slice at a time, once for all
+ * members of an Alertmanager, and once for all Alertmanagers without relabelling of their own. If a
+ * reload replaces the plan meanwhile, all of them are queued again by the new plan: an alert that
+ * is queued twice is one entry.
  */
+#include <assert.h>
+
 #include "model/added_label.h"
 #include "model/relabel.h"
 #include "notify/notify_private.h"
 
 enum { SLICE = 64, SCRATCH_BYTES_MAX = 8 << 20 };
 
-struct sending {
+struct alert_sending {
     struct notifier *notifier;
-    const struct plan *plan;
+    const struct notify_plan *plan;
     struct alert_encoding encoding;
     struct arena scratch; /* of a slice */
     struct arena passing; /* of an alert */
@@ -22,14 +24,15 @@ struct sending {
 };
 
 /* An alert of a slice. */
-struct entry {
+struct send_entry {
     struct encoded_alert *alert; /* NULL: relabelling dropped it, or `failed` is an error */
     enum err failed;             /* ERR_NOMEM; ERR_LIMIT: it is too large */
 };
 
-/* Adds the external labels that it lacks, and the tenant's. Views of the alert or of `arena`. */
+/* Adds the external labels that an alert lacks, and its tenant's. *ret is a view of the alert or of
+ * `arena`. */
 static enum err
-add_labels(const struct plan *plan, const struct alert_notice *notice, struct arena *arena,
+add_labels(const struct notify_plan *plan, const struct alert_notice *notice, struct arena *arena,
            struct bytes *ret)
 {
     const char *tenant_label = plan->shared == NULL ? NULL : plan->shared->alerting.tenant_label;
@@ -47,11 +50,11 @@ add_labels(const struct plan *plan, const struct alert_notice *notice, struct ar
 }
 
 /* `labels` are views of the scratch. */
-static struct entry
-make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels,
+static struct send_entry
+make_entry(struct alert_sending *s, const struct relabel *relabel, struct bytes labels,
            const struct alert_notice *notice)
 {
-    struct entry entry = {.alert = NULL};
+    struct send_entry entry = {.alert = NULL};
     enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
     if (e == OK && labels.size == 0) return entry;
     if (e == OK) e = encoded_alert_new(&s->encoding, labels, notice, &s->json, &entry.alert);
@@ -60,8 +63,9 @@ make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels
 }
 
 static void
-queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count)
+queue_locked(struct alertmanager *a, const struct send_entry *entries, uint32_t count)
 {
+    assert(count <= SLICE);
     for (uint32_t k = 0; k < count && a->members.count == 0; k++) {
         a->unaddressed += entries[k].alert != NULL || entries[k].failed != OK;
     }
@@ -78,7 +82,7 @@ queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count
 
 /* False: another plan is in force. */
 static bool
-queue_entries(struct sending *s, struct alertmanager *a, const struct entry *entries,
+queue_entries(struct alert_sending *s, struct alertmanager *a, const struct send_entry *entries,
               uint32_t count)
 {
     struct notifier *n = s->notifier;
@@ -89,7 +93,8 @@ queue_entries(struct sending *s, struct alertmanager *a, const struct entry *ent
     return is_in_force;
 }
 
-/* The labels of the alerts of a slice after relabelling for all; of none: `dropped`, `failed`. */
+/* The labels of an alert after the relabelling for all Alertmanagers, unless it is dropped or has
+ * failed. */
 struct common {
     struct bytes labels;
     bool is_dropped;
@@ -97,7 +102,7 @@ struct common {
 };
 
 static void
-make_common(struct sending *s, const struct alert_notice *notice, struct common *ret)
+make_common(struct alert_sending *s, const struct alert_notice *notice, struct common *ret)
 {
     const struct relabel *relabel = s->plan->alert_relabel;
     struct bytes labels;
@@ -111,30 +116,30 @@ make_common(struct sending *s, const struct alert_notice *notice, struct common 
 }
 
 static void
-free_entries(struct entry *entries, uint32_t count)
+free_entries(struct send_entry *entries, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         encoded_alert_unref(entries[i].alert);
-        entries[i] = (struct entry){.alert = NULL};
+        entries[i] = (struct send_entry){.alert = NULL};
     }
 }
 
 static void
-make_entries(struct sending *s, const struct relabel *relabel, const struct common *common,
-             const struct alert_notice *notices, uint32_t count, struct entry *ret)
+make_entries(struct alert_sending *s, const struct relabel *relabel, const struct common *common,
+             const struct alert_notice *notices, uint32_t count, struct send_entry *ret)
 {
     for (uint32_t i = 0; i < count; i++) {
-        ret[i] = (struct entry){.failed = common[i].failed ? ERR_NOMEM : OK};
+        ret[i] = (struct send_entry){.failed = common[i].failed ? ERR_NOMEM : OK};
         if (common[i].failed || common[i].is_dropped) continue;
         ret[i] = make_entry(s, relabel, common[i].labels, &notices[i]);
     }
 }
 
 static bool
-send_slice(struct sending *s, const struct alert_notice *notices, uint32_t count)
+send_slice(struct alert_sending *s, const struct alert_notice *notices, uint32_t count)
 {
     struct common common[SLICE];
-    struct entry plain[SLICE] = {{.alert = NULL}}, own[SLICE] = {{.alert = NULL}};
+    struct send_entry plain[SLICE] = {{.alert = NULL}}, own[SLICE] = {{.alert = NULL}};
     bool has_plain = false, is_in_force = true;
     arena_reset(&s->scratch);
     for (uint32_t i = 0; i < count; i++) {
@@ -154,10 +159,10 @@ send_slice(struct sending *s, const struct alert_notice *notices, uint32_t count
 }
 
 static bool
-send_by(struct notifier *n, const struct plan *plan, const struct alert_notice *notices,
+send_by(struct notifier *n, const struct notify_plan *plan, const struct alert_notice *notices,
         uint32_t count)
 {
-    struct sending s = {
+    struct alert_sending s = {
         .notifier = n,
         .plan = plan,
         .encoding = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
@@ -180,7 +185,7 @@ notifier_send(struct notifier *n, const struct alert_notice *notices, uint32_t c
 {
     bool is_done = count == 0;
     while (!is_done) {
-        struct plan *plan = notifier_plan(n);
+        struct notify_plan *plan = notifier_plan(n);
         is_done = send_by(n, plan, notices, count);
         plan_unref(plan);
     }

@@ -1,16 +1,16 @@
 /*
- * settings.h - the mapping `alerting` of the configuration file as plain structs, but for what is a
- * flag, too. docs/configuration.md explains every key; config/lists/alerting.c reads them.
+ * settings.h - the mapping `alerting` of the configuration file as plain structs, but for keys that
+ * are also flags. docs/configuration.md explains every key; config/lists/alerting.c reads them.
  *
- * As in backend/settings.h: texts live as long as the whole, and are NULL where nothing was given;
- * times are milliseconds; secrets are fetched each time they are wanted.
+ * As in backend/settings.h: texts live as long as the whole, and are NULL for absent keys; times
+ * are milliseconds; secrets are fetched each time they are used.
  */
 #ifndef NOTIFY_SETTINGS_H
 #define NOTIFY_SETTINGS_H
 
 #include "backend/settings.h"
 
-/* A header as Prometheus writes it: each value becomes one of its own. */
+/* A header as in Prometheus' settings: each value becomes a header. */
 struct http_header_values {
     const char *name;
     struct text_list values;
@@ -22,8 +22,8 @@ struct http_header_list {
     uint32_t count;
 };
 
-/* How the addresses of members are found. Every kind may be given several times, and all together
- * are the members of one Alertmanager. */
+/* Settings of discoveries. Each kind may be given several times; all of them together find the
+ * members of one Alertmanager. */
 struct static_members {
     struct text_list targets; /* "host:port" */
     struct named_texts labels;
@@ -33,13 +33,13 @@ enum dns_record { DNS_SRV, DNS_A, DNS_AAAA, DNS_MX, DNS_NS };
 struct dns_members {
     struct text_list names;
     enum dns_record type; /* SRV */
-    uint32_t port;        /* of all but SRV */
+    uint32_t port;        /* for all types but SRV */
     int64_t refresh_ms;   /* 30 s */
 };
 
 struct file_members {
     struct text_list given; /* patterns, as in the file */
-    struct text_list files; /* the same; relative ones from the directory of that file on */
+    struct text_list files; /* the same, relative ones resolved by the directory of that file */
     int64_t refresh_ms;     /* 5 min */
 };
 
@@ -80,13 +80,13 @@ struct alertmanager_settings {
     uint32_t relabel_count;
     const struct relabel_spec *alert_relabel; /* of alerts, after that of all Alertmanagers */
     uint32_t alert_relabel_count;
-    uint64_t hash; /* of all that was given, secrets too */
+    uint64_t hash; /* of all settings, including secrets */
 };
 
-/* The arena owns every text of it. */
+/* The arena owns all texts. */
 struct alerting {
     struct arena *arena;
-    const char *tenant_label;                 /* that receives the tenant's name; NULL: none */
+    const char *tenant_label;                 /* gets the tenant's name; may be NULL */
     const struct relabel_spec *alert_relabel; /* of alerts to any Alertmanager */
     uint32_t alert_relabel_count;
     struct alertmanager_settings *items;

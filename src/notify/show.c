@@ -1,4 +1,4 @@
-/* show.c - members and numbers, for people and /metrics. */
+/* show.c - prints members for the API, and numbers for /metrics. */
 #include "notify/notify_private.h"
 
 void
@@ -6,7 +6,7 @@ notifier_show_settings(struct notifier *n,
                        void (*show)(void *context, const struct alerting *alerting), void *context)
 {
     static const struct alerting nothing = {NULL};
-    struct plan *plan = notifier_plan(n);
+    struct notify_plan *plan = notifier_plan(n);
     show(context, plan->shared == NULL ? &nothing : &plan->shared->alerting);
     plan_unref(plan);
 }
@@ -91,14 +91,14 @@ add_member(struct sums *to, const struct member *m)
     to->sent += m->sent;
     to->errors += m->errors;
     to->dropped += m->dropped;
-    to->queued += m->queue.waiting.count + m->queue.taken.count; /* not told, either way */
+    to->queued += m->queue.waiting.count + m->queue.taken.count; /* not delivered */
     for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
         to->latency.buckets[i] += m->latency.buckets[i];
     }
     to->latency.sum += m->latency.sum;
 }
 
-/* The member of this URL; NULL: there is none. */
+/* Finds the member with the same URL, or NULL. */
 static const struct member *
 find_url(const struct members *members, const struct member *like)
 {
@@ -109,9 +109,11 @@ find_url(const struct members *members, const struct member *like)
     return NULL;
 }
 
-/* Members of one URL in several Alertmanagers are one series. False: an earlier one has it. */
+/* Sums members with the same URL in several Alertmanagers, which are one series. False: an earlier
+ * Alertmanager has it. */
 static bool
-sum_member_locked(const struct plan *plan, uint32_t at, const struct member *m, struct sums *ret)
+sum_member_locked(const struct notify_plan *plan, uint32_t at, const struct member *m,
+                  struct sums *ret)
 {
     for (uint32_t i = 0; i < at; i++) {
         if (find_url(&plan->items[i]->members, m) != NULL) return false;
@@ -130,7 +132,7 @@ sum_member_locked(const struct plan *plan, uint32_t at, const struct member *m, 
 }
 
 static void
-collect_member_locked(struct metric_sink *sink, const struct plan *plan, uint32_t at,
+collect_member_locked(struct metric_sink *sink, const struct notify_plan *plan, uint32_t at,
                       const struct member *m)
 {
     const struct metric_pair pair = {"alertmanager", bytes_of_text(m->url)};

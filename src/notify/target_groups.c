@@ -1,9 +1,11 @@
 /*
- * target_groups.c - a group is gathered in an arena of its own, as its labels may stand after its
- * targets, and becomes targets when it ends. What is gathered are views of the text, or of texts
- * in the arena where those had escapes.
+ * target_groups.c - gathers a group in an arena, since its labels may follow its targets, and makes
+ * targets of it when it ends. Gathered texts are views of the input, or copies in the arena if they
+ * had escapes.
  */
 #include "notify/target_groups.h"
+
+#include <assert.h>
 
 #include "wire/json/json_scan.h"
 #include "wire/yaml/yaml_reader.h"
@@ -13,7 +15,7 @@ enum { GROUP_BYTES_MAX = 16 << 20 };
 struct groups {
     struct targets *to;
     struct label meta;
-    struct arena arena; /* of the group at hand */
+    struct arena arena; /* of the present group */
     struct bytes *targets;
     uint32_t target_count;
     struct label labels[TARGETS_LABELS_MAX];
@@ -82,6 +84,7 @@ end_group(struct groups *g)
             bool is_own = bytes_equal(name, address) || bytes_equal(name, g->meta.name);
             if (!is_own) labels[count++] = g->labels[k];
         }
+        assert(count <= sizeof labels / sizeof *labels);
         e = targets_add(g->to, labels, count, g->why);
     }
     return e;
@@ -89,7 +92,7 @@ end_group(struct groups *g)
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-/* A text, or a null, which is an empty one. */
+/* Reads a text, or null, which is an empty text. */
 static struct bytes
 scan_text_or_null(struct scan *s)
 {
@@ -102,7 +105,7 @@ static enum err
 scan_targets(struct groups *g, struct scan *s)
 {
     enum err e = OK;
-    g->target_count = 0; /* of one key the last counts */
+    g->target_count = 0; /* the last of duplicate keys counts */
     if (scan_peek(s) != '[') {
         scan_null(s);
         return OK;
@@ -191,7 +194,7 @@ target_groups_json(const char *name, struct bytes text, struct label meta, struc
 
 /* --- YAML ------------------------------------------------------------------------------------- */
 
-/* A copy of the scalar at hand: the event goes with the next one. */
+/* Copies the present scalar, whose event ends with the next one. */
 static enum err
 copy_scalar(struct groups *g, const char *what, struct bytes *ret)
 {

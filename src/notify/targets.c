@@ -1,6 +1,8 @@
 /* targets.c - lists of targets, see discovery.h. */
 #include "notify/discovery.h"
 
+#include <assert.h>
+
 void
 targets_init(struct targets *t, struct budget *memory)
 {
@@ -21,6 +23,7 @@ targets_add(struct targets *t, struct label *labels, uint32_t count, struct why 
 {
     static const struct labels_limits limits = {TARGETS_LABELS_MAX, UINT32_MAX, UINT32_MAX};
     struct buf text;
+    assert(t->count <= TARGETS_MAX);
     if (t->count == TARGETS_MAX) {
         return why_set(why, ERR_LIMIT, "more than %d targets", TARGETS_MAX);
     }

@@ -1,9 +1,10 @@
 /*
- * answer_file.c - see answer_file.h. Blocks are packed by zstd, each with a hash that counts the
- * blocks before it, so that none can stand in another's place.
+ * answer_file.c - see answer_file.h. Blocks are compressed by zstd, each with a hash that includes
+ * its number, so that blocks cannot be exchanged.
  */
 #include "views/answer_file.h"
 
+#include <assert.h>
 #include <zstd.h>
 
 #include "base/hash.h"
@@ -13,9 +14,9 @@ static const uint8_t magic[8] = {'F', 'K', 'A', 'N', 'S', 'W', 'E', 'R'};
 enum {
     VERSION = 1,
     HEADER_BYTES = 16,           /* of a block: sizes as stored and unpacked, hash */
-    BLOCK_BYTES = 64 * 1024,     /* a block ends with the record that takes it here */
-    BLOCK_BYTES_MAX = 16 << 20,  /* with that record */
-    BATCH_MAX = 1024,            /* floats of a record */
+    BLOCK_BYTES = 64 * 1024,     /* a block ends with the record that reaches this size */
+    BLOCK_BYTES_MAX = 16 << 20,  /* including that record */
+    BATCH_MAX = 1024,            /* floats in a record */
     LEVEL = 1,                   /* of zstd */
     END_BYTES = 16,              /* of the last block: series, samples */
     ABOUT_BYTES = 8 + 4 + 4 + 24 /* of the first block, before the question */
@@ -23,7 +24,7 @@ enum {
 
 enum record { RECORD_SERIES = 1, RECORD_FLOATS = 2, RECORD_HISTOGRAM = 3 };
 
-/* Its number and its size are part of it. */
+/* Hashes a block, with its number and its size. */
 static uint64_t
 block_hash(struct bytes payload, uint64_t number, uint32_t unpacked)
 {
@@ -39,26 +40,26 @@ struct answer_writer {
     struct buf records;
     struct buf packed;
     uint64_t blocks, series, samples;
-    struct buf labels; /* of the series, */
-    int64_t last_ms;   /* and its last sample; */
-    bool any;          /* if it has any */
-    bool failed;       /* the file is dropped already */
+    struct buf labels; /* of the present series */
+    int64_t last_ms;   /* time of its last sample, if `any` */
+    bool any;
+    bool failed; /* the file is already dropped */
 };
 
 static void
-fail(struct answer_writer *w)
+writer_fail(struct answer_writer *w)
 {
     if (!w->failed) file_cache_drop(&w->file);
     w->failed = true;
 }
 
-/* What is in `packed`, after room for the header, as a block. */
+/* Writes a block: `packed` has room for the header, and the payload. */
 static void
 write_block(struct answer_writer *w, size_t unpacked)
 {
     if (w->failed) return;
     if (buf_error(&w->packed)) {
-        fail(w);
+        writer_fail(w);
         return;
     }
     struct bytes payload = bytes_of(w->packed.at + HEADER_BYTES, w->packed.size - HEADER_BYTES);
@@ -78,19 +79,19 @@ begin_block(struct answer_writer *w)
 }
 
 static void
-flush(struct answer_writer *w)
+writer_flush(struct answer_writer *w)
 {
     if (w->failed || w->records.size == 0) return;
     size_t bound = ZSTD_compressBound(w->records.size);
     begin_block(w);
     if (buf_error(&w->records) || !buf_reserve(&w->packed, bound)) {
-        fail(w);
+        writer_fail(w);
         return;
     }
     size_t size = ZSTD_compressCCtx(w->zstd, w->packed.at + HEADER_BYTES, bound, w->records.at,
                                     w->records.size, LEVEL);
     if (ZSTD_isError(size)) {
-        fail(w);
+        writer_fail(w);
         return;
     }
     w->packed.size += size;
@@ -102,9 +103,9 @@ static void
 end_record(struct answer_writer *w)
 {
     if (buf_error(&w->records))
-        fail(w);
+        writer_fail(w);
     else if (w->records.size >= BLOCK_BYTES)
-        flush(w);
+        writer_flush(w);
 }
 
 static void
@@ -149,9 +150,9 @@ void
 answer_writer_series(struct answer_writer *w, struct bytes labels)
 {
     if (w->failed) return;
-    /* What is out of order could be written, but not read. */
+    /* A file with series out of order could not be read. */
     if (w->series > 0 && labels_compare(labels, buf_bytes(&w->labels)) <= 0) {
-        fail(w);
+        writer_fail(w);
         return;
     }
     buf_clear(&w->labels);
@@ -159,7 +160,7 @@ answer_writer_series(struct answer_writer *w, struct bytes labels)
     buf_put_u8(&w->records, RECORD_SERIES);
     buf_put_counted(&w->records, labels);
     end_record(w);
-    if (buf_error(&w->labels)) fail(w);
+    if (buf_error(&w->labels)) writer_fail(w);
     w->series++;
     w->last_ms = 0;
     w->any = false;
@@ -168,13 +169,13 @@ answer_writer_series(struct answer_writer *w, struct bytes labels)
 static void
 put_time(struct answer_writer *w, int64_t t_ms)
 {
-    if (w->any && t_ms <= w->last_ms) fail(w);
+    if (w->any && t_ms <= w->last_ms) writer_fail(w);
     buf_put_zigzag(&w->records, (int64_t)((uint64_t)t_ms - (uint64_t)w->last_ms));
     w->last_ms = t_ms;
     w->any = true;
 }
 
-/* 0: unknown; else one more than the distance from the sample. */
+/* Writes a start time: 0 if it is unknown, else one more than its distance from the sample. */
 static void
 put_start(struct answer_writer *w, int64_t t_ms, int64_t start_ms)
 {
@@ -217,7 +218,8 @@ answer_writer_samples(struct answer_writer *w, const struct sample_batch *b)
 bool
 answer_writer_keep(struct answer_writer *w)
 {
-    flush(w);
+    writer_flush(w);
+    assert(w->failed || w->records.size == 0);
     begin_block(w);
     buf_put_le64(&w->packed, w->series);
     buf_put_le64(&w->packed, w->samples);
@@ -231,18 +233,18 @@ void
 answer_writer_drop(struct answer_writer *w)
 {
     if (w == NULL) return;
-    fail(w);
+    writer_fail(w);
     free_writer(w);
 }
 
 /* --- reading: blocks -------------------------------------------------------------------------- */
 
 struct answer_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     struct budget *budget;
     struct file file;
     uint64_t offset; /* of the next block */
-    uint64_t blocks; /* before it */
+    uint64_t blocks; /* number of blocks before it */
     ZSTD_DCtx *zstd;
     struct buf packed;
     struct buf records;
@@ -250,20 +252,20 @@ struct answer_set {
     bool ended;
     int64_t min_ms, max_ms;
 
-    struct buf labels;       /* of the series at hand */
-    struct buf next_labels;  /* of the one after it, if its record was met */
-    bool is_next;            /* it was */
-    bool begun;              /* there is a series at hand, or there was */
-    struct series_cost read; /* that was given */
+    struct buf labels;       /* of the present series */
+    struct buf next_labels;  /* of the next series, if is_next */
+    bool is_next;            /* the record of the next series was read */
+    bool begun;              /* a series was returned */
+    struct series_cost read; /* returned so far */
 
-    int64_t last_ms; /* of the series; */
-    bool any;        /* if it has any */
+    int64_t last_ms; /* time of the last sample of the series, if `any` */
+    bool any;
     int64_t times[BATCH_MAX];
     int64_t starts[BATCH_MAX];
     uint64_t bits[BATCH_MAX];
     struct histogram histogram;
     struct arena arena;          /* of the histogram */
-    struct sample_batch pending; /* what is given next; count 0: nothing */
+    struct sample_batch pending; /* to be returned next; may be empty */
 };
 
 static enum err
@@ -280,7 +282,7 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-/* The next block's payload into `packed`. */
+/* Reads the next block's payload into `packed`. */
 static enum err
 read_block(struct answer_set *s, uint32_t *ret_unpacked)
 {
@@ -318,7 +320,8 @@ is_about(struct bytes first, const struct answer_about *about)
     return ours && !c.bad && bytes_equal(question, about->question);
 }
 
-/* All of it once, without unpacking: whether it is whole, and what it should be. */
+/* Reads all blocks, without unpacking: checks that the file is complete, and answers the question.
+ */
 static enum err
 check_whole(struct answer_set *s, const struct answer_about *about)
 {
@@ -336,7 +339,7 @@ check_whole(struct answer_set *s, const struct answer_about *about)
     return e;
 }
 
-/* More records; at the end there are none. */
+/* Reads the next block of records. The last block has none, and sets `ended`. */
 static enum err
 next_block(struct answer_set *s, struct why *why)
 {
@@ -358,7 +361,7 @@ next_block(struct answer_set *s, struct why *why)
 
 /* --- reading: records ------------------------------------------------------------------------- */
 
-/* Times of a series ascend. */
+/* Reads a time. False: it is not after the last one of the series. */
 static bool
 get_time(struct answer_set *s, int64_t *ret_ms)
 {
@@ -376,7 +379,7 @@ get_start(struct answer_set *s, int64_t t_ms)
     return distance == 0 ? 0 : (int64_t)((uint64_t)t_ms - (uint64_t)unzigzag(distance - 1));
 }
 
-/* Sets `pending` to those of the samples that are wanted. */
+/* Sets `pending` to the samples that are in the requested time. */
 static void
 offer(struct answer_set *s, const struct sample_batch *b)
 {
@@ -428,7 +431,7 @@ read_histogram(struct answer_set *s)
     return OK;
 }
 
-/* Series come in label order. */
+/* Reads the labels of a series, which must come in label order. */
 static enum err
 read_series(struct answer_set *s)
 {
@@ -443,11 +446,12 @@ read_series(struct answer_set *s)
     return buf_error(&s->next_labels) ? ERR_NOMEM : OK;
 }
 
-/* Reads on until samples are pending, or the next series is met, or all is read. */
+/* Reads records until samples are pending, or the next series begins, or all is read. */
 static enum err
-advance(struct answer_set *s, struct why *why)
+answer_advance(struct answer_set *s, struct why *why)
 {
     enum err e = OK;
+    assert(s->at.at <= s->at.end);
     s->pending.count = 0;
     while (e == OK && !s->ended && !s->is_next && s->pending.count == 0) {
         if (cursor_left(&s->at) == 0) {
@@ -467,16 +471,16 @@ advance(struct answer_set *s, struct why *why)
 
 /* --- the set ---------------------------------------------------------------------------------- */
 
-/* The next series that has samples of these times. */
+/* Finds the next series with samples in the requested time. */
 static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+answer_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct answer_set *s = (struct answer_set *)set;
     enum err e = OK;
     *ret_labels = bytes_of(NULL, 0);
     do {
         while (e == OK && !s->ended && !s->is_next)
-            e = advance(s, why);
+            e = answer_advance(s, why);
         if (e || !s->is_next) return e;
         buf_clear(&s->labels);
         buf_put_bytes(&s->labels, buf_bytes(&s->next_labels));
@@ -485,7 +489,7 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         s->begun = true;
         s->last_ms = 0;
         s->any = false;
-        e = advance(s, why);
+        e = answer_advance(s, why);
     } while (e == OK && s->pending.count == 0);
     if (e) return e;
     s->read.series++;
@@ -494,10 +498,10 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 }
 
 static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+answer_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct answer_set *s = (struct answer_set *)set;
-    enum err e = s->pending.count == 0 ? advance(s, why) : OK;
+    enum err e = s->pending.count == 0 ? answer_advance(s, why) : OK;
     *ret_batch = e ? (struct sample_batch){.count = 0} : s->pending;
     s->pending.count = 0;
     s->read.samples += ret_batch->count;
@@ -505,20 +509,20 @@ set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *wh
 }
 
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+answer_set_warning(struct series_set *set, uint32_t index)
 {
     (void)set, (void)index;
     return NULL;
 }
 
 static struct series_cost
-set_spent(const struct series_set *set)
+answer_set_spent(const struct series_set *set)
 {
     return ((const struct answer_set *)set)->read;
 }
 
 static void
-set_free(struct series_set *set)
+answer_set_free(struct series_set *set)
 {
     struct answer_set *s = (struct answer_set *)set;
     err_ignore(file_close(&s->file), "it was only read");
@@ -536,11 +540,11 @@ answer_file_open(struct file *file, const struct answer_about *about, int64_t mi
                  int64_t max_ms, struct budget *budget, struct series_set **ret_set,
                  struct why *why)
 {
-    static const struct series_set_ops ops = {.next = set_next,
-                                              .batch = set_batch,
-                                              .warning = set_warning,
-                                              .spent = set_spent,
-                                              .free = set_free};
+    static const struct series_set_ops ops = {.next = answer_set_next,
+                                              .batch = answer_set_batch,
+                                              .warning = answer_set_warning,
+                                              .spent = answer_set_spent,
+                                              .free = answer_set_free};
     struct answer_set *s = mem_new(budget, sizeof *s);
     if (s == NULL) {
         err_ignore(file_close(file), "it was only read");
@@ -559,7 +563,7 @@ answer_file_open(struct file *file, const struct answer_about *about, int64_t mi
     s->zstd = ZSTD_createDCtx();
     enum err e = s->zstd == NULL ? ERR_NOMEM : check_whole(s, about);
     if (e)
-        set_free(&s->set);
+        answer_set_free(&s->set);
     else
         *ret_set = &s->set;
     return e == ERR_NOMEM ? no_memory(why) : e;

@@ -1,13 +1,19 @@
-/* gather.c - see gather.h. */
+/*
+ * gather.c - see gather.h.
+ *
+ * Invariant 1. The first `sorted_count` texts are sorted, and each of them is there once; with a
+ * limit they are at most one more than that.
+ */
 #include "views/gather.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "base/search.h"
 #include "model/labels.h"
 
-/* An empty one stays as it is. */
+/* Copies a text, unless it is empty. */
 static bool
 copy_text(struct arena *arena, struct bytes *text)
 {
@@ -43,8 +49,9 @@ enum err
 text_gathering_add(struct text_gathering *g, struct bytes text)
 {
     int (*compare)(const void *, const void *) = g->of_labels ? compare_labels : compare_texts;
+    assert(g->sorted_count <= g->count); /* invariant 1 */
     size_t at = search_first(i, (size_t)0, g->sorted_count, compare(&g->items[i], &text) >= 0);
-    if (g->limit > 0 && at > g->limit) return OK; /* beyond what is wanted */
+    if (g->limit > 0 && at > g->limit) return OK; /* beyond the limit */
     if (at < g->sorted_count && bytes_equal(g->items[at], text)) return OK;
     struct bytes copy = arena_copy(&g->arena, text);
     if (copy.at == NULL || !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
@@ -65,6 +72,7 @@ text_gathering_sort(struct text_gathering *g)
         g->items[kept++] = g->items[i];
     }
     bool more = g->limit > 0 && kept > g->limit + 1;
+    assert(kept <= g->count); /* invariant 1 */
     g->sorted_count = g->count = more ? (size_t)g->limit + 1 : kept;
 }
 
@@ -155,7 +163,7 @@ compare_described(const void *a, const void *b)
     return order != 0 ? order : (left->from > right->from) - (left->from < right->from);
 }
 
-/* Did one before say the same of the family? */
+/* Says whether an earlier entry describes the family in the same way. */
 static bool
 is_said(const struct metadata_gathering *g, size_t at)
 {

@@ -1,7 +1,13 @@
 /*
- * memory_store.c - see memory_store.h. Series are an array in the order of their labels, so that a
- * sample finds its series, and a question its answer, by nothing else. The samples of a series are
- * runs of one kind each, arrays that batches are views of.
+ * memory_store.c - see memory_store.h. Series are in an array in the order of their labels, which
+ * serves both adding and reading. The samples of a series are runs of one kind each, arrays that
+ * batches are views of.
+ *
+ * Invariants:
+ *
+ * 1. Series are in the order of their labels, each once.
+ * 2. A run of a series has at least one sample, and times ascend within and across runs.
+ * 3. Samples are added and the store is freed while no set is open.
  */
 #include "views/memory_store.h"
 
@@ -30,10 +36,10 @@ struct memory_series {
 
 struct memory_store {
     struct budget *budget;
-    struct arena arena; /* series, their labels, what is in histograms */
+    struct arena arena; /* series, their labels, and memory of histograms */
     struct memory_series **series;
     uint32_t count, capacity;
-    _Atomic uint32_t open_sets; /* relaxed: only zero or not is of interest, to whoever adds */
+    _Atomic uint32_t open_sets; /* 0 while samples are added; relaxed: only asserted */
 };
 
 /* --- the store -------------------------------------------------------------------------------- */
@@ -61,7 +67,7 @@ void
 memory_store_free(struct memory_store *s)
 {
     if (s == NULL) return;
-    assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0);
+    assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0); /* invariant 3 */
     for (uint32_t i = 0; i < s->count; i++) {
         struct memory_series *series = s->series[i];
         for (uint32_t k = 0; k < series->run_count; k++) {
@@ -74,7 +80,7 @@ memory_store_free(struct memory_store *s)
     mem_free(s->budget, s, sizeof *s);
 }
 
-/* The first series that does not stand before these labels. */
+/* Finds the first series that is not before these labels. */
 static uint32_t
 place_of(const struct memory_store *s, struct bytes labels)
 {
@@ -82,18 +88,18 @@ place_of(const struct memory_store *s, struct bytes labels)
 }
 
 static struct memory_series *
-find(const struct memory_store *s, struct bytes labels)
+find_series(const struct memory_store *s, struct bytes labels)
 {
     uint32_t place = place_of(s, labels);
     if (place == s->count || !bytes_equal(s->series[place]->labels, labels)) return NULL;
     return s->series[place];
 }
 
-/* NULL: no memory. */
+/* NULL: there is not enough memory. */
 static struct memory_series *
 find_or_make(struct memory_store *s, struct bytes labels)
 {
-    struct memory_series *series = find(s, labels);
+    struct memory_series *series = find_series(s, labels);
     if (series != NULL) return series;
     series = arena_new(&s->arena, sizeof *series);
     struct bytes copy = arena_copy(&s->arena, labels);
@@ -102,6 +108,8 @@ find_or_make(struct memory_store *s, struct bytes labels)
         return NULL;
     }
     uint32_t place = place_of(s, labels);
+    assert(place == s->count ||
+           labels_compare(s->series[place]->labels, labels) > 0); /* invariant 1 */
     series->labels = copy;
     for (uint32_t i = s->count++; i > place; i--) {
         s->series[i] = s->series[i - 1];
@@ -120,8 +128,8 @@ last_run(const struct memory_series *series)
 }
 
 static enum memory_verdict
-judge(const struct memory_series *series, const struct memory_sample *sample,
-      struct memory_sample *ret_last)
+judge_sample(const struct memory_series *series, const struct memory_sample *sample,
+             struct memory_sample *ret_last)
 {
     const struct memory_run *run = last_run(series);
     if (run == NULL) return MEMORY_TAKEN;
@@ -144,10 +152,10 @@ enum memory_verdict
 memory_store_judge(const struct memory_store *s, struct bytes labels,
                    const struct memory_sample *sample, struct memory_sample *ret_last)
 {
-    return judge(find(s, labels), sample, ret_last);
+    return judge_sample(find_series(s, labels), sample, ret_last);
 }
 
-/* The run that the next sample of a kind belongs to. NULL: no memory. */
+/* Returns the run to which a sample of a kind is appended. NULL: there is not enough memory. */
 static struct memory_run *
 run_for(struct memory_store *s, struct memory_series *series, enum sample_kind kind)
 {
@@ -159,7 +167,8 @@ run_for(struct memory_store *s, struct memory_series *series, enum sample_kind k
 }
 
 static enum err
-append(struct memory_store *s, struct memory_series *series, const struct memory_sample *sample)
+append_sample(struct memory_store *s, struct memory_series *series,
+              const struct memory_sample *sample)
 {
     const struct histogram *h = sample->histogram;
     struct memory_run *run = run_for(s, series, h == NULL ? SAMPLE_FLOAT : h->kind);
@@ -174,9 +183,10 @@ append(struct memory_store *s, struct memory_series *series, const struct memory
                histogram_copy(h, &s->arena, &run->histograms[run->count]) == OK;
     }
     if (!fits) {
-        if (run->count == 0) run_free(budget, run); /* it is new, and none of the series' yet */
+        if (run->count == 0) run_free(budget, run); /* a new run, which the series does not count */
         return ERR_NOMEM;
     }
+    assert(run->count == 0 || run->times_ms[run->count - 1] < sample->t_ms); /* invariant 2 */
     if (h == NULL) run->bits[run->count] = sample->bits;
     run->times_ms[run->count] = sample->t_ms;
     if (run->count++ == 0) series->run_count++;
@@ -187,13 +197,13 @@ enum err
 memory_store_add(struct memory_store *s, struct bytes labels, const struct memory_sample *sample,
                  enum memory_verdict *ret_verdict, struct memory_sample *ret_last)
 {
-    assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0);
+    assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0); /* invariant 3 */
     struct memory_series *series = find_or_make(s, labels);
     if (series == NULL) return ERR_NOMEM;
-    enum memory_verdict verdict = judge(series, sample, ret_last);
+    enum memory_verdict verdict = judge_sample(series, sample, ret_last);
     const struct memory_run *last = last_run(series);
     bool is_there = last != NULL && last->times_ms[last->count - 1] >= sample->t_ms;
-    enum err e = is_there ? OK : append(s, series, sample);
+    enum err e = is_there ? OK : append_sample(s, series, sample);
     if (e == OK) *ret_verdict = verdict;
     return e;
 }
@@ -201,15 +211,15 @@ memory_store_add(struct memory_store *s, struct bytes labels, const struct memor
 /* --- sets of series --------------------------------------------------------------------------- */
 
 struct memory_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     struct memory_store *store;
     struct query_control *control;
     struct budget *budget;
     int64_t min_ms, max_ms;
-    const struct memory_series **series; /* that are selected */
+    const struct memory_series **series; /* selected */
     uint32_t count, capacity, next;
-    const struct memory_series *at_hand;
-    uint32_t run, sample; /* the next ones */
+    const struct memory_series *present; /* NULL before the first series */
+    uint32_t run, sample;                /* the place after the samples that were read */
 };
 
 static bool
@@ -245,7 +255,7 @@ is_selected(const struct query_request *request, const struct memory_series *ser
 }
 
 static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+memory_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct memory_set *s = (struct memory_set *)set;
     enum err e = query_control_check(s->control, why);
@@ -254,20 +264,22 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         *ret_labels = bytes_of(NULL, 0);
         return OK;
     }
-    s->at_hand = s->series[s->next++];
+    s->present = s->series[s->next++];
     s->run = s->sample = 0;
-    *ret_labels = s->at_hand->labels;
+    *ret_labels = s->present->labels;
     return query_control_add_series(s->control, why);
 }
 
 static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+memory_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct memory_set *s = (struct memory_set *)set;
-    const struct memory_series *series = s->at_hand;
+    const struct memory_series *series = s->present;
+    assert(series != NULL);
     *ret_batch = (struct sample_batch){.kind = SAMPLE_FLOAT};
     for (; s->run < series->run_count; s->run++, s->sample = 0) {
         const struct memory_run *run = &series->runs[s->run];
+        assert(s->sample <= run->count);
         uint32_t first = search_first(i, s->sample, run->count, run->times_ms[i] >= s->min_ms);
         uint32_t end = search_first(i, first, run->count, run->times_ms[i] > s->max_ms);
         if (end - first > BATCH_SAMPLES_MAX) end = first + BATCH_SAMPLES_MAX;
@@ -285,7 +297,7 @@ set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *wh
 }
 
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+memory_set_warning(struct series_set *set, uint32_t index)
 {
     (void)set;
     (void)index;
@@ -293,10 +305,11 @@ set_warning(struct series_set *set, uint32_t index)
 }
 
 static void
-set_free(struct series_set *set)
+memory_set_free(struct series_set *set)
 {
     struct memory_set *s = (struct memory_set *)set;
-    atomic_fetch_sub_explicit(&s->store->open_sets, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_sub_explicit(&s->store->open_sets, 1, memory_order_relaxed);
+    assert(before > 0); /* invariant 3 */
     array_free(s->budget, s->series, s->capacity);
     mem_free(s->budget, s, sizeof *s);
 }
@@ -304,7 +317,7 @@ set_free(struct series_set *set)
 /* --- views ------------------------------------------------------------------------------------ */
 
 struct memory_view {
-    struct view view; /* first: it is handed out */
+    struct view view; /* first: callers get it */
     struct memory_store *store;
 };
 
@@ -312,8 +325,8 @@ static enum err
 view_ask(struct view *view, const struct query_request *request, struct series_set **ret_set,
          struct why *why)
 {
-    static const struct series_set_ops ops = {set_next, set_batch, set_warning,
-                                              NULL,     NULL,      set_free};
+    static const struct series_set_ops ops = {
+        memory_set_next, memory_set_batch, memory_set_warning, NULL, NULL, memory_set_free};
     struct memory_store *store = ((struct memory_view *)view)->store;
     struct budget *budget = request->budget;
     if (budget == NULL && request->control != NULL) budget = request->control->budget;
@@ -329,7 +342,7 @@ view_ask(struct view *view, const struct query_request *request, struct series_s
     for (uint32_t i = 0; i < store->count; i++) {
         if (!is_selected(request, store->series[i])) continue;
         if (!array_reserve(budget, &s->series, &s->capacity, s->count + 1)) {
-            set_free(&s->set);
+            memory_set_free(&s->set);
             return why_set(why, ERR_NOMEM, "not enough memory for the query");
         }
         s->series[s->count++] = store->series[i];

@@ -3,11 +3,13 @@
  */
 #include "views/merged.h"
 
+#include <assert.h>
+
 #include "views/gather.h"
 #include "views/merged_set.h"
 
 struct merged_view {
-    struct view view; /* first: it is handed out */
+    struct view view; /* first: callers get it */
     struct budget *budget;
     uint32_t count;
     struct view *views[MERGED_VIEWS_MAX];
@@ -19,7 +21,7 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-/* --- what a view is asked --------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 /* The views that a question concerns, in their order. */
 struct concerned {
@@ -32,10 +34,11 @@ concerned_by(const struct view *view, const struct query_request *request)
 {
     const struct merged_view *v = (const struct merged_view *)view;
     struct concerned c = {.count = 0};
+    assert(v->count > 1); /* one view is not wrapped */
     for (uint32_t i = 0; i < v->count; i++) {
         if (view_concerns(v->views[i], request)) c.views[c.count++] = v->views[i];
     }
-    if (c.count == 0) c.views[c.count++] = v->views[0]; /* whose answer is as empty */
+    if (c.count == 0) c.views[c.count++] = v->views[0]; /* its answer is empty, too */
     return c;
 }
 
@@ -67,7 +70,7 @@ select_series(struct view *view, const struct query_request *request, struct ser
     return merged_set_new(sets, c.count, budget_of(view, request), ret_set, why);
 }
 
-struct texts {
+struct merged_texts {
     struct text_gathering all;
     const struct text_sink *to;
 };
@@ -75,21 +78,21 @@ struct texts {
 static enum err
 gather_text(void *context, struct bytes text)
 {
-    return text_gathering_add(&((struct texts *)context)->all, text);
+    return text_gathering_add(&((struct merged_texts *)context)->all, text);
 }
 
 static enum err
 forward_warning(void *context, const char *sentence)
 {
-    const struct texts *x = context;
+    const struct merged_texts *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
-enum asked_for { NAMES, VALUES, SERIES };
+enum merged_wanted { NAMES, VALUES, SERIES };
 
 static enum err
-ask(struct view *view, enum asked_for what, const struct query_request *request, struct bytes name,
-    const struct text_sink *to, struct why *why)
+ask(struct view *view, enum merged_wanted what, const struct query_request *request,
+    struct bytes name, const struct text_sink *to, struct why *why)
 {
     switch (what) {
     case NAMES:
@@ -102,12 +105,12 @@ ask(struct view *view, enum asked_for what, const struct query_request *request,
 }
 
 static enum err
-texts(struct view *view, enum asked_for what, const struct query_request *request,
+texts(struct view *view, enum merged_wanted what, const struct query_request *request,
       struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return ask(c.views[0], what, request, name, to, why);
-    struct texts x = {.to = to};
+    struct merged_texts x = {.to = to};
     struct text_sink here = {.each = gather_text, .context = &x, .warning = forward_warning};
     enum err e = OK;
     text_gathering_begin(&x.all, what == SERIES, request->hints.limit, budget_of(view, request));
@@ -140,7 +143,7 @@ series(struct view *view, const struct query_request *request, const struct text
     return texts(view, SERIES, request, bytes_of(NULL, 0), to, why);
 }
 
-struct exemplars {
+struct merged_exemplars {
     struct exemplar_gathering all;
     const struct exemplar_sink *to;
 };
@@ -148,13 +151,13 @@ struct exemplars {
 static enum err
 gather_exemplar(void *context, const struct exemplar *exemplar)
 {
-    return exemplar_gathering_add(&((struct exemplars *)context)->all, exemplar);
+    return exemplar_gathering_add(&((struct merged_exemplars *)context)->all, exemplar);
 }
 
 static enum err
 forward_exemplar_warning(void *context, const char *sentence)
 {
-    const struct exemplars *x = context;
+    const struct merged_exemplars *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
@@ -164,7 +167,7 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 {
     struct concerned c = concerned_by(view, request);
     if (c.count == 1) return view_exemplars(c.views[0], request, to, why);
-    struct exemplars x = {.to = to};
+    struct merged_exemplars x = {.to = to};
     struct exemplar_sink here = {gather_exemplar, &x, forward_exemplar_warning};
     enum err e = OK;
     exemplar_gathering_begin(&x.all, budget_of(view, request));
@@ -175,7 +178,7 @@ exemplars(struct view *view, const struct query_request *request, const struct e
     return exemplar_gathering_end(&x.all, e, true, to);
 }
 
-struct described_by {
+struct merged_metadata {
     struct metadata_gathering all;
     uint32_t view;
 };
@@ -183,18 +186,18 @@ struct described_by {
 static enum err
 gather_metadata(void *context, const struct metadata *metadata)
 {
-    struct described_by *d = context;
+    struct merged_metadata *d = context;
     return metadata_gathering_add(&d->all, metadata, d->view);
 }
 
-/* It is of no time and no series: all are asked. */
+/* Asks all views: metadata depends on neither time nor series. */
 static enum err
 metadata(struct view *view, const struct query_request *request, struct bytes family,
          enum err (*each)(void *context, const struct metadata *metadata), void *context,
          struct why *why)
 {
     const struct merged_view *v = (const struct merged_view *)view;
-    struct described_by d = {.view = 0};
+    struct merged_metadata d = {.view = 0};
     enum err e = OK;
     metadata_gathering_begin(&d.all, budget_of(view, request));
     for (; d.view < v->count && e == OK; d.view++) {
@@ -229,6 +232,8 @@ merged_view_new(struct view *const *views, uint32_t count, struct budget *budget
         .series = series,
         .free = free_view,
     };
+    assert(count > 0);
+    assert(count <= MERGED_VIEWS_MAX);
     struct merged_view *v = count == 1 ? NULL : mem_new(budget, sizeof *v);
     if (count == 1) {
         *ret_view = views[0];

@@ -1,27 +1,38 @@
 /*
- * merged_set.c - see merged_set.h. Samples of a series that several have: model/sample_merge.h.
+ * merged_set.c - see merged_set.h. Samples of a series that several sets have:
+ * model/sample_merge.h.
+ *
+ * Invariants:
+ *
+ * 1. The present series has at least one member that is READ. All of those have its labels.
+ * 2. A WAITING member has the labels of a series that was not returned.
  */
 #include "views/merged_set.h"
+
+#include <assert.h>
 
 #include "model/labels.h"
 #include "model/sample_merge.h"
 #include "views/gather.h"
 
-/* A set, with the series it has at hand. */
-struct member {
+/* A set, with its next series. */
+struct merged_member {
     struct series_set *set;
-    bool begun;
-    bool ended;
+    enum {
+        MEMBER_UNREAD,  /* its first series is to be read */
+        MEMBER_WAITING, /* its series is a later one of the answer */
+        MEMBER_READ,    /* its series is the present one of the answer */
+        MEMBER_ENDED,
+    } state;
     struct buf labels;
-    bool is_in; /* the series at hand is one of its own */
 };
 
 struct merged_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     struct budget *budget;
     uint32_t count;
-    struct sample_merge samples; /* of the series at hand */
-    struct member members[];
+    struct sample_merge samples; /* of the present series */
+    struct merged_member members[];
 };
 
 static enum err
@@ -33,31 +44,34 @@ no_memory(struct why *why)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static enum err
-member_advance(struct member *m, struct why *why)
+member_advance(struct merged_member *m, struct why *why)
 {
     struct bytes labels;
     enum err e = series_set_next(m->set, &labels, why);
-    m->begun = true;
-    m->is_in = false;
+    m->state = MEMBER_WAITING;
     if (e) return e;
-    m->ended = labels.at == NULL;
     buf_clear(&m->labels);
-    if (m->ended) return OK;
+    if (labels.at == NULL) {
+        m->state = MEMBER_ENDED;
+        return OK;
+    }
     buf_put_bytes(&m->labels, labels);
     return buf_error(&m->labels) ? no_memory(why) : OK;
 }
 
 static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+merged_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct merged_set *s = (struct merged_set *)set;
-    const struct member *least = NULL;
+    const struct merged_member *least = NULL;
     *ret_labels = bytes_of(NULL, 0);
     for (uint32_t i = 0; i < s->count; i++) {
-        struct member *m = &s->members[i];
-        enum err e = m->is_in || !m->begun ? member_advance(m, why) : OK;
+        struct merged_member *m = &s->members[i];
+        bool is_past = m->state == MEMBER_READ || m->state == MEMBER_UNREAD;
+        enum err e = is_past ? member_advance(m, why) : OK;
         if (e) return e;
-        if (m->ended) continue;
+        if (m->state == MEMBER_ENDED) continue;
+        assert(m->state == MEMBER_WAITING); /* invariant 2 */
         if (least == NULL || labels_compare(buf_bytes(&m->labels), buf_bytes(&least->labels)) < 0) {
             least = m;
         }
@@ -67,10 +81,13 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     *ret_labels = buf_bytes(&least->labels);
     if (ret_labels->size == 0) *ret_labels = bytes_of("", 0); /* a series without labels */
     for (uint32_t i = 0; i < s->count; i++) {
-        struct member *m = &s->members[i];
-        m->is_in = !m->ended && bytes_equal(buf_bytes(&m->labels), *ret_labels);
-        if (m->is_in && sample_merge_add(&s->samples, m)) return no_memory(why);
+        struct merged_member *m = &s->members[i];
+        bool is_in = m->state == MEMBER_WAITING && bytes_equal(buf_bytes(&m->labels), *ret_labels);
+        if (!is_in) continue;
+        m->state = MEMBER_READ;
+        if (sample_merge_add(&s->samples, m)) return no_memory(why);
     }
+    assert(least->state == MEMBER_READ); /* invariant 1 */
     return OK;
 }
 
@@ -79,11 +96,11 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 static enum err
 member_batch(void *from, struct sample_batch *ret_batch, struct why *why)
 {
-    return series_set_batch(((struct member *)from)->set, ret_batch, why);
+    return series_set_batch(((struct merged_member *)from)->set, ret_batch, why);
 }
 
 static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+merged_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     return sample_merge_batch(&((struct merged_set *)set)->samples, ret_batch, why);
 }
@@ -91,7 +108,7 @@ set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *wh
 /* --- a set ------------------------------------------------------------------------------------ */
 
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+merged_set_warning(struct series_set *set, uint32_t index)
 {
     struct merged_set *s = (struct merged_set *)set;
     for (uint32_t i = 0; i < s->count; i++) {
@@ -104,7 +121,7 @@ set_warning(struct series_set *set, uint32_t index)
 }
 
 static struct series_cost
-set_spent(const struct series_set *set)
+merged_set_spent(const struct series_set *set)
 {
     const struct merged_set *s = (const struct merged_set *)set;
     struct series_cost all = {.series = 0}, one;
@@ -115,7 +132,7 @@ set_spent(const struct series_set *set)
 }
 
 static void
-set_free(struct series_set *set)
+merged_set_free(struct series_set *set)
 {
     struct merged_set *s = (struct merged_set *)set;
     for (uint32_t i = 0; i < s->count; i++) {
@@ -130,11 +147,12 @@ enum err
 merged_set_new(struct series_set *const *sets, uint32_t count, struct budget *budget,
                struct series_set **ret_set, struct why *why)
 {
-    static const struct series_set_ops ops = {.next = set_next,
-                                              .batch = set_batch,
-                                              .warning = set_warning,
-                                              .spent = set_spent,
-                                              .free = set_free};
+    static const struct series_set_ops ops = {.next = merged_set_next,
+                                              .batch = merged_set_batch,
+                                              .warning = merged_set_warning,
+                                              .spent = merged_set_spent,
+                                              .free = merged_set_free};
+    assert(count > 0);
     struct merged_set *s =
         count == 1 ? NULL : mem_new(budget, sizeof *s + count * sizeof *s->members);
     if (count == 1) {

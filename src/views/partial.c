@@ -1,8 +1,15 @@
-/* partial.c - see partial.h. What a set has to tell is taken when it is opened and freed. */
+/*
+ * partial.c - see partial.h. Warnings of a set are taken when it is opened and when it is freed.
+ *
+ * Invariant 1. A view that warned_view_new() made has `warn`, and owns `below` and itself; another
+ * one belongs to its caller.
+ */
 #include "views/partial.h"
 
+#include <assert.h>
+
 struct partial_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     struct partial_view *of;
     struct series_set *below;
 };
@@ -10,31 +17,31 @@ struct partial_set {
 /* --- sets ------------------------------------------------------------------------------------- */
 
 static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+partial_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     return series_set_next(((struct partial_set *)set)->below, ret_labels, why);
 }
 
 static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+partial_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     return series_set_batch(((struct partial_set *)set)->below, ret_batch, why);
 }
 
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+partial_set_warning(struct series_set *set, uint32_t index)
 {
     return series_set_warning(((struct partial_set *)set)->below, index);
 }
 
 static struct series_cost
-set_cost(const struct series_set *set)
+partial_set_cost(const struct series_set *set)
 {
     return series_set_cost(((const struct partial_set *)set)->below);
 }
 
 static struct series_cost
-set_spent(const struct series_set *set)
+partial_set_spent(const struct series_set *set)
 {
     struct series_cost spent = {.series = 0};
     (void)series_set_spent(((const struct partial_set *)set)->below, &spent);
@@ -55,7 +62,7 @@ take_warnings(struct partial_view *v, struct series_set *below)
 }
 
 static void
-set_free(struct series_set *set)
+partial_set_free(struct series_set *set)
 {
     struct partial_set *s = (struct partial_set *)set;
     struct partial_view *v = s->of;
@@ -81,10 +88,12 @@ static enum err
 select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
               struct why *why)
 {
-    static const struct series_set_ops ops = {set_next, set_batch, set_warning,
-                                              set_cost, set_spent, set_free};
-    static const struct series_set_ops uncounted = {set_next, set_batch, set_warning,
-                                                    set_cost, NULL,      set_free};
+    static const struct series_set_ops ops = {partial_set_next,    partial_set_batch,
+                                              partial_set_warning, partial_set_cost,
+                                              partial_set_spent,   partial_set_free};
+    static const struct series_set_ops uncounted = {
+        partial_set_next, partial_set_batch, partial_set_warning, partial_set_cost, NULL,
+        partial_set_free};
     struct query_request r;
     struct partial_view *v = asked(view, request, &r);
     struct partial_set *s = mem_new(v->budget, sizeof *s);
@@ -170,10 +179,10 @@ static void
 free_view(struct view *view)
 {
     struct partial_view *v = (struct partial_view *)view;
-    if (v->tell == NULL) return; /* the caller's: see partial_view_fini() */
+    if (v->warn == NULL) return; /* invariant 1: partial_view_fini() ends it */
     const char *sentence;
     for (uint32_t i = 0; (sentence = warnings_at(&v->warnings, i)) != NULL; i++)
-        v->tell(v->context, sentence);
+        v->warn(v->context, sentence);
     view_free(v->below);
     partial_view_fini(v);
     mem_free(v->budget, v, sizeof *v);
@@ -223,14 +232,15 @@ partial_view_warning(const struct partial_view *v, uint32_t index)
 
 enum err
 warned_view_new(struct view *below, struct budget *budget,
-                void (*tell)(void *context, const char *sentence), void *context,
+                void (*warn)(void *context, const char *sentence), void *context,
                 struct view **ret_view, struct why *why)
 {
+    assert(warn != NULL); /* invariant 1 */
     struct partial_view *v = mem_new(budget, sizeof *v);
     if (v == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     partial_view_init(v, below, false, budget);
     v->asks_as_is = true;
-    v->tell = tell;
+    v->warn = warn;
     v->context = context;
     *ret_view = &v->view;
     return OK;

@@ -1,8 +1,17 @@
 /*
- * remembered.c - see remembered.h. Which answers there are to a question is in a file of its own,
- * its list. Two who change it at once may lose an entry, and one that it lost is asked for again.
+ * remembered.c - see remembered.h. Each question has a list of its cached answers in a file. Two
+ * threads that change it at the same time may lose an entry, whose times are requested again.
+ *
+ * Invariants:
+ *
+ * 1. A list has at most RUNS_MAX runs, all of them valid when it was read.
+ * 2. Each step of a plan uses another run, so it has at most two parts for each of them; the times
+ * to request do not overlap them.
+ * 3. A set that caches has `pending` samples of its present series only.
  */
 #include "views/remembered.h"
+
+#include <assert.h>
 
 #include "base/framed.h"
 #include "views/answer_file.h"
@@ -20,27 +29,27 @@ static const uint8_t list_magic[8] = {'F', 'K', 'A', 'N', 'L', 'I', 'S', 'T'};
 enum { LIST_VERSION = 1, LIST_BYTES_MAX = 128 * 1024, RUNS_MAX = 64, CLOCK_MS = 60 * 1000 };
 
 struct remembered {
-    struct answerer answerer; /* first: it is handed out */
+    struct answerer answerer; /* first: callers get it */
     struct remembered_options options;
     struct file_cache *files;
 };
 
 struct remembered_view {
-    struct view view; /* first: it is handed out */
+    struct view view; /* first: callers get it */
     struct remembered *of;
     struct view *below;
     struct budget *budget;
 };
 
-/* An answer that is kept: of these times, both inclusive, as the store had them then. */
-struct run {
+/* A cached answer: for these times, both inclusive, as the store had it at asked_ms. */
+struct kept_run {
     int64_t min_ms;
     int64_t max_ms;
     int64_t asked_ms;
 };
 
-struct runs {
-    struct run items[RUNS_MAX];
+struct kept_runs {
+    struct kept_run items[RUNS_MAX];
     uint32_t count;
 };
 
@@ -52,7 +61,7 @@ no_memory(struct why *why)
 
 /* --- questions -------------------------------------------------------------------------------- */
 
-/* All that decides the answer, but for the times. */
+/* Writes all that determines the answer, but the times. */
 static void
 put_question(const struct remembered *m, const struct query_request *r, struct buf *to)
 {
@@ -74,15 +83,15 @@ list_key(struct bytes question)
 }
 
 static struct file_key
-run_key(struct bytes question, const struct run *run)
+run_key(struct bytes question, const struct kept_run *run)
 {
     struct file_key times = file_key_of(bytes_of(run, sizeof *run), 1);
     return file_key_of(question, times.low);
 }
 
-/* Whether what is kept may still be believed. */
+/* Says whether a cached answer is still valid. */
 static bool
-is_fresh(const struct remembered *m, const struct run *run, int64_t now_ms)
+is_fresh(const struct remembered *m, const struct kept_run *run, int64_t now_ms)
 {
     int64_t life_ms = m->options.max_age_ms;
     if (run->min_ms > run->max_ms || run->max_ms >= run->asked_ms) return false;
@@ -93,7 +102,7 @@ is_fresh(const struct remembered *m, const struct run *run, int64_t now_ms)
 /* --- the list of a question ------------------------------------------------------------------- */
 
 static bool
-get_run(struct cursor *c, struct run *run)
+get_run(struct cursor *c, struct kept_run *run)
 {
     run->min_ms = cursor_zigzag(c);
     run->max_ms = cursor_zigzag(c);
@@ -101,14 +110,14 @@ get_run(struct cursor *c, struct run *run)
     return !c->bad && run->asked_ms > 0 && run->asked_ms < EVEN_MS_MAX;
 }
 
-/* Those that may be believed. */
+/* Reads the list: the runs that are valid. */
 static void
 load_runs(const struct remembered *m, struct bytes question, int64_t now_ms, struct budget *budget,
-          struct runs *runs)
+          struct kept_runs *runs)
 {
     struct buf file;
     struct bytes piece;
-    struct run run;
+    struct kept_run run;
     runs->count = 0;
     buf_init(&file, budget, LIST_BYTES_MAX);
     if (file_cache_read(m->files, list_key(question), &file) &&
@@ -123,28 +132,30 @@ load_runs(const struct remembered *m, struct bytes question, int64_t now_ms, str
 }
 
 static void
-remove_run(struct runs *runs, uint32_t index)
+remove_run(struct kept_runs *runs, uint32_t index)
 {
+    assert(index < runs->count);
     runs->items[index] = runs->items[--runs->count];
 }
 
-/* Puts one more into the list, for which others of the same times go, and else the oldest. */
+/* Adds a run to the list, and removes those that it includes, or the oldest if the list is full. */
 static void
-add_run(const struct remembered *m, struct bytes question, const struct run *run,
+add_run(const struct remembered *m, struct bytes question, const struct kept_run *run,
         struct budget *budget)
 {
-    struct runs runs;
+    struct kept_runs runs;
     struct buf file;
     uint32_t oldest = 0;
     load_runs(m, question, env_realtime_ms(m->options.env), budget, &runs);
     for (uint32_t i = runs.count; i-- > 0;) {
-        const struct run *x = &runs.items[i];
+        const struct kept_run *x = &runs.items[i];
         if (x->min_ms >= run->min_ms && x->max_ms <= run->max_ms) remove_run(&runs, i);
     }
     for (uint32_t i = 1; i < runs.count; i++) {
         if (runs.items[i].asked_ms < runs.items[oldest].asked_ms) oldest = i;
     }
     if (runs.count == RUNS_MAX) remove_run(&runs, oldest);
+    assert(runs.count < RUNS_MAX); /* invariant 1 */
     runs.items[runs.count++] = *run;
     buf_init(&file, budget, LIST_BYTES_MAX);
     framed_begin(&file);
@@ -157,15 +168,15 @@ add_run(const struct remembered *m, struct bytes question, const struct run *run
     framed_end(&file, list_magic, LIST_VERSION);
     if (buf_error(&file) == OK) {
         bool kept = file_cache_store(m->files, list_key(question), buf_bytes(&file));
-        (void)kept; /* what is lost is asked for again */
+        (void)kept; /* if it is lost, its times are requested again */
     }
     buf_fini(&file);
 }
 
 /* --- times ------------------------------------------------------------------------------------ */
 
-/* To what times of a question are widened, and how much is worth keeping: a tenth of it or less,
- * but no less than a minute. */
+/* Returns the unit to which times of a question are widened, which is also the shortest answer
+ * worth caching: at most a tenth of it, but at least a minute. */
 static int64_t
 unit_of(const struct query_request *r)
 {
@@ -179,7 +190,7 @@ unit_of(const struct query_request *r)
     return MINUTE_MS;
 }
 
-/* The last even time that is not after t_ms. */
+/* Returns the last even time that is not after t_ms. */
 static int64_t
 even_before(int64_t t_ms, int64_t unit_ms)
 {
@@ -188,7 +199,7 @@ even_before(int64_t t_ms, int64_t unit_ms)
     return t_ms - (over < 0 ? over + unit_ms : over);
 }
 
-/* The last time before the first even one that is after t_ms. */
+/* Returns the last time before the first even time that is after t_ms. */
 static int64_t
 even_after(int64_t t_ms, int64_t unit_ms)
 {
@@ -196,23 +207,23 @@ even_after(int64_t t_ms, int64_t unit_ms)
     return even_before(t_ms, unit_ms) + unit_ms - 1;
 }
 
-/* Of which times answers that are kept are used, and of which the store is asked. */
-struct plan {
-    struct part {
-        struct run run;
+/* The times for which cached answers are used, and those for which the store is asked. */
+struct reuse_plan {
+    struct reuse_part {
+        struct kept_run run;
         int64_t min_ms, max_ms;
     } parts[2 * RUNS_MAX];
     uint32_t count;
-    int64_t min_ms, max_ms; /* to ask; none: min > max */
+    int64_t min_ms, max_ms; /* times to request; min > max: none */
 };
 
-/* The run that has the time, and reaches the farthest from there; NULL: none. */
-static const struct run *
-find_run(const struct runs *runs, int64_t t_ms, bool forward)
+/* Finds the run that has the time, and reaches the farthest from there; or NULL. */
+static const struct kept_run *
+find_run(const struct kept_runs *runs, int64_t t_ms, bool forward)
 {
-    const struct run *best = NULL;
+    const struct kept_run *best = NULL;
     for (uint32_t i = 0; i < runs->count; i++) {
-        const struct run *x = &runs->items[i];
+        const struct kept_run *x = &runs->items[i];
         if (x->min_ms > t_ms || x->max_ms < t_ms) continue;
         bool farther =
             best == NULL || (forward ? x->max_ms > best->max_ms : x->min_ms < best->min_ms);
@@ -222,46 +233,51 @@ find_run(const struct runs *runs, int64_t t_ms, bool forward)
 }
 
 static void
-make_plan(const struct runs *runs, const struct query_request *r, struct plan *plan)
+make_plan(const struct kept_runs *runs, const struct query_request *r, struct reuse_plan *plan)
 {
-    const struct run *x;
+    const struct kept_run *x;
     plan->count = 0;
     plan->min_ms = r->min_ms;
     plan->max_ms = r->max_ms;
-    /* Each step leaves a run behind, which reaches no farther. */
+    /* Each step uses up a run, which reaches no farther: invariant 2. */
     while (plan->min_ms <= plan->max_ms && (x = find_run(runs, plan->min_ms, true)) != NULL) {
         int64_t to = x->max_ms < r->max_ms ? x->max_ms : r->max_ms;
-        plan->parts[plan->count++] = (struct part){*x, plan->min_ms, to};
+        assert(plan->count < 2 * RUNS_MAX); /* invariant 2 */
+        plan->parts[plan->count++] = (struct reuse_part){*x, plan->min_ms, to};
         plan->min_ms = to + 1; /* a run ends before it was asked for: it does not overflow */
     }
     while (plan->min_ms <= plan->max_ms && (x = find_run(runs, plan->max_ms, false)) != NULL) {
         int64_t from = x->min_ms > plan->min_ms ? x->min_ms : plan->min_ms;
-        plan->parts[plan->count++] = (struct part){*x, from, plan->max_ms};
+        assert(plan->count < 2 * RUNS_MAX); /* invariant 2 */
+        plan->parts[plan->count++] = (struct reuse_part){*x, from, plan->max_ms};
         plan->max_ms = from - 1;
     }
 }
 
-/* --- what is asked, and kept ------------------------------------------------------------------ */
+/* --- requests, whose answers are cached ------------------------------------------------------- */
 
 struct keeping_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     const struct remembered *of;
     struct budget *budget;
     struct series_set *below;
-    struct answer_writer *writer; /* NULL: it is not kept */
+    struct answer_writer *writer; /* NULL: the answer is not cached */
     struct buf question;
-    struct run run;         /* what is kept */
-    int64_t min_ms, max_ms; /* what is given on */
+    struct kept_run run;    /* the cached answer */
+    int64_t min_ms, max_ms; /* times of the returned samples */
     struct buf labels;
-    bool in_series; /* there may be more samples of it below */
+    bool in_series; /* the present series may have more samples below */
     struct sample_batch pending;
 };
 
-/* More samples of the series: what is to be kept is written, what is given on is pending. */
+/* Reads more samples of the series: writes those to be cached, and makes those to be returned
+ * pending.
+ */
 static enum err
 take_batch(struct keeping_set *s, struct why *why)
 {
     struct sample_batch b;
+    assert(s->pending.count == 0 || s->writer != NULL); /* keeping_drain() drops pending samples */
     enum err e = series_set_batch(s->below, &b, why);
     s->pending.count = 0;
     s->in_series = e == OK && b.count > 0;
@@ -281,9 +297,9 @@ take_batch(struct keeping_set *s, struct why *why)
     return OK;
 }
 
-/* What the asker left of the series at hand is kept all the same. */
+/* Caches the rest of a series that the caller did not read. */
 static enum err
-drain(struct keeping_set *s, struct why *why)
+keeping_drain(struct keeping_set *s, struct why *why)
 {
     enum err e = OK;
     while (e == OK && s->in_series && s->writer != NULL)
@@ -293,9 +309,9 @@ drain(struct keeping_set *s, struct why *why)
     return e;
 }
 
-/* All was read: the answer is complete, unless something is missing. */
+/* Caches the answer after its end, unless it has a warning about missing data. */
 static void
-keep(struct keeping_set *s)
+keeping_end(struct keeping_set *s)
 {
     struct answer_writer *writer = s->writer;
     s->writer = NULL;
@@ -313,11 +329,11 @@ keeping_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     struct keeping_set *s = (struct keeping_set *)set;
     struct bytes labels;
     *ret_labels = bytes_of(NULL, 0);
-    enum err e = drain(s, why);
+    enum err e = keeping_drain(s, why);
     while (e == OK && s->pending.count == 0) {
         e = series_set_next(s->below, &labels, why);
         if (e == OK && labels.at == NULL) {
-            keep(s);
+            keeping_end(s);
             return OK;
         }
         if (e) break;
@@ -362,10 +378,11 @@ keeping_free(struct series_set *set)
     mem_free(s->budget, s, sizeof *s);
 }
 
-/* The store's answer for what the plan asks, of which is kept what is worth it. */
+/* Requests the times of the plan from the store. The answer is cached if it is long enough. */
 static enum err
-ask(const struct remembered_view *v, const struct query_request *r, const struct plan *plan,
-    struct bytes question, int64_t now_ms, struct series_set **ret_set, struct why *why)
+ask_store(const struct remembered_view *v, const struct query_request *r,
+          const struct reuse_plan *plan, struct bytes question, int64_t now_ms,
+          struct series_set **ret_set, struct why *why)
 {
     static const struct series_set_ops ops = {.next = keeping_next,
                                               .batch = keeping_batch,
@@ -373,10 +390,10 @@ ask(const struct remembered_view *v, const struct query_request *r, const struct
                                               .free = keeping_free};
     int64_t unit_ms = unit_of(r), young_ms = now_ms - YOUNG_MS;
     struct query_request below = *r;
-    below.hints.times_only = false; /* whoever asks next may want the values */
+    below.hints.times_only = false; /* the next question may need the values */
     below.min_ms = plan->min_ms;
     below.max_ms = plan->max_ms;
-    /* Where what is kept begins or ends, there is nothing to widen. */
+    /* Widens the question's own ends, but not the ends of cached answers. */
     if (plan->min_ms == r->min_ms) below.min_ms = even_before(plan->min_ms, unit_ms);
     if (plan->max_ms == r->max_ms) {
         int64_t wide = even_after(plan->max_ms, unit_ms);
@@ -389,8 +406,8 @@ ask(const struct remembered_view *v, const struct query_request *r, const struct
     s->budget = v->budget;
     s->min_ms = plan->min_ms;
     s->max_ms = plan->max_ms;
-    s->run =
-        (struct run){below.min_ms, below.max_ms < young_ms ? below.max_ms : young_ms - 1, now_ms};
+    s->run = (struct kept_run){below.min_ms, below.max_ms < young_ms ? below.max_ms : young_ms - 1,
+                               now_ms};
     buf_init(&s->question, v->budget, ANSWER_QUESTION_BYTES_MAX);
     buf_init(&s->labels, v->budget, GATHERED_LABEL_BYTES_MAX);
     buf_put_bytes(&s->question, question);
@@ -412,27 +429,27 @@ ask(const struct remembered_view *v, const struct query_request *r, const struct
 /* --- series with their samples ---------------------------------------------------------------- */
 
 /* The sets of one answer. */
-struct gathered {
+struct opened_sets {
     struct series_set *sets[2 * RUNS_MAX + 1];
     uint32_t count;
 };
 
 static void
-drop_gathered(struct gathered *g)
+drop_gathered(struct opened_sets *g)
 {
     while (g->count > 0)
         series_set_free(g->sets[--g->count]);
 }
 
-/* Opens what the plan has. *ret_bad: the run that is not there, or damaged; then it is to be made
- * again without it. */
+/* Opens the cached answers of the plan. *ret_bad: a run whose file is missing or damaged; the plan
+ * has to be made again without it. */
 static enum err
-open_parts(const struct remembered_view *v, const struct plan *plan, struct bytes question,
-           struct gathered *g, const struct run **ret_bad, struct why *why)
+open_parts(const struct remembered_view *v, const struct reuse_plan *plan, struct bytes question,
+           struct opened_sets *g, const struct kept_run **ret_bad, struct why *why)
 {
     *ret_bad = NULL;
     for (uint32_t i = 0; i < plan->count; i++) {
-        const struct part *p = &plan->parts[i];
+        const struct reuse_part *p = &plan->parts[i];
         struct answer_about about = {question, p->run.min_ms, p->run.max_ms, p->run.asked_ms};
         struct file file;
         enum err e = file_cache_open(v->of->files, run_key(question, &p->run), &file)
@@ -445,37 +462,38 @@ open_parts(const struct remembered_view *v, const struct plan *plan, struct byte
         }
         if (e) return e;
         g->count++;
+        assert(g->count <= 2 * RUNS_MAX); /* invariant 2 */
     }
     return OK;
 }
 
 static void
-forget_run(struct runs *runs, const struct run *run)
+forget_run(struct kept_runs *runs, const struct kept_run *run)
 {
     for (uint32_t i = runs->count; i-- > 0;) {
         if (memcmp(&runs->items[i], run, sizeof *run) == 0) remove_run(runs, i);
     }
 }
 
-/* What is needed once for a question; on the heap, since it is large. */
+/* Memory for a question; on the heap, since it is large. */
 struct answering {
-    struct runs runs;
-    struct plan plan;
-    struct gathered sets;
+    struct kept_runs runs;
+    struct reuse_plan plan;
+    struct opened_sets sets;
     struct buf question;
 };
 
 static enum err
-answer(const struct remembered_view *v, const struct query_request *r, struct answering *a,
-       struct series_set **ret_set, struct why *why)
+remembered_answer(const struct remembered_view *v, const struct query_request *r,
+                  struct answering *a, struct series_set **ret_set, struct why *why)
 {
     const struct remembered_options *x = &v->of->options;
     int64_t now_ms = env_realtime_ms(x->env);
-    const struct run *bad;
+    const struct kept_run *bad;
     put_question(v->of, r, &a->question);
     enum err e = buf_error(&a->question);
     if (e == ERR_NOMEM) return no_memory(why);
-    /* What is too long to be remembered, or too young. */
+    /* Does not cache questions that are too long, or about the last ten minutes. */
     if (e || r->min_ms >= now_ms - YOUNG_MS) return view_select(v->below, r, ret_set, why);
     struct bytes question = buf_bytes(&a->question);
     load_runs(v->of, question, now_ms, v->budget, &a->runs);
@@ -489,12 +507,13 @@ answer(const struct remembered_view *v, const struct query_request *r, struct an
     atomic_fetch_add_explicit(x->hits, a->plan.count, memory_order_relaxed);
     if (a->plan.min_ms <= a->plan.max_ms) {
         atomic_fetch_add_explicit(x->misses, 1, memory_order_relaxed);
-        e = ask(v, r, &a->plan, question, now_ms, &a->sets.sets[a->sets.count], why);
+        e = ask_store(v, r, &a->plan, question, now_ms, &a->sets.sets[a->sets.count], why);
         if (e) return e;
         a->sets.count++;
     }
     uint32_t count = a->sets.count;
-    a->sets.count = 0; /* they are the merged set's */
+    a->sets.count = 0; /* the merged set takes them */
+    assert(count > 0);
     return merged_set_new(a->sets.sets, count, v->budget, ret_set, why);
 }
 
@@ -509,14 +528,14 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     struct answering *a = mem_new(v->budget, sizeof *a);
     if (a == NULL) return no_memory(why);
     buf_init(&a->question, v->budget, ANSWER_QUESTION_BYTES_MAX);
-    enum err e = answer(v, r, a, ret_set, why);
+    enum err e = remembered_answer(v, r, a, ret_set, why);
     drop_gathered(&a->sets);
     buf_fini(&a->question);
     mem_free(v->budget, a, sizeof *a);
     return e;
 }
 
-/* --- the rest is the other one's -------------------------------------------------------------- */
+/* --- forwarded to the other answerer ---------------------------------------------------------- */
 
 static enum err
 exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,

@@ -1,22 +1,22 @@
 /*
- * remembered.h - an answerer that keeps the answers of another one, a source's reader, in a
- * directory, and asks it only for times of which it has none:
+ * remembered.h - an answerer that caches the answers of another answerer, a source's reader, in a
+ * directory, and asks it only for times that are not cached:
  *
- *     asked:            min ............................................. max
- *     kept:      [................)                  [..........)
- *     the other one is asked for:  [.................]          [........]  as one question
+ *     question:         min ............................................. max
+ *     cached:    [................)                  [..........)
+ *     request to the other answerer: [...............]          [........]  as one request
  *
- * Answers are kept for questions with the same matchers and tenant. What is younger than ten
- * minutes is always asked for. Of what is kept, the newest sample was some time old when it was
- * asked for: for as long it is believed, or for max_age if that is less. So samples that come late,
- * and those that the store loses, are told of late by no more than max_age, and sooner the younger
- * they are.
+ * Answers are cached for questions with the same matchers and tenant. Times within the last ten
+ * minutes are always requested. The newest sample of a cached answer had some age when it was
+ * requested: the answer is valid for as long as that, or for max_age if that is less. So samples
+ * that come late, and samples that the store loses, are noticed late by at most max_age, and sooner
+ * the younger they are.
  *
- * Times are widened to even ones, so that the next question finds more: by a tenth at most, of
+ * Times are widened to even ones, so that the next question finds more: by at most a tenth, for
  * questions of ten minutes and more.
  *
- * The directory: sys/file_cache.h; whatever becomes of it, no answer is wrong. Names, values and
- * series are always asked for.   Threads: as the other answerer.
+ * The directory: sys/file_cache.h. Damage to it cannot make an answer wrong. Names, values and
+ * series are not cached.   Threads: those of the other answerer.
  */
 #ifndef VIEWS_REMEMBERED_H
 #define VIEWS_REMEMBERED_H
@@ -27,14 +27,14 @@
 
 struct remembered_options {
     struct env *env;
-    struct budget *memory;    /* of what lasts; a question has its own */
-    struct answerer *answers; /* its own from now on, also after an error */
-    uint64_t store;           /* what tells the other one, with all its settings, from others */
+    struct budget *memory;    /* of the answerer; a question has its own */
+    struct answerer *answers; /* taken, also on an error */
+    uint64_t store;           /* identifies the other answerer, with all its settings */
     const char *path;         /* outlives it */
     uint64_t max_bytes;
     int64_t max_age_ms;
-    _Atomic uint64_t *hits;   /* files that were of use */
-    _Atomic uint64_t *misses; /* questions that had to be asked */
+    _Atomic uint64_t *hits;   /* files that were used */
+    _Atomic uint64_t *misses; /* questions with a request to the other answerer */
 };
 /* ERR_NOMEM. */
 MUST_CHECK enum err remembered_new(const struct remembered_options *options,

@@ -1,16 +1,25 @@
 /*
  * replica_merge.c - see replica_merge.h for the rules.
  *
- * As long as the current replica has no gap, its batches are given as they come, or as much of them
- * as comes before a gap. The others are not asked for samples until there is one: what they have
- * until the sample given last is passed then, at once. They need not be looked at to begin with the
- * first replica, either, if that has a sample within its first gap after the time begins: no other
- * has one before.
+ * As long as the current replica has no gap, its batches are returned as they come, up to a gap.
+ * The other replicas are read only when there is a gap: their samples up to the last returned one
+ * are skipped then. They need not be read to begin with the first replica, either, if that has a
+ * sample within its first gap after the beginning: no other has an earlier one.
  *
- * Where a rule needs two samples of a replica and its batch has one left, that is copied (struct
- * kept_sample) and the next batch asked for. So it does not matter how samples come in batches.
+ * If a rule needs two samples of a replica and its batch has one left, that is copied (struct
+ * kept_sample) and the next batch read. So the result does not depend on the sizes of batches.
+ *
+ * Invariants:
+ *
+ * 1. `at` is at most the count of the batch; a replica that is drained has no more batches.
+ * 2. `gap_count` is at most REPLICA_GAPS, and `gap_at` is below it.
+ * 3. Between batches `current` is NULL at the beginning and after a marker, and a replica
+ * otherwise.
+ * 4. Only the first batch of a replica after a change leaves out samples, or forgets a reset hint.
  */
 #include "views/replica_merge.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 
@@ -54,7 +63,7 @@ replica_merge_add(struct replica_merge *m, void *from)
 
 /* --- gaps ------------------------------------------------------------------------------------- */
 
-/* Of a time after another, any two of int64_t. */
+/* Returns the distance of a later time, for any two of int64_t. */
 static uint64_t
 time_since(int64_t before_ms, int64_t t_ms)
 {
@@ -68,7 +77,7 @@ is_marker(const struct sample_batch *b, uint32_t i)
                                    : b->histograms[i].sum_bits == STALE_NAN_BITS;
 }
 
-/* It is past a sample. */
+/* Notes the gap before a sample that was returned or skipped. */
 static void
 note_gap(struct replica *r, int64_t t_ms, bool marker)
 {
@@ -83,12 +92,14 @@ note_gap(struct replica *r, int64_t t_ms, bool marker)
     r->before_ms = t_ms;
 }
 
-/* Its interval, of which at least one gap is known; all that is needed to tell a silence mostly is
- * that no gap was less than so much. */
+/* Returns the interval of a replica of which at least one gap is known. Also sets gap_ms_low, which
+ * mostly suffices to recognize silence. */
 static uint64_t
 find_interval(struct replica *r)
 {
     uint64_t sorted[REPLICA_GAPS];
+    assert(r->gap_count > 0);
+    assert(r->gap_count <= REPLICA_GAPS); /* invariant 2 */
     for (uint32_t i = 0; i < r->gap_count; i++) {
         uint32_t at = i;
         for (; at > 0 && sorted[at - 1] > r->gaps_ms[i]; at--) {
@@ -100,7 +111,7 @@ find_interval(struct replica *r)
     return sorted[(r->gap_count - 1) / 2];
 }
 
-/* Is it more than twice as much? */
+/* Says whether a gap is more than twice the interval. */
 static bool
 is_beyond_two(uint64_t gap_ms, uint64_t interval_ms)
 {
@@ -113,12 +124,14 @@ is_silence(struct replica *r, uint64_t gap_ms)
     return is_beyond_two(gap_ms, r->gap_ms_low) && is_beyond_two(gap_ms, find_interval(r));
 }
 
-/* --- samples at hand -------------------------------------------------------------------------- */
+/* --- the next sample of a replica ------------------------------------------------------------- */
 
-/* Its batch has a sample that is to come, or it is drained. */
+/* Reads a batch unless there is a sample left. Afterwards there is one, or the replica is drained.
+ */
 static enum err
 fill_batch(struct replica_merge *m, struct replica *r, struct why *why)
 {
+    assert(r->at <= r->batch.count); /* invariant 1 */
     if (r->drained || r->at < r->batch.count) return OK;
     r->at = 0;
     enum err e = m->batch(r->from, &r->batch, why);
@@ -126,9 +139,9 @@ fill_batch(struct replica_merge *m, struct replica *r, struct why *why)
     return e;
 }
 
-/* It has a sample at hand, or is_over(). */
+/* Afterwards the replica has a next sample, or is_over(). */
 static enum err
-fill(struct replica_merge *m, struct replica *r, struct why *why)
+fill_next(struct replica_merge *m, struct replica *r, struct why *why)
 {
     return r->has_kept ? OK : fill_batch(m, r, why);
 }
@@ -139,45 +152,47 @@ is_over(const struct replica *r)
     return r->drained && !r->has_kept;
 }
 
-/* The batch of the sample at hand, which is that at *ret_at. */
+/* Returns the batch of the next sample, and its index there. */
 static const struct sample_batch *
-at_hand(const struct replica *r, uint32_t *ret_at)
+next_sample(const struct replica *r, uint32_t *ret_at)
 {
     *ret_at = r->has_kept ? 0 : r->at;
     return r->has_kept ? &r->kept.batch : &r->batch;
 }
 
 static int64_t
-time_at_hand(const struct replica *r)
+next_time(const struct replica *r)
 {
     uint32_t at;
-    const struct sample_batch *b = at_hand(r, &at);
+    const struct sample_batch *b = next_sample(r, &at);
     return b->times_ms[at];
 }
 
 static bool
-has_marker_at_hand(const struct replica *r)
+has_marker_next(const struct replica *r)
 {
     uint32_t at;
-    const struct sample_batch *b = at_hand(r, &at);
+    const struct sample_batch *b = next_sample(r, &at);
     return is_marker(b, at);
 }
 
 static void
-step(struct replica *r)
+step_over(struct replica *r)
 {
-    note_gap(r, time_at_hand(r), has_marker_at_hand(r));
+    note_gap(r, next_time(r), has_marker_next(r));
     if (r->has_kept)
         r->has_kept = false;
     else
         r->at++;
 }
 
-/* The sample at hand, the last one of its batch. */
+/* Copies the next sample, the last one of its batch. */
 static enum err
-keep(struct replica_merge *m, struct replica *r, struct why *why)
+keep_next(struct replica_merge *m, struct replica *r, struct why *why)
 {
     struct kept_sample *k = &r->kept;
+    assert(!r->has_kept);
+    assert(r->at + 1 == r->batch.count);
     k->batch = sample_batch_part(&r->batch, r->at, 1);
     k->t_ms = *k->batch.times_ms;
     k->batch.times_ms = &k->t_ms;
@@ -199,13 +214,13 @@ keep(struct replica_merge *m, struct replica *r, struct why *why)
     return OK;
 }
 
-/* The time of the sample after that at hand. *ret_any false: there is none. */
+/* Finds the time of the sample after the next one. *ret_any false: there is no such sample. */
 static enum err
 find_second(struct replica_merge *m, struct replica *r, bool *ret_any, int64_t *ret_ms,
             struct why *why)
 {
     enum err e = OK;
-    if (!r->has_kept && r->at + 1 == r->batch.count) e = keep(m, r, why);
+    if (!r->has_kept && r->at + 1 == r->batch.count) e = keep_next(m, r, why);
     if (e == OK && r->has_kept) e = fill_batch(m, r, why);
     if (e) return e;
     uint32_t at = r->has_kept ? r->at : r->at + 1;
@@ -214,35 +229,35 @@ find_second(struct replica_merge *m, struct replica *r, bool *ret_any, int64_t *
     return OK;
 }
 
-/* To the first sample after what was given last. */
+/* Skips samples up to the last returned one. */
 static enum err
 pass_until_last(struct replica_merge *m, struct replica *r, struct why *why)
 {
     for (;;) {
-        enum err e = fill(m, r, why);
+        enum err e = fill_next(m, r, why);
         if (e || is_over(r)) return e;
-        if (m->now.last == NULL || time_at_hand(r) > m->now.last_ms) return OK;
-        step(r);
+        if (m->now.last == NULL || next_time(r) > m->now.last_ms) return OK;
+        step_over(r);
     }
 }
 
-/* --- which one is current --------------------------------------------------------------------- */
+/* --- the choice of the current replica -------------------------------------------------------- */
 
-/* Of those that were looked at, the one to choose. */
+/* The best replica so far. */
 struct choice {
-    struct replica *replica; /* NULL: none */
-    int64_t t_ms;            /* of its sample at hand */
+    struct replica *replica; /* NULL: none so far */
+    int64_t t_ms;            /* time of its next sample */
 };
 
-/* The earliest; of several, the first. */
+/* Chooses the earliest; of several, the first. */
 static void
 choose_earliest(struct choice *choice, struct replica *r)
 {
-    int64_t t_ms = time_at_hand(r);
+    int64_t t_ms = next_time(r);
     if (choice->replica == NULL || t_ms < choice->t_ms) *choice = (struct choice){r, t_ms};
 }
 
-/* How long a sample of the one before may be newer by its value than by its time. */
+/* Finds how long a sample of the previous replica may be newer by its value than by its time. */
 static enum err
 find_wary(struct replica_merge *m, struct replica *before, struct replica *r, uint64_t *ret_ms,
           struct why *why)
@@ -254,17 +269,18 @@ find_wary(struct replica_merge *m, struct replica *before, struct replica *r, ui
         bool any;
         enum err e = find_second(m, r, &any, &second_ms, why);
         if (e) return e;
-        own_ms = any ? time_since(time_at_hand(r), second_ms) : UINT64_MAX;
+        own_ms = any ? time_since(next_time(r), second_ms) : UINT64_MAX;
     }
     *ret_ms = own_ms > interval_ms ? own_ms : interval_ms;
     return OK;
 }
 
-/* The current one from now on. */
+/* Makes a replica current. */
 static enum err
 change_to(struct replica_merge *m, struct replica *r, struct why *why)
 {
     struct replica_course *c = &m->now;
+    assert(r >= m->replicas && r < m->replicas + m->count);
     c->current = r;
     c->is_chosen = true;
     if (c->last == NULL || c->last == r) return OK;
@@ -272,12 +288,13 @@ change_to(struct replica_merge *m, struct replica *r, struct why *why)
     return find_wary(m, c->last, r, &c->wary_ms, why);
 }
 
-/* Is its first sample no later after `earliest_ms` than its second one after that? */
+/* Says whether a replica's first sample comes after `earliest_ms` by no more than its second comes
+ * after the first. */
 static enum err
 is_there_from(struct replica_merge *m, struct replica *r, int64_t earliest_ms, bool *ret,
               struct why *why)
 {
-    int64_t first_ms = time_at_hand(r), second_ms = first_ms;
+    int64_t first_ms = next_time(r), second_ms = first_ms;
     bool any;
     *ret = first_ms == earliest_ms;
     if (*ret) return OK;
@@ -288,13 +305,13 @@ is_there_from(struct replica_merge *m, struct replica *r, int64_t earliest_ms, b
     return e;
 }
 
-/* By the first samples of all. */
+/* Chooses by the first samples of all replicas. */
 static enum err
 begin_with_any(struct replica_merge *m, struct why *why)
 {
     struct choice earliest = {.replica = NULL};
     for (uint32_t i = 0; i < m->count; i++) {
-        enum err e = fill(m, &m->replicas[i], why);
+        enum err e = fill_next(m, &m->replicas[i], why);
         if (e) return e;
         if (!is_over(&m->replicas[i])) choose_earliest(&earliest, &m->replicas[i]);
     }
@@ -310,17 +327,17 @@ begin_with_any(struct replica_merge *m, struct why *why)
 }
 
 static enum err
-begin(struct replica_merge *m, struct why *why)
+begin_series(struct replica_merge *m, struct why *why)
 {
     struct replica *first = &m->replicas[0];
     bool there = false;
-    enum err e = fill(m, first, why);
+    enum err e = fill_next(m, first, why);
     if (e == OK && !is_over(first)) e = is_there_from(m, first, m->min_ms, &there, why);
     if (e) return e;
     return there ? change_to(m, first, why) : begin_with_any(m, why);
 }
 
-/* After a marker: with the earliest sample that is none. */
+/* After a marker: chooses the earliest sample that is not a marker. */
 static enum err
 begin_again(struct replica_merge *m, struct why *why)
 {
@@ -328,9 +345,9 @@ begin_again(struct replica_merge *m, struct why *why)
     for (uint32_t i = 0; i < m->count; i++) {
         struct replica *r = &m->replicas[i];
         enum err e = pass_until_last(m, r, why);
-        while (e == OK && !is_over(r) && has_marker_at_hand(r)) {
-            step(r);
-            e = fill(m, r, why);
+        while (e == OK && !is_over(r) && has_marker_next(r)) {
+            step_over(r);
+            e = fill_next(m, r, why);
         }
         if (e) return e;
         if (!is_over(r)) choose_earliest(&earliest, r);
@@ -340,13 +357,13 @@ begin_again(struct replica_merge *m, struct why *why)
     return m->now.is_over ? OK : change_to(m, earliest.replica, why);
 }
 
-/* What the current one has not. */
+/* A gap of the current replica. */
 struct gap {
-    int64_t from_ms; /* the sample given last; what is newer fills it */
+    int64_t from_ms; /* the last returned sample; newer samples fill the gap */
     int64_t until_ms;
-    bool at_end;          /* it goes on until the end, of which `until_ms` is a part */
-    bool is_known;        /* the interval is: */
-    uint64_t interval_ms; /* of the current one */
+    bool at_end;          /* it goes on until the end of time, `until_ms` included */
+    bool is_known;        /* interval_ms is known */
+    uint64_t interval_ms; /* of the current replica */
 };
 
 static bool
@@ -355,17 +372,17 @@ is_in_gap(const struct gap *gap, int64_t t_ms)
     return gap->at_end || t_ms < gap->until_ms;
 }
 
-/* Does it fill the gap? */
+/* Says whether a replica fills the gap. */
 static enum err
 look_at_gap(struct replica_merge *m, struct replica *r, const struct gap *gap, bool *ret_fills,
             struct why *why)
 {
     enum err e = pass_until_last(m, r, why);
-    while (e == OK && !is_over(r) && time_at_hand(r) <= gap->from_ms) {
-        step(r);
-        e = fill(m, r, why);
+    while (e == OK && !is_over(r) && next_time(r) <= gap->from_ms) {
+        step_over(r);
+        e = fill_next(m, r, why);
     }
-    *ret_fills = e == OK && !is_over(r) && is_in_gap(gap, time_at_hand(r));
+    *ret_fills = e == OK && !is_over(r) && is_in_gap(gap, next_time(r));
     if (!*ret_fills || gap->is_known || gap->at_end) return e;
     int64_t second_ms;
     e = find_second(m, r, ret_fills, &second_ms, why);
@@ -373,7 +390,8 @@ look_at_gap(struct replica_merge *m, struct replica *r, const struct gap *gap, b
     return e;
 }
 
-/* A marker says that the series is gone: not if another has a sample as soon as it should. */
+/* Chooses a replica that fills the gap. One with a sample within two intervals is preferred to one
+ * with a marker. */
 static enum err
 choose_in_gap(struct replica_merge *m, const struct gap *gap, struct replica **ret, struct why *why)
 {
@@ -386,7 +404,7 @@ choose_in_gap(struct replica_merge *m, const struct gap *gap, struct replica **r
         if (e) return e;
         if (!fills) continue;
         choose_earliest(&earliest, r);
-        if (!has_marker_at_hand(r)) choose_earliest(&alive, r);
+        if (!has_marker_next(r)) choose_earliest(&alive, r);
     }
     bool soon = alive.replica != NULL && gap->is_known &&
                 !is_beyond_two(time_since(m->now.last_ms, alive.t_ms), gap->interval_ms);
@@ -394,7 +412,7 @@ choose_in_gap(struct replica_merge *m, const struct gap *gap, struct replica **r
     return OK;
 }
 
-/* The interval by which the gap is judged. */
+/* Finds the interval that decides whether the gap is a silence. */
 static enum err
 set_interval(struct replica_merge *m, struct replica *r, struct gap *gap, struct why *why)
 {
@@ -407,13 +425,14 @@ set_interval(struct replica_merge *m, struct replica *r, struct gap *gap, struct
     return e;
 }
 
-/* Who fills the gap before the next sample of the current one, if that is silent? NULL: none. */
+/* Finds a replica that fills the gap before the next sample of the current one, if that is silent;
+ * or NULL. */
 static enum err
 find_filling(struct replica_merge *m, struct replica **ret, struct why *why)
 {
     struct replica *r = m->now.current;
     struct gap gap = {.from_ms = m->now.last_ms, .at_end = is_over(r)};
-    gap.until_ms = gap.at_end ? m->max_ms : time_at_hand(r);
+    gap.until_ms = gap.at_end ? m->max_ms : next_time(r);
     *ret = NULL;
     if (gap.until_ms <= gap.from_ms) return OK;
     uint64_t silent_ms = time_since(gap.from_ms, gap.until_ms) + gap.at_end;
@@ -426,28 +445,28 @@ find_filling(struct replica_merge *m, struct replica **ret, struct why *why)
     return choose_in_gap(m, &gap, ret, why);
 }
 
-/* Who has a sample until the marker of the current one? NULL: none. */
+/* Finds a replica with a sample until the marker of the current one; or NULL. */
 static enum err
 find_alive(struct replica_merge *m, struct replica **ret, struct why *why)
 {
-    int64_t marker_ms = time_at_hand(m->now.current);
+    int64_t marker_ms = next_time(m->now.current);
     struct choice earliest = {.replica = NULL};
     for (uint32_t i = 0; i < m->count; i++) {
         struct replica *r = &m->replicas[i];
         if (r == m->now.current) continue;
         enum err e = pass_until_last(m, r, why);
-        while (e == OK && !is_over(r) && has_marker_at_hand(r) && time_at_hand(r) <= marker_ms) {
-            step(r);
-            e = fill(m, r, why);
+        while (e == OK && !is_over(r) && has_marker_next(r) && next_time(r) <= marker_ms) {
+            step_over(r);
+            e = fill_next(m, r, why);
         }
         if (e) return e;
-        if (!is_over(r) && time_at_hand(r) <= marker_ms) choose_earliest(&earliest, r);
+        if (!is_over(r) && next_time(r) <= marker_ms) choose_earliest(&earliest, r);
     }
     *ret = earliest.replica;
     return OK;
 }
 
-/* --- what is given ---------------------------------------------------------------------------- */
+/* --- the result ------------------------------------------------------------------------------- */
 
 static double
 value_of(const struct sample_batch *b, uint32_t i)
@@ -463,13 +482,13 @@ is_gauge(const struct sample_batch *b, uint32_t i)
     return b->kind != SAMPLE_FLOAT && b->histograms[i].reset_hint == RESET_GAUGE;
 }
 
-/* Of a counter it may be an older value than that given last. */
+/* Says whether the next sample may be an older value of a counter than the last returned one. */
 static bool
 is_left_out(const struct replica_merge *m)
 {
     const struct replica_course *c = &m->now;
     uint32_t i;
-    const struct sample_batch *b = at_hand(c->current, &i);
+    const struct sample_batch *b = next_sample(c->current, &i);
     if (!c->is_changed || !c->has_value || b->kind != c->kind) return false;
     if (b->kind == SAMPLE_FLOAT && m->times_only) return false;
     if (c->is_gauge || is_gauge(b, i)) return false;
@@ -477,7 +496,8 @@ is_left_out(const struct replica_merge *m)
            (c->may_be_new || value_of(b, i) < c->value);
 }
 
-/* The current replica has the next sample or marker of the series at hand, or all is over. */
+/* Afterwards the next sample of the current replica is the next one of the series, or it is over.
+ */
 static enum err
 find_next(struct replica_merge *m, struct why *why)
 {
@@ -485,18 +505,18 @@ find_next(struct replica_merge *m, struct why *why)
     enum err e = OK;
     while (e == OK && !c->is_over) {
         struct replica *other = NULL;
-        if (c->current == NULL) e = c->is_ended ? begin_again(m, why) : begin(m, why);
-        if (e == OK && !c->is_over) e = fill(m, c->current, why);
+        if (c->current == NULL) e = c->is_ended ? begin_again(m, why) : begin_series(m, why);
+        if (e == OK && !c->is_over) e = fill_next(m, c->current, why);
         if (e || c->is_over) return e;
         if (!c->is_chosen) e = find_filling(m, &other, why);
         if (e == OK && other == NULL && is_over(c->current)) {
             c->is_over = true;
             return OK;
         }
-        if (e == OK && other == NULL && has_marker_at_hand(c->current)) {
+        if (e == OK && other == NULL && has_marker_next(c->current)) {
             e = find_alive(m, &other, why);
         } else if (e == OK && other == NULL && is_left_out(m)) {
-            step(c->current);
+            step_over(c->current);
             c->is_chosen = false;
             continue;
         }
@@ -507,7 +527,7 @@ find_next(struct replica_merge *m, struct why *why)
     return e;
 }
 
-/* How many samples from that at hand on come before a marker or a silence. */
+/* Counts samples from the next one on, up to a marker or a silence. */
 static uint32_t
 find_run(struct replica *r, const struct sample_batch *b, uint32_t from)
 {
@@ -520,7 +540,8 @@ find_run(struct replica *r, const struct sample_batch *b, uint32_t from)
     return i - from;
 }
 
-/* Is the sample, the last one of `count`, less than the one that its replica gave before, if any?
+/* Says whether the last of `count` samples is less than the one before it of its replica, or the
+ * first.
  */
 static bool
 may_be_new(const struct replica_course *c, const struct sample_batch *b, uint32_t i, uint32_t count)
@@ -530,7 +551,7 @@ may_be_new(const struct replica_course *c, const struct sample_batch *b, uint32_
     return !is_second || value_of(b, i) < c->value;
 }
 
-/* The last of `count` samples of a batch. */
+/* Notes `count` returned samples, of which `last` is the last. */
 static void
 note_given(struct replica_merge *m, const struct sample_batch *b, uint32_t last, uint32_t count)
 {
@@ -552,7 +573,7 @@ note_given(struct replica_merge *m, const struct sample_batch *b, uint32_t last,
     c->may_be_new = is_new;
 }
 
-/* A hint is about the histogram before, which was another replica's. */
+/* Clears the reset hint, which is about the previous histogram of the same replica. */
 static void
 forget_hint(struct replica_merge *m, struct sample_batch *one)
 {
@@ -565,17 +586,20 @@ enum err
 replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct why *why)
 {
     *ret = (struct sample_batch){.count = 0};
+    assert(m->count > 0);
     if (m->count == 1) return m->batch(m->replicas[0].from, ret, why);
     enum err e = find_next(m, why);
     if (e || m->now.is_over) return e;
     struct replica *r = m->now.current;
     uint32_t from, count = 1;
-    const struct sample_batch *b = at_hand(r, &from);
+    const struct sample_batch *b = next_sample(r, &from);
+    assert(from < b->count); /* invariant 1 */
     bool alone = r->has_kept || is_marker(b, from);
     bool new_hint = m->now.is_changed && b->kind != SAMPLE_FLOAT;
-    step(r);
+    step_over(r);
     if (!alone && !new_hint) {
         count = find_run(r, b, from);
+        assert(count <= b->count - from); /* invariant 1 */
         r->at = from + count;
     }
     *ret = sample_batch_part(b, from, count);

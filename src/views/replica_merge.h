@@ -1,34 +1,35 @@
 /*
- * replica_merge.h - private to query/: the samples of one series that replicas of a Prometheus
- * wrote, each for itself, as one.
+ * replica_merge.h - private to query/: merges the samples of one series, which each replica of a
+ * Prometheus wrote for itself.
  *
- * One replica at a time is current, and its samples alone are given:
+ * One replica at a time is current, and only its samples are returned:
  *
- * - The first one is that which is added first of those that are there from the beginning: whose
- *   first sample comes no later after the earliest of all than its second one after its first.
- * - The current one is silent if more than two intervals pass between the sample given last and its
- *   next one (after its last one: the end of the time asked for). The interval is the median of its
- *   last 10 gaps, of an even number the lesser one in the middle; gaps at staleness markers do not
- *   count. While no gap is known, the one after its next sample is the interval; without such it is
- *   silent if another has two samples before its next one, or one after its last one.
- * - When it is silent, that one becomes current which has the earliest sample after the one given
- *   last, and before its own next one; all that is not newer than the one given last is passed. No
- *   such sample: it stays.
- * - A staleness marker of the current one is not given if another has a sample after the one given
- *   last and until then: that becomes current, the earliest. Else the series ends; it goes on with
- *   the earliest sample of any.
+ * - The first current replica is the first added of those that are there from the beginning: whose
+ *   first sample comes after the earliest of all by no more than its second comes after its first.
+ * - The current replica is silent if more than two intervals pass between the last returned sample
+ *   and its next one (after its last sample: the end of the requested time). The interval is the
+ *   median of its last 10 gaps, of an even number the lesser one in the middle; gaps at staleness
+ *   markers do not count. While no gap is known, the gap after its next sample is the interval;
+ *   without it, it is silent if another replica has two samples before its next one, or one sample
+ *   after its last one.
+ * - When it is silent, the replica becomes current that has the earliest sample after the last
+ *   returned one, and before its own next one; samples that are not newer than the last returned
+ * one are skipped. Without such a sample it stays current.
+ * - A staleness marker of the current replica is not returned if another replica has a sample after
+ *   the last returned one and until the marker: the one with the earliest becomes current.
+ * Otherwise the series ends; it continues with the earliest sample of any replica.
  *
- * Where replicas scrape less often than every FILLED_INTERVAL_MS_MAX, samples in the first two
- * intervals of silence are left out: so what is given depends on samples that are no more than
+ * If replicas scrape less often than every FILLED_INTERVAL_MS_MAX, samples in the first two
+ * intervals of silence are left out: so the result depends on samples that are at most
  * REPLICA_AHEAD_MS newer.
  *
- * A scrape takes its time, at most an interval, before values are read, so that the sample of
- * another replica may be newer by its time and older by its value: a counter would seem to be
- * reset. So after a change samples less than one interval after the one given last are left out
- * while they are less; all of them if that one was less than the one before it, or was the first of
- * its replica: they may be of the time before a true reset. Thus no reset shows that was not. One
- * that was is seen an interval later at most, with all that was counted since. Of the next
- * histogram it is not known whether it comes after a reset.
+ * A scrape may take up to an interval before values are read, so that the sample of another replica
+ * may be newer by its time and older by its value: a counter would seem to be reset. So after a
+ * change, samples less than one interval after the last returned one are left out while they are
+ * less than it; all of them if that one was less than the one before it, or was the first of its
+ * replica: they may be of the time before a true reset. Thus no false reset shows. A true reset is
+ * seen at most an interval later, with all that was counted since. The reset hint of the next
+ * histogram is unknown.
  *
  * Threads: one.
  */
@@ -43,9 +44,9 @@ enum {
     REPLICA_AHEAD_MS = 2 * FILLED_INTERVAL_MS_MAX,
 };
 
-/* A sample that was taken out of a batch, to see the next one. */
+/* A sample that was copied from a batch, to read the next one. */
 struct kept_sample {
-    struct sample_batch batch; /* of it alone */
+    struct sample_batch batch; /* has this sample only */
     int64_t t_ms;
     uint64_t bits;
     int64_t start_ms;
@@ -54,50 +55,50 @@ struct kept_sample {
 
 struct replica {
     void *from;
-    bool has_kept; /* it comes before those of the batch */
+    bool has_kept; /* `kept` comes before the samples of the batch */
     bool drained;
     struct kept_sample kept;
     struct sample_batch batch;
-    uint32_t at; /* the sample at hand */
-    /* The last gaps between its samples until the one at hand. */
+    uint32_t at; /* index of its next sample in the batch, after `kept` */
+    /* The last gaps between its samples before its next one. */
     uint64_t gaps_ms[REPLICA_GAPS];
     uint32_t gap_count;
-    uint32_t gap_at;     /* the oldest, if there are all */
-    uint64_t gap_ms_low; /* none is less */
-    bool has_before;     /* the last one passed is no marker, */
-    int64_t before_ms;   /* and this is its time */
+    uint32_t gap_at;     /* index of the oldest, if there are REPLICA_GAPS */
+    uint64_t gap_ms_low; /* no gap is less */
+    bool has_before;     /* the sample before its next one exists and is not a marker */
+    int64_t before_ms;   /* time of that sample */
 };
 
-/* How far a series has come. */
+/* The progress of a series. */
 struct replica_course {
     struct replica *current;
-    struct replica *last;  /* gave the last sample or marker; NULL: nothing was given */
-    int64_t last_ms;       /* its time */
-    bool is_ended;         /* it was a marker */
-    bool is_over;          /* nothing comes any more */
-    bool is_chosen;        /* the current one has become it for its sample at hand */
-    bool is_changed;       /* it has not given any since: less is left out so long */
-    uint64_t wary_ms;      /* after the last sample */
-    bool has_value;        /* of the last one that is no marker, this: */
-    bool is_gauge;         /* a histogram of one */
-    enum sample_kind kind; /* of the value */
+    struct replica *last; /* replica of the last returned sample or marker; or NULL */
+    int64_t last_ms;      /* its time */
+    bool is_ended;        /* it was a marker */
+    bool is_over;         /* the series has no more samples */
+    bool is_chosen;       /* `current` was chosen for its next sample */
+    bool is_changed;      /* `current` has returned no sample since it was chosen */
+    uint64_t wary_ms; /* while is_changed: time after the last sample in which less is left out */
+    bool has_value;   /* the next fields are those of the last sample that is not a marker */
+    bool is_gauge;    /* it is a gauge histogram */
+    enum sample_kind kind;
     int64_t value_ms;
-    double value;    /* a histogram's count */
-    bool may_be_new; /* the counter may have begun anew just before it */
+    double value;    /* of a histogram: its count */
+    bool may_be_new; /* the counter may have been reset just before it */
 };
 
 struct replica_merge {
     struct budget *budget;
-    /* More samples of a replica, as series_set_batch(): they stay until it is asked for the next.
-     * No summaries and no chunks. */
+    /* Returns more samples of a replica, like series_set_batch(), which stay until the next call
+     * for it. Neither summaries nor chunks. */
     enum err (*batch)(void *from, struct sample_batch *ret_batch, struct why *why);
-    int64_t min_ms, max_ms; /* the time that is asked for: all samples are in it */
-    bool times_only;        /* floats mean nothing */
-    struct arena kept;      /* of histograms that were taken out of batches */
+    int64_t min_ms, max_ms; /* the requested time, which has all samples */
+    bool times_only;        /* float values have no meaning */
+    struct arena kept;      /* histograms of kept samples */
     struct replica *replicas;
     uint32_t count, capacity;
     struct replica_course now;
-    struct histogram histogram; /* the first one after a change, as it is given */
+    struct histogram histogram; /* the first one after a change, as it is returned */
 };
 
 void replica_merge_init(struct replica_merge *merge,
@@ -107,9 +108,9 @@ void replica_merge_init(struct replica_merge *merge,
 void replica_merge_fini(struct replica_merge *merge);
 /* Begins with the next series. */
 void replica_merge_clear(struct replica_merge *merge);
-/* Before the first batch. ERR_NOMEM, without words. */
+/* Adds a replica, before the first batch. ERR_NOMEM, without a `why`. */
 MUST_CHECK enum err replica_merge_add(struct replica_merge *merge, void *from);
-/* As series_set_batch(). Of one replica alone: what that gives. */
+/* Returns samples like series_set_batch(). A single replica's batches are returned as they are. */
 MUST_CHECK enum err replica_merge_batch(struct replica_merge *merge, struct sample_batch *ret_batch,
                                         struct why *why);
 

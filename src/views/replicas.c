@@ -1,11 +1,14 @@
 /*
  * replicas.c - see replicas.h: the view, and all but its series with samples.
  *
- * Names, values and metadata come as they come below, but for those of replica labels. Sets of
- * labels and exemplars are gathered and sorted, since without these labels their order is another.
+ * Names, values and metadata are forwarded, but for those of replica labels. Sets of labels and
+ * exemplars are gathered and sorted, since their order differs without these labels.
+ *
+ * The invariants are those of replicas_private.h.
  */
 #include "views/replicas.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "model/labels.h"
@@ -13,7 +16,7 @@
 #include "views/replica_merge.h"
 #include "views/replicas_private.h"
 
-enum { GATHERED_AT_ONCE = 4096 }; /* sets of labels, until those that are the same become one */
+enum { GATHERED_AT_ONCE = 4096 }; /* sets of labels, before equal ones become one */
 
 enum err
 replicas_no_memory(struct why *why)
@@ -37,7 +40,7 @@ is_replica_label(const struct replicas_view *v, struct bytes name)
     return false;
 }
 
-/* Both are in order. What is between two labels that go is copied as it is. */
+/* Both labels and names are in order. Bytes between two dropped labels are copied as they are. */
 void
 replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *rest,
                struct buf *dropped)
@@ -63,7 +66,7 @@ replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *r
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-struct texts {
+struct replicas_texts {
     const struct replicas_view *view;
     const struct text_sink *to;
     struct text_gathering all;
@@ -73,14 +76,14 @@ struct texts {
 static enum err
 forward_warning(void *context, const char *sentence)
 {
-    const struct texts *x = context;
+    const struct replicas_texts *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
 static enum err
 forward_name(void *context, struct bytes name)
 {
-    const struct texts *x = context;
+    const struct replicas_texts *x = context;
     return is_replica_label(x->view, name) ? OK : x->to->each(x->to->context, name);
 }
 
@@ -89,7 +92,7 @@ label_names(struct view *view, const struct query_request *request, const struct
             struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
-    struct texts x = {.view = v, .to = to};
+    struct replicas_texts x = {.view = v, .to = to};
     struct text_sink here = {.each = forward_name, .context = &x, .warning = forward_warning};
     struct query_request below = *request;
     uint64_t *limit = &below.hints.limit;
@@ -108,7 +111,7 @@ label_values(struct view *view, const struct query_request *request, struct byte
 static enum err
 gather_series(void *context, struct bytes labels)
 {
-    struct texts *x = context;
+    struct replicas_texts *x = context;
     struct text_gathering *all = &x->all;
     replicas_split(x->view, labels, &x->rest, &x->dropped);
     if (buf_error(&x->rest) || buf_error(&x->dropped)) return ERR_NOMEM;
@@ -118,14 +121,14 @@ gather_series(void *context, struct bytes labels)
     return e;
 }
 
-/* All are asked for, whatever the limit is: the first ones may be others without their labels. */
+/* Asks without the limit: without replica labels the first series may be others. */
 static enum err
 series(struct view *view, const struct query_request *request, const struct text_sink *to,
        struct why *why)
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     struct budget *budget = replicas_budget(v, request);
-    struct texts x = {.view = v, .to = to};
+    struct replicas_texts x = {.view = v, .to = to};
     struct text_sink here = {.each = gather_series, .context = &x, .warning = forward_warning};
     struct query_request below = *request;
     below.hints.limit = 0;
@@ -143,7 +146,7 @@ series(struct view *view, const struct query_request *request, const struct text
 
 /* --- exemplars and metadata ------------------------------------------------------------------- */
 
-struct exemplars {
+struct replicas_exemplars {
     const struct replicas_view *view;
     const struct exemplar_sink *to;
     struct exemplar_gathering all;
@@ -153,7 +156,7 @@ struct exemplars {
 static enum err
 gather_exemplar(void *context, const struct exemplar *exemplar)
 {
-    struct exemplars *x = context;
+    struct replicas_exemplars *x = context;
     struct exemplar of_all = *exemplar;
     replicas_split(x->view, exemplar->series_labels, &x->rest, &x->dropped);
     if (buf_error(&x->rest) || buf_error(&x->dropped)) return ERR_NOMEM;
@@ -164,7 +167,7 @@ gather_exemplar(void *context, const struct exemplar *exemplar)
 static enum err
 forward_exemplar_warning(void *context, const char *sentence)
 {
-    const struct exemplars *x = context;
+    const struct replicas_exemplars *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
@@ -174,7 +177,7 @@ exemplars(struct view *view, const struct query_request *request, const struct e
 {
     const struct replicas_view *v = (const struct replicas_view *)view;
     struct budget *budget = replicas_budget(v, request);
-    struct exemplars x = {.view = v, .to = to};
+    struct replicas_exemplars x = {.view = v, .to = to};
     struct exemplar_sink here = {gather_exemplar, &x, forward_exemplar_warning};
     exemplar_gathering_begin(&x.all, budget);
     buf_init(&x.rest, budget, GATHERED_LABEL_BYTES_MAX);
@@ -215,7 +218,7 @@ mark(const struct view *view)
     return mark;
 }
 
-/* Which samples are given depends on some that are newer. */
+/* The choice of samples depends on some that are newer. */
 static int64_t
 same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
 {
@@ -225,7 +228,8 @@ same_before(const struct view *view, struct bytes tenant, const struct view_mark
     return same_ms - REPLICA_AHEAD_MS;
 }
 
-/* Of replicas that are not current blocks may be left unread. */
+/* Surveys below. It is not exact, since blocks of replicas that are not current may be left unread.
+ */
 static enum err
 survey(struct view *view, const struct query_request *request, struct series_survey *ret,
        struct why *why)
@@ -246,7 +250,9 @@ concerns(const struct view *view, const struct query_request *request)
 void
 replicas_view_unref(struct replicas_view *v)
 {
-    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
+    assert(before > 0); /* invariant 2 */
+    if (before > 1) return;
     view_free(v->inner);
     arena_fini(&v->arena);
     mem_free(v->budget, v, sizeof *v);
@@ -258,7 +264,7 @@ free_view(struct view *view)
     replicas_view_unref((struct replicas_view *)view);
 }
 
-/* It can tell what the view below can. */
+/* Returns the operations; optional ones only if the view below has them. */
 static struct view_ops
 ops_over(const struct view_ops *inner)
 {
@@ -302,7 +308,7 @@ compare_names(const void *a, const void *b)
     return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
 }
 
-/* In order, each once, without empty ones. */
+/* Copies the names: invariant 1. */
 static enum err
 take_names(struct replicas_view *v, const struct bytes *names, uint32_t count, struct why *why)
 {
@@ -317,6 +323,9 @@ take_names(struct replicas_view *v, const struct bytes *names, uint32_t count, s
         v->names[v->name_count++] = copy;
     }
     qsort(v->names, v->name_count, sizeof *v->names, compare_names);
+    for (uint32_t i = 1; i < v->name_count; i++) {
+        assert(bytes_compare(v->names[i - 1], v->names[i]) < 0); /* invariant 1 */
+    }
     return OK;
 }
 

@@ -1,4 +1,13 @@
-/* replicas_private.h - what the files of replicas.h share. */
+/*
+ * replicas_private.h - shared by the files of replicas.h.
+ *
+ * Invariants:
+ *
+ * 1. Names of replica labels are in order, each once, at least one.
+ * 2. A view is freed with its last reference; its sets have one each.
+ * 3. `strand_count`, at most STRANDS_MAX, is the number of ascents of all combinations.
+ * 4. The ascent in the bits of a series is one of its combination.
+ */
 #ifndef VIEWS_REPLICAS_PRIVATE_H
 #define VIEWS_REPLICAS_PRIVATE_H
 
@@ -9,7 +18,7 @@
 enum { REPLICAS_LABEL_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct replicas_view {
-    struct view view; /* first: it is handed out */
+    struct view view; /* first: callers get it */
     struct view_ops ops;
     struct view *inner;
     struct budget *budget;
@@ -21,73 +30,74 @@ struct replicas_view {
 
 void replicas_view_unref(struct replicas_view *view);
 
-/* The labels of a series without those of its replica, and these; both as labels. Out of memory
- * shows in the buffers. */
+/* Splits the labels of a series into those of its replica and the rest, both as labels. Lack of
+ * memory shows in the buffers. */
 void replicas_split(const struct replicas_view *view, struct bytes labels, struct buf *rest,
                     struct buf *dropped);
 struct budget *replicas_budget(const struct replicas_view *view,
                                const struct query_request *request);
 enum err replicas_no_memory(struct why *why);
 
-/* --- replicas_scan.c: which series there are, before samples are read ------------------------- */
+/* --- replicas_scan.c: the first pass, over labels --------------------------------------------- */
 
-/* The control of a question that is put several times. */
+/* The control of a question that is asked several times below. */
 struct replicas_control {
-    struct query_control below;  /* what is read is counted here first */
-    struct query_control *above; /* the question's; NULL: nothing limits it */
+    struct query_control below;  /* counts reads first */
+    struct query_control *above; /* the question's; NULL: unlimited */
 };
-/* `limited`: by all that limits the question, as if it were a question for itself. */
+/* `limited`: all limits of the question apply to this pass alone. */
 void replicas_control_begin(struct replicas_control *control, struct query_control *above,
                             bool limited);
-/* For a request. */
+/* Returns the control for requests below; may be NULL. */
 struct query_control *replicas_control_below(struct replicas_control *control);
-/* What came of asking: why the question ended is what the control above says. */
+/* Translates the result of a request: if it was canceled, the control above has the reason. */
 enum err replicas_control_result(struct replicas_control *control, enum err e, struct why *why);
 
 enum { STRANDS_MAX = 64 };
 
-/* The series that have the same values of all replica labels, in the order in which they come. */
+/* Series that have the same values of all replica labels, in the order in which they come. */
 struct combination {
     struct bytes dropped; /* these labels */
-    /* Of each series, the bits of its hash with the number of its ascent in the lowest ones: those
-     * of one ascent go up in the order that they have without these labels. */
+    /* For each series, the bits of its hash with the number of its ascent in the lowest ones.
+     * Series of one ascent are in the order that they have without replica labels. */
     uint64_t *series;
     uint32_t series_count, series_capacity;
-    struct buf *lasts; /* of each ascent, the labels of its last series without these */
+    struct buf *lasts; /* for each ascent, the labels of its last series, without replica labels */
     uint32_t ascent_count, ascent_capacity;
 };
 
-/* A series, told by its labels. */
+/* A series, identified by its labels. */
 struct replica_key {
     struct bytes rest;
     struct bytes dropped;
 };
 
-/* What there is. Begins as {0} but for the first lines, and ends with replicas_scan_fini(). */
+/* The result of the first pass. The caller sets the fields up to from_labels; the others begin as
+ * 0. It ends with replicas_scan_fini(). */
 struct replicas_scan {
     struct replicas_view *view;
     struct budget *budget;
-    struct query_request request; /* sets: the caller's, for the time of the call */
-    struct query_hints shard;     /* what they say of it: that which is asked for */
+    struct query_request request; /* its sets are the caller's, during the call only */
+    struct query_hints shard;     /* the wanted shard */
     struct bytes from_labels;
 
     struct arena arena;
     struct combination *combinations; /* in the order of their labels */
     uint32_t combination_count, combination_capacity;
     uint32_t strand_count;
-    bool is_wide;             /* there are more than STRANDS_MAX ascents; then: */
-    struct replica_key *keys; /* all series, in order */
+    bool is_wide;             /* there are more than STRANDS_MAX ascents */
+    struct replica_key *keys; /* if it is wide: all series, in order */
     size_t key_count, key_capacity;
 
-    struct buf rest, dropped; /* of the series at hand */
-    struct warnings warnings; /* of sets that are not there any more */
+    struct buf rest, dropped; /* of the present series */
+    struct warnings warnings; /* of sets that were freed */
 };
 
-/* Where among the series of the combination one is, with its labels as they are below, and which
- * ascent it is of; no earlier than at `from`. series_count: it was not there. */
+/* Finds a series, by its labels below, among those of the combination from `from` on, and its
+ * ascent. Returns series_count if it is not there. */
 uint32_t combination_find(const struct combination *combination, uint32_t from, struct bytes labels,
                           uint32_t *ret_ascent);
-/* Each once, whoever told it. */
+/* Adds the warnings of a set, each once. */
 MUST_CHECK enum err replicas_take_warnings(struct replicas_scan *scan, struct series_set *of,
                                            struct why *why);
 MUST_CHECK enum err replicas_scan_run(struct replicas_scan *scan, struct why *why);

@@ -1,24 +1,27 @@
 /*
- * replicas_scan.c - which series there are, before any sample is read: by one pass over labels.
+ * replicas_scan.c - the first pass, over labels, before any sample is read.
  *
- * It tells the combinations of values of replica labels, and how many ascents the series of each
- * are: one, mostly. For within a combination the order of series stays what it is when the labels
- * go, with one exception. Take two series of it; without the labels, A comes before B.
+ * It finds the combinations of values of replica labels, and the ascents of each: mostly one.
+ * Within a combination, dropping the labels keeps the order of series, with one exception. Take two
+ * series of a combination; without the labels, A comes before B.
  *
- * - They differ in a label first. Then that label of A comes before that of B also with the replica
- *   labels, which are the same in both and stand at the same places before it.
- * - A is the beginning of B, whose next label is n. If no replica label comes after n, then all of
- *   them stand at the same places in both, A is the beginning of B still, and comes first. But if
- *   one does, the first such has in A the place that n has in B, and B comes first:
+ * - A and B differ in a label first. Then that label of A comes before that of B also with the
+ *   replica labels, which are the same in both and at the same places before it.
+ * - A is the beginning of B, whose next label is n. If no replica label comes after n, all of them
+ *   are at the same places in both, A is still the beginning of B, and comes first. But if one
+ * does, the first of them has in A the place that n has in B, and B comes first:
  *
  *       {job="x", n="1", replica="a"}  {job="x", replica="a"}   ->   {job="x"}  {job="x", n="1"}
  *
- * So series go up in order but for some that come too late, and these are as many other ascents as
- * are needed: each series goes on with the first one that it can, which makes the fewest. There are
- * never more than labels in a series.
+ * So series ascend, but for some that come too late, which form other ascents: each series
+ * continues the first ascent that it can, which makes the fewest. There are never more ascents than
+ * labels in a series.
  *
- * Memory is 8 bytes a series, unless there are too many ascents: then it is that of all labels.
+ * Memory is 8 bytes per series, unless there are too many ascents: then it is that of all labels.
+ *
+ * The invariants are those of replicas_private.h.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -44,7 +47,7 @@ replicas_control_begin(struct replicas_control *c, struct query_control *above, 
     below->env = above->env;
     below->deadline_ns = above->deadline_ns;
     below->all_canceled = &above->canceled;
-    if (above->env != NULL) { /* now and then what else there is is looked at, too */
+    if (above->env != NULL) { /* also checks the client and the deadline now and then */
         below->is_gone = must_end;
         below->gone_context = above;
     }
@@ -99,7 +102,7 @@ combination_fini(struct combination *c, struct budget *budget)
     array_free(budget, c->series, c->series_capacity);
 }
 
-/* The first ascent that goes on with the series. */
+/* Finds the first ascent that the series can continue. */
 static uint32_t
 find_ascent(const struct combination *c, struct bytes rest)
 {
@@ -113,6 +116,7 @@ find_ascent(const struct combination *c, struct bytes rest)
 static enum err
 add_ascent(struct replicas_scan *s, struct combination *c)
 {
+    assert(s->strand_count <= STRANDS_MAX); /* invariant 3 */
     s->is_wide = s->strand_count == STRANDS_MAX;
     if (s->is_wide) return OK;
     if (!array_reserve(s->budget, &c->lasts, &c->ascent_capacity, c->ascent_count + 1)) {
@@ -153,6 +157,8 @@ add_to_combination(struct replicas_scan *s, struct bytes labels, struct bytes re
     uint32_t at = find_ascent(c, rest);
     enum err e = at == c->ascent_count ? add_ascent(s, c) : OK;
     if (e || s->is_wide) return e;
+    assert(at < c->ascent_count); /* invariant 4 */
+    assert(at < STRANDS_MAX);     /* fits into its bits */
     c->series[c->series_count++] = (hash_bytes(labels, 0) & ~(uint64_t)ASCENT_BITS) | at;
     buf_clear(&c->lasts[at]);
     buf_put_bytes(&c->lasts[at], rest);
@@ -184,7 +190,7 @@ replicas_take_warnings(struct replicas_scan *s, struct series_set *of, struct wh
     return OK;
 }
 
-/* Is a series asked for, by its shard and place? */
+/* Says whether a series is in the wanted shard, and not before from_labels. */
 static bool
 is_wanted(const struct replicas_scan *s, struct bytes rest)
 {
@@ -192,7 +198,7 @@ is_wanted(const struct replicas_scan *s, struct bytes rest)
            (s->from_labels.size == 0 || labels_compare(rest, s->from_labels) >= 0);
 }
 
-/* All series that are wanted; it may end early if there are too many ascents. */
+/* Reads the labels of all wanted series. It may end early if there are too many ascents. */
 static enum err
 walk(struct replicas_scan *s, bool keys, struct why *why)
 {
@@ -261,6 +267,7 @@ replicas_scan_run(struct replicas_scan *s, struct why *why)
     } else if (s->combination_count > 1) {
         qsort(s->combinations, s->combination_count, sizeof *s->combinations, compare_combinations);
     }
+    assert(s->is_wide || s->key_count == 0);
     return e;
 }
 

@@ -1,20 +1,26 @@
 /*
  * replicas_select.c - the series of replicas in label order, without the labels that name them.
  *
- * Without these labels the order is another, and the series of a replica may stand far from those
- * of the next: all of them between, if the label comes early. Memory should not have to hold what
- * is between, so the view below is asked several times, once for each ascent that the first pass
- * found (replicas_scan.c): a strand. Its series have one value of each replica label, which it asks
- * for, and go up in the order of the answer; so strands are merged as they are read, with one batch
- * of each. Where a combination has two ascents, each of its strands passes the series of the other
- * one.
+ * Without these labels the order differs, and all series of one replica may come between a series
+ * and that of the next replica, if the label comes early. To keep memory small, the view below is
+ * asked several times, once for each ascent that the first pass found (replicas_scan.c): a strand.
+ * Its series have one value of each replica label, by which they are selected, and come in the
+ * order of the answer; so strands are merged as they are read, with one batch of each. If a
+ * combination has two ascents, each of its strands skips the series of the other.
  *
- * Where there would be too many strands, the labels of all series are held, and each series is
- * asked for when its time comes.
+ * If there are too many strands, the labels of all series are held, and each series is selected
+ * when its turn comes.
  *
- * The view below may tell of more series when samples are asked for, as it may when it is not of
- * one moment: those that the first pass did not meet are left out.
+ * A view that is not of one moment may have more series when samples are read: series that the
+ * first pass did not find are left out.
+ *
+ * Invariants, beside those of replicas_private.h:
+ *
+ * 5. The present series has at least one strand that is READ, and `merge` has exactly those.
+ * 6. Matchers live until drop_strands(): sets use them.
  */
+#include <assert.h>
+
 #include "base/array.h"
 #include "model/labels.h"
 #include "views/replica_merge.h"
@@ -23,35 +29,38 @@
 /* One of the sets that are merged. */
 struct strand {
     struct series_set *set;
-    const struct combination *combination; /* NULL: it is one series, which is at hand */
+    const struct combination *combination; /* NULL: it is one series */
     uint32_t ascent;
-    uint32_t next;     /* of the combination's series */
-    struct buf labels; /* of the series at hand */
-    bool begun;
-    bool at_end;
-    bool is_in; /* the series at hand is one of its own */
+    uint32_t next;     /* index among the combination's series, after its own */
+    struct buf labels; /* of its series */
+    enum {
+        STRAND_UNREAD,  /* its first series is to be read */
+        STRAND_WAITING, /* its series is a later one of the answer */
+        STRAND_READ,    /* its series is the present one of the answer */
+        STRAND_ENDED,
+    } state;
 };
 
 struct replicas_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     struct replicas_view *view;
     struct budget *budget;
     struct replicas_control control;
     struct replicas_scan scan;
-    struct query_request request; /* for what is asked later */
+    struct query_request request; /* template of requests below */
     struct strand *strands;
     uint32_t strand_count, strand_capacity;
-    struct matcher **matchers; /* that strands were asked with: they live as long as the sets do */
+    struct matcher **matchers; /* of the strands' requests: invariant 6 */
     uint32_t matcher_count, matcher_capacity;
-    size_t next_key;            /* of scan.keys */
-    struct replica_merge merge; /* of the series at hand */
-    struct series_cost ended;   /* by sets that are not there any more */
-    uint64_t series_seen;       /* that were not passed */
+    size_t next_key;            /* index in scan.keys */
+    struct replica_merge merge; /* of the present series */
+    struct series_cost ended;   /* spent by sets that were freed */
+    uint64_t series_seen;       /* series that were not skipped */
 };
 
-/* --- what is read counts ---------------------------------------------------------------------- */
+/* --- accounting ------------------------------------------------------------------------------- */
 
-/* `e`: what came of a call below. */
+/* Passes the counts of reads on to the question's control. `e`: result of a call below. */
 static enum err
 account(struct replicas_set *s, enum err e, struct why *why)
 {
@@ -64,7 +73,7 @@ account(struct replicas_set *s, enum err e, struct why *why)
     return e || samples == 0 ? e : query_control_add_samples(above, samples, why);
 }
 
-/* A series that is not passed. */
+/* Counts a series that is not skipped. */
 static enum err
 account_series(struct replicas_set *s, struct why *why)
 {
@@ -72,7 +81,7 @@ account_series(struct replicas_set *s, struct why *why)
     return query_control_add_series(s->control.above, why);
 }
 
-/* --- sets that are not needed any more -------------------------------------------------------- */
+/* --- the end of sets -------------------------------------------------------------------------- */
 
 static void
 strand_fini(struct replicas_set *s, struct strand *st)
@@ -107,20 +116,24 @@ end_strands(struct replicas_set *s, struct why *why)
 
 /* --- strands ---------------------------------------------------------------------------------- */
 
-/* To the next of its series, which keep the order of the answer. */
+/* Reads a strand's next series; they are in the order of the answer. */
 static enum err
-advance(struct replicas_set *s, struct strand *st, struct why *why)
+strand_advance(struct replicas_set *s, struct strand *st, struct why *why)
 {
     const struct combination *c = st->combination;
     uint32_t ascent = STRANDS_MAX;
-    st->begun = true;
-    st->is_in = false;
+    assert(c != NULL);
+    assert(st->ascent < c->ascent_count); /* invariant 4 */
+    assert(st->next <= c->series_count);
+    st->state = STRAND_WAITING;
     while (ascent != st->ascent) {
         struct bytes labels;
         enum err e = account(s, series_set_next(st->set, &labels, why), why);
         if (e) return e;
-        st->at_end = labels.at == NULL;
-        if (st->at_end) return OK;
+        if (labels.at == NULL) {
+            st->state = STRAND_ENDED;
+            return OK;
+        }
         uint32_t at = combination_find(c, st->next, labels, &ascent);
         if (at == c->series_count) continue;
         st->next = at + 1;
@@ -130,16 +143,17 @@ advance(struct replicas_set *s, struct strand *st, struct why *why)
     return account_series(s, why);
 }
 
-/* The series at hand is the least of all strands. */
+/* Finds the next series, the least of those of all strands. */
 static enum err
 next_of_strands(struct replicas_set *s, struct bytes *ret_labels, struct why *why)
 {
     const struct strand *least = NULL;
     for (uint32_t i = 0; i < s->strand_count; i++) {
         struct strand *st = &s->strands[i];
-        enum err e = st->is_in || !st->begun ? advance(s, st, why) : OK;
+        bool is_past = st->state == STRAND_READ || st->state == STRAND_UNREAD;
+        enum err e = is_past ? strand_advance(s, st, why) : OK;
         if (e) return e;
-        if (st->at_end) continue;
+        if (st->state == STRAND_ENDED) continue;
         if (least == NULL || labels_compare(buf_bytes(&st->labels), buf_bytes(&least->labels)) < 0)
             least = st;
     }
@@ -147,15 +161,19 @@ next_of_strands(struct replicas_set *s, struct bytes *ret_labels, struct why *wh
     *ret_labels = buf_bytes(&least->labels);
     for (uint32_t i = 0; i < s->strand_count; i++) {
         struct strand *st = &s->strands[i];
-        st->is_in = !st->at_end && bytes_equal(buf_bytes(&st->labels), *ret_labels);
-        if (st->is_in && replica_merge_add(&s->merge, st)) return replicas_no_memory(why);
+        if (st->state != STRAND_WAITING) continue;
+        if (!bytes_equal(buf_bytes(&st->labels), *ret_labels)) continue;
+        st->state = STRAND_READ;
+        if (replica_merge_add(&s->merge, st)) return replicas_no_memory(why);
     }
+    assert(least->state == STRAND_READ); /* invariant 5 */
+    assert(s->merge.count > 0);          /* invariant 5 */
     return OK;
 }
 
 /* --- series one by one ------------------------------------------------------------------------ */
 
-/* What selects the series, and perhaps others. */
+/* Adds a matcher of a label. The matchers may select other series, too. */
 static enum err
 put_matcher(struct replicas_set *s, const struct label *label, struct matcher **matchers,
             uint32_t *count, struct why *why)
@@ -165,7 +183,7 @@ put_matcher(struct replicas_set *s, const struct label *label, struct matcher **
         return replicas_no_memory(why);
     }
     enum err e = matcher_new(MATCH_EQUAL, label->name, label->value, s->budget, &m, why);
-    if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the others will do */
+    if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the other matchers suffice */
     if (e) return e;
     s->matchers[s->matcher_count++] = m;
     matchers[(*count)++] = m;
@@ -189,7 +207,7 @@ put_matchers(struct replicas_set *s, const struct replica_key *key, struct match
     return e;
 }
 
-/* The series among those that were selected. Not there: damage hides it, which is a warning. */
+/* Finds the series among those that were selected. Only damage can hide it, with a warning. */
 static enum err
 find_key(struct replicas_set *s, struct strand *st, const struct replica_key *key, struct why *why)
 {
@@ -199,9 +217,11 @@ find_key(struct replicas_set *s, struct strand *st, const struct replica_key *ke
         if (e || labels.at == NULL) return e;
         replicas_split(s->view, labels, &s->scan.rest, &s->scan.dropped);
         if (buf_error(&s->scan.rest) || buf_error(&s->scan.dropped)) return replicas_no_memory(why);
-        st->is_in = bytes_equal(buf_bytes(&s->scan.rest), key->rest) &&
-                    bytes_equal(buf_bytes(&s->scan.dropped), key->dropped);
-        if (st->is_in) return account_series(s, why);
+        bool is_it = bytes_equal(buf_bytes(&s->scan.rest), key->rest) &&
+                     bytes_equal(buf_bytes(&s->scan.dropped), key->dropped);
+        if (!is_it) continue;
+        st->state = STRAND_READ;
+        return account_series(s, why);
     }
 }
 
@@ -243,7 +263,8 @@ next_of_keys(struct replicas_set *s, struct bytes *ret_labels, struct why *why)
         if (e) return e;
         for (uint32_t i = 0; i < s->strand_count; i++) {
             struct strand *st = &s->strands[i];
-            if (st->is_in && replica_merge_add(&s->merge, st)) return replicas_no_memory(why);
+            if (st->state != STRAND_READ) continue;
+            if (replica_merge_add(&s->merge, st)) return replicas_no_memory(why);
         }
     }
     if (s->merge.count > 0) return OK;
@@ -254,7 +275,7 @@ next_of_keys(struct replicas_set *s, struct bytes *ret_labels, struct why *why)
 /* --- the set ---------------------------------------------------------------------------------- */
 
 static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+replicas_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct replicas_set *s = (struct replicas_set *)set;
     *ret_labels = bytes_of(NULL, 0);
@@ -273,14 +294,14 @@ strand_batch(void *from, struct sample_batch *ret_batch, struct why *why)
 }
 
 static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+replicas_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct replicas_set *s = (struct replicas_set *)set;
     return account(s, replica_merge_batch(&s->merge, ret_batch, why), why);
 }
 
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+replicas_set_warning(struct series_set *set, uint32_t index)
 {
     struct replicas_set *s = (struct replicas_set *)set;
     const char *sentence;
@@ -295,9 +316,9 @@ set_warning(struct series_set *set, uint32_t index)
     return NULL;
 }
 
-/* Of replicas one is read, mostly. */
+/* Estimates samples by the largest replica, since mostly one replica is read. */
 static struct series_cost
-set_cost(const struct series_set *set)
+replicas_set_cost(const struct series_set *set)
 {
     const struct replicas_set *s = (const struct replicas_set *)set;
     struct series_cost all = {.series = s->scan.key_count};
@@ -312,7 +333,7 @@ set_cost(const struct series_set *set)
 }
 
 static struct series_cost
-set_spent(const struct series_set *set)
+replicas_set_spent(const struct series_set *set)
 {
     const struct replicas_set *s = (const struct replicas_set *)set;
     struct series_cost all = s->ended, one;
@@ -324,7 +345,7 @@ set_spent(const struct series_set *set)
 }
 
 static void
-set_free(struct series_set *set)
+replicas_set_free(struct series_set *set)
 {
     struct replicas_set *s = (struct replicas_set *)set;
     drop_strands(s);
@@ -336,9 +357,9 @@ set_free(struct series_set *set)
     mem_free(s->budget, s, sizeof *s);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
-/* The sets that are asked for, with these matchers, too; in `arena`. */
+/* Copies the request's sets into `arena`, each with these matchers, too. */
 static enum err
 extend_sets(const struct query_request *request, struct matcher **more, uint32_t more_count,
             struct arena *arena, struct matcher_set **ret)
@@ -381,7 +402,7 @@ open_combination(struct replicas_set *s, const struct combination *c, struct why
     struct arena arena;
     uint32_t count = 0;
     enum err e = OK;
-    bool alone = s->scan.combination_count == 1; /* nothing is to be told apart */
+    bool alone = s->scan.combination_count == 1; /* matchers would select all */
     arena_init(&arena, s->budget, 0, 0);
     for (uint32_t i = 0; i < s->view->name_count && e == OK && !alone; i++) {
         struct label label = {s->view->names[i], labels_get(c->dropped, s->view->names[i])};
@@ -401,8 +422,8 @@ open_combination(struct replicas_set *s, const struct combination *c, struct why
     return e;
 }
 
-/* What is asked below, where labels are others; where there is but one strand its series are those
- * of the answer, sample by sample. */
+/* Makes the template of requests below, where labels differ. If there is only one strand, its
+ * series are those of the answer, sample by sample. */
 static void
 set_request(struct replicas_set *s, const struct query_request *request)
 {
@@ -414,7 +435,7 @@ set_request(struct replicas_set *s, const struct query_request *request)
     s->request.hints.summaries = request->hints.summaries;
 }
 
-/* Which shard is read is known below, too, if it knows which labels do not count. */
+/* Makes the view below select the same shard, by passing the labels that do not count. */
 static void
 set_shard_below(const struct replicas_view *v, struct query_hints *h)
 {
@@ -436,7 +457,7 @@ scan_begin(struct replicas_scan *scan, const struct query_request *request, stru
     scan->shard = request->hints;
     scan->from_labels = request->hints.from_labels;
     enum err e = replicas_scan_run(scan, why);
-    /* What is needed longer than the call. */
+    /* Copies values that are used after the call. */
     bool lost = query_hints_keep_shard(&request->hints, &scan->arena, &scan->shard) != OK;
     r->tenant = arena_copy(&scan->arena, request->tenant);
     scan->from_labels = arena_copy(&scan->arena, request->hints.from_labels);
@@ -444,8 +465,8 @@ scan_begin(struct replicas_scan *scan, const struct query_request *request, stru
     return e == OK && lost ? replicas_no_memory(why) : e;
 }
 
-/* Has no series a replica label? That is known of those that were looked at, if the view is of one
- * moment: such views have marks. */
+/* Says whether no series has a replica label: the first pass has seen all of them, if the view is
+ * of one moment, as views with marks are. */
 static bool
 is_as_below(const struct replicas_scan *scan, const struct query_request *request)
 {
@@ -469,19 +490,20 @@ enum err
 replicas_select(struct replicas_view *view, const struct query_request *request,
                 struct series_set **ret_set, struct why *why)
 {
-    static const struct series_set_ops ops = {.next = set_next,
-                                              .batch = set_batch,
-                                              .warning = set_warning,
-                                              .cost = set_cost,
-                                              .spent = set_spent,
-                                              .free = set_free};
+    static const struct series_set_ops ops = {.next = replicas_set_next,
+                                              .batch = replicas_set_batch,
+                                              .warning = replicas_set_warning,
+                                              .cost = replicas_set_cost,
+                                              .spent = replicas_set_spent,
+                                              .free = replicas_set_free};
     struct budget *budget = replicas_budget(view, request);
     struct replicas_set *s = mem_new(budget, sizeof *s);
     if (s == NULL) return replicas_no_memory(why);
     s->set.ops = &ops;
     s->view = view;
-    /* Relaxed: the caller has one, so that it cannot be the last. */
-    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    /* Relaxed: the caller has a reference, so that it cannot be the first. */
+    uint32_t before = atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    assert(before > 0); /* invariant 2 */
     s->budget = s->scan.budget = budget;
     s->scan.view = view;
     replicas_control_begin(&s->control, request->control, false);
@@ -496,6 +518,6 @@ replicas_select(struct replicas_view *view, const struct query_request *request,
         *ret_set = &s->set;
         return OK;
     }
-    set_free(&s->set);
+    replicas_set_free(&s->set);
     return e ? e : select_as_below(view, request, ret_set, why);
 }

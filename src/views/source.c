@@ -1,23 +1,31 @@
 /*
  * source.c - see source.h.
  *
- * What is asked of the reader: for each set of matchers and each of the source's selectors, both
- * together, without the matchers on external labels; where one of these does not match, nothing.
+ * The reader is asked once for each set of matchers and each of the source's selectors, combined,
+ * without matchers of external labels; if one of these does not match, not at all.
+ *
+ * Invariants:
+ *
+ * 1. A view is freed with its last user: the view itself, and each of its sets.
+ * 2. A question has at most one request for each pair of a set and a selector.
+ * 3. A set whose `below` is NULL has no more series.
  */
 #include "views/source.h"
+
+#include <assert.h>
 
 #include "base/warnings.h"
 #include "views/gather.h"
 #include "views/merged_set.h"
 
 struct source_view {
-    struct view view; /* first: it is handed out */
+    struct view view; /* first: callers get it */
     const struct source_options *options;
     struct budget *budget;
     struct view *below;
     int64_t min_ms, max_ms;
-    _Atomic uint64_t samples; /* that its sets gave */
-    _Atomic uint32_t users;   /* the view, and its sets */
+    _Atomic uint64_t samples; /* returned by its sets */
+    _Atomic uint32_t users;   /* invariant 1; acquire-release */
 };
 
 static enum err
@@ -29,7 +37,9 @@ no_memory(struct why *why)
 static void
 view_drop(struct source_view *v)
 {
-    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel);
+    assert(before > 0); /* invariant 1 */
+    if (before > 1) return;
     const struct source_options *options = v->options;
     view_free(v->below);
     mem_free(v->budget, v, sizeof *v);
@@ -42,9 +52,9 @@ tally(_Atomic uint64_t *what, uint64_t count)
     atomic_fetch_add_explicit(what, count, memory_order_relaxed);
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
-/* The value of an external label; `at` NULL: it is none. */
+/* Returns the value of an external label; `at` is NULL for other labels. */
 static struct bytes
 external_value(const struct source_limits *x, struct bytes name)
 {
@@ -54,7 +64,8 @@ external_value(const struct source_limits *x, struct bytes name)
     return bytes_of(NULL, 0);
 }
 
-/* False: no series of the source has such external labels. *ret_count: its other matchers. */
+/* Returns false if a matcher of an external label does not match. *ret_count: the other matchers.
+ */
 static bool
 external_match(const struct source_limits *x, const struct matcher_set *set, uint32_t *ret_count)
 {
@@ -81,7 +92,7 @@ put_matchers(const struct source_limits *x, const struct matcher_set *set, struc
     return count;
 }
 
-/* All series, for those who have no sets. */
+/* Selects all series, if there are no sets. */
 static const struct matcher_set everything = {NULL, 0};
 
 struct sets {
@@ -102,7 +113,7 @@ own_sets(const struct source_limits *x)
                                 : (struct sets){x->select, x->select_count};
 }
 
-/* No series matches both: a value that `one` requires does not match `other`. */
+/* Says whether no series matches both: a value that `one` requires does not match `other`. */
 static bool
 excludes(const struct matcher_set *one, const struct matcher_set *other)
 {
@@ -119,7 +130,8 @@ excludes(const struct matcher_set *one, const struct matcher_set *other)
     return false;
 }
 
-/* Series of the source may be in both; *ret_asked, *ret_own: how many matchers it is asked with. */
+/* Says whether series of the source may match both. *ret_asked, *ret_own: the numbers of matchers
+ * that are not about external labels. */
 static bool
 may_meet(const struct source_limits *x, const struct matcher_set *asked,
          const struct matcher_set *own, uint32_t *ret_asked, uint32_t *ret_own)
@@ -157,8 +169,8 @@ concerns(const struct view *view, const struct query_request *r)
            has_tenant(x, r->tenant) && any_may_meet(x, asked_sets(r), own_sets(x));
 }
 
-/* A question as it is put to the reader, once for each of the sets. */
-struct question {
+/* A question to the reader, which is asked once for each of the sets. */
+struct source_question {
     struct query_request request;
     struct matcher_set *sets;
     uint32_t count;
@@ -167,21 +179,22 @@ struct question {
 
 static enum err
 add_set(const struct source_limits *x, const struct matcher_set *asked,
-        const struct matcher_set *own, struct question *q, struct why *why)
+        const struct matcher_set *own, struct source_question *q, struct why *why)
 {
     uint32_t a, b;
     if (!may_meet(x, asked, own, &a, &b)) return OK;
     struct matcher **matchers = arena_new(&q->arena, ((size_t)a + b + 1) * sizeof *matchers);
     if (matchers == NULL) return no_memory(why);
-    put_matchers(x, asked, matchers);
-    put_matchers(x, own, matchers + a);
+    uint32_t put = put_matchers(x, asked, matchers);
+    put += put_matchers(x, own, matchers + a);
+    assert(put == a + b);
     q->sets[q->count++] = (struct matcher_set){matchers, a + b};
     return OK;
 }
 
 static enum err
-question_begin(struct source_view *v, const struct query_request *r, struct question *q,
-               struct why *why)
+source_question_begin(struct source_view *v, const struct query_request *r,
+                      struct source_question *q, struct why *why)
 {
     const struct source_limits *x = &v->options->limits;
     struct sets asked = asked_sets(r), own = own_sets(x);
@@ -199,20 +212,22 @@ question_begin(struct source_view *v, const struct query_request *r, struct ques
     for (uint32_t i = 0; i < asked.count * own.count && e == OK; i++) {
         e = add_set(x, &asked.items[i / own.count], &own.items[i % own.count], q, why);
     }
+    assert(q->count <= (uint64_t)asked.count * own.count); /* invariant 2 */
     tally(&v->options->tally->questions, 1);
     return e;
 }
 
 static void
-question_end(struct question *q)
+source_question_end(struct source_question *q)
 {
     arena_fini(&q->arena);
 }
 
-/* As it is put for one of its sets. */
+/* Returns the request for one of the sets. */
 static const struct query_request *
-question_of(struct question *q, uint32_t index)
+source_question_of(struct source_question *q, uint32_t index)
 {
+    assert(index < q->count);
     q->request.sets = &q->sets[index];
     q->request.set_count = q->sets[index].count > 0;
     return &q->request;
@@ -239,7 +254,7 @@ any_matches(struct sets sets, struct bytes labels)
 
 /* --- failures --------------------------------------------------------------------------------- */
 
-/* What is the question's own fault, or ends it, is never excused. */
+/* Says whether an error may become a warning: not if the question caused or ended it. */
 static bool
 is_excused(const struct source_view *v, bool tells, enum err e)
 {
@@ -247,9 +262,9 @@ is_excused(const struct source_view *v, bool tells, enum err e)
     return tells && of_source && v->options->limits.may_fail;
 }
 
-/* `e`, named; or OK if it is excused, with the sentence. */
+/* Returns `e`, with the source's name in `why`; or OK if it is excused, with the sentence. */
 static enum err
-judge(struct source_view *v, bool tells, enum err e, struct why *why)
+judge_failure(struct source_view *v, bool tells, enum err e, struct why *why)
 {
     struct source_tally *t = v->options->tally;
     if (e == OK || e == ERR_CANCELED || e == ERR_NOMEM) return e;
@@ -264,27 +279,27 @@ judge(struct source_view *v, bool tells, enum err e, struct why *why)
 /* --- series with their samples ---------------------------------------------------------------- */
 
 struct source_set {
-    struct series_set set; /* first: it is handed out */
+    struct series_set set; /* first: callers get it */
     struct source_view *view;
     struct query_control *control;
-    struct series_set *below; /* NULL: it failed, and that is excused */
-    /* The sets that were asked, which may end before the answer does, are copied. */
+    struct series_set *below; /* NULL: it has nothing, or failed and is excused */
+    /* Copies of the question's sets, which may end before the answer does. */
     struct arena arena;
     struct sets asked;
     uint32_t shard, shard_count;
     struct buf from_labels;
     bool tells;
     struct series_cost given;
-    struct warnings warnings; /* its own; those of what is below come after */
+    struct warnings warnings; /* its own; those of `below` follow */
 };
 
-/* OK: it is excused, and there is no more. */
+/* Ends a set after an error. OK: the error is excused, and the set has no more series. */
 static enum err
 set_failed(struct source_set *s, enum err e, struct why *why)
 {
     struct why said = {""};
     if (why == NULL) why = &said;
-    e = judge(s->view, s->tells, e, why);
+    e = judge_failure(s->view, s->tells, e, why);
     if (e) return e;
     series_set_free(s->below);
     s->below = NULL;
@@ -302,7 +317,7 @@ is_wanted(const struct source_set *s, struct bytes labels)
 }
 
 static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+source_set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct source_set *s = (struct source_set *)set;
     do {
@@ -320,7 +335,7 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 }
 
 static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+source_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct source_set *s = (struct source_set *)set;
     struct source_view *v = s->view;
@@ -336,14 +351,14 @@ set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *wh
     if (max > 0 && before + count > max) {
         why_set(why, ERR_LIMIT, "the query reads more than %llu samples (max_samples)",
                 (unsigned long long)max);
-        return judge(v, s->tells, ERR_LIMIT, why);
+        return judge_failure(v, s->tells, ERR_LIMIT, why);
     }
     e = query_control_check(s->control, why);
     return e ? e : query_control_add_samples(s->control, count, why);
 }
 
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+source_set_warning(struct series_set *set, uint32_t index)
 {
     struct source_set *s = (struct source_set *)set;
     uint32_t own = 0;
@@ -354,13 +369,13 @@ set_warning(struct series_set *set, uint32_t index)
 }
 
 static struct series_cost
-set_spent(const struct series_set *set)
+source_set_spent(const struct series_set *set)
 {
     return ((const struct source_set *)set)->given;
 }
 
 static void
-set_free(struct series_set *set)
+source_set_free(struct series_set *set)
 {
     struct source_set *s = (struct source_set *)set;
     struct source_view *v = s->view;
@@ -372,7 +387,7 @@ set_free(struct series_set *set)
     view_drop(v);
 }
 
-/* Matchers are the asker's, and live as long as the set; the arrays of them need not. */
+/* Copies the sets: matchers live as long as the set, but their arrays need not. */
 static enum err
 keep_asked(struct source_set *s, const struct query_request *r, struct why *why)
 {
@@ -393,14 +408,14 @@ keep_asked(struct source_set *s, const struct query_request *r, struct why *why)
 }
 
 static enum err
-select_below(struct source_set *s, struct question *q, struct why *why)
+select_below(struct source_set *s, struct source_question *q, struct why *why)
 {
     struct source_view *v = s->view;
     struct series_set **sets = arena_new(&q->arena, (q->count + 1) * sizeof *sets);
     uint32_t count = 0;
     enum err e = sets == NULL ? no_memory(why) : OK;
     while (e == OK && count < q->count) {
-        e = view_select(v->below, question_of(q, count), &sets[count], why);
+        e = view_select(v->below, source_question_of(q, count), &sets[count], why);
         if (e == OK) count++;
     }
     if (e == OK && count > 0) return merged_set_new(sets, count, v->budget, &s->below, why);
@@ -414,14 +429,14 @@ static enum err
 select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
               struct why *why)
 {
-    static const struct series_set_ops ops = {.next = set_next,
-                                              .batch = set_batch,
-                                              .warning = set_warning,
-                                              .spent = set_spent,
-                                              .free = set_free};
+    static const struct series_set_ops ops = {.next = source_set_next,
+                                              .batch = source_set_batch,
+                                              .warning = source_set_warning,
+                                              .spent = source_set_spent,
+                                              .free = source_set_free};
     struct source_view *v = (struct source_view *)view;
     struct source_set *s = mem_new(v->budget, sizeof *s);
-    struct question q;
+    struct source_question q;
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
     s->view = v;
@@ -429,19 +444,20 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     s->shard = r->hints.shard;
     s->shard_count = r->hints.shard_count;
     s->tells = r->tells;
-    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    assert(before > 0); /* invariant 1 */
     arena_init(&s->arena, v->budget, 0, 0);
     buf_init(&s->from_labels, v->budget, GATHERED_LABEL_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);
     enum err e = keep_asked(s, r, why);
     if (e == OK) {
-        e = question_begin(v, r, &q, why);
+        e = source_question_begin(v, r, &q, why);
         if (e == OK) e = select_below(s, &q, why);
         if (e) e = set_failed(s, e, why);
-        question_end(&q);
+        source_question_end(&q);
     }
     if (e)
-        set_free(&s->set);
+        source_set_free(&s->set);
     else
         *ret_set = &s->set;
     return e;
@@ -449,24 +465,24 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-enum asked_for { NAMES, VALUES, SERIES };
+enum source_wanted { NAMES, VALUES, SERIES };
 
-/* What is looked for, and where it is gathered. */
-struct texts {
+/* A look-up, and the texts gathered for it. */
+struct source_texts {
     struct source_view *view;
     const struct query_request *asked;
-    enum asked_for what;
-    struct bytes name; /* of VALUES */
+    enum source_wanted what;
+    struct bytes name; /* for VALUES */
     const struct text_sink *to;
     struct text_gathering all;
     struct why *why;
-    bool any; /* series or texts were there */
+    bool any; /* a series or a text was found */
 };
 
 static enum err
 gather_text(void *context, struct bytes text)
 {
-    struct texts *x = context;
+    struct source_texts *x = context;
     x->any = true;
     return text_gathering_add(&x->all, text);
 }
@@ -474,15 +490,15 @@ gather_text(void *context, struct bytes text)
 static enum err
 forward_warning(void *context, const char *sentence)
 {
-    const struct texts *x = context;
+    const struct source_texts *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
-/* What a series has of what is looked for. */
+/* Gathers the texts of a series that the look-up wants. */
 static enum err
 gather_series(void *context, struct bytes labels)
 {
-    struct texts *x = context;
+    struct source_texts *x = context;
     const struct source_limits *limits = &x->view->options->limits;
     if (!any_matches(asked_sets(x->asked), labels) || !any_matches(own_sets(limits), labels)) {
         tally(&x->view->options->tally->filtered, 1);
@@ -502,9 +518,9 @@ gather_series(void *context, struct bytes labels)
     return e;
 }
 
-/* Without look-ups: of all series that have samples. */
+/* Gathers from all series with samples, if the reader has no look-ups. */
 static enum err
-gather_of_samples(struct texts *x, const struct query_request *request, struct why *why)
+gather_of_samples(struct source_texts *x, const struct query_request *request, struct why *why)
 {
     struct query_request below = *request;
     struct series_set *set;
@@ -528,7 +544,7 @@ gather_of_samples(struct texts *x, const struct query_request *request, struct w
 }
 
 static enum err
-gather_of_series(struct texts *x, const struct query_request *request, struct why *why)
+gather_of_series(struct source_texts *x, const struct query_request *request, struct why *why)
 {
     struct text_sink here = {.each = gather_series, .context = x, .warning = forward_warning};
     enum err e = view_series(x->view->below, request, &here, why);
@@ -536,7 +552,7 @@ gather_of_series(struct texts *x, const struct query_request *request, struct wh
 }
 
 static enum err
-gather_one(struct texts *x, const struct query_request *request, struct why *why)
+gather_one(struct source_texts *x, const struct query_request *request, struct why *why)
 {
     const struct source_limits *limits = &x->view->options->limits;
     struct text_sink here = {.each = gather_text, .context = x, .warning = forward_warning};
@@ -554,23 +570,24 @@ gather_one(struct texts *x, const struct query_request *request, struct why *why
 }
 
 static enum err
-look_up(struct view *view, enum asked_for what, const struct query_request *r, struct bytes name,
-        const struct text_sink *to, struct why *why)
+look_up(struct view *view, enum source_wanted what, const struct query_request *r,
+        struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct source_view *v = (struct source_view *)view;
-    struct question q;
+    struct source_question q;
     struct why said = {""};
-    struct texts x = {.view = v, .asked = r, .what = what, .name = name, .to = to, .why = &said};
+    struct source_texts x = {
+        .view = v, .asked = r, .what = what, .name = name, .to = to, .why = &said};
     text_gathering_begin(&x.all, what == SERIES, r->hints.limit, v->budget);
-    enum err e = question_begin(v, r, &q, &said);
+    enum err e = source_question_begin(v, r, &q, &said);
     for (uint32_t i = 0; e == OK && i < q.count; i++) {
-        e = gather_one(&x, question_of(&q, i), &said);
+        e = gather_one(&x, source_question_of(&q, i), &said);
         text_gathering_sort(&x.all);
     }
-    question_end(&q);
+    source_question_end(&q);
     if (e == ERR_NOMEM) no_memory(&said);
     bool failed = e != OK;
-    e = judge(v, r->tells && to->warning != NULL, e, &said);
+    e = judge_failure(v, r->tells && to->warning != NULL, e, &said);
     if (e == OK && failed) e = to->warning(to->context, said.text);
     if (e && why != NULL) *why = said;
     return text_gathering_end(&x.all, e, to);
@@ -597,7 +614,7 @@ series(struct view *view, const struct query_request *r, const struct text_sink 
     return look_up(view, SERIES, r, bytes_of(NULL, 0), to, why);
 }
 
-/* --- what sources do not have ----------------------------------------------------------------- */
+/* --- data that sources do not have ------------------------------------------------------------ */
 
 static enum err
 exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,

@@ -1,6 +1,14 @@
-/* tenants.c - lists of tenants, and the question that each of them is asked. */
+/*
+ * tenants.c - lists of tenants, and the question to each of them.
+ *
+ * Invariants:
+ *
+ * 1. Tenants of a question are in the order of their names, each once, at most TENANTS_AT_ONCE_MAX.
+ * 2. A view is freed with its last reference; its sets have one each.
+ */
 #include "views/tenants_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "model/labels.h"
@@ -8,7 +16,7 @@
 
 /* --- lists of names --------------------------------------------------------------------------- */
 
-/* The first of `names`, which go on behind it. False: there are no more. */
+/* Cuts off the first of `names`. False: none is left. */
 static bool
 take_name(struct bytes *names, struct bytes *ret_name)
 {
@@ -61,9 +69,9 @@ compare_tenants(const void *a, const void *b)
     return bytes_compare(left->name, right->name);
 }
 
-/* Each name once, in order. */
+/* Lists the tenants: invariant 1. */
 static enum err
-find_tenants(struct question *q, struct bytes names)
+find_tenants(struct tenants_question *q, struct bytes names)
 {
     struct bytes name;
     uint32_t count = 0;
@@ -86,7 +94,7 @@ find_tenants(struct question *q, struct bytes names)
 /* --- the question ----------------------------------------------------------------------------- */
 
 enum err
-question_no_memory(struct why *why)
+tenants_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
@@ -97,9 +105,9 @@ is_about_tenant(const struct matcher *m)
     return bytes_equal_text(matcher_name(m), TENANT_LABEL);
 }
 
-/* As it is asked below, where labels have the names that series have them by. */
+/* Translates a matcher for the answerer below, where labels have their original names. */
 static enum err
-put_matcher(struct question *q, struct matcher *m, struct matcher **ret, struct why *why)
+put_matcher(struct tenants_question *q, struct matcher *m, struct matcher **ret, struct why *why)
 {
     *ret = m;
     if (!bytes_equal_text(matcher_name(m), ORIGINAL_LABEL)) return OK;
@@ -109,9 +117,9 @@ put_matcher(struct question *q, struct matcher *m, struct matcher **ret, struct 
     return e;
 }
 
-/* The sets without what they say of tenants. */
+/* Copies the sets without matchers of tenants. */
 static enum err
-make_sets(struct question *q, const struct query_request *request, struct matcher_set *sets,
+make_sets(struct tenants_question *q, const struct query_request *request, struct matcher_set *sets,
           struct why *why)
 {
     uint32_t all = 0;
@@ -119,11 +127,11 @@ make_sets(struct question *q, const struct query_request *request, struct matche
         all += request->sets[i].count;
     }
     q->made = arena_new(&q->arena, (all + 1) * sizeof *q->made);
-    if (q->made == NULL) return question_no_memory(why);
+    if (q->made == NULL) return tenants_no_memory(why);
     for (uint32_t i = 0; i < request->set_count; i++) {
         const struct matcher_set *set = &request->sets[i];
         struct matcher **kept = arena_alloc(&q->arena, (set->count + 1) * sizeof *kept);
-        if (kept == NULL) return question_no_memory(why);
+        if (kept == NULL) return tenants_no_memory(why);
         sets[i] = (struct matcher_set){kept, 0};
         for (uint32_t k = 0; k < set->count; k++) {
             if (is_about_tenant(set->matchers[k])) continue;
@@ -145,17 +153,18 @@ is_meant(const struct matcher_set *set, struct bytes tenant)
     return true;
 }
 
-/* A tenant that no set means is not asked. */
+/* Makes the requests. Tenants that no set selects are dropped. */
 static enum err
-make_requests(struct question *q, const struct query_request *request,
+make_requests(struct tenants_question *q, const struct query_request *request,
               const struct matcher_set *sets, struct why *why)
 {
     uint32_t meant = 0;
+    assert(q->tenant_count <= TENANTS_AT_ONCE_MAX); /* invariant 1 */
     for (uint32_t i = 0; i < q->tenant_count; i++) {
         struct asked_tenant t = {q->tenants[i].name, *request};
         struct matcher_set *of_tenant =
             arena_alloc(&q->arena, (request->set_count + 1) * sizeof *of_tenant);
-        if (of_tenant == NULL) return question_no_memory(why);
+        if (of_tenant == NULL) return tenants_no_memory(why);
         t.request.tenant = t.name;
         t.request.sets = of_tenant;
         t.request.set_count = 0;
@@ -173,20 +182,20 @@ make_requests(struct question *q, const struct query_request *request,
 }
 
 enum err
-question_begin(struct question *q, const struct tenants_view *view,
-               const struct query_request *request, struct why *why)
+tenants_question_begin(struct tenants_question *q, const struct tenants_view *view,
+                       const struct query_request *request, struct why *why)
 {
-    *q = (struct question){.budget =
-                               request->control == NULL ? view->budget : request->control->budget};
+    *q = (struct tenants_question){.budget = request->control == NULL ? view->budget
+                                                                      : request->control->budget};
     arena_init(&q->arena, q->budget, 0, 0);
     struct matcher_set *sets = arena_new(&q->arena, (request->set_count + 1) * sizeof *sets);
-    if (sets == NULL || find_tenants(q, request->tenant)) return question_no_memory(why);
+    if (sets == NULL || find_tenants(q, request->tenant)) return tenants_no_memory(why);
     enum err e = make_sets(q, request, sets, why);
     return e ? e : make_requests(q, request, sets, why);
 }
 
 void
-question_end(struct question *q)
+tenants_question_end(struct tenants_question *q)
 {
     for (uint32_t i = 0; i < q->made_count; i++) {
         matcher_free(q->made[i]);
@@ -206,7 +215,7 @@ tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant)
         int order = -1;
         while (next < count && (order = bytes_compare(more[next].name, label.name)) <= 0) {
             labels_put(to, more[next++]);
-            if (order == 0) break; /* in its place */
+            if (order == 0) break; /* replaces the label */
         }
         if (order != 0) labels_put(to, label);
     }
@@ -220,12 +229,14 @@ tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant)
 void
 tenants_view_unref(struct tenants_view *v)
 {
-    if (atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
+    uint32_t before = atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
+    assert(before > 0); /* invariant 2 */
+    if (before > 1) return;
     view_free(v->below);
     mem_free(v->budget, v, sizeof *v);
 }
 
-/* True: there is only one tenant, whom `ret` asks about. */
+/* Says whether the list has only one tenant; `ret` asks for the first. */
 static bool
 asks_one(const struct query_request *request, struct query_request *ret)
 {
@@ -295,18 +306,18 @@ series(struct view *view, const struct query_request *request, const struct text
                                    : tenants_series(v, request, to, why);
 }
 
-/* All of them together; not all series of several tenants were looked at for their order. */
+/* Adds the surveys of all tenants. */
 static enum err
 survey(struct view *view, const struct query_request *request, struct series_survey *ret,
        struct why *why)
 {
     const struct tenants_view *v = (const struct tenants_view *)view;
-    struct question q;
+    struct tenants_question q;
     struct query_request of_one;
     bool known;
     *ret = (struct series_survey){.exact = true};
     if (asks_one(request, &of_one)) return view_survey(v->below, &of_one, ret, &known, why);
-    enum err e = question_begin(&q, v, request, why);
+    enum err e = tenants_question_begin(&q, v, request, why);
     for (uint32_t i = 0; i < q.tenant_count && e == OK; i++) {
         struct series_survey one = {.exact = false};
         e = view_survey(v->below, &q.tenants[i].request, &one, &known, why);
@@ -314,7 +325,7 @@ survey(struct view *view, const struct query_request *request, struct series_sur
         series_cost_add(&ret->cost, &one.cost);
         series_cost_add(&ret->guess, &one.guess);
     }
-    question_end(&q);
+    tenants_question_end(&q);
     return e;
 }
 
@@ -350,7 +361,7 @@ free_view(struct view *view)
 /* --- the answerer ----------------------------------------------------------------------------- */
 
 struct tenants_answerer {
-    struct answerer answerer; /* first: it is handed out */
+    struct answerer answerer; /* first: callers get it */
     struct answerer *below;
 };
 
@@ -373,7 +384,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
     struct answerer *below = ((struct tenants_answerer *)answerer)->below;
     struct budget *budget = control == NULL ? NULL : control->budget;
     struct tenants_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return question_no_memory(why);
+    if (v == NULL) return tenants_no_memory(why);
     v->view.ops = &ops;
     v->budget = budget;
     v->no_labels = below->no_labels;

@@ -1,4 +1,4 @@
-/* tenants_private.h - what the files of tenants.h share: a question put to each tenant. */
+/* tenants_private.h - shared by the files of tenants.h: a question to each of several tenants. */
 #ifndef VIEWS_TENANTS_PRIVATE_H
 #define VIEWS_TENANTS_PRIVATE_H
 
@@ -6,10 +6,10 @@
 #include "views/tenants.h"
 
 struct tenants_view {
-    struct view view; /* first: it is handed out */
+    struct view view; /* first: callers get it */
     struct view *below;
     struct budget *budget;
-    bool no_labels;              /* below */
+    bool no_labels;              /* `below` has no label names */
     _Atomic uint32_t references; /* acquire-release: the last one frees; sets have one each */
 };
 
@@ -20,29 +20,30 @@ void tenants_view_unref(struct tenants_view *view);
 
 struct asked_tenant {
     struct bytes name;
-    struct query_request request; /* without hints about labels, which are others below */
+    struct query_request request; /* without hints about labels, which differ below */
 };
 
-/* The caller's matchers stay as long as requests are made of it. */
-struct question {
+/* The caller's matchers stay as long as its requests are used. */
+struct tenants_question {
     struct arena arena;
     struct budget *budget;
-    struct asked_tenant *tenants; /* in order of their names; those that matchers leave */
+    struct asked_tenant *tenants; /* tenants that matchers select, by name */
     uint32_t tenant_count;
     struct matcher **made;
     uint32_t made_count;
 };
 
-/* To be ended in any case. */
-MUST_CHECK enum err question_begin(struct question *question, const struct tenants_view *view,
-                                   const struct query_request *request, struct why *why);
-void question_end(struct question *question);
-enum err question_no_memory(struct why *why);
+/* tenants_question_end() is required in any case. */
+MUST_CHECK enum err tenants_question_begin(struct tenants_question *question,
+                                           const struct tenants_view *view,
+                                           const struct query_request *request, struct why *why);
+void tenants_question_end(struct tenants_question *question);
+enum err tenants_no_memory(struct why *why);
 
 /* Appends the labels of a series as they are in the answer. */
 void tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant);
 
-/* --- tenants_select.c, tenants_texts.c: what a view of several is asked ----------------------- */
+/* --- tenants_select.c, tenants_texts.c: questions to several tenants -------------------------- */
 
 MUST_CHECK enum err tenants_select(struct tenants_view *view, const struct query_request *request,
                                    struct series_set **ret_set, struct why *why);

@@ -1,7 +1,7 @@
 /*
- * tenants_texts.c - what answerers hand out as it comes, of several tenants in one order
- * (gather.h). Of names and values each is there once, and where there is a limit no more than that
- * of each tenant is kept.
+ * tenants_texts.c - names, values, sets of labels, exemplars and metadata of several tenants, in
+ * one order (gather.h). Each name and value is returned once; with a limit no more than that is
+ * kept of each tenant.
  */
 #include "model/labels.h"
 #include "views/gather.h"
@@ -9,11 +9,11 @@
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-struct texts {
+struct tenants_texts {
     const struct text_sink *to;
-    struct question question;
+    struct tenants_question question;
     struct text_gathering all;
-    struct bytes tenant; /* that is asked */
+    struct bytes tenant; /* the tenant whose answer comes */
     bool of_names;
     struct buf labels;
 };
@@ -21,7 +21,7 @@ struct texts {
 static enum err
 gather(void *context, struct bytes text)
 {
-    struct texts *x = context;
+    struct tenants_texts *x = context;
     if (x->of_names && bytes_equal_text(text, TENANT_LABEL)) text = bytes_of_text(ORIGINAL_LABEL);
     if (!x->all.of_labels) return text_gathering_add(&x->all, text);
     buf_clear(&x->labels);
@@ -32,29 +32,30 @@ gather(void *context, struct bytes text)
 static enum err
 forward_warning(void *context, const char *sentence)
 {
-    struct texts *x = context;
+    struct tenants_texts *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
 static enum err
-texts_begin(struct texts *x, const struct tenants_view *view, const struct query_request *request,
-            bool of_labels, const struct text_sink *to, struct why *why)
+texts_begin(struct tenants_texts *x, const struct tenants_view *view,
+            const struct query_request *request, bool of_labels, const struct text_sink *to,
+            struct why *why)
 {
     x->to = to;
-    enum err e = question_begin(&x->question, view, request, why);
+    enum err e = tenants_question_begin(&x->question, view, request, why);
     text_gathering_begin(&x->all, of_labels, request->hints.limit, x->question.budget);
     buf_init(&x->labels, x->question.budget, GATHERED_LABEL_BYTES_MAX);
     return e;
 }
 
-/* Hands on what was gathered, if that went well. */
+/* Passes the texts on if `e` is OK. */
 static enum err
-texts_end(struct texts *x, enum err e, struct why *why)
+texts_end(struct tenants_texts *x, enum err e, struct why *why)
 {
-    if (e == ERR_NOMEM) e = question_no_memory(why);
+    if (e == ERR_NOMEM) e = tenants_no_memory(why);
     e = text_gathering_end(&x->all, e, x->to);
     buf_fini(&x->labels);
-    question_end(&x->question);
+    tenants_question_end(&x->question);
     return e;
 }
 
@@ -62,7 +63,7 @@ enum err
 tenants_label_names(const struct tenants_view *view, const struct query_request *request,
                     const struct text_sink *to, struct why *why)
 {
-    struct texts x = {.of_names = true};
+    struct tenants_texts x = {.of_names = true};
     struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
     enum err e = texts_begin(&x, view, request, false, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
@@ -76,22 +77,22 @@ tenants_label_names(const struct tenants_view *view, const struct query_request 
     return texts_end(&x, e, why);
 }
 
-/* One is enough. */
+/* Notes that the tenant has a label; one is enough. */
 static enum err
 note_any(void *context, struct bytes name)
 {
-    struct texts *x = context;
+    struct tenants_texts *x = context;
     (void)name;
     enum err e = text_gathering_add(&x->all, x->tenant);
     return e ? e : ERR_CANCELED;
 }
 
-/* The tenants that have anything that is meant. */
+/* Returns the tenants that have a series which the matchers select. */
 static enum err
 tenant_values(const struct tenants_view *view, const struct query_request *request,
               const struct text_sink *to, struct why *why)
 {
-    struct texts x = {0};
+    struct tenants_texts x = {0};
     struct text_sink here = {.each = note_any, .context = &x, .warning = forward_warning};
     enum err e = texts_begin(&x, view, request, false, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
@@ -111,7 +112,7 @@ tenants_label_values(const struct tenants_view *view, const struct query_request
 {
     if (bytes_equal_text(name, TENANT_LABEL)) return tenant_values(view, request, to, why);
     if (bytes_equal_text(name, ORIGINAL_LABEL)) name = bytes_of_text(TENANT_LABEL);
-    struct texts x = {0};
+    struct tenants_texts x = {0};
     struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
     enum err e = texts_begin(&x, view, request, false, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
@@ -125,7 +126,7 @@ enum err
 tenants_series(const struct tenants_view *view, const struct query_request *request,
                const struct text_sink *to, struct why *why)
 {
-    struct texts x = {0};
+    struct tenants_texts x = {0};
     struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
     enum err e = texts_begin(&x, view, request, true, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
@@ -138,7 +139,7 @@ tenants_series(const struct tenants_view *view, const struct query_request *requ
 
 /* --- exemplars -------------------------------------------------------------------------------- */
 
-struct exemplars {
+struct tenants_exemplars_sink {
     struct exemplar_gathering all;
     struct bytes tenant;
     struct buf labels; /* of a series */
@@ -149,20 +150,20 @@ struct exemplars {
 static enum err
 gather_exemplar(void *context, const struct exemplar *exemplar)
 {
-    struct exemplars *x = context;
+    struct tenants_exemplars_sink *x = context;
     struct exemplar of_tenant = *exemplar;
     buf_clear(&x->labels);
     tenant_labels_put(&x->labels, exemplar->series_labels, x->tenant);
     of_tenant.series_labels = buf_bytes(&x->labels);
     enum err e = buf_error(&x->labels);
     if (e == OK) e = exemplar_gathering_add(&x->all, &of_tenant);
-    return e ? question_no_memory(x->why) : OK;
+    return e ? tenants_no_memory(x->why) : OK;
 }
 
 static enum err
 forward_exemplar_warning(void *context, const char *sentence)
 {
-    struct exemplars *x = context;
+    struct tenants_exemplars_sink *x = context;
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
@@ -170,10 +171,10 @@ enum err
 tenants_exemplars(const struct tenants_view *view, const struct query_request *request,
                   const struct exemplar_sink *to, struct why *why)
 {
-    struct question q;
-    struct exemplars x = {.to = to, .why = why};
+    struct tenants_question q;
+    struct tenants_exemplars_sink x = {.to = to, .why = why};
     struct exemplar_sink here = {gather_exemplar, &x, forward_exemplar_warning};
-    enum err e = question_begin(&q, view, request, why);
+    enum err e = tenants_question_begin(&q, view, request, why);
     exemplar_gathering_begin(&x.all, q.budget);
     buf_init(&x.labels, q.budget, GATHERED_LABEL_BYTES_MAX);
     for (uint32_t i = 0; i < q.tenant_count && e == OK; i++) {
@@ -182,13 +183,13 @@ tenants_exemplars(const struct tenants_view *view, const struct query_request *r
     }
     e = exemplar_gathering_end(&x.all, e, false, to);
     buf_fini(&x.labels);
-    question_end(&q);
+    tenants_question_end(&q);
     return e;
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
 
-struct described_by {
+struct tenants_metadata_sink {
     struct metadata_gathering all;
     uint32_t tenant; /* counted */
     struct why *why;
@@ -197,9 +198,9 @@ struct described_by {
 static enum err
 gather_metadata(void *context, const struct metadata *metadata)
 {
-    struct described_by *d = context;
+    struct tenants_metadata_sink *d = context;
     enum err e = metadata_gathering_add(&d->all, metadata, d->tenant);
-    return e ? question_no_memory(d->why) : OK;
+    return e ? tenants_no_memory(d->why) : OK;
 }
 
 enum err
@@ -208,15 +209,15 @@ tenants_metadata(const struct tenants_view *view, const struct query_request *re
                  enum err (*each)(void *context, const struct metadata *metadata), void *context,
                  struct why *why)
 {
-    struct question q;
-    struct described_by d = {.why = why};
-    enum err e = question_begin(&q, view, request, why);
+    struct tenants_question q;
+    struct tenants_metadata_sink d = {.why = why};
+    enum err e = tenants_question_begin(&q, view, request, why);
     metadata_gathering_begin(&d.all, q.budget);
     for (; d.tenant < q.tenant_count && e == OK; d.tenant++) {
         e = view_metadata(view->below, &q.tenants[d.tenant].request, family, gather_metadata, &d,
                           why);
     }
     e = metadata_gathering_end(&d.all, e, each, context);
-    question_end(&q);
+    tenants_question_end(&q);
     return e;
 }
