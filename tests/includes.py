@@ -24,6 +24,7 @@ import re
 import sys
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
+TAG = re.compile(r"^(?:static |const |extern )*(?:struct|union|enum) (\w+)\s*\{", re.MULTILINE)
 PRIVATE = re.compile(r"(^|_)(private|internal)\.h$")
 FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test|_test_rig)\.h$")
 
@@ -101,6 +102,12 @@ def problem_of(folders, includes, path, header):
     return f"{header} leads back to {back}" if back else None
 
 
+def shared_tags(tags):
+    for tag, paths in sorted(tags.items()):
+        if len(paths) > 1:
+            yield f"{tag} is a tag in {', '.join(sorted(paths))}: give each a name of its own"
+
+
 def sources(root):
     for folder, _, names in os.walk(root):
         for name in sorted(names):
@@ -118,6 +125,7 @@ def main():
     folders = read_table(os.path.join(args.root, "docs/rooms.txt"), problems)
     lines = dict.fromkeys(folders, 0)
     includes, wanted = {}, set()  # by file; headers that other folders include
+    tags = {}  # the files that define each
     for path in sources(root):
         with open(os.path.join(root, path), encoding="utf-8") as source:
             text = source.read()
@@ -126,6 +134,8 @@ def main():
             continue
         if not FOR_TESTS.search(path):
             lines[os.path.dirname(path)] += text.count("\n")
+            for match in TAG.finditer(text):
+                tags.setdefault(match.group(1), set()).add(f"src/{path}")
         includes[path] = []
         for match in INCLUDE.finditer(text):
             header = match.group(1)
@@ -135,6 +145,7 @@ def main():
                     wanted.add(header)
     for path, headers in includes.items():
         problems += [f"src/{path}: {p}" for p in (problem_of(folders, includes, path, h) for h in headers) if p]
+    problems += shared_tags(tags)
     for folder in folders.values():
         public = (f"{folder.name}/{header}" for header in folder.headers if header[0] not in "*-")
         problems += [f"docs/rooms.txt: no other folder includes {h}" for h in public if h not in wanted]

@@ -402,7 +402,7 @@ adopt(struct evaluating *ev, struct rule_work *w)
 
 /* Passes notices to the host, some at once. Their texts are views of alerts, which only this thread
  * changes. */
-struct alert_sending {
+struct group_sending {
     struct group *group;
     const struct rules_host *host;
     const struct rules_terms *terms;
@@ -412,7 +412,7 @@ struct alert_sending {
 };
 
 static void
-flush_notices(struct alert_sending *s)
+flush_notices(struct group_sending *s)
 {
     assert(s->count <= ALERTS_AT_ONCE);
     if (s->count > 0) s->host->send(s->host->context, s->items, s->count);
@@ -420,7 +420,7 @@ flush_notices(struct alert_sending *s)
 }
 
 static void
-send_alert(struct alert_sending *s, const struct rule_at_work *rule, struct alert *alert)
+send_alert(struct group_sending *s, const struct rule_at_work *rule, struct alert *alert)
 {
     int64_t longest = s->group->schedule.interval_ns;
     if (s->terms->resend_ns > longest) longest = s->terms->resend_ns;
@@ -453,7 +453,7 @@ count_alerts(const struct group *g)
 
 /* Sends those of the group's alerts that are due, from number `first` to before `end`. */
 static void
-send_range(struct alert_sending *s, uint32_t first, uint32_t end)
+send_range(struct group_sending *s, uint32_t first, uint32_t end)
 {
     struct group *g = s->group;
     uint32_t number = 0;
@@ -477,7 +477,7 @@ send_range(struct alert_sending *s, uint32_t first, uint32_t end)
  * alert_is_due() has it: with evaluations in between, beginnings could be close together.
  */
 static uint32_t
-first_to_send(const struct alert_sending *s, uint32_t count)
+first_to_send(const struct group_sending *s, uint32_t count)
 {
     int64_t interval_ns = s->group->schedule.interval_ns;
     int64_t period_ns = (s->terms->resend_ns / interval_ns + 1) * interval_ns;
@@ -492,7 +492,7 @@ void
 group_send(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
            int64_t at_ns)
 {
-    struct alert_sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
+    struct group_sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
     if (host->send == NULL) return;
     uint32_t count = count_alerts(g), first = first_to_send(&s, count);
     send_range(&s, first, count);
