@@ -1,12 +1,11 @@
 /* api_errors_test.c - what is refused, and what becomes of errors: the status, the body. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-static void
-test_what_can_never_succeed_is_refused_for_good(void **state)
+UNIT_TEST(test_what_can_never_succeed_is_refused_for_good)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"a content type of others", HTTP_POST, "/api/v1/write", "Content-Type: text/plain", NULL,
          WRITE_V1, 415, TEXT, "expected application/x-protobuf"},
@@ -209,10 +208,8 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
     rig_free(rig);
 }
 
-static void
-test_what_an_operator_did_not_allow_is_refused(void **state)
+UNIT_TEST(test_what_an_operator_did_not_allow_is_refused)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 503, JSON,
          "the admin API is disabled; start with --web.enable-admin-api"},
@@ -237,10 +234,8 @@ test_what_an_operator_did_not_allow_is_refused(void **state)
 }
 
 /* And end where they are cut. */
-static void
-test_sentences_that_are_too_long_are_cut(void **state)
+UNIT_TEST(test_sentences_that_are_too_long_are_cut)
 {
-    (void)state;
     static const char *const cases[][3] = {
         {"/api/v1/query", "query=1&time=", ""},
         {"/api/v1/query", "query=", "()"},
@@ -266,10 +261,8 @@ test_sentences_that_are_too_long_are_cut(void **state)
     rig_free(rig);
 }
 
-static void
-test_without_a_store_what_asks_it_is_not_implemented(void **state)
+UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
         {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 501, TEXT, "storage.mode"},
@@ -293,10 +286,8 @@ test_without_a_store_what_asks_it_is_not_implemented(void **state)
     rig_free(rig);
 }
 
-static void
-test_without_store_what_sources_have_is_answered(void **state)
+UNIT_TEST(test_without_store_what_sources_have_is_answered)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, "up"},
         {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON, "vector"},
@@ -311,10 +302,8 @@ test_without_store_what_sources_have_is_answered(void **state)
     rig_free(rig);
 }
 
-static void
-test_without_store_and_destination_nothing_is_acknowledged(void **state)
+UNIT_TEST(test_without_store_and_destination_nothing_is_acknowledged)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 501, TEXT, "no destination"},
         {"readiness", HTTP_GET, "/-/ready", NULL, NULL, 0, 200, TEXT, "ready"},
@@ -327,10 +316,8 @@ test_without_store_and_destination_nothing_is_acknowledged(void **state)
     rig_free(rig);
 }
 
-static void
-test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
+UNIT_TEST(test_tenants_are_named_once_and_well_where_data_are_meant)
 {
-    (void)state;
     static const struct {
         const char *headers;
         unsigned status; /* 0: as without tenancy */
@@ -377,10 +364,8 @@ test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
     rig_free(rig);
 }
 
-static void
-test_several_tenants_are_read_but_not_written(void **state)
+UNIT_TEST(test_several_tenants_are_read_but_not_written)
 {
-    (void)state;
     static const struct asked routes[] = {
         {"write", HTTP_POST, "/api/v1/write", "X-Scope-OrgID: a|b", NULL, WRITE_V1, 400, TEXT,
          "invalid X-Scope-OrgID: expected a tenant name"},
@@ -413,10 +398,8 @@ test_several_tenants_are_read_but_not_written(void **state)
     rig_free(rig);
 }
 
-static void
-test_queries_say_what_is_missing_if_that_is_wanted(void **state)
+UNIT_TEST(test_queries_say_what_is_missing_if_that_is_wanted)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     rig->warning = "page 7 is damaged";
     ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
@@ -439,10 +422,8 @@ test_queries_say_what_is_missing_if_that_is_wanted(void **state)
 
 /* --- errors of others ------------------------------------------------------------------------- */
 
-static void
-test_errors_of_a_query_become_statuses(void **state)
+UNIT_TEST(test_errors_of_a_query_become_statuses)
 {
-    (void)state;
     static const struct {
         enum err e;
         unsigned status;
@@ -498,10 +479,8 @@ test_errors_of_a_query_become_statuses(void **state)
     rig_free(rig);
 }
 
-static void
-test_errors_of_the_owner_become_statuses(void **state)
+UNIT_TEST(test_errors_of_the_owner_become_statuses)
 {
-    (void)state;
     static const struct {
         enum err e;
         unsigned status;
@@ -542,10 +521,8 @@ test_errors_of_the_owner_become_statuses(void **state)
     rig_free(rig);
 }
 
-static void
-test_wishes_reach_their_owner_as_they_were_said(void **state)
+UNIT_TEST(test_wishes_reach_their_owner_as_they_were_said)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
                              "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
@@ -570,10 +547,8 @@ test_wishes_reach_their_owner_as_they_were_said(void **state)
 }
 
 /* With the stream's beginning the server may forget the request. */
-static void
-test_a_read_holds_on_to_nothing_of_the_request(void **state)
+UNIT_TEST(test_a_read_holds_on_to_nothing_of_the_request)
 {
-    (void)state;
     struct http_request r;
     struct api_rig *rig = rig_new();
     rig->options.tenancy = true;
@@ -588,10 +563,8 @@ test_a_read_holds_on_to_nothing_of_the_request(void **state)
     rig_free(rig);
 }
 
-static void
-test_reads_are_told_that_the_server_shuts_down(void **state)
+UNIT_TEST(test_reads_are_told_that_the_server_shuts_down)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"a query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 503, JSON,
          "\"errorType\":\"canceled\",\"error\":\"query canceled: the server is shutting down\""},
@@ -605,10 +578,8 @@ test_reads_are_told_that_the_server_shuts_down(void **state)
 }
 
 /* What runs can be asked, and ended, while all memory of queries is taken. */
-static void
-test_pages_need_no_memory_of_queries(void **state)
+UNIT_TEST(test_pages_need_no_memory_of_queries)
 {
-    (void)state;
     struct http_request r;
     struct api_rig *rig = rig_new();
     static const struct asked cases[] = {
@@ -632,10 +603,8 @@ test_pages_need_no_memory_of_queries(void **state)
 }
 
 /* How much it needs, how much there is, and what helps. */
-static void
-test_a_query_without_memory_is_told_whether_to_try_again(void **state)
+UNIT_TEST(test_a_query_without_memory_is_told_whether_to_try_again)
 {
-    (void)state;
     static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
     static const struct asked small[] = {
         {"beside large ones", HTTP_GET, range, NULL, NULL, 0, 503, JSON,

@@ -3,11 +3,10 @@
 #include <sched.h>
 
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
-static void
-test_whoever_waits_too_long_is_told_to_come_back(void **state)
+UNIT_TEST(test_whoever_waits_too_long_is_told_to_come_back)
 {
-    (void)state;
     struct http_request read, page;
     struct api_rig *rig = rig_start(rig_new());
     request_init(&read, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
@@ -31,10 +30,8 @@ test_whoever_waits_too_long_is_told_to_come_back(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_query_that_waits_too_long_times_out(void **state)
+UNIT_TEST(test_a_query_that_waits_too_long_times_out)
 {
-    (void)state;
     struct http_request query;
     struct api_rig *rig = rig_new();
     rig->options.query_queue_timeout_ns = NS_PER_S;
@@ -49,10 +46,8 @@ test_a_query_that_waits_too_long_times_out(void **state)
     rig_free(rig);
 }
 
-static void
-test_tenants_take_turns(void **state)
+UNIT_TEST(test_tenants_take_turns)
 {
-    (void)state;
     static const char *const tenants[] = {"a", "a", "a|c", "a", "b", "b|b", "c"};
     static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
     enum { COUNT = sizeof tenants / sizeof *tenants };
@@ -82,10 +77,8 @@ test_tenants_take_turns(void **state)
 }
 
 /* Whoever asks again as soon as it is answered does not pass by those that wait. */
-static void
-test_who_had_a_turn_waits_for_the_others(void **state)
+UNIT_TEST(test_who_had_a_turn_waits_for_the_others)
 {
-    (void)state;
     struct http_request backlog[2], eager[2];
     struct api_rig *rig = rig_new();
     rig->options.tenancy = true;
@@ -142,26 +135,20 @@ fill_places(const char *header, unsigned status)
     rig_free(rig);
 }
 
-static void
-test_one_tenant_does_not_take_all_places(void **state)
+UNIT_TEST(test_one_tenant_does_not_take_all_places)
 {
-    (void)state;
     fill_places("X-Scope-OrgID: a", 200);
 }
 
 /* They are told that a tenant is missing only when they have their turn. */
-static void
-test_requests_without_a_tenant_take_no_more_places_than_one(void **state)
+UNIT_TEST(test_requests_without_a_tenant_take_no_more_places_than_one)
 {
-    (void)state;
     fill_places(NULL, 401);
 }
 
 /* Threads that help a large query come back when another one waits. */
-static void
-test_helpers_are_told_that_a_query_waits(void **state)
+UNIT_TEST(test_helpers_are_told_that_a_query_waits)
 {
-    (void)state;
     struct http_request r;
     struct api_rig *rig = rig_start(rig_new());
     struct promql_helpers helpers = query_helpers(rig->api);
@@ -175,10 +162,8 @@ test_helpers_are_told_that_a_query_waits(void **state)
     rig_free(rig);
 }
 
-static void
-test_queries_are_remembered_by_what_they_cost(void **state)
+UNIT_TEST(test_queries_are_remembered_by_what_they_cost)
 {
-    (void)state;
     static const char *const asked[] = {"/api/v1/query?query=up", "/api/v1/query?query=up",
                                         "/api/v1/query?query=vector(1)"};
     struct http_request r;
@@ -206,10 +191,8 @@ test_queries_are_remembered_by_what_they_cost(void **state)
     rig_free(rig);
 }
 
-static void
-test_nobody_works_for_a_client_that_is_gone(void **state)
+UNIT_TEST(test_nobody_works_for_a_client_that_is_gone)
 {
-    (void)state;
     struct http_request r;
     struct api_rig *rig = rig_start(rig_new());
     request_init(&r, HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, bytes_of("", 0));
@@ -222,10 +205,8 @@ test_nobody_works_for_a_client_that_is_gone(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_queue_has_an_end(void **state)
+UNIT_TEST(test_a_queue_has_an_end)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     struct http_request *all = calloc(JOBS_MAX + 1, sizeof *all);
     for (unsigned i = 0; i <= JOBS_MAX; i++) {
@@ -244,10 +225,8 @@ test_a_queue_has_an_end(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_server_that_stops_takes_neither_writes_nor_reads(void **state)
+UNIT_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 503, TEXT, "shutting down"},
         {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 503, TEXT, "shutting down"},
@@ -278,10 +257,8 @@ open_and_look(struct answerer *answerer, struct query_control *control, struct v
 }
 
 /* What it read is looked up for the log in a view of its own. */
-static void
-test_who_asked_slowly_is_answered_before_it_is_logged(void **state)
+UNIT_TEST(test_who_asked_slowly_is_answered_before_it_is_logged)
 {
-    (void)state;
     static const struct answerer_ops slow_ops = {.open = open_and_look};
     struct api_rig *rig = rig_new();
     rig->answerer.ops = &slow_ops;
@@ -356,10 +333,8 @@ crowd_end(struct crowd *c)
     rig_free(c->rig);
 }
 
-static void
-test_a_query_waits_for_memory_that_others_have(void **state)
+UNIT_TEST(test_a_query_waits_for_memory_that_others_have)
 {
-    (void)state;
     struct crowd c;
     crowd_begin(&c);
     assert_int_equal(budget_used(&c.rig->api->read_budget) >> 20, c.taken >> 20);
@@ -369,10 +344,8 @@ test_a_query_waits_for_memory_that_others_have(void **state)
     assert_int_equal(c.query.status, 200);
 }
 
-static void
-test_a_query_begins_again_as_soon_as_there_is_enough_memory(void **state)
+UNIT_TEST(test_a_query_begins_again_as_soon_as_there_is_enough_memory)
 {
-    (void)state;
     struct crowd c;
     crowd_begin(&c);
     budget_give(&c.budget, 4 << 20); /* the other goes on */
@@ -380,10 +353,8 @@ test_a_query_begins_again_as_soon_as_there_is_enough_memory(void **state)
     assert_int_equal(c.query.status, 200);
 }
 
-static void
-test_a_query_waits_for_memory_as_long_as_for_its_turn(void **state)
+UNIT_TEST(test_a_query_waits_for_memory_as_long_as_for_its_turn)
 {
-    (void)state;
     struct crowd c;
     crowd_begin(&c);
     sim_env_advance_ns(c.rig->m.sim, c.rig->options.query_queue_timeout_ns);
@@ -392,10 +363,8 @@ test_a_query_waits_for_memory_as_long_as_for_its_turn(void **state)
 }
 
 /* What is known of one that begins again is kept for it. */
-static void
-test_queries_that_wait_for_memory_begin_one_after_the_other(void **state)
+UNIT_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other)
 {
-    (void)state;
     struct api_rig *rig = rig_new();
     struct budget all, small;
     struct query_control control = {.budget = &small, .env = rig->m.env};

@@ -1,14 +1,13 @@
 /* api_test.c - what each route answers: request in, answer out. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
 #define FEDERATED "text/plain; version=0.0.4; charset=utf-8"
 
 /* --- success ---------------------------------------------------------------------------------- */
 
-static void
-test_each_route_answers(void **state)
+UNIT_TEST(test_each_route_answers)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"write 1.0", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
         {"the same again is no news", HTTP_POST, "/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
@@ -228,10 +227,8 @@ test_each_route_answers(void **state)
     rig_free(rig);
 }
 
-static void
-test_no_route_takes_another_method(void **state)
+UNIT_TEST(test_no_route_takes_another_method)
 {
-    (void)state;
     static const struct {
         const char *path;
         unsigned methods;
@@ -271,10 +268,8 @@ test_no_route_takes_another_method(void **state)
 
 /* --- look-ups and reads ----------------------------------------------------------------------- */
 
-static void
-test_lookups_ask_what_the_request_says(void **state)
+UNIT_TEST(test_lookups_ask_what_the_request_says)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     ask(rig, &(struct asked){"a limit is told", HTTP_GET,
                              "/api/v1/labels?limit=2&start=1&end=2.5&match[]=up&match[]=down", NULL,
@@ -362,10 +357,8 @@ federate_of_store(bool mixed, const char *expected)
     rig_free(rig);
 }
 
-static void
-test_federation_tells_latest_samples_by_name_then_labels(void **state)
+UNIT_TEST(test_federation_tells_latest_samples_by_name_then_labels)
 {
-    (void)state;
     federate_of_store(false, "# TYPE a untyped\n"
                              "a{x=\"1\",instance=\"\"} 1 1767225600000\n"
                              "# TYPE c untyped\n"
@@ -383,10 +376,8 @@ test_federation_tells_latest_samples_by_name_then_labels(void **state)
                             "late{x=\"1\",instance=\"\"} 7 1767225598000\n");
 }
 
-static void
-test_large_answers_are_streamed_and_cut_off_when_they_fail(void **state)
+UNIT_TEST(test_large_answers_are_streamed_and_cut_off_when_they_fail)
 {
-    (void)state;
     struct http_request r;
     struct api_rig *rig = rig_start(rig_new());
     rig->names = 20000;
@@ -401,10 +392,8 @@ test_large_answers_are_streamed_and_cut_off_when_they_fail(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_read_that_fails_midway_is_not_taken_for_whole(void **state)
+UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
 {
-    (void)state;
     static const struct {
         const char *headers;
         const char *fragment; /* in the stream */
@@ -445,10 +434,8 @@ test_a_read_that_fails_midway_is_not_taken_for_whole(void **state)
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
-static void
-test_writes_that_cannot_be_kept_now_are_to_be_repeated(void **state)
+UNIT_TEST(test_writes_that_cannot_be_kept_now_are_to_be_repeated)
 {
-    (void)state;
     static const struct asked write = {"write",
                                        HTTP_POST,
                                        "/api/v1/write",
@@ -498,10 +485,8 @@ large_message(void)
     return done;
 }
 
-static void
-test_large_writes_leave_their_worker(void **state)
+UNIT_TEST(test_large_writes_leave_their_worker)
 {
-    (void)state;
     struct http_request r;
     struct bytes message = large_message();
     struct api_rig *rig = rig_start(rig_new());
@@ -525,10 +510,8 @@ test_large_writes_leave_their_worker(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_each_request_is_answered_once_whichever_allocation_fails(void **state)
+UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
 {
-    (void)state;
     static const struct {
         enum http_method method;
         const char *target;

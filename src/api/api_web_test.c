@@ -1,10 +1,9 @@
 /* api_web_test.c - where the routes are, and whose pages may read from them. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
-static void
-test_paths_are_below_the_prefix_that_is_set(void **state)
+UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"the API", HTTP_GET, "/keep/it/api/v1/label/job/values", NULL, NULL, 0, 200, JSON,
          "[\"name000\""},
@@ -40,10 +39,8 @@ test_paths_are_below_the_prefix_that_is_set(void **state)
 #define ORIGIN  "Origin: https://a.example"
 #define ALLOWED "Access-Control-Allow-Origin: https://a.example\n"
 
-static void
-test_pages_of_the_origins_that_are_set_may_read(void **state)
+UNIT_TEST(test_pages_of_the_origins_that_are_set_may_read)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"an answer", HTTP_GET, "/api/v1/labels", ORIGIN, NULL, 0, 200, JSON, "data",
          "Vary: Origin\n"
@@ -83,10 +80,8 @@ test_pages_of_the_origins_that_are_set_may_read(void **state)
     rig_free(rig);
 }
 
-static void
-test_origins_that_are_no_expression_are_refused(void **state)
+UNIT_TEST(test_origins_that_are_no_expression_are_refused)
 {
-    (void)state;
     struct why why = {""};
     struct api_rig *rig = rig_new();
     rig->options.cors_origin = "(";

@@ -1,10 +1,5 @@
 /* multipart_test.c - what is read from forms in parts, as real Prometheus servers read them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,10 +35,8 @@ fields_of(const char *type, struct bytes body)
 #define QUERY FIELD("name=\"query\"", "up")
 #define END   "--b--\r\n"
 
-static void
-test_fields_are_read_as_prometheus_reads_them(void **state)
+UNIT_TEST(test_fields_are_read_as_prometheus_reads_them)
 {
-    (void)state;
     static const struct {
         const char *parameters, *body, *fields;
     } cases[] = {
@@ -76,10 +69,8 @@ test_fields_are_read_as_prometheus_reads_them(void **state)
     }
 }
 
-static void
-test_forms_that_are_cut_off_or_malformed_are_refused(void **state)
+UNIT_TEST(test_forms_that_are_cut_off_or_malformed_are_refused)
 {
-    (void)state;
     static const struct {
         const char *parameters, *body;
     } cases[] = {
@@ -105,10 +96,8 @@ test_forms_that_are_cut_off_or_malformed_are_refused(void **state)
     assert_false(multipart_is_type("multipart/mixed; boundary=b"));
 }
 
-static void
-test_every_cut_of_a_form_is_refused(void **state)
+UNIT_TEST(test_every_cut_of_a_form_is_refused)
 {
-    (void)state;
     static const char form[] = QUERY FIELD("name=a", "b") "--b--";
     for (size_t size = 0; size < sizeof form - 1; size++) {
         const char *fields =

@@ -1,19 +1,12 @@
 /* negotiate_test.c - what Prometheus 3.5.3 chose for the same headers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <string.h>
 
 #include "api/negotiate.h"
 
-static void
-test_forms_are_chosen_as_prometheus_chooses_them(void **state)
+UNIT_TEST(test_forms_are_chosen_as_prometheus_chooses_them)
 {
-    (void)state;
     static const struct {
         const char *accept;
         enum family_form form;
@@ -107,10 +100,8 @@ test_forms_are_chosen_as_prometheus_chooses_them(void **state)
     }
 }
 
-static void
-test_the_content_type_says_what_was_chosen(void **state)
+UNIT_TEST(test_the_content_type_says_what_was_chosen)
 {
-    (void)state;
     assert_string_equal(negotiate(NULL).content_type,
                         "text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
     assert_string_equal(
@@ -121,10 +112,8 @@ test_the_content_type_says_what_was_chosen(void **state)
         "encoding=delimited; escaping=allow-utf-8");
 }
 
-static void
-test_a_header_of_any_length_is_read(void **state)
+UNIT_TEST(test_a_header_of_any_length_is_read)
 {
-    (void)state;
     char accept[24000];
     memset(accept, ',', sizeof accept);
     for (size_t i = 0; i + 16 < sizeof accept; i += 16) {

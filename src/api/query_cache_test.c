@@ -3,6 +3,7 @@
  * everything, whatever happens to the store in between: samples in time and late, deletions,
  * flushes, merges, retention, a clock that jumps.
  */
+#include "lib/test.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
 #include "tsdb/tsdb_testing.h"
@@ -223,10 +224,8 @@ live(uint64_t seed, uint64_t cache_bytes, struct promql_cache_facts *ret)
     machine_fini(&w.m);
 }
 
-static void
-test_answers_are_those_without_the_cache(void **state)
+UNIT_TEST(test_answers_are_those_without_the_cache)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct promql_cache_facts facts;
         live(seed, 16 << 20, &facts);
@@ -238,10 +237,8 @@ test_answers_are_those_without_the_cache(void **state)
     }
 }
 
-static void
-test_a_full_cache_forgets_what_was_used_least_recently(void **state)
+UNIT_TEST(test_a_full_cache_forgets_what_was_used_least_recently)
 {
-    (void)state;
     struct promql_cache_facts facts;
     live(100, 64 << 10, &facts);
     assert_true(facts.evicted > 0);
@@ -252,10 +249,8 @@ test_a_full_cache_forgets_what_was_used_least_recently(void **state)
 }
 
 /* Two panels of a dashboard with the same expression. */
-static void
-test_a_short_range_leaves_a_long_one_what_it_has(void **state)
+UNIT_TEST(test_a_short_range_leaves_a_long_one_what_it_has)
 {
-    (void)state;
     enum { LONG_MINUTES = 60, SHORT_MINUTES = 5, REFRESHES = 4 };
     struct world w = {.rng = {7}, .now_ms = SIM_BEGIN + 90 * MINUTE_MS};
     machine_init(&w.m, 7);
@@ -312,10 +307,8 @@ ask_with_a_refusal(struct world *w, struct view *view, const struct promql_tree 
     return e == OK;
 }
 
-static void
-test_refused_memory_costs_the_query_or_what_is_kept(void **state)
+UNIT_TEST(test_refused_memory_costs_the_query_or_what_is_kept)
 {
-    (void)state;
     enum { ALLOCATIONS = 200 };
     struct world w = {.rng = {7}, .now_ms = SIM_BEGIN + 90 * MINUTE_MS};
     struct promql_tree *tree;

@@ -3,17 +3,12 @@
  * gives back all it has, and the next one is answered as before. The store has head and parts;
  * there are queries of each kind of operator, one by one and in shards.
  */
+#include "lib/test.h"
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
-
+#include "lib/random.h"
 #include "promql/answer.h"
 #include "tsdb/tsdb_testing.h"
-#include "lib/random.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };
 #define FIRST_MS (SIM_BEGIN - SAMPLES * STEP_MS)
@@ -267,10 +262,8 @@ try_each_allocation(struct asked *a)
     return nth - 1;
 }
 
-static void
-test_a_query_survives_the_failure_of_any_of_its_allocations(void **state)
+UNIT_TEST(test_a_query_survives_the_failure_of_any_of_its_allocations)
 {
-    (void)state;
     struct machine m;
     uint64_t tried = 0;
     fill(&m);

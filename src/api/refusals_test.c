@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,10 +51,8 @@ refuse(const char *tenant, uint64_t too_old, uint64_t conflicts, const char *off
     refusals_log(now_ns, bytes_of_text(tenant), &result);
 }
 
-static void
-test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile(void **state)
+UNIT_TEST(test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile)
 {
-    (void)state;
     refuse("a", 2, 1, "; too_old at 5: {x=\"1\"}; conflict at 6: {y=\"2\"}");
     const char *lines = logged();
     assert_non_null(strstr(lines, "reason=too_old count=2 tenant=a first=\"too_old at 5: "));
@@ -76,10 +69,8 @@ test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile(void **sta
     assert_null(strstr(lines, "conflict"));
 }
 
-static void
-test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own(void **state)
+UNIT_TEST(test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own)
 {
-    (void)state;
     struct ingest_result result = {.rejected_total = 2};
     result.rejected[LEDGER_EXEMPLAR] = 2;
     result.rejected_for[REJECT_TOO_OLD] = 2;
@@ -93,10 +84,8 @@ test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own(void *
                                      "count=1 tenant=a first=\"too_old at 6: "));
 }
 
-static void
-test_who_was_first_is_named_by_whatever_the_answer_names(void **state)
+UNIT_TEST(test_who_was_first_is_named_by_whatever_the_answer_names)
 {
-    (void)state;
     refuse("a", 0, 1, "");
     assert_non_null(strstr(logged(), "reason=conflict count=1 tenant=a first=\"\""));
     refuse("a", 1, 0, "; conflict at 6: {y=\"2\"}"); /* there was no room for the other */

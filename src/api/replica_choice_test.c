@@ -1,6 +1,7 @@
 /* replica_choice_test.c - replicas of a Prometheus are read as one where a request or the setting
  * names their label. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
 /* A counter that both replicas scrape each second, one a little later, with an exemplar. */
 static void
@@ -43,10 +44,8 @@ begin(const char *replica_labels)
 #define OF_JOBS "{\"__name__\":\"up\",\"replica\":\"a\"}"
 #define DATA(x) "\"data\":" x "}"
 
-static void
-test_without_the_setting_nothing_is_deduplicated(void **state)
+UNIT_TEST(test_without_the_setting_nothing_is_deduplicated)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"a query", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON, OF_A},
         {"the other", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON, OF_B},
@@ -65,10 +64,8 @@ test_without_the_setting_nothing_is_deduplicated(void **state)
     rig_free(rig);
 }
 
-static void
-test_all_that_reads_follows_the_setting_unless_the_request_says_other(void **state)
+UNIT_TEST(test_all_that_reads_follows_the_setting_unless_the_request_says_other)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"a query", HTTP_GET, QUERY, NULL, NULL, 0, 200, JSON, ONE},
         {"not", HTTP_GET, QUERY "&dedup=false", NULL, NULL, 0, 200, JSON, OF_B},
@@ -151,10 +148,8 @@ read_has(struct api_rig *rig, const char *target, const char *headers, const cha
     return has;
 }
 
-static void
-test_remote_reads_follow_the_setting_but_copies_are_of_all(void **state)
+UNIT_TEST(test_remote_reads_follow_the_setting_but_copies_are_of_all)
 {
-    (void)state;
     struct api_rig *rig = begin("replica");
     assert_false(read_has(rig, "/api/v1/read", NULL, "replica"));
     assert_true(read_has(rig, "/api/v1/read?dedup=false", NULL, "replica"));
@@ -175,10 +170,8 @@ test_remote_reads_follow_the_setting_but_copies_are_of_all(void **state)
     rig_free(rig);
 }
 
-static void
-test_wrong_words_are_refused(void **state)
+UNIT_TEST(test_wrong_words_are_refused)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"neither yes nor no", HTTP_GET, QUERY "&dedup=maybe", NULL, NULL, 0, 400, JSON,
          "invalid parameter \\\"dedup\\\": strconv.ParseBool: parsing \\\"maybe\\\": invalid "
@@ -207,10 +200,8 @@ test_wrong_words_are_refused(void **state)
 
 #define RANGE "/api/v1/query_range?query=up&step=1&start=%lld&end=%lld"
 
-static void
-test_results_that_are_kept_are_of_the_same_replica_labels(void **state)
+UNIT_TEST(test_results_that_are_kept_are_of_the_same_replica_labels)
 {
-    (void)state;
     struct api_rig *rig = begin("replica");
     char one[200], all[200];
     long long now_s = SIM_BEGIN / 1000;

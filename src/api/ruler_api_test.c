@@ -1,5 +1,6 @@
 /* ruler_api_test.c - the ruler API: which paths name what, and what is answered to whom. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
 /* --- an owner of rules ------------------------------------------------------------------------ */
 
@@ -54,10 +55,8 @@ ruler_rig(bool tenancy)
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-static void
-test_paths_name_what_clients_mean(void **state)
+UNIT_TEST(test_paths_name_what_clients_mean)
 {
-    (void)state;
     static const struct {
         enum http_method method;
         const char *target, *asked;
@@ -90,10 +89,8 @@ test_paths_name_what_clients_mean(void **state)
     rig_free(rig);
 }
 
-static void
-test_other_paths_are_not_found(void **state)
+UNIT_TEST(test_other_paths_are_not_found)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"no namespace", HTTP_GET, "/config/v1/rules/", NULL, NULL, 0, 404, TEXT,
          "404 page not found\n"},
@@ -116,10 +113,8 @@ test_other_paths_are_not_found(void **state)
     rig_free(rig);
 }
 
-static void
-test_paths_are_below_the_prefix_that_is_set(void **state)
+UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"all", HTTP_GET, "/keep/it/config/v1/rules", NULL, NULL, 0, 200, YAML, "name: a\n"},
         {"one", HTTP_GET, "/keep/it/prometheus/config/v1/rules/a%2Fb/c", NULL, NULL, 0, 200, YAML,
@@ -135,10 +130,8 @@ test_paths_are_below_the_prefix_that_is_set(void **state)
     rig_free(rig);
 }
 
-static void
-test_without_the_setting_there_is_no_such_path(void **state)
+UNIT_TEST(test_without_the_setting_there_is_no_such_path)
 {
-    (void)state;
     static const char *const paths[] = {"/config/v1/rules", "/prometheus/config/v1/rules/a",
                                         "/api/prom/rules/a/b"};
     struct api_rig *rig = rig_start(rig_new());
@@ -155,10 +148,8 @@ test_without_the_setting_there_is_no_such_path(void **state)
 
 #define ACCEPTED "{\"status\":\"success\",\"data\":null,\"errorType\":\"\",\"error\":\"\"}"
 
-static void
-test_answers_are_those_of_mimir(void **state)
+UNIT_TEST(test_answers_are_those_of_mimir)
 {
-    (void)state;
     static const struct {
         enum err error;
         const char *why, *reasons;
@@ -238,10 +229,8 @@ test_answers_are_those_of_mimir(void **state)
     rig_free(rig);
 }
 
-static void
-test_each_tenant_has_rules_of_its_own(void **state)
+UNIT_TEST(test_each_tenant_has_rules_of_its_own)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"nobody", HTTP_GET, "/config/v1/rules", NULL, NULL, 0, 401, TEXT,
          "missing header X-Scope-OrgID\n"},
@@ -259,10 +248,8 @@ test_each_tenant_has_rules_of_its_own(void **state)
     rig_free(rig);
 }
 
-static void
-test_refused_allocations_are_answered(void **state)
+UNIT_TEST(test_refused_allocations_are_answered)
 {
-    (void)state;
     struct api_rig *rig = rig_start(ruler_rig(false));
     bool fired = true;
     for (unsigned nth = 1; fired; nth++) {
@@ -295,10 +282,8 @@ has_features(struct api_rig *rig, const char *path)
     return is;
 }
 
-static void
-test_only_the_build_information_of_mimir_tells_of_it(void **state)
+UNIT_TEST(test_only_the_build_information_of_mimir_tells_of_it)
 {
-    (void)state;
     struct api_rig *rig = rig_start(ruler_rig(false));
     assert_true(has_features(rig, "/prometheus/api/v1/status/buildinfo"));
     assert_false(has_features(rig, "/api/v1/status/buildinfo"));

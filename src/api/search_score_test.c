@@ -1,10 +1,5 @@
 /* search_score_test.c - what matches, and how well: values worked out from the definitions. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "api/search_score.h"
 
@@ -43,10 +38,8 @@ check_each(const struct scored *cases, size_t count, enum search_algorithm algor
 
 #define check_all(cases, ...) check_each(cases, sizeof(cases) / sizeof *(cases), __VA_ARGS__)
 
-static void
-test_subsequence_rewards_runs_and_counts_gaps(void **state)
+UNIT_TEST(test_subsequence_rewards_runs_and_counts_gaps)
 {
-    (void)state;
     static const struct scored cases[] = {
         {"up", "up", 1},
         {"up", "uptime", 1}, /* a prefix is as good as can be */
@@ -67,10 +60,8 @@ test_subsequence_rewards_runs_and_counts_gaps(void **state)
     check_all(cases, SEARCH_SUBSEQUENCE, 0, false);
 }
 
-static void
-test_what_is_below_the_threshold_is_not_accepted(void **state)
+UNIT_TEST(test_what_is_below_the_threshold_is_not_accepted)
 {
-    (void)state;
     static const struct scored cases[] = {
         {"ac", "abc", -1}, {"abc", "xabc", (9 - 1.0 / 4) / 9}, {"up", "uptime", 1}};
     check_all(cases, SEARCH_SUBSEQUENCE, 0.5, false);
@@ -79,10 +70,8 @@ test_what_is_below_the_threshold_is_not_accepted(void **state)
     check_all(alike, SEARCH_JARO_WINKLER, 0.9, false);
 }
 
-static void
-test_jaro_winkler_takes_parts_and_what_is_alike(void **state)
+UNIT_TEST(test_jaro_winkler_takes_parts_and_what_is_alike)
 {
-    (void)state;
     static const struct scored cases[] = {
         {"up", "uptime", 1},
         {"time", "uptime", 0.9},
@@ -98,10 +87,8 @@ test_jaro_winkler_takes_parts_and_what_is_alike(void **state)
     check_all(exact, SEARCH_JARO_WINKLER, 0, false);
 }
 
-static void
-test_case_matters_unless_it_does_not(void **state)
+UNIT_TEST(test_case_matters_unless_it_does_not)
 {
-    (void)state;
     static const struct scored cases[] = {{"UP", "uptime", 1}, {"up", "UPTIME", 1}};
     static const struct scored not_alike[] = {{"UP", "uptime", -1}, {"up", "UPTIME", -1}};
     for (unsigned algorithm = SEARCH_SUBSEQUENCE; algorithm <= SEARCH_JARO_WINKLER; algorithm++) {
@@ -110,10 +97,8 @@ test_case_matters_unless_it_does_not(void **state)
     }
 }
 
-static void
-test_the_best_of_several_terms_counts(void **state)
+UNIT_TEST(test_the_best_of_several_terms_counts)
 {
-    (void)state;
     struct search_filter f;
     search_filter_init(&f, NULL);
     check_score(&f, "anything", 1); /* without terms */
@@ -124,10 +109,8 @@ test_the_best_of_several_terms_counts(void **state)
     search_filter_fini(&f);
 }
 
-static void
-test_no_memory_is_told(void **state)
+UNIT_TEST(test_no_memory_is_told)
 {
-    (void)state;
     for (unsigned nth = 1;; nth++) {
         struct search_filter f;
         double score;
@@ -174,10 +157,8 @@ check_ends(enum search_algorithm algorithm, char in_term, char in_name)
     search_filter_fini(&f);
 }
 
-static void
-test_long_texts_are_compared_until_the_search_is_ended(void **state)
+UNIT_TEST(test_long_texts_are_compared_until_the_search_is_ended)
 {
-    (void)state;
     check_ends(SEARCH_SUBSEQUENCE, 'a', 'a');
     check_ends(SEARCH_JARO_WINKLER, 'a', 'b');
 }

@@ -1,5 +1,6 @@
 /* search_test.c - names that are searched for: what is asked, in which order and in which lines. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
 #define NDJSON "application/x-ndjson; charset=utf-8"
 #define NAMES  "/api/v1/search/label_names"
@@ -18,10 +19,8 @@ expect(struct api_rig *rig, const char *target, const char *expected)
     buf_fini(&r.text);
 }
 
-static void
-test_names_come_in_batches_and_a_last_line(void **state)
+UNIT_TEST(test_names_come_in_batches_and_a_last_line)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     expect(rig, NAMES,
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
@@ -46,10 +45,8 @@ test_names_come_in_batches_and_a_last_line(void **state)
     rig_free(rig);
 }
 
-static void
-test_names_are_chosen_by_what_is_searched_for(void **state)
+UNIT_TEST(test_names_are_chosen_by_what_is_searched_for)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     rig->names = 200;
     expect(rig, NAMES "?search[]=e117&search[]=name01&limit=3",
@@ -68,10 +65,8 @@ test_names_are_chosen_by_what_is_searched_for(void **state)
     rig_free(rig);
 }
 
-static void
-test_order_is_by_name_or_by_score(void **state)
+UNIT_TEST(test_order_is_by_name_or_by_score)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     rig->names = 12;
     expect(rig, NAMES "?sort_by=alpha&sort_dir=dsc&limit=3",
@@ -89,10 +84,8 @@ test_order_is_by_name_or_by_score(void **state)
     rig_free(rig);
 }
 
-static void
-test_search_asks_what_the_request_says(void **state)
+UNIT_TEST(test_search_asks_what_the_request_says)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     rig->names = 1;
     expect(rig, "/api/v1/search/metric_names", "{\"results\":[{\"name\":\"name000\"}]}\n" END);
@@ -116,10 +109,8 @@ test_search_asks_what_the_request_says(void **state)
 
 #define BAD(text) "\"errorType\":\"bad_data\",\"error\":\"" text "\"}"
 
-static void
-test_wrong_searches_are_refused(void **state)
+UNIT_TEST(test_wrong_searches_are_refused)
 {
-    (void)state;
     static const struct {
         const char *parameters, *error;
     } cases[] = {
@@ -172,10 +163,8 @@ test_wrong_searches_are_refused(void **state)
     rig_free(rig);
 }
 
-static void
-test_at_most_32_terms_are_searched_for(void **state)
+UNIT_TEST(test_at_most_32_terms_are_searched_for)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     char target[512] = NAMES "?limit=1";
     for (unsigned i = 0; i < 32; i++) {
@@ -188,10 +177,8 @@ test_at_most_32_terms_are_searched_for(void **state)
     rig_free(rig);
 }
 
-static void
-test_empty_terms_do_not_count(void **state)
+UNIT_TEST(test_empty_terms_do_not_count)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     expect(rig, NAMES "?search[]=&search[]=2", "{\"results\":[{\"name\":\"name002\"}]}\n" END);
     expect(rig, NAMES "?search[]=&sort_by=score&include_score=1&limit=1",
@@ -199,10 +186,8 @@ test_empty_terms_do_not_count(void **state)
     rig_free(rig);
 }
 
-static void
-test_the_most_that_may_be_asked_for_is_configured(void **state)
+UNIT_TEST(test_the_most_that_may_be_asked_for_is_configured)
 {
-    (void)state;
     struct api_rig *rig = rig_new();
     rig->limits.search_results_max = 2;
     rig_start(rig);
@@ -220,10 +205,8 @@ test_the_most_that_may_be_asked_for_is_configured(void **state)
     rig_free(rig);
 }
 
-static void
-test_what_fails_is_told_before_the_stream_or_in_its_last_line(void **state)
+UNIT_TEST(test_what_fails_is_told_before_the_stream_or_in_its_last_line)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     rig->ask_error = ERR_CORRUPT;
     ask(rig, &(struct asked){"before", HTTP_GET, NAMES, NULL, NULL, 0, 500, JSON,
@@ -246,10 +229,8 @@ test_what_fails_is_told_before_the_stream_or_in_its_last_line(void **state)
     rig_free(rig);
 }
 
-static void
-test_what_is_missing_is_a_warning(void **state)
+UNIT_TEST(test_what_is_missing_is_a_warning)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     rig->names = 2;
     rig->warning = "page 7 is damaged";
@@ -265,10 +246,8 @@ test_what_is_missing_is_a_warning(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_search_survives_any_failing_allocation(void **state)
+UNIT_TEST(test_a_search_survives_any_failing_allocation)
 {
-    (void)state;
     static const char *const targets[] = {
         NAMES "?sort_by=score&search[]=name&limit=2&batch_size=1&match[]=up&case_sensitive=f",
         "/api/v1/search/label_values?label=a&search[]=nm&fuzz_alg=jarowinkler&fuzz_threshold=1"};

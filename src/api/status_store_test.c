@@ -1,10 +1,9 @@
 /* status_store_test.c - parts are shown as blocks. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
-static void
-test_parts_are_shown_as_blocks(void **state)
+UNIT_TEST(test_parts_are_shown_as_blocks)
 {
-    (void)state;
     struct api_rig *rig = rig_start(rig_new());
     ask(rig, &(struct asked){"a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL,
                              NULL});

@@ -1,10 +1,9 @@
 /* targets_test.c - nothing is scraped here, and wrong questions about it are refused. */
 #include "api/asked_testing.h"
+#include "lib/test.h"
 
-static void
-test_there_are_no_targets_rules_and_alerts(void **state)
+UNIT_TEST(test_there_are_no_targets_rules_and_alerts)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"rules", HTTP_GET,
          "/api/v1/rules?type=ALERT&exclude_alerts=True&group_limit=2147483647&match[]=up"
@@ -33,10 +32,8 @@ test_there_are_no_targets_rules_and_alerts(void **state)
 
 #define BAD(text) "\"errorType\":\"bad_data\",\"error\":\"" text "\"}"
 
-static void
-test_wrong_questions_about_them_are_refused(void **state)
+UNIT_TEST(test_wrong_questions_about_them_are_refused)
 {
-    (void)state;
     static const struct asked cases[] = {
         {"no selector", HTTP_GET, "/api/v1/rules?match[]={&type=x", NULL, NULL, 0, 400, JSON,
          BAD("1:2: parse error: unexpected end of input inside braces")},

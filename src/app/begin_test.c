@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,18 +42,14 @@ begins_well(const char *command, unsigned closed, bool blocks)
     return status == 0;
 }
 
-static void
-test_a_standard_file_that_is_closed_is_never_another_file(void **state)
+UNIT_TEST(test_a_standard_file_that_is_closed_is_never_another_file)
 {
-    (void)state;
     for (unsigned closed = 0; closed < 8; closed++)
         assert_true(begins_well("import", closed, false));
 }
 
-static void
-test_only_the_server_begins_with_hangups_blocked(void **state)
+UNIT_TEST(test_only_the_server_begins_with_hangups_blocked)
 {
-    (void)state;
     assert_true(begins_well("serve", 0, true));
     assert_true(begins_well("serve", 7, true));
     assert_true(begins_well("server", 0, false));

@@ -8,6 +8,7 @@
 
 #include "app/own_writes.h"
 #include "base/log.h"
+#include "lib/test.h"
 #include "tsdb/tsdb_testing.h"
 
 enum { WAIT_S = 60, SEEDS = 20, WRITES = 5 };
@@ -183,10 +184,8 @@ commits_undone(void)
 
 /* --- what own_sync() promises ----------------------------------------------------------------- */
 
-static void
-test_a_power_failure_takes_nothing_that_was_settled_before_a_sync(void **state)
+UNIT_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         for (enum ack ack = MEMORY; ack <= FSYNC; ack++) {
             rig_open(seed, ack);
@@ -202,10 +201,8 @@ test_a_power_failure_takes_nothing_that_was_settled_before_a_sync(void **state)
     }
 }
 
-static void
-test_where_each_commit_is_synced_a_sync_returns_at_once(void **state)
+UNIT_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once)
 {
-    (void)state;
     rig_open(1, FSYNC); /* and no thread that could sync runs */
     must(own_sync(writes, &m.why));
     rig_close();
@@ -237,10 +234,8 @@ write_what_cannot_be_synced(void)
     assert_int_equal(e, ERR_AGAIN);
 }
 
-static void
-test_after_a_sync_that_failed_the_next_one_makes_durable_what_was_written(void **state)
+UNIT_TEST(test_after_a_sync_that_failed_the_next_one_makes_durable_what_was_written)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         rig_open(seed, WRITTEN);
         rig_run();
@@ -254,10 +249,8 @@ test_after_a_sync_that_failed_the_next_one_makes_durable_what_was_written(void *
 }
 
 /* The disk takes a new segment of the log, but not what it failed to sync in the last one. */
-static void
-test_what_the_log_has_lost_is_synced_when_it_is_in_a_part(void **state)
+UNIT_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part)
 {
-    (void)state;
     rig_open(1, WRITTEN);
     rig_run();
     keeper_stop_flushing(&keeper);
@@ -280,10 +273,8 @@ test_what_the_log_has_lost_is_synced_when_it_is_in_a_part(void **state)
 }
 
 /* own_settle() does not wait where wal.ack is memory, so the writer has not learned of it. */
-static void
-test_a_commit_that_failed_before_a_sync_is_returned_by_it(void **state)
+UNIT_TEST(test_a_commit_that_failed_before_a_sync_is_returned_by_it)
 {
-    (void)state;
     rig_open(1, MEMORY);
     rig_run();
     write_and_settle();
@@ -300,10 +291,8 @@ test_a_commit_that_failed_before_a_sync_is_returned_by_it(void **state)
     rig_close();
 }
 
-static void
-test_no_sync_waits_for_a_log_that_is_down(void **state)
+UNIT_TEST(test_no_sync_waits_for_a_log_that_is_down)
 {
-    (void)state;
     rig_open(1, WRITTEN);
     rig_run();
     uint64_t ticket;
@@ -318,10 +307,8 @@ test_no_sync_waits_for_a_log_that_is_down(void **state)
     rig_close();
 }
 
-static void
-test_no_sync_waits_for_a_disk_that_hangs(void **state)
+UNIT_TEST(test_no_sync_waits_for_a_disk_that_hangs)
 {
-    (void)state;
     rig_open(1, WRITTEN); /* the commit thread does not run: it hangs since 11 s */
     atomic_store(&keeper.commit_began_ns, env_monotonic_ns(env_real()) - 11 * NS_PER_S);
     assert_int_equal(own_sync(writes, &m.why), ERR_CANCELED);
@@ -329,10 +316,8 @@ test_no_sync_waits_for_a_disk_that_hangs(void **state)
     rig_close();
 }
 
-static void
-test_a_sync_after_the_last_commit_is_canceled(void **state)
+UNIT_TEST(test_a_sync_after_the_last_commit_is_canceled)
 {
-    (void)state;
     rig_open(1, WRITTEN);
     rig_run();
     write_and_settle();

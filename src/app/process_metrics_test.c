@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,10 +8,8 @@
 
 #include "app/process_metrics.h"
 
-static void
-test_stat_is_read_behind_any_program_name(void **state)
+UNIT_TEST(test_stat_is_read_behind_any_program_name)
 {
-    (void)state;
     static const char *const names[] = {"firekeep", "a b", "a) S 1 (b", "", ")))"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char text[300];
@@ -34,10 +27,8 @@ test_stat_is_read_behind_any_program_name(void **state)
     }
 }
 
-static void
-test_stat_that_is_cut_or_strange_is_refused(void **state)
+UNIT_TEST(test_stat_that_is_cut_or_strange_is_refused)
 {
-    (void)state;
     const char *text = "42 (x) S 1 42 42 0 -1 4194560 500 0 3 0 120 35 0 0 20 0 4 0 987654 "
                        "1234567890 321";
     struct process_stat stat;
@@ -50,10 +41,8 @@ test_stat_that_is_cut_or_strange_is_refused(void **state)
         bytes_of_text("1 (x) S 1 2 3 4 5 6 7 8 9 0 -1 2 3 4 5 6 7 8 9 0 1 2"), &stat));
 }
 
-static void
-test_status_lines_are_found_by_their_whole_name(void **state)
+UNIT_TEST(test_status_lines_are_found_by_their_whole_name)
 {
-    (void)state;
     const char *text =
         "Name:\tx\nVmHWMX:\t  1 kB\nVmHWM:\t  2048 kB\nVmRSS:\t 7 MB\nVmLck:\nVmPin: 5";
     uint64_t value = 1;
@@ -90,10 +79,8 @@ sample(const char *name)
     return strtod(at + strlen(start), NULL);
 }
 
-static void
-test_process_metrics_are_plausible(void **state)
+UNIT_TEST(test_process_metrics_are_plausible)
 {
-    (void)state;
     metric_reset_all();
     process_metrics_register();
     process_metrics_register();
@@ -116,10 +103,8 @@ test_process_metrics_are_plausible(void **state)
     assert_true(sample("process_start_time_seconds") == started);
 }
 
-static void
-test_what_cannot_be_read_is_left_out(void **state)
+UNIT_TEST(test_what_cannot_be_read_is_left_out)
 {
-    (void)state;
     metric_reset_all();
     char dir[] = "/nonexistent";
     struct metric_collector collector = {.collect = process_metrics_collect, .context = dir};

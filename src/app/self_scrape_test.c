@@ -1,10 +1,5 @@
 /* self_scrape_test.c - what /metrics says becomes samples, each line one. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "app/self_scrape.h"
 #include "rules/group/kept_series.h"
@@ -50,10 +45,8 @@ scrape(const char *from, struct buf *to)
     return e;
 }
 
-static void
-test_each_line_becomes_a_sample_with_the_labels_of_a_scrape(void **state)
+UNIT_TEST(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape)
 {
-    (void)state;
     struct buf to;
     buf_init(&to, NULL, 1 << 16);
     assert_int_equal(scrape("# HELP a Help.\n# TYPE a counter\na 1\nb{x=\"1\",le=\"+Inf\"} 2.5\n"
@@ -71,10 +64,8 @@ test_each_line_becomes_a_sample_with_the_labels_of_a_scrape(void **state)
     buf_fini(&to);
 }
 
-static void
-test_what_is_no_such_text_is_refused(void **state)
+UNIT_TEST(test_what_is_no_such_text_is_refused)
 {
-    (void)state;
     static const char *const texts[] = {
         "a\n",          "a 1",   "a{x=\"1} 1\n", "a{x=1} 1\n",    "a{x=\"1\"\n",
         "a{x=\"1\"}\n", "a x\n", " 1\n",         "a{x=\"1\" 1\n",
@@ -87,10 +78,8 @@ test_what_is_no_such_text_is_refused(void **state)
     }
 }
 
-static void
-test_a_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_a_refused_allocation_is_an_error)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t n = 1; fired; n++) {
         struct kept_series seen;
@@ -110,10 +99,8 @@ test_a_refused_allocation_is_an_error(void **state)
     }
 }
 
-static void
-test_an_instance_is_host_and_port_an_ipv6_address_in_brackets(void **state)
+UNIT_TEST(test_an_instance_is_host_and_port_an_ipv6_address_in_brackets)
 {
-    (void)state;
     static const char *const cases[][2] = {
         {"127.0.0.1", "127.0.0.1:9201"},
         {"", "localhost:9201"},

@@ -1,10 +1,5 @@
 /* What `firekeep serve` makes of signals before there is a server. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -36,19 +31,15 @@ start_and_raise(int signal_number)
     return ended;
 }
 
-static void
-test_a_hangup_while_settings_are_read_does_not_end_the_server(void **state)
+UNIT_TEST(test_a_hangup_while_settings_are_read_does_not_end_the_server)
 {
-    (void)state;
     int ended = start_and_raise(SIGHUP);
     assert_true(WIFEXITED(ended));
     assert_int_equal(WEXITSTATUS(ended), EXIT_USAGE);
 }
 
-static void
-test_a_termination_while_settings_are_read_ends_the_server(void **state)
+UNIT_TEST(test_a_termination_while_settings_are_read_ends_the_server)
 {
-    (void)state;
     int ended = start_and_raise(SIGTERM);
     assert_true(WIFSIGNALED(ended));
     assert_int_equal(WTERMSIG(ended), SIGTERM);

@@ -1,10 +1,5 @@
 /* worker_test.c - who asks a worker gets an answer to that request, or learns that it ends. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <sched.h>
 
@@ -61,10 +56,8 @@ rig_fini(struct rig *rig)
     worker_fini(&rig->asker);
 }
 
-static void
-test_a_request_that_comes_during_a_run_gets_a_run_of_its_own(void **state)
+UNIT_TEST(test_a_request_that_comes_during_a_run_gets_a_run_of_its_own)
 {
-    (void)state;
     struct rig rig;
     struct why why = {""};
     rig_init(&rig);
@@ -80,10 +73,8 @@ test_a_request_that_comes_during_a_run_gets_a_run_of_its_own(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_stop_ends_those_who_wait_and_those_who_come_later(void **state)
+UNIT_TEST(test_a_stop_ends_those_who_wait_and_those_who_come_later)
 {
-    (void)state;
     struct rig rig;
     struct why why = {""};
     rig_init(&rig);
@@ -103,10 +94,8 @@ test_a_stop_ends_those_who_wait_and_those_who_come_later(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_wake_up_before_the_rest_counts_once(void **state)
+UNIT_TEST(test_a_wake_up_before_the_rest_counts_once)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     worker_wake(&rig.worker);
@@ -118,10 +107,8 @@ test_a_wake_up_before_the_rest_counts_once(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_pause_doubles_up_to_its_maximum(void **state)
+UNIT_TEST(test_a_pause_doubles_up_to_its_maximum)
 {
-    (void)state;
     int64_t pause_ns = 0, seconds[] = {1, 2, 4, 5, 5};
     for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
         pause_ns = worker_pause_ns(pause_ns, 5 * NS_PER_S);

@@ -14,6 +14,7 @@
 #include "backend/kept.h"
 #include "backend/s3/index.h"
 #include "backend/s3/saved.h"
+#include "lib/test.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)
@@ -128,10 +129,8 @@ get(struct rig *rig, const char *path, uint8_t *to, size_t room)
     return bytes_of(to, size);
 }
 
-static void
-test_each_changed_byte_of_an_object_is_found(void **state)
+UNIT_TEST(test_each_changed_byte_of_an_object_is_found)
 {
-    (void)state;
     struct rig rig;
     char path[64];
     uint8_t content[512];
@@ -156,10 +155,8 @@ test_each_changed_byte_of_an_object_is_found(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_objects_that_nobody_waits_for_are_harmless_if_they_are_not_damaged(void **state)
+UNIT_TEST(test_objects_that_nobody_waits_for_are_harmless_if_they_are_not_damaged)
 {
-    (void)state;
     struct rig rig;
     char path[64];
     uint8_t content[512];
@@ -191,10 +188,8 @@ note_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-static void
-test_each_changed_byte_of_an_index_is_found(void **state)
+UNIT_TEST(test_each_changed_byte_of_an_index_is_found)
 {
-    (void)state;
     struct rig rig;
     struct s3_index index;
     struct buf text;
@@ -232,10 +227,8 @@ test_each_changed_byte_of_an_index_is_found(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_what_is_of_no_type_is_nobodys(void **state)
+UNIT_TEST(test_what_is_of_no_type_is_nobodys)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     look(&rig, "something");

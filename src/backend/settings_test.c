@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,10 +47,8 @@ check_text(const char *text, const char *expected)
     check_fetched((struct secret){.text = text}, bytes_of_text(expected));
 }
 
-static void
-test_variables_in_a_secret_stand_for_their_value(void **state)
+UNIT_TEST(test_variables_in_a_secret_stand_for_their_value)
 {
-    (void)state;
     setenv("FIREKEEP_TEST_a1", "one ${FIREKEEP_TEST_B}", 1);
     setenv("FIREKEEP_TEST_B", "", 1);
     unsetenv("FIREKEEP_TEST_C");
@@ -66,10 +59,8 @@ test_variables_in_a_secret_stand_for_their_value(void **state)
                   "environment variable FIREKEEP_TEST_C is not set");
 }
 
-static void
-test_what_is_no_variable_stays_as_it_is(void **state)
+UNIT_TEST(test_what_is_no_variable_stays_as_it_is)
 {
-    (void)state;
     static const char *const texts[] = {"$",      "$$",    "${",     "${}",    "${1a}",
                                         "${A-B}", "$HOME", "${A B}", "${HOME", "}{$"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -95,10 +86,8 @@ write_file(const char *path, size_t size, const char *tail)
 }
 
 /* Opening one would wait for a writer, without end. */
-static void
-test_a_pipe_is_no_secret_file(void **state)
+UNIT_TEST(test_a_pipe_is_no_secret_file)
 {
-    (void)state;
     char dir[] = "/tmp/firekeep-secret-XXXXXX", path[64], sentence[128];
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/pipe", dir);
@@ -110,10 +99,8 @@ test_a_pipe_is_no_secret_file(void **state)
     rmdir(dir);
 }
 
-static void
-test_a_secret_file_is_read_each_time_without_its_last_newline(void **state)
+UNIT_TEST(test_a_secret_file_is_read_each_time_without_its_last_newline)
 {
-    (void)state;
     static const struct {
         const char *text, *expected;
     } cases[] = {{"pass", "pass"},          {"pass\n", "pass"}, {"pass\r\n", "pass"},
@@ -134,10 +121,8 @@ test_a_secret_file_is_read_each_time_without_its_last_newline(void **state)
     check_refused((struct secret){.file = "/"}, ERR_IO, "cannot read /: Is a directory");
 }
 
-static void
-test_a_secret_of_more_than_64_kib_is_refused(void **state)
+UNIT_TEST(test_a_secret_of_more_than_64_kib_is_refused)
 {
-    (void)state;
     enum { MAX = 64 * 1024 };
     char *text = calloc(1, MAX + 3);
     assert_non_null(text);
@@ -160,10 +145,8 @@ test_a_secret_of_more_than_64_kib_is_refused(void **state)
     free(text);
 }
 
-static void
-test_each_refused_allocation_of_a_secret_is_reported(void **state)
+UNIT_TEST(test_each_refused_allocation_of_a_secret_is_reported)
 {
-    (void)state;
     struct secret secret = {.text = "secret"};
     unsigned nth = 1;
     for (;; nth++) {
@@ -184,10 +167,8 @@ test_each_refused_allocation_of_a_secret_is_reported(void **state)
 
 /* --- the rest --------------------------------------------------------------------------------- */
 
-static void
-test_each_type_has_a_word_of_its_own(void **state)
+UNIT_TEST(test_each_type_has_a_word_of_its_own)
 {
-    (void)state;
     for (unsigned t = 0; t < DESTINATION_TYPE_COUNT; t++) {
         const char *word = destination_type_word((enum destination_type)t);
         assert_non_null(word);
@@ -200,10 +181,8 @@ test_each_type_has_a_word_of_its_own(void **state)
     assert_string_equal(destination_type_word(DESTINATION_TYPE_COUNT), "unknown");
 }
 
-static void
-test_a_list_is_freed_once_and_an_empty_one_as_well(void **state)
+UNIT_TEST(test_a_list_is_freed_once_and_an_empty_one_as_well)
 {
-    (void)state;
     struct destinations list = {.arena = mem_new(NULL, sizeof(struct arena))};
     assert_non_null(list.arena);
     arena_init(list.arena, NULL, 0, 0);

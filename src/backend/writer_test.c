@@ -10,6 +10,7 @@
 
 #include "backend/common/http_writer_testing.h"
 #include "backend/common/item_ndjson.h"
+#include "lib/test.h"
 
 enum {
     METRIC = WRITER_MAPPED_METRIC,
@@ -49,10 +50,8 @@ begin(const struct writer_class *class)
     rig_open(&rig);
 }
 
-static void
-test_names_are_mapped_where_the_destination_cannot_have_them(void **state)
+UNIT_TEST(test_names_are_mapped_where_the_destination_cannot_have_them)
 {
-    (void)state;
     static const struct {
         const char *metric, *name, *value;
         unsigned influxdb, opentsdb, timestream; /* ClickHouse has all as they are */
@@ -79,10 +78,8 @@ test_names_are_mapped_where_the_destination_cannot_have_them(void **state)
     }
 }
 
-static void
-test_values_are_mapped_where_there_is_a_form_for_them(void **state)
+UNIT_TEST(test_values_are_mapped_where_there_is_a_form_for_them)
 {
-    (void)state;
     struct histogram histogram = {.kind = SAMPLE_HISTOGRAM_INT};
     begin(&influxdb_writer);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
@@ -106,10 +103,8 @@ test_values_are_mapped_where_there_is_a_form_for_them(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number(void **state)
+UNIT_TEST(test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number)
 {
-    (void)state;
     begin(&influxdb_writer);
     struct item item = rig_item(&rig, "__name__", "a:b", "time", "two\nlines", NULL);
     assert_int_equal(item_ndjson_mapped(NULL, &item), 0);
@@ -134,10 +129,8 @@ add_some(void)
     }
 }
 
-static void
-test_a_call_that_is_made_is_as_large_as_what_is_sent(void **state)
+UNIT_TEST(test_a_call_that_is_made_is_as_large_as_what_is_sent)
 {
-    (void)state;
     const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
                                                   &remote_write_writer, &clickhouse_writer};
     for (unsigned k = 0; k < sizeof classes / sizeof *classes; k++) {
@@ -152,10 +145,8 @@ test_a_call_that_is_made_is_as_large_as_what_is_sent(void **state)
     }
 }
 
-static void
-test_what_was_answered_is_one_line_of_whole_characters(void **state)
+UNIT_TEST(test_what_was_answered_is_one_line_of_whole_characters)
 {
-    (void)state;
     static const struct {
         const char *answered, *line;
     } rows[] = {

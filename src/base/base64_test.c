@@ -1,17 +1,10 @@
 /* The examples of RFC 4648, all lengths there and back, and what a strict reader refuses. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/base64_testing.h"
 
-static void
-test_the_examples_of_the_specification(void **state)
+UNIT_TEST(test_the_examples_of_the_specification)
 {
-    (void)state;
     static const char *const pairs[][2] = {{"", ""},
                                            {"f", "Zg=="},
                                            {"fo", "Zm8="},
@@ -35,10 +28,8 @@ test_the_examples_of_the_specification(void **state)
     buf_fini(&back);
 }
 
-static void
-test_every_byte_at_every_place_comes_back(void **state)
+UNIT_TEST(test_every_byte_at_every_place_comes_back)
 {
-    (void)state;
     struct buf text, back;
     buf_init(&text, NULL, 1000);
     buf_init(&back, NULL, 1000);
@@ -61,10 +52,8 @@ test_every_byte_at_every_place_comes_back(void **state)
     buf_fini(&back);
 }
 
-static void
-test_this_machine_writes_what_every_machine_does(void **state)
+UNIT_TEST(test_this_machine_writes_what_every_machine_does)
 {
-    (void)state;
     enum { BYTES = 5000 };
     static uint8_t from[BYTES];
     uint64_t random = 1;
@@ -86,10 +75,8 @@ test_this_machine_writes_what_every_machine_does(void **state)
     buf_fini(&anywhere);
 }
 
-static void
-test_what_no_encoder_writes_is_refused(void **state)
+UNIT_TEST(test_what_no_encoder_writes_is_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "Z",      "Zg",       "Zg=",  "Zh==",     "Zm9=",     "====",           "Z===", "Zg==Zg==",
         "Zm9v\n", "Zm9vYg =", "Zm-_", "Zm9vZ*9v", "Zm9v=m9v", "Zm9vZm\xc3\xa9", "=m9v"};
@@ -103,10 +90,8 @@ test_what_no_encoder_writes_is_refused(void **state)
     buf_fini(&back);
 }
 
-static void
-test_a_full_buffer_is_left_as_it_is(void **state)
+UNIT_TEST(test_a_full_buffer_is_left_as_it_is)
 {
-    (void)state;
     struct buf small;
     buf_init(&small, NULL, 7);
     base64_put(&small, bytes_of_text("foob"));

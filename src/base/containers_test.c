@@ -1,20 +1,13 @@
 /* array.h, arena_push(), heap.h, search.h, table.h against the plainest model of each. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/array.h"
 #include "base/heap.h"
 #include "base/search.h"
 #include "base/table.h"
 
-static void
-test_an_array_grows_keeps_its_items_and_gives_all_memory_back(void **state)
+UNIT_TEST(test_an_array_grows_keeps_its_items_and_gives_all_memory_back)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     struct list {
@@ -32,10 +25,8 @@ test_an_array_grows_keeps_its_items_and_gives_all_memory_back(void **state)
     assert_int_equal(budget_used(&budget), 0);
 }
 
-static void
-test_an_array_that_cannot_grow_stays_as_it_is(void **state)
+UNIT_TEST(test_an_array_that_cannot_grow_stays_as_it_is)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 16 * sizeof(uint64_t), NULL);
     uint64_t *items = NULL;
@@ -50,10 +41,8 @@ test_an_array_that_cannot_grow_stays_as_it_is(void **state)
     array_free(&budget, items, capacity);
 }
 
-static void
-test_an_array_is_never_longer_than_its_count_can_say(void **state)
+UNIT_TEST(test_an_array_is_never_longer_than_its_count_can_say)
 {
-    (void)state;
     assert_int_equal(array_capacity(200, 201, 1, UINT8_MAX), UINT8_MAX);
     assert_int_equal(array_capacity(UINT8_MAX, 256, 1, UINT8_MAX), 0);
     assert_int_equal(array_capacity(0, SIZE_MAX / 8, 16, SIZE_MAX), 0);
@@ -61,10 +50,8 @@ test_an_array_is_never_longer_than_its_count_can_say(void **state)
     assert_int_equal(array_capacity(16, 100, 16, SIZE_MAX), 128);
 }
 
-static void
-test_a_search_finds_the_first_that_is_past_or_the_end(void **state)
+UNIT_TEST(test_a_search_finds_the_first_that_is_past_or_the_end)
 {
-    (void)state;
     int values[50];
     for (uint32_t count = 0; count < 50; count++) {
         for (uint32_t i = 0; i < count; i++)
@@ -80,10 +67,8 @@ test_a_search_finds_the_first_that_is_past_or_the_end(void **state)
 }
 
 /* Which of 64 ids are in the table under one of 8 hashes: many share a slot's home. */
-static void
-test_a_table_has_what_was_added_and_not_removed_whatever_shares_a_hash(void **state)
+UNIT_TEST(test_a_table_has_what_was_added_and_not_removed_whatever_shares_a_hash)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     struct table t = {0};
@@ -119,10 +104,8 @@ test_a_table_has_what_was_added_and_not_removed_whatever_shares_a_hash(void **st
     assert_int_equal(budget_used(&budget), 0);
 }
 
-static void
-test_a_table_without_memory_stays_as_it_is(void **state)
+UNIT_TEST(test_a_table_without_memory_stays_as_it_is)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 16 * sizeof(struct table_slot), NULL);
     struct table t = {0};
@@ -137,10 +120,8 @@ test_a_table_without_memory_stays_as_it_is(void **state)
     table_fini(&t, &budget);
 }
 
-static void
-test_an_array_in_an_arena_keeps_its_items_and_is_whole_after_a_refusal(void **state)
+UNIT_TEST(test_an_array_in_an_arena_keeps_its_items_and_is_whole_after_a_refusal)
 {
-    (void)state;
     struct arena arena;
     uint32_t *items = NULL, count = 0;
     arena_init(&arena, NULL, 64 * 1024, 0);
@@ -155,10 +136,8 @@ test_an_array_in_an_arena_keeps_its_items_and_is_whole_after_a_refusal(void **st
     arena_fini(&arena);
 }
 
-static void
-test_a_heap_gives_what_goes_before_all_others(void **state)
+UNIT_TEST(test_a_heap_gives_what_goes_before_all_others)
 {
-    (void)state;
     enum { MANY = 200 };
     uint32_t heap[MANY], random = 1;
     for (uint32_t size = 1; size <= MANY; size++) {

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/crc32c.h"
 
@@ -30,18 +25,14 @@ check_vectors(crc_function *crc)
     assert_int_equal(crc(0, bytes_of(down, 32)), 0x113fdb5cu);
 }
 
-static void
-test_crc32c_gives_the_published_values(void **state)
+UNIT_TEST(test_crc32c_gives_the_published_values)
 {
-    (void)state;
     check_vectors(crc32c);
     check_vectors(crc32c_portable);
 }
 
-static void
-test_pieces_of_any_size_and_both_ways_give_one_sum(void **state)
+UNIT_TEST(test_pieces_of_any_size_and_both_ways_give_one_sum)
 {
-    (void)state;
     uint8_t data[300];
     uint64_t x = 12345;
     for (unsigned i = 0; i < sizeof data; i++) {

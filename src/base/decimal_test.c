@@ -10,6 +10,7 @@
 
 #include "base/decimal.h"
 #include "base/hex.h"
+#include "lib/test.h"
 
 static void
 check(uint64_t v)
@@ -23,10 +24,8 @@ check(uint64_t v)
     assert_string_equal(text, expected);
 }
 
-static void
-test_integers_have_the_digits_that_printf_gives(void **state)
+UNIT_TEST(test_integers_have_the_digits_that_printf_gives)
 {
-    (void)state;
     uint64_t power = 1;
     for (int i = 0; i < 20; i++, power *= 10) {
         check(power - 1);
@@ -39,10 +38,8 @@ test_integers_have_the_digits_that_printf_gives(void **state)
     check(UINT64_MAX);
 }
 
-static void
-test_hex_digits_come_back(void **state)
+UNIT_TEST(test_hex_digits_come_back)
 {
-    (void)state;
     struct buf text;
     uint64_t word;
     uint8_t back[4];

@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/err.h"
 
-static void
-test_a_prefix_never_stands_alone(void **state)
+UNIT_TEST(test_a_prefix_never_stands_alone)
 {
-    (void)state;
     struct why why = {""};
     assert_int_equal(why_prefix(&why, ERR_NOMEM, "flush"), ERR_NOMEM);
     assert_string_equal(why.text, "flush: out_of_memory");
@@ -20,10 +13,8 @@ test_a_prefix_never_stands_alone(void **state)
     assert_int_equal(why_prefix(NULL, ERR_IO, "merge"), ERR_IO);
 }
 
-static void
-test_a_sentence_names_a_path_only_whole(void **state)
+UNIT_TEST(test_a_sentence_names_a_path_only_whole)
 {
-    (void)state;
     struct why why;
     why_set(&why, ERR_CORRUPT, "dir/MANIFEST is damaged");
     assert_true(why_names(&why, "dir"));

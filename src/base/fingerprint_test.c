@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/fingerprint.h"
 #include "base/hash.h"
@@ -32,10 +27,8 @@ of(const uint8_t *at, size_t size)
     return fingerprint_of(&key, bytes_of(at, size));
 }
 
-static void
-test_equal_texts_have_equal_fingerprints_wherever_they_lie(void **state)
+UNIT_TEST(test_equal_texts_have_equal_fingerprints_wherever_they_lie)
 {
-    (void)state;
     uint8_t room[600];
     for (unsigned i = 0; i < sizeof room; i++) {
         room[i] = (uint8_t)(i % 16 * 17);
@@ -49,10 +42,8 @@ test_equal_texts_have_equal_fingerprints_wherever_they_lie(void **state)
     }
 }
 
-static void
-test_every_bit_counts(void **state)
+UNIT_TEST(test_every_bit_counts)
 {
-    (void)state;
     uint8_t text[80] = {0};
     for (size_t size = 1; size <= sizeof text; size++) {
         struct fingerprint f = of(text, size);
@@ -64,10 +55,8 @@ test_every_bit_counts(void **state)
     }
 }
 
-static void
-test_a_text_and_its_beginning_differ(void **state)
+UNIT_TEST(test_a_text_and_its_beginning_differ)
 {
-    (void)state;
     static const uint8_t zeros[400];
     struct fingerprint all[401];
     for (size_t size = 0; size <= sizeof zeros; size++) {
@@ -78,10 +67,8 @@ test_a_text_and_its_beginning_differ(void **state)
     }
 }
 
-static void
-test_parts_that_change_places_differ(void **state)
+UNIT_TEST(test_parts_that_change_places_differ)
 {
-    (void)state;
     const char *const texts[] = {
         "aaaaaaaabbbbbbbbccccccccdddddddd", "bbbbbbbbaaaaaaaaccccccccdddddddd",
         "ccccccccddddddddaaaaaaaabbbbbbbb", "aaaaaaaaccccccccbbbbbbbbdddddddd"};
@@ -93,10 +80,8 @@ test_parts_that_change_places_differ(void **state)
     }
 }
 
-static void
-test_another_key_gives_other_fingerprints(void **state)
+UNIT_TEST(test_another_key_gives_other_fingerprints)
 {
-    (void)state;
     struct fingerprint_key other;
     struct bytes text = bytes_of_text("a text of some length");
     fill(&other, 8);
@@ -105,10 +90,8 @@ test_another_key_gives_other_fingerprints(void **state)
     assert_true(fingerprint_equal(fingerprint_of(&key, text), fingerprint_of(&other, text)));
 }
 
-static void
-test_a_text_that_is_too_long_has_none_and_none_equals_nothing(void **state)
+UNIT_TEST(test_a_text_that_is_too_long_has_none_and_none_equals_nothing)
 {
-    (void)state;
     static uint8_t text[FINGERPRINT_BYTES_MAX + 1];
     assert_false(fingerprint_is_none(of(text, FINGERPRINT_BYTES_MAX)));
     struct fingerprint none = of(text, FINGERPRINT_BYTES_MAX + 1);

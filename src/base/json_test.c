@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "lib/test.h"
 
 static void
 check_text(struct buf *buf, const char *expected)
@@ -22,10 +23,8 @@ check_text(struct buf *buf, const char *expected)
     assert_memory_equal(buf->at, expected, buf->size);
 }
 
-static void
-test_commas_and_colons_are_put_by_the_writer(void **state)
+UNIT_TEST(test_commas_and_colons_are_put_by_the_writer)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 4096);
     struct json json;
@@ -55,10 +54,8 @@ test_commas_and_colons_are_put_by_the_writer(void **state)
     buf_fini(&buf);
 }
 
-static void
-test_integers_print_to_their_ends(void **state)
+UNIT_TEST(test_integers_print_to_their_ends)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 4096);
     struct json json;
@@ -83,10 +80,8 @@ check_string(struct bytes text, const char *expected)
     buf_fini(&buf);
 }
 
-static void
-test_strings_are_escaped(void **state)
+UNIT_TEST(test_strings_are_escaped)
 {
-    (void)state;
     check_string(bytes_of_text(""), "\"\"");
     check_string((struct bytes){NULL, 0}, "\"\"");
     check_string(bytes_of_text("a\"b\\c\n\r\t\x01\x1f/"),
@@ -97,20 +92,16 @@ test_strings_are_escaped(void **state)
                  "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x94\xa5\"");
 }
 
-static void
-test_bytes_that_are_no_utf8_become_replacement_characters(void **state)
+UNIT_TEST(test_bytes_that_are_no_utf8_become_replacement_characters)
 {
-    (void)state;
     check_string(bytes_of_text("a\xff"), "\"a" UTF8_REPLACEMENT "\"");
     check_string(bytes_of_text("\xc3"), "\"" UTF8_REPLACEMENT "\"");
     check_string(bytes_of_text("\xc0\x80"), "\"" UTF8_REPLACEMENT UTF8_REPLACEMENT "\"");
     check_string(bytes_of_text("\xe2\x82z"), "\"" UTF8_REPLACEMENT UTF8_REPLACEMENT "z\"");
 }
 
-static void
-test_a_string_that_is_not_exact_is_told(void **state)
+UNIT_TEST(test_a_string_that_is_not_exact_is_told)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 4096);
     assert_true(json_print_string(&buf, bytes_of_text("plain, and \"\n\xc3\xbc")));
@@ -119,10 +110,8 @@ test_a_string_that_is_not_exact_is_told(void **state)
     buf_fini(&buf);
 }
 
-static void
-test_bytes_that_are_no_utf8_can_be_kept(void **state)
+UNIT_TEST(test_bytes_that_are_no_utf8_can_be_kept)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 4096);
     json_print_bytes(&buf, bytes_of_text("a\xff\n\xc3\xbc\xe2\x82z\xc3"));
@@ -156,10 +145,8 @@ check_special(unsigned special, size_t place, size_t size)
 }
 
 /* The fast steps, of eight bytes or four, must not run over one. */
-static void
-test_special_bytes_are_found_at_any_place(void **state)
+UNIT_TEST(test_special_bytes_are_found_at_any_place)
 {
-    (void)state;
     for (unsigned special = 1; special < 256; special++) {
         for (size_t size = 1; size <= 24; size++) {
             for (size_t place = 0; place < size; place++)
@@ -168,10 +155,8 @@ test_special_bytes_are_found_at_any_place(void **state)
     }
 }
 
-static void
-test_deepest_nesting_is_written(void **state)
+UNIT_TEST(test_deepest_nesting_is_written)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 4096);
     struct json json;
@@ -187,10 +172,8 @@ test_deepest_nesting_is_written(void **state)
     buf_fini(&buf);
 }
 
-static void
-test_full_buffer_shows_as_error_and_nothing_else(void **state)
+UNIT_TEST(test_full_buffer_shows_as_error_and_nothing_else)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 8);
     struct json json;
@@ -268,10 +251,8 @@ misuse_too_deep(struct json *json)
     }
 }
 
-static void
-test_misuse_is_stopped_by_an_assertion(void **state)
+UNIT_TEST(test_misuse_is_stopped_by_an_assertion)
 {
-    (void)state;
     static void (*const misuses[])(struct json *) = {
         misuse_value_without_key, misuse_key_in_array,    misuse_two_keys,
         misuse_key_at_top,        misuse_wrong_close,     misuse_close_of_nothing,

@@ -2,12 +2,7 @@
  * lock_check_test.c - the checks of LOCK_CHECK, in every build: this program has a lock.c of its
  * own, so that the library's is not linked.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -137,20 +132,16 @@ wait_without_the_lock(struct pair *pair)
     cond_wait_until(&pair->cond, &pair->low, 0);
 }
 
-static void
-test_checked_builds_stop_at_a_wrong_order(void **state)
+UNIT_TEST(test_checked_builds_stop_at_a_wrong_order)
 {
-    (void)state;
     assert_false(aborts(take_in_order));
     assert_true(aborts(take_out_of_order));
     assert_true(aborts(take_two_of_one_rank));
     assert_true(aborts(take_twice));
 }
 
-static void
-test_checked_builds_stop_at_a_wrong_owner(void **state)
+UNIT_TEST(test_checked_builds_stop_at_a_wrong_owner)
 {
-    (void)state;
     assert_true(aborts(drop_what_is_free));
     assert_true(aborts(drop_what_another_holds));
     assert_true(aborts(wait_with_another_lock));
@@ -163,10 +154,8 @@ is_mine(void *argument)
     return lock_is_mine(argument) ? argument : NULL;
 }
 
-static void
-test_lock_is_mine_from_take_to_drop_and_in_no_other_thread(void **state)
+UNIT_TEST(test_lock_is_mine_from_take_to_drop_and_in_no_other_thread)
 {
-    (void)state;
     struct pair pair;
     pthread_t thread;
     void *others = NULL;

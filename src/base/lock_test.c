@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -38,10 +33,8 @@ count_up(void *argument)
     return NULL;
 }
 
-static void
-test_lock_lets_in_one_thread_at_a_time(void **state)
+UNIT_TEST(test_lock_lets_in_one_thread_at_a_time)
 {
-    (void)state;
     struct counter counter = {.count = 0};
     lock_init(&counter.lock, LOCK_RANK_LEAF);
     pthread_t threads[4];
@@ -73,10 +66,8 @@ answer_turns(void *argument)
     return NULL;
 }
 
-static void
-test_waiting_thread_is_woken_each_time(void **state)
+UNIT_TEST(test_waiting_thread_is_woken_each_time)
 {
-    (void)state;
     struct counter counter = {.count = 0};
     lock_init(&counter.lock, LOCK_RANK_LEAF);
     cond_init(&counter.cond);
@@ -98,10 +89,8 @@ test_waiting_thread_is_woken_each_time(void **state)
     lock_fini(&counter.lock);
 }
 
-static void
-test_wait_ends_at_its_deadline_on_the_monotonic_clock(void **state)
+UNIT_TEST(test_wait_ends_at_its_deadline_on_the_monotonic_clock)
 {
-    (void)state;
     struct counter counter = {.count = 0};
     lock_init(&counter.lock, LOCK_RANK_LEAF);
     cond_init(&counter.cond);
@@ -132,10 +121,8 @@ come_in(void *context)
     return NULL;
 }
 
-static void
-test_long_work_gives_way_to_who_waits(void **state)
+UNIT_TEST(test_long_work_gives_way_to_who_waits)
 {
-    (void)state;
     enum { ROUNDS_MAX = 100 };
     struct guest g = {.was_in = false};
     pthread_t thread;

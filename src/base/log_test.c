@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -61,10 +56,8 @@ logged_after_time(void)
     return line + used;
 }
 
-static void
-test_logfmt_quotes_only_what_needs_it(void **state)
+UNIT_TEST(test_logfmt_quotes_only_what_needs_it)
 {
-    (void)state;
     const char *nothing = NULL;
     log_info("plain words", KV("a", "simple"), KV("b", "two words"), KV("c", "k=v"),
              KV("d", "say \"x\\y\""), KV("e", ""), KV("f", nothing));
@@ -75,10 +68,8 @@ test_logfmt_quotes_only_what_needs_it(void **state)
     assert_string_equal(logged_after_time(), " level=warn msg=word\n");
 }
 
-static void
-test_numbers_keep_their_sign_and_kind(void **state)
+UNIT_TEST(test_numbers_keep_their_sign_and_kind)
 {
-    (void)state;
     log_error("n", KV("a", -5), KV("b", UINT64_MAX), KV("c", INT64_MIN), KV("d", 0.25),
               KV("e", true), KV("f", (uint16_t)7), KV("g", (double)INFINITY), KV("h", 1e300));
     assert_string_equal(logged_after_time(),
@@ -90,10 +81,8 @@ test_numbers_keep_their_sign_and_kind(void **state)
                         " level=info msg=n why=\"open /x: No such file\" bytes=\"a\\u0000b\"\n");
 }
 
-static void
-test_nothing_from_outside_can_forge_a_line_or_a_field(void **state)
+UNIT_TEST(test_nothing_from_outside_can_forge_a_line_or_a_field)
 {
-    (void)state;
     log_info("m", KV("user", "x\nts=0 level=error msg=forged"));
     assert_string_equal(logged_after_time(),
                         " level=info msg=m user=\"x\\nts=0 level=error msg=forged\"\n");
@@ -127,10 +116,8 @@ check_json_value(struct bytes given, const char *wanted)
     log_configure(LOG_INFO, LOG_LOGFMT);
 }
 
-static void
-test_utf8_stays_as_it_is(void **state)
+UNIT_TEST(test_utf8_stays_as_it_is)
 {
-    (void)state;
     static const char *const texts[] = {"gr\303\266\303\237e", "\xe6\x97\xa5\xe6\x9c\xac",
                                         "\xf0\x9f\x94\xa5"};
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -146,10 +133,8 @@ test_utf8_stays_as_it_is(void **state)
                                              "er als\"\n");
 }
 
-static void
-test_bytes_that_are_no_utf8_are_replaced_one_by_one(void **state)
+UNIT_TEST(test_bytes_that_are_no_utf8_are_replaced_one_by_one)
 {
-    (void)state;
     static const struct {
         const char *given, *logfmt, *read;
     } cases[] = {
@@ -176,10 +161,8 @@ test_bytes_that_are_no_utf8_are_replaced_one_by_one(void **state)
     }
 }
 
-static void
-test_a_long_value_is_not_cut_within_a_character(void **state)
+UNIT_TEST(test_a_long_value_is_not_cut_within_a_character)
 {
-    (void)state;
     for (size_t before = 0; before < 4; before++) {
         char value[LOG_VALUE_BYTES_MAX + 8] = "", wanted[LOG_VALUE_BYTES_MAX + 8];
         memset(value, 'x', LOG_VALUE_BYTES_MAX - before);
@@ -190,10 +173,8 @@ test_a_long_value_is_not_cut_within_a_character(void **state)
     }
 }
 
-static void
-test_json_lines_are_json_whatever_is_in_them(void **state)
+UNIT_TEST(test_json_lines_are_json_whatever_is_in_them)
 {
-    (void)state;
     log_configure(LOG_INFO, LOG_JSON);
     log_info("a \"message\"", KV("text", "tab\there"), KV("raw", bytes_of("\xff\x00", 2)),
              KV("n", -3), KV("nan", (double)NAN), KV("empty", ""));
@@ -214,10 +195,8 @@ test_json_lines_are_json_whatever_is_in_them(void **state)
     json_decref(line);
 }
 
-static void
-test_long_values_and_lines_are_cut_and_stay_well_formed(void **state)
+UNIT_TEST(test_long_values_and_lines_are_cut_and_stay_well_formed)
 {
-    (void)state;
     char text[LOG_VALUE_BYTES_MAX + 100], worst[LOG_VALUE_BYTES_MAX];
     memset(text, 'x', sizeof text);
     memset(worst, 0xff, sizeof worst); /* six bytes each when escaped */
@@ -256,10 +235,8 @@ test_long_values_and_lines_are_cut_and_stay_well_formed(void **state)
     assert_true(longest > LOG_LINE_BYTES_MAX - 24); /* the bound itself was met */
 }
 
-static void
-test_levels_below_the_configured_one_cost_nothing_and_count_nothing(void **state)
+UNIT_TEST(test_levels_below_the_configured_one_cost_nothing_and_count_nothing)
 {
-    (void)state;
     log_configure(LOG_WARN, LOG_LOGFMT);
     uint64_t infos = log_count(LOG_INFO), warns = log_count(LOG_WARN);
     int evaluated = 0;
@@ -276,10 +253,8 @@ test_levels_below_the_configured_one_cost_nothing_and_count_nothing(void **state
     assert_string_equal(logged(), "");
 }
 
-static void
-test_gate_opens_once_per_interval_and_counts_what_it_held_back(void **state)
+UNIT_TEST(test_gate_opens_once_per_interval_and_counts_what_it_held_back)
 {
-    (void)state;
     struct log_gate gate = {0};
     uint64_t held_back = 99;
     assert_true(log_often(&gate, 1000, 500, &held_back));
@@ -311,10 +286,8 @@ use_gate(void *argument)
     return NULL;
 }
 
-static void
-test_gate_loses_no_count_between_threads(void **state)
+UNIT_TEST(test_gate_loses_no_count_between_threads)
 {
-    (void)state;
     struct gate_users users = {0};
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) {

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -113,10 +108,8 @@ log_many(void)
         log_info("a line of the length that lines of a server usually have", KV("n", n));
 }
 
-static void
-test_a_pipe_that_nobody_reads_holds_up_no_caller_and_the_gap_is_reported(void **state)
+UNIT_TEST(test_a_pipe_that_nobody_reads_holds_up_no_caller_and_the_gap_is_reported)
 {
-    (void)state;
     assert_int_equal(log_start(), OK);
     log_many(); /* returns, although the pipe has room for 64 KiB */
     uint64_t lost = lost_in_metrics();
@@ -150,10 +143,8 @@ log_some(void *first)
     return NULL;
 }
 
-static void
-test_threads_lose_nothing_while_the_pipe_is_read(void **state)
+UNIT_TEST(test_threads_lose_nothing_while_the_pipe_is_read)
 {
-    (void)state;
     pthread_t threads[3];
     int names[3] = {0, 1, 2};
     assert_int_equal(log_start(), OK);
@@ -175,10 +166,8 @@ test_threads_lose_nothing_while_the_pipe_is_read(void **state)
     log_stop();
 }
 
-static void
-test_lines_that_cannot_be_written_are_counted_and_reported_later(void **state)
+UNIT_TEST(test_lines_that_cannot_be_written_are_counted_and_reported_later)
 {
-    (void)state;
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
     assert_true(full >= 0);
     assert_int_equal(log_start(), OK);
@@ -228,10 +217,8 @@ log_many_and_stop(void)
     log_many();
 }
 
-static void
-test_a_stop_ends_although_nobody_reads_the_pipe(void **state)
+UNIT_TEST(test_a_stop_ends_although_nobody_reads_the_pipe)
 {
-    (void)state;
     assert_int_equal(status_of(log_many_and_stop), 0);
 }
 
@@ -243,10 +230,8 @@ fail_an_assertion(void)
     assert(ends[0] == -7);
 }
 
-static void
-test_an_assertion_that_fails_is_the_last_line_after_all_others(void **state)
+UNIT_TEST(test_an_assertion_that_fails_is_the_last_line_after_all_others)
 {
-    (void)state;
     int status = status_of(fail_an_assertion);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
@@ -276,10 +261,8 @@ log_many_and_kill(void)
         pause();
 }
 
-static void
-test_a_crash_ends_the_process_although_nobody_reads_the_pipe(void **state)
+UNIT_TEST(test_a_crash_ends_the_process_although_nobody_reads_the_pipe)
 {
-    (void)state;
     int status = status_of(log_many_and_fail_an_assertion);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     status = status_of(log_many_and_kill);
@@ -305,10 +288,8 @@ fill_a_file(void)
     log_stop();
 }
 
-static void
-test_a_line_of_which_a_part_was_written_does_not_run_into_the_next(void **state)
+UNIT_TEST(test_a_line_of_which_a_part_was_written_does_not_run_into_the_next)
 {
-    (void)state;
     int file = mkstemp(path);
     assert_true(file >= 0);
     assert_int_equal(status_of(fill_a_file), 0);

@@ -1,10 +1,5 @@
 /* md5_test.c - MD5 as RFC 1321 has it, and as GnuTLS computes it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>
@@ -53,10 +48,8 @@ test_the_published_vectors_come_out(void **state)
     }
 }
 
-static void
-test_messages_of_each_length_around_a_block_have_their_digest(void **state)
+UNIT_TEST(test_messages_of_each_length_around_a_block_have_their_digest)
 {
-    (void)state;
     for (size_t size = 0; size < MESSAGES; size++) {
         uint8_t digest[MD5_BYTES];
         md5(bytes_of(text + size, size), digest);
@@ -87,10 +80,8 @@ test_many_at_once_have_the_digests_they_have_alone(void **state)
 }
 
 /* However it is cut; a copy in between has the digest of what came so far. */
-static void
-test_a_message_in_pieces_has_the_digest_of_the_whole(void **state)
+UNIT_TEST(test_a_message_in_pieces_has_the_digest_of_the_whole)
 {
-    (void)state;
     uint64_t random = 11;
     for (size_t size = 0; size < 2000; size += 1 + size / 40) {
         struct md5_stream s, copy;

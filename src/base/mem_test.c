@@ -1,17 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 
-static void
-test_budget_refuses_what_does_not_fit_all_the_way_up(void **state)
+UNIT_TEST(test_budget_refuses_what_does_not_fit_all_the_way_up)
 {
-    (void)state;
     struct budget root, leaf;
     budget_init(&root, "root", 100, NULL);
     budget_init(&leaf, "leaf", 0, &root);
@@ -23,10 +16,8 @@ test_budget_refuses_what_does_not_fit_all_the_way_up(void **state)
     assert_int_equal(budget_used(&root), 0);
 }
 
-static void
-test_the_peak_of_a_budget_counts_only_what_was_granted(void **state)
+UNIT_TEST(test_the_peak_of_a_budget_counts_only_what_was_granted)
 {
-    (void)state;
     struct budget root, leaf;
     budget_init(&root, "root", 100, NULL);
     budget_init(&leaf, "leaf", 0, &root);
@@ -40,10 +31,8 @@ test_the_peak_of_a_budget_counts_only_what_was_granted(void **state)
     assert_int_equal(root.peak_bytes, 100);
 }
 
-static void
-test_nth_allocation_fails_once_or_for_ever(void **state)
+UNIT_TEST(test_nth_allocation_fails_once_or_for_ever)
 {
-    (void)state;
     for (int forever = 0; forever <= 1; forever++) {
         mem_fail_nth(2, forever != 0);
         void *first = mem_alloc(NULL, 8);
@@ -58,10 +47,8 @@ test_nth_allocation_fails_once_or_for_ever(void **state)
     }
 }
 
-static void
-test_arena_gives_everything_back_and_respects_its_ceiling(void **state)
+UNIT_TEST(test_arena_gives_everything_back_and_respects_its_ceiling)
 {
-    (void)state;
     struct budget root;
     budget_init(&root, "root", 0, NULL);
     struct arena arena;
@@ -78,10 +65,8 @@ test_arena_gives_everything_back_and_respects_its_ceiling(void **state)
     assert_int_equal(budget_used(&root), 0);
 }
 
-static void
-test_buffer_append_beyond_limit_fails_whole_and_sticks(void **state)
+UNIT_TEST(test_buffer_append_beyond_limit_fails_whole_and_sticks)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 10);
     buf_put(&buf, "12345678", 8);
@@ -127,18 +112,14 @@ marked_of_buffer(void (*init)(struct buf *buf, struct budget *budget, size_t lim
     return marked_count;
 }
 
-static void
-test_a_buffer_of_secrets_leaves_nothing_behind_when_it_grows_and_ends(void **state)
+UNIT_TEST(test_a_buffer_of_secrets_leaves_nothing_behind_when_it_grows_and_ends)
 {
-    (void)state;
     assert_true(marked_of_buffer(buf_init) > 1); /* so it would be seen */
     assert_int_equal(marked_of_buffer(buf_init_secret), 0);
 }
 
-static void
-test_a_buffer_that_is_wiped_holds_nothing(void **state)
+UNIT_TEST(test_a_buffer_that_is_wiped_holds_nothing)
 {
-    (void)state;
     struct buf buf;
     buf_init(&buf, NULL, 1000);
     buf_wipe(&buf); /* without memory */
@@ -153,10 +134,8 @@ test_a_buffer_that_is_wiped_holds_nothing(void **state)
     buf_fini(&buf);
 }
 
-static void
-test_an_arena_of_secrets_leaves_nothing_behind(void **state)
+UNIT_TEST(test_an_arena_of_secrets_leaves_nothing_behind)
 {
-    (void)state;
     struct arena arena;
     marked_count = 0;
     arena_init_secret(&arena, NULL, 0, 0);

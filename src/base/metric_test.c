@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -38,10 +33,8 @@ reset(void **state)
     return 0;
 }
 
-static void
-test_nothing_registered_prints_nothing(void **state)
+UNIT_TEST(test_nothing_registered_prints_nothing)
 {
-    (void)state;
     assert_string_equal(scrape(), "");
 }
 
@@ -66,10 +59,8 @@ register_gauge(struct gauge *g)
     metric_register_collector(&g->collector);
 }
 
-static void
-test_families_are_sorted_and_described_once(void **state)
+UNIT_TEST(test_families_are_sorted_and_described_once)
 {
-    (void)state;
     static struct metric_counter reads = {.name = "b_total",
                                           .help = "Requests.",
                                           .labels = {{"route", "read"}}},
@@ -97,10 +88,8 @@ test_families_are_sorted_and_described_once(void **state)
                                   "c -5\n");
 }
 
-static void
-test_registering_twice_is_registering_once(void **state)
+UNIT_TEST(test_registering_twice_is_registering_once)
 {
-    (void)state;
     static struct metric_counter a = {.name = "a_total", .help = "A."};
     const char *text = "# HELP a_total A.\n# TYPE a_total counter\na_total 0\n";
     metric_register_counter(&a);
@@ -113,10 +102,8 @@ test_registering_twice_is_registering_once(void **state)
     assert_string_equal(scrape(), text);
 }
 
-static void
-test_unregistered_metrics_are_gone_and_may_come_back(void **state)
+UNIT_TEST(test_unregistered_metrics_are_gone_and_may_come_back)
 {
-    (void)state;
     static struct metric_counter g[3] = {{.name = "a_total", .help = "A."},
                                          {.name = "b_total", .help = "B."},
                                          {.name = "c_total", .help = "C."}};
@@ -149,10 +136,8 @@ count_of(const struct metric_histogram *h)
     return count;
 }
 
-static void
-test_histogram_bounds_are_inclusive_and_buckets_cumulative(void **state)
+UNIT_TEST(test_histogram_bounds_are_inclusive_and_buckets_cumulative)
 {
-    (void)state;
     static const uint64_t bounds[] = {10, 20};
     static struct metric_histogram h = {
         .name = "h", .help = "H.", .labels = {{"x", "y"}}, .bounds = bounds, .bound_count = 2};
@@ -173,10 +158,8 @@ test_histogram_bounds_are_inclusive_and_buckets_cumulative(void **state)
     assert_int_equal(count_of(&h), 0);
 }
 
-static void
-test_latencies_are_recorded_in_nanoseconds_and_shown_in_seconds(void **state)
+UNIT_TEST(test_latencies_are_recorded_in_nanoseconds_and_shown_in_seconds)
 {
-    (void)state;
     static struct metric_histogram h = {.name = "h_seconds", .help = "H.", METRIC_LATENCY};
     metric_register_histogram(&h);
     metric_record(&h, 1500000);     /* 1.5 ms */
@@ -212,10 +195,8 @@ collect_tenants(struct metric_sink *sink, void *context)
     }
 }
 
-static void
-test_families_of_collectors_and_registrations_are_merged(void **state)
+UNIT_TEST(test_families_of_collectors_and_registrations_are_merged)
 {
-    (void)state;
     static const char *const tenants[] = {"a", "b", NULL};
     static struct metric_collector collector = {.collect = collect_tenants};
     static struct metric_counter own = {
@@ -234,10 +215,8 @@ test_families_of_collectors_and_registrations_are_merged(void **state)
                                   "out{tenant=\"b\"} 0.5\n");
 }
 
-static void
-test_help_and_label_values_are_escaped(void **state)
+UNIT_TEST(test_help_and_label_values_are_escaped)
 {
-    (void)state;
     static struct metric_counter g = {
         .name = "g_total", .help = "a\\b\n\"c\"", .labels = {{"x", "a\\b\n\"c\"\xc3\xa9"}}};
     metric_register_counter(&g);
@@ -253,10 +232,8 @@ collect_bytes(struct metric_sink *sink, void *context)
     metric_put_u64(sink, &family_in, &pair, 1, 1);
 }
 
-static void
-test_label_values_that_are_not_utf8_are_made_so(void **state)
+UNIT_TEST(test_label_values_that_are_not_utf8_are_made_so)
 {
-    (void)state;
     static const struct {
         const char *in;
         size_t size;
@@ -288,10 +265,8 @@ test_label_values_that_are_not_utf8_are_made_so(void **state)
     }
 }
 
-static void
-test_doubles_are_printed_so_that_they_read_back(void **state)
+UNIT_TEST(test_doubles_are_printed_so_that_they_read_back)
 {
-    (void)state;
     static const struct {
         double value;
         const char *text;
@@ -330,10 +305,8 @@ register_many(void)
     }
 }
 
-static void
-test_scrape_that_lacks_memory_or_room_appends_nothing(void **state)
+UNIT_TEST(test_scrape_that_lacks_memory_or_room_appends_nothing)
 {
-    (void)state;
     register_many();
     static struct metric_histogram h = {.name = "h_seconds", .help = "H.", METRIC_LATENCY};
     metric_register_histogram(&h);
@@ -374,10 +347,8 @@ is_not_c(void *context, const char *name)
     return strcmp(name, context) != 0;
 }
 
-static void
-test_json_is_that_of_the_families_that_are_wanted(void **state)
+UNIT_TEST(test_json_is_that_of_the_families_that_are_wanted)
 {
-    (void)state;
     static const uint64_t bounds[] = {1000, 2500};
     static struct metric_counter reads = {.name = "b_total",
                                           .help = "\"Requests\".",
@@ -434,10 +405,8 @@ test_json_is_that_of_the_families_that_are_wanted(void **state)
     }
 }
 
-static void
-test_two_hundred_families_come_out_in_order(void **state)
+UNIT_TEST(test_two_hundred_families_come_out_in_order)
 {
-    (void)state;
     register_many();
     const char *p = scrape();
     for (unsigned i = 0; i < 200; i++) {
@@ -467,10 +436,8 @@ count_up(void *argument)
     return NULL;
 }
 
-static void
-test_threads_may_count_and_register_while_a_scrape_runs(void **state)
+UNIT_TEST(test_threads_may_count_and_register_while_a_scrape_runs)
 {
-    (void)state;
     metric_register_counter(&shared);
     metric_register_histogram(&shared_seconds);
     static struct metric_counter own[THREADS] = {{.name = "own_0_total", .help = "Own."},
@@ -534,10 +501,8 @@ release(void *argument)
     return NULL;
 }
 
-static void
-test_unregistering_waits_for_a_collector_under_way(void **state)
+UNIT_TEST(test_unregistering_waits_for_a_collector_under_way)
 {
-    (void)state;
     struct slow slow = {.left = false};
     sem_init(&slow.entered, 0, 0);
     sem_init(&slow.leave, 0, 0);

@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/path_from.h"
 
-static void
-test_relative_paths_begin_at_the_directory_of_the_file(void **state)
+UNIT_TEST(test_relative_paths_begin_at_the_directory_of_the_file)
 {
-    (void)state;
     static const struct {
         const char *file, *path, *expected;
     } cases[] = {
@@ -41,10 +34,8 @@ test_relative_paths_begin_at_the_directory_of_the_file(void **state)
     }
 }
 
-static void
-test_a_full_arena_is_reported(void **state)
+UNIT_TEST(test_a_full_arena_is_reported)
 {
-    (void)state;
     struct arena arena;
     arena_init(&arena, NULL, 8, 0);
     assert_null(path_from(&arena, "f.yml", "a long path"));

@@ -1,10 +1,5 @@
 /* quote_test.c - text in quotes as Go's strconv.Quote writes it, and read back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/quote.h"
 
@@ -24,10 +19,8 @@ static const struct {
     {"\xf3\xa0\x80\x81", 4, "\"\\U000e0001\""},
 };
 
-static void
-test_what_is_not_printable_is_escaped_and_read_back(void **state)
+UNIT_TEST(test_what_is_not_printable_is_escaped_and_read_back)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct buf quoted, plain;
         buf_init(&quoted, NULL, 1000);
@@ -41,10 +34,8 @@ test_what_is_not_printable_is_escaped_and_read_back(void **state)
     }
 }
 
-static void
-test_what_is_no_literal_is_refused(void **state)
+UNIT_TEST(test_what_is_no_literal_is_refused)
 {
-    (void)state;
     static const char *const wrong[] = {"",
                                         "\"",
                                         "a",
@@ -69,10 +60,8 @@ test_what_is_no_literal_is_refused(void **state)
     }
 }
 
-static void
-test_each_kind_of_quote_has_its_rules(void **state)
+UNIT_TEST(test_each_kind_of_quote_has_its_rules)
 {
-    (void)state;
     static const struct {
         const char *literal;
         const char *plain;
@@ -86,10 +75,8 @@ test_each_kind_of_quote_has_its_rules(void **state)
     }
 }
 
-static void
-test_characters_are_named(void **state)
+UNIT_TEST(test_characters_are_named)
 {
-    (void)state;
     static const struct {
         int32_t rune;
         const char *quoted;

@@ -1,17 +1,10 @@
 /* What foreign text looks like in a message. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/shown.h"
 
-static void
-test_foreign_text_in_messages_is_bounded_and_whole(void **state)
+UNIT_TEST(test_foreign_text_in_messages_is_bounded_and_whole)
 {
-    (void)state;
     char text[400];
     for (size_t i = 0; i + 2 < sizeof text; i += 2) {
         memcpy(text + i, "\xc3\xa9", 3);
@@ -34,10 +27,8 @@ test_foreign_text_in_messages_is_bounded_and_whole(void **state)
     assert_string_equal(shown_of(bytes_of_text("\xff")).text, "'\\xff'");
 }
 
-static void
-test_all_of_a_text_is_shown_without_harm(void **state)
+UNIT_TEST(test_all_of_a_text_is_shown_without_harm)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 1000);
     buf_put_shown(&text, bytes_of("\xc3\xa9\n\xc2\x9b \xff", 7));
@@ -47,10 +38,8 @@ test_all_of_a_text_is_shown_without_harm(void **state)
 }
 
 /* What turns a text around, and what has no width. */
-static void
-test_hidden_characters_are_shown(void **state)
+UNIT_TEST(test_hidden_characters_are_shown)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 1000);
     buf_put_shown(&text,

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 #include <stdio.h>
 
 #include <limits.h>
@@ -18,10 +13,8 @@ distance(const char *a, const char *b)
     return there;
 }
 
-static void
-test_distance_counts_edits_and_swaps_of_neighbours(void **state)
+UNIT_TEST(test_distance_counts_edits_and_swaps_of_neighbours)
 {
-    (void)state;
     assert_int_equal(distance("", ""), 0);
     assert_int_equal(distance("", "web"), 3);
     assert_int_equal(distance("retension", "retention"), 1);
@@ -32,10 +25,8 @@ test_distance_counts_edits_and_swaps_of_neighbours(void **state)
     assert_int_equal(distance("Max_Labels", "max-labels"), 0);
 }
 
-static void
-test_distance_to_a_very_long_word_is_infinite(void **state)
+UNIT_TEST(test_distance_to_a_very_long_word_is_infinite)
 {
-    (void)state;
     char longest[SUGGEST_BYTES_MAX + 1] = {0};
     memset(longest, 'x', SUGGEST_BYTES_MAX - 1);
     assert_int_equal(distance(longest, ""), SUGGEST_BYTES_MAX - 1);
@@ -61,10 +52,8 @@ check_hint(const char *word, const char *nearest)
     assert_string_equal(suggest_hint(&s, "--").text, expected);
 }
 
-static void
-test_nearest_candidate_is_suggested_and_nothing_far(void **state)
+UNIT_TEST(test_nearest_candidate_is_suggested_and_nothing_far)
 {
-    (void)state;
     check_hint("wbe", "web");
     check_hint("wl", "wal");
     check_hint("RETENTIONS", "retention");
@@ -73,10 +62,8 @@ test_nearest_candidate_is_suggested_and_nothing_far(void **state)
     check_hint("xyz", NULL);
 }
 
-static void
-test_unfinished_words_and_missing_sections_count_as_near(void **state)
+UNIT_TEST(test_unfinished_words_and_missing_sections_count_as_near)
 {
-    (void)state;
     check_hint("memory.limit-bytes", "memory.limit");
     check_hint("listen_address", "web.listen-address");
     check_hint("web.listen", "web.listen-address");

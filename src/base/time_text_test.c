@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/time_text.h"
+#include "lib/test.h"
 
 static int64_t
 must_parse(const char *text)
@@ -19,10 +20,8 @@ must_parse(const char *text)
     return ms;
 }
 
-static void
-test_seconds_are_exact_to_the_millisecond(void **state)
+UNIT_TEST(test_seconds_are_exact_to_the_millisecond)
 {
-    (void)state;
     static const struct {
         const char *text;
         int64_t ms;
@@ -58,10 +57,8 @@ test_seconds_are_exact_to_the_millisecond(void **state)
     }
 }
 
-static void
-test_printed_seconds_read_back(void **state)
+UNIT_TEST(test_printed_seconds_read_back)
 {
-    (void)state;
     static const int64_t times[] = {
         0, 1, -1, 10, 100, 1000, -999, 1700000000123, INT64_MAX, INT64_MIN + 1};
     for (unsigned i = 0; i < sizeof times / sizeof *times; i++) {
@@ -73,10 +70,8 @@ test_printed_seconds_read_back(void **state)
     }
 }
 
-static void
-test_dates_agree_with_the_c_library(void **state)
+UNIT_TEST(test_dates_agree_with_the_c_library)
 {
-    (void)state;
     for (int64_t day = -719528; day < 2932896; day += 37) {
         char expected[64], got[TIME_TEXT_BYTES];
         int64_t ms = day * 86400000 + (day & 0xfff) * 20011, back;
@@ -93,10 +88,8 @@ test_dates_agree_with_the_c_library(void **state)
 }
 
 /* Expected values are answers of Prometheus 3. */
-static void
-test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does(void **state)
+UNIT_TEST(test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does)
 {
-    (void)state;
     static const struct {
         const char *text;
         int64_t ms;
@@ -124,10 +117,8 @@ test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does(voi
     }
 }
 
-static void
-test_the_api_takes_what_prometheus_takes_and_no_more(void **state)
+UNIT_TEST(test_the_api_takes_what_prometheus_takes_and_no_more)
 {
-    (void)state;
     static const struct {
         const char *text;
         int64_t ms;
@@ -183,10 +174,8 @@ test_the_api_takes_what_prometheus_takes_and_no_more(void **state)
     }
 }
 
-static void
-test_the_command_line_takes_dates_seconds_and_now(void **state)
+UNIT_TEST(test_the_command_line_takes_dates_seconds_and_now)
 {
-    (void)state;
     assert_int_equal(must_parse("now"), 1700000000000);
     assert_int_equal(must_parse("now-1h30m"), 1700000000000 - 5400000);
     assert_int_equal(must_parse("now+250ms"), 1700000000250);
@@ -219,10 +208,8 @@ test_the_command_line_takes_dates_seconds_and_now(void **state)
     }
 }
 
-static void
-test_durations_are_printed_as_prometheus_does_and_read_back(void **state)
+UNIT_TEST(test_durations_are_printed_as_prometheus_does_and_read_back)
 {
-    (void)state;
     static const struct {
         int64_t ms;
         const char *text;

@@ -1,16 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/run_testing.h"
 #include "config/config.h"
 #include <fcntl.h>
-
 
 /* What the fake command was given by the last run. */
 static int fake_argc;
@@ -38,19 +32,15 @@ run_to(int out_fd, const char *const *words)
 
 #define RUN(...) run_to(memory_file(), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
-static void
-test_no_command_prints_the_overview_and_is_wrong_usage(void **state)
+UNIT_TEST(test_no_command_prints_the_overview_and_is_wrong_usage)
 {
-    (void)state;
     assert_int_equal(RUN(), EXIT_USAGE);
     assert_string_equal(out, "");
     assert_non_null(strstr(err, "usage: firekeep CMD"));
 }
 
-static void
-test_help_lists_every_command(void **state)
+UNIT_TEST(test_help_lists_every_command)
 {
-    (void)state;
     static const char *const words[] = {"--help", "-h", "help"};
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(RUN(words[i]), EXIT_DONE);
@@ -66,10 +56,8 @@ test_help_lists_every_command(void **state)
     assert_int_equal(RUN("help", "check", "now"), EXIT_USAGE);
 }
 
-static void
-test_help_of_a_command_comes_by_either_way_and_does_not_run_it(void **state)
+UNIT_TEST(test_help_of_a_command_comes_by_either_way_and_does_not_run_it)
 {
-    (void)state;
     static const char *const start = "usage: firekeep fake [flags]\n\ndo nothing\n\n";
     assert_int_equal(RUN("help", "fake"), EXIT_DONE);
     assert_memory_equal(out, start, strlen(start));
@@ -86,10 +74,8 @@ test_help_of_a_command_comes_by_either_way_and_does_not_run_it(void **state)
         out, "usage: firekeep version\n\nprint the versions of Firekeep and of its libraries\n");
 }
 
-static void
-test_command_gets_its_words_and_gives_the_exit_code(void **state)
+UNIT_TEST(test_command_gets_its_words_and_gives_the_exit_code)
 {
-    (void)state;
     assert_int_equal(RUN("fake", "--a", "b"), 7);
     assert_int_equal(fake_argc, 3);
     assert_string_equal(fake_last_word, "b");
@@ -98,10 +84,8 @@ test_command_gets_its_words_and_gives_the_exit_code(void **state)
     assert_string_equal(fake_last_word, "fake");
 }
 
-static void
-test_unknown_command_is_wrong_usage_with_a_suggestion(void **state)
+UNIT_TEST(test_unknown_command_is_wrong_usage_with_a_suggestion)
 {
-    (void)state;
     assert_int_equal(RUN("chekc"), EXIT_USAGE);
     assert_string_equal(err, "firekeep: unknown command 'chekc'; did you mean 'check'?\n"
                              "Try 'firekeep help'.\n");
@@ -115,10 +99,8 @@ test_unknown_command_is_wrong_usage_with_a_suggestion(void **state)
     assert_string_equal(out, "");
 }
 
-static void
-test_version_names_itself_and_its_libraries(void **state)
+UNIT_TEST(test_version_names_itself_and_its_libraries)
 {
-    (void)state;
     static const char *const words[] = {"version", "--version"};
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(RUN(words[i]), EXIT_DONE);
@@ -134,10 +116,8 @@ test_version_names_itself_and_its_libraries(void **state)
                              "Try 'firekeep help version'.\n");
 }
 
-static void
-test_output_that_cannot_be_written_is_a_failure(void **state)
+UNIT_TEST(test_output_that_cannot_be_written_is_a_failure)
 {
-    (void)state;
     int full = open("/dev/full", O_RDWR);
     if (full < 0) skip();
     assert_int_equal(run_to(full, (const char *const[]){"version", NULL}), EXIT_FAILED);
@@ -154,10 +134,8 @@ write_text(const char *path, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-static void
-test_check_tells_right_files_from_wrong_ones(void **state)
+UNIT_TEST(test_check_tells_right_files_from_wrong_ones)
 {
-    (void)state;
     char dir[] = "/tmp/firekeep-check-XXXXXX", path[64], expected[200];
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/f.yml", dir);
@@ -228,10 +206,8 @@ test_check_tells_right_files_from_wrong_ones(void **state)
     assert_int_equal(RUN("check", "a", "b"), EXIT_USAGE);
 }
 
-static void
-test_help_without_memory_is_a_failure(void **state)
+UNIT_TEST(test_help_without_memory_is_a_failure)
 {
-    (void)state;
     mem_fail_nth(1, false);
     int code = RUN("help", "fake");
     bool fired = mem_fail_fired();

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,10 +94,8 @@ check_refused(const char *name, const char *text)
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-static void
-test_defaults_are_those_the_header_names(void **state)
+UNIT_TEST(test_defaults_are_those_the_header_names)
 {
-    (void)state;
     struct settings s = defaults();
     assert_string_equal(s.config_file, "");
     assert_string_equal(s.storage_path, "./data");
@@ -146,10 +139,8 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(settings_validate(&s, 0, 0, NULL), OK);
 }
 
-static void
-test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
+UNIT_TEST(test_table_rows_are_well_formed_and_their_fields_do_not_overlap)
 {
-    (void)state;
     static const size_t sizes[] = {[SETTING_TEXT] = SETTING_TEXT_BYTES,
                                    [SETTING_BOOL] = 1,
                                    [SETTING_COUNT] = 4,
@@ -178,10 +169,8 @@ test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
     assert_null(settings_find(bytes_of_text("log")));
 }
 
-static void
-test_out_of_range_message_names_the_range(void **state)
+UNIT_TEST(test_out_of_range_message_names_the_range)
 {
-    (void)state;
     check_flag_error("--retention.time=59m",
                      "--retention.time: must be between 1h and 100y, got 59m");
     check_flag_error("--web.workers=1",
@@ -204,10 +193,8 @@ test_out_of_range_message_names_the_range(void **state)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-static void
-test_choices_and_yes_or_no_are_exact_words(void **state)
+UNIT_TEST(test_choices_and_yes_or_no_are_exact_words)
 {
-    (void)state;
     check_number("storage.mode", "none", STORAGE_NONE);
     check_number("wal.ack", "memory", ACK_MEMORY);
     check_number("wal.ack", "written", ACK_WRITTEN);
@@ -244,10 +231,8 @@ check_address(const char *text, const char *host, unsigned port)
     assert_string_equal(s.web_listen_address, text);
 }
 
-static void
-test_listen_address_is_host_and_port(void **state)
+UNIT_TEST(test_listen_address_is_host_and_port)
 {
-    (void)state;
     check_address("127.0.0.1:9201", "127.0.0.1", 9201);
     check_address(":9201", "", 9201);
     check_address("localhost:0", "localhost", 0);
@@ -277,10 +262,8 @@ test_listen_address_is_host_and_port(void **state)
                      "got 'h:65536'");
 }
 
-static void
-test_settings_that_disagree_are_refused(void **state)
+UNIT_TEST(test_settings_that_disagree_are_refused)
 {
-    (void)state;
     struct settings s = defaults();
     struct why why = {""};
     assert_int_equal(flags(&s, &why, "--wal.segment-bytes=1GiB", "--wal.budget=2GiB", NULL), OK);
@@ -299,10 +282,8 @@ test_settings_that_disagree_are_refused(void **state)
 
 /* --- flags ------------------------------------------------------------------------------------ */
 
-static void
-test_flags_take_their_value_in_either_form(void **state)
+UNIT_TEST(test_flags_take_their_value_in_either_form)
 {
-    (void)state;
     struct settings s = defaults();
     assert_int_equal(flags(&s, NULL, "--storage.path=/a=b", "--log.level", "warn",
                            "--web.enable-lifecycle", "--tenancy.enabled=true", NULL),
@@ -320,10 +301,8 @@ test_flags_take_their_value_in_either_form(void **state)
     assert_int_equal(flags(&s, NULL, NULL), OK);
 }
 
-static void
-test_wrong_flags_are_refused_with_a_suggestion(void **state)
+UNIT_TEST(test_wrong_flags_are_refused_with_a_suggestion)
 {
-    (void)state;
     check_flag_error("--log.levle=info", "unknown flag '--log.levle'; did you mean '--log.level'?");
     check_flag_error("--retension.time=1d",
                      "unknown flag '--retension.time'; did you mean '--retention.time'?");
@@ -349,10 +328,8 @@ test_wrong_flags_are_refused_with_a_suggestion(void **state)
                      "--web.listen-address: must not contain control characters, got 'a\\x01z:1'");
 }
 
-static void
-test_flag_that_misses_its_value_does_not_swallow_the_next(void **state)
+UNIT_TEST(test_flag_that_misses_its_value_does_not_swallow_the_next)
 {
-    (void)state;
     struct settings s = defaults();
     struct why why;
     assert_int_equal(flags(&s, &why, "--storage.path", "--log.level=debug", NULL), ERR_INPUT);
@@ -405,10 +382,8 @@ randomize(struct settings *settings, uint64_t *random)
     }
 }
 
-static void
-test_printed_yaml_reads_back_as_the_same_settings(void **state)
+UNIT_TEST(test_printed_yaml_reads_back_as_the_same_settings)
 {
-    (void)state;
     uint64_t random = 20240607;
     for (int round = 0; round < 300; round++) {
         struct settings s = defaults(), again = s;
@@ -431,10 +406,8 @@ test_printed_yaml_reads_back_as_the_same_settings(void **state)
     }
 }
 
-static void
-test_help_names_every_flag_with_its_default(void **state)
+UNIT_TEST(test_help_names_every_flag_with_its_default)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 65536);
     settings_help(&text);
@@ -482,10 +455,8 @@ check_external_url(const char *listen, const char *external, const char *prefix,
     assert_string_equal(got, expected);
 }
 
-static void
-test_external_url_is_the_host_name_and_port_if_it_is_not_set(void **state)
+UNIT_TEST(test_external_url_is_the_host_name_and_port_if_it_is_not_set)
 {
-    (void)state;
     check_external_url("127.0.0.1:9201", "", "", "box", "http://box:9201");
     check_external_url("0.0.0.0:9201", "", "", "box.example.com", "http://box.example.com:9201");
     check_external_url(":80", "", "", "box", "http://box:80");
@@ -507,10 +478,8 @@ test_external_url_is_the_host_name_and_port_if_it_is_not_set(void **state)
     check_external_url(":65535", "", longest, name, all);
 }
 
-static void
-test_route_prefix_is_its_own_or_the_path_of_the_external_url(void **state)
+UNIT_TEST(test_route_prefix_is_its_own_or_the_path_of_the_external_url)
 {
-    (void)state;
     check_prefix("", "", "");
     check_prefix("http://example.com", "", "");
     check_prefix("http://example.com:9201/", "", "");
@@ -541,10 +510,8 @@ test_route_prefix_is_its_own_or_the_path_of_the_external_url(void **state)
         "path, got 'keep'");
 }
 
-static void
-test_origins_are_a_regular_expression(void **state)
+UNIT_TEST(test_origins_are_a_regular_expression)
 {
-    (void)state;
     struct settings s = defaults();
     const char *fine = "https?://(a|b)\\.example\\.com";
     assert_int_equal(setting_parse(find("web.cors-origin"), bytes_of_text(fine), &s, NULL), OK);
@@ -571,10 +538,8 @@ other_value(const struct setting *t)
     return text;
 }
 
-static void
-test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
+UNIT_TEST(test_each_setting_alone_decides_whether_a_reload_is_allowed)
 {
-    (void)state;
     unsigned reloadable_count = 0;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         struct settings now = defaults(), next = now;
@@ -595,10 +560,8 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
     assert_int_equal(reloadable_count, 40);
 }
 
-static void
-test_what_a_reload_cannot_change_is_named_as_the_file_names_it(void **state)
+UNIT_TEST(test_what_a_reload_cannot_change_is_named_as_the_file_names_it)
 {
-    (void)state;
     struct settings now = defaults(), next;
     struct why why = {""};
     snprintf(now.config_file, sizeof now.config_file, "%s", "firekeep.yml");
@@ -649,10 +612,8 @@ load(struct settings *settings, struct temp_file *f, const char *second, struct 
     return e;
 }
 
-static void
-test_load_lets_flags_win_over_the_file_and_the_file_over_defaults(void **state)
+UNIT_TEST(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults)
 {
-    (void)state;
     struct temp_file f = make_file("log:\n  level: debug\n  format: json\n");
     struct settings s;
     struct why why = {""};
@@ -666,10 +627,8 @@ test_load_lets_flags_win_over_the_file_and_the_file_over_defaults(void **state)
     drop_file(&f);
 }
 
-static void
-test_load_judges_file_and_flags_together(void **state)
+UNIT_TEST(test_load_judges_file_and_flags_together)
 {
-    (void)state;
     struct temp_file f = make_file("wal:\n  budget: 100MiB\n");
     struct settings s, before = defaults();
     s = before;
@@ -682,10 +641,8 @@ test_load_judges_file_and_flags_together(void **state)
     drop_file(&f);
 }
 
-static void
-test_load_reads_both_lists_with_the_flags_in_mind(void **state)
+UNIT_TEST(test_load_reads_both_lists_with_the_flags_in_mind)
 {
-    (void)state;
     struct temp_file f = make_file("destinations:\n"
                                    "- {name: a, type: file, path: /a, tenants: [one]}\n"
                                    "sources:\n"
@@ -711,10 +668,8 @@ test_load_reads_both_lists_with_the_flags_in_mind(void **state)
     drop_file(&f);
 }
 
-static void
-test_load_without_file_flag_reads_none(void **state)
+UNIT_TEST(test_load_without_file_flag_reads_none)
 {
-    (void)state;
     struct settings s, expected = defaults();
     struct config_lists lists;
     assert_int_equal(settings_load(&s, &lists, 0, NULL, NULL), OK);
@@ -725,10 +680,8 @@ test_load_without_file_flag_reads_none(void **state)
     assert_memory_equal(&s, &expected, sizeof s);
 }
 
-static void
-test_load_errors_name_the_file(void **state)
+UNIT_TEST(test_load_errors_name_the_file)
 {
-    (void)state;
     struct temp_file f = make_file("log:\n  level: loud\n");
     struct settings s = defaults(), before = s;
     struct why why = {""};
@@ -757,10 +710,8 @@ test_load_errors_name_the_file(void **state)
     assert_memory_equal(&s, &before, sizeof s);
 }
 
-static void
-test_load_reports_each_refused_allocation(void **state)
+UNIT_TEST(test_load_reports_each_refused_allocation)
 {
-    (void)state;
     struct temp_file f = make_file("log: {level: debug}\n"
                                    "destinations: [{name: a, type: file, path: /a}]\n"
                                    "sources: [{name: a, type: remote_read, url: 'http://h'}]\n");
@@ -828,10 +779,8 @@ allowed_values(const struct setting *t, char *to, size_t size)
     }
 }
 
-static void
-test_manual_has_a_true_row_for_every_setting(void **state)
+UNIT_TEST(test_manual_has_a_true_row_for_every_setting)
 {
-    (void)state;
     char *page = read_source_file("docs/configuration.md");
     unsigned count = 0;
     for (const struct setting *t = settings_table(); t->name != NULL; t++, count++) {
@@ -852,10 +801,8 @@ test_manual_has_a_true_row_for_every_setting(void **state)
     free(page);
 }
 
-static void
-test_example_file_names_every_setting_with_its_default(void **state)
+UNIT_TEST(test_example_file_names_every_setting_with_its_default)
 {
-    (void)state;
     char *text = read_source_file("docs/firekeep.example.yml");
     struct settings s, expected = defaults();
     /* Start from something else: only what the file names gets its default back. */

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -143,10 +138,8 @@ check_groups(const struct rule_set_tenant *tenant, const char *expected)
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-static void
-test_groups_are_in_the_order_of_patterns_files_and_their_text(void **state)
+UNIT_TEST(test_groups_are_in_the_order_of_patterns_files_and_their_text)
 {
-    (void)state;
     put_groups("b.yml", "yx");
     put_groups("a.yml", "cx");
     put_groups(".hidden.yml", "h");
@@ -164,10 +157,8 @@ test_groups_are_in_the_order_of_patterns_files_and_their_text(void **state)
     rule_set_free(&set);
 }
 
-static void
-test_a_file_that_two_patterns_name_is_read_once(void **state)
+UNIT_TEST(test_a_file_that_two_patterns_name_is_read_once)
 {
-    (void)state;
     put_groups("a.yml", "a");
     put_groups("b.yml", "b");
     struct rule_set set = read_set("rule_files: [b.yml, './x/../b.yml', '*.yml']\n", false);
@@ -176,10 +167,8 @@ test_a_file_that_two_patterns_name_is_read_once(void **state)
     rule_set_free(&set);
 }
 
-static void
-test_tenants_may_share_files(void **state)
+UNIT_TEST(test_tenants_may_share_files)
 {
-    (void)state;
     put_groups("a.yml", "a");
     put_groups("b.yml", "b");
     struct rule_set set = read_set("tenants:\n"
@@ -199,10 +188,8 @@ test_tenants_may_share_files(void **state)
     rule_set_free(&set);
 }
 
-static void
-test_patterns_that_name_no_file_are_told_and_no_error(void **state)
+UNIT_TEST(test_patterns_that_name_no_file_are_told_and_no_error)
 {
-    (void)state;
     put_groups("a.yml", "a");
     struct rule_set set =
         read_set("rule_files: ['none*.yml', a.yml, missing.yml, 'gone/*.yml']\n", false);
@@ -221,10 +208,8 @@ test_patterns_that_name_no_file_are_told_and_no_error(void **state)
     rule_set_free(&set);
 }
 
-static void
-test_without_patterns_there_are_no_rules(void **state)
+UNIT_TEST(test_without_patterns_there_are_no_rules)
 {
-    (void)state;
     struct rule_set set = read_set("log: {}\n", false);
     assert_int_equal(set.tenant_count, 0);
     assert_null(set.arena);
@@ -248,10 +233,8 @@ take_sentence(void *context, struct bytes sentence)
              (const char *)sentence.at);
 }
 
-static void
-test_all_that_is_wrong_with_all_files_is_told(void **state)
+UNIT_TEST(test_all_that_is_wrong_with_all_files_is_told)
 {
-    (void)state;
     struct told told = {0};
     struct rule_set_options options = {.env = env_real(), .tell = take_sentence, .context = &told};
     struct rule_set set;
@@ -280,10 +263,8 @@ test_all_that_is_wrong_with_all_files_is_told(void **state)
     assert_string_equal(told.sentences[3], expected);
 }
 
-static void
-test_a_file_or_directory_that_cannot_be_read_is_an_error(void **state)
+UNIT_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error)
 {
-    (void)state;
     char expected[300];
     put_groups("a.yml", "a");
     assert_int_equal(mkdir(in_dir("d.yml"), 0700), 0);
@@ -294,10 +275,8 @@ test_a_file_or_directory_that_cannot_be_read_is_an_error(void **state)
     check_failure("rule_files: ['a.yml/*.yml']\n", ERR_IO, expected);
 }
 
-static void
-test_what_is_no_file_is_an_error_and_is_not_waited_for(void **state)
+UNIT_TEST(test_what_is_no_file_is_an_error_and_is_not_waited_for)
 {
-    (void)state;
     char expected[300];
     put_groups("a.yml", "a");
     assert_int_equal(mkfifo(in_dir("f.yml"), 0600), 0);
@@ -307,10 +286,8 @@ test_what_is_no_file_is_an_error_and_is_not_waited_for(void **state)
     check_failure("rule_files: [a.yml, f.yml]\n", ERR_IO, expected);
 }
 
-static void
-test_a_link_to_nothing_is_an_error_and_no_missing_file(void **state)
+UNIT_TEST(test_a_link_to_nothing_is_an_error_and_no_missing_file)
 {
-    (void)state;
     char expected[300];
     put_groups("a.yml", "a");
     assert_int_equal(symlink("../nowhere/b.yml", in_dir("b.yml")), 0);
@@ -325,10 +302,8 @@ test_a_link_to_nothing_is_an_error_and_no_missing_file(void **state)
     check_failure("rule_files: ['*.yml']\n", ERR_IO, expected);
 }
 
-static void
-test_too_long_files_and_paths_are_refused(void **state)
+UNIT_TEST(test_too_long_files_and_paths_are_refused)
 {
-    (void)state;
     char expected[700], yaml[500], name[300];
     put_file("a.yml", "");
     assert_int_equal(truncate(in_dir("a.yml"), RULE_FILE_BYTES_MAX + 1), 0);
@@ -351,10 +326,8 @@ test_too_long_files_and_paths_are_refused(void **state)
     rule_set_free(&set);
 }
 
-static void
-test_limits_are_met_one_beyond_them(void **state)
+UNIT_TEST(test_limits_are_met_one_beyond_them)
 {
-    (void)state;
     char name[32];
     for (unsigned i = 0; i < RULE_SET_FILES_MAX; i++) {
         snprintf(name, sizeof name, "%05u.yml", i);
@@ -388,10 +361,8 @@ test_limits_are_met_one_beyond_them(void **state)
                   "at most 100000 groups of rules are allowed");
 }
 
-static void
-test_each_failure_is_reported_and_leaves_nothing(void **state)
+UNIT_TEST(test_each_failure_is_reported_and_leaves_nothing)
 {
-    (void)state;
     static const char yaml[] = "rule_files: ['*.yml', none.yml]\n";
     put_groups("a.yml", "ab");
     put_groups("b.yml", "c");

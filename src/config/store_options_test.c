@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "config/store_options.h"
+#include "lib/test.h"
 
 #define MIB UINT64_C(1048576)
 
@@ -27,20 +28,16 @@ check_shares(uint64_t bytes)
     assert_true(o.head_bytes_max <= bytes / 2);
 }
 
-static void
-test_shares_add_up_to_what_there_is(void **state)
+UNIT_TEST(test_shares_add_up_to_what_there_is)
 {
-    (void)state;
     for (uint64_t bytes = 1; bytes < UINT64_C(1) << 50; bytes += 1 + bytes / 7) {
         check_shares(bytes);
     }
 }
 
 /* From what can be set on. */
-static void
-test_a_flush_and_a_merge_of_small_parts_have_their_least(void **state)
+UNIT_TEST(test_a_flush_and_a_merge_of_small_parts_have_their_least)
 {
-    (void)state;
     for (uint64_t bytes = 64 * MIB; bytes < UINT64_C(1) << 50; bytes += bytes / 9) {
         struct memory m;
         memory_init(&m, bytes);
@@ -50,10 +47,8 @@ test_a_flush_and_a_merge_of_small_parts_have_their_least(void **state)
     }
 }
 
-static void
-test_with_much_memory_the_head_may_have_nearly_half(void **state)
+UNIT_TEST(test_with_much_memory_the_head_may_have_nearly_half)
 {
-    (void)state;
     struct memory m;
     memory_init(&m, 1024 * MIB);
     assert_in_range(m.head_bytes / MIB, 490, 512);

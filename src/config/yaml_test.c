@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,10 +78,8 @@ check_replica_labels(const char *given, const char *expected)
     buf_fini(&printed);
 }
 
-static void
-test_names_of_replica_labels_are_a_list_or_a_text_with_commas(void **state)
+UNIT_TEST(test_names_of_replica_labels_are_a_list_or_a_text_with_commas)
 {
-    (void)state;
     check_replica_labels("[]", "");
     check_replica_labels("''", "");
     check_replica_labels("replica", "replica");
@@ -125,10 +118,8 @@ test_names_of_replica_labels_are_a_list_or_a_text_with_commas(void **state)
                      "f.yml:2:20: query.replica_labels: expected LABEL,..., got a list");
 }
 
-static void
-test_yaml_sets_what_it_names_and_nothing_else(void **state)
+UNIT_TEST(test_yaml_sets_what_it_names_and_nothing_else)
 {
-    (void)state;
     struct settings s = defaults(), expected = s;
     struct why why = {""};
     enum err e = yaml(&s,
@@ -161,10 +152,8 @@ test_yaml_sets_what_it_names_and_nothing_else(void **state)
     }
 }
 
-static void
-test_yaml_without_settings_changes_nothing(void **state)
+UNIT_TEST(test_yaml_without_settings_changes_nothing)
 {
-    (void)state;
     static const char *const texts[] = {"",
                                         "\n\n",
                                         "# only a comment\n",
@@ -185,10 +174,8 @@ test_yaml_without_settings_changes_nothing(void **state)
 }
 
 /* As editors of Windows write them. */
-static void
-test_yaml_with_a_byte_order_mark_and_crlf_is_read_like_any_other(void **state)
+UNIT_TEST(test_yaml_with_a_byte_order_mark_and_crlf_is_read_like_any_other)
 {
-    (void)state;
     check_yaml_ok("\xef\xbb\xbflog:\n  level: warn\nweb:\n  enable_admin_api: true\n");
     check_yaml_ok("\xef\xbb\xbflog:\r\n  level: warn\r\nweb: {}\r\n");
     check_yaml_error("\xef\xbb\xbf"
@@ -198,10 +185,8 @@ test_yaml_with_a_byte_order_mark_and_crlf_is_read_like_any_other(void **state)
                      "f.yml:2:1: did not find expected <document start>");
 }
 
-static void
-test_yaml_unknown_keys_are_placed_and_explained(void **state)
+UNIT_TEST(test_yaml_unknown_keys_are_placed_and_explained)
 {
-    (void)state;
     check_yaml_error("log: {}\n\nretension:\n  time: 1d\n",
                      "f.yml:3:1: unknown key 'retension'; did you mean 'retention'?");
     check_yaml_error("web:\n  listen-address: ':1'\n",
@@ -231,10 +216,8 @@ test_yaml_unknown_keys_are_placed_and_explained(void **state)
     check_yaml_error("\"a\\0b\": 5\n", "f.yml:1:1: unknown key 'a\\x00b'");
 }
 
-static void
-test_yaml_dotted_names_are_refused_in_favour_of_nested_ones(void **state)
+UNIT_TEST(test_yaml_dotted_names_are_refused_in_favour_of_nested_ones)
 {
-    (void)state;
     const char *advice = "as 'web:' with 'listen_address:' below it";
     char expected[200];
     snprintf(expected, sizeof expected, "f.yml:1:1: write 'web.listen-address' %s", advice);
@@ -250,10 +233,8 @@ test_yaml_dotted_names_are_refused_in_favour_of_nested_ones(void **state)
     check_yaml_error("web:\n  web.listen_address: ':1'\n", expected);
 }
 
-static void
-test_yaml_duplicates_name_the_first_line(void **state)
+UNIT_TEST(test_yaml_duplicates_name_the_first_line)
 {
-    (void)state;
     check_yaml_error("log:\n  level: info\n  format: json\n  level: info\n",
                      "f.yml:4:3: duplicate key 'level', first given on line 2");
     check_yaml_error("log: {}\nweb: {}\nlog: {}\n",
@@ -262,10 +243,8 @@ test_yaml_duplicates_name_the_first_line(void **state)
                      "f.yml:1:20: duplicate key 'level', first given on line 1");
 }
 
-static void
-test_yaml_values_of_the_wrong_kind_name_what_is_expected(void **state)
+UNIT_TEST(test_yaml_values_of_the_wrong_kind_name_what_is_expected)
 {
-    (void)state;
     check_yaml_error(
         "web:\n  header_timeout: soon\n",
         "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, got 'soon'");
@@ -296,10 +275,8 @@ test_yaml_values_of_the_wrong_kind_name_what_is_expected(void **state)
     check_yaml_error("null\n", "f.yml:1:1: expected sections such as 'web:', got nothing");
 }
 
-static void
-test_yaml_null_is_no_value_but_a_section_without_keys_and_quoted_it_is_text(void **state)
+UNIT_TEST(test_yaml_null_is_no_value_but_a_section_without_keys_and_quoted_it_is_text)
 {
-    (void)state;
     static const char *const nulls[] = {"", " ~", " null", " Null", " NULL"};
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
         char text[64];
@@ -318,10 +295,8 @@ test_yaml_null_is_no_value_but_a_section_without_keys_and_quoted_it_is_text(void
                      "f.yml:1:17: storage.path: expected DIRECTORY, got nothing");
 }
 
-static void
-test_yaml_anchors_aliases_tags_and_documents_are_refused(void **state)
+UNIT_TEST(test_yaml_anchors_aliases_tags_and_documents_are_refused)
 {
-    (void)state;
     check_yaml_error("log: &a\n  level: info\n",
                      "f.yml:1:6: anchors (&name) are not supported here");
     check_yaml_error("log:\n  level: &a info\n",
@@ -338,10 +313,8 @@ test_yaml_anchors_aliases_tags_and_documents_are_refused(void **state)
     check_yaml_error("---\n---\n", "f.yml:2:1: a second document begins here; only one is allowed");
 }
 
-static void
-test_yaml_syntax_errors_carry_libyamls_words_and_the_place(void **state)
+UNIT_TEST(test_yaml_syntax_errors_carry_libyamls_words_and_the_place)
 {
-    (void)state;
     check_yaml_error("log:\n\tlevel: info\n",
                      "f.yml:2:1: while scanning for the next token found character that cannot "
                      "start any token; indent with spaces, not with tabs");
@@ -360,10 +333,8 @@ test_yaml_syntax_errors_carry_libyamls_words_and_the_place(void **state)
                            "f.yml:1:1: invalid leading UTF-8 octet");
 }
 
-static void
-test_yaml_steps_over_lists(void **state)
+UNIT_TEST(test_yaml_steps_over_lists)
 {
-    (void)state;
     struct settings s = defaults();
     assert_int_equal(yaml(&s,
                           "log: {level: debug}\n"
@@ -403,10 +374,8 @@ test_yaml_steps_over_lists(void **state)
     check_yaml_ok("destinations: [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n");
 }
 
-static void
-test_yaml_names_what_others_have_and_we_have_not(void **state)
+UNIT_TEST(test_yaml_names_what_others_have_and_we_have_not)
 {
-    (void)state;
     check_yaml_error("global:\n  scrape_interval: 15s\n",
                      "f.yml:2:3: 'scrape_interval' is a setting of Prometheus' scraping; Firekeep "
                      "does not scrape targets: remove it");
@@ -429,19 +398,15 @@ test_yaml_names_what_others_have_and_we_have_not(void **state)
                      "f.yml:1:7: unknown key 'scrape_interval' in 'web'");
 }
 
-static void
-test_yaml_does_not_expand_environment_variables(void **state)
+UNIT_TEST(test_yaml_does_not_expand_environment_variables)
 {
-    (void)state;
     struct settings s = defaults();
     assert_int_equal(yaml(&s, "storage:\n  path: ${HOME}/$HOME\n", NULL), OK);
     assert_string_equal(s.storage_path, "${HOME}/$HOME");
 }
 
-static void
-test_yaml_one_byte_over_the_limit_is_refused(void **state)
+UNIT_TEST(test_yaml_one_byte_over_the_limit_is_refused)
 {
-    (void)state;
     char *text = malloc(CONFIG_BYTES_MAX + 1);
     assert_non_null(text);
     memset(text, '\n', CONFIG_BYTES_MAX + 1);
@@ -455,10 +420,8 @@ test_yaml_one_byte_over_the_limit_is_refused(void **state)
 }
 
 /* Before the rest is looked at: nesting and sheer length cost neither stack nor time. */
-static void
-test_yaml_hostile_texts_are_refused_where_they_begin(void **state)
+UNIT_TEST(test_yaml_hostile_texts_are_refused_where_they_begin)
 {
-    (void)state;
     static const char *const fills[] = {"[",  "{", "- ", "? ", "a: ", "'",
                                         "\"", "!", "&",  "%",  "a",   "log:[\n"};
     char *text = malloc(CONFIG_BYTES_MAX);
@@ -478,10 +441,8 @@ test_yaml_hostile_texts_are_refused_where_they_begin(void **state)
     free(text);
 }
 
-static void
-test_yaml_long_file_names_and_keys_keep_the_message_bounded(void **state)
+UNIT_TEST(test_yaml_long_file_names_and_keys_keep_the_message_bounded)
 {
-    (void)state;
     char name[2000], text[2000];
     memset(name, 'n', sizeof name - 1);
     memset(text, 'k', sizeof text - 1);

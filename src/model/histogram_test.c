@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "lib/test.h"
 #include "model/histogram.h"
 
 /* clang-format off */
@@ -80,10 +81,8 @@ check_refused(const struct histogram *h, const char *what, const char *sentence)
 #define STALE_HISTOGRAM(name) \
     struct histogram name = {.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = STALE_NAN_BITS}
 
-static void
-test_check_accepts_one_of_each_class(void **state)
+UNIT_TEST(test_check_accepts_one_of_each_class)
 {
-    (void)state;
     INTEGER_HISTOGRAM(integer);
     ACCEPTED(integer);
     FLOAT_HISTOGRAM(floats);
@@ -98,10 +97,8 @@ test_check_accepts_one_of_each_class(void **state)
     ACCEPTED(empty);
 }
 
-static void
-test_check_wants_known_kind_hint_and_schema(void **state)
+UNIT_TEST(test_check_wants_known_kind_hint_and_schema)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     h.kind = SAMPLE_FLOAT;
     REFUSED(h, "not a histogram");
@@ -123,10 +120,8 @@ test_check_wants_known_kind_hint_and_schema(void **state)
     }
 }
 
-static void
-test_check_wants_a_sensible_zero_threshold(void **state)
+UNIT_TEST(test_check_wants_a_sensible_zero_threshold)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     static const double good[] = {0, -0.0, 5e-324, 1e300};
     for (uint32_t i = 0; i < LENGTH(good); i++) {
@@ -140,10 +135,8 @@ test_check_wants_a_sensible_zero_threshold(void **state)
     }
 }
 
-static void
-test_check_wants_spans_that_fit_the_buckets(void **state)
+UNIT_TEST(test_check_wants_spans_that_fit_the_buckets)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     h.positive = (struct hist_buckets){SPANS({0, 2}, {2, 1}), DELTAS(6, 0)};
     REFUSED(h, "positive side: expected 3 buckets for its spans, got 2");
@@ -161,10 +154,8 @@ test_check_wants_spans_that_fit_the_buckets(void **state)
     REFUSED(h, "positive side");
 }
 
-static void
-test_check_lets_only_the_first_offset_be_negative(void **state)
+UNIT_TEST(test_check_lets_only_the_first_offset_be_negative)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     h.positive = (struct hist_buckets){SPANS({-5, 2}, {0, 1}), DELTAS(2, 0, 0)};
     ACCEPTED(h);
@@ -174,10 +165,8 @@ test_check_lets_only_the_first_offset_be_negative(void **state)
     ACCEPTED(h);
 }
 
-static void
-test_check_keeps_bucket_indexes_in_int32(void **state)
+UNIT_TEST(test_check_keeps_bucket_indexes_in_int32)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     /* The last bucket is INT32_MAX. */
     h.positive = (struct hist_buckets){SPANS({INT32_MAX, 1}), DELTAS(6)};
@@ -197,10 +186,8 @@ test_check_keeps_bucket_indexes_in_int32(void **state)
     REFUSED(h, "span 4 ends beyond");
 }
 
-static void
-test_check_limits_spans_buckets_and_bounds(void **state)
+UNIT_TEST(test_check_limits_spans_buckets_and_bounds)
 {
-    (void)state;
     enum { MOST = HISTOGRAM_BUCKETS_MAX };
     static struct hist_span spans[MOST + 1];
     static int64_t deltas[MOST + 1];
@@ -230,10 +217,8 @@ test_check_limits_spans_buckets_and_bounds(void **state)
     REFUSED(h, "custom buckets: more than 65536");
 }
 
-static void
-test_check_wants_integer_counts_not_negative(void **state)
+UNIT_TEST(test_check_wants_integer_counts_not_negative)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     h.positive = (struct hist_buckets){SPANS({0, 3}), DELTAS(6, -6, 0)};
     ACCEPTED(h);
@@ -246,10 +231,8 @@ test_check_wants_integer_counts_not_negative(void **state)
     REFUSED(h, "missing deltas");
 }
 
-static void
-test_check_survives_counts_at_the_ends_of_their_types(void **state)
+UNIT_TEST(test_check_survives_counts_at_the_ends_of_their_types)
 {
-    (void)state;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = INT64_MAX};
     h.positive = (struct hist_buckets){SPANS({0, 2}), DELTAS(INT64_MAX, -INT64_MAX)};
     ACCEPTED(h);
@@ -270,10 +253,8 @@ test_check_survives_counts_at_the_ends_of_their_types(void **state)
     REFUSED(h, "the sum of all counts overflows");
 }
 
-static void
-test_check_wants_buckets_to_add_up_unless_sum_is_nan(void **state)
+UNIT_TEST(test_check_wants_buckets_to_add_up_unless_sum_is_nan)
 {
-    (void)state;
     INTEGER_HISTOGRAM(h);
     h.count = 11;
     REFUSED(h, "buckets hold 10 observations, but the count is 11");
@@ -296,10 +277,8 @@ test_check_wants_buckets_to_add_up_unless_sum_is_nan(void **state)
     REFUSED(h, "the count is 11");
 }
 
-static void
-test_check_of_float_counts(void **state)
+UNIT_TEST(test_check_of_float_counts)
 {
-    (void)state;
     FLOAT_HISTOGRAM(h);
     h.count = D(1000); /* the total is not compared */
     ACCEPTED(h);
@@ -324,10 +303,8 @@ test_check_of_float_counts(void **state)
     REFUSED(h, "missing counts");
 }
 
-static void
-test_check_of_custom_bounds(void **state)
+UNIT_TEST(test_check_of_custom_bounds)
 {
-    (void)state;
     CUSTOM_HISTOGRAM(h);
     h.custom_bits = (const uint64_t[]){D(-INFINITY), D(-1), D(-0.0)};
     ACCEPTED(h);
@@ -358,10 +335,8 @@ test_check_of_custom_bounds(void **state)
     ACCEPTED(h);
 }
 
-static void
-test_check_wants_nothing_but_positive_custom_buckets(void **state)
+UNIT_TEST(test_check_wants_nothing_but_positive_custom_buckets)
 {
-    (void)state;
     CUSTOM_HISTOGRAM(h);
     h.zero_count = 1;
     h.count = 5;
@@ -409,10 +384,8 @@ test_check_wants_nothing_but_positive_custom_buckets(void **state)
         assert_int_not_equal(histogram_hash(&a), histogram_hash(&b)); \
     } while (0)
 
-static void
-test_equal_however_spans_are_cut(void **state)
+UNIT_TEST(test_equal_however_spans_are_cut)
 {
-    (void)state;
     INTEGER_HISTOGRAM(a);
     struct histogram b = a;
     b.reset_hint = RESET_YES;
@@ -432,10 +405,8 @@ test_equal_however_spans_are_cut(void **state)
     DIFFERENT(a, b);
 }
 
-static void
-test_different_when_any_bucket_differs(void **state)
+UNIT_TEST(test_different_when_any_bucket_differs)
 {
-    (void)state;
     INTEGER_HISTOGRAM(a);
     struct histogram b = a;
     b.positive = (struct hist_buckets){SPANS({0, 2}, {3, 1}), DELTAS(2, 1, -2)};
@@ -451,10 +422,8 @@ test_different_when_any_bucket_differs(void **state)
     DIFFERENT(a, b);
 }
 
-static void
-test_different_when_anything_else_differs(void **state)
+UNIT_TEST(test_different_when_anything_else_differs)
 {
-    (void)state;
     INTEGER_HISTOGRAM(a);
     struct histogram b = a;
     b.schema = 4;
@@ -492,10 +461,8 @@ test_different_when_anything_else_differs(void **state)
     EQUAL(d, e);
 }
 
-static void
-test_equal_floats_by_bits_but_for_the_sign_of_zero(void **state)
+UNIT_TEST(test_equal_floats_by_bits_but_for_the_sign_of_zero)
 {
-    (void)state;
     FLOAT_HISTOGRAM(a);
     struct histogram b = a;
     EQUAL(a, b);
@@ -588,10 +555,8 @@ check_round_trip(const struct histogram *h)
     buf_fini(&buf);
 }
 
-static void
-test_byte_form_keeps_every_class_and_its_layout(void **state)
+UNIT_TEST(test_byte_form_keeps_every_class_and_its_layout)
 {
-    (void)state;
     INTEGER_HISTOGRAM(integer);
     for (int hint = 0; hint <= RESET_GAUGE; hint++) {
         integer.reset_hint = (enum reset_hint)hint;
@@ -619,10 +584,8 @@ test_byte_form_keeps_every_class_and_its_layout(void **state)
 }
 
 /* The example of docs/format/histogram.md. */
-static void
-test_byte_form_is_the_documented_one(void **state)
+UNIT_TEST(test_byte_form_is_the_documented_one)
 {
-    (void)state;
     static const uint8_t documented[] = {0x0c, 0x06, 0xfc, 0xa9, 0xf1, 0xd2, 0x4d, 0x62, 0x50,
                                          0x3f, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x32, 0x40,
                                          0x0a, 0x02, 0x02, 0x00, 0x02, 0x04, 0x01, 0x03, 0x04,
@@ -647,10 +610,8 @@ check_corrupt(const uint8_t *at, size_t size)
     arena_fini(&arena);
 }
 
-static void
-test_get_refuses_what_put_does_not_write(void **state)
+UNIT_TEST(test_get_refuses_what_put_does_not_write)
 {
-    (void)state;
     /* Flags, schema, 8 bytes of threshold, 8 of sum, count, zero count, spans, buckets. */
     uint8_t bytes[64] = {0};
     struct arena arena;
@@ -677,10 +638,8 @@ test_get_refuses_what_put_does_not_write(void **state)
     check_corrupt(bytes, 20 + sizeof wide_length);
 }
 
-static void
-test_get_takes_no_memory_for_counts_the_bytes_cannot_hold(void **state)
+UNIT_TEST(test_get_takes_no_memory_for_counts_the_bytes_cannot_hold)
 {
-    (void)state;
     static const struct {
         uint8_t flags;
         uint8_t tail[8];
@@ -707,10 +666,8 @@ test_get_takes_no_memory_for_counts_the_bytes_cannot_hold(void **state)
     }
 }
 
-static void
-test_every_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_every_refused_allocation_is_an_error)
 {
-    (void)state;
     INTEGER_HISTOGRAM(integer);
     CUSTOM_HISTOGRAM(custom);
     FLOAT_HISTOGRAM(floats);

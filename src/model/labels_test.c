@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/utf8.h"
+#include "lib/test.h"
 #include "model/labels.h"
 
 static const struct labels_limits generous = {1000, 100000, 100000};
@@ -41,10 +42,8 @@ random_next(uint64_t *state)
     return *state * 0x2545f4914f6cdd1du;
 }
 
-static void
-test_byte_form_is_that_of_remote_write(void **state)
+UNIT_TEST(test_byte_form_is_that_of_remote_write)
 {
-    (void)state;
     struct buf buf = LABELS("a", "b", "job", "xyz");
     static const char expected[] = "\x0a\x06\x0a\x01"
                                    "a\x12\x01"
@@ -56,10 +55,8 @@ test_byte_form_is_that_of_remote_write(void **state)
     buf_fini(&buf);
 }
 
-static void
-test_put_size_is_what_put_writes(void **state)
+UNIT_TEST(test_put_size_is_what_put_writes)
 {
-    (void)state;
     static char text[40000];
     memset(text, 'v', sizeof text);
     static const size_t sizes[] = {0, 1, 60, 61, 62, 100, 120, 127, 128, 129, 16383, 16384, 40000};
@@ -90,10 +87,8 @@ check_valid(const char *at, size_t size, bool expected)
 }
 #define CHECK_VALID(text, expected) check_valid((text), sizeof(text) - 1, (expected))
 
-static void
-test_only_whole_well_formed_labels_are_valid(void **state)
+UNIT_TEST(test_only_whole_well_formed_labels_are_valid)
 {
-    (void)state;
     CHECK_VALID("", true);
     CHECK_VALID("\x0a\x06\x0a\x01x\x12\x01y", true);
     /* Wrong tags: label, name, value. */
@@ -112,10 +107,8 @@ test_only_whole_well_formed_labels_are_valid(void **state)
     CHECK_VALID("\x0a\x05\x0a\x01x\x12\x00", false);
 }
 
-static void
-test_only_ordered_labels_in_minimal_form_are_valid(void **state)
+UNIT_TEST(test_only_ordered_labels_in_minimal_form_are_valid)
 {
-    (void)state;
     /* Varints longer than they need be: outer, name, value. */
     CHECK_VALID("\x0a\x86\x00\x0a\x01x\x12\x01y", false);
     CHECK_VALID("\x0a\x07\x0a\x81\x00x\x12\x01y", false);
@@ -128,10 +121,8 @@ test_only_ordered_labels_in_minimal_form_are_valid(void **state)
     CHECK_VALID("\x0a\x06\x0a\x01x\x12\x01x\x0a\x06\x0a\x01\xc3\x12\x01y", true);
 }
 
-static void
-test_malformed_bytes_set_bad_and_end(void **state)
+UNIT_TEST(test_malformed_bytes_set_bad_and_end)
 {
-    (void)state;
     struct cursor c = cursor_of(bytes_of("\x0a\x06\x0a\x01"
                                          "a\x12\x01"
                                          "b\x0a\x7f",
@@ -165,10 +156,8 @@ compare_plainly(struct bytes a, struct bytes b)
     }
 }
 
-static void
-test_order_is_by_name_then_value_and_prefix_first(void **state)
+UNIT_TEST(test_order_is_by_name_then_value_and_prefix_first)
 {
-    (void)state;
     /* Ascending. The third and fourth show that it is not the order of the encoded bytes. */
     struct buf sets[] = {
         LABELS(),
@@ -210,10 +199,8 @@ random_labels(uint64_t *seed, struct buf *to)
     }
 }
 
-static void
-test_order_agrees_with_its_definition_on_random_sets(void **state)
+UNIT_TEST(test_order_agrees_with_its_definition_on_random_sets)
 {
-    (void)state;
     uint64_t seed = 20240229;
     struct buf a, b;
     buf_init(&a, NULL, 1 << 16);
@@ -228,10 +215,8 @@ test_order_agrees_with_its_definition_on_random_sets(void **state)
     buf_fini(&b);
 }
 
-static void
-test_get_finds_value_or_empty(void **state)
+UNIT_TEST(test_get_finds_value_or_empty)
 {
-    (void)state;
     struct buf buf = LABELS("__name__", "up", "instance", "h:1", "job", "x");
     struct bytes labels = buf_bytes(&buf);
     assert_true(bytes_equal_text(labels_get(labels, bytes_of_text("__name__")), "up"));
@@ -266,10 +251,8 @@ check_build(struct label *given, uint32_t count, const struct labels_limits *lim
         check_build(given_, sizeof given_ / sizeof *given_, limits, expected); \
     } while (0)
 
-static void
-test_build_sorts_and_drops_empty_values(void **state)
+UNIT_TEST(test_build_sorts_and_drops_empty_values)
 {
-    (void)state;
     struct label given[] = {label_of("job", "x"), label_of("zero", ""), label_of("__name__", "up"),
                             label_of("instance", "h")};
     struct buf buf;
@@ -281,10 +264,8 @@ test_build_sorts_and_drops_empty_values(void **state)
     buf_fini(&expected);
 }
 
-static void
-test_build_names_each_reason(void **state)
+UNIT_TEST(test_build_names_each_reason)
 {
-    (void)state;
     struct labels_limits tight = {2, 4, 5};
     CHECK_BUILD(&generous, REJECT_EMPTY_LABELS, label_of("a", ""));
     check_build(NULL, 0, &generous, REJECT_EMPTY_LABELS);
@@ -304,10 +285,8 @@ test_build_names_each_reason(void **state)
     CHECK_BUILD(&tight, REJECT_VALUE_TOO_LONG, label_of("a", "123456"));
 }
 
-static void
-test_build_gives_the_first_reason_of_the_enum(void **state)
+UNIT_TEST(test_build_gives_the_first_reason_of_the_enum)
 {
-    (void)state;
     struct labels_limits tight = {2, 4, 5};
     struct label empty_name = label_of("", "x"), twice = label_of("dup", "x");
     struct label bad = label_of("bad", "\xff"), long_name = label_of("long_name", "x");
@@ -319,10 +298,8 @@ test_build_gives_the_first_reason_of_the_enum(void **state)
     CHECK_BUILD(&tight, REJECT_NAME_TOO_LONG, long_value, long_name);
 }
 
-static void
-test_build_of_many_unsorted_labels_sorts_them(void **state)
+UNIT_TEST(test_build_of_many_unsorted_labels_sorts_them)
 {
-    (void)state;
     enum { COUNT = 5000 };
     static struct label given[COUNT];
     static char names[COUNT][16];
@@ -345,10 +322,8 @@ test_build_of_many_unsorted_labels_sorts_them(void **state)
 }
 
 /* A hundred thousand references to one value of a megabyte: must be refused without reading. */
-static void
-test_build_of_monstrous_sets_meets_the_limits_first(void **state)
+UNIT_TEST(test_build_of_monstrous_sets_meets_the_limits_first)
 {
-    (void)state;
     enum { COUNT = 100000, VALUE_BYTES = 1 << 20 };
     char *value = malloc(VALUE_BYTES);
     struct label *given = malloc(COUNT * sizeof *given);
@@ -366,10 +341,8 @@ test_build_of_monstrous_sets_meets_the_limits_first(void **state)
     free(value);
 }
 
-static void
-test_build_without_memory_leaves_the_buffer_alone(void **state)
+UNIT_TEST(test_build_without_memory_leaves_the_buffer_alone)
 {
-    (void)state;
     struct label given[] = {label_of("b", "x"), label_of("a", "x")};
     struct buf buf;
     buf_init(&buf, NULL, 4096);
@@ -402,10 +375,8 @@ check_utf8(const char *text, bool expected)
     }
 }
 
-static void
-test_utf8_is_that_of_rfc_3629(void **state)
+UNIT_TEST(test_utf8_is_that_of_rfc_3629)
 {
-    (void)state;
     check_utf8("", true);
     check_utf8("plain \x01\x7f", true);
     check_utf8("\xc2\x80", true);
@@ -435,10 +406,8 @@ test_utf8_is_that_of_rfc_3629(void **state)
 }
 
 /* Every scalar value is valid, every surrogate is not, by the arithmetic of the encoding. */
-static void
-test_utf8_takes_every_scalar_value_and_no_surrogate(void **state)
+UNIT_TEST(test_utf8_takes_every_scalar_value_and_no_surrogate)
 {
-    (void)state;
     for (uint32_t u = 0x80; u < 0x110000; u++) {
         uint8_t text[4];
         size_t n = u < 0x800 ? 2 : u < 0x10000 ? 3 : 4;
@@ -464,10 +433,8 @@ check_print(struct buf labels, const char *expected)
     buf_fini(&labels);
 }
 
-static void
-test_print_quotes_what_promql_would(void **state)
+UNIT_TEST(test_print_quotes_what_promql_would)
 {
-    (void)state;
     check_print(LABELS(), "{}");
     check_print(LABELS("__name__", "up", "job", "x"), "{__name__=\"up\", job=\"x\"}");
     check_print(LABELS("a", "q\"b\\n\n\r\t\x01\x7f"), "{a=\"q\\\"b\\\\n\\n\\r\\t\\x01\\x7f\"}");
@@ -490,10 +457,8 @@ check_selector(struct buf labels, const char *expected)
     buf_fini(&labels);
 }
 
-static void
-test_a_selector_has_the_name_outside_where_it_can_stand(void **state)
+UNIT_TEST(test_a_selector_has_the_name_outside_where_it_can_stand)
 {
-    (void)state;
     check_selector(LABELS(), "{}");
     check_selector(LABELS("__name__", "a:up"), "a:up");
     check_selector(LABELS("__name__", "up", "job", "x\"y", "z", "1"),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "model/ledger.h"
 
 /* Each number once, so that none can stand for another. */
@@ -48,10 +49,8 @@ balanced(enum ledger_kind kind)
     return l;
 }
 
-static void
-test_ledger_adds_and_subtracts_every_count(void **state)
+UNIT_TEST(test_ledger_adds_and_subtracts_every_count)
 {
-    (void)state;
     const struct ledger l = all_different();
     struct ledger sum = {{{0}}};
     ledger_add(&sum, &l);
@@ -63,10 +62,8 @@ test_ledger_adds_and_subtracts_every_count(void **state)
     assert_true(ledger_is_zero(&sum));
 }
 
-static void
-test_ledger_reads_what_it_wrote(void **state)
+UNIT_TEST(test_ledger_reads_what_it_wrote)
 {
-    (void)state;
     struct ledger l = all_different(), got = {{{0}}};
     struct buf to;
     buf_init(&to, NULL, 1 << 16);
@@ -83,10 +80,8 @@ test_ledger_reads_what_it_wrote(void **state)
     buf_fini(&to);
 }
 
-static void
-test_ledger_difference_is_what_no_term_counts(void **state)
+UNIT_TEST(test_ledger_difference_is_what_no_term_counts)
 {
-    (void)state;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         enum ledger_kind kind = (enum ledger_kind)k;
         struct ledger l = balanced(kind);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/matcher_re2.h"
@@ -33,10 +34,8 @@ check_matches(enum matcher_type type, const char *pattern, const char *value, bo
     matcher_free(m);
 }
 
-static void
-test_equal_compares_bytes(void **state)
+UNIT_TEST(test_equal_compares_bytes)
 {
-    (void)state;
     check_matches(MATCH_EQUAL, "a.c", "a.c", true);
     check_matches(MATCH_EQUAL, "a.c", "abc", false);
     check_matches(MATCH_EQUAL, "a", "", false);
@@ -48,10 +47,8 @@ test_equal_compares_bytes(void **state)
     check_matches(MATCH_NOT_EQUAL, "", "a", true);
 }
 
-static void
-test_regex_is_anchored_and_dot_matches_newline(void **state)
+UNIT_TEST(test_regex_is_anchored_and_dot_matches_newline)
 {
-    (void)state;
     static const struct {
         const char *pattern, *value;
         bool expected;
@@ -127,10 +124,8 @@ test_regex_is_anchored_and_dot_matches_newline(void **state)
     }
 }
 
-static void
-test_missing_label_is_the_empty_string_for_all_four(void **state)
+UNIT_TEST(test_missing_label_is_the_empty_string_for_all_four)
 {
-    (void)state;
     static const struct {
         enum matcher_type type;
         const char *pattern;
@@ -181,10 +176,8 @@ check_literals(const char *pattern, const char *expected, const char *prefix)
     }
 }
 
-static void
-test_literals_and_prefix_are_found(void **state)
+UNIT_TEST(test_literals_and_prefix_are_found)
 {
-    (void)state;
     check_literals("abc", "abc", "abc");
     check_literals("", "''", "");
     check_literals("c|a|b|a", "a b c", "");
@@ -233,10 +226,8 @@ test_literals_and_prefix_are_found(void **state)
 }
 
 /* Every escape of one ASCII byte: what is taken for a literal must be RE2's literal too. */
-static void
-test_escapes_mean_what_re2_says(void **state)
+UNIT_TEST(test_escapes_mean_what_re2_says)
 {
-    (void)state;
     unsigned literal = 0;
     for (unsigned c = 1; c < 128; c++) {
         char pattern[3] = {'\\', (char)c, 0}, why[8];
@@ -260,10 +251,8 @@ test_escapes_mean_what_re2_says(void **state)
     assert_int_equal(literal, 31 + 6); /* punctuation but '_'; and \\n \\t \\r \\f \\v \\a */
 }
 
-static void
-test_literals_of_equal_are_its_value(void **state)
+UNIT_TEST(test_literals_of_equal_are_its_value)
 {
-    (void)state;
     static const enum matcher_type types[] = {MATCH_EQUAL, MATCH_NOT_EQUAL};
     for (int i = 0; i < 2; i++) {
         struct matcher *m = make(types[i], "a|b");
@@ -279,10 +268,8 @@ test_literals_of_equal_are_its_value(void **state)
 }
 
 /* A thousand names, as a dashboard's variable makes them. */
-static void
-test_long_alternations_are_looked_up(void **state)
+UNIT_TEST(test_long_alternations_are_looked_up)
 {
-    (void)state;
     struct buf pattern;
     buf_init(&pattern, NULL, MATCHER_PATTERN_BYTES_MAX);
     for (unsigned i = 0; i < 5000; i++) {
@@ -322,10 +309,8 @@ names_pattern(struct buf *to, const char *before, const char *name, const char *
 }
 
 /* RE2 may use 8 MiB, which is less than its program for them. */
-static void
-test_twenty_thousand_names_need_no_program(void **state)
+UNIT_TEST(test_twenty_thousand_names_need_no_program)
 {
-    (void)state;
     static const struct {
         const char *before, *name, *after;
         const char *like; /* a value is written so; # is a number */
@@ -394,10 +379,8 @@ test_twenty_thousand_names_need_no_program(void **state)
 }
 
 /* Sets that grow by multiplication end in a prefix, and cost little. */
-static void
-test_large_products_are_left_to_re2(void **state)
+UNIT_TEST(test_large_products_are_left_to_re2)
 {
-    (void)state;
     check_literals("x(a|b)(a|b)", "xaa xab xba xbb", "x");
     check_literals("x[0-9][0-9][0-9][0-9]y", "-", "x");
     check_matches(MATCH_REGEX, "x[0-9][0-9][0-9][0-9]y", "x1234y", true);
@@ -436,10 +419,8 @@ try_new(const char *pattern, struct why *why)
     return e;
 }
 
-static void
-test_byte_escape_is_refused_wherever_it_stands(void **state)
+UNIT_TEST(test_byte_escape_is_refused_wherever_it_stands)
 {
-    (void)state;
     static const char *const refused[] = {
         "\\C",        "a\\C", "(\\C)",    "(?:a|\\C)b", "[\\C]",       "[a\\C]",        "\\\\\\C",
         "\\Qa\\E\\C", "\\C*", "(?i:\\C)", "a\\.\\C\\.", "\\Q\\\\E\\C", "\\Q\\\\\\E\\C",
@@ -460,10 +441,8 @@ test_byte_escape_is_refused_wherever_it_stands(void **state)
     assert_int_equal(try_new("[\\Q]\\C", NULL), ERR_INPUT);
 }
 
-static void
-test_invalid_regex_says_what_re2_says(void **state)
+UNIT_TEST(test_invalid_regex_says_what_re2_says)
 {
-    (void)state;
     static const char *const invalid[][2] = {
         {"a(b", "missing ): a(b"},
         {"a)b", "unexpected ): a)b"},
@@ -484,10 +463,8 @@ test_invalid_regex_says_what_re2_says(void **state)
     }
 }
 
-static void
-test_what_no_matcher_can_be_is_refused(void **state)
+UNIT_TEST(test_what_no_matcher_can_be_is_refused)
 {
-    (void)state;
     struct bytes name = bytes_of_text("job"), x = bytes_of_text("x");
     struct matcher *m = NULL;
     struct why why;
@@ -513,10 +490,8 @@ test_what_no_matcher_can_be_is_refused(void **state)
     assert_non_null(strstr(why.text, "too large"));
 }
 
-static void
-test_values_may_be_any_bytes(void **state)
+UNIT_TEST(test_values_may_be_any_bytes)
 {
-    (void)state;
     static const char *const patterns[] = {
         "a",     "a|b|c|d|e|f", ".*",           ".+", "\xc3\xbc.*", ".*\xc3\xbc", ".*a.*", "a.b.c",
         "[^a]+", "\\pL+|a.",    "(?i)\xc3\xbc", "",   ".",          "(a|b)+c.*d"};
@@ -539,10 +514,8 @@ test_values_may_be_any_bytes(void **state)
     matcher_free(m);
 }
 
-static void
-test_every_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_every_refused_allocation_is_an_error)
 {
-    (void)state;
     static const char *const patterns[] = {"abc",     "(a|b|c)(d|e)f?", "abc.*",
                                            ".*abc.*", "a(b|c)+",        "^x[0-9]$"};
     for (int type = MATCH_EQUAL; type <= MATCH_NOT_REGEX; type++) {
@@ -720,10 +693,8 @@ check_pattern(const struct matcher *m, const struct re2_program *plain, uint64_t
     return count > 0;
 }
 
-static void
-test_random_patterns_mean_what_re2_says(void **state)
+UNIT_TEST(test_random_patterns_mean_what_re2_says)
 {
-    (void)state;
     uint64_t seed = 20241117;
     unsigned valid = 0, literal = 0;
     struct buf pattern, anchored;

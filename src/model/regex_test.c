@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "lib/test.h"
 #include "model/regex.h"
 
 /* --- what RE2 takes: the operators new and delete, as C++ names them for the linker ------------
@@ -147,10 +148,8 @@ check_charge(struct bytes pattern, enum re2_captures captures)
     return e == OK;
 }
 
-static void
-test_re2_takes_no_more_than_is_charged(void **state)
+UNIT_TEST(test_re2_takes_no_more_than_is_charged)
 {
-    (void)state;
     unsigned compiled = 0;
     check_charge(bytes_of_text("a"), RE2_NO_CAPTURES); /* what RE2 makes once stays */
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -165,10 +164,8 @@ test_re2_takes_no_more_than_is_charged(void **state)
 }
 
 /* Each took RE2 a second and more, or hundreds of MiB. */
-static void
-test_what_takes_long_to_compile_is_refused(void **state)
+UNIT_TEST(test_what_takes_long_to_compile_is_refused)
 {
-    (void)state;
     static const char *const costly[] = {"a?",     "\\pL", "(?i)\\PN", "a{0,1000}",
                                          "a{0,5}", ".?",   "a{1000}",  "(?:a?)"};
     for (unsigned i = 0; i < sizeof costly / sizeof *costly; i++) {
@@ -186,10 +183,8 @@ test_what_takes_long_to_compile_is_refused(void **state)
 }
 
 /* The alternatives are names whose dots are not escaped: RE2 has to be asked. */
-static void
-test_too_many_alternatives_are_called_that(void **state)
+UNIT_TEST(test_too_many_alternatives_are_called_that)
 {
-    (void)state;
     struct regex r;
     char why[REGEX_WHY_BYTES] = "";
     struct buf b = pattern_of("(a+", "|10.0.0.1:9", 400000, ")");
@@ -199,10 +194,8 @@ test_too_many_alternatives_are_called_that(void **state)
     buf_fini(&b);
 }
 
-static void
-test_an_ordinary_regex_is_charged_little(void **state)
+UNIT_TEST(test_an_ordinary_regex_is_charged_little)
 {
-    (void)state;
     static const char *const ordinary[] = {".*-(foo|bar|baz)-[0-9]+(:[0-9]+)?",
                                            "[\\w.-]+(\\.\\w+)*:[0-9]+",
                                            "5..",
@@ -221,10 +214,8 @@ test_an_ordinary_regex_is_charged_little(void **state)
     }
 }
 
-static void
-test_a_regex_that_the_budget_has_no_room_for_is_refused(void **state)
+UNIT_TEST(test_a_regex_that_the_budget_has_no_room_for_is_refused)
 {
-    (void)state;
     struct budget budget;
     struct regex r;
     char why[REGEX_WHY_BYTES];

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -104,10 +99,8 @@ expect(const char *from, const struct rule_text *rules, uint32_t count, const ch
         expect(from, rules, sizeof rules / sizeof *rules, want); \
     } while (0)
 
-static void
-test_replace_sets_what_the_template_makes_of_the_groups(void **state)
+UNIT_TEST(test_replace_sets_what_the_template_makes_of_the_groups)
 {
-    (void)state;
     EXPECT("a=foo b=bar", "a=foo b=bar d=foo", {.sources = "a", .target = "d"});
     EXPECT("a=foo b=bar c=baz", "a=foo b=bar c=baz d=ch-foo-ch-bar",
            {.sources = "a,b",
@@ -131,10 +124,8 @@ test_replace_sets_what_the_template_makes_of_the_groups(void **state)
 }
 
 /* They become sets; what their groups capture is as before. */
-static void
-test_alternations_of_literals_act_as_other_regexes(void **state)
+UNIT_TEST(test_alternations_of_literals_act_as_other_regexes)
 {
-    (void)state;
     static const char *const forms[] = {"foo|bar",       "(foo|bar)",      "^(?:foo|bar)$",
                                         "(foo)|bar",     "(?:foo|bar){1}", "(foo|bar){1}",
                                         "(?P<x>foo|bar)"};
@@ -157,10 +148,8 @@ test_alternations_of_literals_act_as_other_regexes(void **state)
     }
 }
 
-static void
-test_a_rule_may_name_twenty_thousand_values(void **state)
+UNIT_TEST(test_a_rule_may_name_twenty_thousand_values)
 {
-    (void)state;
     struct buf regex;
     buf_init(&regex, NULL, 1 << 20);
     for (unsigned i = 0; i < 20000; i++) {
@@ -174,10 +163,8 @@ test_a_rule_may_name_twenty_thousand_values(void **state)
     buf_fini(&regex);
 }
 
-static void
-test_an_empty_replacement_removes_and_no_match_changes_nothing(void **state)
+UNIT_TEST(test_an_empty_replacement_removes_and_no_match_changes_nothing)
 {
-    (void)state;
     EXPECT("a=1 b=2", "b=2", {.sources = "a", .target = "a", .replacement = ""});
     EXPECT("a=1 b=2", "a=1 b=2", {.sources = "a", .regex = "2", .target = "a", .replacement = "x"});
     EXPECT("a=1", "a=1", {.sources = "missing", .target = "b"});
@@ -187,10 +174,8 @@ test_an_empty_replacement_removes_and_no_match_changes_nothing(void **state)
     EXPECT("a=1", "a=1", {.sources = "a", .target = "$2", .replacement = "x"}); /* no name */
 }
 
-static void
-test_keep_and_drop_decide_over_the_series(void **state)
+UNIT_TEST(test_keep_and_drop_decide_over_the_series)
 {
-    (void)state;
     EXPECT("a=1 b=2", "a=1 b=2", {.action = RELABEL_KEEP, .sources = "a,b", .regex = "1;2"});
     EXPECT("a=1 b=2", "", {.action = RELABEL_KEEP, .sources = "a,b", .regex = "1"});
     EXPECT("a=1", "", {.action = RELABEL_DROP, .sources = "a", .regex = "1|2"});
@@ -204,10 +189,8 @@ test_keep_and_drop_decide_over_the_series(void **state)
            {.sources = "a", .target = "b"});
 }
 
-static void
-test_hashmod_takes_the_last_eight_bytes_of_md5(void **state)
+UNIT_TEST(test_hashmod_takes_the_last_eight_bytes_of_md5)
 {
-    (void)state;
     /* Numbers by another program: of "foo;bar", "", and "foo\nbar". */
     EXPECT("a=foo b=bar", "a=foo b=bar d=750",
            {.action = RELABEL_HASHMOD, .sources = "a,b", .target = "d", .modulus = 1000});
@@ -217,10 +200,8 @@ test_hashmod_takes_the_last_eight_bytes_of_md5(void **state)
            {.action = RELABEL_HASHMOD, .sources = "a", .target = "d", .modulus = 1000});
 }
 
-static void
-test_labels_are_mapped_dropped_and_kept_by_their_names(void **state)
+UNIT_TEST(test_labels_are_mapped_dropped_and_kept_by_their_names)
 {
-    (void)state;
     EXPECT("a=1 b1=2 b2=3", "a=1 b1=2 b2=3 my1=2 my2=3",
            {.action = RELABEL_LABELMAP, .regex = "b(.*)", .replacement = "my$1"});
     EXPECT("__meta_x=9 a=1", "__meta_x=9 a=9",
@@ -232,10 +213,8 @@ test_labels_are_mapped_dropped_and_kept_by_their_names(void **state)
            {.sources = "a", .target = "b"}, {.action = RELABEL_LABELDROP, .regex = "a"});
 }
 
-static void
-test_letters_change_case_beyond_ascii(void **state)
+UNIT_TEST(test_letters_change_case_beyond_ascii)
 {
-    (void)state;
     EXPECT("a=FoO-\xc3\x84\xd0\x96\xe1\xba\x9e",
            "a=FoO-\xc3\x84\xd0\x96\xe1\xba\x9e b=foo-\xc3\xa4\xd0\xb6\xc3\x9f",
            {.action = RELABEL_LOWERCASE, .sources = "a", .target = "b"});
@@ -243,10 +222,8 @@ test_letters_change_case_beyond_ascii(void **state)
            {.action = RELABEL_UPPERCASE, .sources = "a", .target = "b"});
 }
 
-static void
-test_rules_that_cannot_be_are_refused_and_named(void **state)
+UNIT_TEST(test_rules_that_cannot_be_are_refused_and_named)
 {
-    (void)state;
     static const struct {
         struct rule_text rule;
         const char *says;
@@ -273,10 +250,8 @@ test_rules_that_cannot_be_are_refused_and_named(void **state)
     assert_int_equal(relabel_action_of(bytes_of_text("labels")), RELABEL_ACTION_COUNT);
 }
 
-static void
-test_refused_memory_is_an_error_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
 {
-    (void)state;
     const struct rule_text rules[] = {
         {.sources = "a,b", .target = "c"},
         {.action = RELABEL_HASHMOD, .sources = "a", .target = "d", .modulus = 7},

@@ -1,11 +1,6 @@
 /* replacer_test.c - what becomes of a text, whether RE2 or a set of literals says that it matches.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +28,8 @@ replaced(struct bytes regex, const char *replacement, const char *text)
     return matches ? result : NULL;
 }
 
-static void
-test_groups_of_literals_are_those_of_re2(void **state)
+UNIT_TEST(test_groups_of_literals_are_those_of_re2)
 {
-    (void)state;
     /* The second of each needs RE2. */
     static const char *const regexes[][2] = {
         {"ab|b.", "(?:ab|b.){1}"},
@@ -63,10 +56,8 @@ test_groups_of_literals_are_those_of_re2(void **state)
     }
 }
 
-static void
-test_twenty_thousand_literals_are_taken(void **state)
+UNIT_TEST(test_twenty_thousand_literals_are_taken)
 {
-    (void)state;
     struct buf regex;
     buf_init(&regex, NULL, 1 << 20);
     for (unsigned i = 0; i < 20000; i++) {

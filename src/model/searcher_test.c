@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -26,10 +21,8 @@ check_replaced(const char *regex, const char *replacement, const char *text, con
     buf_fini(&to);
 }
 
-static void
-test_all_matches_are_replaced_as_go_does_it(void **state)
+UNIT_TEST(test_all_matches_are_replaced_as_go_does_it)
 {
-    (void)state;
     check_replaced("a(b+)", "<$1>", "abbab", "<bb><b>");
     check_replaced("", "-", "abc", "-a-b-c-");
     check_replaced("x*", "-", "abxc", "-a-b-c-");

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "model/select.h"
 #include "sys/env.h"
 
@@ -20,10 +21,8 @@ read_clock(struct env *env)
     return clock_ns;
 }
 
-static void
-test_query_ends_at_its_deadline(void **state)
+UNIT_TEST(test_query_ends_at_its_deadline)
 {
-    (void)state;
     static const struct env_ops ops = {.monotonic_ns = read_clock};
     struct env env = {&ops};
     struct query_control control = {.env = &env, .deadline_ns = 1000};
@@ -36,18 +35,14 @@ test_query_ends_at_its_deadline(void **state)
     assert_int_equal(query_control_check(&control, NULL), ERR_CANCELED);
 }
 
-static void
-test_query_without_deadline_asks_no_clock(void **state)
+UNIT_TEST(test_query_without_deadline_asks_no_clock)
 {
-    (void)state;
     struct query_control control = {.env = NULL};
     assert_int_equal(query_control_check(&control, NULL), OK);
 }
 
-static void
-test_query_ends_when_canceled(void **state)
+UNIT_TEST(test_query_ends_when_canceled)
 {
-    (void)state;
     struct query_control control = {.env = NULL};
     struct why why = {""};
     atomic_store(&control.canceled, "query canceled: by the test");
@@ -62,10 +57,8 @@ is_gone(void *context)
     return ++*asked == 3;
 }
 
-static void
-test_whether_the_client_is_gone_is_asked_now_and_then(void **state)
+UNIT_TEST(test_whether_the_client_is_gone_is_asked_now_and_then)
 {
-    (void)state;
     static const struct env_ops ops = {.monotonic_ns = read_clock};
     struct env env = {&ops};
     unsigned asked = 0;
@@ -85,10 +78,8 @@ test_whether_the_client_is_gone_is_asked_now_and_then(void **state)
     assert_int_equal(asked, 3);
 }
 
-static void
-test_limits_hold_for_all_that_work_for_a_query(void **state)
+UNIT_TEST(test_limits_hold_for_all_that_work_for_a_query)
 {
-    (void)state;
     struct query_control control = {
         .series_max = 2, .samples_max = 100, .bytes_max = 1000, .names = &limits_of_queries};
     struct why why = {""};
@@ -117,10 +108,8 @@ each_has_all_or_none(const struct query_windows *w, int64_t min_ms, int64_t max_
     return true;
 }
 
-static void
-test_windows_have_all_or_none_of_what_they_keep(void **state)
+UNIT_TEST(test_windows_have_all_or_none_of_what_they_keep)
 {
-    (void)state;
     for (int64_t n = 0; n < 4 * 5 * 8 * 16 * 8; n++) {
         struct query_windows w = {.first_ms = -3, .last_ms = 6 + n % 4};
         w.step_ms = n / 4 % 5;
@@ -143,10 +132,8 @@ test_windows_have_all_or_none_of_what_they_keep(void **state)
     assert_false(query_windows_keep(&far, -2, 5));
 }
 
-static void
-test_each_shard_has_its_part_of_the_series(void **state)
+UNIT_TEST(test_each_shard_has_its_part_of_the_series)
 {
-    (void)state;
     uint32_t counts[4] = {0};
     for (uint16_t i = 0; i < 4000; i++) {
         struct bytes labels = bytes_of(&i, sizeof i);
@@ -169,10 +156,8 @@ labels_in(struct buf *to, const char *const *pairs)
     return buf_bytes(to);
 }
 
-static void
-test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there(void **state)
+UNIT_TEST(test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there)
 {
-    (void)state;
     struct bytes names[] = {bytes_of_text("c"), bytes_of_text("a")};
     struct query_hints hints = {
         .shard_count = 1000, .shard_without = names, .shard_without_count = 2};
@@ -205,10 +190,8 @@ test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there(void **stat
     assert_true(query_hints_want(&hints, bytes_of_text("")));
 }
 
-static void
-test_what_hints_say_of_shards_can_be_kept(void **state)
+UNIT_TEST(test_what_hints_say_of_shards_can_be_kept)
 {
-    (void)state;
     struct bytes names[] = {bytes_of_text("c"), bytes_of_text("a")};
     struct query_hints hints = {
         .limit = 7, .shard = 3, .shard_count = 5, .shard_without = names, .shard_without_count = 2};
@@ -240,10 +223,8 @@ exemplar_of(int64_t t_ms, double value, const char *labels)
         .labels = bytes_of_text(labels), .value_bits = double_bits(value), .t_ms = t_ms};
 }
 
-static void
-test_exemplars_are_in_order_of_time_value_labels(void **state)
+UNIT_TEST(test_exemplars_are_in_order_of_time_value_labels)
 {
-    (void)state;
     const struct exemplar in_order[] = {
         exemplar_of(-1, 9, "z"),  exemplar_of(0, -HUGE_VAL, "z"), exemplar_of(0, -2, "z"),
         exemplar_of(0, -1, "y"),  exemplar_of(0, 0, "x"),         exemplar_of(0, 0.5, "a"),

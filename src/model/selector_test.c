@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "lib/test.h"
 #include "model/selector.h"
 
 static void
@@ -30,10 +31,8 @@ check(const char *text, const char *expected)
     selector_fini(&s);
 }
 
-static void
-test_selectors_are_read_as_promql_writes_them(void **state)
+UNIT_TEST(test_selectors_are_read_as_promql_writes_them)
 {
-    (void)state;
     check("up", "__name__=up");
     check(" up ", "__name__=up");
     check("a:b:c{}", "__name__=a:b:c");
@@ -47,10 +46,8 @@ test_selectors_are_read_as_promql_writes_them(void **state)
     check("{a=\"b\",c=\"\"}", "a=b;c=");
 }
 
-static void
-test_wrong_selectors_are_refused_with_a_reason(void **state)
+UNIT_TEST(test_wrong_selectors_are_refused_with_a_reason)
 {
-    (void)state;
     static const char *const wrong[] = {"",
                                         " ",
                                         "{}",
@@ -88,10 +85,8 @@ test_wrong_selectors_are_refused_with_a_reason(void **state)
     }
 }
 
-static void
-test_every_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_every_refused_allocation_is_an_error)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct selector s;
         struct why why = {""};

@@ -1,17 +1,10 @@
 /* Which names a tenant can have, and what is said of the others. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "model/tenant_name.h"
 
-static void
-test_names_of_allowed_characters_and_sizes_are_accepted(void **state)
+UNIT_TEST(test_names_of_allowed_characters_and_sizes_are_accepted)
 {
-    (void)state;
     char longest[TENANT_NAME_BYTES_MAX];
     memset(longest, 'z', sizeof longest);
     static const char *const good[] = {"a", "anonymous", "Team-1!_.*'()", "...", ".a", "0"};
@@ -21,10 +14,8 @@ test_names_of_allowed_characters_and_sizes_are_accepted(void **state)
     assert_int_equal(tenant_name_check(bytes_of(longest, sizeof longest), NULL), OK);
 }
 
-static void
-test_all_other_names_are_refused_with_what_was_expected(void **state)
+UNIT_TEST(test_all_other_names_are_refused_with_what_was_expected)
 {
-    (void)state;
     char longer[TENANT_NAME_BYTES_MAX + 1];
     memset(longer, 'z', sizeof longer);
     const struct bytes bad[] = {

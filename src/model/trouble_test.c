@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "model/trouble.h"
 
-static void
-test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next(void **state)
+UNIT_TEST(test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next)
 {
-    (void)state;
     struct why why = {""};
     enum err e = why_set(&why, ERR_AGAIN, "no connection");
     assert_int_equal(trouble_say(&why, TROUBLE_CONNECT, e), ERR_AGAIN);
@@ -22,10 +15,8 @@ test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next(void **
     assert_int_equal(trouble_of(&why, ERR_CORRUPT), TROUBLE_DAMAGED);
 }
 
-static void
-test_an_error_of_which_nothing_is_said_is_of_some_kind(void **state)
+UNIT_TEST(test_an_error_of_which_nothing_is_said_is_of_some_kind)
 {
-    (void)state;
     for (unsigned e = OK + 1; e < ERR_COUNT; e++) {
         assert_string_not_equal(trouble_word(trouble_of(NULL, (enum err)e)), "unknown");
         assert_int_equal(trouble_say(NULL, TROUBLE_TLS, (enum err)e), e);

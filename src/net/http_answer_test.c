@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "net/http_answer.h"
 
 static void
@@ -19,10 +20,8 @@ expect(const char *header, const char *body, const char *masked)
     assert_string_equal(text, masked);
 }
 
-static void
-test_credentials_of_the_request_are_masked_wherever_they_stand(void **state)
+UNIT_TEST(test_credentials_of_the_request_are_masked_wherever_they_stand)
 {
-    (void)state;
     expect("Authorization: Bearer abcdef", "Bearer abcdef? abcdef abcde",
            "Bearer ******? ****** abcde");
     expect("authorization: Basic dTpw==", "dTpw==", "******");
@@ -31,10 +30,8 @@ test_credentials_of_the_request_are_masked_wherever_they_stand(void **state)
     expect("X-Amz-Security-Token: abcdef", "abcdef", "******");
 }
 
-static void
-test_other_words_stay(void **state)
+UNIT_TEST(test_other_words_stay)
 {
-    (void)state;
     expect("X-Scope-OrgID: tenant1", "tenant1 has too many series", "tenant1 has too many series");
     expect("Content-Type: text/plain", "no text/plain", "no text/plain");
     expect("Authorization: Bearer abc", "abc", "abc");

@@ -1,10 +1,5 @@
 /* Many calls at once against servers that play what they are told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -51,10 +46,8 @@ post_to(const char *url, void *context)
                               .context = context};
 }
 
-static void
-test_an_answer_is_given_as_it_came(void **state)
+UNIT_TEST(test_an_answer_is_given_as_it_came)
 {
-    (void)state;
     static const char *const wanted[] = {"X-One", "x-two", "X-Three", NULL};
     static const char *const headers[] = {"Content-Type: text/x", NULL};
     const char *answer = "HTTP/1.1 419 Odd\r\nContent-Length: 5\r\nX-ONE: 1\r\nX-Two:  two \r\n"
@@ -89,10 +82,8 @@ test_an_answer_is_given_as_it_came(void **state)
 }
 
 /* A proxy's answer that is an hour ahead of us would be obeyed for an hour, else. */
-static void
-test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows(void **state)
+UNIT_TEST(test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows)
 {
-    (void)state;
     static const char *const answers[] = {
         "HTTP/1.1 429 Later\r\nContent-Length: 0\r\nRetry-After: Fri, 24 May 2013 00:00:09 GMT\r\n"
         "Date: Fri, 24 May 2013 00:00:00 GMT\r\n\r\n",
@@ -113,10 +104,8 @@ test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows(void **stat
     }
 }
 
-static void
-test_a_slow_answer_holds_up_no_other(void **state)
+UNIT_TEST(test_a_slow_answer_holds_up_no_other)
 {
-    (void)state;
     const char *silence = "", *answer = "HTTP/1.1 204 Fine\r\n\r\n";
     struct player slow, quick;
     player_start(&slow, 1, &silence);
@@ -189,10 +178,8 @@ let_names_wait(void)
     lock_drop(&names_lock);
 }
 
-static void
-test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over(void **state)
+UNIT_TEST(test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over)
 {
-    (void)state;
     static const struct http_calls_target hasty = {
         .proxy_url = "", .connect_timeout_ms = 50, .timeout_ms = 50};
     struct http_calls *calls = calls_new();
@@ -205,10 +192,8 @@ test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over(vo
     let_names_be_answered();
 }
 
-static void
-test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up(void **state)
+UNIT_TEST(test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up)
 {
-    (void)state;
     struct http_calls *calls = calls_new();
     struct http_call call = post_to("http://slow.invalid/", calls);
     let_names_wait();
@@ -249,10 +234,8 @@ gnutls_certificate_set_x509_trust_dir(gnutls_certificate_credentials_t credentia
     return 1;
 }
 
-static void
-test_with_a_file_of_authorities_those_of_the_system_are_not_trusted(void **state)
+UNIT_TEST(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted)
 {
-    (void)state;
     static const struct http_calls_target ours = {
         .proxy_url = "", .ca_file = "/ours.pem", .connect_timeout_ms = 5000, .timeout_ms = 10000};
     const char *answer = "HTTP/1.1 200 Fine\r\n\r\n";
@@ -273,10 +256,8 @@ test_with_a_file_of_authorities_those_of_the_system_are_not_trusted(void **state
     player_stop(&p);
 }
 
-static void
-test_files_of_certificates_that_cannot_be_read_are_named(void **state)
+UNIT_TEST(test_files_of_certificates_that_cannot_be_read_are_named)
 {
-    (void)state;
     char dir[] = "/tmp/firekeep-calls-test-XXXXXX", pipe[64], no_ca[128], no_pair[200];
     assert_non_null(mkdtemp(dir));
     snprintf(pipe, sizeof pipe, "%s/pipe", dir);
@@ -318,10 +299,8 @@ test_files_of_certificates_that_cannot_be_read_are_named(void **state)
     rmdir(dir);
 }
 
-static void
-test_why_there_is_no_answer_is_told_apart(void **state)
+UNIT_TEST(test_why_there_is_no_answer_is_told_apart)
 {
-    (void)state;
     static const struct http_calls_target hasty = {
         .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 50};
     const char *answers[] = {NULL,
@@ -366,10 +345,8 @@ test_why_there_is_no_answer_is_told_apart(void **state)
     player_stop(&p);
 }
 
-static void
-test_a_long_answer_is_cut(void **state)
+UNIT_TEST(test_a_long_answer_is_cut)
 {
-    (void)state;
     char answer[400];
     int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 Fine\r\nContent-Length: 300\r\n\r\n");
     memset(answer + size, 'x', 300);
@@ -388,10 +365,8 @@ test_a_long_answer_is_cut(void **state)
     player_stop(&p);
 }
 
-static void
-test_an_answer_without_an_end_is_none(void **state)
+UNIT_TEST(test_an_answer_without_an_end_is_none)
 {
-    (void)state;
     enum { BYTES = 18 << 20 };
     char *answer = malloc(BYTES + 1);
     assert_non_null(answer);
@@ -420,10 +395,8 @@ wake_soon(void *context)
     return NULL;
 }
 
-static void
-test_waiting_ends_when_woken(void **state)
+UNIT_TEST(test_waiting_ends_when_woken)
 {
-    (void)state;
     struct http_calls *calls = calls_new();
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, wake_soon, calls), 0);
@@ -432,10 +405,8 @@ test_waiting_ends_when_woken(void **state)
     http_calls_free(calls);
 }
 
-static void
-test_waiting_ends_when_a_descriptor_of_others_is_ready(void **state)
+UNIT_TEST(test_waiting_ends_when_a_descriptor_of_others_is_ready)
 {
-    (void)state;
     int ends[2];
     struct http_calls *calls = calls_new();
     assert_int_equal(pipe(ends), 0);
@@ -456,10 +427,8 @@ test_waiting_ends_when_a_descriptor_of_others_is_ready(void **state)
     http_calls_free(calls);
 }
 
-static void
-test_methods_without_a_body_have_none(void **state)
+UNIT_TEST(test_methods_without_a_body_have_none)
 {
-    (void)state;
     static const char *const methods[] = {"GET", "HEAD", "DELETE", "PUT", "POST"};
     const char *answers[5];
     for (unsigned i = 0; i < 5; i++) {
@@ -494,10 +463,8 @@ look_for_token(const void *memory, size_t size_bytes)
     seen_in_freed |= memmem(memory, size_bytes, "hush-token", 10) != NULL;
 }
 
-static void
-test_no_answer_stays_in_memory_that_is_given_back(void **state)
+UNIT_TEST(test_no_answer_stays_in_memory_that_is_given_back)
 {
-    (void)state;
     char answer[900];
     int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 Fine\r\nContent-Length: 800\r\n\r\n");
     while (size < 840) { /* long enough for its buffer to grow */
@@ -523,10 +490,8 @@ test_no_answer_stays_in_memory_that_is_given_back(void **state)
     player_stop(&p);
 }
 
-static void
-test_a_refusal_that_repeats_our_credentials_is_masked(void **state)
+UNIT_TEST(test_a_refusal_that_repeats_our_credentials_is_masked)
 {
-    (void)state;
     static const char *const headers[] = {"Authorization: Bearer hush-token", NULL};
     const char *answers[] = {
         "HTTP/1.1 403 No\r\nContent-Length: 26\r\n\r\nno hush-token, no hush-tok",
@@ -573,10 +538,8 @@ ask_through(const struct http_calls_target *through_it, const char *url)
     return answer;
 }
 
-static void
-test_a_proxy_gets_the_user_and_password_of_its_url(void **state)
+UNIT_TEST(test_a_proxy_gets_the_user_and_password_of_its_url)
 {
-    (void)state;
     const char *answers[] = {"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"};
     struct player p;
     char url[100];
@@ -591,10 +554,8 @@ test_a_proxy_gets_the_user_and_password_of_its_url(void **state)
     player_stop(&p);
 }
 
-static void
-test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request(void **state)
+UNIT_TEST(test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request)
 {
-    (void)state;
     static const struct {
         const char *answer;
         unsigned status;
@@ -620,10 +581,8 @@ test_a_proxy_is_asked_to_connect_and_sees_no_header_of_the_request(void **state)
     }
 }
 
-static void
-test_hosts_of_no_proxy_are_reached_without_it(void **state)
+UNIT_TEST(test_hosts_of_no_proxy_are_reached_without_it)
 {
-    (void)state;
     static const char *const lists[] = {"127.0.0.1", "other.example,127.0.0.1", "127.0.0.0/8", "*"};
     const char *answers[4];
     for (unsigned i = 0; i < 4; i++) {
@@ -643,10 +602,8 @@ test_hosts_of_no_proxy_are_reached_without_it(void **state)
     player_stop(&p);
 }
 
-static void
-test_the_environment_counts_where_no_proxy_is_given_and_only_there(void **state)
+UNIT_TEST(test_the_environment_counts_where_no_proxy_is_given_and_only_there)
 {
-    (void)state;
     const char *answers[3];
     for (unsigned i = 0; i < 3; i++) {
         answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
@@ -674,10 +631,8 @@ test_the_environment_counts_where_no_proxy_is_given_and_only_there(void **state)
     player_stop(&p);
 }
 
-static void
-test_no_error_shows_a_proxys_password(void **state)
+UNIT_TEST(test_no_error_shows_a_proxys_password)
 {
-    (void)state;
     static const char *const urls[] = {
         "http://user:hush@no-such-host.invalid:3128",
         "http://user:hush@127.0.0.1:1",

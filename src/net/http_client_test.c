@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "net/http_client.h"
 #include "net/http_player_testing.h"
 
@@ -55,10 +56,8 @@ send_one(struct http_client *client, const char *url, struct http_client_answer 
     return http_client_send(client, &request, answer, why);
 }
 
-static void
-test_an_answer_comes_with_its_headers_and_text(void **state)
+UNIT_TEST(test_an_answer_comes_with_its_headers_and_text)
 {
-    (void)state;
     static const char *const answers[] = {
         "HTTP/1.1 400 Bad\r\nX-Wanted:  yes \r\nContent-Length: 11\r\n\r\nbad\nstuff\r\n"};
     struct player p;
@@ -82,10 +81,8 @@ test_an_answer_comes_with_its_headers_and_text(void **state)
     http_client_free(client);
 }
 
-static void
-test_a_refusal_comes_whole_as_far_as_there_is_room(void **state)
+UNIT_TEST(test_a_refusal_comes_whole_as_far_as_there_is_room)
 {
-    (void)state;
     char answer_text[1200];
     int head = snprintf(answer_text, sizeof answer_text,
                         "HTTP/1.1 422 No\r\nContent-Length: 1000\r\n\r\n");
@@ -114,10 +111,8 @@ test_a_refusal_comes_whole_as_far_as_there_is_room(void **state)
     http_client_free(client);
 }
 
-static void
-test_what_may_pass_is_repeated(void **state)
+UNIT_TEST(test_what_may_pass_is_repeated)
 {
-    (void)state;
     static const char *const answers[] = {
         "HTTP/1.1 503 Not now\r\nContent-Length: 4\r\n\r\nbusy", NULL,
         "HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
@@ -138,10 +133,8 @@ test_what_may_pass_is_repeated(void **state)
     http_client_free(client);
 }
 
-static void
-test_repeating_ends_with_the_last_reason(void **state)
+UNIT_TEST(test_repeating_ends_with_the_last_reason)
 {
-    (void)state;
     static const char busy[] = "HTTP/1.1 503 Not now\r\nContent-Length: 4\r\n\r\nbusy";
     static const char *const answers[] = {busy, busy, busy, busy};
     struct player p;
@@ -157,10 +150,8 @@ test_repeating_ends_with_the_last_reason(void **state)
     http_client_free(client);
 }
 
-static void
-test_an_answer_that_is_final_is_not_repeated(void **state)
+UNIT_TEST(test_an_answer_that_is_final_is_not_repeated)
 {
-    (void)state;
     static const char *const answers[] = {
         "HTTP/1.1 500 No\r\nX-Final: damaged\r\nContent-Length: 4\r\n\r\ngone"};
     struct player p;
@@ -181,10 +172,8 @@ test_an_answer_that_is_final_is_not_repeated(void **state)
     http_client_free(client);
 }
 
-static void
-test_what_is_not_implemented_is_not_repeated(void **state)
+UNIT_TEST(test_what_is_not_implemented_is_not_repeated)
 {
-    (void)state;
     static const char *const answers[] = {"HTTP/1.1 501 No\r\nContent-Length: 5\r\n\r\nnever"};
     struct player p;
     struct why why = {""};
@@ -200,10 +189,8 @@ test_what_is_not_implemented_is_not_repeated(void **state)
     http_client_free(client);
 }
 
-static void
-test_nobody_there_is_told(void **state)
+UNIT_TEST(test_nobody_there_is_told)
 {
-    (void)state;
     struct player p;
     struct why why;
     struct http_client_answer answer = {0};
@@ -218,10 +205,8 @@ test_nobody_there_is_told(void **state)
     http_client_free(client);
 }
 
-static void
-test_a_silent_server_is_given_up(void **state)
+UNIT_TEST(test_a_silent_server_is_given_up)
 {
-    (void)state;
     static const char *const answers[] = {""};
     struct player p;
     struct why why;
@@ -234,10 +219,8 @@ test_a_silent_server_is_given_up(void **state)
     http_client_free(client);
 }
 
-static void
-test_stopping_ends_the_repeating(void **state)
+UNIT_TEST(test_stopping_ends_the_repeating)
 {
-    (void)state;
     static const char busy[] =
         "HTTP/1.1 503 Not now\r\nRetry-After: 50\r\nContent-Length: 0\r\n\r\n";
     static const char *const answers[] = {busy};
@@ -274,10 +257,8 @@ read_one(struct http_client *client, const char *url, char text[64],
     return e;
 }
 
-static void
-test_a_body_is_read_once(void **state)
+UNIT_TEST(test_a_body_is_read_once)
 {
-    (void)state;
     static const char *const answers[] = {
         "HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\noh!",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
@@ -302,10 +283,8 @@ test_a_body_is_read_once(void **state)
     http_client_free(client);
 }
 
-static void
-test_a_body_that_is_not_wanted_is_given_up(void **state)
+UNIT_TEST(test_a_body_that_is_not_wanted_is_given_up)
 {
-    (void)state;
     static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc",
                                           "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ndef"};
     struct player p;

@@ -2,12 +2,11 @@
  * http_conn_test.c - how connections end: every client gets its whole answer, and no more than one
  * for a request. What is asked and answered: http_server_test.c.
  */
+#include "lib/test.h"
 #include "net/http_test_rig.h"
 
-static void
-test_every_answer_before_the_end_says_that_the_connection_ends(void **state)
+UNIT_TEST(test_every_answer_before_the_end_says_that_the_connection_ends)
 {
-    (void)state;
     static const struct {
         const char *request;
         int status;
@@ -40,10 +39,8 @@ test_every_answer_before_the_end_says_that_the_connection_ends(void **state)
     rig_free(rig);
 }
 
-static void
-test_no_answer_to_head_has_a_body(void **state)
+UNIT_TEST(test_no_answer_to_head_has_a_body)
 {
-    (void)state;
     static char header[9000];
     memset(header, 'x', sizeof header - 1);
     const struct {
@@ -76,10 +73,8 @@ test_no_answer_to_head_has_a_body(void **state)
 }
 
 /* A socket that is closed with unread bytes is reset, and what was not sent is lost. */
-static void
-test_bytes_after_the_last_request_do_not_cost_its_answer(void **state)
+UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
 {
-    (void)state;
     enum { SIZE = 900 * 1000 };
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect_buffered(rig, 4096);
@@ -103,10 +98,8 @@ test_bytes_after_the_last_request_do_not_cost_its_answer(void **state)
  * A client may read only when it has sent all. It sends for longer than a second here, which is the
  * patience with those who send nothing, and is cut off after the time that a header may take.
  */
-static void
-test_refused_client_that_goes_on_sending_has_time_to(void **state)
+UNIT_TEST(test_refused_client_that_goes_on_sending_has_time_to)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.send_timeout_ns = 80 * NS_PER_MS; /* the watch thread looks often */
     clock_ns = 1000 * NS_PER_S;
@@ -137,10 +130,8 @@ test_refused_client_that_goes_on_sending_has_time_to(void **state)
 
 /* --- answers with long headers ---------------------------------------------------------------- */
 
-static void
-test_redirects_and_origins_may_be_as_long_as_requests(void **state)
+UNIT_TEST(test_redirects_and_origins_may_be_as_long_as_requests)
 {
-    (void)state;
     enum { LONG = 300 * 1000 };
     static const struct {
         const char *before, *after, *status;
@@ -184,10 +175,8 @@ shutdown_later(struct env *env, int socket)
 }
 
 /* The watch thread has sent 503, and has not shut the socket down, when the rest arrives. */
-static void
-test_request_that_was_cut_off_gets_no_second_answer(void **state)
+UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
 {
-    (void)state;
     static char header[9000];
     memset(header, 'x', sizeof header - 1);
     const struct {

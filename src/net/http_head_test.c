@@ -1,10 +1,5 @@
 /* http_head_test.c - heads of requests, their paths and arguments, and bodies in chunks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -18,10 +13,8 @@ parse(struct http_head *head, const char *text, const char **ret_why)
     return http_head_parse(head, ret_why);
 }
 
-static void
-test_the_end_of_a_head_is_found_however_it_is_cut(void **state)
+UNIT_TEST(test_the_end_of_a_head_is_found_however_it_is_cut)
 {
-    (void)state;
     static const struct {
         const char *text;
         size_t end;
@@ -49,10 +42,8 @@ test_the_end_of_a_head_is_found_however_it_is_cut(void **state)
     }
 }
 
-static void
-test_what_is_no_head_is_refused(void **state)
+UNIT_TEST(test_what_is_no_head_is_refused)
 {
-    (void)state;
     static const struct {
         const char *text;
         unsigned status;
@@ -97,10 +88,8 @@ test_what_is_no_head_is_refused(void **state)
 }
 
 /* RFC 9112, 3.2: a proxy and a server that go by different hosts would serve different things. */
-static void
-test_http_1_1_has_exactly_one_valid_host(void **state)
+UNIT_TEST(test_http_1_1_has_exactly_one_valid_host)
 {
-    (void)state;
     static const struct {
         const char *text, *why; /* NULL: it is taken */
     } cases[] = {
@@ -127,10 +116,8 @@ test_http_1_1_has_exactly_one_valid_host(void **state)
     }
 }
 
-static void
-test_more_headers_than_the_limit_are_refused(void **state)
+UNIT_TEST(test_more_headers_than_the_limit_are_refused)
 {
-    (void)state;
     for (unsigned count = HTTP_HEADERS_MAX; count <= HTTP_HEADERS_MAX + 1; count++) {
         struct http_head head;
         const char *why = NULL;
@@ -149,10 +136,8 @@ test_more_headers_than_the_limit_are_refused(void **state)
     }
 }
 
-static void
-test_the_framing_of_a_body_is_read(void **state)
+UNIT_TEST(test_the_framing_of_a_body_is_read)
 {
-    (void)state;
     static const struct {
         const char *headers;
         bool bad, chunked, coded, keeps;
@@ -210,10 +195,8 @@ test_the_framing_of_a_body_is_read(void **state)
     http_head_fini(&head);
 }
 
-static void
-test_paths_become_clean(void **state)
+UNIT_TEST(test_paths_become_clean)
 {
-    (void)state;
     static const struct {
         const char *path, *clean; /* NULL: it is clean */
     } cases[] = {
@@ -255,10 +238,8 @@ test_paths_become_clean(void **state)
     }
 }
 
-static void
-test_targets_have_a_path_and_arguments(void **state)
+UNIT_TEST(test_targets_have_a_path_and_arguments)
 {
-    (void)state;
     static const struct {
         const char *target, *path, *sent, *location, *a;
     } cases[] = {
@@ -320,10 +301,8 @@ body_of(const char *text, size_t step, size_t *ret_left)
     return chunks.at == HTTP_CHUNK_DONE ? body : NULL;
 }
 
-static void
-test_chunks_are_read_and_nothing_after_them(void **state)
+UNIT_TEST(test_chunks_are_read_and_nothing_after_them)
 {
-    (void)state;
     static const struct {
         const char *text, *body;
         size_t left;
@@ -367,10 +346,8 @@ test_chunks_are_read_and_nothing_after_them(void **state)
     }
 }
 
-static void
-test_endless_extensions_and_trailers_are_refused(void **state)
+UNIT_TEST(test_endless_extensions_and_trailers_are_refused)
 {
-    (void)state;
     static const char *const begins[] = {"3;", "0\r\nA: "};
     for (size_t i = 0; i < 2; i++) {
         struct http_chunks chunks = {.at = HTTP_CHUNK_SIZE};

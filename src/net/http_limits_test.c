@@ -4,6 +4,7 @@
  */
 #include <sys/resource.h>
 
+#include "lib/test.h"
 #include "net/http_test_rig.h"
 
 /* --- deadlines -------------------------------------------------------------------------------- */
@@ -46,10 +47,8 @@ drip(struct rig *rig, struct client *client, const char *text)
     client_close(client);
 }
 
-static void
-test_dripped_header_meets_its_deadline(void **state)
+UNIT_TEST(test_dripped_header_meets_its_deadline)
 {
-    (void)state;
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect(rig);
@@ -82,10 +81,8 @@ test_dripped_header_meets_its_deadline(void **state)
     rig_free(rig);
 }
 
-static void
-test_dripped_body_meets_its_deadline(void **state)
+UNIT_TEST(test_dripped_body_meets_its_deadline)
 {
-    (void)state;
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     static const char *const starts[] = {
@@ -102,10 +99,8 @@ test_dripped_body_meets_its_deadline(void **state)
     rig_free(rig);
 }
 
-static void
-test_idle_connection_is_closed_and_a_waiting_request_is_not(void **state)
+UNIT_TEST(test_idle_connection_is_closed_and_a_waiting_request_is_not)
 {
-    (void)state;
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client idle = client_connect(rig), waiting = client_connect(rig);
@@ -126,10 +121,8 @@ test_idle_connection_is_closed_and_a_waiting_request_is_not(void **state)
     rig_free(rig);
 }
 
-static void
-test_slow_clients_hold_no_worker(void **state)
+UNIT_TEST(test_slow_clients_hold_no_worker)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client slow[60];
     for (size_t i = 0; i < 60; i++) {
@@ -148,10 +141,8 @@ test_slow_clients_hold_no_worker(void **state)
     rig_free(rig);
 }
 
-static void
-test_reader_that_takes_nothing_is_cut_off(void **state)
+UNIT_TEST(test_reader_that_takes_nothing_is_cut_off)
 {
-    (void)state;
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 4096);
@@ -174,10 +165,8 @@ test_reader_that_takes_nothing_is_cut_off(void **state)
     rig_free(rig);
 }
 
-static void
-test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
+UNIT_TEST(test_slow_but_steady_reader_and_slow_producer_are_not_cut_off)
 {
-    (void)state;
     struct http_options options = usual_options();
     struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 16384);
@@ -211,10 +200,8 @@ test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
 
 /* --- limits of connections -------------------------------------------------------------------- */
 
-static void
-test_hundreds_of_idle_connections_do_not_hinder_an_active_one(void **state)
+UNIT_TEST(test_hundreds_of_idle_connections_do_not_hinder_an_active_one)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     enum { IDLE = 600 };
     struct client *idle = calloc(IDLE, sizeof *idle);
@@ -287,10 +274,8 @@ connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned 
  * As many connections are ready as a worker looks at in one go (128), one less and one more, and
  * nothing else happens.
  */
-static void
-test_worker_does_not_forget_a_full_hand_of_ready_connections(void **state)
+UNIT_TEST(test_worker_does_not_forget_a_full_hand_of_ready_connections)
 {
-    (void)state;
     for (unsigned count = 127; count <= 129; count++) {
         struct rig *rig = rig_new(usual_options());
         struct client blocker, clients[129];
@@ -316,10 +301,8 @@ test_worker_does_not_forget_a_full_hand_of_ready_connections(void **state)
     }
 }
 
-static void
-test_connections_beyond_the_limit_get_503(void **state)
+UNIT_TEST(test_connections_beyond_the_limit_get_503)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.connections_max = 10;
     struct rig *rig = rig_new(options);
@@ -358,10 +341,8 @@ test_connections_beyond_the_limit_get_503(void **state)
     rig_free(rig);
 }
 
-static void
-test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
+UNIT_TEST(test_many_silent_connections_beyond_the_limit_are_turned_away)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.connections_max = 1;
     options.header_timeout_ns = PHASE_MS * NS_PER_MS; /* nor do they get more time than others */
@@ -392,10 +373,8 @@ test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
     rig_free(rig);
 }
 
-static void
-test_want_of_descriptors_passes(void **state)
+UNIT_TEST(test_want_of_descriptors_passes)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /text" HTTP_11 "\r\n");
@@ -454,10 +433,8 @@ spoil(uint64_t *random, const char *pattern, char *text)
 }
 
 /* A fixed seed; whatever comes back, every connection ends and the server lives. */
-static void
-test_garbage_does_no_harm(void **state)
+UNIT_TEST(test_garbage_does_no_harm)
 {
-    (void)state;
     static const char pattern[] =
         "POST /echo?a=b&c=%41" HTTP_11 "Cookie: a=b; c=\"d\"\r\n folded\r\n"
         "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\nTrailer: y\r\n\r\n"
@@ -491,10 +468,8 @@ test_garbage_does_no_harm(void **state)
 
 /* --- stopping --------------------------------------------------------------------------------- */
 
-static void
-test_quiesced_server_finishes_what_has_begun(void **state)
+UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client open = client_connect(rig), waiting = client_connect(rig),
                   begun = client_connect(rig);
@@ -535,10 +510,8 @@ test_quiesced_server_finishes_what_has_begun(void **state)
 }
 
 /* Without the answer of a thread that may not run yet this waits for ever. */
-static void
-test_a_server_is_quiesced_as_soon_as_it_has_started(void **state)
+UNIT_TEST(test_a_server_is_quiesced_as_soon_as_it_has_started)
 {
-    (void)state;
     for (int round = 0; round < 50; round++) {
         struct rig *rig = rig_new(usual_options());
         http_server_quiesce(rig->server);
@@ -548,10 +521,8 @@ test_a_server_is_quiesced_as_soon_as_it_has_started(void **state)
     }
 }
 
-static void
-test_server_ends_with_connections_in_every_state(void **state)
+UNIT_TEST(test_server_ends_with_connections_in_every_state)
 {
-    (void)state;
     for (int round = 0; round < 20; round++) {
         struct rig *rig = rig_new(usual_options());
         struct client clients[6];
@@ -583,10 +554,8 @@ test_server_ends_with_connections_in_every_state(void **state)
 }
 
 /* Nothing else ends a stream whose client reads nothing: no thread enforces deadlines any more. */
-static void
-test_server_ends_while_a_stream_waits_for_its_client(void **state)
+UNIT_TEST(test_server_ends_while_a_stream_waits_for_its_client)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /stream?size=100000000&piece=5000" HTTP_11 "\r\n");
@@ -601,10 +570,8 @@ test_server_ends_while_a_stream_waits_for_its_client(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_body_without_budget_gets_503_and_gives_all_back(void **state)
+UNIT_TEST(test_body_without_budget_gets_503_and_gives_all_back)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     uint64_t used = budget_used(&rig->budget);
     atomic_store(&rig->budget.limit_bytes, used + 20000);
@@ -635,10 +602,8 @@ test_body_without_budget_gets_503_and_gives_all_back(void **state)
     rig_free(rig);
 }
 
-static void
-test_declared_length_takes_no_memory(void **state)
+UNIT_TEST(test_declared_length_takes_no_memory)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.body_bytes_max = UINT64_C(1) << 40;
     struct rig *rig = rig_new(options);
@@ -687,10 +652,8 @@ ask_everything(struct rig *rig)
     rig_wait_idle(rig);
 }
 
-static void
-test_any_allocation_may_fail(void **state)
+UNIT_TEST(test_any_allocation_may_fail)
 {
-    (void)state;
     for (int forever = 0; forever <= 1; forever++) {
         bool fired = true;
         for (uint64_t nth = 1; fired; nth++) {
@@ -706,10 +669,8 @@ test_any_allocation_may_fail(void **state)
     }
 }
 
-static void
-test_start_that_fails_leaves_nothing(void **state)
+UNIT_TEST(test_start_that_fails_leaves_nothing)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct http_options options = usual_options();
     struct http_server *first = rig->server;

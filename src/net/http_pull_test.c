@@ -1,10 +1,5 @@
 /* Bodies that are read as they are wanted, of servers that play what they are told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "net/http_player_testing.h"
 #include "net/http_pull.h"
@@ -69,10 +64,8 @@ read_all(struct http_pull *pull, const struct http_patience *patience, size_t *r
     }
 }
 
-static void
-test_a_body_is_read_whole_in_little_memory(void **state)
+UNIT_TEST(test_a_body_is_read_whole_in_little_memory)
 {
-    (void)state;
     char *text = large_answer();
     const char *answers[] = {text};
     struct player p;
@@ -93,10 +86,8 @@ test_a_body_is_read_whole_in_little_memory(void **state)
     free(text);
 }
 
-static void
-test_a_body_that_is_wanted_whole_comes_in_large_pieces(void **state)
+UNIT_TEST(test_a_body_that_is_wanted_whole_comes_in_large_pieces)
 {
-    (void)state;
     static const struct http_patience filling = {.fills = true};
     char *text = large_answer();
     const char *answers[] = {text, text};
@@ -126,10 +117,8 @@ test_a_body_that_is_wanted_whole_comes_in_large_pieces(void **state)
     free(text);
 }
 
-static void
-test_a_body_that_stands_still_is_waited_for_as_long_as_told(void **state)
+UNIT_TEST(test_a_body_that_stands_still_is_waited_for_as_long_as_told)
 {
-    (void)state;
     const char *answer = "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa";
     static const struct http_patience filling = {.silence_ms = 300, .fills = true};
     static const struct http_patience plain = {.silence_ms = 10};
@@ -150,10 +139,8 @@ test_a_body_that_stands_still_is_waited_for_as_long_as_told(void **state)
     player_stop(&p);
 }
 
-static void
-test_what_trickles_in_is_silence_where_more_is_wanted(void **state)
+UNIT_TEST(test_what_trickles_in_is_silence_where_more_is_wanted)
 {
-    (void)state;
     const char *answer = "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa";
     static const struct http_patience wants_four = {.silence_ms = 300, .least_bytes = 4};
     static const struct http_patience wants_three = {.silence_ms = 300, .least_bytes = 3};
@@ -177,10 +164,8 @@ test_what_trickles_in_is_silence_where_more_is_wanted(void **state)
     }
 }
 
-static void
-test_a_pull_that_nobody_reads_holds_up_no_other(void **state)
+UNIT_TEST(test_a_pull_that_nobody_reads_holds_up_no_other)
 {
-    (void)state;
     char *text = large_answer();
     const char *answers[] = {text};
     struct player players[3];
@@ -204,10 +189,8 @@ test_a_pull_that_nobody_reads_holds_up_no_other(void **state)
     free(text);
 }
 
-static void
-test_a_refusal_is_there_at_once(void **state)
+UNIT_TEST(test_a_refusal_is_there_at_once)
 {
-    (void)state;
     static const char *const wanted[] = {"X-Why", NULL};
     const char *answer = "HTTP/1.1 419 Odd\r\nContent-Length: 5\r\nX-Why: so\r\n\r\nwhat?";
     struct player p;
@@ -231,10 +214,8 @@ test_a_refusal_is_there_at_once(void **state)
     player_stop(&p);
 }
 
-static void
-test_a_failure_is_an_answer_and_a_broken_body_an_error(void **state)
+UNIT_TEST(test_a_failure_is_an_answer_and_a_broken_body_an_error)
 {
-    (void)state;
     const char *answers[] = {NULL, "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa"};
     struct player p;
     struct bytes piece;
@@ -267,10 +248,8 @@ test_a_failure_is_an_answer_and_a_broken_body_an_error(void **state)
 }
 
 /* At each moment: not begun yet, under way, with its body half read. */
-static void
-test_a_pull_can_be_given_up_at_any_time(void **state)
+UNIT_TEST(test_a_pull_can_be_given_up_at_any_time)
 {
-    (void)state;
     char *text = large_answer();
     const char *answers[] = {"", text, text};
     struct player p;
@@ -301,10 +280,8 @@ test_a_pull_can_be_given_up_at_any_time(void **state)
 }
 
 /* What is given up may have ended a moment before, and its reader know it. */
-static void
-test_a_pull_may_end_while_it_is_given_up(void **state)
+UNIT_TEST(test_a_pull_may_end_while_it_is_given_up)
 {
-    (void)state;
     struct budget budget;
     struct http_puller *puller = puller_new();
     budget_init(&budget, "test", 0, NULL);
@@ -325,10 +302,8 @@ lose_patience(void *context, struct why *why)
     return --*left > 0 ? OK : why_set(why, ERR_CANCELED, "that is enough");
 }
 
-static void
-test_who_waits_is_asked_whether_to_go_on(void **state)
+UNIT_TEST(test_who_waits_is_asked_whether_to_go_on)
 {
-    (void)state;
     const char *answer_none = "";
     unsigned left = 2;
     struct http_patience short_one = {.check = lose_patience, .context = &left};
@@ -346,10 +321,8 @@ test_who_waits_is_asked_whether_to_go_on(void **state)
     player_stop(&p);
 }
 
-static void
-test_without_memory_for_a_piece_the_body_is_lost(void **state)
+UNIT_TEST(test_without_memory_for_a_piece_the_body_is_lost)
 {
-    (void)state;
     char *text = large_answer();
     const char *answers[] = {text};
     struct player p;

@@ -2,14 +2,13 @@
  * http_server_test.c - what is asked and answered: methods, bodies, headers, refusals, streams.
  * Deadlines, limits and stopping: http_limits_test.c.
  */
+#include "lib/test.h"
 #include "net/http_test_rig.h"
 
 /* --- what requests look like to handlers, and answers to clients ------------------------------ */
 
-static void
-test_connection_is_kept_for_the_next_request(void **state)
+UNIT_TEST(test_connection_is_kept_for_the_next_request)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     for (int i = 0; i < 20; i++) {
@@ -30,10 +29,8 @@ test_connection_is_kept_for_the_next_request(void **state)
     rig_free(rig);
 }
 
-static void
-test_handler_sees_path_arguments_headers_and_peer_decoded(void **state)
+UNIT_TEST(test_handler_sees_path_arguments_headers_and_peer_decoded)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /views/a%20b%2Fc?match[]=%7Ba%3D%22b%22%7D&Match[]=no&match%5B%5D=x+y"
@@ -47,10 +44,8 @@ test_handler_sees_path_arguments_headers_and_peer_decoded(void **state)
     rig_free(rig);
 }
 
-static void
-test_handler_sees_which_slashes_of_the_path_were_escaped(void **state)
+UNIT_TEST(test_handler_sees_which_slashes_of_the_path_were_escaped)
 {
-    (void)state;
     static const struct {
         const char *target, *expected;
     } cases[] = {
@@ -77,10 +72,8 @@ test_handler_sees_which_slashes_of_the_path_were_escaped(void **state)
     rig_free(rig);
 }
 
-static void
-test_pipelined_requests_are_answered_in_order(void **state)
+UNIT_TEST(test_pipelined_requests_are_answered_in_order)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig), other = client_connect(rig);
     client_send(&client, "GET /later?n=1" HTTP_11 "\r\n"
@@ -107,10 +100,8 @@ test_pipelined_requests_are_answered_in_order(void **state)
     rig_free(rig);
 }
 
-static void
-test_other_threads_may_answer_before_the_handler_returns_or_after(void **state)
+UNIT_TEST(test_other_threads_may_answer_before_the_handler_returns_or_after)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     for (int i = 0; i < 200; i++) {
@@ -123,10 +114,8 @@ test_other_threads_may_answer_before_the_handler_returns_or_after(void **state)
     rig_free(rig);
 }
 
-static void
-test_chunked_body_is_put_together(void **state)
+UNIT_TEST(test_chunked_body_is_put_together)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n"
@@ -151,10 +140,8 @@ test_chunked_body_is_put_together(void **state)
     rig_free(rig);
 }
 
-static void
-test_expect_continue_is_answered_before_the_body(void **state)
+UNIT_TEST(test_expect_continue_is_answered_before_the_body)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
@@ -165,10 +152,8 @@ test_expect_continue_is_answered_before_the_body(void **state)
     rig_free(rig);
 }
 
-static void
-test_refused_body_is_not_continued_and_the_connection_ends(void **state)
+UNIT_TEST(test_refused_body_is_not_continued_and_the_connection_ends)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     const char *const requests[] = {
         "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
@@ -194,10 +179,8 @@ test_refused_body_is_not_continued_and_the_connection_ends(void **state)
 }
 
 /* A client that sends on while it is refused still gets the answer. */
-static void
-test_client_that_keeps_sending_a_refused_body_gets_the_answer(void **state)
+UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     char *junk = calloc(1, 4 << 20);
     for (int chunked = 0; chunked <= 1; chunked++) {
@@ -220,10 +203,8 @@ test_client_that_keeps_sending_a_refused_body_gets_the_answer(void **state)
     rig_free(rig);
 }
 
-static void
-test_refusals_without_much_body_keep_the_connection(void **state)
+UNIT_TEST(test_refusals_without_much_body_keep_the_connection)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const struct {
         const char *request;
@@ -260,10 +241,8 @@ test_refusals_without_much_body_keep_the_connection(void **state)
     rig_free(rig);
 }
 
-static void
-test_ambiguous_or_malformed_requests_end_the_connection(void **state)
+UNIT_TEST(test_ambiguous_or_malformed_requests_end_the_connection)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const struct {
         const char *request;
@@ -297,10 +276,8 @@ test_ambiguous_or_malformed_requests_end_the_connection(void **state)
     rig_free(rig);
 }
 
-static void
-test_arguments_with_a_wrong_escape_are_not_there_and_told(void **state)
+UNIT_TEST(test_arguments_with_a_wrong_escape_are_not_there_and_told)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const struct {
         const char *query, *seen; /* of match[] */
@@ -345,10 +322,8 @@ header_of_size(size_t size)
     return text;
 }
 
-static void
-test_header_limit_is_exact(void **state)
+UNIT_TEST(test_header_limit_is_exact)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     for (size_t size = 8191; size <= 8193; size++) {
         struct client client = client_connect(rig);
@@ -362,10 +337,8 @@ test_header_limit_is_exact(void **state)
     rig_free(rig);
 }
 
-static void
-test_header_beyond_all_bounds_is_refused(void **state)
+UNIT_TEST(test_header_beyond_all_bounds_is_refused)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
     struct rig *rig = rig_new(options);
@@ -422,10 +395,8 @@ request_of_arguments(const char *path, unsigned count, size_t size)
     return text;
 }
 
-static void
-test_ten_thousand_arguments_and_a_quarter_megabyte_are_taken(void **state)
+UNIT_TEST(test_ten_thousand_arguments_and_a_quarter_megabyte_are_taken)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
     struct rig *rig = rig_new(options);
@@ -441,10 +412,8 @@ test_ten_thousand_arguments_and_a_quarter_megabyte_are_taken(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_head_is_charged_to_the_budget_and_given_back(void **state)
+UNIT_TEST(test_a_head_is_charged_to_the_budget_and_given_back)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
     struct rig *rig = rig_new(options);
@@ -474,10 +443,8 @@ test_a_head_is_charged_to_the_budget_and_given_back(void **state)
     rig_free(rig);
 }
 
-static void
-test_routes_that_tell_in_json_do_so_of_every_wrong_head(void **state)
+UNIT_TEST(test_routes_that_tell_in_json_do_so_of_every_wrong_head)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.header_bytes_max = 4096;
     char *long_query = request_of_arguments("/json", 0, 5000);
@@ -513,10 +480,8 @@ test_routes_that_tell_in_json_do_so_of_every_wrong_head(void **state)
 }
 
 /* As a client sees them that does not follow: the status, and where it should go. */
-static void
-test_paths_that_are_not_clean_are_redirected(void **state)
+UNIT_TEST(test_paths_that_are_not_clean_are_redirected)
 {
-    (void)state;
     static const struct {
         const char *request;
         int status;
@@ -554,10 +519,8 @@ test_paths_that_are_not_clean_are_redirected(void **state)
 }
 
 /* Bytes of a second answer would be taken for that of a next request. */
-static void
-test_a_wrong_length_gets_one_answer(void **state)
+UNIT_TEST(test_a_wrong_length_gets_one_answer)
 {
-    (void)state;
     static const char *const lengths[] = {"abc", "-1", "+14", "", " 1 2", "0x1", "1,1"};
     struct rig *rig = rig_new(usual_options());
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -576,10 +539,8 @@ test_a_wrong_length_gets_one_answer(void **state)
     rig_free(rig);
 }
 
-static void
-test_head_is_served_like_get_without_a_body(void **state)
+UNIT_TEST(test_head_is_served_like_get_without_a_body)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const char *const paths[] = {"/text", "/blob?size=4000",
                                         "/stream?size=100000&piece=5000&known", "/none",
@@ -608,10 +569,8 @@ test_head_is_served_like_get_without_a_body(void **state)
     rig_free(rig);
 }
 
-static void
-test_head_of_a_stream_has_the_headers_of_get(void **state)
+UNIT_TEST(test_head_of_a_stream_has_the_headers_of_get)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const char *const names[] = {"Content-Type", "Content-Encoding", "Vary"};
     for (int zipped = 0; zipped <= 1; zipped++) {
@@ -658,10 +617,8 @@ check_unzipped(const struct response *response, size_t size)
     free(plain);
 }
 
-static void
-test_text_is_compressed_for_those_who_take_it(void **state)
+UNIT_TEST(test_text_is_compressed_for_those_who_take_it)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const struct {
         const char *query;
@@ -702,10 +659,8 @@ test_text_is_compressed_for_those_who_take_it(void **state)
     rig_free(rig);
 }
 
-static void
-test_options_are_a_method_of_paths_that_need_not_exist(void **state)
+UNIT_TEST(test_options_are_a_method_of_paths_that_need_not_exist)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const struct {
         const char *request;
@@ -740,10 +695,8 @@ check_digits(const struct response *response, size_t size)
     }
 }
 
-static void
-test_stream_arrives_whole_and_keeps_the_connection(void **state)
+UNIT_TEST(test_stream_arrives_whole_and_keeps_the_connection)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.stream_buffer_bytes = 7001; /* wraps oddly */
     struct rig *rig = rig_new(options);
@@ -770,10 +723,8 @@ test_stream_arrives_whole_and_keeps_the_connection(void **state)
     rig_free(rig);
 }
 
-static void
-test_stream_is_compressed_for_those_who_take_it(void **state)
+UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
 {
-    (void)state;
     struct http_options options = usual_options();
     options.stream_buffer_bytes = 701; /* smaller than what a piece becomes */
     struct rig *rig = rig_new(options);
@@ -806,10 +757,8 @@ test_stream_is_compressed_for_those_who_take_it(void **state)
 }
 
 /* Who waits for a line of a stream gets it before the next one is made. */
-static void
-test_what_is_written_is_sent_also_when_it_is_compressed(void **state)
+UNIT_TEST(test_what_is_written_is_sent_also_when_it_is_compressed)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /later" HTTP_11 "Accept-Encoding: gzip\r\n\r\n");
@@ -841,10 +790,8 @@ test_what_is_written_is_sent_also_when_it_is_compressed(void **state)
     rig_free(rig);
 }
 
-static void
-test_stream_to_an_old_client_ends_with_the_connection(void **state)
+UNIT_TEST(test_stream_to_an_old_client_ends_with_the_connection)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /stream?size=300000&piece=5000 HTTP/1.0\r\n\r\n");
@@ -857,10 +804,8 @@ test_stream_to_an_old_client_ends_with_the_connection(void **state)
     rig_free(rig);
 }
 
-static void
-test_stream_that_is_not_complete_cannot_be_taken_for_whole(void **state)
+UNIT_TEST(test_stream_that_is_not_complete_cannot_be_taken_for_whole)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     static const char *const requests[] = {
         "GET /stream?size=300000&piece=5000&cut" HTTP_11 "\r\n",
@@ -880,10 +825,8 @@ test_stream_that_is_not_complete_cannot_be_taken_for_whole(void **state)
     rig_free(rig);
 }
 
-static void
-test_producer_hears_that_its_client_is_gone(void **state)
+UNIT_TEST(test_producer_hears_that_its_client_is_gone)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /stream?size=4000000000&piece=5000" HTTP_11 "\r\n");
@@ -893,10 +836,8 @@ test_producer_hears_that_its_client_is_gone(void **state)
     rig_free(rig);
 }
 
-static void
-test_client_gone_while_its_request_waits_shows(void **state)
+UNIT_TEST(test_client_gone_while_its_request_waits_shows)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     for (int half = 0; half <= 1; half++) {
         struct client client = client_connect(rig);
@@ -921,10 +862,8 @@ test_client_gone_while_its_request_waits_shows(void **state)
 }
 
 /* The end comes together with the last request, or a little later. */
-static void
-test_client_that_ends_its_side_with_the_request_is_let_go(void **state)
+UNIT_TEST(test_client_that_ends_its_side_with_the_request_is_let_go)
 {
-    (void)state;
     struct rig *rig = rig_new(usual_options());
     for (int i = 0; i < 20; i++) {
         struct client client = client_connect(rig);

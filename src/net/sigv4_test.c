@@ -1,12 +1,7 @@
 /*
  * sigv4_test.c - AWS' published test suite for Signature Version 4, and its examples for S3.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -245,10 +240,8 @@ expect_signature(const struct sigv4_request *r, const struct sigv4_credentials *
     buf_fini(&to);
 }
 
-static void
-test_the_published_vectors_get_their_signatures(void **state)
+UNIT_TEST(test_the_published_vectors_get_their_signatures)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         const struct vector *v = &vectors[i];
         struct sigv4_header headers[8];
@@ -303,10 +296,8 @@ static const struct vector s3_examples[] = {
      "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"},
 };
 
-static void
-test_the_examples_for_s3_get_their_signatures(void **state)
+UNIT_TEST(test_the_examples_for_s3_get_their_signatures)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof s3_examples / sizeof *s3_examples; i++) {
         const struct vector *v = &s3_examples[i];
         struct sigv4_header headers[8];
@@ -327,10 +318,8 @@ test_the_examples_for_s3_get_their_signatures(void **state)
     }
 }
 
-static void
-test_what_is_no_request_is_refused(void **state)
+UNIT_TEST(test_what_is_no_request_is_refused)
 {
-    (void)state;
     static const struct sigv4_credentials none;
     static struct sigv4_header headers[SIGV4_HEADERS_MAX + 1];
     struct buf to;

@@ -1,5 +1,6 @@
 /* Members that files, servers and name servers list: they come and go, and stay when a look fails.
  */
+#include "lib/test.h"
 #include "notify/notify_script_testing.h"
 
 #define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"
@@ -14,10 +15,8 @@
 #define EMPTY    "warn 'Alertmanager has no members, alerts are not sent to it' line=2 alerts="
 #define BACK     "info 'Alertmanager has members again' line=2 members="
 
-static void
-test_members_beyond_their_number_are_left_out_and_logged_once(void **state)
+UNIT_TEST(test_members_beyond_their_number_are_left_out_and_logged_once)
 {
-    (void)state;
     play("mkdir d");
     for (int f = 0; f < 3; f++) {
         char path[16], *text = malloc(64 << 10);

@@ -11,6 +11,7 @@
 
 #include "base/mem_testing.h"
 #include "base/script_testing.h"
+#include "lib/test.h"
 #include "notify/dns.h"
 
 enum { MESSAGE_BYTES = 32768, ASKED_BYTES = 1024 };
@@ -272,10 +273,8 @@ test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said(voi
     }
 }
 
-static void
-test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up(void **state)
+UNIT_TEST(test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up)
 {
-    (void)state;
     int a, b;
     zone.knows = "am.example";
     zone.records = "1=10.0.0.1 1=10.0.0.2";
@@ -302,10 +301,8 @@ make_and_ask(void)
     return e == ERR_AGAIN && mem_fail_fired() ? ERR_NOMEM : e;
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     zone.knows = "am.example";
     zone.records = "1=10.0.0.1 1=10.0.0.2";
     fail_each_allocation(make_and_ask);

@@ -7,6 +7,7 @@
  *     json, expires (MS), hash (same or other than the last): print what is encoded.
  */
 #include "base/script_testing.h"
+#include "lib/test.h"
 #include "notify/notify_testing.h"
 
 static struct buf labels;
@@ -100,10 +101,8 @@ encode_silently(void)
     return encode(NULL);
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     play("url http://firekeep:9201/x | expr up == 0");
     fail_each_allocation(encode_silently);
 }

@@ -1,4 +1,5 @@
 /* When a member is asked, how much at a time, and what is given up. */
+#include "lib/test.h"
 #include "notify/notify_script_testing.h"
 
 enum { ALERTS = 1000, BATCH = 256 };
@@ -39,10 +40,8 @@ send_all(unsigned count)
     return rig.notifier->plan->items[0]->members.items[0];
 }
 
-static void
-test_one_invalid_alert_is_found_and_dropped_alone(void **state)
+UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)
 {
-    (void)state;
     for (unsigned bad = 0; bad < BATCH; bad++) {
         is_bad[bad] = true;
         const struct member *member = send_all(BATCH);
@@ -53,10 +52,8 @@ test_one_invalid_alert_is_found_and_dropped_alone(void **state)
     }
 }
 
-static void
-test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers(void **state)
+UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers)
 {
-    (void)state;
     int64_t began_ns = env_monotonic_ns(rig.env);
     memset(is_bad, true, sizeof is_bad);
     assert_int_equal(send_all(ALERTS)->dropped, ALERTS);
@@ -70,10 +67,8 @@ test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_an
     assert_true(requests < ALERTS / 50 * 24);
 }
 
-static void
-test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others(void **state)
+UNIT_TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others)
 {
-    (void)state;
     play("am a | start | answer a 400");
     for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
         playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);

@@ -1,4 +1,5 @@
 /* A notifier as a whole: requests to members, their answers, the API and the log. */
+#include "lib/test.h"
 #include "notify/notify_script_testing.h"
 
 #define REFUSED(hash, status, answer, reason)                                               \
@@ -34,10 +35,8 @@ test_statuses_decide_whether_alerts_are_sent_again_or_dropped(void **state)
     }
 }
 
-static void
-test_a_member_that_fails_now_and_then_does_not_flood_the_log(void **state)
+UNIT_TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log)
 {
-    (void)state;
     play("am a | start");
     uint64_t warnings = log_count(LOG_WARN), back = log_count(LOG_INFO);
     for (unsigned i = 0; i < 40; i += 4) {
@@ -64,10 +63,8 @@ live(void)
 }
 
 /* A token or address that is not available is asked for again later. */
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     bool is_well = false;
     play("type application/json | list_is [{\"targets\": [\"l:1\"]}] | zone 10.0.0.1 | mkdir d");
     play("put d/a.yml - targets: [f:1]");

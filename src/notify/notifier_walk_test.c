@@ -12,6 +12,7 @@
  *
  * SEED and STEPS choose another walk; a failure prints both.
  */
+#include "lib/test.h"
 #include "notify/notify_rig_testing.h"
 
 enum { HOSTS = 6, ALERTS = 60, SEEDS = 40, STEPS = 400 };
@@ -233,10 +234,8 @@ walk(void)
     sim_env_free(sim);
 }
 
-static void
-test_whatever_happens_members_know_the_newest_states_in_the_end(void **state)
+UNIT_TEST(test_whatever_happens_members_know_the_newest_states_in_the_end)
 {
-    (void)state;
     const char *one = getenv("SEED"), *steps = getenv("STEPS");
     bool is_long = getenv("LONG") != NULL && strcmp(getenv("LONG"), "1") == 0;
     unsigned count = one != NULL ? 1 : is_long ? 100 * SEEDS : SEEDS;

@@ -1,4 +1,5 @@
 /* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
+#include "lib/test.h"
 #include "notify/notify_testing.h"
 /* After what it has macros for. */
 #include "net/http_player_testing.h"
@@ -83,10 +84,8 @@ wait_for(const struct asking *a)
     assert_false(a->question.is_pending);
 }
 
-static void
-test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up(void **state)
+UNIT_TEST(test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up)
 {
-    (void)state;
     struct asking a, b, c, d;
     struct player p, q;
     player_start(&p, 1, (const char *const[]){""}); /* no answer */
@@ -114,10 +113,8 @@ test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up(void *
     player_stop(&q);
 }
 
-static void
-test_a_poll_ends_when_it_is_woken(void **state)
+UNIT_TEST(test_a_poll_ends_when_it_is_woken)
 {
-    (void)state;
     int64_t before = env_monotonic_ns(env_real());
     outside_wake(outside);
     outside_poll(outside, 60000);
@@ -133,10 +130,8 @@ make_and_free(void)
     return e;
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     fail_each_allocation(make_and_free);
 }
 

@@ -1,4 +1,5 @@
 /* Queues of alerts: one entry for each, in order, bounded, and nothing lost when it is put back. */
+#include "lib/test.h"
 #include "notify/notify_testing.h"
 #include "notify/queue.h"
 
@@ -181,10 +182,8 @@ test_a_queue_does_what_a_list_does_also_without_memory(void **state)
     }
 }
 
-static void
-test_bytes_limit_what_is_taken_but_not_the_first(void **state)
+UNIT_TEST(test_bytes_limit_what_is_taken_but_not_the_first)
 {
-    (void)state;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(put(i, 1, 100, false), OK);
     }

@@ -4,6 +4,7 @@
  * "~" is a line feed and "'" in JSON a double quote.
  */
 #include "base/script_testing.h"
+#include "lib/test.h"
 #include "notify/notify_testing.h"
 #include "notify/target_groups.h"
 
@@ -113,10 +114,8 @@ read_both(void)
     return e == OK ? read_as(YAML, "- targets: [a, b]\n  labels: {x: y}\n", false) : e;
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     fail_each_allocation(read_both);
 }
 

@@ -1,12 +1,7 @@
 /*
  * explained_test.c - explain before and after a run: operators, and what they read.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,10 +277,8 @@ expect(struct asked *x, const char *text, const char *rows)
 
 /* --- plans ------------------------------------------------------------------------------------ */
 
-static void
-test_a_plan_has_each_operator_and_what_it_reads(void **state)
+UNIT_TEST(test_a_plan_has_each_operator_and_what_it_reads)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     expect(&x, "m_total{s=~\"0.\"} offset 1m",
@@ -318,10 +311,8 @@ test_a_plan_has_each_operator_and_what_it_reads(void **state)
     asked_fini(&x);
 }
 
-static void
-test_matchers_of_others_stand_by_the_selector_that_gets_them(void **state)
+UNIT_TEST(test_matchers_of_others_stand_by_the_selector_that_gets_them)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     expect(
@@ -348,10 +339,8 @@ test_matchers_of_others_stand_by_the_selector_that_gets_them(void **state)
     asked_fini(&x);
 }
 
-static void
-test_steps_and_times_are_those_that_are_read(void **state)
+UNIT_TEST(test_steps_and_times_are_those_that_are_read)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     x.step_ms = 60000;
@@ -375,10 +364,8 @@ test_steps_and_times_are_those_that_are_read(void **state)
     asked_fini(&x);
 }
 
-static void
-test_what_stands_twice_is_planned_and_read_once(void **state)
+UNIT_TEST(test_what_stands_twice_is_planned_and_read_once)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     static const char rows[] =
@@ -400,10 +387,8 @@ test_what_stands_twice_is_planned_and_read_once(void **state)
     asked_fini(&x);
 }
 
-static void
-test_a_plan_reads_and_runs_nothing(void **state)
+UNIT_TEST(test_a_plan_reads_and_runs_nothing)
 {
-    (void)state;
     static const char *const texts[] = {
         "sum(m_total) * scalar(max(m_total))",
         "topk(scalar(sum(m_total)), m_total)",
@@ -426,10 +411,8 @@ test_a_plan_reads_and_runs_nothing(void **state)
     asked_fini(&x);
 }
 
-static void
-test_what_is_not_known_before_is_null(void **state)
+UNIT_TEST(test_what_is_not_known_before_is_null)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     expect(&x, "count_values(\"v\", m_total)",
@@ -447,10 +430,8 @@ test_what_is_not_known_before_is_null(void **state)
     asked_fini(&x);
 }
 
-static void
-test_shards_are_those_of_a_run(void **state)
+UNIT_TEST(test_shards_are_those_of_a_run)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     x.source.guess = 20 * 1000 * 1000;
@@ -463,10 +444,8 @@ test_shards_are_those_of_a_run(void **state)
     asked_fini(&x);
 }
 
-static void
-test_limits_that_a_query_would_exceed_are_warned_of(void **state)
+UNIT_TEST(test_limits_that_a_query_would_exceed_are_warned_of)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     x.control.series_max = 15;
@@ -506,10 +485,8 @@ static const char *const expressions[] = {
 };
 enum { EXPRESSION_COUNT = sizeof expressions / sizeof expressions[0] };
 
-static void
-test_a_run_gives_back_what_each_operator_took(void **state)
+UNIT_TEST(test_a_run_gives_back_what_each_operator_took)
 {
-    (void)state;
     for (size_t i = 0; i < EXPRESSION_COUNT; i++) {
         struct asked x;
         asked_init(&x);
@@ -523,10 +500,8 @@ test_a_run_gives_back_what_each_operator_took(void **state)
     }
 }
 
-static void
-test_a_run_tells_what_was_read_and_given(void **state)
+UNIT_TEST(test_a_run_tells_what_was_read_and_given)
 {
-    (void)state;
     struct asked x;
     asked_init(&x);
     x.run = true;
@@ -549,10 +524,8 @@ test_a_run_tells_what_was_read_and_given(void **state)
     asked_fini(&x);
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     for (size_t i = 0; i < 2 * EXPRESSION_COUNT; i++) {
         bool fired = true;
         for (uint64_t nth = 1; fired; nth++) {

@@ -3,6 +3,7 @@
  * stands still comes from the store later, and what the store has lost until then is counted as
  * what it was lost for.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 enum { BUDGET_BYTES = 16 * 1024 };
@@ -268,24 +269,18 @@ lose_while_it_stands_still(struct world *w, bool merged)
     world_fini(w);
 }
 
-static void
-test_what_the_store_lost_meanwhile_is_dropped_for_its_reason(void **state)
+UNIT_TEST(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason)
 {
-    (void)state;
     lose_while_it_stands_still(&the_world, true);
 }
 
-static void
-test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason(void **state)
+UNIT_TEST(test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason)
 {
-    (void)state;
     lose_while_it_stands_still(&the_world, false);
 }
 
-static void
-test_what_expired_of_one_kind_explains_no_loss_of_another(void **state)
+UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
 {
-    (void)state;
     struct world *w = &the_world;
     begin(w, 1);
     w->settings.log_budget_bytes = BUDGET_BYTES;
@@ -374,10 +369,8 @@ lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
     world_fini(w);
 }
 
-static void
-test_what_the_store_lost_with_one_place_of_the_log_explains_no_other(void **state)
+UNIT_TEST(test_what_the_store_lost_with_one_place_of_the_log_explains_no_other)
 {
-    (void)state;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         lose_in_log_and_store(&the_world, kind, true);
         lose_in_log_and_store(&the_world, kind, false);
@@ -385,10 +378,8 @@ test_what_the_store_lost_with_one_place_of_the_log_explains_no_other(void **stat
 }
 
 /* Of a place that was not reached before the log was left. */
-static void
-test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged(void **state)
+UNIT_TEST(test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         begin(w, 1);
@@ -409,10 +400,8 @@ test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged(void **
     }
 }
 
-static void
-test_a_place_that_is_waited_for_is_found_again_after_a_crash(void **state)
+UNIT_TEST(test_a_place_that_is_waited_for_is_found_again_after_a_crash)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         begin(w, 1);
@@ -442,10 +431,8 @@ begin_without_store(struct world *w, uint64_t seed)
 }
 
 /* What is counted ahead and can be read no more when it comes by was taken already. */
-static void
-test_what_was_damaged_after_it_was_counted_is_taken_once(void **state)
+UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
 {
-    (void)state;
     struct world *w = &the_world;
     static const enum wal_type types[] = {WAL_FLOATS, WAL_HISTOGRAMS, WAL_EXEMPLARS};
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -479,10 +466,8 @@ test_what_was_damaged_after_it_was_counted_is_taken_once(void **state)
 }
 
 /* Between one kind and the next there may be no memory for the window. */
-static void
-test_what_cannot_be_read_is_counted_once_though_memory_is_short(void **state)
+UNIT_TEST(test_what_cannot_be_read_is_counted_once_though_memory_is_short)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned records = 60; records < 66; records++) {
         for (uint64_t nth = 1; nth < 12; nth++) {
@@ -513,10 +498,8 @@ test_what_cannot_be_read_is_counted_once_though_memory_is_short(void **state)
 }
 
 /* What is superseded explains only as much, of whichever kind. */
-static void
-test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that(void **state)
+UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t damaged = 0;
     for (uint64_t offset = 0, more = 1; more; offset += 10) {
@@ -552,10 +535,8 @@ test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that(void **sta
 }
 
 /* Reading stops within a record, of which half is not wanted. */
-static void
-test_what_is_not_wanted_does_not_wait(void **state)
+UNIT_TEST(test_what_is_not_wanted_does_not_wait)
 {
-    (void)state;
     struct world *w = &the_world;
     static const char *selectors[] = {"{name=\"wanted\"}"};
     begin(w, 1);
@@ -616,10 +597,8 @@ expect_dropped(struct world *w, enum drop reason, const uint32_t dropped[ITEM_KI
     }
 }
 
-static void
-test_what_is_not_selected_any_more_is_dropped_whatever_came_since(void **state)
+UNIT_TEST(test_what_is_not_selected_any_more_is_dropped_whatever_came_since)
 {
-    (void)state;
     struct world *w = &the_world;
     static const char *selectors[] = {"{name=~\"first|keep|news\"}"};
     const struct some other = {"other", {20, 21, 22}, T_NEW};
@@ -653,10 +632,8 @@ read_log(struct world *w, struct buf *to)
 }
 
 /* Without a store, so nobody else has it. */
-static void
-test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since(void **state)
+UNIT_TEST(test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since)
 {
-    (void)state;
     struct world *w = &the_world;
     struct buf copy;
     const struct some lost = {"lost", {20, 21, 22}, T_NEW};

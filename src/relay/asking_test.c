@@ -1,18 +1,11 @@
 /* asking_test.c - one at a time. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "relay/asking.h"
 #include "sys/sim.h"
 
-static void
-test_the_second_is_told_and_comes_when_the_first_is_done(void **state)
+UNIT_TEST(test_the_second_is_told_and_comes_when_the_first_is_done)
 {
-    (void)state;
     struct sim_env *sim;
     struct file first, second;
     assert_int_equal(sim_env_new(1, &sim), OK);

@@ -1,10 +1,5 @@
 /* backlog_json_test.c - what an answer about destinations that are not open is taken for. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 #include <jansson.h>
 #include <string.h>
 
@@ -20,10 +15,8 @@ take(const char *text, char name[DESTINATION_NAME_BYTES_MAX + 1], struct relay_b
     return e;
 }
 
-static void
-test_what_is_not_said_is_not_known(void **state)
+UNIT_TEST(test_what_is_not_said_is_not_known)
 {
-    (void)state;
     char name[DESTINATION_NAME_BYTES_MAX + 1];
     struct relay_backlog b;
     assert_int_equal(take("{\"name\": \"west\", \"condition\": \"resting\"}", name, &b), OK);
@@ -36,10 +29,8 @@ test_what_is_not_said_is_not_known(void **state)
     assert_false(relay_backlog_is_none(&b));
 }
 
-static void
-test_a_place_is_known_to_the_last_bit(void **state)
+UNIT_TEST(test_a_place_is_known_to_the_last_bit)
 {
-    (void)state;
     char name[DESTINATION_NAME_BYTES_MAX + 1];
     struct relay_backlog b;
     assert_int_equal(take("{\"name\": \"west\", \"condition\": \"closed\", \"type\": \"s3\","
@@ -53,10 +44,8 @@ test_a_place_is_known_to_the_last_bit(void **state)
     assert_false(b.selection_known);
 }
 
-static void
-test_what_is_no_destination_is_not_taken_for_one(void **state)
+UNIT_TEST(test_what_is_no_destination_is_not_taken_for_one)
 {
-    (void)state;
     static const char long_name[] =
         "{\"name\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
         " \"condition\": \"resting\"}";
@@ -76,10 +65,8 @@ test_what_is_no_destination_is_not_taken_for_one(void **state)
     }
 }
 
-static void
-test_numbers_that_cannot_be_are_none(void **state)
+UNIT_TEST(test_numbers_that_cannot_be_are_none)
 {
-    (void)state;
     char name[DESTINATION_NAME_BYTES_MAX + 1];
     struct relay_backlog b;
     assert_int_equal(take("{\"name\": \"west\", \"condition\": \"resting\", \"queuedKnown\": 1,"

@@ -2,6 +2,7 @@
  * backlog_test.c - whatever destinations go through, what they have left to do is never told as
  * less than it is, and as nothing where nothing is.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 #include "relay/backlog.h"
@@ -145,10 +146,8 @@ go_through(uint64_t seed, uint64_t log_budget_bytes, bool from_store, unsigned *
     world_fini(w);
 }
 
-static void
-test_what_waits_is_never_told_as_less_and_nothing_as_nothing(void **state)
+UNIT_TEST(test_what_waits_is_never_told_as_less_and_nothing_as_nothing)
 {
-    (void)state;
     unsigned counted = 0;
     for (uint64_t seed = 1; seed < 10; seed++) {
         go_through(seed, 0, false, &counted);
@@ -158,10 +157,8 @@ test_what_waits_is_never_told_as_less_and_nothing_as_nothing(void **state)
     assert_true(counted > 20);
 }
 
-static void
-test_a_state_that_cannot_be_read_is_named(void **state)
+UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 7);
     w->names_nobody = true;
@@ -192,10 +189,8 @@ is_removed(void *context, const char *name)
     return true;
 }
 
-static void
-test_of_a_directory_that_goes_meanwhile_nothing_is_told(void **state)
+UNIT_TEST(test_of_a_directory_that_goes_meanwhile_nothing_is_told)
 {
-    (void)state;
     struct world *w = &the_world;
     struct budget memory;
     struct told told = {.count = 0};
@@ -222,10 +217,8 @@ test_of_a_directory_that_goes_meanwhile_nothing_is_told(void **state)
     world_fini(w);
 }
 
-static void
-test_files_are_told_to_who_asks_for_them(void **state)
+UNIT_TEST(test_files_are_told_to_who_asks_for_them)
 {
-    (void)state;
     struct world *w = &the_world;
     struct budget memory;
     struct told told = {.count = 0};
@@ -256,10 +249,8 @@ test_files_are_told_to_who_asks_for_them(void **state)
     world_fini(w);
 }
 
-static void
-test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go(void **state)
+UNIT_TEST(test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go)
 {
-    (void)state;
     struct world *w = &the_world;
     struct budget memory;
     struct backlog_options options = {.dir = "relay", .memory = &memory};

@@ -1,10 +1,5 @@
 /* backoff_test.c - pauses grow to their limit, and what the destination asks for is kept. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "relay/backoff.h"
 #include "sys/sim.h"
@@ -46,10 +41,8 @@ fail_ms(int64_t asked_ms)
     return wait_ns / NS_PER_MS;
 }
 
-static void
-test_pauses_grow_by_half_up_to_their_limit(void **state)
+UNIT_TEST(test_pauses_grow_by_half_up_to_their_limit)
 {
-    (void)state;
     double most = 100;
     for (unsigned i = 0; i < 20; i++) {
         int64_t wait_ms = fail_ms(0);
@@ -60,10 +53,8 @@ test_pauses_grow_by_half_up_to_their_limit(void **state)
     assert_in_range(fail_ms(0), 74, 100);
 }
 
-static void
-test_pauses_of_a_millisecond_grow_too(void **state)
+UNIT_TEST(test_pauses_of_a_millisecond_grow_too)
 {
-    (void)state;
     static const struct retry_settings short_ones = {.min_backoff_ms = 1, .max_backoff_ms = 50};
     for (unsigned i = 0; i < 20; i++) {
         backoff_failed(&t.backoff, t.env, &short_ones, 0);
@@ -72,20 +63,16 @@ test_pauses_of_a_millisecond_grow_too(void **state)
     assert_int_equal(t.backoff.wait_ms, 50);
 }
 
-static void
-test_failures_during_a_pause_are_one(void **state)
+UNIT_TEST(test_failures_during_a_pause_are_one)
 {
-    (void)state;
     for (unsigned i = 0; i < 20; i++) {
         backoff_failed(&t.backoff, t.env, &RETRY, 0);
     }
     assert_int_equal(t.backoff.wait_ms, 100);
 }
 
-static void
-test_a_pause_is_as_long_as_asked_but_five_minutes_at_most(void **state)
+UNIT_TEST(test_a_pause_is_as_long_as_asked_but_five_minutes_at_most)
 {
-    (void)state;
     assert_int_equal(fail_ms(7000), 7000);
     assert_int_equal(fail_ms(24LL * 3600 * 1000), 5 * 60 * 1000);
     backoff_failed(&t.backoff, t.env, &RETRY, 7000);

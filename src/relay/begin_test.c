@@ -3,6 +3,7 @@
  * operator decides where it goes on; then its account goes on, too. So it does where the log is
  * lost.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 #include "relay/reset.h"
@@ -76,10 +77,8 @@ decide(struct world *w, enum reset_from from)
     decide_from(w, (struct reset){.from = from});
 }
 
-static void
-test_what_waits_is_held_and_goes_on_from_the_state_before(void **state)
+UNIT_TEST(test_what_waits_is_held_and_goes_on_from_the_state_before)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned damaged = 0; damaged < 2; damaged++) {
         begin(w, 1 + damaged);
@@ -104,10 +103,8 @@ test_what_waits_is_held_and_goes_on_from_the_state_before(void **state)
 }
 
 /* What waited is shown as taken before any of it was read again. */
-static void
-test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before(void **state)
+UNIT_TEST(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before)
 {
-    (void)state;
     struct world *w = &the_world;
     begin(w, 6);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
@@ -118,10 +115,8 @@ test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before(void **
     world_fini(w);
 }
 
-static void
-test_from_now_on_counts_what_waits_as_dropped(void **state)
+UNIT_TEST(test_from_now_on_counts_what_waits_as_dropped)
 {
-    (void)state;
     struct world *w = &the_world;
     begin(w, 3);
     struct relay_state last = state_on_disk(w);
@@ -156,10 +151,8 @@ previous(struct world *w)
 
 /* What the state before had settled stays; all that the log has accepted since is dropped, but what
  * is a letter already. */
-static void
-test_from_a_time_on_counts_what_waits_as_dropped(void **state)
+UNIT_TEST(test_from_a_time_on_counts_what_waits_as_dropped)
 {
-    (void)state;
     struct world *w = &the_world;
     begin(w, 6);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
@@ -189,10 +182,8 @@ test_from_a_time_on_counts_what_waits_as_dropped(void **state)
     world_fini(w);
 }
 
-static void
-test_from_now_on_counts_what_the_store_was_to_give_as_dropped(void **state)
+UNIT_TEST(test_from_now_on_counts_what_the_store_was_to_give_as_dropped)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 9);
     w->settings.log_budget_bytes = 16 * 1024;
@@ -228,10 +219,8 @@ test_from_now_on_counts_what_the_store_was_to_give_as_dropped(void **state)
     world_fini(w);
 }
 
-static void
-test_without_any_state_the_oldest_there_is_can_be_given(void **state)
+UNIT_TEST(test_without_any_state_the_oldest_there_is_can_be_given)
 {
-    (void)state;
     struct world *w = &the_world;
     begin(w, 4);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
@@ -252,10 +241,8 @@ test_without_any_state_the_oldest_there_is_can_be_given(void **state)
 }
 
 /* A destination that is tried out keeps its place for the time after it. */
-static void
-test_a_dry_run_leaves_what_waits(void **state)
+UNIT_TEST(test_a_dry_run_leaves_what_waits)
 {
-    (void)state;
     struct world *w = &the_world;
     begin(w, 5);
     uint64_t pos = state_on_disk(w).cursor.pos;
@@ -322,10 +309,8 @@ lose_the_log(struct world *w)
     assert_int_equal(w->fills, 1);
 }
 
-static void
-test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost(void **state)
+UNIT_TEST(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost)
 {
-    (void)state;
     struct world *w = &the_world;
     begin_with_a_store(w, 10, 400);
     log_some(w, 250, 0);
@@ -335,10 +320,8 @@ test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost(void **s
     world_fini(w);
 }
 
-static void
-test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for(void **state)
+UNIT_TEST(test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for)
 {
-    (void)state;
     struct world *w = &the_world;
     struct selector selector;
     struct tsdb_deletion deletion;

@@ -2,6 +2,7 @@
  * examine_test.c - whatever destinations go through, nothing is wrong with what they remember when
  * they are at rest, and what waits is what they counted; and whatever is changed there is found.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 #include "relay/examine.h"
@@ -100,10 +101,8 @@ ask_for(struct world *w, enum dead_letters_wish wish)
     assert_true(e == OK || e == ERR_MISSING);
 }
 
-static void
-test_nothing_is_wrong_whatever_a_destination_goes_through(void **state)
+UNIT_TEST(test_nothing_is_wrong_whatever_a_destination_goes_through)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 1; seed < 25; seed++) {
         world_init(w, seed);
@@ -155,10 +154,8 @@ run_for(struct world *w, int64_t seconds)
 
 /* Letters that go while the cursor stands before them come by again: the account that is remembered
  * has them neither as letters nor as dropped. */
-static void
-test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands(void **state)
+UNIT_TEST(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t gone = 0, replaying = 0;
     for (unsigned how = 0; how < 12; how++) {
@@ -213,10 +210,8 @@ bytes_of_letters(struct world *w)
 }
 
 /* So is what cannot be read any more when somebody wants it. */
-static void
-test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands(void **state)
+UNIT_TEST(test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t lost = 0;
     for (unsigned how = 0; how < 8; how++) {
@@ -257,10 +252,8 @@ test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands(void **
 }
 
 /* It leaves the log for the store and comes back, and is given all of it again. */
-static void
-test_nothing_is_wrong_while_the_store_is_read(void **state)
+UNIT_TEST(test_nothing_is_wrong_while_the_store_is_read)
 {
-    (void)state;
     struct world *w = &the_world;
     unsigned filling = 0;
     for (uint64_t seed = 30; seed < 50; seed++) {
@@ -290,10 +283,8 @@ test_nothing_is_wrong_while_the_store_is_read(void **state)
 }
 
 /* Letters on both sides of what the store has, and of the time from which it is given again. */
-static void
-test_nothing_is_wrong_while_all_is_given_again(void **state)
+UNIT_TEST(test_nothing_is_wrong_while_all_is_given_again)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned i = 0; i < 16; i++) {
         world_init(w, 55);
@@ -338,10 +329,8 @@ check_waits(struct world *w, uint64_t queued)
 }
 
 /* What waits in the log is counted as the destination has counted it. */
-static void
-test_what_waits_is_counted_for_the_selection(void **state)
+UNIT_TEST(test_what_waits_is_counted_for_the_selection)
 {
-    (void)state;
     struct world *w = &the_world;
     static const char *selectors[] = {"m1", "{__name__=\"m2\"}"};
     for (uint64_t seed = 60; seed < 66; seed++) {
@@ -370,10 +359,8 @@ test_what_waits_is_counted_for_the_selection(void **state)
     }
 }
 
-static void
-test_of_a_record_that_is_half_settled_the_rest_waits(void **state)
+UNIT_TEST(test_of_a_record_that_is_half_settled_the_rest_waits)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 66);
     w->settings.concurrency = 1;
@@ -393,10 +380,8 @@ test_of_a_record_that_is_half_settled_the_rest_waits(void **state)
     world_fini(w);
 }
 
-static void
-test_what_is_older_than_a_destination_wants_does_not_wait(void **state)
+UNIT_TEST(test_what_is_older_than_a_destination_wants_does_not_wait)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 67);
     log_some(w, 500, 0);
@@ -412,10 +397,8 @@ test_what_is_older_than_a_destination_wants_does_not_wait(void **state)
     world_fini(w);
 }
 
-static void
-test_where_no_destination_ever_was_nothing_is_wrong(void **state)
+UNIT_TEST(test_where_no_destination_ever_was_nothing_is_wrong)
 {
-    (void)state;
     struct world *w = &the_world;
     struct said said;
     world_init(w, 70);
@@ -490,10 +473,8 @@ note_path(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-static void
-test_each_changed_byte_of_each_file_is_found(void **state)
+UNIT_TEST(test_each_changed_byte_of_each_file_is_found)
 {
-    (void)state;
     struct world *w = &the_world;
     struct paths paths = {.dir = THERE};
     struct buf content;
@@ -524,10 +505,8 @@ test_each_changed_byte_of_each_file_is_found(void **state)
     world_fini(w);
 }
 
-static void
-test_files_of_nobody_and_those_never_finished_are_named(void **state)
+UNIT_TEST(test_files_of_nobody_and_those_never_finished_are_named)
 {
-    (void)state;
     struct world *w = &the_world;
     begin_with_everything(w, 81);
     static const struct {
@@ -633,10 +612,8 @@ fill_and_follow(struct relay_state *s)
     s->fill.active = false;
 }
 
-static void
-test_a_state_that_does_not_fit_is_found(void **state)
+UNIT_TEST(test_a_state_that_does_not_fit_is_found)
 {
-    (void)state;
     struct world *w = &the_world;
     struct buf whole;
     begin_with_everything(w, 82);
@@ -685,10 +662,8 @@ expect_text(struct world *w, const char *text)
     if (said.report.wrong == 0 || strstr(said.text, text) == NULL) fail_msg("%s", said.text);
 }
 
-static void
-test_letters_that_are_lost_or_back_are_counted(void **state)
+UNIT_TEST(test_letters_that_are_lost_or_back_are_counted)
 {
-    (void)state;
     static const char path[] = "relay/there/dead-letters/00000001.letters";
     struct world *w = &the_world;
     struct buf copy;
@@ -721,10 +696,8 @@ test_letters_that_are_lost_or_back_are_counted(void **state)
     world_fini(w);
 }
 
-static void
-test_what_was_taken_of_a_log_that_is_not_there_is_found(void **state)
+UNIT_TEST(test_what_was_taken_of_a_log_that_is_not_there_is_found)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 85);
     relay_must_open(w);
@@ -738,10 +711,8 @@ test_what_was_taken_of_a_log_that_is_not_there_is_found(void **state)
 }
 
 /* What cannot be read now is no damage. */
-static void
-test_a_device_that_fails_is_no_finding(void **state)
+UNIT_TEST(test_a_device_that_fails_is_no_finding)
 {
-    (void)state;
     struct world *w = &the_world;
     struct fault_env *fe;
     struct said said;
@@ -827,10 +798,8 @@ expect_lost(struct world *w, uint64_t lost)
     w->settings.name = "there";
 }
 
-static void
-test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counted(void **state)
+UNIT_TEST(test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counted)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 90; seed < 93; seed++) {
         log_only(w, seed);
@@ -846,10 +815,8 @@ test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counte
 }
 
 /* So it knows what was never its. */
-static void
-test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins(void **state)
+UNIT_TEST(test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins)
 {
-    (void)state;
     struct world *w = &the_world;
     log_only(w, 93);
     log_some(w, 300, 0);

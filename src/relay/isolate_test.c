@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "lib/test.h"
 #include "relay/isolate.h"
 #include "relay/seed_testing.h"
 
@@ -208,10 +209,8 @@ run(void)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_one_of_many_is_found_by_halving(void **state)
+UNIT_TEST(test_one_of_many_is_found_by_halving)
 {
-    (void)state;
     for (uint32_t at = 0; at < 2000; at += 97) {
         begin(2000, 2000, 1);
         t.random = shifted_seed(at);
@@ -242,10 +241,8 @@ static const struct {
 } SHAPES[] = {{1, 1}, {2, 1}, {16, 1}, {4096, 1}, {1, 16}, {16, 16}, {1, 4096}};
 enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
 
-static void
-test_one_of_4096_takes_forty_calls_at_most_wherever_it_is(void **state)
+UNIT_TEST(test_one_of_4096_takes_forty_calls_at_most_wherever_it_is)
 {
-    (void)state;
     static const uint32_t places[] = {0, 1, 100, 1000, 2047, 2048, 3000, 4094, 4095};
     for (enum tells tells = NOTHING; tells < TELLS_COUNT; tells++) {
         uint32_t most = 0, least = UINT32_MAX;
@@ -270,10 +267,8 @@ log2_of(uint32_t n)
     return log;
 }
 
-static void
-test_calls_grow_with_how_many_are_refused(void **state)
+UNIT_TEST(test_calls_grow_with_how_many_are_refused)
 {
-    (void)state;
     static const uint32_t counts[] = {2, 5, 20, 100, 1000, 4096};
     static uint32_t bad[4096];
     for (enum tells tells = NOTHING; tells < TELLS_COUNT; tells++) {
@@ -295,20 +290,16 @@ test_calls_grow_with_how_many_are_refused(void **state)
     }
 }
 
-static void
-test_a_call_that_is_delivered_is_one(void **state)
+UNIT_TEST(test_a_call_that_is_delivered_is_one)
 {
-    (void)state;
     begin(2000, 2000, 1);
     run();
     assert_in_range(t.calls, 1, 3);
     end();
 }
 
-static void
-test_what_follows_from_other_answers_is_not_asked(void **state)
+UNIT_TEST(test_what_follows_from_other_answers_is_not_asked)
 {
-    (void)state;
     uint32_t calls = 0;
     for (uint32_t seed = 0; seed < 20; seed++) {
         begin(1024, 1024, 1);
@@ -323,10 +314,8 @@ test_what_follows_from_other_answers_is_not_asked(void **state)
     assert_in_range(calls, 20 * 10, 20 * 28);
 }
 
-static void
-test_many_are_found_with_few_calls_each(void **state)
+UNIT_TEST(test_many_are_found_with_few_calls_each)
 {
-    (void)state;
     for (unsigned told = 0; told < 2; told++) {
         begin(5000, 5000, 1);
         t.random = shifted_seed(5);
@@ -343,10 +332,8 @@ test_many_are_found_with_few_calls_each(void **state)
     }
 }
 
-static void
-test_metrics_that_are_named_are_refused_together(void **state)
+UNIT_TEST(test_metrics_that_are_named_are_refused_together)
 {
-    (void)state;
     begin(5000, 9, 500);
     t.random = shifted_seed(6);
     t.tells = A_METRIC;
@@ -359,10 +346,8 @@ test_metrics_that_are_named_are_refused_together(void **state)
     end();
 }
 
-static void
-test_a_hundred_metrics_are_named_without_sending_the_rest_a_hundred_times(void **state)
+UNIT_TEST(test_a_hundred_metrics_are_named_without_sending_the_rest_a_hundred_times)
 {
-    (void)state;
     begin(4500, 450, 10);
     t.random = shifted_seed(7);
     t.tells = A_METRIC;
@@ -376,10 +361,8 @@ test_a_hundred_metrics_are_named_without_sending_the_rest_a_hundred_times(void *
     end();
 }
 
-static void
-test_the_oldest_go_first_and_the_rest_is_sent_once(void **state)
+UNIT_TEST(test_the_oldest_go_first_and_the_rest_is_sent_once)
 {
-    (void)state;
     begin(5000, 100, 5); /* ten samples of each series */
     t.random = shifted_seed(8);
     t.tells = THE_OLDEST;
@@ -392,10 +375,8 @@ test_the_oldest_go_first_and_the_rest_is_sent_once(void **state)
     end();
 }
 
-static void
-test_the_few_that_are_taken_are_looked_for_where_most_are_refused(void **state)
+UNIT_TEST(test_the_few_that_are_taken_are_looked_for_where_most_are_refused)
 {
-    (void)state;
     begin(550, 55, 10);
     t.random = shifted_seed(9);
     t.tells = HOW_MANY;
@@ -408,10 +389,8 @@ test_the_few_that_are_taken_are_looked_for_where_most_are_refused(void **state)
     end();
 }
 
-static void
-test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log(void **state)
+UNIT_TEST(test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log)
 {
-    (void)state;
     begin(5000, 1, 500); /* ten samples of each series, the oldest of which are refused */
     t.random = shifted_seed(10);
     t.tells = A_METRIC;
@@ -424,10 +403,8 @@ test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log(void **state)
     end();
 }
 
-static void
-test_a_series_is_tried_in_its_order_whatever_is_refused(void **state)
+UNIT_TEST(test_a_series_is_tried_in_its_order_whatever_is_refused)
 {
-    (void)state;
     for (uint32_t seed = 0; seed < 500; seed++) {
         uint32_t metrics = 1 + seed % 7, each = 1 + seed % 5;
         begin(1 + seed % 300, metrics, each);
@@ -444,10 +421,8 @@ test_a_series_is_tried_in_its_order_whatever_is_refused(void **state)
     }
 }
 
-static void
-test_what_was_refused_lately_is_set_apart_from_the_beginning(void **state)
+UNIT_TEST(test_what_was_refused_lately_is_set_apart_from_the_beginning)
 {
-    (void)state;
     begin(1000, 100, 1);
     t.tells_of_all = true;
     for (uint32_t i = 0; i < t.count; i++) {
@@ -469,10 +444,8 @@ test_what_was_refused_lately_is_set_apart_from_the_beginning(void **state)
     end();
 }
 
-static void
-test_if_all_are_suspects_none_is_set_apart(void **state)
+UNIT_TEST(test_if_all_are_suspects_none_is_set_apart)
 {
-    (void)state;
     begin(10, 10, 1);
     for (uint32_t i = 0; i < t.count; i++) {
         t.items[i].suspect = true;
@@ -484,10 +457,8 @@ test_if_all_are_suspects_none_is_set_apart(void **state)
     end();
 }
 
-static void
-test_without_memory_a_piece_stays_as_it_is(void **state)
+UNIT_TEST(test_without_memory_a_piece_stays_as_it_is)
 {
-    (void)state;
     for (uint64_t nth = 1; nth < 20; nth++) {
         begin(100, 100, 1);
         struct call_piece *p = isolate_next(&t.is);

@@ -2,6 +2,7 @@
  * log_items_test.c - every item of the log is given with its labels, in order, also when its record
  * is loaded again, and whatever segments, pages and memory are at hand.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_testing.h"
 
 #include "model/labels.h"
@@ -91,10 +92,8 @@ struct seen {
 
 static struct seen seen;
 
-static void
-test_items_come_with_their_labels_and_come_again(void **state)
+UNIT_TEST(test_items_come_with_their_labels_and_come_again)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 4; seed++) {
         struct rig rig;
         struct rng rng = {shifted_seed(seed)};
@@ -143,10 +142,8 @@ test_items_come_with_their_labels_and_come_again(void **state)
     }
 }
 
-static void
-test_each_kind_of_item_is_given(void **state)
+UNIT_TEST(test_each_kind_of_item_is_given)
 {
-    (void)state;
     struct rig rig;
     struct rq rq;
     struct item item;
@@ -202,10 +199,8 @@ test_each_kind_of_item_is_given(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_what_found_no_memory_comes_again(void **state)
+UNIT_TEST(test_what_found_no_memory_comes_again)
 {
-    (void)state;
     for (uint64_t nth = 1; nth < 60; nth++) {
         struct rig rig;
         struct item item;

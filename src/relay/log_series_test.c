@@ -1,15 +1,10 @@
 /* log_series_test.c - every series of a segment is found in its record, whatever the order. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/bytes.h"
+#include "lib/random.h"
 #include "relay/log_series.h"
 #include "relay/seed_testing.h"
-#include "lib/random.h"
 
 #define must(call) assert_int_equal((call), OK)
 
@@ -61,10 +56,8 @@ check_all(struct log_series *s)
     assert_false(log_series_find(s, UINT64_MAX, &place));
 }
 
-static void
-test_each_series_is_found_where_it_was_named_first(void **state)
+UNIT_TEST(test_each_series_is_found_where_it_was_named_first)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         struct rng rng = {shifted_seed(seed)};
         struct budget budget;
@@ -84,10 +77,8 @@ test_each_series_is_found_where_it_was_named_first(void **state)
     }
 }
 
-static void
-test_series_in_order_cost_a_bit_each(void **state)
+UNIT_TEST(test_series_in_order_cost_a_bit_each)
 {
-    (void)state;
     struct budget budget;
     struct log_series *s;
     budget_init(&budget, "test", 0, NULL);
@@ -103,10 +94,8 @@ test_series_in_order_cost_a_bit_each(void **state)
     log_series_free(s);
 }
 
-static void
-test_a_record_that_found_no_memory_is_begun_again(void **state)
+UNIT_TEST(test_a_record_that_found_no_memory_is_begun_again)
 {
-    (void)state;
     for (uint64_t nth = 1; nth < 12; nth++) {
         struct budget budget;
         struct log_series *s;

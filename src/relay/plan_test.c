@@ -1,4 +1,5 @@
 /* plan_test.c - what a plan gives to the writer, and how it counts. */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 #include "relay/plan.h"
@@ -101,10 +102,8 @@ unfit_from(const struct world *w, uint32_t from)
     return count;
 }
 
-static void
-test_everything_is_given_once_and_in_the_order_of_time(void **state)
+UNIT_TEST(test_everything_is_given_once_and_in_the_order_of_time)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_store(w, 1);
     must(run(w, INT64_MIN, NULL));
@@ -122,10 +121,8 @@ test_everything_is_given_once_and_in_the_order_of_time(void **state)
     world_fini(w);
 }
 
-static void
-test_what_is_older_than_asked_is_not_given(void **state)
+UNIT_TEST(test_what_is_older_than_asked_is_not_given)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_store(w, 2);
     must(run(w, sent_ms(1234), NULL));
@@ -134,10 +131,8 @@ test_what_is_older_than_asked_is_not_given(void **state)
     world_fini(w);
 }
 
-static void
-test_calls_end_as_the_relays_do(void **state)
+UNIT_TEST(test_calls_end_as_the_relays_do)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_store(w, 3);
     w->one_of_a_series = true; /* make() looks */
@@ -151,10 +146,8 @@ test_calls_end_as_the_relays_do(void **state)
     world_fini(w);
 }
 
-static void
-test_reasons_that_differ_in_numbers_are_one(void **state)
+UNIT_TEST(test_reasons_that_differ_in_numbers_are_one)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_store(w, 4);
     must(run(w, INT64_MIN, NULL));
@@ -166,10 +159,8 @@ test_reasons_that_differ_in_numbers_are_one(void **state)
     world_fini(w);
 }
 
-static void
-test_what_is_mapped_is_counted_by_kind_with_an_example(void **state)
+UNIT_TEST(test_what_is_mapped_is_counted_by_kind_with_an_example)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_store(w, 5);
     must(run(w, INT64_MIN, NULL));
@@ -197,10 +188,8 @@ log_at(struct world *w, int64_t t_ms)
     rq_fini(&rq);
 }
 
-static void
-test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own(void **state)
+UNIT_TEST(test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 8);
     log_at(w, INT64_MIN);
@@ -213,10 +202,8 @@ test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own(void **state)
     world_fini(w);
 }
 
-static void
-test_it_stops_when_told(void **state)
+UNIT_TEST(test_it_stops_when_told)
 {
-    (void)state;
     struct world *w = &the_world;
     static const atomic_bool stop = true;
     fill_store(w, 6);
@@ -224,10 +211,8 @@ test_it_stops_when_told(void **state)
     world_fini(w);
 }
 
-static void
-test_every_allocation_may_fail(void **state)
+UNIT_TEST(test_every_allocation_may_fail)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_store(w, 7);
     bool fired = true;

@@ -2,6 +2,7 @@
  * relay_damage_test.c - a record of the log that cannot be read: the store gives what stood there,
  * and without a store it is counted.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 /* Some samples are delivered, more wait, and some of these records are damaged. */
@@ -39,10 +40,8 @@ go_on(struct world *w)
     turn(w, 30);
 }
 
-static void
-test_without_a_store_what_cannot_be_read_is_counted(void **state)
+UNIT_TEST(test_without_a_store_what_cannot_be_read_is_counted)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned records = 1; records <= 4; records++) {
         world_init(w, records);
@@ -67,10 +66,8 @@ test_without_a_store_what_cannot_be_read_is_counted(void **state)
     }
 }
 
-static void
-test_the_store_gives_what_the_log_has_no_more(void **state)
+UNIT_TEST(test_the_store_gives_what_the_log_has_no_more)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned seed = 1; seed <= 6; seed++) {
         world_init(w, seed);
@@ -103,10 +100,8 @@ test_the_store_gives_what_the_log_has_no_more(void **state)
     }
 }
 
-static void
-test_the_store_gives_what_was_refused_and_the_log_has_no_more(void **state)
+UNIT_TEST(test_the_store_gives_what_was_refused_and_the_log_has_no_more)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned seed = 0; seed < 6; seed++) {
         world_init(w, 20 + seed);
@@ -137,10 +132,8 @@ test_the_store_gives_what_was_refused_and_the_log_has_no_more(void **state)
 }
 
 /* After a restart the head has not what the log has lost. */
-static void
-test_what_neither_log_nor_store_has_is_counted(void **state)
+UNIT_TEST(test_what_neither_log_nor_store_has_is_counted)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned records = 1; records <= 4; records++) {
         world_init(w, 10 + records);

@@ -3,6 +3,7 @@
  * from the store what the log has no more, and then follows the log: nothing is missing, the order
  * of each series is kept, and the account says what became of each sample.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 enum { BUDGET_BYTES = 16 * 1024 };
@@ -22,10 +23,8 @@ stand_still(struct world *w, uint32_t requests, uint32_t samples)
     w->moods = before;
 }
 
-static void
-test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log(void **state)
+UNIT_TEST(test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 1);
     w->names_nobody = true;
@@ -45,10 +44,8 @@ test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log(void **stat
     world_fini(w);
 }
 
-static void
-test_what_is_too_old_for_the_destination_is_dropped_and_counted(void **state)
+UNIT_TEST(test_what_is_too_old_for_the_destination_is_dropped_and_counted)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 20; seed < 30; seed++) {
         world_init(w, seed);
@@ -82,10 +79,8 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
     return OK;
 }
 
-static void
-test_a_letter_that_is_too_old_after_a_crash_is_none_any_more(void **state)
+UNIT_TEST(test_a_letter_that_is_too_old_after_a_crash_is_none_any_more)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t counted_less = 0;
     for (uint64_t seed = 40; seed < 50; seed++) {
@@ -118,10 +113,8 @@ test_a_letter_that_is_too_old_after_a_crash_is_none_any_more(void **state)
     assert_true(counted_less > 0);
 }
 
-static void
-test_calls_with_one_sample_of_a_series_are_made_of_many_series(void **state)
+UNIT_TEST(test_calls_with_one_sample_of_a_series_are_made_of_many_series)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 10);
     w->one_of_a_series = true;
@@ -137,10 +130,8 @@ test_calls_with_one_sample_of_a_series_are_made_of_many_series(void **state)
     world_fini(w);
 }
 
-static void
-test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes(void **state)
+UNIT_TEST(test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 12);
     w->settings.start = START_BEGINNING;
@@ -165,10 +156,8 @@ test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes(void **sta
     world_fini(w);
 }
 
-static void
-test_who_begins_now_is_given_all_since_it_was_named(void **state)
+UNIT_TEST(test_who_begins_now_is_given_all_since_it_was_named)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 9);
     w->names_nobody = true;
@@ -190,10 +179,8 @@ test_who_begins_now_is_given_all_since_it_was_named(void **state)
     world_fini(w);
 }
 
-static void
-test_who_begins_at_a_time_is_given_what_is_not_older(void **state)
+UNIT_TEST(test_who_begins_at_a_time_is_given_what_is_not_older)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 2);
     w->names_nobody = true;
@@ -213,10 +200,8 @@ test_who_begins_at_a_time_is_given_what_is_not_older(void **state)
     world_fini(w);
 }
 
-static void
-test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
+UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 3);
     w->names_nobody = true;
@@ -245,10 +230,8 @@ test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
 }
 
 /* What waits cannot be counted where the log has no room for it; it arrives all the same. */
-static void
-test_who_is_not_counted_for_because_the_log_went_away_is_given_everything(void **state)
+UNIT_TEST(test_who_is_not_counted_for_because_the_log_went_away_is_given_everything)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 60; seed < 68; seed++) {
         world_init(w, seed);
@@ -276,10 +259,8 @@ test_who_is_not_counted_for_because_the_log_went_away_is_given_everything(void *
     }
 }
 
-static void
-test_repeats_that_were_not_delivered_do_not_lessen_what_was(void **state)
+UNIT_TEST(test_repeats_that_were_not_delivered_do_not_lessen_what_was)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 3);
     w->names_nobody = true;
@@ -301,10 +282,8 @@ test_repeats_that_were_not_delivered_do_not_lessen_what_was(void **state)
     world_fini(w);
 }
 
-static void
-test_it_waits_while_it_is_paused_too(void **state)
+UNIT_TEST(test_it_waits_while_it_is_paused_too)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 4);
     w->names_nobody = true;
@@ -327,10 +306,8 @@ test_it_waits_while_it_is_paused_too(void **state)
     world_fini(w);
 }
 
-static void
-test_what_was_deleted_meanwhile_is_dropped_and_counted(void **state)
+UNIT_TEST(test_what_was_deleted_meanwhile_is_dropped_and_counted)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 5);
     w->names_nobody = true;
@@ -369,10 +346,8 @@ test_what_was_deleted_meanwhile_is_dropped_and_counted(void **state)
     world_fini(w);
 }
 
-static void
-test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
+UNIT_TEST(test_what_is_stored_is_given_again_from_a_time_on_when_told)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 8);
     w->names_nobody = true;
@@ -414,10 +389,8 @@ test_what_is_stored_is_given_again_from_a_time_on_when_told(void **state)
     world_fini(w);
 }
 
-static void
-test_a_replay_that_could_not_begin_begins_later(void **state)
+UNIT_TEST(test_a_replay_that_could_not_begin_begins_later)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 40; nth++) {
         world_init(w, nth);
@@ -464,10 +437,8 @@ hanging_judge(struct writer *writer, struct writer_call *c, const struct http_ca
     say(step, VERDICT_RETRY, "unavailable");
 }
 
-static void
-test_the_log_is_followed_again_when_no_request_is_pending(void **state)
+UNIT_TEST(test_the_log_is_followed_again_when_no_request_is_pending)
 {
-    (void)state;
     struct world *w = &the_world;
     struct writer_class hanging = fake_writer;
     uint64_t letters;
@@ -513,10 +484,8 @@ flush_some(struct world *w)
     machine_flush(&w->m);
 }
 
-static void
-test_what_is_stored_while_a_replay_begins_arrives(void **state)
+UNIT_TEST(test_what_is_stored_while_a_replay_begins_arrives)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 9);
     relay_must_open(w);
@@ -548,10 +517,8 @@ begin_without_store(struct world *w, uint64_t seed)
     relay_must_open(w);
 }
 
-static void
-test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait(void **state)
+UNIT_TEST(test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait)
 {
-    (void)state;
     struct world *w = &the_world;
     begin_without_store(w, 6);
     assert_false(status_of(w).full);
@@ -574,10 +541,8 @@ test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait(void **
     world_fini(w);
 }
 
-static void
-test_without_a_store_the_oldest_are_dropped_if_that_is_wanted(void **state)
+UNIT_TEST(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted)
 {
-    (void)state;
     struct world *w = &the_world;
     begin_without_store(w, 7);
     w->settings.on_full = ON_FULL_DROP_OLDEST;
@@ -606,10 +571,8 @@ test_without_a_store_the_oldest_are_dropped_if_that_is_wanted(void **state)
     world_fini(w);
 }
 
-static void
-test_without_a_store_who_is_paused_drops_the_oldest_too(void **state)
+UNIT_TEST(test_without_a_store_who_is_paused_drops_the_oldest_too)
 {
-    (void)state;
     struct world *w = &the_world;
     begin_without_store(w, 7);
     w->settings.on_full = ON_FULL_DROP_OLDEST;
@@ -642,10 +605,8 @@ merge_some(struct world *w)
     must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
 }
 
-static void
-test_whatever_happens_while_the_store_is_read_everything_arrives(void **state)
+UNIT_TEST(test_whatever_happens_while_the_store_is_read_everything_arrives)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 100; seed < 130; seed++) {
         world_init(w, seed);
@@ -676,10 +637,8 @@ test_whatever_happens_while_the_store_is_read_everything_arrives(void **state)
     }
 }
 
-static void
-test_every_allocation_may_fail_while_the_store_is_read(void **state)
+UNIT_TEST(test_every_allocation_may_fail_while_the_store_is_read)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 600; nth += 1 + nth / 30) {
         world_init(w, nth);

@@ -3,6 +3,7 @@
  * work: the account says what is lost, once, and everything else goes on.
  */
 #include "base/log.h"
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 #include "relay/reset.h"
 
@@ -85,10 +86,8 @@ check_letters(struct world *w, uint64_t dead, uint64_t lost)
     assert_int_equal(report.lost + report.back, 0);
 }
 
-static void
-test_letters_lost_while_it_was_away_are_counted_once(void **state)
+UNIT_TEST(test_letters_lost_while_it_was_away_are_counted_once)
 {
-    (void)state;
     struct world *w = &the_world;
     struct dead_letters_report report;
     for (uint64_t seed = 1; seed < 40; seed++) {
@@ -115,10 +114,8 @@ test_letters_lost_while_it_was_away_are_counted_once(void **state)
 }
 
 /* What was found before a crash, and not yet saved, is found again. */
-static void
-test_letters_lost_are_counted_once_though_the_power_goes_at_once(void **state)
+UNIT_TEST(test_letters_lost_are_counted_once_though_the_power_goes_at_once)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint32_t steps = 0; steps < 8; steps++) {
         make_letters(w, 50 + steps);
@@ -133,10 +130,8 @@ test_letters_lost_are_counted_once_though_the_power_goes_at_once(void **state)
     }
 }
 
-static void
-test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them(void **state)
+UNIT_TEST(test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t asked;
     for (unsigned how = 0; how < 2; how++) {
@@ -215,10 +210,8 @@ decide_and_fail(uint64_t nth, unsigned how)
     return fired;
 }
 
-static void
-test_what_was_decided_is_counted_though_no_state_was_written(void **state)
+UNIT_TEST(test_what_was_decided_is_counted_though_no_state_was_written)
 {
-    (void)state;
     for (unsigned how = 0; how < 3; how++) {
         uint64_t nth = 1;
         while (decide_and_fail(nth, how)) {
@@ -229,10 +222,8 @@ test_what_was_decided_is_counted_though_no_state_was_written(void **state)
 }
 
 /* Where an operator decides where to go on, letters are those that there are. */
-static void
-test_letters_are_counted_after_a_reset(void **state)
+UNIT_TEST(test_letters_are_counted_after_a_reset)
 {
-    (void)state;
     struct world *w = &the_world;
     struct dead_letters_report report;
     uint64_t asked;
@@ -270,10 +261,8 @@ test_letters_are_counted_after_a_reset(void **state)
 }
 
 /* Files in which every letter is gone go in the end, though nothing else happens. */
-static void
-test_files_of_letters_that_are_gone_go(void **state)
+UNIT_TEST(test_files_of_letters_that_are_gone_go)
 {
-    (void)state;
     struct world *w = &the_world;
     struct file file;
     uint64_t asked;
@@ -286,10 +275,8 @@ test_files_of_letters_that_are_gone_go(void **state)
 }
 
 /* Whatever the state before says: then they are neither lost nor back. */
-static void
-test_the_account_begins_with_the_letters_there_are_when_it_is_reset(void **state)
+UNIT_TEST(test_the_account_begins_with_the_letters_there_are_when_it_is_reset)
 {
-    (void)state;
     struct world *w = &the_world;
     struct reset reset = {.from = RESET_NOW};
     for (unsigned drop = 0; drop < 2; drop++) {
@@ -337,10 +324,8 @@ take_copy(struct world *w, struct buf *ret_copy)
     free(at);
 }
 
-static void
-test_letters_that_are_back_are_taken_once_more(void **state)
+UNIT_TEST(test_letters_that_are_back_are_taken_once_more)
 {
-    (void)state;
     struct world *w = &the_world;
     struct buf copy;
     struct file file;
@@ -371,10 +356,8 @@ test_letters_that_are_back_are_taken_once_more(void **state)
 }
 
 /* Letters of items behind the cursor are none any more once the store gives these items. */
-static void
-test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody(void **state)
+UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t taken_back = 0;
     for (uint64_t seed = 100; seed < 110; seed++) {
@@ -405,10 +388,8 @@ test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody(void **state)
 }
 
 /* What is lost is in the next state, though nothing else happens. */
-static void
-test_what_is_lost_is_durable_at_once(void **state)
+UNIT_TEST(test_what_is_lost_is_durable_at_once)
 {
-    (void)state;
     struct world *w = &the_world;
     make_letters(w, 91);
     uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
@@ -433,10 +414,8 @@ dropped_of(struct world *w)
 }
 
 /* Ahead for a while, across a start with other settings, and back. */
-static void
-test_a_clock_that_jumps_ahead_makes_no_letter_old(void **state)
+UNIT_TEST(test_a_clock_that_jumps_ahead_makes_no_letter_old)
 {
-    (void)state;
     struct world *w = &the_world;
     const int64_t day_ms = 24 * 3600 * 1000;
     make_letters(w, 91);
@@ -465,10 +444,8 @@ test_a_clock_that_jumps_ahead_makes_no_letter_old(void **state)
     world_fini(w);
 }
 
-static void
-test_letters_stay_though_the_log_is_gone(void **state)
+UNIT_TEST(test_letters_stay_though_the_log_is_gone)
 {
-    (void)state;
     struct world *w = &the_world;
     struct dead_letters_report report;
     world_init(w, 70);
@@ -529,10 +506,8 @@ check_shown_as_it_is(struct world *w)
     assert_int_equal(shown[FATE_OPEN], is[FATE_OPEN]);
 }
 
-static void
-test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
+UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t dead = 0, delivered = 0;
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -568,10 +543,8 @@ test_what_is_settled_behind_a_cursor_that_stands_is_shown(void **state)
     assert_true(delivered > 1000);
 }
 
-static void
-test_what_comes_while_it_is_paused_is_shown_within_a_second(void **state)
+UNIT_TEST(test_what_comes_while_it_is_paused_is_shown_within_a_second)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint32_t i = 0; i < 20; i++) {
         world_init(w, 760 + i);
@@ -587,10 +560,8 @@ test_what_comes_while_it_is_paused_is_shown_within_a_second(void **state)
     }
 }
 
-static void
-test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown(void **state)
+UNIT_TEST(test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned crashes = 0; crashes < 3; crashes++) {
         world_init(w, 730 + crashes);

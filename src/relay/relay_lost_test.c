@@ -5,6 +5,7 @@
  *
  * SEEDS=n runs that many.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 enum { FILES_MAX = 16, NAME_BYTES = 40, REQUESTS_MAX = 90, TURNS_MAX = 30000, ZEROS = 4096 };
@@ -151,10 +152,8 @@ check_what_arrived(struct world *w, uint32_t count_before)
     }
 }
 
-static void
-test_what_the_store_has_arrives_when_files_of_the_log_are_lost(void **state)
+UNIT_TEST(test_what_the_store_has_arrives_when_files_of_the_log_are_lost)
 {
-    (void)state;
     const char *given = getenv("SEEDS");
     uint64_t seeds = given == NULL ? 60 : strtoull(given, NULL, 10);
     struct world *w = &the_world;
@@ -183,10 +182,8 @@ pass_seconds(struct world *w, unsigned seconds)
 
 /* Its own state is removed while it runs: the directory of the destination, or of all, or a file.
  */
-static void
-test_a_state_that_is_removed_meanwhile_is_written_again(void **state)
+UNIT_TEST(test_a_state_that_is_removed_meanwhile_is_written_again)
 {
-    (void)state;
     static const char *const removed[] = {"relay/there/state", "relay/there", "relay"};
     struct world *w = &the_world;
     for (unsigned i = 0; i < 3; i++) {

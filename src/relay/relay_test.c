@@ -2,14 +2,13 @@
  * relay_test.c - whatever a destination says, and whenever the power goes, each sample arrives at
  * least once, in the order of its series, or is a dead letter, and the account is right.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_what_is_logged_arrives_once_in_order(void **state)
+UNIT_TEST(test_what_is_logged_arrives_once_in_order)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 1);
     log_some(w, 100, 0);
@@ -28,10 +27,8 @@ test_what_is_logged_arrives_once_in_order(void **state)
     world_fini(w);
 }
 
-static void
-test_a_batch_is_sent_when_it_has_its_age(void **state)
+UNIT_TEST(test_a_batch_is_sent_when_it_has_its_age)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 2);
     relay_must_open(w);
@@ -45,10 +42,8 @@ test_a_batch_is_sent_when_it_has_its_age(void **state)
     world_fini(w);
 }
 
-static void
-test_calls_that_need_no_network_are_not_waited_for(void **state)
+UNIT_TEST(test_calls_that_need_no_network_are_not_waited_for)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 6);
     relay_must_open(w);
@@ -61,10 +56,8 @@ test_calls_that_need_no_network_are_not_waited_for(void **state)
     world_fini(w);
 }
 
-static void
-test_when_nothing_more_will_come_the_last_call_does_not_wait(void **state)
+UNIT_TEST(test_when_nothing_more_will_come_the_last_call_does_not_wait)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 45);
     w->settings.batch.max_age_ms = 3600 * 1000;
@@ -80,10 +73,8 @@ test_when_nothing_more_will_come_the_last_call_does_not_wait(void **state)
     world_fini(w);
 }
 
-static void
-test_what_is_not_yet_sent_costs_nothing_of_a_rate(void **state)
+UNIT_TEST(test_what_is_not_yet_sent_costs_nothing_of_a_rate)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 44);
     w->saves_first = true;
@@ -97,10 +88,8 @@ test_what_is_not_yet_sent_costs_nothing_of_a_rate(void **state)
     world_fini(w);
 }
 
-static void
-test_refused_ones_stand_alone_though_nobody_names_them(void **state)
+UNIT_TEST(test_refused_ones_stand_alone_though_nobody_names_them)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 3);
     w->names_nobody = true;
@@ -114,10 +103,8 @@ test_refused_ones_stand_alone_though_nobody_names_them(void **state)
     world_fini(w);
 }
 
-static void
-test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller(void **state)
+UNIT_TEST(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 4);
     w->bytes_max = 2500;
@@ -132,10 +119,8 @@ test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller(void **state)
     world_fini(w);
 }
 
-static void
-test_a_call_holds_one_sample_of_a_series_where_records_fail_singly(void **state)
+UNIT_TEST(test_a_call_holds_one_sample_of_a_series_where_records_fail_singly)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 5);
     w->one_of_a_series = true;
@@ -150,10 +135,8 @@ test_a_call_holds_one_sample_of_a_series_where_records_fail_singly(void **state)
     world_fini(w);
 }
 
-static void
-test_whatever_happens_everything_arrives(void **state)
+UNIT_TEST(test_whatever_happens_everything_arrives)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 10; seed < 40; seed++) {
         world_init(w, seed);
@@ -186,10 +169,8 @@ test_whatever_happens_everything_arrives(void **state)
     }
 }
 
-static void
-test_a_paused_destination_takes_nothing_and_goes_on(void **state)
+UNIT_TEST(test_a_paused_destination_takes_nothing_and_goes_on)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 6);
     relay_must_open(w);
@@ -209,10 +190,8 @@ test_a_paused_destination_takes_nothing_and_goes_on(void **state)
     world_fini(w);
 }
 
-static void
-test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample(void **state)
+UNIT_TEST(test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 7);
     w->moods.blocked = 100;
@@ -233,10 +212,8 @@ test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample(void *
     world_fini(w);
 }
 
-static void
-test_credentials_that_are_refused_again_and_again_block(void **state)
+UNIT_TEST(test_credentials_that_are_refused_again_and_again_block)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 45);
     w->settings.retry.give_up_after_ms = 30 * 1000;
@@ -254,10 +231,8 @@ test_credentials_that_are_refused_again_and_again_block(void **state)
     world_fini(w);
 }
 
-static void
-test_a_destination_that_refuses_most_is_left_alone(void **state)
+UNIT_TEST(test_a_destination_that_refuses_most_is_left_alone)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 8);
     relay_must_open(w);
@@ -284,10 +259,8 @@ test_a_destination_that_refuses_most_is_left_alone(void **state)
     world_fini(w);
 }
 
-static void
-test_who_refused_most_is_found_mended_though_some_are_refused_still(void **state)
+UNIT_TEST(test_who_refused_most_is_found_mended_though_some_are_refused_still)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 42);
     relay_must_open(w);
@@ -313,10 +286,8 @@ test_who_refused_most_is_found_mended_though_some_are_refused_still(void **state
     world_fini(w);
 }
 
-static void
-test_less_than_half_refused_is_put_up_with_however_large_calls_are(void **state)
+UNIT_TEST(test_less_than_half_refused_is_put_up_with_however_large_calls_are)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 46);
     w->settings.batch.max_samples = CALL_MAX;
@@ -334,10 +305,8 @@ test_less_than_half_refused_is_put_up_with_however_large_calls_are(void **state)
     world_fini(w);
 }
 
-static void
-test_dead_letters_are_sent_again_when_told(void **state)
+UNIT_TEST(test_dead_letters_are_sent_again_when_told)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t letters;
     world_init(w, 9);
@@ -422,10 +391,8 @@ ask_for(struct world *w, enum dead_letters_wish wish)
 }
 
 /* One lane cannot go on, the others do: there are letters the saved cursor is not behind. */
-static void
-test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them(void **state)
+UNIT_TEST(test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 50; seed < 80; seed++) {
         world_init(w, seed);
@@ -463,10 +430,8 @@ delivered_within(struct world *w, int64_t ns)
     return status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] - before;
 }
 
-static void
-test_no_more_is_sent_in_a_second_than_wanted(void **state)
+UNIT_TEST(test_no_more_is_sent_in_a_second_than_wanted)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned by_bytes = 0; by_bytes < 2; by_bytes++) {
         world_init(w, 30 + by_bytes);
@@ -487,10 +452,8 @@ test_no_more_is_sent_in_a_second_than_wanted(void **state)
     }
 }
 
-static void
-test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most(void **state)
+UNIT_TEST(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most)
 {
-    (void)state;
     static const struct {
         int64_t asks_ms;
         uint32_t least, most; /* calls of a lane within an hour */
@@ -512,10 +475,8 @@ test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most(void **state)
     }
 }
 
-static void
-test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted(void **state)
+UNIT_TEST(test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 32);
     w->settings.retry.give_up_after_ms = 60 * 1000;
@@ -543,10 +504,8 @@ test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted(void **stat
     world_fini(w);
 }
 
-static void
-test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
+UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t letters;
     world_init(w, 41);
@@ -576,10 +535,8 @@ test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
     world_fini(w);
 }
 
-static void
-test_what_was_tried_for_too_long_becomes_letters_however_much_it_is(void **state)
+UNIT_TEST(test_what_was_tried_for_too_long_becomes_letters_however_much_it_is)
 {
-    (void)state;
     struct world *w = &the_world;
     /* Of the last two, calls became ever smaller: of one or two samples, for a minute each. */
     static const uint64_t seeds[] = {42, 500042, 600042};
@@ -602,10 +559,8 @@ test_what_was_tried_for_too_long_becomes_letters_however_much_it_is(void **state
     }
 }
 
-static void
-test_a_call_of_which_parts_fail_is_one_failure(void **state)
+UNIT_TEST(test_a_call_of_which_parts_fail_is_one_failure)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 43);
     w->one_of_a_series = true;
@@ -623,10 +578,8 @@ test_a_call_of_which_parts_fail_is_one_failure(void **state)
     world_fini(w);
 }
 
-static void
-test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
+UNIT_TEST(test_a_call_of_runs_survives_every_allocation_that_fails)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 300; nth++) {
         world_init(w, nth);
@@ -644,10 +597,8 @@ test_a_call_of_runs_survives_every_allocation_that_fails(void **state)
     }
 }
 
-static void
-test_letters_that_arrived_are_letters_until_that_is_saved(void **state)
+UNIT_TEST(test_letters_that_arrived_are_letters_until_that_is_saved)
 {
-    (void)state;
     struct world *w = &the_world;
     uint64_t letters;
     for (uint64_t nth = 1; nth < 100; nth++) {
@@ -681,10 +632,8 @@ test_letters_that_arrived_are_letters_until_that_is_saved(void **state)
     }
 }
 
-static void
-test_every_allocation_may_fail(void **state)
+UNIT_TEST(test_every_allocation_may_fail)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 400; nth += 1 + nth / 40) {
         world_init(w, nth);

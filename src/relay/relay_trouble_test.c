@@ -2,6 +2,7 @@
  * relay_trouble_test.c - how fast a destination is served that throttles, fails or refuses some of
  * what it is given, in simulated time and in calls; and that what is refused is found exactly.
  */
+#include "lib/test.h"
 #include "relay/relay_testing.h"
 
 static int64_t
@@ -35,10 +36,8 @@ log_one_bad(struct world *w, uint32_t samples)
 
 /* --- pauses ----------------------------------------------------------------------------------- */
 
-static void
-test_a_refusal_ends_a_row_of_failures(void **state)
+UNIT_TEST(test_a_refusal_ends_a_row_of_failures)
 {
-    (void)state;
     struct world *w = &the_world;
     int64_t most_ms = 0;
     for (uint64_t seed = 0; seed < 10; seed++) {
@@ -56,10 +55,8 @@ test_a_refusal_ends_a_row_of_failures(void **state)
     assert_in_range(most_ms, 1, 3000); /* a tenth of a second for each call, and no more */
 }
 
-static void
-test_what_is_judged_now_and_then_is_not_given_up(void **state)
+UNIT_TEST(test_what_is_judged_now_and_then_is_not_given_up)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 200);
     w->names_nobody = true;
@@ -85,10 +82,8 @@ fill_eight_lanes(struct world *w, uint64_t seed)
     log_some(w, 600, 0);
 }
 
-static void
-test_while_a_destination_fails_one_lane_probes_for_all(void **state)
+UNIT_TEST(test_while_a_destination_fails_one_lane_probes_for_all)
 {
-    (void)state;
     static const struct {
         struct moods moods;
         uint32_t most; /* calls in the first minute */
@@ -113,10 +108,8 @@ test_while_a_destination_fails_one_lane_probes_for_all(void **state)
     }
 }
 
-static void
-test_a_lane_whose_call_fails_for_good_does_not_hold_up_others(void **state)
+UNIT_TEST(test_a_lane_whose_call_fails_for_good_does_not_hold_up_others)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_eight_lanes(w, 810);
     w->holds_first = true;
@@ -129,10 +122,8 @@ test_a_lane_whose_call_fails_for_good_does_not_hold_up_others(void **state)
     world_fini(w);
 }
 
-static void
-test_a_lane_that_is_asked_to_wait_waits_for_all(void **state)
+UNIT_TEST(test_a_lane_that_is_asked_to_wait_waits_for_all)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_eight_lanes(w, 811);
     w->moods.throttle = 100;
@@ -147,10 +138,8 @@ test_a_lane_that_is_asked_to_wait_waits_for_all(void **state)
     world_fini(w);
 }
 
-static void
-test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other(void **state)
+UNIT_TEST(test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_eight_lanes(w, 812);
     w->throttles_parts = true;
@@ -166,10 +155,8 @@ test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other(void **st
     world_fini(w);
 }
 
-static void
-test_what_fails_may_be_paused_restarted_and_mended(void **state)
+UNIT_TEST(test_what_fails_may_be_paused_restarted_and_mended)
 {
-    (void)state;
     struct world *w = &the_world;
     fill_eight_lanes(w, 813);
     w->moods.retry = 100;
@@ -208,10 +195,8 @@ calls_for_one_bad(struct world *w, uint64_t seed)
     return calls;
 }
 
-static void
-test_one_of_six_hundred_takes_two_calls_a_halving_at_most(void **state)
+UNIT_TEST(test_one_of_six_hundred_takes_two_calls_a_halving_at_most)
 {
-    (void)state;
     uint32_t sum = 0;
     for (uint64_t seed = 0; seed < 10; seed++) {
         uint32_t calls = calls_for_one_bad(&the_world, 300 + seed);
@@ -239,10 +224,8 @@ isolate_some(struct world *w, uint64_t seed, bool names, unsigned fails_percent,
     }
 }
 
-static void
-test_refused_samples_of_4096_are_found_in_few_calls_though_half_of_all_calls_fail(void **state)
+UNIT_TEST(test_refused_samples_of_4096_are_found_in_few_calls_though_half_of_all_calls_fail)
 {
-    (void)state;
     static const struct {
         const char *where;
         uint32_t first, each, answered_max;
@@ -282,10 +265,8 @@ poison_series(struct world *w, uint32_t from, uint32_t series)
     }
 }
 
-static void
-test_a_series_that_was_refused_lately_is_sent_apart(void **state)
+UNIT_TEST(test_a_series_that_was_refused_lately_is_sent_apart)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 400);
     w->names_nobody = w->tells_of_all = true;
@@ -311,10 +292,8 @@ test_a_series_that_was_refused_lately_is_sent_apart(void **state)
     world_fini(w);
 }
 
-static void
-test_a_metric_that_is_named_is_sent_apart(void **state)
+UNIT_TEST(test_a_metric_that_is_named_is_sent_apart)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 401);
     w->names_nobody = w->tells_of_all = w->tells_how_many = w->names_metric = true;
@@ -335,10 +314,8 @@ test_a_metric_that_is_named_is_sent_apart(void **state)
     world_fini(w);
 }
 
-static void
-test_series_that_are_refused_are_found_by_their_count(void **state)
+UNIT_TEST(test_series_that_are_refused_are_found_by_their_count)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 402);
     w->names_nobody = w->tells_of_all = w->tells_how_many = true;
@@ -359,10 +336,8 @@ test_series_that_are_refused_are_found_by_their_count(void **state)
     world_fini(w);
 }
 
-static void
-test_whatever_is_told_the_refused_are_found_and_nobody_else(void **state)
+UNIT_TEST(test_whatever_is_told_the_refused_are_found_and_nobody_else)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t seed = 0; seed < 60; seed++) {
         world_init(w, 500 + seed);
@@ -391,10 +366,8 @@ test_whatever_is_told_the_refused_are_found_and_nobody_else(void **state)
     }
 }
 
-static void
-test_every_allocation_may_fail_while_refused_ones_are_looked_for(void **state)
+UNIT_TEST(test_every_allocation_may_fail_while_refused_ones_are_looked_for)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 600; nth += 1 + nth / 30) {
         world_init(w, nth);
@@ -429,10 +402,8 @@ log_many(struct world *w, uint32_t samples, unsigned poison_percent)
     }
 }
 
-static void
-test_a_destination_that_takes_part_of_each_refused_call_gets_all_others(void **state)
+UNIT_TEST(test_a_destination_that_takes_part_of_each_refused_call_gets_all_others)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 560);
     w->names_nobody = w->never_again = w->tells_how_many = true;
@@ -448,10 +419,8 @@ test_a_destination_that_takes_part_of_each_refused_call_gets_all_others(void **s
     world_fini(w);
 }
 
-static void
-test_a_destination_that_refuses_every_call_keeps_what_was_not_sent(void **state)
+UNIT_TEST(test_a_destination_that_refuses_every_call_keeps_what_was_not_sent)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 561);
     w->names_nobody = w->never_again = true;
@@ -473,10 +442,8 @@ test_a_destination_that_refuses_every_call_keeps_what_was_not_sent(void **state)
     world_fini(w);
 }
 
-static void
-test_whatever_fails_a_refused_call_is_not_sent_again(void **state)
+UNIT_TEST(test_whatever_fails_a_refused_call_is_not_sent_again)
 {
-    (void)state;
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 400; nth += 1 + nth / 30) {
         world_init(w, 1000 + nth);
@@ -500,10 +467,8 @@ test_whatever_fails_a_refused_call_is_not_sent_again(void **state)
 
 /* --- credentials ------------------------------------------------------------------------------ */
 
-static void
-test_wrong_credentials_block_before_there_is_anything_to_send(void **state)
+UNIT_TEST(test_wrong_credentials_block_before_there_is_anything_to_send)
 {
-    (void)state;
     static const enum writer_verdict verdicts[] = {VERDICT_BLOCKED, VERDICT_UNPREPARED};
     struct world *w = &the_world;
     for (unsigned i = 0; i < 2; i++) {
@@ -526,10 +491,8 @@ test_wrong_credentials_block_before_there_is_anything_to_send(void **state)
     }
 }
 
-static void
-test_refused_credentials_block_at_the_start_though_nothing_is_queued(void **state)
+UNIT_TEST(test_refused_credentials_block_at_the_start_though_nothing_is_queued)
 {
-    (void)state;
     static const enum writer_verdict verdicts[] = {VERDICT_BLOCKED, VERDICT_UNPREPARED};
     struct world *w = &the_world;
     for (unsigned i = 0; i < 2; i++) {
@@ -555,10 +518,8 @@ test_refused_credentials_block_at_the_start_though_nothing_is_queued(void **stat
     }
 }
 
-static void
-test_a_check_that_fails_holds_up_no_samples(void **state)
+UNIT_TEST(test_a_check_that_fails_holds_up_no_samples)
 {
-    (void)state;
     static const enum writer_verdict verdicts[] = {VERDICT_BLOCKED, VERDICT_RETRY,
                                                    VERDICT_UNPREPARED, VERDICT_AGAIN};
     struct world *w = &the_world;
@@ -581,10 +542,8 @@ test_a_check_that_fails_holds_up_no_samples(void **state)
     }
 }
 
-static void
-test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent(void **state)
+UNIT_TEST(test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent)
 {
-    (void)state;
     struct world *w = &the_world;
     for (unsigned i = 0; i < 3; i++) {
         world_init(w, 590 + i);
@@ -615,10 +574,8 @@ log_for(struct world *w, int64_t seconds)
     }
 }
 
-static void
-test_few_throttled_calls_do_not_lessen_how_many_there_may_be(void **state)
+UNIT_TEST(test_few_throttled_calls_do_not_lessen_how_many_there_may_be)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 600);
     w->throttles_parts = true;
@@ -635,10 +592,8 @@ test_few_throttled_calls_do_not_lessen_how_many_there_may_be(void **state)
     world_fini(w);
 }
 
-static void
-test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again(void **state)
+UNIT_TEST(test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again)
 {
-    (void)state;
     struct world *w = &the_world;
     world_init(w, 601);
     w->throttles_parts = true;

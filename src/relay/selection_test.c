@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "relay/selection.h"
 
@@ -56,19 +57,15 @@ check(const struct destination_settings *settings, const char *tenant, const cha
     arena_fini(&arena);
 }
 
-static void
-test_without_settings_every_series_goes_on_as_it_is(void **state)
+UNIT_TEST(test_without_settings_every_series_goes_on_as_it_is)
 {
-    (void)state;
     struct destination_settings settings = {.name = "x"};
     check(&settings, "anonymous", "__name__=up job=a", "__name__=up job=a");
     check(&settings, "other", "job=a", "job=a");
 }
 
-static void
-test_a_series_goes_on_if_one_selector_takes_it(void **state)
+UNIT_TEST(test_a_series_goes_on_if_one_selector_takes_it)
 {
-    (void)state;
     const char *selectors[] = {"up{job=\"a\"}", "{__name__=~\"node_.*\",mode!=\"idle\"}"};
     struct destination_settings settings = {.select = {selectors, 2}};
     check(&settings, "t", "__name__=up job=a", "__name__=up job=a");
@@ -78,20 +75,16 @@ test_a_series_goes_on_if_one_selector_takes_it(void **state)
     check(&settings, "t", "__name__=node_load", "__name__=node_load");
 }
 
-static void
-test_external_labels_come_in_where_there_are_none(void **state)
+UNIT_TEST(test_external_labels_come_in_where_there_are_none)
 {
-    (void)state;
     struct named_text labels[] = {{"region", "eu"}, {"a", "first"}, {"empty", ""}, {"zz", "last"}};
     struct destination_settings settings = {.external_labels = {labels, 4}};
     check(&settings, "t", "__name__=up job=a", "__name__=up a=first job=a region=eu zz=last");
     check(&settings, "t", "__name__=up region=us", "__name__=up a=first region=us zz=last");
 }
 
-static void
-test_rules_see_external_labels_and_may_drop(void **state)
+UNIT_TEST(test_rules_see_external_labels_and_may_drop)
 {
-    (void)state;
     struct named_text labels[] = {{"region", "eu"}};
     struct bytes region = bytes_of_text("region"), job = bytes_of_text("job");
     struct relabel_spec rules[] = {
@@ -110,10 +103,8 @@ test_rules_see_external_labels_and_may_drop(void **state)
     check(&settings, "t", "__name__=up job=secret", "");
 }
 
-static void
-test_the_tenant_is_seen_and_hides_nothing(void **state)
+UNIT_TEST(test_the_tenant_is_seen_and_hides_nothing)
 {
-    (void)state;
     struct destination_settings settings = {.tenant_label = "tenant"};
     check(&settings, "team", "__name__=up zone=1", "__name__=up tenant=team zone=1");
     check(&settings, "team", "__name__=up tenant=mine",
@@ -122,10 +113,8 @@ test_the_tenant_is_seen_and_hides_nothing(void **state)
           "exported_exported_tenant=mine exported_tenant=other tenant=team");
 }
 
-static void
-test_only_series_of_the_tenants_named_go_on(void **state)
+UNIT_TEST(test_only_series_of_the_tenants_named_go_on)
 {
-    (void)state;
     const char *two[] = {"a", "b"}, *all[] = {"all"};
     struct destination_settings settings = {.tenants = {two, 2}};
     check(&settings, "a", "__name__=up", "__name__=up");
@@ -134,10 +123,8 @@ test_only_series_of_the_tenants_named_go_on(void **state)
     check(&settings, "c", "__name__=up", "__name__=up");
 }
 
-static void
-test_families_are_judged_by_their_name_alone(void **state)
+UNIT_TEST(test_families_are_judged_by_their_name_alone)
 {
-    (void)state;
     const char *selectors[] = {"{__name__=~\"node_.*\",job=\"a\"}"}, *tenants[] = {"a"};
     struct destination_settings settings = {.select = {selectors, 1}, .tenants = {tenants, 1}};
     struct selection *s;
@@ -149,10 +136,8 @@ test_families_are_judged_by_their_name_alone(void **state)
     selection_free(s);
 }
 
-static void
-test_what_is_no_selector_is_refused(void **state)
+UNIT_TEST(test_what_is_no_selector_is_refused)
 {
-    (void)state;
     const char *selectors[] = {"up", "{"};
     struct destination_settings settings = {.select = {selectors, 2}};
     struct selection *s;

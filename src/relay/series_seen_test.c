@@ -1,10 +1,5 @@
 /* series_seen_test.c - what was added is there, and nothing else, until it is cleared. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/hash.h"
 #include "relay/series_seen.h"
@@ -24,10 +19,8 @@ add(struct series_seen *seen, uint64_t hash)
     series_seen_add(seen, hash);
 }
 
-static void
-test_what_was_added_is_there_and_nothing_else_until_it_is_cleared(void **state)
+UNIT_TEST(test_what_was_added_is_there_and_nothing_else_until_it_is_cleared)
 {
-    (void)state;
     struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 0, NULL);
     for (uint32_t round = 0; round < 3; round++) {
@@ -43,10 +36,8 @@ test_what_was_added_is_there_and_nothing_else_until_it_is_cleared(void **state)
     assert_int_equal(budget_used(&memory), 0);
 }
 
-static void
-test_a_hash_of_nothing_is_a_series_too(void **state)
+UNIT_TEST(test_a_hash_of_nothing_is_a_series_too)
 {
-    (void)state;
     struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 0, NULL);
     assert_false(series_seen_has(&seen, 0));
@@ -55,10 +46,8 @@ test_a_hash_of_nothing_is_a_series_too(void **state)
     series_seen_fini(&seen, &memory);
 }
 
-static void
-test_without_memory_what_is_known_stays(void **state)
+UNIT_TEST(test_without_memory_what_is_known_stays)
 {
-    (void)state;
     struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 4096, NULL); /* a table of 512 */
     uint32_t count = 0;

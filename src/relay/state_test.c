@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/crc32c.h"
+#include "lib/test.h"
 #include "relay/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
@@ -128,10 +129,8 @@ names_file(const struct letters_mark *m, uint32_t file)
     return false;
 }
 
-static void
-test_what_was_written_is_read(void **state)
+UNIT_TEST(test_what_was_written_is_read)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
@@ -178,10 +177,8 @@ test_what_was_written_is_read(void **state)
 }
 
 /* What an older version wrote says nothing of letters, and what a newer one says behind is left. */
-static void
-test_a_state_without_a_mark_of_letters_is_read(void **state)
+UNIT_TEST(test_a_state_without_a_mark_of_letters_is_read)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
@@ -219,10 +216,8 @@ test_a_state_without_a_mark_of_letters_is_read(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_runs_of_files_beyond_some_are_not_said(void **state)
+UNIT_TEST(test_runs_of_files_beyond_some_are_not_said)
 {
-    (void)state;
     struct letters_mark mark = {.known = true}, got;
     struct buf memory;
     buf_init(&memory, NULL, 4096);
@@ -242,10 +237,8 @@ test_runs_of_files_beyond_some_are_not_said(void **state)
     buf_fini(&memory);
 }
 
-static void
-test_each_damaged_byte_is_noticed(void **state)
+UNIT_TEST(test_each_damaged_byte_is_noticed)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
@@ -266,10 +259,8 @@ test_each_damaged_byte_is_noticed(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_newer_version_is_told_from_damage(void **state)
+UNIT_TEST(test_a_newer_version_is_told_from_damage)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
@@ -287,10 +278,8 @@ test_a_newer_version_is_told_from_damage(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination(void **state)
+UNIT_TEST(test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state got;
@@ -299,10 +288,8 @@ test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination(void **
     rig_fini(&rig);
 }
 
-static void
-test_the_state_before_is_kept_beside(void **state)
+UNIT_TEST(test_the_state_before_is_kept_beside)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state s = some_state(), got;
@@ -321,10 +308,8 @@ test_the_state_before_is_kept_beside(void **state)
 }
 
 /* Each call fails once, then power goes. */
-static void
-test_a_directory_is_never_there_without_a_state(void **state)
+UNIT_TEST(test_a_directory_is_never_there_without_a_state)
 {
-    (void)state;
     bool finished = false;
     for (uint64_t nth = 1; !finished; nth++) {
         struct rig rig;
@@ -350,10 +335,8 @@ test_a_directory_is_never_there_without_a_state(void **state)
 }
 
 /* Names of destinations may end as they like. */
-static void
-test_a_directory_that_is_made_takes_no_other_ones_place(void **state)
+UNIT_TEST(test_a_directory_that_is_made_takes_no_other_ones_place)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     struct relay_state first = some_state(), second = some_state(), got;
@@ -367,10 +350,8 @@ test_a_directory_that_is_made_takes_no_other_ones_place(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_path_that_is_too_long_is_named(void **state)
+UNIT_TEST(test_a_path_that_is_too_long_is_named)
 {
-    (void)state;
     struct rig rig;
     struct relay_state got;
     char dir[FILE_PATH_BYTES] = "";

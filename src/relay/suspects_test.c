@@ -1,10 +1,5 @@
 /* suspects_test.c - what was put in is there until it is forgotten, or many others came. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/hash.h"
 #include "relay/suspects.h"
@@ -17,10 +12,8 @@ key(uint32_t number)
     return hash_mix(7, number) & ~UINT64_C(1);
 }
 
-static void
-test_what_was_put_in_is_there_until_it_is_forgotten(void **state)
+UNIT_TEST(test_what_was_put_in_is_there_until_it_is_forgotten)
 {
-    (void)state;
     struct suspects s = {.slots = NULL};
     budget_init(&memory, "test", 0, NULL);
     assert_false(suspects_has(&s, key(1)));
@@ -45,10 +38,8 @@ test_what_was_put_in_is_there_until_it_is_forgotten(void **state)
     assert_int_equal(budget_used(&memory), 0);
 }
 
-static void
-test_it_never_grows_and_the_last_is_there(void **state)
+UNIT_TEST(test_it_never_grows_and_the_last_is_there)
 {
-    (void)state;
     struct suspects s = {.slots = NULL};
     uint64_t used = 0;
     for (uint32_t i = 0; i < 100000; i++) {
@@ -61,10 +52,8 @@ test_it_never_grows_and_the_last_is_there(void **state)
     suspects_fini(&s, &memory);
 }
 
-static void
-test_without_memory_nothing_is_remembered(void **state)
+UNIT_TEST(test_without_memory_nothing_is_remembered)
 {
-    (void)state;
     struct suspects s = {.slots = NULL};
     mem_fail_nth(1, false);
     suspects_add(&s, &memory, key(1));

@@ -1,10 +1,5 @@
 /* throttle_test.c - how many calls are allowed follows the share of them that is throttled. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "relay/throttle.h"
 #include "sys/sim.h"
@@ -29,10 +24,8 @@ answer(struct throttle *t, unsigned seconds, unsigned calls, unsigned nth)
     }
 }
 
-static void
-test_everything_is_allowed_as_long_as_nothing_is_throttled(void **state)
+UNIT_TEST(test_everything_is_allowed_as_long_as_nothing_is_throttled)
 {
-    (void)state;
     struct throttle t;
     begin(&t, 16);
     assert_int_equal(throttle_allows(&t), 16);
@@ -40,10 +33,8 @@ test_everything_is_allowed_as_long_as_nothing_is_throttled(void **state)
     assert_int_equal(throttle_allows(&t), 16);
 }
 
-static void
-test_some_throttled_calls_now_and_then_cost_nothing(void **state)
+UNIT_TEST(test_some_throttled_calls_now_and_then_cost_nothing)
 {
-    (void)state;
     static const unsigned nths[] = {200, 50, 20}; /* 0.5, 2, 5 percent */
     for (unsigned i = 0; i < 3; i++) {
         struct throttle t;
@@ -55,10 +46,8 @@ test_some_throttled_calls_now_and_then_cost_nothing(void **state)
     }
 }
 
-static void
-test_fewer_are_allowed_as_more_are_throttled(void **state)
+UNIT_TEST(test_fewer_are_allowed_as_more_are_throttled)
 {
-    (void)state;
     static const struct {
         unsigned nth, least, most;
     } cases[] = {{10, 9, 11}, {5, 4, 6}, {2, 1, 3}, {1, 1, 1}};
@@ -70,10 +59,8 @@ test_fewer_are_allowed_as_more_are_throttled(void **state)
     }
 }
 
-static void
-test_one_more_is_allowed_each_second_once_it_is_over(void **state)
+UNIT_TEST(test_one_more_is_allowed_each_second_once_it_is_over)
 {
-    (void)state;
     struct throttle t;
     begin(&t, 16);
     answer(&t, 10, 100, 1);
@@ -84,10 +71,8 @@ test_one_more_is_allowed_each_second_once_it_is_over(void **state)
     assert_int_equal(throttle_allows(&t), 16);
 }
 
-static void
-test_one_throttled_call_of_a_few_is_no_trouble(void **state)
+UNIT_TEST(test_one_throttled_call_of_a_few_is_no_trouble)
 {
-    (void)state;
     struct throttle t;
     begin(&t, 16);
     throttle_answered(&t, now_ns += NS_PER_S, 1);
@@ -97,10 +82,8 @@ test_one_throttled_call_of_a_few_is_no_trouble(void **state)
     }
 }
 
-static void
-test_parts_of_calls_count_as_parts(void **state)
+UNIT_TEST(test_parts_of_calls_count_as_parts)
 {
-    (void)state;
     struct throttle t;
     begin(&t, 16);
     for (unsigned i = 0; i < 6000; i++) {
@@ -109,10 +92,8 @@ test_parts_of_calls_count_as_parts(void **state)
     assert_in_range(throttle_allows(&t), 4, 6);
 }
 
-static void
-test_nothing_is_learnt_while_nobody_answers(void **state)
+UNIT_TEST(test_nothing_is_learnt_while_nobody_answers)
 {
-    (void)state;
     struct throttle t;
     begin(&t, 16);
     answer(&t, 10, 100, 1);
@@ -122,10 +103,8 @@ test_nothing_is_learnt_while_nobody_answers(void **state)
     assert_int_equal(throttle_allows(&t), 1);
 }
 
-static void
-test_a_destination_that_may_not_work_is_sent_one_call_at_a_time(void **state)
+UNIT_TEST(test_a_destination_that_may_not_work_is_sent_one_call_at_a_time)
 {
-    (void)state;
     static const struct retry_settings retry = {.min_backoff_ms = 100, .max_backoff_ms = 10000};
     struct sim_env *sim;
     assert_int_equal(sim_env_new(1, &sim), OK);
@@ -149,10 +128,8 @@ test_a_destination_that_may_not_work_is_sent_one_call_at_a_time(void **state)
     sim_env_free(sim);
 }
 
-static void
-test_a_pause_that_was_asked_for_lasts_though_another_call_succeeds(void **state)
+UNIT_TEST(test_a_pause_that_was_asked_for_lasts_though_another_call_succeeds)
 {
-    (void)state;
     static const struct retry_settings retry = {.min_backoff_ms = 100, .max_backoff_ms = 10000};
     struct sim_env *sim;
     assert_int_equal(sim_env_new(1, &sim), OK);

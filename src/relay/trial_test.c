@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "model/labels.h"
 #include "relay/trial.h"
 #include "sys/sim.h"
@@ -247,10 +248,8 @@ run(bool write, struct text_list tenants)
 
 static const struct text_list nobody = {NULL, 0};
 
-static void
-test_all_checks_are_told_and_nothing_is_written(void **state)
+UNIT_TEST(test_all_checks_are_told_and_nothing_is_written)
 {
-    (void)state;
     script = (struct script){.checks = {{"one", VERDICT_DELIVERED, ""},
                                         {"two (x:Put)", VERDICT_BLOCKED, "access_denied"},
                                         {"three", VERDICT_RETRY, "odd"}},
@@ -263,19 +262,15 @@ test_all_checks_are_told_and_nothing_is_written(void **state)
     assert_int_equal(did.tends, 0);
 }
 
-static void
-test_after_a_failure_no_sample_is_written(void **state)
+UNIT_TEST(test_after_a_failure_no_sample_is_written)
 {
-    (void)state;
     script = (struct script){.checks = {{"one", VERDICT_RETRY, "connect"}}, .check_count = 1};
     assert_int_equal(run(true, nobody), 1);
     assert_int_equal(did.adds, 0);
 }
 
-static void
-test_who_lacks_credentials_gets_them_and_is_checked_again(void **state)
+UNIT_TEST(test_who_lacks_credentials_gets_them_and_is_checked_again)
 {
-    (void)state;
     script =
         (struct script){.checks = {{"one", VERDICT_UNPREPARED, "credentials"}}, .check_count = 1};
     script.prepared = VERDICT_DELIVERED;
@@ -290,19 +285,15 @@ test_who_lacks_credentials_gets_them_and_is_checked_again(void **state)
     assert_int_equal(did.checks, 1);
 }
 
-static void
-test_a_check_that_never_ends_is_a_failure(void **state)
+UNIT_TEST(test_a_check_that_never_ends_is_a_failure)
 {
-    (void)state;
     script = (struct script){.checks = {{"one", VERDICT_AGAIN, "clock"}}, .check_count = 1};
     assert_int_equal(run(false, nobody), 1);
     assert_in_range(did.checks, 2, 10);
 }
 
-static void
-test_a_sample_is_marked_and_confirmed(void **state)
+UNIT_TEST(test_a_sample_is_marked_and_confirmed)
 {
-    (void)state;
     const char *names[] = {"north", "south"};
     script = (struct script){.prepared = VERDICT_DELIVERED, .saves = true};
     assert_int_equal(script.verdicts[0], VERDICT_DELIVERED);
@@ -320,10 +311,8 @@ test_a_sample_is_marked_and_confirmed(void **state)
     assert_string_equal(did.tenant, "anonymous");
 }
 
-static void
-test_a_sample_is_sent_again_where_a_relay_would_at_once(void **state)
+UNIT_TEST(test_a_sample_is_sent_again_where_a_relay_would_at_once)
 {
-    (void)state;
     script = (struct script){.prepared = VERDICT_DELIVERED,
                              .verdicts = {VERDICT_AGAIN, VERDICT_REBUILD, VERDICT_DELIVERED}};
     assert_int_equal(run(true, nobody), 0);
@@ -331,10 +320,8 @@ test_a_sample_is_sent_again_where_a_relay_would_at_once(void **state)
     assert_int_equal(did.adds, 2); /* only for the rebuilding */
 }
 
-static void
-test_a_sample_that_is_refused_is_a_failure(void **state)
+UNIT_TEST(test_a_sample_that_is_refused_is_a_failure)
 {
-    (void)state;
     script = (struct script){.prepared = VERDICT_DELIVERED, .verdicts = {VERDICT_RETRY}};
     assert_int_equal(run(true, nobody), 1);
     assert_int_equal(did.steps, 1); /* it is for who asked to try again */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "relay/log_items.h"
 #include "relay/seed_testing.h"
 #include "relay/window.h"
@@ -97,10 +98,8 @@ settle_some(struct window *w, struct rng *rng, uint32_t from)
     memset(model.fates[record] + first, fate, count);
 }
 
-static void
-test_the_cursor_follows_the_first_open_item(void **state)
+UNIT_TEST(test_the_cursor_follows_the_first_open_item)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct rng rng = {shifted_seed(seed)};
         struct budget budget;
@@ -122,10 +121,8 @@ test_the_cursor_follows_the_first_open_item(void **state)
     }
 }
 
-static void
-test_with_nothing_under_way_the_cursor_may_be_set_ahead(void **state)
+UNIT_TEST(test_with_nothing_under_way_the_cursor_may_be_set_ahead)
 {
-    (void)state;
     struct rng rng = {shifted_seed(1)};
     struct window *w;
     struct relay_cursor cursor;
@@ -145,10 +142,8 @@ test_with_nothing_under_way_the_cursor_may_be_set_ahead(void **state)
     window_free(w);
 }
 
-static void
-test_what_is_reserved_for_is_settled_without_memory(void **state)
+UNIT_TEST(test_what_is_reserved_for_is_settled_without_memory)
 {
-    (void)state;
     struct chunk chunk = {.pos = 10, .end_pos = 20, .kind = ITEM_FLOAT, .count = 5};
     struct window *w;
     struct relay_cursor cursor;
@@ -199,10 +194,8 @@ check_repeats(struct window *w, uint64_t repeated, uint64_t delivered, uint64_t 
 }
 
 /* A letter is no repeat: then an item of a later record is one. */
-static void
-test_so_many_are_repeats_as_were_said_to_be_whichever_records_they_are_of(void **state)
+UNIT_TEST(test_so_many_are_repeats_as_were_said_to_be_whichever_records_they_are_of)
 {
-    (void)state;
     struct window *w;
     struct relay_cursor cursor;
     struct fates before;

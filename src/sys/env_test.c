@@ -1,12 +1,7 @@
 /*
  * env_test.c - the wrappers of env.h over the real kernel, in a directory of their own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -66,10 +61,8 @@ opened(const char *name, enum file_mode mode)
     return file;
 }
 
-static void
-test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one(void **state)
+UNIT_TEST(test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one)
 {
-    (void)state;
     struct file file = opened("direct", FILE_CREATE);
     static _Alignas(FILE_DIRECT_BYTES) uint8_t sectors[4 * FILE_DIRECT_BYTES];
     uint8_t got[sizeof sectors];
@@ -90,10 +83,8 @@ test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one(void **state)
     must(file_close(&file));
 }
 
-static void
-test_file_reads_back_what_was_written(void **state)
+UNIT_TEST(test_file_reads_back_what_was_written)
 {
-    (void)state;
     struct file file = opened("f", FILE_CREATE);
     char text[16];
     uint64_t size;
@@ -121,10 +112,8 @@ test_file_reads_back_what_was_written(void **state)
     must(file_close(&closed));
 }
 
-static void
-test_modes_decide_what_must_be_there(void **state)
+UNIT_TEST(test_modes_decide_what_must_be_there)
 {
-    (void)state;
     struct file file;
     struct why why;
     uint64_t size;
@@ -166,10 +155,8 @@ check_refused(const char *name, const char *reason)
     }
 }
 
-static void
-test_what_is_no_regular_file_is_refused_and_not_waited_for(void **state)
+UNIT_TEST(test_what_is_no_regular_file_is_refused_and_not_waited_for)
 {
-    (void)state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(listener >= 0);
@@ -194,10 +181,8 @@ give_back_lease(int signal_number)
     fcntl(leased, F_SETLEASE, F_UNLCK);
 }
 
-static void
-test_a_lease_of_another_program_is_waited_for(void **state)
+UNIT_TEST(test_a_lease_of_another_program_is_waited_for)
 {
-    (void)state;
     struct file file = opened("f", FILE_CREATE);
     must(file_close(&file));
     signal(SIGIO, give_back_lease);
@@ -212,10 +197,8 @@ test_a_lease_of_another_program_is_waited_for(void **state)
     signal(SIGIO, SIG_DFL);
 }
 
-static void
-test_numbers_out_of_range_are_errors_not_wraparounds(void **state)
+UNIT_TEST(test_numbers_out_of_range_are_errors_not_wraparounds)
 {
-    (void)state;
     struct file file = opened("f", FILE_CREATE);
     char text[4];
     size_t got;
@@ -236,10 +219,8 @@ test_numbers_out_of_range_are_errors_not_wraparounds(void **state)
     assert_int_equal(file_open(env_real(), path, FILE_READ, &file, &why), ERR_LIMIT);
 }
 
-static void
-test_paths_join_with_one_slash_or_not_at_all(void **state)
+UNIT_TEST(test_paths_join_with_one_slash_or_not_at_all)
 {
-    (void)state;
     char to[6];
     must(path_join(to, sizeof to, "ab", "cd"));
     assert_string_equal(to, "ab/cd");
@@ -261,10 +242,8 @@ facts_of(const char *name)
     return facts;
 }
 
-static void
-test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory(void **state)
+UNIT_TEST(test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory)
 {
-    (void)state;
     must(env_mkdir(env_real(), in_dir("d"), NULL));
     struct file file = opened("d/one", FILE_CREATE), copy = opened("copy", FILE_CREATE);
     must(file_close(&file));
@@ -287,10 +266,8 @@ test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory(void **stat
     assert_true(after.changed_ns >= before.changed_ns); /* a clock that ticks now and then */
 }
 
-static void
-test_lock_excludes_other_descriptors_until_closed(void **state)
+UNIT_TEST(test_lock_excludes_other_descriptors_until_closed)
 {
-    (void)state;
     struct file one = opened("lock", FILE_CREATE), other = opened("lock", FILE_UPDATE);
     struct why why;
     must(file_lock(&one, NULL));
@@ -306,10 +283,8 @@ test_lock_excludes_other_descriptors_until_closed(void **state)
     must(file_close(&other));
 }
 
-static void
-test_lock_is_shared_by_those_who_only_read(void **state)
+UNIT_TEST(test_lock_is_shared_by_those_who_only_read)
 {
-    (void)state;
     struct file writer = opened("lock", FILE_CREATE), one = opened("lock", FILE_READ);
     struct file two = opened("lock", FILE_READ);
     must(file_lock(&writer, NULL));
@@ -341,10 +316,8 @@ count_name(void *context, const char *name, bool is_dir)
     return names->stop_after == names->files + names->dirs ? ERR_CANCELED : OK;
 }
 
-static void
-test_names_are_made_moved_listed_and_removed(void **state)
+UNIT_TEST(test_names_are_made_moved_listed_and_removed)
 {
-    (void)state;
     struct env *env = env_real();
     struct why why;
     struct file file = opened("f", FILE_CREATE);
@@ -383,10 +356,8 @@ test_names_are_made_moved_listed_and_removed(void **state)
     assert_int_equal(env_rmdir(env, in_dir("d"), NULL), ERR_MISSING);
 }
 
-static void
-test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed(void **state)
+UNIT_TEST(test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed)
 {
-    (void)state;
     struct env *env = env_real();
     struct file file;
     must(env_mkdir(env, in_dir("t"), NULL));
@@ -420,10 +391,8 @@ test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed(void **s
     must(env_remove_tree(env, in_dir("t/1"), NULL));
 }
 
-static void
-test_whole_file_is_replaced_and_nothing_stays_beside_it(void **state)
+UNIT_TEST(test_whole_file_is_replaced_and_nothing_stays_beside_it)
 {
-    (void)state;
     struct env *env = env_real();
     char text[8];
     size_t size;
@@ -447,10 +416,8 @@ test_whole_file_is_replaced_and_nothing_stays_beside_it(void **state)
     assert_int_equal(env_write_whole(env, dir, name, bytes_of_text("x"), &why), ERR_LIMIT);
 }
 
-static void
-test_space_is_told_for_a_directory_that_is_there(void **state)
+UNIT_TEST(test_space_is_told_for_a_directory_that_is_there)
 {
-    (void)state;
     uint64_t free_bytes = 0, total_bytes = 0;
     must(env_space(env_real(), dir, &free_bytes, &total_bytes, NULL));
     assert_true(total_bytes > 0);
@@ -459,10 +426,8 @@ test_space_is_told_for_a_directory_that_is_there(void **state)
                      ERR_MISSING);
 }
 
-static void
-test_clocks_and_randomness_are_the_kernels(void **state)
+UNIT_TEST(test_clocks_and_randomness_are_the_kernels)
 {
-    (void)state;
     struct env *env = env_real();
     int64_t off_ms = env_realtime_ms(env) - (int64_t)time(NULL) * 1000;
     assert_true(off_ms > -2000 && off_ms < 5000);
@@ -481,10 +446,8 @@ note_own_name(void *argument)
     pthread_getname_np(pthread_self(), argument, 16);
 }
 
-static void
-test_thread_runs_under_its_name_and_is_joined(void **state)
+UNIT_TEST(test_thread_runs_under_its_name_and_is_joined)
 {
-    (void)state;
     struct env *env = env_real();
     struct env_thread *threads[3];
     char names[3][16] = {"", "", ""};
@@ -524,10 +487,8 @@ connects_over_ipv4(uint16_t port)
     return connected;
 }
 
-static void
-test_listening_socket_takes_connections_until_shut_down(void **state)
+UNIT_TEST(test_listening_socket_takes_connections_until_shut_down)
 {
-    (void)state;
     struct env *env = env_real();
     static const char *const hosts[] = {"", "127.0.0.1"};
     for (unsigned i = 0; i < 2; i++) {
@@ -550,10 +511,8 @@ test_listening_socket_takes_connections_until_shut_down(void **state)
     }
 }
 
-static void
-test_listening_where_we_do_not_live_is_refused(void **state)
+UNIT_TEST(test_listening_where_we_do_not_live_is_refused)
 {
-    (void)state;
     int listener;
     struct why why;
     assert_int_equal(env_listen(env_real(), "192.0.2.1", 0, 16, &listener, &why), ERR_INPUT);

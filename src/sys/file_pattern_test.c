@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,10 +55,8 @@ check_found(struct env *env, const char *pattern, const char *expected)
     }
 }
 
-static void
-test_wildcards_match_names_of_one_directory(void **state)
+UNIT_TEST(test_wildcards_match_names_of_one_directory)
 {
-    (void)state;
     static const char *const names[] = {"a.yml", "b.yml", "ab.yaml", ".c.yml", "*.yml", "x", NULL};
     struct sim_env *sim;
     struct env *env = make_names(&sim, names);
@@ -79,10 +72,8 @@ test_wildcards_match_names_of_one_directory(void **state)
     sim_env_free(sim);
 }
 
-static void
-test_the_error_of_a_caller_ends_it(void **state)
+UNIT_TEST(test_the_error_of_a_caller_ends_it)
 {
-    (void)state;
     static const char *const names[] = {"a", "b", NULL};
     struct sim_env *sim;
     struct env *env = make_names(&sim, names);
@@ -92,10 +83,8 @@ test_the_error_of_a_caller_ends_it(void **state)
     sim_env_free(sim);
 }
 
-static void
-test_patterns_that_cannot_be_expanded_are_refused(void **state)
+UNIT_TEST(test_patterns_that_cannot_be_expanded_are_refused)
 {
-    (void)state;
     static const struct {
         const char *pattern, *expected;
         bool is_wild;
@@ -129,10 +118,8 @@ test_patterns_that_cannot_be_expanded_are_refused(void **state)
     }
 }
 
-static void
-test_too_long_a_path_is_reported(void **state)
+UNIT_TEST(test_too_long_a_path_is_reported)
 {
-    (void)state;
     struct sim_env *sim;
     static const char *const names[] = {NULL};
     struct env *env = make_names(&sim, names);

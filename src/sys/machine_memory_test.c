@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "sys/machine_memory.h"
 
 static char dir[64];
@@ -58,10 +59,8 @@ limit_of(const char *groups)
     return cgroup_memory_limit(file, dir);
 }
 
-static void
-test_the_least_limit_on_the_way_up_counts(void **state)
+UNIT_TEST(test_the_least_limit_on_the_way_up_counts)
 {
-    (void)state;
     put("memory.max", "900\n");
     put("a/memory.max", "500\n");
     put("a/b/memory.max", "max\n");
@@ -71,10 +70,8 @@ test_the_least_limit_on_the_way_up_counts(void **state)
     assert_int_equal(limit_of("0::/not/there\n"), 900);
 }
 
-static void
-test_groups_of_the_first_version_count_by_their_controller(void **state)
+UNIT_TEST(test_groups_of_the_first_version_count_by_their_controller)
 {
-    (void)state;
     put("memory/memory.limit_in_bytes", "9223372036854771712\n");
     put("memory/x/memory.limit_in_bytes", "4096\n");
     put("memory/y/memory.limit_in_bytes", "1024\n");
@@ -82,10 +79,8 @@ test_groups_of_the_first_version_count_by_their_controller(void **state)
     assert_int_equal(limit_of("5:cpu:/x\n3:nomemory:/y\n"), UINT64_MAX);
 }
 
-static void
-test_what_is_no_list_of_groups_limits_nothing(void **state)
+UNIT_TEST(test_what_is_no_list_of_groups_limits_nothing)
 {
-    (void)state;
     put("memory.max", "900\n");
     assert_int_equal(limit_of(""), UINT64_MAX);
     assert_int_equal(limit_of("nonsense\n:::\n5:memory\n"), UINT64_MAX);

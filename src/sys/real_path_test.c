@@ -1,10 +1,5 @@
 /* real_path_test.c - where paths lead, in a directory of its own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,10 +37,8 @@ assert_leads_to(const char *path, const char *expected)
     assert_string_equal(real, whole);
 }
 
-static void
-test_links_and_dots_are_resolved_as_far_as_a_path_is_there(void **state)
+UNIT_TEST(test_links_and_dots_are_resolved_as_far_as_a_path_is_there)
 {
-    (void)state;
     assert_leads_to("store/wal/", "/store/wal");
     assert_leads_to("link/wal", "/store/wal");
     assert_leads_to("./link//new/./deeper", "/store/new/deeper");
@@ -59,20 +52,16 @@ test_links_and_dots_are_resolved_as_far_as_a_path_is_there(void **state)
     assert_string_equal(real, "/");
 }
 
-static void
-test_a_path_that_is_too_long_is_an_error(void **state)
+UNIT_TEST(test_a_path_that_is_too_long_is_an_error)
 {
-    (void)state;
     char path[REAL_PATH_BYTES + 2], real[REAL_PATH_BYTES];
     memset(path, 'a', sizeof path);
     path[sizeof path - 1] = '\0';
     assert_int_equal(real_path(path, real), ERR_LIMIT);
 }
 
-static void
-test_a_directory_has_itself_and_what_is_below_but_no_name_that_begins_like_it(void **state)
+UNIT_TEST(test_a_directory_has_itself_and_what_is_below_but_no_name_that_begins_like_it)
 {
-    (void)state;
     assert_true(real_path_is_within("/a/b", "/a/b"));
     assert_true(real_path_is_within("/a/b/c", "/a/b"));
     assert_true(real_path_is_within("/a", "/"));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem_testing.h"
+#include "lib/test.h"
 #include "promql/histogram/fhist.h"
 #include "template/template.h"
 
@@ -233,10 +234,8 @@ test_queries_answer_samples(void **state)
     CHECK_REFUSED(refused);
 }
 
-static void
-test_a_query_that_is_canceled_ends_all(void **state)
+UNIT_TEST(test_a_query_that_is_canceled_ends_all)
 {
-    (void)state;
     query_fails = ERR_CANCELED;
     check("{{ query \"up\" }}", ERR_CANCELED, "", "");
 }

@@ -2,6 +2,7 @@
  * tsdb_arrivals_test.c - when requests of senders came: which of them count, which samples are
  * recent, and which are late.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_claim_testing.h"
 
 #define GAP ((struct time_range){SIM_BEGIN - 20 * MINUTE_MS, SIM_BEGIN - 10 * MINUTE_MS})
@@ -59,10 +60,8 @@ expect_arrival(struct rq *rq, bool is_one)
 
 /* --- recent and late -------------------------------------------------------------------------- */
 
-static void
-test_a_sample_at_most_a_minute_old_or_ahead_of_the_clock_is_recent(void **state)
+UNIT_TEST(test_a_sample_at_most_a_minute_old_or_ahead_of_the_clock_is_recent)
 {
-    (void)state;
     assert_true(is_recent(env_realtime_ms(m.env)));
     assert_true(is_recent(env_realtime_ms(m.env) + 1 - MINUTE_MS)); /* a millisecond passes */
     assert_false(is_recent(env_realtime_ms(m.env) - MINUTE_MS));
@@ -72,10 +71,8 @@ test_a_sample_at_most_a_minute_old_or_ahead_of_the_clock_is_recent(void **state)
     assert_int_equal(tsdb_arrivals(m.db, text("a")).late_ns, 0);
 }
 
-static void
-test_a_sample_in_the_range_that_is_watched_is_late(void **state)
+UNIT_TEST(test_a_sample_in_the_range_that_is_watched_is_late)
 {
-    (void)state;
     assert_false(is_late(GAP.min_ms));
     tsdb_watch_arrivals(m.db, GAP);
     assert_false(is_late(GAP.min_ms - 1));
@@ -90,10 +87,8 @@ test_a_sample_in_the_range_that_is_watched_is_late(void **state)
 }
 
 /* Series that always come late do not hide that the others have arrived. */
-static void
-test_a_request_with_samples_on_both_sides_of_the_range_is_not_late(void **state)
+UNIT_TEST(test_a_request_with_samples_on_both_sides_of_the_range_is_not_late)
 {
-    (void)state;
     struct rq rq;
     tsdb_watch_arrivals(m.db, GAP);
     rq_init(&rq, RW_V1);
@@ -105,10 +100,8 @@ test_a_request_with_samples_on_both_sides_of_the_range_is_not_late(void **state)
     assert_int_equal(tsdb_arrivals(m.db, text("a")).late_ns, 0);
 }
 
-static void
-test_each_tenant_has_arrivals_of_its_own(void **state)
+UNIT_TEST(test_each_tenant_has_arrivals_of_its_own)
 {
-    (void)state;
     tsdb_watch_arrivals(m.db, GAP);
     expect_no_arrivals("a");
     send_at("a", GAP.min_ms);
@@ -121,10 +114,8 @@ test_each_tenant_has_arrivals_of_its_own(void **state)
 
 /* --- which requests count --------------------------------------------------------------------- */
 
-static void
-test_a_request_counts_if_its_samples_are_stored_already_or_refused(void **state)
+UNIT_TEST(test_a_request_counts_if_its_samples_are_stored_already_or_refused)
 {
-    (void)state;
     int64_t too_old_ms = SIM_BEGIN - 2 * m.limits.retention_ms;
     tsdb_watch_arrivals(m.db, (struct time_range){too_old_ms, GAP.max_ms});
     must_send_float("a", "__name__=m", SIM_BEGIN, 1);
@@ -143,10 +134,8 @@ test_a_request_counts_if_its_samples_are_stored_already_or_refused(void **state)
 }
 
 /* The sender repeats it. */
-static void
-test_a_request_counts_if_there_is_no_memory_for_it(void **state)
+UNIT_TEST(test_a_request_counts_if_there_is_no_memory_for_it)
 {
-    (void)state;
     tsdb_watch_arrivals(m.db, GAP);
     must_send_float("a", "__name__=m", SIM_BEGIN, 1);
     sim_env_advance_ns(m.sim, NS_PER_MS);
@@ -156,10 +145,8 @@ test_a_request_counts_if_there_is_no_memory_for_it(void **state)
     assert_int_equal(tsdb_arrivals(m.db, text("a")).late_ns, now_ns());
 }
 
-static void
-test_floats_and_histograms_count_and_exemplars_and_metadata_do_not(void **state)
+UNIT_TEST(test_floats_and_histograms_count_and_exemplars_and_metadata_do_not)
 {
-    (void)state;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
     for (unsigned version = RW_V1; version <= RW_V2; version++) {
         struct rq rq;
@@ -186,10 +173,8 @@ test_floats_and_histograms_count_and_exemplars_and_metadata_do_not(void **state)
     }
 }
 
-static void
-test_what_the_server_writes_itself_does_not_count(void **state)
+UNIT_TEST(test_what_the_server_writes_itself_does_not_count)
 {
-    (void)state;
     tsdb_watch_arrivals(m.db, GAP);
     m.writes_itself = true;
     send_at("a", GAP.min_ms);
@@ -200,10 +185,8 @@ test_what_the_server_writes_itself_does_not_count(void **state)
 }
 
 /* Its labels are not looked at when it is decoded, see rw_decode_unchecked(). */
-static void
-test_a_malformed_message_does_not_count(void **state)
+UNIT_TEST(test_a_malformed_message_does_not_count)
 {
-    (void)state;
     static const uint8_t cut[] = {0x0a, 6, 0x0a, 1, 'a', 0x12, 9, 'b'}; /* a label */
     struct rq rq;
     tsdb_watch_arrivals(m.db, GAP);
@@ -225,10 +208,8 @@ test_a_malformed_message_does_not_count(void **state)
 }
 
 /* A checkpoint of rules may be older than that. */
-static void
-test_after_a_crash_the_log_says_when_a_sender_last_wrote(void **state)
+UNIT_TEST(test_after_a_crash_the_log_says_when_a_sender_last_wrote)
 {
-    (void)state;
     send_at("a", SIM_BEGIN);
     must(tsdb_commit(m.db, &m.why));
     int64_t sent_ms = env_realtime_ms(m.env);
@@ -247,10 +228,8 @@ test_after_a_crash_the_log_says_when_a_sender_last_wrote(void **state)
     expect_no_arrivals("b");
 }
 
-static void
-test_a_store_of_the_log_alone_notes_arrivals_too(void **state)
+UNIT_TEST(test_a_store_of_the_log_alone_notes_arrivals_too)
 {
-    (void)state;
     machine_close(&m);
     m.options.log_only = true;
     machine_must_open(&m);

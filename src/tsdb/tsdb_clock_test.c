@@ -2,6 +2,7 @@
  * tsdb_clock_test.c - a clock that was years ahead for a moment: which samples are evidence against
  * the clock of now, for how long, and what becomes of retention and deletions meanwhile.
  */
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_claim_testing.h"
 
@@ -73,10 +74,8 @@ merge(enum tsdb_merge_mode mode)
 
 /* --- what is evidence ------------------------------------------------------------------------- */
 
-static void
-test_samples_of_the_server_itself_are_no_evidence_against_the_clock(void **state)
+UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
 {
-    (void)state;
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_commit(&m);
     set_clock(SIM_BEGIN + YEARS_MS);
@@ -91,10 +90,8 @@ test_samples_of_the_server_itself_are_no_evidence_against_the_clock(void **state
 }
 
 /* Both in one commit, so that the log has them side by side. */
-static void
-test_samples_of_a_sender_beside_those_of_the_server_are_evidence(void **state)
+UNIT_TEST(test_samples_of_a_sender_beside_those_of_the_server_are_evidence)
 {
-    (void)state;
     set_clock(SIM_BEGIN + YEARS_MS);
     m.writes_itself = true;
     must_send_float("a", "__name__=own", SIM_BEGIN + YEARS_MS, 1);
@@ -109,10 +106,8 @@ test_samples_of_a_sender_beside_those_of_the_server_are_evidence(void **state)
 
 /* --- for how long ----------------------------------------------------------------------------- */
 
-static void
-test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted(void **state)
+UNIT_TEST(test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted)
 {
-    (void)state;
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_commit(&m);
     set_clock(SIM_BEGIN + YEARS_MS);
@@ -135,10 +130,8 @@ test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted(void **s
     expect_all(&m, "b", "");
 }
 
-static void
-test_the_clock_is_believed_again_when_it_has_come_to_the_samples(void **state)
+UNIT_TEST(test_the_clock_is_believed_again_when_it_has_come_to_the_samples)
 {
-    (void)state;
     set_clock(SIM_BEGIN + DAY_MS);
     must_send_float("a", "__name__=sent", SIM_BEGIN + DAY_MS, 1);
     machine_commit(&m);
@@ -151,10 +144,8 @@ test_the_clock_is_believed_again_when_it_has_come_to_the_samples(void **state)
 }
 
 /* The clock goes on to be compared with what is left. */
-static void
-test_a_clock_that_is_set_back_after_a_deletion_is_not_believed(void **state)
+UNIT_TEST(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed)
 {
-    (void)state;
     set_clock(SIM_BEGIN + YEARS_MS);
     must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
     set_clock(SIM_BEGIN);
@@ -170,10 +161,8 @@ test_a_clock_that_is_set_back_after_a_deletion_is_not_believed(void **state)
 
 /* --- retention and deletions ------------------------------------------------------------------ */
 
-static void
-test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed(void **state)
+UNIT_TEST(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed)
 {
-    (void)state;
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_flush(&m);
     machine_restart(&m);
@@ -190,10 +179,8 @@ test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed(void *
 }
 
 /* As of a server with nothing but rules. */
-static void
-test_retention_counts_from_samples_of_the_server_itself_where_no_others_are(void **state)
+UNIT_TEST(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are)
 {
-    (void)state;
     write_own("a", SIM_BEGIN);
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
     /* The first sample of a sender may have any age. */
@@ -201,10 +188,8 @@ test_retention_counts_from_samples_of_the_server_itself_where_no_others_are(void
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN - 900 * DAY_MS);
 }
 
-static void
-test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from(void **state)
+UNIT_TEST(test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from)
 {
-    (void)state;
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_flush(&m);
     machine_restart(&m);
@@ -217,10 +202,8 @@ test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from(voi
     assert_true(stats_now().retention_now_ms >= SIM_BEGIN);
 }
 
-static void
-test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk(void **state)
+UNIT_TEST(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk)
 {
-    (void)state;
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_flush(&m);
     set_clock(SIM_BEGIN + YEARS_MS);

@@ -5,6 +5,7 @@
  * SEED=n runs the random steps from another seed; STEPS=n runs that many; LONG=1 runs very many,
  * from several seeds.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_scenario_testing.h"
 
 static struct model model;
@@ -76,17 +77,13 @@ crash_everywhere(enum crash crash)
     }
 }
 
-static void
-test_nothing_is_lost_when_power_fails_at_any_call(void **state)
+UNIT_TEST(test_nothing_is_lost_when_power_fails_at_any_call)
 {
-    (void)state;
     crash_everywhere(CRASH_POWER_LOSS);
 }
 
-static void
-test_nothing_is_lost_when_killed_at_any_call(void **state)
+UNIT_TEST(test_nothing_is_lost_when_killed_at_any_call)
 {
-    (void)state;
     crash_everywhere(CRASH_KILL);
 }
 
@@ -412,10 +409,8 @@ walk_from(uint64_t seed, uint64_t steps)
     machine_fini(&w.m);
 }
 
-static void
-test_random_steps_agree_with_the_model(void **state)
+UNIT_TEST(test_random_steps_agree_with_the_model)
 {
-    (void)state;
     bool is_long = setting("LONG", 0) != 0;
     uint64_t seed = setting("SEED", 1), steps = setting("STEPS", is_long ? 400000 : 12000);
     uint64_t walks = steps < 1000 ? 1 : steps / 600;

@@ -4,6 +4,7 @@
  * place of a damaged first one, unless the client asked for what can be had.
  */
 #include "base/hash.h"
+#include "lib/test.h"
 #include "model/histogram.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_streamed_testing.h"
@@ -380,10 +381,8 @@ fill(struct machine *m, bool first)
     send(m, 2);
 }
 
-static void
-test_no_flipped_byte_of_a_part_gives_a_wrong_answer(void **state)
+UNIT_TEST(test_no_flipped_byte_of_a_part_gives_a_wrong_answer)
 {
-    (void)state;
     struct machine m;
     struct answers right, later;
     struct tally tally = {0};
@@ -449,10 +448,8 @@ say_nothing(void *context, const char *line)
     (void)line;
 }
 
-static void
-test_a_part_that_was_put_aside_comes_back_under_its_name(void **state)
+UNIT_TEST(test_a_part_that_was_put_aside_comes_back_under_its_name)
 {
-    (void)state;
     struct machine m;
     struct answers right;
     struct tsdb_report report;
@@ -505,10 +502,8 @@ part_samples(struct machine *m)
     return stats.part_samples;
 }
 
-static void
-test_what_is_deleted_while_its_part_is_set_aside_is_gone_when_the_part_is_back(void **state)
+UNIT_TEST(test_what_is_deleted_while_its_part_is_set_aside_is_gone_when_the_part_is_back)
 {
-    (void)state;
     struct machine m;
     struct selector all;
     struct tsdb_deletion d;
@@ -643,10 +638,8 @@ check_exemplars(struct machine *m, uint64_t *ret_least)
     if (partial.warnings > 0 && partial.count < *ret_least) *ret_least = partial.count;
 }
 
-static void
-test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
+UNIT_TEST(test_a_damaged_page_costs_what_is_in_it_and_no_more)
 {
-    (void)state;
     struct machine m;
     struct rq rq;
     struct rng rng = {7};

@@ -2,6 +2,7 @@
  * tsdb_ingest_test.c - what happens to what is sent: verdicts, counts, what is one series and what
  * is not.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_claim_testing.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -62,10 +63,8 @@ put_refused(struct rq *rq, enum reject reason)
     }
 }
 
-static void
-test_each_reason_refuses_one_sample_and_says_so(void **state)
+UNIT_TEST(test_each_reason_refuses_one_sample_and_says_so)
 {
-    (void)state;
     must(send_float("anonymous", "__name__=now", SIM_BEGIN, 1)); /* retention counts from here */
     machine_commit(&m);
     for (unsigned reason = 1; reason < REJECT_COUNT; reason++) {
@@ -120,10 +119,8 @@ send_nameless(enum rw_version version, bool refused)
     machine_commit(&m);
 }
 
-static void
-test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not(void **state)
+UNIT_TEST(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not)
 {
-    (void)state;
     static const struct {
         enum name_rule rule;
         bool refused_1, refused_2;
@@ -174,10 +171,8 @@ log_newest_version(void)
     return newest;
 }
 
-static void
-test_a_directory_becomes_newer_only_when_a_new_reason_was_counted(void **state)
+UNIT_TEST(test_a_directory_becomes_newer_only_when_a_new_reason_was_counted)
 {
-    (void)state;
     for (unsigned reason = 1; reason <= REJECT_MISSING_NAME; reason++) {
         struct rq rq;
         bool newer = reason == REJECT_MISSING_NAME;
@@ -224,10 +219,8 @@ expect_series(const char *labels, bool taken)
     machine_commit(&m);
 }
 
-static void
-test_limits_of_series_refuse_new_ones_and_never_known_ones(void **state)
+UNIT_TEST(test_limits_of_series_refuse_new_ones_and_never_known_ones)
 {
-    (void)state;
     m.limits.tenant_series_max = 4;
     m.limits.metric_series_max = 2;
     machine_restart(&m);
@@ -252,10 +245,8 @@ test_limits_of_series_refuse_new_ones_and_never_known_ones(void **state)
     expect_series("__name__=p", false);
 }
 
-static void
-test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs(void **state)
+UNIT_TEST(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs)
 {
-    (void)state;
     m.limits.tenant_series_max = 3;
     machine_restart(&m);
     expect_series("__name__=dies", true);
@@ -338,10 +329,8 @@ test_flush_of_many_tenants_takes_no_more_memory_than_of_one(void **state)
     machine_verified_restart(&m);
 }
 
-static void
-test_first_offenders_are_named_and_all_are_counted(void **state)
+UNIT_TEST(test_first_offenders_are_named_and_all_are_counted)
 {
-    (void)state;
     struct rq rq;
     rq_init(&rq, RW_V1);
     for (int i = 0; i < 1000; i++) {
@@ -367,10 +356,8 @@ test_first_offenders_are_named_and_all_are_counted(void **state)
     assert_int_equal(ledger_rejected(&l, LEDGER_FLOAT), 1000);
 }
 
-static void
-test_refused_exemplars_leave_the_text_to_refused_samples(void **state)
+UNIT_TEST(test_refused_exemplars_leave_the_text_to_refused_samples)
 {
-    (void)state;
     static const char *const names[] = {"__name__=bad0", "__name__=bad1", "__name__=bad2"};
     struct rq rq;
     for (int i = 0; i < 3; i++) {
@@ -403,10 +390,8 @@ test_refused_exemplars_leave_the_text_to_refused_samples(void **state)
     machine_commit(&m);
 }
 
-static void
-test_series_of_which_nothing_is_stored_costs_nothing(void **state)
+UNIT_TEST(test_series_of_which_nothing_is_stored_costs_nothing)
 {
-    (void)state;
     struct tsdb_stats stats;
     struct rq rq;
     must(send_float("anonymous", "__name__=now", SIM_BEGIN, 1));
@@ -426,10 +411,8 @@ test_series_of_which_nothing_is_stored_costs_nothing(void **state)
     machine_verified_restart(&m);
 }
 
-static void
-test_what_is_said_of_the_refused_is_one_clean_line(void **state)
+UNIT_TEST(test_what_is_said_of_the_refused_is_one_clean_line)
 {
-    (void)state;
     struct rq rq;
     rq_init(&rq, RW_V2);
     for (int i = 0; i < 3; i++) {
@@ -459,10 +442,8 @@ expect_first_stays(void)
     expect_result(0, 1);
 }
 
-static void
-test_first_arrival_stays_pending_durable_and_frozen(void **state)
+UNIT_TEST(test_first_arrival_stays_pending_durable_and_frozen)
 {
-    (void)state;
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\", job=\"a\"} %lld 1\n", (long long)T0);
     must(send_float("anonymous", "__name__=up,job=a", T0, 1));
@@ -488,10 +469,8 @@ test_first_arrival_stays_pending_durable_and_frozen(void **state)
     expect_at_every_stage("anonymous", lines);
 }
 
-static void
-test_first_arrival_in_a_part_is_read(void **state)
+UNIT_TEST(test_first_arrival_in_a_part_is_read)
 {
-    (void)state;
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
     for (int i = 0; i < 3; i++) {
@@ -504,10 +483,8 @@ test_first_arrival_in_a_part_is_read(void **state)
     }
 }
 
-static void
-test_repetitions_in_one_request_are_judged_in_order(void **state)
+UNIT_TEST(test_repetitions_in_one_request_are_judged_in_order)
 {
-    (void)state;
     struct rq rq;
     char lines[200];
     rq_init(&rq, RW_V2);
@@ -530,10 +507,8 @@ test_repetitions_in_one_request_are_judged_in_order(void **state)
     expect_at_every_stage("anonymous", lines);
 }
 
-static void
-test_float_and_histogram_conflict_at_one_time(void **state)
+UNIT_TEST(test_float_and_histogram_conflict_at_one_time)
 {
-    (void)state;
     struct rq rq;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = double_bits(7)};
     struct histogram other = {.kind = SAMPLE_HISTOGRAM_FLOAT, .sum_bits = double_bits(7)};
@@ -557,10 +532,8 @@ test_float_and_histogram_conflict_at_one_time(void **state)
 
 /* --- what belongs together -------------------------------------------------------------------- */
 
-static void
-test_labels_in_any_order_and_with_empty_values_are_one_series(void **state)
+UNIT_TEST(test_labels_in_any_order_and_with_empty_values_are_one_series)
 {
-    (void)state;
     static const char *const forms[] = {"__name__=m,a=1,b=2", "b=2,a=1,__name__=m",
                                         "a=1,empty=,b=2,__name__=m"};
     char lines[600] = "";
@@ -582,10 +555,8 @@ test_labels_in_any_order_and_with_empty_values_are_one_series(void **state)
     expect_at_every_stage("anonymous", lines);
 }
 
-static void
-test_tenants_never_see_each_other(void **state)
+UNIT_TEST(test_tenants_never_see_each_other)
 {
-    (void)state;
     char lines[3][100];
     static const char *const names[] = {"b", "anonymous", "a"};
     for (int stage = 0; stage < 2; stage++) {
@@ -604,10 +575,8 @@ test_tenants_never_see_each_other(void **state)
     assert_int_equal(machine_ledger(&m, "a").stored[LEDGER_FLOAT], 2);
 }
 
-static void
-test_too_many_tenants_are_refused(void **state)
+UNIT_TEST(test_too_many_tenants_are_refused)
 {
-    (void)state;
     char name[10];
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof name, "t%d", i);
@@ -625,10 +594,8 @@ test_too_many_tenants_are_refused(void **state)
     assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
 }
 
-static void
-test_start_times_are_kept(void **state)
+UNIT_TEST(test_start_times_are_kept)
 {
-    (void)state;
     struct rq rq;
     rq_init(&rq, RW_V2);
     rq_series(&rq, "__name__=c_total");
@@ -676,10 +643,8 @@ expect_order(uint32_t count)
     question_fini(&q);
 }
 
-static void
-test_large_requests_in_any_order_are_taken_whole(void **state)
+UNIT_TEST(test_large_requests_in_any_order_are_taken_whole)
 {
-    (void)state;
     enum { COUNT = 20000 };
     struct rq rq;
     struct rng rng = {7};
@@ -713,10 +678,8 @@ test_large_requests_in_any_order_are_taken_whole(void **state)
     expect_order(count);
 }
 
-static void
-test_many_series_in_one_request(void **state)
+UNIT_TEST(test_many_series_in_one_request)
 {
-    (void)state;
     struct rq rq;
     rq_init(&rq, RW_V2);
     for (int i = 0; i < 3000; i++) {
@@ -769,10 +732,8 @@ put_look_alike(struct rq *rq, struct bytes before, int64_t t_ms)
     buf_fini(&item);
 }
 
-static void
-test_a_malformed_series_is_found_before_anything_of_its_request_is_stored(void **state)
+UNIT_TEST(test_a_malformed_series_is_found_before_anything_of_its_request_is_stored)
 {
-    (void)state;
     static const uint8_t cut[] = {0x0a, 6, 0x0a, 1, 'a', 0x12, 9, 'b'};
     const int64_t t = T0;
     for (uint32_t before = 0; before <= 5000; before += 2500) {
@@ -791,10 +752,8 @@ test_a_malformed_series_is_found_before_anything_of_its_request_is_stored(void *
     }
 }
 
-static void
-test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stored_whole(void **state)
+UNIT_TEST(test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stored_whole)
 {
-    (void)state;
     /* Labels, then a float with a value, and one of zero before the last. */
     struct rq rq;
     rq_init(&rq, RW_V1);

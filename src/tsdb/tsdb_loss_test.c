@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/store/store.h"
 #include "tsdb/tsdb_claim_testing.h"
@@ -34,10 +35,8 @@ merge_all(enum tsdb_merge_mode mode)
     } while (r.input_count > 0);
 }
 
-static void
-test_what_is_deleted_is_gone_at_once_and_later_from_disk(void **state)
+UNIT_TEST(test_what_is_deleted_is_gone_at_once_and_later_from_disk)
 {
-    (void)state;
     struct tsdb_stats stats;
     for (int i = 0; i < 4; i++) {
         must_send_float("a", "__name__=m,x=1", T0 + i * 1000, i);
@@ -77,10 +76,8 @@ test_what_is_deleted_is_gone_at_once_and_later_from_disk(void **state)
     expect_all(&m, "b", others);
 }
 
-static void
-test_what_comes_after_a_deletion_stays(void **state)
+UNIT_TEST(test_what_comes_after_a_deletion_stays)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     machine_flush(&m);
@@ -102,10 +99,8 @@ test_what_comes_after_a_deletion_stays(void **state)
 }
 
 /* With what is flushed meanwhile it might never be done. */
-static void
-test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for(void **state)
+UNIT_TEST(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for)
 {
-    (void)state;
     struct tsdb_stats stats;
     for (int i = 0; i < 3; i++) {
         if (i == 2) tsdb_stats(m.db, &stats);
@@ -123,10 +118,8 @@ test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for(void **
     assert_int_equal(stats.parts, 2);
 }
 
-static void
-test_part_without_its_root_is_put_aside_and_counted(void **state)
+UNIT_TEST(test_part_without_its_root_is_put_aside_and_counted)
 {
-    (void)state;
     char path[100];
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
@@ -171,10 +164,8 @@ test_part_without_its_root_is_put_aside_and_counted(void **state)
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
 }
 
-static void
-test_store_without_its_manifest_is_refused_and_not_swept(void **state)
+UNIT_TEST(test_store_without_its_manifest_is_refused_and_not_swept)
 {
-    (void)state;
     char path[100];
     struct file file = FILE_CLOSED;
     must_send_float("a", "__name__=m", T0, 1);
@@ -209,10 +200,8 @@ spoil_manifest(unsigned how)
     }
 }
 
-static void
-test_a_manifest_that_is_removed_meanwhile_is_written_again(void **state)
+UNIT_TEST(test_a_manifest_that_is_removed_meanwhile_is_written_again)
 {
-    (void)state;
     char expected[400] = "";
     for (unsigned how = 0; how < 3; how++) {
         if (how == 1) must(env_link(m.env, STORE_DIR "/MANIFEST", STORE_DIR "/older", NULL));
@@ -236,10 +225,8 @@ test_a_manifest_that_is_removed_meanwhile_is_written_again(void **state)
     }
 }
 
-static void
-test_a_manifest_that_cannot_be_written_again_is_tried_again(void **state)
+UNIT_TEST(test_a_manifest_that_cannot_be_written_again_is_tried_again)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     machine_flush(&m);
@@ -254,10 +241,8 @@ test_a_manifest_that_cannot_be_written_again_is_tried_again(void **state)
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-static void
-test_a_part_whose_file_is_removed_meanwhile_is_damaged(void **state)
+UNIT_TEST(test_a_part_whose_file_is_removed_meanwhile_is_damaged)
 {
-    (void)state;
     char path[200], name[SNAPSHOT_NAME_BYTES];
     struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
     struct tsdb_merge_result r;
@@ -281,10 +266,8 @@ test_a_part_whose_file_is_removed_meanwhile_is_damaged(void **state)
                "{__name__=\"m\"} 1767222002000 2\n");
 }
 
-static void
-test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one(void **state)
+UNIT_TEST(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one)
 {
-    (void)state;
     struct tsdb_stats stats;
     struct file file;
     must_send_float("a", "__name__=m", T0, 1);
@@ -319,10 +302,8 @@ test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one(voi
                "{__name__=\"m\"} 1767222001000 2\n");
 }
 
-static void
-test_log_that_is_gone_is_damage(void **state)
+UNIT_TEST(test_log_that_is_gone_is_damage)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     machine_flush(&m);
@@ -348,10 +329,8 @@ send_exemplar(const char *tenant, const char *labels, int64_t t_ms)
 }
 
 /* Ingestion logs none twice; whatever stands in a log is counted. */
-static void
-test_an_exemplar_that_is_logged_twice_is_a_duplicate(void **state)
+UNIT_TEST(test_an_exemplar_that_is_logged_twice_is_a_duplicate)
 {
-    (void)state;
     send_exemplar("a", "__name__=m", T0);
     machine_commit(&m);
     struct wal *wal = tsdb_wal(m.db);
@@ -380,10 +359,8 @@ first_segment(char *to, size_t size)
 }
 
 /* Its samples and its ledger record: nobody knows whose they were, but how many. */
-static void
-test_what_nobody_knows_of_any_more_is_received_and_damaged(void **state)
+UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
 {
-    (void)state;
     uint64_t base = wal_end(tsdb_wal(m.db)), ends[3];
     char path[100];
     for (int i = 0; i < 3; i++) {
@@ -405,10 +382,8 @@ test_what_nobody_knows_of_any_more_is_received_and_damaged(void **state)
 }
 
 /* A commit may fail yet, and no count goes down. */
-static void
-test_what_is_not_committed_is_in_no_count_that_is_shown(void **state)
+UNIT_TEST(test_what_is_not_committed_is_in_no_count_that_is_shown)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     must_send_float("a", "__name__=m", T0 + 1, 2);
@@ -481,10 +456,8 @@ damage_each_place_of_the_log(int flushed_before)
     assert_true(lost > 10);
 }
 
-static void
-test_damage_of_the_log_is_told_and_each_tenant_balances(void **state)
+UNIT_TEST(test_damage_of_the_log_is_told_and_each_tenant_balances)
 {
-    (void)state;
     damage_each_place_of_the_log(0);
     damage_each_place_of_the_log(4);
 }
@@ -541,10 +514,8 @@ put_nonsense_record(void)
     return pos;
 }
 
-static void
-test_a_record_that_cannot_be_decoded_is_named_by_its_position(void **state)
+UNIT_TEST(test_a_record_that_cannot_be_decoded_is_named_by_its_position)
 {
-    (void)state;
     char expected[100];
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
@@ -575,10 +546,8 @@ flip_end_of_log(void)
     must(file_close(&file));
 }
 
-static void
-test_the_last_commits_of_the_log_do_not_vanish_unnoticed(void **state)
+UNIT_TEST(test_the_last_commits_of_the_log_do_not_vanish_unnoticed)
 {
-    (void)state;
     for (int i = 0; i < 3; i++) {
         must_send_float("a", "__name__=m", T0 + i * 1000, i);
         machine_commit(&m);
@@ -641,10 +610,8 @@ swap_series_of_part_1(void)
     arena_fini(&arena);
 }
 
-static void
-test_series_out_of_order_are_named_by_their_part_and_tenant(void **state)
+UNIT_TEST(test_series_out_of_order_are_named_by_their_part_and_tenant)
 {
-    (void)state;
     must_send_float("a", "__name__=m,x=1", T0, 1);
     must_send_float("a", "__name__=m,x=2", T0, 1);
     machine_commit(&m);
@@ -691,19 +658,15 @@ commit_with_cut(bool sends)
 }
 
 /* Who looks at the head would wait as long as that disk. */
-static void
-test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head(void **state)
+UNIT_TEST(test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head)
 {
-    (void)state;
     commit_with_cut(false);
     assert_int_equal(watched.syncs, 1);
     assert_int_equal(watched.under_lock, 0);
 }
 
-static void
-test_what_comes_while_a_cut_is_committed_is_in_it(void **state)
+UNIT_TEST(test_what_comes_while_a_cut_is_committed_is_in_it)
 {
-    (void)state;
     struct tsdb_stats stats;
     commit_with_cut(true);
     assert_int_equal(watched.syncs, 2);
@@ -728,10 +691,8 @@ remove_segment(void *context, const char *name, bool is_dir)
     return env_unlink(m.env, path, NULL);
 }
 
-static void
-test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory(void **state)
+UNIT_TEST(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory)
 {
-    (void)state;
     struct rq rq;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
@@ -757,10 +718,8 @@ test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory(
                "{__name__=\"m\"} 1767222001000 2\n");
 }
 
-static void
-test_a_head_is_written_out_while_the_log_is_down_without_what_is_void(void **state)
+UNIT_TEST(test_a_head_is_written_out_while_the_log_is_down_without_what_is_void)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     must_send_float("a", "__name__=m", T0 + 1000, 2);

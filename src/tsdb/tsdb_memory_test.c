@@ -4,6 +4,7 @@
  *
  * STEP=n tries every n-th allocation only.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_scenario_testing.h"
 
 static struct model model;
@@ -24,10 +25,8 @@ run_without_memory(uint64_t nth, bool forever)
     return fired;
 }
 
-static void
-test_nothing_is_lost_when_any_allocation_fails(void **state)
+UNIT_TEST(test_nothing_is_lost_when_any_allocation_fails)
 {
-    (void)state;
     const char *given = getenv("STEP");
     uint64_t step = given == NULL ? 1 : strtoull(given, NULL, 10);
     uint64_t tried = 0;

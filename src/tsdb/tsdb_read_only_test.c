@@ -3,6 +3,7 @@
  * that is in, and answers as one that is opened to be used.
  */
 #include "base/hash.h"
+#include "lib/test.h"
 #include "tsdb/tsdb_testing.h"
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
@@ -142,10 +143,8 @@ check_reading(struct machine *m, uint64_t wanted)
 
 /* --- the tests -------------------------------------------------------------------------------- */
 
-static void
-test_a_store_that_is_only_read_stays_as_it_is(void **state)
+UNIT_TEST(test_a_store_that_is_only_read_stays_as_it_is)
 {
-    (void)state;
     struct machine m;
     fill(&m);
     check_reading(&m, 240);
@@ -164,10 +163,8 @@ test_a_store_that_is_only_read_stays_as_it_is(void **state)
     machine_fini(&m);
 }
 
-static void
-test_a_damaged_store_that_is_only_read_stays_as_it_is(void **state)
+UNIT_TEST(test_a_damaged_store_that_is_only_read_stays_as_it_is)
 {
-    (void)state;
     struct machine m;
     fill(&m);
     flip(&m, STORE_DIR "/parts/0000000000000001/part", 1);
@@ -183,10 +180,8 @@ test_a_damaged_store_that_is_only_read_stays_as_it_is(void **state)
     machine_fini(&m);
 }
 
-static void
-test_who_only_reads_is_refused_beside_a_server_and_where_there_is_no_store(void **state)
+UNIT_TEST(test_who_only_reads_is_refused_beside_a_server_and_where_there_is_no_store)
 {
-    (void)state;
     struct machine m;
     struct tsdb *other;
     struct tsdb_opening opening;

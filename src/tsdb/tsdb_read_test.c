@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_claim_testing.h"
 
@@ -97,10 +98,8 @@ expect_all_matchers(void)
     }
 }
 
-static void
-test_matchers_select_as_the_model_does_at_every_stage(void **state)
+UNIT_TEST(test_matchers_select_as_the_model_does_at_every_stage)
 {
-    (void)state;
     send_model_series();
     expect_all_matchers();
     tsdb_want_cut(m.db);
@@ -134,10 +133,8 @@ expect_bounds(void)
     expect_lines(&m, "anonymous", every_series, 1, T0 + 3, T0 + 2, "");
 }
 
-static void
-test_both_bounds_are_inclusive(void **state)
+UNIT_TEST(test_both_bounds_are_inclusive)
 {
-    (void)state;
     static const int order[] = {1, 3, 2, 0, 4};
     for (int i = 0; i < 5; i++) {
         must_send_float("anonymous", "__name__=m", T0 + order[i], order[i]);
@@ -159,10 +156,8 @@ count_sample(void *context, struct bytes labels, const struct sample_batch *b, u
     ++*(uint32_t *)context;
 }
 
-static void
-test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
+UNIT_TEST(test_set_stays_whole_while_its_generation_becomes_a_part)
 {
-    (void)state;
     enum { SETS = 5, SERIES_COUNT = 100 };
     struct series_set *sets[SETS];
     struct question q;
@@ -202,10 +197,8 @@ test_set_stays_whole_while_its_generation_becomes_a_part(void **state)
     machine_verified_restart(&m);
 }
 
-static void
-test_limits_of_a_query_end_it(void **state)
+UNIT_TEST(test_limits_of_a_query_end_it)
 {
-    (void)state;
     struct question q;
     struct query_control control = {.env = m.env, .series_max = 10};
     uint32_t count = 0;
@@ -290,10 +283,8 @@ expect_all_exemplars(const char *tenant)
     expect_exemplars(tenant, T0 + 9001, INT64_MAX, "");
 }
 
-static void
-test_exemplars_are_found_at_every_stage(void **state)
+UNIT_TEST(test_exemplars_are_found_at_every_stage)
 {
-    (void)state;
     static const char *const names[] = {"b", "a", "c"};
     for (int i = 0; i < 3; i++) {
         if (i == 1) must_send_float("c", "__name__=m1", T0 + 1, 9);
@@ -354,10 +345,8 @@ send_metadata(enum rw_version version, const char *help)
     return e;
 }
 
-static void
-test_last_metadata_is_kept_at_every_stage(void **state)
+UNIT_TEST(test_last_metadata_is_kept_at_every_stage)
 {
-    (void)state;
     must(send_metadata(RW_V1, "first"));
     must(send_metadata(RW_V2, "second"));
     machine_commit(&m);
@@ -391,10 +380,8 @@ flush_one(int64_t t_ms)
     machine_flush(&m);
 }
 
-static void
-test_the_newest_part_never_goes_for_its_size(void **state)
+UNIT_TEST(test_the_newest_part_never_goes_for_its_size)
 {
-    (void)state;
     struct tsdb_merge_result result;
     struct tsdb_stats stats;
     flush_one(T0 + 1000);
@@ -415,10 +402,8 @@ test_the_newest_part_never_goes_for_its_size(void **state)
 }
 
 /* What the sender said once it does not say again: the part that holds it is not the only place. */
-static void
-test_metadata_outlives_the_part_that_expires(void **state)
+UNIT_TEST(test_metadata_outlives_the_part_that_expires)
 {
-    (void)state;
     struct tsdb_merge_result result;
     flush_one(T0 + 1000);
     must(send_metadata(RW_V1, "kept"));
@@ -442,10 +427,8 @@ test_metadata_outlives_the_part_that_expires(void **state)
     expect_metadata("anonymous", "", "up gauge kept bool\n");
 }
 
-static void
-test_metadata_of_a_failed_commit_comes_with_the_repetition(void **state)
+UNIT_TEST(test_metadata_of_a_failed_commit_comes_with_the_repetition)
 {
-    (void)state;
     char expected[50] = "";
     for (enum rw_version version = RW_V1; version <= RW_V2; version++) {
         char help[20];
@@ -464,10 +447,8 @@ test_metadata_of_a_failed_commit_comes_with_the_repetition(void **state)
     }
 }
 
-static void
-test_metadata_of_a_refused_request_comes_with_the_repetition(void **state)
+UNIT_TEST(test_metadata_of_a_refused_request_comes_with_the_repetition)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         char help[30], expected[60];
         snprintf(help, sizeof help, "help%d", (int)nth);
@@ -546,10 +527,8 @@ expect_labels_of_a(void)
     expect_labels("c", "*", NULL, INT64_MIN, all, "");
 }
 
-static void
-test_labels_are_looked_up_at_every_stage(void **state)
+UNIT_TEST(test_labels_are_looked_up_at_every_stage)
 {
-    (void)state;
     must_send_float("a", "__name__=m,i=1", T0, 1);
     expect_labels("a", "*", NULL, INT64_MIN, INT64_MAX, ""); /* nothing is durable yet */
     must_send_float("a", "__name__=m,i=2", T0 + 1, 1);
@@ -583,10 +562,8 @@ delete_of(const char *text, int64_t min_ms, int64_t max_ms)
     must(tsdb_delete(m.db, bytes_of_text("a"), &s, min_ms, max_ms, &deletion, &m.why));
 }
 
-static void
-test_labels_of_what_is_deleted_are_gone_at_once(void **state)
+UNIT_TEST(test_labels_of_what_is_deleted_are_gone_at_once)
 {
-    (void)state;
     for (int i = 0; i < 4; i++) {
         must_send_float("a", "__name__=m,i=1", T0 + i, 1);
         must_send_float("a", "__name__=n,i=2", T0 + i, 1);
@@ -616,10 +593,8 @@ expect_top(const struct tsdb_top *top, enum tsdb_ranking ranking, const char *ex
     assert_string_equal(got, expected);
 }
 
-static void
-test_what_there_is_most_of_is_found_for_a_tenant(void **state)
+UNIT_TEST(test_what_there_is_most_of_is_found_for_a_tenant)
 {
-    (void)state;
     static const char *const series[] = {"__name__=m,i=1", "__name__=m,i=2,long=aaaa",
                                          "__name__=n,i=2", "__name__=m,i=3"};
     struct arena arena;
@@ -653,10 +628,8 @@ count_part(void *context, const struct tsdb_part *part)
     *samples += part->floats + part->histograms;
 }
 
-static void
-test_parts_tell_what_they_hold(void **state)
+UNIT_TEST(test_parts_tell_what_they_hold)
 {
-    (void)state;
     uint64_t samples = 0;
     struct tsdb_stats stats;
     tsdb_parts(m.db, count_part, &samples);

@@ -4,6 +4,7 @@
  *
  * STEP=n tries every n-th site only.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_scenario_testing.h"
 
 enum { ROUNDS = 5, SMALL_BYTES = 700 * 1024, LARGE_BYTES = 256 << 20 };
@@ -116,10 +117,8 @@ check_rest(struct machine *m)
 }
 
 /* Whatever the head may be, all is there, and the next start has nothing to replay. */
-static void
-test_replay_writes_parts_where_the_head_is_too_small(void **state)
+UNIT_TEST(test_replay_writes_parts_where_the_head_is_too_small)
 {
-    (void)state;
     uint64_t parts_most = 0;
     for (uint64_t bytes = 512 * 1024; bytes < 8 << 20; bytes = bytes * 9 / 8) {
         struct machine m;
@@ -183,10 +182,8 @@ replay_with_fault(struct fault fault, enum then then)
     return fired;
 }
 
-static void
-test_nothing_is_lost_when_any_call_of_such_a_replay_fails(void **state)
+UNIT_TEST(test_nothing_is_lost_when_any_call_of_such_a_replay_fails)
 {
-    (void)state;
     static const enum fault_kind kinds[] = {FAULT_EIO, FAULT_ENOSPC, FAULT_TORN, FAULT_SYNC};
     for (uint32_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         for (uint32_t how = 0; how < 2 * THENS; how++) {
@@ -213,10 +210,8 @@ replay_without_memory(uint64_t nth, bool forever)
     return fired;
 }
 
-static void
-test_nothing_is_lost_when_any_allocation_of_such_a_replay_fails(void **state)
+UNIT_TEST(test_nothing_is_lost_when_any_allocation_of_such_a_replay_fails)
 {
-    (void)state;
     for (int forever = 0; forever <= 1; forever++) {
         uint64_t nth = 1;
         while (replay_without_memory(nth, forever != 0))
@@ -250,10 +245,8 @@ ledger_after_damage(uint64_t offset, uint64_t head_bytes, uint64_t *ret_places)
     return both;
 }
 
-static void
-test_damage_is_counted_the_same_whether_replay_writes_parts_or_not(void **state)
+UNIT_TEST(test_damage_is_counted_the_same_whether_replay_writes_parts_or_not)
 {
-    (void)state;
     uint64_t damaged = 0;
     for (uint64_t offset = 8192; offset < 8192 + 12000; offset += 397) {
         uint64_t places, places_small;
@@ -269,10 +262,8 @@ test_damage_is_counted_the_same_whether_replay_writes_parts_or_not(void **state)
 /* --- other ways to open ----------------------------------------------------------------------- */
 
 /* A start with as much memory as before needs no disk space: reads go on while the disk is full. */
-static void
-test_on_a_full_disk_the_head_takes_what_memory_allows(void **state)
+UNIT_TEST(test_on_a_full_disk_the_head_takes_what_memory_allows)
 {
-    (void)state;
     struct machine m;
     filled(&m, 9);
     m.options.head_bytes_max = 2 * 1024 * 1024;
@@ -291,10 +282,8 @@ test_on_a_full_disk_the_head_takes_what_memory_allows(void **state)
     end_after(&m);
 }
 
-static void
-test_a_directory_that_is_only_read_is_replayed_into_memory(void **state)
+UNIT_TEST(test_a_directory_that_is_only_read_is_replayed_into_memory)
 {
-    (void)state;
     struct machine m;
     filled(&m, 7);
     m.options.head_bytes_max = SMALL_BYTES;
@@ -309,10 +298,8 @@ test_a_directory_that_is_only_read_is_replayed_into_memory(void **state)
     end_after(&m);
 }
 
-static void
-test_what_is_not_stored_leaves_a_head_that_is_too_small(void **state)
+UNIT_TEST(test_what_is_not_stored_leaves_a_head_that_is_too_small)
 {
-    (void)state;
     struct machine m;
     machine_init(&m, 8);
     model_init(&model, &m);

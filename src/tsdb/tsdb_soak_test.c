@@ -7,6 +7,7 @@
  * from several seeds; TELL=1 says what memory and disk hold whenever everything is flushed and
  * merged.
  */
+#include "lib/test.h"
 #include "tsdb/part/part.h"
 #include "tsdb/tsdb_soak_life_testing.h"
 
@@ -598,10 +599,8 @@ tell(const struct life *l)
 
 static struct life l;
 
-static void
-test_days_of_everything_agree_with_the_model(void **state)
+UNIT_TEST(test_days_of_everything_agree_with_the_model)
 {
-    (void)state;
     bool is_long = setting("LONG", 0) != 0;
     uint64_t seed = setting("SEED", 1), steps = setting("STEPS", is_long ? 40000 : 4000);
     for (uint64_t end = seed + (is_long ? 4 : 1); seed < end; seed++) {

@@ -2,6 +2,7 @@
  * tsdb_streamed_test.c - histograms asked for as chunks are those given otherwise: out of the head,
  * parts, both, what overlaps, what is deleted in part; and chunks are kept in the cache.
  */
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_streamed_testing.h"
 
@@ -142,10 +143,8 @@ live(uint64_t seed)
     machine_fini(&m);
 }
 
-static void
-test_histograms_are_streamed_as_they_are_read(void **state)
+UNIT_TEST(test_histograms_are_streamed_as_they_are_read)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         live(seed);
     }
@@ -185,10 +184,8 @@ cached_bytes(void)
     return stats.cache_bytes;
 }
 
-static void
-test_chunks_made_once_are_kept_in_the_cache(void **state)
+UNIT_TEST(test_chunks_made_once_are_kept_in_the_cache)
 {
-    (void)state;
     machine_init(&m, 1);
     machine_must_open(&m);
     send_steady(3000);
@@ -212,10 +209,8 @@ test_chunks_made_once_are_kept_in_the_cache(void **state)
 }
 
 /* Chunks span blocks: a bucket that comes does not cost the answer a chunk. */
-static void
-test_a_growing_series_of_a_part_is_few_chunks(void **state)
+UNIT_TEST(test_a_growing_series_of_a_part_is_few_chunks)
 {
-    (void)state;
     enum { COUNT = 200 };
     static const int64_t deltas[COUNT] = {1};
     struct rq rq;
@@ -259,10 +254,8 @@ test_a_growing_series_of_a_part_is_few_chunks(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_any_failed_allocation_is_an_error_and_leaks_nothing(void **state)
+UNIT_TEST(test_any_failed_allocation_is_an_error_and_leaks_nothing)
 {
-    (void)state;
     machine_init(&m, 1);
     machine_must_open(&m);
     send_steady(500);

@@ -2,6 +2,7 @@
  * tsdb_sweep_test.c - parts that are missing and directories that nobody names: nothing that may be
  * somebody's data is removed.
  */
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_claim_testing.h"
 
@@ -34,10 +35,8 @@ expect_both(void)
     expect_all(&m, "a", lines);
 }
 
-static void
-test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back(void **state)
+UNIT_TEST(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back)
 {
-    (void)state;
     flush_one(1);
     flush_one(2);
     machine_close(&m);
@@ -53,10 +52,8 @@ test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back(void *
     expect_both();
 }
 
-static void
-test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten(void **state)
+UNIT_TEST(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten)
 {
-    (void)state;
     flush_one(1);
     flush_one(2);
     machine_close(&m);
@@ -104,10 +101,8 @@ put_part_1_back_and_open(void)
 }
 
 /* A part of another time of this store, copied into parts/ by hand. */
-static void
-test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed(void **state)
+UNIT_TEST(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed)
 {
-    (void)state;
     flush_one(1);
     flush_one(2);
     save_part_1();
@@ -120,10 +115,8 @@ test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed(void **state)
 }
 
 /* As after a crash between the manifest that says so and the removal of the directory. */
-static void
-test_a_part_that_was_just_removed_is_not_taken_for_somebodys(void **state)
+UNIT_TEST(test_a_part_that_was_just_removed_is_not_taken_for_somebodys)
 {
-    (void)state;
     flush_one(1);
     save_part_1();
     delete_all();
@@ -150,10 +143,8 @@ test_a_directory_whose_name_is_no_number_of_a_part_is_left(void **state)
         assert_true(there(names[i]));
 }
 
-static void
-test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not(void **state)
+UNIT_TEST(test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not)
 {
-    (void)state;
     machine_close(&m);
     m.options.dir = "volume";
     must(env_mkdir(m.env, "volume", NULL));

@@ -1,14 +1,13 @@
 /*
  * tsdb_test.c - time, refusals for a while, and what is visible when.
  */
+#include "lib/test.h"
 #include "tsdb/tsdb_claim_testing.h"
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-static void
-test_retention_counts_from_the_newest_sample(void **state)
+UNIT_TEST(test_retention_counts_from_the_newest_sample)
 {
-    (void)state;
     must(send_float("anonymous", "__name__=a", SIM_BEGIN - 900 * DAY_MS, 1));
     expect_result(1, 0); /* nothing is newer */
     must(send_float("anonymous", "__name__=a", SIM_BEGIN, 1));
@@ -24,10 +23,8 @@ test_retention_counts_from_the_newest_sample(void **state)
     machine_verified_restart(&m);
 }
 
-static void
-test_suspect_clock_refuses_only_for_a_while(void **state)
+UNIT_TEST(test_suspect_clock_refuses_only_for_a_while)
 {
-    (void)state;
     must(send_float("anonymous", "__name__=a", SIM_BEGIN, 1));
     machine_commit(&m);
     sim_env_set_realtime_ms(m.sim, SIM_BEGIN - DAY_MS);
@@ -47,10 +44,8 @@ test_suspect_clock_refuses_only_for_a_while(void **state)
 
 /* --- not now ---------------------------------------------------------------------------------- */
 
-static void
-test_nearly_full_disk_refuses_until_there_is_room(void **state)
+UNIT_TEST(test_nearly_full_disk_refuses_until_there_is_room)
 {
-    (void)state;
     fault_env_set_free(m.fe, 1000);
     must(tsdb_maintain(m.db, &m.why));
     assert_int_equal(send_float("anonymous", "__name__=a", T0, 1), ERR_AGAIN);
@@ -71,10 +66,8 @@ count_name(void *context, const char *name, bool is_dir)
 }
 
 /* 1 GiB, or 5 % of a smaller disk. */
-static void
-test_a_reserve_of_the_disk_is_kept_if_none_is_said(void **state)
+UNIT_TEST(test_a_reserve_of_the_disk_is_kept_if_none_is_said)
 {
-    (void)state;
     uint64_t free_bytes, total;
     m.options.min_free_bytes = 0;
     machine_restart(&m);
@@ -88,10 +81,8 @@ test_a_reserve_of_the_disk_is_kept_if_none_is_said(void **state)
     must(send_float("a", "__name__=m", T0, 1));
 }
 
-static void
-test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
+UNIT_TEST(test_a_flush_that_fails_leaves_nothing_that_takes_room)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         must(send_float("anonymous", "__name__=up", T0 + (int64_t)nth, 1));
@@ -114,10 +105,8 @@ test_a_flush_that_fails_leaves_nothing_that_takes_room(void **state)
 }
 
 /* A destination that is away holds the log back: that is no reason to write out again and again. */
-static void
-test_a_log_kept_for_a_reader_is_not_written_out_twice(void **state)
+UNIT_TEST(test_a_log_kept_for_a_reader_is_not_written_out_twice)
 {
-    (void)state;
     struct wal_reader *reader;
     m.limits.wal_budget_bytes = (uint64_t)1 << 20;
     tsdb_set_limits(m.db, &m.limits);
@@ -182,10 +171,8 @@ look_at_snapshot(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-static void
-test_a_snapshot_is_whole_or_not_there(void **state)
+UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
 {
-    (void)state;
     bool fired = true;
     for (int part = 0; part < 2; part++) {
         must(send_float("anonymous", "__name__=up", T0 + part, 1));
@@ -244,10 +231,8 @@ check_state(const char *snapshot, const char *expected)
     buf_fini(&found);
 }
 
-static void
-test_a_snapshot_has_the_state_of_rules_from_before_its_flush(void **state)
+UNIT_TEST(test_a_snapshot_has_the_state_of_rules_from_before_its_flush)
 {
-    (void)state;
     static char first[] = "first", second[] = "second";
     char name[SNAPSHOT_NAME_BYTES], dir[200];
     struct tsdb_report report;
@@ -264,10 +249,8 @@ test_a_snapshot_has_the_state_of_rules_from_before_its_flush(void **state)
     machine_restart(&m);
 }
 
-static void
-test_no_snapshot_is_made_when_its_flush_fails(void **state)
+UNIT_TEST(test_no_snapshot_is_made_when_its_flush_fails)
 {
-    (void)state;
     struct snapshots found = {0};
     char name[SNAPSHOT_NAME_BYTES];
     assert_int_equal(tsdb_snapshot(m.db, flush_and_replace_state, NULL, name, &m.why), ERR_FULL);
@@ -276,10 +259,8 @@ test_no_snapshot_is_made_when_its_flush_fails(void **state)
     assert_int_equal(found.whole + found.unfinished, 0);
 }
 
-static void
-test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots(void **state)
+UNIT_TEST(test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots)
 {
-    (void)state;
     char name[SNAPSHOT_NAME_BYTES];
     must(env_mkdir(m.env, STORE_DIR "/rules", NULL));
     must(env_mkdir(m.env, STORE_DIR "/rules/state", NULL));
@@ -314,10 +295,8 @@ list_guarded(struct env *env, const char *path,
     return rules_guard.ops->listdir(env, path, each, context);
 }
 
-static void
-test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them(void **state)
+UNIT_TEST(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them)
 {
-    (void)state;
     char name[SNAPSHOT_NAME_BYTES];
     must(env_mkdir(m.env, STORE_DIR "/rules", &m.why));
     must(env_write_whole(m.env, STORE_DIR "/rules", "a.groups", bytes_of_text("rules"), &m.why));
@@ -338,10 +317,8 @@ test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them(void **state)
     lock_fini(&rules_guard.replacing);
 }
 
-static void
-test_failed_commit_takes_everything_back(void **state)
+UNIT_TEST(test_failed_commit_takes_everything_back)
 {
-    (void)state;
     must(send_float("anonymous", "__name__=kept", T0, 1));
     machine_commit(&m);
     struct ledger before = machine_ledger(&m, "anonymous");
@@ -367,10 +344,8 @@ test_failed_commit_takes_everything_back(void **state)
     expect_at_every_stage("anonymous", lines);
 }
 
-static void
-test_commit_fails_without_memory_and_is_taken_back_later(void **state)
+UNIT_TEST(test_commit_fails_without_memory_and_is_taken_back_later)
 {
-    (void)state;
     struct rng rng = {5};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -404,10 +379,8 @@ test_commit_fails_without_memory_and_is_taken_back_later(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_late_samples_after_failed_commits_are_all_there(void **state)
+UNIT_TEST(test_late_samples_after_failed_commits_are_all_there)
 {
-    (void)state;
     enum { COUNT = 3000 };
     must(send_float("anonymous", "__name__=late", T0 + COUNT, COUNT));
     machine_commit(&m);
@@ -471,10 +444,8 @@ fill_head(uint64_t seed)
     arena_fini(&arena);
 }
 
-static void
-test_exhausted_head_refuses_and_tears_nothing(void **state)
+UNIT_TEST(test_exhausted_head_refuses_and_tears_nothing)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         machine_fini(&m);
         machine_init(&m, seed);
@@ -531,10 +502,8 @@ fill_by_large_requests(void)
     assert_int_equal(e, ERR_NOMEM);
 }
 
-static void
-test_a_large_request_is_not_begun_without_room_for_all_of_it(void **state)
+UNIT_TEST(test_a_large_request_is_not_begun_without_room_for_all_of_it)
 {
-    (void)state;
     for (uint64_t mib = 16; mib < 24; mib++) {
         machine_fini(&m);
         machine_init(&m, mib);
@@ -544,10 +513,8 @@ test_a_large_request_is_not_begun_without_room_for_all_of_it(void **state)
     }
 }
 
-static void
-test_a_request_that_no_head_could_hold_is_not_to_be_repeated(void **state)
+UNIT_TEST(test_a_request_that_no_head_could_hold_is_not_to_be_repeated)
 {
-    (void)state;
     machine_fini(&m);
     machine_init(&m, 4);
     m.options.head_bytes_max = 16 << 20;
@@ -562,10 +529,8 @@ test_a_request_that_no_head_could_hold_is_not_to_be_repeated(void **state)
     machine_verified_restart(&m);
 }
 
-static void
-test_nothing_is_seen_before_its_commit(void **state)
+UNIT_TEST(test_nothing_is_seen_before_its_commit)
 {
-    (void)state;
     struct rq rq;
     char lines[200];
     must(send_float("anonymous", "__name__=a", T0, 1));
@@ -597,10 +562,8 @@ commit_now(void *context)
     machine_commit(&m);
 }
 
-static void
-test_acknowledged_from_memory_is_seen_at_once(void **state)
+UNIT_TEST(test_acknowledged_from_memory_is_seen_at_once)
 {
-    (void)state;
     m.options.ack_memory = true;
     m.options.commit_now = commit_now;
     machine_restart(&m);

@@ -1,15 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "views/memory_store.h"
 #include "lib/random.h"
+#include "views/memory_store.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
@@ -369,10 +364,8 @@ use_store(struct budget *budget)
     return e;
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct budget budget;
         budget_init(&budget, "test", 0, NULL);

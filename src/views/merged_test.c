@@ -8,9 +8,10 @@
 
 #include <cmocka.h>
 
+#include "lib/random.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "views/merged.h"
-#include "lib/random.h"
 
 enum { VIEWS_MAX = 4, SERIES_MAX = 6, SAMPLES_MAX = 120, BATCH_MAX = 40 };
 
@@ -349,10 +350,8 @@ check_series(const struct rig *g, unsigned series, struct series_set *set)
     }
 }
 
-static void
-test_samples_of_all_come_once_and_the_first_listed_wins(void **state)
+UNIT_TEST(test_samples_of_all_come_once_and_the_first_listed_wins)
 {
-    (void)state;
     struct query_request request = {.max_ms = 100000};
     for (uint64_t seed = 0; seed < 60; seed++) {
         static struct rig g;
@@ -400,10 +399,8 @@ count_warning(void *context, const char *sentence)
     return OK;
 }
 
-static void
-test_texts_of_all_come_once_in_order(void **state)
+UNIT_TEST(test_texts_of_all_come_once_in_order)
 {
-    (void)state;
     static struct rig g;
     for (unsigned what = 0; what < 3; what++) {
         struct query_request request = {.max_ms = 1};
@@ -462,10 +459,8 @@ keep_help(void *context, const struct metadata *m)
     return OK;
 }
 
-static void
-test_exemplars_and_metadata_that_are_the_same_come_once(void **state)
+UNIT_TEST(test_exemplars_and_metadata_that_are_the_same_come_once)
 {
-    (void)state;
     static struct rig g;
     struct query_request request = {.max_ms = 1};
     struct exemplars alone = {0}, all = {0};
@@ -488,10 +483,8 @@ test_exemplars_and_metadata_that_are_the_same_come_once(void **state)
 
 /* --- who is asked, and what becomes of errors ------------------------------------------------- */
 
-static void
-test_one_that_is_concerned_alone_gets_all_hints(void **state)
+UNIT_TEST(test_one_that_is_concerned_alone_gets_all_hints)
 {
-    (void)state;
     static struct rig g;
     struct query_request request = {.max_ms = 1, .chunks = true};
     struct series_set *set;
@@ -520,10 +513,8 @@ test_one_that_is_concerned_alone_gets_all_hints(void **state)
     rig_free(&g);
 }
 
-static void
-test_an_error_of_one_is_that_of_the_answer_and_warnings_add_up(void **state)
+UNIT_TEST(test_an_error_of_one_is_that_of_the_answer_and_warnings_add_up)
 {
-    (void)state;
     static struct rig g;
     struct query_request request = {.max_ms = 1};
     struct series_set *set;

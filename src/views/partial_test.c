@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "views/partial.h"
 
 /* A view whose sets have one series, and each warnings of its own. */
@@ -95,10 +96,8 @@ ask(struct partial_view *v)
     series_set_free(set);
 }
 
-static void
-test_what_is_missing_is_kept_of_all_sets(void **state)
+UNIT_TEST(test_what_is_missing_is_kept_of_all_sets)
 {
-    (void)state;
     struct damaged d = {.view = {&damaged_ops}};
     struct partial_view v;
     partial_view_init(&v, &d.view, true, NULL);
@@ -121,10 +120,8 @@ test_what_is_missing_is_kept_of_all_sets(void **state)
     partial_view_fini(&v);
 }
 
-static void
-test_errors_and_failed_allocations_are_told(void **state)
+UNIT_TEST(test_errors_and_failed_allocations_are_told)
 {
-    (void)state;
     struct query_request request = {.min_ms = 1};
     struct series_set *set;
     struct why why;
@@ -165,10 +162,8 @@ note_end(struct view *view)
     was_freed = true;
 }
 
-static void
-test_who_asks_without_looking_hears_what_was_missing_at_the_end(void **state)
+UNIT_TEST(test_who_asks_without_looking_hears_what_was_missing_at_the_end)
 {
-    (void)state;
     static const struct view_ops ops = {.select = give_set, .free = note_end};
     struct damaged d = {.view = {&ops}};
     struct view *v;

@@ -8,10 +8,11 @@
 
 #include <cmocka.h>
 
+#include "lib/random.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "views/remembered.h"
-#include "lib/random.h"
 
 enum { SERIES = 6, SAMPLES_MAX = 400, BATCH_MAX = 7 };
 #define MINUTE ((int64_t)60 * 1000)
@@ -296,10 +297,8 @@ tear_down(void **state)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_a_second_question_asks_the_store_only_for_what_is_new(void **state)
+UNIT_TEST(test_a_second_question_asks_the_store_only_for_what_is_new)
 {
-    (void)state;
     struct rng random = {3};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
@@ -321,10 +320,8 @@ test_a_second_question_asks_the_store_only_for_what_is_new(void **state)
     a->ops->free(a);
 }
 
-static void
-test_another_store_s_answers_are_not_given(void **state)
+UNIT_TEST(test_another_store_s_answers_are_not_given)
 {
-    (void)state;
     struct rng random = {4};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
@@ -336,10 +333,8 @@ test_another_store_s_answers_are_not_given(void **state)
     b->ops->free(b);
 }
 
-static void
-test_what_the_store_lost_is_gone_after_max_age(void **state)
+UNIT_TEST(test_what_the_store_lost_is_gone_after_max_age)
 {
-    (void)state;
     struct rng random = {5};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
@@ -351,10 +346,8 @@ test_what_the_store_lost_is_gone_after_max_age(void **state)
     a->ops->free(a);
 }
 
-static void
-test_young_samples_are_believed_no_longer_than_they_were_old(void **state)
+UNIT_TEST(test_young_samples_are_believed_no_longer_than_they_were_old)
 {
-    (void)state;
     struct rng random = {6};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 1);
@@ -367,10 +360,8 @@ test_young_samples_are_believed_no_longer_than_they_were_old(void **state)
     a->ops->free(a);
 }
 
-static void
-test_an_answer_that_failed_or_lacks_something_is_not_kept(void **state)
+UNIT_TEST(test_an_answer_that_failed_or_lacks_something_is_not_kept)
 {
-    (void)state;
     struct rng random = {7};
     int64_t now_ms = env_realtime_ms(env);
     struct series_set *set;
@@ -399,10 +390,8 @@ test_an_answer_that_failed_or_lacks_something_is_not_kept(void **state)
     a->ops->free(a);
 }
 
-static void
-test_all_times_at_once_can_be_asked_for(void **state)
+UNIT_TEST(test_all_times_at_once_can_be_asked_for)
 {
-    (void)state;
     struct rng random = {8};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
@@ -475,10 +464,8 @@ do_something(struct rng *random)
     }
 }
 
-static void
-test_whatever_becomes_of_the_directory_no_answer_is_wrong(void **state)
+UNIT_TEST(test_whatever_becomes_of_the_directory_no_answer_is_wrong)
 {
-    (void)state;
     struct rng random = {9};
     int64_t begin_ms = env_realtime_ms(env);
     fill_store(&random, begin_ms + 2 * DAY, 40);
@@ -496,10 +483,8 @@ test_whatever_becomes_of_the_directory_no_answer_is_wrong(void **state)
     b->ops->free(b);
 }
 
-static void
-test_an_older_copy_of_the_directory_is_believed_no_longer(void **state)
+UNIT_TEST(test_an_older_copy_of_the_directory_is_believed_no_longer)
 {
-    (void)state;
     struct rng random = {10};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);

@@ -9,9 +9,10 @@
 
 #include <cmocka.h>
 
+#include "lib/random.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "views/source.h"
-#include "lib/random.h"
 
 enum { SERIES_MAX = 24, NAMES = 5, SETS_MAX = 3, MATCHERS_MAX = 3 };
 
@@ -455,10 +456,8 @@ next_right(const struct rig *g, uint32_t *at)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_series_are_those_of_the_question_whatever_the_reader_filters(void **state)
+UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
 {
-    (void)state;
     static struct rig g;
     for (uint64_t seed = 1; seed <= 3000; seed++) {
         struct series_set *set;
@@ -544,10 +543,8 @@ check_values(const struct rig *g, const struct heard *h, const char *name, uint6
     assert_int_equal(at, h->count);
 }
 
-static void
-test_names_values_and_series_are_those_of_the_question(void **state)
+UNIT_TEST(test_names_values_and_series_are_those_of_the_question)
 {
-    (void)state;
     static struct rig g;
     for (uint64_t seed = 1; seed <= 2000; seed++) {
         struct why why;
@@ -574,10 +571,8 @@ test_names_values_and_series_are_those_of_the_question(void **state)
     }
 }
 
-static void
-test_shards_are_parts_of_the_whole(void **state)
+UNIT_TEST(test_shards_are_parts_of_the_whole)
 {
-    (void)state;
     static struct rig g;
     for (uint64_t seed = 1; seed <= 300; seed++) {
         uint32_t at = 0, right = 0, given = 0;
@@ -637,10 +632,8 @@ drain(struct series_set *set, uint32_t *ret_series, struct why *why)
     return e;
 }
 
-static void
-test_a_failure_is_named_and_fails_the_answer(void **state)
+UNIT_TEST(test_a_failure_is_named_and_fails_the_answer)
 {
-    (void)state;
     static struct rig g;
     struct why why;
     struct series_set *set;
@@ -658,10 +651,8 @@ test_a_failure_is_named_and_fails_the_answer(void **state)
     rig_end(&g);
 }
 
-static void
-test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it(void **state)
+UNIT_TEST(test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it)
 {
-    (void)state;
     static const enum err excused[] = {ERR_AGAIN, ERR_IO, ERR_CORRUPT, ERR_UNSUPPORTED};
     static struct rig g;
     static struct heard h;
@@ -697,10 +688,8 @@ test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it(void *
     }
 }
 
-static void
-test_what_ends_a_question_is_never_excused(void **state)
+UNIT_TEST(test_what_ends_a_question_is_never_excused)
 {
-    (void)state;
     static const enum err ends[] = {ERR_CANCELED, ERR_NOMEM, ERR_LIMIT};
     static struct rig g;
     struct why why;
@@ -716,10 +705,8 @@ test_what_ends_a_question_is_never_excused(void **state)
     }
 }
 
-static void
-test_a_view_gives_at_most_max_samples(void **state)
+UNIT_TEST(test_a_view_gives_at_most_max_samples)
 {
-    (void)state;
     static struct rig g;
     struct why why;
     struct series_set *set;
@@ -737,10 +724,8 @@ test_a_view_gives_at_most_max_samples(void **state)
     rig_end(&g);
 }
 
-static void
-test_a_source_that_a_question_does_not_concern_is_not_asked(void **state)
+UNIT_TEST(test_a_source_that_a_question_does_not_concern_is_not_asked)
 {
-    (void)state;
     static struct rig g;
     struct why why;
     struct matcher *other;
@@ -777,10 +762,8 @@ test_a_source_that_a_question_does_not_concern_is_not_asked(void **state)
     rig_end(&g);
 }
 
-static void
-test_a_source_is_not_asked_for_what_its_select_excludes(void **state)
+UNIT_TEST(test_a_source_is_not_asked_for_what_its_select_excludes)
 {
-    (void)state;
     static const struct {
         enum matcher_type type;
         const char *pattern;
@@ -819,10 +802,8 @@ test_a_source_is_not_asked_for_what_its_select_excludes(void **state)
     rig_end(&g);
 }
 
-static void
-test_any_allocation_may_fail(void **state)
+UNIT_TEST(test_any_allocation_may_fail)
 {
-    (void)state;
     static struct rig g;
     static struct heard h;
     for (uint64_t nth = 1;; nth++) {

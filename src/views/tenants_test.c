@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "model/labels.h"
 #include "views/asked_testing.h"
 #include "views/tenants_private.h"
@@ -428,10 +429,8 @@ sink_of(struct rig *rig, enum err (*each)(void *context, struct bytes text))
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_series_say_whose_they_are(void **state)
+UNIT_TEST(test_series_say_whose_they_are)
 {
-    (void)state;
     struct rig *rig = rig_new();
     keep(rig, "a", "__name__=up job=x", 1);
     keep(rig, "b", "__name__=up job=w", 2);
@@ -451,10 +450,8 @@ test_series_say_whose_they_are(void **state)
     rig_free(rig);
 }
 
-static void
-test_series_with_the_label_keep_its_value_elsewhere(void **state)
+UNIT_TEST(test_series_with_the_label_keep_its_value_elsewhere)
 {
-    (void)state;
     struct rig *rig = rig_new();
     keep(rig, "a", "__tenant_id__=u z=1", 1);
     keep(rig, "a", "__tenant_id__=v a=1", 2);
@@ -467,10 +464,8 @@ test_series_with_the_label_keep_its_value_elsewhere(void **state)
     rig_free(rig);
 }
 
-static void
-test_series_that_are_the_beginning_of_others_come_in_their_place(void **state)
+UNIT_TEST(test_series_that_are_the_beginning_of_others_come_in_their_place)
 {
-    (void)state;
     struct rig *rig = rig_new();
     keep(rig, "a", "__name__=up", 1);
     keep(rig, "a", "__name__=up __replica__=r", 2);
@@ -484,10 +479,8 @@ test_series_that_are_the_beginning_of_others_come_in_their_place(void **state)
     rig_free(rig);
 }
 
-static void
-test_what_was_read_of_all_is_told(void **state)
+UNIT_TEST(test_what_was_read_of_all_is_told)
 {
-    (void)state;
     struct rig *rig = rig_new();
     struct series_set *set;
     struct series_cost spent;
@@ -508,10 +501,8 @@ test_what_was_read_of_all_is_told(void **state)
     rig_free(rig);
 }
 
-static void
-test_matchers_of_the_label_choose_tenants(void **state)
+UNIT_TEST(test_matchers_of_the_label_choose_tenants)
 {
-    (void)state;
     struct rig *rig = rig_new();
     struct matcher *not_a, *is_u, *is_c;
     keep(rig, "a", "p=1", 1);
@@ -539,10 +530,8 @@ test_matchers_of_the_label_choose_tenants(void **state)
     rig_free(rig);
 }
 
-static void
-test_texts_are_in_one_order_and_each_once(void **state)
+UNIT_TEST(test_texts_are_in_one_order_and_each_once)
 {
-    (void)state;
     struct rig *rig = rig_new();
     keep(rig, "a", "__tenant_id__=u job=x", 1);
     keep(rig, "b", "a=1 job=y", 2);
@@ -571,10 +560,8 @@ test_texts_are_in_one_order_and_each_once(void **state)
     rig_free(rig);
 }
 
-static void
-test_a_limit_leaves_one_more_than_is_wanted(void **state)
+UNIT_TEST(test_a_limit_leaves_one_more_than_is_wanted)
 {
-    (void)state;
     struct rig *rig = rig_new();
     static const char *const labels[] = {"a=1", "a=3", "a=5", "a=2", "a=4", "a=6"};
     for (unsigned i = 0; i < 6; i++) {
@@ -589,10 +576,8 @@ test_a_limit_leaves_one_more_than_is_wanted(void **state)
     rig_free(rig);
 }
 
-static void
-test_exemplars_and_metadata_are_in_one_order(void **state)
+UNIT_TEST(test_exemplars_and_metadata_are_in_one_order)
 {
-    (void)state;
     struct rig *rig = rig_new();
     keep(rig, "b", "__name__=up", 5);
     keep(rig, "a", "__name__=up", 7);
@@ -613,10 +598,8 @@ test_exemplars_and_metadata_are_in_one_order(void **state)
     rig_free(rig);
 }
 
-static void
-test_warnings_and_errors_of_each_are_told(void **state)
+UNIT_TEST(test_warnings_and_errors_of_each_are_told)
 {
-    (void)state;
     struct rig *rig = rig_new();
     struct why why;
     struct series_set *set;
@@ -641,10 +624,8 @@ test_warnings_and_errors_of_each_are_told(void **state)
     rig_free(rig);
 }
 
-static void
-test_lists_are_of_tenants_only(void **state)
+UNIT_TEST(test_lists_are_of_tenants_only)
 {
-    (void)state;
     char many[2 * (TENANTS_AT_ONCE_MAX + 1)];
     struct why why;
     assert_int_equal(tenants_check(bytes_of_text("a"), NULL), OK);
@@ -730,10 +711,8 @@ check_shard(struct rig *rig, uint32_t shard, uint32_t count, bool *seen)
     buf_fini(&expected);
 }
 
-static void
-test_any_series_come_in_label_order_with_their_own_samples(void **state)
+UNIT_TEST(test_any_series_come_in_label_order_with_their_own_samples)
 {
-    (void)state;
     static const char *const tenants[] = {"t1", "t2", "t3"};
     for (uint64_t seed = 1; seed <= 300; seed++) {
         uint64_t random = seed;
@@ -774,10 +753,8 @@ ask_all(struct rig *rig, struct query_request *r)
     return e ? e : view_metadata(rig->view, r, bytes_of("", 0), say_metadata, rig, NULL);
 }
 
-static void
-test_any_allocation_may_fail(void **state)
+UNIT_TEST(test_any_allocation_may_fail)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         struct rig *rig = rig_new();

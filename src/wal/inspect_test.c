@@ -2,6 +2,7 @@
  * inspect_test.c - one segment explained: every byte of it is accounted for, whatever it holds, and
  * where it ends is said rightly.
  */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 struct looked {
@@ -78,10 +79,8 @@ list_one(void *context, const struct wal_segment_info *info)
     return OK;
 }
 
-static void
-test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed(void **state)
+UNIT_TEST(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed)
 {
-    (void)state;
     struct rig rig;
     struct segment newest;
     struct segment_list list = {0};
@@ -132,10 +131,8 @@ make_one_commit(struct rig *rig, size_t *ret_size)
     return read_file(rig, segment_file(1), ret_size);
 }
 
-static void
-test_what_stands_at_the_end_is_told(void **state)
+UNIT_TEST(test_what_stands_at_the_end_is_told)
 {
-    (void)state;
     struct rig rig;
     size_t size;
     uint8_t *at = make_one_commit(&rig, &size);
@@ -163,10 +160,8 @@ test_what_stands_at_the_end_is_told(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_damage_is_told_where_it_lies_and_the_rest_is_still_there(void **state)
+UNIT_TEST(test_damage_is_told_where_it_lies_and_the_rest_is_still_there)
 {
-    (void)state;
     struct rig rig;
     struct segment segment;
     make_long_log(&rig, 12, 1, &segment);
@@ -185,10 +180,8 @@ test_damage_is_told_where_it_lies_and_the_rest_is_still_there(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_any_byte_flipped_leaves_the_sums_right(void **state)
+UNIT_TEST(test_any_byte_flipped_leaves_the_sums_right)
 {
-    (void)state;
     struct rig rig;
     size_t size;
     uint8_t *at = make_one_commit(&rig, &size);
@@ -204,10 +197,8 @@ test_any_byte_flipped_leaves_the_sums_right(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_file_that_is_no_segment_of_the_log_is_said_to_be_none(void **state)
+UNIT_TEST(test_a_file_that_is_no_segment_of_the_log_is_said_to_be_none)
 {
-    (void)state;
     struct rig rig;
     size_t size;
     uint8_t zeros[8192] = {0};

@@ -1,4 +1,5 @@
 /* missing_test.c - files of the log that lose their name or their content while it is open. */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 /* A way in which an operator, or a program of theirs, takes a file away. */
@@ -42,10 +43,8 @@ store_all(struct rig *rig)
     rig->store_pos = wal_end(rig->wal);
 }
 
-static void
-test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied(void **state)
+UNIT_TEST(test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied)
 {
-    (void)state;
     for (enum taking how = 0; how < TAKING_COUNT; how++) {
         struct rig rig;
         rig_init(&rig, 700 + how);
@@ -70,10 +69,8 @@ test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied(void **s
     }
 }
 
-static void
-test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks(void **state)
+UNIT_TEST(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 710);
     must(rig_open(&rig));
@@ -91,10 +88,8 @@ test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks(void **stat
     rig_fini(&rig);
 }
 
-static void
-test_a_directory_that_was_removed_is_made_again(void **state)
+UNIT_TEST(test_a_directory_that_was_removed_is_made_again)
 {
-    (void)state;
     struct rig rig;
     struct file file;
     rig_init(&rig, 711);
@@ -117,10 +112,8 @@ test_a_directory_that_was_removed_is_made_again(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_complete_segment_that_is_still_needed_is_missed(void **state)
+UNIT_TEST(test_a_complete_segment_that_is_still_needed_is_missed)
 {
-    (void)state;
     for (enum taking how = 0; how < TAKING_COUNT; how++) {
         if (how == REPLACE) continue; /* by one of that size: nothing is known of its inode */
         struct rig rig;
@@ -147,10 +140,8 @@ test_a_complete_segment_that_is_still_needed_is_missed(void **state)
     }
 }
 
-static void
-test_a_file_that_cannot_be_looked_at_is_there(void **state)
+UNIT_TEST(test_a_file_that_cannot_be_looked_at_is_there)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 730);
     must(rig_open(&rig));

@@ -2,6 +2,7 @@
  * wal_damage_test.c - what recovery makes of bytes, headers and files that are not what was
  * written: damage and torn tails told apart, all else still delivered.
  */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 /* --- damage: every byte ----------------------------------------------------------------------- */
@@ -70,10 +71,8 @@ check_flip(struct rig *rig, const struct segment *segment, uint64_t offset)
     findings_fini(&s.f);
 }
 
-static void
-test_any_byte_flipped_costs_its_record_and_is_reported(void **state)
+UNIT_TEST(test_any_byte_flipped_costs_its_record_and_is_reported)
 {
-    (void)state;
     struct rig rig;
     make_small_log(&rig, 300);
     struct segment_list list;
@@ -101,10 +100,8 @@ test_any_byte_flipped_costs_its_record_and_is_reported(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged(void **state)
+UNIT_TEST(test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged)
 {
-    (void)state;
     struct rig rig;
     make_small_log(&rig, 301);
     struct segment_list list;
@@ -129,10 +126,8 @@ test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_bytes_behind_the_end_do_not_matter(void **state)
+UNIT_TEST(test_bytes_behind_the_end_do_not_matter)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 302);
     must(rig_open(&rig));
@@ -156,10 +151,8 @@ test_bytes_behind_the_end_do_not_matter(void **state)
 }
 
 /* The end of such a log is behind the damage, or the next start would not know of it. */
-static void
-test_damage_before_a_torn_tail_is_still_known_at_the_next_start(void **state)
+UNIT_TEST(test_damage_before_a_torn_tail_is_still_known_at_the_next_start)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 307);
     must(rig_open(&rig));
@@ -187,10 +180,8 @@ test_damage_before_a_torn_tail_is_still_known_at_the_next_start(void **state)
 }
 
 /* The store has it already. */
-static void
-test_damage_before_the_wanted_position_is_not_reported(void **state)
+UNIT_TEST(test_damage_before_the_wanted_position_is_not_reported)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 304);
     must(rig_open(&rig));
@@ -240,10 +231,8 @@ damage_headers(struct rig *rig, uint64_t number)
     must(sim_env_damage(rig->sim, segment_file(number), 4096 + rig_random(rig, 512)));
 }
 
-static void
-test_a_segment_without_header_is_put_aside_and_all_others_serve(void **state)
+UNIT_TEST(test_a_segment_without_header_is_put_aside_and_all_others_serve)
 {
-    (void)state;
     for (unsigned how = 0; how < 2; how++) {
         struct rig rig;
         struct segment lost;
@@ -272,10 +261,8 @@ test_a_segment_without_header_is_put_aside_and_all_others_serve(void **state)
     }
 }
 
-static void
-test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted(void **state)
+UNIT_TEST(test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted)
 {
-    (void)state;
     struct rig rig;
     struct segment lost;
     make_long_log(&rig, 312, 0, &lost);
@@ -293,10 +280,8 @@ test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted(void **state)
 }
 
 /* Readers remember positions in the lost one: what comes must stand behind them. */
-static void
-test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again(void **state)
+UNIT_TEST(test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again)
 {
-    (void)state;
     for (unsigned life = 0; life < 2; life++) {
         struct rig rig;
         struct segment lost;
@@ -320,10 +305,8 @@ test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again(voi
     }
 }
 
-static void
-test_one_damaged_copy_of_the_newest_header_is_mended(void **state)
+UNIT_TEST(test_one_damaged_copy_of_the_newest_header_is_mended)
 {
-    (void)state;
     for (unsigned copy = 0; copy < 2; copy++) {
         struct rig rig;
         struct segment newest;
@@ -340,10 +323,8 @@ test_one_damaged_copy_of_the_newest_header_is_mended(void **state)
     }
 }
 
-static void
-test_a_newest_segment_without_a_commit_ends_the_one_before(void **state)
+UNIT_TEST(test_a_newest_segment_without_a_commit_ends_the_one_before)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 317);
     must(rig_open(&rig));

@@ -2,6 +2,7 @@
  * wal_fault_test.c - every call of the machine and every allocation may fail: what was acknowledged
  * stays, what was not is void, and the log comes back.
  */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 /*
@@ -97,24 +98,18 @@ try_all_sites(bool forever)
     }
 }
 
-static void
-test_any_one_call_may_fail_once_in_any_way(void **state)
+UNIT_TEST(test_any_one_call_may_fail_once_in_any_way)
 {
-    (void)state;
     try_all_sites(false);
 }
 
-static void
-test_any_call_may_fail_from_then_on_in_any_way(void **state)
+UNIT_TEST(test_any_call_may_fail_from_then_on_in_any_way)
 {
-    (void)state;
     try_all_sites(true);
 }
 
-static void
-test_any_allocation_may_fail(void **state)
+UNIT_TEST(test_any_allocation_may_fail)
 {
-    (void)state;
     for (unsigned forever = 0; forever < 2; forever++) {
         for (uint64_t nth = 1;; nth++) {
             struct rig rig;
@@ -130,10 +125,8 @@ test_any_allocation_may_fail(void **state)
     }
 }
 
-static void
-test_memory_is_taken_from_the_budget_and_given_back(void **state)
+UNIT_TEST(test_memory_is_taken_from_the_budget_and_given_back)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "wal", 0, NULL);
     struct rig rig;
@@ -154,10 +147,8 @@ test_memory_is_taken_from_the_budget_and_given_back(void **state)
 
 /* --- what a failed sync means ----------------------------------------------------------------- */
 
-static void
-test_a_failed_commit_is_void_although_its_bytes_are_there(void **state)
+UNIT_TEST(test_a_failed_commit_is_void_although_its_bytes_are_there)
 {
-    (void)state;
     for (unsigned end = 0; end < 3; end++) {
         struct rig rig;
         rig_init(&rig, 420 + end);
@@ -184,10 +175,8 @@ test_a_failed_commit_is_void_although_its_bytes_are_there(void **state)
     }
 }
 
-static void
-test_the_batch_filled_during_a_failed_commit_is_void_too(void **state)
+UNIT_TEST(test_the_batch_filled_during_a_failed_commit_is_void_too)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 423);
     must(rig_open(&rig));
@@ -215,10 +204,8 @@ test_the_batch_filled_during_a_failed_commit_is_void_too(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_segments_begun_in_vain_do_not_break_the_chain(void **state)
+UNIT_TEST(test_segments_begun_in_vain_do_not_break_the_chain)
 {
-    (void)state;
     for (uint32_t before = 0; before < 3; before++) {
         struct rig rig;
         rig_init(&rig, 425 + before);
@@ -250,10 +237,8 @@ test_segments_begun_in_vain_do_not_break_the_chain(void **state)
     }
 }
 
-static void
-test_reopening_may_fail_again_and_again_and_leaves_no_files(void **state)
+UNIT_TEST(test_reopening_may_fail_again_and_again_and_leaves_no_files)
 {
-    (void)state;
     for (uint64_t nth = 1; nth < 12; nth++) {
         struct rig rig;
         uint32_t before, after;
@@ -283,10 +268,8 @@ test_reopening_may_fail_again_and_again_and_leaves_no_files(void **state)
 }
 
 /* Acknowledged when written: a failed sync leaves those commits to the kernel; they are rescued. */
-static void
-test_written_commits_behind_a_failed_sync_are_written_again(void **state)
+UNIT_TEST(test_written_commits_behind_a_failed_sync_are_written_again)
 {
-    (void)state;
     for (uint64_t seed = 430; seed < 450; seed++) {
         struct rig rig;
         rig_init(&rig, seed);
@@ -307,10 +290,8 @@ test_written_commits_behind_a_failed_sync_are_written_again(void **state)
 }
 
 /* A device that fails for longer than one call: they are written again when it is back. */
-static void
-test_written_commits_are_written_again_after_attempts_that_failed(void **state)
+UNIT_TEST(test_written_commits_are_written_again_after_attempts_that_failed)
 {
-    (void)state;
     for (uint64_t seed = 470; seed < 490; seed++) {
         struct rig rig;
         rig_init(&rig, seed);
@@ -333,10 +314,8 @@ test_written_commits_are_written_again_after_attempts_that_failed(void **state)
 }
 
 /* The new segment lies where the device works: the caller has to write elsewhere what it lost. */
-static void
-test_written_commits_that_the_device_refuses_again_are_lost_to_the_log(void **state)
+UNIT_TEST(test_written_commits_that_the_device_refuses_again_are_lost_to_the_log)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 491);
     rig.options.sync = WAL_SYNC_WRITTEN;
@@ -354,10 +333,8 @@ test_written_commits_that_the_device_refuses_again_are_lost_to_the_log(void **st
     rig_fini(&rig);
 }
 
-static void
-test_a_batch_taken_before_a_sync_failed_is_not_written(void **state)
+UNIT_TEST(test_a_batch_taken_before_a_sync_failed_is_not_written)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 451);
     rig.options.sync = WAL_SYNC_WRITTEN;
@@ -379,10 +356,8 @@ test_a_batch_taken_before_a_sync_failed_is_not_written(void **state)
 
 /* --- a full device ---------------------------------------------------------------------------- */
 
-static void
-test_a_full_device_stops_the_log_until_there_is_room_again(void **state)
+UNIT_TEST(test_a_full_device_stops_the_log_until_there_is_room_again)
 {
-    (void)state;
     for (unsigned prepared = 0; prepared < 2; prepared++) {
         struct rig rig;
         rig_init(&rig, 460);
@@ -415,10 +390,8 @@ test_a_full_device_stops_the_log_until_there_is_room_again(void **state)
     }
 }
 
-static void
-test_preparing_on_a_full_device_leaves_nothing_behind(void **state)
+UNIT_TEST(test_preparing_on_a_full_device_leaves_nothing_behind)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 461);
     must(rig_open(&rig));
@@ -436,10 +409,8 @@ test_preparing_on_a_full_device_leaves_nothing_behind(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_segment_that_could_not_be_removed_is_removed_next_time(void **state)
+UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
 {
-    (void)state;
     for (unsigned recycle = 0; recycle < 2; recycle++) {
         struct rig rig;
         struct wal_stats before, after;
@@ -475,10 +446,8 @@ test_a_segment_that_could_not_be_removed_is_removed_next_time(void **state)
 }
 
 /* EIO is not damage: nothing may be cut off because of it. */
-static void
-test_recovery_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can(void **state)
+UNIT_TEST(test_recovery_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 463);
     must(rig_open(&rig));

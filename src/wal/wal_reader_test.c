@@ -2,6 +2,7 @@
  * wal_reader_test.c - readers follow a log that is written: each sees every committed record once,
  * in order, whatever happens to the segments.
  */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 #include <pthread.h>
@@ -97,10 +98,8 @@ follow_to_end(struct rig *rig, struct follower *f)
     assert_int_equal(f->within, 0);
 }
 
-static void
-test_readers_see_every_committed_record_once_in_order(void **state)
+UNIT_TEST(test_readers_see_every_committed_record_once_in_order)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 500);
     must(rig_open(&rig));
@@ -142,10 +141,8 @@ test_readers_see_every_committed_record_once_in_order(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_may_begin_behind_any_commit(void **state)
+UNIT_TEST(test_a_reader_may_begin_behind_any_commit)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 501);
     must(rig_open(&rig));
@@ -164,10 +161,8 @@ test_a_reader_may_begin_behind_any_commit(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_goes_on_from_its_position_after_a_restart(void **state)
+UNIT_TEST(test_a_reader_goes_on_from_its_position_after_a_restart)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 502);
     must(rig_open(&rig));
@@ -192,10 +187,8 @@ test_a_reader_goes_on_from_its_position_after_a_restart(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_holds_back_what_it_has_not_passed(void **state)
+UNIT_TEST(test_a_reader_holds_back_what_it_has_not_passed)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 503);
     must(rig_open(&rig));
@@ -212,10 +205,8 @@ test_a_reader_holds_back_what_it_has_not_passed(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_left_behind_is_told_so_even_while_it_reads(void **state)
+UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 504);
     must(rig_open(&rig));
@@ -246,10 +237,8 @@ test_a_reader_left_behind_is_told_so_even_while_it_reads(void **state)
 
 /* The reader is not told that it is behind before the file is somebody else's. */
 /* What was given up holds nothing behind the reader's position. */
-static void
-test_a_segment_that_was_never_used_leaves_no_reader_behind(void **state)
+UNIT_TEST(test_a_segment_that_was_never_used_leaves_no_reader_behind)
 {
-    (void)state;
     for (unsigned restart = 0; restart < 2; restart++) {
         struct rig rig;
         rig_init(&rig, 509);
@@ -277,10 +266,8 @@ test_a_segment_that_was_never_used_leaves_no_reader_behind(void **state)
     }
 }
 
-static void
-test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted(void **state)
+UNIT_TEST(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 505);
     must(rig_open(&rig));
@@ -303,10 +290,8 @@ test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_skips_damage_once_and_gives_what_recovery_gives(void **state)
+UNIT_TEST(test_a_reader_skips_damage_once_and_gives_what_recovery_gives)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 506);
     must(rig_open(&rig));
@@ -360,10 +345,8 @@ test_a_reader_skips_damage_once_and_gives_what_recovery_gives(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_passes_over_a_segment_that_is_missing(void **state)
+UNIT_TEST(test_a_reader_passes_over_a_segment_that_is_missing)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 507);
     must(rig_open(&rig));
@@ -398,10 +381,8 @@ test_a_reader_passes_over_a_segment_that_is_missing(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_reader_tries_again_what_the_machine_refused(void **state)
+UNIT_TEST(test_a_reader_tries_again_what_the_machine_refused)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 508);
     must(rig_open(&rig));
@@ -500,10 +481,8 @@ remove_dir(const char *dir)
 }
 
 /* One thread puts and commits, one prepares, trims and recycles, others follow. */
-static void
-test_readers_follow_a_log_that_other_threads_write_and_recycle(void **state)
+UNIT_TEST(test_readers_follow_a_log_that_other_threads_write_and_recycle)
 {
-    (void)state;
     char parent[64] = "/tmp/wal_reader_test.XXXXXX";
     assert_non_null(mkdtemp(parent));
     char dir[80];

@@ -2,6 +2,7 @@
  * wal_recovery_test.c - what recovery finds after power losses and kills at every moment, what it
  * refuses, and what it costs.
  */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 /* --- losing power ----------------------------------------------------------------------------- */
@@ -117,10 +118,8 @@ run_until_call(uint64_t seed, uint64_t nth, unsigned steps, bool kill)
     return fired;
 }
 
-static void
-test_power_loss_at_any_call_loses_and_invents_nothing(void **state)
+UNIT_TEST(test_power_loss_at_any_call_loses_and_invents_nothing)
 {
-    (void)state;
     for (uint64_t seed = 100; seed < 104; seed++) {
         uint64_t nth = 1;
         while (run_until_call(seed, nth, 80, false)) {
@@ -130,10 +129,8 @@ test_power_loss_at_any_call_loses_and_invents_nothing(void **state)
     }
 }
 
-static void
-test_kill_at_any_call_loses_and_invents_nothing(void **state)
+UNIT_TEST(test_kill_at_any_call_loses_and_invents_nothing)
 {
-    (void)state;
     for (uint64_t seed = 200; seed < 202; seed++) {
         for (uint64_t nth = 1; run_until_call(seed, nth, 60, true); nth++) {
         }
@@ -141,10 +138,8 @@ test_kill_at_any_call_loses_and_invents_nothing(void **state)
 }
 
 /* What was read back after a kill is answered to queries: the next power loss must not take it. */
-static void
-test_what_recovery_found_survives_the_next_power_loss(void **state)
+UNIT_TEST(test_what_recovery_found_survives_the_next_power_loss)
 {
-    (void)state;
     unsigned kept = 0;
     for (uint64_t seed = 0; seed < 150; seed++) {
         struct rig rig;
@@ -169,10 +164,8 @@ test_what_recovery_found_survives_the_next_power_loss(void **state)
 }
 
 /* The file's older life stands behind the first commits of the new one, whole. */
-static void
-test_records_of_a_files_older_life_are_never_taken_for_new_ones(void **state)
+UNIT_TEST(test_records_of_a_files_older_life_are_never_taken_for_new_ones)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 60; seed++) {
         struct rig rig;
         rig_init(&rig, seed);
@@ -212,10 +205,8 @@ test_records_of_a_files_older_life_are_never_taken_for_new_ones(void **state)
 
 /* --- versions --------------------------------------------------------------------------------- */
 
-static void
-test_a_newer_log_is_refused_and_not_touched(void **state)
+UNIT_TEST(test_a_newer_log_is_refused_and_not_touched)
 {
-    (void)state;
     for (unsigned copy = 0; copy < 2; copy++) {
         for (uint32_t index = 0; index < 5; index += 2) {
             struct rig rig;
@@ -256,10 +247,8 @@ reseal_last(struct rig *rig, uint64_t number, uint64_t seed, uint64_t pos, uint6
     patch_file(rig, segment_file(number), record, sizeof record, pos - base + SEGMENT_HEADER_BYTES);
 }
 
-static void
-test_unknown_records_are_skipped_only_if_their_flag_says_so(void **state)
+UNIT_TEST(test_unknown_records_are_skipped_only_if_their_flag_says_so)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 330);
     must(rig_open(&rig));
@@ -294,10 +283,8 @@ note_skippable(void *context, const struct wal_record *record, struct why *why)
     return OK;
 }
 
-static void
-test_older_programs_may_skip_the_mark_of_own_samples(void **state)
+UNIT_TEST(test_older_programs_may_skip_the_mark_of_own_samples)
 {
-    (void)state;
     struct rig rig;
     struct wal_damage damage;
     bool skippable = false;
@@ -319,10 +306,8 @@ note_version(void *context, const struct wal_record *record, struct why *why)
     return OK;
 }
 
-static void
-test_only_known_versions_of_a_type_are_read(void **state)
+UNIT_TEST(test_only_known_versions_of_a_type_are_read)
 {
-    (void)state;
     static const struct {
         enum wal_type type;
         uint8_t version;
@@ -349,10 +334,8 @@ test_only_known_versions_of_a_type_are_read(void **state)
     }
 }
 
-static void
-test_segments_of_two_logs_are_not_mixed(void **state)
+UNIT_TEST(test_segments_of_two_logs_are_not_mixed)
 {
-    (void)state;
     struct rig rig, other;
     struct segment a, b;
     make_long_log(&other, 331, 4, &b);
@@ -378,10 +361,8 @@ test_segments_of_two_logs_are_not_mixed(void **state)
 
 /* --- verify, and the cost of it all ----------------------------------------------------------- */
 
-static void
-test_verify_changes_nothing_and_says_what_recovery_would(void **state)
+UNIT_TEST(test_verify_changes_nothing_and_says_what_recovery_would)
 {
-    (void)state;
     struct rig rig;
     struct segment s;
     make_long_log(&rig, 340, 1, &s);
@@ -415,10 +396,8 @@ stop_reading(void *context, const struct wal_record *record, struct why *why)
     return --*left == 0 ? why_set(why, ERR_CANCELED, "enough") : OK;
 }
 
-static void
-test_an_error_of_the_receiver_ends_recovery_and_does_no_harm(void **state)
+UNIT_TEST(test_an_error_of_the_receiver_ends_recovery_and_does_no_harm)
 {
-    (void)state;
     struct rig rig;
     struct segment s;
     make_long_log(&rig, 341, 1, &s);
@@ -437,10 +416,8 @@ test_an_error_of_the_receiver_ends_recovery_and_does_no_harm(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_segments_before_the_wanted_position_are_not_read(void **state)
+UNIT_TEST(test_segments_before_the_wanted_position_are_not_read)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 342);
     must(rig_open(&rig));
@@ -460,10 +437,8 @@ test_segments_before_the_wanted_position_are_not_read(void **state)
  * Payloads that look like headers of large records at every place cannot make the search slow. Such
  * a record is read as a whole before its checksum is computed: so the calls tell the work.
  */
-static void
-test_the_search_behind_a_bad_place_reads_little_whatever_stands_there(void **state)
+UNIT_TEST(test_the_search_behind_a_bad_place_reads_little_whatever_stands_there)
 {
-    (void)state;
     enum { FILE_BYTES = 64 * 1024 * 1024, CALLS_MAX = 1500 }; /* for 8 million places */
     struct rig rig;
     rig_init(&rig, 343);

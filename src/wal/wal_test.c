@@ -2,6 +2,7 @@
  * wal_test.c - what is committed is there again, in segments that decode alone; segments come and
  * go within the budget; a commit is one write and one sync.
  */
+#include "lib/test.h"
 #include "wal/wal_testing.h"
 
 static struct wal_stats
@@ -14,10 +15,8 @@ stats_of(struct rig *rig)
 
 /* --- round trips ------------------------------------------------------------------------------ */
 
-static void
-test_records_of_every_type_and_size_come_back_as_they_were(void **state)
+UNIT_TEST(test_records_of_every_type_and_size_come_back_as_they_were)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 1);
     must(rig_open(&rig));
@@ -55,10 +54,8 @@ is_the_one(void *context, const struct wal_record *record, struct why *why)
     return OK;
 }
 
-static void
-test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger(void **state)
+UNIT_TEST(test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger)
 {
-    (void)state;
     uint8_t *large = calloc(1, WAL_RECORD_BYTES_MAX + 1);
     assert_non_null(large);
     for (size_t i = 0; i < WAL_RECORD_BYTES_MAX; i++) {
@@ -86,10 +83,8 @@ test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger(void **state)
     free(large);
 }
 
-static void
-test_compression_is_used_only_where_it_pays(void **state)
+UNIT_TEST(test_compression_is_used_only_where_it_pays)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 2);
     must(rig_open(&rig));
@@ -110,10 +105,8 @@ test_compression_is_used_only_where_it_pays(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_batch_without_records_is_not_committed(void **state)
+UNIT_TEST(test_a_batch_without_records_is_not_committed)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 3);
     must(rig_open(&rig));
@@ -127,10 +120,8 @@ test_a_batch_without_records_is_not_committed(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_the_batch_is_filled_while_another_one_is_on_its_way(void **state)
+UNIT_TEST(test_the_batch_is_filled_while_another_one_is_on_its_way)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 4);
     must(rig_open(&rig));
@@ -155,10 +146,8 @@ test_the_batch_is_filled_while_another_one_is_on_its_way(void **state)
 /* --- segments --------------------------------------------------------------------------------- */
 
 /* Whatever commit's end reading begins at: find_record() saw each series in the same segment. */
-static void
-test_every_segment_decodes_alone_from_any_commit_on(void **state)
+UNIT_TEST(test_every_segment_decodes_alone_from_any_commit_on)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 5);
     must(rig_open(&rig));
@@ -173,10 +162,8 @@ test_every_segment_decodes_alone_from_any_commit_on(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_positions_rise_and_are_never_given_twice_across_restarts(void **state)
+UNIT_TEST(test_positions_rise_and_are_never_given_twice_across_restarts)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 6);
     uint64_t highest = 0, highest_number = 0;
@@ -206,10 +193,8 @@ test_positions_rise_and_are_never_given_twice_across_restarts(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_new_log_begins_behind_what_the_store_remembers(void **state)
+UNIT_TEST(test_a_new_log_begins_behind_what_the_store_remembers)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 7);
     rig.options.floor_pos = 123456789;
@@ -222,10 +207,8 @@ test_a_new_log_begins_behind_what_the_store_remembers(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_the_log_keeps_its_id(void **state)
+UNIT_TEST(test_the_log_keeps_its_id)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 8);
     must(rig_open(&rig));
@@ -237,10 +220,8 @@ test_the_log_keeps_its_id(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_no_sector_is_written_by_two_commits(void **state)
+UNIT_TEST(test_no_sector_is_written_by_two_commits)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 12);
     must(rig_open(&rig));
@@ -252,10 +233,8 @@ test_no_sector_is_written_by_two_commits(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_prepared_file_is_written_without_growing(void **state)
+UNIT_TEST(test_a_prepared_file_is_written_without_growing)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 9);
     must(rig_open(&rig));
@@ -274,10 +253,8 @@ test_a_prepared_file_is_written_without_growing(void **state)
 }
 
 /* A log that needs four files at its busiest and one at rest: only the first four are zeroed. */
-static void
-test_files_of_busy_times_are_kept_for_the_next(void **state)
+UNIT_TEST(test_files_of_busy_times_are_kept_for_the_next)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 13);
     must(rig_open(&rig));
@@ -298,10 +275,8 @@ test_files_of_busy_times_are_kept_for_the_next(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_where_room_is_short_spare_files_go_first(void **state)
+UNIT_TEST(test_where_room_is_short_spare_files_go_first)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 14);
     must(rig_open(&rig));
@@ -327,10 +302,8 @@ test_where_room_is_short_spare_files_go_first(void **state)
 }
 
 /* Zeros would be a second write of all that the log writes. */
-static void
-test_segments_given_up_are_recycled_without_zeroing(void **state)
+UNIT_TEST(test_segments_given_up_are_recycled_without_zeroing)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 10);
     must(rig_open(&rig));
@@ -358,10 +331,8 @@ test_segments_given_up_are_recycled_without_zeroing(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_commit_larger_than_a_segment_is_a_segment(void **state)
+UNIT_TEST(test_a_commit_larger_than_a_segment_is_a_segment)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 11);
     rig.options.batch_bytes_max = 1024 * 1024;
@@ -376,10 +347,8 @@ test_a_commit_larger_than_a_segment_is_a_segment(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_full_batch_takes_no_more_until_it_is_taken(void **state)
+UNIT_TEST(test_a_full_batch_takes_no_more_until_it_is_taken)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 12);
     rig.options.batch_bytes_max = 8 * 1024;
@@ -404,10 +373,8 @@ test_a_full_batch_takes_no_more_until_it_is_taken(void **state)
 
 /* --- commits ---------------------------------------------------------------------------------- */
 
-static void
-test_a_commit_is_two_looks_one_write_and_one_sync(void **state)
+UNIT_TEST(test_a_commit_is_two_looks_one_write_and_one_sync)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 13);
     rig.options.segment_bytes = 16 * 1024 * 1024;
@@ -427,10 +394,8 @@ test_a_commit_is_two_looks_one_write_and_one_sync(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_running_totals_go_on_across_restarts_trims_and_empty_segments(void **state)
+UNIT_TEST(test_running_totals_go_on_across_restarts_trims_and_empty_segments)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 14);
     must(rig_open(&rig));
@@ -454,10 +419,8 @@ test_running_totals_go_on_across_restarts_trims_and_empty_segments(void **state)
 
 /* --- acknowledged when written ---------------------------------------------------------------- */
 
-static void
-test_written_commits_survive_a_kill_and_synced_ones_a_power_loss(void **state)
+UNIT_TEST(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 40; seed++) {
         struct rig rig;
         rig_init(&rig, seed);
@@ -491,10 +454,8 @@ test_written_commits_survive_a_kill_and_synced_ones_a_power_loss(void **state)
 }
 
 /* A reader may have seen them, and remembers how far it has come. */
-static void
-test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again(void **state)
+UNIT_TEST(test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
         struct rig rig;
         rig_init(&rig, seed);
@@ -515,10 +476,8 @@ test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again(voi
     }
 }
 
-static void
-test_rotation_syncs_what_was_only_written(void **state)
+UNIT_TEST(test_rotation_syncs_what_was_only_written)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 15);
     rig.options.sync = WAL_SYNC_WRITTEN;
@@ -535,10 +494,8 @@ test_rotation_syncs_what_was_only_written(void **state)
 
 /* --- room ------------------------------------------------------------------------------------- */
 
-static void
-test_trim_gives_up_only_what_lies_before_the_store(void **state)
+UNIT_TEST(test_trim_gives_up_only_what_lies_before_the_store)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 16);
     must(rig_open(&rig));
@@ -560,10 +517,8 @@ test_trim_gives_up_only_what_lies_before_the_store(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up(void **state)
+UNIT_TEST(test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 17);
     rig.options.budget_bytes = 4 * SMALL_SEGMENT;
@@ -595,10 +550,8 @@ test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up(void **
     rig_fini(&rig);
 }
 
-static void
-test_the_budget_leaves_readers_behind_but_never_the_store(void **state)
+UNIT_TEST(test_the_budget_leaves_readers_behind_but_never_the_store)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 18);
     rig.options.budget_bytes = 5 * (SMALL_SEGMENT + SEGMENT_HEADER_BYTES);
@@ -627,10 +580,8 @@ test_the_budget_leaves_readers_behind_but_never_the_store(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_options_that_cannot_be_are_refused(void **state)
+UNIT_TEST(test_options_that_cannot_be_are_refused)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 19);
     char dir[300];

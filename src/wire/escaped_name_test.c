@@ -1,14 +1,9 @@
 /* Prometheus' own examples, and that any bytes come back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/utf8.h"
-#include "wire/escaped_name.h"
 #include "lib/random_labels.h"
+#include "wire/escaped_name.h"
 
 static void
 check_both_ways(const char *name, const char *escaped)
@@ -23,10 +18,8 @@ check_both_ways(const char *name, const char *escaped)
     buf_fini(&to);
 }
 
-static void
-test_names_are_escaped_as_prometheus_does(void **state)
+UNIT_TEST(test_names_are_escaped_as_prometheus_does)
 {
-    (void)state;
     check_both_ways("", "U__");
     check_both_ways("my.metric", "U__my_2e_metric");
     check_both_ways("a_b", "U__a__b");
@@ -37,10 +30,8 @@ test_names_are_escaped_as_prometheus_does(void **state)
     check_both_ways("a\xff\xc3", "U__a_1100ff__1100c3_");
 }
 
-static void
-test_what_is_no_such_name_stands_for_itself(void **state)
+UNIT_TEST(test_what_is_no_such_name_stands_for_itself)
 {
-    (void)state;
     static const char *const others[] = {"",          "up",          "U_x",          "u__x",
                                          "U__a_",     "U__a_2",      "U__a_2e",      "U__a_x_",
                                          "U___d800_", "U___110100_", "U___0000041_", "U___2e-"};
@@ -56,10 +47,8 @@ test_what_is_no_such_name_stands_for_itself(void **state)
     buf_fini(&to);
 }
 
-static void
-test_any_bytes_come_back(void **state)
+UNIT_TEST(test_any_bytes_come_back)
 {
-    (void)state;
     struct rng r = {3};
     struct buf escaped, back;
     buf_init(&escaped, NULL, 10000);
@@ -78,10 +67,8 @@ test_any_bytes_come_back(void **state)
     buf_fini(&back);
 }
 
-static void
-test_plain_names(void **state)
+UNIT_TEST(test_plain_names)
 {
-    (void)state;
     assert_true(name_is_plain(bytes_of_text("_aZ09"), false));
     assert_true(name_is_plain(bytes_of_text("a:b"), true));
     static const char *const others[] = {"", "0a", "a-b", "a:b", "\xc3\xa9", "a b"};
@@ -90,10 +77,8 @@ test_plain_names(void **state)
     }
 }
 
-static void
-test_each_character_has_its_number(void **state)
+UNIT_TEST(test_each_character_has_its_number)
 {
-    (void)state;
     for (uint32_t c = 0; c < 0x110000; c++) {
         uint8_t bytes[UTF8_BYTES_MAX];
         if (c >= 0xd800 && c < 0xe000) continue;

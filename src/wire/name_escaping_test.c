@@ -1,10 +1,5 @@
 /* name_escaping_test.c - names as Prometheus 3.5.3 escapes them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "wire/name_escaping.h"
 
@@ -19,10 +14,8 @@ check(const char *name, enum name_escaping escaping, const char *expected)
     buf_fini(&text);
 }
 
-static void
-test_names_are_escaped_as_prometheus_does(void **state)
+UNIT_TEST(test_names_are_escaped_as_prometheus_does)
 {
-    (void)state;
     static const struct {
         const char *name, *underscores, *dots, *values;
     } cases[] = {
@@ -52,10 +45,8 @@ test_names_are_escaped_as_prometheus_does(void **state)
     }
 }
 
-static void
-test_words_are_those_of_accept(void **state)
+UNIT_TEST(test_words_are_those_of_accept)
 {
-    (void)state;
     for (enum name_escaping e = ESCAPE_UNDERSCORES; e <= ESCAPE_NOTHING; e++) {
         enum name_escaping read;
         assert_true(name_escaping_parse(bytes_of_text(name_escaping_word(e)), &read));

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "base/bytes.h"
+#include "lib/test.h"
 #include "wire/number.h"
 
 static void
@@ -26,10 +27,8 @@ check_number(double value, const char *expected)
     check_bits(double_bits(value), expected);
 }
 
-static void
-test_special_values_have_prometheus_names(void **state)
+UNIT_TEST(test_special_values_have_prometheus_names)
 {
-    (void)state;
     check_number(INFINITY, "+Inf");
     check_number(-INFINITY, "-Inf");
     check_bits(0x7ff0000000000002u, "NaN"); /* a staleness marker */
@@ -39,10 +38,8 @@ test_special_values_have_prometheus_names(void **state)
     check_number(-0.0, "-0");
 }
 
-static void
-test_minus_zero_is_no_integer_in_json(void **state)
+UNIT_TEST(test_minus_zero_is_no_integer_in_json)
 {
-    (void)state;
     char text[NUMBER_TEXT_BYTES + 1];
     text[number_print_json(double_bits(-0.0), text)] = 0;
     assert_string_equal(text, "-0.0");
@@ -52,10 +49,8 @@ test_minus_zero_is_no_integer_in_json(void **state)
     assert_string_equal(text, "-1e-07");
 }
 
-static void
-test_ordinary_values_have_no_exponent(void **state)
+UNIT_TEST(test_ordinary_values_have_no_exponent)
 {
-    (void)state;
     static const struct {
         double value;
         const char *text;
@@ -87,10 +82,8 @@ test_ordinary_values_have_no_exponent(void **state)
     }
 }
 
-static void
-test_very_small_and_large_have_one_except_when_fixed(void **state)
+UNIT_TEST(test_very_small_and_large_have_one_except_when_fixed)
 {
-    (void)state;
     check_number(1e21, "1e+21");
     check_number(-1e21, "-1e+21");
     check_number(1.5e22, "1.5e+22");
@@ -101,10 +94,8 @@ test_very_small_and_large_have_one_except_when_fixed(void **state)
     check_number(1e100, "1e+100");
 }
 
-static void
-test_extremes_fit_the_room_promised(void **state)
+UNIT_TEST(test_extremes_fit_the_room_promised)
 {
-    (void)state;
     char text[NUMBER_TEXT_BYTES];
     static const double extremes[] = {-DBL_MAX,
                                       -DBL_MIN,
@@ -149,10 +140,8 @@ check_shortest(uint64_t bits)
     if (double_bits(strtod(shorter, NULL)) == bits) fail_msg("%s for %s", text, shorter);
 }
 
-static void
-test_digits_are_the_shortest_that_read_back(void **state)
+UNIT_TEST(test_digits_are_the_shortest_that_read_back)
 {
-    (void)state;
     uint64_t seed = 88172645463325252u;
     for (int i = 0; i < 100000; i++) {
         uint64_t bits = random_next(&seed);
@@ -186,10 +175,8 @@ check_parsed(const char *text, uint64_t expected)
     }
 }
 
-static void
-test_every_double_reads_back_bit_for_bit(void **state)
+UNIT_TEST(test_every_double_reads_back_bit_for_bit)
 {
-    (void)state;
     uint64_t seed = 88172645463325252u;
     char text[NUMBER_TEXT_BYTES];
     for (int i = 0; i < 200000; i++) {
@@ -217,10 +204,8 @@ test_every_double_reads_back_bit_for_bit(void **state)
     }
 }
 
-static void
-test_digits_are_rounded_as_strtod_does(void **state)
+UNIT_TEST(test_digits_are_rounded_as_strtod_does)
 {
-    (void)state;
     uint64_t seed = 88172645463325252u;
     for (int i = 0; i < 50000; i++) {
         char text[96];
@@ -239,10 +224,8 @@ test_digits_are_rounded_as_strtod_does(void **state)
     }
 }
 
-static void
-test_words_and_forms_of_numbers_are_read(void **state)
+UNIT_TEST(test_words_and_forms_of_numbers_are_read)
 {
-    (void)state;
     check_parsed("1", double_bits(1));
     check_parsed("+1", double_bits(1));
     check_parsed("-0", double_bits(-0.0));

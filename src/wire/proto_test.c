@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -26,10 +21,8 @@ cursor_on(const char *from)
     return cursor_of(bytes_of(message, text.size));
 }
 
-static void
-test_tags_give_field_and_wire_type(void **state)
+UNIT_TEST(test_tags_give_field_and_wire_type)
 {
-    (void)state;
     struct cursor c = cursor_on("08 92 01 fd ff ff ff 0f");
     assert_int_equal(proto_tag(&c), PROTO_TAG(1, PROTO_VARINT));
     assert_int_equal(proto_tag(&c), PROTO_TAG(18, PROTO_BYTES));
@@ -38,10 +31,8 @@ test_tags_give_field_and_wire_type(void **state)
     assert_false(c.bad);
 }
 
-static void
-test_bad_tags_are_refused(void **state)
+UNIT_TEST(test_bad_tags_are_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "00",                /* field number 0 */
         "02 00",             /* the same, as bytes */
@@ -58,10 +49,8 @@ test_bad_tags_are_refused(void **state)
     }
 }
 
-static void
-test_lengths_beyond_the_end_are_refused(void **state)
+UNIT_TEST(test_lengths_beyond_the_end_are_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "01",                            /* one byte of none */
         "ff ff ff ff 0f 'abc'",          /* 4 GiB */
@@ -83,10 +72,8 @@ test_lengths_beyond_the_end_are_refused(void **state)
     assert_false(c.bad);
 }
 
-static void
-test_numbers_are_read_as_their_types_say(void **state)
+UNIT_TEST(test_numbers_are_read_as_their_types_say)
 {
-    (void)state;
     struct cursor c = cursor_on("=-1 ~-53 =4294967301 =-7 ~9223372036854775807");
     assert_int_equal(proto_int64(&c), -1);
     assert_int_equal(proto_sint32(&c), -53);
@@ -100,10 +87,8 @@ test_numbers_are_read_as_their_types_say(void **state)
     assert_true(c.bad);
 }
 
-static void
-test_unknown_fields_are_skipped_whatever_their_type(void **state)
+UNIT_TEST(test_unknown_fields_are_skipped_whatever_their_type)
 {
-    (void)state;
     struct cursor c = cursor_on("08 =-1 11 #1.5 1a{'abc'} 25 01 02 03 04 28 07");
     for (int i = 0; i < 4; i++) {
         uint32_t tag = proto_tag(&c);
@@ -129,10 +114,8 @@ is_skipped(const char *field)
     return true;
 }
 
-static void
-test_groups_are_skipped_with_what_is_in_them(void **state)
+UNIT_TEST(test_groups_are_skipped_with_what_is_in_them)
 {
-    (void)state;
     static const char *const good[] = {
         "0b 0c",
         "0b 08 =-1 11 #1.5 1a{'abc'} 25 01 02 03 04 0c",
@@ -164,10 +147,8 @@ test_groups_are_skipped_with_what_is_in_them(void **state)
     }
 }
 
-static void
-test_groups_lie_in_a_bounded_number_of_others(void **state)
+UNIT_TEST(test_groups_lie_in_a_bounded_number_of_others)
 {
-    (void)state;
     for (unsigned depth = PROTO_GROUPS_MAX - 1; depth <= PROTO_GROUPS_MAX + 1; depth++) {
         char nested[2048] = "";
         for (unsigned i = 0; i < depth; i++) {
@@ -180,10 +161,8 @@ test_groups_lie_in_a_bounded_number_of_others(void **state)
     }
 }
 
-static void
-test_known_fields_of_a_wrong_type_are_refused(void **state)
+UNIT_TEST(test_known_fields_of_a_wrong_type_are_refused)
 {
-    (void)state;
     static const char *const bad[] = {"0c", "0e", "0f", "09 01", "0d 01", "0a 01", "08"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct cursor c = cursor_on(bad[i]);
@@ -202,10 +181,8 @@ test_known_fields_of_a_wrong_type_are_refused(void **state)
     assert_false(c.bad);
 }
 
-static void
-test_packed_count_is_the_number_of_complete_varints(void **state)
+UNIT_TEST(test_packed_count_is_the_number_of_complete_varints)
 {
-    (void)state;
     struct cursor c = cursor_on("00 7f 80 01 ff ff 01 02 03 04 05 =-1 06 80 80");
     struct bytes all = bytes_of(c.at, cursor_left(&c));
     for (size_t size = 0; size <= all.size; size++) {

@@ -8,6 +8,7 @@
 #include <snappy-c.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "wire/record_pack.h"
 
 /* Packs `size` bytes, which `raw` holds with slack behind, and lets libsnappy unpack them. */
@@ -38,10 +39,8 @@ check_pack(const uint8_t *raw, size_t size, size_t record_bytes)
     return packed_size;
 }
 
-static void
-test_any_records_of_any_size_come_back(void **state)
+UNIT_TEST(test_any_records_of_any_size_come_back)
 {
-    (void)state;
     uint8_t *raw = calloc(1, RECORD_PACK_BYTES_MAX);
     assert_non_null(raw);
     for (uint64_t seed = 1; seed <= 3000; seed++) {
@@ -59,10 +58,8 @@ test_any_records_of_any_size_come_back(void **state)
     free(raw);
 }
 
-static void
-test_runs_and_noise_of_every_length_come_back(void **state)
+UNIT_TEST(test_runs_and_noise_of_every_length_come_back)
 {
-    (void)state;
     uint8_t raw[700] = {0};
     struct rng r = {9};
     for (size_t noise = 0; noise < 300; noise += 1 + noise / 20) {
@@ -75,10 +72,8 @@ test_runs_and_noise_of_every_length_come_back(void **state)
     }
 }
 
-static void
-test_whole_pieces_of_sameness_or_noise_come_back(void **state)
+UNIT_TEST(test_whole_pieces_of_sameness_or_noise_come_back)
 {
-    (void)state;
     uint8_t *raw = calloc(1, RECORD_PACK_BYTES_MAX);
     assert_non_null(raw);
     assert_true(check_pack(raw, RECORD_PACK_BYTES_MAX, 18) < RECORD_PACK_BYTES_MAX / 20);

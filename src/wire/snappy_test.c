@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "wire/snappy.h"
 
-static void
-test_blocks_come_back_as_they_went(void **state)
+UNIT_TEST(test_blocks_come_back_as_they_went)
 {
-    (void)state;
     struct buf raw, packed, back;
     buf_init(&raw, NULL, 1 << 20);
     buf_init(&packed, NULL, 2 << 20);
@@ -35,10 +28,8 @@ test_blocks_come_back_as_they_went(void **state)
     buf_fini(&back);
 }
 
-static void
-test_pack_appends(void **state)
+UNIT_TEST(test_pack_appends)
 {
-    (void)state;
     struct buf packed, back;
     buf_init(&packed, NULL, 4096);
     buf_init(&back, NULL, 4096);
@@ -51,10 +42,8 @@ test_pack_appends(void **state)
     buf_fini(&back);
 }
 
-static void
-test_length_is_judged_before_memory_is_taken(void **state)
+UNIT_TEST(test_length_is_judged_before_memory_is_taken)
 {
-    (void)state;
     static const struct {
         const char *block;
         size_t size;
@@ -83,10 +72,8 @@ test_length_is_judged_before_memory_is_taken(void **state)
     buf_fini(&to);
 }
 
-static void
-test_every_damaged_block_is_an_error_or_has_the_announced_size(void **state)
+UNIT_TEST(test_every_damaged_block_is_an_error_or_has_the_announced_size)
 {
-    (void)state;
     struct buf packed, back;
     buf_init(&packed, NULL, 4096);
     buf_init(&back, NULL, 4096);
@@ -111,10 +98,8 @@ test_every_damaged_block_is_an_error_or_has_the_announced_size(void **state)
     buf_fini(&back);
 }
 
-static void
-test_refused_memory_is_an_error_and_leaves_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_and_leaves_nothing)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     struct buf packed, back;

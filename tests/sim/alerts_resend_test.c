@@ -2,12 +2,7 @@
  * alerts_resend_test.c - the sends of a resolved alert, from the evaluation that resolves it to the
  * Alertmanager, at the intervals at which one falls on the last moment of the 15 minutes.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "notify/notify_rig_testing.h"
 /* After what it has macros for. */
@@ -131,10 +126,8 @@ test_a_resolved_alert_is_sent_for_15_minutes_to_the_last_evaluation(void **state
     }
 }
 
-static void
-test_an_alertmanager_that_is_away_for_longer_is_not_sent_what_ended_before(void **state)
+UNIT_TEST(test_an_alertmanager_that_is_away_for_longer_is_not_sent_what_ended_before)
 {
-    (void)state;
     begin(30);
     sim_pass(&w.s, FIRES_S);
     w.is_away = true;

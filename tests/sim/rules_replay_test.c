@@ -2,6 +2,7 @@
  * rules_replay_test.c - rules that are evaluated over the past, on a simulated machine, write what
  * a server had written that evaluated them all the time. The stories begin without the rules.
  */
+#include "lib/test.h"
 #include "rules/replay/replay.h"
 #include "sim/rules_story_testing.h"
 
@@ -427,10 +428,8 @@ slow_open(void *context, struct query_control *control, struct view **ret_view, 
     return view_open(tsdb_answerer(v->sim->m.db), control, &v->inner, why);
 }
 
-static void
-test_what_takes_longer_than_a_query_may_is_asked_for_in_parts(void **state)
+UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
 {
-    (void)state;
     begin(1,
           GROUP("g", "{record: s, expr: 'sum(rate(requests_total[1m]))'}, "
                      "{record: l, expr: 'count_over_time(load[20m])'}"),

@@ -2,6 +2,7 @@
  * rules_sim_test.c - groups of rules on a simulated machine: the order in which alerts are sent,
  * and what an evaluation shows of itself and may take. rules_stories_test.c has the rest.
  */
+#include "lib/test.h"
 #include "sim/rules_sim_testing.h"
 
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
@@ -67,10 +68,8 @@ facts_of_next(struct rules_sim *s)
     return facts;
 }
 
-static void
-test_facts_are_those_of_the_last_evaluation_and_sums_of_all(void **state)
+UNIT_TEST(test_facts_are_those_of_the_last_evaluation_and_sums_of_all)
 {
-    (void)state;
     static struct rules_sim s;
     sim_init(&s, 1, GROUP("g", ALWAYS ", " FIRES));
     sim_pass(&s, 120);
@@ -91,10 +90,8 @@ test_facts_are_those_of_the_last_evaluation_and_sums_of_all(void **state)
     sim_fini(&s);
 }
 
-static void
-test_texts_of_alerts_have_the_time_of_a_query(void **state)
+UNIT_TEST(test_texts_of_alerts_have_the_time_of_a_query)
 {
-    (void)state;
     enum { TIMEOUT_S = 400 };
     static struct rules_sim s;
     sim_init(&s, 1,
@@ -149,10 +146,8 @@ reload_in_fill(void *context, struct query_control *control, struct view **ret_v
     return sim_open(context, control, ret_view, why);
 }
 
-static void
-test_a_reload_ends_a_fill_of_groups_that_it_replaces(void **state)
+UNIT_TEST(test_a_reload_ends_a_fill_of_groups_that_it_replaces)
 {
-    (void)state;
     sim_init(&reloaded, 1, GROUP("g", ALWAYS));
     sim_pass(&reloaded, 300);
     sim_crash(&reloaded);

@@ -2,6 +2,7 @@
  * The whole server's life: starts that fail at every step, stops under load and on a failing disk,
  * levels of acknowledgement, reloads. What it does in between: server_test.c.
  */
+#include "lib/test.h"
 #include "sim/server_test_rig.h"
 
 #include <fcntl.h>
@@ -68,24 +69,18 @@ check_start_with_faults(enum fault_kind kind, unsigned sites_min)
     site_free(s);
 }
 
-static void
-test_a_start_without_a_thread_fails_whole(void **state)
+UNIT_TEST(test_a_start_without_a_thread_fails_whole)
 {
-    (void)state;
     check_start_with_faults(FAULT_THREAD, 6); /* query, query, pages, commit, flush, watch */
 }
 
-static void
-test_a_start_on_a_failing_disk_harms_nothing(void **state)
+UNIT_TEST(test_a_start_on_a_failing_disk_harms_nothing)
 {
-    (void)state;
     check_start_with_faults(FAULT_EIO, 10);
 }
 
-static void
-test_a_start_without_memory_fails_whole(void **state)
+UNIT_TEST(test_a_start_without_memory_fails_whole)
 {
-    (void)state;
     struct site *s = site_with_data();
     for (bool forever = false;; forever = true) {
         uint64_t nth = 1;
@@ -107,10 +102,8 @@ test_a_start_without_memory_fails_whole(void **state)
     site_free(s);
 }
 
-static void
-test_a_start_on_a_port_in_use_fails_whole(void **state)
+UNIT_TEST(test_a_start_on_a_port_in_use_fails_whole)
 {
-    (void)state;
     struct site *s = site_with_data();
     struct why why;
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -130,10 +123,8 @@ test_a_start_on_a_port_in_use_fails_whole(void **state)
     site_free(s);
 }
 
-static void
-test_a_directory_in_use_is_left_alone(void **state)
+UNIT_TEST(test_a_directory_in_use_is_left_alone)
 {
-    (void)state;
     struct site *s = site_with_data();
     struct why why;
     site_start(s);
@@ -146,10 +137,8 @@ test_a_directory_in_use_is_left_alone(void **state)
     site_free(s);
 }
 
-static void
-test_starting_and_stopping_leaves_nothing_behind(void **state)
+UNIT_TEST(test_starting_and_stopping_leaves_nothing_behind)
 {
-    (void)state;
     struct site *s = site_with_data();
     unsigned files = open_files();
     for (unsigned round = 0; round < 20; round++) {
@@ -202,10 +191,8 @@ look_into(struct site *s)
     return opening;
 }
 
-static void
-test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay(void **state)
+UNIT_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     fault_env_slow_sync(s->fe, 400 * NS_PER_MS);
@@ -243,10 +230,8 @@ take_last_answers(struct crowd *w)
     }
 }
 
-static void
-test_an_end_amid_requests_holds_what_was_promised(void **state)
+UNIT_TEST(test_an_end_amid_requests_holds_what_was_promised)
 {
-    (void)state;
     struct site *s = site_new();
     for (unsigned round = 0; round < 16; round++) {
         site_start(s);
@@ -266,10 +251,8 @@ test_an_end_amid_requests_holds_what_was_promised(void **state)
 }
 
 /* Commits go on for those who are judged while everything ends. */
-static void
-test_an_end_waits_for_a_large_request_that_is_being_judged(void **state)
+UNIT_TEST(test_an_end_waits_for_a_large_request_that_is_being_judged)
 {
-    (void)state;
     enum { WIDTH = 64 };
     struct site *s = site_new();
     struct rq rq;
@@ -326,10 +309,8 @@ check_stop_while_failing(struct fault fault, bool in_order)
     site_free(s);
 }
 
-static void
-test_a_stop_ends_while_the_disk_fails(void **state)
+UNIT_TEST(test_a_stop_ends_while_the_disk_fails)
 {
-    (void)state;
     static const enum fault_kind kinds[] = {FAULT_SYNC, FAULT_ENOSPC, FAULT_EIO};
     for (unsigned i = 0; i < 3; i++) {
         check_stop_while_failing((struct fault){kinds[i], 1, true}, true);
@@ -342,10 +323,8 @@ test_a_stop_ends_while_the_disk_fails(void **state)
 }
 
 /* A log that is down already, with nobody waiting. */
-static void
-test_a_stop_ends_while_the_log_is_down(void **state)
+UNIT_TEST(test_a_stop_ends_while_the_log_is_down)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 10), 204);
@@ -405,24 +384,18 @@ check_level(enum wal_ack_level level)
     site_free(s);
 }
 
-static void
-test_level_fsync_syncs_before_each_answer(void **state)
+UNIT_TEST(test_level_fsync_syncs_before_each_answer)
 {
-    (void)state;
     check_level(ACK_FSYNC);
 }
 
-static void
-test_level_written_answers_without_a_sync(void **state)
+UNIT_TEST(test_level_written_answers_without_a_sync)
 {
-    (void)state;
     check_level(ACK_WRITTEN);
 }
 
-static void
-test_level_memory_answers_without_a_sync(void **state)
+UNIT_TEST(test_level_memory_answers_without_a_sync)
 {
-    (void)state;
     check_level(ACK_MEMORY);
 }
 
@@ -503,10 +476,8 @@ check_reloads(struct site *s, const char *path)
     }
 }
 
-static void
-test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
+UNIT_TEST(test_a_reload_changes_all_or_nothing_while_requests_run)
 {
-    (void)state;
     struct site *s = site_new();
     struct why why;
     char path[160], flag[200];
@@ -529,10 +500,8 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     site_free(s);
 }
 
-static void
-test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination(void **state)
+UNIT_TEST(test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination)
 {
-    (void)state;
     static const char reading[] = "sources: [{name: a, type: remote_read, url: 'http://h'}]\n";
     struct site *s = site_new();
     struct why why;
@@ -754,25 +723,19 @@ check_reload_with_faults(struct fault fault, unsigned sites_min)
     reloading_end(&r);
 }
 
-static void
-test_a_reload_without_a_thread_changes_nothing(void **state)
+UNIT_TEST(test_a_reload_without_a_thread_changes_nothing)
 {
-    (void)state;
     check_reload_with_faults((struct fault){.kind = FAULT_THREAD}, 2);
 }
 
-static void
-test_a_reload_on_a_failing_disk_changes_all_or_nothing(void **state)
+UNIT_TEST(test_a_reload_on_a_failing_disk_changes_all_or_nothing)
 {
-    (void)state;
     check_reload_with_faults((struct fault){.kind = FAULT_EIO}, 2);
     check_reload_with_faults((struct fault){.kind = FAULT_ENOSPC}, 2);
 }
 
-static void
-test_a_reload_without_memory_changes_all_or_nothing(void **state)
+UNIT_TEST(test_a_reload_without_memory_changes_all_or_nothing)
 {
-    (void)state;
     struct reloading r;
     reloading_begin(&r);
     unsigned nth = 0;
@@ -787,10 +750,8 @@ test_a_reload_without_memory_changes_all_or_nothing(void **state)
     reloading_end(&r);
 }
 
-static void
-test_a_reload_of_what_cannot_be_changes_nothing(void **state)
+UNIT_TEST(test_a_reload_of_what_cannot_be_changes_nothing)
 {
-    (void)state;
     static const char *const wrong[] = {
         "write: {max_lables: 5}\n",                             /* unknown */
         "write: {max_labels: 5}\nhead: {max_samples: 77777}\n", /* fixed while it runs */

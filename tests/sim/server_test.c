@@ -3,16 +3,15 @@
  * taken is refused in a way that makes senders come back, and it comes back by itself. Starting,
  * stopping and reloading: server_life_test.c.
  */
+#include "lib/test.h"
 #include "sim/server_test_rig.h"
 
 static struct crowd crowd; /* of the test at work */
 
 /* --- load ------------------------------------------------------------------------------------- */
 
-static void
-test_one_sync_serves_all_who_wait(void **state)
+UNIT_TEST(test_one_sync_serves_all_who_wait)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     fault_env_slow_sync(s->fe, 5 * NS_PER_MS);
@@ -53,10 +52,8 @@ write_noise(struct site *s)
     }
 }
 
-static void
-test_readers_that_take_nothing_are_cut_off_and_slow_no_write(void **state)
+UNIT_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write)
 {
-    (void)state;
     enum { READERS = 16 };
     struct site *s = site_new();
     struct client readers[READERS];
@@ -99,10 +96,8 @@ running_while_taken(const struct site *s, const struct client *client)
     return site_metric(s, "firekeep_reads_running");
 }
 
-static void
-test_readers_that_take_little_are_cut_off_when_the_query_times_out(void **state)
+UNIT_TEST(test_readers_that_take_little_are_cut_off_when_the_query_times_out)
 {
-    (void)state;
     struct site *s = site_new();
     s->settings.read_timeout_ms = 1000;
     site_start(s);
@@ -126,10 +121,8 @@ test_readers_that_take_little_are_cut_off_when_the_query_times_out(void **state)
 
 /* --- the disk fails --------------------------------------------------------------------------- */
 
-static void
-test_a_sync_that_fails_once_loses_nothing_acknowledged(void **state)
+UNIT_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     crowd_open(&crowd, s, 0, 64);
@@ -211,10 +204,8 @@ large_round(struct site *s, struct client *clients, unsigned first)
 }
 
 /* Part of a request may be committed and another part taken back: then all of it is refused. */
-static void
-test_large_requests_amid_failures_are_taken_whole_or_refused(void **state)
+UNIT_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused)
 {
-    (void)state;
     struct site *s = site_new();
     struct client clients[LARGE_CLIENTS];
     site_start(s);
@@ -270,24 +261,18 @@ check_trouble_of_kind(enum fault_kind kind, unsigned rounds)
     site_free(s);
 }
 
-static void
-test_syncs_that_fail_for_long_refuse_writes_until_they_work(void **state)
+UNIT_TEST(test_syncs_that_fail_for_long_refuse_writes_until_they_work)
 {
-    (void)state;
     check_trouble_of_kind(FAULT_SYNC, 2);
 }
 
-static void
-test_a_full_disk_refuses_writes_until_it_has_room(void **state)
+UNIT_TEST(test_a_full_disk_refuses_writes_until_it_has_room)
 {
-    (void)state;
     check_trouble_of_kind(FAULT_ENOSPC, 1);
 }
 
-static void
-test_an_io_error_on_every_write_refuses_writes_until_it_ends(void **state)
+UNIT_TEST(test_an_io_error_on_every_write_refuses_writes_until_it_ends)
 {
-    (void)state;
     check_trouble_of_kind(FAULT_TORN, 1);
 }
 
@@ -295,10 +280,8 @@ test_an_io_error_on_every_write_refuses_writes_until_it_ends(void **state)
  * Attempts are a second apart. That writes are refused is said beside it, and housekeeping, which
  * fails as well, has a line of its own.
  */
-static void
-test_a_log_that_is_down_is_said_once_a_minute(void **state)
+UNIT_TEST(test_a_log_that_is_down_is_said_once_a_minute)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     uint64_t errors = log_count(LOG_ERROR), warnings = log_count(LOG_WARN);
@@ -315,10 +298,8 @@ test_a_log_that_is_down_is_said_once_a_minute(void **state)
 }
 
 /* Whoever was refused, not knowing, sends it again: it is there once. */
-static void
-test_what_was_refused_and_repeated_is_there_once(void **state)
+UNIT_TEST(test_what_was_refused_and_repeated_is_there_once)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 10), 204);
@@ -340,10 +321,8 @@ test_what_was_refused_and_repeated_is_there_once(void **state)
     site_free(s);
 }
 
-static void
-test_writes_wait_for_free_space(void **state)
+UNIT_TEST(test_writes_wait_for_free_space)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 10), 204);
@@ -361,10 +340,8 @@ test_writes_wait_for_free_space(void **state)
 
 /* --- the clock lies --------------------------------------------------------------------------- */
 
-static void
-test_a_clock_in_the_past_drops_nobodys_samples(void **state)
+UNIT_TEST(test_a_clock_in_the_past_drops_nobodys_samples)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 10), 204);
@@ -380,10 +357,8 @@ test_a_clock_in_the_past_drops_nobodys_samples(void **state)
     site_free(s);
 }
 
-static void
-test_a_start_with_the_clock_in_the_past_drops_nobodys_samples(void **state)
+UNIT_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples)
 {
-    (void)state;
     struct site *s = site_new();
     fault_env_shift_clock(s->fe, -20000 * DAY_MS);
     site_start(s);
@@ -397,10 +372,8 @@ test_a_start_with_the_clock_in_the_past_drops_nobodys_samples(void **state)
 }
 
 /* A second behind is no reason to doubt it: what lies too far ahead is refused for good. */
-static void
-test_a_sender_from_the_future_is_refused_for_good(void **state)
+UNIT_TEST(test_a_sender_from_the_future_is_refused_for_good)
 {
-    (void)state;
     struct site *s = site_new();
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 1), 204);
@@ -474,25 +447,19 @@ check_memory_failures(uint64_t nth_max, bool forever)
     site_free(s);
 }
 
-static void
-test_any_allocation_may_fail_while_requests_run(void **state)
+UNIT_TEST(test_any_allocation_may_fail_while_requests_run)
 {
-    (void)state;
     check_memory_failures(400, false);
 }
 
-static void
-test_all_allocations_may_fail_while_requests_run(void **state)
+UNIT_TEST(test_all_allocations_may_fail_while_requests_run)
 {
-    (void)state;
     check_memory_failures(100, true);
 }
 
 /* What would be refused for ever as "later" is refused for its size, at once. */
-static void
-test_a_request_that_no_empty_server_has_memory_for_gets_413(void **state)
+UNIT_TEST(test_a_request_that_no_empty_server_has_memory_for_gets_413)
 {
-    (void)state;
     for (unsigned thousands = 25; thousands <= 400; thousands *= 2) {
         struct site *s = site_new();
         struct rq rq;
@@ -569,10 +536,8 @@ send_repeats(struct site *s, struct client *clients)
     }
 }
 
-static void
-test_repeats_of_what_a_part_holds_are_taken_while_others_write(void **state)
+UNIT_TEST(test_repeats_of_what_a_part_holds_are_taken_while_others_write)
 {
-    (void)state;
     struct site *s = site_disputed();
     struct client clients[DISPUTED];
     crowd_open(&crowd, s, DISPUTED, 16);
@@ -602,10 +567,8 @@ test_repeats_of_what_a_part_holds_are_taken_while_others_write(void **state)
     site_free(s);
 }
 
-static void
-test_a_stop_amid_repeats_answers_them(void **state)
+UNIT_TEST(test_a_stop_amid_repeats_answers_them)
 {
-    (void)state;
     for (unsigned round = 0; round < 3; round++) {
         struct site *s = site_disputed();
         struct client clients[DISPUTED];

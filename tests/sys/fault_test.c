@@ -2,12 +2,7 @@
  * fault_test.c - faults hit exactly the calls they name, and the promises of env.h hold through
  * every one of them, followed by a power loss.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -78,10 +73,8 @@ content(struct env *env, const char *path)
     return text;
 }
 
-static void
-test_nth_call_fails_once_or_for_ever_and_calls_are_counted(void **state)
+UNIT_TEST(test_nth_call_fails_once_or_for_ever_and_calls_are_counted)
 {
-    (void)state;
     for (int forever = 0; forever <= 1; forever++) {
         struct rig rig = rig_make(1);
         arm(&rig, FAULT_EIO, 3, forever != 0);
@@ -171,10 +164,8 @@ make_call(struct env *env, unsigned which, int *file)
     }
 }
 
-static void
-test_each_kind_hits_the_calls_it_is_for(void **state)
+UNIT_TEST(test_each_kind_hits_the_calls_it_is_for)
 {
-    (void)state;
     /* For each call, in the order of make_call(): E(IO), N(OSPC), I(NTR), S(HORT), T(ORN), Y(SYNC),
      * H for THREAD. */
     static const char *const hit_by[CALL_COUNT] = {
@@ -207,10 +198,8 @@ test_each_kind_hits_the_calls_it_is_for(void **state)
     }
 }
 
-static void
-test_failed_call_has_done_nothing_but_closing(void **state)
+UNIT_TEST(test_failed_call_has_done_nothing_but_closing)
 {
-    (void)state;
     struct rig rig = rig_make(1);
     struct file file;
     must(file_open(rig.env, "f", FILE_CREATE, &file, NULL));
@@ -233,10 +222,8 @@ test_failed_call_has_done_nothing_but_closing(void **state)
     rig_free(&rig);
 }
 
-static void
-test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers(void **state)
+UNIT_TEST(test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers)
 {
-    (void)state;
     static const enum fault_kind kinds[] = {FAULT_EINTR, FAULT_SHORT};
     for (unsigned k = 0; k < 2; k++) {
         struct rig rig = rig_make(k);
@@ -272,10 +259,8 @@ test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers(void **
     }
 }
 
-static void
-test_what_a_failed_sync_lost_no_later_sync_makes_durable(void **state)
+UNIT_TEST(test_what_a_failed_sync_lost_no_later_sync_makes_durable)
 {
-    (void)state;
     enum { SEEDS = 100 };
     static const enum fault_kind kinds[] = {FAULT_SYNC, FAULT_EIO, FAULT_ENOSPC};
     unsigned lost = 0;
@@ -304,10 +289,8 @@ test_what_a_failed_sync_lost_no_later_sync_makes_durable(void **state)
     assert_true(lost > SEEDS / 8);
 }
 
-static void
-test_what_a_failed_directory_sync_lost_needs_a_further_change(void **state)
+UNIT_TEST(test_what_a_failed_directory_sync_lost_needs_a_further_change)
 {
-    (void)state;
     enum { SEEDS = 100 };
     unsigned lost = 0;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
@@ -438,28 +421,22 @@ count_failures(writer *write, uint64_t seed_count, bool tell, uint64_t *ret_poin
     return failures;
 }
 
-static void
-test_whole_file_is_old_or_new_after_power_loss_at_every_call(void **state)
+UNIT_TEST(test_whole_file_is_old_or_new_after_power_loss_at_every_call)
 {
-    (void)state;
     uint64_t point_count;
     assert_int_equal(count_failures(env_write_whole, 100, true, &point_count), 0);
     assert_true(point_count > 5000);
 }
 
-static void
-test_the_same_loop_finds_careless_writers(void **state)
+UNIT_TEST(test_the_same_loop_finds_careless_writers)
 {
-    (void)state;
     uint64_t point_count;
     assert_true(count_failures(write_in_place, 10, false, &point_count) > 10);
     assert_true(count_failures(write_beside_without_sync, 10, false, &point_count) > 10);
 }
 
-static void
-test_failed_attempt_leaves_no_temporary_file(void **state)
+UNIT_TEST(test_failed_attempt_leaves_no_temporary_file)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         struct rig rig = rig_make(nth);
@@ -488,10 +465,8 @@ plant_tree(struct env *env)
     must(env_syncdir(env, "/", NULL));
 }
 
-static void
-test_tree_removal_is_finished_by_repeating_it_after_any_crash(void **state)
+UNIT_TEST(test_tree_removal_is_finished_by_repeating_it_after_any_crash)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 50; seed++) {
         bool fired = true;
         for (uint64_t nth = 1; fired; nth++) {
@@ -517,10 +492,8 @@ test_tree_removal_is_finished_by_repeating_it_after_any_crash(void **state)
 
 /* --- time, space, threads --------------------------------------------------------------------- */
 
-static void
-test_clock_space_and_sync_time_are_what_the_test_says(void **state)
+UNIT_TEST(test_clock_space_and_sync_time_are_what_the_test_says)
 {
-    (void)state;
     struct rig rig = rig_make(1);
     uint64_t free_bytes, total_bytes;
     int64_t now_ms = env_realtime_ms(rig.env);
@@ -551,10 +524,8 @@ set_flag(void *argument)
     *(bool *)argument = true;
 }
 
-static void
-test_only_thread_starts_fail_when_asked_to(void **state)
+UNIT_TEST(test_only_thread_starts_fail_when_asked_to)
 {
-    (void)state;
     struct fault_env *fe;
     must(fault_env_new(env_real(), &fe));
     struct env *env = fault_env_env(fe);
@@ -580,10 +551,8 @@ count_failed_calls(void *argument)
     return (void *)failed;
 }
 
-static void
-test_one_fault_hits_one_thread(void **state)
+UNIT_TEST(test_one_fault_hits_one_thread)
 {
-    (void)state;
     struct rig rig = rig_make(1);
     arm(&rig, FAULT_SYNC, 2000, false);
     pthread_t threads[4];

@@ -2,12 +2,7 @@
  * sim_test.c - the simulated machine keeps what its model says is durable, loses the rest sooner or
  * later, and otherwise behaves like a kernel.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -93,10 +88,8 @@ there(struct env *env, const char *path)
     return strcmp(content(env, path), "(missing)") != 0;
 }
 
-static void
-test_file_reads_back_what_was_written_at_any_offset(void **state)
+UNIT_TEST(test_file_reads_back_what_was_written_at_any_offset)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct file file = opened(sim_env_env(sim), "f", FILE_CREATE);
     enum { SIZE = 300000 };
@@ -129,10 +122,8 @@ test_file_reads_back_what_was_written_at_any_offset(void **state)
     sim_done(sim);
 }
 
-static void
-test_calls_fail_as_the_kernel_would(void **state)
+UNIT_TEST(test_calls_fail_as_the_kernel_would)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     const struct env_ops *ops = env->ops;
@@ -206,10 +197,8 @@ facts_of(struct env *env, const char *path)
     return facts;
 }
 
-static void
-test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves(void **state)
+UNIT_TEST(test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     struct file file;
@@ -239,10 +228,8 @@ test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves(voi
     sim_done(sim);
 }
 
-static void
-test_synced_data_under_a_synced_name_survives_every_power_loss(void **state)
+UNIT_TEST(test_synced_data_under_a_synced_name_survives_every_power_loss)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct sim_env *sim = sim_make(seed);
         struct env *env = sim_env_env(sim);
@@ -261,10 +248,8 @@ test_synced_data_under_a_synced_name_survives_every_power_loss(void **state)
     }
 }
 
-static void
-test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors(void **state)
+UNIT_TEST(test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors)
 {
-    (void)state;
     enum { SEEDS = 300 };
     unsigned old_count = 0, new_count = 0, mixed_count = 0;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
@@ -298,10 +283,8 @@ test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors(void **state)
     assert_true(mixed_count > SEEDS / 20);
 }
 
-static void
-test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes(void **state)
+UNIT_TEST(test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes)
 {
-    (void)state;
     unsigned sizes[3] = {0, 0, 0};
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct sim_env *sim = sim_make(seed);
@@ -334,10 +317,8 @@ test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes(void **state)
     assert_true(sizes[0] > 50 && sizes[1] > 20 && sizes[2] > 20);
 }
 
-static void
-test_directory_keeps_a_prefix_of_its_changes(void **state)
+UNIT_TEST(test_directory_keeps_a_prefix_of_its_changes)
 {
-    (void)state;
     enum { FILES = 6 };
     unsigned survivors[FILES + 1] = {0};
     for (uint64_t seed = 0; seed < 400; seed++) {
@@ -364,10 +345,8 @@ test_directory_keeps_a_prefix_of_its_changes(void **state)
     }
 }
 
-static void
-test_name_change_not_synced_is_old_or_new_but_nothing_between(void **state)
+UNIT_TEST(test_name_change_not_synced_is_old_or_new_but_nothing_between)
 {
-    (void)state;
     unsigned renamed = 0, removed = 0, moved = 0, swept = 0;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct sim_env *sim = sim_make(seed);
@@ -411,10 +390,8 @@ test_name_change_not_synced_is_old_or_new_but_nothing_between(void **state)
     assert_true(swept > 20 && swept < 150);
 }
 
-static void
-test_syncing_one_directory_of_a_move_makes_all_of_it_durable(void **state)
+UNIT_TEST(test_syncing_one_directory_of_a_move_makes_all_of_it_durable)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 60; seed++) {
         struct sim_env *sim = sim_make(seed);
         struct env *env = sim_env_env(sim);
@@ -434,10 +411,8 @@ test_syncing_one_directory_of_a_move_makes_all_of_it_durable(void **state)
     }
 }
 
-static void
-test_directory_without_a_durable_name_is_gone_with_all_in_it(void **state)
+UNIT_TEST(test_directory_without_a_durable_name_is_gone_with_all_in_it)
 {
-    (void)state;
     unsigned gone = 0;
     for (uint64_t seed = 0; seed < 100; seed++) {
         struct sim_env *sim = sim_make(seed);
@@ -460,10 +435,8 @@ test_directory_without_a_durable_name_is_gone_with_all_in_it(void **state)
     assert_true(gone > 10 && gone < 70);
 }
 
-static void
-test_kill_keeps_data_but_neither_handles_nor_locks(void **state)
+UNIT_TEST(test_kill_keeps_data_but_neither_handles_nor_locks)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     struct file one = opened(env, "f", FILE_CREATE), other = opened(env, "f", FILE_UPDATE);
@@ -488,10 +461,8 @@ test_kill_keeps_data_but_neither_handles_nor_locks(void **state)
     sim_done(sim);
 }
 
-static void
-test_open_file_without_name_lives_until_closed(void **state)
+UNIT_TEST(test_open_file_without_name_lives_until_closed)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     struct file file = opened(env, "f", FILE_CREATE);
@@ -507,10 +478,8 @@ test_open_file_without_name_lives_until_closed(void **state)
     sim_done(sim);
 }
 
-static void
-test_full_device_refuses_new_pages_but_takes_old_ones(void **state)
+UNIT_TEST(test_full_device_refuses_new_pages_but_takes_old_ones)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     sim_env_set_capacity(sim, 3 * PAGE);
@@ -560,10 +529,8 @@ sweep_name(void *context, const char *name, bool is_dir)
     return env_unlink(sweep->env, path, NULL);
 }
 
-static void
-test_listing_names_everything_once_and_may_remove_meanwhile(void **state)
+UNIT_TEST(test_listing_names_everything_once_and_may_remove_meanwhile)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     must(env_mkdir(env, "d", NULL));
@@ -585,10 +552,8 @@ test_listing_names_everything_once_and_may_remove_meanwhile(void **state)
     sim_done(sim);
 }
 
-static void
-test_damage_flips_one_bit_that_stays_flipped(void **state)
+UNIT_TEST(test_damage_flips_one_bit_that_stays_flipped)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
         struct sim_env *sim = sim_make(seed);
         struct env *env = sim_env_env(sim);
@@ -610,10 +575,8 @@ test_damage_flips_one_bit_that_stays_flipped(void **state)
     }
 }
 
-static void
-test_clocks_stand_still_until_moved(void **state)
+UNIT_TEST(test_clocks_stand_still_until_moved)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     assert_int_equal(env_realtime_ms(env), 1767225600000);
@@ -717,10 +680,8 @@ random_life(uint64_t seed)
     return hash;
 }
 
-static void
-test_same_seed_lives_the_same_life(void **state)
+UNIT_TEST(test_same_seed_lives_the_same_life)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         assert_int_equal(random_life(seed), random_life(seed));
     }
@@ -770,10 +731,8 @@ live_with_nth_allocation_refused(uint64_t nth)
     return fired;
 }
 
-static void
-test_refused_allocation_is_an_error_and_nothing_else(void **state)
+UNIT_TEST(test_refused_allocation_is_an_error_and_nothing_else)
 {
-    (void)state;
     struct sim_env *sim;
     for (uint64_t nth = 1; nth <= 2; nth++) {
         mem_fail_nth(nth, false);
@@ -787,10 +746,8 @@ test_refused_allocation_is_an_error_and_nothing_else(void **state)
     assert_true(nth > 5);
 }
 
-static void
-test_many_handles_fit_and_too_many_are_refused(void **state)
+UNIT_TEST(test_many_handles_fit_and_too_many_are_refused)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     int handle, count = 0;
@@ -823,10 +780,8 @@ write_own_file(void *argument)
     return strcmp(path, "") == 0 ? argument : NULL;
 }
 
-static void
-test_threads_share_a_machine(void **state)
+UNIT_TEST(test_threads_share_a_machine)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) {
@@ -843,10 +798,8 @@ test_threads_share_a_machine(void **state)
     sim_done(sim);
 }
 
-static void
-test_file_of_hundred_mebibytes_is_held_and_recovered(void **state)
+UNIT_TEST(test_file_of_hundred_mebibytes_is_held_and_recovered)
 {
-    (void)state;
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     static const uint8_t zeros[1 << 20];

@@ -2,6 +2,7 @@
  * rule_edit_test.c - edits of rules on a whole server: they are in force when they are answered, go
  * beside reloads, and change nothing when the disk refuses them.
  */
+#include "lib/test.h"
 #include "sim/server_test_rig.h"
 
 static struct site *site;
@@ -85,10 +86,8 @@ edits_that(const char *result)
     return (unsigned)site_metric(site, name);
 }
 
-static void
-test_an_edit_is_in_force_when_it_is_answered_and_stays(void **state)
+UNIT_TEST(test_an_edit_is_in_force_when_it_is_answered_and_stays)
 {
-    (void)state;
     site_start(site);
     check("", "");
     check("n:b=vector(1) 202", "n:b=vector(1)");
@@ -124,10 +123,8 @@ test_limits_are_those_of_the_settings(void **state)
     check("", "n:a=vector(1)");
 }
 
-static void
-test_an_edit_that_the_disk_refuses_changes_nothing(void **state)
+UNIT_TEST(test_an_edit_that_the_disk_refuses_changes_nothing)
 {
-    (void)state;
     site_start(site);
     check("n:a=vector(1) 202", "n:a=vector(1)");
     fault_env_arm(site->fe, (struct fault){FAULT_ENOSPC, 1, true});
@@ -190,10 +187,8 @@ write_file(const char *path, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-static void
-test_edits_and_reloads_go_side_by_side(void **state)
+UNIT_TEST(test_edits_and_reloads_go_side_by_side)
 {
-    (void)state;
     struct site *s = site;
     struct why why;
     char text[500], path[160], rules[160], flag[200],

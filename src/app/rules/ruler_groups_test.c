@@ -1,5 +1,6 @@
 #include "app/rules/ruler_groups.h"
 #include "base/mem_testing.h"
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -35,10 +36,8 @@ static struct rule_set_tenant files = {"", of_files, 3}, store = {"anonymous", o
 static struct rule_set_tenant files_of_two[] = {{"t", of_files, 3}, {"s", of_files, 1}};
 static struct rule_set_tenant store_of_two[] = {{"r", of_store, 4}, {"s", of_store, 2}};
 
-static void
-test_groups_of_files_go_before_stored_ones_of_their_names_and_tenant(void **state)
+UNIT_TEST(test_groups_of_files_go_before_stored_ones_of_their_names_and_tenant)
 {
-    (void)state;
     check_chosen((struct rule_set){.tenants = &files, .tenant_count = 1},
                  (struct stored_groups){&store, 1},
                  "anonymous/a.yml:x* anonymous/a.yml:y anonymous/b.yml:a* anonymous/b.yml:x* "
@@ -87,10 +86,8 @@ choose(void)
     return e;
 }
 
-static void
-test_refused_allocations_are_reported(void **state)
+UNIT_TEST(test_refused_allocations_are_reported)
 {
-    (void)state;
     fail_each_allocation(choose);
 }
 

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem_testing.h"
 #include "base/script_testing.h"
+#include "lib/test.h"
 #include "rules/stored/stored_file.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
@@ -293,10 +294,8 @@ test_memory_is_limited(void **state)
     play("del s n g0 | del t n");
 }
 
-static void
-test_a_change_shows_only_when_it_is_committed(void **state)
+UNIT_TEST(test_a_change_shows_only_when_it_is_committed)
 {
-    (void)state;
     struct buf reasons;
     struct stored_change *change;
     struct rules_edit made = {RULES_SET, bytes_of_text("t"), "n", NULL,
@@ -346,10 +345,8 @@ put_file(uint32_t version, const char *shown)
     buf_fini(&file);
 }
 
-static void
-test_a_file_of_a_newer_version_is_not_replaced(void **state)
+UNIT_TEST(test_a_file_of_a_newer_version_is_not_replaced)
 {
-    (void)state;
     put_file(2, "");
     play("reopen | groups | metric unreadable_tenants => unreadable_tenants 1");
     play("text t n {name: a, rules: [{record: b, expr: c}]} => unsupported: cannot read the stored "
@@ -437,10 +434,8 @@ live_with_fault(struct fault fault)
     return fired;
 }
 
-static void
-test_an_edit_that_fails_changes_nothing(void **state)
+UNIT_TEST(test_an_edit_that_fails_changes_nothing)
 {
-    (void)state;
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
         for (unsigned forever = 0; forever < 2; forever++) {
@@ -453,10 +448,8 @@ test_an_edit_that_fails_changes_nothing(void **state)
 }
 
 /* What was acknowledged is there after a loss of power; of the edit that failed, nothing or all. */
-static void
-test_what_is_acknowledged_outlives_a_loss_of_power(void **state)
+UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         unsigned n = 0;
@@ -494,10 +487,8 @@ make_edit(void)
     return e;
 }
 
-static void
-test_refused_allocations_change_nothing(void **state)
+UNIT_TEST(test_refused_allocations_change_nothing)
 {
-    (void)state;
     for (unsigned n = 0; n < EDITS; n++) {
         fail_each_allocation(make_edit);
     }
@@ -512,10 +503,8 @@ close_and_open(void)
     return e;
 }
 
-static void
-test_refused_allocations_at_the_start_are_reported(void **state)
+UNIT_TEST(test_refused_allocations_at_the_start_are_reported)
 {
-    (void)state;
     play("set t n a 1 | set t n b 2 | set s m c 3");
     fail_each_allocation(close_and_open);
 }

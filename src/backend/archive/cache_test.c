@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/archive/cache.h"
+#include "lib/test.h"
 #include "sys/sim.h"
 
 static struct sim_env *sim;
@@ -60,10 +61,8 @@ is_there(struct archive_cache *cache, const struct archive_object *o)
     return there;
 }
 
-static void
-test_only_the_same_content_is_known(void **state)
+UNIT_TEST(test_only_the_same_content_is_known)
 {
-    (void)state;
     struct archive_cache *a = open_cache("one"), *b = open_cache("two");
     struct archive_object o = object_of(1, "t"), other = object_of(1, "u"),
                           young = object_of(2, "t");
@@ -81,10 +80,8 @@ test_only_the_same_content_is_known(void **state)
     archive_cache_free(b);
 }
 
-static void
-test_it_stays_within_its_size(void **state)
+UNIT_TEST(test_it_stays_within_its_size)
 {
-    (void)state;
     struct archive_cache *cache = open_cache("many");
     unsigned there = 0;
     for (unsigned i = 0; i < 400; i++) {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/archive/gather.h"
+#include "lib/test.h"
 #include "model/labels.h"
 
 enum { SERIES = 50, TIMES = 200 };
@@ -104,25 +105,19 @@ check_in_passes(size_t bytes_max, unsigned passes_min)
     buf_fini(&from);
 }
 
-static void
-test_series_come_in_order_and_each_time_once(void **state)
+UNIT_TEST(test_series_come_in_order_and_each_time_once)
 {
-    (void)state;
     check_in_passes(100 << 20, 1);
 }
 
-static void
-test_what_has_no_room_comes_with_another_pass(void **state)
+UNIT_TEST(test_what_has_no_room_comes_with_another_pass)
 {
-    (void)state;
     check_in_passes(40 * 1024, 3);
     check_in_passes(10 * 1024, 10);
 }
 
-static void
-test_one_series_that_is_too_large_is_an_error(void **state)
+UNIT_TEST(test_one_series_that_is_too_large_is_an_error)
 {
-    (void)state;
     struct gathering_options options = {.bytes_max = 1000};
     struct archive_gathering *g;
     struct why why;
@@ -137,10 +132,8 @@ test_one_series_that_is_too_large_is_an_error(void **state)
     gathering_free(g);
 }
 
-static void
-test_each_failing_allocation_is_an_error(void **state)
+UNIT_TEST(test_each_failing_allocation_is_an_error)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth += 1 + nth / 20) {
         struct gathering_options options = {.bytes_max = 60 * 1024};
         struct archive_gathering *g = NULL;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/archive/lines_testing.h"
+#include "lib/test.h"
 
 static struct noted noted;
 static struct archive_lines *lines;
@@ -48,10 +49,8 @@ read_in(const char *text, size_t piece)
 #define LABELS "\"labels\":{\"__name__\":\"up\",\"job\":\"x\"}}"
 #define SERIES "{__name__=\"up\", job=\"x\"}"
 
-static void
-test_known_labels_mean_what_they_meant(void **state)
+UNIT_TEST(test_known_labels_mean_what_they_meant)
 {
-    (void)state;
     static const char text[] =
         "{\"name\":\"up\",\"time\":1700000000000,\"value\":1," LABELS "\n"
         "{\"name\":\"up\",\"time\":-5,\"value\":-1.5e-3," LABELS "\n"
@@ -70,10 +69,8 @@ test_known_labels_mean_what_they_meant(void **state)
     end();
 }
 
-static void
-test_lines_written_otherwise_are_read_too(void **state)
+UNIT_TEST(test_lines_written_otherwise_are_read_too)
 {
-    (void)state;
     begin();
     assert_string_equal(read_in(" { \"labels\" : {\"job\":\"x\"}, \"name\":\"up\", \"value\": 2, "
                                 "\"time\": 9, \"more\": [1] }\n\n",
@@ -87,10 +84,8 @@ test_lines_written_otherwise_are_read_too(void **state)
     end();
 }
 
-static void
-test_a_tail_with_more_than_labels_is_read_each_time(void **state)
+UNIT_TEST(test_a_tail_with_more_than_labels_is_read_each_time)
 {
-    (void)state;
     static const char tail[] = "\"labels\":{\"job\":\"x\"},\"start_ms\":4}\n";
     char text[200];
     begin();
@@ -103,10 +98,8 @@ test_a_tail_with_more_than_labels_is_read_each_time(void **state)
     end();
 }
 
-static void
-test_junk_is_counted_and_changes_nothing_else(void **state)
+UNIT_TEST(test_junk_is_counted_and_changes_nothing_else)
 {
-    (void)state;
     static const char *const junk[] = {
         "x",
         "{\"name\":\"up\",\"time\":0,\"value\":null," LABELS, /* of series without samples */
@@ -131,10 +124,8 @@ test_junk_is_counted_and_changes_nothing_else(void **state)
     end();
 }
 
-static void
-test_a_line_that_is_too_long_is_junk(void **state)
+UNIT_TEST(test_a_line_that_is_too_long_is_junk)
 {
-    (void)state;
     size_t size = ARCHIVE_LINE_BYTES_MAX + 10;
     char *text = malloc(size + 200);
     assert_non_null(text);
@@ -151,10 +142,8 @@ test_a_line_that_is_too_long_is_junk(void **state)
 #define UP(time)  "{\"name\":\"up\",\"time\":" time ",\"value\":1," LABELS
 #define ROW(time) SERIES " " time " 3ff0000000000000 0\n"
 
-static void
-test_objects_without_line_feeds_are_read(void **state)
+UNIT_TEST(test_objects_without_line_feeds_are_read)
 {
-    (void)state;
     static const char text[] = UP("1") UP("2") " \t" UP("3") "\n" UP("4") UP("5") "\r\n" UP("6");
     begin();
     for (size_t piece = 1; piece <= sizeof text; piece++) { /* also once labels are known */
@@ -168,10 +157,8 @@ test_objects_without_line_feeds_are_read(void **state)
     end();
 }
 
-static void
-test_objects_without_line_feeds_are_junk_one_by_one(void **state)
+UNIT_TEST(test_objects_without_line_feeds_are_junk_one_by_one)
 {
-    (void)state;
     begin();
     for (size_t piece = 1; piece < 200; piece += 9) {
         noted.junk = 0;
@@ -187,10 +174,8 @@ test_objects_without_line_feeds_are_junk_one_by_one(void **state)
     end();
 }
 
-static void
-test_an_object_without_line_feeds_that_is_too_long_is_junk(void **state)
+UNIT_TEST(test_an_object_without_line_feeds_that_is_too_long_is_junk)
 {
-    (void)state;
     size_t size = ARCHIVE_LINE_BYTES_MAX + 10;
     char *text = malloc(size + 400);
     assert_non_null(text);
@@ -205,10 +190,8 @@ test_an_object_without_line_feeds_that_is_too_long_is_junk(void **state)
     free(text);
 }
 
-static void
-test_lines_survive_each_failing_allocation(void **state)
+UNIT_TEST(test_lines_survive_each_failing_allocation)
 {
-    (void)state;
     static const char text[] = "{\"name\":\"up\",\"time\":2,\"value\":1," LABELS "\n"
                                "{\"name\":\"up\",\"time\":3,\"value\":1," LABELS "\n";
     struct bytes all = bytes_of_text(text);

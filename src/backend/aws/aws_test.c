@@ -1,10 +1,5 @@
 /* Regions, endpoints, and what a signed request looks like. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/testing.h"
 
@@ -37,10 +32,8 @@ expect_region(const char *want)
     assert_string_equal(region, want);
 }
 
-static void
-test_the_region_is_the_first_that_is_named(void **state)
+UNIT_TEST(test_the_region_is_the_first_that_is_named)
 {
-    (void)state;
     char region[AWS_REGION_BYTES];
     struct why why;
     assert_int_equal(aws_region(&rig.setup, region, &why), ERR_MISSING);
@@ -58,10 +51,8 @@ test_the_region_is_the_first_that_is_named(void **state)
     expect_region("us-gov-east-1");
 }
 
-static void
-test_a_region_that_cannot_be_part_of_a_host_is_refused(void **state)
+UNIT_TEST(test_a_region_that_cannot_be_part_of_a_host_is_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "eu west", "a.b",       "x/",  "-a",
         "a-",      "EU-WEST-1", "a@b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
@@ -87,10 +78,8 @@ expect_endpoint(const char *own, const char *region, const char *want)
     assert_string_equal(endpoint, want);
 }
 
-static void
-test_the_endpoint_is_the_first_that_is_named(void **state)
+UNIT_TEST(test_the_endpoint_is_the_first_that_is_named)
 {
-    (void)state;
     expect_endpoint(NULL, "eu-west-1", "https://ingest.timestream.eu-west-1.amazonaws.com");
     expect_endpoint(NULL, "cn-north-1", "https://ingest.timestream.cn-north-1.amazonaws.com.cn");
     rig_set(&rig, "AWS_ENDPOINT_URL_S3", "http://s3");
@@ -101,10 +90,8 @@ test_the_endpoint_is_the_first_that_is_named(void **state)
     expect_endpoint("https://own.example/base//", "eu-west-1", "https://own.example/base");
 }
 
-static void
-test_what_is_no_endpoint_is_refused_and_its_place_named(void **state)
+UNIT_TEST(test_what_is_no_endpoint_is_refused_and_its_place_named)
 {
-    (void)state;
     static const char *const bad[] = {
         "x",           "ftp://x",     "http://",         "http:///p",    "https://u:p@x",
         "http://u@x",  "http://x?q",  "http://x/?q",     "http://x/#f",  "http://x y",
@@ -124,10 +111,8 @@ test_what_is_no_endpoint_is_refused_and_its_place_named(void **state)
     expect_in(why.text, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE");
 }
 
-static void
-test_a_url_is_split_and_its_own_port_left_out(void **state)
+UNIT_TEST(test_a_url_is_split_and_its_own_port_left_out)
 {
-    (void)state;
     static const struct {
         const char *url;
         bool tls;
@@ -188,10 +173,8 @@ header_of(const struct http_call *call, const char *name)
     return NULL;
 }
 
-static void
-test_a_request_is_signed_as_the_published_vectors_say(void **state)
+UNIT_TEST(test_a_request_is_signed_as_the_published_vectors_say)
 {
-    (void)state;
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
     struct aws_request request;
     struct http_call call;
@@ -228,10 +211,8 @@ test_a_request_is_signed_as_the_published_vectors_say(void **state)
     aws_request_fini(&request);
 }
 
-static void
-test_a_session_token_and_the_hash_for_s3_are_sent_along(void **state)
+UNIT_TEST(test_a_session_token_and_the_hash_for_s3_are_sent_along)
 {
-    (void)state;
     struct aws_request request;
     struct http_call call;
     struct sigv4_credentials keys = keys_of("TOKEN");
@@ -249,10 +230,8 @@ test_a_session_token_and_the_hash_for_s3_are_sent_along(void **state)
     aws_request_fini(&request);
 }
 
-static void
-test_without_keys_nothing_is_signed(void **state)
+UNIT_TEST(test_without_keys_nothing_is_signed)
 {
-    (void)state;
     struct aws_request request;
     struct http_call call;
     struct aws_parts parts = parts_of("GET");
@@ -263,10 +242,8 @@ test_without_keys_nothing_is_signed(void **state)
     aws_request_fini(&request);
 }
 
-static void
-test_what_would_be_another_request_is_refused(void **state)
+UNIT_TEST(test_what_would_be_another_request_is_refused)
 {
-    (void)state;
     static const char *const bad_headers[] = {"A",       ": b",   "A:", "A: b\r\nC: d",
                                               "A: \x80", "A\n: b"};
     const char *headers[HTTP_CALLS_HEADERS_MAX + 1] = {NULL};
@@ -301,10 +278,8 @@ test_what_would_be_another_request_is_refused(void **state)
     aws_request_fini(&request);
 }
 
-static void
-test_refused_memory_is_an_error_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     for (uint64_t n = 1;; n++) {

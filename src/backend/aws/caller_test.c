@@ -1,10 +1,5 @@
 /* What a call looks like, what it lacks, and what is read from answers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/caller.h"
 #include "backend/aws/stream_testing.h"
@@ -59,10 +54,8 @@ call(void)
     aws_caller_call(caller, "PutRecords", bytes_of_text("{}"), &keys, &rig.step);
 }
 
-static void
-test_a_call_is_signed_and_says_what_it_is(void **state)
+UNIT_TEST(test_a_call_is_signed_and_says_what_it_is)
 {
-    (void)state;
     struct named_secret headers[] = {{"X-Team", {.text = "metrics"}}};
     rig.settings.http.headers = (struct named_secrets){headers, 1};
     assert_int_equal(new_caller("https://kinesis.example/"), OK);
@@ -84,19 +77,15 @@ test_a_call_is_signed_and_says_what_it_is(void **state)
     assert_true(bytes_equal_text(rig.step.http.body, "{}"));
 }
 
-static void
-test_without_credentials_it_is_not_prepared(void **state)
+UNIT_TEST(test_without_credentials_it_is_not_prepared)
 {
-    (void)state;
     assert_int_equal(new_caller("https://kinesis.example"), OK);
     call();
     rig_expect(&rig, VERDICT_UNPREPARED, "credentials are not available");
 }
 
-static void
-test_refused_keys_are_fetched_again(void **state)
+UNIT_TEST(test_refused_keys_are_fetched_again)
 {
-    (void)state;
     struct http_call_answer answer =
         rig_answer_of(400, "{\"__type\":\"ExpiredTokenException\",\"message\":\"m\"}");
     assert_int_equal(new_caller("https://kinesis.example"), OK);
@@ -107,10 +96,8 @@ test_refused_keys_are_fetched_again(void **state)
     assert_true(aws_caller_is_due(caller));
 }
 
-static void
-test_a_header_that_cannot_be_had_blocks(void **state)
+UNIT_TEST(test_a_header_that_cannot_be_had_blocks)
 {
-    (void)state;
     struct named_secret headers[] = {{"X-Team", {.file = "/nowhere/at/all"}}};
     rig.settings.http.headers = (struct named_secrets){headers, 1};
     assert_int_equal(new_caller("https://kinesis.example"), OK);
@@ -119,10 +106,8 @@ test_a_header_that_cannot_be_had_blocks(void **state)
     rig_expect(&rig, VERDICT_BLOCKED, "X-Team");
 }
 
-static void
-test_what_is_no_place_is_refused_when_made(void **state)
+UNIT_TEST(test_what_is_no_place_is_refused_when_made)
 {
-    (void)state;
     assert_int_equal(new_caller("kinesis"), ERR_INPUT);
     rig.settings.aws.region = "EU";
     assert_int_equal(new_caller("https://kinesis.example"), ERR_INPUT);
@@ -136,10 +121,8 @@ expect_found(const char *answer, const char *want)
     assert_string_equal(text, want);
 }
 
-static void
-test_texts_and_numbers_are_found_in_answers(void **state)
+UNIT_TEST(test_texts_and_numbers_are_found_in_answers)
 {
-    (void)state;
     expect_found("{\"a\":{\"b\":\"x\"}}", "x");
     expect_found("{\"z\":[{}],\"a\":{\"c\":{\"b\":\"y\"},\"b\":12}}", "12");
     expect_found("{\"a\":{\"b\":\"more than fits\"}}", "more th");
@@ -149,10 +132,8 @@ test_texts_and_numbers_are_found_in_answers(void **state)
     expect_found("", "");
 }
 
-static void
-test_a_name_has_letters_digits_and_what_is_said(void **state)
+UNIT_TEST(test_a_name_has_letters_digits_and_what_is_said)
 {
-    (void)state;
     assert_true(aws_is_name("aZ0_.-", "_.-", 6));
     assert_false(aws_is_name("aZ0_.-", "_.-", 5));
     assert_false(aws_is_name("aZ0_.-", "_.", 6));

@@ -2,12 +2,7 @@
  * credentials_test.c - every source once with played answers, roles, refreshing, refusal. Keys
  * and tokens have SECRET in them, and no text may have that.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -158,10 +153,8 @@ use_environment(void)
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
-static void
-test_keys_of_the_settings_and_the_environment_are_there_at_once(void **state)
+UNIT_TEST(test_keys_of_the_settings_and_the_environment_are_there_at_once)
 {
-    (void)state;
     assert_true(aws_credentials_due(credentials));
     assert_null(aws_credentials_keys(credentials));
     use_environment();
@@ -176,10 +169,8 @@ test_keys_of_the_settings_and_the_environment_are_there_at_once(void **state)
     assert_false(aws_credentials_due(credentials));
 }
 
-static void
-test_web_identity_asks_sts_without_a_signature(void **state)
+UNIT_TEST(test_web_identity_asks_sts_without_a_signature)
 {
-    (void)state;
     rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
     rig_set(&rig, "AWS_ROLE_ARN", "arn:aws:iam::1:role/r");
     rig_put(&rig, "/var/token", "SECRET.jwt/+\n");
@@ -201,10 +192,8 @@ test_web_identity_asks_sts_without_a_signature(void **state)
                 "&WebIdentityToken=SECRET2");
 }
 
-static void
-test_a_web_identity_that_fails_says_why(void **state)
+UNIT_TEST(test_a_web_identity_that_fails_says_why)
 {
-    (void)state;
     rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
     rig_set(&rig, "AWS_ROLE_ARN", "arn:r");
     begin();
@@ -235,10 +224,8 @@ test_a_web_identity_that_fails_says_why(void **state)
     expect_failed(VERDICT_RETRY, "the access key is not printable ASCII");
 }
 
-static void
-test_a_profile_gives_keys_or_names_a_program(void **state)
+UNIT_TEST(test_a_profile_gives_keys_or_names_a_program)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/credentials",
             "[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = SECRET\n"
             "[program]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"AKIDRUN\","
@@ -264,10 +251,8 @@ test_a_profile_gives_keys_or_names_a_program(void **state)
     expect_failed(VERDICT_BLOCKED, "cannot start /no/such/program");
 }
 
-static void
-test_a_program_that_runs_is_polled_where_somebody_does(void **state)
+UNIT_TEST(test_a_program_that_runs_is_polled_where_somebody_does)
 {
-    (void)state;
     static const char keys[] = "{\"Version\":1,\"AccessKeyId\":\"AKIDRUN\","
                                "\"SecretAccessKey\":\"SECRET\"}";
     const struct aws_credentials_options options = {rig.setup, &target, &clock_, "x", true};
@@ -298,10 +283,8 @@ test_a_program_that_runs_is_polled_where_somebody_does(void **state)
     rmdir(dir);
 }
 
-static void
-test_a_container_is_asked_where_its_variables_say(void **state)
+UNIT_TEST(test_a_container_is_asked_where_its_variables_say)
 {
-    (void)state;
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x?y=z");
     begin();
     expect_call("GET", "http://169.254.170.2/v2/credentials/x?y=z");
@@ -324,10 +307,8 @@ test_a_container_is_asked_where_its_variables_say(void **state)
     assert_string_equal(header("Authorization"), "SECRET three");
 }
 
-static void
-test_without_tls_only_near_hosts_get_the_containers_token(void **state)
+UNIT_TEST(test_without_tls_only_near_hosts_get_the_containers_token)
 {
-    (void)state;
     static const char *const fine[] = {
         "http://localhost/x",         "http://LOCALHOST:80/x",   "http://127.0.0.1:8080",
         "http://127.9.9.9/",          "http://[::1]/x",          "http://169.254.170.2/x",
@@ -366,10 +347,8 @@ test_without_tls_only_near_hosts_get_the_containers_token(void **state)
     expect_failed(VERDICT_BLOCKED, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a valid URL");
 }
 
-static void
-test_a_container_that_fails_is_told(void **state)
+UNIT_TEST(test_a_container_that_fails_is_told)
 {
-    (void)state;
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(500, "SECRET");
@@ -389,10 +368,8 @@ test_a_container_that_fails_is_told(void **state)
     expect_failed(VERDICT_BLOCKED, "the container: invalid request header");
 }
 
-static void
-test_an_instance_is_asked_with_a_token(void **state)
+UNIT_TEST(test_an_instance_is_asked_with_a_token)
 {
-    (void)state;
     begin();
     expect_call("PUT", "http://169.254.169.254/latest/api/token");
     assert_string_equal(header("X-aws-ec2-metadata-token-ttl-seconds"), "21600");
@@ -418,10 +395,8 @@ to_role(void)
     answer(200, "SECRET");
 }
 
-static void
-test_an_instance_that_fails_is_told(void **state)
+UNIT_TEST(test_an_instance_that_fails_is_told)
 {
-    (void)state;
     begin();
     struct http_call_answer silence = silence_of(HTTP_CALL_CONNECT, "refused");
     take(&silence);
@@ -455,10 +430,8 @@ test_an_instance_that_fails_is_told(void **state)
 
 /* --- roles ------------------------------------------------------------------------------------ */
 
-static void
-test_roles_are_assumed_one_with_the_keys_of_the_other(void **state)
+UNIT_TEST(test_roles_are_assumed_one_with_the_keys_of_the_other)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/config",
             "[default]\nrole_arn = arn:one\nrole_session_name = s\nduration_seconds = 900\n"
             "credential_source = Environment\n");
@@ -482,10 +455,8 @@ test_roles_are_assumed_one_with_the_keys_of_the_other(void **state)
     expect_keys("ASIATWO", "SECRETtokenASIATWO", "credentials from the environment as arn:two");
 }
 
-static void
-test_a_role_that_may_not_be_assumed_is_named(void **state)
+UNIT_TEST(test_a_role_that_may_not_be_assumed_is_named)
 {
-    (void)state;
     use_environment();
     rig.settings.role_arn = "arn:aws:iam::1:role/r";
     begin();
@@ -518,10 +489,8 @@ test_a_role_that_may_not_be_assumed_is_named(void **state)
     expect_call("POST", "http://sts:4566/");
 }
 
-static void
-test_a_wrong_clock_is_corrected_and_the_role_asked_for_again(void **state)
+UNIT_TEST(test_a_wrong_clock_is_corrected_and_the_role_asked_for_again)
 {
-    (void)state;
     use_environment();
     rig.settings.role_arn = "arn:r";
     begin();
@@ -540,10 +509,8 @@ test_a_wrong_clock_is_corrected_and_the_role_asked_for_again(void **state)
 
 /* --- again ------------------------------------------------------------------------------------ */
 
-static void
-test_keys_are_refreshed_before_they_expire(void **state)
+UNIT_TEST(test_keys_are_refreshed_before_they_expire)
 {
-    (void)state;
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
@@ -561,10 +528,8 @@ test_keys_are_refreshed_before_they_expire(void **state)
     assert_int_not_equal(aws_credentials_generation(credentials), first);
 }
 
-static void
-test_keys_that_live_shortly_are_not_fetched_all_the_time(void **state)
+UNIT_TEST(test_keys_that_live_shortly_are_not_fetched_all_the_time)
 {
-    (void)state;
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T00:02:00Z"));
@@ -578,10 +543,8 @@ test_keys_that_live_shortly_are_not_fetched_all_the_time(void **state)
     assert_false(aws_credentials_due(credentials));
 }
 
-static void
-test_keys_that_seem_to_have_expired_are_tried_and_fetched_again_soon(void **state)
+UNIT_TEST(test_keys_that_seem_to_have_expired_are_tried_and_fetched_again_soon)
 {
-    (void)state;
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2025-12-31T23:00:00Z"));
@@ -592,10 +555,8 @@ test_keys_that_seem_to_have_expired_are_tried_and_fetched_again_soon(void **stat
     assert_true(aws_credentials_due(credentials));
 }
 
-static void
-test_keys_that_still_work_are_kept_when_a_refresh_fails(void **state)
+UNIT_TEST(test_keys_that_still_work_are_kept_when_a_refresh_fails)
 {
-    (void)state;
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
@@ -616,10 +577,8 @@ test_keys_that_still_work_are_kept_when_a_refresh_fails(void **state)
     expect_in(step.answer, "no credentials: the container");
 }
 
-static void
-test_refused_keys_are_fetched_again_from_changed_files(void **state)
+UNIT_TEST(test_refused_keys_are_fetched_again_from_changed_files)
 {
-    (void)state;
     const char *path = "/home/.aws/credentials";
     rig_put(&rig, path, "[default]\naws_access_key_id = ONE\naws_secret_access_key = SECRET\n");
     begin();
@@ -635,10 +594,8 @@ test_refused_keys_are_fetched_again_from_changed_files(void **state)
     assert_false(aws_credentials_due(credentials));
 }
 
-static void
-test_the_same_keys_again_make_the_relay_wait_once(void **state)
+UNIT_TEST(test_the_same_keys_again_make_the_relay_wait_once)
 {
-    (void)state;
     use_environment();
     begin();
     for (int i = 0; i < 2; i++) {
@@ -664,10 +621,8 @@ test_the_same_keys_again_make_the_relay_wait_once(void **state)
     expect_keys("ASIA2", "SECRETtoken", "");
 }
 
-static void
-test_a_fetch_may_be_begun_anew_at_any_time(void **state)
+UNIT_TEST(test_a_fetch_may_be_begun_anew_at_any_time)
 {
-    (void)state;
     begin();
     answer(200, "SECRET");
     begin();
@@ -681,10 +636,8 @@ test_a_fetch_may_be_begun_anew_at_any_time(void **state)
     expect_keys("AKIDENV", "", "");
 }
 
-static void
-test_a_session_is_named_so_that_sts_takes_it(void **state)
+UNIT_TEST(test_a_session_is_named_so_that_sts_takes_it)
 {
-    (void)state;
     char name[100], want[200];
     memset(name, '/', sizeof name - 1);
     name[sizeof name - 1] = '\0';
@@ -701,10 +654,8 @@ test_a_session_is_named_so_that_sts_takes_it(void **state)
     expect_form(want);
 }
 
-static void
-test_refused_memory_is_a_retry_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_a_retry_and_leaks_nothing)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/credentials",
             "[default]\nrole_arn = r\nsource_profile = s\n"
             "[s]\naws_access_key_id = A\naws_secret_access_key = SECRET\n");

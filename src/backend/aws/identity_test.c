@@ -1,10 +1,5 @@
 /* Who we are, in each way that settings know: what a request has of it, and what a refusal does. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/identity.h"
 #include "backend/aws/testing.h"
@@ -138,10 +133,8 @@ use_aws(void)
     options.aws = &aws;
 }
 
-static void
-test_without_any_of_it_a_request_stays_as_it_is(void **state)
+UNIT_TEST(test_without_any_of_it_a_request_stays_as_it_is)
 {
-    (void)state;
     start();
     assert_false(identity_is_due(identity));
     assert_false(identity_signs(identity));
@@ -150,10 +143,8 @@ test_without_any_of_it_a_request_stays_as_it_is(void **state)
     assert_string_equal(call.url, "https://host/path?a=b");
 }
 
-static void
-test_a_password_counts_before_a_token(void **state)
+UNIT_TEST(test_a_password_counts_before_a_token)
 {
-    (void)state;
     oauth2.token_url = "https://host/token";
     basic_auth.username = "user";
     basic_auth.password.text = "password";
@@ -163,10 +154,8 @@ test_a_password_counts_before_a_token(void **state)
     assert_string_equal(header("Authorization"), "Basic dXNlcjpwYXNzd29yZA==");
 }
 
-static void
-test_a_refused_token_is_due_again_but_not_for_an_older_refusal(void **state)
+UNIT_TEST(test_a_refused_token_is_due_again_but_not_for_an_older_refusal)
 {
-    (void)state;
     oauth2.token_url = "https://host/token";
     start();
     fetch_token("{\"access_token\":\"one\"}");
@@ -185,10 +174,8 @@ test_a_refused_token_is_due_again_but_not_for_an_older_refusal(void **state)
     assert_int_equal(step.verdict, VERDICT_RETRY);
 }
 
-static void
-test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched(void **state)
+UNIT_TEST(test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched)
 {
-    (void)state;
     oauth2.token_url = "https://host/token";
     start();
     identity_step(identity, NULL, &step);
@@ -200,10 +187,8 @@ test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched(void **state
     assert_string_equal(header("Authorization"), "Bearer one");
 }
 
-static void
-test_who_gives_no_token_is_named_also_if_it_says_nothing(void **state)
+UNIT_TEST(test_who_gives_no_token_is_named_also_if_it_says_nothing)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body, *want;
@@ -223,10 +208,8 @@ test_who_gives_no_token_is_named_also_if_it_says_nothing(void **state)
     }
 }
 
-static void
-test_a_token_that_is_over_when_it_comes_is_used_for_a_moment(void **state)
+UNIT_TEST(test_a_token_that_is_over_when_it_comes_is_used_for_a_moment)
 {
-    (void)state;
     oauth2.token_url = "https://host/token";
     start();
     fetch_token("{\"access_token\":\"one\",\"expires_in\":0.000001}");
@@ -236,10 +219,8 @@ test_a_token_that_is_over_when_it_comes_is_used_for_a_moment(void **state)
     assert_true(identity_is_due(identity));
 }
 
-static void
-test_a_signed_request_has_a_signature_of_its_service(void **state)
+UNIT_TEST(test_a_signed_request_has_a_signature_of_its_service)
 {
-    (void)state;
     use_aws();
     start();
     assert_true(identity_signs(identity));
@@ -255,10 +236,8 @@ test_a_signed_request_has_a_signature_of_its_service(void **state)
     assert_true(identity_is_due(identity));
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     use_aws();
     authorization.credentials.text = "token";
     for (uint64_t nth = 1;; nth++) {

@@ -1,10 +1,5 @@
 /* Refusals as AWS words them, and what becomes of a call after each. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/testing.h"
 
@@ -160,10 +155,8 @@ expect_step(const struct refusal *r, const struct writer_step *step)
     expect_no_secret(step->answer);
 }
 
-static void
-test_refusals_of_json_services_are_told_apart(void **state)
+UNIT_TEST(test_refusals_of_json_services_are_told_apart)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof json_refusals / sizeof *json_refusals; i++) {
         const struct refusal *r = &json_refusals[i];
         struct http_call_answer answer = answer_of(r->status, r->body);
@@ -174,10 +167,8 @@ test_refusals_of_json_services_are_told_apart(void **state)
     }
 }
 
-static void
-test_refusals_in_xml_are_told_apart(void **state)
+UNIT_TEST(test_refusals_in_xml_are_told_apart)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof xml_refusals / sizeof *xml_refusals; i++) {
         const struct refusal *r = &xml_refusals[i];
         struct http_call_answer answer = answer_of(r->status, r->body);
@@ -187,10 +178,8 @@ test_refusals_in_xml_are_told_apart(void **state)
     }
 }
 
-static void
-test_the_header_names_the_error_where_the_body_does_not(void **state)
+UNIT_TEST(test_the_header_names_the_error_where_the_body_does_not)
 {
-    (void)state;
     struct http_call_answer answer = answer_of(400, "{\"message\":\"slow\"}");
     struct writer_step step;
     strcpy(answer.wanted[AWS_WANTED_ERROR_TYPE],
@@ -205,10 +194,8 @@ test_the_header_names_the_error_where_the_body_does_not(void **state)
     assert_int_equal(step.verdict, VERDICT_DEAD);
 }
 
-static void
-test_success_is_left_to_the_caller(void **state)
+UNIT_TEST(test_success_is_left_to_the_caller)
 {
-    (void)state;
     static const char *const bodies[] = {"", "{\"FailedRecordCount\":1}", "{\"__type\":\"x\"}",
                                          "<ListBucketResult><Error><Code>x</Code></Error>"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
@@ -222,10 +209,8 @@ test_success_is_left_to_the_caller(void **state)
     }
 }
 
-static void
-test_silence_is_retried_unless_the_configuration_is_at_fault(void **state)
+UNIT_TEST(test_silence_is_retried_unless_the_configuration_is_at_fault)
 {
-    (void)state;
     static const struct {
         enum http_call_failure failure;
         enum writer_verdict verdict;
@@ -250,10 +235,8 @@ test_silence_is_retried_unless_the_configuration_is_at_fault(void **state)
     }
 }
 
-static void
-test_a_clock_that_is_wrong_is_corrected_by_the_answers_date(void **state)
+UNIT_TEST(test_a_clock_that_is_wrong_is_corrected_by_the_answers_date)
 {
-    (void)state;
     static const char *const bodies[] = {
         "{\"__type\":\"InvalidSignatureException\",\"message\":\"Signature expired: "
         "20260101T000000Z is now earlier than 20260101T005500Z (20260101T010000Z - 5 min.)\"}",
@@ -284,10 +267,8 @@ test_a_clock_that_is_wrong_is_corrected_by_the_answers_date(void **state)
     assert_int_equal(aws_clock_now_s(&clock_), RIG_START_S);
 }
 
-static void
-test_a_clock_is_not_corrected_for_ever(void **state)
+UNIT_TEST(test_a_clock_is_not_corrected_for_ever)
 {
-    (void)state;
     struct http_call_answer answer = answer_of(403, "{\"__type\":\"RequestExpired\"}");
     struct http_call_answer good = answer_of(200, "{}");
     struct writer_step step;
@@ -303,10 +284,8 @@ test_a_clock_is_not_corrected_for_ever(void **state)
     assert_int_equal(step.verdict, VERDICT_AGAIN);
 }
 
-static void
-test_what_may_be_a_token_is_not_shown(void **state)
+UNIT_TEST(test_what_may_be_a_token_is_not_shown)
 {
-    (void)state;
     char body[2000], token[300];
     memset(token, 'A', sizeof token - 1);
     memcpy(token, "SECRET", 6);
@@ -325,10 +304,8 @@ test_what_may_be_a_token_is_not_shown(void **state)
     assert_string_equal(step.answer, "HTTP status 500: ...");
 }
 
-static void
-test_s3_names_the_right_region(void **state)
+UNIT_TEST(test_s3_names_the_right_region)
 {
-    (void)state;
     struct http_call_answer answer = answer_of(
         400, S3("AuthorizationHeaderMalformed", "<Message>m</Message><Region>eu-west-1</Region>"));
     struct aws_error error;

@@ -1,10 +1,5 @@
 /* Which source is taken, which roles follow, and what is refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/key_sources.h"
 #include "backend/aws/testing.h"
@@ -57,10 +52,8 @@ expect_refused(enum err e, const char *says)
     aws_key_source_fini(&source);
 }
 
-static void
-test_each_source_gives_way_to_those_before_it(void **state)
+UNIT_TEST(test_each_source_gives_way_to_those_before_it)
 {
-    (void)state;
     expect_source(AWS_FROM_INSTANCE, NULL, 0);
     aws_key_source_fini(&source);
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
@@ -100,10 +93,8 @@ test_each_source_gives_way_to_those_before_it(void **state)
     aws_key_source_fini(&source);
 }
 
-static void
-test_half_a_pair_of_keys_is_refused_and_not_passed_over(void **state)
+UNIT_TEST(test_half_a_pair_of_keys_is_refused_and_not_passed_over)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/credentials", "[default]\naws_access_key_id = P\n");
     expect_refused(ERR_INPUT, "profile 'default': missing secret key");
     rig_put(&rig, "/home/.aws/credentials", "[default]\naws_secret_access_key = SECRET\n");
@@ -120,10 +111,8 @@ test_half_a_pair_of_keys_is_refused_and_not_passed_over(void **state)
     expect_refused(ERR_INPUT, "the access key is not printable ASCII");
 }
 
-static void
-test_a_profile_that_was_named_must_be_there(void **state)
+UNIT_TEST(test_a_profile_that_was_named_must_be_there)
 {
-    (void)state;
     rig_set(&rig, "AWS_PROFILE", "nobody");
     expect_refused(ERR_MISSING, "profile 'nobody': profile not found");
     rig_put(&rig, "/home/.aws/config", "[profile nobody]\nregion = r\n");
@@ -133,10 +122,8 @@ test_a_profile_that_was_named_must_be_there(void **state)
     expect_refused(ERR_MISSING, "profile 'other': profile not found");
 }
 
-static void
-test_the_instance_is_not_asked_where_that_is_forbidden(void **state)
+UNIT_TEST(test_the_instance_is_not_asked_where_that_is_forbidden)
 {
-    (void)state;
     rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "false");
     expect_source(AWS_FROM_INSTANCE, NULL, 0);
     aws_key_source_fini(&source);
@@ -145,10 +132,8 @@ test_the_instance_is_not_asked_where_that_is_forbidden(void **state)
                    "no other source has credentials): disabled by AWS_EC2_METADATA_DISABLED");
 }
 
-static void
-test_roles_are_assumed_from_profile_to_profile(void **state)
+UNIT_TEST(test_roles_are_assumed_from_profile_to_profile)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/config",
             "[profile a]\nrole_arn = arn:a\nsource_profile = b\nexternal_id = ext\n"
             "role_session_name = me\nduration_seconds = 900\n"
@@ -178,10 +163,8 @@ test_roles_are_assumed_from_profile_to_profile(void **state)
     aws_key_source_fini(&source);
 }
 
-static void
-test_a_role_of_a_profile_says_who_assumes_it(void **state)
+UNIT_TEST(test_a_role_of_a_profile_says_who_assumes_it)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/config",
             "[profile env]\nrole_arn = r\ncredential_source = Environment\n"
             "[profile ecs]\nrole_arn = r\ncredential_source = EcsContainer\n"
@@ -235,10 +218,8 @@ test_a_role_of_a_profile_says_who_assumes_it(void **state)
     }
 }
 
-static void
-test_profiles_in_a_circle_or_in_a_long_row_are_refused(void **state)
+UNIT_TEST(test_profiles_in_a_circle_or_in_a_long_row_are_refused)
 {
-    (void)state;
     rig_put(&rig, "/home/.aws/config",
             "[profile a]\nrole_arn = r\nsource_profile = b\n"
             "[profile b]\nrole_arn = r\nsource_profile = c\n"
@@ -273,10 +254,8 @@ test_profiles_in_a_circle_or_in_a_long_row_are_refused(void **state)
     expect_refused(ERR_LIMIT, "at most 6");
 }
 
-static void
-test_refused_memory_is_an_error_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     rig.setup.memory = &budget;

@@ -1,10 +1,5 @@
 /* Keys as containers, instances, programs and STS give them; and as nobody may. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +21,8 @@ expect_keys(const struct aws_keys *keys, const char *access, const char *secret,
     assert_true(bytes_equal_text(keys->views.session_token, token));
 }
 
-static void
-test_keys_of_an_instance_are_read(void **state)
+UNIT_TEST(test_keys_of_an_instance_are_read)
 {
-    (void)state;
     struct aws_keys keys = {0};
     assert_int_equal(
         from_json("{\n  \"Code\" : \"Success\",\n"
@@ -45,10 +38,8 @@ test_keys_of_an_instance_are_read(void **state)
     assert_false(aws_keys_given(&keys));
 }
 
-static void
-test_keys_of_a_program_need_their_version(void **state)
+UNIT_TEST(test_keys_of_a_program_need_their_version)
 {
-    (void)state;
     struct aws_keys keys = {0};
     struct why why;
     const char *good = "{\"Version\": 1, \"AccessKeyId\": \"A\", \"SecretAccessKey\": \"S\","
@@ -72,10 +63,8 @@ test_keys_of_a_program_need_their_version(void **state)
     aws_keys_wipe(&keys);
 }
 
-static void
-test_json_without_keys_is_refused_and_no_secret_told(void **state)
+UNIT_TEST(test_json_without_keys_is_refused_and_no_secret_told)
 {
-    (void)state;
     static const struct {
         const char *text;
         const char *says;
@@ -111,10 +100,8 @@ test_json_without_keys_is_refused_and_no_secret_told(void **state)
     }
 }
 
-static void
-test_what_is_too_long_is_refused(void **state)
+UNIT_TEST(test_what_is_too_long_is_refused)
 {
-    (void)state;
     static char text[AWS_ANSWER_BYTES_MAX + 2];
     struct aws_keys keys = {0};
     memset(text, ' ', sizeof text - 1);
@@ -144,10 +131,8 @@ test_what_is_too_long_is_refused(void **state)
     "Result>\n  <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>\n</" action  \
     "Response>\n"
 
-static void
-test_keys_of_sts_are_read(void **state)
+UNIT_TEST(test_keys_of_sts_are_read)
 {
-    (void)state;
     struct aws_keys keys = {0};
     const char *texts[] = {
         STS("AssumeRole",
@@ -165,10 +150,8 @@ test_keys_of_sts_are_read(void **state)
     }
 }
 
-static void
-test_xml_without_keys_is_refused_and_no_secret_told(void **state)
+UNIT_TEST(test_xml_without_keys_is_refused_and_no_secret_told)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "<html></html>",
@@ -190,10 +173,8 @@ test_xml_without_keys_is_refused_and_no_secret_told(void **state)
     }
 }
 
-static void
-test_equal_keys_are_those_with_equal_texts(void **state)
+UNIT_TEST(test_equal_keys_are_those_with_equal_texts)
 {
-    (void)state;
     struct aws_keys a = {0}, b = {0};
     assert_true(aws_keys_equal(&a, &b));
     const char *text = "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\"}";
@@ -208,10 +189,8 @@ test_equal_keys_are_those_with_equal_texts(void **state)
     aws_keys_wipe(&b);
 }
 
-static void
-test_memory_is_charged_and_refused_memory_an_error(void **state)
+UNIT_TEST(test_memory_is_charged_and_refused_memory_an_error)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     const char *text = "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"\\u0053\",\"Token\":\"T\"}";

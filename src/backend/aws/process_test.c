@@ -1,10 +1,5 @@
 /* Real programs: what they say, how they end, and that they do. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -60,10 +55,8 @@ teardown(void **state)
     return 0;
 }
 
-static void
-test_words_are_split_as_a_shell_does(void **state)
+UNIT_TEST(test_words_are_split_as_a_shell_does)
 {
-    (void)state;
     expect_output("printf '<%s>' a b", "<a><b>");
     expect_output("  printf\t'<%s>'   a  ", "<a>");
     expect_output("printf <%s> 'a b' \"c d\" e\\ f ''", "<a b><c d><e f><>");
@@ -73,10 +66,8 @@ test_words_are_split_as_a_shell_does(void **state)
     expect_output("printf <%s> a\\", "<a\\>");
 }
 
-static void
-test_what_is_no_command_is_refused(void **state)
+UNIT_TEST(test_what_is_no_command_is_refused)
 {
-    (void)state;
     char text[AWS_PROCESS_COMMAND_BYTES_MAX + 2];
     assert_int_equal(run_for("", 1000), ERR_INPUT);
     assert_int_equal(run_for(" \t", 1000), ERR_INPUT);
@@ -95,30 +86,24 @@ test_what_is_no_command_is_refused(void **state)
     assert_non_null(strstr(why.text, "cannot start /no/such/program"));
 }
 
-static void
-test_a_program_that_fails_is_named_by_its_end(void **state)
+UNIT_TEST(test_a_program_that_fails_is_named_by_its_end)
 {
-    (void)state;
     assert_int_equal(run_for("sh -c 'echo SECRET; echo SECRET >&2; exit 3'", 30000), ERR_AGAIN);
     assert_string_equal(why.text, "the command exited with status 3");
     assert_int_equal(run_for("sh -c 'kill -9 $$'", 30000), ERR_AGAIN);
     assert_string_equal(why.text, "the command was killed by signal 9");
 }
 
-static void
-test_a_program_that_does_not_end_is_ended_with_its_children(void **state)
+UNIT_TEST(test_a_program_that_does_not_end_is_ended_with_its_children)
 {
-    (void)state;
     assert_int_equal(run_for("sh -c 'sleep 600 & sleep 600; echo no'", 50), ERR_AGAIN);
     assert_string_equal(why.text, "the command timed out");
     assert_int_equal(run_for("sh -c 'exec >&-; sleep 600'", 50), ERR_AGAIN);
     assert_string_equal(why.text, "the command did not exit in time");
 }
 
-static void
-test_output_has_an_end(void **state)
+UNIT_TEST(test_output_has_an_end)
 {
-    (void)state;
     assert_int_equal(run_for("sh -c 'exec cat /dev/zero'", 30000), ERR_LIMIT);
     buf_clear(&output);
     char command[100];
@@ -127,10 +112,8 @@ test_output_has_an_end(void **state)
     assert_int_equal(output.size, AWS_PROCESS_OUTPUT_BYTES_MAX);
 }
 
-static void
-test_it_has_no_input_and_none_of_our_files(void **state)
+UNIT_TEST(test_it_has_no_input_and_none_of_our_files)
 {
-    (void)state;
     expect_output("cat", "");
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -142,10 +125,8 @@ test_it_has_no_input_and_none_of_our_files(void **state)
     expect_output("sh -c 'printf %s \"$AWS_PROCESS_TEST\"'", "given");
 }
 
-static void
-test_a_program_that_still_runs_is_not_waited_for(void **state)
+UNIT_TEST(test_a_program_that_still_runs_is_not_waited_for)
 {
-    (void)state;
     char dir[] = "/tmp/process_test.XXXXXX", path[64], command[80];
     struct aws_process *p;
     bool has_ended = true;
@@ -175,10 +156,8 @@ test_a_program_that_still_runs_is_not_waited_for(void **state)
     rmdir(dir);
 }
 
-static void
-test_a_program_that_is_given_up_is_ended(void **state)
+UNIT_TEST(test_a_program_that_is_given_up_is_ended)
 {
-    (void)state;
     struct aws_process *p;
     bool has_ended = true;
     assert_int_equal(

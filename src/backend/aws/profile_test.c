@@ -1,10 +1,5 @@
 /* Shared files as people write them, and as nobody should. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/profile.h"
 #include "backend/aws/testing.h"
@@ -24,10 +19,8 @@ expect_setting(const struct aws_profile *profile, enum aws_profile_key key, cons
     }
 }
 
-static void
-test_sections_are_named_as_each_file_does_it(void **state)
+UNIT_TEST(test_sections_are_named_as_each_file_does_it)
 {
-    (void)state;
     const char *text = "[default]\nregion = a\n[profile one]\nregion = b\n[two]\nregion = c\n"
                        "[ profile   \"three four\" ]\nregion=d\n[sso-session one]\nregion = e\n";
     struct aws_profile p;
@@ -46,10 +39,8 @@ test_sections_are_named_as_each_file_does_it(void **state)
     expect_setting(&p, AWS_PROFILE_REGION, "x");
 }
 
-static void
-test_values_are_what_is_left_without_blanks_and_comments(void **state)
+UNIT_TEST(test_values_are_what_is_left_without_blanks_and_comments)
 {
-    (void)state;
     const char *text = "\xef\xbb\xbf# first\r\n[p]\r\n"
                        "AWS_Access_Key_Id=AKID\r\n"
                        "aws_secret_access_key =  a/b+c=  \r\n"
@@ -74,10 +65,8 @@ test_values_are_what_is_left_without_blanks_and_comments(void **state)
     expect_setting(&p, AWS_PROFILE_DURATION_SECONDS, "2");
 }
 
-static void
-test_what_is_no_section_is_none(void **state)
+UNIT_TEST(test_what_is_no_section_is_none)
 {
-    (void)state;
     static const char *const texts[] = {"",  "[",   "]",      "[]",        "[p",         "p]",
                                         "=", "[ p", "\n\n\n", "[profile]", "[profilep]", "[\"p]"};
     struct aws_profile p;
@@ -90,10 +79,8 @@ test_what_is_no_section_is_none(void **state)
     expect_setting(&p, AWS_PROFILE_ACCESS_KEY, "");
 }
 
-static void
-test_keys_of_one_file_are_not_mixed_with_those_of_the_other(void **state)
+UNIT_TEST(test_keys_of_one_file_are_not_mixed_with_those_of_the_other)
 {
-    (void)state;
     struct aws_rig rig;
     struct aws_profiles files;
     struct aws_profile p;
@@ -115,10 +102,8 @@ test_keys_of_one_file_are_not_mixed_with_those_of_the_other(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_files_that_are_not_there_are_empty(void **state)
+UNIT_TEST(test_files_that_are_not_there_are_empty)
 {
-    (void)state;
     struct aws_rig rig;
     struct aws_profiles files;
     struct aws_profile p;
@@ -133,10 +118,8 @@ test_files_that_are_not_there_are_empty(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_file_that_is_too_long_is_refused(void **state)
+UNIT_TEST(test_a_file_that_is_too_long_is_refused)
 {
-    (void)state;
     static uint8_t many[AWS_PROFILES_BYTES_MAX + 1];
     struct aws_rig rig;
     struct aws_profiles files;
@@ -159,10 +142,8 @@ test_a_file_that_is_too_long_is_refused(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_the_settings_name_the_profile_before_the_environment(void **state)
+UNIT_TEST(test_the_settings_name_the_profile_before_the_environment)
 {
-    (void)state;
     struct aws_rig rig;
     bool named;
     rig_init(&rig);
@@ -178,10 +159,8 @@ test_the_settings_name_the_profile_before_the_environment(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_refused_memory_is_an_error_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
 {
-    (void)state;
     struct aws_rig rig;
     rig_init(&rig);
     rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", "/files/a");

@@ -1,10 +1,5 @@
 /* Lines into records, records into a body, answers into verdicts; every limit at its edge. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/records.h"
 #include "backend/aws/stream_testing.h"
@@ -83,10 +78,8 @@ make_body(void)
     buf_fini(&scratch);
 }
 
-static void
-test_lines_of_a_group_are_one_record_in_their_order(void **state)
+UNIT_TEST(test_lines_of_a_group_are_one_record_in_their_order)
 {
-    (void)state;
     static const uint64_t groups[] = {7, 1u << 31, 7, 7, 1u << 31, 7};
     uint32_t number;
     struct buf scratch;
@@ -108,10 +101,8 @@ test_lines_of_a_group_are_one_record_in_their_order(void **state)
     buf_fini(&scratch);
 }
 
-static void
-test_a_body_is_what_its_records_say(void **state)
+UNIT_TEST(test_a_body_is_what_its_records_say)
 {
-    (void)state;
     uint32_t number;
     open_records();
     assert_int_equal(add(0, 1, 0, &number), WRITER_ADDED);
@@ -130,10 +121,8 @@ test_a_body_is_what_its_records_say(void **state)
     assert_int_equal(add(0, 1, 0, &number), WRITER_ADDED);
 }
 
-static void
-test_a_record_is_full_at_its_limit(void **state)
+UNIT_TEST(test_a_record_is_full_at_its_limit)
 {
-    (void)state;
     uint32_t number;
     limits.frame_bytes = 16;
     limits.line_frame_bytes = 4;
@@ -147,10 +136,8 @@ test_a_record_is_full_at_its_limit(void **state)
     assert_int_equal(add(6, 1, 0, &number), WRITER_ADDED); /* another one has room */
 }
 
-static void
-test_a_line_may_be_as_long_as_the_longest_record(void **state)
+UNIT_TEST(test_a_line_may_be_as_long_as_the_longest_record)
 {
-    (void)state;
     uint32_t number;
     limits.frame_bytes = 16;
     limits.line_frame_bytes = 4;
@@ -169,10 +156,8 @@ test_a_line_may_be_as_long_as_the_longest_record(void **state)
     assert_int_equal(add(6, 1, 1 << 20, &number), WRITER_FULL);
 }
 
-static void
-test_a_record_takes_so_many_lines(void **state)
+UNIT_TEST(test_a_record_takes_so_many_lines)
 {
-    (void)state;
     uint32_t number;
     limits.lines = 3;
     open_records();
@@ -184,10 +169,8 @@ test_a_record_takes_so_many_lines(void **state)
     assert_int_equal(number, 1);
 }
 
-static void
-test_a_call_takes_so_many_records(void **state)
+UNIT_TEST(test_a_call_takes_so_many_records)
 {
-    (void)state;
     uint32_t number;
     limits.call_bytes_max = 1 << 20;
     open_records();
@@ -202,10 +185,8 @@ test_a_call_takes_so_many_records(void **state)
     assert_true(aws_records_body(records).size <= limits.call_bytes_max);
 }
 
-static void
-test_a_call_is_full_at_its_limit(void **state)
+UNIT_TEST(test_a_call_is_full_at_its_limit)
 {
-    (void)state;
     uint32_t number;
     /* Two records of 300 bytes, 400 in base64. */
     limits.call_bytes_max = 3 + 2 * (40 + 400);
@@ -274,10 +255,8 @@ expect_verdicts(const char *text, const char *want)
     "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":\"slow\"}"
 #define FAILED "{\"ErrorCode\":\"InternalFailure\",\"ErrorMessage\":\"broken\"}"
 
-static void
-test_each_record_has_its_verdict(void **state)
+UNIT_TEST(test_each_record_has_its_verdict)
 {
-    (void)state;
     open_three();
     expect_verdicts("{\"Records\":[" STORED "," STORED2 "," STORED "]}", "DDDD");
     assert_string_equal(step.answer, "");
@@ -299,10 +278,8 @@ test_each_record_has_its_verdict(void **state)
     assert_string_equal(step.answer, "the response does not mention the record");
 }
 
-static void
-test_a_long_message_is_shortened(void **state)
+UNIT_TEST(test_a_long_message_is_shortened)
 {
-    (void)state;
     struct buf text;
     open_three();
     buf_init(&text, NULL, 100000);
@@ -323,10 +300,8 @@ test_a_long_message_is_shortened(void **state)
     buf_fini(&text);
 }
 
-static void
-test_an_answer_on_other_records_says_nothing(void **state)
+UNIT_TEST(test_an_answer_on_other_records_says_nothing)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "[]",
@@ -375,10 +350,8 @@ try_all(void)
     return good && e == OK;
 }
 
-static void
-test_any_allocation_may_be_refused(void **state)
+UNIT_TEST(test_any_allocation_may_be_refused)
 {
-    (void)state;
     limits.record_bytes_max = limits.record_bytes = 20000;
     limits.call_bytes_max = 100000;
     open_records();

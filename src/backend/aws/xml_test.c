@@ -1,10 +1,5 @@
 /* Texts out of XML, and what is no XML that a service would send. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -22,10 +17,8 @@ read_text(const char *text)
     return aws_xml_read(bytes_of_text(text), roots, fields, 2);
 }
 
-static void
-test_fields_are_found_by_their_names_and_what_is_around(void **state)
+UNIT_TEST(test_fields_are_found_by_their_names_and_what_is_around)
 {
-    (void)state;
     assert_int_equal(read_text("<?xml version=\"1.0\"?><A><X>no</X><P><X>a&amp;b</X></P>"
                                "<P><X>late</X></P><Q><Y>c<Z>d</Z>e</Y></Q></A>"),
                      OK);
@@ -38,18 +31,14 @@ test_fields_are_found_by_their_names_and_what_is_around(void **state)
     assert_string_equal(first, "1234567");
 }
 
-static void
-test_another_root_is_not_looked_at(void **state)
+UNIT_TEST(test_another_root_is_not_looked_at)
 {
-    (void)state;
     assert_int_equal(read_text("<C><P><X>a</X></P>"), ERR_MISSING);
     assert_string_equal(first, "");
 }
 
-static void
-test_what_is_no_xml_is_refused(void **state)
+UNIT_TEST(test_what_is_no_xml_is_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "text",
@@ -68,18 +57,14 @@ test_what_is_no_xml_is_refused(void **state)
     assert_int_equal(aws_xml_read(bytes_of(NULL, 0), roots, fields, 2), ERR_INPUT);
 }
 
-static void
-test_what_came_before_the_break_is_kept(void **state)
+UNIT_TEST(test_what_came_before_the_break_is_kept)
 {
-    (void)state;
     assert_int_equal(read_text("<A><P><X>a</X></P><Y>b"), ERR_INPUT);
     assert_string_equal(first, "a");
 }
 
-static void
-test_depth_and_length_have_ends(void **state)
+UNIT_TEST(test_depth_and_length_have_ends)
 {
-    (void)state;
     static char text[AWS_XML_BYTES_MAX + 100];
     size_t used = 0;
     for (int i = 0; i < AWS_XML_DEPTH_MAX + 1; i++) {

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/clickhouse/answer.h"
+#include "lib/test.h"
 
 static struct writer_step step;
 
@@ -41,10 +42,8 @@ expect(enum writer_verdict verdict, const char *reason)
     "Code: " code ". DB::Exception: " words ". (" name ") (version 22.8.1.2097 (official " \
     "build))\n"
 
-static void
-test_an_empty_answer_is_delivered(void **state)
+UNIT_TEST(test_an_empty_answer_is_delivered)
 {
-    (void)state;
     judge(200, "");
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     judge(200, "\n");
@@ -55,10 +54,8 @@ test_an_empty_answer_is_delivered(void **state)
     expect(VERDICT_BLOCKED, "web_page");
 }
 
-static void
-test_codes_decide_whatever_the_status(void **state)
+UNIT_TEST(test_codes_decide_whatever_the_status)
 {
-    (void)state;
     static const struct {
         const char *body;
         enum writer_verdict verdict;
@@ -104,10 +101,8 @@ test_codes_decide_whatever_the_status(void **state)
     assert_non_null(strstr(step.answer, "The part was deduplicated"));
 }
 
-static void
-test_what_was_learnt_of_the_table_may_be_wrong(void **state)
+UNIT_TEST(test_what_was_learnt_of_the_table_may_be_wrong)
 {
-    (void)state;
     assert_int_equal(judge(404, OLD("60", "Table d.t doesn't exist.")), CLICKHOUSE_UNKNOWN_FORM);
     expect(VERDICT_UNPREPARED, "unknown_table");
     assert_int_equal(judge(500, OLD("16", "No such column bits in table t")),
@@ -129,10 +124,8 @@ test_what_was_learnt_of_the_table_may_be_wrong(void **state)
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
 }
 
-static void
-test_a_code_that_is_not_known_is_judged_by_the_status(void **state)
+UNIT_TEST(test_a_code_that_is_not_known_is_judged_by_the_status)
 {
-    (void)state;
     judge(500, OLD("7777", "Something new"));
     expect(VERDICT_RETRY, "code_7777");
     judge(400, OLD("7777", "Something new"));
@@ -149,10 +142,8 @@ test_a_code_that_is_not_known_is_judged_by_the_status(void **state)
     expect(VERDICT_TOO_LARGE, "http_413");
 }
 
-static void
-test_the_code_is_taken_from_the_header_if_there_is_one(void **state)
+UNIT_TEST(test_the_code_is_taken_from_the_header_if_there_is_one)
 {
-    (void)state;
     struct http_call_answer answer = answer_of(500, "something else");
     snprintf(answer.wanted[0], sizeof answer.wanted[0], "252");
     assert_int_equal(clickhouse_answer_code(&answer), 252);
@@ -163,10 +154,8 @@ test_the_code_is_taken_from_the_header_if_there_is_one(void **state)
     assert_string_equal(clickhouse_wanted_headers[0], "X-ClickHouse-Exception-Code");
 }
 
-static void
-test_the_code_of_a_refusal_is_the_first_and_of_an_answer_cut_short_the_last(void **state)
+UNIT_TEST(test_the_code_of_a_refusal_is_the_first_and_of_an_answer_cut_short_the_last)
 {
-    (void)state;
     static const char quoting[] =
         OLD("279", "All connection tries failed. Log: Code: 193, e.displayText() = DB::Exception: "
                    "Wrong password");
@@ -189,10 +178,8 @@ test_the_code_of_a_refusal_is_the_first_and_of_an_answer_cut_short_the_last(void
     assert_int_equal(clickhouse_answer_code(&answer), 0);
 }
 
-static void
-test_data_that_are_not_whole_are_never_taken_for_success(void **state)
+UNIT_TEST(test_data_that_are_not_whole_are_never_taken_for_success)
 {
-    (void)state;
     static const struct {
         const char *body;
         enum writer_verdict verdict;

@@ -1,11 +1,6 @@
 /* clickhouse_reader_test.c - the source before a server that plays what it is told: what it asks,
  * what good answers give, and what invalid ones do. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/clickhouse/rows_testing.h"
 #include "backend/clickhouse/testing.h"
@@ -210,10 +205,8 @@ expect_asked(const struct rig *rig, const char *words)
 
 /* --- good answers ----------------------------------------------------------------------------- */
 
-static void
-test_series_are_asked_for_then_their_samples(void **state)
+UNIT_TEST(test_series_are_asked_for_then_their_samples)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     answer(&rig, FORM);
@@ -226,10 +219,8 @@ test_series_are_asked_for_then_their_samples(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_bits_starts_and_histograms_are_read(void **state)
+UNIT_TEST(test_bits_starts_and_histograms_are_read)
 {
-    (void)state;
     static const uint64_t times[] = {1900, 1000, 1500}, values[] = {0, 0x7ff8000000000001, 0},
                           bits[] = {0, 0x7ff0000000000002, 0}, starts[] = {0, 0, 7};
     struct rig rig;
@@ -256,10 +247,8 @@ test_bits_starts_and_histograms_are_read(void **state)
 }
 
 /* Who has readonly = 1 may send no setting. */
-static void
-test_a_server_that_can_is_told_to_stop_when_nobody_reads(void **state)
+UNIT_TEST(test_a_server_that_can_is_told_to_stop_when_nobody_reads)
 {
-    (void)state;
 #define CANCEL "[\"setting\",\"cancel_http_readonly_queries_on_client_close\",\"0\",\"\"]"
     static const char *const forms[] = {
         ANSWER TESTING_NEW,
@@ -283,10 +272,8 @@ test_a_server_that_can_is_told_to_stop_when_nobody_reads(void **state)
     }
 }
 
-static void
-test_series_that_are_not_selected_are_left_out(void **state)
+UNIT_TEST(test_series_that_are_not_selected_are_left_out)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     answer(&rig, FORM);
@@ -301,10 +288,8 @@ test_series_that_are_not_selected_are_left_out(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_a_table_of_others_needs_but_four_columns(void **state)
+UNIT_TEST(test_a_table_of_others_needs_but_four_columns)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     answer(&rig, ANSWER TESTING_ANSWER("18.16.1",
@@ -329,10 +314,8 @@ test_a_table_of_others_needs_but_four_columns(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_too_much_for_the_server_is_asked_for_in_parts(void **state)
+UNIT_TEST(test_too_much_for_the_server_is_asked_for_in_parts)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     answer(&rig, FORM);
@@ -363,10 +346,8 @@ put_line(void *context, struct bytes text)
     return OK;
 }
 
-static void
-test_names_and_values_are_looked_up(void **state)
+UNIT_TEST(test_names_and_values_are_looked_up)
 {
-    (void)state;
     struct rig rig;
     struct buf text;
     rig_init(&rig);
@@ -405,10 +386,8 @@ test_names_and_values_are_looked_up(void **state)
 
 /* --- invalid answers -------------------------------------------------------------------------- */
 
-static void
-test_what_is_said_instead_of_rows_is_an_error(void **state)
+UNIT_TEST(test_what_is_said_instead_of_rows_is_an_error)
 {
-    (void)state;
     static const struct {
         const char *answer;
         enum err expected;
@@ -449,10 +428,8 @@ test_what_is_said_instead_of_rows_is_an_error(void **state)
     }
 }
 
-static void
-test_an_error_after_good_rows_is_an_error(void **state)
+UNIT_TEST(test_an_error_after_good_rows_is_an_error)
 {
-    (void)state;
     for (unsigned cut = 0; cut < 3; cut++) {
         struct rig rig;
         rig_init(&rig);
@@ -468,10 +445,8 @@ test_an_error_after_good_rows_is_an_error(void **state)
     }
 }
 
-static void
-test_rows_that_cannot_be_right_are_damage(void **state)
+UNIT_TEST(test_rows_that_cannot_be_right_are_damage)
 {
-    (void)state;
     static const uint64_t one[] = {1000};
     for (unsigned kind = 0; kind < 3; kind++) {
         struct rig rig;
@@ -502,10 +477,8 @@ test_rows_that_cannot_be_right_are_damage(void **state)
     }
 }
 
-static void
-test_a_table_that_cannot_be_read_is_named(void **state)
+UNIT_TEST(test_a_table_that_cannot_be_read_is_named)
 {
-    (void)state;
     static const struct {
         const char *answer, *words;
     } cases[] = {
@@ -525,10 +498,8 @@ test_a_table_that_cannot_be_read_is_named(void **state)
     }
 }
 
-static void
-test_after_an_answer_that_contradicts_it_the_table_is_asked_for_again(void **state)
+UNIT_TEST(test_after_an_answer_that_contradicts_it_the_table_is_asked_for_again)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     answer(&rig, FORM);
@@ -546,10 +517,8 @@ test_after_an_answer_that_contradicts_it_the_table_is_asked_for_again(void **sta
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_a_failed_allocation_fails_the_question_and_nothing_leaks(void **state)
+UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         struct rig rig;

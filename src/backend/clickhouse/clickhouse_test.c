@@ -12,6 +12,7 @@
 
 #include "backend/clickhouse/testing.h"
 #include "backend/common/http_writer_testing.h"
+#include "lib/test.h"
 #include "wire/point/clickhouse_row_testing.h"
 
 #define INSERT_COLUMNS "%20%28metric%2C%20labels%2C%20time%2C%20value%2C%20bits%2C%20histogram"
@@ -135,10 +136,8 @@ count_rows(const struct writer_step *step, bool with_start)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void
-test_a_call_is_its_rows_compressed(void **state)
+UNIT_TEST(test_a_call_is_its_rows_compressed)
 {
-    (void)state;
     open_as(TESTING_OLD);
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .sum_bits = STALE_NAN_BITS};
     struct item item = rig_item(&rig, "__name__", "up", "job", "a \"b\"", NULL);
@@ -182,10 +181,8 @@ test_a_call_is_its_rows_compressed(void **state)
     free((void *)(uintptr_t)rows.at);
 }
 
-static void
-test_a_newer_server_gets_a_head_a_token_and_zstd(void **state)
+UNIT_TEST(test_a_newer_server_gets_a_head_a_token_and_zstd)
 {
-    (void)state;
     open_as(TESTING_NEW);
     struct item item = rig_item(&rig, "__name__", "up", "job", "x", NULL);
     item.pos = 0x1f;
@@ -218,10 +215,8 @@ token_of(const struct writer_step *step)
     return strdup(at);
 }
 
-static void
-test_a_token_is_that_of_the_call_and_of_no_other(void **state)
+UNIT_TEST(test_a_token_is_that_of_the_call_and_of_no_other)
 {
-    (void)state;
     static const struct {
         uint64_t pos;
         uint32_t index;
@@ -265,10 +260,8 @@ test_a_token_is_that_of_the_call_and_of_no_other(void **state)
     free(token);
 }
 
-static void
-test_a_call_can_be_sent_again_and_used_again(void **state)
+UNIT_TEST(test_a_call_can_be_sent_again_and_used_again)
 {
-    (void)state;
     open_as(TESTING_OLD);
     add_up();
     uint64_t bytes = rig.class->bytes(rig.writer, rig.call);
@@ -287,10 +280,8 @@ test_a_call_can_be_sent_again_and_used_again(void **state)
     assert_int_equal(count_rows(&step, true), 2);
 }
 
-static void
-test_path_and_query_of_the_url_are_kept(void **state)
+UNIT_TEST(test_path_and_query_of_the_url_are_kept)
 {
-    (void)state;
     rig.settings.u.clickhouse.url = "https://h/proxy//?insert_quorum=2";
     open_as(TESTING_OLD);
     add_up();
@@ -300,10 +291,8 @@ test_path_and_query_of_the_url_are_kept(void **state)
     assert_string_equal(step.http.url, "https://h/proxy/?insert_quorum=2");
 }
 
-static void
-test_a_url_beyond_all_bounds_is_refused(void **state)
+UNIT_TEST(test_a_url_beyond_all_bounds_is_refused)
 {
-    (void)state;
     enum { LONG = 100 * 1000 };
     char *name = malloc(LONG);
     assert_non_null(name);
@@ -318,10 +307,8 @@ test_a_url_beyond_all_bounds_is_refused(void **state)
     rig_open(&rig);
 }
 
-static void
-test_the_server_is_told_who_we_are(void **state)
+UNIT_TEST(test_the_server_is_told_who_we_are)
 {
-    (void)state;
     rig.settings.u.clickhouse.basic_auth =
         (struct basic_auth_settings){.username = "u", .password.text = "p"};
     rig_open(&rig);
@@ -341,10 +328,8 @@ test_the_server_is_told_who_we_are(void **state)
 
 /* --- server and table ------------------------------------------------------------------------- */
 
-static void
-test_server_and_table_are_asked_for_once_a_day(void **state)
+UNIT_TEST(test_server_and_table_are_asked_for_once_a_day)
 {
-    (void)state;
     const int64_t day_ns = 24 * 3600 * NS_PER_S;
     rig_open(&rig);
     assert_true(rig.class->need_prepare(rig.writer));
@@ -358,10 +343,8 @@ test_server_and_table_are_asked_for_once_a_day(void **state)
     assert_false(rig.class->need_prepare(rig.writer));
 }
 
-static void
-test_a_missing_table_is_created(void **state)
+UNIT_TEST(test_a_missing_table_is_created)
 {
-    (void)state;
     rig_open(&rig);
     struct writer_step step = prepare(NULL);
     expect_body(&step, "SELECT 'version'");
@@ -385,10 +368,8 @@ test_a_missing_table_is_created(void **state)
     assert_string_equal(step.reason, "no_table");
 }
 
-static void
-test_on_a_cluster_two_tables_are_created(void **state)
+UNIT_TEST(test_on_a_cluster_two_tables_are_created)
 {
-    (void)state;
     rig.settings.u.clickhouse.cluster = "c";
     rig_open(&rig);
     prepare(NULL);
@@ -401,10 +382,8 @@ test_on_a_cluster_two_tables_are_created(void **state)
     assert_int_equal(prepare_answered(200, TESTING_OLD).verdict, VERDICT_DELIVERED);
 }
 
-static void
-test_without_create_a_missing_table_blocks(void **state)
+UNIT_TEST(test_without_create_a_missing_table_blocks)
 {
-    (void)state;
     rig.settings.u.clickhouse.create = false;
     rig_open(&rig);
     prepare(NULL);
@@ -418,10 +397,8 @@ test_without_create_a_missing_table_blocks(void **state)
     assert_true(rig.class->need_prepare(rig.writer));
 }
 
-static void
-test_a_table_that_does_not_fit_blocks_and_the_column_is_named(void **state)
+UNIT_TEST(test_a_table_that_does_not_fit_blocks_and_the_column_is_named)
 {
-    (void)state;
     static const char body[] =
         TESTING_ANSWER("18.16.1",
                        TESTING_ENGINE TESTING_COLUMNS("String") ",[\"column\",\"start_time\","
@@ -437,10 +414,8 @@ test_a_table_that_does_not_fit_blocks_and_the_column_is_named(void **state)
     assert_true(rig.class->need_prepare(rig.writer));
 }
 
-static void
-test_a_preparation_that_fails_is_tried_again_or_blocks(void **state)
+UNIT_TEST(test_a_preparation_that_fails_is_tried_again_or_blocks)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -493,10 +468,8 @@ test_a_preparation_that_fails_is_tried_again_or_blocks(void **state)
 
 /* --- the form --------------------------------------------------------------------------------- */
 
-static void
-test_what_was_made_for_another_table_is_made_again(void **state)
+UNIT_TEST(test_what_was_made_for_another_table_is_made_again)
 {
-    (void)state;
     static const char *const forms[] = {TESTING_OLD_SHORT, TESTING_NEW, TESTING_OLD};
     open_as(TESTING_OLD);
     for (unsigned i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -526,10 +499,8 @@ test_what_was_made_for_another_table_is_made_again(void **state)
                         "%29%20FORMAT%20RowBinary" OLD_SETTINGS);
 }
 
-static void
-test_a_call_that_was_filled_before_anything_was_asked_is_right_for_an_old_server(void **state)
+UNIT_TEST(test_a_call_that_was_filled_before_anything_was_asked_is_right_for_an_old_server)
 {
-    (void)state;
     rig_open(&rig);
     add_up();
     learn(TESTING_OLD);
@@ -539,10 +510,8 @@ test_a_call_that_was_filled_before_anything_was_asked_is_right_for_an_old_server
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void
-test_only_an_empty_answer_is_delivered(void **state)
+UNIT_TEST(test_only_an_empty_answer_is_delivered)
 {
-    (void)state;
     open_as(TESTING_OLD);
     add_up();
     rig_send(&rig);
@@ -559,10 +528,8 @@ test_only_an_empty_answer_is_delivered(void **state)
     assert_false(rig.class->need_prepare(rig.writer));
 }
 
-static void
-test_a_table_that_is_gone_is_looked_for_again(void **state)
+UNIT_TEST(test_a_table_that_is_gone_is_looked_for_again)
 {
-    (void)state;
     open_as(TESTING_OLD);
     add_up();
     rig_send(&rig);
@@ -576,10 +543,8 @@ test_a_table_that_is_gone_is_looked_for_again(void **state)
     assert_int_equal(count_rows(&step, true), 1);
 }
 
-static void
-test_rows_that_cannot_be_read_are_looked_for_once_the_table_is_known_to_be_right(void **state)
+UNIT_TEST(test_rows_that_cannot_be_read_are_looked_for_once_the_table_is_known_to_be_right)
 {
-    (void)state;
     static const char body[] = "Code: 33, e.displayText() = DB::Exception: Cannot read all data";
     open_as(TESTING_OLD);
     add_up();
@@ -595,10 +560,8 @@ test_rows_that_cannot_be_read_are_looked_for_once_the_table_is_known_to_be_right
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static void
-test_what_the_table_cannot_hold_is_unfit(void **state)
+UNIT_TEST(test_what_the_table_cannot_hold_is_unfit)
 {
-    (void)state;
     enum { LONG = 20 * 1024 * 1024 };
     open_as(TESTING_OLD);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
@@ -629,10 +592,8 @@ test_what_the_table_cannot_hold_is_unfit(void **state)
     assert_int_equal(count_rows(&step, true), 3);
 }
 
-static void
-test_a_call_is_full_at_its_limit(void **state)
+UNIT_TEST(test_a_call_is_full_at_its_limit)
 {
-    (void)state;
     enum { TEXT = 1000 * 1000 };
     char *value = malloc(TEXT + 1);
     assert_non_null(value);
@@ -655,10 +616,8 @@ test_a_call_is_full_at_its_limit(void **state)
     free(value);
 }
 
-static void
-test_a_call_has_rows_of_64_days_at_most(void **state)
+UNIT_TEST(test_a_call_has_rows_of_64_days_at_most)
 {
-    (void)state;
     const int64_t day_ms = 24LL * 3600 * 1000;
     open_as(TESTING_OLD);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
@@ -679,10 +638,8 @@ test_a_call_has_rows_of_64_days_at_most(void **state)
     rig_must_add(&rig, &item);
 }
 
-static void
-test_nothing_is_lost_when_memory_is_short(void **state)
+UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
 {
-    (void)state;
     open_as(TESTING_NEW);
     unsigned refused = 0, added = 0;
     while (added < 100) {
@@ -715,10 +672,8 @@ test_nothing_is_lost_when_memory_is_short(void **state)
 }
 
 /* Whichever allocation fails: the next preparation goes through, and what is sent is whole. */
-static void
-test_a_preparation_without_memory_is_tried_again(void **state)
+UNIT_TEST(test_a_preparation_without_memory_is_tried_again)
 {
-    (void)state;
     bool all_tried = false;
     for (uint64_t nth = 1; !all_tried; nth++) {
         rig_open(&rig);
@@ -743,10 +698,8 @@ test_a_preparation_without_memory_is_tried_again(void **state)
     rig_open(&rig);
 }
 
-static void
-test_a_writer_without_memory_is_not_made(void **state)
+UNIT_TEST(test_a_writer_without_memory_is_not_made)
 {
-    (void)state;
     struct writer_options options = {
         .env = sim_env_env(rig.sim), .memory = &rig.memory, .settings = &rig.settings};
     for (uint64_t nth = 1;; nth++) {
@@ -785,10 +738,8 @@ check_answered(uint32_t number, unsigned status, const char *body)
     return check(number, &answer);
 }
 
-static void
-test_checks_look_at_server_table_and_permission(void **state)
+UNIT_TEST(test_checks_look_at_server_table_and_permission)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     struct writer_step step;
     rig_open(&rig);
@@ -816,10 +767,8 @@ test_checks_look_at_server_table_and_permission(void **state)
     assert_false(rig.class->check(rig.writer, 3, NULL, &step, what));
 }
 
-static void
-test_a_check_creates_nothing(void **state)
+UNIT_TEST(test_a_check_creates_nothing)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     rig_open(&rig);
     check(1, NULL);

@@ -1,15 +1,10 @@
 /* Labels out of texts: what the destination wrote comes back, whatever it is; what others write is
  * read or refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/clickhouse/label_text.h"
-#include "wire/point/clickhouse_row.h"
 #include "lib/random_labels.h"
+#include "wire/point/clickhouse_row.h"
 
 enum { ROOM = 1 << 20, ROUNDS = 3000 };
 
@@ -42,10 +37,8 @@ hostile_text(struct rng *rng, uint8_t *room, size_t max)
     return bytes_of(room, size);
 }
 
-static void
-test_what_the_destination_writes_comes_back(void **state)
+UNIT_TEST(test_what_the_destination_writes_comes_back)
 {
-    (void)state;
     struct rng rng = {.state = 1};
     struct buf labels, text, back;
     buf_init(&labels, NULL, ROOM);
@@ -101,10 +94,8 @@ check(const char *text, enum err expected, const char *labels)
     arena_fini(&arena);
 }
 
-static void
-test_objects_of_others_are_read_and_what_is_none_is_refused(void **state)
+UNIT_TEST(test_objects_of_others_are_read_and_what_is_none_is_refused)
 {
-    (void)state;
     check("", OK, "__name__=up;");
     check("{}", OK, "__name__=up;");
     check(" { \"b\" : \"x\" , \"a\":\"\\u00e9\" } ", OK, "__name__=up;b=x;a=\xc3\xa9;");
@@ -117,10 +108,8 @@ test_objects_of_others_are_read_and_what_is_none_is_refused(void **state)
     check("up", ERR_CORRUPT, "cannot be read");
 }
 
-static void
-test_more_labels_than_a_series_may_have_are_an_error(void **state)
+UNIT_TEST(test_more_labels_than_a_series_may_have_are_an_error)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, ROOM);
     for (int i = 0; i < FINAL_LABELS_MAX; i++) {

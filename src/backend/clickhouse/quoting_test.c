@@ -1,10 +1,5 @@
 /* Literals and names: whatever stands in them, they end where they should. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/clickhouse/quoting.h"
 #include "lib/random.h"
@@ -43,10 +38,8 @@ check(struct bytes text, char quote)
     buf_fini(&back);
 }
 
-static void
-test_hostile_texts_stay_within_their_quotes(void **state)
+UNIT_TEST(test_hostile_texts_stay_within_their_quotes)
 {
-    (void)state;
     static const char *const corpus[] = {
         "",
         "'",
@@ -76,10 +69,8 @@ test_hostile_texts_stay_within_their_quotes(void **state)
     check(bytes_of("a\0'b", 4), '\'');
 }
 
-static void
-test_any_bytes_come_back_out_of_their_quotes(void **state)
+UNIT_TEST(test_any_bytes_come_back_out_of_their_quotes)
 {
-    (void)state;
     struct rng rng = {.state = 1};
     for (int round = 0; round < ROUNDS; round++) {
         uint8_t text[24];

@@ -1,11 +1,6 @@
 /* Rows in pieces of any size; answers that end where they should not; and what stands at their
  * end. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/clickhouse/rows.h"
 #include "backend/clickhouse/rows_testing.h"
@@ -106,10 +101,8 @@ read_rows(void)
     return count;
 }
 
-static void
-test_rows_come_in_pieces_of_any_size(void **state)
+UNIT_TEST(test_rows_come_in_pieces_of_any_size)
 {
-    (void)state;
     make_answer();
     for (size_t piece = 1; piece <= answer.size; piece++) {
         begin(buf_bytes(&answer), piece, OK);
@@ -118,10 +111,8 @@ test_rows_come_in_pieces_of_any_size(void **state)
     }
 }
 
-static void
-test_an_answer_without_its_last_row_is_damaged(void **state)
+UNIT_TEST(test_an_answer_without_its_last_row_is_damaged)
 {
-    (void)state;
     make_answer();
     for (size_t size = 0; size < answer.size; size++) {
         begin(bytes_of(answer.at, size), 5, OK);
@@ -135,10 +126,8 @@ test_an_answer_without_its_last_row_is_damaged(void **state)
     }
 }
 
-static void
-test_nothing_may_follow_the_last_row(void **state)
+UNIT_TEST(test_nothing_may_follow_the_last_row)
 {
-    (void)state;
     make_answer();
     buf_put_u8(&answer, 0);
     for (size_t piece = answer.size - 1; piece <= answer.size; piece++) {
@@ -148,10 +137,8 @@ test_nothing_may_follow_the_last_row(void **state)
     }
 }
 
-static void
-test_lengths_are_limited_before_anything_is_allocated(void **state)
+UNIT_TEST(test_lengths_are_limited_before_anything_is_allocated)
 {
-    (void)state;
     static const struct {
         const char *text;
         size_t size;
@@ -181,10 +168,8 @@ test_lengths_are_limited_before_anything_is_allocated(void **state)
     }
 }
 
-static void
-test_the_tail_is_the_end_of_what_came(void **state)
+UNIT_TEST(test_the_tail_is_the_end_of_what_came)
 {
-    (void)state;
     for (size_t piece = 1; piece < 3 * ROWS_TAIL_BYTES; piece = 2 * piece + 1) {
         buf_clear(&answer);
         for (size_t i = 0; i < 2 * ROWS_TAIL_BYTES + 17; i++) {
@@ -199,10 +184,8 @@ test_the_tail_is_the_end_of_what_came(void **state)
     }
 }
 
-static void
-test_an_endless_answer_is_not_drained_to_its_end(void **state)
+UNIT_TEST(test_an_endless_answer_is_not_drained_to_its_end)
 {
-    (void)state;
     buf_clear(&answer);
     while (answer.size < 4 * ROWS_DRAIN_BYTES) {
         buf_put_text(&answer, "junk");

@@ -10,6 +10,7 @@
 
 #include "backend/clickhouse/table.h"
 #include "backend/clickhouse/testing.h"
+#include "lib/test.h"
 
 static struct clickhouse_settings settings;
 static struct clickhouse_table table;
@@ -51,10 +52,8 @@ read(const char *body)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-static void
-test_one_query_asks_for_all_and_quotes_names(void **state)
+UNIT_TEST(test_one_query_asks_for_all_and_quotes_names)
 {
-    (void)state;
     settings.database = "a'b\\c";
     clickhouse_table_ask_put(&text, &settings);
     expect_text("SELECT 'version' AS what, version() AS a, '' AS b, '' AS c"
@@ -68,10 +67,8 @@ test_one_query_asks_for_all_and_quotes_names(void **state)
                 " WHERE database = 'a\\'b\\\\c' AND table = 't' FORMAT JSONCompact");
 }
 
-static void
-test_an_old_and_a_new_server_are_told_apart(void **state)
+UNIT_TEST(test_an_old_and_a_new_server_are_told_apart)
 {
-    (void)state;
     read(TESTING_OLD);
     assert_string_equal(table.version, "18.16.1");
     assert_false(table.is_modern);
@@ -102,10 +99,8 @@ is_modern(const char *version)
     return table.is_modern;
 }
 
-static void
-test_servers_of_21_3_and_newer_are_modern(void **state)
+UNIT_TEST(test_servers_of_21_3_and_newer_are_modern)
 {
-    (void)state;
     assert_false(is_modern("18.16.1"));
     assert_false(is_modern("20.12.8.5"));
     assert_false(is_modern("21.2.10.48"));
@@ -116,10 +111,8 @@ test_servers_of_21_3_and_newer_are_modern(void **state)
     assert_false(is_modern("21"));
 }
 
-static void
-test_an_answer_that_is_not_whole_is_refused(void **state)
+UNIT_TEST(test_an_answer_that_is_not_whole_is_refused)
 {
-    (void)state;
     static const char *const bodies[] = {
         "",
         "Ok.\n",
@@ -151,10 +144,8 @@ expect_unfit(const char *sentence)
     assert_string_equal(why.text, sentence);
 }
 
-static void
-test_a_column_that_is_missing_or_of_another_type_is_named(void **state)
+UNIT_TEST(test_a_column_that_is_missing_or_of_another_type_is_named)
 {
-    (void)state;
     read(TESTING_OLD);
     snprintf(table.columns[2].type, sizeof table.columns[2].type, "DateTime64(3)");
     expect_unfit("column time of table d.t has type DateTime64(3), expected Int64");
@@ -183,10 +174,8 @@ set_engine(const char *engine, const char *key)
     snprintf(table.key, sizeof table.key, "%s", key);
 }
 
-static void
-test_a_table_that_would_lose_samples_is_refused(void **state)
+UNIT_TEST(test_a_table_that_would_lose_samples_is_refused)
 {
-    (void)state;
     static const char replacing[] = "SharedReplacingMergeTree";
     static const struct {
         const char *engine, *key, *unfit;
@@ -231,10 +220,8 @@ test_a_table_that_would_lose_samples_is_refused(void **state)
     " (metric String, labels String, time Int64, value Float64, bits UInt64, histogram String, " \
     "start_time Int64)"
 
-static void
-test_a_table_is_created_as_its_server_can(void **state)
+UNIT_TEST(test_a_table_is_created_as_its_server_can)
 {
-    (void)state;
     read(TESTING_NO_TABLE);
     settings.database = "a`b";
     clickhouse_table_create_put(&text, &table, &settings, CLICKHOUSE_CREATE_ROWS);
@@ -251,10 +238,8 @@ test_a_table_is_created_as_its_server_can(void **state)
                 " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1");
 }
 
-static void
-test_on_a_cluster_the_table_is_replicated_and_distributed(void **state)
+UNIT_TEST(test_on_a_cluster_the_table_is_replicated_and_distributed)
 {
-    (void)state;
     read(TESTING_NO_TABLE);
     settings.cluster = "c";
     settings.table = "t{x}/'";
@@ -268,10 +253,8 @@ test_on_a_cluster_the_table_is_replicated_and_distributed(void **state)
                 " ENGINE = Distributed(`c`, `d`, `t_local`, sipHash64(metric, labels))");
 }
 
-static void
-test_rows_have_a_head_where_it_is_checked(void **state)
+UNIT_TEST(test_rows_have_a_head_where_it_is_checked)
 {
-    (void)state;
     read(TESTING_OLD);
     clickhouse_table_insert_put(&text, &table, &settings);
     expect_text("INSERT INTO `d`.`t` (metric, labels, time, value, bits, histogram, start_time) "
@@ -290,10 +273,8 @@ test_rows_have_a_head_where_it_is_checked(void **state)
     expect_text(TESTING_NEW_HEAD);
 }
 
-static void
-test_what_is_assumed_is_the_table_of_an_old_server(void **state)
+UNIT_TEST(test_what_is_assumed_is_the_table_of_an_old_server)
 {
-    (void)state;
     clickhouse_table_assume(&table);
     assert_false(table.found);
     assert_int_equal(clickhouse_table_check(&table, &settings, &why), OK);

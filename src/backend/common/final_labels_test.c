@@ -9,6 +9,7 @@
 
 #include "backend/common/final_labels.h"
 #include "lib/random_labels.h"
+#include "lib/test.h"
 
 static struct named_text items[3];
 static const struct named_texts texts = {items, 3};
@@ -39,10 +40,8 @@ expect(const struct buf *to, const char *labels)
     buf_fini(&text);
 }
 
-static void
-test_external_labels_win_and_stand_where_they_belong(void **state)
+UNIT_TEST(test_external_labels_win_and_stand_where_they_belong)
 {
-    (void)state;
     struct buf fields, to;
     buf_init(&fields, NULL, 4096);
     buf_init(&to, NULL, 4096);
@@ -57,10 +56,8 @@ test_external_labels_win_and_stand_where_they_belong(void **state)
     buf_fini(&to);
 }
 
-static void
-test_a_series_may_have_no_labels(void **state)
+UNIT_TEST(test_a_series_may_have_no_labels)
 {
-    (void)state;
     static const struct named_texts none = {NULL, 0}, nothing = {items + 2, 1};
     const struct named_texts *const cases[] = {&none, &nothing};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -78,10 +75,8 @@ test_a_series_may_have_no_labels(void **state)
     }
 }
 
-static void
-test_what_cannot_be_labels_is_refused_and_leaves_nothing(void **state)
+UNIT_TEST(test_what_cannot_be_labels_is_refused_and_leaves_nothing)
 {
-    (void)state;
     static const uint8_t other_field[] = {0x12, 1, 'a'}, cut[] = {0x0a, 9, 0x0a, 1, 'a'},
                          cut_inside[] = {0x0a, 4, 0x0a, 9, 'a', 'b'};
     struct buf twice, odd, nameless, many, to;
@@ -124,10 +119,8 @@ test_what_cannot_be_labels_is_refused_and_leaves_nothing(void **state)
     buf_fini(&to);
 }
 
-static void
-test_without_memory_there_are_words(void **state)
+UNIT_TEST(test_without_memory_there_are_words)
 {
-    (void)state;
     struct buf fields, to;
     buf_init(&fields, NULL, 4096);
     buf_init(&to, NULL, 4096);

@@ -1,17 +1,10 @@
 /* http_common_test.c - headers, URLs, and what it means that there is no answer. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/common/http_common.h"
 
-static void
-test_a_failure_blocks_only_if_somebody_has_to_mend_something(void **state)
+UNIT_TEST(test_a_failure_blocks_only_if_somebody_has_to_mend_something)
 {
-    (void)state;
     static const struct {
         enum http_call_failure failure;
         unsigned proxy_status;
@@ -51,10 +44,8 @@ judged(unsigned status, const char *body)
     return step;
 }
 
-static void
-test_a_page_for_people_is_no_success(void **state)
+UNIT_TEST(test_a_page_for_people_is_no_success)
 {
-    (void)state;
     static const char *const pages[] = {"<html>", "\r\n <!DOCTYPE html>", "<HTML lang=en>"};
     static const char *const others[] = {"", "<", "<htm", "{}", "ok", "<?xml version=\"1.0\"?>"};
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
@@ -68,40 +59,32 @@ test_a_page_for_people_is_no_success(void **state)
     }
 }
 
-static void
-test_a_proxy_that_wants_a_password_is_told_from_the_server(void **state)
+UNIT_TEST(test_a_proxy_that_wants_a_password_is_told_from_the_server)
 {
-    (void)state;
     struct writer_step step = judged(407, "<html>Who are you?</html>");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
     assert_string_equal(step.reason, "proxy");
     assert_non_null(strstr(step.answer, "set them in proxy_url"));
 }
 
-static void
-test_http_where_https_is_expected_blocks_as_nothing_was_refused(void **state)
+UNIT_TEST(test_http_where_https_is_expected_blocks_as_nothing_was_refused)
 {
-    (void)state;
     struct writer_step step = judged(400, "Client sent an HTTP request to an HTTPS server.\n");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
     assert_string_equal(step.reason, "scheme");
     assert_int_equal(judged(400, "Client sent").verdict, VERDICT_SOME_DEAD);
 }
 
-static void
-test_a_redirect_blocks_and_says_what_it_is(void **state)
+UNIT_TEST(test_a_redirect_blocks_and_says_what_it_is)
 {
-    (void)state;
     struct writer_step step = judged(302, "<html>Found</html>");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
     assert_string_equal(step.reason, "http_302");
     assert_non_null(strstr(step.answer, "a redirect"));
 }
 
-static void
-test_an_answer_is_quoted_in_one_line_without_blanks_around_it(void **state)
+UNIT_TEST(test_an_answer_is_quoted_in_one_line_without_blanks_around_it)
 {
-    (void)state;
     assert_string_equal(judged(400, " no\r\n\tsuch  name \n").answer, "no such name");
     assert_string_equal(judged(400, "\n\n").answer, "");
 }
@@ -124,19 +107,15 @@ put_value(const char *value)
     return e;
 }
 
-static void
-test_a_value_cannot_begin_a_line_of_its_own(void **state)
+UNIT_TEST(test_a_value_cannot_begin_a_line_of_its_own)
 {
-    (void)state;
     assert_int_equal(put_value("a\tb"), OK);
     assert_int_equal(put_value("a\r\nX-Three: 3"), ERR_INPUT);
     assert_int_equal(put_value("a\x7f"), ERR_INPUT);
 }
 
-static void
-test_headers_are_counted(void **state)
+UNIT_TEST(test_headers_are_counted)
 {
-    (void)state;
     struct http_headers headers;
     const char *const *lines;
     http_headers_init(&headers, NULL);
@@ -152,10 +131,8 @@ test_headers_are_counted(void **state)
     http_headers_fini(&headers);
 }
 
-static void
-test_a_url_keeps_its_path_and_its_query(void **state)
+UNIT_TEST(test_a_url_keeps_its_path_and_its_query)
 {
-    (void)state;
     struct buf url;
     buf_init(&url, NULL, 1000);
     http_url_begin(&url, "http://h/base/?u=1", "/write");

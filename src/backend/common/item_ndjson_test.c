@@ -1,10 +1,5 @@
 /* Each kind of item is the line that it should be; and half a line is not an item. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/common/item_ndjson.h"
 #include "model/labels.h"
@@ -42,10 +37,8 @@ expect_line(const struct item *item, const char *want)
     assert_true(bytes_equal_text(buf_bytes(&line), want));
 }
 
-static void
-test_each_kind_has_its_line(void **state)
+UNIT_TEST(test_each_kind_has_its_line)
 {
-    (void)state;
     struct histogram histogram = {.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = double_bits(1.5)};
     struct item item = {.kind = ITEM_FLOAT,
                         .labels = buf_bytes(&labels),
@@ -69,10 +62,8 @@ test_each_kind_has_its_line(void **state)
     assert_non_null(strstr((const char *)line.at, "\"sum\":1.5"));
 }
 
-static void
-test_a_line_without_room_leaves_nothing(void **state)
+UNIT_TEST(test_a_line_without_room_leaves_nothing)
 {
-    (void)state;
     struct item item = {.kind = ITEM_FLOAT, .labels = buf_bytes(&labels), .t_ms = 5};
     for (size_t limit = 1; limit < 70; limit++) {
         struct buf small;

@@ -12,6 +12,7 @@
 
 #include "backend/common/series_blocks.h"
 #include "lib/random_labels.h"
+#include "lib/test.h"
 
 enum { KEYS_MAX = 40, SAMPLES_MAX = 60, LABELS_MAX = 4, ROUNDS = 1500 };
 
@@ -367,10 +368,8 @@ read_all(struct store *s, bool skips)
     return e;
 }
 
-static void
-test_what_is_read_is_what_the_store_has(void **state)
+UNIT_TEST(test_what_is_read_is_what_the_store_has)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
         struct store s;
         store_init(&s, seed);
@@ -380,10 +379,8 @@ test_what_is_read_is_what_the_store_has(void **state)
     }
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     for (uint64_t seed = 1; seed < 40; seed++) {
         for (uint64_t nth = 1;; nth++) {
             struct store s;
@@ -470,10 +467,8 @@ read_dense(struct dense *d, int64_t max_ms, uint64_t *ret_samples)
     return e;
 }
 
-static void
-test_blocks_that_are_too_large_are_halved(void **state)
+UNIT_TEST(test_blocks_that_are_too_large_are_halved)
 {
-    (void)state;
     uint64_t samples;
     struct dense many = {.keys = 400, .per_key = 20000, .at_once = 1};
     assert_int_equal(read_dense(&many, 1 << 20, &samples), OK);
@@ -485,10 +480,8 @@ test_blocks_that_are_too_large_are_halved(void **state)
     assert_true(large.fetches < 40);
 }
 
-static void
-test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice(void **state)
+UNIT_TEST(test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice)
 {
-    (void)state;
     enum { HALF = SERIES_BLOCKS_SAMPLES / 2 };
     uint64_t samples;
     struct dense many = {.keys = 50, .per_key = HALF / 10, .at_once = 1, .tells = true};
@@ -501,10 +494,8 @@ test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice(void 
     assert_int_equal(large.fetches, 12);
 }
 
-static void
-test_histograms_of_a_block_are_bounded(void **state)
+UNIT_TEST(test_histograms_of_a_block_are_bounded)
 {
-    (void)state;
     struct hist_span span = {0, 2000};
     int64_t deltas[2000];
     for (int i = 0; i < 2000; i++) {
@@ -527,10 +518,8 @@ test_histograms_of_a_block_are_bounded(void **state)
     assert_int_equal(samples, 20000);
 }
 
-static void
-test_more_at_one_time_than_a_block_can_have_is_an_error(void **state)
+UNIT_TEST(test_more_at_one_time_than_a_block_can_have_is_an_error)
 {
-    (void)state;
     uint64_t samples;
     struct dense d = {.keys = 1,
                       .per_key = 2 * (SERIES_BLOCKS_SAMPLES + 1),
@@ -539,10 +528,8 @@ test_more_at_one_time_than_a_block_can_have_is_an_error(void **state)
     assert_true(why.text[0] != '\0');
 }
 
-static void
-test_more_keys_of_one_series_than_a_request_can_name_are_an_error(void **state)
+UNIT_TEST(test_more_keys_of_one_series_than_a_request_can_name_are_an_error)
 {
-    (void)state;
     struct store s;
     store_init(&s, 1);
     for (uint32_t i = 0; i < s.count; i++) {

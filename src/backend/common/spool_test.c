@@ -13,9 +13,10 @@
 #include <cmocka.h>
 
 #include "backend/common/spool.h"
+#include "lib/random.h"
+#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "lib/random.h"
 
 #define must(call) assert_int_equal((call), OK)
 
@@ -151,10 +152,8 @@ read_lines(struct rig *rig, uint32_t *ret_open)
     return next;
 }
 
-static void
-test_files_roll_by_size_and_age_and_get_their_names(void **state)
+UNIT_TEST(test_files_roll_by_size_and_age_and_get_their_names)
 {
-    (void)state;
     struct rig rig;
     uint32_t open;
     rig_init(&rig, 1);
@@ -180,10 +179,8 @@ test_files_roll_by_size_and_age_and_get_their_names(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_after_a_crash_files_hold_what_was_confirmed(void **state)
+UNIT_TEST(test_after_a_crash_files_hold_what_was_confirmed)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct rig rig;
         struct rng rng = {seed};
@@ -209,10 +206,8 @@ test_after_a_crash_files_hold_what_was_confirmed(void **state)
     }
 }
 
-static void
-test_what_cannot_be_written_is_taken_back(void **state)
+UNIT_TEST(test_what_cannot_be_written_is_taken_back)
 {
-    (void)state;
     static const enum fault_kind kinds[] = {FAULT_ENOSPC, FAULT_TORN, FAULT_SYNC};
     for (unsigned kind = 0; kind < 3; kind++) {
         for (unsigned nth = 1; nth <= 6; nth++) {
@@ -231,10 +226,8 @@ test_what_cannot_be_written_is_taken_back(void **state)
     }
 }
 
-static void
-test_files_of_others_are_left_alone(void **state)
+UNIT_TEST(test_files_of_others_are_left_alone)
 {
-    (void)state;
     struct rig rig;
     struct file file;
     rig_init(&rig, 1);
@@ -327,10 +320,8 @@ some_file_ends(const struct contents *c, const char *text)
 }
 
 /* The storage directory is put back to what it was some lines and some files ago. */
-static void
-test_what_an_older_state_does_not_know_is_kept(void **state)
+UNIT_TEST(test_what_an_older_state_does_not_know_is_kept)
 {
-    (void)state;
     static struct contents before, after;
     for (unsigned known = 0; known < 30; known++) {
         for (unsigned new_id = 0; new_id < 2; new_id++) {
@@ -371,10 +362,8 @@ test_what_an_older_state_does_not_know_is_kept(void **state)
 }
 
 /* What was confirmed of a file that stays as it is goes on in a new one, from its begin. */
-static void
-test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own(void **state)
+UNIT_TEST(test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own)
 {
-    (void)state;
     static struct contents c;
     struct rig rig;
     rig_init(&rig, 1);
@@ -399,10 +388,8 @@ test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_finished_file_never_takes_the_name_of_another(void **state)
+UNIT_TEST(test_a_finished_file_never_takes_the_name_of_another)
 {
-    (void)state;
     static struct contents c;
     struct rig rig;
     struct file file;

@@ -1,13 +1,12 @@
 /* Requests of sources: turns, repeats and limits, against servers that play what they are told.
  * Words of errors are looked at where people depend on them. */
 #include "backend/fetch/fetch_testing.h"
+#include "lib/test.h"
 
 /* --- a request -------------------------------------------------------------------------------- */
 
-static void
-test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end(void **state)
+UNIT_TEST(test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end)
 {
-    (void)state;
     static const char *const wanted[] = {"X-None", "X-Tone", NULL};
     static const char *const headers[] = {"X-One: 1 and 2", "X-Two:two", NULL};
     struct named_secret configured[] = {{"X-Three", {.text = "3"}}};
@@ -45,10 +44,8 @@ test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_header_that_cannot_be_sent_is_an_error_with_words(void **state)
+UNIT_TEST(test_a_header_that_cannot_be_sent_is_an_error_with_words)
 {
-    (void)state;
     struct named_secret configured[] = {{"X-Three", {.text = "3\n"}}};
     struct rig r;
     struct fetch *fetch;
@@ -69,10 +66,8 @@ test_a_header_that_cannot_be_sent_is_an_error_with_words(void **state)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
-static void
-test_who_waits_for_a_turn_gets_it_before_those_who_come_later(void **state)
+UNIT_TEST(test_who_waits_for_a_turn_gets_it_before_those_who_come_later)
 {
-    (void)state;
     const char *answers[] = {FINE, FINE};
     struct player p;
     struct rig r;
@@ -96,10 +91,8 @@ test_who_waits_for_a_turn_gets_it_before_those_who_come_later(void **state)
     player_stop(&p);
 }
 
-static void
-test_so_many_queries_read_at_a_time_and_the_next_is_refused_in_the_end(void **state)
+UNIT_TEST(test_so_many_queries_read_at_a_time_and_the_next_is_refused_in_the_end)
 {
-    (void)state;
     struct rig r;
     struct fetch_session *sessions[3];
     struct fetch *fetches[3];
@@ -125,10 +118,8 @@ test_so_many_queries_read_at_a_time_and_the_next_is_refused_in_the_end(void **st
     rig_fini(&r);
 }
 
-static void
-test_a_query_that_reads_may_open_more(void **state)
+UNIT_TEST(test_a_query_that_reads_may_open_more)
 {
-    (void)state;
     struct rig r;
     struct fetch *fetches[3];
     struct fetch_session *other;
@@ -152,10 +143,8 @@ test_a_query_that_reads_may_open_more(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_query_that_waits_for_its_turn_can_be_canceled(void **state)
+UNIT_TEST(test_a_query_that_waits_for_its_turn_can_be_canceled)
 {
-    (void)state;
     struct rig r;
     struct fetch_session *other;
     struct fetch *fetch;
@@ -176,10 +165,8 @@ test_a_query_that_waits_for_its_turn_can_be_canceled(void **state)
     rig_fini(&r);
 }
 
-static void
-test_requests_are_spread_over_a_second_and_refused_where_that_takes_too_long(void **state)
+UNIT_TEST(test_requests_are_spread_over_a_second_and_refused_where_that_takes_too_long)
 {
-    (void)state;
     struct rig r;
     struct fetch *fetches[5];
     struct fetch_request request = {.method = "GET", .url = "http://127.0.0.1:1/"};
@@ -206,10 +193,8 @@ test_requests_are_spread_over_a_second_and_refused_where_that_takes_too_long(voi
 
 /* --- repeats ---------------------------------------------------------------------------------- */
 
-static void
-test_what_is_throttled_is_asked_again_when_the_server_says(void **state)
+UNIT_TEST(test_what_is_throttled_is_asked_again_when_the_server_says)
 {
-    (void)state;
     const char *answers[] = {"HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
                              FINE};
     struct player p;
@@ -229,10 +214,8 @@ test_what_is_throttled_is_asked_again_when_the_server_says(void **state)
     rig_fini(&r);
 }
 
-static void
-test_without_the_last_answer_those_before_it_are_none(void **state)
+UNIT_TEST(test_without_the_last_answer_those_before_it_are_none)
 {
-    (void)state;
     const char *answers[] = {BUSY, silence};
     const struct http_call_answer *a = NULL;
     struct player p;
@@ -251,10 +234,8 @@ test_without_the_last_answer_those_before_it_are_none(void **state)
     rig_fini(&r);
 }
 
-static void
-test_what_is_throttled_beyond_the_timeout_is_not_asked_again(void **state)
+UNIT_TEST(test_what_is_throttled_beyond_the_timeout_is_not_asked_again)
 {
-    (void)state;
     const char *answer = "HTTP/1.1 429 Slow\r\nRetry-After: 3700\r\nContent-Length: 4\r\n\r\nslow";
     struct player p;
     struct rig r;
@@ -271,10 +252,8 @@ test_what_is_throttled_beyond_the_timeout_is_not_asked_again(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_query_that_waits_to_ask_again_can_be_canceled(void **state)
+UNIT_TEST(test_a_query_that_waits_to_ask_again_can_be_canceled)
 {
-    (void)state;
     const char *answer = "HTTP/1.1 429 Slow\r\nRetry-After: 3000\r\nContent-Length: 0\r\n\r\n";
     atomic_uint looks = 0;
     struct query_control control = {
@@ -294,10 +273,8 @@ test_a_query_that_waits_to_ask_again_can_be_canceled(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_server_that_fails_is_asked_three_times_and_quoted(void **state)
+UNIT_TEST(test_a_server_that_fails_is_asked_three_times_and_quoted)
 {
-    (void)state;
     const char *answers[] = {BUSY, BUSY, BUSY};
     struct player p;
     struct rig r;
@@ -323,10 +300,8 @@ always_final(const struct http_call_answer *answer)
     return true;
 }
 
-static void
-test_an_answer_that_is_final_is_not_asked_for_again(void **state)
+UNIT_TEST(test_an_answer_that_is_final_is_not_asked_for_again)
 {
-    (void)state;
     const char *answers[] = {BUSY, "HTTP/1.1 422 No\r\nContent-Length: 3\r\n\r\nno!"};
     struct player p;
     struct rig r;
@@ -358,10 +333,8 @@ judge_by_words(const struct http_call_answer *answer, struct writer_step *step)
     step->verdict = bytes_equal_text(answer->body, "forbids") ? VERDICT_BLOCKED : VERDICT_DEAD;
 }
 
-static void
-test_what_an_answer_says_beside_its_status_may_count_more(void **state)
+UNIT_TEST(test_what_an_answer_says_beside_its_status_may_count_more)
 {
-    (void)state;
     const char *answers[] = {"HTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\nforbids",
                              "HTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\nrefuses"};
     static const enum trouble expected[] = {TROUBLE_CREDENTIALS, TROUBLE_REFUSED};
@@ -384,10 +357,8 @@ test_what_an_answer_says_beside_its_status_may_count_more(void **state)
     rig_fini(&r);
 }
 
-static void
-test_without_a_connection_it_is_tried_three_times(void **state)
+UNIT_TEST(test_without_a_connection_it_is_tried_three_times)
 {
-    (void)state;
     struct rig r;
     rig_init(&r);
     rig_start(&r);
@@ -406,10 +377,8 @@ test_without_a_connection_it_is_tried_three_times(void **state)
 
 /* --- bodies ----------------------------------------------------------------------------------- */
 
-static void
-test_a_query_reads_no_more_than_it_may(void **state)
+UNIT_TEST(test_a_query_reads_no_more_than_it_may)
 {
-    (void)state;
     const char *answers[] = {FINE, FINE};
     struct player p;
     struct rig r;
@@ -435,10 +404,8 @@ test_a_query_reads_no_more_than_it_may(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_body_that_does_not_fit_is_refused(void **state)
+UNIT_TEST(test_a_body_that_does_not_fit_is_refused)
 {
-    (void)state;
     const char *answer = FINE;
     struct player p;
     struct rig r;
@@ -458,10 +425,8 @@ test_a_body_that_does_not_fit_is_refused(void **state)
 }
 
 /* Before the answer, and within it. */
-static void
-test_a_server_that_falls_silent_is_given_up(void **state)
+UNIT_TEST(test_a_server_that_falls_silent_is_given_up)
 {
-    (void)state;
     const char *answers[] = {silence, "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa"};
     struct player p;
     struct rig r;
@@ -490,10 +455,8 @@ test_a_server_that_falls_silent_is_given_up(void **state)
     player_stop(&p);
 }
 
-static void
-test_a_body_that_breaks_off_may_come_whole_later(void **state)
+UNIT_TEST(test_a_body_that_breaks_off_may_come_whole_later)
 {
-    (void)state;
     /* More than a pull holds: it cannot have broken off before the answer is looked at. */
     enum { SIZE = 4 * HTTP_PULL_WINDOW_BYTES };
     char *large = malloc(SIZE + 100);
@@ -522,10 +485,8 @@ test_a_body_that_breaks_off_may_come_whole_later(void **state)
 }
 
 /* Before it is answered, and with more to come; rig_fini() looks for what is left. */
-static void
-test_what_is_closed_in_the_middle_leaves_nothing(void **state)
+UNIT_TEST(test_what_is_closed_in_the_middle_leaves_nothing)
 {
-    (void)state;
     enum { SIZE = 4 << 20 };
     char *large = malloc(SIZE + 100);
     assert_non_null(large);
@@ -551,10 +512,8 @@ test_what_is_closed_in_the_middle_leaves_nothing(void **state)
     free(large);
 }
 
-static void
-test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming(void **state)
+UNIT_TEST(test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming)
 {
-    (void)state;
     enum { SIZE = 4 << 20 };
     char *large = malloc(SIZE + 100);
     assert_non_null(large);
@@ -584,10 +543,8 @@ test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming(void **sta
     free(large);
 }
 
-static void
-test_what_failed_of_an_answer_is_named_with_its_address(void **state)
+UNIT_TEST(test_what_failed_of_an_answer_is_named_with_its_address)
 {
-    (void)state;
     const char *answer = FINE;
     struct player p;
     struct rig r;
@@ -629,10 +586,8 @@ ask_all(struct rig *r, const struct player *p)
     return e;
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     const char *token = TOKEN("one"), *answers[] = {FINE, FINE, FINE};
     for (uint64_t nth = 1;; nth++) {
         struct player p, token_player;

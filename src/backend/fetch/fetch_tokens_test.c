@@ -1,13 +1,12 @@
 /* Credentials of requests of sources: tokens that are fetched, refused and fetched anew, and
  * signatures of AWS. */
 #include "backend/fetch/fetch_testing.h"
+#include "lib/test.h"
 
 #define UNKNOWN "HTTP/1.1 401 Who\r\nContent-Length: 4\r\n\r\nwho?"
 
-static void
-test_a_token_that_is_refused_is_fetched_anew_once(void **state)
+UNIT_TEST(test_a_token_that_is_refused_is_fetched_anew_once)
 {
-    (void)state;
     const char *tokens[] = {TOKEN("one"), TOKEN("two"), TOKEN("three")};
     const char *answers[] = {UNKNOWN, FINE, UNKNOWN, UNKNOWN};
     struct player p, token_player;
@@ -35,10 +34,8 @@ test_a_token_that_is_refused_is_fetched_anew_once(void **state)
     player_stop(&token_player);
 }
 
-static void
-test_a_refusal_of_an_old_token_costs_no_new_one(void **state)
+UNIT_TEST(test_a_refusal_of_an_old_token_costs_no_new_one)
 {
-    (void)state;
     const char *tokens[] = {TOKEN("one"), TOKEN("two")}; /* who asks for a third waits for ever */
     const char *answers[] = {UNKNOWN, FINE};
     struct player players[2], token_player;
@@ -64,10 +61,8 @@ test_a_refusal_of_an_old_token_costs_no_new_one(void **state)
     player_stop(&token_player);
 }
 
-static void
-test_threads_that_find_a_token_due_fetch_it_once(void **state)
+UNIT_TEST(test_threads_that_find_a_token_due_fetch_it_once)
 {
-    (void)state;
     const char *token = TOKEN("one");
     const char *answer = FINE;
     struct player players[3], token_player;
@@ -91,10 +86,8 @@ test_threads_that_find_a_token_due_fetch_it_once(void **state)
 }
 
 /* One of them refused, one fetching, at any time. */
-static void
-test_threads_may_be_refused_while_others_fetch_a_token(void **state)
+UNIT_TEST(test_threads_may_be_refused_while_others_fetch_a_token)
 {
-    (void)state;
     const char *tokens[] = {TOKEN("1"), TOKEN("2"), TOKEN("3"), TOKEN("4"),
                             TOKEN("5"), TOKEN("6"), TOKEN("7"), TOKEN("8")};
     const char *answers[] = {UNKNOWN, FINE};
@@ -117,10 +110,8 @@ test_threads_may_be_refused_while_others_fetch_a_token(void **state)
     player_stop(&token_player);
 }
 
-static void
-test_a_token_that_lasts_no_time_is_used_nevertheless(void **state)
+UNIT_TEST(test_a_token_that_lasts_no_time_is_used_nevertheless)
 {
-    (void)state;
     const char *token = "HTTP/1.1 200 OK\r\n\r\n{\"access_token\":\"one\",\"expires_in\":1e-9}";
     const char *answer = FINE;
     struct player p, token_player;
@@ -138,10 +129,8 @@ test_a_token_that_lasts_no_time_is_used_nevertheless(void **state)
     player_stop(&token_player);
 }
 
-static void
-test_a_token_that_does_not_come_whole_may_come_later(void **state)
+UNIT_TEST(test_a_token_that_does_not_come_whole_may_come_later)
 {
-    (void)state;
     static const struct {
         const char *answer;
         enum err expected;
@@ -173,10 +162,8 @@ test_a_token_that_does_not_come_whole_may_come_later(void **state)
     }
 }
 
-static void
-test_a_query_that_waits_for_a_token_can_be_canceled(void **state)
+UNIT_TEST(test_a_query_that_waits_for_a_token_can_be_canceled)
 {
-    (void)state;
     const char *none = silence;
     atomic_uint looks = 0;
     struct query_control control = {
@@ -194,10 +181,8 @@ test_a_query_that_waits_for_a_token_can_be_canceled(void **state)
     player_stop(&token_player);
 }
 
-static void
-test_requests_to_aws_are_signed(void **state)
+UNIT_TEST(test_requests_to_aws_are_signed)
 {
-    (void)state;
     static const char *const headers[] = {"Content-Type: text/plain", NULL};
     const char *answer = FINE;
     const struct aws_settings aws = {
@@ -226,10 +211,8 @@ test_requests_to_aws_are_signed(void **state)
     player_stop(&p);
 }
 
-static void
-test_without_a_region_nothing_is_signed(void **state)
+UNIT_TEST(test_without_a_region_nothing_is_signed)
 {
-    (void)state;
     const struct aws_settings aws = {
         .region = "not a region", .access_key.text = "AKID", .secret_key.text = "SECRET"};
     const struct fetch_signing signing = {&aws, "aps", false};

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "backend/writer.h"
+#include "lib/test.h"
 
 static char dir[64];
 
@@ -51,10 +52,8 @@ check(const char *below)
     return step;
 }
 
-static void
-test_a_directory_is_there_or_can_be_made_and_is_not_made(void **state)
+UNIT_TEST(test_a_directory_is_there_or_can_be_made_and_is_not_made)
 {
-    (void)state;
     char path[80];
     struct writer_step step = check("");
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
@@ -68,10 +67,8 @@ test_a_directory_is_there_or_can_be_made_and_is_not_made(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
-static void
-test_below_a_file_there_is_no_directory(void **state)
+UNIT_TEST(test_below_a_file_there_is_no_directory)
 {
-    (void)state;
     struct writer_step step = check("/plain/below");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
     assert_string_equal(step.reason, "directory");

@@ -1,10 +1,5 @@
 /* answer_test.c - what InfluxDB 1.6 was seen to say, and others are documented to. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/influxdb/answer.h"
 #include "model/labels.h"
@@ -29,10 +24,8 @@ names(const char *metric, const char *name, const char *value)
     return found;
 }
 
-static void
-test_a_conflict_names_the_metric_and_how_many(void **state)
+UNIT_TEST(test_a_conflict_names_the_metric_and_how_many)
 {
-    (void)state;
     read(
         "{\"error\":\"partial write: field type conflict: input field \\\"value\\\" on measurement "
         "\\\"up\\\" is type float, already exists as type integer dropped=3\"}");
@@ -47,30 +40,24 @@ test_a_conflict_names_the_metric_and_how_many(void **state)
     assert_true(names("we \"ird,", "job", "x"));
 }
 
-static void
-test_a_metric_that_is_written_in_a_coding_is_named(void **state)
+UNIT_TEST(test_a_metric_that_is_written_in_a_coding_is_named)
 {
-    (void)state;
     read(
         "{\"error\":\"partial write: field type conflict: input field \\\"value\\\" on measurement "
         "\\\"~%_private\\\" is type float, already exists as type integer dropped=3\"}");
     assert_true(names("_private", "job", "x"));
 }
 
-static void
-test_points_that_are_too_old_are_told_by_their_number(void **state)
+UNIT_TEST(test_points_that_are_too_old_are_told_by_their_number)
 {
-    (void)state;
     read("{\"error\":\"partial write: points beyond retention policy dropped=2\"}\n");
     assert_int_equal(told.dropped, 2);
     assert_int_equal(told.name_count, 0);
     assert_true(told.by_retention);
 }
 
-static void
-test_a_limit_of_values_names_those_with_the_label(void **state)
+UNIT_TEST(test_a_limit_of_values_names_those_with_the_label)
 {
-    (void)state;
     read("{\"error\":\"partial write: max-values-per-tag limit exceeded (5/5): "
          "measurement=\\\"t\\\" tag=\\\"host\\\" value=\\\"v6\\\" dropped=1\"}");
     assert_int_equal(told.dropped, 1);
@@ -80,26 +67,20 @@ test_a_limit_of_values_names_those_with_the_label(void **state)
     assert_false(names("u", "host", "v6"));
 }
 
-static void
-test_a_limit_of_series_says_nothing_of_each(void **state)
+UNIT_TEST(test_a_limit_of_series_says_nothing_of_each)
 {
-    (void)state;
     read("{\"error\":\"partial write: max-series-per-database limit exceeded: (20) dropped=25\"}");
     assert_true(told.by_series);
 }
 
-static void
-test_a_shard_that_is_going_to_be_deleted_is_no_refusal(void **state)
+UNIT_TEST(test_a_shard_that_is_going_to_be_deleted_is_no_refusal)
 {
-    (void)state;
     read("{\"error\":\"partial write: shard 12 is pending deletion dropped=25\"}");
     assert_true(told.passes);
 }
 
-static void
-test_lines_that_are_repeated_name_their_metrics(void **state)
+UNIT_TEST(test_lines_that_are_repeated_name_their_metrics)
 {
-    (void)state;
     read(
         "{\"error\":\"partial write: unable to parse 'a,h= value=1': missing tag value\\nunable to "
         "parse 'we\\\\ ird,h=x valu': invalid field format dropped=0\"}");
@@ -118,10 +99,8 @@ test_lines_that_are_repeated_name_their_metrics(void **state)
     assert_int_equal(told.name_count, 2);
 }
 
-static void
-test_of_anything_else_nothing_is_told(void **state)
+UNIT_TEST(test_of_anything_else_nothing_is_told)
 {
-    (void)state;
     static const char *const bodies[] = {
         "",
         "no",

@@ -1,11 +1,6 @@
 /* influxdb_reader_test.c - the source of all versions before a server that plays what it is told:
  * what good answers give, and what invalid ones do. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/reader.h"
 #include "model/labels.h"
@@ -143,10 +138,8 @@ check_fails(enum influxdb_version version, unsigned count, const char *const *an
            "\"x\",\"b\":\"\"},\"columns\":[\"time\",\"value\",\"bits\",\"histogram\"],"        \
            "\"values\":[" rows "]}]}]}\n"
 
-static void
-test_floats_bits_and_histograms_of_version_1_are_read(void **state)
+UNIT_TEST(test_floats_bits_and_histograms_of_version_1_are_read)
 {
-    (void)state;
     static const char *const answers[] = {
         KEYS_1,
         ROWS_1("[1000,1.5,null,null],[2000,-0,null,null],[3000,null,\"7ff0000000000002\",null],"
@@ -156,19 +149,15 @@ test_floats_bits_and_histograms_of_version_1_are_read(void **state)
                "4000:h\n");
 }
 
-static void
-test_of_two_samples_in_one_millisecond_the_first_counts(void **state)
+UNIT_TEST(test_of_two_samples_in_one_millisecond_the_first_counts)
 {
-    (void)state;
     static const char *const answers[] = {KEYS_1, ROWS_1("[1000,1,null,null],[1000,2,null,null]")};
     check_read(INFLUXDB_1, INFLUXDB_PROMETHEUS, "up", 2, answers,
                "up{job=\"x\"} 1000:3ff0000000000000\n");
 }
 
-static void
-test_each_numeric_field_of_telegraf_is_a_metric(void **state)
+UNIT_TEST(test_each_numeric_field_of_telegraf_is_a_metric)
 {
-    (void)state;
     static const char *const answers[] = {
         ANSWER "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"mem\",\"columns\":["
                "\"fieldKey\",\"fieldType\"],\"values\":[[\"ok\",\"boolean\"],[\"s\",\"string\"],"
@@ -186,10 +175,8 @@ test_each_numeric_field_of_telegraf_is_a_metric(void **state)
                "mem_used{h=\"~%25\"} 1:4014000000000000\n");
 }
 
-static void
-test_what_version_1_says_instead_of_rows_is_an_error(void **state)
+UNIT_TEST(test_what_version_1_says_instead_of_rows_is_an_error)
 {
-    (void)state;
     static const struct {
         const char *answer;
         enum err e;
@@ -216,10 +203,8 @@ test_what_version_1_says_instead_of_rows_is_an_error(void **state)
     }
 }
 
-static void
-test_a_field_of_ours_that_cannot_be_read_is_damage(void **state)
+UNIT_TEST(test_a_field_of_ours_that_cannot_be_read_is_damage)
 {
-    (void)state;
     static const char *const bits[] = {KEYS_1, ROWS_1("[1000,null,\"7ff\",null]")};
     static const char *const histogram[] = {KEYS_1, ROWS_1("[1000,null,null,\"{\"]")};
     static const char *const no_time[] = {KEYS_1, ROWS_1("[null,1,null,null]")};
@@ -239,10 +224,8 @@ test_a_field_of_ours_that_cannot_be_read_is_damage(void **state)
            ",result,table,_time,_value,_field,_measurement,job\r\n"                      \
            ",,0,1970-01-01T00:00:01.0009Z," value "," field ",up,x\r\n\r\n"
 
-static void
-test_floats_and_bits_of_version_2_are_read(void **state)
+UNIT_TEST(test_floats_and_bits_of_version_2_are_read)
 {
-    (void)state;
     static const char *const floats[] = {KEYS_2, ROWS_2("double", "value", "1.5")};
     static const char *const bits[] = {KEYS_2, ROWS_2("string", "bits", "7ff0000000000002")};
     check_read(INFLUXDB_2, INFLUXDB_PROMETHEUS, "up", 2, floats,
@@ -251,10 +234,8 @@ test_floats_and_bits_of_version_2_are_read(void **state)
                "up{job=\"x\"} 1000:7ff0000000000002\n");
 }
 
-static void
-test_tags_named_as_columns_of_flux_are_labels(void **state)
+UNIT_TEST(test_tags_named_as_columns_of_flux_are_labels)
 {
-    (void)state;
     static const char *const answers[] = {
         ANSWER "#datatype,string,long,string,string,string\r\n#default,_result,,,,\r\n"
                ",result,table,_measurement,result,table\r\n,,0,up,success,t\r\n\r\n",
@@ -266,10 +247,8 @@ test_tags_named_as_columns_of_flux_are_labels(void **state)
                "up{result=\"success\", table=\"t\"} 1000:3ff0000000000000\n");
 }
 
-static void
-test_what_version_2_says_instead_of_rows_is_an_error(void **state)
+UNIT_TEST(test_what_version_2_says_instead_of_rows_is_an_error)
 {
-    (void)state;
     static const struct {
         const char *answer;
         enum err e;
@@ -305,10 +284,8 @@ test_what_version_2_says_instead_of_rows_is_an_error(void **state)
         COLUMN_3("time", "Timestamp(Nanosecond, None)") COLUMN_3("value", "Float64")
 #define KEYS_3 ANSWER "{\"t0\":\"x\"}\n"
 
-static void
-test_floats_and_bits_of_version_3_are_read(void **state)
+UNIT_TEST(test_floats_and_bits_of_version_3_are_read)
 {
-    (void)state;
     static const char *const answers[] = {
         COLUMNS_3, KEYS_3,
         ANSWER "{\"k\":0,\"t\":1000999999,\"v\":-0.0}\n"
@@ -317,10 +294,8 @@ test_floats_and_bits_of_version_3_are_read(void **state)
                "up{job=\"x\"} 1000:8000000000000000 2000:7ff0000000000002\n");
 }
 
-static void
-test_what_version_3_says_instead_of_rows_is_an_error(void **state)
+UNIT_TEST(test_what_version_3_says_instead_of_rows_is_an_error)
 {
-    (void)state;
     static const char *const no_json[] = {ANSWER "table not found\n"};
     static const char *const no_name[] = {ANSWER "{\"table_name\":\"up\"}\n"};
     static const char *const no_key[] = {COLUMNS_3, KEYS_3, ANSWER "{\"k\":7,\"t\":1,\"v\":1}\n"};
@@ -333,10 +308,8 @@ test_what_version_3_says_instead_of_rows_is_an_error(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_a_failed_allocation_fails_the_question_and_nothing_leaks(void **state)
+UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
 {
-    (void)state;
     static const char *const answers[3][3] = {
         {KEYS_1, ROWS_1("[1000,1.5,null,null]")},
         {KEYS_2, ROWS_2("double", "value", "1.5")},

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "backend/common/http_writer_testing.h"
+#include "lib/test.h"
 
 static struct writer_rig rig;
 
@@ -75,10 +76,8 @@ expect_lines(const struct writer_step *step, const char *lines)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void
-test_a_call_is_its_lines_compressed(void **state)
+UNIT_TEST(test_a_call_is_its_lines_compressed)
 {
-    (void)state;
     rig_open(&rig);
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .sum_bits = STALE_NAN_BITS};
     struct item item = rig_item(&rig, "__name__", "up", "job", "a b", NULL);
@@ -104,10 +103,8 @@ test_a_call_is_its_lines_compressed(void **state)
                         "\\\"zero_count_int\\\":0}\" 1700000000000\n");
 }
 
-static void
-test_a_call_can_be_sent_again_and_used_again(void **state)
+UNIT_TEST(test_a_call_can_be_sent_again_and_used_again)
 {
-    (void)state;
     static const char line[] = "up,__name__=up,job=x value=1 1700000000000\n";
     rig_open(&rig);
     add_up();
@@ -137,10 +134,8 @@ expect_url(const struct influxdb_settings *settings, const char *url)
     rig_close(&rig);
 }
 
-static void
-test_urls_are_those_of_the_version(void **state)
+UNIT_TEST(test_urls_are_those_of_the_version)
 {
-    (void)state;
     expect_url(&(struct influxdb_settings){.url = "http://h",
                                            .version = INFLUXDB_1,
                                            .database = "a b&c=\xc3\xa9",
@@ -161,10 +156,8 @@ test_urls_are_those_of_the_version(void **state)
     rig_open(&rig);
 }
 
-static void
-test_a_url_beyond_all_bounds_is_refused(void **state)
+UNIT_TEST(test_a_url_beyond_all_bounds_is_refused)
 {
-    (void)state;
     enum { LONG = 100 * 1000 };
     char *name = malloc(LONG);
     assert_non_null(name);
@@ -190,10 +183,8 @@ expect_authorization(const struct influxdb_settings *settings, const char *expec
     rig_close(&rig);
 }
 
-static void
-test_each_version_is_told_who_we_are(void **state)
+UNIT_TEST(test_each_version_is_told_who_we_are)
 {
-    (void)state;
     struct influxdb_settings s = {.url = "http://h", .database = "d", .org = "o", .bucket = "b"};
     s.version = INFLUXDB_1;
     s.basic_auth.username = "u";
@@ -219,10 +210,8 @@ test_each_version_is_told_who_we_are(void **state)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void
-test_each_answer_leads_somewhere(void **state)
+UNIT_TEST(test_each_answer_leads_somewhere)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -278,10 +267,8 @@ test_each_answer_leads_somewhere(void **state)
     }
 }
 
-static void
-test_a_cut_answer_says_nothing_of_all(void **state)
+UNIT_TEST(test_a_cut_answer_says_nothing_of_all)
 {
-    (void)state;
     rig_open(&rig);
     add_up();
     struct http_call_answer answer = answer_of(400, "{\"error\":\"partial write: x dropped=1\"}");
@@ -291,10 +278,8 @@ test_a_cut_answer_says_nothing_of_all(void **state)
     assert_int_equal(rig_judge(&rig, &answer).verdict, VERDICT_DEAD);
 }
 
-static void
-test_the_server_says_how_long_to_wait(void **state)
+UNIT_TEST(test_the_server_says_how_long_to_wait)
 {
-    (void)state;
     rig_open(&rig);
     add_up();
     struct http_call_answer answer = answer_of(429, "");
@@ -308,10 +293,8 @@ test_the_server_says_how_long_to_wait(void **state)
     assert_int_equal(step.wait_ms, 7000);
 }
 
-static void
-test_silence_is_retried(void **state)
+UNIT_TEST(test_silence_is_retried)
 {
-    (void)state;
     rig_open(&rig);
     add_up();
     struct http_call_answer answer = {.failure = HTTP_CALL_TIMEOUT, .error = "in words"};
@@ -334,10 +317,8 @@ expect_next_url(const char *url)
     assert_string_equal(rig_send(&rig).http.url, url);
 }
 
-static void
-test_version_3_goes_by_the_older_path_where_its_own_is_refused(void **state)
+UNIT_TEST(test_version_3_goes_by_the_older_path_where_its_own_is_refused)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -363,10 +344,8 @@ test_version_3_goes_by_the_older_path_where_its_own_is_refused(void **state)
     open_3();
 }
 
-static void
-test_a_call_under_way_by_the_refused_path_is_sent_again(void **state)
+UNIT_TEST(test_a_call_under_way_by_the_refused_path_is_sent_again)
 {
-    (void)state;
     struct writer_call *other;
     open_3();
     add_up();
@@ -386,10 +365,8 @@ test_a_call_under_way_by_the_refused_path_is_sent_again(void **state)
     writer_call_free(rig.class, rig.writer, other);
 }
 
-static void
-test_the_older_path_is_remembered_for_a_day(void **state)
+UNIT_TEST(test_the_older_path_is_remembered_for_a_day)
 {
-    (void)state;
     const int64_t day_ns = 24 * 3600 * NS_PER_S;
     open_3();
     add_up();
@@ -417,10 +394,8 @@ test_the_older_path_is_remembered_for_a_day(void **state)
     expect_next_url(V3);
 }
 
-static void
-test_other_refusals_leave_version_3_its_path(void **state)
+UNIT_TEST(test_other_refusals_leave_version_3_its_path)
 {
-    (void)state;
     open_3();
     add_up();
     expect_next_url(V3);
@@ -436,10 +411,8 @@ test_other_refusals_leave_version_3_its_path(void **state)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static void
-test_what_influxdb_cannot_hold_is_unfit(void **state)
+UNIT_TEST(test_what_influxdb_cannot_hold_is_unfit)
 {
-    (void)state;
     enum { LONG = 20 * 1024 * 1024 };
     rig_open(&rig);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
@@ -471,10 +444,8 @@ test_what_influxdb_cannot_hold_is_unfit(void **state)
     expect_lines(&step, "up,__name__=up,job=x value=1 1700000000000\n");
 }
 
-static void
-test_a_call_takes_no_more_than_its_bytes(void **state)
+UNIT_TEST(test_a_call_takes_no_more_than_its_bytes)
 {
-    (void)state;
     static char value[20001];
     memset(value, 'v', sizeof value - 1);
     rig_open(&rig);
@@ -510,10 +481,8 @@ test_a_call_takes_no_more_than_its_bytes(void **state)
     rig_must_add(&rig, &item);
 }
 
-static void
-test_nothing_is_lost_when_memory_is_short(void **state)
+UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
 {
-    (void)state;
     rig_open(&rig);
     unsigned refused = 0, added = 0;
     while (added < 100) {
@@ -569,10 +538,8 @@ checked(uint32_t number, unsigned status, const char *body)
     return step.verdict;
 }
 
-static void
-test_a_check_pings_and_writes_nothing(void **state)
+UNIT_TEST(test_a_check_pings_and_writes_nothing)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     struct writer_step step;
     rig_open(&rig);
@@ -597,10 +564,8 @@ test_a_check_pings_and_writes_nothing(void **state)
     assert_false(rig.class->check(rig.writer, 2, NULL, &step, what));
 }
 
-static void
-test_a_check_of_version_3_finds_the_path(void **state)
+UNIT_TEST(test_a_check_of_version_3_finds_the_path)
 {
-    (void)state;
     open_3();
     struct writer_step step = check(1, NULL);
     assert_string_equal(step.http.url, V3);

@@ -10,6 +10,7 @@
 
 #include "backend/influxdb/quoting.h"
 #include "backend/influxdb/stored_names.h"
+#include "lib/test.h"
 
 static const char *const hostile[] = {
     "",
@@ -75,10 +76,8 @@ check_influxql(struct bytes literal, char quote, const char *expected)
     assert_string_equal(text, expected);
 }
 
-static void
-test_influxql_reads_each_literal_as_what_it_was(void **state)
+UNIT_TEST(test_influxql_reads_each_literal_as_what_it_was)
 {
-    (void)state;
     for (unsigned i = 0; i < HOSTILE; i++) {
         struct buf to = empty();
         struct bytes text = bytes_of_text(hostile[i]);
@@ -96,10 +95,8 @@ test_influxql_reads_each_literal_as_what_it_was(void **state)
     assert_false(influxql_can_quote(bytes_of_text("a\xef\xbf\xbd")));
 }
 
-static void
-test_flux_has_no_literal_with_a_quote_or_a_dollar_inside(void **state)
+UNIT_TEST(test_flux_has_no_literal_with_a_quote_or_a_dollar_inside)
 {
-    (void)state;
     for (unsigned i = 0; i < HOSTILE; i++) {
         struct buf to = empty();
         char text[200];
@@ -123,10 +120,8 @@ test_flux_has_no_literal_with_a_quote_or_a_dollar_inside(void **state)
     }
 }
 
-static void
-test_sql_doubles_its_quotes(void **state)
+UNIT_TEST(test_sql_doubles_its_quotes)
 {
-    (void)state;
     for (unsigned i = 0; i < HOSTILE; i++) {
         for (unsigned name = 0; name < 2; name++) {
             struct buf to = empty();
@@ -160,10 +155,8 @@ check_regex(const char *pattern, const char *expected)
     buf_fini(&to);
 }
 
-static void
-test_a_regex_ends_at_its_own_slash(void **state)
+UNIT_TEST(test_a_regex_ends_at_its_own_slash)
 {
-    (void)state;
     check_regex("a|b", "/^(?s:a|b)$/");
     check_regex("a/b", "/^(?s:a\\/b)$/");
     check_regex("a\\/b", "/^(?s:a\\/b)$/");
@@ -171,10 +164,8 @@ test_a_regex_ends_at_its_own_slash(void **state)
     check_regex("[/]", "/^(?s:[\\/])$/");
 }
 
-static void
-test_a_regex_that_another_release_may_read_otherwise_is_not_sent(void **state)
+UNIT_TEST(test_a_regex_that_another_release_may_read_otherwise_is_not_sent)
 {
-    (void)state;
     static const char *const not_sent[] = {"(?i)a", "\\pL",     "\\PL",          "\\Qa/b\\E",
                                            "a\nb",  "(?P<n>a)", "a\xef\xbf\xbd", "\x7f"};
     for (unsigned i = 0; i < sizeof not_sent / sizeof *not_sent; i++) {
@@ -183,10 +174,8 @@ test_a_regex_that_another_release_may_read_otherwise_is_not_sent(void **state)
     assert_true(go_can_match(bytes_of_text("(?:a|b)\\.c{2}[^x]*")));
 }
 
-static void
-test_an_exact_regex_has_nothing_but_numbers_of_characters(void **state)
+UNIT_TEST(test_an_exact_regex_has_nothing_but_numbers_of_characters)
 {
-    (void)state;
     struct buf to = empty();
     influxql_put_exact_regex(&to, bytes_of("a/\r\0\xc3\xa9\xff", 7));
     buf_put_u8(&to, 0);
@@ -198,10 +187,8 @@ test_an_exact_regex_has_nothing_but_numbers_of_characters(void **state)
 
 static const enum line_role roles[] = {LINE_TAG_KEY, LINE_TAG_VALUE, LINE_MEASUREMENT};
 
-static void
-test_what_the_destination_writes_is_read_as_what_it_was(void **state)
+UNIT_TEST(test_what_the_destination_writes_is_read_as_what_it_was)
 {
-    (void)state;
     for (unsigned i = 0; i < HOSTILE; i++) {
         for (unsigned r = 0; r < 3; r++) {
             struct buf stored = empty(), back = empty();
@@ -214,10 +201,8 @@ test_what_the_destination_writes_is_read_as_what_it_was(void **state)
     }
 }
 
-static void
-test_every_text_that_stands_for_a_name_is_asked_for(void **state)
+UNIT_TEST(test_every_text_that_stands_for_a_name_is_asked_for)
 {
-    (void)state;
     for (unsigned i = 0; i < HOSTILE; i++) {
         for (unsigned r = 0; r < 3; r++) {
             struct buf back = empty();
@@ -244,10 +229,8 @@ test_every_text_that_stands_for_a_name_is_asked_for(void **state)
     }
 }
 
-static void
-test_a_text_that_we_would_not_write_stands_for_itself(void **state)
+UNIT_TEST(test_a_text_that_we_would_not_write_stands_for_itself)
 {
-    (void)state;
     static const char *const others[] = {"~%plain", "~%zz", "~%a%2", "~%a%0a"};
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
         struct buf back = empty();

@@ -1,10 +1,5 @@
 /* Items in, exact requests out: full records, gzip members, verdicts, limits at their edges. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 #include <zlib.h>
 
 #include "backend/aws/stream_testing.h"
@@ -68,10 +63,8 @@ fill(size_t label_bytes)
 
 /* --- records ---------------------------------------------------------------------------------- */
 
-static void
-test_lines_are_one_record(void **state)
+UNIT_TEST(test_lines_are_one_record)
 {
-    (void)state;
     static const char want[] =
         "{\"DeliveryStreamName\":\"metrics\",\"Records\":[{\"Data\":\"eyJuYW1lIjoidXAiLCJ0aW1lIjox"
         "LCJ2YWx1ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidXAifX0KeyJuYW1lIjoidXAiLCJ0aW1lIjoyLCJ2YWx1"
@@ -90,10 +83,8 @@ test_lines_are_one_record(void **state)
     assert_string_equal(rig_header(&rig, "Content-Type"), "application/x-amz-json-1.1");
 }
 
-static void
-test_a_full_record_is_just_below_a_step_of_five_kilobytes(void **state)
+UNIT_TEST(test_a_full_record_is_just_below_a_step_of_five_kilobytes)
 {
-    (void)state;
     size_t line = rig_line_bytes(&rig, 1, 100);
     open_with(COMPRESSION_NONE, 0);
     uint32_t count = fill(100);
@@ -109,10 +100,8 @@ test_a_full_record_is_just_below_a_step_of_five_kilobytes(void **state)
     assert_int_equal(record.at[record.size - 1], '\n');
 }
 
-static void
-test_larger_calls_have_a_record_for_each_bucket(void **state)
+UNIT_TEST(test_larger_calls_have_a_record_for_each_bucket)
 {
-    (void)state;
     open_with(COMPRESSION_NONE, 100 << 20);
     uint32_t count = fill(100), seen = 0;
     size_t line = rig_line_bytes(&rig, 1, 100);
@@ -128,10 +117,8 @@ test_larger_calls_have_a_record_for_each_bucket(void **state)
     assert_true(rig.step.http.body.size <= 4 << 20);
 }
 
-static void
-test_lines_of_a_series_stay_in_one_record(void **state)
+UNIT_TEST(test_lines_of_a_series_stay_in_one_record)
 {
-    (void)state;
     open_with(COMPRESSION_NONE, 4 << 20);
     for (int64_t t = 0; t < 100; t++) {
         uint32_t entry;
@@ -151,10 +138,8 @@ test_lines_of_a_series_stay_in_one_record(void **state)
     }
 }
 
-static void
-test_smaller_calls_have_smaller_records(void **state)
+UNIT_TEST(test_smaller_calls_have_smaller_records)
 {
-    (void)state;
     open_with(COMPRESSION_NONE, 30000);
     (void)fill(100);
     begin();
@@ -165,10 +150,8 @@ test_smaller_calls_have_smaller_records(void **state)
     assert_true(fill(100) > 10); /* it is the relay that ends the call */
 }
 
-static void
-test_a_line_may_be_as_long_as_a_record(void **state)
+UNIT_TEST(test_a_line_may_be_as_long_as_a_record)
 {
-    (void)state;
     uint32_t entry;
     size_t frame = rig_line_bytes(&rig, 1, 1) - 1;
     open_with(COMPRESSION_NONE, 1 << 20);
@@ -204,10 +187,8 @@ unpack(struct bytes packed)
     return size;
 }
 
-static void
-test_with_gzip_a_record_is_a_member(void **state)
+UNIT_TEST(test_with_gzip_a_record_is_a_member)
 {
-    (void)state;
     open_with(COMPRESSION_GZIP, 0);
     uint32_t count = fill(100);
     uint64_t raw_units = rig.class->units(rig.writer, rig.call);
@@ -225,10 +206,8 @@ test_with_gzip_a_record_is_a_member(void **state)
     assert_true(rig.class->units(rig.writer, rig.call) < 10);
 }
 
-static void
-test_what_cannot_be_packed_still_fits(void **state)
+UNIT_TEST(test_what_cannot_be_packed_still_fits)
 {
-    (void)state;
     struct why why;
     uint32_t entry;
     open_with(COMPRESSION_GZIP, 4 << 20);
@@ -261,10 +240,8 @@ test_what_cannot_be_packed_still_fits(void **state)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void
-test_records_are_judged_one_by_one(void **state)
+UNIT_TEST(test_records_are_judged_one_by_one)
 {
-    (void)state;
     struct writer_entry entry;
     open_with(COMPRESSION_NONE, 4 << 20);
     add(0, 1);
@@ -287,10 +264,8 @@ test_records_are_judged_one_by_one(void **state)
     rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
 }
 
-static void
-test_refusals_of_the_whole_call_have_their_verdicts(void **state)
+UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -322,10 +297,8 @@ test_refusals_of_the_whole_call_have_their_verdicts(void **state)
     assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
 }
 
-static void
-test_a_name_that_is_none_is_refused_when_made(void **state)
+UNIT_TEST(test_a_name_that_is_none_is_refused_when_made)
 {
-    (void)state;
     static const char *const bad[] = {
         "", "a b", "arn:aws:firehose:r:1:deliverystream/x",
         "01234567890123456789012345678901234567890123456789012345678901234"};
@@ -356,10 +329,8 @@ check(uint32_t number, unsigned status, const char *body, char what[WRITER_ANSWE
     "{\"DeliveryStreamDescription\":{\"DeliveryStreamStatus\":\"" status \
     "\",\"DeliveryStreamType\":\"" type "\",\"Destinations\":[{\"a\":[1]}]}}"
 
-static void
-test_checks_name_what_is_missing(void **state)
+UNIT_TEST(test_checks_name_what_is_missing)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     rig_open(&rig);
     assert_true(check(0, 0, "", what));
@@ -411,10 +382,8 @@ try_all(void)
     return good;
 }
 
-static void
-test_any_allocation_may_be_refused(void **state)
+UNIT_TEST(test_any_allocation_may_be_refused)
 {
-    (void)state;
     rig.settings.u.firehose.compression = COMPRESSION_GZIP;
     rig.settings.batch.max_bytes = 4 << 20;
     (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */

@@ -1,10 +1,5 @@
 /* Items in, exact requests out, every verdict from played answers, shards listed and changed. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/aws/records.h"
 #include "backend/aws/stream_testing.h"
@@ -88,10 +83,8 @@ entry_verdict(uint32_t entry)
 
 /* --- ndjson ----------------------------------------------------------------------------------- */
 
-static void
-test_ndjson_is_a_line_a_record_under_the_hash_of_its_series(void **state)
+UNIT_TEST(test_ndjson_is_a_line_a_record_under_the_hash_of_its_series)
 {
-    (void)state;
     static const char want[] =
         "{\"StreamName\":\"metrics\",\"Records\":[{\"Data\":\"eyJuYW1lIjoidXAiLCJ0aW1lIjoxLCJ2YWx1"
         "ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidXAifX0K\",\"PartitionKey\":\"00000000000000ab\"},"
@@ -115,10 +108,8 @@ test_ndjson_is_a_line_a_record_under_the_hash_of_its_series(void **state)
     assert_int_equal(rig.step.http.answer_bytes_max, AWS_RECORDS_ANSWER_BYTES_MAX);
 }
 
-static void
-test_a_call_begun_again_is_the_same(void **state)
+UNIT_TEST(test_a_call_begun_again_is_the_same)
 {
-    (void)state;
     open_with(KINESIS_NDJSON, NULL);
     add(1, 1);
     begin();
@@ -130,10 +121,8 @@ test_a_call_begun_again_is_the_same(void **state)
     assert_int_equal(rig_record_count(&rig), 1);
 }
 
-static void
-test_a_call_has_five_hundred_records_at_most(void **state)
+UNIT_TEST(test_a_call_has_five_hundred_records_at_most)
 {
-    (void)state;
     uint32_t entry;
     open_with(KINESIS_NDJSON, NULL);
     for (uint64_t i = 0; i < 500; i++) {
@@ -147,20 +136,16 @@ test_a_call_has_five_hundred_records_at_most(void **state)
     assert_int_equal(limits.samples_max, 500);
 }
 
-static void
-test_a_second_sample_of_a_series_waits_for_the_next_call(void **state)
+UNIT_TEST(test_a_second_sample_of_a_series_waits_for_the_next_call)
 {
-    (void)state;
     uint32_t entry;
     open_with(KINESIS_NDJSON, NULL);
     add(1, 1);
     assert_int_equal(rig_add(&rig, 1, 2, 0, &entry), WRITER_FULL);
 }
 
-static void
-test_an_arn_is_a_stream_and_other_things_are_none(void **state)
+UNIT_TEST(test_an_arn_is_a_stream_and_other_things_are_none)
 {
-    (void)state;
     static const char *const bad[] = {"",
                                       "a b",
                                       "a/b",
@@ -188,10 +173,8 @@ test_an_arn_is_a_stream_and_other_things_are_none(void **state)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static void
-test_a_record_has_a_mebibyte_with_its_key_at_most(void **state)
+UNIT_TEST(test_a_record_has_a_mebibyte_with_its_key_at_most)
 {
-    (void)state;
     uint32_t entry;
     size_t frame = rig_line_bytes(&rig, 1, 1) - 1, largest = (1 << 20) - 16;
     open_with(KINESIS_NDJSON, NULL);
@@ -218,10 +201,8 @@ largest_body(void)
     return rig.step.http.body.size;
 }
 
-static void
-test_a_call_has_five_mebibytes_unless_more_is_asked_for(void **state)
+UNIT_TEST(test_a_call_has_five_mebibytes_unless_more_is_asked_for)
 {
-    (void)state;
     open_with(KINESIS_NDJSON, NULL);
     size_t size = largest_body();
     assert_true(size <= 5 << 20);
@@ -243,10 +224,8 @@ test_a_call_has_five_mebibytes_unless_more_is_asked_for(void **state)
 
 /* --- packed ----------------------------------------------------------------------------------- */
 
-static void
-test_packed_has_a_record_for_each_bucket(void **state)
+UNIT_TEST(test_packed_has_a_record_for_each_bucket)
 {
-    (void)state;
     uint32_t entry;
     open_with(KINESIS_PACKED, TWO_SHARDS);
     assert_false(writer_limits_of(rig.writer)->one_of_a_series);
@@ -270,10 +249,8 @@ test_packed_has_a_record_for_each_bucket(void **state)
     }
 }
 
-static void
-test_the_number_of_buckets_is_remembered(void **state)
+UNIT_TEST(test_the_number_of_buckets_is_remembered)
 {
-    (void)state;
     open_with(KINESIS_PACKED, TWO_SHARDS);
     rig.class->save(rig.writer, &rig.saved);
     rig_close(&rig);
@@ -297,10 +274,8 @@ test_the_number_of_buckets_is_remembered(void **state)
     assert_string_equal(rig_record_key(&rig, 1), "3");
 }
 
-static void
-test_a_damaged_memory_is_learnt_again(void **state)
+UNIT_TEST(test_a_damaged_memory_is_learnt_again)
 {
-    (void)state;
     static const struct {
         const char *at;
         size_t size;
@@ -317,10 +292,8 @@ test_a_damaged_memory_is_learnt_again(void **state)
     }
 }
 
-static void
-test_without_shards_nothing_is_sent_for_the_first_time(void **state)
+UNIT_TEST(test_without_shards_nothing_is_sent_for_the_first_time)
 {
-    (void)state;
     rig.settings.u.kinesis.format = KINESIS_PACKED;
     rig_open(&rig);
     rig_prepare(&rig, NULL);
@@ -338,10 +311,8 @@ test_without_shards_nothing_is_sent_for_the_first_time(void **state)
     rig_expect(&rig, VERDICT_RETRY, "cannot read the list of shards");
 }
 
-static void
-test_a_call_begun_before_the_shards_are_known_is_made_anew(void **state)
+UNIT_TEST(test_a_call_begun_before_the_shards_are_known_is_made_anew)
 {
-    (void)state;
     rig.settings.u.kinesis.format = KINESIS_PACKED;
     rig_open(&rig);
     add(1, 1);
@@ -358,10 +329,8 @@ test_a_call_begun_before_the_shards_are_known_is_made_anew(void **state)
     assert_int_equal(rig_record_count(&rig), 2);
 }
 
-static void
-test_shards_are_listed_page_by_page_and_again_later(void **state)
+UNIT_TEST(test_shards_are_listed_page_by_page_and_again_later)
 {
-    (void)state;
     rig.settings.u.kinesis.format = KINESIS_PACKED;
     rig_open(&rig);
     rig_prepare(&rig, NULL);
@@ -381,10 +350,8 @@ test_shards_are_listed_page_by_page_and_again_later(void **state)
     assert_true(rig.class->need_prepare(rig.writer));
 }
 
-static void
-test_a_call_keeps_the_buckets_that_it_began_with(void **state)
+UNIT_TEST(test_a_call_keeps_the_buckets_that_it_began_with)
 {
-    (void)state;
     open_with(KINESIS_PACKED, ONE_SHARD);
     add(7, 1);
     sim_env_advance_ns(rig.sim, 300 * NS_PER_S);
@@ -427,10 +394,8 @@ read_aggregate(struct bytes record, bool *ret_high)
     return count;
 }
 
-static void
-test_kpl_gathers_lines_by_the_shards_of_their_keys(void **state)
+UNIT_TEST(test_kpl_gathers_lines_by_the_shards_of_their_keys)
 {
-    (void)state;
     bool high[2];
     open_with(KINESIS_KPL, TWO_SHARDS);
     for (uint64_t i = 0; i < 40; i++) {
@@ -446,10 +411,8 @@ test_kpl_gathers_lines_by_the_shards_of_their_keys(void **state)
     assert_true(high[1]);
 }
 
-static void
-test_kpl_frames_a_single_line_too(void **state)
+UNIT_TEST(test_kpl_frames_a_single_line_too)
 {
-    (void)state;
     bool high;
     open_with(KINESIS_KPL, ONE_SHARD);
     add(1, 1);
@@ -457,10 +420,8 @@ test_kpl_frames_a_single_line_too(void **state)
     assert_int_equal(read_aggregate(rig_record(&rig, 0), &high), 1);
 }
 
-static void
-test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte(void **state)
+UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
 {
-    (void)state;
     uint32_t entry;
     open_with(KINESIS_KPL, ONE_SHARD);
     for (uint64_t i = 0; i < 500; i++) {
@@ -486,10 +447,8 @@ test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte(void **state)
     assert_true(rig_record(&rig, 0).size > (1 << 20) - 16 - 8000);
 }
 
-static void
-test_kpl_is_made_anew_when_the_shards_are_others(void **state)
+UNIT_TEST(test_kpl_is_made_anew_when_the_shards_are_others)
 {
-    (void)state;
     uint32_t entry;
     rig.settings.u.kinesis.format = KINESIS_KPL;
     rig_open(&rig);
@@ -509,10 +468,8 @@ test_kpl_is_made_anew_when_the_shards_are_others(void **state)
 
 #define STORED(shard) "{\"SequenceNumber\":\"1\",\"ShardId\":\"" shard "\"}"
 
-static void
-test_kpl_in_a_new_shard_is_sent_again_by_the_new_list(void **state)
+UNIT_TEST(test_kpl_in_a_new_shard_is_sent_again_by_the_new_list)
 {
-    (void)state;
     open_with(KINESIS_KPL, ONE_SHARD);
     add(1, 1);
     add(2, 1);
@@ -535,10 +492,8 @@ test_kpl_in_a_new_shard_is_sent_again_by_the_new_list(void **state)
     rig_expect(&rig, VERDICT_REBUILD, "shards");
 }
 
-static void
-test_kpl_of_one_line_is_in_the_right_shard_in_any_case(void **state)
+UNIT_TEST(test_kpl_of_one_line_is_in_the_right_shard_in_any_case)
 {
-    (void)state;
     open_with(KINESIS_KPL, ONE_SHARD);
     add(1, 1);
     begin();
@@ -547,10 +502,8 @@ test_kpl_of_one_line_is_in_the_right_shard_in_any_case(void **state)
     assert_true(rig.class->need_prepare(rig.writer)); /* but the list is old */
 }
 
-static void
-test_kpl_with_strange_answers_comes_to_an_end(void **state)
+UNIT_TEST(test_kpl_with_strange_answers_comes_to_an_end)
 {
-    (void)state;
     open_with(KINESIS_KPL, TWO_SHARDS);
     add(1, 1);
     add(3, 1);
@@ -564,10 +517,8 @@ test_kpl_with_strange_answers_comes_to_an_end(void **state)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void
-test_records_are_judged_one_by_one(void **state)
+UNIT_TEST(test_records_are_judged_one_by_one)
 {
-    (void)state;
     open_with(KINESIS_NDJSON, NULL);
     add(1, 1);
     add(2, 1);
@@ -588,10 +539,8 @@ test_records_are_judged_one_by_one(void **state)
     rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
 }
 
-static void
-test_refusals_of_the_whole_call_have_their_verdicts(void **state)
+UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -643,10 +592,8 @@ check(uint32_t number, unsigned status, const char *body, char what[WRITER_ANSWE
     return true;
 }
 
-static void
-test_checks_name_what_is_missing(void **state)
+UNIT_TEST(test_checks_name_what_is_missing)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     rig.settings.u.kinesis.format = KINESIS_KPL;
     rig_open(&rig);
@@ -720,10 +667,8 @@ try_all(void)
     return good;
 }
 
-static void
-test_any_allocation_may_be_refused(void **state)
+UNIT_TEST(test_any_allocation_may_be_refused)
 {
-    (void)state;
     rig.settings.u.kinesis.format = KINESIS_KPL;
     (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
     for (uint64_t nth = 1;; nth++) {

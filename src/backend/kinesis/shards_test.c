@@ -1,10 +1,5 @@
 /* Lists of shards in pages, keys and their shards, and lists that are none. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -74,10 +69,8 @@ expect_shard(const char *key, const char *id)
     assert_true(kinesis_shards_id(shards, shard) == id_of(id));
 }
 
-static void
-test_a_key_belongs_to_the_shard_with_its_md5(void **state)
+UNIT_TEST(test_a_key_belongs_to_the_shard_with_its_md5)
 {
-    (void)state;
     /* MD5: of "a" 0cc175b9..., of "" d41d8cd9..., of "b" 92eb5ffe..., of "c" 4a8a08f0... */
     list("{\"Shards\":[" SHARD("high", MIDDLE, LAST) "," SHARD("low", "0", BELOW) "]}");
     assert_int_equal(kinesis_shards_count(shards), 2);
@@ -89,10 +82,8 @@ test_a_key_belongs_to_the_shard_with_its_md5(void **state)
     assert_false(kinesis_shards_knows(shards, id_of("lower")));
 }
 
-static void
-test_a_key_at_the_edge_belongs_to_the_shard_that_begins_there(void **state)
+UNIT_TEST(test_a_key_at_the_edge_belongs_to_the_shard_that_begins_there)
 {
-    (void)state;
     /* MD5 of "a" is 0cc175b9c0f1b6a831c399e269772661. */
 #define EXACT  "16955237001963240173058271559858726497"
 #define BEFORE "16955237001963240173058271559858726496"
@@ -106,20 +97,16 @@ test_a_key_at_the_edge_belongs_to_the_shard_that_begins_there(void **state)
     expect_shard("a", "one");
 }
 
-static void
-test_before_any_list_there_is_one_place(void **state)
+UNIT_TEST(test_before_any_list_there_is_one_place)
 {
-    (void)state;
     assert_int_equal(kinesis_shards_count(shards), 0);
     assert_int_equal(kinesis_shards_generation(shards), 0);
     assert_int_equal(kinesis_shards_find(shards, bytes_of_text("a")), 0);
     assert_true(kinesis_shards_id(shards, 0) == 0);
 }
 
-static void
-test_pages_are_one_list_and_closed_shards_are_passed_over(void **state)
+UNIT_TEST(test_pages_are_one_list_and_closed_shards_are_passed_over)
 {
-    (void)state;
     kinesis_shards_begin(shards);
     assert_int_equal(
         read_text("{\"NextToken\":\"t\\/1\",\"Shards\":[" SHARD("low", "0", BELOW) "]}"), OK);
@@ -137,10 +124,8 @@ test_pages_are_one_list_and_closed_shards_are_passed_over(void **state)
     assert_false(kinesis_shards_knows(shards, id_of("old")));
 }
 
-static void
-test_supposed_shards_share_all_keys_evenly(void **state)
+UNIT_TEST(test_supposed_shards_share_all_keys_evenly)
 {
-    (void)state;
     static const uint32_t counts[] = {1, 2, 3, 7, KINESIS_SHARDS_MAX};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         uint32_t of_shard[7] = {0}, keys = 7000, count = counts[i];
@@ -159,10 +144,8 @@ test_supposed_shards_share_all_keys_evenly(void **state)
     }
 }
 
-static void
-test_the_generation_tells_of_other_shards_only(void **state)
+UNIT_TEST(test_the_generation_tells_of_other_shards_only)
 {
-    (void)state;
     list("{\"Shards\":[" SHARD("low", "0", BELOW) "," SHARD("high", MIDDLE, LAST) "]}");
     assert_int_equal(kinesis_shards_generation(shards), 1);
     list("{\"Shards\":[" SHARD("high", MIDDLE, LAST) "," SHARD("low", "0", BELOW) "]}");
@@ -173,10 +156,8 @@ test_the_generation_tells_of_other_shards_only(void **state)
     assert_int_equal(kinesis_shards_generation(shards), 3);
 }
 
-static void
-test_shards_that_do_not_share_all_keys_change_nothing(void **state)
+UNIT_TEST(test_shards_that_do_not_share_all_keys_change_nothing)
 {
-    (void)state;
     static const char *const bad[] = {
         "{\"Shards\":[]}",
         "{\"Shards\":[" SHARD("a", "1", LAST) "]}",
@@ -196,10 +177,8 @@ test_shards_that_do_not_share_all_keys_change_nothing(void **state)
     }
 }
 
-static void
-test_what_is_no_list_says_why(void **state)
+UNIT_TEST(test_what_is_no_list_says_why)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "[]",
@@ -227,10 +206,8 @@ test_what_is_no_list_says_why(void **state)
     }
 }
 
-static void
-test_a_list_without_end_is_refused(void **state)
+UNIT_TEST(test_a_list_without_end_is_refused)
 {
-    (void)state;
     enum err e = OK;
     kinesis_shards_begin(shards);
     for (uint32_t i = 0; i < KINESIS_SHARDS_MAX; i++) {
@@ -241,10 +218,8 @@ test_a_list_without_end_is_refused(void **state)
     assert_non_null(strstr(why.text, "too long"));
 }
 
-static void
-test_memory_that_is_refused_loses_nothing_known(void **state)
+UNIT_TEST(test_memory_that_is_refused_loses_nothing_known)
 {
-    (void)state;
     list("{\"Shards\":[" SHARD("all", "0", LAST) "]}");
     mem_fail_nth(1, true);
     kinesis_shards_begin(shards);

@@ -1,11 +1,6 @@
 /* answer_test.c - answers of OpenTSDB, in pieces of every size: what is read of good ones, and what
  * is said of others. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/opentsdb/answer_testing.h"
 
@@ -80,10 +75,8 @@ check(const char *answer, bool is_names, enum err of_point, enum err expected, c
 #define HEAD \
     "{\"metric\":\"up\",\"tags\":{\"a\":\"b\"},\"aggregateTags\":[],\"tsuids\":[\"0A\"],\"dps\":"
 
-static void
-test_series_and_points_are_read_whatever_the_pieces(void **state)
+UNIT_TEST(test_series_and_points_are_read_whatever_the_pieces)
 {
-    (void)state;
     check("[ " HEAD "{\"1000\":1,\"2000\":-0.0 , \"3000\":1e-7}},"
           "{\"metric\":\"\\u0061\\\"\",\"tags\":{},\"x\":{\"y\":[1,{\"z\":null}]},\"tsuids\":["
           "\"0b\"],"
@@ -93,33 +86,25 @@ test_series_and_points_are_read_whatever_the_pieces(void **state)
     check("[]", false, OK, OK, "", "");
 }
 
-static void
-test_points_may_come_as_pairs(void **state)
+UNIT_TEST(test_points_may_come_as_pairs)
 {
-    (void)state;
     check("[" HEAD "[[1000,1],[2000,0.5]]}]", false, OK, OK,
           "up,a=b#0A 1000:3ff0000000000000 2000:3fe0000000000000", "");
 }
 
-static void
-test_an_integer_beyond_53_bits_is_the_nearest_float(void **state)
+UNIT_TEST(test_an_integer_beyond_53_bits_is_the_nearest_float)
 {
-    (void)state;
     check("[" HEAD "{\"1\":9007199254740993}}]", false, OK, OK, "up,a=b#0A 1:4340000000000000", "");
 }
 
-static void
-test_nan_is_a_value_and_null_is_none(void **state)
+UNIT_TEST(test_nan_is_a_value_and_null_is_none)
 {
-    (void)state;
     check("[" HEAD "{\"1\":\"NaN\",\"2\":NaN,\"3\":null,\"4\":-Infinity}}]", false, OK, OK,
           "up,a=b#0A 1:7ff8000000000001 2:7ff8000000000001 4:fff0000000000000", "");
 }
 
-static void
-test_what_is_no_answer_is_damage(void **state)
+UNIT_TEST(test_what_is_no_answer_is_damage)
 {
-    (void)state;
     static const struct {
         const char *answer;
         const char *words;
@@ -153,10 +138,8 @@ test_what_is_no_answer_is_damage(void **state)
     }
 }
 
-static void
-test_levels_and_lengths_have_limits(void **state)
+UNIT_TEST(test_levels_and_lengths_have_limits)
 {
-    (void)state;
     char deep[256] = "[{\"x\":", number[256] = "[" HEAD "{\"1\":";
     size_t at = strlen(deep);
     memset(deep + at, '[', 65);
@@ -168,18 +151,14 @@ test_levels_and_lengths_have_limits(void **state)
     check(number, false, OK, ERR_CORRUPT, NULL, "a number is too long");
 }
 
-static void
-test_an_error_of_the_sink_ends_the_reading(void **state)
+UNIT_TEST(test_an_error_of_the_sink_ends_the_reading)
 {
-    (void)state;
     check("[" HEAD "{\"1\":1,\"2\":2}}]", false, ERR_FULL, ERR_FULL, "up,a=b#0A 1:3ff0000000000000",
           "no more");
 }
 
-static void
-test_names_are_read(void **state)
+UNIT_TEST(test_names_are_read)
 {
-    (void)state;
     check("[\"a\",\"b_2Ec\" ,\"\xc3\xa9\"]", true, OK, OK, "a;b_2Ec;\xc3\xa9;", "");
     check("[]", true, OK, OK, "", "");
     check("[1]", true, OK, ERR_CORRUPT, NULL, "expected a string in double quotes");
@@ -197,10 +176,8 @@ check_refusal(unsigned status, const char *body, enum opentsdb_refusal expected,
     arena_fini(&scratch);
 }
 
-static void
-test_refusals_are_told_apart(void **state)
+UNIT_TEST(test_refusals_are_told_apart)
 {
-    (void)state;
     check_refusal(400,
                   "{\"error\":{\"code\":400,\"message\":\"No such name for 'metrics': 'up'\"}}",
                   REFUSED_UNKNOWN_METRIC, "up");

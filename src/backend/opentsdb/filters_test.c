@@ -1,10 +1,5 @@
 /* filters_test.c - matchers as filters of OpenTSDB: what is sent selects the same, or more. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "base/array.h"
@@ -75,10 +70,8 @@ check(const char *selector, const char *expected)
 #define FILTER(type, tag, filter) \
     "{\"type\":\"" type "\",\"tagk\":\"" tag "\",\"filter\":\"" filter "\",\"groupBy\":false}"
 
-static void
-test_texts_are_literals_in_all_their_forms(void **state)
+UNIT_TEST(test_texts_are_literals_in_all_their_forms)
 {
-    (void)state;
     check("up{a=\"x\"}", FILTER("literal_or", "a", "x"));
     check("up{a=~\"x|y\"}", FILTER("literal_or", "a", "x|y"));
     check("up{a=\"x_y\"}", FILTER("literal_or", "a", "x__y|x_y"));
@@ -87,10 +80,8 @@ test_texts_are_literals_in_all_their_forms(void **state)
     check("up{a=\"\\\"}\"}", FILTER("literal_or", "a", "_22_7D|\\\"}"));
 }
 
-static void
-test_what_admits_the_empty_text_is_not_sent_but_as_not_key(void **state)
+UNIT_TEST(test_what_admits_the_empty_text_is_not_sent_but_as_not_key)
 {
-    (void)state;
     check("up{a=\"\"}", FILTER("not_key", "a", ""));
     check("up{a!=\"x\"}", "");
     check("up{a!~\"x.*\"}", "");
@@ -98,10 +89,8 @@ test_what_admits_the_empty_text_is_not_sent_but_as_not_key(void **state)
     check("up{a=~\".*\"}", "");
 }
 
-static void
-test_what_refuses_the_empty_text_wants_the_tag(void **state)
+UNIT_TEST(test_what_refuses_the_empty_text_wants_the_tag)
 {
-    (void)state;
     check("up{a!=\"\"}", FILTER("wildcard", "a", "*"));
     check("up{a=~\".+\"}", FILTER("regexp", "a", "^(?:.+)$"));
     check("up{a!~\"|x\"}", FILTER("wildcard", "a", "*"));
@@ -110,10 +99,8 @@ test_what_refuses_the_empty_text_wants_the_tag(void **state)
     check("up{a=~\"ab_[xy]+\"}", FILTER("wildcard", "a", "ab*"));
 }
 
-static void
-test_a_regex_is_sent_if_no_form_changes_its_meaning(void **state)
+UNIT_TEST(test_a_regex_is_sent_if_no_form_changes_its_meaning)
 {
-    (void)state;
     check("up{a=~\"x.*\"}", FILTER("regexp", "a", "^(?:x.*)$"));
     check("up{a=~\"(x|y.+)z?\"}", FILTER("regexp", "a", "^(?:(?:x|y.+)z?)$"));
     check("up{a=~\"x_.*\"}", FILTER("regexp", "a", "^(?:x__?.*)$"));
@@ -125,48 +112,38 @@ test_a_regex_is_sent_if_no_form_changes_its_meaning(void **state)
     check("up{a=~\"x\\\\d.*\"}", FILTER("wildcard", "a", "x*"));
 }
 
-static void
-test_a_regex_that_java_may_try_for_ever_is_not_sent(void **state)
+UNIT_TEST(test_a_regex_that_java_may_try_for_ever_is_not_sent)
 {
-    (void)state;
     check("up{a=~\"x(a*)*b\"}", FILTER("wildcard", "a", "x*"));
     check("up{a=~\"x(a|b)+c\"}", FILTER("wildcard", "a", "x*"));
     check("up{a=~\"x_*c\"}", FILTER("wildcard", "a", "x*"));
     check("up{a=~\"x.*.*.*.*.*y\"}", FILTER("wildcard", "a", "x*"));
 }
 
-static void
-test_more_values_than_the_limit_and_bars_are_not_sent(void **state)
+UNIT_TEST(test_more_values_than_the_limit_and_bars_are_not_sent)
 {
-    (void)state;
     check("up{a=~\"1|2|3|4\"}", FILTER("literal_or", "a", "1|2|3|4"));
     check("up{a=~\"1|2|3|4|5\"}", FILTER("wildcard", "a", "*"));
     check("up{a=\"x|y\"}", FILTER("wildcard", "a", "x*"));
 }
 
-static void
-test_long_filters_are_not_sent(void **state)
+UNIT_TEST(test_long_filters_are_not_sent)
 {
-    (void)state;
     char selector[4000] = "up{a=\"", *at = selector + strlen(selector);
     memset(at, 'x', 2100);
     memcpy(at + 2100, "\"}", 3);
     check(selector, FILTER("wildcard", "a", "*"));
 }
 
-static void
-test_names_of_metrics_and_coded_labels_are_not_filtered_by(void **state)
+UNIT_TEST(test_names_of_metrics_and_coded_labels_are_not_filtered_by)
 {
-    (void)state;
     check("{__name__=~\"x.*\"}", "");
     check("{\"up\",\"my.label\"=\"x\"}", "");
     check("{\"up\",\"U__x\"=\"x\"}", "");
 }
 
-static void
-test_what_the_server_does_not_know_is_left_out(void **state)
+UNIT_TEST(test_what_the_server_does_not_know_is_left_out)
 {
-    (void)state;
     struct rig rig;
     rig_start(&rig, "up{a=\"x_y\",b=\"\"}");
     rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "x_y");

@@ -1,11 +1,6 @@
 /* opentsdb_reader_test.c - the source before a server that plays what it is told: what comes of
  * good answers, of refusals, and of invalid answers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/reader.h"
 #include "model/labels.h"
@@ -134,10 +129,8 @@ check_fails(unsigned count, const char *const *answers, enum err expected, const
     "\"dps\":{" points "}}"
 #define ONE(points) ANSWER "[" SERIES("up", "\"job\":\"x\"", "0A", points) "]"
 
-static void
-test_series_come_in_label_order_and_samples_in_time_order(void **state)
+UNIT_TEST(test_series_come_in_label_order_and_samples_in_time_order)
 {
-    (void)state;
     static const char *const answers[] = {
         ANSWER "[" SERIES("up", "\"job\":\"z\"", "0A", "\"0\":2") "," SERIES(
             "up", "\"job\":\"a_.b\",\"U__x_2e_y\":\"__\"", "0B", "\"0\":1") "]",
@@ -148,10 +141,8 @@ test_series_come_in_label_order_and_samples_in_time_order(void **state)
                "up{job=\"z\"} 1000:3ff0000000000000 2000:8000000000000000\n");
 }
 
-static void
-test_series_that_are_not_selected_and_points_of_other_times_are_left_out(void **state)
+UNIT_TEST(test_series_that_are_not_selected_and_points_of_other_times_are_left_out)
 {
-    (void)state;
     static const char *const answers[] = {
         ANSWER "[" SERIES("up", "\"job\":\"x\"", "0A", "\"0\":1") "," SERIES("up", "\"job\":\"y\"",
                                                                              "0B", "\"0\":1") "]",
@@ -160,10 +151,8 @@ test_series_that_are_not_selected_and_points_of_other_times_are_left_out(void **
     check_read("up{job!=\"y\"}", 2, answers, "up{job=\"x\"} 1000:3ff0000000000000\n");
 }
 
-static void
-test_a_name_that_the_server_does_not_know_is_left_out_of_the_next_request(void **state)
+UNIT_TEST(test_a_name_that_the_server_does_not_know_is_left_out_of_the_next_request)
 {
-    (void)state;
     static const char *const answers[] = {
         REFUSAL("400", "No such name for 'metrics': 'node_load1'"),
         ANSWER "[" SERIES("node__load1", "\"job\":\"x\"", "0A", "\"0\":1") "]",
@@ -171,10 +160,8 @@ test_a_name_that_the_server_does_not_know_is_left_out_of_the_next_request(void *
     check_read("node_load1", 3, answers, "node_load1{job=\"x\"} 1000:3ff0000000000000\n");
 }
 
-static void
-test_what_the_server_does_not_know_at_all_is_no_series(void **state)
+UNIT_TEST(test_what_the_server_does_not_know_at_all_is_no_series)
 {
-    (void)state;
     static const char *const metric[] = {REFUSAL("400", "No such name for 'metrics': 'up'")};
     static const char *const tag[] = {REFUSAL("400", "No such name for 'tagk': 'job'")};
     static const char *const value[] = {REFUSAL("400", "No such name for 'tagv': 'x'")};
@@ -183,19 +170,15 @@ test_what_the_server_does_not_know_at_all_is_no_series(void **state)
     check_read("up{job=\"x\"}", 1, value, "");
 }
 
-static void
-test_names_that_are_not_known_are_asked_for(void **state)
+UNIT_TEST(test_names_that_are_not_known_are_asked_for)
 {
-    (void)state;
     static const char *const answers[] = {ANSWER "[\"up\",\"upper\",\"down\"]", ONE("\"0\":1"),
                                           ONE("\"1000\":1")};
     check_read("{__name__=~\"u.\"}", 3, answers, "up{job=\"x\"} 1000:3ff0000000000000\n");
 }
 
-static void
-test_what_is_too_much_is_asked_for_in_halves_of_the_time(void **state)
+UNIT_TEST(test_what_is_too_much_is_asked_for_in_halves_of_the_time)
 {
-    (void)state;
     static const char *const answers[] = {
         REFUSAL("413", "Sorry"), ANSWER "[]",
         ONE("\"0\":2"),          REFUSAL("400", "Sorry, your query timed out."),
@@ -229,10 +212,8 @@ check_times(int64_t min_ms, int64_t max_ms, const char *expected)
     rig_stop(&rig);
 }
 
-static void
-test_times_are_written_as_opentsdb_takes_them(void **state)
+UNIT_TEST(test_times_are_written_as_opentsdb_takes_them)
 {
-    (void)state;
     check_times(1700000000123, 1700000000123, "{\"start\":1700000000123,\"end\":1700000000124,");
     check_times(INT64_MIN, INT64_MAX, "{\"start\":0,\"end\":4291718400001,");
     check_times(5, 6, "{\"start\":0,\"end\":4294968,");
@@ -240,10 +221,8 @@ test_times_are_written_as_opentsdb_takes_them(void **state)
     check_times(10000000000, 99999999999, "{\"start\":10000000000,\"end\":100000000000,");
 }
 
-static void
-test_what_is_no_answer_is_an_error(void **state)
+UNIT_TEST(test_what_is_no_answer_is_an_error)
 {
-    (void)state;
     static const struct {
         const char *answer;
         enum err e;
@@ -281,10 +260,8 @@ gather(void *context, struct bytes text)
     return OK;
 }
 
-static void
-test_names_of_metrics_and_labels_are_those_of_suggest(void **state)
+UNIT_TEST(test_names_of_metrics_and_labels_are_those_of_suggest)
 {
-    (void)state;
     static const char *const answers[] = {ANSWER "[\"node__load1\",\"sys.cpu\"]",
                                           ANSWER "[\"job\",\"U__x_2e_y\"]"};
     struct rig rig;
@@ -305,10 +282,8 @@ test_names_of_metrics_and_labels_are_those_of_suggest(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_a_failed_allocation_fails_the_question_and_nothing_leaks(void **state)
+UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
 {
-    (void)state;
     static const char *const answers[] = {REFUSAL("400", "No such name for 'tagk': 'a'"),
                                           ONE("\"0\":1"), ONE("\"1000\":1")};
     bool fired = true;

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "backend/common/http_writer_testing.h"
+#include "lib/test.h"
 
 enum { BODY = 8000 };
 
@@ -72,10 +73,8 @@ expect_delivered(uint32_t number)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void
-test_a_call_is_an_array_of_points(void **state)
+UNIT_TEST(test_a_call_is_an_array_of_points)
 {
-    (void)state;
     static const char body[] = "[{\"metric\":\"a\",\"timestamp\":1700000000000,\"value\":1,"
                                "\"tags\":{\"in_stance\":\"h_.1\",\"job\":\"x\"}},"
                                "{\"metric\":\"b\",\"timestamp\":1700000001000,\"value\":1,"
@@ -102,10 +101,8 @@ test_a_call_is_an_array_of_points(void **state)
                        "\"tags\":{\"in_stance\":\"h_.1\",\"job\":\"x\"}}]");
 }
 
-static void
-test_the_url_keeps_what_it_has(void **state)
+UNIT_TEST(test_the_url_keeps_what_it_has)
 {
-    (void)state;
     rig_close(&rig);
     rig.settings.u.opentsdb.url = "https://h/tsd/?sync&sync_timeout=5000";
     rig.settings.u.opentsdb.authorization.credentials.text = "secret";
@@ -127,10 +124,8 @@ test_the_url_keeps_what_it_has(void **state)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static void
-test_limits_follow_max_body(void **state)
+UNIT_TEST(test_limits_follow_max_body)
 {
-    (void)state;
     static const struct {
         uint64_t max_body;
         uint32_t samples;
@@ -153,10 +148,8 @@ test_limits_follow_max_body(void **state)
     }
 }
 
-static void
-test_a_body_is_never_larger_than_allowed(void **state)
+UNIT_TEST(test_a_body_is_never_larger_than_allowed)
 {
-    (void)state;
     static char value[BODY];
     memset(value, 'v', sizeof value - 1);
     size_t others = strlen("[{\"metric\":\"a\",\"timestamp\":1700000000000,\"value\":1,"
@@ -187,10 +180,8 @@ test_a_body_is_never_larger_than_allowed(void **state)
     assert_int_equal(step.http.body.size, BODY);
 }
 
-static void
-test_a_point_of_two_million_bytes_is_unfit(void **state)
+UNIT_TEST(test_a_point_of_two_million_bytes_is_unfit)
 {
-    (void)state;
     enum { LONG = 2 * 1024 * 1024 };
     char *value = malloc(LONG);
     assert_non_null(value);
@@ -203,10 +194,8 @@ test_a_point_of_two_million_bytes_is_unfit(void **state)
     add_points(1);
 }
 
-static void
-test_a_call_has_one_point_of_a_series(void **state)
+UNIT_TEST(test_a_call_has_one_point_of_a_series)
 {
-    (void)state;
     add_points(20);
     struct item item = rig_item(&rig, "__name__", "c", "in_stance", "h:1", "job", "x", NULL);
     item.t_ms = 1;
@@ -218,10 +207,8 @@ test_a_call_has_one_point_of_a_series(void **state)
     assert_int_equal(rig_must_add(&rig, &item), 0);
 }
 
-static void
-test_what_opentsdb_cannot_hold_is_unfit(void **state)
+UNIT_TEST(test_what_opentsdb_cannot_hold_is_unfit)
 {
-    (void)state;
     struct item item = rig_item(&rig, "__name__", "a", "p", "q", NULL);
     item.kind = ITEM_HISTOGRAM;
     assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT);
@@ -246,10 +233,8 @@ test_what_opentsdb_cannot_hold_is_unfit(void **state)
     add_points(1);
 }
 
-static void
-test_nothing_is_lost_when_memory_is_short(void **state)
+UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
 {
-    (void)state;
     enum { POINTS = 70 }; /* more than the first tables hold */
     unsigned refused = 0;
     rig.settings.u.opentsdb.max_body = 100000;
@@ -302,10 +287,8 @@ test_nothing_is_lost_when_memory_is_short(void **state)
 #define F_LATE       ERROR("f", "1700000005000", "Write timedout")
 #define Z_LATE       ERROR("z", "1700000001000", "Timeout exception waiting for storage")
 
-static void
-test_success_is_success_in_any_words(void **state)
+UNIT_TEST(test_success_is_success_in_any_words)
 {
-    (void)state;
     add_points(3);
     assert_int_equal(rig_answer(&rig, 204, "").verdict, VERDICT_DELIVERED);
     assert_int_equal(rig_answer(&rig, 200, TOLD("3", "0", "")).verdict, VERDICT_DELIVERED);
@@ -313,10 +296,8 @@ test_success_is_success_in_any_words(void **state)
     assert_int_equal(rig_answer(&rig, 200, "{}").verdict, VERDICT_DELIVERED);
 }
 
-static void
-test_refused_points_are_found_and_the_others_delivered(void **state)
+UNIT_TEST(test_refused_points_are_found_and_the_others_delivered)
 {
-    (void)state;
     add_points(6);
     static const char body[] =
         TOLD("1", "5", E_UNKNOWN "," A_UNPARSABLE "," B_THROTTLED "," C_STORAGE "," F_LATE);
@@ -339,10 +320,8 @@ test_refused_points_are_found_and_the_others_delivered(void **state)
     expect_entry(3, VERDICT_DEAD, "refused", "without a reason");
 }
 
-static void
-test_names_are_found_however_they_were_coded(void **state)
+UNIT_TEST(test_names_are_found_however_they_were_coded)
 {
-    (void)state;
     struct item item = rig_item(&rig, "U__x", "1", "__name__", "job:a_b", "l.x", "h\xc3\xa9 \n",
                                 "time", "\xff", NULL);
     item.t_ms = 5000; /* goes in seconds */
@@ -364,10 +343,8 @@ test_names_are_found_however_they_were_coded(void **state)
     json_decref(sent);
 }
 
-static void
-test_a_refusal_of_nobody_halves_the_call(void **state)
+UNIT_TEST(test_a_refusal_of_nobody_halves_the_call)
 {
-    (void)state;
     static const char *const bodies[] = {
         TOLD("2", "1", ERROR("z", "1700000000000", "Unknown metric")),
         TOLD("2", "1", ERROR("a", "1700000000001", "Unknown metric")), /* another time */
@@ -394,10 +371,8 @@ test_a_refusal_of_nobody_halves_the_call(void **state)
     }
 }
 
-static void
-test_one_point_alone_is_meant_in_any_case(void **state)
+UNIT_TEST(test_one_point_alone_is_meant_in_any_case)
 {
-    (void)state;
     add_points(1);
     struct writer_step step =
         rig_answer(&rig, 400, TOLD("0", "1", "{\"datapoint\":null,\"error\":\"Unknown metric\"}"));
@@ -412,10 +387,8 @@ test_one_point_alone_is_meant_in_any_case(void **state)
     expect_in(step.answer, "failed");
 }
 
-static void
-test_what_is_for_good_outlives_what_is_not(void **state)
+UNIT_TEST(test_what_is_for_good_outlives_what_is_not)
 {
-    (void)state;
     add_points(2);
     struct writer_step step = rig_answer(&rig, 400, TOLD("1", "2", A_UNKNOWN "," A_LATE));
     assert_int_equal(step.verdict, VERDICT_MIXED);
@@ -423,10 +396,8 @@ test_what_is_for_good_outlives_what_is_not(void **state)
     expect_delivered(1);
 }
 
-static void
-test_untold_timeouts_and_throttling_repeat_what_is_not_told_of(void **state)
+UNIT_TEST(test_untold_timeouts_and_throttling_repeat_what_is_not_told_of)
 {
-    (void)state;
     add_points(3);
     static const char *const bodies[] = {
         "{\"success\":0,\"failed\":2,\"timeouts\":2,\"errors\":[]}",
@@ -457,10 +428,8 @@ test_untold_timeouts_and_throttling_repeat_what_is_not_told_of(void **state)
     expect_entry(1, VERDICT_THROTTLED, "throttled", "the response does not say which");
 }
 
-static void
-test_errors_of_the_whole_request_are_told_apart(void **state)
+UNIT_TEST(test_errors_of_the_whole_request_are_told_apart)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -502,10 +471,8 @@ test_errors_of_the_whole_request_are_told_apart(void **state)
     assert_string_equal(step.reason, "connection_broken");
 }
 
-static void
-test_an_answer_without_memory_is_waited_for(void **state)
+UNIT_TEST(test_an_answer_without_memory_is_waited_for)
 {
-    (void)state;
     add_points(2);
     mem_fail_nth(1, false);
     struct writer_step step =
@@ -517,10 +484,8 @@ test_an_answer_without_memory_is_waited_for(void **state)
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-static void
-test_a_check_asks_for_the_version(void **state)
+UNIT_TEST(test_a_check_asks_for_the_version)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES] = "";
     struct writer_step step = {.next = WRITER_DONE};
     assert_true(rig.class->check(rig.writer, 0, NULL, &step, what));
@@ -536,10 +501,8 @@ test_a_check_asks_for_the_version(void **state)
     assert_false(rig.class->check(rig.writer, 2, NULL, &step, what));
 }
 
-static void
-test_a_check_asks_with_no_points_whether_it_takes_any(void **state)
+UNIT_TEST(test_a_check_asks_with_no_points_whether_it_takes_any)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES] = "";
     struct writer_step step = {.next = WRITER_DONE};
     assert_true(rig.class->check(rig.writer, 1, NULL, &step, what));

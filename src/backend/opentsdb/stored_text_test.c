@@ -1,10 +1,5 @@
 /* stored_text_test.c - what stands in OpenTSDB, and in which forms a text may stand there. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/opentsdb/stored_text.h"
 
@@ -21,10 +16,8 @@ check_get(enum err (*get)(struct buf *to, struct bytes stored), const char *stor
     buf_fini(&text);
 }
 
-static void
-test_what_an_adapter_wrote_is_decoded(void **state)
+UNIT_TEST(test_what_an_adapter_wrote_is_decoded)
 {
-    (void)state;
     check_get(stored_value_get, "node__load1", "node_load1");
     check_get(stored_value_get, "a_.9100", "a:9100");
     check_get(stored_value_get, "_C3_A9", "\xc3\xa9");
@@ -34,10 +27,8 @@ test_what_an_adapter_wrote_is_decoded(void **state)
     check_get(stored_tag_get, "job", "job");
 }
 
-static void
-test_what_no_adapter_wrote_stands_for_itself(void **state)
+UNIT_TEST(test_what_no_adapter_wrote_stands_for_itself)
 {
-    (void)state;
     static const char *const texts[] = {"sys.cpu.user", "a_b",       "web_front", "_",
                                         "_41",          "host:9100", "_c3",       "a__b_c",
                                         "a b",          "\xc3\xa9",  "_0Ax_Ay",   ""};
@@ -68,10 +59,8 @@ check_forms(const char *text, unsigned count, const char *const *expected)
     buf_fini(&room);
 }
 
-static void
-test_a_text_has_the_forms_that_are_read_as_it(void **state)
+UNIT_TEST(test_a_text_has_the_forms_that_are_read_as_it)
 {
-    (void)state;
     check_forms("job", 1, (const char *const[]){"job"});
     check_forms("node_load1", 2, (const char *const[]){"node__load1", "node_load1"});
     check_forms("a:b", 2, (const char *const[]){"a_.b", "a:b"});
@@ -80,19 +69,15 @@ test_a_text_has_the_forms_that_are_read_as_it(void **state)
     check_forms("\tA", 2, (const char *const[]){"_09A", "\tA"}); /* _9A is a byte */
 }
 
-static void
-test_the_plain_beginning_is_the_same_in_all_forms(void **state)
+UNIT_TEST(test_the_plain_beginning_is_the_same_in_all_forms)
 {
-    (void)state;
     assert_int_equal(stored_plain_size(bytes_of_text("a-b./9_x")), 6);
     assert_int_equal(stored_plain_size(bytes_of_text(":")), 0);
     assert_int_equal(stored_plain_size(bytes_of_text("abc")), 3);
 }
 
-static void
-test_a_failed_allocation_is_told(void **state)
+UNIT_TEST(test_a_failed_allocation_is_told)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct buf room, text;
         struct bytes forms[STORED_FORMS_MAX];

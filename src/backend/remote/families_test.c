@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/remote/remote_write.h"
+#include "lib/test.h"
 
 #define must(call) assert_int_equal((call), OK)
 
@@ -17,10 +18,8 @@ b(const char *text)
     return bytes_of_text(text);
 }
 
-static void
-test_a_family_is_found_by_its_name_and_those_of_its_series(void **state)
+UNIT_TEST(test_a_family_is_found_by_its_name_and_those_of_its_series)
 {
-    (void)state;
     struct families *f;
     struct sent_family got, in = {METRIC_HISTOGRAM, b("how long"), b("seconds")};
     must(families_new(NULL, &f));
@@ -40,10 +39,8 @@ test_a_family_is_found_by_its_name_and_those_of_its_series(void **state)
     families_free(f);
 }
 
-static void
-test_what_comes_last_counts_and_room_comes_back(void **state)
+UNIT_TEST(test_what_comes_last_counts_and_room_comes_back)
 {
-    (void)state;
     struct budget budget;
     struct families *f;
     struct sent_family got;
@@ -70,10 +67,8 @@ test_what_comes_last_counts_and_room_comes_back(void **state)
     assert_int_equal(budget_used(&budget), 0);
 }
 
-static void
-test_there_is_room_for_so_many_and_no_more(void **state)
+UNIT_TEST(test_there_is_room_for_so_many_and_no_more)
 {
-    (void)state;
     struct families *f;
     struct sent_family in = {METRIC_GAUGE, b(""), b("")};
     must(families_new(NULL, &f));

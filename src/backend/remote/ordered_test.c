@@ -12,6 +12,7 @@
 
 #include "backend/remote/ordered.h"
 #include "backend/remote/series_testing.h"
+#include "lib/test.h"
 
 enum { CHUNKS_MAX = SENT_RUNS_MAX * SENT_SAMPLES_MAX, PIECES_MAX = SENT_MAX * (CHUNKS_MAX + 1) };
 
@@ -166,10 +167,8 @@ read_script(struct sent *s, struct script *script, size_t window, bool skips)
     return e;
 }
 
-static void
-test_an_answer_that_fits_into_the_window_is_put_in_order(void **state)
+UNIT_TEST(test_an_answer_that_fits_into_the_window_is_put_in_order)
 {
-    (void)state;
     static struct script script;
     for (uint64_t seed = 1; seed <= 400; seed++) {
         struct sent s;
@@ -182,10 +181,8 @@ test_an_answer_that_fits_into_the_window_is_put_in_order(void **state)
     }
 }
 
-static void
-test_an_answer_in_order_needs_no_window(void **state)
+UNIT_TEST(test_an_answer_in_order_needs_no_window)
 {
-    (void)state;
     static struct script script;
     for (uint64_t seed = 1; seed <= 400; seed++) {
         struct sent s;
@@ -199,10 +196,8 @@ test_an_answer_in_order_needs_no_window(void **state)
 }
 
 /* Some of these can be read, by luck or since only external labels moved them. */
-static void
-test_what_the_window_does_not_even_out_is_refused(void **state)
+UNIT_TEST(test_what_the_window_does_not_even_out_is_refused)
 {
-    (void)state;
     static struct script script;
     unsigned read = 0, refused = 0;
     for (uint64_t seed = 1; seed <= 400; seed++) {
@@ -224,10 +219,8 @@ test_what_the_window_does_not_even_out_is_refused(void **state)
 
 /* Of two series one of which is the other with a label more, the shorter comes first; a label that
  * is added to both and stands last puts it last. */
-static void
-test_labels_that_are_added_may_move_series(void **state)
+UNIT_TEST(test_labels_that_are_added_may_move_series)
 {
-    (void)state;
     static struct script script;
     static const char *const names[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
     for (size_t window = 1; window < 10000; window += 7999) {
@@ -258,10 +251,8 @@ test_labels_that_are_added_may_move_series(void **state)
     }
 }
 
-static void
-test_wrong_times_of_chunks_never_make_a_wrong_answer(void **state)
+UNIT_TEST(test_wrong_times_of_chunks_never_make_a_wrong_answer)
 {
-    (void)state;
     static struct script script;
     unsigned read = 0, refused = 0;
     for (uint64_t seed = 1; seed <= 400; seed++) {
@@ -288,10 +279,8 @@ test_wrong_times_of_chunks_never_make_a_wrong_answer(void **state)
     assert_true(refused > 100);
 }
 
-static void
-test_what_breaks_off_is_an_error_wherever_it_does(void **state)
+UNIT_TEST(test_what_breaks_off_is_an_error_wherever_it_does)
 {
-    (void)state;
     static struct script script;
     for (uint64_t seed = 1; seed <= 30; seed++) {
         struct sent s;
@@ -310,10 +299,8 @@ test_what_breaks_off_is_an_error_wherever_it_does(void **state)
     }
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     static struct script script;
     for (uint64_t seed = 1; seed < 15; seed++) {
         struct sent s;
@@ -376,10 +363,8 @@ pull_endless(void *context, struct rr_piece *ret_piece, struct why *w)
     return OK;
 }
 
-static void
-test_a_series_larger_than_the_window_takes_little_more_than_that(void **state)
+UNIT_TEST(test_a_series_larger_than_the_window_takes_little_more_than_that)
 {
-    (void)state;
     static const struct named_texts none = {NULL, 0};
     enum { WINDOW = 1 << 20, SERIES = 4, CHUNKS = 400 };
     for (int reads = 0; reads < 3; reads++) { /* none of it, a part, all */
@@ -416,10 +401,8 @@ test_a_series_larger_than_the_window_takes_little_more_than_that(void **state)
     }
 }
 
-static void
-test_a_chunk_without_a_series_is_damage(void **state)
+UNIT_TEST(test_a_chunk_without_a_series_is_damage)
 {
-    (void)state;
     static struct script script;
     struct sent s;
     sent_init(&s, 1, true);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "backend/remote/remote_pattern.h"
+#include "lib/test.h"
 
 static void
 check(enum matcher_type type, const char *pattern, const char *expected)
@@ -25,20 +26,16 @@ check(enum matcher_type type, const char *pattern, const char *expected)
     arena_fini(&arena);
 }
 
-static void
-test_a_dot_says_that_it_matches_line_feeds(void **state)
+UNIT_TEST(test_a_dot_says_that_it_matches_line_feeds)
 {
-    (void)state;
     check(MATCH_REGEX, ".*", "(?s:.*)");
     check(MATCH_NOT_REGEX, "a.b|c", "(?s:a.b|c)");
     check(MATCH_REGEX, "(?i)x.", "(?s:(?i)x.)");
     check(MATCH_REGEX, "(?-s).", "(?s:(?-s).)");
 }
 
-static void
-test_a_quote_that_is_left_open_is_closed(void **state)
+UNIT_TEST(test_a_quote_that_is_left_open_is_closed)
 {
-    (void)state;
     check(MATCH_REGEX, ".*\\Qa", "(?s:.*\\Qa\\E)");
     check(MATCH_REGEX, "\\Q\\", "(?s:\\Q\\\\E)");
     check(MATCH_NOT_REGEX, "\\Qa", "(?s:\\Qa\\E)");
@@ -46,10 +43,8 @@ test_a_quote_that_is_left_open_is_closed(void **state)
     check(MATCH_REGEX, "\\\\Qa", "\\\\Qa"); /* a backslash, and a Q */
 }
 
-static void
-test_whatever_means_the_same_everywhere_stays(void **state)
+UNIT_TEST(test_whatever_means_the_same_everywhere_stays)
 {
-    (void)state;
     check(MATCH_REGEX, "a|b", "a|b");
     check(MATCH_REGEX, "", "");
     check(MATCH_EQUAL, "a.b", "a.b");
@@ -57,10 +52,8 @@ test_whatever_means_the_same_everywhere_stays(void **state)
     check(MATCH_EQUAL, "", "");
 }
 
-static void
-test_without_memory_it_has_no_text(void **state)
+UNIT_TEST(test_without_memory_it_has_no_text)
 {
-    (void)state;
     struct budget none;
     struct arena arena;
     struct matcher *m;

@@ -1,15 +1,10 @@
 /* A source by remote read, against servers that play what they are told: what it asks, and what it
  * makes of answers, the hostile ones above all. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/remote/remote_read.h"
-#include "net/http_player_testing.h"
 #include "lib/random_labels.h"
+#include "net/http_player_testing.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
@@ -215,10 +210,8 @@ read_all(struct rig *r, struct why *ret_warning)
     return e;
 }
 
-static void
-test_both_forms_of_answers_are_read(void **state)
+UNIT_TEST(test_both_forms_of_answers_are_read)
 {
-    (void)state;
     static const char *const types[] = {STREAMED, SAMPLES};
     for (int i = 0; i < 2; i++) {
         struct rig r;
@@ -249,10 +242,8 @@ check_request(struct rig *r, struct arena *arena, struct rr_request *ret_request
     assert_int_equal(ret_request->queries[0].max_ms, 2500);
 }
 
-static void
-test_a_request_says_what_is_wanted(void **state)
+UNIT_TEST(test_a_request_says_what_is_wanted)
 {
-    (void)state;
     struct matcher *matchers[2];
     struct matcher_set set = {matchers, 2};
     assert_int_equal(
@@ -296,10 +287,8 @@ test_a_request_says_what_is_wanted(void **state)
 }
 
 /* The others are left to who asked: see views/source.c. */
-static void
-test_a_request_has_as_many_matchers_as_a_server_accepts(void **state)
+UNIT_TEST(test_a_request_has_as_many_matchers_as_a_server_accepts)
 {
-    (void)state;
     enum { MORE = RR_MATCHERS_MAX + 44 };
     static struct matcher *matchers[MORE];
     struct matcher_set set = {matchers, MORE};
@@ -331,10 +320,8 @@ test_a_request_has_as_many_matchers_as_a_server_accepts(void **state)
     }
 }
 
-static void
-test_answers_of_another_form_are_not_read(void **state)
+UNIT_TEST(test_answers_of_another_form_are_not_read)
 {
-    (void)state;
     static const struct {
         const char *status, *type;
         enum remote_read_message wanted;
@@ -357,10 +344,8 @@ test_answers_of_another_form_are_not_read(void **state)
     }
 }
 
-static void
-test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error(void **state)
+UNIT_TEST(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error)
 {
-    (void)state;
     static const enum rr_notice notices[] = {RR_NOTICE_LEFT_OUT, RR_NOTICE_ERROR};
     for (int i = 0; i < 2; i++) {
         struct rig r;
@@ -379,10 +364,8 @@ test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error(void **stat
     }
 }
 
-static void
-test_what_is_cut_or_garbage_is_damage(void **state)
+UNIT_TEST(test_what_is_cut_or_garbage_is_damage)
 {
-    (void)state;
     static const char *const types[] = {STREAMED, SAMPLES};
     for (size_t i = 0; i < 4; i++) {
         struct rig r;
@@ -400,10 +383,8 @@ test_what_is_cut_or_garbage_is_damage(void **state)
     }
 }
 
-static void
-test_a_server_that_refuses_is_quoted(void **state)
+UNIT_TEST(test_a_server_that_refuses_is_quoted)
 {
-    (void)state;
     static const struct {
         const char *status, *words;
         unsigned requests;
@@ -429,10 +410,8 @@ test_a_server_that_refuses_is_quoted(void **state)
     }
 }
 
-static void
-test_a_server_that_says_nothing_is_asked_again_later(void **state)
+UNIT_TEST(test_a_server_that_says_nothing_is_asked_again_later)
 {
-    (void)state;
     struct rig r;
     struct why warning;
     rig_init(&r);
@@ -445,10 +424,8 @@ test_a_server_that_says_nothing_is_asked_again_later(void **state)
     rig_fini(&r);
 }
 
-static void
-test_an_answer_of_m3_that_is_limited_is_none(void **state)
+UNIT_TEST(test_an_answer_of_m3_that_is_limited_is_none)
 {
-    (void)state;
     struct rig r;
     struct why warning;
     struct buf body;
@@ -466,10 +443,8 @@ test_an_answer_of_m3_that_is_limited_is_none(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_set_outlives_its_view_and_may_be_closed_at_any_time(void **state)
+UNIT_TEST(test_a_set_outlives_its_view_and_may_be_closed_at_any_time)
 {
-    (void)state;
     for (int reads = 0; reads < 3; reads++) {
         struct rig r;
         struct series_set *set;
@@ -488,10 +463,8 @@ test_a_set_outlives_its_view_and_may_be_closed_at_any_time(void **state)
     }
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     static const char *const types[] = {STREAMED, SAMPLES};
     for (int i = 0; i < 2; i++) {
         for (uint64_t nth = 1;; nth++) {
@@ -584,10 +557,8 @@ look_up(struct rig *r, enum what what, struct texts *texts)
     return e;
 }
 
-static void
-test_look_ups_are_asked_of_the_api(void **state)
+UNIT_TEST(test_look_ups_are_asked_of_the_api)
 {
-    (void)state;
     static const struct {
         enum what what;
         const char *body, *expected, *seen, *warning;
@@ -617,10 +588,8 @@ test_look_ups_are_asked_of_the_api(void **state)
     }
 }
 
-static void
-test_a_series_without_labels_is_one(void **state)
+UNIT_TEST(test_a_series_without_labels_is_one)
 {
-    (void)state;
     struct rig r;
     struct texts texts;
     rig_init(&r);
@@ -632,10 +601,8 @@ test_a_series_without_labels_is_one(void **state)
     rig_fini(&r);
 }
 
-static void
-test_look_ups_that_cannot_be_asked_are_unsupported_without_words(void **state)
+UNIT_TEST(test_look_ups_that_cannot_be_asked_are_unsupported_without_words)
 {
-    (void)state;
     static const char *const statuses[] = {"404 No", "400 No", "405 No", "501 No"};
     struct texts texts;
     for (size_t i = 0; i < 4; i++) {
@@ -651,10 +618,8 @@ test_look_ups_that_cannot_be_asked_are_unsupported_without_words(void **state)
     }
 }
 
-static void
-test_a_hostile_list_is_damage(void **state)
+UNIT_TEST(test_a_hostile_list_is_damage)
 {
-    (void)state;
     static const struct {
         enum what what;
         const char *body;
@@ -690,10 +655,8 @@ test_a_hostile_list_is_damage(void **state)
 }
 
 /* Nothing is asked: there is nobody to answer. */
-static void
-test_without_an_api_nothing_is_looked_up(void **state)
+UNIT_TEST(test_without_an_api_nothing_is_looked_up)
 {
-    (void)state;
     static const char *const urls[] = {"http://127.0.0.1:1/read", "http://127.0.0.1:1/api/v1/read2",
                                        "http://127.0.0.1:1/?/api/v1/read"};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {

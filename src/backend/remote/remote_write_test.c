@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "backend/writer.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "wire/remote/remote_write.h"
@@ -155,10 +156,8 @@ answered(struct rig *rig, unsigned status, const char *written, const char *body
     return rig->step.verdict;
 }
 
-static void
-test_a_request_holds_what_was_added(void **state)
+UNIT_TEST(test_a_request_holds_what_was_added)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig_open(&rig, bytes_of(NULL, 0));
@@ -178,10 +177,8 @@ test_a_request_holds_what_was_added(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0(void **state)
+UNIT_TEST(test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig_open(&rig, bytes_of(NULL, 0));
@@ -205,10 +202,8 @@ test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_call_weighs_the_same_before_and_after_it_is_packed(void **state)
+UNIT_TEST(test_a_call_weighs_the_same_before_and_after_it_is_packed)
 {
-    (void)state;
     for (unsigned v1 = 0; v1 < 2; v1++) {
         struct rig rig;
         rig_init(&rig);
@@ -236,10 +231,8 @@ add_some(struct rig *rig)
     assert_int_equal(add_float(rig, "up", "b", 1500, 3), WRITER_ADDED);
 }
 
-static void
-test_a_request_for_which_there_was_no_memory_is_made_again(void **state)
+UNIT_TEST(test_a_request_for_which_there_was_no_memory_is_made_again)
 {
-    (void)state;
     for (unsigned v1 = 0; v1 < 2; v1++) {
         unsigned refused = 0;
         for (uint64_t nth = 1; nth < 20; nth++) {
@@ -266,10 +259,8 @@ test_a_request_for_which_there_was_no_memory_is_made_again(void **state)
     }
 }
 
-static void
-test_a_store_of_1_0_is_found_out_and_remembered(void **state)
+UNIT_TEST(test_a_store_of_1_0_is_found_out_and_remembered)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *written;
@@ -306,10 +297,8 @@ test_a_store_of_1_0_is_found_out_and_remembered(void **state)
     }
 }
 
-static void
-test_a_version_set_by_hand_blocks_instead(void **state)
+UNIT_TEST(test_a_version_set_by_hand_blocks_instead)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V2;
@@ -322,10 +311,8 @@ test_a_version_set_by_hand_blocks_instead(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_each_answer_means_what_it_says(void **state)
+UNIT_TEST(test_each_answer_means_what_it_says)
 {
-    (void)state;
     static const struct {
         unsigned status;
         enum writer_verdict verdict;
@@ -355,10 +342,8 @@ test_each_answer_means_what_it_says(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again(void **state)
+UNIT_TEST(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again)
 {
-    (void)state;
     static const struct {
         unsigned status;
         enum writer_verdict verdict;
@@ -387,10 +372,8 @@ blames(struct rig *rig, const char *name, const char *job)
     return class->blames(rig->writer, &item) == BLAMES_SERIES;
 }
 
-static void
-test_a_refusal_may_say_how_many_and_which(void **state)
+UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig_open(&rig, bytes_of(NULL, 0));
@@ -429,10 +412,8 @@ firekeep_refuses(struct rig *rig, const char *written, const char *body)
     assert_int_equal(rig->step.next, WRITER_DONE);
 }
 
-static void
-test_a_count_of_as_many_as_there_are_says_that_all_are_refused(void **state)
+UNIT_TEST(test_a_count_of_as_many_as_there_are_says_that_all_are_refused)
 {
-    (void)state;
     static const struct {
         const char *body;
         enum writer_verdict verdict;
@@ -474,10 +455,8 @@ test_a_count_of_as_many_as_there_are_says_that_all_are_refused(void **state)
     }
 }
 
-static void
-test_metadata_among_the_refused_stands_for_no_sample(void **state)
+UNIT_TEST(test_metadata_among_the_refused_stands_for_no_sample)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig_open(&rig, bytes_of(NULL, 0));
@@ -506,10 +485,8 @@ test_metadata_among_the_refused_stands_for_no_sample(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_families_alone_are_no_request_of_2_0(void **state)
+UNIT_TEST(test_families_alone_are_no_request_of_2_0)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig_open(&rig, bytes_of(NULL, 0));
@@ -533,10 +510,8 @@ test_families_alone_are_no_request_of_2_0(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_secrets_become_headers(void **state)
+UNIT_TEST(test_secrets_become_headers)
 {
-    (void)state;
     struct rig rig;
     struct named_secret extra[] = {{"X-Extra", {.text = "yes"}}};
     rig_init(&rig);
@@ -576,10 +551,8 @@ take_token(struct rig *rig, const char *body)
     assert_int_equal(rig->step.verdict, VERDICT_DELIVERED);
 }
 
-static void
-test_a_token_is_used_however_short_it_lives(void **state)
+UNIT_TEST(test_a_token_is_used_however_short_it_lives)
 {
-    (void)state;
     static const struct {
         const char *answer;
         int64_t good_ms, due_ms;
@@ -610,10 +583,8 @@ test_a_token_is_used_however_short_it_lives(void **state)
     }
 }
 
-static void
-test_requests_are_signed_for_aws(void **state)
+UNIT_TEST(test_requests_are_signed_for_aws)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     rig.settings.u.remote_write.url = "https://aps.example/workspaces/w/api/v1/remote_write";
@@ -646,10 +617,8 @@ test_requests_are_signed_for_aws(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_with_a_tenants_header_a_request_is_of_one_tenant(void **state)
+UNIT_TEST(test_with_a_tenants_header_a_request_is_of_one_tenant)
 {
-    (void)state;
     struct rig rig;
     uint32_t entry;
     rig_init(&rig);
@@ -678,10 +647,8 @@ judge_check(struct rig *rig, unsigned status)
     return rig->step.verdict;
 }
 
-static void
-test_a_check_is_a_write_of_nothing(void **state)
+UNIT_TEST(test_a_check_is_a_write_of_nothing)
 {
-    (void)state;
     struct rig rig;
     char what[WRITER_ANSWER_BYTES];
     rig_init(&rig);

@@ -1,11 +1,6 @@
 /* An answer in samples: its series in order, each once, each time once, whatever the server does.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/remote/sampled.h"
 #include "backend/remote/series_testing.h"
@@ -102,10 +97,8 @@ read_answer(struct sent *s, struct bytes answer, struct budget *budget, bool ski
     return e;
 }
 
-static void
-test_what_comes_is_what_was_sent_in_order(void **state)
+UNIT_TEST(test_what_comes_is_what_was_sent_in_order)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 400; seed++) {
         struct sent s;
         struct budget budget;
@@ -122,10 +115,8 @@ test_what_comes_is_what_was_sent_in_order(void **state)
     }
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     for (uint64_t seed = 1; seed < 20; seed++) {
         struct sent s;
         struct buf answer;
@@ -151,10 +142,8 @@ test_each_allocation_may_fail(void **state)
 }
 
 /* It may read as other samples; it must not break anything. */
-static void
-test_a_damaged_answer_is_read_or_refused(void **state)
+UNIT_TEST(test_a_damaged_answer_is_read_or_refused)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 400; seed++) {
         static const struct named_texts none = {NULL, 0};
         struct sampled_options options = {NULL, INT64_MIN, INT64_MAX, {&none}};
@@ -185,10 +174,8 @@ test_a_damaged_answer_is_read_or_refused(void **state)
     }
 }
 
-static void
-test_an_answer_has_one_result(void **state)
+UNIT_TEST(test_an_answer_has_one_result)
 {
-    (void)state;
     static const struct named_texts none = {NULL, 0};
     struct sampled_options options = {NULL, INT64_MIN, INT64_MAX, {&none}};
     for (unsigned results = 0; results <= 2; results++) {
@@ -209,10 +196,8 @@ test_an_answer_has_one_result(void **state)
 }
 
 /* Each would take room for a batch. */
-static void
-test_a_series_that_comes_too_often_is_refused(void **state)
+UNIT_TEST(test_a_series_that_comes_too_often_is_refused)
 {
-    (void)state;
     static const struct named_texts none = {NULL, 0};
     struct sampled_options options = {NULL, INT64_MIN, INT64_MAX, {&none}};
     struct sampled *sampled;

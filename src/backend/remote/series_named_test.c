@@ -1,11 +1,6 @@
 /* series_named_test.c - series are found in what stores say, however they are written, and no
  * others. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/remote/series_named.h"
 #include "model/labels.h"
@@ -34,10 +29,8 @@ read(const char *text)
     series_named_read(&named, bytes_of_text(text));
 }
 
-static void
-test_all_labels_in_braces_are_a_series(void **state)
+UNIT_TEST(test_all_labels_in_braces_are_a_series)
 {
-    (void)state;
     read("out of order sample for series {__name__=\"up\", job=\"a\", x=\"1\"}\n"
          "duplicate sample for timestamp 5 for series {__name__=\"up\", job=\"c d\", x=\"1\"}\n");
     assert_int_equal(named.count, 2);
@@ -48,10 +41,8 @@ test_all_labels_in_braces_are_a_series(void **state)
     assert_false(has("up", "cd"));
 }
 
-static void
-test_a_name_may_stand_before_the_braces(void **state)
+UNIT_TEST(test_a_name_may_stand_before_the_braces)
 {
-    (void)state;
     read("the sample is too old, from series 'up{job=\"a\",x=\"1\"}'. More text {");
     assert_true(has("up", "a"));
     assert_false(has("upper", "a"));
@@ -61,20 +52,16 @@ test_a_name_may_stand_before_the_braces(void **state)
     assert_false(has("up", "a"));
 }
 
-static void
-test_values_with_quotes_and_braces_are_no_end(void **state)
+UNIT_TEST(test_values_with_quotes_and_braces_are_no_end)
 {
-    (void)state;
     read("{__name__=\"up\", job=\"}\\\" {\", x=\"1\"} and {__name__=\"up\", job=\"b\", x=\"1\"}");
     assert_int_equal(named.count, 2);
     assert_true(has("up", "}\" {"));
     assert_true(has("up", "b"));
 }
 
-static void
-test_what_names_nobody_has_none(void **state)
+UNIT_TEST(test_what_names_nobody_has_none)
 {
-    (void)state;
     static const char *const texts[] = {"", "out of order sample\n", "}", "{", "a{b", "{\"", "{}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         read(texts[i]);
@@ -82,10 +69,8 @@ test_what_names_nobody_has_none(void **state)
     }
 }
 
-static void
-test_no_more_are_kept_than_there_is_room_for(void **state)
+UNIT_TEST(test_no_more_are_kept_than_there_is_room_for)
 {
-    (void)state;
     char text[2 * SERIES_NAMED_MAX + 100];
     for (size_t i = 0; i + 2 < sizeof text; i += 2) {
         text[i] = '{';

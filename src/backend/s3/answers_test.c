@@ -1,11 +1,6 @@
 /* answers_test.c - what the bucket answers and what that means; what is asked before, and by
  * checks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/testing.h"
 #include "base/log.h"
@@ -15,10 +10,8 @@
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void
-test_refusals_have_their_verdicts(void **state)
+UNIT_TEST(test_refusals_have_their_verdicts)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -67,10 +60,8 @@ test_refusals_have_their_verdicts(void **state)
     }
 }
 
-static void
-test_success_that_does_not_name_what_was_put_is_none(void **state)
+UNIT_TEST(test_success_that_does_not_name_what_was_put_is_none)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig_open(&rig);
@@ -82,10 +73,8 @@ test_success_that_does_not_name_what_was_put_is_none(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_silence_is_asked_again(void **state)
+UNIT_TEST(test_silence_is_asked_again)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig_open(&rig);
@@ -102,10 +91,8 @@ test_silence_is_asked_again(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_the_right_region_is_learnt_and_remembered(void **state)
+UNIT_TEST(test_the_right_region_is_learnt_and_remembered)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -155,10 +142,8 @@ test_the_right_region_is_learnt_and_remembered(void **state)
     }
 }
 
-static void
-test_a_wrong_region_name_is_no_lesson(void **state)
+UNIT_TEST(test_a_wrong_region_name_is_no_lesson)
 {
-    (void)state;
     static const char *const names[] = {"x.example.org/", "UPPER", "eu-west-1", "-", "a b"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         struct s3_rig rig;
@@ -179,10 +164,8 @@ test_a_wrong_region_name_is_no_lesson(void **state)
 
 /* --- keys, and checks ------------------------------------------------------------------------- */
 
-static void
-test_without_keys_nothing_is_sent(void **state)
+UNIT_TEST(test_without_keys_nothing_is_sent)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 13);
     rig_open(&rig);
@@ -196,10 +179,8 @@ test_without_keys_nothing_is_sent(void **state)
 }
 
 /* The first thing that is asked is for uploads that a crash left behind. */
-static void
-test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload(void **state)
+UNIT_TEST(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -238,10 +219,8 @@ test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload(void **st
 }
 
 /* There are stores that do not know that list: they are asked for the bucket's objects. */
-static void
-test_wrong_keys_are_found_where_that_list_is_not_known(void **state)
+UNIT_TEST(test_wrong_keys_are_found_where_that_list_is_not_known)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -273,10 +252,8 @@ test_wrong_keys_are_found_where_that_list_is_not_known(void **state)
     }
 }
 
-static void
-test_checks_say_what_is_there_and_what_is_needed(void **state)
+UNIT_TEST(test_checks_say_what_is_there_and_what_is_needed)
 {
-    (void)state;
     static const struct {
         unsigned status;
         enum writer_verdict verdict;
@@ -319,10 +296,8 @@ test_checks_say_what_is_there_and_what_is_needed(void **state)
 
 /* An upload that is not there is asked for: nothing is stored, and a permission that is missing is
  * named. */
-static void
-test_checks_of_permissions_store_nothing(void **state)
+UNIT_TEST(test_checks_of_permissions_store_nothing)
 {
-    (void)state;
     static const char none[] = "<Error><Code>NoSuchUpload</Code><Message>m</Message></Error>";
     static const char denied[] = "<Error><Code>AccessDenied</Code><Message>m</Message></Error>";
     static const struct {

@@ -2,12 +2,7 @@
  * bucket_test.c - keys as they are sent. Addresses, regions and verdicts are tried in s3_test.c,
  * by a whole writer.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/bucket.h"
 #include "backend/s3/testing.h"
@@ -24,10 +19,8 @@ expect_encoded(const char *text, bool is_path, const char *want)
     buf_fini(&to);
 }
 
-static void
-test_all_but_unreserved_characters_are_encoded(void **state)
+UNIT_TEST(test_all_but_unreserved_characters_are_encoded)
 {
-    (void)state;
     expect_encoded("azAZ09-._~", false, "azAZ09-._~");
     expect_encoded("a/b", true, "a/b");
     expect_encoded("a/b", false, "a%2Fb");
@@ -35,10 +28,8 @@ test_all_but_unreserved_characters_are_encoded(void **state)
     expect_encoded("", true, "");
 }
 
-static void
-test_a_key_with_odd_characters_is_signed_as_it_is_sent(void **state)
+UNIT_TEST(test_a_key_with_odd_characters_is_signed_as_it_is_sent)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.prefix = "a b/\xc3\xa9+/";
@@ -53,10 +44,8 @@ test_a_key_with_odd_characters_is_signed_as_it_is_sent(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_headers_of_the_settings_go_along_and_are_signed(void **state)
+UNIT_TEST(test_headers_of_the_settings_go_along_and_are_signed)
 {
-    (void)state;
     struct s3_rig rig;
     struct named_secret header_of_settings = {"X-Team", {.text = "metrics"}};
     s3_rig_init(&rig, 1);

@@ -1,10 +1,5 @@
 /* crash_test.c - after a crash at any moment the same object goes out again, or is made anew. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/testing.h"
 #include "base/log.h"
@@ -28,10 +23,8 @@ expect_same(const struct buf *kept, const struct s3_rig *rig)
     assert_true(bytes_equal(bytes_of(kept->at + from, kept->size - from), rig->step.http.body));
 }
 
-static void
-test_after_a_crash_the_same_goes_out_again(void **state)
+UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct s3_rig rig;
         struct buf kept;
@@ -77,10 +70,8 @@ test_after_a_crash_the_same_goes_out_again(void **state)
     }
 }
 
-static void
-test_items_of_an_adopted_object_may_come_in_several_calls(void **state)
+UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
 {
-    (void)state;
     struct s3_rig rig;
     struct buf kept;
     buf_init(&kept, NULL, 8 * MIB);
@@ -127,10 +118,8 @@ test_items_of_an_adopted_object_may_come_in_several_calls(void **state)
     buf_fini(&kept);
 }
 
-static void
-test_what_was_unfit_is_unfit_within_an_adopted_object(void **state)
+UNIT_TEST(test_what_was_unfit_is_unfit_within_an_adopted_object)
 {
-    (void)state;
     struct s3_rig rig;
     struct made_item bad;
     s3_rig_init(&rig, 3);
@@ -152,10 +141,8 @@ test_what_was_unfit_is_unfit_within_an_adopted_object(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_an_adopted_object_whose_items_are_over_goes(void **state)
+UNIT_TEST(test_an_adopted_object_whose_items_are_over_goes)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 4);
     rig_open(&rig);
@@ -171,10 +158,8 @@ test_an_adopted_object_whose_items_are_over_goes(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_what_was_not_sealed_goes_with_a_crash(void **state)
+UNIT_TEST(test_what_was_not_sealed_goes_with_a_crash)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 5);
     rig_open(&rig);
@@ -206,10 +191,8 @@ test_what_was_not_sealed_goes_with_a_crash(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_with_other_settings_an_object_is_made_again(void **state)
+UNIT_TEST(test_with_other_settings_an_object_is_made_again)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 6);
     rig_open(&rig);
@@ -230,10 +213,8 @@ test_with_other_settings_an_object_is_made_again(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_an_object_whose_file_is_gone_is_made_again(void **state)
+UNIT_TEST(test_an_object_whose_file_is_gone_is_made_again)
 {
-    (void)state;
     for (unsigned cut = 0; cut < 2; cut++) {
         struct s3_rig rig;
         struct file file;
@@ -261,10 +242,8 @@ test_an_object_whose_file_is_gone_is_made_again(void **state)
     }
 }
 
-static void
-test_saved_nonsense_is_as_nothing(void **state)
+UNIT_TEST(test_saved_nonsense_is_as_nothing)
 {
-    (void)state;
     struct s3_rig rig;
     struct buf whole;
     s3_rig_init(&rig, 7);

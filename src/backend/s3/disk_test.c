@@ -1,20 +1,13 @@
 /* disk_test.c - a full disk, one that fails, and no memory: each costs another attempt only. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/testing.h"
 #include "base/log.h"
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
-static void
-test_a_full_disk_is_waited_for(void **state)
+UNIT_TEST(test_a_full_disk_is_waited_for)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 9);
     rig_open(&rig);
@@ -31,10 +24,8 @@ test_a_full_disk_is_waited_for(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_a_call_that_the_disk_cannot_take_is_full(void **state)
+UNIT_TEST(test_a_call_that_the_disk_cannot_take_is_full)
 {
-    (void)state;
     struct s3_rig rig;
     uint32_t i = 0;
     s3_rig_init(&rig, 9);
@@ -50,10 +41,8 @@ test_a_call_that_the_disk_cannot_take_is_full(void **state)
 }
 
 /* Every call that can fail, once: the object arrives whole in the end. */
-static void
-test_any_failure_of_the_disk_costs_another_attempt_only(void **state)
+UNIT_TEST(test_any_failure_of_the_disk_costs_another_attempt_only)
 {
-    (void)state;
     static const enum fault_kind kinds[] = {FAULT_EIO, FAULT_TORN, FAULT_SYNC, FAULT_SHORT};
     for (unsigned kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
         for (unsigned nth = 1;; nth++) {
@@ -101,10 +90,8 @@ test_any_failure_of_the_disk_costs_another_attempt_only(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_any_refused_allocation_is_survived(void **state)
+UNIT_TEST(test_any_refused_allocation_is_survived)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct s3_rig rig;
         s3_rig_init(&rig, 15);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "backend/s3/index.h"
+#include "lib/test.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)
@@ -86,10 +87,8 @@ expect_text(const char *want)
     }
 }
 
-static void
-test_an_index_is_the_text_that_the_document_shows(void **state)
+UNIT_TEST(test_an_index_is_the_text_that_the_document_shows)
 {
-    (void)state;
     expect_text("{\"version\":1,\"instance\":\"a\",\"prefix\":\"p/2026/01/01/05/\",\"hour\":"
                 "\"2026-01-01T05:00:00.000Z\",\"all_objects\":true,\"all_metrics\":true,"
                 "\"metrics\":[],\"objects\":[]}\n");
@@ -106,10 +105,8 @@ test_an_index_is_the_text_that_the_document_shows(void **state)
         "\"450.7\",\"min_time\":-1,\"max_time\":1700000000004,\"number\":4}]}\n");
 }
 
-static void
-test_what_is_written_is_read_back(void **state)
+UNIT_TEST(test_what_is_written_is_read_back)
 {
-    (void)state;
     struct s3_index other;
     struct buf again;
     s3_index_init(&other, &memory);
@@ -131,10 +128,8 @@ test_what_is_written_is_read_back(void **state)
     s3_index_fini(&other);
 }
 
-static void
-test_places_of_a_fill_are_read_back(void **state)
+UNIT_TEST(test_places_of_a_fill_are_read_back)
 {
-    (void)state;
     struct s3_index other;
     struct s3_object o = object(3);
     o.first.pos = FILL_BIT | 12ULL << FILL_NUMBER_SHIFT;
@@ -151,10 +146,8 @@ test_places_of_a_fill_are_read_back(void **state)
     s3_index_fini(&other);
 }
 
-static void
-test_an_object_of_the_same_name_takes_the_place_of_the_first(void **state)
+UNIT_TEST(test_an_object_of_the_same_name_takes_the_place_of_the_first)
 {
-    (void)state;
     struct s3_object o = object(3);
     put(3, "up");
     put(4, "up");
@@ -168,10 +161,8 @@ test_an_object_of_the_same_name_takes_the_place_of_the_first(void **state)
     assert_int_equal(one.entries[0].seal, 4);
 }
 
-static void
-test_too_many_objects_are_cut(void **state)
+UNIT_TEST(test_too_many_objects_are_cut)
 {
-    (void)state;
     for (unsigned i = 1; i <= S3_INDEX_OBJECTS_MAX; i++) {
         put(i, "up");
     }
@@ -185,10 +176,8 @@ test_too_many_objects_are_cut(void **state)
     assert_true(one.cut);
 }
 
-static void
-test_too_many_names_are_cut(void **state)
+UNIT_TEST(test_too_many_names_are_cut)
 {
-    (void)state;
     char name[64];
     for (unsigned i = 0; i < S3_NAMES_MAX; i++) {
         snprintf(name, sizeof name, "m%u", i);
@@ -216,10 +205,8 @@ test_too_many_names_are_cut(void **state)
     assert_int_equal(names.places.count, 0);
 }
 
-static void
-test_what_is_no_index_is_refused(void **state)
+UNIT_TEST(test_what_is_no_index_is_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "[]",
@@ -245,10 +232,8 @@ test_what_is_no_index_is_refused(void **state)
     must(s3_index_parse(&one, bytes_of_text("{\"new\":{\"a\":[1]},\"version\":1}")));
 }
 
-static void
-test_local_files_are_per_directory_and_go_with_their_hour(void **state)
+UNIT_TEST(test_local_files_are_per_directory_and_go_with_their_hour)
 {
-    (void)state;
     struct sim_env *sim;
     must(sim_env_new(1, &sim));
     struct env *env = sim_env_env(sim);
@@ -298,10 +283,8 @@ note_path(void *context, const char *name, bool is_dir)
     return path_join(local_path, sizeof local_path, "i", name);
 }
 
-static void
-test_a_flipped_bit_in_a_local_file_is_found(void **state)
+UNIT_TEST(test_a_flipped_bit_in_a_local_file_is_found)
 {
-    (void)state;
     struct sim_env *sim;
     must(sim_env_new(1, &sim));
     struct env *env = sim_env_env(sim);
@@ -331,10 +314,8 @@ test_a_flipped_bit_in_a_local_file_is_found(void **state)
 }
 
 /* The objects of before are listed by the index of before; their metrics may be in what comes. */
-static void
-test_under_another_instance_only_metric_names_are_taken(void **state)
+UNIT_TEST(test_under_another_instance_only_metric_names_are_taken)
 {
-    (void)state;
     struct sim_env *sim;
     must(sim_env_new(1, &sim));
     struct env *env = sim_env_env(sim);
@@ -350,10 +331,8 @@ test_under_another_instance_only_metric_names_are_taken(void **state)
     sim_env_free(sim);
 }
 
-static void
-test_what_another_life_listed_in_the_bucket_is_kept(void **state)
+UNIT_TEST(test_what_another_life_listed_in_the_bucket_is_kept)
 {
-    (void)state;
     struct s3_index other;
     uint64_t seal = 2;
     s3_index_init(&other, &memory);

@@ -3,12 +3,7 @@
  * storage directory that was copied or rolled back, stores that do not refuse to overwrite; and
  * nothing damaged is uploaded.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/bucket.h"
 #include "backend/s3/testing.h"
@@ -88,10 +83,8 @@ deliver_new(struct s3_rig *rig)
 
 /* --- the condition ---------------------------------------------------------------------------- */
 
-static void
-test_a_new_name_is_looked_for_and_put_only_if_it_is_new(void **state)
+UNIT_TEST(test_a_new_name_is_looked_for_and_put_only_if_it_is_new)
 {
-    (void)state;
     struct s3_rig rig;
     char digest[33];
     names_rig_init(&rig);
@@ -114,10 +107,8 @@ test_a_new_name_is_looked_for_and_put_only_if_it_is_new(void **state)
 }
 
 /* Whether it refuses shows with the index, which is there. */
-static void
-test_where_the_store_refuses_names_are_not_looked_for(void **state)
+UNIT_TEST(test_where_the_store_refuses_names_are_not_looked_for)
 {
-    (void)state;
     static const struct {
         unsigned status; /* to an index that is there */
         bool looks;      /* afterwards */
@@ -154,10 +145,8 @@ test_where_the_store_refuses_names_are_not_looked_for(void **state)
     }
 }
 
-static void
-test_an_object_that_arrived_before_is_not_sent_again(void **state)
+UNIT_TEST(test_an_object_that_arrived_before_is_not_sent_again)
 {
-    (void)state;
     for (unsigned refused = 0; refused < 2; refused++) {
         struct s3_rig rig;
         char digest[33], length[24];
@@ -189,10 +178,8 @@ test_an_object_that_arrived_before_is_not_sent_again(void **state)
 
 /* --- another object has the name -------------------------------------------------------------- */
 
-static void
-test_an_object_whose_name_is_taken_gets_another_that_is_saved_first(void **state)
+UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
 {
-    (void)state;
     for (unsigned way = 0; way < 3; way++) {
         struct s3_rig rig;
         struct buf body;
@@ -284,10 +271,8 @@ test_names_that_are_taken_one_after_the_other_are_waited_for_and_end_in_one_that
 }
 
 /* A page that welcomes us, whatever is asked. */
-static void
-test_an_answer_that_names_no_object_is_not_one_that_has_the_name(void **state)
+UNIT_TEST(test_an_answer_that_names_no_object_is_not_one_that_has_the_name)
 {
-    (void)state;
     struct s3_rig rig;
     names_rig_init(&rig);
     must_add(&rig, 100, 0);
@@ -306,10 +291,8 @@ test_an_answer_that_names_no_object_is_not_one_that_has_the_name(void **state)
 
 /* --- a directory that was copied -------------------------------------------------------------- */
 
-static void
-test_a_copy_of_the_directory_gives_other_names(void **state)
+UNIT_TEST(test_a_copy_of_the_directory_gives_other_names)
 {
-    (void)state;
     struct s3_rig rig;
     names_rig_init(&rig);
     must_add(&rig, 100, 0);
@@ -332,10 +315,8 @@ test_a_copy_of_the_directory_gives_other_names(void **state)
 }
 
 /* What was about to be sent when the copy was taken has its name and its bytes: it is the same. */
-static void
-test_what_a_copy_had_sealed_keeps_its_name(void **state)
+UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
 {
-    (void)state;
     struct s3_rig rig;
     names_rig_init(&rig);
     must_add(&rig, 100, 0);
@@ -380,10 +361,8 @@ test_what_a_copy_had_sealed_keeps_its_name(void **state)
     "\"min_time\":1,\"max_time\":2,\"number\":9}]}"
 
 /* Objects do not meet, their index does: a volume that was rolled back makes other objects. */
-static void
-test_what_the_index_in_the_bucket_lists_is_kept(void **state)
+UNIT_TEST(test_what_the_index_in_the_bucket_lists_is_kept)
 {
-    (void)state;
     struct s3_rig rig;
     names_rig_init(&rig);
     must_add(&rig, 100, 0);
@@ -405,10 +384,8 @@ test_what_the_index_in_the_bucket_lists_is_kept(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_an_index_that_cannot_be_read_is_told_to_be_incomplete(void **state)
+UNIT_TEST(test_an_index_that_cannot_be_read_is_told_to_be_incomplete)
 {
-    (void)state;
     for (unsigned there = 0; there < 2; there++) {
         struct s3_rig rig;
         names_rig_init(&rig);
@@ -440,10 +417,8 @@ flip(struct s3_rig *rig, uint64_t at)
     must(sim_env_damage(rig->sim, "d/objects/0000000001", at));
 }
 
-static void
-test_what_changed_on_the_disk_is_not_sent_but_made_again(void **state)
+UNIT_TEST(test_what_changed_on_the_disk_is_not_sent_but_made_again)
 {
-    (void)state;
     static const char whole[] = LINE("1700000000100", "100") LINE("1700000000200", "200");
     for (unsigned crashes = 0; crashes < 2; crashes++) {
         struct s3_rig rig;
@@ -479,10 +454,8 @@ test_what_changed_on_the_disk_is_not_sent_but_made_again(void **state)
     }
 }
 
-static void
-test_a_file_that_cannot_be_read_is_made_again(void **state)
+UNIT_TEST(test_a_file_that_cannot_be_read_is_made_again)
 {
-    (void)state;
     struct s3_rig rig;
     names_rig_init(&rig);
     must_add(&rig, 100, 0);
@@ -495,10 +468,8 @@ test_a_file_that_cannot_be_read_is_made_again(void **state)
 }
 
 /* What the first version saved: no ids, and no checksums in the file. */
-static void
-test_an_object_that_an_earlier_version_sealed_is_sent(void **state)
+UNIT_TEST(test_an_object_that_an_earlier_version_sealed_is_sent)
 {
-    (void)state;
     struct s3_rig rig;
     struct saved {
         struct buf v2, v1;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "backend/s3/object.h"
+#include "lib/test.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)
@@ -25,10 +26,8 @@ place(const char *prefix, const char *tenant, int64_t arrival_ms)
     return s3_object_place(&object, prefix, bytes_of_text(tenant), arrival_ms);
 }
 
-static void
-test_a_directory_is_the_hour_of_arrival(void **state)
+UNIT_TEST(test_a_directory_is_the_hour_of_arrival)
 {
-    (void)state;
     assert_true(place("p/", "t", 1767243599999));
     assert_string_equal(object.dir, "p/2026/01/01/04/");
     assert_true(place("p/", "t", 1767243600000));
@@ -40,10 +39,8 @@ test_a_directory_is_the_hour_of_arrival(void **state)
     assert_string_equal(object.dir, "1969/12/31/23/");
 }
 
-static void
-test_a_tenant_is_one_level(void **state)
+UNIT_TEST(test_a_tenant_is_one_level)
 {
-    (void)state;
     assert_true(place("a/${tenant}/b-${tenant}/", "t.1", 0));
     assert_string_equal(object.dir, "a/t.1/b-t.1/1970/01/01/00/");
     static const char *const bad[] = {"", ".", "..", "a/b", "/", "a\x7f", "a\n"};
@@ -53,10 +50,8 @@ test_a_tenant_is_one_level(void **state)
     }
 }
 
-static void
-test_names_are_no_longer_than_a_key_may_be(void **state)
+UNIT_TEST(test_names_are_no_longer_than_a_key_may_be)
 {
-    (void)state;
     static char prefix[S3_KEY_BYTES_MAX + 1];
     size_t room = S3_DIR_BYTES - 1 - strlen("1970/01/01/00/");
     memset(prefix, 'p', room);
@@ -77,10 +72,8 @@ test_names_are_no_longer_than_a_key_may_be(void **state)
     assert_false(place(prefix, tenant, 0));
 }
 
-static void
-test_what_comes_from_the_store_is_named_by_fill_and_number(void **state)
+UNIT_TEST(test_what_comes_from_the_store_is_named_by_fill_and_number)
 {
-    (void)state;
     uint64_t fill = FILL_BIT | 3ULL << FILL_NUMBER_SHIFT;
     object.first = (struct s3_place){fill, 0};
     object.last = (struct s3_place){fill + 4095, 0};
@@ -88,10 +81,8 @@ test_what_comes_from_the_store_is_named_by_fill_and_number(void **state)
     assert_string_equal(object.base, "0123456789abcdef-fill3-0-4095.ndjson.gz");
 }
 
-static void
-test_what_the_log_gives_once_more_has_another_name(void **state)
+UNIT_TEST(test_what_the_log_gives_once_more_has_another_name)
 {
-    (void)state;
     object.first = (struct s3_place){880, 0};
     object.last = (struct s3_place){3952, 9};
     s3_object_name(&object, "0123456789abcdef", false, 0, ".gz");
@@ -100,10 +91,8 @@ test_what_the_log_gives_once_more_has_another_name(void **state)
     assert_string_equal(object.base, "0123456789abcdef-880-3952-again2.ndjson.gz");
 }
 
-static void
-test_places_are_ordered(void **state)
+UNIT_TEST(test_places_are_ordered)
 {
-    (void)state;
     static const struct s3_place rising[] = {{0, 0}, {0, 1}, {1, 0}, {1, UINT32_MAX}, {2, 0}};
     for (int i = 0; i < 5; i++) {
         for (int k = 0; k < 5; k++) {
@@ -139,10 +128,8 @@ make(struct s3_store *store)
     must(s3_object_append(store, &object, bytes_of_text("def"), NULL));
 }
 
-static void
-test_files_go_when_that_is_durable(void **state)
+UNIT_TEST(test_files_go_when_that_is_durable)
 {
-    (void)state;
     struct sim_env *sim;
     struct s3_store store;
     must(sim_env_new(1, &sim));
@@ -265,10 +252,8 @@ file_bytes(struct rig *rig, const char *path)
     return size;
 }
 
-static void
-test_blocks_come_back_with_the_checksums_they_were_made_with(void **state)
+UNIT_TEST(test_blocks_come_back_with_the_checksums_they_were_made_with)
 {
-    (void)state;
     static const size_t sizes[] = {1, S3_PART_BYTES, S3_PART_BYTES + 1, LARGE_BYTES};
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct rig rig;
@@ -296,10 +281,8 @@ test_blocks_come_back_with_the_checksums_they_were_made_with(void **state)
     }
 }
 
-static void
-test_a_flipped_bit_anywhere_is_found_before_it_is_used(void **state)
+UNIT_TEST(test_a_flipped_bit_anywhere_is_found_before_it_is_used)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 500);
     make_sealed(&rig);
@@ -327,10 +310,8 @@ test_a_flipped_bit_anywhere_is_found_before_it_is_used(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_damage_in_one_block_of_many_is_found_in_that(void **state)
+UNIT_TEST(test_damage_in_one_block_of_many_is_found_in_that)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, LARGE_BYTES);
     make_sealed(&rig);
@@ -342,10 +323,8 @@ test_damage_in_one_block_of_many_is_found_in_that(void **state)
 }
 
 /* Restored in part, say: it is whole, and not the one that is meant. */
-static void
-test_a_file_of_another_object_is_not_taken_for_it(void **state)
+UNIT_TEST(test_a_file_of_another_object_is_not_taken_for_it)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 500);
     make_sealed(&rig);
@@ -362,10 +341,8 @@ test_a_file_of_another_object_is_not_taken_for_it(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_file_of_before_there_were_checksums_gets_them(void **state)
+UNIT_TEST(test_a_file_of_before_there_were_checksums_gets_them)
 {
-    (void)state;
     struct rig rig;
     struct file file;
     rig_init(&rig, LARGE_BYTES);

@@ -1,10 +1,5 @@
 /* parts_test.c - large objects go in parts, and what a crash left of such uploads is aborted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/testing.h"
 #include "base/log.h"
@@ -44,10 +39,8 @@ expect_part(struct s3_rig *rig, unsigned number, int upload)
     if (number < 3) assert_int_equal(rig->step.http.body.size, 8 * MIB);
 }
 
-static void
-test_a_large_object_goes_in_parts(void **state)
+UNIT_TEST(test_a_large_object_goes_in_parts)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.storage_class = "GLACIER_IR";
@@ -110,10 +103,8 @@ test_a_large_object_goes_in_parts(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_a_lost_upload_is_begun_anew(void **state)
+UNIT_TEST(test_a_lost_upload_is_begun_anew)
 {
-    (void)state;
     static const char *const codes[] = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"};
     for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++) {
         for (unsigned parts = 0; parts <= 3; parts++) {
@@ -151,10 +142,8 @@ prepare_answer(struct s3_rig *rig, unsigned status, const char *body)
     s3_writer.prepare(rig->writer, &a, &rig->step);
 }
 
-static void
-test_uploads_that_a_crash_left_are_aborted(void **state)
+UNIT_TEST(test_uploads_that_a_crash_left_are_aborted)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 11);
     rig_open(&rig);
@@ -183,10 +172,8 @@ test_uploads_that_a_crash_left_are_aborted(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_without_leave_to_look_for_uploads_all_goes_on(void **state)
+UNIT_TEST(test_without_leave_to_look_for_uploads_all_goes_on)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 11);
     rig_open(&rig);
@@ -211,10 +198,8 @@ test_without_leave_to_look_for_uploads_all_goes_on(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_an_upload_that_is_given_up_is_aborted_later(void **state)
+UNIT_TEST(test_an_upload_that_is_given_up_is_aborted_later)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 12);
     rig_open(&rig);

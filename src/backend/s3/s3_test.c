@@ -1,11 +1,6 @@
 /* s3_test.c - what objects are called and what is in them, where they go, and the index beside
  * them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <jansson.h>
 #include <zlib.h>
@@ -16,10 +11,8 @@
 
 /* --- names and bytes -------------------------------------------------------------------------- */
 
-static void
-test_an_object_and_its_index_are_put(void **state)
+UNIT_TEST(test_an_object_and_its_index_are_put)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig_open(&rig);
@@ -105,10 +98,8 @@ expect_name(uint64_t first_pos, uint32_t first_index, uint64_t last_pos, uint32_
     s3_rig_fini(&rig);
 }
 
-static void
-test_names_tell_first_and_last(void **state)
+UNIT_TEST(test_names_tell_first_and_last)
 {
-    (void)state;
     expect_name(100, 0, 200, 3, true, "100-200"); /* all of record 200 is in it */
     expect_name(100, 2, 200, 3, true, "100.2-200");
     expect_name(100, 0, 200, 3, false, "100-200.3"); /* more of 200 may come */
@@ -125,10 +116,8 @@ add_letter(struct s3_rig *rig, double value)
     assert_int_equal(add_item(rig, &m.item), WRITER_ADDED);
 }
 
-static void
-test_letters_sent_again_have_names_that_never_come_again(void **state)
+UNIT_TEST(test_letters_sent_again_have_names_that_never_come_again)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig_open(&rig);
@@ -161,10 +150,8 @@ test_letters_sent_again_have_names_that_never_come_again(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_letters_do_not_make_an_object_of_before_forgotten(void **state)
+UNIT_TEST(test_letters_do_not_make_an_object_of_before_forgotten)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig_open(&rig);
@@ -184,10 +171,8 @@ test_letters_do_not_make_an_object_of_before_forgotten(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_histograms_and_exemplars_are_lines_of_their_own(void **state)
+UNIT_TEST(test_histograms_and_exemplars_are_lines_of_their_own)
 {
-    (void)state;
     struct s3_rig rig;
     struct made_item m;
     s3_rig_init(&rig, 1);
@@ -211,10 +196,8 @@ test_histograms_and_exemplars_are_lines_of_their_own(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_where_the_prefix_names_the_tenant_objects_are_of_one(void **state)
+UNIT_TEST(test_where_the_prefix_names_the_tenant_objects_are_of_one)
 {
-    (void)state;
     struct s3_rig rig;
     struct made_item m;
     s3_rig_init(&rig, 1);
@@ -237,10 +220,8 @@ test_where_the_prefix_names_the_tenant_objects_are_of_one(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_where_it_does_not_an_object_is_of_many(void **state)
+UNIT_TEST(test_where_it_does_not_an_object_is_of_many)
 {
-    (void)state;
     struct s3_rig rig;
     struct made_item m;
     s3_rig_init(&rig, 1);
@@ -256,10 +237,8 @@ test_where_it_does_not_an_object_is_of_many(void **state)
     s3_rig_fini(&rig);
 }
 
-static void
-test_encryption_and_class_are_asked_for(void **state)
+UNIT_TEST(test_encryption_and_class_are_asked_for)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.sse = S3_SSE_KMS;
@@ -294,10 +273,8 @@ unpack_gzip(struct bytes from, char *to, size_t room)
     return room - z.avail_out;
 }
 
-static void
-test_packed_objects_hold_the_same_lines(void **state)
+UNIT_TEST(test_packed_objects_hold_the_same_lines)
 {
-    (void)state;
     static const char *const ends[] = {".ndjson", ".ndjson.gz", ".ndjson.zst"};
     enum { COUNT = 30000, ROOM = 4 * MIB };
     char *plain = malloc(ROOM), *packed = malloc(ROOM);
@@ -335,10 +312,8 @@ test_packed_objects_hold_the_same_lines(void **state)
     free(packed);
 }
 
-static void
-test_an_object_is_complete_at_its_size_or_age(void **state)
+UNIT_TEST(test_an_object_is_complete_at_its_size_or_age)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.roll_bytes = 5000;
@@ -380,10 +355,8 @@ expect_url(const char *endpoint, const char *bucket, bool path_style, const char
     s3_rig_fini(&rig);
 }
 
-static void
-test_the_bucket_stands_in_the_host_or_in_the_path(void **state)
+UNIT_TEST(test_the_bucket_stands_in_the_host_or_in_the_path)
 {
-    (void)state;
     expect_url(NULL, "bucket", false, "https://bucket.s3.eu-west-1.amazonaws.com");
     expect_url(NULL, "bucket", true, "https://s3.eu-west-1.amazonaws.com/bucket");
     expect_url(NULL, "my.bucket", false, "https://s3.eu-west-1.amazonaws.com/my.bucket");
@@ -393,10 +366,8 @@ test_the_bucket_stands_in_the_host_or_in_the_path(void **state)
     expect_url("http://[::1]:9000", "bucket", false, "http://[::1]:9000/bucket");
 }
 
-static void
-test_an_endpoint_that_is_no_url_is_refused(void **state)
+UNIT_TEST(test_an_endpoint_that_is_no_url_is_refused)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.endpoint = "ftp://x";
@@ -417,10 +388,8 @@ objects_in_index(const struct s3_rig *rig)
     return count;
 }
 
-static void
-test_the_index_gathers_the_objects_of_an_hour(void **state)
+UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
 {
-    (void)state;
     struct s3_rig rig;
     struct made_item m;
     s3_rig_init(&rig, 8);
@@ -460,10 +429,8 @@ test_the_index_gathers_the_objects_of_an_hour(void **state)
 
 /* --- a dry run -------------------------------------------------------------------------------- */
 
-static void
-test_a_dry_run_touches_nothing(void **state)
+UNIT_TEST(test_a_dry_run_touches_nothing)
 {
-    (void)state;
     struct s3_rig rig;
     s3_rig_init(&rig, 10);
     rig_open(&rig);

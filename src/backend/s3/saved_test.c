@@ -1,10 +1,5 @@
 /* saved_test.c - whatever shapes an object shapes the hash, and nothing else does. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/s3/saved.h"
 
@@ -39,10 +34,8 @@ whole(void)
     };
 }
 
-static void
-test_what_shapes_objects_counts(void **state)
+UNIT_TEST(test_what_shapes_objects_counts)
 {
-    (void)state;
     enum { COUNT = 17 };
     uint64_t hashes[COUNT];
     for (unsigned i = 0; i < COUNT; i++) {
@@ -71,10 +64,8 @@ test_what_shapes_objects_counts(void **state)
     }
 }
 
-static void
-test_what_does_not_leaves_it_as_it_is(void **state)
+UNIT_TEST(test_what_does_not_leaves_it_as_it_is)
 {
-    (void)state;
     struct destination_settings d = whole();
     uint64_t hash = s3_content_hash(&d);
     d.name = "other";

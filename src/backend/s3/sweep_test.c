@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "backend/s3/sweep.h"
+#include "lib/test.h"
 
 #define must(call) assert_int_equal((call), OK)
 
@@ -37,10 +38,8 @@ read_page(const char *text, struct seen *seen, struct s3_uploads_page *page)
     return s3_uploads_read(bytes_of_text(text), note, seen, page);
 }
 
-static void
-test_uploads_and_markers_are_read(void **state)
+UNIT_TEST(test_uploads_and_markers_are_read)
 {
-    (void)state;
     struct seen seen;
     struct s3_uploads_page page;
     must(read_page("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
@@ -63,10 +62,8 @@ test_uploads_and_markers_are_read(void **state)
     assert_string_equal(page.next_id, "i<2");
 }
 
-static void
-test_what_is_no_page_is_refused(void **state)
+UNIT_TEST(test_what_is_no_page_is_refused)
 {
-    (void)state;
     struct seen seen;
     struct s3_uploads_page page;
     static const char *const bad[] = {
@@ -99,10 +96,8 @@ test_what_is_no_page_is_refused(void **state)
     assert_int_equal(s3_uploads_read(bytes_of(large, sizeof large), note, &seen, &page), ERR_LIMIT);
 }
 
-static void
-test_the_caller_may_stop(void **state)
+UNIT_TEST(test_the_caller_may_stop)
 {
-    (void)state;
     struct seen seen = {.stop_at = 1};
     struct s3_uploads_page page;
     assert_int_equal(

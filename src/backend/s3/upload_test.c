@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "backend/s3/upload.h"
+#include "lib/test.h"
 #include "sys/sim.h"
 
 #define must(call) assert_int_equal((call), OK)
@@ -72,10 +73,8 @@ created(const char *id)
     assert_int_equal(upload.phase, S3_UPLOAD_PART);
 }
 
-static void
-test_more_than_a_part_goes_in_parts(void **state)
+UNIT_TEST(test_more_than_a_part_goes_in_parts)
 {
-    (void)state;
     static const struct {
         uint64_t size;
         uint64_t requests;
@@ -109,10 +108,8 @@ test_more_than_a_part_goes_in_parts(void **state)
     }
 }
 
-static void
-test_the_end_of_the_largest_upload_fits(void **state)
+UNIT_TEST(test_the_end_of_the_largest_upload_fits)
 {
-    (void)state;
     char etag[130] = "\"";
     struct s3_object object = {.file = FILE_CLOSED};
     struct s3_request request;
@@ -130,10 +127,8 @@ test_the_end_of_the_largest_upload_fits(void **state)
         memmem(request.body.at, request.body.size, "<PartNumber>10000</PartNumber>", 30));
 }
 
-static void
-test_etags_that_could_be_markup_are_refused(void **state)
+UNIT_TEST(test_etags_that_could_be_markup_are_refused)
 {
-    (void)state;
     static const char *const bad[] = {"", "<a>", "a&b", "a b", "a\x7f", "\xc3\xa9"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         begin(S3_PART_BYTES + 1);
@@ -144,10 +139,8 @@ test_etags_that_could_be_markup_are_refused(void **state)
     }
 }
 
-static void
-test_an_upload_without_a_good_id_is_none(void **state)
+UNIT_TEST(test_an_upload_without_a_good_id_is_none)
 {
-    (void)state;
     static char long_id[1200];
     memset(long_id, 'i', S3_UPLOAD_ID_BYTES);
     static const char *const bad[] = {"", " ", "a b", "\xc3\xa9", long_id};
@@ -165,10 +158,8 @@ test_an_upload_without_a_good_id_is_none(void **state)
     }
 }
 
-static void
-test_refusals_lead_nowhere_but_where_the_upload_is_gone(void **state)
+UNIT_TEST(test_refusals_lead_nowhere_but_where_the_upload_is_gone)
 {
-    (void)state;
     begin(S3_PART_BYTES + 1);
     created("x");
     struct writer_step step =
@@ -204,10 +195,8 @@ looked(unsigned status, const char *length, const char *etag, const char *digest
 
 static const struct s3_upload_how LOOKS = {.looks = true, .only_new = true};
 
-static void
-test_what_is_there_is_this_object_if_size_and_checksum_are(void **state)
+UNIT_TEST(test_what_is_there_is_this_object_if_size_and_checksum_are)
 {
-    (void)state;
     static const struct {
         const char *length, *etag, *digest;
         enum s3_upload_phase phase;
@@ -244,10 +233,8 @@ test_what_is_there_is_this_object_if_size_and_checksum_are(void **state)
     }
 }
 
-static void
-test_where_nothing_can_be_seen_nothing_is_overwritten(void **state)
+UNIT_TEST(test_where_nothing_can_be_seen_nothing_is_overwritten)
 {
-    (void)state;
     for (unsigned status = 400; status <= 404; status++) {
         begin_as(10, LOOKS);
         assert_int_equal(looked(status, "", "", "").verdict, VERDICT_DELIVERED);
@@ -268,10 +255,8 @@ test_where_nothing_can_be_seen_nothing_is_overwritten(void **state)
     assert_int_equal(upload.phase, S3_UPLOAD_LOOK);
 }
 
-static void
-test_a_store_that_does_not_know_the_condition_is_asked_without_it(void **state)
+UNIT_TEST(test_a_store_that_does_not_know_the_condition_is_asked_without_it)
 {
-    (void)state;
     struct s3_object object = {.file = FILE_CLOSED};
     struct s3_request request;
     begin(10);
@@ -295,10 +280,8 @@ test_a_store_that_does_not_know_the_condition_is_asked_without_it(void **state)
     assert_int_equal(upload.phase, S3_UPLOAD_DONE);
 }
 
-static void
-test_an_upload_in_parts_is_given_up_when_its_name_is_taken(void **state)
+UNIT_TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken)
 {
-    (void)state;
     begin(S3_PART_BYTES + 1);
     created("x");
     take(VERDICT_DELIVERED, 200, "", "\"e\"");

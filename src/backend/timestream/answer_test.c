@@ -1,10 +1,5 @@
 /* Refused records, addresses and tables, as Timestream says it and as it should not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 #include <stdio.h>
 
 #include "backend/timestream/timestream.h"
@@ -36,10 +31,8 @@ expect_rejection(uint32_t index, const char *reason, const char *words)
     }
 }
 
-static void
-test_refused_records_are_those_that_are_named(void **state)
+UNIT_TEST(test_refused_records_are_those_that_are_named)
 {
-    (void)state;
     timestream_rejections_init(&rejections, NULL);
     assert_int_equal(read_list("[{\"RecordIndex\":2,\"Reason\":\"Out\\nof the time range.\"},"
                                "{\"RecordIndex\":0,\"Reason\":\"Why\",\"ExistingVersion\":5},"
@@ -57,10 +50,8 @@ test_refused_records_are_those_that_are_named(void **state)
     timestream_rejections_fini(&rejections);
 }
 
-static void
-test_reasons_become_words(void **state)
+UNIT_TEST(test_reasons_become_words)
 {
-    (void)state;
     static const struct {
         const char *said;
         const char *reason;
@@ -87,10 +78,8 @@ test_reasons_become_words(void **state)
     timestream_rejections_fini(&rejections);
 }
 
-static void
-test_a_list_that_cannot_be_trusted_names_nobody(void **state)
+UNIT_TEST(test_a_list_that_cannot_be_trusted_names_nobody)
 {
-    (void)state;
     static const char *const bad[] = {
         "[]",
         "{}",
@@ -113,10 +102,8 @@ test_a_list_that_cannot_be_trusted_names_nobody(void **state)
     timestream_rejections_fini(&rejections);
 }
 
-static void
-test_long_reasons_of_all_records_fit(void **state)
+UNIT_TEST(test_long_reasons_of_all_records_fit)
 {
-    (void)state;
     struct buf body;
     buf_init(&body, NULL, 1 << 20);
     timestream_rejections_init(&rejections, NULL);
@@ -138,10 +125,8 @@ test_long_reasons_of_all_records_fit(void **state)
     buf_fini(&body);
 }
 
-static void
-test_without_memory_for_words_it_is_said(void **state)
+UNIT_TEST(test_without_memory_for_words_it_is_said)
 {
-    (void)state;
     timestream_rejections_init(&rejections, NULL);
     mem_fail_nth(1, false);
     enum err e = read_list("[{\"RecordIndex\":1}]", 5);
@@ -163,10 +148,8 @@ expect_address(const char *body, const char *want, int64_t want_minutes)
     assert_int_equal(keep_ms, want_minutes * 60000);
 }
 
-static void
-test_the_first_usable_address_is_taken(void **state)
+UNIT_TEST(test_the_first_usable_address_is_taken)
 {
-    (void)state;
     expect_address(
         "{\"Endpoints\":[{\"Address\":\"ingest-cell1.timestream.us-east-1.amazonaws.com\","
         "\"CachePeriodInMinutes\":1440}]}",
@@ -181,10 +164,8 @@ test_the_first_usable_address_is_taken(void **state)
                    "https://a", 7 * 24 * 60);
 }
 
-static void
-test_what_is_no_address_is_refused(void **state)
+UNIT_TEST(test_what_is_no_address_is_refused)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "[]",
@@ -226,10 +207,8 @@ expect_table(const char *body, bool want_active, const char *want)
     assert_int_equal(table.is_active, want_active);
 }
 
-static void
-test_a_table_is_told_in_words(void **state)
+UNIT_TEST(test_a_table_is_told_in_words)
 {
-    (void)state;
     expect_table(
         "{\"Table\":{\"TableStatus\":\"ACTIVE\",\"RetentionProperties\":{"
         "\"MemoryStoreRetentionPeriodInHours\":6,"
@@ -252,10 +231,8 @@ test_a_table_is_told_in_words(void **state)
     assert_int_equal(timestream_table_read(bytes_of_text("x"), &table), ERR_INPUT);
 }
 
-static void
-test_a_table_takes_what_its_stores_do(void **state)
+UNIT_TEST(test_a_table_takes_what_its_stores_do)
 {
-    (void)state;
     static const struct {
         const char *memory, *magnetic, *writes;
         int64_t hours; /* 0: not known */

@@ -2,19 +2,14 @@
  * batch_test.c - bodies byte by byte, and by a JSON reader that is not ours: whatever is
  * common to whom, each record is that of its sample. Limits, costs, and memory that runs out.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 #include <jansson.h>
 #include <stdio.h>
 
 #include "backend/timestream/timestream.h"
+#include "lib/random_labels.h"
 #include "wire/number.h"
 #include "wire/point/timestream_record_testing.h"
-#include "lib/random_labels.h"
 
 static struct budget budget;
 static struct timestream_batch batch;
@@ -101,10 +96,8 @@ body_text(void)
 
 /* --- bodies ----------------------------------------------------------------------------------- */
 
-static void
-test_a_lone_record_has_all_its_dimensions_in_common(void **state)
+UNIT_TEST(test_a_lone_record_has_all_its_dimensions_in_common)
 {
-    (void)state;
     assert_int_equal(timestream_batch_bytes(&batch), 0);
     assert_int_equal(timestream_batch_kib(&batch), 0);
     assert_int_equal(add("__name__=up job=x"), WRITER_ADDED);
@@ -112,20 +105,16 @@ test_a_lone_record_has_all_its_dimensions_in_common(void **state)
     assert_int_equal(timestream_batch_kib(&batch), 1);
 }
 
-static void
-test_without_labels_in_common_there_are_no_common_dimensions(void **state)
+UNIT_TEST(test_without_labels_in_common_there_are_no_common_dimensions)
 {
-    (void)state;
     assert_int_equal(add("__name__=up"), WRITER_ADDED);
     assert_int_equal(add("__name__=down job=x"), WRITER_ADDED);
     assert_string_equal(body_text(), BODY("", RECORD("up", "", "1000") "," RECORD(
                                                   "down", DIMENSION("job", "x"), "1001")));
 }
 
-static void
-test_labels_that_leave_go_to_those_that_had_them(void **state)
+UNIT_TEST(test_labels_that_leave_go_to_those_that_had_them)
 {
-    (void)state;
     assert_int_equal(add("__name__=a host=1 job=x zone=z"), WRITER_ADDED);
     assert_int_equal(add("__name__=b job=x mode=m zone=z"), WRITER_ADDED); /* host leaves */
     assert_int_equal(add("__name__=c job=y zone=z"), WRITER_ADDED);        /* job leaves */
@@ -139,10 +128,8 @@ test_labels_that_leave_go_to_those_that_had_them(void **state)
                                     "1002") "," RECORD("d", DIMENSION("job", "x"), "1003")));
 }
 
-static void
-test_several_labels_leave_at_once(void **state)
+UNIT_TEST(test_several_labels_leave_at_once)
 {
-    (void)state;
     assert_int_equal(add("__name__=a b=1 c=2 time=3"), WRITER_ADDED);
     assert_int_equal(add("__name__=a c=2"), WRITER_ADDED);
     assert_string_equal(body_text(),
@@ -151,10 +138,8 @@ test_several_labels_leave_at_once(void **state)
                                     "1000") "," RECORD("a", "", "1001")));
 }
 
-static void
-test_a_version_and_colons_are_as_told(void **state)
+UNIT_TEST(test_a_version_and_colons_are_as_told)
 {
-    (void)state;
     form = (struct timestream_form){.version = 7, .keep_colons = true};
     assert_int_equal(add("__name__=a:b"), WRITER_ADDED);
     assert_non_null(strstr(body_text(), "\"MeasureName\":\"a:b\""));
@@ -165,10 +150,8 @@ test_a_version_and_colons_are_as_told(void **state)
     assert_non_null(strstr(body_text(), "\"MeasureName\":\"U__a_3a_b\""));
 }
 
-static void
-test_histograms_and_what_is_not_finite_are_texts(void **state)
+UNIT_TEST(test_histograms_and_what_is_not_finite_are_texts)
 {
-    (void)state;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3};
     struct item item = {.kind = ITEM_HISTOGRAM, .labels = labels_of("__name__=h"), .histogram = &h};
     assert_int_equal(timestream_batch_add(&batch, &scratch, &form, &item, &why), WRITER_ADDED);
@@ -285,10 +268,8 @@ make_labels(struct rng *r, unsigned round, struct buf *to)
     buf_put_bytes(to, labels_of(text));
 }
 
-static void
-test_every_record_comes_back_whatever_is_common(void **state)
+UNIT_TEST(test_every_record_comes_back_whatever_is_common)
 {
-    (void)state;
     struct rng r = {3};
     for (unsigned i = 0; i < SAMPLES_MAX; i++) {
         buf_init(&samples[i].labels, NULL, 1 << 20);
@@ -318,10 +299,8 @@ test_every_record_comes_back_whatever_is_common(void **state)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static void
-test_a_hundred_records_are_all(void **state)
+UNIT_TEST(test_a_hundred_records_are_all)
 {
-    (void)state;
     for (unsigned i = 0; i < TIMESTREAM_RECORDS_MAX; i++) {
         assert_int_equal(add("__name__=up job=x"), WRITER_ADDED);
     }
@@ -344,10 +323,8 @@ labels_with(const char *name, size_t size)
     return buf_bytes(&labels);
 }
 
-static void
-test_a_record_beyond_a_limit_is_unfit_and_changes_nothing(void **state)
+UNIT_TEST(test_a_record_beyond_a_limit_is_unfit_and_changes_nothing)
 {
-    (void)state;
     static uint64_t bounds[40000];
     enum { FITS = TIMESTREAM_RECORD_BYTES_MAX - 2 - 8 - 8 - 1 };
     assert_int_equal(add_labels(labels_with("a", FITS + 1), 0, 1), WRITER_UNFIT);
@@ -373,10 +350,8 @@ test_a_record_beyond_a_limit_is_unfit_and_changes_nothing(void **state)
     assert_int_equal(batch.count, 3);
 }
 
-static void
-test_dimensions_are_counted_wherever_they_stand(void **state)
+UNIT_TEST(test_dimensions_are_counted_wherever_they_stand)
 {
-    (void)state;
     char pair[32];
     for (unsigned extra = 0; extra < 2; extra++) { /* 128 dimensions, then one more */
         timestream_batch_clear(&batch);
@@ -406,10 +381,8 @@ add_other_host(unsigned count, const char *host)
     return add("__name__=m host=other job=x mode=0");
 }
 
-static void
-test_a_record_that_makes_the_call_dearer_than_another_call_begins_one(void **state)
+UNIT_TEST(test_a_record_that_makes_the_call_dearer_than_another_call_begins_one)
 {
-    (void)state;
     static const char long_host[] = "host-of-a-name-of-forty-bytes-to-be-dear";
     assert_int_equal(add_other_host(25, long_host), WRITER_FULL); /* 44 * 25 */
     assert_int_equal(batch.count, 25);
@@ -418,10 +391,8 @@ test_a_record_that_makes_the_call_dearer_than_another_call_begins_one(void **sta
     assert_int_equal(add_other_host(61, "abcdefghijklm"), WRITER_FULL);  /* 17 * 61 */
 }
 
-static void
-test_what_is_common_is_billed_once(void **state)
+UNIT_TEST(test_what_is_common_is_billed_once)
 {
-    (void)state;
     /* 2 + 300 common; 1 + 8 + 8 each */
     for (unsigned i = 0; i < 42; i++) {
         assert_int_equal(add_labels(labels_with("ab", 300), i, 1), WRITER_ADDED);
@@ -436,10 +407,8 @@ test_what_is_common_is_billed_once(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_without_memory_nothing_changes_and_it_goes_on_later(void **state)
+UNIT_TEST(test_without_memory_nothing_changes_and_it_goes_on_later)
 {
-    (void)state;
     static const char *const texts[] = {"__name__=a b=1 host=2", "__name__=a b=1 host=3",
                                         "__name__=a c=2"};
     struct buf all[3];

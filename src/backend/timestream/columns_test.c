@@ -1,11 +1,6 @@
 /* columns_test.c - columns are the labels that the destination made them of, or that another writer
  * did. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdlib.h>
 
@@ -171,10 +166,8 @@ static const char *const hard_names[] = {"job",
                                          "a"};
 enum { HARD_NAMES = sizeof hard_names / sizeof *hard_names };
 
-static void
-test_each_hard_name_comes_back_as_label_and_as_metric(void **state)
+UNIT_TEST(test_each_hard_name_comes_back_as_label_and_as_metric)
 {
-    (void)state;
     struct stored s;
     stored_init(&s);
     for (int i = 0; i < HARD_NAMES; i++) {
@@ -188,10 +181,8 @@ test_each_hard_name_comes_back_as_label_and_as_metric(void **state)
     stored_fini(&s);
 }
 
-static void
-test_random_series_come_back(void **state)
+UNIT_TEST(test_random_series_come_back)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 50; seed++) {
         struct stored s;
         uint64_t random = seed;
@@ -218,10 +209,8 @@ test_random_series_come_back(void **state)
     }
 }
 
-static void
-test_a_table_of_the_connector_has_labels_as_they_are(void **state)
+UNIT_TEST(test_a_table_of_the_connector_has_labels_as_they_are)
 {
-    (void)state;
     static const char *const names[] = {"job", "U__x", "N__0123456789abcdef", NULL};
     struct asked_table t;
     struct label labels[FINAL_LABELS_MAX];
@@ -241,10 +230,8 @@ test_a_table_of_the_connector_has_labels_as_they_are(void **state)
     asked_table_fini(&t);
 }
 
-static void
-test_a_label_with_two_columns_is_the_first_that_has_a_value(void **state)
+UNIT_TEST(test_a_label_with_two_columns_is_the_first_that_has_a_value)
 {
-    (void)state;
     static const char *const names[] = {"job", "H__j__0123456789abcdef", "N__0123456789abcdef",
                                         NULL};
     struct asked_table t;
@@ -265,10 +252,8 @@ test_a_label_with_two_columns_is_the_first_that_has_a_value(void **state)
     asked_table_fini(&t);
 }
 
-static void
-test_what_the_destination_would_not_write_stands_for_itself(void **state)
+UNIT_TEST(test_what_the_destination_would_not_write_stands_for_itself)
 {
-    (void)state;
     static const char *const names[] = {"U__job", "U__a_2e_b", "U__a_3a_b", "U__", NULL};
     static const char *const labels_of[] = {"U__job", "U__a_2e_b", "a:b", "U__"};
     struct asked_table t;
@@ -290,10 +275,8 @@ test_what_the_destination_would_not_write_stands_for_itself(void **state)
     asked_table_fini(&t);
 }
 
-static void
-test_other_columns_are_an_error_in_a_table_that_is_ours(void **state)
+UNIT_TEST(test_other_columns_are_an_error_in_a_table_that_is_ours)
 {
-    (void)state;
     static const char *const none[] = {NULL};
     static const enum timestream_schema schemas[] = {TIMESTREAM_AUTO, TIMESTREAM_CONNECTOR,
                                                      TIMESTREAM_FIREKEEP};
@@ -314,10 +297,8 @@ test_other_columns_are_an_error_in_a_table_that_is_ours(void **state)
     }
 }
 
-static void
-test_times_are_read_to_the_millisecond(void **state)
+UNIT_TEST(test_times_are_read_to_the_millisecond)
 {
-    (void)state;
     static const struct {
         const char *text;
         int64_t t_ms;

@@ -2,12 +2,7 @@
  * endpoint_test.c - where requests go, with played answers: discovery, how long it is
  * kept, 421, and addresses that are given.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/timestream/testing.h"
 
@@ -83,10 +78,8 @@ discover(const char *answer)
     expect_done(&rig, VERDICT_DELIVERED, "", "requests go to");
 }
 
-static void
-test_requests_go_to_the_cell_that_is_named(void **state)
+UNIT_TEST(test_requests_go_to_the_cell_that_is_named)
 {
-    (void)state;
     open_client();
     assert_true(timestream_client_due(client));
     begin();
@@ -101,10 +94,8 @@ test_requests_go_to_the_cell_that_is_named(void **state)
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
-static void
-test_an_address_is_kept_for_its_time_and_asked_for_again(void **state)
+UNIT_TEST(test_an_address_is_kept_for_its_time_and_asked_for_again)
 {
-    (void)state;
     open_client();
     discover(CELL);
     rig_advance(&rig, 599);
@@ -116,10 +107,8 @@ test_an_address_is_kept_for_its_time_and_asked_for_again(void **state)
     expect_call(&rig, "https://cell2.example/", "WriteRecords", "{x}");
 }
 
-static void
-test_an_address_that_works_is_used_while_no_other_can_be_had(void **state)
+UNIT_TEST(test_an_address_that_works_is_used_while_no_other_can_be_had)
 {
-    (void)state;
     open_client();
     discover(CELL);
     rig_advance(&rig, 600);
@@ -134,10 +123,8 @@ test_an_address_that_works_is_used_while_no_other_can_be_had(void **state)
     discover(OTHER_CELL);
 }
 
-static void
-test_another_cell_is_asked_for_after_421(void **state)
+UNIT_TEST(test_another_cell_is_asked_for_after_421)
 {
-    (void)state;
     open_client();
     discover(CELL);
     begin();
@@ -156,10 +143,8 @@ test_another_cell_is_asked_for_after_421(void **state)
     assert_false(timestream_client_due(client));
 }
 
-static void
-test_discovery_that_fails_says_why(void **state)
+UNIT_TEST(test_discovery_that_fails_says_why)
 {
-    (void)state;
     open_client();
     prepare();
     prepare_answer(403,
@@ -176,10 +161,8 @@ test_discovery_that_fails_says_why(void **state)
     assert_true(timestream_client_due(client));
 }
 
-static void
-test_a_wrong_clock_is_set_right_during_discovery(void **state)
+UNIT_TEST(test_a_wrong_clock_is_set_right_during_discovery)
 {
-    (void)state;
     open_client();
     prepare();
     struct http_call_answer answer =
@@ -192,10 +175,8 @@ test_a_wrong_clock_is_set_right_during_discovery(void **state)
     expect_done(&rig, VERDICT_DELIVERED, "", "cell1");
 }
 
-static void
-test_keys_that_are_refused_are_fetched_again(void **state)
+UNIT_TEST(test_keys_that_are_refused_are_fetched_again)
 {
-    (void)state;
     open_client();
     discover(CELL);
     begin();
@@ -212,10 +193,8 @@ test_keys_that_are_refused_are_fetched_again(void **state)
     assert_false(timestream_client_due(client));
 }
 
-static void
-test_keys_refused_by_discovery_are_fetched_again(void **state)
+UNIT_TEST(test_keys_refused_by_discovery_are_fetched_again)
 {
-    (void)state;
     open_client();
     prepare();
     prepare_answer(403, "{\"__type\":\"UnrecognizedClientException\",\"message\":\"x\"}");
@@ -226,10 +205,8 @@ test_keys_refused_by_discovery_are_fetched_again(void **state)
     discover(CELL);
 }
 
-static void
-test_without_keys_nothing_is_sent(void **state)
+UNIT_TEST(test_without_keys_nothing_is_sent)
 {
-    (void)state;
     rig.settings.aws.secret_key.text = "";
     open_client();
     prepare();
@@ -256,26 +233,20 @@ expect_fixed(const char *url, const char *host)
     assert_false(timestream_client_due(client));
 }
 
-static void
-test_an_address_of_the_settings_is_used_as_written(void **state)
+UNIT_TEST(test_an_address_of_the_settings_is_used_as_written)
 {
-    (void)state;
     rig.settings.u.timestream.write_endpoint = "http://localhost:8086/base/";
     expect_fixed("http://localhost:8086/base/", "localhost:8086");
 }
 
-static void
-test_an_address_of_the_environment_is_used_as_written(void **state)
+UNIT_TEST(test_an_address_of_the_environment_is_used_as_written)
 {
-    (void)state;
     setenv("AWS_ENDPOINT_URL_TIMESTREAM_WRITE", "http://vpce.example", 1);
     expect_fixed("http://vpce.example/", "vpce.example");
 }
 
-static void
-test_own_headers_are_sent_and_signed(void **state)
+UNIT_TEST(test_own_headers_are_sent_and_signed)
 {
-    (void)state;
     struct named_secret headers[] = {{"X-Team", {.text = "a"}}};
     rig.settings.http.headers = (struct named_secrets){headers, 1};
     open_client();
@@ -288,10 +259,8 @@ test_own_headers_are_sent_and_signed(void **state)
     expect_done(&rig, VERDICT_BLOCKED, "configuration", "X-Team");
 }
 
-static void
-test_settings_that_cannot_be_are_refused(void **state)
+UNIT_TEST(test_settings_that_cannot_be_are_refused)
 {
-    (void)state;
     struct why why = {""};
     rig.settings.aws.region = "a b";
     assert_int_equal(timestream_client_new(&rig.options, &client, &why), ERR_INPUT);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backend/timestream/page.h"
+#include "lib/test.h"
 
 struct taken {
     char text[256];
@@ -48,10 +49,8 @@ read_value(const char *value, struct taken *taken)
     return e;
 }
 
-static void
-test_a_value_is_the_same_however_it_is_written(void **state)
+UNIT_TEST(test_a_value_is_the_same_however_it_is_written)
 {
-    (void)state;
     static const struct {
         const char *value, *taken;
     } rows[] = {
@@ -74,10 +73,8 @@ test_a_value_is_the_same_however_it_is_written(void **state)
     }
 }
 
-static void
-test_what_is_no_value_is_damage(void **state)
+UNIT_TEST(test_what_is_no_value_is_damage)
 {
-    (void)state;
     static const char *const values[] = {
         "{}",
         "{\"ScalarValue\":}",

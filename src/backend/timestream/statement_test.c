@@ -1,10 +1,5 @@
 /* statement_test.c - what is asked of Timestream for which matchers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/timestream/reading_testing.h"
 
@@ -44,10 +39,8 @@ check(const char *selector, const char *expected)
     check_where(TIMESTREAM_AUTO, dimensions, selector, expected);
 }
 
-static void
-test_series_are_counted_by_measure_and_dimensions(void **state)
+UNIT_TEST(test_series_are_counted_by_measure_and_dimensions)
 {
-    (void)state;
     struct asked_table t;
     struct buf text;
     buf_init(&text, NULL, 1 << 20);
@@ -63,10 +56,8 @@ test_series_are_counted_by_measure_and_dimensions(void **state)
     asked_table_fini(&t);
 }
 
-static void
-test_names_are_asked_for_in_each_form_in_which_they_may_be_stored(void **state)
+UNIT_TEST(test_names_are_asked_for_in_each_form_in_which_they_may_be_stored)
 {
-    (void)state;
     check("up", " AND measure_name IN ('up')");
     check("{__name__=~\"up|a:b\"}", " AND measure_name IN ('a:b', 'U__a_3a_b', 'up')");
     check("{__name__=\"ts_x\"}", " AND measure_name IN ('ts_x', 'U__ts__x')");
@@ -79,10 +70,8 @@ test_names_are_asked_for_in_each_form_in_which_they_may_be_stored(void **state)
     check_where(TIMESTREAM_CONNECTOR, dimensions, "{__name__=~\"[a]+\"}", "");
 }
 
-static void
-test_a_missing_dimension_is_the_empty_text(void **state)
+UNIT_TEST(test_a_missing_dimension_is_the_empty_text)
 {
-    (void)state;
     check("{__name__!=\"\",job=\"\",a=\"\"}", " AND COALESCE(\"job\", '') = ''");
     check("{job!=\"\"}", " AND \"job\" <> ''");
     check("{__name__!=\"\",job!=\"x\"}", " AND COALESCE(\"job\", '') <> 'x'");
@@ -93,10 +82,8 @@ test_a_missing_dimension_is_the_empty_text(void **state)
           " AND REGEXP_LIKE(COALESCE(\"job\", ''), '(?s)^(?:(?:x.*)?)$')");
 }
 
-static void
-test_regexes_are_sent_if_all_dialects_agree_on_them(void **state)
+UNIT_TEST(test_regexes_are_sent_if_all_dialects_agree_on_them)
 {
-    (void)state;
     check("{job=~\"a+b?\"}", " AND REGEXP_LIKE(\"job\", '^(?:a+b?)$')");
     check("{job=~\"a.b\"}", " AND REGEXP_LIKE(\"job\", '(?s)^(?:a.b)$')");
     check("{job=~\"it's+\"}", " AND REGEXP_LIKE(\"job\", '^(?:it''s+)$')");
@@ -111,10 +98,8 @@ test_regexes_are_sent_if_all_dialects_agree_on_them(void **state)
     check("{job=~\"a+\\u0000\"}", "");
 }
 
-static void
-test_labels_are_found_under_mapped_names(void **state)
+UNIT_TEST(test_labels_are_found_under_mapped_names)
 {
-    (void)state;
     check("{\"it\\\"s\"=\"x\"}", " AND \"it\"\"s\" = 'x'");
     check("{\"my:label\"=\"x\"}", " AND \"U__my_3a_label\" = 'x'");
     check("{time=\"y\"}", " AND \"U__time\" = 'y'");
@@ -124,10 +109,8 @@ test_labels_are_found_under_mapped_names(void **state)
     check_where(TIMESTREAM_AUTO, shortened, "{any=\"x\"}", "");
 }
 
-static void
-test_no_text_ends_its_literal(void **state)
+UNIT_TEST(test_no_text_ends_its_literal)
 {
-    (void)state;
     check("{job=\"'; DROP TABLE prom; --\"}", " AND \"job\" = '''; DROP TABLE prom; --'");
     check("{job=\"\\\\' OR 1 = 1\"}", " AND \"job\" = '\\'' OR 1 = 1'");
     check("{__name__=\"') OR ('' = '\"}", " AND measure_name IN (''') OR ('''' = ''')");
@@ -136,19 +119,15 @@ test_no_text_ends_its_literal(void **state)
           "measure_name LIKE 'H__%')");
 }
 
-static void
-test_texts_with_a_nul_are_not_sent(void **state)
+UNIT_TEST(test_texts_with_a_nul_are_not_sent)
 {
-    (void)state;
     check("{job=\"a\\u0000\"}", "");
     check("{job=~\"a|b\\u0000\"}", "");
     check("{__name__=\"a\\u0000\"}", "");
 }
 
-static void
-test_long_matchers_are_left_out_when_there_is_no_room(void **state)
+UNIT_TEST(test_long_matchers_are_left_out_when_there_is_no_room)
 {
-    (void)state;
     struct asked_table t;
     struct buf text, selector;
     buf_init(&text, NULL, 1 << 20);
@@ -170,10 +149,8 @@ test_long_matchers_are_left_out_when_there_is_no_room(void **state)
     asked_table_fini(&t);
 }
 
-static void
-test_a_label_that_the_table_lacks_selects_nothing(void **state)
+UNIT_TEST(test_a_label_that_the_table_lacks_selects_nothing)
 {
-    (void)state;
     static const struct {
         const char *const *columns;
         const char *selector;
@@ -219,10 +196,8 @@ check_samples(const struct timestream_varying *varying, const char *expected)
     asked_table_fini(&t);
 }
 
-static void
-test_samples_come_with_what_varies(void **state)
+UNIT_TEST(test_samples_come_with_what_varies)
 {
-    (void)state;
     static const struct timestream_varying none = {.measure = false};
     static const struct timestream_varying both = {.measure = true, .dimensions = {0}, .count = 1};
     check_samples(&none, "SELECT time, measure_value::double, measure_value::varchar" FROM TIMES
@@ -253,10 +228,8 @@ check_values(const char *const *columns, const char *selector, const char *label
     asked_table_fini(&t);
 }
 
-static void
-test_values_are_asked_for_with_what_matchers_need(void **state)
+UNIT_TEST(test_values_are_asked_for_with_what_matchers_need)
 {
-    (void)state;
     check_values(dimensions, "{__name__!=\"\",job!~\"a\"}", "job",
                  "SELECT DISTINCT measure_name, \"job\"" FROM TIMES
                  " AND COALESCE(\"job\", '') <> 'a'");
@@ -272,10 +245,8 @@ test_values_are_asked_for_with_what_matchers_need(void **state)
                  "\"N__0123456789abcdef\", \"M__fedcba9876543210\"" FROM TIMES);
 }
 
-static void
-test_names_are_asked_for_by_one_row(void **state)
+UNIT_TEST(test_names_are_asked_for_by_one_row)
 {
-    (void)state;
     struct asked_table t;
     struct buf text;
     buf_init(&text, NULL, 1 << 20);

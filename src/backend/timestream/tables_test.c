@@ -1,12 +1,7 @@
 /*
  * tables_test.c - which tables are asked, when, and what is made of each answer.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/timestream/testing.h"
 #include "base/log.h"
@@ -95,10 +90,8 @@ learn(unsigned status, const char *body)
     take(answer_of(status, body));
 }
 
-static void
-test_a_table_is_asked_once_it_is_met_and_again_after_an_hour(void **state)
+UNIT_TEST(test_a_table_is_asked_once_it_is_met_and_again_after_an_hour)
 {
-    (void)state;
     assert_false(timestream_tables_due(tables));
     assert_int_equal(oldest("d", "t"), INT64_MIN);
     assert_true(timestream_tables_due(tables));
@@ -118,10 +111,8 @@ test_a_table_is_asked_once_it_is_met_and_again_after_an_hour(void **state)
     assert_false(timestream_tables_due(tables));
 }
 
-static void
-test_all_tables_that_were_met_are_asked_one_after_another(void **state)
+UNIT_TEST(test_all_tables_that_were_met_are_asked_one_after_another)
 {
-    (void)state;
     char name[20];
     for (unsigned i = 0; i < 20; i++) {
         snprintf(name, sizeof name, "t%u", i);
@@ -150,10 +141,8 @@ test_all_tables_that_were_met_are_asked_one_after_another(void **state)
     assert_true(timestream_tables_due(tables));
 }
 
-static void
-test_without_the_permission_everything_is_taken_and_that_is_said_once(void **state)
+UNIT_TEST(test_without_the_permission_everything_is_taken_and_that_is_said_once)
 {
-    (void)state;
     uint64_t warnings = log_count(LOG_WARN);
     learn(403, REFUSED("AccessDeniedException"));
     expect_done(&rig, VERDICT_DELIVERED, "", "");
@@ -168,10 +157,8 @@ test_without_the_permission_everything_is_taken_and_that_is_said_once(void **sta
     expect_hours("t", 6);
 }
 
-static void
-test_who_knows_no_such_question_takes_everything(void **state)
+UNIT_TEST(test_who_knows_no_such_question_takes_everything)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -193,10 +180,8 @@ test_who_knows_no_such_question_takes_everything(void **state)
     assert_int_equal(oldest("d", "t"), INT64_MIN);
 }
 
-static void
-test_a_table_that_is_missing_blocks_and_is_named(void **state)
+UNIT_TEST(test_a_table_that_is_missing_blocks_and_is_named)
 {
-    (void)state;
     learn(404, REFUSED("ResourceNotFoundException"));
     expect_done(&rig, VERDICT_BLOCKED, "not_found", "table t of database d: ");
     expect_done(&rig, VERDICT_BLOCKED, "not_found", "words");
@@ -205,10 +190,8 @@ test_a_table_that_is_missing_blocks_and_is_named(void **state)
     expect_hours("t", 6);
 }
 
-static void
-test_what_will_pass_is_waited_for(void **state)
+UNIT_TEST(test_what_will_pass_is_waited_for)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *body;
@@ -243,10 +226,8 @@ test_what_will_pass_is_waited_for(void **state)
     assert_true(timestream_client_due(client));
 }
 
-static void
-test_what_is_known_is_used_while_it_cannot_be_asked_again(void **state)
+UNIT_TEST(test_what_is_known_is_used_while_it_cannot_be_asked_again)
 {
-    (void)state;
     learn(200, DESCRIBED(6));
     rig_advance(&rig, 3600);
     learn(500, REFUSED("InternalServerException"));
@@ -258,10 +239,8 @@ test_what_is_known_is_used_while_it_cannot_be_asked_again(void **state)
     assert_true(timestream_tables_due(tables));
 }
 
-static void
-test_with_a_wrong_clock_that_of_aws_counts(void **state)
+UNIT_TEST(test_with_a_wrong_clock_that_of_aws_counts)
 {
-    (void)state;
     int64_t right_ms = env_realtime_ms(rig.options.env) + 900 * 1000;
     struct http_call_answer late = answer_of(400, REFUSED("RequestExpired"));
     late.date_s = right_ms / 1000;
@@ -273,10 +252,8 @@ test_with_a_wrong_clock_that_of_aws_counts(void **state)
     assert_int_equal(oldest("d", "t"), right_ms - 6 * HOUR_MS);
 }
 
-static void
-test_without_memory_it_is_said_and_works_later(void **state)
+UNIT_TEST(test_without_memory_it_is_said_and_works_later)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         int64_t oldest_ms;
         mem_fail_nth(nth, false);

@@ -1,11 +1,6 @@
 /* timestream_reader_test.c - the source before a server that plays what it is told: what it asks,
  * what good pages give, and what invalid answers do. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/reader.h"
 #include "model/labels.h"
@@ -149,10 +144,8 @@ expect_asked(const struct rig *rig, const char *words)
 
 /* --- good pages ------------------------------------------------------------------------------- */
 
-static void
-test_columns_then_series_then_samples_are_asked_for(void **state)
+UNIT_TEST(test_columns_then_series_then_samples_are_asked_for)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE, PAGE(SERIES("up", S("x"), "2"), ""),
         PAGE(ROW(T("35") "," S("-0.0") "," NONE) "," ROW(T("20") "," S("1.5E0") "," NONE), "")};
@@ -169,10 +162,8 @@ test_columns_then_series_then_samples_are_asked_for(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_each_view_asks_for_the_columns_once(void **state)
+UNIT_TEST(test_each_view_asks_for_the_columns_once)
 {
-    (void)state;
     static const char *const answers[] = {TABLE,
                                           PAGE(SERIES("up", S("x"), "1"), ""),
                                           PAGE(ROW(T("20") "," S("1.0") "," NONE), ""),
@@ -191,10 +182,8 @@ test_each_view_asks_for_the_columns_once(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_texts_are_the_bits_of_floats_and_histograms(void **state)
+UNIT_TEST(test_texts_are_the_bits_of_floats_and_histograms)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE, PAGE(SERIES("up", S("x"), "3"), ""),
         PAGE(ROW(T("20") "," NONE "," S("7ff0000000000002")) "," ROW(T("21") "," NONE "," S(
@@ -218,10 +207,8 @@ test_texts_are_the_bits_of_floats_and_histograms(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_pages_go_on_until_there_is_no_token(void **state)
+UNIT_TEST(test_pages_go_on_until_there_is_no_token)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE, PAGE("", ",\"NextToken\":\"a\\\"b\""), PAGE(SERIES("up", S("x"), "1"), ""),
         PAGE("", ",\"NextToken\":\"c\""), PAGE(ROW(T("20") "," S("1.0") "," NONE), "")};
@@ -233,10 +220,8 @@ test_pages_go_on_until_there_is_no_token(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_series_come_in_label_order_whatever_their_rows_order(void **state)
+UNIT_TEST(test_series_come_in_label_order_whatever_their_rows_order)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE,
         PAGE(SERIES("up", S("y"), "1") "," SERIES("up", NONE, "1") "," SERIES("down", S("z"), "1"),
@@ -263,10 +248,8 @@ test_series_come_in_label_order_whatever_their_rows_order(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_series_that_are_not_selected_are_not_read(void **state)
+UNIT_TEST(test_series_that_are_not_selected_are_not_read)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE, PAGE(SERIES("up", S("x"), "1") "," SERIES("up", S("xy"), "1"), ""),
         PAGE(ROW(T("20") "," S("1.0") "," NONE), "")};
@@ -277,10 +260,8 @@ test_series_that_are_not_selected_are_not_read(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_a_table_without_such_a_dimension_is_asked_no_more(void **state)
+UNIT_TEST(test_a_table_without_such_a_dimension_is_asked_no_more)
 {
-    (void)state;
     static const char *const answers[] = {TABLE};
     struct rig rig;
     rig_start(&rig, 1, answers);
@@ -324,10 +305,8 @@ expect_looked_up(struct rig *rig, const char *selector, const char *label, const
     buf_fini(&text);
 }
 
-static void
-test_names_are_those_of_columns_with_values(void **state)
+UNIT_TEST(test_names_are_those_of_columns_with_values)
 {
-    (void)state;
     static const char *const answers[] = {
         PAGE(COLUMN("job", "DIMENSION") "," COLUMN("old", "DIMENSION") "," MEASURES, ""),
         PAGE(ROW(S("U__") "," S("up") "," S("x") "," NONE), "")};
@@ -339,10 +318,8 @@ test_names_are_those_of_columns_with_values(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_a_table_without_rows_has_no_names(void **state)
+UNIT_TEST(test_a_table_without_rows_has_no_names)
 {
-    (void)state;
     static const char *const answers[] = {TABLE, PAGE(ROW(NONE "," NONE "," NONE), "")};
     struct rig rig;
     rig_start(&rig, 2, answers);
@@ -350,10 +327,8 @@ test_a_table_without_rows_has_no_names(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_values_are_filtered_by_what_was_not_sent(void **state)
+UNIT_TEST(test_values_are_filtered_by_what_was_not_sent)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE,
         PAGE(ROW(S("up") "," S("x")) "," ROW(S("up") "," NONE) "," ROW(S("UP") "," S("y")), "")};
@@ -364,10 +339,8 @@ test_values_are_filtered_by_what_was_not_sent(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_values_of_a_label_that_no_row_has_are_not_asked_for(void **state)
+UNIT_TEST(test_values_of_a_label_that_no_row_has_are_not_asked_for)
 {
-    (void)state;
     static const char *const answers[] = {TABLE};
     struct rig rig;
     rig_start(&rig, 1, answers);
@@ -393,10 +366,8 @@ check_fails(unsigned count, const char *const *answers, enum err expected, const
     rig_stop(&rig);
 }
 
-static void
-test_refusals_are_told(void **state)
+UNIT_TEST(test_refusals_are_told)
 {
-    (void)state;
     static const struct {
         const char *answer;
         enum err e;
@@ -415,10 +386,8 @@ test_refusals_are_told(void **state)
     }
 }
 
-static void
-test_pages_that_are_none_are_damage(void **state)
+UNIT_TEST(test_pages_that_are_none_are_damage)
 {
-    (void)state;
     static const struct {
         const char *page;
         const char *words;
@@ -441,10 +410,8 @@ test_pages_that_are_none_are_damage(void **state)
     }
 }
 
-static void
-test_a_query_that_scans_too_much_is_ended_and_cancelled(void **state)
+UNIT_TEST(test_a_query_that_scans_too_much_is_ended_and_cancelled)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE,
         PAGE("", ",\"NextToken\":\"a\",\"QueryStatus\":{\"ProgressPercentage\":1.5,"
@@ -465,10 +432,8 @@ test_a_query_that_scans_too_much_is_ended_and_cancelled(void **state)
     rig_stop(&rig);
 }
 
-static void
-test_a_query_without_memory_ends_with_that_error(void **state)
+UNIT_TEST(test_a_query_without_memory_ends_with_that_error)
 {
-    (void)state;
     static const char *const answers[] = {
         TABLE, PAGE("", ",\"NextToken\":\"a\\\"b\""), PAGE(SERIES("up", S("x"), "1"), ""),
         PAGE(ROW(T("20") "," NONE "," S("{\\\"count_int\\\":0,\\\"sum\\\":0,\\\"schema\\\":0}")),

@@ -2,12 +2,7 @@
  * timestream_test.c - the writer: items in, requests out, and each answer's verdict, with played
  * answers. What the records look like is batch_test.c's.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/timestream/testing.h"
 #include "base/log.h"
@@ -144,10 +139,8 @@ send_three(void)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void
-test_a_call_is_one_signed_request(void **state)
+UNIT_TEST(test_a_call_is_one_signed_request)
 {
-    (void)state;
     send_three();
     expect_call(&rig, "http://here/", "WriteRecords",
                 BODY("metrics", "prom", "a", RECORD("1000") "," RECORD("1001") "," RECORD("1002")));
@@ -158,10 +151,8 @@ test_a_call_is_one_signed_request(void **state)
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
-static void
-test_success_without_words_of_the_service_is_none(void **state)
+UNIT_TEST(test_success_without_words_of_the_service_is_none)
 {
-    (void)state;
     send_three();
     answer(200, "");
     expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
@@ -173,10 +164,8 @@ test_success_without_words_of_the_service_is_none(void **state)
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
-static void
-test_a_call_sent_again_has_the_same_body_and_another_signature(void **state)
+UNIT_TEST(test_a_call_sent_again_has_the_same_body_and_another_signature)
 {
-    (void)state;
     send_three();
     struct bytes first = rig.step.http.body;
     char date[40];
@@ -189,10 +178,8 @@ test_a_call_sent_again_has_the_same_body_and_another_signature(void **state)
     assert_string_not_equal(rig_header(&rig, "X-Amz-Date"), date);
 }
 
-static void
-test_a_call_that_was_cleared_is_another_one(void **state)
+UNIT_TEST(test_a_call_that_was_cleared_is_another_one)
 {
-    (void)state;
     send_three();
     class->call_clear(writer, call);
     assert_int_equal(class->bytes(writer, call), 0);
@@ -204,10 +191,8 @@ test_a_call_that_was_cleared_is_another_one(void **state)
     expect_call(&rig, "http://here/", "WriteRecords", BODY("metrics", "prom", "b", RECORD("5")));
 }
 
-static void
-test_limits_are_those_of_the_service(void **state)
+UNIT_TEST(test_limits_are_those_of_the_service)
 {
-    (void)state;
     open_writer();
     struct writer_limits limits = *writer_limits_of(writer);
     assert_true(limits.one_of_a_series);
@@ -221,10 +206,8 @@ test_limits_are_those_of_the_service(void **state)
     assert_int_equal(add("a", "x"), WRITER_FULL);
 }
 
-static void
-test_what_is_no_sample_is_unfit(void **state)
+UNIT_TEST(test_what_is_no_sample_is_unfit)
 {
-    (void)state;
     uint32_t entry;
     open_writer();
     struct item item = item_of("a", "x", 1000);
@@ -235,10 +218,8 @@ test_what_is_no_sample_is_unfit(void **state)
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-static void
-test_a_call_is_of_one_table(void **state)
+UNIT_TEST(test_a_call_is_of_one_table)
 {
-    (void)state;
     rig.settings.u.timestream.database = "${tenant}";
     rig.settings.u.timestream.table = "t_${env}.${job}";
     open_writer();
@@ -258,10 +239,8 @@ test_a_call_is_of_one_table(void **state)
     expect_call(&rig, "http://here/", "WriteRecords", BODY("team-a", "t_b.x", "b", RECORD("1000")));
 }
 
-static void
-test_a_series_that_gives_no_table_is_unfit(void **state)
+UNIT_TEST(test_a_series_that_gives_no_table_is_unfit)
 {
-    (void)state;
     char longest[TIMESTREAM_NAME_BYTES_MAX + 1] = "";
     memset(longest, 'n', sizeof longest - 1);
     rig.settings.u.timestream.table = "${env}";
@@ -286,10 +265,8 @@ test_a_series_that_gives_no_table_is_unfit(void **state)
     assert_int_equal(add("a", "x"), WRITER_ADDED);
 }
 
-static void
-test_names_that_no_table_has_are_refused_at_once(void **state)
+UNIT_TEST(test_names_that_no_table_has_are_refused_at_once)
 {
-    (void)state;
     rig.settings.u.timestream.table = "a b";
     assert_int_equal(writer_new(class, &rig.options, &writer, &why), ERR_INPUT);
     expect_in(why.text, "'a b'");
@@ -330,10 +307,8 @@ begin_prepare(void)
 
 static const int64_t HOUR_MS = 3600 * 1000;
 
-static void
-test_of_the_store_only_what_the_table_takes_is_sent(void **state)
+UNIT_TEST(test_of_the_store_only_what_the_table_takes_is_sent)
 {
-    (void)state;
     open_writer();
     assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_ADDED); /* it is not known yet */
     assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
@@ -355,10 +330,8 @@ test_of_the_store_only_what_the_table_takes_is_sent(void **state)
     expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
 }
 
-static void
-test_what_may_have_arrived_is_for_timestream_to_judge(void **state)
+UNIT_TEST(test_what_may_have_arrived_is_for_timestream_to_judge)
 {
-    (void)state;
     open_writer();
     assert_int_equal(add_filled("a", HOUR_MS - 1000), WRITER_ADDED);
     begin_prepare();
@@ -374,10 +347,8 @@ test_what_may_have_arrived_is_for_timestream_to_judge(void **state)
     assert_int_equal(add_filled("a", HOUR_MS + 1000), WRITER_TOO_OLD);
 }
 
-static void
-test_of_the_log_everything_is_sent_and_no_table_is_asked(void **state)
+UNIT_TEST(test_of_the_log_everything_is_sent_and_no_table_is_asked)
 {
-    (void)state;
     uint32_t entry;
     open_writer();
     struct item item = item_of("a", "x", 5);
@@ -395,10 +366,8 @@ test_of_the_log_everything_is_sent_and_no_table_is_asked(void **state)
     assert_int_equal(rig.step.next, WRITER_SEND);
 }
 
-static void
-test_each_table_of_a_template_is_asked(void **state)
+UNIT_TEST(test_each_table_of_a_template_is_asked)
 {
-    (void)state;
     rig.settings.u.timestream.table = "t_${env}";
     open_writer();
     assert_int_equal(add_filled("a", 2 * HOUR_MS), WRITER_ADDED);
@@ -422,10 +391,8 @@ test_each_table_of_a_template_is_asked(void **state)
     assert_int_equal(add_filled("b", 0), WRITER_FULL);
 }
 
-static void
-test_credentials_come_before_tables(void **state)
+UNIT_TEST(test_credentials_come_before_tables)
 {
-    (void)state;
     open_writer();
     assert_int_equal(add_filled("a", 5), WRITER_ADDED);
     begin_prepare();
@@ -453,10 +420,8 @@ expect_entry(uint32_t entry, enum writer_verdict verdict, const char *reason, co
     "{\"__type\":\"com.amazonaws.timestream.v20181101#RejectedRecordsException\"," \
     "\"Message\":\"One or more records have been rejected.\",\"RejectedRecords\":" list "}"
 
-static void
-test_refused_records_are_dead_and_the_others_delivered(void **state)
+UNIT_TEST(test_refused_records_are_dead_and_the_others_delivered)
 {
-    (void)state;
     send_three();
     answer(419, REJECTED("[{\"RecordIndex\":1,\"Reason\":\"other value\",\"ExistingVersion\":1}]"));
     expect_done(&rig, VERDICT_MIXED, "rejected", "RejectedRecordsException");
@@ -470,10 +435,8 @@ test_refused_records_are_dead_and_the_others_delivered(void **state)
     expect_entry(1, VERDICT_DELIVERED, "", "");
 }
 
-static void
-test_refusals_that_name_nobody_are_told_apart_by_halving(void **state)
+UNIT_TEST(test_refusals_that_name_nobody_are_told_apart_by_halving)
 {
-    (void)state;
     send_three();
     answer(419, REJECTED("[{\"RecordIndex\":3,\"Reason\":\"no such one\"}]"));
     expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
@@ -489,10 +452,8 @@ test_refusals_that_name_nobody_are_told_apart_by_halving(void **state)
     expect_done(&rig, VERDICT_BLOCKED, "http_418", "x");
 }
 
-static void
-test_without_memory_for_refusals_the_call_is_sent_again(void **state)
+UNIT_TEST(test_without_memory_for_refusals_the_call_is_sent_again)
 {
-    (void)state;
     send_three();
     mem_fail_nth(1, true);
     for (uint64_t nth = 1; nth < 20; nth++) { /* whatever the first ones are for */
@@ -505,10 +466,8 @@ test_without_memory_for_refusals_the_call_is_sent_again(void **state)
     assert_int_equal(rig.step.verdict, VERDICT_MIXED);
 }
 
-static void
-test_every_other_answer_has_its_verdict(void **state)
+UNIT_TEST(test_every_other_answer_has_its_verdict)
 {
-    (void)state;
     static const struct {
         unsigned status;
         const char *type;
@@ -542,20 +501,16 @@ test_every_other_answer_has_its_verdict(void **state)
     expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
 }
 
-static void
-test_a_call_waits_for_what_is_to_be_prepared(void **state)
+UNIT_TEST(test_a_call_waits_for_what_is_to_be_prepared)
 {
-    (void)state;
     send_three();
     answer(403, "{\"__type\":\"ExpiredTokenException\"}");
     begin();
     expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
 }
 
-static void
-test_without_memory_for_a_body_the_call_is_sent_again(void **state)
+UNIT_TEST(test_without_memory_for_a_body_the_call_is_sent_again)
 {
-    (void)state;
     open_writer();
     assert_int_equal(add("a", "x"), WRITER_ADDED);
     mem_fail_nth(1, false);
@@ -582,10 +537,8 @@ expect_version(const char *want)
         expect_in(body, want);
 }
 
-static void
-test_overwriting_sends_one_version_and_remembers_it(void **state)
+UNIT_TEST(test_overwriting_sends_one_version_and_remembers_it)
 {
-    (void)state;
     struct buf saved;
     buf_init(&saved, NULL, 100);
     rig.settings.u.timestream.overwrite = true;
@@ -614,10 +567,8 @@ test_overwriting_sends_one_version_and_remembers_it(void **state)
     buf_fini(&saved);
 }
 
-static void
-test_each_fill_has_a_version_above_all_before_and_keeps_it(void **state)
+UNIT_TEST(test_each_fill_has_a_version_above_all_before_and_keeps_it)
 {
-    (void)state;
     struct buf saved;
     buf_init(&saved, NULL, 100);
     rig.settings.u.timestream.overwrite = true;
@@ -641,10 +592,8 @@ test_each_fill_has_a_version_above_all_before_and_keeps_it(void **state)
     buf_fini(&saved);
 }
 
-static void
-test_nothing_is_sent_under_a_version_that_is_not_durable(void **state)
+UNIT_TEST(test_nothing_is_sent_under_a_version_that_is_not_durable)
 {
-    (void)state;
     rig.settings.u.timestream.overwrite = true;
     open_writer();
     assert_int_equal(add("a", "x"), WRITER_ADDED);
@@ -675,10 +624,8 @@ check_answer(unsigned status, const char *body)
     check(&a);
 }
 
-static void
-test_the_check_describes_the_table(void **state)
+UNIT_TEST(test_the_check_describes_the_table)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     open_writer();
     check(NULL);
@@ -705,10 +652,8 @@ test_the_check_describes_the_table(void **state)
     assert_false(class->check(writer, 1, NULL, &rig.step, what));
 }
 
-static void
-test_a_check_asks_with_no_records_whether_writing_is_allowed(void **state)
+UNIT_TEST(test_a_check_asks_with_no_records_whether_writing_is_allowed)
 {
-    (void)state;
     char what[WRITER_ANSWER_BYTES];
     open_writer();
     rig.step = (struct writer_step){.next = WRITER_DONE};
@@ -727,10 +672,8 @@ test_a_check_asks_with_no_records_whether_writing_is_allowed(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_a_writer_without_memory_is_none(void **state)
+UNIT_TEST(test_a_writer_without_memory_is_none)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
         enum err e = writer_new(class, &rig.options, &writer, &why);

@@ -16,6 +16,7 @@
 #include "cli/copy/copy_check.h"
 #include "cli/lib/import_batch.h"
 #include "lib/random.h"
+#include "lib/test.h"
 #include "relay/seed_testing.h"
 #include "relay/selection.h"
 #include "sys/env.h"
@@ -150,10 +151,8 @@ check(struct store *from, struct store *to, const struct selection *selection, s
     return counts;
 }
 
-static void
-test_each_missing_and_each_other_sample_is_counted(void **state)
+UNIT_TEST(test_each_missing_and_each_other_sample_is_counted)
 {
-    (void)state;
     struct store from, to;
     struct check_counts expected = {0};
     struct told told;
@@ -201,10 +200,8 @@ test_each_missing_and_each_other_sample_is_counted(void **state)
 
 /* Two series of the first place are one in the second, which has a label more, and some are not
  * wanted there. */
-static void
-test_series_are_looked_for_under_the_labels_that_they_got(void **state)
+UNIT_TEST(test_series_are_looked_for_under_the_labels_that_they_got)
 {
-    (void)state;
     struct store from, to;
     struct told told;
     struct buf labels;

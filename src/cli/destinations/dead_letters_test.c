@@ -1,4 +1,5 @@
 /* dead_letters_test.c - the command, on a storage directory of the real machine. */
+#include "lib/test.h"
 #include "relay/letters/dead_letters_testing.h"
 
 #include <jansson.h>
@@ -107,10 +108,8 @@ number_of(const json_t *object, const char *key)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_list_has_a_line_for_each_destination_and_reason(void **state)
+UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
 {
-    (void)state;
     assert_int_equal(RUN("list", "--format=json"), EXIT_DONE);
     assert_string_equal(err, "");
     json_t *json = printed(), *rows = json_object_get(json, "letters");
@@ -139,10 +138,8 @@ test_list_has_a_line_for_each_destination_and_reason(void **state)
     assert_non_null(strstr(out, "1970-01-01T00:16:40.015Z"));
 }
 
-static void
-test_list_takes_a_destination_and_a_reason(void **state)
+UNIT_TEST(test_list_takes_a_destination_and_a_reason)
 {
-    (void)state;
     assert_int_equal(RUN("list", "--destination=west", "--reason", reasons[1], "--format=json"),
                      EXIT_DONE);
     json_t *json = printed(), *rows = json_object_get(json, "letters");
@@ -173,10 +170,8 @@ shown(uint32_t id)
     return json;
 }
 
-static void
-test_show_tells_a_float_bit_for_bit(void **state)
+UNIT_TEST(test_show_tells_a_float_bit_for_bit)
 {
-    (void)state;
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     unsigned lines = 0;
     for (const char *at = out; (at = strchr(at, '\n')) != NULL; at++) {
@@ -204,10 +199,8 @@ test_show_tells_a_float_bit_for_bit(void **state)
     json_decref(json);
 }
 
-static void
-test_show_tells_histograms_exemplars_and_metadata(void **state)
+UNIT_TEST(test_show_tells_histograms_exemplars_and_metadata)
 {
-    (void)state;
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     json_t *json = shown(2);
     const json_t *h = json_object_get(json, "histogram");
@@ -256,10 +249,8 @@ asked_for(const char *key, size_t row)
     return letters;
 }
 
-static void
-test_replay_and_drop_say_how_many_and_ask_once(void **state)
+UNIT_TEST(test_replay_and_drop_say_how_many_and_ask_once)
 {
-    (void)state;
     assert_int_equal(RUN("replay", "--destination=west", "--reason", reasons[0], "--format=json"),
                      EXIT_DONE);
     assert_int_equal(asked_for("replay", 0), 6);
@@ -284,10 +275,8 @@ test_replay_and_drop_say_how_many_and_ask_once(void **state)
     json_decref(json);
 }
 
-static void
-test_wrong_words_are_wrong_usage(void **state)
+UNIT_TEST(test_wrong_words_are_wrong_usage)
 {
-    (void)state;
     static const char *const wrong[][3] = {
         {NULL},
         {"read"},
@@ -310,10 +299,8 @@ test_wrong_words_are_wrong_usage(void **state)
     assert_non_null(strstr(out, "--destination=NAME"));
 }
 
-static void
-test_what_is_not_there_is_told(void **state)
+UNIT_TEST(test_what_is_not_there_is_told)
 {
-    (void)state;
     char path[100];
     assert_int_equal(RUN("drop", "--destination=north"), EXIT_FAILED);
     assert_non_null(strstr(err, "destination 'north' not found in"));
@@ -324,10 +311,8 @@ test_what_is_not_there_is_told(void **state)
     assert_string_equal(out, "no dead letters\n");
 }
 
-static void
-test_damage_is_told_and_the_rest_is_shown(void **state)
+UNIT_TEST(test_damage_is_told_and_the_rest_is_shown)
 {
-    (void)state;
     struct file file;
     char path[128];
     add_letters("east", 30, 2); /* so that there is a batch behind */

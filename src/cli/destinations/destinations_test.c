@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "lib/test.h"
 
 enum { WORDS_MAX = 8 };
 
@@ -73,10 +74,8 @@ run(const char *const *words)
     return code;
 }
 
-static void
-test_wrong_use_is_told(void **state)
+UNIT_TEST(test_wrong_use_is_told)
 {
-    (void)state;
     static const struct {
         const char *words[WORDS_MAX];
         const char *says;
@@ -100,10 +99,8 @@ test_wrong_use_is_told(void **state)
     }
 }
 
-static void
-test_what_cannot_be_found_is_a_failure(void **state)
+UNIT_TEST(test_what_cannot_be_found_is_a_failure)
 {
-    (void)state;
     assert_int_equal(run((const char *[]){"test", "line", "CONFIG", NULL}), EXIT_FAILED);
     assert_non_null(strstr(said, "destination 'line' not found; did you mean 'lines'?"));
     assert_int_equal(run((const char *[]){"test", "zzzzzz", "CONFIG", NULL}), EXIT_FAILED);
@@ -119,10 +116,8 @@ test_what_cannot_be_found_is_a_failure(void **state)
         said, "--shards is only valid with type kinesis; destination 'lines' has another type"));
 }
 
-static void
-test_what_works_is_told_as_text_and_as_json(void **state)
+UNIT_TEST(test_what_works_is_told_as_text_and_as_json)
 {
-    (void)state;
     assert_int_equal(run((const char *[]){"test", "lines", "CONFIG", NULL}), EXIT_DONE);
     assert_non_null(strstr(said, "ok      directory /tmp: exists"));
     assert_non_null(strstr(said, "lines: ok; nothing was written (use --write to send a sample)"));

@@ -1,10 +1,5 @@
 /* letter_print_test.c - a dead letter as a line of JSON loses nothing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "cli/destinations/letter_print.h"
 #include "model/labels.h"
@@ -49,10 +44,8 @@ expect(const char *part)
     if (strstr(line, part) == NULL) fail_msg("'%s' is not in: %s", part, line);
 }
 
-static void
-test_floats_are_numbers_or_their_bits(void **state)
+UNIT_TEST(test_floats_are_numbers_or_their_bits)
 {
-    (void)state;
     static const struct {
         uint64_t bits;
         const char *shown;
@@ -78,10 +71,8 @@ test_floats_are_numbers_or_their_bits(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_a_histogram_is_what_import_reads(void **state)
+UNIT_TEST(test_a_histogram_is_what_import_reads)
 {
-    (void)state;
     static const struct hist_span spans[] = {{-2, 2}, {3, 1}};
     static const int64_t deltas[] = {2, 3, -2};
     static const struct histogram h = {
@@ -110,10 +101,8 @@ test_a_histogram_is_what_import_reads(void **state)
     buf_fini(&text);
 }
 
-static void
-test_labels_that_are_no_text_are_there_in_hex(void **state)
+UNIT_TEST(test_labels_that_are_no_text_are_there_in_hex)
 {
-    (void)state;
     struct buf labels, own;
     buf_init(&labels, NULL, 1000);
     buf_init(&own, NULL, 1000);

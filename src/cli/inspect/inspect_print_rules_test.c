@@ -1,10 +1,5 @@
 /* inspect_print_rules_test.c - the state of rules is summed up for each tenant. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdlib.h>
 
@@ -21,10 +16,8 @@
         CHECKPOINT_ALERT, .alert = { {.state = s}, {VIEW("\n\16\n\11alertname\22\1A")} } \
     }
 
-static void
-test_groups_and_alerts_are_counted_for_each_tenant(void **state)
+UNIT_TEST(test_groups_and_alerts_are_counted_for_each_tenant)
 {
-    (void)state;
     const struct checkpoint_head head = {.written_ns = AT(61)};
     const struct checkpoint_record records[] = {
         {CHECKPOINT_TENANT, .tenant = {VIEW("a"), AT(59) / NS_PER_MS}},

@@ -1,10 +1,5 @@
 /* caret_test.c - the caret stands below the place that the sentence names. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "cli/lib/caret.h"
 
@@ -19,38 +14,30 @@ check(const char *text, const char *sentence, uint32_t width, const char *expect
     buf_fini(&to);
 }
 
-static void
-test_it_stands_below_the_place(void **state)
+UNIT_TEST(test_it_stands_below_the_place)
 {
-    (void)state;
     check("up{", "1:4: parse error", 80, "  up{\n     ^\n");
     check("up{", "1:1: parse error", 80, "  up{\n  ^\n");
     check("a\n bb\nc", "2:3: parse error", 80, "   bb\n    ^\n");
     check("a\n", "2:1: parse error", 80, "  \n  ^\n");
 }
 
-static void
-test_characters_count_not_bytes(void **state)
+UNIT_TEST(test_characters_count_not_bytes)
 {
-    (void)state;
     check("{\"\xc3\xa9\xc3\xa9\"}}", "1:9: x", 80, "  {\"\xc3\xa9\xc3\xa9\"}}\n        ^\n");
     check("a\tb\033\xffz", "1:6: x", 80, "  a b  z\n       ^\n");
 }
 
-static void
-test_a_long_line_is_cut_around_the_place(void **state)
+UNIT_TEST(test_a_long_line_is_cut_around_the_place)
 {
-    (void)state;
     check("0123456789abcdefghijklmnopqrstuvwxyz", "1:1: x", 20, "  0123456789abcdefgh\n  ^\n");
     check("0123456789abcdefghijklmnopqrstuvwxyz", "1:21: x", 20,
           "  bcdefghijklmnopqrs\n           ^\n");
     check("0123456789abcdefghijklmnopqrstuvwxyz", "1:37: x", 20, "  rstuvwxyz\n           ^\n");
 }
 
-static void
-test_a_sentence_without_a_place_gets_none(void **state)
+UNIT_TEST(test_a_sentence_without_a_place_gets_none)
 {
-    (void)state;
     static const char *const sentences[] = {"",
                                             "1:",
                                             "1:4",

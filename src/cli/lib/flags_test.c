@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 #include <stdio.h>
 
 #include "cli/lib/flags.h"
@@ -38,10 +33,8 @@ parse(int n, char **words, int *ret_count, struct why *why)
     return flags_parse(flags, &given, n, words, ret_count, why);
 }
 
-static void
-test_flags_and_words_are_told_apart(void **state)
+UNIT_TEST(test_flags_and_words_are_told_apart)
 {
-    (void)state;
     const char *const line[] = {
         "a",           "--dry-run", "--output=x",    "-",  "--match", "up", "--match=down", "-oy",
         "--bad-lines", "7",         "--retry=1m30s", "--", "--output"};
@@ -72,10 +65,8 @@ refuse(const char *word, const char *part)
     assert_non_null(strstr(why.text, part));
 }
 
-static void
-test_wrong_flags_are_refused_with_a_reason(void **state)
+UNIT_TEST(test_wrong_flags_are_refused_with_a_reason)
 {
-    (void)state;
     refuse("--ouput=x", "did you mean '--output'?");
     refuse("--xyzzy", "unknown flag '--xyzzy'");
     refuse("-z", "unknown");
@@ -87,10 +78,8 @@ test_wrong_flags_are_refused_with_a_reason(void **state)
     refuse("--retry=999999999y", "invalid duration");
 }
 
-static void
-test_times_and_choices_are_told_apart_from_what_is_none(void **state)
+UNIT_TEST(test_times_and_choices_are_told_apart_from_what_is_none)
 {
-    (void)state;
     static const struct {
         const char *word, *why; /* NULL: it is right */
     } cases[] = {

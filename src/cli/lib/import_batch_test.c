@@ -10,6 +10,7 @@
 
 #include "cli/lib/import_batch.h"
 #include "cli/lib/target_private.h"
+#include "lib/test.h"
 #include "wire/remote/remote_write_validate_testing.h"
 #include "wire/snappy.h"
 
@@ -99,10 +100,8 @@ label_of(const char *name, const char *value)
     return (struct label){bytes_of_text(name), bytes_of_text(value)};
 }
 
-static void
-test_a_line_of_many_samples_becomes_several_requests(void **state)
+UNIT_TEST(test_a_line_of_many_samples_becomes_several_requests)
 {
-    (void)state;
     enum { COUNT = 123456 };
     struct fake f;
     struct why why = {""};
@@ -150,10 +149,8 @@ put_one(struct import_batch *batch, const char *name, struct why *why)
     return batch_item(batch, &item, why);
 }
 
-static void
-test_what_is_refused_is_told_and_counted(void **state)
+UNIT_TEST(test_what_is_refused_is_told_and_counted)
 {
-    (void)state;
     struct fake f;
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
@@ -169,10 +166,8 @@ test_what_is_refused_is_told_and_counted(void **state)
     batch_done(&f, batch);
 }
 
-static void
-test_wrong_labels_are_the_items_fault(void **state)
+UNIT_TEST(test_wrong_labels_are_the_items_fault)
 {
-    (void)state;
     struct fake f;
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
@@ -196,10 +191,8 @@ test_wrong_labels_are_the_items_fault(void **state)
     batch_done(&f, batch);
 }
 
-static void
-test_histograms_exemplars_and_start_times_travel(void **state)
+UNIT_TEST(test_histograms_exemplars_and_start_times_travel)
 {
-    (void)state;
     struct fake f;
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
@@ -233,10 +226,8 @@ test_histograms_exemplars_and_start_times_travel(void **state)
     batch_done(&f, batch);
 }
 
-static void
-test_an_error_of_the_target_is_not_of_the_line(void **state)
+UNIT_TEST(test_an_error_of_the_target_is_not_of_the_line)
 {
-    (void)state;
     struct fake f;
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
@@ -247,10 +238,8 @@ test_an_error_of_the_target_is_not_of_the_line(void **state)
     batch_done(&f, batch);
 }
 
-static void
-test_metadata_travels_with_the_samples(void **state)
+UNIT_TEST(test_metadata_travels_with_the_samples)
 {
-    (void)state;
     struct fake f;
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
@@ -268,10 +257,8 @@ test_metadata_travels_with_the_samples(void **state)
     batch_done(&f, batch);
 }
 
-static void
-test_captures_pass_and_garbage_does_not(void **state)
+UNIT_TEST(test_captures_pass_and_garbage_does_not)
 {
-    (void)state;
     struct fake f;
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
@@ -292,10 +279,8 @@ test_captures_pass_and_garbage_does_not(void **state)
     batch_done(&f, batch);
 }
 
-static void
-test_without_a_target_all_is_counted(void **state)
+UNIT_TEST(test_without_a_target_all_is_counted)
 {
-    (void)state;
     struct import_batch *batch;
     struct why why = {""};
     assert_int_equal(batch_new(NULL, RW_V1, rejected, NULL, &batch, &why), OK);

@@ -10,6 +10,7 @@
 
 #include "cli/lib/import_resume.h"
 #include "cli/test_dir_testing.h"
+#include "lib/test.h"
 
 static struct resume
 resume_of(struct resume_file *files, uint32_t count)
@@ -18,10 +19,8 @@ resume_of(struct resume_file *files, uint32_t count)
         .path = path, .target = "http://x", .tenant = "", .files = files, .file_count = count};
 }
 
-static void
-test_what_was_saved_is_loaded(void **state)
+UNIT_TEST(test_what_was_saved_is_loaded)
 {
-    (void)state;
     struct why why = {""};
     struct resume_file files[] = {{"a b.om", 12, 3, true}, {"-", 1ull << 40, 0, false}};
     struct resume r = resume_of(files, 2);
@@ -37,10 +36,8 @@ test_what_was_saved_is_loaded(void **state)
     assert_true(again[2].done);
 }
 
-static void
-test_no_file_is_a_beginning(void **state)
+UNIT_TEST(test_no_file_is_a_beginning)
 {
-    (void)state;
     struct why why = {""};
     struct resume_file files[] = {{.path = "a"}};
     struct resume r = resume_of(files, 1);
@@ -51,10 +48,8 @@ test_no_file_is_a_beginning(void **state)
     assert_int_equal(resume_save(&r, true, &why), OK);
 }
 
-static void
-test_one_run_at_a_time_has_it(void **state)
+UNIT_TEST(test_one_run_at_a_time_has_it)
 {
-    (void)state;
     struct why why = {""};
     assert_int_equal(resume_lock(NULL, &why), OK);
     assert_int_equal(resume_lock(path, &why), OK);
@@ -79,10 +74,8 @@ refuse(const char *text)
     assert_true(why.text[0] != '\0');
 }
 
-static void
-test_files_of_something_else_are_refused(void **state)
+UNIT_TEST(test_files_of_something_else_are_refused)
 {
-    (void)state;
     refuse("");
     refuse("something\nelse\naltogether\n");
     refuse("firekeep import 2\nto http://y\ntenant \n");
@@ -101,10 +94,8 @@ write_data(const char *name, const char *text)
     fclose(f);
 }
 
-static void
-test_a_file_that_grew_goes_on_and_another_one_is_refused(void **state)
+UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
 {
-    (void)state;
     struct why why = {""};
     char data[160];
     snprintf(data, sizeof data, "%s/data", dir);
@@ -131,10 +122,8 @@ test_a_file_that_grew_goes_on_and_another_one_is_refused(void **state)
     unlink(data);
 }
 
-static void
-test_it_is_not_written_more_than_once_a_second(void **state)
+UNIT_TEST(test_it_is_not_written_more_than_once_a_second)
 {
-    (void)state;
     struct why why = {""};
     struct resume_file files[] = {{.path = "a", .lines = 1}};
     struct resume r = resume_of(files, 1);

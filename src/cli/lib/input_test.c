@@ -11,6 +11,7 @@
 #include "cli/lib/input.h"
 #include "cli/lib/output.h"
 #include "cli/test_dir_testing.h"
+#include "lib/test.h"
 
 static void
 write_file(const void *at, size_t size)
@@ -59,10 +60,8 @@ expect_line(struct input *in, const char *wanted)
     assert_true(bytes_equal_text(line, wanted));
 }
 
-static void
-test_lines_are_given_one_by_one(void **state)
+UNIT_TEST(test_lines_are_given_one_by_one)
 {
-    (void)state;
     write_file("a\n\nb c\r\nlast", 12);
     struct input *in = open_input();
     expect_line(in, "a");
@@ -82,10 +81,8 @@ test_lines_are_given_one_by_one(void **state)
     input_free(in);
 }
 
-static void
-test_packed_files_may_have_several_pieces(void **state)
+UNIT_TEST(test_packed_files_may_have_several_pieces)
 {
-    (void)state;
     for (int packing = OUTPUT_PLAIN; packing <= OUTPUT_ZSTD; packing++) {
         uint64_t bytes;
         append_packed((enum output_packing)packing, "one\ntw", 0, &bytes);
@@ -105,10 +102,8 @@ test_packed_files_may_have_several_pieces(void **state)
     }
 }
 
-static void
-test_what_came_after_a_place_can_be_taken_back(void **state)
+UNIT_TEST(test_what_came_after_a_place_can_be_taken_back)
 {
-    (void)state;
     for (int packing = OUTPUT_PLAIN; packing <= OUTPUT_ZSTD; packing++) {
         struct output *o;
         struct why why = {""};
@@ -149,10 +144,8 @@ make_text(char *text, size_t size)
     return n;
 }
 
-static void
-test_a_packed_file_cut_short_is_told_and_gives_no_half_line(void **state)
+UNIT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line)
 {
-    (void)state;
     enum { SIZE = 900000 };
     static char text[SIZE];
     make_text(text, SIZE);
@@ -185,10 +178,8 @@ test_a_packed_file_cut_short_is_told_and_gives_no_half_line(void **state)
     }
 }
 
-static void
-test_damaged_packed_files_are_told(void **state)
+UNIT_TEST(test_damaged_packed_files_are_told)
 {
-    (void)state;
     enum { SIZE = 100000 };
     static char text[SIZE];
     static uint8_t packed[2 * SIZE];
@@ -224,10 +215,8 @@ test_damaged_packed_files_are_told(void **state)
     input_free(in);
 }
 
-static void
-test_a_line_that_is_too_long_costs_only_itself(void **state)
+UNIT_TEST(test_a_line_that_is_too_long_costs_only_itself)
 {
-    (void)state;
     enum { LONG = 700000 };
     char *text = malloc(LONG + 100);
     assert_non_null(text);
@@ -275,10 +264,8 @@ expect_object(struct input *in, const char *wanted, uint64_t begin, bool is_last
     assert_int_equal(input_line_is_last(in), is_last);
 }
 
-static void
-test_objects_without_line_feeds_are_lines(void **state)
+UNIT_TEST(test_objects_without_line_feeds_are_lines)
 {
-    (void)state;
     static const char text[] = "{\"a\":\"}{\"}{} \n\n{}\r\n{} {\"b\"";
     write_file(text, sizeof text - 1);
     struct input *in = open_input();
@@ -293,10 +280,8 @@ test_objects_without_line_feeds_are_lines(void **state)
     input_free(in);
 }
 
-static void
-test_an_object_that_is_too_long_costs_only_itself(void **state)
+UNIT_TEST(test_an_object_that_is_too_long_costs_only_itself)
 {
-    (void)state;
     enum { LONG = 700000 };
     char *text = malloc(LONG + 100);
     struct bytes line;
@@ -335,10 +320,8 @@ expect_record(struct input *in, const char *wanted, uint64_t begin)
     assert_int_equal(input_line_begin(in), begin);
 }
 
-static void
-test_quoted_fields_may_hold_line_feeds(void **state)
+UNIT_TEST(test_quoted_fields_may_hold_line_feeds)
 {
-    (void)state;
     static const char text[] = "a,\"b\nc\",d\ne,\"f \"\"\n\"\" g\"\nh";
     write_file(text, sizeof text - 1);
     struct input *in = open_input();
@@ -352,10 +335,8 @@ test_quoted_fields_may_hold_line_feeds(void **state)
     input_free(in);
 }
 
-static void
-test_a_lost_quote_costs_one_line(void **state)
+UNIT_TEST(test_a_lost_quote_costs_one_line)
 {
-    (void)state;
     char text[2048] = "a,b\nc,\"d\n";
     for (int i = 0; i < 50; i++) {
         strcat(text, "more,rows\n");
@@ -381,10 +362,8 @@ test_a_lost_quote_costs_one_line(void **state)
     input_free(in);
 }
 
-static void
-test_pieces_are_whole_or_told(void **state)
+UNIT_TEST(test_pieces_are_whole_or_told)
 {
-    (void)state;
     write_file("abcdefg", 7);
     struct input *in = open_input();
     struct bytes piece;
@@ -398,10 +377,8 @@ test_pieces_are_whole_or_told(void **state)
     input_free(in);
 }
 
-static void
-test_what_is_no_file_is_refused(void **state)
+UNIT_TEST(test_what_is_no_file_is_refused)
 {
-    (void)state;
     struct input *in;
     struct why why = {""};
     assert_int_equal(input_open(dir, NULL, &in, &why), ERR_INPUT);
@@ -410,10 +387,8 @@ test_what_is_no_file_is_refused(void **state)
     assert_non_null(strstr(why.text, path));
 }
 
-static void
-test_waiting_for_a_pipe_can_be_stopped(void **state)
+UNIT_TEST(test_waiting_for_a_pipe_can_be_stopped)
 {
-    (void)state;
     struct input *in;
     struct bytes line;
     struct why why = {""};

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "cli/lib/query_answer.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "wire/number.h"
 
@@ -165,29 +166,23 @@ static const char matrix[] =
     "{\"metric\":{},\"values\":[]}], \"stats\":{\"a\":[{},\"}\"]}},"
     "\"warnings\":[\"one\",\"two\"],\"infos\":[\"three\"]}\n";
 
-static void
-test_a_matrix_is_read_in_whatever_pieces_it_comes(void **state)
+UNIT_TEST(test_a_matrix_is_read_in_whatever_pieces_it_comes)
 {
-    (void)state;
     check(matrix, false,
           "matrix\nup{job=\"q\\\"\303\251]\"}\n  1500 1\n  -1 NaN\n  3000 -Inf\n  1000000 1e-07\n"
           "  2000 3 4.5 [ -1 1 ] 2 ( 1 +Inf ] 1\n  3000 0 0\n{}\n"
           "warning one\nwarning two\ninfo three\n");
 }
 
-static void
-test_as_json_the_data_is_passed_as_it_is(void **state)
+UNIT_TEST(test_as_json_the_data_is_passed_as_it_is)
 {
-    (void)state;
     check("{\"data\":{\"a\": [1 ,\"}]\\\"\"], \"b\":null},\"warnings\":null}", true,
           "{\"a\": [1 ,\"}]\\\"\"], \"b\":null}");
     check("{\"data\" :12 ,\"infos\":[\"i\"]}", true, "12info i\n");
 }
 
-static void
-test_other_types_are_read(void **state)
+UNIT_TEST(test_other_types_are_read)
 {
-    (void)state;
     check("{\"data\":{\"resultType\":\"scalar\",\"result\":[1,\"2\"]}}", false,
           "scalar\n{}\n  1000 2\n");
     check("{\"data\":{\"resultType\":\"string\",\"result\":[1,\"a\\nb\"]}}", false,
@@ -214,10 +209,8 @@ check_refused(const char *text, enum err expected, const char *word)
     }
 }
 
-static void
-test_what_is_cut_short_is_told(void **state)
+UNIT_TEST(test_what_is_cut_short_is_told)
 {
-    (void)state;
     size_t size = strlen(matrix);
     for (size_t cut = 0; cut + 2 < size; cut++) {
         char text[sizeof matrix];
@@ -227,10 +220,8 @@ test_what_is_cut_short_is_told(void **state)
     }
 }
 
-static void
-test_what_is_no_answer_is_told(void **state)
+UNIT_TEST(test_what_is_no_answer_is_told)
 {
-    (void)state;
     check_refused("<html>", ERR_UNSUPPORTED, "expected an object at byte 1");
     check_refused("{\"status\":\"success\"}", ERR_UNSUPPORTED, "no data");
     check_refused("{\"data\":[]}", ERR_UNSUPPORTED, "expected an object");
@@ -253,10 +244,8 @@ test_what_is_no_answer_is_told(void **state)
                   ERR_UNSUPPORTED, "unknown bounds");
 }
 
-static void
-test_errors_of_source_and_sink_end_it(void **state)
+UNIT_TEST(test_errors_of_source_and_sink_end_it)
 {
-    (void)state;
     static const struct query_sink_ops ops = {.begin = note_begin,
                                               .series = note_series,
                                               .point = note_point,
@@ -276,10 +265,8 @@ test_errors_of_source_and_sink_end_it(void **state)
     buf_fini(&n.text);
 }
 
-static void
-test_a_value_beyond_the_limit_is_refused(void **state)
+UNIT_TEST(test_a_value_beyond_the_limit_is_refused)
 {
-    (void)state;
     size_t size = 18 << 20;
     char *text = malloc(size + 1);
     assert_non_null(text);
@@ -295,10 +282,8 @@ test_a_value_beyond_the_limit_is_refused(void **state)
 }
 
 /* The notebook has memory of its own, which is not what is tested. */
-static void
-test_no_memory_is_told_wherever_it_is_missing(void **state)
+UNIT_TEST(test_no_memory_is_told_wherever_it_is_missing)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct notebook n = {.refuses = OK};
         struct why why = {""};
@@ -323,10 +308,8 @@ test_no_memory_is_told_wherever_it_is_missing(void **state)
     }
 }
 
-static void
-test_a_refusal_gives_its_sentence(void **state)
+UNIT_TEST(test_a_refusal_gives_its_sentence)
 {
-    (void)state;
     static const struct {
         const char *body;
         const char *sentence; /* NULL: it is none */

@@ -1,10 +1,5 @@
 /* report_test.c - the same calls as text and as JSON; nothing foreign reaches the terminal. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,10 +57,8 @@ printed_as(enum report_form form, uint64_t rows)
     return p;
 }
 
-static void
-test_text_is_aligned_and_harmless_to_a_terminal(void **state)
+UNIT_TEST(test_text_is_aligned_and_harmless_to_a_terminal)
 {
-    (void)state;
     struct printed p = printed_as(REPORT_TEXT, 2);
     assert_string_equal(p.text, "The log\n"
                                 "  size                       1.5 KiB (1536)\n"
@@ -83,10 +76,8 @@ test_text_is_aligned_and_harmless_to_a_terminal(void **state)
     free(p.text);
 }
 
-static void
-test_a_column_without_values_is_aligned_as_text(void **state)
+UNIT_TEST(test_a_column_without_values_is_aligned_as_text)
 {
-    (void)state;
     char *text;
     size_t size;
     struct report *r;
@@ -106,10 +97,8 @@ test_a_column_without_values_is_aligned_as_text(void **state)
     free(text);
 }
 
-static void
-test_json_is_one_object_with_exact_numbers(void **state)
+UNIT_TEST(test_json_is_one_object_with_exact_numbers)
 {
-    (void)state;
     struct printed p = printed_as(REPORT_JSON, 3);
     json_t *root = json_loadb(p.text, p.size, JSON_REJECT_DUPLICATES, NULL);
     json_t *log = json_object_get(root, "log"), *rows = json_object_get(root, "rows");
@@ -129,10 +118,8 @@ test_json_is_one_object_with_exact_numbers(void **state)
     free(p.text);
 }
 
-static void
-test_long_tables_do_not_wait_for_their_end(void **state)
+UNIT_TEST(test_long_tables_do_not_wait_for_their_end)
 {
-    (void)state;
     enum { MANY = 300000 };
     struct printed p = printed_as(REPORT_TEXT, MANY);
     uint64_t lines = 0;
@@ -143,10 +130,8 @@ test_long_tables_do_not_wait_for_their_end(void **state)
     free(p.text);
 }
 
-static void
-test_refused_memory_shows_at_the_end(void **state)
+UNIT_TEST(test_refused_memory_shows_at_the_end)
 {
-    (void)state;
     bool failed = false;
     for (uint64_t nth = 1; !failed || nth < 10; nth++) {
         char *at;

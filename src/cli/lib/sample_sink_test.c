@@ -11,6 +11,7 @@
 #include "cli/lib/input.h"
 #include "cli/lib/sample_sink.h"
 #include "cli/test_dir_testing.h"
+#include "lib/test.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
@@ -79,10 +80,8 @@ write_form(int format, const struct selector *skipped, uint32_t skipped_count)
     output_free(output);
 }
 
-static void
-test_captures_hold_whole_requests(void **state)
+UNIT_TEST(test_captures_hold_whole_requests)
 {
-    (void)state;
     struct input *in;
     struct bytes piece;
     struct rw_request request;
@@ -126,10 +125,8 @@ lines_with(const char *part)
     return count;
 }
 
-static void
-test_a_series_without_samples_leaves_no_trace(void **state)
+UNIT_TEST(test_a_series_without_samples_leaves_no_trace)
 {
-    (void)state;
     for (int format = 0; format < TEXT_FORMAT_COUNT; format++) {
         write_form(format, NULL, 0);
         assert_true(lines_with("z") > 0);
@@ -137,10 +134,8 @@ test_a_series_without_samples_leaves_no_trace(void **state)
     }
 }
 
-static void
-test_what_an_earlier_selector_selects_is_skipped(void **state)
+UNIT_TEST(test_what_an_earlier_selector_selects_is_skipped)
 {
-    (void)state;
     struct selector selector;
     struct why why = {""};
     assert_int_equal(selector_parse(bytes_of_text("{a=~\"x|y\"}"), &selector, &why), OK);
@@ -150,10 +145,8 @@ test_what_an_earlier_selector_selects_is_skipped(void **state)
     selector_fini(&selector);
 }
 
-static void
-test_forms_are_known_by_word_and_suffix(void **state)
+UNIT_TEST(test_forms_are_known_by_word_and_suffix)
 {
-    (void)state;
     int format;
     assert_int_equal(sample_format_parse("rw", &format, NULL), OK);
     assert_int_equal(format, FORMAT_CAPTURE);

@@ -11,6 +11,7 @@
 #include "cli/lib/import_resume.h"
 #include "cli/lib/slice_state.h"
 #include "cli/test_dir_testing.h"
+#include "lib/test.h"
 
 static const char question[] = "firekeep copy 1\nfrom a\nto b\n";
 
@@ -31,10 +32,8 @@ loads(struct slice_state *s)
     assert_int_equal(slice_state_load(s, &why), OK);
 }
 
-static void
-test_slices_begin_at_multiples_of_their_length_and_cover_all(void **state)
+UNIT_TEST(test_slices_begin_at_multiples_of_their_length_and_cover_all)
 {
-    (void)state;
     static const int64_t ranges[][3] = {
         {5, 5, 10},  {0, 9, 10},    {0, 10, 10},
         {-1, 0, 10}, {-25, 31, 10}, {1795100000000, 1795190000000, 86400000},
@@ -56,10 +55,8 @@ test_slices_begin_at_multiples_of_their_length_and_cover_all(void **state)
     }
 }
 
-static void
-test_what_was_saved_is_loaded_with_the_range_of_the_first_run(void **state)
+UNIT_TEST(test_what_was_saved_is_loaded_with_the_range_of_the_first_run)
 {
-    (void)state;
     struct why why = {""};
     struct slice_state s = state_of(0, 49, 10), again = state_of(3, 1000, 10);
     loads(&s);
@@ -80,10 +77,8 @@ test_what_was_saved_is_loaded_with_the_range_of_the_first_run(void **state)
 
 /* Each byte of a file cut off or changed: another copy, or numbers that are another's; never a
  * crash, and never slices that are not there. */
-static void
-test_no_file_is_taken_for_one_that_it_is_not(void **state)
+UNIT_TEST(test_no_file_is_taken_for_one_that_it_is_not)
 {
-    (void)state;
     struct why why = {""};
     struct slice_state s = state_of(0, 49, 10);
     struct buf whole;
@@ -114,10 +109,8 @@ test_no_file_is_taken_for_one_that_it_is_not(void **state)
     slice_state_fini(&s);
 }
 
-static void
-test_too_many_slices_are_refused(void **state)
+UNIT_TEST(test_too_many_slices_are_refused)
 {
-    (void)state;
     struct why why = {""};
     struct slice_state s = state_of(0, (int64_t)SLICES_MAX * 1000, 1000);
     assert_int_equal(slice_state_load(&s, &why), ERR_INPUT);

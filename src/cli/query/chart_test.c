@@ -1,10 +1,5 @@
 /* chart_test.c - what a chart shows, and that it stays within its room whatever comes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <float.h>
 #include <math.h>
@@ -81,10 +76,8 @@ minute(int i)
     return ten_minutes.first_ms + i * (int64_t)60000;
 }
 
-static void
-test_lines_join_points_and_axes_have_round_numbers(void **state)
+UNIT_TEST(test_lines_join_points_and_axes_have_round_numbers)
 {
-    (void)state;
     struct drawing d;
     begin(&d, ten_minutes);
     put_series(&d, "x");
@@ -105,10 +98,8 @@ test_lines_join_points_and_axes_have_round_numbers(void **state)
               "* {a=\"x\"}\n");
 }
 
-static void
-test_marks_tell_series_apart_and_gaps_stay_open(void **state)
+UNIT_TEST(test_marks_tell_series_apart_and_gaps_stay_open)
 {
-    (void)state;
     struct drawing d;
     begin(&d, ten_minutes);
     put_series(&d, "x");
@@ -136,10 +127,8 @@ test_marks_tell_series_apart_and_gaps_stay_open(void **state)
               "+ {a=\"y\"}\n");
 }
 
-static void
-test_times_that_were_not_known_before_get_an_axis(void **state)
+UNIT_TEST(test_times_that_were_not_known_before_get_an_axis)
 {
-    (void)state;
     struct drawing d;
     begin(&d, (struct chart_options){.width = 40, .height = 13, .gap_ms = 300000});
     put_series(&d, "late");
@@ -162,10 +151,8 @@ test_times_that_were_not_known_before_get_an_axis(void **state)
               "+ {a=\"early\"}\n");
 }
 
-static void
-test_equal_values_lie_in_the_middle(void **state)
+UNIT_TEST(test_equal_values_lie_in_the_middle)
 {
-    (void)state;
     struct drawing d;
     begin(&d, ten_minutes);
     put_series(&d, "x");
@@ -202,10 +189,8 @@ check_room(const struct drawing *d, uint32_t width, uint32_t height)
 }
 
 /* Numbers of every size, times of every distance. */
-static void
-test_whatever_comes_stays_within_its_room(void **state)
+UNIT_TEST(test_whatever_comes_stays_within_its_room)
 {
-    (void)state;
     static const double values[] = {0,    -0.0, 1,        DBL_MAX, -DBL_MAX, DBL_MIN,  0x1p-1074,
                                     1e-9, 1e21, INFINITY, NAN,     1e15,     1e15 + 1, -INFINITY};
     static const int64_t times[] = {
@@ -235,10 +220,8 @@ test_whatever_comes_stays_within_its_room(void **state)
     }
 }
 
-static void
-test_the_legend_shows_hidden_characters(void **state)
+UNIT_TEST(test_the_legend_shows_hidden_characters)
 {
-    (void)state;
     struct drawing d;
     begin(&d, ten_minutes);
     put_series(&d, "x\u202ey\u200bz\033");

@@ -1,11 +1,6 @@
 /* plan_print_test.c - a plan in JSON becomes rows, however its pieces come; other JSON is an
  * error. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdlib.h>
 
@@ -39,10 +34,8 @@ check(const char *json, bool ran, const char *expected)
     free(text);
 }
 
-static void
-test_what_is_below_is_indented(void **state)
+UNIT_TEST(test_what_is_below_is_indented)
 {
-    (void)state;
     check(
         "{\"operator\":\"map\",\"detail\":\"abs(a)\",\"series\":null,\"blocks\":2,\"samples\":300,"
         "\"bytes\":4096,\"children\":[{\"operator\":\"selector\",\"detail\":\"a\\u001b\","
@@ -54,10 +47,8 @@ test_what_is_below_is_indented(void **state)
         "  selector  a\\x1b       1       2      300  4.0 KiB\n");
 }
 
-static void
-test_a_run_has_times_and_totals(void **state)
+UNIT_TEST(test_a_run_has_times_and_totals)
 {
-    (void)state;
     check("{\"operator\":\"selector\",\"detail\":\"a\",\"series\":1,\"blocks\":2,\"samples\":300,"
           "\"bytes\":4096,\"ms\":1.5,\"peak_bytes\":2048,\"children\":[],\"stats\":{\"ms\":2,"
           "\"series\":1,\"result_series\":7,\"peak_samples\":9,\"peak_bytes\":999}}",
@@ -70,10 +61,8 @@ test_a_run_has_times_and_totals(void **state)
           "  memory at most             999 B\n");
 }
 
-static void
-test_what_is_no_plan_is_an_error(void **state)
+UNIT_TEST(test_what_is_no_plan_is_an_error)
 {
-    (void)state;
     static const char *const wrong[] = {"[]", "{\"children\":3}", "{\"series\":\"x\"}", "{", "3 "};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char *text;
@@ -82,10 +71,8 @@ test_what_is_no_plan_is_an_error(void **state)
     }
 }
 
-static void
-test_a_plan_of_any_depth_is_printed_or_refused(void **state)
+UNIT_TEST(test_a_plan_of_any_depth_is_printed_or_refused)
 {
-    (void)state;
     static const char open[] = "{\"operator\":\"map\",\"children\":[", close[] = "]}";
     for (unsigned depth = 5000; depth <= 20000; depth += 15000) {
         struct buf json;

@@ -1,10 +1,5 @@
 /* query_print_test.c - results as tables and as CSV; JSON is what it is given. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -87,10 +82,8 @@ put_mixed(struct query_sink *sink)
     put_histogram(sink, 1500);
 }
 
-static void
-test_a_vector_is_an_aligned_table(void **state)
+UNIT_TEST(test_a_vector_is_an_aligned_table)
 {
-    (void)state;
     check(QUERY_TABLE, PROMQL_VECTOR, put_vector,
           "series                                           value  time\n"
           "up{a=\"x\"}                                            1  1970-01-01T00:00:01.500Z\n"
@@ -119,10 +112,8 @@ put_long(struct query_sink *sink)
     assert_int_equal(sink->ops->point(sink, &p, &why), OK);
 }
 
-static void
-test_a_long_histogram_does_not_widen_a_table(void **state)
+UNIT_TEST(test_a_long_histogram_does_not_widen_a_table)
 {
-    (void)state;
     check(QUERY_TABLE, PROMQL_VECTOR, put_long,
           "series     value                                                          time\n"
           "up{a=\"x\"}  1                                                              "
@@ -138,10 +129,8 @@ put_hidden(struct query_sink *sink)
     put_float(sink, 1500, 1);
 }
 
-static void
-test_hidden_characters_are_escaped_in_tables_and_whole_in_csv(void **state)
+UNIT_TEST(test_hidden_characters_are_escaped_in_tables_and_whole_in_csv)
 {
-    (void)state;
     check(QUERY_TABLE, PROMQL_VECTOR, put_hidden,
           "series                       value  time\n"
           "up{a=\"a\\u202eb\\u200b\\x1bc\"}      1  1970-01-01T00:00:01.500Z\n");
@@ -162,10 +151,8 @@ put_matrix(struct query_sink *sink)
     put_float(sink, 0, NAN);
 }
 
-static void
-test_a_matrix_is_series_with_their_points_below(void **state)
+UNIT_TEST(test_a_matrix_is_series_with_their_points_below)
 {
-    (void)state;
     check(QUERY_TABLE, PROMQL_MATRIX, put_matrix,
           "up{a=\"x\"}\n"
           "  1970-01-01T00:00:00.000Z  1\n"
@@ -195,10 +182,8 @@ put_nothing(struct query_sink *sink)
     (void)sink;
 }
 
-static void
-test_other_types_are_tables_without_series(void **state)
+UNIT_TEST(test_other_types_are_tables_without_series)
 {
-    (void)state;
     check(QUERY_TABLE, PROMQL_SCALAR, put_scalar, "value  time\n    2  1970-01-01T00:00:01.000Z\n");
     check(QUERY_TABLE, PROMQL_STRING, put_string,
           "value        time\na\"b\\x1b[31m  1970-01-01T00:00:01.000Z\n");
@@ -206,10 +191,8 @@ test_other_types_are_tables_without_series(void **state)
     check(QUERY_TABLE, PROMQL_MATRIX, put_nothing, "");
 }
 
-static void
-test_csv_has_the_columns_of_export_and_quotes_texts(void **state)
+UNIT_TEST(test_csv_has_the_columns_of_export_and_quotes_texts)
 {
-    (void)state;
     check(QUERY_CSV, PROMQL_MATRIX, put_matrix,
           "name,labels,time,value\n"
           "up,\"{a=\"\"x\"\"}\",0,1\n"
@@ -223,10 +206,8 @@ test_csv_has_the_columns_of_export_and_quotes_texts(void **state)
     check(QUERY_CSV, PROMQL_VECTOR, put_nothing, "name,labels,time,value\n");
 }
 
-static void
-test_json_is_a_line_of_what_it_is_given(void **state)
+UNIT_TEST(test_json_is_a_line_of_what_it_is_given)
 {
-    (void)state;
     for (int any = 0; any < 2; any++) {
         char *text;
         size_t size;
@@ -258,10 +239,8 @@ put_many(struct query_sink *sink)
     assert_int_equal(e, ERR_IO);
 }
 
-static void
-test_printing_stops_where_nothing_can_be_written(void **state)
+UNIT_TEST(test_printing_stops_where_nothing_can_be_written)
 {
-    (void)state;
     for (enum query_form form = QUERY_TABLE; form <= QUERY_CSV; form++) {
         struct query_sink *sink;
         FILE *to = fopen("/dev/full", "w");

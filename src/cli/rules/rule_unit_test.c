@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -104,10 +99,8 @@ check(const char *rules, const char *test, const char *expected)
 
 /* --- expressions ------------------------------------------------------------------------------ */
 
-static void
-test_expressions_are_compared_with_what_is_expected(void **state)
+UNIT_TEST(test_expressions_are_compared_with_what_is_expected)
 {
-    (void)state;
     check("",
           "input_series: [{series: a, values: 1+1x5}], promql_expr_test: [{expr: a, eval_time: "
           "2m, exp_samples: [{labels: a, value: 3}]}]",
@@ -181,10 +174,8 @@ test_histograms_are_compared_as_texts(void **state)
           "incomplete unexpected: '\xef\xbf\xbd'\n");
 }
 
-static void
-test_series_have_their_samples_until_the_last_step(void **state)
+UNIT_TEST(test_series_have_their_samples_until_the_last_step)
 {
-    (void)state;
     check(
         "",
         "interval: 15s, input_series: [{series: a, values: 0+1x20}], promql_expr_test: [{expr: "
@@ -195,10 +186,8 @@ test_series_have_their_samples_until_the_last_step(void **state)
 
 /* --- series ----------------------------------------------------------------------------------- */
 
-static void
-test_series_that_cannot_be_read_end_the_test(void **state)
+UNIT_TEST(test_series_that_cannot_be_read_end_the_test)
 {
-    (void)state;
     check("",
           "input_series: [{series: a, values: 1}, {series: b, values: 1 x}], promql_expr_test: "
           "[{expr: 1}]",
@@ -207,10 +196,8 @@ test_series_that_cannot_be_read_end_the_test(void **state)
           "t.yml:1:25: series 'a': 2:5: parse error: unexpected \"x\"\n");
 }
 
-static void
-test_series_that_cannot_be_stored_end_the_evaluation(void **state)
+UNIT_TEST(test_series_that_cannot_be_stored_end_the_evaluation)
 {
-    (void)state;
     check("{record: r, expr: a}",
           "input_series: [{series: a, values: 1x9}, {series: b, values: '_ {{buckets:[-1]}}'}], "
           "promql_expr_test: [{expr: r, eval_time: 2m}]",
@@ -228,10 +215,8 @@ test_series_that_cannot_be_stored_end_the_evaluation(void **state)
     check("", "input_series: [{series: '{}', values: _}], promql_expr_test: [{expr: x}]", "");
 }
 
-static void
-test_of_series_that_are_given_twice_the_last_counts(void **state)
+UNIT_TEST(test_of_series_that_are_given_twice_the_last_counts)
 {
-    (void)state;
     check("",
           "input_series: [{series: a, values: 1 1 1}, {series: 'a{}', values: 2}], "
           "promql_expr_test: [{expr: a, eval_time: 2m, exp_samples: [{labels: a, value: 2}]}]",
@@ -252,10 +237,8 @@ test_series_after_an_empty_line_are_ignored_aloud(void **state)
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
-static void
-test_rules_are_evaluated_in_order_at_each_step(void **state)
+UNIT_TEST(test_rules_are_evaluated_in_order_at_each_step)
 {
-    (void)state;
     check("{record: r, expr: a}, {record: s, expr: r * 2}",
           "input_series: [{series: a, values: 1+1x9}], promql_expr_test: [{expr: s, eval_time: 3m, "
           "exp_samples: [{labels: s, value: 8}]}]",
@@ -271,10 +254,8 @@ test_rules_are_evaluated_in_order_at_each_step(void **state)
           "");
 }
 
-static void
-test_rules_that_fail_end_the_test(void **state)
+UNIT_TEST(test_rules_that_fail_end_the_test)
 {
-    (void)state;
     check(
         "{record: r, expr: 'a / on() b'}, {record: s, expr: '\"x\" '}",
         "input_series: [{series: 'a{x=\"1\"}', values: _ 1}, {series: 'a{x=\"2\"}', values: _ 1}, "
@@ -303,10 +284,8 @@ test_rules_that_fail_end_the_test(void **state)
           "allowed: existing is a histogram, new value 1\n");
 }
 
-static void
-test_series_that_vanish_are_marked_stale(void **state)
+UNIT_TEST(test_series_that_vanish_are_marked_stale)
 {
-    (void)state;
     check("{record: r, expr: a}",
           "input_series: [{series: a, values: 1 stale}], promql_expr_test: [{expr: r, exp_samples: "
           "[{labels: r, value: 1}]}, {expr: r, eval_time: 1m}]",
@@ -330,10 +309,8 @@ test_series_that_vanish_are_marked_stale(void **state)
     "{eval_time: " time ", alertname: Down, exp_alerts: [{exp_labels: {j: a, v: 0}, " \
     "exp_annotations: {a: '', b: y http://e/}}]}"
 
-static void
-test_alerts_that_fire_are_compared_with_what_is_expected(void **state)
+UNIT_TEST(test_alerts_that_fire_are_compared_with_what_is_expected)
 {
-    (void)state;
     check(
         DOWN,
         UP ", alert_rule_test: [{eval_time: 2m, alertname: Down}, " FIRES("3m") ", " FIRES(
@@ -359,10 +336,8 @@ test_alerts_that_fire_are_compared_with_what_is_expected(void **state)
           "            ]\n");
 }
 
-static void
-test_alerts_of_one_name_are_compared_together(void **state)
+UNIT_TEST(test_alerts_of_one_name_are_compared_together)
 {
-    (void)state;
     check(
         "groups: [{name: g, rules: [{alert: A, expr: 'a > 1', labels: {x: 1}}]}, {name: h, rules: "
         "[{alert: A, expr: a, labels: {x: 2}}]}]",
@@ -371,10 +346,8 @@ test_alerts_of_one_name_are_compared_together(void **state)
         "");
 }
 
-static void
-test_what_is_expected_needs_a_name(void **state)
+UNIT_TEST(test_what_is_expected_needs_a_name)
 {
-    (void)state;
     check("", "alert_rule_test: [{eval_time: 1m}, {eval_time: 2m}]",
           "an item under alert_rule_test misses required attribute alertname at eval_time 1m\n");
     check("", "name: n, alert_rule_test: [~]",
@@ -382,10 +355,8 @@ test_what_is_expected_needs_a_name(void **state)
           "TestGroup n)\n");
 }
 
-static void
-test_alerts_are_written_as_series(void **state)
+UNIT_TEST(test_alerts_are_written_as_series)
 {
-    (void)state;
     check(DOWN,
           UP ", promql_expr_test: [{expr: ALERTS, eval_time: 2m, exp_samples: [{labels: "
              "'ALERTS{alertname=\"Down\",alertstate=\"pending\",j=\"a\",v=\"0\"}', value: 1}]}, "
@@ -396,10 +367,8 @@ test_alerts_are_written_as_series(void **state)
 
 /* --- times ------------------------------------------------------------------------------------ */
 
-static void
-test_a_test_begins_when_it_says(void **state)
+UNIT_TEST(test_a_test_begins_when_it_says)
 {
-    (void)state;
     check("{record: r, expr: time()}, {alert: A, expr: day_of_week() == 5, for: 1m}",
           "start_timestamp: 2021-01-01T00:00:00Z, input_series: [{series: a, values: 1 2}], "
           "promql_expr_test: [{expr: r, eval_time: 1m, exp_samples: [{labels: r, value: "
@@ -411,10 +380,8 @@ test_a_test_begins_when_it_says(void **state)
           "    rule: r, time: 0s, err: rule result is not a vector or scalar\n");
 }
 
-static void
-test_a_test_must_not_last_too_long(void **state)
+UNIT_TEST(test_a_test_must_not_last_too_long)
 {
-    (void)state;
     check("", "promql_expr_test: [{expr: 1, eval_time: 200y}]",
           "t.yml:1:9: eval_time must be before the year 2116, got 200y\n");
     /* An alert is valid for four of the longest intervals, and that is a time, too. */

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -62,10 +57,8 @@ put_group(struct rig *rig, const char *tenant, const char *name, const char *tex
     buf_fini(&file);
 }
 
-static void
-test_groups_that_are_well_are_counted(void **state)
+UNIT_TEST(test_groups_that_are_well_are_counted)
 {
-    (void)state;
     struct rig rig;
     struct why why = {""};
     rig_init(&rig);
@@ -81,10 +74,8 @@ test_groups_that_are_well_are_counted(void **state)
     sim_env_free(rig.sim);
 }
 
-static void
-test_what_is_wrong_is_named(void **state)
+UNIT_TEST(test_what_is_wrong_is_named)
 {
-    (void)state;
     static const struct {
         const char *text, *said;
     } cases[] = {
@@ -128,10 +119,8 @@ put_state(struct rig *rig, uint32_t version)
     buf_fini(&file);
 }
 
-static void
-test_a_state_that_cannot_be_read_is_named(void **state)
+UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
 {
-    (void)state;
     struct rig rig;
     struct why why = {""};
     rig_init(&rig);
@@ -154,10 +143,8 @@ test_a_state_that_cannot_be_read_is_named(void **state)
     sim_env_free(rig.sim);
 }
 
-static void
-test_refused_allocations_are_reported(void **state)
+UNIT_TEST(test_refused_allocations_are_reported)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig);
     put_group(&rig, "t", "a", "name: a\nrules: [{record: b, expr: c}]\n");

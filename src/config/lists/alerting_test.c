@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/alerting.h"
 #include "config/lists/alerting_keys.h"
@@ -175,10 +170,8 @@ check_headers(const struct alertmanager_settings *a)
     }
 }
 
-static void
-test_every_key_is_read(void **state)
+UNIT_TEST(test_every_key_is_read)
 {
-    (void)state;
     struct alerting alerting = read_from("/etc/firekeep/firekeep.yml", whole);
     assert_string_equal(alerting.tenant_label, "team");
     assert_int_equal(alerting.alert_relabel_count, 2);
@@ -211,10 +204,8 @@ test_every_key_is_read(void **state)
     alerting_free(&alerting);
 }
 
-static void
-test_relative_paths_begin_at_the_directory_of_the_file(void **state)
+UNIT_TEST(test_relative_paths_begin_at_the_directory_of_the_file)
 {
-    (void)state;
     struct alerting alerting =
         read_from("/etc/firekeep/f.yml",
                   "alerting:\n"
@@ -246,10 +237,8 @@ test_relative_paths_begin_at_the_directory_of_the_file(void **state)
     alerting_free(&alerting);
 }
 
-static void
-test_defaults_are_those_of_prometheus(void **state)
+UNIT_TEST(test_defaults_are_those_of_prometheus)
 {
-    (void)state;
     struct alerting alerting = read_alerting(ONE_4);
     assert_int_equal(alerting.count, 1);
     const struct alertmanager_settings *a = alerting.items;
@@ -265,10 +254,8 @@ test_defaults_are_those_of_prometheus(void **state)
     alerting_free(&alerting);
 }
 
-static void
-test_a_text_without_alertmanagers_has_none(void **state)
+UNIT_TEST(test_a_text_without_alertmanagers_has_none)
 {
-    (void)state;
     static const char *const texts[] = {"", "log: {}\n", "alerting: {}\n",
                                         "alerting: {batch_size: 5}\n",
                                         "alerting: {alertmanagers: []}\n"};
@@ -283,10 +270,8 @@ test_a_text_without_alertmanagers_has_none(void **state)
 
 /* --- what is wrong ---------------------------------------------------------------------------- */
 
-static void
-test_mistakes_name_their_place(void **state)
+UNIT_TEST(test_mistakes_name_their_place)
 {
-    (void)state;
     check_error("alerting: {tenant_label: alertname}\n",
                 "f.yml:1:26: alerting.tenant_label: alertname is the name of the alert");
     check_error("alerting: {alertmanagers: 5}\n",
@@ -321,10 +306,8 @@ test_mistakes_name_their_place(void **state)
                 "labelkeep, lowercase, uppercase, got 'rename'");
 }
 
-static void
-test_mistakes_in_discoveries_name_their_place(void **state)
+UNIT_TEST(test_mistakes_in_discoveries_name_their_place)
 {
-    (void)state;
     check_error("alerting:\n  alertmanagers:\n  - static_configs:\n    - targets: [http://h]\n",
                 "f.yml:4:17: alerting.alertmanagers.static_configs.targets: expected HOST:PORT, "
                 "without a scheme, path or query, got 'http://h'");
@@ -372,10 +355,8 @@ test_mistakes_in_discoveries_name_their_place(void **state)
                 "'alerting.alertmanagers.http_sd_configs.oauth2.tls_config'");
 }
 
-static void
-test_one_way_to_log_in_is_enough(void **state)
+UNIT_TEST(test_one_way_to_log_in_is_enough)
 {
-    (void)state;
     check_error(ONE_4 "    basic_auth: {username: u}\n    sigv4: {}\n",
                 "f.yml:5:5: 'sigv4' and 'basic_auth' cannot be used together; 'basic_auth' is on "
                 "line 4");
@@ -390,10 +371,8 @@ test_one_way_to_log_in_is_enough(void **state)
     check_fine(ONE_4 "    http_headers: {Authorization: {secrets: [a]}}\n");
 }
 
-static void
-test_mistakes_in_headers_name_their_place(void **state)
+UNIT_TEST(test_mistakes_in_headers_name_their_place)
 {
-    (void)state;
     check_error(ONE_4 "    http_headers: [a]\n",
                 "f.yml:4:19: alerting.alertmanagers.http_headers: expected a mapping, got a list");
     check_error(ONE_4 "    http_headers: {X-A: secret}\n",
@@ -423,10 +402,8 @@ test_mistakes_in_headers_name_their_place(void **state)
     free(text);
 }
 
-static void
-test_what_prometheus_has_besides_is_refused_by_name(void **state)
+UNIT_TEST(test_what_prometheus_has_besides_is_refused_by_name)
 {
-    (void)state;
     static const char *const discoveries[] = {
         "azure",     "consul",   "digitalocean", "docker",    "dockerswarm", "ec2",
         "eureka",    "gce",      "hetzner",      "ionos",     "kubernetes",  "kuma",
@@ -464,10 +441,8 @@ test_what_prometheus_has_besides_is_refused_by_name(void **state)
                 "'ca_file'");
 }
 
-static void
-test_lists_are_bounded(void **state)
+UNIT_TEST(test_lists_are_bounded)
 {
-    (void)state;
     char *text = repeated("alerting:\n  alertmanagers:\n", "  - {path_prefix: /a#}\n", 64, "");
     check_fine(text);
     free(text);
@@ -493,10 +468,8 @@ print_whole(const struct alerting *alerting, struct buf *to)
     assert_int_equal(buf_error(to), OK);
 }
 
-static void
-test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
+UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
 {
-    (void)state;
     const char *const texts[] = {whole, ONE_4, "", "alerting: {alertmanagers: [{}]}\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct alerting alerting = read_alerting(texts[i]);
@@ -515,10 +488,8 @@ test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
     }
 }
 
-static void
-test_what_is_printed_is_what_the_file_would_have(void **state)
+UNIT_TEST(test_what_is_printed_is_what_the_file_would_have)
 {
-    (void)state;
     struct alerting alerting =
         read_alerting("alerting:\n"
                       "  alertmanagers:\n"
@@ -560,10 +531,8 @@ test_what_is_printed_is_what_the_file_would_have(void **state)
     buf_fini(&printed);
 }
 
-static void
-test_each_difference_counts_and_the_line_does_not(void **state)
+UNIT_TEST(test_each_difference_counts_and_the_line_does_not)
 {
-    (void)state;
     static const char *const keys[] = {
         "scheme: http",
         "scheme: https",
@@ -626,10 +595,8 @@ test_each_difference_counts_and_the_line_does_not(void **state)
     }
 }
 
-static void
-test_each_refused_allocation_is_reported(void **state)
+UNIT_TEST(test_each_refused_allocation_is_reported)
 {
-    (void)state;
     struct settings s = settings_with_tenancy(false);
     for (uint64_t nth = 1;; nth++) {
         struct alerting alerting = {NULL};
@@ -648,10 +615,8 @@ test_each_refused_allocation_is_reported(void **state)
     }
 }
 
-static void
-test_tables_are_well_formed_and_the_manual_has_all_keys(void **state)
+UNIT_TEST(test_tables_are_well_formed_and_the_manual_has_all_keys)
 {
-    (void)state;
     static const struct list_text texts[] = {{whole, false}};
     check_rows(&alerting_root_schema, 1, texts, 1);
     char *page = read_source_file("docs/configuration.md");
@@ -661,10 +626,8 @@ test_tables_are_well_formed_and_the_manual_has_all_keys(void **state)
     free(page);
 }
 
-static void
-test_the_example_can_be_used(void **state)
+UNIT_TEST(test_the_example_can_be_used)
 {
-    (void)state;
     char *text = read_source_file("docs/firekeep.example.yml");
     char *from = strstr(text, "\nalerting:\n");
     assert_non_null(from);

@@ -1,25 +1,16 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/destinations_testing.h"
 
-static void
-test_manual_has_a_true_row_for_every_key(void **state)
+UNIT_TEST(test_manual_has_a_true_row_for_every_key)
 {
-    (void)state;
     char *page = read_source_file("docs/configuration.md");
     assert_in_range(check_manual(page, page, &destination_schema), 60, SCHEMA_KEYS_MAX);
     free(page);
 }
 
-static void
-test_example_file_shows_a_destination_of_each_type(void **state)
+UNIT_TEST(test_example_file_shows_a_destination_of_each_type)
 {
-    (void)state;
     char *text = example_list("destinations");
     struct destinations list = read_list(text, false);
     uint32_t types = 0;

@@ -1,10 +1,5 @@
 /* destination_places_test.c - which destinations may stand beside each other. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/destinations.h"
 
@@ -19,10 +14,8 @@ check_paths(const char *one, const char *other)
     return destinations_check(&list, "/store", NULL);
 }
 
-static void
-test_two_files_of_one_place_are_refused_however_it_is_written(void **state)
+UNIT_TEST(test_two_files_of_one_place_are_refused_however_it_is_written)
 {
-    (void)state;
     static const char *const same[][2] = {
         {"/data/out", "/data/out"},
         {"/data/out", "/data/out/"},
@@ -53,10 +46,8 @@ check_path(const char *path, const char *storage)
     return destinations_check(&list, storage, NULL);
 }
 
-static void
-test_files_in_the_storage_directory_are_refused_however_it_is_written(void **state)
+UNIT_TEST(test_files_in_the_storage_directory_are_refused_however_it_is_written)
 {
-    (void)state;
     static const char *const inside[] = {
         "/no/store",       "/no/store/wal",       "/no/store/",    "/no/other/../store/new/deep",
         "/no//./store/x",  "/no/store/${tenant}", "/no/${tenant}", "/${tenant}/store/wal",

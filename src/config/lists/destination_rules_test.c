@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/destinations_testing.h"
 
-static void
-test_selectors_and_rules_are_tried(void **state)
+UNIT_TEST(test_selectors_and_rules_are_tried)
 {
-    (void)state;
     check_error(FILE_5 "  select: [up, 'up{']\n",
                 "f.yml:5:16: select: invalid selector: expected a label name at character 4");
     check_error(FILE_5 "  select: ['{a=~\"(\"}']\n",
@@ -31,10 +24,8 @@ test_selectors_and_rules_are_tried(void **state)
                 "f.yml:5:57: relabel.modulus: must be between 1 and 18446744073709551615, got 0");
 }
 
-static void
-test_templates_regions_and_tenants_are_checked(void **state)
+UNIT_TEST(test_templates_regions_and_tenants_are_checked)
 {
-    (void)state;
     static const char rule[] = "expected a name and '}' after each '${', got";
     static const char *const bad[] = {"${", "a${}", "${a", "${a}${b", "${{a}}"};
     char text[200], expected[200];
@@ -59,10 +50,8 @@ test_templates_regions_and_tenants_are_checked(void **state)
                      "and ! - _ . * ' ( ), got '..'");
 }
 
-static void
-test_influxdb_takes_the_keys_of_its_version(void **state)
+UNIT_TEST(test_influxdb_takes_the_keys_of_its_version)
 {
-    (void)state;
     check_error(INFLUXDB_5 "  version: 1\n  database: d\n  org: o\n",
                 "f.yml:7:8: org: is only valid for version 2, not 1");
     check_error(INFLUXDB_5 "  version: 3\n  database: d\n  bucket: o\n",
@@ -73,10 +62,8 @@ test_influxdb_takes_the_keys_of_its_version(void **state)
                 "f.yml:6:13: database: is only valid for versions 1 and 3, not 2");
 }
 
-static void
-test_with_tenancy_a_destination_names_its_tenants(void **state)
+UNIT_TEST(test_with_tenancy_a_destination_names_its_tenants)
 {
-    (void)state;
     check_error_with(
         FILE_5, true,
         "f.yml:2:3: tenancy.enabled is true: type file requires 'tenants', a list or all");

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,10 +178,8 @@ check_aws(const struct aws_settings *aws, const struct aws_settings *files)
     assert_null(files->secret_key.text);
 }
 
-static void
-test_keys_of_all_types_and_of_s3_are_read(void **state)
+UNIT_TEST(test_keys_of_all_types_and_of_s3_are_read)
 {
-    (void)state;
     struct destinations list = read_list(s3_text, true);
     assert_int_equal(list.count, 2);
     const struct destination_settings *d = &list.items[0];
@@ -237,10 +230,8 @@ static const char aws_text[] = "destinations:\n"
                                "  overwrite: true\n"
                                "  measure_name_colon: keep\n";
 
-static void
-test_keys_of_kinesis_firehose_and_timestream_are_read(void **state)
+UNIT_TEST(test_keys_of_kinesis_firehose_and_timestream_are_read)
 {
-    (void)state;
     struct destinations list = read_list(aws_text, false);
     assert_int_equal(list.count, 3);
     const struct destination_settings *d = list.items;
@@ -313,10 +304,8 @@ static const char http_text[] = "destinations:\n"
                                 "  roll_age: 1s\n"
                                 "  compression: zstd\n";
 
-static void
-test_keys_of_opentsdb_influxdb_clickhouse_and_file_are_read(void **state)
+UNIT_TEST(test_keys_of_opentsdb_influxdb_clickhouse_and_file_are_read)
 {
-    (void)state;
     struct destinations list = read_list(http_text, false);
     assert_int_equal(list.count, 8);
     const struct destination_settings *d = list.items;
@@ -413,10 +402,8 @@ static const char remote_write_text[] =
     "  url: http://h\n"
     "  sigv4: {}\n";
 
-static void
-test_keys_of_remote_write_are_read(void **state)
+UNIT_TEST(test_keys_of_remote_write_are_read)
 {
-    (void)state;
     struct destinations list = read_list(remote_write_text, true);
     assert_int_equal(list.count, 7);
     const struct destination_settings *d = list.items;
@@ -455,10 +442,8 @@ test_keys_of_remote_write_are_read(void **state)
 static const struct list_text whole[] = {
     {s3_text, true}, {aws_text, false}, {http_text, false}, {remote_write_text, true}};
 
-static void
-test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
+UNIT_TEST(test_tables_are_well_formed_and_all_their_keys_are_tested)
 {
-    (void)state;
     check_rows(&destination_schema, DESTINATION_TYPE_COUNT, whole, sizeof whole / sizeof *whole);
     for (unsigned t = 0; t < DESTINATION_TYPE_COUNT; t++) {
         /* Words and enum have the same order. */
@@ -470,10 +455,8 @@ test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
     }
 }
 
-static void
-test_defaults_are_those_that_are_promised(void **state)
+UNIT_TEST(test_defaults_are_those_that_are_promised)
 {
-    (void)state;
     struct destinations list = read_list(S3_6 "- {name: k, type: kinesis, region: r, stream: s}\n"
                                               "- {name: f, type: file, path: /x}\n"
                                               "- {name: o, type: opentsdb, url: 'http://h'}\n",
@@ -536,10 +519,8 @@ check_start(const char *text, enum destination_start start, int64_t ms)
     destinations_free(&list);
 }
 
-static void
-test_start_is_a_word_or_a_time(void **state)
+UNIT_TEST(test_start_is_a_word_or_a_time)
 {
-    (void)state;
     check_start("now", START_NOW, 0);
     check_start("beginning", START_BEGINNING, 0);
     check_start("1709208000", START_TIME, 1709208000000);
@@ -550,10 +531,8 @@ test_start_is_a_word_or_a_time(void **state)
     check_start("9999-12-31T23:59:59.999Z", START_TIME, 253402300799999);
 }
 
-static void
-test_a_text_without_destinations_has_none(void **state)
+UNIT_TEST(test_a_text_without_destinations_has_none)
 {
-    (void)state;
     static const char *const texts[] = {
         "",    "log: {level: info}\n",     "destinations: []\n",
         "5\n", "[a, {destinations: 5}]\n", "a: {destinations: 5}\n"};
@@ -572,10 +551,8 @@ test_a_text_without_destinations_has_none(void **state)
 #define TYPES \
     "one of clickhouse, file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream"
 
-static void
-test_what_is_no_list_of_destinations_is_refused(void **state)
+UNIT_TEST(test_what_is_no_list_of_destinations_is_refused)
 {
-    (void)state;
     check_error("destinations: 5\n", "f.yml:1:15: destinations: expected a list, got '5'");
     check_error("destinations: ~\n", "f.yml:1:15: destinations: expected a list, got nothing");
     check_error("destinations: {a: b}\n",
@@ -600,10 +577,8 @@ test_what_is_no_list_of_destinations_is_refused(void **state)
                 "f.yml:3:1: a second document begins here; only one is allowed");
 }
 
-static void
-test_one_byte_over_the_limit_is_refused(void **state)
+UNIT_TEST(test_one_byte_over_the_limit_is_refused)
 {
-    (void)state;
     char *text = malloc(CONFIG_BYTES_MAX + 1);
     assert_non_null(text);
     memset(text, '\n', CONFIG_BYTES_MAX + 1);
@@ -620,10 +595,8 @@ test_one_byte_over_the_limit_is_refused(void **state)
 }
 
 /* Long before their end, but for one long word: nesting and length cost neither stack nor time. */
-static void
-test_hostile_texts_are_refused_where_they_begin(void **state)
+UNIT_TEST(test_hostile_texts_are_refused_where_they_begin)
 {
-    (void)state;
     static const struct {
         const char *fill, *place;
     } cases[] = {
@@ -650,10 +623,8 @@ test_hostile_texts_are_refused_where_they_begin(void **state)
     free(text);
 }
 
-static void
-test_each_refused_allocation_is_reported(void **state)
+UNIT_TEST(test_each_refused_allocation_is_reported)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         struct settings s = settings_with_tenancy(whole[i].tenancy);
         unsigned nth = 1;
@@ -679,10 +650,8 @@ test_each_refused_allocation_is_reported(void **state)
 
 /* --- printing, comparing ---------------------------------------------------------------------- */
 
-static void
-test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
+UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         struct destinations list = read_list(whole[i].text, whole[i].tenancy);
         char *first = printed(&list);
@@ -711,10 +680,8 @@ test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
     }
 }
 
-static void
-test_defaults_are_printed_too(void **state)
+UNIT_TEST(test_defaults_are_printed_too)
 {
-    (void)state;
     struct destinations list =
         read_list(S3_6 "  relabel: [{action: drop, source_labels: [a]}]\n"
                        "  secret_key: hush\n"
@@ -795,10 +762,8 @@ test_defaults_are_printed_too(void **state)
     destinations_free(&list);
 }
 
-static void
-test_two_that_say_the_same_are_equal_wherever_they_stand(void **state)
+UNIT_TEST(test_two_that_say_the_same_are_equal_wherever_they_stand)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         struct destinations a = read_list(whole[i].text, whole[i].tenancy);
         char *moved = repeated("# moved\n", whole[i].text, 1, "");
@@ -835,10 +800,8 @@ check_change(const char *text, bool tenancy, const char *from, const char *to)
     destinations_free(&b);
 }
 
-static void
-test_each_difference_counts(void **state)
+UNIT_TEST(test_each_difference_counts)
 {
-    (void)state;
     static const char *const s3[][2] = {
         {"cold.store", "cold-store"},
         {"'up'", "'down'"},
@@ -890,10 +853,8 @@ place_of(const char *text)
     return place;
 }
 
-static void
-test_the_place_is_of_type_and_address_alone(void **state)
+UNIT_TEST(test_the_place_is_of_type_and_address_alone)
 {
-    (void)state;
     static const char *const others[] = {
         FILE_5,
         "destinations:\n- {name: a, type: file, path: /y}\n",

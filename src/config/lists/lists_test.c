@@ -1,10 +1,5 @@
 /* lists_test.c - all errors of a configuration file, as `firekeep check` collects them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -71,10 +66,8 @@ static const char broken[] = "sources:\n"
                              "rule_files: 7\n"
                              "global: {external_labels: {a: b, '': c}}\n";
 
-static void
-test_all_errors_are_found_in_the_order_of_their_places(void **state)
+UNIT_TEST(test_all_errors_are_found_in_the_order_of_their_places)
 {
-    (void)state;
     check_errors(
         broken,
         "f:3:51: unknown key 'frob' in 'sources'\n"
@@ -96,10 +89,8 @@ test_all_errors_are_found_in_the_order_of_their_places(void **state)
         "f:21:34: global.external_labels: must not be empty\n");
 }
 
-static void
-test_what_depends_on_a_wrong_value_is_not_an_error_too(void **state)
+UNIT_TEST(test_what_depends_on_a_wrong_value_is_not_an_error_too)
 {
-    (void)state;
     /* The name is given, the type is unknown, the source's destination has an error of its own. */
     check_errors("destinations:\n"
                  "  - {name: '', type: file, path: /x}\n"
@@ -113,10 +104,8 @@ test_what_depends_on_a_wrong_value_is_not_an_error_too(void **state)
                  "f:1:26: unknown key 'header' in 'tenancy'\n");
 }
 
-static void
-test_invalid_yaml_ends_the_errors(void **state)
+UNIT_TEST(test_invalid_yaml_ends_the_errors)
 {
-    (void)state;
     check_errors("web: {workers: x}\n"
                  "rule_files: 1\n"
                  "write: [\n"
@@ -127,10 +116,8 @@ test_invalid_yaml_ends_the_errors(void **state)
                  "f:5:1: while parsing a flow sequence did not find expected ',' or ']'\n");
 }
 
-static void
-test_the_first_twenty_errors_are_kept_and_all_are_counted(void **state)
+UNIT_TEST(test_the_first_twenty_errors_are_kept_and_all_are_counted)
 {
-    (void)state;
     char text[4096] = "alerting: {x: 1}\n";
     struct why why;
     for (int i = 1; i < 50; i++)
@@ -160,10 +147,8 @@ check_variant(struct bytes text)
     if (!found) fail_msg("'%s' is not collected for: %.*s", why.text, (int)text.size, text.at);
 }
 
-static void
-test_the_error_that_a_server_reports_is_always_among_them(void **state)
+UNIT_TEST(test_the_error_that_a_server_reports_is_always_among_them)
 {
-    (void)state;
     static const char others[] = " :-[]{}'\"#&*!\n\t1";
     char text[sizeof broken];
     for (size_t from = 0; from < sizeof broken - 1;) {

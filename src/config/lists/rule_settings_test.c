@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/lists_testing.h"
 #include "config/lists/rule_settings.h"
@@ -65,10 +60,8 @@ static const char whole_of_tenants[] = "log: {}\n"
                                        "  two: {}\n"
                                        "  a-third: {rule_files: ['c?.yml']}\n";
 
-static void
-test_every_key_is_read(void **state)
+UNIT_TEST(test_every_key_is_read)
 {
-    (void)state;
     unsetenv("CLUSTER");
     struct rule_settings rules = read_rules_of("/etc/firekeep/firekeep.yml", whole, false);
     assert_int_equal(rules.tenant_count, 1);
@@ -101,10 +94,8 @@ check_label(const char *given, const char *expected, const char *unset)
     rule_settings_free(&rules);
 }
 
-static void
-test_environment_variables_of_external_labels_are_expanded_as_by_prometheus(void **state)
+UNIT_TEST(test_environment_variables_of_external_labels_are_expanded_as_by_prometheus)
 {
-    (void)state;
     setenv("ONE", "1 $TWO", true);
     setenv("TWO_b", "two", true);
     setenv("EMPTY", "", true);
@@ -124,10 +115,8 @@ test_environment_variables_of_external_labels_are_expanded_as_by_prometheus(void
     check_label("$EMPTY", NULL, "EMPTY");
 }
 
-static void
-test_what_a_variable_holds_has_to_be_a_label(void **state)
+UNIT_TEST(test_what_a_variable_holds_has_to_be_a_label)
 {
-    (void)state;
     static char value[16384];
     memset(value, 'a', sizeof value - 1);
     setenv("LONG", value, true);
@@ -146,10 +135,8 @@ test_what_a_variable_holds_has_to_be_a_label(void **state)
     rule_settings_free(&rules);
 }
 
-static void
-test_each_tenant_has_its_own_files(void **state)
+UNIT_TEST(test_each_tenant_has_its_own_files)
 {
-    (void)state;
     struct rule_settings rules = read_rules(whole_of_tenants, true);
     assert_int_equal(rules.tenant_count, 3);
     assert_string_equal(rules.tenants[0].tenant, "one");
@@ -162,10 +149,8 @@ test_each_tenant_has_its_own_files(void **state)
     rule_settings_free(&rules);
 }
 
-static void
-test_a_text_without_rules_has_none(void **state)
+UNIT_TEST(test_a_text_without_rules_has_none)
 {
-    (void)state;
     static const char *const texts[] = {"",
                                         "# nothing\n",
                                         "log: {level: debug}\n",
@@ -182,10 +167,8 @@ test_a_text_without_rules_has_none(void **state)
     rule_settings_free(NULL);
 }
 
-static void
-test_tenancy_decides_where_rule_files_stand(void **state)
+UNIT_TEST(test_tenancy_decides_where_rule_files_stand)
 {
-    (void)state;
     check_error_with("log: {}\nrule_files: [a.yml]\n", true,
                      "f.yml:2:13: rule_files: tenancy.enabled is true: write it below the name of "
                      "each tenant, as 'tenants: {NAME: {rule_files: [...]}}'");
@@ -193,10 +176,8 @@ test_tenancy_decides_where_rule_files_stand(void **state)
                      "f.yml:1:10: tenants: tenancy.enabled is false: use 'rule_files' instead");
 }
 
-static void
-test_mistakes_name_their_place(void **state)
+UNIT_TEST(test_mistakes_name_their_place)
 {
-    (void)state;
     char text[400], name[160], expected[200];
     check_error("rule_files: a.yml\n", "f.yml:1:13: rule_files: expected a list, got 'a.yml'");
     check_error("rule_files: [[a]]\n",
@@ -247,10 +228,8 @@ test_mistakes_name_their_place(void **state)
                 "f.yml:4:5: global.external_labels: duplicate key 'a', first given on line 3");
 }
 
-static void
-test_what_is_printed_reads_back_as_the_same(void **state)
+UNIT_TEST(test_what_is_printed_reads_back_as_the_same)
 {
-    (void)state;
     static const struct {
         const char *text;
         bool tenancy;
@@ -271,10 +250,8 @@ test_what_is_printed_reads_back_as_the_same(void **state)
     }
 }
 
-static void
-test_what_is_printed_stands_where_the_file_has_it(void **state)
+UNIT_TEST(test_what_is_printed_stands_where_the_file_has_it)
 {
-    (void)state;
     struct rule_settings rules = read_rules(whole_of_tenants, true);
     struct buf printed;
     buf_init(&printed, NULL, 1 << 16);
@@ -309,10 +286,8 @@ test_what_is_printed_stands_where_the_file_has_it(void **state)
     buf_fini(&printed);
 }
 
-static void
-test_each_difference_counts(void **state)
+UNIT_TEST(test_each_difference_counts)
 {
-    (void)state;
     static const char *const texts[] = {
         "tenants: {a: {rule_files: [b]}}\n",
         "tenants: {b: {rule_files: [b]}}\n",
@@ -333,10 +308,8 @@ test_each_difference_counts(void **state)
     }
 }
 
-static void
-test_each_refused_allocation_is_reported(void **state)
+UNIT_TEST(test_each_refused_allocation_is_reported)
 {
-    (void)state;
     const char *const texts[] = {whole, whole_of_tenants};
     for (int i = 0; i < 2; i++) {
         struct settings s = settings_with_tenancy(i == 1);
@@ -358,10 +331,8 @@ test_each_refused_allocation_is_reported(void **state)
     }
 }
 
-static void
-test_tables_are_well_formed_and_the_manual_has_all_keys(void **state)
+UNIT_TEST(test_tables_are_well_formed_and_the_manual_has_all_keys)
 {
-    (void)state;
     static const struct list_text texts[] = {{whole, false}, {whole_of_tenants, true}};
     check_rows(&rules_root_schema, 1, texts, 2);
     char *page = read_source_file("docs/configuration.md");

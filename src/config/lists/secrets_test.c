@@ -16,6 +16,7 @@
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/sources.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 
@@ -213,10 +214,8 @@ use(struct env *env, const struct destination_settings *d)
     assert_int_equal(budget_used(&memory), 0);
 }
 
-static void
-test_no_memory_that_is_given_back_has_a_secret_in_it(void **state)
+UNIT_TEST(test_no_memory_that_is_given_back_has_a_secret_in_it)
 {
-    (void)state;
     struct sim_env *sim;
     /* What libraries gave back is not to be found in memory of ours that was never written. */
     mallopt(M_PERTURB, 0x55);
@@ -247,10 +246,8 @@ read_sources(void)
     return list;
 }
 
-static void
-test_no_secret_of_a_source_is_left_or_shown(void **state)
+UNIT_TEST(test_no_secret_of_a_source_is_left_or_shown)
 {
-    (void)state;
     struct buf text;
     found = 0;
     mem_watch_frees(look);
@@ -267,10 +264,8 @@ test_no_secret_of_a_source_is_left_or_shown(void **state)
     mem_watch_frees(NULL);
 }
 
-static void
-test_no_secret_of_an_alertmanager_is_left_or_shown(void **state)
+UNIT_TEST(test_no_secret_of_an_alertmanager_is_left_or_shown)
 {
-    (void)state;
     struct settings settings;
     struct alerting alerting;
     struct why why = {""};
@@ -292,10 +287,8 @@ test_no_secret_of_an_alertmanager_is_left_or_shown(void **state)
     mem_watch_frees(NULL);
 }
 
-static void
-test_no_secret_is_shown(void **state)
+UNIT_TEST(test_no_secret_is_shown)
 {
-    (void)state;
     struct destinations list = read_config();
     struct buf text;
     buf_init(&text, NULL, TEXT_BYTES_MAX);

@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/destinations_testing.h"
 
-static void
-test_names_are_plain_and_short(void **state)
+UNIT_TEST(test_names_are_plain_and_short)
 {
-    (void)state;
     static const char rule[] =
         "name: expected letters, digits, '-', '_' and '.', not beginning with '.', got";
     static const char *const bad[] = {".a", "a b", "a/b", "\xc3\xa9", "a:b", "..", "a%"};
@@ -29,10 +22,8 @@ test_names_are_plain_and_short(void **state)
     check_fine(text, false);
 }
 
-static void
-test_a_bucket_has_a_name_that_hosts_and_paths_can_have(void **state)
+UNIT_TEST(test_a_bucket_has_a_name_that_hosts_and_paths_can_have)
 {
-    (void)state;
     static const char *const bad[] = {"ab", "a/b", "..x", "a b c", "arn:aws:s3:::x"};
     char text[400], expected[200], name[257] = "";
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -48,10 +39,8 @@ test_a_bucket_has_a_name_that_hosts_and_paths_can_have(void **state)
     check_fine(text, false);
 }
 
-static void
-test_urls_are_http_with_a_host_and_without_secrets(void **state)
+UNIT_TEST(test_urls_are_http_with_a_host_and_without_secrets)
 {
-    (void)state;
     static const char rule[] =
         "url: expected a URL that begins with http:// or https:// and has a host";
     static const struct {
@@ -105,10 +94,8 @@ test_urls_are_http_with_a_host_and_without_secrets(void **state)
                 "has a host");
 }
 
-static void
-test_headers_that_are_ours_are_refused(void **state)
+UNIT_TEST(test_headers_that_are_ours_are_refused)
 {
-    (void)state;
     static const char *const ours[] = {"Host",
                                        "content-length",
                                        "Content-Type",
@@ -152,10 +139,8 @@ test_headers_that_are_ours_are_refused(void **state)
     check_fine(OPENTSDB_5 "  headers: {Authorization: v}\n", false);
 }
 
-static void
-test_without_tenancy_only_anonymous_can_be_named(void **state)
+UNIT_TEST(test_without_tenancy_only_anonymous_can_be_named)
 {
-    (void)state;
     static const char expected[] =
         "f.yml:5:12: tenants: tenancy.enabled is false: expected [anonymous] or all";
     check_error(FILE_5 "  tenants: [one]\n", expected);

@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/sources_testing.h"
 
-static void
-test_manual_has_a_true_row_for_every_key(void **state)
+UNIT_TEST(test_manual_has_a_true_row_for_every_key)
 {
-    (void)state;
     char *page = read_source_file("docs/configuration.md");
     const char *section = strstr(page, "\n## sources\n");
     assert_non_null(section);
@@ -18,10 +11,8 @@ test_manual_has_a_true_row_for_every_key(void **state)
     free(page);
 }
 
-static void
-test_example_file_shows_a_source_of_each_type(void **state)
+UNIT_TEST(test_example_file_shows_a_source_of_each_type)
 {
-    (void)state;
     char *text = example_list("sources");
     struct sources list = read_sources(text, false);
     uint32_t types = 0;

@@ -1,10 +1,5 @@
 /* source_places_test.c - which servers may be sources. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -23,10 +18,8 @@ check(const char *listen, const char *external, const char *url, struct why *why
     return sources_check(&list, &settings, why);
 }
 
-static void
-test_a_source_that_is_the_server_itself_is_refused(void **state)
+UNIT_TEST(test_a_source_that_is_the_server_itself_is_refused)
 {
-    (void)state;
     static const char *const ours[][3] = {
         {"127.0.0.1:9201", "", "http://127.0.0.1:9201/api/v1/read"},
         {"127.0.0.1:9201", "", "http://localhost:9201/api/v1/read"},

@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/sources_testing.h"
 
-static void
-test_names_selectors_and_urls_are_checked(void **state)
+UNIT_TEST(test_names_selectors_and_urls_are_checked)
 {
-    (void)state;
     check_source_error(
         "sources:\n- {name: a/b, type: remote_read, url: 'http://h'}\n",
         "f.yml:2:10: name: expected letters, digits, '-', '_' and '.', not beginning "
@@ -33,10 +26,8 @@ test_names_selectors_and_urls_are_checked(void **state)
                        "f.yml:5:21: external_labels: __name__ is reserved for the metric name");
 }
 
-static void
-test_a_selector_that_external_labels_bar_is_refused(void **state)
+UNIT_TEST(test_a_selector_that_external_labels_bar_is_refused)
 {
-    (void)state;
     static const char *const barred[] = {"{cluster=\"b\"}", "up{cluster!=\"a\"}",
                                          "{cluster=~\"b|c\"}", "up{cluster=\"\"}"};
     char text[300], expected[300];
@@ -54,10 +45,8 @@ test_a_selector_that_external_labels_bar_is_refused(void **state)
                       false);
 }
 
-static void
-test_one_way_to_log_in_is_enough(void **state)
+UNIT_TEST(test_one_way_to_log_in_is_enough)
 {
-    (void)state;
     check_source_error(READ_5 "  authorization: {credentials: c}\n  sigv4: {}\n",
                        "f.yml:6:3: 'sigv4' and 'authorization' cannot be used together; "
                        "'authorization' is on line 5");
@@ -74,10 +63,8 @@ test_one_way_to_log_in_is_enough(void **state)
     check_source_fine(READ_5 "  headers: {Authorization: v}\n", false);
 }
 
-static void
-test_an_influxdb_has_the_keys_of_its_version(void **state)
+UNIT_TEST(test_an_influxdb_has_the_keys_of_its_version)
 {
-    (void)state;
     static const char begin[] = "sources:\n- name: a\n  type: influxdb\n  url: http://h\n";
     static const struct {
         const char *more, *expected;
@@ -96,10 +83,8 @@ test_an_influxdb_has_the_keys_of_its_version(void **state)
     }
 }
 
-static void
-test_headers_of_reading_are_refused(void **state)
+UNIT_TEST(test_headers_of_reading_are_refused)
 {
-    (void)state;
     static const char *const ours[] = {"accept-encoding", "X-Prometheus-Remote-Read-Version",
                                        "X-Firekeep-Notices", "Content-Type", "host"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
@@ -117,10 +102,8 @@ test_headers_of_reading_are_refused(void **state)
     }
 }
 
-static void
-test_with_tenancy_a_source_names_its_tenants(void **state)
+UNIT_TEST(test_with_tenancy_a_source_names_its_tenants)
 {
-    (void)state;
     static const char *const several[] = {"all", "[all]", "[one, two]"};
     check_source_error_with(
         READ_5, true,
@@ -139,10 +122,8 @@ test_with_tenancy_a_source_names_its_tenants(void **state)
     }
 }
 
-static void
-test_without_tenancy_only_anonymous_can_be_named(void **state)
+UNIT_TEST(test_without_tenancy_only_anonymous_can_be_named)
 {
-    (void)state;
     check_source_error(READ_5 "  tenants: [one]\n",
                        "f.yml:5:12: tenants: tenancy.enabled is false: expected [anonymous] or "
                        "all");

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/sources_testing.h"
 
@@ -166,10 +161,8 @@ static const struct list_text whole[] = {{remote_read_text, true}, {influxdb_tex
                                          {opentsdb_text, false},   {timestream_text, false},
                                          {used_text, false}};
 
-static void
-test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks(void **state)
+UNIT_TEST(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks)
 {
-    (void)state;
     struct sources list = read_sources(used_text, false);
     const struct source_settings *s = list.items;
     assert_int_equal(list.count, 4);
@@ -192,10 +185,8 @@ test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks(void **state
     sources_free(&list);
 }
 
-static void
-test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it(void **state)
+UNIT_TEST(test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it)
 {
-    (void)state;
     struct sources list = read_sources(used_text, false);
     const struct source_settings *s = list.items;
     assert_null(s[1].u.influxdb.server.token.text);
@@ -210,10 +201,8 @@ test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it(void 
     sources_free(&list);
 }
 
-static void
-test_what_tells_sources_apart_is_all_that_they_say(void **state)
+UNIT_TEST(test_what_tells_sources_apart_is_all_that_they_say)
 {
-    (void)state;
     static const char *const texts[] = {
         "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t}\n",
         "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: u}\n",
@@ -242,10 +231,8 @@ test_what_tells_sources_apart_is_all_that_they_say(void **state)
     }
 }
 
-static void
-test_what_a_source_cannot_use_is_refused_where_it_says_so(void **state)
+UNIT_TEST(test_what_a_source_cannot_use_is_refused_where_it_says_so)
 {
-    (void)state;
     check_source_error(SHARED "- {name: a, use: nobody}\n",
                        "f.yml:10:18: use: the list 'destinations' has no destination 'nobody'");
     check_source_error(SHARED "- use: s\n",
@@ -270,10 +257,8 @@ test_what_a_source_cannot_use_is_refused_where_it_says_so(void **state)
                        "file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream");
 }
 
-static void
-test_keys_of_clickhouse_are_read(void **state)
+UNIT_TEST(test_keys_of_clickhouse_are_read)
 {
-    (void)state;
     struct sources list = read_sources(clickhouse_text, false);
     const struct clickhouse_read_settings *x = &list.items[0].u.clickhouse;
     assert_int_equal(list.count, 2);
@@ -299,10 +284,8 @@ test_keys_of_clickhouse_are_read(void **state)
     sources_free(&list);
 }
 
-static void
-test_keys_of_influxdb_are_read(void **state)
+UNIT_TEST(test_keys_of_influxdb_are_read)
 {
-    (void)state;
     struct sources list = read_sources(influxdb_text, true);
     const struct influxdb_read_settings *x = &list.items[0].u.influxdb;
     assert_int_equal(list.count, 3);
@@ -322,10 +305,8 @@ test_keys_of_influxdb_are_read(void **state)
     sources_free(&list);
 }
 
-static void
-test_keys_of_timestream_are_read(void **state)
+UNIT_TEST(test_keys_of_timestream_are_read)
 {
-    (void)state;
     struct sources list = read_sources(timestream_text, false);
     const struct timestream_read_settings *x = &list.items[0].u.timestream;
     assert_int_equal(list.count, 2);
@@ -349,10 +330,8 @@ test_keys_of_timestream_are_read(void **state)
     sources_free(&list);
 }
 
-static void
-test_keys_of_opentsdb_are_read(void **state)
+UNIT_TEST(test_keys_of_opentsdb_are_read)
 {
-    (void)state;
     struct sources list = read_sources(opentsdb_text, false);
     const struct opentsdb_read_settings *x = &list.items[0].u.opentsdb;
     assert_int_equal(list.count, 2);
@@ -368,10 +347,8 @@ test_keys_of_opentsdb_are_read(void **state)
     sources_free(&list);
 }
 
-static void
-test_a_source_of_timestream_reads_the_table_of_its_destination(void **state)
+UNIT_TEST(test_a_source_of_timestream_reads_the_table_of_its_destination)
 {
-    (void)state;
     static const char destination[] = "destinations:\n- {name: ts, type: timestream, region: r,\n"
                                       "   database: d, table: t, access_key: hush1,\n"
                                       "   secret_key: hush2}\nsources:\n- use: ts\n";
@@ -387,10 +364,8 @@ test_a_source_of_timestream_reads_the_table_of_its_destination(void **state)
                        "f.yml:5:8: table: a source reads one table: templates cannot be used here");
 }
 
-static void
-test_a_source_uses_a_destination_of_type_opentsdb(void **state)
+UNIT_TEST(test_a_source_uses_a_destination_of_type_opentsdb)
 {
-    (void)state;
     struct sources list =
         read_sources("destinations:\n"
                      "- {name: tsd, type: opentsdb, url: 'http://h:4242', max_tags: 16,\n"
@@ -452,10 +427,8 @@ check_http(const struct source_settings *s)
     assert_string_equal(s->oauth2.http.tls.ca_file, "/ca2");
 }
 
-static void
-test_every_key_is_read(void **state)
+UNIT_TEST(test_every_key_is_read)
 {
-    (void)state;
     struct sources list = read_sources(remote_read_text, true);
     assert_int_equal(list.count, 9);
     const struct source_settings *s = list.items;
@@ -488,10 +461,8 @@ test_every_key_is_read(void **state)
     sources_free(&list);
 }
 
-static void
-test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
+UNIT_TEST(test_tables_are_well_formed_and_all_their_keys_are_tested)
 {
-    (void)state;
     check_rows(&source_schema, SOURCE_TYPE_COUNT, whole, sizeof whole / sizeof *whole);
     for (unsigned t = 0; t < SOURCE_TYPE_COUNT; t++) {
         /* Words and enum have the same order. */
@@ -503,10 +474,8 @@ test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
     }
 }
 
-static void
-test_defaults_are_those_that_are_promised(void **state)
+UNIT_TEST(test_defaults_are_those_that_are_promised)
 {
-    (void)state;
     struct sources list = read_sources(READ_5, false);
     const struct source_settings *s = list.items;
     assert_int_equal(s->select.count, 0);
@@ -530,10 +499,8 @@ test_defaults_are_those_that_are_promised(void **state)
     sources_free(&list);
 }
 
-static void
-test_a_text_without_sources_has_none(void **state)
+UNIT_TEST(test_a_text_without_sources_has_none)
 {
-    (void)state;
     static const char *const texts[] = {
         "",
         "log: {level: info}\n",
@@ -565,10 +532,8 @@ times_of(const char *text)
     return s;
 }
 
-static void
-test_time_is_a_word_or_a_range(void **state)
+UNIT_TEST(test_time_is_a_word_or_a_range)
 {
-    (void)state;
     assert_int_equal(times_of("all").times, TIMES_ALL);
     assert_int_equal(times_of("'older_than_local'").times, TIMES_OLDER_THAN_LOCAL);
     struct source_settings s = times_of("{from: 2024-02-29}");
@@ -593,10 +558,8 @@ test_time_is_a_word_or_a_range(void **state)
 
 #define BOUND "expected a time such as 2024-02-29T12:00:00Z, or a duration before now such as 30d"
 
-static void
-test_times_that_are_none_are_refused(void **state)
+UNIT_TEST(test_times_that_are_none_are_refused)
 {
-    (void)state;
     static const struct {
         const char *text, *expected;
     } cases[] = {
@@ -631,10 +594,8 @@ test_times_that_are_none_are_refused(void **state)
 
 /* --- errors and limits ------------------------------------------------------------------------ */
 
-static void
-test_what_is_no_list_of_sources_is_refused(void **state)
+UNIT_TEST(test_what_is_no_list_of_sources_is_refused)
 {
-    (void)state;
     check_source_error("sources: 5\n", "f.yml:1:10: sources: expected a list, got '5'");
     check_source_error("sources: [5]\n",
                        "f.yml:1:11: expected a source with keys such as 'name:', got '5'");
@@ -655,10 +616,8 @@ test_what_is_no_list_of_sources_is_refused(void **state)
                        "f.yml:1:11: anchors (&name) are not supported here");
 }
 
-static void
-test_mistakes_name_the_key(void **state)
+UNIT_TEST(test_mistakes_name_the_key)
 {
-    (void)state;
     check_source_error("sources:\n- {name: a, type: remote_read}\n",
                        "f.yml:2:3: type remote_read requires 'url', URL of the remote read "
                        "endpoint");
@@ -683,17 +642,13 @@ test_mistakes_name_the_key(void **state)
                        "f.yml:6:10: name: the source on line 2 already has the name 'a'");
 }
 
-static void
-test_a_source_may_have_the_name_of_a_destination(void **state)
+UNIT_TEST(test_a_source_may_have_the_name_of_a_destination)
 {
-    (void)state;
     check_source_fine("destinations: [{name: a, type: file, path: /x}]\n" READ_5, false);
 }
 
-static void
-test_no_more_sources_are_read_than_allowed(void **state)
+UNIT_TEST(test_no_more_sources_are_read_than_allowed)
 {
-    (void)state;
     static const char item[] = "- {name: a#, type: remote_read, url: 'http://h'}\n";
     char *text = repeated("sources:\n", item, SOURCES_MAX, "");
     check_source_fine(text, false);
@@ -703,10 +658,8 @@ test_no_more_sources_are_read_than_allowed(void **state)
     free(text);
 }
 
-static void
-test_each_refused_allocation_is_reported(void **state)
+UNIT_TEST(test_each_refused_allocation_is_reported)
 {
-    (void)state;
     struct settings s = settings_with_tenancy(true);
     unsigned nth = 1;
     for (;; nth++) {
@@ -730,10 +683,8 @@ test_each_refused_allocation_is_reported(void **state)
 
 /* --- printing, comparing ---------------------------------------------------------------------- */
 
-static void
-test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
+UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
 {
-    (void)state;
     struct sources list = read_sources(remote_read_text, true);
     char *first = printed(&list);
     struct sources again = read_sources(first, true);
@@ -752,10 +703,8 @@ test_what_is_printed_reads_back_as_the_same_without_secrets(void **state)
     sources_free(&again);
 }
 
-static void
-test_defaults_are_printed_too(void **state)
+UNIT_TEST(test_defaults_are_printed_too)
 {
-    (void)state;
     struct sources list =
         read_sources(READ_5 "- {name: b, type: remote_read, url: 'http://h', sigv4: {},\n"
                             "   time: {from: 2024-02-29T12:00:00+01:00, to: 36h}}\n"
@@ -812,10 +761,8 @@ test_defaults_are_printed_too(void **state)
     sources_free(&list);
 }
 
-static void
-test_archives_are_in_a_bucket_or_a_directory(void **state)
+UNIT_TEST(test_archives_are_in_a_bucket_or_a_directory)
 {
-    (void)state;
     struct sources list = read_sources(archive_text, false);
     const struct archive_settings *x = &list.items[0].u.archive, *y = &list.items[2].u.archive;
     assert_string_equal(x->bucket, "bbb-1");
@@ -859,10 +806,8 @@ check_change(const char *from, const char *to)
     sources_free(&b);
 }
 
-static void
-test_each_difference_counts(void **state)
+UNIT_TEST(test_each_difference_counts)
 {
-    (void)state;
     static const char *const changes[][2] = {
         {"old.store", "old-store"},
         {"'up', ", ""},

@@ -1,16 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "config/lists/destinations_testing.h"
 
-static void
-test_required_keys_are_named_with_the_type(void **state)
+UNIT_TEST(test_required_keys_are_named_with_the_type)
 {
-    (void)state;
     static const struct {
         const char *keys, *expected;
     } cases[] = {
@@ -66,10 +59,8 @@ test_required_keys_are_named_with_the_type(void **state)
                 "f.yml:5:11: oauth2 requires 'token_url', URL that issues tokens");
 }
 
-static void
-test_unknown_keys_are_explained(void **state)
+UNIT_TEST(test_unknown_keys_are_explained)
 {
-    (void)state;
     check_error(S3_6 "  timout: 5s\n",
                 "f.yml:6:3: unknown key 'timout' in 'destinations'; did you mean 'timeout'?");
     check_error(S3_6 "  colour: red\n", "f.yml:6:3: unknown key 'colour' in 'destinations'");
@@ -96,10 +87,8 @@ test_unknown_keys_are_explained(void **state)
     check_error(FILE_5 "  ? [a]\n  : b\n", "f.yml:5:5: expected a key, got a list");
 }
 
-static void
-test_keys_given_twice_name_the_first_line(void **state)
+UNIT_TEST(test_keys_given_twice_name_the_first_line)
 {
-    (void)state;
     check_error(FILE_5 "  path: /y\n", "f.yml:5:3: duplicate key 'path', first given on line 4");
     check_error(FILE_5 "  type: file\n", "f.yml:5:3: duplicate key 'type', first given on line 3");
     check_error(FILE_5 "  batch:\n    max_age: 1s\n    max_age: 1s\n",
@@ -136,10 +125,8 @@ test_keys_given_twice_name_the_first_line(void **state)
         "f.yml:6:3: 'token_file' and 'token' cannot be used together; 'token' is on line 5");
 }
 
-static void
-test_one_way_to_log_in_is_enough(void **state)
+UNIT_TEST(test_one_way_to_log_in_is_enough)
 {
-    (void)state;
     check_error(REMOTE_WRITE_5 "  authorization: {credentials: c}\n  sigv4: {}\n",
                 "f.yml:6:3: 'sigv4' and 'authorization' cannot be used together; 'authorization' "
                 "is on line 5");
@@ -157,10 +144,8 @@ test_one_way_to_log_in_is_enough(void **state)
                 "f.yml:5:25: authorization.type: use basic_auth for the scheme Basic");
 }
 
-static void
-test_some_keys_say_nothing_without_another(void **state)
+UNIT_TEST(test_some_keys_say_nothing_without_another)
 {
-    (void)state;
     check_error(S3_6 "  access_key: a\n", "f.yml:6:3: 'access_key' requires 'secret_key'");
     check_error(S3_6 "  secret_key_file: a\n",
                 "f.yml:6:3: 'secret_key_file' requires 'access_key'");
@@ -176,10 +161,8 @@ test_some_keys_say_nothing_without_another(void **state)
     check_fine(S3_6 "  access_key: a\n  secret_key_file: b\n", false);
 }
 
-static void
-test_values_of_the_wrong_kind_name_what_is_expected(void **state)
+UNIT_TEST(test_values_of_the_wrong_kind_name_what_is_expected)
 {
-    (void)state;
     check_error(FILE_5 "  timeout: soon\n",
                 "f.yml:5:12: timeout: expected a duration such as 90s or 1h30m, got 'soon'");
     check_error(FILE_5 "  timeout: [1s]\n",
@@ -234,10 +217,8 @@ test_values_of_the_wrong_kind_name_what_is_expected(void **state)
                 "2024-02-29T12:00:00Z or 1709208000, got '253402300800'");
 }
 
-static void
-test_values_out_of_range_name_the_range(void **state)
+UNIT_TEST(test_values_out_of_range_name_the_range)
 {
-    (void)state;
     check_error(FILE_5 "  timeout: 2h\n",
                 "f.yml:5:12: timeout: must be between 1ms and 1h, got 2h");
     check_error(FILE_5 "  log_budget: 1\n",
@@ -274,10 +255,8 @@ check_limit(const char *head, const char *item, unsigned max, const char *tail,
 
 #define LISTED(key) REMOTE_WRITE_5 "  tenants: [one]\n  " key ":"
 
-static void
-test_lists_and_texts_are_bounded(void **state)
+UNIT_TEST(test_lists_and_texts_are_bounded)
 {
-    (void)state;
     check_limit("destinations:\n", "- {name: a#, type: file, path: /x, tenants: [a]}\n", 64, "\n",
                 ": at most 64 destinations are allowed");
     check_limit(LISTED("select"), "\n  - a#", 256, "\n",

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -75,10 +70,8 @@ check_each_refused(const char *name, const char *words)
     }
 }
 
-static void
-test_durations_are_read_as_prometheus_reads_them(void **state)
+UNIT_TEST(test_durations_are_read_as_prometheus_reads_them)
 {
-    (void)state;
     const char *name = "write.max-future";
     check_number(name, "0", 0);
     check_number(name, "0s", 0);
@@ -92,10 +85,8 @@ test_durations_are_read_as_prometheus_reads_them(void **state)
                              "18446744073709551615ms1ms|00000000000000000000000000000001z");
 }
 
-static void
-test_sets_have_a_bit_for_each_word(void **state)
+UNIT_TEST(test_sets_have_a_bit_for_each_word)
 {
-    (void)state;
     const char *name = "query.features";
     check_number(name, "", 0);
     check_number(name, "use-start-timestamps", 2);
@@ -105,10 +96,8 @@ test_sets_have_a_bit_for_each_word(void **state)
                              "use-start-timestamps, delayed-name-removal");
 }
 
-static void
-test_sizes_know_powers_of_1000_and_of_1024(void **state)
+UNIT_TEST(test_sizes_know_powers_of_1000_and_of_1024)
 {
-    (void)state;
     const char *name = "storage.min-free";
     check_number(name, "0", 0);
     check_number(name, "12345", 12345);
@@ -129,10 +118,8 @@ test_sizes_know_powers_of_1000_and_of_1024(void **state)
     check_number("write.max-name-bytes", "2KiB", 2048);
 }
 
-static void
-test_counts_are_whole_numbers(void **state)
+UNIT_TEST(test_counts_are_whole_numbers)
 {
-    (void)state;
     check_number("head.max-samples", "5000", 5000);
     check_number("head.max-samples", "20k", 20000);
     check_number("head.max-samples", "20M", 20000000);
@@ -147,10 +134,8 @@ test_counts_are_whole_numbers(void **state)
     check_refused("web.max-connections", "4294967297"); /* 1, if it wrapped */
 }
 
-static void
-test_numbers_are_printed_in_their_shortest_exact_form(void **state)
+UNIT_TEST(test_numbers_are_printed_in_their_shortest_exact_form)
 {
-    (void)state;
     static const struct {
         const char *name;
         uint64_t number;
@@ -179,10 +164,8 @@ test_numbers_are_printed_in_their_shortest_exact_form(void **state)
 }
 
 /* Minimum and maximum are allowed, one less and one more are not. */
-static void
-test_every_range_is_enforced_at_both_ends(void **state)
+UNIT_TEST(test_every_range_is_enforced_at_both_ends)
 {
-    (void)state;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         bool ranged = t->type != SETTING_TEXT && t->type != SETTING_BOOL && t->choices == NULL;
         if (!ranged) continue;
@@ -204,10 +187,8 @@ test_every_range_is_enforced_at_both_ends(void **state)
     }
 }
 
-static void
-test_every_default_is_written_in_its_shortest_form(void **state)
+UNIT_TEST(test_every_default_is_written_in_its_shortest_form)
 {
-    (void)state;
     struct settings s = defaults();
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         assert_string_equal(value(&s, t), t->fallback);

@@ -1,10 +1,5 @@
 /* column_test.c - kept columns: their values, and the memory that they use. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "promql/eval/column.h"
 
@@ -30,10 +25,8 @@ check(const struct column *c, const uint8_t *wanted)
     }
 }
 
-static void
-test_the_last_bit_is_found_wherever_it_is(void **state)
+UNIT_TEST(test_the_last_bit_is_found_wherever_it_is)
 {
-    (void)state;
     static uint64_t bits[1000 / 64 + 1];
     assert_int_equal(bits_end(bits, 1000), 0);
     for (uint32_t i = 0; i < 1000; i++) {
@@ -43,10 +36,8 @@ test_the_last_bit_is_found_wherever_it_is(void **state)
     }
 }
 
-static void
-test_a_short_series_takes_little_room_whenever_it_was(void **state)
+UNIT_TEST(test_a_short_series_takes_little_room_whenever_it_was)
 {
-    (void)state;
     struct budget budget;
     struct held_samples held = {0};
     struct columns columns;
@@ -71,10 +62,8 @@ test_a_short_series_takes_little_room_whenever_it_was(void **state)
 }
 
 /* Joins columns on both sides, in leaps and step by step, with and without histograms. */
-static void
-test_what_is_joined_is_all_there_and_seldom_moves(void **state)
+UNIT_TEST(test_what_is_joined_is_all_there_and_seldom_moves)
 {
-    (void)state;
     static uint8_t wanted[STEPS];
     struct budget budget;
     struct held_samples held = {0};
@@ -110,10 +99,8 @@ test_what_is_joined_is_all_there_and_seldom_moves(void **state)
     column_fini(&c, NULL, STEPS);
 }
 
-static void
-test_a_column_without_steps_takes_no_room_and_may_be_joined(void **state)
+UNIT_TEST(test_a_column_without_steps_takes_no_room_and_may_be_joined)
 {
-    (void)state;
     struct held_samples held = {0};
     struct columns columns;
     struct column c;

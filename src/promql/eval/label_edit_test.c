@@ -1,10 +1,5 @@
 /* label_edit_test.c - labels that are kept, dropped and set, in order whatever they were. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "promql/eval/label_edit.h"
 
@@ -32,10 +27,8 @@ check(struct buf *is, const char *wanted)
     buf_clear(is);
 }
 
-static void
-test_labels_are_kept_and_dropped_by_their_names(void **state)
+UNIT_TEST(test_labels_are_kept_and_dropped_by_their_names)
 {
-    (void)state;
     struct buf labels, to;
     struct bytes names[] = {bytes_of_text("c"), bytes_of_text("a"), bytes_of_text("c"),
                             bytes_of_text("x")};
@@ -59,10 +52,8 @@ test_labels_are_kept_and_dropped_by_their_names(void **state)
     buf_fini(&to);
 }
 
-static void
-test_a_label_is_set_where_it_belongs(void **state)
+UNIT_TEST(test_a_label_is_set_where_it_belongs)
 {
-    (void)state;
     static const struct {
         const char *name, *value, *wanted;
     } cases[] = {

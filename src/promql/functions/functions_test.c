@@ -1,17 +1,10 @@
 /* functions_test.c - each function is found by its name, and nothing else is. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "promql/functions/functions.h"
 
-static void
-test_each_function_is_found_by_its_name(void **state)
+UNIT_TEST(test_each_function_is_found_by_its_name)
 {
-    (void)state;
     for (unsigned i = 0; i < FUNCTION_COUNT; i++) {
         assert_ptr_equal(function_find(bytes_of_text(functions[i].name)), &functions[i]);
     }
@@ -20,10 +13,8 @@ test_each_function_is_found_by_its_name(void **state)
     assert_null(function_find(bytes_of_text("zzz")));
 }
 
-static void
-test_arguments_are_those_of_the_list(void **state)
+UNIT_TEST(test_arguments_are_those_of_the_list)
 {
-    (void)state;
     const struct function *f = &functions[FUNCTION_LABEL_REPLACE];
     assert_int_equal(f->argument_count, 5);
     assert_int_equal(f->arguments[0], VALUE_VECTOR);

@@ -1,12 +1,7 @@
 /* fhist_test.c - bounds, arithmetic and texts of histograms. Values are those of Prometheus 3.5.3.
  */
+#include "lib/test.h"
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "base/buf.h"
 #include "promql/histogram/fhist.h"
@@ -47,10 +42,8 @@ assert_text(const struct fhist *h, const char *expected)
 }
 
 /* Some of the bounds are not the double nearest to the power of two. */
-static void
-bounds_are_those_of_prometheus(void **state)
+UNIT_TEST(bounds_are_those_of_prometheus)
 {
-    (void)state;
     static const struct {
         int32_t schema;
         int32_t index;
@@ -81,10 +74,8 @@ bounds_are_those_of_prometheus(void **state)
     arena_fini(&arena);
 }
 
-static void
-a_sum_has_the_lower_resolution_and_all_observations(void **state)
+UNIT_TEST(a_sum_has_the_lower_resolution_and_all_observations)
 {
-    (void)state;
     static const int64_t fine[] = {1, 2, 3, 4}, coarse[] = {5, 6};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -99,10 +90,8 @@ a_sum_has_the_lower_resolution_and_all_observations(void **state)
     arena_fini(&arena);
 }
 
-static void
-what_was_taken_away_again_leaves_nothing(void **state)
+UNIT_TEST(what_was_taken_away_again_leaves_nothing)
 {
-    (void)state;
     static const int64_t counts[] = {1, 0, 7};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -117,10 +106,8 @@ what_was_taken_away_again_leaves_nothing(void **state)
     arena_fini(&arena);
 }
 
-static void
-fewer_observations_are_a_reset_in_any_bucket(void **state)
+UNIT_TEST(fewer_observations_are_a_reset_in_any_bucket)
 {
-    (void)state;
     static const int64_t before[] = {1, 2, 3}, more[] = {1, 2, 4}, moved[] = {1, 1, 9};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -132,10 +119,8 @@ fewer_observations_are_a_reset_in_any_bucket(void **state)
     arena_fini(&arena);
 }
 
-static void
-a_text_has_the_zero_bucket_even_when_it_is_no_number(void **state)
+UNIT_TEST(a_text_has_the_zero_bucket_even_when_it_is_no_number)
 {
-    (void)state;
     static const int64_t counts[] = {2};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -148,10 +133,8 @@ a_text_has_the_zero_bucket_even_when_it_is_no_number(void **state)
     arena_fini(&arena);
 }
 
-static void
-quantiles_lie_within_their_bucket(void **state)
+UNIT_TEST(quantiles_lie_within_their_bucket)
 {
-    (void)state;
     static const int64_t counts[] = {4, 4};
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);

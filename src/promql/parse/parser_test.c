@@ -3,12 +3,7 @@
  * program of 3.5.3 knows what is asked for, all of this is what it answers
  * (tests/e2e/promql_text.sh asks it about thousands more).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/mem.h"
 #include "promql/parse/tree.h"
@@ -386,10 +381,8 @@ check_text(const char *query, const struct buf *got, const char *wanted)
     assert_true(bytes_equal_text(buf_bytes(got), wanted));
 }
 
-static void
-test_an_expression_is_printed_as_prometheus_prints_it(void **state)
+UNIT_TEST(test_an_expression_is_printed_as_prometheus_prints_it)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct promql_tree *tree;
         struct buf error, text;
@@ -403,10 +396,8 @@ test_an_expression_is_printed_as_prometheus_prints_it(void **state)
     }
 }
 
-static void
-test_what_is_printed_is_read_as_the_same(void **state)
+UNIT_TEST(test_what_is_printed_is_read_as_the_same)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct promql_tree *tree, *again;
         struct buf error, text, text_again;
@@ -428,10 +419,8 @@ test_what_is_printed_is_read_as_the_same(void **state)
     }
 }
 
-static void
-test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word(void **state)
+UNIT_TEST(test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word)
 {
-    (void)state;
     static const struct {
         const char *query, *offset;
     } cases[] = {
@@ -463,10 +452,8 @@ test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word(void **state)
     }
 }
 
-static void
-test_what_is_wrong_is_said_as_prometheus_says_it(void **state)
+UNIT_TEST(test_what_is_wrong_is_said_as_prometheus_says_it)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         struct promql_tree *tree;
         struct buf error;
@@ -489,10 +476,8 @@ nest(struct buf *to, unsigned count, const char *open, const char *inside, const
     }
 }
 
-static void
-test_what_is_too_deep_is_refused_before_it_is_followed(void **state)
+UNIT_TEST(test_what_is_too_deep_is_refused_before_it_is_followed)
 {
-    (void)state;
     static const struct {
         const char *open, *inside, *close;
         unsigned fine, refused;
@@ -521,10 +506,8 @@ test_what_is_too_deep_is_refused_before_it_is_followed(void **state)
     }
 }
 
-static void
-test_whichever_allocation_fails_nothing_is_lost(void **state)
+UNIT_TEST(test_whichever_allocation_fails_nothing_is_lost)
 {
-    (void)state;
     static const char query[] =
         "sum by (a, b) (rate(x{c=~\"d.*\"}[5m + step()])) / on (a) group_left (c) y > bool \"\\n\"";
     for (uint64_t nth = 1;; nth++) {
@@ -559,10 +542,8 @@ repeat(struct buf *to, const char *begin, const char *text, uint32_t count, cons
     buf_put_text(to, end);
 }
 
-static void
-test_reading_ends_when_the_query_has_to(void **state)
+UNIT_TEST(test_reading_ends_when_the_query_has_to)
 {
-    (void)state;
     static const char why[] = "query canceled: by a test";
     struct query_control control = {.env = NULL};
     struct budget budget;
@@ -579,10 +560,8 @@ test_reading_ends_when_the_query_has_to(void **state)
     buf_fini(&text);
 }
 
-static void
-test_a_list_has_no_more_items_than_it_may_have(void **state)
+UNIT_TEST(test_a_list_has_no_more_items_than_it_may_have)
 {
-    (void)state;
     static const char *const lists[][3] = {{"sum by (", "a,", "b) (x)"},
                                            {"label_join(x, \"y\", \"-\", ", "\"a\",", "\"b\")"},
                                            {"x{", "a=\"b\",", "}"}};
@@ -599,10 +578,8 @@ test_a_list_has_no_more_items_than_it_may_have(void **state)
     }
 }
 
-static void
-test_regexes_of_selectors_are_charged_to_the_budget(void **state)
+UNIT_TEST(test_regexes_of_selectors_are_charged_to_the_budget)
 {
-    (void)state;
     struct budget budget;
     struct promql_tree *tree = NULL;
     struct buf text, error;

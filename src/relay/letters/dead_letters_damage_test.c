@@ -3,6 +3,7 @@
  * wherever they are damaged it is told, what is lost and back is counted once, nothing is sent
  * twice by itself, and what a crash leaves is neither.
  */
+#include "lib/test.h"
 #include "relay/examine.h"
 #include "relay/letters/dead_letters_testing.h"
 
@@ -183,10 +184,8 @@ life_end(struct life *life)
     rig_fini(&life->rig);
 }
 
-static void
-test_each_changed_byte_is_told_and_costs_what_it_held(void **state)
+UNIT_TEST(test_each_changed_byte_is_told_and_costs_what_it_held)
 {
-    (void)state;
     static struct life life;
     struct rig *rig = &life.rig;
     life_begin(&life, 1);
@@ -228,10 +227,8 @@ change_batch(struct life *life, uint32_t batch)
 
 /* A letter that is lost does not hide one that is back, as its number is missing; nor is one lost
  * that was gone before. */
-static void
-test_lost_and_back_are_told_apart_where_numbers_are_missing(void **state)
+UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
 {
-    (void)state;
     static struct life life;
     struct rig *rig = &life.rig;
     static const struct {
@@ -269,10 +266,8 @@ test_lost_and_back_are_told_apart_where_numbers_are_missing(void **state)
     }
 }
 
-static void
-test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted(void **state)
+UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
 {
-    (void)state;
     static struct life life;
     struct rig *rig = &life.rig;
     life_begin(&life, 2);
@@ -307,10 +302,8 @@ test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted(void **state)
 
 /* Behind what the state knows nothing is damage: letters there are those of items that come by
  * again. */
-static void
-test_what_is_torn_behind_the_state_is_no_damage(void **state)
+UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
 {
-    (void)state;
     static struct life life;
     struct rig *rig = &life.rig;
     life_begin(&life, 3);
@@ -349,10 +342,8 @@ test_what_is_torn_behind_the_state_is_no_damage(void **state)
 }
 
 /* A state of an older version says how many letters there are, and nothing else. */
-static void
-test_an_older_state_still_shows_what_is_lost(void **state)
+UNIT_TEST(test_an_older_state_still_shows_what_is_lost)
 {
-    (void)state;
     static struct life life;
     struct rig *rig = &life.rig;
     life_begin(&life, 4);
@@ -394,10 +385,8 @@ found_in_files(struct rig *rig)
     return rig->found_count;
 }
 
-static void
-test_a_file_that_is_missing_is_named_and_its_letters_are_counted(void **state)
+UNIT_TEST(test_a_file_that_is_missing_is_named_and_its_letters_are_counted)
 {
-    (void)state;
     struct rig rig;
     char path[128], name[32];
     for (uint32_t file = 1; file <= 4; file++) {
@@ -422,10 +411,8 @@ test_a_file_that_is_missing_is_named_and_its_letters_are_counted(void **state)
     }
 }
 
-static void
-test_a_directory_that_is_missing_is_told_and_counted(void **state)
+UNIT_TEST(test_a_directory_that_is_missing_is_told_and_counted)
 {
-    (void)state;
     struct rig rig;
     make_files(&rig, 20, 200);
     must(env_remove_tree(sim_env_env(rig.sim), LETTERS, NULL));
@@ -453,10 +440,8 @@ test_a_directory_that_is_missing_is_told_and_counted(void **state)
 /* That a file is over stands at its end. */
 /* Since when files end as they should is remembered: no later start takes an earlier end as one
  * that a crash has left. */
-static void
-test_since_when_files_end_as_they_should_is_remembered(void **state)
+UNIT_TEST(test_since_when_files_end_as_they_should_is_remembered)
 {
-    (void)state;
     struct rig rig;
     make_files(&rig, 25, 200);
     assert_int_equal(rig.state.letters.whole_from, 1);
@@ -471,10 +456,8 @@ test_since_when_files_end_as_they_should_is_remembered(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_an_end_that_is_missing_is_damage_though_no_letter_is(void **state)
+UNIT_TEST(test_an_end_that_is_missing_is_damage_though_no_letter_is)
 {
-    (void)state;
     for (unsigned how = 0; how < 3; how++) {
         struct rig rig;
         struct buf content;
@@ -545,10 +528,8 @@ bring_back_a_copy(uint64_t seed, uint32_t more)
     rig_fini(&rig);
 }
 
-static void
-test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it(void **state)
+UNIT_TEST(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it)
 {
-    (void)state;
     bring_back_a_copy(40, 0);
     bring_back_a_copy(41, 8); /* as many are lost as are back */
     bring_back_a_copy(42, 3);
@@ -583,10 +564,8 @@ call_off_with_fault(struct fault fault, bool power)
     return fired;
 }
 
-static void
-test_replays_are_called_off_whatever_fails(void **state)
+UNIT_TEST(test_replays_are_called_off_whatever_fails)
 {
-    (void)state;
     for (enum fault_kind kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
         for (uint64_t nth = 1;; nth++) {
@@ -601,10 +580,8 @@ test_replays_are_called_off_whatever_fails(void **state)
 
 /* --- at work ---------------------------------------------------------------------------------- */
 
-static void
-test_what_is_damaged_at_work_is_counted_once(void **state)
+UNIT_TEST(test_what_is_damaged_at_work_is_counted_once)
 {
-    (void)state;
     for (unsigned how = 0; how < 3; how++) {
         struct rig rig;
         uint64_t count;
@@ -632,10 +609,8 @@ test_what_is_damaged_at_work_is_counted_once(void **state)
     }
 }
 
-static void
-test_what_cannot_be_replayed_is_counted(void **state)
+UNIT_TEST(test_what_cannot_be_replayed_is_counted)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     struct dead_letter letter;
@@ -656,10 +631,8 @@ test_what_cannot_be_replayed_is_counted(void **state)
 }
 
 /* Who is told takes all that are not met for lost, wherever they were. */
-static void
-test_where_one_is_lost_all_that_are_lost_are_told(void **state)
+UNIT_TEST(test_where_one_is_lost_all_that_are_lost_are_told)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     struct dead_letter letter;
@@ -680,10 +653,8 @@ test_where_one_is_lost_all_that_are_lost_are_told(void **state)
 }
 
 /* A file may go only when the state knows, and the state before it. */
-static void
-test_a_file_that_went_is_not_missed_by_the_last_two_states(void **state)
+UNIT_TEST(test_a_file_that_went_is_not_missed_by_the_last_two_states)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     make_files(&rig, 80, 200);
@@ -812,10 +783,8 @@ course_step(struct course *l)
     course_check(l);
 }
 
-static void
-test_the_account_is_right_after_each_crash(void **state)
+UNIT_TEST(test_the_account_is_right_after_each_crash)
 {
-    (void)state;
     static struct course l;
     uint64_t full = 0;
     for (uint64_t seed = 100; seed < 160; seed++) {
@@ -844,10 +813,8 @@ test_the_account_is_right_after_each_crash(void **state)
 
 /* As many letters as there should be, but others: of which kind those are that are missing nobody
  * knows. */
-static void
-test_as_many_are_lost_and_back_as_numbers_are_missing(void **state)
+UNIT_TEST(test_as_many_are_lost_and_back_as_numbers_are_missing)
 {
-    (void)state;
     struct letters_known k = {.mark = {.known = true, .print = 1}};
     struct letters_found f = {.print = 2, .missing = 5};
     struct letters_account a;
@@ -868,10 +835,8 @@ test_as_many_are_lost_and_back_as_numbers_are_missing(void **state)
 }
 
 /* Those that were sent again were in no count of it. */
-static void
-test_letters_that_an_older_state_left_out_are_taken(void **state)
+UNIT_TEST(test_letters_that_an_older_state_left_out_are_taken)
 {
-    (void)state;
     struct letters_known k = {.mark = {.known = false}};
     struct letters_found f = {.kept = {7}, .replaying = {5}};
     struct letters_account a;
@@ -884,10 +849,8 @@ test_letters_that_an_older_state_left_out_are_taken(void **state)
 }
 
 /* It took them from those before the cursor, which were fewer: below 0 is no count of letters. */
-static void
-test_letters_that_an_older_state_took_from_others_are_taken(void **state)
+UNIT_TEST(test_letters_that_an_older_state_took_from_others_are_taken)
 {
-    (void)state;
     for (unsigned differs = 0; differs < 2; differs++) {
         struct relay_state s = {.letters = {.known = true, .live = {12}, .replaying = {5}}};
         struct letters_found f = {.kept = {5}, .replaying = {4}, .live = {12}, .print = differs};

@@ -6,6 +6,7 @@
  * Of each letter the model knows in which states it may be in memory and, after a crash, on disk.
  * What a request wants is possible from when it was made, and stays so until it was carried out.
  */
+#include "lib/test.h"
 #include "relay/letters/dead_letters_testing.h"
 
 enum { STEPS = 60, LIFE_LETTERS = 256 };
@@ -278,34 +279,26 @@ try_all_sites(bool forever)
     }
 }
 
-static void
-test_any_one_call_may_fail_once_in_any_way(void **state)
+UNIT_TEST(test_any_one_call_may_fail_once_in_any_way)
 {
-    (void)state;
     try_all_sites(false);
 }
 
-static void
-test_any_call_may_fail_from_then_on_in_any_way(void **state)
+UNIT_TEST(test_any_call_may_fail_from_then_on_in_any_way)
 {
-    (void)state;
     try_all_sites(true);
 }
 
 /* With this seed a letter arrives and comes again while no sync succeeds; of the two a power loss
  * keeps only the second. */
-static void
-test_a_letter_that_comes_again_is_there_once_whatever_is_torn(void **state)
+UNIT_TEST(test_a_letter_that_comes_again_is_there_once_whatever_is_torn)
 {
-    (void)state;
     bool fired = run_with_fault(40190639, (struct fault){FAULT_SYNC, 13, true}, true);
     assert_true(fired || !seeds_are_fixed());
 }
 
-static void
-test_any_allocation_may_fail(void **state)
+UNIT_TEST(test_any_allocation_may_fail)
 {
-    (void)state;
     static struct rig rig;
     static struct model m;
     for (unsigned forever = 0; forever < 2; forever++) {
@@ -322,10 +315,8 @@ test_any_allocation_may_fail(void **state)
     }
 }
 
-static void
-test_lives_with_power_losses_and_kills_keep_what_was_synced(void **state)
+UNIT_TEST(test_lives_with_power_losses_and_kills_keep_what_was_synced)
 {
-    (void)state;
     static struct rig rig;
     static struct model m;
     for (uint64_t seed = 600; seed < 680; seed++) {
@@ -378,10 +369,8 @@ try_request(struct fault fault, bool power)
     return fired;
 }
 
-static void
-test_a_request_is_carried_out_once_whatever_fails(void **state)
+UNIT_TEST(test_a_request_is_carried_out_once_whatever_fails)
 {
-    (void)state;
     for (enum fault_kind kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
         for (uint64_t nth = 1;; nth++) {
@@ -394,10 +383,8 @@ test_a_request_is_carried_out_once_whatever_fails(void **state)
     }
 }
 
-static void
-test_a_full_device_refuses_letters_until_there_is_room_again(void **state)
+UNIT_TEST(test_a_full_device_refuses_letters_until_there_is_room_again)
 {
-    (void)state;
     static struct rig rig;
     rig_init(&rig, 700);
     must(rig_open(&rig));
@@ -422,10 +409,8 @@ test_a_full_device_refuses_letters_until_there_is_room_again(void **state)
 }
 
 /* EIO is not damage: nothing may be given up because of it. */
-static void
-test_opening_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can(void **state)
+UNIT_TEST(test_opening_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can)
 {
-    (void)state;
     static struct rig rig;
     uint64_t nth = 1;
     rig_init(&rig, 701);

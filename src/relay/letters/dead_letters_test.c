@@ -1,13 +1,12 @@
 /* dead_letters_test.c - letters come, are decided about, and go; the files stay within bounds. */
 #include "base/crc32c.h"
+#include "lib/test.h"
 #include "relay/letters/dead_letters_testing.h"
 
 /* --- kept ------------------------------------------------------------------------------------- */
 
-static void
-test_letters_of_every_kind_come_back_whole_and_are_counted(void **state)
+UNIT_TEST(test_letters_of_every_kind_come_back_whole_and_are_counted)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 1);
     must(rig_open(&rig));
@@ -33,10 +32,8 @@ test_letters_of_every_kind_come_back_whole_and_are_counted(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_nothing_is_made_before_the_first_letter(void **state)
+UNIT_TEST(test_nothing_is_made_before_the_first_letter)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 2);
@@ -54,10 +51,8 @@ test_nothing_is_made_before_the_first_letter(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_letter_is_durable_with_the_next_sync_only(void **state)
+UNIT_TEST(test_a_letter_is_durable_with_the_next_sync_only)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 3);
     must(rig_open(&rig));
@@ -75,10 +70,8 @@ test_a_letter_is_durable_with_the_next_sync_only(void **state)
 }
 
 /* Enough for several batches without a sync, and for several files. */
-static void
-test_many_letters_go_to_several_files_and_memory_stays_flat(void **state)
+UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 4);
     rig.options.max_bytes = 8 * 512 * 1024;
@@ -99,10 +92,8 @@ test_many_letters_go_to_several_files_and_memory_stays_flat(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_what_is_added_again_after_a_restart_counts_once(void **state)
+UNIT_TEST(test_what_is_added_again_after_a_restart_counts_once)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 5);
     must(rig_open(&rig));
@@ -133,10 +124,8 @@ test_what_is_added_again_after_a_restart_counts_once(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_letter_too_long_is_refused(void **state)
+UNIT_TEST(test_a_letter_too_long_is_refused)
 {
-    (void)state;
     struct rig rig;
     struct letter_memory m;
     rig_init(&rig, 6);
@@ -183,10 +172,8 @@ check_no_next(struct rig *rig)
     assert_int_equal(dead_letters_next_replay(rig->letters, &letter, &rig->why), ERR_MISSING);
 }
 
-static void
-test_replayed_letters_come_oldest_first_and_go_or_stay(void **state)
+UNIT_TEST(test_replayed_letters_come_oldest_first_and_go_or_stay)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     struct dead_letter letter;
@@ -235,10 +222,8 @@ test_replayed_letters_come_oldest_first_and_go_or_stay(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_what_is_replaying_is_given_again_after_a_restart(void **state)
+UNIT_TEST(test_what_is_replaying_is_given_again_after_a_restart)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 11);
@@ -266,10 +251,8 @@ test_what_is_replaying_is_given_again_after_a_restart(void **state)
 }
 
 /* A letter may be known as behind the cursor, be replayed, and come by as an item again. */
-static void
-test_what_is_replaying_and_comes_again_is_a_letter_once(void **state)
+UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 12);
@@ -299,10 +282,8 @@ test_what_is_replaying_and_comes_again_is_a_letter_once(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_request_means_the_letters_of_its_time_and_reason(void **state)
+UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 13);
@@ -342,10 +323,8 @@ test_a_request_means_the_letters_of_its_time_and_reason(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_second_replay_begins_with_the_oldest_again(void **state)
+UNIT_TEST(test_a_second_replay_begins_with_the_oldest_again)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 16);
@@ -362,10 +341,8 @@ test_a_second_replay_begins_with_the_oldest_again(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_requests_wait_for_a_relay_that_is_not_at_work(void **state)
+UNIT_TEST(test_requests_wait_for_a_relay_that_is_not_at_work)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 14);
@@ -385,10 +362,8 @@ test_requests_wait_for_a_relay_that_is_not_at_work(void **state)
 }
 
 /* Somebody's scribbling, and a request of a version to come. */
-static void
-test_files_that_are_no_requests_do_no_harm(void **state)
+UNIT_TEST(test_files_that_are_no_requests_do_no_harm)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 15);
     must(rig_open(&rig));
@@ -415,10 +390,8 @@ test_files_that_are_no_requests_do_no_harm(void **state)
 
 /* --- bounds ----------------------------------------------------------------------------------- */
 
-static void
-test_the_oldest_files_go_for_the_budget(void **state)
+UNIT_TEST(test_the_oldest_files_go_for_the_budget)
 {
-    (void)state;
     struct rig rig;
     uint64_t count, gone = 0;
     rig_init(&rig, 20);
@@ -446,10 +419,8 @@ test_the_oldest_files_go_for_the_budget(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_no_budget_keeps_nothing_and_no_number_of_a_file_comes_twice(void **state)
+UNIT_TEST(test_no_budget_keeps_nothing_and_no_number_of_a_file_comes_twice)
 {
-    (void)state;
     struct rig rig;
     char last[128] = "";
     rig_init(&rig, 21);
@@ -470,10 +441,8 @@ test_no_budget_keeps_nothing_and_no_number_of_a_file_comes_twice(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_letters_go_with_the_youngest_of_their_file(void **state)
+UNIT_TEST(test_letters_go_with_the_youngest_of_their_file)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 22);
     rig.options.max_age_ms = 80;
@@ -497,10 +466,8 @@ test_letters_go_with_the_youngest_of_their_file(void **state)
 }
 
 /* Marks about older letters stand in files that go. */
-static void
-test_files_without_a_letter_go_and_what_they_said_stays(void **state)
+UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
 {
-    (void)state;
     for (uint64_t seed = 30; seed < 40; seed++) {
         struct rig rig;
         uint64_t count;
@@ -549,10 +516,8 @@ test_files_without_a_letter_go_and_what_they_said_stays(void **state)
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-static void
-test_damage_costs_its_letter_and_is_counted(void **state)
+UNIT_TEST(test_damage_costs_its_letter_and_is_counted)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 40);
     must(rig_open(&rig));
@@ -587,10 +552,8 @@ test_damage_costs_its_letter_and_is_counted(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_an_end_that_a_crash_left_is_no_damage(void **state)
+UNIT_TEST(test_an_end_that_a_crash_left_is_no_damage)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 41);
     must(rig_open(&rig));
@@ -614,10 +577,8 @@ test_an_end_that_a_crash_left_is_no_damage(void **state)
 }
 
 /* Of what was written last, any sectors may have come to the disk. */
-static void
-test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter(void **state)
+UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 45);
     must(rig_open(&rig));
@@ -635,10 +596,8 @@ test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter(void **state)
 }
 
 /* Files are read a piece at a time: what a crash left behind the end is no part of it. */
-static void
-test_what_is_written_where_a_crash_left_something_is_read_as_written(void **state)
+UNIT_TEST(test_what_is_written_where_a_crash_left_something_is_read_as_written)
 {
-    (void)state;
     struct rig rig;
     struct dead_letter letter;
     struct file file;
@@ -669,10 +628,8 @@ test_what_is_written_where_a_crash_left_something_is_read_as_written(void **stat
     rig_fini(&rig);
 }
 
-static void
-test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends(void **state)
+UNIT_TEST(test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends)
 {
-    (void)state;
     struct rig rig;
     struct dead_letter letter;
     uint64_t count;
@@ -694,10 +651,8 @@ test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_letters_of_a_newer_version_are_left_alone(void **state)
+UNIT_TEST(test_letters_of_a_newer_version_are_left_alone)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     uint8_t header[20];
@@ -721,10 +676,8 @@ test_letters_of_a_newer_version_are_left_alone(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_file_that_is_gone_takes_its_letters_along(void **state)
+UNIT_TEST(test_a_file_that_is_gone_takes_its_letters_along)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     rig_init(&rig, 43);
@@ -752,10 +705,8 @@ test_a_file_that_is_gone_takes_its_letters_along(void **state)
 }
 
 /* What was read at the start cannot be read any more. */
-static void
-test_a_letter_damaged_while_it_is_replayed_goes_and_is_counted(void **state)
+UNIT_TEST(test_a_letter_damaged_while_it_is_replayed_goes_and_is_counted)
 {
-    (void)state;
     struct rig rig;
     uint64_t count;
     struct dead_letter letter;

@@ -1,11 +1,6 @@
 /* letter_index_test.c - letters that are asked for by their identity: what was added last is found,
  * what was removed is not. What the index says of files is tested with dead_letters.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/hash.h"
 #include "relay/letters/letter_index.h"
@@ -32,10 +27,8 @@ check(const struct letter_slots *slots, const uint32_t *numbers)
     }
 }
 
-static void
-test_what_was_added_is_found_and_what_was_removed_is_not(void **state)
+UNIT_TEST(test_what_was_added_is_found_and_what_was_removed_is_not)
 {
-    (void)state;
     struct budget memory;
     struct letter_index index;
     uint32_t numbers[IDENTITIES] = {0}, count = 0;
@@ -60,10 +53,8 @@ test_what_was_added_is_found_and_what_was_removed_is_not(void **state)
     assert_int_equal(budget_used(&memory), 0);
 }
 
-static void
-test_of_one_identity_the_last_is_found_and_all_stay(void **state)
+UNIT_TEST(test_of_one_identity_the_last_is_found_and_all_stay)
 {
-    (void)state;
     struct letter_index index;
     uint32_t numbers[IDENTITIES] = {0};
     letter_index_init(&index, NULL);
@@ -81,10 +72,8 @@ test_of_one_identity_the_last_is_found_and_all_stay(void **state)
     letter_index_fini(&index);
 }
 
-static void
-test_a_refused_allocation_changes_nothing(void **state)
+UNIT_TEST(test_a_refused_allocation_changes_nothing)
 {
-    (void)state;
     struct letter_index index;
     uint32_t numbers[IDENTITIES] = {0};
     letter_index_init(&index, NULL);

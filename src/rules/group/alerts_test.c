@@ -1,10 +1,5 @@
 /* alerts_test.c - alerts go from state to state as those of Prometheus. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "rules/group/alerts.h"
 #include "sys/env.h"
@@ -67,10 +62,8 @@ after(struct rig *r, int64_t at_s, const char *finds)
     return alerts_find(&r->alerts, buf_bytes(&r->a));
 }
 
-static void
-test_an_alert_fires_when_it_was_pending_for_long_enough(void **state)
+UNIT_TEST(test_an_alert_fires_when_it_was_pending_for_long_enough)
 {
-    (void)state;
     struct rig r;
     rig_init(&r, 60, 0);
     assert_int_equal(after(&r, 1000, "a")->state, ALERT_PENDING);
@@ -83,10 +76,8 @@ test_an_alert_fires_when_it_was_pending_for_long_enough(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_pending_alert_that_is_not_found_is_forgotten(void **state)
+UNIT_TEST(test_a_pending_alert_that_is_not_found_is_forgotten)
 {
-    (void)state;
     struct rig r;
     rig_init(&r, 60, 0);
     after(&r, 1000, "a");
@@ -95,10 +86,8 @@ test_a_pending_alert_that_is_not_found_is_forgotten(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_resolved_alert_is_known_for_15_minutes_and_begins_anew_when_it_is_found(void **state)
+UNIT_TEST(test_a_resolved_alert_is_known_for_15_minutes_and_begins_anew_when_it_is_found)
 {
-    (void)state;
     struct rig r;
     rig_init(&r, 0, 0);
     assert_int_equal(after(&r, 1000, "a")->state, ALERT_FIRING);
@@ -115,10 +104,8 @@ test_a_resolved_alert_is_known_for_15_minutes_and_begins_anew_when_it_is_found(v
     rig_fini(&r);
 }
 
-static void
-test_an_alert_is_kept_firing_from_the_first_evaluation_that_does_not_find_it(void **state)
+UNIT_TEST(test_an_alert_is_kept_firing_from_the_first_evaluation_that_does_not_find_it)
 {
-    (void)state;
     struct rig r;
     rig_init(&r, 0, 120);
     after(&r, 1000, "a");
@@ -130,10 +117,8 @@ test_an_alert_is_kept_firing_from_the_first_evaluation_that_does_not_find_it(voi
     rig_fini(&r);
 }
 
-static void
-test_what_is_held_stays_as_it_is(void **state)
+UNIT_TEST(test_what_is_held_stays_as_it_is)
 {
-    (void)state;
     struct rig r;
     rig_init(&r, 60, 0);
     after(&r, 1000, "ab");
@@ -149,10 +134,8 @@ test_what_is_held_stays_as_it_is(void **state)
     rig_fini(&r);
 }
 
-static void
-test_more_alerts_than_the_limit_are_forgotten_together(void **state)
+UNIT_TEST(test_more_alerts_than_the_limit_are_forgotten_together)
 {
-    (void)state;
     struct rig r;
     uint32_t active = 0;
     rig_init(&r, 0, 0);
@@ -164,10 +147,8 @@ test_more_alerts_than_the_limit_are_forgotten_together(void **state)
     rig_fini(&r);
 }
 
-static void
-test_what_is_due_to_be_sent(void **state)
+UNIT_TEST(test_what_is_due_to_be_sent)
 {
-    (void)state;
     struct alert alert = {.state = ALERT_PENDING};
     assert_false(alert_is_due(&alert, 1000 * S, 30 * S, 60 * S));
     alert.state = ALERT_FIRING;
@@ -183,10 +164,8 @@ test_what_is_due_to_be_sent(void **state)
     assert_true(alert_is_due(&alert, 1002 * S, 30 * S, 60 * S));
 }
 
-static void
-test_a_clock_that_is_set_back_makes_nothing_wait(void **state)
+UNIT_TEST(test_a_clock_that_is_set_back_makes_nothing_wait)
 {
-    (void)state;
     struct rig r;
     rig_init(&r, 60, 0);
     after(&r, 10000, "a");
@@ -200,10 +179,8 @@ test_a_clock_that_is_set_back_makes_nothing_wait(void **state)
     rig_fini(&r);
 }
 
-static void
-test_a_refused_allocation_changes_nothing(void **state)
+UNIT_TEST(test_a_refused_allocation_changes_nothing)
 {
-    (void)state;
     struct rig r;
     bool fired = true;
     for (uint64_t n = 1; fired; n++) {

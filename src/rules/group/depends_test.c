@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -34,10 +29,8 @@ group_of(struct rule *rules, uint32_t count)
         .kind = RULE_ALERTING, .name = (name_), .expression = (expression_) \
     }
 
-static void
-test_rules_run_together_until_one_reads_or_writes_what_another_one_writes(void **state)
+UNIT_TEST(test_rules_run_together_until_one_reads_or_writes_what_another_one_writes)
 {
-    (void)state;
     struct rule rules[] = {
         RECORD("a", "up"),
         RECORD("b", "up"),
@@ -58,10 +51,8 @@ test_rules_run_together_until_one_reads_or_writes_what_another_one_writes(void *
     group_free(g);
 }
 
-static void
-test_texts_of_alerts_that_ask_may_read_what_any_rule_writes(void **state)
+UNIT_TEST(test_texts_of_alerts_that_ask_may_read_what_any_rule_writes)
 {
-    (void)state;
     struct named_text asks = {"x", "{{ query \"up\" }}"}, says = {"x", "{{ $value }}"};
     struct rule rules[] = {RECORD("a", "up"), ALERT("b", "up"), ALERT("c", "up")};
     rules[1].annotations = (struct named_texts){&says, 1};
@@ -72,10 +63,8 @@ test_texts_of_alerts_that_ask_may_read_what_any_rule_writes(void **state)
     group_free(g);
 }
 
-static void
-test_rules_of_one_kind_with_one_name_are_known(void **state)
+UNIT_TEST(test_rules_of_one_kind_with_one_name_are_known)
 {
-    (void)state;
     struct rule rules[] = {RECORD("a", "1"), ALERT("a", "1"),  RECORD("b", "1"),
                            RECORD("a", "1"), RECORD("a", "1"), ALERT("a", "1")};
     static const int before[] = {-1, -1, -1, 0, 3, 1};
@@ -107,10 +96,8 @@ check_reads(struct rule *rule, uint32_t tries, bool reads, uint32_t left)
     group_free(g);
 }
 
-static void
-test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_compare(void **state)
+UNIT_TEST(test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_compare)
 {
-    (void)state;
     struct rule named = RECORD("x", "r7 + r100");
     struct rule either = RECORD("x", "{__name__=~\"r.7\"} + {__name__=~\"q.*\"}");
     struct rule neither = RECORD("x", "{__name__=~\"p.*\"} + {__name__=~\"q.*\"}");
@@ -131,10 +118,8 @@ check_reads_back(const struct rule *rules, uint32_t count, bool reads_back)
     group_free(g);
 }
 
-static void
-test_rules_that_read_what_they_or_later_ones_write_read_back(void **state)
+UNIT_TEST(test_rules_that_read_what_they_or_later_ones_write_read_back)
 {
-    (void)state;
     struct rule itself[] = {RECORD("a", "a + 1")};
     struct rule later[] = {RECORD("a", "sum({__name__=~\"b|c\"})"), RECORD("b", "up")};
     struct rule before[] = {RECORD("a", "up"), RECORD("b", "a")};

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "rules/group/state.h"
 #include "sys/env.h"
 
@@ -25,10 +26,8 @@ group_of(const struct rule_group *text)
     return group;
 }
 
-static void
-test_labels_of_a_rule_win_over_those_of_its_group(void **state)
+UNIT_TEST(test_labels_of_a_rule_win_over_those_of_its_group)
 {
-    (void)state;
     struct named_text own[] = {{"b", "rule"}}, of_group[] = {{"a", "group"}, {"b", "group"}};
     struct rule rule = one;
     rule.labels = (struct named_texts){own, 1};
@@ -41,10 +40,8 @@ test_labels_of_a_rule_win_over_those_of_its_group(void **state)
     group_free(g);
 }
 
-static void
-test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs(void **state)
+UNIT_TEST(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs)
 {
-    (void)state;
     const struct rule_group text = {
         .file = "f", .name = "g", .rules = &one, .rule_count = 1, .hash = 1};
     struct rule_group others[3] = {text, text, text};
@@ -65,10 +62,8 @@ test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs(void **sta
     group_free(g);
 }
 
-static void
-test_a_group_that_takes_over_counts_on(void **state)
+UNIT_TEST(test_a_group_that_takes_over_counts_on)
 {
-    (void)state;
     const struct rule_group text = {.file = "f", .name = "g", .rules = &one, .rule_count = 1};
     struct group *from = group_of(&text), *g = group_of(&text);
     struct group_facts facts;
@@ -123,10 +118,8 @@ take_each(struct group *g, struct group *from)
 
 /* In a group that replaces another one, rules that are alike keep their order; in another group,
  * the first that has alerts is taken. */
-static void
-test_alerts_go_to_rules_with_the_same_name_and_labels(void **state)
+UNIT_TEST(test_alerts_go_to_rules_with_the_same_name_and_labels)
 {
-    (void)state;
     struct named_text high = {"than", "high"};
     struct rule rules[5];
     for (unsigned i = 0; i < 5; i++) {

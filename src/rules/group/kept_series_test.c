@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -20,10 +15,8 @@ add(struct kept_series *kept, unsigned number)
     return e;
 }
 
-static void
-test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some(void **state)
+UNIT_TEST(test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some)
 {
-    (void)state;
     unsigned refused = 0;
     struct kept_series kept;
     kept_series_init(&kept, NULL, 1);
@@ -61,10 +54,8 @@ check_marks(const struct kept_series *kept, unsigned first, unsigned end)
     kept_series_fini(&others);
 }
 
-static void
-test_series_of_both_of_two_sets_are_marked_whichever_is_larger(void **state)
+UNIT_TEST(test_series_of_both_of_two_sets_are_marked_whichever_is_larger)
 {
-    (void)state;
     struct kept_series kept;
     kept_series_init(&kept, NULL, 1);
     for (unsigned i = 0; i < 200; i++) {

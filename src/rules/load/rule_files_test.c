@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,10 +112,8 @@ static const char whole[] = "groups:\n"
                             "- rules: []\n"
                             "  name: other\n";
 
-static void
-test_every_key_is_read(void **state)
+UNIT_TEST(test_every_key_is_read)
 {
-    (void)state;
     struct arena arena;
     struct rule_groups groups = read_groups(&arena, whole);
     assert_int_equal(groups.count, 2);
@@ -169,10 +162,8 @@ test_every_key_is_read(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_an_empty_file_has_no_groups(void **state)
+UNIT_TEST(test_an_empty_file_has_no_groups)
 {
-    (void)state;
     static const char *const texts[] = {"",           "# nothing\n", "~",    "groups:\n",
                                         "groups: []", "{}",          "---\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -182,10 +173,8 @@ test_an_empty_file_has_no_groups(void **state)
     }
 }
 
-static void
-test_null_is_the_same_as_missing(void **state)
+UNIT_TEST(test_null_is_the_same_as_missing)
 {
-    (void)state;
     struct arena arena;
     struct rule_groups groups = read_groups(
         &arena, "groups: [~, {name: a, interval: , limit: ~, query_offset: null, labels: ,\n"
@@ -197,10 +186,8 @@ test_null_is_the_same_as_missing(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_the_hash_changes_with_all_that_is_said_and_with_nothing_else(void **state)
+UNIT_TEST(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else)
 {
-    (void)state;
     static const char *const texts[] = {
         "groups: [{name: a}]",
         "groups: [{name: b}]",
@@ -231,10 +218,8 @@ test_the_hash_changes_with_all_that_is_said_and_with_nothing_else(void **state)
 
 /* --- what is refused -------------------------------------------------------------------------- */
 
-static void
-test_all_that_is_wrong_is_told_at_its_place(void **state)
+UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
 {
-    (void)state;
     check_errors(
         "groups:\n"
         "- name: ''\n"
@@ -274,10 +259,8 @@ test_all_that_is_wrong_is_told_at_its_place(void **state)
         "r.yml:16:9: group 'a': duplicate name, also given to the group on line 15\n");
 }
 
-static void
-test_what_prometheus_accepts_is_fine(void **state)
+UNIT_TEST(test_what_prometheus_accepts_is_fine)
 {
-    (void)state;
     static const char *const rules[] = {
         "record: '9 \xc3\xa9', expr: 1",
         "record: a, expr: 1, for: 0s, keep_firing_for: 0, annotations: {}",
@@ -295,10 +278,8 @@ test_what_prometheus_accepts_is_fine(void **state)
     }
 }
 
-static void
-test_an_error_of_the_form_ends_the_file(void **state)
+UNIT_TEST(test_an_error_of_the_form_ends_the_file)
 {
-    (void)state;
     check_errors("[]", "r.yml:1:1: expected 'groups:', got a list\n");
     check_errors("foo: 1", "r.yml:1:1: unknown key 'foo'\n");
     check_errors("group: []", "r.yml:1:1: unknown key 'group'; did you mean 'groups'?\n");
@@ -329,10 +310,8 @@ test_an_error_of_the_form_ends_the_file(void **state)
                      "r.yml:3:17: unknown key 'exp' in 'rules'; did you mean 'expr'?\n");
 }
 
-static void
-test_keys_of_other_programs_come_with_what_to_do(void **state)
+UNIT_TEST(test_keys_of_other_programs_come_with_what_to_do)
 {
-    (void)state;
     check_errors("groups: [{name: a, partial_response_strategy: warn}]",
                  "r.yml:1:20: unknown key 'partial_response_strategy' in 'groups'; it is a key of "
                  "Thanos: remove it\n");
@@ -354,10 +333,8 @@ test_keys_of_other_programs_come_with_what_to_do(void **state)
                                    "PrometheusRule has below 'spec'\n");
 }
 
-static void
-test_durations_are_those_of_prometheus(void **state)
+UNIT_TEST(test_durations_are_those_of_prometheus)
 {
-    (void)state;
     static const char *const good[] = {"0", "0s", "1ms", "1y2w3d4h5m6s7ms", "292y", "'5m'"};
     static const char *const bad[] = {"5",    "00",   "''",   "-5m",  "300y",
                                       "5s1m", "1m1m", "1.5m", "' 5s'"};
@@ -376,10 +353,8 @@ test_durations_are_those_of_prometheus(void **state)
     }
 }
 
-static void
-test_a_limit_is_a_whole_number(void **state)
+UNIT_TEST(test_a_limit_is_a_whole_number)
 {
-    (void)state;
     static const char *const bad[] = {"-1", "1e3", "0x10", "2147483648", "99999999999999999999",
                                       "1_0"};
     char text[100], expected[200];
@@ -395,10 +370,8 @@ test_a_limit_is_a_whole_number(void **state)
     check_fine("groups: [{name: a, limit: 2147483647}]");
 }
 
-static void
-test_unknown_keys_can_be_ignored(void **state)
+UNIT_TEST(test_unknown_keys_can_be_ignored)
 {
-    (void)state;
     static const char text[] = "more: [a]\n"
                                "groups: [{name: a, more: {b: [c, {d: e}]},\n"
                                "  rules: [{record: b, expr: c, more: ~}]}]";
@@ -413,10 +386,8 @@ test_unknown_keys_can_be_ignored(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_foreign_text_is_harmless_in_sentences(void **state)
+UNIT_TEST(test_foreign_text_is_harmless_in_sentences)
 {
-    (void)state;
     check_rule_error("record: a, expr: \"\\e[31m\"",
                      "r.yml:3:23: group 'g', rule 1 'a': invalid expression: 1:1: parse error: "
                      "unexpected character: '\\x1b'\n");
@@ -439,10 +410,8 @@ parse_within(char *text, uint64_t arena_bytes_max, struct why *why)
     return e;
 }
 
-static void
-test_limits_are_met_one_beyond_them(void **state)
+UNIT_TEST(test_limits_are_met_one_beyond_them)
 {
-    (void)state;
     static const struct {
         const char *head, *item;
         unsigned max;
@@ -467,10 +436,8 @@ test_limits_are_met_one_beyond_them(void **state)
     }
 }
 
-static void
-test_a_file_one_byte_over_the_limit_is_refused(void **state)
+UNIT_TEST(test_a_file_one_byte_over_the_limit_is_refused)
 {
-    (void)state;
     char *text = malloc(RULE_FILE_BYTES_MAX + 2);
     struct why why = {""};
     assert_non_null(text);
@@ -484,10 +451,8 @@ test_a_file_one_byte_over_the_limit_is_refused(void **state)
 }
 
 /* Nesting and sheer length cost neither stack nor time, also where keys are ignored. */
-static void
-test_hostile_texts_are_read_or_refused_soon(void **state)
+UNIT_TEST(test_hostile_texts_are_read_or_refused_soon)
 {
-    (void)state;
     static const char *const heads[] = {
         "", "groups: [{name: a, more: ", "groups: [{name: a, rules: [{alert: a, expr: \""};
     static const char *const fills[] = {
@@ -516,10 +481,8 @@ test_hostile_texts_are_read_or_refused_soon(void **state)
     free(text);
 }
 
-static void
-test_a_full_arena_is_reported(void **state)
+UNIT_TEST(test_a_full_arena_is_reported)
 {
-    (void)state;
     struct why why = {""};
     char *text = repeated("groups:\n", "- {name: a#}\n", 5000, "");
     assert_int_equal(parse_within(text, 1 << 16, &why), ERR_NOMEM);
@@ -538,10 +501,8 @@ parse_group(const char *text, struct told *told, struct rule_group *ret, struct 
     return e;
 }
 
-static void
-test_a_lone_group_is_read_like_one_of_a_file(void **state)
+UNIT_TEST(test_a_lone_group_is_read_like_one_of_a_file)
 {
-    (void)state;
     static const char group[] = "{name: a, interval: 1m, rules: [{record: b, expr: c}]}";
     struct arena arena, other;
     struct told told = {""};
@@ -557,10 +518,8 @@ test_a_lone_group_is_read_like_one_of_a_file(void **state)
     arena_fini(&other);
 }
 
-static void
-test_what_is_no_lone_group_is_refused(void **state)
+UNIT_TEST(test_what_is_no_lone_group_is_refused)
 {
-    (void)state;
     static const struct {
         const char *text, *told;
     } cases[] = {
@@ -591,10 +550,8 @@ test_what_is_no_lone_group_is_refused(void **state)
     }
 }
 
-static void
-test_each_refused_allocation_is_reported(void **state)
+UNIT_TEST(test_each_refused_allocation_is_reported)
 {
-    (void)state;
     static const char *const texts[] = {whole, "groups: [{name: a, rules: [{alert: b, expr: '(', "
                                                "labels: {'': c, d: '{{'}}]}, {name: a}, {nam: c}]"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -640,10 +597,8 @@ check_same(const char *text, const char *written_out)
 
 #define RULES(rules) "groups: [{name: g, rules: [" rules "]}]"
 
-static void
-test_aliases_and_merge_keys_stand_for_what_they_name(void **state)
+UNIT_TEST(test_aliases_and_merge_keys_stand_for_what_they_name)
 {
-    (void)state;
     check_same(RULES("&r {record: a, expr: up}, *r"),
                RULES("{record: a, expr: up}, {record: a, expr: up}"));
     check_same("groups: [{name: a, interval: &i 30s, rules: &r [{record: a, expr: up}]}, "
@@ -664,10 +619,8 @@ test_aliases_and_merge_keys_stand_for_what_they_name(void **state)
                RULES("{record: a, expr: up, labels: {\"<<\": b, a: \"&x\"}}"));
 }
 
-static void
-test_what_is_wrong_with_repetitions_is_told_at_its_place(void **state)
+UNIT_TEST(test_what_is_wrong_with_repetitions_is_told_at_its_place)
 {
-    (void)state;
     check_errors(RULES("{record: a, expr: *b}"), "r.yml:1:46: unknown anchor of an alias\n");
     check_errors(RULES("{record: &a a, expr: *b}"), "r.yml:1:49: found undefined alias\n");
     check_errors(RULES("{record: a, expr: up, <<: 5}"),
@@ -713,10 +666,8 @@ check_many(const char *open, const char *part, unsigned count, const char *close
     buf_fini(&text);
 }
 
-static void
-test_repetitions_end(void **state)
+UNIT_TEST(test_repetitions_end)
 {
-    (void)state;
     static const char open[] = "groups: [{name: g, rules: [&r {record: a, expr: up}",
                       close[] = "]}]";
     check_many(open, ", *r", 90000, close, NULL);

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,10 +47,8 @@ check_printed(const char *from, const char *expected)
     buf_fini(&text);
 }
 
-static void
-test_fields_have_the_order_and_form_of_mimir(void **state)
+UNIT_TEST(test_fields_have_the_order_and_form_of_mimir)
 {
-    (void)state;
     check_printed("{labels: {team: infra}, rules: [{expr: up == 0, alert: Down, keep_firing_for: "
                   "1m, for: 90s, annotations: {summary: '{{ $value }} is down', a: b}, labels: "
                   "{severity: page}}, {record: 'job:up:sum', expr: sum by (job) (up)}], limit: 10, "
@@ -80,10 +73,8 @@ test_fields_have_the_order_and_form_of_mimir(void **state)
                   "    team: infra\n");
 }
 
-static void
-test_what_says_nothing_is_left_out(void **state)
+UNIT_TEST(test_what_says_nothing_is_left_out)
 {
-    (void)state;
     check_printed("{name: a, interval: 0s, limit: 0, labels: {}, rules: [{alert: b, expr: c, "
                   "for: 0s, keep_firing_for: 0, labels: null, annotations: {}}]}",
                   "name: a\n"
@@ -98,10 +89,8 @@ test_what_says_nothing_is_left_out(void **state)
                                                                                 "      expr: c\n");
 }
 
-static void
-test_durations_are_those_of_prometheus(void **state)
+UNIT_TEST(test_durations_are_those_of_prometheus)
 {
-    (void)state;
     static const struct {
         const char *from, *expected;
     } cases[] = {
@@ -136,10 +125,8 @@ check_text(const char *quoted, const char *expected)
     check_printed(from, printed);
 }
 
-static void
-test_texts_are_quoted_where_they_would_be_something_else(void **state)
+UNIT_TEST(test_texts_are_quoted_where_they_would_be_something_else)
 {
-    (void)state;
     static const char *const plain[] = {"a",     "_a",      "a b",    "a:b",
                                         "a#b",   "x y: z2", "Yesss",  "sum({a='b'}[5m]) > 1 or -x",
                                         "a - b", "a, b",    "a\\\\b", "http://h:1/?a=b&c#d"};
@@ -167,10 +154,8 @@ test_texts_are_quoted_where_they_would_be_something_else(void **state)
     check_text("\"a\\\"b\\\\ \"", "\"a\\\"b\\\\ \"");
 }
 
-static void
-test_lines_stand_in_a_block(void **state)
+UNIT_TEST(test_lines_stand_in_a_block)
 {
-    (void)state;
     check_text("\"a\\nb\"", "|-\n            a\n            b");
     check_text("\"a\\n  b: c\\n\\n# d \\n\"",
                "|\n            a\n              b: c\n\n            # d ");
@@ -183,10 +168,8 @@ test_lines_stand_in_a_block(void **state)
     check_text("\"\\n\"", "\"\\u000a\"");
 }
 
-static void
-test_long_keys_are_marked(void **state)
+UNIT_TEST(test_long_keys_are_marked)
 {
-    (void)state;
     char name[3001], from[4000];
     for (unsigned size = 127; size <= 129; size++) {
         memset(name, 'k', size);
@@ -204,10 +187,8 @@ test_long_keys_are_marked(void **state)
     check_printed(from, NULL);
 }
 
-static void
-test_entries_of_a_list_say_what_the_documents_say(void **state)
+UNIT_TEST(test_entries_of_a_list_say_what_the_documents_say)
 {
-    (void)state;
     static const char *const texts[] = {
         "{name: a, rules: [{alert: b, expr: \"c\\n\\n  or d\\n\", annotations: {e: \"1\\n2\"}}]}",
         "{name: ' ', labels: {b: c}, rules: [{record: b, expr: c}, {record: d, expr: e}]}",
@@ -262,10 +243,8 @@ test_entries_of_a_list_say_what_the_documents_say(void **state)
     buf_fini(&text);
 }
 
-static void
-test_a_full_buffer_shows(void **state)
+UNIT_TEST(test_a_full_buffer_shows)
 {
-    (void)state;
     struct arena arena;
     struct buf text;
     struct rule_group group = read_group(&arena, "{name: a, rules: [{record: b, expr: c}]}");

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -261,10 +256,8 @@ test_anchors_and_merge_keys_repeat_what_is_there(void **state)
 
 /* --- what is refused -------------------------------------------------------------------------- */
 
-static void
-test_what_is_wrong_is_told_with_its_place(void **state)
+UNIT_TEST(test_what_is_wrong_is_told_with_its_place)
 {
-    (void)state;
     check_refused("foo: 1", "t.yml:1:1: unknown key 'foo'");
     check_refused("test: []", "t.yml:1:1: unknown key 'test'; did you mean 'tests'?");
     check_refused("tests:\n- foo: 1", "t.yml:2:3: unknown key 'foo' in 'tests'");
@@ -330,10 +323,8 @@ test_what_is_no_number_is_refused(void **state)
     }
 }
 
-static void
-test_merges_and_aliases_end(void **state)
+UNIT_TEST(test_merges_and_aliases_end)
 {
-    (void)state;
     check_refused("tests: [&a {<<: *a}]", "t.yml:1:9: <<: nested too deeply");
     check_refused("tests: &a [*a]", "t.yml:1:8: 'tests' expects keys below it such as 'interval:'");
     check_refused("tests: [{external_labels: &a {<<: [*a]}}]", "t.yml:1:35: <<: nested too deeply");
@@ -432,10 +423,8 @@ test_limits_hold(void **state)
     check_fine("tests: [{name: a}]");
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct rule_tests tests = {.tests.count = 7};
         struct why why = {""};

@@ -1,11 +1,6 @@
 /* checkpoint_test.c - records that were put come back as they were, or not at all, whenever power
  * is lost. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -105,10 +100,8 @@ check_refused(struct bytes file, enum err expected, const char *sentence)
     assert_false(checkpoint_next(&reader, &record));
 }
 
-static void
-test_all_that_was_put_comes_back(void **state)
+UNIT_TEST(test_all_that_was_put_comes_back)
 {
-    (void)state;
     struct checkpoint_reader reader;
     for (size_t count = 0; count <= COUNT(records); count++) {
         struct buf file;
@@ -122,10 +115,8 @@ test_all_that_was_put_comes_back(void **state)
 }
 
 /* The documented bytes, which earlier versions have written. */
-static void
-test_the_format_is_that_of_its_page(void **state)
+UNIT_TEST(test_the_format_is_that_of_its_page)
 {
-    (void)state;
     struct checkpoint_reader reader;
     struct buf file;
     encode(DOCUMENTED, &file);
@@ -136,10 +127,8 @@ test_the_format_is_that_of_its_page(void **state)
     buf_fini(&file);
 }
 
-static void
-test_any_damaged_bit_and_any_missing_byte_is_noticed(void **state)
+UNIT_TEST(test_any_damaged_bit_and_any_missing_byte_is_noticed)
 {
-    (void)state;
     struct buf file;
     encode(COUNT(records), &file);
     for (size_t i = 0; i < file.size; i++) {
@@ -179,10 +168,8 @@ check_piece(struct bytes piece, bool is_right)
     buf_fini(&file);
 }
 
-static void
-test_what_no_version_writes_is_refused(void **state)
+UNIT_TEST(test_what_no_version_writes_is_refused)
 {
-    (void)state;
     static const struct bytes wrong[] = {
         VIEW(""),
         VIEW("0123456789abcde\0\0"),
@@ -226,10 +213,8 @@ test_what_no_version_writes_is_refused(void **state)
     }
 }
 
-static void
-test_texts_and_numbers_of_labels_have_limits(void **state)
+UNIT_TEST(test_texts_and_numbers_of_labels_have_limits)
 {
-    (void)state;
     struct buf piece;
     for (size_t more = 0; more < 2; more++) {
         size_t size = (16 << 20) + more;
@@ -255,10 +240,8 @@ test_texts_and_numbers_of_labels_have_limits(void **state)
     }
 }
 
-static void
-test_what_is_too_large_or_has_no_memory_is_not_written(void **state)
+UNIT_TEST(test_what_is_too_large_or_has_no_memory_is_not_written)
 {
-    (void)state;
     struct buf whole, file;
     encode(COUNT(records), &whole);
     for (size_t limit = 0; limit < whole.size; limit++) {
@@ -342,10 +325,8 @@ replace_with_fault(struct fault fault, bool is_first, bool is_repeated)
     return fired;
 }
 
-static void
-test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost(void **state)
+UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost)
 {
-    (void)state;
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
         for (unsigned way = 0; way < 8; way++) {
@@ -357,10 +338,8 @@ test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost(vo
     }
 }
 
-static void
-test_a_full_disk_changes_nothing(void **state)
+UNIT_TEST(test_a_full_disk_changes_nothing)
 {
-    (void)state;
     struct rig rig;
     struct why why = {""};
     rig_init(&rig, 1);
@@ -377,10 +356,8 @@ test_a_full_disk_changes_nothing(void **state)
 }
 
 /* A newer version is not called damaged. */
-static void
-test_why_a_file_cannot_be_read_is_said_with_its_path(void **state)
+UNIT_TEST(test_why_a_file_cannot_be_read_is_said_with_its_path)
 {
-    (void)state;
     struct rig rig;
     struct buf newer;
     struct file file;
@@ -406,10 +383,8 @@ test_why_a_file_cannot_be_read_is_said_with_its_path(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_file_that_is_put_aside_is_kept(void **state)
+UNIT_TEST(test_a_file_that_is_put_aside_is_kept)
 {
-    (void)state;
     struct rig rig;
     struct buf file;
     rig_init(&rig, 1);
@@ -429,10 +404,8 @@ test_a_file_that_is_put_aside_is_kept(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_refused_memory_is_reported(void **state)
+UNIT_TEST(test_refused_memory_is_reported)
 {
-    (void)state;
     struct rig rig;
     struct checkpoint_reader reader;
     rig_init(&rig, 1);

@@ -1,11 +1,6 @@
 /* stored_file_test.c - what is stored comes back as it was, or not at all, whenever power is lost.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,10 +60,8 @@ check_refused(struct bytes file, enum err expected, const char *sentence)
 
 /* --- the format ------------------------------------------------------------------------------- */
 
-static void
-test_groups_come_back_as_they_were(void **state)
+UNIT_TEST(test_groups_come_back_as_they_were)
 {
-    (void)state;
     for (uint32_t count = 0; count <= SOME; count++) {
         struct buf file;
         encode("t", some, count, &file);
@@ -78,10 +71,8 @@ test_groups_come_back_as_they_were(void **state)
 }
 
 /* The documented bytes, which earlier versions have written. */
-static void
-test_the_format_is_that_of_its_page(void **state)
+UNIT_TEST(test_the_format_is_that_of_its_page)
 {
-    (void)state;
     static const char expected[] =
         "FKRULES\0\1\0\0\0\1\0\0\0\x14\0\0\0....\1t\2\1n\1g\3abc\1n\1h\4defg";
     struct stored_text groups[] = {{TEXT("n"), TEXT("g"), TEXT("abc")},
@@ -94,10 +85,8 @@ test_the_format_is_that_of_its_page(void **state)
     buf_fini(&file);
 }
 
-static void
-test_any_damaged_byte_is_noticed(void **state)
+UNIT_TEST(test_any_damaged_byte_is_noticed)
 {
-    (void)state;
     struct buf file;
     encode("t", some, SOME, &file);
     for (size_t i = 0; i < file.size; i++) {
@@ -111,10 +100,8 @@ test_any_damaged_byte_is_noticed(void **state)
     buf_fini(&file);
 }
 
-static void
-test_what_no_version_writes_is_refused(void **state)
+UNIT_TEST(test_what_no_version_writes_is_refused)
 {
-    (void)state;
     static const char sentence[] = "the file is damaged: its content is inconsistent";
     static char long_name[STORED_NAME_BYTES_MAX + 1];
     memset(long_name, 'x', sizeof long_name);
@@ -147,10 +134,8 @@ test_what_no_version_writes_is_refused(void **state)
     }
 }
 
-static void
-test_a_file_of_a_newer_version_is_told_from_a_damaged_one(void **state)
+UNIT_TEST(test_a_file_of_a_newer_version_is_told_from_a_damaged_one)
 {
-    (void)state;
     struct buf file;
     encode("t", some, SOME, &file);
     static const uint8_t magic[8] = {'F', 'K', 'R', 'U', 'L', 'E', 'S', 0};
@@ -161,10 +146,8 @@ test_a_file_of_a_newer_version_is_told_from_a_damaged_one(void **state)
     buf_fini(&file);
 }
 
-static void
-test_names_have_limits(void **state)
+UNIT_TEST(test_names_have_limits)
 {
-    (void)state;
     static char name[STORED_NAME_BYTES_MAX + 1];
     struct why why;
     memset(name, 'x', sizeof name);
@@ -231,10 +214,8 @@ replace_with_fault(struct fault fault, bool removes)
     return fired;
 }
 
-static void
-test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost(void **state)
+UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost)
 {
-    (void)state;
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
         for (unsigned way = 0; way < 4; way++) {
@@ -247,10 +228,8 @@ test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost(vo
     }
 }
 
-static void
-test_a_full_disk_changes_nothing(void **state)
+UNIT_TEST(test_a_full_disk_changes_nothing)
 {
-    (void)state;
     struct rig rig;
     struct why why = {""};
     rig_init(&rig, 1);
@@ -266,10 +245,8 @@ test_a_full_disk_changes_nothing(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_damaged_files_are_set_aside_and_none_is_lost(void **state)
+UNIT_TEST(test_damaged_files_are_set_aside_and_none_is_lost)
 {
-    (void)state;
     struct rig rig;
     char path[FILE_PATH_BYTES], again[FILE_PATH_BYTES];
     rig_init(&rig, 1);
@@ -302,10 +279,8 @@ test_damaged_files_are_set_aside_and_none_is_lost(void **state)
 }
 
 /* Whatever fails, the file that was there is under one of its names. */
-static void
-test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost(void **state)
+UNIT_TEST(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost)
 {
-    (void)state;
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         struct rig rig;
@@ -345,10 +320,8 @@ note_tenant(void *context, const char *tenant)
     return strcmp(tenant, "stop") == 0 ? ERR_CANCELED : OK;
 }
 
-static void
-test_tenants_are_those_whose_file_has_its_name(void **state)
+UNIT_TEST(test_tenants_are_those_whose_file_has_its_name)
 {
-    (void)state;
     static const char *const others[] = {
         "t.groups.tmp", "t.groups.damaged", ".groups", "a b.groups", "...groups", "t", "t.group"};
     struct rig rig;
@@ -379,10 +352,8 @@ test_tenants_are_those_whose_file_has_its_name(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_file_that_is_too_large_is_damaged(void **state)
+UNIT_TEST(test_a_file_that_is_too_large_is_damaged)
 {
-    (void)state;
     struct rig rig;
     struct buf to;
     struct why why = {""};
@@ -395,10 +366,8 @@ test_a_file_that_is_too_large_is_damaged(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_refused_allocations_are_reported(void **state)
+UNIT_TEST(test_refused_allocations_are_reported)
 {
-    (void)state;
     struct buf file;
     encode("t", some, SOME, &file);
     for (unsigned nth = 1;; nth++) {

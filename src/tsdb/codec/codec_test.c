@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "tsdb/codec/codec.h"
 #include "wire/shape.h"
 
@@ -261,10 +262,8 @@ static const uint32_t boundary_counts[] = {1,   2,   3,   4,   7,    8,    9,   
                                            255, 256, 257, 258, 1023, 1024, 8191, 8192};
 enum { BOUNDARY_COUNT = sizeof boundary_counts / sizeof *boundary_counts };
 
-static void
-test_values_of_every_sort_and_length_come_back_bit_for_bit(void **state)
+UNIT_TEST(test_values_of_every_sort_and_length_come_back_bit_for_bit)
 {
-    (void)state;
     for (unsigned sort = 0; sort < SORT_COUNT; sort++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
             uint64_t started_with = seed = 1000 * sort + i;
@@ -299,10 +298,8 @@ fill_integers(uint64_t *v, uint32_t count, unsigned sort)
     }
 }
 
-static void
-test_integers_of_every_length_come_back(void **state)
+UNIT_TEST(test_integers_of_every_length_come_back)
 {
-    (void)state;
     for (unsigned sort = 0; sort < 8; sort++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
             for (unsigned round = 0; round < 6; round++) {
@@ -316,10 +313,8 @@ test_integers_of_every_length_come_back(void **state)
     }
 }
 
-static void
-test_every_width_comes_back_with_every_rest(void **state)
+UNIT_TEST(test_every_width_comes_back_with_every_rest)
 {
-    (void)state;
     for (unsigned w = 0; w <= 64; w++) {
         for (uint32_t count = 120; count <= 136; count++) {
             uint64_t started_with = seed = 1000 * w + count;
@@ -332,10 +327,8 @@ test_every_width_comes_back_with_every_rest(void **state)
     }
 }
 
-static void
-test_exceptions_of_every_height_and_number_come_back(void **state)
+UNIT_TEST(test_exceptions_of_every_height_and_number_come_back)
 {
-    (void)state;
     for (unsigned h = 1; h <= 60; h++) {
         for (uint32_t exceptions = 1; exceptions <= 127; exceptions += 9) {
             uint64_t started_with = seed = 1000 * h + exceptions;
@@ -352,10 +345,8 @@ test_exceptions_of_every_height_and_number_come_back(void **state)
     }
 }
 
-static void
-test_scrape_times_come_back_in_little(void **state)
+UNIT_TEST(test_scrape_times_come_back_in_little)
 {
-    (void)state;
     static const uint32_t jitters[] = {0, 1, 5, 50, 500};
     for (unsigned j = 0; j < 5; j++) {
         uint64_t started_with = seed = j;
@@ -371,10 +362,8 @@ test_scrape_times_come_back_in_little(void **state)
 
 /* --- sizes ------------------------------------------------------------------------------------ */
 
-static void
-test_constants_cost_a_few_bytes_at_any_length(void **state)
+UNIT_TEST(test_constants_cost_a_few_bytes_at_any_length)
 {
-    (void)state;
     static const double constants[] = {0, 1, -1, 0.25, 0.1, 63, 12345.678, 1e-12};
     for (unsigned c = 0; c < 8; c++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
@@ -390,10 +379,8 @@ test_constants_cost_a_few_bytes_at_any_length(void **state)
     assert_int_equal(float_size(values, 8192), 9);
 }
 
-static void
-test_straight_lines_cost_a_few_bytes_at_any_length(void **state)
+UNIT_TEST(test_straight_lines_cost_a_few_bytes_at_any_length)
 {
-    (void)state;
     for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
         for (uint32_t j = 0; j < boundary_counts[i]; j++) {
             values[j] = double_bits(1234.5 + 0.25 * j);
@@ -402,10 +389,8 @@ test_straight_lines_cost_a_few_bytes_at_any_length(void **state)
     }
 }
 
-static void
-test_a_staleness_marker_at_the_end_costs_nothing(void **state)
+UNIT_TEST(test_a_staleness_marker_at_the_end_costs_nothing)
 {
-    (void)state;
     for (unsigned i = 0; i + 1 < BOUNDARY_COUNT; i++) {
         uint32_t count = boundary_counts[i];
         seed = i;
@@ -418,10 +403,8 @@ test_a_staleness_marker_at_the_end_costs_nothing(void **state)
     assert_int_equal(float_size(values, 1), 1);
 }
 
-static void
-test_few_specials_do_not_spoil_a_block(void **state)
+UNIT_TEST(test_few_specials_do_not_spoil_a_block)
 {
-    (void)state;
     seed = 1;
     fill(values, 1024, CPU_SECONDS);
     size_t without = float_size(values, 1024);
@@ -433,10 +416,8 @@ test_few_specials_do_not_spoil_a_block(void **state)
     assert_true(float_size(values, 1024) < without + (SPECIAL_COUNT + 2) * 18);
 }
 
-static void
-test_random_bits_cost_no_more_than_themselves(void **state)
+UNIT_TEST(test_random_bits_cost_no_more_than_themselves)
 {
-    (void)state;
     seed = 2;
     for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
         uint32_t count = boundary_counts[i];
@@ -445,10 +426,8 @@ test_random_bits_cost_no_more_than_themselves(void **state)
     }
 }
 
-static void
-test_sums_of_decimals_are_decimals_with_corrections(void **state)
+UNIT_TEST(test_sums_of_decimals_are_decimals_with_corrections)
 {
-    (void)state;
     seed = 3;
     fill(values, 1024, SUM_OF_DECIMALS);
     assert_true(float_size(values, 1024) < 1024 * 6);
@@ -458,10 +437,8 @@ test_sums_of_decimals_are_decimals_with_corrections(void **state)
     assert_true(float_size(values, 1024) < 1024 * 5);
 }
 
-static void
-test_a_common_divisor_is_taken_out(void **state)
+UNIT_TEST(test_a_common_divisor_is_taken_out)
 {
-    (void)state;
     seed = 4;
     fill(values, 1024, BYTES_OF_PAGES);
     assert_true(float_size(values, 1024) < 1024);
@@ -469,10 +446,8 @@ test_a_common_divisor_is_taken_out(void **state)
 
 /* --- what is not an encoding ------------------------------------------------------------------ */
 
-static void
-test_every_cut_and_every_extra_byte_is_corrupt(void **state)
+UNIT_TEST(test_every_cut_and_every_extra_byte_is_corrupt)
 {
-    (void)state;
     for (unsigned sort = 0; sort < SORT_COUNT; sort++) {
         seed = 7000 + sort;
         fill(values, 150, sort);
@@ -492,10 +467,8 @@ test_every_cut_and_every_extra_byte_is_corrupt(void **state)
     }
 }
 
-static void
-test_mutated_encodings_are_read_within_bounds(void **state)
+UNIT_TEST(test_mutated_encodings_are_read_within_bounds)
 {
-    (void)state;
     for (unsigned round = 0; round < 6000; round++) {
         seed = 9000 + round;
         enum kind kind = (enum kind)random_below(3);
@@ -568,10 +541,8 @@ static const struct refused refused[] = {
     {"varint exception cut", INTEGERS, 1, 6, {0x04, 128, 0, 128, 0, 0x80}},
 };
 
-static void
-test_wrong_fields_are_corrupt(void **state)
+UNIT_TEST(test_wrong_fields_are_corrupt)
 {
-    (void)state;
     for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct refused *r = &refused[i];
         uint8_t *copy = with_slack(bytes_of(r->bytes, r->size));
@@ -631,10 +602,8 @@ static const struct golden goldens[] = {
     {INTEGERS, 4, 8, {0x00, 0x00, 0x81, 0x00, 0x80, 0x0b, 0x02, 0x01}, .integers = {1, 1, 4, 1}},
 };
 
-static void
-test_golden_bytes_mean_what_they_always_meant(void **state)
+UNIT_TEST(test_golden_bytes_mean_what_they_always_meant)
 {
-    (void)state;
     for (unsigned i = 0; i < sizeof goldens / sizeof *goldens; i++) {
         const struct golden *g = &goldens[i];
         uint8_t *copy = with_slack(bytes_of(g->bytes, g->size));
@@ -653,10 +622,8 @@ test_golden_bytes_mean_what_they_always_meant(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_refused_memory_leaves_the_buffer_as_it_was(void **state)
+UNIT_TEST(test_refused_memory_leaves_the_buffer_as_it_was)
 {
-    (void)state;
     mem_fail_nth(1, false);
     struct codec_scratch *none;
     assert_int_equal(codec_scratch_new(NULL, &none), ERR_NOMEM);
@@ -678,10 +645,8 @@ test_refused_memory_leaves_the_buffer_as_it_was(void **state)
     }
 }
 
-static void
-test_scratch_is_charged_and_given_back(void **state)
+UNIT_TEST(test_scratch_is_charged_and_given_back)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     struct codec_scratch *one;
@@ -714,10 +679,8 @@ decimal_by_text(uint64_t bits, unsigned *ret_e, int64_t *ret_k)
     return false;
 }
 
-static void
-test_decimal_view_is_the_shortest_decimal(void **state)
+UNIT_TEST(test_decimal_view_is_the_shortest_decimal)
 {
-    (void)state;
     seed = 6;
     for (unsigned i = 0; i < 20000; i++) {
         uint64_t scale = 1;
@@ -742,10 +705,8 @@ test_decimal_view_is_the_shortest_decimal(void **state)
     }
 }
 
-static void
-test_decimal_view_follows_the_hint(void **state)
+UNIT_TEST(test_decimal_view_follows_the_hint)
 {
-    (void)state;
     unsigned e;
     int64_t k;
     assert_true(codec_decimal(double_bits(1.5), 3, &e, &k));
@@ -764,10 +725,8 @@ test_decimal_view_follows_the_hint(void **state)
     assert_int_equal(e, 2);
 }
 
-static void
-test_decimal_view_refuses_what_is_no_decimal(void **state)
+UNIT_TEST(test_decimal_view_refuses_what_is_no_decimal)
 {
-    (void)state;
     for (unsigned hint = 0; hint <= 11; hint++) {
         unsigned e;
         int64_t k;
@@ -784,10 +743,8 @@ test_decimal_view_refuses_what_is_no_decimal(void **state)
     }
 }
 
-static void
-test_statistics_are_those_of_a_plain_loop(void **state)
+UNIT_TEST(test_statistics_are_those_of_a_plain_loop)
 {
-    (void)state;
     for (uint32_t count = 0; count < 70; count++) {
         seed = 80 + count;
         double min = 1.0 / 0.0, max = -1.0 / 0.0, sum = 0, first = min, last = max;

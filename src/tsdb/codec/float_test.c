@@ -1,13 +1,8 @@
 /* Values whose least number is kept outside, and what an encoding says of itself. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
-
-#include "tsdb/codec/codec.h"
 #include "lib/random.h"
+#include "tsdb/codec/codec.h"
 
 #define STALE 0x7ff0000000000002u
 
@@ -104,10 +99,8 @@ some_value(struct rng *r, unsigned shape, uint32_t i, double *last)
     }
 }
 
-static void
-test_values_come_back_with_their_origin(void **state)
+UNIT_TEST(test_values_come_back_with_their_origin)
 {
-    (void)state;
     rig_open();
     for (uint64_t seed = 0; seed < 3000; seed++) {
         struct rng r = {seed};
@@ -121,10 +114,8 @@ test_values_come_back_with_their_origin(void **state)
     rig_close();
 }
 
-static void
-test_the_origin_is_the_least_number(void **state)
+UNIT_TEST(test_the_origin_is_the_least_number)
 {
-    (void)state;
     rig_open();
     for (uint32_t i = 0; i < 100; i++) {
         g.bits[i] = double_bits((double)(1000000 + (i * 37) % 100) / 100);
@@ -158,10 +149,8 @@ check_constant(uint64_t value, uint32_t count, bool stale, int64_t k, unsigned e
     assert_memory_equal(g.bits, g.back, count * sizeof *g.bits);
 }
 
-static void
-test_a_constant_is_what_its_shape_says(void **state)
+UNIT_TEST(test_a_constant_is_what_its_shape_says)
 {
-    (void)state;
     rig_open();
     check_constant(double_bits(0), 1, false, 0, 0);
     check_constant(double_bits(0.25), 17, false, 25, 2);
@@ -171,10 +160,8 @@ test_a_constant_is_what_its_shape_says(void **state)
     rig_close();
 }
 
-static void
-test_what_is_no_decimal_has_no_shape(void **state)
+UNIT_TEST(test_what_is_no_decimal_has_no_shape)
 {
-    (void)state;
     rig_open();
     static const uint64_t values[] = {STALE, 0x8000000000000000u, 0x7ff8000000000001u,
                                       0x3fd5555555555555u};
@@ -187,10 +174,8 @@ test_what_is_no_decimal_has_no_shape(void **state)
     rig_close();
 }
 
-static void
-test_scaling_finds_the_nearest_integer(void **state)
+UNIT_TEST(test_scaling_finds_the_nearest_integer)
 {
-    (void)state;
     int64_t k;
     assert_true(codec_scale(1.25, 2, &k));
     assert_int_equal(k, 125);

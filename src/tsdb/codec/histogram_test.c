@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-#include "tsdb/codec/histogram.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "tsdb/codec/histogram.h"
 
 static uint64_t seed;
 
@@ -255,10 +256,8 @@ check_recipe(struct recipe recipe, uint64_t started_with)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_blocks_of_every_shape_come_back(void **state)
+UNIT_TEST(test_blocks_of_every_shape_come_back)
 {
-    (void)state;
     for (uint64_t round = 0; round < 600; round++) {
         seed = round;
         struct recipe recipe = {
@@ -275,10 +274,8 @@ test_blocks_of_every_shape_come_back(void **state)
     }
 }
 
-static void
-test_blocks_of_every_count_come_back(void **state)
+UNIT_TEST(test_blocks_of_every_count_come_back)
 {
-    (void)state;
     static const uint32_t counts[] = {1, 2, 127, 128, 129, 130, 1024, 8191, 8192};
     for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
         for (unsigned is_float = 0; is_float < 2; is_float++) {
@@ -292,10 +289,8 @@ test_blocks_of_every_count_come_back(void **state)
     }
 }
 
-static void
-test_staleness_markers_cost_a_few_bytes(void **state)
+UNIT_TEST(test_staleness_markers_cost_a_few_bytes)
 {
-    (void)state;
     struct histogram h[3];
     for (unsigned i = 0; i < 3; i++) {
         h[i] = (struct histogram){.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = STALE_NAN_BITS};
@@ -308,10 +303,8 @@ test_staleness_markers_cost_a_few_bytes(void **state)
     assert_in_range(check_comes_back(h, 3, 0), 1, 24);
 }
 
-static void
-test_float_counts_of_stale_bits_come_back_alone(void **state)
+UNIT_TEST(test_float_counts_of_stale_bits_come_back_alone)
 {
-    (void)state;
     static const uint64_t counts[4] = {STALE_NAN_BITS, STALE_NAN_BITS, STALE_NAN_BITS,
                                        STALE_NAN_BITS};
     static const struct hist_span span = {0, 4};
@@ -323,10 +316,8 @@ test_float_counts_of_stale_bits_come_back_alone(void **state)
     check_comes_back(&h, 1, 0);
 }
 
-static void
-test_an_idle_histogram_costs_two_bytes_a_column(void **state)
+UNIT_TEST(test_an_idle_histogram_costs_two_bytes_a_column)
 {
-    (void)state;
     static const int64_t deltas[8] = {5, 10, -3, 0, 0, 40, -20, 1};
     static const struct hist_span spans[2] = {{-3, 4}, {2, 4}};
     struct histogram h[480];
@@ -342,10 +333,8 @@ test_an_idle_histogram_costs_two_bytes_a_column(void **state)
     assert_in_range(check_comes_back(h, 480, 0), 1, 50);
 }
 
-static void
-test_largest_histograms_come_back(void **state)
+UNIT_TEST(test_largest_histograms_come_back)
 {
-    (void)state;
     static struct hist_span span = {-30000, HISTOGRAM_BUCKETS_MAX};
     static int64_t deltas[HISTOGRAM_BUCKETS_MAX];
     static uint64_t bounds[HISTOGRAM_BUCKETS_MAX];
@@ -374,10 +363,8 @@ test_largest_histograms_come_back(void **state)
     check_comes_back(h, 16, 0);
 }
 
-static void
-test_what_fits_is_bounded_by_cells_and_limits(void **state)
+UNIT_TEST(test_what_fits_is_bounded_by_cells_and_limits)
 {
-    (void)state;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
     assert_false(codec_histogram_fits(&h, 0));
     assert_true(codec_histogram_fits(&h, 1));
@@ -416,10 +403,8 @@ make_encoding(struct arena *arena, uint64_t started_with, uint32_t *ret_count)
     return out;
 }
 
-static void
-test_every_cut_and_every_extra_byte_is_corrupt(void **state)
+UNIT_TEST(test_every_cut_and_every_extra_byte_is_corrupt)
 {
-    (void)state;
     for (uint64_t round = 0; round < 20; round++) {
         struct arena arena;
         arena_init(&arena, NULL, 0, 0);
@@ -437,10 +422,8 @@ test_every_cut_and_every_extra_byte_is_corrupt(void **state)
     }
 }
 
-static void
-test_mutated_encodings_are_read_within_bounds(void **state)
+UNIT_TEST(test_mutated_encodings_are_read_within_bounds)
 {
-    (void)state;
     for (uint64_t round = 0; round < 3000; round++) {
         struct arena arena;
         arena_init(&arena, NULL, 0, 0);
@@ -501,10 +484,8 @@ static const struct refused refused[] = {
      {0x02, 0, 0, 0, 0, 0, 0x81, 0x80, 0x04, EMPTY_COUNTS}},
 };
 
-static void
-test_wrong_fields_are_corrupt_and_cheap(void **state)
+UNIT_TEST(test_wrong_fields_are_corrupt_and_cheap)
 {
-    (void)state;
     struct arena arena;
     arena_init(&arena, NULL, 64 * 1024, 4096);
     static const uint8_t right[] = {0x02, EMPTY_LAYOUT, EMPTY_COUNTS};
@@ -523,10 +504,8 @@ test_wrong_fields_are_corrupt_and_cheap(void **state)
 }
 
 /* A hand-written block of two histograms, for ever: docs/format/codec.md. */
-static void
-test_golden_bytes_mean_what_they_always_meant(void **state)
+UNIT_TEST(test_golden_bytes_mean_what_they_always_meant)
 {
-    (void)state;
     static const uint8_t golden[] = {
         0x0a,                   /* integers, one hint: no reset */
         0x06,                   /* schema 3 */
@@ -563,10 +542,8 @@ test_golden_bytes_mean_what_they_always_meant(void **state)
     free(copy);
 }
 
-static void
-test_refused_memory_is_reported_and_leaves_the_buffer(void **state)
+UNIT_TEST(test_refused_memory_is_reported_and_leaves_the_buffer)
 {
-    (void)state;
     struct recipe recipe = {.kind = SAMPLE_HISTOGRAM_INT,
                             .count = 300,
                             .positive_spans = 3,

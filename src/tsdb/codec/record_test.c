@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-#include "tsdb/head/ingest.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "tsdb/head/ingest.h"
 
 enum { MANY = SLICE_FLOATS };
 
@@ -65,10 +66,8 @@ check_floats(struct bytes payload, struct floats *f, struct arena *arena)
     return OK;
 }
 
-static void
-test_floats_come_back_bit_for_bit(void **state)
+UNIT_TEST(test_floats_come_back_bit_for_bit)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct rng r = {seed};
         uint32_t count = (uint32_t)rng_below(&r, seed % 10 == 0 ? MANY + 1 : 50);
@@ -93,10 +92,8 @@ test_floats_come_back_bit_for_bit(void **state)
     }
 }
 
-static void
-test_refused_memory_is_an_error(void **state)
+UNIT_TEST(test_refused_memory_is_an_error)
 {
-    (void)state;
     struct rng r = {1};
     struct floats *f = floats_make(&r, 100, true);
     struct buf to;
@@ -307,10 +304,8 @@ read_record(enum record_kind kind, struct expected *x, struct bytes payload)
     }
 }
 
-static void
-test_the_other_records_come_back(void **state)
+UNIT_TEST(test_the_other_records_come_back)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct rng r = {seed};
         enum record_kind kind = (enum record_kind)(seed % RECORD_KINDS);
@@ -330,10 +325,8 @@ test_the_other_records_come_back(void **state)
     }
 }
 
-static void
-test_a_ledger_comes_back_and_its_tenant_is_checked(void **state)
+UNIT_TEST(test_a_ledger_comes_back_and_its_tenant_is_checked)
 {
-    (void)state;
     struct ledger change = {0}, got;
     change.count[LEDGER_FLOAT][LEDGER_RECEIVED] = 500;
     change.count[LEDGER_HISTOGRAM][LEDGER_REJECTED + REJECT_TOO_OLD] = 3;

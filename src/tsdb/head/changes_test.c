@@ -1,13 +1,8 @@
 /* What changed since a number is never less than what did, and is exact where little was added. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
-
-#include "tsdb/head/changes.h"
 #include "lib/random.h"
+#include "tsdb/head/changes.h"
 
 enum { ROUNDS = 2000, MOST = 300 };
 
@@ -35,10 +30,8 @@ check(const struct changes *c, const int64_t *times, uint32_t count)
     }
 }
 
-static void
-test_nothing_that_changed_is_taken_to_be_the_same(void **state)
+UNIT_TEST(test_nothing_that_changed_is_taken_to_be_the_same)
 {
-    (void)state;
     for (uint32_t round = 0; round < ROUNDS; round++) {
         struct changes c = {0};
         int64_t times[MOST];
@@ -52,10 +45,8 @@ test_nothing_that_changed_is_taken_to_be_the_same(void **state)
     }
 }
 
-static void
-test_a_number_has_the_least_of_its_times(void **state)
+UNIT_TEST(test_a_number_has_the_least_of_its_times)
 {
-    (void)state;
     struct changes c = {0};
     changes_add(&c, 1, 50);
     changes_add(&c, 2, 100);
@@ -69,10 +60,8 @@ test_a_number_has_the_least_of_its_times(void **state)
     assert_int_equal(c.count, 1);
 }
 
-static void
-test_the_newer_the_better_they_are_told_apart(void **state)
+UNIT_TEST(test_the_newer_the_better_they_are_told_apart)
 {
-    (void)state;
     struct changes c = {0};
     const int64_t count = 100000;
     for (int64_t i = 1; i <= count; i++) {

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "tsdb/head/gen.h"
 #include "tsdb/read/interleave.h"
 
@@ -546,19 +547,15 @@ run(uint64_t seed, unsigned steps, bool memory_fails)
     world_fini(&w);
 }
 
-static void
-test_a_generation_holds_what_its_model_holds(void **state)
+UNIT_TEST(test_a_generation_holds_what_its_model_holds)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         run(seed, 6000, false);
     }
 }
 
-static void
-test_memory_refused_anywhere_loses_and_invents_nothing(void **state)
+UNIT_TEST(test_memory_refused_anywhere_loses_and_invents_nothing)
 {
-    (void)state;
     for (uint64_t seed = 100; seed < 112; seed++) {
         run(seed, 4000, true);
     }
@@ -590,10 +587,8 @@ one_fini(struct one *o)
 }
 
 /* One request may bring many samples of a series: reserved for once, as gen.h says. */
-static void
-test_a_reservation_covers_a_row_of_floats(void **state)
+UNIT_TEST(test_a_reservation_covers_a_row_of_floats)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct rng r = {seed};
         struct one o;
@@ -629,10 +624,8 @@ test_a_reservation_covers_a_row_of_floats(void **state)
     }
 }
 
-static void
-test_a_small_generation_is_small(void **state)
+UNIT_TEST(test_a_small_generation_is_small)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "head", 0, NULL);
     struct one o;
@@ -689,10 +682,8 @@ test_what_came_in_random_order_is_found_again(void **state)
 }
 
 /* Random order in one series is the worst a sender can do: it must stay affordable. */
-static void
-test_random_order_does_not_become_quadratic(void **state)
+UNIT_TEST(test_random_order_does_not_become_quadratic)
 {
-    (void)state;
     struct one o;
     struct rng r = {1};
     uint64_t chunks = 0, added = 0;

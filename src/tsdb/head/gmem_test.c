@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "tsdb/head/gmem.h"
 
 enum { PIECES = 600 };
@@ -31,10 +32,8 @@ check_piece(const struct piece *p)
     }
 }
 
-static void
-test_pieces_never_overlap_however_they_come_and_go(void **state)
+UNIT_TEST(test_pieces_never_overlap_however_they_come_and_go)
 {
-    (void)state;
     struct rng r = {1};
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
@@ -70,10 +69,8 @@ test_pieces_never_overlap_however_they_come_and_go(void **state)
     assert_int_equal(budget_used(&budget), 0);
 }
 
-static void
-test_pieces_given_back_are_used_again(void **state)
+UNIT_TEST(test_pieces_given_back_are_used_again)
 {
-    (void)state;
     struct gmem g;
     gmem_init(&g, NULL);
     for (size_t size = 0; size <= 32 * 1024; size += 1 + size / 7) {
@@ -88,10 +85,8 @@ test_pieces_given_back_are_used_again(void **state)
     gmem_fini(&g);
 }
 
-static void
-test_what_is_reserved_can_be_had_without_memory(void **state)
+UNIT_TEST(test_what_is_reserved_can_be_had_without_memory)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct rng r = {seed};
         struct gmem g;
@@ -117,10 +112,8 @@ test_what_is_reserved_can_be_had_without_memory(void **state)
     }
 }
 
-static void
-test_an_exhausted_budget_is_told_and_harmless(void **state)
+UNIT_TEST(test_an_exhausted_budget_is_told_and_harmless)
 {
-    (void)state;
     struct budget budget;
     budget_init(&budget, "test", 100 * 1024, NULL);
     struct gmem g;

@@ -6,8 +6,9 @@
 
 #include <cmocka.h>
 
-#include "tsdb/head/hchunk.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "tsdb/head/hchunk.h"
 
 enum { MAX = HCHUNK_SAMPLES_MAX };
 
@@ -150,10 +151,8 @@ check_samples(const struct model *m, struct bytes bytes, uint32_t count)
     arena_fini(&arena);
 }
 
-static void
-test_a_chunk_gives_back_what_was_put(void **state)
+UNIT_TEST(test_a_chunk_gives_back_what_was_put)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 3000; seed++) {
         struct rng r = {seed};
         struct model *m = model_new(seed, (enum sample_kind)(seed % 8 == 0 ? 1 + seed / 8 % 2 : 0));
@@ -178,10 +177,8 @@ test_a_chunk_gives_back_what_was_put(void **state)
     }
 }
 
-static void
-test_a_chunk_finds_each_sample_and_no_other(void **state)
+UNIT_TEST(test_a_chunk_finds_each_sample_and_no_other)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct rng r = {seed};
         struct model *m = model_new(seed, (enum sample_kind)(seed % 3));
@@ -219,10 +216,8 @@ test_a_chunk_finds_each_sample_and_no_other(void **state)
 }
 
 /* Put, cut, and go on: as if the samples cut had never been. */
-static void
-test_samples_taken_back_leave_no_trace(void **state)
+UNIT_TEST(test_samples_taken_back_leave_no_trace)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 3000; seed++) {
         struct rng r = {seed};
         struct model *m = model_new(seed, (enum sample_kind)(seed % 6 < 4 ? 0 : seed % 6 - 3));
@@ -276,10 +271,8 @@ test_samples_taken_back_leave_no_trace(void **state)
     }
 }
 
-static void
-test_only_durable_samples_are_visible(void **state)
+UNIT_TEST(test_only_durable_samples_are_visible)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct rng r = {seed};
         struct gmem g;
@@ -317,10 +310,8 @@ test_only_durable_samples_are_visible(void **state)
     }
 }
 
-static void
-test_a_chunk_takes_only_what_comes_behind(void **state)
+UNIT_TEST(test_a_chunk_takes_only_what_comes_behind)
 {
-    (void)state;
     struct gmem g;
     gmem_init(&g, NULL);
     struct hchunk_open o = {0};
@@ -345,10 +336,8 @@ test_a_chunk_takes_only_what_comes_behind(void **state)
     model_free(m);
 }
 
-static void
-test_histograms_of_many_buckets_fill_a_chunk_early(void **state)
+UNIT_TEST(test_histograms_of_many_buckets_fill_a_chunk_early)
 {
-    (void)state;
     enum { BUCKETS = 60000 };
     static int64_t deltas[BUCKETS];
     struct hist_span span = {0, BUCKETS};
@@ -363,10 +352,8 @@ test_histograms_of_many_buckets_fill_a_chunk_early(void **state)
 }
 
 /* Reserved memory is enough for a sample at worst, and without it nothing changes. */
-static void
-test_a_sample_that_finds_no_memory_changes_nothing(void **state)
+UNIT_TEST(test_a_sample_that_finds_no_memory_changes_nothing)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct rng r = {seed};
         struct model *m = model_new(seed, (enum sample_kind)(seed % 3));

@@ -2,6 +2,7 @@
  * ingest_repeats_test.c - what is sent once more, when a part has it and the head has something
  * else at its time.
  */
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_claim_testing.h"
 
@@ -22,10 +23,8 @@ part_and_head_differ(void)
     expect_result(1, 0);
 }
 
-static void
-test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has(void **state)
+UNIT_TEST(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has)
 {
-    (void)state;
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
     part_and_head_differ();
@@ -49,10 +48,8 @@ test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has(void **s
     assert_int_equal(counted(LEDGER_REJECTED + REJECT_CONFLICT), 3);
 }
 
-static void
-test_what_the_head_had_loses_when_parts_are_merged(void **state)
+UNIT_TEST(test_what_the_head_had_loses_when_parts_are_merged)
 {
-    (void)state;
     struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
     struct tsdb_merge_result result;
     part_and_head_differ();
@@ -68,10 +65,8 @@ test_what_the_head_had_loses_when_parts_are_merged(void **state)
     assert_int_equal(l.stored[LEDGER_FLOAT], 1);
 }
 
-static void
-test_the_first_of_two_parts_says_what_is_a_repeat(void **state)
+UNIT_TEST(test_the_first_of_two_parts_says_what_is_a_repeat)
 {
-    (void)state;
     part_and_head_differ();
     machine_flush(&m);
     must(send_float("anonymous", "__name__=up", T0, 3));
@@ -82,10 +77,8 @@ test_the_first_of_two_parts_says_what_is_a_repeat(void **state)
     expect_result(1, 0);
 }
 
-static void
-test_what_is_deleted_from_a_part_is_no_repeat(void **state)
+UNIT_TEST(test_what_is_deleted_from_a_part_is_no_repeat)
 {
-    (void)state;
     struct selector selector = {.count = 1};
     struct tsdb_deletion deletion;
     must(send_float("anonymous", "__name__=up", T0, 1));
@@ -123,10 +116,8 @@ send_mixed(unsigned change)
     rq_fini(&rq);
 }
 
-static void
-test_repeats_among_conflicts_are_told_apart(void **state)
+UNIT_TEST(test_repeats_among_conflicts_are_told_apart)
 {
-    (void)state;
     send_mixed(4); /* none */
     expect_result(800, 0);
     send_mixed(0);
@@ -144,10 +135,8 @@ test_repeats_among_conflicts_are_told_apart(void **state)
 }
 
 /* Damage may make a repeat look like a conflict, never the other way round. */
-static void
-test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat(void **state)
+UNIT_TEST(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat)
 {
-    (void)state;
     static const char path[] = STORE_DIR "/parts/0000000000000001/part";
     struct file file;
     uint64_t size;
@@ -203,10 +192,8 @@ begin_float(double value, struct tsdb_doubts **ret_doubts)
     return tsdb_ingest_begin(m.db, text("anonymous"), &m.request, &m.result, ret_doubts, &m.why);
 }
 
-static void
-test_the_disk_is_read_only_in_the_second_step(void **state)
+UNIT_TEST(test_the_disk_is_read_only_in_the_second_step)
 {
-    (void)state;
     struct tsdb_doubts *doubts;
     part_and_head_differ();
     machine_commit(&m);
@@ -221,10 +208,8 @@ test_the_disk_is_read_only_in_the_second_step(void **state)
     expect_result(1, 0);
 }
 
-static void
-test_a_repeat_that_there_is_no_time_to_find_is_a_conflict(void **state)
+UNIT_TEST(test_a_repeat_that_there_is_no_time_to_find_is_a_conflict)
 {
-    (void)state;
     struct tsdb_doubts *doubts;
     part_and_head_differ();
     must(begin_float(1, &doubts));
@@ -235,10 +220,8 @@ test_a_repeat_that_there_is_no_time_to_find_is_a_conflict(void **state)
     assert_non_null(strstr(m.result.text, "refused: 1 conflict; conflict at "));
 }
 
-static void
-test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict(void **state)
+UNIT_TEST(test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict)
 {
-    (void)state;
     part_and_head_differ();
     machine_commit(&m);
     for (uint64_t nth = 1;; nth++) {
@@ -252,10 +235,8 @@ test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict(void **state)
     }
 }
 
-static void
-test_without_memory_a_repeat_is_told_later(void **state)
+UNIT_TEST(test_without_memory_a_repeat_is_told_later)
 {
-    (void)state;
     uint64_t nth = 1;
     part_and_head_differ();
     machine_commit(&m);
@@ -273,10 +254,8 @@ test_without_memory_a_repeat_is_told_later(void **state)
     expect_result(1, 0);
 }
 
-static void
-test_what_no_part_can_have_is_refused_at_once(void **state)
+UNIT_TEST(test_what_no_part_can_have_is_refused_at_once)
 {
-    (void)state;
     struct tsdb_doubts *doubts;
     must(begin_float(1, &doubts));
     assert_null(doubts);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "tsdb/head/registry.h"
 #include "tsdb/head/series_order.h"
 
@@ -26,10 +27,8 @@ many_labels(unsigned series, uint8_t *room)
     return buf_bytes(&to);
 }
 
-static void
-test_the_index_lists_each_series_under_its_labels_once(void **state)
+UNIT_TEST(test_the_index_lists_each_series_under_its_labels_once)
 {
-    (void)state;
     enum { COUNT = 30000 };
     struct registry *r;
     uint8_t room[400];
@@ -94,10 +93,8 @@ always(void *context, const struct registry *r, const struct series *series)
     return context == NULL || series == context;
 }
 
-static void
-test_a_series_is_found_by_every_key_it_was_seen_under(void **state)
+UNIT_TEST(test_a_series_is_found_by_every_key_it_was_seen_under)
 {
-    (void)state;
     struct registry *r;
     struct series *s, *other;
     uint8_t room[400];
@@ -119,10 +116,8 @@ test_a_series_is_found_by_every_key_it_was_seen_under(void **state)
 }
 
 /* Failing at any allocation leaves nothing behind that a second try would stumble over. */
-static void
-test_memory_refused_while_a_series_is_added_leaves_no_trace(void **state)
+UNIT_TEST(test_memory_refused_while_a_series_is_added_leaves_no_trace)
 {
-    (void)state;
     enum { COUNT = 200 };
     struct budget budget;
     struct registry *r;
@@ -159,10 +154,8 @@ test_memory_refused_while_a_series_is_added_leaves_no_trace(void **state)
 }
 
 /* Ids far apart and close together; walks begun early see what there was when they began. */
-static void
-test_an_id_list_gives_back_what_was_put_at_any_moment(void **state)
+UNIT_TEST(test_an_id_list_gives_back_what_was_put_at_any_moment)
 {
-    (void)state;
     enum { COUNT = 20000, WALKS = 50 };
     static uint32_t ids[COUNT];
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -197,10 +190,8 @@ test_an_id_list_gives_back_what_was_put_at_any_moment(void **state)
 }
 
 /* By all their labels; a query that ends meanwhile is told why. */
-static void
-test_series_are_put_in_label_order_unless_that_is_canceled(void **state)
+UNIT_TEST(test_series_are_put_in_label_order_unless_that_is_canceled)
 {
-    (void)state;
     enum { COUNT = 3000 };
     static uint32_t ids[COUNT];
     struct query_control control = {0};

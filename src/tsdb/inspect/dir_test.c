@@ -4,6 +4,7 @@
  * meanwhile is no damage.
  */
 #include "base/hash.h"
+#include "lib/test.h"
 #include "tsdb/inspect/private.h"
 #include "tsdb/tsdb_testing.h"
 
@@ -160,10 +161,8 @@ all_bytes(const struct inspect_dir *d)
            d->small_bytes + d->other_bytes;
 }
 
-static void
-test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed(void **state)
+UNIT_TEST(test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed)
 {
-    (void)state;
     struct machine m;
     struct inspect_dir d;
     struct tsdb_stats stats;
@@ -204,10 +203,8 @@ write_text(struct machine *m, const char *path, const char *content)
     must(file_close(&file));
 }
 
-static void
-test_what_nobody_names_is_listed(void **state)
+UNIT_TEST(test_what_nobody_names_is_listed)
 {
-    (void)state;
     struct machine m;
     struct inspect_dir d;
     char name[SNAPSHOT_NAME_BYTES];
@@ -290,10 +287,8 @@ meddle(void *context, uint64_t done, uint64_t all)
     }
 }
 
-static void
-test_parts_that_are_merged_meanwhile_are_no_damage(void **state)
+UNIT_TEST(test_parts_that_are_merged_meanwhile_are_no_damage)
 {
-    (void)state;
     for (unsigned merges = 1; merges < 40; merges *= 3) {
         struct machine m;
         struct inspect_dir d;
@@ -321,10 +316,8 @@ test_parts_that_are_merged_meanwhile_are_no_damage(void **state)
     }
 }
 
-static void
-test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained(void **state)
+UNIT_TEST(test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained)
 {
-    (void)state;
     struct machine m;
     struct inspect_dir d;
     struct file file;
@@ -359,10 +352,8 @@ test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained(void **state)
     machine_fini(&m);
 }
 
-static void
-test_a_newer_version_is_no_damage_but_said(void **state)
+UNIT_TEST(test_a_newer_version_is_no_damage_but_said)
 {
-    (void)state;
     struct machine m;
     struct inspect_dir d;
     machine_init(&m, 8);
@@ -382,10 +373,8 @@ test_a_newer_version_is_no_damage_but_said(void **state)
     machine_fini(&m);
 }
 
-static void
-test_refused_memory_is_an_error_that_says_so_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing)
 {
-    (void)state;
     struct machine m;
     machine_init(&m, 5);
     machine_must_open(&m);
@@ -422,10 +411,8 @@ test_refused_memory_is_an_error_that_says_so_and_leaks_nothing(void **state)
 
 /* --- the log ---------------------------------------------------------------------------------- */
 
-static void
-test_segments_together_hold_what_was_sent(void **state)
+UNIT_TEST(test_segments_together_hold_what_was_sent)
 {
-    (void)state;
     struct machine m;
     struct inspect_dir d;
     uint64_t items[WAL_TYPE_LAST + 1] = {0}, accepted[LEDGER_KIND_COUNT] = {0};
@@ -545,10 +532,8 @@ check_series(struct machine *m, struct look *l, const char *tenant, const char *
     buf_fini(&want.last);
 }
 
-static void
-test_series_are_found_where_select_finds_them(void **state)
+UNIT_TEST(test_series_are_found_where_select_finds_them)
 {
-    (void)state;
     struct machine m;
     machine_init(&m, 7);
     machine_must_open(&m);

@@ -2,12 +2,7 @@
  * part_test.c - a part explained: its figures add up to its file and to what was written,
  * rankings are those of a count by hand, damage costs what it hits, refused memory is an error.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "sys/sim.h"
 #include "tsdb/inspect/private.h"
@@ -125,10 +120,8 @@ check_blocks(const struct rig *g, const struct inspect_part *p)
     assert_int_equal(RANKED(p->by_series, bytes), bytes + p->starts.bytes + p->times.bytes);
 }
 
-static void
-test_figures_add_up_to_the_file_and_to_what_was_written(void **state)
+UNIT_TEST(test_figures_add_up_to_the_file_and_to_what_was_written)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         struct rig g;
         struct inspect_part p;
@@ -232,10 +225,8 @@ check_begins(const struct inspect_ranking *whole, const struct inspect_ranking *
     }
 }
 
-static void
-test_rankings_are_those_of_a_count_by_hand(void **state)
+UNIT_TEST(test_rankings_are_those_of_a_count_by_hand)
 {
-    (void)state;
     for (uint64_t seed = 21; seed <= 26; seed++) {
         struct rig g;
         struct inspect_part all, top;
@@ -259,10 +250,8 @@ test_rankings_are_those_of_a_count_by_hand(void **state)
     }
 }
 
-static void
-test_pairs_counted_a_few_at_a_time_come_out_the_same(void **state)
+UNIT_TEST(test_pairs_counted_a_few_at_a_time_come_out_the_same)
 {
-    (void)state;
     struct rig g;
     struct inspect_part all, few;
     rig_open(&g, 31, sizes[2], 1);
@@ -294,10 +283,8 @@ flip(struct rig *g, uint64_t offset, uint8_t bits)
     assert_int_equal(file_close(&file), OK);
 }
 
-static void
-test_any_byte_flipped_is_told_and_the_rest_is_explained(void **state)
+UNIT_TEST(test_any_byte_flipped_is_told_and_the_rest_is_explained)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 41, sizes[1], 1);
     struct rng r = {1};
@@ -345,10 +332,8 @@ page_of(struct rig *g, enum page_kind kind)
     return at;
 }
 
-static void
-test_a_damaged_page_of_values_costs_its_blocks_only(void **state)
+UNIT_TEST(test_a_damaged_page_of_values_costs_its_blocks_only)
 {
-    (void)state;
     struct rig g;
     struct inspect_part whole, p;
     char place[40];
@@ -374,10 +359,8 @@ test_a_damaged_page_of_values_costs_its_blocks_only(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_part_without_its_root_still_has_its_pages_explained(void **state)
+UNIT_TEST(test_a_part_without_its_root_still_has_its_pages_explained)
 {
-    (void)state;
     struct rig g;
     struct inspect_part whole, p;
     rig_open(&g, 44, sizes[2], 1);
@@ -396,10 +379,8 @@ test_a_part_without_its_root_still_has_its_pages_explained(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_part_that_was_set_aside_still_has_its_pages_explained(void **state)
+UNIT_TEST(test_a_part_that_was_set_aside_still_has_its_pages_explained)
 {
-    (void)state;
     struct rig g;
     struct inspect_part whole, p;
     rig_open(&g, 46, sizes[1], 1);
@@ -417,10 +398,8 @@ test_a_part_that_was_set_aside_still_has_its_pages_explained(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_part_cut_short_anywhere_is_explained_as_far_as_it_goes(void **state)
+UNIT_TEST(test_a_part_cut_short_anywhere_is_explained_as_far_as_it_goes)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 45, sizes[1], 1);
     for (uint64_t size = g.info.file_bytes; size > 0; size -= size < 300 ? 1 : size / 7) {
@@ -458,10 +437,8 @@ facts_of(struct codec_scratch *scratch, const double *values, uint32_t count)
     return facts;
 }
 
-static void
-test_blocks_say_how_they_are_encoded(void **state)
+UNIT_TEST(test_blocks_say_how_they_are_encoded)
 {
-    (void)state;
     struct codec_scratch *scratch;
     struct codec_facts facts;
     double values[64];
@@ -499,10 +476,8 @@ test_blocks_say_how_they_are_encoded(void **state)
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-static void
-test_refused_memory_is_an_error_that_says_so_and_leaks_nothing(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 51, sizes[1], 1);
     for (uint64_t nth = 1;; nth++) {
@@ -520,10 +495,8 @@ test_refused_memory_is_an_error_that_says_so_and_leaks_nothing(void **state)
     rig_close(&g);
 }
 
-static void
-test_memory_stays_small_whatever_the_part(void **state)
+UNIT_TEST(test_memory_stays_small_whatever_the_part)
 {
-    (void)state;
     struct rig g;
     struct inspect_part p;
     rig_open(&g, 52, (struct content_size){1, 20000, 30, 5000}, 1);
@@ -535,10 +508,8 @@ test_memory_stays_small_whatever_the_part(void **state)
     rig_close(&g);
 }
 
-static void
-test_paths_say_what_they_mean(void **state)
+UNIT_TEST(test_paths_say_what_they_mean)
 {
-    (void)state;
     struct rig g;
     struct inspect_target t;
     rig_open(&g, 53, sizes[1], 1);

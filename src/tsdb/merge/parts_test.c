@@ -2,12 +2,7 @@
  * Merging parts: against a model, over windows, with deletions and expiry; damage, failing devices
  * and refused memory.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "tsdb/merge/parts_testing.h"
 
@@ -91,10 +86,8 @@ shape_of(uint64_t seed)
 
 /* --- what comes out --------------------------------------------------------------------------- */
 
-static void
-test_a_merge_gives_what_the_model_gives(void **state)
+UNIT_TEST(test_a_merge_gives_what_the_model_gives)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 160; seed++) {
         struct world w;
         world_init(&w, seed, shape_of(seed));
@@ -132,10 +125,8 @@ world_windows(struct world *w, struct time_range *windows, uint32_t most)
     return count;
 }
 
-static void
-test_windows_share_out_every_sample_and_merge_to_the_whole(void **state)
+UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
 {
-    (void)state;
     for (uint64_t seed = 1000; seed < 1048; seed++) {
         struct world w;
         struct model whole;
@@ -235,10 +226,8 @@ assert_same_block(struct part *p, const struct block_ref *a, struct part *q,
     block_release(q, &y);
 }
 
-static void
-test_a_part_merged_alone_stays_as_it_is(void **state)
+UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
 {
-    (void)state;
     for (uint64_t seed = 2000; seed < 2016; seed++) {
         struct world w;
         struct world_shape shape = shape_of(seed);
@@ -318,10 +307,8 @@ world_of_ranges(struct world *w, uint32_t inputs, uint32_t series, const struct 
     }
 }
 
-static void
-test_large_blocks_are_copied_and_small_ones_joined(void **state)
+UNIT_TEST(test_large_blocks_are_copied_and_small_ones_joined)
 {
-    (void)state;
     static const struct samples_of ranges[] = {
         /* a and c whole; b by halves; d overlaps; e: small before large */
         {0, 5000},      {0, 2500},    {0, 5000}, {0, 10}, {0, 100},
@@ -380,18 +367,14 @@ peak_of_long_series(uint32_t samples)
     return peak;
 }
 
-static void
-test_memory_and_steps_do_not_grow_with_the_samples(void **state)
+UNIT_TEST(test_memory_and_steps_do_not_grow_with_the_samples)
 {
-    (void)state;
     uint64_t small = peak_of_long_series(60000), large = peak_of_long_series(300000);
     assert_true(large < small + 64 * 1024);
 }
 
-static void
-test_many_tenants_cost_what_they_hold(void **state)
+UNIT_TEST(test_many_tenants_cost_what_they_hold)
 {
-    (void)state;
     struct world w;
     world_init(&w, 77, (struct world_shape){3, 3000, 2, 3, true});
     struct part_merge_options o = world_options(&w);
@@ -434,10 +417,8 @@ count_names(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-static void
-test_a_merge_given_up_at_any_step_leaves_only_a_directory(void **state)
+UNIT_TEST(test_a_merge_given_up_at_any_step_leaves_only_a_directory)
 {
-    (void)state;
     struct world w;
     struct part_merge_options o;
     small_world(&w, &o, false);
@@ -520,10 +501,8 @@ flip_every_byte(bool touched)
     world_fini(&w);
 }
 
-static void
-test_no_flipped_byte_makes_a_wrong_sample(void **state)
+UNIT_TEST(test_no_flipped_byte_makes_a_wrong_sample)
 {
-    (void)state;
     flip_every_byte(false);
     flip_every_byte(true);
 }
@@ -550,10 +529,8 @@ merge_with_fault(struct world *w, const struct part_merge_options *o, const stru
     return fired;
 }
 
-static void
-test_a_device_that_fails_is_told_of(void **state)
+UNIT_TEST(test_a_device_that_fails_is_told_of)
 {
-    (void)state;
     static const struct {
         enum fault_kind kind;
         enum err want;
@@ -579,10 +556,8 @@ test_a_device_that_fails_is_told_of(void **state)
     }
 }
 
-static void
-test_refused_memory_is_told_of(void **state)
+UNIT_TEST(test_refused_memory_is_told_of)
 {
-    (void)state;
     for (unsigned n = 0; n < 4; n++) {
         struct world w;
         struct part_merge_options o;
@@ -656,10 +631,8 @@ memory_percent(struct world *w, struct part_merge_options *o)
     return (unsigned)(peak * 100 / promised);
 }
 
-static void
-test_random_merges_take_no_more_memory_than_is_promised(void **state)
+UNIT_TEST(test_random_merges_take_no_more_memory_than_is_promised)
 {
-    (void)state;
     unsigned most = 0;
     for (uint64_t seed = 7000; seed < 7080; seed++) {
         struct world w;
@@ -715,10 +688,8 @@ write_ids(struct world *w, uint32_t input, uint32_t rows)
     w->inputs[input] = (struct part_merge_input){.part = w->parts[input]};
 }
 
-static void
-test_merges_of_many_pairs_take_no_more_memory_than_is_promised(void **state)
+UNIT_TEST(test_merges_of_many_pairs_take_no_more_memory_than_is_promised)
 {
-    (void)state;
     for (uint32_t inputs = 1; inputs <= INPUTS_MAX; inputs *= 2) {
         struct world w;
         world_machine(&w, 8000 + inputs);
@@ -735,10 +706,8 @@ test_merges_of_many_pairs_take_no_more_memory_than_is_promised(void **state)
     }
 }
 
-static void
-test_merges_of_many_tenants_take_no_more_memory_than_is_promised(void **state)
+UNIT_TEST(test_merges_of_many_tenants_take_no_more_memory_than_is_promised)
 {
-    (void)state;
     struct world w;
     world_init(&w, 9000, (struct world_shape){4, 4000, 3, 2, true});
     struct part_merge_options o = world_options(&w);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "lib/test.h"
 #include "tsdb/merge/plan.h"
 
 #define HOUR_MS  INT64_C(3600000)
@@ -182,10 +183,8 @@ settle(void)
 
 /* --- what must hold --------------------------------------------------------------------------- */
 
-static void
-test_partitions_are_days_then_months_then_all_the_rest(void **state)
+UNIT_TEST(test_partitions_are_days_then_months_then_all_the_rest)
 {
-    (void)state;
     struct time_range r = partition_of(NOW0, NOW0);
     assert_int_equal(r.min_ms, NOW0 - 12 * HOUR_MS);
     assert_int_equal(r.max_ms, NOW0 + 12 * HOUR_MS - 1);
@@ -207,10 +206,8 @@ test_partitions_are_days_then_months_then_all_the_rest(void **state)
     assert_int_equal(partition_of(r.min_ms - 1, NOW0).max_ms, r.min_ms - 1);
 }
 
-static void
-test_partitions_cover_time_without_gap_or_overlap(void **state)
+UNIT_TEST(test_partitions_cover_time_without_gap_or_overlap)
 {
-    (void)state;
     for (int64_t now = NOW0; now < NOW0 + 400 * DAY_MS; now += 17 * DAY_MS + 5 * HOUR_MS) {
         int64_t t = now - 500 * DAY_MS;
         struct time_range r = partition_of(t, now);
@@ -226,10 +223,8 @@ test_partitions_cover_time_without_gap_or_overlap(void **state)
 }
 
 /* A year of flushes, each of the last twenty minutes. */
-static void
-test_a_year_settles_into_days_and_months_at_bounded_cost(void **state)
+UNIT_TEST(test_a_year_settles_into_days_and_months_at_bounded_cost)
 {
-    (void)state;
     world_clear();
     uint64_t pos = 0, flushed = 0;
     uint32_t most = 0;
@@ -246,10 +241,8 @@ test_a_year_settles_into_days_and_months_at_bounded_cost(void **state)
     world_clear();
 }
 
-static void
-test_a_backfilled_year_is_split_and_leaves_todays_parts_alone(void **state)
+UNIT_TEST(test_a_backfilled_year_is_split_and_leaves_todays_parts_alone)
 {
-    (void)state;
     world_clear();
     uint64_t pos = 0;
     for (int i = 0; i < 5; i++) {
@@ -271,10 +264,8 @@ test_a_backfilled_year_is_split_and_leaves_todays_parts_alone(void **state)
 }
 
 /* A sender that is always a day late makes every flush wide. */
-static void
-test_parts_across_midnight_are_split_several_at_once(void **state)
+UNIT_TEST(test_parts_across_midnight_are_split_several_at_once)
 {
-    (void)state;
     world_clear();
     uint64_t pos = 0, flushed = 0;
     for (int64_t now = NOW0; now < NOW0 + 10 * DAY_MS; now += 10 * 60 * 1000) {
@@ -288,10 +279,8 @@ test_parts_across_midnight_are_split_several_at_once(void **state)
     world_clear();
 }
 
-static void
-test_full_leaves_one_part_a_partition(void **state)
+UNIT_TEST(test_full_leaves_one_part_a_partition)
 {
-    (void)state;
     world_clear();
     uint64_t pos = 0;
     for (int day = 0; day < 20; day++) {
@@ -315,10 +304,8 @@ test_full_leaves_one_part_a_partition(void **state)
     world_clear();
 }
 
-static void
-test_nothing_is_merged_across_a_border(void **state)
+UNIT_TEST(test_nothing_is_merged_across_a_border)
 {
-    (void)state;
     const uint64_t borders[] = {30, 70};
     world_clear();
     for (uint64_t pos = 0; pos < 100; pos++) {
@@ -343,10 +330,8 @@ test_nothing_is_merged_across_a_border(void **state)
     world_clear();
 }
 
-static void
-test_full_writes_a_lone_flush_anew_once(void **state)
+UNIT_TEST(test_full_writes_a_lone_flush_anew_once)
 {
-    (void)state;
     world_clear();
     flush(1, NOW0 - HOUR_MS, NOW0, 10, 1 << 20);
     assert_int_equal(settle(), 0);
@@ -362,10 +347,8 @@ test_full_writes_a_lone_flush_anew_once(void **state)
     world_clear();
 }
 
-static void
-test_a_fixed_part_stays_and_nothing_is_merged_across_it(void **state)
+UNIT_TEST(test_a_fixed_part_stays_and_nothing_is_merged_across_it)
 {
-    (void)state;
     world_clear();
     for (uint64_t pos = 0; pos < 21; pos++) {
         flush(pos, NOW0 - 5 * DAY_MS, NOW0 - 5 * DAY_MS + HOUR_MS, 4, 1 << 20);
@@ -379,10 +362,8 @@ test_a_fixed_part_stays_and_nothing_is_merged_across_it(void **state)
     world_clear();
 }
 
-static void
-test_a_trickle_into_a_large_day_does_not_write_it_again_each_time(void **state)
+UNIT_TEST(test_a_trickle_into_a_large_day_does_not_write_it_again_each_time)
 {
-    (void)state;
     world_clear();
     int64_t day = partition_of(NOW0 - 3 * DAY_MS, NOW0).min_ms;
     flush(0, day, day + DAY_MS - 1, 4, UINT64_C(1) << 30);
@@ -395,10 +376,8 @@ test_a_trickle_into_a_large_day_does_not_write_it_again_each_time(void **state)
     world_clear();
 }
 
-static void
-test_a_merge_that_would_be_too_large_is_not_planned(void **state)
+UNIT_TEST(test_a_merge_that_would_be_too_large_is_not_planned)
 {
-    (void)state;
     world_clear();
     options.bytes_max = 10 << 20;
     for (uint64_t pos = 0; pos < 8; pos++) {
@@ -409,10 +388,8 @@ test_a_merge_that_would_be_too_large_is_not_planned(void **state)
     world_clear();
 }
 
-static void
-test_parts_without_samples_are_left_alone(void **state)
+UNIT_TEST(test_parts_without_samples_are_left_alone)
 {
-    (void)state;
     world_clear();
     for (uint64_t pos = 0; pos < 20; pos++) {
         flush(pos, 0, 0, 0, 0);
@@ -436,10 +413,8 @@ flood(uint32_t count, uint32_t points, uint64_t pos)
 }
 
 /* A merge has memory for 20 of these: each part that stays is half of that, or nearly. */
-static void
-test_what_memory_cannot_merge_becomes_few_parts(void **state)
+UNIT_TEST(test_what_memory_cannot_merge_becomes_few_parts)
 {
-    (void)state;
     for (unsigned over = 0; over < 2; over++) {
         world_clear();
         options.memory_max = 20 * (PART_MEMORY + 30 * POINT_MEMORY);
@@ -456,10 +431,8 @@ test_what_memory_cannot_merge_becomes_few_parts(void **state)
 }
 
 /* As long as two of them fit, parts do not wait for as many as make a run. */
-static void
-test_parts_of_which_two_fill_memory_are_merged_by_two(void **state)
+UNIT_TEST(test_parts_of_which_two_fill_memory_are_merged_by_two)
 {
-    (void)state;
     world_clear();
     options.memory_max = 2 * (PART_MEMORY + 30 * POINT_MEMORY) + 5;
     assert_in_range(flood(100, 30, 0), 50, 52);
@@ -467,10 +440,8 @@ test_parts_of_which_two_fill_memory_are_merged_by_two(void **state)
     world_clear();
 }
 
-static void
-test_small_parts_are_merged_beside_one_that_is_too_large(void **state)
+UNIT_TEST(test_small_parts_are_merged_beside_one_that_is_too_large)
 {
-    (void)state;
     for (unsigned full = 0; full < 2; full++) {
         world_clear();
         int64_t day = partition_of(NOW0 - 3 * DAY_MS, NOW0).min_ms;
@@ -491,10 +462,8 @@ test_small_parts_are_merged_beside_one_that_is_too_large(void **state)
 }
 
 /* Neither are those of other days, nor those across midnight. */
-static void
-test_a_part_too_large_for_memory_keeps_no_other_from_being_merged(void **state)
+UNIT_TEST(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged)
 {
-    (void)state;
     world_clear();
     options.memory_max = 500;
     flush(0, NOW0 - 9 * DAY_MS, NOW0 - 6 * DAY_MS, 600, 1 << 20); /* across midnight */
@@ -515,10 +484,8 @@ test_a_part_too_large_for_memory_keeps_no_other_from_being_merged(void **state)
 }
 
 /* Anything goes: the order stays decidable, nothing is lost, and it ends. */
-static void
-test_random_arrivals_settle_in_order(void **state)
+UNIT_TEST(test_random_arrivals_settle_in_order)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 60; seed++) {
         world_clear();
         uint64_t n = 0;

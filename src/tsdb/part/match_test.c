@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/walk.h"
 
@@ -226,10 +227,8 @@ check_all(int level)
     drop_part();
 }
 
-static void
-test_what_matchers_find_is_what_a_look_at_each_series_finds(void **state)
+UNIT_TEST(test_what_matchers_find_is_what_a_look_at_each_series_finds)
 {
-    (void)state;
     check_all(0);
     check_all(PART_LEVEL_LAST);
 }
@@ -251,10 +250,8 @@ each_value(void *context, struct bytes value)
     return x->next == FIRST_ID + 500 && x->end == FIRST_ID + 500 ? ERR_CANCELED : OK;
 }
 
-static void
-test_values_of_a_label_come_in_order_until_nobody_wants_more(void **state)
+UNIT_TEST(test_values_of_a_label_come_in_order_until_nobody_wants_more)
 {
-    (void)state;
     struct arena arena;
     struct part_index index;
     make_part(1);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part/pages.h"
@@ -111,10 +112,8 @@ get(struct rig *g, unsigned i)
     return page;
 }
 
-static void
-test_pages_come_back_as_written(void **state)
+UNIT_TEST(test_pages_come_back_as_written)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1 << 20, 0);
     for (unsigned round = 0; round < 3; round++) {
@@ -131,10 +130,8 @@ test_pages_come_back_as_written(void **state)
     rig_close(&g);
 }
 
-static void
-test_the_cache_stays_within_its_capacity(void **state)
+UNIT_TEST(test_the_cache_stays_within_its_capacity)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 60000, 0);
     struct rng r = {5};
@@ -159,10 +156,8 @@ test_the_cache_stays_within_its_capacity(void **state)
     rig_close(&g);
 }
 
-static void
-test_many_small_pages_are_all_found(void **state)
+UNIT_TEST(test_many_small_pages_are_all_found)
 {
-    (void)state;
     enum { SOURCES = 1000, SMALL = 300 };
     struct rig g;
     struct page_cache_stats stats;
@@ -191,10 +186,8 @@ test_many_small_pages_are_all_found(void **state)
     rig_close(&g);
 }
 
-static void
-test_held_pages_outlive_eviction_and_forgetting(void **state)
+UNIT_TEST(test_held_pages_outlive_eviction_and_forgetting)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 30000, 0);
     const struct page *held[PAGES];
@@ -245,10 +238,8 @@ finds_made(struct rig *g, uint64_t number)
     return true;
 }
 
-static void
-test_what_is_made_of_pages_is_kept_like_them(void **state)
+UNIT_TEST(test_what_is_made_of_pages_is_kept_like_them)
 {
-    (void)state;
     struct rig g;
     struct page_cache_stats stats;
     rig_open(&g, 60000, 0);
@@ -286,10 +277,8 @@ test_what_is_made_of_pages_is_kept_like_them(void **state)
     rig_close(&g);
 }
 
-static void
-test_an_exhausted_budget_gives_up_other_pages_first(void **state)
+UNIT_TEST(test_an_exhausted_budget_gives_up_other_pages_first)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1 << 20, 200000);
     for (unsigned round = 0; round < 2; round++) {
@@ -314,10 +303,8 @@ test_an_exhausted_budget_gives_up_other_pages_first(void **state)
     rig_close(&g);
 }
 
-static void
-test_each_flipped_bit_is_noticed_and_named(void **state)
+UNIT_TEST(test_each_flipped_bit_is_noticed_and_named)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 0, 0);
     struct rng r = {9};
@@ -347,10 +334,8 @@ test_each_flipped_bit_is_noticed_and_named(void **state)
     rig_close(&g);
 }
 
-static void
-test_what_is_no_page_of_that_kind_is_refused(void **state)
+UNIT_TEST(test_what_is_no_page_of_that_kind_is_refused)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1 << 20, 0);
     const struct page *page;
@@ -366,10 +351,8 @@ test_what_is_no_page_of_that_kind_is_refused(void **state)
     rig_close(&g);
 }
 
-static void
-test_checking_walks_from_page_to_page(void **state)
+UNIT_TEST(test_checking_walks_from_page_to_page)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1 << 20, 0);
     uint64_t at = 10;
@@ -383,10 +366,8 @@ test_checking_walks_from_page_to_page(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_device_that_hiccups_once_is_asked_again(void **state)
+UNIT_TEST(test_a_device_that_hiccups_once_is_asked_again)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 0, 0);
     for (uint64_t nth = 1; nth <= 2; nth++) {
@@ -402,10 +383,8 @@ test_a_device_that_hiccups_once_is_asked_again(void **state)
     rig_close(&g);
 }
 
-static void
-test_writing_tells_of_each_failure(void **state)
+UNIT_TEST(test_writing_tells_of_each_failure)
 {
-    (void)state;
     static uint64_t offsets[PAGES];
     static uint32_t sizes[PAGES];
     for (unsigned kind = 0; kind < 2; kind++) {
@@ -471,10 +450,8 @@ work(void *argument)
     return NULL;
 }
 
-static void
-test_threads_share_the_cache(void **state)
+UNIT_TEST(test_threads_share_the_cache)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 150000, 0);
     struct worker workers[4];

@@ -2,12 +2,7 @@
  * Parts: what is written comes back; matchers find what a scan over all labels finds; damage,
  * failing devices and refused memory are errors that say so.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/hash.h"
 #include "sys/fault.h"
@@ -284,10 +279,8 @@ write_content(struct rig *g, const struct content *c, int level, struct part_inf
     assert_int_equal(budget_used(&g->budget), 0);
 }
 
-static void
-test_everything_written_comes_back(void **state)
+UNIT_TEST(test_everything_written_comes_back)
 {
-    (void)state;
     for (uint64_t seed = 0; seed < 40; seed++) {
         struct rig g;
         struct content c;
@@ -308,10 +301,8 @@ test_everything_written_comes_back(void **state)
     }
 }
 
-static void
-test_the_summary_counts_what_is_there(void **state)
+UNIT_TEST(test_the_summary_counts_what_is_there)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -407,10 +398,8 @@ check_match(const struct part_index *index, const struct content_tenant *t, stru
     }
 }
 
-static void
-test_matchers_find_what_a_scan_finds(void **state)
+UNIT_TEST(test_matchers_find_what_a_scan_finds)
 {
-    (void)state;
     struct rng r = {4};
     for (uint64_t seed = 0; seed < 6; seed++) {
         struct rig g;
@@ -439,10 +428,8 @@ test_matchers_find_what_a_scan_finds(void **state)
     }
 }
 
-static void
-test_rows_are_read_in_any_order(void **state)
+UNIT_TEST(test_rows_are_read_in_any_order)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -491,10 +478,8 @@ use_page(struct place_use *uses, uint32_t *count, uint64_t page, uint32_t tenant
     uses[(*count)++] = (struct place_use){page, tenant};
 }
 
-static void
-test_a_page_never_spans_tenants_and_columns_are_shared(void **state)
+UNIT_TEST(test_a_page_never_spans_tenants_and_columns_are_shared)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -564,10 +549,8 @@ write_huge(struct part_writer *w)
     }
 }
 
-static void
-test_huge_items_have_pages_of_their_own(void **state)
+UNIT_TEST(test_huge_items_have_pages_of_their_own)
 {
-    (void)state;
     struct rig g;
     struct part_writer *w;
     struct part_info info;
@@ -584,10 +567,8 @@ test_huge_items_have_pages_of_their_own(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_part_of_nothing_is_a_part(void **state)
+UNIT_TEST(test_a_part_of_nothing_is_a_part)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -617,10 +598,8 @@ no_damage(void *context, uint64_t offset, const struct why *why)
     ++*(uint32_t *)context;
 }
 
-static void
-test_no_flipped_byte_goes_unnoticed(void **state)
+UNIT_TEST(test_no_flipped_byte_goes_unnoticed)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -658,10 +637,8 @@ test_no_flipped_byte_goes_unnoticed(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_part_cut_short_is_damaged(void **state)
+UNIT_TEST(test_a_part_cut_short_is_damaged)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -681,10 +658,8 @@ test_a_part_cut_short_is_damaged(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_newer_part_is_not_damage(void **state)
+UNIT_TEST(test_a_newer_part_is_not_damage)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -713,10 +688,8 @@ test_a_newer_part_is_not_damage(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_device_that_fails_while_writing_is_told_of(void **state)
+UNIT_TEST(test_a_device_that_fails_while_writing_is_told_of)
 {
-    (void)state;
     static const struct {
         enum fault_kind kind;
         enum err want;
@@ -745,10 +718,8 @@ test_a_device_that_fails_while_writing_is_told_of(void **state)
     content_free(&c);
 }
 
-static void
-test_a_finished_part_survives_a_power_loss(void **state)
+UNIT_TEST(test_a_finished_part_survives_a_power_loss)
 {
-    (void)state;
     struct content c;
     content_make(&c, 6, SMALL);
     for (uint64_t seed = 0; seed < 10; seed++) {
@@ -765,10 +736,8 @@ test_a_finished_part_survives_a_power_loss(void **state)
     content_free(&c);
 }
 
-static void
-test_memory_refused_while_writing_is_told_of(void **state)
+UNIT_TEST(test_memory_refused_while_writing_is_told_of)
 {
-    (void)state;
     struct content c;
     content_make(&c, 6, (struct content_size){2, 8, 300, 20});
     struct rig g;
@@ -791,10 +760,8 @@ test_memory_refused_while_writing_is_told_of(void **state)
     content_free(&c);
 }
 
-static void
-test_memory_refused_while_reading_is_told_of(void **state)
+UNIT_TEST(test_memory_refused_while_reading_is_told_of)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -838,10 +805,8 @@ test_memory_refused_while_reading_is_told_of(void **state)
     rig_close(&g);
 }
 
-static void
-test_many_series_make_a_part(void **state)
+UNIT_TEST(test_many_series_make_a_part)
 {
-    (void)state;
     enum { SERIES = 100000 };
     struct rig g;
     struct part_writer *w;

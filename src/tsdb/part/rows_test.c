@@ -1,10 +1,5 @@
 /* Rows read one by one, in any order and as far as they are asked for, and by the batch. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/hash.h"
 #include "model/labels.h"
@@ -158,10 +153,8 @@ check_some_of(struct row_reader *rows, uint32_t number, const struct row *want, 
     assert_int_equal(row.blocks, want->blocks);
 }
 
-static void
-test_any_row_is_what_it_is_when_all_are_read_in_order(void **state)
+UNIT_TEST(test_any_row_is_what_it_is_when_all_are_read_in_order)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct rig g;
         struct content c;
@@ -209,10 +202,8 @@ check_finds_no_other(struct row_reader *rows, struct bytes labels)
     buf_fini(&other);
 }
 
-static void
-test_a_row_is_found_by_its_labels(void **state)
+UNIT_TEST(test_a_row_is_found_by_its_labels)
 {
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;
@@ -283,10 +274,8 @@ check_batch(struct rig *g, const struct part_tenant *t, const roaring_bitmap_t *
     row_batch_free(batch);
 }
 
-static void
-test_a_batch_gives_the_rows_that_reach_into_the_time(void **state)
+UNIT_TEST(test_a_batch_gives_the_rows_that_reach_into_the_time)
 {
-    (void)state;
     for (uint64_t seed = 11; seed <= 14; seed++) {
         struct rig g;
         struct content c;
@@ -407,10 +396,8 @@ test_labels_in_any_order_unpack_their_pages_once_a_batch(void **state)
 }
 
 /* With less and less memory: fewer labels at once, the same rows; and in the end a refusal. */
-static void
-test_a_batch_makes_do_with_little_memory(void **state)
+UNIT_TEST(test_a_batch_makes_do_with_little_memory)
 {
-    (void)state;
     struct rig g;
     uint32_t complete = 0, refused = 0;
     rig_open(&g, WHOLE_CACHE);
@@ -446,10 +433,8 @@ test_a_batch_makes_do_with_little_memory(void **state)
 }
 
 /* Whichever allocation fails: rows have their labels, or there is an error. */
-static void
-test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory(void **state)
+UNIT_TEST(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, WHOLE_CACHE);
     write_scattered(&g);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/part.h"
 
@@ -157,10 +158,8 @@ copy_part(struct part *part, uint64_t number, uint32_t unknown_of)
     return finish_part(w, number);
 }
 
-static void
-test_parts_tell_how_many_histograms_are_staleness_markers_also_of_copied_blocks(void **state)
+UNIT_TEST(test_parts_tell_how_many_histograms_are_staleness_markers_also_of_copied_blocks)
 {
-    (void)state;
     struct part_index index;
     struct part_writer *w = begin_part(1);
     for (uint32_t row = 0; row < ROWS; row++) {
@@ -207,10 +206,8 @@ damage_first_page(uint64_t number, enum page_kind kind)
     file_close(&file);
 }
 
-static void
-test_damage_to_what_is_told_leaves_the_samples_readable(void **state)
+UNIT_TEST(test_damage_to_what_is_told_leaves_the_samples_readable)
 {
-    (void)state;
     struct part_index index;
     struct part_writer *w = begin_part(1);
     for (uint32_t row = 0; row < ROWS; row++) {

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/times.h"
 
@@ -96,10 +97,8 @@ check_same(struct times_cache *cache, struct block_ref b)
     assert_memory_equal(want, got, b.count * sizeof *want);
 }
 
-static void
-test_times_from_memory_are_those_on_disk(void **state)
+UNIT_TEST(test_times_from_memory_are_those_on_disk)
 {
-    (void)state;
     each_block(check_same);
 }
 
@@ -120,10 +119,8 @@ check_lies(struct times_cache *cache, struct block_ref b)
     }
 }
 
-static void
-test_a_block_that_does_not_fit_its_column_is_damage(void **state)
+UNIT_TEST(test_a_block_that_does_not_fit_its_column_is_damage)
 {
-    (void)state;
     each_block(check_lies);
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part/part.h"
@@ -218,10 +219,8 @@ read_whole(struct bench *b, const char *path, uint64_t *ret_size)
 
 /* --- what must hold --------------------------------------------------------------------------- */
 
-static void
-test_postings_are_those_of_the_rows_in_the_least_memory(void **state)
+UNIT_TEST(test_postings_are_those_of_the_rows_in_the_least_memory)
 {
-    (void)state;
     enum { ROWS = 400 * 1000 };
     struct bench b;
     bench_init(&b);
@@ -234,10 +233,8 @@ test_postings_are_those_of_the_rows_in_the_least_memory(void **state)
     bench_fini(&b);
 }
 
-static void
-test_memory_makes_no_difference_to_the_file(void **state)
+UNIT_TEST(test_memory_makes_no_difference_to_the_file)
 {
-    (void)state;
     enum { ROWS = 300 * 1000 };
     struct bench b;
     uint8_t *bytes[2];
@@ -255,10 +252,8 @@ test_memory_makes_no_difference_to_the_file(void **state)
 }
 
 /* What grows with the number of series is less than two bytes for each. */
-static void
-test_a_writer_takes_little_more_memory_for_more_series(void **state)
+UNIT_TEST(test_a_writer_takes_little_more_memory_for_more_series)
 {
-    (void)state;
     struct bench b;
     bench_init(&b);
     uint64_t few = write_part(&b, 1, 200 * 1000, 0), many = write_part(&b, 2, 600 * 1000, 0);
@@ -277,10 +272,8 @@ each_name(void *context, const char *name, bool is_dir)
     return 0;
 }
 
-static void
-test_no_file_stays_beside_the_part(void **state)
+UNIT_TEST(test_no_file_stays_beside_the_part)
 {
-    (void)state;
     struct bench b;
     unsigned count = 0;
     bench_init(&b);
@@ -347,10 +340,8 @@ memory_failed(const struct bench *b)
     return mem_fail_fired();
 }
 
-static void
-test_a_device_that_fails_is_told_of(void **state)
+UNIT_TEST(test_a_device_that_fails_is_told_of)
 {
-    (void)state;
     struct bench b;
     bench_init(&b);
     bool fired = true;
@@ -364,10 +355,8 @@ test_a_device_that_fails_is_told_of(void **state)
     bench_fini(&b);
 }
 
-static void
-test_refused_memory_is_told_of(void **state)
+UNIT_TEST(test_refused_memory_is_told_of)
 {
-    (void)state;
     struct bench b;
     bench_init(&b);
     bool fired = true;

@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-#include "tsdb/read/interleave.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "tsdb/read/interleave.h"
 
 enum { ORDERS_MAX = 6, SAMPLES_MAX = 3000, KEPT_HISTOGRAMS = 5, HIDDEN_MAX = 3 };
 
@@ -285,10 +286,8 @@ random_items(struct rig *g, int64_t min_ms, int64_t max_ms)
     interleave_begin(&g->interleave);
 }
 
-static void
-test_the_first_arrival_wins_and_losers_are_counted(void **state)
+UNIT_TEST(test_the_first_arrival_wins_and_losers_are_counted)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 250; seed++) {
         struct rig *g = rig_new(seed);
         int64_t min = INT64_MIN, max = INT64_MAX;
@@ -325,10 +324,8 @@ hide_some(struct rig *g)
     }
 }
 
-static void
-test_what_is_deleted_or_expired_does_not_win(void **state)
+UNIT_TEST(test_what_is_deleted_or_expired_does_not_win)
 {
-    (void)state;
     for (uint64_t seed = 301; seed <= 450; seed++) {
         struct rig *g = rig_new(seed);
         int64_t min = INT64_MIN, max = INT64_MAX;
@@ -346,10 +343,8 @@ test_what_is_deleted_or_expired_does_not_win(void **state)
 }
 
 /* An error takes nothing away: asked again, the merge goes on where it was. */
-static void
-test_memory_refused_anywhere_loses_nothing(void **state)
+UNIT_TEST(test_memory_refused_anywhere_loses_nothing)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct rig *g = rig_new(seed);
         struct losses lost;
@@ -379,10 +374,8 @@ test_memory_refused_anywhere_loses_nothing(void **state)
     }
 }
 
-static void
-test_one_is_used_for_one_series_after_another(void **state)
+UNIT_TEST(test_one_is_used_for_one_series_after_another)
 {
-    (void)state;
     struct rig *g = rig_new(77);
     for (unsigned i = 0; i < 40; i++) {
         struct losses lost;
@@ -401,10 +394,8 @@ test_one_is_used_for_one_series_after_another(void **state)
     rig_free(g);
 }
 
-static void
-test_memory_is_that_of_what_overlaps(void **state)
+UNIT_TEST(test_memory_is_that_of_what_overlaps)
 {
-    (void)state;
     struct rig *g = rig_new(5);
     /* A series of one sample, as most of a wide select are. */
     interleave_reset(&g->interleave, INT64_MIN, INT64_MAX, false);
@@ -439,10 +430,8 @@ test_memory_is_that_of_what_overlaps(void **state)
     rig_free(g);
 }
 
-static void
-test_a_cancelled_query_ends(void **state)
+UNIT_TEST(test_a_cancelled_query_ends)
 {
-    (void)state;
     struct rig *g = rig_new(3);
     struct query_control control = {0};
     atomic_store(&control.canceled, "query canceled: by the test");

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
 
@@ -186,10 +187,8 @@ check_all(int64_t last_ms)
     check_all_limited(last_ms);
 }
 
-static void
-test_values_of_selected_series_are_those_of_their_labels(void **state)
+UNIT_TEST(test_values_of_selected_series_are_those_of_their_labels)
 {
-    (void)state;
     struct rng r = {5};
     for (unsigned stage = 0; stage < STAGES; stage++) {
         struct tsdb_deletion deletion;

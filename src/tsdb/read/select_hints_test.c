@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
 
@@ -291,10 +292,8 @@ merge_some(enum tsdb_merge_mode mode)
     must(tsdb_merge(m.db, &options, &result, &m.why));
 }
 
-static void
-test_summaries_say_what_the_samples_say(void **state)
+UNIT_TEST(test_summaries_say_what_the_samples_say)
 {
-    (void)state;
     struct rng r = {7};
     double at[SERIES] = {0};
     struct answer plain = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};
@@ -320,10 +319,8 @@ test_summaries_say_what_the_samples_say(void **state)
 
 /* --- shards ----------------------------------------------------------------------------------- */
 
-static void
-test_shards_make_up_the_whole(void **state)
+UNIT_TEST(test_shards_make_up_the_whole)
 {
-    (void)state;
     struct rng r = {8};
     double at[SERIES] = {0};
     struct answer plain = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};
@@ -355,10 +352,8 @@ test_shards_make_up_the_whole(void **state)
 }
 
 /* All series have one label but `s`: they are of one shard, all or none. */
-static void
-test_labels_may_not_count_for_a_shard(void **state)
+UNIT_TEST(test_labels_may_not_count_for_a_shard)
 {
-    (void)state;
     struct rng r = {9};
     double at[SERIES] = {0};
     struct answer plain = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};
@@ -388,10 +383,8 @@ test_labels_may_not_count_for_a_shard(void **state)
 
 /* --- labels only ------------------------------------------------------------------------------ */
 
-static void
-test_labels_alone_are_of_the_same_series(void **state)
+UNIT_TEST(test_labels_alone_are_of_the_same_series)
 {
-    (void)state;
     struct rng r = {10};
     double at[SERIES] = {0};
     for (unsigned round = 0; round < 4; round++) {
@@ -438,10 +431,8 @@ drain(const struct query_request *request)
     return e;
 }
 
-static void
-test_a_query_reads_no_more_bytes_than_it_may(void **state)
+UNIT_TEST(test_a_query_reads_no_more_bytes_than_it_may)
 {
-    (void)state;
     struct rng r = {9};
     double at[SERIES] = {0};
     struct answer plain = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};

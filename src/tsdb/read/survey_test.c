@@ -1,4 +1,5 @@
 /* survey_test.c - what a survey says a question reads is what it then reads. */
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
 
@@ -84,10 +85,8 @@ send_few(void)
     send(FEW / 2, FEW, T0 + 110 * MINUTE_MS, 300); /* half of them are new */
 }
 
-static void
-test_a_survey_of_few_series_counts_what_is_read(void **state)
+UNIT_TEST(test_a_survey_of_few_series_counts_what_is_read)
 {
-    (void)state;
     struct asked x;
     send_few();
     ask(&x, T0, T0 + 600 * MINUTE_MS);
@@ -99,10 +98,8 @@ test_a_survey_of_few_series_counts_what_is_read(void **state)
     assert_true(x.spent.blocks >= 2 * FEW);
 }
 
-static void
-test_samples_of_blocks_that_reach_out_of_the_time_are_shared_out(void **state)
+UNIT_TEST(test_samples_of_blocks_that_reach_out_of_the_time_are_shared_out)
 {
-    (void)state;
     struct asked x;
     send_few();
     ask(&x, T0 + 25 * MINUTE_MS, T0 + 75 * MINUTE_MS); /* of a hundred minutes */
@@ -113,10 +110,8 @@ test_samples_of_blocks_that_reach_out_of_the_time_are_shared_out(void **state)
     assert_in_range(x.survey.cost.samples, x.spent.samples * 98 / 100, x.spent.samples * 102 / 100);
 }
 
-static void
-test_a_survey_reads_nothing(void **state)
+UNIT_TEST(test_a_survey_reads_nothing)
 {
-    (void)state;
     struct query_control control = {.env = m.env, .series_max = 1, .bytes_max = 1};
     struct query_request request = {.tenant = bytes_of_text("a"),
                                     .min_ms = INT64_MIN,
@@ -135,10 +130,8 @@ test_a_survey_reads_nothing(void **state)
 }
 
 /* Half of them in a part alone, half in the head as well. */
-static void
-test_of_many_series_some_stand_for_all(void **state)
+UNIT_TEST(test_of_many_series_some_stand_for_all)
 {
-    (void)state;
     struct asked x;
     for (unsigned s = 0; s < MANY; s += MANY_AT_ONCE) {
         send(s, MANY_AT_ONCE, T0, 10);

@@ -6,6 +6,7 @@
  * of one. So all series of an answer have the same times; the rows that were committed before the
  * question was asked are among them, and those that came later are not.
  */
+#include "lib/test.h"
 #include "model/selector.h"
 #include "tsdb/tsdb_testing.h"
 
@@ -311,19 +312,15 @@ see_each_commit_whole(uint64_t seed, bool ack_memory)
     machine_fini(&m);
 }
 
-static void
-test_a_question_sees_each_commit_whole_or_not_at_all(void **state)
+UNIT_TEST(test_a_question_sees_each_commit_whole_or_not_at_all)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= 40; seed++) {
         see_each_commit_whole(seed, false);
     }
 }
 
-static void
-test_where_memory_acknowledges_it_does_so_too(void **state)
+UNIT_TEST(test_where_memory_acknowledges_it_does_so_too)
 {
-    (void)state;
     for (uint64_t seed = 101; seed <= 140; seed++) {
         see_each_commit_whole(seed, true);
     }
@@ -369,10 +366,8 @@ ask_for_many(uint32_t rows_before)
     reader_end(&r);
 }
 
-static void
-test_a_view_held_for_long_is_lost_before_those_that_come_and_go(void **state)
+UNIT_TEST(test_a_view_held_for_long_is_lost_before_those_that_come_and_go)
 {
-    (void)state;
     struct reader slow;
     struct bytes labels;
     machine_init(&m, 7);

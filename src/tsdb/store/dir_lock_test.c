@@ -2,6 +2,7 @@
  * dir_lock_test.c - two servers never acknowledge into one directory, whatever an operator does to
  * its files.
  */
+#include "lib/test.h"
 #include "tsdb/store/store.h"
 #include "tsdb/tsdb_claim_testing.h"
 
@@ -75,10 +76,8 @@ expect_stopped(enum tsdb_dir state)
     assert_int_equal(tsdb_flush(m.db, &m.why), write);
 }
 
-static void
-test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more(void **state)
+UNIT_TEST(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     must(env_unlink(m.env, LOCK_PATH, NULL));
@@ -91,10 +90,8 @@ test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_m
 }
 
 /* The log is gone with LOCK or FORMAT: what was acknowledged is in memory alone. */
-static void
-test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part(void **state)
+UNIT_TEST(test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part)
 {
-    (void)state;
     for (unsigned way = 0; way < 2; way++) {
         const char *path = way == 0 ? FORMAT_PATH : LOCK_PATH;
         if (way > 0) assert_int_equal(setup(NULL), 0);
@@ -137,10 +134,8 @@ test_without_any_file_all_of_memory_and_the_list_of_parts_are_written(void **sta
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-static void
-test_with_lock_and_format_replaced_nothing_is_written_for_good(void **state)
+UNIT_TEST(test_with_lock_and_format_replaced_nothing_is_written_for_good)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     must(env_rename(m.env, LOCK_PATH, "/lock", NULL));
@@ -156,10 +151,8 @@ test_with_lock_and_format_replaced_nothing_is_written_for_good(void **state)
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-static void
-test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good(void **state)
+UNIT_TEST(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good)
 {
-    (void)state;
     for (unsigned way = 0; way < 4; way++) {
         const char *path = way % 2 ? FORMAT_PATH : LOCK_PATH;
         if (way > 0) assert_int_equal(setup(NULL), 0);
@@ -180,10 +173,8 @@ test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good(void *
     }
 }
 
-static void
-test_a_server_stops_when_another_one_writes_its_name_into_lock(void **state)
+UNIT_TEST(test_a_server_stops_when_another_one_writes_its_name_into_lock)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     put_file(LOCK_PATH, ""); /* an operator who empties it does no harm */
@@ -193,10 +184,8 @@ test_a_server_stops_when_another_one_writes_its_name_into_lock(void **state)
     expect_stopped(TSDB_DIR_LOST);
 }
 
-static void
-test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone(void **state)
+UNIT_TEST(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone)
 {
-    (void)state;
     struct tsdb_reading_lock lock;
     must(env_unlink(m.env, LOCK_PATH, NULL));
     assert_int_equal(tsdb_reading_lock_take(m.env, STORE_DIR, &lock, &m.why), ERR_AGAIN);
@@ -250,10 +239,8 @@ set_boot(const char *boot)
     put_file("/proc/sys/kernel/random/boot_id", boot);
 }
 
-static void
-test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed(void **state)
+UNIT_TEST(test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed)
 {
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&m);
     must(env_unlink(m.env, LOCK_PATH, NULL));
@@ -266,10 +253,8 @@ test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed(void **
     expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-static void
-test_only_a_lock_of_another_boot_that_was_not_released_is_watched(void **state)
+UNIT_TEST(test_only_a_lock_of_another_boot_that_was_not_released_is_watched)
 {
-    (void)state;
     set_boot("monday\n");
     assert_int_equal(restart_and_count_sleeps(0, OK), 0); /* its boot was not known */
     assert_int_equal(restart_and_count_sleeps(0, OK), 0); /* killed in this boot */
@@ -281,10 +266,8 @@ test_only_a_lock_of_another_boot_that_was_not_released_is_watched(void **state)
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
 }
 
-static void
-test_a_new_directory_and_a_snapshot_are_not_watched(void **state)
+UNIT_TEST(test_a_new_directory_and_a_snapshot_are_not_watched)
 {
-    (void)state;
     must(env_remove_tree(m.env, STORE_DIR, NULL));
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
     must(env_unlink(m.env, LOCK_PATH, NULL));

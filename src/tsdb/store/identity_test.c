@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/store/identity.h"
@@ -118,10 +119,8 @@ copy_all(struct rig *rig, const char *from, const char *to, enum how how)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_the_same_directory_has_the_same_id(void **state)
+UNIT_TEST(test_the_same_directory_has_the_same_id)
 {
-    (void)state;
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     rig_init(&rig, 1);
@@ -139,10 +138,8 @@ test_the_same_directory_has_the_same_id(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_log_that_has_no_segment_yet_is_no_other_log(void **state)
+UNIT_TEST(test_a_log_that_has_no_segment_yet_is_no_other_log)
 {
-    (void)state;
     struct rig rig;
     rig_init(&rig, 1);
     struct identity_log none = {.id = NULL, .end_pos = 100};
@@ -155,10 +152,8 @@ test_a_log_that_has_no_segment_yet_is_no_other_log(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_copy_has_an_id_of_its_own(void **state)
+UNIT_TEST(test_a_copy_has_an_id_of_its_own)
 {
-    (void)state;
     struct rig rig;
     uint8_t id[IDENTITY_BYTES], other[IDENTITY_BYTES];
     rig_init(&rig, 1);
@@ -175,10 +170,8 @@ test_a_copy_has_an_id_of_its_own(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_an_older_copy_written_over_the_directory_is_recognised(void **state)
+UNIT_TEST(test_an_older_copy_written_over_the_directory_is_recognised)
 {
-    (void)state;
     for (unsigned which = 1; which < 1 << FILE_COUNT; which++) {
         for (enum how how = HOW_NEW_FILES; how <= HOW_IN_PLACE; how++) {
             for (unsigned renewals = 0; renewals < 4; renewals++) {
@@ -205,10 +198,8 @@ test_an_older_copy_written_over_the_directory_is_recognised(void **state)
     }
 }
 
-static void
-test_a_log_that_is_older_or_another_one_is_recognised(void **state)
+UNIT_TEST(test_a_log_that_is_older_or_another_one_is_recognised)
 {
-    (void)state;
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     rig_init(&rig, 1);
@@ -224,10 +215,8 @@ test_a_log_that_is_older_or_another_one_is_recognised(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_hard_links_to_a_directory_are_a_copy(void **state)
+UNIT_TEST(test_hard_links_to_a_directory_are_a_copy)
 {
-    (void)state;
     for (unsigned renewals = 0; renewals < 3; renewals++) {
         struct rig rig;
         uint8_t id[IDENTITY_BYTES];
@@ -252,10 +241,8 @@ test_hard_links_to_a_directory_are_a_copy(void **state)
 }
 
 /* A new owner, other permissions: only the time of the last change is another one. */
-static void
-test_a_directory_that_was_touched_is_the_same(void **state)
+UNIT_TEST(test_a_directory_that_was_touched_is_the_same)
 {
-    (void)state;
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     rig_init(&rig, 1);
@@ -272,10 +259,8 @@ test_a_directory_that_was_touched_is_the_same(void **state)
     rig_fini(&rig);
 }
 
-static void
-test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone(void **state)
+UNIT_TEST(test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone)
 {
-    (void)state;
     struct rig rig;
     uint8_t id[IDENTITY_BYTES];
     struct file file;
@@ -319,10 +304,8 @@ run_until_fault(struct rig *rig, uint64_t end_pos)
  * A crash at any call: the directory has its id or a new one; and if then an older copy is put in
  * its place, never its own.
  */
-static void
-test_after_a_crash_at_any_call_no_older_copy_has_the_id(void **state)
+UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
 {
-    (void)state;
     for (unsigned forever = 0; forever < 2; forever++) {
         for (unsigned ending = 0; ending < 2; ending++) {
             for (uint64_t nth = 1;; nth++) {
@@ -358,10 +341,8 @@ test_after_a_crash_at_any_call_no_older_copy_has_the_id(void **state)
 }
 
 /* What failed once is done the next time, and the directory is known all the time. */
-static void
-test_a_renewal_that_fails_leaves_the_directory_known(void **state)
+UNIT_TEST(test_a_renewal_that_fails_leaves_the_directory_known)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct rig rig;
         uint8_t id[IDENTITY_BYTES];
@@ -381,10 +362,8 @@ test_a_renewal_that_fails_leaves_the_directory_known(void **state)
     }
 }
 
-static void
-test_where_nothing_can_be_written_the_id_is_of_this_run_only(void **state)
+UNIT_TEST(test_where_nothing_can_be_written_the_id_is_of_this_run_only)
 {
-    (void)state;
     struct rig rig;
     uint8_t id[IDENTITY_BYTES], other[IDENTITY_BYTES];
     rig_init(&rig, 1);

@@ -8,10 +8,11 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "lib/random.h"
+#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/store/manifest.h"
-#include "lib/random.h"
 
 enum { PARTS = 40, TENANTS = 6 };
 
@@ -156,10 +157,8 @@ same(const struct manifest *a, const struct manifest *b)
     return equal;
 }
 
-static void
-test_a_manifest_comes_back(void **state)
+UNIT_TEST(test_a_manifest_comes_back)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1);
     struct arena arena;
@@ -212,10 +211,8 @@ replace_under(enum fault_kind kind, bool forever)
     arena_fini(&arena);
 }
 
-static void
-test_a_replacement_is_whole_or_not_at_all(void **state)
+UNIT_TEST(test_a_replacement_is_whole_or_not_at_all)
 {
-    (void)state;
     replace_under(FAULT_EIO, false);
     replace_under(FAULT_EIO, true);
     replace_under(FAULT_ENOSPC, false);
@@ -223,10 +220,8 @@ test_a_replacement_is_whole_or_not_at_all(void **state)
     replace_under(FAULT_SYNC, false);
 }
 
-static void
-test_memory_refused_is_told_of(void **state)
+UNIT_TEST(test_memory_refused_is_told_of)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1);
     struct arena arena;
@@ -299,10 +294,8 @@ change(struct rig *g, const char *path, uint64_t at, uint8_t flip, bool mend)
     file_close(&file);
 }
 
-static void
-test_one_copy_may_be_damaged_anywhere(void **state)
+UNIT_TEST(test_one_copy_may_be_damaged_anywhere)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1);
     struct arena arena;
@@ -342,10 +335,8 @@ test_one_copy_may_be_damaged_anywhere(void **state)
     rig_close(&g);
 }
 
-static void
-test_a_newer_manifest_is_refused_not_damaged(void **state)
+UNIT_TEST(test_a_newer_manifest_is_refused_not_damaged)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1);
     struct arena arena;
@@ -382,10 +373,8 @@ version_needed(struct rig *g)
     return load_le16(at + 10);
 }
 
-static void
-test_only_what_is_new_needs_a_reader_that_knows_of_it(void **state)
+UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
 {
-    (void)state;
     struct rig g;
     struct arena arena;
     struct manifest m;
@@ -430,10 +419,8 @@ change_length(struct rig *g, uint16_t version, int by)
     assert_int_equal(file_close(&file), OK);
 }
 
-static void
-test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
+UNIT_TEST(test_what_a_newer_version_puts_behind_the_payload_is_left_alone)
 {
-    (void)state;
     for (uint16_t version = 5; version < 7; version++) {
         struct rig g;
         struct arena arena;
@@ -452,10 +439,8 @@ test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
 }
 
 /* Versions 2 to 4 end before the times of parts and the totals of the log. */
-static void
-test_parts_of_an_older_manifest_may_have_samples_of_all_times(void **state)
+UNIT_TEST(test_parts_of_an_older_manifest_may_have_samples_of_all_times)
 {
-    (void)state;
     for (uint16_t version = 2; version < 6; version++) {
         struct rig g;
         struct arena arena;
@@ -479,10 +464,8 @@ test_parts_of_an_older_manifest_may_have_samples_of_all_times(void **state)
     }
 }
 
-static void
-test_format_names_both_versions(void **state)
+UNIT_TEST(test_format_names_both_versions)
 {
-    (void)state;
     struct rig g;
     rig_open(&g, 1);
     struct why why;

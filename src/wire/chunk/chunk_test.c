@@ -6,8 +6,9 @@
 
 #include <cmocka.h>
 
-#include "wire/chunk/chunk_histogram.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "wire/chunk/chunk_histogram.h"
 
 enum { SERIES_MAX = 500 };
 
@@ -358,10 +359,8 @@ out:
     return e;
 }
 
-static void
-test_any_failed_allocation_is_an_error_and_leaks_nothing(void **state)
+UNIT_TEST(test_any_failed_allocation_is_an_error_and_leaks_nothing)
 {
-    (void)state;
     for (unsigned nth = 1;; nth++) {
         struct budget budget;
         struct arena data;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "lib/test.h"
 #include "wire/json/json_objects.h"
 
 /* The records of a text that comes in pieces, with a | before each. */
@@ -42,10 +43,8 @@ check(const char *text, const char *records)
     buf_fini(&got);
 }
 
-static void
-test_objects_end_at_line_feeds_and_before_objects(void **state)
+UNIT_TEST(test_objects_end_at_line_feeds_and_before_objects)
 {
-    (void)state;
     check("{}\n{}\n", "|{}|{}");
     check("{}\r\n\n{}", "|{}\r||{}");
     check("{\"a\":1}{\"b\":2}{\"c\":3}", "|{\"a\":1}|{\"b\":2}|{\"c\":3}");
@@ -54,20 +53,16 @@ test_objects_end_at_line_feeds_and_before_objects(void **state)
     check("text\nmore", "|text|more");
 }
 
-static void
-test_braces_in_strings_end_nothing(void **state)
+UNIT_TEST(test_braces_in_strings_end_nothing)
 {
-    (void)state;
     check("{\"a\":\"}{\",\"}{\":\"\"}{\"b\":[\"}\",\"{\"]}",
           "|{\"a\":\"}{\",\"}{\":\"\"}|{\"b\":[\"}\",\"{\"]}");
     check("{\"a\":\"\\\"}{\"}{\"b\":\"\\\\\"}{}", "|{\"a\":\"\\\"}{\"}|{\"b\":\"\\\\\"}|{}");
 }
 
 /* An object that is cut off anywhere costs itself and the one after it. */
-static void
-test_a_cut_object_costs_at_most_the_one_after_it(void **state)
+UNIT_TEST(test_a_cut_object_costs_at_most_the_one_after_it)
 {
-    (void)state;
     static const char object[] =
         "{\"na\\\"me\":\"u{p\",\"time\":[1,{\"a\":\"\\\\\"}],\"labels\":{\"x\":\"}\"}}";
     char text[400], end[200];

@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-#include "wire/json/ndjson_line.h"
 #include "lib/random_labels.h"
+#include "lib/test.h"
+#include "wire/json/ndjson_line.h"
 #include "wire/text/text_reader.h"
 
 static void
@@ -25,10 +26,8 @@ check_line(struct bytes labels, const struct ndjson_sample *sample, const char *
 
 #define LABELS ",\"labels\":{\"__name__\":\"up\",\"job\":\"x\\\"\\n\"}}\n"
 
-static void
-test_a_line_has_the_documented_form(void **state)
+UNIT_TEST(test_a_line_has_the_documented_form)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 4096);
     test_put_texts(&labels, "__name__", "up");
@@ -55,10 +54,8 @@ test_a_line_has_the_documented_form(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_histograms_have_the_documented_form(void **state)
+UNIT_TEST(test_histograms_have_the_documented_form)
 {
-    (void)state;
     static const struct hist_span spans[] = {{-2, 1}, {3, 2}};
     static const int64_t deltas[] = {1, INT64_MAX, INT64_MIN};
     static const uint64_t counts[] = {0x3fe0000000000000u, 0x7ff0000000000000u};
@@ -92,10 +89,8 @@ test_histograms_have_the_documented_form(void **state)
                "0.5,\"7ff0000000000000\"],\"custom_values\":[-0.0,1]},\"labels\":{}}\n");
 }
 
-static void
-test_labels_that_are_no_utf8_stand_in_hex(void **state)
+UNIT_TEST(test_labels_that_are_no_utf8_stand_in_hex)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 4096);
     test_put_texts(&labels, "__name__", "a\xff");
@@ -108,10 +103,8 @@ test_labels_that_are_no_utf8_stand_in_hex(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_a_line_that_does_not_fit_leaves_nothing(void **state)
+UNIT_TEST(test_a_line_that_does_not_fit_leaves_nothing)
 {
-    (void)state;
     static const char line[] =
         "{\"name\":\"up\",\"time\":1,\"value\":0,\"labels\":{\"__name__\":\"up\"}}\n";
     struct buf labels, small;
@@ -206,10 +199,8 @@ random_sample(struct round *x, struct ndjson_sample *s)
     }
 }
 
-static void
-test_every_bit_comes_back(void **state)
+UNIT_TEST(test_every_bit_comes_back)
 {
-    (void)state;
     struct round x = {.rng = {20}};
     struct text_reader_options options = {.format = TEXT_NDJSON};
     struct text_reader *reader;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
 #include "wire/point/clickhouse_row_testing.h"
@@ -69,10 +70,8 @@ expect_text(struct bytes text, const char *expected)
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-static void
-test_a_row_is_its_columns_one_after_another(void **state)
+UNIT_TEST(test_a_row_is_its_columns_one_after_another)
 {
-    (void)state;
     static const char head[] = "\x02"
                                "up\x0b{\"job\":\"x\"}"
                                "\x00\x68\xe5\xcf\x8b\x01\x00\x00";
@@ -101,10 +100,8 @@ check_labels(const char *name, const char *value, const char *expected)
     expect_text(buf_bytes(&row), expected);
 }
 
-static void
-test_labels_are_text_without_blanks(void **state)
+UNIT_TEST(test_labels_are_text_without_blanks)
 {
-    (void)state;
     check_labels("__name__", "up", "{}");
     check_labels("job", "x", "{\"job\":\"x\"}");
     check_labels("a \"b\"", "C:\\", "{\"a \\\"b\\\"\":\"C:\\\\\"}");
@@ -120,10 +117,8 @@ test_labels_are_text_without_blanks(void **state)
     expect_text(buf_bytes(&row), "{\"A\":\"1\",\"b\":\"2\"}");
 }
 
-static void
-test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite(void **state)
+UNIT_TEST(test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite)
 {
-    (void)state;
     static const struct {
         uint64_t value, bits;
     } cases[] = {
@@ -146,10 +141,8 @@ test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite(void **state)
     }
 }
 
-static void
-test_a_histogram_stands_beside_an_ordinary_nan(void **state)
+UNIT_TEST(test_a_histogram_stands_beside_an_ordinary_nan)
 {
-    (void)state;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .sum_bits = STALE_NAN_BITS};
     struct clickhouse_point point = point_of(double_bits(7));
     point.histogram = &h;
@@ -202,10 +195,8 @@ check_random_row(struct rng *r, struct arena *arena)
     assert_true(same_histogram_bits(&h, &h_back));
 }
 
-static void
-test_any_sample_comes_back_bit_for_bit(void **state)
+UNIT_TEST(test_any_sample_comes_back_bit_for_bit)
 {
-    (void)state;
     struct rng r = {.state = 20261124};
     struct arena arena;
     for (int i = 0; i < 5000; i++) {
@@ -215,10 +206,8 @@ test_any_sample_comes_back_bit_for_bit(void **state)
     }
 }
 
-static void
-test_lengths_are_as_short_as_they_can_be(void **state)
+UNIT_TEST(test_lengths_are_as_short_as_they_can_be)
 {
-    (void)state;
     static const size_t sizes[] = {1, 127, 128, 16383, 16384, 2097151, 2097152};
     char *name = malloc(2097152 + 1);
     assert_non_null(name);
@@ -238,10 +227,8 @@ test_lengths_are_as_short_as_they_can_be(void **state)
     free(name);
 }
 
-static void
-test_a_text_beyond_clickhouse_s_limit_is_refused_and_leaves_nothing(void **state)
+UNIT_TEST(test_a_text_beyond_clickhouse_s_limit_is_refused_and_leaves_nothing)
 {
-    (void)state;
     const size_t size = CLICKHOUSE_TEXT_BYTES_MAX + 1;
     struct why why = {""};
     char *text = malloc(size);
@@ -262,10 +249,8 @@ test_a_text_beyond_clickhouse_s_limit_is_refused_and_leaves_nothing(void **state
     free(text);
 }
 
-static void
-test_without_memory_nothing_is_appended(void **state)
+UNIT_TEST(test_without_memory_nothing_is_appended)
 {
-    (void)state;
     struct why why = {""};
     test_put_texts(&labels, "__name__", "up");
     test_put_texts(&labels, "job", "x");

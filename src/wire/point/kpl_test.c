@@ -8,8 +8,9 @@
 #include <cmocka.h>
 #include <gnutls/crypto.h>
 
-#include "wire/point/kpl_testing.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "wire/point/kpl_testing.h"
 
 static struct kpl_writer *
 writer_of(size_t bytes_max, uint32_t records_max)
@@ -25,10 +26,8 @@ add(struct kpl_writer *w, const char *key, const char *data)
     return kpl_writer_add(w, bytes_of_text(key), bytes_of_text(data));
 }
 
-static void
-test_a_record_has_the_documented_bytes(void **state)
+UNIT_TEST(test_a_record_has_the_documented_bytes)
 {
-    (void)state;
     static const uint8_t message[] = {0x0a, 1,    'a', 0x0a, 1,    'b',  0x1a, 5,    0x08,
                                       0,    0x1a, 1,   'x',  0x1a, 6,    0x08, 1,    0x1a,
                                       2,    'y',  'z', 0x1a, 4,    0x08, 0,    0x1a, 0};
@@ -61,10 +60,8 @@ test_a_record_has_the_documented_bytes(void **state)
     buf_fini(&to);
 }
 
-static void
-test_limits_are_exact(void **state)
+UNIT_TEST(test_limits_are_exact)
 {
-    (void)state;
     struct buf to;
     char key[KPL_KEY_BYTES_MAX + 2];
     buf_init(&to, NULL, 1000);
@@ -110,10 +107,8 @@ make_record(struct rng *r, char key[32], uint8_t data[DATA_BYTES], size_t *ret_s
     }
 }
 
-static void
-test_records_come_out_as_they_went_in(void **state)
+UNIT_TEST(test_records_come_out_as_they_went_in)
 {
-    (void)state;
     struct kpl_writer *w = writer_of(100000, 500);
     struct arena arena;
     struct buf to;
@@ -173,10 +168,8 @@ begin_reading(struct kpl_reader *reader, const char *message, size_t size, struc
     return e;
 }
 
-static void
-test_records_of_others_are_read(void **state)
+UNIT_TEST(test_records_of_others_are_read)
 {
-    (void)state;
     /* Keys behind the records, explicit hash keys, tags, fields nobody knows. */
     static const char message[] = "\x1a\x0f\x08\x01\x10\x00\x1a\x01x\x22\x06\x0a\x01t\x12\x01v"
                                   "\x12\x01"
@@ -222,10 +215,8 @@ test_records_of_others_are_read(void **state)
     buf_fini(&to);
 }
 
-static void
-test_any_damage_is_told(void **state)
+UNIT_TEST(test_any_damage_is_told)
 {
-    (void)state;
     struct kpl_writer *w = writer_of(1000, 500);
     struct kpl_reader reader;
     struct arena arena;
@@ -248,10 +239,8 @@ test_any_damage_is_told(void **state)
     buf_fini(&to);
 }
 
-static void
-test_a_refused_allocation_leaves_the_record_as_it_is(void **state)
+UNIT_TEST(test_a_refused_allocation_leaves_the_record_as_it_is)
 {
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct kpl_writer *w = NULL;
         struct buf to;

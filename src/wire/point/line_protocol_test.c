@@ -8,10 +8,11 @@
 
 #include <cmocka.h>
 
+#include "lib/random_labels.h"
+#include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/line_protocol.h"
-#include "lib/random_labels.h"
 
 static void
 check_point(const struct line_point *point, enum line_precision precision, const char *expected)
@@ -46,10 +47,8 @@ check_label(const char *metric, const char *name, const char *value, const char 
     buf_fini(&labels);
 }
 
-static void
-test_labels_are_tags(void **state)
+UNIT_TEST(test_labels_are_tags)
 {
-    (void)state;
     check_label("up", NULL, NULL, "up,__name__=up value=1 5\n");
     check_label("up", "job", "x", "up,__name__=up,job=x value=1 5\n");
     check_label("a:b", "p", "a, b=c", "a:b,__name__=a:b,p=a\\,\\ b\\=c value=1 5\n");
@@ -59,10 +58,8 @@ test_labels_are_tags(void **state)
     check_label("up", "p", "~x%", "up,__name__=up,p=~x% value=1 5\n");
 }
 
-static void
-test_what_a_tag_cannot_be_is_coded(void **state)
+UNIT_TEST(test_what_a_tag_cannot_be_is_coded)
 {
-    (void)state;
     check_label("up", "p", "a\nb %", "up,__name__=up,p=~%a%0Ab%20%25 value=1 5\n");
     check_label("up", "p", "C:\\", "up,__name__=up,p=~%C:%5C value=1 5\n");
     check_label("up", "p", "a\\,b", "up,__name__=up,p=~%a%5C%2Cb value=1 5\n");
@@ -78,10 +75,8 @@ test_what_a_tag_cannot_be_is_coded(void **state)
     check_label(NULL, "p", "1", "~%,p=1 value=1 5\n");
 }
 
-static void
-test_values_are_exact(void **state)
+UNIT_TEST(test_values_are_exact)
 {
-    (void)state;
     static const struct {
         uint64_t bits;
         const char *line;
@@ -107,10 +102,8 @@ test_values_are_exact(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_times_are_in_what_was_asked_for(void **state)
+UNIT_TEST(test_times_are_in_what_was_asked_for)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 4096);
     test_put_texts(&labels, "__name__", "a");
@@ -127,10 +120,8 @@ test_times_are_in_what_was_asked_for(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_what_is_too_large_is_unfit(void **state)
+UNIT_TEST(test_what_is_too_large_is_unfit)
 {
-    (void)state;
     struct buf labels;
     static char large[LINE_KEY_BYTES_MAX];
     static uint64_t bounds[LINE_TEXT_BYTES_MAX / 2];
@@ -153,10 +144,8 @@ test_what_is_too_large_is_unfit(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_a_line_that_does_not_fit_leaves_nothing(void **state)
+UNIT_TEST(test_a_line_that_does_not_fit_leaves_nothing)
 {
-    (void)state;
     struct buf labels, small;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
     buf_init(&labels, NULL, 4096);
@@ -251,10 +240,8 @@ read_key(struct cursor *c, enum reading reading, struct buf *labels)
     buf_fini(&memory);
 }
 
-static void
-test_labels_come_back_however_backslashes_are_read(void **state)
+UNIT_TEST(test_labels_come_back_however_backslashes_are_read)
 {
-    (void)state;
     struct rng r = {11};
     struct buf labels, line, back;
     buf_init(&labels, NULL, 1 << 20);
@@ -283,10 +270,8 @@ test_labels_come_back_however_backslashes_are_read(void **state)
     buf_fini(&line);
 }
 
-static void
-test_histograms_come_back(void **state)
+UNIT_TEST(test_histograms_come_back)
 {
-    (void)state;
     struct rng r = {12};
     struct arena arena;
     struct buf labels, line, text;
@@ -321,10 +306,8 @@ test_histograms_come_back(void **state)
     buf_fini(&text);
 }
 
-static void
-test_codes_that_are_not_ours_are_refused(void **state)
+UNIT_TEST(test_codes_that_are_not_ours_are_refused)
 {
-    (void)state;
     static const char *const bad[] = {"~%%", "~%a%", "~%a%4", "~%a%4g", "~%%%41"};
     struct buf to;
     buf_init(&to, NULL, 100);

@@ -8,9 +8,10 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "lib/random_labels.h"
+#include "lib/test.h"
 #include "wire/number.h"
 #include "wire/point/opentsdb_point.h"
-#include "lib/random_labels.h"
 
 enum { MAX_TAGS = 8 };
 
@@ -50,10 +51,8 @@ check_value(uint64_t bits, const char *text)
     buf_fini(&labels);
 }
 
-static void
-test_values_are_integers_only_where_that_is_exact(void **state)
+UNIT_TEST(test_values_are_integers_only_where_that_is_exact)
 {
-    (void)state;
     check_value(0, "0");
     check_value(double_bits(-0.0), "-0.0");
     check_value(double_bits(-17), "-17");
@@ -85,10 +84,8 @@ check_time(int64_t t_ms, const char *text)
     buf_fini(&labels);
 }
 
-static void
-test_times_are_not_taken_for_other_units(void **state)
+UNIT_TEST(test_times_are_not_taken_for_other_units)
 {
-    (void)state;
     check_time(9999999999999, "9999999999999");
     check_time(10000000000000, NULL);
     check_time(1000000000000, "1000000000000");
@@ -100,10 +97,8 @@ test_times_are_not_taken_for_other_units(void **state)
     check_time(INT64_MIN, NULL);
 }
 
-static void
-test_names_are_escaped(void **state)
+UNIT_TEST(test_names_are_escaped)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 1000);
     test_put_texts(&labels, "U__x", "1");
@@ -117,10 +112,8 @@ test_names_are_escaped(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_series_that_opentsdb_cannot_have_are_unfit(void **state)
+UNIT_TEST(test_series_that_opentsdb_cannot_have_are_unfit)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 1000);
     struct opentsdb_point point = {.t_ms = 1700000000000};
@@ -150,10 +143,8 @@ test_series_that_opentsdb_cannot_have_are_unfit(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_a_point_that_does_not_fit_leaves_nothing(void **state)
+UNIT_TEST(test_a_point_that_does_not_fit_leaves_nothing)
 {
-    (void)state;
     struct buf labels, small;
     buf_init(&labels, NULL, 1000);
     test_put_texts(&labels, "__name__", "a");
@@ -231,10 +222,8 @@ check_back(struct bytes point, struct bytes labels, uint64_t bits)
     buf_fini(&back);
 }
 
-static void
-test_points_come_back(void **state)
+UNIT_TEST(test_points_come_back)
 {
-    (void)state;
     struct rng r = {9};
     struct buf labels, to;
     unsigned fit = 0;
@@ -261,10 +250,8 @@ test_points_come_back(void **state)
     buf_fini(&to);
 }
 
-static void
-test_the_digits_of_another_adapter_are_read(void **state)
+UNIT_TEST(test_the_digits_of_another_adapter_are_read)
 {
-    (void)state;
     struct buf to;
     buf_init(&to, NULL, 1000);
     assert_int_equal(opentsdb_value_get(&to, bytes_of_text("a_Ax_5_9__.")), OK);

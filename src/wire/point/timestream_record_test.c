@@ -9,10 +9,11 @@
 #include <jansson.h>
 
 #include "base/utf8.h"
+#include "lib/random_labels.h"
+#include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/timestream_record_testing.h"
-#include "lib/random_labels.h"
 
 static void
 check_record(const struct timestream_record *record, const char *expected)
@@ -35,10 +36,8 @@ check_record(const struct timestream_record *record, const char *expected)
     buf_fini(&to);
 }
 
-static void
-test_a_record_has_the_documented_form(void **state)
+UNIT_TEST(test_a_record_has_the_documented_form)
 {
-    (void)state;
     struct buf labels;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3};
     buf_init(&labels, NULL, 1000);
@@ -65,10 +64,8 @@ test_a_record_has_the_documented_form(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_common_attributes_are_dimensions_alone(void **state)
+UNIT_TEST(test_common_attributes_are_dimensions_alone)
 {
-    (void)state;
     struct buf labels, to;
     struct timestream_size size = {1, 10};
     struct why why = {""};
@@ -100,10 +97,8 @@ check_name(const char *name, bool measure, bool keep_colons, const char *expecte
     buf_fini(&to);
 }
 
-static void
-test_names_that_clash_are_mapped(void **state)
+UNIT_TEST(test_names_that_clash_are_mapped)
 {
-    (void)state;
     static const char *const as_they_are[] = {"time_", "timezone", "measure_name_", "ts",  "Time",
                                               "job",   "\xc3\xa9", "a.b",           "U_x", "H_x"};
     for (unsigned i = 0; i < sizeof as_they_are / sizeof *as_they_are; i++) {
@@ -145,10 +140,8 @@ long_name(const char *start, size_t size)
     return name;
 }
 
-static void
-test_names_that_are_too_long_are_kept_aside(void **state)
+UNIT_TEST(test_names_that_are_too_long_are_kept_aside)
 {
-    (void)state;
     struct buf labels, to;
     struct why why = {""};
     buf_init(&labels, NULL, 4096);
@@ -176,10 +169,8 @@ test_names_that_are_too_long_are_kept_aside(void **state)
 }
 
 /* What is shortened shows how it begins, as far as that is a plain word. */
-static void
-test_a_shortened_name_that_begins_with_a_digit_has_no_begin(void **state)
+UNIT_TEST(test_a_shortened_name_that_begins_with_a_digit_has_no_begin)
 {
-    (void)state;
     static const struct {
         const char *start, *begin;
     } cases[] = {{"a1_", "H__a1_xxx"}, {"9a", "H____"}, {"a.b", "H__a__"}};
@@ -195,10 +186,8 @@ test_a_shortened_name_that_begins_with_a_digit_has_no_begin(void **state)
     }
 }
 
-static void
-test_values_are_not_mapped_whatever_they_begin_with(void **state)
+UNIT_TEST(test_values_are_not_mapped_whatever_they_begin_with)
 {
-    (void)state;
     struct buf labels, to;
     struct why why = {""};
     buf_init(&labels, NULL, 100);
@@ -212,10 +201,8 @@ test_values_are_not_mapped_whatever_they_begin_with(void **state)
     buf_fini(&to);
 }
 
-static void
-test_records_that_are_too_large_are_unfit(void **state)
+UNIT_TEST(test_records_that_are_too_large_are_unfit)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 1 << 16);
     struct timestream_record r = {.name = bytes_of_text("up"), .labels = {NULL, 0}};
@@ -257,10 +244,8 @@ test_records_that_are_too_large_are_unfit(void **state)
     buf_fini(&to);
 }
 
-static void
-test_a_record_that_does_not_fit_leaves_nothing(void **state)
+UNIT_TEST(test_a_record_that_does_not_fit_leaves_nothing)
 {
-    (void)state;
     struct buf labels, small;
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_FLOAT};
     buf_init(&labels, NULL, 4096);
@@ -367,10 +352,8 @@ metric_of(struct bytes labels)
     return (struct bytes){NULL, 0};
 }
 
-static void
-test_records_come_back(void **state)
+UNIT_TEST(test_records_come_back)
 {
-    (void)state;
     struct rng r = {5};
     struct arena arena;
     struct buf labels, to;
@@ -410,10 +393,8 @@ test_records_come_back(void **state)
     buf_fini(&to);
 }
 
-static void
-test_names_of_others_stand_for_themselves(void **state)
+UNIT_TEST(test_names_of_others_stand_for_themselves)
 {
-    (void)state;
     static const char *const names[] = {
         "job",  "H__x", "H__x__0123456789abcdef", "N__0123456789abcdee", "M__0123456789abcdef",
         "N__x", "U__a_"};

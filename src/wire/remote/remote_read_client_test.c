@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "lib/random.h"
+#include "lib/test.h"
 #include "wire/remote/remote_read_client.h"
 
 enum { SERIES = 12, SAMPLES = 700, FRAME = 4096 };
@@ -167,10 +168,8 @@ receive(struct bytes answer, struct got *got, struct rng *rng, struct why *why)
     return e;
 }
 
-static void
-test_an_answer_is_received_as_it_was(void **state)
+UNIT_TEST(test_an_answer_is_received_as_it_was)
 {
-    (void)state;
     struct buf answer;
     struct rng rng = {5};
     struct why why = {""};
@@ -188,10 +187,8 @@ test_an_answer_is_received_as_it_was(void **state)
     buf_fini(&answer);
 }
 
-static void
-test_samples_outside_the_range_are_cut(void **state)
+UNIT_TEST(test_samples_outside_the_range_are_cut)
 {
-    (void)state;
     struct buf answer;
     struct rng rng = {5};
     struct why why = {""};
@@ -204,10 +201,8 @@ test_samples_outside_the_range_are_cut(void **state)
     buf_fini(&answer);
 }
 
-static void
-test_a_damaged_or_cut_answer_is_refused(void **state)
+UNIT_TEST(test_a_damaged_or_cut_answer_is_refused)
 {
-    (void)state;
     struct buf answer;
     struct rng rng = {5};
     buf_init(&answer, NULL, 64 << 20);
@@ -235,10 +230,8 @@ test_a_damaged_or_cut_answer_is_refused(void **state)
     buf_fini(&answer);
 }
 
-static void
-test_a_chunk_whose_times_do_not_ascend_is_damaged(void **state)
+UNIT_TEST(test_a_chunk_whose_times_do_not_ascend_is_damaged)
 {
-    (void)state;
     /* Two samples of value 0, from 1 ms on; then the time between them, and "the same value". */
     static const uint8_t later[] = {0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0};
     static const uint8_t same[] = {0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -262,10 +255,8 @@ test_a_chunk_whose_times_do_not_ascend_is_damaged(void **state)
     rr_decoder_free(decoder);
 }
 
-static void
-test_a_request_is_what_a_server_decodes(void **state)
+UNIT_TEST(test_a_request_is_what_a_server_decodes)
 {
-    (void)state;
     struct rr_matcher matchers[4];
     for (uint8_t i = 0; i < 4; i++) {
         matchers[i] =

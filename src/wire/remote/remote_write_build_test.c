@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-#include "wire/label_bytes.h"
 #include "lib/random.h"
+#include "lib/test.h"
+#include "wire/label_bytes.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
 #include "wire/remote/remote_write_validate_testing.h"
@@ -159,18 +160,14 @@ round_trip(enum rw_version version)
     arena_fini(&arena);
 }
 
-static void
-test_what_is_built_decodes_as_it_was(void **state)
+UNIT_TEST(test_what_is_built_decodes_as_it_was)
 {
-    (void)state;
     round_trip(RW_V1);
     round_trip(RW_V2);
 }
 
-static void
-test_symbols_are_written_once(void **state)
+UNIT_TEST(test_symbols_are_written_once)
 {
-    (void)state;
     struct rw_build *build;
     struct rw_request request;
     struct bytes message;
@@ -192,10 +189,8 @@ test_symbols_are_written_once(void **state)
     buf_fini(&labels);
 }
 
-static void
-test_metadata_of_families_is_a_request_of_1_0(void **state)
+UNIT_TEST(test_metadata_of_families_is_a_request_of_1_0)
 {
-    (void)state;
     struct buf message;
     struct rw_request request;
     struct why why;
@@ -216,10 +211,8 @@ test_metadata_of_families_is_a_request_of_1_0(void **state)
     buf_fini(&message);
 }
 
-static void
-test_every_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_every_refused_allocation_is_an_error)
 {
-    (void)state;
     struct buf labels;
     buf_init(&labels, NULL, 4096);
     for (uint64_t nth = 1;; nth++) {

@@ -1,3 +1,4 @@
+#include "lib/test.h"
 #include "wire/remote/remote_write_testing.h"
 
 static const struct rw_histogram *
@@ -44,18 +45,14 @@ check_integer_histogram(enum rw_version version)
     assert_int_equal(h->custom_count, 0);
 }
 
-static void
-test_integer_histogram(void **state)
+UNIT_TEST(test_integer_histogram)
 {
-    (void)state;
     check_integer_histogram(RW_V1);
     check_integer_histogram(RW_V2);
 }
 
-static void
-test_float_histogram_with_custom_bounds(void **state)
+UNIT_TEST(test_float_histogram_with_custom_bounds)
 {
-    (void)state;
     for (int version = RW_V1; version <= RW_V2; version++) {
         const struct rw_histogram *rh = decode_histogram(
             (enum rw_version)version,
@@ -78,10 +75,8 @@ test_float_histogram_with_custom_bounds(void **state)
     }
 }
 
-static void
-test_histogram_arrays_may_come_in_pieces(void **state)
+UNIT_TEST(test_histogram_arrays_may_come_in_pieces)
 {
-    (void)state;
     const struct histogram *h =
         &decode_histogram(RW_V2, "08 01 60 ~1 62{~2 ~3} 62{} 48 ~-1 60 ~4 62{~5 ~6 ~7 ~8 ~9 ~10}"
                                  "4a{~-2} 60 ~11 5a{} 42{08 ~1} 5a{10 07}")
@@ -106,10 +101,8 @@ test_histogram_arrays_may_come_in_pieces(void **state)
     assert_int_equal(h->custom_bits[0], double_bits(5));
 }
 
-static void
-test_histogram_kind_is_that_of_the_last_count(void **state)
+UNIT_TEST(test_histogram_kind_is_that_of_the_last_count)
 {
-    (void)state;
     static const struct {
         const char *fields;
         enum sample_kind kind;
@@ -145,10 +138,8 @@ test_histogram_kind_is_that_of_the_last_count(void **state)
     assert_int_equal(h->reset_hint, 9); /* nonsense is kept for histogram_check() to refuse */
 }
 
-static void
-test_malformed_histograms_refuse_the_request(void **state)
+UNIT_TEST(test_malformed_histograms_refuse_the_request)
 {
-    (void)state;
     static const char *const bad[] = {
         "09 #1",     "10 01",     "18 01",     "21 #1",
         "28 01",     "31 #1",     "38 01",     "40 01",
@@ -171,10 +162,8 @@ test_malformed_histograms_refuse_the_request(void **state)
     refuse(RW_V1, "0a{ 20 01 }");
 }
 
-static void
-test_too_many_buckets_mark_the_histogram_only(void **state)
+UNIT_TEST(test_too_many_buckets_mark_the_histogram_only)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 4 << 20);
     static const struct {

@@ -1,3 +1,4 @@
+#include "lib/test.h"
 #include "wire/remote/remote_write_testing.h"
 
 /* A request of `count` ordinary series, as text. */
@@ -22,10 +23,8 @@ put_series_text(struct buf *to, enum rw_version version, unsigned count)
     buf_put_u8(to, 0);
 }
 
-static void
-test_steady_state_allocates_nothing(void **state)
+UNIT_TEST(test_steady_state_allocates_nothing)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 4 << 20);
     for (int version = RW_V1; version <= RW_V2; version++) {
@@ -47,10 +46,8 @@ test_steady_state_allocates_nothing(void **state)
     buf_fini(&text);
 }
 
-static void
-test_a_cleared_request_keeps_bounded_memory(void **state)
+UNIT_TEST(test_a_cleared_request_keeps_bounded_memory)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 64 << 20);
     put_series_text(&text, RW_V2, 60000);
@@ -63,10 +60,8 @@ test_a_cleared_request_keeps_bounded_memory(void **state)
     buf_fini(&text);
 }
 
-static void
-test_every_allocation_may_fail(void **state)
+UNIT_TEST(test_every_allocation_may_fail)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 4 << 20);
     for (int version = RW_V1; version <= RW_V2; version++) {
@@ -99,10 +94,8 @@ test_every_allocation_may_fail(void **state)
     buf_fini(&text);
 }
 
-static void
-test_budget_is_a_ceiling(void **state)
+UNIT_TEST(test_budget_is_a_ceiling)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 4 << 20);
     put_series_text(&text, RW_V1, 3000);
@@ -119,10 +112,8 @@ test_budget_is_a_ceiling(void **state)
     buf_fini(&text);
 }
 
-static void
-test_messages_of_empty_parts_are_refused_as_too_large(void **state)
+UNIT_TEST(test_messages_of_empty_parts_are_refused_as_too_large)
 {
-    (void)state;
     enum { PAIRS = 1 << 20 };
     uint8_t *many = malloc(PAIRS * 2 + 16);
     assert_non_null(many);
@@ -162,10 +153,8 @@ test_messages_of_empty_parts_are_refused_as_too_large(void **state)
     free(many);
 }
 
-static void
-test_every_truncation_is_refused_or_ends_at_a_field(void **state)
+UNIT_TEST(test_every_truncation_is_refused_or_ends_at_a_field)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 4 << 20);
     for (int version = RW_V1; version <= RW_V2; version++) {

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "lib/test.h"
 #include "remote_write_v1.pb-c.h"
 #include "remote_write_v2.pb-c.h"
 
@@ -590,17 +591,13 @@ check_made_messages(enum rw_version version)
     buf_fini(&packed);
 }
 
-static void
-test_v1_messages_mean_what_protobuf_says(void **state)
+UNIT_TEST(test_v1_messages_mean_what_protobuf_says)
 {
-    (void)state;
     check_made_messages(RW_V1);
 }
 
-static void
-test_v2_messages_mean_what_protobuf_says(void **state)
+UNIT_TEST(test_v2_messages_mean_what_protobuf_says)
 {
-    (void)state;
     check_made_messages(RW_V2);
 }
 
@@ -674,17 +671,13 @@ check_damaged_messages(enum rw_version version)
     buf_fini(&damaged);
 }
 
-static void
-test_v1_damaged_messages_are_accepted_only_with_the_oracle(void **state)
+UNIT_TEST(test_v1_damaged_messages_are_accepted_only_with_the_oracle)
 {
-    (void)state;
     check_damaged_messages(RW_V1);
 }
 
-static void
-test_v2_damaged_messages_are_accepted_only_with_the_oracle(void **state)
+UNIT_TEST(test_v2_damaged_messages_are_accepted_only_with_the_oracle)
 {
-    (void)state;
     check_damaged_messages(RW_V2);
 }
 
@@ -721,24 +714,18 @@ check_capture(enum rw_version version, const char *name, uint64_t floats, uint64
     assert_int_equal(histogram_count, histograms);
 }
 
-static void
-test_capture_node15s(void **state)
+UNIT_TEST(test_capture_node15s)
 {
-    (void)state;
     check_capture(RW_V1, "node15s.rw", 378784, 0);
 }
 
-static void
-test_capture_node1s(void **state)
+UNIT_TEST(test_capture_node1s)
 {
-    (void)state;
     check_capture(RW_V1, "node1s.rw", 179637, 0);
 }
 
-static void
-test_capture_v2hist(void **state)
+UNIT_TEST(test_capture_v2hist)
 {
-    (void)state;
     check_capture(RW_V2, "v2hist.rw", 81491, 37303);
 }
 

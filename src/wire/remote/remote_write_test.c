@@ -3,6 +3,7 @@
  * makes of arbitrary messages is compared in remote_write_oracle_test.c.
  */
 #include "base/hash.h"
+#include "lib/test.h"
 #include "wire/remote/remote_write_testing.h"
 
 /* The labels of a series as "name=value;name=value;". */
@@ -38,10 +39,8 @@ expect_text(struct bytes b, const char *text)
 
 /* --- 1.0 -------------------------------------------------------------------------------------- */
 
-static void
-test_v1_canonical_request(void **state)
+UNIT_TEST(test_v1_canonical_request)
 {
-    (void)state;
     accept(RW_V1,
            "0a{ 0a{0a{'__name__'}12{'up'}} 0a{0a{'job'}12{'a'}} 12{09 #1.5 10 =1700000000123} }"
            "0a{ 0a{0a{'__name__'}12{'up'}} 0a{0a{'job'}12{'b'}} 12{10 =1700000000124} "
@@ -63,10 +62,8 @@ test_v1_canonical_request(void **state)
                 rw_series_key(&request, &request.series[1]));
 }
 
-static void
-test_v1_empty_messages_are_empty_not_wrong(void **state)
+UNIT_TEST(test_v1_empty_messages_are_empty_not_wrong)
 {
-    (void)state;
     accept(RW_V1, "");
     assert_int_equal(request.series_count, 0);
     accept(RW_V1, "0a{} 1a{} 0a{0a{} 12{} 1a{} 22{}}");
@@ -82,10 +79,8 @@ test_v1_empty_messages_are_empty_not_wrong(void **state)
     assert_int_equal(rw_decode(&request, RW_V2, (struct bytes){0}, SEED, NULL), OK);
 }
 
-static void
-test_v1_labels_in_every_legal_shape(void **state)
+UNIT_TEST(test_v1_labels_in_every_legal_shape)
 {
-    (void)state;
     static const struct {
         const char *label;
         const char *expected;
@@ -114,10 +109,8 @@ test_v1_labels_in_every_legal_shape(void **state)
     }
 }
 
-static void
-test_v1_long_labels_pass_the_short_reader(void **state)
+UNIT_TEST(test_v1_long_labels_pass_the_short_reader)
 {
-    (void)state;
     struct buf text;
     buf_init(&text, NULL, 1 << 20);
     static const size_t sizes[] = {0,   1,   60,  61,  119, 120, 121,  122,
@@ -142,10 +135,8 @@ test_v1_long_labels_pass_the_short_reader(void **state)
     buf_fini(&text);
 }
 
-static void
-test_v1_malformed_labels_refuse_the_request(void **state)
+UNIT_TEST(test_v1_malformed_labels_refuse_the_request)
 {
-    (void)state;
     static const char *const bad[] = {
         "0a 05 0a 01 'n' 12 02",     /* value reaches past the label */
         "0a 06 0a 01 'n' 12 02 'v'", /* the same, with bytes of the next field behind it */
@@ -174,10 +165,8 @@ test_v1_malformed_labels_refuse_the_request(void **state)
     }
 }
 
-static void
-test_v1_scattered_labels_are_gathered(void **state)
+UNIT_TEST(test_v1_scattered_labels_are_gathered)
 {
-    (void)state;
     accept(RW_V1, "0a{ 0a{0a{'a'}12{'1'}} 0a{0a{'b'}12{'2'}} 12{10 =5} 0a{0a{'c'}12{'3'}} }"
                   "0a{ 12{10 =6} 0a{0a{'a'}12{'1'}} 0a{0a{'b'}12{'2'}} 0a{0a{'c'}12{'3'}} }"
                   "0a{ 0a{0a{'a'}12{'1'}} 50 01 0a{0a{'b'}12{'2'}} 52{'x'} 0a{0a{'c'}12{'3'}} }"
@@ -195,10 +184,8 @@ test_v1_scattered_labels_are_gathered(void **state)
     expect_float(0, 0, 5, 0);
 }
 
-static void
-test_samples_in_every_legal_shape(void **state)
+UNIT_TEST(test_samples_in_every_legal_shape)
 {
-    (void)state;
     static const struct {
         const char *sample;
         double value;
@@ -248,10 +235,8 @@ test_samples_in_every_legal_shape(void **state)
     expect_float(0, 0, 77, 0);
 }
 
-static void
-test_value_bits_survive(void **state)
+UNIT_TEST(test_value_bits_survive)
 {
-    (void)state;
     accept(RW_V1, "0a{ 12{09 02 00 00 00 00 00 f0 7f 10 =1700000000000}"
                   "    12{09 01 00 00 00 00 00 f8 7f 10 =1700000000000}"
                   "    12{09 00 00 00 00 00 00 00 80 10 =1700000000000}"
@@ -262,10 +247,8 @@ test_value_bits_survive(void **state)
     assert_int_equal(request.floats[3].bits, 1);
 }
 
-static void
-test_malformed_samples_refuse_the_request(void **state)
+UNIT_TEST(test_malformed_samples_refuse_the_request)
 {
-    (void)state;
     static const char *const bad[] = {
         "12 10 09 00 00 00",                       /* truncated */
         "12 07 10 80 80 80 80 80",                 /* the time is cut by the end */
@@ -296,10 +279,8 @@ test_malformed_samples_refuse_the_request(void **state)
     refuse(RW_V2, "2a{ 12{19 #1} }"); /* start time as a double */
 }
 
-static void
-test_v1_exemplars_have_labels_of_their_own(void **state)
+UNIT_TEST(test_v1_exemplars_have_labels_of_their_own)
 {
-    (void)state;
     accept(RW_V1, "0a{ 0a{0a{'a'}12{'b'}}"
                   " 1a{ 0a{0a{'trace'}12{'x1'}} 0a{12{'y'}} 11 #0.5 18 =-3 }"
                   " 1a{ 18 =4 0a{0a{'trace'}12{'x2'}} } 1a{} }"
@@ -326,10 +307,8 @@ test_v1_exemplars_have_labels_of_their_own(void **state)
     refuse(RW_V1, "0a{ 1a{ 08 01 } }");
 }
 
-static void
-test_v1_metadata(void **state)
+UNIT_TEST(test_v1_metadata)
 {
-    (void)state;
     accept(RW_V1, "1a{ 08 02 12{'up'} 22{'Is it up?'} 2a{'bool'} }"
                   "1a{ 08 =99 12{'x'} 12{'y'} 1a{'skipped'} 08 =-1 }");
     assert_int_equal(request.metadata_count, 2);
@@ -345,10 +324,8 @@ test_v1_metadata(void **state)
     refuse(RW_V1, "1a 02 12 01");
 }
 
-static void
-test_unknown_fields_are_skipped_at_every_level(void **state)
+UNIT_TEST(test_unknown_fields_are_skipped_at_every_level)
 {
-    (void)state;
     accept(RW_V1, "10 01 0a{ 28 01 0a{0a{'a'}12{'b'}} 12{10 01} 2d 00 00 00 00 } 21 #1 12{'source'}"
                   "fa ff ff ff 0f{'far'} 1a{ 18 01 }");
     assert_int_equal(request.series_count, 1);
@@ -378,10 +355,8 @@ test_unknown_fields_are_skipped_at_every_level(void **state)
 
 /* --- 2.0 -------------------------------------------------------------------------------------- */
 
-static void
-test_v2_canonical_request(void **state)
+UNIT_TEST(test_v2_canonical_request)
 {
-    (void)state;
     accept(RW_V2,
            SYMBOLS "2a{ 0a{01 02 03 04} 12{09 #1.5 10 =1700000000123} 2a{08 02 18 05 20 06} }"
                    "2a{ 0a{01 02} 12{10 =1700000000124 18 =1700000000000} 2a{} }"
@@ -405,10 +380,8 @@ test_v2_canonical_request(void **state)
     assert_false(fingerprint_equal(s[0].print, s[1].print));
 }
 
-static void
-test_v2_keys_follow_texts_not_their_numbers(void **state)
+UNIT_TEST(test_v2_keys_follow_texts_not_their_numbers)
 {
-    (void)state;
     accept(RW_V2, "22{} 22{'a'} 22{'b'} 22{'c'} 22{'d'} 2a{0a{01 02 03 04}} 2a{0a{03 04 01 02}}"
                   "2a{0a{02 01 03 04}} 2a{0a{01 02}} 2a{} 2a{0a{00 00}}");
     uint64_t first = rw_series_key(&request, &request.series[0]);
@@ -425,10 +398,8 @@ test_v2_keys_follow_texts_not_their_numbers(void **state)
     assert_true(rw_series_key(&request, &request.series[0]) != first);
 }
 
-static void
-test_v2_references_in_every_legal_shape(void **state)
+UNIT_TEST(test_v2_references_in_every_legal_shape)
 {
-    (void)state;
     static const char *const shapes[] = {
         "0a{01 02 03 04}",
         "08 01 08 02 08 03 08 04",
@@ -448,10 +419,8 @@ test_v2_references_in_every_legal_shape(void **state)
     }
 }
 
-static void
-test_v2_bad_references_mark_the_series_only(void **state)
+UNIT_TEST(test_v2_bad_references_mark_the_series_only)
 {
-    (void)state;
     static const char *const bad[] = {
         "0a{01}", "0a{01 02 03}", "0a{01 07}", "0a{07 01}", "0a{01 02 ff ff ff ff 0f 01}", "08 01",
     };
@@ -473,10 +442,8 @@ test_v2_bad_references_mark_the_series_only(void **state)
     assert_string_equal(labels_text(0), "x=x;");
 }
 
-static void
-test_v2_malformed_references_refuse_the_request(void **state)
+UNIT_TEST(test_v2_malformed_references_refuse_the_request)
 {
-    (void)state;
     refuse(RW_V2, SYMBOLS "2a{ 0a{01 80} }");
     refuse(RW_V2, SYMBOLS "2a{ 0a{01 ff ff ff ff ff ff ff ff ff 02} }");
     refuse(RW_V2, SYMBOLS "2a{ 0d 00 00 00 00 }");
@@ -486,10 +453,8 @@ test_v2_malformed_references_refuse_the_request(void **state)
     refuse(RW_V2, SYMBOLS "2a{ 22{ 0d 00 00 00 00 } }");
 }
 
-static void
-test_v2_symbols_may_follow_the_series(void **state)
+UNIT_TEST(test_v2_symbols_may_follow_the_series)
 {
-    (void)state;
     accept(RW_V2, "2a{ 0a{01 02} 12{10 01} 22{0a{03 04}} 2a{18 05} } 22{} 22{'__name__'} "
                   "2a{ 0a{01 02 03 04} 1a{08 05} } 22{'up'} 22{'job'} 22{'a'} 22{'help'}");
     assert_int_equal(request.series_count, 2);
@@ -506,10 +471,8 @@ test_v2_symbols_may_follow_the_series(void **state)
     refuse(RW_V2, "2a{} 22 05");
 }
 
-static void
-test_v2_exemplars_refer_to_symbols(void **state)
+UNIT_TEST(test_v2_exemplars_refer_to_symbols)
 {
-    (void)state;
     accept(RW_V2, SYMBOLS "2a{ 22{0a{03 04} 11 #0.5 18 =9} 22{08 01 08 02 0a{03 04}} 22{0a{03}}"
                           "    22{0a{03 07}} 22{18 =-1} 0a{01 02} }");
     const struct rw_exemplar *x = request.exemplars;
@@ -526,10 +489,8 @@ test_v2_exemplars_refer_to_symbols(void **state)
     assert_string_equal(labels_text(0), "__name__=up;");
 }
 
-static void
-test_v2_metadata_occurrences_merge(void **state)
+UNIT_TEST(test_v2_metadata_occurrences_merge)
 {
-    (void)state;
     accept(RW_V2, SYMBOLS "2a{ 2a{08 01 18 05} 2a{20 06} 2a{} }"
                           "2a{ 2a{08 01 18 05} 2a{08 03 18 06} 2a{18 00} }"
                           "2a{ 2a{08 =8 18 =7} } 2a{ 2a{20 =4294967295 18 05} }");
@@ -551,10 +512,8 @@ test_v2_metadata_occurrences_merge(void **state)
     refuse(RW_V2, "2a{ 2a 05 }");
 }
 
-static void
-test_the_sentence_names_the_place(void **state)
+UNIT_TEST(test_the_sentence_names_the_place)
 {
-    (void)state;
     struct bytes m = message_of("0a{ 12{10 01} } 0a{ 12{10} }");
     struct why why;
     assert_int_equal(rw_decode(&request, RW_V1, m, SEED, &why), ERR_INPUT);

@@ -2,12 +2,7 @@
  * family_writer_test.c - what scrapers read of samples: lines as Prometheus 3.5.3 writes them, and
  * messages as protobuf-c reads them.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -142,10 +137,8 @@ check_text(enum name_escaping escaping, const char *expected)
     buf_fini(&to);
 }
 
-static void
-test_text_has_a_line_for_each_float_and_custom_buckets_as_classic_ones(void **state)
+UNIT_TEST(test_text_has_a_line_for_each_float_and_custom_buckets_as_classic_ones)
 {
-    (void)state;
     check_text(ESCAPE_UNDERSCORES, "# TYPE Upper untyped\n"
                                    "Upper{A=\"1\",b=\"q\\\"\\\\\\n\",instance=\"\"} 1e+21 -5\n"
                                    "# TYPE h untyped\n"
@@ -172,10 +165,8 @@ test_text_has_a_line_for_each_float_and_custom_buckets_as_classic_ones(void **st
                                    "my_metric_count{z=\"1\",instance=\"\"} 10 1000\n");
 }
 
-static void
-test_names_that_are_no_words_stand_in_quotes_if_they_may(void **state)
+UNIT_TEST(test_names_that_are_no_words_stand_in_quotes_if_they_may)
 {
-    (void)state;
     struct family_writer w;
     struct buf to, l;
     buf_init(&to, NULL, TEXT_BYTES_MAX);
@@ -302,10 +293,8 @@ print_messages(struct buf *to, struct bytes all)
     return count;
 }
 
-static void
-test_messages_have_all_that_was_given(void **state)
+UNIT_TEST(test_messages_have_all_that_was_given)
 {
-    (void)state;
     struct family_writer w;
     struct buf to, text;
     buf_init(&to, NULL, TEXT_BYTES_MAX);
@@ -340,10 +329,8 @@ test_messages_have_all_that_was_given(void **state)
     buf_fini(&text);
 }
 
-static void
-test_a_large_family_comes_in_several_messages(void **state)
+UNIT_TEST(test_a_large_family_comes_in_several_messages)
 {
-    (void)state;
     enum { SERIES = 20000 };
     struct family_writer w;
     struct buf to, text, l;
@@ -375,10 +362,8 @@ test_a_large_family_comes_in_several_messages(void **state)
 }
 
 /* The buffer written to has room. */
-static void
-test_no_memory_shows_wherever_it_is_missing(void **state)
+UNIT_TEST(test_no_memory_shows_wherever_it_is_missing)
 {
-    (void)state;
     struct buf to, l;
     buf_init(&to, NULL, TEXT_BYTES_MAX);
     buf_init(&l, NULL, 1000);

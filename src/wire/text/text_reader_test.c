@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <inttypes.h>
 
+#include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/text/text_reader.h"
@@ -111,10 +112,8 @@ check(enum text_format format, const char *line, const char *expected)
     text_reader_free(reader);
 }
 
-static void
-test_prometheus_text_is_read(void **state)
+UNIT_TEST(test_prometheus_text_is_read)
 {
-    (void)state;
     const enum text_format f = TEXT_PROMETHEUS;
     check(f, "up 1 1700000000000", "__name__=up|1@1700000000000");
     check(f, "  up\t{ } \t 1   5 \t", "__name__=up|1@5");
@@ -130,10 +129,8 @@ test_prometheus_text_is_read(void **state)
     check(f, "#", "");
 }
 
-static void
-test_bad_prometheus_lines_are_told(void **state)
+UNIT_TEST(test_bad_prometheus_lines_are_told)
 {
-    (void)state;
     static const char *const bad[] = {"up",
                                       "up 1 5 6",
                                       "up 1 1.5",
@@ -162,10 +159,8 @@ test_bad_prometheus_lines_are_told(void **state)
     }
 }
 
-static void
-test_openmetrics_is_read(void **state)
+UNIT_TEST(test_openmetrics_is_read)
 {
-    (void)state;
     const enum text_format f = TEXT_OPENMETRICS;
     check(f, "up 1 1700000000", "__name__=up|1@1700000000000");
     check(f, "up 1 1700000000.123", "__name__=up|1@1700000000123");
@@ -179,10 +174,8 @@ test_openmetrics_is_read(void **state)
     check(f, "up 1", NULL);
 }
 
-static void
-test_a_given_time_stands_in_for_missing_ones(void **state)
+UNIT_TEST(test_a_given_time_stands_in_for_missing_ones)
 {
-    (void)state;
     struct text_reader *r = reader_of(TEXT_OPENMETRICS, true);
     check_in(r, "up 1", "__name__=up|1@777");
     check_in(r, "up 1 # {x=\"1\"} 2", "__name__=up|1@777#x=1|2@777");
@@ -197,10 +190,8 @@ test_a_given_time_stands_in_for_missing_ones(void **state)
     text_reader_free(r);
 }
 
-static void
-test_a_family_is_told_once_it_is_complete(void **state)
+UNIT_TEST(test_a_family_is_told_once_it_is_complete)
 {
-    (void)state;
     struct text_reader *r = reader_of(TEXT_OPENMETRICS, false);
     struct text_item item;
     struct why why;
@@ -221,10 +212,8 @@ test_a_family_is_told_once_it_is_complete(void **state)
     text_reader_free(r);
 }
 
-static void
-test_openmetrics_must_end(void **state)
+UNIT_TEST(test_openmetrics_must_end)
 {
-    (void)state;
     struct text_item item;
     struct why why = {""};
     struct text_reader *r = reader_of(TEXT_OPENMETRICS, false);
@@ -249,10 +238,8 @@ check_last(enum text_format format, const char *line, bool is_whole)
     text_reader_free(r);
 }
 
-static void
-test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows(void **state)
+UNIT_TEST(test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows)
 {
-    (void)state;
     static const enum text_format texts[] = {TEXT_OPENMETRICS, TEXT_PROMETHEUS};
     for (unsigned i = 0; i < 2; i++) {
         check_last(texts[i], "up 1 1700000000", false);
@@ -273,10 +260,8 @@ test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows(void **state)
                false);
 }
 
-static void
-test_json_lines_are_read(void **state)
+UNIT_TEST(test_json_lines_are_read)
 {
-    (void)state;
     const enum text_format f = TEXT_JSON_LINES;
     check(f,
           "{\"metric\":{\"__name__\":\"up\",\"job\":\"x\"},\"values\":[1,-0,1e-7],"
@@ -322,10 +307,8 @@ test_json_lines_are_read(void **state)
     }
 }
 
-static void
-test_deep_json_is_refused(void **state)
+UNIT_TEST(test_deep_json_is_refused)
 {
-    (void)state;
     char line[4096] = "{\"x\":";
     memset(line + 5, '[', 200);
     memset(line + 205, ']', 200);
@@ -333,10 +316,8 @@ test_deep_json_is_refused(void **state)
     check(TEXT_JSON_LINES, line, NULL);
 }
 
-static void
-test_ndjson_rows_are_read(void **state)
+UNIT_TEST(test_ndjson_rows_are_read)
 {
-    (void)state;
     const enum text_format f = TEXT_NDJSON;
     check(f,
           "{\"name\":\"up\",\"time\":5,\"value\":1,\"labels\":{\"__name__\":\"up\",\"a\":\"b\"}}",
@@ -355,10 +336,8 @@ test_ndjson_rows_are_read(void **state)
     check(f, "{\"name\":\"up\",\"name\":\"up\",\"time\":5,\"value\":5}", NULL);
 }
 
-static void
-test_ndjson_rows_carry_more_than_numbers(void **state)
+UNIT_TEST(test_ndjson_rows_carry_more_than_numbers)
 {
-    (void)state;
     const enum text_format f = TEXT_NDJSON;
 #define ROW "{\"name\":\"up\",\"time\":5,"
     check(f, ROW "\"value\":null,\"bits\":\"7ff0000000000002\"}", "__name__=up|stale@5");
@@ -400,10 +379,8 @@ test_ndjson_rows_carry_more_than_numbers(void **state)
 #undef ROW
 }
 
-static void
-test_histograms_that_are_none_are_told(void **state)
+UNIT_TEST(test_histograms_that_are_none_are_told)
 {
-    (void)state;
     static const char *const bad[] = {"null",
                                       "{}",
                                       "{\"sum\":1}",
@@ -432,10 +409,8 @@ test_histograms_that_are_none_are_told(void **state)
     }
 }
 
-static void
-test_a_histogram_has_no_more_buckets_than_a_limit(void **state)
+UNIT_TEST(test_a_histogram_has_no_more_buckets_than_a_limit)
 {
-    (void)state;
     struct text_reader *r = reader_of(TEXT_NDJSON, false);
     struct text_item item;
     struct why why;
@@ -456,10 +431,8 @@ test_a_histogram_has_no_more_buckets_than_a_limit(void **state)
     text_reader_free(r);
 }
 
-static void
-test_csv_rows_are_read(void **state)
+UNIT_TEST(test_csv_rows_are_read)
 {
-    (void)state;
     struct text_reader *r = reader_of(TEXT_CSV, false);
     check_in(r, "\xef\xbb\xbfname,\"labels\",time,value,job\r", "");
     check_in(r, "up,\"{a=\"\"b,c\"\"}\",5,1,x\r", "__name__=up,a=b,c,job=x|1@5");
@@ -484,10 +457,8 @@ test_csv_rows_are_read(void **state)
     text_reader_free(r);
 }
 
-static void
-test_skipped_lines_of_csv_still_name_the_columns(void **state)
+UNIT_TEST(test_skipped_lines_of_csv_still_name_the_columns)
 {
-    (void)state;
     struct why why;
     struct text_reader *r = reader_of(TEXT_CSV, false);
     assert_int_equal(text_reader_skip(r, bytes_of_text("name,time,value"), &why), OK);
@@ -513,10 +484,8 @@ check_early(enum text_format format, const char *header, const char *line, const
     text_reader_free(r);
 }
 
-static void
-test_a_time_before_1980_of_an_unknown_unit_names_its_column(void **state)
+UNIT_TEST(test_a_time_before_1980_of_an_unknown_unit_names_its_column)
 {
-    (void)state;
 #define EARLY "315532799999"
     check_early(TEXT_CSV, "name,value,time", "up,1," EARLY, "time");
     check_early(TEXT_CSV, "timestamp,value,name", EARLY ",1,up", "timestamp");
@@ -535,10 +504,8 @@ test_a_time_before_1980_of_an_unknown_unit_names_its_column(void **state)
 #undef EARLY
 }
 
-static void
-test_forms_are_told_apart(void **state)
+UNIT_TEST(test_forms_are_told_apart)
 {
-    (void)state;
     static const struct {
         const char *head;
         enum text_format format;
@@ -714,10 +681,8 @@ round_trip(enum text_format format, const struct label *labels)
     buf_fini(&text);
 }
 
-static void
-test_what_is_written_reads_back_bit_for_bit(void **state)
+UNIT_TEST(test_what_is_written_reads_back_bit_for_bit)
 {
-    (void)state;
     for (unsigned format = 0; format < TEXT_FORMAT_COUNT; format++) {
         for (unsigned i = 0; i < sizeof series_labels / sizeof *series_labels; i++) {
             round_trip((enum text_format)format, series_labels[i]);
@@ -725,10 +690,8 @@ test_what_is_written_reads_back_bit_for_bit(void **state)
     }
 }
 
-static void
-test_what_a_form_cannot_carry_is_counted(void **state)
+UNIT_TEST(test_what_a_form_cannot_carry_is_counted)
 {
-    (void)state;
     static const int64_t times[] = {1, 2, 3};
     static const uint64_t bits[] = {STALE_NAN_BITS, 0xfff8000000000001u, NORMAL_NAN_BITS};
     struct text_writer *w;
@@ -753,10 +716,8 @@ test_what_a_form_cannot_carry_is_counted(void **state)
     buf_fini(&text);
 }
 
-static void
-test_every_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_every_refused_allocation_is_an_error)
 {
-    (void)state;
     static const char line[] = "{\"metric\":{\"a\":\"\\u0041\"},\"values\":[1],\"timestamps\":[5]}";
     for (uint64_t nth = 1;; nth++) {
         struct text_reader_options options = {.format = TEXT_JSON_LINES};

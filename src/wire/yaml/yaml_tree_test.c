@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,49 +106,39 @@ static const char repeating[] = "- &a {b: 1, c: &l [2, 3]}\n"
                                 "- {<<: *a, b: 4}\n"
                                 "- {<<: [{d: *l, <<: {e: 5}}, {d: 6}]}\n";
 
-static void
-test_a_document_is_given_as_if_it_were_written_out(void **state)
+UNIT_TEST(test_a_document_is_given_as_if_it_were_written_out)
 {
-    (void)state;
     check(repeating, OK,
           "[{b: 1, c: [2, 3]}, {b: 1, c: [2, 3]}, {b: 4, c: [2, 3]}, {d: [2, 3], e: 5}]");
     check("{a: '<<', '<<': \"&b\"}", OK, "{a: <<, <<: &b}"); /* in quotes they are texts */
     check("", OK, "");
 }
 
-static void
-test_what_is_given_in_a_mapping_wins_and_then_what_is_merged_first(void **state)
+UNIT_TEST(test_what_is_given_in_a_mapping_wins_and_then_what_is_merged_first)
 {
-    (void)state;
     check("{a: 1, <<: [{a: 2, b: 3}, {b: 4, c: 5}]}", OK, "{a: 1, b: 3, c: 5}");
     check("{<<: {a: 2}, a: 1}", OK, "{a: 1}");
     check("{<<: {a: 1, <<: {a: 2, b: 3}}}", OK, "{a: 1, b: 3}");
     check("{a: 1, a: 2, <<: {}}", OK, "{a: 1, a: 2}"); /* whoever reads it complains */
 }
 
-static void
-test_documents_that_hold_themselves_end(void **state)
+UNIT_TEST(test_documents_that_hold_themselves_end)
 {
-    (void)state;
     check("&a [*a]", ERR_INPUT, "t.yml:1:1: nested too deeply");
     check("&a {b: *a}", ERR_INPUT, "t.yml:1:1: nested too deeply");
     check("&a {<<: *a}", ERR_INPUT, "t.yml:1:1: <<: nested too deeply");
 }
 
 /* Lists of lists, each of which stands for ten of the one before. */
-static void
-test_values_count_for_each_alias(void **state)
+UNIT_TEST(test_values_count_for_each_alias)
 {
-    (void)state;
     check("[&a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a], "
           "*b, *b, *b, *b, *b, *b, *b, *b, *b]",
           ERR_INPUT, "t.yml:1:2: at most 1000 values are allowed");
 }
 
-static void
-test_each_refused_allocation_is_an_error(void **state)
+UNIT_TEST(test_each_refused_allocation_is_an_error)
 {
-    (void)state;
     for (unsigned of_yaml = 0; of_yaml < 2; of_yaml++) {
         for (unsigned nth = 1;; nth++) {
             struct why why = {""};
