@@ -84,8 +84,8 @@ inspect_end_word(enum wal_segment_end end)
         "clean: ends with the file",
         "clean: followed by zeros, nothing was written after it",
         "torn: an incomplete commit, or one being written",
-        "clean: followed by bytes of an earlier use of the file, or by the first bytes of a torn "
-        "commit",
+        ("clean: followed by bytes of an earlier use of the file, or by the first bytes of a torn "
+         "commit"),
     };
     return words[end];
 }
