@@ -18,6 +18,8 @@
     "- {name: h, interval: 15s, rules: [{record: again, expr: always}," \
     " {alert: Again, expr: always > 0}]}\n"
 #define REFUSED_ON "540s accept 300s count again $+900/15..$+900/15+1 stale again 0 firing"
+#define REFUSAL    "refuse 30s accept 20s "
+#define REFUSALS   REFUSAL REFUSAL REFUSAL REFUSAL REFUSAL
 #define BOTH_END                                                   \
     "{record: early, expr: 'vector(time() % 86400) > 270 < 290'}," \
     "{record: late, expr: 'vector(time() % 86400) > 310 < $'}"
@@ -82,6 +84,15 @@ static const struct story stories[] = {
           G(ALWAYS)),
 
     /* --- gaps --- */
+    STORY("what was due in an outage shorter than the interval is recorded when its input is there",
+          "for 0..54+6: 1200s $s crash 40s mute start 0 15s speak speed 20 1200s same rate",
+          EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
+    STORY("what was due in a sleep shorter than the interval is recorded when its input is there",
+          "for 0..54+6: 1200s $s mute clock 40 15s speak speed 20 1200s same rate",
+          EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
+    STORY("alerts fire though the store refuses again and again",
+          "300s load 1 " REFUSALS REFUSALS REFUSALS "firing", G(ALWAYS),
+          G(ALWAYS ", {alert: Brief, expr: vector(1)}")),
     STORY("alerts await their input after the clock was set forward",
           "1200s mute clock 3600 300s clock -3600 speak 300s firing", G(SENT)),
     STORY("a group that is changed after an outage awaits its input still",

@@ -56,27 +56,30 @@ begin_wait(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns
     t->state = CATCH_UP_WAITS;
     s->catch_up_ns = 0;
     t->gap_to_ns = s->seen_ns;
-    t->pauses = s->pauses;
     t->since_ns = monotonic_ns;
     t->until_ns = monotonic_ns + s->limits.catch_up_wait_ns;
     t->look_ns = monotonic_ns;
 }
 
 void
-catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t gap_from_ns, bool is_gap,
-               int64_t monotonic_ns)
+catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
+               enum catch_up_reason reason, int64_t monotonic_ns)
 {
-    bool waits = is_gap && s->limits.catch_up_ns > 0;
+    bool waits = reason != CATCH_UP_SERIES && s->limits.catch_up_ns > 0;
     if (t->state == CATCH_UP_LIVE) {
         if (s->catching_up++ == 0) s->late = (struct time_range){INT64_MAX, INT64_MIN};
         t->gap_from_ns = NEVER_NS;
-        t->awaits_senders = t->is_logged = false;
+        t->awaits_senders = t->is_logged = t->is_held_again = false;
+        t->held_until_ns = 0;
+        t->fill_logged = FILL_SILENT;
+        t->filled = 0;
     }
-    if (gap_from_ns < t->gap_from_ns) t->gap_from_ns = gap_from_ns;
-    if (waits && (t->state != CATCH_UP_WAITS || t->pauses != s->pauses)) {
-        begin_wait(s, t, monotonic_ns);
-        t->held_until_ns = t->until_ns;
-    }
+    if (from_ns < t->gap_from_ns) t->gap_from_ns = from_ns;
+    bool begins = waits && (t->state != CATCH_UP_WAITS || t->pauses != s->pauses);
+    if (reason != CATCH_UP_SERIES) t->pauses = s->pauses;
+    if (begins) begin_wait(s, t, monotonic_ns);
+    bool is_held = t->state == CATCH_UP_WAITS && reason == CATCH_UP_GAP;
+    if (is_held && (begins || t->held_until_ns == 0)) t->held_until_ns = t->until_ns;
     if (t->state == CATCH_UP_LIVE) begin_fill(s, t);
 }
 
@@ -111,8 +114,10 @@ take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     job->work = WORK_LOOK;
     job->tenant = t;
     job->late = s->late;
-    job->is_first_look = !t->is_logged;
-    t->is_logged = true;
+    job->from_ms = from_ms;
+    job->awaited_from_ms = from_ms - SENT_MS;
+    job->sent_ms = t->sent_ms;
+    job->is_logged = t->is_logged;
 }
 
 static bool
@@ -131,11 +136,13 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     struct scheduled_tenant *t = job->tenant;
     assert(t->is_looking);
     t->is_looking = false;
+    t->is_logged = job->is_logged;
     if (t->state != CATCH_UP_WAITS) return;
     if (job->store_refuses) {
         begin_wait(s, t, monotonic_ns);
-    } else if (t->is_refused) { /* senders come now */
+    } else if (t->is_refused && !t->is_held_again) { /* senders come now */
         t->held_until_ns = t->until_ns;
+        t->is_held_again = true;
     }
     t->is_refused = job->store_refuses;
     t->look_ns = monotonic_ns + LOOK_NS;
@@ -223,6 +230,23 @@ add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct schedule
     }
 }
 
+/* The log says when evaluations of the gap begin to be made, and when they are. */
+static void
+note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_ns,
+           int64_t monotonic_ns)
+{
+    bool any = from_ns < job->until_ns;
+    job->from_ms = from_ns / NS_PER_MS;
+    job->logs_begin = any && t->fill_logged == FILL_SILENT;
+    if (job->logs_begin) {
+        t->fill_logged = FILL_BEGUN;
+        t->fill_began_ns = monotonic_ns;
+    }
+    job->logs_end = t->fill_logged == FILL_BEGUN && job->until_ns == job->now_ns;
+    job->filled = t->filled;
+    job->fill_began_ns = t->fill_began_ns;
+}
+
 /* False: there is nothing to do before t->look_ns, or the tenant is LIVE. */
 static bool
 take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
@@ -243,6 +267,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     job->until_ns = s->seen_ns;
     if (job->until_ns - from_ns > PASS_NS) job->until_ns = from_ns + PASS_NS;
     job->covered_ns = job->until_ns - from_ns;
+    note_begin(t, job, from_ns, monotonic_ns);
     t->look_ns = 0;
     t->is_filling = true; /* invariant 2 */
     atomic_store(&t->cancel, NULL);
@@ -347,6 +372,8 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     s->filling--;
     s->catch_up_ns = 0;
     s->totals.filled += job->counts.made;
+    t->filled += job->counts.made;
+    if (job->logs_end && job->error == OK) t->fill_logged = FILL_ENDED;
     s->totals.different += job->counts.different;
     for (uint32_t i = 0; i < job->fill_count; i++) {
         struct scheduled *e = job->fills[i].entry;

@@ -341,6 +341,7 @@ place_tenants(struct scheduler *s, struct scheduler_change *c)
             t = c->plan[i].tenant;
             assert(t != NULL); /* invariant 4 */
             t->next = *link;
+            t->pauses = s->pauses; /* a new tenant awaits nothing */
             *link = t;
             c->plan[i].tenant = NULL;
         }
@@ -371,7 +372,10 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
 {
     struct scheduler *s = c->scheduler;
     s->limits = *limits;
-    if (!s->has_started) s->started_ns = s->seen_ns = now_ns;
+    if (!s->has_started) {
+        s->started_ns = s->seen_ns = s->idle_to_ns = now_ns;
+        s->pauses = s->has_checkpoint; /* since it was written */
+    }
     for (uint32_t i = 0; i < s->count; i++) {
         s->items[i]->is_kept = false;
     }

@@ -125,12 +125,18 @@ struct scheduler_job {
     int64_t covered_ns; /* from the oldest cursor on */
     int64_t slow_ns;    /* a pass that covers less is short because it is at the clock */
     struct replay_counts counts;
-    bool falls_behind;  /* the pass took longer than the time it covers */
-    bool store_refuses; /* also of LOOK and EVALUATE */
+    bool logs_begin, logs_end; /* of the gap */
+    uint64_t filled;           /* evaluations of groups by earlier passes of the gap */
+    int64_t fill_began_ns;     /* monotonic, the first of these */
+    bool falls_behind;         /* the pass took longer than the time it covers */
+    bool store_refuses;        /* also of LOOK and EVALUATE */
 
     /* LOOK: the range of times of all gaps, for watch(). */
     struct time_range late;
-    bool is_first_look;
+    int64_t from_ms;                /* begin of the tenant's gap */
+    int64_t awaited_from_ms;        /* senders that wrote since then are awaited, */
+    int64_t sent_ms;                /* and one last did then, as far as was known */
+    bool is_logged;                 /* the log says that it waits */
     struct rules_arrivals arrivals; /* also of EVALUATE with asks_arrivals */
     bool asks_arrivals;
 

@@ -72,12 +72,16 @@ struct scheduled_tenant {
     /* WAITS. Monotonic: since when, until when at most. */
     int64_t since_ns, until_ns;
     int64_t held_until_ns; /* monotonic: alerts are held at most so long; a full disk may last */
+    bool is_held_again;    /* since the store took writes again, which extends that once */
     uint64_t pauses;       /* scheduler.pauses when it began to wait */
     bool is_refused;       /* the store takes no writes */
     bool is_looking;       /* WORK_LOOK runs */
     bool is_logged;        /* the log says that it waits */
     bool awaits_senders;   /* one wrote in the minute before the gap, or since */
     /* FILLS. */
+    enum { FILL_SILENT, FILL_BEGUN, FILL_ENDED } fill_logged; /* what the log says of the gap */
+    uint64_t filled;              /* evaluations of groups, in this gap */
+    int64_t fill_began_ns;        /* monotonic */
     _Atomic(const char *) cancel; /* why the pass that runs is to end; NULL: it is not */
     bool is_filling;              /* WORK_FILL runs */
     int64_t failing_since_ns;     /* monotonic: what it reads is away; 0: it is not */
@@ -161,10 +165,15 @@ scheduled_slot_from(const struct scheduled *e, int64_t at_ns)
 int64_t scheduled_patience_ns(const struct scheduled *e);
 
 /* --- catch_up.c --- */
-/* A cursor is at `gap_from_ns`, and that is a gap; or else only what the last evaluation gave, or
- * what was due while the group was not configured, is to be found out. */
-void catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t gap_from_ns,
-                    bool is_gap, int64_t monotonic_ns);
+/* Why a tenant catches up from a time on. */
+enum catch_up_reason {
+    CATCH_UP_SERIES, /* series of the last evaluation are to be found out, or results of a time in
+                      * which the group was not configured */
+    CATCH_UP_PAUSE,  /* evaluations were due while nothing could run: their input comes later */
+    CATCH_UP_GAP,    /* a gap: alerts are held, too */
+};
+void catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
+                    enum catch_up_reason reason, int64_t monotonic_ns);
 bool catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job,
                    int64_t *ret_at_ns);
 void catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns);

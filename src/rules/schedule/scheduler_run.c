@@ -2,6 +2,7 @@
  * scheduler_run.c - jobs are run, under no lock: see scheduler.h.
  */
 #include "base/log.h"
+#include "base/time_text.h"
 #include "rules/replay/replay.h"
 #include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
@@ -73,20 +74,35 @@ run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rule
     group_evaluate(g, host, terms, &job->how, &job->outcome);
 }
 
+/* Once per gap, when it is known that the tenant waits. */
+static void
+log_waiting(struct scheduler_job *job)
+{
+    char from[TIME_TEXT_BYTES], most[TIME_TEXT_BYTES];
+    int64_t sent_ms = job->arrivals.sent_ms > job->sent_ms ? job->arrivals.sent_ms : job->sent_ms;
+    bool waits = job->store_refuses || sent_ms >= job->awaited_from_ms;
+    if (job->is_logged || !waits || job->limits.catch_up_wait_ns == 0) return;
+    job->is_logged = true;
+    if (job->store_refuses)
+        log_warn("recording rules wait until the store accepts writes",
+                 KV("tenant", job->tenant->name), KV("from", time_print(job->from_ms, from)));
+    else
+        log_info(
+            "recording rules wait for samples that senders have kept",
+            KV("tenant", job->tenant->name), KV("from", time_print(job->from_ms, from)),
+            KV("at_most", time_print_duration(job->limits.catch_up_wait_ns / NS_PER_MS, most)));
+}
+
 static void
 run_look(struct scheduler *s, struct scheduler_job *job)
 {
     const struct rules_host *host = s->host;
-    const struct scheduled_tenant *t = job->tenant;
-    if (job->is_first_look) {
-        log_info("rules have missed evaluations, waiting for samples that senders have kept",
-                 KV("tenant", t->name), KV("from_ms", job->late.min_ms),
-                 KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS));
-    }
     job->store_refuses = store_refuses(host);
-    if (host->arrivals == NULL) return;
-    host->watch(host->context, job->late);
-    host->arrivals(host->context, t->name, &job->arrivals);
+    if (host->arrivals != NULL) {
+        host->watch(host->context, job->late);
+        host->arrivals(host->context, job->tenant->name, &job->arrivals);
+    }
+    log_waiting(job);
 }
 
 /* The host of a fill, which notes whether the store refuses. */
@@ -176,6 +192,25 @@ find_series(const struct replay *replay, const struct scheduler_job *job, struct
     return e;
 }
 
+static void
+log_begin(const struct scheduler_job *job)
+{
+    char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
+    if (!job->logs_begin) return;
+    log_info("backfilling missed evaluations of rules", KV("tenant", job->tenant->name),
+             KV("from", time_print(job->from_ms, from)),
+             KV("to", time_print(job->now_ns / NS_PER_MS, to)));
+}
+
+static void
+log_end(const struct scheduler *s, const struct scheduler_job *job)
+{
+    if (!job->logs_end || job->error != OK) return;
+    log_info("missed evaluations of rules are backfilled", KV("tenant", job->tenant->name),
+             KV("group_evaluations", job->filled + job->counts.made),
+             KV("took_ms", (env_monotonic_ns(s->host->env) - job->fill_began_ns) / NS_PER_MS));
+}
+
 /* Short passes are those at the clock. */
 static void
 note_pace(const struct scheduler *s, struct scheduler_job *job)
@@ -209,10 +244,12 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
         .differs = log_differs,
         .context = &filling,
     };
+    log_begin(job);
     job->error = replay_pass(&replay, job, &why);
     if (job->error == OK) job->error = find_series(&replay, job, &why);
     job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
     if (job->error == OK) note_pace(s, job);
+    log_end(s, job);
     if (job->error == OK || job->error == ERR_CANCELED) return;
     if (!log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) return;
     log_warn("cannot evaluate what rules have missed, retrying", KV("tenant", job->tenant->name),

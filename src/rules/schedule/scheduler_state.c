@@ -43,6 +43,7 @@ retired_load(struct scheduler *s, struct checkpoint_reader *from, int64_t cursor
     enum err e = OK;
     s->has_checkpoint = true;
     s->latest_ns = from->head.latest_ns;
+    s->idle_from_ns = from->head.written_ns;
     while (e == OK && checkpoint_next(from, &r)) {
         switch (r.kind) {
         case CHECKPOINT_TENANT:

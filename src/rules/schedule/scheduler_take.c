@@ -122,7 +122,7 @@ find_out_series(struct scheduler *s, struct scheduled_tenant *t)
         is_unknown |= e->group->series_slot < 0;
     }
     if (is_unknown && t->state == CATCH_UP_LIVE)
-        catch_up_begin(s, t, s->seen_ns, false, env_monotonic_ns(s->host->env));
+        catch_up_begin(s, t, s->seen_ns, CATCH_UP_SERIES, env_monotonic_ns(s->host->env));
 }
 
 void
@@ -168,12 +168,13 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
     /* Rules that record nothing have no cursor that is late. */
     if (!group_records(e->group) && e->refused_ns != 0 &&
         s->seen_ns - e->refused_ns >= scheduled_patience_ns(e)) {
-        catch_up_begin(s, e->tenant, e->refused_ns, true, monotonic_ns);
+        catch_up_begin(s, e->tenant, e->refused_ns, CATCH_UP_GAP, monotonic_ns);
     }
     if (group_alarms(e->group) && e->alert_slot <= slot) {
         bool gap = is_gap(s, e, e->alert_slot, false);
         if (gap)
-            catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->alert_slot), true, monotonic_ns);
+            catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->alert_slot), CATCH_UP_GAP,
+                           monotonic_ns);
         e->had_outage |= gap && e->evaluated_ns != 0;
         if (!gap) missed = (uint64_t)(slot - e->alert_slot);
         int64_t at_ns = scheduled_time_ns(e, slot);
@@ -183,9 +184,16 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
         e->alert_slot = is_late ? slot + 1 : slot;
     }
     if (records_live(e) && e->next_slot <= slot) {
+        int64_t at_ns = scheduled_time_ns(e, e->next_slot);
         bool gap = is_gap(s, e, e->next_slot, e->refused_ns != 0);
-        if (gap || e->is_behind || e->group->series_slot < 0) {
-            catch_up_begin(s, e->tenant, scheduled_time_ns(e, e->next_slot), gap, monotonic_ns);
+        /* The first evaluation after a pause lacks input, however soon it is due. */
+        bool is_first = e->tenant->pauses != s->pauses;
+        enum catch_up_reason reason = gap        ? CATCH_UP_GAP
+                                      : is_first ? CATCH_UP_PAUSE
+                                                 : CATCH_UP_SERIES;
+        int64_t from_ns = is_first && s->idle_from_ns < at_ns ? s->idle_from_ns : at_ns;
+        if (reason != CATCH_UP_SERIES || e->is_behind || e->group->series_slot < 0) {
+            catch_up_begin(s, e->tenant, from_ns, reason, monotonic_ns);
         } else if (e->next_slot < slot) {
             missed = (uint64_t)(slot - e->next_slot);
             e->next_slot = slot;
