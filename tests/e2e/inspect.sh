@@ -192,7 +192,7 @@ damage_is_told() {
 rules_are_explained() {
     local copy=$work/ruled
     cp -r "$dir" "$copy" && mkdir -p "$copy/rules" &&
-        cp tests/corpus/rules/checkpoint/whole "$copy/rules/state" || return 1
+        cp tests/corpus/rules/schedule/checkpoint/whole "$copy/rules/state" || return 1
     json '.ruleState.groups == 2 and .ruleState.alerts == 2 and .bytes.rules > 0 and .remarks == [] and
         (.ruleTenants | map([.tenant, .groups, .pending, .firing])) == [["t", 1, 1, 1], ["u", 1, 0, 0]]' "$copy" &&
         says 0 'ok' "$firekeep" verify "$copy" || return 1

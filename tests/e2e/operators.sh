@@ -214,23 +214,24 @@ parts_removed_is() { # COUNT
 
 # --- the log ---
 
-wal_is_back() { # NAME
-    is_ready && logged "$1" info 'recovered on a new segment' && logged "$1" info 'head flushed'
+wal_is_back() { # NAME TIMES
+    is_ready && (($(grep -c 'recovered on a new segment' "$work/$1.log") >= $2)) &&
+        (($(grep -c 'head flushed' "$work/$1.log") >= $2))
 }
 
 log_lost() { # NAME COMMAND...: COMMAND damages the log in the current directory
-    local name=$1
+    local name=log-$1
     acked=0
     claim "$name: the server starts" serve "$name" "$name" || return
     claim "$name: writes are acknowledged" write_some
     (cd "$work/$name" && "${@:2}") || echo "not ok $name: damage"
-    claim "$name: it is noticed without a write, and all of memory becomes a part" within 10 wal_is_back "$name"
+    claim "$name: it is noticed without a write, and all of memory becomes a part" within 10 wal_is_back "$name" 1
     claim "$name: an ERROR names the file" logged "$name" error 'while the server runs'
     claim "$name: after a kill nothing is missing" restarts_with_all "$name" "$name"
     claim "$name: writes are acknowledged again" write_some
     (cd "$work/$name" && "${@:2}") || echo "not ok $name: damage"
     claim "$name: the write that meets it is repeated" within 10 write_one
-    claim "$name: the first one's samples become a part" within 10 wal_is_back "$name"
+    claim "$name: the first one's samples become a part" within 10 wal_is_back "$name" 2
     claim "$name: after another kill nothing is missing" restarts_with_all "$name" "$name"
     claim "$name: SIGTERM ends it with status 0" stop "$name"
     claim "$name: the directory is sound" is_sound "$name"
