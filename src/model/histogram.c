@@ -201,6 +201,17 @@ check_exponential(const struct histogram *h, struct why *why)
 }
 
 enum err
+histogram_check_layout(const struct histogram *h, struct why *why)
+{
+    int64_t positive_end = 0, negative_end = 0;
+    enum err e = check_spans(&h->positive, "positive", &positive_end, why);
+    if (e == OK) e = check_spans(&h->negative, "negative", &negative_end, why);
+    if (e) return e;
+    bool custom = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
+    return custom ? check_custom(h, positive_end, why) : check_exponential(h, why);
+}
+
+enum err
 histogram_check(const struct histogram *h, struct why *why)
 {
     if (h->kind != SAMPLE_HISTOGRAM_INT && h->kind != SAMPLE_HISTOGRAM_FLOAT) {
@@ -209,13 +220,7 @@ histogram_check(const struct histogram *h, struct why *why)
     if ((unsigned)h->reset_hint > RESET_GAUGE) {
         return why_set(why, ERR_INPUT, "unknown reset hint %d", (int)h->reset_hint);
     }
-    int64_t positive_end = 0, negative_end = 0;
-    enum err e = check_spans(&h->positive, "positive", &positive_end, why);
-    if (e) return e;
-    e = check_spans(&h->negative, "negative", &negative_end, why);
-    if (e) return e;
-    bool custom = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
-    e = custom ? check_custom(h, positive_end, why) : check_exponential(h, why);
+    enum err e = histogram_check_layout(h, why);
     if (e) return e;
     return is_float(h) ? check_float(h, why) : check_integer(h, why);
 }

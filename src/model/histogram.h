@@ -28,6 +28,8 @@
  * ERR_INPUT, with the sentence in `why`.
  */
 MUST_CHECK enum err histogram_check(const struct histogram *h, struct why *why);
+/* The part of histogram_check() that is about schema, spans, bounds and the zero bucket. */
+MUST_CHECK enum err histogram_check_layout(const struct histogram *h, struct why *why);
 
 /*
  * Equal in meaning: the same kind, schema, thresholds, bounds, counts, sum (bit for bit) and the

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 
+#include "model/histogram.h"
 #include "tsdb/codec/int.h"
 
 enum {
@@ -239,9 +240,11 @@ read_layout(struct histogram_reading *reading, struct histogram *h)
         uint64_t piece = count - at < CODEC_SAMPLES_MAX ? count - at : CODEC_SAMPLES_MAX;
         e = codec_float_read(cursor, 0, (uint32_t)piece, bounds + at);
     }
+    if (e) return e;
     h->custom_bits = bounds;
     h->custom_count = (uint32_t)count;
-    return e;
+    /* Arithmetic on histograms relies on ascending indexes and finite thresholds. */
+    return histogram_check_layout(h, NULL) ? ERR_CORRUPT : OK;
 }
 
 /* Reads the buckets of one sign: columns become rows, absolute counts become deltas. */

@@ -68,10 +68,13 @@ make(struct arena *arena, size_t bytes)
 static struct hist_buckets
 make_side(struct arena *arena, const struct recipe *recipe, uint32_t span_count)
 {
+    int32_t least = recipe->custom_count > 0 ? 0 : -1000; /* offset of the first span */
     struct hist_buckets side = {.span_count = span_count};
     struct hist_span *spans = span_count > 0 ? make(arena, span_count * sizeof *spans) : NULL;
     for (uint32_t i = 0; i < span_count; i++) {
-        spans[i].offset = (int32_t)(i == 0 ? random_below(2000) - 1000 : random_below(5));
+        spans[i].offset = i == 0
+                              ? least + (int32_t)random_below(recipe->custom_count > 0 ? 5 : 2000)
+                              : (int32_t)random_below(5);
         spans[i].length = (uint32_t)random_below(recipe->span_length_max + 1);
         side.bucket_count += spans[i].length;
     }
@@ -101,6 +104,24 @@ make_counts(struct arena *arena, const struct recipe *recipe, uint64_t *counts,
     side->counts = recipe->kind == SAMPLE_HISTOGRAM_INT ? NULL : cells;
 }
 
+/* Custom bounds cover all buckets; there is neither a negative side nor a zero bucket. */
+static void
+make_custom(struct arena *arena, const struct recipe *recipe, struct histogram *layout)
+{
+    uint32_t count = recipe->custom_count;
+    for (uint32_t i = 0; i < layout->positive.span_count; i++) {
+        count += (uint32_t)layout->positive.spans[i].offset + layout->positive.spans[i].length;
+    }
+    uint64_t *bounds = make(arena, count * sizeof *bounds);
+    for (uint32_t i = 0; i < count; i++) {
+        bounds[i] = double_bits(0.005 * (i + 1));
+    }
+    layout->schema = HISTOGRAM_SCHEMA_CUSTOM;
+    layout->zero_threshold_bits = 0;
+    layout->custom_bits = bounds;
+    layout->custom_count = count;
+}
+
 static struct histogram *
 make_block(struct arena *arena, const struct recipe *recipe)
 {
@@ -108,15 +129,10 @@ make_block(struct arena *arena, const struct recipe *recipe)
     struct histogram layout = {.kind = recipe->kind, .schema = (int32_t)random_below(13) - 4};
     layout.zero_threshold_bits = double_bits(random_below(2) ? 0x1p-128 : 0);
     layout.positive = make_side(arena, recipe, recipe->positive_spans);
-    layout.negative = make_side(arena, recipe, recipe->negative_spans);
-    if (recipe->custom_count > 0) {
-        uint64_t *bounds = make(arena, recipe->custom_count * sizeof *bounds);
-        for (uint32_t i = 0; i < recipe->custom_count; i++) {
-            bounds[i] = double_bits(0.005 * (i + 1));
-        }
-        layout.schema = HISTOGRAM_SCHEMA_CUSTOM;
-        layout.custom_bits = bounds;
-        layout.custom_count = recipe->custom_count;
+    if (recipe->custom_count == 0) {
+        layout.negative = make_side(arena, recipe, recipe->negative_spans);
+    } else {
+        make_custom(arena, recipe, &layout);
     }
     uint64_t *up = make(arena, (layout.positive.bucket_count + 1) * sizeof *up);
     uint64_t *down = make(arena, (layout.negative.bucket_count + 1) * sizeof *down);
@@ -336,6 +352,7 @@ UNIT_TEST(test_an_idle_histogram_costs_two_bytes_a_column)
 UNIT_TEST(test_largest_histograms_come_back)
 {
     static struct hist_span span = {-30000, HISTOGRAM_BUCKETS_MAX};
+    static struct hist_span from_zero = {0, HISTOGRAM_BUCKETS_MAX};
     static int64_t deltas[HISTOGRAM_BUCKETS_MAX];
     static uint64_t bounds[HISTOGRAM_BUCKETS_MAX];
     seed = 5;
@@ -348,15 +365,17 @@ UNIT_TEST(test_largest_histograms_come_back)
         h[i] = (struct histogram){.kind = SAMPLE_HISTOGRAM_INT,
                                   .schema = 8,
                                   .positive = {&span, 1, HISTOGRAM_BUCKETS_MAX, deltas, NULL},
-                                  .negative = {&span, 1, HISTOGRAM_BUCKETS_MAX, deltas, NULL},
-                                  .custom_bits = bounds,
-                                  .custom_count = HISTOGRAM_BUCKETS_MAX};
+                                  .negative = {&span, 1, HISTOGRAM_BUCKETS_MAX, deltas, NULL}};
     }
     assert_true(codec_histogram_fits(h, 8));
     assert_false(codec_histogram_fits(h, 9));
     check_comes_back(h, 8, 0);
     for (unsigned i = 0; i < 16; i++) {
         h[i].negative = (struct hist_buckets){0};
+        h[i].schema = HISTOGRAM_SCHEMA_CUSTOM;
+        h[i].positive.spans = &from_zero;
+        h[i].custom_bits = bounds;
+        h[i].custom_count = HISTOGRAM_BUCKETS_MAX;
     }
     assert_true(codec_histogram_fits(h, 16));
     assert_false(codec_histogram_fits(h, 17));
@@ -476,6 +495,11 @@ static const struct refused refused[] = {
      1,
      18,
      {0x02, 0, 0, 0, 1, 0, 0x81, 0x80, 0x04, 0, 0, EMPTY_COUNTS}},
+    {"unknown schema", 1, 13, {0x02, 0x12, 0, 0, 0, 0, EMPTY_COUNTS}},
+    {"a span that begins before the end of the one before",
+     1,
+     19,
+     {0x02, 0, 0, 2, 0, 1, 3, 1, 0, 0, EMPTY_COUNTS, 0x08, 0x00, 0x08}},
     {"more spans than bytes", 1, 13, {0x02, 0, 0, 0, 0x7f, 0, 0, EMPTY_COUNTS}},
     {"more buckets than bytes", 1, 16, {0x02, 0, 0, 0, 1, 0, 0x80, 0x02, 0, 0, EMPTY_COUNTS}},
     {"more bounds than a histogram may have",
