@@ -21,8 +21,8 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/quote.h"
+#include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/eval.h"
-#include "promql/eval/grouping.h"
 #include "wire/escaped_name.h"
 
 /* The columns of the kept side with the same labels of those that are matched on. */

@@ -18,11 +18,11 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "promql/eval/durations.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/pushdown.h"
-#include "promql/eval/share.h"
+#include "promql/eval/rewrite/durations.h"
+#include "promql/eval/rewrite/pushdown.h"
+#include "promql/eval/rewrite/share.h"
 
 /* Prometheus' default limit of samples in memory. */
 enum { SUBQUERY_STEPS_MAX = 50 * 1000 * 1000 };

@@ -21,10 +21,10 @@
 #include "base/hash.h"
 #include "model/labels.h"
 #include "promql/eval/cache.h"
-#include "promql/eval/durations.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/pushdown.h"
-#include "promql/eval/share.h"
+#include "promql/eval/rewrite/durations.h"
+#include "promql/eval/rewrite/pushdown.h"
+#include "promql/eval/rewrite/share.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 #ifndef PROMQL_EVAL_RUN_H
 #define PROMQL_EVAL_RUN_H
 
-#include "promql/eval/matrix.h"
+#include "promql/eval/select/matrix.h"
 #include "promql/promql.h"
 
 struct query_run {

@@ -13,8 +13,8 @@
 #include <assert.h>
 
 #include "base/array.h"
+#include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/eval.h"
-#include "promql/eval/grouping.h"
 
 struct set_vector {
     struct vector vector; /* first */

@@ -16,7 +16,7 @@
 #include <assert.h>
 
 #include "base/search.h"
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 
 /* A sample that later steps may look back to. A histogram is a view of its batch until it
  * is kept. */

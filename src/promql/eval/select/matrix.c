@@ -10,14 +10,14 @@
  *  2. The lists of a series have `count` items each.
  *  3. Series of a matrix that was filled have different labels and are in their order.
  */
-#include "promql/eval/matrix.h"
+#include "promql/eval/select/matrix.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 
 static enum err
 add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)

@@ -17,7 +17,7 @@
  *     share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of share_read() that were not freed; 0 at the end.
  */
-#include "promql/eval/share.h"
+#include "promql/eval/rewrite/share.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -3,8 +3,8 @@
  * series. Series that are scraped together have the same times, so the windows of one of them are
  * those of the others.
  */
-#ifndef PROMQL_EVAL_WINDOW_CUTS_H
-#define PROMQL_EVAL_WINDOW_CUTS_H
+#ifndef PROMQL_EVAL_SELECT_WINDOW_CUTS_H
+#define PROMQL_EVAL_SELECT_WINDOW_CUTS_H
 
 #include "promql/eval/column.h"
 

@@ -20,7 +20,7 @@
 #include "base/hash.h"
 #include "base/quote.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 #include "promql/histogram/classic.h"
 #include "wire/number.h"
 

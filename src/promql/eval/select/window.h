@@ -1,8 +1,8 @@
 /*
  * window.h - functions of the samples of one series in a range of time.
  */
-#ifndef PROMQL_EVAL_WINDOW_H
-#define PROMQL_EVAL_WINDOW_H
+#ifndef PROMQL_EVAL_SELECT_WINDOW_H
+#define PROMQL_EVAL_SELECT_WINDOW_H
 
 #include "promql/eval/eval.h"
 

@@ -4,11 +4,11 @@
  * Windows overlap: what is known of one is used for the next one if no rounding depends on it.
  * Samples are in the order of steps, so each is looked at once where that is possible.
  */
-#include "promql/eval/window_floats.h"
+#include "promql/eval/select/window_floats.h"
 
 #include <assert.h>
 
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 #include "promql/histogram/precise.h"
 
 /* --- rate, increase, delta -------------------------------------------------------------------- */

@@ -2,10 +2,10 @@
  * window_floats.h - private to promql/eval/: functions of windows over floats alone, for many steps
  * at a time. They give the values that the functions of window.h give for each window.
  */
-#ifndef PROMQL_EVAL_WINDOW_FLOATS_H
-#define PROMQL_EVAL_WINDOW_FLOATS_H
+#ifndef PROMQL_EVAL_SELECT_WINDOW_FLOATS_H
+#define PROMQL_EVAL_SELECT_WINDOW_FLOATS_H
 
-#include "promql/eval/window_cuts.h"
+#include "promql/eval/select/window_cuts.h"
 #include "promql/functions/functions.h"
 
 struct float_windows {

@@ -20,9 +20,9 @@
 
 #include "base/array.h"
 #include "base/utf8.h"
-#include "promql/eval/matrix.h"
-#include "promql/eval/pushdown.h"
-#include "promql/eval/share.h"
+#include "promql/eval/rewrite/pushdown.h"
+#include "promql/eval/rewrite/share.h"
+#include "promql/eval/select/matrix.h"
 
 enum { DETAIL_BYTES_MAX = 2048, PUSHED_BYTES_MAX = 128, TEXT_BYTES_MAX = 32 * 1024 };
 

@@ -1,6 +1,6 @@
 /* matrix.h - a range vector as the result of a query: its samples as they are. */
-#ifndef PROMQL_EVAL_MATRIX_H
-#define PROMQL_EVAL_MATRIX_H
+#ifndef PROMQL_EVAL_SELECT_MATRIX_H
+#define PROMQL_EVAL_SELECT_MATRIX_H
 
 #include "promql/eval/eval.h"
 

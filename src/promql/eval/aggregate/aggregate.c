@@ -17,8 +17,8 @@
 
 #include "base/array.h"
 #include "base/quote.h"
-#include "promql/eval/grouping.h"
-#include "promql/eval/window.h"
+#include "promql/eval/aggregate/grouping.h"
+#include "promql/eval/select/window.h"
 #include "promql/histogram/precise.h"
 
 /* Bits that describe the values that a group has folded at a step. */

@@ -19,8 +19,8 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "promql/eval/grouping.h"
-#include "promql/eval/window.h"
+#include "promql/eval/aggregate/grouping.h"
+#include "promql/eval/select/window.h"
 #include "wire/number.h"
 
 /* A series with a value in a heap. */

@@ -2,8 +2,8 @@
  * grouping.h - groups of series with the same labels: those that `by (...)` or `on (...)` name, or
  * those that `without (...)` or `ignoring (...)` leave.
  */
-#ifndef PROMQL_EVAL_GROUPING_H
-#define PROMQL_EVAL_GROUPING_H
+#ifndef PROMQL_EVAL_AGGREGATE_GROUPING_H
+#define PROMQL_EVAL_AGGREGATE_GROUPING_H
 
 #include "base/table.h"
 #include "promql/eval/label_edit.h"

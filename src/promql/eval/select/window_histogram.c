@@ -7,7 +7,7 @@
 
 #include "base/search.h"
 #include "model/labels.h"
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 
 /* --- notes ------------------------------------------------------------------------------------ */
 

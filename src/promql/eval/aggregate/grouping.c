@@ -9,7 +9,7 @@
  *  1. Ids are indexes of `labels`, in the order in which groups came; the table has each id once.
  *  2. `last` is an id, unless there are no groups.
  */
-#include "promql/eval/grouping.h"
+#include "promql/eval/aggregate/grouping.h"
 
 #include <assert.h>
 #include <math.h>

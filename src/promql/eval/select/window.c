@@ -5,7 +5,7 @@
  * and all others look at both counts. Sums carry along what rounding loses (Neumaier), as those of
  * Prometheus do. Functions that give histograms are those of window_histogram.c.
  */
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 
 #include <assert.h>
 #include <math.h>

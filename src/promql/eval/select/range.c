@@ -23,8 +23,8 @@
 
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/window.h"
-#include "promql/eval/window_floats.h"
+#include "promql/eval/select/window.h"
+#include "promql/eval/select/window_floats.h"
 
 enum { ARGUMENTS_MAX = 2 };
 

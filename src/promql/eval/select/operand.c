@@ -2,7 +2,7 @@
  * operand.c - evaluates a binary operator for two samples, each a float or a histogram. Samples
  * that cannot be combined give no result, and a note.
  */
-#include "promql/eval/window.h"
+#include "promql/eval/select/window.h"
 
 static const char *
 kind_of(const struct operand *x)

@@ -10,7 +10,7 @@
  *  2. A cut in a slot has its own copy of the times of its key.
  *  3. Any two cuts fit into BYTES_MAX: emptying the other slots makes enough room for one.
  */
-#include "promql/eval/window_cuts.h"
+#include "promql/eval/select/window_cuts.h"
 
 #include <assert.h>
 
