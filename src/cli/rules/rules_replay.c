@@ -57,7 +57,8 @@ struct replaying {
     struct group **groups; /* that are replayed */
     uint32_t *rounds;
     uint32_t count, round_count;
-    bool begun; /* what is missing after an error is left to another run */
+    bool begun;       /* what is missing after an error is left to another run */
+    uint64_t deleted; /* samples, by --overwrite */
     struct slice_state state;
     struct buf question;
     struct bytes replicas[REPLICA_LABELS_MAX];
@@ -516,7 +517,6 @@ static enum err
 delete_recorded(struct replaying *r, struct why *why)
 {
     struct slice_state *s = &r->state;
-    uint64_t deleted = 0;
     if (slice_state_in(s, ".") < s->count) return OK; /* an earlier run did */
     enum err e = slice_state_save(s, true, why);      /* nothing is deleted that cannot be noted */
     if (e) return e;
@@ -524,10 +524,11 @@ delete_recorded(struct replaying *r, struct why *why)
         if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
             return why_set(why, ERR_CANCELED, "stopped");
         }
-        e = delete_group(r, r->groups[i], &deleted, why);
+        e = delete_group(r, r->groups[i], &r->deleted, why);
     }
     if (e) return e;
-    progress_say(&r->asking->progress, "deleted %" PRIu64 " sample%s", deleted, plural(deleted));
+    progress_say(&r->asking->progress, "deleted %" PRIu64 " sample%s", r->deleted,
+                 plural(r->deleted));
     memset(s->slices, 'd', s->count);
     return slice_state_save(s, true, why);
 }
@@ -691,7 +692,14 @@ rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, stru
     enum err e = run(&r, &counts, why);
     uint64_t trouble = counts.failed + counts.different + counts.rejected;
     *ret_well = trouble == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
-    if (e && r.begun) fprintf(stderr, "run the same command again to continue\n");
+    if (e && r.deleted > 0)
+        fprintf(stderr,
+                "%" PRIu64
+                " sample%s deleted, and not all of them are recorded again: run the same "
+                "command again\n",
+                r.deleted, r.deleted == 1 ? " is" : "s are");
+    else if (e && r.begun)
+        fprintf(stderr, "run the same command again to continue\n");
     close_workers(&r);
     for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
         group_free(r.groups[i]);
