@@ -614,6 +614,7 @@ keeper_commit_last(struct keeper *k)
 void
 keeper_fini(struct keeper *k)
 {
+    assert(k->commits_over || k->commits_begun == 0); /* the threads have ended */
     metric_unregister(&k->collector.link);
     worker_fini(&k->commit);
     worker_fini(&k->flush);

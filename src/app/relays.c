@@ -387,6 +387,7 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
 {
     struct relays *all = c->relays;
     uint32_t gone_count = 0;
+    assert(c->list->destinations.count <= DESTINATIONS_MAX);
     lock_take(&all->lock);
     for (uint32_t k = 0; k < c->list->destinations.count; k++) {
         struct runner *before = find_runner(all, c->next[k]->settings->name);
@@ -417,6 +418,7 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
         atomic_store_explicit(&all->runners[i]->memory.limit_bytes, share_of(all, all->count),
                               memory_order_relaxed);
     }
+    assert(all->list->users > 0); /* invariant 3 */
     lock_drop(&all->lock);
     list_drop(old);
     return gone_count;

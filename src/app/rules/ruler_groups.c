@@ -1,6 +1,13 @@
-/* ruler_groups.c - see ruler_groups.h. */
+/*
+ * ruler_groups.c - see ruler_groups.h.
+ *
+ * Invariants:
+ *  1. Candidates are in the order of tenant, file and name; of equal ones, that of a file is first.
+ *  2. Each candidate is chosen or hidden.
+ */
 #include "app/rules/ruler_groups.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -59,6 +66,7 @@ choose(const struct candidate_group *candidates, uint32_t count, struct ruler_gr
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct candidate_group *x = &candidates[i];
+        assert(i == 0 || compare_candidates(&candidates[i - 1], x) <= 0); /* invariant 1 */
         bool is_again = to->count > 0 && compare_names(&to->items[to->count - 1], &x->group) == 0;
         if (!x->is_stored || !is_again) {
             to->items[to->count++] = x->group;
@@ -66,6 +74,8 @@ choose(const struct candidate_group *candidates, uint32_t count, struct ruler_gr
             to->hidden = x->group.text;
         }
     }
+    assert(to->count + to->hidden_count == count);          /* invariant 2 */
+    assert((to->hidden != NULL) == (to->hidden_count > 0)); /* invariant 2 */
 }
 
 enum err
