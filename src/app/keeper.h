@@ -53,7 +53,7 @@ struct keeper {
         *refusing; /* reason for refusing writes that was logged last; NULL if they are accepted */
     bool doubts_clock; /* the log says that the clock is not believed */
 
-    /* Of the thread that calls keeper_tick(). */
+    /* The thread that calls keeper_tick() owns these. */
     int64_t hanging_ns; /* monotonic time at which the hanging commit began that was logged last; 0
                            if none hangs */
     int64_t hang_said_ns;

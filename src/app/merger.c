@@ -35,7 +35,7 @@ struct merger {
     struct tsdb *tsdb;
     struct worker worker; /* requests carry an enum tsdb_merge_mode */
 
-    /* Of the thread. */
+    /* The thread owns these. */
     bool hurry; /* a request waits, so the merge does not rest */
     enum tsdb_merge_mode mode;
     int64_t worked_since_ns;

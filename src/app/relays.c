@@ -43,7 +43,7 @@ struct runner {
     char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
     struct relay_guard *guard;
 
-    /* Of the thread. */
+    /* The thread owns these. */
     bool full;
     int64_t
         logged_ns; /* monotonic time of the last log line about a failure to open; 0: none so far */

@@ -23,7 +23,7 @@ struct self_scrape {
     _Atomic int64_t interval_ms; /* relaxed */
     struct worker worker;
 
-    /* Of the thread. */
+    /* The thread owns these. */
     struct kept_series series; /* series of the last scrape */
     struct log_gate gate;
 };

@@ -52,7 +52,7 @@ enum worker_rest {
 };
 bool worker_rest(struct worker *worker, int64_t until_ns, enum worker_rest how);
 bool worker_take(struct worker *worker,
-                 int *ret_what); /* takes all requests; false if there are none */
+                 int *ret_what); /* takes all requests; false if no request waits */
 void worker_answer(struct worker *worker, enum err error, const struct why *why);
 
 /* Returns the pause after one more failure: a second, then twice as long each time. */

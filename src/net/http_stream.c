@@ -17,7 +17,7 @@
  * Invariants, beside those of struct http_request:
  *
  * 1. `start` is below `capacity`, and `used` is at most `capacity`.
- * 2. In STREAMING the producer adds to the ring; later nobody does. Only the worker consumes.
+ * 2. In STREAMING the producer adds to the ring; later it adds nothing. Only the worker consumes.
  * 3. A stream that goes nowhere leaves the ring empty, and is not aborted.
  * 4. Not more is written than was announced.
  * 5. Only an ANSWERED stream is aborted.

@@ -97,7 +97,7 @@ MUST_CHECK enum err isolate_cut(struct isolate *isolate, struct call_piece *piec
 /* Makes room for the keys of a call's `count` items, none of them known. ERR_NOMEM. */
 MUST_CHECK enum err isolate_need_keys(struct isolate *isolate, uint32_t count);
 
-/* What a response says about the items that it refuses. */
+/* A response names or counts the items that it refuses. */
 struct isolate_hint {
     uint32_t refused; /* their number; 0 if unknown */
     bool tells_all;   /* the response would say so if all were refused */

@@ -618,7 +618,7 @@ sim_assert_same(struct rules_sim *whole, struct rules_sim *other, const char *na
     }
     const char *x = (const char *)dumps[0].at, *y = (const char *)dumps[1].at;
     size_t i = 0, line = 0;
-    assert_true(dumps[0].size > 1000);
+    assert_true(dumps[0].size > 10000);
     for (; x[i] == y[i] && x[i] != '\0'; i++) {
         if (x[i] == '\n') line = i + 1;
     }

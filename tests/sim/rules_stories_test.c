@@ -85,10 +85,10 @@ static const struct story stories[] = {
 
     /* --- gaps --- */
     STORY("what was due in an outage shorter than the interval is recorded when its input is there",
-          "for 0..54+6: 1200s $s crash 40s mute start 0 15s speak speed 20 1200s same rate",
+          "for 0..54+6: 1200s $s crash 40s mute start 0 15s speak speed 20 4800s same rate",
           EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
     STORY("what was due in a sleep shorter than the interval is recorded when its input is there",
-          "for 0..54+6: 1200s $s mute clock 40 15s speak speed 20 1200s same rate",
+          "for 0..54+6: 1200s $s mute clock 40 15s speak speed 20 4800s same rate",
           EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
     STORY("alerts fire though the store refuses again and again",
           "300s load 1 " REFUSALS REFUSALS REFUSALS "firing", G(ALWAYS),

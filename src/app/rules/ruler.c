@@ -59,7 +59,7 @@ struct ruler {
     _Atomic(const char *) canceled;
     struct metric_collector collector;
 
-    /* Of the thread that reloads, one at a time. */
+    /* The thread that reloads owns these; one reloads at a time. */
     struct rule_set set; /* groups of rule files, as read last */
     struct scheduler_limits limits;
     bool lost_checkpoint; /* the checkpoint could not be read at the start */

@@ -26,7 +26,7 @@ const char *const clickhouse_column_names[CLICKHOUSE_COLUMNS] = {
     "metric", "labels", "time", "value", "bits", "histogram", "start_time",
 };
 
-/* What rows have, in their order (wire/point/clickhouse_row.h). */
+/* Columns of rows, in their order (wire/point/clickhouse_row.h). */
 static const struct {
     const char *type;
     const char *modern; /* how a new table has it */

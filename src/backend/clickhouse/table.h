@@ -45,7 +45,7 @@ void clickhouse_table_assume(struct clickhouse_table *ret_table);
 /* The query for all of it; its answer is read by the next one. Out of memory shows in
  * buf_error(to), as with all that put. */
 void clickhouse_table_ask_put(struct buf *to, const struct clickhouse_settings *settings);
-/* What the columns are called, in the order of wire/point/clickhouse_row.h. */
+/* Names of the columns, in the order of wire/point/clickhouse_row.h. */
 extern const char *const clickhouse_column_names[CLICKHOUSE_COLUMNS];
 /* `names`: what the columns are called. ERR_INPUT: the answer is not whole, or not of this query.
  */

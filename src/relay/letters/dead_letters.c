@@ -387,7 +387,7 @@ next_of_volume(struct dead_letters *dl, struct letter_volume *v, const struct le
                                    entry->letter.index,
                                    (uint32_t)entry->offset,
                                    {v->number, entry->number}};
-        /* Of two letters with one identity, the second waits until the next start. */
+        /* The second of two letters with one identity waits until the next start. */
         if (waits && letter_slots_find(&dl->index->given, slot.pos, slot.index) != NULL)
             waits = false;
         if (waits) e = letter_slots_add(&dl->index->given, dl->options.memory, &slot);

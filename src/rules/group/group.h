@@ -27,7 +27,7 @@
 
 /* --- what a group needs of others ------------------------------------------------------------- */
 
-/* What the host did with a message. */
+/* The result of handing a message to the host. */
 struct rules_written {
     uint64_t ticket;    /* for settle(); 0: nothing was written */
     uint64_t rejected;  /* number of samples that were refused */

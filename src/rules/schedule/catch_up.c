@@ -5,7 +5,8 @@
  * result that was made before they are all there would be wrong and stay, for the first one stays.
  * The backlog is there when a sample of the last minute has come, and for 30 s none of the time
  * before the gap ended. While the store refuses writes, senders keep their samples: waiting begins
- * when it takes them again.
+ * when it takes them again. A pause that is shorter than a gap makes a tenant wait as well; its
+ * alerts are not held then.
  *
  * FILLS: in passes. A pass makes all evaluations of recording rules of the tenant that are due in
  * the first hours of the gap, or in all of it if that is short (rules/replay/replay.h). When the

@@ -73,7 +73,7 @@ struct scheduled_tenant {
     int64_t since_ns, until_ns;
     int64_t held_until_ns; /* monotonic: alerts are held at most so long; a full disk may last */
     bool is_held_again;    /* since the store took writes again, which extends that once */
-    uint64_t pauses;       /* scheduler.pauses when it began to wait */
+    uint64_t pauses;       /* number of the last pause after which it awaited its senders */
     bool is_refused;       /* the store takes no writes */
     bool is_looking;       /* WORK_LOOK runs */
     bool is_logged;        /* the log says that it waits */
@@ -103,18 +103,19 @@ struct scheduler {
     struct scheduled **items; /* by tenant, file, name */
     uint32_t count;
     struct scheduled_tenant *tenants;
-    struct due_heap due;                 /* by Unix time */
-    bool has_checkpoint;                 /* what was before is known from one */
-    bool has_started;                    /* the first commit is over */
-    uint32_t unknown;                    /* entries that are to be restored */
-    uint32_t unmarked;                   /* retired entries whose series are to be marked stale */
-    int64_t started_ns;                  /* Unix: the first commit */
-    int64_t idle_from_ns, idle_to_ns;    /* Unix: the last pause in which no job was asked for */
-    uint64_t pauses;                     /* number of them */
-    int64_t seen_ns;                     /* Unix: the last time that was asked about */
-    int64_t latest_ns;                   /* Unix: the latest time ever evaluated */
-    uint32_t catching_up;                /* tenants that are not LIVE; */
-    int64_t catch_up_ns;                 /* monotonic: before it none of them has anything to do */
+    struct due_heap due; /* by Unix time */
+    bool has_checkpoint; /* what was before is known from one */
+    bool has_started;    /* the first commit is over */
+    uint32_t unknown;    /* entries that are to be restored */
+    uint32_t unmarked;   /* retired entries whose series are to be marked stale */
+    int64_t started_ns;  /* Unix: the first commit */
+    int64_t idle_from_ns,
+        idle_to_ns;       /* Unix: the last pause: no job was asked for, or the server was down */
+    uint64_t pauses;      /* number of them */
+    int64_t seen_ns;      /* Unix: the last time that was asked about */
+    int64_t latest_ns;    /* Unix: the latest time ever evaluated */
+    uint32_t catching_up; /* tenants that are not LIVE; */
+    int64_t catch_up_ns;  /* monotonic: before it none of them has anything to do */
     struct scheduled_tenant *taken_last; /* the one that had a job last; NULL: none */
     struct time_range late;              /* all gaps since one of them had one */
     uint32_t filling;                    /* jobs that fill, of all tenants */
