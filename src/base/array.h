@@ -11,10 +11,8 @@
 
 enum { ARRAY_ITEMS_FIRST = 16 };
 
-/*
- * The capacity after `capacity` for `count` items of `item_bytes` each: doubled until it is enough.
- * 0: that is more than memory or a count of `count_max` can be.
- */
+/* Returns the capacity that follows `capacity` and holds `count` items of `item_bytes` each, by
+ * doubling. 0 if memory cannot hold so many, or `count_max` is lower. */
 static inline size_t
 array_capacity(size_t capacity, size_t count, size_t item_bytes, size_t count_max)
 {
@@ -27,10 +25,8 @@ array_capacity(size_t capacity, size_t count, size_t item_bytes, size_t count_ma
     return capacity;
 }
 
-/*
- * True: *items has room for `wanted` items in all. False: there is no memory, nothing changed.
- * What is new is not zeroed. `wanted` and the pointers are evaluated once.
- */
+/* Makes room for `wanted` items in all; new room is not zeroed. False without memory: nothing has
+ * changed. `wanted` and the pointers are evaluated once. */
 #define array_reserve(budget, items, capacity, wanted)                                           \
     __extension__({                                                                              \
         __auto_type items_ = (items);                                                            \
@@ -52,7 +48,7 @@ array_capacity(size_t capacity, size_t count, size_t item_bytes, size_t count_ma
         fits_;                                                                                   \
     })
 
-/* Gives the memory back; the fields still name it. */
+/* Frees the memory; the fields keep their values. */
 #define array_free(budget, items, capacity) mem_free(budget, items, (capacity) * sizeof *(items))
 
 #endif

@@ -1,4 +1,4 @@
-/* ascii.h - what kind of character a byte is, whatever the locale. */
+/* ascii.h - classifies bytes as ASCII characters, independent of the locale. */
 #ifndef BASE_ASCII_H
 #define BASE_ASCII_H
 

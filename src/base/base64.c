@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-/* All that follow one first character, whose number is `a`. */
+/* All pairs that begin with the character of number `a`. */
 #define CHAR(n)                \
     ((n) < 26   ? 'A' + (n)    \
      : (n) < 52 ? 'a' + (n)-26 \
@@ -26,7 +26,7 @@
 
 static const uint16_t pairs[4096] = {BLOCK(0), BLOCK(16), BLOCK(32), BLOCK(48)};
 
-/* Whole threes. */
+/* Encodes whole groups of three bytes. */
 static void
 put_threes(uint8_t *out, const uint8_t *p, const uint8_t *end)
 {
@@ -39,7 +39,7 @@ put_threes(uint8_t *out, const uint8_t *p, const uint8_t *end)
 
 #if defined(__x86_64__)
 
-/* The characters of 32 numbers of six bits: to each is added what its range is away from them. */
+/* Returns the characters of 32 numbers of six bits: each range of numbers has its own offset. */
 __attribute__((target("avx2"))) static inline __m256i
 characters(__m256i numbers)
 {
@@ -52,7 +52,8 @@ characters(__m256i numbers)
     return _mm256_add_epi8(numbers, _mm256_shuffle_epi8(away, range));
 }
 
-/* As many as it can; the bytes it took. Each time it reads 28. */
+/* Encodes as many groups as it can, reading 28 bytes each time. Returns the number of bytes
+ * encoded. */
 __attribute__((target("avx2"))) static size_t
 put_threes_avx2(uint8_t *out, const uint8_t *p, size_t size)
 {

@@ -7,16 +7,16 @@
 
 #include "base/buf.h"
 
-/* The characters that so many bytes become. */
+/* Returns the length of so many bytes in base64. */
 static inline size_t
 base64_size(size_t bytes)
 {
     return (bytes / 3 + (bytes % 3 != 0)) * 4;
 }
 
-/* Out of memory shows in buf_error(to), which then is unchanged. */
+/* Appends the text. Without memory buf_error(to) says so, and `to` is unchanged. */
 void base64_put(struct buf *to, struct bytes from);
-/* The same without the instructions that not every machine has; for tests. */
+/* The same without instructions that some processors lack; for tests. */
 void base64_put_portably(struct buf *to, struct bytes from);
 
 #endif

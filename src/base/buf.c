@@ -1,4 +1,5 @@
-/* buf.c - grows by half; a secret is moved by hand. */
+/* buf.c - see buf.h. Buffers grow by half. A buffer of secrets is copied instead of resized, so
+ * that its old memory can be overwritten. */
 #include "base/buf.h"
 
 #include <assert.h>
@@ -46,7 +47,7 @@ buf_fini(struct buf *buf)
     buf->size = buf->capacity = 0;
 }
 
-/* A secret is moved by hand: what it leaves behind is overwritten. */
+/* Copies a secret, because realloc() would leave the old bytes in freed memory. */
 static uint8_t *
 resize(struct buf *buf, size_t capacity)
 {

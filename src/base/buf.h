@@ -22,13 +22,13 @@ struct buf {
 
 /* Takes no memory yet. `limit_bytes` > 0. `budget` may be NULL. */
 void buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes);
-/* The same, for secrets: what it gives back, when it grows and in the end, is overwritten. */
+/* The same for secrets: memory is overwritten before it is freed, also when the buffer grows. */
 void buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes);
 void buf_fini(struct buf *buf);
-/* Overwrites what is in it, and clears it. */
+/* Overwrites the content and clears the buffer. */
 void buf_wipe(struct buf *buf);
 
-/* Slow half of the inline functions below: makes room for `more` bytes after `size`. */
+/* The slow path of the inline functions below: makes room for `more` bytes after `size`. */
 bool buf_grow(struct buf *buf, size_t more);
 
 static inline void
@@ -50,7 +50,7 @@ buf_bytes(const struct buf *buf)
     return (struct bytes){buf->at, buf->size};
 }
 
-/* Room for `more` bytes at buf->at + buf->size; the caller advances `size`. */
+/* Makes room for `more` bytes at buf->at + buf->size; the caller advances `size`. */
 static inline bool
 buf_reserve(struct buf *buf, size_t more)
 {
@@ -103,7 +103,7 @@ buf_put_zigzag(struct buf *buf, int64_t v)
     buf_put_varint(buf, zigzag(v));
 }
 
-/* A varint length, then the bytes. */
+/* Appends a varint length and the bytes. */
 static inline void
 buf_put_counted(struct buf *buf, struct bytes b)
 {
@@ -117,7 +117,7 @@ buf_put_text(struct buf *buf, const char *text)
     buf_put(buf, text, strlen(text));
 }
 
-/* As much of it as has room, in whole characters. */
+/* Appends as many whole characters of the text as fit. */
 void buf_put_cut(struct buf *buf, struct bytes text);
 
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -38,7 +38,7 @@ bytes_equal(struct bytes a, struct bytes b)
     return a.size == b.size && (a.size == 0 || memcmp(a.at, b.at, a.size) == 0);
 }
 
-/* Order of unsigned bytes, the shorter first: <0, 0, >0. */
+/* Compares as unsigned bytes, a prefix before the longer one: <0, 0, >0. */
 static inline int
 bytes_compare(struct bytes a, struct bytes b)
 {
@@ -134,7 +134,7 @@ bits_double(uint64_t bits)
     return value;
 }
 
-/* Signed numbers with small magnitude become small unsigned ones. */
+/* Maps signed numbers of small magnitude to small unsigned numbers. */
 static inline uint64_t
 zigzag(int64_t v)
 {
@@ -168,11 +168,9 @@ varint_size(uint64_t v)
     return ((size_t)(63 - __builtin_clzll(v | 1)) * 9 + 73) / 64;
 }
 
-/*
- * A bounded cursor over bytes that came from outside. Once a read does not fit, `bad` is set, the
- * cursor stands at its end, and every later read yields zero or an empty view: so a decoder may
- * check once after several reads.
- */
+/* A bounded cursor over bytes that came from outside. A read that does not fit sets `bad` and moves
+ * the cursor to its end, and every later read yields zero or an empty view: so a decoder may check
+ * once after several reads. */
 struct cursor {
     const uint8_t *at;
     const uint8_t *end;
@@ -198,7 +196,7 @@ cursor_fail(struct cursor *c)
     c->at = c->end;
 }
 
-/* The slow half of cursor_varint(): more than one byte, or the end is near. */
+/* The slow path of cursor_varint(): more than one byte, or the end is near. */
 static inline uint64_t
 cursor_varint_long(struct cursor *c)
 {
@@ -267,7 +265,7 @@ cursor_le64(struct cursor *c)
     return b.at == NULL ? 0 : load_le64(b.at);
 }
 
-/* A varint length, then that many bytes. */
+/* Reads a varint length and that many bytes. */
 static inline struct bytes
 cursor_counted(struct cursor *c)
 {

@@ -6,13 +6,11 @@
 
 #include "base/bytes.h"
 
-/*
- * The checksum of everything `crc` stands for followed by `b`; begin with 0. So a message may be
- * summed piece by piece. Uses the processor's instruction where there is one.
- */
+/* Returns the checksum of a message in pieces: `crc` is that of the pieces before `b`, 0 for the
+ * first. Uses the processor's instruction if it has one. */
 uint32_t crc32c(uint32_t crc, struct bytes b);
 
-/* The same without special instructions: what crc32c() falls back to. */
+/* The same without special instructions, which crc32c() uses where the processor lacks them. */
 uint32_t crc32c_portable(uint32_t crc, struct bytes b);
 
 #endif

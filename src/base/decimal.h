@@ -1,12 +1,10 @@
-/*
- * decimal.h - integers as decimal digits, for texts that are written a million times a second.
- */
+/* decimal.h - prints integers as decimal digits, fast enough for a million a second. */
 #ifndef BASE_DECIMAL_H
 #define BASE_DECIMAL_H
 
 #include "base/buf.h"
 
-enum { DECIMAL_BYTES = 20 }; /* room for any 64 bits, with a sign or without */
+enum { DECIMAL_BYTES = 20 }; /* enough for any 64-bit number with its sign */
 
 /* Both return the bytes written; no NUL. */
 static inline size_t

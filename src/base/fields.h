@@ -1,8 +1,6 @@
-/*
- * fields.h - what is written and read again, described once: each function appends a field to a
- * buffer, or takes it from a cursor. What is read is zero once the cursor is bad. Inlined wherever
- * they stand: where it is known which way fields go, nothing is left of the other.
- */
+/* fields.h - describes the fields of a record once for writing and reading: each function appends a
+ * field to a buffer, or reads it from a cursor. Fields are zero once the cursor is bad. All
+ * functions are inline, so that only one direction is left where it is known. */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
 
@@ -11,11 +9,11 @@
 #define FIELDS_INLINE static inline __attribute__((always_inline))
 
 struct fields {
-    struct buf *to; /* NULL: they are read */
+    struct buf *to; /* NULL when fields are read */
     struct cursor *from;
 };
 
-/* What is read makes no sense. */
+/* Marks the record as bad unless `good`. */
 static inline void
 fields_check(const struct fields *f, bool good)
 {
@@ -28,7 +26,7 @@ fields_are_good(const struct fields *f)
     return f->to != NULL || !f->from->bad;
 }
 
-/* Whether more fields follow: those that an older version wrote may end here. */
+/* True if more fields follow: the record of an older version may end here. */
 static inline bool
 fields_follow(const struct fields *f)
 {
@@ -47,7 +45,7 @@ FIELD(u8, uint8_t, buf_put_u8, cursor_u8)
 FIELD(le64, uint64_t, buf_put_le64, cursor_le64)
 FIELD(varint, uint64_t, buf_put_varint, cursor_varint)
 FIELD(zigzag, int64_t, buf_put_zigzag, cursor_zigzag)
-FIELD(counted, struct bytes, buf_put_counted, cursor_counted) /* a view, where it is read */
+FIELD(counted, struct bytes, buf_put_counted, cursor_counted) /* a view when read */
 #undef FIELD
 
 static inline void
@@ -86,7 +84,7 @@ field_fixed(const struct fields *f, uint8_t *bytes, size_t size)
     if (!f->from->bad) memcpy(bytes, value.at, size);
 }
 
-/* A text of less than `size` bytes, that ends in NUL. */
+/* A text of less than `size` bytes that ends in NUL. */
 static inline void
 field_text(const struct fields *f, char *text, size_t size)
 {

@@ -22,7 +22,7 @@ struct fingerprint {
     uint64_t high;
 };
 
-/* Random bytes, all of it. */
+/* All words are random. */
 struct fingerprint_key {
     uint64_t words[2 + FINGERPRINT_WORDS_MAX];
 };
@@ -33,27 +33,27 @@ struct fingerprint_keys {
     struct fingerprint_key lists;
 };
 
-/* That of no text: of one that is too long, or not known. */
+/* True if there is no fingerprint: the text is too long, or not known. */
 static inline bool
 fingerprint_is_none(struct fingerprint f)
 {
     return (f.low | f.high) == 0;
 }
 
-/* Both are of the same text. Without a fingerprint nothing is known. */
+/* True if both are of the same text; false if one is missing. */
 static inline bool
 fingerprint_equal(struct fingerprint a, struct fingerprint b)
 {
     return ((a.low ^ b.low) | (a.high ^ b.high)) == 0 && !fingerprint_is_none(a);
 }
 
-/* A sum that is being made: of pairs of words, in their order. */
+/* A sum of pairs of words in their order, as it is computed. */
 struct fingerprint_sum {
     unsigned __int128 sum;
-    const uint64_t *next; /* word of the key */
+    const uint64_t *next; /* next word of the key */
 };
 
-/* `length`: of the text, in any unit that tells texts of different numbers of words apart. */
+/* `length` is that of the text, in any unit in which texts of different numbers of words differ. */
 static inline struct fingerprint_sum
 fingerprint_begin(const struct fingerprint_key *key, uint64_t length)
 {
@@ -61,7 +61,7 @@ fingerprint_begin(const struct fingerprint_key *key, uint64_t length)
     return (struct fingerprint_sum){(unsigned __int128)(k[0] + length) * k[1], k + 2};
 }
 
-/* At most FINGERPRINT_WORDS_MAX / 2 times. */
+/* Adds a pair of words; at most FINGERPRINT_WORDS_MAX / 2 times. */
 static inline void
 fingerprint_add(struct fingerprint_sum *s, uint64_t a, uint64_t b)
 {
@@ -75,7 +75,8 @@ fingerprint_end(const struct fingerprint_sum *s)
     return (struct fingerprint){(uint64_t)s->sum, (uint64_t)(s->sum >> 64)};
 }
 
-/* The last, short pair of words: fewer than 16 bytes. With their number known, no two are alike. */
+/* Adds the last, short pair of words, of fewer than 16 bytes. No two are alike, because `length`
+ * says how many there are. */
 static inline void
 fingerprint_add_few(struct fingerprint_sum *s, const uint8_t *p, size_t size)
 {
@@ -88,7 +89,7 @@ fingerprint_add_few(struct fingerprint_sum *s, const uint8_t *p, size_t size)
     }
 }
 
-/* None if there are more than FINGERPRINT_BYTES_MAX. */
+/* Returns no fingerprint for more than FINGERPRINT_BYTES_MAX bytes. */
 static inline struct fingerprint
 fingerprint_of(const struct fingerprint_key *key, struct bytes text)
 {
@@ -101,7 +102,7 @@ fingerprint_of(const struct fingerprint_key *key, struct bytes text)
     }
     if (left == 0) return fingerprint_end(&s);
     if (text.size > 16) {
-        /* Some bytes twice: the length says which. */
+        /* Reads some bytes twice; the length says which. */
         fingerprint_add(&s, load_le64(p + left - 16), load_le64(p + left - 8));
     } else {
         fingerprint_add_few(&s, p, left);

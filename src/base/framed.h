@@ -1,8 +1,6 @@
-/*
- * framed.h - small files of one piece after a header: 8 bytes that name what they are, u32
- * version, u32 min_reader (the same), u32 size of the piece, u32 CRC-32C of these 20 bytes and the
- * piece.
- */
+/* framed.h - small files: a header and one payload. The header is 8 bytes of magic, u32 version,
+ * u32 min_reader (the same), u32 size of the payload, u32 CRC-32C of these 20 bytes and the
+ * payload. */
 #ifndef BASE_FRAMED_H
 #define BASE_FRAMED_H
 
@@ -11,7 +9,7 @@
 
 enum { FRAMED_HEADER_BYTES = 24 };
 
-/* Room for the header, into an empty buffer; the piece follows. */
+/* Makes room for the header in an empty buffer; the payload is appended next. */
 static inline void
 framed_begin(struct buf *to)
 {
@@ -19,7 +17,7 @@ framed_begin(struct buf *to)
     buf_put(to, header, sizeof header);
 }
 
-/* The piece is complete. */
+/* Writes the header: the payload is complete. */
 static inline void
 framed_end(struct buf *to, const uint8_t magic[8], uint32_t version)
 {
@@ -32,8 +30,8 @@ framed_end(struct buf *to, const uint8_t magic[8], uint32_t version)
     store_le32(to->at + 20, crc32c(crc32c(0, bytes_of(to->at, 20)), piece));
 }
 
-/* A view of the piece. ERR_CORRUPT: it is no such file, or damaged. ERR_UNSUPPORTED: it needs a
- * reader of a newer version. `why` does not name the file. */
+/* Returns a view of the payload. ERR_CORRUPT: another kind of file, or a damaged one.
+ * ERR_UNSUPPORTED: it needs a newer reader. `why` does not name the file. */
 MUST_CHECK static inline enum err
 framed_open(struct bytes file, const uint8_t magic[8], uint32_t version, struct bytes *ret_piece,
             struct why *why)

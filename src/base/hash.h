@@ -16,7 +16,7 @@ hash_bytes(struct bytes b, uint64_t seed)
     return XXH3_64bits_withSeed(b.at == NULL ? "" : (const void *)b.at, b.size, seed);
 }
 
-/* The same of bytes that come in pieces: begin, some of add, end. */
+/* Hashes bytes in pieces: begin, any number of add, end. */
 struct hash_pieces {
     XXH3_state_t state;
 };

@@ -9,7 +9,7 @@
 
 enum { HEX_WORD_BYTES = 16 };
 
-/* What a digit stands for, or -1. */
+/* Returns the value of a digit, or -1. */
 static inline int
 hex_digit(uint8_t c)
 {
@@ -18,7 +18,7 @@ hex_digit(uint8_t c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Always HEX_WORD_BYTES digits, the highest first; no NUL. Returns their number. */
+/* Prints HEX_WORD_BYTES digits, the highest first, without a NUL. Returns their number. */
 static inline size_t
 hex_print_word(uint64_t v, char *to)
 {
@@ -28,7 +28,7 @@ hex_print_word(uint64_t v, char *to)
     return HEX_WORD_BYTES;
 }
 
-/* False: not exactly HEX_WORD_BYTES digits. */
+/* False unless there are exactly HEX_WORD_BYTES digits. */
 static inline bool
 hex_parse_word(struct bytes text, uint64_t *ret_v)
 {
@@ -43,22 +43,22 @@ hex_parse_word(struct bytes text, uint64_t *ret_v)
     return true;
 }
 
-/* The number that a file's name begins with, in exactly `digits` (1 to 16) digits, all of lower
- * case as they were written. Returns what follows them in the name; NULL: there are others. */
+/* Reads the number that a file's name begins with: exactly `digits` (1 to 16) digits in lower case.
+ * Returns the rest of the name, or NULL if it begins otherwise. */
 static inline const char *
 hex_name_number(const char *name, unsigned digits, uint64_t *ret_number)
 {
     uint64_t number = 0;
     for (unsigned i = 0; i < digits; i++) {
         int digit = name[i] >= 'A' && name[i] <= 'F' ? -1 : hex_digit((uint8_t)name[i]);
-        if (digit < 0) return NULL; /* at its end, too */
+        if (digit < 0) return NULL; /* also at the end of the name */
         number = number << 4 | (uint64_t)digit;
     }
     *ret_number = number;
     return name + digits;
 }
 
-/* Two digits for each byte, and a NUL. */
+/* Prints two digits for each byte, and a NUL. */
 static inline void
 hex_print(struct bytes from, char *to)
 {
@@ -79,8 +79,8 @@ buf_put_hex(struct buf *to, struct bytes from)
     }
 }
 
-/* `to` has room for half as many bytes as there are digits, and may be where these stand. False:
- * an odd number of digits, or others. */
+/* Reads digits into half as many bytes at `to`, which may be the memory of the digits. False if
+ * their number is odd, or a character is not a digit. */
 static inline bool
 hex_parse(struct bytes text, uint8_t *to)
 {
@@ -93,8 +93,8 @@ hex_parse(struct bytes text, uint8_t *to)
     return true;
 }
 
-/* The byte that percent-encoded text, of at least one byte, begins with. Returns how many bytes
- * stand for it; 0: a % without two digits. */
+/* Decodes the first byte of percent-encoded text, which is not empty. Returns how many characters
+ * it takes, 0 for a % without two digits. */
 static inline size_t
 percent_step(const uint8_t *p, size_t left, uint8_t *ret)
 {
@@ -103,7 +103,8 @@ percent_step(const uint8_t *p, size_t left, uint8_t *ret)
     return left >= 3 && hex_parse(bytes_of(p + 1, 2), ret) ? 3 : 0;
 }
 
-/* Percent-encoded (RFC 3986, section 2): all but letters, digits, "-._~" and what `also` has. */
+/* Appends the bytes percent-encoded (RFC 3986, section 2), except letters, digits, "-._~" and the
+ * characters of `also`. */
 static inline void
 buf_put_percent(struct buf *to, struct bytes from, const char *also)
 {

@@ -102,19 +102,19 @@ json_array_close(struct json *json)
     level_close(json, false);
 }
 
-/* Whether a string takes all eight bytes as they are. */
+/* True if no byte of eight needs an escape in a string. */
 static inline bool
 is_plain(uint64_t w)
 {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
     uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-    /* A byte's high bit shows it to be below 0x20, zero after the xor, or not ASCII. A borrow may
-     * show one byte too many, but only behind one that is not plain. */
+    /* The high bit of a byte is set if it is below 0x20, zero after the xor, or not ASCII. A borrow
+     * may set the bit of one byte too many, but only after a byte that is not plain. */
     uint64_t special = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
     return (special & highs) == 0;
 }
 
-/* How many bytes a string takes as they are. */
+/* Returns how many of the first bytes need no escape in a string. */
 static size_t
 plain_run(const uint8_t *at, size_t size)
 {
@@ -127,8 +127,8 @@ plain_run(const uint8_t *at, size_t size)
     return n;
 }
 
-/* Copies a text of plain bytes; false, after some of it, if there are others. The last step of
- * eight or four bytes goes over some for the second time. */
+/* Copies a text of plain bytes. False, after some of it, if there are others. The last step, of
+ * eight or four bytes, copies some bytes a second time. */
 static bool
 copy_plain(uint8_t *to, const uint8_t *at, size_t size)
 {
@@ -187,7 +187,7 @@ put_escape(struct buf *to, uint8_t byte)
 
 enum no_utf8 { NO_UTF8_REPLACED, NO_UTF8_KEPT };
 
-/* Behind the opening quote. False: some bytes are no UTF-8. */
+/* Writes the string after its opening quote. False if some bytes are not UTF-8. */
 static bool
 put_string_rest(struct buf *to, struct bytes text, enum no_utf8 no_utf8)
 {

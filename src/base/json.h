@@ -28,7 +28,7 @@ struct json {
     bool key_given;   /* in an object: the next thing is its value */
     bool done;        /* the document's one value is complete */
     uint64_t objects; /* a bit for each level: an object (1) or an array (0) */
-    uint64_t begun;   /* a bit for each level: something stands there already */
+    uint64_t begun;   /* a bit for each level: it has an item already */
 };
 
 /* `to` is borrowed until the document is complete. */
@@ -43,7 +43,7 @@ void json_array_close(struct json *json);
 void json_key(struct json *json, const char *key);
 void json_key_bytes(struct json *json, struct bytes key);
 
-/* Strings: escaped; each byte that is no part of valid UTF-8 becomes U+FFFD. */
+/* Writes strings, escaped; each byte that is not part of valid UTF-8 becomes U+FFFD. */
 void json_put_text(struct json *json, const char *text);
 void json_put_bytes(struct json *json, struct bytes text);
 
@@ -51,23 +51,24 @@ void json_put_int(struct json *json, int64_t value);
 void json_put_uint(struct json *json, uint64_t value);
 void json_put_bool(struct json *json, bool value);
 void json_put_null(struct json *json);
-/* Any JSON value that the caller has as text already, a number above all. Not looked at. */
+/* Writes a JSON value that the caller has as text, such as a number. It is not checked. */
 void json_put_raw(struct json *json, struct bytes value);
 
-/* A key with its value. */
+/* Writes a key with its value. */
 void json_member_text(struct json *json, const char *key, const char *value);
 void json_member_bytes(struct json *json, const char *key, struct bytes value);
 void json_member_int(struct json *json, const char *key, int64_t value);
 void json_member_uint(struct json *json, const char *key, uint64_t value);
 void json_member_bool(struct json *json, const char *key, bool value);
-/* A key whose value is the object, or the array, that is open from here on. */
+/* Writes a key and opens its object or array. */
 void json_member_object(struct json *json, const char *key);
 void json_member_array(struct json *json, const char *key);
 
-/* The string alone, quotes included, for writers that are not a struct json. False: bytes that are
- * no UTF-8 became U+FFFD, so that it will not read back the same. */
+/* Appends a string with its quotes, for callers without a struct json. False if bytes that are not
+ * UTF-8 became U+FFFD, so that it does not read back the same. */
 bool json_print_string(struct buf *to, struct bytes text);
-/* The same, but bytes that are no UTF-8 stay as they are: any two texts make different strings. */
+/* The same, but bytes that are not UTF-8 stay as they are: two different texts give different
+ * strings. */
 void json_print_bytes(struct buf *to, struct bytes text);
 
 #endif

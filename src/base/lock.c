@@ -18,7 +18,8 @@ my_number(void)
     return thread_number;
 }
 
-/* Before it waits: out of order, or taken twice, it might wait for ever and say nothing. */
+/* Checks before the thread waits: out of order or taken twice, it might wait for ever and report
+ * nothing. */
 static void
 check_rank(const struct lock *lock)
 {
@@ -77,7 +78,7 @@ lock_fini(struct lock *lock)
     lock->rank = LOCK_RANK_NONE;
 }
 
-/* Behind all who wait. */
+/* Takes the lock after all threads that wait. */
 static void
 take_in_turn(struct lock *lock)
 {

@@ -9,36 +9,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Lowest first: what is taken first stands first. */
+/* The lowest rank comes first: it is taken first. */
 enum lock_rank {
     LOCK_RANK_NONE = 0,
     LOCK_RANK_APP,        /* lifecycle and reload; held while modules below are called */
-    LOCK_RANK_SETTINGS,   /* what is configured; held while it is shown or exchanged */
-    LOCK_RANK_SCRAPE,     /* metrics being printed; their callbacks look into all below */
-    LOCK_RANK_API,        /* request queues; nothing of the store is held when they are taken */
-    LOCK_RANK_RULER,      /* which groups of rules there are, and what is due; held for a look */
-    LOCK_RANK_RELAYS,     /* which destinations there are */
-    LOCK_RANK_READERS,    /* which sources there are */
-    LOCK_RANK_RELAY_OPEN, /* whether one is open */
-    LOCK_RANK_RELAY,      /* what it says of itself */
-    LOCK_RANK_NOTIFY,     /* what Alertmanagers are still to be told, and who they are */
-    LOCK_RANK_EDIT,       /* who changes which parts are live; held while the manifest is written */
-    LOCK_RANK_TSDB,       /* which parts and generations exist; pins are taken under it */
+    LOCK_RANK_SETTINGS,   /* the configuration; held while it is printed or replaced */
+    LOCK_RANK_SCRAPE,     /* held while metrics are printed; their callbacks take any lock below */
+    LOCK_RANK_API,        /* request queues; no lock of the store is held when they are taken */
+    LOCK_RANK_RULER,      /* the list of rule groups and what is due; held briefly */
+    LOCK_RANK_RELAYS,     /* the list of destinations */
+    LOCK_RANK_READERS,    /* the list of sources */
+    LOCK_RANK_RELAY_OPEN, /* whether a destination is open */
+    LOCK_RANK_RELAY,      /* the state of a destination that it publishes */
+    LOCK_RANK_NOTIFY,     /* notifications in queues, and the list of Alertmanagers */
+    LOCK_RANK_EDIT,       /* changes of the set of live parts; held while the manifest is written */
+    LOCK_RANK_TSDB,       /* the lists of parts and generations; they are pinned under it */
     LOCK_RANK_HEAD,       /* series and chunks of the head; the log is appended to under it */
-    LOCK_RANK_EPOCH,      /* what became of epochs; never held for longer than a look */
+    LOCK_RANK_EPOCH,      /* the outcome of epochs; held briefly */
     LOCK_RANK_WAL,        /* the log's open batch */
-    LOCK_RANK_CACHE,      /* pages in memory; never held while one is read */
-    LOCK_RANK_SOURCE,     /* who asks a source, and who we are there */
-    LOCK_RANK_HTTP,       /* one connection's state; resumed from any thread above */
-    LOCK_RANK_ENV,        /* the simulated machine: any I/O may be done under any lock there */
-    LOCK_RANK_APP_WAKE, /* flags that wake commit and flush threads; nothing is taken under them */
-    LOCK_RANK_LEAF,     /* counters, rate limits of log lines */
+    LOCK_RANK_CACHE,      /* pages in memory; not held while a page is read */
+    LOCK_RANK_SOURCE,     /* the callers of a source, and its credentials */
+    LOCK_RANK_HTTP,       /* the state of one connection, which any thread above may resume */
+    LOCK_RANK_ENV,        /* the simulated machine: I/O may happen under any lock */
+    LOCK_RANK_APP_WAKE,   /* flags that wake the threads of commits and flushes; no lock is taken
+                             under it */
+    LOCK_RANK_LEAF,       /* counters, rate limits of log lines */
     LOCK_RANK_COUNT
 };
 
 struct lock {
     pthread_mutex_t mutex;
-    pthread_mutex_t turnstile; /* held by the first of those who wait: the others wait for it */
+    pthread_mutex_t turnstile; /* held by the first waiting thread: the others wait for it */
     enum lock_rank rank;
     _Atomic uint32_t waiting; /* threads that found it taken; relaxed: a wrong guess does no harm */
 #ifdef LOCK_CHECK
@@ -54,10 +55,8 @@ void lock_init(struct lock *lock, enum lock_rank rank);
 void lock_fini(struct lock *lock);
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
-/*
- * For long work under a lock: if others wait, drops it, and takes it again not before the first of
- * them had it. To drop and take alone nearly always gives it back to the same thread.
- */
+/* For long work under a lock: if others wait, drops the lock and takes it again after the first of
+ * them had it. Dropping and taking alone nearly always returns it to the same thread. */
 void lock_give_way(struct lock *lock);
 /* For assertions at the top of foo_locked(). Without LOCK_CHECK always true. */
 bool lock_is_mine(const struct lock *lock);

@@ -101,7 +101,7 @@ put_escaped(struct log_text *line, struct bytes b)
     }
 }
 
-/* At most that many bytes of it, and no half of a character. */
+/* Cuts a text to so many bytes, in whole characters. */
 static struct bytes
 cut_to(struct bytes b, size_t size)
 {

@@ -25,9 +25,9 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 enum { LOG_VALUE_BYTES_MAX = 512, LOG_LINE_BYTES_MAX = 4096 };
 
 void log_configure(enum log_level level, enum log_format format);
-/* Where lines go; -1 mutes (tests). Default 2. */
+/* Sets the file descriptor of the log, 2 by default; -1 discards lines (tests). */
 void log_to_fd(int fd);
-/* Lines logged so far at a level. */
+/* Returns how many lines were logged at a level. */
 uint64_t log_count(enum log_level level);
 
 /*
@@ -113,10 +113,8 @@ bool log_enabled(enum log_level level);
 #define log_warn(message, ...)  log_at(LOG_WARN, message, __VA_ARGS__)
 #define log_error(message, ...) log_at(LOG_ERROR, message, __VA_ARGS__)
 
-/*
- * A gate for lines that may repeat: log_often() is true at most once per `interval_ns` and says
- * how many were held back since.
- */
+/* A gate for lines that may repeat: log_often() is true at most once per `interval_ns`, and returns
+ * how many lines were held back since the last one. */
 struct log_gate {
     _Atomic int64_t next_ns;
     _Atomic uint64_t held_back;

@@ -89,7 +89,7 @@ budget_take(struct budget *budget, uint64_t size_bytes)
         }
         return ERR_NOMEM;
     }
-    /* Only now: what an ancestor refuses was never drawn. */
+    /* The peak rises only now: a charge that an ancestor refuses was never drawn. */
     for (struct budget *b = budget; b != NULL; b = b->parent) {
         uint64_t now = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
         uint64_t peak = atomic_load_explicit(&b->peak_bytes, memory_order_relaxed);
@@ -158,7 +158,7 @@ mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes)
 {
     if (old == NULL) return mem_alloc(budget, new_bytes);
     bool larger = new_bytes > old_bytes;
-    /* What is large is likely to be copied: until then both are there. */
+    /* Large memory is likely to be copied: until then both blocks exist. */
     size_t both = larger && new_bytes >= COPIED_BYTES_MIN ? old_bytes : 0;
     size_t more = larger ? new_bytes - old_bytes + both : 0;
     if (larger && fail_now()) return NULL;

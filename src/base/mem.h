@@ -23,53 +23,48 @@ struct budget {
     _Atomic uint64_t used_bytes;  /* relaxed: orders nothing */
     _Atomic uint64_t peak_bytes;  /* relaxed: a statistic */
     _Atomic uint64_t refused_count;
-    _Atomic uint64_t lacking_bytes; /* relaxed: what it would have had with what was refused last */
+    _Atomic uint64_t lacking_bytes; /* relaxed: use if the last refused charge had fit */
 };
 
 /* `limit_bytes` 0 means no limit of its own. `parent` may be NULL and outlives this one. */
 void budget_init(struct budget *budget, const char *name, uint64_t limit_bytes,
                  struct budget *parent);
 
-/* Charges all of `size_bytes` or nothing. ERR_NOMEM: some budget on the way up is exhausted. */
+/* Charges all of `size_bytes` or nothing. ERR_NOMEM: a budget on the way up is exhausted. */
 MUST_CHECK enum err budget_take(struct budget *budget, uint64_t size_bytes);
 void budget_give(struct budget *budget, uint64_t size_bytes);
 uint64_t budget_used(const struct budget *budget);
 
-/*
- * Heap memory under a budget (NULL: charged to nobody, for small process-lifetime things). The
- * size is remembered by the caller, as with arrays: free and resize name it again.
- * mem_new() is zeroed; NULL when refused. mem_free() accepts NULL.
- */
+/* Heap memory under a budget; NULL for small things that live as long as the process. The caller
+ * remembers the size, and passes it to free and resize. mem_new() gives zeroed memory; NULL when
+ * refused. mem_free() accepts NULL. */
 void *mem_new(struct budget *budget, size_t size_bytes);
 void *mem_alloc(struct budget *budget, size_t size_bytes);
-/* Keeps the contents; on NULL the old memory is untouched. While large memory grows, both count. */
+/* Keeps the contents; on NULL the old memory is untouched. While large memory grows, old and new
+ * count. */
 void *mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes);
 void mem_free(struct budget *budget, void *memory, size_t size_bytes);
-/* The same, for what held a secret: it is overwritten first. */
+/* The same for memory that held a secret: it is overwritten first. */
 void mem_free_secret(struct budget *budget, void *memory, size_t size_bytes);
 
-/*
- * Fails the n-th allocation from now on (1 = the next one); 0 switches it off. With `forever` all
- * after it fail too. For tests: the loop "fail each allocation in turn". Process-wide.
- */
+/* Fails the n-th allocation from now on (1 is the next one), with `forever` also all after it; 0
+ * switches it off. For tests that fail each allocation in turn. Process-wide. */
 void mem_fail_nth(uint64_t nth, bool forever);
 /* True once the armed failure has happened. */
 bool mem_fail_fired(void);
-/* What mem_fail_nth() would have to be told to go on after an interruption. */
+/* Returns the argument with which mem_fail_nth() continues after an interruption. */
 uint64_t mem_fail_left(void);
 
-/*
- * For tests: `see` is shown all memory that is about to be given back, that of arenas and buffers,
- * too; it may have parts that were never written. NULL: nobody looks. Process-wide.
- */
+/* For tests: `see` gets all memory before it is freed, also that of arenas and buffers; some of it
+ * may never have been written. NULL switches it off. Process-wide. */
 void mem_watch_frees(void (*see)(const void *memory, size_t size_bytes));
 
 /* An arena: many small allocations, freed at once. Has a ceiling. */
 struct arena_block;
 struct arena {
     struct budget *budget;
-    uint64_t limit_bytes; /* 0: only the budget limits */
-    uint64_t used_bytes;  /* taken from the budget */
+    uint64_t limit_bytes; /* 0 if only the budget limits */
+    uint64_t used_bytes;  /* charged to the budget */
     size_t block_bytes;   /* size of the next ordinary block */
     struct arena_block *blocks;
     uint8_t *at;
@@ -80,25 +75,23 @@ struct arena {
 /* No memory is taken before the first allocation. `block_bytes` 0 chooses a default. */
 void arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
                 size_t block_bytes);
-/* The same, for secrets: what it gives back is overwritten. */
+/* The same for secrets: memory is overwritten before it is freed. */
 void arena_init_secret(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
                        size_t block_bytes);
 void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one block for the next use. */
 void arena_reset(struct arena *arena);
-/* The same; with what it keeps it takes no more than so many bytes. */
+/* The same; the block that it keeps has at most so many bytes. */
 void arena_reset_to(struct arena *arena, size_t bytes_max);
 /* Aligned to 8; not zeroed. NULL: the ceiling or the budget is reached. */
 void *arena_alloc(struct arena *arena, size_t size_bytes);
 /* Zeroed. */
 void *arena_new(struct arena *arena, size_t size_bytes);
-/*
- * An array of `count` items with room for one more at its end, which is not zeroed: `items`, which
- * an earlier call gave (NULL at first), or a copy. NULL: refused, and `items` is as it was. What
- * was outgrown stays in the arena, as much as is in use at most.
- */
+/* Returns an array of `count` items with room for one more, which is not zeroed: `items`, the
+ * result of an earlier call (NULL at first), or a copy. NULL: refused, and `items` is unchanged.
+ * Outgrown arrays stay in the arena, at most as much as the array itself. */
 void *arena_push(struct arena *arena, void *items, size_t count, size_t item_bytes);
-/* A copy that lives as long as the arena; `at` NULL with size > 0 means refused. */
+/* Returns a copy that lives as long as the arena; `at` NULL with size > 0 means refused. */
 struct bytes arena_copy(struct arena *arena, struct bytes from);
 
 #endif

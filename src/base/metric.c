@@ -199,7 +199,8 @@ begin_run(struct metric_sink *sink, struct metric_family family)
 }
 
 /* "In label values, backslash, double quote and line feed are escaped"; in help texts, quotes are
- * not. One byte that is no text becomes one U+FFFD, lest the server refuse the whole scrape. */
+ * not. A byte that is not UTF-8 becomes U+FFFD, because the scraper would refuse the whole scrape.
+ */
 static void
 put_escaped(struct buf *to, struct bytes text, bool quoted)
 {
@@ -269,7 +270,7 @@ kind_word(enum metric_kind kind)
     return words[kind];
 }
 
-/* What is no number in JSON is a string in ProtoJSON. */
+/* Values that JSON cannot write as numbers are strings in ProtoJSON. */
 static void
 put_json_double(struct buf *to, double value)
 {
@@ -290,7 +291,7 @@ put_json_pair(struct buf *to, bool is_first, const char *name, struct bytes valu
     buf_put_u8(to, '}');
 }
 
-/* A metric up to its value; a comma follows each, and the last one is taken away again. */
+/* Writes a metric up to its value. A comma follows each metric; the last one is removed. */
 static void
 begin_json_metric(struct buf *to, const struct metric_label *labels)
 {
@@ -338,7 +339,7 @@ put_json_collected(struct buf *to, const struct metric_family *family,
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* name_suffix{labels,le="bound"} and a space. `le` may be empty: no such label. */
+/* Writes name_suffix{labels,le="bound"} and a space; no `le` if it is empty. */
 static void
 put_series(struct buf *to, const char *name, const char *suffix, const struct metric_label *labels,
            struct bytes le)
@@ -503,7 +504,7 @@ compare_runs(const void *a, const void *b)
     return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-/* All samples, in runs by name. To be ended with sink_fini() in any case. */
+/* Collects all samples, in runs by name. The caller ends it with sink_fini() also on an error. */
 static enum err
 scrape(struct metric_sink *sink, bool json, struct budget *budget, size_t bytes_max)
 {

@@ -54,7 +54,7 @@ struct metric_histogram {
     struct metric_label labels[METRIC_LABELS_MAX];
     const uint64_t *bounds; /* inclusive upper bounds, rising; +Inf is added */
     unsigned bound_count;   /* 1..METRIC_BOUNDS_MAX */
-    uint64_t per_unit;      /* what was recorded is divided by it when shown; 0 means 1 */
+    uint64_t per_unit;      /* recorded values are divided by it when printed; 0 means 1 */
     _Atomic uint64_t buckets[METRIC_BOUNDS_MAX + 1]; /* each alone, not added up */
     _Atomic uint64_t sum;
     struct metric_link link;
@@ -66,10 +66,8 @@ extern const uint64_t metric_latency_bounds_ns[METRIC_LATENCY_BOUNDS];
 #define METRIC_LATENCY \
     .bounds = metric_latency_bounds_ns, .bound_count = METRIC_LATENCY_BOUNDS, .per_unit = 1000000000
 
-/*
- * Prints samples at scrape time. It is called without a lock that ranks at or above LOCK_RANK_API,
- * and one scrape at a time; it must not register or collect.
- */
+/* Prints samples at scrape time. No lock that ranks at or above LOCK_RANK_API is held, and one
+ * scrape runs at a time; it must not register or collect. */
 struct metric_sink;
 struct metric_collector {
     void (*collect)(struct metric_sink *sink, void *context);
@@ -80,11 +78,9 @@ struct metric_collector {
 void metric_register_counter(struct metric_counter *counter);
 void metric_register_histogram(struct metric_histogram *histogram);
 void metric_register_collector(struct metric_collector *collector);
-/*
- * For what ends before the process does: metric_unregister(&collector->link). Waits for a scrape
- * that is under way, so the caller holds no lock its callbacks take. Does nothing if it was not
- * registered.
- */
+/* For collectors that end before the process does: metric_unregister(&collector->link). Waits for a
+ * running scrape, so the caller holds no lock that its callbacks take. Does nothing if it was not
+ * registered. */
 void metric_unregister(struct metric_link *link);
 /* For tests: forgets all registrations and sets their values to zero. */
 void metric_reset_all(void);
@@ -118,7 +114,7 @@ struct metric_family {
     enum metric_kind kind;
 };
 
-/* The value may come from outside: what is not UTF-8 is shown as U+FFFD. */
+/* The value may come from outside: bytes that are not UTF-8 are printed as U+FFFD. */
 struct metric_pair {
     const char *name;
     struct bytes value;
@@ -133,7 +129,7 @@ void metric_put_double(struct metric_sink *sink, const struct metric_family *fam
  * name and help, which are static. */
 void metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *histogram);
 
-/* Its use, peak, limit and refusals: firekeep_memory_... */
+/* Prints use, peak, limit and refusals of a budget: firekeep_memory_... */
 void metric_put_budget(struct metric_sink *sink, const struct budget *budget);
 
 /* --- for /metrics ----------------------------------------------------------------------------- */

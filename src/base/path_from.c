@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Appends the elements of a path to `size` bytes in `to`, which begin with `root` bytes that ".."
- * cannot take away. Returns how many there are now. */
+ * cannot remove. Returns the new size. */
 static size_t
 append_elements(char *to, size_t size, size_t root, const char *path, size_t path_size)
 {

@@ -5,11 +5,9 @@
 
 #include "base/mem.h"
 
-/*
- * A path as it is from the directory of `file` on; an absolute one as it is. Without "." and "..",
- * where they can be left out, as Go's filepath.Join does it: rules are known by the names of their
- * files, and are to have the names that they have at a Prometheus. NULL: the arena is full.
- */
+/* Returns `path` relative to the directory of `file`; an absolute path stays. Removes "." and ".."
+ * like Go's filepath.Join: rules are identified by the names of their files, which must be those
+ * that Prometheus gives them. NULL: the arena is full. */
 const char *path_from(struct arena *arena, const char *file, const char *path);
 
 #endif

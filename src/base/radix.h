@@ -26,10 +26,9 @@ radix_compare(const void *a, const void *b)
     return (radix_key(a) > radix_key(b)) - (radix_key(a) < radix_key(b));
 }
 
-/*
- * Returns where the sorted items are: `items` or `spare`, which has room for as many. They are in
- * order already as far as the bits below `from_bit` tell; `worth` is the least count for passes.
- */
+/* Returns the sorted items, which are in `items` or in `spare`, which has room for as many. Bits
+ * below `from_bit` do not matter: items are in their order already. For fewer than `worth` items
+ * qsort() is used. */
 static inline __attribute__((always_inline)) void *
 radix_sort(void *items, void *spare, uint32_t count, size_t item_bytes, unsigned from_bit,
            uint32_t worth)

@@ -1,12 +1,11 @@
-/* search.h - binary search over whatever has numbers in order. */
+/* search.h - binary search over anything that is numbered and ordered. */
 #ifndef BASE_SEARCH_H
 #define BASE_SEARCH_H
 
-/*
- * The first number `i` in low..high-1 for which `is_past`, an expression of `i`, is true; `high`
- * when there is none. From one for which it is true on it is true for all. `i` has the type of
- * `high`. An example: search_first(i, 0u, count, times[i] > t_ms) is how many times are until t_ms.
- */
+/* Gives the first number `i` in low..high-1 for which `is_past`, an expression of `i`, is true;
+ * `high` if it is true for none. It must be true for all numbers after the first one. `i` has the
+ * type of `high`. An example: search_first(i, 0u, count, times[i] > t_ms) is the number of times up
+ * to t_ms. */
 #define search_first(i, low, high, is_past)                        \
     __extension__({                                                \
         __typeof__((high) + 0) high_ = (high), low_ = (low);       \

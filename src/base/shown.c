@@ -7,7 +7,8 @@
 
 enum { PIECE_BYTES = 8 };
 
-/* What stands for the character at `p`, which is not harmless. Returns the bytes that it has. */
+/* Writes the escape of the character at `p`, which is not harmless. Returns the number of its
+ * bytes. */
 static size_t
 escape(const uint8_t *p, size_t left, char to[PIECE_BYTES])
 {

@@ -16,23 +16,22 @@ enum { SUGGEST_BYTES_MAX = 64 };
 struct suggestion {
     struct bytes word;
     unsigned distance;            /* of `best` */
-    char best[SUGGEST_BYTES_MAX]; /* a copy: candidates may be put together on the way */
+    char best[SUGGEST_BYTES_MAX]; /* a copy: the caller may reuse the memory of a candidate */
 };
 
 /* Keeps a view of `word`, which outlives the suggestion. */
 void suggest_begin(struct suggestion *s, struct bytes word);
 void suggest_try(struct suggestion *s, const char *candidate);
-/* "; did you mean '--best'?", where `before` is "--"; "" if nothing is near. Of equally near ones
- * the first tried. */
+/* Returns "; did you mean '--best'?", where `before` is "--"; "" if no candidate is near. The first
+ * of equally near candidates wins. */
 struct hint {
     char text[SUGGEST_BYTES_MAX + 32];
 };
 struct hint suggest_hint(const struct suggestion *s, const char *before);
 
-/*
- * How many letters must be inserted, removed, replaced or swapped with their neighbour to turn one
- * into the other. Case is ignored and '_' equals '-'. UINT_MAX: one is SUGGEST_BYTES_MAX or longer.
- */
+/* Returns how many letters must be inserted, removed, replaced or swapped with their neighbour to
+ * turn one word into the other. Case is ignored and '_' equals '-'. UINT_MAX if one has
+ * SUGGEST_BYTES_MAX bytes or more. */
 unsigned suggest_distance(struct bytes a, struct bytes b);
 
 #endif

@@ -45,7 +45,7 @@ table_add(struct table *t, uint64_t hash, uint32_t id)
     t->count++;
 }
 
-/* What comes after a gap moves into it unless that were before its home. */
+/* Closes the gap: a following id moves into it unless the gap lies before its home slot. */
 void
 table_remove(struct table *t, uint64_t hash, uint32_t id)
 {

@@ -1,9 +1,9 @@
 /*
  * table.h - a hash table of ids.
  *
- * It knows hashes and ids, the caller keeps what they stand for (mostly an array, whose places are
- * the ids) and compares: different things may have one hash, and one id may be there under several.
- * Threads: any number that look, or one that changes it.
+ * It stores hashes and ids. The caller keeps the items (mostly an array, whose indexes are the ids)
+ * and compares them: different items may have one hash, and one id may be stored under several.
+ * Threads: any number of readers, or one writer.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
@@ -12,10 +12,10 @@
 
 struct table_slot {
     uint32_t hash;      /* the low half */
-    uint32_t id_plus_1; /* 0: free */
+    uint32_t id_plus_1; /* 0 if free */
 };
 
-/* Zeroed memory is an empty one. */
+/* Zeroed memory is an empty table. */
 struct table {
     struct table_slot *slots;
     uint32_t capacity; /* a power of two, or 0 */
@@ -23,13 +23,13 @@ struct table {
 };
 
 void table_fini(struct table *t, struct budget *budget);
-/* Makes room for `more` ids. False: no memory, nothing changed. */
+/* Makes room for `more` ids. False without memory: nothing has changed. */
 MUST_CHECK bool table_reserve(struct table *t, struct budget *budget, uint32_t more);
-/* table_reserve() came before. `id` is below UINT32_MAX. */
+/* Adds an id; table_reserve() made room for it. `id` is below UINT32_MAX. */
 void table_add(struct table *t, uint64_t hash, uint32_t id);
-/* Takes out the id under this hash, which is there. */
+/* Removes the id under this hash, which must exist. */
 void table_remove(struct table *t, uint64_t hash, uint32_t id);
-/* Takes out all; the memory stays. */
+/* Removes all ids; the memory stays. */
 void table_clear(struct table *t);
 
 /*
@@ -53,7 +53,7 @@ table_next(const struct table *t, uint64_t hash, uint32_t *at, uint32_t *ret_id)
     return false;
 }
 
-/* Asks the processor for the place of a hash. */
+/* Prefetches the slot of a hash. */
 static inline void
 table_prefetch(const struct table *t, uint64_t hash)
 {

@@ -1,4 +1,5 @@
-/* texts.h - lists of texts, as settings have them. Texts are NUL-terminated; who owns them says. */
+/* texts.h - lists of texts, as settings have them. Texts are NUL-terminated; their owner says how
+ * long they live. */
 #ifndef BASE_TEXTS_H
 #define BASE_TEXTS_H
 

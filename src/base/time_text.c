@@ -93,7 +93,7 @@ parse_decimal(struct bytes text, struct decimal *d)
     return c.at == c.end;
 }
 
-/* False: beyond int64. */
+/* Returns the number in milliseconds. False: beyond int64. */
 static bool
 decimal_ms(struct decimal d, int64_t *ret_ms)
 {
@@ -160,7 +160,7 @@ days_in(int64_t year, unsigned month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-/* `count` digits; false: others. */
+/* Reads `count` digits. False if there are others. */
 static bool
 fixed_digits(struct cursor *c, unsigned count, unsigned *ret)
 {
@@ -238,7 +238,7 @@ time_parse_rfc3339(struct bytes text, int64_t *ret_ms)
 
 /* --- what Prometheus takes -------------------------------------------------------------------- */
 
-/* "Inf" and "Infinity", in any letters, with a sign or without. */
+/* True for "Inf" and "Infinity" in any case, with or without a sign. */
 static bool
 is_infinity(struct bytes text, bool *ret_negative)
 {

@@ -1,6 +1,4 @@
-/*
- * time_text.h - moments as people and files write them, exact to the millisecond.
- */
+/* time_text.h - reads and writes times as people and files do, exact to the millisecond. */
 #ifndef BASE_TIME_TEXT_H
 #define BASE_TIME_TEXT_H
 
@@ -9,19 +7,15 @@
 
 enum { TIME_TEXT_BYTES = 40 };
 
-/* Digits with an optional sign. False: anything else, or beyond int64. */
+/* Reads digits with an optional sign. False: anything else, or beyond int64. */
 bool time_parse_ms(struct bytes text, int64_t *ret_ms);
 
-/*
- * Unix seconds, with an optional fraction and exponent ("1.7e9", "1700000000.5"), rounded to the
- * nearest millisecond. False: no such number, or beyond int64 milliseconds.
- */
+/* Reads Unix seconds with an optional fraction and exponent ("1.7e9", "1700000000.5"), rounded to
+ * the nearest millisecond. False: anything else, or beyond int64 milliseconds. */
 bool time_parse_seconds(struct bytes text, int64_t *ret_ms);
 
-/*
- * RFC 3339: "2024-02-29T12:00:00.25+01:00"; also a blank for the T, and a date alone (midnight,
- * UTC). Fractions are cut to milliseconds.
- */
+/* Reads RFC 3339, "2024-02-29T12:00:00.25+01:00"; also with a blank for the T, and a date alone
+ * (midnight, UTC). Fractions are cut to milliseconds. */
 bool time_parse_rfc3339(struct bytes text, int64_t *ret_ms);
 
 /*
@@ -33,14 +27,16 @@ bool time_parse_rfc3339(struct bytes text, int64_t *ret_ms);
  */
 bool time_parse_api(struct bytes text, int64_t *ret_ms);
 
-/* "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: none of that. */
+/* Reads "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: anything
+ * else. */
 bool time_parse_duration(struct bytes text, int64_t *ret_ms);
-/* The same as Prometheus' API takes it: each unit once at most, from the largest to the smallest,
- * and no more than fits into nanoseconds, 292 years. */
+/* The same with the rules of Prometheus' API: each unit at most once, from the largest to the
+ * smallest, and no more than fits into nanoseconds, 292 years. */
 bool time_parse_duration_api(struct bytes text, int64_t *ret_ms);
 
-/* As Prometheus writes it: "1h30m", and years and weeks only where nothing is left of them, "90d"
- * and not "12w6d". Not negative; `to` has room for TIME_TEXT_BYTES; ends in NUL. Returns `to`. */
+/* Writes a duration like Prometheus: "1h30m", with years and weeks only if there is no remainder,
+ * "90d" and not "12w6d". It is not negative; `to` has room for TIME_TEXT_BYTES and ends in NUL.
+ * Returns `to`. */
 char *time_print_duration(int64_t ms, char *to);
 
 /*
@@ -49,12 +45,12 @@ char *time_print_duration(int64_t ms, char *to);
  */
 MUST_CHECK enum err time_parse(struct bytes text, int64_t now_ms, int64_t *ret_ms, struct why *why);
 
-/* RFC 3339 in UTC, with milliseconds; years outside 0..9999 as plain milliseconds with "ms". `to`
- * has room for TIME_TEXT_BYTES; ends in NUL. Returns `to`. */
+/* Writes RFC 3339 in UTC, with milliseconds; years outside 0..9999 as plain milliseconds with "ms".
+ * `to` has room for TIME_TEXT_BYTES and ends in NUL. Returns `to`. */
 char *time_print(int64_t ms, char *to);
 
-/* Unix seconds with as many digits of a fraction as needed: "1700000000", "-0.001". Returns the
- * bytes written into `to`, which has room for TIME_TEXT_BYTES. */
+/* Writes Unix seconds with as many digits of a fraction as needed: "1700000000", "-0.001". Returns
+ * the number of bytes in `to`, which has room for TIME_TEXT_BYTES. */
 size_t time_print_seconds(int64_t ms, char *to);
 
 #endif

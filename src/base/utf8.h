@@ -15,7 +15,8 @@ utf8_is_tail(uint8_t b)
     return (b & 0xc0) == 0x80;
 }
 
-/* The bytes of the character at `p`, of which `left` >= 1 may be read; 0 if there is none. */
+/* Returns the number of bytes of the character at `p`, of which `left` >= 1 may be read; 0 if it is
+ * not a character. */
 static inline size_t
 utf8_step(const uint8_t *p, size_t left)
 {
@@ -36,8 +37,8 @@ utf8_step(const uint8_t *p, size_t left)
 
 enum { UTF8_BYTES_MAX = 4 };
 
-/* The character of that number, at most 0x10ffff and no surrogate; `to` has room for
- * UTF8_BYTES_MAX. Returns the bytes written. */
+/* Writes the character of that number, at most 0x10ffff and not a surrogate; `to` has room for
+ * UTF8_BYTES_MAX. Returns the number of bytes. */
 static inline size_t
 utf8_put(uint8_t *to, uint32_t c)
 {
@@ -63,7 +64,7 @@ utf8_put(uint8_t *to, uint32_t c)
     return 4;
 }
 
-/* The beginning of a text: at most so many bytes, no character cut. */
+/* Returns the beginning of a text: at most so many bytes, in whole characters. */
 static inline struct bytes
 utf8_cut(struct bytes text, size_t size_max)
 {
@@ -74,7 +75,7 @@ utf8_cut(struct bytes text, size_t size_max)
     return bytes_of(text.at, size);
 }
 
-/* The number of the character of `size` bytes that utf8_step() found. */
+/* Returns the number of the character of `size` bytes that utf8_step() found. */
 static inline uint32_t
 utf8_get(const uint8_t *p, size_t size)
 {
@@ -86,8 +87,8 @@ utf8_get(const uint8_t *p, size_t size)
     return c;
 }
 
-/* Characters that are not seen but change what is: they turn the direction of the text around, join
- * and part words and lines. All of them are below U+10000. */
+/* True for invisible characters that change how others are shown: they reverse the direction of
+ * text, join or split words and lines. All are below U+10000. */
 static inline bool
 utf8_is_hidden(uint32_t c)
 {
@@ -101,10 +102,9 @@ utf8_is_hidden(uint32_t c)
     return false;
 }
 
-/*
- * The bytes of the character at `p` if it is harmless on a terminal. 0: it is a control character,
- * those of C1 (U+0080 to U+009F), which terminals obey, included, or hidden, or no UTF-8.
- */
+/* Returns the number of bytes of the character at `p` if it is harmless on a terminal. 0 for
+ * control characters, also those of C1 (U+0080 to U+009F), which terminals obey, for hidden ones,
+ * and for bytes that are not UTF-8. */
 static inline size_t
 utf8_plain(const uint8_t *p, size_t left)
 {
@@ -113,7 +113,7 @@ utf8_plain(const uint8_t *p, size_t left)
     return c < ' ' || (c >= 0x7f && c < 0xa0) || utf8_is_hidden(c) ? 0 : size;
 }
 
-/* Words that overlap at the end: no loop over single bytes. */
+/* Words overlap at the end, so that there is no loop over single bytes. */
 static inline bool
 utf8_is_ascii(struct bytes text)
 {
@@ -136,7 +136,7 @@ utf8_is_ascii(struct bytes text)
     return seen < 0x80;
 }
 
-/* Whether all of it is UTF-8. */
+/* True if all of it is UTF-8. */
 static inline bool
 utf8_valid(struct bytes text)
 {

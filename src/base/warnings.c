@@ -1,4 +1,4 @@
-/* warnings.c - the first sixteen places, each once. */
+/* warnings.c - see warnings.h. Keeps the first sixteen sentences, each once. */
 #include "base/warnings.h"
 
 #include <string.h>
@@ -21,7 +21,7 @@ warnings_add(struct warnings *w, const struct why *why)
 {
     if (w->items == NULL) w->items = mem_alloc(w->budget, WARNINGS_MAX * sizeof *w->items);
     if (w->items == NULL) return ERR_NOMEM;
-    for (uint32_t i = w->count; i-- > 0;) { /* mostly the one that came last */
+    for (uint32_t i = w->count; i-- > 0;) { /* mostly it equals the last one */
         if (strcmp(w->items[i].text, why->text) == 0) return OK;
     }
     if (w->count < WARNINGS_MAX)

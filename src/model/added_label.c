@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Labels that have none of its name. */
+/* Adds a label to labels without its name. */
 static enum err
 insert_label(struct bytes labels, struct label added, struct arena *arena, struct bytes *ret_labels)
 {
@@ -34,7 +34,7 @@ labels_complete(struct bytes labels, struct label added, struct arena *arena,
     return insert_label(labels, added, arena, ret_labels);
 }
 
-/* Takes the label of this name away, if there is one. */
+/* Removes the label of this name, if there is one. */
 static enum err
 take_label(struct bytes labels, struct bytes name, struct arena *arena, struct bytes *ret_value,
            struct bytes *ret_labels)
@@ -61,7 +61,7 @@ take_label(struct bytes labels, struct bytes name, struct arena *arena, struct b
     return OK;
 }
 
-/* "exported_" before a name, once more until no label has it. */
+/* Puts "exported_" before a name until no label has it. */
 static enum err
 exported_name(struct bytes labels, struct bytes name, struct arena *arena, struct bytes *ret_name)
 {

@@ -10,11 +10,11 @@
 #include "base/mem.h"
 #include "model/labels.h"
 
-/* Labels that have one of this name stay as they are; so they do if its value is empty. */
+/* Adds the label unless one of its name exists, or its value is empty. */
 MUST_CHECK enum err labels_complete(struct bytes labels, struct label added, struct arena *arena,
                                     struct bytes *ret_labels);
 
-/* A label of its name is kept as exported_NAME, as Prometheus does it in a clash. */
+/* Adds the label. One of its name is kept as exported_NAME, as Prometheus does. */
 MUST_CHECK enum err labels_impose(struct bytes labels, struct label added, struct arena *arena,
                                   struct bytes *ret_labels);
 

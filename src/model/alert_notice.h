@@ -13,14 +13,15 @@
 #include "model/labels.h"
 
 struct alert_notice {
-    struct bytes tenant;             /* of the rule; empty if it has none */
+    struct bytes tenant;             /* tenant of the rule; empty if it has none */
     struct bytes labels;             /* canonical, alertname among them; without external labels */
     const struct label *annotations; /* expanded, in any order */
     uint32_t annotation_count;
-    struct bytes expression; /* of the rule, as Prometheus prints it */
-    int64_t starts_ns;       /* Unix: when the alert began to fire */
-    /* Unix. Resolved: when that was, at or before the evaluation. Firing: in the future; an
-     * Alertmanager resolves the alert then unless a later notice has a later end. */
+    struct bytes expression; /* the rule's expression, as Prometheus prints it */
+    int64_t starts_ns;       /* Unix: the time when the alert began to fire */
+    /* Unix. For a resolved alert, the time of the resolution, at or before the evaluation. For a
+     * firing one, a time in the future: Alertmanager resolves the alert then, unless a later notice
+     * has a later end. */
     int64_t ends_ns;
 };
 

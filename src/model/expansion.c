@@ -3,7 +3,7 @@
 
 #include "base/ascii.h"
 
-/* The group that a name means; one that does not exist matches nothing. */
+/* Returns the group of a name; a group that does not exist matches nothing. */
 static uint32_t
 group_of(const struct re2_program *program, uint32_t groups, struct bytes name)
 {
@@ -18,7 +18,7 @@ group_of(const struct re2_program *program, uint32_t groups, struct bytes name)
     return group == 0 || group > groups ? RE2_CAPTURES_MAX : group;
 }
 
-/* Reads "1", "{1}", "name", "{name}" behind a dollar sign; false: it is none. */
+/* Reads "1", "{1}", "name", "{name}" after a dollar sign; false for anything else. */
 static bool
 read_reference(struct bytes text, struct bytes *ret_name, size_t *ret_used)
 {

@@ -1,6 +1,4 @@
-/*
- * expansion.h - texts with what groups of a regex matched: "$1", "${name}", "$$". Private to
- * model/.
+/* expansion.h - replacement texts with groups of a regex: "$1", "${name}", "$$". Private to model/.
  */
 #ifndef MODEL_EXPANSION_H
 #define MODEL_EXPANSION_H
@@ -8,7 +6,7 @@
 #include "base/mem.h"
 #include "model/matcher_re2.h"
 
-/* Literal text, or what a group matched. */
+/* A literal text, or a group. */
 struct expansion_piece {
     struct bytes text;
     uint32_t group;
@@ -20,12 +18,13 @@ struct expansion {
     uint32_t count;
 };
 
-/* Cut into pieces, which lie in the arena; `text` lives as long. The regex has `groups`; `program`
- * may be NULL: none of them has a name. ERR_NOMEM. */
+/* Cuts a text into pieces, which are in the arena; `text` lives as long. The regex has `groups`;
+ * `program` may be NULL if none of them has a name. ERR_NOMEM. */
 MUST_CHECK enum err expansion_new(struct arena *arena, struct bytes text,
                                   const struct re2_program *program, uint32_t groups,
                                   struct expansion *ret);
-/* With what was captured; in the arena. *ret is set to ERR_NOMEM when there is no memory. */
+/* Returns the text with the captured groups, in the arena. *ret is set to ERR_NOMEM without memory.
+ */
 struct bytes expansion_fill(const struct expansion *t, const struct re2_capture *captures,
                             uint32_t capture_count, struct arena *arena, enum err *ret);
 

@@ -29,7 +29,7 @@ is_float(const struct histogram *h)
     return h->kind == SAMPLE_HISTOGRAM_FLOAT;
 }
 
-/* As bits, but 0 and -0 are the same number. */
+/* Compares bits, but 0 equals -0. */
 static bool
 same_number(uint64_t a, uint64_t b)
 {
@@ -45,7 +45,7 @@ check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end,
         return why_set(why, ERR_INPUT, "%s side: more than %d spans or buckets", name,
                        HISTOGRAM_BUCKETS_MAX);
     }
-    int64_t index = 0; /* of the bucket behind the last span */
+    int64_t index = 0; /* of the bucket after the last span */
     uint64_t needed = 0;
     for (uint32_t i = 0; i < side->span_count; i++) {
         const struct hist_span *span = &side->spans[i];
@@ -118,7 +118,7 @@ check_integer(const struct histogram *h, struct why *why)
     if (e) return e;
     e = check_deltas(&h->negative, "negative", &total, why);
     if (e) return e;
-    /* An observed NaN counts, makes the sum NaN, and falls into no bucket. */
+    /* An observed NaN is counted, makes the sum NaN, and is in no bucket. */
     bool nan_seen = isnan(bits_double(h->sum_bits));
     if (total > h->count || (total < h->count && !nan_seen)) {
         return why_set(why, ERR_INPUT,
@@ -140,7 +140,7 @@ check_float(const struct histogram *h, struct why *why)
     return e ? e : check_float_counts(&h->negative, "negative", why);
 }
 
-/* `end`: the bucket behind the last span of the positive side. */
+/* `end` is the bucket after the last span of the positive side. */
 static enum err
 check_custom(const struct histogram *h, int64_t end, struct why *why)
 {
@@ -173,7 +173,7 @@ check_custom(const struct histogram *h, int64_t end, struct why *why)
         return why_set(why, ERR_INPUT, "custom buckets: the first offset %d is negative",
                        h->positive.spans[0].offset);
     }
-    /* The last bucket ends at +Inf, which is no given bound. */
+    /* The last bucket ends at +Inf, which is not among the bounds. */
     if (end > (int64_t)h->custom_count + 1) {
         return why_set(why, ERR_INPUT,
                        "custom buckets: %" PRIu32 " bounds do not cover %" PRId64 " buckets",
@@ -227,15 +227,15 @@ histogram_check(const struct histogram *h, struct why *why)
 
 /* --- equality --------------------------------------------------------------------------------- */
 
-/* Steps through the buckets of one side that hold something. */
+/* A walk through the non-empty buckets of one side. */
 struct bucket_walk {
     const struct hist_buckets *side;
     bool floats;
-    uint32_t span;    /* the one we are in */
-    uint32_t in_span; /* buckets of it taken */
-    uint32_t bucket;  /* of all, taken */
+    uint32_t span;    /* the current span */
+    uint32_t in_span; /* buckets of it that were walked */
+    uint32_t bucket;  /* all buckets that were walked */
     int64_t index;    /* of the next bucket */
-    uint64_t count;   /* of the last one taken: an integer or double bits */
+    uint64_t count;   /* of the last bucket: an integer or double bits */
 };
 
 static struct bucket_walk
@@ -246,7 +246,7 @@ bucket_walk_of(const struct hist_buckets *side, bool floats)
     return walk;
 }
 
-/* False behind the last; *ret_index is the bucket's, walk->count its count. */
+/* Sets *ret_index and walk->count to those of the next bucket. False after the last one. */
 static bool
 bucket_walk_next(struct bucket_walk *walk, int64_t *ret_index)
 {
@@ -274,7 +274,7 @@ bucket_walk_next(struct bucket_walk *walk, int64_t *ret_index)
     return false;
 }
 
-/* The same numbers in the same layout: what a repeated request holds. */
+/* True for the same numbers in the same layout, as in a repeated request. */
 static bool
 identical_buckets(const struct hist_buckets *a, const struct hist_buckets *b, bool floats)
 {
@@ -320,7 +320,7 @@ histogram_equal(const struct histogram *a, const struct histogram *b)
            same_buckets(&a->negative, &b->negative, floats);
 }
 
-/* Of a number that may be -0 for 0. */
+/* Returns the bits of a number, with -0 as 0. */
 static uint64_t
 plain_number(uint64_t bits)
 {
@@ -410,7 +410,7 @@ histogram_put(struct buf *to, const struct histogram *h)
     if (buf_error(to)) to->size = size_before;
 }
 
-/* A count of things that take at least `bytes_each`: within the limit and what is left. */
+/* Reads a count of items of at least `bytes_each` bytes: within the limit and the bytes left. */
 static uint32_t
 get_count(struct cursor *c, size_t bytes_each)
 {
@@ -426,7 +426,7 @@ static enum err
 get_words(struct cursor *c, struct arena *arena, uint32_t count, const uint64_t **ret_words)
 {
     struct bytes from = cursor_bytes(c, (uint64_t)count * 8);
-    if (from.size == 0) return OK; /* none, or none left: then c->bad */
+    if (from.size == 0) return OK; /* no items, or no bytes left: then c->bad */
     uint64_t *words = arena_alloc(arena, from.size);
     if (words == NULL) return ERR_LIMIT;
     memcpy(words, from.at, from.size);

@@ -28,28 +28,23 @@
  * ERR_INPUT, with the sentence in `why`.
  */
 MUST_CHECK enum err histogram_check(const struct histogram *h, struct why *why);
-/* The part of histogram_check() that is about schema, spans, bounds and the zero bucket. */
+/* The part of histogram_check() that checks schema, spans, bounds and the zero bucket. */
 MUST_CHECK enum err histogram_check_layout(const struct histogram *h, struct why *why);
 
-/*
- * Equal in meaning: the same kind, schema, thresholds, bounds, counts, sum (bit for bit) and the
- * same non-empty buckets, however spans are cut. The reset hint does not count; a count, threshold
- * or bound of -0 is one of 0. Both have passed histogram_check().
- */
+/* True if both mean the same: kind, schema, thresholds, bounds, counts, sum (bit for bit) and
+ * non-empty buckets are equal, however spans are cut. The reset hint does not count; a count,
+ * threshold or bound of -0 equals 0. Both have passed histogram_check(). */
 bool histogram_equal(const struct histogram *a, const struct histogram *b);
-/* A number that equal ones have in common: always the same, so that it can be written down. */
+/* Returns a hash that is the same for equal histograms. It never changes, so that it can be stored.
+ */
 uint64_t histogram_hash(const struct histogram *h);
 
-/*
- * Our byte form, used in the log: docs/format/histogram.md. Exact, layout included. `h` has passed
- * histogram_check(). Out of memory shows in buf_error(to), which then is unchanged.
- */
+/* Appends the byte form used in the log, docs/format/histogram.md: exact, with the layout. `h` has
+ * passed histogram_check(). Without memory buf_error(to) says so, and `to` is unchanged. */
 void histogram_put(struct buf *to, const struct histogram *h);
 
-/*
- * Reads the byte form and advances `c` past it; the arrays lie in `arena`. What is read passes
- * histogram_check(). ERR_CORRUPT: not our bytes; ERR_LIMIT: the arena is full.
- */
+/* Reads the byte form and advances `c` past it; the arrays are in `arena`. The result has passed
+ * histogram_check(). ERR_CORRUPT: not the byte form; ERR_LIMIT: the arena is full. */
 MUST_CHECK enum err histogram_get(struct cursor *c, struct arena *arena,
                                   struct histogram *ret_histogram);
 

@@ -35,7 +35,7 @@ labels_valid(struct bytes labels)
     while (labels_next(&c, &label)) {
         if (label.value.size == 0) return false;
         if (bytes_compare(before, label.name) >= 0) return false; /* an empty name fails here too */
-        /* Of all encodings of a label the one with minimal varints is the shortest. */
+        /* The encoding of a label with minimal varints is the shortest. */
         if ((size_t)(c.at - start) != labels_put_size(label)) return false;
         before = label.name;
         start = c.at;
@@ -59,10 +59,8 @@ common_prefix(struct bytes a, struct bytes b)
     return n;
 }
 
-/*
- * The first byte that differs lies in the first label that differs, and up to there both have the
- * same boundaries: so only outer lengths are read until then, and one label of each at the end.
- */
+/* The first byte that differs is in the first label that differs, and up to it both have the same
+ * boundaries: so only outer lengths are read until then, and one label of each at the end. */
 int
 labels_compare(struct bytes a, struct bytes b)
 {
@@ -98,7 +96,7 @@ labels_count(struct bytes labels)
     return count;
 }
 
-/* The bytes inside the label's own length. */
+/* Returns the number of bytes inside the label's own length. */
 static size_t
 inner_size(struct label label)
 {
@@ -211,7 +209,7 @@ check_text(const struct label *labels, uint32_t count)
     return REJECT_NONE;
 }
 
-/* The bytes of all labels if nothing is to be done or said about them, else 0. */
+/* Returns the size of all labels if they are canonical and within the limits, else 0. */
 static size_t
 size_if_plain(const struct label *given, uint32_t count, const struct labels_limits *limits)
 {

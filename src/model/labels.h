@@ -22,49 +22,48 @@
 #include "model/sample.h"
 #include "wire/label_bytes.h"
 
-/* True if `labels` is canonical in every respect named above; UTF-8 is not looked at. The empty
- * set is canonical (exemplars have it). */
+/* True if `labels` is canonical in every respect named above; UTF-8 is not checked. The empty set
+ * is canonical (exemplars may have it). */
 bool labels_valid(struct bytes labels);
 
-/* Label order: name, then value, label by label; what is a prefix of the other comes first. */
+/* Compares in label order: name, then value, label by label; a prefix comes first. */
 int labels_compare(struct bytes a, struct bytes b);
 
 uint32_t labels_count(struct bytes labels);
 
 /* Appends one label in canonical form. The caller keeps the order. */
 void labels_put(struct buf *to, struct label label);
-/* The bytes labels_put() would write. */
+/* Returns the number of bytes that labels_put() appends. */
 size_t labels_put_size(struct label label);
 
-/* What a sender may send; each is at least 1. */
+/* Limits of the labels that senders may send; each is at least 1. */
 struct labels_limits {
     uint32_t count_max;
     uint32_t name_bytes_max;
     uint32_t value_bytes_max;
 };
 
-/*
- * Makes canonical labels of any: sorts `given` in place, drops empty values, and appends the result
- * to `to`. The verdict is REJECT_NONE or the first reason that applies, in the order of the enum;
- * then `to` is unchanged. No label at all (after dropping) is REJECT_EMPTY_LABELS. A set of more
- * than 64 KiB meets the limits before anything else, so that its cost is bounded.
- * Out of memory shows in buf_error(to), which then is unchanged too.
- */
+/* Makes labels canonical: sorts `given` in place, drops empty values, and appends the result to
+ * `to`. Returns REJECT_NONE, or the first reason that applies, in the order of the enum; then `to`
+ * is unchanged. No label at all (after dropping) is REJECT_EMPTY_LABELS. For a set of more than 64
+ * KiB the limits are checked first, so that its cost is bounded. Without memory buf_error(to) says
+ * so, and `to` is unchanged. */
 enum reject labels_build(struct label *given, uint32_t count, const struct labels_limits *limits,
                          struct buf *to);
 
-/* The hash by which Prometheus knows them: where limit_ratio() places a series, and when a group of
- * rules is evaluated. `scratch` is overwritten. ERR_NOMEM, ERR_LIMIT: of it. */
+/* Computes Prometheus' hash of the labels, which decides how limit_ratio() treats a series, and
+ * when a group of rules is evaluated. `scratch` is overwritten. ERR_NOMEM, ERR_LIMIT: from
+ * `scratch`. */
 MUST_CHECK enum err labels_prometheus_hash(struct bytes labels, struct buf *scratch,
                                            uint64_t *ret_hash);
 
-/* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
+/* Prints {__name__="up", job="x"} for messages, with values quoted and escaped as in PromQL. */
 void labels_print(struct buf *to, struct bytes labels);
-/* As PromQL selects it: up{job="x"}, {"my.metric", job="x"}, and {} of no labels. */
+/* Prints the PromQL selector: up{job="x"}, {"my.metric", job="x"}, and {} without labels. */
 void labels_print_selector(struct buf *to, struct bytes labels);
-/* One of them, or a matcher with its own operator. Any bytes: what is no UTF-8 is escaped. */
+/* Prints one label, or a matcher with its operator. Bytes that are not UTF-8 are escaped. */
 void label_print(struct buf *to, const struct label *label, const char *operator);
-/* As an object: {"a":"x"}. */
+/* Writes an object: {"a":"x"}. */
 void labels_put_json(struct json *to, struct bytes labels);
 
 #endif

@@ -1,7 +1,5 @@
-/*
- * ledger.h - the equation that proves that nothing is lost: what became of everything received.
- * Format and meaning: docs/format/ledger.md.
- */
+/* ledger.h - the account of everything received and its fates, which proves that nothing is lost.
+ * Format and meaning: docs/format/ledger.md. */
 #ifndef MODEL_LEDGER_H
 #define MODEL_LEDGER_H
 
@@ -16,27 +14,25 @@ enum ledger_field {
     LEDGER_EXPIRED = 4,
     LEDGER_DELETED = 5,
     LEDGER_DAMAGED = 6,
-    LEDGER_PASSED_ON = 7, /* kept by no store: it was for destinations */
+    LEDGER_PASSED_ON = 7, /* not stored here: only for destinations */
     LEDGER_REJECTED = 16, /* + enum reject */
     LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
 };
 
-/* Version 1 knows no reason after REJECT_SERIES_LIMIT. */
+/* Version 1 has no reason after REJECT_SERIES_LIMIT. */
 enum { LEDGER_VERSION = 2, LEDGER_VERSION_MIN = 1 };
 
-/* One tenant's totals, or increments to them. */
+/* The totals of one tenant, or increments to them. */
 struct ledger {
     uint64_t count[LEDGER_KIND_COUNT][LEDGER_FIELD_COUNT];
     uint64_t stored[LEDGER_KIND_COUNT];
-    uint64_t pending[LEDGER_KIND_COUNT]; /* as the head counts them; never written */
+    uint64_t pending[LEDGER_KIND_COUNT]; /* as counted by the head; never written */
 };
 
-/* What has to be pending: accepted - stored - what left the store by other ways. */
+/* Returns what must be pending: accepted - stored - what left the store by other ways. */
 uint64_t ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind);
-/*
- * received - the sum of its fates, with pending as counted: 0, or something was lost or miscounted
- * (above 0), or counted that never came (below).
- */
+/* Returns received - the sum of its fates, with pending as counted by the head: 0; above 0 if
+ * something was lost or miscounted, below if something was counted that never came. */
 #define LEDGER_DIFFERENCE_NAME "firekeep_ledger_difference"
 #define LEDGER_DIFFERENCE_HELP                                                                    \
     "Items received minus the items whose outcome was counted. Any value but 0 means that items " \
@@ -45,17 +41,20 @@ uint64_t ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind);
     "run firekeep verify on a snapshot, or on the directory after stopping the server"
 int64_t ledger_difference(const struct ledger *ledger, enum ledger_kind kind);
 uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
-/* Whether received equals the sum of its fates. */
+/* True if received equals the sum of its fates. */
 bool ledger_balances(const struct ledger *ledger);
 bool ledger_is_zero(const struct ledger *ledger);
-/* The least version that has all of it: programs of version 1 read what has nothing new. */
+/* Returns the lowest version that can store it: programs of version 1 read ledgers without new
+ * reasons. */
 unsigned ledger_version(const struct ledger *ledger);
 void ledger_add(struct ledger *to, const struct ledger *change);
 void ledger_subtract(struct ledger *from, const struct ledger *change);
 
-/* Sparse: varint count, then (u8 kind, u8 field, varint). `stored` is field 255. */
+/* Appends the sparse form: varint count, then (u8 kind, u8 field, varint). `stored` is field 255.
+ */
 void ledger_put(struct buf *to, const struct ledger *ledger);
-/* Adds what was put. ERR_CORRUPT. Unknown fields are an error: they would unbalance it. */
+/* Reads this form and adds it. ERR_CORRUPT, also for unknown fields: they would unbalance the
+ * ledger. */
 MUST_CHECK enum err ledger_get(struct cursor *from, struct ledger *add_to);
 
 #endif

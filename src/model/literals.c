@@ -48,7 +48,8 @@ look_up(const struct literals *set, struct bytes value)
     }
 }
 
-/* False: no item is like that. Unicode folds two more characters to letters of ASCII. */
+/* Makes a value simple. False: no item can equal it. Unicode folds two more characters to letters
+ * of ASCII. */
 static bool
 simplify(struct bytes value, bool folds, uint8_t to[PATTERN_SIMPLE_BYTES_MAX], size_t *ret_size)
 {
@@ -107,7 +108,7 @@ literals_work(const struct literals *set)
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* Copies the items, and their text, from the arena of the pattern's reader. */
+/* Copies the items and their text from the arena of the pattern's reader. */
 static enum err
 keep_items(struct literals *set, const struct pattern *p, struct arena *arena)
 {
@@ -129,7 +130,7 @@ keep_items(struct literals *set, const struct pattern *p, struct arena *arena)
     return OK;
 }
 
-/* The table, at most half full. */
+/* Fills the table, which is at most half full. */
 static enum err
 fill_slots(struct literals *set, uint32_t count, struct arena *arena)
 {
@@ -161,7 +162,7 @@ shape_of(struct bytes item)
     return shape;
 }
 
-/* False: too many, or no memory. */
+/* False: too many shapes, or no memory. */
 static bool
 find_shapes(struct literals *set, const struct pattern *p, struct arena *arena, enum err *ret)
 {

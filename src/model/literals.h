@@ -1,7 +1,5 @@
-/*
- * literals.h - private to model/: the texts of a regex that is an alternation of literals, as a set
- * that values are looked up in.
- */
+/* literals.h - private to model/: the texts of a regex that is an alternation of literals, as a set
+ * for look-ups. */
 #ifndef MODEL_LITERALS_H
 #define MODEL_LITERALS_H
 
@@ -11,35 +9,34 @@
 
 struct literals {
     const struct bytes *items; /* sorted, unique, as in struct pattern */
-    uint32_t count;            /* 0: there is no set, RE2 has to be asked */
+    uint32_t count;            /* 0 if there is no set, and RE2 decides */
     bool folds;                /* case does not matter */
-    uint32_t groups;           /* 1: a group around all of it */
+    uint32_t groups;           /* 1 if a group encloses all of it */
 
-    /* Where items have PATTERN_WILD, by their sizes; none: no item has it. */
+    /* The positions of PATTERN_WILD in items, by their sizes; none if no item has it. */
     struct literal_shape *shapes;
     uint32_t shape_count;
 
-    /* Item index + 1, or 0; probed linearly. NULL: the few items are compared one by one. */
+    /* Item index + 1, or 0; probed linearly. NULL if there are few items, which are compared one by
+     * one. */
     uint32_t *slots;
     uint32_t slot_mask;
-    uint64_t sizes; /* bit n: some item has n bytes; the last bit: so many or more */
+    uint64_t sizes; /* bit n: an item has n bytes; the last bit: so many or more */
 };
 
-/*
- * The set of a pattern, in `arena`; `count` is 0 if the pattern is none, or one whose dots are at
- * so many different places that a look-up would take longer than RE2. ERR_NOMEM.
- */
+/* Makes the set of a pattern, in `arena`; `count` is 0 if the pattern is not an alternation of
+ * literals, or its dots are at so many different positions that RE2 is faster. ERR_NOMEM. */
 MUST_CHECK enum err literals_init(struct literals *set, const struct pattern *pattern,
                                   struct arena *arena);
-/* The same for the text of a regex that may have groups: only where what they capture is known. It
- * need not be valid. */
+/* The same for the text of a regex that may have groups, if it is known what they capture. It need
+ * not be valid. */
 MUST_CHECK enum err literals_read(struct literals *set, struct bytes regex, struct arena *arena,
                                   struct budget *budget);
 /* True if RE2, anchored at both ends, would accept the value. */
 bool literals_have(const struct literals *set, struct bytes value);
-/* The same, with what re2_program_capture() gives: `groups` + 1 captures. */
+/* The same, with the `groups` + 1 captures of re2_program_capture(). */
 bool literals_capture(const struct literals *set, struct bytes text, struct re2_capture *captures);
-/* About how many ns that takes, at most. */
+/* Returns an upper bound of the time of a look-up, in ns. */
 uint64_t literals_work(const struct literals *set);
 
 #endif

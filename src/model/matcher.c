@@ -27,7 +27,7 @@ enum matcher_run { RUN_SET, RUN_HEADS, RUN_INNER, RUN_RE2 };
 struct matcher {
     enum matcher_type type;
     enum matcher_run run;
-    bool negative; /* passes what the positive form refuses */
+    bool negative; /* matches what the positive form does not */
     bool matches_empty;
     struct bytes name;
     struct bytes pattern;
@@ -102,7 +102,7 @@ matcher_work(const struct matcher *matcher, struct bytes value)
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* What all (sorted) heads begin with, ending between two characters. */
+/* Returns the common prefix of all (sorted) heads, in whole characters. */
 static struct bytes
 common_prefix(const struct bytes *heads, uint32_t count)
 {

@@ -1,7 +1,5 @@
-/*
- * matcher.h - label matchers with Prometheus' meaning, everywhere the same: four types, RE2
- * anchored at both ends, dot matches newline, a missing label is the empty string.
- */
+/* matcher.h - label matchers with Prometheus' semantics: four types, RE2 anchored at both ends, dot
+ * matches newline, a missing label is the empty string. */
 #ifndef MODEL_MATCHER_H
 #define MODEL_MATCHER_H
 
@@ -14,7 +12,7 @@ enum matcher_type { MATCH_EQUAL = 0, MATCH_NOT_EQUAL = 1, MATCH_REGEX = 2, MATCH
 
 enum { MATCHER_PATTERN_BYTES_MAX = 1024 * 1024 };
 
-struct matcher; /* immutable once made; may be shared between threads */
+struct matcher; /* immutable; may be shared between threads */
 
 /*
  * Compiles a matcher; copies name and pattern. All its memory is charged to `budget` (may be
@@ -34,14 +32,14 @@ enum matcher_type matcher_type(const struct matcher *matcher);
 struct bytes matcher_name(const struct matcher *matcher);
 struct bytes matcher_pattern(const struct matcher *matcher);
 
-/* Does a series whose label has this value (empty: absent) pass? */
+/* True if a series whose label has this value (empty: absent) matches. */
 bool matcher_matches(const struct matcher *matcher, struct bytes value);
 
-/* About how many ns that takes, at most. */
+/* Returns an upper bound of the time of matcher_matches(), in ns. */
 uint64_t matcher_work(const struct matcher *matcher, struct bytes value);
 
-/* matcher_matches() for the empty string, known beforehand: such matchers also pass series without
- * the label. */
+/* The result of matcher_matches() for the empty string: such matchers also match series without the
+ * label. */
 bool matcher_matches_empty(const struct matcher *matcher);
 
 /*
@@ -51,7 +49,8 @@ bool matcher_matches_empty(const struct matcher *matcher);
  */
 uint32_t matcher_literals(const struct matcher *matcher, const struct bytes **ret_values);
 
-/* A literal prefix of every value the positive form accepts; empty if none is known. */
+/* Returns a literal prefix of every value that the positive form accepts; empty if none is known.
+ */
 struct bytes matcher_prefix(const struct matcher *matcher);
 
 #endif

@@ -1,7 +1,5 @@
-/*
- * matcher_re2.h - the few things we want of RE2, for C. Private to matchers, relabelling and
- * searches. No exception leaves these functions.
- */
+/* matcher_re2.h - RE2 for C, as far as matchers, relabelling and searches need it; private to them.
+ * No exception leaves these functions. */
 #ifndef MODEL_MATCHER_RE2_H
 #define MODEL_MATCHER_RE2_H
 
@@ -27,31 +25,30 @@ enum re2_result re2_program_new(const uint8_t *pattern, size_t pattern_bytes, in
                                 enum re2_captures captures, struct re2_program **ret_program,
                                 char *why, size_t why_bytes);
 void re2_program_free(struct re2_program *program);
-/* How large it is. */
+/* Returns the size of the program. */
 uint64_t re2_program_instructions(const struct re2_program *program);
 
-/*
- * Does it match all of the text? From any thread. Terminates the process if RE2 cannot get the
- * memory it needs to answer: a wrong answer may delete the wrong series.
- */
+/* True if it matches all of the text. Any thread. Ends the process if RE2 cannot get memory: a
+ * wrong answer may delete the wrong series. */
 bool re2_program_matches(const struct re2_program *program, const uint8_t *text, size_t text_bytes);
 
-/* For programs with captures. */
+/* A capture, of programs with captures. */
 struct re2_capture {
-    const uint8_t *at; /* NULL: the group took no part */
+    const uint8_t *at; /* NULL if the group took no part */
     size_t size;
 };
 enum { RE2_CAPTURES_MAX = 64 };
-/* Groups, at most RE2_CAPTURES_MAX - 1: further ones are never asked for. */
+/* Returns the number of groups, at most RE2_CAPTURES_MAX - 1: others are not captured. */
 uint32_t re2_program_groups(const struct re2_program *program);
-/* The number of the group of that name; 0: there is none. */
+/* Returns the number of the group of that name; 0 if there is none. */
 uint32_t re2_program_group(const struct re2_program *program, const uint8_t *name,
                            size_t name_bytes);
-/* As re2_program_matches(); ret[0] is all of the text, ret[1] the first group, and so on. */
+/* Does the same as re2_program_matches(); ret[0] is all of the text, ret[1] the first group, and so
+ * on. */
 bool re2_program_capture(const struct re2_program *program, const uint8_t *text, size_t text_bytes,
                          struct re2_capture *ret_captures);
-/* For those of RE2_SEARCH: the first match from the byte `from` on, wherever it begins. What stands
- * before it is looked at by \b and ^. */
+/* For programs of RE2_SEARCH: finds the first match that begins at byte `from` or later. \b and ^
+ * take the bytes before it into account. */
 bool re2_program_find(const struct re2_program *program, const uint8_t *text, size_t text_bytes,
                       size_t from, struct re2_capture *ret_captures);
 

@@ -26,7 +26,7 @@ enum {
     DEPTH_MAX = 32,
     WORK_BYTES_MAX = 16 * 1024 * 1024,
     CLASS_BYTES_MAX = 64,
-    PRODUCT_MAX = 4096, /* what was written out may be more, what was multiplied may not */
+    PRODUCT_MAX = 4096, /* a product of alternatives may not exceed it, a written alternation may */
 };
 
 struct lang {
@@ -34,7 +34,7 @@ struct lang {
     struct bytes *heads;
     uint32_t count;
     uint32_t capacity;
-    size_t bytes; /* of all heads */
+    size_t bytes; /* bytes of all heads */
 };
 
 struct pattern_reader {
@@ -43,11 +43,11 @@ struct pattern_reader {
     struct arena *arena;
     size_t work_bytes;
     unsigned depth;
-    uint32_t groups;            /* that capture */
-    const uint8_t *group_begin; /* of the last of them to end */
+    uint32_t groups;            /* number of groups that capture */
+    const uint8_t *group_begin; /* of the last group that ended */
     const uint8_t *group_end;
     bool lost;  /* not understood */
-    bool nomem; /* the arena gave nothing: everything stops */
+    bool nomem; /* the arena is full: reading stops */
 };
 
 static bool
@@ -83,7 +83,7 @@ take(struct pattern_reader *r, size_t size_bytes)
 
 /* --- languages -------------------------------------------------------------------------------- */
 
-/* Nothing but the empty text. */
+/* The language of the empty text alone. */
 static struct lang
 lang_empty(void)
 {
@@ -105,7 +105,7 @@ lang_is_empty_head(const struct lang *lang)
     return lang->count == 1 && lang->heads[0].size == 0;
 }
 
-/* What a member of the language begins with is known, and no more. */
+/* Keeps only the beginnings of the texts of the language. */
 static void
 lang_blur(struct lang *lang)
 {
@@ -125,7 +125,7 @@ lang_grow(struct pattern_reader *r, struct lang *lang, uint32_t more)
     return true;
 }
 
-/* Either of them. */
+/* The union of two languages. */
 static struct lang
 lang_union(struct pattern_reader *r, struct lang a, struct lang b)
 {
@@ -140,7 +140,7 @@ lang_union(struct pattern_reader *r, struct lang a, struct lang b)
     return a;
 }
 
-/* Every head of `a` followed by every head of `b`. */
+/* The concatenation: every head of `a` followed by every head of `b`. */
 static struct lang
 lang_cross(struct pattern_reader *r, struct lang a, struct lang b)
 {
@@ -168,7 +168,7 @@ lang_cross(struct pattern_reader *r, struct lang a, struct lang b)
     return product;
 }
 
-/* The tail of something with tail `a` followed by any (or some) text, or by nothing. */
+/* Returns the tail of a text with tail `a` that is followed by one with tail `b`. */
 static enum pattern_tail
 tail_then_tail(enum pattern_tail a, enum pattern_tail b)
 {
@@ -207,7 +207,8 @@ is_upper(uint8_t c)
     return c >= 'A' && c <= 'Z';
 }
 
-/* What `\c` stands for when that is one character: c itself for ASCII punctuation; else 0. */
+/* Returns the character of an escape `\c` that is one character: c itself for ASCII punctuation;
+ * else 0. */
 static uint8_t
 escaped_char(uint8_t c)
 {
@@ -252,10 +253,8 @@ literal_at(const uint8_t *at, const uint8_t *end, uint8_t *to, size_t *ret_size)
     return step;
 }
 
-/*
- * The literal characters from here on, without one that a repetition follows. Returns false, and
- * nothing is read, if there is none.
- */
+/* Reads the literal characters from here on, without one that a repetition follows. False, and
+ * nothing is read, if there is none. */
 static bool
 read_run(struct pattern_reader *r, struct bytes *ret_run)
 {
@@ -291,7 +290,8 @@ lang_of_text(struct pattern_reader *r, struct bytes text)
     return lang;
 }
 
-/* `[abc0-9]` between `at` and `end` as a set of characters; false if it is not that simple. */
+/* Reads `[abc0-9]` between `at` and `end` as a set of characters; false if it is not that simple.
+ */
 static bool
 class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_count)
 {
@@ -316,7 +316,8 @@ class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_co
     return true;
 }
 
-/* A class without escapes and brackets inside: a set of characters, or one character unknown. */
+/* Reads a class without escapes and brackets inside: a set of characters, or one unknown character.
+ */
 static struct lang
 read_class(struct pattern_reader *r)
 {
@@ -380,7 +381,7 @@ read_group(struct pattern_reader *r)
     return lang;
 }
 
-/* One atom that is not a run of characters. `*ret_dot`: it was a dot. */
+/* Reads one atom that is not a run of characters. `*ret_dot` is true for a dot. */
 static struct lang
 read_atom(struct pattern_reader *r, bool *ret_dot)
 {
@@ -405,7 +406,7 @@ read_atom(struct pattern_reader *r, bool *ret_dot)
     default:
         break;
     }
-    /* A character with a repetition behind it, or nothing we know. */
+    /* A character that a repetition follows, or something unknown. */
     uint8_t *text = take(r, 4);
     size_t size = 0;
     size_t step = text == NULL ? 0 : literal_at(r->at, r->end, text, &size);
@@ -486,7 +487,8 @@ read_alternation(struct pattern_reader *r)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-/* ".*x", ".+x.*" and so on, x being literal: where in the text it is, not how it begins. */
+/* Reads ".*", ".+" before and after a literal, as in ".*x" and ".+x.*", which say where in the text
+ * it is. */
 static bool
 read_any(struct pattern_reader *r, enum pattern_tail *ret_tail)
 {
@@ -531,8 +533,8 @@ sort_unique(struct bytes *heads, uint32_t count)
     return kept;
 }
 
-/* The flags that the pattern begins with, as far as they are understood: case, and what dots match
- * anyway. */
+/* Skips the flags at the beginning that are understood: case, and whether dots match newlines,
+ * which they do anyway. */
 static struct cursor
 skip_flags(const struct cursor whole, bool *ret_folds)
 {
@@ -552,7 +554,7 @@ skip_flags(const struct cursor whole, bool *ret_folds)
     return c;
 }
 
-/* True if values that are made simple can be compared with it: see literals.c. */
+/* True if simplified values can be compared with the head: see literals.c. */
 static bool
 is_simple(struct bytes head)
 {
@@ -570,8 +572,8 @@ wild_at(struct bytes head)
     return wild == NULL ? head.size : (size_t)(wild - head.at);
 }
 
-/* Heads with dots, or without regard of case, are said only of a whole language: else, what comes
- * before the first dot, or nothing. */
+/* Heads with dots, or that ignore case, are kept only if they are the whole language: else, the
+ * text before the first dot, or nothing. */
 static void
 settle(struct pattern_reader *r, struct pattern *p, struct lang *lang, bool folds)
 {
@@ -624,7 +626,7 @@ pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern
     if (r.lost) lang = lang_any(TAIL_UNKNOWN);
     if (!r.nomem) settle(&r, &pattern, &lang, folds);
     if (r.nomem) return ERR_NOMEM;
-    if (r.lost) { /* there was too much to do */
+    if (r.lost) { /* there are too many heads */
         lang = lang_any(TAIL_UNKNOWN);
         pattern = (struct pattern){.tail = TAIL_UNKNOWN};
     }

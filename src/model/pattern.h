@@ -12,19 +12,19 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-/* Upper bounds of what is collected; beyond them, less is said. */
+/* Limits of the heads; a pattern that exceeds them has TAIL_UNKNOWN. */
 enum { PATTERN_HEADS_MAX = 128 * 1024, PATTERN_HEAD_BYTES_MAX = 2 * 1024 * 1024 };
 
-/* In a head: any one character. No byte of UTF-8. Heads are ASCII then, and so they are if case
- * does not matter, and have at most so many bytes; a dot is among the first 64. */
+/* PATTERN_WILD in a head is any one character; UTF-8 has no such byte. Such heads are ASCII, like
+ * those where case does not matter, and have at most so many bytes; a dot is among the first 64. */
 enum { PATTERN_WILD = 0xff, PATTERN_SIMPLE_BYTES_MAX = 256 };
 
-/* What follows a head in the texts accepted. */
+/* The text that follows a head in the accepted texts. */
 enum pattern_tail {
-    TAIL_NONE,    /* nothing: the heads are the whole language */
+    TAIL_NONE,    /* none: the heads are all accepted texts */
     TAIL_ANY,     /* any text */
     TAIL_SOME,    /* any text but the empty one */
-    TAIL_UNKNOWN, /* not said */
+    TAIL_UNKNOWN, /* not known */
 };
 
 /*
@@ -37,19 +37,17 @@ struct pattern {
     enum pattern_tail tail;
     const struct bytes *heads;
     uint32_t head_count;
-    bool has_wild;     /* heads have PATTERN_WILD: only with TAIL_NONE */
-    bool folds;        /* case does not matter, heads are in lower case: only with TAIL_NONE */
-    uint32_t groups;   /* that capture, if TAIL_NONE */
-    bool group_is_all; /* one, around all but anchors */
+    bool has_wild;     /* heads have PATTERN_WILD; only with TAIL_NONE */
+    bool folds;        /* case does not matter, heads are in lower case; only with TAIL_NONE */
+    uint32_t groups;   /* number of groups that capture, if TAIL_NONE */
+    bool group_is_all; /* a single group encloses all but anchors */
     struct bytes inner;
     enum pattern_tail before; /* TAIL_ANY or TAIL_SOME */
     enum pattern_tail after;  /* TAIL_NONE, TAIL_ANY or TAIL_SOME */
 };
 
-/*
- * `text` is valid UTF-8. It is a valid regex if anything but TAIL_UNKNOWN is said, or `inner`; else
- * RE2 must be asked. Results lie in `arena`. ERR_NOMEM.
- */
+/* Reads a pattern of valid UTF-8. It is a valid regex unless the result is TAIL_UNKNOWN without
+ * `inner`: then RE2 decides. Results are in `arena`. ERR_NOMEM. */
 MUST_CHECK enum err pattern_read(struct bytes text, struct arena *arena,
                                  struct pattern *ret_pattern);
 

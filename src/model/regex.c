@@ -22,12 +22,12 @@
 enum {
     RE2_BYTES_MIN = 512 * 1024,
     RE2_BYTES_MAX = 8 * 1024 * 1024,
-    RE2_BYTES_OF_INSTRUCTION = 1024, /* with less, matching would forget its states too often */
+    RE2_BYTES_OF_INSTRUCTION = 1024, /* with less, matching would discard its states too often */
     INSTRUCTION_BYTES = 8,
     MATCH_BYTES_OF_INSTRUCTION = 64, /* where there is no room for states: of each match */
     COMPILE_BYTES_OF_INSTRUCTION = 210,
-    COMPILE_FACTOR = 10, /* of max_mem, the most that the program takes while it is compiled */
-    /* Of the tree, so that RE2, which looks at no clock, takes no more than a few 100 ms. */
+    COMPILE_FACTOR = 10, /* of max_mem, the largest size of the program while it is compiled */
+    /* Limit of the tree, so that RE2, which does not check a clock, takes at most a few 100 ms. */
     PARSE_BYTES_MAX = 24 * 1024 * 1024,
     /* Optional items one after the other: RE2 takes 10 ns for each two of them, in all. */
     PAIRS_MAX = 2048 * 2048,
@@ -60,7 +60,7 @@ copies_at(struct bytes text, size_t at)
     return at == text.size ? 0 : most;
 }
 
-/* A letter behind a backslash is no letter, punctuation is one. */
+/* A letter after a backslash is not a literal, punctuation is one. */
 static void
 look_at_escape(struct regex_shape *s, uint8_t c)
 {
@@ -115,7 +115,7 @@ parse_bytes(const struct regex_shape *s)
     return 4096 + 32 * s->letters + 320 * s->operators + 128 * 1024 * s->unicode + 160 * s->copies;
 }
 
-/* What stays of it. */
+/* Memory of the tree after parsing. */
 static uint64_t
 tree_bytes(const struct regex_shape *s)
 {
@@ -128,7 +128,7 @@ least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* While it is compiled. `instructions` 0: it is not known yet. */
+/* Memory while it is compiled. `instructions` is 0 while it is not known. */
 static uint64_t
 compile_bytes(const struct regex_shape *s, uint64_t instructions, int64_t re2_bytes)
 {
@@ -138,7 +138,7 @@ compile_bytes(const struct regex_shape *s, uint64_t instructions, int64_t re2_by
     return parse_bytes(s) + (known ? least(guess * COMPILE_BYTES_OF_INSTRUCTION, most) : most);
 }
 
-/* Of the program, and of what matching takes. */
+/* Memory of the program and of matching. */
 static uint64_t
 kept_bytes(const struct regex *r, const struct regex_shape *s, enum re2_captures captures,
            int64_t re2_bytes)
@@ -187,8 +187,8 @@ compile(struct regex *r, struct bytes pattern, enum re2_captures captures, int64
     return ERR_NOMEM;
 }
 
-/* The size of a POSIX class such as [:alpha:] that begins at a place in a character class; the
- * longest is [:^xdigit:]. 0: none begins there. */
+/* Returns the size of a POSIX class such as [:alpha:] that begins at a position in a character
+ * class; the longest is [:^xdigit:]. 0 if none begins there. */
 static size_t
 class_name_size(struct bytes regex, size_t at)
 {
@@ -199,8 +199,8 @@ class_name_size(struct bytes regex, size_t at)
     return end == NULL ? 0 : (size_t)(end + 2 - from);
 }
 
-/* Go takes (?<name>...) for (?P<name>...), RE2 does not yet. The text with the P, in `to`. In a
- * class, and from \Q to \E, it means nothing. */
+/* Appends the regex with (?P<name>...) for (?<name>...), which Go accepts and RE2 does not. In a
+ * class, and from \Q to \E, it has no meaning. */
 static void
 put_named_groups(struct bytes regex, struct buf *to)
 {

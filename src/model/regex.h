@@ -1,7 +1,5 @@
-/*
- * regex.h - a regex that RE2 runs, whose memory a budget is charged for. Private to matchers,
- * replacers and searchers, but for the words.
- */
+/* regex.h - a regex that RE2 runs, with its memory charged to a budget. Private to matchers,
+ * replacers and searchers, except regex_put_go_words(). */
 #ifndef MODEL_REGEX_H
 #define MODEL_REGEX_H
 
@@ -29,12 +27,12 @@ enum { REGEX_WHY_BYTES = 256 };
 MUST_CHECK enum err regex_init(struct regex *regex, struct bytes pattern,
                                enum re2_captures captures, struct budget *budget,
                                char why[REGEX_WHY_BYTES]);
-/* About how many ns matching so many bytes takes, at most: mostly it is much less. */
+/* Returns an upper bound of the time to match so many bytes, in ns: mostly it is much less. */
 uint64_t regex_work(const struct regex *regex, size_t size_bytes);
 void regex_fini(struct regex *regex);
 
-/* RE2's sentence about a pattern in the words of Go's regexp, "error parsing regexp: " before it.
- */
+/* Appends RE2's sentence about a pattern in the words of Go's regexp, after "error parsing regexp:
+ * ". */
 void regex_put_go_words(const char *sentence, struct buf *to);
 
 #endif

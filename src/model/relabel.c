@@ -34,7 +34,7 @@ struct relabel_rule {
     struct bytes *sources;
     uint32_t source_count;
     struct bytes separator;
-    struct literals set; /* instead of a program, if the regex is that */
+    struct literals set; /* replaces the program if the regex is a set of literals */
     struct re2_program *program;
     uint32_t groups;
     struct expansion target;
@@ -47,7 +47,7 @@ struct relabel {
     struct arena arena;
     struct relabel_rule *rules;
     uint32_t count;
-    locale_t locale; /* whose letters have cases */
+    locale_t locale; /* for upper and lower case */
 };
 
 static const char *const words[RELABEL_ACTION_COUNT] = {
@@ -224,7 +224,7 @@ relabel_free(struct relabel *r)
 struct relabel_work {
     const struct relabel *relabel;
     struct arena *arena;
-    struct label *labels; /* those without a value are gone */
+    struct label *labels; /* labels without a value are removed */
     uint32_t count;
     uint32_t capacity;
     bool changed;
@@ -362,7 +362,7 @@ labels_by_name(struct relabel_work *w, const struct relabel_rule *rule, bool dro
 static void
 change_case(struct relabel_work *w, const struct relabel_rule *rule, struct bytes text, bool upper)
 {
-    if (!utf8_valid(text)) return; /* left as it is: it came so */
+    if (!utf8_valid(text)) return; /* left as it was received */
     uint8_t *at = arena_alloc(w->arena, text.size * 4 + 1), *end = at;
     if (at == NULL) {
         w->e = ERR_NOMEM;
@@ -444,7 +444,7 @@ build_labels(struct relabel_work *w, struct bytes *ret)
     buf_init(&to, NULL, UINT32_MAX);
     enum reject reject = labels_build(w->labels, w->count, &none, &to);
     enum err e = buf_error(&to);
-    *ret = bytes_of(NULL, 0); /* REJECT_EMPTY_LABELS: none is left */
+    *ret = bytes_of(NULL, 0); /* REJECT_EMPTY_LABELS: no label is left */
     if (e == OK && reject == REJECT_NONE) {
         *ret = arena_copy(w->arena, buf_bytes(&to));
         if (ret->at == NULL) e = ERR_NOMEM;

@@ -1,7 +1,5 @@
-/*
- * relabel.h - relabelling rules with Prometheus' meaning: all actions of relabel_config.
- * Source: Prometheus' documentation, "relabel_config"; templates expand as Go's regexp does.
- */
+/* relabel.h - relabelling rules with Prometheus' semantics: all actions of relabel_config. Source:
+ * Prometheus' documentation, "relabel_config"; templates expand as in Go's regexp. */
 #ifndef MODEL_RELABEL_H
 #define MODEL_RELABEL_H
 
@@ -24,11 +22,11 @@ enum relabel_action {
     RELABEL_ACTION_COUNT,
 };
 
-/* "replace", ...; RELABEL_ACTION_COUNT if it is none (letter case does not matter). */
+/* Reads "replace", ...; letter case does not matter. RELABEL_ACTION_COUNT for another word. */
 enum relabel_action relabel_action_of(struct bytes word);
 const char *relabel_action_word(enum relabel_action action);
 
-/* One rule as it is configured; `at` NULL: not given, and the default counts. */
+/* One configured rule; a text with `at` NULL is not given and has its default. */
 struct relabel_spec {
     enum relabel_action action;
     const struct bytes *source_labels;
@@ -37,25 +35,20 @@ struct relabel_spec {
     struct bytes regex;        /* "(.*)" */
     struct bytes target_label; /* none */
     struct bytes replacement;  /* "$1" */
-    uint64_t modulus;          /* 0: not given */
+    uint64_t modulus;          /* 0 if not given */
 };
 
-struct relabel; /* immutable once made; may be shared between threads */
+struct relabel; /* immutable; may be shared between threads */
 
-/*
- * `specs` in their order; everything is copied. ERR_INPUT: a rule that lacks what its action needs,
- * or has what it cannot use; `why` says which, counting from 1. ERR_LIMIT: a regex too large.
- * ERR_NOMEM.
- */
+/* Makes rules of `specs` in their order; everything is copied. ERR_INPUT: a rule lacks a field that
+ * its action needs, or has one that it cannot use; `why` says which, counting from 1. ERR_LIMIT: a
+ * regex is too large. ERR_NOMEM. */
 MUST_CHECK enum err relabel_new(const struct relabel_spec *specs, uint32_t count,
                                 struct relabel **ret_relabel, struct why *why);
 void relabel_free(struct relabel *relabel);
 
-/*
- * What becomes of canonical labels: ret_labels are canonical labels again, a view of `labels` or of
- * `arena`; of no size if the series is dropped, also where no label is left. ERR_NOMEM, ERR_LIMIT:
- * of the arena.
- */
+/* Relabels canonical labels: ret_labels are canonical too, a view of `labels` or of `arena`; empty
+ * if the series is dropped or no label is left. ERR_NOMEM, ERR_LIMIT: from the arena. */
 MUST_CHECK enum err relabel_apply(const struct relabel *relabel, struct bytes labels,
                                   struct arena *arena, struct bytes *ret_labels);
 

@@ -8,7 +8,7 @@
 struct replacer {
     struct budget *budget;
     struct arena arena;
-    struct literals set; /* instead of a regex, if it is that */
+    struct literals set; /* replaces the regex if it is a set of literals */
     struct regex regex;
     uint32_t groups;
     struct expansion replacement;

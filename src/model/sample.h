@@ -1,13 +1,12 @@
-/*
- * sample.h - why something sent to us can be refused, and the words of the ledger.
- */
+/* sample.h - kinds of samples, reasons to refuse them, and the words for both. */
 #ifndef MODEL_SAMPLE_H
 #define MODEL_SAMPLE_H
 
 #include "base/err.h"
 #include "wire/shape.h"
 
-/* Why something sent to us is not stored. The words appear in metrics, answers and the log. */
+/* The reason why a received sample is not stored. The words appear in metrics, answers and the log.
+ */
 enum reject {
     REJECT_NONE = 0,
     REJECT_EMPTY_LABELS, /* no label at all, or an empty name */
@@ -20,8 +19,8 @@ enum reject {
     REJECT_BAD_HISTOGRAM,
     REJECT_TOO_OLD, /* beyond retention */
     REJECT_TOO_FAR_IN_FUTURE,
-    REJECT_CONFLICT,     /* the same time holds another value */
-    REJECT_SERIES_LIMIT, /* a new series, and the tenant or the metric has as many as it may */
+    REJECT_CONFLICT,     /* another value is stored at the same time */
+    REJECT_SERIES_LIMIT, /* a new series; the tenant or the metric has reached its limit */
     REJECT_MISSING_NAME, /* no __name__ */
     REJECT_COUNT
 };
@@ -46,7 +45,7 @@ range_holds(struct time_range whole, struct time_range part)
     return whole.min_ms <= part.min_ms && part.max_ms <= whole.max_ms;
 }
 
-/* Is a time in any of them? */
+/* True if the time is in one of the ranges. */
 static inline bool
 ranges_hold(const struct time_range *list, uint32_t count, int64_t t_ms)
 {
@@ -56,7 +55,7 @@ ranges_hold(const struct time_range *list, uint32_t count, int64_t t_ms)
     return false;
 }
 
-/* The three kinds of things the ledger counts. */
+/* The three kinds of items that the ledger counts. */
 enum ledger_kind { LEDGER_FLOAT, LEDGER_HISTOGRAM, LEDGER_EXEMPLAR, LEDGER_KIND_COUNT };
 /* "float", "histogram", "exemplar". */
 const char *ledger_kind_word(enum ledger_kind kind);

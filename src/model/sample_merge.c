@@ -37,7 +37,8 @@ sample_merge_add(struct sample_merge *m, void *from)
     return OK;
 }
 
-/* It has a sample at hand, or is drained. */
+/* Reads the next batch of an input unless it has a current sample; afterwards it has one, or has
+ * ended. */
 static enum err
 fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
 {
@@ -49,11 +50,11 @@ fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
 }
 
 struct merge_run {
-    struct sample_merge_place *of; /* NULL: the series has ended */
+    struct sample_merge_place *of; /* NULL after the series has ended */
     uint32_t count;
 };
 
-/* That of the earliest sample; others lose theirs of the same time. */
+/* Finds the run of the earliest sample; other inputs drop their samples of the same time. */
 static enum err
 find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
 {

@@ -1,10 +1,10 @@
 /*
- * sample_merge.h - the samples of one series, which several places have, as one: in time order, of
- * each time the sample of whoever was added first.
+ * sample_merge.h - merges the samples of one series from several inputs: in time order, and for
+ * each time the sample of the input that was added first.
  *
- * A run is what one place has before the next sample of any other. A long run is given as it is,
- * without a copy; short ones of floats are gathered, since two that scraped the same target in
- * turns have runs of one.
+ * A run is the samples of one input before the next sample of any other. A long run is returned
+ * without a copy. Short runs of floats are gathered, because two servers that scrape the same
+ * target in turns have runs of one.
  *
  * Threads: one.
  */
@@ -13,19 +13,19 @@
 
 #include "model/select.h"
 
-enum { SAMPLE_MERGE_GATHERED = 512 }; /* of short runs, given at once */
+enum { SAMPLE_MERGE_GATHERED = 512 }; /* samples of short runs that are returned together */
 
 struct sample_merge_place {
     void *from;
     bool drained;
     struct sample_batch batch;
-    uint32_t at; /* the sample at hand */
+    uint32_t at; /* index of the current sample */
 };
 
 struct sample_merge {
     struct budget *budget;
-    /* More samples of a place, as series_set_batch(): they stay until it is asked for the next. No
-     * summaries and no chunks. */
+    /* Returns more samples of an input, like series_set_batch(): they stay valid until the next
+     * call for it. No summaries and no chunks. */
     enum err (*batch)(void *from, struct sample_batch *ret_batch, struct why *why);
     struct sample_merge_place *places;
     uint32_t count, capacity;
@@ -39,11 +39,11 @@ void sample_merge_init(struct sample_merge *merge,
                                          struct why *why),
                        struct budget *budget);
 void sample_merge_fini(struct sample_merge *merge);
-/* Begins with the next series. */
+/* Begins the next series. */
 void sample_merge_clear(struct sample_merge *merge);
-/* Before the first batch. ERR_NOMEM, without words. */
+/* Adds an input, before the first batch. ERR_NOMEM, without a sentence. */
 MUST_CHECK enum err sample_merge_add(struct sample_merge *merge, void *from);
-/* As series_set_batch(). Of one place alone: what that gives. */
+/* Returns merged samples like series_set_batch(); with a single input, its batches. */
 MUST_CHECK enum err sample_merge_batch(struct sample_merge *merge, struct sample_batch *ret_batch,
                                        struct why *why);
 

@@ -93,7 +93,8 @@ may_search(const struct searcher *s, size_t size_bytes, uint64_t *work_left)
     return may;
 }
 
-/* An empty match right after another is none; after an empty one the next character is passed. */
+/* An empty match right after another does not count; after an empty one the next character is
+ * skipped. */
 static enum err
 replace_all(const struct searcher *s, struct bytes text, const struct expansion *e,
             uint64_t *work_left, struct buf *to)

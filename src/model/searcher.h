@@ -1,6 +1,4 @@
-/*
- * searcher.h - a regex that is looked for anywhere in a text, as Go's regexp does it: for templates
- * of alerts.
+/* searcher.h - a regex that matches anywhere in a text, like Go's regexp, for templates of alerts.
  */
 #ifndef MODEL_SEARCHER_H
 #define MODEL_SEARCHER_H
@@ -10,22 +8,18 @@
 /* Immutable; any thread. */
 struct searcher;
 
-/*
- * ERR_INPUT: not a regex, or too large a one; the sentence is Go's, from "error parsing regexp:" on
- * as far as RE2 knows what is wrong. ERR_NOMEM.
- */
+/* ERR_INPUT: not a regex, or too large; the sentence is Go's, from "error parsing regexp:" on, if
+ * RE2 names the error. ERR_NOMEM. */
 MUST_CHECK enum err searcher_new(struct bytes regex, struct budget *budget,
                                  struct searcher **ret_searcher, struct why *why);
 void searcher_free(struct searcher *s);
-/* About how many ns a look through so many bytes takes, at most. */
+/* Returns an upper bound of the time to search so many bytes, in ns. */
 uint64_t searcher_work(const struct searcher *s, size_t size_bytes);
 
 bool searcher_finds(const struct searcher *s, struct bytes text);
-/*
- * Appends the text with each match replaced. `replacement` may have $1, ${name}, $$. Each search
- * takes what searcher_work() says from *work_left. ERR_LIMIT: that is used up, or `to` is full.
- * ERR_NOMEM.
- */
+/* Appends the text with each match replaced. `replacement` may have $1, ${name}, $$. Each search
+ * subtracts searcher_work() from *work_left. ERR_LIMIT: nothing is left of it, or `to` is full.
+ * ERR_NOMEM. */
 MUST_CHECK enum err searcher_replace(const struct searcher *s, struct bytes text,
                                      struct bytes replacement, uint64_t *work_left, struct buf *to);
 

@@ -17,7 +17,7 @@ static bool
 is_gone(struct query_control *control, int64_t now_ns)
 {
     if (control->is_gone == NULL) return false;
-    /* Relaxed: it only says whose turn it is. */
+    /* Relaxed: it only decides which thread asks. */
     int64_t asked_ns = atomic_load_explicit(&control->gone_asked_ns, memory_order_relaxed);
     if (now_ns - asked_ns < GONE_ASKED_NS) return false;
     bool mine = atomic_compare_exchange_strong_explicit(&control->gone_asked_ns, &asked_ns, now_ns,
@@ -29,7 +29,7 @@ enum err
 query_control_check(struct query_control *control, struct why *why)
 {
     if (control == NULL) return OK;
-    /* Relaxed: the flag carries nothing but itself, and a batch later is soon enough. */
+    /* Relaxed: no other data depends on the flag, and one batch later is soon enough. */
     const char *canceled = atomic_load_explicit(&control->canceled, memory_order_relaxed);
     if (canceled == NULL && control->all_canceled != NULL) {
         canceled = atomic_load_explicit(control->all_canceled, memory_order_relaxed);
@@ -55,7 +55,7 @@ const struct limit_names limits_of_queries = {"query.max_series", "query.max_sam
 struct select_limit {
     uint64_t max;
     const char *what;
-    const char *name; /* NULL: it has none */
+    const char *name; /* NULL if there is none */
 };
 
 /* Rises with the value; -0 is below 0, and NaNs are at both ends. */
@@ -199,7 +199,7 @@ query_hints_keep_shard(const struct query_hints *hints, struct arena *arena,
     return OK;
 }
 
-/* Is one of from, from + step, ... up to last in [min, max)? */
+/* True if one of from, from + step, ... up to last is in [min, max). */
 static bool
 has_edge(__int128 from, __int128 last, int64_t step, int64_t min, int64_t max)
 {

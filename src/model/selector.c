@@ -9,7 +9,7 @@
 struct selector_parser {
     struct cursor c;
     const uint8_t *start;
-    struct buf name;  /* of the matcher being read; not ended by NUL */
+    struct buf name;  /* of the current matcher; does not end in NUL */
     struct buf value; /* the same */
     struct selector *to;
     struct why *why;
@@ -46,7 +46,7 @@ take_word(struct selector_parser *p, bool colon, struct buf *to)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* `count` digits of a base; false: others. */
+/* Reads `count` digits of a base; false if there are others. */
 static bool
 digits(struct selector_parser *p, unsigned count, unsigned base, uint32_t *ret)
 {
@@ -62,8 +62,8 @@ digits(struct selector_parser *p, unsigned count, unsigned base, uint32_t *ret)
     return true;
 }
 
-/* Behind a backslash. Bytes by number (\x, octal) have to give UTF-8 in the end: matcher_new()
- * looks. */
+/* Reads the rest of an escape after the backslash. Bytes by number (\x, octal) must form UTF-8 in
+ * the end: matcher_new() checks. */
 static bool
 escape(struct selector_parser *p, uint8_t quote, struct buf *to)
 {
@@ -94,7 +94,7 @@ escape(struct selector_parser *p, uint8_t quote, struct buf *to)
     return true;
 }
 
-/* At a quote of any kind. */
+/* Reads a text that begins with a quote of any kind. */
 static enum err
 take_text(struct selector_parser *p, struct buf *to)
 {

@@ -1,7 +1,5 @@
-/*
- * tenant_name.h - which names a tenant can have. Requests, settings and commands all ask here, so
- * what one of them stores another can reach.
- */
+/* tenant_name.h - the rule for names of tenants. Requests, settings and commands share it, so that
+ * each reaches the data of the others. */
 #ifndef MODEL_TENANT_NAME_H
 #define MODEL_TENANT_NAME_H
 
@@ -10,10 +8,11 @@
 
 enum { TENANT_NAME_BYTES_MAX = 150 };
 
-/* ERR_INPUT: "expected a tenant name of at most ..., got 'a/b'"; the caller says where it stood. */
+/* ERR_INPUT: "expected a tenant name of at most ..., got 'a/b'"; the caller says where it was
+ * found. */
 MUST_CHECK enum err tenant_name_check(struct bytes name, struct why *why);
 
-/* Whether the size of a stored name is possible: earlier versions stored other bytes, too. */
+/* True if a stored name can have this size: earlier versions also allowed other bytes. */
 static inline bool
 tenant_name_fits(struct bytes name)
 {

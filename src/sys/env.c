@@ -88,7 +88,7 @@ file_read_some(struct file *file, void *to, size_t size, uint64_t offset, size_t
 {
     uint8_t *at = to;
     size_t done = 0;
-    /* No file is that long: the read stands beyond the end. */
+    /* No file is that long: the read is beyond the end. */
     if (!range_fits(offset, size)) size = 0;
     while (done < size) {
         ssize_t got;
@@ -125,12 +125,12 @@ file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why 
         ssize_t put;
         UNINTERRUPTED(put, file->env->ops->pwrite(file->env, file->handle, from.at + done,
                                                   from.size - done, offset + done));
-        if (put == 0) put = -EIO; /* no progress is no success, and must not loop */
+        if (put == 0) put = -EIO; /* no progress is an error, and must not loop */
         if (put < 0) return fail(why, put, "write", file->path);
         done += (size_t)put;
         if (!file->direct || done == from.size) continue;
         if (put < FILE_DIRECT_BYTES) return fail(why, -EIO, "write", file->path);
-        done -= done % FILE_DIRECT_BYTES; /* a part of a sector: once more */
+        done -= done % FILE_DIRECT_BYTES; /* a partial sector is written again */
     }
     return OK;
 }
@@ -295,7 +295,7 @@ env_listdir(struct env *env, const char *path,
     struct listing listing = {each, context};
     int result;
     UNINTERRUPTED(result, env->ops->listdir(env, path, listing_each, &listing));
-    if (result > 0) return (enum err)result; /* what `each` said, with its own sentence */
+    if (result > 0) return (enum err)result; /* the error of `each`, which has set `why` */
     return checked(why, result, "list directory", path);
 }
 
@@ -304,7 +304,7 @@ struct removal {
     const char *path;
     struct why *why;
     uint64_t removed_count;
-    unsigned levels; /* of directories below */
+    unsigned levels; /* levels of directories below */
 };
 
 static enum err remove_level(struct env *env, const char *path, unsigned levels, struct why *why);

@@ -28,7 +28,7 @@ struct buf;
 struct env;
 struct env_thread;
 
-/* How file_open() opens. */
+/* The modes of file_open(). */
 enum file_mode {
     FILE_READ,    /* existing, read only */
     FILE_UPDATE,  /* existing, read and write */
@@ -38,27 +38,24 @@ enum file_mode {
 
 enum file_kind { FILE_KIND_PLAIN, FILE_KIND_DIR, FILE_KIND_OTHER /* pipe, socket, device */ };
 
-/*
- * What tells one file or directory from another that has the same name and content: a copy differs
- * in `number` and the times. Nanoseconds; since when is the file system's affair but for
- * `modified_ns`: Unix.
- */
+/* Facts that distinguish a file or directory from another one of the same name and content: a copy
+ * differs in `number` and the times. Times are nanoseconds; only `modified_ns` is certainly Unix
+ * time. */
 struct file_facts {
     uint64_t kind;       /* enum file_kind; no bytes between fields: facts are compared whole */
-    uint64_t number;     /* of its inode: no other file of this file system has it meanwhile */
-    int64_t born_ns;     /* 0: the file system does not say */
-    int64_t changed_ns;  /* content, names or owner: it cannot be set back */
-    int64_t modified_ns; /* content, or as it was set */
-    uint64_t size_bytes; /* of the content of a plain file */
+    uint64_t number;     /* inode number: unique on the file system while the file exists */
+    int64_t born_ns;     /* 0 if the file system does not record it */
+    int64_t changed_ns;  /* change of content, names or owner; programs cannot set it */
+    int64_t modified_ns; /* change of content, or set by a program */
+    uint64_t size_bytes; /* size of a plain file */
 };
 
-/*
- * The raw calls. Like the kernel's they return >= 0 or a negative errno value, may transfer less
- * than asked and may fail with -EINTR: the functions below loop. A file is a small integer that
- * only means something to the same env.
- */
+/* The raw calls. Like those of the kernel they return >= 0 or a negative errno value, may transfer
+ * less than requested and may fail with -EINTR: the functions below loop. A file is a small integer
+ * that is valid only for the same env. */
 struct env_ops {
-    /* Waits for nothing. -EISDIR: a directory; -ENV_NOT_A_FILE: neither that nor a regular file. */
+    /* Does not block. -EISDIR: a directory; -ENV_NOT_A_FILE: neither a directory nor a regular
+     * file. */
     int (*open)(struct env *env, const char *path, enum file_mode mode);
     int (*close)(struct env *env, int file);
     ssize_t (*pread)(struct env *env, int file, void *to, size_t size, uint64_t offset);
@@ -68,7 +65,7 @@ struct env_ops {
     int (*truncate)(struct env *env, int file, uint64_t size);
     int64_t (*size)(struct env *env, int file);
     int64_t (*links)(struct env *env,
-                     int file); /* names that the open file has; 0: none any more */
+                     int file); /* number of names of the open file; 0 after the last was removed */
     int (*facts)(struct env *env, const char *path, struct file_facts *ret_facts);
     int (*direct)(struct env *env, int file); /* see file_make_direct(); 1: done, 0: not possible */
     /* OFD lock, no waiting: -EAGAIN if held. Shared if the file is only open for reading. */
@@ -82,7 +79,7 @@ struct env_ops {
     /* Calls `each` for every name but "." and ".."; stops and returns its result if not 0. */
     int (*listdir)(struct env *env, const char *path,
                    int (*each)(void *context, const char *name, bool is_dir), void *context);
-    /* Bytes free to us, and in all, on the file system of `path`. */
+    /* Returns the free bytes and all bytes of the file system of `path`. */
     int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
     int64_t (*realtime_ms)(struct env *env);  /* Unix time; may jump */
     int64_t (*monotonic_ns)(struct env *env); /* never goes back */
@@ -94,31 +91,29 @@ struct env_ops {
     /* A listening TCP socket, non-blocking, close-on-exec. `port` 0 lets the kernel choose. */
     int (*listen)(struct env *env, const char *host, uint16_t port, int backlog);
     int (*shutdown)(struct env *env, int socket); /* both directions; does not close */
-    /*
-     * Optional (NULL: nothing to do), called by an env that wraps this one after it made a sync
-     * fail: from now on what was not yet durable behaves as after a failed fsync of the kernel.
-     * It can be read, but no later sync makes it durable unless it is written again.
-     */
+    /* Optional (NULL: nothing to do). Called by an env that wraps this one after it made a sync
+     * fail: data that was not durable now behaves as after a failed fsync of the kernel. It can be
+     * read, but no later sync makes it durable unless it is written again. */
     void (*forget_file)(struct env *env, int file);
     void (*forget_dir)(struct env *env, const char *path);
 };
 
-enum { ENV_NOT_A_FILE = EMEDIUMTYPE /* no file system returns it */ };
+enum { ENV_NOT_A_FILE = EMEDIUMTYPE /* an errno value that file systems do not use */ };
 
 struct env {
     const struct env_ops *ops;
 };
 
-/* The real machine: one static instance. */
+/* Returns the real machine, a static instance. */
 struct env *env_real(void);
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* An open file. In the owner's memory; `path` is kept for messages. */
+/* An open file, in the owner's memory; `path` is for messages. */
 enum { FILE_PATH_BYTES = 256 };
 struct file {
     struct env *env;
-    int handle; /* -1: closed */
+    int handle; /* -1 if closed */
     bool direct;
     char path[FILE_PATH_BYTES];
 };
@@ -126,48 +121,44 @@ struct file {
 /* A `struct file` that is closed; file_close() on it does nothing. */
 #define FILE_CLOSED ((struct file){.handle = -1})
 
-/*
- * ERR_LIMIT: the path is longer than a struct file can name. ERR_IO also for what is not a regular
- * file: a pipe would be waited for, and what is read from a device or written to it has no offset.
- */
+/* ERR_LIMIT: the path does not fit into a struct file. ERR_IO also if it is not a regular file:
+ * opening a pipe would block, and devices have no offsets. */
 MUST_CHECK enum err file_open(struct env *env, const char *path, enum file_mode mode,
                               struct file *ret_file, struct why *why);
-/* Idempotent. The error is that of close(2); data is only safe after a sync. */
+/* Idempotent. Returns the error of close(2); data is durable only after a sync. */
 enum err file_close(struct file *file);
 
-/* Reads exactly `size` bytes. ERR_CORRUPT: the file ends before. */
+/* Reads exactly `size` bytes. ERR_CORRUPT: the file is shorter. */
 MUST_CHECK enum err file_read_at(struct file *file, void *to, size_t size, uint64_t offset,
                                  struct why *why);
 /* Reads up to `size` bytes, fewer only at the end of the file. */
 MUST_CHECK enum err file_read_some(struct file *file, void *to, size_t size, uint64_t offset,
                                    size_t *ret_size, struct why *why);
-/* Writes all of it, in as many calls as the kernel wants. */
+/* Writes all bytes, in as many calls as needed. */
 MUST_CHECK enum err file_write_at(struct file *file, struct bytes from, uint64_t offset,
                                   struct why *why);
-/*
- * From now on the file is only written, and without a copy in the kernel, which would write whole
- * pages: memory, offsets and sizes are multiples of FILE_DIRECT_BYTES. False: the device or the
- * file system cannot do that, and all is as before.
- */
+/* Makes all following writes bypass the page cache, which would write whole pages: memory, offsets
+ * and sizes must be multiples of FILE_DIRECT_BYTES, and the file is not read any more. False: the
+ * device or the file system does not support it, and nothing has changed. */
 enum { FILE_DIRECT_BYTES = 512 };
 bool file_make_direct(struct file *file);
 MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
 MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
-/* How many names the file has: 0 after it was removed, or replaced by another of its name. */
+/* Returns the number of names of the file: 0 after it was removed or replaced. */
 MUST_CHECK enum err file_links(struct file *file, uint64_t *ret_links, struct why *why);
-/* ERR_AGAIN: another process holds it. Released when the file is closed. Those who have opened it
- * with FILE_READ share it; nobody else does. */
+/* Locks the file until it is closed; openers with FILE_READ share the lock. ERR_AGAIN: another
+ * process holds it. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);
 
 /* --- names ------------------------------------------------------------------------------------ */
 
 MUST_CHECK enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
 MUST_CHECK enum err env_link(struct env *env, const char *from, const char *to, struct why *why);
-/* OK also if it was not there. */
+/* OK also if it does not exist. */
 MUST_CHECK enum err env_unlink(struct env *env, const char *path, struct why *why);
-/* OK also if the directory is there already. */
+/* OK also if the directory exists. */
 MUST_CHECK enum err env_mkdir(struct env *env, const char *path, struct why *why);
 MUST_CHECK enum err env_rmdir(struct env *env, const char *path, struct why *why);
 MUST_CHECK enum err env_syncdir(struct env *env, const char *path, struct why *why);
@@ -175,15 +166,13 @@ MUST_CHECK enum err env_syncdir(struct env *env, const char *path, struct why *w
 MUST_CHECK enum err env_listdir(struct env *env, const char *path,
                                 enum err (*each)(void *context, const char *name, bool is_dir),
                                 void *context, struct why *why);
-/*
- * Removes a directory and what is in it (five levels of sub-directories); OK also if it was not
- * there. Until the parent is synced, a power loss may bring it back, whole or in part; calling
- * this again finishes the work.
- */
+/* Removes a directory with its content (five levels of directories); OK also if it does not exist.
+ * Until the parent is synced, a power loss may restore all or part of it; another call finishes the
+ * work. */
 MUST_CHECK enum err env_remove_tree(struct env *env, const char *path, struct why *why);
 MUST_CHECK enum err env_space(struct env *env, const char *path, uint64_t *ret_free,
                               uint64_t *ret_total, struct why *why);
-/* Of a file or directory; of a link what it leads to. */
+/* Returns facts about a file or directory; links are followed. */
 MUST_CHECK enum err env_facts(struct env *env, const char *path, struct file_facts *ret_facts,
                               struct why *why);
 
@@ -203,15 +192,16 @@ bool file_facts_same_file(const struct file_facts *a, const struct file_facts *b
 MUST_CHECK enum err env_write_whole(struct env *env, const char *dir, const char *name,
                                     struct bytes content, struct why *why);
 
-/* The first bytes of a file, up to `size` of them. Errors as file_open() and file_read_some(). */
+/* Reads up to `size` bytes from the beginning of a file. Errors of file_open() and
+ * file_read_some(). */
 MUST_CHECK enum err env_read_some(struct env *env, const char *path, void *to, size_t size,
                                   size_t *ret_size, struct why *why);
-/* Appends a whole file. ERR_LIMIT: there is more than `to` may hold; ERR_NOMEM; and those of
- * file_open() and file_read_at(). */
+/* Appends a whole file to `to`. ERR_LIMIT: it does not fit; ERR_NOMEM; errors of file_open() and
+ * file_read_at(). */
 MUST_CHECK enum err env_read_whole(struct env *env, const char *path, struct buf *to,
                                    struct why *why);
 
-/* "a/b" into `to`; ERR_LIMIT if it does not fit. path_in() says so in `why`. */
+/* Writes "a/b" into `to`. ERR_LIMIT if it does not fit; path_in() also sets `why`. */
 MUST_CHECK enum err path_join(char *to, size_t to_size, const char *a, const char *b);
 MUST_CHECK enum err path_in(char *to, size_t to_size, const char *a, const char *b,
                             struct why *why);
@@ -220,15 +210,12 @@ MUST_CHECK enum err path_in(char *to, size_t to_size, const char *a, const char 
 
 int64_t env_realtime_ms(struct env *env);
 int64_t env_monotonic_ns(struct env *env);
-/* Returns after `ns` on the monotonic clock. Threads that others wake wait for a condition instead.
- */
+/* Sleeps for `ns` on the monotonic clock. Threads that others wake use a condition instead. */
 void env_sleep(struct env *env, int64_t ns);
 MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 
-/*
- * `name` is seen in top and gdb, its first 15 characters. Each started thread must be joined.
- * ERR_AGAIN, ERR_NOMEM; ERR_UNSUPPORTED: a machine without threads (sim.h).
- */
+/* Starts a thread, which must be joined. top and gdb show the first 15 characters of `name`.
+ * ERR_AGAIN, ERR_NOMEM; ERR_UNSUPPORTED: a machine without threads (sim.h). */
 MUST_CHECK enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
                                      void *argument, struct env_thread **ret_thread);
 void env_thread_join(struct env *env, struct env_thread *thread);

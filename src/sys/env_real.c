@@ -22,7 +22,7 @@
 
 #include "base/mem.h"
 
-/* For the owner to write and the group to read: an operator may back up what it cannot change. */
+/* The owner may write, the group may read: operators of the group can make backups. */
 enum { FILE_PERMISSIONS = 0640, DIRECTORY_PERMISSIONS = 0750 };
 
 static int
@@ -33,10 +33,8 @@ result_of(int result)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/*
- * O_NONBLOCK opens a pipe without waiting for its other end; to regular files it means nothing but
- * that a lease (file servers have them) is not waited for, so for those it is left out.
- */
+/* O_NONBLOCK opens a pipe without waiting for its other end. For regular files it only means not to
+ * wait for a lease of a file server, so it is dropped for them. */
 static int
 real_open(struct env *env, const char *path, enum file_mode mode)
 {
@@ -84,7 +82,7 @@ real_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t o
     return put < 0 ? -errno : put;
 }
 
-/* Only where a sector is as small as we want it: larger ones are what the page cache is good at. */
+/* Only for sectors of FILE_DIRECT_BYTES: for larger ones the page cache is better. */
 static int
 real_direct(struct env *env, int file)
 {
@@ -135,8 +133,8 @@ real_links(struct env *env, int file)
     return fstat(file, &st) < 0 ? -errno : (int64_t)st.st_nlink;
 }
 
-/* A lock of the open file description: unlike the older kind it is not lost when some other
- * descriptor of the same file is closed. */
+/* A lock of the open file description: unlike the older kind it is not lost when another descriptor
+ * of the same file is closed. */
 static int
 real_lock(struct env *env, int file)
 {
@@ -196,11 +194,12 @@ real_syncdir(struct env *env, const char *path)
     if (dir < 0) return -errno;
     int result = result_of(fsync(dir));
     close(dir);
-    /* File systems that keep no directory of their own to sync (FUSE, SMB) say so like this. */
+    /* File systems that cannot sync a directory (FUSE, SMB) return this. */
     return result == -EINVAL ? 0 : result;
 }
 
-/* A symbolic link is no directory here, wherever it points: trees are removed by this answer. */
+/* A symbolic link does not count as a directory, wherever it points: trees are removed according to
+ * this answer. */
 static int
 entry_is_dir(DIR *dir, const struct dirent *entry, bool *ret_is_dir)
 {
@@ -220,7 +219,7 @@ list_entries(DIR *dir, int (*each)(void *context, const char *name, bool is_dir)
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(dir);
-        /* Interrupted in the middle is no reason to begin again: `each` has been called. */
+        /* After an interruption the listing goes on: `each` has been called. */
         if (entry == NULL && errno == EINTR) continue;
         if (entry == NULL) return -errno;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
@@ -250,7 +249,7 @@ real_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_
     (void)env;
     struct statvfs st;
     if (statvfs(path, &st) < 0) return -errno;
-    *ret_free = (uint64_t)st.f_bavail * st.f_frsize; /* what root keeps for itself is not ours */
+    *ret_free = (uint64_t)st.f_bavail * st.f_frsize; /* without the reserve of root */
     *ret_total = (uint64_t)st.f_blocks * st.f_frsize;
     return 0;
 }
@@ -404,7 +403,7 @@ resolve_error(int failed)
     }
 }
 
-/* The first address that works; if none does, the error of the first. */
+/* Listens on the first address that works; if none does, returns the error of the first. */
 static int
 listen_on(const char *host, uint16_t port, int family, int backlog)
 {
@@ -432,7 +431,7 @@ real_listen(struct env *env, const char *host, uint16_t port, int backlog)
 {
     (void)env;
     if (host[0] != '\0') return listen_on(host, port, AF_UNSPEC, backlog);
-    /* One IPv6 socket takes IPv4 as well; a machine without IPv6 has only the other kind. */
+    /* An IPv6 socket also accepts IPv4; a machine without IPv6 needs one of IPv4. */
     int result = listen_on(host, port, AF_INET6, backlog);
     if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
         result = listen_on(host, port, AF_INET, backlog);

@@ -17,8 +17,8 @@
 enum {
     DIRS = 256,
     COUNT_AFTER = 256,
-    FILE_COST_BYTES = 512, /* what a file costs besides its content */
-    SHARE_MAX = 8,         /* one file may have so much of the cache: an eighth */
+    FILE_COST_BYTES = 512, /* space of a file besides its content */
+    SHARE_MAX = 8,         /* one file may take one of so many parts of the cache */
     PATH_BYTES = FILE_PATH_BYTES,
 };
 
@@ -26,9 +26,9 @@ struct file_cache {
     struct file_cache_options options;
 
     struct lock lock;    /* LOCK_RANK_LEAF; guards the rest */
-    bool busy;           /* a thread counts and removes, without the lock */
-    uint64_t used_bytes; /* as far as is known */
-    uint32_t stored;     /* since it was counted; COUNT_AFTER at first */
+    bool busy;           /* a thread counts and removes files, without the lock */
+    uint64_t used_bytes; /* as far as known */
+    uint32_t stored;     /* files stored since the last count; COUNT_AFTER at first */
     bool is_failing;     /* the last file could not be written, which was logged */
 };
 
@@ -60,7 +60,7 @@ file_key_of(struct bytes known_by, uint64_t scope)
     return (struct file_key){h.high64, h.low64};
 }
 
-/* False: the path is too long. */
+/* Builds the paths of a key. False if they are too long. */
 static bool
 put_paths(const struct file_cache *c, struct file_key key, char dir[PATH_BYTES],
           char path[PATH_BYTES])
@@ -96,7 +96,7 @@ struct cache_walk {
     struct env *env;
     const char *dir;
     uint64_t bytes;
-    uint64_t remove_bytes; /* still to be removed here */
+    uint64_t remove_bytes; /* bytes to remove in this subdirectory */
 };
 
 static enum err
@@ -122,7 +122,7 @@ visit_file(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* Counts the directory, and makes it smaller if it is too large. */
+/* Counts the directory, and removes files if it is too large. */
 static uint64_t
 count_and_remove(struct file_cache *c)
 {
@@ -143,7 +143,7 @@ count_and_remove(struct file_cache *c)
     return w.bytes;
 }
 
-/* Whether there is room for so much. */
+/* Makes room for a file. False if there is none. */
 static bool
 make_room(struct file_cache *c, uint64_t size)
 {
@@ -154,7 +154,7 @@ make_room(struct file_cache *c, uint64_t size)
     c->busy |= ours;
     lock_drop(&c->lock);
     if (!due) return true;
-    if (!ours) return false; /* what is lost is found out again */
+    if (!ours) return false; /* the count is corrected later */
     uint64_t used = count_and_remove(c);
     lock_take(&c->lock);
     c->busy = false;
@@ -167,7 +167,7 @@ make_room(struct file_cache *c, uint64_t size)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Once, until a file can be written again. */
+/* Logs a failure once, until a file can be written again. */
 static void
 note_result(struct file_cache *c, enum err e, const struct why *why)
 {
@@ -180,7 +180,7 @@ note_result(struct file_cache *c, enum err e, const struct why *why)
              KV("path", c->options.path), KV("error", why_text(why, e)));
 }
 
-/* A file beside the one of the key, and the directories to it. */
+/* Creates a temporary file beside that of the key, and the directories to it. */
 static enum err
 open_beside(struct file_cache *c, struct file_cache_writer *w, struct why *why)
 {

@@ -1,7 +1,5 @@
-/*
- * file_pattern.c - see file_pattern.h. Wildcards in directories are refused: nobody needs them, and
- * what a pattern reads is then one directory and no more.
- */
+/* file_pattern.c - see file_pattern.h. Wildcards in directories are refused, so that a pattern
+ * reads only one directory. */
 #include "sys/file_pattern.h"
 
 #include <fnmatch.h>
@@ -9,7 +7,7 @@
 
 static const char wildcards[] = "*?[\\";
 
-/* The last element: behind the last '/'. */
+/* Returns the last element: after the last '/'. */
 static const char *
 name_of(const char *pattern)
 {
@@ -23,7 +21,8 @@ file_pattern_is_wild(const char *pattern)
     return strpbrk(pattern, wildcards) != NULL;
 }
 
-/* Whether a '[' or '\\' has what belongs to it; fnmatch() takes others for themselves. */
+/* True if each '[' is closed and each '\\' has a character to escape; fnmatch() would treat others
+ * as literals. */
 static bool
 is_whole(const char *name)
 {
@@ -52,12 +51,12 @@ file_pattern_check(const char *pattern, struct why *why)
 }
 
 struct pattern_expansion {
-    const char *pattern; /* of names */
+    const char *pattern; /* the pattern of names */
     const char *pattern_dir;
-    size_t dir_size; /* with its '/'; 0: the working directory */
+    size_t dir_size; /* with its '/'; 0 for the working directory */
     enum err (*each)(void *context, const char *path);
     void *context;
-    enum err stopped; /* what `each` said */
+    enum err stopped; /* the error of `each` */
     struct why *why;
 };
 

@@ -8,18 +8,17 @@
 
 #include "sys/env.h"
 
-/* Whether it is more than the path of one file. */
+/* True if the pattern has wildcards. */
 bool file_pattern_is_wild(const char *pattern);
-/* ERR_INPUT: there are wildcards before the last '/', nothing is behind it, or a '[' is not closed.
- */
+/* ERR_INPUT: wildcards before the last '/', nothing after it, or an open '['. */
 MUST_CHECK enum err file_pattern_check(const char *pattern, struct why *why);
 
 /*
- * Calls `each` with the paths, views, of all that match, in no order; what these are nobody has
- * looked at. A pattern without wildcards is called for itself, whether it is there or not. A
- * directory that is not there has no files. An error of `each` ends it.
+ * Calls `each` with the path, a view, of each match, in no particular order and without checking
+ * what it is. A pattern without wildcards is passed as it is, whether it exists or not. A missing
+ * directory has no files. An error of `each` ends the listing and is returned.
  *
- * ERR_LIMIT: a path is longer than FILE_PATH_BYTES - 1; and those of env_listdir().
+ * ERR_LIMIT: a path is longer than FILE_PATH_BYTES - 1; errors of env_listdir().
  */
 MUST_CHECK enum err file_pattern_expand(struct env *env, const char *pattern,
                                         enum err (*each)(void *context, const char *path),

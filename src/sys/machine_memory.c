@@ -21,13 +21,13 @@ read_limit(const char *dir, const char *path, const char *name)
     int size = snprintf(file, sizeof file, "%s%s/%s", dir, path, name);
     FILE *f = size < 0 || (size_t)size >= sizeof file ? NULL : fopen(file, "re");
     if (f == NULL) return bytes;
-    /* "max" is no number. */
+    /* "max" is not a number. */
     if (fscanf(f, "%" SCNu64, &bytes) != 1 || bytes == 0) bytes = UINT64_MAX;
     fclose(f);
     return bytes;
 }
 
-/* Of a group and of those above it. `path` is cut to pieces. */
+/* Returns the lowest limit of a group and of those above it. `path` is modified. */
 static uint64_t
 least_limit(const char *dir, char *path, const char *name)
 {

@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 
-/* One name behind what is resolved already. */
+/* Appends one name to the path resolved so far. */
 static enum err
 step_down(char path[REAL_PATH_BYTES], struct bytes name)
 {
@@ -49,6 +49,6 @@ bool
 real_path_is_within(const char *path, const char *dir)
 {
     size_t size = strlen(dir);
-    if (size == 1) return true; /* all is below "/" */
+    if (size == 1) return true; /* everything is below "/" */
     return strncmp(path, dir, size) == 0 && (path[size] == '\0' || path[size] == '/');
 }

@@ -1,6 +1,6 @@
 /*
- * real_path.h - where a path leads: links followed and ".." resolved, as far as its directories are
- * there. What is not there yet is taken by its words.
+ * real_path.h - resolves links and ".." in a path, as far as its directories exist. The rest of the
+ * path is taken literally.
  *
  * Threads: any.
  */
@@ -11,10 +11,11 @@
 
 enum { REAL_PATH_BYTES = 4096 };
 
-/* Absolute, without a slash at its end (but for "/"). ERR_LIMIT: it is too long. ERR_IO: it cannot
- * be followed: no permission, a circle of links; errno says which. */
+/* Returns an absolute path without a slash at its end (except "/"). ERR_LIMIT: it is too long.
+ * ERR_IO: it cannot be followed, for lack of permission or because of a loop of links; errno says
+ * which. */
 MUST_CHECK enum err real_path(const char *path, char ret_path[REAL_PATH_BYTES]);
-/* Whether `path` is `dir` or lies below it; both as real_path() gives them. */
+/* True if `path` is `dir` or below it; both are results of real_path(). */
 bool real_path_is_within(const char *path, const char *dir);
 
 #endif
