@@ -1,8 +1,9 @@
 /*
- * interleave.c - see interleave.h. Items are sorted by their first time; one is decoded into a slot
- * when its time comes, and the slot is reused when all its samples are returned. While one slot
- * alone covers the current time its arrays are shown as they are; only where slots overlap are
- * samples picked one by one.
+ * interleave.c - the merge; see interleave.h. Items are sorted by their first time; one is decoded
+ * into a slot when its time comes (interleave_items.c), and the slot is reused when all its samples
+ * are returned. While one slot alone covers the current time its arrays are shown as they are; only
+ * where slots overlap are samples picked one by one. Some items are returned without being decoded
+ * (interleave_unread.c).
  *
  * Active slots are a list in the order of arrival, so that the first with the least time wins: the
  * others lose their sample of that time, counted as duplicate or superseded. A heap by time would
@@ -11,11 +12,6 @@
  *
  * Spent slots are kept until the next call, because the last batch shows their arrays, and are then
  * reused: a series of many blocks takes the memory of those that overlap.
- *
- * Three short cuts avoid decoding. A block that overlaps no other item, is wholly in the range and
- * has no deletions may be answered by its statistics. Histograms of such a block may be returned as
- * columns, and a run of them as chunks that were made before (a bundle). A bundle that overlaps
- * another item is split into its blocks; columns of a block are then read again as samples.
  *
  * Invariants, from interleave_begin() on:
  *  1. A slot is in exactly one of the lists active, spent, idle.
@@ -26,40 +22,16 @@
  *  4. No item from next_item on begins before the last time returned, and times returned do not
  *     descend: fill() decodes every item that may hold the next sample first.
  */
-#include "tsdb/read/interleave.h"
+#include "tsdb/read/interleave_private.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/search.h"
 #include "tsdb/part/bundle.h"
-#include "tsdb/part/part.h"
 #include "tsdb/part/times.h"
 
-enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32, SAMPLES_BETWEEN_CHECKS = 64 * 1024 };
-
-/* A decoded item. Arrays are allocated as needed: most series are short, and have floats. */
-struct interleave_slot {
-    struct interleave_slot *next;
-    uint32_t order;
-    uint32_t at;
-    uint32_t count;
-    uint32_t capacity;           /* of times, bits, starts: one piece */
-    uint32_t histogram_capacity; /* of histograms, kinds: one piece */
-    bool has_starts;
-    bool mixed;            /* kinds differ: `kinds` has them */
-    enum sample_kind kind; /* if not mixed */
-    int64_t *times;
-    uint64_t *bits;
-    int64_t *starts;
-    struct histogram *histograms;
-    uint8_t *kinds;
-    struct arena arena; /* histograms' arrays */
-    uint32_t item;
-    bool in_columns; /* histograms are in `columns`, not in the array above */
-    struct hist_columns columns;
-};
+enum { OUT_SAMPLES = 512, SAMPLES_BETWEEN_CHECKS = 64 * 1024 };
 
 /* Samples that were picked one by one, for a batch. */
 struct sample_batch_memory {
@@ -69,11 +41,7 @@ struct sample_batch_memory {
     struct histogram *histograms; /* OUT_SAMPLES, made when the first one comes */
 };
 
-enum {
-    SLOT_SAMPLE_BYTES = 3 * sizeof(int64_t),
-    SLOT_HISTOGRAM_BYTES = sizeof(struct histogram) + 1,
-    OUT_HISTOGRAM_BYTES = OUT_SAMPLES * sizeof(struct histogram),
-};
+enum { OUT_HISTOGRAM_BYTES = OUT_SAMPLES * sizeof(struct histogram) };
 
 void
 interleave_init(struct interleave *m, struct budget *budget, struct query_control *control)
@@ -100,14 +68,7 @@ interleave_fini(struct interleave *m)
 {
     slots_move(&m->active, &m->idle);
     slots_move(&m->spent, &m->idle);
-    while (m->idle != NULL) {
-        struct interleave_slot *s = m->idle;
-        m->idle = s->next;
-        arena_fini(&s->arena);
-        mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
-        mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
-        mem_free(m->budget, s, sizeof *s);
-    }
+    interleave_slots_free(m, m->idle);
     array_free(m->budget, m->items, m->item_capacity);
     if (m->out != NULL) {
         mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
@@ -134,352 +95,6 @@ interleave_reset(struct interleave *m, int64_t min_ms, int64_t max_ms, bool part
     m->partial = partial;
 }
 
-struct interleave_item *
-interleave_add(struct interleave *m)
-{
-    if (!array_reserve(m->budget, &m->items, &m->item_capacity, m->item_count + 1)) return NULL;
-    struct interleave_item *item = &m->items[m->item_count++];
-    *item = (struct interleave_item){0};
-    return item;
-}
-
-/* --- items of the head ------------------------------------------------------------------------ */
-
-static enum err
-add_chunk(struct interleave *m, enum sample_kind kind, int64_t min_ms, int64_t max_ms,
-          struct bytes bytes, uint32_t count, uint32_t order)
-{
-    struct interleave_item *item = interleave_add(m);
-    if (item == NULL) return ERR_NOMEM;
-    item->type = PIECE_CHUNK;
-    item->kind = (uint8_t)kind;
-    item->min_ms = min_ms;
-    item->max_ms = max_ms;
-    item->order = order;
-    item->count = count;
-    item->chunk = bytes;
-    return OK;
-}
-
-static bool
-outside(const struct interleave *m, int64_t min_ms, int64_t max_ms)
-{
-    return max_ms < m->min_ms || min_ms > m->max_ms;
-}
-
-static enum err
-add_open(struct interleave *m, const struct gen *gen, const struct gen_series *s, uint32_t epoch,
-         uint32_t order)
-{
-    const struct hchunk_open *o = &s->open;
-    if (o->count == 0 || outside(m, hchunk_first_ms(o), o->last_ms)) return OK;
-    uint32_t visible = gen_open_visible(gen, s, epoch);
-    if (visible == 0) return OK;
-    struct bytes copy = arena_copy(&m->items_arena, bytes_of(o->bytes, o->size_bytes));
-    if (copy.at == NULL) return ERR_NOMEM;
-    return add_chunk(m, (enum sample_kind)o->kind, hchunk_first_ms(o), o->last_ms, copy, visible,
-                     order);
-}
-
-static enum err
-add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t order)
-{
-    if (late == NULL || late->count == 0) return OK;
-    uint32_t first = late_from(late, m->min_ms), end = first, count = 0;
-    while (end < late->count && late->samples[end].t_ms <= m->max_ms) {
-        count += (int32_t)(late->samples[end++].epoch - epoch) <= 0;
-    }
-    if (count == 0) return OK;
-    struct late_sample *copy = arena_alloc(&m->items_arena, count * sizeof *copy);
-    if (copy == NULL) return ERR_NOMEM;
-    uint32_t n = 0;
-    for (uint32_t i = first; i < end; i++) {
-        if ((int32_t)(late->samples[i].epoch - epoch) > 0) continue;
-        struct late_sample *l = &copy[n++]; /* sealing frees the buffer's histograms */
-        *l = late->samples[i];
-        if (l->histogram == NULL) continue;
-        struct histogram *h = arena_alloc(&m->items_arena, sizeof *h);
-        if (h == NULL || histogram_copy(l->histogram, &m->items_arena, h)) return ERR_NOMEM;
-        l->histogram = h;
-    }
-    struct interleave_item *item = interleave_add(m);
-    if (item == NULL) return ERR_NOMEM;
-    item->type = PIECE_LATE;
-    item->min_ms = copy[0].t_ms;
-    item->max_ms = copy[count - 1].t_ms;
-    item->order = order;
-    item->count = count;
-    item->late = copy;
-    return OK;
-}
-
-enum err
-interleave_add_series(struct interleave *m, const struct gen *gen, const struct gen_series *s,
-                      uint32_t epoch, uint32_t order)
-{
-    enum err e = add_open(m, gen, s, epoch, order);
-    if (e || s->past == NULL) return e;
-    e = add_late(m, s->past->late, epoch, order);
-    for (const struct hchunk *c = s->past->sealed; c != NULL && e == OK; c = c->next) {
-        if (outside(m, c->min_ms, c->max_ms)) continue;
-        uint32_t visible = gen_sealed_visible(gen, s, c, epoch);
-        if (visible == 0) continue;
-        e = add_chunk(m, (enum sample_kind)c->kind, c->min_ms, c->max_ms,
-                      bytes_of(c->bytes, c->size_bytes), visible, order);
-    }
-    return e;
-}
-
-/* --- decoding --------------------------------------------------------------------------------- */
-
-/* The capacity for `count` items: a power of two. */
-static uint32_t
-room_for(uint32_t count)
-{
-    uint32_t room = SLOT_SAMPLES_MIN;
-    while (room < count) {
-        room *= 2;
-    }
-    return room;
-}
-
-static enum err
-slot_room(struct interleave *m, struct interleave_slot *s, uint32_t count)
-{
-    if (s->capacity >= count) return OK;
-    uint32_t capacity = room_for(count);
-    int64_t *memory = mem_alloc(m->budget, (size_t)capacity * SLOT_SAMPLE_BYTES);
-    if (memory == NULL) return ERR_NOMEM;
-    mem_free(m->budget, s->times, (size_t)s->capacity * SLOT_SAMPLE_BYTES);
-    s->capacity = capacity;
-    s->times = memory;
-    s->starts = s->times + capacity;
-    s->bits = (uint64_t *)(s->starts + capacity);
-    return OK;
-}
-
-static enum err
-slot_histogram_room(struct interleave *m, struct interleave_slot *s, uint32_t count)
-{
-    if (s->histogram_capacity >= count) return OK;
-    uint32_t capacity = room_for(count);
-    struct histogram *memory = mem_alloc(m->budget, (size_t)capacity * SLOT_HISTOGRAM_BYTES);
-    if (memory == NULL) return ERR_NOMEM;
-    mem_free(m->budget, s->histograms, (size_t)s->histogram_capacity * SLOT_HISTOGRAM_BYTES);
-    s->histogram_capacity = capacity;
-    s->histograms = memory;
-    s->kinds = (uint8_t *)(s->histograms + capacity);
-    return OK;
-}
-
-/* True if the item may be read as columns: no single sample of it is left out. */
-static bool
-shows_columns(const struct interleave *m, const struct interleave_item *item)
-{
-    return m->chunks && item->type == PIECE_BLOCK && item->kind != SAMPLE_FLOAT &&
-           item->hidden_count == 0 && item->min_ms >= m->expired_before_ms;
-}
-
-static enum err
-slot_get(struct interleave *m, const struct interleave_item *item,
-         struct interleave_slot **ret_slot)
-{
-    struct interleave_slot *s = m->idle;
-    if (s != NULL) {
-        m->idle = s->next;
-    } else {
-        s = mem_new(m->budget, sizeof *s);
-        if (s == NULL) return ERR_NOMEM;
-        arena_init(&s->arena, m->budget, 0, 0);
-    }
-    s->next = NULL;
-    arena_reset(&s->arena);
-    bool histograms = item->type == PIECE_LATE || item->kind != SAMPLE_FLOAT;
-    enum err e = slot_room(m, s, item->count);
-    if (e == OK && histograms && !shows_columns(m, item))
-        e = slot_histogram_room(m, s, item->count);
-    if (e) {
-        s->next = m->idle;
-        m->idle = s;
-        return e;
-    }
-    *ret_slot = s;
-    return OK;
-}
-
-static uint64_t
-block_bytes_stored(const struct block_ref *b)
-{
-    uint64_t bytes = b->times.size;
-    if (!b->is_constant) bytes += b->values.size;
-    if (b->has_starts) bytes += b->starts.size;
-    return bytes;
-}
-
-/* Bytes that are read to decode the item. Times that several series share are counted for each. */
-static uint64_t
-item_bytes(const struct interleave_item *item)
-{
-    const struct block_ref *b = item->block.ref;
-    uint64_t bytes = 0;
-    switch ((enum piece_type)item->type) {
-    case PIECE_CHUNK:
-        return item->chunk.size;
-    case PIECE_LATE:
-        return item->count * sizeof *item->late;
-    case PIECE_BLOCK:
-        return block_bytes_stored(b);
-    case PIECE_BUNDLE:
-        break;
-    }
-    for (uint32_t i = 0; i < b->bundled; i++) {
-        bytes += block_bytes_stored(&b[i]);
-    }
-    return bytes;
-}
-
-/* Reads the times of a block. After some blocks a cache is made: series share times. */
-static enum err
-read_times(struct interleave *m, struct part *part, const struct block_ref *b, int64_t *ret_times,
-           struct why *why)
-{
-    enum { BLOCKS_BEFORE = 16, BLOCKS_KEPT = 128, SAMPLES_MAX = 256 * 1024 };
-    if (m->times != NULL) return times_cache_read(m->times, part, b, ret_times, why);
-    if (b->count > m->block_samples_most) m->block_samples_most = b->count;
-    if (++m->blocks_read >= BLOCKS_BEFORE) {
-        uint32_t samples = m->block_samples_most * BLOCKS_KEPT;
-        if (samples > SAMPLES_MAX) samples = SAMPLES_MAX;
-        enum err e = times_cache_new(m->budget, samples, &m->times);
-        if (e) return why_set(why, e, "not enough memory to read samples");
-    }
-    return block_read_times(part, b, ret_times, why);
-}
-
-/* The index of the first sample of times[from..end) at or after t. */
-static uint32_t
-slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
-{
-    return search_first(i, from, end, s->times[i] >= t_ms);
-}
-
-/* Skips the samples outside of the range. */
-static void
-slot_limit(const struct interleave *m, struct interleave_slot *s)
-{
-    s->at = slot_from(s, 0, s->count, m->min_ms);
-    if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
-}
-
-static uint64_t
-item_blocks(const struct interleave_item *item)
-{
-    return item->type == PIECE_BUNDLE ? item->block.ref->bundled : 1;
-}
-
-struct series_cost
-interleave_item_cost(const struct interleave_item *item, int64_t min_ms, int64_t max_ms)
-{
-    int64_t from_ms = item->min_ms > min_ms ? item->min_ms : min_ms;
-    int64_t to_ms = item->max_ms < max_ms ? item->max_ms : max_ms;
-    double all = (double)item->max_ms - (double)item->min_ms, share = 1;
-    if (all > 0) share = ((double)to_ms - (double)from_ms) / all;
-    return (struct series_cost){.blocks = item_blocks(item),
-                                .samples = 1 + (uint64_t)(share * (item->count - 1)),
-                                .bytes = item_bytes(item)};
-}
-
-static enum err
-count_read(struct interleave *m, const struct interleave_item *item, struct why *why)
-{
-    uint64_t bytes = item_bytes(item);
-    m->read.blocks += item_blocks(item);
-    m->read.bytes += bytes;
-    return query_control_add_bytes(m->control, bytes, why);
-}
-
-/* False if the block may have a staleness marker. */
-static bool
-are_numbers(const struct block_ref *b)
-{
-    return b->has_stats && b->stats.number_count == b->count;
-}
-
-static enum err
-decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct why *why)
-{
-    const struct interleave_item *item = &m->items[index];
-    s->order = item->order;
-    s->at = 0;
-    s->count = item->count;
-    s->item = index;
-    s->in_columns = shows_columns(m, item);
-    s->mixed = item->type == PIECE_LATE;
-    s->kind = (enum sample_kind)item->kind;
-    enum err e = count_read(m, item, why);
-    if (e) return e;
-    if (item->type == PIECE_CHUNK) {
-        return hchunk_unpack(s->kind, item->chunk, item->count, &s->arena, s->times, s->starts,
-                             s->bits, s->histograms, &s->has_starts);
-    }
-    if (item->type == PIECE_LATE) {
-        s->has_starts = false;
-        for (uint32_t i = 0; i < item->count; i++) {
-            const struct late_sample *l = &item->late[i];
-            s->times[i] = l->t_ms;
-            s->bits[i] = l->bits;
-            s->starts[i] = l->start_ms;
-            s->has_starts |= l->start_ms != 0;
-            s->kinds[i] = SAMPLE_FLOAT;
-            if (l->histogram == NULL) continue;
-            s->histograms[i] = *l->histogram;
-            s->kinds[i] = (uint8_t)l->histogram->kind;
-        }
-        return OK;
-    }
-    s->has_starts = item->block.ref->has_starts;
-    struct part *part = item->block.part;
-    const struct block_ref *b = item->block.ref;
-    e = read_times(m, part, b, s->times, why);
-    if (e) return e;
-    if (item->kind == SAMPLE_FLOAT) {
-        slot_limit(m, s);
-        if (s->at == s->count) return OK;
-        if (m->times_only && are_numbers(b)) {
-            memset(s->bits + s->at, 0, (s->count - s->at) * sizeof *s->bits);
-            s->has_starts = false;
-            return OK;
-        }
-        return block_read_some(part, b, s->at, s->count, s->bits, s->starts, why);
-    }
-    if (s->in_columns) {
-        s->has_starts = false; /* batches of columns have no start times */
-        return block_read_columns(part, b, &s->columns, &s->arena, why);
-    }
-    return block_read_values(part, b, s->bits, s->starts, s->histograms, &s->arena, why);
-}
-
-/* Reads blocks that were read as columns again, as samples that can be picked one by one. */
-static enum err
-leave_columns(struct interleave *m, struct why *why)
-{
-    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
-        if (!s->in_columns) continue;
-        const struct interleave_item *item = &m->items[s->item];
-        const struct block_ref *b = item->block.ref;
-        enum err e = slot_histogram_room(m, s, b->count);
-        if (e) return why_set(why, e, "not enough memory to read samples");
-        arena_reset(&s->arena);
-        s->has_starts = b->has_starts;
-        e = block_read_values(item->block.part, b, s->bits, s->starts, s->histograms, &s->arena,
-                              why);
-        if (e) return e;
-        s->in_columns = false;
-    }
-    return OK;
-}
-
-/* --- merging ---------------------------------------------------------------------------------- */
-
 static int
 by_time_then_order(const void *a, const void *b)
 {
@@ -488,8 +103,8 @@ by_time_then_order(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order); /* one order has each time once */
 }
 
-static void
-sort_items(struct interleave_item *items, uint32_t count)
+void
+interleave_sort(struct interleave_item *items, uint32_t count)
 {
     for (uint32_t i = 1; i < count; i++) {
         if (by_time_then_order(&items[i - 1], &items[i]) <= 0) continue;
@@ -503,105 +118,32 @@ interleave_begin(struct interleave *m)
 {
     assert(m->active == NULL); /* invariant 1 */
     assert(m->next_item == 0); /* invariant 3 */
-    sort_items(m->items, m->item_count);
-}
-
-static enum sample_kind
-slot_kind(const struct interleave_slot *s, uint32_t at)
-{
-    return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
-}
-
-static void
-slot_copy(struct interleave_slot *s, uint32_t to, uint32_t from)
-{
-    enum sample_kind kind = slot_kind(s, from);
-    s->times[to] = s->times[from];
-    if (s->has_starts) s->starts[to] = s->starts[from];
-    if (kind == SAMPLE_FLOAT)
-        s->bits[to] = s->bits[from];
-    else
-        s->histograms[to] = s->histograms[from];
-    if (s->mixed) s->kinds[to] = (uint8_t)kind;
-}
-
-/* Removes samples that are deleted or expired, before samples at one time are compared. */
-static void
-slot_hide(struct interleave *m, const struct interleave_item *item, struct interleave_slot *s)
-{
-    if (item->hidden_count == 0 && s->times[s->at] >= m->expired_before_ms) return;
-    uint32_t kept = s->at;
-    for (uint32_t i = s->at; i < s->count; i++) {
-        enum ledger_kind kind = ledger_kind_of(slot_kind(s, i));
-        if (ranges_hold(item->hidden, item->hidden_count, s->times[i])) {
-            m->deleted_count[kind]++;
-        } else if (s->times[i] < m->expired_before_ms) {
-            m->expired_count[kind]++;
-        } else {
-            if (kept < i) slot_copy(s, kept, i);
-            kept++;
-        }
-    }
-    s->count = kept;
+    interleave_sort(m->items, m->item_count);
 }
 
 /* Decodes the next item. With `partial` a damaged block is left out with a warning. */
 static enum err
 take_item(struct interleave *m, struct why *why)
 {
-    struct interleave_slot *s;
-    enum err e = slot_get(m, &m->items[m->next_item], &s);
-    if (e) return why_set(why, e, "not enough memory to read samples");
-    struct why reason = {"not enough memory to read samples"};
-    e = decode(m, m->next_item, s, &reason);
-    if (e == OK) {
-        slot_limit(m, s);
-        if (s->at < s->count) slot_hide(m, &m->items[m->next_item], s);
-    }
-    if (e == OK && s->at < s->count) {
-        assert(s->times[s->at] >= m->shown_ms); /* invariant 4 */
-        m->next_item++;
-        struct interleave_slot **link = &m->active;
-        while (*link != NULL && (*link)->order <= s->order)
-            link = &(*link)->next;
-        s->next = *link;
-        *link = s;
-        return OK;
-    }
-    s->next = m->idle; /* all of it is left out, or it is damaged */
-    m->idle = s;
+    struct interleave_slot *s = NULL;
+    struct why reason;
+    enum err e = interleave_decode(m, m->next_item, &s, &reason);
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
         if (e) why_set(&reason, e, "not enough memory for warnings about damage");
     }
-    if (e == OK) m->next_item++; /* else the next call tries it again */
-    if (e && why != NULL) *why = reason;
-    return e;
-}
-
-/* Replaces the next item, a bundle that overlaps another item, by its blocks. */
-static enum err
-split_bundle(struct interleave *m)
-{
-    const struct interleave_item bundle = m->items[m->next_item];
-    assert(bundle.type == PIECE_BUNDLE);
-    const struct block_ref *b = bundle.block.ref;
-    uint32_t count = m->item_count;
-    while (m->item_count < count + b->bundled - 1) {
-        if (interleave_add(m) != NULL) continue;
-        m->item_count = count;
-        return ERR_NOMEM;
+    if (e) {
+        if (why != NULL) *why = reason;
+        return e; /* the next call tries the item again */
     }
-    for (uint32_t i = 0; i < b->bundled; i++) {
-        struct interleave_item *item = &m->items[i == 0 ? m->next_item : count + i - 1];
-        *item = bundle;
-        item->type = PIECE_BLOCK;
-        item->min_ms = b[i].min_ms;
-        item->max_ms = b[i].max_ms;
-        item->count = b[i].count;
-        item->block.ref = &b[i];
-    }
-    sort_items(m->items + m->next_item, m->item_count - m->next_item);
+    m->next_item++;
+    if (s == NULL) return OK;
+    assert(s->times[s->at] >= m->shown_ms); /* invariant 4 */
+    struct interleave_slot **link = &m->active;
+    while (*link != NULL && (*link)->order <= s->order)
+        link = &(*link)->next;
+    s->next = *link;
+    *link = s;
     return OK;
 }
 
@@ -616,7 +158,7 @@ fill(struct interleave *m, struct why *why)
         }
         if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
         if (m->items[m->next_item].min_ms > m->max_ms) return OK;
-        if (m->items[m->next_item].type == PIECE_BUNDLE && split_bundle(m)) {
+        if (m->items[m->next_item].type == PIECE_BUNDLE && interleave_split_bundle(m)) {
             return why_set(why, ERR_NOMEM, "not enough memory to read samples");
         }
         enum err e = take_item(m, why);
@@ -696,7 +238,7 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
     while (n < OUT_SAMPLES) {
         /* The next item may begin before the samples left in the slots. */
         enum err e = fill(m, why);
-        if (e == OK) e = leave_columns(m, why);
+        if (e == OK) e = interleave_leave_columns(m, why);
         if (e && n == 0) return e;
         if (e) break;
         struct interleave_slot *s = m->active;
@@ -724,77 +266,6 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
     return OK;
 }
 
-/* --- items that need not be decoded ----------------------------------------------------------- */
-
-/* The next item, if it is of this type and overlaps no other. */
-static const struct interleave_item *
-lone_item(const struct interleave *m, enum piece_type type)
-{
-    if (m->active != NULL || m->next_item == m->item_count) return NULL;
-    const struct interleave_item *item = &m->items[m->next_item];
-    bool lone = m->next_item + 1 == m->item_count || item[1].min_ms > item->max_ms;
-    return lone && item->type == type ? item : NULL;
-}
-
-/*
- * Fills a summary from the statistics of a block, if they have what is wanted. They do not have the
- * sign of a zero, unless all values are one, or the least is the first of them.
- */
-static bool
-summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret)
-{
-    const struct codec_stats *s = &b->stats;
-    bool climbs = s->reset_count == 0;
-    if (!are_numbers(b)) return false;
-    if (b->codec != CODEC_FLOAT_V1 && wanted != SUMMARY_COUNT) return false;
-    *ret = (struct sample_summary){.min_ms = b->min_ms, .max_ms = b->max_ms};
-    if (wanted & SUMMARY_EXTREMES) {
-        if (!b->is_constant && (s->max == 0 || (s->min == 0 && !climbs))) return false;
-        ret->least = s->min;
-        ret->greatest = s->max;
-    }
-    if (wanted & SUMMARY_ENDS) {
-        if (!climbs) return false;
-        ret->first = s->first;
-        ret->last = s->last;
-    }
-    return true;
-}
-
-static bool
-show_summary(struct interleave *m, struct sample_batch *ret)
-{
-    const struct interleave_item *item = lone_item(m, PIECE_BLOCK);
-    if (item == NULL || item->hidden_count > 0) return false;
-    if (item->min_ms < m->min_ms || item->max_ms > m->max_ms) return false;
-    if (item->min_ms < m->expired_before_ms) return false;
-    if (!query_windows_keep(&m->windows, item->min_ms, item->max_ms)) return false;
-    if (!summarize(item->block.ref, m->summaries, &m->summary)) return false;
-    *ret = (struct sample_batch){
-        .kind = (enum sample_kind)item->kind, .count = item->count, .summary = &m->summary};
-    m->next_item++;
-    return true;
-}
-
-/* False if the bundle cannot be made: reading block by block will return the error. */
-static bool
-show_bundle(struct interleave *m, struct sample_batch *ret)
-{
-    const struct interleave_item *item = lone_item(m, PIECE_BUNDLE);
-    if (item == NULL) return false;
-    if (m->bundles == NULL && bundles_new(m->budget, &m->bundles)) return false;
-    struct bytes chunks;
-    if (bundles_get(m->bundles, item->block.part, item->block.row, item->block.ref, &chunks)) {
-        bundles_free(m->bundles);
-        m->bundles = NULL;
-        return false;
-    }
-    *ret = (struct sample_batch){
-        .kind = (enum sample_kind)item->kind, .count = item->count, .chunks = chunks};
-    m->next_item++;
-    return true;
-}
-
 /* Checks limits and deadline now and then: reading the clock costs as much as a short block. */
 static enum err
 check_control(struct interleave *m, struct why *why)
@@ -815,9 +286,9 @@ next_batch(struct interleave *m, struct sample_batch *ret_batch, struct why *why
     slots_move(&m->spent, &m->idle);
     enum err e = m->control == NULL ? OK : check_control(m, why);
     if (e) return e;
-    if (m->summaries != 0 && show_summary(m, ret_batch)) return OK;
-    if (show_bundle(m, ret_batch)) {
-        return count_read(m, &m->items[m->next_item - 1], why);
+    if (m->summaries != 0 && interleave_show_summary(m, ret_batch)) return OK;
+    if (interleave_show_bundle(m, ret_batch)) {
+        return interleave_count_read(m, &m->items[m->next_item - 1], why);
     }
     e = fill(m, why);
     if (e) return e;

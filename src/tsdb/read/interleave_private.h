@@ -1,0 +1,85 @@
+/*
+ * interleave_private.h - private to interleave*.c: decoded items, and what the merge asks of them.
+ */
+#ifndef TSDB_READ_INTERLEAVE_PRIVATE_H
+#define TSDB_READ_INTERLEAVE_PRIVATE_H
+
+#include "base/search.h"
+#include "tsdb/part/part.h"
+#include "tsdb/read/interleave.h"
+
+/* A decoded item. Arrays are allocated as needed: most series are short, and have floats. */
+struct interleave_slot {
+    struct interleave_slot *next;
+    uint32_t order;
+    uint32_t at;
+    uint32_t count;
+    uint32_t capacity;           /* of times, bits, starts: one piece */
+    uint32_t histogram_capacity; /* of histograms, kinds: one piece */
+    bool has_starts;
+    bool mixed;            /* kinds differ: `kinds` has them */
+    enum sample_kind kind; /* if not mixed */
+    int64_t *times;
+    uint64_t *bits;
+    int64_t *starts;
+    struct histogram *histograms;
+    uint8_t *kinds;
+    struct arena arena; /* histograms' arrays */
+    uint32_t item;
+    bool in_columns; /* histograms are in `columns`, not in the array above */
+    struct hist_columns columns;
+};
+
+static inline enum sample_kind
+slot_kind(const struct interleave_slot *s, uint32_t at)
+{
+    return s->mixed ? (enum sample_kind)s->kinds[at] : s->kind;
+}
+
+/* Returns the index of the first sample of times[from..end) at or after t. */
+static inline uint32_t
+slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
+{
+    return search_first(i, from, end, s->times[i] >= t_ms);
+}
+
+/* Returns false if the block may have a staleness marker. */
+static inline bool
+block_has_numbers(const struct block_ref *b)
+{
+    return b->has_stats && b->stats.number_count == b->count;
+}
+
+/* --- interleave_items.c ----------------------------------------------------------------------- */
+
+/*
+ * Decodes an item into an idle slot: its samples within the range that are neither deleted nor
+ * expired. The slot is in no list; NULL if no sample is left, or on error.
+ * ERR_NOMEM, ERR_CORRUPT; errors of reading and of query_control.
+ */
+MUST_CHECK enum err interleave_decode(struct interleave *interleave, uint32_t index,
+                                      struct interleave_slot **ret_slot, struct why *why);
+/* Reads active blocks that were read as columns again, as samples that can be picked one by one. */
+MUST_CHECK enum err interleave_leave_columns(struct interleave *interleave, struct why *why);
+/* Counts an item as read. ERR_LIMIT: the query has read too many bytes. */
+MUST_CHECK enum err interleave_count_read(struct interleave *interleave,
+                                          const struct interleave_item *item, struct why *why);
+/* Frees a list of slots. */
+void interleave_slots_free(struct interleave *interleave, struct interleave_slot *list);
+
+/* --- interleave.c ----------------------------------------------------------------------------- */
+
+/* Sorts items by first time, then order. */
+void interleave_sort(struct interleave_item *items, uint32_t count);
+
+/* --- interleave_unread.c ---------------------------------------------------------------------- */
+
+/* Returns the next item as a summary, if its statistics say what is wanted. */
+bool interleave_show_summary(struct interleave *interleave, struct sample_batch *ret);
+/* Returns the next item as chunks. False if it is no bundle, or its chunks cannot be made: reading
+ * block by block will return the error. */
+bool interleave_show_bundle(struct interleave *interleave, struct sample_batch *ret);
+/* Replaces the next item, a bundle that overlaps another item, by its blocks. ERR_NOMEM. */
+MUST_CHECK enum err interleave_split_bundle(struct interleave *interleave);
+
+#endif
