@@ -142,6 +142,12 @@ static const struct story stories[] = {
           "for 1..4: 290s load $ 130s stale early 1", EACH("30s", EARLY("400")),
           EACH("15s", EARLY("0")), EACH("20s", EARLY("0")), EACH("1m", EARLY("0")),
           EACH("45s", EARLY("0"))),
+    STORY("a series that ends before a restart with another interval is stale once",
+          "for 200..290+5: 280s crash start 1 100s stale early 1", EACH("1m", EARLY("$")),
+          EACH("15s", EARLY("$"))),
+    STORY("a series that ends is stale once if the server dies after its interval changed",
+          "for 200..290+5: 280s load 1 3s crash start 1 100s stale early 1", EACH("1m", EARLY("$")),
+          EACH("15s", EARLY("$"))),
     STORY("a group owes no evaluation from before its interval changed, also after a restart",
           "280s load 1 25s crash start 1 60s count one 7..9", EACH("5m", ONE), EACH("13s", ONE)),
     /* After a refusal, senders are awaited for half a minute. */

@@ -53,7 +53,10 @@ struct group {
     bool reads_back; /* a recording rule reads what it writes itself, or a later rule does */
     struct rule_at_work *rules;
     struct table index;  /* of rules, by kind, name, labels and `nth` */
-    int64_t series_slot; /* of which evaluation the recording rules have `series`; -1: not known */
+    int64_t series_slot; /* the evaluation of which rules have `series`; -1 if not known */
+    /* Unix: with series_slot -1 the time of the last evaluation, if it was of another schedule;
+     * else 0. */
+    int64_t before_ns;
 
     struct lock lock; /* LOCK_RANK_LEAF */
     struct group_facts facts;
@@ -87,11 +90,11 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
                               struct why *why);
 
 /*
- * Fills `series` of the recording rules with those that they have at a slot when they are evaluated
- * now, and notes the slot; writes nothing. A rule whose evaluation fails has none. Input that came
- * late may give a series that was not recorded: if that has ended at the next evaluation, the
- * series has a staleness marker alone. A rule that reads back what it recorded finds what is stored
- * for the slot: one of its series may then end without a marker. In replay.c.
+ * Fills `series` of the recording rules with those that they have at a slot, or at `before_ns`,
+ * when they are evaluated now, and notes the slot; writes nothing. A rule whose evaluation fails
+ * has none. Input that came late may give a series that was not recorded: if that has ended at the
+ * next evaluation, the series has a staleness marker alone. A rule that reads back what it recorded
+ * finds what is stored for the slot: one of its series may then end without a marker. In replay.c.
  *
  * ERR_NOMEM, ERR_CANCELED; errors of the view. Then what is known is of no slot.
  */

@@ -41,6 +41,7 @@ struct replay_stretch {
     struct evaluating ev;
     int64_t first, last;
     bool is_dry;      /* only which series the rules have is wanted */
+    int64_t dry_ns;   /* Unix: time of the dry run */
     bool finds_later; /* if it is repeated, it may find what was recorded after it */
     struct replay_counts *counts;
     struct why *why;
@@ -93,7 +94,7 @@ part_fails(struct replay_part *t, const char *sentence)
 static int64_t
 time_ns(const struct replay_stretch *s, uint32_t step)
 {
-    return schedule_time_ns(&s->ev.g->schedule, s->first + step);
+    return s->is_dry ? s->dry_ns : schedule_time_ns(&s->ev.g->schedule, s->first + step);
 }
 
 static int64_t
@@ -498,6 +499,7 @@ group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
         .first = slot,
         .last = slot,
         .is_dry = true,
+        .dry_ns = g->before_ns != 0 ? g->before_ns : schedule_time_ns(&g->schedule, slot),
         .counts = &counts,
         .why = why,
     };
@@ -508,7 +510,9 @@ group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
         exchange_series(g, &g->rules[i], &none);
         kept_series_fini(&none);
     }
-    return replay_rules(&s);
+    enum err e = replay_rules(&s);
+    if (e == OK) g->before_ns = 0;
+    return e;
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */

@@ -176,6 +176,7 @@ skip_to(struct scheduled *e, int64_t slot, uint64_t *count)
     if (slot <= e->next_slot) return;
     *count += (uint64_t)(slot - e->next_slot);
     e->next_slot = slot;
+    e->group->before_ns = 0; /* series that ended in a skipped part stay as they are */
     e->refused_ns = 0;
 }
 
@@ -329,6 +330,7 @@ give_up(struct scheduler *s, struct scheduled_tenant *t)
         bool is_due = s->seen_ns - scheduled_time_ns(e, slot) < scheduled_patience_ns(e);
         skip_to(e, is_due ? slot : slot + 1, &s->totals.skipped_too_slow);
         if (e->group->series_slot < 0) e->group->series_slot = e->next_slot - 1;
+        e->group->before_ns = 0;
     }
 }
 
