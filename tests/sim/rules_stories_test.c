@@ -148,6 +148,9 @@ static const struct story stories[] = {
     STORY("a series that ends is stale once if the server dies after its interval changed",
           "for 200..290+5: 280s load 1 3s crash start 1 100s stale early 1", EACH("1m", EARLY("$")),
           EACH("15s", EARLY("$"))),
+    STORY("a series that ends is stale once if the interval changes twice around a restart",
+          "for 200..290+5: 280s crash 90s start 1 3s load 2 160s stale early 1", EACH("1m", EARLY("$")),
+          EACH("15s", EARLY("$")), EACH("20s", EARLY("$"))),
     STORY("a group owes no evaluation from before its interval changed, also after a restart",
           "280s load 1 25s crash start 1 60s count one 7..9", EACH("5m", ONE), EACH("13s", ONE)),
     /* After a refusal, senders are awaited for half a minute. */
