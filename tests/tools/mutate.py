@@ -1,17 +1,21 @@
 #!/usr/bin/python3
-"""mutate_accounting.py - whether the accounting can fail: each statement that counts is taken away in turn, and some
-unit test has to notice.
+"""mutate.py - shows that tests can fail: it changes a statement in a copy of the sources, and some unit test must fail.
 
-    mutate_accounting.py [--only FILE[:LINE]]... [--list] [--again] [--timeout SECONDS] [--jobs N]
+    mutate.py [--only FILE[:LINE]]... [--list] [--again] [--timeout SECONDS] [--jobs N]
+    mutate.py --sample N [--seed S] [--only FILE]...
 
-What is changed is a copy of the sources below build/mutation, so the tree is never touched, and the run may be ended
-at any time. The next one goes on behind it: what was killed stays so while its file is the same; survivors are tried
-again once any source has changed, or with --again. A test that hangs has noticed, too. --list only prints what would
-be taken away. The status is 1 if a statement survived, 2 if the tests fail without any change.
+Three lists of changes:
 
-COUNTING says which files are looked at and whose tests are run for them. A statement counts if it increments or
-decrements something (also if it calls one of CALLS); what is no term of an account is in NOT_TERMS, with the reason.
-So whoever writes a new counter in these files writes its test, or says why none is needed.
+  * Statements that count (COUNTING) are removed in turn. A statement counts if it increments or decrements something,
+    also if it calls one of CALLS; NOT_TERMS lists those that are not a term of an account, with the reason. So whoever
+    writes a new counter in these files writes its test, or says why it needs none.
+  * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test.
+  * With --sample, N statements drawn from ROOMS are removed. The seed decides which.
+
+The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The next run continues:
+a change that a test noticed is not tried again while its file is the same; survivors are tried again once any source
+has changed, or with --again. A test that hangs has noticed, too. --list only prints the changes. The status is 1 if a
+change survived, 2 if a test fails without any change.
 """
 
 import argparse
@@ -19,8 +23,10 @@ import fnmatch
 import functools
 import glob
 import hashlib
+import itertools
 import json
 import os
+import random
 import re
 import resource
 import signal
@@ -31,7 +37,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WORK = os.path.join(ROOT, "build", "mutation")
 TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
-COPIED = ("Makefile", "src", "docs", "tests/sys", "tests/proto", "tests/corpus", "tests/golden")
+COPIED = ("Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden")
 MAKE = ["make", "-s", "VARIANT=mutation", "OPTIMIZE=-O1 -ffp-contract=off", "WARNINGS=-w", "CXXWARNINGS=-w"]
 
 # Files, and the folders whose tests are run until one fails.
@@ -39,7 +45,7 @@ COUNTING = (
     ("src/model/ledger.c", "model tsdb relay"),
     ("src/wal/wal.c src/wal/reader.c src/wal/recover.c", "wal tsdb relay"),
     (
-        "src/tsdb/head/tenant.c src/tsdb/head/ingest*.c src/tsdb/store/edit.c src/tsdb/store/flush.c src/tsdb/read/interleave.c src/tsdb/store/merging.c"
+        "src/tsdb/head/tenant.c src/tsdb/head/ingest*.c src/tsdb/store/edit.c src/tsdb/store/flush.c src/tsdb/read/interleave*.c src/tsdb/store/merging.c"
         " src/tsdb/merge/parts.c src/tsdb/merge/labels.c src/tsdb/merge/memory.c src/tsdb/merge/samples.c src/tsdb/merge/walk.c src/tsdb/store/replay.c src/tsdb/read/select.c src/tsdb/store/stretch.c src/tsdb/store/store.c src/tsdb/store/verify.c",
         "tsdb relay",
     ),
@@ -83,6 +89,23 @@ NOT_TERMS = (
 # Arrays whose elements are counts: what is assigned to them counts, too.
 COUNTS = r"counts?|taken|base_taken|taken_before|counted|fed|margin|totals|stored|pending|in_parts|replaying|lost|of|again"
 
+# Rooms that --sample draws from, and the folders whose tests are run until one fails.
+ROOMS = (
+    ("src/promql", "promql"),
+    ("src/views", "views api"),
+    ("src/backend", "backend"),
+    ("src/rules", "rules sim"),
+    ("src/notify", "notify sim"),
+    ("src/api", "api"),
+    ("src/cli", "cli"),
+    ("src/tsdb", "tsdb"),
+    ("src/wal", "wal tsdb"),
+    ("src/relay", "relay"),
+    ("src/net", "net"),
+    ("src/app", "app sim"),
+)
+INVARIANTS = "tests/tools/invariants.txt"
+
 LVALUE = r"\*?[A-Za-z_]\w*(?:(?:->|\.)\w+|\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]|\([^()]*\))*"
 BEGIN = r"(?:(?<=[;{})])|(?<=else))\s+"
 STATEMENT = re.compile(
@@ -100,13 +123,24 @@ STATEMENT = re.compile(
 )
 
 
+# Statements of one line or more that begin a line: assignments, counts and calls, also with an `if` before.
+SIMPLE = re.compile(
+    r"(?<=[;{}])[ ]*\n\s*(?P<what>(?!(?:return|break|continue|goto|static|const|struct|enum|union|assert|case|default|typedef)\b)[A-Za-z_*+(-][^;{}]*;)"
+)
+
+
 class Mutant:
-    def __init__(self, path, text, begin, end):
+    def __init__(self, path, text, begin, end, replacement=";", test=None):
         self.path = path
+        self.replacement = replacement
+        self.test = test  # the one that an assertion must stop; None: any test that fails
         self.begin, self.end = begin, end
         self.line = text.count("\n", 0, begin) + 1
         self.what = " ".join(text[begin:end].split())
-        self.key = hashlib.sha256(f"{path} {begin} {text}".encode()).hexdigest()[:24]
+        self.key = hashlib.sha256(f"{path} {begin} {replacement if test else ''}{text}".encode()).hexdigest()[:24]
+
+    def changed(self, text):
+        return text[: self.begin] + self.replacement + text[self.end :]
 
     def reason(self):
         for path, what, reason in NOT_TERMS:
@@ -134,7 +168,7 @@ def is_source(path):
     return not re.search(r"_(test|fuzz)\.c$|_testing", path)
 
 
-def find_mutants():
+def find_counting():
     for patterns, folders in COUNTING:
         for pattern in patterns.split():
             paths = sorted(filter(is_source, glob.glob(pattern, root_dir=ROOT)))
@@ -146,6 +180,32 @@ def find_mutants():
                     if m["what"].count("(") != m["what"].count(")"):
                         continue  # the head of a loop
                     yield Mutant(path, text, *m.span("what")), folders.split()
+
+
+def find_invariants():
+    """Blocks of four lines: a file, "- STATEMENT", "+ WHAT REPLACES IT", "! TEST"."""
+    for block in re.findall(r"^(src/\S+)\n- (.*)\n\+ ?(.*)\n! (\S+)$", read(INVARIANTS), flags=re.M):
+        path, before, after, test = block
+        text = read(path)
+        if text.count(before) != 1:
+            sys.exit(f"{INVARIANTS}: {path} has {text.count(before)} times: {before}")
+        begin = text.index(before)
+        yield Mutant(path, text, begin, begin + len(before), after, test), []
+
+
+def find_sample(options):
+    """All simple statements of the rooms, in the order in which they are drawn."""
+    found = []
+    for room, folders in ROOMS:
+        for path in sorted(filter(is_source, glob.glob(f"{room}/**/*.c", root_dir=ROOT, recursive=True))):
+            text = read(path)
+            for m in SIMPLE.finditer(without_comments(text)):
+                what = m["what"]
+                is_declared = re.match(r"[A-Za-z_]\w*(?:\s+\*?|\s*\*)[A-Za-z_]\w*\s*[=;,\[(]", what)
+                if what.count("(") == what.count(")") and not is_declared:
+                    found.append((Mutant(path, text, *m.span("what")), folders.split()))
+    random.Random(options.seed).shuffle(found)
+    return found
 
 
 def sync():
@@ -227,8 +287,9 @@ def failed_name(output):
 
 
 def tests_of(folder):
-    names = sorted(glob.glob(f"src/{folder}/**/*_test.c", root_dir=ROOT, recursive=True))
-    return [name[len("src/") : -len(".c")] for name in names]
+    top = "tests/" if folder == "sim" else "src/"
+    names = sorted(glob.glob(f"{top}{folder}/**/*_test.c", root_dir=ROOT, recursive=True))
+    return [name[len(top) : -len(".c")] for name in names]
 
 
 class Results:
@@ -283,45 +344,74 @@ def check_passes(options, results, test):
 def in_order(tests, mutant, results, killers):
     """Its own test, those that noticed others of its file, then quick ones first."""
     own = mutant.path[len("src/") : -len(".c")] + "_test"
+    folder = os.path.dirname(own)
     before = killers.get(mutant.path, [])
-    return sorted(tests, key=lambda t: (t != own, -before.count(t), results.seconds.get(t, 0), t))
+    return sorted(
+        tests, key=lambda t: (t != own, -before.count(t), os.path.dirname(t) != folder, results.seconds.get(t, 0), t)
+    )
+
+
+def compiles(mutant):
+    target = "build/mutation/" + mutant.path[: -len(".c")] + ".o"
+    write(mutant.path, mutant.changed(read(mutant.path)).encode())
+    status, _ = run(MAKE + [target])
+    return status == 0
+
+
+def asserted(output):
+    """The assertion of the program that failed: file and line."""
+    failed = re.search(r"(src/[\w/]+\.c):(\d+): .*Assertion", output)
+    return f"{failed[1]}:{failed[2]}" if failed and is_source(failed[1]) else None
 
 
 def try_mutant(options, mutant, folders, results, killers):
     text = read(mutant.path)
-    changed = (text[: mutant.begin] + ";" + text[mutant.end :]).encode()
+    tests = [mutant.test] if mutant.test else []
+    for folder in folders:
+        tests += in_order(tests_of(folder), mutant, results, killers)
     try:
-        for folder in folders:
-            for test in in_order(tests_of(folder), mutant, results, killers):
-                write(mutant.path, changed)
-                status, output = run_test(options, results, test)
-                if status == 0:
-                    continue
-                write(mutant.path, text.encode())
-                check_passes(options, results, test)
-                killers.setdefault(mutant.path, []).append(test)
-                return f"{test}: {'hangs' if status is None else failed_name(output)}"
+        for test in tests:
+            write(mutant.path, mutant.changed(text).encode())
+            status, output = run_test(options, results, test)
+            where = asserted(output)
+            if status == 0 or (mutant.test and not where):
+                continue
+            write(mutant.path, text.encode())
+            check_passes(options, results, test)
+            killers.setdefault(mutant.path, []).append(test)
+            how = "hangs" if status is None else failed_name(output)
+            return f"{test}: {how}" + (f" by the assertion in {where}" if where else "")
     finally:
         write(mutant.path, text.encode())
     return None
 
 
+def chosen(options):
+    """The changes to try, and those that are left out."""
+    found = find_sample(options) if options.sample else itertools.chain(find_counting(), find_invariants())
+    mutants, left_out = [], []
+    for mutant, folders in found:
+        names = mutant.path, f"{mutant.path}:{mutant.line}"
+        if options.only and not any(fnmatch.fnmatch(name, only) for name in names for only in options.only):
+            continue
+        is_term = options.sample or mutant.test or not mutant.reason()
+        (mutants if is_term else left_out).append((mutant, folders))
+    return mutants, left_out
+
+
 def main():
-    parser = argparse.ArgumentParser(description="Takes away each statement that counts, and runs the unit tests.")
+    parser = argparse.ArgumentParser(description="Changes statements one at a time and runs the unit tests.")
     parser.add_argument("--only", action="append", metavar="FILE[:LINE]", help="only these, as a pattern of the shell (repeatable)")
     parser.add_argument("--list", action="store_true", help="print the statements, run nothing")
     parser.add_argument("--again", action="store_true", help="try survivors again")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="remove N statements, drawn from all rooms")
+    parser.add_argument("--seed", default="1", help="decides which are drawn (default 1)")
     parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for each test (default 120, more if it needs more)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make (default 1)")
     options = parser.parse_args()
 
     os.nice(5)
-    mutants, left_out = [], []
-    for mutant, folders in find_mutants():
-        names = mutant.path, f"{mutant.path}:{mutant.line}"
-        if options.only and not any(fnmatch.fnmatch(name, only) for name in names for only in options.only):
-            continue
-        (left_out if mutant.reason() else mutants).append((mutant, folders))
+    mutants, left_out = chosen(options)
     if options.list:
         for mutant, _ in mutants + left_out:
             print(f"{mutant.path}:{mutant.line}: {mutant.what}" + (f"  -- {mutant.reason()}" if mutant.reason() else ""))
@@ -330,16 +420,22 @@ def main():
 
     os.makedirs(WORK, exist_ok=True)
     results = Results(sync())
-    killers, survivors = {}, 0
+    killers, tried, survivors = {}, 0, 0
     for mutant, folders in mutants:
+        if options.sample and tried == options.sample:
+            break
         known, killer = results.of(mutant, options.again)
         if not known:
+            if options.sample and not compiles(mutant):
+                write(mutant.path, read(mutant.path).encode())
+                continue
             killer = try_mutant(options, mutant, folders, results, killers)
             results.known[mutant.key] = (killer, results.everything)
             results.save()
+        tried += 1
         survivors += killer is None
         print(f"{mutant.path}:{mutant.line}: {mutant.what}  -- {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
-    print(f"{len(mutants)} statements, {len(mutants) - survivors} killed, {survivors} survived, {len(left_out)} left out")
+    print(f"{tried} statements, {tried - survivors} killed, {survivors} survived, {len(left_out)} left out")
     return 1 if survivors else 0
 
 
