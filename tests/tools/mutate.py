@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """mutate.py - shows that tests can fail: it changes a statement in a copy of the sources, and some unit test must fail.
 
-    mutate.py [--only FILE[:LINE]]... [--list] [--again] [--timeout SECONDS] [--jobs N]
+    mutate.py [--invariants] [--only FILE[:LINE]]... [--list] [--again] [--timeout SECONDS] [--jobs N]
     mutate.py --sample N [--seed S] [--only FILE]...
 
 Three lists of changes:
@@ -9,7 +9,8 @@ Three lists of changes:
   * Statements that count (COUNTING) are removed in turn. A statement counts if it increments or decrements something,
     also if it calls one of CALLS; NOT_TERMS lists those that are not a term of an account, with the reason. So whoever
     writes a new counter in these files writes its test, or says why it needs none.
-  * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test.
+  * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test. --invariants
+    tries only these.
   * With --sample, N statements drawn from ROOMS are removed. The seed decides which.
 
 The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The next run continues:
@@ -388,7 +389,8 @@ def try_mutant(options, mutant, folders, results, killers):
 
 def chosen(options):
     """The changes to try, and those that are left out."""
-    found = find_sample(options) if options.sample else itertools.chain(find_counting(), find_invariants())
+    counting = [] if options.invariants else find_counting()
+    found = find_sample(options) if options.sample else itertools.chain(counting, find_invariants())
     mutants, left_out = [], []
     for mutant, folders in found:
         names = mutant.path, f"{mutant.path}:{mutant.line}"
@@ -403,6 +405,7 @@ def main():
     parser = argparse.ArgumentParser(description="Changes statements one at a time and runs the unit tests.")
     parser.add_argument("--only", action="append", metavar="FILE[:LINE]", help="only these, as a pattern of the shell (repeatable)")
     parser.add_argument("--list", action="store_true", help="print the statements, run nothing")
+    parser.add_argument("--invariants", action="store_true", help="only those of tests/tools/invariants.txt")
     parser.add_argument("--again", action="store_true", help="try survivors again")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="remove N statements, drawn from all rooms")
     parser.add_argument("--seed", default="1", help="decides which are drawn (default 1)")
