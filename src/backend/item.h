@@ -1,4 +1,4 @@
-/* item.h - one thing for a destination: a sample, an exemplar, or what is known of a family. */
+/* item.h - one item for a destination: a sample, an exemplar, or metadata of a family. */
 #ifndef BACKEND_ITEM_H
 #define BACKEND_ITEM_H
 
@@ -6,15 +6,16 @@
 
 enum item_kind { ITEM_FLOAT, ITEM_HISTOGRAM, ITEM_EXEMPLAR, ITEM_METADATA, ITEM_KIND_COUNT };
 
-/* All views end with the call they are given to. */
+/* All views end with the call that gets the item. */
 struct item {
     enum item_kind kind;
-    uint64_t pos; /* of its record in the log, and its number in there: what identifies it */
+    uint64_t pos; /* position of its record in the log; with `index`, the identity of the item */
     uint32_t index;
-    int64_t arrival_ms; /* when it was committed; 0: not known */
+    int64_t arrival_ms; /* time of the commit; 0: not known */
     struct bytes tenant;
-    struct bytes labels;  /* canonical, relabelled; of ITEM_METADATA empty */
-    uint64_t series_hash; /* of tenant and labels as they came in: what orders samples */
+    struct bytes labels;  /* canonical, relabelled; empty for ITEM_METADATA */
+    uint64_t series_hash; /* hash of the tenant and the original labels; samples of a series stay in
+                             order */
     int64_t t_ms;
     int64_t start_ms;                  /* 0: not known */
     uint64_t bits;                     /* ITEM_FLOAT, ITEM_EXEMPLAR */
@@ -26,10 +27,8 @@ struct item {
     struct bytes unit;
 };
 
-/*
- * Positions of the log are below 2^62. What a destination is given from the store has positions of
- * its own: this bit, 16 bits for the fill's number, 46 for the item's in there; the index is 0.
- */
+/* Positions of the log are below 2^62. Items from the store have other positions: this bit, 16
+ * bits for the number of the fill, 46 for that of the item in it; the index is 0. */
 #define FILL_BIT (1ULL << 62)
 enum { FILL_NUMBER_SHIFT = 46 };
 

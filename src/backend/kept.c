@@ -1,6 +1,6 @@
 /*
- * kept.c - see kept.h. So far only destinations of type `s3` keep anything: objects on their way,
- * and indexes. Other types remember what stands in the state.
+ * kept.c - see kept.h. Only destinations of type `s3` keep files: sealed objects, and indexes.
+ * Other types have all their state in the relay's.
  */
 #include "backend/kept.h"
 
@@ -45,7 +45,7 @@ weigh_object(void *context, const char *name, bool is_dir)
     if (is_dir) return OK;
     enum err e = path_join(path, sizeof path, x->dir, name);
     if (e == OK) e = file_open(x->options->env, path, FILE_READ, &file, NULL);
-    if (e) return e == ERR_MISSING ? OK : e; /* it is delivered meanwhile */
+    if (e) return e == ERR_MISSING ? OK : e; /* it was delivered meanwhile */
     e = file_size(&file, &size, NULL);
     err_ignore(file_close(&file), "only looked at");
     x->waiting->objects++;

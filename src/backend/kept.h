@@ -1,6 +1,6 @@
 /*
- * kept.h - examines what a type keeps in the destination's directory beside what the relay does,
- * while no server runs. Nothing is written.
+ * kept.h - checks the files that a destination's type keeps besides those of the relay, while no
+ * server runs. Writes nothing.
  *
  * Threads: any.
  */
@@ -12,8 +12,8 @@
 #include "sys/env.h"
 
 enum kept_verdict {
-    KEPT_HARMLESS, /* left over, or begun: nothing is lost with it */
-    KEPT_UNKNOWN,  /* not of the type */
+    KEPT_HARMLESS, /* leftover or unfinished: nothing is lost with it */
+    KEPT_UNKNOWN,  /* not a file of the type */
     KEPT_DAMAGED,
 };
 
@@ -21,31 +21,27 @@ struct kept_options {
     struct env *env;
     struct budget *memory;
     const char *dir;    /* the destination's */
-    struct bytes saved; /* what its writer's save() gave last */
-    bool has_saved;     /* false: that is not known */
-    /* Is given each finding: the file with its path, and what is wrong with it. */
+    struct bytes saved; /* the writer's last save() */
+    bool has_saved;     /* false: not known */
+    /* Called for each finding, with the path of the file and its error. */
     void (*say)(void *context, enum kept_verdict verdict, const char *text);
     void *context;
 };
 
-/*
- * Looks at the file or directory of this name there. `ret_files`: how many files that are. What is
- * damaged is a finding, not an error: ERR_IO, ERR_NOMEM, ERR_LIMIT.
- */
+/* Checks the file or directory with this name. `ret_files`: the number of files. Damage is a
+ * finding, not an error. ERR_IO, ERR_NOMEM, ERR_LIMIT. */
 MUST_CHECK enum err kept_examine(const struct kept_options *options, const char *name, bool is_dir,
                                  uint64_t *ret_files, struct why *why);
 
-/* What waits there or, of a destination of type `file`, where it writes to. */
+/* The backlog that a destination holds itself. */
 struct kept_waiting {
-    uint64_t objects; /* of s3, that are not uploaded: their samples are queued */
+    uint64_t objects; /* s3: not uploaded; their samples count as queued */
     uint64_t object_bytes;
-    uint64_t files;      /* that do not have their final names yet, as what was saved says; */
-    uint64_t file_bytes; /* what they hold is delivered */
+    uint64_t files;      /* without final names, by the saved state */
+    uint64_t file_bytes; /* delivered already */
 };
-/*
- * `type` is whose `saved` it is; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay
- * may be at work. ERR_IO, ERR_NOMEM.
- */
+/* `type` is that of `saved`; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay may
+ * be running. ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err kept_wait(const struct kept_options *options, enum destination_type type,
                               struct kept_waiting *ret_waiting, struct why *why);
 

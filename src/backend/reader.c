@@ -1,4 +1,4 @@
-/* reader.c - which types of sources there are. */
+/* reader.c - the types of sources. */
 #include "backend/reader.h"
 
 enum err

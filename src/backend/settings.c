@@ -1,6 +1,6 @@
 /*
- * settings.c - what can be asked of a destination's settings. Secrets are fetched without an env:
- * a password that cannot be read is no matter of durability, and whoever asked comes again.
+ * settings.c - functions of a destination's settings. Secrets are fetched without an env: an
+ * unreadable password affects no stored data, and the caller retries.
  */
 #include "backend/settings.h"
 
@@ -50,7 +50,7 @@ destinations_free(struct destinations *list)
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
-/* The length of a ${NAME} at the front, whose name goes to `ret_name`; 0: there is none. */
+/* Returns the length of a ${NAME} at the front, with its name in `ret_name`; 0: something else. */
 static size_t
 variable_at(const char *text, char ret_name[VARIABLE_BYTES_MAX])
 {
@@ -127,8 +127,8 @@ enum err
 secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
 {
     assert(secret_given(secret));
-    /* Apart, so that `to` gets all of it or nothing; with room for a newline at a file's end, and
-     * for the read that finds nothing more. */
+    /* A separate buffer, so that `to` gets the whole secret or nothing; with room for a newline
+     * at a file's end, and for the read that finds the end. */
     struct buf value;
     buf_init_secret(&value, NULL, SECRET_BYTES_MAX + 3);
     enum err e = secret->file != NULL ? read_secret_file(secret->file, &value, why)
@@ -150,7 +150,7 @@ secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
     return e;
 }
 
-/* --- what is handed on ------------------------------------------------------------------------ */
+/* --- hashes ----------------------------------------------------------------------------------- */
 
 static uint64_t
 mix_bytes(uint64_t hash, struct bytes b)
@@ -207,7 +207,7 @@ destination_place_hash(const struct destination_settings *d)
 {
 #define TEXT(member) offsetof(struct destination_settings, u.member)
     enum { TEXTS_MAX = 5 };
-    /* The texts that name the place, of each type; 0: no more. */
+    /* The texts that identify the place, for each type; ends at a 0. */
     static const size_t places[DESTINATION_TYPE_COUNT][TEXTS_MAX] = {
         [DESTINATION_CLICKHOUSE] = {TEXT(clickhouse.url), TEXT(clickhouse.database),
                                     TEXT(clickhouse.table)},

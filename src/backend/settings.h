@@ -1,11 +1,11 @@
 /*
- * settings.h - the settings of destinations: the entries of the configuration's list
- * `destinations` as plain structs. docs/configuration.md explains every key;
- * config/lists/destinations.c reads them.
+ * settings.h - the settings of destinations: the entries of the configuration's list `destinations`
+ * as plain structs. docs/configuration.md explains every key; config/lists/destinations.c reads
+ * them.
  *
- * Texts are NUL-terminated, live as long as the list, and are NULL where nothing was given. Times
- * are milliseconds, sizes bytes. Nothing here was looked at outside the file: secrets are fetched
- * by secret_fetch() each time they are wanted.
+ * Texts are NUL-terminated, live as long as the list, and are NULL if not given. Times are
+ * milliseconds, sizes bytes. Only the file was read for these structs: secret_fetch() reads a
+ * secret each time it is needed.
  */
 #ifndef BACKEND_SETTINGS_H
 #define BACKEND_SETTINGS_H
@@ -27,26 +27,27 @@ enum destination_type {
     DESTINATION_TIMESTREAM,
     DESTINATION_TYPE_COUNT,
 };
-/* "file", ... */
+/* Returns "file", ... */
 const char *destination_type_word(enum destination_type type);
-/* DESTINATION_TYPE_COUNT: of none. */
+/* DESTINATION_TYPE_COUNT: unknown. */
 enum destination_type destination_type_of(struct bytes word);
 
 enum { DESTINATIONS_MAX = 64, DESTINATION_NAME_BYTES_MAX = 64 };
 
-/* A text that is shown nowhere; ${NAME} in it stands for a variable of the environment. */
+/* A text that is never shown; ${NAME} in it is replaced by an environment variable. */
 struct secret {
     const char *text;
-    const char *file; /* read each time; a newline at its end does not count */
+    const char *file; /* read each time, without a newline at its end */
 };
 
-/* Whether one was given at all. */
+/* True if a text or a file was given. */
 static inline bool
 secret_given(const struct secret *secret)
 {
     return secret->text != NULL || secret->file != NULL;
 }
-/* Appends what it says now. ERR_MISSING: no such variable or file; ERR_IO; ERR_LIMIT: 64 KiB. */
+/* Appends the current secret. ERR_MISSING: the variable or file does not exist; ERR_IO;
+ * ERR_LIMIT: 64 KiB. */
 MUST_CHECK enum err secret_fetch(const struct secret *secret, struct buf *to, struct why *why);
 
 struct secret_list {
@@ -62,14 +63,14 @@ struct named_secrets {
     uint32_t count;
 };
 
-/* --- what every type has ---------------------------------------------------------------------- */
+/* --- settings of all types -------------------------------------------------------------------- */
 
 enum destination_start { START_NOW, START_BEGINNING, START_TIME };
 enum destination_on_full { ON_FULL_BLOCK, ON_FULL_DROP_OLDEST };
 enum destination_unrepresentable { UNREPRESENTABLE_DEAD_LETTER, UNREPRESENTABLE_DROP };
 
 struct batch_settings {
-    uint32_t max_samples; /* 0: the type's own, as for the others */
+    uint32_t max_samples; /* 0: the type's default, as for the others */
     uint64_t max_bytes;
     int64_t max_age_ms;
 };
@@ -80,7 +81,7 @@ struct retry_settings {
     int64_t give_up_after_ms; /* 0: never */
 };
 
-/* --- what several have ------------------------------------------------------------------------ */
+/* --- settings of several types ---------------------------------------------------------------- */
 
 struct tls_settings {
     const char *ca_file;
@@ -116,7 +117,7 @@ struct oauth2_settings {
     const char *token_url;
     struct text_list scopes;
     struct named_secrets endpoint_params;
-    struct http_settings http; /* `headers` is not for it */
+    struct http_settings http; /* its `headers` are not used */
 };
 
 struct aws_settings {
@@ -158,7 +159,7 @@ struct file_settings {
     enum compression compression;
 };
 
-enum { KINESIS_SHARDS_MAX = 10000 }; /* of a stream */
+enum { KINESIS_SHARDS_MAX = 10000 }; /* per stream */
 enum kinesis_format { KINESIS_NDJSON, KINESIS_PACKED, KINESIS_KPL };
 struct kinesis_settings {
     const char *stream;
@@ -219,7 +220,7 @@ enum remote_write_message { REMOTE_WRITE_V1, REMOTE_WRITE_V2, REMOTE_WRITE_AUTO 
 struct remote_write_settings {
     const char *url;
     enum remote_write_message protobuf_message;
-    bool isolate; /* what of a refused call is refused is looked for */
+    bool isolate; /* the refused part of a refused call is searched for */
     struct basic_auth_settings basic_auth;
     struct authorization_settings authorization;
     struct sigv4_settings sigv4;
@@ -229,33 +230,33 @@ struct remote_write_settings {
 struct destination_settings {
     const char *name;
     enum destination_type type;
-    uint32_t line; /* of the file, for messages */
+    uint32_t line; /* in the file, for messages */
 
     struct text_list select; /* series selectors, each checked */
     const struct relabel_spec *relabel;
     uint32_t relabel_count;
     struct named_texts external_labels;
     enum destination_start start;
-    int64_t start_ms; /* of START_TIME */
+    int64_t start_ms; /* for START_TIME */
     struct batch_settings batch;
-    uint32_t concurrency; /* 0: the type's own */
+    uint32_t concurrency; /* 0: the type's default */
     int64_t timeout_ms;
     struct retry_settings retry;
     uint64_t dead_letters_max_bytes;
-    int64_t dead_letters_max_age_ms; /* 0: never too old */
+    int64_t dead_letters_max_age_ms; /* 0: no limit */
     uint64_t log_budget_bytes;
     enum destination_on_full on_full;
     enum destination_unrepresentable unrepresentable;
-    uint64_t max_rate_samples; /* a second; 0: no limit */
+    uint64_t max_rate_samples; /* per second; 0: no limit */
     uint64_t max_rate_bytes;
-    uint64_t fill_rate_samples; /* a second; 0: no limit */
+    uint64_t fill_rate_samples; /* per second; 0: no limit */
     bool paused;
     bool dry_run;
-    struct text_list tenants; /* "all" alone: every one; empty: tenancy is off */
+    struct text_list tenants; /* "all" alone: every tenant; empty: tenancy is off */
     const char *tenant_label;
     const char *tenant_header;
 
-    struct http_settings http; /* all but FILE */
+    struct http_settings http; /* for all types but FILE */
     struct aws_settings aws;   /* FIREHOSE, KINESIS, S3, TIMESTREAM */
     union {
         struct clickhouse_settings clickhouse;
@@ -270,7 +271,7 @@ struct destination_settings {
     } u;
 };
 
-/* The whole list; `arena` owns every text of it. */
+/* The whole list; `arena` owns all its texts. */
 struct destinations {
     struct arena *arena;
     struct destination_settings *items;
@@ -278,12 +279,12 @@ struct destinations {
 };
 void destinations_free(struct destinations *list);
 
-/* A hash of what decides which series a destination is given, and under which labels. It is stored:
- * as long as nothing of that changes, it does not. */
+/* Hashes the settings that decide which series a destination gets, and their labels. It is
+ * stored, so it must not change between versions for the same settings. */
 uint64_t destination_selection_hash(const struct destination_settings *settings);
-/* A hash of its type and of where it writes to: an address, a bucket, a stream. Stored. */
+/* Hashes the type and the place it writes to: an address, a bucket, a stream. Stored, too. */
 uint64_t destination_place_hash(const struct destination_settings *settings);
-/* Whether every series there may be is wanted. */
+/* True if every series is selected. */
 bool destination_takes_all(const struct destination_settings *settings);
 
 #endif

@@ -9,7 +9,7 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for a source");
 }
 
-/* One more than are used: of none there is an array, too. */
+/* One more than used, so that an empty list is not NULL. */
 static void *
 new_items(uint32_t count, size_t size)
 {
@@ -68,8 +68,7 @@ read_texts(struct source *s, struct why *why)
     return OK;
 }
 
-/* Answers that are kept are given instead of the reader's. An archive's are not: its cache is its
- * reader's own. */
+/* Puts the cache of answers before the reader. Archives have a cache of their own. */
 static enum err
 keep_answers(struct source *s, const struct reader_options *options, struct why *why)
 {

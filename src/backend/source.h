@@ -1,8 +1,7 @@
 /*
- * source.h - a source made of its settings: its reader, and what views/source.h needs to know of
- * it.
+ * source.h - makes a source from its settings: its reader, and the options for views/source.h.
  *
- * Threads: made and ended by one; asked by any.
+ * Threads: one thread makes and ends it; any may query it.
  */
 #ifndef BACKEND_SOURCE_H
 #define BACKEND_SOURCE_H
@@ -12,20 +11,21 @@
 #include "views/source.h"
 
 struct source {
-    /* For source_view_open(). Tally and owner are the caller's, from before source_init() on. */
+    /* For source_view_open(). The caller sets tally and owner before source_init(). */
     struct source_options options;
     const struct source_settings *settings;
-    /* What the options point to. */
+    /* Owned: the options refer to them. */
     struct selector *selectors;
     struct matcher_set *select;
     struct label *external_labels;
     struct bytes *tenants;
 };
 
-/* After an error source_fini() follows. Errors of reader_new() and of selectors, named. */
+/* source_fini() is required even after an error. Errors of reader_new() and of selectors, with
+ * their names. */
 MUST_CHECK enum err source_init(struct source *source, const struct reader_options *options,
                                 struct why *why);
-/* No view is open. A zeroed one is fine. */
+/* No view may be open. Accepts zeroed memory. */
 void source_fini(struct source *source);
 
 #endif

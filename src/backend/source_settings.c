@@ -1,18 +1,13 @@
-/*
- * source_settings.c - what can be asked of a source's settings.
- */
+/* source_settings.c - functions of a source's settings. */
 #include "backend/source_settings.h"
 
 const char *
 source_type_word(enum source_type type)
 {
     static const char *const words[SOURCE_TYPE_COUNT] = {
-        [SOURCE_ARCHIVE] = "archive",
-        [SOURCE_CLICKHOUSE] = "clickhouse",
-        [SOURCE_INFLUXDB] = "influxdb",
-        [SOURCE_OPENTSDB] = "opentsdb",
-        [SOURCE_REMOTE_READ] = "remote_read",
-        [SOURCE_TIMESTREAM] = "timestream",
+        [SOURCE_ARCHIVE] = "archive",         [SOURCE_CLICKHOUSE] = "clickhouse",
+        [SOURCE_INFLUXDB] = "influxdb",       [SOURCE_OPENTSDB] = "opentsdb",
+        [SOURCE_REMOTE_READ] = "remote_read", [SOURCE_TIMESTREAM] = "timestream",
     };
     return (unsigned)type < SOURCE_TYPE_COUNT ? words[type] : "unknown";
 }

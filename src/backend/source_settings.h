@@ -1,9 +1,9 @@
 /*
- * source_settings.h - the settings of sources: the entries of the configuration's list `sources`
- * as plain structs. docs/configuration.md explains every key; config/lists/sources.c reads them.
+ * source_settings.h - the settings of sources: the entries of the configuration's list `sources` as
+ * plain structs. docs/configuration.md explains every key; config/lists/sources.c reads them.
  *
- * As in settings.h: texts live as long as the list, and are NULL where nothing was given; times are
- * milliseconds, sizes bytes; secrets are fetched each time they are wanted.
+ * As in settings.h: texts live as long as the list, and are NULL if not given; times are
+ * milliseconds, sizes bytes; secrets are fetched each time they are needed.
  */
 #ifndef BACKEND_SOURCE_SETTINGS_H
 #define BACKEND_SOURCE_SETTINGS_H
@@ -19,24 +19,24 @@ enum source_type {
     SOURCE_TIMESTREAM,
     SOURCE_TYPE_COUNT,
 };
-/* "remote_read", ... */
+/* Returns "remote_read", ... */
 const char *source_type_word(enum source_type type);
-/* SOURCE_TYPE_COUNT: of none. */
+/* SOURCE_TYPE_COUNT: unknown. */
 enum source_type source_type_of(struct bytes word);
 
 enum { SOURCES_MAX = 64 };
 
-/* Of which times a source is asked. */
+/* The times for which a source is queried. */
 enum source_times { TIMES_ALL, TIMES_OLDER_THAN_LOCAL, TIMES_BETWEEN };
 
 /* One end of TIMES_BETWEEN, inclusive. */
 struct source_bound {
     bool given;
-    bool before_now; /* `ms` is counted back from now */
-    int64_t ms;      /* else Unix */
+    bool before_now; /* `ms` counts back from now */
+    int64_t ms;      /* otherwise Unix time */
 };
 
-/* Unix time; `open_ms` if it is not given. */
+/* Returns Unix time; `open_ms` if the bound is not given. */
 int64_t source_bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open_ms);
 
 enum source_on_error { ON_ERROR_FAIL, ON_ERROR_WARN };
@@ -44,7 +44,7 @@ enum source_on_error { ON_ERROR_FAIL, ON_ERROR_WARN };
 enum remote_read_message { REMOTE_READ_AUTO, REMOTE_READ_STREAMED, REMOTE_READ_SAMPLES };
 struct remote_read_settings {
     const char *url;
-    const char *labels_url; /* below which are /api/v1/labels and the like; NULL: not given */
+    const char *labels_url; /* base of /api/v1/labels and the like; NULL: not given */
     enum remote_read_message protobuf;
     const char *tenant_header;
     struct sigv4_settings sigv4;
@@ -52,30 +52,31 @@ struct remote_read_settings {
 
 enum archive_layout { ARCHIVE_HOURLY, ARCHIVE_FLAT };
 struct archive_settings {
-    const char *path;   /* of a directory; else NULL, and there is a bucket */
-    const char *bucket; /* as of struct s3_settings, and the next three */
+    const char *path;   /* path of a directory; NULL: a bucket is used */
+    const char *bucket; /* as in struct s3_settings, like the next three */
     const char *prefix;
     const char *endpoint;
     bool path_style;
     enum archive_layout layout;
-    int64_t late_ms; /* a sample's time and the hour of its object differ by so much at most */
+    int64_t late_ms; /* largest difference between a sample's time and the hour of its object */
     struct aws_settings aws;
 };
 
-/* Where a source may keep what it learnt of its store: an index of objects, or answers. */
+/* The cache of a source: an index of objects, or answers. */
 struct source_cache_settings {
-    const char *path; /* NULL: nowhere */
+    const char *path; /* NULL: no cache */
     uint64_t max_bytes;
-    int64_t max_age_ms; /* of answers */
+    int64_t max_age_ms; /* for answers */
 };
 
-/* What the columns of a table are called; NULL: as the destination calls them, as by default. */
+/* Names of a table's columns; NULL: the destination's names. */
 struct clickhouse_columns {
     const char *metric;
     const char *labels;
     const char *time;
     const char *value;
-    const char *bits; /* as all that follow, the table may lack it if it is called so */
+    const char
+        *bits; /* the table may lack this column, and all below, if the name is the default */
     const char *histogram;
     const char *start_time;
 };
@@ -84,25 +85,25 @@ struct clickhouse_read_settings {
     struct clickhouse_columns columns;
 };
 
-/* What a series is called: the measurement, whose fields are those that the destination writes; or
- * measurement_field, of each field with a number. */
+/* The name of a series: the measurement, with the fields that the destination writes; or
+ * measurement_field, for each field with a number. */
 enum influxdb_mapping { INFLUXDB_PROMETHEUS, INFLUXDB_TELEGRAF };
 struct influxdb_read_settings {
-    struct influxdb_settings server; /* but for basic_auth, which all sources have */
+    struct influxdb_settings server; /* without basic_auth, which all sources have */
     enum influxdb_mapping mapping;
 };
 
-/* How names and values are escaped: as our destination does, which includes the form of Prometheus'
- * adapter; or as that adapter does, which left names of tags as they were. */
+/* The escaping of names and values: that of the destination, which includes the form of
+ * Prometheus' adapter; or that of the adapter, which did not escape names of tags. */
 enum opentsdb_escaping { OPENTSDB_ESCAPING_AUTO, OPENTSDB_ESCAPING_PROMETHEUS };
 struct opentsdb_read_settings {
-    struct opentsdb_settings server; /* url alone */
-    uint32_t expansion_limit;        /* values of one filter */
+    struct opentsdb_settings server; /* only the url */
+    uint32_t expansion_limit;        /* values per filter */
     enum opentsdb_escaping escaping;
 };
 
-/* Whose names the table's are: the destination's, which are coded where Timestream has no such
- * names; or those of labels themselves. */
+/* The names in the table: the destination's, which are encoded where Timestream does not allow
+ * them; or those of labels themselves. */
 enum timestream_schema { TIMESTREAM_AUTO, TIMESTREAM_FIREKEEP, TIMESTREAM_CONNECTOR };
 struct timestream_read_settings {
     const char *database;
@@ -115,21 +116,21 @@ struct timestream_read_settings {
 struct source_settings {
     const char *name;
     enum source_type type;
-    uint32_t line;    /* of the file, for messages */
-    const char *used; /* only while the list is read: the destination whose keys it takes */
-    uint64_t hash;    /* of all that was given, secrets too: equal ones have the same */
+    uint32_t line;    /* in the file, for messages */
+    const char *used; /* the destination whose keys it takes; only while the list is read */
+    uint64_t hash;    /* hash of all values, including secrets; equal sources have equal hashes */
 
-    struct text_list select;  /* series selectors, each checked; what any of them selects */
-    struct text_list tenants; /* "all" alone: every one; empty: tenancy is off */
+    struct text_list select;  /* checked selectors, any of which must match */
+    struct text_list tenants; /* "all" alone: every tenant; empty: tenancy is off */
     struct named_texts external_labels;
     enum source_times times;
-    struct source_bound from, to; /* of TIMES_BETWEEN */
+    struct source_bound from, to; /* for TIMES_BETWEEN */
     enum source_on_error on_error;
-    int64_t timeout_ms;         /* without anything new from it */
-    uint32_t max_concurrent;    /* queries at a time */
-    uint32_t max_rate_requests; /* a second; 0: no limit */
-    uint64_t max_samples;       /* of a query; 0: no limit */
-    uint64_t max_bytes;         /* of a query, as they come; 0: no limit */
+    int64_t timeout_ms;         /* without new bytes from the source */
+    uint32_t max_concurrent;    /* concurrent queries */
+    uint32_t max_rate_requests; /* per second; 0: no limit */
+    uint64_t max_samples;       /* per query; 0: no limit */
+    uint64_t max_bytes;         /* per query, as received; 0: no limit */
 
     struct http_settings http;
     struct basic_auth_settings basic_auth;
@@ -146,7 +147,7 @@ struct source_settings {
     } u;
 };
 
-/* The whole list; `arena` owns every text of it. */
+/* The whole list; `arena` owns all its texts. */
 struct sources {
     struct arena *arena;
     struct source_settings *items;

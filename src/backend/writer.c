@@ -1,4 +1,4 @@
-/* writer.c - which writer is whose, and what all of them say alike. */
+/* writer.c - the types of destinations, and functions for all writers. */
 #include "backend/writer.h"
 
 #include <stdio.h>
@@ -113,7 +113,7 @@ step_answer(struct writer_step *step, struct bytes text)
     if (n > 0 && step->answer[n - 1] == ' ') n--;
     size_t whole = n;
     while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole))) {
-        whole--; /* half a character at the end */
+        whole--; /* an incomplete character at the end */
     }
     bool valid = utf8_valid(bytes_of(step->answer, whole));
     for (size_t i = 0; i < n && !valid; i++) {

@@ -1,15 +1,15 @@
 /*
- * writer.h - what a type of destination has to be able to do, so that the relay can do the rest.
+ * writer.h - the interface of a type of destination, which the relay uses.
  *
- * A writer gathers items into calls, says what is to be sent for a call, and judges the answer. It
- * never repeats, waits, counts or remembers: the relay does. A call lives through
+ * A writer collects items into calls, makes the requests for a call, and judges the answers. The
+ * relay, not the writer, retries, waits, counts and stores. The states of a call:
  *
  *      clear() -> [empty] -- add() --> [filling] -- begin() --> SEND -- judge() --> DONE
  *                                                                ^          |
  *                                                                +-- SEND again (several requests)
  *
- * Before any call the relay runs prepare() where need_prepare() says so: what all calls need and
- * what itself takes requests (credentials, tokens, addresses, shards).
+ * Before a call the relay runs prepare() if need_prepare() returns true: it gets what all calls
+ * need, with requests of its own (credentials, tokens, addresses, shards).
  *
  * Threads: a writer belongs to one thread.
  */
@@ -21,46 +21,47 @@
 #include "net/http_calls.h"
 #include "sys/env.h"
 
-/* What a type knows by a name of its own (struct influxdb_writer, struct influxdb_call): these two
+/* Each type defines structs of its own (struct influxdb_writer, struct influxdb_call); these two
  * are defined nowhere. A writer begins with a struct writer_base. */
 struct writer;
 struct writer_call;
 
 enum writer_add {
     WRITER_ADDED,
-    WRITER_FULL,    /* no room in this call; into an empty one it would fit */
-    WRITER_UNFIT,   /* the destination has no form for it: `why` says what */
-    WRITER_TOO_OLD, /* only of what comes from the store: it keeps nothing of that time any more */
+    WRITER_FULL,    /* no room in this call; an empty one has room */
+    WRITER_UNFIT,   /* the destination cannot express it: `why` says what */
+    WRITER_TOO_OLD, /* from the store, and too old for the destination to keep */
     WRITER_NO_MEMORY,
 };
 
-/* What is to become of a call, or of one of its entries. */
+/* The verdict on a call, or on one of its entries. */
 enum writer_verdict {
     VERDICT_DELIVERED,
     VERDICT_RETRY,      /* later: the network, 5xx, timeouts */
-    VERDICT_THROTTLED,  /* later, and less at a time */
+    VERDICT_THROTTLED,  /* later, and less at once */
     VERDICT_DEAD,       /* refused permanently */
-    VERDICT_MIXED,      /* each entry has its own; only of whole calls, as are those below */
+    VERDICT_MIXED,      /* each entry has its own; only for whole calls, as are those below */
     VERDICT_SOME_DEAD,  /* some were refused permanently, and it is not known which */
-    VERDICT_DEAD_CALL,  /* the same, and nothing of it is to be sent again */
-    VERDICT_TOO_LARGE,  /* fewer at a time */
-    VERDICT_AGAIN,      /* at once: the writer has learnt something (an address, the time) */
-    VERDICT_REBUILD,    /* the same, and what it has learnt changes the body */
-    VERDICT_UNPREPARED, /* credentials refused, address gone: prepare() first, then again */
-    VERDICT_BLOCKED,    /* configuration, permission: nothing can be delivered until it is mended */
+    VERDICT_DEAD_CALL,  /* the same, and no part of it must be sent again */
+    VERDICT_TOO_LARGE,  /* to be split */
+    VERDICT_AGAIN,      /* at once: the writer has learnt an address or the time */
+    VERDICT_REBUILD,    /* the same, and the body has to be made again */
+    VERDICT_UNPREPARED, /* credentials were refused, or the address is gone: prepare() first */
+    VERDICT_BLOCKED, /* wrong configuration, missing permission: nothing can be delivered until it
+                        is fixed */
 };
 
 enum writer_next {
     WRITER_SEND,
-    WRITER_SAVE, /* what save() gives has to be durable first; then begin() again */
-    WRITER_WAIT, /* a program runs: again in a moment; only of who said that he polls it */
+    WRITER_SAVE, /* the result of save() has to become durable; then begin() again */
+    WRITER_WAIT, /* a program runs: again soon; only for callers that poll */
     WRITER_DONE,
 };
 
 enum writer_hint {
     HINT_NONE,
-    HINT_NAMED,  /* blames() knows them, or one of them */
-    HINT_OLDEST, /* those with the lowest times; `refused` says how many */
+    HINT_NAMED,  /* blames() knows the refused items, or one of them */
+    HINT_OLDEST, /* the refused items have the lowest times; `refused` is their number */
 };
 
 enum { WRITER_REASON_BYTES = 48, WRITER_ANSWER_BYTES = 512 };
@@ -71,17 +72,18 @@ struct writer_step {
 
     /* WRITER_DONE: */
     enum writer_verdict verdict;
-    int64_t wait_ms; /* before it is repeated, as the destination asks; 0: not said */
-    /* One word for metrics and dead letters: "conflict", "http_403", "throttled". */
+    int64_t wait_ms; /* before a retry, as the destination requests; 0: not given */
+    /* A word for metrics and dead letters: "conflict", "http_403", "throttled". */
     char reason[WRITER_REASON_BYTES];
-    char answer[WRITER_ANSWER_BYTES]; /* in words: what the destination said, shortened */
-    /* With VERDICT_SOME_DEAD: where to look first. Nothing is settled by it. */
-    uint32_t refused; /* so many, the others were taken; 0: not said. With DEAD_CALL, too */
+    char answer[WRITER_ANSWER_BYTES]; /* the destination's message, shortened */
+    /* With VERDICT_SOME_DEAD: hints for the search. They settle nothing. */
+    uint32_t refused; /* number of refused items, the others were stored; 0: not known. Also with
+                         DEAD_CALL */
     bool tells_all;   /* if all were refused, the verdict would be VERDICT_DEAD */
     enum writer_hint hint;
 };
 
-/* Whom an answer names. */
+/* The part of an item that an answer names. */
 enum writer_blame { BLAMES_NOT, BLAMES_SERIES, BLAMES_METRIC };
 
 /* The verdict on one entry of a call. */
@@ -92,43 +94,47 @@ struct writer_entry {
 };
 
 struct writer_limits {
-    bool one_of_a_series; /* records fail singly: a call holds one of each series at most */
+    bool one_of_a_series; /* records fail one by one: a call has at most one per series */
     bool one_lane;
     bool takes_metadata;
-    bool throttles_parts; /* a throttled call says nothing of others: shards have limits each */
-    uint32_t concurrency; /* where the settings do not say, as the next two */
+    bool throttles_parts; /* a throttled call says nothing about others, because each shard has its
+                             own limit */
+    uint32_t concurrency; /* default of the setting, as the next two */
     uint32_t samples;
-    uint64_t bytes;       /* of what is sent */
-    uint32_t samples_max; /* whatever the settings say */
+    uint64_t bytes;       /* sent */
+    uint32_t samples_max; /* overrides the settings */
     uint64_t bytes_max;
-    int64_t max_age_ms; /* of a call being filled; 0: as the settings say */
-    /* The check(), from 1 on, that needs the credentials that calls need and stores nothing: it is
-     * made at the start if there is nothing to send. 0: the type has no check, or prepare() says
-     * enough. */
+    int64_t max_age_ms; /* age of a call being filled; 0: the setting */
+    /*
+     * The number, from 1 on, of the check() that needs the credentials of calls and stores nothing:
+     * it runs at the start if there is nothing to send. 0: the type has no such check, or prepare()
+     * suffices.
+     */
     uint32_t start_check;
-    const char *unit; /* what is billed: "put_units"; NULL: nothing is */
+    const char *unit; /* unit of billing: "put_units"; NULL: none */
 };
 
-/* What of an item is written in another form, from which it can be had back: bits. */
+/* The parts of an item that are written in another, reversible form: bits. */
 enum writer_mapped {
     WRITER_MAPPED_METRIC = 1,
     WRITER_MAPPED_LABEL_NAME = 2,
     WRITER_MAPPED_LABEL_VALUE = 4,
-    WRITER_MAPPED_FLOAT = 8, /* one that is not finite */
+    WRITER_MAPPED_FLOAT = 8, /* NaN and infinities */
     WRITER_MAPPED_HISTOGRAM = 16,
 };
 
 struct writer_options {
     struct env *env;
     struct budget *memory;
-    const struct destination_settings *settings; /* outlive the writer */
-    const char *dir;      /* the destination's own, durable; files in it are the writer's but
-                             "state" and "dead-letters" */
-    const char *instance; /* hex: begins names that no other directory gives, nor a copy of it */
-    struct bytes saved;   /* what save() gave last time; empty: nothing */
-    uint32_t shards;      /* for a plan, of a stream: as many are taken to be there; 0: not said */
-    uint32_t fills;       /* how often it began to be given what is stored; durable */
-    uint64_t again_pos;   /* what the log has before it may have been given in an earlier fill */
+    const struct destination_settings *settings; /* outlives the writer */
+    const char *dir; /* the destination's, durable; its files except "state" and "dead-letters" are
+                        the writer's */
+    const char *instance; /* hex, for the beginning of names: differs from that of all other
+                             directories and copies */
+    struct bytes saved;   /* the last result of save(); empty: nothing */
+    uint32_t shards;      /* for the plan of a stream: assumed number; 0: not given */
+    uint32_t fills;       /* number of fills begun so far; durable */
+    uint64_t again_pos;   /* an earlier fill may have delivered records before this position */
 };
 
 struct writer_base {
@@ -138,70 +144,67 @@ struct writer_base {
 
 struct writer_class {
     enum destination_type type;
-    size_t writer_bytes; /* of struct influxdb_writer, */
-    size_t call_bytes;   /* and struct influxdb_call */
+    size_t writer_bytes; /* size of struct influxdb_writer */
+    size_t call_bytes;   /* size of struct influxdb_call */
 
-    /* For writer_new(): a writer in zeroed memory, with its options, gets its limits and all else.
-     * After an error fini() follows. ERR_NOMEM needs no sentence. */
+    /* For writer_new(): initializes a writer in zeroed memory, whose options are set, with its
+     * limits. After an error fini() follows. ERR_NOMEM needs no sentence. */
     MUST_CHECK enum err (*init)(struct writer *writer, struct why *why);
     void (*fini)(struct writer *writer);
     /* For writer_call_new(), in zeroed memory; after an error call_fini() follows. */
     MUST_CHECK enum err (*call_init)(struct writer *writer, struct writer_call *call);
     void (*call_fini)(struct writer *writer, struct writer_call *call);
     void (*call_clear)(struct writer *writer, struct writer_call *call);
-    /*
-     * `ret_entry`: the number of the part of the call that is judged with this item; 0 where only
-     * the whole is. WRITER_FULL never for an empty call.
-     */
+    /* `ret_entry`: the number of the part of the call that gets a verdict of its own with this
+     * item; 0 if only the whole call does. An empty call is never WRITER_FULL. */
     enum writer_add (*add)(struct writer *writer, struct writer_call *call, const struct item *item,
                            uint32_t *ret_entry, struct why *why);
-    /* What would be sent, about; and how many of the units billed that is. */
+    /* Return approximately the bytes to be sent, and the units of billing. */
     uint64_t (*bytes)(const struct writer *writer, const struct writer_call *call);
     uint64_t (*units)(const struct writer *writer, const struct writer_call *call); /* or NULL */
     /*
-     * For `firekeep destinations plan`: makes what would be sent, and sends or writes nothing;
-     * bytes and units are then exact. Only call_clear() follows. ERR_NOMEM, ERR_LIMIT.
-     * NULL: bytes() and units() are all that is known.
+     * For `firekeep destinations plan`: makes the requests without sending or writing anything;
+     * bytes and units are then exact. Only call_clear() follows. ERR_NOMEM, ERR_LIMIT. NULL:
+     * bytes() and units() are the best estimate.
      */
     MUST_CHECK enum err (*make)(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
-    /* The bits of enum writer_mapped for an item; NULL: nothing is ever mapped. */
+    /* Returns the bits of enum writer_mapped for an item; NULL: items are never mapped. */
     unsigned (*mapped)(struct writer *writer, const struct item *item);
-    /* The call is to be sent, for the first time or again. */
+    /* Begins to send the call, for the first time or again. */
     void (*begin)(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
-    /* After WRITER_SEND: what the answer means. NULL where nothing is ever sent. */
+    /* Judges the answer after WRITER_SEND. NULL if the type sends nothing. */
     void (*judge)(struct writer *writer, struct writer_call *call,
                   const struct http_call_answer *answer, struct writer_step *ret_step);
-    /* After HINT_NAMED, before the next judge(): whether that answer names an item. NULL where
-     * there is no such hint. */
+    /* Called after HINT_NAMED, before the next judge(): returns whether that answer names an
+     * item. NULL if the type never sets this hint. */
     enum writer_blame (*blames)(struct writer *writer, const struct item *item);
-    /* After VERDICT_MIXED. NULL where there is none. */
+    /* Returns the verdict on an entry, after VERDICT_MIXED. NULL if the type never returns that. */
     void (*entry)(const struct writer *writer, const struct writer_call *call, uint32_t entry,
                   struct writer_entry *ret_entry);
 
-    /* NULL: nothing is ever to be prepared. prepare() begins where `answer` is NULL, and DELIVERED
-     * is success. */
+    /* NULL: nothing has to be prepared. prepare() begins if `answer` is NULL, and
+     * VERDICT_DELIVERED is success. */
     bool (*need_prepare)(struct writer *writer);
     void (*prepare)(struct writer *writer, const struct http_call_answer *answer,
                     struct writer_step *ret_step);
 
-    /* What is to be remembered across restarts; NULL: nothing. */
+    /* Appends the state to be saved across restarts; NULL: nothing. */
     void (*save)(const struct writer *writer, struct buf *to);
-    /* What save() gave last is durable, with everything that was settled then; may be NULL. */
+    /* Called when the last result of save() is durable, with everything settled then; may be
+     * NULL. */
     MUST_CHECK enum err (*saved)(struct writer *writer, struct why *why);
-    /* Before each save(): what is to be done without a call; `closing`: for the last time. May be
+    /* Called before each save(), for work without a call; `closing`: for the last time. May be
      * NULL. */
     MUST_CHECK enum err (*tend)(struct writer *writer, bool closing, struct why *why);
 
-    /*
-     * For `firekeep destinations test`: the checks one after another, each stepped as by prepare();
-     * `what` says what was looked at. False: there is no check of that number.
-     */
+    /* For `firekeep destinations test`: numbered checks, each stepped like prepare(); `what`
+     * names the checked object. False: no check has that number. */
     bool (*check)(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                   struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES]);
 };
 
-/* One for each type. */
+/* The types of destinations. */
 extern const struct writer_class clickhouse_writer;
 extern const struct writer_class file_writer;
 extern const struct writer_class firehose_writer;
@@ -213,12 +216,12 @@ extern const struct writer_class s3_writer;
 extern const struct writer_class timestream_writer;
 const struct writer_class *writer_class_of(enum destination_type type);
 
-/* Given. Its memory is of the options' budget. Errors are those of the type. */
+/* The writer is given. Its memory is from the options' budget. Errors of the type. */
 MUST_CHECK enum err writer_new(const struct writer_class *class,
                                const struct writer_options *options, struct writer **ret_writer,
                                struct why *why);
 void writer_free(const struct writer_class *class, struct writer *writer);
-/* A call of this writer, cleared. ERR_NOMEM. */
+/* Makes an empty call of this writer. ERR_NOMEM. */
 MUST_CHECK enum err writer_call_new(const struct writer_class *class, struct writer *writer,
                                     struct writer_call **ret_call);
 void writer_call_free(const struct writer_class *class, struct writer *writer,
@@ -229,20 +232,20 @@ writer_limits_of(const struct writer *writer)
     return &((const struct writer_base *)(const void *)writer)->limits;
 }
 
-/* WRITER_UNFIT, and why. */
+/* Returns WRITER_UNFIT, with a sentence. */
 enum writer_add writer_unfit(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Whether a text of this role, one of the first three of enum writer_mapped, is mapped. */
+/* Returns true if a text in this role, one of the first three of enum writer_mapped, is mapped. */
 typedef bool writer_text_mapped(void *context, enum writer_mapped role, struct bytes text);
-/* What of an item is, for mapped(). `forms`: which of WRITER_MAPPED_FLOAT and _HISTOGRAM the
- * destination has a form for. */
+/* Returns the parts of an item that are mapped, for mapped(). `forms`: those of
+ * WRITER_MAPPED_FLOAT and _HISTOGRAM that the destination can express. */
 unsigned writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void *context,
                             unsigned forms);
-/* What was answered, in one line, shortened. */
+/* Sets the answer to one line of the text, shortened. */
 void step_answer(struct writer_step *step, struct bytes text);
-/* DONE with a verdict and its words. */
+/* Makes the step DONE with a verdict and its words. */
 void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
                const char *answer);
-/* DONE, to be repeated: there is not enough memory for `what`. */
+/* Makes the step DONE, to be retried: there is not enough memory for `what`. */
 void step_no_memory(struct writer_step *step, const char *what);
 
 #endif

@@ -1,5 +1,5 @@
-/* check.c - `firekeep check FILE`: all that `serve` would find wrong with it before it starts. Rule
- * files are check_rules.c's. */
+/* check.c - `firekeep check FILE`: reports everything in a configuration file that would keep
+ * `serve` from starting. check_rules.c checks rule files. */
 #include "cli/check.h"
 
 #include <inttypes.h>
@@ -39,11 +39,11 @@ check_file(const char *path, struct settings *ret_settings, struct config_lists 
     return e;
 }
 
-/* False: there are errors in the file, and they were printed, in the order of their places. */
+/* Returns false if the file has errors, which were printed in the order of their places. */
 static bool
 check_and_print(const char *path, struct settings *settings, struct config_lists *lists)
 {
-    static struct yaml_errors errors; /* large for a stack */
+    static struct yaml_errors errors; /* too large for the stack */
     struct why why = {""};
     memset(&errors, 0, sizeof errors);
     reader_collect(&errors);
@@ -71,7 +71,7 @@ print_sentence(void *context, struct bytes sentence)
     fprintf(stderr, "%.*s\n", (int)sentence.size, (const char *)sentence.at);
 }
 
-/* A server starts without files that are not there; whoever checks wants to know of them. */
+/* Reports patterns without a file: a server starts without them, but they may be mistakes. */
 static bool
 tell_unmatched(const struct rule_set *set)
 {
@@ -87,7 +87,7 @@ tell_unmatched(const struct rule_set *set)
     return fine;
 }
 
-/* False: something is wrong with the rule files, and was said. */
+/* Returns false if rule files have errors, which were printed. */
 static bool
 check_rule_set(const struct rule_settings *settings, uint32_t *ret_files, uint32_t *ret_rules)
 {
@@ -115,7 +115,7 @@ print_count(const char *before, uint32_t count, const char *what)
     if (count > 0) printf("%s%u %s%s", before, count, what, plural(count));
 }
 
-/* "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 3 rule files with 1 rule" */
+/* Prints "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 3 rule files with 1 rule". */
 static void
 print_ok(const char *path, const struct config_lists *lists, uint32_t file_count,
          uint32_t rule_count)
@@ -129,7 +129,7 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
     printf("\n");
 }
 
-/* A server starts all the same. */
+/* Warns about rules without effect, which do not keep a server from starting. */
 static void
 tell_rules_lack(const struct settings *settings, const struct config_lists *lists,
                 uint32_t rule_count)
@@ -151,7 +151,7 @@ tell_tenants_alike(const struct settings *settings, const struct alerting *alert
                     "alert for Alertmanager\n");
 }
 
-/* An Alertmanager that nothing can ever find members of. */
+/* Warns about Alertmanagers whose configuration can never have members. */
 static void
 tell_without_members(const struct alerting *alerting)
 {

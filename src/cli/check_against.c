@@ -1,11 +1,11 @@
 /*
- * check_against.c - `firekeep check FILE --against DIR|URL`: what a configuration file would change
- * about a server's destinations.
+ * check_against.c - `firekeep check FILE --against DIR|URL`: reports what a configuration file
+ * would change about a server's destinations.
  *
- * A server tells its destinations with what is queued for each, and its configuration, from which
- * their addresses come; what the directories hold of those that it does not have open, it tells as
- * they are read here (remembered.h). A directory has the states and dead letters of all that ever
- * were; of settings their states have type and place.
+ * A running server returns its destinations, the backlog of each, and its configuration, which has
+ * their addresses; it also reads the directories of destinations that are not open, as this file
+ * does for a stopped server (remembered.h). A storage directory has the states and dead letters of
+ * all destinations that ever existed; of their settings, a state holds type and place.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -27,25 +27,25 @@
 enum { PATH_BYTES = 256, URL_BYTES = 1024, ANSWER_BYTES_MAX = 8 * 1024 * 1024 };
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 
-/* A destination as it is at the server. */
+/* A destination of the server. */
 struct present {
     char name[DESTINATION_NAME_BYTES_MAX + 1];
-    struct relay_backlog waits; /* of a running server, metadata entries are in `exemplars`, too */
-    bool at_most;               /* `waits` counts what may have been delivered, too */
+    struct relay_backlog waits; /* a running server counts metadata entries in `exemplars`, too */
+    bool at_most;               /* `waits` includes samples that may have been delivered */
     bool dry_run_known;
     bool dry_run;
-    bool open; /* at a server: what it counts is right */
+    bool open; /* a running server has it open, so its counts are exact */
 };
 
 struct checking {
-    const struct destinations *list; /* of the file */
+    const struct destinations *list; /* from the file */
     const char *against;
-    bool running;               /* a server, no directory */
-    bool stored;                /* by the file it keeps more than the log */
-    bool was_stored;            /* so it does by its own configuration, or as its parts say, */
-    bool was_known;             /* if that is known */
-    char storage[PATH_BYTES];   /* its directory, for people */
-    struct rule_settings rules; /* of the server */
+    bool running;               /* `against` is a running server, not a directory */
+    bool stored;                /* with the file, a store keeps samples besides the log */
+    bool was_stored;            /* the same with the server's configuration, or as its parts show */
+    bool was_known;             /* false: `was_stored` is not known */
+    char storage[PATH_BYTES];   /* the server's directory, for messages */
+    struct rule_settings rules; /* the server's */
     struct alerting alerting;
     bool rules_known;
     struct budget memory;
@@ -72,9 +72,10 @@ add_present(struct checking *x, const struct present *p)
     return OK;
 }
 
-/* --- what directories hold -------------------------------------------------------------------- */
+/* --- backlogs in directories ------------------------------------------------------------------ */
 
-/* The server's own count is better; where it has none, what it says of why stays. */
+/* Adds a backlog that was read from a directory. The server's own count is better; if the server
+ * has none, its reason stays. */
 static enum err
 note_backlog(struct checking *x, const char *name, const struct relay_backlog *b)
 {
@@ -83,7 +84,7 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
     struct present p = {
         .waits = *b,
         .at_most = true,
-        .dry_run_known = b->destination_known, /* a dry run remembers nothing */
+        .dry_run_known = b->destination_known, /* a dry run keeps no state */
     };
     snprintf(p.name, sizeof p.name, "%s", name);
     if (b->filling) {
@@ -93,7 +94,7 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
     }
     if (closed == NULL) return add_present(x, &p);
     p.waits.type = closed->waits.type;
-    p.waits.file = false; /* it is one, whatever lies there */
+    p.waits.file = false; /* the server has it, whatever lies in its place */
     if (p.waits.unreadable.text[0] == '\0') p.waits.unreadable = closed->waits.unreadable;
     *closed = p;
     return OK;
@@ -168,13 +169,13 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
         e = env_listdir(env_real(), parts_dir, note_part, x, why);
         if (e == ERR_MISSING) e = OK;
     }
-    x->was_known = x->was_stored; /* a directory without parts may be of either mode */
+    x->was_known = x->was_stored; /* a directory without parts may have either mode */
     return e ? e : relay_backlogs(&reading.options, why);
 }
 
 /* --- a server --------------------------------------------------------------------------------- */
 
-/* What stands under "data" of a page; given, for json_decref(). */
+/* Fetches a page of the API and returns its "data": given, for json_decref(). */
 static enum err
 fetch(struct checking *x, struct http_client *client, const char *page, json_t **ret_whole,
       json_t **ret_data, struct why *why)
@@ -216,7 +217,7 @@ number_of(const json_t *object, const char *key)
                : 0;
 }
 
-/* What a stranger says is shown on a terminal. */
+/* Replaces control characters: foreign text is shown on a terminal. */
 static void
 mask_controls(char *text)
 {
@@ -284,7 +285,7 @@ note_status(struct checking *x, const json_t *data, struct why *why)
     return OK;
 }
 
-/* Of those that are configured no more, and of those that are closed. */
+/* Notes destinations that are not configured any more, or not open. */
 static enum err
 note_remembered(struct checking *x, const json_t *data, struct why *why)
 {
@@ -306,8 +307,8 @@ note_remembered(struct checking *x, const json_t *data, struct why *why)
                    x->against);
 }
 
-/* Where they write to, and where they are remembered. One of another version may have keys that we
- * do not know: then nobody can say what is renamed. */
+/* Notes the targets and remembered places of destinations. Another version may have unknown
+ * keys; then renamed destinations cannot be found. */
 static enum err
 note_config(struct checking *x, const json_t *data, struct why *why)
 {
@@ -367,9 +368,9 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
     return e;
 }
 
-/* --- telling ---------------------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------------------------------- */
 
-/* What waits for it. */
+/* Prints the backlog. */
 static void
 print_backlog(const struct present *p)
 {
@@ -412,8 +413,8 @@ then(const struct checking *x, const struct present *p)
     return relay_backlog_fate(x->stored, b->gone);
 }
 
-/* With the new ones that write to where it does; if that is not known, those that may be of its
- * type. */
+/* Also prints new destinations with the same target, which may be a renaming; if the target is
+ * not known, those of the same type. */
 static void
 tell_removed(struct checking *x, const struct present *p)
 {
@@ -442,7 +443,7 @@ tell_removed(struct checking *x, const struct present *p)
     }
 }
 
-/* Begins a line about one that stays. */
+/* Begins a line about a destination that stays. */
 static void
 say_changed(struct checking *x, const struct present *p)
 {
@@ -503,7 +504,8 @@ tell_new(struct checking *x, const struct destination_settings *d)
     printf("\n");
 }
 
-/* No reload changes the mode, and a store does not start without one. */
+/* A reload cannot change the mode, and a server with stored parts does not start without a
+ * store. */
 static void
 tell_mode(struct checking *x)
 {

@@ -1,4 +1,5 @@
-/* cli.c - finds the command, prints help; the exit code also tells of an output that was cut. */
+/* cli.c - finds the command, prints help; the exit code also reports output that could not be
+ * written. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -101,7 +102,7 @@ dispatch(const struct command *const *commands, int argc, char **argv)
         return EXIT_DONE;
     }
     if (help) name = argv[2];
-    if (strcmp(name, "--version") == 0) name = "version"; /* what scripts try first */
+    if (strcmp(name, "--version") == 0) name = "version"; /* scripts often use this form */
     const struct command *const *found = commands;
     while (*found != NULL && strcmp((*found)->name, name) != 0) {
         found++;

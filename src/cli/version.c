@@ -25,7 +25,7 @@
 #define ARCHITECTURE "unknown architecture"
 #endif
 
-/* Of libraries it is the version found at run time that matters when something is odd. */
+/* The version of a library found at run time is printed: it may not be the one compiled against. */
 static int
 run_version(int argc, char **argv)
 {

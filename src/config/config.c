@@ -1,10 +1,10 @@
 /*
- * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
- * reload, help. One value as text is text.c, settings from the file yaml.c; what has no
- * flags is that of lists.h.
+ * config.c - the table of settings, and its uses: defaults, flags, files, reload, help. text.c
+ * writes one value as text, yaml.c reads settings from the file, and lists.h reads what has no
+ * flags.
  *
- * A name follows its field: the first word is the section, units that a value carries itself (5m,
- * 4GiB) are left out unless the name would say nothing without them.
+ * A setting is named after its field: the first word is the section; units that a value carries
+ * itself (5m, 4GiB) are left out unless the name would be unclear without them.
  */
 #include "config/config.h"
 
@@ -329,7 +329,7 @@ enum err
 settings_validate(const struct settings *settings, uint32_t destination_count,
                   uint32_t source_count, struct why *why)
 {
-    /* Without a store of its own a server only hands on. */
+    /* A server without a store of its own only forwards samples. */
     if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0 && source_count == 0) {
         return why_set(why, ERR_INPUT,
                        "storage.mode=none requires at least one destination or source");
@@ -354,7 +354,7 @@ settings_check_reload(const struct settings *now, const struct settings *next, s
                         ? strcmp(setting_text(s, now), setting_text(s, next)) == 0
                         : setting_number(s, now) == setting_number(s, next);
         if (s->reloadable || same) continue;
-        /* Flags stay as they are: it stands in the file. */
+        /* The change is in the file: a reload applies the same flags as the start. */
         char name[SETTING_TEXT_BYTES];
         enum err e = why_set(why, ERR_INPUT, "%s can only be changed by a restart",
                              setting_yaml_name(s, name));
@@ -384,7 +384,7 @@ unknown_flag(struct bytes name, struct why *why)
                    suggest_hint(&near, "--").text);
 }
 
-/* One flag and, if it needs one, the word behind it. Returns by `ret_used` how many it took. */
+/* Applies one flag. `ret_used` is the number of words it took: 2 if its value is the next word. */
 static enum err
 apply_flag(struct settings *to, int count, char *const *words, int *ret_used, struct why *why)
 {
@@ -435,9 +435,9 @@ settings_flags(struct settings *settings, int count, char *const *words, struct 
 /* --- files ------------------------------------------------------------------------------------ */
 
 /*
- * Read without an env: nothing runs yet at start, and a file that cannot be read is no matter of
- * durability; the error goes to the person who named it. One byte more than allowed is read, so
- * that settings_yaml() sees what is too long.
+ * Reads without an env: nothing runs at the start, and an unreadable file affects no stored data;
+ * the error goes to the person who named it. One byte more than allowed is read, so that
+ * settings_yaml() detects a text that is too long.
  */
 enum err
 config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to, struct why *why)
@@ -484,7 +484,8 @@ settings_file(struct settings *settings, const char *path, struct why *why)
     return e;
 }
 
-/* Defaults, the file that `settings` name, the flags; and the lists, which follow them. */
+/* Applies defaults, the file that `settings` name, and the flags, in this order; then reads the
+ * lists, which depend on them. */
 static enum err
 load_file(struct settings *settings, struct config_lists *lists, int count, char *const *words,
           struct why *why)
@@ -497,11 +498,11 @@ load_file(struct settings *settings, struct config_lists *lists, int count, char
     if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
     if (e == OK) {
         enum err fine = settings_flags(settings, count, words, why);
-        assert(fine == OK); /* they were before, and do not depend on the file */
+        assert(fine == OK); /* they were valid before, and do not depend on the file */
         e = config_lists_yaml(path, buf_bytes(&text), settings, lists, why);
     }
     buf_fini(&text);
-    /* What is wrong in it is named by place, as editors like it. */
+    /* Errors in the text already begin with FILE:LINE:COLUMN, which editors understand. */
     return e && e != ERR_INPUT ? why_prefix(why, e, "--config.file") : e;
 }
 
@@ -571,7 +572,7 @@ put_list(const char *text, struct buf *to)
     buf_put_u8(to, ']');
 }
 
-/* What a section has besides settings. */
+/* Prints the keys of a section that are not settings. */
 static void
 print_others(struct bytes section, const struct rule_settings *rules,
              const struct alerting *alerting, struct buf *to)

@@ -29,26 +29,26 @@ enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 enum {
     SETTING_TEXT_BYTES = 256,
     SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
-    SETTING_URL_BYTES = 544, /* http://, the name of a machine, a port, a prefix */
+    SETTING_URL_BYTES = 544, /* "http://", a host name, a port, a prefix */
     SETTINGS_MAX = 96,
-    SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
+    SETTING_NUMBER_BYTES = 96, /* for the text of a number or a set */
     CONFIG_BYTES_MAX = 1024 * 1024,
-    WEB_HEADER_BYTES_MAX = 1024 * 1024, /* what the HTTP server takes */
+    WEB_HEADER_BYTES_MAX = 1024 * 1024, /* limit of the HTTP server */
 };
 
 struct settings {
     char config_file[SETTING_TEXT_BYTES];        /* --config.file, "" = none */
     char storage_path[SETTING_TEXT_BYTES];       /* ./data */
     enum storage_mode storage_mode;              /* local | none */
-    uint64_t storage_min_free_bytes;             /* 0: as much as the disk suggests */
+    uint64_t storage_min_free_bytes;             /* 0: derived from the size of the disk */
     char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
-    char web_external_url[SETTING_TEXT_BYTES];   /* "" = not known */
-    char web_route_prefix[SETTING_TEXT_BYTES];   /* "" = that of the external URL */
+    char web_external_url[SETTING_TEXT_BYTES];   /* "": not known */
+    char web_route_prefix[SETTING_TEXT_BYTES];   /* "": that of the external URL */
     char web_cors_origin[SETTING_TEXT_BYTES];    /* .* */
     bool web_enable_lifecycle;                   /* false: /-/reload */
     bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
     uint32_t web_max_connections;                /* 1024 */
-    uint32_t web_workers;                        /* 0 = as many as processors, at least 2 */
+    uint32_t web_workers;                        /* 0: the number of processors, at least 2 */
     uint64_t web_max_header_bytes;               /* 1 MiB */
     uint64_t web_max_body_bytes;                 /* 32 MiB, compressed */
     uint64_t web_max_decoded_bytes;              /* 32 MiB */
@@ -56,7 +56,7 @@ struct settings {
     int64_t web_body_timeout_ms;                 /* 60s */
     int64_t web_idle_timeout_ms;                 /* 5m */
     int64_t web_send_timeout_ms;                 /* 30s */
-    uint64_t web_search_max_limit;               /* 10000, 0: none; reloadable */
+    uint64_t web_search_max_limit;               /* 10000; 0: no limit; reloadable */
     int64_t retention_time_ms;                   /* 10y; reloadable */
     uint64_t retention_size_bytes;               /* 0: no limit; reloadable */
     int64_t write_max_future_ms;                 /* --write.max-future 10m; reloadable */
@@ -69,40 +69,40 @@ struct settings {
     enum wal_ack_level wal_ack;                  /* fsync | written | memory */
     uint64_t wal_segment_bytes;                  /* 64 MiB */
     uint64_t wal_budget_bytes;                   /* 4 GiB; reloadable */
-    uint64_t memory_limit_bytes;                 /* 0 = 60 % of the machine or its cgroup */
-    uint64_t head_max_samples;                   /* 0: automatic; more: a flush is due */
-    int64_t head_max_age_ms;                     /* 2h: a flush is due */
+    uint64_t memory_limit_bytes;                 /* 0: 60 % of the machine or its cgroup */
+    uint64_t head_max_samples;                   /* a flush begins above this; 0: automatic */
+    int64_t head_max_age_ms;                     /* 2h; a flush begins above this */
     bool tenancy_enabled;                        /* false */
     uint32_t tenancy_max_tenants;                /* 10000 */
     uint32_t read_max_concurrent;                /* 10 */
-    int64_t read_queue_timeout_ms;               /* 10s: waiting for a place, then 503 */
+    int64_t read_queue_timeout_ms;               /* 10s waiting for a free slot, then 503 */
     int64_t read_timeout_ms;                     /* 2m; reloadable */
     uint64_t read_max_series;                    /* 0: no limit; reloadable */
-    uint64_t read_max_bytes;                     /* stored ones; 0: no limit; reloadable */
-    uint64_t read_max_samples;                   /* 50 M, SAMPLES form; reloadable */
-    uint64_t read_frame_bytes;                   /* 1 MiB */
-    uint32_t query_max_concurrent;               /* 20 */
-    int64_t query_queue_timeout_ms;              /* 30s: waiting for a place, then 503 */
-    int64_t query_timeout_ms;                    /* 2m; reloadable */
-    uint64_t query_max_samples;                  /* 50 M, held at one moment; reloadable */
-    uint64_t query_max_samples_read;             /* 0: no limit; reloadable */
-    uint64_t query_max_series;                   /* 0: no limit; reloadable */
-    uint64_t query_max_bytes;                    /* stored ones; 0: no limit; reloadable */
-    uint64_t query_max_points;                   /* 11000; reloadable */
-    int64_t query_lookback_delta_ms;             /* 5m; reloadable */
-    uint64_t query_cache_bytes;                  /* 64 MiB; 0: none is kept; reloadable */
-    int64_t query_slow_log_ms;                   /* 10s; 0: none is logged; reloadable */
-    uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
-    /* "" = none, else "a,b"; reloadable */
+    uint64_t read_max_bytes;                     /* bytes as stored; 0: no limit; reloadable */
+    uint64_t read_max_samples;       /* 50 M, for responses of type SAMPLES; reloadable */
+    uint64_t read_frame_bytes;       /* 1 MiB */
+    uint32_t query_max_concurrent;   /* 20 */
+    int64_t query_queue_timeout_ms;  /* 30s waiting for a free slot, then 503 */
+    int64_t query_timeout_ms;        /* 2m; reloadable */
+    uint64_t query_max_samples;      /* 50 M in memory at one time; reloadable */
+    uint64_t query_max_samples_read; /* 0: no limit; reloadable */
+    uint64_t query_max_series;       /* 0: no limit; reloadable */
+    uint64_t query_max_bytes;        /* bytes as stored; 0: no limit; reloadable */
+    uint64_t query_max_points;       /* 11000; reloadable */
+    int64_t query_lookback_delta_ms; /* 5m; reloadable */
+    uint64_t query_cache_bytes;      /* 64 MiB; 0: no cache; reloadable */
+    int64_t query_slow_log_ms;       /* 10s; 0: no log of slow queries; reloadable */
+    uint32_t query_features;         /* bits, see promql_features_of(); reloadable */
+    /* "a,b"; "": none; reloadable */
     char query_replica_labels[SETTING_TEXT_BYTES];
-    int64_t global_evaluation_interval_ms; /* 1m: of groups and subqueries that do not say;
+    int64_t global_evaluation_interval_ms; /* 1m: for groups and subqueries without their own;
                                               reloadable */
-    int64_t global_rule_query_offset_ms;   /* 0: the same; reloadable */
+    int64_t global_rule_query_offset_ms;   /* 0: for groups without their own; reloadable */
     uint32_t rules_max_concurrent_evals;   /* 4; reloadable */
     int64_t rules_outage_tolerance_ms;     /* 1h; reloadable */
     int64_t rules_grace_period_ms;         /* 10m; reloadable */
     int64_t rules_resend_delay_ms;         /* 1m; reloadable */
-    int64_t rules_catch_up_ms;             /* 1d; 0: no gap is filled; reloadable */
+    int64_t rules_catch_up_ms;             /* 1d; 0: gaps are not filled; reloadable */
     int64_t rules_catch_up_wait_ms;        /* 10m; reloadable */
     bool rules_api;                        /* false: /prometheus/config/v1/rules */
     uint32_t rules_api_max_groups;         /* 1000, per tenant; reloadable */
@@ -129,110 +129,108 @@ enum setting_type {
 struct setting {
     const char *name; /* "web.listen-address" */
     enum setting_type type;
-    size_t offset, size;  /* of the field in struct settings */
-    const char *fallback; /* the default, as one would write it */
+    size_t offset, size;  /* in struct settings */
+    const char *fallback; /* the default, as written in a file */
     const char *choices;  /* "local|none", in the order of the enum, or of the bits */
-    uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
+    uint64_t min, max;    /* inclusive; both 0: no limit. For a text: its length in bytes */
     bool reloadable;
     const char *help; /* one sentence, lower case, no full stop */
-    const char *zero; /* what 0 means, which is fine below `min`: "automatic"; NULL: it is not */
-    bool flag_only;   /* has no place in the file */
-    bool is_list;     /* of a text: "a,b", in a file also [a, b] */
-    const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
-    /* A text's own rules. ERR_INPUT: *ret_expected is what is expected instead; ERR_NOMEM. */
+    const char *zero; /* meaning of 0, which is valid even below `min`: "automatic"; NULL: 0 is not
+                         special */
+    bool flag_only;   /* not allowed in the file */
+    bool is_list;     /* a text that is a list: "a,b", in a file also [a, b] */
+    const char *what; /* the form of a value, "HOST:PORT"; NULL: the type says it */
+    /* Checks a text. ERR_INPUT: *ret_expected describes a valid value; ERR_NOMEM. */
     enum err (*rule)(const char *text, const char **ret_expected);
 };
 
-/* The table, ended by a NULL name. */
+/* The table; a NULL name ends it. */
 const struct setting *settings_table(void);
 
-/* NULL if there is no setting of that name. */
+/* Returns NULL if no setting has that name. */
 const struct setting *settings_find(struct bytes name);
 
-/* All defaults. */
+/* Sets everything to its default. */
 void settings_default(struct settings *settings);
 
 /*
- * Applies flags, `count` words after the command ("--x=y" or "--x y"); of a flag given twice the
- * last one counts, so that a wrapper's flags can be overruled. ERR_INPUT: unknown flag (with a
- * suggestion), bad value, a stray word; nothing was changed.
+ * Applies flags, `count` words after the command ("--x=y" or "--x y"). The last of repeated flags
+ * counts, so that flags can be added to those of a wrapper script. ERR_INPUT: an unknown flag (with
+ * a suggestion), an invalid value, a stray word; nothing was changed.
  */
 MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *const *words,
                                    struct why *why);
 
 /*
- * Applies a YAML text, all of it but what config_lists_yaml() reads; `file_name` is for messages:
- * "firekeep.yml:3:5: unknown key 'retension'; did you mean 'retention'?". Unknown keys, wrong
- * types, values out of range, duplicate keys, more than one document, aliases, anchors, tags:
+ * Applies a YAML text except for the keys that config_lists_yaml() reads; `file_name` is for
+ * messages: "firekeep.yml:3:5: unknown key 'retension'; did you mean 'retention'?". Unknown keys,
+ * wrong types, values out of range, duplicate keys, more than one document, aliases, anchors, tags:
  * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. On error nothing was
- * changed. What several settings must agree on is left to settings_validate(), because flags may
- * still follow.
+ * changed. Combinations of settings are left to settings_validate(), because flags may follow.
  */
 MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
                                   struct bytes text, struct why *why);
 
 /*
- * A file's text into `to`, which is initialized here in any case, for buf_fini(). Of a longer one
- * bytes_max + 1 bytes are read: whoever parses them says that it is too long. ERR_MISSING: no such
- * file; ERR_IO: it cannot be read; ERR_NOMEM.
+ * Reads a file into `to`, which is initialized in any case and needs buf_fini(). At most bytes_max
+ * + 1 bytes are read, so that the parser detects and reports a file that is too long. ERR_MISSING:
+ * the file does not exist; ERR_IO: it cannot be read; ERR_NOMEM.
  */
 MUST_CHECK enum err config_read(const char *path, size_t bytes_max, struct buf *to,
                                 struct why *why);
 
-/* The same of what is open already; `name` is for messages. */
+/* The same for an open file; `name` is for messages. */
 MUST_CHECK enum err config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to,
                                      struct why *why);
 
-/* settings_yaml() on a file, of which lists do not matter. Errors of both. */
+/* Applies a file as settings_yaml() does, and ignores its lists. Errors of both. */
 MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);
 
-/* Rules that span settings and what the lists have; names those that disagree. ERR_INPUT. */
+/* Checks rules that span several settings and the numbers of destinations and sources.
+ * ERR_INPUT: the message names those that disagree. */
 MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t destination_count,
                                       uint32_t source_count, struct why *why);
 
-/* Why rules come to nothing with these settings, a sentence; NULL: they do not. */
+/* Returns a sentence that says why rules have no effect with these settings; NULL if they have. */
 const char *settings_rules_lack(const struct settings *settings, uint32_t destination_count,
                                 uint32_t source_count);
 
 /*
- * What `serve` does: defaults, then the file named by the flags, then the flags, then its lists,
- * then settings_validate(). Errors as above, and of config_lists_yaml(). Called again for a reload
- * with the same words. The lists are given, for config_lists_free(); on error all is as before.
+ * Loads settings as `serve` does: defaults, the file named by the flags, the flags, the file's
+ * lists, settings_validate(). Errors as above, and of config_lists_yaml(). Called again, with the
+ * same words, for a reload. The lists are given, for config_lists_free(); on error nothing was
+ * changed.
  */
 MUST_CHECK enum err settings_load(struct settings *settings, struct config_lists *lists, int count,
                                   char *const *words, struct why *why);
 
-/* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
- * first. */
+/* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; the
+ * message names the first. */
 MUST_CHECK enum err settings_check_reload(const struct settings *now, const struct settings *next,
                                           struct why *why);
 
-/*
- * Splits "host:port", "[address]:port" or ":port" (all addresses: `ret_host` is ""). `ret_host` has
- * room for SETTING_TEXT_BYTES. ERR_INPUT: none of these, or no port number.
- */
+/* Splits "host:port", "[address]:port" or ":port" (all addresses: `ret_host` is ""). `ret_host`
+ * has room for SETTING_TEXT_BYTES. ERR_INPUT: another form, or not a port number. */
 MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
                                             struct why *why);
 
-/* What all paths begin with: "", or "/some/path". `ret_prefix` has room for SETTING_PREFIX_BYTES.
- */
+/* Returns the prefix of all paths: "", or "/some/path". `ret_prefix` has room for
+ * SETTING_PREFIX_BYTES. */
 void settings_route_prefix(const struct settings *settings, char *ret_prefix);
 /*
- * The URL under which clients reach the server, without a slash at its end: web.external-url, or as
- * in Prometheus http://HOSTNAME:PORT, here with the route prefix. "", or a path: not known, because
- * the setting is a path only, the port is any free one, or `hostname` is not a name for a URL.
- * `ret_url` has room for SETTING_URL_BYTES.
+ * Returns the URL under which clients reach the server, without a slash at its end:
+ * web.external-url, or as in Prometheus http://HOSTNAME:PORT, here with the route prefix. "" or a
+ * path if it is not known, because the setting is only a path, the kernel chooses the port, or
+ * `hostname` cannot be part of a URL. `ret_url` has room for SETTING_URL_BYTES.
  */
 void settings_external_url(const struct settings *settings, const char *hostname, char *ret_url);
 
-/* "--web.listen-address=...  help (default ...)" lines for --help. */
+/* Appends "--web.listen-address=... help (default ...)" lines for --help. */
 void settings_help(struct buf *to);
-/* The value of one setting as text, as one would write it. */
+/* Appends the value of one setting as written in a file. */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
-/*
- * A whole YAML file of the current values, with what rules and `alerting` have besides, in the
- * sections of settings and outside (NULL: nothing); read back it gives the same, but for secrets.
- */
+/* Appends a whole YAML file of the current values, with the other keys of `rules` and `alerting`
+ * (either may be NULL). Reading it back gives the same values except for secrets. */
 void settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
                          const struct alerting *alerting, struct buf *to);
 

@@ -1,4 +1,4 @@
-/* replica_labels.h - private to config/: the rule of query.replica-labels (struct setting). */
+/* replica_labels.h - private to config/: the check of query.replica-labels (struct setting). */
 #ifndef CONFIG_REPLICA_LABELS_H
 #define CONFIG_REPLICA_LABELS_H
 

@@ -1,7 +1,7 @@
 /*
- * rule_set.c - files are found tenant by tenant and pattern by pattern, and read when they are met
- * for the first time. One that is wrong does not end the reading: whoever repairs files wants to
- * see all that is wrong with them. What fails for lack of room does.
+ * rule_set.c - reads all files of rules. Files are found tenant by tenant and pattern by pattern,
+ * and each is read when it is first found. An invalid file does not stop the reading, so that all
+ * errors are reported at once. Exceeded limits and a lack of memory do.
  */
 #include "config/rule_set.h"
 
@@ -19,14 +19,14 @@ struct found_rule_file {
     const char *path;
     struct rule_groups groups;
     bool is_there;
-    uint32_t tenant_plus_1; /* the last that has it; 0: none */
+    uint32_t tenant_plus_1; /* the last tenant that has it; 0: none */
 };
 
 struct set_reading {
     const struct rule_set_options *options;
     struct rule_set set;
     struct why *why;
-    enum err first; /* of what is wrong with files; `why` has its sentence */
+    enum err first; /* error of the first invalid file; `why` has its sentence */
     struct buf text;
     uint64_t text_bytes;
 
@@ -34,7 +34,7 @@ struct set_reading {
     uint32_t file_count, file_capacity;
     struct table by_path;
 
-    /* Of the pattern that is expanded. */
+    /* Matches of the pattern being expanded. */
     const char **paths;
     uint32_t path_count, path_capacity;
 };
@@ -53,7 +53,7 @@ too_many(struct set_reading *r, uint32_t max, const char *what)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* Notes what is wrong with a file, and goes on. */
+/* Remembers the error of a file if it is the first. */
 static void
 note_error(struct set_reading *r, enum err e, const struct why *why)
 {
@@ -77,8 +77,11 @@ compare_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* ERR_IO: the directory has the name of the file that is missing, so it is a symbolic link, which
- * points nowhere. Otherwise ERR_MISSING, or the reason why the directory cannot be listed. */
+/*
+ * Explains why a path that a directory may list cannot be opened. ERR_IO: the directory has that
+ * name, so it is a symbolic link to a missing file. Otherwise ERR_MISSING, or the reason why the
+ * directory cannot be listed.
+ */
 static enum err
 check_missing(struct env *env, const char *path, struct why *why)
 {
@@ -128,7 +131,7 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
     return OK;
 }
 
-/* Fills in a file that has its path. */
+/* Reads the file at `file->path` and counts its rules. */
 static enum err
 read_file(struct set_reading *r, struct found_rule_file *file)
 {
@@ -136,9 +139,9 @@ read_file(struct set_reading *r, struct found_rule_file *file)
                                               .context = r->options->context};
     struct why why = {""};
     enum err e = read_text(r, file->path, &why);
-    if (e == ERR_MISSING) return OK; /* perhaps since its directory was listed */
+    if (e == ERR_MISSING) return OK; /* it may have been removed since its directory was listed */
     file->is_there = true;
-    bool told = e == OK;
+    bool parsed = e == OK;
     if (e == OK) {
         e = rule_file_parse(file->path, buf_bytes(&r->text), &options, r->set.arena, &file->groups,
                             &why);
@@ -149,13 +152,13 @@ read_file(struct set_reading *r, struct found_rule_file *file)
         return e;
     }
     note_error(r, e, &why);
-    if (!told && r->options->tell != NULL) {
+    if (!parsed && r->options->tell != NULL) {
         r->options->tell(r->options->context, bytes_of_text(why_text(&why, e)));
     }
     return OK;
 }
 
-/* The file of that path, read now or before. */
+/* Returns the file at that path, which is read if it is new. */
 static enum err
 find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_file)
 {
@@ -199,7 +202,7 @@ compare_paths(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The paths that a pattern names, by name. */
+/* Collects the paths that match a pattern, ordered by name. */
 static enum err
 expand(struct set_reading *r, const char *pattern)
 {
@@ -207,7 +210,8 @@ expand(struct set_reading *r, const char *pattern)
     r->path_count = 0;
     enum err e = file_pattern_expand(r->options->env, pattern, add_path, r, &why);
     if (e == ERR_LIMIT || e == ERR_NOMEM) {
-        if (r->why != NULL && why.text[0] != '\0') *r->why = why; /* else add_path() set it */
+        if (r->why != NULL && why.text[0] != '\0')
+            *r->why = why; /* otherwise add_path() has set it */
         return e;
     }
     if (e) {
@@ -254,7 +258,7 @@ read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *
     uint32_t number = (uint32_t)(tenant - r->set.tenants) + 1;
     enum err before = r->first;
     enum err e = expand(r, pattern);
-    bool any = r->first != before; /* a directory that cannot be read is told already */
+    bool any = r->first != before; /* an unreadable directory is already reported */
     for (uint32_t i = 0; i < r->path_count && e == OK; i++) {
         struct found_rule_file *file = NULL;
         e = find_file(r, r->paths[i], &file);

@@ -1,6 +1,6 @@
 /*
- * rule_set.h - all groups of rules that the configuration names: its patterns are expanded, and the
- * files read, at once and as a whole. A set does not change; a reload makes another.
+ * rule_set.h - all groups of rules that the configuration names. Patterns are expanded and files
+ * are read once, when the set is made. A set does not change; a reload makes another.
  */
 #ifndef CONFIG_RULE_SET_H
 #define CONFIG_RULE_SET_H
@@ -11,7 +11,7 @@
 
 enum {
     RULE_SET_FILES_MAX = 10000,
-    RULE_SET_TEXT_BYTES_MAX = 256 << 20, /* of all files */
+    RULE_SET_TEXT_BYTES_MAX = 256 << 20, /* all files together */
     RULE_SET_GROUPS_MAX = 100000,
     RULE_SET_RULES_MAX = 1000000,
 };
@@ -22,17 +22,19 @@ struct rule_set_tenant {
     uint32_t group_count;
 };
 
-/* A pattern that names no file. */
+/* A pattern without a matching file. */
 struct unmatched_pattern {
     const char *tenant;
     const char *pattern;
-    bool is_wild; /* else it is the path of one file, which is not there */
+    bool is_wild; /* false: it is the path of one file, which does not exist */
 };
 
 struct rule_set {
-    struct arena *arena; /* has all of it; NULL: there are no rules */
-    /* As the configuration has them; the groups of each in the order of its patterns, files by
-     * name, groups as in their file. Of a file that several tenants have, they share the rules. */
+    struct arena *arena; /* owns the whole set; NULL: there are no rules */
+    /*
+     * In the order of the configuration. The groups of a tenant follow its patterns, then the names
+     * of files, then the order in the file. Tenants that name the same file share its rules.
+     */
     struct rule_set_tenant *tenants;
     uint32_t tenant_count;
     struct unmatched_pattern *unmatched;
@@ -42,21 +44,21 @@ struct rule_set {
 
 struct rule_set_options {
     struct env *env;
-    struct budget *budget; /* of all that is taken but what libyaml takes; NULL: nobody's */
-    /* Told each thing that is wrong with the files, a view, file after file; NULL: only the first
-     * counts. */
+    struct budget *budget; /* for all memory but that of libyaml; may be NULL */
+    /* Called for every error in the files, in order, with a view of the sentence. NULL: only the
+     * first error counts. */
     void (*tell)(void *context, struct bytes sentence);
     void *context;
 };
 
 /*
- * Finds and reads all files. A file that several patterns name is read once. A pattern that names
- * none is no error. `ret_set` is given, for rule_set_free(); after an error there is none.
+ * Finds and reads all files. A file that several patterns name is read once. A pattern without a
+ * match is not an error. `ret_set` is given, for rule_set_free(); it is not set on an error.
  *
- * ERR_INPUT   a file is wrong: `why` has the first sentence, "FILE:LINE:COLUMN: ...".
- * ERR_IO ...  a file or directory that is there cannot be read: that is no reason for an alert to
- *             vanish. With these two `tell` was told all, of all files.
- * ERR_LIMIT   there is more than RULE_SET_..._MAX, or a file is larger than RULE_FILE_BYTES_MAX.
+ * ERR_INPUT   a file is invalid: `why` has the first sentence, "FILE:LINE:COLUMN: ...".
+ * ERR_IO ...  an existing file or directory cannot be read: its alerts must not vanish because of
+ *             that. With these two, `tell` was called for all errors of all files.
+ * ERR_LIMIT   a limit RULE_SET_..._MAX or RULE_FILE_BYTES_MAX is exceeded.
  * ERR_NOMEM
  */
 MUST_CHECK enum err rule_set_read(const struct rule_settings *settings,

@@ -1,13 +1,14 @@
 /*
- * store_options.c - see store_options.h. How memory is shared out (docs/configuration.md, memory):
+ * store_options.c - see store_options.h. Memory is divided as follows (docs/configuration.md,
+ * memory):
  *
- *     flush    an eighth and 5 MiB: a quarter of what the head may be, and what the writer of a
- *              part takes. Series in order take 41 bytes each, label values 10; in the head both
+ *     flush    an eighth and 5 MiB: a quarter of the largest head, and the writer of a
+ *              part. Series in order take 41 bytes each, label values 10; in the head both
  *              take more than four times as much.
  *     merge    an eighth, at least 12 MiB, so that eight small parts can become one
- *     cache    an eighth for pages, and a part in thirty-two for what is known of open parts
- *     the rest is the foreground: of that the head has at most five sixths, and half of all; what
- *              it leaves is for the log's batches, writes, reads
+ *     cache    an eighth for pages, and 1/32 for the indexes of open parts
+ *     the rest is the foreground: the head has at most five sixths of it, and half of all memory;
+ *              the remainder is for the log's batches, writes and reads
  */
 #include "config/store_options.h"
 
@@ -20,7 +21,7 @@ memory_init(struct memory *m, uint64_t bytes)
     m->merge_bytes = bytes / 8 > MERGE_LEAST ? bytes / 8 : MERGE_LEAST;
     m->cache_bytes = bytes / 8;
     uint64_t taken = m->flush_bytes + m->merge_bytes + m->cache_bytes + bytes / 32;
-    if (taken > bytes / 5 * 3) { /* less than anybody can set */
+    if (taken > bytes / 5 * 3) { /* below the smallest valid limit */
         m->flush_bytes = m->merge_bytes = m->cache_bytes = bytes / 5;
         taken = bytes / 5 * 3;
     }

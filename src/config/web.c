@@ -8,12 +8,12 @@
 #include "config/config.h"
 #include "model/matcher.h"
 
-/* --- where it listens ------------------------------------------------------------------------- */
+/* --- the listen address ----------------------------------------------------------------------- */
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                    "0123456789.-_";
 
-/* NULL if `text` was split, else what is wrong with it. */
+/* Returns NULL if `text` was split, otherwise a description of a valid address. */
 static const char *
 split_address(const char *text, char *host, uint16_t *ret_port)
 {
@@ -33,7 +33,7 @@ split_address(const char *text, char *host, uint16_t *ret_port)
 
     struct in_addr v4;
     struct in6_addr v6;
-    bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* or wants to be */
+    bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* or is meant to be an IPv4 address */
     bool is_name = host[strspn(host, name_letters)] == 0;
     if (bracketed) {
         if (inet_pton(AF_INET6, host, &v6) != 1) return "an IPv6 address in the brackets";
@@ -76,12 +76,13 @@ settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, st
     return OK;
 }
 
-/* --- where others reach it -------------------------------------------------------------------- */
+/* --- the external URL ------------------------------------------------------------------------- */
 
-/* A route is compared with what a client sends once that is unescaped, and "*" ends a prefix. */
+/* Characters that a prefix must not contain: routes are compared with unescaped paths, and "*"
+ * ends a prefix. */
 static const char no_path[] = " \"'?#%*\\<>";
 
-/* The path of a URL, or what is no URL but a path. */
+/* Returns the path of a URL, or the whole text if it is only a path. */
 static const char *
 path_of(const char *url)
 {

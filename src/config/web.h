@@ -1,5 +1,5 @@
-/* web.h - private to config/: rules of the settings that say where the server is (struct setting).
- */
+/* web.h - private to config/: checks of the settings for addresses and URLs of the server
+ * (struct setting). */
 #ifndef CONFIG_WEB_H
 #define CONFIG_WEB_H
 

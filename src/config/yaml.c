@@ -1,25 +1,25 @@
 /*
  * yaml.c - settings_yaml(): libyaml's events against the table.
  *
- * The grammar is what the table can say and nothing else, so reading needs no stack:
+ * The grammar allows only what the table can express, so reading needs no stack:
  *
  *     stream    = [ document ]
  *     document  = "" | { section | other }
  *     section   = name: { key: scalar | other }
  *
- * Anything deeper is refused where it begins, and so the depth of a hostile file does not matter.
- * What the table calls other is only stepped over: it is read in passes of its own (lists.h),
- * because its rules ask for settings that may stand behind it, or among the flags.
+ * Anything deeper is refused where it begins, so the depth of a hostile file does not matter.
+ * `other` keys are skipped here: they are read in passes of their own (lists.h), because their
+ * rules depend on settings that may follow them, or come from flags.
  *
- * What a scalar means is decided by the setting it is given to, never by YAML: `true`, `"true"` and
- * `'true'` are the same, and a path may be called 9201. Only a plain null is no value.
+ * The setting, never YAML, decides what a scalar means: `true`, `"true"` and `'true'` are the same,
+ * and a path may be called 9201. Only a plain null counts as a missing value.
  */
 #include <stdio.h>
 
 #include "base/suggest.h"
 #include "config/schema/reader.h"
 
-/* Keys that are no settings. */
+/* Keys that are not settings. */
 static const struct {
     const char *section; /* "": the root */
     const char *name;
@@ -35,7 +35,7 @@ static const struct {
 };
 enum { OTHER_COUNT = sizeof others / sizeof *others };
 
-/* Keys of others that are not ours: who brings such a file is told what to do with it. */
+/* Keys of Prometheus that Firekeep does not have, with advice for a migrated file. */
 #define NO_SCRAPING \
     "is a setting of Prometheus' scraping; Firekeep does not scrape targets: remove it"
 #define NO_SUCH   "is a setting of Prometheus that Firekeep does not have: remove it"
@@ -79,11 +79,12 @@ static const struct {
 struct settings_reader {
     struct config_reader in;
     struct settings next;
-    /* Line on which setting i of the table was given, 0 if not; of a section, at its first. */
+    /* Line on which setting i of the table was given, 0 if not; sections use the index of their
+     * first setting. */
     size_t setting_line[SETTINGS_MAX];
     size_t section_line[SETTINGS_MAX];
     size_t other_line[OTHER_COUNT];
-    const struct setting *section; /* the first of the one at hand */
+    const struct setting *section; /* the first setting of the current section */
 };
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -94,7 +95,7 @@ section_size(const struct setting *s)
     return strcspn(s->name, ".");
 }
 
-/* As in a file. */
+/* The name of a section, as in a file. */
 struct section_name {
     char text[SETTING_TEXT_BYTES];
 };
@@ -114,14 +115,14 @@ in_section(const struct setting *s, const struct setting *first)
     return section_size(s) == size && memcmp(s->name, first->name, size) == 0;
 }
 
-/* "listen_address" for web.listen-address, in `to`. */
+/* Returns the key within its section, "listen_address" for web.listen-address, in `to`. */
 static const char *
 key_of(const struct setting *s, char to[SETTING_TEXT_BYTES])
 {
     return setting_yaml_name(s, to) + section_size(s) + 1;
 }
 
-/* The index of the key at hand, which is no setting; OTHER_COUNT: it is none of these. */
+/* Returns the index of the current key in `others`, or OTHER_COUNT. */
 static size_t
 find_other(const struct settings_reader *r, const char *section)
 {
@@ -133,7 +134,7 @@ find_other(const struct settings_reader *r, const char *section)
     return i;
 }
 
-/* OK: the key at hand is none of Prometheus. */
+/* ERR_INPUT with advice if the current key is one of Prometheus that Firekeep does not have. */
 static enum err
 refuse_foreign(struct settings_reader *r, const char *section)
 {
@@ -145,7 +146,7 @@ refuse_foreign(struct settings_reader *r, const char *section)
     return OK;
 }
 
-/* Whether one typed a whole setting where its section (or its key) belongs, in any spelling. */
+/* Finds the setting whose whole name, in any spelling, was given in place of a section or key. */
 static const struct setting *
 find_dotted(struct bytes name)
 {
@@ -189,7 +190,7 @@ unknown_section(struct settings_reader *r)
     }
     struct hint hint = suggest_hint(&near, "");
     struct shown shown = shown_of(name);
-    /* Perhaps a key without its section. */
+    /* The key may lack its section. */
     for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
         char key[SETTING_TEXT_BYTES];
         if (s->flag_only || suggest_distance(name, bytes_of_text(key_of(s, key))) > 0) continue;
@@ -228,7 +229,7 @@ unknown_key(struct settings_reader *r, const struct setting *first)
 
 /* --- the grammar ------------------------------------------------------------------------------ */
 
-/* Refuses what was given before: `line` is 0 until then. */
+/* Refuses a duplicate. `line` is 0 until the key was given. */
 static enum err
 note_line(struct settings_reader *r, size_t *line)
 {
@@ -240,7 +241,7 @@ note_line(struct settings_reader *r, size_t *line)
     return OK;
 }
 
-/* The key at hand is others[i]. */
+/* Skips the value of others[i], which is the current key. */
 static enum err
 skip_other(struct settings_reader *r, size_t i)
 {
@@ -249,7 +250,7 @@ skip_other(struct settings_reader *r, size_t i)
     return e ? e : reader_skip(&r->in);
 }
 
-/* The event at hand is a key of the section. */
+/* Reads a key of the section, at the current event, and its value. */
 static enum err
 read_key(struct config_reader *in, void *context)
 {
@@ -275,7 +276,7 @@ read_root_key(struct config_reader *in, void *context)
     enum err e;
     size_t other = find_other(r, "");
     if (other < OTHER_COUNT) return skip_other(r, other);
-    const struct setting *first = settings_table(); /* of the section that the file may have */
+    const struct setting *first = settings_table(); /* the first of the section with this name */
     while (first->name != NULL &&
            (first->flag_only || !bytes_equal_text(reader_scalar(in), section_of(first).text))) {
         first++;
@@ -283,7 +284,7 @@ read_root_key(struct config_reader *in, void *context)
     if (first->name == NULL) return unknown_section(r);
     e = note_line(r, &r->section_line[first - settings_table()]);
     if (e == OK) e = reader_next(in);
-    if (e || reader_is_null(in)) return e; /* with all that stood below it commented out */
+    if (e || reader_is_null(in)) return e; /* a section whose keys are all commented out */
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
@@ -309,7 +310,8 @@ settings_yaml(struct settings *settings, const char *file_name, struct bytes tex
     enum err e = reader_init(&r.in, file_name, text, CONFIG_BYTES_MAX, why);
     if (e) return e;
     e = reader_document(&r.in, read_root, &r);
-    /* With errors left out, the rest is better than defaults for what depends on it. */
+    /* If errors were passed over, the valid settings still serve later checks better than
+     * defaults do. */
     if (e == OK || r.in.passed_over > 0) *settings = r.next;
     reader_fini(&r.in);
     return e;

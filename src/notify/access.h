@@ -26,13 +26,13 @@ struct access_options {
 };
 
 struct access;
-/* ERR_NOMEM; errors of aws_region(). */
+/* Makes an access. ERR_NOMEM; errors of aws_region(). */
 MUST_CHECK enum err access_new(const struct discovery_options *options,
                                const struct access_options *settings, struct access **ret_access,
                                struct why *why);
 /* Gives up a pending fetch. */
 void access_stop(struct access *access);
-/* It must be stopped. NULL is fine. */
+/* The access must be stopped. NULL is fine. */
 void access_free(struct access *access);
 
 /* Returns true if requests can be sent: all credentials are there. */

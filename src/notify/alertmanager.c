@@ -59,7 +59,7 @@ struct members_finding {
     uint32_t queue_max;
     uint32_t left_out;        /* targets beyond MEMBERS_MAX */
     uint32_t invalid;         /* targets without a valid address */
-    uint64_t invalid_hash;    /* of their addresses, in any order */
+    uint64_t invalid_hash;    /* hash of their addresses, in any order */
     char invalid_address[64]; /* the first */
     struct arena scratch;
     enum err e;
@@ -223,7 +223,7 @@ take_targets(void *context, const struct targets *targets)
     }
 }
 
-/* Logs ignored targets, unless the last look has found the same. */
+/* Logs ignored targets, unless they are those of the last look. */
 static void
 log_ignored(const struct members_finding *f)
 {

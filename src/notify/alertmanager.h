@@ -10,7 +10,7 @@
 #include "notify/discovery.h"
 #include "notify/member.h"
 
-enum { MEMBERS_MAX = 1000 }; /* of one Alertmanager */
+enum { MEMBERS_MAX = 1000 }; /* per Alertmanager */
 
 /* The settings of all Alertmanagers of a plan. */
 struct shared_alerting {
@@ -35,15 +35,15 @@ struct alertmanager {
     struct budget *memory;
     struct shared_alerting *shared;
     const struct alertmanager_settings *settings;
-    struct relabel *relabel;       /* of targets; may be NULL */
-    struct relabel *alert_relabel; /* of alerts; may be NULL */
+    struct relabel *relabel;       /* applied to targets; may be NULL */
+    struct relabel *alert_relabel; /* applied to alerts; may be NULL */
     char *path;                    /* __alerts_path__ */
     size_t path_bytes;
 
     _Atomic uint32_t refs; /* acquire-release */
 
-    /* The thread that makes it, then the thread that steps the notifier. */
-    uint32_t line; /* in the configuration in force */
+    /* For the thread that makes it, then for the thread that steps the notifier. */
+    uint32_t line; /* in the current configuration */
     struct access *access;
     struct discovery **discoveries;
     uint32_t discovery_count;
@@ -52,10 +52,11 @@ struct alertmanager {
     uint32_t left_out, invalid; /* targets, at the last alertmanager_find() */
     uint64_t invalid_hash;
 
-    int64_t empty_since_ns; /* monotonic; since then there are alerts and no members; 0: no */
+    int64_t empty_since_ns; /* monotonic time since which there are alerts but no members; 0: there
+                               are members, or no alerts */
     bool has_empty_line;    /* the log has a line about it */
 
-    /* Guarded by the notifier's lock, once it is in a plan in force. */
+    /* Guarded by the notifier's lock, once it is in the current plan. */
     struct members members;
     uint64_t unaddressed; /* alerts that came while it had no members */
 };
@@ -70,7 +71,8 @@ MUST_CHECK enum err alertmanager_new(const struct discovery_options *options,
                                      uint32_t queue_max, struct alertmanager **ret_alertmanager,
                                      struct why *why);
 struct alertmanager *alertmanager_ref(struct alertmanager *alertmanager);
-/* NULL is fine. It must be stopped before the last one, unless it was never stepped. */
+/* NULL is fine. Before the last reference is dropped it must be stopped, unless it was never
+ * stepped. */
 void alertmanager_unref(struct alertmanager *alertmanager);
 
 /* Steps its discoveries. Returns when to step again, on the monotonic clock. */

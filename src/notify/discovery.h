@@ -3,7 +3,7 @@
  * file_sd_configs or http_sd_configs.
  *
  * A discovery looks in one or several places: names, files. It keeps the targets that it found last
- * in each. A look that fails changes nothing.
+ * in each. A failed look changes nothing.
  *
  * Threads: one at a time. The thread that reads the settings makes a discovery, another steps it.
  */
@@ -15,10 +15,10 @@
 #include "notify/settings.h"
 
 enum {
-    TARGETS_MAX = 1000,               /* of one place */
-    TARGETS_LABELS_MAX = 128,         /* of one target */
+    TARGETS_MAX = 1000,               /* per place */
+    TARGETS_LABELS_MAX = 128,         /* per target */
     TARGETS_BYTES_MAX = 8 << 20,      /* labels of all targets of a place */
-    TARGETS_TEXT_BYTES_MAX = 4 << 20, /* of a file, or an answer */
+    TARGETS_TEXT_BYTES_MAX = 4 << 20, /* per file, or answer */
 };
 
 /* Targets, each as canonical labels: __address__ and others. */
@@ -39,7 +39,7 @@ struct discovery_options {
     struct env *env;
     struct budget *memory;
     struct outside *outside;
-    const uint32_t *line; /* of the Alertmanager in the configuration, for the log */
+    const uint32_t *line; /* the Alertmanager's in the configuration, for the log */
 };
 
 struct discovery;
@@ -88,7 +88,7 @@ discovery_stop(struct discovery *d)
     if (d->class->stop != NULL) d->class->stop(d);
 }
 
-/* It must be stopped. NULL is fine. */
+/* The discovery must be stopped. NULL is fine. */
 static inline void
 discovery_free(struct discovery *d)
 {

@@ -15,7 +15,7 @@ struct found_name {
     struct dns_discovery *of;
     const char *name;
     struct targets targets;
-    bool is_cut;     /* it has too many records, and the log has a line about it */
+    bool is_cut;     /* the name has too many records, and the log has a line about it */
     bool has_failed; /* the last look-up failed, and the log has a line about it */
 };
 
@@ -40,7 +40,7 @@ dns_discovery_free(struct discovery *discovery)
 {
     struct dns_discovery *d = (struct dns_discovery *)discovery;
     for (uint32_t i = 0; i < d->count; i++) {
-        assert(!d->names[i].question.is_pending); /* it was stopped */
+        assert(!d->names[i].question.is_pending); /* stopped before */
         targets_fini(&d->names[i].targets);
     }
     mem_free(d->base.options.memory, d, sizeof *d + d->count * sizeof *d->names);

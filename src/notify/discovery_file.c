@@ -3,7 +3,7 @@
  *
  * The patterns are expanded every few seconds. A file is read if it was not read for refresh_ms, or
  * if its facts in the file system have changed. A file that cannot be read, or is malformed, keeps
- * its targets; a file that is gone loses them.
+ * its targets; a removed file loses them.
  */
 #include <assert.h>
 #include <strings.h>
@@ -18,7 +18,7 @@ enum { LOOK_MS = 5000, FILES_MAX = 1000, REFRESH_MS = 5 * 60 * 1000 };
 struct found_file {
     char *path;
     size_t path_bytes;
-    bool is_there; /* the present look has found it */
+    bool is_there; /* found by the current look */
     bool is_lost;  /* its facts cannot be read, and the log has a line about it */
     bool was_read; /* `facts` are those at the last attempt to read it */
     struct file_facts facts;
@@ -146,7 +146,7 @@ find_file(struct file_discovery *f, const char *path)
     return NULL;
 }
 
-/* NULL: there is not enough memory. */
+/* Returns NULL if memory is short. */
 static struct found_file *
 add_file(struct file_discovery *f, const char *path)
 {
@@ -189,7 +189,7 @@ take_path(void *context, const char *path)
     return OK;
 }
 
-/* Removes files that are gone. */
+/* Forgets removed files. */
 static void
 sweep(struct file_discovery *f)
 {

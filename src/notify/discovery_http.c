@@ -1,6 +1,6 @@
 /*
  * discovery_http.c - members that a server lists. Source: Prometheus' documentation, "HTTP SD
- * requirements". A look that fails changes nothing, and the next one follows after the usual time.
+ * requirements". A failed look changes nothing, and the next one follows after the usual interval.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static void
 http_free(struct discovery *discovery)
 {
     struct http_discovery *h = http_of(discovery);
-    assert(!h->call.is_pending); /* it was stopped */
+    assert(!h->call.is_pending); /* stopped before */
     access_free(h->access);
     targets_fini(&h->targets);
     mem_free(h->base.options.memory, h, sizeof *h);
@@ -150,7 +150,7 @@ list_answered(struct outside_call *call, const struct http_call_answer *answer)
     bool is_refused = step.verdict == VERDICT_UNPREPARED || step.verdict == VERDICT_AGAIN;
     if (is_refused && !h->was_refused) {
         h->was_refused = true;
-        return; /* the next step asks again at once */
+        return; /* the next step retries at once */
     }
     if (answer->failure != HTTP_CALL_ANSWERED) {
         note_failed(h, step.answer);

@@ -1,9 +1,9 @@
 /*
- * dns.c - questions, each of which is asked for one full name after another.
+ * dns.c - asks each question for one full name after another.
  *
  * c-ares reads /etc/resolv.conf when a channel is made, so a new channel is made whenever no
  * question is pending: changes of the file count from the next round of look-ups on. c-ares cannot
- * give up a single query, so a question that is given up is awaited, and its answer dropped.
+ * cancel a single query, so a canceled question stays until its answer arrives, which is dropped.
  *
  *      PENDING --answered--> DONE --dns_done()--> shown
  *         |                    |
@@ -48,7 +48,7 @@ struct dns_question {
     int at;          /* index of the next name to ask for */
     bool has_failed; /* servers did not answer for one of its names */
     struct dns_answer answer;
-    struct arena arena; /* of records */
+    struct arena arena; /* holds records */
     struct dns_answer_record *records;
     uint32_t count;
     char name[];
@@ -61,7 +61,7 @@ struct dns {
     ares_channel channel;
     bool has_channel;
     struct __res_state system;          /* `search` (6 domains at most) and ndots */
-    struct pollfd sockets[DNS_FDS_MAX]; /* of the channel, with the events it waits for */
+    struct pollfd sockets[DNS_FDS_MAX]; /* the channel's, with the events it waits for */
     uint32_t socket_count;
     struct dns_question *questions; /* invariant 1 */
     struct dns_question *shown;     /* NULL, or the question whose answer the caller has */
@@ -69,7 +69,7 @@ struct dns {
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static bool library_is_there; /* written once, before any thread looks */
+static bool library_is_there; /* written once, before other threads start */
 
 static void
 library_init(void)
@@ -239,7 +239,7 @@ parse_answer(struct dns_question *q, const ares_dns_record_t *message)
     for (size_t i = 0; i < count; i++) {
         const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(message, ARES_SECTION_ANSWER, i);
         ares_dns_rec_type_t type = ares_dns_rr_get_type(rr);
-        if ((int)type != types[q->type]) continue; /* CNAME above all */
+        if ((int)type != types[q->type]) continue; /* usually CNAME */
         if (type == ARES_REC_TYPE_A)
             add_address(q, AF_INET, ares_dns_rr_get_addr(rr, ARES_RR_A_ADDR));
         else if (type == ARES_REC_TYPE_AAAA)
@@ -262,7 +262,7 @@ on_answer(void *context, ares_status_t status, size_t timeouts, const ares_dns_r
 {
     struct dns_question *q = context;
     (void)timeouts;
-    if (q->dns->is_ending) return; /* all are freed */
+    if (q->dns->is_ending) return; /* all questions are freed */
     if (status == ARES_SUCCESS) parse_answer(q, message);
     on_status(q, (int)status);
 }
@@ -282,7 +282,7 @@ static int
 parse_addresses(struct dns_question *q, struct bytes text)
 {
     union {
-        struct ares_addrttl v4[DNS_RECORDS_MAX + 1]; /* one more shows that there are more */
+        struct ares_addrttl v4[DNS_RECORDS_MAX + 1]; /* one more, to detect excess records */
         struct ares_addr6ttl v6[DNS_RECORDS_MAX + 1];
     } *found = mem_alloc(q->dns->memory, sizeof *found);
     int count = DNS_RECORDS_MAX + 1;
@@ -334,7 +334,7 @@ parse_answer(struct dns_question *q, struct bytes text)
 {
     bool has_addresses = q->type == DNS_A || q->type == DNS_AAAA;
     int status = has_addresses ? parse_addresses(q, text) : parse_names(q, text);
-    /* All records are of other types, CNAME above all. */
+    /* All records have other types, usually CNAME. */
     return status == ARES_ENODATA ? ARES_SUCCESS : status;
 }
 
@@ -345,7 +345,7 @@ on_answer(void *context, int status, int timeouts, unsigned char *text, int size
 {
     struct dns_question *q = context;
     (void)timeouts;
-    if (q->dns->is_ending) return; /* all are freed */
+    if (q->dns->is_ending) return; /* all questions are freed */
     if (status == ARES_SUCCESS) status = parse_answer(q, bytes_of(text, (size_t)size));
     on_status(q, status);
 }
@@ -374,7 +374,7 @@ note_failed(struct dns_question *q, int status)
 {
     q->has_failed = true;
     if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
-    /* c-ares tries the next server then, and 1.18 reports the last error only. */
+    /* c-ares then tries the next server, and 1.18 reports only the last error. */
     const char *error = status == ARES_ECONNREFUSED || status == ARES_ESERVFAIL
                             ? "no name server can be reached, or all answer that they failed"
                             : ares_strerror(status);

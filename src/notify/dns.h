@@ -20,7 +20,7 @@ enum { DNS_RECORDS_MAX = 1000, DNS_FDS_MAX = 16, DNS_ERROR_BYTES = 128 };
 
 struct dns_answer_record {
     const char *target; /* an address, or a name without a dot at its end */
-    uint32_t port;      /* of SRV */
+    uint32_t port;      /* for SRV */
 };
 struct dns_answer {
     void *context;
@@ -38,7 +38,8 @@ MUST_CHECK enum err dns_new(struct budget *memory, const char *servers, struct d
 /* Gives up pending questions. NULL is fine. */
 void dns_free(struct dns *dns);
 
-/* ERR_NOMEM; ERR_IO: /etc/resolv.conf cannot be read. */
+/* Asks a question, whose answer dns_done() returns. ERR_NOMEM; ERR_IO: /etc/resolv.conf cannot
+ * be read. */
 MUST_CHECK enum err dns_ask(struct dns *dns, const char *name, enum dns_record type, void *context,
                             struct why *why);
 void dns_give_up(struct dns *dns, const void *context);
@@ -47,7 +48,7 @@ void dns_give_up(struct dns *dns, const void *context);
 uint32_t dns_fds(struct dns *dns, struct pollfd *ret_fds, int *wait_ms);
 /* To be called after poll(), even if no descriptor is ready. */
 void dns_go_on(struct dns *dns, const struct pollfd *fds, uint32_t count);
-/* Returns the answer of a question that is done. False: none is. */
+/* Returns the answer of a completed question. False: there is none. */
 bool dns_done(struct dns *dns, struct dns_answer *ret_answer);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * encoded_alert.h - an alert as the queues of one Alertmanager's members share it: the labels that
+ * encoded_alert.h - an alert, shared by the queues of one Alertmanager's members: the labels that
  * identify it, after relabelling, and the JSON of its state, encoded once for all members.
  *
  * Threads: immutable except for the number of references; any may use it.
@@ -9,9 +9,12 @@
 
 #include "notify/notify.h"
 
-enum { ENCODED_ALERT_BYTES_MAX = 1 << 20 }; /* of the JSON, and of the labels */
-/* An alert may wait in a queue for so long after its end or, if that is later, after its encoding:
- * a resolved alert that is sent again has its old end, and needs time of its own for delivery. */
+enum { ENCODED_ALERT_BYTES_MAX = 1 << 20 }; /* for the JSON, and for the labels */
+/*
+ * An alert may wait in a queue for this long after its end or, if that is later, after its
+ * encoding: a resolved alert that is sent again has its old end, and needs time of its own for
+ * delivery.
+ */
 enum { ENCODED_ALERT_KEPT_MS = 15 * 60 * 1000 };
 
 struct encoded_alert {
@@ -20,17 +23,16 @@ struct encoded_alert {
     uint32_t labels_bytes;
     uint32_t json_bytes;
     int64_t expires_ms; /* Unix: queues drop it then */
-    uint64_t hash;      /* of the labels */
+    uint64_t hash;      /* hash of the labels */
     uint8_t bytes[];    /* labels, JSON */
 };
 
 /* Values that all alerts of one call are encoded with. */
 struct alert_encoding {
     struct budget *memory;
-    uint64_t seed;  /* of hashes */
-    int64_t now_ms; /* Unix */
-    const char
-        *external_url; /* of this server, without a slash at its end; "" or a path: unknown */
+    uint64_t seed;            /* seed of hashes */
+    int64_t now_ms;           /* Unix */
+    const char *external_url; /* this server's, without a slash at its end; "" or a path: unknown */
 };
 
 /*

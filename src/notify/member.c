@@ -1,10 +1,10 @@
 /*
  * member.c - decides what is sent to a member, and when.
  *
- * A refused request says that some alert in it is invalid, and not which. So the next one has half
- * as many, from the same beginning, and so on down to a single alert, which is dropped; a delivery
- * doubles the size again. That finds one invalid alert among 256 in about 25 requests, and costs
- * one request for each alert if all are invalid.
+ * A refused request means that some alert in it is invalid, without naming it. So the next one has
+ * half as many, from the same beginning, and so on down to a single alert, which is dropped; a
+ * delivery doubles the size again. That finds one invalid alert among 256 in about 25 requests, and
+ * costs one request for each alert if all are invalid.
  *
  * Invariants:
  *
@@ -55,7 +55,7 @@ member_free(struct member *m)
     mem_free(m->memory, m, sizeof *m);
 }
 
-/* --- in --------------------------------------------------------------------------------------- */
+/* --- queueing --------------------------------------------------------------------------------- */
 
 void
 member_lose(struct member *m, enum member_loss loss, uint32_t count)
@@ -98,7 +98,7 @@ member_forget_failures(struct member *m)
     m->gate = (struct log_gate){0};
 }
 
-/* --- out -------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 int64_t
 member_due_ns(const struct member *m)
@@ -125,7 +125,7 @@ member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_m
     return true;
 }
 
-/* --- settled ---------------------------------------------------------------------------------- */
+/* --- outcomes --------------------------------------------------------------------------------- */
 
 static void
 put_back(struct member *m)
@@ -155,7 +155,7 @@ settle_refused(struct member *m, int64_t now_ns)
     m->errors += count;
     m->refused++;
     m->batch_max = count > 1 ? count / 2 : 1;
-    /* A server that refuses everything does not get requests as fast as it can answer. */
+    /* A server that refuses everything must not get requests as fast as it can answer. */
     bool is_many = m->refused > MEMBER_REFUSED_AT_ONCE;
     m->pause.until_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
     if (count > 1) {

@@ -1,17 +1,17 @@
 /*
  * notifier.c - the life of a notifier, and its steps.
  *
- * One thread steps: it looks for members, begins requests, and takes their answers; it waits in
- * outside_poll() only. Other threads use the lock: senders put alerts into queues, and a reload
- * puts another plan in force and leaves retired Alertmanagers to the thread that steps, since only
- * that may give up requests.
+ * One thread steps: it looks for members, begins requests, and handles their answers; it waits only
+ * in outside_poll(). Other threads use the lock: senders put alerts into queues, and a reload
+ * replaces the plan and leaves retired Alertmanagers to the thread that steps, because only that
+ * may cancel requests.
  */
 #include "notify/notify_private.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-enum { NAMED_MAX = 4 }; /* members that lines about dropped alerts name at a time */
+enum { NAMED_MAX = 4 }; /* members named in a line about dropped alerts */
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -111,7 +111,7 @@ unlogged(const struct member *m)
     return sum;
 }
 
-/* Finds the member with the most dropped alerts that the log does not mention; or NULL. */
+/* Finds the member with the most dropped alerts that are not logged, or NULL. */
 static struct member *
 find_loser_locked(const struct notify_plan *plan, uint32_t *ret_losers)
 {
@@ -129,8 +129,8 @@ find_loser_locked(const struct notify_plan *plan, uint32_t *ret_losers)
     return most;
 }
 
-/* Logs a member and its dropped alerts. False: none has any. The last line has the number of
- * members that are not named. */
+/* Logs a member and its dropped alerts. False: nothing is left to log. The last line has the
+ * number of members that are not named. */
 static bool
 log_dropped_by_one(struct notifier *n, const struct notify_plan *plan, bool is_last)
 {
@@ -153,7 +153,7 @@ log_dropped_by_one(struct notifier *n, const struct notify_plan *plan, bool is_l
     return true;
 }
 
-/* Logs alerts that queues have dropped. Members that are not named, since there are too many, keep
+/* Logs alerts dropped by queues. Members that are not named, because there are too many, keep
  * their counts until they are among those with the most. */
 static void
 log_dropped(struct notifier *n, const struct notify_plan *plan)
@@ -203,9 +203,9 @@ renew_members(struct notifier *n, const struct notify_plan *plan, struct alertma
 }
 
 /*
- * Logs when there are alerts for an Alertmanager and it has no members, and when it has members
- * again. At the start, and while a name or a file changes, it may have none for a moment, which is
- * not logged. Returns when to look again.
+ * Logs when an Alertmanager has alerts and no members, and when it has members again. At the start,
+ * and while a name or a file changes, it may briefly have none, which is not logged. Returns when
+ * to look again.
  */
 static int64_t
 watch_members(struct notifier *n, const struct notify_plan *plan, struct alertmanager *a)
@@ -242,7 +242,7 @@ least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Returns the time of the next thing to do. */
+/* Returns the time of the next step. */
 static int64_t
 do_what_is_due(struct notifier *n, struct notify_plan *plan)
 {

@@ -4,9 +4,9 @@
  *      notifier_send() --> alert relabelling --> queue of each member --> POST /api/v2/alerts
  *
  * A queue has at most one entry for an alert, its newest state, and is bounded; alerts beyond its
- * size are dropped from its front, counted, and come again when the alert is sent again. A member
- * that is down or slow delays neither others nor callers of notifier_send(): its queue is retried
- * after growing pauses, and as Retry-After says.
+ * size are dropped from its front and counted, and are queued again when rules send them again. A
+ * member that is down or slow delays neither others nor callers of notifier_send(): its queue is
+ * retried after growing pauses, or as Retry-After says.
  *
  * Queues do not survive a restart: alerts (rules/) are sent again as long as they last.
  *
@@ -38,9 +38,11 @@ struct notifier_options {
 struct notifier_limits {
     uint32_t queue_capacity; /* alerts, of each member */
     uint32_t batch_size;     /* alerts of a request */
-    /* The longest pause of a member that fails, at most 30 s; 0: 30 s. A pause that it asks for may
-     * be twice as long, or 30 s. The interval at which alerts are sent again is a good value: they
-     * are valid for four times as long, and a member takes them for resolved after that. */
+    /*
+     * The longest pause of a failing member, at most 30 s; 0: 30 s. Retry-After may request twice
+     * as much, or 30 s. The interval at which alerts are sent again is a good value: they are valid
+     * for four times as long, and a member takes them for resolved after that.
+     */
     int64_t pause_max_ms;
 };
 
@@ -64,21 +66,19 @@ void notifier_commit(struct notifier_change *change);
 /* Frees a change without committing it. NULL is fine. */
 void notifier_abandon(struct notifier_change *change);
 
-/* Queues copies of alerts. Without memory they are dropped, and counted. */
+/* Queues copies of alerts. If memory is short they are dropped and counted. */
 void notifier_send(struct notifier *notifier, const struct alert_notice *notices, uint32_t count);
 
-/*
- * Runs discoveries, requests and their answers that are due. Returns when something was done, when
- * notifier_wake() was called, or after `wait_ms`.
- */
+/* Runs discoveries and requests that are due, and handles answers. Returns when something was
+ * done, when notifier_wake() was called, or after `wait_ms`. */
 void notifier_step(struct notifier *notifier, int wait_ms);
 void notifier_wake(struct notifier *notifier);
-/* Returns true if nothing is queued or pending, for a stop that waits a moment for it. */
+/* Returns true if nothing is queued or pending, for a stop that briefly waits for that. */
 bool notifier_is_idle(struct notifier *notifier);
 
 /* Writes the members "activeAlertmanagers" and "droppedAlertmanagers" of the open object. */
 void notifier_print(struct notifier *notifier, struct json *to);
-/* Calls `show` with the settings in force, without a lock. */
+/* Calls `show` with the current settings, without a lock. */
 void notifier_show_settings(struct notifier *notifier,
                             void (*show)(void *context, const struct alerting *alerting),
                             void *context);

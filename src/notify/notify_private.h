@@ -3,15 +3,15 @@
  * and replaces plans, send.c puts alerts into queues, request.c sends them to members, show.c
  * prints its state.
  *
- * A plan is the configuration at a time. It does not change, but for the members that are found,
- * and is replaced as a whole; a thread that works with it holds a reference.
+ * A plan is the configuration at a time. Only the members that are found change; a reload replaces
+ * the whole plan. A thread that works with a plan holds a reference.
  *
  * Invariants, guarded by the lock:
  *
- * 1. A member is in the members of one Alertmanager, of the plan in force once it is not NEW; or it
+ * 1. A member is in the members of one Alertmanager, of the current plan once it is not NEW; or it
  *    is GONE, and only its request has it.
  * 2. A member that is SENDING or GONE has one request in the notifier's list.
- * 3. `retired` has room for all Alertmanagers of the plan in force.
+ * 3. `retired` has room for all Alertmanagers of the current plan.
  */
 #ifndef NOTIFY_NOTIFY_PRIVATE_H
 #define NOTIFY_NOTIFY_PRIVATE_H
@@ -21,10 +21,10 @@
 #include "notify/alertmanager.h"
 
 enum {
-    NOTIFY_LOG_AGAIN_S = 10,      /* a line of one kind comes again after this */
-    NOTIFY_CLOCKS_AGAIN_S = 3600, /* a line about the clock of a member */
-    NOTIFY_CLOCKS_APART_S = 60,   /* logged from here: one of four minutes that an alert is valid */
-    NOTIFY_LOOK_S = 10,           /* time to find members before the log says that there are none */
+    NOTIFY_LOG_AGAIN_S = 10,      /* delay before a line of the same kind */
+    NOTIFY_CLOCKS_AGAIN_S = 3600, /* the same for lines about the clock of a member */
+    NOTIFY_CLOCKS_APART_S = 60,   /* smallest logged difference: 1/4 of an alert's validity */
+    NOTIFY_LOOK_S = 10, /* time to find members before the log reports that they are missing */
     NOTIFY_ANSWER_BYTES_MAX = 16 * 1024,
 };
 
@@ -32,7 +32,7 @@ struct notify_plan {
     /* Immutable. */
     struct budget *memory;
     struct shared_alerting *shared;
-    struct relabel *alert_relabel; /* of alerts to all Alertmanagers; may be NULL */
+    struct relabel *alert_relabel; /* applied to alerts for all Alertmanagers; may be NULL */
     struct label *external;        /* views of external_text */
     uint32_t external_count;
     struct buf external_text;
@@ -47,12 +47,12 @@ void plan_unref(struct notify_plan *plan);
 /* A request to a member. */
 struct request {
     struct outside_call call;
-    struct request *next; /* of the notifier's list */
+    struct request *next; /* in the notifier's list */
     struct notifier *notifier;
     struct alertmanager *of;
     struct member *member;
     struct buf body;
-    uint32_t generation; /* of the credentials that it was sent with */
+    uint32_t generation; /* number of the credentials that it was sent with */
     int64_t began_ns;
     int64_t began_s; /* Unix */
     bool was_sent;
@@ -67,7 +67,7 @@ struct notifier {
     size_t external_url_bytes;
     uint64_t seed;
 
-    /* The thread that steps only. */
+    /* Only for the thread that steps. */
     struct request *requests; /* pending */
     bool did_something;       /* in this step */
     int64_t dropped_look_ns;  /* when to look for dropped alerts again */
@@ -83,17 +83,17 @@ struct notifier {
     uint64_t dropped_gone; /* alerts that former members dropped */
 };
 
-/* The plan in force, with a reference. */
+/* Returns the current plan, with a reference. */
 struct notify_plan *notifier_plan(struct notifier *notifier);
-/* Replaces `members` by `found`: members whose URL is known stay the same objects, and the others
- * end. `found` is to be freed. */
+/* Replaces `members` by `found`: members whose URL is known stay the same objects, the others
+ * end. The caller frees `found`. */
 void notifier_replace_members_locked(struct notifier *notifier, struct members *members,
                                      struct members *found);
 
 /* Sends due alerts to members of one Alertmanager. Returns when the next are due. */
 int64_t requests_begin(struct notifier *notifier, struct notify_plan *plan,
                        struct alertmanager *of);
-/* Gives up requests to members that are gone; `all`: all requests. */
+/* Cancels requests to members that are gone; `all`: all requests. */
 void requests_give_up(struct notifier *notifier, bool all);
 
 #endif

@@ -1,4 +1,5 @@
-/* outside.c - see outside.h; and the network, which is a struct http_calls and a struct dns. */
+/* outside.c - see outside.h; also the real network, which is a struct http_calls and a struct
+ * dns. */
 #include "notify/outside.h"
 
 #include <assert.h>
@@ -55,7 +56,7 @@ outside_poll(struct outside *outside, int wait_ms)
     outside->ops->poll(outside, wait_ms);
     while (outside->ops->done(outside, &answer)) {
         struct outside_call *call = answer.context;
-        assert(call->is_pending); /* a call that is given up has no answer */
+        assert(call->is_pending); /* a canceled call has no answer */
         call->is_pending = false;
         call->answered(call, &answer);
     }

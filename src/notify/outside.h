@@ -5,9 +5,9 @@
  *      outside_start() --> pending --- outside_poll() ---> ended --> answered()
  *
  * A caller embeds a struct outside_call or outside_question, whose function `answered` is called by
- * outside_poll(). It may give up the call, but not from within another one's `answered`.
+ * outside_poll(). It may give up (cancel) the call, but not from within another one's `answered`.
  *
- * Threads: one, but for outside_wake().
+ * Threads: one, except for outside_wake().
  */
 #ifndef NOTIFY_OUTSIDE_H
 #define NOTIFY_OUTSIDE_H
@@ -19,7 +19,7 @@ struct outside;
 
 /* A request. Zeroed: not pending. */
 struct outside_call {
-    /* May start other calls, and this one again. The answer is gone on return. */
+    /* May start other calls, and this one again. The answer is invalid on return. */
     void (*answered)(struct outside_call *call, const struct http_call_answer *answer);
     bool is_pending;
 };
@@ -41,7 +41,7 @@ struct outside_ops {
     void (*give_up_question)(struct outside *outside, const void *context);
     /* Waits until something ends, at most `wait_ms`, or until it is woken. */
     void (*poll)(struct outside *outside, int wait_ms);
-    /* Returns the answer of a call that has ended. False: none has. */
+    /* Returns the answer of a call that has ended. False: there is none. */
     bool (*done)(struct outside *outside, struct http_call_answer *ret_answer);
     bool (*question_done)(struct outside *outside, struct dns_answer *ret_answer);
     void (*wake)(struct outside *outside);
@@ -52,17 +52,17 @@ struct outside {
     const struct outside_ops *ops;
 };
 
-/* The network. `servers`: for dns_new(). ERR_NOMEM. */
+/* Makes the real network. `servers`: for dns_new(). ERR_NOMEM. */
 MUST_CHECK enum err outside_new(struct env *env, struct budget *memory, const char *servers,
                                 struct outside **ret_outside, struct why *why);
 void outside_free(struct outside *outside);
 
-/* Everything that `request` points to stays until the call has ended, as http_calls.h says. */
+/* Everything that `request` points to must stay until the call has ended, as in http_calls.h. */
 MUST_CHECK enum err outside_start(struct outside *outside, const struct http_call *request,
                                   struct outside_call *call, struct why *why);
 MUST_CHECK enum err outside_ask(struct outside *outside, const char *name, enum dns_record type,
                                 struct outside_question *question, struct why *why);
-/* Does nothing if it is not pending. */
+/* Does nothing if the call is not pending. */
 void outside_give_up(struct outside *outside, struct outside_call *call);
 void outside_give_up_question(struct outside *outside, struct outside_question *question);
 void outside_poll(struct outside *outside, int wait_ms);

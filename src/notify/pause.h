@@ -1,7 +1,7 @@
 /*
- * pause.h - pauses after failures in a row: 1 s, 2 s, 4 s ... max_ms (30 s by default), or as long
- * as Retry-After asks for, limited to 10 min, or to twice max_ms, but at least to 30 s. An alert
- * that is sent every minute is valid for four.
+ * pause.h - pauses after consecutive failures: 1 s, 2 s, 4 s ... max_ms (30 s by default), or as
+ * long as Retry-After requests, limited to 10 min, or to twice max_ms, but at least to 30 s. An
+ * alert that is sent every minute is valid for four.
  */
 #ifndef NOTIFY_PAUSE_H
 #define NOTIFY_PAUSE_H
@@ -12,7 +12,7 @@ enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 30 * 1000, PAUSE_ASKED_MAX_MS = 10 * 
 
 /* Zeroed: no pause. */
 struct pause {
-    int64_t max_ms;   /* the longest, unless Retry-After asks for more; 0: PAUSE_MAX_MS */
+    int64_t max_ms;   /* the longest, unless Retry-After requests more; 0: PAUSE_MAX_MS */
     int64_t last_ms;  /* length of the last pause; 0: none since the last success */
     int64_t until_ns; /* its end, on the monotonic clock; 0: no pause */
 };

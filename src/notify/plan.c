@@ -1,5 +1,5 @@
 /*
- * plan.c - makes plans from the configuration, and replaces the one in force.
+ * plan.c - makes plans from the configuration, and replaces the current one.
  *
  * An Alertmanager whose settings are unchanged is the same object in the next plan, so that its
  * connections, tokens and discoveries go on. If its settings have changed, members with the same
@@ -58,7 +58,7 @@ notifier_plan(struct notifier *n)
     return plan;
 }
 
-/* --- made ------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static enum err
 copy_external(struct notify_plan *plan, const struct named_texts *labels)
@@ -81,8 +81,8 @@ copy_external(struct notify_plan *plan, const struct named_texts *labels)
     return buf_error(&plan->external_text);
 }
 
-/* Finds an Alertmanager with the same settings in the plan in force, which `plan` does not have; or
- * NULL. */
+/* Finds an Alertmanager with the same settings in the current plan, which `plan` does not have;
+ * or NULL. */
 static struct alertmanager *
 find_same(const struct notify_plan *before, const struct notify_plan *plan, uint64_t hash)
 {
@@ -120,7 +120,7 @@ make_items(struct notifier *n, struct notify_plan *plan, const struct notify_pla
                              why);
         if (e) e = why_prefix(why, e, "line %u: alertmanagers", settings->line);
     }
-    if (e) { /* plan_unref() goes by the count */
+    if (e) { /* plan_unref() uses the count */
         for (uint32_t i = 0; i < plan->count; i++) {
             alertmanager_unref(plan->items[i]);
         }
@@ -199,7 +199,7 @@ notifier_abandon(struct notifier_change *change)
     mem_free(NULL, change, sizeof *change);
 }
 
-/* --- put in force ----------------------------------------------------------------------------- */
+/* --- replacing -------------------------------------------------------------------------------- */
 
 /* Ends a member, and drops its alerts. */
 static void

@@ -1,16 +1,14 @@
 /*
- * queue.c - places in an array, in doubly linked lists by their numbers, so that only queue_put()
+ * queue.c - uses places in an array, in doubly linked lists by number, so that only queue_put()
  * allocates memory, in growing pieces: an alert that waits for many members costs each of them
  * about 32 bytes.
  *
  * Invariants:
  *
- * 1. No two waiting places have the same labels.
- * 2. The table has exactly the waiting places.
- * 3. The table has room for the taken places, too.
- * 4. Each place below `used` is in one list: waiting, taken or free. A free place has no alert.
- * 5. `count` is the length of a list, and its ends are NULL_PLACE exactly if it is 0.
- * 6. No waiting alert expires before `expiry_ms`.
+ * 1. No two waiting places have the same labels. 2. The table has exactly the waiting places. 3.
+ * The table has room for the taken places, too. 4. Each place below `used` is in one list: waiting,
+ * taken or free. A free place has no alert. 5. `count` is the length of a list, and its ends are
+ * NULL_PLACE exactly if it is 0. 6. No waiting alert expires before `expiry_ms`.
  */
 #include "notify/queue.h"
 
@@ -138,7 +136,7 @@ queue_validate(const struct queue *q)
     }
 }
 
-/* The O(n) check in debug builds. */
+/* Runs the O(n) check in debug builds. */
 static void
 queue_check(const struct queue *q)
 {
@@ -157,7 +155,7 @@ drop_waiting(struct queue *q, uint32_t place)
     give_place(q, place);
 }
 
-/* --- in --------------------------------------------------------------------------------------- */
+/* --- queueing --------------------------------------------------------------------------------- */
 
 enum err
 queue_put(struct queue *q, struct encoded_alert *alert)
@@ -180,7 +178,7 @@ queue_put(struct queue *q, struct encoded_alert *alert)
     return OK;
 }
 
-/* --- dropped ---------------------------------------------------------------------------------- */
+/* --- dropping --------------------------------------------------------------------------------- */
 
 uint32_t
 queue_limit(struct queue *q, uint32_t count_max)
@@ -219,7 +217,7 @@ queue_clear(struct queue *q)
     return dropped + queue_limit(q, 0);
 }
 
-/* --- out -------------------------------------------------------------------------------------- */
+/* --- taking ----------------------------------------------------------------------------------- */
 
 enum err
 queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *body)

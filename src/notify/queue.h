@@ -1,10 +1,10 @@
 /*
- * queue.h - the alerts to be sent to a member: each once, in its newest state, in the order in
- * which they were first queued.
+ * queue.h - the alerts for a member: each once, in its newest state, in the order of their first
+ * queueing.
  *
  *      queue_put() --> waiting --- queue_take() ---> taken --- queue_drop_taken() ---> freed
  *                         ^                            |
- *                         +------ queue_put_back() ----+    unless a newer state waits by then
+ *                         +------ queue_put_back() ----+    unless a newer state is waiting
  *
  * Taking, dropping and putting back need no memory, so they cannot fail.
  *
@@ -17,7 +17,7 @@
 #include "notify/encoded_alert.h"
 
 struct queue_list {
-    uint32_t first, last; /* places; UINT32_MAX if it is empty */
+    uint32_t first, last; /* places; UINT32_MAX if the list is empty */
     uint32_t count;
 };
 
@@ -25,8 +25,8 @@ struct queue {
     struct budget *memory;
     struct queue_place *places;
     uint32_t capacity;
-    uint32_t used; /* places that have ever been used */
-    uint32_t free; /* the first of those that are free again */
+    uint32_t used; /* places that were used at least once */
+    uint32_t free; /* the first place that is free again */
     struct queue_list waiting;
     struct queue_list taken;
     struct table table; /* waiting alerts, by labels */
@@ -56,7 +56,7 @@ MUST_CHECK enum err queue_take(struct queue *queue, uint32_t count_max, size_t b
 /* The alert that was taken first, or NULL. A view until it is dropped or put back. */
 const struct encoded_alert *queue_taken(const struct queue *queue);
 void queue_drop_taken(struct queue *queue);
-/* Makes taken alerts wait again, before all others, unless a newer state of them waits. */
+/* Makes taken alerts wait again, before all others, unless a newer state of them is waiting. */
 void queue_put_back(struct queue *queue);
 
 /* Asserts the invariants, which queue.c lists. O(n): for tests and debug builds. */

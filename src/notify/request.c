@@ -91,8 +91,8 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
     }
 }
 
-/* Limits lines about a member that fails and recovers again and again. If the line about a failure
- * is held back, so is the line about its end. */
+/* Limits lines about a member that fails and recovers repeatedly. If the line about a failure is
+ * suppressed, so is the line about its end. */
 static enum member_news
 worth_a_line(struct member *m, enum member_news news, int64_t now_ns)
 {
@@ -182,7 +182,7 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
     static const char settings[] = "scheme, path_prefix and targets";
     if (answer->failure != HTTP_CALL_ANSWERED) return;
     bool is_refused = step->verdict == VERDICT_SOME_DEAD || step->verdict == VERDICT_DEAD_CALL;
-    if (is_refused && http_is_page(answer->body)) { /* not by an Alertmanager */
+    if (is_refused && http_is_page(answer->body)) { /* not from an Alertmanager */
         step_done(step, VERDICT_BLOCKED, "web_page", "");
     }
     if (strcmp(step->reason, "web_page") == 0) {

@@ -3,8 +3,8 @@
  *
  * Alerts are relabelled and encoded as JSON without the lock, a slice at a time, once for all
  * members of an Alertmanager, and once for all Alertmanagers without relabelling of their own. If a
- * reload replaces the plan meanwhile, all of them are queued again by the new plan: an alert that
- * is queued twice is one entry.
+ * reload replaces the plan meanwhile, all of them are queued again by the new plan: an alert queued
+ * twice is one entry.
  */
 #include <assert.h>
 
@@ -18,8 +18,8 @@ struct alert_sending {
     struct notifier *notifier;
     const struct notify_plan *plan;
     struct alert_encoding encoding;
-    struct arena scratch; /* of a slice */
-    struct arena passing; /* of an alert */
+    struct arena scratch; /* for a slice */
+    struct arena passing; /* for an alert */
     struct buf json;
 };
 
@@ -80,7 +80,7 @@ queue_locked(struct alertmanager *a, const struct send_entry *entries, uint32_t 
     }
 }
 
-/* False: another plan is in force. */
+/* False: the plan was replaced. */
 static bool
 queue_entries(struct alert_sending *s, struct alertmanager *a, const struct send_entry *entries,
               uint32_t count)
@@ -93,8 +93,8 @@ queue_entries(struct alert_sending *s, struct alertmanager *a, const struct send
     return is_in_force;
 }
 
-/* The labels of an alert after the relabelling for all Alertmanagers, unless it is dropped or has
- * failed. */
+/* The labels of an alert after the relabelling for all Alertmanagers, unless that drops it or
+ * fails. */
 struct common {
     struct bytes labels;
     bool is_dropped;

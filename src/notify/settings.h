@@ -1,9 +1,10 @@
 /*
- * settings.h - the mapping `alerting` of the configuration file as plain structs, but for keys that
- * are also flags. docs/configuration.md explains every key; config/lists/alerting.c reads them.
+ * settings.h - the mapping `alerting` of the configuration file as plain structs, except for keys
+ * that are also flags. docs/configuration.md explains every key; config/lists/alerting.c reads
+ * them.
  *
- * As in backend/settings.h: texts live as long as the whole, and are NULL for absent keys; times
- * are milliseconds; secrets are fetched each time they are used.
+ * As in backend/settings.h: texts live as long as the struct alerting, and are NULL for absent
+ * keys; times are milliseconds; secrets are fetched each time they are used.
  */
 #ifndef NOTIFY_SETTINGS_H
 #define NOTIFY_SETTINGS_H
@@ -39,7 +40,7 @@ struct dns_members {
 
 struct file_members {
     struct text_list given; /* patterns, as in the file */
-    struct text_list files; /* the same, relative ones resolved by the directory of that file */
+    struct text_list files; /* with relative ones resolved from the directory of that file */
     int64_t refresh_ms;     /* 5 min */
 };
 
@@ -55,7 +56,7 @@ struct http_members {
 
 enum { ALERTMANAGERS_MAX = 64 };
 struct alertmanager_settings {
-    uint32_t line;                        /* of the file, for messages */
+    uint32_t line;                        /* in the file, for messages */
     const char *path_prefix;              /* "/" */
     const char *scheme;                   /* "http" */
     int64_t timeout_ms;                   /* 10 s */
@@ -76,18 +77,18 @@ struct alertmanager_settings {
     struct http_members *http_configs;
     uint32_t http_count;
 
-    const struct relabel_spec *relabel; /* of members: __address__, __scheme__, __alerts_path__ */
+    const struct relabel_spec *relabel; /* for members: __address__, __scheme__, __alerts_path__ */
     uint32_t relabel_count;
-    const struct relabel_spec *alert_relabel; /* of alerts, after that of all Alertmanagers */
+    const struct relabel_spec *alert_relabel; /* for alerts, after that of all Alertmanagers */
     uint32_t alert_relabel_count;
-    uint64_t hash; /* of all settings, including secrets */
+    uint64_t hash; /* hash of all settings, including secrets */
 };
 
 /* The arena owns all texts. */
 struct alerting {
     struct arena *arena;
     const char *tenant_label;                 /* gets the tenant's name; may be NULL */
-    const struct relabel_spec *alert_relabel; /* of alerts to any Alertmanager */
+    const struct relabel_spec *alert_relabel; /* for alerts to any Alertmanager */
     uint32_t alert_relabel_count;
     struct alertmanager_settings *items;
     uint32_t count;

@@ -98,7 +98,7 @@ add_member(struct sums *to, const struct member *m)
     to->latency.sum += m->latency.sum;
 }
 
-/* Finds the member with the same URL, or NULL. */
+/* Returns the member with the same URL, or NULL. */
 static const struct member *
 find_url(const struct members *members, const struct member *like)
 {

@@ -1,7 +1,7 @@
 /*
- * target_groups.c - gathers a group in an arena, since its labels may follow its targets, and makes
- * targets of it when it ends. Gathered texts are views of the input, or copies in the arena if they
- * had escapes.
+ * target_groups.c - collects a group in an arena, because its labels may follow its targets, and
+ * makes targets of it at its end. Collected texts are views of the input, or copies in the arena if
+ * they had escapes.
  */
 #include "notify/target_groups.h"
 
@@ -15,7 +15,7 @@ enum { GROUP_BYTES_MAX = 16 << 20 };
 struct groups {
     struct targets *to;
     struct label meta;
-    struct arena arena; /* of the present group */
+    struct arena arena; /* for the current group */
     struct bytes *targets;
     uint32_t target_count;
     struct label labels[TARGETS_LABELS_MAX];
@@ -194,7 +194,7 @@ target_groups_json(const char *name, struct bytes text, struct label meta, struc
 
 /* --- YAML ------------------------------------------------------------------------------------- */
 
-/* Copies the present scalar, whose event ends with the next one. */
+/* Copies the current scalar, whose event ends with the next one. */
 static enum err
 copy_scalar(struct groups *g, const char *what, struct bytes *ret)
 {

@@ -3,8 +3,8 @@
  *
  *     [{"targets": ["host:port", ...], "labels": {"name": "value", ...}}, ...]
  *
- * Source: Prometheus' documentation, "file_sd_config" and "http_sd_config". As strict: no other
- * keys, texts where texts are expected; in YAML neither anchors, aliases nor tags.
+ * Source: Prometheus' documentation, "file_sd_config" and "http_sd_config". Equally strict: no
+ * other keys, no other types instead of texts; in YAML neither anchors, aliases nor tags.
  *
  * Threads: pure; any number at a time.
  */
@@ -15,9 +15,9 @@
 
 /*
  * Appends the targets of all groups: each has __address__, the labels of its group, and `meta`,
- * which says where it was found and wins over a label of the same name. `name` begins error texts.
- * ERR_INPUT: malformed; ERR_LIMIT: too long, too many targets, labels or bytes of them; ERR_NOMEM.
- * After an error some targets may have been appended.
+ * which names the place it was found in and replaces a label of the same name. `name` begins error
+ * texts. ERR_INPUT: malformed; ERR_LIMIT: too long, too many targets, labels or bytes of them;
+ * ERR_NOMEM. After an error some targets may have been appended.
  */
 MUST_CHECK enum err target_groups_json(const char *name, struct bytes text, struct label meta,
                                        struct targets *to, struct why *why);

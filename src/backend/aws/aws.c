@@ -1,25 +1,25 @@
 /*
  * aws.c - regions, endpoints, the clock, and signed requests.
  *
- * What is signed must be what is sent: libcurl takes our Host line as it stands, and paths and
- * queries come percent-encoded and go out untouched.
+ * The signature covers the exact bytes sent: libcurl sends the Host line unchanged, and paths and
+ * queries are already percent-encoded.
  */
 #include "backend/aws/aws.h"
 
 #include <stdio.h>
 #include <strings.h>
 
-/* Long enough for an endpoint, a date, a signature and the names of what is signed. */
+/* Enough for an endpoint, a date, a signature and the names of signed headers. */
 enum { REQUEST_BYTES_SPARE = 4096, REQUEST_BYTES_MAX = 256 << 10 };
 
-/* --- where ------------------------------------------------------------------------------------ */
+/* --- regions and endpoints -------------------------------------------------------------------- */
 
 static enum err
 take_region(struct bytes text, const char *from, char *ret, struct why *why)
 {
     bool good = text.size > 0 && text.size < AWS_REGION_BYTES && text.at[0] != '-' &&
                 text.at[text.size - 1] != '-';
-    for (size_t i = 0; i < text.size && good; i++) { /* it becomes a part of a host's name */
+    for (size_t i = 0; i < text.size && good; i++) { /* it becomes part of a host name */
         uint8_t c = text.at[i];
         good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
     }
@@ -75,7 +75,7 @@ is_host_character(uint8_t c)
            c == '.' || c == '_';
 }
 
-/* "host", "host:port", "[address]", "[address]:port". */
+/* Splits "host", "host:port", "[address]", "[address]:port". */
 static bool
 split_authority(struct aws_url *url)
 {
@@ -169,7 +169,7 @@ aws_endpoint(const struct aws_setup *setup, const struct aws_service *service, c
     return OK;
 }
 
-/* --- when ------------------------------------------------------------------------------------- */
+/* --- the clock -------------------------------------------------------------------------------- */
 
 void
 aws_clock_init(struct aws_clock *clock, struct env *env)
@@ -201,7 +201,7 @@ aws_request_fini(struct aws_request *request)
     request->headers[0] = NULL;
 }
 
-/* "Name: value" */
+/* Splits "Name: value". */
 static bool
 split_header(const char *line, struct sigv4_header *ret)
 {
@@ -209,11 +209,11 @@ split_header(const char *line, struct sigv4_header *ret)
     if (colon == NULL || colon == line) return false;
     const char *value = colon + 1 + strspn(colon + 1, " ");
     *ret = (struct sigv4_header){bytes_of(line, (size_t)(colon - line)), bytes_of_text(value)};
-    /* A header without a value is one that libcurl leaves out. */
+    /* libcurl omits a header without a value. */
     return ret->value.size > 0 && aws_is_header_text(ret->name) && aws_is_header_text(ret->value);
 }
 
-/* Host first. */
+/* Puts Host first. */
 static enum err
 gather_headers(const struct aws_parts *parts, const struct aws_url *url,
                struct sigv4_header *headers, uint32_t *ret_count, struct why *why)
@@ -253,7 +253,7 @@ put_signature(const struct aws_parts *parts, const struct sigv4_credentials *key
     return sigv4_sign(&r, keys, to);
 }
 
-/* Lines become texts: the first is the URL, the others are headers. */
+/* Splits the text into lines: the first is the URL, the others are headers. */
 static enum err
 list_headers(struct aws_request *request)
 {
@@ -287,11 +287,12 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     }
     enum err e = gather_headers(parts, &url, headers, &count, why);
     if (e) return e;
-    /* All that is put, so that it stays where it is: the path is signed from there. */
+    /* All bytes are reserved first, so that the buffer does not move: the path is signed in
+     * place. */
     size_t need = REQUEST_BYTES_SPARE + 2 * strlen(parts->endpoint) + strlen(parts->path);
     need += parts->query == NULL ? 0 : strlen(parts->query);
     for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
-        need += 2 * strlen(*h) + 2; /* the name stands in the signature, too */
+        need += 2 * strlen(*h) + 2; /* the signature contains the name, too */
     }
     if (keys != NULL) need += keys->access_key.size + keys->session_token.size;
     if (!buf_reserve(to, need)) {
@@ -299,7 +300,7 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     }
     buf_put_text(to, url.tls ? "https://" : "http://");
     buf_put_bytes(to, url.authority);
-    size_t from = to->size; /* the endpoint's path and that of the request are one */
+    size_t from = to->size; /* the endpoint's path and the request's are signed as one */
     buf_put_bytes(to, url.path);
     buf_put_text(to, parts->path);
     size_t end = to->size;

@@ -9,8 +9,8 @@
  *
  *      [keys] -- for each role of the source, from the last: ROLE --> [keys] --> finish() --> IDLE
  *
- * begin() leaves IDLE, go_on() takes each arrow that an answer brings, fail() goes back to IDLE
- * from anywhere. What a step sent lives in `request` and `body`, both overwritten before the next
+ * begin() leaves IDLE, go_on() takes the arrows that follow an answer, fail() returns to IDLE from
+ * any state. The request of a step lives in `request` and `body`, both overwritten before the next
  * one.
  */
 #include "backend/aws/credentials.h"
@@ -29,14 +29,14 @@
 
 enum {
     SESSION_NAME_BYTES = 65,
-    TOKEN_FILE_BYTES_MAX = 64 << 10, /* of a web identity or a container's token */
-    BODY_BYTES_MAX = 256 << 10,      /* such a token percent-encoded, and the rest */
+    TOKEN_FILE_BYTES_MAX = 64 << 10, /* for the token of a web identity or a container */
+    BODY_BYTES_MAX = 256 << 10,      /* for such a token, percent-encoded, and the rest */
     HEADER_BYTES_MAX = TOKEN_FILE_BYTES_MAX + 256,
     METADATA_TOKEN_BYTES_MAX = 1024,
     METADATA_ROLE_BYTES = 129,
     URL_BYTES = 1024,
-    STILL_GOOD_S = 10, /* keys that are good for so long are kept when there are no others */
-    PUT_OFF_S = 60,    /* a refresh that failed */
+    STILL_GOOD_S = 10, /* keys valid for this long are kept if a refresh fails */
+    PUT_OFF_S = 60,    /* delay after a failed refresh */
     REFRESH_MIN_S = 10,
 };
 
@@ -59,31 +59,31 @@ struct aws_credentials {
     bool polls;
     char session_name[SESSION_NAME_BYTES];
 
-    /* The keys in force. */
+    /* The current keys. */
     struct aws_keys keys;
     uint32_t generation;
     int64_t refresh_s; /* Unix; 0: never */
     bool refused;
-    bool held_back; /* the same came again, and that was told */
+    bool held_back; /* the same keys came again, which was reported */
 
-    /* The fetch under way. */
+    /* The current fetch. */
     enum state state;
     struct aws_key_source source;
     uint32_t roles_left;
     struct aws_keys fetched;
     char region[AWS_REGION_BYTES];
-    char url[URL_BYTES]; /* the endpoint */
+    char url[URL_BYTES]; /* the endpoint of the current step */
     char path[URL_BYTES];
     struct aws_request request;
     struct buf body;
     struct aws_process *process;
-    struct buf output; /* of it */
+    struct buf output; /* written by `process` */
     char metadata_token[METADATA_TOKEN_BYTES_MAX + 1];
 };
 
 static const struct aws_service sts = {"sts", "sts", "STS"};
 
-/* Both are on this machine or beside it: never through a proxy. */
+/* Both are on this machine or next to it, so a proxy is never used. */
 static const struct http_calls_target container_target = {
     .proxy_url = "", .connect_timeout_ms = 2000, .timeout_ms = 5000};
 static const struct http_calls_target instance_target = {
@@ -91,7 +91,7 @@ static const struct http_calls_target instance_target = {
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* Of a role, and of a session in it. */
+/* For names of roles and of their sessions. */
 static bool
 is_name_character(uint8_t c)
 {
@@ -121,7 +121,7 @@ aws_credentials_new(const struct aws_credentials_options *options,
     return OK;
 }
 
-/* Ends a fetch: nothing of it is left. */
+/* Ends a fetch, and frees its memory. */
 static void
 reset(struct aws_credentials *c)
 {
@@ -172,7 +172,7 @@ aws_credentials_refused(struct aws_credentials *c, uint32_t generation)
 
 /* --- the end of a fetch ----------------------------------------------------------------------- */
 
-/* `text`: the source, and why it failed. */
+/* `text` names the source and the reason. */
 static void
 fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
      struct writer_step *ret)
@@ -194,14 +194,14 @@ fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
     reset(c);
 }
 
-/* As much of a role's name as a sentence takes. */
+/* Returns the number of bytes of a role's name that a message shows. */
 static int
 shown(struct bytes arn)
 {
     return (int)(arn.size < 200 ? arn.size : 200);
 }
 
-/* What only comes later is no fault of the configuration. */
+/* Errors that may pass are not errors of the configuration. */
 static enum writer_verdict
 verdict_of(enum err e)
 {
@@ -231,7 +231,7 @@ fail_source(struct aws_credentials *c, enum writer_verdict verdict, struct write
     fail(c, verdict, whole, ret);
 }
 
-/* Keys that a person gave: nobody else will change them. */
+/* True for keys written by a person: nothing renews them. */
 static bool
 is_static(const struct aws_credentials *c)
 {
@@ -239,10 +239,8 @@ is_static(const struct aws_credentials *c)
     return kind == AWS_FROM_SETTINGS || kind == AWS_FROM_ENVIRONMENT || kind == AWS_FROM_PROFILE;
 }
 
-/*
- * Keys that seem to have expired are given out like others: our clock may be wrong, which only AWS
- * can tell us, and an instance whose metadata are behind is to go on with what it has.
- */
+/* Keys that seem expired are used like others: the local clock may be wrong, which only AWS can
+ * show, and an instance with outdated metadata continues with its keys. */
 static void
 finish(struct aws_credentials *c, struct writer_step *ret)
 {
@@ -260,7 +258,8 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     c->fetched = (struct aws_keys){.memory = NULL};
     c->refused = c->held_back = false;
     c->generation++;
-    int64_t early_s = (expires_s - now_s) / 2; /* of keys that do not live long */
+    int64_t early_s =
+        (expires_s - now_s) / 2; /* keys with a short life are refreshed in its second half */
     if (early_s > AWS_REFRESH_BEFORE_S) early_s = AWS_REFRESH_BEFORE_S;
     c->refresh_s = expires_s - early_s;
     if (c->refresh_s < now_s + REFRESH_MIN_S) c->refresh_s = now_s + REFRESH_MIN_S;
@@ -296,7 +295,7 @@ put_parameter(struct buf *to, const char *name, struct bytes value)
     buf_put_percent(to, value, "");
 }
 
-/* The form of a call that assumes a role. */
+/* Begins the form of a call that assumes a role. */
 static void
 begin_form(struct aws_credentials *c, const char *action, const struct aws_role *role)
 {
@@ -347,7 +346,7 @@ send_role(struct aws_credentials *c, struct writer_step *ret)
     send_to_sts(c, ROLE, &c->fetched.views, ret);
 }
 
-/* There are keys: on to the next role, or to the end. */
+/* Continues with the next role, or ends the fetch. */
 static void
 have_keys(struct aws_credentials *c, struct writer_step *ret)
 {
@@ -358,7 +357,7 @@ have_keys(struct aws_credentials *c, struct writer_step *ret)
     }
 }
 
-/* The file's token without the newline it may end in. */
+/* Reads the token without a newline at its end. */
 static enum err
 read_token(struct env *env, const char *path, struct buf *to, struct why *why)
 {
@@ -416,8 +415,8 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
         return;
     }
     if (judged.verdict != VERDICT_DELIVERED) {
-        /* Refused keys are those that were to assume the role; a web identity's token is renewed
-         * by others. */
+        /* If AssumeRole refuses keys, these were the source's; a web identity's token is renewed
+         * by other programs. */
         bool later = judged.verdict == VERDICT_RETRY || judged.verdict == VERDICT_THROTTLED;
         bool renewed = judged.verdict == VERDICT_UNPREPARED && !is_static(c);
         enum writer_verdict verdict = later     ? judged.verdict
@@ -440,7 +439,8 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
 
 /* --- containers ------------------------------------------------------------------------------- */
 
-/* Without TLS only what is on this machine, or what AWS itself puts beside it, gets our token. */
+/* Without TLS a token is only sent to this machine, or to the addresses that AWS itself
+ * provides. */
 static bool
 is_host_near(struct bytes host)
 {
@@ -492,7 +492,7 @@ find_container(struct aws_credentials *c, struct why *why)
     return OK;
 }
 
-/* The file is read each time: what writes it renews it. Without a token there is no header. */
+/* Reads the file each time, because its writer renews it. Without a token there is no header. */
 static enum err
 put_authorization(struct aws_credentials *c, struct buf *to, struct why *why)
 {
@@ -534,9 +534,9 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
     buf_fini(&line);
 }
 
-/* --- what answers on this machine ------------------------------------------------------------- */
+/* --- answers of local services ---------------------------------------------------------------- */
 
-/* True: a 2xx. Of what else is said only the code is shown: who answers here has keys to give. */
+/* True: a 2xx. Of an error only the code is shown, because the body may contain keys. */
 static bool
 is_answered(struct aws_credentials *c, const struct http_call_answer *answer,
             struct writer_step *ret)
@@ -564,14 +564,14 @@ take_json(struct aws_credentials *c, struct bytes text, enum aws_keys_form form,
     struct why why = {""};
     enum err e = aws_keys_from_json(&c->fetched, c->setup.memory, text, form, &why);
     if (e) {
-        /* Who answers wrongly now may come to himself. */
+        /* A retry may return a valid answer. */
         fail_source(c, VERDICT_RETRY, ret, "%s", why.text);
     } else {
         have_keys(c, ret);
     }
 }
 
-/* Goes on with a program; where nobody polls it, to its end. */
+/* Starts or continues a program; unless `polls`, waits until it ends. */
 static void
 poll_process(struct aws_credentials *c, struct writer_step *ret)
 {
@@ -649,7 +649,7 @@ begin(struct aws_credentials *c, struct writer_step *ret)
     reset(c);
     enum err e = aws_key_source_find(&c->setup, &c->source, &why);
     if (e) {
-        c->source.files.passed_over.text[0] = '\0'; /* it is in the sentence */
+        c->source.files.passed_over.text[0] = '\0'; /* the message includes it */
         fail(c, verdict_of(e), why.text, ret);
         return;
     }
@@ -688,7 +688,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
         return;
     }
     if (!is_answered(c, answer, ret)) return;
-    struct bytes word = {answer->body.at, 0}; /* the first line, as one */
+    struct bytes word = {answer->body.at, 0}; /* the first line */
     while (word.size < answer->body.size && word.at[word.size] > ' ' && word.at[word.size] < 0x7f) {
         word.size++;
     }
@@ -701,7 +701,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
         c->metadata_token[word.size] = '\0';
         snprintf(c->path, sizeof c->path, "%s", metadata_path);
         send_to_instance(c, INSTANCE_ROLE, ret);
-    } else if (state == INSTANCE_ROLE) { /* whose name becomes a part of a path */
+    } else if (state == INSTANCE_ROLE) { /* the role's name becomes part of a path */
         bool is_name = word.size > 0 && word.size < METADATA_ROLE_BYTES;
         for (size_t i = 0; i < word.size && is_name; i++) {
             is_name = is_name_character(word.at[i]);

@@ -11,7 +11,7 @@ struct aws_identity {
     struct aws_clock clock;
     struct aws_credentials *credentials; /* NULL: requests are not signed */
     struct oauth2 *oauth2;               /* NULL: not configured */
-    uint32_t tokens;                     /* how often one was fetched */
+    uint32_t tokens;                     /* number of tokens fetched */
 };
 
 enum err
@@ -170,7 +170,7 @@ identity_judge(struct aws_identity *x, uint32_t generation, const struct http_ca
 {
     if (answer->failure != HTTP_CALL_ANSWERED) return;
     if (answer->status == 401 && x->oauth2 != NULL) {
-        /* Perhaps for an older token than that in force. */
+        /* The refused token may already be replaced. */
         if (generation == x->tokens) oauth2_refused(x->oauth2);
         step->verdict = VERDICT_UNPREPARED;
     } else if (x->credentials != NULL) {

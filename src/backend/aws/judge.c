@@ -1,9 +1,9 @@
 /*
- * judge.c - what an answer of AWS means.
+ * judge.c - judges answers of AWS.
  *
- * The code decides, the status only where the code says nothing: throttling often comes as 400.
- * Messages are shown to people, after all that could be a secret is out of them: a service that
- * finds a signature wrong may tell in full what should have been signed, session token included.
+ * The code of an error decides, and the status only if the code is unknown: throttling often has
+ * status 400. Messages are shown to people, so possible secrets are removed: a service that finds a
+ * signature wrong may return the text that should have been signed, including the session token.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -16,14 +16,14 @@
 
 enum {
     WORD_BYTES_MAX = 100,  /* in a message, between colons: longer ones may be tokens */
-    CLOCK_SLACK_S = 60,    /* a clock that is this exact is not what was refused */
-    CLOCK_CORRECTIONS = 3, /* in a row, each followed by another attempt at once */
+    CLOCK_SLACK_S = 60,    /* a clock this exact is not the reason of a refusal */
+    CLOCK_CORRECTIONS = 3, /* consecutive ones, each followed by an immediate retry */
     ERROR_ARENA_BYTES = 2 * AWS_ANSWER_BYTES_MAX,
 };
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Whether something in a word is too long to be one: an ARN has colons, a token has none. */
+/* True if a part of a word is too long to be harmless: an ARN has colons, a token has none. */
 static bool
 may_be_secret(struct bytes word)
 {
@@ -34,7 +34,7 @@ may_be_secret(struct bytes word)
     return run > WORD_BYTES_MAX;
 }
 
-/* The first line that says something, in printable ASCII, with "..." for what may be secret. */
+/* Writes the first line that is not empty, in printable ASCII, with "..." for possible secrets. */
 static void
 put_message(char *to, size_t to_bytes, struct bytes text)
 {
@@ -65,7 +65,7 @@ put_message(char *to, size_t to_bytes, struct bytes text)
     to[used] = '\0';
 }
 
-/* "namespace#Code:http://..." */
+/* Writes the Code of "namespace#Code:http://...". */
 static void
 put_code(char *to, size_t to_bytes, struct bytes text)
 {
@@ -81,8 +81,8 @@ put_code(char *to, size_t to_bytes, struct bytes text)
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-/* The body's word counts more than the header's. Whatever was read before something is wrong with
- * the body is kept: it may be cut. */
+/* The body takes precedence over the header. A body may be cut: everything parsed before an
+ * error is kept. */
 void
 aws_json_error(const struct http_call_answer *answer, struct aws_error *ret_error)
 {
@@ -137,7 +137,7 @@ aws_xml_error(const struct http_call_answer *answer, struct aws_error *ret_error
 static const char CLOCK[] = "clock"; /* compared by address */
 
 static const struct error_rule {
-    const char *code; /* a '*' at its end: all that begin so */
+    const char *code; /* a '*' at its end matches any suffix */
     enum writer_verdict verdict;
     const char *reason;
 } rules[] = {
@@ -235,19 +235,17 @@ verdict_of_status(unsigned status)
     case 401:
     case 403:
     case 404:
-    case 405: /* an address that is not the service's */
+    case 405: /* the address is not that of the service */
     case 407:
         return VERDICT_BLOCKED;
     default:
-        if (status >= 500 || status < 300) return VERDICT_RETRY; /* an error that came as 200 */
+        if (status >= 500 || status < 300) return VERDICT_RETRY; /* an error with status 200 */
         return status >= 400 ? VERDICT_DEAD : VERDICT_BLOCKED;
     }
 }
 
-/*
- * AWS' own clock is in every answer. A clock that was right already is not the cause; and one that
- * is told another time with every answer must not keep us sending.
- */
+/* Every answer has AWS' own time. A clock that was already right is not the cause; and the limit
+ * ends retries if every answer has another time. */
 static enum writer_verdict
 correct_clock(struct aws_clock *clock, int64_t date_s)
 {
@@ -259,9 +257,9 @@ correct_clock(struct aws_clock *clock, int64_t date_s)
     return VERDICT_AGAIN;
 }
 
-/* --- the answer in words ---------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
-/* "... is not authorized to perform: ACTION on resource: ARN ..." */
+/* Parses "... is not authorized to perform: ACTION on resource: ARN ..." */
 static bool
 put_missing_permission(const struct aws_error *error, char *to, size_t to_bytes)
 {
@@ -301,7 +299,7 @@ judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
             const struct aws_error *error, struct writer_step *ret)
 {
     const struct error_rule *rule = rule_of(error->code);
-    /* A signature is wrong because of its time as often as because of its key. */
+    /* A wrong signature may be due to its time rather than its key. */
     bool of_signature = strncmp(error->code, "InvalidSignature", 16) == 0 ||
                         strncmp(error->code, "SignatureDoesNotMatch", 21) == 0;
     bool tells_time = strcasestr(error->message, "signature expired") != NULL ||
@@ -314,7 +312,8 @@ judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
         snprintf(ret->reason, sizeof ret->reason, "%s", rule->reason);
     } else {
         ret->verdict = verdict_of_status(answer->status);
-        /* AWS says why it refuses data, or (419) that it does: who does not is a portal. */
+        /* AWS gives a reason for refusing data, or status 419: without them the answer comes
+         * from a proxy or portal. */
         bool is_aws = error->code[0] != '\0' || answer->status == 419;
         if (ret->verdict == VERDICT_DEAD && !is_aws) ret->verdict = VERDICT_BLOCKED;
         snprintf(ret->reason, sizeof ret->reason, "http_%u", answer->status);

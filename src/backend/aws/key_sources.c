@@ -1,6 +1,7 @@
 /*
- * key_sources.c - one function per source; each says whether it is the one. A source that is there
- * but wrong is an error, and not a reason to look further: keys of somebody else would be worse.
+ * key_sources.c - one function per source decides whether the source applies. A source that exists
+ * but is invalid is an error, and does not lead to the next one: keys of another account would be
+ * worse.
  */
 #include "backend/aws/key_sources.h"
 
@@ -9,7 +10,7 @@
 
 enum {
     SECRETS_BYTES_MAX = 2 * (AWS_KEY_BYTES_MAX + 1) + AWS_SESSION_TOKEN_BYTES_MAX + 1,
-    NAME_SHOWN_MAX = 64, /* of a profile's name in a message */
+    NAME_SHOWN_MAX = 64, /* bytes of a profile's name in a message */
 };
 
 struct key_look {
@@ -38,7 +39,7 @@ choose(const struct key_look *p, enum aws_key_source_kind kind, const char *labe
 
 /* --- settings --------------------------------------------------------------------------------- */
 
-/* Into `to` as a whole, and where it ends. */
+/* Appends the secret to `to`, and returns its end. */
 static enum err
 fetch(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
       size_t *ret_end)
@@ -187,7 +188,8 @@ read_role(const struct key_look *p, const struct aws_profile *profile, struct aw
     return OK;
 }
 
-/* A role; `ret_next`: the profile whose keys are to assume it; left alone where none is. */
+/* Takes the role of a profile. `ret_next` is the profile with the keys to assume it, and is
+ * unchanged if there is none. */
 static enum err
 try_profile_role(const struct key_look *p, const struct aws_profile *profile,
                  struct bytes *ret_next)
@@ -218,8 +220,8 @@ try_profile_role(const struct key_look *p, const struct aws_profile *profile,
 }
 
 /*
- * What one profile says. `is_source`: another one named it; then its keys count more than its role,
- * so that a profile may name itself. `ret_has`: it says something.
+ * Takes the keys or the role of a profile. `is_source`: another profile refers to it; then its keys
+ * precede its role, so that a profile may refer to itself. `ret_has`: it has one of them.
  */
 static enum err
 try_one_profile(const struct key_look *p, const struct aws_profile *profile, bool is_source,
@@ -242,7 +244,8 @@ try_one_profile(const struct key_look *p, const struct aws_profile *profile, boo
     return is_source ? why_set(p->why, ERR_MISSING, "the profile has no credentials") : OK;
 }
 
-/* From profile to profile, each with a role for the one before. Not found: `ret_has` is false. */
+/* Follows source_profile; each profile has a role for the one before. `ret_has` false: not
+ * found. */
 static enum err
 follow_profiles(const struct key_look *p, bool *ret_has)
 {
@@ -269,7 +272,8 @@ follow_profiles(const struct key_look *p, bool *ret_has)
         }
         enum err e = try_one_profile(p, &profile, count > 0, ret_has, &next);
         if (e) return e;
-        seen[count] = name; /* roles are fewer, and each step but the last adds one */
+        seen[count] =
+            name; /* in bounds: each step but the last adds a role, and roles are limited */
         name = next;
     }
     return OK;

@@ -1,10 +1,10 @@
 /*
- * key_sources.h - where a destination's credentials are to come from: the first source that has
- * any, and the roles to be assumed with what it gives. Looks at settings, variables and files;
- * makes no requests. It is looked for anew for each fetch, so that changed files and secrets count.
+ * key_sources.h - finds the source of a destination's credentials: the first that has any, and the
+ * roles to be assumed with them. Reads settings, variables and files; sends no requests. Each fetch
+ * searches again, so that changed files and secrets take effect.
  *
- * The order: own settings, environment, web identity, profile, container, instance. A profile that
- * the settings name is an own setting: then environment and web identity are passed over.
+ * The order: own settings, environment, web identity, profile, container, instance. A profile named
+ * in the settings is an own setting: then environment and web identity are skipped.
  */
 #ifndef BACKEND_AWS_KEY_SOURCES_H
 #define BACKEND_AWS_KEY_SOURCES_H
@@ -24,7 +24,7 @@ enum aws_key_source_kind {
 
 struct aws_role {
     struct bytes arn;
-    struct bytes session_name; /* empty: not said, as the next two */
+    struct bytes session_name; /* empty: not given, as the next two */
     struct bytes external_id;
     struct bytes duration_s; /* digits */
 };
@@ -34,26 +34,26 @@ enum { AWS_ROLES_MAX = 6, AWS_LABEL_BYTES = 160 };
 /* Views are of settings, variables, or `files`. */
 struct aws_key_source {
     enum aws_key_source_kind kind;
-    char label[AWS_LABEL_BYTES];          /* the source, for people: "profile 'x'" */
+    char label[AWS_LABEL_BYTES];          /* name of the source, for people: "profile 'x'" */
     struct aws_keys keys;                 /* SETTINGS, ENVIRONMENT, PROFILE */
-    const char *token_file;               /* WEB_IDENTITY, of the environment */
-    struct bytes profile_token_file;      /* WEB_IDENTITY, of a profile */
+    const char *token_file;               /* WEB_IDENTITY from the environment */
+    struct bytes profile_token_file;      /* WEB_IDENTITY from a profile */
     struct aws_role web_role;             /* WEB_IDENTITY */
     struct bytes command;                 /* PROCESS */
-    struct aws_role roles[AWS_ROLES_MAX]; /* the last is to be assumed first */
+    struct aws_role roles[AWS_ROLES_MAX]; /* the last is assumed first */
     uint32_t role_count;
     struct aws_profiles files;
 };
 
 /*
- * Given: aws_key_source_fini(), also after an error. ERR_MISSING: no source has credentials, or
- * what is named is not there; ERR_INPUT: what is there makes no sense (half a pair of keys,
- * profiles in a circle); ERR_LIMIT; ERR_UNSUPPORTED: a way to credentials that needs a person;
- * ERR_NOMEM; errors of secret_fetch() and aws_profiles_read().
+ * Finds the source, which is given, for aws_key_source_fini(), also after an error. ERR_MISSING: no
+ * source has credentials, or one that is named does not exist; ERR_INPUT: a source is invalid (half
+ * a pair of keys, profiles in a circle); ERR_LIMIT; ERR_UNSUPPORTED: these credentials require a
+ * person; ERR_NOMEM; errors of secret_fetch() and aws_profiles_read().
  */
 MUST_CHECK enum err aws_key_source_find(const struct aws_setup *setup,
                                         struct aws_key_source *ret_source, struct why *why);
-/* Overwrites what was read. Accepts zeroed memory. */
+/* Overwrites everything read. Accepts zeroed memory. */
 void aws_key_source_fini(struct aws_key_source *source);
 
 #endif

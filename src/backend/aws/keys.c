@@ -1,8 +1,8 @@
 /*
- * keys.c - three texts in one piece of memory, so that one place is to be overwritten.
+ * keys.c - keeps three texts in one piece of memory, so that only one place has to be overwritten.
  *
- * Answers are not kept here; what had to be copied out of them, because it had escapes or was XML,
- * is overwritten before the memory is given back.
+ * Answers are not kept here; texts that had to be copied out of them, because of escapes or XML,
+ * are overwritten before their memory is freed.
  */
 #include "backend/aws/keys.h"
 
@@ -90,8 +90,8 @@ struct keys_answer {
     struct bytes secret_key;
     struct bytes session_token;
     struct bytes expiration;
-    struct bytes code;    /* of a service: "Success" */
-    struct bytes version; /* of a process: 1 */
+    struct bytes code;    /* from containers and instances: "Success" */
+    struct bytes version; /* from a process: 1 */
 };
 
 static void
@@ -181,7 +181,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
 
 /* --- XML -------------------------------------------------------------------------------------- */
 
-/* One more than is allowed, and NUL: what is too long is seen to be. */
+/* One byte more than allowed, and NUL, so that a text that is too long is detected. */
 struct xml_texts {
     char access_key[AWS_KEY_BYTES_MAX + 2];
     char secret_key[AWS_KEY_BYTES_MAX + 2];

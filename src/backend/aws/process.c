@@ -1,8 +1,8 @@
 /*
- * process.c - a child in a process group of its own, its output through a pipe.
+ * process.c - runs a child in a process group of its own, and reads its output through a pipe.
  *
- * The child is ours until waitpid() took it, so its group cannot be somebody else's when it is
- * killed.
+ * Until waitpid() reaps the child, its process group id cannot be reused, so killing the group is
+ * safe.
  */
 #include "backend/aws/process.h"
 
@@ -23,11 +23,11 @@ struct aws_process {
     struct env *env;
     struct budget *memory;
     pid_t child;
-    int from;            /* its output */
+    int from;            /* pipe of its output */
     int64_t deadline_ns; /* monotonic */
     size_t said_bytes;
     bool is_silent; /* the output has ended */
-    bool is_gone;   /* waitpid() took it */
+    bool is_gone;   /* reaped by waitpid() */
 };
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -37,7 +37,7 @@ struct words {
     char *list[AWS_PROCESS_WORDS_MAX + 1]; /* ends in NULL */
 };
 
-/* One word, from `*from` to `*to`, both advanced. False: a quote does not end. */
+/* Copies one word from `*from` to `*to`, and moves both. False: a quote is not closed. */
 static bool
 take_word(const char **from, char **to)
 {
@@ -45,7 +45,7 @@ take_word(const char **from, char **to)
     char quote = '\0';
     for (; *at != '\0' && (quote != '\0' || (*at != ' ' && *at != '\t')); at++) {
         bool escapes = *at == '\\' && quote != '\'' && at[1] != '\0';
-        /* Within double quotes a backslash quotes only these; before others it is itself. */
+        /* Within double quotes a backslash escapes only these; before others it is literal. */
         if (escapes && (quote == '\0' || strchr("\"\\$`", at[1]) != NULL)) {
             *(*to)++ = *++at;
         } else if (*at == quote) {
@@ -73,7 +73,7 @@ split(struct bytes command, struct words *ret, struct why *why)
     if (command.size > 0) memcpy(line, command.at, command.size);
     line[command.size] = '\0';
     const char *at = line;
-    /* A word takes no more than it did with the blank or the end after it. */
+    /* In place: a word with its NUL never needs more bytes than its source with a separator. */
     for (char *to = ret->text;; count++) {
         at += strspn(at, " \t");
         if (*at == '\0') break;
@@ -92,7 +92,7 @@ split(struct bytes command, struct words *ret, struct why *why)
 
 /* --- the child -------------------------------------------------------------------------------- */
 
-/* Signals as a program expects them, whatever we do with ours. */
+/* Resets signals to their defaults. */
 static int
 set_attributes(posix_spawnattr_t *attributes)
 {
@@ -107,7 +107,7 @@ set_attributes(posix_spawnattr_t *attributes)
                                                     POSIX_SPAWN_SETPGROUP);
 }
 
-/* The output first: where we run without a standard input, its number may be 0. */
+/* The output first: without a standard input of this process, its number may be 0. */
 static int
 set_files(posix_spawn_file_actions_t *actions, int output)
 {
@@ -119,7 +119,7 @@ set_files(posix_spawn_file_actions_t *actions, int output)
     return posix_spawn_file_actions_addopen(actions, 2, "/dev/null", O_WRONLY, 0);
 }
 
-/* 0 or an errno value. */
+/* Returns 0 or an errno value. */
 static int
 spawn(char *const *words, int output, pid_t *ret_child)
 {
@@ -147,18 +147,18 @@ left_ms(const struct aws_process *p, int64_t until_ns)
     return left_ns <= 0 ? 0 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* That it took too long, if it did. */
+/* Fails if the time limit has passed. */
 static enum err
 check_deadline(const struct aws_process *p, const char *sentence, struct why *why)
 {
     return left_ms(p, p->deadline_ns) > 0 ? OK : why_set(why, ERR_AGAIN, "%s", sentence);
 }
 
-/* Until its end, or until then. */
+/* Reads until the output ends, or until that time. */
 static enum err
 read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct why *why)
 {
-    /* At once: it is read straight into it. */
+    /* Reserves the maximum, because output is read directly into the buffer. */
     if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->said_bytes)) {
         return why_set(why, buf_error(output), "not enough memory for the output of the command");
     }
@@ -167,7 +167,7 @@ read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct 
         int wait_ms = left_ms(p, until_ns);
         int ready = poll(&polled, 1, wait_ms);
         if (ready == 0 && wait_ms == 0) return check_deadline(p, "the command timed out", why);
-        if (ready <= 0) continue; /* interrupted, or time to look at the clock */
+        if (ready <= 0) continue; /* interrupted, or time to check the clock */
         size_t room = AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->said_bytes;
         ssize_t got = read(p->from, output->at + output->size, room);
         if (got < 0 && errno == EINTR) continue;
@@ -183,7 +183,7 @@ read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct 
     return OK;
 }
 
-/* A child that has closed its output is about to end: it is looked at now and then. */
+/* A child that has closed its output is about to end: it is polled. */
 static enum err
 wait_for(struct aws_process *p, int64_t until_ns, struct why *why)
 {
@@ -207,7 +207,7 @@ wait_for(struct aws_process *p, int64_t until_ns, struct why *why)
     return code == 0 ? OK : why_set(why, ERR_AGAIN, "the command exited with status %d", code);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the interface ---------------------------------------------------------------------------- */
 
 enum err
 aws_process_start(struct env *env, struct budget *memory, struct bytes command, int64_t limit_ms,

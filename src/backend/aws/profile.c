@@ -1,13 +1,13 @@
 /*
- * profile.c - the shared files. Their form:
+ * profile.c - parses the shared files. Their form:
  *
  *     [profile NAME]        in the config file; [default] and [profile default] are the same one,
  *     [NAME]                in the credentials file     but the latter counts if both are there
  *     key = value           any case of the key; " #" or " ;" begins a comment
- *       key = value         indented: belongs to the key above; nothing we want is there
+ *       key = value         indented: belongs to the key above; ignored here
  *     # comment             also ";"
  *
- * A section may come in several pieces, and a key several times: the last one counts.
+ * A section may be repeated, and so may a key: the last one counts.
  */
 #include "backend/aws/profile.h"
 
@@ -33,7 +33,7 @@ aws_variable(const struct aws_setup *setup, const char *name)
     return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
-/* One byte more than it should have is asked for: a file that has it grew, or told no size. */
+/* Reads one byte more than the file's size: getting it means that the file grew, or has no size. */
 enum err
 aws_file_read(struct env *env, const char *path, size_t bytes_max, struct buf *to, struct why *why)
 {
@@ -85,7 +85,7 @@ trimmed(struct bytes text)
     return text;
 }
 
-/* "[profile x]" with the word `prefix` in it; or "[x]", where there is none to be. */
+/* Matches "[profile x]" with the word `prefix`, or "[x]" without a prefix. */
 static bool
 is_section(struct bytes line, const char *prefix, struct bytes name)
 {
@@ -142,7 +142,7 @@ take_line(struct bytes line, struct aws_profile *profile)
     enum aws_profile_key key = key_of(trimmed(bytes_of(line.at, name_size)));
     if (key == AWS_PROFILE_KEY_COUNT) return;
     struct bytes value = trimmed(bytes_of(equals + 1, line.size - name_size - 1));
-    /* A command line has quotes of its own, in which the mark of a comment means nothing. */
+    /* A command line has its own quotes, in which the mark of a comment is literal. */
     for (size_t i = 1; i < value.size && key != AWS_PROFILE_CREDENTIAL_PROCESS; i++) {
         bool begins = value.at[i] == '#' || value.at[i] == ';';
         if (begins && is_blank(value.at[i - 1])) value = trimmed(bytes_of(value.at, i));
@@ -237,7 +237,7 @@ aws_profiles_find(const struct aws_profiles *profiles, struct bytes name,
     found |= aws_profile_find(buf_bytes(&profiles->credentials), AWS_FILE_CREDENTIALS, name,
                               &credentials);
     if (!found) return false;
-    /* Keys go together: the token of one file is not valid with the key of the other. */
+    /* Keys belong together: the token of one file is not valid with the key of the other. */
     if (credentials.values[AWS_PROFILE_ACCESS_KEY].size > 0) {
         config.values[AWS_PROFILE_SECRET_KEY] = bytes_of(NULL, 0);
         config.values[AWS_PROFILE_SESSION_TOKEN] = bytes_of(NULL, 0);

@@ -1,9 +1,9 @@
 /*
  * records.c - see records.h.
  *
- * A line is encoded before it is known whether there is room for it, and taken back if not: that
- * happens once a call. All limits are kept by what a record and the body can be at most, so that
- * nothing is too large once it is made.
+ * A line is encoded before its size is known, and removed again if there is no room: that happens
+ * once per call. Limits are checked against upper bounds for a record and the body, so that a body
+ * never turns out too large.
  */
 #include "backend/aws/records.h"
 
@@ -21,7 +21,7 @@
 enum {
     TOLD_CODE_BYTES = 100,
     TOLD_MESSAGE_BYTES = 300,
-    SCAN_BYTES_MAX = 2 * AWS_RECORDS_ANSWER_BYTES_MAX, /* if all of its texts had escapes */
+    SCAN_BYTES_MAX = 2 * AWS_RECORDS_ANSWER_BYTES_MAX, /* if all texts had escapes */
 };
 
 _Static_assert(AWS_RECORDS_PLACES >= 2 * AWS_RECORDS_MAX,
@@ -29,7 +29,7 @@ _Static_assert(AWS_RECORDS_PLACES >= 2 * AWS_RECORDS_MAX,
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* Of what is there before the limits are looked at, and of what becomes of it. */
+/* Upper bound for the lines before the limits are checked, and for the body. */
 static size_t
 text_bytes_max(const struct aws_record_limits *l)
 {
@@ -72,19 +72,19 @@ aws_call_clear(struct writer *writer, struct writer_call *call)
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-/* Where the group's record is named, or is to be. */
+/* Returns the slot with the group's record, or a free one. */
 static uint16_t *
 find_place(struct aws_records *r, uint64_t group)
 {
-    /* Groups may be small numbers, or hashes with their low bits in common. */
+    /* Groups may be small numbers, or hashes with common low bits. */
     for (uint64_t i = group * 0x9e3779b97f4a7c15u >> 32;; i++) {
         uint16_t *place = &r->places[i % AWS_RECORDS_PLACES];
         if (*place == 0 || r->records[*place - 1].group == group) return place;
     }
 }
 
-/* Whether a line of `size` bytes goes into the record, NULL: into one of its own; and what the body
- * takes then. */
+/* True if a line of `size` bytes fits into the record (NULL: into a new one); returns the body's
+ * size with it. */
 static bool
 has_room(const struct aws_records *r, const struct aws_record *record, size_t size,
          uint64_t *ret_body_bytes)
@@ -202,7 +202,7 @@ enum err
 aws_records_begin(const struct aws_records *r, struct buf *body, struct bytes head)
 {
     buf_clear(body);
-    if (buf_reserve(body, (size_t)r->body_bytes)) buf_put_bytes(body, head); /* it takes no more */
+    if (buf_reserve(body, (size_t)r->body_bytes)) buf_put_bytes(body, head); /* its upper bound */
     return buf_error(body);
 }
 
@@ -243,7 +243,7 @@ aws_records_body(const struct aws_records *r)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* What is said of one record. Views of the answer. */
+/* The answer for one record. Views of the body. */
 struct records_answer {
     struct bytes id;
     struct bytes shard;
@@ -257,7 +257,7 @@ read_record(struct scan *s, struct records_answer *told)
     struct bytes key;
     scan_expect(s, '{');
     while (scan_key(s, &key)) {
-        if (scan_peek(s) != '"') { /* null, above all */
+        if (scan_peek(s) != '"') { /* usually null */
             scan_skip(s);
             continue;
         }
@@ -270,11 +270,11 @@ read_record(struct scan *s, struct records_answer *told)
     }
 }
 
-/* No code means that a record can never be stored: what is not known is tried again. */
+/* No error code means that a record can never be stored: unknown ones are retried. */
 static enum writer_verdict
 verdict_of(const struct records_answer *told)
 {
-    /* The last: Firehose says so when its limits are reached. */
+    /* Firehose sends the last one when its limits are reached. */
     static const char *const throttled[] = {"ProvisionedThroughputExceeded", "Throttling",
                                             "LimitExceeded", "KMSThrottling", "ServiceUnavailable"};
     if (told->code.size == 0) return told->id.size > 0 ? VERDICT_DELIVERED : VERDICT_RETRY;
@@ -359,7 +359,7 @@ aws_records_judge(const struct aws_records *r, struct writer_step *ret_step)
         step_done(ret_step, VERDICT_DELIVERED, "", "");
         return;
     }
-    /* None of them: the body stays as it is. */
+    /* No record was stored: the body stays as it is. */
     enum writer_verdict verdict = throttled > 0 ? VERDICT_THROTTLED : VERDICT_RETRY;
     step_done(ret_step, stored == 0 ? verdict : VERDICT_MIXED, reason_of(verdict), r->told);
 }

@@ -1,6 +1,6 @@
 /*
- * testing.h - a machine in memory with variables of its own, and answers made up for the
- * purpose. For tests. What is secret in them is called so: see expect_no_secret().
+ * testing.h - for tests: a machine in memory with its own environment variables, and handmade
+ * answers. Secrets in them contain the word SECRET: see expect_no_secret().
  */
 #ifndef BACKEND_AWS_TESTING_H
 #define BACKEND_AWS_TESTING_H
@@ -50,7 +50,7 @@ rig_fini(struct aws_rig *rig)
     sim_env_free(rig->sim);
 }
 
-/* NULL: it is not set any more. */
+/* NULL: unsets the variable. */
 static inline void
 rig_set(struct aws_rig *rig, const char *name, const char *value)
 {
@@ -64,7 +64,7 @@ rig_set(struct aws_rig *rig, const char *name, const char *value)
     rig->variables[i].value = value;
 }
 
-/* Makes the directories on the way. */
+/* Makes missing directories. */
 static inline void
 rig_put_bytes(struct aws_rig *rig, const char *path, struct bytes content)
 {

@@ -1,19 +1,19 @@
 /*
- * xml.c - libexpat's events. Without a document type there are no entities to define, so no
- * text grows beyond what was sent.
+ * xml.c - handles libexpat's events. Without a document type there are no entities to define, so no
+ * text expands.
  */
 #include "backend/aws/xml.h"
 
 #include <expat.h>
 
-enum { NAME_BYTES = 40 /* longer ones are not looked for */ };
+enum { NAME_BYTES = 40 /* names that are searched for are shorter */ };
 
 struct xml_reading {
     XML_Parser parser;
     const struct aws_xml_form *form;
-    char names[AWS_XML_DEPTH_MAX][NAME_BYTES]; /* of the elements around */
+    char names[AWS_XML_DEPTH_MAX][NAME_BYTES]; /* the open elements */
     unsigned depth;
-    struct aws_xml_field *taking; /* NULL: no text is wanted here */
+    struct aws_xml_field *taking; /* NULL: the text here is not wanted */
     unsigned taking_depth;
     enum err stopped;
 };
@@ -109,7 +109,7 @@ aws_xml_walk(struct bytes body, const struct aws_xml_form *form)
         form->fields[i].to[0] = '\0';
     }
     bool whole = body.size <= form->bytes_max;
-    /* S3 keeps a connection open with blanks while it works. */
+    /* S3 sends blanks before the document to keep a connection open while it works. */
     while (body.size > 0 && body.at[0] <= ' ') {
         body = bytes_of(body.at + 1, body.size - 1);
     }

@@ -29,12 +29,12 @@ final_labels_build(const struct external_labels *external, struct label *labels,
     }
     enum reject reject = labels_build(labels, kept, &none, to);
     if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for labels");
-    /* All may be replaced by nothing. */
+    /* Empty values may have removed all labels. */
     if (reject == REJECT_NONE || reject == REJECT_EMPTY_LABELS) return OK;
     return why_set(why, ERR_CORRUPT, "a series has invalid labels: %s", reject_word(reject));
 }
 
-/* A field that is absent is empty, as protobuf has it. */
+/* An absent field is empty, as in protobuf. */
 static struct label
 read_label(struct bytes message, bool *ret_bad)
 {

@@ -1,6 +1,6 @@
 /*
- * final_labels.h - the labels of a series as a source gives it: what the other system has, with the
- * source's external labels, which win over those of the same name.
+ * final_labels.h - the labels of a series in a source's answers: those of the other system, and the
+ * source's external labels, which replace others of the same name.
  *
  * Threads: any, one buffer each.
  */
@@ -20,13 +20,14 @@ struct external_labels {
 };
 
 /*
- * Appends them in canonical form. `fields`: label bytes in any order (wire/label_bytes.h), empty
- * values among them. ERR_CORRUPT: they cannot be the labels of a series; ERR_LIMIT: they are too
- * many; ERR_NOMEM.
+ * Appends the labels in canonical form. `fields`: label bytes in any order (wire/label_bytes.h),
+ * with empty values allowed. ERR_CORRUPT: invalid labels of a series; ERR_LIMIT: too many;
+ * ERR_NOMEM.
  */
 MUST_CHECK enum err final_labels_put(const struct external_labels *external, struct bytes fields,
                                      struct buf *to, struct why *why);
-/* The same of `count` labels in an array, which is sorted. It has room for FINAL_LABELS_MAX. */
+/* The same for `count` labels in an array, which is sorted, and must have room for
+ * FINAL_LABELS_MAX. */
 MUST_CHECK enum err final_labels_build(const struct external_labels *external, struct label *labels,
                                        uint32_t count, struct buf *to, struct why *why);
 

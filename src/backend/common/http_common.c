@@ -1,10 +1,9 @@
 /*
  * http_common.c - see http_common.h.
  *
- * Header lines stand one after another in one buffer, which grows and so may move: they are kept
- * as offsets, and become pointers when all are there. The buffer holds secrets and is overwritten
- * when it is given back. What cannot be sent is noted with the first line that cannot, so that
- * whoever puts many looks once.
+ * Header lines are in one buffer, which may move when it grows: they are kept as offsets, which
+ * become pointers when all are complete. The buffer holds secrets and is overwritten when it is
+ * freed. The first error is kept, so that callers may put many headers and check once.
  */
 #include "backend/common/http_common.h"
 
@@ -85,7 +84,7 @@ http_headers_lines(struct http_headers *h, const char *const **ret_lines)
     return OK;
 }
 
-/* --- what is configured ----------------------------------------------------------------------- */
+/* --- configured headers ----------------------------------------------------------------------- */
 
 void
 http_target_init(struct http_calls_target *target, const struct http_settings *http,
@@ -106,8 +105,7 @@ http_target_init(struct http_calls_target *target, const struct http_settings *h
     };
 }
 
-/* A header of a prefix and a secret, which is fetched, put, and forgotten. `what` it is, if it
- * cannot be had. */
+/* Fetches a secret, and puts a header of a prefix and the secret. `what` names it in errors. */
 static enum err
 put_secret(struct http_headers *headers, const char *name, const char *prefix,
            const struct secret *secret, const char *what, struct why *why)
@@ -192,7 +190,7 @@ http_send_plain(struct http_headers *h, const struct http_plain *r, struct write
     step->http.answer_bytes_max = r->answer_bytes_max;
 }
 
-/* --- what a destination was found to need ----------------------------------------------------- */
+/* --- fallbacks -------------------------------------------------------------------------------- */
 
 void
 http_fallback_take(struct http_fallback *f, struct env *env)
@@ -299,7 +297,7 @@ http_judge_silence(const struct http_call_answer *answer, struct writer_step *st
     };
     assert(answer->failure != HTTP_CALL_ANSWERED);
     enum writer_verdict verdict = silences[answer->failure].verdict;
-    /* A proxy, too, has times when it does not work. */
+    /* A proxy may be temporarily unavailable, too. */
     if (answer->failure == HTTP_CALL_PROXY && answer->proxy_status >= 500) verdict = VERDICT_RETRY;
     step_done(step, verdict, silences[answer->failure].reason, answer->error);
 }
@@ -332,7 +330,7 @@ http_is_page(struct bytes body)
     return false;
 }
 
-/* What servers in Go say to http where they expect https: nothing of the request was looked at. */
+/* Servers written in Go answer this to http on a port for https; they have not read the request. */
 static bool
 wants_tls(struct bytes body)
 {
@@ -359,7 +357,7 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
     } else if (step->verdict == VERDICT_DELIVERED && page) {
         step_done(step, VERDICT_BLOCKED, "web_page",
                   "got a web page instead of an API response: check url");
-    } else if (answer->status == 407) { /* of http; for https see HTTP_CALL_PROXY */
+    } else if (answer->status == 407) { /* for http; see HTTP_CALL_PROXY for https */
         step_done(step, VERDICT_BLOCKED, "proxy",
                   "the proxy requires a user name and a password: set them in proxy_url");
     } else if (redirects && (page || answer->body.size == 0)) {

@@ -1,16 +1,15 @@
-/* item_ndjson.h - an item as a line of NDJSON: what files, objects and streams are made of. */
+/* item_ndjson.h - writes an item as a line of NDJSON, for files, objects and streams. */
 #ifndef BACKEND_COMMON_ITEM_NDJSON_H
 #define BACKEND_COMMON_ITEM_NDJSON_H
 
 #include "backend/writer.h"
 
-/*
- * Appends the line, line feed included; an exemplar is a line of its own. Not for ITEM_METADATA.
- * Out of room shows in buf_error(to); `to` is as before then.
- */
+/* Appends the line with its line feed; an exemplar is a line of its own. Not for ITEM_METADATA.
+ * A lack of room shows in buf_error(to), and leaves `to` unchanged. */
 void item_ndjson_put(struct buf *to, const struct item *item);
 
-/* What the line has in another form than the item: a writer's mapped(), which asks no writer. */
+/* Returns the parts of an item that the line has in another form: a writer's mapped(), for any
+ * writer. */
 unsigned item_ndjson_mapped(struct writer *writer, const struct item *item);
 
 #endif

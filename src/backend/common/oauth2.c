@@ -1,8 +1,8 @@
 /*
- * oauth2.c - an access token by client credentials, fetched again before it ends.
+ * oauth2.c - fetches an access token with client credentials, and again before it expires.
  *
  * RFC 6749, 2.3.1: a server takes the client's name and password by HTTP Basic; some take them only
- * as fields of the form. The first is tried first, and what worked is remembered.
+ * as fields of the form. Basic is tried first, and the form that worked is kept.
  */
 #include <stdio.h>
 
@@ -16,7 +16,7 @@ enum {
     TEXT_BYTES_MAX = 128 * 1024,
     ANSWER_BYTES = 64 * 1024,
     EARLY_MS = 10 * 1000,
-    LASTS_MS_MIN = 1000, /* whatever is said: a token that is over when it comes is never used */
+    LASTS_MS_MIN = 1000, /* at least this, so that an expired token is not fetched in a loop */
 };
 
 struct oauth2 {
@@ -27,8 +27,8 @@ struct oauth2 {
     struct http_headers headers;
     struct buf form;
     struct buf token;
-    int64_t due_ms;   /* Unix: another one is to be fetched; INT64_MAX: its end was not said */
-    bool in_form;     /* name and password are fields of the form */
+    int64_t due_ms; /* Unix time of the next fetch; INT64_MAX: the token's lifetime is not known */
+    bool in_form;   /* name and password are fields of the form */
     bool tried_other; /* since the last success */
 };
 
@@ -172,7 +172,7 @@ send_request(struct oauth2 *o, struct writer_step *step)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-/* Some write it as a text. 0: it is nothing that can be used. */
+/* Some servers write a text. 0: not a usable number. */
 static double
 scan_seconds(struct scan *s)
 {
@@ -187,7 +187,8 @@ scan_seconds(struct scan *s)
     return number ? bits_double(bits) : 0;
 }
 
-/* ERR_INPUT: it has none, or one that no header can have: it would never be refused, and stay. */
+/* ERR_INPUT: no token, or one that is not a valid header: it would never be sent, so never be
+ * refused and replaced. */
 static enum err
 take_token(struct oauth2 *o, struct bytes body)
 {
@@ -199,7 +200,7 @@ take_token(struct oauth2 *o, struct bytes body)
     scan_expect(&s, '{');
     for (struct bytes key; scan_key(&s, &key);) {
         if (bytes_equal_text(key, "access_token") && scan_peek(&s) == '"')
-            token = scan_text(&s); /* a view of the answer, or of the arena */
+            token = scan_text(&s); /* a view of the answer or the arena */
         else if (bytes_equal_text(key, "expires_in"))
             lasts_s = scan_seconds(&s);
         else
@@ -223,7 +224,7 @@ take_token(struct oauth2 *o, struct bytes body)
     return taken ? OK : ERR_INPUT;
 }
 
-/* Which of the servers did not give one, and how: what it said may be nothing, or hard to place. */
+/* Prefixes the error with the URL and the status, because the answer may be empty or obscure. */
 static void
 say_who_failed(const struct oauth2 *o, const struct http_call_answer *answer,
                struct writer_step *step)
@@ -242,7 +243,7 @@ void
 oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writer_step *step)
 {
     if (answer == NULL) {
-        o->tried_other = false; /* the last fetch may have been given up in the middle */
+        o->tried_other = false; /* the last fetch may have been abandoned */
         send_request(o, step);
         return;
     }
@@ -250,7 +251,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     http_judge(answer, step);
     bool refused = answer->failure == HTTP_CALL_ANSWERED &&
                    (answer->status == 400 || answer->status == 401 || answer->status == 403);
-    if (refused && !o->tried_other) { /* perhaps it wants them the other way */
+    if (refused && !o->tried_other) { /* the server may want the other form */
         o->tried_other = true;
         o->in_form = !o->in_form;
         send_request(o, step);
@@ -263,7 +264,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
         say_who_failed(o, answer, step);
         return;
     }
-    step->answer[0] = 0; /* it holds the token */
+    step->answer[0] = 0; /* the answer contains the token */
     o->tried_other = false;
     enum err e = take_token(o, answer->body);
     if (e == ERR_NOMEM) {

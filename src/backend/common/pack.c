@@ -1,6 +1,6 @@
 /*
- * pack.c - see pack.h. Levels: the fastest that a hot path can afford. For gzip ISA-L is asked,
- * which takes a quarter of zlib's time; what it makes may differ with the machine's processor.
+ * pack.c - see pack.h. Compression levels are the fastest, for hot paths. ISA-L makes gzip, in a
+ * quarter of zlib's time; its output may depend on the machine's processor.
  */
 #include "backend/common/pack.h"
 
@@ -12,7 +12,7 @@ enum { GZIP_LEVEL = 1, ZSTD_LEVEL = 1 };
 
 struct packer {
     enum compression compression;
-    struct isal_zstream *gzip; /* followed by ISAL_DEF_LVL1_DEFAULT bytes that it works in */
+    struct isal_zstream *gzip; /* followed by ISAL_DEF_LVL1_DEFAULT bytes for its work */
     ZSTD_CCtx *zstd;
 };
 
@@ -55,7 +55,7 @@ static enum err
 pack_gzip(struct packer *p, struct bytes from, struct buf *to)
 {
     struct isal_zstream *z = p->gzip;
-    /* What it cannot make smaller it stores, in blocks of 64 KiB with five bytes of their own. */
+    /* Incompressible data is stored in blocks of 64 KiB with headers of five bytes. */
     size_t bound = from.size + (from.size / UINT16_MAX + 1) * 5 + 64;
     if (bound > UINT32_MAX) return ERR_LIMIT;
     if (!buf_reserve(to, bound)) return buf_error(to);
@@ -65,7 +65,7 @@ pack_gzip(struct packer *p, struct bytes from, struct buf *to)
     z->level_buf = (uint8_t *)(z + 1);
     z->level_buf_size = ISAL_DEF_LVL1_DEFAULT;
     z->end_of_stream = 1;
-    z->next_in = (uint8_t *)(uintptr_t)from.at; /* it does not write there */
+    z->next_in = (uint8_t *)(uintptr_t)from.at; /* not written to */
     z->avail_in = (uint32_t)from.size;
     z->next_out = to->at + to->size;
     z->avail_out = (uint32_t)bound;

@@ -1,12 +1,12 @@
 /*
  * series_blocks.c - see series_blocks.h.
  *
- * A block that is too large is given up and asked for again with half the keys, in the end with one
- * key and half the time. What it had is the measure of the next one.
+ * A block that is too large is dropped and fetched again with half the keys, and finally with one
+ * key and half the time. The size of a block decides that of the next one.
  *
- * Samples are put in order when the block is there: by key and time, where they do not come so.
- * Keys of equal labels, a group, are read together and never lie in two blocks, as long as one
- * request can name them all: more are refused.
+ * A complete block is sorted by key and time, unless its samples arrived in order. Keys with equal
+ * labels form a group, which is never split between blocks; a group that does not fit into one
+ * request is refused.
  */
 #include "backend/common/series_blocks.h"
 
@@ -19,7 +19,7 @@
 enum {
     TEXT_BYTES_MAX = 1 << 30,
     KEYS_FIRST = 16,
-    EXPECTED_MAX = SERIES_BLOCKS_SAMPLES / 2, /* of a block, as the store says */
+    EXPECTED_MAX = SERIES_BLOCKS_SAMPLES / 2, /* samples, by the store's counts */
     BATCH = 512,
     BATCH_HISTOGRAMS = 64,
     ARENA_BYTES_MAX = 64 << 20,
@@ -28,18 +28,18 @@ enum {
 struct block_entry {
     size_t labels_at, labels_size;
     size_t key_at, key_size;
-    uint32_t number;   /* in the order in which they were added */
-    uint32_t group;    /* the first with the same labels */
-    uint32_t expected; /* samples, as the store says; UINT32_MAX: so many or more */
+    uint32_t number;   /* order of addition */
+    uint32_t group;    /* the first key with the same labels */
+    uint32_t expected; /* the store's count of samples; UINT32_MAX: as many or more */
 };
 
 struct held_sample {
     int64_t t_ms;
-    uint64_t bits; /* of a histogram: where it begins among their bytes */
+    uint64_t bits; /* for a histogram: its offset in `histograms` */
     int64_t start_ms;
-    uint32_t group; /* the first key of its labels */
+    uint32_t group; /* the first key with these labels */
     uint32_t key;
-    uint32_t order; /* in which it was put */
+    uint32_t order; /* order of arrival */
     bool is_histogram;
 };
 
@@ -49,21 +49,21 @@ struct series_blocks {
     struct block_entry *entries;
     uint32_t count, capacity;
     bool sorted;
-    bool expects; /* each entry says how many samples there are */
+    bool expects; /* entries have the store's counts */
 
-    struct series_block block; /* that is held; of no keys: none */
-    uint32_t keys_wanted;      /* of the next one */
-    int64_t piece_ms;          /* length of the next piece of time; 0: all */
+    struct series_block block; /* in memory; without keys: none */
+    uint32_t keys_wanted;      /* for the next block */
+    int64_t piece_ms;          /* length of the next piece of time; 0: the whole range */
     struct held_sample *samples;
     uint32_t sample_count, sample_capacity;
     bool in_order;
     struct buf histograms;
 
-    uint32_t next;    /* the key after those of the series at hand */
-    uint32_t at_hand; /* its first key */
+    uint32_t next;    /* the key after those of the current series */
+    uint32_t at_hand; /* the current series' first key */
     bool has_series;
-    uint32_t at; /* the sample that comes next */
-    bool gave;   /* of this series: */
+    uint32_t at; /* next sample */
+    bool gave;   /* the current series is positioned at `at` */
     int64_t times_ms[BATCH];
     uint64_t bits[BATCH];
     int64_t starts_ms[BATCH];
@@ -140,7 +140,7 @@ compare_entries(const void *a, const void *b, void *blocks)
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* The number of the first key that has other labels. */
+/* Returns the number of the first key with other labels. */
 static uint32_t
 group_end(const struct series_blocks *b, uint32_t first)
 {
@@ -153,7 +153,7 @@ group_end(const struct series_blocks *b, uint32_t first)
 
 /* --- a block ---------------------------------------------------------------------------------- */
 
-/* Whether a sample of the key is wanted: stores may give more than was asked for. */
+/* True if a sample of the key is wanted: stores may return more than requested. */
 static bool
 is_wanted(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 {
@@ -245,17 +245,18 @@ expected_of(const struct series_blocks *b, uint32_t first, uint32_t end)
     return samples;
 }
 
-/* How long the pieces of a series are to be: as if its samples came evenly. */
+/* Sets the length of a series' pieces, as if its samples were evenly spread. */
 static void
 expect_pieces(struct series_blocks *b, uint32_t first)
 {
     uint64_t pieces = expected_of(b, first, group_end(b, first)) / EXPECTED_MAX + 1;
-    uint64_t length = (uint64_t)b->options.max_ms - (uint64_t)b->options.min_ms; /* one less */
+    uint64_t length = (uint64_t)b->options.max_ms -
+                      (uint64_t)b->options.min_ms; /* end minus begin, one less than the count */
     uint64_t piece = length / pieces + 1;
     b->piece_ms = pieces == 1 ? 0 : piece < INT64_MAX / 4 ? (int64_t)piece : INT64_MAX / 4;
 }
 
-/* What is to be fetched next, from that key and time on. */
+/* Returns the next block, from that key and time on. */
 static struct series_block
 next_block(const struct series_blocks *b, uint32_t first, int64_t from_ms)
 {
@@ -269,14 +270,15 @@ next_block(const struct series_blocks *b, uint32_t first, int64_t from_ms)
         if (expected > EXPECTED_MAX) break;
         block.count = end - first;
     }
-    uint64_t length = (uint64_t)block.max_ms - (uint64_t)from_ms; /* one less */
+    uint64_t length =
+        (uint64_t)block.max_ms - (uint64_t)from_ms; /* end minus begin, one less than the count */
     if (b->piece_ms > 0 && length >= (uint64_t)b->piece_ms) {
         block.max_ms = from_ms + (b->piece_ms - 1);
     }
     return block;
 }
 
-/* Less than there was; false: it is one time of one group already. */
+/* Halves the block. False: it is already one time of one group. */
 static bool
 shrink(struct series_blocks *b, uint32_t group)
 {
@@ -285,7 +287,8 @@ shrink(struct series_blocks *b, uint32_t group)
         b->keys_wanted = block->count / 2;
         return true;
     }
-    uint64_t length = (uint64_t)block->max_ms - (uint64_t)block->min_ms; /* one less */
+    uint64_t length = (uint64_t)block->max_ms -
+                      (uint64_t)block->min_ms; /* end minus begin, one less than the count */
     uint64_t half = length / 2 + (length & 1);
     b->piece_ms = half < INT64_MAX / 4 ? (int64_t)half : INT64_MAX / 4;
     return length > 0;
@@ -296,8 +299,8 @@ measure(struct series_blocks *b)
 {
     if (b->sample_count > SERIES_BLOCKS_SAMPLES / 4) return;
     if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES / 4) return;
-    /* Where samples are counted before, a block was too large for another reason, which is not
-     * tried again with each one. */
+    /* If counts are known, a block was too large for another reason, so the next ones grow
+     * slowly. */
     uint32_t room = b->options.keys_max - b->keys_wanted;
     uint32_t more = b->expects ? b->keys_wanted / 4 + 1 : b->keys_wanted;
     if (b->piece_ms > 0)
@@ -328,7 +331,7 @@ load(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
             return e == ERR_FULL ? ERR_LIMIT : e;
         }
     }
-    measure(b); /* of what came, duplicates too */
+    measure(b); /* including duplicates */
     put_in_order(b);
     return OK;
 }
@@ -360,7 +363,8 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
     b->next = group_end(b, b->at_hand);
     b->gave = false;
     *ret_labels = labels_of(b, &b->entries[b->at_hand]);
-    if (ret_labels->size == 0) *ret_labels = bytes_of("", 0); /* a series without labels */
+    if (ret_labels->size == 0)
+        *ret_labels = bytes_of("", 0); /* a series without labels is not the end */
     return OK;
 }
 
@@ -370,7 +374,7 @@ is_held(const struct series_blocks *b)
     return b->at_hand >= b->block.first && b->at_hand < b->block.first + b->block.count;
 }
 
-/* The samples of the series at hand in the block that is held: from b->at on. */
+/* Returns the end of the current series' samples in the block, from b->at on. */
 static uint32_t
 find_end(const struct series_blocks *b)
 {
@@ -393,7 +397,7 @@ give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret,
         b->times_ms[n] = s->t_ms;
         b->starts_ms[n] = s->start_ms;
     }
-    if (e && n == 0) return no_memory(why); /* else they come with the next batch */
+    if (e && n == 0) return no_memory(why); /* otherwise the next batch has it */
     *ret = (struct sample_batch){.kind = b->decoded[0].kind,
                                  .count = n,
                                  .times_ms = b->times_ms,
@@ -432,7 +436,7 @@ series_blocks_batch(struct series_blocks *b, struct sample_batch *ret, struct wh
             e = load(b, b->at_hand, b->options.min_ms, why);
             if (e) return e;
             b->gave = true;
-        } else if (!b->gave) { /* of series before, some may not have been read */
+        } else if (!b->gave) { /* skip samples of earlier series that were not read */
             b->at = search_first(i, 0u, b->sample_count, b->samples[i].group >= b->at_hand);
             b->gave = true;
         }
@@ -448,7 +452,7 @@ series_blocks_batch(struct series_blocks *b, struct sample_batch *ret, struct wh
     }
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 enum err
 series_blocks_new(const struct series_blocks_options *options, struct series_blocks **ret_blocks,

@@ -1,14 +1,14 @@
 /*
- * series_blocks.h - series of a store that is asked twice: first for the keys of all series, which
- * are put in label order here, then for samples, by blocks of series and, of a series with many, by
- * pieces of time. For stores whose own order is another one.
+ * series_blocks.h - reads series of a store in two steps: first the keys of all series, which are
+ * sorted by labels here, then samples, in blocks of series or, if a series has many, in pieces of
+ * time. For stores with another order of their own.
  *
  *     series_blocks_new()
  *     series_blocks_add()  each series, in any order
  *     series_blocks_next(), series_blocks_batch()  ->  fetch()  ->  series_blocks_put_float() ...
  *
- * Two series with the same final labels are one, of which each time is given once, with the value
- * of the key that was added first; of one key, with the value that was put first.
+ * Series with the same final labels are merged: each time is returned once, with the value of the
+ * key that was added first; within a key, the value that was put first.
  *
  * Memory: labels and keys of all series, and SERIES_BLOCKS_SAMPLES samples with their histograms.
  * Threads: one.
@@ -20,13 +20,13 @@
 #include "model/select.h"
 
 enum {
-    SERIES_BLOCKS_SAMPLES = 512 * 1024,       /* of a block, at most */
-    SERIES_BLOCKS_HISTOGRAM_BYTES = 16 << 20, /* of its histograms, as they are kept */
+    SERIES_BLOCKS_SAMPLES = 512 * 1024,       /* per block */
+    SERIES_BLOCKS_HISTOGRAM_BYTES = 16 << 20, /* per block, as stored here */
 };
 
 struct series_blocks;
 
-/* What is to be fetched: the keys first..first+count-1 at these times, both inclusive. */
+/* A block to fetch: the keys first..first+count-1 at these times, both inclusive. */
 struct series_block {
     uint32_t first;
     uint32_t count;
@@ -37,14 +37,12 @@ struct series_block {
 struct series_blocks_options {
     struct budget *budget;
     struct external_labels external;
-    /* Of all that is asked. Where the store's own first and last times are known, not beyond: a
-     * series that is too large is halved in time from there. */
+    /* The whole time range; narrowed to the store's first and last times if these are known,
+     * because a large series is halved in time from there. */
     int64_t min_ms, max_ms;
-    uint32_t keys_max; /* of a block: what one request can name */
-    /*
-     * Asks for the samples of a block and puts them, in any order; those of other times are left
-     * out. An error of a put is to be returned: it may mean that the block has to be smaller.
-     */
+    uint32_t keys_max; /* per block: limit of one request */
+    /* Fetches the samples of a block and puts them, in any order; those of other times are
+     * dropped. An error of a put must be returned: it may mean that the block has to be smaller. */
     enum err (*fetch)(void *context, struct series_blocks *blocks, const struct series_block *block,
                       struct why *why);
     void *context;
@@ -55,22 +53,22 @@ MUST_CHECK enum err series_blocks_new(const struct series_blocks_options *option
                                       struct series_blocks **ret_blocks, struct why *why);
 void series_blocks_free(struct series_blocks *blocks);
 
-/* A series, before the first is read: its own labels, which are sorted in place (room for
- * FINAL_LABELS_MAX), and what fetch() needs to ask for it. Copied. Errors of final_labels_build().
- */
+/* Adds a series, before the first is read: its own labels, which are sorted in place (room for
+ * FINAL_LABELS_MAX), and the key that fetch() needs. Copied. Errors of final_labels_build(). */
 MUST_CHECK enum err series_blocks_add(struct series_blocks *blocks, struct label *labels,
                                       uint32_t count, struct bytes key, struct why *why);
-/* How many samples the series that was added last has, as the store says: then blocks are made of
- * so many series as fit, and longer ones are cut in time before they are fetched. Of all or none.
+/*
+ * Sets the store's count of samples for the series added last. Blocks are then made of as many
+ * series as fit, and longer ones are cut in time before they are fetched. For all series or none.
  */
 void series_blocks_expect(struct series_blocks *blocks, uint64_t samples);
-/* That all samples are between these times; before the first is read. */
+/* Says that all samples are between these times; before the first series is read. */
 void series_blocks_narrow(struct series_blocks *blocks, int64_t min_ms, int64_t max_ms);
-/* The key of a number in a block. A view. */
+/* Returns the key of a number in a block. A view. */
 struct bytes series_blocks_key(const struct series_blocks *blocks, uint32_t number);
 
-/* A sample of a key of the block that is fetched. `start_ms` 0: unknown. ERR_FULL: the block is too
- * large; ERR_NOMEM; ERR_INPUT: no valid histogram. */
+/* Puts a sample of a key of the block being fetched. `start_ms` 0: unknown. ERR_FULL: the block
+ * is too large; ERR_NOMEM; ERR_INPUT: an invalid histogram. */
 MUST_CHECK enum err series_blocks_put_float(struct series_blocks *blocks, uint32_t number,
                                             int64_t t_ms, uint64_t bits, int64_t start_ms,
                                             struct why *why);
@@ -78,8 +76,10 @@ MUST_CHECK enum err series_blocks_put_histogram(struct series_blocks *blocks, ui
                                                 int64_t t_ms, const struct histogram *histogram,
                                                 int64_t start_ms, struct why *why);
 
-/* As series_set_next() and series_set_batch(); labels stay until the next series. Errors of
- * fetch(); ERR_LIMIT: more samples at one time than a block can have. A series may have no samples.
+/*
+ * Read as series_set_next() and series_set_batch(); labels stay valid until the next series. Errors
+ * of fetch(); ERR_LIMIT: more samples at one time than a block can have. A series may have no
+ * samples.
  */
 MUST_CHECK enum err series_blocks_next(struct series_blocks *blocks, struct bytes *ret_labels,
                                        struct why *why);

@@ -1,22 +1,22 @@
 /*
  * spool.c - see spool.h.
  *
- * What was saved may be older than the files: the storage directory was put back from a copy, or
- * its volume was rolled back, while the files lie elsewhere. What such a state does not know was
- * confirmed nevertheless, and is nowhere else. So nothing that was ever confirmed is cut or
- * removed, and two things say what was:
+ * The saved state may be older than the files: the storage directory was restored from a copy, or
+ * its volume was rolled back, while the files lie elsewhere. Bytes missing in such a state were
+ * confirmed, and exist nowhere else. So confirmed bytes are never cut or removed, and two things
+ * identify them:
  *
- * - names begin with the id of the storage directory, and a copy has another one: what stands under
- *   another id than ours is not written to;
- * - beside an open file lies a mark with its size as of the last state that became durable. A file
- *   whose mark says more than our state is one that our state is older than.
+ * - names begin with the id of the storage directory, and a copy has another one: files with
+ *   another id are not written to;
+ * - an open file has a mark, a file with its size as of the last durable state. If the mark has
+ *   more than the state, the state is older than the file.
  *
- * In both cases what our state has confirmed of the file is copied into a new one, which goes on;
+ * In both cases the bytes that the state confirms are copied into a new file, which is continued;
  * the old one stays, with ".tmp".
  *
- * Considered: to tell by times how far a file may be ahead of its state (a disk that hangs, or an
- * hour without samples, look like a rollback); extended attributes in place of the mark (many file
- * systems have none).
+ * Rejected: limiting by time how far a file may be ahead of its state (a hanging disk, or an hour
+ * without samples, look like a rollback); extended attributes instead of the mark (many file
+ * systems lack them).
  */
 #include "backend/common/spool.h"
 
@@ -41,21 +41,21 @@ enum {
 };
 static const uint8_t MARK_MAGIC[8] = {'F', 'K', 'S', 'P', 'O', 'O', 'L', 0};
 
-/* As a file is called while it grows, in the end, and the mark beside it. */
+/* The suffixes of a growing file, a finished one, and a mark. */
 enum suffix { SUFFIX_OPEN, SUFFIX_FINAL, SUFFIX_MARK };
 static const char *const SUFFIXES[] = {".tmp", "", ".confirmed.tmp"};
 
-/* A file that grows, or that waits for its name. */
+/* A file that grows, or waits for its final name. */
 struct spool_file {
     char dir[SPOOL_DIR_BYTES_MAX];
     char name[NAME_BYTES]; /* without ".tmp" */
     uint64_t size;         /* confirmed */
     int64_t made_ms;
-    struct file file; /* of open ones */
+    struct file file; /* if open */
     bool finished;
-    bool saved;           /* it was finished when save() was called last */
-    uint64_t saved_size;  /* what save() gave last, */
-    uint64_t marked_size; /* and what its mark says */
+    bool saved;           /* finished when save() was called last */
+    uint64_t saved_size;  /* in the last result of save() */
+    uint64_t marked_size; /* in its mark */
 };
 
 struct spool {
@@ -63,7 +63,7 @@ struct spool {
     struct spool_file *files;
     uint32_t count;
     uint32_t capacity;
-    uint64_t number; /* of the next file */
+    uint64_t number; /* number of the next file */
 };
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -76,7 +76,7 @@ file_path(const struct spool_file *f, enum suffix suffix, char *to, struct why *
     return path_in(to, PATH_BYTES, f->dir, name, why);
 }
 
-/* OK: it is there; ERR_MISSING: it is not. */
+/* OK: it exists; ERR_MISSING: it does not. */
 static enum err
 file_look(struct spool *s, const struct spool_file *f, enum suffix suffix, struct why *why)
 {
@@ -88,7 +88,7 @@ file_look(struct spool *s, const struct spool_file *f, enum suffix suffix, struc
     return e;
 }
 
-/* Whether a name begins with our id. */
+/* True if a name begins with this instance's id. */
 static bool
 is_ours(const struct spool *s, const char *name)
 {
@@ -96,7 +96,7 @@ is_ours(const struct spool *s, const char *name)
     return strncmp(name, s->options.instance, size) == 0 && name[size] == '-';
 }
 
-/* Names a file as no other is called there, finished or not. */
+/* Gives a file a name that no other file there has, finished or not. */
 static enum err
 name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
 {
@@ -122,7 +122,7 @@ name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why
 
 /* --- marks ------------------------------------------------------------------------------------ */
 
-/* What became durable of it; 0: there is no mark, or none that makes sense. */
+/* Returns the size in the mark; 0: no mark, or an invalid one. */
 static uint64_t
 mark_read(struct spool *s, const struct spool_file *f)
 {
@@ -139,7 +139,7 @@ mark_read(struct spool *s, const struct spool_file *f)
     return whole ? load_le64(mark + 8) : 0;
 }
 
-/* Not synced: a power loss can only make it say less. */
+/* Not synced: after a power loss it can only have an older, smaller size. */
 static void
 mark_write(struct spool *s, struct spool_file *f)
 {
@@ -152,7 +152,7 @@ mark_write(struct spool *s, struct spool_file *f)
     enum err e = file_path(f, SUFFIX_MARK, path, NULL);
     if (e == OK) e = file_open(s->options.env, path, FILE_UPDATE, &file, NULL);
     if (e == ERR_MISSING) e = file_open(s->options.env, path, FILE_CREATE, &file, NULL);
-    if (e) return; /* a rollback would not be noticed */
+    if (e) return; /* without the mark a rollback is not noticed */
     e = file_write_at(&file, bytes_of(mark, sizeof mark), 0, NULL);
     if (e == OK) f->marked_size = f->saved_size;
     err_ignore(file_close(&file), "as above");
@@ -164,7 +164,7 @@ mark_remove(struct spool *s, const struct spool_file *f)
     char path[PATH_BYTES];
     enum err e = file_path(f, SUFFIX_MARK, path, NULL);
     if (e == OK) e = env_unlink(s->options.env, path, NULL);
-    err_ignore(e, "it is of a file that is not there");
+    err_ignore(e, "the mark of a missing file has no effect");
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -187,7 +187,7 @@ spool_remove(struct spool *s, uint32_t at)
     s->count--;
 }
 
-/* Appends to the file at hand; what did not become durable is taken back. */
+/* Appends to an open file; on an error the file is cut back. */
 static enum err
 file_append(struct spool_file *f, struct bytes bytes, struct why *why)
 {
@@ -207,7 +207,7 @@ struct stray_search {
     const char *dir;
 };
 
-/* The file that a name ending in `suffix` is of. False: it does not end so. */
+/* Splits a name with `suffix`. False: it has another one. */
 static bool
 file_of_name(struct spool_file *f, const char *dir, const char *name, enum suffix suffix)
 {
@@ -219,10 +219,8 @@ file_of_name(struct spool_file *f, const char *dir, const char *name, enum suffi
     return true;
 }
 
-/*
- * A file that is not in the state was begun after it: its samples come again. Unless it was
- * confirmed in a state that is newer than ours.
- */
+/* Removes a file that is not in the state: it was begun later, and its samples are added again.
+ * Unless a newer state confirmed it. */
 static enum err
 remove_stray(void *context, const char *name, bool is_dir)
 {
@@ -260,10 +258,11 @@ remove_strays(struct spool *s, const char *dir)
 {
     struct stray_search search = {s, dir};
     err_ignore(env_listdir(s->options.env, dir, remove_stray, &search, NULL),
-               "a stray file is in nobody's way");
+               "a leftover file does no harm");
 }
 
-/* One directory whose parent is there; durable on return, as confirmed files lie in it. */
+/* Makes one directory, whose parent exists; durable on return, because confirmed files are put
+ * into it. */
 static enum err
 make_dir(struct env *env, const char *path, struct why *why)
 {
@@ -277,7 +276,7 @@ make_dir(struct env *env, const char *path, struct why *why)
     return e ? e : env_syncdir(env, parent, why);
 }
 
-/* A directory and those it lies in. */
+/* Makes a directory and its parents. */
 static enum err
 make_dirs(struct env *env, const char *dir, struct why *why)
 {
@@ -289,13 +288,13 @@ make_dirs(struct env *env, const char *dir, struct why *why)
         if (*p != '/' || p[-1] == '/') continue;
         *p = 0;
         err_ignore(make_dir(env, path, NULL),
-                   "it may be there, and not be ours; the last one tells");
+                   "a parent may exist without our permission; the last directory decides");
         *p = '/';
     }
     return make_dir(env, path, why);
 }
 
-/* A new file in its directory, open and empty, that is not yet one of the spool's. */
+/* Makes a new file in its directory, open and empty, without adding it to the spool. */
 static enum err
 file_make(struct spool *s, struct spool_file *f, int64_t now_ms, char path[PATH_BYTES],
           struct why *why)
@@ -380,10 +379,8 @@ spool_tend(struct spool *s, int64_t now_ms, bool all, struct why *why)
     return first;
 }
 
-/*
- * Gives a finished file its name, and never that of another: then it gets a new one. One that is
- * not there was renamed before, or somebody took it away.
- */
+/* Gives a finished file its final name, or another one if that exists. A missing file was
+ * renamed before, or removed. */
 static enum err
 file_rename(struct spool *s, struct spool_file *f, struct why *why)
 {
@@ -413,7 +410,7 @@ file_rename(struct spool *s, struct spool_file *f, struct why *why)
     return OK;
 }
 
-/* --- what is remembered ----------------------------------------------------------------------- */
+/* --- the saved state -------------------------------------------------------------------------- */
 
 static void
 file_fields(const struct fields *f, struct spool_file *file)
@@ -453,7 +450,7 @@ spool_saved(struct spool *s, struct why *why)
     return OK;
 }
 
-/* The first `size` bytes of one file to the begin of another. */
+/* Copies the first `size` bytes of a file to the beginning of another. */
 static enum err
 copy_bytes(struct spool *s, struct file *from, struct file *to, uint64_t size, struct why *why)
 {
@@ -472,7 +469,7 @@ copy_bytes(struct spool *s, struct file *from, struct file *to, uint64_t size, s
     return e == OK ? file_sync(to, why) : e;
 }
 
-/* What our state confirmed of a file goes on in a new one, the file itself is left as it is. */
+/* Continues the bytes that the state confirms in a new file, and leaves the old one unchanged. */
 static enum err
 file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why)
 {
@@ -489,7 +486,7 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
     if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
     err_ignore(file_close(&old), "only read");
     if (e && made) {
-        err_ignore(file_close(&f->file), "it goes");
+        err_ignore(file_close(&f->file), "removed next");
         err_ignore(env_unlink(s->options.env, path, NULL), "removed as one begun before a crash");
     }
     if (e) return e;
@@ -508,9 +505,7 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
     return OK;
 }
 
-/*
- * A file as it was saved. ERR_MISSING: it has its name already, or somebody took it away.
- */
+/* Restores a file from the state. ERR_MISSING: it has its final name, or was removed. */
 static enum err
 file_restore(struct spool *s, struct spool_file *f, struct why *why)
 {
@@ -534,7 +529,7 @@ file_restore(struct spool *s, struct spool_file *f, struct why *why)
     bool leave = !is_ours(s, f->name) || f->marked_size > f->size;
     if (leave) return file_leave(s, f, size, why);
     if (size <= f->size) return OK;
-    e = file_truncate(&f->file, f->size, why); /* under its old name it goes on */
+    e = file_truncate(&f->file, f->size, why); /* continues with its old name */
     return e ? e : file_sync(&f->file, why);
 }
 

@@ -1,9 +1,10 @@
 /*
- * file.c - destination type `file`: a directory of files, each complete once it has its name.
+ * file.c - destination type `file`: a directory of files, each of which is complete once it has its
+ * final name.
  *
  * A call is a piece of text, appended and synced as one (compressed: a gzip member or zstd frame of
- * its own), so a call is delivered when begin() returns. One lane: what is settled is always a
- * prefix of the log, and what stands in the open file is exactly that.
+ * its own), so a call is delivered when begin() returns. With one lane, settled items are always a
+ * prefix of the log, and files have exactly those.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ enum {
     CALL_BYTES = 2 * 1024 * 1024,
     CALL_SAMPLES_MAX = 100 * 1000,
     CALL_BYTES_MAX = 64 * 1024 * 1024,
-    TEXT_BYTES_MAX = 256 * 1024 * 1024, /* with the last item, however long */
+    TEXT_BYTES_MAX = 256 * 1024 * 1024, /* includes the last item, which may be long */
     FRAME_BYTES_MAX = 64 * 1024,
 };
 
@@ -30,10 +31,10 @@ struct file_writer {
     const struct file_settings *settings;
     struct spool *spool;
     struct packer *packer;
-    struct text_writer *text; /* of csv and openmetrics */
-    char instance[17];        /* of this destination: what others left is not its own */
+    struct text_writer *text; /* for csv and openmetrics */
+    char instance[17];        /* identifies files of this destination; others are not touched */
     struct buf packed;
-    struct buf head; /* of each file */
+    struct buf head; /* the beginning of each file */
     struct buf tail;
     bool by_tenant; /* the path is a template */
 };
@@ -45,8 +46,8 @@ struct file_call {
 
 static const char TENANT_TEMPLATE[] = "${tenant}";
 
-/* The path with the tenant in its place. False: it is too long, or the tenant's name would lead
- * elsewhere. */
+/* Replaces the template by the tenant. False: the path is too long, or the tenant's name would
+ * change the directory. */
 static bool
 expand_path(const struct file_writer *w, struct bytes tenant, char *to)
 {
@@ -64,7 +65,7 @@ expand_path(const struct file_writer *w, struct bytes tenant, char *to)
     return n >= 0 && n < SPOOL_DIR_BYTES_MAX;
 }
 
-/* What stands at the begin and the end of each file, packed as the rest. */
+/* Makes the beginning and end of each file, packed like the rest. */
 static enum err
 make_frame(struct file_writer *w)
 {
@@ -165,7 +166,7 @@ file_call_clear(struct writer *writer, struct writer_call *call)
     c->dir[0] = 0;
 }
 
-/* What the other two forms cannot say; NULL: they can. */
+/* Returns why csv and openmetrics cannot express the item; NULL: they can. */
 static const char *
 text_complaint(const struct file_writer *w, const struct item *item)
 {
@@ -224,7 +225,7 @@ file_bytes(const struct writer *writer, const struct writer_call *call)
     return c->text.size;
 }
 
-/* The text as it goes into the file. */
+/* Packs the text for the file. */
 static enum err
 pack_text(struct file_writer *w, struct file_call *c, struct bytes *ret_packed)
 {
@@ -272,7 +273,7 @@ file_begin(struct writer *writer, struct writer_call *call, struct writer_step *
              why.text[0] != 0 ? why.text : "not enough memory");
 }
 
-/* --- what is remembered ----------------------------------------------------------------------- */
+/* --- the saved state -------------------------------------------------------------------------- */
 
 static void
 file_save(const struct writer *writer, struct buf *to)
@@ -304,8 +305,8 @@ note_nothing(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* The directory as far as it is there: of a path with a tenant in it, what stands before. Only with
- * samples is anything made. */
+/* Checks the deepest existing directory of the path, before a template in it. Directories are
+ * only made for samples. */
 static enum err
 find_place(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *why)
 {

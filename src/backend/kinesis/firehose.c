@@ -1,14 +1,14 @@
 /*
  * firehose.c - destination type `firehose`: Amazon Data Firehose, by PutRecordBatch.
  *
- * Firehose writes records one after another and bills each in steps of 5 KB, so few large ones
- * are made of many lines, filled to just below such a step. Records are stored or refused singly;
- * a call holds one of each bucket of series, so that a series is in one record. There is one
- * bucket, and so one record, until calls may be larger than a record can be.
+ * Firehose bills each record in steps of 5 KB, so lines are combined into few large records, filled
+ * to just below a step. Each record is stored or refused on its own; a call has one record per
+ * bucket of series, so that a series is in one record. There is only one bucket, and one record,
+ * unless calls may be larger than a record.
  *
- * With gzip a record is a member of its own: Firehose's objects then are gzip files. How small it
- * becomes is known only once it is made, so a call being filled is taken to become as small as
- * those before it.
+ * With gzip a record is a member of its own: Firehose's objects then are gzip files. The compressed
+ * size is known only at the end, so a call being filled is assumed to compress like those before
+ * it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,13 +22,13 @@ enum {
     CALL_BYTES = 800 << 10,
     CALL_BYTES_MAX = 4 << 20,
     LANES = 2,
-    STEP_BYTES = 5 * 1024,          /* what is billed */
-    RECORD_BYTES_MAX = 1000 * 1024, /* a multiple of that */
-    GZIP_FRAME_BYTES = 512,         /* what such a record may grow by when packed, at most */
-    HEAD_BYTES = 128,               /* the begin of a body, and its end */
+    STEP_BYTES = 5 * 1024,          /* unit of billing */
+    RECORD_BYTES_MAX = 1000 * 1024, /* a multiple of STEP_BYTES */
+    GZIP_FRAME_BYTES = 512,         /* upper bound for the growth of such a record by packing */
+    HEAD_BYTES = 128,               /* for the beginning and end of a body */
     ENTRY_BYTES = sizeof ",{\"Data\":\"\"}" - 1,
     NAME_BYTES_MAX = 64,
-    PARTS = 1024, /* what is left of a byte, in these */
+    PARTS = 1024, /* compressed sizes are measured in units of 1/PARTS */
 };
 
 _Static_assert(RECORD_BYTES_MAX % STEP_BYTES == 0, "the largest record wastes nothing");
@@ -39,19 +39,19 @@ struct firehose {
     uint32_t buckets;
     struct packer *packer;
     struct buf packed;
-    uint32_t packed_parts; /* what becomes of PARTS bytes */
+    uint32_t packed_parts; /* compressed size of PARTS bytes */
 };
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
-/* Few large records: as many as are needed to fill what a call may be. */
+/* Plans few large records: as many as a full call needs. */
 static void
 plan_records(struct firehose *w)
 {
     uint64_t body_bytes = w->stream.base.options.settings->batch.max_bytes;
     if (body_bytes == 0) body_bytes = CALL_BYTES;
     if (body_bytes > CALL_BYTES_MAX) body_bytes = CALL_BYTES_MAX;
-    /* The lines that go into a body of so many bytes, before base64. */
+    /* Size of the lines in such a body, before base64. */
     size_t frame = HEAD_BYTES + 3 * (ENTRY_BYTES + 4), largest = RECORD_BYTES_MAX;
     size_t raw = body_bytes <= frame ? 0 : (size_t)(body_bytes - frame) / 4 * 3;
     size_t record = raw < STEP_BYTES ? STEP_BYTES : raw / STEP_BYTES * STEP_BYTES;
@@ -111,7 +111,7 @@ firehose_init(struct writer *writer, struct why *why)
     struct firehose *w = (struct firehose *)writer;
     const struct writer_options *options = &w->stream.base.options;
     const struct firehose_settings *settings = &options->settings->u.firehose;
-    /* AWS would refuse each call for it, and so all samples. */
+    /* AWS would refuse every call, and so all samples. */
     if (!aws_is_name(settings->delivery_stream, "_.-", NAME_BYTES_MAX)) {
         return why_set(why, ERR_INPUT,
                        "invalid delivery stream name: expected 1 to %d letters, digits and '_.-'",
@@ -210,7 +210,7 @@ firehose_judge(struct writer *writer, struct writer_call *call,
 {
     struct firehose *w = (struct firehose *)writer;
     struct aws_call *c = (struct aws_call *)call;
-    /* Refusals of a stream that is not meant to be written to: no sample is at fault. */
+    /* Errors of a stream that does not accept records: the samples are not at fault. */
     static const char *const marks[] = {"InvalidSourceException", "KinesisStreamAsSource",
                                         "MSKAsSource"};
     if (stream_take(&w->stream, c, answer, ret_step)) aws_records_judge(&c->records, ret_step);

@@ -1,17 +1,17 @@
 /*
  * kinesis.c - destination type `kinesis`: Amazon Kinesis Data Streams, by PutRecords.
  *
- * Records of a call are stored or refused singly, so whatever a call holds of a series is one
- * record. The format says what a record is:
+ * Each record of a call is stored or refused on its own, so all items of a series in a call are in
+ * one record. The format decides what a record is:
  *
- *   ndjson  a line. Its partition key is the series' hash, for labels may be longer than a key.
+ *   ndjson  a line. Its partition key is the series' hash: labels may be longer than a key.
  *   packed  the lines of a bucket. Series are spread over four buckets per shard, by their hash.
  *   kpl     an aggregate of at most 500 lines. Each has a key of its own, the hash of its series;
  *           all keys of an aggregate belong to one shard.
  *
- * Consumers pass over what they find in an aggregate with a key of another shard. So an aggregate
- * made by an old list of shards, which AWS stored in a shard that it was not meant for, is not
- * delivered: the shards are listed again, and it is made anew. What was right in it comes twice.
+ * Consumers ignore items of an aggregate with keys of another shard. So an aggregate made with an
+ * outdated list of shards, which AWS stored in another shard, is not delivered: the shards are
+ * listed again, and it is made again. Its items with the right shard are stored twice.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,18 +27,18 @@ enum {
     SAMPLES = 20000,
     CALL_BYTES = 800 << 10,
     LANES = 2,
-    CALL_BYTES_MAX = 5 << 20,        /* what all of AWS takes */
-    CALL_BYTES_ASKED_MAX = 10 << 20, /* where somebody asks for more */
-    RECORD_BYTES_MAX = 1 << 20,      /* with its key; what a stream takes unless it is told */
-    KEY_BYTES = HEX_WORD_BYTES,      /* the longest of ours */
-    HEAD_BYTES = 512,                /* the begin of a body, and its end */
+    CALL_BYTES_MAX = 5 << 20,        /* the limit of PutRecords by default */
+    CALL_BYTES_ASKED_MAX = 10 << 20, /* the limit with a larger batch.max_bytes */
+    RECORD_BYTES_MAX = 1 << 20,      /* including its key; the default limit of a stream */
+    KEY_BYTES = HEX_WORD_BYTES,      /* the longest partition key */
+    HEAD_BYTES = 512,                /* for the beginning and end of a body */
     ENTRY_BYTES = sizeof ",{\"Data\":\"\",\"PartitionKey\":\"\"}" - 1 + KEY_BYTES,
     KPL_FRAME_BYTES = 20,
     KPL_KEYS = 1 << 16,
     KPL_KEY_DIGITS = 4,
-    /* The key in the table; a record's field, its key's number, its data's field. */
+    /* The key in the table; the field of a record, the number of its key, the field of its data. */
     KPL_LINE_BYTES = 2 + KPL_KEY_DIGITS + 4 + 3 + 4,
-    PUT_UNIT_BYTES = 25 * 1024, /* what is billed */
+    PUT_UNIT_BYTES = 25 * 1024, /* unit of billing */
     BUCKETS_OF_A_SHARD = 4,
     BUCKETS_MAX = KINESIS_SHARDS_MAX * BUCKETS_OF_A_SHARD,
     SAVED_VERSION = 1,
@@ -51,20 +51,20 @@ enum {
 struct kinesis {
     struct stream_writer stream;
     const struct kinesis_settings *settings;
-    uint32_t buckets; /* packed */
+    uint32_t buckets; /* for format packed */
     bool buckets_known;
 
-    struct kinesis_shards *shards; /* NULL: ndjson needs none */
-    bool listing;                  /* a page of theirs is under way */
-    bool shards_are_old;           /* an answer said so */
-    int64_t list_ns;               /* when they are to be listed */
+    struct kinesis_shards *shards; /* NULL: ndjson does not need shards */
+    bool listing;                  /* a request for a page is pending */
+    bool shards_are_old;           /* an answer showed it */
+    int64_t list_ns;               /* time of the next listing */
     struct buf token;
 
     struct kpl_writer *kpl; /* NULL: another format */
-    struct buf aggregates;  /* of a call */
+    struct buf aggregates;  /* those of the current call */
     size_t aggregate_bytes[AWS_RECORDS_MAX];
     uint16_t *shard_of_key;   /* KPL_KEYS */
-    uint32_t shard_of_key_of; /* the generation of the shards it is of */
+    uint32_t shard_of_key_of; /* generation of the shards in `shard_of_key` */
 };
 
 /* --- the writer ------------------------------------------------------------------------------- */
@@ -140,14 +140,14 @@ kinesis_fini(struct writer *writer)
     buf_fini(&w->aggregates);
 }
 
-/* What the format needs besides. */
+/* Sets up the state for the format. */
 static enum err
 init_format(struct kinesis *w, uint32_t shards)
 {
     struct budget *memory = w->stream.base.options.memory;
     if (w->settings->format == KINESIS_NDJSON) return OK;
     enum err e = kinesis_shards_new(memory, &w->shards);
-    if (e == OK && shards > 0) { /* for a plan, which asks nobody */
+    if (e == OK && shards > 0) { /* for a plan, which sends no requests */
         w->buckets = shards * BUCKETS_OF_A_SHARD;
         e = kinesis_shards_suppose(w->shards, shards);
     }
@@ -164,7 +164,7 @@ kinesis_init(struct writer *writer, struct why *why)
     const struct writer_options *options = &w->stream.base.options;
     const struct kinesis_settings *settings = &options->settings->u.kinesis;
     bool arn = strncmp(settings->stream, "arn:", 4) == 0;
-    /* AWS would refuse each call for it, and so all samples. */
+    /* AWS would refuse every call, and so all samples. */
     if (!aws_is_name(settings->stream, arn ? "_.-:/" : "_.-",
                      arn ? ARN_BYTES_MAX : NAME_BYTES_MAX)) {
         return why_set(why, ERR_INPUT,
@@ -189,20 +189,20 @@ kinesis_init(struct writer *writer, struct why *why)
     w->settings = settings;
     w->buckets = BUCKETS_OF_A_SHARD;
     buf_init(&w->token, options->memory, KINESIS_TOKEN_BYTES_MAX);
-    /* The body is larger than they are. */
+    /* The body is always larger than the aggregates. */
     aws_records_body_init(&w->aggregates, options->memory, &w->stream.record_limits);
     struct cursor saved = cursor_of(options->saved);
     bool is_ours = cursor_u8(&saved) == SAVED_VERSION;
     uint64_t buckets = cursor_varint(&saved);
     w->buckets_known = is_ours && !saved.bad && buckets > 0 && buckets <= BUCKETS_MAX;
-    if (w->buckets_known) w->buckets = (uint32_t)buckets; /* or it is learnt again */
+    if (w->buckets_known) w->buckets = (uint32_t)buckets; /* otherwise the list of shards decides */
     enum err e = init_format(w, options->shards);
     return e ? e : stream_init(&w->stream, settings->endpoint, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-/* Of `kpl` one of few enough to know the shards of all. */
+/* Returns the partition key. `kpl` uses few different ones, so that the shards of all are known. */
 static struct bytes
 key_of_series(const struct kinesis *w, uint64_t series, char to[HEX_WORD_BYTES])
 {
@@ -211,7 +211,7 @@ key_of_series(const struct kinesis *w, uint64_t series, char to[HEX_WORD_BYTES])
     return bytes_of(to + HEX_WORD_BYTES - digits, digits);
 }
 
-/* The group of a series: its lines become one record. */
+/* Returns the group of a series: lines of a group become one record. */
 static uint64_t
 group_of(const struct kinesis *w, const struct aws_call *c, uint64_t series)
 {
@@ -219,7 +219,8 @@ group_of(const struct kinesis *w, const struct aws_call *c, uint64_t series)
     case KINESIS_NDJSON:
         return series;
     case KINESIS_PACKED:
-        /* As a lane is chosen: it then has its share of the buckets, and larger records. */
+        /* Lanes are chosen in the same way: each has its share of the buckets, and larger
+         * records. */
         return series % c->buckets;
     default:
         return w->shard_of_key[series % KPL_KEYS];
@@ -246,7 +247,7 @@ kinesis_add(struct writer *writer, struct writer_call *call, const struct item *
         }
         if (others) w->shard_of_key_of = generation;
     } else if (w->kpl != NULL && c->generation != generation) {
-        return WRITER_FULL; /* the numbers of shards are others now */
+        return WRITER_FULL; /* the shards have changed */
     }
     return aws_records_add(&c->records, group_of(w, c, item->series_hash), item, ret_entry, why);
 }
@@ -275,7 +276,7 @@ kinesis_units(const struct writer *writer, const struct writer_call *call)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* An aggregate of the record's lines, after the others. */
+/* Appends an aggregate of the record's lines. */
 static enum err
 aggregate(struct kinesis *w, const struct aws_records *r, const struct aws_record *record)
 {
@@ -289,7 +290,7 @@ aggregate(struct kinesis *w, const struct aws_records *r, const struct aws_recor
     return e ? e : kpl_writer_end(w->kpl, &w->aggregates);
 }
 
-/* `made`: the bytes of the call's aggregates that are in the body already. */
+/* `made`: bytes of the call's aggregates that are already in the body. */
 static enum err
 put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
 {
@@ -336,9 +337,9 @@ make_body(struct stream_writer *base, struct aws_records *r)
 /* --- answers ---------------------------------------------------------------------------------- */
 
 /*
- * Aggregates that went to another shard than was meant. A shard that was known when the call was
- * made was there then, with a range of its own: that a key of another one went there is not what
- * Kinesis does, but what something does that stands for it; there would be no end to it.
+ * Finds aggregates that went to another shard than intended. A known shard cannot be wrong: it
+ * existed, with its own range, when the call was made. If its answers still name another one, the
+ * other end is not really Kinesis, and retries would never end.
  */
 static void
 look_at_shards(struct kinesis *w, struct aws_call *c)
@@ -352,7 +353,8 @@ look_at_shards(struct kinesis *w, struct aws_call *c)
         if (meant || (same && kinesis_shards_knows(w->shards, record->shard))) continue;
         w->shards_are_old = true;
         w->list_ns = 0;
-        if (record->line_count == 1) continue; /* its key is that of the whole */
+        if (record->line_count == 1)
+            continue; /* the key of the single line is that of the record */
         record->verdict = VERDICT_RETRY;
         snprintf(r->told, sizeof r->told, "the stream's shards have changed");
     }
@@ -374,8 +376,8 @@ kinesis_begin(struct writer *writer, struct writer_call *call, struct writer_ste
 {
     struct kinesis *w = (struct kinesis *)writer;
     struct aws_call *c = (struct aws_call *)call;
-    /* Lines gathered by shards that are not those of the stream. Of `packed` only if they never
-     * were: series would begin in one shard and go on in another. */
+    /* The lines were grouped by outdated shards. For `packed`, only a guessed number is
+     * replaced: otherwise the order within a series would be lost. */
     bool other = w->kpl != NULL && c->generation != kinesis_shards_generation(w->shards);
     if (other || (c->buckets_guessed && c->buckets != w->buckets))
         step_done(step, VERDICT_REBUILD, "resharded", "the stream's shards have changed");
@@ -383,7 +385,7 @@ kinesis_begin(struct writer *writer, struct writer_call *call, struct writer_ste
         stream_begin(writer, call, step);
 }
 
-/* --- before ----------------------------------------------------------------------------------- */
+/* --- preparing -------------------------------------------------------------------------------- */
 
 static bool
 list_is_due(const struct kinesis *w)
@@ -457,8 +459,8 @@ take_page(struct kinesis *w, const struct http_call_answer *answer, struct write
     snprintf(step->answer, sizeof step->answer, "%u shards", kinesis_shards_count(w->shards));
 }
 
-/* What is known goes on to serve, where it can; for credentials and the time there is a better
- * way. */
+/* If listing fails, the known shards stay in use if possible; errors of credentials and the
+ * clock have other remedies. */
 static void
 put_list_off(struct kinesis *w, struct writer_step *step)
 {
@@ -490,7 +492,7 @@ kinesis_prepare(struct writer *writer, const struct http_call_answer *answer,
     put_list_off(w, ret_step);
 }
 
-/* ndjson needs no list of shards; in the other formats the list is looked at before the put. */
+/* ndjson needs no list of shards; for the other formats the list is checked before the put. */
 static bool
 kinesis_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
               struct writer_step *step, char what[WRITER_ANSWER_BYTES])

@@ -1,10 +1,10 @@
 /*
  * shards.c - see shards.h.
  *
- * Two lists: the one in force, sorted by where ranges begin, for a binary search; and the one that
- * is coming in, page by page, in any order. The second takes the place of the first only if its
- * ranges are all keys there are, one after another, and only if it is another one: whoever
- * gathered lines by the numbers of shards compares generations.
+ * There are two lists: the current one, sorted by the beginning of ranges, for a binary search; and
+ * the one being read, page by page, in any order. The second replaces the first only if its ranges
+ * cover all keys without overlap, and if it differs: callers that grouped lines by shard numbers
+ * compare generations.
  */
 #include "backend/kinesis/shards.h"
 
@@ -35,7 +35,7 @@ struct shard_list {
 
 struct kinesis_shards {
     struct budget *memory;
-    struct shard_list known; /* by `first` */
+    struct shard_list known; /* sorted by `first` */
     struct shard_list coming;
     uint32_t generation;
 };
@@ -86,7 +86,7 @@ add_shard(struct kinesis_shards *s, const struct shard *shard)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-/* Decimal digits. */
+/* Reads decimal digits. */
 static hash_key
 read_hash_key(struct scan *s)
 {
@@ -128,7 +128,7 @@ read_range(struct scan *s, struct shard *shard)
     return bounds == 3 && shard->first <= shard->last;
 }
 
-/* Whether the shard has an end already. */
+/* True if the shard is closed: its range of sequence numbers has an end. */
 static bool
 read_is_closed(struct scan *s)
 {
@@ -225,7 +225,7 @@ compare_shards(const void *a, const void *b)
     return (one->first > other->first) - (one->first < other->first);
 }
 
-/* One after another, and all there is. */
+/* True if the ranges cover all keys without overlap. */
 static bool
 is_whole(const struct shard_list *list)
 {

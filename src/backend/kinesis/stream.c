@@ -94,7 +94,7 @@ stream_take(struct stream_writer *w, struct aws_call *c, const struct http_call_
     return false;
 }
 
-/* --- questions -------------------------------------------------------------------------------- */
+/* --- requests outside of calls ---------------------------------------------------------------- */
 
 void
 stream_ask(struct stream_writer *w, const char *operation, struct writer_step *step)
@@ -113,7 +113,7 @@ stream_judge(struct stream_writer *w, const struct http_call_answer *answer,
     aws_caller_judge(w->caller, w->asking_keys, answer, step);
 }
 
-/* --- before, and whether it would work -------------------------------------------------------- */
+/* --- preparing and checks --------------------------------------------------------------------- */
 
 bool
 stream_need_prepare(struct writer *writer)
@@ -144,7 +144,7 @@ check_is_there(struct stream_writer *w, const struct http_call_answer *answer,
     stream_ask(w, w->type->describe, step);
 }
 
-/* A put with nothing in it: who may not write is told so, others that it is no request. */
+/* Judges an empty put: a missing permission is reported before the invalid request. */
 static void
 check_may_put(struct stream_writer *w, const struct http_call_answer *answer,
               struct writer_step *step)

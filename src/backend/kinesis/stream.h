@@ -1,8 +1,8 @@
 /*
- * stream.h - what the writers of kinesis and firehose have in common: a stream of AWS' that takes
- * records by the call, each judged for itself (aws/records.h), through one caller.
+ * stream.h - the part that the writers of kinesis and firehose share: an AWS stream that takes
+ * records in calls, with a verdict on each (aws/records.h).
  *
- * Threads: one, as a writer.
+ * Threads: one, as for a writer.
  */
 #ifndef BACKEND_KINESIS_STREAM_H
 #define BACKEND_KINESIS_STREAM_H
@@ -12,21 +12,21 @@
 
 struct stream_writer;
 
-/* What the two differ in. */
+/* The differences between the two. */
 struct stream_type {
     struct aws_service service;
-    const char *operations; /* what X-Amz-Target begins with */
-    const char *put;        /* the operation that takes records, */
-    const char *list;       /* and where its answer has them */
+    const char *operations; /* the beginning of X-Amz-Target */
+    const char *put;        /* the operation that stores records */
+    const char *list;       /* the list in its answer */
     const char *what;       /* "stream" */
-    const char *describe;   /* the operation that describes one, */
-    /* and what a description means for destinations test. */
+    const char *describe;   /* the operation that describes a stream */
+    /* Judges a description, for `destinations test`. */
     void (*judge_description)(struct bytes answer, struct writer_step *step);
     /* Makes the body, from aws_records_begin() to aws_records_end(). */
     enum err (*make_body)(struct stream_writer *writer, struct aws_records *records);
 };
 
-/* What a writer of either begins with. */
+/* The first member of both writers. */
 struct stream_writer {
     struct writer_base base;
     const struct stream_type *type;
@@ -34,21 +34,22 @@ struct stream_writer {
     const char *name;     /* ASCII */
     struct aws_caller *caller;
     struct aws_record_limits record_limits;
-    struct buf head;   /* of a body */
-    struct buf asking; /* the body of a request that is no call's */
+    struct buf head;   /* the beginning of a body */
+    struct buf asking; /* body of a request outside of calls */
     uint32_t asking_keys;
     struct buf scratch; /* the lines of one record */
-    struct buf body;    /* of a call, while it is made */
+    struct buf body;    /* in which the body of a call is made */
 };
 
-/* The writer's type, name and limits of records are set. ERR_NOMEM; errors of aws_caller_new(). */
+/* The writer's type, name and record limits are set before. ERR_NOMEM; errors of
+ * aws_caller_new(). */
 MUST_CHECK enum err stream_init(struct stream_writer *writer, const char *endpoint,
                                 struct why *why);
 void stream_fini(struct stream_writer *writer);
-/* "Key":"name" */
+/* Appends "Key":"name". */
 void stream_put_name(const struct stream_writer *writer, struct buf *to);
 
-/* As a writer's functions of these names. */
+/* Functions of a writer. */
 MUST_CHECK enum err stream_call_init(struct writer *writer, struct writer_call *call);
 MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
@@ -56,7 +57,7 @@ void stream_begin(struct writer *writer, struct writer_call *call, struct writer
 bool stream_need_prepare(struct writer *writer);
 void stream_prepare(struct writer *writer, const struct http_call_answer *answer,
                     struct writer_step *ret_step);
-/* Three: credentials, the stream, and whether it may be written to. */
+/* Three checks: credentials, the stream, and the permission to write. */
 bool stream_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
                   struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES]);
 
@@ -64,7 +65,7 @@ bool stream_check(struct writer *writer, uint32_t number, const struct http_call
 bool stream_take(struct stream_writer *writer, struct aws_call *call,
                  const struct http_call_answer *answer, struct writer_step *ret_step);
 
-/* Sends the body that was made in `asking`; stream_judge() is for its answer. */
+/* Sends the body in `asking`; stream_judge() judges the answer. */
 void stream_ask(struct stream_writer *writer, const char *operation, struct writer_step *ret_step);
 void stream_judge(struct stream_writer *writer, const struct http_call_answer *answer,
                   struct writer_step *ret_step);

@@ -20,7 +20,7 @@ static const char *const WANTED[] = {
     DIGEST_HEADER,      NULL};
 _Static_assert(S3_WANTED_DIGEST == 5, "the list above begins with aws_wanted");
 
-/* --- where ------------------------------------------------------------------------------------ */
+/* --- address ---------------------------------------------------------------------------------- */
 
 static bool
 is_region(const char *text)
@@ -29,7 +29,7 @@ is_region(const char *text)
     return size > 0 && size < AWS_REGION_BYTES && text[size] == 0 && text[0] != '-';
 }
 
-/* An address has no names below it. */
+/* The host is an IP address, which has no subdomains. */
 static bool
 is_address(struct bytes host)
 {
@@ -41,7 +41,7 @@ is_address(struct bytes host)
     return true;
 }
 
-/* The endpoint of a region; on an error the one before stays. */
+/* Sets the endpoint of a region; an error leaves the previous one. */
 static enum err
 find_endpoint(struct s3_bucket *b, const char *region, struct why *why)
 {
@@ -61,7 +61,7 @@ find_endpoint(struct s3_bucket *b, const char *region, struct why *why)
     return OK;
 }
 
-/* What a region was learnt for. */
+/* Hashes the settings that a learnt region depends on. */
 static uint64_t
 settings_hash(const struct s3_bucket *b)
 {
@@ -205,7 +205,8 @@ s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_st
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* The region in "https://bucket.s3.REGION.amazonaws.com/..." or "...s3-REGION...". False: none. */
+/* Finds the region in "https://bucket.s3.REGION.amazonaws.com/..." or "...s3-REGION...". False:
+ * not found. */
 static bool
 region_of_url(const char *url, char region[AWS_REGION_BYTES])
 {
@@ -222,7 +223,7 @@ region_of_url(const char *url, char region[AWS_REGION_BYTES])
     return false;
 }
 
-/* Which region an answer says is the right one. */
+/* Finds the right region in an answer that refuses the current one. */
 static bool
 region_of_answer(const struct http_call_answer *answer, char region[AWS_REGION_BYTES])
 {

@@ -1,9 +1,9 @@
 /*
- * bucket.h - a bucket: where it is, a signed request to it, and what its answers mean.
+ * bucket.h - a bucket: its address, signed requests to it, and the judging of its answers.
  *
- * The bucket stands in the host's name, or in the path where the settings say so or where it has
- * to: a host that is an address has no names below it, and one with a dot in the bucket's name fits
- * no certificate. If an answer names another region than ours, that is learnt.
+ * The bucket's name is part of the host name, or of the path if the settings say so or the host
+ * name does not work: an IP address has no subdomains, and a bucket with a dot in its name matches
+ * no certificate. If an answer names another region, it is used from then on.
  *
  * Threads: one, that of the destination.
  */
@@ -14,12 +14,12 @@
 #include "backend/common/http_common.h"
 
 enum {
-    S3_KEY_BYTES_MAX = 1024, /* what S3 allows */
+    S3_KEY_BYTES_MAX = 1024, /* limit of S3 */
     S3_BUCKET_NAME_BYTES_MAX = 255,
     S3_ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + S3_BUCKET_NAME_BYTES_MAX + 1,
 };
 
-/* Headers of an answer that are looked at: http_call_answer.wanted. */
+/* Headers that an answer is searched for: http_call_answer.wanted. */
 enum {
     S3_WANTED_ETAG = AWS_WANTED_COUNT,
     S3_WANTED_REGION,
@@ -28,13 +28,12 @@ enum {
     S3_WANTED_DIGEST,
 };
 
-/* What the store does with `If-None-Match: *` of what is to be a new object, as its answers told
- * since the start. */
+/* The store's behaviour for `If-None-Match: *`, learnt from its answers since the start. */
 enum s3_conditional {
     S3_CONDITIONAL_UNKNOWN,
-    S3_CONDITIONAL_ENFORCED, /* it refuses to overwrite */
+    S3_CONDITIONAL_ENFORCED, /* refuses to overwrite */
     S3_CONDITIONAL_IGNORED,
-    S3_CONDITIONAL_UNSUPPORTED, /* it refuses the header */
+    S3_CONDITIONAL_UNSUPPORTED, /* refuses the header */
 };
 
 struct s3_bucket {
@@ -44,21 +43,21 @@ struct s3_bucket {
     struct http_calls_target target;
     struct aws_clock clock;
     struct aws_credentials *credentials;
-    struct http_headers headers; /* of the request at hand, as the next two */
+    struct http_headers headers; /* for the current request, as the next two */
     struct aws_request request;
     struct buf path;
-    char told_region[AWS_REGION_BYTES]; /* by the settings or the machine */
-    char region[AWS_REGION_BYTES];      /* the right one, as far as we know */
-    char endpoint[S3_ENDPOINT_BYTES];   /* with the bucket, if it is part of the host */
-    bool in_path;                       /* or else it is part of the path */
-    uint32_t generation;                /* of the keys that signed last */
-    enum s3_conditional conditional;    /* the owner's to change */
+    char told_region[AWS_REGION_BYTES]; /* from the settings or the machine */
+    char region[AWS_REGION_BYTES];      /* the region in use, perhaps learnt */
+    char endpoint[S3_ENDPOINT_BYTES];   /* includes the bucket if it is part of the host name */
+    bool in_path;                       /* the bucket is part of the path */
+    uint32_t generation;                /* number of the keys that signed the last request */
+    enum s3_conditional conditional;    /* set by the owner */
 };
 
 /*
- * `variables`: of the environment. `learnt`: s3_bucket_learnt() of before, may be empty; it counts
- * if the settings are those of then. ERR_INPUT, ERR_MISSING, ERR_LIMIT: settings that cannot be;
- * ERR_NOMEM. After an error there is nothing to be released.
+ * `variables`: of the environment. `learnt`: from s3_bucket_learnt() of an earlier run, may be
+ * empty; ignored if the settings have changed. ERR_INPUT, ERR_MISSING, ERR_LIMIT: invalid settings;
+ * ERR_NOMEM. After an error nothing has to be released.
  */
 MUST_CHECK enum err s3_bucket_init(struct s3_bucket *bucket, const struct writer_options *options,
                                    const struct aws_variables *variables, struct bytes learnt,
@@ -66,41 +65,43 @@ MUST_CHECK enum err s3_bucket_init(struct s3_bucket *bucket, const struct writer
 /* Accepts zeroed memory. */
 void s3_bucket_fini(struct s3_bucket *bucket);
 
-/* What is worth remembering across restarts; nothing is appended if there is nothing. */
+/* Appends what is worth saving across restarts, if there is anything. */
 void s3_bucket_learnt(const struct s3_bucket *bucket, struct buf *to);
 
-/* Which headers a request has besides those of all. */
+/* The headers of a request in addition to those of all requests. */
 enum s3_request_kind {
     S3_PLAIN,  /* neither makes an object nor is a part of one */
     S3_PART,   /* Content-MD5 */
-    S3_INDEX,  /* that, and encryption */
-    S3_OBJECT, /* that, and the storage class */
-    S3_CREATE, /* as S3_OBJECT without Content-MD5: there is no content yet */
+    S3_INDEX,  /* Content-MD5 and encryption */
+    S3_OBJECT, /* as S3_INDEX, and the storage class */
+    S3_CREATE, /* as S3_OBJECT without Content-MD5: the content follows in parts */
 };
 
 struct s3_request {
     const char *method;
-    const char *key;          /* as it is; NULL: the bucket itself */
-    const char *query;        /* percent-encoded; NULL: none */
-    const char *content_type; /* NULL: none */
+    const char *key;          /* not encoded; NULL: the bucket itself */
+    const char *query;        /* percent-encoded; NULL: no query */
+    const char *content_type; /* NULL: not sent */
     enum s3_request_kind kind;
     struct bytes body;  /* borrowed until the call is done */
-    const uint8_t *md5; /* what the body's should be, MD5_BYTES; NULL: as it is */
-    const char *digest; /* of the whole object, kept beside it (S3_OBJECT, S3_CREATE); NULL: none */
-    bool only_new;      /* only if no object has the name, where the store knows that */
+    const uint8_t *md5; /* MD5_BYTES, for the body; NULL: computed */
+    const char *digest; /* for the whole object, stored as its metadata (S3_OBJECT, S3_CREATE);
+                           NULL: not stored */
+    bool only_new;      /* fails if an object has the name, on stores that support it */
 };
 
 /*
  * Makes the call: WRITER_SEND, whose texts live until the next one. Or WRITER_DONE: no credentials
- * yet (VERDICT_UNPREPARED), no memory (VERDICT_RETRY), settings that cannot be (VERDICT_BLOCKED).
+ * so far (VERDICT_UNPREPARED), not enough memory (VERDICT_RETRY), invalid settings
+ * (VERDICT_BLOCKED).
  */
 void s3_bucket_send(struct s3_bucket *bucket, const struct s3_request *request,
                     struct writer_step *ret_step);
 
 /*
- * Judges an answer as aws_xml_judge() does it, with three differences: another region that it names
- * is taken (VERDICT_AGAIN); refused keys are due; and nothing is dead or too large, since a bucket
- * refuses requests for what they are and not for the samples in them: VERDICT_BLOCKED.
+ * Judges an answer as aws_xml_judge() does, with three differences: if it names another region,
+ * that is used (VERDICT_AGAIN); refused keys become due; and nothing is dead or too large, but
+ * VERDICT_BLOCKED, because a bucket refuses a request as such and not for the samples in it.
  */
 void s3_bucket_judge(struct s3_bucket *bucket, const struct http_call_answer *answer,
                      struct writer_step *ret_step);

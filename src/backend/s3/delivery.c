@@ -1,32 +1,30 @@
 /*
- * delivery.c - see delivery.h. The way of an object:
+ * delivery.c - see delivery.h. The states of an object:
  *
  *     FILLING --seal--> SEALED --saved--> UPLOADING --> INDEX_LOOKING --> INDEXING --> DELIVERED
  *                         ^                   |
  *                         +---- RENAMED <-----+  another object has the name
  *
  * 1. Sealed: the file is durable, the object has its name, the local index names it.
- * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and
- *    is durable before the first byte of it goes out. So after a crash the same bytes go out under
- *    the same name: the file is adopted, and items of it that come again are only counted.
+ * 2. Saved: the result of save() names the object (first and last item, file, name, checksum), and
+ *    is durable before its first byte is sent. So after a crash the same bytes are sent under
+ *    the same name: the file is adopted, and its items are only counted when they are added again.
  * 3. The object is in the bucket, then the index of its hour, then it is delivered.
- * 4. The file goes when the state that says so is durable.
+ * 4. The file is removed when the state without it is durable.
  *
- * Names begin with the id of the storage directory and tell positions of the log, so the same name
- * means the same content; but if the volume of the directory is rolled back, the same id and the
- * same positions come again for something else. So no upload takes the place of an object with
- * other content (upload.h). If one is there, names begin with a random id from then on, which is
- * saved with the object's new name before it is used. The index of an hour has the same id in its
- * name: it is read from the bucket before a run writes it for the first time, and keeps what it
- * lists.
+ * Names contain the id of the storage directory and positions of the log, so the same name means
+ * the same content, unless the volume of the directory is rolled back: then the same id and
+ * positions are used again for other content. So an upload never replaces an object with other
+ * content (upload.h). If there is one, names begin with a random id from then on, which is saved
+ * with the object's new name before it is used. The name of an hour's index has the same id: the
+ * index is read from the bucket before a run writes it for the first time, and keeps its entries.
  *
- * A file that is not what was written (its checksums tell) is given up, and the object is made
- * again from the log.
+ * A file whose checksums do not match is abandoned, and the object is made again from the log.
  *
- * Dead letters that are sent again have no place in the log that a repeat could be known by. Their
- * objects are numbered, are not adopted, and after a crash are made again under another number.
+ * Replayed dead letters have no place in the log by which a repetition could be recognized. Their
+ * objects are numbered, are not adopted, and after a crash are made again with another number.
  *
- * There is one lane, so one object at a time is between SEALED and DELIVERED, and what is sealed is
+ * There is one lane, so only one object at a time is between SEALED and DELIVERED, and objects are
  * sealed in the order of the log.
  */
 #include "backend/s3/delivery.h"
@@ -43,7 +41,7 @@ static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;
 
 /* --- the index -------------------------------------------------------------------------------- */
 
-/* The index of the object's directory, and its text, with the object in it. */
+/* Makes the index of the object's directory, with the object in it, and its text. */
 static enum err
 make_index(struct s3_writer *w, const struct s3_object *o, const struct s3_names *names,
            struct why *why)
@@ -81,7 +79,7 @@ say_failed(struct writer_step *step, enum writer_verdict verdict, enum err e, co
     step_done(step, verdict, reason, why_text(why, e));
 }
 
-/* Everything that has to be durable before the upload, but what save() gives. */
+/* Makes everything durable that the upload needs, except for the result of save(). */
 static void
 seal(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
@@ -93,7 +91,7 @@ seal(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         return;
     }
     e = s3_object_seal(w->store, o, &why);
-    if (e) { /* what of the file is on the disk nobody knows */
+    if (e) { /* it is not known which part of the file is on disk */
         say_failed(step, e == ERR_NOMEM ? VERDICT_RETRY : VERDICT_REBUILD, e, &why);
         return;
     }
@@ -142,8 +140,8 @@ send_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         s3_bucket_send(&w->bucket, &request, step);
         return;
     }
-    /* The object's file cannot be read, or is not what was written. What it should hold is in the
-     * log as long as it is not delivered, so there is no reason to wait for the disk. */
+    /* The object's file cannot be read, or is damaged. Its items stay in the log until it is
+     * delivered, so there is no reason to wait for the disk. */
     bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
     if (lost) {
         log_error("s3: an undelivered object is damaged on disk, rebuilding it from the log",
@@ -154,8 +152,8 @@ send_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, &why);
 }
 
-/* Where it is not certain that the store refuses to overwrite, the name is looked for first; with
- * an upload in parts that costs little beside what it saves. */
+/* Unless the store is known to refuse overwriting, a HEAD looks for the name first. It also
+ * precedes uploads in parts, where it costs little compared with what it may save. */
 static void
 begin_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
@@ -181,9 +179,9 @@ learn_conditional(struct s3_writer *w, enum s3_conditional conditional)
              KV("destination", w->base.options.settings->name), KV("bucket", w->s3->bucket));
 }
 
-/* --- another object has the name -------------------------------------------------------------- */
+/* --- renaming --------------------------------------------------------------------------------- */
 
-/* Names begin with another id from now on, which is durable before one of them is used. */
+/* Starts names with another id, which becomes durable before one of them is used. */
 static void
 rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
@@ -211,8 +209,8 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     c->stage = RENAMED;
 }
 
-/* No other object can have a random name, so the store's answers are wrong. That may end, so it is
- * asked again, later and with another name. */
+/* No other object can have a random name, so the store's answers are wrong. That may end, so the
+ * upload is retried later with yet another name. */
 static void
 say_names_taken(const struct s3_writer *w, struct writer_step *step)
 {
@@ -253,8 +251,7 @@ name_index(struct s3_writer *w, const struct s3_object *o)
     snprintf(w->index_key, sizeof w->index_key, "%s_%.64s.json", o->dir, w->instance);
 }
 
-/* What is known of it is what the bucket will have; of an object that was adopted the local file
- * may not know yet. */
+/* Uploads the index as known here. The local file may not have an adopted object. */
 static void
 put_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
@@ -268,8 +265,8 @@ put_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         say_failed(step, VERDICT_RETRY, e, &why);
         return;
     }
-    /* One that we have written is there: whether the store refuses to write it anew tells what it
-     * does with the condition, and costs nothing where it does not. */
+    /* An index that this run has written exists: a refusal to overwrite it shows that the store
+     * supports the condition, and other stores just overwrite it. */
     bool asks = w->bucket.conditional == S3_CONDITIONAL_UNKNOWN && w->index_put == index_hash(w);
     w->index_only_new = unseen || asks;
     struct s3_request request = {
@@ -298,7 +295,7 @@ send_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     step->http.answer_bytes_max = S3_INDEX_BYTES_MAX;
 }
 
-/* An index of this name in the bucket: what it lists is kept. */
+/* Handles an index of this name in the bucket: its entries are kept. */
 static void
 take_index_look(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
                 struct writer_step *step)
@@ -330,7 +327,7 @@ finish(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     if (w->noted == c) w->noted = NULL;
     if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
     if (c->adopts) w->adopted_arrived = true;
-    if (c->has_last) s3_release_adopted(w); /* or else there are items of it to come */
+    if (c->has_last) s3_release_adopted(w); /* otherwise more of its items will be added */
     c->stage = DELIVERED;
     buf_fini(&w->index_text);
     step_done(step, VERDICT_DELIVERED, "", "");
@@ -375,7 +372,7 @@ take_index(struct s3_writer *w, struct s3_call *c, const struct http_call_answer
     if (w->index_only_new && answered && (answer->status == 412 || answer->status == 501)) {
         learn_conditional(w, answer->status == 412 ? S3_CONDITIONAL_ENFORCED
                                                    : S3_CONDITIONAL_UNSUPPORTED);
-        /* There is one that cannot be read: what it lists is not in ours. */
+        /* An index exists that cannot be read: its entries are missing in this one. */
         if (w->index_unseen == index_hash(w) && answer->status == 412) w->index.cut = true;
         w->index_unseen = 0;
         put_index(w, c, step);

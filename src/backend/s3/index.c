@@ -2,9 +2,9 @@
  * index.c - see index.h.
  *
  * Metric names are a set: texts one after another, and a hash table of where they begin. Objects
- * are an array, searched from its begin: an hour has few. Both have limits, beyond which the index
- * says that it is not complete, as it does of what was damaged or not readable; a reader then lists
- * the hour. Names are never taken out: there may be more than in the objects, never less.
+ * are an array with linear search: an hour has few. Beyond their limits, and after damage, the
+ * index is marked as incomplete; a reader then lists the hour. Names are never removed: an index
+ * may have more names than its objects, but never fewer.
  */
 #include "backend/s3/index.h"
 
@@ -24,7 +24,7 @@
 
 enum {
     VERSION = 1,
-    HOUR_DIGITS = 10, /* of a local file's name */
+    HOUR_DIGITS = 10, /* in the name of a local file */
     NAME_BYTES = 48,
     FILE_VERSION = 1,
 };
@@ -57,7 +57,7 @@ s3_names_clear(struct s3_names *n)
 void
 s3_names_add(struct s3_names *n, struct bytes name)
 {
-    if (!utf8_valid(name)) { /* JSON has no way to say it */
+    if (!utf8_valid(name)) { /* JSON cannot express it */
         n->cut = true;
         return;
     }
@@ -107,7 +107,7 @@ s3_index_begin(struct s3_index *x, const char *instance, const char *dir, int64_
     s3_names_clear(&x->names);
 }
 
-/* Room for one more; NULL: there is none. */
+/* Returns room for one more; NULL: the index is full, or a lack of memory. */
 static struct s3_index_entry *
 entry_more(struct s3_index *x)
 {
@@ -125,7 +125,7 @@ add_names(struct s3_names *to, const struct s3_names *from)
     to->cut |= from->cut;
 }
 
-/* NULL: there is none of this name. */
+/* Returns the entry of that name, or NULL. */
 static struct s3_index_entry *
 find_entry(const struct s3_index *x, const char *base)
 {
@@ -285,7 +285,8 @@ take_count(struct scan *s)
     return v < 0 ? 0 : (uint64_t)v;
 }
 
-/* As s3_place_print() has it: the two numbers beside the dot, after "fill" for one of a fill. */
+/* Parses the text of s3_place_print(): two numbers around a dot, after "fill" for an item of a
+ * fill. */
 static struct s3_place
 take_place(struct scan *s)
 {
@@ -420,11 +421,11 @@ print_hour(int64_t hour_ms, char to[HOUR_DIGITS + 1])
     struct tm utc = {0};
     gmtime_r(&seconds, &utc);
     if (strftime(to, HOUR_DIGITS + 1, "%Y%m%d%H", &utc) == 0) {
-        snprintf(to, HOUR_DIGITS + 1, "0000000000"); /* of no year that has four digits */
+        snprintf(to, HOUR_DIGITS + 1, "0000000000"); /* the year does not have four digits */
     }
 }
 
-/* Hours sort as their names do. */
+/* Names sort in the order of hours. */
 static void
 print_name(const char *dir, int64_t hour_ms, char to[NAME_BYTES])
 {
@@ -433,7 +434,7 @@ print_name(const char *dir, int64_t hour_ms, char to[NAME_BYTES])
     snprintf(to, NAME_BYTES, "%s-%016" PRIx64 ".json", hour, hash_bytes(bytes_of_text(dir), 0));
 }
 
-/* Before files had checksums they were the text alone. */
+/* Files of old versions have no checksum, only the text. */
 enum err
 s3_index_file_text(struct bytes file, struct bytes *ret_text)
 {
@@ -471,7 +472,7 @@ s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const 
         x->cut = false;
     }
     if (there || e == ERR_MISSING) return OK;
-    /* What was there and made no sense named objects that are left out now. */
+    /* The damaged index named objects that are missing now. */
     log_error(
         "s3: the local index of an hour is damaged, marking the index in the bucket as incomplete",
         KV("path", path), KV("directory", dir));

@@ -1,9 +1,9 @@
 /*
- * index.h - what stands in the objects of one hour, as a small object beside them, so that a
- * reader need not open those that hold nothing for it. Form: docs/destinations/s3.md.
+ * index.h - an index of the objects of one hour, as a small object beside them, so that a reader
+ * does not open objects without wanted series. Form: docs/destinations/s3.md.
  *
- * The same text is kept in a local file, behind a checksum (docs/format/relay.md), from which it
- * goes on after a restart and when objects of another directory (tenant, hour) were in between.
+ * The same text is kept in a local file, after a checksum (docs/format/relay.md), which is read
+ * after a restart, and when another directory (tenant, hour) was used in between.
  *
  * Threads: one.
  */
@@ -26,15 +26,16 @@ enum {
 struct s3_names {
     struct budget *memory;
     struct buf text;     /* each with its length */
-    struct table places; /* where they begin in `text` */
-    bool cut;            /* there were more than have room */
+    struct table places; /* their offsets in `text` */
+    bool cut;            /* names were left out */
 };
 
 void s3_names_init(struct s3_names *names, struct budget *memory);
 void s3_names_fini(struct s3_names *names);
-/* Keeps the memory. */
+/* Keeps its memory. */
 void s3_names_clear(struct s3_names *names);
-/* A name that has no room, also for want of memory, or is no UTF-8 makes the set cut. */
+/* Adds a name. If the set is full, memory is short, or the name is not UTF-8, the set becomes
+ * cut. */
 void s3_names_add(struct s3_names *names, struct bytes name);
 
 /* --- the index -------------------------------------------------------------------------------- */
@@ -52,60 +53,59 @@ struct s3_index_entry {
 
 struct s3_index {
     struct budget *memory;
-    char dir[S3_DIR_BYTES]; /* in the bucket; "": of nothing */
+    char dir[S3_DIR_BYTES]; /* in the bucket; "": no directory */
     char instance[S3_INSTANCE_BYTES];
     int64_t hour_ms;
     struct s3_names names;
     struct s3_index_entry *entries;
     uint32_t count;
     uint32_t capacity;
-    bool cut; /* objects that had no room were left out */
+    bool cut; /* objects were left out */
 };
 
 void s3_index_init(struct s3_index *index, struct budget *memory);
 void s3_index_fini(struct s3_index *index);
-/* Empty, and of that directory. */
+/* Makes the index empty, for that directory. */
 void s3_index_begin(struct s3_index *index, const char *instance, const char *dir, int64_t hour_ms);
 
-/* Puts an object into it, in place of one of the same name. ERR_NOMEM: it is as before. */
+/* Adds an object, or replaces the one of the same name. ERR_NOMEM: nothing was changed. */
 MUST_CHECK enum err s3_index_put(struct s3_index *index, const struct s3_object *object,
                                  const struct s3_names *names);
-/* Takes out the object with that number, if it is there. Names stay: there may be more of a name
- * than in the objects, never less. */
+/* Removes the object with that number if it exists. Its metric names stay. */
 void s3_index_remove(struct s3_index *index, uint64_t seal);
 
-/* Takes out that of this name. */
+/* Removes the object with that name. */
 void s3_index_remove_name(struct s3_index *index, const char *base);
 
 /*
- * Takes in what an index of the same name in the bucket has besides: that of another life of this
- * one, which a volume that was rolled back does not know. What cannot be read makes it cut. The
- * highest number in it is no less than `ret_seal` then. ERR_NOMEM.
+ * Adds the entries of an index of the same name in the bucket: it may have been written after a
+ * snapshot to which the volume was rolled back. If it cannot be read, the index becomes cut. Raises
+ * `ret_seal` to its highest number. ERR_NOMEM.
  */
 MUST_CHECK enum err s3_index_merge(struct s3_index *index, struct bytes text, uint64_t *ret_seal);
 
-/* Appends the text. Out of memory shows in buf_error(to). */
+/* Appends the text. A lack of memory shows in buf_error(to). */
 void s3_index_print(const struct s3_index *index, struct buf *to);
-/* Reads what s3_index_print() wrote. ERR_INPUT: it is none; ERR_LIMIT, ERR_NOMEM. After an error
- * the index is empty, and of no directory. */
+/* Parses a text of s3_index_print(). ERR_INPUT: not an index; ERR_LIMIT, ERR_NOMEM. After an
+ * error the index is empty, and has no directory. */
 MUST_CHECK enum err s3_index_parse(struct s3_index *index, struct bytes text);
 
-/* --- its local file --------------------------------------------------------------------------- */
+/* --- the local file --------------------------------------------------------------------------- */
 
 /*
- * Reads the index of that directory from below `local_dir`; it is empty if there is none, or none
- * that makes sense. Of one of another instance only the metric names are taken: what was in the
- * bucket under that is listed there. ERR_IO, ERR_NOMEM.
+ * Reads the index of that directory from below `local_dir`; it is empty if there is no valid file.
+ * From an index of another instance only the metric names are taken, because the objects are listed
+ * in that instance's index. ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err s3_index_load(struct s3_index *index, struct env *env, const char *local_dir,
                                   const char *instance, const char *dir, int64_t hour_ms,
                                   struct why *why);
-/* The text in such a file; a view. ERR_CORRUPT: it is not what was written. */
+/* Returns the text in a local file; a view. ERR_CORRUPT: it is damaged. */
 MUST_CHECK enum err s3_index_file_text(struct bytes file, struct bytes *ret_text);
-/* Writes `text` as the file of this index; it is durable on return. */
+/* Writes `text` as the local file of this index; it is durable on return. */
 MUST_CHECK enum err s3_index_store(const struct s3_index *index, struct env *env,
                                    const char *local_dir, struct bytes text, struct why *why);
-/* Removes the files of hours before that one. Errors are passed over: it is called again. */
+/* Removes the local files of hours before that one. Errors are ignored: it is called again. */
 void s3_index_forget(struct env *env, const char *local_dir, int64_t before_ms);
 
 #endif

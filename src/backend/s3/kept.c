@@ -13,10 +13,10 @@ enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
 
 struct kept_look {
     const struct kept_options *o;
-    const char *name; /* of the directory */
+    const char *name; /* the directory's */
     char dir[256];
     uint64_t files;
-    struct s3_saved saved; /* for objects */
+    struct s3_saved saved; /* names the sealed object */
     bool pending_seen;
     enum err (*look)(struct kept_look *l, const char *name, const char *path, struct why *why);
     struct why *why;
@@ -77,7 +77,7 @@ look_at_object(struct kept_look *l, const char *name, const char *path, struct w
         return OK;
     }
     l->pending_seen |= pending;
-    if (pending && !l->saved.has_digest) return OK; /* of a version without checksums */
+    if (pending && !l->saved.has_digest) return OK; /* written by a version without checksums */
     enum err e = s3_object_examine(l->o->env, l->o->memory, path, pending ? &l->saved.object : NULL,
                                    &reason);
     if (e == ERR_MISSING && !pending) {

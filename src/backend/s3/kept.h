@@ -1,4 +1,5 @@
-/* kept.h - what destinations of type `s3` keep on disk, looked at at rest. See kept.h. */
+/* kept.h - checks the files that destinations of type `s3` keep on disk, without a running
+ * destination. See backend/kept.h. */
 #ifndef BACKEND_S3_KEPT_H
 #define BACKEND_S3_KEPT_H
 

@@ -3,10 +3,10 @@
  *
  *     bytes of the object | MD5 of each block | tail: size, block size, count, versions, CRC, magic
  *
- * A block is what one request uploads, and its MD5, made as the bytes were appended, is what that
- * request says. So what the disk gives back is compared with what was made before it is sent, at no
- * further cost. Sealing writes the MD5s and the tail and syncs. A file that is needed no more is
- * removed after the state that says so is durable; until then its number is noted.
+ * A block is uploaded by one request, which sends the block's MD5 as computed when the bytes were
+ * appended. So damage on the disk is found before the bytes are sent, at no further cost. Sealing
+ * writes the MD5s and the tail and syncs. A file that is no longer needed is removed after the
+ * state without it is durable; until then its number is noted.
  */
 #include "backend/s3/object.h"
 
@@ -20,7 +20,7 @@
 #include "base/hex.h"
 
 enum {
-    TAIL_BYTES = 36, /* at the end of a file; the checksums of blocks are before it */
+    TAIL_BYTES = 36, /* at the end of a file, after the checksums of blocks */
     TAIL_VERSION = 1,
     SUMS_BYTES_MAX = (S3_PARTS_MAX + 64) * MD5_BYTES,
 };
@@ -56,7 +56,7 @@ s3_prefix_names_tenant(const char *prefix)
     return prefix != NULL && strstr(prefix, TENANT_TEMPLATE) != NULL;
 }
 
-/* The tenant stands between slashes, where it must not mean another level. */
+/* The tenant's name lies between slashes, and must not change the directory. */
 static bool
 leads_away(struct bytes tenant)
 {
@@ -83,7 +83,7 @@ s3_object_place(struct s3_object *o, const char *prefix, struct bytes tenant, in
     if (strftime(hour, sizeof hour, "%Y/%m/%d/%H/", &utc) == 0) return false;
     const char *place = strstr(prefix, TENANT_TEMPLATE);
     size_t used = 0;
-    while (place != NULL) { /* every one of them */
+    while (place != NULL) { /* all occurrences */
         if (leads_away(tenant)) return false;
         size_t before = (size_t)(place - prefix);
         if (used + before + tenant.size >= ROOM) return false;
@@ -143,7 +143,7 @@ s3_object_print_digest(const struct s3_object *o, char to[S3_DIGEST_BYTES])
     if (blocks > 1) snprintf(to + 32, S3_DIGEST_BYTES - 32, "-%" PRIu32, blocks);
 }
 
-/* --- what is remembered ----------------------------------------------------------------------- */
+/* --- the saved form --------------------------------------------------------------------------- */
 
 static void
 place_fields(const struct fields *f, struct s3_place *place)
@@ -213,7 +213,7 @@ struct leftover {
     uint64_t keep;
 };
 
-/* A file that was begun before a crash, or whose object arrived. */
+/* Removes a file that was begun before a crash, or whose object arrived. */
 static enum err
 remove_leftover(void *context, const char *name, bool is_dir)
 {
@@ -262,13 +262,13 @@ s3_store_begin(struct s3_store *s, struct s3_object *o, struct why *why)
 void
 s3_object_fini(struct s3_object *o)
 {
-    err_ignore(file_close(&o->file), "what counts was synced");
+    err_ignore(file_close(&o->file), "the content was synced");
     buf_fini(&o->sums);
 }
 
 /* --- checksums -------------------------------------------------------------------------------- */
 
-/* Takes what comes next into the checksums, for which there is room. */
+/* Adds bytes to the checksums, for which memory is reserved. */
 static void
 add_sums(struct s3_object *o, struct bytes bytes)
 {
@@ -285,7 +285,7 @@ add_sums(struct s3_object *o, struct bytes bytes)
     }
 }
 
-/* The checksums of all blocks, also of the last, and what is after them. */
+/* Makes the end of the file: the checksums of all blocks, and the tail. */
 static enum err
 make_tail(const struct s3_object *o, struct buf *to)
 {
@@ -306,7 +306,7 @@ make_tail(const struct s3_object *o, struct buf *to)
     return buf_error(to);
 }
 
-/* Of what make_tail() made. */
+/* Sets the digest from the MD5s of make_tail(). */
 static void
 note_digest(struct s3_object *o, struct bytes sums)
 {
@@ -316,7 +316,7 @@ note_digest(struct s3_object *o, struct bytes sums)
         md5(sums, o->digest);
 }
 
-/* Writes the checksums after the object; they are durable with all before them on return. */
+/* Writes the checksums after the object; everything is durable on return. */
 static enum err
 write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
 {
@@ -324,7 +324,7 @@ write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
     buf_init(&tail, s->memory, SUMS_BYTES_MAX + TAIL_BYTES);
     enum err e = make_tail(o, &tail);
     if (e) why_set(why, e, "not enough memory for checksums");
-    /* An append that failed may have left something behind. */
+    /* A failed append may have left bytes. */
     if (e == OK) e = file_truncate(&o->file, o->size, why);
     if (e == OK) e = file_write_at(&o->file, buf_bytes(&tail), o->size, why);
     if (e == OK) e = file_datasync(&o->file, why);
@@ -333,8 +333,7 @@ write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
     return e;
 }
 
-/* Looks at the checksums of a file that has them; whether they are those that are remembered, if
- * they are. */
+/* Checks the end of a file with checksums; with `has_digest`, also against the saved digest. */
 static enum err
 check_tail(struct budget *memory, struct s3_object *o, bool has_digest, uint64_t file_size,
            struct why *why)
@@ -367,7 +366,7 @@ check_tail(struct budget *memory, struct s3_object *o, bool has_digest, uint64_t
     return e;
 }
 
-/* Gives an object of before there were checksums its own, from what is in the file. */
+/* Adds checksums to a file of an old version, computed from its content. */
 static enum err
 add_tail(struct s3_store *s, struct s3_object *o, struct why *why)
 {
@@ -400,7 +399,7 @@ s3_store_adopt(struct s3_store *s, struct s3_object *o, bool has_digest, struct 
     if (e == OK) e = file_open(s->env, path, FILE_UPDATE, &o->file, why);
     if (e) return e;
     e = file_size(&o->file, &size, why);
-    /* One whose checksums were added, but not yet remembered, is longer; it gets them again. */
+    /* It is longer if checksums were added but not saved; they are added again. */
     if (e == OK && !has_digest && size < o->size) {
         e = why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path, size,
                     o->size);
@@ -410,7 +409,7 @@ s3_store_adopt(struct s3_store *s, struct s3_object *o, bool has_digest, struct 
     return e;
 }
 
-/* How large the object in a file is, as its end says. ERR_MISSING: there is no such end. */
+/* Finds the object's size in the tail. ERR_MISSING: the file has no tail. */
 static enum err
 find_size(struct file *file, uint64_t file_size, uint64_t *ret_size, struct why *why)
 {
@@ -511,7 +510,7 @@ s3_store_let_go(struct s3_store *s, struct s3_object *o, bool at_once)
     if (number == 0 || s->pretends) return;
     if (at_once) {
         err_ignore(remove_file(s, number, NULL), "it is removed at the next start");
-    } else if (s->gone_count < S3_STORE_GONE_MAX) { /* or at the next start, too */
+    } else if (s->gone_count < S3_STORE_GONE_MAX) { /* the next start removes it, too */
         s->gone[s->gone_count].saved = false;
         s->gone[s->gone_count++].number = number;
     }

@@ -1,14 +1,14 @@
 /*
- * object.h - an object on its way: a local file that grows, is sealed, is read for its upload,
- * and goes when what was settled with it is durable.
+ * object.h - an object before its delivery: a local file that grows, is sealed, is read for its
+ * upload, and is removed when the delivery is durable.
  *
  *     s3_store_begin() -- s3_object_append()... -- s3_object_seal() -- s3_object_read()...
  *         -- s3_store_let_go() -- s3_store_save(), s3_store_saved(): the file is removed
  *
- * Files are named by numbers and stand in a directory of their own. What a crash left behind there
- * is removed at the start, but for the file that is named then. Behind the object's bytes a file
- * has their checksums, a block each, made as they were appended: what is read is what was made, or
- * an error. Format: docs/format/relay.md.
+ * Files are named by numbers, in a directory of their own. Leftovers of a crash are removed at the
+ * start, except for the saved object's file. After the object's bytes a file has their checksums,
+ * one per block, made as they were appended: reading returns the original bytes, or an error.
+ * Format: docs/format/relay.md.
  *
  * Threads: one.
  */
@@ -19,75 +19,78 @@
 #include "backend/s3/bucket.h"
 #include "base/md5.h"
 
-/* A place in the log: which record, which item of it. No record is at 0. */
+/* A place in the log: a record, and an item in it. No record is at 0. */
 struct s3_place {
     uint64_t pos;
     uint32_t index;
 };
 int s3_place_compare(struct s3_place a, struct s3_place b);
 
-/* Of a block, which is what one request uploads, and how many an object has at most. */
+/* Size of a block, which one request uploads, and the maximum number of blocks. */
 enum { S3_PART_BYTES = 8 * 1024 * 1024, S3_PARTS_MAX = 10000 };
 
-/* Of an object's name, after the last '/' and up to there; each ends in NUL. */
+/* Sizes of the parts of an object's name, after the last '/' and up to it, each with a NUL. */
 enum { S3_BASE_BYTES = 192, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 };
 
 /* All times are Unix milliseconds. */
 struct s3_object {
-    uint64_t number; /* of its file; 0: there is none */
+    uint64_t number; /* names the file; 0: no object */
     struct file file;
     uint64_t size; /* bytes */
-    /* Of a sealed one: MD5 of its bytes, or, if it has more blocks than one, of their MD5s. */
+    /* If sealed: MD5 of the object, or, if it has several blocks, of their MD5s. */
     uint8_t digest[MD5_BYTES];
-    struct md5_stream block; /* of the last block, while it grows, */
-    struct buf sums;         /* and the MD5s of those before; memory of the store */
+    struct md5_stream block; /* the last block's while it grows */
+    struct buf sums;         /* MD5s of the blocks before; in the store's memory */
 
     char dir[S3_DIR_BYTES];   /* in the bucket: "<prefix>YYYY/MM/DD/HH/" */
-    char base[S3_BASE_BYTES]; /* its name there; "" until it is named */
-    int64_t hour_ms;          /* of `dir` */
-    uint64_t seal;            /* counts sealed objects; 0: it is not */
-    struct s3_place first;    /* of what is in it, as all that follows */
+    char base[S3_BASE_BYTES]; /* the name there; "" before it is named */
+    int64_t hour_ms;          /* hour of `dir` */
+    uint64_t seal;            /* counts sealed objects; 0: not sealed */
+    struct s3_place first;    /* the first item, as all members below describe the items */
     struct s3_place last;
-    uint64_t samples; /* exemplars count */
+    uint64_t samples; /* with exemplars */
     int64_t t_min_ms;
     int64_t t_max_ms;
 };
 
 /*
- * Names the directory of an object whose first item arrived then. False: the name would be too
- * long, or the tenant's would lead elsewhere. `prefix` may be NULL, and have ${tenant} in it.
+ * Sets the directory of an object from the arrival time of its first item. False: the name would be
+ * too long, or the tenant's name would change the directory. `prefix` may be NULL, and may contain
+ * ${tenant}.
  */
 bool s3_object_place(struct s3_object *object, const char *prefix, struct bytes tenant,
                      int64_t arrival_ms);
-/* Whether it holds dead letters that are sent again: these have no place in the log. */
+/* True if it holds replayed dead letters, which have no place in the log. */
 static inline bool
 s3_object_is_replay(const struct s3_object *o)
 {
     return o->first.pos == 0;
 }
-/* Whether objects of such a prefix are of one tenant each. */
+/* True if each object with such a prefix belongs to one tenant. */
 bool s3_prefix_names_tenant(const char *prefix);
-/* Gives a sealed one its base name; `is_whole`: the last record ends with it; `again`: the number
- * of the replay in which it is given once more, perhaps not with all that was there; 0: none. */
+/*
+ * Gives a sealed object its base name. `is_whole`: it ends with the last item of a record. `again`:
+ * number of the replay that sends these items once more, perhaps not all of them; 0: no replay.
+ */
 void s3_object_name(struct s3_object *object, const char *instance, bool is_whole, uint32_t again,
                     const char *suffix);
-/* "pos" or "pos.index", into memory of S3_PLACE_BYTES. */
+/* Writes "pos" or "pos.index" into memory of S3_PLACE_BYTES. */
 enum { S3_PLACE_BYTES = 40 };
 void s3_place_print(struct s3_place place, bool is_whole, char *to);
 
-/* Gives a sealed one the name that it would have under another instance. */
+/* Gives a sealed object the name that it has with another instance. */
 void s3_object_rename(struct s3_object *object, const char *instance);
-/* How many blocks it has. */
+/* Returns the number of blocks. */
 uint32_t s3_object_blocks(const struct s3_object *object);
-/* "32 hex digits" or "32 hex digits-N" of N blocks: the ETag that most stores give it. */
+/* Writes "32 hex digits", or "32 hex digits-N" for N blocks: the ETag of most stores. */
 enum { S3_DIGEST_BYTES = 48 };
 void s3_object_print_digest(const struct s3_object *object, char to[S3_DIGEST_BYTES]);
 
-/* What is to be remembered of a sealed one: numbers are varints, times zigzag, texts counted, the
- * digest as it is. */
+/* Appends what has to be saved for a sealed object: numbers are varints, times zigzag, texts
+ * counted, the digest is raw. */
 void s3_object_put(const struct s3_object *object, struct buf *to);
-/* False: the bytes make no sense. Its file is not opened. `has_digest`: false of what the first
- * version of this program put, see s3_store_adopt(). */
+/* False: the bytes are invalid. The file is not opened. `has_digest`: false for bytes saved by
+ * version 1, see s3_store_adopt(). */
 bool s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret_object);
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -102,15 +105,15 @@ struct s3_store {
     bool pretends; /* nothing is written */
     struct {
         uint64_t number;
-        bool saved; /* it had been let go when s3_store_save() was called */
+        bool saved; /* it was released when s3_store_save() was called */
     } gone[S3_STORE_GONE_MAX];
     uint32_t gone_count;
 };
 
 /*
- * Opens the directory below `parent`, which is made if it is not there. All files in it are removed
- * but number `keep`; 0: all. With `pretends` nothing is looked at or touched. ERR_LIMIT: the path
- * is too long; ERR_IO and the like.
+ * Opens the directory below `parent`, and makes it if necessary. All files in it are removed except
+ * for number `keep`; 0: all. With `pretends` the disk is not touched. ERR_LIMIT: the path is too
+ * long; errors of the env.
  */
 MUST_CHECK enum err s3_store_open(struct s3_store *store, struct env *env, struct budget *memory,
                                   const char *parent, uint64_t keep, bool pretends,
@@ -120,38 +123,39 @@ MUST_CHECK enum err s3_store_open(struct s3_store *store, struct env *env, struc
 MUST_CHECK enum err s3_store_begin(struct s3_store *store, struct s3_object *object,
                                    struct why *why);
 /*
- * Opens the file of an object that was sealed before a restart. ERR_MISSING: it is gone;
- * ERR_CORRUPT: it is not what it was, as far as can be told without reading its blocks.
- * `has_digest` false: it was sealed when files had no checksums; it gets them now, from what is
- * there.
+ * Opens the file of an object that was sealed before a restart. ERR_MISSING: it does not exist;
+ * ERR_CORRUPT: it is damaged, as far as its end shows. `has_digest` false: it was sealed by a
+ * version without checksums; they are computed now, from its content.
  */
 MUST_CHECK enum err s3_store_adopt(struct s3_store *store, struct s3_object *object,
                                    bool has_digest, struct why *why);
 /*
- * Reads all of a file at rest, and changes nothing. `want`: the sealed object that it should be;
- * NULL: any. ERR_CORRUPT: it is not what was written; ERR_MISSING: it has no checksums, because it
- * was still filled (or, if `want` is not NULL, because it is gone). ERR_IO, ERR_NOMEM.
+ * Reads a whole file, while no destination runs, and changes nothing. `want`: the sealed object
+ * that it should be; NULL: any. ERR_CORRUPT: it is damaged; ERR_MISSING: it was not sealed, and has
+ * no checksums (or, if `want` is not NULL, it does not exist). ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err s3_object_examine(struct env *env, struct budget *memory, const char *path,
                                       const struct s3_object *want, struct why *why);
-/* Appends. After an error the object is as before. */
+/* Appends. An error leaves the object unchanged. */
 MUST_CHECK enum err s3_object_append(struct s3_store *store, struct s3_object *object,
                                      struct bytes bytes, struct why *why);
-/* It is durable on return. After an error it is not known what of it is: it is to be made again. */
+/* Seals the object, which is durable on return. After an error the file's content is not known:
+ * the object has to be made again. */
 MUST_CHECK enum err s3_object_seal(struct s3_store *store, struct s3_object *object,
                                    struct why *why);
-/* A block in place of what is in `to`, and its MD5 as it was when it was made. ERR_CORRUPT: the
- * file holds something else. */
+/* Replaces the content of `to` by a block, and returns its MD5 as computed when it was made.
+ * ERR_CORRUPT: the file holds something else. */
 MUST_CHECK enum err s3_object_read(struct s3_object *object, uint32_t block, struct buf *to,
                                    uint8_t ret_md5[MD5_BYTES], struct why *why);
-/* Gives back what it has in memory, and closes its file. */
+/* Frees its memory, and closes its file. */
 void s3_object_fini(struct s3_object *object);
 
-/* The object is no longer needed: closes its file, which is removed at once (`at_once`: nothing
- * that is durable names it), or after the next s3_store_save() and s3_store_saved(). */
+/* Releases an object: closes its file, which is removed at once (`at_once`: nothing durable
+ * names it), or after the next s3_store_save() and s3_store_saved(). */
 void s3_store_let_go(struct s3_store *store, struct s3_object *object, bool at_once);
 void s3_store_save(struct s3_store *store);
-/* What was true at s3_store_save() is durable. The first error; it is tried again. */
+/* The state of the last s3_store_save() is durable. Returns the first error; the removal is
+ * retried. */
 MUST_CHECK enum err s3_store_saved(struct s3_store *store, struct why *why);
 
 #endif

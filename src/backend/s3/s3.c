@@ -1,13 +1,13 @@
 /*
- * s3.c - destination type `s3`: objects of NDJSON, straight into a bucket.
+ * s3.c - destination type `s3`: objects of NDJSON in a bucket.
  *
  * A call is a whole object. While it is filled its lines are packed, a piece at a time, into a
- * local file; memory holds one piece. How it is sealed, uploaded and listed says delivery.c; here
- * is what comes before: what is remembered, the object that a crash left on its way, adding, and
- * the sweep of uploads that nobody ends.
+ * local file; memory holds one piece. delivery.c seals, uploads and indexes it. This file does the
+ * rest: the saved state, the object that a crash left sealed, adding items, and the sweep of
+ * abandoned uploads.
  *
- * An object whose settings have changed since is made again from the log: what its file holds is
- * not what would be handed on now.
+ * A sealed object whose settings have changed is made again from the log, because its content is
+ * outdated.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,14 +20,14 @@
 #include "model/labels.h"
 
 enum {
-    PIECE_BYTES = 1024 * 1024,          /* of text, packed as one */
-    TEXT_BYTES_MAX = 256 * 1024 * 1024, /* with the last line, however long */
+    PIECE_BYTES = 1024 * 1024,          /* size of a piece of text, which is packed at once */
+    TEXT_BYTES_MAX = 256 * 1024 * 1024, /* includes the last line, which may be long */
     PACKED_KEPT_BYTES = 4 * PIECE_BYTES,
     CHECK_AGAINS_MAX = 4,
 };
 static const int64_t SWEEP_AGAIN_MS = 3600 * 1000;
 
-/* --- what is remembered ----------------------------------------------------------------------- */
+/* --- the saved state -------------------------------------------------------------------------- */
 
 static void
 s3_save(const struct writer *writer, struct buf *to)
@@ -42,7 +42,8 @@ s3_save(const struct writer *writer, struct buf *to)
     if (w->noted != NULL && !replays) pending = &w->noted->own;
     struct s3_saved saved = {
         .learnt = buf_bytes(&learnt),
-        .seal_count = w->seal_count - replays, /* what is not adopted is void: see load() */
+        .seal_count =
+            w->seal_count - replays, /* an object that is not adopted is void: see load() */
         .directory = bytes_of_text(w->base.options.instance),
         .instance = bytes_of_text(w->instance),
         .content = w->content,
@@ -59,12 +60,12 @@ s3_saved(struct writer *writer, struct why *why)
     return s3_store_saved(w->store, why);
 }
 
-/* What was saved by a version that we do not know is as if there were nothing. */
+/* The state of an unknown version is ignored. */
 static void
 load(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
 {
     if (!s3_saved_get(bytes, ret)) return;
-    /* Names begin as before, as long as this is the directory of before. */
+    /* Names keep their beginning as long as the storage directory is the same. */
     struct bytes instance = ret->instance;
     bool same = bytes_equal_text(ret->directory, w->base.options.instance) && instance.size > 0 &&
                 instance.size < sizeof w->instance &&
@@ -74,7 +75,7 @@ load(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
         memcpy(w->instance, instance.at, instance.size);
         w->instance[instance.size] = 0;
     }
-    /* The number that follows may stand in an index for an object that never was. */
+    /* The next number may be in an index, for an object that was never uploaded. */
     w->void_seal = ret->seal_count + 1;
     w->seal_count = ret->seal_count + 1;
 }
@@ -186,7 +187,7 @@ s3_call_init(struct writer *writer, struct writer_call *call)
     return OK;
 }
 
-/* The object was not delivered, and is no more: its items are settled otherwise, or come again. */
+/* The object was not delivered, and is removed: its items are settled otherwise, or added again. */
 static void
 drop_object(struct s3_writer *w, struct s3_call *c)
 {
@@ -238,7 +239,7 @@ s3_call_fini(struct writer *writer, struct writer_call *call)
 
 /* --- adding ----------------------------------------------------------------------------------- */
 
-/* Packs the lines at hand into the object's file. On an error they are still there. */
+/* Packs `text` into the object's file. An error leaves the text. */
 enum err
 s3_flush_text(struct s3_writer *w, struct s3_call *c, struct why *why)
 {
@@ -263,7 +264,7 @@ s3_flush_text(struct s3_writer *w, struct s3_call *c, struct why *why)
 
 enum adoption { ADOPTION_NONE, ADOPTION_COUNTS, ADOPTION_FULL };
 
-/* What the adopted object, if there is one, has to do with this item. */
+/* Decides whether the adopted object, if there is one, contains this item. */
 static enum adoption
 look_at_adopted(struct s3_writer *w, struct s3_call *c, struct s3_place at)
 {
@@ -272,7 +273,7 @@ look_at_adopted(struct s3_writer *w, struct s3_call *c, struct s3_place at)
     int to_first = s3_place_compare(at, o->first), to_last = s3_place_compare(at, o->last);
     bool inside = to_first >= 0 && to_last <= 0;
     if (c->count > 0 && inside != c->adopts) return ADOPTION_FULL;
-    if (c->count == 0 && to_last > 0 && w->adopters == 0) { /* none of it comes any more */
+    if (c->count == 0 && to_last > 0 && w->adopters == 0) { /* its items were all passed */
         s3_release_adopted(w);
         return ADOPTION_NONE;
     }
@@ -284,8 +285,8 @@ look_at_adopted(struct s3_writer *w, struct s3_call *c, struct s3_place at)
     return ADOPTION_COUNTS;
 }
 
-/* Whether the item may be in this object: with the first one it gets its place, and others are to
- * be of the same tenant, where that is part of the place. */
+/* Decides whether the object can take the item. The first one sets its directory; further ones
+ * must have the same tenant if that is part of the directory. */
 static enum writer_add
 find_place(struct s3_writer *w, struct s3_call *c, const struct item *item, struct why *why)
 {
@@ -322,7 +323,7 @@ s3_add(struct writer *writer, struct writer_call *call, const struct item *item,
     if (adoption != ADOPTION_NONE) {
         return adoption == ADOPTION_COUNTS ? WRITER_ADDED : WRITER_FULL;
     }
-    /* What cannot be written now is written, or says why it cannot, when the call is sent. */
+    /* A failed write is retried, or reported, when the call is sent. */
     if (c->text.size >= PIECE_BYTES && s3_flush_text(w, c, NULL) != OK) return WRITER_FULL;
     item_ndjson_put(&c->text, item);
     enum err e = buf_error(&c->text);
@@ -350,12 +351,12 @@ s3_bytes(const struct writer *writer, const struct writer_call *call)
 {
     const struct s3_writer *w = (const struct s3_writer *)writer;
     const struct s3_call *c = (const struct s3_call *)call;
-    /* One that is adopted is complete with its last item, and not before. */
+    /* An adopted object is complete with its last item. */
     if (c->adopts) return c->has_last ? w->adopted.size : 0;
     return c->own.size + (uint64_t)((double)c->text.size * w->ratio);
 }
 
-/* The requests that an object of this size takes, with that of the index. */
+/* The number of requests for an object of this size, with that of the index. */
 static uint64_t
 requests_of(uint64_t size)
 {
@@ -370,7 +371,7 @@ s3_units(const struct writer *writer, const struct writer_call *call)
     const struct s3_call *c = (const struct s3_call *)call;
     if (w->base.options.settings->dry_run) return requests_of(s3_bytes(writer, call));
     switch (c->stage) {
-    case FILLING: /* the first step sends nothing, but of an object that was sealed before */
+    case FILLING: /* the first step sends nothing, except for an object sealed earlier */
         return c->adopts && !w->adopted_arrived ? requests_of(w->adopted.size) : 0;
     case SEALED:
         return requests_of(c->own.size);
@@ -386,7 +387,7 @@ s3_units(const struct writer *writer, const struct writer_call *call)
     }
 }
 
-/* --- before ----------------------------------------------------------------------------------- */
+/* --- preparing -------------------------------------------------------------------------------- */
 
 static bool
 is_sweep_due(const struct s3_writer *w)
@@ -401,8 +402,8 @@ s3_need_prepare(struct writer *writer)
     return aws_credentials_due(w->bucket.credentials) || is_sweep_due(w);
 }
 
-/* Whether a refusal of the list of uploads is one of all that we could ask: of our keys, or of the
- * bucket. That this list is not for us, or not known, is no reason not to upload. */
+/* True if a refusal of the list of uploads holds for all requests: the keys or the bucket are
+ * wrong. If only this list is forbidden, or unknown, uploads can go on. */
 static bool
 refuses_all(const struct writer_step *step)
 {
@@ -411,7 +412,8 @@ refuses_all(const struct writer_step *step)
             (strcmp(step->reason, "not_found") == 0 || strcmp(step->reason, "configuration") == 0));
 }
 
-/* A store that does not know that list may not have looked at our keys: it is asked for another. */
+/* Tests the keys with another list: a store that does not know the list of uploads may not have
+ * checked them. */
 static void
 look_at_keys(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -427,7 +429,7 @@ look_at_keys(struct s3_writer *w, const struct http_call_answer *answer, struct 
     if (!refuses_all(step)) step_done(step, VERDICT_DELIVERED, "", "");
 }
 
-/* What uploads that nobody ends cost is no reason not to begin others. */
+/* Errors of the sweep do not stop uploads: abandoned ones only cost money. */
 static void
 end_sweep(struct s3_writer *w, struct writer_step *step)
 {
@@ -437,7 +439,7 @@ end_sweep(struct s3_writer *w, struct writer_step *step)
         log_info("s3: aborted uploads left by a crash", KV("destination", name),
                  KV("uploads", w->sweep.aborted));
     }
-    if (refuses_all(step)) return; /* with new keys, or a bucket, it is begun again */
+    if (refuses_all(step)) return; /* it begins again with new keys or another bucket */
     w->sweep_due = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
     w->sweep_ms = env_realtime_ms(w->base.options.env) + SWEEP_AGAIN_MS;
     if (step->verdict == VERDICT_DELIVERED) return;
@@ -480,7 +482,7 @@ s3_prepare(struct writer *writer, const struct http_call_answer *answer,
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-/* HEAD tells nothing in its body: what it means stands here. */
+/* A HEAD has no body to explain an error: the explanation is made here. */
 static void
 explain_head(const struct s3_writer *w, struct writer_step *step)
 {
@@ -518,10 +520,8 @@ check_head(struct s3_writer *w, const struct http_call_answer *answer, struct wr
         explain_head(w, step);
 }
 
-/*
- * Asked with an upload that is not there: nothing can be stored by that, and who lacks the
- * permission is told so before anybody looks for it.
- */
+/* Refers to an upload that does not exist: this stores nothing, and a missing permission is
+ * reported before the upload is looked for. */
 static void
 check_may(struct s3_writer *w, const char *method, const struct http_call_answer *answer,
           struct writer_step *step)

@@ -6,7 +6,7 @@
 enum {
     VERSION_WITHOUT_DIGEST = 1,
     VERSION = 2,
-    CONTENT_VERSION = 1, /* of what a line of an object looks like */
+    CONTENT_VERSION = 1, /* changes with the form of a line in objects */
 };
 
 static uint64_t

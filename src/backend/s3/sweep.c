@@ -48,7 +48,7 @@ s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *k
         .fields = fields,
         .count = sizeof fields / sizeof *fields,
         .bytes_max = S3_SWEEP_LIST_BYTES_MAX,
-        .is_exact = true, /* cut, it would name something else */
+        .is_exact = true, /* a cut text would name something else */
         .item = "Upload",
         .each = take_upload,
         .context = &r,
@@ -117,7 +117,7 @@ send_list(struct s3_sweep *s, struct writer_step *ret)
     send(s, "GET", NULL, ret);
 }
 
-/* The upload that was found next is aborted; there are more. */
+/* Aborts the next upload that was found. */
 static void
 send_abort(struct s3_sweep *s, struct writer_step *ret)
 {
@@ -132,7 +132,7 @@ send_abort(struct s3_sweep *s, struct writer_step *ret)
     send(s, "DELETE", s->key, ret);
 }
 
-/* Notes an upload if it is ours. */
+/* Notes an upload of this destination. */
 static enum err
 note_upload(void *context, const char *key, const char *id)
 {
@@ -147,7 +147,7 @@ note_upload(void *context, const char *key, const char *id)
     return buf_error(&s->found);
 }
 
-/* On to the next upload, the next page, or the end. */
+/* Continues with the next upload or page, or ends. */
 static void
 go_on(struct s3_sweep *s, struct writer_step *ret)
 {

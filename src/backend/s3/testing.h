@@ -1,6 +1,6 @@
 /*
- * testing.h - a writer of type s3 on a simulated machine, items for it, and answers made by
- * hand. For tests.
+ * testing.h - for tests: a writer of type s3 on a simulated machine, items for it, and handmade
+ * answers.
  */
 #ifndef BACKEND_S3_TESTING_H
 #define BACKEND_S3_TESTING_H
@@ -27,7 +27,7 @@
 
 enum { SAVED_MAX = 64 * 1024, MIB = 1 << 20 };
 
-/* The hour that all items arrive in, unless a test says otherwise: 2026-01-01T05:00:00Z. */
+/* The hour in which all items arrive, unless a test says otherwise: 2026-01-01T05:00:00Z. */
 static const int64_t ARRIVAL_MS = 1767225600000 + 5 * 3600000 + 1234;
 
 struct s3_rig {
@@ -41,8 +41,8 @@ struct s3_rig {
     struct writer_step step;
     struct buf saved; /* durable */
     struct why why;
-    bool tells_looks; /* what is asked before something is written is no affair of most tests: there
-                         is nothing yet */
+    bool tells_looks; /* a test wants to see requests that look for existing objects; for others
+                         they are answered here */
 };
 
 static inline void
@@ -64,7 +64,7 @@ rig_close(struct s3_rig *rig)
     rig->writer = NULL;
 }
 
-/* Not yet open: a test may still change settings. */
+/* Does not open the writer: a test may change settings. */
 static inline void
 s3_rig_init(struct s3_rig *rig, uint64_t seed)
 {
@@ -109,7 +109,7 @@ s3_rig_fini(struct s3_rig *rig)
     sim_env_free(rig->sim);
 }
 
-/* What the relay does: what save() gives is durable, then saved(). */
+/* Does what the relay does: makes the result of save() durable, then calls saved(). */
 static inline void
 rig_save(struct s3_rig *rig)
 {
@@ -119,7 +119,7 @@ rig_save(struct s3_rig *rig)
     must(s3_writer.saved(rig->writer, &rig->why));
 }
 
-/* The power goes, and comes back; what was saved last is there. */
+/* Loses power and restarts; the last saved state is there. */
 static inline void
 rig_crash(struct s3_rig *rig)
 {
@@ -183,7 +183,7 @@ must_add(struct s3_rig *rig, uint64_t pos, uint32_t index)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-/* Whether the request at hand looks for what is there already. */
+/* True if the current request looks for an existing object. */
 static inline bool
 is_look(const struct s3_rig *rig)
 {
@@ -229,7 +229,7 @@ answer(struct s3_rig *rig, unsigned status, const char *body)
     take(rig, &a);
 }
 
-/* To an object, or a part of one. */
+/* For an object, or a part of one. */
 static inline void
 answer_etag(struct s3_rig *rig, const char *etag)
 {
@@ -269,7 +269,7 @@ expect_done(struct s3_rig *rig, enum writer_verdict verdict, const char *reason)
     assert_string_equal(rig->step.reason, reason);
 }
 
-/* Keys, and nothing of before to be aborted. */
+/* Provides keys, and finds no uploads to abort. */
 static inline void
 prepare(struct s3_rig *rig)
 {
@@ -284,7 +284,7 @@ prepare(struct s3_rig *rig)
     assert_false(s3_writer.need_prepare(rig->writer));
 }
 
-/* Seals and saves; what follows is the upload. */
+/* Seals and saves; the upload is next. */
 static inline void
 seal_and_save(struct s3_rig *rig)
 {

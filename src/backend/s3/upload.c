@@ -1,10 +1,10 @@
 /*
  * upload.c - see upload.h.
  *
- * s3_upload_request() makes the request of the phase at hand, and again the same if it is called
- * again; only s3_upload_take() moves on. The ETags of parts are kept as they came, since they come
- * back in XML they are checked for what they may hold. One buffer serves a part's bytes and, in the
- * end, the list of parts.
+ * s3_upload_request() makes the request of the current phase, and the same one if called again;
+ * only s3_upload_take() changes the phase. The ETags of parts are kept unchanged; because they are
+ * sent in XML, their characters are checked. One buffer serves for a part's bytes and, in the end,
+ * for the list of parts.
  */
 #include "backend/s3/upload.h"
 
@@ -19,7 +19,7 @@
 enum {
     ETAG_BYTES_MAX = 128,
     ETAGS_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 2),
-    COMPLETE_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 80), /* with the elements around */
+    COMPLETE_BYTES_MAX = S3_PARTS_MAX * (ETAG_BYTES_MAX + 80), /* with elements */
     QUERY_BYTES_MAX = 3 * S3_UPLOAD_ID_BYTES + 64,
 };
 _Static_assert((int)COMPLETE_BYTES_MAX < (int)S3_PART_BYTES, "the same memory serves both");
@@ -51,7 +51,7 @@ s3_upload_clear(struct s3_upload *u)
     buf_fini(&u->body);
 }
 
-/* Nothing of it is there. */
+/* Begins again, with nothing uploaded. */
 static void
 begin_anew(struct s3_upload *u)
 {
@@ -131,7 +131,7 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
         r.only_new = u->how.only_new;
         buf_put_text(&u->body, "<CompleteMultipartUpload>");
         for (uint32_t i = 0; i < part_count(u); i++) {
-            /* Nothing that means something in XML but quotes stands in an ETag: see is_etag(). */
+            /* Besides quotes, an ETag has no special characters of XML: see is_etag(). */
             struct bytes etag = cursor_counted(&etags);
             buf_printf(&u->body, "<Part><PartNumber>%u</PartNumber><ETag>%.*s</ETag></Part>", i + 1,
                        (int)etag.size, (const char *)etag.at);
@@ -174,7 +174,7 @@ take_created(struct s3_upload *u, const struct http_call_answer *answer, struct 
     u->phase = S3_UPLOAD_PART;
 }
 
-/* It comes back in XML. */
+/* The ETag will be sent in XML. */
 static bool
 is_etag(struct bytes etag)
 {
@@ -187,7 +187,7 @@ is_etag(struct bytes etag)
     return etag.size > 0 && etag.size <= ETAG_BYTES_MAX;
 }
 
-/* Whether a refusal means that what was uploaded is of no use any more. */
+/* True if a refusal means that the uploaded parts are useless. */
 static bool
 is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
 {
@@ -203,8 +203,11 @@ is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
     return false;
 }
 
-/* Whether what is there is this object: by its checksum, which we keep beside it, or which its ETag
- * is unless it is encrypted with a key of somebody's. A proxy may have left out the length. */
+/*
+ * True if the existing object is this one: by the checksum in its metadata, or by its ETag, which
+ * is the checksum unless the object is encrypted with a customer's key. A proxy may have removed
+ * the length.
+ */
 static bool
 is_same(const struct s3_upload *u, const struct http_call_answer *answer)
 {
@@ -219,7 +222,7 @@ is_same(const struct s3_upload *u, const struct http_call_answer *answer)
     return strncmp(etag, u->digest, size) == 0 && (etag[size] == 0 || etag[size] == '"');
 }
 
-/* Refused for what it is, and not for a moment. */
+/* True for a refusal that is not temporary. */
 static bool
 is_refusal(const struct http_call_answer *answer, const struct writer_step *judged)
 {
@@ -237,14 +240,16 @@ lead_on(struct s3_upload *u, enum s3_upload_phase phase, struct writer_step *jud
 }
 
 /*
- * What a HEAD told. Where it may not be asked (403, and without s3:ListBucket also of what is not
- * there) nothing is known: what comes next says more than a HEAD, which has no body.
+ * Takes the result of a HEAD. If it is forbidden (403, which without s3:ListBucket is also the
+ * answer for a missing object), nothing is known: the next request explains more than a HEAD, which
+ * has no body.
  */
 static void
 take_look(struct s3_upload *u, const struct http_call_answer *answer, struct writer_step *judged)
 {
     bool found = judged->verdict == VERDICT_DELIVERED;
-    /* Every store of objects does; a page that welcomes us, whatever is asked, does not. */
+    /* Every object store sends one of them; a web page that answers every request with 200 does
+     * not. */
     bool names_an_object =
         answer->wanted[S3_WANTED_ETAG][0] != 0 || answer->wanted[S3_WANTED_DIGEST][0] != 0;
     if (!found && !is_refusal(answer, judged)) return;
@@ -256,7 +261,7 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
     } else if (u->phase == S3_UPLOAD_LOOK) {
         begin_anew(u);
         lead_on(u, u->phase, judged);
-    } else if (answer->status == 404) { /* somebody removed it meanwhile */
+    } else if (answer->status == 404) { /* it was removed meanwhile */
         begin_anew(u);
         step_done(judged, VERDICT_RETRY, "conflict", "an object of this name existed and is gone");
     } else {
@@ -265,8 +270,8 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
     }
 }
 
-/* Whether it says so, by its status or, where that was sent before the parts were put together, by
- * its code. */
+/* True if the answer has that status or, if the status was sent before the parts were joined,
+ * that code. */
 static bool
 says(const struct http_call_answer *answer, unsigned status, const char *code)
 {
@@ -277,7 +282,7 @@ says(const struct http_call_answer *answer, unsigned status, const char *code)
     return strcmp(error.code, code) == 0;
 }
 
-/* Whether the answer is about `only_new`. */
+/* Handles an answer to the condition of `only_new`; false: it is something else. */
 static bool
 take_condition(struct s3_upload *u, const struct http_call_answer *answer,
                struct writer_step *judged)
@@ -296,7 +301,7 @@ take_condition(struct s3_upload *u, const struct http_call_answer *answer,
         lead_on(u, u->phase, judged);
         return true;
     }
-    /* "re-initiate the multipart upload and re-upload each part" */
+    /* S3's documentation: "re-initiate the multipart upload and re-upload each part" */
     if (!in_parts || !says(answer, 409, "ConditionalRequestConflict")) return false;
     u->leftover = true;
     begin_anew(u);
@@ -339,7 +344,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;
         return;
     case S3_UPLOAD_COMPLETE:
-        /* A 200 says little: it was sent before the parts were put together. */
+        /* A 200 alone proves nothing: it may be sent before the parts are joined. */
         if (aws_xml_read(answer->body, completed, NULL, 0) != OK) {
             say_odd(judged, "the response to CompleteMultipartUpload is not a valid result");
             return;

@@ -1,6 +1,6 @@
 /*
- * upload.h - brings one object into a bucket: as one request, or in parts; and never in the
- * place of another one.
+ * upload.h - uploads one object into a bucket, as one request or in parts, and never replaces
+ * another one.
  *
  *     LOOK --> PUT ---------------------------------------+
  *       |--> CREATE --> PART --> PART ... --> COMPLETE ---+--> DONE
@@ -10,10 +10,10 @@
  *       |                                      COMPARE ---+   it is this object
  *       +---------------------------------------+-+--------> TAKEN, by another one
  *
- * With `only_new` a store that knows it refuses what would overwrite (412); then what is there is
- * looked at. With `looks` that is done first, for stores that do not refuse.
+ * With `only_new` a store that supports it refuses to overwrite an object (412); then that object
+ * is compared. With `looks` it is looked for first, for stores that do not refuse.
  *
- * Whatever fails otherwise is asked again from where it was. Memory is that of one part.
+ * After other failures the upload continues where it was. Memory is that of one part.
  *
  * Threads: one.
  */
@@ -42,16 +42,16 @@ struct s3_upload_how {
 
 struct s3_upload {
     enum s3_upload_phase phase;
-    struct s3_upload_how how; /* `only_new` ends when the store does not know it */
-    bool refused;             /* a 412 said that there is an object */
-    bool unseen;              /* TAKEN by an object that may not be looked at */
-    bool leftover;            /* an upload in parts was begun that is not to be ended */
-    uint64_t size;            /* of the object */
+    struct s3_upload_how how; /* `only_new` is reset if the store does not support it */
+    bool refused;             /* a 412 reported an existing object */
+    bool unseen;              /* TAKEN by an object that may not be read */
+    bool leftover;            /* an upload in parts was begun and must not be completed */
+    uint64_t size;            /* the object's */
     char digest[S3_DIGEST_BYTES];
     char id[S3_UPLOAD_ID_BYTES]; /* "": nothing of it is in the bucket */
-    uint32_t part;               /* the next one, from 0 */
-    struct buf etags;            /* of those before: each with its length */
-    struct buf body;             /* of the request at hand, as the next three */
+    uint32_t part;               /* next part, from 0 */
+    struct buf etags;            /* ETags of the parts before: each with its length */
+    struct buf body;             /* the current request's, as the next three */
     uint8_t md5[MD5_BYTES];
     struct buf query;
     char key[S3_KEY_BYTES_MAX + 1];
@@ -59,27 +59,25 @@ struct s3_upload {
 
 void s3_upload_init(struct s3_upload *upload, struct budget *memory);
 void s3_upload_fini(struct s3_upload *upload);
-/* Forgets everything, and gives back the memory of a part. */
+/* Resets the upload, and frees the memory of a part. */
 void s3_upload_clear(struct s3_upload *upload);
-/* The sealed object is to be brought there. */
+/* Begins the upload of a sealed object. */
 void s3_upload_begin(struct s3_upload *upload, const struct s3_object *object,
                      struct s3_upload_how how);
 
-/*
- * The next request; not in DONE or TAKEN. Its texts live until the next one. Errors of
- * s3_object_read(), and ERR_NOMEM.
- */
+/* Makes the next request; not in DONE or TAKEN. Its texts live until the next one. Errors of
+ * s3_object_read(), and ERR_NOMEM. */
 MUST_CHECK enum err s3_upload_request(struct s3_upload *upload, struct s3_object *object,
                                       const char *content_type, struct s3_request *ret_request,
                                       struct why *why);
 /*
- * Takes the answer that was judged so, without blanks before its body. Good ones lead on; one that
- * lacks what it should have is VERDICT_RETRY. If the upload is gone, or its parts are not what we
- * have, it begins anew: VERDICT_AGAIN.
+ * Takes an answer and its verdict; blanks before its body are removed. A good answer leads to the
+ * next phase; one that lacks something is VERDICT_RETRY. If the upload is gone, or its parts
+ * differ, it begins again: VERDICT_AGAIN.
  */
 void s3_upload_take(struct s3_upload *upload, const struct http_call_answer *answer,
                     struct writer_step *judged);
-/* PUT and POST requests that are still to be made, if nothing fails. */
+/* Returns the number of PUT and POST requests left, if nothing fails. */
 uint64_t s3_upload_requests_left(const struct s3_upload *upload);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * copy.c - `firekeep copy FROM TO`: samples of one place into another, slice of time by slice of
- * time, and then a look whether all of them are there.
+ * copy.c - `firekeep copy FROM TO`: copies samples from one place to another in slices of time, and
+ * then verifies that all of them arrived.
  *
  *     reading (a source, a server, a directory) -> batch -> target (a destination, a directory)
- *     then, of each slice: counts and checksums of both; what differs is copied once more
+ *     then, for each slice: counts and checksums of both; differing slices are copied again
  *
- * A slice that was copied is durable, where it went or in the log of the destination's relay
- * (target_destination.c), before the work directory says so: a copy that is killed goes on after
- * the last one. What it repeats is a duplicate to whoever gets it, and no harm.
+ * A copied slice is durable, at the target or in the log of the destination's relay
+ * (target_destination.c), before the state says so: a copy that was killed continues after the last
+ * one. What it repeats is a duplicate to the target, which is harmless.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,13 +36,13 @@
 #define PAUSE_NS_MAX     (30 * NS_PER_S)
 enum { PATH_BYTES = 200, QUESTION_BYTES_MAX = 64 * 1024, SHOWN_MAX = 20, URL_BYTES = 1024 };
 
-/* Of the state. */
+/* Counts in the state. */
 enum { COPIED_SAMPLES, COPIED_HISTOGRAMS, COPIED_SERIES };
 
-/* What FROM, TO or --verify-from names. */
+/* A place named by FROM, TO or --verify-from. */
 struct copy_place {
-    const char *word; /* as it was given */
-    const char *url;  /* of a server; NULL: it is none */
+    const char *word; /* as given */
+    const char *url;  /* the server's; NULL: another kind of place */
     char url_text[URL_BYTES];
     bool directory; /* --storage.path */
     const struct source_settings *source;
@@ -50,7 +50,7 @@ struct copy_place {
 };
 
 struct copying {
-    /* What was asked for. */
+    /* Command line. */
     const char *config_file, *url, *storage, *tenant, *to_tenant, *work, *back_word, *report_path;
     struct flag_texts select;
     struct flag_time start, end;
@@ -59,8 +59,8 @@ struct copying {
 
     struct settings settings;
     struct config_lists lists;
-    struct destinations made;         /* what a URL to write to stands for */
-    struct copy_place from, to, back; /* `back`: where TO is read */
+    struct destinations made;         /* made from a URL to write to */
+    struct copy_place from, to, back; /* `back`: the place where TO is read */
     struct selector *selectors;
     struct matcher_set sets[FLAG_TEXTS_MAX];
     uint32_t set_count;
@@ -70,18 +70,18 @@ struct copying {
 
     char dir[PATH_BYTES], log_dir[PATH_BYTES + 8], state_path[PATH_BYTES + 16];
     struct target *target;     /* TO; NULL: nothing is written */
-    struct target *from_store; /* of FROM, if it is a directory */
+    struct target *from_store; /* store of FROM, if it is a directory */
     struct import_batch *batch;
     struct reading *reading, *reading_back;
-    struct selection *selection; /* of a destination; NULL: none */
+    struct selection *selection; /* the destination's; NULL: everything */
     struct buf question;
     struct slice_state state;
     struct output *report;
     struct check_counts counts;
     uint64_t refused_shown, shown;
-    uint64_t left_out, left_out_shown; /* warnings about what could not be read of FROM */
+    uint64_t left_out, left_out_shown; /* warnings about parts of FROM that could not be read */
     char left_out_last[sizeof(struct why)];
-    const char *unverified; /* why; NULL: it is verified */
+    const char *unverified; /* reason; NULL: the copy is verified */
 };
 
 static const struct flag flags[] = {
@@ -173,7 +173,7 @@ find_readable(struct copying *c, const char *word, struct copy_place *p, struct 
     return OK;
 }
 
-/* The settings of the destination that a URL stands for, as a file would have them. */
+/* Makes the settings of a destination from a URL, as a file would have them. */
 static enum err
 make_destination(struct copying *c, struct copy_place *p, struct why *why)
 {
@@ -231,7 +231,7 @@ find_writable(struct copying *c, const char *word, struct copy_place *p, struct 
     return p->destination == NULL ? not_found(c, "destination", word, false, why) : OK;
 }
 
-/* Where what was written can be read again; if nowhere, `unverified` says so. */
+/* Finds where TO can be read again; if nowhere, sets `unverified`. */
 static enum err
 find_back(struct copying *c, struct why *why)
 {
@@ -254,7 +254,7 @@ find_back(struct copying *c, struct why *why)
     return OK;
 }
 
-/* Of another tenant a server is another place; a directory is opened once. */
+/* A server holds each tenant in a place of its own; a directory is opened only once. */
 static bool
 is_same_place(const struct copying *c)
 {
@@ -287,7 +287,7 @@ find_places(struct copying *c, char *const *words, struct why *why)
     return OK;
 }
 
-/* --- what was asked for ----------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
 settle_time(struct copying *c, struct why *why)
@@ -333,7 +333,7 @@ settle(struct copying *c, struct why *why)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* A name for a directory out of that of a place. */
+/* Makes a name for a directory from that of a place. */
 static void
 put_plain(char *to, size_t size, const char *word)
 {
@@ -413,7 +413,8 @@ open_places(struct copying *c, struct why *why)
     return e;
 }
 
-/* All that decides what is copied: another question must not go on with the same directory. */
+/* Everything that decides what is copied: a different request must not continue in the same
+ * directory. */
 static enum err
 ask(struct copying *c, struct why *why)
 {
@@ -464,7 +465,7 @@ static void
 say_left_out(void *context, const char *sentence)
 {
     struct copying *c = context;
-    if (strcmp(c->left_out_last, sentence) == 0) return; /* the same of another slice */
+    if (strcmp(c->left_out_last, sentence) == 0) return; /* the same in another slice */
     snprintf(c->left_out_last, sizeof c->left_out_last, "%s", sentence);
     if (++c->left_out_shown > SHOWN_MAX) return;
     progress_say(&c->progress, "left out of %s: %s", c->from.word, sentence);
@@ -530,7 +531,7 @@ try_slice(struct copying *c, int64_t min_ms, int64_t max_ms, struct slice_counts
     return e ? e : batch_send(c->batch, why);
 }
 
-/* After a passing trouble of who is read: when to ask again. False: no more. */
+/* Waits before a retry after a temporary error of reading. False: no retry. */
 static bool
 may_retry(struct copying *c, enum err e, int64_t *began_ns, int64_t *pause_ns,
           const struct why *why)
@@ -571,7 +572,7 @@ copy_slice(struct copying *c, uint32_t slice, struct why *why)
     return OK;
 }
 
-/* All slices that are in a state, into another; and what they hold is where it belongs. */
+/* Copies all slices in state `from`, makes them durable, and sets state `to`. */
 static enum err
 copy_slices(struct copying *c, char from, char to, struct why *why)
 {
@@ -611,7 +612,7 @@ differs(void *context, struct bytes labels, int64_t min_ms, uint64_t missing, ui
     buf_fini(&text);
 }
 
-/* What was copied was told when it was. */
+/* While copying, the same warnings were already reported. */
 static void
 left_out_again(void *context, const char *sentence)
 {
@@ -619,7 +620,7 @@ left_out_again(void *context, const char *sentence)
     if (c->verify_only) say_left_out(c, sentence);
 }
 
-/* Whether TO has the series under the labels that they have in FROM. */
+/* True if series keep their labels in TO. */
 static bool
 keeps_labels(const struct copying *c)
 {
@@ -656,7 +657,7 @@ verify_slice(struct copying *c, uint32_t slice, bool *ret_all, struct why *why)
     } while (e && may_retry(c, e, &began_ns, &pause_ns, why));
     *ret_all = counts.series_differing == 0 && counts.left_out == 0;
     if (e) return e;
-    /* What differs in the first round is no result yet. */
+    /* Differences of the first round are not final: these slices are copied again. */
     if (*ret_all || c->state.slices[slice] != 'c') check_counts_add(&c->counts, &counts);
     return OK;
 }
@@ -694,7 +695,7 @@ run_phases(struct copying *c, struct why *why)
         memset(c->state.slices, 'C', c->state.count);
         return verify_slices(c, 'C', 'v', 'x', why);
     }
-    /* Also when there is nothing left to copy: what an earlier run copied may be on its way. */
+    /* Also runs without slices to copy: copies of an earlier run may still wait in the log. */
     e = copy_slices(c, '.', 'c', why);
     if (e || c->unverified != NULL) return e;
     e = verify_slices(c, 'c', 'v', 'd', why);
@@ -707,7 +708,7 @@ run_phases(struct copying *c, struct why *why)
     return e ? e : verify_slices(c, 'C', 'v', 'x', why);
 }
 
-/* What became of it on the other side. False: not all arrived. */
+/* Prints the fates of samples at the destination. False: not all arrived. */
 static bool
 print_delivery(struct copying *c)
 {
@@ -790,7 +791,7 @@ static enum err
 open_report(struct copying *c, struct why *why)
 {
     if (c->report_path == NULL || c->unverified != NULL) return OK;
-    /* All of it in one file: what an earlier run verified is verified again. */
+    /* For a complete report, slices verified by an earlier run are verified again. */
     for (uint32_t i = 0; i < c->state.count; i++) {
         char *state = &c->state.slices[i];
         if (*state == 'v' || *state == 'd') *state = 'c';
@@ -799,8 +800,8 @@ open_report(struct copying *c, struct why *why)
     return output_open(c->report_path, output_packing_of(c->report_path), 0, &c->report, why);
 }
 
-/* From the first slice on, the server that is written to may take the source to be older than all
- * of what is copied. */
+/* Once the first slices are stored, the server that is written to may consider its source older
+ * than the whole copy. */
 static void
 tell_of_times(struct copying *c)
 {

@@ -1,10 +1,10 @@
 /*
  * copy_check.c - see copy_check.h.
  *
- * The other place is read first, into a table of counts and checksums by a hash of 128 bits of the
- * labels; then the first, series by series, and each is compared with what the table has. Series
- * that differ are asked for again, one by one, of both places: the other may have more samples,
- * which is no fault. So the memory is 56 bytes for each series of a slice, whatever they hold.
+ * The other place is read first, into a table of counts and checksums by a 128-bit hash of the
+ * labels; then the first, and each of its series is compared with the table. Series that differ are
+ * read again, one by one, from both places: the other may have more samples, which is not a fault.
+ * So memory is 56 bytes for each series of a slice, however many samples they have.
  */
 #include "cli/copy/copy_check.h"
 
@@ -26,7 +26,7 @@ enum {
     LABELS_OF_ONE_MAX = 4096,
 };
 
-/* What a place has of a series in the slice. */
+/* Samples of a series in the slice, in one place. */
 struct copy_held {
     uint64_t samples;
     uint64_t sum;
@@ -45,10 +45,10 @@ struct check {
     struct copy_known *known;
     uint32_t known_count, known_capacity;
     struct table table;
-    struct arena labels; /* of series that differ: as they are in either place */
+    struct arena labels; /* series that differ: their labels in both places */
     struct bytes differing[2 * CHECK_DIFFERING_MAX];
     uint32_t differing_count;
-    struct arena scratch; /* of labels as they are handed on */
+    struct arena scratch; /* labels as a destination changes them */
     struct buf line;
 };
 
@@ -196,7 +196,7 @@ note_differing(struct check *c, struct bytes labels, struct bytes given)
 {
     struct bytes *to = &c->differing[2 * c->differing_count];
     c->counts.series_differing++;
-    c->counts.not_looked_at++; /* unless there is room */
+    c->counts.not_looked_at++; /* undone below */
     if (c->differing_count == CHECK_DIFFERING_MAX) return;
     to[0] = arena_copy(&c->labels, labels);
     to[1] = arena_copy(&c->labels, given);
@@ -205,7 +205,7 @@ note_differing(struct check *c, struct bytes labels, struct bytes given)
     c->counts.not_looked_at--;
 }
 
-/* A series of the first place, which the other should have as `given`. */
+/* Compares a series of the first place, which the other should have under the labels `given`. */
 static enum err
 compare_series(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
                struct why *why)
@@ -257,7 +257,7 @@ read_first(struct check *c, struct why *why)
 
 /* --- sample by sample ------------------------------------------------------------------------- */
 
-/* One series of a place, as it is asked for alone. */
+/* A query for one series of a place. */
 struct single {
     struct selector selector;
     struct series_set *set;
@@ -285,7 +285,7 @@ single_more(struct single *s, struct why *why)
     return OK;
 }
 
-/* Matchers for each label: others may have more of them. */
+/* Has a matcher for each label; matching series may have more labels. */
 static enum err
 single_open(const struct check *c, struct reading *place, struct bytes labels, struct single *s,
             struct why *why)
@@ -348,7 +348,7 @@ compare_singles(struct single *from, struct single *to, struct copy_found *f, st
         if (e == OK) e = single_more(to, why);
         if (e) return e;
     }
-    while (to->found) { /* for its count and checksum */
+    while (to->found) { /* reads the rest for its count and checksum */
         single_take(to);
         enum err e = single_more(to, why);
         if (e) return e;
@@ -379,7 +379,7 @@ look_at(struct check *c, struct bytes labels, struct bytes given, struct why *wh
     return report(c, given, &f, why);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the slice -------------------------------------------------------------------------------- */
 
 static void
 count_beside(struct check *c)

@@ -1,7 +1,7 @@
 /*
- * dead_letters.c - `firekeep dead-letters list|show|replay|drop`: what destinations refused for
- * good, and what is to become of it. Works on the storage directory, beside a server at work as
- * well as without one: what is decided is left there as a request, which the server carries out.
+ * dead_letters.c - `firekeep dead-letters list|show|replay|drop`: shows what destinations refused
+ * permanently, and decides what happens to it. Works on the storage directory, with or without a
+ * running server: decisions are left there as requests, which the server carries out.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -26,10 +26,10 @@ enum {
     COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
 };
 
-/* The letters of one destination that have one reason. */
+/* Letters of one destination with the same reason. */
 struct letter_group {
     const char *destination;
-    char reason[REASON_BYTES]; /* its beginning */
+    char reason[REASON_BYTES]; /* cut to its beginning */
     uint64_t kept[ITEM_KIND_COUNT];
     uint64_t replaying;
     int64_t first_ms;
@@ -45,8 +45,8 @@ struct letters_request {
     int form; /* enum report_form */
 
     struct budget memory;
-    struct relay_names names; /* of the destinations meant */
-    const char *name;         /* of the one at hand */
+    struct relay_names names; /* destinations to work on */
+    const char *name;         /* the current destination */
     enum dead_letters_wish wish;
     struct buf groups; /* struct letter_group */
     uint64_t left_out; /* letters without a group */
@@ -79,7 +79,7 @@ static const char notes[] =
     "it starts. Run them as the same user as the server.\n"
     "\nExit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n";
 
-/* --- which destinations ----------------------------------------------------------------------- */
+/* --- destinations ----------------------------------------------------------------------------- */
 
 static bool
 is_name(const char *name)
@@ -107,7 +107,7 @@ note_nothing(void *context, const char *text, bool is_dir)
     return OK;
 }
 
-/* Leaves those of destinations: also of links that lead nowhere, but not of files. */
+/* Keeps the names of destinations, including dangling links, but not those of files. */
 static void
 keep_destinations(struct letters_request *a)
 {
@@ -125,7 +125,7 @@ keep_destinations(struct letters_request *a)
     a->names.all.size = kept * sizeof *names;
 }
 
-/* A storage directory without the directory `relay` never had a destination. */
+/* A storage directory without a directory `relay` never had a destination. */
 static enum err
 find_destinations(struct letters_request *a, struct why *why)
 {
@@ -151,7 +151,7 @@ find_destinations(struct letters_request *a, struct why *why)
     return e;
 }
 
-/* What fails for one destination is told, and the others go on. */
+/* Reports the error of a destination, and continues with the others. */
 static void
 each_destination(struct letters_request *a,
                  enum err (*act)(struct letters_request *a, const char *dir, struct why *why))
@@ -164,7 +164,7 @@ each_destination(struct letters_request *a,
         enum err e = destination_path(a, a->name, path, &why);
         if (e == OK) e = relay_directory_look(env_real(), path, &why);
         if (e == OK) e = act(a, path, &why);
-        if (e == OK || e == ERR_MISSING) continue; /* it has no letters */
+        if (e == OK || e == ERR_MISSING) continue; /* no letters */
         a->failed = true;
         fflush(stdout);
         fprintf(stderr, "firekeep dead-letters: %s: %s\n", a->name, why_text(&why, e));
@@ -177,7 +177,7 @@ is_meant(const struct letters_request *a, const struct dead_letter *letter)
     return a->reason == NULL || bytes_equal_text(letter->reason, a->reason);
 }
 
-/* What is wrong with one destination's is told at the end, behind what can be read. */
+/* Errors within a destination's letters are reported at the end, after the readable letters. */
 static void
 note_report(struct letters_request *a, const struct dead_letters_report *report)
 {
@@ -417,7 +417,7 @@ run_dead_letters(int argc, char **argv)
     struct why why = {""};
     const struct letter_verb *verb;
     int count = 0;
-    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);

@@ -1,7 +1,7 @@
 /*
- * destinations.c - `firekeep destinations test|plan|reset NAME`: whether a destination of a
- * configuration file works, and what it would be given and cost, before it is switched on; and
- * where one goes on whose state cannot be read.
+ * destinations.c - `firekeep destinations test|plan|reset NAME`: checks that a destination of a
+ * configuration file works, forecasts its requests and cost before it is enabled, and sets where a
+ * destination with an unreadable state continues.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 struct destinations_verb {
     const char *name;
-    /* With a configuration; NULL: reset, which needs none. */
+    /* Needs the configuration; NULL: reset, which does not. */
     enum err (*run)(struct destinations_asking *a, bool *ret_well, struct why *why);
 };
 
@@ -121,7 +121,7 @@ run_destinations(int argc, char **argv)
     const struct destinations_verb *verb;
     int count = 0;
     bool well = false;
-    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "destinations", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);

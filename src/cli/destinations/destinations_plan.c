@@ -13,7 +13,7 @@
 
 enum { EXAMPLE_BYTES = PLAN_EXAMPLE_BYTES + TIME_TEXT_BYTES + 3 };
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
-static const int64_t SPAN_MS_MIN = 60LL * 1000; /* of less nobody can tell what a day is */
+static const int64_t SPAN_MS_MIN = 60LL * 1000; /* a shorter span says too little about a day */
 
 /* --- the store -------------------------------------------------------------------------------- */
 
@@ -169,7 +169,7 @@ print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t s
     report_field(r, "name", "name", value_text(d->name));
     report_field(r, "type", "type", value_text(destination_type_word(d->type)));
     if (d->type == DESTINATION_KINESIS && d->u.kinesis.format != KINESIS_NDJSON) {
-        /* What is sent depends on how many there are. */
+        /* Requests depend on the number of shards. */
         report_field(r, "shards", "shards (--shards)", value_count(shards));
     }
     report_section_end(r);
@@ -184,7 +184,7 @@ print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t s
     }
 }
 
-/* --- both ------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 enum err
 destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why)

@@ -1,7 +1,7 @@
 /*
  * destinations_reset.c - `firekeep destinations reset NAME --from=...`: the operator decides where
- * a destination goes on whose state cannot be read. The decision is left in its directory; a server
- * carries it out when it opens the destination next, which a running one tries each ten seconds.
+ * a destination with an unreadable state continues. The decision is left in its directory; a server
+ * applies it when it next opens the destination, which a running one tries every ten seconds.
  */
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ parse_from(const char *word, struct reset *ret_reset, struct why *why)
                    "--from: %s is in the future; to drop the queued samples, use now", word);
 }
 
-/* Only what cannot be read, or is another destination's, is reset. */
+/* Allows a reset only if the state cannot be read, or belongs to another destination. */
 static enum err
 check_states(const char *dir, const char *name, const struct reset *reset, struct why *why)
 {

@@ -21,14 +21,14 @@ print_finding(void *context, const struct trial_finding *f)
                f->reason[0] == '\0' ? "" : ": ", f->reason, f->said[0] == '\0' ? "" : ": ",
                f->said);
         if (f->advice[0] != '\0') printf("        %s\n", f->advice);
-        fflush(stdout); /* the next one may take its time */
+        fflush(stdout); /* the next test may take long */
         return;
     }
     report_row(a->report, value_text(f->what), value_bool(f->ok), value_text(f->reason),
                value_text(f->said), value_text(f->advice));
 }
 
-/* A directory that a writer may use as long as it is tried. */
+/* Makes a directory for a writer during its test. */
 static enum err
 make_dir(char dir[DIR_BYTES], struct why *why)
 {
@@ -44,7 +44,8 @@ enum err
 destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
 {
     struct destination_settings settings = *a->destination;
-    char dir[DIR_BYTES], instance[33] = ""; /* random: what is written there is nobody else's */
+    char dir[DIR_BYTES],
+        instance[33] = ""; /* random, so that objects written there collide with no others */
     uint8_t random[16];
     uint32_t failed = 0;
     settings.dry_run = false;
@@ -66,7 +67,7 @@ destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
         .each = print_finding,
         .context = a,
     };
-    if (a->form == REPORT_JSON) { /* one object, with the findings in the middle */
+    if (a->form == REPORT_JSON) { /* one object that contains the findings */
         report_field(a->report, "name", "name", value_text(settings.name));
         report_field(a->report, "type", "type", value_text(destination_type_word(settings.type)));
         report_table(a->report, "findings", "Findings", "what|ok|reason|said|advice");

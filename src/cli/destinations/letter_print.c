@@ -1,4 +1,4 @@
-/* letter_print.c - a dead letter as one line of text, or as one JSON object. */
+/* letter_print.c - prints a dead letter as one line of text, or as one JSON object. */
 #include "cli/destinations/letter_print.h"
 
 #include <inttypes.h>
@@ -102,7 +102,7 @@ is_text(const struct label *label)
     return utf8_valid(label->name) && utf8_valid(label->value);
 }
 
-/* Those that are no text, in hex. */
+/* Prints labels that are not UTF-8 in hex. */
 static void
 json_labels_hex(struct json *j, const char *key, struct bytes labels)
 {

@@ -1,22 +1,20 @@
 /*
- * letter_print.h - a dead letter as a line: for people, or as JSON with every bit of it.
+ * letter_print.h - prints a dead letter as a line of text, or as JSON with all of its data.
  *
  * JSON is {"destination":..,"id":"POS.INDEX","state":"kept","tenant":..,"kind":"float",
- * "labels":{..},"time":MS,"value":N,"reason":..,"answer":..,"failed_at":"RFC 3339"}, with
- * - "value":null,"bits":"16 hex digits" for a float that is not finite,
- * - "histogram":{..} instead of a value, as wire/json/histogram_json.h has it,
- * - "start_ms" where the beginning of the counting is known,
- * - of an exemplar its own "exemplar_labels",
- * - "labels_hex" (and "exemplar_labels_hex") for labels that are no UTF-8: both halves in hex
- * digits,
- * - of metadata "family", "type", "help" and "unit" instead of labels, time and value.
+ * "labels":{..},"time":MS,"value":N,"reason":..,"answer":..,"failed_at":"RFC 3339"}, with -
+ * "value":null,"bits":"16 hex digits" for a float that is not finite, - "histogram":{..} instead of
+ * a value, as wire/json/histogram_json.h has it, - "start_ms" where the beginning of the counting
+ * is known, - of an exemplar its own "exemplar_labels", - "labels_hex" (and "exemplar_labels_hex")
+ * for labels that are no UTF-8: both halves in hex digits, - of metadata "family", "type", "help"
+ * and "unit" instead of labels, time and value.
  */
 #ifndef CLI_DESTINATIONS_LETTER_PRINT_H
 #define CLI_DESTINATIONS_LETTER_PRINT_H
 
 #include "relay/dead_letters_ask.h"
 
-/* A line each, with its line feed. Out of memory shows in buf_error(to). */
+/* Appends a line for each, with its line feed. A lack of memory shows in buf_error(to). */
 void letter_print_text(struct buf *to, const char *destination, const struct dead_letter *letter,
                        enum dead_letter_state state);
 void letter_print_json(struct buf *to, const char *destination, const struct dead_letter *letter,

@@ -1,9 +1,10 @@
 /*
- * sources.c - `firekeep sources test NAME`: whether a source of a configuration file can be read,
- * before a server is started with it.
+ * sources.c - `firekeep sources test NAME`: checks that a source of a configuration file can be
+ * read, before a server is started with it.
  *
- * It is asked as a query asks it, for the first series of some time; and for its look-ups. What
- * failed tells how far it got: name, connection, trust, credentials, the answer's form.
+ * The test sends requests as a query does: for the first series of a time range, and for label
+ * names. The error shows which step failed: name, connection, trust, credentials, the answer's
+ * form.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -36,7 +37,7 @@ struct sources_asking {
     struct report *report;
     uint32_t failed;
 
-    /* Of the source that is tried. */
+    /* The source under test. */
     struct source source;
     struct source_counts counts;
     struct source_tally tally;
@@ -66,7 +67,7 @@ static const char notes[] =
     "        no server and no storage directory.\n"
     "\nExit status: 0 all is well, 1 a check failed, 2 wrong usage.\n";
 
-/* --- what is found ---------------------------------------------------------------------------- */
+/* --- findings --------------------------------------------------------------------------------- */
 
 static void
 put_finding(struct sources_asking *a, const char *what, bool ok, const char *reason,
@@ -80,7 +81,7 @@ put_finding(struct sources_asking *a, const char *what, bool ok, const char *rea
     }
     printf("%-6s  %s%s%s%s%s\n", ok ? "ok" : "FAILED", what, reason[0] == '\0' ? "" : ": ", reason,
            said[0] == '\0' ? "" : ": ", said);
-    fflush(stdout); /* the next one may take its time */
+    fflush(stdout); /* the next test may take long */
 }
 
 static void
@@ -89,14 +90,14 @@ put_failure(struct sources_asking *a, const char *what, enum err e, const struct
     put_finding(a, what, false, trouble_word(trouble_of(why, e)), why_text(why, e));
 }
 
-/* --- what is tried ---------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
-/* What there is of a series, as far as it was read. */
+/* The first samples of a series. */
 struct first_series {
     struct buf text;
     uint64_t samples;
     int64_t last_ms;
-    bool more; /* there may be */
+    bool more; /* there may be more */
 };
 
 static enum err
@@ -133,7 +134,8 @@ find_series(struct sources_asking *a, const struct source_settings *settings,
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         buf_clear(&first->text);
-        labels_print_selector(&first->text, labels); /* which the samples let go */
+        labels_print_selector(&first->text,
+                              labels); /* before the samples are read, which invalidates them */
         e = read_samples(first, set, why);
     } while (e == OK && first->samples == 0);
     if (e) return e;
@@ -170,7 +172,7 @@ count_name(void *context, struct bytes text)
     return OK;
 }
 
-/* The reader itself is asked: what is above it would find names out of all series. */
+/* Asks the reader itself: the layers above it would derive names from all series. */
 static void
 try_lookups(struct sources_asking *a)
 {
@@ -320,7 +322,7 @@ run_sources(int argc, char **argv)
     struct sources_asking a = {.form = REPORT_TEXT};
     struct why why = {""};
     int count = 0;
-    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "sources", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && (count == 0 || strcmp(argv[1], "test") != 0)) {

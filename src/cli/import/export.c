@@ -1,10 +1,10 @@
 /*
- * export.c - `firekeep export`: what selectors select, in one of the forms.
+ * export.c - `firekeep export`: writes selected series in one of the formats.
  *
- * The time asked for may be cut into slices, a request each. After a slice the output is durable
- * and its size is known: that is a place to go back to when the next slice breaks off, and to go
- * on from in a later run (--resume). The text forms of Prometheus want all samples of a metric
- * together, so they have no slices.
+ * The time range may be cut into slices, each of which is a request. After a slice the output is
+ * durable and its size is known: if the next slice fails, the output is cut to that size, and a
+ * later run continues from there (--resume). The text formats of Prometheus require all samples of
+ * a metric together, so they have no slices.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,13 +20,13 @@
 enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };
 
 struct exporting {
-    /* What was asked for. */
+    /* Command line. */
     struct target_options asked;
     struct flag_texts match;
-    struct flag_time start, end; /* from the begin, and to the end, of all there is */
+    struct flag_time start, end; /* by default from the oldest to the newest sample */
     const char *format_word;
     const char *path;
-    int compress; /* of the choices; -1: by the file's suffix */
+    int compress; /* index of the choices; -1: by the file's suffix */
     const char *resume_path;
     int64_t slice_ns;
 
@@ -40,14 +40,14 @@ struct exporting {
     struct output *output;
     struct progress progress;
     struct sink_counts counts;
-    int64_t next_ms;      /* the slice that comes */
-    uint64_t place_bytes; /* of the output, before it */
-    bool begun;           /* what comes before all samples was written */
+    int64_t next_ms;      /* start of the next slice */
+    uint64_t place_bytes; /* size of the output before that slice */
+    bool begun;           /* the header was written */
 
-    uint64_t missing;        /* slices that were left out because of damage */
-    uint64_t left_out;       /* pages and answers of sources, with --partial */
-    uint64_t left_out_slice; /* of those: in the attempt at hand */
-    struct why damage;       /* the first of either */
+    uint64_t missing;        /* slices omitted because of damage */
+    uint64_t left_out;       /* pages and answers of sources omitted with --partial */
+    uint64_t left_out_slice; /* the same, in the current attempt */
+    struct why damage;       /* the first error of `missing` or `left_out` */
 };
 
 static const char *const compressions[] = {"gzip", "zstd", "none", NULL};
@@ -86,7 +86,7 @@ static const char notes[] =
     "start times are not exported.\n"
     "\nExit status: 0 everything was written, 1 something failed, 2 wrong usage.\n";
 
-/* --- what was asked for ----------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
 settle(struct exporting *x, struct why *why)
@@ -122,9 +122,10 @@ settle(struct exporting *x, struct why *why)
     return OK;
 }
 
-/* --- the file that says how far it came ------------------------------------------------------- */
+/* --- the progress file ------------------------------------------------------------------------ */
 
-/* All that decides what is written; another question must not go on in the same file. */
+/* Appends everything that decides the output: a different request must not continue the same
+ * file. */
 static void
 put_question(const struct exporting *x, struct buf *to)
 {
@@ -224,7 +225,8 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
         }
         if (e == OK) {
             e = sample_sink_series_end(sink, why);
-        } else if (e == ERR_CORRUPT) { /* what came before it stays, if nobody goes back */
+        } else if (e ==
+                   ERR_CORRUPT) { /* keep what precedes the damage, if the output cannot be cut */
             struct why unwanted;
             err_ignore(sample_sink_series_end(sink, &unwanted), "the first one counts");
         }
@@ -245,14 +247,14 @@ left_out(void *context, const char *text)
         progress_say(&x->progress, "left out: %s", text);
 }
 
-/* Damage costs its slice; what comes later is written. */
+/* Skips a damaged slice: later ones are written. */
 static enum err
 pass_slice(struct exporting *x, const struct sink_counts *counts, const struct why *why)
 {
     char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
     struct why unwanted;
     enum err e = output_back(x->output, x->place_bytes, &unwanted);
-    if (e == ERR_UNSUPPORTED) { /* what was read of it is in the pipe */
+    if (e == ERR_UNSUPPORTED) { /* the beginning of the slice is already in the pipe */
         add_counts(&x->counts, counts);
         x->begun = true;
         e = OK;
@@ -280,7 +282,7 @@ export_slice(struct exporting *x, bool last, struct why *why)
         }
         struct why back;
         if (e == ERR_CORRUPT && x->slice_ms != 0) return pass_slice(x, &counts, why);
-        /* An answer that broke off; one that did not begin was waited for as long as --retry. */
+        /* An answer broke off. Answers that did not begin were retried for the time of --retry. */
         bool passing = x->asked.storage == NULL && e == ERR_IO;
         if (!passing || tries == SLICE_TRIES_MAX) return e;
         if (output_back(x->output, x->place_bytes, &back) != OK) return e;

@@ -1,12 +1,12 @@
 /*
- * import.c - `firekeep import`: files of any of the forms, line by line, into a server or a
+ * import.c - `firekeep import`: reads files in any of the formats, line by line, into a server or a
  * directory.
  *
  *     input (file, gzip, zstd) -> line -> text reader -> batch -> target -> acknowledged
  *
- * A bad line is named and counted, and the next one is read. After each acknowledged batch the
- * position may be kept, so that a later run goes on behind it; what it repeats nevertheless is a
- * duplicate to the store, and no harm.
+ * An invalid line is reported and counted, and reading continues. After each acknowledged batch the
+ * position may be saved, so that a later run continues after it; what it repeats is a duplicate to
+ * the store, which is harmless.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,7 +27,7 @@
 enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };
 
 struct importing {
-    /* What was asked for. */
+    /* Command line. */
     struct target_options asked;
     const char *format_word;
     struct flag_time time;
@@ -42,13 +42,14 @@ struct importing {
     struct resume resume;
     struct progress progress;
 
-    /* Of the file at hand. */
+    /* The current file. */
     struct resume_file *file;
     struct input *input;
     struct text_reader *reader;
-    uint64_t lines;    /* or records; not a last line without a line feed, which may still grow */
-    uint64_t bad_here; /* becomes the file's with the next acknowledged batch */
-    bool cut;          /* the end of the file is missing: it is not done */
+    uint64_t lines; /* or records; without a last line that lacks a line feed, because it may still
+                       grow */
+    uint64_t bad_here; /* added to those of the file with the next acknowledged batch */
+    bool cut;          /* the end of the file is missing, so it is not done */
     bool early_said;
 
     uint64_t bad_shown;
@@ -56,7 +57,7 @@ struct importing {
     uint64_t junk;
     uint64_t rejected_shown;
     uint64_t files_failed;
-    uint64_t all_bytes; /* of all files; 0: not known */
+    uint64_t all_bytes; /* size of all files; 0: not known */
     uint64_t done_bytes;
 };
 
@@ -89,13 +90,13 @@ static const char notes[] =
     "\nExit status: 0 everything was imported, 1 something was not (bad lines, refused samples, a\n"
     "file that cannot be read, a server that cannot be reached), 2 wrong usage.\n";
 
-/* --- telling ---------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void
 bad_line(struct importing *im, uint64_t line, const struct why *why)
 {
     im->bad++;
-    if (!im->cut) im->bad_here++; /* else it is found again when the import continues */
+    if (!im->cut) im->bad_here++; /* otherwise a continued import finds it again */
     if (im->bad_shown == im->bad_shown_max) {
         im->bad_shown++;
         progress_say(&im->progress, "more bad lines are counted but not shown (--bad-lines)");
@@ -112,7 +113,7 @@ rejected(void *context, const char *text)
 {
     struct importing *im = context;
     if (++im->rejected_shown > REJECTED_SHOWN) return;
-    bool said = strncmp(text, "refused: ", 9) == 0; /* as Firekeep answers; others do not */
+    bool said = strncmp(text, "refused: ", 9) == 0; /* the form of Firekeep's message */
     progress_say(&im->progress, "%s, up to line %" PRIu64 ": %s%s", im->file->path, im->lines,
                  said ? "" : "refused: ", text);
     if (im->rejected_shown == REJECTED_SHOWN) {
@@ -120,7 +121,7 @@ rejected(void *context, const char *text)
     }
 }
 
-/* A column of Unix seconds that is read as milliseconds ends up in 1970: said once for a file. */
+/* Unix seconds read as milliseconds are times in 1970: reported once per file. */
 static void
 early_time(struct importing *im, const struct text_item *item)
 {
@@ -185,7 +186,7 @@ summarize(struct importing *im)
 
 /* --- a file ----------------------------------------------------------------------------------- */
 
-/* Of the file at hand: as was said, by its name, or by its contents. */
+/* Finds the format of the current file: from the command line, its name, or its contents. */
 static enum err
 settle_format(struct importing *im, struct why *why)
 {
@@ -193,18 +194,20 @@ settle_format(struct importing *im, struct why *why)
     enum text_format guessed;
     if (im->format_word != NULL) return OK;
     im->format = sample_format_of(im->file->path);
-    bool json = im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON; /* whichever it is */
+    bool json =
+        im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON; /* the contents decide which */
     if (im->format != FORMAT_UNKNOWN && !json) return OK;
     enum err e = input_head(im->input, &head, why);
     if (e) return e;
-    im->format = TEXT_PROMETHEUS; /* an empty file is of any form */
+    im->format = TEXT_PROMETHEUS; /* an empty file is valid in any format */
     if (head.size == 0) return OK;
     if (head.at[0] == '[') {
         return why_set(why, ERR_INPUT,
                        "a JSON array is not imported: write one object on a line, as jq -c '.[]' "
                        "does");
     }
-    /* The length of the first record is near, and snappy blocks are no text. */
+    /* A capture begins with the small length of its first record, and snappy blocks are not
+     * text. */
     uint32_t size = head.size < 8 ? 0 : load_le32(head.at);
     if (size > 0 && size <= RECORD_BYTES_MAX && memchr(head.at, 0, 4) != NULL)
         im->format = FORMAT_CAPTURE;
@@ -231,7 +234,7 @@ is_stopped(const struct importing *im)
     return atomic_load_explicit(im->asked.stop, memory_order_relaxed);
 }
 
-/* The next line, record or object; `at` NULL at the end. */
+/* Returns the next line, record or object; `at` NULL at the end. */
 static enum err
 next_line(struct importing *im, struct bytes *ret_line, struct why *why)
 {
@@ -298,7 +301,7 @@ read_text(struct importing *im, struct why *why)
     if (e == OK) {
         struct why end = {""};
         bool ended = text_reader_end(im->reader, &item, &end) == OK;
-        if (!ended && !im->cut) { /* a last line that is cut short says as much */
+        if (!ended && !im->cut) { /* its end may be in the next run */
             im->cut = true;
             bad_line(im, input_lines(im->input) + 1, &end);
         }
@@ -309,7 +312,7 @@ read_text(struct importing *im, struct why *why)
     return e;
 }
 
-/* One record; `*ret_end`: there was none. */
+/* Reads one record; `*ret_end`: the file has no more. */
 static enum err
 read_record(struct importing *im, bool *ret_end, struct why *why)
 {
@@ -355,7 +358,7 @@ read_capture(struct importing *im, struct why *why)
     return OK;
 }
 
-/* What was read before an error counts, unless it is the target that fails. */
+/* Lines before an error count, unless it is an error of the target. */
 static enum err
 read_file(struct importing *im, struct why *why)
 {
@@ -382,7 +385,7 @@ read_file(struct importing *im, struct why *why)
     return e;
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- all files -------------------------------------------------------------------------------- */
 
 static enum err
 read_files(struct importing *im, struct why *why)
@@ -410,8 +413,8 @@ read_files(struct importing *im, struct why *why)
     return OK;
 }
 
-/* What cannot be read is told now rather than after an hour. Nothing is opened: of a pipe that
- * would be the only time. */
+/* Reports unreadable files before the import begins. Files are not opened, because opening a
+ * pipe consumes it. */
 static enum err
 find_sizes(struct importing *im, struct why *why)
 {
@@ -435,8 +438,8 @@ find_sizes(struct importing *im, struct why *why)
     return OK;
 }
 
-/* What is to be read, before the target is opened: a storage directory that is missing is made
- * then, and must not be for files that are missing, too. */
+/* Finds the files before the target is opened: that makes a missing storage directory, which
+ * must not happen if files are missing, too. */
 static enum err
 find_files(struct importing *im, uint32_t count, char *const *paths, struct why *why)
 {

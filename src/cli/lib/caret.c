@@ -6,7 +6,7 @@
 
 enum { INDENT = 2, WIDTH_MIN = 20, PLACE_MAX = 100 * 1000 * 1000 };
 
-/* A number and the colon after it. */
+/* Reads a number and the colon after it. */
 static bool
 read_number(struct cursor *c, size_t *ret)
 {
@@ -18,7 +18,7 @@ read_number(struct cursor *c, size_t *ret)
     return c->at != from && c->at != c->end && *c->at++ == ':';
 }
 
-/* Lines are counted from 1. False: there are not so many. */
+/* Lines are counted from 1. False: the text has fewer lines. */
 static bool
 find_line(struct bytes text, size_t number, struct bytes *ret)
 {
@@ -35,7 +35,8 @@ find_line(struct bytes text, size_t number, struct bytes *ret)
     }
 }
 
-/* Each character as one place; what is not harmless is a blank. Counts from `skip` on, `room`. */
+/* Writes each character into one column, unprintable ones as blanks: at most `room`, from `skip`
+ * on. */
 static void
 put_line(struct buf *to, struct bytes line, size_t skip, size_t room)
 {

@@ -1,12 +1,12 @@
-/* caret.h - shows where in an expression an error is. */
+/* caret.h - shows the place of an error in an expression. */
 #ifndef CLI_LIB_CARET_H
 #define CLI_LIB_CARET_H
 
 #include "base/buf.h"
 
 /*
- * If the sentence begins with a place in the text, "1:14: ...", appends that line of the text and
- * below it a caret, both in at most `width` characters: a long line is cut on both sides.
+ * If the sentence begins with a place in the text, "1:14: ...", appends that line of the text and a
+ * caret below it, both in at most `width` characters: a long line is cut on both sides.
  */
 void caret_put(struct buf *to, struct bytes text, struct bytes sentence, uint32_t width);
 

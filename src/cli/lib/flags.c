@@ -1,4 +1,4 @@
-/* flags.c - words are taken one by one: a flag, its value, or a word of the command's own. */
+/* flags.c - parses words one by one: a flag, its value, or a positional word. */
 #include "cli/lib/flags.h"
 
 #include <assert.h>
@@ -81,7 +81,7 @@ set_value(const struct flag *f, void *to, const char *value, struct why *why)
     return OK;
 }
 
-/* `at`: the word; steps over a value that is a word of its own. */
+/* Parses the flag at `at`, and skips a value that is a word of its own. */
 static enum err
 take_flag(const struct flag *flags, void *base, int count, char **words, int *at, struct why *why)
 {

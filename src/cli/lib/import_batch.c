@@ -1,7 +1,7 @@
 /*
- * import_batch.c - items of text gather in one request until it is full; captures are requests
- * already, and are decoded only to be counted and checked. What is wrong with an item is the
- * caller's to tell; what fails for the target fails for good.
+ * import_batch.c - collects items of text in one request until it is full; captures are complete
+ * requests, and are decoded only for counts and checks. The caller reports invalid items; an error
+ * of the target ends the batch.
  */
 #include "cli/lib/import_batch.h"
 
@@ -14,7 +14,7 @@
 
 enum { LABELS_BYTES_MAX = 256 << 20, MESSAGE_BYTES_MAX = 256 << 20 };
 
-/* Generous: what a store takes is for the store to say. */
+/* Generous: the store has limits of its own. */
 static const struct labels_limits limits = {100000, 1 << 20, 64 << 20};
 
 struct import_batch {
@@ -27,9 +27,9 @@ struct import_batch {
     struct rw_build *build;
     struct buf labels;
     struct buf exemplar_labels;
-    struct buf metadata; /* a 1.0 request */
+    struct buf metadata; /* a request of version 1.0 */
     uint64_t families;   /* in it */
-    struct buf message;  /* of a capture */
+    struct buf message;  /* a capture's */
     struct rw_request request;
 };
 
@@ -158,7 +158,7 @@ canonical(struct import_batch *b, struct label *labels, uint32_t count, struct b
     return why_set(why, ERR_INPUT, "invalid labels: %s", reject_word(verdict));
 }
 
-/* The labels of one, canonical, in b->exemplar_labels. */
+/* Puts canonical labels of an exemplar into b->exemplar_labels. */
 static enum err
 exemplar_labels(struct import_batch *b, const struct text_exemplar *exemplar, struct why *why)
 {
@@ -172,7 +172,7 @@ item_samples(struct import_batch *b, const struct text_item *item, struct why *w
 {
     rw_build_series(b->build, buf_bytes(&b->labels));
     for (uint32_t i = 0; i < item->sample_count; i++) {
-        if (i > 0 && i % 64 == 0 && batch_is_full(b)) { /* a line may hold more than a request */
+        if (i > 0 && i % 64 == 0 && batch_is_full(b)) { /* a line may exceed a request */
             enum err e = send_samples(b, why);
             if (e) return e;
             rw_build_series(b->build, buf_bytes(&b->labels));
@@ -203,7 +203,8 @@ batch_item(struct import_batch *b, const struct text_item *item, struct why *why
     }
     bool any = item->sample_count > 0 || item->histogram != NULL || item->exemplar_count > 0;
     if (!any) return OK;
-    /* All of it is looked at before any is taken: a line is imported whole or not at all. */
+    /* The whole item is checked before any of it is taken: a line is imported whole or not at
+     * all. */
     enum err e = canonical(b, item->labels, item->label_count, &b->labels, why);
     for (uint32_t i = 0; i < item->exemplar_count && e == OK; i++) {
         e = exemplar_labels(b, &item->exemplars[i], why);
@@ -243,7 +244,7 @@ batch_request(struct import_batch *b, struct bytes packed, struct why *why)
     e = snappy_unpack(packed, &b->message, why);
     if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
     if (e) return e;
-    /* The fields of 1.0 are 1 and 3, those of 2.0 are 4 and 5. */
+    /* Top-level fields of 1.0 are 1 and 3, those of 2.0 are 4 and 5. */
     unsigned field = b->message.size == 0 ? 0 : b->message.at[0] >> 3;
     enum rw_version version = field == 4 || field == 5 ? RW_V2 : RW_V1;
     e = rw_decode(&b->request, version, buf_bytes(&b->message), 0, why);

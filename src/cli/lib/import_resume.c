@@ -1,5 +1,5 @@
-/* import_resume.c - see import_resume.h for the file; what is done is told by lines, so that it
- * may be read, and mended, by people. */
+/* import_resume.c - see import_resume.h for the file. It counts lines, so that people can read
+ * and repair it. */
 #include "cli/lib/import_resume.h"
 
 #include <inttypes.h>
@@ -18,7 +18,7 @@ enum err
 resume_lock(const char *path, struct why *why)
 {
     char beside[FILE_PATH_BYTES];
-    struct file lock; /* never closed, which would release it */
+    struct file lock; /* never closed, because that would release it */
     if (path == NULL) return OK;
     int n = snprintf(beside, sizeof beside, "%s.lock", path);
     if ((size_t)n >= sizeof beside) return why_set(why, ERR_INPUT, "%s: path is too long", path);
@@ -49,7 +49,7 @@ resume_text_read(const char *path, struct buf *to, struct why *why)
     return e;
 }
 
-/* The next line, ended by NUL in place of its line feed; NULL: no more. */
+/* Returns the next line, with a NUL in place of its line feed; NULL: the end. */
 static char *
 next_line(char **at)
 {
@@ -60,7 +60,8 @@ next_line(char **at)
     return line;
 }
 
-/* A file's size and the hash of its first bytes, at most `limit`; zeros for what is no file. */
+/* Returns a file's size and the hash of its first bytes, at most `limit`; zeros for pipes and
+ * other non-files. */
 static void
 identify(const char *path, uint64_t limit, uint64_t *ret_bytes, uint64_t *ret_begin)
 {
@@ -69,7 +70,7 @@ identify(const char *path, uint64_t limit, uint64_t *ret_bytes, uint64_t *ret_be
     size_t got = 0;
     *ret_bytes = *ret_begin = 0;
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return; /* a pipe is not to be touched */
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return; /* opening a pipe would disturb it */
     if (file_open(env_real(), path, FILE_READ, &file, NULL) != OK) return;
     enum err e = file_size(&file, ret_bytes, NULL);
     size_t wanted = limit < sizeof begin ? (size_t)limit : sizeof begin;
@@ -93,8 +94,10 @@ take_file(struct resume *r, char *line, struct why *why)
         struct resume_file *f = &r->files[i];
         if (strcmp(f->path, line + n) != 0) continue;
         uint64_t bytes = 0, begin = 0;
-        if (found.bytes > 0) identify(f->path, found.bytes, &bytes, &begin);    /* else no file */
-        if (bytes < found.bytes || (found.bytes > 0 && begin != found.begin)) { /* may have grown */
+        if (found.bytes > 0)
+            identify(f->path, found.bytes, &bytes, &begin); /* 0: not a regular file */
+        if (bytes < found.bytes ||
+            (found.bytes > 0 && begin != found.begin)) { /* longer is valid: it may have grown */
             return why_set(why, ERR_INPUT, "%s is no longer the file recorded in %s", f->path,
                            r->path);
         }

@@ -1,15 +1,15 @@
 /*
- * import_resume.h - how far an import has come, in a small text file that is replaced as a whole:
+ * import_resume.h - the progress of an import, in a small text file that is replaced as a whole:
  *
  *     firekeep import 2
  *     to http://127.0.0.1:9201
  *     tenant team-a
  *     file 12000 3 part 881234 1f2e3d4c5b6a7988 metrics.om.gz
  *
- * which is: lines (or records) done, bad ones among them, part|done, the file's bytes and a hash of
- * its begin, its name as it was given. Only what the target has acknowledged counts, and no last
- * line without a line feed. A file is not done if its end is missing. A file that has grown since
- * is continued after what was read; one whose begin has changed is refused.
+ * A file's line has: lines (or records) done, invalid ones among them, part|done, the file's bytes
+ * and a hash of its beginning, its name as given. Only what the target has acknowledged counts, and
+ * not a last line without a line feed. A file is not done if its end is missing. A file that has
+ * grown is continued after the lines read; one whose beginning has changed is refused.
  */
 #ifndef CLI_LIB_IMPORT_RESUME_H
 #define CLI_LIB_IMPORT_RESUME_H
@@ -25,23 +25,23 @@ struct resume_file {
     uint64_t lines;
     uint64_t bad;
     bool done;
-    uint64_t bytes; /* of the file, and a hash of its begin; 0 of what is not a file */
+    uint64_t bytes; /* size, and a hash of the beginning; 0 if not a regular file */
     uint64_t begin;
 };
 
 struct resume {
-    const char *path; /* NULL: nothing is kept */
+    const char *path; /* NULL: progress is not saved */
     const char *target;
-    const char *tenant; /* "" if none was said */
+    const char *tenant; /* "": not given */
     struct resume_file *files;
     uint32_t file_count;
     int64_t saved_ns;
 };
 
 /*
- * Fills lines, bad and done of those files that the file at `path` knows; OK also if there is no
- * such file. ERR_INPUT: it is no such file, belongs to another target, or speaks of a file that is
- * another one now; ERR_IO.
+ * Fills lines, bad and done of files that are in the file at `path`; OK also if that does not
+ * exist. ERR_INPUT: it is not a progress file, belongs to another target, or one of its files was
+ * replaced; ERR_IO.
  */
 MUST_CHECK enum err resume_load(struct resume *resume, struct why *why);
 
@@ -49,20 +49,21 @@ MUST_CHECK enum err resume_load(struct resume *resume, struct why *why);
 MUST_CHECK enum err resume_save(struct resume *resume, bool now, struct why *why);
 
 /*
- * Such a file's text, of import or export: all of it, ended by a NUL, into `to`, whose limit
- * is above the size (else ERR_INPUT); ERR_MISSING. And back, durably and as a whole.
+ * Reads the text of a progress file, of import or export, into `to`, which must have a limit above
+ * the size (otherwise ERR_INPUT), and ends it with a NUL; ERR_MISSING. The second function writes
+ * it, durably and as a whole.
  */
 MUST_CHECK enum err resume_text_read(const char *path, struct buf *to, struct why *why);
 MUST_CHECK enum err resume_text_write(const char *path, struct bytes text, struct why *why);
 
-/* One run at a time: locks `path`.lock, which is made beside and stays, until the process ends.
- * OK without a path. ERR_AGAIN: another run has it; ERR_INPUT, ERR_IO. */
+/* Allows one run at a time: locks `path`.lock, which is made and stays, until the process ends.
+ * OK without a path. ERR_AGAIN: another run has locked it; ERR_INPUT, ERR_IO. */
 MUST_CHECK enum err resume_lock(const char *path, struct why *why);
 
 /*
- * One run at a time: a lock on `path`.lock, which is made beside, until the release, which removes
- * it; one that was left behind is in nobody's way. Nothing is held without a path, and `hold` may
- * be released that is zeroed. ERR_INPUT: another run holds it; ERR_IO.
+ * Allows one run at a time: locks `path`.lock, which is made, until the release, which removes it;
+ * a leftover file does no harm. Without a path nothing is locked. A zeroed `hold` may be released.
+ * ERR_INPUT: another run has locked it; ERR_IO.
  */
 struct resume_hold {
     struct file lock;

@@ -3,8 +3,8 @@
  *
  *     file --read--> raw --inflate/zstd/copy--> window [ taken | start ... end ]
  *
- * Which compression it is shows in the first bytes. Gzip files may have several members and zstd
- * files several frames, one behind the other, as `cat` makes them.
+ * The first bytes show the compression. Gzip files may have several members and zstd files several
+ * frames, one after the other, as `cat` makes them.
  */
 #include "cli/lib/input.h"
 
@@ -32,10 +32,10 @@ struct input {
     char name[200]; /* for messages */
     int file;
     const atomic_bool *stop;
-    bool may_wait;   /* a pipe, a terminal */
-    bool file_end;   /* nothing more in the file */
-    bool end;        /* nothing more uncompressed */
-    enum err broken; /* why there is nothing more, told whenever more is wanted */
+    bool may_wait;   /* a pipe or a terminal */
+    bool file_end;   /* the file is completely read */
+    bool end;        /* nothing is left to uncompress */
+    enum err broken; /* sticky error that ended the input */
     struct why reason;
     enum input_packing packing;
     uint64_t read_bytes;
@@ -46,17 +46,17 @@ struct input {
     size_t raw_end;
     z_stream gzip;
     bool gzip_open;
-    bool between; /* members or frames */
+    bool between; /* between two members or frames */
     ZSTD_DStream *zstd;
 
     struct buf window;
-    size_t start; /* of what was not taken yet */
+    size_t start; /* the first byte not taken */
     uint64_t lines;
     uint64_t line_begin;
     bool line_is_last;
 };
 
-/* Where lines end. */
+/* The characters that end a line. */
 enum ending { AT_LINE_FEEDS, AT_OBJECTS };
 
 enum err
@@ -104,7 +104,7 @@ input_free(struct input *in)
 
 /* --- raw bytes -------------------------------------------------------------------------------- */
 
-/* More of the file behind what is there. */
+/* Reads more of the file after the raw bytes. */
 static enum err
 read_raw(struct input *in, struct why *why)
 {
@@ -134,7 +134,7 @@ read_raw(struct input *in, struct why *why)
     return OK;
 }
 
-/* What compression tools begin their files with, or a byte order mark, which some editors put
+/* Detects the first bytes of compressed files, and a byte order mark, which some editors put
  * before a text. */
 static enum err
 detect(struct input *in, struct why *why)
@@ -174,7 +174,7 @@ damaged(const struct input *in, const char *what, struct why *why)
 static enum err
 unpack_gzip(struct input *in, struct why *why)
 {
-    if (in->between) { /* behind a member only another one may stand, or zeros */
+    if (in->between) { /* only another member, or zeros, may follow a member */
         while (in->raw_at < in->raw_end && in->raw[in->raw_at] == 0) {
             in->raw_at++;
         }
@@ -211,7 +211,7 @@ unpack_zstd(struct input *in, struct why *why)
     return OK;
 }
 
-/* Uncompresses until the window has more than `before` bytes, or the end is reached. */
+/* Uncompresses until the window has more than `before` bytes, or the input ends. */
 static enum err
 unpack_some(struct input *in, size_t before, struct why *why)
 {
@@ -238,7 +238,7 @@ unpack_some(struct input *in, size_t before, struct why *why)
     return e;
 }
 
-/* More bytes into the window, at least one unless it is the end. */
+/* Adds bytes to the window, at least one unless the input ends. */
 static enum err
 fill(struct input *in, struct why *why)
 {
@@ -281,7 +281,7 @@ input_head(struct input *in, struct bytes *ret_head, struct why *why)
 {
     while (available(in) < INPUT_HEAD_BYTES && !in->end) {
         enum err e = fill(in, why);
-        if (e == ERR_CORRUPT && available(in) > 0) break; /* told when it is met */
+        if (e == ERR_CORRUPT && available(in) > 0) break; /* reported when reading reaches it */
         if (e) return e;
     }
     size_t size = available(in) < INPUT_HEAD_BYTES ? available(in) : INPUT_HEAD_BYTES;
@@ -289,7 +289,8 @@ input_head(struct input *in, struct bytes *ret_head, struct why *why)
     return OK;
 }
 
-/* The end of the line in what follows the window's first `looked` bytes; NULL: it goes on. */
+/* Returns the end of the line, searched after the window's first `looked` bytes; NULL: not
+ * found. */
 static const uint8_t *
 find_end(const struct input *in, enum ending ending, struct json_objects *objects, size_t looked)
 {
@@ -300,7 +301,7 @@ find_end(const struct input *in, enum ending ending, struct json_objects *object
     return size == more.size ? NULL : more.at + size;
 }
 
-/* Takes what was looked at, and the line feed at its end. */
+/* Takes the bytes before `end`, and the line feed there. */
 static struct bytes
 take_line(struct input *in, const uint8_t *end)
 {
@@ -308,7 +309,7 @@ take_line(struct input *in, const uint8_t *end)
     return take(in, size, size + (*end == '\n'));
 }
 
-/* Drops a line that is too long, up to its end; `end` as find_end() gave it. */
+/* Drops the rest of a line that is too long; `end` is find_end()'s. */
 static enum err
 step_over(struct input *in, enum ending ending, struct json_objects *objects, const uint8_t *end,
           size_t size_max, struct why *why)
@@ -376,7 +377,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
 {
     size_t looked = 0, feeds = 0;
     bool quoted = false;
-    for (;;) { /* up to a line feed outside quotes */
+    for (;;) { /* up to a line feed outside of quotes */
         const uint8_t *at = in->window.at + in->start;
         for (; looked < available(in) && (quoted || at[looked] != '\n'); looked++) {
             if (at[looked] == '"') quoted = !quoted;

@@ -1,6 +1,6 @@
 /*
- * input.h - the bytes of a file or of standard input, uncompressed if they are gzip or zstd, as
- * lines or as pieces of a known size. Memory: one line or piece, and some hundred KiB.
+ * input.h - reads a file or standard input, uncompressed if it is gzip or zstd, as lines or as
+ * pieces of a known size. Memory: one line or piece, and some hundred KiB.
  */
 #ifndef CLI_LIB_INPUT_H
 #define CLI_LIB_INPUT_H
@@ -14,49 +14,46 @@ enum { INPUT_HEAD_BYTES = 65536 };
 
 struct input;
 
-/*
- * `path` "-" is standard input. `stop` (may be NULL): once it is set, whoever waits for a pipe gets
- * ERR_CANCELED. ERR_MISSING, ERR_IO, ERR_NOMEM; ERR_INPUT: a directory.
- */
+/* `path` "-" is standard input. `stop` (may be NULL): once it is set, waiting for a pipe ends
+ * with ERR_CANCELED. ERR_MISSING, ERR_IO, ERR_NOMEM; ERR_INPUT: a directory. */
 MUST_CHECK enum err input_open(const char *path, const atomic_bool *stop, struct input **ret_input,
                                struct why *why);
 void input_free(struct input *input);
 
 /* Views below end with the next call. */
 
-/* Up to INPUT_HEAD_BYTES of what comes next, without taking it. */
+/* Returns up to INPUT_HEAD_BYTES of the next bytes, without taking them. */
 MUST_CHECK enum err input_head(struct input *input, struct bytes *ret_head, struct why *why);
 
 /*
- * The next line, without its line feed; `at` NULL after the last. ERR_LIMIT: it is longer than
- * `size_max`; it was stepped over, and the next call gives the next line. ERR_CORRUPT: the
- * compressed bytes are wrong or end too early; what came before has been given.
+ * Returns the next line, without its line feed; `at` NULL after the last. ERR_LIMIT: it is longer
+ * than `size_max`; it was skipped, and the next call returns the next line. ERR_CORRUPT: the
+ * compressed bytes are invalid or end too early; everything before was returned.
  */
 MUST_CHECK enum err input_line(struct input *input, size_t size_max, struct bytes *ret_line,
                                struct why *why);
 
-/* The same for JSON: an object that follows another one without a line feed is a line of its own
- * (wire/json/json_objects.h), also in all that is said of lines here. */
+/* The same for JSON: an object that follows another without a line feed is a line of its own
+ * (wire/json/json_objects.h), also for the counts of lines. */
 MUST_CHECK enum err input_object(struct input *input, size_t size_max, struct bytes *ret_line,
                                  struct why *why);
 
-/*
- * The same for CSV: a line feed within double quotes belongs to the record. ERR_LIMIT: the quotes
- * do not close within `size_max` bytes; only the first line was taken.
- */
+/* The same for CSV: a line feed within double quotes belongs to the record. ERR_LIMIT: the
+ * quotes do not close within `size_max` bytes; only the first line was taken. */
 MUST_CHECK enum err input_record(struct input *input, size_t size_max, struct bytes *ret_record,
                                  struct why *why);
 
-/* Exactly `size` bytes; `at` NULL at the end. ERR_CORRUPT: there are fewer. */
+/* Returns exactly `size` bytes; `at` NULL at the end. ERR_CORRUPT: fewer are left. */
 MUST_CHECK enum err input_piece(struct input *input, size_t size, struct bytes *ret_piece,
                                 struct why *why);
 
-/* Lines taken so far; input_line_begin() is that of the line or record just given, from 1. */
+/* The number of lines taken, and the number, from 1, of the first line of the line or record
+ * just returned. */
 uint64_t input_lines(const struct input *input);
 uint64_t input_line_begin(const struct input *input);
 /* True if the last line taken ends with the input, without a line feed: it may be cut short. */
 bool input_line_is_last(const struct input *input);
-/* Of the file as it lies on disk: bytes read, and in all (0: not known). */
+/* Bytes read of the compressed file, and its size (0: not known). */
 uint64_t input_read_bytes(const struct input *input);
 uint64_t input_file_bytes(const struct input *input);
 

@@ -1,4 +1,4 @@
-/* junit.c - see junit.h. What promtool writes, in one line. */
+/* junit.c - see junit.h. Writes what promtool writes, in one line. */
 #include "cli/lib/junit.h"
 
 #include "base/time_text.h"
@@ -21,7 +21,7 @@ junit_fini(struct junit *j)
     buf_fini(&j->done);
 }
 
-/* XML has no way to write most control characters. */
+/* XML cannot express most control characters. */
 static void
 put_escaped(struct buf *to, struct bytes text)
 {

@@ -1,6 +1,6 @@
 /*
- * junit.h - results of tests as XML of JUnit, which build servers read: files of tests are suites.
- * Threads: the owner's.
+ * junit.h - writes results of tests as JUnit XML, which build servers read: each file of tests is a
+ * suite. Threads: the owner's.
  */
 #ifndef CLI_LIB_JUNIT_H
 #define CLI_LIB_JUNIT_H
@@ -8,24 +8,25 @@
 #include "base/buf.h"
 
 struct junit {
-    struct buf cases; /* of the suite that is open */
-    struct buf done;  /* suites */
+    struct buf cases; /* in the open suite */
+    struct buf done;  /* complete suites */
     uint32_t tests, failures, errors;
     bool in_case;
 };
 
-/* Takes no memory yet. */
+/* Allocates nothing. */
 void junit_init(struct junit *junit, struct budget *budget);
 void junit_fini(struct junit *junit);
 
 void junit_case(struct junit *junit, const char *name);
-/* Of the case at hand. */
+/* Adds a failure to the current case. */
 void junit_failure(struct junit *junit, struct bytes text);
-/* That the suite could not be run. */
+/* Says that the suite could not be run. */
 void junit_error(struct junit *junit, struct bytes text);
-/* What was told since the last suite is one. `at_ms`: Unix; INT64_MIN: it did not begin. */
+/* Closes the suite, which has all cases since the last one. `at_ms`: Unix time; INT64_MIN: it
+ * did not begin. */
 void junit_suite(struct junit *junit, const char *name, int64_t at_ms);
-/* Appends the whole. ERR_NOMEM, ERR_LIMIT. */
+/* Appends the document. ERR_NOMEM, ERR_LIMIT. */
 MUST_CHECK enum err junit_put(const struct junit *junit, struct buf *to);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * output.c - each place ends a gzip member or a zstd frame, so that a file cut there is whole. A
- * reader takes several, one behind the other, for one.
+ * output.c - each checkpoint ends a gzip member or a zstd frame, so that a file cut there is
+ * complete. Readers accept several in sequence.
  */
 #include "cli/lib/output.h"
 
@@ -17,7 +17,7 @@ enum { OUT_BYTES = 256 * 1024, ZSTD_LEVEL = 3, GZIP_LEVEL = 6 };
 struct output {
     char name[200]; /* for messages */
     int file;
-    bool is_file; /* can be cut */
+    bool is_file; /* can be cut to a checkpoint */
     enum output_packing packing;
     uint64_t written_bytes; /* on disk */
     bool in_frame;
@@ -127,7 +127,7 @@ write_out(struct output *o, struct why *why)
     return OK;
 }
 
-/* Some of the piece, or of the frame's end, into the room there is. */
+/* Packs a part of the piece, or the end of the frame, into the free space. */
 static enum err
 pack_gzip(struct output *o, struct bytes *piece, bool finish, bool *more)
 {

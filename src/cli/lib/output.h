@@ -1,6 +1,6 @@
 /*
- * output.h - a file or standard output being written, compressed if wanted, with places to go back
- * to: everything before a place is durable, and what came after it can be taken back.
+ * output.h - writes a file or standard output, optionally compressed, with checkpoints: everything
+ * before a checkpoint is durable, and everything after it can be undone.
  */
 #ifndef CLI_LIB_OUTPUT_H
 #define CLI_LIB_OUTPUT_H
@@ -13,25 +13,23 @@ enum output_packing { OUTPUT_PLAIN, OUTPUT_GZIP, OUTPUT_ZSTD };
 struct output;
 
 /*
- * `path` NULL or "-" is standard output. A file is made anew, or, with `resume_bytes` > 0, cut to
+ * `path` NULL or "-" is standard output. A file is created, or, with `resume_bytes` > 0, cut to
  * that size and continued. ERR_INPUT: the file is shorter than that; ERR_IO, ERR_FULL, ERR_NOMEM.
  */
 MUST_CHECK enum err output_open(const char *path, enum output_packing packing,
                                 uint64_t resume_bytes, struct output **ret_output, struct why *why);
-/* Abandons what was not written yet. */
+/* Drops everything that is not written. */
 void output_free(struct output *output);
 
 MUST_CHECK enum err output_write(struct output *output, struct bytes piece, struct why *why);
 
-/*
- * Ends the compressed frame, writes all of it, and makes a file durable. `ret_bytes`: the size on
- * disk, for output_back() and a later resume.
- */
+/* Makes a checkpoint: ends the compressed frame, writes everything, and makes a file durable.
+ * `ret_bytes`: the size on disk, for output_back() and a later resume. */
 MUST_CHECK enum err output_place(struct output *output, uint64_t *ret_bytes, struct why *why);
-/* Forgets all that was written after that place. ERR_UNSUPPORTED: it is no file. */
+/* Undoes everything after that checkpoint. ERR_UNSUPPORTED: the output is not a file. */
 MUST_CHECK enum err output_back(struct output *output, uint64_t bytes, struct why *why);
 
-/* What a name's suffix says: .gz, .zst. */
+/* Returns the packing of a name's suffix: .gz, .zst. */
 enum output_packing output_packing_of(const char *path);
 
 #endif

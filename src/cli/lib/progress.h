@@ -1,6 +1,7 @@
 /*
- * progress.h - for commands that work for long: how far they are, on a terminal a line on stderr
- * that is written over some times a second, elsewhere nothing until the end; and what stops them.
+ * progress.h - shows the progress of long commands, and lets signals stop them. On a terminal the
+ * progress is a line on stderr that is replaced several times per second, elsewhere nothing is
+ * shown until the end.
  *
  * Threads: any.
  */
@@ -17,7 +18,7 @@
 struct progress {
     struct lock lock; /* LOCK_RANK_LEAF */
     bool on_terminal;
-    bool shown; /* a line stands there that must go before anything else is written */
+    bool shown; /* the line is on the terminal, and must be removed before other output */
     int64_t began_ns;
     int64_t last_ns;
     const char *unit; /* "samples" */
@@ -25,7 +26,7 @@ struct progress {
 
 void progress_begin(struct progress *p, const char *unit);
 
-/* `done` of `all` (0: not known) gives the time left, `units` are counted for the rate. */
+/* Shows a rate from `units`, and the time left from `done` of `all` (0: not known). */
 void progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all);
 
 /* Removes the line. */
@@ -33,13 +34,12 @@ void progress_clear(struct progress *p);
 
 double progress_seconds(const struct progress *p);
 
-/* A line on stderr between those of the progress. */
+/* Prints a line on stderr, without disturbing the progress. */
 void progress_say(struct progress *p, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /*
- * From now on SIGINT and SIGTERM set the flag that this gives, which lives as long as the process:
- * the command finishes what it is at, notes how far it came, and ends. A second signal ends it at
- * once.
+ * Makes SIGINT and SIGTERM set the flag returned, which lives as long as the process: the command
+ * completes its current step, saves its progress, and ends. A second signal ends it at once.
  */
 const atomic_bool *interrupt_watch(void);
 

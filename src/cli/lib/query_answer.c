@@ -1,13 +1,13 @@
 /*
- * query_answer.c - the answer is walked from the outside in while a window moves over it:
+ * query_answer.c - parses the answer recursively while a window moves over it:
  *
  *     {"status":"success","data":{"resultType":"matrix","result":[
  *         {"metric":{...},"values":[[1.5,"2"],...],"histograms":[[1.5,{...}],...]},...]},
  *      "warnings":["..."],"infos":["..."]}
  *
- * What is open around the window is where the code stands; what lies within, a point or the labels
- * of a series, is a whole value that json_scan.h reads. Members come in any order but for two that
- * every server has in this one: resultType before result, and metric before its points.
+ * The call stack represents the objects open around the window; within it, a point or the labels of
+ * a series is a whole value that json_scan.h reads. Members may have any order, with two exceptions
+ * that hold for all servers: resultType precedes result, and metric precedes its points.
  */
 #include "cli/lib/query_answer.h"
 
@@ -17,7 +17,7 @@
 
 enum {
     VALUE_BYTES_MAX = 16 << 20,
-    PIECE_BYTES_MAX = 1 << 20, /* of a source */
+    PIECE_BYTES_MAX = 1 << 20, /* limit of a piece from the source */
     LABELS_MAX = 4096,
 };
 
@@ -27,10 +27,10 @@ struct answer_reading {
     struct why *why;
     enum err error; /* sticky */
     struct buf window;
-    size_t at;             /* in the window */
-    uint64_t before_bytes; /* the window */
+    size_t at;             /* offset in the window */
+    uint64_t before_bytes; /* bytes before the window */
     bool ended;
-    struct arena arena; /* of the value at hand */
+    struct arena arena; /* holds the current value */
     struct buf labels;
 };
 
@@ -45,7 +45,7 @@ fail(struct answer_reading *r, enum err e, const char *what)
     return false;
 }
 
-/* An error that tells itself. */
+/* Keeps an error that has its own sentence; returns true on OK. */
 static bool
 took(struct answer_reading *r, enum err e)
 {
@@ -53,7 +53,7 @@ took(struct answer_reading *r, enum err e)
     return r->error == OK;
 }
 
-/* More bytes behind those of the window that are not read yet. False: there are none, or failed. */
+/* Adds bytes to the window. False: the end, or an error. */
 static bool
 fill(struct answer_reading *r)
 {
@@ -74,7 +74,7 @@ fill(struct answer_reading *r)
     return r->error == OK && !r->ended;
 }
 
-/* The next character that is no blank; 0: it ended. Not taken. */
+/* Returns the next character that is not blank, without taking it; 0: the end. */
 static uint8_t
 peek(struct answer_reading *r)
 {
@@ -86,7 +86,7 @@ peek(struct answer_reading *r)
     }
 }
 
-/* There is something else, or nothing any more. */
+/* Fails because something else, or nothing, follows. */
 static bool
 missing(struct answer_reading *r, const char *expected)
 {
@@ -104,7 +104,7 @@ take(struct answer_reading *r, char wanted, const char *otherwise)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* How much of a value was seen. */
+/* The state of a search for the end of a value. */
 struct edge {
     uint32_t depth;
     bool in_string;
@@ -112,7 +112,7 @@ struct edge {
     bool begun;
 };
 
-/* Goes over `size` bytes. Returns how many belong to the value; *ret_done: it ends there. */
+/* Scans `size` bytes. Returns the number that belong to the value; *ret_done: it ends there. */
 static size_t
 edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
 {
@@ -127,7 +127,7 @@ edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
             x->in_string = true;
         } else if (c == '{' || c == '[') {
             x->depth++;
-        } else if (x->depth == 0) { /* a number or a word ends before what comes next */
+        } else if (x->depth == 0) { /* a number or a word ends before the next character */
             *ret_done = x->begun && strchr(",]} \t\n\r", c) != NULL;
             if (*ret_done) return i;
             plain = true;
@@ -141,7 +141,7 @@ edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
     return size;
 }
 
-/* The next value, whole; a view until the next call. */
+/* Takes the next value, whole; a view until the next call. */
 static bool
 take_value(struct answer_reading *r, struct bytes *ret)
 {
@@ -161,7 +161,7 @@ take_value(struct answer_reading *r, struct bytes *ret)
     return true;
 }
 
-/* The next value goes to the sink as it is, or nowhere. */
+/* Passes the next value to the sink as it is, or skips it. */
 static bool
 pass_value(struct answer_reading *r, bool wanted)
 {
@@ -178,7 +178,7 @@ pass_value(struct answer_reading *r, bool wanted)
     return done ? true : fail(r, ERR_IO, "it ends too early");
 }
 
-/* The comma before all but the first, or the end. */
+/* Takes the comma before all but the first item, or the closing character. */
 static bool
 another(struct answer_reading *r, char close, bool *first)
 {
@@ -191,8 +191,8 @@ another(struct answer_reading *r, char close, bool *first)
     return r->error == OK;
 }
 
-/* Which of `names`, ended by NULL, the next member of an object has; their number: another one.
- * False: the object is closed, or failed. */
+/* Finds the next member of an object among `names`, which end at a NULL; returns their number
+ * for another name. False: the object is closed, or an error. */
 static bool
 next_member(struct answer_reading *r, bool *first, const char *const *names, unsigned *ret_which)
 {
@@ -230,7 +230,7 @@ scan_seconds(struct scan *s)
     return ms;
 }
 
-/* The next item of an array that has one. */
+/* Moves to the next item of an array, which must have one. */
 static void
 scan_next(struct scan *s)
 {
@@ -351,7 +351,7 @@ build_labels(struct answer_reading *r, struct label *given, uint32_t count)
     if (buf_error(&r->labels)) {
         return took(r, why_set(r->why, ERR_NOMEM, "not enough memory for labels"));
     }
-    /* A label without a value is none; one that has no other is a series without labels. */
+    /* A label without a value is dropped; if all are, the series has no labels. */
     bool valid = verdict == REJECT_NONE || verdict == REJECT_EMPTY_LABELS;
     return valid ? true : fail(r, ERR_UNSUPPORTED, "invalid labels");
 }
@@ -484,7 +484,7 @@ read_notes(struct answer_reading *r, enum promql_note kind)
     struct bytes text;
     if (!take_value(r, &text)) return;
     struct scan s = scan_of(text, &r->arena);
-    if (scan_peek(&s) == 'n') { /* null: there are none */
+    if (scan_peek(&s) == 'n') { /* null: the list is empty */
         scan_null(&s);
     } else {
         scan_expect(&s, '[');

@@ -1,4 +1,5 @@
-/* query_server.c - a query over a server: a form is posted, and the answer read as it comes. */
+/* query_server.c - runs a query on a server: posts a form, and parses the answer while it
+ * arrives. */
 #include <stdio.h>
 
 #include "base/decimal.h"
@@ -12,7 +13,7 @@ enum {
     FORM_BYTES_MAX = 64 << 20,
     REFUSAL_BYTES_MAX = 1 << 20,
     HEADERS_MAX = 8,
-    PATIENCE_MS = 30 * 1000, /* beyond the time that the server has */
+    PATIENCE_MS = 30 * 1000, /* added to the server's own timeout */
 };
 #define DAY_NS (86400 * NS_PER_S) /* no server may take longer (`read.timeout`) */
 
@@ -60,8 +61,7 @@ read_piece(void *context, struct bytes *ret_piece, struct why *why)
     return http_client_read(context, ret_piece, why);
 }
 
-/* An answer that is an error: its sentence, without what the API puts before those about the
- * expression. */
+/* Takes the sentence of an error answer, without the API's prefix for invalid expressions. */
 static enum err
 refused(const struct http_client_request *request, const struct http_client_answer *answer,
         struct query_failure *failure, struct why *why)
@@ -122,7 +122,7 @@ query_server(const struct query_server *server, const struct query_asked *asked,
     struct http_client_options http = server->http;
     struct http_client *client = NULL;
     struct buf form, refusal;
-    /* Nothing comes while it computes. */
+    /* A server sends nothing while it computes. */
     http.idle_timeout_ns =
         asked->timeout_ms > 0 ? (asked->timeout_ms + PATIENCE_MS) * NS_PER_MS : DAY_NS;
     buf_init(&form, NULL, FORM_BYTES_MAX);

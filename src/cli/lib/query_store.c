@@ -1,4 +1,4 @@
-/* query_store.c - a query over a store in this process: what the server's API does, without it. */
+/* query_store.c - runs a query over a store in this process, as the server's API does. */
 #include <inttypes.h>
 
 #include "cli/lib/query_source.h"
@@ -18,12 +18,12 @@ struct directory_query {
     struct promql_result *result;
     struct promql_plan *plan;
     int64_t ran_ns;
-    struct buf text; /* of JSON */
-    bool limited;    /* there are more series */
+    struct buf text; /* for JSON */
+    bool limited;    /* more series exist */
     struct why *why;
 };
 
-/* --- the answer ------------------------------------------------------------------------------- */
+/* --- the result ------------------------------------------------------------------------------- */
 
 static enum err
 pass_text(struct directory_query *q)
@@ -61,7 +61,7 @@ give_json(struct directory_query *q)
     return pass_text(q);
 }
 
-/* `buckets`: memory for those of this one, and of others. */
+/* `buckets` is memory for the buckets, reused by later calls. */
 static enum err
 give_histogram(struct directory_query *q, const struct promql_point *p, struct buf *buckets)
 {

@@ -1,4 +1,4 @@
-/* reading.c - see reading.h. A URL is a source of type remote_read, made of the defaults. */
+/* reading.c - see reading.h. A URL becomes a source of type remote_read with default settings. */
 #include "cli/lib/reading.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
-enum { YAML_BYTES_MAX = 8192, HEADERS_MAX = 64 /* that a configuration can give */ };
+enum { YAML_BYTES_MAX = 8192, HEADERS_MAX = 64 /* more than a configuration can have */ };
 
 struct reading {
     struct reading_options options;
@@ -21,10 +21,10 @@ struct reading {
     struct query_control control;
     struct bytes tenant;
 
-    /* Of a source, or a URL: */
+    /* For a source or a URL: */
     struct sources made; /* the settings of a URL */
     struct source_settings settings;
-    struct named_secret headers[HEADERS_MAX + 1]; /* in place of those of the settings */
+    struct named_secret headers[HEADERS_MAX + 1]; /* replace those of the settings */
     struct http_puller *puller;
     struct source source;
     struct source_counts counts;
@@ -46,7 +46,7 @@ is_stopped(void *context)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* The settings that a URL stands for, as a file would have them. */
+/* Makes the settings of a source from a URL, as a file would have them. */
 static enum err
 make_settings(struct reading *r, struct why *why)
 {
@@ -62,7 +62,7 @@ make_settings(struct reading *r, struct why *why)
     buf_init(&whole, NULL, YAML_BYTES_MAX);
     bool bare = path == NULL || path[1] == '\0';
     buf_printf(&whole, "%s%s%s", url, path == NULL ? "/" : "", bare ? "api/v1/read" : "");
-    json_init(&json, &text); /* which is YAML, too */
+    json_init(&json, &text); /* JSON is also YAML */
     json_object_open(&json);
     json_key(&json, "sources");
     json_array_open(&json);
@@ -110,7 +110,7 @@ open_source(struct reading *r, struct why *why)
     }
     if (r->options.stored && s->type == SOURCE_REMOTE_READ) ask_for_stored(r);
     s->on_error = ON_ERROR_FAIL;
-    s->max_samples = s->max_bytes = 0; /* they are about queries */
+    s->max_samples = s->max_bytes = 0; /* they limit queries */
     enum err e = http_puller_new(env_real(), "Firekeep/" FIREKEEP_VERSION, &r->puller, why);
     struct reader_options reader = {.env = env_real(),
                                     .memory = &r->memory,
@@ -129,7 +129,7 @@ reading_tenant(const struct source_settings *source)
     return known->count == 0 || strcmp(known->items[0], "all") == 0 ? NULL : known->items[0];
 }
 
-/* Whom to be asked for. */
+/* Sets the tenant to read. */
 static void
 settle_tenant(struct reading *r)
 {
@@ -169,7 +169,7 @@ reading_free(struct reading *r)
     mem_free(NULL, r, sizeof *r);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- selecting -------------------------------------------------------------------------------- */
 
 enum err
 reading_select(struct reading *r, const struct matcher_set *sets, uint32_t set_count,
@@ -189,6 +189,6 @@ reading_select(struct reading *r, const struct matcher_set *sets, uint32_t set_c
             ? view_open(r->options.answerer, &r->control, &view, why)
             : source_view_open(&r->source.options, INT64_MIN, INT64_MAX, &r->control, &view, why);
     if (e == OK) e = view_select(view, &request, ret_set, why);
-    view_free(view); /* the set goes on without it */
+    view_free(view); /* the set stays valid */
     return e;
 }

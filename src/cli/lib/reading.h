@@ -1,6 +1,6 @@
 /*
- * reading.h - series read from wherever samples are: a source of a configuration, the URL of a
- * remote read endpoint, or a storage directory that a target has open.
+ * reading.h - reads series from any place: a source of a configuration, the URL of a remote read
+ * endpoint, or a storage directory that a target has open.
  *
  * Threads: one.
  */
@@ -13,34 +13,32 @@
 #include "model/select.h"
 
 struct reading_options {
-    /* One of the three: a source, whose settings outlive the reading; a URL, of a server's root or
-     * of its endpoint; or who answers in this process. */
+    /* Exactly one is set: a source, whose settings outlive the reading; a URL, of a server's
+     * root or of its endpoint; or an answerer in this process. */
     const struct source_settings *source;
     const char *url;
     struct answerer *answerer;
-    const char *name;   /* as it is called in messages */
+    const char *name;   /* for messages */
     const char *tenant; /* NULL: not given */
-    /* All that is there, as it is there: without external labels, selectors and times of the
+    /* Reads everything unchanged: without the external labels, selectors and times of the
      * source. */
     bool plain;
-    /* Of a Firekeep: without what its own sources have. Others do not mind. */
+    /* Asks a Firekeep server to leave out its own sources. Other servers ignore this. */
     bool stored;
     const atomic_bool *stop;
 };
 
 struct reading;
 
-/* The tenant that is read of a source where none is told; NULL: it names none. */
+/* Returns the tenant that a source reads by default; NULL: it has no tenants. */
 const char *reading_tenant(const struct source_settings *source);
-/* Nothing is asked yet. ERR_INPUT: it is no URL; errors of sources_yaml() and source_init(). */
+/* Sends no request. ERR_INPUT: invalid URL; errors of sources_yaml() and source_init(). */
 MUST_CHECK enum err reading_open(const struct reading_options *options,
                                  struct reading **ret_reading, struct why *why);
 void reading_free(struct reading *reading);
 
-/*
- * What the sets select between two times, both inclusive, as it is there now. The sets stay until
- * series_set_free(). ERR_CANCELED: stopped; errors of reader.h.
- */
+/* Reads the series that the sets select between two times, both inclusive. The sets live until
+ * series_set_free(). ERR_CANCELED: stopped; errors of reader.h. */
 MUST_CHECK enum err reading_select(struct reading *reading, const struct matcher_set *sets,
                                    uint32_t set_count, int64_t min_ms, int64_t max_ms,
                                    struct series_set **ret_set, struct why *why);

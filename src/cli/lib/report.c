@@ -1,6 +1,6 @@
 /*
- * report.c - see report.h. A table's cells wait until its end, or until there are many, for the
- * widths of its columns to be known; numbers stand on the right, the last column is not padded.
+ * report.c - see report.h. A table's cells are kept until its end, or a limit, because they decide
+ * the widths of its columns; numbers are right-aligned, the last column is not padded.
  */
 #include "cli/lib/report.h"
 
@@ -17,7 +17,7 @@
 
 enum {
     OUT_BYTES = 64 * 1024,
-    CELLS_BYTES = 4 * 1024 * 1024, /* then the rows so far are printed */
+    CELLS_BYTES = 4 * 1024 * 1024, /* above this, the rows so far are printed */
     BUF_BYTES_MAX = 64 * 1024 * 1024,
     FIELD_WIDTH = 26,
 };
@@ -28,23 +28,23 @@ struct report {
     enum report_form form;
     FILE *to;
     struct budget *budget;
-    bool begun; /* in text: something stands above */
+    bool begun; /* in text: something was printed above */
     struct buf out;
     struct json json;
     enum err failed;
 
-    /* The table at hand. */
+    /* The current table. */
     struct report_column {
         struct bytes key;
-        struct bytes title; /* none in a table of text: it is not shown */
+        struct bytes title; /* empty in a table of text: it is not shown */
         uint32_t width;
-        enum { SIDE_OPEN, SIDE_LEFT, SIDE_RIGHT } side; /* open: nothing but gaps so far */
+        enum { SIDE_OPEN, SIDE_LEFT, SIDE_RIGHT } side; /* open: only gaps so far */
     } columns[REPORT_COLUMNS_MAX];
     uint32_t column_count;
-    uint32_t last; /* that is shown in text */
+    uint32_t last; /* last column that is shown in text */
     const char *key;
     const char *title;
-    struct buf cells; /* one after another, each counted */
+    struct buf cells; /* one after another, each with its length */
     struct buf cell;
     bool head_printed;
 };
@@ -140,7 +140,7 @@ put_value(struct buf *to, const struct report_value *v)
         buf_put_text(to, time_print((int64_t)v->count, time));
         break;
     case VALUE_TEXT:
-        buf_put_shown(to, v->text); /* names are foreign */
+        buf_put_shown(to, v->text); /* names are foreign text */
         break;
     case VALUE_LABELS:
         labels_print(to, v->text);
@@ -151,7 +151,7 @@ put_value(struct buf *to, const struct report_value *v)
     }
 }
 
-/* Characters, as far as a terminal gives one place to each. */
+/* Counts characters, assuming that a terminal shows each in one column. */
 static uint32_t
 text_width(struct bytes text)
 {
@@ -241,7 +241,7 @@ report_field(struct report *r, const char *key, const char *title, struct report
     }
     buf_printf(&r->out, "  %-*s ", FIELD_WIDTH, title);
     put_value(&r->out, &value);
-    if (value.kind == VALUE_SIZE && value.count >= 1000) { /* and what it is exactly */
+    if (value.kind == VALUE_SIZE && value.count >= 1000) { /* followed by the exact number */
         buf_printf(&r->out, " (%" PRIu64 ")", value.count);
     }
     if (value.kind == VALUE_TIME) buf_printf(&r->out, " (%" PRId64 ")", (int64_t)value.count);
@@ -314,7 +314,7 @@ print_rows(struct report *r)
     buf_clear(&r->cells);
 }
 
-/* A row of text waits for the widths of its columns. */
+/* Keeps a row of text until the widths of its columns are known. */
 static void
 row_wait(struct report *r, const struct report_value *values)
 {

@@ -1,6 +1,5 @@
 /*
- * report.h - figures for people, as aligned text, or for programs, as one JSON object: the same
- * calls print either.
+ * report.h - prints figures as aligned text, or as one JSON object: the same calls print either.
  *
  *     report_section(r, "log", "The log");
  *     report_field(r, "segments", "segments", value_count(3));
@@ -9,8 +8,8 @@
  *     report_table_end(r, 0);
  *     report_section_end(r);
  *
- * In JSON a section is an object, a table an array of objects. Output goes to a stream as it comes;
- * what cannot be written shows there, out of memory in report_end().
+ * In JSON a section is an object, a table an array of objects. Output is written to a stream as it
+ * is produced. Errors of writing show in the stream; a lack of memory in report_end().
  */
 #ifndef CLI_LIB_REPORT_H
 #define CLI_LIB_REPORT_H
@@ -20,18 +19,18 @@
 #include "base/buf.h"
 
 enum report_form { REPORT_TEXT, REPORT_JSON };
-/* Their words, for a flag with choices; ends at a NULL. */
+/* The words of the forms, for a flag with choices; ends at a NULL. */
 extern const char *const report_forms[];
 
 enum value_kind {
     VALUE_NONE,
     VALUE_COUNT,
-    VALUE_SIZE,   /* a size */
+    VALUE_SIZE,   /* a number of bytes */
     VALUE_NUMBER, /* with a fraction, rounded */
     VALUE_FLOAT,  /* exact; in JSON a string */
-    VALUE_TIME,   /* Unix ms: in UTC, and as it is */
+    VALUE_TIME,   /* Unix ms: as UTC, and as a number */
     VALUE_TEXT,
-    VALUE_LABELS, /* canonical: as PromQL, in JSON an object */
+    VALUE_LABELS, /* canonical: in text as PromQL, in JSON an object */
     VALUE_BOOL,
 };
 
@@ -60,7 +59,7 @@ value_size(uint64_t size_bytes)
     return (struct report_value){.kind = VALUE_SIZE, .count = size_bytes};
 }
 
-/* `all` 0: none. */
+/* `all` 0: no value. */
 static inline struct report_value
 value_ratio(uint64_t part, uint64_t all)
 {
@@ -110,7 +109,7 @@ struct report;
 /* `to` is borrowed until report_free(). */
 MUST_CHECK enum err report_new(enum report_form form, FILE *to, struct budget *budget,
                                struct report **ret_report);
-/* Ends the object and writes what waits. ERR_NOMEM, ERR_LIMIT: something is missing in it. */
+/* Ends the object and writes buffered rows. ERR_NOMEM, ERR_LIMIT: the output is incomplete. */
 MUST_CHECK enum err report_end(struct report *report);
 void report_free(struct report *report);
 
@@ -120,13 +119,13 @@ void report_section_end(struct report *report);
 void report_field(struct report *report, const char *key, const char *title,
                   struct report_value value);
 /*
- * Each column is its key in JSON (a time stands there also under KEYMs) and, after '=', its title
- * in text if that is another one; nothing after '=': only in JSON. '|' stands between columns. They
- * are borrowed until the table's end. An empty table is not shown in text. `title` NULL: it has
- * none, and is not indented.
+ * Each column is its key in JSON (a time is also printed under KEYMs) and, after '=', its title in
+ * text if that differs; an empty title: only in JSON. '|' separates columns. They are borrowed
+ * until the table's end. An empty table is not shown in text. `title` NULL: the table has no title,
+ * and is not indented.
  */
 void report_table(struct report *report, const char *key, const char *title, const char *columns);
-/* report_row(r, value, ...): as many as the table has columns. */
+/* report_row(r, value, ...) takes as many values as the table has columns. */
 #define report_row(report, ...) report_row_of(report, (const struct report_value[]){__VA_ARGS__})
 void report_row_of(struct report *report, const struct report_value *values);
 /* `left_out`: number of rows that are not shown; in JSON KEYLeftOut. */

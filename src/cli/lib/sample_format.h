@@ -1,4 +1,4 @@
-/* sample_format.h - the forms of samples in files: those of text_reader.h, and captures. */
+/* sample_format.h - the formats of samples in files: those of text_reader.h, and captures. */
 #ifndef CLI_LIB_SAMPLE_FORMAT_H
 #define CLI_LIB_SAMPLE_FORMAT_H
 
@@ -6,9 +6,9 @@
 
 enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_UNKNOWN };
 
-/* What --format says: "jsonl", "rw", ... ERR_INPUT: no form. */
+/* Parses a value of --format: "jsonl", "rw", ... ERR_INPUT: unknown format. */
 MUST_CHECK enum err sample_format_parse(const char *word, int *ret_format, struct why *why);
-/* By the suffix, before .gz or .zst; FORMAT_UNKNOWN: it says nothing. `path` may be NULL. */
+/* Returns the format of a suffix, before .gz or .zst, or FORMAT_UNKNOWN. `path` may be NULL. */
 int sample_format_of(const char *path);
 
 #endif

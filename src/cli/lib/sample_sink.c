@@ -1,17 +1,16 @@
 /*
- * sample_sink.c - samples as they are read, series by series, become one of two things:
+ * sample_sink.c - converts samples, series by series, into one of two forms:
  *
  *      series, batches -+- text_writer: a text format                         -+- text - output
  *                       +- rw_build: a capture, requests of remote write 2.0  -+
  *
- * `text` gathers what is written and goes on to the output at 256 KiB, and whole when a slice of
- * time ends, so that the output can be made durable there (sample_sink_series_end()). A batch is
- * written in steps of 1024 floats: the samples of one series may be more than fit into memory.
- * Requests of a capture have the size that a sender would choose, 2000 samples, and a series that
- * is longer is named again in the next one.
+ * `text` buffers output until 256 KiB, or the end of a slice of time, so that the output can be
+ * made durable there (sample_sink_series_end()). A batch is written in steps of 1024 floats: the
+ * samples of one series may not fit into memory. Requests of a capture have the size that a sender
+ * would choose, 2000 samples, and a longer series is named again in the next request.
  *
- * Without a text_writer a series is named before its first sample only: one that had none in the
- * range asked for leaves nothing. The text_writer sees to that, and to counting, by itself.
+ * Captures name a series before its first sample, so that series without samples in the range leave
+ * no trace. The text_writer does that, and counts, by itself.
  */
 #include "cli/lib/sample_sink.h"
 
@@ -34,12 +33,12 @@ struct sample_sink {
     const struct selector *skipped;
     uint32_t skipped_count;
 
-    struct text_writer *writer; /* forms of text */
-    struct rw_build *build;     /* captures */
+    struct text_writer *writer; /* for text formats */
+    struct rw_build *build;     /* for captures */
     struct buf labels;
     struct buf text;
     bool in_series;
-    bool named; /* the series at hand stands in the output: it has a sample */
+    bool named; /* the current series has a sample, and its labels were written */
     bool skip;  /* it is left out */
     struct sink_counts counts;
     uint64_t before;
@@ -85,7 +84,7 @@ sample_sink_free(struct sample_sink *s)
     mem_free(NULL, s, sizeof *s);
 }
 
-/* --- on to the output ------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static enum err
 pass_on(struct sample_sink *s, size_t least, struct why *why)
@@ -99,7 +98,7 @@ pass_on(struct sample_sink *s, size_t least, struct why *why)
     return e;
 }
 
-/* The request so far, as a record of a capture. */
+/* Writes the request so far as a record of a capture. */
 static enum err
 end_request(struct sample_sink *s, struct why *why)
 {
@@ -167,7 +166,7 @@ take_series(struct sample_sink *s, struct bytes labels, struct why *why)
     return e ? why_set(why, e, "not enough memory for labels") : OK;
 }
 
-/* A sample comes: those of a series that were all outside the range left no trace. */
+/* Called at the first sample: series without samples in the range leave no trace. */
 static void
 name_series(struct sample_sink *s)
 {
@@ -178,7 +177,7 @@ name_series(struct sample_sink *s)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* In steps, so that a long series does not gather in memory. */
+/* Works in steps, so that a long series does not accumulate in memory. */
 static enum err
 take_floats(struct sample_sink *s, const struct sample_batch *b, struct why *why)
 {

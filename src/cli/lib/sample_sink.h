@@ -1,6 +1,4 @@
-/*
- * sample_sink.h - where samples that were read go: into one of the forms, and on to an output.
- */
+/* sample_sink.h - writes samples in one of the formats to an output. */
 #ifndef CLI_LIB_SAMPLE_SINK_H
 #define CLI_LIB_SAMPLE_SINK_H
 
@@ -12,7 +10,7 @@
 #include "wire/text/text_writer.h"
 
 struct sink_counts {
-    uint64_t series; /* as they came: one that comes again in another slice counts again */
+    uint64_t series; /* a series counts again in each slice */
     uint64_t samples;
     uint64_t histograms;
     uint64_t histograms_left_out;
@@ -29,18 +27,19 @@ MUST_CHECK enum err sample_sink_new(int format, struct output *output, struct pr
                                     struct sample_sink **ret_sink, struct why *why);
 void sample_sink_free(struct sample_sink *sink);
 
-/* What comes before all samples: once for an output. */
+/* Writes the header: once for an output. */
 MUST_CHECK enum err sample_sink_begin(struct sample_sink *sink, struct why *why);
-/* A series, and what the set has of it. */
+/* Writes a series, and its samples in the set. */
 MUST_CHECK enum err sample_sink_take(struct sample_sink *sink, struct bytes labels,
                                      struct series_set *set, struct why *why);
-/* The last series is over; all that was taken is given to the output. */
+/* Ends the last series, and passes everything to the output. */
 MUST_CHECK enum err sample_sink_series_end(struct sample_sink *sink, struct why *why);
-/* What comes after all samples. */
+/* Writes the end, after all samples. */
 MUST_CHECK enum err sample_sink_end(struct sample_sink *sink, struct why *why);
 
 struct sink_counts sample_sink_counts(const struct sample_sink *sink);
-/* What the rate is shown of: `done` of `all` as for progress_show(). */
+/* Sets the values for the progress: `samples_before` count for the rate, `done` of `all` as for
+ * progress_show(). */
 void sample_sink_progress(struct sample_sink *sink, uint64_t samples_before, uint64_t done,
                           uint64_t all);
 

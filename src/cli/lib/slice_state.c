@@ -62,7 +62,7 @@ make_slices(struct slice_state *s, struct why *why)
     return OK;
 }
 
-/* What comes after the question. */
+/* Parses the part after the question. */
 static bool
 parse(struct slice_state *s, char *text)
 {

@@ -1,10 +1,10 @@
 /*
- * slice_state.h - how far a command has come that takes its time in slices: what became of each, in
- * a small text file that is replaced as a whole.
+ * slice_state.h - the progress of a command that works in slices of time: a state for each, in a
+ * small text file that is replaced as a whole.
  *
  *     firekeep copy 1
  *     from archive
- *     ...                          what was asked for: another question must not go on with it
+ *     ...                          the question: the state is valid only for this one
  *     range 1700000000000 1702591999999
  *     counts 12345 678 90          what the command counts
  *     slices cccc....
@@ -21,11 +21,11 @@
 #include "base/err.h"
 
 enum { SLICES_MAX = 1000000, SLICE_COUNTS = 3 };
-#define SLICE_TIME_MS_MAX ((int64_t)1 << 60) /* of a range, before and after 1970 */
+#define SLICE_TIME_MS_MAX ((int64_t)1 << 60) /* for times before and after 1970 */
 
 struct slice_state {
-    const char *path;       /* NULL: nothing is kept */
-    struct bytes question;  /* lines, the last one with its end; a view */
+    const char *path;       /* NULL: the state is not saved */
+    struct bytes question;  /* lines, each with its end; a view */
     int64_t min_ms, max_ms; /* both inclusive */
     int64_t slice_ms;
     uint64_t counts[SLICE_COUNTS];
@@ -35,20 +35,20 @@ struct slice_state {
 };
 
 /*
- * Zeroed but for path, question, range and slice_ms, which are as asked for. If the file is there,
- * the range and the rest are those of the run before. ERR_INPUT: too many slices, or the file
- * is of another question; ERR_IO, ERR_NOMEM.
+ * Zeroed except for path, question, range and slice_ms, which are as requested. If the file exists,
+ * the range and the rest are read from it. ERR_INPUT: too many slices, or the file belongs to
+ * another question; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err slice_state_load(struct slice_state *state, struct why *why);
 void slice_state_fini(struct slice_state *state);
 /* Writes it durably, at most once a second unless `now`. */
 MUST_CHECK enum err slice_state_save(struct slice_state *state, bool now, struct why *why);
 
-/* The times of a slice: slices begin at multiples of their length, so that days are those of UTC.
- */
+/* Returns the times of a slice: slices begin at multiples of their length, so that days are
+ * those of UTC. */
 void slice_state_times(const struct slice_state *state, uint32_t slice, int64_t *ret_min_ms,
                        int64_t *ret_max_ms);
-/* How many are in one of these states. */
+/* Returns the number of slices in one of these states. */
 uint32_t slice_state_in(const struct slice_state *state, const char *states);
 
 #endif

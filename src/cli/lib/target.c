@@ -1,4 +1,4 @@
-/* target.c - what a server and a directory have in common. */
+/* target.c - the code that servers and directories share. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -162,7 +162,7 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
             e = why_set(why, ERR_CANCELED, "stopped");
         }
     }
-    /* What is damaged is told once all is there: an attempt that fails is made again. */
+    /* Damage is reported after everything was read: a failed attempt is retried. */
     const char *left_out;
     for (uint32_t i = 0; e == OK && target->options.left_out != NULL &&
                          (left_out = series_set_warning(set, i)) != NULL;

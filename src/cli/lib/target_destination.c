@@ -1,11 +1,11 @@
 /*
- * target_destination.c - a destination of a configuration, as a target that is only written: what
- * is written is durable in a log of its own, and a relay hands it on, as in a server without a
- * store. So whatever a destination can do to a server it can do here: calls under way together,
- * throttling, pieces of what is refused, dead letters. The directory of the log remembers all of
- * it; what one run does not deliver, the next does.
+ * target_destination.c - a destination of a configuration, as a target for writing only: requests
+ * become durable in a log of its own, and a relay delivers them, as in a server without a store. So
+ * a destination works as in a server: parallel calls, throttling, splitting of refused requests,
+ * dead letters. The directory of the log keeps all state; the next run delivers what this one could
+ * not.
  *
- *     target_write() -> target_directory.c: the log -> relay, stepped by who writes -> destination
+ *     target_write() -> target_directory.c: the log -> relay, run by the writer -> destination
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,9 +17,9 @@
 #include "relay/relay.h"
 #include "tsdb/tsdb.h"
 
-/* What may wait in the log: then who writes waits, too. */
+/* Limit of the log's backlog; above it, writing waits. */
 #define BEHIND_BYTES_MAX  ((uint64_t)256 << 20)
-#define LOG_BUDGET_BYTES  ((uint64_t)64 << 30) /* never reached */
+#define LOG_BUDGET_BYTES  ((uint64_t)64 << 30) /* high enough never to be reached */
 #define MEMORY_BYTES_MAX  ((uint64_t)512 << 20)
 #define CLOSE_WAIT_NS_MAX (30 * NS_PER_S)
 
@@ -27,17 +27,17 @@ enum { DIR_BYTES = 256, STEP_MS = 100, CALL_AGE_MS = 200 };
 
 struct target_destination {
     struct target target;
-    struct target *log; /* a directory */
+    struct target *log; /* a target of a directory */
     struct destination_settings settings;
     char dir[DIR_BYTES];
     struct budget memory;
     struct relay_options options;
     struct relay *relay;      /* NULL: not open */
-    struct relay_status last; /* of this relay, or of the one before */
-    /* What was settled when that was last more than before, and when that was. */
+    struct relay_status last; /* status of this relay, or of the one before */
+    /* Number of settled items, and when it last grew. */
     uint64_t settled;
     int64_t settled_ns;
-    bool told; /* that it is not getting on */
+    bool told; /* the stall was reported */
 };
 
 static struct target_destination *
@@ -46,7 +46,7 @@ destination_of(struct target *target)
     return (struct target_destination *)(void *)target; /* the first member */
 }
 
-/* --- handing on ------------------------------------------------------------------------------- */
+/* --- delivery --------------------------------------------------------------------------------- */
 
 static bool
 is_stopped(const struct target_destination *d)
@@ -55,7 +55,7 @@ is_stopped(const struct target_destination *d)
     return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
 }
 
-/* Whether something was settled in all the time that a destination may be away. */
+/* Fails if nothing was settled for `retry_ns`. */
 static enum err
 check_going(struct target_destination *d, const struct relay_status *status, struct why *why)
 {
@@ -83,7 +83,7 @@ check_going(struct target_destination *d, const struct relay_status *status, str
     return OK;
 }
 
-/* Until at most so much waits in the log. */
+/* Runs the relay until at most `behind_bytes` wait in the log. */
 static enum err
 hand_on(struct target_destination *d, uint64_t behind_bytes, struct why *why)
 {
@@ -106,7 +106,7 @@ open_relay(struct target_destination *d, struct why *why)
     return relay_open(&d->options, &d->relay, why);
 }
 
-/* What is under way ends, and what was settled is durable. */
+/* Completes pending calls, and makes their results durable. */
 static enum err
 close_relay(struct target_destination *d, struct why *why)
 {
@@ -145,7 +145,7 @@ destination_query(struct target *target, const struct query_asked *asked, struct
                    target->name);
 }
 
-/* Files that are written end with the relay. */
+/* Files of destinations are completed when the relay ends. */
 static enum err
 destination_finish(struct target *target, struct why *why)
 {
@@ -186,7 +186,7 @@ static const struct target_ops destination_ops = {
     .free = destination_free,
 };
 
-/* All that is in the log, without regard to who is to write there otherwise. */
+/* Adapts the settings: delivers everything in the log from the beginning, paused or not. */
 static void
 settle(struct target_destination *d)
 {
@@ -195,7 +195,7 @@ settle(struct target_destination *d)
     d->settings.on_full = ON_FULL_BLOCK;
     d->settings.log_budget_bytes = LOG_BUDGET_BYTES;
     d->settings.paused = d->settings.dry_run = false;
-    d->settings.batch.max_age_ms = CALL_AGE_MS; /* what is not full is the end */
+    d->settings.batch.max_age_ms = CALL_AGE_MS; /* a batch that is not full is the last */
 }
 
 static enum err

@@ -1,8 +1,8 @@
 /*
  * target_directory.c - the storage directory of a stopped server, opened in this process. The steps
- * that serve gives to threads are taken in turn: ingest, commit, and from time to time flush. So
- * what target_write() has returned OK for is in the log, on disk. Who only reads leaves no trace in
- * the directory.
+ * that serve runs on threads are done in turn: ingest, commit, and from time to time flush. So when
+ * target_write() returns OK, the samples are in the log, on disk. Reading leaves no trace in the
+ * directory.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ commit(struct target_directory *d, struct why *why)
     return e;
 }
 
-/* The head goes into a part. */
+/* Flushes the head into a part. */
 static enum err
 flush(struct target_directory *d, struct why *why)
 {
@@ -74,7 +74,7 @@ ingest(struct target_directory *d, struct target_result *result, struct why *why
     struct ingest_result r;
     enum err e = ERR_AGAIN;
     for (int tries = 0; e == ERR_AGAIN || e == ERR_NOMEM; tries++) {
-        if (tries > 0) { /* log or memory are full: make room */
+        if (tries > 0) { /* the log or memory is full: make room */
             struct why reason = *why;
             struct tsdb_stats before, after;
             tsdb_stats(d->tsdb, &before);
@@ -115,7 +115,7 @@ directory_write(struct target *target, enum rw_version version, struct bytes mes
     enum err e = rw_decode(&d->request, version, message, tsdb_hash_seed(d->tsdb), why);
     if (e == OK) e = ingest(d, result, why);
     rw_request_clear(&d->request);
-    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* at free space and the log's segments */
+    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* checks free space and the log's segments */
     if (e == OK && look) e = tsdb_maintain(d->tsdb, why);
     if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
     return flush(d, why);
@@ -137,7 +137,7 @@ directory_delete(struct target *target, const struct bytes *selectors, uint32_t 
                  int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why)
 {
     struct target_directory *d = directory_of(target);
-    enum err e = directory_finish(target, why); /* only what lies in parts is deleted */
+    enum err e = directory_finish(target, why); /* deletion covers only parts */
     for (uint32_t i = 0; e == OK && i < count; i++) {
         struct selector selector;
         struct tsdb_deletion deletion;
@@ -181,7 +181,7 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* The log of a destination: for all that comes, whatever it is, until it is delivered. */
+/* Sets the limits for the log of a destination, which takes everything until it is delivered. */
 static void
 settle_log(struct settings *s)
 {
@@ -204,7 +204,7 @@ read_settings(struct target_directory *d, struct why *why)
         return why_set(why, ERR_INPUT, "--storage.path: path is too long");
     }
     strcpy(s->storage_path, o->storage);
-    e = settings_validate(s, 1, 0, why); /* which destinations there are is of no interest here */
+    e = settings_validate(s, 1, 0, why); /* the actual destinations do not matter here */
     if (e) return e;
     if (o->destination != NULL) {
         settle_log(s);
@@ -213,7 +213,7 @@ read_settings(struct target_directory *d, struct why *why)
                        o->config_file, o->storage);
     }
     if (o->writing && !o->existing) return OK;
-    /* Neither reading, nor what needs samples, makes a directory where none was. */
+    /* Reading, and commands that need samples, do not make a missing directory. */
     char path[SETTING_TEXT_BYTES + 16];
     snprintf(path, sizeof path, "%s/FORMAT", o->storage);
     if (access(path, F_OK) == 0) return OK;
@@ -225,16 +225,16 @@ open_store(struct target_directory *d, struct why *why)
 {
     const struct settings *c = &d->settings;
     uint64_t memory = c->memory_limit_bytes;
-    if (memory == 0) { /* half of what there is; the machine is shared with who knows what */
+    if (memory == 0) { /* half of the machine's, which other programs need, too */
         memory = machine_memory_bytes() / 2;
         if (memory > MEMORY_BYTES_MAX) memory = MEMORY_BYTES_MAX;
     }
     memory_init(&d->memory, memory);
     struct tsdb_options options = store_options_of(c, env_real(), &d->memory);
     struct tsdb_limits limits = store_limits_of(c);
-    options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */
+    options.wal_sync = WAL_SYNC_FSYNC; /* regardless of the configuration's wal.ack */
     options.ack_memory = false;
-    /* Auto is about what senders promise, and nobody sends here. */
+    /* NAME_AUTO depends on the sender; samples here have no sender. */
     if (limits.require_name == NAME_AUTO) limits.require_name = NAME_NEVER;
     options.read_only = !d->target.options.writing;
     struct tsdb_opening opening;

@@ -1,4 +1,4 @@
-/* target_private.h - the kinds of target; for target*.c only. */
+/* target_private.h - the kinds of targets; for target*.c only. */
 #ifndef CLI_LIB_TARGET_PRIVATE_H
 #define CLI_LIB_TARGET_PRIVATE_H
 
@@ -13,7 +13,7 @@ struct target_ops {
     enum err (*delete)(struct target *target, const struct bytes *selectors, uint32_t count,
                        int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why);
     enum err (*fetch)(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
-                      struct why *why); /* NULL: it is no server */
+                      struct why *why); /* NULL: not a server */
     enum err (*finish)(struct target *target, struct why *why);
     void (*free)(struct target *target);
 };
@@ -23,9 +23,9 @@ struct target {
     struct target_options options;
     const char *name;
     struct answerer *answerer;
-    struct tsdb *store; /* NULL: it is a server */
+    struct tsdb *store; /* NULL: a server */
     struct budget *read_memory;
-    char damage[700]; /* what was found missing when it was opened; "": nothing */
+    char damage[700]; /* found when the target was opened; "": nothing is missing */
 };
 
 enum err target_server_open(const struct target_options *options, struct target **ret_target,
@@ -34,7 +34,7 @@ enum err target_directory_open(const struct target_options *options, struct targ
                                struct why *why);
 enum err target_destination_open(const struct target_options *options, struct target **ret_target,
                                  struct why *why);
-/* Of a target that target_destination_open() made. */
+/* For targets made by target_destination_open(). */
 void target_destination_status(struct target *target, struct relay_status *ret_status);
 
 #endif

@@ -1,4 +1,5 @@
-/* target_server.c - a running server: remote write, remote read and the query API over HTTP. */
+/* target_server.c - a running server as a target: remote write, remote read and the query API
+ * over HTTP. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct target_server {
     struct http_client_options http;
     char base[URL_BYTES];
     char url[URL_BYTES];
-    char *tenant_header; /* NULL: none is sent */
+    char *tenant_header; /* NULL: not sent */
     char read_url[URL_BYTES];
     const char *read_headers[2];
     struct buf packed;
@@ -52,7 +53,7 @@ server_free(struct target *target)
     mem_free(NULL, s, sizeof *s);
 }
 
-/* The path is ours unless the URL has one. */
+/* Adds the usual path to a URL without one. */
 static enum err
 make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTES], struct why *why)
 {
@@ -73,10 +74,8 @@ advice(const struct http_client_answer *answer)
     return elsewhere ? "; --url must end with the server's web.route_prefix" : "";
 }
 
-/*
- * An answer that is no success: its status, and its sentence without the JSON that the API has
- * around it. Always `e`.
- */
+/* Describes an error answer by its status, and its sentence without the JSON of the API. Returns
+ * `e`. */
 static enum err
 refused(const struct target_server *s, const struct http_client_answer *answer, enum err e,
         struct why *why)
@@ -105,7 +104,7 @@ judge_answer(struct target_server *s, enum rw_version version,
     if (!stored && answer->status != 400 && answer->status != 413) {
         return refused(s, answer, ERR_INPUT, why);
     }
-    /* What a 400 left out: told by the headers, if the server has them. */
+    /* Headers of an answer 400 may count the rejected samples. */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         const char *text = answer->wanted[kind].value;
         uint64_t written = strtoull(text, NULL, 10), of = counts->of[kind];
@@ -115,7 +114,7 @@ judge_answer(struct target_server *s, enum rw_version version,
         sent += of;
         told |= text[0] != '\0';
     }
-    /* A receiver of 1.0 takes a 2.0 request for an empty one, and is content. */
+    /* A receiver of 1.0 mistakes a 2.0 request for an empty one, and returns success. */
     if (stored && version == RW_V2 && sent > 0 && !told) {
         return why_set(why, ERR_INPUT, "%s does not support remote write 2.0; use --protocol=1",
                        s->url);
@@ -164,9 +163,9 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     return e ? e : judge_answer(s, version, &answer, counts, result, why);
 }
 
-/* --- its API ---------------------------------------------------------------------------------- */
+/* --- the query API ---------------------------------------------------------------------------- */
 
-/* It has many paths: one in the URL is what they are below. */
+/* Appends the API's path to the URL, which may itself have a path. */
 static enum err
 make_api_url(struct target_server *s, const char *path, struct why *why)
 {
@@ -206,7 +205,7 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
     return e;
 }
 
-/* The number of samples that an answer names; 0: it names none. */
+/* Returns the number of samples in an answer, or 0. */
 static uint64_t
 deleted_samples(const char *answer)
 {
@@ -238,7 +237,7 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     if (e == OK) e = make_api_url(s, "/api/v1/admin/tsdb/delete_series", why);
     struct http_client_request request = {
         .url = s->url, .headers = headers, .body = buf_bytes(&form)};
-    /* One who does not allow it says so with 503, or 500, which are no reason to ask again. */
+    /* A server that does not allow this answers 503 or 500; it must not be retried. */
     if (e == OK) e = http_client_new(&once, &client, why);
     if (e == OK) e = http_client_send(client, &request, &answer, why);
     bool is_refused = answer.status / 100 == 4 || strstr(answer.text, "admin API") != NULL;

@@ -1,12 +1,12 @@
 /*
- * chart.c - points come series by series and are not kept: of the first ten series each has a row
+ * chart.c - points arrive series by series and are not kept: each of the first ten series has a row
  * of bins, one for each stretch of time, with the least and the greatest value, the first and the
- * last, which is all that a chart of a few hundred columns can show. Which times there are is not
- * known before (of `up[1h]`): where a point lies beyond the bins they become twice as long, and two
- * of them one. So a chart of any number of points takes the same memory.
+ * last, which is all that a chart of a few hundred columns can show. The range of times may not be
+ * known before (`up[1h]`): for a point beyond the bins, their width doubles and pairs of bins
+ * merge. So the memory does not depend on the number of points.
  *
- * Points are joined by lines unless they are further apart than they should be; NaN is no point.
- * Infinities are marks at the edge. The scale ends at round numbers, so that each label is one.
+ * Points are joined by lines unless they are further apart than `gap_ms`; NaN is not drawn.
+ * Infinities are marks at the edge. The scale begins and ends at round numbers, as do its labels.
  */
 #include "cli/query/chart.h"
 
@@ -26,8 +26,8 @@ enum {
     WIDTH_MAX = 1000,
     HEIGHT_MIN = 12,
     HEIGHT_MAX = 500,
-    ROWS_MIN = 5,     /* of the field */
-    ROWS_A_LABEL = 3, /* about */
+    ROWS_MIN = 5,     /* height of the plot area */
+    ROWS_A_LABEL = 3, /* approximately */
     TEXT_BYTES_MAX = 64 << 20,
     NAME_BYTES_MAX = 4096,
 };
@@ -35,9 +35,9 @@ enum {
 static const char marks[SERIES_MAX + 1] = "*+ox#@%&=~";
 
 struct bin {
-    bool any;    /* a finite value */
-    bool joined; /* with the bin before that has any */
-    bool above;  /* +Inf was there */
+    bool any;    /* has a finite value */
+    bool joined; /* a line joins it to the previous bin with a value */
+    bool above;  /* has +Inf */
     bool below;
     double least, greatest;
     double first, last;
@@ -46,29 +46,29 @@ struct bin {
 struct chart_series {
     struct bin *bins;
     struct buf name;
-    double last; /* of its values, NaN among them */
+    double last; /* last value, which may be NaN */
 };
 
 struct chart {
-    struct query_sink sink; /* first: it is handed out */
+    struct query_sink sink; /* first, so that both pointers convert */
     struct chart_options options;
     struct chart_series series[SERIES_MAX];
     uint32_t count;
     struct bin *spare;
     struct buf text;
 
-    int64_t width_ms;       /* of a bin */
-    int64_t first_bin;      /* the time of the first, in that */
-    int64_t min_ms, max_ms; /* that the bins have to cover; min > max: nothing yet */
+    int64_t width_ms;       /* width of a bin */
+    int64_t first_bin;      /* time of the first bin divided by width_ms */
+    int64_t min_ms, max_ms; /* range to cover; min > max: no points so far */
 
-    /* Of the series at hand. */
+    /* The current series. */
     struct buf name;
     bool drawn;
     bool has_value, has_histogram;
-    int64_t before_ms; /* time of the point before, */
-    bool is_before;    /* if it can be joined */
+    int64_t before_ms; /* time of the previous point */
+    bool is_before;    /* the previous point can be joined */
 
-    uint64_t left_out;   /* series beyond those drawn */
+    uint64_t left_out;   /* series that are not drawn */
     uint64_t histograms; /* series with histograms */
     bool infinite;
 };
@@ -103,7 +103,7 @@ floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-/* Puts what is in `from` before or behind what is in `to`: `from` is later. */
+/* Merges the later bin `from` into `to`. */
 static void
 bin_add(struct bin *to, const struct bin *from)
 {
@@ -122,7 +122,7 @@ bin_add(struct bin *to, const struct bin *from)
     to->last = from->last;
 }
 
-/* Bins of `width_ms` from `first_bin` on. */
+/* Changes the bins to `width_ms`, from `first_bin` on. */
 static void
 rebin(struct chart *c, int64_t width_ms, int64_t first_bin)
 {
@@ -142,8 +142,8 @@ rebin(struct chart *c, int64_t width_ms, int64_t first_bin)
     c->first_bin = first_bin;
 }
 
-/* There is a bin for that time, which is so far from the ends of int64 that no product of a bin and
- * its width leaves it. */
+/* Makes the bins cover the time, which is so far from the ends of int64 that the product of a
+ * bin's number and its width does not overflow. */
 static void
 cover(struct chart *c, int64_t t_ms)
 {
@@ -193,7 +193,7 @@ add_point(struct chart *c, int64_t t_ms, double value)
     bin_add(b, &one);
 }
 
-/* --- what comes ------------------------------------------------------------------------------- */
+/* --- the sink --------------------------------------------------------------------------------- */
 
 static enum err
 chart_begin(struct query_sink *sink, enum promql_type type, struct why *why)
@@ -229,7 +229,7 @@ chart_series_begin(struct query_sink *sink, struct bytes labels, struct why *why
     return buf_error(&c->name) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
 }
 
-/* Only a series that has something to draw gets a mark. */
+/* Only a series with finite or infinite values gets a mark. */
 static enum err
 draw_series(struct chart *c, struct why *why)
 {
@@ -267,17 +267,17 @@ chart_string(struct query_sink *sink, int64_t t_ms, struct bytes text, struct wh
 
 /* --- scales ----------------------------------------------------------------------------------- */
 
-/* From `low` to `high`, both multiples of `step`. Long: the distance between two doubles may be
- * more than the greatest one. */
+/* From `low` to `high`, both multiples of `step`. Long: the distance between two doubles may
+ * exceed DBL_MAX. */
 struct chart_scale {
     long double low, high, step;
     uint32_t steps;
     const char *unit;
     long double unit_value;
-    int digits; /* behind the point; -1: with an exponent */
+    int digits; /* after the decimal point; -1: scientific notation */
 };
 
-/* 1, 2 or 5 times a power of ten, at least so much. */
+/* Returns the smallest 1, 2 or 5 times a power of ten that is at least `least`. */
 static long double
 round_step(long double least)
 {
@@ -286,8 +286,7 @@ round_step(long double least)
     return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
 }
 
-/* How the labels of a scale are written: all with the same unit and as many digits as tell them
- * apart. */
+/* Chooses a common unit for all labels, and as many digits as distinguish them. */
 static void
 choose_unit(struct chart_scale *s)
 {
@@ -312,14 +311,14 @@ static struct chart_scale
 scale_of(double least, double greatest, uint32_t rows)
 {
     long double low = least, high = greatest;
-    if (low == high) { /* the line lies in the middle */
+    if (low == high) { /* the line is drawn in the middle */
         long double around = low == 0 ? 1 : fabsl(low) / 2;
         low -= around;
         high += around;
     }
     long double wanted = rows / ROWS_A_LABEL;
     struct chart_scale s = {.step = round_step((high - low) / (wanted < 1 ? 1 : wanted))};
-    /* What lies closer together than a double tells apart cannot be told apart here. */
+    /* Differences below the resolution of a double cannot be shown. */
     long double finest = fmaxl(fabsl(low), fabsl(high)) * 0x1p-52L;
     if (s.step < finest) s.step = round_step(finest);
     s.low = floorl(low / s.step + 1e-9L) * s.step;
@@ -333,7 +332,7 @@ static void
 print_scale(const struct chart_scale *s, uint32_t i, char *to, size_t size)
 {
     long double value = s->low + i * s->step;
-    if (fabsl(value) < s->step / 2) value = 0; /* what rounding left of it */
+    if (fabsl(value) < s->step / 2) value = 0; /* an error of rounding */
     if (s->digits >= 0) {
         snprintf(to, size, "%.*Lf%s", s->digits, value / s->unit_value, value == 0 ? "" : s->unit);
         return;
@@ -343,7 +342,7 @@ print_scale(const struct chart_scale *s, uint32_t i, char *to, size_t size)
     snprintf(to, size, "%.*Le", digits > 15 ? 15 : digits, value);
 }
 
-/* --- the field -------------------------------------------------------------------------------- */
+/* --- the plot area ---------------------------------------------------------------------------- */
 
 struct chart_field {
     char *cells;
@@ -375,7 +374,7 @@ column_of(const struct chart_field *f, int64_t t_ms)
     return (uint32_t)lround(share * (f->width - 1));
 }
 
-/* From one cell to another, both included. */
+/* Draws from one cell to another, both included. */
 static void
 draw_line(struct chart_field *f, uint32_t x0, uint32_t y0, uint32_t x1, uint32_t y1, char mark)
 {
@@ -431,9 +430,9 @@ find_extremes(const struct chart *c, double *ret_least, double *ret_greatest)
 #define HOUR_MS   (60 * MINUTE_MS)
 #define DAY_MS    (24 * HOUR_MS)
 
-enum { TIME_SIZE = 24 }; /* "2023-11-14T22:13:20.000Z": of the years that people live in */
+enum { TIME_SIZE = 24 }; /* "2023-11-14T22:13:20.000Z": years have four digits */
 
-/* Which part of it is a label. */
+/* The part of a timestamp that is a label. */
 struct time_form {
     uint32_t from, size;
 };
@@ -441,13 +440,14 @@ struct time_form {
 static struct time_form
 time_form_of(int64_t step_ms, int64_t span_ms)
 {
-    if (step_ms >= DAY_MS) return (struct time_form){0, 10};                        /* the day */
-    if (span_ms > DAY_MS && step_ms >= MINUTE_MS) return (struct time_form){5, 11}; /* and minute */
+    if (step_ms >= DAY_MS) return (struct time_form){0, 10}; /* the day */
+    if (span_ms > DAY_MS && step_ms >= MINUTE_MS)
+        return (struct time_form){5, 11}; /* and the minute */
     if (step_ms >= MINUTE_MS) return (struct time_form){11, 5};
     return step_ms >= SECOND_MS ? (struct time_form){11, 8} : (struct time_form){11, 12};
 }
 
-/* The least round step whose labels have room. */
+/* Returns the smallest round step whose labels have room. */
 static int64_t
 time_step(int64_t span_ms, uint32_t width)
 {
@@ -525,7 +525,7 @@ put_times(struct chart *c, const struct chart_field *f, uint32_t margin)
 
 /* --- the page --------------------------------------------------------------------------------- */
 
-/* Cut to so many characters. */
+/* Appends at most `width` characters. */
 static void
 put_cut(struct buf *to, struct bytes text, uint32_t width)
 {
@@ -550,8 +550,8 @@ put_legend(struct chart *c, uint32_t lines, uint32_t width)
     }
 }
 
-/* What was left out, and what the marks at the edges mean: on stderr, the chart stands for itself.
- */
+/* Reports series that are not shown, and the meaning of marks at the edges, on stderr, so that
+ * stdout has only the chart. */
 static void
 tell_rest(const struct chart *c, uint32_t legend)
 {
@@ -588,7 +588,7 @@ put_field(struct chart *c, const struct chart_field *f, uint32_t margin)
     }
 }
 
-/* Whole seconds need no fraction. */
+/* Omits the fraction of whole seconds. */
 static void
 put_moment(struct buf *to, int64_t t_ms)
 {
@@ -637,7 +637,8 @@ print_chart(struct chart *c, uint32_t legend, uint32_t width, uint32_t height, s
     f.cells = mem_alloc(NULL, size);
     if (f.cells == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the chart");
     memset(f.cells, ' ', size);
-    for (uint32_t i = c->count; i-- > 0;) { /* the first one lies above the others */
+    for (uint32_t i = c->count;
+         i-- > 0;) { /* backwards: the first series is drawn over the others */
         draw(c, &f, i);
     }
     put_field(c, &f, margin);
@@ -652,7 +653,8 @@ static enum err
 chart_end(struct query_sink *sink, struct why *why)
 {
     struct chart *c = chart_of(sink);
-    uint32_t width = c->options.width, height = c->options.height - 1; /* the prompt comes below */
+    uint32_t width = c->options.width,
+             height = c->options.height - 1; /* a line is left for the prompt */
     enum err e = OK;
     end_series(c);
     if (width < WIDTH_MIN) width = WIDTH_MIN;
@@ -702,7 +704,7 @@ chart_new(const struct chart_options *options, struct query_sink **ret_sink, str
     c->options.first_ms = clamp_time(options->first_ms);
     c->options.last_ms = clamp_time(options->last_ms);
     c->width_ms = 1;
-    c->min_ms = 1; /* and max_ms is 0: nothing yet */
+    c->min_ms = 1; /* and max_ms is 0: no points so far */
     buf_init(&c->name, NULL, TEXT_BYTES_MAX);
     buf_init(&c->text, NULL, TEXT_BYTES_MAX);
     for (uint32_t i = 0; i < SERIES_MAX; i++) {

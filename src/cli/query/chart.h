@@ -1,6 +1,4 @@
-/*
- * chart.h - the answer of a query as a chart of lines, in characters.
- */
+/* chart.h - prints the result of a query as a line chart of characters. */
 #ifndef CLI_QUERY_CHART_H
 #define CLI_QUERY_CHART_H
 
@@ -10,22 +8,22 @@
 
 struct chart_options {
     FILE *to;
-    uint32_t width; /* of the terminal, in characters; below some it is taken for more */
+    uint32_t width; /* the terminal's, in characters; small values are raised to a minimum */
     uint32_t height;
-    bool is_range; /* the axis goes from first to last */
+    bool is_range; /* the axis extends from first to last */
     int64_t first_ms;
     int64_t last_ms;
-    int64_t step_ms; /* of a range; else 0 */
-    int64_t gap_ms;  /* points that are further apart are not joined */
+    int64_t step_ms; /* a range query's; otherwise 0 */
+    int64_t gap_ms;  /* points further apart than this are not joined */
 };
 
-/* Given: its end(), which prints it, and its free(). ERR_INPUT of begin(): a result of one
+/* The sink is given; its end() prints the chart. begin() returns ERR_INPUT for results of one
  * time. */
 MUST_CHECK enum err chart_new(const struct chart_options *options, struct query_sink **ret_sink,
                               struct why *why);
 
-/* Columns and lines of the terminal that stdout is, or as the environment says (COLUMNS, LINES);
- * 80 and 24 if neither is known. */
+/* Returns columns and lines of the terminal at stdout, or those of the environment (COLUMNS,
+ * LINES); 80 and 24 if neither is known. */
 void chart_room(uint32_t *ret_width, uint32_t *ret_height);
 
 #endif

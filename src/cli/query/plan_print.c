@@ -1,6 +1,6 @@
 /*
- * plan_print.c - a plan comes as JSON, from a server or from the engine in this process, and is
- * printed as rows: what is below an operator is indented, below it.
+ * plan_print.c - a plan arrives as JSON, from a server or from the engine in this process, and is
+ * printed as rows: the inputs of an operator follow below it, indented.
  */
 #include "cli/query/plan_print.h"
 
@@ -13,17 +13,17 @@
 enum {
     DATA_BYTES_MAX = 256 << 20,
     DETAIL_SHOWN_BYTES = 120,
-    INDENTS_MAX = 30, /* what is deeper stands as deep */
+    INDENTS_MAX = 30, /* deeper nodes have this indentation */
     DEPTH_MAX = 10000,
 };
 
 struct plan_printer {
-    struct query_sink sink; /* first: it is handed out */
+    struct query_sink sink; /* first, so that both pointers convert */
     FILE *to;
     struct buf data;
-    struct arena arena; /* of texts in it */
+    struct arena arena; /* texts of `data` */
     struct report *report;
-    bool ran; /* there are times and memory, and stats: */
+    bool ran; /* the plan has times, memory and stats: */
     double ms, peak_bytes, peak_samples, result_series;
 };
 
@@ -103,7 +103,7 @@ which(struct bytes key)
     return i;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 static void
 read_stats(struct plan_printer *p, struct scan *s)
@@ -123,7 +123,7 @@ read_stats(struct plan_printer *p, struct scan *s)
     }
 }
 
-/* The figures of a node come before what is below it. */
+/* The figures of a node precede its inputs. */
 static void
 read_node(struct plan_printer *p, struct scan *s, uint32_t depth)
 {
@@ -173,7 +173,7 @@ print_plan(struct query_sink *sink, struct why *why)
 {
     struct plan_printer *p = (struct plan_printer *)(void *)sink;
     if (buf_error(&p->data)) return why_set(why, ERR_NOMEM, "not enough memory for the plan");
-    if (p->data.size == 0) return OK; /* an error is told */
+    if (p->data.size == 0) return OK; /* another message reports the error */
     struct scan s = scan_of(buf_bytes(&p->data), &p->arena);
     enum err e = report_new(REPORT_TEXT, p->to, NULL, &p->report);
     if (e) return why_set(why, e, "not enough memory for the output");

@@ -1,4 +1,4 @@
-/* plan_print.h - the plan of a query as a table: a row for each operator. */
+/* plan_print.h - prints the plan of a query as a table with a row for each operator. */
 #ifndef CLI_QUERY_PLAN_PRINT_H
 #define CLI_QUERY_PLAN_PRINT_H
 
@@ -6,8 +6,8 @@
 
 #include "cli/lib/query_sink.h"
 
-/* Takes the API's "data" of explain, of what was `ran` or not; `to` is borrowed, and all else as
- * query_printer_new() has it. */
+/* The sink takes the "data" of the API's explain, or of analyze if `ran`. `to` is borrowed; the
+ * rest is as for query_printer_new(). */
 MUST_CHECK enum err plan_printer_new(FILE *to, bool ran, struct query_sink **ret_sink,
                                      struct why *why);
 

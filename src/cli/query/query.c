@@ -1,12 +1,13 @@
 /*
- * query.c - `firekeep query EXPR`: what an expression of PromQL gives, at one time or over a range.
+ * query.c - `firekeep query EXPR`: evaluates an expression of PromQL, at one time or over a range.
  *
  *     expression, times -- target -+- a server: its query API  -+- sink: table, CSV, JSON, chart
  *                                  +- a directory: the engine  -+
  *
- * With --explain or --analyze it is not the result that is wanted but what it takes to come by it.
+ * With --explain or --analyze, the plan of the query and its cost are printed instead of the
+ * result.
  *
- * The result goes to stdout, all that is said about it to stderr.
+ * The result goes to stdout, messages go to stderr.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 
 enum { FORM_CHART = QUERY_JSON + 1, SENTENCE_BYTES_MAX = 4 << 20, STEPS_WANTED = 250 };
 #define HOUR_MS    ((int64_t)3600 * 1000)
-#define TIMEOUT_NS (365 * 86400 * NS_PER_S) /* is as good as more */
+#define TIMEOUT_NS (365 * 86400 * NS_PER_S) /* a longer timeout makes no difference */
 
 struct querying {
     struct target_options target;
@@ -34,7 +35,7 @@ struct querying {
     int64_t lookback_ns;
     int64_t timeout_ns;
     uint64_t limit;
-    int form; /* of the choices */
+    int form; /* index of the choices */
     bool explain;
     bool analyze;
 
@@ -79,9 +80,9 @@ static const char notes[] =
     "\n--explain and --analyze print a table or json, see docs/promql.md.\n"
     "\nExit status: 0 done, 1 something failed, 2 wrong usage or not a valid expression.\n";
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
-/* Raw samples are of one time; in a chart, too. */
+/* True for a range vector, which is evaluated at one time, even for a chart. */
 static bool
 has_no_range(struct bytes expression)
 {
@@ -92,7 +93,7 @@ has_no_range(struct bytes expression)
         promql_parse(expression, NULL, NULL, &tree, &error) || promql_has_range(tree, &error);
     if (tree != NULL) promql_free(tree);
     buf_fini(&error);
-    return !has; /* of what is no expression the target tells */
+    return !has; /* the target reports invalid expressions */
 }
 
 static enum err
@@ -143,7 +144,7 @@ settle(struct querying *q, int64_t now_ms, struct why *why)
     return OK;
 }
 
-/* --- the answer ------------------------------------------------------------------------------- */
+/* --- the result ------------------------------------------------------------------------------- */
 
 static enum err
 make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *why)
@@ -168,7 +169,7 @@ make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *wh
     return chart_new(&chart, ret_sink, why);
 }
 
-/* The sentence about an expression that has no result. */
+/* Prints the error of an expression without a result. */
 static int
 tell(const struct querying *q, const struct query_failure *failure)
 {
@@ -198,7 +199,7 @@ print(const struct querying *q, struct target *target)
     enum err e = make_sink(q, &sink, &why);
     if (e == OK) e = target_query(target, &q->asked, sink, &failure, &why);
     bool refused = failure.sentence.size > 0;
-    /* What came before an error is shown, too, but no chart that would look like all of it. */
+    /* A partial result is shown before an error, but not as a chart, which would look complete. */
     if (sink != NULL && !refused && (e == OK || q->form != FORM_CHART)) {
         e = err_first(e, sink->ops->end(sink, e ? &later : &why));
     }
@@ -211,7 +212,7 @@ print(const struct querying *q, struct target *target)
         why_prefix(&why, e, "the result may be incomplete");
         code = cli_failed("query", e, &why);
     } else if (ferror(stdout)) {
-        code = EXIT_FAILED; /* cli_run() tells */
+        code = EXIT_FAILED; /* cli_run() reports the error */
     } else if (e) {
         code = cli_failed("query", e, &why);
     }

@@ -1,8 +1,8 @@
 /*
- * query_print.c - results are written as they come. A table of one time is a row for each series,
- * aligned, in which a native histogram that is long is cut; of many times each series is a line,
- * and its points are lines below. Rows of CSV are those that `export` writes, with histograms as
- * texts besides, which `import` does not read.
+ * query_print.c - writes results as they arrive. A table of one time has an aligned row for each
+ * series, in which long native histograms are cut; with many times, each series is a line, followed
+ * by lines for its points. Rows of CSV are those of `export`, and also have histograms as texts,
+ * which `import` does not read.
  */
 #include "cli/query/query_print.h"
 
@@ -18,17 +18,17 @@
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 256 << 20, CELL_BYTES_MAX = 64 };
 
 struct printer {
-    struct query_sink sink; /* first: it is handed out */
+    struct query_sink sink; /* first, so that both pointers convert */
     FILE *to;
     enum query_form form;
     enum promql_type type;
     struct buf text;
-    struct report *report; /* of a table of one time, or of a string */
-    struct buf series;     /* as a selector, of a table */
+    struct report *report; /* for a table of one time, or a string */
+    struct buf series;     /* a table's, as a selector */
     struct buf value;
     bool begun;
-    bool any;                   /* series, a string, or some JSON came */
-    struct text_writer *writer; /* of CSV */
+    bool any;                   /* a series, a string, or JSON arrived */
+    struct text_writer *writer; /* for CSV */
 };
 
 static struct printer *
@@ -56,7 +56,7 @@ write_if_large(struct printer *p, struct why *why)
 void
 query_note_print(struct query_sink *sink, enum promql_note kind, struct bytes sentence)
 {
-    static const char own[] = "PromQL "; /* then "warning" or "info", and a colon */
+    static const char own[] = "PromQL "; /* followed by "warning" or "info", and a colon */
     bool named = sentence.size > sizeof own && memcmp(sentence.at, own, sizeof own - 1) == 0;
     struct buf text;
     (void)sink;
@@ -83,7 +83,7 @@ put_number(struct buf *to, double value)
     buf_put(to, text, number_print_sentence(double_bits(value), text));
 }
 
-/* As Prometheus writes them, {count:3, sum:4, (1,2]:3}. */
+/* Writes it as Prometheus does, {count:3, sum:4, (1,2]:3}. */
 static struct bytes
 histogram_text(struct printer *p, const struct query_histogram *h)
 {
@@ -106,7 +106,7 @@ histogram_text(struct printer *p, const struct query_histogram *h)
     return buf_bytes(to);
 }
 
-/* The beginning, as many buckets as a column has room for: all of them are in CSV and in JSON. */
+/* Cuts it to the buckets for which a column has room: CSV and JSON have all of them. */
 static struct bytes
 histogram_cell(struct printer *p, const struct query_histogram *h)
 {
@@ -114,7 +114,7 @@ histogram_cell(struct printer *p, const struct query_histogram *h)
     struct bytes text = histogram_text(p, h);
     if (text.size <= CELL_BYTES_MAX) return text;
     size_t size = CELL_BYTES_MAX - strlen(rest);
-    while (text.at[size - 1] != ' ') { /* there is one before "sum" */
+    while (text.at[size - 1] != ' ') { /* a blank precedes "sum" */
         size--;
     }
     p->value.size = size;
@@ -221,7 +221,7 @@ csv_point(struct query_sink *sink, const struct query_point *point, struct why *
     struct printer *p = printer_of(sink);
     if (point->histogram != NULL) {
         text_writer_text(p->writer, point->t_ms, histogram_text(p, point->histogram), &p->text);
-    } else { /* the API has one NaN */
+    } else { /* the API has only one NaN */
         uint64_t bits = isnan(point->value) ? NORMAL_NAN_BITS : double_bits(point->value);
         text_writer_floats(p->writer, 1, &point->t_ms, &bits, &p->text);
     }
@@ -263,7 +263,7 @@ json_end(struct query_sink *sink, struct why *why)
     return query_print_out(&p->text, p->to, why);
 }
 
-/* --- a printer -------------------------------------------------------------------------------- */
+/* --- printers --------------------------------------------------------------------------------- */
 
 static void
 printer_free(struct query_sink *sink)

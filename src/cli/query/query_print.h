@@ -1,6 +1,4 @@
-/*
- * query_print.h - the answer of a query as text: a table, CSV, or JSON. Chart: chart.h.
- */
+/* query_print.h - prints the result of a query as a table, CSV, or JSON. chart.h prints charts. */
 #ifndef CLI_QUERY_QUERY_PRINT_H
 #define CLI_QUERY_QUERY_PRINT_H
 
@@ -10,18 +8,18 @@
 
 enum query_form { QUERY_TABLE, QUERY_CSV, QUERY_JSON };
 
-/* `to` is borrowed; when it cannot be written, calls are ERR_IO without a sentence. Given: its
- * end() and free(). */
+/* The sink is given: call its end() and free(). `to` is borrowed; if it cannot be written, calls
+ * return ERR_IO without a sentence. */
 MUST_CHECK enum err query_printer_new(enum query_form form, FILE *to, struct query_sink **ret_sink,
                                       struct why *why);
 
-/* For all sinks: a line on stderr, after all that is on stdout. */
+/* Prints a note on stderr, after flushing stdout; for all sinks. */
 void query_note_print(struct query_sink *sink, enum promql_note kind, struct bytes sentence);
 
-/* For those that people read: says so on stderr. */
+/* Prints on stderr that the result is empty; for output that people read. */
 void query_print_empty(void);
 
-/* Writes what a buffer holds, and clears it. */
+/* Writes the contents of a buffer, and clears it. */
 MUST_CHECK enum err query_print_out(struct buf *text, FILE *to, struct why *why);
 
 #endif

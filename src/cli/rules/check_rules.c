@@ -1,6 +1,6 @@
 /*
- * check_rules.c - `firekeep check rules FILE...`: all that is wrong with files of rules, and rules
- * that are there twice, as promtool tells them.
+ * check_rules.c - `firekeep check rules FILE...`: reports all errors in rule files, and duplicate
+ * rules, in promtool's words.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "cli/rules/check_rules.h"
 #include "rules/load/rule_files.h"
 
-/* Of what one file comes to: far more than one of RULE_FILE_BYTES_MAX usually does. */
+/* Memory for the groups of one file: far more than one of RULE_FILE_BYTES_MAX usually needs. */
 enum { GROUPS_BYTES_MAX = 512 << 20, LINE_BYTES_MAX = 16384 };
 
 enum lint { LINT_ALL, LINT_DUPLICATES, LINT_NONE };
@@ -36,14 +36,14 @@ const struct flag check_rules_flags[] = {
     {0},
 };
 
-/* --- rules that are there twice --------------------------------------------------------------- */
+/* --- duplicate rules -------------------------------------------------------------------------- */
 
 struct found_rule {
     const struct rule_group *group;
     const struct rule *rule;
 };
 
-/* The labels of a rule by name, those of its group among them, of which its own hide some. */
+/* The labels of a rule by name, with those of its group that it does not override. */
 struct label_walk {
     struct named_texts own, of_group;
 };
@@ -61,7 +61,7 @@ take(struct named_texts *texts)
     return texts->items++;
 }
 
-/* NULL: there are no more. */
+/* Returns the next label, or NULL. */
 static const struct named_text *
 next_label(struct label_walk *w)
 {
@@ -72,7 +72,7 @@ next_label(struct label_walk *w)
     return take(&w->own);
 }
 
-/* By name, then labels. */
+/* Compares names, then labels. */
 static int
 compare_series(const struct found_rule *a, const struct found_rule *b)
 {
@@ -87,7 +87,7 @@ compare_series(const struct found_rule *a, const struct found_rule *b)
     return order;
 }
 
-/* The same; of equal ones that which stands before the other in the file comes first. */
+/* The same; equal rules are ordered by their places in the file. */
 static int
 compare_found(const void *a, const void *b)
 {
@@ -122,7 +122,7 @@ print_duplicate(const char *path, const struct found_rule *first, const struct f
     buf_fini(&line);
 }
 
-/* How many rules are there more than once; the second of each is printed if `print` is set. */
+/* Returns the number of rules with duplicates; prints the second of each if `print` is set. */
 static uint32_t
 find_duplicates(const char *path, const struct found_rule *rules, uint32_t count, bool print)
 {
@@ -188,7 +188,7 @@ print_found(const char *path, const struct rule_groups *groups,
     return duplicates > 0 && options->lint_fatal ? EXIT_LINT : EXIT_DONE;
 }
 
-/* "-" is standard input. */
+/* Checks one file; "-" is standard input. */
 static int
 check_rules_file(const char *file, const struct check_rules_options *options)
 {
@@ -229,7 +229,8 @@ check_rules(int argc, char **argv)
     int count = 0, code = EXIT_DONE;
     enum err e = flags_parse(check_rules_flags, &options, argc - 1, argv + 1, &count, &why);
     if (e) return cli_usage_error("check", "rules: %s", why.text);
-    /* As promtool does; but whoever sits before it would not know what it waits for. */
+    /* Reads standard input, as promtool does, but not from a terminal, where the command would
+     * wait without a visible reason. */
     if (count < 1 && !isatty(STDIN_FILENO)) return check_rules_file("-", &options);
     if (count < 1) {
         return cli_usage_error(

@@ -1,7 +1,8 @@
 /*
- * check_rules_against.c - what a configuration file would change about the rules and Alertmanagers
- * of a server. What both have is compared as it is printed, since a server tells no secrets:
- * another password is no difference. Names of rule files are compared, not what is in them.
+ * check_rules_against.c - reports what a configuration file would change about the rules and
+ * Alertmanagers of a server. Both are compared as they are printed, because a server returns no
+ * secrets: another password makes no difference. Names of rule files are compared, not their
+ * contents.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 
 enum { PRINTED_BYTES_MAX = 8 << 20 };
 
-/* Whether both are printed alike. What is too long to be printed is as good as another. */
+/* Compares the printed forms. One that is too long to be printed differs from all. */
 static bool
 same_printed(const struct alerting *a, const struct alerting *b)
 {
@@ -29,7 +30,7 @@ same_printed(const struct alerting *a, const struct alerting *b)
     return same;
 }
 
-/* One Alertmanager of a list, alone; a view. */
+/* Returns a list of one Alertmanager; a view. */
 static struct alerting
 only(const struct alerting *list, uint32_t index)
 {
@@ -56,7 +57,7 @@ has_pattern(const struct tenant_rules *rules, const char *pattern)
     return false;
 }
 
-/* A line for each pattern of `of` that the other lacks. */
+/* Prints a line for each pattern of `of` that the other lacks. */
 static void
 tell_patterns(const struct rule_settings *of, const struct rule_settings *other, const char *what)
 {
@@ -68,7 +69,7 @@ tell_patterns(const struct rule_settings *of, const struct rule_settings *other,
             if (rules->tenant[0] != '\0') {
                 printf("tenant %s: ", shown_of(bytes_of_text(rules->tenant)).text);
             }
-            /* Whole, however long: it has no control characters, the configuration refuses them. */
+            /* Not quoted: the configuration refuses control characters. */
             printf("rule file '%s': %s\n", rules->given.items[k], what);
         }
     }
@@ -87,7 +88,7 @@ same_labels(const struct named_texts *a, const struct named_texts *b)
 
 /* --- Alertmanagers ---------------------------------------------------------------------------- */
 
-/* What people know one by: where its first members are. */
+/* An Alertmanager is known by the place of its first members. */
 static struct shown
 name_of(const struct alertmanager_settings *a)
 {
@@ -105,7 +106,7 @@ name_of(const struct alertmanager_settings *a)
 
 enum likeness { NOT_THERE, CHANGED, THE_SAME };
 
-/* The most that one of the list has in common with it. */
+/* Returns the greatest likeness of an Alertmanager of the list. */
 static enum likeness
 find_alike(const struct alerting *list, const struct alerting *one)
 {
@@ -137,7 +138,7 @@ tell_alertmanagers(const struct alerting *file, const struct alerting *server)
     }
 }
 
-/* --- all -------------------------------------------------------------------------------------- */
+/* --- the comparison --------------------------------------------------------------------------- */
 
 void
 check_rules_against(const struct config_lists *file, const struct rule_settings *rules,
@@ -149,7 +150,8 @@ check_rules_against(const struct config_lists *file, const struct rule_settings 
         printf("external_labels: changes\n");
     }
     tell_alertmanagers(&file->alerting, alerting);
-    struct alerting a = file->alerting, b = *alerting; /* what is done for all of them */
+    struct alerting a = file->alerting,
+                    b = *alerting; /* the settings common to all Alertmanagers */
     a.count = b.count = 0;
     struct alerting label_a = {.tenant_label = a.tenant_label};
     struct alerting label_b = {.tenant_label = b.tenant_label};

@@ -1,8 +1,7 @@
 /*
  * rule_unit.c - see rule_unit.h. All groups are evaluated, one after the other, at each multiple of
- * the interval of evaluations from the beginning on, whatever their own intervals are. Before each
- * step the series have their samples until then, so that what is asked at the end sees no sample
- * that is newer than the last step.
+ * the evaluation interval, whatever their own intervals are. Before each step, samples up to its
+ * time are stored, so that queries after the last step see no newer ones.
  */
 #include "cli/rules/rule_unit_private.h"
 
@@ -94,7 +93,7 @@ begin_groups(struct testing *t)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-/* Tells of the rules of a group that failed. */
+/* Reports the rules of a group that failed. */
 static enum err
 tell_failed(struct testing *t, struct group *group, int64_t since_ms, bool *ret_any)
 {
@@ -113,7 +112,7 @@ tell_failed(struct testing *t, struct group *group, int64_t since_ms, bool *ret_
     return e;
 }
 
-/* *ret_fine false: rules failed, and the test is over. */
+/* *ret_fine false: rules failed, and the test ends. */
 static enum err
 step(struct testing *t, int64_t since_ms, bool *ret_fine)
 {
@@ -130,14 +129,14 @@ step(struct testing *t, int64_t since_ms, bool *ret_fine)
     return e;
 }
 
-/* What is expected of alerts, by time. */
+/* Orders expected alerts by time, then by their place in the file. */
 static int
 compare_times(const void *a, const void *b)
 {
     const struct rule_test_alerts *x = *(const struct rule_test_alerts *const *)a;
     const struct rule_test_alerts *y = *(const struct rule_test_alerts *const *)b;
     if (x->at_ms != y->at_ms) return x->at_ms < y->at_ms ? -1 : 1;
-    return (x > y) - (x < y); /* as they stand in the file */
+    return (x > y) - (x < y); /* the order in the file */
 }
 
 static enum err
@@ -167,7 +166,7 @@ last_time(const struct rule_test *test)
     return last;
 }
 
-/* *ret_fine false: rules failed, and the test is over. */
+/* *ret_fine false: rules failed, and the test ends. */
 static enum err
 run_steps(struct testing *t, bool *ret_fine)
 {
@@ -187,9 +186,9 @@ run_steps(struct testing *t, bool *ret_fine)
     return e;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the test --------------------------------------------------------------------------------- */
 
-/* *ret_fine false: there are any. */
+/* Reports invalid rule files as failures. *ret_fine false: there were any. */
 static enum err
 tell_wrong(struct testing *t, bool *ret_fine)
 {
@@ -203,7 +202,7 @@ tell_wrong(struct testing *t, bool *ret_fine)
     return e;
 }
 
-/* *ret_fine false: there is one without a name, which is a failure. */
+/* *ret_fine false: an expected alert has no name, which is a failure. */
 static enum err
 check_names(struct testing *t, bool *ret_fine)
 {
@@ -220,8 +219,8 @@ check_names(struct testing *t, bool *ret_fine)
     return OK;
 }
 
-/* *ret_fine false: there are too many steps, or times after which, in nanoseconds, there is not as
- * much time as alerts are valid. */
+/* *ret_fine false: the test has too many steps, or so late times that adding the validity of an
+ * alert overflows nanoseconds. */
 static enum err
 check_times(struct testing *t, bool *ret_fine)
 {

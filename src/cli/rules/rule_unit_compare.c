@@ -1,4 +1,5 @@
-/* rule_unit_compare.c - what is expected of rules and expressions, and what is there. */
+/* rule_unit_compare.c - compares expected alerts and results of expressions with the actual
+ * ones. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* A copy in `scratch`. */
+/* Makes a list in `scratch`. */
 static enum err
 list_of_labels(struct testing *t, struct bytes labels, struct label_list *ret)
 {
@@ -25,7 +26,7 @@ list_of_labels(struct testing *t, struct bytes labels, struct label_list *ret)
     return OK;
 }
 
-/* Of texts by name; `alertname`, if not NULL, is one of them. */
+/* The same from texts, by name, and `alertname` if it is not NULL. */
 static enum err
 list_of_texts(struct testing *t, const struct named_texts *texts, const char *alertname,
               struct label_list *ret)
@@ -89,7 +90,7 @@ sort_fired(struct fired_alert *alerts, uint32_t count)
     if (count > 1) qsort(alerts, count, sizeof *alerts, compare_fired);
 }
 
-/* Those of all rules of the name. */
+/* Finds the firing alerts of all rules with that name. */
 static enum err
 find_firing(struct testing *t, const char *name, struct firing *f)
 {
@@ -154,7 +155,7 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
 
 /* --- expressions ------------------------------------------------------------------------------ */
 
-/* A query, and what it lives on. */
+/* A query and the memory it uses. */
 struct asked_query {
     struct promql_tree *tree;
     struct view *view;
@@ -169,7 +170,7 @@ query_end(struct asked_query *q)
     view_free(q->view);
 }
 
-/* ERR_INPUT: the failure's text is completed. query_end() in any case. */
+/* Runs a query. ERR_INPUT: the failure's text is complete. query_end() is required in any case. */
 static enum err
 query(struct testing *t, struct bytes expression, int64_t at_ms, struct asked_query *q)
 {
@@ -202,7 +203,7 @@ query(struct testing *t, struct bytes expression, int64_t at_ms, struct asked_qu
 struct compared_sample {
     struct label_list labels;
     double value;
-    struct bytes histogram; /* as a text; at NULL: it is a float */
+    struct bytes histogram; /* as text; `at` NULL: a float */
 };
 struct compared_samples {
     struct compared_sample *items;
@@ -216,7 +217,7 @@ compare_samples(const void *a, const void *b)
     return label_lists_compare(&x->labels, &y->labels);
 }
 
-/* The text of a histogram, in `scratch`. */
+/* Writes a histogram as text into `scratch`. */
 static enum err
 print_histogram(struct testing *t, const struct fhist *h, struct bytes *ret)
 {
@@ -266,7 +267,7 @@ list_got(struct testing *t, struct promql_result *result, struct compared_sample
     return e;
 }
 
-/* A histogram among what is expected. ERR_INPUT: `error` says what is wrong. */
+/* Reads an expected histogram. ERR_INPUT: `error` describes the error. */
 static enum err
 read_histogram(struct testing *t, const char *text, struct bytes *ret, struct buf *error)
 {
@@ -334,7 +335,7 @@ list_wanted(struct testing *t, const struct rule_test_expression *x, struct comp
     return e;
 }
 
-/* NaN is equal to nothing, as in promtool. */
+/* Unlike other values, NaN never equals itself, as in promtool. */
 static bool
 same_value(const struct testing *t, double x, double y)
 {
@@ -426,7 +427,7 @@ dump_series(struct testing *t, int64_t until_ms)
     struct asked_query q;
     char expression[64];
     struct bytes labels;
-    int64_t ms = until_ms / 1000 * 1000 + 1000; /* so that nothing is left out */
+    int64_t ms = until_ms / 1000 * 1000 + 1000; /* rounded up, so that all samples are included */
     snprintf(expression, sizeof expression, "{__name__=~\".+\"}[%llds]", (long long)ms / 1000);
     buf_put_text(&t->text, "Dump of all data (input_series and rules) at ");
     put_go_duration(&t->text, ms);

@@ -1,7 +1,6 @@
 /*
- * rule_unit_input.c - what is written into the memory of a test: the series that it gives, and what
- * rules record. As in promtool, the series are the lines of one text, and of those that are there
- * twice the last one counts.
+ * rule_unit_input.c - writes into the memory of a test: the series that it defines, and what rules
+ * record. As in promtool, the series are the lines of one text, and the last of duplicates counts.
  */
 #include <stdlib.h>
 
@@ -10,20 +9,20 @@
 #include "model/labels.h"
 #include "wire/number.h"
 
-/* A series, and how far it is stored. */
+/* A series, and the position in its values. */
 struct test_input {
     struct bytes labels; /* canonical */
-    uint32_t number;     /* as they are given */
-    const char *refused; /* why the store does not take it; NULL: it does */
+    uint32_t number;     /* order in the test */
+    const char *refused; /* reason why the store does not take it, or NULL */
     struct notation notation;
     struct notation_walk walk;
-    int64_t t_ms; /* of the next value */
+    int64_t t_ms; /* time of the next value */
     bool ended;
 };
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Why a series of these labels cannot be stored, or NULL. */
+/* Returns the reason why a series with these labels cannot be stored, or NULL. */
 static const char *
 build_labels(struct testing *t, const struct notation_metric *metric, struct buf *to)
 {
@@ -77,7 +76,7 @@ compare_inputs(const void *a, const void *b)
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* In the order of their labels, in which the store takes them fastest. */
+/* Sorts by labels, the order in which the store is fastest. */
 static void
 sort_inputs(struct testing *t)
 {
@@ -108,10 +107,10 @@ trim(struct bytes line)
 
 struct input_reading {
     struct testing *t;
-    const struct rule_test_series *series; /* at hand */
-    bool ended;      /* there was an empty line or a comment: what follows does not count */
-    bool has_unread; /* and there is something */
-    bool fine;       /* false: a failure was told */
+    const struct rule_test_series *series; /* the current series */
+    bool ended;      /* an empty line or a comment was read: the rest is ignored */
+    bool has_unread; /* something follows the end */
+    bool fine;       /* false: a failure was reported */
 };
 
 static enum err
@@ -137,7 +136,7 @@ read_line(struct input_reading *r, struct bytes line, uint32_t number)
     return e;
 }
 
-/* The series and its values are a text, of one line or more. */
+/* Parses the text of a series and its values, which may have several lines. */
 static enum err
 read_series(struct input_reading *r)
 {
@@ -204,7 +203,7 @@ put_number(struct buf *to, uint64_t bits)
     buf_put(to, text, number_print_sentence(bits, text));
 }
 
-/* In the words of Prometheus, which has few where it has no time or a histogram. */
+/* Uses the words of Prometheus, which does not mention the time, or a histogram, in some cases. */
 static void
 put_refusal(struct buf *to, enum memory_verdict verdict, const struct memory_sample *sample,
             const struct memory_sample *last)
@@ -258,7 +257,7 @@ find_due(struct testing *t, struct test_input *input, int64_t until_ms, struct d
     return OK;
 }
 
-/* Puts why one is refused into `refusal`. */
+/* Writes the reason into `refusal` if the store refuses the sample. */
 static bool
 is_refused(struct testing *t, const struct due_sample *due)
 {
@@ -302,7 +301,7 @@ input_until(struct testing *t, int64_t until_ms)
 
 /* --- what rules write ------------------------------------------------------------------------- */
 
-/* That a series is marked stale which others wrote meanwhile is no failure. */
+/* A refused staleness marker is not an error: another rule wrote the series meanwhile. */
 static enum err
 write_sample(struct testing *t, struct bytes labels, const struct memory_sample *sample,
              struct rules_written *ret)

@@ -1,4 +1,4 @@
-/* rule_unit_private.h - a unit test of rules at work. Private to rule_unit*.c. */
+/* rule_unit_private.h - the state of a unit test of rules. Private to rule_unit*.c. */
 #ifndef CLI_RULES_RULE_UNIT_PRIVATE_H
 #define CLI_RULES_RULE_UNIT_PRIVATE_H
 
@@ -8,9 +8,9 @@
 #include "wire/remote/remote_write.h"
 
 enum {
-    STEPS_MAX = 10000000,           /* 19 years, at one a minute */
-    TEST_BYTES_MAX = 1 << 30,       /* of texts, and of what is expected */
-    TEST_TEXT_BYTES_MAX = 64 << 20, /* of a failure */
+    STEPS_MAX = 10000000,           /* 19 years of one step per minute */
+    TEST_BYTES_MAX = 1 << 30,       /* for texts and expected results */
+    TEST_TEXT_BYTES_MAX = 64 << 20, /* for a failure */
     LOOKBACK_MS = 5 * 60 * 1000
 };
 
@@ -20,15 +20,15 @@ struct testing {
     const struct rule_unit_options *options;
     const struct rule_test *test;
     struct budget *memory;
-    struct arena arena;   /* as long as the test */
-    struct arena scratch; /* as long as a step, or a comparison */
-    struct buf text;      /* of the failure that is being written */
+    struct arena arena;   /* lives as long as the test */
+    struct arena scratch; /* lives as long as a step or a comparison */
+    struct buf text;      /* the failure being written */
     struct why *why;
 
     struct memory_store *store;
     struct test_input *inputs;
     uint32_t input_count;
-    bool input_refused; /* nothing is evaluated any more */
+    bool input_refused; /* evaluation has ended */
     struct buf refusal;
 
     struct rw_request decoded;
@@ -38,18 +38,19 @@ struct testing {
     uint32_t group_count;
 };
 
-/* Tells the failure that is in `text`, and clears it. */
+/* Reports the failure in `text`, and clears it. */
 enum err testing_fail(struct testing *t);
 enum err testing_no_memory(struct testing *t);
 
 /* --- rule_unit_input.c ------------------------------------------------------------------------ */
 
-/* Reads the series. A sentence about one that cannot be read is a failure, *ret_fine is false. */
+/* Reads the series. A series that cannot be parsed is a failure, and *ret_fine is false. */
 MUST_CHECK enum err input_begin(struct testing *t, bool *ret_fine);
-/* Stores the samples until a time, all or, if the store refuses one, none: then it is a failure. */
+/* Stores the samples up to a time. If the store refuses one, none is stored, and that is a
+ * failure. */
 MUST_CHECK enum err input_until(struct testing *t, int64_t t_ms);
 
-/* Takes what a rule gave, as struct rules_host says. */
+/* Stores results of a rule, as described by struct rules_host. */
 MUST_CHECK enum err input_write(struct testing *t, struct bytes message, struct rules_written *ret,
                                 struct why *why);
 
@@ -59,13 +60,13 @@ MUST_CHECK enum err input_write(struct testing *t, struct bytes message, struct 
 MUST_CHECK enum err compare_alerts(struct testing *t, const struct rule_test_alerts *expected);
 MUST_CHECK enum err compare_expression(struct testing *t,
                                        const struct rule_test_expression *expected);
-/* All series until a time from the beginning on. */
+/* Passes all series from the beginning to a time to `dump`. */
 MUST_CHECK enum err dump_series(struct testing *t, int64_t until_ms);
 
 /* --- rule_unit_text.c ------------------------------------------------------------------------- */
 
-/* Labels or annotations, by name. Values may be empty, and of labels that are expected a name may
- * be there twice. */
+/* Labels or annotations, by name. Values may be empty, and expected labels may have duplicate
+ * names. */
 struct label_list {
     const struct label *items;
     uint32_t count;
@@ -77,14 +78,14 @@ struct fired_alert {
 int label_lists_compare(const struct label_list *a, const struct label_list *b);
 
 void put_label_list(struct buf *to, const struct label_list *list);
-/* 1m30s, as durations are written in files, and as Go does. */
+/* The first writes 1m30s as in files, the second as Go does. */
 void put_duration(struct buf *to, int64_t ms);
 void put_go_duration(struct buf *to, int64_t ms);
-/* As few digits as read back the same: 1.5E+00; and without an exponent. */
+/* Both write the fewest digits that read back the same: 1.5E+00, and without an exponent. */
 void put_scientific(struct buf *to, double value);
 void put_plain(struct buf *to, double value);
 void put_alerts(struct buf *to, const struct fired_alert *alerts, uint32_t count);
-/* What is only expected in red, what is only there in green, values that differ in yellow. */
+/* Alerts that are only expected are red, those only found green, values that differ yellow. */
 void put_alerts_diff(struct buf *to, const struct fired_alert *expected, uint32_t expected_count,
                      const struct fired_alert *got, uint32_t got_count);
 

@@ -1,4 +1,4 @@
-/* rule_unit_text.c - what a test of rules expects and finds, as promtool writes it. */
+/* rule_unit_text.c - writes expected and actual results of a test of rules as promtool does. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "model/labels.h"
 #include "wire/number.h"
 
-#define INDENT "            " /* of all lines of a failure but the first */
+#define INDENT "            " /* begins all lines of a failure except the first */
 
 int
 label_lists_compare(const struct label_list *a, const struct label_list *b)
@@ -54,7 +54,7 @@ put_go_duration(struct buf *to, int64_t ms)
     buf_put_u8(to, 's');
 }
 
-/* False: it is not finite, and was put. */
+/* Returns false if the value is not finite, after writing it. */
 static bool
 shortest(struct buf *to, double value, char *text, size_t size)
 {
@@ -149,7 +149,7 @@ begin_line(struct buf *to, unsigned depth)
     }
 }
 
-/* A line of something that only one of both has. */
+/* Writes a line that only one side has. */
 static void
 put_line(struct buf *to, unsigned depth, const char *color, const char *text)
 {
@@ -165,7 +165,7 @@ put_pair(struct buf *to, const struct label *label)
     put_json(to, label->value);
 }
 
-/* Labels or annotations of an alert that only one of both has. */
+/* Writes labels or annotations of an alert that only one side has. */
 static void
 put_lone_list(struct buf *to, const char *color, const char *name, const struct label_list *list,
               const char *after)
@@ -232,7 +232,7 @@ void
 put_alerts_diff(struct buf *to, const struct fired_alert *expected, uint32_t expected_count,
                 const struct fired_alert *got, uint32_t got_count)
 {
-    static const struct fired_alert nothing; /* stands for no alerts at all */
+    static const struct fired_alert nothing; /* no alert at all */
     if (expected_count == 0) expected = &nothing, expected_count = 1;
     if (got_count == 0) got = &nothing, got_count = 1;
     uint32_t count = expected_count > got_count ? expected_count : got_count;

@@ -1,6 +1,6 @@
 /*
- * rules.c - `firekeep rules list|replay`: the rules that a server evaluates and how they fare, and
- * recording rules evaluated over the past.
+ * rules.c - `firekeep rules list|replay`: shows the rules of a server and their state, and
+ * evaluates recording rules over the past.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static const char notes[] =
     "\nExit status: 0 done; 1 a rule failed, a result differs from what is stored or was\n"
     "refused, or something could not be read or written; 2 wrong usage.\n";
 
-/* --- groups that are wanted ------------------------------------------------------------------- */
+/* --- --group ---------------------------------------------------------------------------------- */
 
 bool
 rules_is_called(const char *wanted, const char *file, const char *name)
@@ -84,7 +84,7 @@ rules_check_wanted(const struct rules_asking *a, bool (*has)(void *context, cons
     return OK;
 }
 
-/* --- what was asked for ----------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
 settle_list(const struct rules_asking *a, struct why *why)
@@ -112,7 +112,7 @@ settle_replay(struct rules_asking *a, struct why *why)
     }
     if (a->start.ms < 0) return why_set(why, ERR_INPUT, "--start is before 1970");
     if (a->start.ms > a->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    /* A server would record something else when the time has come. */
+    /* A server would record different results when the time comes. */
     if (a->end.ms > env_realtime_ms(env_real())) {
         return why_set(why, ERR_INPUT, "--end is in the future");
     }
@@ -163,7 +163,7 @@ run_rules(int argc, char **argv)
     if (e) return cli_usage_error("rules", "%s", why.text);
     progress_begin(&a.progress, "evaluations");
     a.stop = interrupt_watch();
-    if (!replays) signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough */
+    if (!replays) signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     a.target.stop = a.stop;
     a.target.progress = &a.progress;
     e = target_open(&a.target, &target, &why);

@@ -1,4 +1,5 @@
-/* rules_found.c - the rules that are replayed: of files, and those that the ruler API stores. */
+/* rules_found.c - collects the rules to replay: from files, and those stored through the ruler
+ * API. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for rules");
 }
 
-/* Files come first: of a group of the same name, theirs is evaluated. */
+/* Files come first: if both have a group of the same name, theirs is evaluated. */
 static bool
 has_group(const struct found_rules *f, const char *file, const char *name)
 {
@@ -51,7 +52,7 @@ tell_wrong(void *context, struct bytes sentence)
     fprintf(stderr, "%.*s\n", (int)sentence.size, (const char *)sentence.at);
 }
 
-/* Those of the command line take the place of those of the configuration. */
+/* Files of the command line replace those of the configuration. */
 static enum err
 read_files(const struct rules_asking *a, struct found_rules *f, struct why *why)
 {
@@ -87,7 +88,7 @@ add_files(const struct rules_asking *a, struct bytes tenant, struct found_rules 
     return e;
 }
 
-/* --- stored by the ruler API ------------------------------------------------------------------ */
+/* --- stored through the ruler API ------------------------------------------------------------- */
 
 static enum err
 add_stored(struct found_rules *f, struct bytes namespace, struct bytes text, struct why *why)
@@ -99,11 +100,11 @@ add_stored(struct found_rules *f, struct bytes namespace, struct bytes text, str
     memcpy(file, namespace.at, namespace.size);
     enum err e = rule_group_parse(file, text, &options, &f->arena, &group, why);
     if (e) return e;
-    group.file = file; /* the file of groups that are stored is their namespace */
+    group.file = file; /* the namespace of a stored group is its file */
     return has_group(f, file, group.name) ? OK : add_group(f, &group, why);
 }
 
-/* Of a directory: its file. */
+/* Adds the stored groups of a directory from its file. */
 static enum err
 add_stored_in_directory(const struct rules_asking *a, struct target *target, struct found_rules *f,
                         struct why *why)
@@ -130,7 +131,7 @@ add_stored_in_directory(const struct rules_asking *a, struct target *target, str
     return is_there ? e : OK;
 }
 
-/* A group of the server, in YAML; what it needs is its ruler API. */
+/* Fetches a group of a server as YAML, through the ruler API. */
 static enum err
 add_stored_group(struct target *target, struct found_rules *f, const char *namespace,
                  const char *name, struct why *why)
@@ -192,8 +193,8 @@ tell_path(const struct rule_group *g, const char *file, size_t file_size, struct
                    g->name, (int)(file_size < 200 ? file_size : 200), file, g->file);
 }
 
-/* A group that the server evaluates, and that is not among those found, must not be one of them
- * under another path: the path is a part of its name, and decides its times. */
+/* Refuses a group of the server that differs from one of those found only by its path: the path
+ * is part of a group's name, and decides its times. */
 static enum err
 check_path(const struct found_rules *f, json_t *groups, const char *file, const char *name,
            struct why *why)
@@ -209,7 +210,7 @@ check_path(const struct found_rules *f, json_t *groups, const char *file, const 
     return OK;
 }
 
-/* Of a server: the groups that it evaluates, and that are in no file. */
+/* Adds the groups that a server evaluates and that are in no file. */
 static enum err
 add_stored_of_server(const struct rules_asking *a, struct target *target, struct found_rules *f,
                      struct why *why)
@@ -226,7 +227,7 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
         answer = json_loadb((const char *)text.at, text.size, 0, NULL);
     }
     json_t *groups = json_object_get(json_object_get(answer, "data"), "groups");
-    /* Others than Firekeep and Prometheus may have no rules. */
+    /* Servers other than Firekeep and Prometheus may have no rules. */
     bool has_none = status == 404 || status == 405 || status == 501;
     if (e == OK && status / 100 != 2 && !has_none) e = ERR_UNSUPPORTED;
     if (e == OK && status / 100 == 2 && !json_is_array(groups)) {
@@ -240,7 +241,7 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
         if (e || file == NULL || name == NULL || has_group(f, file, name)) continue;
         if (!rules_is_wanted(a, file, name)) continue;
         if (of_files > 0) e = check_path(f, groups, file, name, why);
-        /* Files that are named are all that is meant. */
+        /* Files given by name replace stored groups. */
         if (e == OK && a->file_count == 0) e = add_stored_group(target, f, file, name, why);
     }
     json_decref(answer);
@@ -250,7 +251,8 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
 
 /* --- names in a directory --------------------------------------------------------------------- */
 
-/* Appends "FILE;NAME" of each group that the server of the directory knows, each ended by a NUL. */
+/* Appends "FILE;NAME" of each group that the server of the directory evaluated, each ended by a
+ * NUL. */
 static enum err
 put_known(struct target *target, struct buf *to, struct why *why)
 {
@@ -258,7 +260,7 @@ put_known(struct target *target, struct buf *to, struct why *why)
     struct checkpoint_record r;
     bool is_wanted = false;
     enum err e = checkpoint_read(env_real(), target_name(target), to->budget, &checkpoint, why);
-    if (e) return e == ERR_NOMEM ? e : OK; /* it is only a help */
+    if (e) return e == ERR_NOMEM ? e : OK; /* the check is optional */
     while (checkpoint_next(&checkpoint, &r)) {
         if (r.kind == CHECKPOINT_TENANT) {
             is_wanted = bytes_equal(r.tenant.name, target_tenant(target));
@@ -273,7 +275,8 @@ put_known(struct target *target, struct buf *to, struct why *why)
     return buf_error(to);
 }
 
-/* As check_path(): what a directory knows of its server's paths is which groups were evaluated. */
+/* The same as check_path() for a directory, which only shows the groups that its server
+ * evaluated. */
 static enum err
 check_evaluated(const struct rule_group *g, struct bytes names, struct why *why)
 {
@@ -310,7 +313,7 @@ check_paths_in_directory(const struct rules_asking *a, struct target *target,
     return e;
 }
 
-/* --- all -------------------------------------------------------------------------------------- */
+/* --- rules of all kinds ----------------------------------------------------------------------- */
 
 static bool
 has_called(void *context, const char *wanted)
@@ -322,7 +325,7 @@ has_called(void *context, const char *wanted)
     return false;
 }
 
-/* Without tenancy rules are those of one tenant. */
+/* Without tenancy, rules belong to one tenant. */
 static enum err
 check_tenant(const struct rules_asking *a, const struct found_rules *f, struct why *why)
 {

@@ -1,4 +1,4 @@
-/* rules_list.c - `firekeep rules list`: what a server answers at /api/v1/rules, as a table. */
+/* rules_list.c - `firekeep rules list`: prints a server's answer at /api/v1/rules as a table. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ text_of(const json_t *object, const char *key)
     return text == NULL ? "" : text;
 }
 
-/* A time that the API gives; none, where there was no evaluation yet. */
+/* Returns a time from the API; no value if the rule was not evaluated. */
 static struct report_value
 time_of(const json_t *object, const char *key)
 {

@@ -1,4 +1,4 @@
-/* rules_private.h - what `firekeep rules` was asked, and the rules that it finds; for rules*.c
+/* rules_private.h - the request of `firekeep rules`, and the rules that it finds; for rules*.c
  * only. */
 #ifndef CLI_RULES_RULES_PRIVATE_H
 #define CLI_RULES_RULES_PRIVATE_H
@@ -12,16 +12,16 @@
 #include "rules/rules.h"
 
 struct rules_asking {
-    struct target_options target; /* without the configuration, if it is a server */
+    struct target_options target; /* without the configuration if the target is a server */
     const char *config_file;
     const char *resume;
     struct flag_texts groups; /* names, or "FILE;NAME" */
     struct flag_time start, end;
-    int64_t slice_ns; /* 0: it was not said; likewise the rest */
+    int64_t slice_ns; /* 0: not given, as below */
     uint64_t concurrency;
     bool overwrite;
-    int form;     /* enum report_form; -1 */
-    char **files; /* of rules */
+    int form;     /* enum report_form; -1: not given */
+    char **files; /* rule files */
     uint32_t file_count;
 
     const atomic_bool *stop;
@@ -29,33 +29,33 @@ struct rules_asking {
     struct budget memory;
 };
 
-/* Whether a group is one of those that --group names. */
+/* Returns true if --group selects the group, or is not given. */
 bool rules_is_wanted(const struct rules_asking *asking, const char *file, const char *name);
-/* ERR_INPUT: there is no group that a --group names; `has` tells whether one is called so. */
+/* ERR_INPUT: a --group names no group; `has` returns true if a group matches it. */
 MUST_CHECK enum err rules_check_wanted(const struct rules_asking *asking,
                                        bool (*has)(void *context, const char *wanted),
                                        void *context, struct why *why);
-/* Whether a group is what a --group says. */
+/* Returns true if the value of a --group names this group. */
 bool rules_is_called(const char *wanted, const char *file, const char *name);
 
-/* The rules of a tenant: of files, and those that the ruler API stores. */
+/* The rules of a tenant: from files, and stored through the ruler API. */
 struct found_rules {
     struct budget *memory;
     struct settings settings;
     struct config_lists lists;
     struct rule_set set;
-    struct arena arena; /* of those that are stored */
+    struct arena arena; /* for stored rules */
     struct rule_group *items;
     uint32_t count, capacity;
 };
-/* `ret` is given, for rules_found_fini(), also after an error. ERR_INPUT: files are wrong, there
- * are no rules, or none of a group that was named; errors of the target. */
+/* Collects the rules. `ret` is given, for rules_found_fini(), also after an error. ERR_INPUT:
+ * invalid files, no rules, or a --group that names none; errors of the target. */
 MUST_CHECK enum err rules_find(struct rules_asking *asking, struct target *target,
                                struct found_rules *ret, struct why *why);
 void rules_found_fini(struct found_rules *found);
 
 MUST_CHECK enum err rules_list(struct rules_asking *asking, struct target *target, struct why *why);
-/* *ret_well: nothing failed, differs from what is stored, or was refused. */
+/* *ret_well: nothing failed, differs from stored samples, or was refused. */
 MUST_CHECK enum err rules_replay(struct rules_asking *asking, struct target *target, bool *ret_well,
                                  struct why *why);
 

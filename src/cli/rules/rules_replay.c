@@ -1,11 +1,12 @@
 /*
- * rules_replay.c - `firekeep rules replay`: slice of time by slice of time, in each the groups that
- * can be evaluated side by side by several workers, and then those that read what they recorded.
+ * rules_replay.c - `firekeep rules replay`: works in slices of time. In each slice, several workers
+ * evaluate groups that do not depend on each other, and then those that read what the first ones
+ * recorded.
  *
  *     worker: view of the target -> group -> write requests -> target
  *
- * Each worker has a connection of its own to a server; a directory is opened once, and written by
- * one worker at a time.
+ * Each worker has a connection of its own to a server; a directory is opened once, and one worker
+ * at a time writes to it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,16 +31,16 @@ enum {
     SELECTORS_BYTES_MAX = 1 << 20
 };
 
-/* Of the state. */
+/* Counts in the state. */
 enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
 
-/* Kinds of lines that are printed a number of times, and then only counted. */
+/* Kinds of lines, each of which is printed a limited number of times, and then only counted. */
 enum { SHOWN_FAILURES, SHOWN_DIFFERENCES, SHOWN_KINDS };
 
 struct replay_worker {
     struct replaying *of;
     struct target *target;
-    bool is_own; /* else the one of all */
+    bool is_own; /* false: the target is shared by all workers */
     struct rw_request request;
     struct rules_host host;
     struct rules_terms terms;
@@ -54,10 +55,10 @@ struct replaying {
     struct rules_asking *asking;
     struct target *target;
     struct found_rules found;
-    struct group **groups; /* that are replayed */
+    struct group **groups; /* groups to replay */
     uint32_t *rounds;
     uint32_t count, round_count;
-    bool begun;       /* what is missing after an error is left to another run */
+    bool begun;       /* after an error, missing evaluations are left to another run */
     uint64_t deleted; /* samples, by --overwrite */
     struct slice_state state;
     struct buf question;
@@ -66,7 +67,7 @@ struct replaying {
     struct replay_worker *workers;
     uint32_t worker_count;
     _Atomic(const char *) canceled;
-    struct lock writing; /* LOCK_RANK_APP: of a directory */
+    struct lock writing; /* LOCK_RANK_APP; held while writing to a directory */
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
     struct cond cond; /* a worker has ended */
@@ -74,7 +75,7 @@ struct replaying {
     int64_t min_ns, max_ns;
     bool failed;
     uint64_t shown[SHOWN_KINDS];
-    uint64_t evaluations; /* that were made */
+    uint64_t evaluations; /* done in this run */
     uint64_t groups_done; /* in all slices */
 };
 
@@ -87,7 +88,7 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     struct replay_worker *w = context;
     struct target_result result;
     (void)tenant;
-    enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* to count */
+    enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* for the counts */
     struct target_counts counts = {{w->request.float_count, w->request.histogram_count, 0}};
     rw_request_clear(&w->request);
     if (e) return e;
@@ -116,7 +117,7 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
                                  why);
 }
 
-/* Prints a line about a rule at a time, unless there were enough of its kind. */
+/* Prints a line about a rule at a time, up to SHOWN_MAX of each kind. */
 static void
 show(struct replay_worker *w, int kind, const struct group *group, const struct rule *rule,
      int64_t t_ms, struct bytes text)
@@ -238,7 +239,7 @@ close_workers(struct replaying *r)
     mem_free(&r->asking->memory, r->workers, r->worker_count * sizeof *r->workers);
 }
 
-/* The next group of the round. NULL: there is none, or one failed. */
+/* Returns the next group of the round; NULL at its end, or after an error. */
 static struct group *
 take_group(struct replaying *r)
 {
@@ -287,7 +288,7 @@ worker_run(void *context)
     worker_end(w);
 }
 
-/* All groups that need each other, by one worker. */
+/* Evaluates, on one worker, all groups that depend on each other. */
 static void
 worker_run_together(void *context)
 {
@@ -326,7 +327,7 @@ await_workers(struct replaying *r)
     lock_drop(&r->lock);
 }
 
-/* Runs as many as are of use, until all are done. */
+/* Runs at most `wanted` workers until all have ended. */
 static enum err
 run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), struct why *why)
 {
@@ -345,7 +346,7 @@ run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), str
         lock_take(&r->lock);
         r->running--;
         lock_drop(&r->lock);
-        /* Fewer will do. */
+        /* Fewer workers suffice. */
         e = started > 0 ? OK : why_set(why, e, "cannot start a thread");
     }
     await_workers(r);
@@ -371,7 +372,7 @@ count_of_round(const struct replaying *r, uint32_t round)
     return count;
 }
 
-/* What the workers have counted goes into the state. */
+/* Adds the counts of the workers to the state. */
 static void
 gather_counts(struct replaying *r, struct replay_counts *all)
 {
@@ -407,7 +408,7 @@ replay_slice(struct replaying *r, uint32_t slice, struct why *why)
     return e;
 }
 
-/* An answer that broke off is not asked for again by the client: the slice is. */
+/* The client does not retry an answer that broke off; the whole slice is retried. */
 static bool
 may_retry(struct replaying *r, enum err e, int64_t *began_ns, const struct why *why)
 {
@@ -453,9 +454,9 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
     return err_first(e, of_save);
 }
 
-/* --- what is overwritten ---------------------------------------------------------------------- */
+/* --- overwriting ------------------------------------------------------------------------------ */
 
-/* NULL: none. */
+/* Returns a group that is not replayed and records the same name, or NULL. */
 static const struct rule_group *
 other_recorder(const struct replaying *r, const char *name)
 {
@@ -470,7 +471,8 @@ other_recorder(const struct replaying *r, const char *name)
     return NULL;
 }
 
-/* What another group records under the same name would be deleted, too, and not come back. */
+/* Overwriting would also delete series that another group records under the same name, without
+ * restoring them. */
 static enum err
 check_overwrite(const struct replaying *r, struct why *why)
 {
@@ -518,7 +520,7 @@ delete_recorded(struct replaying *r, struct why *why)
 {
     struct slice_state *s = &r->state;
     if (slice_state_in(s, ".") < s->count) return OK; /* an earlier run did */
-    enum err e = slice_state_save(s, true, why);      /* nothing is deleted that cannot be noted */
+    enum err e = slice_state_save(s, true, why); /* nothing is deleted before that can be saved */
     if (e) return e;
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
@@ -542,7 +544,7 @@ is_replayed(const struct replaying *r, const struct group *group)
     return group_records(group) && rules_is_wanted(r->asking, text->file, text->name);
 }
 
-/* Frees those that are not replayed. */
+/* Frees the groups that are not replayed. */
 static void
 keep_replayed(struct replaying *r, uint32_t count)
 {
@@ -558,7 +560,7 @@ keep_replayed(struct replaying *r, uint32_t count)
     }
 }
 
-/* All groups that were found have a part in the order: results of the others may be stored. */
+/* Orders all groups that were found: results of groups that are not replayed may be stored. */
 static enum err
 make_groups(struct replaying *r, struct why *why)
 {
@@ -586,7 +588,7 @@ make_groups(struct replaying *r, struct why *why)
     return r->count > 0 ? OK : why_set(why, ERR_INPUT, "there are no recording rules");
 }
 
-/* What is older than the store keeps samples would be refused, each evaluation of it. */
+/* Omits times before the store's retention: each of their evaluations would be refused. */
 static enum err
 leave_out_expired(struct replaying *r, struct why *why)
 {
@@ -607,7 +609,7 @@ leave_out_expired(struct replaying *r, struct why *why)
     return OK;
 }
 
-/* All that decides what is written. */
+/* The state depends on everything that decides what is written. */
 static enum err
 load_state(struct replaying *r, struct why *why)
 {

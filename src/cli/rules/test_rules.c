@@ -55,23 +55,23 @@ static const char notes[] =
 struct running {
     const struct test_rules_options *options;
     struct promql_features features;
-    struct searcher *names; /* of tests that are run; NULL: all are */
+    struct searcher *names; /* names of tests to run; NULL: all */
     struct junit junit;
     struct env *env;
     struct budget memory;
 
-    /* Of the file at hand. */
+    /* The current file. */
     struct arena arena;
     const char *path;
     struct rule_tests tests;
     const struct rule_group **groups; /* in the order of evaluation */
     uint32_t group_count;
-    struct text_list wrong;    /* what is wrong with its rule files */
-    struct text_list failures; /* of its tests */
-    bool lacks_memory;         /* for these */
+    struct text_list wrong;    /* errors of its rule files */
+    struct text_list failures; /* failures of its tests */
+    bool lacks_memory;         /* not all of these could be kept */
 };
 
-/* Appends a copy; that there is no memory for it is told at the end. */
+/* Appends a copy; a lack of memory is reported at the end. */
 static void
 keep_text(struct running *r, struct text_list *list, struct bytes text)
 {
@@ -87,7 +87,7 @@ keep_text(struct running *r, struct text_list *list, struct bytes text)
     items[list->count++] = copy;
 }
 
-/* Of a test. */
+/* Keeps a failure of a test. */
 static void
 take_failure(void *context, struct bytes text)
 {
@@ -146,7 +146,7 @@ add_groups(struct running *r, const struct rule_groups *groups)
     return OK;
 }
 
-/* What is wrong with the file is noted. */
+/* Notes the errors of the file. */
 static enum err
 read_rule_file(struct running *r, const char *path, struct why *why)
 {
@@ -167,7 +167,7 @@ read_rule_file(struct running *r, const char *path, struct why *why)
     return OK;
 }
 
-/* A group, where it stands in group_eval_order, and in the files. */
+/* A group, its position in group_eval_order, and in the files. */
 struct placed_group {
     const struct rule_group *group;
     uint32_t place, number;
@@ -181,7 +181,7 @@ place_in_order(const struct running *r, const struct rule_group *group)
     while (place < order->count && strcmp(order->items[place], group->name) != 0) {
         place++;
     }
-    return place < order->count ? place : 0; /* others come with the first, as in promtool */
+    return place < order->count ? place : 0; /* others are first, as in promtool */
 }
 
 static int
@@ -276,7 +276,7 @@ run_tests(struct running *r, struct why *why)
     return e;
 }
 
-/* As promtool does it, failures go to stderr, and empty lines after them to stdout. */
+/* Failures go to stderr, and the empty lines after them to stdout, as with promtool. */
 static void
 print_failures(const struct text_list *failures)
 {
@@ -289,7 +289,7 @@ print_failures(const struct text_list *failures)
     }
 }
 
-/* True: all of it passed. */
+/* Returns true if all tests passed. */
 static bool
 run_file(struct running *r, const char *path)
 {
@@ -342,7 +342,7 @@ write_junit(const struct junit *junit, const char *path, struct why *why)
     return e;
 }
 
-/* The regexes as one, of which any will do. */
+/* Joins the regexes into one that matches if any of them does. */
 static enum err
 begin_names(const struct flag_texts *run, struct searcher **ret, struct why *why)
 {
@@ -391,7 +391,7 @@ test_rules(int argc, char **argv)
         searcher_free(r.names);
         return cli_usage_error("test", "rules: %s", why_text(&why, e));
     }
-    log_to_fd(-1); /* failures of rules are told as failures of tests */
+    log_to_fd(-1); /* failing rules are reported as failures of tests */
     budget_init(&r.memory, "test", memory_bytes_max, NULL);
     junit_init(&r.junit, &r.memory);
     for (int i = 1; i <= count; i++) {

@@ -14,7 +14,7 @@ struct verifying_rules {
     const struct verify_rules_options *options;
     char dir[FILE_PATH_BYTES];
     struct verify_rules_report report;
-    const char *tenant; /* whose file is read */
+    const char *tenant; /* tenant whose file is being read */
 };
 
 static void PRINTF_LIKE(2, 3) add_finding(struct verifying_rules *v, const char *format, ...)

@@ -1,5 +1,5 @@
-/* verify_rules.h - checks that the files of stored rules and the state of rules are as they were
- * written, and that the groups are valid. */
+/* verify_rules.h - checks that the files of stored rules and of the rules' state are undamaged,
+ * and that the groups are valid. */
 #ifndef CLI_RULES_VERIFY_RULES_H
 #define CLI_RULES_VERIFY_RULES_H
 
@@ -8,20 +8,20 @@
 
 struct verify_rules_options {
     struct env *env;
-    const char *dir; /* of the storage */
+    const char *dir; /* storage directory */
     struct budget *memory;
-    /* Told a line for each finding. */
+    /* Called with a line for each finding. */
     void (*say)(void *context, const char *line);
     void *context;
 };
 
 struct verify_rules_report {
-    uint64_t tenants; /* that have a file */
+    uint64_t tenants; /* tenants with a file */
     uint64_t groups;
     uint64_t wrong; /* findings */
 };
 
-/* ERR_NOMEM; ERR_IO: the directory cannot be read. A file that cannot be read is a finding. */
+/* ERR_NOMEM; ERR_IO: the directory cannot be read. An unreadable file is a finding. */
 MUST_CHECK enum err verify_rules(const struct verify_rules_options *options,
                                  struct verify_rules_report *ret, struct why *why);
 

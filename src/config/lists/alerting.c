@@ -1,4 +1,4 @@
-/* alerting.c - the section `alerting`, by the tables of alerting_keys.c. */
+/* alerting.c - reads and prints the section `alerting` by the tables of alerting_keys.c. */
 #include "config/lists/alerting.h"
 
 #include "config/lists/alerting_keys.h"

@@ -1,7 +1,7 @@
 /*
- * alerting_keys.c - the tables of the keys below `alerting` that are no settings, written like
- * those of destination_keys.c. Their names are those of Prometheus; what it has and Firekeep has
- * not is refused with a sentence of its own.
+ * alerting_keys.c - the tables of the keys below `alerting` that are not settings, written like
+ * those of destination_keys.c. Their names are those of Prometheus; keys that Firekeep does not
+ * have are refused with a sentence of their own.
  */
 #include "config/lists/alerting_keys.h"
 
@@ -13,9 +13,9 @@
 
 #define OF(f) AT(alertmanager_settings, f)
 
-/* --- what Prometheus has besides -------------------------------------------------------------- */
+/* --- unsupported keys of Prometheus ----------------------------------------------------------- */
 
-/* Of everything that sends requests. */
+/* Keys of every mapping that configures HTTP requests. */
 #define NO_CLIENT_KEYS                                                                       \
     {"follow_redirects", "is not supported: redirects are never followed; remove it"},       \
         {"enable_http2", "is not supported: requests use HTTP/1.1; remove it"},              \
@@ -86,7 +86,7 @@ static const struct schema header_schema = {header_keys, sizeof(struct http_head
             .help = "additional headers, with their values"                                      \
     }
 
-/* --- where members are ------------------------------------------------------------------------ */
+/* --- sources of members ----------------------------------------------------------------------- */
 
 static const struct schema_key static_keys[] = {
     {"targets", SCHEMA_TEXTS, ITEMS(static_members, targets.items, targets.count), .max = 1000,
@@ -104,7 +104,7 @@ static const char *const record_words[] = {
 };
 enum { RECORD_COUNT = sizeof record_words / sizeof *record_words };
 
-/* In any case, as Prometheus takes it. */
+/* Ignores case, as Prometheus does. */
 static bool
 parse_record(struct bytes text, void *base)
 {
@@ -206,7 +206,7 @@ static const struct schema_key alertmanager_keys[] = {
 const struct schema alertmanager_schema = {alertmanager_keys, sizeof(struct alertmanager_settings),
                                            .refused = refused, .check = rule_alertmanager};
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- the section ------------------------------------------------------------------------------ */
 
 static enum err
 rule_tenant_label(const char *text, struct why *why)
@@ -228,7 +228,7 @@ static const struct schema_key alerting_keys[] = {
 };
 const struct schema alerting_schema = {alerting_keys, sizeof(struct alerting), .partial = true};
 
-/* It lies in the struct itself. */
+/* The mapping is embedded in the struct itself. */
 static const struct schema_key root_keys[] = {
     {"alerting", SCHEMA_MAPPING, .offset = 0, .size = sizeof(struct alerting),
      .may_be_nothing = true, .inner = &alerting_schema, .help = "to whom alerts are sent"},

@@ -1,7 +1,6 @@
 /*
- * alerting_keys.h - which keys an Alertmanager has, and the rules they obey, as schemas of the
- * structs in notify/settings.h. For alerting.c and the tests that compare the tables with the
- * manual.
+ * alerting_keys.h - the keys of an Alertmanager and their rules, as schemas of the structs in
+ * notify/settings.h. For alerting.c and the tests that compare the tables with the manual.
  */
 #ifndef CONFIG_LISTS_ALERTING_KEYS_H
 #define CONFIG_LISTS_ALERTING_KEYS_H
@@ -10,7 +9,8 @@
 #include "notify/settings.h"
 
 extern const struct schema alertmanager_schema;
-/* The section `alerting` but for its settings, and the root with it: of a struct alerting. */
+/* The section `alerting` without its settings, and the root that contains it, for a struct
+ * alerting. */
 extern const struct schema alerting_schema;
 extern const struct schema alerting_root_schema;
 

@@ -1,6 +1,6 @@
 /*
- * alerting_rules.c - what the tables of alerting_keys.c cannot say; shared_rules.c says how rules
- * are written.
+ * alerting_rules.c - rules that the tables of alerting_keys.c cannot express; shared_rules.c says
+ * how rules are written.
  */
 #include "config/lists/alerting_rules.h"
 
@@ -12,9 +12,9 @@
 #include "notify/settings.h"
 #include "sys/file_pattern.h"
 
-enum { HEADERS_MAX = 16 }; /* of a request, with all values of each */
+enum { HEADERS_MAX = 16 }; /* per request, counting all values of each */
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 enum err
 rule_scheme(const char *text, struct why *why)
@@ -36,7 +36,7 @@ rule_api_version(const char *text, struct why *why)
 enum err
 rule_target(const char *text, struct why *why)
 {
-    if (strchr(text, '@') != NULL) { /* what stands before it may be a password */
+    if (strchr(text, '@') != NULL) { /* the part before it may be a password */
         return why_set(why, ERR_INPUT,
                        "expected HOST:PORT, without a user or password: use basic_auth");
     }
@@ -79,7 +79,7 @@ check_header(struct schema_place *place, const struct http_header_list *list, ui
     return OK;
 }
 
-/* All values of a header, each under its name, from `to` on. */
+/* Writes all values of a header from `to` on, each with the header's name. Returns the end. */
 static struct named_secret *
 put_header(const struct http_header_values *header, struct named_secret *to)
 {
@@ -125,8 +125,8 @@ take_headers(struct schema_place *place, const struct http_header_list *list,
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* As Prometheus has it: a path that is relative begins where the configuration file is. The first
- * error is kept in `failed`. */
+/* Makes relative paths begin at the directory of the configuration file, as Prometheus does. The
+ * first error is kept in `failed`. */
 struct file_paths {
     const struct schema_reader *reader;
     bool failed;
@@ -152,7 +152,7 @@ take_tls_paths(struct file_paths *p, struct tls_settings *tls)
     take_path(p, &tls->key_file);
 }
 
-/* Of whatever sends requests. */
+/* Makes the paths of all settings for HTTP requests absolute. */
 static void
 take_http_paths(struct file_paths *p, struct http_settings *http, struct basic_auth_settings *basic,
                 struct authorization_settings *authorization, struct oauth2_settings *oauth2)

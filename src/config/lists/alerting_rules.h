@@ -1,20 +1,20 @@
 /*
- * alerting_rules.h - what the texts of an Alertmanager must be like, and what its keys must agree
- * on: functions for the rows of alerting_keys.c. Others are in shared_rules.h.
+ * alerting_rules.h - checks of texts and of combinations of keys of an Alertmanager: functions for
+ * the rows of alerting_keys.c. Others are in shared_rules.h.
  */
 #ifndef CONFIG_LISTS_ALERTING_RULES_H
 #define CONFIG_LISTS_ALERTING_RULES_H
 
 #include "config/schema/schema.h"
 
-/* One text each, as in shared_rules.h. */
+/* Rules of one text, as in shared_rules.h. */
 enum err rule_scheme(const char *text, struct why *why);
 enum err rule_api_version(const char *text, struct why *why);
 enum err rule_target(const char *text, struct why *why);      /* "host:port" */
 enum err rule_target_file(const char *text, struct why *why); /* a pattern for JSON or YAML */
 
-/* Mappings: `base` is the struct of their schema; the context is a struct root_context. They fill
- * in what the file does not say as it is wanted: paths, headers, lines. */
+/* Rules of mappings: `base` is the struct of their schema; the context is a struct root_context.
+ * They also fill in paths, headers and lines. */
 enum err rule_dns_members(struct schema_place *place, void *base);
 enum err rule_file_members(struct schema_place *place, void *base);
 enum err rule_http_members(struct schema_place *place, void *base);

@@ -1,15 +1,15 @@
 /*
- * destination_keys.c - the tables of a destination's keys. A key stands in one row: its kind, its
- * field, default and limits, the types that have it, and its help. Reading the file, printing the
- * configuration and finding out whether a reload changes a destination all walk these rows, and a
- * test compares them with docs/configuration.md; so a new key is a row and a field.
+ * destination_keys.c - the tables of a destination's keys. A key is one row: its kind, field,
+ * default and limits, the types that have it, and its help. Reading the file, printing the
+ * configuration and comparing destinations for a reload all walk these rows, and a test compares
+ * them with docs/configuration.md; so a new key is a row and a field.
  *
  *      destination_keys -+- keys of all types, then those of one type after the other (`types`)
  *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own
  *
- * Their order is that of the printed configuration. What sources have, too, stands in
- * shared_keys.h. What a row cannot say is a function in destination_rules.c or shared_rules.c: of a
- * single value (`check` of a key), or of several keys of a mapping (`check` of a schema).
+ * The configuration is printed in their order. Rows shared with sources are in shared_keys.h.
+ * Checks that a row cannot express are functions in destination_rules.c or shared_rules.c: of one
+ * value (`check` of a key), or of several keys of a mapping (`check` of a schema).
  */
 #include "config/lists/destination_keys.h"
 
@@ -27,7 +27,7 @@
 _Static_assert(sizeof(enum destination_type) == 4, "a choice is stored in 4 bytes");
 _Static_assert(sizeof(enum influxdb_version) == 4, "a count is stored in 4 bytes");
 
-/* --- what all have ---------------------------------------------------------------------------- */
+/* --- keys of all types ------------------------------------------------------------------------ */
 
 static const struct schema_key batch_keys[] = {
     {"max_samples", SCHEMA_COUNT, AT(batch_settings, max_samples), .fallback = "0", .max = 1000000,
@@ -54,7 +54,7 @@ static const struct schema_key retry_keys[] = {
 static const struct schema retry_schema = {retry_keys, sizeof(struct retry_settings),
                                            .check = rule_retry};
 
-/* The next two lie in the destination itself. */
+/* The next two mappings are embedded in the destination itself. */
 static const struct schema_key dead_letters_keys[] = {
     {"max_bytes", SCHEMA_SIZE, OF(dead_letters_max_bytes), .fallback = "1GiB", .min = MIB,
      .max = PIB, .help = "maximum size of the dead letters; the oldest are removed first"},
@@ -74,7 +74,7 @@ static const struct schema_key max_rate_keys[] = {
 };
 static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct destination_settings)};
 
-/* The first moment of the year 10000, which RFC 3339 cannot write. */
+/* The first moment of the year 10000, which RFC 3339 cannot express. */
 #define TIME_MS_END 253402300800000
 
 static bool
@@ -105,7 +105,7 @@ print_start(const void *base, char *to, size_t size)
                                            : time_print(d->start_ms, time));
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the destination -------------------------------------------------------------------------- */
 
 static const struct schema_key destination_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,

@@ -1,6 +1,6 @@
 /*
- * destination_keys.h - which keys a destination has, and the rules they obey, as a schema of
- * struct destination_settings. For the files that read and print destinations.
+ * destination_keys.h - the keys of a destination and their rules, as a schema of struct
+ * destination_settings. For the files that read and print destinations.
  */
 #ifndef CONFIG_LISTS_DESTINATION_KEYS_H
 #define CONFIG_LISTS_DESTINATION_KEYS_H

@@ -1,4 +1,4 @@
-/* destination_places.c - whether destinations may stand beside each other. */
+/* destination_places.c - checks that destinations do not write into the same place. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ same_text(const char *a, const char *b)
     return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
 }
 
-/* The next part of a path, and behind it; empty at the end. */
+/* Returns the next part of a path, and moves *at after it; empty at the end. */
 static struct bytes
 path_part(const char **at)
 {
@@ -26,7 +26,8 @@ path_part(const char **at)
     return part;
 }
 
-/* However slashes and "." stand in it. Links are not followed: what they lead to may change. */
+/* Compares paths without regard to repeated slashes and ".". Links are not followed, because
+ * their targets may change. */
 static bool
 same_path(const char *a, const char *b)
 {
@@ -38,7 +39,7 @@ same_path(const char *a, const char *b)
     }
 }
 
-/* Whether two would write, and clean up, in one place. */
+/* True if both would write, and clean up, in the same place. */
 static bool
 share_place(const struct destination_settings *a, const struct destination_settings *b)
 {
@@ -51,50 +52,52 @@ share_place(const struct destination_settings *a, const struct destination_setti
 
 static const char TENANT_TEMPLATE[] = "${tenant}";
 
-/* Of a path with a template: that of the tenant, if there is one, whose leads towards `target`. */
+/* For a path with a template: writes the path of the tenant, if there is one, that leads towards
+ * `target`. */
 static bool
 path_towards(const struct destination_settings *d, const char *target,
              char ret_path[REAL_PATH_BYTES])
 {
     char base[REAL_PATH_BYTES];
     const char *path = d->u.file.path, *template = strstr(path, TENANT_TEMPLATE);
-    const char *behind = template + sizeof TENANT_TEMPLATE - 1, *name = template;
+    const char *after = template + sizeof TENANT_TEMPLATE - 1, *name = template;
     while (name > path && name[-1] != '/') {
         name--;
     }
     int size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s", (int)(name - path), path);
     if (size >= REAL_PATH_BYTES || real_path(ret_path, base) != OK) return false;
     size_t base_size = strlen(base) == 1 ? 0 : strlen(base);
-    if (real_path_is_within(base, target)) return true; /* that of every tenant */
+    if (real_path_is_within(base, target)) return true; /* the paths of all tenants */
     if (!real_path_is_within(target, base)) return false;
     struct bytes next = bytes_of_text(target + base_size + 1);
     next.size = strcspn(target + base_size + 1, "/");
-    size_t begin = (size_t)(template - name), end = strcspn(behind, "/");
+    size_t begin = (size_t)(template - name), end = strcspn(after, "/");
     if (next.size <= begin + end || memcmp(next.at, name, begin) != 0 ||
-        memcmp(next.at + next.size - end, behind, end) != 0) {
+        memcmp(next.at + next.size - end, after, end) != 0) {
         return false;
     }
     struct bytes tenant = bytes_of(next.at + begin, next.size - begin - end);
-    bool takes = d->tenants.count == 0; /* no list: whichever there is */
+    bool takes = d->tenants.count == 0; /* without a list, the destination takes all tenants */
     for (uint32_t i = 0; i < d->tenants.count; i++) {
         const char *text = d->tenants.items[i];
         takes |= strcmp(text, "all") == 0 || bytes_equal_text(tenant, text);
     }
     if (!takes) return false;
     size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s/%.*s%s", (int)base_size, base, (int)next.size,
-                    (const char *)next.at, behind + end);
+                    (const char *)next.at, after + end);
     return size < REAL_PATH_BYTES;
 }
 
-/* What is found there and is not known is removed at a start, and so are files that are not
- * finished: nobody else may write there. */
+/* At its start a destination of type file removes unknown and unfinished files in its directory,
+ * so the storage directory must not be inside. */
 static enum err
 check_outside(const struct destination_settings *d, const char *storage, struct why *why)
 {
     char path[REAL_PATH_BYTES], real[REAL_PATH_BYTES];
     bool by_tenant = strstr(d->u.file.path, TENANT_TEMPLATE) != NULL;
     if (by_tenant && !path_towards(d, storage, path)) return OK;
-    if (real_path(by_tenant ? path : d->u.file.path, real) != OK) return OK; /* it will not open */
+    if (real_path(by_tenant ? path : d->u.file.path, real) != OK)
+        return OK; /* opening it will fail */
     if (!real_path_is_within(real, storage)) return OK;
     return why_set(why, ERR_INPUT,
                    "destination %s: path %s%s is inside the storage directory %s; choose a "

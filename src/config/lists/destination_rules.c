@@ -1,6 +1,6 @@
 /*
- * destination_rules.c - what the tables of destination_keys.c cannot say and only destinations
- * have; the rest is in shared_rules.c, which says how rules are written.
+ * destination_rules.c - rules that the tables of destination_keys.c cannot express and only
+ * destinations have; the rest is in shared_rules.c, which says how rules are written.
  */
 #include "config/lists/destination_rules.h"
 
@@ -9,7 +9,7 @@
 #include "config/lists/shared_rules.h"
 #include "config/schema/typed_list.h"
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 enum err
 rule_template(const char *text, struct why *why)
@@ -57,7 +57,7 @@ names_tenant(const char *template)
     return template != NULL && strstr(template, "${tenant}") != NULL;
 }
 
-/* Whether one can tell tenants apart at the other end; if not, what else might do is `ret_else`. */
+/* True if the other end can distinguish tenants; if not, `ret_else` names an alternative. */
 static bool
 is_tenant_visible(const struct destination_settings *d, const char **ret_else)
 {

@@ -1,19 +1,19 @@
 /*
- * destination_rules.h - what the texts of a destination must be like, and what its keys must
- * agree on: functions for the rows of destination_keys.c. Others are in shared_rules.h.
+ * destination_rules.h - checks of texts and of combinations of keys of a destination: functions for
+ * the rows of destination_keys.c. Others are in shared_rules.h.
  */
 #ifndef CONFIG_LISTS_DESTINATION_RULES_H
 #define CONFIG_LISTS_DESTINATION_RULES_H
 
 #include "config/schema/schema.h"
 
-/* One text each, as in shared_rules.h. */
-enum err rule_template(const char *text, struct why *why);        /* each ${ has a name and its } */
-enum err rule_tenant_template(const char *text, struct why *why); /* that name is tenant */
+/* Rules of one text, as in shared_rules.h. */
+enum err rule_template(const char *text, struct why *why); /* each ${ has a name and a closing } */
+enum err rule_tenant_template(const char *text, struct why *why); /* the name is tenant */
 
-/* Mappings: `base` is the struct of their schema. */
+/* Rule of a mapping: `base` is the struct of its schema. */
 enum err rule_retry(struct schema_place *place, void *base);
-/* A whole destination; the context is a struct typed_context. */
+/* Rule of a whole destination; the context is a struct typed_context. */
 enum err rule_destination(struct schema_place *place, void *base);
 
 #endif

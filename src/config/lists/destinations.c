@@ -1,4 +1,4 @@
-/* destinations.c - the list of destinations: a typed_list by the tables of destination_keys.c. */
+/* destinations.c - the list of destinations: a typed_list with the tables of destination_keys.c. */
 #include "config/lists/destinations.h"
 
 #include "config/lists/destination_keys.h"

@@ -9,32 +9,32 @@
 #include "config/config.h"
 
 /*
- * Reads the list of a YAML text, and nothing else of it: settings_yaml() judges the rest, and is
- * asked first. `settings` are those in force, flags included: whether tenancy is on decides.
- * `ret_list` is given, for destinations_free(); of no list it is empty.
+ * Reads the list from a YAML text, and nothing else. settings_yaml() is called first and checks the
+ * rest. `settings` are those in force, flags included: tenancy changes what is required. `ret_list`
+ * is given, for destinations_free(); it is empty if the text has no such list.
  *
- * ERR_INPUT with file:line:column, as of settings_yaml(): also wrong selectors, regexes, URLs,
- * names given twice, keys of another type, what a type lacks. ERR_LIMIT: more than
- * CONFIG_BYTES_MAX. ERR_NOMEM.
+ * ERR_INPUT with file:line:column, as for settings_yaml(): also invalid selectors, regexes and
+ * URLs, duplicate names, keys of another type, missing keys. ERR_LIMIT: more than CONFIG_BYTES_MAX.
+ * ERR_NOMEM.
  */
 MUST_CHECK enum err destinations_yaml(const char *file_name, struct bytes text,
                                       const struct settings *settings,
                                       struct destinations *ret_list, struct why *why);
 
-/* ERR_INPUT: two of them would write into one place, or one into the storage directory.
- * ERR_UNSUPPORTED: one is of a type that this version has not. */
+/* ERR_INPUT: two of them would write into the same place, or one into the storage directory.
+ * ERR_UNSUPPORTED: this version lacks the type of a destination. */
 MUST_CHECK enum err destinations_check(const struct destinations *list, const char *storage_path,
                                        struct why *why);
 
-/* The one of that name; NULL: none. A view that lives as long as the list. */
+/* Returns the destination with that name, or NULL: a view that lives as long as the list. */
 const struct destination_settings *destinations_find(const struct destinations *list,
                                                      const char *name);
 
-/* The list as the file would have it, defaults too; secrets are <secret>. */
+/* Appends the list as YAML, with defaults; secrets are printed as <secret>. */
 void destinations_print_yaml(const struct destinations *list, struct buf *to);
 
-/* Whether both say the same, in all keys, secrets too: if not, a reload has to begin it anew. The
- * line does not count. */
+/* Returns true if both have the same values, including secrets. If not, a reload has to restart
+ * the destination. The line does not count. */
 bool destination_settings_equal(const struct destination_settings *a,
                                 const struct destination_settings *b);
 

@@ -12,7 +12,7 @@ config_lists_free(struct config_lists *lists)
     alerting_free(&lists->alerting);
 }
 
-/* After one more pass: the first error of all. */
+/* Notes the error of one more pass, and returns the first of all passes. */
 static enum err
 after_pass(enum err first, enum err e, const char *file_name, const struct why *why)
 {

@@ -1,6 +1,6 @@
 /*
- * lists.h - all that the configuration file has besides settings: what has no flags. A text is read
- * by each in a pass of its own.
+ * lists.h - all keys of the configuration file that are not settings and have no flags. Each list
+ * reads the text in a pass of its own.
  */
 #ifndef CONFIG_LISTS_LISTS_H
 #define CONFIG_LISTS_LISTS_H
@@ -10,8 +10,8 @@
 #include "config/lists/rule_settings.h"
 #include "config/lists/sources.h"
 
-/* Zeroed, it has nothing. Each is freed with the whole, or by whom it was handed over to, who
- * leaves it empty. */
+/* Zeroed, it is empty. config_lists_free() frees all members; an owner that takes one over
+ * leaves it empty here. */
 struct config_lists {
     struct destinations destinations;
     struct sources sources;
@@ -21,8 +21,8 @@ struct config_lists {
 void config_lists_free(struct config_lists *lists);
 
 /*
- * Reads all of a YAML text, of which settings_yaml() has judged the rest; `settings` are those in
- * force, flags included. `ret_lists` is given, for config_lists_free().
+ * Reads all lists of a YAML text, after settings_yaml(), which checks the rest; `settings` are
+ * those in force, flags included. `ret_lists` is given, for config_lists_free().
  *
  * ERR_INPUT with file:line:column; ERR_LIMIT: more than CONFIG_BYTES_MAX; ERR_NOMEM.
  */
@@ -30,7 +30,7 @@ MUST_CHECK enum err config_lists_yaml(const char *file_name, struct bytes text,
                                       const struct settings *settings,
                                       struct config_lists *ret_lists, struct why *why);
 
-/* Rules that need no more than the settings: destinations_check() and sources_check(). */
+/* Applies destinations_check() and sources_check(). */
 MUST_CHECK enum err config_lists_check(const struct config_lists *lists,
                                        const struct settings *settings, struct why *why);
 

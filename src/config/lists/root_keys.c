@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-/* All texts, and the arrays that were outgrown; a text of CONFIG_BYTES_MAX needs less. */
+/* For all texts and outgrown arrays; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct root_walk {

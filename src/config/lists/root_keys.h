@@ -1,6 +1,6 @@
 /*
- * root_keys.h - keys of the configuration file's root that are neither settings nor lists of typed
- * entries, read by a schema. For config/ only.
+ * root_keys.h - reads, by a schema, keys of the configuration file's root that are neither settings
+ * nor lists of typed entries. For config/ only.
  */
 #ifndef CONFIG_LISTS_ROOT_KEYS_H
 #define CONFIG_LISTS_ROOT_KEYS_H
@@ -9,14 +9,15 @@
 
 /* The `context` of the schema_reader. */
 struct root_context {
-    const struct settings *settings; /* in force: the file's, and the flags' */
+    const struct settings *settings; /* in force: from the file and the flags */
     const char *file_name;
 };
 
 /*
- * Reads what the schema, which is partial, has of a YAML text: settings_yaml() judges the rest.
- * `base` is zeroed. The arena, which has all texts, is given and on the heap, for arena_fini() and
- * mem_free(); NULL: nothing was read. After an error there is none, and `base` is of no use.
+ * Reads the keys of the schema, which is partial, from a YAML text: settings_yaml() checks the
+ * rest. `base` is zeroed. The arena, which has all texts, is given and on the heap, for
+ * arena_fini() and mem_free(); NULL if nothing was read. On an error it is not set, and `base` is
+ * invalid.
  *
  * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
  */

@@ -1,6 +1,6 @@
 /*
- * rule_settings.c - what the file says of rules is spread over its root, and read at once by a
- * schema of it. Without tenancy, `rule_files` is that of a tenant without a name.
+ * rule_settings.c - reads the keys for rules, which are spread over the file's root, by one schema.
+ * Without tenancy, `rule_files` belongs to a tenant without a name.
  */
 #include "config/lists/rule_settings.h"
 
@@ -15,7 +15,7 @@
 #include "config/lists/shared_keys.h"
 #include "sys/file_pattern.h"
 
-/* --- rules of values -------------------------------------------------------------------------- */
+/* --- checks of values ------------------------------------------------------------------------- */
 
 static enum err
 rule_pattern(const char *text, struct why *why)
@@ -92,8 +92,8 @@ is_special(char c)
 }
 
 /*
- * The $NAME or ${NAME} at the front, as Prometheus 3 finds it: what is no name after a brace is
- * left out, and a dollar before anything else stands for itself. Returns its length; 0: it is none.
+ * Finds the $NAME or ${NAME} at the front, as Prometheus 3 does: an invalid name after a brace is
+ * dropped, and a dollar before anything else is literal. Returns its length; 0: not a variable.
  */
 static size_t
 variable_at(const char *text, struct bytes *ret_name)
@@ -136,7 +136,7 @@ put_variable(struct rule_settings *rules, struct bytes name, struct buf *to)
     return OK;
 }
 
-/* ERR_INPUT: what a variable holds can be no label. */
+/* ERR_INPUT: the expanded text cannot be a label's value. */
 static enum err
 expand(struct rule_settings *rules, const char *text, struct buf *to)
 {
@@ -163,7 +163,7 @@ expand_labels(struct rule_settings *rules, const char *file_name, struct why *wh
     if (given->count == 0) return OK;
     to->items = arena_alloc(rules->arena, given->count * sizeof *to->items);
     if (to->items == NULL) return ERR_NOMEM;
-    buf_init(&value, NULL, SCHEMA_TEXT_BYTES_MAX + 1); /* with the end of a text */
+    buf_init(&value, NULL, SCHEMA_TEXT_BYTES_MAX + 1); /* with a NUL */
     for (uint32_t i = 0; e == OK && i < given->count; i++) {
         const struct named_text *label = &given->items[i];
         buf_clear(&value);
@@ -205,7 +205,7 @@ resolve(struct arena *arena, const char *file_name, struct tenant_rules *t)
     return OK;
 }
 
-/* What was read, in the form that others know. */
+/* Converts the keys read into the settings for other folders. */
 static enum err
 settle(const struct rules_in_file *read, const char *file_name, struct rule_settings *rules,
        struct why *why)
@@ -251,7 +251,7 @@ rule_settings_yaml(const char *file_name, struct bytes text, const struct settin
     return OK;
 }
 
-/* --- what was read ---------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static struct rules_in_file
 in_file(const struct rule_settings *rules)

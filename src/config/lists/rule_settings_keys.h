@@ -1,6 +1,6 @@
 /*
- * rule_settings_keys.h - what the configuration file says of rules, as it stands there, with the
- * tables of its keys. For rule_settings.c and the tests that compare the tables with the manual.
+ * rule_settings_keys.h - keys of the configuration file for rules, as written there, with their
+ * tables. For rule_settings.c and the tests that compare the tables with the manual.
  */
 #ifndef CONFIG_LISTS_RULE_SETTINGS_KEYS_H
 #define CONFIG_LISTS_RULE_SETTINGS_KEYS_H
@@ -8,7 +8,7 @@
 #include "config/schema/schema.h"
 #include "rules/settings.h"
 
-/* Of the section `global`, but for settings. */
+/* The keys of the section `global` that are not settings. */
 struct global_in_file {
     struct named_texts external_labels;
 };

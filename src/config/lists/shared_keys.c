@@ -22,7 +22,8 @@ static const struct schema_key tls_keys[] = {
      .fallback = "false", .help = "do not verify the server's certificate"},
     {NULL},
 };
-/* What Prometheus takes in the file itself. libcurl with GnuTLS reads them from files only. */
+/* Prometheus allows these texts in the file itself. libcurl with GnuTLS reads them from files
+ * only. */
 static const struct schema_refusal no_tls_texts[] = {
     {"ca", "is not supported; write the certificates to a file, and use 'ca_file'"},
     {"cert", "is not supported; write the certificate to a file, and use 'cert_file'"},

@@ -1,11 +1,11 @@
 /*
- * shared_keys.h - rows that several tables of the configuration file have in common, and words to
- * write such tables with. For files that have one.
+ * shared_keys.h - rows that several tables of the configuration file share, and macros to write
+ * tables. For files that have a table.
  *
  * A mapping with a struct of its own is named with BELOW(); its keys may be shared by several
  * parents, each with another offset. Keys that several structs have side by side, without a mapping
- * around them, cannot be shared so: HTTP_KEYS and AWS_KEYS are macros. SECRET makes two rows of one
- * field, the value and the file with it, of which a group allows one.
+ * around them, cannot be shared like this: HTTP_KEYS and AWS_KEYS are macros. SECRET makes two rows
+ * for one field, the value and its file, and a group allows only one of them.
  */
 #ifndef CONFIG_LISTS_SHARED_KEYS_H
 #define CONFIG_LISTS_SHARED_KEYS_H
@@ -27,10 +27,10 @@
 #define ITEMS(s, f, n)   .offset = offsetof(struct s, f), .count_offset = offsetof(struct s, n)
 #define BELOW(s, f, in_) AT(s, f), .inner = &(in_)
 
-/* At most one of them in a mapping. */
+/* At most one key of a group may be given in a mapping. */
 enum key_group {
     GROUP_NONE,
-    GROUP_AUTHORIZATION, /* what sets the header of that name */
+    GROUP_AUTHORIZATION, /* keys that set this header */
     GROUP_USERNAME,
     GROUP_SECRET,
     GROUP_ACCESS_KEY,
@@ -39,16 +39,16 @@ enum key_group {
     GROUP_STORE,
 };
 
-/* Mappings, each of its own struct in backend/settings.h. */
+/* Schemas of structs in backend/settings.h. */
 extern const struct schema tls_schema;
 extern const struct schema basic_auth_schema;
 extern const struct schema authorization_schema;
 extern const struct schema oauth2_schema;
 extern const struct schema sigv4_schema;
-/* Of struct relabel_spec in model/relabel.h: an entry of a list. */
+/* An entry of a list, for struct relabel_spec of model/relabel.h. */
 extern const struct schema relabel_schema;
 
-/* A secret, and the key that names a file with it. */
+/* A secret, and the key for a file that contains it. */
 #define SECRET(name_, s, f, group_, types_, needs_, required_, help_)                  \
     {name_,                                                                            \
      SCHEMA_SECRET,                                                                    \
@@ -64,7 +64,7 @@ extern const struct schema relabel_schema;
             .help = "file that contains the value; read each time it is needed"        \
     }
 
-/* Of the struct http_settings `h` in a struct `s`, but for its headers. */
+/* Keys of the struct http_settings `h` in a struct `s`, except for its headers. */
 #define HTTP_KEYS(s, h, types_)                                                                   \
     {"tls_config",      SCHEMA_MAPPING, BELOW(s, h.tls, tls_schema),                              \
      .types = (types_), .quiet = true,  .help = "TLS settings for https"},                        \
@@ -90,7 +90,7 @@ extern const struct schema relabel_schema;
             .help = "additional headers; values are secrets"                         \
     }
 
-/* What sets the header Authorization: of the struct `f` in a struct `s`. */
+/* The key that sets the header Authorization, for the struct `f` in a struct `s`. */
 #define BASIC_AUTH_KEY(s, f, types_)                                        \
     {                                                                       \
         "basic_auth", SCHEMA_MAPPING, BELOW(s, f, basic_auth_schema),       \
@@ -115,7 +115,7 @@ extern const struct schema relabel_schema;
             .help = "OAuth 2.0 client credentials"                          \
     }
 
-/* Of the struct aws_settings `a` in a struct `s`, but for its region. */
+/* Keys of the struct aws_settings `a` in a struct `s`, except for its region. */
 #define AWS_KEYS(s, a, types_)                                                                  \
     SECRET("access_key", s, a.access_key, GROUP_ACCESS_KEY, types_, "secret_key", false,        \
            "access key ID; default: from the environment, files, container or machine, as AWS " \

@@ -1,9 +1,9 @@
 /*
- * shared_rules.c - what rows of destinations and sources cannot say: the form of a value (a name, a
- * URL, a region, a selector), and what several keys of a mapping must agree on. A rule of one value
- * gets its text and has no place; schema.c adds file, line, column and key. A rule of a mapping
- * runs when all of it was read, and names the key that is in the way. A sentence never shows what
- * may be a secret: values of headers, and URLs with an '@' in them.
+ * shared_rules.c - checks that rows of destinations and sources cannot express: the form of a value
+ * (a name, a URL, a region, a selector), and what several keys of a mapping must agree on. A rule
+ * of one value gets its text; schema.c adds file, line, column and key to its error. A rule of a
+ * mapping runs after the whole mapping was read, and names the key in conflict. An error never
+ * shows possible secrets: values of headers, and URLs with an '@' in them.
  */
 #include "config/lists/shared_rules.h"
 
@@ -23,7 +23,7 @@ rule_expected(struct why *why, const char *what, const char *text)
     return why_set(why, ERR_INPUT, "expected %s, got %s", what, shown_of(bytes_of_text(text)).text);
 }
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static bool
 consists_of(const char *text, const char *set)
@@ -47,7 +47,7 @@ rule_tenant(const char *text, struct why *why)
 enum err
 rule_region(const char *text, struct why *why)
 {
-    /* It becomes part of hosts' names. */
+    /* The text becomes part of host names. */
     if (consists_of(text, "abcdefghijklmnopqrstuvwxyz" DIGITS "-")) return OK;
     return rule_expected(why, "a region such as eu-west-1", text);
 }
@@ -55,7 +55,7 @@ rule_region(const char *text, struct why *why)
 enum err
 rule_bucket(const char *text, struct why *why)
 {
-    /* It becomes part of hosts' names, or of paths. Old ones may have capitals and '_'. */
+    /* The name becomes part of host names, or of paths. Old buckets may have capitals and '_'. */
     bool is_name = consists_of(text, LETTERS DIGITS ".-_") && text[0] != '.';
     if (is_name && strlen(text) >= 3 && strlen(text) <= 255) return OK;
     return rule_expected(why, "a bucket: 3 to 255 letters, digits, '.', '-' and '_'", text);
@@ -91,7 +91,7 @@ rule_header_name(const char *text, struct why *why)
     if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
         return rule_expected(why, "a header name", text);
     }
-    /* What a request has anyway; the others depend on the destination. */
+    /* Headers of every request; others depend on the destination. */
     static const char *const names[] = {
         "Connection", "Content-Encoding",  "Content-Length", "Content-Type",
         "Host",       "Transfer-Encoding", "User-Agent",     "X-Prometheus-Remote-Write-Version",
@@ -138,14 +138,15 @@ has_part(CURLU *url, CURLUPart part)
     return given;
 }
 
-/* `advice` NULL: a user and a password may be in it. */
+/* `advice` NULL: the URL may contain a user and a password. */
 static enum err
 check_url(const char *text, const char *advice, struct why *why)
 {
     size_t scheme = strncasecmp(text, "http://", 7) == 0    ? 7
                     : strncasecmp(text, "https://", 8) == 0 ? 8
                                                             : 0;
-    if (scheme == 0 || text[scheme] == '/') return no_url(text, why); /* curl takes a third slash */
+    if (scheme == 0 || text[scheme] == '/')
+        return no_url(text, why); /* curl accepts a third slash */
     CURLU *url = curl_url();
     if (url == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a URL");
     CURLUcode code = curl_url_set(url, CURLUPART_URL, text, 0);
@@ -194,7 +195,7 @@ rule_tls(struct schema_place *place, void *base)
                            tls->max_version, tls->min_version);
 }
 
-/* OK, or why no rule can be made of it. Rules are compiled again by who applies them. */
+/* Compiles a rule to check it. Its user compiles it again. */
 static enum err
 try_rule(const struct relabel_spec *spec, struct why *why)
 {
@@ -213,7 +214,7 @@ rule_relabel(struct schema_place *place, void *base)
     enum err e = try_rule(spec, &why);
     if (e == OK) return OK;
     if (spec->regex.at != NULL) {
-        /* Is it the regex, whose place is then named? */
+        /* If the regex is invalid, the error is reported at its place. */
         struct relabel_spec only = {.action = RELABEL_KEEP, .regex = spec->regex};
         struct why of_regex = {""};
         enum err regex_error = try_rule(&only, &of_regex);
@@ -224,7 +225,7 @@ rule_relabel(struct schema_place *place, void *base)
         }
     }
     if (e == ERR_NOMEM) return why_set(schema_reader_of(place)->in->why, e, "%s", why.text);
-    /* The place says which rule it is. */
+    /* The place of the error already identifies the rule. */
     static const char number[] = "relabel rule 1: ";
     bool numbered = strncmp(why.text, number, sizeof number - 1) == 0;
     return schema_complain(place, key, "%s", why.text + (numbered ? sizeof number - 1 : 0));

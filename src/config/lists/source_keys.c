@@ -1,7 +1,7 @@
 /*
  * source_keys.c - the tables of a source's keys, written like those of destination_keys.c: a key is
- * a row and a field, and a test compares the rows with docs/configuration.md. Keys that one type
- * has stand at the end, with its bit in `types`.
+ * a row and a field, and a test compares the rows with docs/configuration.md. Keys of only one type
+ * are at the end, with its bit in `types`.
  */
 #include "config/lists/source_keys.h"
 
@@ -16,7 +16,7 @@
     (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ) | \
      FOR(TIMESTREAM))
 #define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ))
-/* Those whose answers can be kept; of archives it is an index of objects. */
+/* Types whose answers can be cached. Archives cache an index of objects instead. */
 #define ANSWER_TYPES (HTTP_TYPES & ~FOR(ARCHIVE))
 #define OF(f)        AT(source_settings, f)
 
@@ -24,7 +24,8 @@ _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
 
 /* --- times ------------------------------------------------------------------------------------ */
 
-/* What RFC 3339 can write: from the first moment of the year 0 to that of the year 10000. */
+/* The range that RFC 3339 can express: from the first moment of the year 0 to that of the year
+ * 10000. */
 #define TIME_MS_BEGIN (-62167219200000)
 #define TIME_MS_END   253402300800000
 
@@ -80,7 +81,7 @@ print_to(const void *base, char *to, size_t size)
     print_bound(&((const struct source_settings *)base)->to, to, size);
 }
 
-/* The words, in the order of the enum; TIMES_BETWEEN has keys instead. */
+/* The words, in the order of the enum; TIMES_BETWEEN is written with keys instead. */
 static const char *const times_words[TIMES_BETWEEN] = {
     [TIMES_ALL] = "all",
     [TIMES_OLDER_THAN_LOCAL] = "older_than_local",
@@ -107,7 +108,7 @@ print_times(const void *base, char *to, size_t size)
 
 #define BOUND_WORDS "a time such as 2024-02-29T12:00:00Z, or a duration before now such as 30d"
 
-/* These two lie in the source itself. */
+/* These two mappings are embedded in the source itself. */
 static const struct schema_key time_keys[] = {
     {"from", SCHEMA_OWN, OF(from.given), .parse = parse_from, .print = print_from, .quiet = true,
      .what = BOUND_WORDS, .help = "time of the first sample to read; not set: no limit"},
@@ -156,7 +157,7 @@ static const struct schema_key columns_keys[] = {
 };
 static const struct schema columns_schema = {columns_keys, sizeof(struct clickhouse_columns)};
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the source ------------------------------------------------------------------------------- */
 
 static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,

@@ -1,6 +1,6 @@
 /*
- * source_keys.h - which keys a source has, and the rules they obey, as a schema of struct
- * source_settings. For the files that read and print sources.
+ * source_keys.h - the keys of a source and their rules, as a schema of struct source_settings. For
+ * the files that read and print sources.
  */
 #ifndef CONFIG_LISTS_SOURCE_KEYS_H
 #define CONFIG_LISTS_SOURCE_KEYS_H

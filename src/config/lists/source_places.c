@@ -1,7 +1,7 @@
 /*
- * source_places.c - whether sources are other servers than the one that asks them. A query of a
- * server that reads itself would ask itself again, until none has a place left. Only what stands in
- * the settings is looked at: no name is resolved, so not every such URL is found.
+ * source_places.c - checks that a server is not its own source. A query of such a server would send
+ * itself another one, until no slot for queries is left. Only the settings are compared, and no
+ * name is resolved, so not every such URL is found.
  */
 #include <curl/curl.h>
 #include <inttypes.h>
@@ -10,14 +10,14 @@
 
 #include "config/lists/sources.h"
 
-/* What a URL leads to. */
+/* The address and path in a URL. */
 struct url_place {
     char host[SETTING_TEXT_BYTES]; /* without brackets */
     char path[SETTING_TEXT_BYTES];
     unsigned long port;
 };
 
-/* A part of a URL into `to`, cut: what is longer is no address of ours. */
+/* Copies a part of a URL into `to`. A longer part cannot be an address of this server. */
 static CURLUcode
 take_part(CURLU *url, CURLUPart part, char to[SETTING_TEXT_BYTES])
 {
@@ -32,7 +32,7 @@ take_part(CURLU *url, CURLUPart part, char to[SETTING_TEXT_BYTES])
     return code;
 }
 
-/* ERR_NOMEM; what is no URL leads nowhere: port 0. */
+/* ERR_NOMEM; an invalid URL has port 0. */
 static enum err
 url_place_of(const char *text, struct url_place *ret_place, struct why *why)
 {
@@ -74,7 +74,7 @@ is_where_we_listen(const struct url_place *place, const struct settings *setting
                                          strcasecmp(place->host, "localhost") == 0));
 }
 
-/* Whether it is below the URL under which clients reach us. */
+/* True if the URL is below the external URL of this server. */
 static bool
 is_below(const struct url_place *place, const struct url_place *outer)
 {
@@ -94,7 +94,7 @@ sources_check(const struct sources *list, const struct settings *settings, struc
     enum err e = url_place_of(settings->web_external_url, &external, why);
     for (uint32_t i = 0; i < list->count && e == OK; i++) {
         const struct source_settings *s = &list->items[i];
-        if (s->type != SOURCE_REMOTE_READ) continue; /* Firekeep answers no other */
+        if (s->type != SOURCE_REMOTE_READ) continue; /* Firekeep serves no other protocol */
         e = url_place_of(s->u.remote_read.url, &place, why);
         if (e) return e;
         const char *ours = is_where_we_listen(&place, settings) ? "web.listen-address"

@@ -1,6 +1,6 @@
 /*
- * source_rules.c - what the tables of source_keys.c cannot say and only sources have; the rest is
- * in shared_rules.c, which says how rules are written.
+ * source_rules.c - rules that the tables of source_keys.c cannot express and only sources have; the
+ * rest is in shared_rules.c, which says how rules are written.
  */
 #include "config/lists/source_rules.h"
 
@@ -48,14 +48,14 @@ rule_times(struct schema_place *place, void *base)
     if (!from->given && !to->given) {
         return schema_complain(place, NULL, "requires 'from', 'to', or both");
     }
-    /* A moment and a time before now may change places as time goes by. */
+    /* A fixed time and a time before now may change their order as time passes. */
     bool comparable = from->given && to->given && from->before_now == to->before_now;
     bool backwards = from->before_now ? from->ms < to->ms : from->ms > to->ms;
     if (!comparable || !backwards) return OK;
     return schema_complain(place, "to", "must not be before from");
 }
 
-/* The external label whose value keeps everything away from the selector; NULL: none does. */
+/* Returns the external label whose value contradicts the selector, or NULL. */
 static const struct named_text *
 barring_label(const struct selector *selector, const struct named_texts *labels)
 {
@@ -71,7 +71,7 @@ barring_label(const struct selector *selector, const struct named_texts *labels)
     return NULL;
 }
 
-/* What selects nothing is a mistake: its source would be silent. */
+/* Refuses selectors that cannot match: the source would silently return nothing. */
 static enum err
 rule_select(struct schema_place *place, const struct source_settings *s)
 {
@@ -79,7 +79,7 @@ rule_select(struct schema_place *place, const struct source_settings *s)
         struct selector selector;
         enum err e = selector_parse(bytes_of_text(s->select.items[i]), &selector,
                                     schema_reader_of(place)->in->why);
-        if (e) return e; /* it was read before: no memory */
+        if (e) return e; /* not ERR_INPUT, because it was parsed before */
         const struct named_text *label = barring_label(&selector, &s->external_labels);
         selector_fini(&selector);
         if (label == NULL) continue;

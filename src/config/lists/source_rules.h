@@ -1,21 +1,21 @@
 /*
- * source_rules.h - what the texts of a source must be like, and what its keys must agree on:
- * functions for the rows of source_keys.c. Others are in shared_rules.h.
+ * source_rules.h - checks of texts and of combinations of keys of a source: functions for the rows
+ * of source_keys.c. Others are in shared_rules.h.
  */
 #ifndef CONFIG_LISTS_SOURCE_RULES_H
 #define CONFIG_LISTS_SOURCE_RULES_H
 
 #include "config/schema/schema.h"
 
-/* One text, as in shared_rules.h: a name; a header of requests that read; a database or table to be
- * read. */
+/* Rules of one text, as in shared_rules.h: a name; a header of requests that read; a database or
+ * table to be read. */
 enum err rule_source_name(const char *text, struct why *why);
 enum err rule_read_header_name(const char *text, struct why *why);
 enum err rule_timestream_name(const char *text, struct why *why);
 
-/* Mappings: `base` is a struct source_settings. The first notes that a range was given. */
+/* Rule of a mapping: `base` is a struct source_settings. Notes that a range was given. */
 enum err rule_times(struct schema_place *place, void *base);
-/* A whole source; the context is a struct typed_context. */
+/* Rule of a whole source; the context is a struct typed_context. */
 enum err rule_source(struct schema_place *place, void *base);
 
 #endif

@@ -1,4 +1,4 @@
-/* sources.c - the list of sources: a typed_list by the tables of source_keys.c. */
+/* sources.c - the list of sources: a typed_list with the tables of source_keys.c. */
 #include "config/lists/sources.h"
 
 #include "config/lists/destination_keys.h"
@@ -22,7 +22,7 @@ sources_yaml(const char *file_name, struct bytes text, const struct settings *se
     enum err e = typed_list_yaml(&sources_list, file_name, text, settings, &entries, why);
     if (e) return e;
     *ret_list = (struct sources){entries.arena, entries.items, entries.count};
-    /* It is said already: what is printed and compared are the keys that it stood for. */
+    /* `use` is resolved: the keys that it filled in are printed and compared instead. */
     for (uint32_t i = 0; i < ret_list->count; i++) {
         struct source_settings *s = &ret_list->items[i];
         s->used = NULL;

@@ -9,9 +9,10 @@
 #include "config/config.h"
 
 /*
- * Reads the list of a YAML text, and nothing else of it, as destinations_yaml() does. `ret_list` is
- * given, for sources_free(); of no list it is empty. Of sources that `use` a destination, the list
- * `destinations` of the text is read, and what is taken from it belongs to `ret_list`.
+ * Reads the list from a YAML text, and nothing else, as destinations_yaml() does. `ret_list` is
+ * given, for sources_free(); it is empty if the text has no such list. If sources `use` a
+ * destination, the text's list `destinations` is read, too, and what is taken from it belongs to
+ * `ret_list`.
  *
  * ERR_INPUT with file:line:column; ERR_LIMIT: more than CONFIG_BYTES_MAX; ERR_NOMEM.
  */
@@ -19,19 +20,19 @@ MUST_CHECK enum err sources_yaml(const char *file_name, struct bytes text,
                                  const struct settings *settings, struct sources *ret_list,
                                  struct why *why);
 
-/* ERR_INPUT: one of them is the server of these settings itself, as far as its URL tells, whose
- * queries would then wait for each other. ERR_NOMEM. */
+/* ERR_INPUT: a source is the server of these settings itself, as far as its URL shows, so that
+ * its queries would wait for each other. ERR_NOMEM. */
 MUST_CHECK enum err sources_check(const struct sources *list, const struct settings *settings,
                                   struct why *why);
 
-/* The one of that name; NULL: not found. A view that lives as long as the list. */
+/* Returns the source with that name, or NULL: a view that lives as long as the list. */
 const struct source_settings *sources_find(const struct sources *list, const char *name);
 
-/* The list as the file would have it, defaults too; secrets are <secret>. */
+/* Appends the list as YAML, with defaults; secrets are printed as <secret>. */
 void sources_print_yaml(const struct sources *list, struct buf *to);
 
-/* Whether both say the same, in all keys, secrets too: if not, a reload has to begin it anew. The
- * line does not count. */
+/* Returns true if both have the same values, including secrets. If not, a reload has to replace
+ * the source. The line does not count. */
 bool source_settings_equal(const struct source_settings *a, const struct source_settings *b);
 
 #endif

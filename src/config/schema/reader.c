@@ -20,7 +20,7 @@ reader_number(struct config_reader *r, const struct setting *shape, const char *
                             setting_parse_number(shape, reader_scalar(r), ret_number, r->why));
 }
 
-/* [a, b] is what "a,b" is. */
+/* Reads the list [a, b] of a SETTING_SET as the text "a,b". */
 static enum err
 reader_set(struct config_reader *r, const struct setting *setting, const char *name,
            struct settings *to)
@@ -42,7 +42,7 @@ reader_set(struct config_reader *r, const struct setting *setting, const char *n
     return OK;
 }
 
-/* The same of texts, none of which has a comma. */
+/* The same for a list of texts, which must not contain commas. */
 static enum err
 reader_list(struct config_reader *r, const struct setting *setting, const char *name,
             struct settings *to)

@@ -1,5 +1,5 @@
 /*
- * reader.h - values of settings in YAML that wire/yaml/yaml_reader.h reads. Private to config/.
+ * reader.h - reads values of settings from YAML, with wire/yaml/yaml_reader.h. Private to config/.
  */
 #ifndef CONFIG_SCHEMA_READER_H
 #define CONFIG_SCHEMA_READER_H
@@ -7,13 +7,11 @@
 #include "config/schema/text.h"
 #include "wire/yaml/yaml_values.h"
 
-/*
- * Reads a value whose kind `shape` says, a number or a choice, and which is called `name`.
- * ERR_INPUT with the place and the name.
- */
+/* Reads a value, called `name` in messages, whose kind `shape` says: a number or a choice.
+ * ERR_INPUT with the place and the name. */
 MUST_CHECK enum err reader_number(struct config_reader *r, const struct setting *shape,
                                   const char *name, uint64_t *ret_number);
-/* The same where there may be texts: into its field. */
+/* The same for all kinds of settings; stores the value in its field. */
 MUST_CHECK enum err reader_setting(struct config_reader *r, const struct setting *setting,
                                    const char *name, struct settings *to);
 

@@ -1,9 +1,9 @@
 /*
- * schema.c - mappings are read as their tables say; schema_print.c does the rest.
- * Reading recurses only into rows that have a schema of their own, so tables bound it.
+ * schema.c - reads mappings as their tables say; schema_print.c compares and prints them. Reading
+ * recurses only into rows that have a schema of their own, so tables bound it.
  *
- * Of each mapping the places of all keys given are remembered until it ends: duplicates name the
- * first line, and rules of several keys name the key that is in the way.
+ * The places of a mapping's keys are kept until it ends: errors about duplicates name the first
+ * line, and rules of several keys name the key in conflict.
  */
 #include <stdio.h>
 
@@ -82,7 +82,7 @@ schema_default(const struct schema *schema, unsigned type, void *base)
     }
 }
 
-/* --- complaints ------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static void
 join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
@@ -146,7 +146,7 @@ schema_complain(struct schema_place *place, const char *key, const char *format,
     char path[SCHEMA_PATH_BYTES];
     join_path(path, place->path, key == NULL ? "" : key);
     size_t size = strlen(path);
-    if (key == NULL && size > 0) path[size - 1] = 0; /* the dot */
+    if (key == NULL && size > 0) path[size - 1] = 0; /* removes the dot */
     return reader_complain_at(place->x->in, mark, "%s%s%s", path, path[0] == 0 ? "" : ": ",
                               what.text);
 }
@@ -164,7 +164,7 @@ word_of(const struct schema_reader *x, unsigned type)
     return word;
 }
 
-/* "type kinesis", "types influxdb and s3": those of all rows of that name. */
+/* Writes "type kinesis" or "types influxdb and s3": the types of all rows with that name. */
 static void
 types_of(const struct schema_place *place, struct bytes name, char *to, size_t size)
 {
@@ -207,7 +207,7 @@ unknown_key(struct schema_place *place)
         }
     }
     const char *where = place->path[0] == 0 ? place->x->list : place->path;
-    /* Perhaps it stands where the mapping should that has it. */
+    /* The key may belong one level deeper, into a nested mapping. */
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS;
         if (!nested || !schema_has_key(k, type)) continue;
@@ -236,14 +236,14 @@ check_text(struct schema_reader *x, const struct schema_key *key, const char *pa
     for (size_t i = 0; i < text.size; i++) {
         bool control = text.at[i] < ' ' || text.at[i] == 0x7f;
         if (!control || (key->any_control && text.at[i] != 0)) continue;
-        /* What was found is not shown: it may be a secret. */
+        /* The error does not show the character: the text may be a secret. */
         return reader_complain(x->in, "%s: must not contain %s", path,
                                key->any_control ? "NUL" : "control characters");
     }
     return OK;
 }
 
-/* A copy of the scalar at hand. `check` may be NULL. */
+/* Copies the current scalar. `check` may be NULL. */
 static enum err
 read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
           enum err (*check)(const char *text, struct why *why), const char **ret)
@@ -272,7 +272,8 @@ struct growing {
     uint32_t capacity;
 };
 
-/* The next item, zeroed; NULL: no memory. What was outgrown stays in the arena: at most as much. */
+/* Returns the next item, zeroed; NULL if there is not enough memory. Outgrown arrays stay in the
+ * arena: together they are no larger than the last. */
 static void *
 next_item(struct schema_reader *x, struct growing *g, size_t size)
 {
@@ -362,7 +363,7 @@ struct reading_map {
     size_t lines[SCHEMA_MAP_ITEMS_MAX];
 };
 
-/* The key at hand and its value, as the next item of a map. */
+/* Reads the current key and its value as the next item of a map. */
 static enum err
 read_named(struct config_reader *in, void *context)
 {
@@ -496,7 +497,7 @@ schema_given_for(const struct schema_place *place, const struct schema_key *key)
     return NULL;
 }
 
-/* Refuses the key at hand if it, or one that excludes it, was given before. */
+/* Refuses the current key if it, or a key that excludes it, was given before. */
 static enum err
 note_key(struct schema_place *place, const struct schema_key *key)
 {
@@ -516,7 +517,7 @@ note_key(struct schema_place *place, const struct schema_key *key)
     return OK;
 }
 
-/* What is missing beside what was given. */
+/* Checks for required keys, and keys needed by others, that are missing. */
 static enum err
 check_missing(struct schema_place *place)
 {
@@ -562,7 +563,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     struct schema_place place = {
         .x = x, .schema = schema, .base = base, .path = path, .begin = in->event.start_mark};
     if (in->event.type != YAML_MAPPING_START_EVENT) {
-        /* What stands there instead may be a secret that is one level too high. */
+        /* The value may be a secret written one level too high. */
         bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
                                path[0] == 0 ? x->list : path, schema->keys[0].name,
@@ -572,7 +573,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     if (schema->given_first) *(bool *)base = true;
     uint32_t passed_over = in->passed_over;
     enum err e = reader_mapping(in, read_key, &place);
-    if (in->passed_over != passed_over) return e; /* rules would miss what is there but wrong */
+    if (in->passed_over != passed_over) return e; /* rules would report wrong keys as missing */
     if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);
     if (e == OK && schema->check != NULL) e = schema->check(&place, base);

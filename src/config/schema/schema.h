@@ -1,10 +1,10 @@
 /*
- * schema.h - mappings of the configuration file that nest, described by tables: reading them
- * strictly into structs, printing and comparing what was read. For config/ only.
+ * schema.h - nested mappings of the configuration file, described by tables: reads them strictly
+ * into structs, and prints and compares these. For config/ only.
  *
- * A schema is a mapping and has a row for each key. Depth is that of the tables: deeper nesting is
- * refused where it begins. Which keys there are may depend on the type of what is described, of a
- * destination for example: a number below 32. What the types are is the reader's matter.
+ * A schema is a mapping and has a row for each key. Nesting deeper than the tables is refused where
+ * it begins. A row may be limited to some types, for example of a destination. A type is a number
+ * below 32; the reader's `types` names them.
  */
 #ifndef CONFIG_SCHEMA_SCHEMA_H
 #define CONFIG_SCHEMA_SCHEMA_H
@@ -38,8 +38,8 @@ enum schema_kind {
 
 enum {
     SCHEMA_KEYS_MAX = 96,
-    SCHEMA_TEXT_BYTES_MAX = 16384, /* where the row says nothing else */
-    SCHEMA_NAME_BYTES_MAX = 150,   /* in a map; YAML allows 1024 for what is printed of it */
+    SCHEMA_TEXT_BYTES_MAX = 16384, /* the default limit */
+    SCHEMA_NAME_BYTES_MAX = 150,   /* for a key of a map; YAML allows 1024, as printed */
     SCHEMA_MAP_ITEMS_MAX = 1000,
     SCHEMA_PATH_BYTES = 96,
 };
@@ -47,117 +47,116 @@ enum {
 struct schema_key {
     const char *name;
     enum schema_kind kind;
-    size_t offset, size;  /* of the field */
-    size_t count_offset;  /* of a list or map: of its uint32_t count */
-    const char *fallback; /* the default, as one would write it; NULL: 0, false, not given */
+    size_t offset, size;  /* the field's */
+    size_t count_offset;  /* the offset of the uint32_t count of a list or map */
+    const char *fallback; /* the default, as written in a file; NULL: 0, false, not given */
     const char *choices;  /* "none|gzip", in the order of the enum, which begins with 0 */
     /* Numbers: as in struct setting. Texts: at most `max` bytes. Lists and maps: `max` items. */
     uint64_t min, max;
-    const char *zero_word; /* stands for 0: "never" */
+    const char *zero_word; /* a word for 0: "never" */
     uint32_t types;        /* bits of the types that have this key; 0: all */
     bool required;
     unsigned group;    /* not 0: at most one of a mapping's keys with this number; if one of them is
                         * required, any will do */
-    const char *needs; /* a key without which this one says nothing */
+    const char *needs; /* a key that must be given, too */
     bool may_be_empty; /* a text */
-    bool may_be_nothing; /* a list, map or mapping: nothing stands for one without items */
-    bool any_control;    /* a text may contain control characters, but for NUL */
-    bool unique;         /* of a list of texts: none twice */
-    const char *word;    /* that may stand in place of a list, and is the only one in it */
-    const char *what;    /* what a value is, for messages; NULL: the kind says it */
+    bool may_be_nothing; /* a list, map or mapping may be given as null, for an empty one */
+    bool any_control;    /* a text may contain control characters except NUL */
+    bool unique;         /* a list of texts without duplicates */
+    const char *word;    /* a word that may replace the list, or be its only item */
+    const char *what;    /* the form of a value, for messages; NULL: the kind says it */
     const char *help;    /* one phrase, lower case, no full stop */
     const struct schema *inner;
-    /* Rules of a text, or of each in a list or map: OK, or a sentence without the key's name. */
+    /* Checks a text, or each text of a list or map. Errors are a sentence without the key's
+     * name. */
     enum err (*check)(const char *text, struct why *why);
-    enum err (*check_name)(const char *name, struct why *why); /* of a map's keys */
+    enum err (*check_name)(const char *name, struct why *why); /* checks the keys of a map */
     /*
-     * SCHEMA_OWN; `base` is the mapping's struct. False: not what `what` says. A SCHEMA_MAPPING
-     * that has them may be a word instead: print() gives "" if it is not, and the rule of `inner`
-     * notes that it is not.
+     * For SCHEMA_OWN; `base` is the mapping's struct. parse() returns false if the text is not what
+     * `what` says. A SCHEMA_MAPPING with these functions may be a word instead: print() gives "" if
+     * it is not, and the `check` of `inner` notes that it is not.
      */
     bool (*parse)(struct bytes text, void *base);
     void (*print)(const void *base, char *to, size_t size);
-    bool has_password; /* a text is a URL whose password is a secret */
-    bool quiet; /* SCHEMA_MAPPING: not printed as it is by default; numbers, and the field of a
-                 * SCHEMA_OWN: not printed as 0 */
+    bool has_password; /* a URL that may contain a password, which is a secret */
+    bool quiet; /* a SCHEMA_MAPPING is not printed if it equals its default; numbers, and the field
+                   of a SCHEMA_OWN, are not printed if they are 0 */
 };
 
-/* Where a mapping and its keys stand: for rules that several keys must agree on. */
+/* The places of a mapping and its keys: for rules that span several keys. */
 struct schema_place;
 
-/* A key that others have and this one does not, and what to do instead. */
+/* A key that other programs have, and the advice in its error. */
 struct schema_refusal {
     const char *name;
-    const char *sentence; /* which begins with a verb: "is not supported; use ..." */
+    const char *sentence; /* begins with a verb: "is not supported; use ..." */
 };
 
 struct schema {
     const struct schema_key *keys; /* ended by a NULL name; at most SCHEMA_KEYS_MAX */
-    size_t size;                   /* of the struct */
-    bool given_first;              /* its first member is a bool: whether it was given at all */
-    bool partial;                  /* other keys of it are somebody else's, who judges them */
+    size_t size;                   /* size of the struct */
+    bool given_first;              /* the first member is a bool, true if the mapping was given */
+    bool partial;                  /* unknown keys are ignored: another reader checks them */
     const struct schema_refusal *refused; /* ended by a NULL name; may be NULL */
     enum err (*check)(struct schema_place *place, void *base); /* may be NULL */
 };
 
 /*
- * A mapping of another schema that was read before, whose keys stand for those that the outermost
- * mapping lacks. It takes what both have under one name and in one form, for their types only, and
- * the name itself: how to reach a store, not what to do there.
+ * A mapping of another schema that was read before, whose keys replace those that the outermost
+ * mapping lacks. Keys are taken if both schemas have them under one name and in one form, and for
+ * some types only; so is the name. These are the keys that say how to reach a store, not what to do
+ * there.
  */
 struct schema_used {
     const struct schema *schema;
     unsigned type;
     const void *base;
-    const char *key; /* that names it in the mapping being read */
+    const char *key; /* the key that names the other mapping */
 };
 
 struct schema_reader {
     struct config_reader *in;
     struct arena *arena;            /* for all texts and lists */
-    const char *list;               /* whose entries are read, for messages: "destinations" */
-    const char *types;              /* that entries can have, "file|s3": the first is type 0 */
-    unsigned type;                  /* of this one */
-    const void *context;            /* of the rules */
-    const struct schema_used *used; /* NULL: nothing */
+    const char *list;               /* the list that is read, for messages: "destinations" */
+    const char *types;              /* types of entries, "file|s3": the first is type 0 */
+    unsigned type;                  /* type of the entry being read */
+    const void *context;            /* for the rules */
+    const struct schema_used *used; /* NULL: no other mapping is used */
 };
 
 /* Puts the defaults of a type into a zeroed struct. */
 void schema_default(const struct schema *schema, unsigned type, void *base);
 
-/*
- * Reads a mapping: the event at hand is its first, and will be its last. `base` is zeroed.
- * ERR_INPUT with the place; ERR_NOMEM: the arena is full.
- */
+/* Reads a mapping, from its first event, which is current, to its last. `base` is zeroed.
+ * ERR_INPUT with the place; ERR_NOMEM: the arena is full. */
 MUST_CHECK enum err schema_read(struct schema_reader *x, const struct schema *schema, void *base);
 
-/* The key of that name which the type has; NULL: none. */
+/* Returns the key with that name if the type has it, otherwise NULL. */
 const struct schema_key *schema_find(const struct schema *schema, struct bytes name, unsigned type);
-/* A setting with the limits of a number, for text.h. */
+/* Returns a setting with the limits of a number, for text.h. */
 struct setting schema_number(const struct schema_key *key);
 
-/* For rules: */
+/* --- for rules -------------------------------------------------------------------------------- */
 const struct schema_reader *schema_reader_of(const struct schema_place *place);
 bool schema_given(const struct schema_place *place, const char *key);
-/* The key of that group that was given; NULL: none. */
+/* Returns the key of that group that was given, or NULL. */
 const char *schema_given_of(const struct schema_place *place, unsigned group);
-/* On which the mapping begins, from 1 on. */
+/* Returns the line on which the mapping begins, from 1 on. */
 uint32_t schema_line(const struct schema_place *place);
-/* ERR_INPUT at the value of a key, if it was given, else at the beginning of the mapping. */
+/* Returns ERR_INPUT at the value of a key if it was given, otherwise at the beginning of the
+ * mapping. */
 enum err schema_complain(struct schema_place *place, const char *key, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
-/*
- * Appends the mapping's lines, indented; before the first of them stands "- " if `item` is set.
- * Secrets are <secret>.
- */
+/* Appends the mapping's lines, indented; the first begins with "- " if `item` is set. Secrets
+ * are printed as <secret>. */
 void schema_print(struct buf *to, const struct schema *schema, unsigned type, const void *base,
                   unsigned indent, bool item);
 
-/* Whether both were given the same, secrets too. */
+/* Returns true if both have the same values, including secrets. */
 bool schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b);
-/* A number of all that was given, secrets too, which may be written down: of what is equal it is
- * the same, in every run of the program. */
+/* Returns a hash of all values, including secrets, that is the same in every run of the program,
+ * so that it may be stored. Equal mappings have equal hashes. */
 uint64_t schema_hash(const struct schema *schema, unsigned type, const void *base);
 
 #endif

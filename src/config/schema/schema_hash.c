@@ -1,18 +1,19 @@
 /*
- * schema_hash.c - what was read by a schema as one number, from one run of the program to the next:
- * what schema_equal() compares goes into it.
+ * schema_hash.c - hashes what schema_equal() compares. The hash is the same in all runs of the
+ * program.
  */
 #include "base/hash.h"
 #include "config/schema/schema_private.h"
 
-enum { OWN_BYTES = 96 }; /* of what a row's function prints */
+enum { OWN_BYTES = 96 }; /* for the output of a row's print() */
 
 static void
 add_text(struct hash_pieces *h, const char *text)
 {
     uint8_t given = text != NULL;
     hash_add(h, bytes_of(&given, 1));
-    if (given) hash_add(h, bytes_of(text, strlen(text) + 1)); /* its end, too */
+    if (given)
+        hash_add(h, bytes_of(text, strlen(text) + 1)); /* with the NUL, which separates texts */
 }
 
 static void
@@ -25,7 +26,7 @@ add_secret(struct hash_pieces *h, const struct secret *secret)
 static void add_mapping(struct hash_pieces *h, const struct schema *schema, unsigned type,
                         const void *base);
 
-/* One field, or one item of a list. */
+/* Adds one field, or one item of a list. */
 static void
 add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, const void *at)
 {

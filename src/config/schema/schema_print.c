@@ -1,11 +1,9 @@
-/*
- * schema_print.c - what was read by a schema, compared and as YAML again.
- */
+/* schema_print.c - compares structs that were read by a schema, and prints them as YAML. */
 #include <stdio.h>
 
 #include "config/schema/schema_private.h"
 
-enum { OWN_BYTES = 96 }; /* of what a row's function prints */
+enum { OWN_BYTES = 96 }; /* for the output of a row's print() */
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
@@ -21,7 +19,7 @@ same_secret(const struct secret *a, const struct secret *b)
     return same_text(a->text, b->text) && same_text(a->file, b->file);
 }
 
-/* Of one field, or of one item of a list: what is stored in both alike. */
+/* Compares one field, or one item of a list. Both have the same layout. */
 static bool
 same_stored(const struct schema_key *key, enum schema_kind kind, unsigned type, const void *a,
             const void *b)
@@ -95,7 +93,7 @@ schema_equal(const struct schema *schema, unsigned type, const void *a, const vo
 enum { INDENT = 4, DASH = 2 };
 #define SECRET_WORD "<secret>"
 
-/* A mapping as it is by default, or a number that is 0. */
+/* True for a mapping that equals its default, or a number that is 0. */
 static bool
 is_default(const struct schema_key *key, unsigned type, const void *base)
 {
@@ -143,7 +141,7 @@ print_indent(struct buf *to, unsigned indent, bool item)
     buf_printf(to, "%*s%s", (int)(item ? indent - DASH : indent), "", item ? "- " : "");
 }
 
-/* Whether a mapping has nothing to print. */
+/* True if a mapping prints nothing. */
 static bool
 is_empty(const struct schema *schema, unsigned type, const void *base)
 {
@@ -168,7 +166,8 @@ print_item(struct buf *to, const struct schema_key *key, unsigned type, const vo
     if (key->kind == SCHEMA_SECRETS) {
         buf_put_text(to, SECRET_WORD);
     } else if (key->kind != SCHEMA_MAPPINGS) {
-        yaml_put_quoted(to, schema_get_pointer(item, 0)); /* the text, or the name */
+        yaml_put_quoted(to,
+                        schema_get_pointer(item, 0)); /* the text of a list, or the name of a map */
     }
     if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
     if (empty) buf_put_text(to, "{}");
@@ -192,8 +191,8 @@ print_items(struct buf *to, const struct schema_key *key, unsigned type, const v
 }
 
 /*
- * "http://user:<secret>@proxy:3128". A user without a password may be a token; and who forgets to
- * encode the slash of a password has made a path of it.
+ * Prints "http://user:<secret>@proxy:3128". A user without a password is hidden, too: it may be a
+ * token. The last '@' counts, because a password with an unescaped slash looks like a path.
  */
 static void
 print_url(struct buf *to, const char *url)
@@ -223,11 +222,11 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
     struct setting shape;
     switch (key->kind) {
     case SCHEMA_OWN:
-    case SCHEMA_MAPPING: /* a word that stands in its place */
+    case SCHEMA_MAPPING: /* given as a word */
         key->print(base, text, sizeof text);
         break;
     case SCHEMA_TEXT:
-    case SCHEMA_BYTES: /* its copy ends in NUL, too */
+    case SCHEMA_BYTES: /* its copy ends in NUL */
         (key->has_password ? print_url : yaml_put_quoted)(to,
                                                           schema_get_pointer(base, key->offset));
         return;
@@ -247,7 +246,7 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
     buf_put_text(to, text);
 }
 
-/* Of a mapping: whether a word stands in its place. */
+/* True if a mapping was given as a word. */
 static bool
 is_word(const struct schema_key *key, const void *base)
 {

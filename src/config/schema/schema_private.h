@@ -1,6 +1,6 @@
 /*
- * schema_private.h - fields as the rows of a schema name them. For schema.c, schema_print.c,
- * schema_hash.c and schema_use.c only.
+ * schema_private.h - accesses the fields that a schema's rows describe. For schema.c,
+ * schema_print.c, schema_hash.c and schema_use.c only.
  */
 #ifndef CONFIG_SCHEMA_SCHEMA_PRIVATE_H
 #define CONFIG_SCHEMA_SCHEMA_PRIVATE_H
@@ -14,21 +14,22 @@ struct schema_place {
     struct schema_reader *x;
     const struct schema *schema;
     void *base;
-    const char *path; /* "oauth2.tls_config"; "" of the outermost */
+    const char *path; /* "oauth2.tls_config"; "" for the outermost mapping */
     yaml_mark_t begin;
     bool given[SCHEMA_KEYS_MAX];
     yaml_mark_t keys[SCHEMA_KEYS_MAX];
     yaml_mark_t values[SCHEMA_KEYS_MAX];
 };
 
-/* What was given of a key and those that may stand for it; NULL: nothing. */
+/* Returns the row that was given among `key` and its group; NULL if there is none. */
 const struct schema_key *schema_given_for(const struct schema_place *place,
                                           const struct schema_key *key);
 
-/* Whether the type has the key, and something else than nothing is stored there. */
+/* Returns true if the type has the key and its field is not empty. */
 bool schema_is_shown(const struct schema_key *key, unsigned type, const void *base);
 
-/* What the outermost mapping lacks and the one has that it uses. ERR_INPUT, by the keys' rules. */
+/* Fills keys that the outermost mapping lacks from the mapping that it uses. ERR_INPUT, by the
+ * keys' rules. */
 MUST_CHECK enum err schema_take_used(struct schema_place *place);
 
 static inline bool
@@ -68,7 +69,7 @@ schema_get_count(const struct schema_key *key, const void *base)
     return count;
 }
 
-/* Of one item in a list or map. */
+/* The size of one item in a list or map. */
 static inline size_t
 schema_item_size(const struct schema_key *key)
 {
@@ -88,14 +89,14 @@ schema_item_size(const struct schema_key *key)
     }
 }
 
-/* Whose items begin with their name. */
+/* True for maps, whose items begin with their name. */
 static inline bool
 schema_is_map(enum schema_kind kind)
 {
     return kind >= SCHEMA_NAMED_TEXTS && kind <= SCHEMA_NAMED_MAPPINGS;
 }
 
-/* Or a map. */
+/* True for lists and maps. */
 static inline bool
 schema_is_list(enum schema_kind kind)
 {

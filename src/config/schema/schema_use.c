@@ -1,10 +1,10 @@
 /*
- * schema_use.c - a mapping that takes keys from another. Its own keys win, and with them go those
- * that would exclude or complete them: who gives another token does not want the other's password.
+ * schema_use.c - lets a mapping take keys from another. Its own keys win, and also replace keys
+ * that exclude or complete them: a mapping with its own token does not take the other's password.
  */
 #include "config/schema/schema_private.h"
 
-/* The row of what is used that says the same as `key`; NULL: it has none. */
+/* Returns the row of the used mapping that means the same as `key`, or NULL. */
 static const struct schema_key *
 same_row(const struct schema_used *used, const struct schema_key *key)
 {
@@ -16,7 +16,7 @@ same_row(const struct schema_used *used, const struct schema_key *key)
     return of_types || strcmp(key->name, "name") == 0 ? other : NULL;
 }
 
-/* Whether the mapping gave something of its own that decides `key` too. */
+/* True if the mapping has a key of its own that decides `key`, too. */
 static bool
 is_decided(const struct schema_place *place, const struct schema_key *key)
 {
@@ -44,7 +44,7 @@ copy_value(const struct schema_key *key, void *base, const struct schema_key *ot
     }
 }
 
-/* The rules of a text that only this schema has. */
+/* Applies the rules for texts that only this schema has. */
 static enum err
 check_taken(struct schema_place *place, const struct schema_key *key)
 {
@@ -75,7 +75,7 @@ schema_take_used(struct schema_place *place)
     for (const struct schema_key *k = keys; k->name != NULL; k++) {
         if (!schema_has_key(k, place->x->type) || is_decided(place, k)) continue;
         if (strcmp(k->name, "type") == 0) {
-            taken[k - keys] = true; /* the reader has it */
+            taken[k - keys] = true; /* the reader has noted the name */
             continue;
         }
         const struct schema_key *other = same_row(used, k);

@@ -1,6 +1,6 @@
 /*
- * text.c - one value as text. Numbers of all kinds are one uint64_t, stored in as many bytes as the
- * field has; what differs is the table of units they are written with. A number is printed in the
+ * text.c - parses and prints one value. Numbers of all kinds are a uint64_t, stored in as many
+ * bytes as the field has; kinds differ in their tables of units. A number is printed in the
  * shortest form that reads back as the same, so that what the API shows can go into a file.
  */
 #include "config/schema/text.h"
@@ -21,13 +21,13 @@ struct unit {
 #define SEC ((uint64_t)1000)
 #define DAY (24 * 3600 * SEC)
 
-/* Largest first, the order in which they are written; years and weeks as Prometheus has them. */
+/* Largest first, the order in which they are written; years and weeks have Prometheus' lengths. */
 static const struct unit duration_units[] = {
     {"y", 365 * DAY}, {"w", 7 * DAY}, {"d", DAY}, {"h", 3600 * SEC},
     {"m", 60 * SEC},  {"s", SEC},     {"ms", 1},  {NULL, 0},
 };
 
-/* Of two equally short forms the first is written: 1KiB rather than 1024. */
+/* If two forms are equally short the first is written: 1KiB rather than 1024. */
 static const struct unit byte_units[] = {
     {"KiB", KIB},
     {"MiB", KIB *KIB},
@@ -80,7 +80,7 @@ setting_text(const struct setting *setting, const struct settings *from)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Digits at the front of *text, which is moved behind them. */
+/* Parses the digits at the front of *text, and moves *text after them. */
 static bool
 take_digits(struct bytes *text, uint64_t *ret_number)
 {
@@ -96,7 +96,8 @@ take_digits(struct bytes *text, uint64_t *ret_number)
     return true;
 }
 
-/* Letters at the front of *text, found in `units`; NULL: no such unit. */
+/* Finds the letters at the front of *text in `units`, and moves *text after them; NULL: unknown
+ * unit. */
 static const struct unit *
 take_unit(struct bytes *text, const struct unit *units)
 {
@@ -113,7 +114,7 @@ take_unit(struct bytes *text, const struct unit *units)
     return NULL;
 }
 
-/* 5s, 1h30m: each unit once, the larger before the smaller; a bare 0 needs none. */
+/* Parses 5s, 1h30m: each unit once, the larger before the smaller; a bare 0 needs no unit. */
 static bool
 parse_duration(struct bytes text, uint64_t *ret_number)
 {
@@ -155,7 +156,7 @@ parse_choice(struct bytes text, const char *choices, uint64_t *ret_number)
     }
 }
 
-/* "a,b": a bit for each; each once. */
+/* Parses "a,b" into a bit for each; duplicates are invalid. */
 static bool
 parse_set(struct bytes text, const char *choices, uint64_t *ret_number)
 {
@@ -200,7 +201,7 @@ static enum err
 check_range(const struct setting *s, uint64_t number, struct why *why)
 {
     if (number == 0 && s->zero != NULL) return OK;
-    bool any = s->min == 0 && s->max == 0; /* that the field can hold */
+    bool any = s->min == 0 && s->max == 0; /* any number that fits the field */
     bool narrow = s->type == SETTING_COUNT || s->type == SETTING_BYTES32;
     uint64_t max = !any                          ? s->max
                    : narrow                      ? UINT32_MAX
@@ -317,7 +318,7 @@ duration_text(uint64_t ms, char *to, size_t size)
     snprintf(to, size, "0s");
     size_t used = 0;
     for (const struct unit *u = duration_units; u->word != NULL && used < size; u++) {
-        /* 8d reads better than 1w1d. */
+        /* Days read better than a sum of weeks: 8d rather than 1w1d. */
         bool whole_only = u->factor >= 7 * DAY;
         if (ms < u->factor || (whole_only && ms % u->factor != 0)) continue;
         used += (size_t)snprintf(to + used, size - used, "%" PRIu64 "%s", ms / u->factor, u->word);
@@ -325,7 +326,7 @@ duration_text(uint64_t ms, char *to, size_t size)
     }
 }
 
-/* The shortest exact form. */
+/* Writes the shortest exact form. */
 static void
 scaled_text(uint64_t number, const struct unit *units, char *to, size_t size)
 {

@@ -1,34 +1,34 @@
 /*
- * typed_list.c - a list is read twice. First its entries are counted and their types noted, because
- * the type decides which keys there are and may stand behind them; then each is read by its schema.
- * What lies between lists is settings_yaml()'s.
+ * typed_list.c - a list is read twice. The first pass counts entries and notes their types, because
+ * the type decides which keys are valid and may follow them; the second reads each entry by its
+ * schema. Everything outside the list is left to settings_yaml().
  */
 #include "config/schema/typed_list.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-/* All texts, and the arrays that were outgrown; a text of CONFIG_BYTES_MAX needs less. */
+/* For all texts and outgrown arrays; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct list_walk {
     struct config_reader in;
     const struct typed_list *list;
-    enum err (*entry)(struct list_walk *w); /* the event at hand begins one */
-    size_t list_line;                       /* 0: not met yet */
-    uint32_t index;                         /* of the entry */
-    bool typed;                             /* it has its type */
+    enum err (*entry)(struct list_walk *w); /* called at the first event of each entry */
+    size_t list_line;                       /* 0: not found so far */
+    uint32_t index;                         /* number of the entry */
+    bool typed;                             /* the entry has a key `type` */
     bool is_wrong[TYPED_LIST_MAX]; /* the first pass found an error, the second leaves it out */
     unsigned types[TYPED_LIST_MAX];
-    const void *uses[TYPED_LIST_MAX]; /* entries of list->used; NULL: none */
+    const void *uses[TYPED_LIST_MAX]; /* entries of list->used; NULL: not given */
 
     const struct settings *settings;
     struct typed_entries *entries; /* filled by the second pass */
-    struct typed_entries used;     /* of list->used, in the arena of `entries` */
+    struct typed_entries used;     /* entries of list->used, in the arena of `entries` */
     bool used_read;
 };
 
-/* --- keys that all have ----------------------------------------------------------------------- */
+/* --- keys of all types ------------------------------------------------------------------------ */
 
 static const struct schema_key *
 key_of_all(const struct typed_list *list, const char *name)
@@ -80,7 +80,7 @@ type_word(const struct typed_list *list, unsigned type, char *to, size_t size)
     return to;
 }
 
-/* The value of `use` is at hand: the entry that it names. */
+/* Finds the entry that the current scalar, the value of `use`, names. */
 static enum err
 survey_use(struct list_walk *w)
 {
@@ -94,7 +94,7 @@ survey_use(struct list_walk *w)
     enum err e = w->used_read
                      ? OK
                      : read_list(used, in->file_name, in->text, w->settings, &w->used, in->why);
-    w->entries->arena = w->used.arena; /* the texts of both lists live as long */
+    w->entries->arena = w->used.arena; /* the texts of both lists have the same lifetime */
     if (e) return e;
     w->used_read = true;
     struct shown name = shown_of(reader_scalar(in));
@@ -185,7 +185,7 @@ read_entry(struct list_walk *w)
         used.schema = w->list->used->schema;
         used.type = type_of(w->list->used, used.base);
         reader.used = &used;
-        /* As if it had been given. */
+        /* The type counts as given by the entry itself. */
         uint32_t type = w->types[w->index];
         memcpy((uint8_t *)entry + key_of_all(w->list, "type")->offset, &type, sizeof type);
     }
@@ -196,7 +196,7 @@ read_entry(struct list_walk *w)
     return e;
 }
 
-/* --- both ------------------------------------------------------------------------------------- */
+/* --- both passes ------------------------------------------------------------------------------ */
 
 static enum err
 walk_list(struct list_walk *w)
@@ -258,7 +258,7 @@ walk_text(struct list_walk *w, enum err (*entry)(struct list_walk *w), const cha
     return e;
 }
 
-/* An arena for entries that have none yet. */
+/* Makes an arena for entries that have none. */
 static enum err
 give_arena(struct typed_entries *entries, const char *file_name, struct why *why)
 {
@@ -277,7 +277,7 @@ entries_free(struct typed_entries *entries)
     mem_free(NULL, entries->arena, sizeof *entries->arena);
 }
 
-/* `entries` are the caller's to free, also after an error. */
+/* The caller frees `entries`, also after an error. */
 static enum err
 read_list(const struct typed_list *list, const char *file_name, struct bytes text,
           const struct settings *settings, struct typed_entries *entries, struct why *why)
@@ -309,14 +309,14 @@ typed_list_yaml(const struct typed_list *list, const char *file_name, struct byt
     return e;
 }
 
-/* --- what was read ---------------------------------------------------------------------------- */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 const void *
 typed_list_find(const struct typed_list *list, const void *items, uint32_t count, const char *name)
 {
     for (uint32_t i = 0; i < count; i++) {
         const void *entry = (const uint8_t *)items + i * list->schema->size;
-        const char *its = name_of(list, entry); /* NULL: what was passed over */
+        const char *its = name_of(list, entry); /* NULL: the entry was passed over */
         if (its != NULL && strcmp(its, name) == 0) return entry;
     }
     return NULL;

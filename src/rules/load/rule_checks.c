@@ -1,6 +1,6 @@
 /*
- * rule_checks.c - what Prometheus refuses of a file of rules that is right as YAML, and groups as
- * they are kept. That names and values are UTF-8 needs no check: libyaml reads nothing else.
+ * rule_checks.c - checks drafts of groups as Prometheus does, and makes groups of them. Names and
+ * values need no check for UTF-8: libyaml accepts nothing else.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "rules/load/rule_files_private.h"
 #include "template/template.h"
 
-/* What is checked, for sentences. */
+/* The place being checked, for sentences. */
 struct checked {
     struct rule_file *file;
     const struct drafted_group *group;
@@ -19,7 +19,7 @@ struct checked {
     uint32_t rule_number;
 };
 
-/* --- complaints ------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static const char *
 name_of_rule(const struct drafted_rule *rule)
@@ -28,7 +28,7 @@ name_of_rule(const struct drafted_rule *rule)
     return rule->record != NULL && rule->record[0] != 0 ? rule->record : NULL;
 }
 
-/* "FILE:3:5: group 'node', rule 2 'Down': " */
+/* Appends "FILE:3:5: group 'node', rule 2 'Down': ". */
 static void
 put_where(const struct checked *c, struct rule_place at)
 {
@@ -70,7 +70,7 @@ static enum err PRINTF_LIKE(3, 4)
     return tell(c);
 }
 
-/* The same with what somebody else says of a text that may contain anything. */
+/* Reports an error whose text comes from another module, and may contain anything. */
 static enum err
 complain_of(const struct checked *c, struct rule_place at, const char *what, struct bytes detail)
 {
@@ -110,7 +110,7 @@ check_annotations(const struct checked *c)
     return OK;
 }
 
-/* Of an alert: `what` is "label" or "annotation". */
+/* Checks the texts of an alert: `what` is "label" or "annotation". */
 static enum err
 check_templates(const struct checked *c, const char *what, const struct drafted_texts *texts)
 {
@@ -364,7 +364,7 @@ rule_file_add_group(struct rule_file *f, const struct drafted_group *draft)
     struct rule_group *group = &items[groups->count];
     if (!keep_group(f, draft, group)) return reader_no_memory(&f->in);
     if (!table_reserve(&f->names, f->arena->budget, 1)) return reader_no_memory(&f->in);
-    if (f->error_count == 0) group->hash = hash_group(group); /* nothing that is required lacks */
+    if (f->error_count == 0) group->hash = hash_group(group); /* no required field is missing */
     table_add(&f->names, hash, groups->count++);
     return OK;
 }

@@ -1,10 +1,10 @@
 /*
- * rule_files.c - files of rules are read as their YAML comes, each group as a draft that remembers
- * where its fields stand; when a group ends, rule_checks.c makes a group of it.
+ * rule_files.c - parses files of rules from YAML events. Each group becomes a draft with the places
+ * of its fields; at its end, rule_checks.c makes a group of it.
  *
- * This is no schema (schema.h): there the first error ends the reading and a field that is there
- * has a value. A file of rules is somebody's who also has Prometheus, for which null is the same as
- * not given, in lists too, and who wants to see all that is wrong with a file at once.
+ * config/schema is not used: it stops at the first error and requires a value for each key. In rule
+ * files, which are shared with Prometheus, null means not given, in lists too, and all errors of a
+ * file are reported at once.
  */
 #include "rules/load/rule_files.h"
 
@@ -17,7 +17,7 @@
 
 enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each */
 
-/* --- complaints ------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 void
 rule_file_tell(struct rule_file *f, struct bytes sentence)
@@ -70,14 +70,14 @@ static const struct rule_field group_fields[] = {
 };
 static const struct rule_field file_fields[] = {{"groups", FIELD_GROUPS, 0}, {NULL}};
 
-/* The mapping that is being read. */
+/* The mapping being read. */
 struct drafting {
     struct rule_file *file;
     const struct rule_field *fields;
-    const char *list; /* whose entry it is; NULL: it is the file */
-    void *draft;      /* of the file: its rule_file */
+    const char *list; /* the list it is an entry of; NULL: the whole file */
+    void *draft;      /* for the file: its rule_file */
     struct rule_places places;
-    size_t lines[DRAFT_FIELDS_MAX]; /* of the keys, from 1 on; 0: not given */
+    size_t lines[DRAFT_FIELDS_MAX]; /* lines of keys, from 1 on; 0: not given */
 };
 
 static struct rule_place
@@ -105,11 +105,11 @@ read_limit(struct rule_file *f, const char *name, uint32_t *ret)
 
 struct drafting_texts {
     struct rule_file *file;
-    const char *name; /* of the field */
+    const char *name; /* the field's */
     struct drafted_texts texts;
 };
 
-/* The key at hand and its value. */
+/* Reads the current key and its value. */
 static enum err
 read_pair(struct config_reader *in, void *context)
 {
@@ -154,7 +154,7 @@ read_texts(struct rule_file *f, const char *name, struct drafted_texts *ret)
 static enum err read_groups(struct rule_file *f);
 static enum err read_rules(struct rule_file *f, struct drafted_group *group);
 
-/* Keys of rule files of other programs: who brings one is told what to do with it. */
+/* Keys of other programs' rule files, with advice for them. */
 #define VMALERT "; it is a key of vmalert: remove it"
 static const struct {
     const char *name, *sentence;
@@ -337,7 +337,7 @@ read_lone_group(struct config_reader *in, void *context)
     return e ? e : rule_file_add_group(f, &group);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static enum err
 parse(const char *file, struct bytes text, const struct rule_file_options *options,

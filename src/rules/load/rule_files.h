@@ -1,12 +1,12 @@
 /*
- * rule_files.h - files of rules, as Prometheus has them.
+ * rule_files.h - parses files of rules in the format of Prometheus.
  *
  *     groups:
  *     - name: node
  *       rules:
  *       - {record: "job:up:sum", expr: sum by (job) (up)}
  *
- * What is read, what is refused and how this differs from Prometheus: docs/rules.md.
+ * The format and its differences from Prometheus: docs/rules.md.
  *
  * Threads: pure; any number at a time.
  */
@@ -18,29 +18,30 @@
 
 struct rule_file_options {
     bool ignore_unknown_fields;
-    /* Told each thing that is wrong with the text, a view, in the order of the file by group; NULL:
-     * only the first counts. What is wrong with the YAML ends the reading, all else does not. */
+    /*
+     * Called for each error of the text, with a view of the sentence, group by group in the order
+     * of the file; NULL: only the first error counts. An error of the YAML ends the reading, others
+     * do not.
+     */
     void (*tell)(void *context, struct bytes sentence);
     void *context;
 };
 
 /*
- * Reads the text of a file into `arena`, whose limit and budget bound all that is taken but what
- * libyaml takes, which the size of the text bounds. `file` is for sentences, and is copied. An
- * empty text has no groups. The arena may be used up in part when it fails.
+ * Parses the text of a file into `arena`, whose limit and budget bound all memory except that of
+ * libyaml, which the size of the text bounds. `file` is for sentences, and is copied. An empty text
+ * has no groups. After an error a part of the arena may be used.
  *
- * ERR_INPUT   something is wrong with it: `why` has the first sentence, cut to its size, which is
- *             "FILE:LINE:COLUMN: " and what; `tell` was told all.
+ * ERR_INPUT   the text is invalid: `why` has the first sentence, cut to its size,
+ *             "FILE:LINE:COLUMN: ..."; `tell` was called for all errors.
  * ERR_LIMIT   longer than RULE_FILE_BYTES_MAX.
  * ERR_NOMEM   the arena is full, or an allocation was refused.
  */
 MUST_CHECK enum err rule_file_parse(const char *file, struct bytes text,
                                     const struct rule_file_options *options, struct arena *arena,
                                     struct rule_groups *ret_groups, struct why *why);
-/*
- * The same of a text that is one group, not a list of them, as the ruler API of Mimir takes it. It
- * must have rules. It lies in the arena, and its file is `file`.
- */
+/* The same for a text that is a single group instead of a list, as Mimir's ruler API accepts it.
+ * It must have rules. The result lies in the arena, with `file` as its file. */
 MUST_CHECK enum err rule_group_parse(const char *file, struct bytes text,
                                      const struct rule_file_options *options, struct arena *arena,
                                      struct rule_group *ret_group, struct why *why);

@@ -1,6 +1,6 @@
 /*
- * rule_files_private.h - a group as it stands in its file, with the places of all that is given,
- * between rule_files.c, which reads it, and rule_checks.c, which checks it.
+ * rule_files_private.h - a group as written in its file, with the places of all fields.
+ * rule_files.c reads it, rule_checks.c checks it.
  */
 #ifndef RULES_LOAD_RULE_FILES_PRIVATE_H
 #define RULES_LOAD_RULE_FILES_PRIVATE_H
@@ -26,18 +26,18 @@ struct drafted_texts {
 
 enum {
     DRAFT_FIELDS_MAX = 8,
-    RULE_DRAFT_BYTES_MAX = 256 << 20, /* of a group */
-    RULE_DETAIL_BYTES_MAX = 4096,     /* of what is said of an expression or a template */
-    RULE_SENTENCE_BYTES_MAX = 8 * RULE_DETAIL_BYTES_MAX, /* more than that with escapes */
+    RULE_DRAFT_BYTES_MAX = 256 << 20, /* per group */
+    RULE_DETAIL_BYTES_MAX = 4096,     /* for the message about an expression or a template */
+    RULE_SENTENCE_BYTES_MAX = 8 * RULE_DETAIL_BYTES_MAX, /* with escapes, and more */
 };
 
-/* Where the fields' values are, by their rows. */
+/* Places of the fields' values, in the order of their rows. */
 struct rule_places {
     struct rule_place begin;
     struct rule_place of[DRAFT_FIELDS_MAX];
 };
 
-/* The order of the fields is that of their rows in rule_files.c. */
+/* In the order of the rows in rule_files.c. */
 enum {
     DRAFT_RECORD,
     DRAFT_ALERT,
@@ -75,20 +75,20 @@ struct drafted_group {
 struct rule_file {
     struct config_reader in;
     const struct rule_file_options *options;
-    struct arena *arena;  /* texts, and what is checked */
-    bool is_group;        /* the text is one group, which must have rules */
-    struct arena scratch; /* the rest of a draft; of one group at a time */
+    struct arena *arena;  /* for texts, and temporary memory of checks */
+    bool is_group;        /* the text is a single group, which must have rules */
+    struct arena scratch; /* for the rest of a draft; one group at a time */
     struct why *why;      /* has the first sentence, if error_count > 0 */
     uint32_t error_count;
     struct buf sentence;
     struct rule_groups groups;
-    struct table names; /* of the groups, by their indexes */
+    struct table names; /* indexes of groups by name */
 };
 
-/* Counts and tells what is wrong. */
+/* Counts and reports an error. */
 void rule_file_tell(struct rule_file *f, struct bytes sentence);
 
-/* Tells all that is wrong with a group, and appends it to the groups. ERR_NOMEM. */
+/* Reports all errors of a group, and appends it to the groups. ERR_NOMEM. */
 MUST_CHECK enum err rule_file_add_group(struct rule_file *f, const struct drafted_group *draft);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/time_text.h"
 #include "wire/yaml/yaml_values.h"
 
-/* Longer keys are marked as such: readers take only so much for a key without a mark. */
+/* Longer keys get the mark '? ': parsers limit keys without it. */
 enum { SIMPLE_KEY_BYTES_MAX = 128, INDENT = 4 };
 
 static void
@@ -20,7 +20,7 @@ put_blanks(struct buf *to, uint32_t count)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Words that are no texts to some readers. */
+/* Words that some parsers do not read as texts. */
 static bool
 is_word_of_yaml(const char *text)
 {
@@ -32,7 +32,8 @@ is_word_of_yaml(const char *text)
     return false;
 }
 
-/* Whether it may stand as it is: a letter first is no number, no date and nothing of the syntax. */
+/* True if no quotes are needed: a text that begins with a letter is not a number, a date or
+ * syntax. */
 static bool
 is_plain(const char *text)
 {
@@ -45,7 +46,7 @@ is_plain(const char *text)
     return !is_word_of_yaml(text);
 }
 
-/* Lines that may stand as they are, with at most one line end after the last. */
+/* True for lines that can be a block, with at most one line end after the last. */
 static bool
 is_block(const char *text)
 {
@@ -58,7 +59,7 @@ is_block(const char *text)
     return true;
 }
 
-/* Below a key that is indented so far. */
+/* Writes a block below a key with that indentation. */
 static void
 put_block(struct buf *to, const char *text, uint32_t indent)
 {
@@ -174,7 +175,7 @@ rules_print_namespace(const char *namespace, struct buf *to)
     buf_put_u8(to, '\n');
 }
 
-/* Its lines as they are, further to the right: that changes nothing of what they say. */
+/* Only indents the lines, which keeps their meaning. */
 void
 rules_print_entry(struct bytes text, struct buf *to)
 {

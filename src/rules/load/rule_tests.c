@@ -1,7 +1,7 @@
 /*
- * rule_tests.c - see rule_tests.h. What a value may be is said by tables, one for each kind of
- * mapping, which are no schema (schema.h): here null is the same as not given, a number is a text
- * where a text is wanted, and a plain `yes` is true, as in the YAML of Go.
+ * rule_tests.c - see rule_tests.h. Tables describe the values, one for each kind of mapping. They
+ * are not those of config/schema: here null means not given, a number is accepted as a text, and a
+ * plain `yes` is true, as in the YAML of Go.
  */
 #include "rules/load/rule_tests.h"
 
@@ -35,16 +35,16 @@ struct field {
     const char *name;
     enum test_field_kind kind;
     size_t offset;
-    const struct test_shape *inner; /* of FIELD_MAPPINGS */
+    const struct test_shape *inner; /* for FIELD_MAPPINGS */
 };
 
 enum { NO_PLACE = -1 };
 
-/* A kind of mapping. */
+/* Describes a kind of mapping. */
 struct test_shape {
     size_t bytes;
-    ptrdiff_t place;            /* offset of where it stands, or NO_PLACE */
-    const struct field *fields; /* ended by a NULL name; at most FIELDS_MAX */
+    ptrdiff_t place;            /* offset of its place, or NO_PLACE */
+    const struct field *fields; /* ends at a NULL name; at most FIELDS_MAX */
 };
 
 /* --- tables ----------------------------------------------------------------------------------- */
@@ -137,7 +137,7 @@ struct tests_reading {
     struct arena *arena;
 };
 
-/* Of a scalar without quotes that is one of these words, ended by NULL. */
+/* True for a scalar without quotes that is one of these words, which end at a NULL. */
 static bool
 is_one_of(const struct config_reader *in, const char *const *words)
 {
@@ -149,7 +149,7 @@ is_one_of(const struct config_reader *in, const char *const *words)
     return false;
 }
 
-/* So that times of a test are nanoseconds, too. */
+/* Limited so that times of a test fit nanoseconds. */
 static enum err
 read_moment(struct config_reader *in, const char *name, int64_t *ret)
 {
@@ -175,7 +175,7 @@ read_bool(struct config_reader *in, const char *name, bool *ret)
     return *ret || is_one_of(in, no) ? OK : reader_expected(in, name, "true or false");
 }
 
-/* Of another base than 10, which has a prefix. False: it is none. */
+/* Parses a number with the prefix of another base than 10. False: no such number. */
 static bool
 read_prefixed(const char *digits, bool negative, double *ret)
 {
@@ -194,7 +194,7 @@ read_prefixed(const char *digits, bool negative, double *ret)
     return true;
 }
 
-/* Digits, one point and an exponent, and nothing else that number_parse() would take. */
+/* True for digits, one point and an exponent; number_parse() accepts more. */
 static bool
 is_decimal(const char *text)
 {
@@ -214,7 +214,7 @@ is_decimal(const char *text)
     return exponent > 0 && text[exponent] == 0;
 }
 
-/* A number of YAML 1.1, as Go reads it. */
+/* Parses a number of YAML 1.1, as Go does. */
 static bool
 parse_number(struct bytes given, uint64_t *ret_bits)
 {
@@ -258,7 +258,7 @@ read_number(struct config_reader *in, const char *name, uint64_t *ret)
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-/* All pointers to lists look alike. */
+/* The common layout of all lists. */
 struct any_list {
     void *items;
     uint32_t count;
@@ -310,10 +310,10 @@ read_texts(struct tests_reading *x, const char *name, bool are_distinct, struct 
 struct test_naming {
     struct tests_reading *x;
     const char *field;
-    struct named_texts texts; /* by name */
+    struct named_texts texts; /* sorted by name */
 };
 
-/* The key at hand and its value. */
+/* Reads the current key and its value. */
 static enum err
 read_named_text(struct config_reader *in, void *context)
 {
@@ -359,13 +359,13 @@ read_named_texts(struct tests_reading *x, const char *name, struct named_texts *
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
-/* A mapping that is being read. */
+/* A mapping being read. */
 struct mapping_reading {
     struct tests_reading *x;
     const struct test_shape *shape;
-    const char *list; /* whose entry it is; NULL: it is the file */
+    const char *list; /* the list it is an entry of; NULL: the whole file */
     void *to;
-    size_t lines[FIELDS_MAX]; /* of the keys, from 1 on; 0: not given */
+    size_t lines[FIELDS_MAX]; /* lines of keys, from 1 on; 0: not given */
 };
 
 static enum err read_field(struct config_reader *in, void *context);
@@ -382,7 +382,7 @@ put_defaults(const struct test_shape *shape, yaml_mark_t at, void *to)
     memcpy((uint8_t *)to + shape->place, &place, sizeof place);
 }
 
-/* The entry of a list at hand. */
+/* Reads the current entry of a list. */
 static enum err
 read_mapping(struct tests_reading *x, const struct field *field, void *to)
 {
@@ -457,7 +457,7 @@ unknown_field(const struct mapping_reading *m)
                            m->list == NULL ? "" : "'", suggest_hint(&near, "").text);
 }
 
-/* The key at hand and its value. */
+/* Reads the current key and its value. */
 static enum err
 read_field(struct config_reader *in, void *context)
 {
@@ -478,7 +478,7 @@ read_field(struct config_reader *in, void *context)
     return read_value(m->x, field, (uint8_t *)m->to + field->offset);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static enum err
 read_root(struct config_reader *in, void *context)

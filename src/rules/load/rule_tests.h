@@ -1,5 +1,5 @@
 /*
- * rule_tests.h - files of unit tests of rules, in promtool's format.
+ * rule_tests.h - parses files of unit tests of rules, in promtool's format.
  *
  *     rule_files: [rules.yml]
  *     tests:
@@ -8,8 +8,8 @@
  *       alert_rule_test:
  *       - {alertname: Down, eval_time: 5m, exp_alerts: [{exp_labels: {job: a}}]}
  *
- * What the texts in it say, of series, labels and expressions, nobody has looked at. What is read
- * and how this differs from promtool: docs/rules.md.
+ * The texts of series, labels and expressions are not parsed. The format and its differences from
+ * promtool: docs/rules.md.
  *
  * Threads: pure; any number at a time.
  */
@@ -21,8 +21,8 @@
 
 enum {
     RULE_TESTS_BYTES_MAX = 16 << 20,
-    RULE_TESTS_VALUES_MAX = 5000000, /* with anchors; a value counts for each alias of it */
-    RULE_TESTS_NAMES_MAX = 1000      /* of a list of names, or of labels */
+    RULE_TESTS_VALUES_MAX = 5000000, /* with anchors, values count once for each alias */
+    RULE_TESTS_NAMES_MAX = 1000      /* in a list of names, or of labels */
 };
 
 /* From 1 on. */
@@ -30,7 +30,7 @@ struct rule_test_place {
     uint32_t line, column;
 };
 
-/* Texts that are not given are "", times and durations 0. Names are in order. */
+/* Absent texts are "", absent times and durations 0. Names are sorted. */
 struct rule_test_series {
     struct rule_test_place place;
     const char *series, *values;
@@ -48,9 +48,9 @@ struct rule_test_alert_list {
     uint32_t count;
 };
 
-/* The alerts of a name that are expected to fire at a time. */
+/* The alerts with a name that are expected to fire at a time. */
 struct rule_test_alerts {
-    int64_t at_ms; /* from the beginning of the test on */
+    int64_t at_ms; /* from the beginning of the test */
     const char *alertname;
     struct rule_test_alert_list expected;
 };
@@ -62,14 +62,14 @@ struct rule_test_alerts_list {
 struct rule_test_sample {
     const char *labels;
     uint64_t bits;
-    const char *histogram; /* "": it is a float */
+    const char *histogram; /* "": the value is a float */
 };
 struct rule_test_sample_list {
     struct rule_test_sample *items;
     uint32_t count;
 };
 
-/* What an expression is expected to come to at a time. */
+/* The expected result of an expression at a time. */
 struct rule_test_expression {
     const char *expression;
     int64_t at_ms;
@@ -83,7 +83,7 @@ struct rule_test_expression_list {
 struct rule_test {
     struct rule_test_place place;
     const char *name;
-    int64_t interval_ms; /* 0: that of evaluations */
+    int64_t interval_ms; /* 0: the evaluation interval */
     int64_t start_ms;    /* Unix */
     struct rule_test_series_list input_series;
     struct rule_test_alerts_list alerts;
@@ -96,9 +96,9 @@ struct rule_test_list {
     uint32_t count;
 };
 
-/* What a file has; all of it lies in the arena. */
+/* The contents of a file; all of it lies in the arena. */
 struct rule_tests {
-    struct text_list rule_files; /* as they are written */
+    struct text_list rule_files; /* as written */
     int64_t evaluation_interval_ms;
     struct text_list group_eval_order;
     bool fuzzy_compare;
@@ -106,10 +106,10 @@ struct rule_tests {
 };
 
 /*
- * Reads the text of a file into `arena`, whose limit and budget bound all that is taken but what
- * libyaml takes, which the size of the text bounds. An empty text has no tests.
+ * Parses the text of a file into `arena`, whose limit and budget bound all memory except that of
+ * libyaml, which the size of the text bounds. An empty text has no tests.
  *
- * ERR_INPUT   something is wrong with it: "FILE:LINE:COLUMN: " and what.
+ * ERR_INPUT   the text is invalid: "FILE:LINE:COLUMN: ...".
  * ERR_LIMIT   longer than RULE_TESTS_BYTES_MAX.
  * ERR_NOMEM   the arena is full, or an allocation was refused.
  */
@@ -117,12 +117,12 @@ MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct
                                      struct rule_tests *ret_tests, struct why *why);
 
 /*
- * The files that `patterns` of the test file `file` name, from its directory on, without "." and
- * ".."; those of one pattern by name, and each once. Wildcards may stand in any element, and are
- * those of sys/file_pattern.h. `unmatched` is told patterns that match nothing.
+ * Returns the files that match the `patterns` of the test file `file`, relative to its directory,
+ * without "." and "..", sorted by name within a pattern, without duplicates. Any element may have
+ * wildcards, as in sys/file_pattern.h. `unmatched` is called for patterns without a match.
  *
- * ERR_INPUT   a pattern has no end.
- * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, too many directories to look into, or a path that is
+ * ERR_INPUT   a pattern is incomplete.
+ * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, too many directories to list, or a path that is
  * too long. ERR_NOMEM; errors of env_listdir().
  */
 enum { RULE_TESTS_FILES_MAX = 10000 };

@@ -1,6 +1,6 @@
 /*
- * rule_tests_files.c - which rule files a test file names. A pattern is expanded element by
- * element: the part before a '/' with wildcards becomes paths, and what follows is appended to each
+ * rule_tests_files.c - finds the rule files that a test file names. A pattern is expanded element
+ * by element: the part before a '/' with wildcards becomes paths, and the rest is appended to each
  * of them.
  */
 #include <stdlib.h>
@@ -12,17 +12,17 @@
 #include "sys/env.h"
 #include "sys/file_pattern.h"
 
-/* Links that lead in circles make many directories of few. */
+/* Links in circles multiply directories. */
 enum { EXPANDED_MAX = 20000 };
 
 struct rule_files_found {
     struct env *env;
-    const char *file;  /* that names them */
-    uint32_t expanded; /* elements with wildcards, each a directory that is listed */
+    const char *file;  /* the test file */
+    uint32_t expanded; /* elements with wildcards, for each of which a directory is listed */
     struct arena *arena;
     struct text_list found;
-    uint32_t first;   /* of the pattern at hand */
-    const char *rest; /* of it, behind the element that is expanded */
+    uint32_t first;   /* the current pattern's first match */
+    const char *rest; /* the rest of the current pattern, after the element being expanded */
     struct why *why;
 };
 
@@ -32,7 +32,7 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the names of rule files");
 }
 
-/* Whether all brackets are closed, with something in them, and nothing ends in a backslash. */
+/* True if all brackets are closed and not empty, and no element ends in a backslash. */
 static bool
 is_complete(const char *p)
 {
@@ -54,7 +54,7 @@ is_complete(const char *p)
 
 static enum err expand(struct rule_files_found *f, const char *pattern);
 
-/* One of the paths of an element. */
+/* Adds a path of an element. */
 static enum err
 take_path(void *context, const char *path)
 {
@@ -88,7 +88,7 @@ expand(struct rule_files_found *f, const char *pattern)
     if (!file_pattern_is_wild(pattern)) {
         enum err e = env_facts(f->env, pattern, &facts, f->why);
         f->rest = "";
-        return e ? OK : take_path(f, pattern); /* what is not there matches nothing */
+        return e ? OK : take_path(f, pattern); /* a missing file matches nothing */
     }
     if (f->expanded++ == EXPANDED_MAX) {
         return why_set(f->why, ERR_LIMIT, "%s: rule_files: more than %d directories to search",
@@ -102,7 +102,7 @@ expand(struct rule_files_found *f, const char *pattern)
     element[end] = '\0';
     f->rest = pattern + end;
     enum err e = file_pattern_expand(f->env, element, take_path, f, f->why);
-    /* A name that is no directory has nothing below it. */
+    /* Nothing is below a name that is not a directory. */
     return e == ERR_IO || e == ERR_INPUT ? OK : e;
 }
 
@@ -112,7 +112,7 @@ compare_paths(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Of those of a pattern the ones that others have not. */
+/* Sorts the matches of a pattern, and drops those of earlier patterns. */
 static void
 sort_new(struct rule_files_found *f)
 {
