@@ -12,7 +12,7 @@
 
 enum {
     NOTE_BYTES_MAX = 1024 * 1024,
-    NOTES_MAX = 10, /* of each kind; the number of others is given */
+    NOTES_MAX = 10, /* limit of each kind; the number of others is given */
 };
 
 size_t

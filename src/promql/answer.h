@@ -10,8 +10,8 @@
 
 struct promql_answer {
     struct promql_result *result;
-    int64_t t_ms;   /* time of the query; a string has no other */
-    uint64_t limit; /* of series; 0: no limit */
+    int64_t t_ms;   /* time of the query, also of a string */
+    uint64_t limit; /* limit of series; 0: no limit */
     struct json *to;
     /* Called after each point and each series: it may send and clear what is in the buffer. An
      * error of it ends the answer. */
@@ -25,7 +25,8 @@ MUST_CHECK enum err promql_answer_put(struct promql_answer *answer);
 enum { PROMQL_TIME_BYTES = 32 };
 /* Prints seconds for series, with three decimal digits unless they are 0; no NUL. */
 size_t promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
-/* The same without trailing zeros, as Prometheus prints the times of scalars, strings and steps. */
+/* Prints a time without trailing zeros, as Prometheus prints the times of scalars, strings and
+ * steps. */
 size_t promql_print_short_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
 
 /* The API's number for the bounds that belong to a bucket. */

@@ -1,6 +1,5 @@
 /*
- * explained.c - see explained.h. The tree of operators is printed by plan_put.c; this file adds
- * what belongs to the whole.
+ * explained.c - see explained.h. plan_put.c prints the tree of operators; this file adds the rest.
  */
 #include "promql/explained.h"
 
@@ -75,7 +74,7 @@ promql_explained_put(const struct promql_explained *x, struct buf *to)
     if (e) return e;
     assert(to->size > 0);
     assert(to->at[to->size - 1] == '}');
-    to->size--; /* the object goes on */
+    to->size--; /* reopens the object */
     buf_put_text(to, x->result != NULL ? ",\"stats\":" : ",\"limits\":");
     json_init(&j, to);
     if (x->result != NULL) {

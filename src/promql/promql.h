@@ -13,7 +13,7 @@
 
 enum promql_form {
     PROMQL_LINE,  /* the expression on one line, as Prometheus prints expressions */
-    PROMQL_LINES, /* the same on lines of at most 100 characters where that is possible */
+    PROMQL_LINES, /* on lines of at most 100 characters where possible */
     PROMQL_JSON,  /* its syntax tree, as the query API gives it */
 };
 
@@ -45,7 +45,7 @@ bool promql_asks_for_range(const struct promql_tree *tree);
 
 /* The n-th word of the language; NULL after the last one. */
 const char *promql_function_word(uint32_t n);
-const char *promql_operator_word(uint32_t n); /* with aggregations */
+const char *promql_operator_word(uint32_t n); /* including aggregations */
 
 /* --- running ---------------------------------------------------------------------------------- */
 
@@ -93,7 +93,7 @@ void promql_cache_resize(struct promql_cache *cache, uint64_t bytes_max);
 void promql_cache_free(struct promql_cache *cache);
 struct promql_cache_facts {
     uint64_t queries;    /* queries that used the cache */
-    uint64_t hits;       /* those that found a result */
+    uint64_t hits;       /* queries that found a result in it */
     uint64_t steps;      /* steps of the queries */
     uint64_t steps_kept; /* steps that were found */
     uint64_t evicted;
@@ -108,7 +108,7 @@ struct promql_options {
     int64_t last_ms;
     int64_t step_ms; /* 0: once, at first_ms */
     int64_t lookback_ms;
-    int64_t subquery_step_ms; /* for subqueries that give none */
+    int64_t subquery_step_ms; /* default of subqueries */
     struct promql_features features;
     const struct promql_helpers *helpers; /* NULL if no thread can help */
     uint32_t shards;            /* for tests: shards that series are read in; 0: chosen by cost */
@@ -123,7 +123,7 @@ struct promql_options {
     struct promql_plan *plan; /* its operators are measured; may be NULL */
 };
 
-/* With a step the result is a matrix, whatever the expression is. */
+/* With a step the result of any expression is a matrix. */
 enum promql_type { PROMQL_SCALAR, PROMQL_STRING, PROMQL_VECTOR, PROMQL_MATRIX };
 /* "scalar", "string", "vector", "matrix". */
 const char *promql_type_word(enum promql_type type);
@@ -139,10 +139,8 @@ bool promql_has_durations(const struct promql_tree *tree, const struct promql_op
                           struct buf *error);
 
 struct promql_result;
-/*
- * ERR_INPUT: the expression has no result, and `error` says why; for other errors `why` does. The
- * tree outlives the result, which belongs to one thread; the view may be freed before.
- */
+/* ERR_INPUT: the expression has no result, see `error`; for other errors see `why`. The tree
+ * outlives the result, which belongs to one thread; the view may be freed before. */
 MUST_CHECK enum err promql_run(const struct promql_tree *tree, struct view *view,
                                const struct promql_options *options,
                                struct promql_result **ret_result, struct buf *error,
@@ -159,17 +157,15 @@ struct promql_point {
 };
 /* The next series, in the order of the result. False after the last one. */
 bool promql_next_series(struct promql_result *result, struct bytes *ret_labels);
-/* Its next point that has a histogram, or has none. False after the last one. */
+/* Gives the series' next point that has a histogram, or that has none. False after the last one. */
 bool promql_next_point(struct promql_result *result, bool histograms, struct promql_point *ret);
 uint64_t promql_series_count(const struct promql_result *result);
 
 /* --- cost of running -------------------------------------------------------------------------- */
 
-/*
- * Finds the operators of an expression, and what they would read according to the index, without
- * running it. Errors are those of promql_run(), as far as they show without a run. The tree
- * outlives the plan, which belongs to one thread.
- */
+/* Finds the operators of an expression, and the series they would read according to the index,
+ * without running it. Errors are those of promql_run(), as far as they show without a run. The tree
+ * outlives the plan, which belongs to one thread. */
 MUST_CHECK enum err promql_explain(const struct promql_tree *tree, struct view *view,
                                    const struct promql_options *options,
                                    struct promql_plan **ret_plan, struct buf *error,

@@ -1,7 +1,7 @@
 /*
- * rules.h - recording and alerting rules, as files of Prometheus' format have them.
+ * rules.h - recording and alerting rules, as in files of Prometheus' format.
  *
- * Here is what a group is. Files are read by rules/load/rule_files.h, which knows YAML.
+ * Defines groups. rules/load/rule_files.h reads the files, which are YAML.
  */
 #ifndef RULES_RULES_H
 #define RULES_RULES_H
@@ -15,14 +15,14 @@ struct rule {
     enum rule_kind kind;
     const char *name; /* name of the recorded series, or of the alert */
     const char *expression;
-    int64_t for_ms, keep_firing_for_ms; /* of alerts; 0 if not given */
-    struct named_texts labels;          /* sorted by name; templates, if it is an alert */
+    int64_t for_ms, keep_firing_for_ms; /* for alerts; 0 if not given */
+    struct named_texts labels;          /* sorted by name; templates for an alert */
     struct named_texts annotations;     /* sorted by name; templates */
-    uint32_t line, column;              /* of the file, from 1 on, where the rule begins */
+    uint32_t line, column;              /* begin of the rule in the file, from 1 on */
 };
 
 struct rule_group {
-    const char *file; /* path as its pattern found it */
+    const char *file; /* path as found by its pattern */
     const char *name;
     int64_t interval_ms;     /* 0: the default */
     int64_t query_offset_ms; /* valid with has_query_offset, else the default applies */
@@ -32,7 +32,7 @@ struct rule_group {
     struct rule *rules;
     uint32_t rule_count;
     uint32_t line, column;
-    uint64_t hash; /* hash of everything that the text says: groups with equal hashes are equal */
+    uint64_t hash; /* hash of the whole text: groups with equal hashes are equal */
 };
 
 /* The groups of one file; all memory is in the arena. */
@@ -44,8 +44,8 @@ struct rule_groups {
 
 enum {
     RULE_FILE_BYTES_MAX = 16 << 20,
-    RULE_GROUPS_MAX = 10000, /* of a file */
-    RULES_MAX = 100000,      /* of a group */
+    RULE_GROUPS_MAX = 10000, /* groups of a file */
+    RULES_MAX = 100000,      /* rules of a group */
     RULE_TEXTS_MAX = 128,    /* labels, or annotations */
 };
 

@@ -1,5 +1,5 @@
 /*
- * settings.h - what the configuration file says of rules, besides the settings that are flags, too.
+ * settings.h - rules in the configuration file, without the settings that are also flags.
  * docs/configuration.md explains every key; config/lists/rule_settings.c reads them.
  */
 #ifndef RULES_SETTINGS_H
@@ -12,17 +12,16 @@
 struct tenant_rules {
     const char *tenant;     /* "" without tenancy */
     struct text_list given; /* patterns of paths, as in the file */
-    struct text_list files; /* the same; relative ones from the directory of that file on */
+    struct text_list files; /* the same; relative paths resolved from the directory of the file */
 };
 
 /* The arena owns every text of it. */
 struct rule_settings {
     struct arena *arena;
-    struct named_texts given_labels; /* global.external_labels, as in the file, by name */
-    struct named_texts
-        external_labels;          /* the same, environment variables expanded; none is empty */
-    const char *unset_variable;   /* the first of them that is not set; NULL: all are */
-    struct tenant_rules *tenants; /* in the order of the file */
+    struct named_texts given_labels;    /* global.external_labels, as in the file, sorted by name */
+    struct named_texts external_labels; /* with environment variables expanded; none is empty */
+    const char *unset_variable;         /* the first variable that is not set; NULL if all are */
+    struct tenant_rules *tenants;       /* in the order of the file */
     uint32_t tenant_count;
 };
 void rule_settings_free(struct rule_settings *settings);

@@ -96,8 +96,8 @@ element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
     }
 }
 
-/* The number of rounds: an integer is the number itself, nil has none. False: the value cannot be
- * iterated over. */
+/* Returns the number of rounds: an integer is the number itself, nil has 0 rounds. False: the value
+ * cannot be iterated over. */
 static bool
 rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_value *of,
           int64_t *ret)

@@ -3,9 +3,9 @@
  *
  *     outside --"{{"--> inside --"}}"--> outside
  *
- * "{{- " takes spaces away from the text before it, " -}}" from that after it. A comment fills its
- * delimiters alone and is no token. Spaces are no tokens either, but a token says whether there are
- * any before it: `.a .b` is not `.a.b`.
+ * "{{- " removes spaces from the text before it, " -}}" from that after it. A comment fills its
+ * delimiters alone and is not a token. Spaces are not tokens either, but a token records if spaces
+ * precede it: `.a .b` is not `.a.b`.
  *
  * Invariants: start <= at <= size of the text; `parens` is 0 outside of delimiters, unless the text
  * is over.

@@ -51,13 +51,13 @@ struct tmpl_token {
 struct tmpl_lexer {
     struct bytes text;
     struct tmpl_unicode *unicode;
-    struct buf *sentence; /* of an error */
-    uint32_t at;          /* where the next token begins */
-    uint32_t start;       /* of the token that is read */
+    struct buf *sentence; /* sentence of an error */
+    uint32_t at;          /* begin of the next token */
+    uint32_t start;       /* begin of the current token */
     uint32_t parens;
     bool spaced;
-    bool inside; /* of delimiters */
-    bool over;   /* after an error */
+    bool inside; /* inside of delimiters */
+    bool over;   /* set after an error */
 };
 
 /* `text` and the others are borrowed as long as the tokens. `sentence` holds the text of a token

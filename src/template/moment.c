@@ -89,7 +89,8 @@ begins(struct bytes text, const char *word)
     return text.size >= size && memcmp(text.at, word, size) == 0;
 }
 
-/* Prints the word at the beginning of `layout`. Returns its size, or 0 if there is none. */
+/* Prints the word at the beginning of `layout`. Returns its size, or 0 if it does not begin with a
+ * word. */
 static size_t
 put_word(struct buf *to, const struct tm *parts, struct bytes layout)
 {
@@ -113,7 +114,7 @@ put_word(struct buf *to, const struct tm *parts, struct bytes layout)
     return 0;
 }
 
-/* The same for .000 and ,999, unless another digit follows them. */
+/* Prints .000 and ,999, unless another digit follows. */
 static size_t
 put_fraction_word(struct buf *to, uint64_t nanos, struct bytes layout)
 {

@@ -11,7 +11,7 @@
 
 /* Year, month, day, hour, minute, second in UTC. */
 struct tm tmpl_time_parts(int64_t ns);
-/* In the form of a layout: "2006-01-02 15:04:05.000". */
+/* Prints a time in the form of a layout: "2006-01-02 15:04:05.000". */
 void tmpl_time_format(int64_t ns, struct bytes layout, struct buf *to);
 /* "2015-06-23 13:19:44.128 +0000 UTC" */
 void tmpl_time_print(int64_t ns, struct buf *to);

@@ -77,10 +77,10 @@ bool run_settle(struct tmpl_run *run, const struct buf *buf);
 
 /* Counts a step, and more for many bytes. False, with an error: there were too many. */
 bool run_spend(struct tmpl_run *run, uint64_t size_bytes);
-/* The same for work that takes some time. */
+/* Charges work that takes some time. */
 bool run_spend_ns(struct tmpl_run *run, uint64_t ns);
 
-/* A copy in the arena; `at` is NULL if there is no memory, with an error of the run. */
+/* Returns a copy in the arena; `at` is NULL without memory, with an error of the run. */
 struct bytes run_copy(struct tmpl_run *run, struct bytes text);
 /* A string with the content of run->text. */
 bool run_take_text(struct tmpl_run *run, struct tmpl_value *ret);
@@ -118,7 +118,7 @@ struct tmpl_function {
     const char *name;
     bool (*call)(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
                  struct tmpl_value *ret);
-    uint8_t count;    /* of parameters */
+    uint8_t count;    /* number of parameters */
     bool is_variadic; /* the last parameter takes any number of arguments */
     enum tmpl_type parameters[TMPL_PARAMETERS_MAX];
 };
@@ -126,7 +126,7 @@ struct tmpl_function {
 /* NULL if no function has the name. */
 const struct tmpl_function *tmpl_function_find(struct bytes name);
 const struct tmpl_function *tmpl_builtin_find(struct bytes name); /* builtins.c */
-/* NULL if the type has no such method. */
+/* NULL if the type does not have the method. */
 const struct tmpl_function *tmpl_method_find(enum tmpl_type type, struct bytes name);
 
 /* Searches a list of `count` functions. */

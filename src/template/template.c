@@ -6,8 +6,8 @@
  * Declarations of $labels and the others precede each text, as in Prometheus, and columns in the
  * first line of a text count them.
  *
- * Invariants: all memory of a run, but for regexes, is charged to its own budget, and has been
- * given back when the run ends. A run that has failed has an error, and one that has not has none.
+ * Invariants: all memory of a run, except for regexes, is charged to its own budget, and is
+ * returned when the run ends. Exactly the runs that have failed have an error.
  */
 #include "template/template.h"
 

@@ -4,13 +4,13 @@
  *
  *     "{{ $labels.instance }} has been down for {{ $value | humanizeDuration }}"
  *
- * A subset: what it has prints what Prometheus prints. docs/templates.md lists what there is and
- * how it differs.
+ * A subset, whose output is that of Prometheus. docs/templates.md lists the supported features and
+ * the differences.
  *
  * A text may come from anyone who may write rules: parsing and execution end within limits of
  * memory, depth, steps and output.
  *
- * Threads: template_expand() is pure but for `query`; any number at a time.
+ * Threads: template_expand() is pure except for `query`; any number at a time.
  */
 #ifndef TEMPLATE_TEMPLATE_H
 #define TEMPLATE_TEMPLATE_H
@@ -21,16 +21,16 @@
 struct fhist;
 
 enum {
-    TEMPLATE_TEXT_BYTES_MAX = 64 << 10,   /* of one text */
-    TEMPLATE_OUTPUT_BYTES_MAX = 64 << 10, /* of the result and of each text on the way */
+    TEMPLATE_TEXT_BYTES_MAX = 64 << 10,   /* size of one text */
+    TEMPLATE_OUTPUT_BYTES_MAX = 64 << 10, /* size of the result and of each intermediate text */
     TEMPLATE_STEPS_MAX = 1000000,         /* nodes and rounds of loops */
-    TEMPLATE_DEPTH_MAX = 100,             /* of blocks, of parentheses and of calls */
+    TEMPLATE_DEPTH_MAX = 100,             /* nesting of blocks, of parentheses and of calls */
 };
 
-/* One sample that `query` in a template finds. */
+/* One sample found by `query` in a template. */
 struct template_sample {
-    struct bytes labels; /* encoded as model/labels.h says, the metric's name among them */
-    uint64_t value;      /* bits of the double */
+    struct bytes labels;           /* canonical (model/labels.h), includes the metric's name */
+    uint64_t value;                /* bits of the double */
     const struct fhist *histogram; /* replaces `value`; NULL for a float */
 };
 
@@ -47,18 +47,18 @@ struct template_query {
 };
 
 struct template_data {
-    const struct label *labels; /* of the alert, for $labels, in any order */
+    const struct label *labels; /* labels of the alert, for $labels, in any order */
     uint32_t label_count;
     const struct label *external_labels; /* for $externalLabels */
     uint32_t external_count;
     struct bytes external_url; /* for $externalURL, externalURL and pathPrefix; valid, or empty */
     uint64_t value;            /* bits of the double, for $value */
     const struct fhist *histogram; /* replaces `value`; NULL for a float */
-    int64_t time_ms;               /* of the evaluation, for `now` */
+    int64_t time_ms;               /* time of the evaluation, for `now` */
 };
 
 struct template_options {
-    struct bytes name;           /* in sentences: "__alert_" and the name of the alert */
+    struct bytes name;           /* name in sentences: "__alert_" and the name of the alert */
     struct template_query query; /* if its `query` is NULL, templates with queries fail */
     struct budget *budget;       /* for all memory; may be NULL */
 };
@@ -80,8 +80,8 @@ MUST_CHECK enum err template_expand(const struct template_options *options, stru
 MUST_CHECK enum err template_check(const struct template_options *options, struct bytes text,
                                    struct why *why);
 
-/* The n-th name of a function of Prometheus, in order; NULL after the last. Functions of Go are not
- * among them. */
+/* Returns the n-th name of a function of Prometheus, in order; NULL after the last. Excludes
+ * functions of Go. */
 const char *template_function_word(uint32_t n);
 
 #endif

@@ -42,9 +42,9 @@ struct tmpl_list {
 
 struct tmpl_node {
     enum tmpl_kind kind;
-    uint32_t at;         /* the byte that sentences name */
-    struct bytes source; /* as it is written, for sentences */
-    struct bytes fields; /* of an operand: ".a.b" after it; or empty */
+    uint32_t at;         /* byte offset for sentences */
+    struct bytes source; /* source text for sentences */
+    struct bytes fields; /* fields of an operand: ".a.b" after it; or empty */
     struct tmpl_node *next;
     union {
         struct bytes text; /* TEXT, FUNCTION, VARIABLE with its $; STRING without its quotes */
@@ -52,7 +52,7 @@ struct tmpl_node {
         struct tmpl_number number;
         struct tmpl_list operands; /* COMMAND */
         struct {
-            struct bytes variables[2]; /* that are declared or assigned to */
+            struct bytes variables[2]; /* variables that are declared or assigned to */
             uint32_t variable_count;
             bool assigns;
             struct tmpl_list commands;
@@ -75,11 +75,11 @@ struct tmpl_template {
 /* Input of the parser; all of it is borrowed. */
 struct tmpl_parsing {
     struct bytes text;
-    struct bytes name; /* in sentences */
+    struct bytes name; /* name in sentences */
     struct arena *arena;
     struct tmpl_unicode *unicode;
     bool (*has_function)(struct bytes name);
-    struct buf *sentence; /* empty; receives that of an error */
+    struct buf *sentence; /* empty; receives the sentence of an error */
 };
 
 /*
@@ -89,7 +89,7 @@ struct tmpl_parsing {
  */
 MUST_CHECK enum err tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret);
 
-/* The line of a byte of the text, from 1, and its column, from 0. */
+/* Returns the line of a byte of the text, from 1, and its column, from 0. */
 uint32_t tmpl_line_at(struct bytes text, uint32_t at, uint32_t *ret_column);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * value.h - values that pipelines pass on, of the few types that a template meets. Private to
- * template/. Their names in sentences are those of Go, which users know from Prometheus.
+ * value.h - values of pipelines, of the few types that templates use. Private to template/. Their
+ * names in sentences are those of Go, which users know from Prometheus.
  */
 #ifndef TEMPLATE_VALUE_H
 #define TEMPLATE_VALUE_H
@@ -22,7 +22,7 @@ enum tmpl_type {
     TMPL_TYPE_SAMPLE,
     TMPL_TYPE_HISTOGRAM,
     TMPL_TYPE_DATA, /* the dot at the beginning */
-    TMPL_TYPE_ANY,  /* of parameters only */
+    TMPL_TYPE_ANY,  /* for parameters only */
 };
 
 struct tmpl_value {
@@ -67,7 +67,7 @@ struct tmpl_root {
     struct tmpl_value value; /* FLOAT or HISTOGRAM */
 };
 
-/* Go's name of a type. */
+/* Returns Go's name of a type. */
 const char *tmpl_type_name(enum tmpl_type type);
 
 static inline bool
@@ -119,23 +119,23 @@ tmpl_of_sample(const struct tmpl_sample *sample)
     return (struct tmpl_value){.type = TMPL_TYPE_SAMPLE, .sample = sample};
 }
 
-/* A value as actions show it. */
+/* Returns a value as actions print it. */
 static inline struct tmpl_value
 tmpl_printable(struct tmpl_value v)
 {
     return v.type == TMPL_TYPE_NIL ? tmpl_of_text(bytes_of_text("<no value>")) : v;
 }
 
-/* Elements, entries or bytes; -1 if the type has no length. */
+/* Returns the number of elements, entries or bytes; -1 if the type has no length. */
 int64_t tmpl_length(const struct tmpl_value *v);
-/* Element `index` of a string (its byte) or of a result; it is there. */
+/* Returns element `index` of a string (its byte) or of a result; it exists. */
 struct tmpl_value tmpl_element(const struct tmpl_value *v, int64_t index);
 /* True if {{if}} executes its list. */
 bool tmpl_is_true(const struct tmpl_value *v);
 void tmpl_map_sort(struct tmpl_map *map);
-/* The value of a key of a map; of one that is missing, an empty string or nil. */
+/* Returns the value of a key of a map; for a missing key an empty string or nil. */
 struct tmpl_value tmpl_map_get(const struct tmpl_value *map, struct bytes key);
-/* Fields of a struct, by index from 0 or by name. False: there is no such field. */
+/* Gives a field of a struct, by index from 0 or by name. False: the field does not exist. */
 bool tmpl_field_at(const struct tmpl_value *v, unsigned index, const char **ret_name,
                    struct tmpl_value *ret);
 bool tmpl_field_find(const struct tmpl_value *v, struct bytes name, struct tmpl_value *ret);

@@ -16,15 +16,15 @@
 #include "template/run.h"
 #include "wire/number.h"
 
-enum { NUMBER_MAX = 1000000 }; /* of a width or a precision; more fits nowhere */
+enum { NUMBER_MAX = 1000000 }; /* limit of a width or a precision; more is never useful */
 
-/* One value under one verb. */
+/* State of one verb applied to one value. */
 struct verb {
     struct buf *to;
-    struct buf *scratch; /* for the text of a value, which is padded then */
-    char verb;           /* '\0' for one that is not ASCII */
+    struct buf *scratch; /* for the text of a value before padding */
+    char verb;           /* '\0' if it is not ASCII */
     bool plus, minus, sharp, space, zero;
-    bool names; /* of fields, for %+v */
+    bool names; /* print names of fields, for %+v */
     bool has_width, has_precision;
     uint32_t width, precision;
 };
@@ -346,7 +346,7 @@ put_one(struct verb *v, const struct tmpl_value *value)
     case TMPL_TYPE_DATA:
         return put_struct(v, value);
     case TMPL_TYPE_ANY:
-        break; /* no value has it */
+        break; /* no value has this kind */
     }
     return false;
 }
@@ -367,7 +367,7 @@ struct format {
     const struct tmpl_value *args;
     uint32_t count;
     uint32_t next;  /* index of the next argument */
-    bool reordered; /* some arguments were named by index */
+    bool reordered; /* an argument was named by index */
     struct verb verb;
 };
 
@@ -377,7 +377,7 @@ peek(const struct format *f)
     return f->at < f->text.size && f->text.at[f->at] < 0x80 ? (char)f->text.at[f->at] : '\0';
 }
 
-/* Takes digits. False if there are none. */
+/* Reads digits. False without digits. */
 static bool
 take_digits(struct format *f, uint32_t *ret)
 {
@@ -402,7 +402,7 @@ take_flags(struct format *f)
     }
 }
 
-/* Takes [3], which names an argument. 0 and anything but a number name none. */
+/* Reads [3], which names an argument. 0 and anything but a number are invalid. */
 static void
 take_index(struct format *f)
 {

@@ -141,8 +141,8 @@ give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
     return e;
 }
 
-/* Handles a commit at `pos` that is not whole. *ret_next is the next commit, SEGMENT_POS_NONE after
- * the last. */
+/* Handles an invalid commit at `pos`. *ret_next is the next commit, SEGMENT_POS_NONE after the
+ * last. */
 static enum err
 bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
 {

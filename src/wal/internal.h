@@ -1,5 +1,4 @@
-/* internal.h - private to wal/: the log as an object, shared by the files that write and read it.
- */
+/* internal.h - private to wal/: struct wal, shared by the files that write and read the log. */
 #ifndef WAL_INTERNAL_H
 #define WAL_INTERNAL_H
 
@@ -9,11 +8,11 @@ struct wal_batch {
     struct buf bytes; /* begins with room for the commit record */
     uint64_t epoch;
     uint64_t segment;  /* number of the segment it will be written to */
-    uint64_t seed;     /* of that segment */
-    uint64_t base_pos; /* of that segment */
+    uint64_t seed;     /* seed of that segment */
+    uint64_t base_pos; /* base position of that segment */
     uint64_t start_pos;
     size_t reserved_to;    /* records fit up to this size of the batch: wal_reserve() */
-    uint32_t record_count; /* without the commit record */
+    uint32_t record_count; /* count without the commit record */
     uint64_t accepted[LEDGER_KIND_COUNT];
 };
 
@@ -23,7 +22,7 @@ struct wal_prepared {
     bool busy;      /* a thread makes, takes or removes a file */
     uint32_t count; /* files, named by index */
     uint64_t bytes[PREPARED_MAX];
-    uint64_t making_bytes; /* size of the file that is being made; 0 if none is */
+    uint64_t making_bytes; /* size of the file being made; 0 if none is */
 };
 
 struct wal {
@@ -36,7 +35,7 @@ struct wal {
     uint64_t batch_limit; /* no batch's buffer is larger */
     enum wal_sync sync;
     uint8_t log_id[WAL_LOG_ID_BYTES];
-    bool none_yet; /* these three as in struct wal_options */
+    bool none_yet; /* this and the next two: see struct wal_options */
     bool keep_for_readers;
     bool read_only;
 
@@ -44,7 +43,7 @@ struct wal {
     struct segment_list list;
     uint64_t budget_bytes;
     struct wal_batch batches[2]; /* one being filled; the other being committed, or empty */
-    unsigned filling;            /* index of the former */
+    unsigned filling;            /* index of the batch being filled */
     bool recovered;
     bool taken; /* batches[filling ^ 1] is being committed */
     bool down;
@@ -53,46 +52,46 @@ struct wal {
     uint64_t end_pos;                   /* after the last committed record */
     uint64_t synced_pos;                /* after the last record known to be on stable storage */
     uint64_t lost_pos;                  /* see missing.c; 0 if no commit was lost */
-    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted, up to end_pos */
-    uint64_t tried_pos;    /* after every position that was given to a batch taken so far */
-    uint64_t tried_number; /* the highest number given to a segment */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted samples, up to end_pos */
+    uint64_t tried_pos;                 /* end of all positions given to batches so far */
+    uint64_t tried_number;              /* the highest number given to a segment */
     struct wal_prepared prepared;
     struct wal_stats stats;
     struct wal_reader *readers; /* list */
 
-    /* The committing thread's own. */
+    /* Used by the committing thread only. */
     struct file file;     /* the segment being written */
-    uint64_t file_number; /* of that segment; 0 if no file is open */
+    uint64_t file_number; /* its number; 0 if no file is open */
     uint64_t file_base_pos;
-    struct file_facts file_facts; /* number 0 if they are not known */
+    struct file_facts file_facts; /* number 0 if unknown */
     int64_t looked_ns;            /* when its path was last checked, monotonic */
-    bool unsynced;                /* it holds bytes after synced_pos */
+    bool unsynced;                /* it has bytes after synced_pos */
     uint8_t *sectors;             /* DIRECT_BYTES, aligned, for a file that is written directly */
     uint8_t *sectors_memory;      /* the allocation that holds them */
 
-    /* The putters' own. */
+    /* Used by putters only. */
     struct buf packed;          /* a payload, compressed */
-    struct ZSTD_CCtx_s *packer; /* made when first needed */
+    struct ZSTD_CCtx_s *packer; /* made on first use */
 };
 
 struct wal_reader {
     struct wal *wal;
     char name[64];
-    struct wal_reader *next; /* guarded by wal->lock, as are pass_pos and behind */
+    struct wal_reader *next; /* guarded by wal->lock; so are pass_pos and behind */
     uint64_t pass_pos;
     bool behind;
 
-    /* The reading thread's own. */
+    /* Used by the reading thread only. */
     uint64_t start_pos;
     uint64_t pos;
-    uint64_t commit_end;  /* of the commit being read; 0 if its record is not readable */
-    uint64_t records_end; /* where its padding begins */
+    uint64_t commit_end;  /* end of the commit being read; 0 if its record is unreadable */
+    uint64_t records_end; /* begin of its padding */
     int64_t realtime_ms;
     uint64_t sequence;
     uint64_t totals[LEDGER_KIND_COUNT];
     uint64_t start_totals[LEDGER_KIND_COUNT]; /* at start_pos, if a commit ends there */
     bool start_known;
-    bool salvaging; /* after damage, before the next commit */
+    bool salvaging; /* after damage, up to the next commit */
     bool open;
     struct segment_reader reader;
     struct segment_reader again; /* for wal_reader_again() */
@@ -137,13 +136,11 @@ MUST_CHECK enum err wal_look_written(struct wal *wal, struct why *why);
 
 struct wal_outlook {
     bool damage;       /* the place was durable once */
-    uint64_t next_pos; /* of the first commit record after it, or the limit */
-    uint64_t last_pos; /* after the last whole record found */
+    uint64_t next_pos; /* the first commit record after the place, or the limit */
+    uint64_t last_pos; /* end of the last valid record found */
 };
-/*
- * Finds out whether `bad_pos` was ever durable: `durable` if the next segment's header says so;
- * otherwise a commit record after it has to say so.
- */
+/* Finds out whether `bad_pos` was ever durable: `durable` if the next segment's header says so;
+ * otherwise only a commit record after it can say so. */
 MUST_CHECK enum err wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable,
                                     uint64_t limit, struct wal_outlook *ret_outlook,
                                     struct why *why);

@@ -1,10 +1,10 @@
 /*
  * listing.c - see listing.h.
  *
- * The newest header says which segment was before it and where that one ends; so do the older ones.
- * Segments that this chain skips were begun after a failure and never used. A segment that the
- * chain names and that is missing leaves a hole, which readers see as damage: the segment before is
- * read up to where the missing one ended.
+ * Each header names the previous segment and its end; the newest header begins the chain. Segments
+ * that this chain skips were begun after a failure and never used. A segment that the chain names
+ * and that is missing leaves a hole, which readers see as damage: the segment before is read up to
+ * where the missing one ended.
  */
 #include "wal/listing.h"
 

@@ -18,7 +18,7 @@ struct stray {
 };
 
 struct segment_list {
-    struct segment *items; /* sorted by number; all ends are known but that of the newest */
+    struct segment *items; /* sorted by number; all ends are known except that of the newest */
     uint32_t count, capacity;
     struct stray *strays; /* segment files that do not belong to the log */
     uint32_t stray_count, stray_capacity;

@@ -46,11 +46,9 @@ lost_dir(struct wal *wal)
     return e == ERR_MISSING || (e == OK && dir.kind != FILE_KIND_DIR);
 }
 
-/*
- * The segment holds at least `bytes` under its path, and is the file `known` if that is not NULL.
- * A path that cannot be looked at (an I/O error, no permission) counts as being there: the write
- * that follows finds out.
- */
+/* Checks that the segment holds at least `bytes` under its path, and is the file `known` if that is
+ * not NULL. If the path cannot be examined (an I/O error, no permission) the segment counts as
+ * existing: the following write finds out. */
 static enum err
 check_there(struct wal *wal, uint64_t number, const struct file_facts *known, uint64_t bytes,
             struct why *why)

@@ -3,13 +3,13 @@
  *
  * A reader looks up under the log's lock which segment holds its position and how far that is
  * committed, and reads the file without the lock. Bytes after the committed end are never read, and
- * those before it never change: except in a segment that is recycled under a reader that was left
- * behind, whose checksums then fail.
+ * those before it never change: except in a segment that is recycled while a reader lags, whose
+ * checksums then fail.
  *
  * Invariants:
  *  1. Once the first segment is open, `pos` only rises. It does not change before a record can be
  *     returned, so that after ERR_IO and ERR_NOMEM the same call can be repeated.
- *  2. pass_pos only rises; segments that end after it stay while the reader is not left behind.
+ *  2. pass_pos only rises; segments that end after it stay unless the reader was left behind.
  *  3. An open reader is in the log's list of readers.
  */
 #include <assert.h>

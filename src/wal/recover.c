@@ -32,13 +32,13 @@ struct log_walk {
     record_each *each;
     void *context;
     struct wal_damage *damage;
-    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last whole commit */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last valid commit */
     bool totals_known;
-    uint64_t totals_pos;  /* where they were read */
+    uint64_t totals_pos;  /* position at which they were read */
     bool unsure;          /* the last damaged place is not covered by later totals so far */
     uint64_t end_pos;     /* after the last commit, whole or damaged */
-    uint64_t durable_pos; /* as the last readable commit says */
-    uint64_t sequence;    /* of the last readable commit */
+    uint64_t durable_pos; /* according to the last readable commit */
+    uint64_t sequence;    /* sequence number of the last readable commit */
     struct why *why;
 };
 
@@ -77,7 +77,7 @@ note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
     w->unsure = false;
 }
 
-/* Notes commits of which nothing is left, by the totals of the next segment: see
+/* Notes commits that are lost as a whole, by the totals of the next segment: see
  * wal_raise_totals(). */
 static void
 note_missing_commits(struct log_walk *w, const struct segment *segment)
@@ -193,10 +193,8 @@ wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, u
     return OK;
 }
 
-/*
- * Handles a commit at `pos` that is not whole: `bad_pos` is the first place that cannot be read,
- * `commit` its own record if that can be read. `ret_next` is SEGMENT_POS_NONE at a torn tail.
- */
+/* Handles an invalid commit at `pos`: `bad_pos` is the first place that cannot be read, `commit`
+ * its own record if that can be read. `ret_next` is SEGMENT_POS_NONE at a torn tail. */
 static enum err
 walk_bad_place(struct log_walk *w, uint64_t pos, uint64_t bad_pos, const struct commit *commit,
                uint64_t limit, bool durable, uint64_t *ret_next)

@@ -23,7 +23,7 @@ static const char MAGIC[8] = {'F', 'K', 'W', 'A', 'L', 'S', 'E', 'G'};
 
 enum { FORMAT_VERSION = 1, WINDOW_BYTES = 512 * 1024 };
 
-/* Positions are far from where sums of them would overflow. */
+/* Positions are far below the overflow of their sums. */
 static const uint64_t POS_MAX = UINT64_C(1) << 62;
 
 _Static_assert(WAL_RECORD_BYTES_MAX < 1 << 24, "docs/format/wal.md: three bytes of size");
@@ -78,7 +78,7 @@ segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
     memcpy(to + SEGMENT_COPY_OFFSET, to, SEGMENT_COPY_BYTES);
 }
 
-/* The state of one of the two copies. A header with invalid fields counts as damaged. */
+/* Returns the state of one of the two copies. A header with invalid fields counts as damaged. */
 static enum segment_state
 slice_state(struct bytes header, size_t offset, uint64_t number)
 {
@@ -179,7 +179,8 @@ header_check(uint64_t header, uint64_t place)
     return (uint16_t)hash_mix(place, header & 0xffffffffffff);
 }
 
-/* The checksum of everything after the header: the payload, filled up to a multiple of 8. */
+/* Computes the checksum of everything after the header: the payload, filled up to a multiple of 8.
+ */
 static uint64_t
 payload_check(uint64_t header, uint64_t place, const uint8_t *record, size_t size)
 {
@@ -429,7 +430,8 @@ segment_find(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
         /* The window may reach beyond this limit if an earlier call had a larger one. */
         if (b.size > limit_pos - pos) b.size = (size_t)(limit_pos - pos);
         size_t at = 0;
-        for (; b.size - at >= RECORD_HEADER_BYTES; at += 8) { /* passes what is no header */
+        for (; b.size - at >= RECORD_HEADER_BYTES;
+             at += 8) { /* skips bytes that are not a header */
             uint64_t header = load_le64(b.at + at);
             if (header == 0) continue;
             if (header >> 48 == header_check(header, hash_mix(r->segment.seed, pos + at))) break;

@@ -19,7 +19,7 @@ enum {
     FLAG_SKIPPABLE = 2,
     FLAGS_KNOWN = FLAG_ZSTD | FLAG_SKIPPABLE,
     RECORD_VERSION = 1,
-    RECORD_VERSION_LEDGER = 2, /* the highest of WAL_LEDGER */
+    RECORD_VERSION_LEDGER = 2, /* the highest version of WAL_LEDGER */
 };
 
 #define SEGMENT_POS_NONE UINT64_MAX
@@ -28,14 +28,14 @@ struct segment {
     uint64_t number;
     uint64_t base_pos;
     uint64_t prev_number;
-    uint64_t prev_end_pos;              /* after the last record of the log before this segment */
+    uint64_t prev_end_pos;              /* end of the last record of the log before this segment */
     uint64_t limit_pos;                 /* records of this segment end before it */
-    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before base_pos */
-    uint64_t seed;                      /* of its checksums */
-    uint64_t end_pos;                   /* bytes after it are void; SEGMENT_POS_NONE if not known */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted samples before base_pos */
+    uint64_t seed;                      /* seed of its checksums */
+    uint64_t end_pos;                   /* later bytes are void; SEGMENT_POS_NONE if not known */
     uint64_t file_bytes;
     bool copy_damaged; /* one copy of the header is damaged */
-    bool going;        /* being released */
+    bool going;        /* it is being released */
     uint8_t log_id[WAL_LOG_ID_BYTES];
 };
 
@@ -44,8 +44,8 @@ struct commit {
     uint64_t durable_pos; /* known durable before this commit was written */
     uint64_t end_pos;
     int64_t realtime_ms;
-    uint32_t record_count;  /* after the commit record */
-    uint32_t padding_bytes; /* of the last of them, if that is padding */
+    uint32_t record_count;  /* records after the commit record */
+    uint32_t padding_bytes; /* size of the last record if that is padding */
     uint64_t totals_before[LEDGER_KIND_COUNT];
     uint64_t accepted[LEDGER_KIND_COUNT];
 };
@@ -62,7 +62,8 @@ segment_offset(const struct segment *segment, uint64_t pos)
     return pos - segment->base_pos + SEGMENT_HEADER_BYTES;
 }
 
-/* The end of a segment, by the header of the next one. It may have been begun and never used. */
+/* Returns the end of a segment, according to the header of the next one. It may have been begun and
+ * never used. */
 static inline uint64_t
 segment_end_before(const struct segment *segment, const struct segment *next)
 {
@@ -70,7 +71,7 @@ segment_end_before(const struct segment *segment, const struct segment *next)
     return unused ? segment->base_pos : next->prev_end_pos;
 }
 
-/* The position that records of the newest segment cannot exceed. */
+/* Returns the limit of positions in the newest segment. */
 static inline uint64_t
 segment_file_end(const struct segment *segment)
 {
@@ -103,7 +104,7 @@ MUST_CHECK enum err segment_header_read(struct env *env, const char *path, uint8
 MUST_CHECK enum err segment_header_unpack(struct bytes header, uint64_t number,
                                           enum segment_state *ret_state,
                                           struct segment *ret_segment, struct why *why);
-/* The offset of a valid copy with `number`; SIZE_MAX if there is none. */
+/* Returns the offset of a valid copy with `number`; SIZE_MAX if neither is. */
 size_t segment_header_copy(struct bytes header, uint64_t number);
 
 /* Writes header and checksums before a payload that is at to + 16, and zeros after it. */

@@ -45,7 +45,7 @@ wal_over_budget_locked(const struct wal *wal)
            used_bytes_locked(wal) > wal->budget_bytes;
 }
 
-/* Room for another file of a segment's size. */
+/* True if there is room for another file of a segment's size. */
 static bool
 has_room_locked(const struct wal *wal)
 {
@@ -129,7 +129,7 @@ wal_prepare(struct wal *wal, struct why *why)
     return e;
 }
 
-/* Takes the last file, until prepared_taken(). False if there is none, or a thread is busy. */
+/* Takes the last file, until prepared_taken(). False without a file, or if a thread is busy. */
 static bool
 prepared_take_locked(struct wal *wal)
 {
@@ -199,9 +199,8 @@ readers_before_locked(struct wal *wal, uint64_t pos, bool leave_behind)
     return count;
 }
 
-/*
- * Marks the oldest segment as going, if it may be released; it stays in the list until its file is
- * gone. Readers are left behind before the budget is reached: the next segment needs room, too.
+/* Marks the oldest segment as going, if it may be released; it stays in the list until its file is
+ * removed. Readers are left behind before the budget is reached: the next segment needs room, too.
  */
 static bool
 oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segment,
@@ -236,7 +235,7 @@ oldest_gone(struct wal *wal, const struct segment *oldest, enum err e, bool recy
     assert(wal->list.count > 1);                         /* invariant 3 */
     assert(wal->list.items[0].number == oldest->number); /* invariant 3 */
     assert(wal->list.items[0].going);                    /* invariant 3 */
-    if (e == OK || e == ERR_MISSING) {                   /* missing: another process removed it */
+    if (e == OK || e == ERR_MISSING) {                   /* missing: removed by another process */
         memmove(wal->list.items, wal->list.items + 1, --wal->list.count * sizeof *wal->list.items);
     } else {
         wal->list.items[0].going = false;

@@ -1,5 +1,5 @@
 /*
- * wal.c - the writing half of the log: batches, commits, segments begun.
+ * wal.c - writes the log: batches, commits, new segments.
  *
  * States of the log, with the function that takes each arrow:
  *
@@ -10,8 +10,8 @@
  *                        wal_reopen: a fresh segment that names the last committed position
  *
  * Invariants:
- *  1. The segment of a batch and its position there are fixed from its first record on: records
- *     are checksummed with both when they are put.
+ *  1. The segment of a batch and its position there are fixed from its first record on: records are
+ *     checksummed with both when they are put.
  *  2. The batch being filled begins where the one being committed ends; if that one fails, both are
  *     void.
  *  3. Positions and segment numbers given to void batches are never given again (tried_pos,
@@ -38,13 +38,13 @@
 
 enum {
     COMPRESS_FROM_BYTES = 256,
-    BATCH_KEEP_BYTES = 4 * 1024 * 1024, /* a buffer larger than this is not kept */
+    BATCH_KEEP_BYTES = 4 * 1024 * 1024, /* larger buffers are not kept */
     LOST_SEGMENTS_MAX = 1 << 20,
     PADDING_BYTES_MAX = FILE_DIRECT_BYTES + RECORD_HEADER_BYTES,
-    DIRECT_BYTES = 256 * 1024, /* written at once */
+    DIRECT_BYTES = 256 * 1024, /* bytes written at once */
 };
 
-/* Beyond these something is wrong with the headers found; far from overflows. */
+/* Limits for headers that were read; far below overflows. */
 static const uint64_t NUMBER_MAX = UINT64_C(1) << 61;
 static const uint64_t POS_MAX = UINT64_C(1) << 61;
 
@@ -111,17 +111,16 @@ batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t b
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* The most positions that a segment can use: it may be almost full before its last batch. */
+/* Returns the most positions that a segment can use: it may be almost full before its last batch.
+ */
 static uint64_t
 segment_span(const struct wal *wal)
 {
     return (wal->segment_bytes + wal->batch_limit + PADDING_BYTES_MAX + 7) & ~(uint64_t)7;
 }
 
-/*
- * A position after all that were ever given, by the headers. Segments after the newest readable
- * header are lost; where they began and how far they reached is estimated, generously.
- */
+/* Returns a position after all that were ever given, by the headers. Segments after the newest
+ * readable header are lost; where they began and how far they reached is estimated, generously. */
 static uint64_t
 first_free_pos(const struct wal *wal)
 {
@@ -277,7 +276,7 @@ wal_put_bytes(size_t payload_size)
     return record_size(payload_size);
 }
 
-/* The size of the batch, including its commit record, also while it is empty. */
+/* Returns the size of the batch, including its commit record, also while it is empty. */
 static size_t
 batch_size(const struct wal_batch *b)
 {
@@ -416,7 +415,7 @@ out:
     return e;
 }
 
-/* The header of a segment that follows the last one at the committed end. */
+/* Returns the header of a segment that follows the last one at the committed end. */
 static struct segment
 next_segment_locked(struct wal *wal, uint64_t number, uint64_t base_pos)
 {

@@ -55,13 +55,13 @@ struct wal;
 struct wal_options {
     struct env *env;
     const char *dir;
-    uint64_t segment_bytes;   /* a new segment begins when one holds this much */
-    uint64_t batch_bytes_max; /* a batch that holds this much takes no more: ERR_AGAIN */
-    uint64_t budget_bytes;    /* of all files; 0 for no limit. See wal_trim(), wal_reserve() */
+    uint64_t segment_bytes;   /* a segment of this size is followed by a new one */
+    uint64_t batch_bytes_max; /* a batch of this size accepts no more records: ERR_AGAIN */
+    uint64_t budget_bytes; /* limit of all files; 0 for no limit. See wal_trim(), wal_reserve() */
     enum wal_sync sync;
     uint64_t floor_pos;    /* a new log begins after this position and this segment number, */
-    uint64_t floor_number; /* which the store remembers in case the log's files are removed */
-    bool read_only;        /* no file is changed: after wal_recover() the log is down for good */
+    uint64_t floor_number; /* the last ones known, in case the log's files were removed */
+    bool read_only;        /* no file is changed: after wal_recover() the log stays down */
     bool keep_for_readers; /* segments that a reader needs are kept even beyond the budget */
     bool none_yet;         /* a log without segments is not a loss, wherever reading begins */
     struct budget *memory;
@@ -69,9 +69,9 @@ struct wal_options {
 
 /* A record as read; views end with the next call on the same reader. */
 struct wal_record {
-    uint64_t pos;            /* of the record */
+    uint64_t pos;            /* position of the record */
     uint64_t commit_end_pos; /* end of its commit; of the record if the commit is not readable */
-    int64_t realtime_ms;     /* the clock when it was committed; 0 if not known */
+    int64_t realtime_ms;     /* clock at the commit; 0 if not known */
     uint64_t segment;
     uint64_t
         epoch; /* number of its commit since the log was made, which rises across restarts; 0 if
@@ -92,11 +92,9 @@ struct wal_damage {
     uint64_t end_pos;
     uint64_t totals[LEDGER_KIND_COUNT];
     uint64_t places; /* runs of bytes that were durable and are not readable */
-    uint64_t bytes;  /* in these places */
-    /*
-     * Accepted samples of the damaged commits, by the running totals. Includes those in salvaged
-     * records, which the receiver of these may count.
-     */
+    uint64_t bytes;  /* size of these places */
+    /* Accepted samples of the damaged commits, by the running totals. Includes those in salvaged
+     * records, which the receiver of the records may count. */
     uint64_t samples[LEDGER_KIND_COUNT];
     bool samples_unknown; /* more may be lost: no readable commit follows, or a segment is lost */
     /*
@@ -105,16 +103,14 @@ struct wal_damage {
      */
     bool across;
     uint64_t across_totals[LEDGER_KIND_COUNT];
-    uint64_t torn_bytes; /* cut off at the end, at least: never acknowledged */
+    uint64_t torn_bytes; /* bytes cut off at the end, at least: never acknowledged */
     char first[256];     /* the first place: "FILE at OFFSET: why" */
 };
 
-/*
- * Opens or makes the log and reads the segments' headers. No segment is written: the first commit
+/* Opens or creates the log and reads the segments' headers. No segment is written: the first commit
  * makes a new one. ERR_UNSUPPORTED: a newer version wrote it. ERR_INPUT: invalid options.
  * ERR_LIMIT: the path is too long. ERR_CORRUPT: headers with positions or numbers out of range, or
- * of two logs.
- */
+ * of two logs. */
 MUST_CHECK enum err wal_open(const struct wal_options *options, struct wal **ret_wal,
                              struct why *why);
 
@@ -143,7 +139,7 @@ MUST_CHECK enum err wal_recover(struct wal *wal, uint64_t from_pos,
  */
 void wal_raise_totals(struct wal *wal, const uint64_t totals[LEDGER_KIND_COUNT]);
 
-/* Drops the batch that is not committed. All readers are closed. NULL is fine. */
+/* Drops the uncommitted batch. All readers are closed. NULL is fine. */
 void wal_free(struct wal *wal);
 
 /* --- putting ---------------------------------------------------------------------------------- */
@@ -165,7 +161,7 @@ struct wal_place wal_place(struct wal *wal);
  */
 MUST_CHECK enum err wal_put(struct wal *wal, enum wal_type type, struct bytes payload,
                             bool compress);
-/* The same for a version of the type other than 1: programs that do not know it refuse the log. */
+/* wal_put() for a version of the type other than 1: programs that do not know it refuse the log. */
 MUST_CHECK enum err wal_put_version(struct wal *wal, enum wal_type type, uint8_t version,
                                     struct bytes payload, bool compress);
 /* Adds to the running totals of the batch's commit record. No effect on a batch without records. */
@@ -177,7 +173,7 @@ void wal_count(struct wal *wal, enum ledger_kind kind, uint64_t accepted);
  * too slow, or at its budget. ERR_LIMIT: no batch is that large. ERR_NOMEM.
  */
 MUST_CHECK enum err wal_reserve(struct wal *wal, size_t bytes, struct why *why);
-/* Bytes that a record takes in the batch at most. */
+/* Returns the bytes that a record takes in the batch at most. */
 size_t wal_put_bytes(size_t payload_size);
 
 /* --- committing ------------------------------------------------------------------------------- */
@@ -212,26 +208,24 @@ bool wal_is_down(struct wal *wal);
 MUST_CHECK enum err wal_look(struct wal *wal, struct why *why);
 /* Takes the log down as a failed wal_commit() does. No batch is taken. */
 void wal_bring_down(struct wal *wal);
-/*
- * A start after a crash may not find commits before this position: while the log was open, their
- * files were removed, replaced or truncated, or the device failed to sync commits of
- * WAL_SYNC_WRITTEN and then to write them again. 0 if there are no such commits.
- */
+/* Returns a position before which a start after a crash may miss commits: while the log was open,
+ * their files were removed, replaced or truncated, or the device failed to sync commits of
+ * WAL_SYNC_WRITTEN and then to write them again. 0 if no commit is in danger. */
 uint64_t wal_lost_pos(struct wal *wal);
 
 uint64_t wal_durable_epoch(struct wal *wal);
-/* The position after the last committed record. */
+/* Returns the end of the last committed record. */
 uint64_t wal_end(struct wal *wal);
 
-/* Bytes of records after a position, without the gaps that positions have. */
+/* Returns the bytes of records after a position, without the gaps that positions have. */
 uint64_t wal_bytes_from(struct wal *wal, uint64_t pos);
 
 /* --- segments --------------------------------------------------------------------------------- */
 
-/* True if the segment being written is half full, or there is none: time for wal_prepare(). */
+/* True if the segment being written is half full, or not begun: time for wal_prepare(). */
 bool wal_next_is_near(struct wal *wal);
-/* Prepares a file of zeros for the next segment, if there is none, so that commits do not have to
- * allocate disk blocks. May take long. */
+/* Prepares a file of zeros for the next segment, unless one is prepared, so that commits do not
+ * have to allocate disk blocks. May take long. */
 MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
 /*
  * Releases segments that end before `store_pos` and before all that readers need; if the budget has
@@ -249,11 +243,11 @@ MUST_CHECK enum err wal_look_kept(struct wal *wal, uint64_t from_pos, struct why
 void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
 
 struct wal_stats {
-    uint64_t begin_pos; /* of the oldest segment */
+    uint64_t begin_pos; /* begin of the oldest segment */
     uint64_t end_pos;
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted before the end */
     uint64_t segment_count;
-    uint64_t segment_bytes; /* of all files, including prepared ones */
+    uint64_t segment_bytes; /* size of all files, including prepared ones */
     uint64_t commits_total;
     uint64_t commit_bytes_total;
     uint64_t failures_total;
@@ -265,7 +259,8 @@ struct wal_stats {
     bool over_budget;
 };
 void wal_stats(struct wal *wal, struct wal_stats *ret_stats);
-/* WAL_LOG_ID_BYTES. Secret: a client that knows it could send payloads that look like records. */
+/* Returns WAL_LOG_ID_BYTES. Secret: a client that knows the id could send payloads that look like
+ * records. */
 const uint8_t *wal_log_id(struct wal *wal);
 
 /* --- following -------------------------------------------------------------------------------- */
@@ -295,16 +290,14 @@ MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record
  */
 MUST_CHECK enum err wal_reader_again(struct wal_reader *reader, uint64_t pos,
                                      struct wal_record *ret_record, struct why *why);
-/*
- * The reader needs no record before `pos` any more, so that segments before it may be released.
- * `pos` is not before an earlier one, nor after the records read so far.
- */
+/* Declares that the reader needs no record before `pos`, so that segments before it may be
+ * released. `pos` is not before an earlier one, nor after the records read so far. */
 void wal_reader_pass(struct wal_reader *reader, uint64_t pos);
-/* Samples that the log had accepted where reading began; known once a record was given. False if
- * no commit ends there. */
+/* Returns the samples that the log had accepted where reading began; known once a record was given.
+ * False if no commit ends there. */
 bool wal_reader_start_totals(const struct wal_reader *reader,
                              uint64_t ret_totals[LEDGER_KIND_COUNT]);
-/* The position after the record read last, or where reading begins. */
+/* Returns the position after the record read last, or where reading begins. */
 uint64_t wal_reader_pos(const struct wal_reader *reader);
 
 /* --- checking without opening for use --------------------------------------------------------- */
@@ -322,17 +315,17 @@ MUST_CHECK enum err wal_verify(struct env *env, const char *dir, uint64_t from_p
 /* --- explaining ------------------------------------------------------------------------------- */
 
 enum wal_segment_state {
-    WAL_SEGMENT_LIVE,    /* of the log */
+    WAL_SEGMENT_LIVE,    /* belongs to the log */
     WAL_SEGMENT_VOID,    /* begun after a failure; no newer segment names it */
-    WAL_SEGMENT_BLANK,   /* was being made, holds no record */
-    WAL_SEGMENT_DAMAGED, /* without a readable header */
+    WAL_SEGMENT_BLANK,   /* was being made, has no record */
+    WAL_SEGMENT_DAMAGED, /* has no readable header */
     WAL_SEGMENT_ASIDE,   /* damaged, and put aside: NUMBER.wal.damaged */
 };
 
 /* The bytes after a segment's last record. */
 enum wal_segment_end {
     WAL_END_NEXT,  /* the next segment's header says that it ends there */
-    WAL_END_FILE,  /* the end of the file, or of the positions of the segment */
+    WAL_END_FILE,  /* end of the file, or of the positions of the segment */
     WAL_END_ZERO,  /* zeros: nothing was ever written */
     WAL_END_TORN,  /* part of a commit that was never whole, or is being written right now */
     WAL_END_OTHER, /* other bytes: of a recycled file, or a commit torn in its first bytes */
@@ -343,7 +336,7 @@ struct wal_segment_info {
     uint64_t number;
     uint64_t file_bytes;
     enum wal_segment_state state;
-    bool copy_damaged; /* one of the two headers */
+    bool copy_damaged; /* one of the two headers is damaged */
     unsigned version;
     unsigned min_reader;
     int64_t made_ms;
@@ -351,8 +344,8 @@ struct wal_segment_info {
     uint64_t limit_pos;
     uint64_t prev_number;
     uint64_t prev_end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before it */
-    bool end_known;                     /* by the next segment's header */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before the segment */
+    bool end_known;                     /* the next segment's header names the end */
     uint64_t end_pos;
 };
 
@@ -368,16 +361,16 @@ MUST_CHECK enum err wal_segments(struct env *env, const char *dir, struct budget
 
 struct wal_commit_info {
     uint64_t pos;
-    uint64_t bytes; /* of all its records, with the commit record */
+    uint64_t bytes; /* size of all its records, with the commit record */
     int64_t realtime_ms;
-    uint32_t record_count; /* without the commit record */
+    uint32_t record_count; /* count without the commit record */
     uint64_t accepted[LEDGER_KIND_COUNT];
 };
 
 struct wal_record_info {
     struct wal_record record;
-    uint64_t record_bytes;  /* with header and padding: they add up to the segment */
-    uint32_t payload_bytes; /* as stored */
+    uint64_t record_bytes;  /* size with headers and padding: the sum is the segment */
+    uint32_t payload_bytes; /* stored size */
     bool packed;
 };
 
@@ -395,20 +388,18 @@ struct wal_inspection {
     struct wal_segment_info segment;
     enum wal_segment_end end;
     uint64_t end_pos;
-    uint64_t torn_bytes; /* after end_pos, at least */
+    uint64_t torn_bytes; /* bytes after end_pos, at least */
     uint64_t damaged_bytes;
 };
 
-/*
- * Walks one segment. Other files of the log are not needed; if they are there, they say where the
+/* Walks one segment. Other files of the log are not needed; if present, they determine where the
  * segment ends. Changes no file and does not disturb a running server. If the server releases the
- * file meanwhile, the rest looks damaged. ERR_MISSING, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO.
- */
+ * file in the meantime, the rest looks damaged. ERR_MISSING, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO. */
 MUST_CHECK enum err wal_inspect(struct env *env, const char *dir, uint64_t number,
                                 struct budget *memory, const struct wal_inspector *inspector,
                                 struct wal_inspection *ret_inspection, struct why *why);
 
-/* False if `name` is not that of a segment file. */
+/* False if `name` is not the name of a segment file. */
 bool wal_segment_name(const char *name, uint64_t *ret_number);
 
 #endif

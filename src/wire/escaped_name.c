@@ -1,4 +1,4 @@
-/* escaped_name.c - a character that is none goes as a number above all of Unicode. */
+/* escaped_name.c - a byte that is not part of a character is written as a number above Unicode. */
 #include "wire/escaped_name.h"
 
 #include <stdio.h>
@@ -47,7 +47,8 @@ escaped_name_put(struct buf *to, struct bytes name)
     }
 }
 
-/* Behind an underscore: digits, and the underscore that ends them. False: not so. */
+/* Reads the digits after an underscore and the underscore that ends them. False: they are not
+ * there. */
 static bool
 get_number(struct cursor *c, uint32_t *ret_number)
 {

@@ -1,29 +1,31 @@
 /*
- * escaped_name.h - names that are no plain words, as plain words: Prometheus' "values" escaping.
+ * escaped_name.h - writes any name as a plain word and reads it back: Prometheus' "values"
+ * escaping.
  *
  *     my.metric é   becomes   U__my_2e_metric_20__e9_
  *
- * U__, then letters and digits as they are (a digit not at the beginning), an underscore as two,
- * and every other character as its number in hex between underscores. The colon, which Prometheus
- * leaves, is written so, too; and a byte that is no UTF-8, which Prometheus loses, as 0x110000, the
- * first number that no character has, and the byte.
+ * U__, then letters and digits unchanged (digits not first), an underscore doubled, and every other
+ * character as its number in hex between underscores. Unlike Prometheus this escapes the colon, and
+ * it keeps bytes that are not UTF-8: 0x110000, the first number that is not a character, plus the
+ * byte.
  */
 #ifndef WIRE_ESCAPED_NAME_H
 #define WIRE_ESCAPED_NAME_H
 
 #include "base/buf.h"
 
-/* Letters, digits but not first, and underscores; with `colon` that, too. */
+/* True for a name of letters, underscores and digits, the first not a digit; `colon` allows colons.
+ */
 bool name_is_plain(struct bytes name, bool colon);
 
-/* Whether it begins like one of these: what is no such name must then be written as one. */
+/* True if the name begins like an escaped one, so that it has to be escaped itself. */
 bool name_looks_escaped(struct bytes name);
 
-/* Out of memory shows in buf_error(to), which then may hold a part. */
+/* Appends the escaped name. Out of memory shows in buf_error(to), which then may hold a part. */
 void escaped_name_put(struct buf *to, struct bytes name);
 
-/* Appends what it stands for. False: it is no such name and stands for itself, or `to` is full;
- * then nothing was written. */
+/* Appends the name that `text` escapes. False: `text` is not an escaped name, or `to` is full; `to`
+ * is unchanged. */
 bool escaped_name_get(struct buf *to, struct bytes text);
 
 #endif

@@ -1,4 +1,4 @@
-/* label_bytes.c - strict: every label is a name and a value, in this order, and nothing else. */
+/* label_bytes.c - accepts only labels that are a name and a value in this order. */
 #include "wire/label_bytes.h"
 
 #include "wire/proto.h"

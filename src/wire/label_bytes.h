@@ -10,7 +10,7 @@
 /* Steps through labels; false at the end (or on malformed bytes, then `c->bad`). */
 bool labels_next(struct cursor *c, struct label *ret_label);
 
-/* The value, or an empty view: an absent label equals the empty string. */
+/* Returns the value; an empty view if the label is absent, which equals the empty string. */
 struct bytes labels_get(struct bytes labels, struct bytes name);
 
 #endif

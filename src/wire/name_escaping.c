@@ -31,7 +31,7 @@ name_escaping_parse(struct bytes word, enum name_escaping *ret)
     return false;
 }
 
-/* A character that cannot stand for itself. */
+/* Appends the replacement of a character that `escaping` does not allow. */
 static void
 put_other(struct buf *to, uint32_t c, enum name_escaping escaping)
 {

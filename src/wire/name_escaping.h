@@ -1,15 +1,15 @@
 /*
- * name_escaping.h - names of metrics and labels as a scraper can read them, who says so with
- * "escaping=" in its Accept header. A name of letters, digits, underscores and colons, without a
- * digit first, always stays as it is.
+ * name_escaping.h - names of metrics and labels in the escaping that a scraper requests with
+ * "escaping=" in its Accept header. Names of letters, digits, underscores and colons whose first
+ * character is not a digit stay unchanged.
  *
  *                  my.metric_1 é
- *     underscores  my_metric_1__            any other character is an underscore
- *     dots         my_dot_metric__1____     that are two, as are underscores, and _dot_ is a dot
+ *     underscores  my_metric_1__            every other character becomes an underscore
+ *     dots         my_dot_metric__1____     it becomes two, as an underscore; a dot becomes _dot_
  *     values       U__my_2e_metric__1_20__e9_
  *     allow-utf-8  my.metric_1 é
  *
- * The last but one can be taken back; escaped_name.h is the same for those who have no colon.
+ * "values" can be reversed; escaped_name.h has a variant that also escapes colons.
  */
 #ifndef WIRE_NAME_ESCAPING_H
 #define WIRE_NAME_ESCAPING_H
@@ -18,9 +18,9 @@
 
 enum name_escaping { ESCAPE_UNDERSCORES, ESCAPE_DOTS, ESCAPE_VALUES, ESCAPE_NOTHING };
 
-/* The word of Accept and Content-Type. */
+/* Returns the word used in Accept and Content-Type. */
 const char *name_escaping_word(enum name_escaping escaping);
-/* False: it is no such word. */
+/* False: unknown word. */
 bool name_escaping_parse(struct bytes word, enum name_escaping *ret);
 
 /* Appends the name. Out of memory shows in buf_error(to). */

@@ -1,4 +1,4 @@
-/* proto.c - the rare part: groups, which are stepped over without recursion. */
+/* proto.c - the rare case: groups, which are skipped without recursion. */
 #include "wire/proto.h"
 
 void
@@ -7,7 +7,7 @@ proto_skip_group(struct cursor *c, uint32_t field)
     uint32_t open[PROTO_GROUPS_MAX] = {field};
     for (unsigned depth = 1; depth > 0;) {
         uint32_t tag = proto_tag(c);
-        bool bad = tag == 0; /* the message ends within */
+        bool bad = tag == 0; /* 0: the message ends within the group */
         switch (tag & 7) {
         case PROTO_GROUP_BEGIN:
             bad |= depth == PROTO_GROUPS_MAX;

@@ -11,14 +11,14 @@
  *     }
  *     if (c.bad) return ERR_INPUT;
  *
- * Reads follow base/bytes.h: after a failure the cursor is at its end and `bad`, so one check
- * after the loop is enough; what was read in the failing round is zero or empty.
+ * Reads follow base/bytes.h: after a failure the cursor is at its end and `bad`, so one check after
+ * the loop is enough; values read in the failing round are zero or empty.
  *
- * Stricter than the protobuf specification asks, in ways that no encoder ever notices: tags and
- * lengths take at most 5 bytes; a varint beyond 64 bits is refused instead of cut; groups (long
- * gone from the language, and skipped like any unknown field) lie in at most PROTO_GROUPS_MAX
- * others; and a known field of the wrong wire type is refused by whoever names its known fields to
- * proto_skip(). Text is not checked for UTF-8.
+ * Stricter than the protobuf specification, in ways that no encoder notices: tags and lengths take
+ * at most 5 bytes; a varint beyond 64 bits is refused instead of truncated; groups (long gone from
+ * the language, and skipped like any unknown field) nest at most PROTO_GROUPS_MAX deep; and a known
+ * field of the wrong wire type is refused if the caller names its known fields to proto_skip().
+ * Text is not checked for UTF-8.
  */
 #ifndef WIRE_PROTO_H
 #define WIRE_PROTO_H
@@ -34,14 +34,14 @@ enum proto_wire {
     PROTO_FIXED32 = 5
 };
 
-enum { PROTO_GROUPS_MAX = 100 }; /* one within the other, as in protobuf's own decoders */
+enum { PROTO_GROUPS_MAX = 100 }; /* nesting limit, as in protobuf's own decoders */
 
 #define PROTO_TAG(field, wire) ((uint32_t)(field) << 3 | (uint32_t)(wire))
 
-/* A bit of the set of known fields; fields below 64 only. */
+/* The bit of a field below 64 in a set of known fields. */
 #define PROTO_KNOWN(field) ((uint64_t)1 << (field))
 
-/* The slow half of tags and lengths: more than one byte, or the end. */
+/* The slow path of tags and lengths: more than one byte, or the end. */
 static inline uint32_t
 proto_varint32_long(struct cursor *c)
 {
@@ -68,18 +68,20 @@ proto_varint32(struct cursor *c)
     return proto_varint32_long(c);
 }
 
-/* The next tag, to be compared with PROTO_TAG(); 0 at the end of the message or when it is bad. */
+/* Returns the next tag, to be compared with PROTO_TAG(); 0 at the end of the message or when it is
+ * bad. */
 static inline uint32_t
 proto_tag(struct cursor *c)
 {
     if (c->at == c->end) return 0;
     uint32_t tag = proto_varint32(c);
     if (tag >= PROTO_TAG(1, 0)) return tag;
-    cursor_fail(c); /* field number 0, or no varint */
+    cursor_fail(c); /* field number 0, or not a varint */
     return 0;
 }
 
-/* The contents of a field of wire type PROTO_BYTES: text, embedded message, packed numbers. */
+/* Reads the contents of a field of wire type PROTO_BYTES: text, embedded message, packed numbers.
+ */
 static inline struct bytes
 proto_bytes(struct cursor *c)
 {
@@ -106,14 +108,12 @@ proto_int64(struct cursor *c)
     return (int64_t)cursor_varint(c);
 }
 
-/* Steps after the end of a group of this field, whose begin was read. Bad: it ends with another
- * field's, or with the message. */
+/* Skips a group of this field after its begin was read. Bad: it ends with another field's end, or
+ * with the message. */
 void proto_skip_group(struct cursor *c, uint32_t field);
 
-/*
- * Steps over the value of an unknown field. A tag whose field number is in the set `known` has the
- * wrong wire type, as the right one had a case of its own: bad.
- */
+/* Skips the value of an unknown field. A tag whose field number is in the set `known` is bad: the
+ * right wire type has a case of its own. */
 static inline void
 proto_skip(struct cursor *c, uint32_t tag, uint64_t known)
 {
@@ -138,15 +138,13 @@ proto_skip(struct cursor *c, uint32_t tag, uint64_t known)
     case PROTO_GROUP_BEGIN:
         proto_skip_group(c, field);
         break;
-    default: /* the end of no group, and two types that do not exist */
+    default: /* the end of a group that was not begun, and two types that do not exist */
         cursor_fail(c);
     }
 }
 
-/*
- * How many varints a packed field holds: an exact size for the array that will take them. Bytes of
- * a truncated last one are not counted; reading it fails.
- */
+/* Returns the number of varints in a packed field: the exact size of the array for them. Bytes of a
+ * truncated last varint are not counted; reading it fails. */
 static inline uint32_t
 proto_packed_count(struct bytes packed)
 {
@@ -154,7 +152,7 @@ proto_packed_count(struct bytes packed)
     size_t i = 0;
     uint64_t count = 0;
     for (; packed.size - i >= 8; i += 8) {
-        uint64_t ends = (~load_le64(packed.at + i) & tops) >> 7; /* a 1 in each last byte */
+        uint64_t ends = (~load_le64(packed.at + i) & tops) >> 7; /* bit 0 of each last byte */
         count += ends * 0x0101010101010101u >> 56;
     }
     for (; i < packed.size; i++) {

@@ -1,13 +1,12 @@
 /*
- * record_pack.c - see record_pack.h. The format: a literal is a byte with its length less one in
- * the upper six bits (60 and 61: one or two bytes of length follow), then the bytes. A copy of 4 to
- * 11 bytes from less than 2048 bytes before takes two bytes; of 1 to 64 bytes, three. A copy may
- * overlap what it writes.
+ * record_pack.c - the format: a literal is a byte with its length less one in the upper six bits
+ * (60 and 61: one or two bytes of length follow), then the bytes. A copy of 4 to 11 bytes from less
+ * than 2048 bytes before takes two bytes; of 1 to 64 bytes, three. A copy may overlap its output.
  *
- * Copies are chosen so that the output is never more than three bytes longer than the input: with
- * the literal before it, a copy must not cost more than it replaces. Four bytes replaced by two pay
- * for a head of two bytes, with which a literal has less than 257 bytes; behind a longer one a copy
- * must be of eight. That leaves the head of the last literal.
+ * Copies are chosen so that the output is never more than three bytes longer than the input: a copy
+ * and the literal before it must not cost more than they replace. Four bytes replaced by two pay
+ * for a head of two bytes, with which a literal has less than 257 bytes; after a longer literal a
+ * copy must have eight. That leaves the head of the last literal.
  */
 #include "wire/record_pack.h"
 
@@ -51,7 +50,7 @@ put_copy(uint8_t *to, size_t offset, size_t size)
 {
     for (; size > SHORT_COPY_MAX; to += 3) {
         size_t some = size < LONG_COPY_MAX ? size : LONG_COPY_MAX;
-        /* What is left over must not be too short for a copy of its own. */
+        /* The rest must not be too short for a copy of its own. */
         if (size > some && size - some < COPY_MIN) some -= COPY_MIN;
         to[0] = (uint8_t)((some - 1) << 2 | 2);
         store_le16(to + 1, (uint16_t)offset);
@@ -63,7 +62,8 @@ put_copy(uint8_t *to, size_t offset, size_t size)
     return to + 2;
 }
 
-/* How many bytes from `p` on are those of a record before, given that the first 8 are. */
+/* Returns the number of bytes from `p` on that equal the previous record, of which the first 8 do.
+ */
 static size_t
 match_size(const uint8_t *p, const uint8_t *last, size_t record_bytes)
 {
@@ -75,14 +75,14 @@ match_size(const uint8_t *p, const uint8_t *last, size_t record_bytes)
     return n;
 }
 
-/* The first byte behind the `equal` first and the one that differs which may begin a match. */
+/* Returns the offset, after `equal` bytes and the one that differs, at which a match may begin. */
 static size_t
 skip_size(uint64_t differ, size_t equal)
 {
     const uint64_t ones = 0x0101010101010101u;
     const uint64_t tops = 0x8080808080808080u;
     uint64_t rest = differ | ((uint64_t)0xff << 8 * equal) | (((uint64_t)1 << 8 * equal) - 1);
-    uint64_t zeros = (rest - ones) & ~rest & tops; /* exact up to the first */
+    uint64_t zeros = (rest - ones) & ~rest & tops; /* exact up to the first zero */
     return zeros == 0 ? 8 : (size_t)__builtin_ctzll(zeros) >> 3;
 }
 
@@ -95,7 +95,7 @@ record_pack(uint8_t *to, struct bytes raw, size_t record_bytes)
     const uint8_t *end = raw.at + raw.size;
     const uint8_t *literal = raw.at;
     if (raw.size >= record_bytes + 8) {
-        const uint8_t *last = end - 8; /* where eight bytes can still be looked at */
+        const uint8_t *last = end - 8; /* the last position with eight bytes to compare */
         for (const uint8_t *p = raw.at + record_bytes; p <= last;) {
             uint64_t differ = load_le64(p) ^ load_le64(p - record_bytes);
             size_t equal = differ == 0 ? match_size(p, last, record_bytes)

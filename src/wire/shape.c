@@ -1,4 +1,4 @@
-/* shape.c - layouts of histograms compared, and deep copies. */
+/* shape.c - compares layouts of histograms and makes deep copies. */
 #include "wire/shape.h"
 
 static bool
@@ -26,7 +26,7 @@ histogram_same_layout(const struct histogram *a, const struct histogram *b)
            histogram_same_custom(a, b);
 }
 
-/* `count` > 0 items of `size` bytes, or NULL for none; *e is set when the arena is full. */
+/* Copies `count` items of `size` bytes; NULL for 0 items. *e is set when the arena is full. */
 static const void *
 copy_array(struct arena *arena, const void *from, uint32_t count, size_t size, enum err *e)
 {

@@ -1,6 +1,6 @@
 /*
- * shape.h - what travels in the messages we speak: labels, floats, native histograms, metadata.
- * Plain structs without judgement; what they mean and whether they are right is `model/`.
+ * shape.h - the contents of messages: labels, floats, native histograms, metadata. Plain structs
+ * without checks; `model/` defines their meaning and validity.
  */
 #ifndef WIRE_SHAPE_H
 #define WIRE_SHAPE_H
@@ -27,23 +27,24 @@ enum sample_kind {
 #define STALE_NAN_BITS  0x7ff0000000000002u
 #define NORMAL_NAN_BITS 0x7ff8000000000001u
 
-/* The numbers are those of the protocol. */
+/* The numbers of the protocol. */
 enum reset_hint { RESET_UNKNOWN = 0, RESET_YES = 1, RESET_NO = 2, RESET_GAUGE = 3 };
 
 enum {
     HISTOGRAM_SCHEMA_MIN = -4,
     HISTOGRAM_SCHEMA_MAX = 8,
     HISTOGRAM_SCHEMA_CUSTOM = -53, /* custom_bits are the upper bounds */
-    HISTOGRAM_BUCKETS_MAX = 65536, /* of one sign, and of custom bounds: a limit on what we take */
+    HISTOGRAM_BUCKETS_MAX = 65536, /* limit of accepted buckets per sign, and of custom bounds */
 };
 
-/* `offset` empty buckets since the last span (the first: the index itself), then `length` ones. */
+/* `offset` empty buckets since the last span (the first: the index itself), then `length` buckets.
+ */
 struct hist_span {
     int32_t offset;
     uint32_t length;
 };
 
-/* One sign's buckets. Integer histograms use `deltas`, float histograms `counts`. */
+/* The buckets of one sign. Integer histograms use `deltas`, float histograms `counts`. */
 struct hist_buckets {
     const struct hist_span *spans;
     uint32_t span_count;
@@ -52,15 +53,15 @@ struct hist_buckets {
     const uint64_t *counts; /* absolute counts, as double bits */
 };
 
-/* All pointers are views into memory of whoever made it. */
+/* All pointers are views into memory of the creator. */
 struct histogram {
     enum sample_kind kind; /* SAMPLE_HISTOGRAM_INT or _FLOAT */
     enum reset_hint reset_hint;
     int32_t schema;
     uint64_t zero_threshold_bits;
     uint64_t sum_bits;
-    uint64_t count;      /* an integer, or for float histograms double bits */
-    uint64_t zero_count; /* the same */
+    uint64_t count;      /* integer, or double bits for float histograms */
+    uint64_t zero_count; /* like `count` */
     struct hist_buckets positive;
     struct hist_buckets negative;
     const uint64_t *custom_bits; /* upper bounds, schema HISTOGRAM_SCHEMA_CUSTOM only */
@@ -70,19 +71,17 @@ struct histogram {
 /* True if kind, schema, threshold, spans and custom bounds are the same bits: only counts may
  * differ. */
 bool histogram_same_layout(const struct histogram *a, const struct histogram *b);
-/* Of these, the bounds. */
+/* Compares only the custom bounds. */
 bool histogram_same_custom(const struct histogram *a, const struct histogram *b);
 
-/* A deep copy in `arena`. ERR_LIMIT: it is full. */
+/* Makes a deep copy in `arena`. ERR_LIMIT: the arena is full. */
 MUST_CHECK enum err histogram_copy(const struct histogram *h, struct arena *arena,
                                    struct histogram *ret_copy);
 
-/*
- * Histograms of one layout as columns over time: what a number was in the first of them (row 0),
- * and the rows in which it is another than in the row before. A number that never changes has none,
- * so what is done by column costs as much as there are changes. Steps are what is added (mod 2^64)
- * to an integer, and what is xored with the bits of a double.
- */
+/* Histograms of one layout as columns over time: the value of a number in the first of them (row
+ * 0), and the rows in which it differs from the previous row. A number that never changes has no
+ * rows, so work by column is proportional to the number of changes. A step is added (mod 2^64) to
+ * an integer and xored with the bits of a double. */
 struct hist_column {
     uint64_t first;
     uint32_t step_count;
@@ -91,20 +90,20 @@ struct hist_column {
 };
 
 struct hist_columns {
-    struct histogram layout; /* kind, schema, threshold, spans, bounds; the rest means nothing */
+    struct histogram layout; /* kind, schema, threshold, spans, bounds; no counts */
     uint32_t row_count;      /* at most 65536 */
-    enum reset_hint hint;    /* of all rows, */
-    const uint8_t *hints;    /* or of each: enum reset_hint; NULL: all have one */
+    enum reset_hint hint;    /* hint of all rows, if `hints` is NULL */
+    const uint8_t *hints;    /* enum reset_hint of each row; NULL if all have the same */
     struct hist_column sum;  /* doubles */
-    /* Integers: what the count is above zero bucket and buckets together (0, mostly). Floats: the
-     * count. */
+    /* Integers: the count minus the sum of zero bucket and buckets (mostly 0). Floats: the count.
+     */
     struct hist_column count;
     struct hist_column zero_count;
     /* Absolute counts: positive buckets, then negative ones. */
     const struct hist_column *buckets;
 };
 
-/* The numbers are those of the protocol, 1.0 and 2.0. */
+/* The numbers of protocols 1.0 and 2.0. */
 enum metric_type {
     METRIC_UNKNOWN,
     METRIC_COUNTER,

@@ -1,4 +1,4 @@
-/* snappy.c - libsnappy, asked only for what was found to be possible. */
+/* snappy.c - calls libsnappy after checking that the sizes are possible. */
 #include "wire/snappy.h"
 
 #include <snappy-c.h>
@@ -32,7 +32,7 @@ snappy_unpack(struct bytes compressed, struct buf *to, struct why *why)
         return why_set(why, e, "snappy: uncompressed size must be at most %zu bytes", to->limit);
     }
     if (e) return why_set(why, e, "snappy: invalid length prefix");
-    /* At least one byte, so that there is memory to point to. */
+    /* At least one byte, so that the buffer has an address. */
     if (!buf_reserve(to, size == 0 ? 1 : size)) {
         return why_set(why, buf_error(to), "snappy: not enough memory for %zu bytes", size);
     }
@@ -53,7 +53,7 @@ snappy_pack(struct bytes raw, struct buf *to)
     size_t room = snappy_max_compressed_length(raw.size);
     if (!buf_reserve(to, room)) return buf_error(to);
     if (snappy_compress(chars(raw.at), raw.size, (char *)to->at + to->size, &room) != SNAPPY_OK) {
-        return ERR_LIMIT; /* it only ever complains of too little room */
+        return ERR_LIMIT; /* its only error is too little room */
     }
     to->size += room;
     return OK;

@@ -71,7 +71,7 @@ struct binary_vector {
     enum binary_stage stage;
     /* The left column being matched, and the columns of the right that follow. */
     struct column *left_column;
-    uint32_t group;       /* GROUP_NONE if the right has no such group */
+    uint32_t group;       /* GROUP_NONE if the right side lacks the group */
     uint32_t place;       /* index of the next column of the right; UINT32_MAX after the last */
     struct bytes matched; /* labels that are matched on */
     uint32_t right_at;    /* index of the next column of the right, once the left has ended */
@@ -329,7 +329,7 @@ combine_values(struct binary_vector *b, const struct column *left, const struct 
     return OK;
 }
 
-/* Combines two columns at the steps that both have. *ret_column is NULL if there is no result.
+/* Combines two columns at the steps that both have. *ret_column is NULL without a result.
  * b->meeting has the steps at which they are a match. */
 static enum err
 combine(struct binary_vector *b, const struct column *left, const struct column *right,
@@ -359,8 +359,8 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
 
 /* --- fill ------------------------------------------------------------------------------------- */
 
-/* The number at the steps at which a column has met nothing, with the labels that are matched on.
- * `met` is NULL if it has met nothing at all. */
+/* The number at the steps at which a column has no match, with the labels that are matched on.
+ * `met` is NULL if it has no match at any step. */
 static struct column *
 filling(struct binary_vector *b, const struct column *c, const uint64_t *met, double value)
 {

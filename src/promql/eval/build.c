@@ -115,7 +115,7 @@ duration_value(struct evaluation *ev, const struct duration *d, bool positive, i
     return duration_at(d, positive, &times, ret_ms, &ev->error) ? OK : ERR_INPUT;
 }
 
-/* Steps of a subquery are multiples of its step, whatever the steps of the query are. */
+/* Steps of a subquery are multiples of its step, for any steps of the query. */
 enum err
 subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, int64_t to_ms,
               struct grid *ret)
@@ -493,7 +493,7 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
                    : vector_binary_new(ev, node, a, b, ret_vector);
     }
     bool scalar_left = left->type == VALUE_SCALAR;
-    assert((right->type == VALUE_SCALAR) == !scalar_left); /* of two scalars it is a scalar */
+    assert((right->type == VALUE_SCALAR) == !scalar_left); /* two scalars give a scalar */
     double *scalars;
     e = scalar_values(ev, scalar_left ? left : right, grid, &scalars);
     if (e == OK) e = vector_new(ev, scalar_left ? right : left, grid, &a);

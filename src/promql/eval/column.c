@@ -270,7 +270,7 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
     if (columns_add_bits(columns, c, steps)) return ERR_NOMEM;
     struct column *kept = &columns->items[columns->count - 1];
     struct step_room room = room_of(c->present, steps);
-    if (room.end == 0) return OK; /* nothing is defined at any step */
+    if (room.end == 0) return OK; /* the list has no items */
     if (make_room(columns, kept, room)) return ERR_NOMEM;
     memcpy(kept->values + room.first, c->values + room.first,
            (room.end - room.first) * sizeof *c->values);

@@ -69,7 +69,7 @@ bits_reset(uint64_t *bits, uint32_t step)
     bits[step / 64] &= ~(UINT64_C(1) << step % 64);
 }
 
-/* The first step from `step` on that is set; `steps` if none is. */
+/* Returns the first step from `step` on that is set; `steps` if none is set. */
 uint32_t bits_search(const uint64_t *bits, uint32_t step, uint32_t steps);
 static inline uint32_t
 bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
@@ -77,7 +77,7 @@ bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
     bool at_once = step < steps && bits_has(bits, step);
     return at_once ? step : bits_search(bits, step, steps);
 }
-/* The step after the last one that is set; 0 if none is. */
+/* Returns the step after the last one that is set; 0 if none is set. */
 uint32_t bits_end(const uint64_t *bits, uint32_t steps);
 uint32_t bits_count(const uint64_t *bits, uint32_t steps);
 bool bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps);
@@ -94,7 +94,7 @@ void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
 /* --- room ------------------------------------------------------------------------------------- */
 
 /* Most series of many exist for a short time only, so lists that are kept for a series have items
- * for the steps in [first, end) alone; step i is still list[i]. `end` is 0 if there are none. */
+ * only for the steps in [first, end); step i is still list[i]. `end` is 0 without items. */
 struct step_room {
     uint32_t first, end;
 };
@@ -115,7 +115,7 @@ void *room_list(struct arena *arena, struct step_room room, const void *from,
  * steps. */
 struct column {
     struct bytes labels; /* canonical */
-    struct bytes source; /* of a column made of one series: the labels of that series */
+    struct bytes source; /* labels of the series, for a column made of one series */
     bool drops_name; /* the labels lose __name__ at the end of the evaluation: delayed removal */
     bool lost_type;  /* __type__ or __unit__ was dropped: different series may have the same labels
                         now */
@@ -127,7 +127,7 @@ struct column {
     struct step_room kept;     /* room of `values` and `histograms` of a kept column */
 };
 
-/* Allocates values for all steps; none is present. ERR_NOMEM. */
+/* Allocates values for all steps, none of them present. ERR_NOMEM. */
 MUST_CHECK enum err column_init(struct column *c, struct budget *budget, uint32_t steps);
 void column_fini(struct column *c, struct budget *budget, uint32_t steps);
 void column_clear(struct column *c, uint32_t steps);

@@ -20,7 +20,7 @@ struct evaluation {
     const struct promql_tree *tree;
     struct promql_features features;
     struct view *view;
-    const struct bytes *view_words; /* those of struct promql_options */
+    const struct bytes *view_words; /* view_words of struct promql_options */
     uint32_t view_word_count;
     struct bytes tenant;
     struct query_control *control;
@@ -32,10 +32,10 @@ struct evaluation {
     struct grid grid; /* steps of the whole expression */
     int64_t end_ms;
     int64_t lookback_ms;
-    int64_t subquery_step_ms; /* for subqueries that give none */
+    int64_t subquery_step_ms; /* default of subqueries */
     /* Samples that were read, counted as Prometheus does: those of subqueries are not included. */
     uint64_t samples;
-    uint64_t *step_samples;               /* the same at each step */
+    uint64_t *step_samples;               /* samples at each step */
     const struct promql_helpers *helpers; /* NULL if no other thread can help */
     uint32_t shards_wanted;               /* 0: chosen by cost; 1: series are not split */
     uint32_t shard;                       /* index of the shard of series that is evaluated */
@@ -44,7 +44,7 @@ struct evaluation {
     struct held_samples held;         /* samples in the buffers of windows are not included */
     struct expression_shares *shares; /* NULL if no part occurs twice in the expression */
     struct pushdown *pushdown;        /* NULL if no selector gets matchers of others */
-    struct query_plan *plan;          /* plan whose operators are measured; NULL if none are */
+    struct query_plan *plan; /* plan whose operators are measured; NULL without measurement */
     struct plan_node
         *at;       /* operator that is measured now; for a shard: the operator of the shards */
     uint64_t work; /* values since query_control_check() was last called */
@@ -60,7 +60,7 @@ MUST_CHECK enum err eval_other_metric(struct evaluation *ev, const struct column
                                       struct buf *labels, struct column *result);
 
 /* Counts values about to be processed, and checks the query from time to time. ERR_CANCELED: its
- * time is over, or its client is gone. */
+ * timeout expired, or its client disconnected. */
 static inline enum err
 eval_work(struct evaluation *ev, uint64_t values)
 {
@@ -166,16 +166,16 @@ enum sample_part node_part(const struct node *node);
 
 MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
                                const struct grid *grid, struct vector **ret_vector);
-/* The same, without sharing and without evaluating once what is the same at all steps. */
+/* vector_new() without sharing and without evaluating constant parts once. */
 MUST_CHECK enum err vector_build(struct evaluation *ev, const struct node *node,
                                  const struct grid *grid, struct vector **ret_vector);
 /* The step at which a part is evaluated that is the same at all steps of `grid`. */
 struct grid grid_once(const struct evaluation *ev, const struct grid *grid);
-/* The values of a scalar, which live as long as the evaluation. */
+/* Returns the values of a scalar, valid as long as the evaluation. */
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
                                   const struct grid *grid, double **ret_values);
 double binary_number(enum token_type op, double a, double b);
-/* As Go's math.Min and math.Max: an infinity that decides the result wins over NaN. */
+/* Like Go's math.Min and math.Max: an infinity that decides the result wins over NaN. */
 double number_least(double a, double b);
 double number_greatest(double a, double b);
 
@@ -232,7 +232,7 @@ struct grid selector_grid(const struct evaluation *ev, const struct node *select
 enum folding {
     FOLD_GROUPS, /* folds each column into its group */
     FOLD_VALUES, /* folds each value into the group of that value */
-    FOLD_KEPT,   /* keeps all columns until the last one came */
+    FOLD_KEPT,   /* keeps all columns up to the last one */
     FOLD_RANKED, /* keeps the best values of each step */
     FOLD_PASSED, /* passes each column on, or part of it */
 };
@@ -242,10 +242,8 @@ bool selector_names_one(const struct node *selector);
 
 /* --- measure.c -------------------------------------------------------------------------------- */
 
-/*
- * Attributes the time and the peak of the evaluation's memory until measure_end() to the operator
- * of the node in the plan. False if it has none, or nothing is measured.
- */
+/* Attributes the time and the peak of the evaluation's memory until measure_end() to the operator
+ * of the node in the plan. False without such an operator, or if nothing is measured. */
 struct measuring {
     struct plan_node *outer;
     struct budget *outer_budget;
@@ -297,7 +295,7 @@ MUST_CHECK enum err vector_joined_new(struct evaluation *ev, struct vector *of,
                                       struct vector **ret_vector);
 /* vector_unique_new() for columns whose labels have just changed to those of another metric; with
  * delayed removal they have not changed, and nothing is checked. With `at_all` two such columns are
- * refused at whatever steps they have values. `was` has the properties of the columns before. */
+ * refused even if they have no step in common. `was` has the properties of the columns before. */
 MUST_CHECK enum err vector_other_metric_new(struct evaluation *ev, struct vector *of,
                                             const struct vector *was, bool at_all,
                                             struct vector **ret_vector);

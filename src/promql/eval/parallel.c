@@ -52,7 +52,7 @@ struct shard_lane {
 
     /* Fields of next(). */
     uint32_t first; /* index of the batch that is read; changes under the lock: others look at it */
-    uint32_t at;    /* index of the column of that batch that comes next */
+    uint32_t at;    /* next column of that batch */
     bool readable;  /* the batch is filled */
     bool merged;    /* notes and counts were added to those of the query */
 
@@ -66,12 +66,12 @@ struct parallel_vector {
     struct vector vector; /* first */
     struct shard_lane *lanes;
     uint32_t lane_count;
-    struct shard_lane *given; /* lane of the column that was given last; NULL if none is in use */
+    struct shard_lane *given; /* lane of the last returned column; NULL if none is in use */
     struct promql_help help;
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the next fields, and those of lanes that say so */
     struct cond cond; /* woken after each turn */
-    uint32_t helpers; /* count of threads asked for that have not returned */
+    uint32_t helpers; /* requested threads that have not returned */
     bool stopping;    /* helping threads return after their turn */
 };
 
@@ -95,7 +95,7 @@ static bool
 is_full(const struct shard_lane *lane, const struct lane_batch *b)
 {
     uint64_t each = COLUMN_BYTES + lane->leaf->grid.count * sizeof(double);
-    /* A histogram counts as the samples that it is held as, besides its value. */
+    /* A histogram counts as the samples that represent it, besides its value. */
     return b->columns.count * each + b->columns.samples * sizeof(double) >= BATCH_BYTES;
 }
 

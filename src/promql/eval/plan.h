@@ -15,8 +15,8 @@ struct plan_node {
     const struct node *of;
     const char *word;
     struct bytes detail;            /* text of the part of the expression */
-    const char *way;                /* remark on how it is evaluated; NULL if there is none */
-    uint32_t steps;                 /* count of steps; 0 if the operator has none */
+    const char *way;                /* remark on how it is evaluated; may be NULL */
+    uint32_t steps;                 /* number of steps; 0 without steps */
     uint32_t shards;                /* count of shards */
     struct plan_node *first, *last; /* children */
     struct plan_node *next;         /* next child of its parent */
@@ -32,7 +32,7 @@ struct plan_node {
     uint64_t series;
 
     /* Figures of a run; the time includes that of the children. */
-    bool is_measured; /* false if it has no operator of its own */
+    bool is_measured; /* false for a node without an operator of its own */
     bool is_charged;  /* its memory is charged to `budget` */
     uint64_t series_given;
     int64_t spent_ns;

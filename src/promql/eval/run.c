@@ -73,8 +73,7 @@ compare_columns(const void *a, const void *b, void *context)
                           columns[*(const uint32_t *)b].labels);
 }
 
-/* Orders series by labels, unless the expression has an order of its own, which is that in which
- * they came. */
+/* Orders series by labels, unless the expression determines the order: then as they came. */
 static enum err
 put_in_order(struct query_run *run)
 {

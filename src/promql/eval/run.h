@@ -16,7 +16,7 @@ struct query_run {
     struct matrix matrix;   /* VALUE_MATRIX: the result at one time */
     struct table table;
     struct buf labels;
-    struct buf key; /* of the cache */
+    struct buf key; /* key of the cache */
 };
 
 /* Evaluates the expression. Figures of the run are stored in the plan `measured`, which may be

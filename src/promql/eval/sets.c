@@ -21,7 +21,7 @@ struct set_vector {
     struct vector *left;
     struct vector *right;
     enum token_type op;
-    struct grouping grouping; /* of the side that is read first */
+    struct grouping grouping; /* groups of the side that is read first */
     uint64_t **present;       /* bits of each group: steps with a series */
     uint32_t present_capacity;
     struct arena arena;
@@ -48,7 +48,7 @@ note_present(struct set_vector *s, const struct column *c)
     return OK;
 }
 
-/* Keeps the steps of a column at which its group has a series, or has none. */
+/* Keeps the steps of a column at which its group has, or lacks, a series. */
 static enum err
 keep_steps(struct set_vector *s, struct column *c, bool where_present)
 {

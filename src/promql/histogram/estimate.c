@@ -67,7 +67,7 @@ fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew)
     }
     double within = upward ? rank - (count - b.count) : count - rank;
     if (isnan(h->sum)) {
-        /* As in Prometheus, the value is then taken from the last bucket. */
+        /* As in Prometheus, the last bucket then gives the value. */
         for (; i < buckets; i++) {
             b = fhist_bucket(h, i);
             count += b.count;

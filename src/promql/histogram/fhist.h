@@ -33,8 +33,8 @@ struct fhist {
     struct fhist_side negative;
     const double *bounds; /* custom bounds */
     uint32_t bound_count;
-    uint32_t weight; /* how many float samples the stored histogram counts as in Prometheus' limit
-                        of memory */
+    uint32_t weight; /* number of float samples that the stored histogram counts as in Prometheus'
+                        limit of memory */
 };
 
 static inline bool
@@ -52,17 +52,18 @@ size_t fhist_bytes_of(const struct histogram *h);
  * samples that are there, as in Prometheus. */
 struct fhist *fhist_of(void *memory, const struct histogram *h);
 size_t fhist_bytes(const struct fhist *h);
-/* The same of another one, without what rounding has lost. */
+/* fhist_of() for another fhist, without the parts that rounding has lost. */
 struct fhist *fhist_copy(void *memory, const struct fhist *h);
-/* A copy in an arena. NULL: no memory. */
+/* Copies to an arena. NULL without memory. */
 struct fhist *fhist_keep(struct arena *arena, const struct fhist *h);
 
-/* The histogram as it is stored, with float counts, in the arena. ERR_NOMEM. */
+/* Returns the histogram in its stored form, with float counts, in the arena. ERR_NOMEM. */
 MUST_CHECK enum err fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret);
 
 /* --- arithmetic; arrays of the result lie in the given arena ---------------------------------- */
 
-/* A copy that can be changed. With `precise` it keeps what rounding loses. ERR_NOMEM. */
+/* Makes a copy that can be changed. With `precise` it keeps the parts that rounding loses.
+ * ERR_NOMEM. */
 MUST_CHECK enum err fhist_begin(struct arena *arena, const struct fhist *h, bool precise,
                                 struct fhist *ret);
 
@@ -83,7 +84,7 @@ bool fhist_overflows(const struct fhist *to, const struct fhist *h);
 void fhist_multiply(struct fhist *h, double factor);
 /* Division by zero removes all buckets. */
 void fhist_divide(struct fhist *h, double divisor);
-/* Adds what rounding has lost. */
+/* Adds the parts that rounding has lost. */
 void fhist_settle(struct fhist *h);
 /* Removes buckets without observations. */
 void fhist_compact(struct fhist *h);

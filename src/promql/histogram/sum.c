@@ -167,7 +167,7 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
             put_bucket(to, put++, r.index, factor * r.count, 0);
         }
     }
-    return OK; /* The buckets that are left are in their places, since none is missing any more. */
+    return OK; /* The remaining buckets are in their places, since none is missing any more. */
 }
 
 static void
@@ -317,7 +317,7 @@ add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, dou
     double *bounds = common_bounds(arena, to, h, &count);
     struct precise *sums = arena_new(arena, (count + 1) * sizeof *sums);
     struct fhist_side *side = &to->positive;
-    assert(fhist_is_custom(h)); /* as `to` is */
+    assert(fhist_is_custom(h)); /* like `to` */
     if (bounds == NULL || sums == NULL || !make_room(arena, side, count + 1)) return ERR_NOMEM;
     for (uint32_t i = 0; i < side->count; i++) {
         struct precise *sum = &sums[new_place(to, side->indexes[i], bounds, count)];
@@ -568,7 +568,7 @@ until_bound(const struct fhist *h, uint32_t *at, double limit)
     return sum;
 }
 
-/* The same for custom bounds that both have. */
+/* Compares counts between the custom bounds that both have. */
 static bool
 custom_was_reset(const struct fhist *h, const struct fhist *before)
 {

@@ -101,7 +101,7 @@ struct lexer {
     bool brace_open;
     bool bracket_open;
     bool got_colon;    /* since a bracket was opened */
-    bool got_duration; /* in the whole text */
+    bool got_duration; /* seen in the whole text */
     struct buf *error; /* written at most once */
 };
 
@@ -156,7 +156,7 @@ token_may_name_metric(enum token_type type)
            (type >= TOKEN_START && type <= TOKEN_RANGE);
 }
 
-/* The text of a type; NULL if it has no text of its own. */
+/* Returns the text of a type; NULL if it has none of its own. */
 const char *token_word(enum token_type type);
 /* Appends a token as errors name it: identifier "up", <op:+>, "(", end of input. */
 void token_describe(const struct promql_token *token, struct buf *to);

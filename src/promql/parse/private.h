@@ -43,7 +43,7 @@ token_is_sign(enum token_type type)
 /* Sets the error, unless there is one. These functions return NULL for callers that return
  * a node. */
 void *parse_fail(struct promql_parser *p, uint32_t at, const char *format, ...) PRINTF_LIKE(3, 4);
-/* The same with a text in quotes between two others. */
+/* parse_fail() with a text in quotes between two others. */
 void *parse_fail_quoted(struct promql_parser *p, uint32_t at, const char *before, struct bytes text,
                         const char *after);
 void *parse_no_memory(struct promql_parser *p);
@@ -57,8 +57,8 @@ void *parse_unexpected(struct promql_parser *p);
 struct parse_context parse_in_context(struct promql_parser *p, const char *in,
                                       const char *expected);
 
-/* The next token, which stays. It is read when it is needed, so that errors come in the order of
- * the text. */
+/* Returns the next token without taking it. Tokens are read on demand, so that errors come in the
+ * order of the text. */
 const struct promql_token *parse_peek(struct promql_parser *p);
 struct promql_token parse_take(struct promql_parser *p);
 bool parse_accept(struct promql_parser *p, enum token_type type);
@@ -74,7 +74,7 @@ void parse_add_depth(struct promql_parser *p, struct node *n, const struct node 
 bool parse_has_room(struct promql_parser *p, uint32_t count);
 /* False, with an error: the expression is nested too deep. */
 bool parse_is_unnested(struct promql_parser *p);
-/* The text of a literal; its memory belongs to the tree. */
+/* Returns the text of a literal; its memory belongs to the tree. */
 struct bytes parse_unquote(struct promql_parser *p, const struct promql_token *t);
 
 /* --- times.c ---------------------------------------------------------------------------------- */

@@ -120,7 +120,7 @@ label_matchers(struct promql_parser *p, struct node *n)
     return true;
 }
 
-/* Adds the set of matchers that the query asks the view for. */
+/* Adds the set of matchers with which the query reads the view. */
 static struct node *
 add_set(struct promql_parser *p, struct node *n)
 {

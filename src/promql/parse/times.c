@@ -239,11 +239,7 @@ duration_binary(struct promql_parser *p, unsigned above)
     return duration_operators(p, duration_operand(p), above);
 }
 
-/*
- * Parses the duration of an offset. A number or a word, also with one sign, and parentheses with
- * one sign are all of it: operators that follow belong to the expression around it. Parentheses
- * without a sign, and several signs, begin an expression of durations, as in Prometheus.
- */
+/* independent of the time of a step */
 static struct node *
 offset_duration(struct promql_parser *p)
 {

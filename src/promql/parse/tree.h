@@ -114,7 +114,7 @@ struct node {
         struct {
             enum token_type op;
             struct node *expr;
-            struct node *param; /* NULL if it has none */
+            struct node *param; /* NULL without a parameter */
             bool without;
             struct labels_named labels;
         } aggregation;
@@ -145,10 +145,10 @@ struct promql_tree {
     struct arena arena;
     struct bytes text;
     struct node *root;
-    struct matcher **matchers; /* of all selectors; freed with the tree */
+    struct matcher **matchers; /* matchers of all selectors; freed with the tree */
     uint32_t matcher_count;
     uint32_t matcher_capacity;
-    struct matcher_set *sets; /* one for each selector */
+    struct matcher_set *sets; /* one per selector */
     uint32_t set_count;
     bool has_range_words; /* start, end, step or range occur, if only as names */
 };
@@ -182,7 +182,7 @@ void tree_validate(const struct promql_tree *tree);
 void tree_print(const struct node *node, struct buf *to);
 /* Prints `name="value"`. */
 void tree_print_matcher(const struct node_matcher *m, struct buf *to);
-/* The same as tree_print(), on lines of at most 100 characters where that is possible. */
+/* tree_print() on lines of at most 100 characters where possible. */
 void tree_print_pretty(const struct node *node, struct buf *to);
 /* Prints the shortest decimal digits that read back to the value, without an exponent. */
 void tree_print_number(double value, struct buf *to);

@@ -123,7 +123,7 @@ read_labels(struct metric_reading *m)
     return !m->r->failed;
 }
 
-/* By name, then by value. */
+/* Compares by name, then by value. */
 static int
 compare_labels(const void *a, const void *b)
 {

@@ -85,8 +85,8 @@ struct notation_walk notation_begin(const struct notation *of, struct arena *are
 MUST_CHECK enum err notation_next(struct notation_walk *walk, struct notation_value *ret,
                                   bool *ret_more);
 
-/* Appends {{count:3 sum:4 buckets:[1 2]}}. Equal histograms have equal texts, whatever empty
- * buckets they have. */
+/* Appends {{count:3 sum:4 buckets:[1 2]}}. Equal histograms have equal texts, regardless of empty
+ * buckets. */
 void notation_put_histogram(const struct fhist *h, struct buf *to);
 
 #endif

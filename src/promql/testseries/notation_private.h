@@ -29,7 +29,7 @@ struct notation_piece {
 };
 
 /* The place of the next piece, which decides what its characters mean. */
-enum within { WITHIN_VALUES, WITHIN_HISTOGRAM, WITHIN_LIST /* of a histogram */ };
+enum within { WITHIN_VALUES, WITHIN_HISTOGRAM, WITHIN_LIST /* part of a histogram's text */ };
 
 struct notation_reading {
     struct bytes text;
@@ -59,7 +59,7 @@ struct notation_piece piece_take(struct notation_reading *r);
 bool piece_accept(struct notation_reading *r, enum mark mark);
 /* Takes a number without a sign. False, with an error, if it is not one. */
 bool piece_number(struct notation_reading *r, double *ret);
-/* The same for a whole number. */
+/* piece_number() for a whole number. */
 bool piece_count(struct notation_reading *r, uint64_t *ret);
 
 /* --- histograms.c ----------------------------------------------------------------------------- */

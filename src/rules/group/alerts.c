@@ -111,7 +111,7 @@ annotations_new(struct alerts *a, const struct alert_found *found)
     return made;
 }
 
-/* With its annotations. NULL: no memory. */
+/* Makes an alert with its annotations. NULL without memory. */
 static struct alert *
 alert_new(struct alerts *a, const struct alert_found *found)
 {
@@ -135,7 +135,7 @@ reserve(struct alerts *a, uint32_t more)
            table_reserve(&a->table, a->budget, more);
 }
 
-/* There is room. */
+/* Adds an alert; there is room. */
 static void
 add(struct alerts *a, struct alert *alert)
 {
@@ -156,7 +156,7 @@ forget_all(struct alerts *a)
     table_clear(&a->table);
 }
 
-/* Forgets the alerts that are marked: their labels are NULL. */
+/* Forgets the alerts that are marked by NULL labels. */
 static void
 forget_marked(struct alerts *a)
 {
@@ -219,8 +219,8 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-/* The clock was set back: times after `at_ns` become `at_ns`, and the alert is sent again, so that
- * nothing waits until the clock is there once more. */
+/* After the clock was set back: times after `at_ns` become `at_ns`, and the alert is sent again, so
+ * that nothing waits until the clock is there again. */
 static void
 follow_clock(struct alert *alert, int64_t at_ns)
 {
@@ -253,7 +253,7 @@ skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
     alert->active_at_ns = at_ns + left_ns - terms->for_ns;
 }
 
-/* Moves the alert to its next state. True: it is active. */
+/* Moves the alert to its next state. Returns true if it is active. */
 static bool
 step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
 {
@@ -277,11 +277,12 @@ step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_
     return true;
 }
 
-/* Everything that can fail: new alerts for results without one, new annotations for the others. */
+/* Prepares everything that can fail: new alerts for results without one, new annotations for the
+ * others. */
 struct prepared_alert {
-    struct alert *alert;                   /* there already; NULL: is_new */
-    struct alert *made;                    /* not there yet */
-    struct alert_annotations *annotations; /* of what is */
+    struct alert *alert;                   /* existing alert; NULL: is_new */
+    struct alert *made;                    /* new alert */
+    struct alert_annotations *annotations; /* annotations found now */
 };
 
 static enum err
@@ -307,7 +308,7 @@ take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p
         alert->annotations = p->annotations;
         alert->value_bits = found->value_bits;
     }
-    if (alert->state == ALERT_INACTIVE) { /* as if it had never been */
+    if (alert->state == ALERT_INACTIVE) { /* a resolved alert begins again */
         alert->state = ALERT_PENDING;
         alert->active_at_ns = at_ns;
         alert->fired_at_ns = alert->resolved_at_ns = alert->keep_firing_since_ns = 0;

@@ -1,5 +1,5 @@
 /*
- * alerts.h - the alerts of one rule, and what an evaluation makes of them.
+ * alerts.h - the alerts of one rule, and their states.
  *
  *      found --> pending --- for has passed --> firing --- not found, and keep_firing_for is over
  *                |    ^                                                |
@@ -8,8 +8,8 @@
  *                v                                                15 minutes
  *            forgotten <-----------------------------------------------+
  *
- * The rules are Prometheus'. What is resolved is kept so long, to be sent again to whoever may have
- * missed it.
+ * The rules are Prometheus'. Resolved alerts are kept so that they can be sent again to an
+ * Alertmanager that missed them.
  *
  * Times are Unix nanoseconds, 0: never. Threads: the owner's.
  */
@@ -20,12 +20,12 @@
 #include "model/labels.h"
 #include "sys/env.h"
 
-/* Resolved alerts are sent again for so long, as by Prometheus; an evaluation exactly at the end
- * still sends them. */
+/* Duration for which resolved alerts are sent again, as in Prometheus; an evaluation exactly at the
+ * end still sends them. */
 #define ALERT_RESOLVED_KEPT_NS (15 * 60 * NS_PER_S)
 
 enum alert_state { ALERT_INACTIVE, ALERT_PENDING, ALERT_FIRING };
-/* "inactive", "pending", "firing". */
+/* Returns "inactive", "pending" or "firing". */
 const char *alert_state_word(enum alert_state state);
 
 /* Annotations, with their texts in the same piece of memory. */
@@ -36,7 +36,7 @@ struct alert_annotations {
 };
 
 struct alert {
-    struct bytes labels; /* canonical, alertname among them */
+    struct bytes labels; /* canonical, includes alertname */
     uint64_t hash;
     struct alert_annotations *annotations; /* from the last evaluation that found the alert */
     uint64_t value_bits;                   /* value of that evaluation */
@@ -48,15 +48,15 @@ struct alert {
     int64_t sent_at_ns;     /* time of the last notification */
     int64_t valid_until_ns; /* end that the last notification gave */
     uint64_t found_in;      /* number of the last evaluation that found it */
-    size_t bytes;           /* of its memory */
+    size_t bytes;           /* memory of the alert */
 };
 
 struct alerts {
     struct budget *budget;
-    uint64_t seed; /* of hashes; secret */
+    uint64_t seed; /* seed of hashes; secret */
     struct alert **items;
     uint32_t count, capacity;
-    struct table table; /* of items, by the hash of their labels */
+    struct table table; /* index of items, by the hash of their labels */
     uint64_t evaluations;
 };
 
@@ -83,13 +83,13 @@ alert_last_found(const struct alert *alert)
 struct alert_terms {
     int64_t for_ns;
     int64_t keep_firing_ns;
-    uint32_t limit; /* of active alerts; 0: none */
-    /* The rule's input is incomplete: what is not found stays as it is, and nothing that is pending
-     * begins to fire. */
+    uint32_t limit; /* limit of active alerts; 0: no limit */
+    /* The rule's input is incomplete: alerts that are not found keep their state, and pending ones
+     * do not begin to fire. */
     bool holds;
-    /* Before this evaluation there was an outage, of so long since the last one: it does not count
-     * towards for_ns, but what is pending does not fire before grace_ns have passed, unless for_ns
-     * is less than that. 0: there was none. */
+    /* An outage before this evaluation, since the last one: it does not count towards for_ns, but
+     * pending alerts do not fire before grace_ns have passed, unless for_ns is less than that. 0:
+     * no outage. */
     int64_t outage_ns, grace_ns;
 };
 
@@ -105,12 +105,11 @@ MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_te
  * may need their memory. */
 void alerts_forget_over(struct alerts *alerts, int64_t at_ns);
 
-/* Adds a copy of an alert of an earlier run of the server, unless there is one with its labels.
- * ERR_NOMEM. */
+/* Adds a copy of an alert from an earlier run of the server, unless its labels exist. ERR_NOMEM. */
 MUST_CHECK enum err alerts_restore(struct alerts *alerts, const struct alert *as_it_was,
                                    const struct alert_found *found);
 
-/* Returns the alert with these labels, NULL if there is none. */
+/* Returns the alert with these labels; NULL if not found. */
 struct alert *alerts_find(const struct alerts *alerts, struct bytes labels);
 
 /* Says whether the alert is pending or firing. */
@@ -120,7 +119,7 @@ alert_is_active(const struct alert *alert)
     return alert->state != ALERT_INACTIVE;
 }
 
-/* Says whether times of the alert are those that its state allows. */
+/* Says whether the times of the alert fit its state. */
 static inline bool
 alert_is_consistent(const struct alert *alert)
 {

@@ -1,9 +1,9 @@
-/* ask.c - what rules ask: their expressions, and `query` in templates. */
+/* ask.c - runs the queries of rules: their expressions, and `query` in templates. */
 #include "rules/group/evaluate.h"
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define LOOK_NS_MIN (60 * NS_PER_S) /* a shorter limit is meant for queries */
+#define LOOK_NS_MIN (60 * NS_PER_S) /* shorter limits are meant for queries */
 
 enum { SUBQUERY_STEP_MS = 60 * 1000 };
 
@@ -34,7 +34,7 @@ look_control(const struct evaluating *ev, struct budget *budget, struct query_co
         control->deadline_ns = least_ns;
 }
 
-/* Prometheus' rules take a scalar for a vector of one. */
+/* In Prometheus' rules a scalar is a vector of one sample. */
 static enum err
 check_type(const struct promql_result *result, const struct ask_times *times, struct buf *error)
 {
@@ -86,7 +86,7 @@ ask_failed(const struct evaluating *ev, enum err e, const struct buf *error)
     return e == ERR_LIMIT || (e == ERR_INPUT && error->size > 0) || is_late;
 }
 
-/* The one point that a series has. */
+/* Gives the one point of the current series. */
 bool
 asked_point(struct promql_result *result, struct promql_point *ret)
 {

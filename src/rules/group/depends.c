@@ -1,6 +1,6 @@
 /*
- * depends.c - which rules of a group may run together: neighbours of which none reads or writes
- * what another one writes.
+ * depends.c - finds the rules of a group that may run together: neighbours of which none reads or
+ * writes what another one writes.
  *
  * Invariants:
  *  1. The numbers of batches begin at 0, and rise by 1 from a batch to the next.
@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "rules/group/state.h"
 
-/* Texts of alerts may ask whatever they like. */
+/* Templates of alerts may run any query. */
 static bool
 asks_in_templates(const struct rule *rule)
 {
@@ -48,7 +48,7 @@ write_the_same(const struct rule_at_work *a, const struct rule_at_work *b)
 static enum err
 find_shared_names(struct group *g)
 {
-    struct table names = {NULL}; /* the last rule of each, so far */
+    struct table names = {NULL}; /* index of the last rule of each name so far */
     if (!table_reserve(&names, g->memory, g->text.rule_count)) return ERR_NOMEM;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
@@ -69,7 +69,7 @@ find_shared_names(struct group *g)
 enum err
 group_make_batches(struct group *g)
 {
-    uint32_t first = 0, batch = 0; /* of the current batch */
+    uint32_t first = 0, batch = 0; /* first rule and number of the current batch */
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         bool alone = i - first >= RULE_BATCH_MAX;
@@ -131,7 +131,8 @@ group_reads_recorded(const struct group *g, struct recorded *recorded, uint32_t 
     return false;
 }
 
-/* From the last rule to the first, so that `recorded` has what a rule and those after it record. */
+/* Walks from the last rule to the first, so that `recorded` has the names that a rule and later
+ * ones record. */
 enum err
 group_find_reads_back(struct group *g)
 {

@@ -1,15 +1,15 @@
 /*
  * evaluate.c - one evaluation of a group: see group.h.
  *
- * The results of a rule are one remote write message, so that the store judges them like anybody's.
- * State changes when the results of the batch are durable: an evaluation that could not be stored
- * has, for staleness markers, not been.
+ * The results of a rule are one remote write message, which the store judges like any other. State
+ * changes when the results of the batch are durable: an evaluation that could not be stored does
+ * not count for staleness markers.
  *
  * Invariants:
  *  1. Batches are evaluated in their order, each over a view of its own, and everything an earlier
  *     one wrote is durable or has failed before the next view is opened.
  *  2. A rule's results are stored only if the rule was evaluated, and it was evaluated only if its
- *     part of the group was asked for.
+ *     part of the group was requested.
  *  3. An alert is sent only while it fires, or after it was resolved; its end is not before its
  *     beginning.
  */
@@ -23,9 +23,9 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define SAID_NS      (NS_PER_S / 4)  /* between log lines about rules that fail at once */
-#define SAY_AGAIN_NS (60 * NS_PER_S) /* of one rule: so each of those that fail has its turn */
-#define LONG_NS      (5 * NS_PER_MS) /* that one thread takes for what several may do */
+#define SAID_NS      (NS_PER_S / 4)  /* between log lines about rules that fail together */
+#define SAY_AGAIN_NS (60 * NS_PER_S) /* between two of one rule: each has its turn */
+#define LONG_NS      (5 * NS_PER_MS) /* time on one thread above which several are used */
 
 enum {
     ARENA_BYTES_MAX = 1 << 30,
@@ -66,7 +66,7 @@ work_no_memory(struct rule_work *w)
     return work_fail(w, ERR_NOMEM, "not enough memory for the rule");
 }
 
-/* The same with the sentence that there is, or else the one of `why`. */
+/* work_fail() with the existing sentence, or else the text of `why`. */
 static enum err
 fail_with_why(struct rule_work *w, enum err e)
 {
@@ -101,7 +101,7 @@ is_written_before(const struct rule_work *w, struct bytes labels)
     return false;
 }
 
-/* Marks the series stale that the evaluation before had and this one has not. */
+/* Marks the series stale that the previous evaluation had and this one lacks. */
 static void
 put_stale(struct rule_work *w)
 {
@@ -199,8 +199,7 @@ put_alert_series(struct rule_work *w, const struct alert *alert, const char *sta
     return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point);
 }
 
-/* Finds out which series the alerts wrote that a checkpoint had, so that those that end are marked
- * stale. */
+/* Finds the series that the alerts of a checkpoint wrote, so that ended ones are marked stale. */
 static enum err
 find_restored_series(struct rule_work *w)
 {
@@ -220,7 +219,7 @@ find_restored_series(struct rule_work *w)
     return e;
 }
 
-/* Only this thread changes them: others may look meanwhile. */
+/* Only this thread changes them: others may read them meanwhile. */
 static enum err
 put_alerts(struct rule_work *w)
 {
@@ -274,7 +273,7 @@ write_results(struct rule_work *w)
     w->stored = true;
     w->ticket = written.ticket;
     assert(written.conflicts <= written.rejected);
-    /* The clock was set back: what was stored first stays. */
+    /* The clock was set back: the value stored first stays. */
     bool is_kept = w->of->how->is_repeated && written.conflicts == written.rejected;
     return written.rejected == 0 || is_kept ? OK : work_fail(w, ERR_INPUT, written.text);
 }
@@ -311,7 +310,7 @@ work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule
     enum group_part part = ev->how->part;
     bool records = rule->text->kind == RULE_RECORDING;
     *w = (struct rule_work){.of = ev, .rule = rule};
-    w->began_ms = env_realtime_ms(ev->host->env); /* if its turn never comes */
+    w->began_ms = env_realtime_ms(ev->host->env); /* for a rule that is not reached */
     w->skipped = (part == GROUP_RECORDING && !records) || (part == GROUP_ALERTING && records);
     arena_init(&w->arena, ev->host->memory, ARENA_BYTES_MAX, 0);
     kept_series_init(&w->written, ev->host->memory, ev->host->seed);
@@ -340,11 +339,11 @@ log_failure(struct rule_work *w)
     const struct group *g = w->of->g;
     if (w->error == ERR_CANCELED && w->of->host->all_canceled != NULL &&
         atomic_load(w->of->host->all_canceled) != NULL) {
-        return; /* it is the end */
+        return; /* all evaluations end */
     }
     static struct log_gate gate;
     uint64_t held_back;
-    struct bytes sentence = buf_bytes(&w->sentence); /* empty: there was no memory for it either */
+    struct bytes sentence = buf_bytes(&w->sentence); /* empty if it lacked memory, too */
     if (sentence.size == 0) sentence = bytes_of_text(why_text(&w->why, w->error));
     int64_t now_ns = env_monotonic_ns(w->of->host->env);
     if (w->rule->said_ns != 0 && now_ns - w->rule->said_ns < SAY_AGAIN_NS) return;
@@ -361,7 +360,7 @@ log_failure(struct rule_work *w)
     }
 }
 
-/* So that they are marked stale when they are not written again. */
+/* Keeps series so that they are marked stale when they are not written again. */
 static void
 keep_also(struct kept_series *kept, const struct kept_series *more)
 {
@@ -400,8 +399,8 @@ adopt(struct evaluating *ev, struct rule_work *w)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Passes notices to the host, some at once. Their texts are views of alerts, which only this thread
- * changes. */
+/* Passes notices to the host, several at once. Their texts are views of alerts, which only this
+ * thread changes. */
 struct group_sending {
     struct group *group;
     const struct rules_host *host;
@@ -451,7 +450,7 @@ count_alerts(const struct group *g)
     return count;
 }
 
-/* Sends those of the group's alerts that are due, from number `first` to before `end`. */
+/* Sends the group's due alerts, from number `first` to before `end`. */
 static void
 send_range(struct group_sending *s, uint32_t first, uint32_t end)
 {
@@ -469,25 +468,23 @@ send_range(struct group_sending *s, uint32_t first, uint32_t end)
     }
 }
 
-/*
- * Chooses the alert to begin with. A queue that overflows has only the first and the last of what
- * is sent at once: if the order were always the same, so would be those that are lost. Multiples of
- * the golden ratio spread the beginnings evenly, however few or many alerts there are, so that none
- * is lost for long. The factor is the number of the period in which alerts are sent again, as
- * alert_is_due() has it: with evaluations in between, beginnings could be close together.
- */
+/* Chooses the alert to begin with. A queue that overflows keeps only the first and the last of the
+ * alerts sent at once: with a constant order it would always lose the same ones. Multiples of the
+ * golden ratio spread the beginnings evenly, for any number of alerts, so that no alert is lost for
+ * long. The factor is the number of the resend period, as in alert_is_due(): with evaluations in
+ * between, beginnings could be close together. */
 static uint32_t
 first_to_send(const struct group_sending *s, uint32_t count)
 {
     int64_t interval_ns = s->group->schedule.interval_ns;
     int64_t period_ns = (s->terms->resend_ns / interval_ns + 1) * interval_ns;
     uint32_t period = (uint32_t)(s->at_ns / period_ns);
-    uint32_t part = period * 2654435769U; /* of 2^32 */
+    uint32_t part = period * 2654435769U; /* a fraction of 2^32 */
     return (uint32_t)((uint64_t)part * count >> 32);
 }
 
-/* Alerts of a rule whose evaluation failed are sent, too: it is not known that they are over, and
- * Alertmanagers must not take them for resolved. */
+/* Alerts of a rule whose evaluation failed are sent, too: they may not be over, and Alertmanagers
+ * must not take them for resolved. */
 void
 group_send(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
            int64_t at_ns)

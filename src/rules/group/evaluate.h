@@ -1,4 +1,4 @@
-/* evaluate.h - the evaluation of a group, or of one rule, that runs. For the folders of rules/. */
+/* evaluate.h - a running evaluation of a group or of one rule. For the folders of rules/. */
 #ifndef RULES_GROUP_EVALUATE_H
 #define RULES_GROUP_EVALUATE_H
 
@@ -6,57 +6,57 @@
 #include "template/template.h"
 #include "wire/remote/remote_write_build.h"
 
-/* One evaluation; or a look at the past, without works. */
+/* One evaluation; or a query of the past, without works. */
 struct evaluating {
     struct group *g;
     const struct rules_host *host;
     const struct rules_terms *terms;
     const struct group_evaluation *how;
-    int64_t t_ms;      /* of the evaluation */
-    int64_t sample_ms; /* of what is queried, and of the results */
-    struct view *view; /* of the batch */
+    int64_t t_ms;      /* time of the evaluation */
+    int64_t sample_ms; /* time of queried samples and of the results */
+    struct view *view; /* view of the batch */
     struct rule_work *works;
-    bool stored;      /* all until now */
-    bool has_changed; /* the state of an alert */
-    bool is_in_doubt; /* what the batch wrote may yet be stored */
+    bool stored;      /* all results so far are stored */
+    bool has_changed; /* the state of an alert has changed */
+    bool is_in_doubt; /* samples of the batch may still be stored */
     uint64_t ticket;
     uint64_t samples;
     uint32_t failed;
 };
 
-/* The evaluation of one rule. Its memory ends with the batch, the flags do not. */
+/* The evaluation of one rule. Its memory ends with the batch, its flags with the evaluation. */
 struct rule_work {
     struct evaluating *of;
     struct rule_at_work *rule;
-    bool skipped; /* another part of the group */
+    bool skipped; /* the rule is in another part of the group */
     struct arena arena;
     struct rw_build *build;
     struct kept_series written;
-    struct buf labels; /* of the current series */
-    uint32_t samples;  /* results */
+    struct buf labels; /* labels of the current series */
+    uint32_t samples;  /* number of results */
     uint64_t ticket;
-    bool evaluated;   /* there are results, */
-    bool stored;      /* and they were taken by the store */
-    bool has_changed; /* the state of an alert */
+    bool evaluated;   /* the rule has results */
+    bool stored;      /* the store accepted them */
+    bool has_changed; /* the state of an alert has changed */
     enum err error;
-    struct buf sentence; /* why it failed */
+    struct buf sentence; /* reason of a failure */
     struct why why;
-    int64_t began_ms; /* Unix */
+    int64_t began_ms; /* Unix time of the begin */
     int64_t took_ns;
 };
 
-/* Without a result yet. Failures show in `error`. */
+/* Begins without a result. Failures are in `error`. */
 void work_begin(struct evaluating *ev, struct rule_work *work, struct rule_at_work *rule);
-/* But for the flags. */
+/* Frees everything but the flags. */
 void work_end(struct rule_work *work);
 
-/* Returns `e`, which is kept with a sentence. */
+/* Keeps `e` with a sentence, and returns it. */
 enum err work_fail(struct rule_work *work, enum err e, const char *sentence);
 enum err work_no_memory(struct rule_work *work);
 
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
-/* A result, and what it lives on. */
+/* A result and its memory. */
 struct rule_answer {
     struct budget budget;
     struct query_control control;
@@ -64,14 +64,14 @@ struct rule_answer {
 };
 
 void ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control);
-/* The same without the limits of queries, and a minute at least, for what is looked at one series
- * at a time, such as what the rules wrote. */
+/* Sets limits for queries of one series at a time, such as those that the rules wrote: not those of
+ * queries, and a minute at least. */
 void look_control(const struct evaluating *ev, struct budget *budget,
                   struct query_control *control);
 /* One time, or several. */
 struct ask_times {
     int64_t first_ms, last_ms;
-    int64_t step_ms; /* 0: once, at the first */
+    int64_t step_ms; /* 0: only the first time */
 };
 /* Asks the view of `ev`. After ERR_INPUT `error` has the sentence, after other errors `why` has.
  * asked_end() is called in any case. */
@@ -79,10 +79,10 @@ MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *t
                         const struct ask_times *times, struct rule_answer *ret, struct buf *error,
                         struct why *why);
 void asked_end(struct rule_answer *asked);
-/* Says whether an error of ask() is one of the evaluation itself: of the expression and its result,
- * a limit, or the timeout. Others are of the view, of memory, or end all evaluations. */
+/* Says whether an error of ask() concerns the evaluation itself: the expression and its result, a
+ * limit, or the timeout. Other errors concern the view or memory, or end all evaluations. */
 bool ask_failed(const struct evaluating *ev, enum err e, const struct buf *error);
-/* Gives the one point of the current series. False: it has none. */
+/* Gives the one point of the current series. False: the series has no point. */
 bool asked_point(struct promql_result *result, struct promql_point *ret);
 /* Runs a query of a template. */
 MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes expression,
@@ -92,16 +92,14 @@ MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes e
 
 /* --- writing: write.c ------------------------------------------------------------------------- */
 
-/* Appends a series that ends at `t_ms`. */
+/* Appends a series with a staleness marker at `t_ms`. */
 void put_stale_marker(struct rw_build *build, struct bytes labels, int64_t t_ms);
-/*
- * Ends a 1.0 message and hands it to the host, unless it has no series. ret->ticket is what the
- * caller has to settle, ret->rejected and ret->text what the store did not take. ERR_NOMEM; errors
- * of the host: nothing of it is stored.
- */
+/* Ends a 1.0 message and passes it to the host, unless it has no series. The caller has to settle
+ * ret->ticket; ret->rejected and ret->text describe rejected samples. ERR_NOMEM; errors of the
+ * host: nothing of it is stored. */
 MUST_CHECK enum err write_built(const struct rules_host *host, struct bytes tenant,
                                 struct rw_build *build, struct rules_written *ret, struct why *why);
-/* The same, and it is durable on return. */
+/* write_built(), durable on return. */
 MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes tenant,
                                   struct rw_build *build, struct rules_written *ret,
                                   struct why *why);
@@ -112,11 +110,8 @@ MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes te
 MUST_CHECK enum err find_alerts(struct rule_work *work, struct promql_result *result,
                                 struct alert_found **ret, uint32_t *ret_count);
 
-/*
- * Appends the labels of the series that tell of an alert, with some `more`. As in Prometheus, a
- * label whose text came to nothing, so that the alert has not got it, is there with that text.
- * Errors show in `to`.
- */
+/* Appends the labels of an alert's series, with some `more`. As in Prometheus, a label whose text
+ * expanded to "", so that the alert lacks it, is included with that text. Errors show in `to`. */
 void alert_series_labels(struct rule_work *work, struct bytes labels, const struct label *more,
                          uint32_t more_count, struct buf *to);
 

@@ -1,4 +1,4 @@
-/* find_alerts.c - from the result of an alert's expression to labels and annotations. */
+/* find_alerts.c - makes labels and annotations of the result of an alert's expression. */
 #include "base/log.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
@@ -8,7 +8,7 @@
 #define SAID_NS NS_PER_S
 
 /* The state of expanding the texts of one rule. Templates may loop: all texts of a rule together
- * have the time of one query. */
+ * have the timeout of one query. */
 struct expanding {
     struct rule_work *w;
     struct query_control control;
@@ -39,7 +39,7 @@ expand(struct expanding *x, struct bytes text, struct bytes *ret)
     struct rule_work *w = x->w;
     struct buf to;
     struct why why = {""};
-    if (!may_be_template(text)) { /* as most are not */
+    if (!may_be_template(text)) { /* the usual case */
         *ret = text;
         return OK;
     }
@@ -136,7 +136,7 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
     return e ? e : expand_annotations(x, found);
 }
 
-/* `name` is that of the template, and is initialized here. */
+/* `name` is the name of the template, initialized here. */
 static void
 expanding_init(struct expanding *x, struct rule_work *w, struct buf *name)
 {

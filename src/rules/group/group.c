@@ -1,10 +1,10 @@
 /*
- * group.c - see group.h: groups begin and end, and take over from one another.
+ * group.c - see group.h: begin and end of groups, and the take-over of state.
  *
  * Invariants:
  *  1. Rules with the same kind, name and labels have the numbers (`nth`) from 0 on, in their order,
  *     unless they come from a checkpoint. `index` has each rule once under its number.
- *  2. Alerts and series have one owner: what is taken over is exchanged.
+ *  2. Alerts and series have one owner: taking them over exchanges them.
  *  3. A group of which only the state is known has no parsed rule, and is never evaluated.
  */
 #include "rules/group/group.h"
@@ -18,13 +18,13 @@
 
 enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
 
-/* 30 years. A file may give 292, and then the time of the evaluation after the next one, and until
- * when an alert is valid, are no int64_t of nanoseconds. */
+/* 30 years. A file may give 292, and then the time of the evaluation after the next one, and the
+ * end of an alert, do not fit an int64_t of nanoseconds. */
 #define INTERVAL_MS_MAX (INT64_C(30) * 365 * 24 * 3600 * 1000)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* NULL: no memory, unless there was none. */
+/* Copies a text. NULL without memory. */
 static const char *
 keep_text(struct arena *arena, const char *text)
 {
@@ -105,7 +105,7 @@ gather_written(struct group *g, struct rule_at_work *rule)
     return keep_written(g, rule->over, rule->over_count, &rule->writes[0]);
 }
 
-/* The rule's labels, and those of the group that it has not. */
+/* Gathers the labels of the rule, and those of the group that it lacks. */
 static bool
 gather_labels(struct group *g, struct rule_at_work *rule)
 {
@@ -190,10 +190,10 @@ hash_of_rule(const struct rule_at_work *rule, uint32_t nth, uint64_t seed)
     return hash;
 }
 
-enum { LAST = UINT32_MAX }; /* in the place of `nth`: of those that are alike so far */
+enum { LAST = UINT32_MAX }; /* in place of `nth`: the last of the equal rules so far */
 
-/* The rule that has the same kind, name and labels as another one, and this number. NULL: there is
- * none. */
+/* Finds the rule that has the same kind, name and labels as another one, and this number. NULL if
+ * not found. */
 static struct rule_at_work *
 find_rule(struct group *g, const struct rule_at_work *like, uint32_t nth)
 {
@@ -215,8 +215,8 @@ index_rule(struct group *g, struct rule_at_work *rule, uint32_t nth)
     return OK;
 }
 
-/* Gives the rules their numbers. While it does, the table has the last one of those that are alike
- * under the number LAST, too. */
+/* Numbers the rules. While it does, the table also has the last of equal rules under the number
+ * LAST. */
 static enum err
 index_rules(struct group *g)
 {
@@ -246,7 +246,7 @@ static enum err
 begin(struct group *g, const struct rule_group *text, struct why *why)
 {
     if (!keep_group(&g->arena, text, &g->text)) {
-        g->text.rule_count = 0; /* there are none to end */
+        g->text.rule_count = 0; /* no rules to free */
         return ERR_NOMEM;
     }
     g->query_offset_ms =
@@ -273,7 +273,7 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
     return OK;
 }
 
-/* NULL: no memory. */
+/* NULL without memory. */
 static struct group *
 group_alloc(const struct rules_host *host, struct bytes tenant)
 {
@@ -311,7 +311,7 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
 
 /* --- groups of which only the state is known -------------------------------------------------- */
 
-/* With a NUL. NULL: no memory. */
+/* Copies bytes with a NUL. NULL without memory. */
 static const char *
 keep_bytes(struct arena *arena, struct bytes from)
 {
@@ -476,7 +476,7 @@ take_alerts(struct rule_at_work *rule, struct rule_at_work *was)
     assert(rule->text->kind == RULE_ALERTING && was->text->kind == RULE_ALERTING);
     assert(rule->alerts.count == 0); /* invariant 2 */
     exchange_alerts(rule, was);
-    rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took them */
+    rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took series over */
 }
 
 bool
@@ -542,7 +542,7 @@ group_count_missed(struct group *g, uint64_t missed)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* All that its rules wrote last, and under which names. */
+/* Adds the series that its rules wrote last, and the names under which they did. */
 static enum err
 add_written(const struct group *g, struct kept_series *to, struct kept_series *names)
 {
@@ -557,7 +557,7 @@ add_written(const struct group *g, struct kept_series *to, struct kept_series *n
     return e;
 }
 
-/* Marks those series that the other group writes, too. */
+/* Marks the series that the other group writes, too. */
 static void
 mark_written(struct group *other, const struct kept_series *series, const struct kept_series *names,
              bool *is_alive)
@@ -572,7 +572,7 @@ mark_written(struct group *other, const struct kept_series *series, const struct
     lock_drop(&other->lock);
 }
 
-/* A tenant may have millions of rules, and this runs under the lock of all groups: no rule is
+/* A tenant may have millions of rules, and this runs under the lock of all groups: a rule is never
  * compared with all others. */
 enum err
 group_find_ended(struct group *g, struct group *const *others, uint32_t count,

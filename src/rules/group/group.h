@@ -1,14 +1,13 @@
 /*
- * group.h - a group of rules at work: what one evaluation of it does, and the state that the next
- * one finds.
+ * group.h - a group of rules: one evaluation, and the state between two evaluations.
  *
  *      view --> expression --> labels of the rule --> samples --> host: write --> settle
  *                                  |                                                |
  *                                  +--> alerts: pending, firing, resolved -----> host: send
  *
- * Rules of a group are evaluated in their order. Those next to each other that neither read nor
- * write what another of them writes form a batch: they read one view, and may run together. What a
- * batch wrote is durable before the next one begins, so that it can be read.
+ * Rules of a group are evaluated in their order. Neighbours that neither read nor write what
+ * another of them writes form a batch: they read one view, and may run together. Samples of a batch
+ * are durable before the next one begins, so that it can read them.
  *
  * Threads: one at a time evaluates the alerting rules of a group or sends its alerts, one at a time
  * evaluates its recording rules, live or in a replay; group_print(), group_print_alerts(),
@@ -29,7 +28,7 @@
 
 /* The result of handing a message to the host. */
 struct rules_written {
-    uint64_t ticket;    /* for settle(); 0: nothing was written */
+    uint64_t ticket;    /* for settle(); 0 if nothing was written */
     uint64_t rejected;  /* number of samples that were refused */
     uint64_t conflicts; /* refused samples because another value is stored at their time */
     char text[256];     /* reason of the first refusal */
@@ -39,22 +38,21 @@ struct rules_written {
 struct rules_arrivals {
     int64_t recent_ns; /* last arrival of a sample whose time was within the last minute */
     int64_t late_ns;   /* last arrival of a sample whose time is in the watched range */
-    int64_t sent_ms;   /* Unix time of the last arrival; 0: none */
+    int64_t sent_ms;   /* Unix time of the last arrival; 0 if unknown */
 };
 
 /* The server as groups see it. Threads that run jobs make the calls, without locks. */
 struct rules_host {
     struct env *env;
     struct budget *memory;
-    uint64_t seed; /* of hashes; secret, so that clients cannot make them collide */
+    uint64_t seed; /* seed of hashes; secret, so that clients cannot make them collide */
     const struct promql_helpers *helpers; /* NULL if queries use one thread */
     const _Atomic(const char *) *all_canceled;
     /* Ingests a remote write 1.0 message of a tenant. After an error nothing of it is stored. */
     enum err (*write)(void *context, struct bytes tenant, struct bytes message,
                       struct rules_written *ret, struct why *why);
-    /* Waits until what was written with this ticket, and everything before it, is durable. After an
-     * error nothing of it is durable; ERR_CANCELED: it took too long, and may still become durable.
-     */
+    /* Waits until everything written up to this ticket is durable. After an error nothing of it is
+     * durable; ERR_CANCELED: it took too long, and may still become durable. */
     enum err (*settle)(void *context, uint64_t ticket, struct why *why);
     /* Queues alerts for Alertmanagers, at least one; does not wait. NULL if alerts are not sent. */
     void (*send)(void *context, const struct alert_notice *notices, uint32_t count);
@@ -97,7 +95,7 @@ struct rules_terms {
 
 struct group;
 
-/* Defaults for what the text of a group leaves out. */
+/* Defaults of settings that the text of a group omits. */
 struct group_defaults {
     int64_t interval_ms;
     int64_t query_offset_ms;
@@ -153,10 +151,10 @@ struct group_evaluation {
     int64_t at_ns; /* time of the schedule */
     enum group_part part;
     bool holds;        /* this field and the next two: see struct alert_terms */
-    int64_t outage_ns; /* 0: there was none */
+    int64_t outage_ns; /* 0: no outage */
     int64_t grace_ns;
-    bool is_unsaved; /* an earlier change of an alert is not in a checkpoint: alerts are not sent */
-    bool is_repeated; /* the evaluation may have been made before: what is stored stays, and is no
+    bool is_unsaved;  /* an earlier change of an alert is in no checkpoint: alerts are not sent */
+    bool is_repeated; /* the evaluation may be a repetition: stored values stay, which is not a
                          failure */
 };
 
@@ -183,7 +181,7 @@ struct group_facts {
     const char *file, *name;
     uint32_t rules;
     int64_t interval_ns;
-    int64_t evaluated_at_ns; /* Unix time at which the last evaluation began; 0: none so far */
+    int64_t evaluated_at_ns; /* Unix time at which the last evaluation began; 0 before the first */
     int64_t evaluated_for_ns;
     int64_t restored_for_ns; /* duration of restoring alerts from the store */
     int64_t rules_took_ns;   /* sum over the rules of the last evaluation */
@@ -203,7 +201,7 @@ void group_count_missed(struct group *group, uint64_t missed);
 struct group_question {
     bool alerting, recording; /* include rules of these kinds */
     struct text_list names;   /* names of rules; empty: all */
-    /* A rule is included if its labels match any of these sets, or if there are none. */
+    /* A rule is included if its labels match any of these sets, or if there are no sets. */
     const struct matcher_set *sets;
     uint32_t set_count;
     bool without_alerts;
@@ -214,7 +212,7 @@ struct rules_question {
     struct group_question of_group;
     struct text_list groups; /* names of groups; empty: all */
     struct text_list files;
-    uint64_t group_limit;    /* 0: none */
+    uint64_t group_limit;    /* 0: no limit */
     struct bytes next_token; /* empty: begin with the first group */
 };
 /* Says whether the request includes any rule of the group. */
@@ -224,8 +222,8 @@ bool group_print(struct group *group, const struct group_question *question, str
 /* Prints active alerts as objects of the open array. */
 void group_print_alerts(struct group *group, struct json *to);
 
-/* Returns why the last evaluation of a rule failed, a view that ends with the next one; empty if it
- * succeeded. Called by the evaluating thread. */
+/* Returns the reason why the last evaluation of a rule failed, a view that ends with the next one;
+ * empty if it succeeded. Called by the evaluating thread. */
 struct bytes group_rule_error(struct group *group, uint32_t rule);
 /* Calls `each` for the alerts of a rule, resolved ones included. Called by the evaluating thread.
  */

@@ -72,7 +72,7 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     struct kept_place place = {k->text.size, (uint32_t)labels.size};
     buf_put_bytes(&k->text, labels);
     enum err e = buf_error(&k->text);
-    k->text.failed = OK; /* there may be memory for the next one */
+    k->text.failed = OK; /* the next one may get memory */
     if (e) {
         assert(k->text.size == place.at); /* invariant 1 */
         return e;

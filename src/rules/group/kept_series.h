@@ -1,5 +1,5 @@
 /*
- * kept_series.h - which series a rule wrote at its last evaluation: those that it does not write
+ * kept_series.h - the series that a rule wrote at its last evaluation: those that it does not write
  * again are marked stale.
  *
  * Threads: the owner's.
@@ -17,11 +17,11 @@ struct kept_place {
 
 struct kept_series {
     struct budget *budget;
-    uint64_t seed;   /* of the hashes; secret */
+    uint64_t seed;   /* seed of the hashes; secret */
     struct buf text; /* canonical labels, one after the other */
     struct kept_place *places;
     uint32_t count, capacity;
-    struct table table; /* of places, by the hash of the labels */
+    struct table table; /* index of places, by the hash of the labels */
 };
 
 /* Initializes without taking memory. */

@@ -1,10 +1,10 @@
 /*
  * recorded.c - see recorded.h.
  *
- * Rules that generators write have one name in thousands of groups, and differ in a label. So there
- * is a list of sets for each name, and one for each label and value that a name has. A selector
- * looks through the shortest list that all sets it may select are in: that of its name, or, if all
- * sets of the name have a label that it compares for equality, that of the value.
+ * Rules that generators write share one name in thousands of groups, and differ in a label. So
+ * there is a list of sets for each name, and one for each label and value that a name has. A
+ * selector searches the shortest list that contains all sets it may select: the list of its name,
+ * or, if all sets of the name have a label that it compares for equality, that of the value.
  *
  * Invariants:
  *  1. `keys` and `lists` have the same numbers.
@@ -43,7 +43,7 @@ recorded_fini(struct recorded *r)
     buf_fini(&r->key);
 }
 
-/* The texts that are NULL are left out. */
+/* NULL texts are left out. */
 static void
 make_key(struct recorded *r, struct bytes name, struct bytes label, struct bytes value)
 {
@@ -105,7 +105,7 @@ find_list(struct recorded *r, struct bytes name, struct bytes label, struct byte
     return found ? r->lists[index] : (struct recorded_list){NONE, 0};
 }
 
-/* The name that a selector compares for equality; `at` NULL if it gives none. */
+/* Returns the name that a selector compares for equality; `at` is NULL without one. */
 static struct bytes
 name_of(const struct matcher_set *set)
 {

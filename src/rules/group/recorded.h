@@ -1,6 +1,6 @@
 /*
- * recorded.h - sets of series that recording rules write, each known by the labels that its rules
- * set, the name among them; and which of these sets a selector may select.
+ * recorded.h - sets of series that recording rules write, each identified by the labels that its
+ * rules set, including the name; finds the sets that a selector may select.
  *
  * Threads: the owner's.
  */
@@ -26,20 +26,19 @@ struct recorded {
 /* Initializes without taking memory. */
 void recorded_init(struct recorded *recorded, struct budget *budget, uint64_t seed);
 void recorded_fini(struct recorded *recorded);
-/* Adds the set with these canonical labels unless it is there. *ret_index: its number; *ret_new: it
+/* Adds the set with these canonical labels unless it exists. *ret_index: its number; *ret_new: it
  * was added. ERR_NOMEM. */
 MUST_CHECK enum err recorded_add(struct recorded *recorded, struct bytes labels,
                                  uint32_t *ret_index, bool *ret_new);
 
 /* Says whether a selector may select series that a rule writes with these canonical labels. A label
- * of the selector that is not among them may come from the data. */
+ * of the selector that is missing there may come from the data. */
 bool recorded_may_select(const struct matcher_set *set, struct bytes labels);
 
 /*
  * Steps through the sets of which a selector may select series:
  *     for (at = recorded_first(r, set); recorded_next(r, set, &at, &tries, &index);)
- * `tries` is counted down with each set that is compared; when it is 0, RECORDED_ANY is given and
- * the end.
+ * `tries` decreases with each compared set; at 0, RECORDED_ANY ends the walk.
  */
 enum { RECORDED_ANY = UINT32_MAX };
 uint32_t recorded_first(struct recorded *recorded, const struct matcher_set *set);

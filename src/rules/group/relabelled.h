@@ -1,5 +1,5 @@
 /*
- * relabelled.h - labels of a series with those of a rule set over them.
+ * relabelled.h - sets a rule's labels over the labels of a series.
  *
  * Threads: pure.
  */
@@ -8,14 +8,12 @@
 
 #include "model/labels.h"
 
-/* Sorts by name; of labels with equal names the first one stays. Returns the number of labels that
- * are left. */
+/* Sorts by name; of labels with equal names the first one stays. Returns the number of remaining
+ * labels. */
 uint32_t relabelled_sort(struct label *over, uint32_t count);
 
-/*
- * Appends what is left of canonical `labels` when `over`, which is sorted and has no name twice, is
- * set over them; a value of "" takes a label away. Canonical again. Errors show in `to`.
- */
+/* Appends canonical `labels` with `over` set over them, which is sorted and has no name twice; a
+ * value of "" removes a label. Canonical again. Errors show in `to`. */
 void relabelled_put(struct buf *to, struct bytes labels, const struct label *over, uint32_t count);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * restore.c - what a server left that wrote no checkpoint: an earlier version, or one whose
- * directory is not kept. As in Prometheus, alerts come from ALERTS_FOR_STATE: the value of a sample
- * is the time since when the alert is active, its time is the last evaluation that found it. A
- * restored alert is pending; the next evaluation that finds it knows whether it fires.
+ * restore.c - restores alerts and cursors for a server without a checkpoint: after an upgrade from
+ * an earlier version, or if the directory is not kept. As in Prometheus, alerts come from
+ * ALERTS_FOR_STATE: the value of a sample is the time since when the alert is active, its time is
+ * the last evaluation that found it. A restored alert is pending; the next evaluation that finds it
+ * determines if it fires.
  *
- * Earlier versions noted each evaluation of recording rules as a sample of
+ * Earlier versions recorded each evaluation of recording rules as a sample of
  * firekeep_rule_group_evaluated{rule_group="FILE;NAME"}. The last one gives the cursor.
  */
 #include <assert.h>
@@ -22,14 +23,14 @@ enum {
 
 struct restoring {
     const struct rules_past *past;
-    struct rule_at_work *rule; /* NULL: the cursor is looked for */
+    struct rule_at_work *rule; /* NULL while the cursor is searched */
     int64_t now_ms;
-    int64_t last_ms; /* of the last sample found; INT64_MIN: none was */
+    int64_t last_ms; /* time of the last sample found; INT64_MIN if none was */
     struct buf labels;
     struct why *why;
 };
 
-/* Gives the last sample of the series; *ret_any false: it has none, or was marked stale. */
+/* Gives the last sample of the series; *ret_any is false if it has none, or was marked stale. */
 static enum err
 last_sample(const struct restoring *r, struct series_set *set, int64_t *ret_ms, double *ret_value,
             bool *ret_any)
@@ -51,7 +52,7 @@ static enum err
 restore_alert(struct restoring *r, struct bytes series, int64_t t_ms, double since_s)
 {
     static const struct label without = {{(const uint8_t *)"__name__", 8}, {NULL, 0}};
-    /* Any sender may have written anything. */
+    /* A sender may have written any value. */
     bool is_time = since_s >= 0 && since_s <= (double)(t_ms / 1000);
     buf_clear(&r->labels);
     relabelled_put(&r->labels, series, &without, 1);
@@ -95,7 +96,7 @@ look_for(struct restoring *r, const struct label *labels, uint32_t count, int64_
     return past_look(r->past, &look, r->why);
 }
 
-/* Looks for the series that have the labels which all alerts of the rule have. */
+/* Searches the series with the labels that all alerts of the rule have. */
 static enum err
 restore_rule(struct restoring *r, int64_t tolerance_ns)
 {

@@ -1,4 +1,4 @@
-/* show.c - groups, rules and alerts as Prometheus' API shows them. */
+/* show.c - prints groups, rules and alerts as in Prometheus' API. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-/* RFC 3339 with as many digits of a fraction as needed; 0 is what Prometheus shows of no time. */
+/* RFC 3339 with as many fraction digits as needed; 0 is printed as Prometheus prints a missing
+ * time. */
 static void
 put_time(struct json *to, const char *key, int64_t ns)
 {
@@ -38,7 +39,8 @@ put_seconds(struct json *to, const char *key, double seconds)
     json_put_raw(to, bytes_of(digits, number_print(double_bits(seconds), digits)));
 }
 
-/* The number of digits after the first one of a printed number, with or without an exponent. */
+/* Returns the number of digits after the first one of a printed number, with or without an
+ * exponent. */
 static int
 more_digits(struct bytes number)
 {
@@ -54,7 +56,7 @@ more_digits(struct bytes number)
     return digits > 0 ? digits - 1 : 0;
 }
 
-/* With an exponent whatever it is, and as few digits as read back the same. */
+/* Always with an exponent, and with the fewest digits that read back the same. */
 static void
 put_value(struct json *to, uint64_t bits)
 {

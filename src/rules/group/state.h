@@ -10,26 +10,26 @@
 enum rule_health { RULE_UNKNOWN, RULE_GOOD, RULE_BAD };
 enum { RULE_ERROR_BYTES_MAX = 4096 };
 
-/* A rule, and what its last evaluation left. */
+/* A rule, and the state left by its last evaluation. */
 struct rule_at_work {
     const struct rule *text;
     struct promql_tree *tree;
     struct bytes line;    /* the expression as Prometheus prints it */
     struct label *labels; /* labels of the rule and of the group, sorted by name */
     uint32_t label_count;
-    struct label *over; /* the same and __name__ of a recording rule, sorted */
+    struct label *over; /* the same labels and a recording rule's __name__, sorted */
     uint32_t over_count;
-    /* Canonical labels that all series have which the rule writes: of a recording rule [0], of an
-     * alerting rule ALERTS and ALERTS_FOR_STATE. */
+    /* Canonical labels that all series written by the rule have: [0] of a recording rule; ALERTS
+     * and ALERTS_FOR_STATE of an alerting rule. */
     struct bytes writes[2];
     int64_t
-        said_ns; /* monotonic time of the last log line about a failure; of the evaluating thread */
-    uint32_t batch; /* number of its batch */
-    uint32_t nth;   /* number of rules of the group before it with its kind, name and labels */
-    struct rule_at_work *same_before; /* the nearest of its kind and name; NULL: none */
-    bool is_restored; /* `series` lacks those of `alerts`; the evaluating thread's */
-    /* Written at the last evaluation, live or of a replay; guarded by group.lock where others than
-     * the evaluating thread look. */
+        said_ns; /* monotonic time of the last log line about a failure; evaluating thread only */
+    uint32_t batch;                   /* number of its batch */
+    uint32_t nth;                     /* number of earlier rules with its kind, name and labels */
+    struct rule_at_work *same_before; /* previous rule of its kind and name; NULL: none */
+    bool is_restored;                 /* `series` lacks those of `alerts`; evaluating thread only */
+    /* Series written at the last evaluation, live or of a replay; guarded by group.lock where
+     * threads other than the evaluating one read it. */
     struct kept_series series;
 
     /* Guarded by group.lock. */
@@ -50,10 +50,10 @@ struct group {
     struct schedule schedule;
     int64_t query_offset_ms;
     bool records, alarms;
-    bool reads_back; /* a recording rule reads what it writes itself, or a later rule does */
+    bool reads_back; /* a recording rule reads its own results, or a later rule reads them */
     struct rule_at_work *rules;
-    struct table index;  /* of rules, by kind, name, labels and `nth` */
-    int64_t series_slot; /* the evaluation of which rules have `series`; -1 if not known */
+    struct table index;  /* index of rules, by kind, name, labels and `nth` */
+    int64_t series_slot; /* slot of the `series` of recording rules; -1: unknown */
     /* Unix: with series_slot -1 the time of the last evaluation, if it was of another schedule;
      * else 0. */
     int64_t before_ns;
@@ -69,20 +69,20 @@ may_be_template(struct bytes text)
     return memchr(text.at, '{', text.size) != NULL;
 }
 
-/* A group whose stored series are read, with what reading needs. */
+/* A group whose stored series are read, with the parameters of reading. */
 struct rules_past {
     const struct rules_host *host;
     const struct rules_terms *terms;
     struct group *group;
-    struct view *view; /* view to read; NULL: each look opens its own */
+    struct view *view; /* view to read; NULL: each query opens its own */
 };
-/* A look at stored series between two times. */
+/* A query of stored series between two times. */
 struct past_look {
-    const struct label *labels; /* labels of the series, the name among them */
+    const struct label *labels; /* labels of the series, including the name */
     uint32_t label_count;
     int64_t min_ms, max_ms;
-    bool stored; /* as they are stored here: without those of sources, and replicas unmerged */
-    /* An error of it ends the look. */
+    bool stored; /* only local samples: without those of sources, replicas unmerged */
+    /* Its error ends the query. */
     enum err (*each)(void *context, struct series_set *set, struct bytes labels);
     void *context;
 };
@@ -90,39 +90,36 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
                               struct why *why);
 
 /*
- * Fills `series` of the recording rules with those that they have at a slot, or at `before_ns`,
- * when they are evaluated now, and notes the slot; writes nothing. A rule whose evaluation fails
- * has none. Input that came late may give a series that was not recorded: if that has ended at the
- * next evaluation, the series has a staleness marker alone. A rule that reads back what it recorded
- * finds what is stored for the slot: one of its series may then end without a marker. In replay.c.
+ * Fills `series` of the recording rules with the series that an evaluation at a slot, or at
+ * `before_ns`, gives now, and notes the slot; writes nothing. A rule whose evaluation fails gets
+ * none. Late input may give a series that was not recorded: if it has ended at the next evaluation,
+ * the series has a staleness marker alone. A rule that reads back its own results finds those
+ * stored for the slot: one of its series may then end without a marker. In replay.c.
  *
- * ERR_NOMEM, ERR_CANCELED; errors of the view. Then what is known is of no slot.
+ * ERR_NOMEM, ERR_CANCELED; errors of the view. Then the slot is unknown.
  */
 MUST_CHECK enum err group_series_at(const struct rules_past *past, int64_t slot, struct why *why);
 
-/*
- * For a server that has no checkpoint: puts alerts back that were active at most `tolerance_ns`
- * ago, from ALERTS_FOR_STATE, as Prometheus does; *ret_down_ns: the last evaluation that found one,
- * 0: none did. *ret_next_ns: the time after the last evaluation that a server before this version
- * noted in the store, at most `owed_ns` ago; 0: it noted none. Errors of the view; ERR_NOMEM.
- */
+/* For a server without a checkpoint: restores alerts that were active at most `tolerance_ns` ago,
+ * from ALERTS_FOR_STATE, as Prometheus does; *ret_down_ns: the last evaluation that found one, 0 if
+ * none did. *ret_next_ns: the time after the last evaluation that an earlier version recorded in
+ * the store, at most `owed_ns` ago; 0 without one. Errors of the view; ERR_NOMEM. */
 struct restore_terms {
     int64_t now_ns, tolerance_ns, owed_ns;
 };
 MUST_CHECK enum err restore_group(const struct rules_past *past, const struct restore_terms *terms,
                                   int64_t *ret_down_ns, int64_t *ret_next_ns, struct why *why);
 
-enum { RULE_BATCH_MAX = 256 }; /* rules per batch; all of them are compared with each other */
-/* Gives each rule its batch, and finds those that write the same name; see depends.c. ERR_NOMEM. */
+enum { RULE_BATCH_MAX = 256 }; /* rules per batch, which are all compared with each other */
+/* Gives each rule its batch, and finds rules that write the same name; see depends.c. ERR_NOMEM. */
 MUST_CHECK enum err group_make_batches(struct group *group);
-/* Finds group.reads_back. ERR_NOMEM. */
+/* Sets group.reads_back. ERR_NOMEM. */
 MUST_CHECK enum err group_find_reads_back(struct group *group);
-/* Adds what the group records. ERR_NOMEM. */
+/* Adds the sets that the group records. ERR_NOMEM. */
 MUST_CHECK enum err group_add_recorded(const struct group *group, struct recorded *to);
-/* Says whether any of its selectors may read what is recorded. `tries` is that of recorded_next().
- */
+/* Says whether a selector of the group may read a recorded set. `tries` as in recorded_next(). */
 bool group_reads_recorded(const struct group *group, struct recorded *recorded, uint32_t *tries);
 
-enum { SETS_TRIED_MAX = 1000000 }; /* comparisons of selectors with what all of a tenant record */
+enum { SETS_TRIED_MAX = 1000000 }; /* comparisons of selectors with all recorded sets of a tenant */
 
 #endif

@@ -1,4 +1,4 @@
-/* write.c - what rules write, as remote write messages to the host. */
+/* write.c - passes the samples of rules to the host, as remote write messages. */
 #include "rules/group/evaluate.h"
 
 void

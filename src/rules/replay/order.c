@@ -1,10 +1,10 @@
 /*
- * order.c - the order in which groups are replayed: what a group reads has to be written before,
- * and what is written later must not be there.
+ * order.c - the order in which groups are replayed: results that a group reads must be written
+ * first, and later ones must not exist.
  *
  * In rounds, all evaluations of a writer W are made before the first one of its reader R. An
- * evaluation of W at time w has its results at w - W.query_offset, and R at time r reads what is at
- * most at r - R.query_offset:
+ * evaluation of W at time w has its results at w - W.query_offset, and R at time r reads samples up
+ * to r - R.query_offset:
  *
  *      w - W.query_offset <= r - R.query_offset   <=>   w <= r - (R.query_offset - W.query_offset)
  *
@@ -12,14 +12,14 @@
  * its evaluations can be made at once. (With w = r a server may evaluate either of the two first.)
  * If it is smaller, R would find results of up to W.query_offset - R.query_offset after its own
  * time, which a server did not have then: R and W go by time. Expressions that read later times
- * than their own (a negative offset, or @) are not looked at.
+ * than their own (a negative offset, or @) are ignored.
  *
  * The rounds are a topological order. Its nodes are the groups and the sets of series that they
  * record (recorded.h), so that many groups that record and read the same need few edges. A set is
  * complete when all groups that record it have a round. A group has a round when all sets that it
  * reads are complete; a set that it records itself, when it is the only one left. Groups that go by
- * time wait for ever. So do, as a consequence, groups that read each other, and all that reads what
- * such groups record: what gets no round is replayed together, in the order of time.
+ * time wait for ever. So do, as a consequence, groups that read each other, and all groups that
+ * read their results: groups without a round are replayed together, in the order of time.
  *
  * Invariants:
  *  1. A group gets a round once, when it waits for nothing.
@@ -33,19 +33,19 @@
 
 enum {
     NONE = UINT32_MAX,
-    TRIES_MAX = 4000000, /* selectors that are compared with sets; after that they read any */
+    TRIES_MAX = 4000000, /* selectors compared with sets; later ones read any set */
 };
 
 /* A set of series that groups record. */
 struct recorded_set {
-    uint32_t left;            /* groups that record it, and have no round */
-    uint32_t last;            /* number + 1 of the group that was looked at last */
-    uint32_t first;           /* the first edge from it; NONE */
+    uint32_t left;            /* groups that record it and have no round */
+    uint32_t last;            /* number + 1 of the group visited last */
+    uint32_t first;           /* its first edge; NONE */
     int64_t writer_offset_ms; /* the largest query_offset of groups that record it, */
-    int64_t reader_offset_ms; /* and the smallest one of groups that read it */
+    int64_t reader_offset_ms; /* and the smallest query_offset of groups that read it */
 };
 
-/* A group waits for a set. */
+/* An edge: a group waits for a set. */
 struct order_edge {
     uint32_t reader, next;
     bool is_own; /* the group records the set, too */
@@ -54,14 +54,14 @@ struct order_edge {
 struct order_group {
     struct group *group;
     uint32_t waits;  /* edges to it from sets that are not complete, */
-    uint32_t end;    /* and where its sets end in `recorded` */
+    uint32_t end;    /* and the end of its sets in `recorded` */
     uint32_t queued; /* members[i].queued is the group that was the i-th to get a round */
 };
 
 struct order {
     uint32_t count, queued;
     struct order_group *members;
-    uint32_t *rounds;           /* of each group */
+    uint32_t *rounds;           /* round of each group */
     uint32_t *recorded;         /* indexes of the sets that groups record, group after group */
     struct recorded_set *items; /* as `sets` numbers them */
     struct order_edge *edges;
@@ -74,7 +74,7 @@ struct order {
 
 /* --- the graph -------------------------------------------------------------------------------- */
 
-/* The set that a rule records. */
+/* Adds the set that a rule records. */
 static enum err
 add_set(struct order *o, const struct rule_at_work *rule, uint32_t *ret_index)
 {
@@ -135,7 +135,7 @@ add_edge(struct order *o, uint32_t g, uint32_t index)
     return OK;
 }
 
-/* The group may read any set: it goes by time. */
+/* Makes the group wait for ever, because it may read any set: it goes by time. */
 static void
 read_any(struct order *o, uint32_t g)
 {
@@ -169,7 +169,7 @@ add_read(struct order *o, uint32_t g)
     return e;
 }
 
-/* The other side of groups that go by time: what they read waits for ever, too. */
+/* Makes the writers of sets that groups by time read wait for ever, too. */
 static void
 hold_writers(struct order *o)
 {
@@ -194,7 +194,7 @@ place(struct order *o, uint32_t g, uint32_t round)
     o->members[o->queued++].queued = g;
 }
 
-/* The group has a round: those that waited for it alone come in the next one. */
+/* The group has a round: groups that waited only for it come in the next one. */
 static void
 release_readers(struct order *o, uint32_t g)
 {

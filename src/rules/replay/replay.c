@@ -2,11 +2,12 @@
  * replay.c - see replay.h.
  *
  * A group is replayed in stretches of evaluations, a stretch batch after batch of its rules, and
- * each rule in parts: as many evaluations as have a result together. A part asks twice, what is
- * stored and what the expression gives, compares the two, and writes one message of what is new.
+ * each rule in parts: as many evaluations as have a result together. A part runs two queries, for
+ * stored samples and for the expression, compares the results, and writes one message with the new
+ * samples.
  *
- * group.reads_back and replay_rounds() see to it that a rule finds all that was recorded before an
- * evaluation, and nothing that is recorded after it.
+ * group.reads_back and replay_rounds() ensure that a rule finds all samples recorded before an
+ * evaluation, and none recorded after it.
  *
  * group_series_at() is a dry run: a stretch of one evaluation that compares and writes nothing.
  *
@@ -29,20 +30,20 @@
 #include "wire/number.h"
 
 enum {
-    STEPS_MAX = 4096,            /* evaluations that are made at once */
-    MESSAGE_BYTES_MAX = 4 << 20, /* of several evaluations; one alone may have more */
+    STEPS_MAX = 4096,            /* evaluations made at once */
+    MESSAGE_BYTES_MAX = 4 << 20, /* limit of several evaluations; a single one may have more */
     ARENA_BYTES_MAX = 1 << 30,
-    DIFFERENCES_MAX = 16, /* of a part, that are reported */
+    DIFFERENCES_MAX = 16, /* reported differences of a part */
 };
 
-/* Evaluations of a group that are made at once: from slot `first` to `last`. */
+/* Evaluations of a group made at once: from slot `first` to `last`. */
 struct replay_stretch {
     const struct replay *replay;
     struct evaluating ev;
     int64_t first, last;
-    bool is_dry;      /* only which series the rules have is wanted */
+    bool is_dry;      /* only finds the series of the rules */
     int64_t dry_ns;   /* Unix: time of the dry run */
-    bool finds_later; /* if it is repeated, it may find what was recorded after it */
+    bool finds_later; /* a repeated evaluation may find samples recorded after it */
     struct replay_counts *counts;
     struct why *why;
 };
@@ -50,26 +51,26 @@ struct replay_stretch {
 /* The value of a series at one evaluation. */
 struct step_result {
     enum { NO_RESULT, FLOAT, HISTOGRAM } kind;
-    uint64_t bits; /* of the float */
+    uint64_t bits; /* bits of the float */
 };
 
-/* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. What is counted
- * and kept here counts once the part is written. */
+/* One rule, at evaluations from `a` to `b`, counted from the first of the stretch. Its counts and
+ * series become valid once the part is written. */
 struct replay_part {
     struct replay_stretch *of;
     struct rule_at_work *rule;
     uint32_t a, b;
-    int64_t interval_ms; /* between these */
+    int64_t interval_ms; /* between two evaluations */
     struct arena arena;
     struct stored_results stored; /* under the rule's name and labels, at the part's times */
     struct rw_build *build;
-    struct kept_series found;    /* series that have a result at any of the evaluations, */
+    struct kept_series found;    /* series with a result at any of the evaluations */
     struct kept_series last;     /* and at the last one */
-    uint32_t *series;            /* number of them at each evaluation */
-    struct buf labels;           /* of the current series, */
-    struct step_result *results; /* what it has at each evaluation, */
-    bool is_begun;               /* and whether it is in the message */
-    struct buf sentence;         /* why there is no result */
+    uint32_t *series;            /* number of series at each evaluation */
+    struct buf labels;           /* labels of the current series */
+    struct step_result *results; /* its result at each evaluation */
+    bool is_begun;               /* it is in the message */
+    struct buf sentence;         /* reason of a failure */
     struct replay_counts counts;
     struct replay_difference differences[DIFFERENCES_MAX];
     uint32_t difference_count;
@@ -103,7 +104,7 @@ sample_ms(const struct replay_stretch *s, uint32_t step)
     return time_ns(s, step) / NS_PER_MS - s->ev.g->query_offset_ms;
 }
 
-/* Counted from the first of the part. */
+/* Returns the index of an evaluation, counted from the first of the part. */
 static uint32_t
 index_of(const struct replay_part *t, int64_t t_ms)
 {
@@ -128,7 +129,7 @@ note_difference(struct replay_part *t, int64_t t_ms, const struct replay_value *
     return OK;
 }
 
-/* The labels are those of another series. It is in the message when it has new samples. */
+/* Called when the labels change. A series is in the message when it has new samples. */
 static void
 seek_series(struct replay_part *t)
 {
@@ -143,8 +144,8 @@ begin_series(struct replay_part *t)
     t->is_begun = true;
 }
 
-/* Writes a result, of a histogram if there is one, unless a sample is stored at its time. If a
- * repeated evaluation may find what was recorded after it, a difference says nothing. */
+/* Writes a result, or a histogram if given, unless a sample is stored at its time. If a repeated
+ * evaluation may find samples recorded after it, a difference does not count. */
 static enum err
 put_sample(struct replay_part *t, int64_t t_ms, struct replay_value value,
            const struct histogram *h)
@@ -167,7 +168,7 @@ put_sample(struct replay_part *t, int64_t t_ms, struct replay_value value,
     return OK;
 }
 
-/* The series has ended. Another rule of its name may have written it: that stays. */
+/* Ends the series. If another rule of its name has written it, it stays. */
 static void
 put_end(struct replay_part *t, int64_t t_ms)
 {
@@ -180,7 +181,7 @@ put_end(struct replay_part *t, int64_t t_ms)
     }
 }
 
-/* Floats are in the message in order of time, with staleness markers between them. */
+/* Puts floats into the message in order of time, with staleness markers between them. */
 static enum err
 put_floats(struct replay_part *t)
 {
@@ -196,7 +197,7 @@ put_floats(struct replay_part *t)
     return e;
 }
 
-/* They are in the message apart. */
+/* Puts histograms separately. */
 static enum err
 put_histograms(struct replay_part *t, struct promql_result *result)
 {
@@ -210,8 +211,8 @@ put_histograms(struct replay_part *t, struct promql_result *result)
     return e;
 }
 
-/* False: the series has no result at any evaluation. Floats come last, so that put_histograms()
- * reads histograms from the first one on. */
+/* Finds the results of the series. False: it has none at any evaluation. Floats come last, so that
+ * put_histograms() reads histograms from the first one on. */
 static bool
 find_results(struct replay_part *t, struct promql_result *result)
 {
@@ -238,7 +239,7 @@ put_series(struct replay_part *t, struct promql_result *result)
     bool is_new;
     if (!find_results(t, result)) return OK;
     enum err e = kept_series_add(&t->found, labels, &is_new);
-    /* If not at one time, then at several that are looked at alone. */
+    /* Duplicate labels may be at different times: smaller parts decide. */
     if (e == OK && !is_new) {
         return part_fails(t, "vector contains metrics with the same labelset after applying "
                              "rule labels");
@@ -255,7 +256,7 @@ put_series(struct replay_part *t, struct promql_result *result)
 
 /* --- the result of a part --------------------------------------------------------------------- */
 
-/* Marks series stale that the evaluation before had, and none of these has. */
+/* Marks series stale that the previous evaluation had, and none of these has. */
 static enum err
 put_ended(struct replay_part *t)
 {
@@ -301,7 +302,7 @@ put_result(struct replay_part *t, struct promql_result *result)
     return e ? e : put_ended(t);
 }
 
-/* Reads what is stored first: mostly that is nothing. */
+/* Reads stored samples first: most often there are no samples. */
 static enum err
 ask_part(struct replay_part *t)
 {
@@ -316,7 +317,8 @@ ask_part(struct replay_part *t)
                                 times.first_ms, times.last_ms, s->why);
     }
     if (e == OK) e = ask(&s->ev, t->rule->tree, &times, &a, &t->sentence, s->why);
-    if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence)) e = ERR_LIMIT; /* too slow */
+    if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence))
+        e = ERR_LIMIT; /* the timeout expired */
     if (e == OK) e = put_result(t, a.result);
     asked_end(&a);
     return e;
@@ -357,7 +359,7 @@ exchange_series(struct group *g, struct rule_at_work *rule, struct kept_series *
     *series = before;
 }
 
-/* The part is written: it counts, and the next one begins after it. */
+/* Takes over the counts of a written part; the next one begins after it. */
 static void
 settle_part(struct replay_part *t)
 {
@@ -377,8 +379,7 @@ settle_part(struct replay_part *t)
 
 /* --- one rule --------------------------------------------------------------------------------- */
 
-/* One try of evaluations from `a` to `b`. ERR_INPUT with a sentence, ERR_LIMIT: they have no
- * result. */
+/* Tries evaluations from `a` to `b`. ERR_INPUT with a sentence, ERR_LIMIT: they have no result. */
 static enum err
 try_part(struct replay_part *t)
 {
@@ -409,7 +410,7 @@ try_part(struct replay_part *t)
     return e;
 }
 
-/* As after group_evaluate(): what the rule wrote last is what it is taken to have written. */
+/* After a failure the series of the rule's last success stay current, as after group_evaluate(). */
 static void
 fail_step(struct replay_part *t)
 {
@@ -418,7 +419,7 @@ fail_step(struct replay_part *t)
     report_failure(t, t->a, sentence.size > 0 ? sentence : bytes_of_text(t->of->why->text));
 }
 
-/* Says whether an error is one of the evaluations themselves. */
+/* Says whether an error concerns the evaluations themselves. */
 static bool
 is_of_rule(const struct replay_part *t, enum err e)
 {
@@ -460,8 +461,8 @@ replay_rule(struct replay_stretch *s, struct rule_at_work *rule)
 
 /* --- a stretch -------------------------------------------------------------------------------- */
 
-/* Evaluations that follow each other, and are made at once. Rules of a batch do not read each
- * other, and write other names: they have one view. */
+/* Makes evaluations that follow each other at once. Rules of a batch do not read each other, and
+ * write other names: they have one view. */
 static enum err
 replay_rules(struct replay_stretch *s)
 {
@@ -503,7 +504,7 @@ group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
         .counts = &counts,
         .why = why,
     };
-    for (uint32_t i = 0; i < g->text.rule_count; i++) { /* a rule that fails has none */
+    for (uint32_t i = 0; i < g->text.rule_count; i++) { /* a rule that fails has no series */
         struct kept_series none;
         if (g->rules[i].text->kind != RULE_RECORDING) continue;
         kept_series_init(&none, g->memory, g->seed);
@@ -517,7 +518,7 @@ group_series_at(const struct rules_past *past, int64_t slot, struct why *why)
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-/* At or after a time. */
+/* Returns the first slot at or after a time. */
 static int64_t
 first_slot(const struct schedule *schedule, int64_t min_ns)
 {
@@ -537,7 +538,7 @@ is_left(const struct replay_from *it, int64_t max_ns)
     return it->group->records && schedule_time_ns(&it->group->schedule, it->next) <= max_ns;
 }
 
-/* The next evaluations: as many as can be made at once, or one. */
+/* Makes the next evaluations: as many as can be made at once, or one. */
 static enum err
 replay_next(const struct replay *replay, struct replay_from *it, bool is_together, int64_t max_ns,
             struct replay_counts *counts, struct why *why)
@@ -577,7 +578,7 @@ replay_group(const struct replay *replay, struct replay_from *it, int64_t max_ns
     return e;
 }
 
-/* The one that is next in time. NULL: nothing is left. */
+/* Returns the group that is next in time; NULL if nothing is left. */
 static struct replay_from *
 earliest(struct replay_from *items, uint32_t count, int64_t max_ns)
 {
@@ -628,7 +629,7 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
     }
     mem_free(memory, groups, bytes);
     mem_free(memory, rounds, round_bytes);
-    /* Groups that have a round have no evaluations left. */
+    /* Groups with a round have no evaluations left. */
     return e ? e : replay_together(replay, items, count, max_ns, counts, why);
 }
 

@@ -1,31 +1,31 @@
 /*
- * replay.h - recording rules evaluated over the past, many evaluations at once.
+ * replay.h - evaluates recording rules over the past, many evaluations at once.
  *
  *      expression over a range --> labels of the rule --> samples and staleness markers
  *                                                              |
- *                     what is stored at their times -----------+--> what is new: write
+ *                     stored samples at their times -----------+--> new: write
  *                                                              +--> equal, different: counted
  *
- * Every evaluation between two times is made, and gives what group_evaluate() writes at its time.
- * Stored samples are never changed: results are compared with what is stored under the rule's name
- * and labels, and only those of series and times that have nothing are handed to the host. So the
- * same replay can be repeated, and goes on where it was interrupted.
+ * Every evaluation between two times is made, and gives the same as group_evaluate() at its time.
+ * Stored samples are never changed: results are compared with samples stored under the rule's name
+ * and labels, and only results at series and times without samples are passed to the host. So a
+ * replay can be repeated, and continues where it was interrupted.
  *
- * A rule is asked for many times at once, so that each sample is read once; where that has no
- * result it is asked for fewer, down to one: an evaluation fails that fails alone. Groups that read
- * what they recorded at an evaluation before are evaluated one by one; groups that read each other,
- * or what others record with a larger query_offset, are evaluated together, in the order of time:
- * each evaluation finds what was recorded before it. If such evaluations are repeated, they may
- * also find what is stored and was recorded after them: then what is missing is written as they
- * give it now, a result that differs from what is stored counts as stored before, and a series that
- * ends may get no marker.
+ * A query covers many evaluations of a rule, so that each sample is read once; if it has no result
+ * it is repeated for fewer, down to one: an evaluation fails only if it fails alone. Groups that
+ * read their own results of earlier evaluations are evaluated one by one; groups that read each
+ * other, or results recorded with a larger query_offset, are evaluated together, in the order of
+ * time: each evaluation finds the samples recorded before it. If such evaluations are repeated,
+ * they may also find stored samples that were recorded after them: then missing samples are written
+ * as they result now, a result that differs from a stored sample counts as stored before, and a
+ * series that ends may get no marker.
  *
  * A series that ends is marked stale at the first evaluation that does not have it. The series of
  * the evaluation before the first one are found by evaluating the rules (group_series_at()), unless
  * the group was just replayed up to there. One that ends at the evaluation after the last one gets
  * no marker.
  *
- * Threads: one at a time works on a group. Groups of one round may be replayed side by side.
+ * Threads: one at a time works on a group. Groups of one round may be replayed in parallel.
  */
 #ifndef RULES_REPLAY_REPLAY_H
 #define RULES_REPLAY_REPLAY_H
@@ -36,20 +36,20 @@ struct replay_counts {
     uint64_t made;          /* evaluations of groups */
     uint64_t failed;        /* evaluations of rules */
     uint64_t samples;       /* results that were written, without staleness markers */
-    uint64_t stored_before; /* samples that are stored already, staleness markers among them */
-    uint64_t different;     /* results that differ from what is stored at their times */
+    uint64_t stored_before; /* samples stored before, including staleness markers */
+    uint64_t different;     /* results that differ from samples stored at their times */
     uint64_t rejected;      /* samples that the store refused */
 };
 
-/* The value of a sample, to be compared. */
+/* The value of a sample, for comparison. */
 struct replay_value {
     bool is_histogram;
-    uint64_t bits; /* of the float; of a histogram, a hash (histogram_hash()) */
+    uint64_t bits; /* bits of the float; for a histogram, a hash (histogram_hash()) */
 };
 
-/* A result that differs from what is stored, and was not written. */
+/* A result that differs from a stored sample, and was not written. */
 struct replay_difference {
-    int64_t t_ms; /* of the sample, Unix */
+    int64_t t_ms; /* Unix time of the sample */
     struct bytes labels;
     struct replay_value stored, computed;
 };
@@ -58,10 +58,10 @@ struct replay {
     const struct rules_host *host; /* for memory, time, and write() with settle() */
     const struct rules_terms *terms;
     /* Called for each evaluation that failed, and for each message that was rejected in part, with
-     * the reason. NULL: not wanted. */
+     * the reason. May be NULL. */
     void (*failed)(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
                    struct bytes sentence);
-    /* Called for the first few differences of each request for a rule. NULL: not wanted. */
+    /* Called for the first few differences of each query for a rule. May be NULL. */
     void (*differs)(void *context, const struct group *group, const struct rule *rule,
                     const struct replay_difference *difference);
     void *context;
@@ -72,27 +72,27 @@ struct replay {
  * reads. REPLAY_TOGETHER, which comes after all rounds: groups that read each other's results,
  * groups that read those of a group with a larger query_offset, that group, and groups that read
  * results of any of these. *ret_count: the number of rounds. Rules are compared by the labels that
- * they set. If too many selectors and rules would have to be compared (4 million), selectors are
- * taken to read everything, and their groups are replayed together, too.
+ * they set. If too many selectors and rules would have to be compared (4 million), selectors count
+ * as reading everything, and their groups are replayed together, too.
  *
- * All groups are of one tenant. Groups without evaluations to make are among them if their results
+ * All groups are of one tenant. Groups without evaluations to make are included if their results
  * may be stored. ERR_NOMEM.
  */
 enum { REPLAY_TOGETHER = UINT32_MAX };
 MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
                                   uint32_t *ret_count);
 
-/* The place that a group has reached. */
+/* The position that a group has reached. */
 struct replay_from {
     struct group *group;
-    int64_t next; /* slot of the first evaluation that is to be made */
+    int64_t next; /* slot of the first evaluation to make */
 };
-/* Returns the place of the first evaluation at or after a time (Unix ns). */
+/* Returns the position of the first evaluation at or after a time (Unix ns). */
 struct replay_from replay_from(struct group *group, int64_t min_ns);
 
 /*
  * Makes the evaluations of a group up to a time (Unix ns, inclusive), and adds to `counts`. `next`
- * rises as they are durable. After an error all that was written stays, and the caller may call
+ * rises as they become durable. After an error the written samples stay, and the caller may call
  * again.
  *
  * ERR_CANCELED; errors of the view and of the host.
@@ -104,18 +104,16 @@ MUST_CHECK enum err replay_together(const struct replay *replay, struct replay_f
                                     uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                     struct why *why);
 /* Does the same for groups of one tenant, round after round. Groups without evaluations to make are
- * among them, because they have a part in the order; groups without recording rules are passed
- * over. ERR_NOMEM, too. */
+ * included, because they affect the order; groups without recording rules are skipped. ERR_NOMEM,
+ * too. */
 MUST_CHECK enum err replay_all(const struct replay *replay, struct replay_from *items,
                                uint32_t count, int64_t max_ns, struct replay_counts *counts,
                                struct why *why);
 
-/*
- * Says what a rule of a group recorded between two times: appends a selector of its series, and
- * gives the times of their samples; min_ms > max_ms: none. Series of other groups that record the
- * same name and labels match, too. False: the group has no rule with this index. Errors show in
- * `to`.
- */
+/* Describes the samples that a rule of a group recorded between two times: appends a selector of
+ * its series, and gives the times of their samples; min_ms > max_ms without samples. Series of
+ * other groups that record the same name and labels match, too. False: the group has no rule with
+ * this index. Errors show in `to`. */
 struct replay_recorded {
     int64_t min_ms, max_ms; /* Unix, both inclusive */
 };

@@ -1,14 +1,14 @@
 /*
- * stored_results.c - see stored_results.h; and past_look(), with which all that rules wrote is read
- * back.
+ * stored_results.c - see stored_results.h; and past_look(), which reads back the samples that rules
+ * wrote.
  *
- * A table of labels, and one array of samples of all series in the order in which the view gives
- * them. A histogram is kept as its hash: two that differ have the same one once in 2^64. Mostly
- * nothing is stored: then there is neither table nor array.
+ * A table of labels, and one array of samples of all series in the order of the view. A histogram
+ * is kept as its hash: two different ones have the same hash once in 2^64. Usually nothing is
+ * stored: then there is neither table nor array.
  *
  * Invariants:
- *  1. `ends` rises; the samples of a series are those between the end of the one before and its
- * own.
+ *  1. `ends` rises; the samples of a series are those between the end of the previous one and its
+ *     own.
  *  2. Times of a series do not fall.
  */
 #include "rules/replay/stored_results.h"
@@ -20,14 +20,15 @@
 #include "rules/group/evaluate.h"
 
 enum {
-    MATCHERS_MAX = 128,       /* of a look; requests of remote read have 256 at most */
-    MATCHED_BYTES_MAX = 4096, /* of a label; a matcher has a limit, and so has a request */
+    MATCHERS_MAX = 128,       /* limit per query; requests of remote read have 256 at most */
+    MATCHED_BYTES_MAX = 4096, /* size of a label; matchers and requests have limits, too */
 };
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-/* Says whether the view is asked for a label. For those that are too many or too long, series are
- * looked at as they come: what a rule wrote can be read however many labels it sets. */
+/* Says whether the query has a matcher for a label. For labels that are too many or too long, the
+ * series are filtered here: so samples of a rule can be read regardless of the number of labels it
+ * sets. */
 static bool
 is_asked(const struct past_look *look, uint32_t i)
 {

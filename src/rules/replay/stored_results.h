@@ -1,7 +1,6 @@
 /*
- * stored_results.h - the samples that are stored under the name and the labels of a recording rule
- * between two times. Results for the past are compared with them, for what is stored is never
- * changed.
+ * stored_results.h - samples stored under the name and the labels of a recording rule between two
+ * times. Results for the past are compared with them, because stored samples are never changed.
  *
  * Threads: the owner's.
  */
@@ -28,8 +27,8 @@ struct stored_results {
 /* Initializes without taking memory. */
 void stored_results_init(struct stored_results *stored, struct budget *budget, uint64_t seed);
 void stored_results_fini(struct stored_results *stored);
-/* Reads what the view of `past` has between two times (Unix, both inclusive), of all series that
- * have these labels among theirs; once. ERR_NOMEM; errors of the view. */
+/* Reads samples from the view of `past` between two times (Unix, both inclusive), of all series
+ * that include these labels; once. ERR_NOMEM; errors of the view. */
 MUST_CHECK enum err stored_results_read(struct stored_results *stored,
                                         const struct rules_past *past, const struct label *labels,
                                         uint32_t label_count, int64_t min_ms, int64_t max_ms,
@@ -39,7 +38,8 @@ void stored_results_seek(struct stored_results *stored, struct bytes labels);
 /* Returns the value of the current series at a time, a view; NULL if no sample is stored there. */
 const struct replay_value *stored_results_at(const struct stored_results *stored, int64_t t_ms);
 
-/* Returns a histogram as it is compared. Staleness markers of both kinds of series are equal. */
+/* Returns a histogram as a value for comparison. Staleness markers of both kinds of series are
+ * equal. */
 struct replay_value value_of_histogram(const struct histogram *h);
 
 #endif

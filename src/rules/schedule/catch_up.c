@@ -1,20 +1,20 @@
 /*
- * catch_up.c - what a tenant with a gap does until its cursors are at the clock: see scheduler.h.
+ * catch_up.c - closes the gaps of tenants: see scheduler.h.
  *
  * WAITS: the senders of the tenant have kept samples for the time of the gap, and send them now. A
- * result that was made before they are all there would be wrong and stay, for the first one stays.
- * The backlog is there when a sample of the last minute has come, and for 30 s none of the time
- * before the gap ended. While the store refuses writes, senders keep their samples: waiting begins
- * when it takes them again. A pause that is shorter than a gap makes a tenant wait as well; its
- * alerts are not held then.
+ * result computed before they have all arrived would be wrong and stay, for the first one stays.
+ * The backlog is complete when a sample of the last minute has arrived, and for 30 s none of the
+ * time before the end of the gap. While the store refuses writes, senders keep their samples:
+ * waiting begins when it accepts them again. A pause that is shorter than a gap makes a tenant wait
+ * as well; its alerts are not held then.
  *
  * FILLS: in passes. A pass makes all evaluations of recording rules of the tenant that are due in
  * the first hours of the gap, or in all of it if that is short (rules/replay/replay.h). When the
- * cursors are at the clock, the tenant is LIVE. A pass that takes longer than the time it covers
- * would never come to an end: then the rest of the gap is skipped.
+ * cursors have reached the clock, the tenant is LIVE. Passes that take longer than the time they
+ * cover would never reach it: then the rest of the gap is skipped.
  *
- * After each start there is a pass that fills nothing, and only finds out which series the last
- * evaluations gave.
+ * After each start there is a pass that fills nothing, and only finds the series of the last
+ * evaluations.
  *
  * Invariants:
  *  1. No recording group of a tenant is evaluated live while the tenant is not LIVE.
@@ -25,12 +25,12 @@
 #include "rules/schedule/scheduler_private.h"
 
 #define LOOK_NS      NS_PER_S
-#define QUIET_NS     (30 * NS_PER_S) /* without late samples: the backlog is there */
+#define QUIET_NS     (30 * NS_PER_S) /* time without late samples: the backlog is complete */
 #define SENT_MS      (60 * 1000)     /* before the gap: senders that wrote then are awaited */
 #define TRY_AGAIN_NS (5 * NS_PER_S)
 
 /* A query for a range costs little more than one for a single time, so a pass covers hours. After
- * it the cursors are known, and a crash repeats no more. */
+ * it the cursors are known, which limits the work that a crash repeats. */
 #define PASS_NS (4 * 3600 * NS_PER_S)
 
 bool
@@ -84,7 +84,7 @@ catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
     if (t->state == CATCH_UP_LIVE) begin_fill(s, t);
 }
 
-/* Cursors are at the clock, or nothing more can be done for them. */
+/* Ends the catch-up: cursors have reached the clock, or cannot advance. */
 static void
 end(struct scheduler *s, struct scheduled_tenant *t)
 {
@@ -95,7 +95,7 @@ end(struct scheduler *s, struct scheduled_tenant *t)
     s->catching_up--;
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
-        /* It is in the heap for its alerts, which are due later. */
+        /* A late group is in the heap for its alerts, which are due later. */
         is_late |= e->is_in_heap && group_records(e->group) && e->next_slot < e->alert_slot;
         scheduled_place(s, e);
     }
@@ -141,7 +141,7 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     if (t->state != CATCH_UP_WAITS) return;
     if (job->store_refuses) {
         begin_wait(s, t, monotonic_ns);
-    } else if (t->is_refused && !t->is_held_again) { /* senders come now */
+    } else if (t->is_refused && !t->is_held_again) { /* senders send now */
         t->held_until_ns = t->until_ns;
         t->is_held_again = true;
     }
@@ -161,7 +161,7 @@ scheduler_cancel_fills(struct scheduler *s)
 
 /* --- filling ---------------------------------------------------------------------------------- */
 
-/* So old is the oldest evaluation that may be made. */
+/* Returns the time of the oldest evaluation that may be made. */
 static int64_t
 oldest_ns(const struct scheduler *s, const struct scheduled *e)
 {
@@ -180,14 +180,15 @@ skip_to(struct scheduled *e, int64_t slot, uint64_t *count)
     e->refused_ns = 0;
 }
 
-/* It has a cursor that can be moved. */
+/* Says whether the entry has a cursor that can be advanced. */
 static bool
 can_fill(const struct scheduled *e)
 {
     return group_records(e->group) && e->state == SCHEDULED_READY && !e->is_unknown;
 }
 
-/* Its evaluations up to a time are missing, or which series the last one gave is not known. */
+/* Says whether evaluations of the entry up to a time are missing, or the series of its last one are
+ * unknown. */
 static bool
 needs_fill(const struct scheduled *e, int64_t until_ns)
 {
@@ -195,8 +196,9 @@ needs_fill(const struct scheduled *e, int64_t until_ns)
     return scheduled_time_ns(e, is_known ? e->next_slot : e->next_slot - 1) <= until_ns;
 }
 
-/* Skips what is too old, and finds out where the pass begins: *ret_from_ns is the oldest cursor.
- * False: nothing is missing; *ret_waits: of some groups it is not known yet. */
+/* Skips evaluations that are too old, and finds the beginning of the pass: *ret_from_ns is the
+ * oldest cursor. False: nothing is missing. *ret_waits: the state of some groups is unknown so far.
+ */
 static bool
 plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job *job,
           int64_t *ret_from_ns, bool *ret_waits)
@@ -220,7 +222,7 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     return any;
 }
 
-/* All groups of the tenant: replay_all() wants to know what else they record. */
+/* Adds all groups of the tenant: replay_all() has to know the names that the others record. */
 static void
 add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct scheduler_job *job)
 {
@@ -232,7 +234,7 @@ add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct schedule
     }
 }
 
-/* The log says when evaluations of the gap begin to be made, and when they are. */
+/* Decides if the job logs the begin and the end of the gap. */
 static void
 note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_ns,
            int64_t monotonic_ns)
@@ -249,7 +251,7 @@ note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_n
     job->fill_began_ns = t->fill_began_ns;
 }
 
-/* False: there is nothing to do before t->look_ns, or the tenant is LIVE. */
+/* False: nothing to do before t->look_ns, or the tenant is LIVE. */
 static bool
 take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
           struct scheduler_job *job)
@@ -277,7 +279,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     return true;
 }
 
-/* Monotonic: when something of the tenant can be taken. */
+/* Returns the monotonic time at which a job of the tenant can be taken. */
 static int64_t
 ready_ns(const struct scheduler *s, const struct scheduled_tenant *t)
 {
@@ -296,8 +298,8 @@ take_of(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     return true;
 }
 
-/* There may be many tenants: all are looked at only when none of them is ready. The search begins
- * after the one that was taken last, so that each has its turn. */
+/* There may be many tenants: all are examined only if none is ready. The search begins after the
+ * tenant taken last, so that each has its turn. */
 bool
 catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job,
               int64_t *ret_at_ns)
@@ -319,7 +321,7 @@ catch_up_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *j
     return false;
 }
 
-/* The rest of the gap is skipped. What the last evaluations gave stays known. */
+/* Skips the rest of the gap. The series of the last evaluations stay known. */
 static void
 give_up(struct scheduler *s, struct scheduled_tenant *t)
 {
@@ -334,7 +336,7 @@ give_up(struct scheduler *s, struct scheduled_tenant *t)
     }
 }
 
-/* A source that the rules read is away: the pass is repeated for catch_up_wait. */
+/* After the failure of a source that the rules read: the pass is repeated for catch_up_wait. */
 static void
 note_failure(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns)
 {
@@ -343,7 +345,7 @@ note_failure(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_
     if (monotonic_ns - t->failing_since_ns >= s->limits.catch_up_wait_ns) give_up(s, t);
 }
 
-/* Cursors are at the clock, or as near as they always are. */
+/* Says whether the cursors are no later than usual. */
 static bool
 are_at_clock(const struct scheduler *s, const struct scheduled_tenant *t, int64_t now_ns)
 {
@@ -387,7 +389,7 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
         if (job->error == OK) e->is_behind = false;
     }
     if (t->state != CATCH_UP_FILLS) return;
-    if (job->error && atomic_load(&t->cancel) != NULL) return; /* the next pass goes on */
+    if (job->error && atomic_load(&t->cancel) != NULL) return; /* the next pass continues */
     if (job->error == OK)
         note_success(s, t, job, monotonic_ns - job->taken_ns);
     else if (job->store_refuses)

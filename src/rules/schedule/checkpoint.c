@@ -1,11 +1,11 @@
 /*
  * checkpoint.c - see checkpoint.h. Format: docs/format/rules_state.md.
  *
- * A record belongs to the last one of the kind above it, so that a writer needs not know how many
+ * A record belongs to the last one of the kind above it, so that a writer need not know how many
  * follow. The reader skips no record: another kind is another version.
  *
- * record_fields() describes a record once, for both directions. checkpoint_open() goes over all
- * records to check them, then begins again at the first one.
+ * record_fields() describes a record once, for both directions. checkpoint_open() checks all
+ * records, then returns to the first one.
  *
  * Invariants, which the writer asserts and the reader verifies:
  *  1. A record is at most one kind below the record before it.
@@ -255,8 +255,8 @@ checkpoint_replace(struct env *env, const char *storage_path, struct bytes encod
     enum err e = path_in(path, sizeof path, storage_path, PATH, why);
     if (e == OK) e = path_in(dir, sizeof dir, storage_path, "rules", why);
     if (e) return e;
-    /* A directory that has the file is durable. One without it may be left of an attempt whose sync
-     * failed: later syncs say nothing about it unless it is made once more. */
+    /* A directory that has the file is durable. One without it may be the result of an attempt
+     * whose sync failed: later syncs prove nothing about it unless it is created again. */
     if (env_facts(env, path, &facts, NULL) == ERR_MISSING) {
         err_ignore(env_rmdir(env, dir, NULL), "one that has other files is durable");
         e = env_mkdir(env, dir, why);

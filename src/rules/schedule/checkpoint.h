@@ -1,6 +1,6 @@
 /*
- * checkpoint.h - how far each group of rules has come, and its alerts: one file for all tenants,
- * which is replaced as a whole. Format: docs/format/rules_state.md.
+ * checkpoint.h - the cursors of groups of rules and their alerts: one file for all tenants, which
+ * is replaced as a whole. Format: docs/format/rules_state.md.
  *
  *     DIR/rules/state               the file; DIR is the storage directory
  *     DIR/rules/state.unreadable    a file that could not be read, put aside
@@ -23,13 +23,13 @@
 enum {
     CHECKPOINT_BYTES_MAX = 1 << 30,
     CHECKPOINT_LOG_ID_BYTES = 16,
-    CHECKPOINT_LABELS_MAX = 256, /* of a rule and its group; annotations of an alert */
+    CHECKPOINT_LABELS_MAX = 256, /* labels of a rule and its group; annotations of an alert */
 };
 
 struct checkpoint_head {
-    uint8_t log_id[CHECKPOINT_LOG_ID_BYTES]; /* of the write-ahead log; all zero: there was none */
+    uint8_t log_id[CHECKPOINT_LOG_ID_BYTES]; /* id of the write-ahead log; all zero without a log */
     int64_t written_ns;
-    int64_t latest_ns; /* the latest time that any group was evaluated at */
+    int64_t latest_ns; /* latest time of any evaluation of a group */
 };
 
 /* Numbers of the format. */
@@ -45,32 +45,33 @@ struct checkpoint_record {
     union {
         struct {
             struct bytes name;
-            int64_t sender_ms; /* Unix ms, when a sender last wrote; INT64_MIN: never */
+            int64_t sender_ms; /* Unix ms of a sender's last write; INT64_MIN: never */
         } tenant;
         struct {
             struct bytes file, name;
-            int64_t interval_ns;     /* above 0 */
-            int64_t next_ns;         /* time of its next evaluation */
-            int64_t retired_ns;      /* when it left the configuration; 0: it is configured */
+            int64_t interval_ns; /* above 0 */
+            int64_t next_ns;     /* time of its next evaluation */
+            int64_t retired_ns;  /* time at which it left the configuration; 0: it is configured */
             int64_t evaluated_at_ns; /* time of its last live evaluation */
         } group;
         struct {
-            struct bytes name;          /* of the alert */
-            const struct label *labels; /* of the rule and its group, as in the file, by name */
+            struct bytes name; /* name of the alert */
+            const struct label
+                *labels; /* sorted labels of the rule and its group, as in the file */
             uint32_t label_count;
-            uint32_t nth; /* number of the group's rules before it with the same name and labels */
+            uint32_t nth; /* the group's earlier rules with the same name and labels */
         } rule;
         /* For alerts_restore(). The record has the state and the times of `was`. */
         struct {
             struct alert was;
-            struct alert_found found; /* by the last evaluation that found it */
+            struct alert_found found; /* found by the last evaluation that found it */
         } alert;
     };
 };
 
-/* The record that a writer or reader has passed last, and the names that the next one follows. */
+/* The last record written or read, and the names that the next one has to follow. */
 struct checkpoint_place {
-    unsigned kind; /* 0: no record */
+    unsigned kind; /* 0: no record so far */
     struct bytes tenant, file, name;
 };
 
@@ -81,31 +82,23 @@ struct checkpoint_writer {
     struct checkpoint_place place;
 };
 
-/*
- * Into an empty buffer with a limit of at most CHECKPOINT_BYTES_MAX. Errors show in the buffer,
- * and checkpoint_end() returns them. Names of tenants and groups are borrowed until the next of
- * them; they rise, and each occurs once.
- */
+/* Begins in an empty buffer with a limit of at most CHECKPOINT_BYTES_MAX. Errors show in the
+ * buffer, and checkpoint_end() returns them. Names of tenants and groups are borrowed until the
+ * next of them; they rise, and each occurs once. */
 void checkpoint_begin(struct checkpoint_writer *writer, const struct checkpoint_head *head,
                       struct buf *to);
 void checkpoint_put(struct checkpoint_writer *writer, const struct checkpoint_record *record);
-/*
- * The buffer is complete, for checkpoint_replace(). Uses nothing that is borrowed; the checksum of
- * a large buffer takes time. ERR_LIMIT: it would be larger than the buffer may be; ERR_NOMEM.
- */
+/* Completes the buffer for checkpoint_replace(). Uses no borrowed memory; the checksum of a large
+ * buffer takes time. ERR_LIMIT: it would exceed the limit of the buffer; ERR_NOMEM. */
 MUST_CHECK enum err checkpoint_end(struct checkpoint_writer *writer, struct why *why);
 
-/*
- * Durable on return, and `rules/` is made if it is missing. After an error either file may be
- * found.
- */
+/* Replaces the file, durable on return; creates `rules/` if missing. After an error either file may
+ * be found. */
 MUST_CHECK enum err checkpoint_replace(struct env *env, const char *storage_path,
                                        struct bytes encoded, struct why *why);
-/*
- * Renames a file that cannot be read, before it is replaced: also one that a newer version wrote,
- * which would be out of date when that version runs again. Durable after the next
- * checkpoint_replace(). OK also if there is none.
- */
+/* Renames a file that cannot be read, before it is replaced: also one of a newer version, which
+ * would be out of date when that version runs again. Durable after the next checkpoint_replace().
+ * OK also without a file. */
 MUST_CHECK enum err checkpoint_put_aside(struct env *env, const char *storage_path,
                                          struct why *why);
 
@@ -113,34 +106,33 @@ MUST_CHECK enum err checkpoint_put_aside(struct env *env, const char *storage_pa
 
 struct checkpoint_reader {
     struct checkpoint_head head;
-    uint64_t counts[CHECKPOINT_ALERT + 1]; /* of all records, by kind */
+    uint64_t counts[CHECKPOINT_ALERT + 1]; /* number of all records, by kind */
 
     /* Private. */
-    bool is_checked; /* no record fails */
+    bool is_checked; /* no record can fail */
     struct cursor from;
     struct checkpoint_place place;
-    struct label labels[CHECKPOINT_LABELS_MAX]; /* of the record that was read last */
-    struct buf file;                            /* of checkpoint_read() */
+    struct label labels[CHECKPOINT_LABELS_MAX]; /* labels of the record read last */
+    struct buf file;                            /* memory of checkpoint_read() */
 };
 
 /*
  * Checks all of the file, so that no record of it fails later. `file` is borrowed while records are
- * read; no memory is taken. After an error the reader has no records.
- *
- * ERR_CORRUPT      it is damaged.
+ * read; takes no memory. After an error the reader has no records.
+ * ERR_CORRUPT      the file is damaged.
  * ERR_UNSUPPORTED  a newer version wrote it.
  */
 MUST_CHECK enum err checkpoint_open(struct checkpoint_reader *reader, struct bytes file,
                                     struct why *why);
-/* Opens the file in its place, which `why` names; the reader owns its memory. ERR_MISSING: there is
- * no file, or no directory. ERR_IO: also if something else than a file has its name. ERR_NOMEM. */
+/* Opens the file in its place, which `why` names; the reader owns its memory. ERR_MISSING: the file
+ * or the directory does not exist. ERR_IO: also if the name is not that of a file. ERR_NOMEM. */
 MUST_CHECK enum err checkpoint_read(struct env *env, const char *storage_path,
                                     struct budget *memory, struct checkpoint_reader *reader,
                                     struct why *why);
-/* The next record, in the order of the file. False: there are no more. Texts are views of the file;
- * arrays of labels are the reader's, and valid until the next call. */
+/* Reads the next record, in the order of the file. False after the last. Texts are views of the
+ * file; arrays of labels belong to the reader and are valid until the next call. */
 bool checkpoint_next(struct checkpoint_reader *reader, struct checkpoint_record *ret);
-/* After an error, and of zeroed memory: does nothing. */
+/* Does nothing after an error and for zeroed memory. */
 void checkpoint_fini(struct checkpoint_reader *reader);
 
 #endif

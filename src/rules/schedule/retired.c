@@ -1,14 +1,14 @@
 /*
- * retired.c - groups that are not configured any more, or whose text was replaced by another one.
+ * retired.c - groups that are not configured any more, or whose text was replaced.
  *
- * A reload retires an entry and makes a new one. The new entry takes over what the retired one of
- * the same file and name has: the cursor, and for rules of the same name and labels the alerts and
- * the series that were written last. Alerts of other rules go to new rules of the same name and
- * labels in other groups of the tenant. A retired entry that a job uses is waited for.
+ * A reload retires an entry and makes a new one. The new entry takes over the state of the retired
+ * one with the same file and name: the cursor, and for rules of the same name and labels the alerts
+ * and the series that were written last. Alerts of other rules go to new rules of the same name and
+ * labels in other groups of the tenant. A reload waits for a retired entry that a job uses.
  *
- * What a retired entry wrote last, and no other group writes, is marked stale after two intervals.
- * Its cursor and alerts are kept for rules.outage_tolerance, so that a group that comes back goes
- * on. What a checkpoint has becomes retired entries at a start.
+ * Series that a retired entry wrote last, and that no other group writes, are marked stale after
+ * two intervals. Its cursor and alerts are kept for rules.outage_tolerance, so that a group that
+ * returns continues. At a start the content of a checkpoint becomes retired entries.
  *
  * Invariants:
  *  1. Of the retired entries with the same tenant, file and name one at most has a cursor.
@@ -32,7 +32,7 @@ retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
     e->last_slot = is_known ? -1 : e->next_slot - 1;
     e->mark_ns = env_monotonic_ns(s->host->env) + 2 * group_schedule(e->group)->interval_ns;
     s->unmarked++;
-    /* A source that hangs may hold up the pass, and with it the new groups, for long. */
+    /* A source that hangs may delay the pass, and with it the new groups, for long. */
     if (e->fills) atomic_store(&e->tenant->cancel, "the rules are reloaded");
     assert(s->unknown >= e->is_unknown);
     s->unknown -= e->is_unknown;
@@ -52,7 +52,7 @@ has_alerts(const struct scheduled *e)
     return false;
 }
 
-/* A checkpoint that old gives no alerts, either. */
+/* A checkpoint of that age gives no alerts, either. */
 static bool
 is_too_old(const struct scheduler *s, const struct scheduled *e)
 {
@@ -84,8 +84,8 @@ retired_forget(struct scheduler *s, bool all)
 
 /* --- giving ----------------------------------------------------------------------------------- */
 
-/* The first evaluation at or after a time; with another schedule the entry owes only what is late.
- */
+/* Returns the first evaluation at or after a time; with another schedule the entry has missed only
+ * evaluations that are late. */
 static int64_t
 slot_of(const struct scheduler *s, const struct scheduled *e, int64_t at_ns, bool same)
 {
@@ -101,7 +101,7 @@ take_cursors(struct scheduler *s, struct scheduled *e, struct scheduled *from)
     bool is_known = from->group->series_slot >= 0;
     int64_t record_ns = scheduled_time_ns(from, from->next_slot);
     int64_t alert_ns = scheduled_time_ns(from, from->alert_slot);
-    /* No evaluation is owed to rules that are the first of their kind in the group. */
+    /* Rules that are the first of their kind in the group have missed nothing. */
     if (group_alarms(from->group) && !group_records(from->group)) record_ns = s->seen_ns;
     if (group_records(from->group) && !group_alarms(from->group)) alert_ns = s->seen_ns;
     e->next_slot = slot_of(s, e, record_ns, same);
@@ -122,7 +122,7 @@ take_cursors(struct scheduler *s, struct scheduled *e, struct scheduled *from)
     from->next_slot = from->alert_slot = -1; /* invariant 1 */
 }
 
-/* The entry has alerts of another one. */
+/* Notes that the entry took alerts of another one. */
 static void
 note_taken(const struct scheduler *s, struct scheduled *e, const struct scheduled *from)
 {
@@ -142,7 +142,7 @@ take_over(struct scheduler *s, struct scheduled *e, struct scheduled *from)
     if (!is_too_old(s, from) && group_take_alerts(e->group, from->group)) note_taken(s, e, from);
 }
 
-/* A group without a cursor owes nothing. */
+/* A group without a cursor has missed nothing. */
 static void
 begin(struct scheduler *s, struct scheduled *e)
 {
@@ -157,7 +157,7 @@ begin(struct scheduler *s, struct scheduled *e)
     e->state = SCHEDULED_READY;
 }
 
-/* Retired entries that have alerts to give, and their rules that do, by their hash. */
+/* Retired entries that have alerts to give, and their rules, by hash. */
 struct givers {
     struct scheduled **items;
     uint32_t count, capacity;
@@ -199,7 +199,7 @@ take_alerts(struct scheduler *s, struct scheduled *e, struct givers *givers)
     }
 }
 
-/* The entries of a tenant take from those of their own names first, then from any. */
+/* Gives the entries of a tenant alerts of entries with the same names first, then of any. */
 void
 retired_give(struct scheduler *s, struct scheduled_tenant *t)
 {
@@ -231,7 +231,7 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
 
 /* --- staleness markers ------------------------------------------------------------------------ */
 
-/* Finds out what the group wrote that no configured group of the tenant writes now. */
+/* Finds series that the group wrote and that no configured group of the tenant writes now. */
 static enum err
 find_ended(struct scheduler *s, struct scheduled *e, struct kept_series *to)
 {
@@ -250,7 +250,7 @@ bool
 retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
 {
     for (struct scheduled_tenant *t = s->tenants; s->unmarked > 0 && t != NULL; t = t->next) {
-        if (t->state != CATCH_UP_LIVE) continue; /* others may write it soon */
+        if (t->state != CATCH_UP_LIVE) continue; /* others may write them soon */
         for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
             if (e->mark_ns > monotonic_ns || scheduled_is_used(e)) continue;
             assert(e->state == SCHEDULED_RETIRED);

@@ -1,6 +1,6 @@
 /*
- * scheduler.c - the configured groups of all tenants, and how a reload changes them. See
- * scheduler.h; retired.c has what becomes of the groups that a reload replaces or removes.
+ * scheduler.c - the configured groups of all tenants, and reloads. See scheduler.h; retired.c
+ * handles the groups that a reload replaces or removes.
  *
  * Invariants:
  *  1. `items` has the configured entries by tenant, file and name, each once. Each tenant has the
@@ -8,7 +8,7 @@
  *  2. Counters of the scheduler are those of its entries and tenants: catching_up, filling,
  *     due.count, unknown, unmarked.
  *  3. A configured entry is READY, unless a retired one of its tenant is in use.
- *  4. A reload changes nothing before it is committed, and fails nowhere after that.
+ *  4. A reload changes nothing before it is committed, and never fails after that.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ compare_entries(const struct scheduled *a, const struct scheduled *b)
     return compare_with_key(a, group_tenant(b->group), group_text(b->group));
 }
 
-/* NULL: no configured group has this key. */
+/* NULL: not a configured group. */
 static struct scheduled *
 find_entry(const struct scheduler *s, struct bytes tenant, const struct rule_group *text)
 {
@@ -89,8 +89,8 @@ find_entry(const struct scheduler *s, struct bytes tenant, const struct rule_gro
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-/* Steps through the tenants, which are in the order of their names, to where this one is or would
- * be. NULL: it is not there. */
+/* Steps through the tenants, which are sorted by name, to the place of this one. NULL: not found.
+ */
 static struct scheduled_tenant *
 seek_tenant(struct scheduled_tenant ***link, struct bytes name)
 {
@@ -168,16 +168,16 @@ scheduler_free(struct scheduler *s)
 
 struct planned_entry {
     struct scheduled *entry;
-    struct scheduled_tenant *tenant; /* NULL: there is one of this name already */
+    struct scheduled_tenant *tenant; /* new tenant; NULL if its name exists */
     bool is_new;
     bool reads_recorded;
 };
 
 struct scheduler_change {
     struct scheduler *scheduler;
-    struct scheduled **items; /* of the scheduler that is to be */
+    struct scheduled **items; /* the scheduler's items after the commit */
     struct due *due;
-    struct planned_entry *plan; /* by tenant, file, name */
+    struct planned_entry *plan; /* sorted by tenant, file, name */
     uint32_t count;
 };
 
@@ -210,8 +210,8 @@ scheduler_abandon(struct scheduler_change *c)
     change_free(c);
 }
 
-/* Entries that stay are looked up now: only a reload changes which entries there are, and there is
- * one reload at a time. */
+/* Entries that stay are looked up now: only a reload changes the set of entries, and there is one
+ * reload at a time. */
 static enum err
 plan_entry(struct scheduler_change *c, struct planned_entry *p, const struct scheduler_group *group,
            const struct group_defaults *defaults, struct why *why)
@@ -235,7 +235,7 @@ compare_planned(const void *a, const void *b)
     return order != 0 ? order : compare_texts(group_text(x), group_text(y));
 }
 
-/* Finds out which groups of one tenant, plan[first] to before plan[end], read recorded series. */
+/* Finds the groups of one tenant, plan[first] to before plan[end], that read recorded series. */
 static enum err
 plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
 {
@@ -306,7 +306,7 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
 
 /* --- reload: what cannot fail ----------------------------------------------------------------- */
 
-/* Entries that were new have no state yet: what they were to get is with retired ones still. */
+/* Entries that were new have no state: retired ones still have it. */
 static void
 retire_others(struct scheduler *s)
 {
@@ -325,7 +325,7 @@ retire_others(struct scheduler *s)
     }
 }
 
-/* Puts the tenants in place that the plan has made, and gives each its range of items. */
+/* Links the tenants made by the plan, and gives each its range of items. */
 static void
 place_tenants(struct scheduler *s, struct scheduler_change *c)
 {
@@ -410,7 +410,7 @@ validate_tenant(const struct scheduler *s, const struct scheduled_tenant *t)
         if (next == NULL) continue;
         int order = scheduled_compare(e, next);
         assert(order <= 0);
-        assert(order < 0 || next->next_slot < 0); /* one cursor, and the first one has it */
+        assert(order < 0 || next->next_slot < 0); /* at most one cursor, and the first one has it */
     }
     for (uint32_t i = t->first; i < t->end; i++) {
         assert(s->items[i]->tenant == t); /* invariant 1 */

@@ -1,5 +1,5 @@
 /*
- * scheduler_run.c - jobs are run, under no lock: see scheduler.h.
+ * scheduler_run.c - runs jobs, under no lock: see scheduler.h.
  */
 #include "base/log.h"
 #include "base/time_text.h"
@@ -61,7 +61,7 @@ store_refuses(const struct rules_host *host)
     return host->refuses != NULL && host->refuses(host->context) != NULL;
 }
 
-/* While the store refuses, what senders have is not here: alerts are held from the first evaluation
+/* While the store refuses writes, samples are missing: alerts are held from the first evaluation
  * on, before there is a gap. */
 static void
 run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)
@@ -74,7 +74,7 @@ run_evaluation(struct scheduler *s, struct scheduler_job *job, const struct rule
     group_evaluate(g, host, terms, &job->how, &job->outcome);
 }
 
-/* Once per gap, when it is known that the tenant waits. */
+/* Once per gap, when the tenant is known to wait. */
 static void
 log_waiting(struct scheduler_job *job)
 {
@@ -105,7 +105,7 @@ run_look(struct scheduler *s, struct scheduler_job *job)
     log_waiting(job);
 }
 
-/* The host of a fill, which notes whether the store refuses. */
+/* The host of a fill, which notes refused writes. */
 struct fill_host {
     const struct rules_host *host;
     _Atomic bool is_refused;
@@ -157,7 +157,7 @@ log_differs(void *context, const struct group *g, const struct rule *rule,
              KV("time_ms", d->t_ms), KV("more_held_back", held_back));
 }
 
-/* Makes the evaluations of the pass. Cursors rise with what is durable, also if it fails. */
+/* Makes the evaluations of the pass. Cursors rise with durable results, also if it fails. */
 static enum err
 replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *why)
 {
@@ -175,8 +175,8 @@ replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *
     return e;
 }
 
-/* Finds out the series of the last evaluation where no evaluation was missing: the next one, which
- * is live, marks those stale that it has not. */
+/* Finds the series of the last evaluation of entries that miss none: the next one, which is live,
+ * marks missing series stale. */
 static enum err
 find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
 {
@@ -211,7 +211,7 @@ log_end(const struct scheduler *s, const struct scheduler_job *job)
              KV("took_ms", (env_monotonic_ns(s->host->env) - job->fill_began_ns) / NS_PER_MS));
 }
 
-/* Short passes are those at the clock. */
+/* Ignores short passes, which have reached the clock. */
 static void
 note_pace(const struct scheduler *s, struct scheduler_job *job)
 {

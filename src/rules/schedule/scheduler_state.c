@@ -1,6 +1,6 @@
 /*
- * scheduler_state.c - the state of all groups goes into a checkpoint and comes from one: see
- * checkpoint.h. What comes from one becomes retired entries, from which configured groups take it.
+ * scheduler_state.c - writes the state of all groups into a checkpoint and loads it: see
+ * checkpoint.h. Loaded state becomes retired entries, from which configured groups take it.
  */
 #include <assert.h>
 
@@ -24,7 +24,7 @@ load_group(struct scheduler *s, struct scheduled_tenant *t, const struct checkpo
     e->tenant = t;
     e->state = SCHEDULED_RETIRED;
     e->last_slot = -1;
-    e->mark_ns = NEVER_NS; /* what it wrote is not known */
+    e->mark_ns = NEVER_NS; /* its series are unknown */
     e->evaluated_ns = r->group.evaluated_at_ns;
     e->left_ns = r->group.retired_ns != 0 ? r->group.retired_ns : head->written_ns;
     enum err error = group_of_state(s->host, t->name, r->group.file, r->group.name,
@@ -124,7 +124,7 @@ put_group(struct checkpoint_writer *writer, const struct scheduled *e)
 }
 
 /* Entries with the same file and name are one group of the checkpoint: the first one of them is
- * configured, or has the cursor if any has. New entries have nothing yet. */
+ * configured, or has the cursor if any has. New entries have no state. */
 static void
 put_entries(struct scheduler *s, const struct scheduled_tenant *t, struct checkpoint_writer *writer)
 {

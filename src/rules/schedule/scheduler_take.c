@@ -1,13 +1,12 @@
 /*
- * scheduler_take.c - takes jobs that are due, and notes what they did: see scheduler.h.
+ * scheduler_take.c - takes due jobs, and notes their results: see scheduler.h.
  *
- * A server may have 100,000 groups, and a job is asked for whenever one is done: groups are in a
- * heap by the time at which they are due. All are looked at only when a checkpoint with changes was
+ * A server may have 100,000 groups, and a job is requested whenever one is done: groups are in a
+ * heap by the time at which they are due. All are visited only when a checkpoint with changes was
  * written, after a reload, or when the clock was set back.
  *
  * Invariants:
- *  1. An entry is in the heap if it is READY and not evaluated, and something of it is due at some
- *     time.
+ *  1. An entry is in the heap if it is READY and not evaluated, and has a due time.
  *  2. Recording rules are evaluated live only while the tenant is LIVE.
  *  3. The cursor passes a slot only when its results are durable, or when it is counted as skipped.
  *  4. A change of an alert is sent only after a checkpoint that was begun after it, unless that
@@ -19,15 +18,15 @@
 #include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"
 
-#define TRY_AGAIN_NS    (5 * NS_PER_S)  /* what failed */
-#define RESTORE_TRY_NS  (60 * NS_PER_S) /* so long the store is tried to be read at a start */
+#define TRY_AGAIN_NS    (5 * NS_PER_S)  /* after a failure */
+#define RESTORE_TRY_NS  (60 * NS_PER_S) /* limit of attempts to read the store at a start */
 #define PATIENCE_NS_MAX (60 * NS_PER_S)
-#define IDLE_NS         (5 * NS_PER_S) /* a thread asks each second; a longer pause is no thread's */
-#define ARRIVALS_NS     (10 * NS_PER_S) /* between looks at when a tenant's senders wrote */
+#define IDLE_NS         (5 * NS_PER_S)  /* a longer time without requests for jobs is a pause */
+#define ARRIVALS_NS     (10 * NS_PER_S) /* between two requests for a tenant's arrivals */
 #define SAVE_NS_MIN     NS_PER_S
 #define SAVE_NS         (10 * NS_PER_S)
 #define SAVE_HANGS_NS   (10 * NS_PER_S) /* alerts are sent without a checkpoint after that */
-#define SAVE_BYTES      (64 * 1024)     /* a second, on average, if no alert changes */
+#define SAVE_BYTES      (64 * 1024)     /* per second, on average, if no alert changes */
 
 /* --- cursors ---------------------------------------------------------------------------------- */
 
@@ -45,7 +44,7 @@ scheduled_patience_ns(const struct scheduled *e)
     return interval_ns < PATIENCE_NS_MAX ? interval_ns : PATIENCE_NS_MAX;
 }
 
-/* A cursor that is more than two intervals ahead begins at the clock, which was set back. */
+/* A cursor more than two intervals ahead starts again at the clock, which was set back. */
 static void
 follow_clock(struct scheduled *e, int64_t now_ns)
 {
@@ -63,8 +62,8 @@ records_live(const struct scheduled *e)
     return group_records(e->group) && e->tenant->state == CATCH_UP_LIVE; /* invariant 2 */
 }
 
-/* Unix; NEVER_NS: nothing of it is evaluated live. What the store refused is due again when that is
- * a gap. */
+/* Unix; NEVER_NS: the entry is not evaluated live. A refused evaluation is due again when it is a
+ * gap. */
 static int64_t
 due_ns(const struct scheduled *e)
 {
@@ -109,8 +108,8 @@ scheduled_place(struct scheduler *s, struct scheduled *e)
     if (at_ns != NEVER_NS) heap_put(&s->due, at_ns, e); /* invariant 1 */
 }
 
-/* Finds out which series the last evaluations gave before the next ones, so that these are live.
- * Where a cursor is late, that is found out when the tenant catches up. */
+/* Finds the series of the last evaluations before the next ones, so that these are live. If a
+ * cursor is late, catching up finds them. */
 static void
 find_out_series(struct scheduler *s, struct scheduled_tenant *t)
 {
@@ -144,7 +143,8 @@ scheduler_place_all(struct scheduler *s)
 
 /* --- taking: evaluations ---------------------------------------------------------------------- */
 
-/* Nothing could run at that time: it is from before the start, or from a pause of all threads. */
+/* Says whether nothing could run at that time: it is before the start, or in a pause of all
+ * threads. */
 static bool
 could_not_run(const struct scheduler *s, int64_t at_ns)
 {
@@ -159,13 +159,13 @@ is_gap(const struct scheduler *s, const struct scheduled *e, int64_t slot, bool 
     return is_refused || could_not_run(s, at_ns);
 }
 
-/* Skips what there was no time for, and notices gaps. */
+/* Skips evaluations for which there was no time, and notices gaps. */
 static void
 catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns)
 {
     int64_t slot = scheduled_slot(e, s->seen_ns);
     uint64_t missed = 0;
-    /* Rules that record nothing have no cursor that is late. */
+    /* Without recording rules no cursor can be late. */
     if (!group_records(e->group) && e->refused_ns != 0 &&
         s->seen_ns - e->refused_ns >= scheduled_patience_ns(e)) {
         catch_up_begin(s, e->tenant, e->refused_ns, CATCH_UP_GAP, monotonic_ns);
@@ -178,7 +178,7 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
         e->had_outage |= gap && e->evaluated_ns != 0;
         if (!gap) missed = (uint64_t)(slot - e->alert_slot);
         int64_t at_ns = scheduled_time_ns(e, slot);
-        /* The server before may have evaluated it, and stored other values. */
+        /* An earlier server may have made the evaluation, and stored other values. */
         bool is_late =
             gap && (at_ns <= s->started_ns || s->seen_ns - at_ns >= scheduled_patience_ns(e));
         e->alert_slot = is_late ? slot + 1 : slot;
@@ -202,7 +202,7 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
     if (missed > 0) group_count_missed(e->group, missed);
 }
 
-/* A disk that hangs is no reason for silence. */
+/* A disk that hangs must not stop notifications. */
 static bool
 save_hangs(const struct scheduler *s, int64_t monotonic_ns)
 {
@@ -245,7 +245,7 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     return true;
 }
 
-/* Takes the first that is due: to restore the entry, to send its alerts, to evaluate it. */
+/* Takes the first due job: to restore the entry, to send its alerts, to evaluate it. */
 static bool
 take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
               struct scheduler_job *job)
@@ -285,7 +285,7 @@ static bool
 take_checkpoint(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
 {
     bool wanted = s->changes > s->saved_changes && monotonic_ns >= s->save_after_ns;
-    /* Without what the store has, a checkpoint would be taken for all there is. */
+    /* With unknown entries the checkpoint would be incomplete. */
     if (s->host->save == NULL || s->is_saving || s->unknown > 0) return false;
     if (!wanted && monotonic_ns < s->save_due_ns) return false;
     job->work = WORK_CHECKPOINT;
@@ -309,13 +309,14 @@ note_clock(struct scheduler *s, int64_t now_ns)
     s->seen_ns = now_ns;
     if (!is_back) return;
     for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
-        if (t->gap_to_ns > now_ns) t->gap_to_ns = now_ns; /* later samples are not of the gap */
+        if (t->gap_to_ns > now_ns)
+            t->gap_to_ns = now_ns; /* later samples do not belong to the gap */
     }
     if (s->late.max_ms > now_ns / NS_PER_MS) s->late.max_ms = now_ns / NS_PER_MS;
     scheduler_place_all(s);
 }
 
-/* Unix: when what waits for a time of the monotonic clock may be done. */
+/* Lowers *until_ns (Unix) to the time at which work is due on the monotonic clock. */
 static void
 wait_for(int64_t at_ns, int64_t now_ns, int64_t monotonic_ns, int64_t *until_ns)
 {
@@ -371,7 +372,7 @@ evaluated(struct scheduler *s, struct scheduler_job *job)
     else if (e->refused_ns == 0)
         e->refused_ns = job->how.at_ns;
     if (records) {
-        /* It may have been set back meanwhile, or skipped by a fill. */
+        /* The cursor may have been set back in the meantime, or skipped by a fill. */
         if (job->outcome.stored && e->next_slot == job->slot) e->next_slot++; /* invariant 3 */
         if (job->outcome.stored) e->group->series_slot = job->slot;
     }
@@ -389,7 +390,7 @@ static void
 restored(struct scheduler *s, struct scheduler_job *job)
 {
     struct scheduled *e = job->entry;
-    if (e->state == SCHEDULED_RETIRED) return; /* its heir is restored */
+    if (e->state == SCHEDULED_RETIRED) return; /* its successor is restored */
     if (job->error && !job->is_last_try) {
         e->restore_ns = s->seen_ns + TRY_AGAIN_NS;
         return;
@@ -418,7 +419,7 @@ saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
     s->totals.checkpoints++;
     s->totals.checkpoint_bytes += job->file.size;
     s->totals.checkpoint_failures += job->error != OK;
-    /* Alerts are sent also if it could not be written: a full disk is no reason for silence. */
+    /* Alerts are sent even if the checkpoint failed: a full disk must not stop notifications. */
     s->saved_changes = job->has_changes_to;
     s->save_after_ns = monotonic_ns + SAVE_NS_MIN;
     int64_t pause_ns = (int64_t)(job->file.size / SAVE_BYTES + 1) * NS_PER_S;
@@ -433,7 +434,7 @@ saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
     if (any) scheduler_place_all(s);
 }
 
-/* A retired entry is not used any more: others may have its state. */
+/* A retired entry is not in use any more: others may take its state. */
 static void
 release(struct scheduler *s, struct scheduled *e)
 {
@@ -459,7 +460,7 @@ static void
 marked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     kept_series_fini(&job->ended);
-    if (job->slot >= 0) { /* now its series are known, if they could be found out */
+    if (job->slot >= 0) { /* now its series are known, if they could be found */
         job->entry->last_slot = -1;
         return;
     }

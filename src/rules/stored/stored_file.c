@@ -16,7 +16,7 @@ static const char SUFFIX[] = ".groups";
 enum {
     VERSION = 1,
     SUFFIX_BYTES = sizeof SUFFIX - 1,
-    NAME_BYTES = TENANT_NAME_BYTES_MAX + 32, /* of files */
+    NAME_BYTES = TENANT_NAME_BYTES_MAX + 32, /* size of a file name */
     ASIDE_MAX = 100,
 };
 
@@ -86,7 +86,7 @@ is_in_order(const struct stored_texts *before, const struct stored_text *next)
     return stored_compare(last->namespace, last->name, next->namespace, next->name) < 0;
 }
 
-/* The list grows as groups are found: what the file says of their number takes no memory. */
+/* The list grows as groups are found: the number of groups in the file takes no memory. */
 static enum err
 decode_piece(struct bytes piece, struct bytes tenant, struct arena *arena, struct stored_texts *ret)
 {
@@ -170,7 +170,7 @@ stored_remove(struct env *env, const char *dir, const char *tenant, struct why *
     return e ? e : env_syncdir(env, dir, why);
 }
 
-/* The n-th name for files that are set aside: whether it is free, or that of the same file. */
+/* Tries the n-th name for files that are set aside: it must be free, or name the same file. */
 static enum err
 try_aside(struct env *env, const char *path, const struct file_facts *facts, unsigned n,
           char aside[FILE_PATH_BYTES], bool *ret_done, struct why *why)
@@ -185,7 +185,7 @@ try_aside(struct env *env, const char *path, const struct file_facts *facts, uns
     if (e == OK) return OK;
     if (e != ERR_MISSING) return why_set(why, e, "%s", looking.text);
     e = env_link(env, path, aside, NULL);
-    /* A file system without links: between this and the next write there is no file. */
+    /* Without links, the file is missing until the next write. */
     return e ? env_rename(env, path, aside, why) : OK;
 }
 
@@ -215,7 +215,7 @@ struct each_tenant {
     void *context;
 };
 
-/* A directory of such a name, too: whoever reads it says that it is none of ours, and why there are
+/* Also for a directory of such a name: its reader reports that it is not a file, and why there are
  * no groups. */
 static enum err
 give_tenant(void *context, const char *name, bool is_dir)
@@ -227,7 +227,7 @@ give_tenant(void *context, const char *name, bool is_dir)
         return OK;
     }
     struct bytes tenant = bytes_of(name, size - SUFFIX_BYTES);
-    if (tenant_name_check(tenant, NULL)) return OK; /* no file of ours */
+    if (tenant_name_check(tenant, NULL)) return OK; /* not a file of groups */
     char text[TENANT_NAME_BYTES_MAX + 1];
     snprintf(text, sizeof text, "%.*s", (int)tenant.size, name);
     return to->each(to->context, text);

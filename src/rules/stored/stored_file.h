@@ -1,12 +1,11 @@
 /*
- * stored_file.h - the groups of rules that the ruler API stores: for each tenant a file that has
- * all of them, and is replaced as a whole. Format: docs/format/rules.md.
+ * stored_file.h - the groups of rules that the ruler API stores: one file per tenant with all of
+ * its groups, which is replaced as a whole. Format: docs/format/rules.md.
  *
  *     DIR/TENANT.groups              the groups
  *     DIR/TENANT.groups.damaged      a file that could not be read, set aside; then .damaged.2, ...
  *
- * What the text of a group says is of no concern here: it is YAML, which rules/load/rule_files.h
- * reads.
+ * The text of a group is not parsed here: it is YAML, which rules/load/rule_files.h reads.
  *
  * Threads: pure; one at a time writes the file of a tenant.
  */
@@ -33,16 +32,14 @@ MUST_CHECK enum err stored_name_check(struct bytes name, const char *what, struc
 int stored_compare(struct bytes namespace_a, struct bytes name_a, struct bytes namespace_b,
                    struct bytes name_b);
 
-/* A file into an empty buffer, in pieces: how many groups follow, then each, in their order. Errors
- * show in the buffer. */
+/* Write a file into an empty buffer, in pieces: the number of groups, then each group, in their
+ * order. Errors show in the buffer. */
 void stored_begin(struct bytes tenant, uint32_t count, struct buf *to);
 void stored_add(const struct stored_text *group, struct buf *to);
 void stored_end(struct buf *to);
 
-/*
- * The groups of a file of that tenant, in their order; views of the file, in a list in the arena.
- * ERR_CORRUPT; ERR_UNSUPPORTED: a newer version wrote it; ERR_NOMEM.
- */
+/* The groups of a file of that tenant, in their order; views of the file, in a list in the arena.
+ * ERR_CORRUPT; ERR_UNSUPPORTED: a newer version wrote it; ERR_NOMEM. */
 struct stored_texts {
     struct stored_text *items;
     uint32_t count;
@@ -50,14 +47,12 @@ struct stored_texts {
 MUST_CHECK enum err stored_decode(struct bytes file, struct bytes tenant, struct arena *arena,
                                   struct stored_texts *ret, struct why *why);
 
-/* Appends the file of a tenant, for stored_decode(). ERR_MISSING: there is none; ERR_CORRUPT: it is
- * too large; ERR_IO: it is a directory, a pipe or the like. */
+/* Appends the file of a tenant, for stored_decode(). ERR_MISSING: it does not exist; ERR_CORRUPT:
+ * too large; ERR_IO: also for a directory, a pipe and so on. */
 MUST_CHECK enum err stored_read(struct env *env, const char *dir, const char *tenant,
                                 struct buf *to, struct why *why);
-/*
- * Replaces it, or removes it; durable on return. ERR_FULL, ...: either may be found after a
- * restart, and a later call decides.
- */
+/* Replaces or removes the file; durable on return. ERR_FULL, ...: either file may be found after a
+ * restart, until a later call succeeds. */
 MUST_CHECK enum err stored_write(struct env *env, const char *dir, const char *tenant,
                                  struct bytes file, struct why *why);
 MUST_CHECK enum err stored_remove(struct env *env, const char *dir, const char *tenant,
@@ -67,8 +62,8 @@ MUST_CHECK enum err stored_remove(struct env *env, const char *dir, const char *
  * aside. */
 MUST_CHECK enum err stored_set_aside(struct env *env, const char *dir, const char *tenant,
                                      char ret_path[FILE_PATH_BYTES], struct why *why);
-/* Calls `each` for the tenants that have a file, or something else in its place, in any order. It
- * may return an error to stop. ERR_MISSING: there is no such directory. */
+/* Calls `each` for the tenants that have a file, or anything else of that name, in any order. It
+ * may return an error to stop. ERR_MISSING: the directory does not exist. */
 MUST_CHECK enum err stored_each(struct env *env, const char *dir,
                                 enum err (*each)(void *context, const char *tenant), void *context,
                                 struct why *why);

@@ -1,6 +1,6 @@
 /*
- * codec.c - the codec's scratch memory, timestamps and integer columns, and what is done to single
- * values: their decimal view, and statistics of a block.
+ * codec.c - the codec's scratch memory, timestamps and integer columns, the decimal form of values,
+ * and statistics of a block.
  */
 #include "tsdb/codec/codec.h"
 
@@ -91,7 +91,7 @@ enum { DECIMAL_E_MAX = 11 };
 
 #define DECIMAL_K_MAX 0x1p53
 #define DECIMAL_K_END (INT64_C(1) << 53)
-#define NEAR_MAX      0x1p51 /* below it a double has two bits behind the point to round by */
+#define NEAR_MAX      0x1p51 /* a double below it has two bits after the point to round by */
 #define NAN_BITS      0x7ff8000000000000u
 
 static inline bool
@@ -132,7 +132,7 @@ decimal_at(uint64_t bits, unsigned e, int64_t *ret_k)
     return false;
 }
 
-/* True for most products that are no k's, without a division. */
+/* True for most products that are not near an integer, without a division. */
 static inline bool
 is_far_from_whole(double product)
 {
@@ -141,10 +141,8 @@ is_far_from_whole(double product)
     return rest * rest > product * product * 0x1p-102;
 }
 
-/*
- * What survives at e survives at e + 1 too as long as k stays in range: k * 10 / 10^(e + 1) is the
- * same fraction, rounded once. So after a failure in range only greater e are left to try.
- */
+/* A value that survives at e survives at e + 1 too while k stays in range: k * 10 / 10^(e + 1) is
+ * the same fraction, rounded once. So after a failure in range only greater e remain to try. */
 static __attribute__((noinline)) bool
 decimal_search(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k)
 {
@@ -160,7 +158,7 @@ decimal_search(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k)
     return false;
 }
 
-/* With a good hint a multiplication and a division; with hint 0 and an integer, neither. */
+/* Costs a multiplication and a division with a good hint; neither with hint 0 and an integer. */
 bool
 codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k)
 {
@@ -216,7 +214,7 @@ stats_take(struct stats_lane *lane, const uint64_t *bits)
     lane->numbers -= is_number;
 }
 
-/* No value is NaN, and there is one. */
+/* For at least one value, none of them NaN. */
 static void
 stats_ends(const uint64_t *bits, uint32_t count, struct codec_stats *stats)
 {
@@ -234,7 +232,7 @@ stats_ends(const uint64_t *bits, uint32_t count, struct codec_stats *stats)
     if (i < count && stats->last < bits_double(bits[i - 1])) stats->reset_count++;
 }
 
-/* Some are NaN. */
+/* For values of which some are NaN. */
 static void
 stats_ends_among(const uint64_t *bits, uint32_t count, struct codec_stats *stats)
 {

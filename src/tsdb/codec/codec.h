@@ -21,7 +21,7 @@ enum codec {
     CODEC_FLOAT_V1 = 1,           /* decimals, patched bit packing */
     CODEC_TIMES_V1 = 2,           /* an integer stream */
     CODEC_HISTOGRAM_V1 = 3,       /* integer histograms, in rows: see histogram.h */
-    CODEC_HISTOGRAM_FLOAT_V1 = 4, /* float histograms, likewise */
+    CODEC_HISTOGRAM_FLOAT_V1 = 4, /* float histograms, in rows */
 };
 
 /* Working memory of an encoder, reused from block to block; about 470 KiB. One thread at a time. */
@@ -36,10 +36,8 @@ void codec_scratch_free(struct codec_scratch *scratch);
 void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                         struct buf *out);
 
-/*
- * The same with the least decimal kept outside: values are written as differences to *ret_origin,
- * which the decoder needs. 0 if the values are not decimals.
- */
+/* codec_float_encode() with the least decimal kept outside: values are written as differences to
+ * *ret_origin, which the decoder needs. 0 if the values are not decimals. */
 void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                              int64_t *ret_origin, struct buf *out);
 /* ERR_CORRUPT: not an encoding of exactly `count` values. */
@@ -84,10 +82,10 @@ enum codec_form {
 };
 enum { CODEC_STREAM_MODES = 4, CODEC_EXPONENT_NONE = 16 };
 struct codec_facts {
-    enum codec_form form; /* of floats */
+    enum codec_form form; /* form of floats */
     uint8_t exponent;     /* CODEC_EXPONENT_NONE if the values are not decimals */
-    uint8_t mode;         /* of the stream of numbers: 0 plain, 1 delta, 2 delta of deltas, 3 line;
-                             255 without a stream */
+    uint8_t mode; /* mode of the stream of numbers: 0 plain, 1 delta, 2 delta of deltas, 3 line; 255
+                     without a stream */
     bool stale_at_end;
     bool no_frames; /* the mode alone gives all values */
 };
@@ -101,24 +99,22 @@ MUST_CHECK enum err codec_times_describe(struct bytes encoded, uint32_t count,
 struct codec_stats {
     double min;            /* +Inf without values */
     double max;            /* -Inf without values */
-    double sum;            /* of four interleaved sums, not in the order of time */
+    double sum;            /* sum of four interleaved sums, not in the order of time */
     double first;          /* min without values */
     double last;           /* max without values */
     uint32_t number_count; /* number of values */
-    uint32_t reset_count;  /* values that are less than the one before */
+    uint32_t reset_count;  /* values less than the previous one */
 };
 void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
 
-/*
- * Finds the decimal form of a value: bits == those of (double)k / 10^e with the least e in 0..11
- * and |k| < 2^53. False if there is none, as for -0. `hint` (0..11) is an exponent to try first
- * (that of the series' last value), accepted only if the value needs no more digits; then
- * e == hint.
- */
+/* Finds the decimal form of a value: bits == those of (double)k / 10^e with the least e in 0..11
+ * and |k| < 2^53. False if the value has no such form, as -0. `hint` (0..11) is an exponent to try
+ * first (that of the series' last value), accepted only if the value needs no more digits; then e
+ * == hint. */
 bool codec_decimal(uint64_t bits, unsigned hint, unsigned *ret_e, int64_t *ret_k);
-/* The integer nearest to v * 10^e, e in 0..15. False if it is not below 2^53. */
+/* Finds the integer nearest to v * 10^e, e in 0..15. False if it is not below 2^53. */
 bool codec_scale(double v, unsigned e, int64_t *ret_k);
-/* The bits of (double)k / 10^e, e in 0..15. */
+/* Returns the bits of (double)k / 10^e, e in 0..15. */
 uint64_t codec_decimal_bits(unsigned e, int64_t k);
 
 #endif

@@ -35,7 +35,7 @@ enum {
     E_RAW = 31, /* a constant that is no decimal */
 };
 
-#define STALE_BITS 0x7ff0000000000002u /* as STALE_NAN_BITS in wire/shape.h */
+#define STALE_BITS 0x7ff0000000000002u /* equals STALE_NAN_BITS in wire/shape.h */
 #define SIGN_BIT   (UINT64_C(1) << 63)
 
 /* Adding it rounds a smaller number to an integer, in the low bits of the result. */
@@ -86,7 +86,7 @@ convert_pairs(const uint64_t *bits, uint32_t count, double power, bool divide, i
     return (any[0] | any[1]) == 0;
 }
 
-/* Integers beyond 2^51 too. */
+/* Converts integers, also beyond 2^51. */
 static bool
 convert_whole(const uint64_t *bits, uint32_t count, int64_t *k, int64_t *r)
 {
@@ -109,9 +109,8 @@ convert(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int64_t *r
     return convert_pairs(bits, count, 1, false, k, r) || convert_whole(bits, count, k, r);
 }
 
-/*
- * The least e >= from at which a value survives, or E_NONE. The product shows most failures without
- * a division: if v is the double nearest to k / 10^e, then v * 10^e is within 2^-52 of k.
+/* Returns the least e >= from at which a value survives, or E_NONE. The product shows most failures
+ * without a division: if v is the double nearest to k / 10^e, then v * 10^e is within 2^-52 of k.
  */
 static unsigned
 least_exponent(uint64_t bits, unsigned from)
@@ -134,7 +133,8 @@ least_exponent(uint64_t bits, unsigned from)
     return E_NONE;
 }
 
-/* The least e that serves three quarters of some values spread over the block, or E_NONE. */
+/* Returns the least e that serves three quarters of some values spread over the block, or E_NONE.
+ */
 static unsigned
 guess_exponent(const uint64_t *bits, uint32_t count)
 {
@@ -156,10 +156,8 @@ guess_exponent(const uint64_t *bits, uint32_t count)
 
 enum float_form { VERDICT_DECIMAL, VERDICT_CORRECTED, VERDICT_REAL };
 
-/*
- * Converts all values, beginning with the guessed e and raising it for those that ask for more
- * digits. Leaves k and r of the final e.
- */
+/* Converts all values, beginning with the guessed e and raising it for those that need more digits.
+ * Leaves k and r of the final e. */
 static enum float_form
 convert_all(const uint64_t *bits, uint32_t count, unsigned *e, int64_t *k, int64_t *r)
 {
@@ -183,10 +181,8 @@ convert_all(const uint64_t *bits, uint32_t count, unsigned *e, int64_t *k, int64
     }
 }
 
-/*
- * NaN, infinities, -0 and large values are not decimals: k repeats its neighbour, which takes no
- * bits, and r alone has the value.
- */
+/* NaN, infinities, -0 and large values are not decimals: k repeats its neighbour, which takes no
+ * bits, and r alone holds the value. */
 static void
 carry_specials(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int64_t *r)
 {
@@ -209,8 +205,8 @@ carry_specials(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int
 
 /* --- bits in the order of doubles ------------------------------------------------------------- */
 
-/* Sign and magnitude to two's complement, which keeps the zeros at the end; -0 takes the place that
- * is left over. */
+/* Converts sign and magnitude to two's complement, which keeps the zeros at the end; -0 takes the
+ * unused number. */
 static inline int64_t
 ordered(uint64_t bits)
 {
@@ -236,8 +232,8 @@ zigzag_length(int64_t v)
     return codec_bit_length(zigzag(v));
 }
 
-/* Estimates the cost of e on some pairs of neighbours: the step of k, the lesser of r and its
- * step. */
+/* Estimates the cost of e from some pairs of neighbours: the step of k, and the smaller of r and
+ * its step. */
 static uint32_t
 corrected_cost(const uint64_t *const *pairs, uint32_t pair_count, unsigned e)
 {
@@ -254,7 +250,7 @@ corrected_cost(const uint64_t *const *pairs, uint32_t pair_count, unsigned e)
     return cost;
 }
 
-/* The e with which decimals and corrections of them are clearly cheaper than bits, or E_NONE. */
+/* Returns the e with which decimals and corrections are clearly cheaper than bits, or E_NONE. */
 static unsigned
 choose_for_reals(const uint64_t *bits, uint32_t count, unsigned zeros)
 {
@@ -422,11 +418,9 @@ decimal_bits(uint64_t k, double power)
     return double_bits((double)(int64_t)k / power);
 }
 
-/*
- * Two int64 to doubles, rounded as one conversion each would be. The halves become doubles without
- * rounding (h * 2^32 - 2^52 and 2^52 + l), and their sum is rounded once. SSE2 has no instruction
- * for it.
- */
+/* Converts two int64 to doubles, rounded as in one conversion each. The halves become doubles
+ * without rounding (h * 2^32 - 2^52 and 2^52 + l), and their sum is rounded once. SSE2 has no
+ * instruction for it. */
 static inline pair
 pair_from_integers(pair_bits k)
 {
@@ -452,7 +446,7 @@ pairs_to_bits(uint64_t *v, uint32_t count, double power, bool divide)
     if (count & 1) v[count - 1] = decimal_bits(v[count - 1], power);
 }
 
-/* Integers to doubles, in place. */
+/* Converts integers to doubles, in place. */
 static void
 decimals_to_bits(uint64_t *v, uint32_t count, unsigned e, int64_t origin)
 {
@@ -466,7 +460,7 @@ decimals_to_bits(uint64_t *v, uint32_t count, unsigned e, int64_t origin)
     }
 }
 
-/* The range of values that are wanted. */
+/* The range of requested values. */
 struct slice {
     uint32_t from;
     uint32_t until;

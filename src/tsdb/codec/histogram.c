@@ -2,10 +2,10 @@
  * histogram.c - see histogram.h. The bytes are docs/format/codec.md.
  *
  * A bucket over time is a counter like any other, so integer histograms are written as columns of
- * absolute counts (their deltas between neighbouring buckets, the form they travel in, would move
- * twice for every observation). The total count is what zero bucket and buckets add up to, unless
- * the histogram is of an unusual sort, so its column is the difference to that sum: two bytes.
- * Everything is mod 2^64: exact for counts that make no sense, too.
+ * absolute counts (differences between neighbouring buckets, the form on the wire, would change
+ * twice per observation). The total count is normally the sum of zero bucket and buckets, so its
+ * column is the difference to that sum: two bytes. Everything is mod 2^64: exact even for counts
+ * that make no sense.
  */
 #include "tsdb/codec/histogram.h"
 
@@ -17,7 +17,7 @@
 enum {
     FLAG_FLOAT = 1,
     FLAG_ONE_HINT = 2,
-    HINT_SHIFT = 2, /* of the one hint */
+    HINT_SHIFT = 2, /* shift of the hint that all have */
     FLAGS_MASK = 15,
 
     COLUMN_BYTES_MIN = 1,
@@ -177,12 +177,12 @@ struct histogram_reading {
     uint32_t count;
     struct arena *arena;
     struct histogram *histograms;
-    uint64_t *column; /* count each */
+    uint64_t *column; /* `count` items each */
     uint64_t *previous;
     uint64_t *total;
 };
 
-/* Room for `count` items, NULL for none. */
+/* Allocates `count` items; NULL if `count` is 0. */
 static enum err
 take(struct arena *arena, uint64_t count, size_t item_bytes, void **ret_memory)
 {
@@ -374,7 +374,7 @@ read_begin(struct histogram_reading *reading, struct histogram *first, unsigned 
                                                            : SAMPLE_HISTOGRAM_INT};
     enum err e = read_layout(reading, first);
     if (e) return e;
-    /* Every column is still to come, so this bounds what is allocated by what there is to read. */
+    /* Every column follows, so the remaining bytes bound the allocations. */
     uint64_t columns = (uint64_t)first->positive.bucket_count + first->negative.bucket_count;
     if (columns * COLUMN_BYTES_MIN > cursor_left(&reading->cursor)) return ERR_CORRUPT;
     *ret_flags = flags;

@@ -38,15 +38,15 @@ struct int_choice {
     bool all_zero;
     int64_t base;
     int64_t step;
-    struct width width; /* of all frames as if they were one */
-    uint64_t cost_bits; /* of the whole stream, without the divisor's part */
+    struct width width; /* width for all frames as if they were one */
+    uint64_t cost_bits; /* cost of the whole stream, without the divisor's part */
 
     /* Properties of the differences, for the choice of other modes. */
     uint32_t zero_count;
     bool any_negative;
 };
 
-/* The number of values in the head, before the frames. */
+/* Returns the number of values in the head, before the frames. */
 static uint32_t
 lead_count(enum codec_mode mode)
 {
@@ -87,12 +87,10 @@ lengths_merge(struct lengths *lengths)
     }
 }
 
-/*
- * For numbers below 2^51; longer ones make the counters wrong and show in `all`. The exponent of
- * a double is a bit length: 2u + 1, put into the low bits of 2^52, becomes a double by taking 2^52
- * away, and its exponent is that of u's length. Two at a time, where the instruction that finds the
- * highest bit is slow on half of the machines.
- */
+/* For numbers below 2^51; longer ones make the counters wrong and show in `all`. The exponent of a
+ * double is a bit length: 2u + 1, put into the low bits of 2^52, becomes a double by subtracting
+ * 2^52, and its exponent is that of u's length. Two at a time, where the instruction that finds the
+ * highest bit is slow on half of the machines. */
 static inline __attribute__((always_inline)) void
 lengths_count_short(struct lengths *lengths, const int64_t *x, uint32_t fours, bool zigzagged,
                     int64_t base)
@@ -141,10 +139,9 @@ lengths_count_based(struct lengths *lengths, const int64_t *x, uint32_t count, i
 {
     lengths_count(lengths, x, count, false, base);
 }
-/*
- * The cheapest width for `count` numbers in `frames` frames. Going down from the greatest length,
- * each step turns the numbers of one more length into exceptions, all of which get a bit wider.
- */
+/* Returns the cheapest width for `count` numbers in `frames` frames. Going down from the greatest
+ * length, each step turns the numbers of one more length into exceptions, all of which get a bit
+ * wider. */
 static struct width
 lengths_choose_width(const struct lengths *lengths, uint32_t count, uint32_t frames)
 {
@@ -207,7 +204,7 @@ differences(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t
 struct int_span {
     int64_t least;
     int64_t greatest;
-    bool any_negative; /* of all numbers */
+    bool any_negative; /* true if one of all numbers is negative */
 };
 
 static bool
@@ -217,7 +214,7 @@ base_is_hopeless(const struct int_span *s, unsigned w)
     return codec_bit_length((uint64_t)s->greatest - (uint64_t)s->least) >= w;
 }
 
-/* Ends early if a base cannot pay, whatever the other numbers are. */
+/* Ends early if no later number can make a base worthwhile. */
 static struct int_span
 span_of(const int64_t *x, uint32_t count, unsigned w)
 {
@@ -280,11 +277,9 @@ span_of_short(const int64_t *x, uint32_t count, unsigned w)
     return s;
 }
 
-/*
- * The better of both ways to make the differences unsigned. A base is worth a look where the
- * numbers are not spread around zero: when the distance between those that zigzag holds is shorter
- * than zigzag's width, or when there is no sign to keep.
- */
+/* Chooses between both ways to make the differences unsigned. A base can pay if the numbers are not
+ * spread around zero: if the span of those that zigzag holds is shorter than zigzag's width, or if
+ * none is negative. */
 static void
 plan_fold(const int64_t *x, uint32_t count, struct int_choice *plan)
 {
@@ -318,7 +313,7 @@ plan_fold(const int64_t *x, uint32_t count, struct int_choice *plan)
     plan->cost_bits = cost;
 }
 
-/* Tries one mode; keeps it if it is cheaper than what `best` holds. Leaves its differences in x. */
+/* Tries one mode; keeps it if it is cheaper than `best`. Leaves its differences in x. */
 static void
 plan_try(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t step, int64_t *x,
          struct int_choice *best)
@@ -335,13 +330,11 @@ plan_try(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t st
     if (plan.cost_bits < best->cost_bits) *best = plan;
 }
 
-/* A stream that costs this little is not worth another look: nothing saves more than a byte. */
+/* A cheaper stream is not worth more tries, which save at most a byte. */
 enum { PLAN_CHEAP_BITS = 32 };
 
-/*
- * The line of ascending values: by its ends, which a drift of the clock asks for, and by the step
- * in the middle, which survives a gap or a late last value.
- */
+/* Tries lines of ascending values: through both ends, which fits a drifting clock, and with the
+ * step in the middle, which fits a gap or a late last value. */
 static void
 plan_try_lines(const int64_t *values, uint32_t count, int64_t *x, struct int_choice *best)
 {
@@ -358,10 +351,8 @@ plan_try_lines(const int64_t *values, uint32_t count, int64_t *x, struct int_cho
     if (middle != step) plan_try(values, count, CODEC_LINE, middle, x, best);
 }
 
-/*
- * Delta first. Where most values repeat the one before, differences of differences only move twice
- * as often; where values never fall, they are nearer to each other than to any base.
- */
+/* Tries delta first. If most values repeat the previous one, differences of differences only move
+ * twice as often; if values never fall, they are nearer to each other than to any base. */
 static struct int_choice
 plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
 {
@@ -386,11 +377,9 @@ plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
 
 /* --- the common divisor ----------------------------------------------------------------------- */
 
-/*
- * Division by a fixed number that nearly always leaves nothing: d is a multiple of an odd g
+/* Division by a fixed number that nearly always leaves no remainder: d is a multiple of an odd g
  * exactly if d times the inverse of g mod 2^64 is at most (2^64 - 1) / g, and then that product is
- * the quotient. Powers of two are shifted out.
- */
+ * the quotient. Powers of two are shifted out. */
 struct divisor {
     uint64_t g; /* 0 before the first difference */
     unsigned shift;
@@ -437,10 +426,8 @@ magnitude(int64_t v)
     return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 }
 
-/*
- * Finds the greatest common divisor of all v - v0. False if it is 1, if there is none because all
- * are equal, or if some v - v0 is not an int64. ret_moved_count: values unlike the one before.
- */
+/* Finds the greatest common divisor of all v - v0. False if it is 1, if all values are equal, or if
+ * some v - v0 is not an int64. ret_moved_count: values that differ from the previous one. */
 static bool
 divisor_find(const int64_t *values, uint32_t count, struct divisor *ret_divisor,
              uint32_t *ret_moved_count)
@@ -479,7 +466,7 @@ divisor_divide(const struct divisor *divisor, const int64_t *values, uint32_t co
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Packs the low w bits of each, lowest first; returns the end. Writes up to 7 bytes more. */
+/* Packs the low w bits of each number, lowest first; returns the end. Writes up to 7 bytes more. */
 static uint8_t *
 pack(uint8_t *out, const uint64_t *u, uint32_t count, unsigned w)
 {
@@ -602,7 +589,7 @@ codec_int_write(struct codec_scratch *scratch, const int64_t *values, uint32_t c
         divisor_divide(&divisor, values, count, quotient);
         divided = plan_stream(quotient, count, ascending, scratch->x);
         divided.cost_bits += head_bits;
-        /* Each move is shorter by the divisor's length: only few moves leave it in doubt. */
+        /* Each move is shorter by the divisor's length: only few moves leave this in doubt. */
         sure = (uint64_t)moved_count * (codec_bit_length(divisor.g) - 1) > 2 * head_bits;
     }
     if (!sure) plain = plan_stream(values, count, ascending, scratch->x);

@@ -15,7 +15,7 @@ enum {
     CODEC_STREAM_BYTES_MAX = CODEC_SAMPLES_MAX / CODEC_FRAME * CODEC_FRAME_BYTES_MAX + 64,
 };
 
-/* How the numbers u of the frames become values; the low bits of a stream's header. */
+/* Modes: how frames' numbers u become values. The low bits of a stream's header. */
 enum codec_mode {
     CODEC_PLAIN = 0,
     CODEC_DELTA = 1,
@@ -34,7 +34,7 @@ struct codec_scratch {
     struct budget *budget;
     int64_t k[CODEC_SAMPLES_MAX + 2];  /* decimals; two to spare, for conversion in pairs */
     int64_t r[CODEC_SAMPLES_MAX + 2];  /* corrections of their bits */
-    int64_t column[CODEC_SAMPLES_MAX]; /* of a histogram */
+    int64_t column[CODEC_SAMPLES_MAX]; /* a column of a histogram */
     int64_t quotient[CODEC_SAMPLES_MAX];
     int64_t x[CODEC_SAMPLES_MAX]; /* differences */
     uint8_t out[16 + 2 * CODEC_STREAM_BYTES_MAX + CODEC_SLACK];
@@ -71,10 +71,8 @@ MUST_CHECK enum err codec_int_frame(struct codec_int_reader *reader, uint64_t *r
 MUST_CHECK enum err codec_int_pass(struct codec_int_reader *reader, uint64_t *room,
                                    uint32_t *ret_count);
 
-/*
- * Reads a stream as its changes: the first value, and the differences (mod 2^64) of the values that
- * differ from the one before. `rows` and `steps` have room for `count`. ERR_CORRUPT.
- */
+/* Reads a stream as its changes: the first value, and the differences (mod 2^64) of the values that
+ * differ from the previous one. `rows` and `steps` have room for `count`. ERR_CORRUPT. */
 struct codec_changes {
     uint64_t first;
     uint32_t count;

@@ -22,7 +22,7 @@ struct record_float {
     int64_t start_ms;
     uint64_t bits;
 };
-/* The same as columns, in the scratch. */
+/* Floats as columns, in the scratch. */
 struct record_columns {
     uint64_t count;
     const uint64_t *refs;
@@ -92,9 +92,9 @@ struct record_refs {
     } * items;
     uint32_t count;
     uint32_t capacity;
-    struct table table; /* by hash of the reference, indexes of `items` */
+    struct table table; /* by hash of the reference: indexes of `items` */
 };
-/* The number of a reference; NULL if it was not added. A view until another is added. */
+/* Returns the number of a reference; NULL if it was not added. A view until another is added. */
 uint32_t *record_ref_find(const struct record_refs *refs, uint64_t ref);
 /* Adds a new reference with the number 0, and returns that. NULL without memory. */
 uint32_t *record_ref_add(struct record_refs *refs, uint64_t ref);

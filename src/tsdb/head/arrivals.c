@@ -1,11 +1,11 @@
 /*
- * arrivals.c - when the last requests of senders came, per tenant: see struct tsdb_arrivals.
+ * arrivals.c - times of senders' last requests, per tenant: see struct tsdb_arrivals.
  *
  * It does not matter whether samples are accepted, so nothing is noted while they are judged one by
  * one under the head's lock. Instead a pass over the request's times, before the lock is taken,
  * looks for a recent sample and, while a range is watched, for a late one. The pass ends when it
- * has found them: nearly always at the first sample, because senders are seldom behind and a range
- * is seldom watched. A backlog costs about a nanosecond per sample; judging a sample costs fifty.
+ * has found them: nearly always at the first sample, because senders rarely lag and a range is
+ * rarely watched. A backlog costs about a nanosecond per sample; judging a sample costs fifty.
  */
 #include <assert.h>
 

@@ -1,8 +1,8 @@
 /*
- * changes.h - private to tsdb/: remembers from which times on something changed, for caches of
+ * changes.h - private to tsdb/: remembers from which times on samples changed, for caches of
  * answers.
  *
- * A change has a number, which rises, and a time: everything before that time is as it was. Only
+ * A change has a number, which rises, and a time: samples before that time are unchanged. Only
  * changes that are earlier in time than all later ones are kept. If there are too many, two
  * neighbours become one, with the earlier time and the later number: then more counts as changed
  * than did, mostly among changes that are long ago.
@@ -25,7 +25,8 @@ struct changes {
 
 /* `number` is not less than any added before. */
 void changes_add(struct changes *changes, uint64_t number, int64_t from_ms);
-/* The earliest time of the changes with a greater number; INT64_MAX if there are none. */
+/* Returns the earliest time of the changes with a greater number; INT64_MAX without such changes.
+ */
 int64_t changes_after(const struct changes *changes, uint64_t number);
 
 #endif

@@ -39,7 +39,7 @@ struct late {
     struct late_index *index; /* NULL if the series has no index */
 };
 
-/* The index of the first late sample at or after t; `count` if all are earlier. */
+/* Returns the index of the first late sample at or after t; `count` if all are earlier. */
 static inline uint32_t
 late_from(const struct late *late, int64_t t_ms)
 {
@@ -82,7 +82,7 @@ struct gen {
     uint64_t begin_pos;        /* log position at which the generation begins */
     int64_t begun_ns;          /* monotonic */
 
-    struct gen *before; /* the frozen generation, until its part is live; holds no reference */
+    struct gen *before; /* the frozen generation until its part is live; no reference */
     struct gmem gmem;
     struct paged series; /* struct gen_series by the registry's ids; pages only where needed */
     struct id_table exemplar_table;
@@ -117,11 +117,11 @@ gen_series(const struct gen *gen, uint32_t id)
 /* Finds or makes the samples of a series of the registry. ERR_NOMEM. */
 MUST_CHECK enum err gen_series_get(struct gen *gen, const struct series *series,
                                    struct gen_series **ret_series);
-/* The series in the generation before. NULL if it cannot have samples there. */
+/* Returns the series in the previous generation. NULL if it cannot have samples there. */
 const struct gen_series *gen_before(const struct gen *gen, const struct series *series);
 bool gen_series_is_empty(const struct gen_series *series);
-/* How many of a chunk's samples, from the first, are of `epoch` or earlier ones. `epoch` is that of
- * a view, or the durable one. */
+/* Returns the number of a chunk's samples, from the first, that are of `epoch` or earlier ones.
+ * `epoch` is that of a view, or the durable one. */
 uint32_t gen_open_visible(const struct gen *gen, const struct gen_series *series, uint32_t epoch);
 uint32_t gen_sealed_visible(const struct gen *gen, const struct gen_series *series,
                             const struct hchunk *chunk, uint32_t epoch);
@@ -170,16 +170,14 @@ MUST_CHECK enum err gen_append(struct gen *gen, struct gen_series *series, int64
                                int64_t start_ms, const struct sample_value *value, uint32_t epoch,
                                uint32_t durable_epoch);
 
-/* ERR_AGAIN: an identical one is in this generation (then *ret_epoch is its epoch) or in the one
- * before (0). ERR_NOMEM. */
+/* ERR_AGAIN: an identical exemplar is in this generation (then *ret_epoch is its epoch) or in the
+ * previous one (0). ERR_NOMEM. */
 MUST_CHECK enum err gen_add_exemplar(struct gen *gen, const struct series *series, int64_t t_ms,
                                      uint64_t bits, struct bytes labels, uint32_t epoch,
                                      uint32_t *ret_epoch);
 
-/*
- * Takes back everything of epochs above `durable_epoch`, without memory of the generation.
- * ERR_NOMEM: the system has no memory; some samples may still be there: call again.
- */
+/* Undoes all epochs above `durable_epoch`, without memory of the generation. ERR_NOMEM: the system
+ * has no memory; some samples may remain: call again. */
 MUST_CHECK enum err gen_undo(struct gen *gen, uint32_t durable_epoch);
 
 #endif

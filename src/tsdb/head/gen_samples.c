@@ -234,7 +234,8 @@ struct sealing {
     struct hchunk *list; /* finished chunks, before those that the series had */
     uint32_t sealed;     /* samples in finished chunks */
     struct hchunk_open open[SAMPLE_KIND_COUNT];
-    uint8_t float_bytes[HCHUNK_SAMPLES_MAX * HCHUNK_FLOAT_BYTES_MAX]; /* of open[SAMPLE_FLOAT] */
+    /* Bytes of open[SAMPLE_FLOAT]. */
+    uint8_t float_bytes[HCHUNK_SAMPLES_MAX * HCHUNK_FLOAT_BYTES_MAX];
 };
 
 static void

@@ -15,10 +15,10 @@ struct gmem_block;
 struct gmem {
     struct budget *budget;
     struct gmem_block *blocks;
-    struct gmem_block *spare; /* reserved by gmem_reserve(), not begun; NULL if there is none */
+    struct gmem_block *spare; /* reserved by gmem_reserve() and unused; NULL without one */
     uint8_t *at;              /* the free rest of the block being cut */
     uint8_t *end;
-    uint64_t total_bytes;           /* of all blocks, with the spare */
+    uint64_t total_bytes;           /* size of all blocks, with the spare */
     void *free_lists[GMEM_CLASSES]; /* freed pieces, by class */
 };
 
@@ -28,12 +28,14 @@ void gmem_fini(struct gmem *gmem);
 /* After OK, allocations of at most `bytes` in all (gmem_piece_bytes() each) do not fail.
  * ERR_NOMEM. */
 MUST_CHECK enum err gmem_reserve(struct gmem *gmem, size_t bytes);
-/* The size of the piece that is allocated for `size` bytes; the caller may use all of it. */
+/* Returns the size of the piece that is allocated for `size` bytes; the caller may use all of it.
+ */
 size_t gmem_piece_bytes(size_t size);
 
 /* Not zeroed, aligned to 16. NULL if the budget is exhausted. */
 void *gmem_alloc(struct gmem *gmem, size_t size);
-/* `size` is the one that was allocated. NULL is fine. Pieces of more than 32 KiB are not reused. */
+/* `size` is the size given to gmem_alloc(). NULL is fine. Pieces of more than 32 KiB are not
+ * reused. */
 void gmem_free(struct gmem *gmem, void *piece, size_t size);
 /* Moves the first `used` bytes into a larger piece and frees the old one. NULL if the budget is
  * exhausted: the old piece is untouched. */

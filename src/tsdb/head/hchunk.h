@@ -37,10 +37,10 @@
 enum {
     HCHUNK_SAMPLES_MAX = 240,
     HCHUNK_FLOAT_BYTES_MAX = 40,
-    HCHUNK_BYTES_FULL = 32 * 1024, /* histograms: a chunk beyond this takes no more */
+    HCHUNK_BYTES_FULL = 32 * 1024, /* histograms: a larger chunk takes no more */
 };
 
-/* A finished chunk. Its bytes are immutable; the rest changes when samples are taken back. */
+/* A finished chunk. Its bytes are immutable; the rest changes when samples are undone. */
 struct hchunk {
     struct hchunk *next; /* older */
     int64_t min_ms;
@@ -59,7 +59,7 @@ struct hchunk {
 /* State that only chunks with start times or histograms need. */
 struct hchunk_extra {
     int64_t start_ms;
-    struct histogram *last_histogram; /* and its arrays, one piece of hist_bytes */
+    struct histogram *last_histogram; /* with its arrays in one piece of hist_bytes */
     uint32_t hist_bytes;
     uint32_t rows_at;
     uint32_t row_words;
@@ -87,7 +87,7 @@ struct hchunk_open {
     bool special;  /* the last value was written as its bits */
 };
 
-/* How a chunk's samples are divided among epochs. */
+/* The division of a chunk's samples among epochs. */
 struct chunk_marks {
     int64_t first_ms; /* sealed chunks only; 0 for open ones, see hchunk_first_ms() */
     uint32_t tag;
@@ -118,22 +118,21 @@ static inline bool
 chunk_marks_tell(const struct chunk_marks *chunk, uint32_t epoch)
 {
     return (int32_t)(epoch - (chunk->tag - 2)) >= 0 ||
-           chunk->count == chunk->now + chunk->before; /* all are later */
+           chunk->count == chunk->now + chunk->before; /* all samples are later */
 }
 
-/* How many samples, from the first, are durable at this epoch. */
+/* Returns the number of samples, from the first, that are durable at this epoch. */
 uint32_t hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t before,
                         uint32_t durable_epoch);
-/* The epoch of the sample at `index`; 0 if it is older than epochs that may be pending. */
+/* Returns the epoch of the sample at `index`; 0 if it is older than epochs that may be pending. */
 uint32_t hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now, uint32_t before);
 
 /* True if a sample of this kind and time can follow the last one. A histogram of another layout
  * may still be refused. */
 bool hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms);
-/*
- * Bytes of the generation's memory that the next append may take at worst. For a float: the chunk
- * sealed and its buffer grown by a quarter, each rounded up by a quarter, and a fixed part.
- */
+/* Returns the bytes of the generation's memory that the next append may take at worst. For a float:
+ * the chunk sealed and its buffer grown by a quarter, each rounded up by a quarter, and a fixed
+ * part. */
 static inline size_t
 hchunk_float_reserve(const struct hchunk_open *open)
 {
@@ -141,8 +140,7 @@ hchunk_float_reserve(const struct hchunk_open *open)
 }
 size_t hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h);
 
-/* A copy with its arrays after it, in one piece of hchunk_histogram_bytes(). NULL without memory.
- */
+/* Makes a copy with its arrays in one piece of hchunk_histogram_bytes(). NULL without memory. */
 struct histogram *hchunk_keep_histogram(struct gmem *gmem, const struct histogram *h);
 size_t hchunk_histogram_bytes(const struct histogram *h);
 
@@ -156,7 +154,7 @@ MUST_CHECK enum err hchunk_put_histogram(struct hchunk_open *open, struct gmem *
 /* Finishes the chunk (count > 0) and empties `open`; last_ms stays. ERR_NOMEM. */
 MUST_CHECK enum err hchunk_seal(struct hchunk_open *open, struct gmem *gmem,
                                 struct hchunk **ret_chunk);
-/* The same, but leaves `open` as it is. ERR_NOMEM. */
+/* Finishes a copy of the chunk and leaves `open` unchanged. ERR_NOMEM. */
 MUST_CHECK enum err hchunk_seal_copy(const struct hchunk_open *open, struct gmem *gmem,
                                      struct hchunk **ret_chunk);
 /* Empties the chunk and frees its memory; last_ms stays. */
@@ -171,16 +169,14 @@ struct hchunk_view {
     struct bytes bytes;
 };
 int64_t hchunk_first_ms(const struct hchunk_open *open);
-/* The last value of a chunk of floats. */
+/* Returns the last value of a chunk of floats. */
 uint64_t hchunk_last_bits(const struct hchunk_open *open);
 struct hchunk_view hchunk_open_view(const struct hchunk_open *open);
 struct hchunk_view hchunk_sealed_view(const struct hchunk *chunk);
 
-/*
- * Looks for the sample at `t_ms`. *ret_index gets its index, or view->count if there is none.
- * *ret_bits gets the value of a float; *ret_histogram (may be NULL) a histogram, with arrays in
- * `scratch`, which is not used otherwise. ERR_NOMEM: no memory for the histogram that was found.
- */
+/* Searches the sample at `t_ms`. *ret_index gets its index; view->count if not found. *ret_bits
+ * gets the value of a float; *ret_histogram (may be NULL) a histogram, with arrays in `scratch`,
+ * which is not used otherwise. ERR_NOMEM: no memory for the histogram that was found. */
 MUST_CHECK enum err hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
                                 uint32_t *ret_index, uint64_t *ret_bits,
                                 struct histogram *ret_histogram);

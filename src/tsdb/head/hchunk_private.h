@@ -13,14 +13,14 @@ enum {
     EXPONENT_BITS = 31, /* k is the bits in the order of doubles */
 };
 
-/* Doubles as integers in the same order (-NaN < -Inf < ... < +Inf < NaN); bijective. */
+/* Maps doubles to integers in the same order (-NaN < -Inf < ... < +Inf < NaN); bijective. */
 static inline int64_t
 ordered_of_bits(uint64_t bits)
 {
     return (int64_t)(bits ^ ((uint64_t)((int64_t)bits >> 63) >> 1));
 }
 
-/* The words of one side: deltas or count bits, which have the same width. */
+/* Returns the words of one side: deltas or count bits, which have the same width. */
 static inline uint64_t *
 bucket_words(const struct hist_buckets *b)
 {

@@ -1,5 +1,5 @@
 /*
- * head.h - private to tsdb/: the samples of all tenants that are not in parts yet. They are in
+ * head.h - private to tsdb/: the samples of all tenants that are not in parts. They are in
  * generations: one that is appended to, and at most one that is being written to a part. The head
  * also knows the tenants, their ledgers, and which epochs are durable or void.
  *
@@ -39,18 +39,18 @@ struct family {
 struct tenant {
     uint32_t id;
     struct bytes name;
-    struct ledger total;                  /* includes epochs that are not committed */
+    struct ledger total;                  /* includes uncommitted epochs */
     struct ledger change[2];              /* the share of epoch e at e & 1, subtracted if e fails */
     uint64_t change_epoch[2];             /* the epoch of each change; 0 if it was taken back */
     uint64_t in_parts[LEDGER_KIND_COUNT]; /* sums over the live parts */
-    struct changes written;               /* by epoch, including epochs not committed */
+    struct changes written;               /* by epoch, including uncommitted ones */
     struct changes edited;                /* deletions and expiry, by head->edits */
     struct tsdb_arrivals arrivals;
     struct family *newest_family;
     struct family **families;
     uint32_t family_capacity;
     uint32_t family_count;
-    struct table family_table; /* by hash of the name, indexes of `families` */
+    struct table family_table; /* by hash of the name: indexes of `families` */
 };
 
 /* The state of log and ledgers at the moment when a generation was cut. */
@@ -67,7 +67,7 @@ struct cut {
 
 struct scratch; /* ingest.h */
 
-/* What a failed commit has left in the head. */
+/* State of the head after a failed commit. */
 enum head_outage {
     HEAD_NO_OUTAGE,  /* requests can be stored, or will be as soon as the log is reopened */
     HEAD_UNDO_DUE,   /* the log is down; samples of a failed commit are still in the head */
@@ -104,7 +104,7 @@ struct head {
     struct cut cut;            /* made for the frozen generation; zero without one */
     int64_t newest_ms;         /* newest sample of a sender; INT64_MIN if none is known */
     int64_t own_newest_ms;     /* newest sample of the server itself, and of the parts it found */
-    int64_t retention_base_ms; /* retention's now as saved; INT64_MIN if none was */
+    int64_t retention_base_ms; /* saved time of retention; INT64_MIN without one */
     int64_t retention_base_ns; /* when this process read it, monotonic */
     bool disk_low;
     enum tsdb_dir dir;
@@ -140,12 +140,10 @@ void head_validate(const struct head *head);
 
 /* --- time (head.c), under the head lock ------------------------------------------------------- */
 
-/*
- * The time that retention counts back from: the earlier of the clock and the newest sample, and
- * never later than the saved value plus the age of this process, so that a clock that jumps ahead
- * deletes nothing. Without a saved value, samples that the server wrote itself count only if there
- * are no others.
- */
+/* Returns the time that retention counts back from: the earlier of the clock and the newest sample,
+ * and never later than the saved value plus the age of this process, so that a clock that jumps
+ * ahead deletes nothing. Without a saved value, samples that the server wrote itself count only if
+ * there are no others. */
 int64_t retention_now_ms(struct head *head);
 /*
  * Sets head->clock. Samples of senders are evidence against a clock that is far before them.
@@ -158,15 +156,13 @@ void head_note_time(struct head *head, enum tsdb_origin origin, int64_t t_ms);
 
 /* --- epochs (head.c) -------------------------------------------------------------------------- */
 
-/* Readers see samples of this epoch and earlier ones. Under the head lock. */
+/* Returns the newest epoch that readers see. Under the head lock. */
 uint64_t head_visible_epoch(const struct head *head);
 /* Takes over the log's durable epoch. Under the head lock. */
 void head_epoch_moved(struct head *head);
-/*
- * Takes back everything of epochs after the durable one: HEAD_IS_SETTLED. Without memory for that,
- * HEAD_UNDO_DUE: the samples are taken back before the log is reopened; until then readers do not
- * see them, and nothing is stored or cut. Under the head lock, with the log down.
- */
+/* Undoes all epochs after the durable one: HEAD_IS_SETTLED. Without memory for that, HEAD_UNDO_DUE:
+ * the samples are undone before the log is reopened; until then readers do not see them, and
+ * nothing is stored or cut. Under the head lock, with the log down. */
 void head_undo(struct head *head);
 enum tsdb_epoch head_epoch_state(struct head *head, uint64_t epoch);
 
@@ -198,7 +194,7 @@ MUST_CHECK enum err tenant_find_or_add(struct head *head, struct bytes name,
 /* NULL if no tenant has this name. */
 struct tenant *tenant_find(struct head *head, struct bytes name);
 void tenants_free(struct head *head);
-/* Adds to the totals, and remembers it as the change of `epoch` for tenants_undo(). */
+/* Adds to the totals, and keeps it as the change of `epoch` for tenants_undo(). */
 void tenant_count(struct tenant *tenant, uint64_t epoch, const struct ledger *change);
 void tenants_undo(struct head *head, uint64_t durable_epoch);
 /* Forgets metadata of this epoch and later ones, which may not be in the log. */
@@ -210,7 +206,7 @@ void families_forget(struct head *head, struct tenant *tenant, uint64_t epoch);
 MUST_CHECK enum err family_set(struct head *head, struct tenant *tenant,
                                const struct metadata *metadata, uint64_t epoch, bool *ret_changed);
 
-/* The newest text of this epoch or an earlier one; NULL if there is none. */
+/* Returns the newest text of this epoch or an earlier one; NULL without one. */
 const struct family_text *family_text_at(const struct family *family, uint64_t epoch);
 
 /* Takes over metadata found in the log or a part, unless the tenant has too many families.
@@ -220,7 +216,7 @@ MUST_CHECK enum err family_restore(struct head *head, struct tenant *tenant,
 
 /* --- arrivals (arrivals.c) -------------------------------------------------------------------- */
 
-/* When a request arrived, and whether it has recent or late samples. */
+/* Time of a request, and whether it has recent or late samples. */
 struct arrival {
     int64_t now_ms;         /* Unix */
     int64_t now_ns;         /* monotonic */
@@ -229,7 +225,7 @@ struct arrival {
     bool is_recent;         /* at least one sample is recent */
     bool is_late;           /* at least one sample is late */
 };
-/* Takes no lock. */
+/* Examines a request; takes no lock. */
 struct arrival head_arrival(const struct head *head, const struct rw_request *request);
 /* Notes a request of a sender. Under the head lock. */
 void head_note_arrival(struct head *head, struct tenant *tenant, const struct arrival *arrival);

@@ -17,7 +17,7 @@ enum { PIECE_FIRST = 32, PIECE_MAX = 2048, DIFFERENCE_BYTES_MAX = 5 };
 
 struct id_block {
     struct id_block *next;
-    uint32_t size_bytes; /* of `bytes` */
+    uint32_t size_bytes; /* size of `bytes` */
     uint8_t bytes[];
 };
 

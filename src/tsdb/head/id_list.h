@@ -2,7 +2,7 @@
  * id_list.h - private to head/: ascending ids, as differences of mostly one byte each.
  *
  * A list only grows, and written bytes never move: a walk that was begun under the lock that guards
- * the list may continue without it, and sees the ids that were there when it began.
+ * the list may continue without it, and sees the ids that the list had when it began.
  */
 #ifndef TSDB_HEAD_ID_LIST_H
 #define TSDB_HEAD_ID_LIST_H
@@ -11,11 +11,11 @@
 
 struct id_block;
 
-/* Zeroed memory is an empty one. */
+/* Zeroed memory is an empty list. */
 struct id_list {
     struct id_block *first; /* blocks hold all ids but the first */
     struct id_block *last;
-    uint32_t used_bytes; /* in the last block */
+    uint32_t used_bytes; /* bytes written in the last block */
     uint32_t count;
     uint32_t first_id;
     uint32_t last_id;

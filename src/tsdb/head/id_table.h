@@ -9,7 +9,7 @@
 
 enum { ID_TABLE_SHARDS = 64 };
 
-/* Zeroed memory is an empty one. */
+/* Zeroed memory is an empty table. */
 struct id_table {
     struct table shards[ID_TABLE_SHARDS];
 };

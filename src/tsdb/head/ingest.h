@@ -18,7 +18,7 @@ enum {
 struct ingest_piece {
     const struct rw_series *from;
     struct series *series;
-    struct gen_series *samples; /* of `series`, in the active generation */
+    struct gen_series *samples; /* samples of `series`, in the active generation */
     struct rw_range floats;
     struct rw_range histograms;
     struct rw_range exemplars;
@@ -34,11 +34,11 @@ struct scratch {
     uint8_t *hints;
     uint32_t slice_floats; /* floats that are judged in a short time: see slice_measure() */
     bool slice_was_slow;
-    uint32_t float_count; /* in the columns above */
+    uint32_t float_count; /* floats in the columns above */
     bool has_starts;
     struct buf series;
     uint32_t series_count;
-    const struct series *series_last; /* the last in `series` */
+    const struct series *series_last; /* the last series in `series` */
     struct buf histograms;
     uint32_t histogram_count;
     uint64_t histogram_last[3];
@@ -77,15 +77,15 @@ struct ingest {
     struct wal_place log;
     uint32_t epoch;   /* low bits of log.epoch, as the head keeps them */
     uint32_t durable; /* low bits of head->durable_epoch */
-    int64_t min_ms;   /* samples before are too old */
-    int64_t max_ms;   /* samples after are too far in the future */
-    int64_t least_ms; /* earliest sample accepted; INT64_MAX if none was */
+    int64_t min_ms;   /* earlier samples are too old */
+    int64_t max_ms;   /* later samples are too far in the future */
+    int64_t least_ms; /* earliest accepted sample; INT64_MAX without one */
     struct ledger change;
-    uint64_t gen_counts[LEDGER_KIND_COUNT]; /* of the generation when the slice began */
+    uint64_t gen_counts[LEDGER_KIND_COUNT]; /* counts of the generation when the slice began */
     char series_limit[100];                 /* names the limit that refused the last new series */
     struct series *guesses[GUESSES];        /* by number in the request; in the slice's registry */
     uint64_t keys[GUESSES];                 /* used with by_key */
-    struct series *last; /* resolved last, in generation last_gen; NULL if none was */
+    struct series *last; /* resolved last, in generation last_gen; NULL at first */
     uint64_t last_gen;
     uint32_t missed;            /* wrong guesses */
     struct tsdb_doubts *doubts; /* NULL until the first one */
@@ -170,7 +170,7 @@ enum reject ingest_time_verdict(const struct ingest *in, int64_t t_ms);
 MUST_CHECK enum err ingest_append(struct ingest *in, const struct ingest_piece *piece);
 /* Puts metadata into its family and the slice's columns, if it is new. ERR_NOMEM. */
 MUST_CHECK enum err ingest_metadata(struct ingest *in, const struct metadata *metadata);
-/* The same for the metadata that remote write 2.0 sends with a series. */
+/* ingest_metadata() for the metadata that remote write 2.0 sends with a series. */
 MUST_CHECK enum err ingest_series_metadata(struct ingest *in, const struct rw_series *from,
                                            struct series *series);
 /* Writes the columns as records into the log's batch, and counts the slice's changes. */
@@ -178,6 +178,6 @@ void ingest_log(struct ingest *in);
 
 /* Writes the columns of floats as a record of the log, which codec/record.h reads. */
 void record_floats(struct scratch *s, struct buf *to);
-enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* a series in the log, besides labels */
+enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* a series in the log, without labels */
 
 #endif

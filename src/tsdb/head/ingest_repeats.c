@@ -30,7 +30,7 @@ enum { DOUBT_BYTES_MAX = 16 * 1024 * 1024 }; /* per request; samples beyond coun
 enum doubt_fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
 
 struct doubt {
-    struct doubt *next; /* of the same series */
+    struct doubt *next; /* next doubt of the same series */
     int64_t t_ms;
     struct sample_value value; /* the histogram belongs to the request */
     enum doubt_fate fate;

@@ -25,11 +25,11 @@ enum { LATE_INDEX_MIN = 256, LATE_INDEX_LOOKS = 4, LATE_PASSED_BY = 16 };
 void late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *known);
 /* False if the series has no index that knows all chunks: search each. `late` may be NULL. */
 bool late_index_is_there(const struct late *late);
-/* The next chunk that may hold `t_ms`; *at begins with TABLE_START. NULL after the last. */
+/* Returns the next chunk that may hold `t_ms`; *at begins with TABLE_START. NULL after the last. */
 const struct hchunk *late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms,
                                      uint32_t *at);
-/* Drops all indexes of the generation, because chunks were taken back. They are made again when
- * they are needed. */
+/* Drops all indexes of the generation, because chunks were undone. They are made again when needed.
+ */
 void late_indexes_drop(struct gen *gen);
 
 #endif

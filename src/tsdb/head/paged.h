@@ -18,7 +18,7 @@ struct paged {
 
 MUST_CHECK enum err paged_init(struct paged *p, uint32_t item_bytes);
 void paged_fini(struct paged *p);
-/* Appends an item, zeroed. NULL if there is no memory, or the array is full. */
+/* Appends an item, zeroed. NULL without memory, or if the array is full. */
 void *paged_push(struct paged *p, struct gmem *gmem, uint32_t *ret_id);
 /*
  * Makes the page of `id`, if it is missing, zeroes it, and calls `begin` for each of its items.

@@ -54,12 +54,12 @@ struct series {
     const struct series_pairs *pairs;
     uint32_t id;
     uint32_t tenant : 31;
-    uint32_t nameless : 1;  /* has no __name__ */
-    uint32_t metadata_hash; /* of the metadata last sent with it; 0 if there was none */
+    uint32_t nameless : 1;  /* the series has no __name__ */
+    uint32_t metadata_hash; /* hash of the metadata last sent with it; 0 without */
     uint32_t defined_in;    /* low bits of the log segment that holds its labels */
-    uint32_t after_plus_1;  /* the series that last followed it in a request; 0 if none did */
+    uint32_t after_plus_1;  /* series that followed it last in a request; 0 if unknown */
     uint32_t before_plus_1; /* the same series in the registry of the frozen generation, if that is
-                               another registry; 0 if it was not there */
+                               another registry; 0 if it is not there */
 };
 
 struct registry {
@@ -72,21 +72,21 @@ struct registry {
     struct id_table pair_table;
     struct id_table name_table;
     struct paged series;
-    struct paged prints; /* by series: struct fingerprint of its labels as they were last sent */
+    struct paged prints; /* struct fingerprint of each series' labels as last sent */
     struct paged pairs;
     struct paged pair_uses;
     struct paged names;
     struct paged tenants; /* by tenant id */
     uint8_t *row_at;      /* the next series_pairs goes here */
     uint8_t *row_end;
-    uint32_t alias_count; /* further keys in series_table */
+    uint32_t alias_count; /* additional keys in series_table */
 };
 
 MUST_CHECK enum err registry_new(struct budget *budget, uint64_t ref_base, uint64_t hash_seed,
                                  struct registry **ret_registry);
 void registry_ref(struct registry *r);
 void registry_unref(struct registry *r);
-/* Memory that is freed with it, in bytes. */
+/* Returns the memory that is freed with the registry, in bytes. */
 uint64_t registry_bytes(const struct registry *r);
 /* Asserts the invariants of registry.c; O(n). For tests and debug builds. Under the head lock. */
 void registry_validate(const struct registry *r);
@@ -131,20 +131,21 @@ series_ref(const struct registry *r, const struct series *series)
 struct registry_tenant *registry_tenant(const struct registry *r, uint32_t tenant);
 struct label pair_label(const struct pair *pair);
 
-/* Hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical). */
+/* Returns the hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical).
+ */
 uint64_t registry_labels_hash(const struct registry *r, struct bytes labels);
 
-/* Finds a series by any key under which it was sent; `equal` decides. NULL if there is none. */
+/* Finds a series by any key under which it was sent; `equal` decides. NULL if not found. */
 struct series *registry_find(const struct registry *r, uint32_t tenant, uint64_t key,
                              bool (*equal)(void *context, const struct registry *r,
                                            const struct series *series),
                              void *context);
 struct series *registry_find_labels(const struct registry *r, uint32_t tenant, struct bytes labels);
-/* The name of a tenant; NULL if none of its series has it. */
+/* Returns the name of a tenant; NULL if none of its series has it. */
 struct registry_name *registry_find_name(const struct registry *r, uint32_t tenant,
                                          struct bytes text);
-/* Finds the pair of a tenant with exactly this label. False if there is none, or `scratch`, which
- * is overwritten, has an error. */
+/* Finds the pair of a tenant with exactly this label. False if not found, or if `scratch`, which is
+ * overwritten, has an error. */
 bool registry_find_pair(const struct registry *r, uint32_t tenant, struct label label,
                         struct buf *scratch, uint32_t *ret_id);
 

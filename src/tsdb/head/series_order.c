@@ -25,7 +25,7 @@ struct name_run {
 struct name_runs {
     const struct registry *registry;
     struct name_run *items;
-    struct order_key *order; /* of the items, and room for as many */
+    struct order_key *order; /* order of the items, and room for as many */
     uint32_t count;
     uint32_t capacity;
 };

@@ -24,7 +24,7 @@ MUST_CHECK enum err pairs_number(const struct registry *registry, const uint32_t
  */
 MUST_CHECK enum err series_sort(const struct registry *registry, const uint32_t *pair_numbers,
                                 uint32_t *ids, uint32_t count, struct budget *budget);
-/* The same without pair_numbers. `pair_count` is that of the registry. */
+/* series_sort() without pair_numbers. `pair_count` is that of the registry. */
 MUST_CHECK enum err series_order(const struct registry *registry, uint32_t pair_count,
                                  uint32_t *ids, uint32_t count, struct budget *budget,
                                  struct query_control *control, struct why *why);

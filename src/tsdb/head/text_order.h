@@ -10,7 +10,7 @@
 
 struct order_key {
     uint64_t key;
-    uint32_t id; /* of the item */
+    uint32_t id; /* id of the item */
 };
 
 /* Sorts by key. `spare` has room for `count` keys. */

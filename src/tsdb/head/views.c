@@ -109,7 +109,7 @@ enum { PAGE_NOTES_MIN = 256, PAGE_NOTES_MAX = 1 << 20 };
 
 struct view_note {
     const void *series;
-    int64_t first_ms; /* of the chunk */
+    int64_t first_ms; /* first time of the chunk */
     uint32_t older;   /* the series' next older note in this page, plus 1; 0 after the last */
     uint32_t tag;
     uint8_t count;
@@ -121,7 +121,7 @@ struct view_notes_page {
     struct view_notes_page *older;
     uint32_t capacity; /* a power of two */
     uint32_t count;
-    uint32_t to;     /* views of this epoch and later ones need none of them */
+    uint32_t to;     /* views of this epoch and later ones need no note here */
     uint32_t *slots; /* hash table by series: its newest note, plus 1 */
     struct view_note notes[];
 };

@@ -17,7 +17,7 @@
 
 enum view_loss {
     VIEW_NOT_LOST,
-    VIEW_LOST_COMMIT, /* a commit failed, and samples it may have seen were taken back */
+    VIEW_LOST_COMMIT, /* a commit failed, and samples that the view may have seen were undone */
     VIEW_LOST_MEMORY, /* it was the oldest when there was no memory for notes */
 };
 
@@ -39,8 +39,8 @@ struct views {
 void views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t now_ns);
 void views_close(struct views *views, struct head_view *view);
 
-/* The least epoch of a view that is open, not lost, and at `from` or later. False if there is
- * none. */
+/* Gives the least epoch of a view that is open, not lost, and at `from` or later. False without
+ * such a view. */
 bool views_next(const struct views *views, uint32_t from, uint32_t *ret_epoch);
 /* True if a view that is not lost has an epoch in [from, to). */
 bool views_meet(const struct views *views, uint32_t from, uint32_t to);
@@ -55,11 +55,11 @@ void views_validate(const struct views *views);
  * Notes record how many samples the open chunks of a generation held at earlier epochs, as long as
  * a view of such an epoch is open.
  *
- * A chunk knows how many of its samples are of its last epoch, the tag, and how many of the one
- * before; so it knows exactly what epochs from tag - 2 on see of it. Before a sample with a later
- * tag is appended, these counts are noted if a view needs them. A reader whose epoch the chunk no
- * longer knows looks for the chunk's newest note that knows it; without one, the chunk began later.
- * There is at most one note for each chunk and view.
+ * A chunk knows how many of its samples are of its last epoch, the tag, and of the previous one; so
+ * it knows exactly which samples epochs from tag - 2 on see. Before a sample with a later tag is
+ * appended, these counts are noted if a view needs them. A reader whose epoch the chunk no longer
+ * knows looks for the chunk's newest note that knows it; without one, the chunk began later. There
+ * is at most one note for each chunk and view.
  *
  * Notes are in pages, each larger than the one before, which are freed when no view needs them.
  */
@@ -68,15 +68,13 @@ struct view_notes {
     struct view_notes_page *newest;
 };
 
-/*
- * Called before a sample of `epoch` is appended to the open chunk of a series, which is identified
- * by its address. Without memory for a note, views are lost, the oldest first, until there is some.
- * `frozen` are the notes of the generation before; NULL if there is none.
- */
+/* Called before a sample of `epoch` is appended to the open chunk of a series, which is identified
+ * by its address. Without memory for a note, views are lost, the oldest first, until there is
+ * memory. `frozen` are the notes of the previous generation; NULL without one. */
 void view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct views *views,
                        const void *series, const struct hchunk_open *open, uint32_t epoch);
 
-/* How many samples of the chunk, from the first, a view of this epoch sees. */
+/* Returns the number of samples of the chunk, from the first, that a view of this epoch sees. */
 uint32_t view_notes_visible(const struct view_notes *notes, const void *series,
                             const struct chunk_marks *chunk, uint32_t epoch);
 

@@ -11,7 +11,7 @@ enum {
     BLOCKS_BYTES = 768,          /* one block of a series, wherever it is held at once */
     INPUT_BYTES = 128 * KIB,     /* a reader of rows, label names */
     INPUT_PAGES = 10,            /* held, or unpacked further */
-    SLOT_SAMPLE_BYTES = 24,      /* of a block being merged with others */
+    SLOT_SAMPLE_BYTES = 24,      /* a sample of a block being merged with others */
     HISTOGRAMS_BYTES = 5 * 1024 * KIB, /* blocks of them are unpacked: read and written */
     TENANT_BYTES = 480,
     INDEX_SHARE = 16, /* directories, as a part of what they point at */

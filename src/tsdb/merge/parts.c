@@ -140,7 +140,7 @@ part_merge_free(struct part_merge *m)
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
+enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* kept from tenant to tenant */
 
 static const struct part_tenant *
 next_tenant(const struct merge_source *s)

@@ -69,7 +69,7 @@ struct merge_piece {
 
 enum merge_phase {
     PHASE_TENANT,    /* the next tenant of any input */
-    PHASE_WALK,      /* which of its series have something that stays */
+    PHASE_WALK,      /* finds the series with samples that stay */
     PHASE_PAIRS,     /* their labels, merged and written */
     PHASE_SERIES,    /* the next series in label order */
     PHASE_SAMPLES,   /* its samples, */

@@ -200,7 +200,7 @@ merge_samples(struct part_merge *m)
 /* One of several exemplars of a series that have the same time. */
 struct equal_time {
     uint64_t bits;
-    struct bytes labels; /* in the arena */
+    struct bytes labels; /* lie in the arena */
     uint32_t index;      /* order of arrival */
     bool is_duplicate;
 };

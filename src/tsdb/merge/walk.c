@@ -182,7 +182,7 @@ walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
     if (e == OK) e = judge_exemplars(m, s, row, &j);
     if (e == OK) e = judge_blocks(m, s, &j);
     if (e) return e;
-    if (j.stays) { /* what is removed of it is counted when it is merged */
+    if (j.stays) { /* samples it loses are counted when it is merged */
         const uint32_t *pairs;
         uint32_t count;
         s->active = true;

@@ -16,7 +16,7 @@ struct bundles {
     struct histogram_chunks *chunks;
     struct arena arena; /* for one block */
     struct buf made;
-    struct page_source *source; /* of `page` */
+    struct page_source *source; /* source of `page` */
     const struct page *page;    /* held; NULL if the last bundle was not in the cache */
 };
 

@@ -16,8 +16,8 @@ enum {
     PAGE_LISTS_MAX = 4096,
     DIRECTORY_IN_ROOT = 1,       /* in place of a directory's offset */
     DIRECTORY_ROOT_BYTES = 512,  /* longer directories have a page */
-    PAGE_BYTES_SOON = 16 * 1024, /* size of pages, about, in parts that are merged again soon */
-    PAGE_BYTES_LAST = 64 * 1024, /* the same in parts that stay */
+    PAGE_BYTES_SOON = 16 * 1024, /* approximate size of pages in parts that are merged again soon */
+    PAGE_BYTES_LAST = 64 * 1024, /* approximate size in parts that stay */
 };
 
 #define PART_HEADER_MAGIC "FKPARTHD"
@@ -45,13 +45,13 @@ part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, ui
 
 /* --- postings --------------------------------------------------------------------------------- */
 
-/* The head of a list: its form, whether it comes in segments, and its size. */
+/* The head of a list: its form, whether it is in segments, and its size. */
 enum list_form { LIST_DIFFERENCES = 0, LIST_RUNS = 1 };
 enum {
     LIST_SEGMENTS = 2,
     LIST_SIZE_SHIFT = 2,
-    LIST_SEGMENTED_BYTES = 2048, /* lists from this size on come in segments */
-    SEGMENT_NUMBERS = 1024,      /* in one segment */
+    LIST_SEGMENTED_BYTES = 2048, /* lists from this size on are in segments */
+    SEGMENT_NUMBERS = 1024,      /* numbers in one segment */
 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -59,7 +59,7 @@ enum {
 /* The columns of a page of rows, in their order. */
 enum row_column {
     ROW_HEAD,         /* pages of values, time columns */
-    ROW_STRETCHES,    /* where each stretch but the first begins, and its first row's pairs */
+    ROW_STRETCHES,    /* begin of each stretch but the first, and its first row's pairs */
     ROW_PAIR_COUNTS,  /* per row */
     ROW_MASKS,        /* per row: the pairs that differ from the row before */
     ROW_PAIRS,        /* these pairs */
@@ -81,10 +81,10 @@ enum row_column {
 
 /* The position in a group at some row, without the pairs. */
 struct row_place {
-    uint64_t bytes[ROW_COLUMN_COUNT]; /* of each column from ROW_PAIR_COUNTS on */
-    uint64_t time_index;              /* of the block before */
-    uint64_t items;                   /* in pages of values */
-    uint64_t item_at;                 /* where the last of them ends */
+    uint64_t bytes[ROW_COLUMN_COUNT]; /* offset in each column from ROW_PAIR_COUNTS on */
+    uint64_t time_index;              /* time index of the previous block */
+    uint64_t items;                   /* items in pages of values */
+    uint64_t item_at;                 /* end of the last of them */
 };
 
 enum { ROW_MASK_BITS = 63 }; /* pairs after these are always listed */

@@ -21,20 +21,20 @@ struct version {
     struct part *parts[]; /* holds a reference to each */
 };
 
-/* A part that could not be opened, and may come back at another start. */
+/* A part that could not be opened, and may return at another start. */
 struct part_aside {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
     uint64_t applied;       /* the last tombstone that was applied to it */
-    struct time_range time; /* of its samples; INT64_MIN to INT64_MAX if not known */
+    struct time_range time; /* times of its samples; INT64_MIN to INT64_MAX if not known */
 };
 
 struct live {
     struct lock lock; /* LOCK_RANK_TSDB; guards the version */
     struct version *version;
 
-    /* By from_pos. Immutable once the store is open. */
+    /* Ordered by from_pos. Immutable once the store is open. */
     struct part_aside *aside;
     uint32_t aside_count;
 };
@@ -50,7 +50,8 @@ void version_ref(struct version *version);
 void version_unref(struct version *version);
 /* Asserts the invariants of live.c; O(parts). */
 void version_validate(const struct version *version);
-/* The newest part that holds metadata, which replaces that of all others. NULL if none has any. */
+/* Returns the newest part that holds metadata, which replaces that of all others. NULL if none has
+ * any. */
 struct part *version_metadata_part(const struct version *version);
 
 #endif

@@ -9,15 +9,15 @@
 #include "tsdb/part/walk.h"
 
 enum {
-    VALUES_PER_CHECK = 1024, /* of the deadline */
+    VALUES_PER_CHECK = 1024, /* values between two checks of the deadline */
     LOOK_UPS_PER_CHECK = 64,
-    NS_PER_CHECK = 2 * 1000 * 1000, /* of matching, at most */
+    NS_PER_CHECK = 2 * 1000 * 1000, /* the longest matching between two checks */
 };
 
 struct part_matching {
     const struct part_index *index;
     struct value_walk values;
-    struct postings_walk postings; /* of the current matcher */
+    struct postings_walk postings; /* walk of the current matcher */
 };
 
 /*
@@ -74,7 +74,7 @@ collect_scan(struct part_matching *m, const struct part_name *name, const struct
     return e;
 }
 
-/* The same by look-ups, where the matcher's set of values is known. */
+/* collect_scan() by look-ups, for a matcher whose set of values is known. */
 static enum err
 collect_literals(struct part_matching *m, const struct part_name *name, const struct bytes *values,
                  uint32_t count, struct why *why)

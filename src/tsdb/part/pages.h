@@ -33,11 +33,11 @@ enum {
 /* Writes one file from front to back, in large pieces. */
 struct page_writer {
     struct file file;
-    struct buf out; /* bytes that are not in the file yet */
+    struct buf out; /* bytes that are not written to the file */
     struct buf packed;
-    uint64_t flushed_bytes; /* in the file */
+    uint64_t flushed_bytes; /* bytes written to the file */
     uint64_t part_number;
-    int level;                  /* of zstd; 0 packs nothing */
+    int level;                  /* level of zstd; 0 packs nothing */
     struct ZSTD_CCtx_s *zstd;   /* about 600 KiB, not charged to a budget */
     uint64_t payload_bytes[16]; /* stored bytes with headers, by kind */
 };
@@ -52,7 +52,7 @@ MUST_CHECK enum err page_write(struct page_writer *writer, enum page_kind kind,
                                struct bytes payload, uint64_t *ret_offset, struct why *why);
 /* Writes bytes outside of pages: header and footer. */
 MUST_CHECK enum err page_write_raw(struct page_writer *writer, struct bytes bytes, struct why *why);
-/* The offset of the next byte that is written. */
+/* Returns the offset of the next byte that is written. */
 uint64_t page_writer_offset(const struct page_writer *writer);
 /* Writes what is buffered, syncs and closes the file. */
 MUST_CHECK enum err page_writer_close(struct page_writer *writer, struct why *why);
@@ -69,7 +69,7 @@ struct page {
 struct page_cache;
 MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
                                    struct page_cache **ret_cache);
-/* From now on damage found through `cache` is noted in `other`, which outlives it. */
+/* Makes damage found through `cache` known to `other`, which outlives it. */
 void page_cache_tell(struct page_cache *cache, struct page_cache *other);
 /* Notes that the content of a page is invalid although its checksum matches. */
 void page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset);
@@ -90,19 +90,16 @@ uint64_t page_cache_new_id(struct page_cache *cache);
 /* Drops all pages of a source that is closed. */
 void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
 
-/*
- * Gets a page from the cache or the file; the caller holds it until page_release(). A page that
- * does not fit into the cache is kept as long as it is held. ERR_CORRUPT: there is no whole page of
- * that kind; `why` names part and page. ERR_IO: a second attempt failed, too. ERR_NOMEM: the budget
- * is exhausted, and freeing pages that are not held did not help.
- */
+/* Gets a page from the cache or the file; the caller holds it until page_release(). A page that
+ * does not fit into the cache is kept as long as it is held. ERR_CORRUPT: not a valid page of that
+ * kind; `why` names part and page. ERR_IO: a second attempt failed, too. ERR_NOMEM: the budget is
+ * exhausted, and freeing pages that are not held did not help. */
 MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
                              const struct page **ret_page, struct why *why);
 void page_release(struct page_source *source, const struct page *page);
 
-/*
- * Bytes computed from a source's pages can be kept among them, under a number below 2^63; they are
- * evicted like pages. NULL if the number is not in the cache; otherwise held like a page.
+/* Finds bytes computed from a source's pages that page_keep_made() keeps in the cache, under a
+ * number below 2^63; they are evicted like pages. NULL if not cached; otherwise held like a page.
  */
 const struct page *page_find_made(struct page_source *source, uint64_t number);
 /* Keeps a copy of the bytes, if there is memory and room in the cache. */
@@ -116,14 +113,14 @@ MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint
 struct page_facts {
     enum page_kind kind;
     bool packed;
-    uint32_t stored_bytes; /* of the payload */
-    uint32_t raw_bytes;    /* of the payload, unpacked */
-    uint64_t next;         /* the offset after the page */
+    uint32_t stored_bytes; /* size of the payload */
+    uint32_t raw_bytes;    /* size of the unpacked payload */
+    uint64_t next;         /* offset after the page */
 };
 MUST_CHECK enum err page_describe(struct page_source *source, uint64_t offset,
                                   struct page_facts *ret_facts, struct why *why);
 
-/* The first place in [from, end) with the header of a page; `end` if there is none. */
+/* Finds the first place in [from, end) with the header of a page; `end` if not found. */
 MUST_CHECK enum err page_search(struct page_source *source, uint64_t from, uint64_t end,
                                 uint64_t *ret_offset, struct why *why);
 

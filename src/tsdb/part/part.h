@@ -17,7 +17,7 @@ enum { BLOCK_BYTES_MAX = 48 * 1024, SCALE_NONE = 255 };
 
 struct part_info {
     uint64_t number;
-    uint64_t from_pos; /* of the log */
+    uint64_t from_pos; /* log position */
     uint64_t to_pos;
     int64_t min_ms;
     int64_t max_ms;
@@ -26,8 +26,8 @@ struct part_info {
     uint64_t block_count;
     uint64_t sample_count[LEDGER_KIND_COUNT];
     uint64_t file_bytes;
-    uint64_t data_bytes; /* of which pages of samples and exemplars */
-    uint8_t level;       /* of zstd */
+    uint64_t data_bytes; /* size of pages of samples and exemplars within file_bytes */
+    uint8_t level;       /* level of zstd */
 };
 
 struct part_tenant {
@@ -58,10 +58,10 @@ struct page_place {
 struct block_ref {
     uint8_t codec;
     uint8_t scale;    /* SCALE_NONE if they are not decimals */
-    uint16_t bundled; /* blocks of the bundle that begins here, see row_range; 0 if none does */
-    uint32_t number;  /* of the block in its row */
+    uint16_t bundled; /* blocks of the bundle that begins here, see row_range; 0 for others */
+    uint32_t number;  /* number of the block in its row */
     bool has_starts;
-    bool has_stats; /* of histograms only stats.number_count, samples without staleness markers */
+    bool has_stats; /* histograms only have stats.number_count, samples without staleness markers */
     bool is_constant;
     uint32_t count;
     int64_t k;
@@ -147,12 +147,12 @@ MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct pag
                               struct why *why);
 void part_ref(struct part *part);
 void part_unref(struct part *part);
-/* The part is not live any more: with the last reference its files are removed. */
+/* Marks the part as not live: its files are removed with the last reference. */
 void part_drop(struct part *part);
 /* Excludes the part from merges while this process runs, because merging it failed. */
 void part_leave_alone(struct part *part, const struct why *why);
 bool part_is_left_alone(const struct part *part);
-/* Why it is left alone; "" if that is not known. A view of the part. */
+/* Returns why it is left alone; "" if unknown. A view of the part. */
 const char *part_alone_reason(const struct part *part);
 /*
  * Checks that the part's file still has a name. ERR_IO: it was removed or replaced;
@@ -161,14 +161,14 @@ const char *part_alone_reason(const struct part *part);
 MUST_CHECK enum err part_look_there(struct part *part, struct why *why);
 bool part_is_removed(const struct part *part);
 
-/* The last tombstone that was applied when the part was written: the part has no sample that it or
- * an earlier one hides. Set before other threads see the part. */
+/* The last tombstone applied when the part was written: the part has no sample that it or an
+ * earlier one hides. Set before other threads see the part. */
 uint64_t part_applied(const struct part *part);
 void part_set_applied(struct part *part, uint64_t tombstone);
 /* Finds the series that a tombstone selects in the part. False if they were not added. */
 bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
-/* Adds them. Takes `series`, also on an error; if another thread was faster its bitmap is given.
- * ERR_NOMEM. */
+/* Adds the series that a tombstone selects. Takes `series`, also on an error; if another thread was
+ * faster its bitmap is given. ERR_NOMEM. */
 MUST_CHECK enum err part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
                                     const roaring_bitmap_t **ret_series);
 const struct part_info *part_info(const struct part *part);
@@ -180,7 +180,7 @@ const struct part_tenant *part_tenant(const struct part *part, struct bytes name
 /* A label name of a tenant. */
 struct part_name {
     struct bytes name;
-    uint32_t first_pair; /* in the part */
+    uint32_t first_pair; /* number in the part */
     uint32_t pair_count;
 };
 /* The label names of a tenant, loaded for each query. */
@@ -224,16 +224,16 @@ MUST_CHECK enum err row_seek(struct row_reader *reader, uint32_t number, struct 
 /* Finds the row with these canonical labels. ERR_MISSING: the tenant has no such series. */
 MUST_CHECK enum err row_find(struct row_reader *reader, struct bytes labels, uint32_t *ret_number,
                              struct why *why);
-/* Its pairs, by their numbers in the part, ascending; a view until the next call. */
+/* Gives the row's pairs by their numbers in the part, ascending; a view until the next call. */
 void row_pairs(const struct row_reader *reader, const uint32_t **ret_pairs, uint32_t *ret_count);
 MUST_CHECK enum err row_blocks(struct row_reader *reader, const struct block_ref **ret_blocks,
                                uint32_t *ret_count, struct why *why);
-/* Finds out whether it has a block that meets [min, max]. */
+/* *ret_meets: the row has a block that overlaps [min, max]. */
 MUST_CHECK enum err row_meets(struct row_reader *reader, int64_t min_ms, int64_t max_ms,
                               bool *ret_meets, struct why *why);
-/* From now on blocks of histograms have stats.number_count, if the part knows it. */
+/* Makes the reader set stats.number_count for blocks of histograms, if the part knows it. */
 void row_reader_want_stale(struct row_reader *reader);
-/* From now on the reader reads rows of another tenant of the same part. */
+/* Moves the reader to another tenant of the same part. */
 void row_reader_move(struct row_reader *reader, const struct part_index *index);
 
 /*
@@ -249,7 +249,7 @@ struct row_range {
     /* Mark bundles: blocks of histograms, always the same ones of a row, that are worth streaming
      * together (bundle.h). Only bundles that are wholly in the time range are marked. */
     bool with_bundles;
-    uint32_t rows_max; /* end after as many rows; 0 gives all */
+    uint32_t rows_max; /* end after this many rows; 0: after the last */
 };
 struct row_of_batch {
     uint32_t number;
@@ -265,8 +265,8 @@ void row_batch_free(struct row_batch *batch);
 /* After ERR_CORRUPT: skips the damaged page of rows, or the row whose labels are damaged. False if
  * the end of the damage is not known. */
 bool row_batch_pass(struct row_batch *batch);
-/* Gives the next row; views until the next call. An error is returned when the row it concerns
- * comes, and again by later calls. */
+/* Gives the next row; views until the next call. An error is returned at the row it concerns, and
+ * again by later calls. */
 MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,
                                    struct why *why);
 
@@ -300,7 +300,7 @@ MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *
 struct block_bytes {
     struct bytes times;
     struct bytes values;
-    struct bytes starts; /* with block->has_starts */
+    struct bytes starts; /* valid if block->has_starts */
     const struct page *pages[3];
 };
 MUST_CHECK enum err block_hold(struct part *part, const struct block_ref *block,
@@ -312,12 +312,12 @@ struct directory_table;
 struct exemplar_walk {
     struct part *part;
     const struct directory_table *table;
-    uint32_t next_page; /* in the table */
+    uint32_t next_page; /* index in the table */
     const struct page *page;
-    uint64_t offset; /* of the page */
+    uint64_t offset; /* offset of the page */
     struct cursor c;
     bool at_end;
-    uint32_t series; /* in the part */
+    uint32_t series; /* number in the part */
     struct exemplar exemplar;
 };
 
@@ -325,7 +325,7 @@ void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
 void exemplar_walk_fini(struct exemplar_walk *walk);
 /* Begins before the first exemplar; at_end if the part has none. */
 MUST_CHECK enum err exemplar_walk_open(struct exemplar_walk *walk, struct why *why);
-/* Moves to the first exemplar of series `first` or a later one; at_end if there is none. Views end
+/* Moves to the first exemplar of series `first` or a later one; at_end after the last. Views end
  * with the next step. */
 MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
                                         struct why *why);
@@ -342,7 +342,7 @@ MUST_CHECK enum err part_metadata(struct part *part, const struct part_tenant *t
                                   enum err (*each)(void *context, const struct metadata *metadata),
                                   void *context, struct why *why);
 
-/* Walks every page; calls `damaged` for each that is not whole, with its offset and the reason. */
+/* Walks every page; calls `damaged` for each invalid page, with its offset and the reason. */
 MUST_CHECK enum err part_verify(struct part *part,
                                 void (*damaged)(void *context, uint64_t offset,
                                                 const struct why *why),

@@ -106,7 +106,7 @@ postings_set(struct postings_walk *w)
         /* The bits follow in order: full words as runs. */
         size_t words = bits_bytes(w) / sizeof *w->bits;
         uint64_t *bits = w->bits;
-        w->bits = NULL; /* what comes goes into the bitmap */
+        w->bits = NULL; /* later series go into the bitmap */
         for (size_t i = 0; i < words; i++) {
             uint32_t first = w->from + (uint32_t)i * 64;
             if (bits[i] == UINT64_MAX) {

@@ -17,10 +17,10 @@
 #include "tsdb/part/walk.h"
 
 enum {
-    ROWS_FIRST = 16, /* of the first batch: callers that need few rows do not pay for many */
+    ROWS_FIRST = 16, /* rows of the first batch: callers that need few rows do not pay for many */
     ROWS_MAX = 2048,
     ROWS_GROWTH = 4,
-    BLOCK_BYTES_MANY = 256 * 1024, /* with more, the batch ends */
+    BLOCK_BYTES_MANY = 256 * 1024, /* a larger batch ends */
     PAIR_BYTES_MANY = 256 * 1024,
     BUNDLE_SAMPLES_MAX = 4096, /* a single block may have more */
     BUNDLE_BLOCKS_MAX = 1024,
@@ -28,7 +28,7 @@ enum {
 
 struct batch_row {
     uint32_t number;
-    uint32_t pairs_end; /* in `pairs` */
+    uint32_t pairs_end; /* end of its pairs in `pairs` */
     uint32_t blocks_end;
 };
 
@@ -38,17 +38,17 @@ struct row_batch {
     struct label_store store;
     struct row_range range;
     roaring_uint32_iterator_t next;
-    uint32_t rows_max; /* of the next batch */
+    uint32_t rows_max; /* rows of the next batch */
     uint32_t rows_left;
 
     struct buf known;   /* struct batch_row */
     struct buf pairs;   /* u32 */
-    struct buf entries; /* u32: entries of the store, for these pairs */
+    struct buf entries; /* u32: entries of the store for these pairs */
     struct buf blocks;
     uint32_t at;         /* the row to be given next */
     uint32_t labels_end; /* after the last row whose labels are read */
     uint32_t failed_number;
-    enum err failed; /* what ended the batch */
+    enum err failed; /* error that ended the batch */
     struct why failed_why;
     struct buf labels;
 };

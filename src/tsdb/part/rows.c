@@ -38,16 +38,16 @@ struct values_page {
     uint64_t items;
 };
 
-/* How much of the current row is read. */
+/* The known part of the current row. */
 enum row_known { KNOWN_NOTHING, KNOWN_PAIRS, KNOWN_COUNT, KNOWN_TIMES, KNOWN_BLOCKS };
 
 struct row_reader {
     const struct part_index *index;
     struct budget *budget;
     const struct page *page;
-    uint64_t offset;      /* of the page */
+    uint64_t offset;      /* offset of the page */
     uint32_t page_end;    /* first row of the next page */
-    struct cursor groups; /* of the page, after the current one */
+    struct cursor groups; /* groups of the page after the current one */
     enum row_known known;
 
     /* The group, and its head. */
@@ -64,23 +64,23 @@ struct row_reader {
     struct cursor stretches;
     struct row_place place;
     struct row_place advance;
-    struct buf stretch_pairs; /* of its first row */
+    struct buf stretch_pairs; /* pairs of its first row */
 
-    /* The hands. Blocks are numbered within the stretch. */
+    /* The positions. Blocks are numbered within the stretch. */
     struct cursor c[ROW_COLUMN_COUNT];
     uint32_t pairs_rows; /* rows of the group whose pairs are read; the last is the current row */
     struct buf pairs;
     uint32_t counts_rows; /* rows of the group whose block counts are read */
-    uint64_t first_block; /* of the last of these rows */
+    uint64_t first_block; /* first block of the last of these rows */
     uint64_t block_count;
     uint64_t times_blocks; /* blocks whose times are read */
-    uint64_t time_index;   /* of the last one */
+    uint64_t time_index;   /* time index of the last one */
     uint64_t blocks_read;
     bool items_begun;
-    uint64_t items; /* of the group, read */
+    uint64_t items; /* items of the group that are read */
     uint32_t next_values_page;
     uint64_t values_page; /* offset of the current page of values */
-    uint64_t items_left;  /* items in it that follow */
+    uint64_t items_left;  /* items that follow in it */
     uint64_t item_at;     /* offset of the next item in it */
 
     struct buf blocks; /* struct block_ref, of the current row */
@@ -347,7 +347,7 @@ hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uin
     return true;
 }
 
-/* True if the hands that reached the end of a stretch are at `place`. */
+/* True if the positions that reached the end of a stretch are at `place`. */
 static bool
 stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_place *place)
 {
@@ -386,7 +386,7 @@ stretch_enter(struct row_reader *r, uint32_t row)
 {
     bool at_end = r->pairs_rows == r->stretch_row + STRETCH_ROWS;
     while (r->stretch_row < row) {
-        /* Reads where the next stretch begins; the hands do not move. */
+        /* Reads where the next stretch begins; the positions do not move. */
         struct cursor *c = &r->stretches;
         for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
             go_on(c, &r->place.bytes[i], &r->advance.bytes[i]);

@@ -14,7 +14,7 @@ MUST_CHECK enum err times_cache_new(struct budget *budget, uint32_t samples,
                                     struct times_cache **ret_cache);
 void times_cache_free(struct times_cache *cache);
 
-/* The same as block_read_times(). */
+/* block_read_times() through the cache. */
 MUST_CHECK enum err times_cache_read(struct times_cache *cache, struct part *part,
                                      const struct block_ref *block, int64_t *ret_times,
                                      struct why *why);

@@ -2,8 +2,8 @@
  * tombstone.h - private to tsdb/: deletions of samples that are still on disk.
  *
  * A tombstone hides the samples and exemplars of some series in a range of time from every reader,
- * if they came before its position in the log. Merges leave out the samples it hides; when no part
- * is left that could hold any of them, it is removed.
+ * if they arrived before its position in the log. Merges leave out the samples it hides; when no
+ * part can hold any of them, it is removed.
  *
  * Sets are immutable and shared: each version of the parts holds one.
  */
@@ -34,7 +34,7 @@ struct part_deletion {
 struct tombstones {
     _Atomic uint32_t references;
     struct budget *budget;
-    uint64_t last_id; /* the highest ever given */
+    uint64_t last_id; /* the highest id ever given */
     uint32_t count;
     struct tombstone *items[];
 };
@@ -46,7 +46,8 @@ MUST_CHECK enum err tombstone_new(struct budget *budget, uint64_t id, struct byt
                                   struct tombstone **ret_tombstone);
 void tombstone_unref(struct tombstone *tombstone);
 
-/* Makes a set of those of `from` for which `keep` is true, and `added` (may be NULL). ERR_NOMEM. */
+/* Makes a set of the tombstones of `from` for which `keep` is true, and `added` (may be NULL).
+ * ERR_NOMEM. */
 MUST_CHECK enum err tombstones_new(struct budget *budget, const struct tombstones *from,
                                    bool (*keep)(void *context, const struct tombstone *tombstone),
                                    void *context, struct tombstone *added,

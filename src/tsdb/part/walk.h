@@ -18,13 +18,13 @@ struct directory_table {
     uint32_t count;
     size_t memory_bytes;
     uint64_t *offsets;
-    uint32_t *numbers;  /* the first in each page, ascending */
+    uint32_t *numbers;  /* the first number in each page, ascending */
     uint32_t *key_ends; /* with keys: end of each in `keys` */
     uint8_t *keys;
 };
 
 struct directory {
-    uint64_t page;                         /* 0 if there are no pages of this kind */
+    uint64_t page;                         /* 0 without pages of this kind */
     bool has_keys;                         /* a key separates each page from the one before */
     struct bytes bytes;                    /* with DIRECTORY_IN_ROOT: view of the part's arena */
     struct directory_table *_Atomic table; /* release, pairs with acquire in directory_table() */
@@ -71,7 +71,7 @@ struct part {
 enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
 MUST_CHECK enum err part_directory_table(struct part *part, struct directory *directory,
                                          const struct directory_table **ret_table, struct why *why);
-/* The number of pages that begin at or before `number`. */
+/* Returns the number of pages that begin at or before `number`. */
 uint32_t part_pages_until(const struct directory_table *table, uint32_t number);
 /* Finds the page that has a number: its offset, its first number, and the next page's. */
 MUST_CHECK enum err part_directory_find(struct part *part, struct directory *directory,
@@ -100,13 +100,13 @@ bool row_stats_skip(struct cursor *columns, unsigned shape);
 /* Walks the list of blocks of histograms that have, or may have, staleness markers. */
 struct stale_walk {
     const struct directory_table *table; /* NULL before the first seek */
-    uint32_t next_page;                  /* in the table */
+    uint32_t next_page;                  /* index in the table */
     const struct page *page;
-    uint64_t offset; /* of the page */
+    uint64_t offset; /* offset of the page */
     struct cursor c;
-    uint32_t series; /* of the current entry, in the part; UINT32_MAX at the end */
-    uint32_t block;  /* in its row */
-    uint32_t count;  /* of staleness markers; 0 if not known */
+    uint32_t series; /* series of the current entry, in the part; UINT32_MAX at the end */
+    uint32_t block;  /* block in its row */
+    uint32_t count;  /* number of staleness markers; 0 if not known */
 };
 
 /* Sets stats.number_count of the series' blocks of histograms, if the part knows it: cheapest in
@@ -117,7 +117,7 @@ void stale_walk_fini(struct stale_walk *walk, struct part *part);
 
 /* --- labels.c --------------------------------------------------------------------------------- */
 
-/* NULL if the tenant has no such name. */
+/* NULL if the tenant does not have the name. */
 const struct part_name *part_find_name(const struct part_index *index, struct bytes name);
 const struct part_name *part_name_of_pair(const struct part_index *index, uint32_t pair);
 
@@ -125,12 +125,12 @@ const struct part_name *part_name_of_pair(const struct part_index *index, uint32
 struct value_walk {
     struct part *part;
     const struct page *page;
-    uint64_t offset; /* of the page */
+    uint64_t offset; /* offset of the page */
     struct cursor c;
     uint32_t next_pair;
     uint32_t page_first;
     uint32_t page_end;      /* first pair of the next page */
-    uint32_t restart_count; /* of the page */
+    uint32_t restart_count; /* restarts of the page */
     uint32_t items_end;     /* offset of the restarts in the page */
     struct buf value;
 };
@@ -151,7 +151,7 @@ MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uin
 /* A label that was noted, and its field of canonical labels once it is read. */
 struct label_entry {
     uint32_t pair;
-    uint32_t at; /* in `fields` */
+    uint32_t at; /* offset in `fields` */
     uint32_t size;
 };
 
@@ -165,7 +165,7 @@ struct label_store {
     struct buf entries; /* struct label_entry */
     uint32_t entry_count;
     uint32_t read_count; /* the first entries, whose fields are read */
-    struct table table;  /* by hash of the pair, indexes of entries */
+    struct table table;  /* by hash of the pair: indexes of entries */
     struct buf fields;
     struct buf order; /* u64: pair and entry, while labels are read */
     struct value_walk values;
@@ -194,7 +194,7 @@ struct postings_walk {
     struct part *part;
     const struct part_tenant *tenant;
     const struct page *page;
-    uint64_t offset; /* of the page */
+    uint64_t offset; /* offset of the page */
     struct cursor c;
     uint32_t next_pair;
     uint32_t page_end;
@@ -202,16 +202,16 @@ struct postings_walk {
     uint32_t from; /* the window, from and to included, within the tenant */
     uint32_t to;
     const roaring_bitmap_t *among; /* only these series are wanted; NULL for all */
-    uint32_t list_max;             /* series of each list that are enough */
-    uint32_t list_left;            /* of the current list */
+    uint32_t list_max;             /* series wanted from each list */
+    uint32_t list_left;            /* rest of the current list */
     bool list_ended;               /* the current list has more than list_max */
     bool cut;                      /* some list had more than list_max */
     uint32_t list_count;
     uint64_t added_count;
     roaring_bitmap_t *set; /* numbers in the part */
-    uint64_t *bits;        /* more of the set, by number in the window; NULL if not needed */
+    uint64_t *bits; /* other numbers of the set, by number in the window; NULL if not needed */
     uint32_t batch_count;
-    uint32_t batch[256]; /* numbers that are not in `set` yet */
+    uint32_t batch[256]; /* numbers to be added to `set` */
 };
 
 /* Begins with the window of series `from` to `to`, numbers in the part; `among` and `list_max` may
@@ -221,7 +221,7 @@ void postings_begin(struct postings_walk *walk, const struct part_index *index, 
 void postings_end(struct postings_walk *walk);
 /* Adds the series of a pair (a number in the part): cheapest in ascending order. */
 MUST_CHECK enum err postings_add(struct postings_walk *walk, uint32_t pair, struct why *why);
-/* The series that were added; owned by the walk. */
+/* Returns the added series; owned by the walk. */
 roaring_bitmap_t *postings_set(struct postings_walk *walk);
 
 #endif

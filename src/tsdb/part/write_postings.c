@@ -291,10 +291,10 @@ struct pass {
     uint32_t first;        /* pair */
     uint32_t pair_count;   /* pairs whose runs are counted */
     uint32_t taken_count;  /* pairs whose runs fit */
-    uint32_t *ends;        /* by pair: count of runs; then where they begin; then where they end */
-    struct pair_run *runs; /* of all pairs, one after another */
+    uint32_t *ends;        /* by pair: count of runs; then their begin; then their end */
+    struct pair_run *runs; /* runs of all pairs, one after another */
     uint32_t run_max;      /* runs that fit */
-    uint64_t *bits;        /* by row, for one pair with too many runs */
+    uint64_t *bits;        /* by row, for a pair with too many runs */
 };
 
 /* --- runs ------------------------------------------------------------------------------------- */
@@ -347,7 +347,7 @@ run_next(struct run_walk *x, struct pair_run *ret)
 struct measured {
     uint32_t series_count;
     uint32_t run_count;
-    uint64_t size[2]; /* by form */
+    uint64_t size[2]; /* size by form */
 };
 
 static struct measured

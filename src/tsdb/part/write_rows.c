@@ -440,7 +440,7 @@ is_placed(const struct part_writer *w, const struct block_ref *blocks, uint32_t 
     return true;
 }
 
-/* Writes the rows that wait, up to the first with values in a page that is not written yet. */
+/* Writes waiting rows, up to the first with values in a page that is not written. */
 static enum err
 rows_out(struct part_writer *w, struct why *why)
 {

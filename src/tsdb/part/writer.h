@@ -1,5 +1,5 @@
 /*
- * writer.h - private to the files that write parts: the writer as an object.
+ * writer.h - private to the files that write parts: struct part_writer.
  */
 #ifndef TSDB_PART_WRITER_H
 #define TSDB_PART_WRITER_H
@@ -44,46 +44,46 @@ struct time_slot {
 /* A page of rows being filled: groups that are complete, and one that is not. */
 struct row_filling {
     struct page_filling page;
-    uint32_t page_rows; /* in complete groups */
+    uint32_t page_rows; /* rows in complete groups */
     struct buf columns[ROW_COLUMN_COUNT];
     uint32_t row_count;
     struct buf pairs; /* u32: pairs of the row before */
 
     struct buf stretch_pairs; /* u32: pairs of the first row of the stretch */
     struct buf listed;        /* pairs of a first row, while it is written */
-    struct row_place stretch; /* where the stretch begins */
-    struct row_place advance; /* the length of the stretch before it */
+    struct row_place stretch; /* begin of the stretch */
+    struct row_place advance; /* length of the previous stretch */
 
-    struct buf values_pages; /* of the head: per page, varints of its offset and its items */
+    struct buf values_pages; /* pages in the head: varints of offset and items */
     uint32_t values_page_count;
-    uint64_t values_page; /* the last one */
+    uint64_t values_page; /* the last page */
     uint32_t first_at;    /* offset of the first item in the first page */
-    uint32_t items;       /* in the last page, so far */
-    uint32_t item_count;  /* in all pages */
+    uint32_t items;       /* items in the last page, so far */
+    uint32_t item_count;  /* items in all pages */
     uint32_t item_end;    /* offset after the last item */
 
-    struct buf times_offsets; /* u64, of pages of times */
-    struct buf time_columns;  /* of the head */
-    uint32_t column_end;      /* offset after the last column, */
-    uint64_t column_min;      /* its least time, */
-    uint64_t column_span;     /* and its greatest time minus that */
+    struct buf times_offsets; /* u64 offsets of pages of times */
+    struct buf time_columns;  /* time columns in the head */
+    uint32_t column_end;      /* offset after the last column */
+    uint64_t column_min;      /* least time of the last column */
+    uint64_t column_span;     /* its greatest time minus the least */
     struct time_slot *slots;  /* open addressing */
     uint32_t slot_count;      /* a power of two, or 0 */
     uint32_t time_count;
-    uint32_t time_index; /* of the block before */
+    uint32_t time_index; /* time index of the previous block */
 };
 
 /* The pairs of all rows of a tenant, in a compact form: write_postings.c. */
 struct row_pairs {
     struct buf pairs;       /* u32: pairs of the row before */
     struct buf packed;      /* rows that are not in the file: whole pieces, then one being filled */
-    size_t piece_begin;     /* of the piece being filled */
+    size_t piece_begin;     /* offset of the piece being filled */
     struct buf pieces;      /* struct row_piece: all whole pieces */
     uint32_t spilled_count; /* pieces in the file */
-    struct file file;       /* open once there were any */
-    uint64_t file_bytes;    /* of the pieces in it */
+    struct file file;       /* open after the first spill */
+    uint64_t file_bytes;    /* size of the pieces in the file */
     uint32_t row_count;
-    struct buf columns; /* struct walk_column, of a walk */
+    struct buf columns; /* struct walk_column; during a walk */
 };
 
 /* Rows of a tenant one after another. */
@@ -100,10 +100,10 @@ struct part_writer {
     struct page_writer pages;
     struct codec_scratch *scratch;
     struct part_info info;
-    uint64_t seed;       /* of the hashes of columns */
-    size_t page_bytes;   /* size of a page, about */
+    uint64_t seed;       /* seed of the hashes of columns */
+    size_t page_bytes;   /* approximate size of a page */
     size_t memory_bytes; /* limit of memory in proportion to series: part_writer_set_memory() */
-    bool begun;          /* its directory was made */
+    bool begun;          /* its directory exists */
     bool finished;       /* the part is complete and durable */
 
     struct page_filling times;
@@ -134,7 +134,7 @@ struct part_writer {
     uint32_t name_pairs;
     uint32_t page_values; /* label values in the page being filled */
     struct buf restarts;
-    struct buf separator; /* between that page and the one before */
+    struct buf separator; /* between that page and the previous one */
     struct row_pairs row_pairs;
     uint32_t postings_first; /* pair of the first list in the page being filled */
     struct buf metadata;
@@ -154,7 +154,7 @@ struct part_writer {
     struct histogram *sample_histograms;
     struct arena histogram_arena;
     struct buf encoded;
-    int64_t origin; /* of the values encoded last */
+    int64_t origin; /* origin of the last encoded values */
 
     /* Rows that wait until the pages of their blocks are written. */
     struct buf waiting;       /* struct waiting_row, then its pairs and blocks */
@@ -173,7 +173,7 @@ struct part_writer {
 
 /* --- write.c ---------------------------------------------------------------------------------- */
 
-/* Sets `why` for errors that come without a text, and returns `e`. */
+/* Sets `why` for errors without a text, and returns `e`. */
 enum err part_write_error(const struct part_writer *writer, enum err e, struct why *why);
 void part_directory_add(struct directory_writer *directory, uint32_t number, uint64_t offset);
 /* Writes a page out. */
@@ -206,7 +206,7 @@ MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *w
 
 void part_pairs_init(struct part_writer *writer);
 void part_pairs_fini(struct part_writer *writer);
-/* Remembers the pairs of the next row. */
+/* Notes the pairs of the next row. */
 MUST_CHECK enum err part_pairs_put(struct part_writer *writer, const uint32_t *pairs,
                                    uint32_t count, struct why *why);
 /* Writes the postings of the tenant, whose rows are complete, and forgets the rows. */

@@ -51,7 +51,7 @@ struct interleave {
     struct query_control *control; /* may be NULL */
     uint64_t unchecked_samples;    /* samples read since `control` was last checked */
     struct arena items_arena;      /* copies of open chunks and late samples, lists of deletions */
-    struct interleave_item *items; /* those from next_item on are sorted, once begun */
+    struct interleave_item *items; /* sorted from next_item on, after the beginning */
     uint32_t item_count;
     uint32_t item_capacity;
     uint32_t next_item; /* the first item that is not decoded */

@@ -14,8 +14,8 @@ struct interleave_slot {
     uint32_t order;
     uint32_t at;
     uint32_t count;
-    uint32_t capacity;           /* of times, bits, starts: one piece */
-    uint32_t histogram_capacity; /* of histograms, kinds: one piece */
+    uint32_t capacity;           /* size of times, bits and starts: one piece */
+    uint32_t histogram_capacity; /* size of histograms and kinds: one piece */
     bool has_starts;
     bool mixed;            /* kinds differ: `kinds` has them */
     enum sample_kind kind; /* if not mixed */

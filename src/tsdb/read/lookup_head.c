@@ -24,7 +24,7 @@ struct head_lookup {
     uint32_t checked; /* series since the lock was dropped */
 
     /* If few series are selected: */
-    uint32_t pair_count;   /* of the registry */
+    uint32_t pair_count;   /* pairs of the registry */
     uint64_t *wanted;      /* bits by pair: no series with it was found so far */
     uint32_t wanted_count; /* set bits; with label names, an upper bound */
 };

@@ -8,7 +8,7 @@
 #include "tsdb/read/select_private.h"
 
 enum {
-    NS_BETWEEN_CHECKS = 2 * 1000 * 1000, /* of matching, at most */
+    NS_BETWEEN_CHECKS = 2 * 1000 * 1000, /* longest matching between two checks */
     WALKS_AT_ONCE = 256,
     IDS_AT_ONCE = 1024,
     LIST_WORTH =
@@ -21,7 +21,7 @@ struct head_match {
     uint32_t tenant;
     struct query_control *control; /* may be NULL */
     struct why *why;
-    uint32_t pairs[WALKS_AT_ONCE]; /* found by the current matcher, not in `found` yet */
+    uint32_t pairs[WALKS_AT_ONCE]; /* found by the current matcher, to be added to `found` */
     uint32_t pair_count;
     roaring_bitmap_t *found; /* pairs found by the current matcher */
     uint64_t series_total;   /* series of the pairs in `found` */

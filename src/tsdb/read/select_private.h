@@ -23,9 +23,9 @@ struct query_source {
     struct row_batch *batch; /* rows of `matched`; NULL for exemplars and texts */
     struct row_reader *rows; /* for exemplars, like the next member */
     struct exemplar_walk exemplars;
-    const struct block_ref *blocks; /* of the current row */
+    const struct block_ref *blocks; /* blocks of the current row */
     uint32_t block_count;
-    uint32_t number; /* of the current row */
+    uint32_t number; /* number of the current row */
     struct part_deletion *deletions;
     uint32_t deletion_count;
 
@@ -35,7 +35,7 @@ struct query_source {
     uint32_t *ids;                   /* series in label order */
     uint32_t id_capacity;
     uint32_t id_count;
-    uint32_t id_at; /* after the current series */
+    uint32_t id_at; /* index after the current series */
     struct buf label_bytes;
     struct buf spots; /* struct exemplar_spot, by series */
 };
@@ -64,7 +64,7 @@ struct store_query {
     struct query_source *sources;
     uint32_t source_count;
     struct interleave interleave;
-    struct buf labels; /* of the current series */
+    struct buf labels; /* labels of the current series */
     int64_t min_ms;
     int64_t max_ms;
     const struct query_request *request; /* borrowed until query_open() returns; then NULL */
@@ -121,8 +121,8 @@ void query_find_samples(struct store_query *q, const struct query_source *s, uin
 /* Adds the blocks of the source's current row that meet the time range to the interleave.
  * ERR_NOMEM. */
 MUST_CHECK enum err query_add_blocks(struct store_query *q, const struct query_source *s);
-/* The same for a series of the head; with QUERY_LABELS: query_find_samples(). ERR_NOMEM; ERR_AGAIN:
- * the view is lost. */
+/* query_add_blocks() for a series of the head; with QUERY_LABELS: query_find_samples(). ERR_NOMEM;
+ * ERR_AGAIN: the view is lost. */
 MUST_CHECK enum err query_add_head(struct store_query *q, const struct query_source *s, uint32_t id,
                                    struct why *why);
 /* Estimates the cost as if all series of a source were alike. */
@@ -131,7 +131,7 @@ struct series_cost query_guess(const struct store_query *q);
 /* Moves a source of the head on to its next series. */
 MUST_CHECK enum err query_head_step(struct query_source *s);
 
-/* The source whose labels come first; NULL if all are at their end. */
+/* Returns the source whose labels come first; NULL if all are at their end. */
 struct query_source *query_first_source(struct store_query *q);
 
 /* True if the series of `first` belongs to another shard: then all sources that have it are marked

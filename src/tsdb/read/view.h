@@ -1,5 +1,6 @@
 /*
- * view.h - private to tsdb/: the parts and the head at one moment, and what can be asked of them.
+ * view.h - private to tsdb/: a view of the parts and the head at one moment, and the queries it
+ * answers.
  */
 #ifndef TSDB_READ_VIEW_H
 #define TSDB_READ_VIEW_H
@@ -14,8 +15,8 @@ struct store_view {
     _Atomic uint32_t references; /* acquire-release: the last one frees */
     struct version *version;     /* holds a reference */
     struct gen *gens[2];         /* frozen (may be NULL), active; both NULL with VIEW_PARTS */
-    struct head_view seen;       /* under the head lock */
-    uint64_t epoch;              /* of `seen`, with its high bits */
+    struct head_view seen;       /* guarded by the head lock */
+    uint64_t epoch;              /* epoch of `seen`, with its high bits */
     uint64_t edits;              /* head->edits when it was opened */
     struct tsdb_stretch stretch; /* only parts that meet it are read; to_pos 0: all */
 };
@@ -37,10 +38,8 @@ bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 MUST_CHECK enum err parts_count(struct head *head, const struct query_request *request,
                                 uint64_t *ret_series, uint64_t *ret_samples, struct why *why);
 
-/*
- * Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
- * found. INT64_MIN if there is none. Samples that are damaged do not count.
- */
+/* Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
+ * found. INT64_MIN without such a sample. Damaged samples do not count. */
 MUST_CHECK enum err sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms,
                                  struct why *why);
 

@@ -1,7 +1,7 @@
-/* answerer.c - the store as something that can be asked. */
+/* answerer.c - answers queries from the store. */
 #include "tsdb/store/store.h"
 
-/* What was acknowledged before it was committed is to be seen, too. */
+/* Makes acknowledged but uncommitted samples visible, too. */
 static void
 commit_acknowledged(struct tsdb *db)
 {
@@ -52,7 +52,7 @@ find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
     *ret_max_ms = range.max_ms;
 }
 
-/* It goes with the store. */
+/* The answerer is freed with the store. */
 static void
 free_answerer(struct answerer *answerer)
 {

@@ -2,29 +2,29 @@
  * dir_lock.c - see dir_lock.h.
  *
  * A server holds locks on two files. LOCK alone is not enough, because it looks like a leftover
- * that may be deleted: the next server would make another one and lock that. Then FORMAT still
+ * that may be deleted: the next server would create another one and lock that. Then FORMAT still
  * refuses it, and a directory without FORMAT is not a storage directory.
  *
  * Files that are removed or replaced under a running server (rm, a backup unpacked over the
- * directory) protect nothing. So the server looks each second: both paths lead to the files that
- * are locked, and LOCK contains the server's own line. If not, it acknowledges nothing until it is
+ * directory) protect nothing. So the server checks every second that both paths lead to the locked
+ * files, and that LOCK contains the server's own line. If not, it acknowledges nothing until it is
  * restarted. While one of the two is left, that one still refuses other servers, and so does a
- * directory without FORMAT. Then what was acknowledged may be written: the log may be gone with the
- * file. Otherwise another server may be at work, and nothing is written any more.
+ * directory without FORMAT. Then acknowledged samples may be written: the log may be lost with the
+ * file. Otherwise another server may be using the directory, and nothing is written any more.
  *
  *       dir_lock_complete          look: LOCK or FORMAT is lost,
- *     --------------------> OURS ---- others are refused yet -----> CLOSED
+ *     --------------------> OURS --- others are still refused ----> CLOSED
  *                           |  ^  \                                    |
  *     look: the path leads  |  |   \  look: others are not             |  the same,
  *     to another directory  v  |    \  refused any more                |  or it moves
  *                          MOVED --------------------> LOST <----------+
  *
- * Locks are a matter of one kernel. Some file systems that several machines mount do not pass them
- * on (NFS with nolock, some volumes of containers). There the line in LOCK helps, which names the
+ * Locks are a matter of one kernel. Some file systems that several machines mount do not propagate
+ * them (NFS with nolock, some container volumes). There the line in LOCK helps, which names the
  * process and the boot of its machine: a server that finds the line of another boot, or no LOCK
- * where there was one, watches the directory before it reads anything. A server at work renews
- * IDENTITY meanwhile, so the start is refused; if it is idle, it finds the other line in LOCK and
- * stops.
+ * where it expects one, watches the directory before it reads anything. A running server renews
+ * IDENTITY in the meantime, so the start is refused; if it is idle, it finds the other line in LOCK
+ * and stops.
  *
  * Invariants:
  *  1. The state never leaves LOST, and leaves CLOSED only to LOST.
@@ -32,7 +32,7 @@
  *     or there is no FORMAT.
  *
  * One case is not covered: both LOCK and FORMAT are replaced, and a second server starts within the
- * second in which the first has not looked, or while the first is still writing a part.
+ * second before the first one checks, or while the first is still writing a part.
  */
 #include "tsdb/store/dir_lock.h"
 
@@ -68,7 +68,7 @@ lock_file(struct dir_lock *l, unsigned which, const char *path, struct why *why)
     return OK;
 }
 
-/* "PID BOOT": the second word is empty where the kernel does not say. */
+/* "PID BOOT": the second word is empty if the kernel does not provide it. */
 static void
 own_line(struct dir_lock *l, char *to)
 {
@@ -89,7 +89,7 @@ read_line(struct dir_lock *l, char *to)
     to[e ? 0 : size] = '\0';
 }
 
-/* The line that was left is of a process that ran on another machine, or before a reboot. */
+/* True for the line of a process that ran on another machine, or before a reboot. */
 static bool
 is_foreign(const char *line, const char *own)
 {
@@ -131,7 +131,7 @@ write_line(struct dir_lock *l)
     if (e) l->line[0] = '\0';
 }
 
-/* IDENTITY is a new file each time that a server renews it. */
+/* IDENTITY is a new file each time a server renews it. */
 static enum err
 watch(struct dir_lock *l, struct why *why)
 {
@@ -184,7 +184,7 @@ dir_lock_drop(struct dir_lock *l)
 
 enum seen { SEEN_SAME, SEEN_NONE, SEEN_ANOTHER };
 
-/* An error other than that there is no such file says nothing: it may well be there. */
+/* Any error but ENOENT is inconclusive: the file may well exist. */
 static enum seen
 look_at(struct env *env, const char *path, const struct file_facts *was)
 {
@@ -195,7 +195,8 @@ look_at(struct env *env, const char *path, const struct file_facts *was)
     return e == OK && !file_facts_same_file(&is, was) ? SEEN_ANOTHER : SEEN_SAME;
 }
 
-/* What the two files say, and the name of the first one that does not protect the directory. */
+/* Returns the state of the two files, and the name of the first one that does not protect the
+ * directory. */
 static int
 look_at_files(struct dir_lock *l, const char **ret_lost)
 {
@@ -207,7 +208,7 @@ look_at_files(struct dir_lock *l, const char **ret_lost)
         if (seen[i] != SEEN_SAME) *ret_lost = NAMES[i];
     }
     char line[DIR_LOCK_LINE_BYTES];
-    read_line(l, line); /* empty: it cannot be read, or someone emptied it */
+    read_line(l, line); /* empty: it cannot be read, or was emptied */
     bool is_other = l->line[0] != '\0' && line[0] != '\0' && strcmp(line, l->line) != 0;
     if (is_other) *ret_lost = NAMES[AT_LOCK];
     if (is_other || (seen[AT_LOCK] != SEEN_SAME && seen[AT_FORMAT] == SEEN_ANOTHER))
@@ -226,7 +227,7 @@ next_state(int was, int seen)
 enum err
 dir_lock_look(struct dir_lock *l, struct why *why)
 {
-    if (!l->taken) return OK; /* only read */
+    if (!l->taken) return OK; /* the store is only read */
     const char *lost = NULL;
     int seen =
         look_at(l->env, l->dir, &l->place) != SEEN_SAME ? TSDB_DIR_MOVED : look_at_files(l, &lost);
@@ -270,10 +271,8 @@ tsdb_dir_text(enum tsdb_dir state)
 
 /* --- reading only ----------------------------------------------------------------------------- */
 
-/*
- * The locks are shared, on files opened for reading: this leaves no trace, works on media that
- * cannot be written, and any number of readers may hold them at one time.
- */
+/* The locks are shared, on files opened for reading: this leaves no trace, works on read-only
+ * media, and any number of readers may hold them at once. */
 enum err
 tsdb_reading_lock_take(struct env *env, const char *dir, struct tsdb_reading_lock *ret_lock,
                        struct why *why)
@@ -287,7 +286,7 @@ tsdb_reading_lock_take(struct env *env, const char *dir, struct tsdb_reading_loc
         char path[PATH_BYTES];
         e = path_in(path, sizeof path, dir, NAMES[i], why);
         if (e == OK) e = file_open(env, path, FILE_READ, files[i], why);
-        if (e == ERR_MISSING) continue; /* a copy without LOCK: no server has used it yet */
+        if (e == ERR_MISSING) continue; /* a copy without LOCK: no server has used it */
         if (e) break;
         found++;
         e = file_lock(files[i], NULL);

@@ -1,8 +1,8 @@
 /*
- * dir_lock.h - one process at a time may write into a storage directory. Format:
+ * dir_lock.h - lets one process at a time write into a storage directory. Format:
  * docs/format/manifest.md.
  *
- * Threads: taken and dropped by one; dir_lock_look() may be called from any.
+ * Threads: one takes and drops it; any may call dir_lock_look().
  */
 #ifndef TSDB_STORE_DIR_LOCK_H
 #define TSDB_STORE_DIR_LOCK_H
@@ -18,10 +18,10 @@ struct dir_lock {
     struct env *env;
     const char *dir; /* borrowed for as long as the lock lives */
     struct file files[DIR_LOCK_FILES];
-    struct file_facts facts[DIR_LOCK_FILES]; /* a number of 0: not known */
-    struct file_facts place;                 /* of the directory; the same */
-    char line[DIR_LOCK_LINE_BYTES];          /* what LOCK contains; "": it could not be written */
-    bool watch;                              /* another machine may be at work on the directory */
+    struct file_facts facts[DIR_LOCK_FILES]; /* number 0: unknown */
+    struct file_facts place;                 /* facts of the directory; number 0: unknown */
+    char line[DIR_LOCK_LINE_BYTES];          /* content of LOCK; "" if it could not be written */
+    bool watch;                              /* another machine may be using the directory */
     bool taken;
 
     _Atomic int state; /* enum tsdb_dir; relaxed: it orders nothing */
@@ -29,27 +29,21 @@ struct dir_lock {
 
 void dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir);
 
-/*
- * Locks LOCK, which is made if it is missing. The directory is there. ERR_AGAIN: another process
- * holds it. ERR_IO.
- */
+/* Locks LOCK, which is created if missing. The directory exists. ERR_AGAIN: another process holds
+ * it. ERR_IO. */
 MUST_CHECK enum err dir_lock_take(struct dir_lock *lock, struct why *why);
-/*
- * Locks FORMAT, which is there by now, and writes the line into LOCK. Where the locks may not show
- * a server on another machine this watches the directory for WATCH_MS. Until this returns OK,
- * nothing may be read that a server changes. ERR_AGAIN: another process uses the directory. ERR_IO.
- */
+/* Locks FORMAT, which exists by now, and writes the line into LOCK. If the locks may not show a
+ * server on another machine this watches the directory for WATCH_MS. Until this returns OK, nothing
+ * may be read that a server changes. ERR_AGAIN: another process uses the directory. ERR_IO. */
 MUST_CHECK enum err dir_lock_complete(struct dir_lock *lock, struct why *why);
 
-/*
- * Says whether what was taken still protects the directory. ERR_CORRUPT: it does not, or one file
- * alone does, as lock->state and `why` say; nothing may be acknowledged then.
- */
+/* Checks that the locked files still protect the directory. ERR_CORRUPT: neither does, or only one,
+ * see lock->state and `why`; nothing may be acknowledged then. */
 MUST_CHECK enum err dir_lock_look(struct dir_lock *lock, struct why *why);
-/* As of the last look: what was acknowledged may be written into the directory. */
+/* True if, at the last look, acknowledged samples could be written into the directory. */
 bool dir_lock_may_write(const struct dir_lock *lock);
 
-/* Releases it, whatever of it was taken; a directory that is left in order is marked so. */
+/* Releases the lock, also one taken in part; a directory in a valid state is marked so. */
 void dir_lock_drop(struct dir_lock *lock);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * edit.c - changes what is live: first a manifest that says so is written, then, in one step, what
- * readers see changes.
+ * edit.c - changes the set of live parts: first a manifest with the change is written, then, in one
+ * step, what readers see changes.
  *
  * Flushing, merging, deleting and retention all end here, from threads of their own, one at a time
  * (edit_lock). A manifest whose write failed may exist all the same (its rename was done, and the
@@ -43,7 +43,7 @@ by_position(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* A tombstone is removed when no part has anything that it could hide. */
+/* A tombstone is removed when no part has samples that it could hide. */
 static bool
 is_needed(void *context, const struct tombstone *tombstone)
 {
@@ -54,7 +54,7 @@ is_needed(void *context, const struct tombstone *tombstone)
     return false;
 }
 
-/* A part that was set aside may come back, with samples that were deleted meanwhile. */
+/* A part that was set aside may return, with samples that were deleted in the meantime. */
 static bool
 is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
 {
@@ -130,7 +130,7 @@ add_stored(const struct store_edit *edit, struct bytes tenant, struct ledger *to
     }
 }
 
-/* The totals at the store's position, which the manifest saves. */
+/* Computes the totals at the store's position, which the manifest saves. */
 static enum err
 next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
 {
@@ -182,7 +182,7 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
         m->tenants[i] = (struct manifest_tenant){db->head.tenants[i]->name, next->totals[i]};
     }
     m->newest_ms = db->head.newest_ms;
-    /* The next process must not begin to count at a time of a wrong clock. */
+    /* The next process must not start from a time of a wrong clock. */
     look_at_clock(&db->head);
     m->retention_now_ms = db->head.clock == TSDB_CLOCK_GOOD ? retention_now_ms(&db->head)
                                                             : db->head.retention_base_ms;
@@ -203,7 +203,7 @@ list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena
         if (part_path(path, sizeof path, db->parts_dir, db->removed[i]) != OK) continue;
         if (tsdb_is_there(db, path)) m->removed[count++] = db->removed[i];
     }
-    /* A part whose directory is gone must not come back by a power loss. */
+    /* A part whose directory was removed must not return after a power loss. */
     if (count < old && env_syncdir(db->env, db->parts_dir, NULL) != OK) {
         memcpy(m->removed, db->removed, old * sizeof *m->removed);
         count = old;
@@ -221,7 +221,7 @@ keep_removed(struct tsdb *db, const struct manifest *m)
     size_t old = db->removed_count * sizeof *db->removed,
            now = m->removed_count * sizeof *m->removed;
     uint64_t *list = mem_resize(&db->flush_budget, db->removed, old, now);
-    if (list == NULL && now > 0) return; /* the next start moves the rest aside */
+    if (list == NULL && now > 0) return; /* the next start sets the rest aside */
     if (now > 0) memcpy(list, m->removed, now);
     db->removed = list;
     db->removed_count = m->removed_count;
@@ -252,7 +252,7 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
     };
     if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
     memcpy(m.log_totals, next->log_totals, sizeof m.log_totals);
-    uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* a snapshot has none */
+    uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* snapshots have none */
     enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
@@ -358,7 +358,7 @@ note_changes_locked(struct head *head, const struct store_edit *edit)
     }
 }
 
-/* Readers see the new parts instead of what they were made of, in one step. */
+/* Readers see the new parts instead of their inputs, in one step. */
 static void
 publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
 {
@@ -458,7 +458,7 @@ store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why)
     return e;
 }
 
-/* ERR_IO: MANIFEST is not as it was written. If it cannot be examined, it may still be. */
+/* ERR_IO: MANIFEST is not the file that was written. OK if it cannot be examined. */
 static enum err
 check_manifest(struct tsdb *db, struct why *why)
 {
@@ -484,7 +484,7 @@ enum err
 tsdb_look_at_manifest(struct tsdb *db, struct why *why)
 {
     struct why reason = {""}, failure = {""};
-    if (!dir_lock_may_write(&db->lock)) return OK; /* tsdb_maintain() says so */
+    if (!dir_lock_may_write(&db->lock)) return OK; /* tsdb_maintain() reports it */
     lock_take(&db->edit_lock);
     enum err e = check_manifest(db, &reason);
     if (e == ERR_IO) {
@@ -527,7 +527,7 @@ edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
     snprintf(aside, sizeof aside, "%s.damaged", path);
     /* In a store that is only read, nothing is renamed. */
     bool is_kept = tsdb_is_there(db, aside) || (db->options.read_only && tsdb_is_there(db, path));
-    if (!is_kept) return OK; /* gone for good */
+    if (!is_kept) return OK; /* lost for good */
     size_t old = live->aside_count * sizeof *live->aside;
     struct part_aside *grown = mem_resize(&db->flush_budget, live->aside, old, old + sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;

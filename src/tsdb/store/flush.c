@@ -1,11 +1,11 @@
 /*
- * flush.c - a generation becomes a part.
+ * flush.c - writes a generation as a part.
  *
  *      active --- cut, when nothing is pending ---> frozen --- part and MANIFEST written ---> gone
  *
  * The cut has the log's position and the totals of all tenants there. The part is durable before
  * the manifest names it, and the manifest is durable before the generation and the log's segments
- * are given up: at any moment a crash finds either the log or the part.
+ * are released: at any moment a crash finds either the log or the part.
  *
  * Invariants:
  * 1. Nothing changes in the frozen generation; only the flushing thread takes it out of the head.
@@ -24,10 +24,8 @@
 
 enum { CARRIED_AT_ONCE = 64 };
 
-/*
- * Where series are limited, adds the live series to the new registry before others can take their
- * places. If memory is refused some are left out: they are added with their next sample.
- */
+/* If series are limited, adds the live series to the new registry before new series can take their
+ * places. Without memory some are left out: they are added with their next sample. */
 static void
 carry_series_over(struct tsdb *db)
 {
@@ -57,29 +55,28 @@ carry_series_over(struct tsdb *db)
 
 /* --- the part --------------------------------------------------------------------------------- */
 
-enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* from tenant to tenant */
+enum { ARENA_KEPT_BYTES = 64 * 1024 }; /* kept from tenant to tenant */
 
 /* Exemplars in the order of the part: by series, time. */
 struct exemplar_order {
     uint32_t tenant;
-    uint32_t number; /* of the series within the tenant; known when its series are in order */
+    uint32_t number; /* number of the series within the tenant; set after its series are sorted */
     uint32_t id;
 };
 
-/* There may be thousands of tenants, so nothing of the generation's size is made for each of them.
- */
+/* There may be thousands of tenants, so no tenant gets memory in proportion to the generation. */
 struct flush {
     struct tsdb *db;
     struct gen *gen;
     const struct registry *registry;
     struct part_writer *writer;
     struct interleave interleave;
-    uint32_t series_max;      /* ids in the generation are below it */
+    uint32_t series_max;      /* upper bound of ids in the generation */
     uint32_t *order;          /* series ids of a tenant, in label order */
     uint32_t *series_numbers; /* series id -> number within its tenant */
     uint32_t *pair_numbers;   /* pair id -> number within its tenant; UINT32_MAX: not in the part */
-    uint8_t *marks;           /* by series id: has exemplars, so it has a row */
-    struct exemplar_order *exemplars; /* by tenant */
+    uint8_t *marks;           /* by series id: it has exemplars, so it has a row */
+    struct exemplar_order *exemplars; /* ordered by tenant */
     uint32_t exemplar_count;
     struct buf pairs;          /* u32: ids of a tenant's pairs, in order */
     struct arena arena;        /* for the whole flush */
@@ -88,9 +85,7 @@ struct flush {
     struct why *why;
 };
 
-/*
- * Sorts the series of a tenant of which the generation has something, and their label pairs. Both
- * get numbers.
+/* Sorts the series of a tenant that the generation holds, and their label pairs. Both get numbers.
  */
 static enum err
 tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
@@ -212,7 +207,8 @@ list_families(struct flush *f, const struct tenant *tenant, struct family ***ret
     return OK;
 }
 
-/* Families stay, but their texts may be replaced: copied under the head lock, one by one. */
+/* Families stay, but their texts may be replaced: they are copied under the head lock, one by one.
+ */
 static enum err
 write_family(struct flush *f, const struct family *x)
 {
@@ -246,8 +242,7 @@ write_tenant(struct flush *f, const struct tenant *tenant)
         e = part_write_pair(f->writer, pair_label(registry_pair(f->registry, pairs[i])), f->why);
     }
     for (uint32_t i = 0; i < series_count && e == OK; i++) {
-        /* In label order series lie anywhere in memory: what the next ones need is asked for ahead
-         * of use. */
+        /* In label order series lie anywhere in memory: the next ones are prefetched. */
         enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
         if (i + SERIES_AHEAD < series_count) {
             uint32_t id = f->order[i + SERIES_AHEAD];
@@ -317,7 +312,7 @@ write_tenants(struct flush *f)
     return e;
 }
 
-enum { WRITER_SHARE = 8 }; /* of a flush's memory; most is for series in order */
+enum { WRITER_SHARE = 8 }; /* share of a flush's memory; most is for sorting series */
 
 enum err
 flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why)

@@ -1,10 +1,9 @@
 /*
- * manifest.c - what lives, as one small file. Format: docs/format/manifest.md.
+ * manifest.c - the list of live parts, as one small file. Format: docs/format/manifest.md.
  *
- * A manifest is written whole, twice in one file, so that a damaged copy costs nothing, under
- * another name, and renamed when it is durable: who reads finds the old one or the new one. Lists
- * of unknown length are counted and checked against what is left of the bytes before memory is
- * taken.
+ * A manifest is written whole under another name, twice in one file, so that a damaged copy does no
+ * harm, and renamed when it is durable: readers find the old one or the new one. Lists of unknown
+ * length are counted and compared with the remaining bytes before memory is taken.
  */
 #include "tsdb/store/manifest.h"
 
@@ -16,16 +15,16 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 5,     /* with times of parts and totals of the log; others pass over them */
-    MANIFEST_REASONS = 4,     /* with something that only version 2 of the ledger knows */
-    MANIFEST_PASSED_ON = 3,   /* with something that was passed on */
+    MANIFEST_VERSION = 5, /* with times of parts and totals of the log, which older versions skip */
+    MANIFEST_REASONS = 4, /* with reasons that only version 2 of the ledger knows */
+    MANIFEST_PASSED_ON = 3,   /* with samples that were passed on */
     MANIFEST_VERSION_MIN = 2, /* with neither */
     STORAGE_VERSION = 2,      /* 1 was never released */
     HEAD_BYTES = 16,
-    SECTOR_BYTES = 4096, /* the largest a disk loses at once */
+    SECTOR_BYTES = 4096, /* the most that a disk loses at once */
     SIZE_MAX_BYTES = 1 << 28,
-    PART_BYTES_MIN = 18,  /* of an entry */
-    TENANT_BYTES_MIN = 3, /* a name of one byte and no totals */
+    PART_BYTES_MIN = 18,  /* size of an entry */
+    TENANT_BYTES_MIN = 3, /* name of one byte and no totals */
     TOMBSTONE_BYTES_MIN = 15,
     MATCHER_BYTES_MIN = 4,
 };
@@ -56,8 +55,8 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     return OK;
 }
 
-/* The number of items of a list and, when reading, memory for them. Each item takes at least
- * `least` bytes of the file. */
+/* Reads or writes the number of items of a list; allocates memory for them when reading. Each item
+ * takes at least `least` bytes of the file. */
 static enum err
 list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *ret_items,
             size_t item_bytes, size_t least)
@@ -172,7 +171,7 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
 }
 
-/* The copy that begins at `from`, if it is whole. */
+/* Returns the copy that begins at `from`, if it is valid. */
 static bool
 frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
 {
@@ -238,8 +237,8 @@ manifest_has_log(const struct manifest *m)
     return memcmp(m->log_id, none, sizeof none) != 0;
 }
 
-/* The lowest version of programs that may read this manifest: older ones may if it has nothing that
- * they must know. */
+/* Returns the lowest version of programs that may read this manifest: older ones may if it contains
+ * nothing that they must know. */
 static uint16_t
 min_reader_of(const struct manifest *m)
 {
@@ -281,7 +280,7 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
         }
         e = buf_error(&all);
         assert(e != OK || all.size == second + frame);
-        assert(e != OK || second_copy_at(all.size) == second); /* where the reader looks */
+        assert(e != OK || second_copy_at(all.size) == second); /* position used by the reader */
     }
     if (e) {
         why_set(why, e, "not enough memory to write MANIFEST");

@@ -1,4 +1,4 @@
-/* manifest.h - private to store/: reads and writes MANIFEST, the file that says what is live.
+/* manifest.h - private to store/: reads and writes MANIFEST, the file that lists the live parts.
  * Format: docs/format/manifest.md. */
 #ifndef TSDB_STORE_MANIFEST_H
 #define TSDB_STORE_MANIFEST_H
@@ -11,7 +11,7 @@ struct manifest_part {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
-    uint64_t applied;       /* number of the last tombstone that was applied when it was written */
+    uint64_t applied;       /* number of the last tombstone applied when the part was written */
     struct time_range time; /* times of its samples; INT64_MIN to INT64_MAX if unknown */
 };
 
@@ -41,7 +41,7 @@ struct manifest {
     uint64_t store_pos; /* position of the log at which replay begins */
     uint64_t next_part;
     uint64_t next_ref;
-    uint64_t ref_floor; /* after store_pos the log uses no lower reference */
+    uint64_t ref_floor; /* references in the log after store_pos are not below this */
     uint64_t segment_floor;
     int64_t newest_ms;
     int64_t retention_now_ms;
@@ -53,9 +53,9 @@ struct manifest {
     uint64_t last_tombstone; /* highest number ever given to a tombstone */
     struct manifest_tombstone *tombstones;
     uint32_t tombstone_count;
-    uint64_t *removed; /* numbers of parts whose directories may still be there */
+    uint64_t *removed; /* numbers of parts whose directories may still exist */
     uint32_t removed_count;
-    bool no_times; /* written by a version before 5; it is written so again, without totals */
+    bool no_times; /* written by a version before 5; it is rewritten like that, without totals */
     bool log_totals_known; /* false if an older program wrote it, or there was no log */
     uint64_t log_totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted at store_pos */
     uint8_t copies_damaged;                 /* damaged copies, of two; set when read */
@@ -70,12 +70,12 @@ MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    const struct manifest *manifest, struct budget *budget,
                                    struct why *why);
 
-/* FORMAT is the same in every directory of a version, so any copy will do. */
+/* FORMAT is the same in every directory of a version, so any copy can replace it. */
 #define FORMAT_TO_DO                                                                              \
     "make sure that no other server uses the directory, then copy FORMAT from a backup, or from " \
     "any directory that this version created"
 /* Checks by FORMAT that this program may open the directory. ERR_MISSING: it has no FORMAT;
- * ERR_UNSUPPORTED: a newer version wrote it, or one that was never released; ERR_CORRUPT. */
+ * ERR_UNSUPPORTED: a newer or a never released version wrote it; ERR_CORRUPT. */
 MUST_CHECK enum err format_check(struct env *env, const char *dir, struct why *why);
 /* Reads FORMAT, whether or not this program knows the version. ERR_MISSING, ERR_CORRUPT. */
 MUST_CHECK enum err format_read(struct env *env, const char *dir, unsigned *ret_version,

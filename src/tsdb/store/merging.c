@@ -4,13 +4,14 @@
  *      live parts --- merge_plan() ---> inputs, windows --- a part_merge for each window --->
  *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
  *
- * A plan needs at most the memory there is. If its merge needs more after all (what one series or
- * tenant needs is unknown before, see merge/parts.h), the next one may need half, and so on.
+ * A plan needs at most the available memory. If its merge needs more after all (the needs of one
+ * series or tenant are not known before, see merge/parts.h), the next plan may need half, and so
+ * on.
  *
- * Whatever stops this before the edit leaves the inputs live and the outputs unnamed.
+ * Anything that stops a merge before the edit leaves the inputs live and the outputs unnamed.
  *
  * Invariants:
- * 1. Counts of all outputs add up to what the inputs have, or nothing is changed. Damage can break
+ * 1. Counts of all outputs add up to those of the inputs, or nothing is changed. Damage can break
  *    this, so check_counts() returns an error.
  * 2. A merge has at most one output for each window of its plan.
  * 3. Retention drops a part at most once, and never the one that has the metadata.
@@ -28,14 +29,14 @@ enum {
     LEVEL_SOON = 1,
     LEVEL_LAST = PART_LEVEL_LAST,
     CACHE_BYTES = 4 * 1024 * 1024,
-    CACHE_SHARE = 32,         /* of the memory of a merge, at most; */
-    WRITER_SHARE = 8,         /* most is for label values */
-    LISTS_BYTES = 512 * 1024, /* of parts, tombstones, ledgers */
+    CACHE_SHARE = 32,         /* at most this share of the memory of a merge */
+    WRITER_SHARE = 8,         /* share of the writer; most is for label values */
+    LISTS_BYTES = 512 * 1024, /* memory of lists: parts, tombstones, ledgers */
     HALVINGS_MAX = 6,
-    CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in heaps: one rewriting for many */
+    CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in groups: one rewrite for many */
 };
 
-/* How the memory of a merge is shared out. */
+/* Shares of the memory of a merge. */
 struct shares {
     uint64_t cache_bytes;
     size_t writer_bytes;
@@ -48,16 +49,16 @@ struct merging {
     struct shares shares;
     struct version *version;
     struct merge_plan plan;
-    struct part **live; /* the inputs, as they are in the version */
-    /* The same files, read through a cache of their own: pages of queries stay where they are. */
+    struct part **live; /* the inputs as objects of the version */
+    /* The same files, read through a cache of their own: pages of queries stay cached. */
     struct part_merge_input *inputs;
     struct page_cache *cache;
     struct part **outputs;
     uint32_t output_count;
-    uint64_t to_pos;       /* the inputs begin with the first, but the last need not end last */
+    uint64_t to_pos;       /* end of the input that ends last: not always the last input */
     struct ledger *change; /* by tenant id */
     uint32_t change_count;
-    uint64_t counted[LEDGER_KIND_COUNT]; /* of the inputs, in any output or dropped */
+    uint64_t counted[LEDGER_KIND_COUNT]; /* counts of the inputs, in any output or dropped */
     struct arena arena;
     struct why *why;
 };
@@ -98,7 +99,7 @@ static enum err
 ledger_change(struct tsdb *db, struct arena *arena, struct ledger **ret, uint32_t *ret_count)
 {
     lock_take(&db->edit_lock);
-    *ret_count = db->saved.tenant_count; /* all that can have samples in parts */
+    *ret_count = db->saved.tenant_count; /* all tenants that can have samples in parts */
     lock_drop(&db->edit_lock);
     *ret = arena_new(arena, (*ret_count + 1u) * sizeof **ret);
     return *ret == NULL ? ERR_NOMEM : OK;
@@ -255,8 +256,8 @@ take_inputs(struct merging *g)
                                    &g->arena, &deletions, &input->deletion_count, g->why);
             input->deletions = deletions;
         }
-        /* The file of a live part was removed: it can still be read while it is open, but the next
-         * start will miss it. */
+        /* The file of a live part was removed: it can be read while it is open, but the next start
+         * will miss it. */
         if (e == ERR_MISSING) e = ERR_CORRUPT;
         if (e == ERR_CORRUPT) part_leave_alone(live, g->why);
     }
@@ -279,7 +280,7 @@ run(struct merging *g, struct part_merge *merge)
     return OK;
 }
 
-/* One output; the part is added to the outputs unless it would be empty. */
+/* Writes one output; the part is added to the outputs unless it would be empty. */
 static enum err
 merge_window(struct merging *g, uint32_t window, int64_t expired)
 {
@@ -355,7 +356,7 @@ merge_all(struct merging *g)
     e = store_edit(g->db, &edit, g->why);
     if (e == OK) return OK;
     for (uint32_t i = 0; i < g->output_count; i++) {
-        part_unref(g->outputs[i]); /* they stay on disk, see edit.c */
+        part_unref(g->outputs[i]); /* the parts stay on disk, see edit.c */
     }
     g->output_count = 0;
     return e;
@@ -431,8 +432,8 @@ struct expiry {
     uint32_t drop_count;
     uint64_t bytes;              /* bytes of the parts that stay */
     uint64_t bytes_too_many;     /* bytes above the limit though only the newest part stays */
-    const struct part *metadata; /* the part that has the metadata of families */
-    bool metadata_wanted;        /* it would be dropped, and its metadata must be flushed before */
+    const struct part *metadata; /* part that has the metadata of families */
+    bool metadata_wanted;        /* that part may go after a flush has written its metadata */
 };
 
 static void
@@ -471,7 +472,7 @@ choose(struct expiry *x)
         x->metadata_wanted |= gone && p == x->metadata && part_has_samples(p);
     }
     while (bytes_max != 0 && x->bytes > bytes_max) {
-        struct part *oldest = NULL; /* by its newest sample */
+        struct part *oldest = NULL; /* by newest sample */
         uint32_t count = 0;
         for (uint32_t i = 0; i < x->version->part_count; i++) {
             struct part *p = x->version->parts[i];
@@ -527,8 +528,8 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
     if (e == OK) choose(&x);
     if (e == OK && x.metadata_wanted) {
-        /* The part with the metadata of families may be dropped only when a newer one has it, which
-         * the next flush writes. */
+        /* The part with the metadata of families may be dropped only when a newer part has it,
+         * which the next flush writes. */
         lock_take(&db->head.lock);
         db->head.metadata_changed = db->head.metadata_due = true;
         lock_drop(&db->head.lock);
@@ -571,7 +572,7 @@ tsdb_partitions(struct tsdb *db,
         list[count++] = p;
     }
     if (count > 1) qsort(list, count, sizeof *list, by_time);
-    /* Adds up neighbours that are of one partition; how many are left. */
+    /* Adds up neighbours of one partition; `kept` partitions are left. */
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct tsdb_partition *last = kept == 0 ? NULL : &list[kept - 1];

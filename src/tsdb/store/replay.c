@@ -1,14 +1,15 @@
 /*
- * replay.c - replays the log's tail into the head. Samples of the log were checked when they came,
- * and are not checked again. References in the log were given by earlier processes; the head gives
- * its own, above all of theirs, because what it logs next may be replayed together with theirs.
+ * replay.c - replays the log's tail into the head. Samples of the log were checked when they
+ * arrived, and are not checked again. References in the log were given by earlier processes; the
+ * head gives its own, greater than all of theirs, because what it logs next may be replayed
+ * together with theirs.
  *
- * The log may hold more than the head can: memory.limit was lowered, or the crash came while
- * another generation was written out. So before each record, a head that is large becomes a part.
- * On a disk that is nearly full only a head that is full does: after a crash all of the log fits
- * into as much memory as before, and reads need no disk space. No manifest names these parts before
- * the log was read to its end: then one edit makes all of them live, with the last generation, and
- * moves the store's position to the end of the log.
+ * The log may hold more than the head can: memory.limit was lowered, or the crash happened while
+ * another generation was written out. So before each record, a large head becomes a part. On a
+ * nearly full disk only a full head does: after a crash all of the log fits into as much memory as
+ * before, and reads need no disk space. No manifest names these parts before the log was read to
+ * its end: then one edit makes all of them live, with the last generation, and moves the store's
+ * position to the end of the log.
  *
  *      head --- large ---> part, not live ---+
  *      head --- end of the log, and there are such parts ---> part ---+---> one edit: live
@@ -16,14 +17,14 @@
  *
  * A crash before that edit, or an error, leaves the log as it was and parts that the next start
  * sweeps; the account of damage is the same in both cases, as it is made at the end. An edit for
- * each part would save the next start some work, but would also have to say what of the damage
+ * each part would save the next start some work, but would also have to record which of the damage
  * found so far lies before its position.
  *
- * With a generation most series leave memory, too, and samples that follow need them again. So
- * replay remembers where in the log the labels of each reference are, 4 bytes each, and reads them
- * once more when a sample needs them. It does so for the segment being read only: each segment has
- * the labels of all that it refers to. (While no generation has left, labels of earlier segments
- * also serve where those of a later one are damaged; then they do not, and the samples count as
+ * With a generation most series leave memory, too, and later samples need them again. So replay
+ * remembers where in the log the labels of each reference are, 4 bytes each, and reads them again
+ * when a sample needs them. It does so only within the segment being read: each segment has the
+ * labels of all its references. (While no generation has left, labels of earlier segments also
+ * serve where those of a later one are damaged; then they do not, and the samples count as
  * damaged.)
  *
  * Invariants:
@@ -44,15 +45,14 @@
 
 enum { REFS_A_PAGE = 64 };
 
-/*
- * References rise one by one and samples come in their order, or nearly: so series lie in pages of
- * neighbours, and only pages are hashed. (One table by reference was half of the time of a replay.)
+/* References rise one by one and samples come mostly in their order: so series lie in pages of
+ * neighbours, and only pages are hashed. (One table by reference took half the time of a replay.)
  */
 struct ref_page {
     uint64_t number_plus_1; /* references divided by REFS_A_PAGE, plus 1; 0 if unused */
     struct series **series; /* REFS_A_PAGE series, or no_series; NULL if not in the registry */
     uint32_t *places;       /* places of the records with their labels, see place_of(); 0 if none */
-    uint64_t segment;       /* number of the segment that has those records */
+    uint64_t segment;       /* number of the segment that holds those records */
 };
 
 /* Shared by all pages without series; never written. */
@@ -67,25 +67,25 @@ struct log_replay {
     struct arena again_scratch; /* memory for a record of series that is read again */
     struct wal_reader *again;   /* NULL before a record is read again */
     uint64_t segment;           /* segment of the current record */
-    uint64_t segment_pos;       /* position of the first record of it that was given */
+    uint64_t segment_pos;       /* position of the first record given from it */
     uint32_t place;             /* place of the current record of series */
-    bool series_left;           /* a registry was given up: series may have to be read again */
+    bool series_left;           /* a registry was released: series may have to be read again */
     uint64_t *wanted;           /* references of the current record that have no series */
     uint32_t wanted_count;
     uint32_t wanted_capacity;
-    struct part **parts; /* written and not live */
+    struct part **parts; /* parts that are written and not live */
     uint32_t part_count;
     uint32_t part_capacity;
     bool cut;      /* a generation has left memory */
-    bool disk_low; /* there may be no space for parts */
+    bool disk_low; /* the disk may have no space for parts */
     struct ref_page *pages;
     uint32_t page_count;
     uint32_t page_capacity;
     struct table page_table; /* hash of the number -> index in `pages` */
-    struct ref_page last;    /* a copy of the page that was used last */
+    struct ref_page last;    /* a copy of the page used last */
     uint64_t ref_floor;
     uint64_t max_ref;
-    /* Samples of series whose labels are damaged, in commits that are whole. */
+    /* Samples of series whose labels are damaged, in valid commits. */
     uint64_t orphans[LEDGER_KIND_COUNT];
     enum tsdb_origin origin; /* origin of samples up to the next ledger record */
     bool salvaged;
@@ -105,7 +105,7 @@ ref_page_find(const struct log_replay *r, uint64_t number)
     return NULL;
 }
 
-/* The series of a reference; NULL if it is unknown, or its series left memory. */
+/* Returns the series of a reference; NULL if it is unknown, or its series left memory. */
 static struct series *
 series_find(struct log_replay *r, uint64_t ref)
 {
@@ -160,7 +160,7 @@ ref_page_get(struct log_replay *r, uint64_t number, struct ref_page **ret_page)
     return OK;
 }
 
-/* The registry was given up: pages lose their series. Places of the current segment are kept, as
+/* The registry was released: pages lose their series. Places of the current segment are kept, as
  * later records may refer to them. */
 static void
 ref_pages_leave_series(struct log_replay *r)
@@ -180,7 +180,7 @@ ref_pages_leave_series(struct log_replay *r)
     r->series_left = true;
 }
 
-/* Records are aligned to 8 bytes, and no segment has 2^32 * 8 of them. */
+/* Records are aligned to 8 bytes, and a segment is smaller than 2^32 * 8 bytes. */
 static uint32_t
 place_of(const struct log_replay *r, uint64_t pos)
 {
@@ -189,10 +189,8 @@ place_of(const struct log_replay *r, uint64_t pos)
     return (uint32_t)((pos - r->segment_pos) / 8) + 1;
 }
 
-/*
- * Defines a reference. Every segment decodes alone: a definition is valid from here on. Series that
- * nothing uses any more have references below the floor.
- */
+/* Defines a reference. Every segment decodes alone: a definition is valid from here on. Series that
+ * are not used any more have references below the floor. */
 static enum err
 define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
@@ -213,7 +211,7 @@ define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes label
     struct series **series = &page->series[ref % REFS_A_PAGE];
     if (*series != NULL && (*series)->tenant == tenant->id &&
         series_has_labels(r->db->head.active->registry, *series, labels)) {
-        return OK; /* the same again, in another segment */
+        return OK; /* repeated in another segment */
     }
     return head_series(&r->db->head, tenant->id, labels, series);
 }
@@ -226,7 +224,7 @@ want(struct log_replay *r, uint64_t ref)
     struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
     uint32_t at = ref % REFS_A_PAGE;
     if (page == NULL || page->series[at] != NULL || page->places[at] == 0) return OK;
-    if (page->segment != r->segment) return OK; /* the labels in this one are damaged */
+    if (page->segment != r->segment) return OK; /* the labels in this segment are damaged */
     struct budget *budget = &r->db->flush_budget;
     enum err e = ref_page_get(r, ref / REFS_A_PAGE, &page);
     if (e) return e;
@@ -265,7 +263,7 @@ define_wanted(void *context, struct bytes tenant_name, uint64_t ref, struct byte
     return e ? e : head_series(&r->db->head, tenant->id, labels, &page->series[at]);
 }
 
-/* Reads again the labels of series that a record refers to and that left memory. */
+/* Reads the labels of series again that left memory and that a record refers to. */
 static enum err
 series_again(struct log_replay *r, struct why *why)
 {
@@ -273,7 +271,8 @@ series_again(struct log_replay *r, struct why *why)
     for (uint32_t i = 0; e == OK && i < r->wanted_count; i++) {
         uint64_t ref = r->wanted[i];
         const struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
-        if (page->series[ref % REFS_A_PAGE] != &wanted_series) continue; /* with one before it */
+        if (page->series[ref % REFS_A_PAGE] != &wanted_series)
+            continue; /* read with an earlier one */
         struct wal_record record;
         assert(page->segment == r->segment); /* invariant 1 */
         r->place = page->places[ref % REFS_A_PAGE];
@@ -284,7 +283,7 @@ series_again(struct log_replay *r, struct why *why)
         if (e == OK)
             e = record_each_series(record.payload, NULL, define_wanted, r, &r->again_scratch);
         bool found = e != OK || page->series[ref % REFS_A_PAGE] != &wanted_series;
-        if (e == ERR_CORRUPT || e == ERR_MISSING || !found) { /* it was whole a moment ago */
+        if (e == ERR_CORRUPT || e == ERR_MISSING || !found) { /* it was valid a moment ago */
             return why_set(why, ERR_IO, "log record at position %" PRIu64 " has changed", pos);
         }
     }
@@ -321,7 +320,7 @@ leave_generation(struct log_replay *r, uint64_t pos, struct why *why)
     lock_take(&head->lock);
     if (e) return e;
     r->cut = true;
-    /* A generation without samples becomes no part: the next one covers the same. */
+    /* A generation without samples does not become a part: the next one covers the same range. */
     if (empty) head->active->begin_pos = head->frozen->begin_pos;
     head->active->before = NULL;
     struct gen *frozen = head->frozen;
@@ -337,7 +336,7 @@ must_leave_generation(const struct log_replay *r)
 {
     const struct head *head = &r->db->head;
     if (r->db->options.read_only) return false;
-    bool spare = r->disk_low && !r->cut; /* after a first part, the end needs another one anyway */
+    bool spare = r->disk_low && !r->cut; /* after a first part, the end needs another part anyway */
     return spare ? head_is_full(head) : head_is_large(head);
 }
 
@@ -349,7 +348,7 @@ cannot_flush(enum err e, struct why *why)
                       "be written to parts; free disk space, or raise memory.limit");
 }
 
-/* Makes all that replay read live as parts; the head is empty afterwards. */
+/* Makes all that was replayed live as parts; the head is empty afterwards. */
 static enum err
 publish_parts(struct log_replay *r, struct why *why)
 {
@@ -387,8 +386,8 @@ put_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
     return OK;
 }
 
-/* A float touches its series, the series' line of samples, and the end of a chunk, each found by
- * way of the one before: they are prefetched one after another. */
+/* A float touches its series, the series' line of samples, and the end of a chunk, each found
+ * through the previous one: they are prefetched in sequence. */
 enum { SERIES_AHEAD = 24, SAMPLES_AHEAD = 16, CHUNK_AHEAD = 8 };
 
 static void
@@ -423,7 +422,7 @@ put_exemplar(void *context, const struct record_exemplar *x)
     struct ledger *total = &r->db->head.tenants[series->tenant]->total;
     enum err e =
         gen_add_exemplar(r->db->head.active, series, x->t_ms, x->bits, x->labels, 0, &epoch);
-    if (e == ERR_AGAIN) { /* the other was in another generation when this one came */
+    if (e == ERR_AGAIN) { /* the other sample was in another generation when this one arrived */
         total->count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED]--;
         total->count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE]++;
         return OK;
@@ -479,7 +478,7 @@ put_exemplars(struct log_replay *r, struct bytes payload, struct why *why)
 }
 
 /* Ends a request, whose last record is its ledger record. Without accepted samples the log does not
- * say by whom it was sent. */
+ * record its sender. */
 static void
 end_request(struct log_replay *r, struct tenant *tenant, const struct ledger *change, int64_t at_ms)
 {
@@ -545,10 +544,8 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     return e;
 }
 
-/*
- * A damaged place may begin before the manifest's position: samples accepted up to there are in
- * parts. The manifest has their number, if it belongs to this log.
- */
+/* Damage may begin before the manifest's position: samples accepted up to there are in parts. The
+ * manifest has their number, if it belongs to this log. */
 void
 log_damage_note(struct env *env, const char *dir, const struct manifest *m,
                 struct wal_damage *damage)
@@ -567,30 +564,26 @@ log_damage_note(struct env *env, const char *dir, const struct manifest *m,
     }
 }
 
-/*
- * Makes a tenant's totals agree with what is there, for at most `most` samples, as many as the log
- * has lost. More missing samples stay a difference, which is an alarm. Returns the number that are
- * gone.
- */
+/* Adjusts a tenant's totals to the samples that exist, for at most `most` samples, as many as the
+ * log has lost. More missing samples stay a difference, which is an alarm. Returns the number of
+ * lost samples. */
 static uint64_t
 mend_totals(struct tenant *tenant, enum ledger_kind kind, uint64_t most)
 {
     uint64_t *count = tenant->total.count[kind];
     int64_t gone = ledger_difference(&tenant->total, kind);
-    if (gone < 0) { /* samples are there whose ledger record is gone */
+    if (gone < 0) { /* samples whose ledger record is lost */
         count[LEDGER_RECEIVED] -= (uint64_t)gone;
         count[LEDGER_ACCEPTED] -= (uint64_t)gone;
         return 0;
     }
     uint64_t known = (uint64_t)gone < most ? (uint64_t)gone : most;
-    count[LEDGER_DAMAGED] += known; /* samples that were counted and are not there */
+    count[LEDGER_DAMAGED] += known; /* counted samples that are lost */
     return known;
 }
 
-/*
- * Samples in damaged places are gone: the log's running totals have their number. If their ledger
- * records are gone too, their tenant is unknown, and they are counted for the first one.
- */
+/* Samples in damaged places are lost: the log's running totals have their number. If their ledger
+ * records are lost too, their tenant is unknown, and they are counted for the first tenant. */
 static void
 count_damage(struct log_replay *r, const struct wal_damage *damage)
 {
@@ -630,7 +623,7 @@ replay_fini(struct log_replay *r)
     arena_fini(&r->again_scratch);
 }
 
-/* Parts take less space than the generations that they are made of. */
+/* Parts take less space than the generations they are made of. */
 static bool
 disk_is_low(struct tsdb *db)
 {
@@ -639,7 +632,7 @@ disk_is_low(struct tsdb *db)
     return e == OK && !db->options.log_only && free_bytes < db->options.head_bytes_max;
 }
 
-/* The log was read to its end. */
+/* Called when the log was read to its end. */
 static enum err
 replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
 {
@@ -651,7 +644,7 @@ replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         orphans += r->orphans[k];
     if (orphans > 0 && damage->places == 0) {
-        /* Labels may be lost before the position at which replay begins, which was not reported. */
+        /* Labels before the position at which replay begins may be lost, which was not reported. */
         damage->places = 1;
         snprintf(damage->first, sizeof damage->first,
                  "the labels of the series of %" PRIu64 " samples are missing", orphans);
@@ -660,8 +653,8 @@ replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
     db->replayed_pos = r->manifest->store_pos;
     db->opened_pos = wal_end(db->wal);
     r->opening->replayed_series += db->head.active->series_count;
-    /* The head's references so far may be those of other series in the log that was just read:
-     * what is logged from now on gets new ones. */
+    /* The head's references so far may be those of other series in the replayed log: later records
+     * use new ones. */
     if (r->max_ref >= registry->ref_base) registry->ref_base = r->max_ref + 1;
     db->head.next_ref = registry->ref_base;
     return r->cut ? publish_parts(r, why) : OK;

@@ -1,11 +1,11 @@
 /*
- * store.c - the store as a whole: opening, committing, looking after itself.
+ * store.c - opens, commits and maintains the store.
  *
  * Invariants:
  *  1. db->head.durable_epoch is what readers see of the head; it only moves after a commit, under
  *     the head lock.
- *  2. The log's batch is taken under the head lock: so a slice's samples and its records are of
- *     one epoch.
+ *  2. The log's batch is taken under the head lock: so a slice's samples and its records are of one
+ *     epoch.
  *  3. The frozen generation is wholly durable, and nothing changes in it.
  *  4. The manifest's position is where the active generation begins, or the frozen one if there is
  *     one.
@@ -22,7 +22,7 @@
 
 #define LOOK_NS NS_PER_S
 
-enum { VIEWS_SHARE = 8 }; /* of the head, for what open views need */
+enum { VIEWS_SHARE = 8 }; /* share of the head for the notes of open views */
 
 extern const struct answerer_ops tsdb_answerer_ops;
 
@@ -50,7 +50,8 @@ refuse_if_used(void *context, const char *name, bool is_dir)
 {
     static const char *const ours[] = {"LOCK", "FORMAT.tmp", "MANIFEST", "MANIFEST.tmp"};
     (void)context;
-    if (is_dir && strcmp(name, "lost+found") == 0) return OK; /* a file system of its own */
+    if (is_dir && strcmp(name, "lost+found") == 0)
+        return OK; /* directory of a separate file system */
     for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++) {
         if (strcmp(name, ours[i]) == 0) return OK;
     }
@@ -112,8 +113,8 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     snprintf(to, sizeof to, "%s.damaged", from);
     snprintf(lost, sizeof lost, "%s.lost", from);
     if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
-        /* It may come back: a disk is not mounted, or a backup half restored. Continuing without it
-         * would remove it from MANIFEST. */
+        /* The part may return: its disk is not mounted, or a backup is half restored. Continuing
+         * without it would remove it from MANIFEST. */
         return why_set(why, ERR_CORRUPT,
                        "%s is listed in MANIFEST but missing (%.100s): restore it, or, if that is "
                        "impossible, create an empty directory %s.lost",
@@ -143,7 +144,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
                       &part, &reason);
         if (e == OK) {
             part_set_applied(part, m->parts[i].applied);
-            /* A part does not have the origin of its samples. */
+            /* Parts do not record the origin of their samples. */
             head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->max_ms);
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
@@ -168,7 +169,7 @@ load_family(void *context, const struct metadata *m)
     return family_restore(&c->db->head, c->tenant, m);
 }
 
-/* A flush writes all known families, so the newest part that has some is enough. */
+/* A flush writes all known families, so the newest part with metadata is enough. */
 static enum err
 load_metadata(struct tsdb *db, struct why *why)
 {
@@ -188,10 +189,8 @@ load_metadata(struct tsdb *db, struct why *why)
     return e;
 }
 
-/*
- * Counts samples in parts that were set aside as damaged, and no longer those in parts that are
- * back. Any other difference is unexplained, and stays a difference.
- */
+/* Counts samples in parts that were set aside as damaged, and subtracts those in parts that
+ * returned. Any other difference remains unexplained. */
 static void
 count_set_aside(struct tsdb *db, struct tenant *tenant)
 {
@@ -218,10 +217,8 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
 {
     enum err e = manifest_read(db->env, db->dir, arena, m, why);
     if (e == OK && !db->options.read_only) {
-        /*
-         * The process before may have put it there and died, or met an error, before it was
-         * durable: what is built upon it now must not find an older one after a power loss.
-         */
+        /* An earlier process may have written it and stopped before it was durable: edits based on
+         * it must not find an older manifest after a power loss. */
         e = manifest_write(db->env, db->dir, m, &db->flush_budget, why);
         edit_note_manifest(db);
         if (e == ERR_FULL) e = OK; /* the store can be read on a full disk */
@@ -311,12 +308,12 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     if (e == OK) e = load_metadata(db, why);
     if (e == OK) e = open_log(db, &m, why);
     if (e == OK && writes)
-        e = env_syncdir(db->env, db->dir, why); /* log and parts have names in it */
+        e = env_syncdir(db->env, db->dir, why); /* log and parts have names in the directory */
     if (e == OK) e = head_begin(&db->head);
     if (e == OK) e = head_new_gen(&db->head, NULL, &db->head.active);
     if (e == OK) db->head.active->begin_pos = m.store_pos;
     lock_drop(&db->head.lock);
-    /* Before replay: a part that it writes may get the name of one that a crash left behind. */
+    /* Before replay: a part that it writes may get the name of one that a crash has left. */
     if (e == OK && writes) parts_sweep(db, &m, opening);
     if (e == OK) e = replay_log(db, &m, opening, why);
     if (e) return e;
@@ -488,7 +485,7 @@ undo(struct tsdb *db)
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
-/* At most once in LOOK_NS: whether the directory is still this process's own. */
+/* Checks at most once in LOOK_NS that the directory still belongs to this process. */
 static enum err
 look_now_and_then(struct tsdb *db, struct why *why)
 {
@@ -498,7 +495,7 @@ look_now_and_then(struct tsdb *db, struct why *why)
     return tsdb_look_at_dir(db, why);
 }
 
-/* Commits what is there when it begins. The lock is dropped meanwhile. */
+/* Commits the batch as it is at the beginning. Drops the lock while writing. */
 static enum err
 commit_unlocked(struct tsdb *db, struct why *why)
 {
@@ -510,12 +507,10 @@ commit_unlocked(struct tsdb *db, struct why *why)
     return e;
 }
 
-/*
- * With a cut wanted, what came during the commit is committed under the lock: nothing may be
- * pending when the generation is cut, and requests would go on adding. That costs writers one sync
- * per flush. It is not the first one, as a disk that hangs would stop all who look at the head,
- * requests and alerts among them; that it begins to do so right after a sync is unlikely.
- */
+/* With a cut wanted, samples that arrived during the commit are committed under the lock: nothing
+ * may be pending when the generation is cut, and requests would go on adding. That costs writers
+ * one sync per flush. It is not the first one, as a disk that hangs would stop every user of the
+ * head, including requests and alerts; that it begins to hang right after a sync is unlikely. */
 enum err
 tsdb_commit(struct tsdb *db, struct why *why)
 {
@@ -534,7 +529,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
         assert(e != OK || db->head.frozen->begin_pos == atomic_load(&db->store_pos));
         if (e) {
             why_set(why, e, "not enough memory to cut the head");
-            e = OK; /* it is wanted again when a flush is due again */
+            e = OK; /* the next due flush wants it again */
         }
     }
     lock_drop(&db->head.lock);
@@ -556,7 +551,7 @@ tsdb_sync(struct tsdb *db, struct why *why)
 enum err
 tsdb_look(struct tsdb *db, struct why *why)
 {
-    if (wal_is_down(db->wal)) return OK; /* tsdb_reopen() looks */
+    if (wal_is_down(db->wal)) return OK; /* tsdb_reopen() checks it */
     enum err e = look_now_and_then(db, why);
     if (e == OK) e = wal_look(db->wal, why);
     if (e == OK) return OK;
@@ -578,7 +573,8 @@ tsdb_reopen(struct tsdb *db, struct why *why)
     if (db->head.outage == HEAD_UNDO_DUE) {
         e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
     }
-    if (e == OK) db->head.outage = HEAD_NO_OUTAGE; /* samples come in once wal_reopen() returns */
+    if (e == OK)
+        db->head.outage = HEAD_NO_OUTAGE; /* samples are accepted once wal_reopen() returns */
     lock_drop(&db->head.lock);
     if (e) return why_set(why, e, "not enough memory to undo a failed commit");
     e = wal_reopen(db->wal, why);
@@ -615,13 +611,12 @@ gen_samples(const struct gen *gen)
            gen->sample_count[LEDGER_EXEMPLAR];
 }
 
-/*
- * What is in no part yet is at most this part of the log's budget. The rest is for what comes while
- * it is written out, for whole segments, and for one that is prepared; readers have what is left.
+/* Share of the log's budget, above which samples that are in no part make a flush due. The rest is
+ * for samples that arrive during the flush, for whole segments and a prepared one, and for readers.
  */
 enum { LOG_PARTS = 4 };
 
-/* Limits refuse new series though some of those that are counted may be dead. */
+/* Limits refuse new series although some counted ones may be dead. */
 enum { CROWDED_AGE_MS = 5 * 60 * 1000 };
 
 bool
@@ -635,13 +630,13 @@ tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
     uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
-    bool log_lost = tsdb_log_lost(db); /* the head alone has it */
+    bool log_lost = tsdb_log_lost(db); /* only the head has the samples */
     lock_take(&db->head.lock);
     const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
     bool old = age_ms > o->head_age_ms_max && gen_samples(gen) > 0;
-    /* What is in the head is replayed when the process is killed: on one core some 10 M samples a
-     * second, and a million series in another. */
+    /* A killed process replays the head: about 10 M samples per second on one core, and a million
+     * series in another second. */
     uint64_t samples_max = o->head_samples_max;
     if (samples_max == 0) samples_max = 8 * 1000 * 1000 + 12 * (uint64_t)gen->series_count;
     bool many = gen_samples(gen) >= samples_max;
@@ -662,7 +657,7 @@ tsdb_want_cut(struct tsdb *db)
 {
     lock_take(&db->head.lock);
     db->head.cut_wanted = db->head.frozen == NULL;
-    /* No commit comes by while the log is down, and nothing is pending then. */
+    /* While the log is down there are no commits, and nothing is pending. */
     if (db->head.cut_wanted && db->head.outage == HEAD_IS_SETTLED) {
         err_ignore(head_cut_locked(&db->head, wal_end(db->wal)),
                    "it is wanted again when a flush is due again");
@@ -706,10 +701,8 @@ look_at_space(struct tsdb *db)
     lock_drop(&db->head.lock);
 }
 
-/*
- * The samples of the future may be gone: deleted, expired, or taken back with their commit. They
- * are looked for once after each edit, and when the clock has passed the one that was found.
- */
+/* The samples in the future may be gone: deleted, expired, or undone with their commit. They are
+ * searched once after each edit, and when the clock has passed the one that was found. */
 static void
 maintain_clock(struct tsdb *db)
 {
@@ -760,7 +753,7 @@ tsdb_dir_trouble(struct tsdb *db)
 enum err
 tsdb_look_at_log(struct tsdb *db, struct why *why)
 {
-    if (!dir_lock_may_write(&db->lock)) return OK; /* tsdb_maintain() says so */
+    if (!dir_lock_may_write(&db->lock)) return OK; /* tsdb_maintain() reports it */
     return wal_look_kept(db->wal, atomic_load(&db->store_pos), why);
 }
 

@@ -1,4 +1,5 @@
-/* store.h - private to tsdb/: the store as an object. */
+/* store.h - private to tsdb/: struct tsdb, and the functions that the files of this folder share.
+ */
 #ifndef TSDB_STORE_STORE_H
 #define TSDB_STORE_STORE_H
 
@@ -11,7 +12,7 @@
 
 enum { BORDERS_MAX = 256 };
 
-/* The contents of the manifest beside the list of parts. */
+/* The contents of the manifest besides the list of parts. */
 struct saved {
     uint64_t store_pos;
     uint64_t segment;
@@ -39,23 +40,21 @@ struct tsdb {
     struct budget wal_budget;
     struct budget flush_budget;
     struct budget merge_budget;
-    struct dir_lock lock;                  /* of a store that is written */
-    struct tsdb_reading_lock reading_lock; /* of a store that is only read */
+    struct dir_lock lock;                  /* for a store that is written */
+    struct tsdb_reading_lock reading_lock; /* for a store that is only read */
     int64_t
-        looked_ns; /* monotonic time of the last look at the directory; committing thread only */
+        looked_ns; /* monotonic time of the last check of the directory; committing thread only */
     struct identity identity;         /* flushing thread only */
     char name_id[TSDB_NAME_ID_BYTES]; /* immutable after tsdb_open() */
-    /* Flushing thread only: time of a sample of the future, and head.edits when it was found. */
+    /* Flushing thread only: time of a sample in the future, and head.edits when it was found. */
     int64_t future_ms;
     uint64_t future_edits;
     struct wal *wal;
     struct page_cache *cache;
-    uint64_t parts_set_aside; /* parts set aside at the opening */
+    uint64_t parts_set_aside; /* parts set aside by tsdb_open() */
 
-    /*
-     * LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written, so that
-     * changes of what is live happen one after the other.
-     */
+    /* LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written, so that
+     * edits happen one after another. */
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
@@ -95,9 +94,9 @@ struct store_edit {
     uint32_t remove_count;
     const struct ledger *change; /* changes of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
-    struct tombstone *tombstone; /* a new one, whose position the edit sets; or NULL */
-    bool flush; /* the added parts have the frozen generation, and those before it that replay has
-                   written */
+    struct tombstone *tombstone; /* a new tombstone, whose position the edit sets; or NULL */
+    bool flush; /* the added parts hold the frozen generation, and earlier generations that replay
+                   has written */
 };
 /*
  * Makes an edit live as a whole, or not at all. If writing the manifest fails, added parts stay on
@@ -106,26 +105,23 @@ struct store_edit {
 MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why);
 /* Remembers the file MANIFEST after it was written, for tsdb_look_at_manifest(). */
 void edit_note_manifest(struct tsdb *db);
-/* Prepares for edits during the opening, after parts and tenants were read and before the replay.
- */
+/* Prepares for edits in tsdb_open(), after parts and tenants were read and before the replay. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
-/* True if the list has the part. */
+/* True if the list contains the part. */
 bool parts_have(const struct part *part, struct part *const *list, uint32_t count);
-/*
- * During the opening: keeps a part that was set aside in the manifest, so that it is used again
- * when it is back under its name. ERR_NOMEM.
- */
+/* In tsdb_open(): keeps a part that was set aside in the manifest, so that it is used again when it
+ * has its name back. ERR_NOMEM. */
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part *part);
-/* True if the file or directory exists, or that is unknown. */
+/* True if the file or directory exists, or cannot be examined. */
 bool tsdb_is_there(struct tsdb *db, const char *path);
 /* ERR_CORRUPT: the directory no longer belongs to this process, see dir_lock_look(). */
 MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
-/* Call before writing what is acknowledged already. ERR_CORRUPT: files written by path would be in
- * another directory, or in one that another server writes. */
+/* Call before writing samples that were acknowledged. ERR_CORRUPT: files written by path would be
+ * in another directory, or in one that another server writes. */
 MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
-/* Writes a manifest of what is live into another directory, which has no log. Under the edit lock.
- */
+/* Writes a manifest of the live parts into another directory, which has no log. Under the edit
+ * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
 
 /* --- snapshots (snapshot.c) ------------------------------------------------------------------- */
@@ -151,26 +147,20 @@ MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena 
 
 /* Writes the frozen generation as a part that is in no manifest; given. Under no lock. */
 MUST_CHECK enum err flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why);
-/*
- * Publishes the frozen generation, with the parts of those before it that are not live, in one
- * edit. The parts are borrowed. Under no lock. After an error try again.
- */
+/* Publishes the frozen generation, with the parts of earlier generations that are not live, in one
+ * edit. The parts are borrowed. Under no lock. After an error try again. */
 MUST_CHECK enum err flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count,
                                  struct why *why);
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 
-/*
- * Subtracts samples that parts have from the damage that was found in the log, and adds commits
- * that are missing at its end. The totals become those that the log had accepted, as far as known.
- */
+/* Subtracts samples that parts hold from the damage found in the log, and adds commits that are
+ * missing at its end. The totals become those that the log had accepted, as far as known. */
 void log_damage_note(struct env *env, const char *dir, const struct manifest *m,
                      struct wal_damage *damage);
-/*
- * Reads the log into the head, from the manifest's position on. If it is too large for the head,
+/* Reads the log into the head, from the manifest's position on. If it is too large for the head,
  * all of it is written to parts, and the head is empty at the end. Under no lock, before other
- * threads start. After an error nothing of it is live.
- */
+ * threads start. After an error none of it is live. */
 MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
                                struct tsdb_opening *ret_opening, struct why *why);
 

@@ -1,5 +1,5 @@
 /*
- * stretch.c - reads from parts what came in a stretch of the log; borders that merges respect.
+ * stretch.c - reads samples of a log range from parts; borders that merges respect.
  *
  * Invariant: a border is set and freed only between tsdb_border_new() and tsdb_border_free().
  */

@@ -2,12 +2,14 @@
  * tombstones.c - deletes samples: they are hidden at once, and leave the disk when their part is
  * rewritten; until then MANIFEST has a tombstone.
  *
- * The caller flushes the head before. So a deletion affects parts only, and hides what came before
- * the store's position at its edit. Samples that come later are new, even if they are the same.
+ * The caller flushes the head first. So a deletion affects parts only, and hides samples that
+ * arrived before the store's position at its edit. Samples that arrive later are new, even if they
+ * are the same.
  *
  * Invariants:
  * 1. Numbers of tombstones ascend, are never given twice, and are at most last_id of the set.
- * 2. A tombstone hides nothing that came at or after its position, which is not after the store's.
+ * 2. A tombstone hides no samples that arrived at or after its position, which is not after the
+ *    store's.
  * 3. Matchers belong either to the selector or to the tombstone.
  */
 #include <assert.h>
@@ -101,7 +103,7 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
 /* --- deletions -------------------------------------------------------------------------------- */
 
 /* True if no part has samples of the tenant in that time. A part that was set aside may have some,
- * and come back. */
+ * and return. */
 static bool
 is_pointless(struct tsdb *db, struct bytes tenant, struct time_range range)
 {

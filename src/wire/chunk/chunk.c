@@ -1,8 +1,8 @@
 /*
  * chunk.c - the writer of XOR chunks: docs/protocols-chunks.md.
  *
- * Bits are put into a plain byte buffer by struct bits_out, which lives in registers while samples
- * are put and in the writer in between; so the buffer may move when it grows.
+ * struct bits_out writes bits into a plain byte buffer. It lives in registers while samples are put
+ * and in the writer between calls, so the buffer may move when it grows.
  */
 #include "wire/chunk/chunk.h"
 
@@ -10,16 +10,16 @@
 
 enum {
     CHUNK_HEADER_BYTES = 2,
-    CHUNK_BYTES_MAX = 64 << 20, /* beyond any sensible frame: the chunk is full */
-    /* 68 bits of time and 77 of value, or a first sample of 10 + 8 bytes. */
+    CHUNK_BYTES_MAX = 64 << 20, /* larger than any sensible frame: the chunk is full */
+    /* A sample takes up to 68 bits of time and 77 of value, a first sample 10 + 8 bytes. */
     XOR_SAMPLE_BYTES_MAX = 19,
 };
 
 struct chunk_writer {
     struct budget *budget;
     uint32_t count;
-    struct buf data; /* whole bytes; the unfinished one lies behind them */
-    uint64_t held;   /* the state of a struct bits_out between two puts */
+    struct buf data; /* whole bytes; the unfinished byte follows them */
+    uint64_t held;   /* state of the struct bits_out between two calls */
     unsigned fill;
     struct dod_state time;
     struct xor_state value;
@@ -68,7 +68,7 @@ chunk_size(const struct chunk_writer *writer)
     return writer->data.size + (writer->fill > 0 ? 1 : 0);
 }
 
-/* Between bits_begin() and bits_done() bits may be put, as many as there is room for. */
+/* Between bits_begin() and bits_done() up to the reserved number of bits may be put. */
 static struct bits_out
 bits_begin(const struct chunk_writer *writer)
 {
@@ -83,8 +83,8 @@ bits_done(struct chunk_writer *writer, const struct bits_out *out)
     writer->fill = out->fill;
 }
 
-/* A call would keep `out` in memory for the whole chunk: a third more instructions for each float.
- */
+/* Without always_inline `out` stays in memory for the whole chunk: a third more instructions per
+ * float. */
 static inline __attribute__((always_inline)) void
 put_varint(struct bits_out *out, uint64_t v)
 {
@@ -123,7 +123,7 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
     size_t bytes = (size_t)count * XOR_SAMPLE_BYTES_MAX + CHUNK_HEADER_BYTES + BITS_OUT_SLACK;
     if (!buf_reserve(&writer->data, bytes)) {
         enum err e = buf_error(&writer->data);
-        writer->data.failed = OK; /* nothing was lost */
+        writer->data.failed = OK; /* no bytes were lost */
         return e;
     }
     struct bits_out out = bits_begin(writer);
@@ -134,7 +134,7 @@ chunk_put_floats(struct chunk_writer *writer, uint32_t count, const int64_t *tim
     for (; i < count && writer->count + i < 2; i++) {
         uint64_t t = (uint64_t)times_ms[i];
         if (writer->count + i == 0) {
-            bits_put(&out, 0, 16); /* the count, known at the end */
+            bits_put(&out, 0, 16); /* count, written at the end */
             put_varint(&out, zigzag(times_ms[i]));
             bits_put_wide(&out, bits[i], 64);
             value.before = bits[i];

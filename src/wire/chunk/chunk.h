@@ -1,7 +1,6 @@
 /*
- * chunk.h - Prometheus' chunk encodings: XOR (floats), written for streamed remote read, and the
- * reader of all three. Histograms are written by chunk_histogram.h. Source:
- * docs/protocols-chunks.md.
+ * chunk.h - Prometheus chunk encodings: writes XOR chunks (floats) for streamed remote read and
+ * reads all three encodings. chunk_histogram.h writes histograms. Source: docs/protocols-chunks.md.
  */
 #ifndef WIRE_CHUNK_CHUNK_H
 #define WIRE_CHUNK_CHUNK_H
@@ -18,31 +17,31 @@ enum chunk_type {
 };
 enum { CHUNK_SAMPLES = 120, CHUNK_SAMPLES_MAX = 65535 };
 
-/* The XOR chunk being written. One at a time; memory is reused by the next chunk_begin(). */
+/* Writes one XOR chunk at a time; the next chunk_begin() reuses the memory. */
 struct chunk_writer;
 MUST_CHECK enum err chunk_writer_new(struct budget *budget, struct chunk_writer **ret_writer);
 void chunk_writer_free(struct chunk_writer *writer);
 
 void chunk_begin(struct chunk_writer *writer);
 uint32_t chunk_count(const struct chunk_writer *writer);
-/* Bytes so far, rounded up: what chunk_end() would give. */
+/* Returns the size that chunk_end() would return now, in bytes. */
 size_t chunk_size(const struct chunk_writer *writer);
 
-/* After any error below the chunk is as before the call. Times ascend. */
+/* An error below leaves the chunk unchanged. Times ascend. */
 
-/* All or none. ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX, or 64 MiB); ERR_NOMEM. */
+/* Appends all samples or none. ERR_LIMIT: the chunk is full (CHUNK_SAMPLES_MAX, or 64 MiB);
+ * ERR_NOMEM. */
 MUST_CHECK enum err chunk_put_floats(struct chunk_writer *writer, uint32_t count,
                                      const int64_t *times_ms, const uint64_t *bits);
-/* The finished bytes, valid until the next chunk_begin(). At least one sample was put. */
+/* Returns the finished bytes, valid until the next chunk_begin(). The chunk has at least one
+ * sample. */
 struct bytes chunk_end(struct chunk_writer *writer);
 
-/*
- * Reads a chunk written by anybody: calls `each` per sample (bits for XOR, else `h`, whose arrays
- * lie in `arena` and are overwritten by the next sample). `each` may return an error to stop.
- * The hint of a histogram is what Prometheus concludes: GAUGE by the header; else NO for all but
- * the first, which is YES or UNKNOWN. Nothing is judged that decoding does not need: see
- * histogram_check(). ERR_CORRUPT: not such a chunk, or cut short; ERR_NOMEM: the arena is full.
- */
+/* Reads a chunk of any origin: calls `each` for each sample (`bits` for XOR, else `h`, whose arrays
+ * lie in `arena` until the next sample). `each` may return an error to stop. The hint of a
+ * histogram follows Prometheus: GAUGE if the header says so; else YES or UNKNOWN for the first and
+ * NO for the others. Checks only what decoding needs; see histogram_check(). ERR_CORRUPT: invalid
+ * or truncated; ERR_NOMEM: the arena is full. */
 MUST_CHECK enum err chunk_read(enum chunk_type type, struct bytes data, struct arena *arena,
                                enum err (*each)(void *context, int64_t t_ms, uint64_t bits,
                                                 const struct histogram *h),

@@ -1,6 +1,6 @@
 /*
- * chunk_bits.h - the bit streams inside chunks: most significant bit first, and on top of them the
- * three codes of Prometheus' encodings. Private to chunk*.c. Format: docs/protocols-chunks.md.
+ * chunk_bits.h - bit streams inside chunks, most significant bit first, and the three codes of
+ * Prometheus chunk encodings. Private to chunk*.c. Format: docs/protocols-chunks.md.
  */
 #ifndef WIRE_CHUNK_CHUNK_BITS_H
 #define WIRE_CHUNK_CHUNK_BITS_H
@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 
-/* The two bits of a histogram chunk's header, in place. */
+/* The two bits of a histogram chunk's header, at their position in the byte. */
 enum chunk_reset {
     CHUNK_RESET_UNKNOWN = 0x00,
     CHUNK_RESET_NO = 0x40,
@@ -17,11 +17,9 @@ enum chunk_reset {
     CHUNK_RESET_GAUGE = 0xc0
 };
 
-/*
- * Writing. `at` points at the first byte that is not full; its `fill` bits (0..7) are in memory
- * already, and again at the top of `held`. Every put stores eight bytes, so the memory must reach 8
- * bytes after the last bit; in exchange there is no branch.
- */
+/* Writes bits. `at` points to the first byte that is not full; its `fill` bits (0..7) are in memory
+ * and also at the top of `held`. Every put stores eight bytes without a branch, so the memory must
+ * extend 8 bytes past the last bit. */
 struct bits_out {
     uint8_t *at;
     uint64_t held;
@@ -30,7 +28,7 @@ struct bits_out {
 
 enum { BITS_OUT_SLACK = 8, BITS_PUT_MAX = 56 };
 
-/* `v` has no bits above the `count` (1..56) lowest. */
+/* Puts the `count` (1..56) lowest bits of `v`; the others must be 0. */
 static inline void
 bits_put(struct bits_out *out, uint64_t v, unsigned count)
 {
@@ -42,7 +40,7 @@ bits_put(struct bits_out *out, uint64_t v, unsigned count)
     out->fill = total & 7;
 }
 
-/* The same for counts up to 64. */
+/* Like bits_put() for counts up to 64. */
 static inline void
 bits_put_wide(struct bits_out *out, uint64_t v, unsigned count)
 {
@@ -54,17 +52,16 @@ bits_put_wide(struct bits_out *out, uint64_t v, unsigned count)
     bits_put(out, v, count);
 }
 
-/* Bits needed for an unsigned number; 0 needs none. */
+/* Returns the bits needed for an unsigned number; 0 needs 0 bits. */
 static inline unsigned
 bits_of(uint64_t v)
 {
     return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
 }
 
-/*
- * Bits needed for a signed number in the encodings' two's complement, whose n bits hold
- * -(2^(n-1) - 1) .. 2^(n-1): the positive end is in, the negative one is not. 65 for INT64_MIN.
- */
+/* Returns the bits needed for a signed number in the encodings' two's complement, whose n bits hold
+ * -(2^(n-1) - 1) .. 2^(n-1): it includes the positive end and excludes the negative one. 65 for
+ * INT64_MIN. */
 static inline unsigned
 bits_of_signed(uint64_t v)
 {
@@ -81,10 +78,11 @@ bits_mask(unsigned count)
 
 enum { VARBIT_CLASSES = 8, VARBIT_BYTES_MAX = 9 };
 
-/* The class k (0..7) has a prefix of k+1 ones and a zero, the last one no zero. */
+/* Class k (0..7) has a prefix of k+1 ones and a zero; the last class has no zero. */
 static const uint8_t varbit_width[VARBIT_CLASSES] = {3, 6, 9, 12, 18, 25, 56, 64};
 
-/* Of numbers of so many bits: what goes before the mask's bits, and how many bits both are. */
+/* Code of a number that needs a given number of bits: prefix before the bits of `mask`, and size of
+ * both in bits. */
 struct varbit_code {
     uint32_t prefix;
     uint32_t mask;
@@ -145,7 +143,7 @@ varbit_put_unsigned(struct bits_out *out, uint64_t v)
     varbit_put_class(out, v, bits_of(v));
 }
 
-/* A number written as delta of deltas; wraps, so that nothing is too large for it. */
+/* State of a number written as delta of deltas. Arithmetic wraps, so no number is too large. */
 struct dod_state {
     uint64_t before;
     uint64_t delta;
@@ -153,7 +151,7 @@ struct dod_state {
 
 /* --- xor: the bits that differ from the value before ------------------------------------------ */
 
-/* `leading` XOR_NO_WINDOW: nothing but the first value was written yet. */
+/* `leading` is XOR_NO_WINDOW until a second value is written. */
 struct xor_state {
     uint64_t before;
     uint32_t leading;
@@ -162,7 +160,8 @@ struct xor_state {
 
 enum { XOR_NO_WINDOW = 64, XOR_LEADING_MAX = 31, XOR_BYTES_MAX = 10 };
 
-/* `changed` is not 0; `before` is not read. A call for each float would cost 5 % of a chunk. */
+/* Puts `changed`, which is not 0; does not read `before`. A call per float would cost 5 % of a
+ * chunk. */
 static inline __attribute__((always_inline)) void
 xor_put_changed(struct bits_out *out, struct xor_state *s, uint64_t changed)
 {
@@ -196,10 +195,10 @@ xor_put(struct bits_out *out, struct xor_state *s, uint64_t v)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Bounded like a struct cursor: past the end everything is zero and `bad` is set. */
+/* Reads bits, bounded like a struct cursor: after the end all bits are zero and `bad` is set. */
 struct bits_in {
     const uint8_t *data;
-    uint64_t end; /* in bits, both */
+    uint64_t end; /* both in bits */
     uint64_t at;
     bool bad;
 };
@@ -216,7 +215,8 @@ bits_left(const struct bits_in *in)
     return in->end - in->at;
 }
 
-/* The next 57 bits at least, at the top of the word, without taking them; zeros past the end. */
+/* Returns at least the next 57 bits, at the top of the word, without consuming them; zeros after
+ * the end. */
 static inline uint64_t
 bits_peek(const struct bits_in *in)
 {
@@ -233,7 +233,7 @@ bits_peek(const struct bits_in *in)
     return v << (in->at & 7);
 }
 
-/* `count` is 1..56. */
+/* Consumes `count` (1..56) bits. */
 static inline uint64_t
 bits_get(struct bits_in *in, unsigned count)
 {
@@ -255,7 +255,8 @@ bits_get_wide(struct bits_in *in, unsigned count)
     return high << 32 | bits_get(in, 32);
 }
 
-/* Counts ones up to `max` (1..8) and takes them with the zero after them, which `max` ones lack. */
+/* Counts ones up to `max` (1..8) and consumes them with the zero that follows; after `max` ones
+ * there is no zero. */
 static inline unsigned
 bits_get_ones(struct bits_in *in, unsigned max)
 {
@@ -265,7 +266,7 @@ bits_get_ones(struct bits_in *in, unsigned max)
     return in->bad ? 0 : ones;
 }
 
-/* Undoes the two's complement of bits_of_signed(). */
+/* Reverses the two's complement of bits_of_signed(). */
 static inline uint64_t
 bits_extend(uint64_t v, unsigned count)
 {
@@ -289,8 +290,8 @@ varbit_get_unsigned(struct bits_in *in)
     return ones == 0 ? 0 : bits_get_wide(in, varbit_width[ones - 1]);
 }
 
-/* Returns the next value. A window before any was announced is the whole word, as Prometheus has
- * it; one that does not fit 64 bits is bad. */
+/* Returns the next value. Before the first announced window the window is the whole word, as in
+ * Prometheus; a window that does not fit 64 bits is bad. */
 static inline uint64_t
 xor_get(struct bits_in *in, struct xor_state *s)
 {
@@ -312,7 +313,7 @@ xor_get(struct bits_in *in, struct xor_state *s)
     return s->before;
 }
 
-/* A LEB128 number of whole bytes anywhere in the stream. */
+/* Reads a LEB128 number, which may begin at any bit. */
 static inline uint64_t
 bits_get_varint(struct bits_in *in)
 {

@@ -1,38 +1,39 @@
 /*
- * chunk_histogram.c - the writer of HISTOGRAM and FLOAT_HISTOGRAM chunks: what shares a chunk.
+ * chunk_histogram.c - the writer of HISTOGRAM and FLOAT_HISTOGRAM chunks: decides which histograms
+ * share a chunk.
  *
  *     histograms -> rows of steps, gathered -> bits of a chunk -> taker
  *
  * The histograms of a chunk have one layout (schema, zero threshold, spans, custom bounds). A new
- * bucket makes the layout wider, and those before have it empty; as layouts come before all else in
- * a chunk, its histograms are gathered first and written when it is full or ends. (Prometheus' own
- * appender rewrites the chunk it has begun.)
+ * bucket widens the layout, and the bucket is empty in earlier histograms; since the layout
+ * precedes everything else in a chunk, the writer gathers histograms and writes them when the chunk
+ * is full or ends. (Prometheus' own appender rewrites the chunk it has begun.)
  *
- * Readers take every histogram of a chunk but the first for "no counter reset since the one
- * before", whatever hint it had when it was written; so the writer compares, and a reset begins a
+ * Readers assume "no counter reset since the previous histogram" for every histogram of a chunk but
+ * the first, whatever hint it had when it was written; so the writer compares, and a reset begins a
  * chunk whose header says so. The rule, first match wins:
  *
  *     histogram to be put                     chunk        header of the new chunk
  *     hint YES                                new          reset
  *     staleness marker                        same
- *     gauge after counter, or the other way   new          gauge, or unknown
+ *     gauge after counter, or vice versa      new          gauge, or unknown
  *     follows a staleness marker              new          gauge, or unknown
  *     count fell                              new          reset
  *     schema or zero threshold changed        new          gauge, or unknown
  *     custom bounds changed                   new          reset
  *     zero count or any bucket fell           new          reset
- *     others buckets, and layouts are kept,
+ *     other buckets, and layouts are kept,
  *         or a union would be too large       new          gauge, or no reset
  *     else                                    same, widened if need be
  *
- * Gauges fall as they like: for them the lines that end in "reset" are skipped or say "gauge".
+ * Gauges may fall: for them the lines that end in "reset" are skipped or say "gauge".
  *
- * A row is what changed since the row before: of what comes as columns the steps are there already,
- * and nothing is looked at that stays as it is.
+ * A row holds the changes since the previous row. Columns bring these steps with them, and the
+ * writer looks only at numbers that change.
  */
 #include "wire/chunk/chunk_histogram_private.h"
 
-enum { NOW_BUCKETS = 3 /* where the buckets begin in `now` */ };
+enum { NOW_BUCKETS = 3 /* index of the first bucket in `now` */ };
 
 enum err
 histogram_chunks_new(struct budget *budget, enum chunk_layouts layouts, size_t bytes_max,
@@ -96,8 +97,8 @@ spans_match(const struct hist_buckets *b)
 
 /* --- did anything fall? ----------------------------------------------------------------------- */
 
-/* A count or a zero count; of a bucket. NaN falls to nothing. Buckets of integers are signed: a
- * malformed histogram may go below zero. */
+/* count_fell() compares a count or a zero count, bucket_fell() a bucket. NaN never falls. Integer
+ * buckets are signed: a malformed histogram may go below zero. */
 static inline bool
 count_fell(bool is_float, uint64_t before, uint64_t now)
 {
@@ -126,7 +127,7 @@ buckets_fell(const struct histogram_chunks *w, const uint64_t *now)
     return fell;
 }
 
-/* Of another layout: a bucket that held something may be gone. */
+/* Compares buckets of another layout: a bucket that was not empty may be gone. */
 static bool
 side_fell(const struct histogram_chunks *w, const struct side_union *u, const uint32_t *places,
           uint32_t old_count, const uint64_t *now, uint32_t new_count)
@@ -159,17 +160,17 @@ united_buckets_fell(const struct histogram_chunks *w, const struct layout_union 
 /* --- the rule --------------------------------------------------------------------------------- */
 
 enum verdict {
-    FITS,       /* buckets are ours */
-    FITS_FALLS, /* the same, but it begins a chunk: reset */
-    FITS_UNION, /* some buckets are others */
-    ANEW,       /* begins a chunk, and a layout; its hint says with which header, */
-    ANEW_WITH,  /* or we do */
+    FITS,       /* same buckets as the layout */
+    FITS_FALLS, /* same buckets, but a counter reset begins a chunk */
+    FITS_UNION, /* some buckets differ */
+    ANEW,       /* begins a chunk and a layout; its hint gives the header */
+    ANEW_WITH,  /* the same with judgement.header */
 };
 
 struct judgement {
     enum verdict verdict;
     enum chunk_reset header;
-    struct layout_union both; /* FITS_UNION */
+    struct layout_union both; /* valid for FITS_UNION */
 };
 
 static struct judgement
@@ -200,7 +201,7 @@ judge_union(struct histogram_chunks *w, const struct histogram *h, bool gauge,
     return OK;
 }
 
-/* The table above, of what is in `now`. */
+/* Applies the table above to the histogram in `now`. */
 static enum err
 judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
       struct judgement *ret)
@@ -259,7 +260,7 @@ set_number(struct histogram_chunks *w, uint32_t row, uint32_t place, uint64_t no
     w->last[place] = now;
 }
 
-/* Buckets that the histogram does not have are empty now. */
+/* Empties the buckets that the histogram lacks. */
 static void
 clear_others(struct histogram_chunks *w, uint32_t row, const struct histogram *h)
 {
@@ -298,7 +299,7 @@ add_row(struct histogram_chunks *w, const struct histogram *h, enum reset_hint h
     if (j->verdict == FITS_UNION) clear_others(w, row, h);
 }
 
-/* A layout begins, and a chunk. */
+/* Begins a layout and a chunk. */
 static enum err
 begin_anew(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
            const struct judgement *j, struct why *why)
@@ -326,7 +327,7 @@ room_for_now(struct histogram_chunks *w, const struct histogram *h)
     return e;
 }
 
-/* What is in `now` becomes the next row; `map` is that of its layout then. */
+/* Appends `now` as the next row; `map` then belongs to its layout. */
 static enum err
 put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint, int64_t t_ms,
         struct why *why)
@@ -349,7 +350,7 @@ put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint h
             w->map[in_positive + i] = w->places[w->negative + j.both.negative.new_at[i]];
         }
     } else if (!is_stale) {
-        /* The places of a histogram whose layout is ours. */
+        /* The histogram has the layout of the chunk. */
         uint32_t positive = w->layout.positive.bucket_count;
         uint32_t count = positive + w->layout.negative.bucket_count;
         for (uint32_t i = 0; i < count; i++) {
@@ -395,20 +396,20 @@ histogram_chunks_put(struct histogram_chunks *w, uint32_t count, const int64_t *
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-/* Columns being put, row by row or many rows together. */
+/* Columns being put, row by row or many rows at once. */
 struct columns_in {
     const struct hist_columns *columns;
-    const int64_t *times_ms; /* of the row `from` */
+    const int64_t *times_ms; /* times_ms[0] is the time of row `from` */
     uint32_t from, end;
-    uint32_t row; /* the next one */
+    uint32_t row; /* next row */
     uint32_t buckets;
     bool is_float;
-    uint32_t *reached; /* of sum, count, zero count, then buckets: steps before `row` */
+    uint32_t *reached; /* steps before `row`: sum, count, zero count, buckets */
 };
 
 enum { REACHED_SUM, REACHED_COUNT, REACHED_ZERO, REACHED_BUCKETS };
 
-/* The number in `row`, whose steps up to there are taken. */
+/* Returns the number in `row`; *reached counts the steps up to it. */
 static uint64_t
 column_at(const struct hist_column *column, bool xored, uint32_t row, uint64_t number,
           uint32_t *reached)
@@ -427,7 +428,7 @@ hint_at(const struct hist_columns *columns, uint32_t row)
     return columns->hints == NULL ? columns->hint : (enum reset_hint)columns->hints[row];
 }
 
-/* The next row as a whole: in `now`, from what is there of the row before. */
+/* Puts the next row as a histogram: updates `now` from the previous row. */
 static enum err
 put_whole_row(struct histogram_chunks *w, struct columns_in *in, struct why *why)
 {
@@ -449,7 +450,7 @@ put_whole_row(struct histogram_chunks *w, struct columns_in *in, struct why *why
     return put_now(w, &c->layout, hint_at(c, row), in->times_ms[row - in->from], why);
 }
 
-/* The first row from the next one on that is not simply what follows the last. */
+/* Returns the first row from the next one on that put_whole_row() must put. */
 static uint32_t
 next_whole_row(const struct histogram_chunks *w, const struct columns_in *in)
 {
@@ -471,7 +472,7 @@ next_whole_row(const struct histogram_chunks *w, const struct columns_in *in)
 
 enum meaning { A_BUCKET, A_COUNT, A_SUM };
 
-/* The steps of `count` rows from the next one on. */
+/* Adds the steps of the next `count` rows. */
 static inline __attribute__((always_inline)) void
 run_column(struct histogram_chunks *w, const struct columns_in *in, uint32_t count,
            const struct hist_column *from, uint32_t *reached, uint32_t place, enum meaning meaning,
@@ -504,7 +505,8 @@ run_column(struct histogram_chunks *w, const struct columns_in *in, uint32_t cou
     *reached = i;
 }
 
-/* What integer counts are above their buckets; and by how much they have moved in all. */
+/* Adds the steps of the counts' excess over the sum of their buckets, then notes counts that fell.
+ */
 static void
 run_integer_count(struct histogram_chunks *w, struct columns_in *in, uint32_t count)
 {
@@ -593,7 +595,7 @@ histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_colum
             if (w->rows == w->rows_max) e = rows_encode(w, why);
             if (e) break;
             uint32_t room = w->rows_max - w->rows;
-            /* Rows that follow the last one, so many as there is room for. */
+            /* Puts as many of the following rows as there is room for. */
             uint32_t rows = whole - in.row < room ? whole - in.row : room;
             if (in.is_float)
                 run_rows_of(w, &in, rows, true);
@@ -608,7 +610,7 @@ histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_colum
             in.row += rows;
         }
         if (ran) {
-            /* `now` is what the row before the next one has. */
+            /* `now` must hold the numbers of the previous row. */
             w->now[COLUMN_SUM] = w->last[COLUMN_SUM];
             w->now[COLUMN_ZERO] = w->last[COLUMN_ZERO];
             if (in.is_float) w->now[NOW_BUCKETS + in.buckets] = w->last[COLUMN_COUNT];

@@ -1,5 +1,5 @@
 /*
- * chunk_histogram.h - writes native histograms of a series as Prometheus' HISTOGRAM and
+ * chunk_histogram.h - writes native histograms of a series as Prometheus HISTOGRAM and
  * FLOAT_HISTOGRAM chunks (docs/protocols-chunks.md), for streamed remote read.
  */
 #ifndef WIRE_CHUNK_CHUNK_HISTOGRAM_H
@@ -9,45 +9,43 @@
 
 enum { HISTOGRAM_CHUNK_SAMPLES = 256 };
 
-/* What becomes of histograms that have not the same buckets as those before them. */
+/* Treatment of histograms whose buckets differ from those before them. */
 enum chunk_layouts {
-    CHUNK_LAYOUTS_UNITED, /* they share a chunk: each then has the buckets of all, also empty */
-    CHUNK_LAYOUTS_KEPT,   /* they begin a chunk, and come back with the spans they have */
+    CHUNK_LAYOUTS_UNITED, /* share a chunk with the union of their buckets */
+    CHUNK_LAYOUTS_KEPT,   /* begin a chunk and keep their spans */
 };
 
 struct histogram_chunk {
     enum chunk_type type;
     uint32_t count;
     int64_t min_ms, max_ms;
-    struct bytes data; /* a view that ends with the call */
+    struct bytes data; /* view, valid during the call */
 };
 
-/* Gathers histograms and hands on each chunk when it is known what is in it. */
+/* Gathers histograms and passes each finished chunk to a callback. */
 struct histogram_chunks;
 typedef enum err take_histogram_chunk(void *context, const struct histogram_chunk *chunk,
                                       struct why *why);
-/* A chunk ends with the histogram that takes it to `bytes_max`, or at HISTOGRAM_CHUNK_SAMPLES, or
+/* A chunk ends with the histogram that takes it to `bytes_max`, at HISTOGRAM_CHUNK_SAMPLES, or
  * earlier if histograms are large. ERR_NOMEM. */
 MUST_CHECK enum err histogram_chunks_new(struct budget *budget, enum chunk_layouts layouts,
                                          size_t bytes_max, take_histogram_chunk *take,
                                          void *context, struct histogram_chunks **ret_chunks);
 void histogram_chunks_free(struct histogram_chunks *chunks);
 
-/*
- * The next ones of the series, in ascending time. What comes back from the chunks has the same
- * meaning (histogram_equal()), whatever becomes of layouts. Of a staleness marker only the fact is
- * written.
- * ERR_INPUT: spans and buckets are not of equal number; ERR_NOMEM; errors of `take`.
- */
+/* Puts the next histograms of the series, in ascending time. The histograms in the chunks have the
+ * same meaning (histogram_equal()) for either treatment of layouts. A staleness marker is written
+ * without its numbers. ERR_INPUT: spans and buckets do not match in number; ERR_NOMEM; errors of
+ * `take`. */
 MUST_CHECK enum err histogram_chunks_put(struct histogram_chunks *chunks, uint32_t count,
                                          const int64_t *times_ms, const struct histogram *h,
                                          struct why *why);
-/* The same of the rows from..from+count-1; times_ms[0] is that of the first of them. */
+/* Puts the rows from..from+count-1; times_ms[0] is the time of row `from`. */
 MUST_CHECK enum err histogram_chunks_put_columns(struct histogram_chunks *chunks,
                                                  const struct hist_columns *columns, uint32_t from,
                                                  uint32_t count, const int64_t *times_ms,
                                                  struct why *why);
-/* Hands on what is left: the series ends, or goes on with something else. */
+/* Passes the rest to `take`: the series ends, or continues with samples of another kind. */
 MUST_CHECK enum err histogram_chunks_end(struct histogram_chunks *chunks, struct why *why);
 
 #endif

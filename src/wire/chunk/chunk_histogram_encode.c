@@ -1,24 +1,24 @@
 /*
- * chunk_histogram_encode.c - rows of steps as the bits of chunks: docs/protocols-chunks.md.
+ * chunk_histogram_encode.c - encodes rows of steps as the bits of chunks: docs/protocols-chunks.md.
  *
- * Most numbers of most histograms are what their last ones let expect, and then are written as one
- * bit 0. So only rows and columns in which something changed are looked at; the zeroes between are
- * counted and go out with the bits of what comes next.
+ * Most numbers of most histograms continue as the previous ones predict and take a single bit 0. So
+ * the encoder visits only rows and columns in which something changed; it counts the zeros between
+ * them and writes them together with the next bits.
  */
 #include "wire/chunk/chunk_histogram_private.h"
 
 enum {
     HEADER_BYTES = 3,
-    /* Header, zero threshold, schema, the two numbers of spans and that of bounds. */
+    /* Header, zero threshold, schema, the two numbers of spans and the number of bounds. */
     LAYOUT_BYTES_MAX = HEADER_BYTES + 9 + 4 * VARBIT_BYTES_MAX,
     SPAN_BYTES_MAX = 2 * VARBIT_BYTES_MAX,
-    ROW_BYTES_MAX = 4 * XOR_BYTES_MAX, /* without buckets */
+    ROW_BYTES_MAX = 4 * XOR_BYTES_MAX, /* bytes of a row without buckets */
     CUSTOM_SCALED_MAX = 33554430,
 };
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Where bits go; `zeros` come before what is put next. In registers while rows are written. */
+/* Output position; `zeros` precede the next bits. Lives in registers while rows are written. */
 struct emitter {
     struct bits_out out;
     uint64_t zeros;
@@ -29,7 +29,7 @@ reserve(struct buf *data, struct emitter *e, size_t bytes)
 {
     bytes += (size_t)(e->zeros / 8) + 1 + BITS_OUT_SLACK;
     if (bytes <= data->capacity - (size_t)(e->out.at - data->at)) return OK;
-    /* Room for so many bytes after the zeroes. */
+    /* Reserves `bytes` after the zeros. */
     data->size = (size_t)(e->out.at - data->at);
     e->out.at = buf_reserve(data, bytes) ? data->at + data->size : NULL;
     return e->out.at == NULL ? ERR_NOMEM : OK;
@@ -45,7 +45,7 @@ put_zeros(struct emitter *e)
     e->zeros = 0;
 }
 
-/* 1..56 bits. */
+/* Puts 1..56 bits. */
 INLINE void
 put_bits(struct emitter *e, uint64_t v, unsigned count)
 {
@@ -54,7 +54,7 @@ put_bits(struct emitter *e, uint64_t v, unsigned count)
     e->zeros = 0;
 }
 
-/* Rare; works on a copy, so that what it is a copy of may stay in registers. */
+/* Rare; the caller passes a copy, so that its own `out` may stay in registers. */
 static __attribute__((noinline)) void
 put_long(struct bits_out *out, uint64_t v)
 {
@@ -93,7 +93,7 @@ put_changed(struct emitter *e, struct xor_state *window, uint64_t changed)
 
 /* --- layout ----------------------------------------------------------------------------------- */
 
-/* Thousandths as a small number plus one, if that gives back the very same bits. */
+/* Puts the bound in thousandths plus one as a small number if that restores the same bits. */
 static void
 put_custom_bound(struct bits_out *out, uint64_t bits)
 {
@@ -122,10 +122,10 @@ put_spans(struct bits_out *out, const struct hist_buckets *b)
 static void
 put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset header)
 {
-    bits_put(out, 0, 16); /* the count, known at the end */
+    bits_put(out, 0, 16); /* count, written at the end */
     bits_put(out, header, 8);
-    /* One byte for nothing and for powers of two from 2^-243 to 2^10, else nine. */
-    uint64_t exponent = h->zero_threshold_bits >> 52; /* with the sign above it */
+    /* Zero and powers of two from 2^-243 to 2^10 take one byte, others nine. */
+    uint64_t exponent = h->zero_threshold_bits >> 52; /* including the sign bit */
     if (h->zero_threshold_bits == 0) {
         bits_put(out, 0, 8);
     } else if ((h->zero_threshold_bits & bits_mask(52)) == 0 && exponent >= 780 &&
@@ -171,7 +171,7 @@ bucket_count(const struct histogram_chunks *w)
     return w->layout.positive.bucket_count + w->layout.negative.bucket_count;
 }
 
-/* `base` goes on by a row. */
+/* Adds the steps of `row` to `base`. */
 static void
 advance(struct histogram_chunks *w, uint32_t row)
 {
@@ -198,7 +198,7 @@ put_first_side(const struct histogram_chunks *w, struct bits_out *out, uint32_t 
     }
 }
 
-/* Header, layout, and the numbers of `base`. */
+/* Puts the header, the layout and the numbers in `base`. */
 static enum err
 put_first(struct histogram_chunks *w, uint32_t row, enum chunk_reset header,
           struct bits_out *ret_out)
@@ -227,14 +227,15 @@ put_first(struct histogram_chunks *w, uint32_t row, enum chunk_reset header,
 
 /* --- the other rows --------------------------------------------------------------------------- */
 
-/* A row, and the one before; before a chunk's second row it is empty. Masks are of columns. */
+/* A row and the previous one, which is empty for a chunk's second row. Masks are by column. */
 struct row_pair {
     const uint64_t *steps, *before;
     const uint64_t *mask, *mask_before;
     const uint32_t *places;
 };
 
-/* The row's mask by column; `turn` 0 or 1: it stays until the same is asked for again. */
+/* Returns the mask of the row by column. `turn` is 0 or 1; the mask lasts until the next call with
+ * the same turn. */
 static const uint64_t *
 ordered_mask(const struct histogram_chunks *w, uint32_t row, unsigned turn)
 {
@@ -251,7 +252,7 @@ ordered_mask(const struct histogram_chunks *w, uint32_t row, unsigned turn)
     return to;
 }
 
-/* Columns of one word that are touched by what changed in this row, or in the one before. */
+/* Returns the columns of one word that a change in this row or in the previous one affects. */
 INLINE uint64_t
 visited_columns(const struct row_pair *row, uint32_t k, uint64_t valid, bool floats)
 {
@@ -261,7 +262,7 @@ visited_columns(const struct row_pair *row, uint32_t k, uint64_t valid, bool flo
     return (changed | changed << 1 | carry) & valid;
 }
 
-/* What readers expect a bucket's delta to change by, and it does not. */
+/* Returns the difference between the step of a bucket's delta and the step that readers expect. */
 INLINE uint64_t
 bucket_step(const struct row_pair *row, uint32_t c)
 {
@@ -274,7 +275,7 @@ put_buckets(const struct histogram_chunks *w, struct emitter *e, const struct ro
             bool floats)
 {
     const uint32_t negative = w->negative;
-    uint32_t next = COLUMN_POSITIVE; /* column whose turn it is */
+    uint32_t next = COLUMN_POSITIVE; /* first column not put */
     for (uint32_t k = 0; k < w->words; k++) {
         uint64_t visited = visited_columns(row, k, w->valid[k], floats);
         for (; visited != 0; visited &= visited - 1) {
@@ -311,10 +312,8 @@ put_row(struct histogram_chunks *w, struct emitter *e, const struct row_pair *ro
     return OK;
 }
 
-/*
- * After a staleness marker's sum readers stop and expect no buckets; only further markers may
- * follow in the chunk, so its counts may be anything: "as before" is the shortest.
- */
+/* After the sum of a staleness marker readers stop and expect no buckets. Only more markers can
+ * follow in the chunk, so their counts may have any value: "unchanged" is the shortest. */
 static enum err
 put_stale(struct histogram_chunks *w, struct emitter *e, uint64_t sum_step, uint64_t time_step)
 {
@@ -325,7 +324,7 @@ put_stale(struct histogram_chunks *w, struct emitter *e, uint64_t sum_step, uint
     return OK;
 }
 
-/* The first row from `row` on that has to be looked at. */
+/* Returns the first row from `row` on that has to be encoded. */
 static uint32_t
 next_visited(const struct histogram_chunks *w, uint32_t row)
 {
@@ -345,13 +344,13 @@ time_step_of(const struct histogram_chunks *w, uint32_t from, uint32_t row)
     return delta - ((uint64_t)w->times_ms[row - 1] - (uint64_t)w->times_ms[row - 2]);
 }
 
-/* Rows behind `from`, up to one that begins a chunk of its own. */
+/* Puts the rows after `from`, up to the one that begins the next chunk. */
 INLINE enum err
 put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t *ret_end,
          bool floats)
 {
     const uint32_t fields = 4 + bucket_count(w);
-    const uint64_t *mask = w->zeros; /* of the row put last: `from`, as if nothing changed in it */
+    const uint64_t *mask = w->zeros; /* mask of the last row put; `from` counts as unchanged */
     uint32_t row = from + 1, mask_row = from;
     while (row < w->rows) {
         uint32_t next = row == from + 1 ? row : next_visited(w, row);
@@ -393,7 +392,7 @@ header_of(const struct histogram_chunks *w, uint32_t row)
                                        : CHUNK_RESET_UNKNOWN;
 }
 
-/* The rows from `from` on that share a chunk. */
+/* Encodes the rows from `from` on that share a chunk. */
 static enum err
 encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struct why *why)
 {
@@ -423,7 +422,7 @@ encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struc
 enum err
 rows_encode(struct histogram_chunks *w, struct why *why)
 {
-    /* Rows in which something is not as expected: after a change of what changes, or of time. */
+    /* A row is visited if it or the previous row changed, or if the time step changes. */
     uint64_t carry = 0, *visited = w->visited;
     for (unsigned k = 0; k < ROW_WORDS; k++) {
         visited[k] = w->touched[k] | w->touched[k] << 1 | carry;
@@ -443,7 +442,7 @@ rows_encode(struct histogram_chunks *w, struct why *why)
         }
     }
     memcpy(w->base, w->last, w->places_used * sizeof *w->base);
-    /* Back to zeroes. */
+    /* Restore the zeros of steps[] and masks[]. */
     for (unsigned i = 0; i < ROW_WORDS; i++) {
         for (; w->touched[i] != 0; w->touched[i] &= w->touched[i] - 1) {
             uint32_t row = i * 64 + (uint32_t)__builtin_ctzll(w->touched[i]);

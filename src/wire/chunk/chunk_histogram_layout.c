@@ -1,10 +1,10 @@
 /*
- * chunk_histogram_layout.c - the layout that the histograms of a chunk share, and how it grows.
+ * chunk_histogram_layout.c - grows the layout that the histograms of a chunk share.
  */
 #include "wire/chunk/chunk_histogram_private.h"
 
 enum {
-    STEPS_MANY = 64 * 1024, /* in all rows: 512 KiB */
+    STEPS_MANY = 64 * 1024, /* steps of all rows: 512 KiB */
     MASK_BITS = 64,
 };
 
@@ -26,7 +26,7 @@ room_free(struct histogram_chunks *w, struct layout_room *room)
     mem_free(w->budget, room->at, room->size_bytes);
 }
 
-/* How many rows of so many places are gathered. */
+/* Returns the number of rows to gather if rows have `places` places. */
 static uint32_t
 rows_max_of(uint64_t places)
 {
@@ -42,7 +42,7 @@ layout_has_room(const struct histogram_chunks *w, uint64_t buckets)
     return w->rows < rows_max_of(buckets + COLUMNS_BESIDE_BUCKETS);
 }
 
-/* More than are needed now, unless rows would become less for it: layouts grow. */
+/* Returns more places than `columns` unless that would reduce the number of rows: layouts grow. */
 static uint64_t
 places_for(uint64_t columns)
 {
@@ -50,7 +50,7 @@ places_for(uint64_t columns)
     return rows_max_of(more) == HISTOGRAM_CHUNK_SAMPLES ? more : columns;
 }
 
-/* Rows of so many places; those there are become longer. */
+/* Gives rows `places` places; existing rows become longer. */
 static enum err
 set_row_places(struct histogram_chunks *w, uint64_t places)
 {
@@ -84,7 +84,7 @@ set_row_places(struct histogram_chunks *w, uint64_t places)
     return OK;
 }
 
-/* Columns for the buckets of the layout; each has a place then, or gets one. */
+/* Sets the columns for the buckets of the layout and gives a place to each that has none. */
 static enum err
 set_columns(struct histogram_chunks *w, uint32_t positive, uint32_t negative)
 {
@@ -135,7 +135,7 @@ layout_begin(struct histogram_chunks *w, const struct histogram *h)
         .custom_bits = w->custom.at,
         .custom_count = h->custom_count,
     };
-    /* Nothing is gathered yet. */
+    /* No row is gathered. */
     e = set_columns(w, w->layout.positive.bucket_count, w->layout.negative.bucket_count);
     if (e == OK && (w->columns > w->row_places || w->row_places > places_for(w->columns))) {
         e = set_row_places(w, places_for(w->columns));
@@ -153,7 +153,7 @@ layout_begin(struct histogram_chunks *w, const struct histogram *h)
 
 /* --- the union of two layouts ----------------------------------------------------------------- */
 
-/* The indexes of all buckets. False: they do not ascend, or leave int32. */
+/* Lists the indexes of all buckets. False: they do not ascend, or exceed int32. */
 static bool
 list_indexes(const struct hist_buckets *side, int32_t *indexes)
 {
@@ -243,7 +243,7 @@ static struct hist_buckets
 make_spans(const struct side_union *u, struct hist_span *spans)
 {
     struct hist_buckets side = {.spans = spans, .bucket_count = u->count};
-    int64_t end = 0; /* of the last span */
+    int64_t end = 0; /* end of the last span */
     for (uint32_t i = 0; i < u->count; i++) {
         if (i == 0 || u->indexes[i] != end) {
             spans[side.span_count++] = (struct hist_span){(int32_t)(u->indexes[i] - end), 0};
@@ -254,7 +254,7 @@ make_spans(const struct side_union *u, struct hist_span *spans)
     return side;
 }
 
-/* Those that are new get places behind all others. */
+/* Gives new buckets places after all others. */
 static void
 place_side(struct histogram_chunks *w, const struct side_union *u, const uint32_t *old_places,
            uint32_t old_count, uint32_t column)

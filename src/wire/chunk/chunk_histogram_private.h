@@ -1,5 +1,6 @@
 /*
- * chunk_histogram_private.h - what the files of the histogram chunk writer share. Private to them.
+ * chunk_histogram_private.h - shared by the files of the histogram chunk writer and private to
+ * them.
  */
 #ifndef WIRE_CHUNK_CHUNK_HISTOGRAM_PRIVATE_H
 #define WIRE_CHUNK_CHUNK_HISTOGRAM_PRIVATE_H
@@ -7,11 +8,9 @@
 #include "wire/chunk/chunk_bits.h"
 #include "wire/chunk/chunk_histogram.h"
 
-/*
- * The columns of a chunk, in its order: before the buckets of each sign is one that is always 0, so
- * that each bucket has one before it. When a layout grows, columns that are there keep their place
- * in rows, and new ones get places after them.
- */
+/* The columns of a chunk, in its order. A column that is always 0 precedes the buckets of each
+ * sign, so that each bucket has a predecessor. When a layout grows, existing columns keep their
+ * places in rows, and new columns get places after them. */
 enum {
     COLUMN_COUNT,
     COLUMN_ZERO,
@@ -24,16 +23,14 @@ enum {
 enum { ROW_WORDS = HISTOGRAM_CHUNK_SAMPLES / 64 };
 _Static_assert(HISTOGRAM_CHUNK_SAMPLES % 64 == 0, "rows are the bits of words");
 
-/* An array of ours that is large enough. */
+/* A growing array. */
 struct layout_room {
     void *at;
     size_t size_bytes;
 };
 
-/*
- * The rows of the chunk being gathered, as steps from row to row. steps[] and masks[] are zero
- * where no row is, and in a row without its mask's bit.
- */
+/* The rows of the chunk being gathered, as steps from row to row. steps[] and masks[] are zero
+ * after the last row, and steps[] where the bit in the row's mask is 0. */
 struct histogram_chunks {
     struct budget *budget;
     enum chunk_layouts layouts;
@@ -41,90 +38,90 @@ struct histogram_chunks {
     take_histogram_chunk *take;
     void *context;
 
-    struct histogram layout;  /* of all rows; its arrays are ours, its counts are not set */
+    struct histogram layout;  /* layout of all rows; owns its arrays, has no counts */
     struct layout_room spans; /* positive, then negative */
     struct layout_room custom;
     uint32_t negative; /* column of the first negative bucket */
     uint32_t columns;
-    uint32_t *places;  /* of columns */
-    uint32_t *ordered; /* the column that has a place */
+    uint32_t *places;  /* place of each column */
+    uint32_t *ordered; /* column of each place */
     struct layout_room places_room, ordered_room;
-    bool straight;   /* each column has the place of its number */
-    uint32_t words;  /* of a mask of columns */
-    uint64_t *valid; /* such a mask: those that are buckets */
+    bool straight;   /* places[c] == c for all columns */
+    uint32_t words;  /* words of a mask of columns */
+    uint64_t *valid; /* mask of the columns that are buckets */
     struct layout_room valid_room;
     bool gauge;
 
     uint32_t rows_max;
     uint32_t rows;
-    uint32_t stale_from; /* staleness markers are the rows from here on */
+    uint32_t stale_from; /* first row of the staleness markers at the end */
     bool goes_on;        /* `last` is the row before the next one */
-    bool has_header;     /* `header` is that of row 0: else its hint says it */
+    bool has_header;     /* `header` is the header for row 0; else its hint gives it */
     enum chunk_reset header;
     int64_t times_ms[HISTOGRAM_CHUNK_SAMPLES];
     uint8_t hints[HISTOGRAM_CHUNK_SAMPLES];
-    uint8_t falls[HISTOGRAM_CHUNK_SAMPLES]; /* something is less than in the row before */
-    uint64_t touched[ROW_WORDS];            /* a bit a row: its mask is not 0, or it is stale */
-    uint64_t visited[ROW_WORDS];            /* while encoding: what is to be looked at */
+    uint8_t falls[HISTOGRAM_CHUNK_SAMPLES]; /* a number is less than in the previous row */
+    uint64_t touched[ROW_WORDS];            /* one bit per row: its mask is not 0, or it is stale */
+    uint64_t visited[ROW_WORDS];            /* while encoding: rows to visit */
 
     uint32_t places_used;
-    uint32_t row_places, row_words; /* from row to row */
-    uint64_t *steps, *masks;        /* by place; a row after the other */
+    uint32_t row_places, row_words; /* distance of two rows in steps[] and masks[] */
+    uint64_t *steps, *masks;        /* by place, row after row */
     struct layout_room steps_room, masks_room;
-    struct layout_room wider_steps, wider_masks; /* zeroes: for longer rows */
-    uint64_t *zeros;                             /* a row of them */
+    struct layout_room wider_steps, wider_masks; /* zeros, used when rows become longer */
+    uint64_t *zeros;                             /* a row of zeros */
     struct layout_room zeros_room;
-    struct layout_room ordered_masks; /* while encoding: of two rows, by column */
+    struct layout_room ordered_masks; /* while encoding: masks of two rows by column */
     uint64_t *base, *last; /* by place: absolute numbers before row 0 (while encoding: before the
-                              chunk's second row), and in the last one */
+                              chunk's second row), and in the last row */
     struct layout_room base_room, last_room;
-    struct xor_state *windows; /* by column; floats; of the chunk being encoded */
+    struct xor_state *windows; /* by column, for floats, in the chunk being encoded */
     struct layout_room windows_room;
 
-    /* What comes next: absolute numbers, as columns without those before buckets, and the places
-     * of its buckets. */
+    /* The next histogram: absolute numbers as columns without COLUMN_BEFORE_POSITIVE and its like,
+     * and the places of its buckets. */
     uint64_t *now;
     uint32_t *map;
     struct layout_room now_room, map_room;
     struct layout_room
-        reached; /* of histogram_chunks_put_columns(): u32 of each column, its steps done */
+        reached; /* for histogram_chunks_put_columns(): u32 per column, number of steps done */
     struct arena scratch;
     struct buf data;
 };
 
 /* --- chunk_histogram_layout.c ----------------------------------------------------------------- */
 
-/* Contents are kept; new bytes are zero. */
+/* Makes room for `count` items. Keeps the contents; new bytes are zero. */
 MUST_CHECK enum err room_for(struct histogram_chunks *w, struct layout_room *room, uint64_t count,
                              size_t item_bytes);
 void room_free(struct histogram_chunks *w, struct layout_room *room);
 
-/* Takes over the layout. There are no rows. */
+/* Takes over the layout of `h`. There are no rows. */
 MUST_CHECK enum err layout_begin(struct histogram_chunks *w, const struct histogram *h);
 
-/* How buckets of a histogram of another layout fit ours. */
+/* Maps the buckets of the layout and of a histogram of another layout to their union. */
 struct side_union {
     uint32_t count;
     int32_t *indexes;
-    uint32_t *old_at; /* where in `indexes` our buckets are, */
-    uint32_t *new_at; /* and the histogram's */
+    uint32_t *old_at; /* position of the layout's buckets in `indexes` */
+    uint32_t *new_at; /* position of the histogram's buckets */
 };
 struct layout_union {
-    bool possible; /* false: a union would be too large, or a side makes no sense */
-    bool wider;    /* the union has more buckets than our layout */
+    bool possible; /* false: the union would be too large, or a side is malformed */
+    bool wider;    /* the union has more buckets than the layout */
     struct side_union positive, negative;
 };
-/* Arrays in w->scratch. ERR_NOMEM. */
+/* Arrays lie in w->scratch. ERR_NOMEM. */
 MUST_CHECK enum err layout_unite(struct histogram_chunks *w, const struct histogram *h,
                                  struct layout_union *ret_union);
-/* Our layout becomes the union; rows stay what they are. ERR_NOMEM. */
+/* Makes the union the layout; rows stay as they are. ERR_NOMEM. */
 MUST_CHECK enum err layout_widen(struct histogram_chunks *w, const struct layout_union *u);
-/* True if there is room for all rows that are gathered, and another, with so many buckets. */
+/* True if the gathered rows and another one fit with `buckets` buckets each. */
 bool layout_has_room(const struct histogram_chunks *w, uint64_t buckets);
 
 /* --- chunk_histogram_encode.c ----------------------------------------------------------------- */
 
-/* Hands on all rows as chunks and forgets them; `base` becomes `last`. */
+/* Passes all rows on as chunks and forgets them; `base` becomes `last`. */
 MUST_CHECK enum err rows_encode(struct histogram_chunks *w, struct why *why);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * chunk_read.c - the reader of all three chunk encodings: docs/protocols-chunks.md.
  *
- * Every byte is distrusted. What a chunk announces (spans, bounds, buckets) is compared with the
- * bits that are left before memory is taken, since each costs at least one bit; so the arena never
- * holds more than a small multiple of the chunk, and the work is linear in its size.
+ * The input is not trusted. The numbers that a chunk announces (spans, bounds, buckets) are
+ * compared with the remaining bits before memory is taken, since each item costs at least one bit;
+ * so the arena never holds more than a small multiple of the chunk, and the work is linear in its
+ * size.
  */
 #include "wire/chunk/chunk.h"
 #include "wire/chunk/chunk_bits.h"
@@ -50,13 +51,13 @@ read_xor(struct bits_in *in, uint32_t count, each_function *each, void *context)
 
 /* --- histograms: layout ----------------------------------------------------------------------- */
 
-/* What a count of an integer (dod) or a float histogram (xored) remembers. */
+/* State of a count in an integer (dod) or a float histogram (xored). */
 union bucket_state {
     struct dod_state dod;
     struct xor_state xored;
 };
 
-/* The histogram being read; its arrays are changed from sample to sample. */
+/* The histogram being read; each sample overwrites its arrays. */
 struct histogram_in {
     struct bits_in in;
     struct arena *arena;
@@ -66,18 +67,18 @@ struct histogram_in {
     union bucket_state zero_count;
     struct xor_state sum;
     union bucket_state *buckets; /* positive, then negative */
-    int64_t *deltas;             /* views of h; integers */
-    uint64_t *counts;            /* floats */
+    int64_t *deltas;             /* views of h; integer histograms */
+    uint64_t *counts;            /* float histograms */
 };
 
-/* Zeroed; never NULL for an empty array, for which an arena may have no address. */
+/* Returns zeroed items; not NULL for an empty array, for which the arena may return NULL. */
 static void *
 new_array(struct arena *arena, uint64_t count, size_t item_bytes)
 {
     return arena_new(arena, ((size_t)count + 1) * item_bytes);
 }
 
-/* A number of items that cost at least `bits_each` bits, so that memory for them can be taken. */
+/* Reads a number of items that take at least `bits_each` bits each; bad if they cannot follow. */
 static uint32_t
 get_count(struct bits_in *in, unsigned bits_each)
 {
@@ -142,7 +143,7 @@ get_layout(struct histogram_in *r)
     uint64_t total = (uint64_t)positive + r->h.negative.bucket_count;
     if (total > bits_left(&r->in)) return ERR_CORRUPT;
     r->buckets = new_array(r->arena, total, sizeof *r->buckets);
-    /* Both are 64-bit words; only one of the two views of them is used. */
+    /* Both views are of 64-bit words, and a histogram uses only one of them. */
     void *values = new_array(r->arena, total, sizeof *r->counts);
     if (r->buckets == NULL || values == NULL) return ERR_NOMEM;
     if (r->h.kind == SAMPLE_HISTOGRAM_INT) {

@@ -1,10 +1,10 @@
 /*
- * histogram_json.c - what is written comes back bit for bit: integers as integers, doubles as their
- * shortest digits, or as bits where JSON has no number.
+ * histogram_json.c - every number reads back bit for bit: integers as integers, doubles as their
+ * shortest digits, or as bits if JSON has no number for them.
  *
- * Reading takes members in any order. Each of its arrays is a list of items of 8 bytes in the
- * scanner's arena, whose length nobody announces: it doubles, and at HISTOGRAM_BUCKETS_MAX it is
- * refused. Which members were there (a bit for each) tells the kind, and what contradicts it.
+ * Members may come in any order. Each array becomes a list of 8-byte items in the scanner's arena;
+ * its length is not known before, so the list doubles, up to HISTOGRAM_BUCKETS_MAX. The set of
+ * members (one bit each) determines the kind and reveals contradictions.
  */
 #include "wire/json/histogram_json.h"
 
@@ -42,7 +42,7 @@ put_int(struct buf *to, const char *name, int64_t v)
     buf_put_int(to, v);
 }
 
-/* Doubles as bits, or integers. */
+/* Puts doubles as bits, or integers. */
 static void
 put_numbers(struct buf *to, const char *name, bool doubles, const void *numbers, uint32_t count)
 {
@@ -108,7 +108,7 @@ histogram_json_put(struct buf *to, const struct histogram *h)
     buf_put_u8(to, '}');
 }
 
-/* In place, from behind. There is nothing but quotes to escape. */
+/* Escapes in place, from the end. Only quotes have to be escaped. */
 size_t
 histogram_json_put_escaped(struct buf *to, const struct histogram *h)
 {
@@ -130,7 +130,7 @@ histogram_json_put_escaped(struct buf *to, const struct histogram *h)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* In the order of `members` below. */
+/* Same order as `members` below. */
 enum json_member {
     COUNT_INT,
     COUNT_FLOAT,
@@ -170,8 +170,8 @@ enum {
 
 _Static_assert(sizeof(struct hist_span) == ITEM_BYTES, "spans are list items");
 
-/* An array whose length is not known before its end: it doubles, and leaves its old memory to the
- * arena, at most as much again as it holds. */
+/* An array whose length is known only at its end: it doubles and leaves its old memory in the
+ * arena, at most as much as it holds. */
 struct json_list {
     void *at;
     uint32_t count;
@@ -199,7 +199,7 @@ list_put(struct scan *s, struct json_list *list, const void *item)
     list->count++;
 }
 
-/* As print_double() writes it. */
+/* Reads the output of print_double(). */
 static uint64_t
 scan_bits_or_double(struct scan *s)
 {
@@ -316,7 +316,7 @@ scan_member(struct scan *s, enum json_member member, struct histogram *h, struct
     }
 }
 
-/* `spans` is followed by the deltas, and these by the counts. */
+/* After `spans` come the members of the deltas and of the counts. */
 static struct hist_buckets
 buckets_of(const struct json_list lists[], enum json_member spans, bool is_int)
 {

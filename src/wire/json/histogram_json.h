@@ -1,14 +1,14 @@
 /*
- * histogram_json.h - a native histogram as a JSON object, and back, bit for bit.
+ * histogram_json.h - writes a native histogram as a JSON object and reads it back bit for bit.
  *
  *     {"count_int":3,"sum":18.4,"schema":3,"zero_threshold":2.938735877055719e-39,
  *      "zero_count_int":1,"positive_spans":[{"offset":0,"length":2}],"positive_deltas":[1,0]}
  *
- * Members are named as the fields of remote write 2.0's Histogram message: count_int or
- * count_float, sum, schema, zero_threshold, zero_count_int or zero_count_float, then, unless they
- * are empty, negative_spans, negative_deltas or negative_counts, the same with positive_,
- * reset_hint (a number; unless 0) and custom_values. Integers are plain, whatever their size. A
- * double that JSON has no number for is a text: its 64 bits as 16 hex digits.
+ * Members have the names of the fields of remote write 2.0's Histogram message: count_int or
+ * count_float, sum, schema, zero_threshold, zero_count_int or zero_count_float; then, unless empty,
+ * negative_spans, negative_deltas or negative_counts, the same with positive_, reset_hint (a
+ * number; unless 0) and custom_values. Integers of any size are JSON numbers. A double without a
+ * JSON number is a text: its 64 bits as 16 hex digits.
  */
 #ifndef WIRE_JSON_HISTOGRAM_JSON_H
 #define WIRE_JSON_HISTOGRAM_JSON_H
@@ -20,16 +20,14 @@
 /* Out of memory shows in buf_error(to), which then may hold a part of it. */
 void histogram_json_put(struct buf *to, const struct histogram *h);
 
-/* The same as what stands in a text between double quotes: with a backslash before each of its own.
- * Returns the bytes without these backslashes. */
+/* Writes the same inside a JSON text: with a backslash before each quote. Returns the bytes without
+ * these backslashes. */
 size_t histogram_json_put_escaped(struct buf *to, const struct histogram *h);
 
-/*
- * Reads the value that comes next; arrays lie in the arena of `s`, each of at most
- * HISTOGRAM_BUCKETS_MAX items. Members come in any order, others are stepped over; what is missing
- * is 0 or empty, but for the count, which tells the kind. What it is worth is for histogram_check()
- * to say. What is wrong shows in `s`; then *ret_histogram is unchanged.
- */
+/* Reads the next value; arrays lie in the arena of `s` and have at most HISTOGRAM_BUCKETS_MAX
+ * items. Members may come in any order; unknown ones are skipped, missing ones are 0 or empty, but
+ * the count is required and determines the kind. Does not call histogram_check(). On error, see
+ * `s`, *ret_histogram is unchanged. */
 void histogram_json_scan(struct scan *s, struct histogram *ret_histogram);
 
 #endif

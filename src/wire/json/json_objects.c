@@ -1,11 +1,9 @@
 /* json_objects.c - see json_objects.h. */
 #include "wire/json/json_objects.h"
 
-/*
- * In JSON a string begins after one of these and nowhere else. A quote after anything else was to
- * close a string whose beginning is lost: if it opened one, all that follows would be taken for its
- * opposite, up to the next line feed.
- */
+/* In JSON a string begins only after one of these characters. A quote after another character
+ * closes a string whose beginning is lost: if it opened one, everything up to the next line feed
+ * would be read inside out. */
 static bool
 may_open_string(uint8_t last)
 {

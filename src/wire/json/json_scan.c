@@ -1,10 +1,10 @@
 /*
- * json_scan.c - no tree, no recursion: the caller asks for what it expects, and what it does not
- * know is stepped over with a bit for each level that is open.
+ * json_scan.c - neither tree nor recursion: the caller names what it expects; unknown values are
+ * skipped with one bit per open level.
  *
  * jansson, which reads JSON elsewhere, makes an object of every number: a line with a hundred
- * thousand of them would cost many times its size, and a double could lose what its digits said.
- * A text without escapes, nearly every one, is a view of the line.
+ * thousand numbers would take many times its size, and a double could lose the exact digits. A text
+ * without escapes, nearly every text, is a view of the line.
  */
 #include "wire/json/json_scan.h"
 
@@ -59,7 +59,7 @@ scan_expect(struct scan *s, char wanted)
     s->first = true;
 }
 
-/* The comma before all but the first; false when the thing ends here. */
+/* Takes the comma before every item but the first; false at the closing character. */
 static bool
 another(struct scan *s, char close)
 {
@@ -114,7 +114,7 @@ scan_item(struct scan *s)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Four hex digits, or -1. */
+/* Reads four hex digits, or returns -1. */
 static int32_t
 hex4(struct scan *s)
 {
@@ -128,7 +128,7 @@ hex4(struct scan *s)
     return v;
 }
 
-/* After \u; half of a pair alone is no character. */
+/* Reads the digits after \u. Half of a surrogate pair alone is an error. */
 static uint8_t *
 unescape_unicode(struct scan *s, uint8_t *to)
 {
@@ -164,7 +164,7 @@ unescape(struct scan *s, uint8_t *to)
     return to + 1;
 }
 
-/* `size`: what the raw text takes; what it stands for takes no more. */
+/* `size` is the size of the raw text; the unescaped text is never longer. */
 static __attribute__((noinline)) struct bytes
 text_with_escapes(struct scan *s, size_t size)
 {
@@ -270,7 +270,7 @@ scan_null(struct scan *s)
 void
 scan_skip(struct scan *s)
 {
-    uint64_t objects = 0; /* a bit for each level: an object */
+    uint64_t objects = 0; /* one bit per level: the level is an object */
     unsigned depth = 0;
     struct bytes key;
     for (;;) {
@@ -282,7 +282,7 @@ scan_skip(struct scan *s)
             depth++;
             scan_expect(s, (char)c);
         } else {
-            /* A value that holds no other. */
+            /* A scalar. */
             if (c == '"')
                 (void)scan_text(s);
             else if (c == 't')

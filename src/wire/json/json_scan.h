@@ -1,13 +1,13 @@
 /*
- * json_scan.h - steps through a JSON text without building a tree: for lines that hold a hundred
- * thousand numbers each, and for numbers whose every bit counts ("-0" is one). RFC 8259, strictly,
- * but that a key may come twice; which the caller may forbid.
+ * json_scan.h - steps through a JSON text without building a tree: for lines with a hundred
+ * thousand numbers, and for numbers whose every bit counts ("-0"). Strict RFC 8259, except that
+ * keys may repeat unless the caller forbids it.
  *
  *     scan_expect(&s, '{');
- *     while (scan_key(&s, &key)) ...            // a value has to be read after each
+ *     while (scan_key(&s, &key)) ...            // reads a value after each key
  *
- * Like a cursor: once something is wrong, `bad` says what and where, and all later calls do nothing
- * and give empty results.
+ * Like a cursor: after an error `bad` describes it, and all later calls do nothing and return empty
+ * results.
  */
 #ifndef WIRE_JSON_JSON_SCAN_H
 #define WIRE_JSON_JSON_SCAN_H
@@ -23,24 +23,25 @@ struct scan {
     const uint8_t *end;
     const uint8_t *start;
     struct arena *arena; /* for texts with escapes */
-    const char *bad;     /* a sentence; NULL: all is well */
-    enum err error;      /* ERR_INPUT, or ERR_NOMEM when the arena is full */
-    bool first;          /* of the object or array at hand nothing was read */
+    const char *bad;     /* a sentence; NULL if no error */
+    enum err error;      /* ERR_INPUT, or ERR_NOMEM if the arena is full */
+    bool first;          /* nothing was read of the current object or array */
 };
 
 struct scan scan_of(struct bytes text, struct arena *arena);
 void scan_fail(struct scan *s, const char *bad);
-/* From the arena; NULL, and then it is bad for want of memory. */
+/* Allocates from the arena. NULL if `s` was bad before or is bad now: out of memory, with the
+ * sentence `bad`. */
 void *scan_alloc(struct scan *s, size_t size_bytes, const char *bad);
 
-/* The next character that is no blank; 0 at the end. Not taken. */
+/* Returns the next character that is not a blank, without taking it; 0 at the end. */
 uint8_t scan_peek(struct scan *s);
-/* Takes this character, '{' or '[' above all. */
+/* Takes this character, mostly '{' or '['. */
 void scan_expect(struct scan *s, char wanted);
-/* In an object: the next key, and its colon. False: the object is closed (or bad). */
+/* In an object: reads the next key and its colon. False: the object is closed (or bad). */
 bool scan_key(struct scan *s, struct bytes *ret_key);
-/* Which of `names` a key is, whose bit goes to *seen; `count`: none. Bad, with the sentence
- * `twice`: the bit was there. */
+/* Returns the index of a key in `names` and sets its bit in *seen; `count` if unknown. If the bit
+ * was set, `s` is bad with the sentence `twice`. */
 unsigned scan_which(struct scan *s, struct bytes key, const struct bytes *names, unsigned count,
                     unsigned *seen, const char *twice);
 #define SCAN_NAME(text)                                \
@@ -49,18 +50,18 @@ unsigned scan_which(struct scan *s, struct bytes key, const struct bytes *names,
     }
 /* In an array: true if another value follows. False: the array is closed (or bad). */
 bool scan_item(struct scan *s);
-/* A text: a view of the input, or of the arena if it had escapes. */
+/* Reads a text: a view of the input, or of the arena if it had escapes. */
 struct bytes scan_text(struct scan *s);
-/* The digits of a number as they stand there. */
+/* Returns the digits of a number as written. */
 struct bytes scan_number(struct scan *s);
 void scan_null(struct scan *s);
-/* Any value, not looked at beyond its form. */
+/* Skips any value, checking its syntax only. */
 void scan_skip(struct scan *s);
-/* Nothing but blanks may follow. */
+/* Fails if anything but blanks follows. */
 void scan_end(struct scan *s);
 
-/* Takes tokens that stand there just so, with no blanks between them: for what a writer writes
- * nearly always. Whoever calls it also reads them token by token. False: nothing was taken. */
+/* Takes exactly these tokens, without blanks between them: a fast path for the usual output of
+ * writers. The caller must also be able to read them one by one. False: nothing was taken. */
 static inline bool
 scan_takes(struct scan *s, struct bytes tokens)
 {
@@ -70,7 +71,7 @@ scan_takes(struct scan *s, struct bytes tokens)
     return true;
 }
 
-/* A number as the bits of a double. Inline: of some lines it is nearly all. */
+/* Reads a number as the bits of a double. Inline: some lines are mostly numbers. */
 static inline uint64_t
 scan_double(struct scan *s)
 {

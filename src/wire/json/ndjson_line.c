@@ -1,4 +1,5 @@
-/* ndjson_line.c - written by hand, not with struct json: of a series only the middle changes. */
+/* ndjson_line.c - written without struct json: only the middle of a line changes within a series.
+ */
 #include "wire/json/ndjson_line.h"
 
 #include "base/decimal.h"
@@ -11,7 +12,7 @@
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* "name":"value". False: it is no UTF-8; then nothing was written. */
+/* Puts "name":"value". False: it is not UTF-8; nothing was written. */
 static bool
 put_label(struct buf *to, const struct label *label, bool comma)
 {
@@ -24,7 +25,7 @@ put_label(struct buf *to, const struct label *label, bool comma)
     return exact;
 }
 
-/* Those that put_label() refused. */
+/* Puts the labels that put_label() refused. */
 static void
 put_labels_hex(struct buf *to, struct bytes labels)
 {
@@ -44,7 +45,7 @@ put_labels_hex(struct buf *to, struct bytes labels)
     buf_put_u8(to, '}');
 }
 
-/* Behind a colon. */
+/* Puts the labels after a colon. */
 static void
 put_labels(struct buf *to, struct bytes labels)
 {
@@ -138,7 +139,7 @@ void
 ndjson_line_put(struct buf *to, struct bytes labels, const struct ndjson_sample *sample)
 {
     size_t before = to->size;
-    /* About what it will be, and never more: lengths take more than braces do in long labels. */
+    /* A low estimate of the size: in long labels, lengths take more bytes than the JSON syntax. */
     if (!buf_reserve(to, labels.size - labels.size / 8 + 32)) return;
     ndjson_head_put(to, labels);
     ndjson_sample_put(to, sample);

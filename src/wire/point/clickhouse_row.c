@@ -1,7 +1,6 @@
 /*
- * clickhouse_row.c - see clickhouse_row.h. A text's length stands before it, and is not known
- * before it is written: two bytes are left for it, which is right from 128 bytes to 16 KiB, and the
- * text is moved where it is not.
+ * clickhouse_row.c - a text's length precedes it, but is only known after writing: two bytes are
+ * reserved, enough from 128 bytes to 16 KiB; other texts are moved.
  */
 #include "wire/point/clickhouse_row.h"
 
@@ -11,7 +10,7 @@
 
 enum { LENGTH_BYTES = 2 };
 
-/* Where a text begins whose length is not known yet. */
+/* Begins a text whose length is not known; returns its position. */
 static size_t
 text_begin(struct buf *to)
 {

@@ -1,8 +1,8 @@
 /*
- * kpl.c - the table of keys and the records grow apart from each other and are joined at the end.
- * A key is found again through a table of hashes. It has twice as many places as a record can have
- * keys, and no more keys than records go in: the worst that chosen keys can do is to have 500
- * compared with each other, so the hash needs no secret.
+ * kpl.c - the key table and the records grow in separate buffers, which are joined at the end. A
+ * hash table finds keys again. It has twice as many slots as a record can have keys, and at most
+ * one key per record: chosen keys can at worst cause comparisons of 500 keys, so the hash needs no
+ * secret.
  */
 #include "wire/point/kpl.h"
 
@@ -24,9 +24,9 @@ _Static_assert(PLACES >= 2 * KPL_RECORDS_MAX, "a search for a key always meets a
 static const uint8_t magic[MAGIC_BYTES] = {0xf3, 0x89, 0x9a, 0xc2};
 
 struct kpl_place {
-    uint32_t at; /* of the key's field in `keys` */
+    uint32_t at; /* offset of the key's field in `keys` */
     uint16_t size;
-    uint16_t number; /* of the key, from 1; 0: the place is empty */
+    uint16_t number; /* number of the key, from 1; 0: the slot is empty */
 };
 
 struct kpl_writer {
@@ -49,7 +49,7 @@ kpl_writer_new(size_t bytes_max, uint32_t records_max, struct budget *budget,
     w->budget = budget;
     w->bytes_max = bytes_max < KPL_BYTES_MAX ? bytes_max : KPL_BYTES_MAX;
     w->records_max = records_max < KPL_RECORDS_MAX ? records_max : KPL_RECORDS_MAX;
-    /* Their sum is judged in kpl_writer_add(); a varint asks for more room than it takes. */
+    /* kpl_writer_add() checks the sum of both; a varint reserves more than it takes. */
     buf_init(&w->keys, budget, KPL_BYTES_MAX + VARINT_SIZE_MAX);
     buf_init(&w->records, budget, KPL_BYTES_MAX + VARINT_SIZE_MAX);
     *ret_writer = w;
@@ -86,7 +86,7 @@ kpl_writer_bytes(const struct kpl_writer *w)
     return MAGIC_BYTES + w->keys.size + w->records.size + MD5_BYTES;
 }
 
-/* Where the key is, or where it belongs. */
+/* Returns the slot of the key, or the slot to put it into. */
 static struct kpl_place *
 find_place(struct kpl_writer *w, struct bytes key)
 {
@@ -112,7 +112,7 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
     if (!buf_reserve(&w->keys, key_bytes + VARINT_SIZE_MAX) ||
         !buf_reserve(&w->records, outer + VARINT_SIZE_MAX)) {
         enum err e = err_first(buf_error(&w->keys), buf_error(&w->records));
-        w->keys.failed = w->records.failed = OK; /* nothing was lost */
+        w->keys.failed = w->records.failed = OK; /* no bytes were lost */
         return e;
     }
     if (!known) {
@@ -146,7 +146,7 @@ kpl_writer_end(struct kpl_writer *w, struct buf *to)
 void
 kpl_seal(uint8_t *records, const size_t *sizes, size_t count)
 {
-    struct bytes messages[KPL_SEALED_MAX] = {{NULL, 0}}; /* or a compiler fears for none */
+    struct bytes messages[KPL_SEALED_MAX] = {{NULL, 0}}; /* silences a warning of gcc */
     uint8_t digests[KPL_SEALED_MAX][MD5_BYTES];
     for (size_t i = 0, at = 0; i < count; at += sizes[i++])
         messages[i] = bytes_of(records + at + MAGIC_BYTES, sizes[i] - MAGIC_BYTES - MD5_BYTES);

@@ -1,10 +1,11 @@
 /*
- * line_protocol.c - one look at each byte says whether a text goes as it is, which nearly all do.
+ * line_protocol.c - one look at each byte says whether a text can be written unchanged, which is
+ * nearly always so.
  *
- * Why backslashes are watched: a tag may hold them, but a backslash cannot be escaped. Before a
- * comma, which itself gets one, InfluxDB 1 takes two backslashes for a pair when it looks for the
- * end of the value, and not when it reads the value; later versions do otherwise. At the end of a
- * value none takes them as they are meant.
+ * Backslashes are special because a tag may contain them but cannot escape them. Before a comma,
+ * which is itself escaped, InfluxDB 1 takes two backslashes for a pair when it looks for the end of
+ * the value, and not when it reads the value; later versions differ. No version reads backslashes
+ * at the end of a value correctly.
  */
 #include "wire/point/line_protocol.h"
 
@@ -16,9 +17,9 @@
 #include "wire/number.h"
 
 enum {
-    ESCAPED = 1,   /* goes with a backslash before it */
-    BACKSLASH = 2, /* depends on what follows */
-    WIDE = 4,      /* of a longer character, if it is UTF-8 */
+    ESCAPED = 1,   /* gets a backslash before it */
+    BACKSLASH = 2, /* depends on the next byte */
+    WIDE = 4,      /* part of a longer character, if valid UTF-8 */
     CODED = 8,     /* the text must be coded */
     PERCENT = 16,  /* matters in coded texts */
 };
@@ -44,7 +45,7 @@ has_bad_backslash(struct bytes text)
     return false;
 }
 
-/* What would be taken for something else. */
+/* True for a text that has another meaning in this role. */
 static bool
 is_reserved(struct bytes text, enum line_role role)
 {
@@ -79,7 +80,7 @@ put_coded(struct buf *to, struct bytes text)
     }
 }
 
-/* Which classes its bytes are of. */
+/* Returns the union of the classes of all bytes. */
 static uint8_t
 look_at(struct bytes text)
 {
@@ -170,7 +171,7 @@ put_line(struct buf *to, const struct line_point *point, enum line_precision pre
     if (point->t_ms > LINE_TIME_MS_MAX || point->t_ms < -LINE_TIME_MS_MAX) {
         return why_set(why, ERR_INPUT, "time is outside the range of InfluxDB");
     }
-    /* About what it will be, and never more. */
+    /* A low estimate of the size. */
     if (!buf_reserve(to, point->labels.size - point->labels.size / 2)) return buf_error(to);
     /* Measurement and tags. */
     struct label label;

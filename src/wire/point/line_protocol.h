@@ -5,21 +5,21 @@
  *     up,__name__=up,job=x bits="7ff0000000000002" 1700000000000
  *     lag,__name__=lag histogram="{\"count_int\":3,...}" 1700000000000
  *
- * The measurement is the metric's name, the tags are all labels, __name__ among them, as
- * InfluxDB's own endpoint for Prometheus has it. A finite float is the field `value`; what
- * InfluxDB's floats cannot be is a text: `bits`, 64 bits as 16 hex digits, or `histogram`
- * (histogram_json.h). Start times and exemplars have no place.
+ * The measurement is the metric's name; the tags are all labels including __name__, as written by
+ * InfluxDB's own endpoint for Prometheus. A finite float is the field `value`; other values are
+ * texts: `bits`, 64 bits as 16 hex digits, or `histogram` (histogram_json.h). Start times and
+ * exemplars are not written.
  *
- * A name or value that the protocol cannot carry, or that some version takes for something else,
- * is coded: "~%", then the text with each byte that is a control character, one of `%\,= ` or no
- * UTF-8 as %XX. These are coded:
- * - what has a control character (a line feed above all), or is no UTF-8;
- * - what has a backslash before another one, before `,`, `=` or a space, or at its end;
- * - what begins with "~%" itself;
- * - tag keys beginning with _ (reserved) but for __name__, and `time`, `value`, `bits` and
+ * A name or value that the protocol cannot carry, or that some version misreads, is coded: "~%",
+ * then the text with each byte that is a control character, one of `%\,= ` or not UTF-8 as %XX.
+ * These texts are coded:
+ * - a text with a control character (mostly a line feed) or with bytes that are not UTF-8;
+ * - a text with a backslash before another one, before `,`, `=` or a space, or at its end;
+ * - a text that begins with "~%";
+ * - tag keys beginning with _ (reserved) except __name__, and `time`, `value`, `bits` and
  *   `histogram` (a column is either a tag or a field);
- * - measurements that begin with _ or #, that have a =, and the one that is empty because the
- *   series has no name.
+ * - measurements that begin with _ or #, that have a =, and the empty measurement of a series
+ *   without a name.
  */
 #ifndef WIRE_POINT_LINE_PROTOCOL_H
 #define WIRE_POINT_LINE_PROTOCOL_H
@@ -28,42 +28,40 @@
 #include "wire/shape.h"
 
 enum {
-    LINE_KEY_BYTES_MAX = 65535,  /* measurement, tags and field key, as InfluxDB 1 counts them */
-    LINE_TEXT_BYTES_MAX = 65535, /* of a field that is a text */
+    LINE_KEY_BYTES_MAX = 65535,  /* measurement, tags and field key, as InfluxDB 1 counts */
+    LINE_TEXT_BYTES_MAX = 65535, /* size of a text field */
 };
 #define LINE_TIME_MS_MAX INT64_C(9223372036854) /* InfluxDB keeps nanoseconds in 64 bits */
 
-/* Of what the timestamp is a count; the request names the same. */
+/* Unit of the timestamp; the request names the same. */
 enum line_precision { LINE_MILLISECONDS, LINE_MICROSECONDS, LINE_NANOSECONDS };
 
 struct line_point {
     struct bytes labels; /* canonical label bytes */
     int64_t t_ms;
     uint64_t bits;
-    const struct histogram *histogram; /* NULL: the float counts */
+    const struct histogram *histogram; /* NULL if the sample is a float */
 };
 
 /*
  * Appends a line, line feed included.
- * ERR_INPUT   InfluxDB cannot take it: too large, or its time is beyond LINE_TIME_MS_MAX either
- *             way; `why` says which.
- * Else the error of `to`. After an error `to` holds what it held before.
+ * ERR_INPUT   InfluxDB cannot store it: too large, or the magnitude of its time exceeds
+ *             LINE_TIME_MS_MAX; `why` says which.
+ * Else the error of `to`. After an error `to` is unchanged.
  */
 MUST_CHECK enum err line_protocol_put(struct buf *to, const struct line_point *point,
                                       enum line_precision precision, struct why *why);
 
 enum line_role { LINE_TAG_KEY, LINE_TAG_VALUE, LINE_MEASUREMENT };
-/* Whether a text goes coded. */
+/* True if the text must be coded. */
 bool line_text_is_coded(struct bytes text, enum line_role role);
 
-/* Appends a text as InfluxDB keeps it and gives it back: coded or as it is, nothing escaped. The
- * error of `to`. */
+/* Appends a text as InfluxDB stores and returns it: coded or unchanged, without escapes. The error
+ * of `to`. */
 void line_text_put(struct buf *to, struct bytes text, enum line_role role);
 
-/*
- * Appends what a tag key, tag value or measurement, as InfluxDB gives it back, stands for.
- * ERR_INPUT: it is coded, but not by us. Else the error of `to`.
- */
+/* Appends the original of a tag key, tag value or measurement that InfluxDB returned. ERR_INPUT: it
+ * begins like a coded text but is not one. Else the error of `to`. */
 MUST_CHECK enum err line_text_decode(struct buf *to, struct bytes text);
 
 #endif

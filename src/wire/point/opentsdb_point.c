@@ -1,5 +1,5 @@
-/* opentsdb_point.c - a point is written straight into the buffer, and cut off again if OpenTSDB
- * has no form for it. */
+/* opentsdb_point.c - a point is written straight into the buffer, which is cut back if OpenTSDB has
+ * no form for the point. */
 #include "wire/point/opentsdb_point.h"
 
 #include "base/decimal.h"
@@ -8,13 +8,13 @@
 #include "wire/label_bytes.h"
 #include "wire/number.h"
 
-/* Numbers of 13 digits are milliseconds, of at most 10 seconds; others are neither. */
+/* OpenTSDB reads 13 digits as milliseconds and at most 10 as seconds; other numbers are invalid. */
 #define MS_MIN INT64_C(1000000000000)
 #define MS_MAX INT64_C(9999999999999)
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* What goes as it is. */
+/* Bytes that are written unchanged. */
 #define TEN(first)                                                                   \
     [first] = 1, [first + 1] = 1, [first + 2] = 1, [first + 3] = 1, [first + 4] = 1, \
     [first + 5] = 1, [first + 6] = 1, [first + 7] = 1, [first + 8] = 1, [first + 9] = 1
@@ -62,7 +62,7 @@ opentsdb_tag_put(struct buf *to, struct bytes name)
         escaped_name_put(to, name);
 }
 
-/* Behind the underscore. -1: no byte is written so. */
+/* Reads the code after an underscore; -1 if invalid. */
 static int
 get_byte(struct cursor *c)
 {
@@ -106,7 +106,7 @@ opentsdb_tag_get(struct buf *to, struct bytes name)
 
 /* --- points ----------------------------------------------------------------------------------- */
 
-/* All labels but the name. */
+/* Puts all labels but the name. */
 static enum err
 put_tags(struct buf *to, struct bytes labels, uint32_t max_tags, struct why *why)
 {
@@ -139,7 +139,7 @@ put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags,
 {
     struct bytes name = labels_get(point->labels, bytes_of_text("__name__"));
     if (name.size == 0) return why_set(why, ERR_INPUT, "series has no metric name");
-    /* About what it will be, and never more. */
+    /* A low estimate of the size. */
     if (!buf_reserve(to, point->labels.size - point->labels.size / 8)) return buf_error(to);
     buf_put_text(to, "{\"metric\":\"");
     opentsdb_value_put(to, name);
@@ -158,7 +158,7 @@ put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags,
     bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
     double value = bits_double(point->bits);
     if (digits_only && (value >= 0x1p53 || value <= -0x1p53)) {
-        memcpy(text + size, ".0", 2); /* else it is taken for an integer of 64 bits */
+        memcpy(text + size, ".0", 2); /* else OpenTSDB takes it for a 64-bit integer */
         size += 2;
     }
     buf_put(to, text, size);

@@ -1,13 +1,13 @@
 /*
- * timestream_record.c - nearly all names go as they are. What is mapped consists of letters, digits
- * and underscores alone, so that JSON has nothing to escape in it.
+ * timestream_record.c - nearly all names are written unchanged. Mapped names consist of letters,
+ * digits and underscores, so they need no escapes in JSON.
  *
- * A record is written in one pass, and what Timestream counts is added up on the way: dimensions
- * and bytes, of names as they are sent and of values before JSON escapes them. Limits are checked
- * at the end, when the numbers are known; after an error the buffer is as it was. Where a name was
- * shortened a dimension under a prefix of its own holds the whole of it, so that different series
- * stay different. Dimensions that all records of a request share are written once, and count in
- * each record's limits.
+ * A record is written in one pass, which adds up what Timestream counts: dimensions and bytes, of
+ * names as sent and of values before JSON escapes them. Limits are checked at the end, when the
+ * numbers are known; after an error the buffer is as before. If a name was shortened, a dimension
+ * with a prefix of its own holds the whole name, so that different series stay different.
+ * Dimensions that all records of a request share are written once and count toward each record's
+ * limits.
  */
 #include "wire/point/timestream_record.h"
 
@@ -25,7 +25,7 @@ enum {
     PREFIX_BYTES = 3, /* U__, H__, N__, M__ */
     SHORTENED_AROUND = PREFIX_BYTES + 2 + HEX_WORD_BYTES,
     KEEPER_NAME_BYTES = PREFIX_BYTES + HEX_WORD_BYTES,
-    FLOAT_BYTES = 8, /* as Timestream counts */
+    FLOAT_BYTES = 8, /* size that Timestream counts */
     TIME_BYTES = 8,
 };
 
@@ -75,7 +75,7 @@ goes_as_it_is(struct bytes name, enum role role)
     return name.size <= name_bytes_max(role) && !must_escape(name, role);
 }
 
-/* True: the name had to be shortened, and needs a keeper. */
+/* True: the name was shortened and needs a keeper. */
 static bool
 put_mapped(struct buf *to, struct bytes name, enum role role)
 {
@@ -123,7 +123,8 @@ timestream_measure_name_put(struct buf *to, struct bytes name, bool keep_colons)
     put_name(to, name, measure_role(keep_colons));
 }
 
-/* In quotes. Adds to *bytes what Timestream counts; true: it needs a keeper. */
+/* Puts the name in quotes and adds the size that Timestream counts to *bytes. True: it needs a
+ * keeper. */
 static bool
 put_json_name(struct buf *to, struct bytes name, enum role role, size_t *bytes)
 {
@@ -141,10 +142,10 @@ put_json_name(struct buf *to, struct bytes name, enum role role, size_t *bytes)
 
 /* --- dimensions ------------------------------------------------------------------------------- */
 
-/* The list that is being written. */
+/* The list being written. */
 struct dimension_list {
     struct buf *to;
-    uint32_t here; /* dimensions in it */
+    uint32_t here; /* dimensions written to it */
     uint32_t count;
     size_t bytes;
 };
@@ -157,7 +158,7 @@ begin_dimension(struct dimension_list *list)
     list->count++;
 }
 
-/* One whose value is the name that was too long. */
+/* Puts a dimension whose value is the name that was too long. */
 static void
 put_keeper(struct dimension_list *list, const char *prefix, struct bytes name, enum role role)
 {
@@ -179,7 +180,7 @@ put_keeper(struct dimension_list *list, const char *prefix, struct bytes name, e
     buf_put_u8(list->to, '}');
 }
 
-/* False: the value is no UTF-8. */
+/* False: the value is not UTF-8. */
 static bool
 put_dimension(struct dimension_list *list, const struct label *label)
 {
@@ -241,7 +242,7 @@ timestream_dimensions_put(struct buf *to, struct bytes labels, struct timestream
 
 /* --- records ---------------------------------------------------------------------------------- */
 
-/* With its type. Returns the bytes that Timestream counts. */
+/* Puts the value and its type. Returns the size that Timestream counts. */
 static size_t
 put_value(struct buf *to, const struct timestream_record *record)
 {
@@ -272,7 +273,7 @@ put_record(struct buf *to, const struct timestream_record *record, uint32_t *ret
         .to = to, .count = record->common.count, .bytes = record->common.bytes};
     enum role role = measure_role(record->keep_colons);
     size_t bytes = TIME_BYTES;
-    /* About what it will be, and never more. */
+    /* A low estimate of the size. */
     if (!buf_reserve(to, record->labels.size - record->labels.size / 8)) return buf_error(to);
     buf_put_text(to, "{\"MeasureName\":");
     bool shortened = put_json_name(to, record->name, role, &bytes);

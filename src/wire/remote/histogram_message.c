@@ -1,9 +1,9 @@
-/* histogram_message.c - sizes are counted before, so that a nested message is written in place. */
+/* histogram_message.c - sizes are computed first, so that nested messages are written in place. */
 #include "wire/remote/histogram_message.h"
 
 #include "wire/proto.h"
 
-/* The fields of Histogram and BucketSpan. */
+/* Fields of Histogram and BucketSpan. */
 enum {
     TAG_COUNT_INT = 1 << 3 | 0,
     TAG_COUNT_FLOAT = 2 << 3 | 1,
@@ -12,7 +12,7 @@ enum {
     TAG_ZERO_THRESHOLD = 5 << 3 | 1,
     TAG_ZERO_COUNT_INT = 6 << 3 | 0,
     TAG_ZERO_COUNT_FLOAT = 7 << 3 | 1,
-    TAG_NEGATIVE_SPANS = 8 << 3 | 2, /* deltas and counts are the two fields behind */
+    TAG_NEGATIVE_SPANS = 8 << 3 | 2, /* deltas and counts are the next two fields */
     TAG_POSITIVE_SPANS = 11 << 3 | 2,
     TAG_RESET_HINT = 14 << 3 | 0,
     TAG_TIME = 15 << 3 | 0,
@@ -57,7 +57,8 @@ put_side(struct buf *to, enum sample_kind kind, unsigned tag, const struct hist_
     }
 }
 
-/* Count and zero count are written even if zero: which of the two fields is there is the kind. */
+/* Count and zero count are written even if zero: which of the two fields is present determines the
+ * kind. */
 void
 histogram_message_put(struct buf *to, int64_t t_ms, int64_t start_ms, const struct histogram *h)
 {

@@ -1,6 +1,6 @@
 /*
- * remote_read.c - the request. Two passes over each list: the first counts, so that arrays have
- * their exact size and no more than the limits allows; the second fills them.
+ * remote_read.c - decodes the request in two passes over each list: the first counts, so that
+ * arrays have their exact size within the limits; the second fills them.
  */
 #include "wire/remote/remote_read.h"
 
@@ -12,7 +12,7 @@ enum { REQUEST_QUERIES = 1, REQUEST_ACCEPTED = 2 };
 enum { QUERY_START = 1, QUERY_END = 2, QUERY_MATCHERS = 3, QUERY_HINTS = 4 };
 /* LabelMatcher */
 enum { MATCHER_KIND = 1, MATCHER_NAME = 2, MATCHER_VALUE = 3, MATCHER_KINDS = 4 };
-/* ReadHints; grouping (5) and by (6) are of no use to us */
+/* ReadHints; grouping (5) and by (6) are not used */
 enum { HINT_STEP = 1, HINT_FUNC = 2, HINT_START = 3, HINT_END = 4, HINT_RANGE = 7 };
 
 static enum err
@@ -84,7 +84,7 @@ decode_hints(struct bytes message, struct rr_query *query)
     return !c.bad;
 }
 
-/* Counts matchers and checks everything else of the query. */
+/* Counts the matchers and checks everything else of the query. */
 static enum err
 scan_query(struct bytes message, struct rr_query *query, struct why *why)
 {
@@ -129,7 +129,7 @@ decode_query(struct bytes message, struct arena *arena, struct rr_query *ret, st
         query.matchers = arena_new(arena, query.matcher_count * sizeof *query.matchers);
         if (query.matchers == NULL) return ERR_NOMEM;
     }
-    /* Known to be well formed from here on. */
+    /* The message is well-formed from here on. */
     struct cursor c = cursor_of(message);
     uint32_t at = 0;
     for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
@@ -144,7 +144,7 @@ decode_query(struct bytes message, struct arena *arena, struct rr_query *ret, st
     return OK;
 }
 
-/* The list of answers a client takes: the first that we know wins. */
+/* The list of answer types that a client accepts: the first known one is used. */
 struct accepted {
     bool listed;
     bool found;
@@ -160,7 +160,7 @@ accept_answer(struct accepted *a, uint64_t type)
     a->answer = (enum rr_answer)type;
 }
 
-/* Counts queries and reads the accepted answers, packed or not. */
+/* Counts queries and reads the accepted answer types, packed or not. */
 static enum err
 scan_request(struct bytes message, uint32_t *ret_query_count, struct accepted *ret_accepted,
              struct why *why)

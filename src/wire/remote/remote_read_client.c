@@ -1,7 +1,7 @@
 /*
- * remote_read_client.c - bytes gather until a frame is whole; then its checksum is looked at before
- * anything else of it. Where reading stands is three cursors, each within the one before: of the
- * input, of the frame at hand, of the series at hand.
+ * remote_read_client.c - bytes gather until a frame is complete; then its checksum is verified
+ * before the rest is read. Three nested cursors hold the position: in the input, in the current
+ * frame, in the current series.
  */
 #include "wire/remote/remote_read_client.h"
 
@@ -22,7 +22,7 @@ enum {
     TAG_MATCHER_VALUE = 3 << 3 | 2,
     FRAME_HEAD_BYTES = VARINT_SIZE_MAX + 4,
     ARENA_BYTES_MAX = 512 << 20,
-    GIVEN_BYTES_MAX = 1 << 20, /* at once */
+    GIVEN_BYTES_MAX = 1 << 20, /* limit of one rr_client_give() */
 };
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -74,14 +74,14 @@ rr_request_put_accepted(struct buf *to, bool streamed, bool samples)
 struct rr_client {
     struct budget *budget;
     enum err failed;   /* the first error: all later calls repeat it */
-    struct why reason; /* of it */
+    struct why reason; /* sentence of that error */
 
     struct buf input;
-    size_t used;          /* of it, frames that were begun */
-    struct cursor frame;  /* what is left of the one at hand */
-    struct cursor series; /* what is left of the one at hand, in the frame */
+    size_t used;          /* bytes of the input that belong to frames already begun */
+    struct cursor frame;  /* the rest of the current frame */
+    struct cursor series; /* the rest of the current series in the frame */
     bool in_series;
-    struct buf labels; /* of the series at hand */
+    struct buf labels; /* labels of the current series */
     struct buf series_labels;
 };
 
@@ -153,7 +153,7 @@ take_chunk(struct bytes message, struct rr_piece *ret, struct why *why)
 
 /* --- series and frames ------------------------------------------------------------------------ */
 
-/* The labels of a series gather first, since a sender may scatter fields. */
+/* Gathers the labels of a series first, since a sender may scatter the fields. */
 static enum err
 begin_series(struct rr_client *c, struct bytes message, struct rr_piece *ret, struct why *why)
 {
@@ -216,13 +216,13 @@ step_frame(struct rr_client *c, struct rr_piece *ret, struct why *why)
     return OK;
 }
 
-/* On to the next frame, if all of it is there. */
+/* Moves to the next frame if it is complete. */
 static enum err
 next_frame(struct rr_client *c, bool *ret_whole, struct why *why)
 {
     size_t there = c->input.size - c->used;
     *ret_whole = false;
-    if (there == 0) return OK; /* before the first piece there is no memory, either */
+    if (there == 0) return OK; /* before the first piece data.at is NULL */
     struct cursor m = cursor_of(bytes_of(c->input.at + c->used, there));
     uint64_t size = cursor_varint(&m);
     if (m.bad) return there < VARINT_SIZE_MAX ? OK : malformed(why, "length");
@@ -295,9 +295,9 @@ rr_client_end(struct rr_client *c, struct why *why)
 
 struct rr_decoder {
     struct budget *budget;
-    struct arena arena; /* of histograms */
+    struct arena arena; /* memory of histograms */
     int64_t min_ms, max_ms;
-    bool any; /* a sample was seen, */
+    bool any; /* a sample was decoded */
     int64_t last_ms;
     uint32_t count;
     int64_t *times_ms;

@@ -1,22 +1,22 @@
 /*
- * remote_read_samples.c - the SAMPLES answer: ReadResponse { 1: QueryResult { 1: TimeSeries } },
- * as one snappy block.
+ * remote_read_samples.c - the SAMPLES answer: ReadResponse { 1: QueryResult { 1: TimeSeries } }, as
+ * one snappy block.
  *
- * A snappy block is the uncompressed size and then elements, each a literal or a copy of bytes
- * that came shortly before. Elements of a block that was compressed alone never reach before its
- * beginning; so blocks without their sizes ("fragments"), one behind the other and with one size in
- * front, are a block again. That lets us compress as we go and still put a length, which must stand
- * before what it measures, in its place at the end: as a literal element of its own, a "mark".
+ * A snappy block is the uncompressed size and then elements, each a literal or a copy of bytes that
+ * came shortly before. Elements of a block that was compressed alone never refer to bytes before
+ * its beginning; so blocks without their sizes ("fragments"), concatenated after one common size,
+ * are again a block. That allows compressing early and still inserting a length, which must precede
+ * the bytes it counts, at the end: as a literal element of its own, a "mark".
  *
  *     stage (raw, 64 KiB) --compress--> fragments, a list of blocks of memory
- *                                       marks: "before byte `at` of the fragments stands a length"
+ *                                       marks: "before byte `at` of the fragments insert a length"
  *
  * Marks cost a cut in the compression, so the lengths of series that fit the stage are put there
- * instead: a series begins with a gap as wide as the length before it took (they are alike), and is
- * moved by a byte or two if that was wrong. Only when the stage overflows within a series, and the
- * series fills more than half of it, does it get a mark.
+ * instead: a series begins with a gap as wide as the length of the previous series (they are
+ * alike), and is moved by a byte or two if the gap was wrong. A series gets a mark only when the
+ * stage overflows within the series and the series fills more than half of it.
  *
- * Both kinds of length, that of a QueryResult and that of a TimeSeries, have the same tag.
+ * Both kinds of length, of a QueryResult and of a TimeSeries, have the same tag.
  */
 #include "wire/remote/remote_read.h"
 
@@ -27,13 +27,13 @@
 #include "wire/remote/histogram_message.h"
 
 enum {
-    STAGE_BYTES = 65536, /* what snappy compresses as one piece */
-    STAGE_SLACK = 32,    /* of it: for gaps that turn out too narrow, stores of 8 bytes, ... */
+    STAGE_BYTES = 65536, /* input that snappy compresses as one piece */
+    STAGE_SLACK = 32, /* part of the stage: for gaps that are too narrow, stores of 8 bytes, ... */
     SAMPLE_BYTES_MAX = 2 + 9 + 1 + VARINT_SIZE_MAX,
-    RECORD_BYTES = 2 + 9 + 1 + 6, /* a sample of our age whose value is not zero */
+    RECORD_BYTES = 2 + 9 + 1 + 6, /* a sample of current time whose value is not zero */
     BLOCK_BYTES_FIRST = 16 * 1024,
     BLOCK_BYTES_LAST = 256 * 1024,
-    LABELS_BYTES_MAX = 64 << 20, /* ceilings that only broken callers meet */
+    LABELS_BYTES_MAX = 64 << 20, /* ceilings that only broken callers reach */
     MESSAGE_BYTES_MAX = 64 << 20,
     MARKS_BYTES_MAX = 256 << 20,
 };
@@ -70,25 +70,25 @@ struct rr_samples {
 
     uint8_t *stage;
     size_t staged;
-    size_t record_bytes; /* of it, about: samples of RECORD_BYTES that repeat no value */
+    size_t record_bytes; /* bytes of the stage, roughly: samples of RECORD_BYTES with new values */
     uint64_t last_bits;
-    uint8_t *packed; /* one fragment, on its way into the list */
+    uint8_t *packed; /* one fragment, before it is appended to the list */
     size_t packed_bytes;
 
     struct block *first;
     struct block *last;
-    uint64_t fragment_bytes; /* in the list */
-    uint64_t raw_bytes;      /* that they stand for */
+    uint64_t fragment_bytes; /* size of the list */
+    uint64_t raw_bytes;      /* uncompressed size of the list */
     struct buf marks;        /* struct samples_mark, ascending */
 
     bool in_query;
     size_t query_mark;
     uint64_t query_bytes;
 
-    bool in_series;      /* labels are known */
-    bool series_written; /* they are in the stage: there was a sample */
-    bool series_marked;  /* its length has a mark, else a gap in the stage */
-    size_t series_at;    /* of its tag in the stage, if it has no mark */
+    bool in_series;      /* the series has labels */
+    bool series_written; /* the labels are in the stage: the series has a sample */
+    bool series_marked;  /* the series' length has a mark, else a gap in the stage */
+    size_t series_at;    /* offset of the series' tag in the stage, if it has no mark */
     size_t series_mark;
     size_t gap;
     uint64_t series_bytes;
@@ -178,11 +178,9 @@ keep_fragment(struct rr_samples *s, struct bytes fragment)
     return OK;
 }
 
-/*
- * Compresses `raw`, a part of the stage, into a fragment. Where samples with changing values are
- * nearly all there is, what repeats does so from sample to sample; everything else (labels,
- * histograms, values that come again) is libsnappy's.
- */
+/* Compresses `raw`, a part of the stage, into a fragment. If it is mostly samples with changing
+ * values, repetition is from sample to sample only and record_pack() is faster; libsnappy
+ * compresses the rest (labels, histograms, repeated values). */
 static enum err
 compress(struct rr_samples *s, struct bytes raw)
 {
@@ -200,7 +198,7 @@ compress(struct rr_samples *s, struct bytes raw)
     return keep_fragment(s, bytes_of(s->packed + prefix, size - prefix));
 }
 
-/* A length to be known later stands here. */
+/* Adds a mark here, whose length is set later. */
 static enum err
 add_mark(struct rr_samples *s, size_t *ret_index)
 {
@@ -221,7 +219,7 @@ mark_at(const struct rr_samples *s, size_t index)
 
 /* --- the stage -------------------------------------------------------------------------------- */
 
-/* Makes half of the stage free, at least. */
+/* Frees at least half of the stage. */
 static enum err
 spill(struct rr_samples *s)
 {
@@ -244,7 +242,7 @@ spill(struct rr_samples *s)
     return OK;
 }
 
-/* Room for a small thing, of at most half a stage. */
+/* Makes room for `size` bytes, at most half a stage. */
 static inline enum err
 need_room(struct rr_samples *s, size_t size)
 {
@@ -289,7 +287,7 @@ end_series(struct rr_samples *s)
     s->in_series = false;
     if (!s->series_written) return;
     s->series_written = false;
-    /* With the tag and the length in front. */
+    /* Includes the tag and the length. */
     s->query_bytes += 1 + varint_size(s->series_bytes) + s->series_bytes;
     if (s->series_marked) {
         mark_at(s, s->series_mark)->length = s->series_bytes;
@@ -307,13 +305,13 @@ end_series(struct rr_samples *s)
 
 /* --- floats ----------------------------------------------------------------------------------- */
 
-/* varint_put() for times of our age, without a branch for each byte. Stores 8 bytes. */
+/* varint_put() for present-day times, without a branch per byte. Stores 8 bytes. */
 static inline size_t
 put_time(uint8_t *out, uint64_t t)
 {
     if (t >= (uint64_t)1 << 56) return varint_put(out, t);
     size_t size = varint_size(t);
-    /* Seven bits a byte: in halves, quarters, eighths. */
+    /* Spreads the number into 7 bits per byte: in halves, quarters, eighths. */
     t = (t & 0x000000000fffffffu) | (t & 0x00fffffff0000000u) << 4;
     t = (t & 0x00003fff00003fffu) | (t & 0x0fffc0000fffc000u) << 2;
     t = (t & 0x007f007f007f007fu) | (t & 0x3f803f803f803f80u) << 1;
@@ -427,7 +425,7 @@ rr_samples_series(struct rr_samples *s, struct bytes labels)
     return OK;
 }
 
-/* What the block stands for, with its lengths. */
+/* Returns the uncompressed size of the block, lengths included. */
 static uint64_t
 raw_size(const struct rr_samples *s)
 {
@@ -438,7 +436,7 @@ raw_size(const struct rr_samples *s)
     return size;
 }
 
-/* The whole block in order: its size, then fragments and marks. */
+/* Writes the whole block in order: its size, then fragments and marks. */
 static enum err
 write_pieces(const struct rr_samples *s, const struct rr_sink *sink, struct why *why)
 {
@@ -447,7 +445,7 @@ write_pieces(const struct rr_samples *s, const struct rr_sink *sink, struct why 
     enum err e = sink->write(sink->context, bytes_of(small, small_size), why);
     uint64_t block_at = 0;
     const struct block *b = s->first;
-    size_t used = 0; /* of the block */
+    size_t used = 0; /* bytes of the block written */
     size_t mark_count = s->marks.size / sizeof(struct samples_mark);
     for (size_t i = 0; i <= mark_count && e == OK; i++) {
         uint64_t until = i < mark_count ? mark_at(s, i)->at : s->fragment_bytes;

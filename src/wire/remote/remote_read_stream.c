@@ -4,13 +4,12 @@
  *     samples -> chunk being written -> contents of the frame being made -> output -> sink
  *
  * A frame is: varint size of the payload, its CRC-32C (big endian), the payload, which is a
- * ChunkedReadResponse { 1: ChunkedSeries { 1: labels..., 2: chunks... }, 2: query index }.
- * Contents are what the ChunkedSeries holds; all sizes stand before them, so they are put together
- * first, and a finished frame goes to the output, where small ones gather.
+ * ChunkedReadResponse { 1: ChunkedSeries { 1: labels..., 2: chunks... }, 2: query index }. All
+ * sizes precede the contents of the ChunkedSeries, so the contents are gathered first; a finished
+ * frame goes to the output, where small frames gather.
  *
- * One frame holds chunks of one series: the specification would let it hold more, but Prometheus'
- * client looks at the first only. Labels are canonical label bytes, which are the very fields that
- * belong into the message.
+ * A frame holds chunks of one series: the specification allows more, but Prometheus' client reads
+ * only the first series. Canonical label bytes are exactly the label fields of the message.
  */
 #include "wire/remote/remote_read.h"
 
@@ -32,12 +31,12 @@ enum {
 
 enum {
     OUTPUT_BYTES = 64 * 1024,
-    OUTPUT_COPY_BYTES = 16 * 1024,  /* larger pieces are handed to the sink as they are */
-    CHUNK_BYTES_MIN = 1024,         /* a chunk is ended beyond this or an eighth of a frame */
-    LABELS_BYTES_MAX = 64 << 20,    /* ceilings that only broken callers meet: ... */
-    CONTENTS_BYTES_MAX = 256 << 20, /* ... above labels and the largest histogram together */
+    OUTPUT_COPY_BYTES = 16 * 1024,  /* larger pieces go to the sink without a copy */
+    CHUNK_BYTES_MIN = 1024,         /* a chunk ends beyond this or an eighth of a frame */
+    LABELS_BYTES_MAX = 64 << 20,    /* ceilings that only broken callers reach: ... */
+    CONTENTS_BYTES_MAX = 256 << 20, /* ... greater than labels and the largest histogram together */
     NOTICE_BYTES_MAX = 1024,
-    FRAME_OVERHEAD_BYTES = 36 /* bounds everything in a frame but the contents */
+    FRAME_OVERHEAD_BYTES = 36 /* limit of everything in a frame but the contents */
 };
 
 struct rr_stream {
@@ -51,7 +50,7 @@ struct rr_stream {
     bool in_series;
     struct buf labels;
 
-    struct chunk_writer *chunk; /* floats; none, or what is in it spans this time */
+    struct chunk_writer *chunk; /* floats; empty, or its samples span this time */
     int64_t chunk_min_ms;
     int64_t chunk_max_ms;
     struct histogram_chunks *histograms;
@@ -134,7 +133,7 @@ put_output(struct rr_stream *stream, struct bytes piece, struct why *why)
     return buf_error(&stream->output);
 }
 
-/* The contents become a frame. */
+/* Sends the contents as a frame. */
 static enum err
 send_frame(struct rr_stream *stream, struct why *why)
 {
@@ -197,7 +196,7 @@ rr_chunk_put(struct buf *to, enum chunk_type type, int64_t min_ms, int64_t max_m
     proto_put_bytes(to, TAG_DATA, data);
 }
 
-/* So many bytes of chunks go into the frame they still fit, or into the next. */
+/* Sends the frame if `size` more bytes of chunks do not fit into it. */
 static enum err
 need_room(struct rr_stream *stream, size_t size, struct why *why)
 {
@@ -320,11 +319,11 @@ rr_stream_columns(struct rr_stream *stream, const struct hist_columns *columns, 
     return e ? fail(stream, e) : OK;
 }
 
-/* How many bytes the first chunks have: one at least, and what else fits `room`. */
+/* Returns the size of the first chunks that fit `room`, at least one chunk. */
 static size_t
 chunks_that_fit(struct bytes chunks, size_t room)
 {
-    if (chunks.size <= room) return chunks.size; /* mostly; then none of them is looked at */
+    if (chunks.size <= room) return chunks.size; /* the usual case, without parsing the chunks */
     size_t fit = 0;
     for (struct cursor c = cursor_of(chunks); cursor_left(&c) > 0;) {
         (void)cursor_u8(&c);

@@ -1,23 +1,24 @@
 /*
  * remote_write.c - the hottest loop of the write path.
  *
- * Nearly every byte that arrives is written by one of a few encoders, which all write the same
+ * Nearly every byte that arrives was written by one of a few encoders, which all write the same
  * shapes. So each loop first tries the shape it expects, with as few comparisons as prove it, and
- * falls back to an ordinary field-by-field reader for everything else the specification allows:
+ * falls back to an ordinary field-by-field reader for everything else that the specification
+ * allows:
  *
  *   label, 1.0      0a L 0a n name 12 v value      L < 128       skip_short_labels()
  *   sample          12 L [09 double] 10 time       six-byte time read_short_float()
  *   references, 2.0 packed varints of 1 or 2 bytes               append_refs()
  *
- * A fast reader never judges: it takes what it knows and leaves the rest, also malformed bytes, to
- * the slow one. Both accept the same messages with the same meaning.
+ * A fast reader never rejects: it takes what it recognizes and leaves the rest, including malformed
+ * bytes, to the slow one. Both accept the same messages with the same meaning.
  *
- * 1.0: the `labels` fields of a series stand together, so a view over them is enough; if they do
- * not, they are gathered into the arena.
+ * 1.0: the `labels` fields of a series normally follow each other, so a view over them is enough;
+ * otherwise they are gathered into the arena.
  *
- * 2.0: symbols come before the series that refer to them, so references are checked and their
- * texts' fingerprints summed up series by series. The specification lets a sender put symbols
- * behind; such a message is walked twice: all symbols, then all series.
+ * 2.0: symbols precede the series that refer to them, so references are checked and the
+ * fingerprints of their texts summed up series by series. The specification allows symbols after
+ * series; such a message is walked twice: all symbols, then all series.
  */
 #include "wire/remote/remote_write.h"
 
@@ -28,14 +29,14 @@
 struct decoder {
     struct rw_memory *m;
     enum rw_version version;
-    const struct fingerprint_keys *keys; /* NULL: none */
-    bool unchecked;                      /* labels need not be looked at */
-    const uint8_t *field; /* of the message, being read: for the sentence about what is wrong */
+    const struct fingerprint_keys *keys; /* NULL: series get no fingerprints */
+    bool unchecked;                      /* labels are not checked */
+    const uint8_t *field;                /* field of the message being read, for error sentences */
 };
 
 /* --- labels, 1.0 ------------------------------------------------------------------------------ */
 
-/* The first byte behind the canonical short labels that stand at `p`. */
+/* Returns the end of the canonical short labels at `p`. */
 static inline const uint8_t *
 skip_short_labels(const uint8_t *p, const uint8_t *end)
 {
@@ -45,7 +46,7 @@ skip_short_labels(const uint8_t *p, const uint8_t *end)
         uint32_t name = head >> 24;
         if ((head & 0x00ff80ff) != 0x000a000a) break;
         if (rest + 2 > (size_t)(end - p) || name + 4 > rest) break;
-        /* 12, v: the value fills what the name leaves; so n and v are below 128 too. */
+        /* 12, v: the value fills the rest after the name; so n and v are below 128 too. */
         if (load_le16(p + 4 + name) != ((rest - 4 - name) << 8 | 0x12)) break;
         p += rest + 2;
     }
@@ -74,11 +75,11 @@ parse_label(struct bytes message, struct label *ret_label)
     return true;
 }
 
-/* The `labels` fields of a series met so far. */
+/* The `labels` fields of a series read so far. */
 struct label_fields {
     const uint8_t *at;
     const uint8_t *end;
-    bool scattered; /* not one piece of the message */
+    bool scattered; /* they do not follow each other */
 };
 
 static inline void
@@ -93,7 +94,7 @@ label_fields_add(struct label_fields *fields, const uint8_t *from, const uint8_t
     fields->end = to;
 }
 
-/* Copies the `labels` fields of a series, already found to be well formed, into one piece. */
+/* Copies the `labels` fields of a series, which are well-formed, into one piece. */
 static enum err
 gather_labels(struct decoder *d, struct bytes series, struct bytes *ret_labels)
 {
@@ -116,10 +117,8 @@ gather_labels(struct decoder *d, struct bytes series, struct bytes *ret_labels)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/*
- * `c` is behind the tag of a Sample. Takes it if it consists of a value (absent for 0), and a time
- * of six bytes: 1971 to 2109.
- */
+/* `c` is after the tag of a Sample. Takes the sample if it consists of a value (absent for 0) and a
+ * time of six bytes: 1971 to 2109. */
 static inline bool
 read_short_float(struct cursor *c, struct rw_float *f)
 {
@@ -134,7 +133,7 @@ read_short_float(struct cursor *c, struct rw_float *f)
     } else if (size != 7) {
         return false;
     }
-    /* The last eight bytes: one of what stands before, the tag of the time, six bytes of it. */
+    /* The last eight bytes: one preceding byte, the tag of the time and its six bytes. */
     uint64_t tail = load_le64(p + size - 7);
     if ((tail & 0x808080808080ff00) != 0x0080808080801000) return false;
     uint64_t t = tail >> 16;
@@ -167,7 +166,7 @@ parse_float(struct bytes message, enum rw_version version, struct rw_float *f)
     return c.bad ? ERR_INPUT : OK;
 }
 
-/* `c` is behind the tag. */
+/* `c` is after the tag. */
 static inline enum err
 read_float(struct decoder *d, struct cursor *c)
 {
@@ -224,7 +223,8 @@ append_refs(struct rw_memory *m, enum rw_array_id id, struct bytes packed)
     return OK;
 }
 
-/* Of texts by their fingerprints; the length keeps apart from fingerprints of 1.0. */
+/* Sums up the fingerprints of the texts; the length distinguishes the sum from fingerprints of 1.0.
+ */
 static struct fingerprint
 print_refs(const struct decoder *d, const uint32_t *refs, uint32_t count)
 {
@@ -303,7 +303,7 @@ resolve_exemplar_refs(struct rw_memory *m, struct rw_exemplar *exemplar)
     return OK;
 }
 
-/* Field 1 of an Exemplar, in the form its version has; another wire type is malformed. */
+/* Reads field 1 of an Exemplar in the form of its version; another wire type is malformed. */
 static enum err
 read_exemplar_labels(struct decoder *d, uint32_t tag, struct cursor *c)
 {
@@ -358,7 +358,7 @@ begin_series(struct rw_memory *m)
 {
     struct rw_series *series = rw_push(m, RW_SERIES, sizeof *series);
     if (series == NULL) return NULL;
-    /* Member by member: for a whole struct the compiler falls back on a slow string instruction. */
+    /* Member by member: for a whole struct the compiler uses a slow string instruction. */
     series->print = (struct fingerprint){0, 0};
     series->label_bytes = (struct bytes){0};
     series->refs = (struct rw_range){m->arrays[RW_REFS].count, 0};
@@ -383,10 +383,8 @@ end_series(const struct rw_memory *m, struct rw_series *series)
     series->exemplars.count = m->arrays[RW_EXEMPLARS].count - series->exemplars.first;
 }
 
-/*
- * Takes a series for labels and one float if it ends with a float in the usual shape, of 18 bytes
- * or, for a value of 0, of 9.
- */
+/* Takes a series as labels and one float if it ends with a float in the usual shape, of 18 bytes
+ * or, for a value of 0, of 9. */
 static bool
 read_plain_series(struct decoder *d, struct bytes message)
 {
@@ -473,7 +471,8 @@ read_series_v1(struct decoder *d, struct bytes message)
     return OK;
 }
 
-/* Occurrences of an embedded message merge: what a later one has replaces the earlier. */
+/* Occurrences of an embedded message merge: fields of a later one replace those of an earlier one.
+ */
 struct metadata_v2 {
     uint32_t type;
     uint32_t help_ref;
@@ -597,8 +596,8 @@ append_symbol(struct decoder *d, struct bytes text)
 
 enum walk { WALK_BOTH, WALK_SYMBOLS, WALK_SERIES };
 
-/* A request is series, and beside them metadata (1.0) or symbols (2.0).
- * *ret_late: a symbol stands behind a series, nothing more was read. Only when walking BOTH. */
+/* A request consists of series and of metadata (1.0) or symbols (2.0). *ret_late: a symbol follows
+ * a series; reading stopped there. Only when walking BOTH. */
 static inline __attribute__((always_inline)) enum err
 read_request(struct decoder *d, struct bytes message, enum rw_version version, enum walk walk,
              bool *ret_late)
@@ -630,7 +629,7 @@ read_request(struct decoder *d, struct bytes message, enum rw_version version, e
     return c.bad ? ERR_INPUT : OK;
 }
 
-/* In one place, so that read_series_v2() is inlined there: 2.5 % of decoding. */
+/* A single call, so that read_series_v2() is inlined: 2.5 % of decoding. */
 static __attribute__((noinline)) enum err
 read_request_v2(struct decoder *d, struct bytes message, enum walk walk, bool *ret_late)
 {
@@ -735,7 +734,7 @@ rw_series_key(const struct rw_request *request, const struct rw_series *series)
 {
     if (request->version == RW_V1) return hash_bytes(series->label_bytes, request->seed);
     if (!fingerprint_is_none(series->print)) return hash_mix(series->print.low, request->seed);
-    uint64_t hash = request->seed; /* of texts one after another: too many for a fingerprint */
+    uint64_t hash = request->seed; /* chained over all texts: too many for a fingerprint */
     for (uint32_t i = 0; i < series->refs.count; i++) {
         struct bytes text = request->symbols[request->refs[series->refs.first + i]];
         hash = hash_mix(hash, hash_bytes(text, request->seed));

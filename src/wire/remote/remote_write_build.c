@@ -1,7 +1,7 @@
 /*
- * remote_write_build.c - 1.0 has labels in the very form that we are given. For 2.0 symbols are
- * found again through a table of hashes that points into the fields already written; series are put
- * together aside, since their size stands before them.
+ * remote_write_build.c - canonical label bytes already have the form of 1.0. For 2.0 a hash table
+ * finds symbols in the fields already written; series are built in a buffer of their own, since
+ * their size precedes them.
  */
 #include "wire/remote/remote_write_build.h"
 
@@ -20,7 +20,7 @@ enum {
     TAG_SAMPLE = 2 << 3 | 2,
     TAG_HISTOGRAM = 3 << 3 | 2,
     TAG_EXEMPLAR = 4 << 3 | 2,
-    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* the other way round */
+    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* numbers exchanged in 2.0 */
     TAG_HISTOGRAM_V1 = 4 << 3 | 2,
     TAG_SAMPLE_VALUE = 1 << 3 | 1,
     TAG_SAMPLE_TIME = 2 << 3 | 0,
@@ -37,9 +37,9 @@ enum {
     TAG_METADATA_UNIT_REF = 4 << 3 | 0,
 };
 
-/* A text in the message's table. */
+/* A text in the symbol table of the message. */
 struct symbol {
-    size_t at; /* in `symbols` */
+    size_t at; /* offset in `symbols` */
     uint32_t size;
 };
 
@@ -49,15 +49,15 @@ struct rw_build {
     enum err failed;
     struct rw_build_counts counts;
 
-    struct buf symbols;         /* fields */
-    struct symbol *symbol_list; /* by number; the first is never looked up */
+    struct buf symbols;         /* encoded fields */
+    struct symbol *symbol_list; /* by number; number 0 is never looked up */
     uint32_t symbol_count;
     uint32_t symbol_capacity;
     struct table symbol_table; /* by hash of the text */
 
     bool in_series;
-    struct buf labels; /* of the series at hand */
-    struct buf series; /* its fields */
+    struct buf labels; /* labels of the current series */
+    struct buf series; /* fields of the current series */
     struct buf refs;
     struct buf item; /* a sample, histogram or exemplar */
     struct buf body; /* finished series */
@@ -70,7 +70,7 @@ version_is_1(const struct rw_build *b)
     return b->version == RW_V1;
 }
 
-/* The parts that hold a request, all alike. */
+/* Lists the buffers of a request. */
 static void
 all_bufs(struct rw_build *b, struct buf *to[7])
 {
@@ -132,7 +132,7 @@ rw_build_clear(struct rw_build *b)
     buf_put_u8(&b->symbols, 0);
 }
 
-/* Empties one of the parts; that it failed before is not forgotten. */
+/* Empties a buffer but remembers its error. */
 static void
 empty(struct rw_build *b, struct buf *part)
 {
@@ -146,7 +146,7 @@ static uint32_t
 symbol_number(struct rw_build *b, struct bytes text)
 {
     if (text.size == 0 || b->failed) return 0;
-    uint64_t hash = hash_bytes(text, 0); /* what is written is our own: nobody attacks it */
+    uint64_t hash = hash_bytes(text, 0); /* our own texts need no secret seed */
     for (uint32_t at = TABLE_START, i; table_next(&b->symbol_table, hash, &at, &i);) {
         const struct symbol *s = &b->symbol_list[i];
         if (bytes_equal(bytes_of(b->symbols.at + s->at, s->size), text)) return i;
@@ -164,7 +164,7 @@ symbol_number(struct rw_build *b, struct bytes text)
     return b->symbol_count++;
 }
 
-/* Canonical labels as they are, or as the field labels_refs. */
+/* Puts canonical labels unchanged, or as the field labels_refs. */
 static void
 put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
 {
@@ -206,7 +206,7 @@ rw_build_series(struct rw_build *b, struct bytes labels)
     b->counts.series++;
 }
 
-/* Only what is not 0 is written. */
+/* Zero is not written. */
 static void
 put_varint(struct buf *to, uint8_t tag, uint64_t v)
 {

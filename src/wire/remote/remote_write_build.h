@@ -1,7 +1,6 @@
 /*
  * remote_write_build.h - writes remote write messages of either version from series and samples,
- * and the 1.0 WriteRequest that carries nothing but metadata of families (2.0 knows metadata of
- * series only).
+ * and the 1.0 WriteRequest with metadata of families only (2.0 has metadata of series only).
  */
 #ifndef WIRE_REMOTE_REMOTE_WRITE_BUILD_H
 #define WIRE_REMOTE_REMOTE_WRITE_BUILD_H
@@ -10,29 +9,30 @@
 #include "base/mem.h"
 #include "wire/remote/remote_write.h"
 
-enum { RW_BUILD_BYTES_MAX = 256 << 20 }; /* a ceiling; the caller looks at the size and ends it */
+enum {
+    RW_BUILD_BYTES_MAX = 256 << 20
+}; /* a ceiling; the caller checks the size and ends the message */
 
-/*
- * A request being written; its memory is kept for the next. Out of memory, or beyond the ceiling,
- * shows in rw_build_end(): appending goes on without effect.
- */
+/* A request being written; keeps its memory for the next. rw_build_end() reports out of memory, or
+ * a message beyond the ceiling: until then appending has no effect. */
 struct rw_build;
 MUST_CHECK enum err rw_build_new(enum rw_version version, struct budget *budget,
                                  struct rw_build **ret_build);
 void rw_build_free(struct rw_build *build);
-/* Forgets what was written. */
+/* Discards the message. */
 void rw_build_clear(struct rw_build *build);
 
-/* Canonical label bytes (model/labels.h). The same series as before goes on where it was. */
+/* Begins a series: canonical label bytes (model/labels.h). The same labels as before continue the
+ * series. */
 void rw_build_series(struct rw_build *build, struct bytes labels);
-/* Of the series at hand, in ascending time. `start_ms` 0: unknown; 1.0 does not carry it. */
+/* Appends to the series, in ascending time. `start_ms` is 0 if unknown; 1.0 does not carry it. */
 void rw_build_float(struct rw_build *build, int64_t t_ms, uint64_t bits, int64_t start_ms);
 void rw_build_histogram(struct rw_build *build, int64_t t_ms, int64_t start_ms,
                         const struct histogram *h);
 /* `labels`: canonical; may be empty. */
 void rw_build_exemplar(struct rw_build *build, struct bytes labels, int64_t t_ms, uint64_t bits);
 
-/* What is known of the series' family; 1.0 does not carry it here. */
+/* Sets the metadata of the series' family; 1.0 does not carry it here. */
 void rw_build_metadata(struct rw_build *build, enum metric_type type, struct bytes help,
                        struct bytes unit);
 
@@ -41,11 +41,11 @@ struct rw_build_counts {
     uint64_t floats;
     uint64_t histograms;
     uint64_t exemplars;
-    size_t bytes; /* of the message, about */
+    size_t bytes; /* approximate size of the message */
 };
 struct rw_build_counts rw_build_counts(const struct rw_build *build);
 
-/* The message, uncompressed; a view that ends with the next call. ERR_NOMEM, ERR_LIMIT. */
+/* Returns the message, uncompressed; a view that ends with the next call. ERR_NOMEM, ERR_LIMIT. */
 MUST_CHECK enum err rw_build_end(struct rw_build *build, struct bytes *ret_message);
 
 /* Appends one family to a 1.0 WriteRequest. */

@@ -5,10 +5,10 @@
  * Its seven arrays are collected in lists of 8-byte items in the request's arena. Senders write
  * each array as one packed field, whose exact size is counted first, so that a list is allocated
  * once and filled in place. The specification allows any number of pieces, packed or not: then the
- * list doubles and leaves its old memory to the arena, at most as much again as it holds.
+ * list doubles and leaves its old memory in the arena, at most as much as it holds.
  *
- * The kind is that of the last count field. Anything of the other kind beside it makes the
- * histogram malformed, not the message: the sender's next ones may be fine.
+ * The last count field determines the kind. Fields of the other kind make the histogram malformed,
+ * not the message: the sender's next histograms may be valid.
  */
 #include "wire/proto.h"
 #include "wire/remote/remote_write_memory.h"
@@ -46,10 +46,10 @@ struct parts {
     struct array_list lists[ARRAY_COUNT];
     enum which count;
     enum which zero_count;
-    bool too_many; /* for a list: what is beyond HISTOGRAM_BUCKETS_MAX is checked, not kept */
+    bool too_many; /* items beyond HISTOGRAM_BUCKETS_MAX, which are checked but not kept */
 };
 
-/* Places for `more` items; *ret_items is NULL if there would be too many of them. */
+/* Adds room for `more` items; *ret_items is NULL if the list would be too long. */
 static enum err
 list_extend(struct parts *p, struct array_list *list, uint32_t more, void **ret_items)
 {
@@ -118,7 +118,7 @@ take_packed_deltas(struct parts *p, struct array_list *list, struct bytes packed
     int64_t *delta = items;
     while (c.at != c.end) {
         int64_t v = cursor_zigzag(&c);
-        /* A varint that fails was perhaps not counted: there may be no place for it. */
+        /* A varint that fails may not have been counted: there may be no room for it. */
         if (!c.bad && delta != NULL) *delta++ = v;
     }
     return c.bad ? ERR_INPUT : OK;
@@ -134,7 +134,8 @@ take_packed_doubles(struct parts *p, struct array_list *list, struct bytes packe
     return e;
 }
 
-/* Fields 8 to 13 and 16. A failed cursor hands on nothing, and the caller looks at it. */
+/* Takes fields 8 to 13 and 16. After a failed cursor it adds no items; the caller checks the
+ * cursor. */
 static enum err
 take_array(struct parts *p, uint32_t tag, struct cursor *c)
 {
@@ -157,7 +158,7 @@ take_array(struct parts *p, uint32_t tag, struct cursor *c)
     }
 }
 
-/* All other fields, 1 to 7, 14, 15, 17; `known` is the set of all that this version has. */
+/* Takes all other fields, 1 to 7, 14, 15, 17; `known` is the set of all fields of this version. */
 static void
 take_scalar(struct parts *p, uint32_t tag, struct cursor *c, uint64_t known)
 {
@@ -240,8 +241,8 @@ rw_decode_histogram(struct rw_memory *m, enum rw_version version, struct bytes m
     const uint64_t arrays = PROTO_KNOWN(8) | PROTO_KNOWN(9) | PROTO_KNOWN(10) | PROTO_KNOWN(11) |
                             PROTO_KNOWN(12) | PROTO_KNOWN(13) | PROTO_KNOWN(16);
     const uint64_t known = version == RW_V1 ? 0x1fffe : 0x3fffe; /* 1 to 16, 1 to 17 */
-    /* All of p, and of *h but what finish() sets. Member by member: for whole structs of this size
-     * the compiler falls back on a slow string instruction. */
+    /* Sets all of p, and all members of *h that finish() does not set. Member by member: for whole
+     * structs of this size the compiler uses a slow string instruction. */
     const struct array_list none = {0};
     struct parts p;
     p.m = m;

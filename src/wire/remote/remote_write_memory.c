@@ -1,7 +1,7 @@
 /* remote_write_memory.c - arrays that grow by half, counted against the limit of the message. */
 #include "wire/remote/remote_write_memory.h"
 
-/* A block of this size is kept by an arena that is reset; larger ones come by doubling. */
+/* A reset arena keeps a block of this size; doubling adds larger ones. */
 enum { ARENA_FIRST_BLOCK_BYTES = 64 << 10, ARRAY_FIRST_BYTES = 4096, ARENA_SLACK_BYTES = 1 << 20 };
 
 static const uint32_t item_bytes[RW_ARRAY_COUNT] = {
@@ -108,7 +108,7 @@ rw_arena_alloc(struct rw_memory *m, size_t size_bytes)
 {
     void *at = arena_alloc(&m->arena, size_bytes);
     if (at != NULL) return at;
-    /* The arena does not say which of its two limits it met. */
+    /* The arena does not report which of its two limits was reached. */
     uint64_t left = m->arena.limit_bytes - m->arena.used_bytes;
     m->refused = left < size_bytes + ARENA_SLACK_BYTES ? ERR_LIMIT : ERR_NOMEM;
     return NULL;

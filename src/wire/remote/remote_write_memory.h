@@ -1,7 +1,7 @@
 /*
- * remote_write_memory.h - the memory behind a struct rw_request; private to remote_write*.c.
+ * remote_write_memory.h - the memory of a struct rw_request; private to remote_write*.c.
  *
- * One growing array for each kind of thing, and an arena for what belongs to a single histogram or
+ * One growing array for each kind of item, and an arena for the parts of a single histogram or
  * series. Arrays move while they grow, so a pointer into one ends with the next push to it.
  */
 #ifndef WIRE_REMOTE_REMOTE_WRITE_MEMORY_H
@@ -20,7 +20,7 @@ enum rw_array_id {
     RW_SYMBOL_PRINTS,
     RW_REFS,
     RW_LABELS,
-    RW_EXEMPLAR_REFS, /* of the exemplar being read */
+    RW_EXEMPLAR_REFS, /* references of the exemplar being read */
     RW_ARRAY_COUNT
 };
 
@@ -34,26 +34,26 @@ struct rw_array {
 struct rw_memory {
     struct budget *budget;
     struct arena arena;
-    uint64_t held_bytes;  /* by the arrays */
-    uint64_t limit_bytes; /* what the arrays may hold during this decode, and the arena too */
-    enum err refused;     /* why the last push or allocation gave NULL */
+    uint64_t held_bytes;  /* size of the arrays */
+    uint64_t limit_bytes; /* limit of the arrays, and of the arena, during this decode */
+    enum err refused;     /* error of the last push or allocation that returned NULL */
     struct rw_array arrays[RW_ARRAY_COUNT];
 };
 
-/* Forgets what was decoded, keeps the memory. */
+/* Discards the decoded message and keeps the memory. */
 void rw_memory_empty(struct rw_memory *m);
 
-/* The slow half of rw_reserve(). */
+/* The slow path of rw_reserve(). */
 bool rw_array_grow(struct rw_memory *m, struct rw_array *array, uint32_t more);
 
-/* Room for `more` (below 2^31) items after the last; false: m->refused says why. */
+/* Makes room for `more` (below 2^31) items; false: see m->refused. */
 static inline bool
 rw_reserve(struct rw_memory *m, struct rw_array *array, uint32_t more)
 {
     return more <= array->capacity - array->count || rw_array_grow(m, array, more);
 }
 
-/* One more item, not zeroed. `item_bytes` repeats the array's so that the compiler knows it. */
+/* Appends an item, not zeroed. `item_bytes` repeats the array's so that the compiler knows it. */
 static inline void *
 rw_push(struct rw_memory *m, enum rw_array_id id, size_t item_bytes)
 {
@@ -62,12 +62,10 @@ rw_push(struct rw_memory *m, enum rw_array_id id, size_t item_bytes)
     return (uint8_t *)array->at + item_bytes * array->count++;
 }
 
-/* From the arena; NULL: m->refused says why. */
+/* Allocates from the arena; NULL: see m->refused. */
 void *rw_arena_alloc(struct rw_memory *m, size_t size_bytes);
 
-/*
- * Reads one Histogram message into *h, all of it, arrays in the arena. ERR_INPUT, or the memory's
- * errors.
+/* Reads a whole Histogram message into *h, arrays in the arena. ERR_INPUT, or the memory's errors.
  */
 MUST_CHECK enum err rw_decode_histogram(struct rw_memory *m, enum rw_version version,
                                         struct bytes message, struct rw_histogram *h);

@@ -1,7 +1,7 @@
 /*
- * family_writer.c - see family_writer.h. A message needs its length before it, so the metrics of a
- * family wait; a family that is large comes in several messages, which readers take for one.
- * Families change with the type, too: a name may have floats and histograms of both kinds.
+ * family_writer.c - a message's length precedes it, so the metrics of a family wait; a large family
+ * is split into several messages, which readers join. A new type begins a new family, too: a name
+ * may have floats and histograms of both kinds.
  */
 #include "wire/text/family_writer.h"
 
@@ -46,7 +46,7 @@ static const struct {
     uint8_t number;
 } types[] = {[FAMILY_UNTYPED] = {"untyped", 3},
              [FAMILY_HISTOGRAM] = {"histogram", 4},
-             [FAMILY_GAUGE_HISTOGRAM] = {"histogram", 5}}; /* text has no word for it */
+             [FAMILY_GAUGE_HISTOGRAM] = {"histogram", 5}}; /* no word in the text format */
 
 void
 family_writer_init(struct family_writer *w, enum family_form form, enum name_escaping escaping,
@@ -81,7 +81,7 @@ family_writer_error(const struct family_writer *w)
     return e;
 }
 
-/* For something new; what failed before is not forgotten. */
+/* Empties a buffer but remembers its error. */
 static void
 reuse(struct family_writer *w, struct buf *buf)
 {
@@ -127,7 +127,7 @@ put_bytes(struct buf *to, unsigned field, struct bytes value)
 
 /* --- families --------------------------------------------------------------------------------- */
 
-/* What waits becomes a message. */
+/* Sends the waiting metrics as a message. */
 static void
 put_message(struct family_writer *w)
 {
@@ -150,7 +150,7 @@ put_name(struct buf *to, struct bytes name)
         text_put_escaped(to, name);
 }
 
-/* A sample of this type comes: it may be the first of its family. */
+/* Begins a family if the sample's type or name differs from the current one. */
 static void
 begin_sample(struct family_writer *w, struct bytes labels, enum family_type type)
 {
@@ -168,7 +168,7 @@ begin_sample(struct family_writer *w, struct bytes labels, enum family_type type
     buf_printf(w->to, " %s\n", types[type].word);
 }
 
-/* A label that is told: all but the name, and at the end an instance if there was none. */
+/* Steps through the labels to write: all but the name; then an empty instance if it is missing. */
 struct family_written {
     struct cursor labels;
     bool instance;
@@ -191,7 +191,7 @@ next_label(struct family_written *t, struct label *ret)
 
 /* --- text ------------------------------------------------------------------------------------- */
 
-/* As Go prints the shortest digits; a zero has no sign. */
+/* Writes the shortest digits as Go does, but a zero has no sign. */
 static void
 put_number(struct buf *to, double value)
 {
@@ -199,7 +199,7 @@ put_number(struct buf *to, double value)
     buf_put(to, digits, number_print_sentence(double_bits(value == 0 ? 0 : value), digits));
 }
 
-/* `le`: the bound of a bucket; NULL: it is none. */
+/* `le`: the bound of a bucket; NULL if the line is not a bucket. */
 static void
 put_line(struct family_writer *w, struct bytes labels, const char *suffix, const double *le,
          double value, int64_t t_ms)
@@ -237,7 +237,7 @@ put_line(struct family_writer *w, struct bytes labels, const char *suffix, const
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* The size of a field of bytes whose number is below 16. */
+/* Returns the size of a bytes field with a number below 16. */
 static size_t
 field_size(size_t bytes)
 {
@@ -260,7 +260,7 @@ put_labels(struct family_writer *w, struct bytes labels)
     }
 }
 
-/* The metric is whole. */
+/* Ends a metric. */
 static void
 end_metric(struct family_writer *w)
 {
@@ -292,7 +292,7 @@ number_of(const struct histogram *h, uint64_t count)
     return h->kind == SAMPLE_HISTOGRAM_INT ? (double)count : bits_double(count);
 }
 
-/* The i-th count, absolute; `absolute` is that before, of integers. */
+/* Returns the i-th count, absolute; for integers `absolute` holds the previous one. */
 static double
 count_at(const struct hist_buckets *b, uint32_t i, int64_t *absolute)
 {
@@ -317,15 +317,15 @@ put_side(struct buf *to, const struct hist_buckets *b, unsigned span_field, unsi
     }
 }
 
-/* The bounds of custom buckets, and how many observations lie below each. */
+/* Steps through the bounds of custom buckets with their cumulative counts. */
 struct classic_buckets {
     const struct histogram *h;
-    uint32_t bound; /* that comes next */
+    uint32_t bound; /* the next bound */
     uint32_t span;
-    uint32_t within; /* the span; */
-    bool entered;    /* its offset is in `index` */
-    int64_t index;   /* of the bucket that comes next, */
-    uint32_t at;     /* and where its count is */
+    uint32_t within; /* position within the span */
+    bool entered;    /* `index` includes the span's offset */
+    int64_t index;   /* index of the next bucket */
+    uint32_t at;     /* position of its count */
     int64_t absolute;
     double cumulative;
 };

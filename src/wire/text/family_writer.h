@@ -1,10 +1,10 @@
 /*
- * family_writer.h - writes samples as a scrape gives them: in the text format 0.0.4, or as messages
- * io.prometheus.client.MetricFamily, each behind its length. A sample of each series, in order of
- * names; floats are untyped.
+ * family_writer.h - writes samples as in a scrape: in the text format 0.0.4, or as length-prefixed
+ * messages io.prometheus.client.MetricFamily. One sample of each series, ordered by name; floats
+ * are untyped.
  *
- * Native histograms are told in messages only; in text they are left out. Those with custom buckets
- * are told as classic ones, in both.
+ * Native histograms are written in messages only and left out in text. Those with custom buckets
+ * are written as classic histograms in both.
  */
 #ifndef WIRE_TEXT_FAMILY_WRITER_H
 #define WIRE_TEXT_FAMILY_WRITER_H
@@ -21,13 +21,13 @@ struct family_writer {
     enum family_form form;
     enum name_escaping escaping;
 
-    /* The family at hand. */
+    /* The current family. */
     struct buf name;
-    struct buf escaped; /* its name */
+    struct buf escaped; /* escaped name */
     enum family_type type;
-    struct buf metrics; /* of the message that comes next */
+    struct buf metrics; /* metrics of the next message */
     struct buf metric;
-    struct buf part; /* of that */
+    struct buf part; /* part of a message or line */
     enum err failed;
 };
 
@@ -36,14 +36,13 @@ void family_writer_init(struct family_writer *w, enum family_form form, enum nam
                         struct budget *budget, struct buf *to);
 void family_writer_fini(struct family_writer *w);
 
-/* Canonical labels with a name. A series without a label "instance" gets an empty one, so that a
- * scraper that honors labels does not put its own there. Out of memory shows in
- * family_writer_error().
- */
+/* Writes a sample with canonical labels that include a name. A series without a label "instance"
+ * gets an empty one, so that a scraper that honors labels does not add its own. Out of memory shows
+ * in family_writer_error(). */
 void family_writer_float(struct family_writer *w, struct bytes labels, int64_t t_ms, uint64_t bits);
 void family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_ms,
                              const struct histogram *h);
-/* The last family is over. */
+/* Ends the last family. */
 void family_writer_end(struct family_writer *w);
 enum err family_writer_error(const struct family_writer *w);
 

@@ -1,12 +1,12 @@
 /*
- * text_csv.c - CSV as in RFC 4180 with a first line that names the columns:
+ * text_csv.c - CSV as in RFC 4180 whose first line names the columns:
  *
- *     name, __name__       the metric's name
+ *     name, __name__       metric name
  *     value                as in the JSON forms; empty: there is no sample
  *     time, timestamp      Unix milliseconds, or RFC 3339
  *     time_s               Unix seconds with a fraction
- *     labels               {job="x",instance="y"}, braces or not
- *     any other            a label of that name; empty: the series has it not
+ *     labels               {job="x",instance="y"}, braces optional
+ *     any other            a label of that name; empty: the series does not have it
  */
 #include "base/time_text.h"
 #include "wire/text/text_reader_private.h"
@@ -15,7 +15,7 @@ enum csv_kind { CSV_NAME, CSV_VALUE, CSV_TIME, CSV_TIME_S, CSV_LABELS, CSV_LABEL
 
 struct text_csv_column {
     enum csv_kind kind;
-    uint32_t name_at; /* in column_names */
+    uint32_t name_at; /* offset in column_names */
     uint32_t name_size;
 };
 
@@ -65,7 +65,7 @@ quoted_field(struct text_reader *r, struct cursor *c, struct bytes *ret, struct 
     return OK;
 }
 
-/* The next field, and its comma. `*more`: another one follows. */
+/* Reads the next field and its comma. `*more`: another field follows. */
 static enum err
 next_field(struct text_reader *r, struct cursor *c, struct bytes *ret, bool *more, struct why *why)
 {
@@ -109,7 +109,7 @@ put_column(struct text_reader *r, struct bytes name, unsigned *seen, struct why 
 static enum err
 read_columns(struct text_reader *r, struct bytes line, struct why *why)
 {
-    static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* some spreadsheets begin with it */
+    static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* some spreadsheets write it first */
     struct cursor c = cursor_of(line);
     unsigned seen = 0;
     bool more = true;

@@ -5,9 +5,9 @@
  *     {"name in UTF-8",label="value"} value [time]
  *     # HELP name text     # TYPE name type     # UNIT name unit     # EOF
  *
- * Read as Prometheus reads them, a little more generously about blanks: whoever has a file wants
- * its samples. An escape that neither form knows stands for itself, backslash included. A family's
- * metadata is handed out when the next family begins, with whatever that line holds.
+ * Lines are read as in Prometheus, slightly more tolerant about blanks, because a file is worth
+ * importing. An escape that neither form defines is kept, backslash included. The metadata of a
+ * family is returned when the next family begins, with the item of that line.
  */
 #include "base/ascii.h"
 #include "base/time_text.h"
@@ -27,7 +27,7 @@ skip_blanks(struct cursor *c)
     }
 }
 
-/* A name without quotes; empty: there is none. */
+/* Reads a name without quotes; empty if the text does not begin with a name. */
 static struct bytes
 plain_name(struct cursor *c, bool colon)
 {
@@ -39,7 +39,7 @@ plain_name(struct cursor *c, bool colon)
     return bytes_of(from, (size_t)(c->at - from));
 }
 
-/* Up to the next blank. */
+/* Reads up to the next blank. */
 static struct bytes
 word(struct cursor *c)
 {
@@ -53,7 +53,8 @@ word(struct cursor *c)
 
 /* --- label sets ------------------------------------------------------------------------------- */
 
-/* What \\, \" and \n stand for, in place of the text's copy. */
+/* Replaces \\, \" and
+ *  while copying. */
 static size_t
 unescape(uint8_t *to, struct bytes raw)
 {
@@ -69,7 +70,7 @@ unescape(uint8_t *to, struct bytes raw)
     return (size_t)(to - start);
 }
 
-/* At a double quote: the text behind it, and steps behind its end. */
+/* Called at a double quote: returns the text after it and steps past the closing one. */
 static enum err
 quoted(struct text_reader *r, struct cursor *c, struct bytes *ret, struct why *why)
 {
@@ -178,7 +179,7 @@ time_of(struct text_reader *r, struct bytes text, int64_t *ret_ms, struct why *w
                    seconds ? "seconds" : "milliseconds");
 }
 
-/* Behind the mark: {labels} value [time]. */
+/* Called after the mark: {labels} value [time]. */
 static enum err
 exemplar(struct text_reader *r, struct cursor *c, int64_t t_ms, struct why *why)
 {
@@ -198,7 +199,7 @@ exemplar(struct text_reader *r, struct cursor *c, int64_t t_ms, struct why *why)
     return OK;
 }
 
-/* Behind name and labels. */
+/* Called after name and labels. */
 static enum err
 sample(struct text_reader *r, struct cursor *c, struct why *why)
 {
@@ -247,7 +248,7 @@ sample_line(struct text_reader *r, struct cursor *c, struct why *why)
 
 /* --- metadata --------------------------------------------------------------------------------- */
 
-/* The family is complete: it goes out with this line's item. */
+/* Returns the complete family with the item of this line. */
 static void
 hand_out_family(struct text_reader *r, struct text_item *item)
 {
@@ -304,7 +305,7 @@ put_unescaped(struct buf *to, struct bytes text)
     to->size += unescape(to->at + to->size, text);
 }
 
-/* Behind "# HELP", "# TYPE" or "# UNIT". */
+/* Called after "# HELP", "# TYPE" or "# UNIT". */
 static enum err
 metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct text_item *item,
               struct why *why)

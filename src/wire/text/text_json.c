@@ -1,13 +1,12 @@
 /*
- * text_json.c - the two JSON forms, an object a line.
+ * text_json.c - the two JSON forms, one object per line.
  *
  *     jsonl    {"metric":{NAME:TEXT,...},"values":[...],"timestamps":[MS,...]}
  *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}, see ndjson_line.h
  *
- * Keys come in any order, others are stepped over. A value is a number, null (an ordinary NaN), or
+ * Keys come in any order, unknown ones are skipped. A value is a number, null (an ordinary NaN), or
  * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(); in NDJSON "bits"
- * may stand beside the null. So the forms carry every bit of a double although JSON itself does
- * not.
+ * may accompany the null. So the forms carry every bit of a double although JSON itself does not.
  */
 #include "base/hex.h"
 #include "base/time_text.h"
@@ -41,7 +40,7 @@ scan_value(struct scan *s)
     return scan_double(s);
 }
 
-/* Milliseconds; some writers put ".0" behind. */
+/* Milliseconds; some writers append ".0". */
 static int64_t
 scan_time(struct scan *s)
 {
@@ -145,7 +144,7 @@ enum row_key {
 };
 
 struct row {
-    unsigned seen; /* a bit for each key */
+    unsigned seen; /* a bit per key */
     bool null_value;
     struct bytes name;
     int64_t time_ms;
@@ -208,7 +207,7 @@ scan_exemplar(struct text_reader *r, struct scan *s)
             scan_labels_hex(s, &r->exemplar_labels);
         } else if (key_is(key, "value")) {
             uint64_t value = scan_value(s);
-            bits = has_value ? bits : value; /* the bits say more, should they have come first */
+            bits = has_value ? bits : value; /* the bits have precedence even if they come first */
             has_value = true;
         } else if (key_is(key, "bits")) {
             bits = scan_bits(s);
@@ -271,7 +270,7 @@ row_field(struct text_reader *r, struct scan *s, struct bytes key, struct row *r
     }
 }
 
-/* What is a sample at all, and which. */
+/* Decides whether the row has a sample, and of which kind. */
 static enum err
 row_value(struct text_reader *r, const struct row *row, struct text_item *item, struct why *why)
 {
@@ -321,7 +320,7 @@ ndjson_line(struct text_reader *r, struct bytes line, struct text_item *item, st
         buf_clear(&r->labels);
         return OK;
     }
-    /* The name goes to the labels, unless they have it. */
+    /* Adds the name to the labels unless they have it. */
     const struct label *labels = (const struct label *)(const void *)r->labels.at;
     size_t count = r->labels.size / sizeof *labels;
     if (row.name.size == 0) {

@@ -1,10 +1,11 @@
-/* text_reader.c - what is alike in all forms: the memory of a line, and which form a file has. */
+/* text_reader.c - the common part of all forms: the memory of a line, and the detection of a file's
+ * form. */
 #include "wire/json/json_objects.h"
 #include "wire/text/text_reader_private.h"
 
 enum {
     LABELS_BYTES_MAX = 65536 * (int)sizeof(struct label),
-    SAMPLES_BYTES_MAX = 512 << 20, /* a line of 64 MiB has no more */
+    SAMPLES_BYTES_MAX = 512 << 20, /* more than a line of 64 MiB can have */
     EXEMPLARS_BYTES_MAX = 65536 * (int)sizeof(struct text_exemplar),
     METADATA_BYTES_MAX = 1 << 20,
     COLUMNS_BYTES_MAX = 1 << 20
@@ -92,7 +93,7 @@ begin_line(struct text_reader *r, struct text_item *item)
     }
 }
 
-/* A line that did not fit was not understood, whatever its reader says. */
+/* Returns the memory error of a line, which takes precedence over the reader's error. */
 static enum err
 memory_of_line(const struct text_reader *r)
 {
@@ -230,7 +231,7 @@ contains(struct bytes text, const char *word)
     return text.size > 0 && memmem(text.at, text.size, word, strlen(word)) != NULL;
 }
 
-/* Which of the two: milliseconds of our days have more than 11 digits, seconds have not. */
+/* Distinguishes the two forms: present-day milliseconds have more than 11 digits, seconds fewer. */
 static enum text_format
 guess_exposition(struct bytes head)
 {
@@ -256,7 +257,7 @@ guess_exposition(struct bytes head)
     return TEXT_PROMETHEUS;
 }
 
-/* { and a text and a colon: no line of exposition begins so. */
+/* A brace, a text and a colon: exposition lines do not begin like that. */
 static bool
 begins_object(struct bytes head)
 {

@@ -1,5 +1,5 @@
 /*
- * text_reader.h - reads samples from the text forms that import takes, a line at a time:
+ * text_reader.h - reads samples from the text forms that import accepts, line by line:
  *
  *     TEXT_OPENMETRICS   OpenMetrics 1.0 text: Unix seconds, exemplars, "# EOF" at the end
  *     TEXT_PROMETHEUS    Prometheus text 0.0.4: Unix milliseconds
@@ -7,10 +7,10 @@
  *     TEXT_NDJSON        {"name":"up","time":1700000000000,"value":1,"labels":{"job":"x"}}
  *     TEXT_CSV           a first line with column names
  *
- * A line is what stands between two line feeds (of CSV a record, whose quoted fields may hold line
- * feeds). Each gives one item, which may be empty. A bad line changes nothing for those after it.
- * What the labels are worth (order, names twice, UTF-8) is for model/labels.h to say.
- * The forms in detail: docs/import-export.md.
+ * A line is the text between two line feeds (in CSV a record, whose quoted fields may hold line
+ * feeds). Each line gives one item, which may be empty. A bad line does not affect the lines after
+ * it. model/labels.h judges the labels (order, duplicate names, UTF-8). Description of the forms:
+ * docs/import-export.md.
  */
 #ifndef WIRE_TEXT_TEXT_READER_H
 #define WIRE_TEXT_TEXT_READER_H
@@ -28,8 +28,8 @@ enum text_format {
 };
 
 enum {
-    TEXT_LINE_BYTES_MAX = 64 << 20, /* of all forms: what a caller may hold of a line */
-    TEXT_CSV_BYTES_MAX = 1 << 20,   /* of a CSV record, so that a lost quote costs no more */
+    TEXT_LINE_BYTES_MAX = 64 << 20, /* limit of a line in every form */
+    TEXT_CSV_BYTES_MAX = 1 << 20,   /* limit of a CSV record: bounds the cost of a lost quote */
     TEXT_CSV_COLUMNS_MAX = 1024
 };
 #define TEXT_EARLY_MS 315532800000 /* 1980 */
@@ -38,25 +38,25 @@ struct text_exemplar {
     struct label *labels;
     uint32_t label_count;
     uint64_t bits;
-    int64_t t_ms; /* that of the sample, if it has none of its own */
+    int64_t t_ms; /* time of the exemplar, else of the sample */
 };
 
 /* All pointers are views of the line or of the reader, and end with its next call. */
 struct text_item {
-    /* Samples of one series; label_count 0: none. They are floats, or one histogram, or nothing but
+    /* Samples of one series; label_count is 0 without a series. Floats, or one histogram, or only
      * exemplars. */
-    struct label *labels; /* as they stand there, "__name__" among them; may be sorted in place */
+    struct label *labels; /* unsorted, "__name__" included; may be sorted in place */
     uint32_t label_count;
     uint32_t sample_count;
     const int64_t *times_ms;
     const uint64_t *bits;
-    const struct histogram *histogram; /* NULL: none. Whether it is right was not looked at */
+    const struct histogram *histogram; /* NULL without a histogram; not validated */
     int64_t histogram_ms;
-    int64_t start_ms; /* of the one float or histogram; 0: not known */
+    int64_t start_ms; /* start time of the one float or histogram; 0 if not known */
     struct text_exemplar *exemplars;
     uint32_t exemplar_count;
 
-    /* What is known of a metric family, once all of it has been read. */
+    /* Metadata of a metric family, set when the family is complete. */
     bool has_metadata;
     struct bytes family;
     enum metric_type type;
@@ -64,7 +64,7 @@ struct text_item {
     struct bytes unit;
 
     /* The column or member with a time before 1980 that was read as Unix milliseconds because it
-     * does not name its unit, and the time; `at` NULL: there is no such time. */
+     * does not name its unit, and the time; `at` is NULL if all times are later. */
     struct bytes early_column;
     int64_t early_ms;
 
@@ -73,7 +73,7 @@ struct text_item {
 
 struct text_reader_options {
     enum text_format format;
-    bool has_time; /* else a sample without a time is an error */
+    bool has_time; /* time_ms is set; else a sample without a time is an error */
     int64_t time_ms;
     struct budget *budget;
 };
@@ -83,33 +83,27 @@ MUST_CHECK enum err text_reader_new(const struct text_reader_options *options,
                                     struct text_reader **ret_reader);
 void text_reader_free(struct text_reader *reader);
 
-/*
- * `line`: without its line feed; borrowed until the next call. ERR_INPUT: a bad line, `why` says
- * what is wrong; ERR_LIMIT: too much in one line; ERR_NOMEM.
- */
+/* `line`: without its line feed; borrowed until the next call. ERR_INPUT: a bad line, see `why`;
+ * ERR_LIMIT: too much in one line; ERR_NOMEM. */
 MUST_CHECK enum err text_reader_line(struct text_reader *reader, struct bytes line,
                                      struct text_item *ret_item, struct why *why);
-/*
- * The same for a last line without a line feed, which may be cut short. ERR_INPUT also: its form
- * does not show that it is whole, as the end of a JSON object and "# EOF" do.
- */
+/* Reads a last line without a line feed, which may be truncated. ERR_INPUT also if its form does
+ * not prove that it is complete, as the end of a JSON object and "# EOF" do. */
 MUST_CHECK enum err text_reader_last_line(struct text_reader *reader, struct bytes line,
                                           struct text_item *ret_item, struct why *why);
-/*
- * A line that was dealt with by an earlier run: only what later lines depend on is taken from it
- * (the columns of CSV, the family at hand, whether the end was there).
- */
+/* Skips a line that an earlier run imported: keeps only the state that later lines need (the
+ * columns of CSV, the current family, whether "# EOF" was read). */
 MUST_CHECK enum err text_reader_skip(struct text_reader *reader, struct bytes line,
                                      struct why *why);
-/* No more lines: the last metadata. ERR_INPUT: the form has an end, and that was not there. */
+/* Ends the input and returns the last metadata. ERR_INPUT: the end mark of the form is missing. */
 MUST_CHECK enum err text_reader_end(struct text_reader *reader, struct text_item *ret_item,
                                     struct why *why);
 
-/* "openmetrics", "prometheus", "jsonl", "ndjson", "csv". */
+/* Returns "openmetrics", "prometheus", "jsonl", "ndjson" or "csv". */
 const char *text_format_word(enum text_format format);
 bool text_format_parse(const char *word, enum text_format *ret_format);
 
-/* What the first bytes of a file look like. False: like none of these. */
+/* Guesses the form from the first bytes of a file. False: none matches. */
 bool text_format_guess(struct bytes head, enum text_format *ret_format);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * text_writer.c - what comes before and after a sample is the same for all samples of a series, so
- * it is made once, when the series begins. A sample then is a copy of the head, two numbers and a
- * copy of the tail. JSON lines have values and times apart: samples wait until the line is full or
- * the series ends, so a series of any length takes the memory of one line.
+ * text_writer.c - the text before and after a sample is the same for all samples of a series and is
+ * built once, when the series begins. A sample then is a copy of the head, two numbers and a copy
+ * of the tail. JSON lines hold values and times in separate arrays: samples wait until the line is
+ * full or the series ends, so a series of any length takes the memory of one line.
  *
- * Not every form holds everything: histograms, and staleness markers where there is one NaN, are
- * left out; other NaN become the ordinary one there. All of that is counted.
+ * Some forms cannot hold everything: they leave out histograms, and staleness markers if the form
+ * has only one NaN; other NaNs become the ordinary one. All of that is counted.
  */
 #include "wire/text/text_writer.h"
 
@@ -25,11 +25,11 @@ struct text_writer {
     struct budget *budget;
     enum text_format format;
     struct text_writer_counts counts;
-    bool counted; /* the series at hand */
+    bool counted; /* the current series is counted */
     struct buf head;
     struct buf tail;
-    struct buf times;  /* of the JSON line being written; int64_t */
-    struct buf values; /* uint64_t */
+    struct buf times;  /* times of the JSON line being written; int64_t */
+    struct buf values; /* values; uint64_t */
 };
 
 enum err
@@ -89,7 +89,7 @@ text_put_escaped(struct buf *to, struct bytes text)
     buf_put_u8(to, '"');
 }
 
-/* name{a="b"}, or {"na me",a="b"}; nothing else of a CSV row's labels but the braces' contents. */
+/* Writes name{a="b"}, or {"na me",a="b"}; for CSV only the contents of the braces. */
 static void
 put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, bool always)
 {
@@ -198,7 +198,7 @@ text_writer_series(struct text_writer *w, struct bytes labels)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* JSON has neither Inf nor NaN: a word in quotes, but null for the ordinary NaN. */
+/* JSON has neither Inf nor NaN: writes a word in quotes, but null for the ordinary NaN. */
 static size_t
 json_value(uint64_t bits, char *to)
 {
@@ -214,8 +214,8 @@ json_value(uint64_t bits, char *to)
     return size + 1;
 }
 
-/* Value and time of one sample as they stand behind the head, in exposition and CSV;
- * SAMPLE_BYTES_MAX suffice. */
+/* Writes value and time of a sample, which follow the head in exposition and CSV, at most
+ * SAMPLE_BYTES_MAX. */
 static size_t
 sample_text(const struct text_writer *w, int64_t t_ms, uint64_t bits, char *to)
 {

@@ -1,6 +1,6 @@
 /*
- * yaml_reader.c - libyaml's events, without what nobody needs in a configuration (anchors,
- * aliases, tags, several documents), and with errors in one form.
+ * yaml_reader.c - reads libyaml's events, rejects features that configurations do not need
+ * (anchors, aliases, tags, several documents), and reports all errors in one form.
  */
 #include "wire/yaml/yaml_tree.h"
 
@@ -10,7 +10,7 @@
 
 #include "base/hash.h"
 
-/* Deeper than any table: what is skipped may be nested like this. */
+/* Nesting limit of skipped values, deeper than any table. */
 enum { SKIPPED_DEPTH_MAX = 16 };
 
 static _Thread_local struct yaml_errors *collecting;
@@ -59,7 +59,7 @@ reader_complain(struct config_reader *r, const char *format, ...)
     return reader_complain_at(r, r->event.start_mark, "%s", what.text);
 }
 
-/* True if the line of `mark` is indented with a tab: libyaml's words for it help nobody. */
+/* True if the line of `mark` is indented with a tab, where libyaml's sentence is not helpful. */
 static bool
 tab_in_indent(const struct config_reader *r, yaml_mark_t mark)
 {
@@ -87,13 +87,13 @@ reader_syntax_error(struct config_reader *r)
     const yaml_parser_t *p = &r->parser;
     r->is_broken = true;
     const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
-    /* yaml_parser_load() notes no error when it has no memory for a copy. */
+    /* yaml_parser_load() notes no error when it lacks memory for a copy. */
     bool no_memory = p->error == YAML_MEMORY_ERROR || p->error == YAML_NO_ERROR;
     if (no_memory) return reader_no_memory(r);
-    if (p->error == YAML_READER_ERROR) { /* below the characters: it comes with an offset only */
+    if (p->error == YAML_READER_ERROR) { /* an error in the encoding has an offset only */
         yaml_mark_t mark = {0};
         for (size_t i = 0; i < p->problem_offset && i < r->text.size; i++) {
-            mark.column += (r->text.at[i] & 0xc0) != 0x80; /* characters, as libyaml counts */
+            mark.column += (r->text.at[i] & 0xc0) != 0x80; /* libyaml counts characters */
             if (r->text.at[i] != '\n') continue;
             mark.line++;
             mark.column = 0;
@@ -109,7 +109,7 @@ reader_syntax_error(struct config_reader *r)
 /* --- going on after an error --------------------------------------------------------------------
  */
 
-/* The sentence begins with FILE:LINE:COLUMN; without it, it is about the whole file. */
+/* If the sentence does not begin with FILE:LINE:COLUMN, it is about the whole file. */
 static struct yaml_error
 error_of(const char *file_name, const struct why *why)
 {
@@ -165,7 +165,7 @@ can_pass_over(const struct config_reader *r, enum err e)
     return r->errors != NULL && !r->is_broken && (e == ERR_INPUT || e == ERR_LIMIT);
 }
 
-/* Moves to the last event of the pair or item. `at_key`: its value is not begun. */
+/* Moves to the last event of the pair or item. `at_key`: the pair's value has not begun. */
 static enum err
 pass_over(struct config_reader *r, unsigned depth, bool at_key, enum err e)
 {
@@ -187,7 +187,7 @@ reader_pass_over(struct config_reader *r, unsigned depth, enum err e)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* An anchor or a tag on the event at hand; NULL if there is none. */
+/* Returns the name of the current event's anchor or tag; NULL if it has neither. */
 static const char *
 decoration(const yaml_event_t *event)
 {
@@ -329,7 +329,7 @@ read_document(struct config_reader *r, enum err (*root)(struct config_reader *r,
     if (e) return e;
     bool empty = r->event.type == YAML_SCALAR_EVENT && reader_scalar(r).size == 0 &&
                  r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    e = empty ? OK : root(r, context); /* which has no keys either */
+    e = empty ? OK : root(r, context); /* the root of an empty document has no keys */
     if (e) return e;
     e = reader_next(r); /* the document's end */
     if (e) return e;
@@ -355,7 +355,7 @@ reader_init(struct config_reader *r, const char *file_name, struct bytes text, s
     if (text.size > bytes_max) {
         return why_set(why, ERR_LIMIT, "%s: must be at most %zu KiB", file_name, bytes_max / 1024);
     }
-    /* libyaml would count a byte order mark as a column, so that all other lines are indented
+    /* libyaml would count a byte order mark as a column, so that all other lines would be indented
      * less than the first one. */
     if (text.size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
         text = bytes_of(text.at + 3, text.size - 3);

@@ -1,4 +1,4 @@
-/* yaml_tree.c - see yaml_tree.h. The tree is walked in the order in which events would come. */
+/* yaml_tree.c - walks the tree in the order of the events. */
 #include "wire/yaml/yaml_tree.h"
 
 #include <string.h>
@@ -57,8 +57,8 @@ count_event(struct config_reader *r, struct yaml_form *form)
     return reader_complain(r, "at most %u values are allowed", form->values_max);
 }
 
-/* Before it is loaded: libyaml needs memory for each value, and looks through all that is open for
- * each token, and through all anchors for each new one. *ret_repeats is given always. */
+/* Checks the size before the tree is loaded: libyaml needs memory for each value, and searches all
+ * open values for each token, and all anchors for each new one. *ret_repeats is always set. */
 static enum err
 check_form(const char *file_name, struct bytes text, size_t bytes_max, uint32_t values_max,
            bool *ret_repeats, struct why *why)
@@ -81,11 +81,11 @@ check_form(const char *file_name, struct bytes text, size_t bytes_max, uint32_t 
 
 /* --- the tree --------------------------------------------------------------------------------- */
 
-/* A list or a mapping that is being walked. */
+/* A list or a mapping being walked. */
 struct open_node {
     const yaml_node_t *node;
-    uint32_t next;            /* of a mapping, keys and values count */
-    yaml_node_pair_t *merged; /* of one that has a merge key: all its pairs */
+    uint32_t next;            /* next item; in a mapping, keys and values count */
+    yaml_node_pair_t *merged; /* all pairs of a mapping that has a merge key */
     uint32_t merged_count;
 };
 
@@ -152,7 +152,7 @@ is_given(struct yaml_tree *t, const struct open_node *o, const yaml_node_t *key)
 static enum err add_pairs(struct config_reader *r, struct open_node *o, const yaml_node_t *mapping,
                           unsigned deep);
 
-/* What stands behind a merge key: a mapping, or several of which the first one wins. */
+/* Adds the pairs of a merge key's value: a mapping, or several, of which the first one wins. */
 static enum err
 merge(struct config_reader *r, struct open_node *o, const yaml_node_t *value, unsigned deep)
 {
@@ -174,8 +174,8 @@ merge(struct config_reader *r, struct open_node *o, const yaml_node_t *value, un
     return e;
 }
 
-/* The pairs of a mapping, those of the one that is being walked first, whatever is merged; two of a
- * key in that one are both given, for whoever reads them to complain. */
+/* Adds the pairs of a mapping, those of the mapping being walked before merged ones; duplicate keys
+ * in that mapping are both kept, for the reader to report. */
 static enum err
 add_pairs(struct config_reader *r, struct open_node *o, const yaml_node_t *mapping, unsigned deep)
 {
@@ -204,7 +204,7 @@ static enum err
 open_node(struct config_reader *r, const yaml_node_t *node)
 {
     struct yaml_tree *t = r->tree;
-    if (t->depth == YAML_NESTED_MAX) { /* as of one that holds itself */
+    if (t->depth == YAML_NESTED_MAX) { /* for example a value that contains itself */
         return reader_complain_at(r, node->start_mark, "nested too deeply");
     }
     struct open_node *o = &t->open[t->depth++];
@@ -251,7 +251,7 @@ give(struct config_reader *r, const yaml_node_t *node)
     return node->type == YAML_SCALAR_NODE ? OK : open_node(r, node);
 }
 
-/* The next node of the list or mapping at hand; NULL: there is none. */
+/* Returns the next node of the current list or mapping; NULL at its end. */
 static const yaml_node_t *
 next_of(struct yaml_tree *t, struct open_node *o)
 {
@@ -325,11 +325,11 @@ reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t val
 {
     bool repeats = false;
     r->has_aliases = true;
-    r->errors = NULL; /* who reads these goes on after errors itself */
+    r->errors = NULL; /* its reader continues after errors itself */
     if (may_repeat(r->text)) {
         struct why why;
         enum err e = check_form(r->file_name, r->text, bytes_max, values_max, &repeats, &why);
-        /* What is wrong with others is found again, after what is wrong before it. */
+        /* Errors of other documents are found again, in order, by the reading below. */
         bool is_told = e == ERR_NOMEM || (e && repeats);
         if (is_told && r->why != NULL) *r->why = why;
         if (is_told) return e;

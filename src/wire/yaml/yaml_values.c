@@ -24,7 +24,7 @@ enum err
 reader_duration(struct config_reader *r, const char *name, int64_t *ret_ms)
 {
     if (r->event.type == YAML_SCALAR_EVENT) {
-        if (bytes_equal_text(reader_scalar(r), "0")) { /* the only one without a unit */
+        if (bytes_equal_text(reader_scalar(r), "0")) { /* the only duration without a unit */
             *ret_ms = 0;
             return OK;
         }
@@ -45,7 +45,8 @@ yaml_put_quoted(struct buf *to, const char *text)
                      : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
                                  : ' ';
         if (size == 0) size = 1;
-        /* What YAML does not take for itself: control characters, line ends of Unicode, U+FEFF. */
+        /* Characters that YAML does not read unchanged: control characters, line ends of Unicode,
+         * U+FEFF. */
         if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
             c >= 0xfffe) {
             buf_printf(to, "\\u%04x", c);

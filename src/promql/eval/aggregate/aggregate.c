@@ -36,7 +36,7 @@ struct fold_group {
     double *lost;         /* lost part of a sum; for stddev and stdvar the mean */
     uint32_t *counts;
     uint8_t *had;
-    struct fhist **sums; /* sums of histograms; NULL if there were none */
+    struct fhist **sums; /* sums of histograms; NULL without histograms */
     bool floats_only;    /* no histograms were folded */
 };
 
@@ -296,7 +296,7 @@ add_histogram(struct aggregation_vector *a, struct fold_group *g, uint32_t i, co
     if (h->hint == RESET_NO) g->had[i] |= HAD_NO_RESET;
     if (n == 1) return begin_sum(a, g, i, h);
     struct fhist *sum = g->sums == NULL ? NULL : g->sums[i];
-    if (sum == NULL) return OK; /* the first one was a float: there is no result */
+    if (sum == NULL) return OK; /* the first value was a float: there is no result */
     bool average = a->node->aggregation.op == TOKEN_AVG;
     if (average && (g->had[i] & MEAN_MOVES) == 0 && fhist_overflows(sum, h)) {
         g->had[i] |= MEAN_MOVES;

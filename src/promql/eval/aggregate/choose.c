@@ -71,13 +71,13 @@ struct choosing_vector {
     struct ranked_series *series;
     uint32_t series_count;
     uint32_t series_capacity;
-    uint32_t first_free; /* index + 1 of a free place; 0 if there is none */
+    uint32_t first_free; /* index + 1 of a free place; 0 if none is free */
     uint64_t arrivals;
     uint32_t most_wanted; /* the most series that are wanted at any step */
     bool ranked;
     struct ranked_value *chosen; /* values of each series in turn; `id` is the step */
     uint32_t *order;             /* indexes of series in the order of the result */
-    uint32_t *ends;              /* where the values of each series in `chosen` end */
+    uint32_t *ends;              /* end of the values of each series in `chosen` */
     uint32_t chosen_count;       /* count of series in `order` */
     uint32_t next;
     struct column result;
@@ -429,7 +429,7 @@ list_chosen(struct choosing_vector *v)
     assert(count <= v->series_count); /* no series is in two groups */
     for (uint32_t i = 0; i < count; i++) {
         place[v->order[i]] = i;
-        v->ends[i] = end; /* where its values begin, at first */
+        v->ends[i] = end; /* first the begin of its values */
         end += v->series[v->order[i]].count;
     }
     v->chosen = arena_alloc(&v->arena, (size_t)(end + 1) * sizeof *v->chosen);

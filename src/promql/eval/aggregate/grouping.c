@@ -74,8 +74,8 @@ add(struct grouping *g, uint64_t hash)
     return OK;
 }
 
-/* Looks up the group of a series. *ret_id is GROUP_NONE if there is none, and *ret_hash is then the
- * hash of its labels. */
+/* Looks up the group of a series. *ret_id is GROUP_NONE if it does not exist, and *ret_hash is then
+ * the hash of its labels. */
 static enum err
 look(struct grouping *g, struct bytes labels, uint32_t *ret_id, uint64_t *ret_hash)
 {

@@ -14,11 +14,11 @@ struct grouping {
     struct arena arena;
     bool without;
     struct name_list names;
-    struct bytes *labels; /* of each group */
+    struct bytes *labels; /* labels of each group */
     uint32_t count;
     uint32_t capacity;
     struct table table;
-    struct buf last_labels; /* of the group of the series that came last */
+    struct buf last_labels; /* labels of the last series' group */
     uint32_t last;          /* group found last: neighbors are mostly in the same one */
 };
 
@@ -26,7 +26,7 @@ struct grouping {
  * grouping_fini(), also on an error. */
 MUST_CHECK enum err grouping_begin(struct grouping *g, struct budget *budget,
                                    const struct labels_named *labels, bool without);
-/* The same for an aggregation. `more_label` is one more label that groups have, as for
+/* Begins the grouping of an aggregation. `more_label` is an additional label of groups, as for
  * count_values; it may be empty. */
 MUST_CHECK enum err grouping_of_aggregation(struct grouping *g, struct budget *budget,
                                             const struct node *aggregation,
@@ -34,21 +34,21 @@ MUST_CHECK enum err grouping_of_aggregation(struct grouping *g, struct budget *b
 void grouping_fini(struct grouping *g);
 /* The group of a series, which is made if it is new; its id is then the count before. ERR_NOMEM. */
 MUST_CHECK enum err grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id);
-/* The same, but *ret_id is GROUP_NONE if the group does not exist. */
+/* grouping_get() that sets *ret_id to GROUP_NONE if the group does not exist. */
 #define GROUP_NONE UINT32_MAX
 MUST_CHECK enum err grouping_look(struct grouping *g, struct bytes labels, uint32_t *ret_id);
-/* The group's labels of the last series; a view until the next one. */
+/* Returns the group's labels of the last series; a view until the next one. */
 static inline struct bytes
 grouping_last_labels(const struct grouping *g)
 {
     return buf_bytes(&g->last_labels);
 }
 
-/* The position of an aggregation's parameter as Prometheus reports it: the parameter is looked at
- * after the operand. */
+/* Returns the position of an aggregation's parameter as Prometheus reports it; the parameter is
+ * examined after the operand. */
 struct text_span aggregation_param_at(const struct node *aggregation);
 
-/* Extremes of a parameter over all steps; with a NaN they are NaN or infinite. */
+/* The extremes of a parameter over all steps; with a NaN they are NaN or infinite. */
 struct param_extremes {
     double least;
     double greatest;

@@ -24,7 +24,7 @@
 
 enum {
     IDENTITIES = 2,
-    VALUES_ASKED_FOR_MAX = 100, /* with more values all info series are read, and chosen from */
+    VALUES_ASKED_FOR_MAX = 100, /* with more values all info series are read and filtered */
     MATCHERS_MADE = IDENTITIES + 1,
 };
 static const char *const identity_names[IDENTITIES] = {"instance", "job"};
@@ -157,7 +157,7 @@ ask_for(struct info_vector *v, const char *name, const struct name_list *values)
     return make_matcher(v, MATCH_REGEX, name, buf_bytes(&v->scratch));
 }
 
-/* Collects the identities of the argument's series. *ret_any is false if they have none. */
+/* Collects the identities of the argument's series. *ret_any is false without identities. */
 static enum err
 note_values(struct info_vector *v, bool *ret_any)
 {

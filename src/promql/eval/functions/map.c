@@ -190,7 +190,7 @@ round_to(double x, double nearest)
     return floor(x * inverse + 0.5) / inverse;
 }
 
-/* False: there is no result at this step. */
+/* False: no result at this step. */
 static bool
 value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
 {
@@ -502,16 +502,14 @@ struct unique_vector {
     struct vector *of;
     bool by_type;        /* only series that lost a type or a unit can become equal */
     bool any_lost;       /* a series has lost its type or unit */
-    bool by_labels;      /* series come in the order of their labels */
-    bool at_all;         /* refuses equal series also if they have no step in common */
+    bool by_labels;      /* series are ordered by labels */
+    bool at_all;         /* refuses equal series even if they have no step in common */
     struct columns seen; /* labels and bits */
     struct table table;
 };
 
-/*
- * If series of one name come in the order of their labels, those with a type come before those
- * without, unless a label sorts before __type__. So in most vectors no series has to be remembered.
- */
+/* If series of one name are ordered by labels, those with a type come before those without, unless
+ * a label sorts before __type__. So in most vectors no series has to be remembered. */
 static bool
 may_repeat(struct unique_vector *u, const struct column *c)
 {
@@ -584,7 +582,7 @@ vector_other_metric_new(struct evaluation *ev, struct vector *of, const struct v
 {
     bool one_name = was->one_name, each_once = was->each_once, by_labels = was->by_labels;
     *ret_vector = of;
-    of->one_name = one_name; /* as long as names are kept */
+    of->one_name = one_name; /* while names are kept */
     of->each_once = each_once;
     of->by_labels = by_labels;
     if (ev->features.delayed_name_removal) return OK;

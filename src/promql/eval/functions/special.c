@@ -73,7 +73,7 @@ labels_of_matchers(struct evaluation *ev, const struct node *node, struct buf *t
         uint64_t hash = hash_bytes(m->name, 0);
         if (bytes_equal_text(m->name, "__name__")) continue;
         for (uint32_t at = TABLE_START, id; !again && table_next(&named, hash, &at, &id);) {
-            assert(id < i); /* of a matcher before */
+            assert(id < i); /* id of an earlier matcher */
             again = bytes_equal(matchers[id].name, m->name);
         }
         bool sets = m->type == MATCH_EQUAL && !again;

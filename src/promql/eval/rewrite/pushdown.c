@@ -91,7 +91,8 @@ add_matched(struct pushed *to, const struct pushed *from, const struct matching 
 
 static struct pushed given_by(const struct node *n, unsigned levels);
 
-/* True if the matcher asks for more than the presence of a label, and not for the metric itself. */
+/* True if the matcher selects by more than the presence of a label, and not by the metric itself.
+ */
 static bool
 is_worth(const struct node_matcher *m)
 {
@@ -130,7 +131,7 @@ given_by_binary(const struct node *n, unsigned levels)
         struct pushed all = given;
         given = nothing;
         add_about(&all, many, &m->labels, !m->on);
-        add_about(&given, &all, &m->include, false); /* these labels come from the one side */
+        add_about(&given, &all, &m->include, false); /* labels from the "one" side */
     }
     return given;
 }

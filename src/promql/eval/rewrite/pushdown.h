@@ -17,7 +17,7 @@ struct pushed {
     const struct node_matcher *items[PUSHED_MAX];
     uint32_t count;
 };
-/* The matchers that a selector gets besides its own; NULL if it gets none. */
+/* Returns the matchers that a selector gets besides its own; NULL without any. */
 const struct pushed *pushdown_of(const struct evaluation *ev, const struct node *selector);
 
 #endif

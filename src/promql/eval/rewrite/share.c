@@ -36,7 +36,7 @@ enum {
 enum share_stage { STAGE_FOUND, STAGE_BUILT, STAGE_FILLED };
 
 struct share {
-    struct bytes text; /* of the part, after the texts of the subqueries around it */
+    struct bytes text; /* text of the part, after the texts of the subqueries around it */
     uint32_t places;   /* count of nodes with this text */
     uint32_t done;     /* count of readers that were freed */
     uint32_t readers;  /* count of readers */
@@ -45,12 +45,12 @@ struct share {
     enum share_stage stage;
     struct grid grid;
     struct vector *source;               /* NULL after all was kept */
-    bool one_name, each_once, by_labels; /* those of the source */
+    bool one_name, each_once, by_labels; /* properties of the source */
     /* The operator for which it was built, and to which memory of the source is charged. */
     struct plan_node *at;
     struct budget *budget;
 
-    uint32_t steps; /* of the evaluation when it was built */
+    uint32_t steps; /* steps of the evaluation when it was built */
     bool is_alone;  /* readers of other nodes evaluate their own node */
     struct columns kept;
     uint64_t samples;       /* samples that the part has counted, in all */
@@ -171,7 +171,7 @@ note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_fr
     enum err e = err_first(buf_error(&text), buf_error(&of));
     ev->shares->printed_bytes += text.size + of.size;
     if (e) {
-        e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* nothing in so long a part is shared */
+        e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* a part of that length shares nothing */
     } else {
         /* "EXPR[1h:1m] offset 5m" without EXPR. */
         memmove(text.at + before, text.at + before + of.size, text.size - before - of.size);
@@ -334,7 +334,7 @@ shares_fini(struct evaluation *ev)
     if (shares == NULL) return;
     for (uint32_t i = 0; i < shares->count; i++) {
         if (shares->items[i].stage == STAGE_FOUND) continue;
-        free_source(&shares->items[i], ev); /* which may have readers of other shares */
+        free_source(&shares->items[i], ev); /* its operators may read other shares */
         columns_fini(&shares->items[i].kept);
     }
     for (uint32_t i = 0; i < shares->count; i++) {
@@ -381,7 +381,7 @@ share_build(struct share *s, struct evaluation *ev, const struct grid *grid)
     assert(s->readers == 0);
     s->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *s->step_samples);
     if (s->step_samples == NULL) return eval_no_memory(ev);
-    /* Whichever reader comes first, the plan has the operators of the part below the first node. */
+    /* For any first reader, the plan has the operators of the part below the first node. */
     bool elsewhere = ev->at != NULL && ev->at->of != s->node && measure_begin(ev, s->node, &m);
     enum err e = build_first(s, ev, grid);
     if (elsewhere) measure_end(ev, &m);

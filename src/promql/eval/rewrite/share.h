@@ -1,7 +1,7 @@
 /*
- * share.h - parts of an expression that occur several times in it and are evaluated once. The
- * reader that comes first keeps the columns for the others. If there are too many, or if the part
- * adds notes, which name its position, each reader evaluates its own.
+ * share.h - parts of an expression that occur several times in it and are evaluated once. The first
+ * reader keeps the columns for the others. If there are too many, or if the part adds notes, which
+ * name its position, each reader evaluates its own.
  */
 #ifndef PROMQL_EVAL_REWRITE_SHARE_H
 #define PROMQL_EVAL_REWRITE_SHARE_H

@@ -32,7 +32,7 @@ struct range_samples {
     int64_t *times_ms;
     double *values;
     int64_t *starts_ms;
-    uint32_t *weights; /* count of samples that each one represents, if summaries were asked for */
+    uint32_t *weights; /* number of samples that each one represents, if summaries were requested */
     uint32_t time_capacity;
     uint32_t value_capacity;
     uint32_t start_capacity;
@@ -75,7 +75,7 @@ struct range_vector {
     int64_t before_ms; /* windows reach this far before and after the range */
     int64_t after_ms;
     int64_t hint_ms;   /* samples this much earlier are read for the hints of the first ones */
-    bool counted_only; /* as of the selector */
+    bool counted_only; /* as in the selector */
     enum extent extent;
     bool fixed; /* by @: all steps have the time `at_ms` */
     int64_t at_ms;
@@ -377,7 +377,7 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     struct operand result = {0, NULL};
     double scalars[ARGUMENTS_MAX];
     assert(s->begin < s->end || s->histogram_begin < s->histogram_end); /* not empty */
-    /* Without samples there are no arrays. */
+    /* The arrays are NULL without samples. */
     bool floats = s->count > 0;
     w->times_ms = floats ? s->times_ms + s->begin : NULL;
     w->values = floats ? s->values + s->begin : NULL;
@@ -708,7 +708,7 @@ hints_of(const struct range_vector *r)
         .shard = r->vector.ev->shard,
         .shard_count = r->vector.ev->shard_count,
         .times_only = r->kind->times_only && r->extent == EXTENT_PLAIN,
-        /* With both, histograms come as they are. */
+        /* With both, histograms are not summarized. */
         .summaries = is_worth_summaries(r) ? SUMMARY_COUNT | SUMMARY_EXTREMES : 0,
         .windows = {.first_ms = window_end(r, 0),
                     .last_ms = window_end(r, g->count - 1),

@@ -33,7 +33,7 @@ struct selector_vector {
     struct vector vector; /* first */
     const struct node *node;
     struct series_set *set;
-    struct bytes labels; /* of the series being read */
+    struct bytes labels; /* labels of the series being read */
     struct column column;
     struct arena arena; /* memory of histograms in `column` */
     struct query_request request;
@@ -92,7 +92,7 @@ keep(struct selector_vector *s, struct last_sample *x)
     return OK;
 }
 
-/* The same for the last sample, whose hint then depends on the sample before. */
+/* Keeps the last sample, whose hint then depends on the sample before. */
 static enum err
 keep_last(struct selector_vector *s, struct last_sample *last)
 {

@@ -10,7 +10,7 @@ struct histogram_point {
     int64_t t_ms;
     int64_t start_ms; /* 0: unknown */
     struct fhist *h;
-    size_t capacity; /* of the memory of `h`, in bytes */
+    size_t capacity; /* memory of `h`, in bytes */
 };
 
 struct sample_window {
@@ -18,8 +18,8 @@ struct sample_window {
      * (start_ms, end_ms], else also before and after, as far as the query looks back. */
     const int64_t *times_ms;
     const double *values;
-    const int64_t *starts_ms; /* of floats, 0 where unknown; NULL if start times are not used */
-    const uint32_t *weights;  /* how many samples each float represents; NULL: one each */
+    const int64_t *starts_ms; /* start times of floats, 0 if unknown; NULL if not used */
+    const uint32_t *weights;  /* number of samples that each float represents; NULL: one each */
     uint32_t count;
     const struct histogram_point *histograms;
     uint32_t histogram_count;
@@ -35,18 +35,18 @@ struct sample_window {
 
     struct evaluation *ev;
     struct text_span at;  /* position that notes name */
-    struct bytes labels;  /* of the series */
+    struct bytes labels;  /* labels of the series */
     struct arena *arena;  /* for a resulting histogram; lives as long as the column */
     struct fhist *result; /* resulting histogram in the arena; others are copied by the caller */
     enum err failed;      /* error, set with a return of false */
 };
 
-/* Evaluates one window. False: there is no result, or w->failed is set. *ret is zeroed before. */
+/* Evaluates one window. False: no result, or w->failed is set. *ret is zeroed before. */
 typedef bool (*window_function)(struct sample_window *w, struct operand *ret);
 
 struct window_kind {
     window_function function; /* NULL if the function is not one of windows */
-    /* Needs floats: there is no result without any, and an info if there are histograms besides. */
+    /* Needs floats: without any there is no result, and histograms among them cause an info. */
     bool floats_only;
     bool takes_anchored;
     bool takes_smoothed;
@@ -66,12 +66,10 @@ struct stretch_times {
     uint32_t count; /* count of samples, at least 2 */
 };
 
-/*
- * The factor by which the difference between the first and the last sample is extrapolated to the
- * range: to an end of it that is about as near as samples are to each other, else by half that
- * distance. A counter is not extrapolated below zero: `first` is its first value, `more` its
- * increase.
- */
+/* Returns the factor by which the difference between the first and the last sample is extrapolated
+ * to the range: to an end of it if that is about as near as samples are to each other, else by half
+ * that distance. A counter is not extrapolated below zero: `first` is its first value, `more` its
+ * increase. */
 static inline double
 stretch_to_start(const struct stretch_times *t)
 {
@@ -118,7 +116,7 @@ bool window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t s
 /* The value at a time between those of two samples, both included. */
 double interpolated(int64_t t1_ms, double v1, int64_t t2_ms, double v2, int64_t t_ms,
                     bool is_counter);
-/* The same for histograms. *ret is NULL if their layouts cannot be combined, and a note says so.
+/* Interpolates histograms. *ret is NULL if their layouts cannot be combined, with a note.
  * ERR_NOMEM. */
 MUST_CHECK enum err interpolated_histogram(struct evaluation *ev, struct arena *arena,
                                            const struct histogram_point *a,
@@ -145,8 +143,8 @@ uint64_t window_weight(const struct sample_window *w);
  * 0. */
 double mean_of(const double *values, uint32_t count);
 
-/* The quantile of values, which are sorted in place; NaN come first. -Inf or +Inf for a `q` outside
- * of 0 to 1. */
+/* Returns the quantile of values, which are sorted in place; NaN come first. -Inf or +Inf for a `q`
+ * outside of 0 to 1. */
 double quantile_of(double q, double *values, uint32_t count);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { CUT_WINDOWS_MAX = 256, CUT_WORDS = CUT_WINDOWS_MAX / 64 + 1, CUT_SLOTS = 32 };
 
-/* The values that windows depend on, besides those that are the same for all series of a vector. */
+/* The values that windows depend on, except those that are the same for all series of a vector. */
 struct cut_key {
     const int64_t *times_ms; /* times of the samples in the buffer */
     uint32_t time_count;
@@ -29,7 +29,7 @@ struct cut_stretch {
 
 /* Windows from a step on, as long as the buffer has all their samples. */
 struct window_cut {
-    struct cut_key key; /* with its own copy of the times; a count of 0 is never found */
+    struct cut_key key; /* owns a copy of the times; a count of 0 is never found */
     int64_t *times_ms;
     uint32_t time_capacity;
 
@@ -37,16 +37,16 @@ struct window_cut {
     uint32_t begins[CUT_WINDOWS_MAX]; /* never less than the one before, nor are the ends */
     uint32_t ends[CUT_WINDOWS_MAX];
     uint32_t last_begin,
-        last_end;     /* those of the last window; without windows, where the next one begins */
-    uint64_t samples; /* in all windows */
-    uint32_t most;    /* in one window */
+        last_end;     /* end of the last window; without windows, begin of the next one */
+    uint64_t samples; /* number in all windows */
+    uint32_t most;    /* number in one window */
     uint64_t present[CUT_WORDS]; /* bits: windows with a result; the first one is bit step % 64 */
     struct cut_stretch stretches[CUT_WINDOWS_MAX];
 };
 
 struct cuts {
     struct budget *budget;
-    struct window_cut *slots[CUT_SLOTS]; /* by a hash of their keys */
+    struct window_cut *slots[CUT_SLOTS]; /* hash table of their keys */
     struct window_cut *long_one;         /* the last cut with too many samples for a slot */
     uint64_t bytes;
     uint32_t next_victim;

@@ -243,8 +243,8 @@ is_event(const double *v, uint32_t i, bool resets)
     return v[i] != v[i - 1] && !(isnan(v[i]) && isnan(v[i - 1]));
 }
 
-/* Counts events from the second sample of a window on: adds those of samples that come, and
- * subtracts those of samples that leave. */
+/* Counts events from the second sample of a window on: adds those of new samples, and subtracts
+ * those of samples that leave. */
 static inline void
 count_events(const struct float_windows *w, bool resets, double *to)
 {

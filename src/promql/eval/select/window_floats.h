@@ -18,8 +18,8 @@ struct float_windows {
 };
 
 struct float_windows_kind {
-    /* Puts a value for each window that has at least `least` samples. NULL if there is no such
-     * function. */
+    /* Puts a value for each window that has at least `least` samples. NULL if the function does not
+     * exist. */
     void (*function)(const struct float_windows *w, double *to);
     uint32_t least;
     /* Extrapolates windows of at least two samples. NULL if values are not extrapolated. */

@@ -94,7 +94,7 @@ changeable(struct sample_window *w, const struct fhist *h)
     return NULL;
 }
 
-/* False: they cannot be combined, or there is no memory. */
+/* False: they cannot be combined, or out of memory. */
 static bool
 add(struct sample_window *w, struct fhist *to, const struct fhist *h, double factor)
 {
@@ -337,7 +337,7 @@ window_float_ends(const struct sample_window *w, bool is_counter, struct float_e
     return true;
 }
 
-/* With `smoothed`: no sample is in the range or before it. */
+/* With `smoothed`: all samples are after the range. */
 static bool
 is_behind(const struct sample_window *w, int64_t first_ms)
 {
@@ -363,7 +363,7 @@ extended_floats(const struct sample_window *w, enum rate_kind kind, struct opera
     return true;
 }
 
-/* The histogram at one end of the range. NULL if there is none, or no memory. */
+/* Returns the histogram at one end of the range. NULL without one, or without memory. */
 static struct fhist *
 histogram_end(struct sample_window *w, const struct histogram_point *a,
               const struct histogram_point *b, int64_t t_ms, bool is_counter)
