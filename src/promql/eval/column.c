@@ -234,7 +234,7 @@ hold(struct columns *columns, uint64_t samples)
 }
 
 static enum err
-make_room(struct columns *columns, struct column *c, struct step_room room)
+column_make_room(struct columns *columns, struct column *c, struct step_room room)
 {
     c->values = room_list(&columns->arena, room, c->values, c->kept, sizeof *c->values);
     if (c->histograms != NULL) {
@@ -271,7 +271,7 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
     struct column *kept = &columns->items[columns->count - 1];
     struct step_room room = room_of(c->present, steps);
     if (room.end == 0) return OK; /* the list has no items */
-    if (make_room(columns, kept, room)) return ERR_NOMEM;
+    if (column_make_room(columns, kept, room)) return ERR_NOMEM;
     memcpy(kept->values + room.first, c->values + room.first,
            (room.end - room.first) * sizeof *c->values);
     hold(columns, bits_count(c->present, steps));
@@ -299,7 +299,7 @@ columns_join(struct columns *columns, struct column *to, const struct column *c,
     column_validate(to, steps);
 #endif
     if (more.end == 0) return OK;
-    if (room_widen(&room, more, steps) && make_room(columns, to, room)) return ERR_NOMEM;
+    if (room_widen(&room, more, steps) && column_make_room(columns, to, room)) return ERR_NOMEM;
     for (bits_each(i, c->present, steps)) {
         to->values[i] = c->values[i];
     }

@@ -270,8 +270,8 @@ run_vector(struct query_run *run, struct promql_cache *cache)
 }
 
 static enum err
-begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
-      const struct promql_options *options)
+query_run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
+                const struct promql_options *options)
 {
     *run = (struct query_run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
@@ -306,7 +306,7 @@ enum err
 run_plan(struct query_run *run, const struct promql_tree *tree, struct view *view,
          const struct promql_options *options, struct query_plan *plan)
 {
-    enum err e = begin(run, tree, view, options);
+    enum err e = query_run_begin(run, tree, view, options);
     return e ? e : plan_fill(plan, &run->ev);
 }
 
@@ -329,7 +329,7 @@ enum err
 run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
           const struct promql_options *options, struct query_plan *measured)
 {
-    enum err e = begin(run, tree, view, options);
+    enum err e = query_run_begin(run, tree, view, options);
     if (e) return e;
     struct evaluation *ev = &run->ev;
     ev->plan = measured;

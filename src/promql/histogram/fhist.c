@@ -349,7 +349,7 @@ fhist_validate(const struct fhist *h)
 /* --- a text ----------------------------------------------------------------------------------- */
 
 static void
-put_number(struct buf *to, double value)
+fhist_put_number(struct buf *to, double value)
 {
     char text[NUMBER_TEXT_BYTES];
     buf_put(to, text, number_print_sentence(double_bits(value), text));
@@ -360,11 +360,11 @@ put_bucket_text(struct fhist_bucket b, struct buf *to)
 {
     if (b.count == 0) return;
     buf_put_text(to, b.has_lower ? ", [" : ", (");
-    put_number(to, b.lower);
+    fhist_put_number(to, b.lower);
     buf_put_u8(to, ',');
-    put_number(to, b.upper);
+    fhist_put_number(to, b.upper);
     buf_put_text(to, b.has_upper ? "]:" : "):");
-    put_number(to, b.count);
+    fhist_put_number(to, b.count);
 }
 
 void
@@ -372,9 +372,9 @@ fhist_print(const struct fhist *h, struct buf *to)
 {
     double zero = h->zero_threshold;
     buf_put_text(to, "{count:");
-    put_number(to, h->count);
+    fhist_put_number(to, h->count);
     buf_put_text(to, ", sum:");
-    put_number(to, h->sum);
+    fhist_put_number(to, h->sum);
     for (uint32_t i = h->negative.count; i-- > 0;) {
         put_bucket_text(fhist_side_bucket(h, false, i), to);
     }

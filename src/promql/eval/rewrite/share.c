@@ -6,7 +6,7 @@
  * part. If there are too many, or the part added a note, which names the place of the node, other
  * readers evaluate their own node; the reader of the first node then passes on what was not kept.
  *
- *      found --share_build()--> built --fill()--> filled
+ *      found --share_build()--> built --share_fill()--> filled
  *
  * Invariants:
  *
@@ -390,7 +390,7 @@ share_build(struct share *s, struct evaluation *ev, const struct grid *grid)
 
 /* Keeps all columns, or, if there are too many, as many as are allowed. */
 static enum err
-fill(struct share *s, struct evaluation *ev)
+share_fill(struct share *s, struct evaluation *ev)
 {
     struct visit v;
     struct column *c = NULL;
@@ -428,7 +428,7 @@ struct reading_vector {
 };
 
 static enum err
-give(struct reading_vector *r, const struct column *c, struct column **ret_column)
+share_give(struct reading_vector *r, const struct column *c, struct column **ret_column)
 {
     uint32_t steps = r->vector.grid.count;
     assert(c->kept.end <= steps); /* invariant 1 */
@@ -467,21 +467,21 @@ count_again(struct reading_vector *r)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+reading_next(struct vector *v, struct column **ret_column)
 {
     struct reading_vector *r = (struct reading_vector *)v;
     struct evaluation *ev = v->ev;
     struct share *s = r->share;
     enum err e = OK;
     *ret_column = NULL;
-    if (s->stage == STAGE_BUILT) e = fill(s, ev);
+    if (s->stage == STAGE_BUILT) e = share_fill(s, ev);
     if (e == OK && s->is_alone && r->node != s->node && r->own == NULL) {
         e = vector_build(ev, r->node, &v->grid, &r->own);
     }
     if (e) return e;
     if (r->own != NULL) return vector_next(r->own, ret_column);
     count_again(r);
-    if (r->next < s->kept.count) return give(r, &s->kept.items[r->next++], ret_column);
+    if (r->next < s->kept.count) return share_give(r, &s->kept.items[r->next++], ret_column);
     if (s->source == NULL) return OK;
     struct visit visit; /* the share did not keep the rest */
     enter(s, ev, &visit);
@@ -510,7 +510,7 @@ enum err
 share_read(struct share *s, struct evaluation *ev, const struct node *node,
            struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, reading_free};
+    static const struct vector_ops ops = {reading_next, reading_free};
     assert(s->stage != STAGE_FOUND); /* invariant 1 */
     struct reading_vector *r = mem_new(ev->budget, sizeof *r);
     if (r == NULL || column_init(&r->column, ev->budget, s->grid.count)) {

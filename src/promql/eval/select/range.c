@@ -638,7 +638,7 @@ note_non_counter(struct range_vector *r, struct bytes labels)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+range_next(struct vector *v, struct column **ret_column)
 {
     struct range_vector *r = (struct range_vector *)v;
     for (;;) {
@@ -802,7 +802,7 @@ set_extent(struct range_vector *r, const struct node *selector)
 
 /* Finds the range and the times of its ends. */
 static enum err
-settle(struct range_vector *r, const struct node *node)
+range_settle(struct range_vector *r, const struct node *node)
 {
     struct evaluation *ev = r->vector.ev;
     bool is_subquery = node->kind == NODE_SUBQUERY;
@@ -820,7 +820,7 @@ settle(struct range_vector *r, const struct node *node)
 static enum err
 open_range(struct range_vector *r, const struct node *node)
 {
-    enum err e = settle(r, node);
+    enum err e = range_settle(r, node);
     if (e) return e;
     if (node->kind == NODE_SUBQUERY) return open_subquery(r, node);
     r->vector.one_name = selector_names_one(node->range.selector);
@@ -836,7 +836,7 @@ range_request(struct evaluation *ev, const struct node *call, const struct node 
     enum function_id id = (enum function_id)(call->call.function - functions);
     struct range_vector r = {
         .vector = {.ev = ev, .grid = *grid}, .call = call, .kind = window_kind_of(id)};
-    enum err e = settle(&r, range);
+    enum err e = range_settle(&r, range);
     if (e) return e;
     return range->kind == NODE_SUBQUERY ? grid_of(&r, range, ret_grid)
                                         : request_of(&r, range, set, ret);
@@ -846,7 +846,7 @@ enum err
 vector_range_new(struct evaluation *ev, const struct node *call, const struct grid *grid,
                  struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, range_free};
+    static const struct vector_ops ops = {range_next, range_free};
     const struct function *f = call->call.function;
     enum function_id id = (enum function_id)(f - functions);
     struct range_vector *r = mem_new(ev->budget, sizeof *r);
