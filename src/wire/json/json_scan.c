@@ -250,7 +250,7 @@ scan_number(struct scan *s)
 }
 
 static void
-take_word(struct scan *s, const char *word)
+scan_take_word(struct scan *s, const char *word)
 {
     size_t size = strlen(word);
     if ((size_t)(s->end - s->at) < size || memcmp(s->at, word, size) != 0) {
@@ -264,7 +264,7 @@ void
 scan_null(struct scan *s)
 {
     scan_peek(s);
-    take_word(s, "null");
+    scan_take_word(s, "null");
 }
 
 void
@@ -286,11 +286,11 @@ scan_skip(struct scan *s)
             if (c == '"')
                 (void)scan_text(s);
             else if (c == 't')
-                take_word(s, "true");
+                scan_take_word(s, "true");
             else if (c == 'f')
-                take_word(s, "false");
+                scan_take_word(s, "false");
             else if (c == 'n')
-                take_word(s, "null");
+                scan_take_word(s, "null");
             else
                 (void)scan_number(s);
         }
