@@ -26,7 +26,7 @@ enum {
 };
 
 static void
-begin(struct tmpl_run *run, const struct template_options *options)
+tmpl_run_begin(struct tmpl_run *run, const struct template_options *options)
 {
     *run = (struct tmpl_run){.options = options};
     budget_init(&run->budget, "template", RUN_MEMORY_BYTES_MAX, options->budget);
@@ -81,7 +81,7 @@ has_function(struct bytes name)
 }
 
 static bool
-parse(struct tmpl_run *run, struct bytes text)
+tmpl_run_parse(struct tmpl_run *run, struct bytes text)
 {
     if (text.size > TEMPLATE_TEXT_BYTES_MAX) {
         return run_limit(run, "more than %d bytes of template", TEMPLATE_TEXT_BYTES_MAX);
@@ -161,8 +161,8 @@ template_expand(const struct template_options *options, struct bytes text,
 {
     struct tmpl_run run;
     bool parsed = false;
-    begin(&run, options);
-    if (take_data(&run, data)) parsed = parse(&run, text);
+    tmpl_run_begin(&run, options);
+    if (take_data(&run, data)) parsed = tmpl_run_parse(&run, text);
     if (parsed && run_execute(&run)) {
         assert(run.failed == OK);
         buf_put_bytes(to, buf_bytes(&run.out));
@@ -180,8 +180,8 @@ template_check(const struct template_options *options, struct bytes text, struct
 {
     struct tmpl_run run;
     enum err e = OK;
-    begin(&run, options);
-    if (!parse(&run, text)) e = why_failed(&run, false, NULL, why);
+    tmpl_run_begin(&run, options);
+    if (!tmpl_run_parse(&run, text)) e = why_failed(&run, false, NULL, why);
     end(&run);
     return e;
 }
