@@ -137,7 +137,7 @@ reserve(struct alerts *a, uint32_t more)
 
 /* Adds an alert; there is room. */
 static void
-add(struct alerts *a, struct alert *alert)
+alerts_add(struct alerts *a, struct alert *alert)
 {
     assert(a->count < a->capacity);
     assert(alert->annotations != NULL);            /* invariant 4 */
@@ -213,7 +213,7 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
     alert->found_in = 0; /* invariant 3 */
     make_consistent(alert);
     assert(alert_is_consistent(alert)); /* invariant 2 */
-    add(a, alert);
+    alerts_add(a, alert);
     return OK;
 }
 
@@ -255,7 +255,7 @@ skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
 
 /* Moves the alert to its next state. Returns true if it is active. */
 static bool
-step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
+alerts_step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
 {
     if (is_found) {
         alert->keep_firing_since_ns = 0;
@@ -299,10 +299,11 @@ prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert
 }
 
 static void
-take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p, int64_t at_ns)
+alerts_take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p,
+            int64_t at_ns)
 {
     struct alert *alert = p->alert != NULL ? p->alert : p->made;
-    if (p->made != NULL) add(a, p->made);
+    if (p->made != NULL) alerts_add(a, p->made);
     if (p->alert != NULL) {
         annotations_free(a, alert->annotations);
         alert->annotations = p->annotations;
@@ -347,14 +348,14 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
         skip_outage(a->items[i], terms, at_ns);
     }
     for (uint32_t i = 0; i < count; i++) {
-        take(a, &found[i], &p[i], at_ns);
+        alerts_take(a, &found[i], &p[i], at_ns);
     }
     mem_free(a->budget, p, bytes == 0 ? 1 : bytes);
     for (uint32_t i = 0; i < a->count; i++) {
         struct alert *alert = a->items[i];
         enum alert_state state = alert->state;
         follow_clock(alert, at_ns);
-        active += step(alert, alert->found_in == a->evaluations, terms, at_ns);
+        active += alerts_step(alert, alert->found_in == a->evaluations, terms, at_ns);
         *ret_changed |= alert->state != state || alert->labels.at == NULL;
         assert(alert->labels.at == NULL || alert_is_consistent(alert)); /* invariant 2 */
     }

@@ -70,7 +70,7 @@ restore_alert(struct restoring *r, struct bytes series, int64_t t_ms, double sin
 }
 
 static enum err
-take_series(void *context, struct series_set *set, struct bytes labels)
+restore_take_series(void *context, struct series_set *set, struct bytes labels)
 {
     struct restoring *r = context;
     int64_t t_ms = INT64_MIN;
@@ -90,7 +90,7 @@ look_for(struct restoring *r, const struct label *labels, uint32_t count, int64_
         .label_count = count,
         .min_ms = r->now_ms - age_ns / NS_PER_MS,
         .max_ms = r->now_ms,
-        .each = take_series,
+        .each = restore_take_series,
         .context = r,
     };
     return past_look(r->past, &look, r->why);
