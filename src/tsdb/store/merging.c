@@ -239,7 +239,7 @@ take_inputs(struct merging *g)
     g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
     if (g->live == NULL || g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
     enum err e = page_cache_new(&g->db->merge_budget, g->shares.cache_bytes, &g->cache);
-    if (e == OK) page_cache_tell(g->cache, g->db->cache);
+    if (e == OK) page_cache_report_to(g->cache, g->db->cache);
     for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
         struct tsdb *db = g->db;
         struct part *live = g->version->parts[g->plan.inputs[i]];
@@ -265,7 +265,7 @@ take_inputs(struct merging *g)
 }
 
 static enum err
-run(struct merging *g, struct part_merge *merge)
+merging_run(struct merging *g, struct part_merge *merge)
 {
     for (bool done = false; !done;) {
         uint32_t input;
@@ -309,7 +309,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
     };
     enum err e = part_merge_new(&options, &merge, g->why);
     if (e) return e;
-    e = run(g, merge);
+    e = merging_run(g, merge);
     if (e == OK) e = part_merge_finish(merge, &info, &counts, &count, g->why);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         struct ledger *l = change_of(g->db, counts[i].tenant, g->change, g->change_count);

@@ -367,8 +367,8 @@ publish_parts(struct log_replay *r, struct why *why)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
-put_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
-           const struct sample_value *v)
+log_replay_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
+                  const struct sample_value *v)
 {
     const struct series *series = series_find(r, ref);
     if (series == NULL) {
@@ -403,10 +403,10 @@ approach(struct log_replay *r, const struct record_columns *c, uint64_t i)
 }
 
 static enum err
-put_histogram(void *context, const struct record_histogram *h)
+log_replay_histogram(void *context, const struct record_histogram *h)
 {
     struct sample_value v = {h->h.kind, 0, &h->h};
-    return put_sample(context, h->ref, h->t_ms, h->start_ms, &v);
+    return log_replay_sample(context, h->ref, h->t_ms, h->start_ms, &v);
 }
 
 static enum err
@@ -454,7 +454,7 @@ put_floats(struct log_replay *r, struct bytes payload, struct why *why)
         struct record_float f = record_float_at(&columns, i);
         struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
         approach(r, &columns, i);
-        e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
+        e = log_replay_sample(r, f.ref, f.t_ms, f.start_ms, &v);
     }
     return e;
 }
@@ -465,7 +465,7 @@ put_histograms(struct log_replay *r, struct bytes payload, struct why *why)
     enum err e = OK;
     if (r->series_left) e = record_each_histogram(payload, want_of_histogram, r, &r->scratch);
     if (e == OK) e = series_again(r, why);
-    return e ? e : record_each_histogram(payload, put_histogram, r, &r->scratch);
+    return e ? e : record_each_histogram(payload, log_replay_histogram, r, &r->scratch);
 }
 
 static enum err
