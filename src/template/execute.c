@@ -166,7 +166,7 @@ run_template(struct tmpl_run *run, const struct tmpl_template *template,
 }
 
 static bool
-call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+execute_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
     struct tmpl_value value = {.type = TMPL_TYPE_NIL};
     const struct tmpl_template *template = run->templates;
@@ -198,7 +198,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
     case TMPL_NODE_RANGE:
         return range(run, dot, n);
     case TMPL_NODE_CALL:
-        return flow_of(call(run, dot, n));
+        return flow_of(execute_call(run, dot, n));
     case TMPL_NODE_BREAK:
         return FLOW_BREAK;
     case TMPL_NODE_CONTINUE:

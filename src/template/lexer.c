@@ -34,7 +34,7 @@ is_space(int32_t c)
 }
 
 static bool
-text_at(const struct tmpl_lexer *l, size_t at, const char *what)
+tmpl_text_at(const struct tmpl_lexer *l, size_t at, const char *what)
 {
     size_t size = strlen(what);
     return at + size <= l->text.size && memcmp(l->text.at + at, what, size) == 0;
@@ -50,15 +50,15 @@ space_at(const struct tmpl_lexer *l, size_t at)
 static bool
 trims_left(const struct tmpl_lexer *l, size_t at)
 {
-    return text_at(l, at, "-") && space_at(l, at + 1);
+    return tmpl_text_at(l, at, "-") && space_at(l, at + 1);
 }
 
 /* True at a right delimiter; *ret_trims is true if a marker precedes it. */
 static bool
 right_delim_at(const struct tmpl_lexer *l, size_t at, bool *ret_trims)
 {
-    *ret_trims = space_at(l, at) && text_at(l, at + 1, "-}}");
-    return *ret_trims || text_at(l, at, "}}");
+    *ret_trims = space_at(l, at) && tmpl_text_at(l, at + 1, "-}}");
+    return *ret_trims || tmpl_text_at(l, at, "}}");
 }
 
 /* The next character and its size. */
@@ -181,7 +181,7 @@ outside(struct tmpl_lexer *l)
         l->start = l->at;
         l->at += DELIM_BYTES;
         uint32_t marker = trims_left(l, l->at) ? MARKER_BYTES : 0;
-        if (!text_at(l, l->at + marker, "/*")) {
+        if (!tmpl_text_at(l, l->at + marker, "/*")) {
             t = token(l, TMPL_LEFT_DELIM);
             l->at += marker;
             l->inside = true;
@@ -215,7 +215,7 @@ at_terminator(const struct tmpl_lexer *l)
     int32_t c = tmpl_peek_char(l, &bytes);
     if (c == END_OF_TEXT || is_space(c)) return true;
     if (c < 0x80 && strchr(".,|:)(", (int)c) != NULL && c != 0) return true;
-    return text_at(l, l->at, "}}");
+    return tmpl_text_at(l, l->at, "}}");
 }
 
 /* Takes a word. False: a character follows that may not, and *ret is an error. */
@@ -333,8 +333,8 @@ inside(struct tmpl_lexer *l)
     l->spaced = space_at(l, l->at);
     skip_spaces(l);
     l->start = l->at;
-    bool trims = l->spaced && text_at(l, l->at, "-}}");
-    if (trims || text_at(l, l->at, "}}")) {
+    bool trims = l->spaced && tmpl_text_at(l, l->at, "-}}");
+    if (trims || tmpl_text_at(l, l->at, "}}")) {
         if (l->parens > 0) return tmpl_lexer_fail(l, "unclosed left paren");
         return right_delim(l, trims);
     }

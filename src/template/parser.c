@@ -191,7 +191,7 @@ end_node(const struct tmpl_parser *p, struct tmpl_node *n)
 }
 
 static void
-append(struct tmpl_list *list, struct tmpl_node *n)
+tmpl_append(struct tmpl_list *list, struct tmpl_node *n)
 {
     assert((list->first == NULL) == (list->last == NULL)); /* invariant 4 */
     if (list->first == NULL)
@@ -399,7 +399,7 @@ command(struct tmpl_parser *p)
     do {
         struct tmpl_node *o = operand(p);
         if (o == NULL) return NULL;
-        append(&n->operands, o);
+        tmpl_append(&n->operands, o);
     } while (p->token.spaced && may_begin_operand(p->token.type));
     end_node(p, n);
     enum tmpl_token_type next = p->token.type;
@@ -456,7 +456,7 @@ pipeline(struct tmpl_parser *p, const char *context, enum tmpl_token_type end)
         if (stage > 1 && is_constant && c->operands.first->fields.size == 0) {
             return fail(p, "non executable command in pipeline stage %u", stage);
         }
-        append(&n->pipe.commands, c);
+        tmpl_append(&n->pipe.commands, c);
         if (p->token.type == TMPL_PIPE) tmpl_take_token(p);
     }
     if (n->pipe.commands.first == NULL) return fail(p, "missing value for %s", context);
@@ -487,7 +487,7 @@ branch(struct tmpl_parser *p, enum tmpl_kind kind)
         /* {{else if}} is a branch within {{else}}, with which it shares its end. */
         struct tmpl_node *inner = branch(p, kind);
         if (inner == NULL) return NULL;
-        append(&n->statement.otherwise, inner);
+        tmpl_append(&n->statement.otherwise, inner);
     } else if (end == TMPL_ELSE) {
         if (!item_list(p, &n->statement.otherwise, false, &end)) return NULL;
         if (end != TMPL_END) return fail(p, "expected end; found {{else}}");
@@ -562,7 +562,7 @@ definition(struct tmpl_parser *p, struct bytes name, const char *context)
 }
 
 static bool
-define(struct tmpl_parser *p)
+tmpl_define(struct tmpl_parser *p)
 {
     static const char context[] = "define clause";
     struct bytes name;
@@ -573,7 +573,7 @@ define(struct tmpl_parser *p)
 
 /* Parses {{template}} or {{block}}. */
 static struct tmpl_node *
-call(struct tmpl_parser *p, bool is_block)
+tmpl_parse_call(struct tmpl_parser *p, bool is_block)
 {
     const char *context = is_block ? "block clause" : "template clause";
     tmpl_take_token(p);
@@ -595,7 +595,7 @@ action(struct tmpl_parser *p)
     struct tmpl_node *n;
     switch (p->token.type) {
     case TMPL_BLOCK:
-        return call(p, true);
+        return tmpl_parse_call(p, true);
     case TMPL_BREAK:
         return leave_loop(p, TMPL_NODE_BREAK);
     case TMPL_CONTINUE:
@@ -605,7 +605,7 @@ action(struct tmpl_parser *p)
     case TMPL_RANGE:
         return branch(p, TMPL_NODE_RANGE);
     case TMPL_TEMPLATE:
-        return call(p, false);
+        return tmpl_parse_call(p, false);
     case TMPL_WITH:
         return branch(p, TMPL_NODE_WITH);
     default:
@@ -627,7 +627,7 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
             n = new_node(p, TMPL_NODE_TEXT);
             if (n == NULL) return false;
             n->text = tmpl_take_token(p).text;
-            append(to, n);
+            tmpl_append(to, n);
             continue;
         }
         if (!expect(p, TMPL_LEFT_DELIM, "input")) return false;
@@ -641,12 +641,12 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
             return expect(p, TMPL_RIGHT_DELIM, word == TMPL_END ? "end" : "else");
         }
         if (word == TMPL_DEFINE && is_top) {
-            if (!define(p)) return false;
+            if (!tmpl_define(p)) return false;
             continue;
         }
         n = action(p);
         if (n == NULL) return false;
-        append(to, n);
+        tmpl_append(to, n);
     }
     *ret_end = TMPL_END_OF_TEXT;
     return is_top || fail(p, "unexpected EOF") != NULL;

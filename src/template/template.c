@@ -37,7 +37,7 @@ tmpl_run_begin(struct tmpl_run *run, const struct template_options *options)
 }
 
 static void
-end(struct tmpl_run *run)
+tmpl_run_end(struct tmpl_run *run)
 {
     run_searchers_fini(run);
     array_free(&run->budget, run->variables, run->variable_capacity);
@@ -167,11 +167,11 @@ template_expand(const struct template_options *options, struct bytes text,
         assert(run.failed == OK);
         buf_put_bytes(to, buf_bytes(&run.out));
         enum err e = buf_error(to);
-        end(&run);
+        tmpl_run_end(&run);
         return e;
     }
     enum err e = why_failed(&run, parsed, "error parsing template", why);
-    end(&run);
+    tmpl_run_end(&run);
     return e;
 }
 
@@ -182,6 +182,6 @@ template_check(const struct template_options *options, struct bytes text, struct
     enum err e = OK;
     tmpl_run_begin(&run, options);
     if (!tmpl_run_parse(&run, text)) e = why_failed(&run, false, NULL, why);
-    end(&run);
+    tmpl_run_end(&run);
     return e;
 }

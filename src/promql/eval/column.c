@@ -186,7 +186,7 @@ columns_init(struct columns *columns, struct budget *budget, struct held_samples
 
 /* No longer counts the samples of the columns as held. */
 static void
-release(struct columns *columns)
+column_release(struct columns *columns)
 {
     assert(columns->held->now >= columns->samples); /* invariant 4 */
     columns->held->now -= columns->samples;
@@ -198,7 +198,7 @@ columns_fini(struct columns *columns)
 {
     array_free(columns->budget, columns->items, columns->capacity);
     arena_fini(&columns->arena);
-    if (columns->held != NULL) release(columns);
+    if (columns->held != NULL) column_release(columns);
     columns->items = NULL;
     columns->count = columns->capacity = 0;
 }
@@ -206,7 +206,7 @@ columns_fini(struct columns *columns)
 void
 columns_clear(struct columns *columns)
 {
-    release(columns);
+    column_release(columns);
     columns->count = 0;
     arena_reset(&columns->arena);
 }

@@ -192,7 +192,7 @@ ask_for_help(struct parallel_vector *p)
 
 /* Ends the use of the column that was given last, and of its batch after the last column. */
 static void
-release(struct parallel_vector *p)
+parallel_release(struct parallel_vector *p)
 {
     struct shard_lane *lane = p->given;
     p->given = NULL;
@@ -260,7 +260,7 @@ parallel_next(struct vector *v, struct column **ret_column)
 {
     struct parallel_vector *p = (struct parallel_vector *)v;
     struct bytes first = {NULL, 0};
-    release(p);
+    parallel_release(p);
     await_batches(p);
     *ret_column = NULL;
     for (uint32_t i = 0; i < p->lane_count; i++) {

@@ -29,7 +29,7 @@
 /* --- collecting ------------------------------------------------------------------------------- */
 
 static enum err
-collect(struct query_run *run, struct column *c)
+run_collect(struct query_run *run, struct column *c)
 {
     struct evaluation *ev = &run->ev;
     uint32_t steps = ev->grid.count;
@@ -150,7 +150,7 @@ run_steps(struct query_run *run)
     enum err e = vector_new(&run->ev, run->ev.tree->root, &run->ev.grid, &v);
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
-        e = collect(run, c);
+        e = run_collect(run, c);
         if (e) break;
     }
     vector_free(v);
@@ -200,7 +200,7 @@ collect_moved(struct query_run *run, const struct column *c, uint32_t from, uint
             return eval_no_memory(ev);
         }
     }
-    return any ? collect(run, moved) : OK;
+    return any ? run_collect(run, moved) : OK;
 }
 
 /* Joins the first `kept` steps, from `x`, with the others, which were collected. */

@@ -129,7 +129,7 @@ alert_new(struct alerts *a, const struct alert_found *found)
 }
 
 static bool
-reserve(struct alerts *a, uint32_t more)
+alerts_reserve(struct alerts *a, uint32_t more)
 {
     return array_reserve(a->budget, &a->items, &a->capacity, (size_t)a->count + more) &&
            table_reserve(&a->table, a->budget, more);
@@ -201,7 +201,7 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 {
     bool is_over = was->state == ALERT_INACTIVE && was->resolved_at_ns == 0; /* nothing to send */
     if (is_over || alerts_find(a, found->labels) != NULL) return OK;
-    struct alert *alert = reserve(a, 1) ? alert_new(a, found) : NULL;
+    struct alert *alert = alerts_reserve(a, 1) ? alert_new(a, found) : NULL;
     if (alert == NULL) return ERR_NOMEM;
     struct alert made = *alert;
     *alert = *was;
@@ -286,7 +286,8 @@ struct prepared_alert {
 };
 
 static enum err
-prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert *p, uint32_t *more)
+alerts_prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert *p,
+               uint32_t *more)
 {
     p->alert = alerts_find(a, found->labels);
     if (p->alert == NULL) {
@@ -329,9 +330,9 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     struct prepared_alert *p = mem_new(a->budget, bytes == 0 ? 1 : bytes);
     enum err e = p == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = prepare(a, &found[i], &p[i], &more);
+        e = alerts_prepare(a, &found[i], &p[i], &more);
     }
-    if (e == OK && !reserve(a, more)) e = ERR_NOMEM;
+    if (e == OK && !alerts_reserve(a, more)) e = ERR_NOMEM;
     if (e) {
         for (uint32_t i = 0; p != NULL && i < count; i++) {
             alert_free(a, p[i].made);

@@ -137,7 +137,7 @@ page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
 
 /* Packs the payload, unless that saves too little. */
 static enum err
-pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
+page_pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
 {
     *ret_packed = false;
     *ret_stored = payload;
@@ -167,7 +167,7 @@ page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uin
     uint64_t offset = page_writer_offset(w);
     struct page_header h = {.raw = (uint32_t)payload.size, .kind = kind};
     struct bytes stored;
-    enum err e = pack(w, payload, &h.packed, &stored);
+    enum err e = page_pack(w, payload, &h.packed, &stored);
     if (e) return why_set(why, e, "not enough memory to compress a page");
     uint8_t header[PAGE_HEADER_BYTES];
     h.stored = (uint32_t)stored.size;
@@ -570,8 +570,8 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
 }
 
 static enum err
-unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
-       uint8_t *to, struct why *why)
+page_unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
+            uint8_t *to, struct why *why)
 {
     struct page_header h = header_unpack(header);
     uint32_t raw = h.raw;
@@ -618,7 +618,7 @@ page_load(struct page_source *s, uint64_t offset, struct cached_page **ret_page,
     e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
     if (e) goto out;
     uint8_t *to = (uint8_t *)(p + 1);
-    e = unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
+    e = page_unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
     if (e) goto out;
     *p = (struct cached_page){
         .page = {to, raw, (uint8_t)h.kind},

@@ -246,7 +246,7 @@ next_list(struct postings_walk *w, bool wanted, struct why *why)
 }
 
 static enum err
-enter(struct postings_walk *w, uint32_t pair, struct why *why)
+postings_enter(struct postings_walk *w, uint32_t pair, struct why *why)
 {
     struct part *p = w->part;
     page_release(&p->source, w->page);
@@ -263,7 +263,8 @@ enum err
 postings_add(struct postings_walk *w, uint32_t pair, struct why *why)
 {
     enum err e = OK;
-    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end) e = enter(w, pair, why);
+    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end)
+        e = postings_enter(w, pair, why);
     while (e == OK && w->next_pair < pair) {
         e = next_list(w, false, why);
     }

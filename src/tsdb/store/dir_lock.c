@@ -133,7 +133,7 @@ write_line(struct dir_lock *l)
 
 /* IDENTITY is a new file each time a server renews it. */
 static enum err
-watch(struct dir_lock *l, struct why *why)
+dir_lock_watch(struct dir_lock *l, struct why *why)
 {
     char path[PATH_BYTES];
     struct file_facts was = {0}, is;
@@ -165,7 +165,7 @@ dir_lock_complete(struct dir_lock *l, struct why *why)
     if (e == OK) e = lock_file(l, AT_FORMAT, path, why);
     if (e) return e;
     write_line(l);
-    if (l->watch) e = watch(l, why);
+    if (l->watch) e = dir_lock_watch(l, why);
     l->taken = e == OK;
     return e;
 }

@@ -454,7 +454,7 @@ part_has_samples(const struct part *part)
 }
 
 static void
-choose(struct expiry *x)
+merging_choose(struct expiry *x)
 {
     struct tsdb *db = x->db;
     x->metadata = version_metadata_part(x->version);
@@ -526,7 +526,7 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     arena_init(&arena, &db->merge_budget, 0, 0);
     x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
-    if (e == OK) choose(&x);
+    if (e == OK) merging_choose(&x);
     if (e == OK && x.metadata_wanted) {
         /* The part with the metadata of families may be dropped only when a newer part has it,
          * which the next flush writes. */

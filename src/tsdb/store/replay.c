@@ -192,7 +192,7 @@ place_of(const struct log_replay *r, uint64_t pos)
 /* Defines a reference. Every segment decodes alone: a definition is valid from here on. Series that
  * are not used any more have references below the floor. */
 static enum err
-define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+log_replay_define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
     struct log_replay *r = context;
     struct tenant *tenant;
@@ -512,7 +512,7 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     switch (record->type) {
     case WAL_SERIES:
         r->place = place_of(r, record->pos);
-        e = record_each_series(record->payload, NULL, define, r, &r->scratch);
+        e = record_each_series(record->payload, NULL, log_replay_define, r, &r->scratch);
         break;
     case WAL_FLOATS:
         e = put_floats(r, record->payload, why);

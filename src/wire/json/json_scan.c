@@ -61,7 +61,7 @@ scan_expect(struct scan *s, char wanted)
 
 /* Takes the comma before every item but the first; false at the closing character. */
 static bool
-another(struct scan *s, char close)
+scan_another(struct scan *s, char close)
 {
     uint8_t c = scan_peek(s);
     bool first = s->first;
@@ -83,7 +83,7 @@ another(struct scan *s, char close)
 bool
 scan_key(struct scan *s, struct bytes *ret_key)
 {
-    if (!another(s, '}')) return false;
+    if (!scan_another(s, '}')) return false;
     if (scan_peek(s) != '"') scan_fail(s, "expected a key in double quotes");
     struct bytes key = scan_text(s);
     if (scan_peek(s) != ':') scan_fail(s, "expected ':' after a key");
@@ -109,7 +109,7 @@ scan_which(struct scan *s, struct bytes key, const struct bytes *names, unsigned
 bool
 scan_item(struct scan *s)
 {
-    return another(s, ']');
+    return scan_another(s, ']');
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */

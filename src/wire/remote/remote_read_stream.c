@@ -112,7 +112,7 @@ rr_stream_fail(struct rr_stream *stream, enum err e)
 /* --- output ----------------------------------------------------------------------------------- */
 
 static enum err
-flush(struct rr_stream *stream, struct why *why)
+rr_stream_flush(struct rr_stream *stream, struct why *why)
 {
     if (stream->output.size == 0) return OK;
     enum err e = stream->sink.write(stream->sink.context, buf_bytes(&stream->output), why);
@@ -125,7 +125,7 @@ put_output(struct rr_stream *stream, struct bytes piece, struct why *why)
 {
     bool direct = piece.size > OUTPUT_COPY_BYTES;
     if (direct || piece.size > OUTPUT_BYTES - stream->output.size) {
-        enum err e = flush(stream, why);
+        enum err e = rr_stream_flush(stream, why);
         if (e) return e;
     }
     if (direct) return stream->sink.write(stream->sink.context, piece, why);
@@ -391,6 +391,6 @@ rr_stream_end(struct rr_stream *stream, struct why *why)
     if (stream->failed) return stream->failed;
     enum err e = rr_stream_end_series(stream, why);
     if (e) return rr_stream_fail(stream, e);
-    e = flush(stream, why);
+    e = rr_stream_flush(stream, why);
     return e ? rr_stream_fail(stream, e) : OK;
 }

@@ -637,7 +637,7 @@ read_request_v2(struct decoder *d, struct bytes message, enum walk walk, bool *r
 }
 
 static enum err
-decode(struct decoder *d, struct bytes message)
+rw_decode_request(struct decoder *d, struct bytes message)
 {
     bool late;
     if (d->version == RW_V1) return read_request(d, message, RW_V1, WALK_BOTH, &late);
@@ -703,7 +703,7 @@ decode_request(struct rw_request *request, enum rw_version version, bool uncheck
     m->arena.limit_bytes = m->limit_bytes;
     struct decoder d = {.m = m, .version = version, .keys = request->keys};
     d.unchecked = unchecked && request->keys != NULL;
-    enum err e = decode(&d, message);
+    enum err e = rw_decode_request(&d, message);
     if (e) {
         explain(&d, message, e, why);
         rw_request_clear(request);

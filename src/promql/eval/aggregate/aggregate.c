@@ -329,7 +329,7 @@ takes_histograms(const struct aggregation_vector *a)
 }
 
 static enum err
-fold(struct aggregation_vector *a, const struct column *c)
+aggregate_fold(struct aggregation_vector *a, const struct column *c)
 {
     uint32_t id;
     enum token_type op = a->node->aggregation.op;
@@ -583,7 +583,7 @@ fold_all(struct aggregation_vector *a)
     while ((e = vector_next(a->of, &c)) == OK && c != NULL) {
         e = folding == FOLD_KEPT     ? aggregate_keep(a, c)
             : folding == FOLD_VALUES ? fold_values(a, c)
-                                     : fold(a, c);
+                                     : aggregate_fold(a, c);
         if (e) return e;
     }
     if (e) return e;

@@ -114,7 +114,7 @@ sorted_compare(const void *a, const void *b, void *context)
 /* --- the vector ------------------------------------------------------------------------------- */
 
 static enum err
-read_all(struct sorted_vector *s)
+sorted_read_all(struct sorted_vector *s)
 {
     struct evaluation *ev = s->vector.ev;
     struct column *c;
@@ -137,7 +137,7 @@ static enum err
 sorted_next(struct vector *v, struct column **ret_column)
 {
     struct sorted_vector *s = (struct sorted_vector *)v;
-    enum err e = s->order == NULL ? read_all(s) : OK;
+    enum err e = s->order == NULL ? sorted_read_all(s) : OK;
     *ret_column = NULL;
     if (e == OK && s->next < s->kept.count) *ret_column = &s->kept.items[s->order[s->next++]];
     return e;

@@ -400,7 +400,7 @@ read_infos(struct info_vector *v)
 }
 
 static enum err
-read_all(struct info_vector *v)
+info_read_all(struct info_vector *v)
 {
     bool any;
     enum err e = read_argument(v);
@@ -414,7 +414,7 @@ read_all(struct info_vector *v)
 /* Chooses the infos of a series at its first step that is left; `now` gets the steps at which they
  * are the same. */
 static enum err
-choose(struct info_vector *v)
+info_choose(struct info_vector *v)
 {
     uint32_t steps = v->vector.grid.count, step = bits_next(v->rest, 0, steps);
     assert(step < steps); /* invariant 3: steps are left */
@@ -491,7 +491,7 @@ static enum err
 join(struct info_vector *v, struct column **ret_column)
 {
     enum { METRIC_WORK = 64 }; /* work of looking up a metric */
-    enum err e = choose(v);
+    enum err e = info_choose(v);
     if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count + METRIC_WORK * v->metrics.count);
     if (e) return e;
     for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
@@ -521,7 +521,7 @@ info_next(struct vector *vector, struct column **ret_column)
 {
     struct info_vector *v = (struct info_vector *)vector;
     uint32_t steps = vector->grid.count;
-    enum err e = v->read ? OK : read_all(v);
+    enum err e = v->read ? OK : info_read_all(v);
     v->read = true;
     *ret_column = NULL;
     while (e == OK && *ret_column == NULL) {

@@ -352,7 +352,7 @@ estimate_groups(struct estimate_vector *x)
 /* --- the vector ------------------------------------------------------------------------------- */
 
 static enum err
-read_all(struct estimate_vector *x)
+estimate_read_all(struct estimate_vector *x)
 {
     struct column *c;
     enum err e;
@@ -372,7 +372,7 @@ static enum err
 estimate_next(struct vector *v, struct column **ret_column)
 {
     struct estimate_vector *x = (struct estimate_vector *)v;
-    enum err e = x->read ? OK : read_all(x);
+    enum err e = x->read ? OK : estimate_read_all(x);
     x->read = true;
     *ret_column = NULL;
     if (e) return e;

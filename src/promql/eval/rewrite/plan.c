@@ -142,8 +142,8 @@ gives_as(struct plan_node *x, const struct plan_node *of)
 }
 
 static enum err
-survey(struct planning *p, struct plan_node *x, const struct query_request *request,
-       const struct leaf *leaf)
+plan_survey(struct planning *p, struct plan_node *x, const struct query_request *request,
+            const struct leaf *leaf)
 {
     struct evaluation *ev = p->ev;
     struct series_survey s = {.exact = false};
@@ -218,7 +218,7 @@ plan_selector(struct planning *p, struct plan_node *above, const struct node *n,
     if (e == OK) e = selector_request(p->ev, n, &own, &set, &request);
     if (e) return e;
     (*ret)->steps = own.count;
-    return survey(p, *ret, &request, &(struct leaf){n, own, PART_VALUE});
+    return plan_survey(p, *ret, &request, &(struct leaf){n, own, PART_VALUE});
 }
 
 /* Plans what is below `x`, which is a function of ranges or a whole query. */
@@ -252,7 +252,7 @@ plan_range(struct planning *p, struct plan_node *x, const struct node *call,
     x->steps = grid->count;
     if (range->kind != NODE_SUBQUERY) {
         e = put_pushed(p, x, range->range.selector);
-        return e ? e : survey(p, x, &request, &(struct leaf){call, *grid, PART_VALUE});
+        return e ? e : plan_survey(p, x, &request, &(struct leaf){call, *grid, PART_VALUE});
     }
     e = plan_add(p, x, range, "subquery", &of);
     if (e) return e;
@@ -521,7 +521,7 @@ plan_matrix(struct planning *p, const struct node *n)
         return e ? e : plan_subquery(p, x, n, &grid);
     }
     e = matrix_request(ev, n, &set, &request);
-    return e ? e : survey(p, x, &request, NULL);
+    return e ? e : plan_survey(p, x, &request, NULL);
 }
 
 enum err

@@ -13,8 +13,8 @@
  *  1. A share that was built has one grid, at which all its readers read.
  *  2. `source` exists from share_build() until all was kept, or the last reader of the last node is
  *     freed.
- *  3. Between enter() and leave() the operator and the budget of the evaluation are those of the
- *     share, and its counts grow by what the evaluation counts.
+ *  3. Between share_enter() and leave() the operator and the budget of the evaluation are those of
+ * the share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of share_read() that were not freed; 0 at the end.
  */
 #include "promql/eval/rewrite/share.h"
@@ -282,7 +282,7 @@ share_of(const struct evaluation *ev, const struct node *node)
 
 /* --- the part itself -------------------------------------------------------------------------- */
 
-/* State of the evaluation outside of the share, kept from enter() to leave(). */
+/* State of the evaluation outside of the share, kept from share_enter() to leave(). */
 struct visit {
     struct plan_node *at;
     struct budget *budget;
@@ -291,7 +291,7 @@ struct visit {
 };
 
 static void
-enter(struct share *s, struct evaluation *ev, struct visit *v)
+share_enter(struct share *s, struct evaluation *ev, struct visit *v)
 {
     *v = (struct visit){ev->at, ev->budget, ev->notes.added, ev->samples};
     ev->at = s->at;
@@ -321,7 +321,7 @@ free_source(struct share *s, struct evaluation *ev)
 {
     struct visit v;
     if (s->source == NULL) return;
-    enter(s, ev, &v);
+    share_enter(s, ev, &v);
     vector_free(s->source);
     leave(s, ev, &v);
     s->source = NULL;
@@ -361,7 +361,7 @@ build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
     s->budget = ev->budget;
     s->steps = ev->grid.count;
     s->grid = *grid;
-    enter(s, ev, &v);
+    share_enter(s, ev, &v);
     enum err e = vector_build(ev, s->node, grid, &s->source);
     leave(s, ev, &v);
     if (e) return e;
@@ -399,7 +399,7 @@ share_fill(struct share *s, struct evaluation *ev)
     assert(s->stage == STAGE_BUILT);
     assert(s->source != NULL); /* invariant 2 */
     s->stage = STAGE_FILLED;
-    enter(s, ev, &v);
+    share_enter(s, ev, &v);
     do {
         e = vector_next(s->source, &c);
         if (e == OK && c != NULL && columns_add(&s->kept, c, s->grid.count)) {
@@ -484,7 +484,7 @@ reading_next(struct vector *v, struct column **ret_column)
     if (r->next < s->kept.count) return share_give(r, &s->kept.items[r->next++], ret_column);
     if (s->source == NULL) return OK;
     struct visit visit; /* the share did not keep the rest */
-    enter(s, ev, &visit);
+    share_enter(s, ev, &visit);
     e = vector_next(s->source, ret_column);
     leave(s, ev, &visit);
     return e;

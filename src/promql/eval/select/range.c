@@ -93,7 +93,7 @@ window_end(const struct range_vector *r, uint32_t step)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static bool
-reserve(struct range_vector *r, uint32_t more)
+range_reserve(struct range_vector *r, uint32_t more)
 {
     struct range_samples *s = &r->samples;
     struct budget *budget = r->vector.ev->budget;
@@ -180,7 +180,7 @@ read_summary(struct range_vector *r, const struct sample_batch *b)
     const struct sample_summary *x = b->summary;
     r->follows_histogram = false;
     assert(r->takes_summaries); /* invariant 5: a set gives what was asked for */
-    if (!reserve(r, 2)) return eval_no_memory(r->vector.ev);
+    if (!range_reserve(r, 2)) return eval_no_memory(r->vector.ev);
     if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
     add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
     return OK;
@@ -223,7 +223,7 @@ read_batch(struct range_vector *r)
     if (b.summary != NULL) return read_summary(r, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
     r->follows_histogram = false;
-    if (!reserve(r, b.count)) return eval_no_memory(ev);
+    if (!range_reserve(r, b.count)) return eval_no_memory(ev);
     if (r->looks_at_starts || r->takes_summaries || has_markers(&b)) {
         add_floats(r, &b);
     } else {
@@ -242,7 +242,8 @@ read_column(struct range_vector *r)
     struct evaluation *ev = r->vector.ev;
     struct range_samples *s = &r->samples;
     assert(!r->at_end); /* invariant 4 */
-    if (!reserve(r, bits_count(r->column->present, sub->grid.count))) return eval_no_memory(ev);
+    if (!range_reserve(r, bits_count(r->column->present, sub->grid.count)))
+        return eval_no_memory(ev);
     for (bits_each(i, r->column->present, sub->grid.count)) {
         const struct fhist *h = column_histogram(r->column, i);
         int64_t t_ms = grid_time(&sub->grid, i);
