@@ -38,7 +38,7 @@ promql_print_short_time(int64_t t_ms, char to[PROMQL_TIME_BYTES])
 }
 
 static void
-put_number(struct json *j, double value)
+answer_put_number(struct json *j, double value)
 {
     char digits[NUMBER_TEXT_BYTES];
     json_put_bytes(j, bytes_of(digits, number_print(double_bits(value), digits)));
@@ -52,14 +52,14 @@ promql_bounds_code(const struct fhist_bucket *b)
 }
 
 static void
-put_histogram(struct json *j, const struct fhist *h)
+answer_put_histogram(struct json *j, const struct fhist *h)
 {
     bool any = false;
     json_object_open(j);
     json_key(j, "count");
-    put_number(j, h->count);
+    answer_put_number(j, h->count);
     json_key(j, "sum");
-    put_number(j, h->sum);
+    answer_put_number(j, h->sum);
     for (uint32_t i = 0; i < fhist_bucket_count(h); i++) {
         struct fhist_bucket b = fhist_bucket(h, i);
         if (b.count == 0) continue;
@@ -67,9 +67,9 @@ put_histogram(struct json *j, const struct fhist *h)
         any = true;
         json_array_open(j);
         json_put_int(j, promql_bounds_code(&b));
-        put_number(j, b.lower);
-        put_number(j, b.upper);
-        put_number(j, b.count);
+        answer_put_number(j, b.lower);
+        answer_put_number(j, b.upper);
+        answer_put_number(j, b.count);
         json_array_close(j);
     }
     if (any) json_array_close(j);
@@ -87,7 +87,7 @@ put_point(struct promql_answer *a, const struct promql_point *p)
     if (p->histogram != NULL) {
         json_array_open(a->to);
         json_put_raw(a->to, bytes_of(text + 1, size - 1));
-        put_histogram(a->to, p->histogram);
+        answer_put_histogram(a->to, p->histogram);
         json_array_close(a->to);
         return;
     }
@@ -116,7 +116,7 @@ put_points(struct promql_answer *a, bool histograms, const char *key)
 }
 
 static enum err
-put_series(struct promql_answer *a, bool is_matrix)
+answer_put_series(struct promql_answer *a, bool is_matrix)
 {
     struct bytes labels;
     struct promql_point p;
@@ -185,7 +185,7 @@ promql_answer_put(struct promql_answer *a)
             put_scalar(a, &p);
         }
     } else {
-        return put_series(a, type == PROMQL_MATRIX);
+        return answer_put_series(a, type == PROMQL_MATRIX);
     }
     return OK;
 }

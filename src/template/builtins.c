@@ -227,8 +227,8 @@ static TMPL_FUNCTION(print_format)
 
 /* Escapes the arguments as actions print them. */
 static bool
-escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
-       void (*put)(struct bytes text, struct buf *to), struct tmpl_value *ret)
+builtins_escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
+                void (*put)(struct bytes text, struct buf *to), struct tmpl_value *ret)
 {
     struct tmpl_value *shown = arena_alloc(&run->arena, (count + 1) * sizeof *shown);
     if (shown == NULL) return run_no_memory(run);
@@ -246,17 +246,17 @@ escape(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
 
 static TMPL_FUNCTION(html)
 {
-    return escape(run, args, count, tmpl_escape_html, ret);
+    return builtins_escape(run, args, count, tmpl_escape_html, ret);
 }
 
 static TMPL_FUNCTION(js)
 {
-    return escape(run, args, count, tmpl_escape_js, ret);
+    return builtins_escape(run, args, count, tmpl_escape_js, ret);
 }
 
 static TMPL_FUNCTION(urlquery)
 {
-    return escape(run, args, count, tmpl_escape_query, ret);
+    return builtins_escape(run, args, count, tmpl_escape_query, ret);
 }
 
 /* Fails, since no value is a function. */

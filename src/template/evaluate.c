@@ -123,9 +123,9 @@ check_count(struct tmpl_run *run, const struct tmpl_function *f, uint32_t count)
 
 /* Calls a function. `receiver` is NULL unless it is a method; errors name the node `at`. */
 static bool
-call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_function *f,
-     const struct tmpl_value *receiver, const struct tmpl_node *at,
-     const struct command_arguments *args, struct tmpl_value *ret)
+evaluate_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_function *f,
+              const struct tmpl_value *receiver, const struct tmpl_node *at,
+              const struct command_arguments *args, struct tmpl_value *ret)
 {
     struct tmpl_value few[FEW_ARGUMENTS], *values = few;
     uint32_t count = count_of(args), first = receiver != NULL, i = 0;
@@ -164,7 +164,7 @@ field(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
     int size = (int)name.size;
     const struct tmpl_value of = *v;
     const struct tmpl_function *method = tmpl_method_find(of.type, name);
-    if (method != NULL) return call(run, dot, method, &of, n, args, v);
+    if (method != NULL) return evaluate_call(run, dot, method, &of, n, args, v);
     if (tmpl_is_map(of.type)) {
         *v = tmpl_map_get(&of, name);
     } else if (of.type != TMPL_TYPE_NIL && !tmpl_field_find(&of, name, v)) {
@@ -182,7 +182,7 @@ term_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl
 {
     const struct run_variable *v;
     if (n->kind == TMPL_NODE_FUNCTION) {
-        return call(run, dot, tmpl_function_find(n->text), NULL, at, args, ret);
+        return evaluate_call(run, dot, tmpl_function_find(n->text), NULL, at, args, ret);
     }
     if (count_of(args) > 0) {
         return run_fail(run, "can't give argument to non-function %.*s", (int)n->source.size,

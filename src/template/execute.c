@@ -17,8 +17,8 @@ enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAILED };
 
 enum { CALLS_MAX = TEMPLATE_DEPTH_MAX };
 
-static enum flow list(struct tmpl_run *run, const struct tmpl_value *dot,
-                      const struct tmpl_list *nodes);
+static enum flow execute_list(struct tmpl_run *run, const struct tmpl_value *dot,
+                              const struct tmpl_list *nodes);
 
 static enum flow
 flow_of(bool ok)
@@ -27,7 +27,7 @@ flow_of(bool ok)
 }
 
 static bool
-put_text(struct tmpl_run *run, struct bytes text)
+execute_put_text(struct tmpl_run *run, struct bytes text)
 {
     buf_put_bytes(&run->out, text);
     return run_spend(run, text.size) && run_settle(run, &run->out);
@@ -53,9 +53,9 @@ if_or_with(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl
     if (!run_pipeline(run, dot, n->statement.pipe, &value)) return FLOW_FAILED;
     enum flow flow = FLOW_ON;
     if (tmpl_is_true(&value))
-        flow = list(run, n->kind == TMPL_NODE_WITH ? &value : dot, &n->statement.list);
+        flow = execute_list(run, n->kind == TMPL_NODE_WITH ? &value : dot, &n->statement.list);
     else
-        flow = list(run, dot, &n->statement.otherwise);
+        flow = execute_list(run, dot, &n->statement.otherwise);
     assert(run->variable_count >= variables); /* invariant 5 */
     run->variable_count = variables;
     return flow;
@@ -129,13 +129,13 @@ range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
         element_at(&of, i, &index, &element);
         if (!run_spend(run, 0)) return FLOW_FAILED;
         if (!set_loop_variables(run, pipe, first, &index, &element)) return FLOW_FAILED;
-        flow = list(run, &element, &n->statement.list);
+        flow = execute_list(run, &element, &n->statement.list);
         assert(run->variable_count >= inner); /* invariant 5 */
         run->variable_count = inner;
         if (flow == FLOW_FAILED) return flow;
     }
     flow = FLOW_ON;
-    if (rounds <= 0) flow = list(run, dot, &n->statement.otherwise);
+    if (rounds <= 0) flow = execute_list(run, dot, &n->statement.otherwise);
     run->variable_count = outer;
     return flow;
 }
@@ -155,7 +155,7 @@ run_template(struct tmpl_run *run, const struct tmpl_template *template,
     }
     if (!run_declare(run, bytes_of_text("$"), dot)) return false;
     run->template = template;
-    if (list(run, dot, &template->list) == FLOW_FAILED) return false;
+    if (execute_list(run, dot, &template->list) == FLOW_FAILED) return false;
     assert(run->variable_base == variables); /* templates that were called have given it back */
     assert(run->calls > 0);                  /* invariant 6 */
     run->template = caller;
@@ -166,7 +166,7 @@ run_template(struct tmpl_run *run, const struct tmpl_template *template,
 }
 
 static bool
-call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
+execute_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
     struct tmpl_value value = {.type = TMPL_TYPE_NIL};
     const struct tmpl_template *template = run->templates;
@@ -189,7 +189,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
     run->at = n;
     switch (n->kind) {
     case TMPL_NODE_TEXT:
-        return flow_of(put_text(run, n->text));
+        return flow_of(execute_put_text(run, n->text));
     case TMPL_NODE_ACTION:
         return flow_of(action(run, dot, n));
     case TMPL_NODE_IF:
@@ -198,7 +198,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
     case TMPL_NODE_RANGE:
         return range(run, dot, n);
     case TMPL_NODE_CALL:
-        return flow_of(call(run, dot, n));
+        return flow_of(execute_call(run, dot, n));
     case TMPL_NODE_BREAK:
         return FLOW_BREAK;
     case TMPL_NODE_CONTINUE:
@@ -209,7 +209,7 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
 }
 
 static enum flow
-list(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_list *nodes)
+execute_list(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_list *nodes)
 {
     if (++run->nesting > RUN_NESTING_MAX) {
         run_limit(run, "more than %d levels of templates, blocks and parentheses", RUN_NESTING_MAX);

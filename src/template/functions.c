@@ -54,7 +54,7 @@ gather_sample(struct sample_gathering *g, const struct template_sample *from)
 }
 
 static enum err
-gather(void *to, const struct template_sample *sample)
+functions_gather(void *to, const struct template_sample *sample)
 {
     struct sample_gathering *g = to;
     return gather_sample(g, sample) ? OK : g->run->failed;
@@ -67,7 +67,7 @@ static TMPL_FUNCTION(query)
     struct why why = {.text = ""};
     if (q->query == NULL) return run_fail(run, "queries are not possible here");
     if (!run_spend_ns(run, QUERY_NS)) return false;
-    enum err e = q->query(q->context, args[0].text, gather, &g, &why);
+    enum err e = q->query(q->context, args[0].text, functions_gather, &g, &why);
     if (run->failed) return false;
     if (e == ERR_INPUT) return run_fail(run, "%s", why_text(&why, e));
     if (e) {

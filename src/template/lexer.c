@@ -34,7 +34,7 @@ is_space(int32_t c)
 }
 
 static bool
-text_at(const struct tmpl_lexer *l, size_t at, const char *what)
+tmpl_text_at(const struct tmpl_lexer *l, size_t at, const char *what)
 {
     size_t size = strlen(what);
     return at + size <= l->text.size && memcmp(l->text.at + at, what, size) == 0;
@@ -50,20 +50,20 @@ space_at(const struct tmpl_lexer *l, size_t at)
 static bool
 trims_left(const struct tmpl_lexer *l, size_t at)
 {
-    return text_at(l, at, "-") && space_at(l, at + 1);
+    return tmpl_text_at(l, at, "-") && space_at(l, at + 1);
 }
 
 /* True at a right delimiter; *ret_trims is true if a marker precedes it. */
 static bool
 right_delim_at(const struct tmpl_lexer *l, size_t at, bool *ret_trims)
 {
-    *ret_trims = space_at(l, at) && text_at(l, at + 1, "-}}");
-    return *ret_trims || text_at(l, at, "}}");
+    *ret_trims = space_at(l, at) && tmpl_text_at(l, at + 1, "-}}");
+    return *ret_trims || tmpl_text_at(l, at, "}}");
 }
 
 /* The next character and its size. */
 static int32_t
-peek(const struct tmpl_lexer *l, unsigned *ret_bytes)
+tmpl_peek_char(const struct tmpl_lexer *l, unsigned *ret_bytes)
 {
     *ret_bytes = 0;
     if (l->at >= l->text.size) return END_OF_TEXT;
@@ -71,10 +71,10 @@ peek(const struct tmpl_lexer *l, unsigned *ret_bytes)
 }
 
 static int32_t
-take(struct tmpl_lexer *l)
+tmpl_take_char(struct tmpl_lexer *l)
 {
     unsigned bytes;
-    int32_t c = peek(l, &bytes);
+    int32_t c = tmpl_peek_char(l, &bytes);
     l->at += bytes;
     return c;
 }
@@ -106,7 +106,7 @@ fail_written(struct tmpl_lexer *l)
 }
 
 static struct tmpl_token
-fail(struct tmpl_lexer *l, const char *sentence)
+tmpl_lexer_fail(struct tmpl_lexer *l, const char *sentence)
 {
     buf_put_text(l->sentence, sentence);
     return fail_written(l);
@@ -139,12 +139,12 @@ skip_comment(struct tmpl_lexer *l, struct tmpl_token *ret)
     const uint8_t *from = l->text.at + l->at + 2, *end = l->text.at + l->text.size;
     const uint8_t *found = memmem(from, (size_t)(end - from), "*/", 2);
     if (found == NULL) {
-        *ret = fail(l, "unclosed comment");
+        *ret = tmpl_lexer_fail(l, "unclosed comment");
         return false;
     }
     l->at = (uint32_t)(found - l->text.at) + 2;
     if (!right_delim_at(l, l->at, &trims)) {
-        *ret = fail(l, "comment ends before closing delimiter");
+        *ret = tmpl_lexer_fail(l, "comment ends before closing delimiter");
         return false;
     }
     l->at += DELIM_BYTES + (trims ? MARKER_BYTES : 0);
@@ -154,7 +154,7 @@ skip_comment(struct tmpl_lexer *l, struct tmpl_token *ret)
 
 /* Takes the text before the next delimiter. False: it is empty, and l->at is at a delimiter. */
 static bool
-take_text(struct tmpl_lexer *l, struct tmpl_token *ret)
+tmpl_take_text(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
     const uint8_t *from = l->text.at + l->at;
     size_t left = l->text.size - l->at;
@@ -177,11 +177,11 @@ outside(struct tmpl_lexer *l)
 {
     struct tmpl_token t;
     for (;;) {
-        if (take_text(l, &t)) return t;
+        if (tmpl_take_text(l, &t)) return t;
         l->start = l->at;
         l->at += DELIM_BYTES;
         uint32_t marker = trims_left(l, l->at) ? MARKER_BYTES : 0;
-        if (!text_at(l, l->at + marker, "/*")) {
+        if (!tmpl_text_at(l, l->at + marker, "/*")) {
             t = token(l, TMPL_LEFT_DELIM);
             l->at += marker;
             l->inside = true;
@@ -212,19 +212,19 @@ static bool
 at_terminator(const struct tmpl_lexer *l)
 {
     unsigned bytes;
-    int32_t c = peek(l, &bytes);
+    int32_t c = tmpl_peek_char(l, &bytes);
     if (c == END_OF_TEXT || is_space(c)) return true;
     if (c < 0x80 && strchr(".,|:)(", (int)c) != NULL && c != 0) return true;
-    return text_at(l, l->at, "}}");
+    return tmpl_text_at(l, l->at, "}}");
 }
 
 /* Takes a word. False: a character follows that may not, and *ret is an error. */
 static bool
-take_word(struct tmpl_lexer *l, struct tmpl_token *ret)
+tmpl_take_word(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
     unsigned bytes;
     int32_t c;
-    while (tmpl_is_word(l->unicode, c = peek(l, &bytes))) {
+    while (tmpl_is_word(l->unicode, c = tmpl_peek_char(l, &bytes))) {
         l->at += bytes;
     }
     if (at_terminator(l)) return true;
@@ -252,7 +252,7 @@ identifier(struct tmpl_lexer *l)
                 {"true", TMPL_BOOL},
                 {"false", TMPL_BOOL}};
     struct tmpl_token t;
-    if (!take_word(l, &t)) return t;
+    if (!tmpl_take_word(l, &t)) return t;
     t = token(l, TMPL_IDENTIFIER);
     for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (bytes_equal_text(t.text, keys[i].word)) t.type = keys[i].type;
@@ -266,7 +266,7 @@ field_or_variable(struct tmpl_lexer *l, enum tmpl_token_type type)
 {
     struct tmpl_token t;
     if (at_terminator(l)) return token(l, type == TMPL_VARIABLE ? TMPL_VARIABLE : TMPL_DOT);
-    if (!take_word(l, &t)) return t;
+    if (!tmpl_take_word(l, &t)) return t;
     return token(l, type);
 }
 
@@ -275,9 +275,9 @@ static bool
 take_quoted(struct tmpl_lexer *l, int32_t quote)
 {
     for (;;) {
-        int32_t c = take(l);
+        int32_t c = tmpl_take_char(l);
         if (c == quote) return true;
-        if (c == '\\') c = take(l);
+        if (c == '\\') c = tmpl_take_char(l);
         if (c == END_OF_TEXT || c == '\n') return false;
     }
 }
@@ -286,9 +286,9 @@ static struct tmpl_token
 raw_string(struct tmpl_lexer *l)
 {
     for (;;) {
-        int32_t c = take(l);
+        int32_t c = tmpl_take_char(l);
         if (c == '`') return token(l, TMPL_RAW_STRING);
-        if (c == END_OF_TEXT) return fail(l, "unterminated raw quoted string");
+        if (c == END_OF_TEXT) return tmpl_lexer_fail(l, "unterminated raw quoted string");
     }
 }
 
@@ -313,7 +313,7 @@ paren(struct tmpl_lexer *l, int32_t c)
         l->parens++;
         return token(l, TMPL_LEFT_PAREN);
     }
-    if (l->parens == 0) return fail(l, "unexpected right paren");
+    if (l->parens == 0) return tmpl_lexer_fail(l, "unexpected right paren");
     l->parens--;
     return token(l, TMPL_RIGHT_PAREN);
 }
@@ -323,7 +323,8 @@ literal(struct tmpl_lexer *l, int32_t c)
 {
     if (c == '`') return raw_string(l);
     if (take_quoted(l, c)) return token(l, c == '"' ? TMPL_STRING : TMPL_CHAR_CONSTANT);
-    return fail(l, c == '"' ? "unterminated quoted string" : "unterminated character constant");
+    return tmpl_lexer_fail(l, c == '"' ? "unterminated quoted string"
+                                       : "unterminated character constant");
 }
 
 static struct tmpl_token
@@ -332,15 +333,17 @@ inside(struct tmpl_lexer *l)
     l->spaced = space_at(l, l->at);
     skip_spaces(l);
     l->start = l->at;
-    bool trims = l->spaced && text_at(l, l->at, "-}}");
-    if (trims || text_at(l, l->at, "}}")) {
-        if (l->parens > 0) return fail(l, "unclosed left paren");
+    bool trims = l->spaced && tmpl_text_at(l, l->at, "-}}");
+    if (trims || tmpl_text_at(l, l->at, "}}")) {
+        if (l->parens > 0) return tmpl_lexer_fail(l, "unclosed left paren");
         return right_delim(l, trims);
     }
-    int32_t c = take(l);
-    if (c == END_OF_TEXT) return fail(l, "unclosed action");
+    int32_t c = tmpl_take_char(l);
+    if (c == END_OF_TEXT) return tmpl_lexer_fail(l, "unclosed action");
     if (c == '=') return token(l, TMPL_ASSIGN);
-    if (c == ':') return take(l) == '=' ? token(l, TMPL_DECLARE) : fail(l, "expected :=");
+    if (c == ':')
+        return tmpl_take_char(l) == '=' ? token(l, TMPL_DECLARE)
+                                        : tmpl_lexer_fail(l, "expected :=");
     if (c == '|') return token(l, TMPL_PIPE);
     if (c == '"' || c == '`' || c == '\'') return literal(l, c);
     if (c == '$') return field_or_variable(l, TMPL_VARIABLE);

@@ -59,7 +59,7 @@ static bool item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top,
 /* --- errors ----------------------------------------------------------------------------------- */
 
 static void *
-no_memory(struct tmpl_parser *p)
+tmpl_parser_no_memory(struct tmpl_parser *p)
 {
     if (p->failed == OK) p->failed = ERR_NOMEM;
     return NULL;
@@ -102,7 +102,7 @@ quoted(struct tmpl_parser *p, struct bytes text)
     quote_text(&p->scratch, text);
     buf_put_u8(&p->scratch, 0);
     if (buf_error(&p->scratch) == OK) return (const char *)p->scratch.at;
-    no_memory(p);
+    tmpl_parser_no_memory(p);
     return "";
 }
 
@@ -154,7 +154,7 @@ go_deeper(struct tmpl_parser *p)
 /* --- tokens and nodes ------------------------------------------------------------------------- */
 
 static struct tmpl_token
-take(struct tmpl_parser *p)
+tmpl_take_token(struct tmpl_parser *p)
 {
     struct tmpl_token t = p->token;
     p->end = t.at + (uint32_t)t.text.size;
@@ -166,7 +166,7 @@ static bool
 expect(struct tmpl_parser *p, enum tmpl_token_type type, const char *context)
 {
     if (p->token.type != type) return unexpected(p, context) != NULL;
-    take(p);
+    tmpl_take_token(p);
     return true;
 }
 
@@ -175,7 +175,7 @@ static struct tmpl_node *
 new_node(struct tmpl_parser *p, enum tmpl_kind kind)
 {
     struct tmpl_node *n = arena_new(p->given->arena, sizeof *n);
-    if (n == NULL) return no_memory(p);
+    if (n == NULL) return tmpl_parser_no_memory(p);
     n->kind = kind;
     n->at = p->token.at;
     n->source = p->token.text;
@@ -191,7 +191,7 @@ end_node(const struct tmpl_parser *p, struct tmpl_node *n)
 }
 
 static void
-append(struct tmpl_list *list, struct tmpl_node *n)
+tmpl_append(struct tmpl_list *list, struct tmpl_node *n)
 {
     assert((list->first == NULL) == (list->last == NULL)); /* invariant 4 */
     if (list->first == NULL)
@@ -209,7 +209,7 @@ unquote(struct tmpl_parser *p, struct bytes *ret)
     size_t kept = 0;
     buf_clear(&p->scratch);
     bool read = quote_read(literal, &p->scratch);
-    if (buf_error(&p->scratch)) return no_memory(p) != NULL;
+    if (buf_error(&p->scratch)) return tmpl_parser_no_memory(p) != NULL;
     if (!read) return fail(p, "invalid syntax") != NULL;
     for (size_t i = 0; i < p->scratch.size; i++) { /* Go drops carriage returns within `` */
         if (literal.at[0] != '`' || p->scratch.at[i] != '\r') {
@@ -217,7 +217,7 @@ unquote(struct tmpl_parser *p, struct bytes *ret)
         }
     }
     *ret = arena_copy(p->given->arena, bytes_of(p->scratch.at, kept));
-    return ret->at != NULL || no_memory(p) != NULL;
+    return ret->at != NULL || tmpl_parser_no_memory(p) != NULL;
 }
 
 static bool
@@ -225,7 +225,7 @@ declare(struct tmpl_parser *p, struct bytes name)
 {
     struct bytes *items =
         arena_push(p->given->arena, p->variables, p->variable_count, sizeof *items);
-    if (items == NULL) return no_memory(p) != NULL;
+    if (items == NULL) return tmpl_parser_no_memory(p) != NULL;
     p->variables = items;
     items[p->variable_count++] = name;
     return true;
@@ -326,7 +326,7 @@ term(struct tmpl_parser *p)
         [TMPL_DOT] = TMPL_NODE_DOT,           [TMPL_NIL] = TMPL_NODE_NIL};
     struct bytes text = p->token.text;
     if (p->token.type == TMPL_LEFT_PAREN) {
-        take(p);
+        tmpl_take_token(p);
         return pipeline(p, "parenthesized pipeline", TMPL_RIGHT_PAREN);
     }
     struct tmpl_node *n = new_node(p, kinds[p->token.type]);
@@ -351,7 +351,7 @@ term(struct tmpl_parser *p)
     case TMPL_CHAR_CONSTANT:
     case TMPL_NUMBER:
         if (!read_number(text, &p->scratch, &n->number)) {
-            if (buf_error(&p->scratch)) return no_memory(p);
+            if (buf_error(&p->scratch)) return tmpl_parser_no_memory(p);
             return fail(p, "bad number syntax: %s", quoted(p, text));
         }
         break;
@@ -362,7 +362,7 @@ term(struct tmpl_parser *p)
     default:
         break;
     }
-    take(p);
+    tmpl_take_token(p);
     return n;
 }
 
@@ -383,7 +383,7 @@ operand(struct tmpl_parser *p)
     n->at = p->token.at;
     if (n->fields.size == 0) n->fields.at = p->token.text.at;
     while (p->token.type == TMPL_FIELD && !p->token.spaced) {
-        take(p);
+        tmpl_take_token(p);
     }
     n->fields.size = p->given->text.at + p->end - n->fields.at;
     end_node(p, n);
@@ -399,7 +399,7 @@ command(struct tmpl_parser *p)
     do {
         struct tmpl_node *o = operand(p);
         if (o == NULL) return NULL;
-        append(&n->operands, o);
+        tmpl_append(&n->operands, o);
     } while (p->token.spaced && may_begin_operand(p->token.type));
     end_node(p, n);
     enum tmpl_token_type next = p->token.type;
@@ -417,7 +417,7 @@ declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
     while (more && p->token.type == TMPL_VARIABLE) {
         struct tmpl_lexer after = p->lexer;
         uint32_t end = p->end;
-        struct tmpl_token v = take(p);
+        struct tmpl_token v = tmpl_take_token(p);
         more = p->token.type == TMPL_CHAR && bytes_equal_text(p->token.text, ",");
         if (!more && p->token.type != TMPL_ASSIGN && p->token.type != TMPL_DECLARE) {
             p->lexer = after;
@@ -432,7 +432,7 @@ declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
         if (more && (!is_range || n->pipe.variable_count > 1)) {
             return fail(p, "too many declarations in %s", context) != NULL;
         }
-        take(p);
+        tmpl_take_token(p);
         enum tmpl_token_type next = p->token.type;
         if (more && next != TMPL_VARIABLE && next != TMPL_RIGHT_DELIM && next != TMPL_RIGHT_PAREN) {
             return fail(p, "range can only initialize variables") != NULL;
@@ -456,12 +456,12 @@ pipeline(struct tmpl_parser *p, const char *context, enum tmpl_token_type end)
         if (stage > 1 && is_constant && c->operands.first->fields.size == 0) {
             return fail(p, "non executable command in pipeline stage %u", stage);
         }
-        append(&n->pipe.commands, c);
-        if (p->token.type == TMPL_PIPE) take(p);
+        tmpl_append(&n->pipe.commands, c);
+        if (p->token.type == TMPL_PIPE) tmpl_take_token(p);
     }
     if (n->pipe.commands.first == NULL) return fail(p, "missing value for %s", context);
     end_node(p, n);
-    take(p);
+    tmpl_take_token(p);
     assert(p->nesting > 0); /* invariant 1 */
     p->nesting--;
     return n;
@@ -475,7 +475,7 @@ branch(struct tmpl_parser *p, enum tmpl_kind kind)
     const char *context = kind == TMPL_NODE_IF ? "if" : kind == TMPL_NODE_WITH ? "with" : "range";
     enum tmpl_token_type word = p->token.type, end;
     uint32_t variables = p->variable_count;
-    take(p);
+    tmpl_take_token(p);
     struct tmpl_node *n = new_node(p, kind);
     if (n == NULL || !go_deeper(p)) return NULL;
     n->statement.pipe = pipeline(p, context, TMPL_RIGHT_DELIM);
@@ -487,7 +487,7 @@ branch(struct tmpl_parser *p, enum tmpl_kind kind)
         /* {{else if}} is a branch within {{else}}, with which it shares its end. */
         struct tmpl_node *inner = branch(p, kind);
         if (inner == NULL) return NULL;
-        append(&n->statement.otherwise, inner);
+        tmpl_append(&n->statement.otherwise, inner);
     } else if (end == TMPL_ELSE) {
         if (!item_list(p, &n->statement.otherwise, false, &end)) return NULL;
         if (end != TMPL_END) return fail(p, "expected end; found {{else}}");
@@ -504,7 +504,7 @@ leave_loop(struct tmpl_parser *p, enum tmpl_kind kind)
 {
     const char *name = kind == TMPL_NODE_BREAK ? "{{break}}" : "{{continue}}";
     struct tmpl_node *n = new_node(p, kind);
-    take(p);
+    tmpl_take_token(p);
     if (!expect(p, TMPL_RIGHT_DELIM, name)) return NULL;
     if (p->scope.range_depth == 0) return fail(p, "%s outside {{range}}", name);
     return n;
@@ -517,7 +517,7 @@ template_name(struct tmpl_parser *p, const char *context, struct bytes *ret)
         return unexpected(p, context) != NULL;
     }
     if (!unquote(p, ret)) return false;
-    take(p);
+    tmpl_take_token(p);
     return true;
 }
 
@@ -532,7 +532,7 @@ add_template(struct tmpl_parser *p, struct bytes name)
         return fail_limit(p, "more than 1000 {{define}} and {{block}}");
     }
     struct tmpl_template *t = arena_new(p->given->arena, sizeof *t);
-    if (t == NULL) return no_memory(p);
+    if (t == NULL) return tmpl_parser_no_memory(p);
     t->name = name;
     assert((p->first == NULL) == (p->last == NULL)); /* invariant 5 */
     if (p->first == NULL)
@@ -562,25 +562,25 @@ definition(struct tmpl_parser *p, struct bytes name, const char *context)
 }
 
 static bool
-define(struct tmpl_parser *p)
+tmpl_define(struct tmpl_parser *p)
 {
     static const char context[] = "define clause";
     struct bytes name;
-    take(p);
+    tmpl_take_token(p);
     return template_name(p, context, &name) && expect(p, TMPL_RIGHT_DELIM, context) &&
            definition(p, name, context);
 }
 
 /* Parses {{template}} or {{block}}. */
 static struct tmpl_node *
-call(struct tmpl_parser *p, bool is_block)
+tmpl_parse_call(struct tmpl_parser *p, bool is_block)
 {
     const char *context = is_block ? "block clause" : "template clause";
-    take(p);
+    tmpl_take_token(p);
     struct tmpl_node *n = new_node(p, TMPL_NODE_CALL);
     if (n == NULL || !template_name(p, context, &n->statement.name)) return NULL;
     if (!is_block && p->token.type == TMPL_RIGHT_DELIM) {
-        take(p);
+        tmpl_take_token(p);
         return n;
     }
     n->statement.pipe = pipeline(p, context, TMPL_RIGHT_DELIM);
@@ -595,7 +595,7 @@ action(struct tmpl_parser *p)
     struct tmpl_node *n;
     switch (p->token.type) {
     case TMPL_BLOCK:
-        return call(p, true);
+        return tmpl_parse_call(p, true);
     case TMPL_BREAK:
         return leave_loop(p, TMPL_NODE_BREAK);
     case TMPL_CONTINUE:
@@ -605,7 +605,7 @@ action(struct tmpl_parser *p)
     case TMPL_RANGE:
         return branch(p, TMPL_NODE_RANGE);
     case TMPL_TEMPLATE:
-        return call(p, false);
+        return tmpl_parse_call(p, false);
     case TMPL_WITH:
         return branch(p, TMPL_NODE_WITH);
     default:
@@ -626,14 +626,14 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
         if (p->token.type == TMPL_TEXT) {
             n = new_node(p, TMPL_NODE_TEXT);
             if (n == NULL) return false;
-            n->text = take(p).text;
-            append(to, n);
+            n->text = tmpl_take_token(p).text;
+            tmpl_append(to, n);
             continue;
         }
         if (!expect(p, TMPL_LEFT_DELIM, "input")) return false;
         enum tmpl_token_type word = p->token.type;
         if (word == TMPL_END || word == TMPL_ELSE) {
-            take(p);
+            tmpl_take_token(p);
             *ret_end = word;
             if (word == TMPL_ELSE && (p->token.type == TMPL_IF || p->token.type == TMPL_WITH)) {
                 return true;
@@ -641,12 +641,12 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
             return expect(p, TMPL_RIGHT_DELIM, word == TMPL_END ? "end" : "else");
         }
         if (word == TMPL_DEFINE && is_top) {
-            if (!define(p)) return false;
+            if (!tmpl_define(p)) return false;
             continue;
         }
         n = action(p);
         if (n == NULL) return false;
-        append(to, n);
+        tmpl_append(to, n);
     }
     *ret_end = TMPL_END_OF_TEXT;
     return is_top || fail(p, "unexpected EOF") != NULL;
@@ -677,7 +677,7 @@ tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret)
     buf_init(&p.scratch, budget, parsing->text.size + 16 * PIECE_BYTES_MAX);
     buf_init(&p.lexer_sentence, budget, PIECE_BYTES_MAX);
     tmpl_lexer_init(&p.lexer, parsing->text, parsing->unicode, &p.lexer_sentence);
-    take(&p);
+    tmpl_take_token(&p);
     struct tmpl_template *text = add_template(&p, parsing->name);
     if (text != NULL && item_list(&p, &text->list, true, &end) && end != TMPL_END_OF_TEXT) {
         fail(&p, "unexpected {{%s}}", end == TMPL_END ? "end" : "else");

@@ -30,7 +30,7 @@ compile_ns(struct bytes pattern)
 }
 
 static bool
-compile(struct tmpl_run *run, struct bytes pattern, struct searcher **ret)
+searches_compile(struct tmpl_run *run, struct bytes pattern, struct searcher **ret)
 {
     struct why why = {.text = ""};
     if (!run_spend_ns(run, compile_ns(pattern))) return false;
@@ -58,7 +58,7 @@ run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher *
     assert(run->searcher_next < RUN_SEARCHERS);
     struct run_searcher *s = &run->searchers[run->searcher_next];
     struct searcher *made;
-    if (!compile(run, pattern, &made)) return false;
+    if (!searches_compile(run, pattern, &made)) return false;
     searcher_free(s->searcher);
     *s = (struct run_searcher){pattern, made}; /* the pattern lies in the arena or in the text */
     run->searcher_next = (run->searcher_next + 1) % RUN_SEARCHERS;

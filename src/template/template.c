@@ -26,7 +26,7 @@ enum {
 };
 
 static void
-begin(struct tmpl_run *run, const struct template_options *options)
+tmpl_run_begin(struct tmpl_run *run, const struct template_options *options)
 {
     *run = (struct tmpl_run){.options = options};
     budget_init(&run->budget, "template", RUN_MEMORY_BYTES_MAX, options->budget);
@@ -37,7 +37,7 @@ begin(struct tmpl_run *run, const struct template_options *options)
 }
 
 static void
-end(struct tmpl_run *run)
+tmpl_run_end(struct tmpl_run *run)
 {
     run_searchers_fini(run);
     array_free(&run->budget, run->variables, run->variable_capacity);
@@ -81,7 +81,7 @@ has_function(struct bytes name)
 }
 
 static bool
-parse(struct tmpl_run *run, struct bytes text)
+tmpl_run_parse(struct tmpl_run *run, struct bytes text)
 {
     if (text.size > TEMPLATE_TEXT_BYTES_MAX) {
         return run_limit(run, "more than %d bytes of template", TEMPLATE_TEXT_BYTES_MAX);
@@ -161,17 +161,17 @@ template_expand(const struct template_options *options, struct bytes text,
 {
     struct tmpl_run run;
     bool parsed = false;
-    begin(&run, options);
-    if (take_data(&run, data)) parsed = parse(&run, text);
+    tmpl_run_begin(&run, options);
+    if (take_data(&run, data)) parsed = tmpl_run_parse(&run, text);
     if (parsed && run_execute(&run)) {
         assert(run.failed == OK);
         buf_put_bytes(to, buf_bytes(&run.out));
         enum err e = buf_error(to);
-        end(&run);
+        tmpl_run_end(&run);
         return e;
     }
     enum err e = why_failed(&run, parsed, "error parsing template", why);
-    end(&run);
+    tmpl_run_end(&run);
     return e;
 }
 
@@ -180,8 +180,8 @@ template_check(const struct template_options *options, struct bytes text, struct
 {
     struct tmpl_run run;
     enum err e = OK;
-    begin(&run, options);
-    if (!parse(&run, text)) e = why_failed(&run, false, NULL, why);
-    end(&run);
+    tmpl_run_begin(&run, options);
+    if (!tmpl_run_parse(&run, text)) e = why_failed(&run, false, NULL, why);
+    tmpl_run_end(&run);
     return e;
 }

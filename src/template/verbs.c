@@ -29,7 +29,7 @@ struct verb {
     uint32_t width, precision;
 };
 
-static bool put_value(struct verb *v, const struct tmpl_value *value);
+static bool verb_put_value(struct verb *v, const struct tmpl_value *value);
 
 /* Clears the scratch buffer. If its text was too long and cut, `to` fails, too. */
 static void
@@ -73,7 +73,7 @@ put_padded(struct verb *v, struct bytes text)
 
 /* Puts a number that has its zeros, padded with spaces. */
 static void
-put_number(struct verb *v)
+verb_put_number(struct verb *v)
 {
     bool zero = v->zero;
     v->zero = false;
@@ -134,7 +134,7 @@ put_base(struct verb *v, int64_t n, unsigned base)
     uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
     bool sign = n < 0 || v->plus || v->space;
     if (v->has_precision && v->precision == 0 && n == 0) {
-        put_number(v);
+        verb_put_number(v);
         return;
     }
     do {
@@ -151,7 +151,7 @@ put_base(struct verb *v, int64_t n, unsigned base)
         buf_put_u8(v->scratch, '0');
     }
     buf_put(v->scratch, digits + at, count);
-    put_number(v);
+    verb_put_number(v);
 }
 
 static bool
@@ -163,7 +163,7 @@ put_character(struct verb *v, int64_t n)
     if (v->sharp || v->plus || (v->verb == 'U' && v->has_precision)) return false;
     if (v->verb == 'U') {
         buf_printf(v->scratch, "U+%04llX", (unsigned long long)n);
-        put_number(v);
+        verb_put_number(v);
         return true;
     }
     if (v->verb == 'c')
@@ -238,7 +238,7 @@ put_float(struct verb *v, double number)
     if (shows) buf_put_u8(v->scratch, (uint8_t)sign);
     if (!isfinite(number)) {
         buf_put_text(v->scratch, isnan(number) ? "NaN" : "Inf");
-        put_number(v);
+        verb_put_number(v);
         return true;
     }
     put_digits(v, fabs(number));
@@ -262,9 +262,9 @@ put_map(struct verb *v, const struct tmpl_map *map)
     for (uint32_t i = 0; i < map->count && buf_error(v->to) == OK; i++) {
         const struct tmpl_value key = tmpl_of_text(map->entries[i].key);
         if (i > 0) buf_put_u8(v->to, ' ');
-        if (!put_value(v, &key)) return false;
+        if (!verb_put_value(v, &key)) return false;
         buf_put_u8(v->to, ':');
-        if (!put_value(v, &map->entries[i].value)) return false;
+        if (!verb_put_value(v, &map->entries[i].value)) return false;
     }
     buf_put_u8(v->to, ']');
     return true;
@@ -277,7 +277,7 @@ put_result(struct verb *v, const struct tmpl_value *value)
     for (uint32_t i = 0; i < value->result.count && buf_error(v->to) == OK; i++) {
         const struct tmpl_value sample = tmpl_element(value, i);
         if (i > 0) buf_put_u8(v->to, ' ');
-        if (!put_value(v, &sample)) return false;
+        if (!verb_put_value(v, &sample)) return false;
     }
     buf_put_u8(v->to, ']');
     return true;
@@ -293,7 +293,7 @@ put_struct(struct verb *v, const struct tmpl_value *value)
         if (i > 0) buf_put_u8(v->to, ' ');
         if (v->names) buf_put_text(v->to, name);
         if (v->names) buf_put_u8(v->to, ':');
-        if (!put_value(v, &field)) return false;
+        if (!verb_put_value(v, &field)) return false;
     }
     buf_put_u8(v->to, '}');
     return true;
@@ -352,7 +352,7 @@ put_one(struct verb *v, const struct tmpl_value *value)
 }
 
 static bool
-put_value(struct verb *v, const struct tmpl_value *value)
+verb_put_value(struct verb *v, const struct tmpl_value *value)
 {
     if (buf_error(v->to)) return true;
     return v->verb != '\0' && !(v->sharp && v->verb == 'v') && put_one(v, value);
@@ -372,7 +372,7 @@ struct format {
 };
 
 static char
-peek(const struct format *f)
+verb_peek_char(const struct format *f)
 {
     return f->at < f->text.size && f->text.at[f->at] < 0x80 ? (char)f->text.at[f->at] : '\0';
 }
@@ -383,8 +383,8 @@ take_digits(struct format *f, uint32_t *ret)
 {
     size_t begin = f->at;
     uint32_t v = 0;
-    for (; ascii_is_digit((uint8_t)peek(f)); f->at++) {
-        v = v > NUMBER_MAX ? v : v * 10 + (uint32_t)(peek(f) - '0');
+    for (; ascii_is_digit((uint8_t)verb_peek_char(f)); f->at++) {
+        v = v > NUMBER_MAX ? v : v * 10 + (uint32_t)(verb_peek_char(f) - '0');
     }
     *ret = v;
     return f->at > begin;
@@ -397,7 +397,8 @@ take_flags(struct format *f)
     struct verb *v = &f->verb;
     bool *const fields[] = {&v->sharp, &v->zero, &v->plus, &v->minus, &v->space};
     const char *flag;
-    for (; peek(f) != '\0' && (flag = strchr(flags, peek(f))) != NULL; f->at++) {
+    for (; verb_peek_char(f) != '\0' && (flag = strchr(flags, verb_peek_char(f))) != NULL;
+         f->at++) {
         *fields[flag - flags] = true;
     }
 }
@@ -407,9 +408,9 @@ static void
 take_index(struct format *f)
 {
     uint32_t index = 0;
-    if (peek(f) != '[') return;
+    if (verb_peek_char(f) != '[') return;
     f->at++;
-    bool digits = take_digits(f, &index) && peek(f) == ']';
+    bool digits = take_digits(f, &index) && verb_peek_char(f) == ']';
     if (digits) f->at++;
     f->next = digits && index > 0 ? index - 1 : f->count;
     f->reordered = true;
@@ -425,14 +426,14 @@ put_directive(struct format *f)
     *v = (struct verb){.to = v->to, .scratch = v->scratch};
     take_flags(f);
     v->has_width = take_digits(f, &v->width);
-    if (peek(f) == '.') {
+    if (verb_peek_char(f) == '.') {
         f->at++;
         v->has_precision = true;
         take_digits(f, &v->precision);
     }
     take_index(f);
     if (f->at >= f->text.size) return run_fail(f->run, "%% at the end of the format has no verb");
-    v->verb = peek(f);
+    v->verb = verb_peek_char(f);
     rune_get(f->text.at + f->at, f->text.size - f->at, &bytes);
     f->at += bytes;
     if (v->verb == '%') {
@@ -447,11 +448,11 @@ put_directive(struct format *f)
     assert(f->next < f->count);
     const struct tmpl_value *value = &f->args[f->next++];
     size_t before = v->to->size;
-    if (put_value(v, value)) return true;
+    if (verb_put_value(v, value)) return true;
     /* An alert with its value printed in another way is worth more than an error. */
     v->to->size = before;
     *v = (struct verb){.to = v->to, .scratch = v->scratch, .verb = 'v'};
-    (void)put_value(v, value); /* %v fits all values */
+    (void)verb_put_value(v, value); /* %v fits all values */
     return true;
 }
 
@@ -484,7 +485,7 @@ run_print(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, b
         bool texts =
             i > 0 && (args[i].type == TMPL_TYPE_STRING || args[i - 1].type == TMPL_TYPE_STRING);
         if (i > 0 && (apart || !texts)) buf_put_u8(to, ' ');
-        (void)put_value(&v, &args[i]); /* %v fits all values */
+        (void)verb_put_value(&v, &args[i]); /* %v fits all values */
     }
     clear_scratch(&v);
 }

@@ -1,6 +1,6 @@
 /*
  * number_text.cc - see number.h. The digits come from std::to_chars (Ryu) and go into
- * std::from_chars, the two things C has not; their layout is ours. Nothing here throws.
+ * std::from_chars, which C lacks; the layout is ours. Nothing here throws.
  */
 #include <charconv>
 #include <cmath>
@@ -15,8 +15,7 @@ namespace
 
 enum { DIGITS_MAX = 17 };
 
-/* Of which decimal exponents numbers are written without one; and below which limit integers are.
- */
+/* Range of decimal exponents that are not written, and the limit of integers without one. */
 struct layout {
     int least;
     int above;
@@ -118,8 +117,8 @@ is_word(const char *text, size_t size, const char *word)
     return size == std::strlen(word) && strncasecmp(text, word, size) == 0;
 }
 
-/* Digits whose value no double is near: zero if they are too small, else refused. The first digit
- * that is not zero, counted from the point, and the exponent together tell which. */
+/* Digits beyond the range of doubles: zero if they are too small, else refused. The position of the
+ * first digit that is not zero, and the exponent, decide. */
 bool
 settle_range(const char *text, const char *end, uint64_t *ret_bits)
 {
@@ -203,7 +202,7 @@ number_parse_exact(const char *text, size_t size, uint64_t *ret_bits)
     const char *last = text + size - 1;
     std::from_chars_result r = std::from_chars(text + prefix_size, last, bits, 16);
     if (r.ec != std::errc() || r.ptr != last || *last != ')') return false;
-    if ((bits & ~SIGN_BIT) <= INFINITY_BITS) return false; /* no NaN */
+    if ((bits & ~SIGN_BIT) <= INFINITY_BITS) return false; /* not a NaN */
     *ret_bits = bits;
     return true;
 }

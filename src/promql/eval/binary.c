@@ -29,7 +29,7 @@
 struct match_group {
     uint32_t first, last; /* indexes of columns */
     uint64_t *present;    /* bits: steps of all its columns */
-    uint64_t *met;        /* bits, for fills: steps at which the left had a match */
+    uint64_t *matched;    /* bits, for fills: steps at which the left had a match */
 };
 
 /*
@@ -91,8 +91,8 @@ add_group(struct binary_vector *b)
     struct evaluation *ev = b->vector.ev;
     size_t bytes = bits_words(b->vector.grid.count) * sizeof(uint64_t);
     struct match_group g = {.first = UINT32_MAX, .present = arena_new(&b->kept.arena, bytes)};
-    if (b->fills_many) g.met = arena_new(&b->kept.arena, bytes);
-    if (g.present == NULL || (b->fills_many && g.met == NULL) ||
+    if (b->fills_many) g.matched = arena_new(&b->kept.arena, bytes);
+    if (g.present == NULL || (b->fills_many && g.matched == NULL) ||
         !array_reserve(ev->budget, &b->groups, &b->group_capacity, b->grouping.count)) {
         return eval_no_memory(ev);
     }
@@ -101,7 +101,7 @@ add_group(struct binary_vector *b)
 }
 
 static enum err
-keep(struct binary_vector *b, const struct column *c)
+binary_keep(struct binary_vector *b, const struct column *c)
 {
     struct evaluation *ev = b->vector.ev;
     uint32_t id = b->kept.count, group, steps = b->vector.grid.count, known = b->grouping.count;
@@ -140,7 +140,7 @@ read_right(struct binary_vector *b)
     struct column *c;
     enum err e;
     while ((e = vector_next(b->right, &c)) == OK && c != NULL) {
-        e = keep(b, c);
+        e = binary_keep(b, c);
         if (e) return e;
     }
     return e;
@@ -360,14 +360,14 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
 /* --- fill ------------------------------------------------------------------------------------- */
 
 /* The number at the steps at which a column has no match, with the labels that are matched on.
- * `met` is NULL if it has no match at any step. */
+ * `matched` is NULL if it has no match at any step. */
 static struct column *
-filling(struct binary_vector *b, const struct column *c, const uint64_t *met, double value)
+filling(struct binary_vector *b, const struct column *c, const uint64_t *matched, double value)
 {
     uint32_t steps = b->vector.grid.count;
     column_clear(&b->fill, steps);
     for (bits_each(i, c->present, steps)) {
-        if (met == NULL || !bits_has(met, i)) column_set(&b->fill, i, value);
+        if (matched == NULL || !bits_has(matched, i)) column_set(&b->fill, i, value);
     }
     b->fill.labels = b->matched;
     return &b->fill;
@@ -394,7 +394,7 @@ fill_many_next(struct binary_vector *b, struct column **ret_column)
         const struct column *right = &b->kept.items[id];
         const struct match_group *g = &b->groups[b->group_of[id]];
         b->matched = b->grouping.labels[b->group_of[id]];
-        enum err e = combine(b, filling(b, right, g->met, b->many_value), right, ret_column);
+        enum err e = combine(b, filling(b, right, g->matched, b->many_value), right, ret_column);
         if (e || *ret_column != NULL) return e;
     }
     return OK;
@@ -424,7 +424,7 @@ next_left(struct binary_vector *b)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+binary_next(struct vector *v, struct column **ret_column)
 {
     struct binary_vector *b = (struct binary_vector *)v;
     enum err e = OK;
@@ -444,7 +444,7 @@ next(struct vector *v, struct column **ret_column)
             const struct column *right = &b->kept.items[b->place];
             b->place = b->next[b->place];
             e = combine(b, b->left_column, right, ret_column);
-            if (b->fills_many) bits_add(b->groups[b->group].met, b->meeting, v->grid.count);
+            if (b->fills_many) bits_add(b->groups[b->group].matched, b->meeting, v->grid.count);
         } else {
             b->stage = BINARY_LEFT;
             e = fill_one(b, ret_column);
@@ -487,7 +487,7 @@ copy_names(struct evaluation *ev, const struct labels_named *labels, struct name
 }
 
 static enum err
-set_up(struct binary_vector *b)
+binary_set_up(struct binary_vector *b)
 {
     struct evaluation *ev = b->vector.ev;
     const struct matching *m = &b->node->binary.matching;
@@ -512,7 +512,7 @@ enum err
 vector_binary_new(struct evaluation *ev, const struct node *node, struct vector *left,
                   struct vector *right, struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, binary_free};
+    static const struct vector_ops ops = {binary_next, binary_free};
     struct binary_vector *b = mem_new(ev->budget, sizeof *b);
     const struct matching *m = &node->binary.matching;
     enum token_type op = node->binary.op;
@@ -539,7 +539,7 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     arena_init(&b->arena, ev->budget, 0, 0);
     buf_init(&b->key, ev->budget, 64 << 20);
     buf_init(&b->labels, ev->budget, 64 << 20);
-    enum err e = set_up(b);
+    enum err e = binary_set_up(b);
     if (e) {
         binary_free(&b->vector);
         return e;

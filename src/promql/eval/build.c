@@ -1,9 +1,9 @@
 /*
  * build.c - builds the operators of a tree's nodes, and computes scalars, which is done at once.
  *
- * part_new() builds the operator of one node. Around the operator itself (build()) come, from the
- * inside: the share of a part that occurs several times, the repetition of a part that is the same
- * at all steps and evaluated at one, and the measurement.
+ * part_new() builds the operator of one node. Around the operator itself (build_operator()) come,
+ * from the inside: the share of a part that occurs several times, the repetition of a part that is
+ * the same at all steps and evaluated at one, and the measurement.
  *
  * Invariants:
  *
@@ -580,8 +580,8 @@ build_aggregation(struct evaluation *ev, const struct node *node, const struct g
 }
 
 static enum err
-build(struct evaluation *ev, const struct node *node, const struct grid *grid,
-      enum sample_part part, struct vector **ret_vector)
+build_operator(struct evaluation *ev, const struct node *node, const struct grid *grid,
+               enum sample_part part, struct vector **ret_vector)
 {
     struct leaf leaf;
     struct vector *of;
@@ -612,7 +612,7 @@ enum err
 vector_build(struct evaluation *ev, const struct node *node, const struct grid *grid,
              struct vector **ret_vector)
 {
-    return build(ev, node, grid, PART_VALUE, ret_vector);
+    return build_operator(ev, node, grid, PART_VALUE, ret_vector);
 }
 
 static enum err
@@ -620,10 +620,10 @@ build_once(struct evaluation *ev, const struct node *node, const struct grid *gr
            enum sample_part part, struct vector **ret_vector)
 {
     struct share *share = part == PART_VALUE ? share_of(ev, node) : NULL;
-    if (share == NULL) return build(ev, node, grid, part, ret_vector);
+    if (share == NULL) return build_operator(ev, node, grid, part, ret_vector);
     switch (share_state_at(share, grid)) {
     case SHARE_ELSEWHERE:
-        return build(ev, node, grid, part, ret_vector);
+        return build_operator(ev, node, grid, part, ret_vector);
     case SHARE_FREE: {
         enum err e = share_build(share, ev, grid);
         if (e) return e;

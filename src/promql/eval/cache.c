@@ -235,7 +235,7 @@ cached_release(struct cached_result *x)
 
 /* Drops the least recently used results until `bytes` more fit. */
 static void
-make_room(struct promql_cache *c, uint64_t bytes)
+cache_make_room(struct promql_cache *c, uint64_t bytes)
 {
     for (;;) {
         lock_take(&c->lock);
@@ -256,7 +256,7 @@ promql_cache_resize(struct promql_cache *c, uint64_t bytes_max)
     lock_take(&c->lock);
     c->bytes_max = bytes_max;
     lock_drop(&c->lock);
-    make_room(c, 0);
+    cache_make_room(c, 0);
 }
 
 void
@@ -369,7 +369,7 @@ cache_put(struct promql_cache *c, struct bytes key, const struct view_mark *mark
     bool fits = bytes <= c->bytes_max / SHARE_MAX;
     lock_drop(&c->lock);
     if (!fits) return;
-    make_room(c, bytes);
+    cache_make_room(c, bytes);
     struct cached_result *x = cached_new(c, key, grid, columns);
     if (x == NULL) return;
     x->mark = *mark;
@@ -380,5 +380,5 @@ cache_put(struct promql_cache *c, struct bytes key, const struct view_mark *mark
     if (is_news) put_in_locked(c, x);
     lock_drop(&c->lock);
     cached_release(is_news ? old : x);
-    make_room(c, 0);
+    cache_make_room(c, 0);
 }

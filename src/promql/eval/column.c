@@ -186,7 +186,7 @@ columns_init(struct columns *columns, struct budget *budget, struct held_samples
 
 /* No longer counts the samples of the columns as held. */
 static void
-release(struct columns *columns)
+column_release(struct columns *columns)
 {
     assert(columns->held->now >= columns->samples); /* invariant 4 */
     columns->held->now -= columns->samples;
@@ -198,7 +198,7 @@ columns_fini(struct columns *columns)
 {
     array_free(columns->budget, columns->items, columns->capacity);
     arena_fini(&columns->arena);
-    if (columns->held != NULL) release(columns);
+    if (columns->held != NULL) column_release(columns);
     columns->items = NULL;
     columns->count = columns->capacity = 0;
 }
@@ -206,7 +206,7 @@ columns_fini(struct columns *columns)
 void
 columns_clear(struct columns *columns)
 {
-    release(columns);
+    column_release(columns);
     columns->count = 0;
     arena_reset(&columns->arena);
 }
@@ -234,7 +234,7 @@ hold(struct columns *columns, uint64_t samples)
 }
 
 static enum err
-make_room(struct columns *columns, struct column *c, struct step_room room)
+column_make_room(struct columns *columns, struct column *c, struct step_room room)
 {
     c->values = room_list(&columns->arena, room, c->values, c->kept, sizeof *c->values);
     if (c->histograms != NULL) {
@@ -271,7 +271,7 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
     struct column *kept = &columns->items[columns->count - 1];
     struct step_room room = room_of(c->present, steps);
     if (room.end == 0) return OK; /* the list has no items */
-    if (make_room(columns, kept, room)) return ERR_NOMEM;
+    if (column_make_room(columns, kept, room)) return ERR_NOMEM;
     memcpy(kept->values + room.first, c->values + room.first,
            (room.end - room.first) * sizeof *c->values);
     hold(columns, bits_count(c->present, steps));
@@ -299,7 +299,7 @@ columns_join(struct columns *columns, struct column *to, const struct column *c,
     column_validate(to, steps);
 #endif
     if (more.end == 0) return OK;
-    if (room_widen(&room, more, steps) && make_room(columns, to, room)) return ERR_NOMEM;
+    if (room_widen(&room, more, steps) && column_make_room(columns, to, room)) return ERR_NOMEM;
     for (bits_each(i, c->present, steps)) {
         to->values[i] = c->values[i];
     }

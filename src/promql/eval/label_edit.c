@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 
 static int
-compare_names(const void *a, const void *b)
+label_edit_compare_names(const void *a, const void *b)
 {
     return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
 }
@@ -16,7 +16,7 @@ struct name_list
 name_list_of(struct bytes *names, uint32_t count)
 {
     uint32_t kept = 0;
-    if (count > 1) qsort(names, count, sizeof *names, compare_names);
+    if (count > 1) qsort(names, count, sizeof *names, label_edit_compare_names);
     for (uint32_t i = 0; i < count; i++) {
         if (kept == 0 || !bytes_equal(names[kept - 1], names[i])) names[kept++] = names[i];
     }
@@ -41,7 +41,7 @@ label_name_is_valid(struct bytes name)
 }
 
 static bool
-is_name(const struct label *label)
+label_edit_is_name(const struct label *label)
 {
     return bytes_equal_text(label->name, "__name__");
 }
@@ -51,7 +51,7 @@ labels_without_metadata(struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     for (struct label label; labels_next(&c, &label);) {
-        bool describes = is_name(&label) || bytes_equal_text(label.name, "__type__") ||
+        bool describes = label_edit_is_name(&label) || bytes_equal_text(label.name, "__type__") ||
                          bytes_equal_text(label.name, "__unit__");
         if (!describes) labels_put(to, label);
     }
@@ -86,7 +86,7 @@ labels_drop(struct buf *to, struct bytes labels, const struct name_list *names, 
 {
     struct cursor c = cursor_of(labels);
     for (struct label label; labels_next(&c, &label);) {
-        if (name_too && is_name(&label)) continue;
+        if (name_too && label_edit_is_name(&label)) continue;
         if (!name_list_has(names, label.name)) labels_put(to, label);
     }
 }

@@ -57,7 +57,7 @@ is_before(struct text_span a, struct text_span b)
 }
 
 static struct eval_note *
-add(struct eval_notes *notes, enum note_kind kind, struct text_span at, struct buf *text)
+notes_put(struct eval_notes *notes, enum note_kind kind, struct text_span at, struct buf *text)
 {
     struct eval_note *note = NULL;
     notes->added++;
@@ -97,7 +97,7 @@ notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at, co
     va_end(args);
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
     buf_put_text(&text, words);
-    add(notes, kind, at, &text);
+    notes_put(notes, kind, at, &text);
     buf_fini(&text);
 }
 
@@ -109,7 +109,7 @@ notes_merge(struct eval_notes *notes, const struct eval_notes *of)
         const struct eval_note *note = &of->items[i];
         struct buf text = {.at = (uint8_t *)(uintptr_t)note->text.at, .size = note->text.size};
         assert(note->forced == NULL); /* invariant 3 */
-        add(notes, note->kind, note->at, &text);
+        notes_put(notes, note->kind, note->at, &text);
     }
 }
 
@@ -121,12 +121,12 @@ notes_add_quoted(struct eval_notes *notes, enum note_kind kind, struct text_span
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
     buf_put_text(&text, words);
     quote_text(&text, quoted);
-    add(notes, kind, at, &text);
+    notes_put(notes, kind, at, &text);
     buf_fini(&text);
 }
 
 static void
-put_number(struct buf *to, double number)
+notes_put_number(struct buf *to, double number)
 {
     char digits[NUMBER_TEXT_BYTES];
     buf_put(to, digits, number_print_sentence(double_bits(number), digits));
@@ -139,8 +139,8 @@ notes_add_number(struct eval_notes *notes, enum note_kind kind, struct text_span
     struct buf text;
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
     buf_put_text(&text, words);
-    put_number(&text, number);
-    add(notes, kind, at, &text);
+    notes_put_number(&text, number);
+    notes_put(notes, kind, at, &text);
     buf_fini(&text);
 }
 
@@ -155,7 +155,7 @@ notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
     quote_text(&text, type);
     buf_put_text(&text, ": ");
     quote_text(&text, metric);
-    add(notes, NOTE_INFO, at, &text);
+    notes_put(notes, NOTE_INFO, at, &text);
     buf_fini(&text);
 }
 
@@ -175,7 +175,7 @@ notes_add_metric(struct eval_notes *notes, enum note_kind kind, struct text_span
     struct buf text;
     buf_init(&text, notes->budget, NOTE_BYTES_MAX);
     put_metric(&text, words, metric);
-    add(notes, kind, at, &text);
+    notes_put(notes, kind, at, &text);
     buf_fini(&text);
 }
 
@@ -190,7 +190,7 @@ notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes m
                "https://prometheus.io/docs/prometheus/latest/querying/functions/"
                "#histogram_quantile)",
                metric);
-    struct eval_note *note = add(notes, NOTE_INFO, at, &text);
+    struct eval_note *note = notes_put(notes, NOTE_INFO, at, &text);
     buf_fini(&text);
     if (note == NULL) return;
     assert(note->kind == NOTE_INFO); /* invariant 2 */
@@ -216,7 +216,7 @@ notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes m
 }
 
 static void
-put_time(struct buf *to, int64_t t_ms)
+notes_put_time(struct buf *to, int64_t t_ms)
 {
     char text[64];
     time_t seconds = (time_t)(t_ms / 1000);
@@ -235,14 +235,14 @@ note_print(const struct eval_notes *notes, const struct eval_note *note, struct 
     if (f != NULL) {
         assert(f->samples > 0); /* invariant 2 */
         buf_put_text(to, ", from buckets ");
-        put_number(to, f->decrease.least_bound);
+        notes_put_number(to, f->decrease.least_bound);
         buf_put_text(to, " to ");
-        put_number(to, f->decrease.greatest_bound);
+        notes_put_number(to, f->decrease.greatest_bound);
         buf_printf(to, ", with a max diff of %.2g, over %llu samples from ", f->decrease.most,
                    (unsigned long long)f->samples);
-        put_time(to, f->first_ms);
+        notes_put_time(to, f->first_ms);
         buf_put_text(to, " to ");
-        put_time(to, f->last_ms);
+        notes_put_time(to, f->last_ms);
     }
     buf_put_text(to, " (");
     tree_put_position(notes->query, note->at.begin, to);

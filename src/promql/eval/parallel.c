@@ -2,12 +2,14 @@
  * parallel.c - a selector, or a function of ranges, evaluated by several threads.
  *
  *      lane 0:  shard 0 of the series -> columns -> batches --+
- *      lane 1:  shard 1               -> columns -> batches --+--> next(), in the order of labels
+ *      lane 1:  shard 1               -> columns -> batches --+--> parallel_next(), in the order of
+ * labels
  *
  * Each lane has its own evaluation, set of series and batches, and belongs to one thread at a time.
- * A turn of work fills one batch. next() takes turns itself where a batch is missing; helping
- * threads take turns as long as there is room for batches. next() merges the lanes by labels, which
- * is the order of a single lane, so the result does not depend on which thread worked.
+ * A turn of work fills one batch. parallel_next() takes turns itself where a batch is missing;
+ * helping threads take turns as long as there is room for batches. parallel_next() merges the lanes
+ * by labels, which is the order of a single lane, so the result does not depend on which thread
+ * worked.
  *
  *      idle --claim_locked()--> busy --take_turn()--> idle, or ended after the last series or an
  *      error
@@ -15,7 +17,8 @@
  * Invariants:
  *
  *  1. A busy lane has room for the batch that is being filled: filled < BATCHES.
- *  2. Batches that are filled have at least one column; next() reads the first one of them.
+ *  2. Batches that are filled have at least one column; parallel_next() reads the first one of
+ * them.
  *  3. A lane that ended stays so, and no thread works on it.
  *  4. `helpers` counts the threads that were asked for and have not returned: at most one per lane
  *     besides the thread of the query.
@@ -50,14 +53,14 @@ struct shard_lane {
     struct vector *leaf;
     struct lane_batch batches[BATCHES];
 
-    /* Fields of next(). */
+    /* Fields of parallel_next(). */
     uint32_t first; /* index of the batch that is read; changes under the lock: others look at it */
     uint32_t at;    /* next column of that batch */
     bool readable;  /* the batch is filled */
     bool merged;    /* notes and counts were added to those of the query */
 
     /* Guarded by the lock. */
-    uint32_t filled; /* count of batches that wait for next() or are read by it */
+    uint32_t filled; /* count of batches that wait for parallel_next() or are read by it */
     enum lane_state state;
     enum err failed; /* the error that ended the lane */
 };
@@ -189,7 +192,7 @@ ask_for_help(struct parallel_vector *p)
 
 /* Ends the use of the column that was given last, and of its batch after the last column. */
 static void
-release(struct parallel_vector *p)
+parallel_release(struct parallel_vector *p)
 {
     struct shard_lane *lane = p->given;
     p->given = NULL;
@@ -253,11 +256,11 @@ merge(struct parallel_vector *p, struct shard_lane *lane)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+parallel_next(struct vector *v, struct column **ret_column)
 {
     struct parallel_vector *p = (struct parallel_vector *)v;
     struct bytes first = {NULL, 0};
-    release(p);
+    parallel_release(p);
     await_batches(p);
     *ret_column = NULL;
     for (uint32_t i = 0; i < p->lane_count; i++) {
@@ -333,7 +336,7 @@ enum err
 vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t count,
                     struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, parallel_free};
+    static const struct vector_ops ops = {parallel_next, parallel_free};
     struct parallel_vector *p = mem_new(ev->budget, sizeof *p);
     if (p == NULL) return eval_no_memory(ev);
     p->lanes = mem_new(ev->budget, SHARDS_MAX * sizeof *p->lanes);

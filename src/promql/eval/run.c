@@ -29,7 +29,7 @@
 /* --- collecting ------------------------------------------------------------------------------- */
 
 static enum err
-collect(struct query_run *run, struct column *c)
+run_collect(struct query_run *run, struct column *c)
 {
     struct evaluation *ev = &run->ev;
     uint32_t steps = ev->grid.count;
@@ -150,7 +150,7 @@ run_steps(struct query_run *run)
     enum err e = vector_new(&run->ev, run->ev.tree->root, &run->ev.grid, &v);
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
-        e = collect(run, c);
+        e = run_collect(run, c);
         if (e) break;
     }
     vector_free(v);
@@ -200,7 +200,7 @@ collect_moved(struct query_run *run, const struct column *c, uint32_t from, uint
             return eval_no_memory(ev);
         }
     }
-    return any ? collect(run, moved) : OK;
+    return any ? run_collect(run, moved) : OK;
 }
 
 /* Joins the first `kept` steps, from `x`, with the others, which were collected. */
@@ -270,8 +270,8 @@ run_vector(struct query_run *run, struct promql_cache *cache)
 }
 
 static enum err
-begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
-      const struct promql_options *options)
+query_run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
+                const struct promql_options *options)
 {
     *run = (struct query_run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
@@ -306,7 +306,7 @@ enum err
 run_plan(struct query_run *run, const struct promql_tree *tree, struct view *view,
          const struct promql_options *options, struct query_plan *plan)
 {
-    enum err e = begin(run, tree, view, options);
+    enum err e = query_run_begin(run, tree, view, options);
     return e ? e : plan_fill(plan, &run->ev);
 }
 
@@ -329,7 +329,7 @@ enum err
 run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
           const struct promql_options *options, struct query_plan *measured)
 {
-    enum err e = begin(run, tree, view, options);
+    enum err e = query_run_begin(run, tree, view, options);
     if (e) return e;
     struct evaluation *ev = &run->ev;
     ev->plan = measured;

@@ -18,7 +18,7 @@ const struct function functions[FUNCTION_COUNT] = {
 };
 
 static int
-compare(const struct function *f, struct bytes name)
+functions_compare(const struct function *f, struct bytes name)
 {
     return bytes_compare(bytes_of_text(f->name), name);
 }
@@ -28,7 +28,7 @@ function_find(struct bytes name)
 {
     /* A function of MetricsQL that vmalert uses to restore its state. */
     if (bytes_equal_text(name, "default_rollup")) return &functions[FUNCTION_LAST_OVER_TIME];
-    unsigned i =
-        search_first(each, 0u, (unsigned)FUNCTION_COUNT, compare(&functions[each], name) >= 0);
-    return i < FUNCTION_COUNT && compare(&functions[i], name) == 0 ? &functions[i] : NULL;
+    unsigned i = search_first(each, 0u, (unsigned)FUNCTION_COUNT,
+                              functions_compare(&functions[each], name) >= 0);
+    return i < FUNCTION_COUNT && functions_compare(&functions[i], name) == 0 ? &functions[i] : NULL;
 }

@@ -91,7 +91,8 @@ rank_within(const struct classic_bucket *b, double lower, double before, double 
 }
 
 static bool
-look_for(double value, const struct classic_bucket *b, double lower, double before, double *rank)
+classic_look_for(double value, const struct classic_bucket *b, double lower, double before,
+                 double *rank)
 {
     if (lower >= value)
         *rank = before;
@@ -116,8 +117,8 @@ classic_fraction(double lower, double upper, struct classic_bucket *b, uint32_t 
     double begin = b[0].bound <= 0 ? -INFINITY : 0;
     for (uint32_t i = 0; i < count && !(low_found && high_found); i++) {
         if (i > 0) begin = b[i - 1].bound;
-        if (!low_found) low_found = look_for(lower, &b[i], begin, before, &low);
-        if (!high_found) high_found = look_for(upper, &b[i], begin, before, &high);
+        if (!low_found) low_found = classic_look_for(lower, &b[i], begin, before, &low);
+        if (!high_found) high_found = classic_look_for(upper, &b[i], begin, before, &high);
         before = b[i].count;
     }
     if (!low_found || low > all) low = all;

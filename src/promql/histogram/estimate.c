@@ -99,8 +99,8 @@ struct rank_limit {
 };
 
 static void
-look_for(struct rank_limit *l, const struct fhist *h, const struct fhist_bucket *b, bool is_zero,
-         double rank)
+estimate_look_for(struct rank_limit *l, const struct fhist *h, const struct fhist_bucket *b,
+                  bool is_zero, double rank)
 {
     if (l->found) return;
     if (b->lower >= l->value)
@@ -126,8 +126,8 @@ fhist_fraction(const struct fhist *h, double lower, double upper, enum fhist_ske
         count += b.count;
         bool is_zero = b.lower <= 0 && b.upper >= 0;
         if (is_zero) narrow_zero(h, &b);
-        look_for(&low, h, &b, is_zero, rank);
-        look_for(&high, h, &b, is_zero, rank);
+        estimate_look_for(&low, h, &b, is_zero, rank);
+        estimate_look_for(&high, h, &b, is_zero, rank);
         rank += b.count;
     }
     if (isnan(h->sum)) {

@@ -96,7 +96,8 @@ place_side(struct fhist_side *side, uint32_t count, double **doubles, int32_t **
 
 /* Lays the arrays out after the struct: bounds, counts, indexes. */
 static struct fhist *
-place(void *memory, uint32_t positive, uint32_t negative, uint32_t bounds, double **ret_bounds)
+fhist_place(void *memory, uint32_t positive, uint32_t negative, uint32_t bounds,
+            double **ret_bounds)
 {
     struct fhist *h = memory;
     assert((uintptr_t)memory % _Alignof(struct fhist) == 0);
@@ -148,8 +149,8 @@ fhist_of(void *memory, const struct histogram *from)
 {
     bool is_int = from->kind == SAMPLE_HISTOGRAM_INT;
     double *bounds;
-    struct fhist *h = place(memory, from->positive.bucket_count, from->negative.bucket_count,
-                            from->custom_count, &bounds);
+    struct fhist *h = fhist_place(memory, from->positive.bucket_count, from->negative.bucket_count,
+                                  from->custom_count, &bounds);
     h->hint = from->reset_hint == RESET_GAUGE ? RESET_GAUGE : RESET_UNKNOWN;
     h->schema = from->schema;
     h->zero_threshold = bits_double(from->zero_threshold_bits);
@@ -233,7 +234,7 @@ fhist_copy(void *memory, const struct fhist *from)
 {
     double *bounds;
     struct fhist *h =
-        place(memory, from->positive.count, from->negative.count, from->bound_count, &bounds);
+        fhist_place(memory, from->positive.count, from->negative.count, from->bound_count, &bounds);
     struct fhist_side positive = h->positive, negative = h->negative;
     copy_side(&positive, &from->positive);
     copy_side(&negative, &from->negative);
@@ -349,7 +350,7 @@ fhist_validate(const struct fhist *h)
 /* --- a text ----------------------------------------------------------------------------------- */
 
 static void
-put_number(struct buf *to, double value)
+fhist_put_number(struct buf *to, double value)
 {
     char text[NUMBER_TEXT_BYTES];
     buf_put(to, text, number_print_sentence(double_bits(value), text));
@@ -360,11 +361,11 @@ put_bucket_text(struct fhist_bucket b, struct buf *to)
 {
     if (b.count == 0) return;
     buf_put_text(to, b.has_lower ? ", [" : ", (");
-    put_number(to, b.lower);
+    fhist_put_number(to, b.lower);
     buf_put_u8(to, ',');
-    put_number(to, b.upper);
+    fhist_put_number(to, b.upper);
     buf_put_text(to, b.has_upper ? "]:" : "):");
-    put_number(to, b.count);
+    fhist_put_number(to, b.count);
 }
 
 void
@@ -372,9 +373,9 @@ fhist_print(const struct fhist *h, struct buf *to)
 {
     double zero = h->zero_threshold;
     buf_put_text(to, "{count:");
-    put_number(to, h->count);
+    fhist_put_number(to, h->count);
     buf_put_text(to, ", sum:");
-    put_number(to, h->sum);
+    fhist_put_number(to, h->sum);
     for (uint32_t i = h->negative.count; i-- > 0;) {
         put_bucket_text(fhist_side_bucket(h, false, i), to);
     }

@@ -81,7 +81,7 @@ add_to(struct fhist_side *s, uint32_t at, double count)
 }
 
 static bool
-make_room(struct arena *arena, struct fhist_side *s, uint32_t wanted)
+fhist_sum_make_room(struct arena *arena, struct fhist_side *s, uint32_t wanted)
 {
     assert(s->count <= s->capacity); /* invariant 2 */
     if (wanted <= s->capacity) return true;
@@ -139,7 +139,7 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
         return OK;
     }
     uint32_t missing = count_missing(to, r), old = to->count, at = missing, put = 0;
-    if (!make_room(arena, to, old + missing)) return ERR_NOMEM;
+    if (!fhist_sum_make_room(arena, to, old + missing)) return ERR_NOMEM;
     /* Moves the buckets to the end of the array, from where they are merged. */
     if (missing > 0 && old > 0) {
         memmove(to->indexes + missing, to->indexes, old * sizeof *to->indexes);
@@ -318,7 +318,8 @@ add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, dou
     struct precise *sums = arena_new(arena, (count + 1) * sizeof *sums);
     struct fhist_side *side = &to->positive;
     assert(fhist_is_custom(h)); /* like `to` */
-    if (bounds == NULL || sums == NULL || !make_room(arena, side, count + 1)) return ERR_NOMEM;
+    if (bounds == NULL || sums == NULL || !fhist_sum_make_room(arena, side, count + 1))
+        return ERR_NOMEM;
     for (uint32_t i = 0; i < side->count; i++) {
         struct precise *sum = &sums[new_place(to, side->indexes[i], bounds, count)];
         precise_add(sum, side->counts[i]);

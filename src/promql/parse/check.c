@@ -97,7 +97,7 @@ check_matching(struct promql_parser *p, struct node *n)
 }
 
 static int
-compare_names(const void *a, const void *b)
+check_compare_names(const void *a, const void *b)
 {
     return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
 }
@@ -115,9 +115,10 @@ check_included(struct promql_parser *p, const struct node *n)
         return;
     }
     memcpy(sorted, include->names, bytes);
-    qsort(sorted, include->count, sizeof *sorted, compare_names);
+    qsort(sorted, include->count, sizeof *sorted, check_compare_names);
     for (uint32_t i = 0; i < on->count; i++) {
-        if (bsearch(&on->names[i], sorted, include->count, sizeof *sorted, compare_names) == NULL) {
+        if (bsearch(&on->names[i], sorted, include->count, sizeof *sorted, check_compare_names) ==
+            NULL) {
             continue;
         }
         parse_fail_quoted(p, operator_at(p, n), "label ", on->names[i],

@@ -161,14 +161,14 @@ peek_wide(const struct lexer *x, unsigned *ret_bytes)
 }
 
 static int32_t
-peek(const struct lexer *x)
+lexer_peek_char(const struct lexer *x)
 {
     unsigned bytes;
     return peek_wide(x, &bytes);
 }
 
 static int32_t
-next(struct lexer *x)
+lexer_take_char(struct lexer *x)
 {
     unsigned bytes;
     int32_t c = peek_wide(x, &bytes);
@@ -185,7 +185,7 @@ is_in(int32_t c, const char *set)
 static bool
 accept(struct lexer *x, const char *set)
 {
-    if (!is_in(peek(x), set)) return false;
+    if (!is_in(lexer_peek_char(x), set)) return false;
     x->at++;
     return true;
 }
@@ -226,7 +226,7 @@ emit(struct lexer *x, enum token_type type)
 
 /* Ends with an error at the token being read; after emit() it is at the next token. */
 static struct promql_token
-fail(struct lexer *x, const char *text)
+lexer_fail(struct lexer *x, const char *text)
 {
     x->mode = LEX_ENDED;
     buf_put_text(x->error, text);
@@ -236,7 +236,7 @@ fail(struct lexer *x, const char *text)
 static struct promql_token
 fail_at_rune(struct lexer *x, const char *text, int32_t c)
 {
-    struct promql_token t = fail(x, text);
+    struct promql_token t = lexer_fail(x, text);
     quote_rune(x->error, c);
     return t;
 }
@@ -244,7 +244,7 @@ fail_at_rune(struct lexer *x, const char *text, int32_t c)
 static struct promql_token
 fail_at_text(struct lexer *x, const char *text)
 {
-    struct promql_token t = fail(x, text);
+    struct promql_token t = lexer_fail(x, text);
     quote_text(x->error, t.text);
     return t;
 }
@@ -264,7 +264,8 @@ scan_number(struct lexer *x, bool in_series)
     }
     accept(x, ".");
     accept(x, digits);
-    for (int32_t c = peek(x); is_in(c, digits) || is_in(c, "._eE"); c = peek(x)) {
+    for (int32_t c = lexer_peek_char(x); is_in(c, digits) || is_in(c, "._eE");
+         c = lexer_peek_char(x)) {
         if (c == '.' && dot) {
             x->at++;
             return false;
@@ -281,17 +282,17 @@ scan_number(struct lexer *x, bool in_series)
             x->at++;
             exponent = true;
             accept(x, "+-");
-            if (accept(x, "._eE") || peek(x) == RUNE_NONE) return false;
+            if (accept(x, "._eE") || lexer_peek_char(x) == RUNE_NONE) return false;
         } else if (c == '_') {
             x->at++;
-            if (accept(x, "._eE") || peek(x) == RUNE_NONE) return false;
+            if (accept(x, "._eE") || lexer_peek_char(x) == RUNE_NONE) return false;
         } else {
             while (accept(x, digits)) {
             }
         }
     }
     if (x->at == begin) return false;
-    int32_t after = peek(x);
+    int32_t after = lexer_peek_char(x);
     return (in_series && after == 'x') || (!is_alpha(after) && !is_digit(after));
 }
 
@@ -301,13 +302,13 @@ scan_duration(struct lexer *x)
 {
     if (!accept(x, "smhdwy")) return false;
     accept(x, "s");
-    while (is_digit(peek(x))) {
+    while (is_digit(lexer_peek_char(x))) {
         while (accept(x, "0123456789")) {
         }
         if (!accept(x, "smhdw")) return false;
         accept(x, "s");
     }
-    int32_t after = peek(x);
+    int32_t after = lexer_peek_char(x);
     if (!is_alpha(after) && !is_digit(after)) return true;
     x->at++; /* part of the error's text */
     return false;
@@ -378,7 +379,7 @@ lexer_number(struct bytes number, double *ret)
 static bool
 pass_escape(struct lexer *x, int32_t quote, struct promql_token *ret)
 {
-    int32_t c = next(x);
+    int32_t c = lexer_take_char(x);
     unsigned count = 0, base = 16;
     uint32_t v = 0;
     if (c == quote || is_in(c, "abfnrtv\\")) return true;
@@ -387,12 +388,12 @@ pass_escape(struct lexer *x, int32_t quote, struct promql_token *ret)
         base = 8;
     } else if (is_in(c, "xuU")) {
         count = c == 'x' ? 2 : c == 'u' ? 4 : 8;
-        c = next(x);
+        c = lexer_take_char(x);
     } else if (c == RUNE_NONE) {
-        *ret = fail(x, "escape sequence not terminated");
+        *ret = lexer_fail(x, "escape sequence not terminated");
         return false;
     } else {
-        *ret = fail(x, "unknown escape sequence ");
+        *ret = lexer_fail(x, "unknown escape sequence ");
         quote_code_point(x->error, c);
         return false;
     }
@@ -401,19 +402,19 @@ pass_escape(struct lexer *x, int32_t quote, struct promql_token *ret)
         int digit = c < 0 || c > 0x7f ? -1 : hex_digit((uint8_t)c);
         if (digit < 0 || (unsigned)digit >= base) {
             if (c == RUNE_NONE) {
-                *ret = fail(x, "escape sequence not terminated");
+                *ret = lexer_fail(x, "escape sequence not terminated");
                 return false;
             }
-            *ret = fail(x, "illegal character ");
+            *ret = lexer_fail(x, "illegal character ");
             quote_code_point(x->error, c);
             buf_put_text(x->error, " in escape sequence");
             return false;
         }
         v = v * base + (unsigned)digit;
-        if (count > 1) c = next(x);
+        if (count > 1) c = lexer_take_char(x);
     }
     if (v <= max && (v < 0xd800 || v >= 0xe000)) return true;
-    *ret = fail(x, "escape sequence is an invalid Unicode code point");
+    *ret = lexer_fail(x, "escape sequence is an invalid Unicode code point");
     return false;
 }
 
@@ -426,12 +427,12 @@ string(struct lexer *x, int32_t quote)
         struct promql_token failed;
         x->at += bytes;
         if (c == quote) return emit(x, TOKEN_STRING);
-        if (c == RUNE_BAD) return fail(x, "invalid UTF-8 rune");
+        if (c == RUNE_BAD) return lexer_fail(x, "invalid UTF-8 rune");
         if (quote == '`') {
-            if (c == RUNE_NONE) return fail(x, "unterminated raw string");
+            if (c == RUNE_NONE) return lexer_fail(x, "unterminated raw string");
             continue;
         }
-        if (c == RUNE_NONE || c == '\n') return fail(x, "unterminated quoted string");
+        if (c == RUNE_NONE || c == '\n') return lexer_fail(x, "unterminated quoted string");
         if (c == '\\' && !pass_escape(x, quote, &failed)) return failed;
     }
 }
@@ -458,10 +459,10 @@ opens_paren(const struct lexer *x)
 static struct promql_token
 keyword_or_identifier(struct lexer *x)
 {
-    int32_t c = peek(x);
+    int32_t c = lexer_peek_char(x);
     while (is_alpha(c) || is_digit(c) || c == ':') {
         x->at++;
-        c = peek(x);
+        c = lexer_peek_char(x);
     }
     struct bytes word = taken(x);
     if (word_is(word, "inf") || word_is(word, "nan")) return emit(x, TOKEN_NUMBER);
@@ -479,7 +480,7 @@ static bool
 duration_word(struct lexer *x, struct promql_token *ret)
 {
     static const enum token_type types[] = {TOKEN_STEP, TOKEN_RANGE, TOKEN_MIN_OF, TOKEN_MAX_OF};
-    while (is_alpha(peek(x))) {
+    while (is_alpha(lexer_peek_char(x))) {
         x->at++;
     }
     for (unsigned i = 0; i < sizeof types / sizeof *types; i++) {
@@ -511,10 +512,10 @@ open_paren(struct lexer *x)
 static struct promql_token
 inside_braces(struct lexer *x)
 {
-    int32_t c = next(x);
-    if (c == RUNE_NONE) return fail(x, "unexpected end of input inside braces");
+    int32_t c = lexer_take_char(x);
+    if (c == RUNE_NONE) return lexer_fail(x, "unexpected end of input inside braces");
     if (is_alpha(c)) {
-        for (c = peek(x); is_alpha(c) || is_digit(c); c = peek(x)) {
+        for (c = lexer_peek_char(x); is_alpha(c) || is_digit(c); c = lexer_peek_char(x)) {
             x->at++;
         }
         return emit(x, TOKEN_IDENTIFIER);
@@ -529,7 +530,7 @@ inside_braces(struct lexer *x)
     case '=':
         return emit(x, accept(x, "~") ? TOKEN_MATCH_REGEX : TOKEN_EQUAL);
     case '!':
-        c = next(x);
+        c = lexer_take_char(x);
         if (c == '~') return emit(x, TOKEN_MATCH_NOT_REGEX);
         if (c == '=') return emit(x, TOKEN_NE);
         return fail_at_rune(x, "unexpected character after '!' inside braces: ", c);
@@ -570,8 +571,8 @@ static struct promql_token
 duration(struct lexer *x)
 {
     struct promql_token t;
-    int32_t c = next(x);
-    if (is_digit(c) || (c == '.' && is_digit(peek(x)))) {
+    int32_t c = lexer_take_char(x);
+    if (is_digit(c) || (c == '.' && is_digit(lexer_peek_char(x)))) {
         x->at--;
         x->got_duration = true;
         x->mode = LEX_ORDINARY;
@@ -579,7 +580,7 @@ duration(struct lexer *x)
     }
     switch (c) {
     case RUNE_NONE:
-        return fail(x, "unexpected end of input in duration expression");
+        return lexer_fail(x, "unexpected end of input in duration expression");
     case ']':
         x->bracket_open = x->got_colon = false;
         x->mode = LEX_ORDINARY;
@@ -587,8 +588,8 @@ duration(struct lexer *x)
     case ':':
         t = emit(x, TOKEN_COLON);
         if (!x->got_duration)
-            return fail(x, "unexpected colon before duration in duration expression");
-        if (x->got_colon) return fail(x, "unexpected repeated colon in duration expression");
+            return lexer_fail(x, "unexpected colon before duration in duration expression");
+        if (x->got_colon) return lexer_fail(x, "unexpected repeated colon in duration expression");
         x->got_colon = true;
         return t;
     case '(':
@@ -628,8 +629,8 @@ within_brackets(struct lexer *x, int32_t c)
 static struct promql_token
 ordinary(struct lexer *x)
 {
-    int32_t c = next(x);
-    if (is_digit(c) || (c == '.' && is_digit(peek(x)))) {
+    int32_t c = lexer_take_char(x);
+    if (is_digit(c) || (c == '.' && is_digit(lexer_peek_char(x)))) {
         x->at--;
         return number_or_duration(x);
     }
@@ -640,8 +641,8 @@ ordinary(struct lexer *x)
     }
     switch (c) {
     case RUNE_NONE:
-        if (x->paren_depth > 0) return fail(x, "unclosed left parenthesis");
-        if (x->bracket_open) return fail(x, "unclosed left bracket");
+        if (x->paren_depth > 0) return lexer_fail(x, "unclosed left parenthesis");
+        if (x->bracket_open) return lexer_fail(x, "unclosed left bracket");
         x->mode = LEX_ENDED;
         return emit(x, TOKEN_END);
     case '+':
@@ -656,10 +657,11 @@ ordinary(struct lexer *x)
         return emit(x, TOKEN_AT);
     case '=':
         if (accept(x, "=")) return emit(x, TOKEN_EQ);
-        if (peek(x) == '~') return fail_at_rune(x, "unexpected character after '=': ", '~');
+        if (lexer_peek_char(x) == '~')
+            return fail_at_rune(x, "unexpected character after '=': ", '~');
         return emit(x, TOKEN_EQUAL);
     case '!':
-        c = next(x);
+        c = lexer_take_char(x);
         if (c == '=') return emit(x, TOKEN_NE);
         return fail_at_rune(x, "unexpected character after '!': ", c);
     case '<':
@@ -698,11 +700,11 @@ static void
 skip(struct lexer *x)
 {
     for (;;) {
-        int32_t c = peek(x);
+        int32_t c = lexer_peek_char(x);
         if (c == '#' && x->mode == LEX_ORDINARY) {
             while (c != '\n' && c != '\r' && c != RUNE_NONE) {
-                next(x);
-                c = peek(x);
+                lexer_take_char(x);
+                c = lexer_peek_char(x);
             }
         } else if (is_space(c)) {
             x->at++;

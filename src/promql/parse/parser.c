@@ -58,7 +58,7 @@ call_body(struct promql_parser *p, struct call_arguments *ret)
 }
 
 static struct node *
-call(struct promql_parser *p, const struct promql_token *name)
+parse_function_call(struct promql_parser *p, const struct promql_token *name)
 {
     struct call_arguments arguments = {.items = NULL};
     if (!call_body(p, &arguments)) return NULL;
@@ -155,7 +155,7 @@ word(struct promql_parser *p)
         return aggregation(p, &t);
     }
     bool calls = t.type == TOKEN_IDENTIFIER || (t.type >= TOKEN_START && t.type <= TOKEN_RANGE);
-    return opens && calls ? call(p, &t) : parse_selector(p, &t);
+    return opens && calls ? parse_function_call(p, &t) : parse_selector(p, &t);
 }
 
 enum { PRECEDENCE_SIGN = 5 };

@@ -93,7 +93,7 @@ put_label(struct buf *to, struct bytes name)
 }
 
 static void
-put_labels(struct buf *to, const struct labels_named *labels)
+print_put_labels(struct buf *to, const struct labels_named *labels)
 {
     buf_put_u8(to, '(');
     for (uint32_t i = 0; i < labels->count; i++) {
@@ -196,7 +196,7 @@ compare_printed(const void *a, const void *b)
 
 /* Puts the name first, and matchers in the order of their texts. */
 static void
-put_series(struct buf *to, const struct node *n)
+print_put_series(struct buf *to, const struct node *n)
 {
     struct buf texts;
     uint32_t count = 0;
@@ -253,7 +253,7 @@ put_aggregation_head(struct buf *to, const struct node *n)
     buf_put_text(to, token_word(n->aggregation.op));
     if (!n->aggregation.without && labels->count == 0) return;
     buf_put_text(to, n->aggregation.without ? " without " : " by ");
-    put_labels(to, labels);
+    print_put_labels(to, labels);
     buf_put_u8(to, ' ');
 }
 
@@ -268,11 +268,11 @@ put_operator(struct buf *to, const struct node *n)
     if (!n->binary.matches) return;
     if (m->labels.count > 0 || m->on || groups) {
         buf_put_text(to, m->on ? " on " : " ignoring ");
-        put_labels(to, &m->labels);
+        print_put_labels(to, &m->labels);
     }
     if (groups) {
         buf_put_text(to, m->cardinality == MANY_TO_ONE ? " group_left " : " group_right ");
-        put_labels(to, &m->include);
+        print_put_labels(to, &m->include);
     }
     char text[NUMBER_TEXT_BYTES];
     bool both = m->fills_left && m->fills_right && m->fill_left == m->fill_right;
@@ -325,13 +325,13 @@ tree_print(const struct node *n, struct buf *to)
         quote_text(to, n->string);
         return;
     case NODE_SELECTOR:
-        put_series(to, n);
+        print_put_series(to, n);
         put_at(to, &n->selector.shift);
         put_extent(to, n->selector.extent);
         put_offset(to, &n->selector.shift);
         return;
     case NODE_RANGE:
-        put_series(to, n->range.selector);
+        print_put_series(to, n->range.selector);
         buf_put_u8(to, '[');
         put_length(to, &n->range.range);
         buf_put_u8(to, ']');

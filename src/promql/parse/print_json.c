@@ -11,7 +11,7 @@
 #include "wire/number.h"
 
 static void
-put_key(struct buf *to, const char *key)
+print_json_put_key(struct buf *to, const char *key)
 {
     bool first = to->size > 0 && to->at[to->size - 1] == '{';
     buf_put_text(to, first ? "\"" : ",\"");
@@ -22,21 +22,21 @@ put_key(struct buf *to, const char *key)
 static void
 put_string(struct buf *to, const char *key, struct bytes value)
 {
-    put_key(to, key);
+    print_json_put_key(to, key);
     (void)json_print_string(to, value);
 }
 
 static void
 put_bool(struct buf *to, const char *key, bool value)
 {
-    put_key(to, key);
+    print_json_put_key(to, key);
     buf_put_text(to, value ? "true" : "false");
 }
 
 static void
 put_int(struct buf *to, const char *key, int64_t value)
 {
-    put_key(to, key);
+    print_json_put_key(to, key);
     buf_put_int(to, value);
 }
 
@@ -49,7 +49,7 @@ put_type(struct buf *to, const char *type)
 static void
 put_node(struct buf *to, const char *key, const struct node *n)
 {
-    put_key(to, key);
+    print_json_put_key(to, key);
     if (n == NULL)
         buf_put_text(to, "null");
     else
@@ -59,7 +59,7 @@ put_node(struct buf *to, const char *key, const struct node *n)
 static void
 put_names(struct buf *to, const char *key, const struct labels_named *labels)
 {
-    put_key(to, key);
+    print_json_put_key(to, key);
     buf_put_u8(to, '[');
     for (uint32_t i = 0; i < labels->count; i++) {
         if (i > 0) buf_put_u8(to, ',');
@@ -71,7 +71,7 @@ put_names(struct buf *to, const char *key, const struct labels_named *labels)
 static void
 put_start_or_end(struct buf *to, const struct shift *shift)
 {
-    put_key(to, "startOrEnd");
+    print_json_put_key(to, "startOrEnd");
     buf_put_text(to, shift->at == AT_START ? "\"start\""
                      : shift->at == AT_END ? "\"end\""
                                            : "null");
@@ -80,7 +80,7 @@ put_start_or_end(struct buf *to, const struct shift *shift)
 static void
 put_timestamp(struct buf *to, const struct shift *shift)
 {
-    put_key(to, "timestamp");
+    print_json_put_key(to, "timestamp");
     if (shift->at == AT_TIME)
         buf_put_int(to, shift->at_ms);
     else
@@ -88,10 +88,10 @@ put_timestamp(struct buf *to, const struct shift *shift)
 }
 
 static void
-put_matchers(struct buf *to, const struct node *n)
+print_json_put_matchers(struct buf *to, const struct node *n)
 {
     static const char *const types[] = {"=", "!=", "=~", "!~"};
-    put_key(to, "matchers");
+    print_json_put_key(to, "matchers");
     buf_put_u8(to, '[');
     for (uint32_t i = 0; i < n->selector.matcher_count; i++) {
         const struct node_matcher *m = &n->selector.matchers[i];
@@ -105,7 +105,7 @@ put_matchers(struct buf *to, const struct node *n)
 }
 
 static void
-put_number(struct buf *to, const struct node *n)
+print_json_put_number(struct buf *to, const struct node *n)
 {
     struct buf number;
     put_type(to, "numberLiteral");
@@ -119,7 +119,7 @@ put_number(struct buf *to, const struct node *n)
 static void
 put_operand(struct buf *to, const char *key, const struct node *n)
 {
-    put_key(to, key);
+    print_json_put_key(to, key);
     if (n == NULL) {
         buf_put_text(to, "null");
         return;
@@ -127,7 +127,7 @@ put_operand(struct buf *to, const char *key, const struct node *n)
     buf_put_u8(to, '{');
     if (n->kind == NODE_NUMBER) {
         put_bool(to, "duration", n->number.is_duration);
-        put_number(to, n);
+        print_json_put_number(to, n);
     } else {
         put_operand(to, "lhs", n->duration.left);
         put_string(to, "op", bytes_of_text(token_word(n->duration.op)));
@@ -144,7 +144,7 @@ put_selector(struct buf *to, const struct node *n, const struct duration *range)
 {
     const struct shift *shift = &n->selector.shift;
     put_bool(to, "anchored", n->selector.extent == EXTENT_ANCHORED);
-    put_matchers(to, n);
+    print_json_put_matchers(to, n);
     put_string(to, "name", n->selector.name);
     put_int(to, "offset", shift->offset.ms);
     put_operand(to, "offsetExpr", shift->offset.expr);
@@ -185,16 +185,16 @@ static void
 put_call(struct buf *to, const struct node *n)
 {
     const struct function *f = n->call.function;
-    put_key(to, "args");
+    print_json_put_key(to, "args");
     buf_put_u8(to, '[');
     for (uint32_t i = 0; i < n->call.argument_count; i++) {
         if (i > 0) buf_put_u8(to, ',');
         tree_print_json(n->call.arguments[i], to);
     }
     buf_put_u8(to, ']');
-    put_key(to, "func");
+    print_json_put_key(to, "func");
     buf_put_u8(to, '{');
-    put_key(to, "argTypes");
+    print_json_put_key(to, "argTypes");
     buf_put_u8(to, '[');
     for (unsigned i = 0; i < f->argument_count; i++) {
         buf_printf(to, "%s\"%s\"", i > 0 ? "," : "", type_name(f->arguments[i]));
@@ -217,7 +217,7 @@ put_fill(struct buf *to, const char *key, bool fills, double value)
         put_string(to, key, digits);
         return;
     }
-    put_key(to, key);
+    print_json_put_key(to, key);
     if (fills)
         buf_put_bytes(to, digits);
     else
@@ -230,7 +230,7 @@ put_matching(struct buf *to, const struct matching *m)
     static const char *const cards[] = {"one-to-one", "many-to-one", "one-to-many", "many-to-many"};
     buf_put_u8(to, '{');
     put_string(to, "card", bytes_of_text(cards[m->cardinality]));
-    put_key(to, "fillValues");
+    print_json_put_key(to, "fillValues");
     buf_put_u8(to, '{');
     put_fill(to, "lhs", m->fills_left, m->fill_left);
     put_fill(to, "rhs", m->fills_right, m->fill_right);
@@ -246,7 +246,7 @@ put_binary(struct buf *to, const struct node *n)
 {
     put_bool(to, "bool", n->binary.returns_bool);
     put_node(to, "lhs", n->binary.left);
-    put_key(to, "matching");
+    print_json_put_key(to, "matching");
     if (n->binary.matches)
         put_matching(to, &n->binary.matching);
     else
@@ -274,7 +274,7 @@ tree_print_json(const struct node *n, struct buf *to)
     buf_put_u8(to, '{');
     switch (n->kind) {
     case NODE_NUMBER:
-        put_number(to, n);
+        print_json_put_number(to, n);
         break;
     case NODE_DURATION: /* only durations have it */
         break;

@@ -105,7 +105,7 @@ add_to_list(struct notation_reading *r, struct bits_list *to, double value)
 
 /* Reads [1 2 3]. */
 static bool
-read_list(struct notation_reading *r, struct bits_list *to)
+histograms_read_list(struct notation_reading *r, struct bits_list *to)
 {
     if (piece_peek(r)->mark != MARK_LEFT_BRACKET) {
         return reading_unexpected(r);
@@ -154,7 +154,7 @@ read_of(struct notation_reading *r, enum key key, struct described *d)
     case KEY_HINT:
         return read_hint(r, &d->hint);
     default:
-        return read_list(r, &d->list[key]);
+        return histograms_read_list(r, &d->list[key]);
     }
 }
 
@@ -296,14 +296,14 @@ histogram_adds(struct notation_reading *r, const struct fhist *to, const struct 
 /* --- as a text -------------------------------------------------------------------------------- */
 
 static void
-put_number(struct buf *to, double number)
+histograms_put_number(struct buf *to, double number)
 {
     char text[NUMBER_TEXT_BYTES];
     buf_put(to, text, number_print_sentence(double_bits(number), text));
 }
 
 static void
-put_key(struct buf *to, enum key key)
+histograms_put_key(struct buf *to, enum key key)
 {
     assert(to->size > 0); /* the braces */
     if (to->at[to->size - 1] != '{') buf_put_u8(to, ' ');
@@ -314,8 +314,8 @@ static void
 put_unless_0(struct buf *to, enum key key, double number)
 {
     if (number == 0) return;
-    put_key(to, key);
-    put_number(to, number);
+    histograms_put_key(to, key);
+    histograms_put_number(to, number);
 }
 
 static void
@@ -343,10 +343,10 @@ put_side(struct buf *to, const struct fhist_side *side, enum key buckets, enum k
     }
     if (first == end) return;
     if (side->indexes[first] != 0) {
-        put_key(to, offset);
+        histograms_put_key(to, offset);
         buf_printf(to, "%d", side->indexes[first]);
     }
-    put_key(to, buckets);
+    histograms_put_key(to, buckets);
     buf_put_u8(to, '[');
     int64_t empty = 0;
     for (uint32_t i = first; i < end; i++) {
@@ -358,7 +358,7 @@ put_side(struct buf *to, const struct fhist_side *side, enum key buckets, enum k
         put_empty(to, empty);
         empty = 0;
         if (i > first) buf_put_u8(to, ' ');
-        put_number(to, side->counts[i]);
+        histograms_put_number(to, side->counts[i]);
     }
     buf_put_u8(to, ']');
 }
@@ -369,7 +369,7 @@ notation_put_histogram(const struct fhist *h, struct buf *to)
     buf_put_text(to, "{{");
     if (buf_error(to)) return;
     if (h->schema != 0) {
-        put_key(to, KEY_SCHEMA);
+        histograms_put_key(to, KEY_SCHEMA);
         buf_printf(to, "%d", h->schema);
     }
     put_unless_0(to, KEY_COUNT, h->count);
@@ -377,15 +377,15 @@ notation_put_histogram(const struct fhist *h, struct buf *to)
     put_unless_0(to, KEY_ZERO_COUNT, h->zero_count);
     put_unless_0(to, KEY_ZERO_WIDTH, h->zero_threshold);
     if (fhist_is_custom(h)) {
-        put_key(to, KEY_CUSTOM);
+        histograms_put_key(to, KEY_CUSTOM);
         for (uint32_t i = 0; i < h->bound_count; i++) {
             buf_put_u8(to, i == 0 ? '[' : ' ');
-            put_number(to, h->bounds[i]);
+            histograms_put_number(to, h->bounds[i]);
         }
         buf_put_text(to, h->bound_count == 0 ? "[]" : "]");
     }
     if (h->hint != RESET_UNKNOWN) {
-        put_key(to, KEY_HINT);
+        histograms_put_key(to, KEY_HINT);
         buf_put_text(to, hints[h->hint]);
     }
     put_side(to, &h->positive, KEY_BUCKETS, KEY_OFFSET);

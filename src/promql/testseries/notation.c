@@ -33,7 +33,7 @@ struct metric_reading {
 };
 
 static struct promql_token
-next(struct metric_reading *m)
+metric_take_token(struct metric_reading *m)
 {
     m->token = lexer_next(&m->lexer);
     if (m->token.type == TOKEN_ERROR && !m->r->failed) {
@@ -98,25 +98,25 @@ read_label(struct metric_reading *m)
         return unexpected(m, "label set", "identifier or \"}\"");
     }
     if (quoted && !unquote(m, &label.name)) return false;
-    if (next(m).type != TOKEN_EQUAL) {
+    if (metric_take_token(m).type != TOKEN_EQUAL) {
         if (!quoted) return unexpected(m, "label set", "\"=\"");
         return add_label(m, (struct label){bytes_of_text("__name__"), label.name});
     }
-    if (next(m).type != TOKEN_STRING) return unexpected(m, "label set", "string");
+    if (metric_take_token(m).type != TOKEN_STRING) return unexpected(m, "label set", "string");
     if (!unquote(m, &label.value) || !add_label(m, label)) return false;
-    next(m);
+    metric_take_token(m);
     return true;
 }
 
 /* Reads the labels from after "{" to "}". */
 static bool
-read_labels(struct metric_reading *m)
+notation_read_labels(struct metric_reading *m)
 {
-    next(m);
+    metric_take_token(m);
     while (m->token.type != TOKEN_RIGHT_BRACE) {
         if (!read_label(m)) return false;
         if (m->token.type == TOKEN_COMMA)
-            next(m);
+            metric_take_token(m);
         else if (m->token.type != TOKEN_RIGHT_BRACE)
             return unexpected(m, "label set", "\",\" or \"}\"");
     }
@@ -152,19 +152,19 @@ read_metric(struct metric_reading *m, bool has_values)
 {
     struct notation_reading *r = m->r;
     struct bytes name = {NULL, 0};
-    next(m);
+    metric_take_token(m);
     if (token_may_name_metric(m->token.type)) {
         name = m->token.text;
         r->at = m->lexer.at;
         if (has_values && (r->at == r->text.size || r->text.at[r->at] != '{')) {
             return set_name(m, name);
         }
-        next(m);
+        metric_take_token(m);
     }
     if (m->token.type == TOKEN_LEFT_BRACE) {
-        if (!read_labels(m)) return false;
+        if (!notation_read_labels(m)) return false;
         r->at = m->lexer.at;
-        if (!has_values) next(m);
+        if (!has_values) metric_take_token(m);
     } else if (m->token.type != TOKEN_END) {
         return unexpected(m, has_values ? "series values" : NULL, NULL);
     }
@@ -224,7 +224,7 @@ count_with_first(uint64_t times)
 
 /* Reads xN, which is optional unless `must`. */
 static bool
-read_times(struct notation_reading *r, bool must, uint64_t *ret)
+notation_read_times(struct notation_reading *r, bool must, uint64_t *ret)
 {
     if (!piece_accept(r, MARK_TIMES)) {
         return must ? reading_unexpected(r) : !r->failed;
@@ -237,11 +237,11 @@ read_nothing(struct notation_reading *r, struct notation_item *item)
 {
     piece_take(r);
     item->count = 1;
-    return read_times(r, false, &item->count);
+    return notation_read_times(r, false, &item->count);
 }
 
 static bool
-read_value(struct notation_reading *r, struct notation_item *item)
+notation_read_value(struct notation_reading *r, struct notation_item *item)
 {
     struct notation_piece p = *piece_peek(r);
     uint64_t times = 0;
@@ -267,7 +267,7 @@ read_value(struct notation_reading *r, struct notation_item *item)
         if (!piece_number(r, &item->step)) return false;
         if (sign == MARK_SUB) item->step = -item->step;
     }
-    if (!read_times(r, item->adds, &times)) return false;
+    if (!notation_read_times(r, item->adds, &times)) return false;
     item->count = count_with_first(times);
     return true;
 }
@@ -287,7 +287,7 @@ read_histogram(struct notation_reading *r, struct notation_item *item)
         if (piece_peek(r)->mark != MARK_OPEN) return reading_unexpected(r);
         if (!histogram_read(r, &item->more, &more_hint)) return false;
     }
-    if (!read_times(r, item->adds, &times)) return false;
+    if (!notation_read_times(r, item->adds, &times)) return false;
     item->count = count_with_first(times);
     return !item->adds || times == 0 || histogram_adds(r, item->histogram, item->more);
 }
@@ -306,7 +306,7 @@ read_item(struct notation_reading *r, struct notation *to)
     case MARK_ADD:
     case MARK_SUB:
     case MARK_WORD:
-        read = read_value(r, &item);
+        read = notation_read_value(r, &item);
         break;
     case MARK_OPEN:
         read = read_histogram(r, &item);
@@ -371,7 +371,7 @@ begin_item(struct notation_walk *w, const struct notation_item *item)
 }
 
 static enum err
-step(struct notation_walk *w, const struct notation_item *item)
+notation_step(struct notation_walk *w, const struct notation_item *item)
 {
     struct fhist_outcome outcome;
     if (!item->adds) return OK;
@@ -390,7 +390,7 @@ notation_next(struct notation_walk *w, struct notation_value *ret, bool *ret_mor
     enum err e = OK;
     assert(w->left == 0 || w->next > 0); /* invariant 1 */
     assert(w->next <= w->of->item_count);
-    if (w->left > 0) e = step(w, &w->of->items[w->next - 1]);
+    if (w->left > 0) e = notation_step(w, &w->of->items[w->next - 1]);
     while (e == OK && w->left == 0 && w->next < w->of->item_count) {
         e = begin_item(w, &w->of->items[w->next++]);
     }

@@ -129,7 +129,7 @@ alert_new(struct alerts *a, const struct alert_found *found)
 }
 
 static bool
-reserve(struct alerts *a, uint32_t more)
+alerts_reserve(struct alerts *a, uint32_t more)
 {
     return array_reserve(a->budget, &a->items, &a->capacity, (size_t)a->count + more) &&
            table_reserve(&a->table, a->budget, more);
@@ -137,7 +137,7 @@ reserve(struct alerts *a, uint32_t more)
 
 /* Adds an alert; there is room. */
 static void
-add(struct alerts *a, struct alert *alert)
+alerts_add(struct alerts *a, struct alert *alert)
 {
     assert(a->count < a->capacity);
     assert(alert->annotations != NULL);            /* invariant 4 */
@@ -201,7 +201,7 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 {
     bool is_over = was->state == ALERT_INACTIVE && was->resolved_at_ns == 0; /* nothing to send */
     if (is_over || alerts_find(a, found->labels) != NULL) return OK;
-    struct alert *alert = reserve(a, 1) ? alert_new(a, found) : NULL;
+    struct alert *alert = alerts_reserve(a, 1) ? alert_new(a, found) : NULL;
     if (alert == NULL) return ERR_NOMEM;
     struct alert made = *alert;
     *alert = *was;
@@ -213,7 +213,7 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
     alert->found_in = 0; /* invariant 3 */
     make_consistent(alert);
     assert(alert_is_consistent(alert)); /* invariant 2 */
-    add(a, alert);
+    alerts_add(a, alert);
     return OK;
 }
 
@@ -255,7 +255,7 @@ skip_outage(struct alert *alert, const struct alert_terms *terms, int64_t at_ns)
 
 /* Moves the alert to its next state. Returns true if it is active. */
 static bool
-step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
+alerts_step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_t at_ns)
 {
     if (is_found) {
         alert->keep_firing_since_ns = 0;
@@ -286,7 +286,8 @@ struct prepared_alert {
 };
 
 static enum err
-prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert *p, uint32_t *more)
+alerts_prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert *p,
+               uint32_t *more)
 {
     p->alert = alerts_find(a, found->labels);
     if (p->alert == NULL) {
@@ -299,10 +300,11 @@ prepare(struct alerts *a, const struct alert_found *found, struct prepared_alert
 }
 
 static void
-take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p, int64_t at_ns)
+alerts_take(struct alerts *a, const struct alert_found *found, struct prepared_alert *p,
+            int64_t at_ns)
 {
     struct alert *alert = p->alert != NULL ? p->alert : p->made;
-    if (p->made != NULL) add(a, p->made);
+    if (p->made != NULL) alerts_add(a, p->made);
     if (p->alert != NULL) {
         annotations_free(a, alert->annotations);
         alert->annotations = p->annotations;
@@ -328,9 +330,9 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     struct prepared_alert *p = mem_new(a->budget, bytes == 0 ? 1 : bytes);
     enum err e = p == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        e = prepare(a, &found[i], &p[i], &more);
+        e = alerts_prepare(a, &found[i], &p[i], &more);
     }
-    if (e == OK && !reserve(a, more)) e = ERR_NOMEM;
+    if (e == OK && !alerts_reserve(a, more)) e = ERR_NOMEM;
     if (e) {
         for (uint32_t i = 0; p != NULL && i < count; i++) {
             alert_free(a, p[i].made);
@@ -347,14 +349,14 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
         skip_outage(a->items[i], terms, at_ns);
     }
     for (uint32_t i = 0; i < count; i++) {
-        take(a, &found[i], &p[i], at_ns);
+        alerts_take(a, &found[i], &p[i], at_ns);
     }
     mem_free(a->budget, p, bytes == 0 ? 1 : bytes);
     for (uint32_t i = 0; i < a->count; i++) {
         struct alert *alert = a->items[i];
         enum alert_state state = alert->state;
         follow_clock(alert, at_ns);
-        active += step(alert, alert->found_in == a->evaluations, terms, at_ns);
+        active += alerts_step(alert, alert->found_in == a->evaluations, terms, at_ns);
         *ret_changed |= alert->state != state || alert->labels.at == NULL;
         assert(alert->labels.at == NULL || alert_is_consistent(alert)); /* invariant 2 */
     }

@@ -76,7 +76,8 @@ fail_with_why(struct rule_work *w, enum err e)
 /* --- results ---------------------------------------------------------------------------------- */
 
 static enum err
-put_sample(struct rule_work *w, struct bytes labels, int64_t t_ms, const struct promql_point *point)
+evaluate_put_sample(struct rule_work *w, struct bytes labels, int64_t t_ms,
+                    const struct promql_point *point)
 {
     rw_build_series(w->build, labels);
     w->samples++;
@@ -121,7 +122,7 @@ record_series(struct rule_work *w, struct bytes metric, const struct promql_poin
     relabelled_put(&w->labels, metric, w->rule->over, w->rule->over_count);
     if (buf_error(&w->labels)) return work_no_memory(w);
     if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
-    if (is_new) return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
+    if (is_new) return evaluate_put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
     return work_fail(w, ERR_INPUT,
                      "vector contains metrics with the same labelset after applying rule labels");
 }
@@ -196,7 +197,7 @@ put_alert_series(struct rule_work *w, const struct alert *alert, const char *sta
     struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
     enum err e = add_alert_series(w, alert, state, &w->written, &is_new);
     if (e || !is_new) return e;
-    return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point);
+    return evaluate_put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point);
 }
 
 /* Finds the series that the alerts of a checkpoint wrote, so that ended ones are marked stale. */

@@ -34,7 +34,7 @@ query_for_template(void *context, struct bytes expression,
 }
 
 static enum err
-expand(struct expanding *x, struct bytes text, struct bytes *ret)
+alert_expand(struct expanding *x, struct bytes text, struct bytes *ret)
 {
     struct rule_work *w = x->w;
     struct buf to;
@@ -94,7 +94,7 @@ expand_labels(struct expanding *x, struct bytes metric, struct alert_found *foun
     over[count++] = (struct label){bytes_of_text("__name__"), bytes_of("", 0)};
     for (uint32_t i = 0; i < rule->label_count; i++, count++) {
         over[count].name = rule->labels[i].name;
-        enum err e = expand(x, rule->labels[i].value, &over[count].value);
+        enum err e = alert_expand(x, rule->labels[i].value, &over[count].value);
         if (e) return e;
     }
     count = relabelled_sort(over, count);
@@ -113,7 +113,7 @@ expand_annotations(struct expanding *x, struct alert_found *found)
     if (items == NULL) return work_no_memory(x->w);
     for (uint32_t i = 0; i < texts->count; i++) {
         items[i].name = bytes_of_text(texts->items[i].name);
-        enum err e = expand(x, bytes_of_text(texts->items[i].value), &items[i].value);
+        enum err e = alert_expand(x, bytes_of_text(texts->items[i].value), &items[i].value);
         if (e) return e;
     }
     found->annotations = items;

@@ -243,7 +243,7 @@ interval_of(const struct rule_group *text, const struct group_defaults *defaults
 }
 
 static enum err
-begin(struct group *g, const struct rule_group *text, struct why *why)
+group_set_up(struct group *g, const struct rule_group *text, struct why *why)
 {
     if (!keep_group(&g->arena, text, &g->text)) {
         g->text.rule_count = 0; /* no rules to free */
@@ -297,7 +297,7 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     struct group *g = group_alloc(host, tenant);
     if (why != NULL) why->text[0] = '\0';
     if (g != NULL) g->defaults = *defaults;
-    enum err e = g == NULL ? ERR_NOMEM : begin(g, text, why);
+    enum err e = g == NULL ? ERR_NOMEM : group_set_up(g, text, why);
     if (e == OK) {
         *ret_group = g;
         return OK;

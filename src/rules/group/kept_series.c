@@ -37,7 +37,8 @@ kept_series_at(const struct kept_series *k, uint32_t index)
 }
 
 static bool
-find(const struct kept_series *k, struct bytes labels, uint64_t hash, uint32_t *ret_index)
+kept_series_look_up(const struct kept_series *k, struct bytes labels, uint64_t hash,
+                    uint32_t *ret_index)
 {
     for (uint32_t at = TABLE_START; table_next(&k->table, hash, &at, ret_index);) {
         if (bytes_equal(kept_series_at(k, *ret_index), labels)) return true;
@@ -48,7 +49,7 @@ find(const struct kept_series *k, struct bytes labels, uint64_t hash, uint32_t *
 bool
 kept_series_find(const struct kept_series *k, struct bytes labels, uint32_t *ret_index)
 {
-    return k->count > 0 && find(k, labels, hash_bytes(labels, k->seed), ret_index);
+    return k->count > 0 && kept_series_look_up(k, labels, hash_bytes(labels, k->seed), ret_index);
 }
 
 bool
@@ -63,7 +64,7 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
 {
     uint64_t hash = hash_bytes(labels, k->seed);
     uint32_t index;
-    *ret_new = !find(k, labels, hash, &index);
+    *ret_new = !kept_series_look_up(k, labels, hash, &index);
     if (!*ret_new) return OK;
     if (!array_reserve(k->budget, &k->places, &k->capacity, (size_t)k->count + 1) ||
         !table_reserve(&k->table, k->budget, 1)) {

@@ -107,7 +107,7 @@ find_list(struct recorded *r, struct bytes name, struct bytes label, struct byte
 
 /* Returns the name that a selector compares for equality; `at` is NULL without one. */
 static struct bytes
-name_of(const struct matcher_set *set)
+recorded_name_of(const struct matcher_set *set)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         const struct matcher *m = set->matchers[i];
@@ -120,7 +120,7 @@ name_of(const struct matcher_set *set)
 uint32_t
 recorded_first(struct recorded *r, const struct matcher_set *set)
 {
-    const struct bytes none = {NULL, 0}, name = name_of(set);
+    const struct bytes none = {NULL, 0}, name = recorded_name_of(set);
     struct recorded_list all = find_list(r, name, none, none), best = all;
     for (uint32_t i = 0; name.at != NULL && i < set->count; i++) {
         const struct matcher *m = set->matchers[i];

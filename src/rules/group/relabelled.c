@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static int
-compare_names(const void *a, const void *b)
+relabelled_compare_names(const void *a, const void *b)
 {
     const struct label *x = a, *y = b;
     return bytes_compare(x->name, y->name);
@@ -22,7 +22,7 @@ relabelled_sort(struct label *over, uint32_t count)
         }
         if (is_new) over[kept++] = over[i];
     }
-    if (kept > 1) qsort(over, kept, sizeof *over, compare_names);
+    if (kept > 1) qsort(over, kept, sizeof *over, relabelled_compare_names);
     return kept;
 }
 

@@ -70,7 +70,7 @@ restore_alert(struct restoring *r, struct bytes series, int64_t t_ms, double sin
 }
 
 static enum err
-take_series(void *context, struct series_set *set, struct bytes labels)
+restore_take_series(void *context, struct series_set *set, struct bytes labels)
 {
     struct restoring *r = context;
     int64_t t_ms = INT64_MIN;
@@ -83,14 +83,14 @@ take_series(void *context, struct series_set *set, struct bytes labels)
 }
 
 static enum err
-look_for(struct restoring *r, const struct label *labels, uint32_t count, int64_t age_ns)
+restore_look_for(struct restoring *r, const struct label *labels, uint32_t count, int64_t age_ns)
 {
     const struct past_look look = {
         .labels = labels,
         .label_count = count,
         .min_ms = r->now_ms - age_ns / NS_PER_MS,
         .max_ms = r->now_ms,
-        .each = take_series,
+        .each = restore_take_series,
         .context = r,
     };
     return past_look(r->past, &look, r->why);
@@ -111,7 +111,7 @@ restore_rule(struct restoring *r, int64_t tolerance_ns)
         bool is_name = bytes_equal_text(label.name, "alertname");
         if (!is_name && !may_be_template(label.value)) labels[count++] = label;
     }
-    return look_for(r, labels, count, tolerance_ns);
+    return restore_look_for(r, labels, count, tolerance_ns);
 }
 
 static enum err
@@ -125,7 +125,7 @@ find_cursor(struct restoring *r, int64_t owed_ns)
         {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
         {bytes_of_text("rule_group"), buf_bytes(&r->labels)},
     };
-    return look_for(r, labels, 2, owed_ns);
+    return restore_look_for(r, labels, 2, owed_ns);
 }
 
 enum err

@@ -11,7 +11,7 @@
 /* RFC 3339 with as many fraction digits as needed; 0 is printed as Prometheus prints a missing
  * time. */
 static void
-put_time(struct json *to, const char *key, int64_t ns)
+show_put_time(struct json *to, const char *key, int64_t ns)
 {
     char text[TIME_TEXT_BYTES + 16];
     if (ns == 0) {
@@ -58,7 +58,7 @@ more_digits(struct bytes number)
 
 /* Always with an exponent, and with the fewest digits that read back the same. */
 static void
-put_value(struct json *to, uint64_t bits)
+show_put_value(struct json *to, uint64_t bits)
 {
     char text[48];
     double value = bits_double(bits);
@@ -106,11 +106,11 @@ put_alert(struct json *to, const struct alert *alert)
     labels_put_json(to, alert->labels);
     put_pairs(to, "annotations", alert->annotations->items, alert->annotations->count);
     json_member_text(to, "state", alert_state_word(alert->state));
-    put_time(to, "activeAt", alert->active_at_ns);
+    show_put_time(to, "activeAt", alert->active_at_ns);
     if (alert->keep_firing_since_ns != 0) {
-        put_time(to, "keepFiringSince", alert->keep_firing_since_ns);
+        show_put_time(to, "keepFiringSince", alert->keep_firing_since_ns);
     }
-    put_value(to, alert->value_bits);
+    show_put_value(to, alert->value_bits);
     json_object_close(to);
 }
 
@@ -170,7 +170,7 @@ put_outcome_locked(struct json *to, const struct rule_at_work *rule)
         json_put_bytes(to, buf_bytes(&rule->error));
     }
     put_seconds(to, "evaluationTime", (double)rule->evaluated_for_ns / 1e9);
-    put_time(to, "lastEvaluation", rule->evaluated_at_ns);
+    show_put_time(to, "lastEvaluation", rule->evaluated_at_ns);
 }
 
 static void
@@ -219,7 +219,7 @@ holds(const struct matcher_set *set, const struct rule_at_work *rule)
 }
 
 static bool
-is_wanted(const struct rule_at_work *rule, const struct group_question *q)
+show_is_wanted(const struct rule_at_work *rule, const struct group_question *q)
 {
     if (!(rule->text->kind == RULE_RECORDING ? q->recording : q->alerting)) return false;
     bool named = q->names.count == 0, held = q->set_count == 0;
@@ -236,7 +236,7 @@ bool
 group_answers(struct group *g, const struct group_question *question)
 {
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (is_wanted(&g->rules[i], question)) return true;
+        if (show_is_wanted(&g->rules[i], question)) return true;
     }
     return false;
 }
@@ -247,7 +247,7 @@ group_print(struct group *g, const struct group_question *question, struct json 
     bool any = false;
     lock_take(&g->lock);
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (!is_wanted(&g->rules[i], question)) continue;
+        if (!show_is_wanted(&g->rules[i], question)) continue;
         if (!any) {
             json_object_open(to);
             json_member_text(to, "name", g->text.name);
@@ -262,7 +262,7 @@ group_print(struct group *g, const struct group_question *question, struct json 
         put_seconds(to, "interval", (double)g->schedule.interval_ns / 1e9);
         json_member_uint(to, "limit", g->text.limit);
         put_seconds(to, "evaluationTime", (double)g->facts.evaluated_for_ns / 1e9);
-        put_time(to, "lastEvaluation", g->facts.evaluated_at_ns);
+        show_put_time(to, "lastEvaluation", g->facts.evaluated_at_ns);
         json_object_close(to);
     }
     lock_drop(&g->lock);

@@ -185,7 +185,7 @@ hold_writers(struct order *o)
 /* --- rounds ----------------------------------------------------------------------------------- */
 
 static void
-place(struct order *o, uint32_t g, uint32_t round)
+order_place(struct order *o, uint32_t g, uint32_t round)
 {
     assert(o->rounds[g] == REPLAY_TOGETHER); /* invariant 1 */
     assert(o->members[g].waits == 0);        /* invariant 1 */
@@ -206,7 +206,8 @@ release_readers(struct order *o, uint32_t g)
             const struct order_edge *edge = &o->edges[k];
             if (edge->is_own != (n->left == 1)) continue;
             assert(o->members[edge->reader].waits > 0); /* invariant 1 */
-            if (--o->members[edge->reader].waits == 0) place(o, edge->reader, o->rounds[g] + 1);
+            if (--o->members[edge->reader].waits == 0)
+                order_place(o, edge->reader, o->rounds[g] + 1);
         }
     }
 }
@@ -236,7 +237,7 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
     if (e == OK) hold_writers(&o);
     for (uint32_t g = 0; e == OK && g < count; g++) {
         ret_rounds[g] = REPLAY_TOGETHER;
-        if (o.members[g].waits == 0) place(&o, g, 0);
+        if (o.members[g].waits == 0) order_place(&o, g, 0);
     }
     for (uint32_t i = 0; e == OK && i < o.queued; i++) {
         release_readers(&o, o.members[i].queued);

@@ -129,7 +129,7 @@ value_of_histogram(const struct histogram *h)
 }
 
 static enum err
-add_series(void *context, struct series_set *set, struct bytes labels)
+stored_results_add_series(void *context, struct series_set *set, struct bytes labels)
 {
     struct stored_results *r = context;
     struct budget *budget = r->series.budget;
@@ -169,7 +169,7 @@ stored_results_read(struct stored_results *r, const struct rules_past *past,
         .min_ms = min_ms,
         .max_ms = max_ms,
         .stored = true,
-        .each = add_series,
+        .each = stored_results_add_series,
         .context = r,
     };
     r->why = why;

@@ -86,7 +86,7 @@ catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
 
 /* Ends the catch-up: cursors have reached the clock, or cannot advance. */
 static void
-end(struct scheduler *s, struct scheduled_tenant *t)
+catch_up_finish(struct scheduler *s, struct scheduled_tenant *t)
 {
     assert(!t->is_filling);
     bool is_late = false;
@@ -260,7 +260,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     int64_t from_ns;
     bool waits, any = plan_pass(s, t, job, &from_ns, &waits);
     t->look_ns = monotonic_ns + LOOK_NS;
-    if (!any && !waits) end(s, t);
+    if (!any && !waits) catch_up_finish(s, t);
     if (!any) return false;
     job->fills_bytes = (t->end - t->first) * sizeof *job->fills;
     job->fills = mem_alloc(s->host->memory, job->fills_bytes);
@@ -365,7 +365,7 @@ note_success(struct scheduler *s, struct scheduled_tenant *t, const struct sched
     bool is_complete = job->until_ns == job->now_ns;
     t->failing_since_ns = 0;
     if (job->falls_behind) give_up(s, t);
-    if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) end(s, t);
+    if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) catch_up_finish(s, t);
 }
 
 void

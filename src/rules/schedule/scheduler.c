@@ -182,7 +182,7 @@ struct scheduler_change {
 };
 
 static enum err
-no_memory(struct why *why)
+scheduler_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for rules");
 }
@@ -221,7 +221,7 @@ plan_entry(struct scheduler_change *c, struct planned_entry *p, const struct sch
     if (p->entry != NULL && group_is(p->entry->group, group->tenant, group->text, defaults)) {
         return OK;
     }
-    if (scheduled_new(s, &p->entry)) return no_memory(why);
+    if (scheduled_new(s, &p->entry)) return scheduler_no_memory(why);
     p->is_new = true;
     return group_new(s->host, group->tenant, group->text, defaults, &p->entry->group, why);
 }
@@ -285,18 +285,18 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
         return why_set(why, ERR_INPUT, "more than %d groups of rules", GROUPS_MAX);
     }
     struct scheduler_change *c = mem_new(memory, sizeof *c);
-    if (c == NULL) return no_memory(why);
+    if (c == NULL) return scheduler_no_memory(why);
     *c = (struct scheduler_change){.scheduler = s, .count = count};
     c->items = mem_new(memory, list_bytes(count));
     c->due = mem_new(memory, due_bytes(count));
     c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
     bool made = c->items != NULL && c->due != NULL && c->plan != NULL;
-    enum err e = made ? OK : no_memory(why);
+    enum err e = made ? OK : scheduler_no_memory(why);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
     }
     if (e == OK && count > 0) qsort(c->plan, count, sizeof *c->plan, compare_planned);
-    if (e == OK && plan_tenants(c)) e = no_memory(why);
+    if (e == OK && plan_tenants(c)) e = scheduler_no_memory(why);
     if (e)
         scheduler_abandon(c);
     else

@@ -178,7 +178,7 @@ replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *
 /* Finds the series of the last evaluation of entries that miss none: the next one, which is live,
  * marks missing series stale. */
 static enum err
-find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
+scheduler_find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < job->fill_count; i++) {
@@ -246,7 +246,7 @@ run_fill(struct scheduler *s, struct scheduler_job *job, const struct rules_term
     };
     log_begin(job);
     job->error = replay_pass(&replay, job, &why);
-    if (job->error == OK) job->error = find_series(&replay, job, &why);
+    if (job->error == OK) job->error = scheduler_find_series(&replay, job, &why);
     job->store_refuses = atomic_load_explicit(&filling.is_refused, memory_order_relaxed);
     if (job->error == OK) note_pace(s, job);
     log_end(s, job);

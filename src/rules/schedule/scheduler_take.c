@@ -436,7 +436,7 @@ saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 
 /* A retired entry is not in use any more: others may take its state. */
 static void
-release(struct scheduler *s, struct scheduled *e)
+scheduler_release(struct scheduler *s, struct scheduled *e)
 {
     struct scheduled_tenant *t = e->tenant;
     if (e->state != SCHEDULED_RETIRED || scheduled_is_used(e)) return;
@@ -451,7 +451,7 @@ end_fill(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     catch_up_filled(s, job, monotonic_ns);
     for (uint32_t i = 0; i < job->fill_count; i++) {
-        release(s, job->fills[i].entry);
+        scheduler_release(s, job->fills[i].entry);
     }
     mem_free(s->host->memory, job->fills, job->fills_bytes);
 }
@@ -499,7 +499,7 @@ scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic
     }
     if (e == NULL) return;
     scheduled_place(s, e);
-    release(s, e);
+    scheduler_release(s, e);
 }
 
 enum err

@@ -513,7 +513,7 @@ read_corrections(struct cursor *cursor, uint32_t count, uint64_t *bits)
 }
 
 static void
-fill(uint64_t *bits, uint32_t count, uint64_t value)
+float_fill(uint64_t *bits, uint32_t count, uint64_t value)
 {
     for (uint32_t i = 0; i < count; i++) {
         bits[i] = value;
@@ -524,7 +524,7 @@ void
 codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits)
 {
     assert(e <= E_MAX);
-    fill(ret_bits, count, decimal_bits((uint64_t)k, codec_powers[e]));
+    float_fill(ret_bits, count, decimal_bits((uint64_t)k, codec_powers[e]));
     if (stale) ret_bits[count - 1] = STALE_BITS;
 }
 
@@ -549,7 +549,7 @@ read_floats(struct cursor *cursor, int64_t origin, uint32_t count, struct slice 
             return ERR_CORRUPT;
         }
         if (cursor->bad) return ERR_CORRUPT;
-        fill(ret_bits, count, bits);
+        float_fill(ret_bits, count, bits);
         return OK;
     }
     if (e > (type == TYPE_BITS ? 0 : E_MAX)) return ERR_CORRUPT;

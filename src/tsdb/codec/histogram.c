@@ -184,7 +184,7 @@ struct histogram_reading {
 
 /* Allocates `count` items; NULL if `count` is 0. */
 static enum err
-take(struct arena *arena, uint64_t count, size_t item_bytes, void **ret_memory)
+histogram_alloc(struct arena *arena, uint64_t count, size_t item_bytes, void **ret_memory)
 {
     *ret_memory = NULL;
     if (count == 0) return OK;
@@ -199,7 +199,7 @@ read_spans(struct cursor *cursor, struct arena *arena, struct hist_buckets *ret_
     if (span_count > HISTOGRAM_BUCKETS_MAX) return ERR_CORRUPT;
     if (span_count > cursor_left(cursor) / SPAN_BYTES_MIN) return ERR_CORRUPT;
     void *memory;
-    enum err e = take(arena, span_count, sizeof(struct hist_span), &memory);
+    enum err e = histogram_alloc(arena, span_count, sizeof(struct hist_span), &memory);
     if (e) return e;
     struct hist_span *spans = memory;
     uint64_t buckets = 0;
@@ -234,7 +234,7 @@ read_layout(struct histogram_reading *reading, struct histogram *h)
     uint64_t count = cursor_varint(cursor);
     if (cursor->bad || count > HISTOGRAM_BUCKETS_MAX) return ERR_CORRUPT;
     void *memory;
-    e = take(reading->arena, count, sizeof(uint64_t), &memory);
+    e = histogram_alloc(reading->arena, count, sizeof(uint64_t), &memory);
     uint64_t *bounds = memory;
     for (uint64_t at = 0; at < count && e == OK; at += CODEC_SAMPLES_MAX) {
         uint64_t piece = count - at < CODEC_SAMPLES_MAX ? count - at : CODEC_SAMPLES_MAX;
@@ -284,8 +284,8 @@ read_side(struct histogram_reading *reading, bool is_float, uint32_t bucket_coun
           uint64_t **ret_cells)
 {
     void *cells;
-    enum err e =
-        take(reading->arena, (uint64_t)bucket_count * reading->count, sizeof(uint64_t), &cells);
+    enum err e = histogram_alloc(reading->arena, (uint64_t)bucket_count * reading->count,
+                                 sizeof(uint64_t), &cells);
     if (e) return e;
     *ret_cells = cells;
     return is_float ? read_float_side(reading, bucket_count, cells)
@@ -336,7 +336,8 @@ read_columns(struct histogram_reading *reading, unsigned flags)
 {
     struct histogram *h = reading->histograms;
     void *memory;
-    enum err e = take(reading->arena, 3 * (uint64_t)reading->count, sizeof(uint64_t), &memory);
+    enum err e =
+        histogram_alloc(reading->arena, 3 * (uint64_t)reading->count, sizeof(uint64_t), &memory);
     if (e) return e;
     reading->column = memory;
     reading->previous = reading->column + reading->count;
@@ -462,9 +463,9 @@ read_pool(struct histogram_reading *reading, uint64_t column_count, struct pool 
 {
     void *rows, *steps, *bits;
     uint64_t cells = column_count * reading->count;
-    enum err e = take(reading->arena, cells, sizeof *ret_pool->rows, &rows);
-    if (e == OK) e = take(reading->arena, cells, sizeof *ret_pool->steps, &steps);
-    if (e == OK) e = take(reading->arena, reading->count, sizeof *ret_pool->bits, &bits);
+    enum err e = histogram_alloc(reading->arena, cells, sizeof *ret_pool->rows, &rows);
+    if (e == OK) e = histogram_alloc(reading->arena, cells, sizeof *ret_pool->steps, &steps);
+    if (e == OK) e = histogram_alloc(reading->arena, reading->count, sizeof *ret_pool->bits, &bits);
     if (e == OK) *ret_pool = (struct pool){rows, steps, bits};
     return e;
 }

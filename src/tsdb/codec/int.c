@@ -54,7 +54,7 @@ lead_count(enum codec_mode mode)
 }
 
 static inline uint64_t
-fold(int64_t x, bool zigzagged, int64_t base)
+int_fold(int64_t x, bool zigzagged, int64_t base)
 {
     return zigzagged ? zigzag(x) : (uint64_t)x - (uint64_t)base;
 }
@@ -127,7 +127,7 @@ lengths_count(struct lengths *lengths, const int64_t *x, uint32_t count, bool zi
         done = 0;
     }
     for (uint32_t i = done; i < count; i++) {
-        uint64_t u = fold(x[i], zigzagged, base);
+        uint64_t u = int_fold(x[i], zigzagged, base);
         lengths->all |= u;
         lengths->of[i & 3][codec_bit_length(u)]++;
     }
@@ -468,7 +468,7 @@ divisor_divide(const struct divisor *divisor, const int64_t *values, uint32_t co
 
 /* Packs the low w bits of each number, lowest first; returns the end. Writes up to 7 bytes more. */
 static uint8_t *
-pack(uint8_t *out, const uint64_t *u, uint32_t count, unsigned w)
+int_pack(uint8_t *out, const uint64_t *u, uint32_t count, unsigned w)
 {
     if (w == 0) return out;
     if (w == 64) {
@@ -505,10 +505,10 @@ write_exceptions(uint8_t *out, uint8_t *ret_h, const uint64_t *positions, const 
     }
     unsigned h = codec_bit_length(all);
     size_t packed_bytes = ((size_t)count * h + 7) / 8;
-    out = pack(out, positions, count, 7);
+    out = int_pack(out, positions, count, 7);
     if (varint_bytes + 2 + count / 8 >= packed_bytes) {
         *ret_h = (uint8_t)h;
-        return pack(out, above, count, h);
+        return int_pack(out, above, count, h);
     }
     *ret_h = 128;
     for (uint32_t i = 0; i < count; i++) {
@@ -523,7 +523,7 @@ write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_cho
 {
     uint64_t u[CODEC_FRAME];
     for (uint32_t i = 0; i < count; i++) {
-        u[i] = fold(x[i], plan->zigzag, plan->base);
+        u[i] = int_fold(x[i], plan->zigzag, plan->base);
     }
     struct width width = plan->width;
     if (!only) {
@@ -532,7 +532,7 @@ write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_cho
         width = lengths_choose_width(&lengths, count, 1);
     }
     *out++ = (uint8_t)(width.bits | (width.exception_count > 0 ? 128 : 0));
-    if (width.exception_count == 0) return pack(out, u, count, width.bits);
+    if (width.exception_count == 0) return int_pack(out, u, count, width.bits);
 
     uint64_t positions[CODEC_FRAME], above[CODEC_FRAME];
     uint32_t exceptions = 0;
@@ -544,7 +544,7 @@ write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_cho
     }
     *out++ = (uint8_t)(exceptions - 1);
     uint8_t *h = out++;
-    out = pack(out, u, count, width.bits);
+    out = int_pack(out, u, count, width.bits);
     return write_exceptions(out, h, positions, above, exceptions);
 }
 

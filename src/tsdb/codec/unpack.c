@@ -58,7 +58,7 @@ unpack_groups(const uint8_t *in, unsigned w, uint32_t groups, uint64_t *out)
 
 /* Unpacks count numbers of w = 0..64 bits; reads up to 8 bytes after them. */
 static void
-unpack(const uint8_t *in, unsigned w, uint32_t count, uint64_t *out)
+int_unpack(const uint8_t *in, unsigned w, uint32_t count, uint64_t *out)
 {
     if (w == 0) {
         memset(out, 0, count * sizeof *out);
@@ -148,7 +148,7 @@ read_numbers(struct cursor *cursor, uint32_t count, uint64_t *u)
     struct packed_frame f;
     enum err e = read_frame(cursor, count, &f);
     if (e) return e;
-    unpack(f.packed.at, f.w, count, u);
+    int_unpack(f.packed.at, f.w, count, u);
     if (f.exceptions == 0) return OK;
     if (f.h == 128) return patch_varints(cursor, f.patch.at, f.w, f.exceptions, u, count);
     return patch_packed(f.patch.at, f.w, f.h, f.exceptions, u, count);
@@ -393,7 +393,7 @@ keep_frame(struct codec_int_reader *reader, struct codec_changes *to, uint32_t r
         if (e) return e;
     }
     if (f.w == 0 && step_of(reader, 0) == 0) return keep_exceptions(reader, &f, to, row, count);
-    unpack(f.packed.at, f.w, count, u);
+    int_unpack(f.packed.at, f.w, count, u);
     enum err e = OK;
     if (f.exceptions > 0) {
         e = f.h == 128 ? patch_varints(reader->cursor, f.patch.at, f.w, f.exceptions, u, count)

@@ -14,7 +14,7 @@
 #define RECENT_MS (60 * 1000)
 
 static void
-look_at(struct arrival *a, int64_t t_ms)
+arrivals_look_at(struct arrival *a, int64_t t_ms)
 {
     a->is_recent |= t_ms >= a->now_ms - RECENT_MS;
     a->is_late |= t_ms >= a->late.min_ms && t_ms <= a->late.max_ms;
@@ -37,10 +37,10 @@ head_arrival(const struct head *head, const struct rw_request *request)
                  atomic_load_explicit(&head->late_max_ms, memory_order_relaxed)},
     };
     for (uint32_t i = 0; i < request->float_count && !is_decided(&a); i++) {
-        look_at(&a, request->floats[i].t_ms);
+        arrivals_look_at(&a, request->floats[i].t_ms);
     }
     for (uint32_t i = 0; i < request->histogram_count && !is_decided(&a); i++) {
-        look_at(&a, request->histograms[i].t_ms);
+        arrivals_look_at(&a, request->histograms[i].t_ms);
     }
     return a;
 }

@@ -10,7 +10,7 @@
 
 /* Joins the two neighbours whose distance is smallest in proportion to their age. */
 static void
-make_room(struct changes *c)
+changes_make_room(struct changes *c)
 {
     double newest = (double)c->items[c->count - 1].from_ms, best_gap = 1, best_age = 0;
     uint32_t best = 0;
@@ -38,7 +38,7 @@ changes_add(struct changes *c, uint64_t number, int64_t from_ms)
     bool is_known = c->count > 0 && c->items[c->count - 1].number == number;
     if (is_known) return; /* with an earlier time */
     assert(c->count == 0 || c->items[c->count - 1].from_ms < from_ms);
-    if (c->count == CHANGES_KEPT) make_room(c);
+    if (c->count == CHANGES_KEPT) changes_make_room(c);
     c->items[c->count].number = number;
     c->items[c->count++].from_ms = from_ms;
 }

@@ -42,8 +42,8 @@ struct gen_finding {
 };
 
 static void
-judge(struct gen_finding *f, const struct sample_value *value, enum sample_kind kind, uint64_t bits,
-      const struct histogram *h, uint32_t epoch)
+gen_judge(struct gen_finding *f, const struct sample_value *value, enum sample_kind kind,
+          uint64_t bits, const struct histogram *h, uint32_t epoch)
 {
     f->presence = sample_value_is(value, kind, bits, h) ? PRESENT_SAME : PRESENT_OTHER;
     f->epoch = epoch;
@@ -60,7 +60,7 @@ chunk_presence(const struct hchunk_view *view, const struct chunk_marks *marks, 
     enum err e = hchunk_find(view, t_ms, scratch, &index, &bits, compare ? &h : NULL);
     if (e || index == view->count) return e;
     uint32_t epoch = hchunk_epoch(index, marks->count, marks->tag, marks->now, marks->before);
-    judge(f, value, view->kind, bits, &h, epoch);
+    gen_judge(f, value, view->kind, bits, &h, epoch);
     return OK;
 }
 
@@ -71,8 +71,8 @@ open_presence(const struct hchunk_open *o, int64_t t_ms, const struct sample_val
     if (o->count == 0 || t_ms > o->last_ms || t_ms < hchunk_first_ms(o)) return OK;
     if (t_ms == o->last_ms) { /* the usual repetition */
         bool is_float = o->kind == SAMPLE_FLOAT;
-        judge(f, value, (enum sample_kind)o->kind, is_float ? hchunk_last_bits(o) : 0,
-              is_float ? NULL : o->extra->last_histogram, o->tag);
+        gen_judge(f, value, (enum sample_kind)o->kind, is_float ? hchunk_last_bits(o) : 0,
+                  is_float ? NULL : o->extra->last_histogram, o->tag);
         return OK;
     }
     struct hchunk_view view = hchunk_open_view(o);
@@ -115,7 +115,7 @@ one_presence(const struct gen *gen, const struct gen_series *s, int64_t t_ms,
     if (late != NULL && at < late->count && late->samples[at].t_ms == t_ms) {
         const struct late_sample *l = &late->samples[at];
         enum sample_kind kind = l->histogram == NULL ? SAMPLE_FLOAT : l->histogram->kind;
-        judge(f, value, kind, l->bits, l->histogram, l->epoch);
+        gen_judge(f, value, kind, l->bits, l->histogram, l->epoch);
         return OK;
     }
     return sealed_chunks_presence(gen, s->past, t_ms, value, scratch, f);
@@ -157,8 +157,8 @@ gen_presence_reserve(const struct gen *gen, const struct histogram *more)
 /* --- appending -------------------------------------------------------------------------------- */
 
 static enum err
-put_value(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, int64_t start_ms,
-          const struct sample_value *v, uint32_t epoch)
+gen_put_value(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, int64_t start_ms,
+              const struct sample_value *v, uint32_t epoch)
 {
     return v->kind == SAMPLE_FLOAT
                ? hchunk_put_float(o, gmem, t_ms, v->bits, start_ms, epoch)
@@ -199,10 +199,10 @@ put_in_order(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_
         view_notes_append(&gen->notes, gen->before == NULL ? NULL : &gen->before->notes, gen->views,
                           s, &s->open, epoch);
     }
-    if (e == OK) e = put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
+    if (e == OK) e = gen_put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
     if (e == ERR_AGAIN) {
         e = seal(gen, s);
-        if (e == OK) e = put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
+        if (e == OK) e = gen_put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
     }
     return e;
 }
@@ -269,10 +269,10 @@ sealing_put(struct sealing *x, const struct late_sample *l, uint32_t epoch)
     struct hchunk_open *o = &x->open[v.kind];
     enum err e = OK;
     if (!hchunk_takes(o, v.kind, l->t_ms)) e = sealing_end(x, v.kind);
-    if (e == OK) e = put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
+    if (e == OK) e = gen_put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
     if (e != ERR_AGAIN) return e;
     e = sealing_end(x, v.kind);
-    return e ? e : put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
+    return e ? e : gen_put_value(o, &x->gen->gmem, l->t_ms, l->start_ms, &v, epoch);
 }
 
 /* Makes chunks of the samples of one group. */

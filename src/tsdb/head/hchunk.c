@@ -186,7 +186,7 @@ scale_value(uint64_t bits, unsigned hint, unsigned *ret_exponent, uint64_t *ret_
  * special value k is 0, and a difference of 0 has no token: such a value is special itself.
  */
 static bool
-put_value(const struct hchunk_open *o, struct float_token *token, uint8_t **p, uint64_t bits)
+hchunk_put_value(const struct hchunk_open *o, struct float_token *token, uint8_t **p, uint64_t bits)
 {
     token->exponent = o->exponent;
     token->special = o->special;
@@ -234,7 +234,8 @@ put_token(struct hchunk_open *o, struct gmem *gmem, const struct float_token *to
 }
 
 static enum err
-put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits, int64_t start_ms)
+hchunk_put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits,
+                  int64_t start_ms)
 {
     struct float_token token;
     uint8_t *p = token.bytes;
@@ -250,7 +251,7 @@ put_sample(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_t bits
         p += varint_put(p, zigzag((int64_t)((uint64_t)start_ms - (uint64_t)start_of(o))));
     }
     bool prefixed = p != first;
-    bool same = put_value(o, &token, &p, bits);
+    bool same = hchunk_put_value(o, &token, &p, bits);
     bool run = same && !prefixed;
     if (run && o->run_open && o->bytes[o->size_bytes - 1] < 0x3F) {
         o->bytes[o->size_bytes - 1]++;
@@ -275,7 +276,7 @@ hchunk_put_float(struct hchunk_open *o, struct gmem *gmem, int64_t t_ms, uint64_
     assert(hchunk_takes(o, SAMPLE_FLOAT, t_ms));
     int64_t before_ms = o->last_ms;
     if (o->count == 0) open_begin(o, SAMPLE_FLOAT, t_ms);
-    enum err e = put_sample(o, gmem, t_ms, bits, start_ms);
+    enum err e = hchunk_put_sample(o, gmem, t_ms, bits, start_ms);
     if (e) {
         o->last_ms = before_ms;
         return e;

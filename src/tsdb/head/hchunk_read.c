@@ -92,7 +92,7 @@ struct float_reader {
 };
 
 static void
-read_value(struct float_reader *r)
+hchunk_read_value(struct float_reader *r)
 {
     uint8_t t = *r->at;
     if (t == TOKEN_SAME) {
@@ -138,7 +138,7 @@ read_sample(struct float_reader *r)
             r->start_ms = (int64_t)((uint64_t)r->start_ms + (uint64_t)unzigzag(v));
             r->saw_start = true;
         }
-        read_value(r);
+        hchunk_read_value(r);
     }
     r->t_ms = (int64_t)((uint64_t)r->t_ms + (uint64_t)r->step_ms);
 }

@@ -155,7 +155,7 @@ ingest_time_verdict(const struct ingest *in, int64_t t_ms)
 
 /* Logs the labels of a series if this segment of the log does not have them. */
 static void
-define(struct ingest *in, struct series *series)
+ingest_define(struct ingest *in, struct series *series)
 {
     if (series->defined_in == (uint32_t)in->log.segment) return;
     series->defined_in = (uint32_t)in->log.segment;
@@ -165,8 +165,8 @@ define(struct ingest *in, struct series *series)
 /* Judges a sample, and puts it into the head if it is accepted: then true, and it must be logged.
  */
 static bool
-append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t start_ms,
-       const struct sample_value *v)
+ingest_append_one(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t start_ms,
+                  const struct sample_value *v)
 {
     enum ledger_kind kind = ledger_kind_of(v->kind);
     enum presence presence = PRESENT_NOT;
@@ -194,7 +194,7 @@ append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t st
     assert(e == OK); /* reserved */
     head_note_time(in->head, in->origin, t_ms);
     if (t_ms < in->least_ms) in->least_ms = t_ms;
-    define(in, p->series);
+    ingest_define(in, p->series);
     return true;
 }
 
@@ -217,7 +217,7 @@ append_histograms(struct ingest *in, const struct ingest_piece *p)
             continue;
         }
         struct sample_value v = {h->h.kind, 0, &h->h};
-        if (!append(in, p, h->t_ms, h->start_ms, &v)) continue;
+        if (!ingest_append_one(in, p, h->t_ms, h->start_ms, &v)) continue;
         uint64_t now[3] = {series_ref(in->gen->registry, p->series), (uint64_t)h->t_ms,
                            (uint64_t)h->start_ms};
         for (unsigned k = 0; k < 3; k++) {
@@ -276,7 +276,7 @@ append_exemplars(struct ingest *in, const struct ingest_piece *p)
         in->change.count[LEDGER_EXEMPLAR][e == OK ? LEDGER_ACCEPTED : LEDGER_DUPLICATE]++;
         lean_on(in, epoch);
         if (e != OK) continue;
-        define(in, p->series);
+        ingest_define(in, p->series);
         uint64_t now[2] = {series_ref(in->gen->registry, p->series), (uint64_t)x->t_ms};
         for (unsigned k = 0; k < 2; k++) {
             buf_put_zigzag(&s->exemplars, (int64_t)(now[k] - s->exemplar_last[k]));
@@ -301,7 +301,7 @@ ingest_append(struct ingest *in, const struct ingest_piece *p)
             continue;
         }
         struct sample_value v = {SAMPLE_FLOAT, f->bits, NULL};
-        if (!append(in, p, f->t_ms, f->start_ms, &v)) continue;
+        if (!ingest_append_one(in, p, f->t_ms, f->start_ms, &v)) continue;
         uint32_t at = s->float_count++;
         s->refs[at] = series_ref(in->gen->registry, p->series);
         s->times[at] = f->t_ms;

@@ -229,7 +229,8 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
 
 /* Adds a series that the active registry does not have. */
 static enum err
-add_series(struct head *head, uint32_t tenant, struct bytes labels, struct series **ret_series)
+ingest_resolve_add_series(struct head *head, uint32_t tenant, struct bytes labels,
+                          struct series **ret_series)
 {
     struct registry *registry = head->active->registry;
     enum err e = registry_add(registry, tenant, labels, ret_series);
@@ -265,7 +266,8 @@ resolve_unguessed(struct ingest *in, struct request_labels *request_labels,
         *ret_reason = REJECT_SERIES_LIMIT;
         return OK;
     }
-    if (*ret_series == NULL) e = add_series(in->head, in->tenant->id, labels, ret_series);
+    if (*ret_series == NULL)
+        e = ingest_resolve_add_series(in->head, in->tenant->id, labels, ret_series);
     if (e) return e;
     if (key != registry_labels_hash(registry, labels)) registry_alias(registry, *ret_series, key);
     return OK;
@@ -309,5 +311,5 @@ enum err
 head_series(struct head *head, uint32_t tenant, struct bytes labels, struct series **ret_series)
 {
     *ret_series = registry_find_labels(head->active->registry, tenant, labels);
-    return *ret_series != NULL ? OK : add_series(head, tenant, labels, ret_series);
+    return *ret_series != NULL ? OK : ingest_resolve_add_series(head, tenant, labels, ret_series);
 }

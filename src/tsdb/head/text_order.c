@@ -22,7 +22,7 @@ order_by_key(struct order_key *keys, struct order_key *spare, uint32_t count)
 enum { KEYS_WORTH = 32, DEPTH_MAX = 16 };
 
 static struct bytes
-text_at(const struct order_texts *x, const struct order_key *key)
+text_order_at(const struct order_texts *x, const struct order_key *key)
 {
     return x->text_of(x->context, key->id);
 }
@@ -30,7 +30,7 @@ text_at(const struct order_texts *x, const struct order_key *key)
 static int
 by_text(const void *a, const void *b, void *texts)
 {
-    return bytes_compare(text_at(texts, a), text_at(texts, b));
+    return bytes_compare(text_order_at(texts, a), text_order_at(texts, b));
 }
 
 /* The next eight bytes as a number; a shorter text is filled up with zeros, and then compared. */
@@ -52,10 +52,10 @@ sort_from(const struct order_texts *x, struct order_key *keys, struct order_key 
         qsort_r(keys, count, sizeof *keys, by_text, (void *)(uintptr_t)x);
         return;
     }
-    struct bytes first = text_at(x, &keys[0]);
+    struct bytes first = text_order_at(x, &keys[0]);
     size_t start = first.size;
     for (uint32_t i = 1; i < count; i++) {
-        struct bytes text = text_at(x, &keys[i]);
+        struct bytes text = text_order_at(x, &keys[i]);
         size_t at = from, most = text.size < start ? text.size : start;
         while (at < most && text.at[at] == first.at[at]) {
             at++;
@@ -63,7 +63,7 @@ sort_from(const struct order_texts *x, struct order_key *keys, struct order_key 
         start = at;
     }
     for (uint32_t i = 0; i < count; i++) {
-        keys[i].key = eight_from(text_at(x, &keys[i]), start);
+        keys[i].key = eight_from(text_order_at(x, &keys[i]), start);
     }
     order_by_key(keys, spare, count);
     for (uint32_t i = 0, run; i < count; i += run) {
@@ -71,7 +71,7 @@ sort_from(const struct order_texts *x, struct order_key *keys, struct order_key 
         }
         bool go_on = run >= KEYS_WORTH;
         for (uint32_t k = i; k < i + run && go_on; k++) {
-            go_on = text_at(x, &keys[k]).size > start + 8;
+            go_on = text_order_at(x, &keys[k]).size > start + 8;
         }
         if (run > 1)
             sort_from(x, keys + i, spare + i, run, start + 8, go_on ? depth + 1 : DEPTH_MAX);

@@ -210,7 +210,7 @@ view_notes_fini(struct view_notes *notes, struct views *views)
 /* --- notes ------------------------------------------------------------------------------------ */
 
 static uint32_t *
-slot_of(const struct view_notes_page *p, const void *series)
+views_slot_of(const struct view_notes_page *p, const void *series)
 {
     uint32_t mask = 2 * p->capacity - 1, at = (uint32_t)hash_mix(0, (uintptr_t)series) & mask;
     while (p->slots[at] != 0 && p->notes[p->slots[at] - 1].series != series) {
@@ -236,7 +236,7 @@ view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct vi
     }
     struct view_notes_page *p = notes->newest;
     assert(p->count < p->capacity); /* invariant 3 */
-    uint32_t *slot = slot_of(p, series);
+    uint32_t *slot = views_slot_of(p, series);
     assert(*slot <= p->count); /* invariant 3 */
     p->notes[p->count] = (struct view_note){.series = series,
                                             .first_ms = hchunk_first_ms(o),
@@ -257,7 +257,7 @@ view_notes_visible(const struct view_notes *notes, const void *series, const str
         return hchunk_visible(c->count, c->tag, c->now, c->before, epoch);
     }
     for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {
-        for (uint32_t i = *slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
+        for (uint32_t i = *views_slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
             const struct view_note *n = &p->notes[i - 1];
             if (n->first_ms != c->first_ms || is_before(epoch, n->tag - 2)) continue;
             return hchunk_visible(n->count, n->tag, n->now, n->before, epoch);

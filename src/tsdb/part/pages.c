@@ -137,7 +137,7 @@ page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
 
 /* Packs the payload, unless that saves too little. */
 static enum err
-pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
+page_pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes *ret_stored)
 {
     *ret_packed = false;
     *ret_stored = payload;
@@ -167,7 +167,7 @@ page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uin
     uint64_t offset = page_writer_offset(w);
     struct page_header h = {.raw = (uint32_t)payload.size, .kind = kind};
     struct bytes stored;
-    enum err e = pack(w, payload, &h.packed, &stored);
+    enum err e = page_pack(w, payload, &h.packed, &stored);
     if (e) return why_set(why, e, "not enough memory to compress a page");
     uint8_t header[PAGE_HEADER_BYTES];
     h.stored = (uint32_t)stored.size;
@@ -256,7 +256,7 @@ page_cache_new_id(struct page_cache *cache)
 }
 
 static struct cached_page **
-slot_of(struct page_cache *c, uint64_t cache_id, uint64_t offset)
+pages_slot_of(struct page_cache *c, uint64_t cache_id, uint64_t offset)
 {
     return &c->slots[hash_mix(cache_id, offset) & (c->slot_count - 1)];
 }
@@ -289,7 +289,7 @@ static void
 list_locked(struct page_cache *c, struct cached_page *p)
 {
     assert(!p->listed);
-    struct cached_page **slot = slot_of(c, p->cache_id, p->offset);
+    struct cached_page **slot = pages_slot_of(c, p->cache_id, p->offset);
     p->next_in_slot = *slot;
     *slot = p;
     link_newest(c, p);
@@ -305,7 +305,7 @@ unlist_locked(struct page_cache *c, struct cached_page *p)
     assert(p->listed);
     assert(c->stats.pages > 0);                /* invariant 2 */
     assert(c->stats.bytes >= p->memory_bytes); /* invariant 2 */
-    struct cached_page **link = slot_of(c, p->cache_id, p->offset);
+    struct cached_page **link = pages_slot_of(c, p->cache_id, p->offset);
     while (*link != p) {
         assert(*link != NULL); /* invariant 1 */
         link = &(*link)->next_in_slot;
@@ -334,8 +334,8 @@ page_cache_validate(struct page_cache *c)
     assert(c->oldest == newer); /* invariant 1 */
     for (size_t i = 0; i < c->slot_count; i++) {
         for (const struct cached_page *p = c->slots[i]; p != NULL; p = p->next_in_slot) {
-            assert(slot_of(c, p->cache_id, p->offset) == &c->slots[i]); /* invariant 1 */
-            assert(p->listed);                                          /* invariant 1 */
+            assert(pages_slot_of(c, p->cache_id, p->offset) == &c->slots[i]); /* invariant 1 */
+            assert(p->listed);                                                /* invariant 1 */
             chained++;
         }
     }
@@ -390,7 +390,7 @@ cache_alloc(struct page_cache *c, size_t size)
 static struct cached_page *
 find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
 {
-    struct cached_page *p = *slot_of(c, cache_id, offset);
+    struct cached_page *p = *pages_slot_of(c, cache_id, offset);
     while (p != NULL && (p->cache_id != cache_id || p->offset != offset)) {
         p = p->next_in_slot;
     }
@@ -408,7 +408,7 @@ spread_locked(struct page_cache *c, struct cached_page ***slots)
     for (size_t i = 0; i < old_count; i++) {
         for (struct cached_page *p = old[i], *next; p != NULL; p = next) {
             next = p->next_in_slot;
-            struct cached_page **slot = slot_of(c, p->cache_id, p->offset);
+            struct cached_page **slot = pages_slot_of(c, p->cache_id, p->offset);
             p->next_in_slot = *slot;
             *slot = p;
         }
@@ -508,7 +508,7 @@ page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats)
 }
 
 void
-page_cache_tell(struct page_cache *cache, struct page_cache *other)
+page_cache_report_to(struct page_cache *cache, struct page_cache *other)
 {
     cache->notes_damage = other;
 }
@@ -570,8 +570,8 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
 }
 
 static enum err
-unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
-       uint8_t *to, struct why *why)
+page_unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
+            uint8_t *to, struct why *why)
 {
     struct page_header h = header_unpack(header);
     uint32_t raw = h.raw;
@@ -618,7 +618,7 @@ page_load(struct page_source *s, uint64_t offset, struct cached_page **ret_page,
     e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
     if (e) goto out;
     uint8_t *to = (uint8_t *)(p + 1);
-    e = unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
+    e = page_unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
     if (e) goto out;
     *p = (struct cached_page){
         .page = {to, raw, (uint8_t)h.kind},

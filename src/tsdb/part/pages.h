@@ -70,7 +70,7 @@ struct page_cache;
 MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
                                    struct page_cache **ret_cache);
 /* Makes damage found through `cache` known to `other`, which outlives it. */
-void page_cache_tell(struct page_cache *cache, struct page_cache *other);
+void page_cache_report_to(struct page_cache *cache, struct page_cache *other);
 /* Notes that the content of a page is invalid although its checksum matches. */
 void page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t offset);
 /* All pages are released. NULL is fine. */

@@ -132,7 +132,7 @@ postings_set(struct postings_walk *w)
 
 /* True if the number of the current list is wanted. */
 static bool
-is_wanted(struct postings_walk *w, uint32_t number)
+postings_is_wanted(struct postings_walk *w, uint32_t number)
 {
     if (w->among != NULL && !roaring_bitmap_contains(w->among, w->tenant->first_series + number)) {
         return false;
@@ -154,7 +154,8 @@ read_differences(struct postings_walk *w, struct cursor *c, uint64_t number)
         }
         number += step;
         if (number > w->to) return;
-        if (number >= w->from && is_wanted(w, (uint32_t)number)) add_one(w, (uint32_t)number);
+        if (number >= w->from && postings_is_wanted(w, (uint32_t)number))
+            add_one(w, (uint32_t)number);
     }
 }
 
@@ -166,7 +167,7 @@ read_run(struct postings_walk *w, uint32_t first, uint32_t last)
         return;
     }
     for (uint32_t i = first; i <= last && !w->list_ended; i++) {
-        if (is_wanted(w, i)) add_one(w, i);
+        if (postings_is_wanted(w, i)) add_one(w, i);
     }
 }
 
@@ -245,7 +246,7 @@ next_list(struct postings_walk *w, bool wanted, struct why *why)
 }
 
 static enum err
-enter(struct postings_walk *w, uint32_t pair, struct why *why)
+postings_enter(struct postings_walk *w, uint32_t pair, struct why *why)
 {
     struct part *p = w->part;
     page_release(&p->source, w->page);
@@ -262,7 +263,8 @@ enum err
 postings_add(struct postings_walk *w, uint32_t pair, struct why *why)
 {
     enum err e = OK;
-    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end) e = enter(w, pair, why);
+    if (w->page == NULL || pair < w->next_pair || pair >= w->page_end)
+        e = postings_enter(w, pair, why);
     while (e == OK && w->next_pair < pair) {
         e = next_list(w, false, why);
     }

@@ -1,7 +1,7 @@
 /*
  * rows.c - reads the rows of a part, one for each series: its pairs, and the places of its blocks.
  *
- * The columns of a group are walked by four hands, each only as far as needed:
+ * Four positions walk the columns of a group, each only as far as needed:
  *
  *     pairs     counts, masks, pairs: row by row
  *     counts    block counts, row by row: the blocks of the stretch that belong to the row
@@ -303,7 +303,7 @@ copy_pairs(struct buf *to, const struct buf *from)
 /* --- stretches -------------------------------------------------------------------------------- */
 
 static void
-hands_begin(struct row_reader *r)
+positions_begin(struct row_reader *r)
 {
     for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
         r->c[i] = cursor_of(r->columns[i]);
@@ -324,7 +324,7 @@ group_restart(struct row_reader *r)
     r->stretch_row = 0;
     r->stretches = cursor_of(r->columns[ROW_STRETCHES]);
     r->place = r->advance = (struct row_place){0};
-    hands_begin(r);
+    positions_begin(r);
     buf_clear(&r->pairs);
     r->pairs_rows = 0;
     enum err e = pairs_walk(r, 1);
@@ -339,7 +339,7 @@ go_on(struct cursor *c, uint64_t *place, uint64_t *step)
 }
 
 static bool
-hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uint64_t *bytes)
+positions_are_at(const struct row_reader *r, unsigned first, unsigned end, const uint64_t *bytes)
 {
     for (unsigned i = first; i < end; i++) {
         if (r->c[i].at != r->columns[i].at + bytes[i]) return false;
@@ -351,17 +351,17 @@ hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uin
 static bool
 stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_place *place)
 {
-    if (!hands_are_at(r, ROW_PAIR_COUNTS, ROW_BLOCK_COUNTS, place->bytes)) return false;
+    if (!positions_are_at(r, ROW_PAIR_COUNTS, ROW_BLOCK_COUNTS, place->bytes)) return false;
     if (r->counts_rows != row) return true;
-    if (!hands_are_at(r, ROW_BLOCK_COUNTS, ROW_SHAPES, place->bytes)) return false;
+    if (!positions_are_at(r, ROW_BLOCK_COUNTS, ROW_SHAPES, place->bytes)) return false;
     uint64_t end = r->first_block + r->block_count;
     if (r->times_blocks == end && (r->time_index != place->time_index ||
-                                   !hands_are_at(r, ROW_TIMES, ROW_SIZES, place->bytes))) {
+                                   !positions_are_at(r, ROW_TIMES, ROW_SIZES, place->bytes))) {
         return false;
     }
     if (r->blocks_read != end) return true;
-    return hands_are_at(r, ROW_SHAPES, ROW_TIMES, place->bytes) &&
-           hands_are_at(r, ROW_SIZES, ROW_COLUMN_COUNT, place->bytes) &&
+    return positions_are_at(r, ROW_SHAPES, ROW_TIMES, place->bytes) &&
+           positions_are_at(r, ROW_SIZES, ROW_COLUMN_COUNT, place->bytes) &&
            (end == 0 || (r->items == place->items && r->item_at == place->item_at));
 }
 
@@ -402,7 +402,7 @@ stretch_enter(struct row_reader *r, uint32_t row)
         if (at_end && !stretch_ends_at(r, r->stretch_row, &r->place)) return ERR_CORRUPT;
         at_end = false;
     }
-    hands_begin(r);
+    positions_begin(r);
     r->pairs_rows = r->stretch_row + 1;
     return copy_pairs(&r->pairs, &r->stretch_pairs);
 }
@@ -442,7 +442,7 @@ count_blocks(struct row_reader *r)
 
 /* Reads the times of the row's blocks. */
 static enum err
-read_times(struct row_reader *r)
+rows_read_times(struct row_reader *r)
 {
     assert(r->known == KNOWN_COUNT); /* invariant 2 */
     enum err e = head_read(r);
@@ -654,7 +654,7 @@ row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *
     assert(r->page != NULL);         /* invariant 2 */
     assert(r->known >= KNOWN_PAIRS); /* invariant 2 */
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
-    if (e == OK && r->known < KNOWN_TIMES) e = read_times(r);
+    if (e == OK && r->known < KNOWN_TIMES) e = rows_read_times(r);
     if (e == OK && r->known < KNOWN_BLOCKS) {
         e = read_blocks(r);
         if (e == OK && r->wants_stale) {
@@ -681,7 +681,7 @@ row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets,
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
     bool all = min_ms <= info->min_ms && info->max_ms <= max_ms;
     *ret_meets = all && r->block_count > 0;
-    if (e == OK && !all && r->known < KNOWN_TIMES) e = read_times(r);
+    if (e == OK && !all && r->known < KNOWN_TIMES) e = rows_read_times(r);
     if (e) return row_error(r, e, why);
     const struct block_ref *b = (const struct block_ref *)(const void *)r->blocks.at;
     for (uint64_t i = 0; !all && !*ret_meets && i < r->block_count; i++) {
@@ -691,7 +691,7 @@ row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets,
 }
 
 static enum err
-read_labels(struct row_reader *r, struct why *why)
+rows_read_labels(struct row_reader *r, struct why *why)
 {
     const uint32_t *pairs;
     uint32_t count;
@@ -713,7 +713,7 @@ row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
     enum err e = row_seek(r, number, why);
     if (e == OK) e = row_blocks(r, ret_blocks, ret_block_count, why);
     if (e || ret_labels == NULL) return e;
-    e = read_labels(r, why);
+    e = rows_read_labels(r, why);
     if (e == OK) *ret_labels = buf_bytes(&r->labels);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the labels of a series") : e;
 }
@@ -725,7 +725,7 @@ row_find(struct row_reader *r, struct bytes labels, uint32_t *ret_number, struct
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         enum err e = row_seek(r, middle, why);
-        if (e == OK) e = read_labels(r, why);
+        if (e == OK) e = rows_read_labels(r, why);
         if (e) return e;
         int order = labels_compare(buf_bytes(&r->labels), labels);
         if (order == 0) {

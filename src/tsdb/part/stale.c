@@ -19,7 +19,7 @@ stale_walk_fini(struct stale_walk *w, struct part *part)
 
 /* Moves to the next entry. The series of a page are differences that begin at 0. */
 static enum err
-step(struct stale_walk *w, struct part *p, struct why *why)
+stale_step(struct stale_walk *w, struct part *p, struct why *why)
 {
     while (w->c.at == w->c.end) {
         page_release(&p->source, w->page);
@@ -55,10 +55,10 @@ seek(struct stale_walk *w, struct part *p, uint32_t series, struct why *why)
         /* The last page that begins before the series may hold some of it. */
         w->next_page = series == 0 ? 0 : part_pages_until(w->table, series - 1);
         w->next_page -= w->next_page > 0;
-        e = step(w, p, why);
+        e = stale_step(w, p, why);
     }
     while (e == OK && w->series < series)
-        e = step(w, p, why);
+        e = stale_step(w, p, why);
     return e;
 }
 
@@ -74,7 +74,7 @@ stale_walk_set(struct stale_walk *w, struct part *p, uint32_t series, struct blo
     }
     if (!some || p->stale.page == 0) return OK;
     enum err e = seek(w, p, series, why);
-    for (; e == OK && w->series == series; e = step(w, p, why)) {
+    for (; e == OK && w->series == series; e = stale_step(w, p, why)) {
         struct block_ref *b = w->block < count ? &blocks[w->block] : NULL;
         if (b == NULL || b->codec == CODEC_FLOAT_V1 || w->count > b->count) {
             e = part_damaged(p, w->offset, "staleness markers", why);

@@ -33,8 +33,8 @@ part_placed_flush(struct part_writer *w, struct page_filling *f, struct buf *off
  * offset.
  */
 static enum err
-place(struct part_writer *w, struct page_filling *f, struct buf *offsets, struct bytes encoded,
-      struct page_place *ret_place, struct why *why)
+blocks_place(struct part_writer *w, struct page_filling *f, struct buf *offsets,
+             struct bytes encoded, struct page_place *ret_place, struct why *why)
 {
     if (part_filling_full(w, f, encoded.size)) {
         enum err e = part_placed_flush(w, f, offsets, why);
@@ -129,7 +129,7 @@ place_column(struct part_writer *w, struct bytes encoded, uint32_t count,
         *ret_place = c->place;
         return OK;
     }
-    e = place(w, &w->times, &w->times_offsets, encoded, ret_place, why);
+    e = blocks_place(w, &w->times, &w->times_offsets, encoded, ret_place, why);
     if (e == OK) column_set(w, c, (struct written_column){hash, count, *ret_place});
     return e;
 }
@@ -186,7 +186,7 @@ place_starts(struct part_writer *w, struct page_place *ret_place, struct why *wh
     buf_clear(&w->encoded);
     codec_int_encode(w->scratch, w->sample_starts, w->sample_count, &w->encoded);
     if (buf_error(&w->encoded)) return buf_error(&w->encoded);
-    return place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), ret_place, why);
+    return blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), ret_place, why);
 }
 
 static void
@@ -238,7 +238,8 @@ block_out(struct part_writer *w, struct why *why)
     ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
     if (e == OK) take_shape(w, &ref);
     if (e == OK && !ref.is_constant) {
-        e = place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values, why);
+        e = blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref.values,
+                         why);
     }
     if (e) return e;
     assert(count > 0);    /* invariant 4 */
@@ -376,11 +377,11 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
     enum err e = part_blocks_out(w, why);
     assert(e || w->sample_count == 0);
     if (e == OK && !ref.is_constant) {
-        e = place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
+        e = blocks_place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
     }
     if (e == OK) e = place_column(w, bytes->times, ref.count, &ref.times, why);
     if (e == OK && ref.has_starts) {
-        e = place(w, &w->values, &w->values_offsets, bytes->starts, &ref.starts, why);
+        e = blocks_place(w, &w->values, &w->values_offsets, bytes->starts, &ref.starts, why);
     }
     if (e == OK) e = block_add(w, &ref);
     if (e) return part_write_error(w, e, why);

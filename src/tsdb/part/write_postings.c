@@ -351,7 +351,7 @@ struct measured {
 };
 
 static struct measured
-measure(struct run_walk walk)
+postings_measure(struct run_walk walk)
 {
     struct measured m = {0};
     uint32_t end = 0, last = 0;
@@ -485,7 +485,7 @@ page_out(struct part_writer *w, uint32_t next, struct why *why)
 static enum err
 pair_out(struct part_writer *w, uint32_t pair, struct run_walk walk, struct why *why)
 {
-    struct measured m = measure(walk);
+    struct measured m = postings_measure(walk);
     uint32_t number = w->tenant.first_pair + pair;
     if (number - w->postings_first == PAGE_LISTS_MAX ||
         part_filling_full(w, &w->postings, m.series_count + (size_t)2)) {

@@ -166,7 +166,7 @@ times_page_index(struct row_filling *r, uint64_t offset)
 }
 
 static uint32_t
-slot_of(const struct row_filling *r, const struct page_place *place)
+rows_slot_of(const struct row_filling *r, const struct page_place *place)
 {
     uint32_t at = (uint32_t)hash_mix(place->page, place->at) & (r->slot_count - 1);
     while (r->slots[at].index_plus_1 != 0 &&
@@ -192,11 +192,11 @@ put_times(struct part_writer *w, const struct block_ref *b)
         for (uint32_t i = 0; i < old_count; i++) {
             if (old[i].index_plus_1 == 0) continue;
             struct page_place place = {.page = old[i].page, .at = old[i].at};
-            grown[slot_of(r, &place)] = old[i];
+            grown[rows_slot_of(r, &place)] = old[i];
         }
         mem_free(w->budget, old, old_count * sizeof *old);
     }
-    struct time_slot *slot = &r->slots[slot_of(r, &b->times)];
+    struct time_slot *slot = &r->slots[rows_slot_of(r, &b->times)];
     if (slot->index_plus_1 == 0) {
         struct buf *to = &r->time_columns;
         uint64_t span = (uint64_t)b->max_ms - (uint64_t)b->min_ms;

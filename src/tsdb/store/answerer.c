@@ -14,8 +14,8 @@ commit_acknowledged(struct tsdb *db)
 }
 
 static enum err
-open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
-          struct why *why)
+tsdb_open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
+               struct why *why)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct store_view *v;
@@ -34,7 +34,7 @@ widen(struct time_range *range, int64_t min_ms, int64_t max_ms)
 }
 
 static void
-find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
+tsdb_find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
 {
     struct tsdb *db = (struct tsdb *)answerer;
     struct time_range range = {INT64_MAX, INT64_MIN};
@@ -59,4 +59,4 @@ free_answerer(struct answerer *answerer)
     (void)answerer;
 }
 
-const struct answerer_ops tsdb_answerer_ops = {open_view, find_range, free_answerer};
+const struct answerer_ops tsdb_answerer_ops = {tsdb_open_view, tsdb_find_range, free_answerer};

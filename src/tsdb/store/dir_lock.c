@@ -133,7 +133,7 @@ write_line(struct dir_lock *l)
 
 /* IDENTITY is a new file each time a server renews it. */
 static enum err
-watch(struct dir_lock *l, struct why *why)
+dir_lock_watch(struct dir_lock *l, struct why *why)
 {
     char path[PATH_BYTES];
     struct file_facts was = {0}, is;
@@ -165,7 +165,7 @@ dir_lock_complete(struct dir_lock *l, struct why *why)
     if (e == OK) e = lock_file(l, AT_FORMAT, path, why);
     if (e) return e;
     write_line(l);
-    if (l->watch) e = watch(l, why);
+    if (l->watch) e = dir_lock_watch(l, why);
     l->taken = e == OK;
     return e;
 }
@@ -186,7 +186,7 @@ enum seen { SEEN_SAME, SEEN_NONE, SEEN_ANOTHER };
 
 /* Any error but ENOENT is inconclusive: the file may well exist. */
 static enum seen
-look_at(struct env *env, const char *path, const struct file_facts *was)
+dir_lock_look_at(struct env *env, const char *path, const struct file_facts *was)
 {
     struct file_facts is;
     if (was->number == 0) return SEEN_SAME;
@@ -204,7 +204,7 @@ look_at_files(struct dir_lock *l, const char **ret_lost)
     for (unsigned i = DIR_LOCK_FILES; i-- > 0;) {
         char path[PATH_BYTES];
         if (path_join(path, sizeof path, l->dir, NAMES[i]) != OK) continue;
-        seen[i] = look_at(l->env, path, &l->facts[i]);
+        seen[i] = dir_lock_look_at(l->env, path, &l->facts[i]);
         if (seen[i] != SEEN_SAME) *ret_lost = NAMES[i];
     }
     char line[DIR_LOCK_LINE_BYTES];
@@ -229,8 +229,8 @@ dir_lock_look(struct dir_lock *l, struct why *why)
 {
     if (!l->taken) return OK; /* the store is only read */
     const char *lost = NULL;
-    int seen =
-        look_at(l->env, l->dir, &l->place) != SEEN_SAME ? TSDB_DIR_MOVED : look_at_files(l, &lost);
+    int seen = dir_lock_look_at(l->env, l->dir, &l->place) != SEEN_SAME ? TSDB_DIR_MOVED
+                                                                        : look_at_files(l, &lost);
     int was = atomic_load_explicit(&l->state, memory_order_relaxed), next;
     do {
         next = next_state(was, seen);

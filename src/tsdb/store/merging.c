@@ -239,7 +239,7 @@ take_inputs(struct merging *g)
     g->outputs = arena_new(&g->arena, p->window_count * sizeof *g->outputs);
     if (g->live == NULL || g->inputs == NULL || g->outputs == NULL) return ERR_NOMEM;
     enum err e = page_cache_new(&g->db->merge_budget, g->shares.cache_bytes, &g->cache);
-    if (e == OK) page_cache_tell(g->cache, g->db->cache);
+    if (e == OK) page_cache_report_to(g->cache, g->db->cache);
     for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
         struct tsdb *db = g->db;
         struct part *live = g->version->parts[g->plan.inputs[i]];
@@ -265,7 +265,7 @@ take_inputs(struct merging *g)
 }
 
 static enum err
-run(struct merging *g, struct part_merge *merge)
+merging_run(struct merging *g, struct part_merge *merge)
 {
     for (bool done = false; !done;) {
         uint32_t input;
@@ -309,7 +309,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
     };
     enum err e = part_merge_new(&options, &merge, g->why);
     if (e) return e;
-    e = run(g, merge);
+    e = merging_run(g, merge);
     if (e == OK) e = part_merge_finish(merge, &info, &counts, &count, g->why);
     for (uint32_t i = 0; e == OK && i < count; i++) {
         struct ledger *l = change_of(g->db, counts[i].tenant, g->change, g->change_count);
@@ -454,7 +454,7 @@ part_has_samples(const struct part *part)
 }
 
 static void
-choose(struct expiry *x)
+merging_choose(struct expiry *x)
 {
     struct tsdb *db = x->db;
     x->metadata = version_metadata_part(x->version);
@@ -526,7 +526,7 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     arena_init(&arena, &db->merge_budget, 0, 0);
     x.drop = arena_alloc(&arena, (x.version->part_count + 1u) * sizeof *x.drop);
     enum err e = x.drop == NULL ? ERR_NOMEM : OK;
-    if (e == OK) choose(&x);
+    if (e == OK) merging_choose(&x);
     if (e == OK && x.metadata_wanted) {
         /* The part with the metadata of families may be dropped only when a newer part has it,
          * which the next flush writes. */

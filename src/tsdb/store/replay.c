@@ -192,7 +192,7 @@ place_of(const struct log_replay *r, uint64_t pos)
 /* Defines a reference. Every segment decodes alone: a definition is valid from here on. Series that
  * are not used any more have references below the floor. */
 static enum err
-define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+log_replay_define(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
     struct log_replay *r = context;
     struct tenant *tenant;
@@ -367,8 +367,8 @@ publish_parts(struct log_replay *r, struct why *why)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
-put_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
-           const struct sample_value *v)
+log_replay_sample(struct log_replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
+                  const struct sample_value *v)
 {
     const struct series *series = series_find(r, ref);
     if (series == NULL) {
@@ -403,10 +403,10 @@ approach(struct log_replay *r, const struct record_columns *c, uint64_t i)
 }
 
 static enum err
-put_histogram(void *context, const struct record_histogram *h)
+log_replay_histogram(void *context, const struct record_histogram *h)
 {
     struct sample_value v = {h->h.kind, 0, &h->h};
-    return put_sample(context, h->ref, h->t_ms, h->start_ms, &v);
+    return log_replay_sample(context, h->ref, h->t_ms, h->start_ms, &v);
 }
 
 static enum err
@@ -454,7 +454,7 @@ put_floats(struct log_replay *r, struct bytes payload, struct why *why)
         struct record_float f = record_float_at(&columns, i);
         struct sample_value v = {SAMPLE_FLOAT, f.bits, NULL};
         approach(r, &columns, i);
-        e = put_sample(r, f.ref, f.t_ms, f.start_ms, &v);
+        e = log_replay_sample(r, f.ref, f.t_ms, f.start_ms, &v);
     }
     return e;
 }
@@ -465,7 +465,7 @@ put_histograms(struct log_replay *r, struct bytes payload, struct why *why)
     enum err e = OK;
     if (r->series_left) e = record_each_histogram(payload, want_of_histogram, r, &r->scratch);
     if (e == OK) e = series_again(r, why);
-    return e ? e : record_each_histogram(payload, put_histogram, r, &r->scratch);
+    return e ? e : record_each_histogram(payload, log_replay_histogram, r, &r->scratch);
 }
 
 static enum err
@@ -512,7 +512,7 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     switch (record->type) {
     case WAL_SERIES:
         r->place = place_of(r, record->pos);
-        e = record_each_series(record->payload, NULL, define, r, &r->scratch);
+        e = record_each_series(record->payload, NULL, log_replay_define, r, &r->scratch);
         break;
     case WAL_FLOATS:
         e = put_floats(r, record->payload, why);

@@ -160,11 +160,11 @@ united_buckets_fell(const struct histogram_chunks *w, const struct layout_union 
 /* --- the rule --------------------------------------------------------------------------------- */
 
 enum verdict {
-    FITS,       /* same buckets as the layout */
-    FITS_FALLS, /* same buckets, but a counter reset begins a chunk */
-    FITS_UNION, /* some buckets differ */
-    ANEW,       /* begins a chunk and a layout; its hint gives the header */
-    ANEW_WITH,  /* the same with judgement.header */
+    FITS,            /* same buckets as the layout */
+    FITS_FALLS,      /* same buckets, but a counter reset begins a chunk */
+    FITS_UNION,      /* some buckets differ */
+    NEW_LAYOUT,      /* begins a chunk and a layout; its hint gives the header */
+    NEW_LAYOUT_WITH, /* the same with judgement.header */
 };
 
 struct judgement {
@@ -174,9 +174,9 @@ struct judgement {
 };
 
 static struct judgement
-anew(enum chunk_reset header)
+new_layout(enum chunk_reset header)
 {
-    return (struct judgement){.verdict = ANEW_WITH, .header = header};
+    return (struct judgement){.verdict = NEW_LAYOUT_WITH, .header = header};
 }
 
 static enum err
@@ -188,7 +188,7 @@ judge_union(struct histogram_chunks *w, const struct histogram *h, bool gauge,
     if (e) return e;
     bool has_both = u.positive.new_at != NULL && u.negative.new_at != NULL;
     if (!gauge && has_both && united_buckets_fell(w, &u, h, w->now + NOW_BUCKETS)) {
-        *ret = anew(CHUNK_RESET_YES);
+        *ret = new_layout(CHUNK_RESET_YES);
         return OK;
     }
     uint64_t total = (uint64_t)u.positive.count + u.negative.count;
@@ -196,18 +196,20 @@ judge_union(struct histogram_chunks *w, const struct histogram *h, bool gauge,
     if (u.possible && room && w->layouts == CHUNK_LAYOUTS_UNITED) {
         *ret = (struct judgement){.verdict = FITS_UNION, .both = u};
     } else {
-        *ret = anew(gauge ? CHUNK_RESET_GAUGE : has_both ? CHUNK_RESET_NO : CHUNK_RESET_UNKNOWN);
+        *ret = new_layout(gauge      ? CHUNK_RESET_GAUGE
+                          : has_both ? CHUNK_RESET_NO
+                                     : CHUNK_RESET_UNKNOWN);
     }
     return OK;
 }
 
 /* Applies the table above to the histogram in `now`. */
 static enum err
-judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
-      struct judgement *ret)
+chunk_judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
+            struct judgement *ret)
 {
     const struct histogram *old = &w->layout;
-    *ret = (struct judgement){.verdict = ANEW};
+    *ret = (struct judgement){.verdict = NEW_LAYOUT};
     if (!w->goes_on || h->kind != old->kind || hint == RESET_YES) return OK;
     bool last_is_stale = w->last[COLUMN_SUM] == STALE_NAN_BITS;
     if (w->now[COLUMN_SUM] == STALE_NAN_BITS) {
@@ -217,19 +219,19 @@ judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hin
     bool gauge = hint == RESET_GAUGE, is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
     enum chunk_reset unlike = gauge ? CHUNK_RESET_GAUGE : CHUNK_RESET_UNKNOWN;
     if (gauge != w->gauge || last_is_stale) {
-        *ret = anew(unlike);
+        *ret = new_layout(unlike);
         return OK;
     }
     bool fell = !gauge && count_fell(is_float, w->last[COLUMN_COUNT], w->now[COLUMN_COUNT]);
     bool same = histogram_same_layout(old, h);
     if (!fell && !same) {
         if (old->schema != h->schema || old->zero_threshold_bits != h->zero_threshold_bits) {
-            *ret = anew(unlike);
+            *ret = new_layout(unlike);
             return OK;
         }
         fell = !gauge && !histogram_same_custom(old, h);
         if (gauge && !histogram_same_custom(old, h)) {
-            *ret = anew(CHUNK_RESET_GAUGE);
+            *ret = new_layout(CHUNK_RESET_GAUGE);
             return OK;
         }
     }
@@ -240,7 +242,7 @@ judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hin
         return OK;
     }
     if (fell) {
-        *ret = anew(CHUNK_RESET_YES);
+        *ret = new_layout(CHUNK_RESET_YES);
         return OK;
     }
     return judge_union(w, h, gauge, ret);
@@ -301,8 +303,8 @@ add_row(struct histogram_chunks *w, const struct histogram *h, enum reset_hint h
 
 /* Begins a layout and a chunk. */
 static enum err
-begin_anew(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
-           const struct judgement *j, struct why *why)
+begin_layout(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hint,
+             const struct judgement *j, struct why *why)
 {
     enum err e = w->rows > 0 ? rows_encode(w, why) : OK;
     const struct histogram nothing = {.kind = h->kind};
@@ -311,7 +313,7 @@ begin_anew(struct histogram_chunks *w, const struct histogram *h, enum reset_hin
     }
     if (e) return e;
     w->gauge = hint == RESET_GAUGE;
-    w->has_header = j->verdict == ANEW_WITH;
+    w->has_header = j->verdict == NEW_LAYOUT_WITH;
     w->header = j->header;
     return OK;
 }
@@ -334,10 +336,10 @@ put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint h
 {
     struct judgement j;
     enum err e = w->rows > 0 && w->rows >= w->rows_max ? rows_encode(w, why) : OK;
-    if (e == OK) e = judge(w, h, hint, &j);
+    if (e == OK) e = chunk_judge(w, h, hint, &j);
     if (e) return e;
-    bool is_anew = j.verdict == ANEW || j.verdict == ANEW_WITH;
-    if (is_anew) e = begin_anew(w, h, hint, &j, why);
+    bool is_new = j.verdict == NEW_LAYOUT || j.verdict == NEW_LAYOUT_WITH;
+    if (is_new) e = begin_layout(w, h, hint, &j, why);
     if (e == OK && j.verdict == FITS_UNION && j.both.wider) e = layout_widen(w, &j.both);
     if (e) return e;
     bool is_stale = w->now[COLUMN_SUM] == STALE_NAN_BITS;

@@ -61,7 +61,7 @@ scan_expect(struct scan *s, char wanted)
 
 /* Takes the comma before every item but the first; false at the closing character. */
 static bool
-another(struct scan *s, char close)
+scan_another(struct scan *s, char close)
 {
     uint8_t c = scan_peek(s);
     bool first = s->first;
@@ -83,7 +83,7 @@ another(struct scan *s, char close)
 bool
 scan_key(struct scan *s, struct bytes *ret_key)
 {
-    if (!another(s, '}')) return false;
+    if (!scan_another(s, '}')) return false;
     if (scan_peek(s) != '"') scan_fail(s, "expected a key in double quotes");
     struct bytes key = scan_text(s);
     if (scan_peek(s) != ':') scan_fail(s, "expected ':' after a key");
@@ -109,7 +109,7 @@ scan_which(struct scan *s, struct bytes key, const struct bytes *names, unsigned
 bool
 scan_item(struct scan *s)
 {
-    return another(s, ']');
+    return scan_another(s, ']');
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -250,7 +250,7 @@ scan_number(struct scan *s)
 }
 
 static void
-take_word(struct scan *s, const char *word)
+scan_take_word(struct scan *s, const char *word)
 {
     size_t size = strlen(word);
     if ((size_t)(s->end - s->at) < size || memcmp(s->at, word, size) != 0) {
@@ -264,7 +264,7 @@ void
 scan_null(struct scan *s)
 {
     scan_peek(s);
-    take_word(s, "null");
+    scan_take_word(s, "null");
 }
 
 void
@@ -286,11 +286,11 @@ scan_skip(struct scan *s)
             if (c == '"')
                 (void)scan_text(s);
             else if (c == 't')
-                take_word(s, "true");
+                scan_take_word(s, "true");
             else if (c == 'f')
-                take_word(s, "false");
+                scan_take_word(s, "false");
             else if (c == 'n')
-                take_word(s, "null");
+                scan_take_word(s, "null");
             else
                 (void)scan_number(s);
         }

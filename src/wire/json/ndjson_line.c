@@ -47,7 +47,7 @@ put_labels_hex(struct buf *to, struct bytes labels)
 
 /* Puts the labels after a colon. */
 static void
-put_labels(struct buf *to, struct bytes labels)
+ndjson_put_labels(struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
@@ -76,14 +76,14 @@ void
 ndjson_tail_put(struct buf *to, struct bytes labels)
 {
     buf_put_text(to, ",\"labels\":");
-    put_labels(to, labels);
+    ndjson_put_labels(to, labels);
     buf_put_text(to, "}\n");
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static void
-put_value(struct buf *to, uint64_t bits)
+ndjson_put_value(struct buf *to, uint64_t bits)
 {
     static const char name[] = ",\"value\":", none[] = ",\"value\":null,\"bits\":\"";
     char text[sizeof none + NUMBER_TEXT_BYTES];
@@ -102,7 +102,7 @@ put_value(struct buf *to, uint64_t bits)
 }
 
 static void
-put_time(struct buf *to, const char *name, int64_t ms)
+ndjson_put_time(struct buf *to, const char *name, int64_t ms)
 {
     buf_put_text(to, name);
     buf_put_int(to, ms);
@@ -111,12 +111,12 @@ put_time(struct buf *to, const char *name, int64_t ms)
 void
 ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample)
 {
-    put_time(to, ",\"time\":", sample->t_ms);
+    ndjson_put_time(to, ",\"time\":", sample->t_ms);
     if (sample->kind == NDJSON_FLOAT)
-        put_value(to, sample->bits);
+        ndjson_put_value(to, sample->bits);
     else
         buf_put_text(to, ",\"value\":null");
-    if (sample->start_ms != 0) put_time(to, ",\"start_ms\":", sample->start_ms);
+    if (sample->start_ms != 0) ndjson_put_time(to, ",\"start_ms\":", sample->start_ms);
     if (sample->kind == NDJSON_HISTOGRAM) {
         buf_put_text(to, ",\"histogram\":");
         histogram_json_put(to, sample->histogram);
@@ -126,9 +126,9 @@ ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample)
         for (uint32_t i = 0; i < sample->exemplar_count; i++) {
             const struct ndjson_exemplar *e = &sample->exemplars[i];
             buf_put_text(to, i == 0 ? "{\"labels\":" : ",{\"labels\":");
-            put_labels(to, e->labels);
-            put_value(to, e->bits);
-            put_time(to, ",\"time\":", e->t_ms);
+            ndjson_put_labels(to, e->labels);
+            ndjson_put_value(to, e->bits);
+            ndjson_put_time(to, ",\"time\":", e->t_ms);
             buf_put_u8(to, '}');
         }
         buf_put_u8(to, ']');

@@ -82,7 +82,7 @@ put_coded(struct buf *to, struct bytes text)
 
 /* Returns the union of the classes of all bytes. */
 static uint8_t
-look_at(struct bytes text)
+line_look_at(struct bytes text)
 {
     uint8_t seen = 0;
     for (size_t i = 0; i < text.size; i++) {
@@ -104,22 +104,22 @@ must_be_coded(struct bytes text, uint8_t seen, enum line_role role)
 bool
 line_text_is_coded(struct bytes text, enum line_role role)
 {
-    return must_be_coded(text, look_at(text), role);
+    return must_be_coded(text, line_look_at(text), role);
 }
 
 void
 line_text_put(struct buf *to, struct bytes text, enum line_role role)
 {
-    if (must_be_coded(text, look_at(text), role))
+    if (must_be_coded(text, line_look_at(text), role))
         put_coded(to, text);
     else
         buf_put_bytes(to, text);
 }
 
 static void
-put_text(struct buf *to, struct bytes text, enum line_role role)
+line_put_text(struct buf *to, struct bytes text, enum line_role role)
 {
-    uint8_t seen = look_at(text);
+    uint8_t seen = line_look_at(text);
     if (must_be_coded(text, seen, role))
         put_coded(to, text);
     else if ((seen & ESCAPED) == 0)
@@ -134,7 +134,7 @@ put_text(struct buf *to, struct bytes text, enum line_role role)
 /* --- the field -------------------------------------------------------------------------------- */
 
 static enum err
-put_histogram(struct buf *to, const struct histogram *h, struct why *why)
+line_put_histogram(struct buf *to, const struct histogram *h, struct why *why)
 {
     buf_put_text(to, " histogram=\"");
     size_t size = histogram_json_put_escaped(to, h);
@@ -163,8 +163,8 @@ put_float(struct buf *to, uint64_t bits)
 }
 
 static enum err
-put_line(struct buf *to, const struct line_point *point, enum line_precision precision,
-         struct why *why)
+line_put_line(struct buf *to, const struct line_point *point, enum line_precision precision,
+              struct why *why)
 {
     static const int64_t factors[] = {1, 1000, 1000000};
     size_t from = to->size;
@@ -176,19 +176,19 @@ put_line(struct buf *to, const struct line_point *point, enum line_precision pre
     /* Measurement and tags. */
     struct label label;
     struct cursor c = cursor_of(point->labels);
-    put_text(to, labels_get(point->labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
+    line_put_text(to, labels_get(point->labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
     while (labels_next(&c, &label)) {
         buf_put_u8(to, ',');
-        put_text(to, label.name, LINE_TAG_KEY);
+        line_put_text(to, label.name, LINE_TAG_KEY);
         buf_put_u8(to, '=');
-        put_text(to, label.value, LINE_TAG_VALUE);
+        line_put_text(to, label.value, LINE_TAG_VALUE);
     }
     if (to->size - from + strlen(" histogram") > LINE_KEY_BYTES_MAX) {
         return why_set(why, ERR_INPUT, "name and labels take %zu bytes: InfluxDB allows at most %d",
                        to->size - from, LINE_KEY_BYTES_MAX);
     }
     if (point->histogram != NULL) {
-        enum err e = put_histogram(to, point->histogram, why);
+        enum err e = line_put_histogram(to, point->histogram, why);
         if (e) return e;
     } else {
         put_float(to, point->bits);
@@ -204,7 +204,7 @@ line_protocol_put(struct buf *to, const struct line_point *point, enum line_prec
                   struct why *why)
 {
     size_t before = to->size;
-    enum err e = put_line(to, point, precision, why);
+    enum err e = line_put_line(to, point, precision, why);
     if (e) to->size = before;
     return e;
 }

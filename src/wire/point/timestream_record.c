@@ -34,7 +34,7 @@ enum {
 enum role { DIMENSION, MEASURE, MEASURE_WITH_COLONS };
 
 static bool
-begins_with(struct bytes text, const char *start)
+timestream_begins_with(struct bytes text, const char *start)
 {
     size_t size = strlen(start);
     return text.size >= size && memcmp(text.at, start, size) == 0;
@@ -43,10 +43,11 @@ begins_with(struct bytes text, const char *start)
 static bool
 must_escape(struct bytes name, enum role role)
 {
-    if (name.size == 0 || name_looks_escaped(name) || begins_with(name, "H__") ||
-        begins_with(name, "N__") || begins_with(name, "M__") || !utf8_valid(name))
+    if (name.size == 0 || name_looks_escaped(name) || timestream_begins_with(name, "H__") ||
+        timestream_begins_with(name, "N__") || timestream_begins_with(name, "M__") ||
+        !utf8_valid(name))
         return true;
-    if (begins_with(name, "ts_") || begins_with(name, "measure_value") ||
+    if (timestream_begins_with(name, "ts_") || timestream_begins_with(name, "measure_value") ||
         bytes_equal_text(name, "time"))
         return true;
     bool colon = memchr(name.at, ':', name.size) != NULL;
@@ -244,7 +245,7 @@ timestream_dimensions_put(struct buf *to, struct bytes labels, struct timestream
 
 /* Puts the value and its type. Returns the size that Timestream counts. */
 static size_t
-put_value(struct buf *to, const struct timestream_record *record)
+timestream_put_value(struct buf *to, const struct timestream_record *record)
 {
     char text[NUMBER_TEXT_BYTES];
     size_t size;
@@ -277,7 +278,7 @@ put_record(struct buf *to, const struct timestream_record *record, uint32_t *ret
     if (!buf_reserve(to, record->labels.size - record->labels.size / 8)) return buf_error(to);
     buf_put_text(to, "{\"MeasureName\":");
     bool shortened = put_json_name(to, record->name, role, &bytes);
-    bytes += put_value(to, record);
+    bytes += timestream_put_value(to, record);
     buf_put_text(to, ",\"Dimensions\":[");
     if (shortened) put_keeper(&list, "M__", record->name, role);
     enum err e = put_dimensions(&list, record->labels, why);

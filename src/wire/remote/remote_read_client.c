@@ -155,7 +155,8 @@ take_chunk(struct bytes message, struct rr_piece *ret, struct why *why)
 
 /* Gathers the labels of a series first, since a sender may scatter the fields. */
 static enum err
-begin_series(struct rr_client *c, struct bytes message, struct rr_piece *ret, struct why *why)
+rr_client_begin_series(struct rr_client *c, struct bytes message, struct rr_piece *ret,
+                       struct why *why)
 {
     struct cursor m = cursor_of(message);
     c->series = m;
@@ -205,7 +206,7 @@ step_frame(struct rr_client *c, struct rr_piece *ret, struct why *why)
     else
         proto_skip(&c->frame, tag, PROTO_KNOWN(1));
     if (c->frame.bad) return malformed(why, "frame");
-    if (series) return begin_series(c, inner, ret, why);
+    if (series) return rr_client_begin_series(c, inner, ret, why);
     if (notice) {
         *ret = (struct rr_piece){.kind = RR_PIECE_NOTICE,
                                  .notice = tag == PROTO_TAG(RR_NOTICE_ERROR, PROTO_BYTES)

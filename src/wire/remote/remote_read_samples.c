@@ -135,7 +135,7 @@ rr_samples_free(struct rr_samples *s)
 }
 
 static enum err
-fail(struct rr_samples *s, enum err e)
+rr_samples_fail(struct rr_samples *s, enum err e)
 {
     s->failed = e;
     return e;
@@ -267,7 +267,7 @@ put_stage(struct rr_samples *s, struct bytes b)
 }
 
 static enum err
-begin_series(struct rr_samples *s)
+rr_samples_begin_series(struct rr_samples *s)
 {
     if (s->series_written) return OK;
     enum err e = need_room(s, 1 + VARINT_SIZE_MAX);
@@ -282,7 +282,7 @@ begin_series(struct rr_samples *s)
 }
 
 static void
-end_series(struct rr_samples *s)
+rr_samples_end_series(struct rr_samples *s)
 {
     s->in_series = false;
     if (!s->series_written) return;
@@ -307,7 +307,7 @@ end_series(struct rr_samples *s)
 
 /* varint_put() for present-day times, without a branch per byte. Stores 8 bytes. */
 static inline size_t
-put_time(uint8_t *out, uint64_t t)
+rr_samples_put_time(uint8_t *out, uint64_t t)
 {
     if (t >= (uint64_t)1 << 56) return varint_put(out, t);
     size_t size = varint_size(t);
@@ -321,7 +321,7 @@ put_time(uint8_t *out, uint64_t t)
 }
 
 static inline size_t
-put_sample(uint8_t *out, int64_t t_ms, uint64_t bits)
+rr_samples_put_sample(uint8_t *out, int64_t t_ms, uint64_t bits)
 {
     uint8_t *p = out + 2;
     if (bits != 0) {
@@ -331,7 +331,7 @@ put_sample(uint8_t *out, int64_t t_ms, uint64_t bits)
     }
     if (t_ms != 0) {
         *p = TAG_SAMPLE_TIME;
-        p += 1 + put_time(p + 1, (uint64_t)t_ms);
+        p += 1 + rr_samples_put_time(p + 1, (uint64_t)t_ms);
     }
     out[0] = TAG_SAMPLE;
     out[1] = (uint8_t)(p - out - 2);
@@ -345,12 +345,12 @@ rr_samples_floats(struct rr_samples *s, uint32_t count, const int64_t *times_ms,
     if (s->failed) return s->failed;
     assert(s->in_series);
     if (count == 0) return OK;
-    enum err e = begin_series(s);
-    if (e) return fail(s, e);
+    enum err e = rr_samples_begin_series(s);
+    if (e) return rr_samples_fail(s, e);
     for (uint32_t i = 0; i < count; i++) {
         e = need_room(s, SAMPLE_BYTES_MAX);
-        if (e) return fail(s, e);
-        size_t size = put_sample(s->stage + s->staged, times_ms[i], bits[i]);
+        if (e) return rr_samples_fail(s, e);
+        size_t size = rr_samples_put_sample(s->stage + s->staged, times_ms[i], bits[i]);
         s->staged += size;
         s->series_bytes += size;
         s->record_bytes += size == RECORD_BYTES && bits[i] != s->last_bits ? RECORD_BYTES : 0;
@@ -368,19 +368,19 @@ rr_samples_histograms(struct rr_samples *s, uint32_t count, const int64_t *times
     if (s->failed) return s->failed;
     assert(s->in_series);
     if (count == 0) return OK;
-    enum err e = begin_series(s);
-    if (e) return fail(s, e);
+    enum err e = rr_samples_begin_series(s);
+    if (e) return rr_samples_fail(s, e);
     for (uint32_t i = 0; i < count; i++) {
         buf_clear(&s->message);
         histogram_message_put(&s->message, times_ms[i], 0, &h[i]);
         e = buf_error(&s->message);
-        if (e) return fail(s, e);
+        if (e) return rr_samples_fail(s, e);
         uint8_t head[1 + VARINT_SIZE_MAX] = {TAG_HISTOGRAM};
         size_t head_size = 1 + varint_put(head + 1, s->message.size);
         e = put_stage(s, bytes_of(head, head_size));
-        if (e) return fail(s, e);
+        if (e) return rr_samples_fail(s, e);
         e = put_stage(s, buf_bytes(&s->message));
-        if (e) return fail(s, e);
+        if (e) return rr_samples_fail(s, e);
     }
     return OK;
 }
@@ -390,7 +390,7 @@ rr_samples_histograms(struct rr_samples *s, uint32_t count, const int64_t *times
 static enum err
 end_query(struct rr_samples *s)
 {
-    end_series(s);
+    rr_samples_end_series(s);
     enum err e = spill(s);
     if (e) return e;
     if (s->in_query) mark_at(s, s->query_mark)->length = s->query_bytes;
@@ -404,9 +404,9 @@ rr_samples_query(struct rr_samples *s)
     if (s->failed) return s->failed;
     assert(!s->ended);
     enum err e = end_query(s);
-    if (e) return fail(s, e);
+    if (e) return rr_samples_fail(s, e);
     e = add_mark(s, &s->query_mark);
-    if (e) return fail(s, e);
+    if (e) return rr_samples_fail(s, e);
     s->in_query = true;
     s->query_bytes = 0;
     return OK;
@@ -417,10 +417,10 @@ rr_samples_series(struct rr_samples *s, struct bytes labels)
 {
     if (s->failed) return s->failed;
     assert(s->in_query);
-    end_series(s);
+    rr_samples_end_series(s);
     buf_clear(&s->labels);
     buf_put_bytes(&s->labels, labels);
-    if (buf_error(&s->labels)) return fail(s, buf_error(&s->labels));
+    if (buf_error(&s->labels)) return rr_samples_fail(s, buf_error(&s->labels));
     s->in_series = true;
     return OK;
 }
@@ -474,9 +474,9 @@ rr_samples_end(struct rr_samples *s, uint64_t *ret_size)
 {
     if (s->failed) return s->failed;
     enum err e = end_query(s);
-    if (e) return fail(s, e);
+    if (e) return rr_samples_fail(s, e);
     uint64_t raw = raw_size(s);
-    if (raw > UINT32_MAX) return fail(s, ERR_LIMIT);
+    if (raw > UINT32_MAX) return rr_samples_fail(s, ERR_LIMIT);
     s->ended = true;
     size_t mark_count = s->marks.size / sizeof(struct samples_mark);
     *ret_size = varint_size(raw) + s->fragment_bytes + (raw - s->raw_bytes) + mark_count;
@@ -489,5 +489,5 @@ rr_samples_write(struct rr_samples *s, const struct rr_sink *sink, struct why *w
     if (s->failed) return s->failed;
     assert(s->ended);
     enum err e = write_pieces(s, sink, why);
-    return e ? fail(s, e) : OK;
+    return e ? rr_samples_fail(s, e) : OK;
 }

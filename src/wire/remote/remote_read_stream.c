@@ -103,7 +103,7 @@ rr_stream_free(struct rr_stream *stream)
 }
 
 static enum err
-fail(struct rr_stream *stream, enum err e)
+rr_stream_fail(struct rr_stream *stream, enum err e)
 {
     stream->failed = e;
     return e;
@@ -112,7 +112,7 @@ fail(struct rr_stream *stream, enum err e)
 /* --- output ----------------------------------------------------------------------------------- */
 
 static enum err
-flush(struct rr_stream *stream, struct why *why)
+rr_stream_flush(struct rr_stream *stream, struct why *why)
 {
     if (stream->output.size == 0) return OK;
     enum err e = stream->sink.write(stream->sink.context, buf_bytes(&stream->output), why);
@@ -125,7 +125,7 @@ put_output(struct rr_stream *stream, struct bytes piece, struct why *why)
 {
     bool direct = piece.size > OUTPUT_COPY_BYTES;
     if (direct || piece.size > OUTPUT_BYTES - stream->output.size) {
-        enum err e = flush(stream, why);
+        enum err e = rr_stream_flush(stream, why);
         if (e) return e;
     }
     if (direct) return stream->sink.write(stream->sink.context, piece, why);
@@ -238,7 +238,7 @@ end_floats(struct rr_stream *stream, struct why *why)
 }
 
 static enum err
-end_series(struct rr_stream *stream, struct why *why)
+rr_stream_end_series(struct rr_stream *stream, struct why *why)
 {
     stream->in_series = false;
     enum err e = end_floats(stream, why);
@@ -253,8 +253,8 @@ enum err
 rr_stream_query(struct rr_stream *stream, uint32_t query_index, struct why *why)
 {
     if (stream->failed) return stream->failed;
-    enum err e = end_series(stream, why);
-    if (e) return fail(stream, e);
+    enum err e = rr_stream_end_series(stream, why);
+    if (e) return rr_stream_fail(stream, e);
     stream->query_index = query_index;
     return OK;
 }
@@ -263,11 +263,11 @@ enum err
 rr_stream_series(struct rr_stream *stream, struct bytes labels, struct why *why)
 {
     if (stream->failed) return stream->failed;
-    enum err e = end_series(stream, why);
-    if (e) return fail(stream, e);
+    enum err e = rr_stream_end_series(stream, why);
+    if (e) return rr_stream_fail(stream, e);
     buf_clear(&stream->labels);
     buf_put_bytes(&stream->labels, labels);
-    if (buf_error(&stream->labels)) return fail(stream, buf_error(&stream->labels));
+    if (buf_error(&stream->labels)) return rr_stream_fail(stream, buf_error(&stream->labels));
     stream->in_series = true;
     return OK;
 }
@@ -292,7 +292,7 @@ rr_stream_floats(struct rr_stream *stream, uint32_t count, const int64_t *times_
         at += some;
         stream->chunk_max_ms = times_ms[at - 1];
     }
-    return e ? fail(stream, e) : OK;
+    return e ? rr_stream_fail(stream, e) : OK;
 }
 
 enum err
@@ -303,7 +303,7 @@ rr_stream_histograms(struct rr_stream *stream, uint32_t count, const int64_t *ti
     assert(stream->in_series);
     enum err e = end_floats(stream, why);
     if (e == OK) e = histogram_chunks_put(stream->histograms, count, times_ms, h, why);
-    return e ? fail(stream, e) : OK;
+    return e ? rr_stream_fail(stream, e) : OK;
 }
 
 enum err
@@ -316,7 +316,7 @@ rr_stream_columns(struct rr_stream *stream, const struct hist_columns *columns, 
     if (e == OK) {
         e = histogram_chunks_put_columns(stream->histograms, columns, from, count, times_ms, why);
     }
-    return e ? fail(stream, e) : OK;
+    return e ? rr_stream_fail(stream, e) : OK;
 }
 
 /* Returns the size of the first chunks that fit `room`, at least one chunk. */
@@ -361,7 +361,7 @@ rr_stream_chunks(struct rr_stream *stream, struct bytes chunks, struct why *why)
     enum err e = end_floats(stream, why);
     if (e == OK) e = histogram_chunks_end(stream->histograms, why);
     if (e == OK) e = put_made_chunks(stream, chunks, why);
-    return e ? fail(stream, e) : OK;
+    return e ? rr_stream_fail(stream, e) : OK;
 }
 
 enum err
@@ -370,7 +370,7 @@ rr_stream_notice(struct rr_stream *stream, enum rr_notice notice, struct bytes t
 {
     if (stream->failed) return stream->failed;
     if (text.size > NOTICE_BYTES_MAX) text.size = NOTICE_BYTES_MAX;
-    enum err e = end_series(stream, why);
+    enum err e = rr_stream_end_series(stream, why);
     uint8_t payload[1 + VARINT_SIZE_MAX + NOTICE_BYTES_MAX];
     size_t size = 0;
     payload[size++] = (uint8_t)(notice << 3 | 2);
@@ -382,15 +382,15 @@ rr_stream_notice(struct rr_stream *stream, enum rr_notice notice, struct bytes t
     store_be32(head + head_size, crc32c(0, bytes_of(payload, size)));
     if (e == OK) e = put_output(stream, bytes_of(head, head_size + 4), why);
     if (e == OK) e = put_output(stream, bytes_of(payload, size), why);
-    return e ? fail(stream, e) : OK;
+    return e ? rr_stream_fail(stream, e) : OK;
 }
 
 enum err
 rr_stream_end(struct rr_stream *stream, struct why *why)
 {
     if (stream->failed) return stream->failed;
-    enum err e = end_series(stream, why);
-    if (e) return fail(stream, e);
-    e = flush(stream, why);
-    return e ? fail(stream, e) : OK;
+    enum err e = rr_stream_end_series(stream, why);
+    if (e) return rr_stream_fail(stream, e);
+    e = rr_stream_flush(stream, why);
+    return e ? rr_stream_fail(stream, e) : OK;
 }

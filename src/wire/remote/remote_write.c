@@ -354,7 +354,7 @@ read_exemplar(struct decoder *d, struct bytes message)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static struct rw_series *
-begin_series(struct rw_memory *m)
+rw_begin_series(struct rw_memory *m)
 {
     struct rw_series *series = rw_push(m, RW_SERIES, sizeof *series);
     if (series == NULL) return NULL;
@@ -376,7 +376,7 @@ begin_series(struct rw_memory *m)
 }
 
 static void
-end_series(const struct rw_memory *m, struct rw_series *series)
+rw_end_series(const struct rw_memory *m, struct rw_series *series)
 {
     series->floats.count = m->arrays[RW_FLOATS].count - series->floats.first;
     series->histograms.count = m->arrays[RW_HISTOGRAMS].count - series->histograms.first;
@@ -398,7 +398,7 @@ read_plain_series(struct decoder *d, struct bytes message)
     struct rw_float f;
     if (size - tail > FINGERPRINT_BYTES_MAX || !read_short_float(&c, &f)) return false;
     if (!rw_reserve(m, &m->arrays[RW_FLOATS], 1)) return false;
-    struct rw_series *series = begin_series(m);
+    struct rw_series *series = rw_begin_series(m);
     if (series == NULL) return false;
     struct rw_float *to = rw_push(m, RW_FLOATS, sizeof *to);
     *to = f;
@@ -427,7 +427,7 @@ static enum err
 read_series_v1(struct decoder *d, struct bytes message)
 {
     if (d->unchecked && read_plain_series(d, message)) return OK;
-    struct rw_series *series = begin_series(d->m);
+    struct rw_series *series = rw_begin_series(d->m);
     if (series == NULL) return d->m->refused;
     struct label_fields labels = {0};
     struct cursor c = cursor_of(message);
@@ -461,7 +461,7 @@ read_series_v1(struct decoder *d, struct bytes message)
         if (e) return e;
     }
     if (c.bad) return ERR_INPUT;
-    end_series(d->m, series);
+    rw_end_series(d->m, series);
     series->label_bytes = bytes_of(labels.at, (size_t)(labels.end - labels.at));
     if (labels.scattered) {
         enum err e = gather_labels(d, message, &series->label_bytes);
@@ -510,7 +510,7 @@ metric_type_of(uint32_t number)
 static enum err
 read_series_v2(struct decoder *d, struct bytes message)
 {
-    struct rw_series *series = begin_series(d->m);
+    struct rw_series *series = rw_begin_series(d->m);
     if (series == NULL) return d->m->refused;
     struct metadata_v2 metadata = {0};
     struct cursor c = cursor_of(message);
@@ -542,7 +542,7 @@ read_series_v2(struct decoder *d, struct bytes message)
         if (e) return e;
     }
     if (c.bad) return ERR_INPUT;
-    end_series(d->m, series);
+    rw_end_series(d->m, series);
     resolve_series_refs(d, series);
     if (!series->has_metadata) return OK;
     series->type = metric_type_of(metadata.type);
@@ -637,7 +637,7 @@ read_request_v2(struct decoder *d, struct bytes message, enum walk walk, bool *r
 }
 
 static enum err
-decode(struct decoder *d, struct bytes message)
+rw_decode_request(struct decoder *d, struct bytes message)
 {
     bool late;
     if (d->version == RW_V1) return read_request(d, message, RW_V1, WALK_BOTH, &late);
@@ -703,7 +703,7 @@ decode_request(struct rw_request *request, enum rw_version version, bool uncheck
     m->arena.limit_bytes = m->limit_bytes;
     struct decoder d = {.m = m, .version = version, .keys = request->keys};
     d.unchecked = unchecked && request->keys != NULL;
-    enum err e = decode(&d, message);
+    enum err e = rw_decode_request(&d, message);
     if (e) {
         explain(&d, message, e, why);
         rw_request_clear(request);

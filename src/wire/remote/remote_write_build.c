@@ -166,7 +166,7 @@ symbol_number(struct rw_build *b, struct bytes text)
 
 /* Puts canonical labels unchanged, or as the field labels_refs. */
 static void
-put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
+rw_build_put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
@@ -186,7 +186,7 @@ put_labels(struct rw_build *b, struct buf *to, struct bytes labels)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static void
-end_series(struct rw_build *b)
+rw_build_end_series(struct rw_build *b)
 {
     if (!b->in_series) return;
     proto_put_bytes(&b->body, version_is_1(b) ? TAG_SERIES_V1 : TAG_SERIES, buf_bytes(&b->series));
@@ -197,11 +197,11 @@ void
 rw_build_series(struct rw_build *b, struct bytes labels)
 {
     if (b->in_series && bytes_equal(buf_bytes(&b->labels), labels)) return;
-    end_series(b);
+    rw_build_end_series(b);
     empty(b, &b->labels);
     empty(b, &b->series);
     buf_put_bytes(&b->labels, labels);
-    put_labels(b, &b->series, labels);
+    rw_build_put_labels(b, &b->series, labels);
     b->in_series = true;
     b->counts.series++;
 }
@@ -243,7 +243,7 @@ void
 rw_build_exemplar(struct rw_build *b, struct bytes labels, int64_t t_ms, uint64_t bits)
 {
     empty(b, &b->item);
-    put_labels(b, &b->item, labels);
+    rw_build_put_labels(b, &b->item, labels);
     if (bits != 0) proto_put_fixed64(&b->item, TAG_EXEMPLAR_VALUE, bits);
     put_varint(&b->item, TAG_EXEMPLAR_TIME, (uint64_t)t_ms);
     put_item(b, version_is_1(b) ? TAG_EXEMPLAR_V1 : TAG_EXEMPLAR);
@@ -273,7 +273,7 @@ enum err
 rw_build_end(struct rw_build *b, struct bytes *ret_message)
 {
     struct buf *bufs[7];
-    end_series(b);
+    rw_build_end_series(b);
     empty(b, &b->message);
     buf_put_bytes(&b->message, buf_bytes(&b->symbols));
     buf_put_bytes(&b->message, buf_bytes(&b->body));

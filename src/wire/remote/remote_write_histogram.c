@@ -100,7 +100,7 @@ take_span(struct parts *p, struct array_list *list, struct bytes message)
 }
 
 static enum err
-take_word(struct parts *p, struct array_list *list, uint64_t word)
+rw_histogram_take_word(struct parts *p, struct array_list *list, uint64_t word)
 {
     void *item;
     enum err e = list_extend(p, list, 1, &item);
@@ -150,9 +150,9 @@ take_array(struct parts *p, uint32_t tag, struct cursor *c)
                : deltas ? take_packed_deltas(p, list, proto_bytes(c))
                         : take_packed_doubles(p, list, proto_bytes(c));
     case PROTO_VARINT:
-        return deltas ? take_word(p, list, (uint64_t)cursor_zigzag(c)) : ERR_INPUT;
+        return deltas ? rw_histogram_take_word(p, list, (uint64_t)cursor_zigzag(c)) : ERR_INPUT;
     case PROTO_FIXED64:
-        return spans || deltas ? ERR_INPUT : take_word(p, list, cursor_le64(c));
+        return spans || deltas ? ERR_INPUT : rw_histogram_take_word(p, list, cursor_le64(c));
     default:
         return ERR_INPUT;
     }
@@ -218,7 +218,7 @@ buckets_of(const struct array_list *spans, enum sample_kind kind)
 }
 
 static void
-finish(struct parts *p)
+rw_histogram_finish(struct parts *p)
 {
     struct histogram *h = &p->to->h;
     bool deltas = p->lists[NEGATIVE_DELTAS].count > 0 || p->lists[POSITIVE_DELTAS].count > 0;
@@ -241,8 +241,8 @@ rw_decode_histogram(struct rw_memory *m, enum rw_version version, struct bytes m
     const uint64_t arrays = PROTO_KNOWN(8) | PROTO_KNOWN(9) | PROTO_KNOWN(10) | PROTO_KNOWN(11) |
                             PROTO_KNOWN(12) | PROTO_KNOWN(13) | PROTO_KNOWN(16);
     const uint64_t known = version == RW_V1 ? 0x1fffe : 0x3fffe; /* 1 to 16, 1 to 17 */
-    /* Sets all of p, and all members of *h that finish() does not set. Member by member: for whole
-     * structs of this size the compiler uses a slow string instruction. */
+    /* Sets all of p, and all members of *h that rw_histogram_finish() does not set. Member by
+     * member: for whole structs of this size the compiler uses a slow string instruction. */
     const struct array_list none = {0};
     struct parts p;
     p.m = m;
@@ -268,6 +268,6 @@ rw_decode_histogram(struct rw_memory *m, enum rw_version version, struct bytes m
         }
     }
     if (c.bad) return ERR_INPUT;
-    finish(&p);
+    rw_histogram_finish(&p);
     return OK;
 }

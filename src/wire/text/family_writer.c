@@ -193,7 +193,7 @@ next_label(struct family_written *t, struct label *ret)
 
 /* Writes the shortest digits as Go does, but a zero has no sign. */
 static void
-put_number(struct buf *to, double value)
+family_put_number(struct buf *to, double value)
 {
     char digits[NUMBER_TEXT_BYTES];
     buf_put(to, digits, number_print_sentence(double_bits(value == 0 ? 0 : value), digits));
@@ -201,8 +201,8 @@ put_number(struct buf *to, double value)
 
 /* `le`: the bound of a bucket; NULL if the line is not a bucket. */
 static void
-put_line(struct family_writer *w, struct bytes labels, const char *suffix, const double *le,
-         double value, int64_t t_ms)
+family_put_line(struct family_writer *w, struct bytes labels, const char *suffix, const double *le,
+                double value, int64_t t_ms)
 {
     struct buf *to = w->to;
     struct family_written t = {.labels = cursor_of(labels)};
@@ -225,11 +225,11 @@ put_line(struct family_writer *w, struct bytes labels, const char *suffix, const
     }
     if (le != NULL) {
         buf_put_text(to, comma ? ",le=\"" : "le=\"");
-        put_number(to, *le);
+        family_put_number(to, *le);
         buf_put_u8(to, '"');
     }
     buf_put_text(to, "} ");
-    put_number(to, value);
+    family_put_number(to, value);
     buf_put_u8(to, ' ');
     buf_put_int(to, t_ms);
     buf_put_u8(to, '\n');
@@ -245,7 +245,7 @@ field_size(size_t bytes)
 }
 
 static void
-put_labels(struct family_writer *w, struct bytes labels)
+family_put_labels(struct family_writer *w, struct bytes labels)
 {
     struct family_written t = {.labels = cursor_of(labels)};
     struct label label;
@@ -273,10 +273,10 @@ family_writer_float(struct family_writer *w, struct bytes labels, int64_t t_ms, 
 {
     begin_sample(w, labels, FAMILY_UNTYPED);
     if (w->form == FAMILY_FORM_TEXT) {
-        put_line(w, labels, "", NULL, bits_double(bits), t_ms);
+        family_put_line(w, labels, "", NULL, bits_double(bits), t_ms);
         return;
     }
-    put_labels(w, labels);
+    family_put_labels(w, labels);
     put_tag(&w->metric, FIELD_METRIC_UNTYPED, 2);
     buf_put_varint(&w->metric, 1 + sizeof bits);
     put_double(&w->metric, FIELD_UNTYPED_VALUE, bits_double(bits));
@@ -362,15 +362,15 @@ put_classic_lines(struct family_writer *w, struct bytes labels, int64_t t_ms,
     double le, count, all = number_of(h, h->count);
     const double infinity = bits_double(0x7ff0000000000000u);
     while (next_classic(&c, &le, &count)) {
-        put_line(w, labels, "_bucket", &le, count, t_ms);
+        family_put_line(w, labels, "_bucket", &le, count, t_ms);
     }
-    put_line(w, labels, "_bucket", &infinity, all, t_ms);
-    put_line(w, labels, "_sum", NULL, bits_double(h->sum_bits), t_ms);
-    put_line(w, labels, "_count", NULL, all, t_ms);
+    family_put_line(w, labels, "_bucket", &infinity, all, t_ms);
+    family_put_line(w, labels, "_sum", NULL, bits_double(h->sum_bits), t_ms);
+    family_put_line(w, labels, "_count", NULL, all, t_ms);
 }
 
 static void
-put_histogram(struct buf *to, const struct histogram *h)
+family_put_histogram(struct buf *to, const struct histogram *h)
 {
     struct classic_buckets c = {.h = h};
     bool custom = h->schema == HISTOGRAM_SCHEMA_CUSTOM;
@@ -403,10 +403,10 @@ family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_
         put_classic_lines(w, labels, t_ms, h);
         return;
     }
-    put_labels(w, labels);
+    family_put_labels(w, labels);
     put_varint(&w->metric, FIELD_METRIC_TIMESTAMP, (uint64_t)t_ms);
     reuse(w, &w->part);
-    put_histogram(&w->part, h);
+    family_put_histogram(&w->part, h);
     put_bytes(&w->metric, FIELD_METRIC_HISTOGRAM, buf_bytes(&w->part));
     end_metric(w);
 }

@@ -14,7 +14,7 @@
 #include "wire/text/text_reader_private.h"
 
 static bool
-is_blank(uint8_t c)
+exposition_is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t';
 }
@@ -22,7 +22,7 @@ is_blank(uint8_t c)
 static void
 skip_blanks(struct cursor *c)
 {
-    while (c->at != c->end && is_blank(*c->at)) {
+    while (c->at != c->end && exposition_is_blank(*c->at)) {
         c->at++;
     }
 }
@@ -45,7 +45,7 @@ word(struct cursor *c)
 {
     skip_blanks(c);
     const uint8_t *from = c->at;
-    while (c->at != c->end && !is_blank(*c->at)) {
+    while (c->at != c->end && !exposition_is_blank(*c->at)) {
         c->at++;
     }
     return bytes_of(from, (size_t)(c->at - from));
@@ -159,7 +159,7 @@ text_label_set(struct text_reader *r, struct cursor *c, struct buf *labels, bool
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
-value_of(struct cursor *c, uint64_t *ret_bits, struct why *why)
+exposition_value_of(struct cursor *c, uint64_t *ret_bits, struct why *why)
 {
     struct bytes text = word(c);
     if (text.size == 0) return why_set(why, ERR_INPUT, "missing value");
@@ -190,7 +190,7 @@ exemplar(struct text_reader *r, struct cursor *c, int64_t t_ms, struct why *why)
     }
     c->at++;
     enum err e = text_label_set(r, c, &r->exemplar_labels, false, why);
-    if (e == OK) e = value_of(c, &bits, why);
+    if (e == OK) e = exposition_value_of(c, &bits, why);
     if (e) return why_prefix(why, e, "exemplar");
     struct bytes time = word(c);
     if (time.size > 0) e = time_of(r, time, &t_ms, why);
@@ -205,7 +205,7 @@ sample(struct text_reader *r, struct cursor *c, struct why *why)
 {
     uint64_t bits;
     int64_t t_ms = r->options.time_ms;
-    enum err e = value_of(c, &bits, why);
+    enum err e = exposition_value_of(c, &bits, why);
     if (e) return e;
     skip_blanks(c);
     bool marks = r->options.format == TEXT_OPENMETRICS;
@@ -239,7 +239,7 @@ sample_line(struct text_reader *r, struct cursor *c, struct why *why)
         c->at++;
         enum err e = text_label_set(r, c, &r->labels, name.size == 0, why);
         if (e) return e;
-    } else if (c->at != c->end && !is_blank(c->at[-1])) {
+    } else if (c->at != c->end && !exposition_is_blank(c->at[-1])) {
         return why_set(why, ERR_INPUT, "'%.*s' is not a valid metric name",
                        SHOWN(bytes_of(name.at, name.size + 1)));
     }
@@ -324,7 +324,7 @@ metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct
     skip_blanks(c);
     struct bytes rest = {c->at, cursor_left(c)};
     if (what.at[0] == 'T') {
-        while (rest.size > 0 && is_blank(rest.at[rest.size - 1])) {
+        while (rest.size > 0 && exposition_is_blank(rest.at[rest.size - 1])) {
             rest.size--;
         }
         e = metric_type(rest, &type, why);

@@ -126,7 +126,7 @@ read_line(struct text_reader *r, struct bytes line, struct text_item *item, stru
 }
 
 static bool
-is_blank(struct bytes line)
+text_reader_is_blank(struct bytes line)
 {
     for (size_t i = 0; i < line.size; i++) {
         if (line.at[i] != ' ' && line.at[i] != '\t') return false;
@@ -142,7 +142,7 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
     begin_line(r, &item);
     if (line.size > 0 && line.at[line.size - 1] == '\r') line.size--;
     *ret_item = item;
-    if (is_blank(line)) return OK;
+    if (text_reader_is_blank(line)) return OK;
     enum err e = read_line(r, line, &item, why);
     enum err memory = memory_of_line(r);
     if (memory) {
@@ -180,7 +180,7 @@ text_reader_last_line(struct text_reader *r, struct bytes line, struct text_item
     enum text_format format = r->options.format;
     bool closes = format == TEXT_JSON_LINES || format == TEXT_NDJSON ||
                   (format == TEXT_OPENMETRICS && bytes_equal_text(line, "# EOF"));
-    if (closes || is_blank(line)) return text_reader_line(r, line, ret_item, why);
+    if (closes || text_reader_is_blank(line)) return text_reader_line(r, line, ret_item, why);
     return why_set(why, ERR_INPUT,
                    "the last line has no line feed and may be cut short; add one if the line is "
                    "complete");

@@ -276,7 +276,7 @@ put_ndjson(struct text_writer *w, const struct ndjson_sample *sample, struct buf
 }
 
 static void
-put_sample(struct text_writer *w, int64_t t_ms, uint64_t bits, struct buf *to)
+text_writer_put_sample(struct text_writer *w, int64_t t_ms, uint64_t bits, struct buf *to)
 {
     char text[SAMPLE_BYTES_MAX];
     if (w->format == TEXT_JSON_LINES) {
@@ -313,7 +313,7 @@ text_writer_floats(struct text_writer *w, uint32_t count, const int64_t *times_m
             continue;
         }
         if (one_nan && nan && bits[i] != NORMAL_NAN_BITS) w->counts.nan_altered++;
-        put_sample(w, times_ms[i], bits[i], to);
+        text_writer_put_sample(w, times_ms[i], bits[i], to);
     }
 }
 

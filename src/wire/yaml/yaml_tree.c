@@ -223,7 +223,7 @@ close_node(struct yaml_tree *t)
 }
 
 static enum err
-give(struct config_reader *r, const yaml_node_t *node)
+yaml_tree_give(struct config_reader *r, const yaml_node_t *node)
 {
     struct yaml_tree *t = r->tree;
     int made;
@@ -279,11 +279,11 @@ yaml_tree_next(struct config_reader *r)
     const yaml_node_t *node;
     if (!t->begun) {
         t->begun = true;
-        return give(r, yaml_document_get_root_node(&t->document));
+        return yaml_tree_give(r, yaml_document_get_root_node(&t->document));
     }
     struct open_node *o = &t->open[t->depth - 1];
     node = next_of(t, o);
-    if (node != NULL) return give(r, node);
+    if (node != NULL) return yaml_tree_give(r, node);
     bool is_list = o->node->type == YAML_SEQUENCE_NODE;
     int made = is_list ? yaml_sequence_end_event_initialize(&r->event)
                        : yaml_mapping_end_event_initialize(&r->event);
@@ -330,9 +330,9 @@ reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t val
         struct why why;
         enum err e = check_form(r->file_name, r->text, bytes_max, values_max, &repeats, &why);
         /* Errors of other documents are found again, in order, by the reading below. */
-        bool is_told = e == ERR_NOMEM || (e && repeats);
-        if (is_told && r->why != NULL) *r->why = why;
-        if (is_told) return e;
+        bool is_final = e == ERR_NOMEM || (e && repeats);
+        if (is_final && r->why != NULL) *r->why = why;
+        if (is_final) return e;
     }
     return repeats ? read_tree(r, values_max, root, context) : reader_document(r, root, context);
 }

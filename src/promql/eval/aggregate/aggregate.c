@@ -86,7 +86,7 @@ value_before(enum token_type op)
 
 /* Widens the lists of a group to include `more`. */
 static enum err
-make_room(struct aggregation_vector *a, struct fold_group *g, struct step_room more)
+aggregate_make_room(struct aggregation_vector *a, struct fold_group *g, struct step_room more)
 {
     struct step_room before = g->column.kept, room = before;
     if (!room_widen(&room, more, a->vector.grid.count)) return OK;
@@ -329,13 +329,13 @@ takes_histograms(const struct aggregation_vector *a)
 }
 
 static enum err
-fold(struct aggregation_vector *a, const struct column *c)
+aggregate_fold(struct aggregation_vector *a, const struct column *c)
 {
     uint32_t id;
     enum token_type op = a->node->aggregation.op;
     if (find_group(a, c->labels, &id)) return eval_no_memory(a->vector.ev);
     struct fold_group *g = &a->groups[id];
-    enum err e = make_room(a, g, room_of(c->present, a->vector.grid.count));
+    enum err e = aggregate_make_room(a, g, room_of(c->present, a->vector.grid.count));
     if (e) return e;
     g->column.drops_name |= c->drops_name;
     if (c->histograms == NULL) {
@@ -472,7 +472,7 @@ fold_values(struct aggregation_vector *a, const struct column *c)
             }
         }
         struct fold_group *g = &a->groups[id];
-        enum err e = make_room(a, g, (struct step_room){i, i + 1});
+        enum err e = aggregate_make_room(a, g, (struct step_room){i, i + 1});
         if (e) return e;
         g->counts[i]++;
         bits_set(g->column.present, i);
@@ -483,7 +483,7 @@ fold_values(struct aggregation_vector *a, const struct column *c)
 /* --- quantile --------------------------------------------------------------------------------- */
 
 static enum err
-keep(struct aggregation_vector *a, struct column *c)
+aggregate_keep(struct aggregation_vector *a, struct column *c)
 {
     struct evaluation *ev = a->vector.ev;
     uint32_t id;
@@ -492,7 +492,7 @@ keep(struct aggregation_vector *a, struct column *c)
     }
     if (bits_count(c->present, a->vector.grid.count) == 0) return OK;
     if (find_group(a, c->labels, &id)) return eval_no_memory(ev);
-    enum err e = make_room(a, &a->groups[id], room_of(c->present, a->vector.grid.count));
+    enum err e = aggregate_make_room(a, &a->groups[id], room_of(c->present, a->vector.grid.count));
     if (e) return e;
     bits_add(a->groups[id].column.present, c->present, a->vector.grid.count);
     if (columns_add(&a->kept, c, a->vector.grid.count) ||
@@ -581,9 +581,9 @@ fold_all(struct aggregation_vector *a)
     struct column *c;
     enum err e;
     while ((e = vector_next(a->of, &c)) == OK && c != NULL) {
-        e = folding == FOLD_KEPT     ? keep(a, c)
+        e = folding == FOLD_KEPT     ? aggregate_keep(a, c)
             : folding == FOLD_VALUES ? fold_values(a, c)
-                                     : fold(a, c);
+                                     : aggregate_fold(a, c);
         if (e) return e;
     }
     if (e) return e;
@@ -596,7 +596,7 @@ fold_all(struct aggregation_vector *a)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+aggregation_next(struct vector *v, struct column **ret_column)
 {
     struct aggregation_vector *a = (struct aggregation_vector *)v;
     enum err e = a->folded ? OK : fold_all(a);
@@ -653,7 +653,7 @@ set_up_quantile(struct aggregation_vector *a)
 }
 
 static enum err
-set_up(struct aggregation_vector *a)
+aggregate_set_up(struct aggregation_vector *a)
 {
     struct evaluation *ev = a->vector.ev;
     const struct node *node = a->node;
@@ -683,7 +683,7 @@ enum err
 vector_aggregation_new(struct evaluation *ev, const struct node *node, struct vector *of,
                        struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, aggregation_free};
+    static const struct vector_ops ops = {aggregation_next, aggregation_free};
     struct aggregation_vector *a = mem_new(ev->budget, sizeof *a);
     if (a == NULL) {
         vector_free(of);
@@ -700,7 +700,7 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
     columns_init(&a->kept, ev->budget, &ev->held);
     buf_init(&a->valued, ev->budget, 64 << 20);
     buf_init(&a->value, ev->budget, 64 << 20);
-    enum err e = set_up(a);
+    enum err e = aggregate_set_up(a);
     if (e) {
         aggregation_free(&a->vector);
         return e;

@@ -490,7 +490,7 @@ is_ranking(const struct choosing_vector *v)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+choosing_next(struct vector *v, struct column **ret_column)
 {
     struct choosing_vector *c = (struct choosing_vector *)v;
     return is_ranking(c) ? ranked_next(c, ret_column) : pass_next(c, ret_column);
@@ -558,7 +558,7 @@ check_params(const struct choosing_vector *v)
 }
 
 static enum err
-set_up(struct choosing_vector *v)
+choose_set_up(struct choosing_vector *v)
 {
     struct evaluation *ev = v->vector.ev;
     double *params;
@@ -580,7 +580,7 @@ enum err
 vector_choosing_new(struct evaluation *ev, const struct node *node, struct vector *of,
                     struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, choosing_free};
+    static const struct vector_ops ops = {choosing_next, choosing_free};
     struct choosing_vector *v = mem_new(ev->budget, sizeof *v);
     if (v == NULL) {
         vector_free(of);
@@ -595,7 +595,7 @@ vector_choosing_new(struct evaluation *ev, const struct node *node, struct vecto
     v->node = node;
     arena_init(&v->arena, ev->budget, 0, 0);
     buf_init(&v->hashed, ev->budget, 64 << 20);
-    enum err e = set_up(v);
+    enum err e = choose_set_up(v);
     if (e) {
         choosing_free(&v->vector);
         return e;

@@ -19,8 +19,8 @@
 #include "promql/eval/eval.h"
 
 static enum err
-begin(struct grouping *g, struct budget *budget, const struct labels_named *labels, bool without,
-      struct bytes more_label)
+grouping_prepare(struct grouping *g, struct budget *budget, const struct labels_named *labels,
+                 bool without, struct bytes more_label)
 {
     uint32_t count = labels->count;
     *g = (struct grouping){.budget = budget, .without = without};
@@ -38,7 +38,7 @@ enum err
 grouping_begin(struct grouping *g, struct budget *budget, const struct labels_named *labels,
                bool without)
 {
-    return begin(g, budget, labels, without, bytes_of(NULL, 0));
+    return grouping_prepare(g, budget, labels, without, bytes_of(NULL, 0));
 }
 
 enum err
@@ -47,7 +47,7 @@ grouping_of_aggregation(struct grouping *g, struct budget *budget, const struct 
 {
     bool without = aggregation->aggregation.without;
     if (without) more_label = bytes_of(NULL, 0); /* `without` leaves the label anyway */
-    return begin(g, budget, &aggregation->aggregation.labels, without, more_label);
+    return grouping_prepare(g, budget, &aggregation->aggregation.labels, without, more_label);
 }
 
 void
@@ -60,7 +60,7 @@ grouping_fini(struct grouping *g)
 }
 
 static enum err
-add(struct grouping *g, uint64_t hash)
+grouping_add(struct grouping *g, uint64_t hash)
 {
     struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->last_labels));
     if ((copy.at == NULL && g->last_labels.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
@@ -113,7 +113,7 @@ grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
     enum err e = look(g, labels, ret_id, &hash);
     if (e || *ret_id != GROUP_NONE) return e;
     *ret_id = g->last = g->count;
-    return add(g, hash);
+    return grouping_add(g, hash);
 }
 
 struct text_span

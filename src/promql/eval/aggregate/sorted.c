@@ -43,7 +43,7 @@ run_of(struct bytes text, size_t from)
 }
 
 static bool
-is_whole(struct bytes run, int64_t *ret)
+sorted_is_whole(struct bytes run, int64_t *ret)
 {
     *ret = 0;
     for (size_t i = 0; i < run.size; i++) {
@@ -64,7 +64,7 @@ compare_naturally(struct bytes a, struct bytes b)
     while (i < a.size && k < b.size) {
         struct bytes x = run_of(a, i), y = run_of(b, k);
         int64_t n, m;
-        if (is_whole(x, &n) && is_whole(y, &m)) {
+        if (sorted_is_whole(x, &n) && sorted_is_whole(y, &m)) {
             if (n != m) return n < m ? -1 : 1;
         } else if (!bytes_equal(x, y)) {
             return bytes_compare(x, y);
@@ -98,7 +98,7 @@ compare_values(double v, double w, bool falling)
 }
 
 static int
-compare(const void *a, const void *b, void *context)
+sorted_compare(const void *a, const void *b, void *context)
 {
     struct sorted_vector *s = context;
     uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
@@ -114,7 +114,7 @@ compare(const void *a, const void *b, void *context)
 /* --- the vector ------------------------------------------------------------------------------- */
 
 static enum err
-read_all(struct sorted_vector *s)
+sorted_read_all(struct sorted_vector *s)
 {
     struct evaluation *ev = s->vector.ev;
     struct column *c;
@@ -129,15 +129,15 @@ read_all(struct sorted_vector *s)
         s->order[i] = i;
     }
     s->sorting = (struct eval_order){.ev = ev};
-    if (s->kept.count > 1) qsort_r(s->order, s->kept.count, sizeof *s->order, compare, s);
+    if (s->kept.count > 1) qsort_r(s->order, s->kept.count, sizeof *s->order, sorted_compare, s);
     return s->sorting.failed;
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+sorted_next(struct vector *v, struct column **ret_column)
 {
     struct sorted_vector *s = (struct sorted_vector *)v;
-    enum err e = s->order == NULL ? read_all(s) : OK;
+    enum err e = s->order == NULL ? sorted_read_all(s) : OK;
     *ret_column = NULL;
     if (e == OK && s->next < s->kept.count) *ret_column = &s->kept.items[s->order[s->next++]];
     return e;
@@ -163,7 +163,7 @@ enum err
 vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector *of,
                   struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, sorted_free};
+    static const struct vector_ops ops = {sorted_next, sorted_free};
     *ret_vector = of;
     if (is_range(ev, &of->grid)) {
         notes_add(&ev->notes, NOTE_WARNING, call->at,

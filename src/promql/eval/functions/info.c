@@ -62,7 +62,7 @@ struct info_vector {
 };
 
 static bool
-is_name(struct bytes name)
+info_is_name(struct bytes name)
 {
     return bytes_equal_text(name, "__name__");
 }
@@ -104,7 +104,7 @@ begin_selector(struct info_vector *v)
     if (v->selector.selector.matchers == NULL) return eval_no_memory(v->vector.ev);
     for (uint32_t i = 0; i < given; i++) {
         const struct node_matcher *m = add_matcher(v, &v->wanted->selector.matchers[i]);
-        if (!is_name(m->name)) continue;
+        if (!info_is_name(m->name)) continue;
         names++;
         says_which |= m->type == MATCH_EQUAL || m->type == MATCH_REGEX;
     }
@@ -120,7 +120,7 @@ is_info(const struct info_vector *v, struct bytes labels)
     struct bytes name = labels_get(labels, bytes_of_text("__name__"));
     for (uint32_t i = 0; i < v->selector.selector.matcher_count; i++) {
         const struct node_matcher *m = &v->selector.selector.matchers[i];
-        if (is_name(m->name) && !matcher_matches(m->matcher, name)) return false;
+        if (info_is_name(m->name) && !matcher_matches(m->matcher, name)) return false;
     }
     return true;
 }
@@ -400,7 +400,7 @@ read_infos(struct info_vector *v)
 }
 
 static enum err
-read_all(struct info_vector *v)
+info_read_all(struct info_vector *v)
 {
     bool any;
     enum err e = read_argument(v);
@@ -414,7 +414,7 @@ read_all(struct info_vector *v)
 /* Chooses the infos of a series at its first step that is left; `now` gets the steps at which they
  * are the same. */
 static enum err
-choose(struct info_vector *v)
+info_choose(struct info_vector *v)
 {
     uint32_t steps = v->vector.grid.count, step = bits_next(v->rest, 0, steps);
     assert(step < steps); /* invariant 3: steps are left */
@@ -440,14 +440,14 @@ choose(struct info_vector *v)
 }
 
 static bool
-is_wanted(const struct info_vector *v, struct bytes name)
+info_is_wanted(const struct info_vector *v, struct bytes name)
 {
     bool any = false;
-    if (is_name(name)) return false;
+    if (info_is_name(name)) return false;
     for (uint32_t i = 0; v->wanted != NULL && i < v->wanted->selector.matcher_count; i++) {
         struct bytes wanted = v->wanted->selector.matchers[i].name;
         if (bytes_equal(wanted, name)) return true;
-        any |= !is_name(wanted);
+        any |= !info_is_name(wanted);
     }
     return !any;
 }
@@ -458,7 +458,7 @@ demands_labels(const struct info_vector *v)
 {
     for (uint32_t i = 0; v->wanted != NULL && i < v->wanted->selector.matcher_count; i++) {
         const struct node_matcher *m = &v->wanted->selector.matchers[i];
-        if (!is_name(m->name) && !matcher_matches_empty(m->matcher)) return true;
+        if (!info_is_name(m->name) && !matcher_matches_empty(m->matcher)) return true;
     }
     return false;
 }
@@ -470,7 +470,7 @@ add_labels(struct info_vector *v, struct bytes info)
     struct evaluation *ev = v->vector.ev;
     struct cursor c = cursor_of(info);
     for (struct label label; labels_next(&c, &label);) {
-        if (!is_wanted(v, label.name)) continue;
+        if (!info_is_wanted(v, label.name)) continue;
         struct bytes before = labels_get(buf_bytes(&v->added), label.name);
         if (before.size > 0 && !bytes_equal(before, label.value)) {
             buf_put_text(&ev->error, "conflicting label: ");
@@ -491,7 +491,7 @@ static enum err
 join(struct info_vector *v, struct column **ret_column)
 {
     enum { METRIC_WORK = 64 }; /* work of looking up a metric */
-    enum err e = choose(v);
+    enum err e = info_choose(v);
     if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count + METRIC_WORK * v->metrics.count);
     if (e) return e;
     for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
@@ -517,11 +517,11 @@ join(struct info_vector *v, struct column **ret_column)
 }
 
 static enum err
-next(struct vector *vector, struct column **ret_column)
+info_next(struct vector *vector, struct column **ret_column)
 {
     struct info_vector *v = (struct info_vector *)vector;
     uint32_t steps = vector->grid.count;
-    enum err e = v->read ? OK : read_all(v);
+    enum err e = v->read ? OK : info_read_all(v);
     v->read = true;
     *ret_column = NULL;
     while (e == OK && *ret_column == NULL) {
@@ -559,7 +559,7 @@ enum err
 vector_info_new(struct evaluation *ev, const struct node *call, struct vector *of,
                 struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, info_free};
+    static const struct vector_ops ops = {info_next, info_free};
     struct info_vector *v = mem_new(ev->budget, sizeof *v);
     size_t words = bits_words(of->grid.count);
     if (v == NULL) {

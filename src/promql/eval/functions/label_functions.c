@@ -39,7 +39,7 @@ make_value(struct label_vector *l, struct bytes labels, bool *ret_changes)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+label_next(struct vector *v, struct column **ret_column)
 {
     struct label_vector *l = (struct label_vector *)v;
     enum err e = vector_next(l->of, ret_column);
@@ -115,7 +115,7 @@ static enum err
 label_new(struct evaluation *ev, const struct node *call, struct vector *of, bool replaces,
           struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, label_free};
+    static const struct vector_ops ops = {label_next, label_free};
     struct label_vector *l = mem_new(ev->budget, sizeof *l);
     struct node **arguments = call->call.arguments;
     uint32_t count = call->call.argument_count;

@@ -192,7 +192,7 @@ round_to(double x, double nearest)
 
 /* False: no result at this step. */
 static bool
-value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
+map_value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
 {
     double a = m->scalars[0] == NULL ? 1 : m->scalars[0][step];
     double b = m->scalars[1] == NULL ? 0 : m->scalars[1][step];
@@ -228,7 +228,7 @@ next_of_scalars(struct map_vector *m, struct column **ret_column)
     for (uint32_t i = 0; i < m->vector.grid.count; i++) {
         double x = is_date(m->id) ? (double)grid_time(&m->vector.grid, i) / 1000 : m->scalars[0][i];
         double value;
-        if (value_of(m, i, x, &value)) column_set(&m->column, i, value);
+        if (map_value_of(m, i, x, &value)) column_set(&m->column, i, value);
     }
     m->column.labels = bytes_of("", 0);
     *ret_column = &m->column;
@@ -268,7 +268,7 @@ map_column(struct map_vector *m, const struct column *c)
         if (h != NULL) {
             enum err e = map_histogram(m, i, h);
             if (e) return e;
-        } else if (!of_histograms && value_of(m, i, c->values[i], &value)) {
+        } else if (!of_histograms && map_value_of(m, i, c->values[i], &value)) {
             column_set(&m->column, i, value);
         }
     }
@@ -277,7 +277,7 @@ map_column(struct map_vector *m, const struct column *c)
 
 /* Functions of histograms keep the type and the unit, as in Prometheus. */
 static enum err
-put_labels(struct map_vector *m, const struct column *c)
+map_put_labels(struct map_vector *m, const struct column *c)
 {
     struct evaluation *ev = m->vector.ev;
     bool keeps_type = functions_of_histograms[m->id] != NULL && !ev->features.delayed_name_removal;
@@ -290,7 +290,7 @@ put_labels(struct map_vector *m, const struct column *c)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+map_next(struct vector *v, struct column **ret_column)
 {
     struct map_vector *m = (struct map_vector *)v;
     if (m->of == NULL) return next_of_scalars(m, ret_column);
@@ -302,7 +302,7 @@ next(struct vector *v, struct column **ret_column)
         e = map_column(m, c);
         if (e) return e;
         if (bits_count(m->column.present, v->grid.count) == 0) continue;
-        e = put_labels(m, c);
+        e = map_put_labels(m, c);
         if (e) return e;
         *ret_column = &m->column;
         return OK;
@@ -321,7 +321,7 @@ map_free(struct vector *v)
 }
 
 static enum err
-set_up(struct map_vector *m, const struct node *node)
+map_set_up(struct map_vector *m, const struct node *node)
 {
     struct evaluation *ev = m->vector.ev;
     uint32_t count = 0;
@@ -350,7 +350,7 @@ enum err
 vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of,
                const struct grid *grid, struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, map_free};
+    static const struct vector_ops ops = {map_next, map_free};
     struct map_vector *m = mem_new(ev->budget, sizeof *m);
     if (m == NULL) {
         vector_free(of);
@@ -362,7 +362,7 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
     m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
-    enum err e = set_up(m, node);
+    enum err e = map_set_up(m, node);
     if (e) {
         map_free(&m->vector);
         return e;

@@ -352,7 +352,7 @@ estimate_groups(struct estimate_vector *x)
 /* --- the vector ------------------------------------------------------------------------------- */
 
 static enum err
-read_all(struct estimate_vector *x)
+estimate_read_all(struct estimate_vector *x)
 {
     struct column *c;
     enum err e;
@@ -369,10 +369,10 @@ read_all(struct estimate_vector *x)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+estimate_next(struct vector *v, struct column **ret_column)
 {
     struct estimate_vector *x = (struct estimate_vector *)v;
-    enum err e = x->read ? OK : read_all(x);
+    enum err e = x->read ? OK : estimate_read_all(x);
     x->read = true;
     *ret_column = NULL;
     if (e) return e;
@@ -418,7 +418,7 @@ check_quantiles(const struct estimate_vector *x, const struct node *argument, co
 }
 
 static enum err
-set_up(struct estimate_vector *x)
+estimate_set_up(struct estimate_vector *x)
 {
     struct evaluation *ev = x->vector.ev;
     struct node **arguments = x->call->call.arguments;
@@ -447,7 +447,7 @@ enum err
 vector_estimate_new(struct evaluation *ev, const struct node *call, struct vector *of,
                     struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, estimate_free};
+    static const struct vector_ops ops = {estimate_next, estimate_free};
     struct estimate_vector *x = mem_new(ev->budget, sizeof *x);
     if (x == NULL) {
         vector_free(of);
@@ -462,7 +462,7 @@ vector_estimate_new(struct evaluation *ev, const struct node *call, struct vecto
     columns_init(&x->results, ev->budget, &ev->held);
     buf_init(&x->labels, ev->budget, 64 << 20);
     buf_init(&x->text, ev->budget, 64 << 20);
-    enum err e = set_up(x);
+    enum err e = estimate_set_up(x);
     if (e) {
         estimate_free(&x->vector);
         return e;

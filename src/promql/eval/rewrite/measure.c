@@ -8,7 +8,7 @@
  *
  * Invariants:
  *
- *  1. Measurements nest: measure_end() finds the operator that the last begin() has set.
+ *  1. Measurements nest: measure_end() finds the operator that the last measuring_start() has set.
  *  2. While an operator is measured, ev->at is its node of the plan.
  */
 #include <assert.h>
@@ -30,7 +30,7 @@ now_ns(const struct evaluation *ev)
 }
 
 static void
-begin(struct evaluation *ev, struct plan_node *node, struct measuring *m)
+measuring_start(struct evaluation *ev, struct plan_node *node, struct measuring *m)
 {
     *m = (struct measuring){ev->at, ev->budget, now_ns(ev)};
     ev->at = node;
@@ -42,7 +42,7 @@ measure_begin(struct evaluation *ev, const struct node *node, struct measuring *
 {
     struct plan_node *of = ev->plan == NULL ? NULL : plan_find(ev->plan, node);
     if (of == NULL) return false;
-    begin(ev, of, m);
+    measuring_start(ev, of, m);
     return true;
 }
 
@@ -57,11 +57,11 @@ measure_end(struct evaluation *ev, const struct measuring *m)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+measured_next(struct vector *v, struct column **ret_column)
 {
     struct measured_vector *x = (struct measured_vector *)v;
     struct measuring m;
-    begin(v->ev, x->node, &m);
+    measuring_start(v->ev, x->node, &m);
     enum err e = vector_next(x->of, ret_column);
     assert(v->ev->at == x->node); /* invariant 1, as the next one */
     assert(v->ev->budget == &x->node->budget);
@@ -75,7 +75,7 @@ measured_free(struct vector *v)
 {
     struct measured_vector *x = (struct measured_vector *)v;
     struct measuring m;
-    begin(v->ev, x->node, &m);
+    measuring_start(v->ev, x->node, &m);
     vector_free(x->of);
     assert(v->ev->at == x->node); /* invariant 1 */
     measure_end(v->ev, &m);
@@ -86,11 +86,11 @@ enum err
 vector_measured_new(struct evaluation *ev, struct plan_node *node, struct vector *of,
                     struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, measured_free};
+    static const struct vector_ops ops = {measured_next, measured_free};
     struct measured_vector *x = mem_new(ev->budget, sizeof *x);
     if (x == NULL) {
         struct measuring m;
-        begin(ev, node, &m);
+        measuring_start(ev, node, &m);
         vector_free(of);
         measure_end(ev, &m);
         return eval_no_memory(ev);

@@ -95,8 +95,8 @@ put_pushed(struct planning *p, struct plan_node *x, const struct node *selector)
 }
 
 static enum err
-add(struct planning *p, struct plan_node *above, const struct node *n, const char *word,
-    struct plan_node **ret)
+plan_add(struct planning *p, struct plan_node *above, const struct node *n, const char *word,
+         struct plan_node **ret)
 {
     struct query_plan *plan = p->plan;
     assert((above == NULL) == (plan->root == NULL)); /* invariant 1 */
@@ -142,8 +142,8 @@ gives_as(struct plan_node *x, const struct plan_node *of)
 }
 
 static enum err
-survey(struct planning *p, struct plan_node *x, const struct query_request *request,
-       const struct leaf *leaf)
+plan_survey(struct planning *p, struct plan_node *x, const struct query_request *request,
+            const struct leaf *leaf)
 {
     struct evaluation *ev = p->ev;
     struct series_survey s = {.exact = false};
@@ -161,8 +161,8 @@ survey(struct planning *p, struct plan_node *x, const struct query_request *requ
 
 /* --- scalars ---------------------------------------------------------------------------------- */
 
-static enum err walk(struct planning *p, struct plan_node *above, const struct node *n,
-                     const struct grid *grid, struct plan_node **ret);
+static enum err plan_walk(struct planning *p, struct plan_node *above, const struct node *n,
+                          const struct grid *grid, struct plan_node **ret);
 
 /* Plans the arguments of scalar() calls in a scalar. */
 static enum err
@@ -179,7 +179,7 @@ walk_scalar(struct planning *p, struct plan_node *above, const struct node *n,
     }
     for (uint32_t i = 0; n->kind == NODE_CALL && i < n->call.argument_count && e == OK; i++) {
         const struct node *argument = n->call.arguments[i];
-        e = argument->type == VALUE_VECTOR ? walk(p, above, argument, grid, &of)
+        e = argument->type == VALUE_VECTOR ? plan_walk(p, above, argument, grid, &of)
                                            : walk_scalar(p, above, argument, grid);
     }
     return e;
@@ -197,7 +197,7 @@ add_scalar(struct planning *p, struct plan_node *above, const struct node *n,
            const struct grid *grid)
 {
     struct plan_node *x;
-    enum err e = add(p, above, node_inside(n), is_number(n) ? "number" : "scalar", &x);
+    enum err e = plan_add(p, above, node_inside(n), is_number(n) ? "number" : "scalar", &x);
     if (e) return e;
     x->is_charged = false; /* its values are charged to the evaluation */
     gives(x, true, 0);
@@ -213,12 +213,12 @@ plan_selector(struct planning *p, struct plan_node *above, const struct node *n,
     struct matcher_set set;
     struct query_request request;
     struct grid own = selector_grid(p->ev, n, grid);
-    enum err e = add(p, above, n, "selector", ret);
+    enum err e = plan_add(p, above, n, "selector", ret);
     if (e == OK) e = put_pushed(p, *ret, n);
     if (e == OK) e = selector_request(p->ev, n, &own, &set, &request);
     if (e) return e;
     (*ret)->steps = own.count;
-    return survey(p, *ret, &request, &(struct leaf){n, own, PART_VALUE});
+    return plan_survey(p, *ret, &request, &(struct leaf){n, own, PART_VALUE});
 }
 
 /* Plans what is below `x`, which is a function of ranges or a whole query. */
@@ -232,7 +232,7 @@ plan_subquery(struct planning *p, struct plan_node *x, const struct node *n,
         gives(x, true, 0);
         return OK;
     }
-    enum err e = walk(p, x, n->subquery.expr, grid, &of);
+    enum err e = plan_walk(p, x, n->subquery.expr, grid, &of);
     if (e == OK) gives_as(x, of);
     return e;
 }
@@ -252,9 +252,9 @@ plan_range(struct planning *p, struct plan_node *x, const struct node *call,
     x->steps = grid->count;
     if (range->kind != NODE_SUBQUERY) {
         e = put_pushed(p, x, range->range.selector);
-        return e ? e : survey(p, x, &request, &(struct leaf){call, *grid, PART_VALUE});
+        return e ? e : plan_survey(p, x, &request, &(struct leaf){call, *grid, PART_VALUE});
     }
-    e = add(p, x, range, "subquery", &of);
+    e = plan_add(p, x, range, "subquery", &of);
     if (e) return e;
     of->is_measured = false; /* part of the function */
     e = plan_subquery(p, of, range, &inner);
@@ -324,7 +324,7 @@ plan_call(struct planning *p, struct plan_node *above, const struct node *n,
 {
     enum function_id id = (enum function_id)(n->call.function - functions);
     struct plan_node *of = NULL;
-    enum err e = add(p, above, n, word_of_call(n), ret);
+    enum err e = plan_add(p, above, n, word_of_call(n), ret);
     for (uint32_t i = 0; i < n->call.argument_count && e == OK; i++) {
         const struct node *argument = n->call.arguments[i];
         if (argument->type == VALUE_SCALAR && !is_number(argument)) {
@@ -333,7 +333,7 @@ plan_call(struct planning *p, struct plan_node *above, const struct node *n,
             e = plan_range(p, *ret, n, argument, grid);
             of = *ret;
         } else if (argument->type == VALUE_VECTOR && of == NULL) {
-            e = walk(p, *ret, argument, grid, &of);
+            e = plan_walk(p, *ret, argument, grid, &of);
         }
     }
     if (e == OK && (of != *ret || id == FUNCTION_ABSENT_OVER_TIME)) bound_call(*ret, n, of);
@@ -352,8 +352,8 @@ plan_aggregation(struct planning *p, struct plan_node *above, const struct node 
     const struct node *param = n->aggregation.param;
     enum folding folding = folding_of(n->aggregation.op);
     struct plan_node *of;
-    enum err e = add(p, above, n, "aggregation", ret);
-    if (e == OK) e = walk(p, *ret, n->aggregation.expr, grid, &of);
+    enum err e = plan_add(p, above, n, "aggregation", ret);
+    if (e == OK) e = plan_walk(p, *ret, n->aggregation.expr, grid, &of);
     if (e == OK && param != NULL && param->type == VALUE_SCALAR && !is_number(param)) {
         e = add_scalar(p, *ret, param, grid);
     }
@@ -401,8 +401,8 @@ static enum err
 plan_match(struct planning *p, struct plan_node *x, const struct node *n, const struct grid *grid)
 {
     struct plan_node *left, *right;
-    enum err e = walk(p, x, n->binary.left, grid, &left);
-    if (e == OK) e = walk(p, x, n->binary.right, grid, &right);
+    enum err e = plan_walk(p, x, n->binary.left, grid, &left);
+    if (e == OK) e = plan_walk(p, x, n->binary.right, grid, &right);
     if (e) return e;
     bool swapped = n->binary.matching.cardinality == ONE_TO_MANY;
     if (token_is_set_operator(n->binary.op))
@@ -419,7 +419,7 @@ plan_operand(struct planning *p, struct plan_node *x, const struct node *n, cons
 {
     struct plan_node *of;
     if (n->type == VALUE_SCALAR) return add_scalar(p, x, n, grid);
-    enum err e = walk(p, x, n, grid, &of);
+    enum err e = plan_walk(p, x, n, grid, &of);
     if (e == OK) gives_as(x, of);
     return e;
 }
@@ -429,7 +429,7 @@ plan_binary(struct planning *p, struct plan_node *above, const struct node *n,
             const struct grid *grid, struct plan_node **ret)
 {
     bool is_set = token_is_set_operator(n->binary.op);
-    enum err e = add(p, above, n, is_set ? "set operator" : "binary operator", ret);
+    enum err e = plan_add(p, above, n, is_set ? "set operator" : "binary operator", ret);
     if (e) return e;
     if (n->binary.matches) return plan_match(p, *ret, n, grid);
     e = plan_operand(p, *ret, n->binary.left, grid);
@@ -452,8 +452,8 @@ walk_node(struct planning *p, struct plan_node *above, const struct node *n,
     case NODE_AGGREGATION:
         return plan_aggregation(p, above, n, grid, ret);
     case NODE_UNARY:
-        e = add(p, above, n, "map", ret);
-        if (e == OK) e = walk(p, *ret, n->unary.expr, grid, &of);
+        e = plan_add(p, above, n, "map", ret);
+        if (e == OK) e = plan_walk(p, *ret, n->unary.expr, grid, &of);
         if (e == OK) gives_as(*ret, of);
         return e;
     default:
@@ -473,8 +473,8 @@ planned_before(const struct planning *p, const struct share *share, const struct
 }
 
 static enum err
-walk(struct planning *p, struct plan_node *above, const struct node *n, const struct grid *grid,
-     struct plan_node **ret)
+plan_walk(struct planning *p, struct plan_node *above, const struct node *n,
+          const struct grid *grid, struct plan_node **ret)
 {
     n = node_inside(n);
     bool once = grid->count > 1 && node_is_fixed(n);
@@ -483,7 +483,7 @@ walk(struct planning *p, struct plan_node *above, const struct node *n, const st
     const struct plan_node *before = planned_before(p, share, &own);
     enum err e;
     if (before != NULL) {
-        e = add(p, above, n, before->word, ret);
+        e = plan_add(p, above, n, before->word, ret);
         if (e) return e;
         (*ret)->way = "evaluated where it stands first";
         (*ret)->steps = before->steps;
@@ -513,7 +513,7 @@ plan_matrix(struct planning *p, const struct node *n)
     struct matcher_set set;
     struct query_request request;
     struct grid grid;
-    enum err e = add(p, NULL, n, is_subquery ? "subquery" : "range selector", &x);
+    enum err e = plan_add(p, NULL, n, is_subquery ? "subquery" : "range selector", &x);
     if (e) return e;
     x->is_charged = false; /* its samples are the result */
     if (is_subquery) {
@@ -521,7 +521,7 @@ plan_matrix(struct planning *p, const struct node *n)
         return e ? e : plan_subquery(p, x, n, &grid);
     }
     e = matrix_request(ev, n, &set, &request);
-    return e ? e : survey(p, x, &request, NULL);
+    return e ? e : plan_survey(p, x, &request, NULL);
 }
 
 enum err
@@ -538,12 +538,12 @@ plan_fill(struct query_plan *plan, struct evaluation *ev)
         e = add_scalar(&p, NULL, root, &ev->grid);
         break;
     case VALUE_STRING:
-        e = add(&p, NULL, root, "string", &x);
+        e = plan_add(&p, NULL, root, "string", &x);
         if (e == OK) x->is_measured = false;
         if (e == OK) gives(x, true, 0);
         break;
     case VALUE_VECTOR:
-        e = walk(&p, NULL, root, &ev->grid, &x);
+        e = plan_walk(&p, NULL, root, &ev->grid, &x);
         break;
     default:
         e = plan_matrix(&p, root);

@@ -66,7 +66,7 @@ put_count(struct buf *to, const char *key, bool known, uint64_t value)
 
 /* The number of series that a node gives: its own, or those of the child that does its work. */
 static void
-put_series(const struct query_plan *plan, const struct plan_node *x, struct buf *to)
+plan_put_series(const struct query_plan *plan, const struct plan_node *x, struct buf *to)
 {
     if (!plan->was_run) {
         put_count(to, "series", x->series_known, x->series);
@@ -97,7 +97,7 @@ put_node(const struct query_plan *plan, const struct plan_node *x, struct buf *t
 {
     buf_printf(to, "{\"operator\":\"%s\"", x->word);
     put_detail(x, to);
-    put_series(plan, x, to);
+    plan_put_series(plan, x, to);
     put_count(to, "blocks", x->total_known, x->total.blocks);
     put_count(to, "samples", x->total_known, x->total.samples);
     put_count(to, "bytes", x->total_known, x->total.bytes);

@@ -52,7 +52,7 @@ same_matcher(const struct node_matcher *a, const struct node_matcher *b)
 
 /* Adds a matcher unless the set has it, or is full. */
 static void
-add(struct pushed *to, const struct node_matcher *m)
+pushdown_add(struct pushed *to, const struct node_matcher *m)
 {
     assert(to->count <= PUSHED_MAX); /* invariant 3 */
     for (uint32_t i = 0; i < to->count; i++) {
@@ -77,7 +77,7 @@ add_about(struct pushed *to, const struct pushed *from, const struct labels_name
 {
     if (labels->count > LABELS_MAX) return;
     for (uint32_t i = 0; i < from->count; i++) {
-        if (names_label(labels, from->items[i]->name) == named) add(to, from->items[i]);
+        if (names_label(labels, from->items[i]->name) == named) pushdown_add(to, from->items[i]);
     }
 }
 
@@ -107,7 +107,7 @@ given_by_selector(const struct node *n)
     struct pushed given = nothing;
     for (uint32_t i = 0; i < n->selector.matcher_count; i++) {
         const struct node_matcher *m = &n->selector.matchers[i];
-        if (is_worth(m)) add(&given, m);
+        if (is_worth(m)) pushdown_add(&given, m);
     }
     return given;
 }
@@ -216,8 +216,8 @@ note(struct evaluation *ev, const struct node *selector, const struct pushed *wa
     struct pushed own = given_by_selector(selector);
     for (uint32_t i = 0; i < wanted->count; i++) {
         uint32_t known = own.count;
-        add(&own, wanted->items[i]);
-        if (own.count > known) add(&to.matchers, wanted->items[i]);
+        pushdown_add(&own, wanted->items[i]);
+        if (own.count > known) pushdown_add(&to.matchers, wanted->items[i]);
     }
     if (to.matchers.count == 0) return OK;
     assert(to.matchers.count <= own.count);    /* invariant 2: `own` has them, too */

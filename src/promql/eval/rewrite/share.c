@@ -6,15 +6,15 @@
  * part. If there are too many, or the part added a note, which names the place of the node, other
  * readers evaluate their own node; the reader of the first node then passes on what was not kept.
  *
- *      found --share_build()--> built --fill()--> filled
+ *      found --share_build()--> built --share_fill()--> filled
  *
  * Invariants:
  *
  *  1. A share that was built has one grid, at which all its readers read.
  *  2. `source` exists from share_build() until all was kept, or the last reader of the last node is
  *     freed.
- *  3. Between enter() and leave() the operator and the budget of the evaluation are those of the
- *     share, and its counts grow by what the evaluation counts.
+ *  3. Between share_enter() and leave() the operator and the budget of the evaluation are those of
+ * the share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of share_read() that were not freed; 0 at the end.
  */
 #include "promql/eval/rewrite/share.h"
@@ -282,7 +282,7 @@ share_of(const struct evaluation *ev, const struct node *node)
 
 /* --- the part itself -------------------------------------------------------------------------- */
 
-/* State of the evaluation outside of the share, kept from enter() to leave(). */
+/* State of the evaluation outside of the share, kept from share_enter() to leave(). */
 struct visit {
     struct plan_node *at;
     struct budget *budget;
@@ -291,7 +291,7 @@ struct visit {
 };
 
 static void
-enter(struct share *s, struct evaluation *ev, struct visit *v)
+share_enter(struct share *s, struct evaluation *ev, struct visit *v)
 {
     *v = (struct visit){ev->at, ev->budget, ev->notes.added, ev->samples};
     ev->at = s->at;
@@ -321,7 +321,7 @@ free_source(struct share *s, struct evaluation *ev)
 {
     struct visit v;
     if (s->source == NULL) return;
-    enter(s, ev, &v);
+    share_enter(s, ev, &v);
     vector_free(s->source);
     leave(s, ev, &v);
     s->source = NULL;
@@ -361,7 +361,7 @@ build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
     s->budget = ev->budget;
     s->steps = ev->grid.count;
     s->grid = *grid;
-    enter(s, ev, &v);
+    share_enter(s, ev, &v);
     enum err e = vector_build(ev, s->node, grid, &s->source);
     leave(s, ev, &v);
     if (e) return e;
@@ -390,7 +390,7 @@ share_build(struct share *s, struct evaluation *ev, const struct grid *grid)
 
 /* Keeps all columns, or, if there are too many, as many as are allowed. */
 static enum err
-fill(struct share *s, struct evaluation *ev)
+share_fill(struct share *s, struct evaluation *ev)
 {
     struct visit v;
     struct column *c = NULL;
@@ -399,7 +399,7 @@ fill(struct share *s, struct evaluation *ev)
     assert(s->stage == STAGE_BUILT);
     assert(s->source != NULL); /* invariant 2 */
     s->stage = STAGE_FILLED;
-    enter(s, ev, &v);
+    share_enter(s, ev, &v);
     do {
         e = vector_next(s->source, &c);
         if (e == OK && c != NULL && columns_add(&s->kept, c, s->grid.count)) {
@@ -428,7 +428,7 @@ struct reading_vector {
 };
 
 static enum err
-give(struct reading_vector *r, const struct column *c, struct column **ret_column)
+share_give(struct reading_vector *r, const struct column *c, struct column **ret_column)
 {
     uint32_t steps = r->vector.grid.count;
     assert(c->kept.end <= steps); /* invariant 1 */
@@ -467,24 +467,24 @@ count_again(struct reading_vector *r)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+reading_next(struct vector *v, struct column **ret_column)
 {
     struct reading_vector *r = (struct reading_vector *)v;
     struct evaluation *ev = v->ev;
     struct share *s = r->share;
     enum err e = OK;
     *ret_column = NULL;
-    if (s->stage == STAGE_BUILT) e = fill(s, ev);
+    if (s->stage == STAGE_BUILT) e = share_fill(s, ev);
     if (e == OK && s->is_alone && r->node != s->node && r->own == NULL) {
         e = vector_build(ev, r->node, &v->grid, &r->own);
     }
     if (e) return e;
     if (r->own != NULL) return vector_next(r->own, ret_column);
     count_again(r);
-    if (r->next < s->kept.count) return give(r, &s->kept.items[r->next++], ret_column);
+    if (r->next < s->kept.count) return share_give(r, &s->kept.items[r->next++], ret_column);
     if (s->source == NULL) return OK;
     struct visit visit; /* the share did not keep the rest */
-    enter(s, ev, &visit);
+    share_enter(s, ev, &visit);
     e = vector_next(s->source, ret_column);
     leave(s, ev, &visit);
     return e;
@@ -510,7 +510,7 @@ enum err
 share_read(struct share *s, struct evaluation *ev, const struct node *node,
            struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, reading_free};
+    static const struct vector_ops ops = {reading_next, reading_free};
     assert(s->stage != STAGE_FOUND); /* invariant 1 */
     struct reading_vector *r = mem_new(ev->budget, sizeof *r);
     if (r == NULL || column_init(&r->column, ev->budget, s->grid.count)) {

@@ -20,7 +20,7 @@
 #include "promql/eval/select/window.h"
 
 static enum err
-add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)
+matrix_add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)
 {
     struct matrix_series s = {.labels = arena_copy(&m->arena, labels), .drops_name = drops_name};
     if ((s.labels.at == NULL && labels.size > 0) ||
@@ -135,8 +135,8 @@ extend(struct evaluation *ev, struct matrix *m, struct sample_window *range)
 }
 
 static enum err
-read_series(struct evaluation *ev, struct matrix *m, struct series_set *set,
-            struct sample_window *range)
+matrix_read_series(struct evaluation *ev, struct matrix *m, struct series_set *set,
+                   struct sample_window *range)
 {
     for (;;) {
         struct bytes labels;
@@ -144,7 +144,7 @@ read_series(struct evaluation *ev, struct matrix *m, struct series_set *set,
         const struct fhist *before = NULL;
         enum err e = series_set_next(set, &labels, &ev->why);
         if (e || labels.at == NULL) return e;
-        e = add_series(ev, m, labels, false);
+        e = matrix_add_series(ev, m, labels, false);
         do {
             if (e == OK) e = series_set_batch(set, &b, &ev->why);
             if (e == OK) e = add_batch(ev, m, &b, range, &before);
@@ -214,7 +214,7 @@ fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
     if (e == OK) e = matrix_request(ev, node, &matchers, &request);
     if (e == OK) e = view_select(ev->view, &request, &set, &ev->why);
     if (e) return e;
-    e = read_series(ev, m, set, &range);
+    e = matrix_read_series(ev, m, set, &range);
     eval_account(ev, set);
     series_set_free(set);
     return e;
@@ -225,7 +225,7 @@ fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
 static enum err
 add_column(struct evaluation *ev, struct matrix *m, const struct column *c, const struct grid *grid)
 {
-    enum err e = add_series(ev, m, c->labels, c->drops_name);
+    enum err e = matrix_add_series(ev, m, c->labels, c->drops_name);
     for (uint32_t i = bits_next(c->present, 0, grid->count); i < grid->count && e == OK;
          i = bits_next(c->present, i + 1, grid->count)) {
         const struct fhist *h = column_histogram(c, i);

@@ -93,7 +93,7 @@ window_end(const struct range_vector *r, uint32_t step)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static bool
-reserve(struct range_vector *r, uint32_t more)
+range_reserve(struct range_vector *r, uint32_t more)
 {
     struct range_samples *s = &r->samples;
     struct budget *budget = r->vector.ev->budget;
@@ -180,7 +180,7 @@ read_summary(struct range_vector *r, const struct sample_batch *b)
     const struct sample_summary *x = b->summary;
     r->follows_histogram = false;
     assert(r->takes_summaries); /* invariant 5: a set gives what was asked for */
-    if (!reserve(r, 2)) return eval_no_memory(r->vector.ev);
+    if (!range_reserve(r, 2)) return eval_no_memory(r->vector.ev);
     if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
     add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
     return OK;
@@ -223,7 +223,7 @@ read_batch(struct range_vector *r)
     if (b.summary != NULL) return read_summary(r, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
     r->follows_histogram = false;
-    if (!reserve(r, b.count)) return eval_no_memory(ev);
+    if (!range_reserve(r, b.count)) return eval_no_memory(ev);
     if (r->looks_at_starts || r->takes_summaries || has_markers(&b)) {
         add_floats(r, &b);
     } else {
@@ -242,7 +242,8 @@ read_column(struct range_vector *r)
     struct evaluation *ev = r->vector.ev;
     struct range_samples *s = &r->samples;
     assert(!r->at_end); /* invariant 4 */
-    if (!reserve(r, bits_count(r->column->present, sub->grid.count))) return eval_no_memory(ev);
+    if (!range_reserve(r, bits_count(r->column->present, sub->grid.count)))
+        return eval_no_memory(ev);
     for (bits_each(i, r->column->present, sub->grid.count)) {
         const struct fhist *h = column_histogram(r->column, i);
         int64_t t_ms = grid_time(&sub->grid, i);
@@ -638,7 +639,7 @@ note_non_counter(struct range_vector *r, struct bytes labels)
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+range_next(struct vector *v, struct column **ret_column)
 {
     struct range_vector *r = (struct range_vector *)v;
     for (;;) {
@@ -802,7 +803,7 @@ set_extent(struct range_vector *r, const struct node *selector)
 
 /* Finds the range and the times of its ends. */
 static enum err
-settle(struct range_vector *r, const struct node *node)
+range_settle(struct range_vector *r, const struct node *node)
 {
     struct evaluation *ev = r->vector.ev;
     bool is_subquery = node->kind == NODE_SUBQUERY;
@@ -820,7 +821,7 @@ settle(struct range_vector *r, const struct node *node)
 static enum err
 open_range(struct range_vector *r, const struct node *node)
 {
-    enum err e = settle(r, node);
+    enum err e = range_settle(r, node);
     if (e) return e;
     if (node->kind == NODE_SUBQUERY) return open_subquery(r, node);
     r->vector.one_name = selector_names_one(node->range.selector);
@@ -836,7 +837,7 @@ range_request(struct evaluation *ev, const struct node *call, const struct node 
     enum function_id id = (enum function_id)(call->call.function - functions);
     struct range_vector r = {
         .vector = {.ev = ev, .grid = *grid}, .call = call, .kind = window_kind_of(id)};
-    enum err e = settle(&r, range);
+    enum err e = range_settle(&r, range);
     if (e) return e;
     return range->kind == NODE_SUBQUERY ? grid_of(&r, range, ret_grid)
                                         : request_of(&r, range, set, ret);
@@ -846,7 +847,7 @@ enum err
 vector_range_new(struct evaluation *ev, const struct node *call, const struct grid *grid,
                  struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, range_free};
+    static const struct vector_ops ops = {range_next, range_free};
     const struct function *f = call->call.function;
     enum function_id id = (enum function_id)(f - functions);
     struct range_vector *r = mem_new(ev->budget, sizeof *r);

@@ -82,7 +82,7 @@ made_of(struct selector_vector *s, const struct histogram *stored)
 
 /* Copies a histogram to the arena, where it lives as long as the column. */
 static enum err
-keep(struct selector_vector *s, struct last_sample *x)
+selector_keep(struct selector_vector *s, struct last_sample *x)
 {
     if (x->stored == NULL) return OK;
     struct fhist *h = made_of(s, x->stored);
@@ -101,7 +101,7 @@ keep_last(struct selector_vector *s, struct last_sample *last)
     struct fhist *h = made_of(s, last->stored);
     if (h == NULL) return eval_no_memory(s->vector.ev);
     if (h->hint == RESET_UNKNOWN && before->is_there && is_histogram(before)) {
-        enum err e = keep(s, before);
+        enum err e = selector_keep(s, before);
         if (e) return e;
         if (s->node->selector.counted_only)
             fhist_hint_reset(h, before->h);
@@ -114,17 +114,18 @@ keep_last(struct selector_vector *s, struct last_sample *last)
 }
 
 static enum err
-put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
+selector_put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
 {
     struct evaluation *ev = s->vector.ev;
-    if (h->weight > 0) eval_count(ev, &s->vector.grid, step, h->weight - 1); /* next() counts one */
+    if (h->weight > 0)
+        eval_count(ev, &s->vector.grid, step, h->weight - 1); /* selector_next() counts one */
     return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step, h)
                ? eval_no_memory(ev)
                : OK;
 }
 
 static enum err
-put(struct selector_vector *s, uint32_t step, struct last_sample *x)
+selector_put(struct selector_vector *s, uint32_t step, struct last_sample *x)
 {
     struct evaluation *ev = s->vector.ev;
     if (s->part == PART_INFO_TIME && is_histogram(x)) {
@@ -138,7 +139,7 @@ put(struct selector_vector *s, uint32_t step, struct last_sample *x)
         column_set(&s->column, step, (double)x->start_ms / 1000);
     } else if (is_histogram(x)) {
         enum err e = keep_last(s, x);
-        return e ? e : put_histogram(s, step, x->h);
+        return e ? e : selector_put_histogram(s, step, x->h);
     } else {
         column_set(&s->column, step, x->value);
     }
@@ -147,14 +148,14 @@ put(struct selector_vector *s, uint32_t step, struct last_sample *x)
 
 /* Gives the last sample to the steps that look back from before `until_ms`. */
 static enum err
-fill(struct selector_vector *s, uint32_t *step, int64_t until_ms, struct last_sample *last)
+selector_fill(struct selector_vector *s, uint32_t *step, int64_t until_ms, struct last_sample *last)
 {
     uint32_t count = s->vector.grid.count;
     for (; *step < count; (*step)++) {
         int64_t t = reference(s, *step);
         if (t >= until_ms) break;
         if (!last->is_there || last->t_ms <= t - s->vector.ev->lookback_ms) continue;
-        enum err e = put(s, *step, last);
+        enum err e = selector_put(s, *step, last);
         if (e) return e;
     }
     return OK;
@@ -186,7 +187,7 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
                                &h)) {
         return eval_no_memory(ev);
     }
-    return h == NULL ? OK : put_histogram(s, step, h);
+    return h == NULL ? OK : selector_put_histogram(s, step, h);
 }
 
 /* Marks the steps that see both `a` and `b`, of different kinds, as mixed. */
@@ -237,7 +238,7 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
                 carried->hint = RESET_UNKNOWN; /* a hint is about consecutive samples */
                 copy.h = carried;
             }
-            e = put(s, *step, &copy);
+            e = selector_put(s, *step, &copy);
         } else {
             e = put_between(s, *step, a, b, t);
         }
@@ -268,7 +269,7 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
 {
     uint32_t steps = s->vector.grid.count, n = b->count, next = 0;
     int64_t lookback_ms = s->vector.ev->lookback_ms;
-    enum err e = fill(s, step, b->times_ms[0], last);
+    enum err e = selector_fill(s, step, b->times_ms[0], last);
     assert(e || *step == steps || reference(s, *step) >= b->times_ms[0]); /* invariant 1 */
     for (; e == OK && *step < steps; (*step)++) {
         int64_t t = reference(s, *step);
@@ -281,7 +282,7 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
             column_set(&s->column, *step, bits_double(b->value_bits[i]));
         } else {
             struct last_sample x = sample_of(b, i);
-            e = put(s, *step, &x);
+            e = selector_put(s, *step, &x);
         }
     }
     s->before = n > 1 ? sample_of(b, n - 2) : *last;
@@ -309,18 +310,18 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
         struct last_sample now = sample_of(b, i);
         if (smoothed) {
             if (!now.is_there) continue;
-            e = keep(s, &now);
+            e = selector_keep(s, &now);
             if (last->is_there && is_histogram(last) != is_histogram(&now)) {
                 mark_mixed(s, last, &now);
             }
             if (e == OK) e = smooth(s, step, last, &now);
         } else {
-            e = fill(s, step, now.t_ms, last);
+            e = selector_fill(s, step, now.t_ms, last);
         }
         s->before = *last;
         *last = now;
     }
-    if (e == OK) e = keep(s, &s->before);
+    if (e == OK) e = selector_keep(s, &s->before);
     if (e == OK) e = keep_last(s, last);
     assert(e || s->before.stored == NULL); /* invariant 2, as the next one */
     assert(e || last->stored == NULL);
@@ -344,14 +345,14 @@ fill_column(struct selector_vector *s)
         e = fill_batch(s, &b, &step, &last);
         if (e) return e;
     }
-    if (!is_smoothed(s)) return fill(s, &step, INT64_MAX, &last);
+    if (!is_smoothed(s)) return selector_fill(s, &step, INT64_MAX, &last);
     enum err e = smooth(s, &step, &last, &none);
     if (e == OK) drop_mixed(s);
     return e;
 }
 
 static enum err
-next(struct vector *v, struct column **ret_column)
+selector_next(struct vector *v, struct column **ret_column)
 {
     struct selector_vector *s = (struct selector_vector *)v;
     *ret_column = NULL;
@@ -418,7 +419,7 @@ enum err
 vector_selector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
                     enum sample_part part, struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {next, selector_free};
+    static const struct vector_ops ops = {selector_next, selector_free};
     struct selector_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) return eval_no_memory(ev);
     s->vector = (struct vector){.ops = &ops,

@@ -50,7 +50,7 @@ cuts_fini(struct cuts *cuts)
 }
 
 static uint32_t
-slot_of(const struct cut_key *key)
+window_cuts_slot_of(const struct cut_key *key)
 {
     const int64_t *times_ms = key->times_ms;
     uint32_t n = key->time_count;
@@ -92,7 +92,7 @@ cuts_find(struct cuts *cuts, const struct cut_key *key, bool *ret_known)
 {
     uint32_t n = key->time_count;
     bool is_kept = n > 0 && n <= TIMES_MAX;
-    struct window_cut **slot = is_kept ? &cuts->slots[slot_of(key)] : &cuts->long_one;
+    struct window_cut **slot = is_kept ? &cuts->slots[window_cuts_slot_of(key)] : &cuts->long_one;
     *ret_known = is_kept && *slot != NULL && is_same(&(*slot)->key, key);
     if (*ret_known) return *slot;
     struct window_cut *cut = prepared(cuts, slot, is_kept ? n : 0);

@@ -96,7 +96,8 @@ changeable(struct sample_window *w, const struct fhist *h)
 
 /* False: they cannot be combined, or out of memory. */
 static bool
-add(struct sample_window *w, struct fhist *to, const struct fhist *h, double factor)
+window_add_histogram(struct sample_window *w, struct fhist *to, const struct fhist *h,
+                     double factor)
 {
     struct fhist_outcome outcome;
     w->failed = fhist_add(w->arena, to, h, factor, &outcome);
@@ -158,11 +159,11 @@ window_histogram_rate(struct sample_window *w, enum rate_kind kind, struct opera
         return false;
     }
     struct fhist *h = changeable(w, last->h);
-    if (h == NULL || !add(w, h, before, -1)) return false;
+    if (h == NULL || !window_add_histogram(w, h, before, -1)) return false;
     bool overlaps = false;
     for (const struct histogram_point *p = points + 1; is_counter && p <= last; p++) {
         bool reset = point_was_reset(w, p, before);
-        if (reset && !add(w, h, before, 1)) return false;
+        if (reset && !window_add_histogram(w, h, before, 1)) return false;
         overlaps |=
             w->histogram_starts && window_starts_overlap(p[-1].start_ms, p[-1].t_ms, p->start_ms);
         before = p->h;
@@ -185,7 +186,7 @@ window_instant_histograms(struct sample_window *w, const struct histogram_point 
     struct fhist *h = changeable(w, last->h);
     if (h == NULL) return false;
     bool reset = is_rate && point_was_reset(w, last, before->h);
-    if (!reset && !add(w, h, before->h, -1)) return false;
+    if (!reset && !window_add_histogram(w, h, before->h, -1)) return false;
     h->hint = RESET_GAUGE;
     fhist_compact(h);
     if (is_rate) fhist_divide(h, (double)(last->t_ms - before->t_ms) / 1000);
@@ -388,9 +389,10 @@ add_resets(struct sample_window *w, struct fhist *sum, uint32_t first, uint32_t 
     }
     if (i > last) return true;
     for (; i < last; before = p[i++].h) {
-        if (fhist_was_reset(p[i].h, before) && !add(w, sum, before, 1)) return false;
+        if (fhist_was_reset(p[i].h, before) && !window_add_histogram(w, sum, before, 1))
+            return false;
     }
-    return !fhist_was_reset(right, before) || add(w, sum, before, 1);
+    return !fhist_was_reset(right, before) || window_add_histogram(w, sum, before, 1);
 }
 
 static bool
@@ -418,7 +420,7 @@ extended_histograms(struct sample_window *w, enum rate_kind kind, struct operand
     if (right == NULL) return false;
     if (!is_counter && !(is_gauge(left) && is_gauge(right))) note_not_gauge(w);
     struct fhist *result = changeable(w, right);
-    if (result == NULL || !add(w, result, left, -1)) return false;
+    if (result == NULL || !window_add_histogram(w, result, left, -1)) return false;
     if (is_counter && !add_resets(w, result, first, last, left, right)) return false;
     if (kind == RATE_RATE) fhist_divide(result, (double)w->range_ms / 1000);
     result->hint = RESET_GAUGE;
