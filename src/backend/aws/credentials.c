@@ -7,11 +7,12 @@
  *                                 +-- CONTAINER ------------------------------>   [keys]
  *                                 +-- INSTANCE_TOKEN -> _ROLE -> _KEYS ------->   [keys]
  *
- *      [keys] -- for each role of the source, from the last: ROLE --> [keys] --> finish() --> IDLE
+ *      [keys] -- for each role of the source, from the last: ROLE --> [keys] -- fetch_finish()
+ *             --> IDLE
  *
- * begin() leaves IDLE, go_on() takes the arrows that follow an answer, fail() returns to IDLE from
- * any state. The request of a step lives in `request` and `body`, both overwritten before the next
- * one.
+ * fetch_begin() leaves IDLE, fetch_go_on() takes the arrows that follow an answer, fetch_fail()
+ * returns to IDLE from any state. The request of a step lives in `request` and `body`, both
+ * overwritten before the next one.
  */
 #include "backend/aws/credentials.h"
 
@@ -174,8 +175,8 @@ aws_credentials_refused(struct aws_credentials *c, uint32_t generation)
 
 /* `text` names the source and the reason. */
 static void
-fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
-     struct writer_step *ret)
+fetch_fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
+           struct writer_step *ret)
 {
     int64_t now_s = aws_clock_now_s(c->clock);
     const char *passed_over = c->source.files.passed_over.text;
@@ -228,7 +229,7 @@ fail_source(struct aws_credentials *c, enum writer_verdict verdict, struct write
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     snprintf(whole, sizeof whole, "%s: %s", c->source.label, text);
-    fail(c, verdict, whole, ret);
+    fetch_fail(c, verdict, whole, ret);
 }
 
 /* True for keys written by a person: nothing renews them. */
@@ -242,7 +243,7 @@ is_static(const struct aws_credentials *c)
 /* Keys that seem expired are used like others: the local clock may be wrong, which only AWS can
  * show, and an instance with outdated metadata continues with its keys. */
 static void
-finish(struct aws_credentials *c, struct writer_step *ret)
+fetch_finish(struct aws_credentials *c, struct writer_step *ret)
 {
     int64_t now_s = aws_clock_now_s(c->clock), expires_s = c->fetched.expires_s;
     char time[TIME_TEXT_BYTES] = "";
@@ -353,7 +354,7 @@ have_keys(struct aws_credentials *c, struct writer_step *ret)
     if (c->roles_left > 0) {
         send_role(c, ret);
     } else {
-        finish(c, ret);
+        fetch_finish(c, ret);
     }
 }
 
@@ -643,14 +644,14 @@ begin_instance(struct aws_credentials *c, struct writer_step *ret)
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static void
-begin(struct aws_credentials *c, struct writer_step *ret)
+fetch_begin(struct aws_credentials *c, struct writer_step *ret)
 {
     struct why why = {""};
     reset(c);
     enum err e = aws_key_source_find(&c->setup, &c->source, &why);
     if (e) {
         c->source.files.passed_over.text[0] = '\0'; /* the message includes it */
-        fail(c, verdict_of(e), why.text, ret);
+        fetch_fail(c, verdict_of(e), why.text, ret);
         return;
     }
     c->roles_left = c->source.role_count;
@@ -676,7 +677,8 @@ begin(struct aws_credentials *c, struct writer_step *ret)
 }
 
 static void
-go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct writer_step *ret)
+fetch_go_on(struct aws_credentials *c, const struct http_call_answer *answer,
+            struct writer_step *ret)
 {
     enum state state = c->state;
     if (state == ROLE || state == WEB_IDENTITY) {
@@ -725,9 +727,9 @@ aws_credentials_step(struct aws_credentials *c, const struct http_call_answer *a
     if (answer == NULL && c->state == PROCESS) {
         poll_process(c, ret_step);
     } else if (answer == NULL) {
-        begin(c, ret_step);
+        fetch_begin(c, ret_step);
     } else {
         assert(c->state != IDLE);
-        go_on(c, answer, ret_step);
+        fetch_go_on(c, answer, ret_step);
     }
 }

@@ -41,8 +41,8 @@ choose(const struct key_look *p, enum aws_key_source_kind kind, const char *labe
 
 /* Appends the secret to `to`, and returns its end. */
 static enum err
-fetch(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
-      size_t *ret_end)
+fetch_part(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
+           size_t *ret_end)
 {
     enum err e = OK;
     if (secret_given(secret)) {
@@ -64,9 +64,9 @@ try_settings(const struct key_look *p)
         return why_set(p->why, ERR_INPUT, "access_key and secret_key must be set together");
     }
     buf_init_secret(&texts, p->setup->memory, SECRETS_BYTES_MAX);
-    enum err e = fetch(p, &s->access_key, "access_key", &texts, &access);
-    if (e == OK) e = fetch(p, &s->secret_key, "secret_key", &texts, &secret);
-    if (e == OK) e = fetch(p, &s->session_token, "session_token", &texts, &token);
+    enum err e = fetch_part(p, &s->access_key, "access_key", &texts, &access);
+    if (e == OK) e = fetch_part(p, &s->secret_key, "secret_key", &texts, &secret);
+    if (e == OK) e = fetch_part(p, &s->session_token, "session_token", &texts, &token);
     if (e == OK) {
         const struct sigv4_credentials views = {bytes_of(texts.at, access),
                                                 bytes_of(texts.at + access, secret - access),

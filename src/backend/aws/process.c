@@ -39,7 +39,7 @@ struct words {
 
 /* Copies one word from `*from` to `*to`, and moves both. False: a quote is not closed. */
 static bool
-take_word(const char **from, char **to)
+split_word(const char **from, char **to)
 {
     const char *at = *from;
     char quote = '\0';
@@ -82,7 +82,7 @@ split(struct bytes command, struct words *ret, struct why *why)
                            AWS_PROCESS_WORDS_MAX);
         }
         ret->list[count] = to;
-        if (!take_word(&at, &to))
+        if (!split_word(&at, &to))
             return why_set(why, ERR_INPUT, "missing closing quote in the command");
     }
     ret->list[count] = NULL;

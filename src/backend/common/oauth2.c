@@ -144,7 +144,7 @@ put_client(struct oauth2 *o, struct why *why)
 }
 
 static void
-send_request(struct oauth2 *o, struct writer_step *step)
+oauth2_send(struct oauth2 *o, struct writer_step *step)
 {
     struct why why = {""};
     buf_wipe(&o->form);
@@ -244,7 +244,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
 {
     if (answer == NULL) {
         o->tried_other = false; /* the last fetch may have been abandoned */
-        send_request(o, step);
+        oauth2_send(o, step);
         return;
     }
     buf_wipe(&o->form);
@@ -254,7 +254,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     if (refused && !o->tried_other) { /* the server may want the other form */
         o->tried_other = true;
         o->in_form = !o->in_form;
-        send_request(o, step);
+        oauth2_send(o, step);
         return;
     }
     if (step->verdict == VERDICT_SOME_DEAD) step->verdict = VERDICT_BLOCKED;

@@ -59,8 +59,8 @@ struct series_blocks {
     bool in_order;
     struct buf histograms;
 
-    uint32_t next;    /* the key after those of the current series */
-    uint32_t at_hand; /* the current series' first key */
+    uint32_t next;          /* the key after those of the current series */
+    uint32_t current_first; /* the current series' first key */
     bool has_series;
     uint32_t at; /* next sample */
     bool gave;   /* the current series is positioned at `at` */
@@ -72,7 +72,7 @@ struct series_blocks {
 };
 
 static enum err
-no_memory(struct why *why)
+blocks_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
@@ -85,7 +85,7 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
 {
     assert(!b->sorted);
     if (!array_reserve(b->options.budget, &b->entries, &b->capacity, b->count + 1)) {
-        return no_memory(why);
+        return blocks_no_memory(why);
     }
     struct block_entry entry = {.labels_at = b->labels.size,
                                 .key_at = b->keys.size,
@@ -95,7 +95,7 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
     if (e) return e;
     entry.labels_size = b->labels.size - entry.labels_at;
     buf_put_bytes(&b->keys, key);
-    if (buf_error(&b->keys)) return no_memory(why);
+    if (buf_error(&b->keys)) return blocks_no_memory(why);
     b->entries[b->count++] = entry;
     return OK;
 }
@@ -155,7 +155,7 @@ group_end(const struct series_blocks *b, uint32_t first)
 
 /* True if a sample of the key is wanted: stores may return more than requested. */
 static bool
-is_wanted(const struct series_blocks *b, uint32_t number, int64_t t_ms)
+block_wants(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 {
     assert(number >= b->block.first);
     assert(number - b->block.first < b->block.count);
@@ -163,13 +163,13 @@ is_wanted(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 }
 
 static enum err
-put(struct series_blocks *b, struct held_sample sample, struct why *why)
+put_sample(struct series_blocks *b, struct held_sample sample, struct why *why)
 {
     if (b->sample_count == SERIES_BLOCKS_SAMPLES) {
         return why_set(why, ERR_FULL, "too many samples for a block");
     }
     if (!array_reserve(b->options.budget, &b->samples, &b->sample_capacity, b->sample_count + 1)) {
-        return no_memory(why);
+        return blocks_no_memory(why);
     }
     sample.order = b->sample_count;
     sample.group = b->entries[sample.key].group;
@@ -186,8 +186,8 @@ enum err
 series_blocks_put_float(struct series_blocks *b, uint32_t number, int64_t t_ms, uint64_t bits,
                         int64_t start_ms, struct why *why)
 {
-    if (!is_wanted(b, number, t_ms)) return OK;
-    return put(
+    if (!block_wants(b, number, t_ms)) return OK;
+    return put_sample(
         b, (struct held_sample){.t_ms = t_ms, .bits = bits, .start_ms = start_ms, .key = number},
         why);
 }
@@ -202,13 +202,13 @@ series_blocks_put_histogram(struct series_blocks *b, uint32_t number, int64_t t_
                                  .key = number,
                                  .is_histogram = true};
     enum err e = histogram_check(histogram, why);
-    if (e || !is_wanted(b, number, t_ms)) return e;
+    if (e || !block_wants(b, number, t_ms)) return e;
     if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES) {
         return why_set(why, ERR_FULL, "too many histograms for a block");
     }
     histogram_put(&b->histograms, histogram);
-    if (buf_error(&b->histograms)) return no_memory(why);
-    return put(b, sample, why);
+    if (buf_error(&b->histograms)) return blocks_no_memory(why);
+    return put_sample(b, sample, why);
 }
 
 static int
@@ -222,7 +222,7 @@ compare_samples(const void *a, const void *b)
 }
 
 static void
-put_in_order(struct series_blocks *b)
+sort_samples(struct series_blocks *b)
 {
     uint32_t kept = 0;
     if (b->in_order) return;
@@ -310,7 +310,7 @@ measure(struct series_blocks *b)
 }
 
 static enum err
-load(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
+load_block(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
 {
     uint32_t group = group_end(b, first) - first;
     if (group > b->options.keys_max) {
@@ -332,7 +332,7 @@ load(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
         }
     }
     measure(b); /* including duplicates */
-    put_in_order(b);
+    sort_samples(b);
     return OK;
 }
 
@@ -359,10 +359,10 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
     sort_keys(b);
     b->has_series = b->next < b->count;
     if (!b->has_series) return OK;
-    b->at_hand = b->next;
-    b->next = group_end(b, b->at_hand);
+    b->current_first = b->next;
+    b->next = group_end(b, b->current_first);
     b->gave = false;
-    *ret_labels = labels_of(b, &b->entries[b->at_hand]);
+    *ret_labels = labels_of(b, &b->entries[b->current_first]);
     if (ret_labels->size == 0)
         *ret_labels = bytes_of("", 0); /* a series without labels is not the end */
     return OK;
@@ -371,14 +371,7 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
 static bool
 is_held(const struct series_blocks *b)
 {
-    return b->at_hand >= b->block.first && b->at_hand < b->block.first + b->block.count;
-}
-
-/* Returns the end of the current series' samples in the block, from b->at on. */
-static uint32_t
-find_end(const struct series_blocks *b)
-{
-    return search_first(i, b->at, b->sample_count, b->samples[i].group > b->at_hand);
+    return b->current_first >= b->block.first && b->current_first < b->block.first + b->block.count;
 }
 
 static enum err
@@ -397,7 +390,7 @@ give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret,
         b->times_ms[n] = s->t_ms;
         b->starts_ms[n] = s->start_ms;
     }
-    if (e && n == 0) return no_memory(why); /* otherwise the next batch has it */
+    if (e && n == 0) return blocks_no_memory(why); /* otherwise the next batch has it */
     *ret = (struct sample_batch){.kind = b->decoded[0].kind,
                                  .count = n,
                                  .times_ms = b->times_ms,
@@ -433,21 +426,22 @@ series_blocks_batch(struct series_blocks *b, struct sample_batch *ret, struct wh
     for (;;) {
         enum err e = OK;
         if (!is_held(b)) {
-            e = load(b, b->at_hand, b->options.min_ms, why);
+            e = load_block(b, b->current_first, b->options.min_ms, why);
             if (e) return e;
             b->gave = true;
         } else if (!b->gave) { /* skip samples of earlier series that were not read */
-            b->at = search_first(i, 0u, b->sample_count, b->samples[i].group >= b->at_hand);
+            b->at = search_first(i, 0u, b->sample_count, b->samples[i].group >= b->current_first);
             b->gave = true;
         }
-        uint32_t end = find_end(b);
+        uint32_t end =
+            search_first(i, b->at, b->sample_count, b->samples[i].group > b->current_first);
         if (b->at < end && b->samples[b->at].is_histogram) return give_histograms(b, end, ret, why);
         if (b->at < end) {
             give_floats(b, end, ret);
             return OK;
         }
         if (b->block.max_ms >= b->options.max_ms) return OK;
-        e = load(b, b->at_hand, b->block.max_ms + 1, why);
+        e = load_block(b, b->current_first, b->block.max_ms + 1, why);
         if (e) return e;
     }
 }
@@ -459,7 +453,7 @@ series_blocks_new(const struct series_blocks_options *options, struct series_blo
                   struct why *why)
 {
     struct series_blocks *b = mem_new(options->budget, sizeof *b);
-    if (b == NULL) return no_memory(why);
+    if (b == NULL) return blocks_no_memory(why);
     b->options = *options;
     b->keys_wanted = options->keys_max < KEYS_FIRST ? options->keys_max : KEYS_FIRST;
     buf_init(&b->labels, options->budget, TEXT_BYTES_MAX);

@@ -356,7 +356,7 @@ look_at_shards(struct kinesis *w, struct aws_call *c)
         if (record->line_count == 1)
             continue; /* the key of the single line is that of the record */
         record->verdict = VERDICT_RETRY;
-        snprintf(r->told, sizeof r->told, "the stream's shards have changed");
+        snprintf(r->error, sizeof r->error, "the stream's shards have changed");
     }
 }
 

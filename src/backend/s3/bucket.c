@@ -66,7 +66,7 @@ static uint64_t
 settings_hash(const struct s3_bucket *b)
 {
     uint64_t hash = hash_bytes(bytes_of_text(b->s3->bucket), 1);
-    hash = hash_mix(hash, hash_bytes(bytes_of_text(b->told_region), 2));
+    hash = hash_mix(hash, hash_bytes(bytes_of_text(b->configured_region), 2));
     if (b->s3->endpoint == NULL) return hash;
     return hash_mix(hash, hash_bytes(bytes_of_text(b->s3->endpoint), 3));
 }
@@ -74,7 +74,7 @@ settings_hash(const struct s3_bucket *b)
 void
 s3_bucket_learnt(const struct s3_bucket *b, struct buf *to)
 {
-    if (strcmp(b->region, b->told_region) == 0) return;
+    if (strcmp(b->region, b->configured_region) == 0) return;
     buf_put_le64(to, settings_hash(b));
     buf_put_text(to, b->region);
 }
@@ -92,12 +92,12 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
     aws_request_init(&b->request, options->memory);
     buf_init(&b->path, options->memory, PATH_BYTES_MAX);
     char was[AWS_REGION_BYTES] = "";
-    enum err e = aws_region(&b->setup, b->told_region, why);
+    enum err e = aws_region(&b->setup, b->configured_region, why);
     if (e == OK) {
         bool known = learnt.size > 8 && learnt.size < 8 + sizeof was &&
                      load_le64(learnt.at) == settings_hash(b);
         if (known) memcpy(was, learnt.at + 8, learnt.size - 8);
-        e = find_endpoint(b, is_region(was) ? was : b->told_region, why);
+        e = find_endpoint(b, is_region(was) ? was : b->configured_region, why);
     }
     if (e == OK) {
         struct aws_credentials_options who = {b->setup, &b->target, &b->clock,

@@ -291,22 +291,21 @@ static struct s3_place
 take_place(struct scan *s)
 {
     static const char fill[] = "fill";
-    int64_t before = 0, behind = 0;
+    int64_t left = 0, right = 0;
     struct bytes text = scan_text(s);
     size_t from = sizeof fill - 1;
     bool is_fill = text.size > from && memcmp(text.at, fill, from) == 0;
     if (is_fill) text = bytes_of(text.at + from, text.size - from);
     const uint8_t *dot = text.size == 0 ? NULL : memchr(text.at, '.', text.size);
     size_t size = dot == NULL ? 0 : (size_t)(dot - text.at);
-    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, size), &before) &&
-                time_parse_ms(bytes_of(dot + 1, text.size - size - 1), &behind) && before >= 0 &&
-                behind >= 0;
-    if (good && is_fill) good = before <= UINT16_MAX && behind < 1LL << FILL_NUMBER_SHIFT;
-    if (good && !is_fill) good = behind <= UINT32_MAX;
+    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, size), &left) &&
+                time_parse_ms(bytes_of(dot + 1, text.size - size - 1), &right) && left >= 0 &&
+                right >= 0;
+    if (good && is_fill) good = left <= UINT16_MAX && right < 1LL << FILL_NUMBER_SHIFT;
+    if (good && !is_fill) good = right <= UINT32_MAX;
     if (!good) scan_fail(s, "invalid place");
-    if (!good || !is_fill) return (struct s3_place){(uint64_t)before, (uint32_t)behind};
-    return (struct s3_place){FILL_BIT | (uint64_t)before << FILL_NUMBER_SHIFT | (uint64_t)behind,
-                             0};
+    if (!good || !is_fill) return (struct s3_place){(uint64_t)left, (uint32_t)right};
+    return (struct s3_place){FILL_BIT | (uint64_t)left << FILL_NUMBER_SHIFT | (uint64_t)right, 0};
 }
 
 static void
