@@ -261,7 +261,7 @@ list_destination(struct letters_request *a, const char *dir, struct why *why)
 }
 
 static void
-list(struct letters_request *a)
+letters_list(struct letters_request *a)
 {
     each_destination(a, list_destination);
     const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
@@ -309,7 +309,7 @@ show_destination(struct letters_request *a, const char *dir, struct why *why)
 }
 
 static void
-show(struct letters_request *a)
+letters_show(struct letters_request *a)
 {
     each_destination(a, show_destination);
 }
@@ -349,14 +349,14 @@ static const struct letter_verb {
     void (*run)(struct letters_request *a);
     bool reports;
     enum dead_letters_wish wish;
-} verbs[] = {{"list", list, true},
-             {"show", show, false},
+} verbs[] = {{"list", letters_list, true},
+             {"show", letters_show, false},
              {"replay", decide, true, DEAD_LETTERS_REPLAY},
              {"drop", decide, true, DEAD_LETTERS_DROP}};
 
 static enum err
-settle(struct letters_request *a, int count, char **words, const struct letter_verb **ret_verb,
-       struct why *why)
+letters_check_flags(struct letters_request *a, int count, char **words,
+                    const struct letter_verb **ret_verb, struct why *why)
 {
     *ret_verb = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count == 1; i++) {
@@ -375,7 +375,7 @@ settle(struct letters_request *a, int count, char **words, const struct letter_v
 }
 
 static enum err
-run(struct letters_request *a, const struct letter_verb *verb, struct why *why)
+letters_run(struct letters_request *a, const struct letter_verb *verb, struct why *why)
 {
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
@@ -420,9 +420,9 @@ run_dead_letters(int argc, char **argv)
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
+    if (e == OK) e = letters_check_flags(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("dead-letters", "%s", why.text);
-    e = run(&a, verb, &why);
+    e = letters_run(&a, verb, &why);
     if (e == OK) return a.failed ? EXIT_FAILED : EXIT_DONE;
     return cli_failed("dead-letters", e, &why);
 }

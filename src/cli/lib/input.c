@@ -240,7 +240,7 @@ unpack_some(struct input *in, size_t before, struct why *why)
 
 /* Adds bytes to the window, at least one unless the input ends. */
 static enum err
-fill(struct input *in, struct why *why)
+input_fill(struct input *in, struct why *why)
 {
     if (in->broken) return why_set(why, in->broken, "%s", in->reason.text);
     size_t before = in->window.size - in->start;
@@ -269,7 +269,7 @@ available(const struct input *in)
 }
 
 static struct bytes
-take(struct input *in, size_t size, size_t with_feed)
+input_take(struct input *in, size_t size, size_t with_feed)
 {
     struct bytes taken = {in->window.at + in->start, size};
     in->start += with_feed;
@@ -280,7 +280,7 @@ enum err
 input_head(struct input *in, struct bytes *ret_head, struct why *why)
 {
     while (available(in) < INPUT_HEAD_BYTES && !in->end) {
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e == ERR_CORRUPT && available(in) > 0) break; /* reported when reading reaches it */
         if (e) return e;
     }
@@ -292,7 +292,8 @@ input_head(struct input *in, struct bytes *ret_head, struct why *why)
 /* Returns the end of the line, searched after the window's first `looked` bytes; NULL: not
  * found. */
 static const uint8_t *
-find_end(const struct input *in, enum ending ending, struct json_objects *objects, size_t looked)
+find_line_end(const struct input *in, enum ending ending, struct json_objects *objects,
+              size_t looked)
 {
     struct bytes more = bytes_of(in->window.at + in->start + looked, available(in) - looked);
     if (more.size == 0) return NULL;
@@ -306,21 +307,21 @@ static struct bytes
 take_line(struct input *in, const uint8_t *end)
 {
     size_t size = (size_t)(end - in->window.at) - in->start;
-    return take(in, size, size + (*end == '\n'));
+    return input_take(in, size, size + (*end == '\n'));
 }
 
-/* Drops the rest of a line that is too long; `end` is find_end()'s. */
+/* Drops the rest of a line that is too long; `end` is find_line_end()'s. */
 static enum err
 step_over(struct input *in, enum ending ending, struct json_objects *objects, const uint8_t *end,
           size_t size_max, struct why *why)
 {
     in->line_begin = ++in->lines;
     while (end == NULL) {
-        take(in, 0, available(in));
+        input_take(in, 0, available(in));
         if (in->end) break;
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e) return e;
-        end = find_end(in, ending, objects, 0);
+        end = find_line_end(in, ending, objects, 0);
     }
     in->line_is_last = end == NULL;
     if (end != NULL) take_line(in, end);
@@ -335,7 +336,7 @@ last_line(struct input *in, struct bytes *ret_line)
     if (size == 0) return OK;
     in->line_begin = ++in->lines;
     in->line_is_last = true;
-    *ret_line = take(in, size, size);
+    *ret_line = input_take(in, size, size);
     return OK;
 }
 
@@ -346,7 +347,7 @@ next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *r
     struct json_objects objects = {0};
     size_t looked = 0;
     for (;;) {
-        const uint8_t *end = find_end(in, ending, &objects, looked);
+        const uint8_t *end = find_line_end(in, ending, &objects, looked);
         looked = end == NULL ? available(in) : (size_t)(end - in->window.at) - in->start;
         if (looked > size_max) return step_over(in, ending, &objects, end, size_max, why);
         if (end != NULL) {
@@ -355,7 +356,7 @@ next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *r
             return OK;
         }
         if (in->end) return last_line(in, ret_line);
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e) return e;
     }
 }
@@ -386,7 +387,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
         if (looked < available(in)) break;
         bool over = looked > size_max;
         if (!over && !in->end) {
-            enum err e = fill(in, why);
+            enum err e = input_fill(in, why);
             if (e) return e;
             continue;
         }
@@ -398,7 +399,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
     if (looked > size_max) return input_line(in, size_max, ret_record, why);
     in->line_begin = in->lines + 1;
     in->lines += feeds + 1;
-    *ret_record = take(in, looked, looked + 1);
+    *ret_record = input_take(in, looked, looked + 1);
     return OK;
 }
 
@@ -406,13 +407,13 @@ enum err
 input_piece(struct input *in, size_t size, struct bytes *ret_piece, struct why *why)
 {
     while (available(in) < size && !in->end) {
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e) return e;
     }
     *ret_piece = (struct bytes){NULL, 0};
     if (available(in) == 0 && size > 0) return OK;
     if (available(in) < size) return damaged(in, "the last record is cut short", why);
-    *ret_piece = take(in, size, size);
+    *ret_piece = input_take(in, size, size);
     return OK;
 }
 

@@ -59,7 +59,7 @@ has_pattern(const struct tenant_rules *rules, const char *pattern)
 
 /* Prints a line for each pattern of `of` that the other lacks. */
 static void
-tell_patterns(const struct rule_settings *of, const struct rule_settings *other, const char *what)
+report_patterns(const struct rule_settings *of, const struct rule_settings *other, const char *what)
 {
     for (uint32_t i = 0; i < of->tenant_count; i++) {
         const struct tenant_rules *rules = &of->tenants[i];
@@ -121,7 +121,7 @@ find_alike(const struct alerting *list, const struct alerting *one)
 }
 
 static void
-tell_alertmanagers(const struct alerting *file, const struct alerting *server)
+report_alertmanagers(const struct alerting *file, const struct alerting *server)
 {
     for (uint32_t i = 0; i < server->count; i++) {
         struct alerting one = only(server, i);
@@ -144,12 +144,12 @@ void
 check_rules_against(const struct config_lists *file, const struct rule_settings *rules,
                     const struct alerting *alerting)
 {
-    tell_patterns(rules, &file->rules, "not in the file: its rules are no longer evaluated");
-    tell_patterns(&file->rules, rules, "new");
+    report_patterns(rules, &file->rules, "not in the file: its rules are no longer evaluated");
+    report_patterns(&file->rules, rules, "new");
     if (!same_labels(&file->rules.given_labels, &rules->given_labels)) {
         printf("external_labels: changes\n");
     }
-    tell_alertmanagers(&file->alerting, alerting);
+    report_alertmanagers(&file->alerting, alerting);
     struct alerting a = file->alerting,
                     b = *alerting; /* the settings common to all Alertmanagers */
     a.count = b.count = 0;
