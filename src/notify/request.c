@@ -212,7 +212,7 @@ request_answered(struct outside_call *call, const struct http_call_answer *answe
 
 /* Sends a request whose body is made. */
 static void
-send_request(struct request *r)
+send_to_member(struct request *r)
 {
     struct writer_step step = {.next = WRITER_DONE};
     struct why why = {""};
@@ -304,7 +304,7 @@ requests_begin(struct notifier *n, struct notify_plan *plan, struct alertmanager
     }
     for (struct request *r; (r = next_request(n, plan, of, now_ns, &due_ns)) != NULL;) {
         n->did_something = true;
-        send_request(r);
+        send_to_member(r);
     }
     return due_ns;
 }
