@@ -55,7 +55,7 @@ labels_of(const struct found_rule *found)
 }
 
 static const struct named_text *
-take(struct named_texts *texts)
+take_label(struct named_texts *texts)
 {
     texts->count--;
     return texts->items++;
@@ -65,11 +65,11 @@ take(struct named_texts *texts)
 static const struct named_text *
 next_label(struct label_walk *w)
 {
-    if (w->own.count == 0) return w->of_group.count == 0 ? NULL : take(&w->of_group);
+    if (w->own.count == 0) return w->of_group.count == 0 ? NULL : take_label(&w->of_group);
     int order = w->of_group.count == 0 ? -1 : strcmp(w->own.items->name, w->of_group.items->name);
-    if (order > 0) return take(&w->of_group);
-    if (order == 0) take(&w->of_group);
-    return take(&w->own);
+    if (order > 0) return take_label(&w->of_group);
+    if (order == 0) take_label(&w->of_group);
+    return take_label(&w->own);
 }
 
 /* Compares names, then labels. */
@@ -150,9 +150,9 @@ failed(const char *about)
 static void
 print_sentence(void *context, struct bytes sentence)
 {
-    bool *told = context;
-    if (!*told) failed("");
-    *told = true;
+    bool *reported = context;
+    if (!*reported) failed("");
+    *reported = true;
     fprintf(stderr, "    %.*s\n", (int)sentence.size, (const char *)sentence.at);
 }
 
@@ -194,11 +194,11 @@ check_rules_file(const char *file, const struct check_rules_options *options)
 {
     bool is_stdin = strcmp(file, "-") == 0;
     const char *path = is_stdin ? "standard input" : file;
-    bool told = false;
+    bool reported = false;
     const struct rule_file_options reading = {
         .ignore_unknown_fields = options->ignore_unknown_fields,
-        .tell = print_sentence,
-        .context = &told,
+        .report = print_sentence,
+        .context = &reported,
     };
     struct rule_groups groups = {NULL};
     struct why why = {""};
@@ -213,8 +213,8 @@ check_rules_file(const char *file, const struct check_rules_options *options)
     buf_fini(&text);
     if (e == OK) {
         code = print_found(path, &groups, options);
-    } else if (e != ERR_INPUT || !told) {
-        print_sentence(&told, bytes_of_text(why_text(&why, e)));
+    } else if (e != ERR_INPUT || !reported) {
+        print_sentence(&reported, bytes_of_text(why_text(&why, e)));
     }
     arena_fini(&arena);
     printf("\n");

@@ -152,7 +152,7 @@ read_rule_file(struct running *r, const char *path, struct why *why)
 {
     const struct rule_file_options reading = {
         .ignore_unknown_fields = r->options->ignore_unknown_fields,
-        .tell = note_wrong,
+        .report = note_wrong,
         .context = r,
     };
     struct rule_groups groups = {NULL};

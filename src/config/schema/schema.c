@@ -91,7 +91,7 @@ join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
 }
 
 static enum err
-no_memory(struct schema_reader *x)
+schema_no_memory(struct schema_reader *x)
 {
     return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
 }
@@ -255,7 +255,7 @@ read_text(struct schema_reader *x, const struct schema_key *key, const char *pat
     enum err e = check_text(x, key, path, text);
     if (e) return e;
     char *copy = arena_alloc(x->arena, text.size + 1);
-    if (copy == NULL) return no_memory(x);
+    if (copy == NULL) return schema_no_memory(x);
     if (text.size > 0) memcpy(copy, text.at, text.size);
     copy[text.size] = 0;
     e = check == NULL ? OK : check(copy, x->in->why);
@@ -302,7 +302,7 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
           struct growing *g)
 {
     void *item = next_item(x, g, schema_item_size(key));
-    if (item == NULL) return no_memory(x);
+    if (item == NULL) return schema_no_memory(x);
     if (key->kind == SCHEMA_MAPPINGS) {
         enum err e = read_mapping(x, key->inner, path, item);
         if (e == OK) g->count++;
@@ -374,7 +374,7 @@ read_named(struct config_reader *in, void *context)
     struct growing *g = &m->items;
     if (g->count == key->max) return too_many(x, key, path);
     void *item = next_item(x, g, schema_item_size(key));
-    if (item == NULL) return no_memory(x);
+    if (item == NULL) return schema_no_memory(x);
     const char *name, *value = NULL;
     if (reader_scalar(in).size > SCHEMA_NAME_BYTES_MAX) {
         return reader_complain(in, "%s: a name must be at most %d bytes, got %zu", path,

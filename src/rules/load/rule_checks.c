@@ -50,10 +50,10 @@ put_where(const struct checked *c, struct rule_place at)
 }
 
 static enum err
-tell(const struct checked *c)
+report_sentence(const struct checked *c)
 {
     if (buf_error(&c->file->sentence)) return reader_no_memory(&c->file->in);
-    rule_file_tell(c->file, buf_bytes(&c->file->sentence));
+    rule_file_report(c->file, buf_bytes(&c->file->sentence));
     return OK;
 }
 
@@ -67,7 +67,7 @@ static enum err PRINTF_LIKE(3, 4)
     va_end(args);
     put_where(c, at);
     buf_put_text(&c->file->sentence, what.text);
-    return tell(c);
+    return report_sentence(c);
 }
 
 /* Reports an error whose text comes from another module, and may contain anything. */
@@ -77,7 +77,7 @@ complain_of(const struct checked *c, struct rule_place at, const char *what, str
     put_where(c, at);
     buf_printf(&c->file->sentence, "%s: ", what);
     buf_put_shown(&c->file->sentence, utf8_cut(detail, RULE_DETAIL_BYTES_MAX));
-    return tell(c);
+    return report_sentence(c);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */

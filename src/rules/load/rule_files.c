@@ -20,14 +20,14 @@ enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each 
 /* --- errors ----------------------------------------------------------------------------------- */
 
 void
-rule_file_tell(struct rule_file *f, struct bytes sentence)
+rule_file_report(struct rule_file *f, struct bytes sentence)
 {
     if (f->error_count++ == 0) {
         struct bytes cut = utf8_cut(sentence, sizeof f->why->text - 1);
         err_ignore(why_set(f->why, ERR_INPUT, "%.*s", (int)cut.size, (const char *)cut.at),
                    "it is returned at the end");
     }
-    if (f->options->tell != NULL) f->options->tell(f->options->context, sentence);
+    if (f->options->report != NULL) f->options->report(f->options->context, sentence);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -362,7 +362,7 @@ parse(const char *file, struct bytes text, const struct rule_file_options *optio
     if (e == OK && is_group && f.groups.count == 0) {
         e = why_set(&reading, ERR_INPUT, "%s:1:1: expected the keys of a group, got nothing", file);
     }
-    if (e == ERR_INPUT) rule_file_tell(&f, bytes_of_text(reading.text));
+    if (e == ERR_INPUT) rule_file_report(&f, bytes_of_text(reading.text));
     if (e == OK && f.error_count > 0) e = ERR_INPUT;
     if (e == OK) *ret_groups = f.groups;
     if (e && why != NULL) *why = e == ERR_INPUT ? first : reading;

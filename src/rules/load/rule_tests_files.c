@@ -27,7 +27,7 @@ struct rule_files_found {
 };
 
 static enum err
-no_memory(struct why *why)
+found_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the names of rule files");
 }
@@ -62,7 +62,7 @@ take_path(void *context, const char *path)
     const char *rest = f->rest;
     size_t size = strlen(path), rest_size = strlen(rest);
     char *whole = arena_alloc(f->arena, size + rest_size + 1);
-    if (whole == NULL) return no_memory(f->why);
+    if (whole == NULL) return found_no_memory(f->why);
     memcpy(whole, path, size);
     memcpy(whole + size, rest, rest_size + 1);
     if (rest_size > 0) {
@@ -75,7 +75,7 @@ take_path(void *context, const char *path)
                        RULE_TESTS_FILES_MAX);
     }
     const char **items = arena_push(f->arena, f->found.items, f->found.count, sizeof(const char *));
-    if (items == NULL) return no_memory(f->why);
+    if (items == NULL) return found_no_memory(f->why);
     f->found.items = items;
     items[f->found.count++] = whole;
     return OK;
@@ -97,7 +97,7 @@ expand(struct rule_files_found *f, const char *pattern)
     size_t wild = strcspn(pattern, "*?[\\");
     size_t end = wild + strcspn(pattern + wild, "/");
     char *element = arena_alloc(f->arena, end + 1);
-    if (element == NULL) return no_memory(f->why);
+    if (element == NULL) return found_no_memory(f->why);
     memcpy(element, pattern, end);
     element[end] = '\0';
     f->rest = pattern + end;
@@ -140,7 +140,7 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
     for (uint32_t i = 0; i < patterns->count; i++) {
         const char *pattern = patterns->items[i];
         if (pattern[0] != '\0') pattern = path_from(arena, file, pattern);
-        if (pattern == NULL) return no_memory(why);
+        if (pattern == NULL) return found_no_memory(why);
         if (!is_complete(pattern)) {
             return why_set(why, ERR_INPUT, "%s: rule_files: %s: syntax error in pattern", file,
                            shown_of(bytes_of_text(patterns->items[i])).text);
