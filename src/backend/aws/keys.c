@@ -136,8 +136,8 @@ parse_expiration(struct bytes text, int64_t *ret_s, struct why *why)
 }
 
 static enum err
-take_answer(struct aws_keys *keys, struct budget *budget, const struct keys_answer *a,
-            enum aws_keys_form form, struct why *why)
+keys_take_answer(struct aws_keys *keys, struct budget *budget, const struct keys_answer *a,
+                 enum aws_keys_form form, struct why *why)
 {
     int64_t expires_s = 0;
     if (form == AWS_KEYS_OF_PROCESS && !bytes_equal_text(a->version, "1")) {
@@ -174,7 +174,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     scan_end(&s);
     enum err e = s.bad != NULL
                      ? why_set(why, s.error, "the response is not a valid JSON object: %s", s.bad)
-                     : take_answer(keys, budget, &a, form, why);
+                     : keys_take_answer(keys, budget, &a, form, why);
     arena_fini(&arena);
     return e;
 }

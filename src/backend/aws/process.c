@@ -62,7 +62,7 @@ split_word(const char **from, char **to)
 }
 
 static enum err
-split(struct bytes command, struct words *ret, struct why *why)
+split_command(struct bytes command, struct words *ret, struct why *why)
 {
     char line[AWS_PROCESS_COMMAND_BYTES_MAX + 1];
     size_t count = 0;
@@ -215,7 +215,7 @@ aws_process_start(struct env *env, struct budget *memory, struct bytes command, 
 {
     struct words words;
     int ends[2];
-    enum err e = split(command, &words, why);
+    enum err e = split_command(command, &words, why);
     if (e) return e;
     struct aws_process *p = mem_new(memory, sizeof *p);
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the command");

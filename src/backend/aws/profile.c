@@ -134,7 +134,7 @@ key_of(struct bytes name)
 }
 
 static void
-take_line(struct bytes line, struct aws_profile *profile)
+profile_take_line(struct bytes line, struct aws_profile *profile)
 {
     const uint8_t *equals = memchr(line.at, '=', line.size);
     if (equals == NULL) return;
@@ -170,7 +170,7 @@ find_section(struct bytes text, const char *prefix, struct bytes name, struct aw
             inside = is_section(line, prefix, name);
             found |= inside;
         } else if (inside) {
-            take_line(line, &profile);
+            profile_take_line(line, &profile);
         }
     }
     if (found) *ret = profile;

@@ -74,7 +74,7 @@ aws_call_clear(struct writer *writer, struct writer_call *call)
 
 /* Returns the slot with the group's record, or a free one. */
 static uint16_t *
-find_place(struct aws_records *r, uint64_t group)
+records_find_slot(struct aws_records *r, uint64_t group)
 {
     /* Groups may be small numbers, or hashes with common low bits. */
     for (uint64_t i = group * 0x9e3779b97f4a7c15u >> 32;; i++) {
@@ -128,7 +128,7 @@ aws_records_add(struct aws_records *r, uint64_t group, const struct item *item,
     }
     struct aws_line line = {item->series_hash, (uint32_t)before, (uint32_t)(r->text.size - before),
                             AWS_LINE_NONE};
-    uint16_t *place = find_place(r, group);
+    uint16_t *place = records_find_slot(r, group);
     struct aws_record *record = *place == 0 ? NULL : &r->records[*place - 1];
     uint64_t body_bytes;
     if (!has_room(r, record, line.size, &body_bytes)) {
@@ -293,7 +293,7 @@ at_most(size_t size, int limit)
 }
 
 static uint32_t
-read_list(struct aws_records *r, struct scan *s)
+records_read_list(struct aws_records *r, struct scan *s)
 {
     uint32_t count = 0;
     scan_expect(s, '[');
@@ -332,7 +332,7 @@ aws_records_read(struct aws_records *r, const char *list, const struct http_call
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
         if (bytes_equal_text(key, list) && scan_peek(&s) == '[')
-            count = read_list(r, &s);
+            count = records_read_list(r, &s);
         else
             scan_skip(&s);
     }

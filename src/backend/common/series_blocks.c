@@ -118,7 +118,7 @@ series_blocks_narrow(struct series_blocks *b, int64_t min_ms, int64_t max_ms)
 }
 
 static struct bytes
-labels_of(const struct series_blocks *b, const struct block_entry *entry)
+entry_labels(const struct series_blocks *b, const struct block_entry *entry)
 {
     if (entry->labels_size == 0) return bytes_of(NULL, 0);
     return bytes_of(b->labels.at + entry->labels_at, entry->labels_size);
@@ -136,7 +136,7 @@ static int
 compare_entries(const void *a, const void *b, void *blocks)
 {
     const struct block_entry *x = a, *y = b;
-    int order = labels_compare(labels_of(blocks, x), labels_of(blocks, y));
+    int order = labels_compare(entry_labels(blocks, x), entry_labels(blocks, y));
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
 
@@ -295,7 +295,7 @@ shrink(struct series_blocks *b, uint32_t group)
 }
 
 static void
-measure(struct series_blocks *b)
+resize_next(struct series_blocks *b)
 {
     if (b->sample_count > SERIES_BLOCKS_SAMPLES / 4) return;
     if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES / 4) return;
@@ -331,7 +331,7 @@ load_block(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why 
             return e == ERR_FULL ? ERR_LIMIT : e;
         }
     }
-    measure(b); /* including duplicates */
+    resize_next(b); /* including duplicates */
     sort_samples(b);
     return OK;
 }
@@ -346,7 +346,7 @@ sort_keys(struct series_blocks *b)
     qsort_r(b->entries, b->count, sizeof *b->entries, compare_entries, b);
     for (uint32_t i = 0; i < b->count; i++) {
         struct block_entry *entry = &b->entries[i];
-        bool same = i > 0 && bytes_equal(labels_of(b, entry), labels_of(b, entry - 1));
+        bool same = i > 0 && bytes_equal(entry_labels(b, entry), entry_labels(b, entry - 1));
         entry->group = same ? entry[-1].group : i;
     }
 }
@@ -362,7 +362,7 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
     b->current_first = b->next;
     b->next = group_end(b, b->current_first);
     b->gave = false;
-    *ret_labels = labels_of(b, &b->entries[b->current_first]);
+    *ret_labels = entry_labels(b, &b->entries[b->current_first]);
     if (ret_labels->size == 0)
         *ret_labels = bytes_of("", 0); /* a series without labels is not the end */
     return OK;

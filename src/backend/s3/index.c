@@ -309,7 +309,7 @@ take_place(struct scan *s)
 }
 
 static void
-take_text(struct scan *s, char *to, size_t to_size)
+index_take_text(struct scan *s, char *to, size_t to_size)
 {
     struct bytes text = scan_text(s);
     bool has_nul = text.size > 0 && memchr(text.at, 0, text.size) != NULL;
@@ -329,7 +329,7 @@ take_entry(struct scan *s, struct s3_index *x)
     scan_expect(s, '{');
     while (s->bad == NULL && scan_key(s, &key)) {
         if (bytes_equal_text(key, "name")) {
-            take_text(s, entry.base, sizeof entry.base);
+            index_take_text(s, entry.base, sizeof entry.base);
         } else if (bytes_equal_text(key, "bytes")) {
             entry.size = take_count(s);
         } else if (bytes_equal_text(key, "samples")) {
@@ -364,9 +364,9 @@ take_member(struct scan *s, struct bytes key, struct s3_index *x)
     if (bytes_equal_text(key, "version")) {
         if (take_int(s) != VERSION) scan_fail(s, "unknown version");
     } else if (bytes_equal_text(key, "instance")) {
-        take_text(s, x->instance, sizeof x->instance);
+        index_take_text(s, x->instance, sizeof x->instance);
     } else if (bytes_equal_text(key, "prefix")) {
-        take_text(s, x->dir, sizeof x->dir);
+        index_take_text(s, x->dir, sizeof x->dir);
     } else if (bytes_equal_text(key, "hour")) {
         if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "invalid time");
     } else if (bytes_equal_text(key, "all_objects")) {
