@@ -230,7 +230,7 @@ mask_controls(char *text)
 }
 
 static const char *
-text_of(const json_t *object, const char *key)
+json_text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text == NULL ? "" : text;
@@ -251,11 +251,11 @@ note_counts(const json_t *one, struct present *p)
         b->letters += number_of(fates, "deadLettered");
     }
     b->log_bytes = number_of(one, "lagBytes");
-    p->open = strcmp(text_of(one, "state"), "closed") != 0;
+    p->open = strcmp(json_text_of(one, "state"), "closed") != 0;
     if (p->open) return;
     b->queued_known = false;
     snprintf(b->unreadable.text, sizeof b->unreadable.text, "the destination is closed: %s",
-             text_of(one, "lastError"));
+             json_text_of(one, "lastError"));
     mask_controls(b->unreadable.text);
 }
 
@@ -269,8 +269,9 @@ note_status(struct checking *x, const json_t *data, struct why *why)
     }
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *one = json_array_get(data, i);
-        struct present p = {.waits.type = destination_type_of(bytes_of_text(text_of(one, "type")))};
-        int size = snprintf(p.name, sizeof p.name, "%s", text_of(one, "name"));
+        struct present p = {.waits.type =
+                                destination_type_of(bytes_of_text(json_text_of(one, "type")))};
+        int size = snprintf(p.name, sizeof p.name, "%s", json_text_of(one, "name"));
         if (size <= 0 || size >= (int)sizeof p.name) {
             return why_set(why, ERR_UNSUPPORTED,
                            "%s: invalid response from /api/v1/status/destinations: expected "
@@ -315,7 +316,7 @@ note_config(struct checking *x, const json_t *data, struct why *why)
     (void)why;
     struct settings settings;
     struct destinations list = {NULL};
-    struct bytes yaml = bytes_of_text(text_of(data, "yaml"));
+    struct bytes yaml = bytes_of_text(json_text_of(data, "yaml"));
     settings_default(&settings);
     enum err e = settings_yaml(&settings, "config", yaml, NULL);
     if (e == OK) {

@@ -203,8 +203,8 @@ note_differing(struct check *c, struct bytes labels, struct bytes given)
 
 /* Compares a series of the first place, which the other should have under the labels `given`. */
 static enum err
-compare_series(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
-               struct why *why)
+compare_with_known(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
+                   struct why *why)
 {
     struct copy_known *k = find_known(c, given);
     struct copy_found f = {.from = held};
@@ -240,7 +240,7 @@ read_first(struct check *c, struct why *why)
         }
         if (given.size == 0 && labels.size > 0) continue;
         e = hold_series(set, &held, why);
-        if (e == OK && held.samples > 0) e = compare_series(c, labels, given, held, why);
+        if (e == OK && held.samples > 0) e = compare_with_known(c, labels, given, held, why);
     }
     const char *sentence;
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {

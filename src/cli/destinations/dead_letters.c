@@ -82,7 +82,7 @@ static const char notes[] =
 /* --- destinations ----------------------------------------------------------------------------- */
 
 static bool
-is_name(const char *name)
+is_destination_name(const char *name)
 {
     size_t size = strlen(name);
     return size > 0 && size <= DESTINATION_NAME_BYTES_MAX && strchr(name, '/') == NULL &&
@@ -115,7 +115,7 @@ keep_destinations(struct letters_request *a)
     size_t count = a->names.all.size / sizeof *names, kept = 0;
     for (size_t i = 0; i < count; i++) {
         char path[PATH_BYTES];
-        if (!is_name(names[i].text) || names[i].text[0] == '.') continue;
+        if (!is_destination_name(names[i].text) || names[i].text[0] == '.') continue;
         if (!names[i].is_dir && destination_path(a, names[i].text, path, NULL) == OK &&
             relay_directory_look(env_real(), path, NULL) == ERR_INPUT) {
             continue;
@@ -202,10 +202,10 @@ note_report(struct letters_request *a, const struct dead_letters_report *report)
 }
 
 static enum err
-walk(struct letters_request *a, const char *dir,
-     enum err (*each)(void *context, const struct dead_letter *letter,
-                      enum dead_letter_state state),
-     struct why *why)
+walk_letters(struct letters_request *a, const char *dir,
+             enum err (*each)(void *context, const struct dead_letter *letter,
+                              enum dead_letter_state state),
+             struct why *why)
 {
     struct dead_letters_report report = {0};
     enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &report, why);
@@ -257,7 +257,7 @@ list_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 static enum err
 list_destination(struct letters_request *a, const char *dir, struct why *why)
 {
-    return walk(a, dir, list_letter, why);
+    return walk_letters(a, dir, list_letter, why);
 }
 
 static void
@@ -302,7 +302,7 @@ show_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 static enum err
 show_destination(struct letters_request *a, const char *dir, struct why *why)
 {
-    enum err e = walk(a, dir, show_letter, why);
+    enum err e = walk_letters(a, dir, show_letter, why);
     if (e == OK) fwrite(a->out.at, 1, a->out.size, stdout);
     buf_clear(&a->out);
     return e;
@@ -364,7 +364,7 @@ letters_check_flags(struct letters_request *a, int count, char **words,
     }
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
     if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
-    if (a->destination != NULL && !is_name(a->destination)) {
+    if (a->destination != NULL && !is_destination_name(a->destination)) {
         return why_set(why, ERR_INPUT, "--destination: invalid destination name '%.64s'",
                        a->destination);
     }

@@ -236,7 +236,7 @@ import_is_stopped(const struct importing *im)
 
 /* Returns the next line, record or object; `at` NULL at the end. */
 static enum err
-next_line(struct importing *im, struct bytes *ret_line, struct why *why)
+import_next_line(struct importing *im, struct bytes *ret_line, struct why *why)
 {
     enum err e = OK;
     *ret_line = (struct bytes){NULL, 0};
@@ -251,7 +251,7 @@ next_line(struct importing *im, struct bytes *ret_line, struct why *why)
 }
 
 static enum err
-take_line(struct importing *im, struct bytes line, struct why *why)
+import_take_line(struct importing *im, struct bytes line, struct why *why)
 {
     struct text_item item;
     enum err e = input_line_is_last(im->input) ? text_reader_last_line(im->reader, line, &item, why)
@@ -268,14 +268,14 @@ read_lines(struct importing *im, struct why *why)
     for (uint64_t i = 1;; i++) {
         struct bytes line;
         if (import_is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
-        enum err e = next_line(im, &line, why);
+        enum err e = import_next_line(im, &line, why);
         if (e == OK && line.at == NULL) return OK;
         bool is_last = input_line_is_last(im->input);
         bool was_read = !is_last && im->lines <= im->file->lines;
         if (e == OK && was_read)
             e = text_reader_skip(im->reader, line, why);
         else if (e == OK)
-            e = take_line(im, line, why);
+            e = import_take_line(im, line, why);
         bool of_line = (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
         if (e && !of_line) return e;
         im->cut = e && is_last;
@@ -289,7 +289,7 @@ read_lines(struct importing *im, struct why *why)
 }
 
 static enum err
-read_text(struct importing *im, struct why *why)
+import_text(struct importing *im, struct why *why)
 {
     struct text_reader_options options = {.format = (enum text_format)im->format,
                                           .has_time = im->time.word != NULL,
@@ -369,7 +369,7 @@ import_file(struct importing *im, struct why *why)
     enum err e = input_open(im->file->path, im->asked.stop, &im->input, why);
     if (e) return e;
     e = settle_format(im, why);
-    if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : read_text(im, why);
+    if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : import_text(im, why);
     if (!batch_failed(im->batch)) {
         enum err sent = import_send(im, &later);
         if (sent && e == OK) *why = later;

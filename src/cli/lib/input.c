@@ -304,7 +304,7 @@ find_line_end(const struct input *in, enum ending ending, struct json_objects *o
 
 /* Takes the bytes before `end`, and the line feed there. */
 static struct bytes
-take_line(struct input *in, const uint8_t *end)
+input_take_line(struct input *in, const uint8_t *end)
 {
     size_t size = (size_t)(end - in->window.at) - in->start;
     return input_take(in, size, size + (*end == '\n'));
@@ -324,7 +324,7 @@ step_over(struct input *in, enum ending ending, struct json_objects *objects, co
         end = find_line_end(in, ending, objects, 0);
     }
     in->line_is_last = end == NULL;
-    if (end != NULL) take_line(in, end);
+    if (end != NULL) input_take_line(in, end);
     return why_set(why, ERR_LIMIT, "the line must be at most %zu bytes", size_max);
 }
 
@@ -341,8 +341,8 @@ last_line(struct input *in, struct bytes *ret_line)
 }
 
 static enum err
-next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *ret_line,
-          struct why *why)
+input_next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *ret_line,
+                struct why *why)
 {
     struct json_objects objects = {0};
     size_t looked = 0;
@@ -352,7 +352,7 @@ next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *r
         if (looked > size_max) return step_over(in, ending, &objects, end, size_max, why);
         if (end != NULL) {
             in->line_begin = ++in->lines;
-            *ret_line = take_line(in, end);
+            *ret_line = input_take_line(in, end);
             return OK;
         }
         if (in->end) return last_line(in, ret_line);
@@ -364,13 +364,13 @@ next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *r
 enum err
 input_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
 {
-    return next_line(in, AT_LINE_FEEDS, size_max, ret_line, why);
+    return input_next_line(in, AT_LINE_FEEDS, size_max, ret_line, why);
 }
 
 enum err
 input_object(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
 {
-    return next_line(in, AT_OBJECTS, size_max, ret_line, why);
+    return input_next_line(in, AT_OBJECTS, size_max, ret_line, why);
 }
 
 enum err

@@ -144,7 +144,7 @@ edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
 
 /* Takes the next value, whole; a view until the next call. */
 static bool
-take_value(struct answer_reading *r, struct bytes *ret)
+answer_take_value(struct answer_reading *r, struct bytes *ret)
 {
     struct edge edge = {0};
     size_t seen = 0;
@@ -181,7 +181,7 @@ pass_value(struct answer_reading *r, bool wanted)
 
 /* Takes the comma before all but the first item, or the closing character. */
 static bool
-another(struct answer_reading *r, char close, bool *first)
+answer_another(struct answer_reading *r, char close, bool *first)
 {
     if (answer_peek(r) == (uint8_t)close) {
         r->at++;
@@ -198,7 +198,7 @@ static bool
 next_member(struct answer_reading *r, bool *first, const char *const *names, unsigned *ret_which)
 {
     struct bytes text;
-    if (!another(r, '}', first) || !take_value(r, &text)) return false;
+    if (!answer_another(r, '}', first) || !answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     struct bytes key = scan_text(&s);
     if (s.bad != NULL) return answer_fail(r, ERR_UNSUPPORTED, "expected a key");
@@ -318,7 +318,7 @@ read_point(struct answer_reading *r, bool histogram)
     struct bytes text;
     struct query_histogram h = {0};
     struct query_point p = {.histogram = histogram ? &h : NULL};
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     scan_expect(&s, '[');
     scan_next(&s);
@@ -337,7 +337,7 @@ read_points(struct answer_reading *r, bool histograms)
 {
     bool first = true;
     if (!answer_expect(r, '[', "expected an array of points")) return;
-    while (another(r, ']', &first) && read_point(r, histograms))
+    while (answer_another(r, ']', &first) && read_point(r, histograms))
         ;
 }
 
@@ -364,7 +364,7 @@ read_labels(struct answer_reading *r)
     struct bytes text, name;
     struct label *given = NULL;
     uint32_t count = 0;
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     scan_expect(&s, '{');
     while (scan_key(&s, &name)) {
@@ -418,7 +418,7 @@ static bool
 read_string(struct answer_reading *r)
 {
     struct bytes text;
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     scan_expect(&s, '[');
     scan_next(&s);
@@ -433,7 +433,7 @@ static bool
 read_type(struct answer_reading *r, enum promql_type *ret)
 {
     struct bytes text;
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     struct bytes word = scan_text(&s);
     for (enum promql_type type = PROMQL_SCALAR; type <= PROMQL_MATRIX; type++) {
@@ -454,7 +454,7 @@ read_result(struct answer_reading *r, enum promql_type type)
         if (took(r, r->sink->ops->series(r->sink, bytes_of("", 0), r->why)))
             (void)read_point(r, false);
     } else if (answer_expect(r, '[', "expected an array of series")) {
-        while (another(r, ']', &first) && answer_series(r))
+        while (answer_another(r, ']', &first) && answer_series(r))
             ;
     }
 }
@@ -484,7 +484,7 @@ static void
 read_notes(struct answer_reading *r, enum promql_note kind)
 {
     struct bytes text;
-    if (!take_value(r, &text)) return;
+    if (!answer_take_value(r, &text)) return;
     struct scan s = scan_of(text, &r->arena);
     if (scan_peek(&s) == 'n') { /* null: the list is empty */
         scan_null(&s);

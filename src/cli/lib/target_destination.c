@@ -199,7 +199,7 @@ adapt_settings(struct target_destination *d)
 }
 
 static enum err
-open_log(struct target_destination *d, struct why *why)
+destination_open_log(struct target_destination *d, struct why *why)
 {
     struct target_options options = d->target.options;
     options.writing = true;
@@ -234,7 +234,7 @@ target_destination_open(const struct target_options *options, struct target **re
     d->target.options = *options;
     adapt_settings(d);
     d->target.name = d->settings.name;
-    enum err e = open_log(d, why);
+    enum err e = destination_open_log(d, why);
     if (e == OK) e = open_relay(d, why);
     if (e) {
         destination_free(&d->target);

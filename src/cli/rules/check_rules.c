@@ -49,7 +49,7 @@ struct label_walk {
 };
 
 static struct label_walk
-labels_of(const struct found_rule *found)
+rule_labels(const struct found_rule *found)
 {
     return (struct label_walk){found->rule->labels, found->group->labels};
 }
@@ -74,10 +74,10 @@ next_label(struct label_walk *w)
 
 /* Compares names, then labels. */
 static int
-compare_series(const struct found_rule *a, const struct found_rule *b)
+compare_rules(const struct found_rule *a, const struct found_rule *b)
 {
     int order = strcmp(a->rule->name, b->rule->name);
-    struct label_walk x = labels_of(a), y = labels_of(b);
+    struct label_walk x = rule_labels(a), y = rule_labels(b);
     while (order == 0) {
         const struct named_text *p = next_label(&x), *q = next_label(&y);
         if (p == NULL || q == NULL) return (p != NULL) - (q != NULL);
@@ -93,7 +93,7 @@ compare_found(const void *a, const void *b)
 {
     const struct rule *x = ((const struct found_rule *)a)->rule;
     const struct rule *y = ((const struct found_rule *)b)->rule;
-    int order = compare_series(a, b);
+    int order = compare_rules(a, b);
     if (order != 0) return order;
     if (x->line != y->line) return x->line < y->line ? -1 : 1;
     return (x->column > y->column) - (x->column < y->column);
@@ -103,7 +103,7 @@ compare_found(const void *a, const void *b)
 static void
 print_duplicate(const char *path, const struct found_rule *first, const struct found_rule *second)
 {
-    struct label_walk labels = labels_of(first);
+    struct label_walk labels = rule_labels(first);
     struct buf line;
     const char *separator = "";
     buf_init(&line, NULL, LINE_BYTES_MAX);
@@ -128,7 +128,7 @@ find_duplicates(const char *path, const struct found_rule *rules, uint32_t count
 {
     uint32_t duplicates = 0;
     for (uint32_t first = 0, i = 1; i < count; i++) {
-        if (compare_series(&rules[first], &rules[i]) != 0) {
+        if (compare_rules(&rules[first], &rules[i]) != 0) {
             first = i;
         } else if (i == first + 1) {
             duplicates++;

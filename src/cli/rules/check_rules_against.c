@@ -90,7 +90,7 @@ same_labels(const struct named_texts *a, const struct named_texts *b)
 
 /* An Alertmanager is known by the place of its first members. */
 static struct shown
-name_of(const struct alertmanager_settings *a)
+alertmanager_name(const struct alertmanager_settings *a)
 {
     for (uint32_t i = 0; i < a->static_count; i++) {
         const struct text_list *targets = &a->static_configs[i].targets;
@@ -111,11 +111,11 @@ static enum likeness
 find_alike(const struct alerting *list, const struct alerting *one)
 {
     enum likeness best = NOT_THERE;
-    struct shown name = name_of(one->items);
+    struct shown name = alertmanager_name(one->items);
     for (uint32_t i = 0; i < list->count; i++) {
         struct alerting other = only(list, i);
         if (same_printed(one, &other)) return THE_SAME;
-        if (strcmp(name_of(other.items).text, name.text) == 0) best = CHANGED;
+        if (strcmp(alertmanager_name(other.items).text, name.text) == 0) best = CHANGED;
     }
     return best;
 }
@@ -127,13 +127,13 @@ report_alertmanagers(const struct alerting *file, const struct alerting *server)
         struct alerting one = only(server, i);
         if (find_alike(file, &one) != NOT_THERE) continue;
         printf("Alertmanager %s: not in the file: it is no longer sent alerts\n",
-               name_of(one.items).text);
+               alertmanager_name(one.items).text);
     }
     for (uint32_t i = 0; i < file->count; i++) {
         struct alerting one = only(file, i);
         enum likeness alike = find_alike(server, &one);
         if (alike == THE_SAME) continue;
-        printf("Alertmanager %s: %s\n", name_of(one.items).text,
+        printf("Alertmanager %s: %s\n", alertmanager_name(one.items).text,
                alike == CHANGED ? "changes" : "new");
     }
 }

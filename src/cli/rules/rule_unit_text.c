@@ -151,7 +151,7 @@ begin_line(struct buf *to, unsigned depth)
 
 /* Writes a line that only one side has. */
 static void
-put_line(struct buf *to, unsigned depth, const char *color, const char *text)
+diff_put_line(struct buf *to, unsigned depth, const char *color, const char *text)
 {
     begin_line(to, depth);
     buf_printf(to, "%s%s" NO_MORE, color, text);
@@ -173,7 +173,7 @@ put_lone_list(struct buf *to, const char *color, const char *name, const struct 
     char text[64];
     snprintf(text, sizeof text, "\"%s\": {%s%s", name, list->count == 0 ? "}" : "",
              list->count == 0 ? after : "");
-    put_line(to, 2, color, text);
+    diff_put_line(to, 2, color, text);
     for (uint32_t i = 0; i < list->count; i++) {
         begin_line(to, 3);
         buf_put_text(to, color);
@@ -182,16 +182,16 @@ put_lone_list(struct buf *to, const char *color, const char *name, const struct 
         buf_put_text(to, NO_MORE);
     }
     snprintf(text, sizeof text, "}%s", after);
-    if (list->count > 0) put_line(to, 2, color, text);
+    if (list->count > 0) diff_put_line(to, 2, color, text);
 }
 
 static void
 put_lone_alert(struct buf *to, const char *color, const struct fired_alert *alert)
 {
-    put_line(to, 1, color, "{");
+    diff_put_line(to, 1, color, "{");
     put_lone_list(to, color, "Annotations", &alert->annotations, ",");
     put_lone_list(to, color, "Labels", &alert->labels, "");
-    put_line(to, 1, color, "}");
+    diff_put_line(to, 1, color, "}");
 }
 
 static void
