@@ -60,7 +60,7 @@ add_target(struct groups *g, struct bytes target)
 }
 
 static enum err
-add_label(struct groups *g, struct bytes name, struct bytes value)
+group_add_label(struct groups *g, struct bytes name, struct bytes value)
 {
     if (g->label_count == TARGETS_LABELS_MAX) {
         return why_set(g->why, ERR_LIMIT, "more than %d labels", TARGETS_LABELS_MAX);
@@ -130,7 +130,7 @@ scan_labels(struct groups *g, struct scan *s)
     scan_expect(s, '{');
     for (struct bytes name; e == OK && scan_key(s, &name);) {
         struct bytes value = scan_text_or_null(s);
-        if (s->bad == NULL) e = add_label(g, name, value);
+        if (s->bad == NULL) e = group_add_label(g, name, value);
     }
     return e;
 }
@@ -235,7 +235,7 @@ read_label(struct config_reader *r, void *context)
     }
     if (e == OK) e = reader_next(r);
     if (e == OK) e = copy_scalar(g, "labels", &value);
-    return e ? e : add_label(g, name, value);
+    return e ? e : group_add_label(g, name, value);
 }
 
 static enum err
