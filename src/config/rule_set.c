@@ -100,7 +100,7 @@ check_missing(struct env *env, const char *path, struct why *why)
 }
 
 static enum err
-read_text(struct set_reading *r, const char *path, struct why *why)
+rule_set_read_text(struct set_reading *r, const char *path, struct why *why)
 {
     buf_clear(&r->text);
     enum err e = env_read_whole(r->options->env, path, &r->text, why);
@@ -138,7 +138,7 @@ read_file(struct set_reading *r, struct found_rule_file *file)
     const struct rule_file_options options = {.report = r->options->report,
                                               .context = r->options->context};
     struct why why = {""};
-    enum err e = read_text(r, file->path, &why);
+    enum err e = rule_set_read_text(r, file->path, &why);
     if (e == ERR_MISSING) return OK; /* it may have been removed since its directory was listed */
     file->is_there = true;
     bool parsed = e == OK;
@@ -204,7 +204,7 @@ compare_paths(const void *a, const void *b)
 
 /* Collects the paths that match a pattern, ordered by name. */
 static enum err
-expand(struct set_reading *r, const char *pattern)
+expand_pattern(struct set_reading *r, const char *pattern)
 {
     struct why why = {""};
     r->path_count = 0;
@@ -257,7 +257,7 @@ read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *
 {
     uint32_t number = (uint32_t)(tenant - r->set.tenants) + 1;
     enum err before = r->first;
-    enum err e = expand(r, pattern);
+    enum err e = expand_pattern(r, pattern);
     bool any = r->first != before; /* an unreadable directory is already reported */
     for (uint32_t i = 0; i < r->path_count && e == OK; i++) {
         struct found_rule_file *file = NULL;

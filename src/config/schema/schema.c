@@ -245,8 +245,8 @@ check_text(struct schema_reader *x, const struct schema_key *key, const char *pa
 
 /* Copies the current scalar. `check` may be NULL. */
 static enum err
-read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
-          enum err (*check)(const char *text, struct why *why), const char **ret)
+schema_read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
+                 enum err (*check)(const char *text, struct why *why), const char **ret)
 {
     if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
         return reader_expected(x->in, path, key->what == NULL ? "text" : key->what);
@@ -309,7 +309,7 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
         return e;
     }
     const char *text;
-    enum err e = read_text(x, key, path, key->check, &text);
+    enum err e = schema_read_text(x, key, path, key->check, &text);
     if (e) return e;
     for (uint32_t i = 0; key->unique && i < g->count; i++) {
         if (strcmp(((const char *const *)g->items)[i], text) != 0) continue;
@@ -328,7 +328,8 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
 }
 
 static enum err
-read_list(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+schema_read_list(struct schema_reader *x, const struct schema_key *key, const char *path,
+                 void *base)
 {
     struct config_reader *in = x->in;
     struct growing g = {NULL};
@@ -380,7 +381,7 @@ read_named(struct config_reader *in, void *context)
         return reader_complain(in, "%s: a name must be at most %d bytes, got %zu", path,
                                SCHEMA_NAME_BYTES_MAX, reader_scalar(in).size);
     }
-    enum err e = read_text(x, key, path, key->check_name, &name);
+    enum err e = schema_read_text(x, key, path, key->check_name, &name);
     if (e) return e;
     for (uint32_t i = 0; i < g->count; i++) {
         /* Each item begins with its name. */
@@ -395,7 +396,7 @@ read_named(struct config_reader *in, void *context)
         set_pointer(item, 0, name);
         e = read_mapping(x, key->inner, path, item);
     } else {
-        e = read_text(x, key, path, key->check, &value);
+        e = schema_read_text(x, key, path, key->check, &value);
     }
     if (e) return e;
     if (key->kind == SCHEMA_NAMED_TEXTS) {
@@ -435,7 +436,8 @@ read_own(struct schema_reader *x, const struct schema_key *key, const char *path
 }
 
 static enum err
-read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+schema_read_value(struct schema_reader *x, const struct schema_key *key, const char *path,
+                  void *base)
 {
     bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
     struct setting shape;
@@ -449,7 +451,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     case SCHEMA_BYTES:
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
-        e = read_text(x, key, path, key->check, &text);
+        e = schema_read_text(x, key, path, key->check, &text);
         if (e) return e;
         if (key->kind == SCHEMA_BYTES) {
             struct bytes bytes = bytes_of_text(text);
@@ -464,7 +466,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     case SCHEMA_BYTES_LIST:
     case SCHEMA_SECRETS:
     case SCHEMA_MAPPINGS:
-        return read_list(x, key, path, base);
+        return schema_read_list(x, key, path, base);
     case SCHEMA_NAMED_TEXTS:
     case SCHEMA_NAMED_SECRETS:
     case SCHEMA_NAMED_MAPPINGS:
@@ -553,7 +555,7 @@ read_key(struct config_reader *in, void *context)
     place->values[key - place->schema->keys] = in->event.start_mark;
     char path[SCHEMA_PATH_BYTES];
     join_path(path, place->path, key->name);
-    return read_value(x, key, path, place->base);
+    return schema_read_value(x, key, path, place->base);
 }
 
 static enum err

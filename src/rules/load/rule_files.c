@@ -81,7 +81,7 @@ struct drafting {
 };
 
 static struct rule_place
-place_of(yaml_mark_t mark)
+value_place(yaml_mark_t mark)
 {
     return (struct rule_place){(uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
 }
@@ -130,7 +130,7 @@ read_pair(struct config_reader *in, void *context)
         return reader_complain(in, "%s: duplicate key %s, first given on line %u", d->name,
                                shown_of(bytes_of_text(text->name)).text, items[i].at.line);
     }
-    text->at = place_of(in->event.start_mark);
+    text->at = value_place(in->event.start_mark);
     e = reader_next(in);
     if (e == OK) e = reader_text(in, d->name, d->file->arena, &text->value);
     if (e == OK) texts->count++;
@@ -226,7 +226,7 @@ read_field(struct config_reader *in, void *context)
     d->lines[index] = in->event.start_mark.line + 1;
     enum err e = reader_next(in);
     if (e || reader_is_null(in)) return e;
-    d->places.of[index] = place_of(in->event.start_mark);
+    d->places.of[index] = value_place(in->event.start_mark);
     void *to = (uint8_t *)d->draft + field->offset;
     switch (field->kind) {
     case FIELD_TEXT:
@@ -249,7 +249,7 @@ read_entry(struct rule_file *f, const struct rule_field *fields, const char *lis
            struct rule_places *ret_places)
 {
     struct drafting d = {.file = f, .fields = fields, .list = list, .draft = draft};
-    d.places.begin = place_of(f->in.event.start_mark);
+    d.places.begin = value_place(f->in.event.start_mark);
     if (f->in.event.type != YAML_MAPPING_START_EVENT) {
         return reader_complain(&f->in, "'%s' expects keys below it such as '%s:', got %s", list,
                                fields[0].name, reader_found(&f->in).text);
@@ -340,8 +340,8 @@ read_lone_group(struct config_reader *in, void *context)
 /* --- the file --------------------------------------------------------------------------------- */
 
 static enum err
-parse(const char *file, struct bytes text, const struct rule_file_options *options,
-      struct arena *arena, bool is_group, struct rule_groups *ret_groups, struct why *why)
+parse_rules(const char *file, struct bytes text, const struct rule_file_options *options,
+            struct arena *arena, bool is_group, struct rule_groups *ret_groups, struct why *why)
 {
     struct why first = {""}, reading = {""};
     struct rule_file f = {.options = options,
@@ -377,7 +377,7 @@ enum err
 rule_file_parse(const char *file, struct bytes text, const struct rule_file_options *options,
                 struct arena *arena, struct rule_groups *ret_groups, struct why *why)
 {
-    return parse(file, text, options, arena, false, ret_groups, why);
+    return parse_rules(file, text, options, arena, false, ret_groups, why);
 }
 
 enum err
@@ -385,7 +385,7 @@ rule_group_parse(const char *file, struct bytes text, const struct rule_file_opt
                  struct arena *arena, struct rule_group *ret_group, struct why *why)
 {
     struct rule_groups groups = {NULL};
-    enum err e = parse(file, text, options, arena, true, &groups, why);
+    enum err e = parse_rules(file, text, options, arena, true, &groups, why);
     if (e == OK) *ret_group = groups.items[0];
     return e;
 }

@@ -248,7 +248,7 @@ parse_number(struct bytes given, uint64_t *ret_bits)
 }
 
 static enum err
-read_number(struct config_reader *in, const char *name, uint64_t *ret)
+read_test_number(struct config_reader *in, const char *name, uint64_t *ret)
 {
     bool is_plain = in->event.type == YAML_SCALAR_EVENT &&
                     in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -284,7 +284,7 @@ check_distinct(struct config_reader *in, const char *name, const struct text_lis
 }
 
 static enum err
-read_texts(struct tests_reading *x, const char *name, bool are_distinct, struct text_list *to)
+read_test_texts(struct tests_reading *x, const char *name, bool are_distinct, struct text_list *to)
 {
     struct config_reader *in = &x->in;
     if (in->event.type != YAML_SEQUENCE_START_EVENT) return reader_expected(in, name, "a list");
@@ -420,7 +420,7 @@ read_mappings(struct tests_reading *x, const struct field *field, void *to)
 /* --- fields ----------------------------------------------------------------------------------- */
 
 static enum err
-read_value(struct tests_reading *x, const struct field *field, void *to)
+read_test_value(struct tests_reading *x, const struct field *field, void *to)
 {
     switch (field->kind) {
     case FIELD_TEXT:
@@ -432,10 +432,10 @@ read_value(struct tests_reading *x, const struct field *field, void *to)
     case FIELD_BOOL:
         return read_bool(&x->in, field->name, to);
     case FIELD_NUMBER:
-        return read_number(&x->in, field->name, to);
+        return read_test_number(&x->in, field->name, to);
     case FIELD_TEXTS:
     case FIELD_DISTINCT_TEXTS:
-        return read_texts(x, field->name, field->kind == FIELD_DISTINCT_TEXTS, to);
+        return read_test_texts(x, field->name, field->kind == FIELD_DISTINCT_TEXTS, to);
     case FIELD_NAMED_TEXTS:
         return read_named_texts(x, field->name, to);
     default:
@@ -475,7 +475,7 @@ read_field(struct config_reader *in, void *context)
     *line = in->event.start_mark.line + 1;
     enum err e = reader_next(in);
     if (e || reader_is_null(in)) return e;
-    return read_value(m->x, field, (uint8_t *)m->to + field->offset);
+    return read_test_value(m->x, field, (uint8_t *)m->to + field->offset);
 }
 
 /* --- the file --------------------------------------------------------------------------------- */

@@ -52,7 +52,7 @@ is_complete(const char *p)
     return true;
 }
 
-static enum err expand(struct rule_files_found *f, const char *pattern);
+static enum err expand_from(struct rule_files_found *f, const char *pattern);
 
 /* Adds a path of an element. */
 static enum err
@@ -66,7 +66,7 @@ take_path(void *context, const char *path)
     memcpy(whole, path, size);
     memcpy(whole + size, rest, rest_size + 1);
     if (rest_size > 0) {
-        enum err e = expand(f, whole);
+        enum err e = expand_from(f, whole);
         f->rest = rest;
         return e;
     }
@@ -82,7 +82,7 @@ take_path(void *context, const char *path)
 }
 
 static enum err
-expand(struct rule_files_found *f, const char *pattern)
+expand_from(struct rule_files_found *f, const char *pattern)
 {
     struct file_facts facts;
     if (!file_pattern_is_wild(pattern)) {
@@ -146,7 +146,7 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
                            shown_of(bytes_of_text(patterns->items[i])).text);
         }
         f.first = f.found.count;
-        enum err e = pattern[0] == '\0' ? OK : expand(&f, pattern);
+        enum err e = pattern[0] == '\0' ? OK : expand_from(&f, pattern);
         if (e) return e;
         if (f.found.count == f.first) unmatched(context, pattern);
         sort_new(&f);
