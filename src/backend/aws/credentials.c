@@ -204,7 +204,7 @@ shown(struct bytes arn)
 
 /* Errors that may pass are not errors of the configuration. */
 static enum writer_verdict
-verdict_of(enum err e)
+verdict_of_error(enum err e)
 {
     switch (e) {
     case ERR_AGAIN:
@@ -283,14 +283,14 @@ send_call(struct aws_credentials *c, enum state state, const struct aws_parts *p
     *ret = (struct writer_step){.next = WRITER_SEND};
     enum err e = aws_sign(parts, keys, aws_clock_now_s(c->clock), &c->request, &ret->http, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "%s", why.text);
         return;
     }
     c->state = state;
 }
 
 static void
-put_parameter(struct buf *to, const char *name, struct bytes value)
+form_put_parameter(struct buf *to, const char *name, struct bytes value)
 {
     buf_printf(to, "&%s=", name);
     buf_put_percent(to, value, "");
@@ -304,10 +304,11 @@ begin_form(struct aws_credentials *c, const char *action, const struct aws_role 
     if (session.size == 0) session = bytes_of_text(c->session_name);
     buf_wipe(&c->body);
     buf_printf(&c->body, "Action=%s&Version=2011-06-15", action);
-    put_parameter(&c->body, "RoleArn", role->arn);
-    put_parameter(&c->body, "RoleSessionName", session);
-    if (role->external_id.size > 0) put_parameter(&c->body, "ExternalId", role->external_id);
-    if (role->duration_s.size > 0) put_parameter(&c->body, "DurationSeconds", role->duration_s);
+    form_put_parameter(&c->body, "RoleArn", role->arn);
+    form_put_parameter(&c->body, "RoleSessionName", session);
+    if (role->external_id.size > 0) form_put_parameter(&c->body, "ExternalId", role->external_id);
+    if (role->duration_s.size > 0)
+        form_put_parameter(&c->body, "DurationSeconds", role->duration_s);
 }
 
 static void
@@ -324,7 +325,7 @@ send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_cred
     if (e == OK) e = aws_region(&c->setup, c->region, &why);
     if (e == OK) e = aws_endpoint(&c->setup, &sts, NULL, c->region, c->url, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "%s", why.text);
         return;
     }
     const struct aws_parts parts = {.target = c->target,
@@ -389,11 +390,11 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
     enum err e = read_token(c->setup.env, path, &token, &why);
     if (e == OK) {
         begin_form(c, "AssumeRoleWithWebIdentity", &c->source.web_role);
-        put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
+        form_put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
     }
     buf_fini(&token);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "%s", why.text);
     } else {
         send_to_sts(c, WEB_IDENTITY, NULL, ret);
     }
@@ -522,7 +523,7 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
     enum err e = find_container(c, &why);
     if (e == OK) e = put_authorization(c, &line, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why_text(&why, e));
+        fail_source(c, verdict_of_error(e), ret, "%s", why_text(&why, e));
     } else {
         if (line.size > 0) headers[0] = (const char *)line.at;
         const struct aws_parts parts = {.target = &container_target,
@@ -593,7 +594,7 @@ poll_process(struct aws_credentials *c, struct writer_step *ret)
         }
     }
     if (e) {
-        fail_source(c, verdict_of(e), ret, "credential_process: %s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "credential_process: %s", why.text);
     } else {
         take_json(c, buf_bytes(&c->output), AWS_KEYS_OF_PROCESS, ret);
     }
@@ -651,7 +652,7 @@ fetch_begin(struct aws_credentials *c, struct writer_step *ret)
     enum err e = aws_key_source_find(&c->setup, &c->source, &why);
     if (e) {
         c->source.files.passed_over.text[0] = '\0'; /* the message includes it */
-        fetch_fail(c, verdict_of(e), why.text, ret);
+        fetch_fail(c, verdict_of_error(e), why.text, ret);
         return;
     }
     c->roles_left = c->source.role_count;

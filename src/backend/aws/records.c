@@ -272,7 +272,7 @@ read_record(struct scan *s, struct records_answer *result)
 
 /* No error code means that a record can never be stored: unknown ones are retried. */
 static enum writer_verdict
-verdict_of(const struct records_answer *result)
+record_verdict(const struct records_answer *result)
 {
     /* Firehose sends the last one when its limits are reached. */
     static const char *const throttled[] = {"ProvisionedThroughputExceeded", "Throttling",
@@ -302,7 +302,7 @@ records_read_list(struct aws_records *r, struct scan *s)
         read_record(s, &result);
         if (s->bad != NULL || count++ >= r->count) continue;
         struct aws_record *record = &r->records[count - 1];
-        record->verdict = (uint8_t)verdict_of(&result);
+        record->verdict = (uint8_t)record_verdict(&result);
         record->shard = result.shard.size == 0 ? 0 : hash_bytes(result.shard, 0);
         if (record->verdict == VERDICT_DELIVERED || r->error[0] != '\0') continue;
         struct writer_step step;
@@ -343,7 +343,7 @@ aws_records_read(struct aws_records *r, const char *list, const struct http_call
 }
 
 static const char *
-reason_of(enum writer_verdict verdict)
+record_reason(enum writer_verdict verdict)
 {
     return verdict == VERDICT_THROTTLED ? "throttled" : "unavailable";
 }
@@ -362,7 +362,7 @@ aws_records_judge(const struct aws_records *r, struct writer_step *ret_step)
     }
     /* No record was stored: the body stays as it is. */
     enum writer_verdict verdict = throttled > 0 ? VERDICT_THROTTLED : VERDICT_RETRY;
-    step_done(ret_step, stored == 0 ? verdict : VERDICT_MIXED, reason_of(verdict), r->error);
+    step_done(ret_step, stored == 0 ? verdict : VERDICT_MIXED, record_reason(verdict), r->error);
 }
 
 void
@@ -374,6 +374,6 @@ aws_call_entry(const struct writer *writer, const struct writer_call *call, uint
     enum writer_verdict verdict = (enum writer_verdict)r->records[record].verdict;
     *ret_entry = (struct writer_entry){.verdict = verdict};
     if (verdict == VERDICT_DELIVERED) return;
-    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", reason_of(verdict));
+    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", record_reason(verdict));
     snprintf(ret_entry->answer, sizeof ret_entry->answer, "%s", r->error);
 }

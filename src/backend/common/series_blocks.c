@@ -133,7 +133,7 @@ series_blocks_key(const struct series_blocks *b, uint32_t number)
 }
 
 static int
-compare_entries(const void *a, const void *b, void *blocks)
+compare_keys(const void *a, const void *b, void *blocks)
 {
     const struct block_entry *x = a, *y = b;
     int order = labels_compare(entry_labels(blocks, x), entry_labels(blocks, y));
@@ -163,7 +163,7 @@ block_wants(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 }
 
 static enum err
-put_sample(struct series_blocks *b, struct held_sample sample, struct why *why)
+block_put(struct series_blocks *b, struct held_sample sample, struct why *why)
 {
     if (b->sample_count == SERIES_BLOCKS_SAMPLES) {
         return why_set(why, ERR_FULL, "too many samples for a block");
@@ -187,7 +187,7 @@ series_blocks_put_float(struct series_blocks *b, uint32_t number, int64_t t_ms, 
                         int64_t start_ms, struct why *why)
 {
     if (!block_wants(b, number, t_ms)) return OK;
-    return put_sample(
+    return block_put(
         b, (struct held_sample){.t_ms = t_ms, .bits = bits, .start_ms = start_ms, .key = number},
         why);
 }
@@ -208,11 +208,11 @@ series_blocks_put_histogram(struct series_blocks *b, uint32_t number, int64_t t_
     }
     histogram_put(&b->histograms, histogram);
     if (buf_error(&b->histograms)) return blocks_no_memory(why);
-    return put_sample(b, sample, why);
+    return block_put(b, sample, why);
 }
 
 static int
-compare_samples(const void *a, const void *b)
+compare_held(const void *a, const void *b)
 {
     const struct held_sample *x = a, *y = b;
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
@@ -226,7 +226,7 @@ sort_samples(struct series_blocks *b)
 {
     uint32_t kept = 0;
     if (b->in_order) return;
-    qsort(b->samples, b->sample_count, sizeof *b->samples, compare_samples);
+    qsort(b->samples, b->sample_count, sizeof *b->samples, compare_held);
     for (uint32_t i = 0; i < b->sample_count; i++) {
         const struct held_sample *s = &b->samples[i], *last = &b->samples[kept - (kept > 0)];
         if (kept > 0 && s->group == last->group && s->t_ms == last->t_ms) continue;
@@ -343,7 +343,7 @@ sort_keys(struct series_blocks *b)
 {
     if (b->sorted || b->count == 0) return;
     b->sorted = true;
-    qsort_r(b->entries, b->count, sizeof *b->entries, compare_entries, b);
+    qsort_r(b->entries, b->count, sizeof *b->entries, compare_keys, b);
     for (uint32_t i = 0; i < b->count; i++) {
         struct block_entry *entry = &b->entries[i];
         bool same = i > 0 && bytes_equal(entry_labels(b, entry), entry_labels(b, entry - 1));
@@ -375,7 +375,8 @@ is_held(const struct series_blocks *b)
 }
 
 static enum err
-give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret, struct why *why)
+block_give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret,
+                      struct why *why)
 {
     enum err e = OK;
     uint32_t n = 0;
@@ -435,7 +436,8 @@ series_blocks_batch(struct series_blocks *b, struct sample_batch *ret, struct wh
         }
         uint32_t end =
             search_first(i, b->at, b->sample_count, b->samples[i].group > b->current_first);
-        if (b->at < end && b->samples[b->at].is_histogram) return give_histograms(b, end, ret, why);
+        if (b->at < end && b->samples[b->at].is_histogram)
+            return block_give_histograms(b, end, ret, why);
         if (b->at < end) {
             give_floats(b, end, ret);
             return OK;

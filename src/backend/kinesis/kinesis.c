@@ -292,7 +292,7 @@ aggregate(struct kinesis *w, const struct aws_records *r, const struct aws_recor
 
 /* `made`: bytes of the call's aggregates that are already in the body. */
 static enum err
-put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
+kinesis_put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
 {
     const struct aws_record *record = &r->records[i];
     struct bytes data;
@@ -329,7 +329,7 @@ kinesis_make_body(struct stream_writer *base, struct aws_records *r)
     }
     if (e == OK) e = aws_records_begin(r, &base->body, buf_bytes(&base->head));
     for (uint32_t i = 0; i < r->count && e == OK; i++) {
-        e = put_record(w, r, i, &made);
+        e = kinesis_put_record(w, r, i, &made);
     }
     return e ? e : aws_records_end(r, &base->body);
 }

@@ -94,7 +94,7 @@ sweep_send(struct s3_sweep *s, const char *method, const char *key, struct write
 }
 
 static void
-put_parameter(struct buf *to, const char *name, struct bytes value)
+sweep_put_parameter(struct buf *to, const char *name, struct bytes value)
 {
     buf_printf(to, "&%s=", name);
     buf_put_percent(to, value, "");
@@ -109,10 +109,10 @@ send_list(struct s3_sweep *s, struct writer_step *ret)
     s->listing = true;
     buf_clear(&s->query);
     buf_printf(&s->query, "uploads=&max-uploads=%d", S3_SWEEP_PAGE);
-    put_parameter(&s->query, "prefix", bytes_of(prefix, size));
+    sweep_put_parameter(&s->query, "prefix", bytes_of(prefix, size));
     if (s->page.is_truncated) {
-        put_parameter(&s->query, "key-marker", bytes_of_text(s->page.next_key));
-        put_parameter(&s->query, "upload-id-marker", bytes_of_text(s->page.next_id));
+        sweep_put_parameter(&s->query, "key-marker", bytes_of_text(s->page.next_key));
+        sweep_put_parameter(&s->query, "upload-id-marker", bytes_of_text(s->page.next_id));
     }
     sweep_send(s, "GET", NULL, ret);
 }
