@@ -209,7 +209,7 @@ fetch_data(struct checking *x, struct http_client *client, const char *page, jso
 }
 
 static uint64_t
-number_of(const json_t *object, const char *key)
+json_number_of(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
     return json_is_integer(value) && json_integer_value(value) > 0
@@ -243,14 +243,14 @@ note_counts(const json_t *one, struct present *p)
     static const char *const others[] = {"exemplars", "metadata"};
     const json_t *samples = json_object_get(one, "samples");
     b->letters_known = b->queued_known = json_is_object(samples);
-    b->samples = number_of(samples, "queued");
-    b->letters = number_of(samples, "deadLettered");
+    b->samples = json_number_of(samples, "queued");
+    b->letters = json_number_of(samples, "deadLettered");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         const json_t *fates = json_object_get(one, others[i]);
-        b->exemplars += number_of(fates, "queued");
-        b->letters += number_of(fates, "deadLettered");
+        b->exemplars += json_number_of(fates, "queued");
+        b->letters += json_number_of(fates, "deadLettered");
     }
-    b->log_bytes = number_of(one, "lagBytes");
+    b->log_bytes = json_number_of(one, "lagBytes");
     p->open = strcmp(json_text_of(one, "state"), "closed") != 0;
     if (p->open) return;
     b->queued_known = false;

@@ -480,7 +480,7 @@ struct slice_counts {
 };
 
 static void
-show_progress(struct copying *c, const struct slice_counts *here)
+copy_show_progress(struct copying *c, const struct slice_counts *here)
 {
     const struct slice_state *s = &c->state;
     progress_show(&c->progress,
@@ -520,7 +520,7 @@ try_slice(struct copying *c, int64_t min_ms, int64_t max_ms, struct slice_counts
         if (e || labels.at == NULL) break;
         e = copy_series(c, set, labels, counts, why);
         if (e == OK && copy_is_stopped(c)) e = why_set(why, ERR_CANCELED, "stopped");
-        show_progress(c, counts);
+        copy_show_progress(c, counts);
     }
     const char *sentence;
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {

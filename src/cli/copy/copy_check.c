@@ -97,7 +97,7 @@ find_known(const struct check *c, struct bytes labels)
 }
 
 static enum err
-learn(struct check *c, struct bytes labels, struct copy_held held, struct why *why)
+note_known(struct check *c, struct bytes labels, struct copy_held held, struct why *why)
 {
     struct budget *memory = c->o->memory;
     if (c->known_count == c->known_capacity) {
@@ -129,7 +129,7 @@ read_other(struct check *c, struct why *why)
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         e = hold_series(set, &held, why);
-        if (e == OK && held.samples > 0) e = learn(c, labels, held, why);
+        if (e == OK && held.samples > 0) e = note_known(c, labels, held, why);
     }
     series_set_free(set);
     return e;
@@ -143,7 +143,7 @@ struct copy_found {
 };
 
 static void
-put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool hex)
+check_put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool hex)
 {
     char text[24];
     json_key(json, key);
@@ -173,8 +173,8 @@ report(struct check *c, struct bytes labels, const struct copy_found *f, struct 
     json_put_int(&json, c->min_ms);
     json_key(&json, "to_ms");
     json_put_int(&json, c->max_ms);
-    put_pair(&json, "samples", f->from.samples, f->to.samples, false);
-    put_pair(&json, "checksums", f->from.sum, f->to.sum, true);
+    check_put_pair(&json, "samples", f->from.samples, f->to.samples, false);
+    check_put_pair(&json, "checksums", f->from.sum, f->to.sum, true);
     json_key(&json, "missing");
     json_put_uint(&json, f->missing);
     json_key(&json, "different");
@@ -355,7 +355,7 @@ compare_singles(struct single *from, struct single *to, struct copy_found *f, st
 }
 
 static enum err
-compare_samples(struct check *c, struct bytes labels, struct bytes given, struct why *why)
+recheck_series(struct check *c, struct bytes labels, struct bytes given, struct why *why)
 {
     struct single from = {.found = false}, to = {.found = false};
     struct copy_found f = {.missing = 0};
@@ -417,7 +417,7 @@ check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
     enum err e = read_other(c, why);
     if (e == OK) e = read_first(c, why);
     for (uint32_t i = 0; e == OK && i < c->differing_count; i++) {
-        e = compare_samples(c, c->differing[2 * i], c->differing[2 * i + 1], why);
+        e = recheck_series(c, c->differing[2 * i], c->differing[2 * i + 1], why);
     }
     if (e == OK) {
         count_beside(c);

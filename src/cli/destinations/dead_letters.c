@@ -216,7 +216,7 @@ walk_letters(struct letters_request *a, const char *dir,
 /* --- list ------------------------------------------------------------------------------------- */
 
 static struct letter_group *
-find_group(struct letters_request *a, struct bytes reason, int64_t failed_ms)
+find_letter_group(struct letters_request *a, struct bytes reason, int64_t failed_ms)
 {
     struct letter_group *groups = (struct letter_group *)(void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
@@ -237,7 +237,7 @@ list_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 {
     struct letters_request *a = context;
     if (!is_meant(a, letter)) return OK;
-    struct letter_group *group = find_group(a, letter->reason, letter->failed_ms);
+    struct letter_group *group = find_letter_group(a, letter->reason, letter->failed_ms);
     if (group == NULL) {
         a->left_out++;
         return OK;

@@ -222,7 +222,7 @@ nothing(void *owner)
 }
 
 static enum err
-prepare(struct sources_asking *a, const struct source_settings *settings, struct why *why)
+sources_prepare(struct sources_asking *a, const struct source_settings *settings, struct why *why)
 {
     struct env *env = env_real();
     int64_t now_ms = env_realtime_ms(env), to_ms = now_ms;
@@ -253,7 +253,7 @@ static enum err
 try_source(struct sources_asking *a, const struct source_settings *settings, struct why *why)
 {
     struct http_puller *puller = NULL;
-    enum err e = prepare(a, settings, why);
+    enum err e = sources_prepare(a, settings, why);
     if (e == OK) e = http_puller_new(env_real(), "Firekeep/" FIREKEEP_VERSION, &puller, why);
     struct reader_options options = {.env = env_real(),
                                      .memory = &a->memory,

@@ -150,7 +150,7 @@ total(const struct target_counts *counts)
 }
 
 static void
-show_progress(struct importing *im)
+import_show_progress(struct importing *im)
 {
     struct batch_counts c = batch_counts(im->batch);
     uint64_t here = input_read_bytes(im->input);
@@ -284,7 +284,7 @@ read_lines(struct importing *im, struct why *why)
             e = import_send(im, why);
             if (e) return e;
         }
-        if (i % 256 == 0) show_progress(im);
+        if (i % 256 == 0) import_show_progress(im);
     }
 }
 
@@ -353,7 +353,7 @@ read_capture(struct importing *im, struct why *why)
         if (import_is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
         enum err e = read_record(im, &end, why);
         if (e) return e;
-        show_progress(im);
+        import_show_progress(im);
     }
     return OK;
 }

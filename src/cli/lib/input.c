@@ -166,7 +166,7 @@ detect(struct input *in, struct why *why)
 /* --- uncompressing ---------------------------------------------------------------------------- */
 
 static enum err
-damaged(const struct input *in, const char *what, struct why *why)
+input_damaged(const struct input *in, const char *what, struct why *why)
 {
     return why_set(why, ERR_CORRUPT, "%s: %s", in->name, what);
 }
@@ -180,10 +180,10 @@ unpack_gzip(struct input *in, struct why *why)
         }
         if (in->raw_at == in->raw_end) return OK;
         if (in->raw[in->raw_at] != 0x1f) {
-            return damaged(in, "unexpected data after the gzip data", why);
+            return input_damaged(in, "unexpected data after the gzip data", why);
         }
         in->between = false;
-        if (inflateReset(&in->gzip) != Z_OK) return damaged(in, "zlib failed", why);
+        if (inflateReset(&in->gzip) != Z_OK) return input_damaged(in, "zlib failed", why);
     }
     in->gzip.next_in = in->raw + in->raw_at;
     in->gzip.avail_in = (uInt)(in->raw_end - in->raw_at);
@@ -194,7 +194,7 @@ unpack_gzip(struct input *in, struct why *why)
     in->window.size += STEP_BYTES - in->gzip.avail_out;
     if (code == Z_STREAM_END) in->between = true;
     if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR) return OK;
-    return damaged(in, in->gzip.msg != NULL ? in->gzip.msg : "the gzip data is damaged", why);
+    return input_damaged(in, in->gzip.msg != NULL ? in->gzip.msg : "the gzip data is damaged", why);
 }
 
 static enum err
@@ -206,7 +206,7 @@ unpack_zstd(struct input *in, struct why *why)
     size_t code = ZSTD_decompressStream(in->zstd, &to, &from);
     in->raw_at = from.pos;
     in->window.size += to.pos;
-    if (ZSTD_isError(code)) return damaged(in, ZSTD_getErrorName(code), why);
+    if (ZSTD_isError(code)) return input_damaged(in, ZSTD_getErrorName(code), why);
     in->between = code == 0;
     return OK;
 }
@@ -232,7 +232,8 @@ unpack_some(struct input *in, size_t before, struct why *why)
             in->raw_at = in->raw_end;
         }
         if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
-        if (packed && !in->between) return damaged(in, "the compressed data is cut short", why);
+        if (packed && !in->between)
+            return input_damaged(in, "the compressed data is cut short", why);
         in->end = true;
     }
     return e;
@@ -412,7 +413,7 @@ input_piece(struct input *in, size_t size, struct bytes *ret_piece, struct why *
     }
     *ret_piece = (struct bytes){NULL, 0};
     if (available(in) == 0 && size > 0) return OK;
-    if (available(in) < size) return damaged(in, "the last record is cut short", why);
+    if (available(in) < size) return input_damaged(in, "the last record is cut short", why);
     *ret_piece = input_take(in, size, size);
     return OK;
 }

@@ -344,7 +344,7 @@ read_points(struct answer_reading *r, bool histograms)
 /* --- series ----------------------------------------------------------------------------------- */
 
 static bool
-build_labels(struct answer_reading *r, struct label *given, uint32_t count)
+answer_build_labels(struct answer_reading *r, struct label *given, uint32_t count)
 {
     static const struct labels_limits limits = {LABELS_MAX, VALUE_BYTES_MAX, VALUE_BYTES_MAX};
     buf_clear(&r->labels);
@@ -359,7 +359,7 @@ build_labels(struct answer_reading *r, struct label *given, uint32_t count)
 }
 
 static bool
-read_labels(struct answer_reading *r)
+answer_read_labels(struct answer_reading *r)
 {
     struct bytes text, name;
     struct label *given = NULL;
@@ -375,7 +375,7 @@ read_labels(struct answer_reading *r)
         given = more;
         given[count++] = (struct label){name, scan_text(&s)};
     }
-    return scanned(r, &s) && build_labels(r, given, count) &&
+    return scanned(r, &s) && answer_build_labels(r, given, count) &&
            took(r, r->sink->ops->series(r->sink, buf_bytes(&r->labels), r->why));
 }
 
@@ -395,7 +395,7 @@ answer_series(struct answer_reading *r)
         switch (which) {
         case METRIC:
             named = true;
-            (void)read_labels(r);
+            (void)answer_read_labels(r);
             break;
         case VALUE:
         case HISTOGRAM:

@@ -85,7 +85,7 @@ check_going(struct target_destination *d, const struct relay_status *status, str
 
 /* Runs the relay until at most `behind_bytes` wait in the log. */
 static enum err
-deliver(struct target_destination *d, uint64_t behind_bytes, struct why *why)
+deliver_until(struct target_destination *d, uint64_t behind_bytes, struct why *why)
 {
     for (;;) {
         int wait_ms = relay_step(d->relay);
@@ -131,7 +131,7 @@ destination_write(struct target *target, enum rw_version version, struct bytes m
     struct target_destination *d = destination_of(target);
     enum err e = target_write(d->log, version, message, packed, counts, result, why);
     if (e == OK) e = open_relay(d, why);
-    return e ? e : deliver(d, BEHIND_BYTES_MAX, why);
+    return e ? e : deliver_until(d, BEHIND_BYTES_MAX, why);
 }
 
 static enum err
@@ -153,7 +153,7 @@ destination_finish(struct target *target, struct why *why)
     enum err e = open_relay(d, why);
     if (e) return e;
     relay_drain(d->relay);
-    e = deliver(d, 0, why);
+    e = deliver_until(d, 0, why);
     return e ? e : close_relay(d, why);
 }
 

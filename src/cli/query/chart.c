@@ -570,7 +570,7 @@ report_rest(const struct chart *c, uint32_t legend)
 }
 
 static void
-put_field(struct chart *c, const struct chart_field *f, uint32_t margin)
+chart_put_field(struct chart *c, const struct chart_field *f, uint32_t margin)
 {
     for (uint32_t y = 0; y < f->height; y++) {
         char label[48] = "";
@@ -641,7 +641,7 @@ print_chart(struct chart *c, uint32_t legend, uint32_t width, uint32_t height, s
          i-- > 0;) { /* backwards: the first series is drawn over the others */
         draw(c, &f, i);
     }
-    put_field(c, &f, margin);
+    chart_put_field(c, &f, margin);
     chart_put_times(c, &f, margin);
     put_span(c, &f, width);
     put_legend(c, legend, width);

@@ -55,7 +55,7 @@ rule_labels(const struct found_rule *found)
 }
 
 static const struct named_text *
-take_label(struct named_texts *texts)
+pop_label(struct named_texts *texts)
 {
     texts->count--;
     return texts->items++;
@@ -65,11 +65,11 @@ take_label(struct named_texts *texts)
 static const struct named_text *
 next_label(struct label_walk *w)
 {
-    if (w->own.count == 0) return w->of_group.count == 0 ? NULL : take_label(&w->of_group);
+    if (w->own.count == 0) return w->of_group.count == 0 ? NULL : pop_label(&w->of_group);
     int order = w->of_group.count == 0 ? -1 : strcmp(w->own.items->name, w->of_group.items->name);
-    if (order > 0) return take_label(&w->of_group);
-    if (order == 0) take_label(&w->of_group);
-    return take_label(&w->own);
+    if (order > 0) return pop_label(&w->of_group);
+    if (order == 0) pop_label(&w->of_group);
+    return pop_label(&w->own);
 }
 
 /* Compares names, then labels. */

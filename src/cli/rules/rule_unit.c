@@ -131,7 +131,7 @@ unit_step(struct testing *t, int64_t since_ms, bool *ret_fine)
 
 /* Orders expected alerts by time, then by their place in the file. */
 static int
-compare_times(const void *a, const void *b)
+compare_alert_times(const void *a, const void *b)
 {
     const struct rule_test_alerts *x = *(const struct rule_test_alerts *const *)a;
     const struct rule_test_alerts *y = *(const struct rule_test_alerts *const *)b;
@@ -148,7 +148,7 @@ sort_alerts(struct testing *t, const struct rule_test_alerts ***ret)
     for (uint32_t i = 0; i < count; i++) {
         order[i] = &t->test->alerts.items[i];
     }
-    if (count > 1) qsort(order, count, sizeof *order, compare_times);
+    if (count > 1) qsort(order, count, sizeof *order, compare_alert_times);
     *ret = order;
     return OK;
 }
@@ -244,7 +244,7 @@ check_times(struct testing *t, bool *ret_fine)
 }
 
 static enum err
-run(struct testing *t)
+unit_run(struct testing *t)
 {
     bool fine = true;
     enum err e = memory_store_new(t->memory, &t->store);
@@ -278,7 +278,7 @@ rule_unit_run(const struct rule_unit_options *options, const struct rule_test *t
     arena_init(&t.scratch, t.memory, TEST_BYTES_MAX, 0);
     buf_init(&t.text, t.memory, TEST_TEXT_BYTES_MAX);
     buf_init(&t.refusal, t.memory, TEST_TEXT_BYTES_MAX);
-    enum err e = run(&t);
+    enum err e = unit_run(&t);
     for (uint32_t i = 0; i < t.group_count; i++) {
         group_free(t.groups[i]);
     }

@@ -24,7 +24,7 @@ struct test_input {
 
 /* Returns the reason why a series with these labels cannot be stored, or NULL. */
 static const char *
-build_labels(struct testing *t, const struct notation_metric *metric, struct buf *to)
+input_build_labels(struct testing *t, const struct notation_metric *metric, struct buf *to)
 {
     static const struct labels_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
     struct buf sentence;
@@ -50,7 +50,7 @@ add_input(struct testing *t, const struct notation *notation)
 {
     struct buf labels;
     buf_init(&labels, t->memory, NOTATION_BYTES_MAX);
-    const char *refused = build_labels(t, &notation->metric, &labels);
+    const char *refused = input_build_labels(t, &notation->metric, &labels);
     if (refused != NULL) buf_clear(&labels);
     struct bytes copy = arena_copy(&t->arena, buf_bytes(&labels));
     bool lacks = buf_error(&labels) || (copy.at == NULL && labels.size > 0);
