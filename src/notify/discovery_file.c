@@ -158,7 +158,7 @@ add_file(struct file_discovery *f, const char *path)
 }
 
 static enum err
-take_path(void *context, const char *path)
+discovery_take_path(void *context, const char *path)
 {
     struct file_discovery *f = context;
     struct file_facts facts;
@@ -212,8 +212,8 @@ file_step(struct discovery *discovery)
         f->files[i].is_there = false;
     }
     for (uint32_t i = 0; i < f->settings->files.count; i++) {
-        enum err failed =
-            file_pattern_expand(env, f->settings->files.items[i], take_path, f, e ? NULL : &why);
+        enum err failed = file_pattern_expand(env, f->settings->files.items[i], discovery_take_path,
+                                              f, e ? NULL : &why);
         e = err_first(e, failed);
     }
     if (e && !f->has_failed) {

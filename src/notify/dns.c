@@ -370,7 +370,7 @@ question_answered(struct dns_question *q)
 }
 
 static void
-note_failed(struct dns_question *q, int status)
+dns_note_failed(struct dns_question *q, int status)
 {
     q->has_failed = true;
     if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
@@ -391,7 +391,7 @@ on_status(struct dns_question *q, int status)
         question_answered(q);
         return;
     }
-    if (status != ARES_ENOTFOUND) note_failed(q, status);
+    if (status != ARES_ENOTFOUND) dns_note_failed(q, status);
     ask_next(q);
 }
 

@@ -34,7 +34,7 @@ request_free(struct request *r)
 
 /* Translates the verdict on an answer into the outcome for the member. */
 static enum member_verdict
-verdict_of(enum writer_verdict verdict)
+member_verdict_of(enum writer_verdict verdict)
 {
     switch (verdict) {
     case VERDICT_DELIVERED:
@@ -139,7 +139,7 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
     struct notifier *n = r->notifier;
     struct member *m = r->member;
     char alert[LOG_VALUE_BYTES_MAX] = "", url[LOG_VALUE_BYTES_MAX] = "";
-    enum member_verdict verdict = verdict_of(step->verdict);
+    enum member_verdict verdict = member_verdict_of(step->verdict);
     enum member_news news = MEMBER_NO_NEWS;
     int64_t now_ns = env_monotonic_ns(n->env), failing_ns = 0;
     bool is_apart = ahead_s > NOTIFY_CLOCKS_APART_S || ahead_s < -NOTIFY_CLOCKS_APART_S;
