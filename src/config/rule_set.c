@@ -133,7 +133,7 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
 
 /* Reads the file at `file->path` and counts its rules. */
 static enum err
-read_file(struct set_reading *r, struct found_rule_file *file)
+rule_set_read_file(struct set_reading *r, struct found_rule_file *file)
 {
     const struct rule_file_options options = {.report = r->options->report,
                                               .context = r->options->context};
@@ -177,7 +177,7 @@ find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_
     *file = (struct found_rule_file){.path = path};
     table_add(&r->by_path, hash, r->file_count++);
     *ret_file = file;
-    return read_file(r, file);
+    return rule_set_read_file(r, file);
 }
 
 /* --- patterns --------------------------------------------------------------------------------- */

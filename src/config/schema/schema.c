@@ -38,7 +38,7 @@ schema_number(const struct schema_key *key)
 }
 
 static enum err
-parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
+schema_parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
 {
     struct setting shape = schema_number(key);
     uint64_t number = 0;
@@ -70,7 +70,7 @@ schema_default(const struct schema *schema, unsigned type, void *base)
         if (k->kind == SCHEMA_MAPPING) schema_default(k->inner, type, (uint8_t *)base + k->offset);
         if (k->fallback == NULL) continue;
         if (schema_is_number(k->kind)) {
-            enum err e = parse_number(k, bytes_of_text(k->fallback), base, NULL);
+            enum err e = schema_parse_number(k, bytes_of_text(k->fallback), base, NULL);
             assert(e == OK);
         } else if (k->parse != NULL) {
             bool fine = k->parse(bytes_of_text(k->fallback), base);
@@ -222,8 +222,8 @@ unknown_key(struct schema_place *place)
 /* --- texts ------------------------------------------------------------------------------------ */
 
 static enum err
-check_text(struct schema_reader *x, const struct schema_key *key, const char *path,
-           struct bytes text)
+schema_check_text(struct schema_reader *x, const struct schema_key *key, const char *path,
+                  struct bytes text)
 {
     uint64_t max = key->max == 0 || schema_is_list(key->kind) ? SCHEMA_TEXT_BYTES_MAX : key->max;
     if (text.size == 0 && !key->may_be_empty) {
@@ -252,7 +252,7 @@ schema_read_text(struct schema_reader *x, const struct schema_key *key, const ch
         return reader_expected(x->in, path, key->what == NULL ? "text" : key->what);
     }
     struct bytes text = reader_scalar(x->in);
-    enum err e = check_text(x, key, path, text);
+    enum err e = schema_check_text(x, key, path, text);
     if (e) return e;
     char *copy = arena_alloc(x->arena, text.size + 1);
     if (copy == NULL) return schema_no_memory(x);
@@ -481,7 +481,8 @@ schema_read_value(struct schema_reader *x, const struct schema_key *key, const c
         shape = schema_number(key);
         setting_expected(&shape, expected, sizeof expected);
         if (!scalar) return reader_expected(x->in, path, expected);
-        return reader_wrong(x->in, path, parse_number(key, reader_scalar(x->in), base, x->in->why));
+        return reader_wrong(x->in, path,
+                            schema_parse_number(key, reader_scalar(x->in), base, x->in->why));
     }
 }
 
@@ -543,7 +544,7 @@ check_missing(struct schema_place *place)
 }
 
 static enum err
-read_key(struct config_reader *in, void *context)
+schema_read_key(struct config_reader *in, void *context)
 {
     struct schema_place *place = context;
     struct schema_reader *x = place->x;
@@ -574,7 +575,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;
     uint32_t passed_over = in->passed_over;
-    enum err e = reader_mapping(in, read_key, &place);
+    enum err e = reader_mapping(in, schema_read_key, &place);
     if (in->passed_over != passed_over) return e; /* rules would report wrong keys as missing */
     if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);

@@ -229,14 +229,14 @@ check_name(const struct checked *c, uint64_t hash)
 }
 
 static int
-compare_texts(const void *a, const void *b)
+compare_text_names(const void *a, const void *b)
 {
     const struct named_text *x = a, *y = b;
     return strcmp(x->name, y->name);
 }
 
 static bool
-keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_texts *ret)
+rules_keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_texts *ret)
 {
     if (from->count == 0) return true;
     struct named_text *items = arena_alloc(arena, from->count * sizeof *items);
@@ -244,7 +244,7 @@ keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_t
     for (uint32_t i = 0; i < from->count; i++) {
         items[i] = (struct named_text){from->items[i].name, from->items[i].value};
     }
-    qsort(items, from->count, sizeof *items, compare_texts);
+    qsort(items, from->count, sizeof *items, compare_text_names);
     *ret = (struct named_texts){items, from->count};
     return true;
 }
@@ -261,8 +261,8 @@ keep_rule(struct arena *arena, const struct drafted_rule *from, struct rule *ret
         .line = from->places.begin.line,
         .column = from->places.begin.column,
     };
-    return keep_texts(arena, &from->labels, &ret->labels) &&
-           keep_texts(arena, &from->annotations, &ret->annotations);
+    return rules_keep_texts(arena, &from->labels, &ret->labels) &&
+           rules_keep_texts(arena, &from->annotations, &ret->annotations);
 }
 
 static void
@@ -328,7 +328,7 @@ keep_group(struct rule_file *f, const struct drafted_group *from, struct rule_gr
         .line = from->places.begin.line,
         .column = from->places.begin.column,
     };
-    if (!keep_texts(arena, &from->labels, &ret->labels)) return false;
+    if (!rules_keep_texts(arena, &from->labels, &ret->labels)) return false;
     if (from->rule_count > 0) {
         ret->rules = arena_alloc(arena, from->rule_count * sizeof *ret->rules);
         if (ret->rules == NULL) return false;

@@ -87,7 +87,7 @@ value_place(yaml_mark_t mark)
 }
 
 static enum err
-read_limit(struct rule_file *f, const char *name, uint32_t *ret)
+rules_read_limit(struct rule_file *f, const char *name, uint32_t *ret)
 {
     struct config_reader *in = &f->in;
     uint64_t number = 0;
@@ -151,7 +151,7 @@ read_texts(struct rule_file *f, const char *name, struct drafted_texts *ret)
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
-static enum err read_groups(struct rule_file *f);
+static enum err rules_read_groups(struct rule_file *f);
 static enum err read_rules(struct rule_file *f, struct drafted_group *group);
 
 /* Keys of other programs' rule files, with advice for them. */
@@ -234,13 +234,13 @@ read_field(struct config_reader *in, void *context)
     case FIELD_DURATION:
         return reader_duration(in, field->name, to);
     case FIELD_LIMIT:
-        return read_limit(f, field->name, to);
+        return rules_read_limit(f, field->name, to);
     case FIELD_TEXTS:
         return read_texts(f, field->name, to);
     case FIELD_RULES:
         return read_rules(f, d->draft);
     default:
-        return read_groups(f);
+        return rules_read_groups(f);
     }
 }
 
@@ -296,7 +296,7 @@ read_rules(struct rule_file *f, struct drafted_group *group)
 }
 
 static enum err
-read_groups(struct rule_file *f)
+rules_read_groups(struct rule_file *f)
 {
     struct config_reader *in = &f->in;
     bool more;
@@ -316,7 +316,7 @@ read_groups(struct rule_file *f)
 }
 
 static enum err
-read_root(struct config_reader *in, void *context)
+rules_read_root(struct config_reader *in, void *context)
 {
     struct drafting d = {.file = context, .fields = file_fields, .draft = context};
     if (reader_is_null(in)) return OK;
@@ -358,7 +358,7 @@ parse_rules(const char *file, struct bytes text, const struct rule_file_options 
     buf_init(&f.sentence, arena->budget, RULE_SENTENCE_BYTES_MAX);
     e = is_group ? reader_document(&f.in, read_lone_group, &f)
                  : reader_document_expanded(&f.in, RULE_FILE_BYTES_MAX, ANCHORED_VALUES_MAX,
-                                            read_root, &f);
+                                            rules_read_root, &f);
     if (e == OK && is_group && f.groups.count == 0) {
         e = why_set(&reading, ERR_INPUT, "%s:1:1: expected the keys of a group, got nothing", file);
     }

@@ -216,7 +216,7 @@ is_decimal(const char *text)
 
 /* Parses a number of YAML 1.1, as Go does. */
 static bool
-parse_number(struct bytes given, uint64_t *ret_bits)
+test_parse_number(struct bytes given, uint64_t *ret_bits)
 {
     static const char *const infinite[] = {".inf", ".Inf", ".INF"};
     static const char *const nan[] = {".nan", ".NaN", ".NAN"};
@@ -252,8 +252,9 @@ read_test_number(struct config_reader *in, const char *name, uint64_t *ret)
 {
     bool is_plain = in->event.type == YAML_SCALAR_EVENT &&
                     in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    return is_plain && parse_number(reader_scalar(in), ret) ? OK
-                                                            : reader_expected(in, name, "a number");
+    return is_plain && test_parse_number(reader_scalar(in), ret)
+               ? OK
+               : reader_expected(in, name, "a number");
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -481,7 +482,7 @@ read_field(struct config_reader *in, void *context)
 /* --- the file --------------------------------------------------------------------------------- */
 
 static enum err
-read_root(struct config_reader *in, void *context)
+tests_read_root(struct config_reader *in, void *context)
 {
     if (reader_is_null(in)) return OK;
     if (in->event.type == YAML_MAPPING_START_EVENT) return reader_mapping(in, read_field, context);
@@ -497,7 +498,8 @@ rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
     struct mapping_reading m = {.x = &x, .shape = &file_shape, .to = &tests};
     enum err e = reader_init(&x.in, file, text, RULE_TESTS_BYTES_MAX, why);
     if (e) return e;
-    e = reader_document_expanded(&x.in, RULE_TESTS_BYTES_MAX, RULE_TESTS_VALUES_MAX, read_root, &m);
+    e = reader_document_expanded(&x.in, RULE_TESTS_BYTES_MAX, RULE_TESTS_VALUES_MAX,
+                                 tests_read_root, &m);
     reader_fini(&x.in);
     if (e) return e;
     if (tests.evaluation_interval_ms == 0) tests.evaluation_interval_ms = DEFAULT_INTERVAL_MS;

@@ -56,7 +56,7 @@ static enum err expand_from(struct rule_files_found *f, const char *pattern);
 
 /* Adds a path of an element. */
 static enum err
-take_path(void *context, const char *path)
+found_take_path(void *context, const char *path)
 {
     struct rule_files_found *f = context;
     const char *rest = f->rest;
@@ -88,7 +88,7 @@ expand_from(struct rule_files_found *f, const char *pattern)
     if (!file_pattern_is_wild(pattern)) {
         enum err e = env_facts(f->env, pattern, &facts, f->why);
         f->rest = "";
-        return e ? OK : take_path(f, pattern); /* a missing file matches nothing */
+        return e ? OK : found_take_path(f, pattern); /* a missing file matches nothing */
     }
     if (f->expanded++ == EXPANDED_MAX) {
         return why_set(f->why, ERR_LIMIT, "%s: rule_files: more than %d directories to search",
@@ -101,7 +101,7 @@ expand_from(struct rule_files_found *f, const char *pattern)
     memcpy(element, pattern, end);
     element[end] = '\0';
     f->rest = pattern + end;
-    enum err e = file_pattern_expand(f->env, element, take_path, f, f->why);
+    enum err e = file_pattern_expand(f->env, element, found_take_path, f, f->why);
     /* Nothing is below a name that is not a directory. */
     return e == ERR_IO || e == ERR_INPUT ? OK : e;
 }
