@@ -67,7 +67,7 @@ variable_at(const char *text, char ret_name[VARIABLE_BYTES_MAX])
 }
 
 static enum err
-expand(const char *text, struct buf *to, struct why *why)
+secret_expand(const char *text, struct buf *to, struct why *why)
 {
     while (*text != 0) {
         char name[VARIABLE_BYTES_MAX];
@@ -132,7 +132,7 @@ secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
     struct buf value;
     buf_init_secret(&value, NULL, SECRET_BYTES_MAX + 3);
     enum err e = secret->file != NULL ? read_secret_file(secret->file, &value, why)
-                                      : expand(secret->text, &value, why);
+                                      : secret_expand(secret->text, &value, why);
     if (e == OK && buf_error(&value) == OK && value.size > SECRET_BYTES_MAX) {
         value.failed = ERR_LIMIT;
     }

@@ -4,7 +4,7 @@
 #include "views/remembered.h"
 
 static enum err
-no_memory(struct why *why)
+source_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for a source");
 }
@@ -28,7 +28,7 @@ read_selectors(struct source *s, struct why *why)
     const struct text_list *texts = &s->settings->select;
     s->selectors = new_items(texts->count, sizeof *s->selectors);
     s->select = new_items(texts->count, sizeof *s->select);
-    if (s->selectors == NULL || s->select == NULL) return no_memory(why);
+    if (s->selectors == NULL || s->select == NULL) return source_no_memory(why);
     enum err e = OK;
     for (uint32_t i = 0; i < texts->count && e == OK; i++) {
         struct selector *selector = &s->selectors[i];
@@ -45,7 +45,7 @@ read_texts(struct source *s, struct why *why)
     bool all_tenants = x->tenants.count > 0 && strcmp(x->tenants.items[0], "all") == 0;
     s->external_labels = new_items(x->external_labels.count, sizeof *s->external_labels);
     s->tenants = new_items(x->tenants.count, sizeof *s->tenants);
-    if (s->external_labels == NULL || s->tenants == NULL) return no_memory(why);
+    if (s->external_labels == NULL || s->tenants == NULL) return source_no_memory(why);
     for (uint32_t i = 0; i < x->external_labels.count; i++) {
         const struct named_text *label = &x->external_labels.items[i];
         s->external_labels[i] =

@@ -66,14 +66,14 @@ check_and_print(const char *path, struct settings *settings, struct config_lists
 static void
 print_sentence(void *context, struct bytes sentence)
 {
-    bool *told = context;
-    *told = true;
+    bool *reported = context;
+    *reported = true;
     fprintf(stderr, "%.*s\n", (int)sentence.size, (const char *)sentence.at);
 }
 
 /* Reports patterns without a file: a server starts without them, but they may be mistakes. */
 static bool
-tell_unmatched(const struct rule_set *set)
+report_unmatched(const struct rule_set *set)
 {
     bool fine = true;
     for (uint32_t i = 0; i < set->unmatched_count; i++) {
@@ -91,16 +91,18 @@ tell_unmatched(const struct rule_set *set)
 static bool
 check_rule_set(const struct rule_settings *settings, uint32_t *ret_files, uint32_t *ret_rules)
 {
-    bool told = false;
-    struct rule_set_options options = {.env = env_real(), .tell = print_sentence, .context = &told};
+    bool reported = false;
+    struct rule_set_options options = {
+        .env = env_real(), .report = print_sentence, .context = &reported};
     struct rule_set set;
     struct why why = {""};
     enum err e = rule_set_read(settings, &options, &set, &why);
     if (e) {
-        if (!told || e == ERR_LIMIT || e == ERR_NOMEM) fprintf(stderr, "%s\n", why_text(&why, e));
+        if (!reported || e == ERR_LIMIT || e == ERR_NOMEM)
+            fprintf(stderr, "%s\n", why_text(&why, e));
         return false;
     }
-    bool fine = tell_unmatched(&set);
+    bool fine = report_unmatched(&set);
     *ret_files = set.file_count;
     *ret_rules = set.rule_count;
     rule_set_free(&set);
@@ -131,7 +133,7 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
 
 /* Warns about rules without effect, which do not keep a server from starting. */
 static void
-tell_rules_lack(const struct settings *settings, const struct config_lists *lists,
+warn_rules_lack(const struct settings *settings, const struct config_lists *lists,
                 uint32_t rule_count)
 {
     const char *lack =
@@ -142,7 +144,7 @@ tell_rules_lack(const struct settings *settings, const struct config_lists *list
 }
 
 static void
-tell_tenants_alike(const struct settings *settings, const struct alerting *alerting)
+warn_tenants_alike(const struct settings *settings, const struct alerting *alerting)
 {
     if (!settings->tenancy_enabled || alerting->count == 0 || alerting->tenant_label != NULL)
         return;
@@ -153,7 +155,7 @@ tell_tenants_alike(const struct settings *settings, const struct alerting *alert
 
 /* Warns about Alertmanagers whose configuration can never have members. */
 static void
-tell_without_members(const struct alerting *alerting)
+warn_without_members(const struct alerting *alerting)
 {
     for (uint32_t i = 0; i < alerting->count; i++) {
         const struct alertmanager_settings *a = &alerting->items[i];
@@ -171,7 +173,7 @@ tell_without_members(const struct alerting *alerting)
 }
 
 static void
-tell_unset_variable(const struct rule_settings *rules)
+warn_unset_variable(const struct rule_settings *rules)
 {
     if (rules->unset_variable == NULL) return;
     fflush(stdout);
@@ -253,10 +255,10 @@ run_check(int argc, char **argv)
         return EXIT_FAILED;
     }
     print_ok(argv[1], &lists, file_count, rule_count);
-    tell_rules_lack(&settings, &lists, rule_count);
-    tell_tenants_alike(&settings, &lists.alerting);
-    tell_without_members(&lists.alerting);
-    tell_unset_variable(&lists.rules);
+    warn_rules_lack(&settings, &lists, rule_count);
+    warn_tenants_alike(&settings, &lists.alerting);
+    warn_without_members(&lists.alerting);
+    warn_unset_variable(&lists.rules);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);
     }

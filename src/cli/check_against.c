@@ -177,8 +177,8 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
 
 /* Fetches a page of the API and returns its "data": given, for json_decref(). */
 static enum err
-fetch(struct checking *x, struct http_client *client, const char *page, json_t **ret_whole,
-      json_t **ret_data, struct why *why)
+fetch_data(struct checking *x, struct http_client *client, const char *page, json_t **ret_whole,
+           json_t **ret_data, struct why *why)
 {
     char url[URL_BYTES];
     struct buf text;
@@ -209,7 +209,7 @@ fetch(struct checking *x, struct http_client *client, const char *page, json_t *
 }
 
 static uint64_t
-number_of(const json_t *object, const char *key)
+json_number_of(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
     return json_is_integer(value) && json_integer_value(value) > 0
@@ -230,7 +230,7 @@ mask_controls(char *text)
 }
 
 static const char *
-text_of(const json_t *object, const char *key)
+json_text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text == NULL ? "" : text;
@@ -243,19 +243,19 @@ note_counts(const json_t *one, struct present *p)
     static const char *const others[] = {"exemplars", "metadata"};
     const json_t *samples = json_object_get(one, "samples");
     b->letters_known = b->queued_known = json_is_object(samples);
-    b->samples = number_of(samples, "queued");
-    b->letters = number_of(samples, "deadLettered");
+    b->samples = json_number_of(samples, "queued");
+    b->letters = json_number_of(samples, "deadLettered");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         const json_t *fates = json_object_get(one, others[i]);
-        b->exemplars += number_of(fates, "queued");
-        b->letters += number_of(fates, "deadLettered");
+        b->exemplars += json_number_of(fates, "queued");
+        b->letters += json_number_of(fates, "deadLettered");
     }
-    b->log_bytes = number_of(one, "lagBytes");
-    p->open = strcmp(text_of(one, "state"), "closed") != 0;
+    b->log_bytes = json_number_of(one, "lagBytes");
+    p->open = strcmp(json_text_of(one, "state"), "closed") != 0;
     if (p->open) return;
     b->queued_known = false;
     snprintf(b->unreadable.text, sizeof b->unreadable.text, "the destination is closed: %s",
-             text_of(one, "lastError"));
+             json_text_of(one, "lastError"));
     mask_controls(b->unreadable.text);
 }
 
@@ -269,8 +269,9 @@ note_status(struct checking *x, const json_t *data, struct why *why)
     }
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *one = json_array_get(data, i);
-        struct present p = {.waits.type = destination_type_of(bytes_of_text(text_of(one, "type")))};
-        int size = snprintf(p.name, sizeof p.name, "%s", text_of(one, "name"));
+        struct present p = {.waits.type =
+                                destination_type_of(bytes_of_text(json_text_of(one, "type")))};
+        int size = snprintf(p.name, sizeof p.name, "%s", json_text_of(one, "name"));
         if (size <= 0 || size >= (int)sizeof p.name) {
             return why_set(why, ERR_UNSUPPORTED,
                            "%s: invalid response from /api/v1/status/destinations: expected "
@@ -315,7 +316,7 @@ note_config(struct checking *x, const json_t *data, struct why *why)
     (void)why;
     struct settings settings;
     struct destinations list = {NULL};
-    struct bytes yaml = bytes_of_text(text_of(data, "yaml"));
+    struct bytes yaml = bytes_of_text(json_text_of(data, "yaml"));
     settings_default(&settings);
     enum err e = settings_yaml(&settings, "config", yaml, NULL);
     if (e == OK) {
@@ -359,7 +360,7 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
     if (e == OK) e = http_client_new(&options, &client, why);
     for (size_t i = 0; i < sizeof pages / sizeof *pages && e == OK; i++) {
         json_t *whole = NULL, *data = NULL;
-        e = fetch(x, client, pages[i].name, &whole, &data, why);
+        e = fetch_data(x, client, pages[i].name, &whole, &data, why);
         if (e) break;
         e = pages[i].note(x, data, why);
         json_decref(whole);
@@ -416,7 +417,7 @@ then(const struct checking *x, const struct present *p)
 /* Also prints new destinations with the same target, which may be a renaming; if the target is
  * not known, those of the same type. */
 static void
-tell_removed(struct checking *x, const struct present *p)
+report_removed(struct checking *x, const struct present *p)
 {
     const struct relay_backlog *b = &p->waits;
     if (b->file) return;
@@ -452,7 +453,7 @@ say_changed(struct checking *x, const struct present *p)
 }
 
 static void
-tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
+report_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
 {
     const struct relay_backlog *b = &p->waits;
     static const char elsewhere[] = "continues at its current position; queued samples go there, "
@@ -490,7 +491,7 @@ tell_changed(struct checking *x, const struct present *p, const struct destinati
 }
 
 static void
-tell_new(struct checking *x, const struct destination_settings *d)
+report_new(struct checking *x, const struct destination_settings *d)
 {
     char text[TIME_TEXT_BYTES];
     x->said++;
@@ -507,7 +508,7 @@ tell_new(struct checking *x, const struct destination_settings *d)
 /* A reload cannot change the mode, and a server with stored parts does not start without a
  * store. */
 static void
-tell_mode(struct checking *x)
+report_mode(struct checking *x)
 {
     if (!x->was_known || x->was_stored == x->stored) return;
     x->said++;
@@ -534,16 +535,16 @@ check_against(const struct settings *settings, const struct config_lists *file, 
     x.running = strstr(against, "://") != NULL;
     budget_init(&x.memory, "check", MEMORY_BYTES_MAX, NULL);
     enum err e = x.running ? read_server(&x, settings, why) : read_directory(&x, settings, why);
-    if (e == OK) tell_mode(&x);
+    if (e == OK) report_mode(&x);
     for (uint32_t i = 0; i < x.count && e == OK; i++) {
         const struct destination_settings *d = destinations_find(list, x.present[i].name);
         if (d == NULL)
-            tell_removed(&x, &x.present[i]);
+            report_removed(&x, &x.present[i]);
         else
-            tell_changed(&x, &x.present[i], d);
+            report_changed(&x, &x.present[i], d);
     }
     for (uint32_t i = 0; i < list->count && e == OK; i++) {
-        if (find_present(&x, list->items[i].name) == NULL) tell_new(&x, &list->items[i]);
+        if (find_present(&x, list->items[i].name) == NULL) report_new(&x, &list->items[i]);
     }
     if (e == OK && x.said == 0) printf("no destination is added, removed or changed\n");
     if (e == OK && x.rules_known) check_rules_against(file, &x.rules, &x.alerting);

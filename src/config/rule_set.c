@@ -40,7 +40,7 @@ struct set_reading {
 };
 
 static enum err
-no_memory(struct set_reading *r)
+rule_set_no_memory(struct set_reading *r)
 {
     return why_set(r->why, ERR_NOMEM, "not enough memory for rules");
 }
@@ -100,7 +100,7 @@ check_missing(struct env *env, const char *path, struct why *why)
 }
 
 static enum err
-read_text(struct set_reading *r, const char *path, struct why *why)
+rule_set_read_text(struct set_reading *r, const char *path, struct why *why)
 {
     buf_clear(&r->text);
     enum err e = env_read_whole(r->options->env, path, &r->text, why);
@@ -133,12 +133,12 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
 
 /* Reads the file at `file->path` and counts its rules. */
 static enum err
-read_file(struct set_reading *r, struct found_rule_file *file)
+rule_set_read_file(struct set_reading *r, struct found_rule_file *file)
 {
-    const struct rule_file_options options = {.tell = r->options->tell,
+    const struct rule_file_options options = {.report = r->options->report,
                                               .context = r->options->context};
     struct why why = {""};
-    enum err e = read_text(r, file->path, &why);
+    enum err e = rule_set_read_text(r, file->path, &why);
     if (e == ERR_MISSING) return OK; /* it may have been removed since its directory was listed */
     file->is_there = true;
     bool parsed = e == OK;
@@ -152,8 +152,8 @@ read_file(struct set_reading *r, struct found_rule_file *file)
         return e;
     }
     note_error(r, e, &why);
-    if (!parsed && r->options->tell != NULL) {
-        r->options->tell(r->options->context, bytes_of_text(why_text(&why, e)));
+    if (!parsed && r->options->report != NULL) {
+        r->options->report(r->options->context, bytes_of_text(why_text(&why, e)));
     }
     return OK;
 }
@@ -171,13 +171,13 @@ find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_
     if (r->file_count == RULE_SET_FILES_MAX) return too_many(r, RULE_SET_FILES_MAX, "rule files");
     if (!array_reserve(budget, &r->files, &r->file_capacity, r->file_count + 1) ||
         !table_reserve(&r->by_path, budget, 1)) {
-        return no_memory(r);
+        return rule_set_no_memory(r);
     }
     struct found_rule_file *file = &r->files[r->file_count];
     *file = (struct found_rule_file){.path = path};
     table_add(&r->by_path, hash, r->file_count++);
     *ret_file = file;
-    return read_file(r, file);
+    return rule_set_read_file(r, file);
 }
 
 /* --- patterns --------------------------------------------------------------------------------- */
@@ -190,7 +190,7 @@ add_path(void *context, const char *path)
     struct bytes copy = arena_copy(r->set.arena, bytes_of(path, strlen(path) + 1));
     if (copy.at == NULL ||
         !array_reserve(r->options->budget, &r->paths, &r->path_capacity, r->path_count + 1)) {
-        return no_memory(r);
+        return rule_set_no_memory(r);
     }
     r->paths[r->path_count++] = (const char *)copy.at;
     return OK;
@@ -204,7 +204,7 @@ compare_paths(const void *a, const void *b)
 
 /* Collects the paths that match a pattern, ordered by name. */
 static enum err
-expand(struct set_reading *r, const char *pattern)
+expand_pattern(struct set_reading *r, const char *pattern)
 {
     struct why why = {""};
     r->path_count = 0;
@@ -216,8 +216,8 @@ expand(struct set_reading *r, const char *pattern)
     }
     if (e) {
         note_error(r, e, &why);
-        if (r->options->tell != NULL) {
-            r->options->tell(r->options->context, bytes_of_text(why_text(&why, e)));
+        if (r->options->report != NULL) {
+            r->options->report(r->options->context, bytes_of_text(why_text(&why, e)));
         }
         r->path_count = 0;
     }
@@ -231,7 +231,7 @@ add_groups(struct set_reading *r, struct rule_set_tenant *tenant, const struct r
     for (uint32_t i = 0; i < groups->count; i++) {
         struct rule_group *items =
             arena_push(r->set.arena, tenant->groups, tenant->group_count, sizeof *items);
-        if (items == NULL) return no_memory(r);
+        if (items == NULL) return rule_set_no_memory(r);
         tenant->groups = items;
         items[tenant->group_count++] = groups->items[i];
     }
@@ -245,7 +245,7 @@ note_unmatched(struct set_reading *r, const char *tenant, const char *pattern)
     struct unmatched_pattern *items =
         arena_push(set->arena, set->unmatched, set->unmatched_count, sizeof *items);
     struct bytes copy = arena_copy(set->arena, bytes_of(pattern, strlen(pattern) + 1));
-    if (items == NULL || copy.at == NULL) return no_memory(r);
+    if (items == NULL || copy.at == NULL) return rule_set_no_memory(r);
     set->unmatched = items;
     items[set->unmatched_count++] =
         (struct unmatched_pattern){tenant, (const char *)copy.at, file_pattern_is_wild(pattern)};
@@ -257,7 +257,7 @@ read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *
 {
     uint32_t number = (uint32_t)(tenant - r->set.tenants) + 1;
     enum err before = r->first;
-    enum err e = expand(r, pattern);
+    enum err e = expand_pattern(r, pattern);
     bool any = r->first != before; /* an unreadable directory is already reported */
     for (uint32_t i = 0; i < r->path_count && e == OK; i++) {
         struct found_rule_file *file = NULL;
@@ -279,12 +279,12 @@ read_tenants(struct set_reading *r, const struct rule_settings *settings)
 {
     struct arena *arena = r->set.arena;
     r->set.tenants = arena_new(arena, settings->tenant_count * sizeof *r->set.tenants);
-    if (r->set.tenants == NULL) return no_memory(r);
+    if (r->set.tenants == NULL) return rule_set_no_memory(r);
     for (uint32_t i = 0; i < settings->tenant_count; i++) {
         const struct tenant_rules *from = &settings->tenants[i];
         struct rule_set_tenant *to = &r->set.tenants[i];
         struct bytes name = arena_copy(arena, bytes_of(from->tenant, strlen(from->tenant) + 1));
-        if (name.at == NULL) return no_memory(r);
+        if (name.at == NULL) return rule_set_no_memory(r);
         to->tenant = (const char *)name.at;
         r->set.tenant_count = i + 1;
         for (uint32_t k = 0; k < from->files.count; k++) {
@@ -306,7 +306,7 @@ rule_set_read(const struct rule_settings *settings, const struct rule_set_option
         return OK;
     }
     r.set.arena = mem_new(budget, sizeof *r.set.arena);
-    if (r.set.arena == NULL) return no_memory(&r);
+    if (r.set.arena == NULL) return rule_set_no_memory(&r);
     arena_init(r.set.arena, budget, SET_BYTES_MAX, 0);
     buf_init(&r.text, budget, RULE_FILE_BYTES_MAX);
     enum err e = read_tenants(&r, settings);

@@ -47,7 +47,7 @@ struct rule_set_options {
     struct budget *budget; /* for all memory but that of libyaml; may be NULL */
     /* Called for every error in the files, in order, with a view of the sentence. NULL: only the
      * first error counts. */
-    void (*tell)(void *context, struct bytes sentence);
+    void (*report)(void *context, struct bytes sentence);
     void *context;
 };
 
@@ -57,7 +57,7 @@ struct rule_set_options {
  *
  * ERR_INPUT   a file is invalid: `why` has the first sentence, "FILE:LINE:COLUMN: ...".
  * ERR_IO ...  an existing file or directory cannot be read: its alerts must not vanish because of
- *             that. With these two, `tell` was called for all errors of all files.
+ *             that. With these two, `report` was called for all errors of all files.
  * ERR_LIMIT   a limit RULE_SET_..._MAX or RULE_FILE_BYTES_MAX is exceeded.
  * ERR_NOMEM
  */

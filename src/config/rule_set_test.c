@@ -236,7 +236,8 @@ take_sentence(void *context, struct bytes sentence)
 UNIT_TEST(test_all_that_is_wrong_with_all_files_is_told)
 {
     struct told told = {0};
-    struct rule_set_options options = {.env = env_real(), .tell = take_sentence, .context = &told};
+    struct rule_set_options options = {
+        .env = env_real(), .report = take_sentence, .context = &told};
     struct rule_set set;
     struct why why = {""};
     char expected[300];

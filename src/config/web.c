@@ -84,7 +84,7 @@ static const char no_path[] = " \"'?#%*\\<>";
 
 /* Returns the path of a URL, or the whole text if it is only a path. */
 static const char *
-path_of(const char *url)
+url_path(const char *url)
 {
     const char *host = strstr(url, "://");
     if (host == NULL) return url;
@@ -114,7 +114,7 @@ void
 settings_route_prefix(const struct settings *settings, char *ret_prefix)
 {
     bool own = settings->web_route_prefix[0] != '\0';
-    const char *path = own ? settings->web_route_prefix : path_of(settings->web_external_url);
+    const char *path = own ? settings->web_route_prefix : url_path(settings->web_external_url);
     path += strspn(path, "/");
     size_t size = strlen(path);
     while (size > 0 && path[size - 1] == '/') {

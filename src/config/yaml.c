@@ -117,7 +117,7 @@ in_section(const struct setting *s, const struct setting *first)
 
 /* Returns the key within its section, "listen_address" for web.listen-address, in `to`. */
 static const char *
-key_of(const struct setting *s, char to[SETTING_TEXT_BYTES])
+settings_key_of(const struct setting *s, char to[SETTING_TEXT_BYTES])
 {
     return setting_yaml_name(s, to) + section_size(s) + 1;
 }
@@ -163,7 +163,7 @@ refuse_dotted(struct settings_reader *r, const struct setting *s)
     char key[SETTING_TEXT_BYTES];
     return reader_complain(&r->in, "write %s as '%s:' with '%s:' below it",
                            shown_of(reader_scalar(&r->in)).text, section_of(s).text,
-                           key_of(s, key));
+                           settings_key_of(s, key));
 }
 
 static enum err
@@ -193,9 +193,10 @@ unknown_section(struct settings_reader *r)
     /* The key may lack its section. */
     for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
         char key[SETTING_TEXT_BYTES];
-        if (s->flag_only || suggest_distance(name, bytes_of_text(key_of(s, key))) > 0) continue;
+        if (s->flag_only || suggest_distance(name, bytes_of_text(settings_key_of(s, key))) > 0)
+            continue;
         return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
-                               key_of(s, key), section_of(s).text);
+                               settings_key_of(s, key), section_of(s).text);
     }
     for (size_t i = 0; i < OTHER_COUNT && hint.text[0] == 0; i++) {
         if (suggest_distance(name, bytes_of_text(others[i].name)) > 0) continue;
@@ -218,7 +219,7 @@ unknown_key(struct settings_reader *r, const struct setting *first)
     suggest_begin(&near, name);
     char key[SETTING_TEXT_BYTES];
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        if (in_section(s, first)) suggest_try(&near, key_of(s, key));
+        if (in_section(s, first)) suggest_try(&near, settings_key_of(s, key));
     }
     for (size_t i = 0; i < OTHER_COUNT; i++) {
         if (strcmp(others[i].section, section.text) == 0) suggest_try(&near, others[i].name);
@@ -252,15 +253,15 @@ skip_other(struct settings_reader *r, size_t i)
 
 /* Reads a key of the section, at the current event, and its value. */
 static enum err
-read_key(struct config_reader *in, void *context)
+settings_read_key(struct config_reader *in, void *context)
 {
     struct settings_reader *r = context;
     size_t other = find_other(r, section_of(r->section).text);
     if (other < OTHER_COUNT) return skip_other(r, other);
     const struct setting *s = r->section;
     char name[SETTING_TEXT_BYTES];
-    while (s->name != NULL &&
-           !(in_section(s, r->section) && bytes_equal_text(reader_scalar(in), key_of(s, name)))) {
+    while (s->name != NULL && !(in_section(s, r->section) &&
+                                bytes_equal_text(reader_scalar(in), settings_key_of(s, name)))) {
         s++;
     }
     if (s->name == NULL) return unknown_key(r, r->section);
@@ -288,14 +289,15 @@ read_root_key(struct config_reader *in, void *context)
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
-                               section_of(first).text, key_of(first, key), reader_found(in).text);
+                               section_of(first).text, settings_key_of(first, key),
+                               reader_found(in).text);
     }
     r->section = first;
-    return reader_mapping(in, read_key, r);
+    return reader_mapping(in, settings_read_key, r);
 }
 
 static enum err
-read_root(struct config_reader *in, void *context)
+settings_read_root(struct config_reader *in, void *context)
 {
     if (in->event.type == YAML_MAPPING_START_EVENT) {
         return reader_mapping(in, read_root_key, context);
@@ -309,7 +311,7 @@ settings_yaml(struct settings *settings, const char *file_name, struct bytes tex
     struct settings_reader r = {.next = *settings};
     enum err e = reader_init(&r.in, file_name, text, CONFIG_BYTES_MAX, why);
     if (e) return e;
-    e = reader_document(&r.in, read_root, &r);
+    e = reader_document(&r.in, settings_read_root, &r);
     /* If errors were passed over, the valid settings still serve later checks better than
      * defaults do. */
     if (e == OK || r.in.passed_over > 0) *settings = r.next;

@@ -84,7 +84,7 @@ parse_file(const struct found_file *file, struct bytes text, struct targets *to,
 
 /* Reads the targets of a file. After an error it keeps those it has. */
 static enum err
-read_file(struct file_discovery *f, struct found_file *file, struct why *why)
+read_found_file(struct file_discovery *f, struct found_file *file, struct why *why)
 {
     struct budget *memory = f->base.options.memory;
     struct targets found;
@@ -106,12 +106,6 @@ read_file(struct file_discovery *f, struct found_file *file, struct why *why)
     return OK;
 }
 
-static bool
-is_same(const struct file_facts *a, const struct file_facts *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 static void
 log_unread(const struct found_file *file, const struct why *why, enum err e)
 {
@@ -121,15 +115,15 @@ log_unread(const struct found_file *file, const struct why *why, enum err e)
 
 /* Reads a file if it has changed or its refresh is due. */
 static void
-look_at(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
+look_at_file(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
 {
     int64_t now_ns = env_monotonic_ns(f->base.options.env);
     int64_t refresh_ms = f->settings->refresh_ms > 0 ? f->settings->refresh_ms : REFRESH_MS;
     struct why why = {""};
-    bool has_changed = !file->was_read || !is_same(&file->facts, facts);
+    bool has_changed = !file->was_read || memcmp(&file->facts, facts, sizeof *facts) != 0;
     if (!has_changed && now_ns < file->refresh_ns) return;
     file->facts = *facts;
-    enum err e = read_file(f, file, &why);
+    enum err e = read_found_file(f, file, &why);
     file->was_read = e != ERR_NOMEM;
     file->refresh_ns = now_ns + refresh_ms * NS_PER_MS;
     if (e && has_changed) log_unread(file, &why, e);
@@ -164,7 +158,7 @@ add_file(struct file_discovery *f, const char *path)
 }
 
 static enum err
-take_path(void *context, const char *path)
+discovery_take_path(void *context, const char *path)
 {
     struct file_discovery *f = context;
     struct file_facts facts;
@@ -185,7 +179,7 @@ take_path(void *context, const char *path)
     file->is_there = true;
     if (e && !file->is_lost) log_unread(file, &why, e);
     file->is_lost = e != OK; /* it keeps its targets */
-    if (e == OK) look_at(f, file, &facts);
+    if (e == OK) look_at_file(f, file, &facts);
     return OK;
 }
 
@@ -218,8 +212,8 @@ file_step(struct discovery *discovery)
         f->files[i].is_there = false;
     }
     for (uint32_t i = 0; i < f->settings->files.count; i++) {
-        enum err failed =
-            file_pattern_expand(env, f->settings->files.items[i], take_path, f, e ? NULL : &why);
+        enum err failed = file_pattern_expand(env, f->settings->files.items[i], discovery_take_path,
+                                              f, e ? NULL : &why);
         e = err_first(e, failed);
     }
     if (e && !f->has_failed) {

@@ -18,8 +18,8 @@
  * 3. An answer that failed has no records.
  *
  * From 1.28 on c-ares passes parsed messages, and functions that pass and parse bytes are
- * deprecated; Debian 12 has 1.18, which has only these. send_query() and parse_answer() exist for
- * both.
+ * deprecated; Debian 12 has 1.18, which has only these. dns_send_query() and parse_answer() exist
+ * for both.
  */
 #include "notify/dns.h"
 
@@ -268,7 +268,7 @@ on_answer(void *context, ares_status_t status, size_t timeouts, const ares_dns_r
 }
 
 static void
-send_query(struct dns_question *q, const char *name)
+dns_send_query(struct dns_question *q, const char *name)
 {
     ares_status_t status =
         ares_query_dnsrec(q->dns->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)types[q->type],
@@ -351,7 +351,7 @@ on_answer(void *context, int status, int timeouts, unsigned char *text, int size
 }
 
 static void
-send_query(struct dns_question *q, const char *name)
+dns_send_query(struct dns_question *q, const char *name)
 {
     ares_query(q->dns->channel, name, ns_c_in, types[q->type], on_answer, q);
 }
@@ -370,7 +370,7 @@ question_answered(struct dns_question *q)
 }
 
 static void
-note_failed(struct dns_question *q, int status)
+dns_note_failed(struct dns_question *q, int status)
 {
     q->has_failed = true;
     if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
@@ -391,13 +391,13 @@ on_status(struct dns_question *q, int status)
         question_answered(q);
         return;
     }
-    if (status != ARES_ENOTFOUND) note_failed(q, status);
+    if (status != ARES_ENOTFOUND) dns_note_failed(q, status);
     ask_next(q);
 }
 
 /* Writes the n-th name of a question to `to`. False: it has fewer names. */
 static bool
-name_of(const struct dns_question *q, int n, char to[NAME_BYTES])
+question_name(const struct dns_question *q, int n, char to[NAME_BYTES])
 {
     const struct __res_state *system = &q->dns->system;
     size_t size = strlen(q->name);
@@ -424,11 +424,11 @@ static void
 ask_next(struct dns_question *q)
 {
     char name[NAME_BYTES];
-    if (q->state == DNS_ABANDONED || !name_of(q, q->at++, name)) {
+    if (q->state == DNS_ABANDONED || !question_name(q, q->at++, name)) {
         question_answered(q);
         return;
     }
-    send_query(q, name);
+    dns_send_query(q, name);
 }
 
 enum err

@@ -34,7 +34,7 @@ request_free(struct request *r)
 
 /* Translates the verdict on an answer into the outcome for the member. */
 static enum member_verdict
-verdict_of(enum writer_verdict verdict)
+member_verdict_of(enum writer_verdict verdict)
 {
     switch (verdict) {
     case VERDICT_DELIVERED:
@@ -139,7 +139,7 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
     struct notifier *n = r->notifier;
     struct member *m = r->member;
     char alert[LOG_VALUE_BYTES_MAX] = "", url[LOG_VALUE_BYTES_MAX] = "";
-    enum member_verdict verdict = verdict_of(step->verdict);
+    enum member_verdict verdict = member_verdict_of(step->verdict);
     enum member_news news = MEMBER_NO_NEWS;
     int64_t now_ns = env_monotonic_ns(n->env), failing_ns = 0;
     bool is_apart = ahead_s > NOTIFY_CLOCKS_APART_S || ahead_s < -NOTIFY_CLOCKS_APART_S;
@@ -212,7 +212,7 @@ request_answered(struct outside_call *call, const struct http_call_answer *answe
 
 /* Sends a request whose body is made. */
 static void
-send_request(struct request *r)
+send_to_member(struct request *r)
 {
     struct writer_step step = {.next = WRITER_DONE};
     struct why why = {""};
@@ -304,7 +304,7 @@ requests_begin(struct notifier *n, struct notify_plan *plan, struct alertmanager
     }
     for (struct request *r; (r = next_request(n, plan, of, now_ns, &due_ns)) != NULL;) {
         n->did_something = true;
-        send_request(r);
+        send_to_member(r);
     }
     return due_ns;
 }

@@ -60,7 +60,7 @@ add_target(struct groups *g, struct bytes target)
 }
 
 static enum err
-add_label(struct groups *g, struct bytes name, struct bytes value)
+group_add_label(struct groups *g, struct bytes name, struct bytes value)
 {
     if (g->label_count == TARGETS_LABELS_MAX) {
         return why_set(g->why, ERR_LIMIT, "more than %d labels", TARGETS_LABELS_MAX);
@@ -130,7 +130,7 @@ scan_labels(struct groups *g, struct scan *s)
     scan_expect(s, '{');
     for (struct bytes name; e == OK && scan_key(s, &name);) {
         struct bytes value = scan_text_or_null(s);
-        if (s->bad == NULL) e = add_label(g, name, value);
+        if (s->bad == NULL) e = group_add_label(g, name, value);
     }
     return e;
 }
@@ -223,7 +223,7 @@ read_targets(struct groups *g)
 }
 
 static enum err
-read_label(struct config_reader *r, void *context)
+group_read_label(struct config_reader *r, void *context)
 {
     struct groups *g = context;
     struct bytes name, value;
@@ -235,22 +235,22 @@ read_label(struct config_reader *r, void *context)
     }
     if (e == OK) e = reader_next(r);
     if (e == OK) e = copy_scalar(g, "labels", &value);
-    return e ? e : add_label(g, name, value);
+    return e ? e : group_add_label(g, name, value);
 }
 
 static enum err
-read_labels(struct groups *g)
+group_read_labels(struct groups *g)
 {
     struct config_reader *r = &g->yaml;
     if (reader_is_null(r)) return OK;
     if (r->event.type != YAML_MAPPING_START_EVENT) {
         return reader_expected(r, "labels", "a mapping");
     }
-    return reader_mapping(r, read_label, g);
+    return reader_mapping(r, group_read_label, g);
 }
 
 static enum err
-read_key(struct config_reader *r, void *context)
+group_read_key(struct config_reader *r, void *context)
 {
     struct groups *g = context;
     bool is_targets = bytes_equal(reader_scalar(r), keys[KEY_TARGETS]);
@@ -265,7 +265,7 @@ read_key(struct config_reader *r, void *context)
     *is_there = true;
     enum err e = reader_next(r);
     if (e) return e;
-    return is_targets ? read_targets(g) : read_labels(g);
+    return is_targets ? read_targets(g) : group_read_labels(g);
 }
 
 static enum err
@@ -284,7 +284,7 @@ read_groups(struct config_reader *r, void *context)
                                    reader_found(r).text);
         }
         begin_group(g);
-        e = reader_mapping(r, read_key, g);
+        e = reader_mapping(r, group_read_key, g);
         if (e == OK) e = reader_wrong(r, "group", end_group(g));
         if (e) return e;
     }

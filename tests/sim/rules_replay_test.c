@@ -80,7 +80,7 @@ forget_rules(void)
 static void
 ask(const char *yaml)
 {
-    struct rule_file_options options = {.tell = NULL};
+    struct rule_file_options options = {.report = NULL};
     struct group_defaults defaults = {60000, 0};
     struct rule_groups groups;
     struct why why = {""};

@@ -213,7 +213,7 @@ static inline void
 sim_load(struct rules_sim *s, const char *yaml)
 {
     static const char *const names[SIM_FILES_MAX] = {"rules.yml", "more.yml"};
-    struct rule_file_options options = {.tell = NULL};
+    struct rule_file_options options = {.report = NULL};
     struct group_defaults defaults = {60000, 0};
     struct scheduler_change *change;
     struct why why = {""};

@@ -57,7 +57,7 @@ static enum err
 read_given(struct stored_rules *s, const struct rules_edit *edit, struct buf *reasons,
            struct kept_group **ret, struct why *why)
 {
-    const struct rule_file_options options = {.tell = add_reason, .context = reasons};
+    const struct rule_file_options options = {.report = add_reason, .context = reasons};
     struct rule_group rules;
     struct kept_group *g = kept_group_new(s, bytes_of_text(edit->namespace));
     if (g == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);

@@ -71,7 +71,7 @@ static enum err
 read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *from,
           struct kept_group **ret)
 {
-    const struct rule_file_options options = {.tell = NULL};
+    const struct rule_file_options options = {.report = NULL};
     struct rule_group rules;
     struct why why = {""};
     struct kept_group *g = kept_group_new(s, from->namespace);

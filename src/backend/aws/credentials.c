@@ -7,11 +7,12 @@
  *                                 +-- CONTAINER ------------------------------>   [keys]
  *                                 +-- INSTANCE_TOKEN -> _ROLE -> _KEYS ------->   [keys]
  *
- *      [keys] -- for each role of the source, from the last: ROLE --> [keys] --> finish() --> IDLE
+ *      [keys] -- for each role of the source, from the last: ROLE --> [keys] -- fetch_finish()
+ *             --> IDLE
  *
- * begin() leaves IDLE, go_on() takes the arrows that follow an answer, fail() returns to IDLE from
- * any state. The request of a step lives in `request` and `body`, both overwritten before the next
- * one.
+ * fetch_begin() leaves IDLE, fetch_go_on() takes the arrows that follow an answer, fetch_fail()
+ * returns to IDLE from any state. The request of a step lives in `request` and `body`, both
+ * overwritten before the next one.
  */
 #include "backend/aws/credentials.h"
 
@@ -174,8 +175,8 @@ aws_credentials_refused(struct aws_credentials *c, uint32_t generation)
 
 /* `text` names the source and the reason. */
 static void
-fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
-     struct writer_step *ret)
+fetch_fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
+           struct writer_step *ret)
 {
     int64_t now_s = aws_clock_now_s(c->clock);
     const char *passed_over = c->source.files.passed_over.text;
@@ -203,7 +204,7 @@ shown(struct bytes arn)
 
 /* Errors that may pass are not errors of the configuration. */
 static enum writer_verdict
-verdict_of(enum err e)
+verdict_of_error(enum err e)
 {
     switch (e) {
     case ERR_AGAIN:
@@ -228,7 +229,7 @@ fail_source(struct aws_credentials *c, enum writer_verdict verdict, struct write
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     snprintf(whole, sizeof whole, "%s: %s", c->source.label, text);
-    fail(c, verdict, whole, ret);
+    fetch_fail(c, verdict, whole, ret);
 }
 
 /* True for keys written by a person: nothing renews them. */
@@ -242,7 +243,7 @@ is_static(const struct aws_credentials *c)
 /* Keys that seem expired are used like others: the local clock may be wrong, which only AWS can
  * show, and an instance with outdated metadata continues with its keys. */
 static void
-finish(struct aws_credentials *c, struct writer_step *ret)
+fetch_finish(struct aws_credentials *c, struct writer_step *ret)
 {
     int64_t now_s = aws_clock_now_s(c->clock), expires_s = c->fetched.expires_s;
     char time[TIME_TEXT_BYTES] = "";
@@ -282,14 +283,14 @@ send_call(struct aws_credentials *c, enum state state, const struct aws_parts *p
     *ret = (struct writer_step){.next = WRITER_SEND};
     enum err e = aws_sign(parts, keys, aws_clock_now_s(c->clock), &c->request, &ret->http, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "%s", why.text);
         return;
     }
     c->state = state;
 }
 
 static void
-put_parameter(struct buf *to, const char *name, struct bytes value)
+form_put_parameter(struct buf *to, const char *name, struct bytes value)
 {
     buf_printf(to, "&%s=", name);
     buf_put_percent(to, value, "");
@@ -303,10 +304,11 @@ begin_form(struct aws_credentials *c, const char *action, const struct aws_role 
     if (session.size == 0) session = bytes_of_text(c->session_name);
     buf_wipe(&c->body);
     buf_printf(&c->body, "Action=%s&Version=2011-06-15", action);
-    put_parameter(&c->body, "RoleArn", role->arn);
-    put_parameter(&c->body, "RoleSessionName", session);
-    if (role->external_id.size > 0) put_parameter(&c->body, "ExternalId", role->external_id);
-    if (role->duration_s.size > 0) put_parameter(&c->body, "DurationSeconds", role->duration_s);
+    form_put_parameter(&c->body, "RoleArn", role->arn);
+    form_put_parameter(&c->body, "RoleSessionName", session);
+    if (role->external_id.size > 0) form_put_parameter(&c->body, "ExternalId", role->external_id);
+    if (role->duration_s.size > 0)
+        form_put_parameter(&c->body, "DurationSeconds", role->duration_s);
 }
 
 static void
@@ -323,7 +325,7 @@ send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_cred
     if (e == OK) e = aws_region(&c->setup, c->region, &why);
     if (e == OK) e = aws_endpoint(&c->setup, &sts, NULL, c->region, c->url, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "%s", why.text);
         return;
     }
     const struct aws_parts parts = {.target = c->target,
@@ -353,7 +355,7 @@ have_keys(struct aws_credentials *c, struct writer_step *ret)
     if (c->roles_left > 0) {
         send_role(c, ret);
     } else {
-        finish(c, ret);
+        fetch_finish(c, ret);
     }
 }
 
@@ -388,11 +390,11 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
     enum err e = read_token(c->setup.env, path, &token, &why);
     if (e == OK) {
         begin_form(c, "AssumeRoleWithWebIdentity", &c->source.web_role);
-        put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
+        form_put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
     }
     buf_fini(&token);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "%s", why.text);
     } else {
         send_to_sts(c, WEB_IDENTITY, NULL, ret);
     }
@@ -521,7 +523,7 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
     enum err e = find_container(c, &why);
     if (e == OK) e = put_authorization(c, &line, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why_text(&why, e));
+        fail_source(c, verdict_of_error(e), ret, "%s", why_text(&why, e));
     } else {
         if (line.size > 0) headers[0] = (const char *)line.at;
         const struct aws_parts parts = {.target = &container_target,
@@ -592,7 +594,7 @@ poll_process(struct aws_credentials *c, struct writer_step *ret)
         }
     }
     if (e) {
-        fail_source(c, verdict_of(e), ret, "credential_process: %s", why.text);
+        fail_source(c, verdict_of_error(e), ret, "credential_process: %s", why.text);
     } else {
         take_json(c, buf_bytes(&c->output), AWS_KEYS_OF_PROCESS, ret);
     }
@@ -643,14 +645,14 @@ begin_instance(struct aws_credentials *c, struct writer_step *ret)
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static void
-begin(struct aws_credentials *c, struct writer_step *ret)
+fetch_begin(struct aws_credentials *c, struct writer_step *ret)
 {
     struct why why = {""};
     reset(c);
     enum err e = aws_key_source_find(&c->setup, &c->source, &why);
     if (e) {
         c->source.files.passed_over.text[0] = '\0'; /* the message includes it */
-        fail(c, verdict_of(e), why.text, ret);
+        fetch_fail(c, verdict_of_error(e), why.text, ret);
         return;
     }
     c->roles_left = c->source.role_count;
@@ -676,7 +678,8 @@ begin(struct aws_credentials *c, struct writer_step *ret)
 }
 
 static void
-go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct writer_step *ret)
+fetch_go_on(struct aws_credentials *c, const struct http_call_answer *answer,
+            struct writer_step *ret)
 {
     enum state state = c->state;
     if (state == ROLE || state == WEB_IDENTITY) {
@@ -725,9 +728,9 @@ aws_credentials_step(struct aws_credentials *c, const struct http_call_answer *a
     if (answer == NULL && c->state == PROCESS) {
         poll_process(c, ret_step);
     } else if (answer == NULL) {
-        begin(c, ret_step);
+        fetch_begin(c, ret_step);
     } else {
         assert(c->state != IDLE);
-        go_on(c, answer, ret_step);
+        fetch_go_on(c, answer, ret_step);
     }
 }

@@ -323,8 +323,8 @@ judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
 }
 
 static void
-judge(struct aws_clock *clock, const struct http_call_answer *answer, bool is_xml,
-      struct writer_step *ret)
+judge_answer(struct aws_clock *clock, const struct http_call_answer *answer, bool is_xml,
+             struct writer_step *ret)
 {
     struct aws_error error = {.code = ""};
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
@@ -349,12 +349,12 @@ void
 aws_json_judge(struct aws_clock *clock, const struct http_call_answer *answer,
                struct writer_step *ret_step)
 {
-    judge(clock, answer, false, ret_step);
+    judge_answer(clock, answer, false, ret_step);
 }
 
 void
 aws_xml_judge(struct aws_clock *clock, const struct http_call_answer *answer,
               struct writer_step *ret_step)
 {
-    judge(clock, answer, true, ret_step);
+    judge_answer(clock, answer, true, ret_step);
 }

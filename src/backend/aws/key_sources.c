@@ -31,7 +31,7 @@ add_role(const struct key_look *p, const struct aws_role *role)
 }
 
 static void
-choose(const struct key_look *p, enum aws_key_source_kind kind, const char *label)
+choose_source(const struct key_look *p, enum aws_key_source_kind kind, const char *label)
 {
     p->source->kind = kind;
     snprintf(p->source->label, sizeof p->source->label, "%s", label);
@@ -41,8 +41,8 @@ choose(const struct key_look *p, enum aws_key_source_kind kind, const char *labe
 
 /* Appends the secret to `to`, and returns its end. */
 static enum err
-fetch(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
-      size_t *ret_end)
+fetch_part(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
+           size_t *ret_end)
 {
     enum err e = OK;
     if (secret_given(secret)) {
@@ -59,14 +59,14 @@ try_settings(const struct key_look *p)
     const struct aws_settings *s = p->setup->settings;
     size_t access = 0, secret = 0, token = 0;
     struct buf texts;
-    choose(p, AWS_FROM_SETTINGS, "the settings");
+    choose_source(p, AWS_FROM_SETTINGS, "the settings");
     if (!secret_given(&s->access_key) || !secret_given(&s->secret_key)) {
         return why_set(p->why, ERR_INPUT, "access_key and secret_key must be set together");
     }
     buf_init_secret(&texts, p->setup->memory, SECRETS_BYTES_MAX);
-    enum err e = fetch(p, &s->access_key, "access_key", &texts, &access);
-    if (e == OK) e = fetch(p, &s->secret_key, "secret_key", &texts, &secret);
-    if (e == OK) e = fetch(p, &s->session_token, "session_token", &texts, &token);
+    enum err e = fetch_part(p, &s->access_key, "access_key", &texts, &access);
+    if (e == OK) e = fetch_part(p, &s->secret_key, "secret_key", &texts, &secret);
+    if (e == OK) e = fetch_part(p, &s->session_token, "session_token", &texts, &token);
     if (e == OK) {
         const struct sigv4_credentials views = {bytes_of(texts.at, access),
                                                 bytes_of(texts.at + access, secret - access),
@@ -92,7 +92,7 @@ try_environment(const struct key_look *p)
     const struct sigv4_credentials views = {variable(p, "AWS_ACCESS_KEY_ID"),
                                             variable(p, "AWS_SECRET_ACCESS_KEY"),
                                             variable(p, "AWS_SESSION_TOKEN")};
-    choose(p, AWS_FROM_ENVIRONMENT, "the environment");
+    choose_source(p, AWS_FROM_ENVIRONMENT, "the environment");
     return aws_keys_set(&p->source->keys, p->setup->memory, &views, 0, p->why);
 }
 
@@ -109,7 +109,7 @@ static enum err
 try_instance(const struct key_look *p, const char *label)
 {
     const char *disabled = aws_variable(p->setup, "AWS_EC2_METADATA_DISABLED");
-    choose(p, AWS_FROM_INSTANCE, label);
+    choose_source(p, AWS_FROM_INSTANCE, label);
     if (disabled == NULL || strcasecmp(disabled, "true") != 0) return OK;
     return why_set(p->why, ERR_MISSING, "disabled by AWS_EC2_METADATA_DISABLED");
 }
@@ -117,7 +117,7 @@ try_instance(const struct key_look *p, const char *label)
 /* --- profiles --------------------------------------------------------------------------------- */
 
 static bool
-has(const struct aws_profile *profile, enum aws_profile_key key)
+profile_has(const struct aws_profile *profile, enum aws_profile_key key)
 {
     return profile->values[key].size > 0;
 }
@@ -125,7 +125,8 @@ has(const struct aws_profile *profile, enum aws_profile_key key)
 static bool
 has_keys(const struct aws_profile *profile)
 {
-    return has(profile, AWS_PROFILE_ACCESS_KEY) || has(profile, AWS_PROFILE_SECRET_KEY);
+    return profile_has(profile, AWS_PROFILE_ACCESS_KEY) ||
+           profile_has(profile, AWS_PROFILE_SECRET_KEY);
 }
 
 static enum err
@@ -151,7 +152,7 @@ try_credential_source(const struct key_look *p, struct bytes source)
     case 0:
         return try_environment(p);
     case 1:
-        choose(p, AWS_FROM_CONTAINER, "the container");
+        choose_source(p, AWS_FROM_CONTAINER, "the container");
         if (is_in_container(p->setup)) return OK;
         return why_set(p->why, ERR_MISSING,
                        "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor "
@@ -180,7 +181,7 @@ read_role(const struct key_look *p, const struct aws_profile *profile, struct aw
                            "invalid duration_seconds: expected a number of seconds");
         }
     }
-    if (has(profile, AWS_PROFILE_MFA_SERIAL)) {
+    if (profile_has(profile, AWS_PROFILE_MFA_SERIAL)) {
         return why_set(p->why, ERR_UNSUPPORTED,
                        "mfa_serial is not supported: it requires a person with an MFA device");
     }
@@ -197,14 +198,14 @@ try_profile_role(const struct key_look *p, const struct aws_profile *profile,
     struct aws_role role;
     enum err e = read_role(p, profile, &role);
     if (e) return e;
-    if (has(profile, AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE)) {
+    if (profile_has(profile, AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE)) {
         p->source->kind = AWS_FROM_WEB_IDENTITY;
         p->source->profile_token_file = profile->values[AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE];
         p->source->web_role = role;
         return OK;
     }
-    bool profile_named = has(profile, AWS_PROFILE_SOURCE_PROFILE);
-    bool source_named = has(profile, AWS_PROFILE_CREDENTIAL_SOURCE);
+    bool profile_named = profile_has(profile, AWS_PROFILE_SOURCE_PROFILE);
+    bool source_named = profile_has(profile, AWS_PROFILE_CREDENTIAL_SOURCE);
     if (profile_named == source_named) {
         return why_set(p->why, ERR_INPUT,
                        "role_arn requires exactly one of source_profile, credential_source and "
@@ -229,14 +230,15 @@ try_one_profile(const struct key_look *p, const struct aws_profile *profile, boo
 {
     *ret_has = true;
     if (is_source && has_keys(profile)) return try_profile_keys(p, profile);
-    if (has(profile, AWS_PROFILE_ROLE_ARN)) return try_profile_role(p, profile, ret_next);
+    if (profile_has(profile, AWS_PROFILE_ROLE_ARN)) return try_profile_role(p, profile, ret_next);
     if (has_keys(profile)) return try_profile_keys(p, profile);
-    if (has(profile, AWS_PROFILE_CREDENTIAL_PROCESS)) {
+    if (profile_has(profile, AWS_PROFILE_CREDENTIAL_PROCESS)) {
         p->source->kind = AWS_FROM_PROCESS;
         p->source->command = profile->values[AWS_PROFILE_CREDENTIAL_PROCESS];
         return OK;
     }
-    if (has(profile, AWS_PROFILE_SSO_SESSION) || has(profile, AWS_PROFILE_SSO_START_URL)) {
+    if (profile_has(profile, AWS_PROFILE_SSO_SESSION) ||
+        profile_has(profile, AWS_PROFILE_SSO_START_URL)) {
         return why_set(p->why, ERR_UNSUPPORTED,
                        "SSO is not supported: it requires a person with a browser");
     }
@@ -293,7 +295,7 @@ try_source(const struct key_look *p)
         const char *token_file = aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE");
         if (named) return try_environment(p);
         if (token_file != NULL) {
-            choose(p, AWS_FROM_WEB_IDENTITY, "web identity");
+            choose_source(p, AWS_FROM_WEB_IDENTITY, "web identity");
             p->source->token_file = token_file;
             p->source->web_role.arn = variable(p, "AWS_ROLE_ARN");
             p->source->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
@@ -301,12 +303,12 @@ try_source(const struct key_look *p)
             return why_set(p->why, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE requires AWS_ROLE_ARN");
         }
     }
-    choose(p, AWS_FROM_PROFILE, "the shared config files");
+    choose_source(p, AWS_FROM_PROFILE, "the shared config files");
     enum err e = aws_profiles_read(p->setup, &p->source->files, p->why);
     if (e == OK) e = follow_profiles(p, &has_some);
     if (e || has_some) return e;
     if (is_in_container(p->setup)) {
-        choose(p, AWS_FROM_CONTAINER, "the container");
+        choose_source(p, AWS_FROM_CONTAINER, "the container");
         return OK;
     }
     return try_instance(p, "the instance metadata (no other source has credentials)");

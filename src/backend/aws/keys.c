@@ -24,7 +24,7 @@ aws_is_header_text(struct bytes text)
 }
 
 static enum err
-check_text(struct bytes text, const char *name, size_t bytes_max, struct why *why)
+keys_check_text(struct bytes text, const char *name, size_t bytes_max, struct why *why)
 {
     bool blank = text.size > 0 && memchr(text.at, ' ', text.size) != NULL;
     if (text.size <= bytes_max && !blank && aws_is_header_text(text)) return OK;
@@ -45,10 +45,10 @@ enum err
 aws_keys_set(struct aws_keys *keys, struct budget *budget, const struct sigv4_credentials *from,
              int64_t expires_s, struct why *why)
 {
-    enum err e = check_text(from->access_key, "access key", AWS_KEY_BYTES_MAX, why);
-    if (e == OK) e = check_text(from->secret_key, "secret key", AWS_KEY_BYTES_MAX, why);
+    enum err e = keys_check_text(from->access_key, "access key", AWS_KEY_BYTES_MAX, why);
+    if (e == OK) e = keys_check_text(from->secret_key, "secret key", AWS_KEY_BYTES_MAX, why);
     if (e == OK) {
-        e = check_text(from->session_token, "session token", AWS_SESSION_TOKEN_BYTES_MAX, why);
+        e = keys_check_text(from->session_token, "session token", AWS_SESSION_TOKEN_BYTES_MAX, why);
     }
     if (e) return e;
     if (from->access_key.size == 0 || from->secret_key.size == 0) {
@@ -136,8 +136,8 @@ parse_expiration(struct bytes text, int64_t *ret_s, struct why *why)
 }
 
 static enum err
-take_answer(struct aws_keys *keys, struct budget *budget, const struct keys_answer *a,
-            enum aws_keys_form form, struct why *why)
+keys_take_answer(struct aws_keys *keys, struct budget *budget, const struct keys_answer *a,
+                 enum aws_keys_form form, struct why *why)
 {
     int64_t expires_s = 0;
     if (form == AWS_KEYS_OF_PROCESS && !bytes_equal_text(a->version, "1")) {
@@ -174,7 +174,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     scan_end(&s);
     enum err e = s.bad != NULL
                      ? why_set(why, s.error, "the response is not a valid JSON object: %s", s.bad)
-                     : take_answer(keys, budget, &a, form, why);
+                     : keys_take_answer(keys, budget, &a, form, why);
     arena_fini(&arena);
     return e;
 }

@@ -39,7 +39,7 @@ struct words {
 
 /* Copies one word from `*from` to `*to`, and moves both. False: a quote is not closed. */
 static bool
-take_word(const char **from, char **to)
+split_word(const char **from, char **to)
 {
     const char *at = *from;
     char quote = '\0';
@@ -62,7 +62,7 @@ take_word(const char **from, char **to)
 }
 
 static enum err
-split(struct bytes command, struct words *ret, struct why *why)
+split_command(struct bytes command, struct words *ret, struct why *why)
 {
     char line[AWS_PROCESS_COMMAND_BYTES_MAX + 1];
     size_t count = 0;
@@ -82,7 +82,7 @@ split(struct bytes command, struct words *ret, struct why *why)
                            AWS_PROCESS_WORDS_MAX);
         }
         ret->list[count] = to;
-        if (!take_word(&at, &to))
+        if (!split_word(&at, &to))
             return why_set(why, ERR_INPUT, "missing closing quote in the command");
     }
     ret->list[count] = NULL;
@@ -215,7 +215,7 @@ aws_process_start(struct env *env, struct budget *memory, struct bytes command, 
 {
     struct words words;
     int ends[2];
-    enum err e = split(command, &words, why);
+    enum err e = split_command(command, &words, why);
     if (e) return e;
     struct aws_process *p = mem_new(memory, sizeof *p);
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the command");

@@ -105,7 +105,7 @@ is_section(struct bytes line, const char *prefix, struct bytes name)
 }
 
 static enum aws_profile_key
-key_of(struct bytes name)
+profile_key_of(struct bytes name)
 {
     static const char *const names[AWS_PROFILE_KEY_COUNT] = {
         [AWS_PROFILE_ACCESS_KEY] = "aws_access_key_id",
@@ -134,12 +134,12 @@ key_of(struct bytes name)
 }
 
 static void
-take_line(struct bytes line, struct aws_profile *profile)
+profile_take_line(struct bytes line, struct aws_profile *profile)
 {
     const uint8_t *equals = memchr(line.at, '=', line.size);
     if (equals == NULL) return;
     size_t name_size = (size_t)(equals - line.at);
-    enum aws_profile_key key = key_of(trimmed(bytes_of(line.at, name_size)));
+    enum aws_profile_key key = profile_key_of(trimmed(bytes_of(line.at, name_size)));
     if (key == AWS_PROFILE_KEY_COUNT) return;
     struct bytes value = trimmed(bytes_of(equals + 1, line.size - name_size - 1));
     /* A command line has its own quotes, in which the mark of a comment is literal. */
@@ -170,7 +170,7 @@ find_section(struct bytes text, const char *prefix, struct bytes name, struct aw
             inside = is_section(line, prefix, name);
             found |= inside;
         } else if (inside) {
-            take_line(line, &profile);
+            profile_take_line(line, &profile);
         }
     }
     if (found) *ret = profile;
@@ -189,8 +189,8 @@ aws_profile_find(struct bytes text, enum aws_profile_file file, struct bytes nam
 /* --- both files ------------------------------------------------------------------------------- */
 
 static enum err
-read_one(const struct aws_setup *setup, const char *variable, const char *below_home,
-         struct buf *to, struct why *passed_over, struct why *why)
+profile_read_one(const struct aws_setup *setup, const char *variable, const char *below_home,
+                 struct buf *to, struct why *passed_over, struct why *why)
 {
     struct why cause = {""};
     char path[PATH_BYTES];
@@ -215,10 +215,11 @@ aws_profiles_read(const struct aws_setup *setup, struct aws_profiles *ret_profil
     buf_init_secret(&p->config, setup->memory, AWS_PROFILES_BYTES_MAX + 1);
     buf_init_secret(&p->credentials, setup->memory, AWS_PROFILES_BYTES_MAX + 1);
     p->passed_over.text[0] = '\0';
-    enum err e = read_one(setup, "AWS_CONFIG_FILE", "config", &p->config, &p->passed_over, why);
+    enum err e =
+        profile_read_one(setup, "AWS_CONFIG_FILE", "config", &p->config, &p->passed_over, why);
     if (e) return e;
-    return read_one(setup, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &p->credentials,
-                    &p->passed_over, why);
+    return profile_read_one(setup, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &p->credentials,
+                            &p->passed_over, why);
 }
 
 void

@@ -19,8 +19,8 @@
 #include "wire/json/json_scan.h"
 
 enum {
-    TOLD_CODE_BYTES = 100,
-    TOLD_MESSAGE_BYTES = 300,
+    SHOWN_CODE_BYTES = 100,
+    SHOWN_MESSAGE_BYTES = 300,
     SCAN_BYTES_MAX = 2 * AWS_RECORDS_ANSWER_BYTES_MAX, /* if all texts had escapes */
 };
 
@@ -67,14 +67,14 @@ aws_call_clear(struct writer *writer, struct writer_call *call)
     r->count = r->line_count = 0;
     r->body_bytes = r->limits.head_bytes;
     r->made = false;
-    r->told[0] = '\0';
+    r->error[0] = '\0';
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
 /* Returns the slot with the group's record, or a free one. */
 static uint16_t *
-find_place(struct aws_records *r, uint64_t group)
+records_find_slot(struct aws_records *r, uint64_t group)
 {
     /* Groups may be small numbers, or hashes with common low bits. */
     for (uint64_t i = group * 0x9e3779b97f4a7c15u >> 32;; i++) {
@@ -128,7 +128,7 @@ aws_records_add(struct aws_records *r, uint64_t group, const struct item *item,
     }
     struct aws_line line = {item->series_hash, (uint32_t)before, (uint32_t)(r->text.size - before),
                             AWS_LINE_NONE};
-    uint16_t *place = find_place(r, group);
+    uint16_t *place = records_find_slot(r, group);
     struct aws_record *record = *place == 0 ? NULL : &r->records[*place - 1];
     uint64_t body_bytes;
     if (!has_room(r, record, line.size, &body_bytes)) {
@@ -252,7 +252,7 @@ struct records_answer {
 };
 
 static void
-read_record(struct scan *s, struct records_answer *told)
+read_record(struct scan *s, struct records_answer *result)
 {
     struct bytes key;
     scan_expect(s, '{');
@@ -263,24 +263,24 @@ read_record(struct scan *s, struct records_answer *told)
         }
         struct bytes text = scan_text(s);
         bool id = bytes_equal_text(key, "SequenceNumber") || bytes_equal_text(key, "RecordId");
-        if (id) told->id = text;
-        if (bytes_equal_text(key, "ShardId")) told->shard = text;
-        if (bytes_equal_text(key, "ErrorCode")) told->code = text;
-        if (bytes_equal_text(key, "ErrorMessage")) told->message = text;
+        if (id) result->id = text;
+        if (bytes_equal_text(key, "ShardId")) result->shard = text;
+        if (bytes_equal_text(key, "ErrorCode")) result->code = text;
+        if (bytes_equal_text(key, "ErrorMessage")) result->message = text;
     }
 }
 
 /* No error code means that a record can never be stored: unknown ones are retried. */
 static enum writer_verdict
-verdict_of(const struct records_answer *told)
+record_verdict(const struct records_answer *result)
 {
     /* Firehose sends the last one when its limits are reached. */
     static const char *const throttled[] = {"ProvisionedThroughputExceeded", "Throttling",
                                             "LimitExceeded", "KMSThrottling", "ServiceUnavailable"};
-    if (told->code.size == 0) return told->id.size > 0 ? VERDICT_DELIVERED : VERDICT_RETRY;
+    if (result->code.size == 0) return result->id.size > 0 ? VERDICT_DELIVERED : VERDICT_RETRY;
     for (size_t i = 0; i < sizeof throttled / sizeof *throttled; i++) {
         size_t size = strlen(throttled[i]);
-        bool begins = told->code.size >= size && memcmp(told->code.at, throttled[i], size) == 0;
+        bool begins = result->code.size >= size && memcmp(result->code.at, throttled[i], size) == 0;
         if (begins) return VERDICT_THROTTLED;
     }
     return VERDICT_RETRY;
@@ -293,27 +293,28 @@ at_most(size_t size, int limit)
 }
 
 static uint32_t
-read_list(struct aws_records *r, struct scan *s)
+records_read_list(struct aws_records *r, struct scan *s)
 {
     uint32_t count = 0;
     scan_expect(s, '[');
     while (scan_item(s)) {
-        struct records_answer told = {.id = {NULL, 0}};
-        read_record(s, &told);
+        struct records_answer result = {.id = {NULL, 0}};
+        read_record(s, &result);
         if (s->bad != NULL || count++ >= r->count) continue;
         struct aws_record *record = &r->records[count - 1];
-        record->verdict = (uint8_t)verdict_of(&told);
-        record->shard = told.shard.size == 0 ? 0 : hash_bytes(told.shard, 0);
-        if (record->verdict == VERDICT_DELIVERED || r->told[0] != '\0') continue;
+        record->verdict = (uint8_t)record_verdict(&result);
+        record->shard = result.shard.size == 0 ? 0 : hash_bytes(result.shard, 0);
+        if (record->verdict == VERDICT_DELIVERED || r->error[0] != '\0') continue;
         struct writer_step step;
         char text[WRITER_ANSWER_BYTES];
-        snprintf(text, sizeof text, "%.*s%s%.*s", at_most(told.code.size, TOLD_CODE_BYTES),
-                 (const char *)told.code.at, told.message.size > 0 ? ": " : "",
-                 at_most(told.message.size, TOLD_MESSAGE_BYTES), (const char *)told.message.at);
-        step_answer(
-            &step,
-            bytes_of_text(told.code.size > 0 ? text : "the response does not mention the record"));
-        memcpy(r->told, step.answer, sizeof r->told);
+        snprintf(text, sizeof text, "%.*s%s%.*s", at_most(result.code.size, SHOWN_CODE_BYTES),
+                 (const char *)result.code.at, result.message.size > 0 ? ": " : "",
+                 at_most(result.message.size, SHOWN_MESSAGE_BYTES),
+                 (const char *)result.message.at);
+        step_answer(&step, bytes_of_text(result.code.size > 0
+                                             ? text
+                                             : "the response does not mention the record"));
+        memcpy(r->error, step.answer, sizeof r->error);
     }
     return count;
 }
@@ -324,14 +325,14 @@ aws_records_read(struct aws_records *r, const char *list, const struct http_call
     struct arena arena;
     struct bytes key;
     uint32_t count = UINT32_MAX;
-    r->told[0] = '\0';
+    r->error[0] = '\0';
     if (answer->body_cut) return ERR_INPUT;
     arena_init(&arena, r->memory, SCAN_BYTES_MAX, 0);
     struct scan s = scan_of(answer->body, &arena);
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
         if (bytes_equal_text(key, list) && scan_peek(&s) == '[')
-            count = read_list(r, &s);
+            count = records_read_list(r, &s);
         else
             scan_skip(&s);
     }
@@ -342,7 +343,7 @@ aws_records_read(struct aws_records *r, const char *list, const struct http_call
 }
 
 static const char *
-reason_of(enum writer_verdict verdict)
+record_reason(enum writer_verdict verdict)
 {
     return verdict == VERDICT_THROTTLED ? "throttled" : "unavailable";
 }
@@ -361,7 +362,7 @@ aws_records_judge(const struct aws_records *r, struct writer_step *ret_step)
     }
     /* No record was stored: the body stays as it is. */
     enum writer_verdict verdict = throttled > 0 ? VERDICT_THROTTLED : VERDICT_RETRY;
-    step_done(ret_step, stored == 0 ? verdict : VERDICT_MIXED, reason_of(verdict), r->told);
+    step_done(ret_step, stored == 0 ? verdict : VERDICT_MIXED, record_reason(verdict), r->error);
 }
 
 void
@@ -373,6 +374,6 @@ aws_call_entry(const struct writer *writer, const struct writer_call *call, uint
     enum writer_verdict verdict = (enum writer_verdict)r->records[record].verdict;
     *ret_entry = (struct writer_entry){.verdict = verdict};
     if (verdict == VERDICT_DELIVERED) return;
-    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", reason_of(verdict));
-    snprintf(ret_entry->answer, sizeof ret_entry->answer, "%s", r->told);
+    snprintf(ret_entry->reason, sizeof ret_entry->reason, "%s", record_reason(verdict));
+    snprintf(ret_entry->answer, sizeof ret_entry->answer, "%s", r->error);
 }

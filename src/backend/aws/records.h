@@ -66,7 +66,7 @@ struct aws_records {
     uint32_t lines_capacity;
     uint64_t body_bytes; /* upper bound for the body made from the current lines */
     bool made;
-    char told[WRITER_ANSWER_BYTES]; /* error of the first record that failed */
+    char error[WRITER_ANSWER_BYTES]; /* the error of the first record that failed */
     uint16_t
         places[AWS_RECORDS_PLACES]; /* hash table by group: number of a record from 1; 0: free */
 };

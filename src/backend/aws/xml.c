@@ -19,7 +19,7 @@ struct xml_reading {
 };
 
 static void
-stop(struct xml_reading *r, enum err e)
+xml_stop(struct xml_reading *r, enum err e)
 {
     r->stopped = e;
     XML_StopParser(r->parser, XML_FALSE);
@@ -33,7 +33,7 @@ on_start(void *context, const char *name, const char **attributes)
     (void)attributes;
     if (r->stopped != OK) return;
     if (r->depth == AWS_XML_DEPTH_MAX) {
-        stop(r, ERR_LIMIT);
+        xml_stop(r, ERR_LIMIT);
         return;
     }
     const char *const *root = form->roots;
@@ -41,7 +41,7 @@ on_start(void *context, const char *name, const char **attributes)
         root++;
     }
     if (*root == NULL) {
-        stop(r, ERR_MISSING);
+        xml_stop(r, ERR_MISSING);
         return;
     }
     size_t size = strlen(name);
@@ -69,7 +69,7 @@ on_end(void *context, const char *name)
     r->depth--;
     if (form->item == NULL || strcmp(form->item, name) != 0) return;
     enum err e = form->each(form->context);
-    if (e) stop(r, e);
+    if (e) xml_stop(r, e);
     for (uint32_t i = 0; i < form->count; i++) {
         const char *parent = form->fields[i].parent;
         if (parent != NULL && strcmp(parent, name) == 0) form->fields[i].to[0] = '\0';
@@ -85,7 +85,7 @@ on_text(void *context, const char *text, int size)
     size_t used = strlen(f->to), more = (size_t)size;
     if (more > f->to_bytes - 1 - used) {
         more = f->to_bytes - 1 - used;
-        if (r->form->is_exact) stop(r, ERR_INPUT);
+        if (r->form->is_exact) xml_stop(r, ERR_INPUT);
     }
     memcpy(f->to + used, text, more);
     f->to[used + more] = '\0';
@@ -98,7 +98,7 @@ on_doctype(void *context, const char *name, const char *system, const char *publ
     (void)system;
     (void)public;
     (void)internal;
-    stop(context, ERR_INPUT);
+    xml_stop(context, ERR_INPUT);
 }
 
 enum err

@@ -36,7 +36,7 @@ final_labels_build(const struct external_labels *external, struct label *labels,
 
 /* An absent field is empty, as in protobuf. */
 static struct label
-read_label(struct bytes message, bool *ret_bad)
+read_label_field(struct bytes message, bool *ret_bad)
 {
     struct label label = {bytes_of(NULL, 0), bytes_of(NULL, 0)};
     struct cursor c = cursor_of(message);
@@ -65,7 +65,7 @@ final_labels_put(const struct external_labels *external, struct bytes fields, st
         if (count == FINAL_LABELS_MAX) {
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
         }
-        labels[count++] = read_label(proto_bytes(&c), &bad);
+        labels[count++] = read_label_field(proto_bytes(&c), &bad);
     }
     if (c.bad || bad) return why_set(why, ERR_CORRUPT, "a series has labels that cannot be read");
     return final_labels_build(external, labels, count, to, why);

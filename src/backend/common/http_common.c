@@ -43,7 +43,7 @@ http_headers_clear(struct http_headers *h)
 }
 
 static void
-note_failed(struct http_headers *h, enum err e)
+headers_note_failed(struct http_headers *h, enum err e)
 {
     if (h->failed == OK) h->failed = e;
 }
@@ -61,8 +61,8 @@ http_header_allows(struct bytes value)
 void
 http_headers_put(struct http_headers *h, const char *name, struct bytes value)
 {
-    if (!http_header_allows(value)) note_failed(h, ERR_INPUT);
-    if (h->count == HTTP_CALLS_HEADERS_MAX) note_failed(h, ERR_LIMIT);
+    if (!http_header_allows(value)) headers_note_failed(h, ERR_INPUT);
+    if (h->count == HTTP_CALLS_HEADERS_MAX) headers_note_failed(h, ERR_LIMIT);
     if (h->failed) return;
     h->at[h->count++] = (uint32_t)h->text.size;
     buf_put_text(&h->text, name);
@@ -74,7 +74,7 @@ http_headers_put(struct http_headers *h, const char *name, struct bytes value)
 enum err
 http_headers_lines(struct http_headers *h, const char *const **ret_lines)
 {
-    note_failed(h, buf_error(&h->text));
+    headers_note_failed(h, buf_error(&h->text));
     if (h->failed) return h->failed;
     for (uint32_t i = 0; i < h->count; i++) {
         h->lines[i] = (const char *)h->text.at + h->at[i];

@@ -31,7 +31,7 @@ item_ndjson_put(struct buf *to, const struct item *item)
 }
 
 static bool
-is_mapped(void *context, enum writer_mapped role, struct bytes text)
+ndjson_is_mapped(void *context, enum writer_mapped role, struct bytes text)
 {
     (void)context;
     (void)role;
@@ -42,5 +42,6 @@ unsigned
 item_ndjson_mapped(struct writer *writer, const struct item *item)
 {
     (void)writer;
-    return writer_item_mapped(item, is_mapped, NULL, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
+    return writer_item_mapped(item, ndjson_is_mapped, NULL,
+                              WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }

@@ -81,7 +81,7 @@ oauth2_token(const struct oauth2 *o)
 /* --- the request ------------------------------------------------------------------------------ */
 
 static void
-put_field(struct buf *to, const char *name, struct bytes value)
+form_put_field(struct buf *to, const char *name, struct bytes value)
 {
     if (to->size > 0) buf_put_u8(to, '&');
     buf_put_percent(to, bytes_of_text(name), "");
@@ -96,16 +96,16 @@ put_params(struct oauth2 *o, struct why *why)
     struct buf text;
     buf_init_secret(&text, NULL, TEXT_BYTES_MAX);
     enum err e = OK;
-    put_field(&o->form, "grant_type", bytes_of_text("client_credentials"));
+    form_put_field(&o->form, "grant_type", bytes_of_text("client_credentials"));
     for (uint32_t i = 0; i < s->scopes.count; i++) {
         if (i > 0) buf_put_u8(&text, ' ');
         buf_put_text(&text, s->scopes.items[i]);
     }
-    if (text.size > 0) put_field(&o->form, "scope", buf_bytes(&text));
+    if (text.size > 0) form_put_field(&o->form, "scope", buf_bytes(&text));
     for (uint32_t i = 0; i < s->endpoint_params.count && e == OK; i++) {
         buf_clear(&text);
         e = secret_fetch(&s->endpoint_params.items[i].value, &text, why);
-        if (e == OK) put_field(&o->form, s->endpoint_params.items[i].name, buf_bytes(&text));
+        if (e == OK) form_put_field(&o->form, s->endpoint_params.items[i].name, buf_bytes(&text));
     }
     buf_fini(&text);
     return e;
@@ -124,8 +124,8 @@ put_client(struct oauth2 *o, struct why *why)
     }
     const char *id = o->settings->client_id == NULL ? "" : o->settings->client_id;
     if (e == OK && o->in_form) {
-        put_field(&o->form, "client_id", bytes_of_text(id));
-        put_field(&o->form, "client_secret", buf_bytes(&secret));
+        form_put_field(&o->form, "client_id", bytes_of_text(id));
+        form_put_field(&o->form, "client_secret", buf_bytes(&secret));
     } else if (e == OK) {
         struct buf value;
         buf_init_secret(&value, NULL, TEXT_BYTES_MAX);
@@ -144,7 +144,7 @@ put_client(struct oauth2 *o, struct why *why)
 }
 
 static void
-send_request(struct oauth2 *o, struct writer_step *step)
+oauth2_send(struct oauth2 *o, struct writer_step *step)
 {
     struct why why = {""};
     buf_wipe(&o->form);
@@ -244,7 +244,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
 {
     if (answer == NULL) {
         o->tried_other = false; /* the last fetch may have been abandoned */
-        send_request(o, step);
+        oauth2_send(o, step);
         return;
     }
     buf_wipe(&o->form);
@@ -254,7 +254,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     if (refused && !o->tried_other) { /* the server may want the other form */
         o->tried_other = true;
         o->in_form = !o->in_form;
-        send_request(o, step);
+        oauth2_send(o, step);
         return;
     }
     if (step->verdict == VERDICT_SOME_DEAD) step->verdict = VERDICT_BLOCKED;

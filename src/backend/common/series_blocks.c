@@ -59,8 +59,8 @@ struct series_blocks {
     bool in_order;
     struct buf histograms;
 
-    uint32_t next;    /* the key after those of the current series */
-    uint32_t at_hand; /* the current series' first key */
+    uint32_t next;          /* the key after those of the current series */
+    uint32_t current_first; /* the current series' first key */
     bool has_series;
     uint32_t at; /* next sample */
     bool gave;   /* the current series is positioned at `at` */
@@ -72,7 +72,7 @@ struct series_blocks {
 };
 
 static enum err
-no_memory(struct why *why)
+blocks_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
@@ -85,7 +85,7 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
 {
     assert(!b->sorted);
     if (!array_reserve(b->options.budget, &b->entries, &b->capacity, b->count + 1)) {
-        return no_memory(why);
+        return blocks_no_memory(why);
     }
     struct block_entry entry = {.labels_at = b->labels.size,
                                 .key_at = b->keys.size,
@@ -95,7 +95,7 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
     if (e) return e;
     entry.labels_size = b->labels.size - entry.labels_at;
     buf_put_bytes(&b->keys, key);
-    if (buf_error(&b->keys)) return no_memory(why);
+    if (buf_error(&b->keys)) return blocks_no_memory(why);
     b->entries[b->count++] = entry;
     return OK;
 }
@@ -118,7 +118,7 @@ series_blocks_narrow(struct series_blocks *b, int64_t min_ms, int64_t max_ms)
 }
 
 static struct bytes
-labels_of(const struct series_blocks *b, const struct block_entry *entry)
+entry_labels(const struct series_blocks *b, const struct block_entry *entry)
 {
     if (entry->labels_size == 0) return bytes_of(NULL, 0);
     return bytes_of(b->labels.at + entry->labels_at, entry->labels_size);
@@ -133,10 +133,10 @@ series_blocks_key(const struct series_blocks *b, uint32_t number)
 }
 
 static int
-compare_entries(const void *a, const void *b, void *blocks)
+compare_keys(const void *a, const void *b, void *blocks)
 {
     const struct block_entry *x = a, *y = b;
-    int order = labels_compare(labels_of(blocks, x), labels_of(blocks, y));
+    int order = labels_compare(entry_labels(blocks, x), entry_labels(blocks, y));
     return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
 }
 
@@ -155,7 +155,7 @@ group_end(const struct series_blocks *b, uint32_t first)
 
 /* True if a sample of the key is wanted: stores may return more than requested. */
 static bool
-is_wanted(const struct series_blocks *b, uint32_t number, int64_t t_ms)
+block_wants(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 {
     assert(number >= b->block.first);
     assert(number - b->block.first < b->block.count);
@@ -163,13 +163,13 @@ is_wanted(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 }
 
 static enum err
-put(struct series_blocks *b, struct held_sample sample, struct why *why)
+block_put(struct series_blocks *b, struct held_sample sample, struct why *why)
 {
     if (b->sample_count == SERIES_BLOCKS_SAMPLES) {
         return why_set(why, ERR_FULL, "too many samples for a block");
     }
     if (!array_reserve(b->options.budget, &b->samples, &b->sample_capacity, b->sample_count + 1)) {
-        return no_memory(why);
+        return blocks_no_memory(why);
     }
     sample.order = b->sample_count;
     sample.group = b->entries[sample.key].group;
@@ -186,8 +186,8 @@ enum err
 series_blocks_put_float(struct series_blocks *b, uint32_t number, int64_t t_ms, uint64_t bits,
                         int64_t start_ms, struct why *why)
 {
-    if (!is_wanted(b, number, t_ms)) return OK;
-    return put(
+    if (!block_wants(b, number, t_ms)) return OK;
+    return block_put(
         b, (struct held_sample){.t_ms = t_ms, .bits = bits, .start_ms = start_ms, .key = number},
         why);
 }
@@ -202,17 +202,17 @@ series_blocks_put_histogram(struct series_blocks *b, uint32_t number, int64_t t_
                                  .key = number,
                                  .is_histogram = true};
     enum err e = histogram_check(histogram, why);
-    if (e || !is_wanted(b, number, t_ms)) return e;
+    if (e || !block_wants(b, number, t_ms)) return e;
     if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES) {
         return why_set(why, ERR_FULL, "too many histograms for a block");
     }
     histogram_put(&b->histograms, histogram);
-    if (buf_error(&b->histograms)) return no_memory(why);
-    return put(b, sample, why);
+    if (buf_error(&b->histograms)) return blocks_no_memory(why);
+    return block_put(b, sample, why);
 }
 
 static int
-compare_samples(const void *a, const void *b)
+compare_held(const void *a, const void *b)
 {
     const struct held_sample *x = a, *y = b;
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
@@ -222,11 +222,11 @@ compare_samples(const void *a, const void *b)
 }
 
 static void
-put_in_order(struct series_blocks *b)
+sort_samples(struct series_blocks *b)
 {
     uint32_t kept = 0;
     if (b->in_order) return;
-    qsort(b->samples, b->sample_count, sizeof *b->samples, compare_samples);
+    qsort(b->samples, b->sample_count, sizeof *b->samples, compare_held);
     for (uint32_t i = 0; i < b->sample_count; i++) {
         const struct held_sample *s = &b->samples[i], *last = &b->samples[kept - (kept > 0)];
         if (kept > 0 && s->group == last->group && s->t_ms == last->t_ms) continue;
@@ -295,7 +295,7 @@ shrink(struct series_blocks *b, uint32_t group)
 }
 
 static void
-measure(struct series_blocks *b)
+resize_next(struct series_blocks *b)
 {
     if (b->sample_count > SERIES_BLOCKS_SAMPLES / 4) return;
     if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES / 4) return;
@@ -310,7 +310,7 @@ measure(struct series_blocks *b)
 }
 
 static enum err
-load(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
+load_block(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
 {
     uint32_t group = group_end(b, first) - first;
     if (group > b->options.keys_max) {
@@ -331,8 +331,8 @@ load(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
             return e == ERR_FULL ? ERR_LIMIT : e;
         }
     }
-    measure(b); /* including duplicates */
-    put_in_order(b);
+    resize_next(b); /* including duplicates */
+    sort_samples(b);
     return OK;
 }
 
@@ -343,10 +343,10 @@ sort_keys(struct series_blocks *b)
 {
     if (b->sorted || b->count == 0) return;
     b->sorted = true;
-    qsort_r(b->entries, b->count, sizeof *b->entries, compare_entries, b);
+    qsort_r(b->entries, b->count, sizeof *b->entries, compare_keys, b);
     for (uint32_t i = 0; i < b->count; i++) {
         struct block_entry *entry = &b->entries[i];
-        bool same = i > 0 && bytes_equal(labels_of(b, entry), labels_of(b, entry - 1));
+        bool same = i > 0 && bytes_equal(entry_labels(b, entry), entry_labels(b, entry - 1));
         entry->group = same ? entry[-1].group : i;
     }
 }
@@ -359,10 +359,10 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
     sort_keys(b);
     b->has_series = b->next < b->count;
     if (!b->has_series) return OK;
-    b->at_hand = b->next;
-    b->next = group_end(b, b->at_hand);
+    b->current_first = b->next;
+    b->next = group_end(b, b->current_first);
     b->gave = false;
-    *ret_labels = labels_of(b, &b->entries[b->at_hand]);
+    *ret_labels = entry_labels(b, &b->entries[b->current_first]);
     if (ret_labels->size == 0)
         *ret_labels = bytes_of("", 0); /* a series without labels is not the end */
     return OK;
@@ -371,18 +371,12 @@ series_blocks_next(struct series_blocks *b, struct bytes *ret_labels, struct why
 static bool
 is_held(const struct series_blocks *b)
 {
-    return b->at_hand >= b->block.first && b->at_hand < b->block.first + b->block.count;
-}
-
-/* Returns the end of the current series' samples in the block, from b->at on. */
-static uint32_t
-find_end(const struct series_blocks *b)
-{
-    return search_first(i, b->at, b->sample_count, b->samples[i].group > b->at_hand);
+    return b->current_first >= b->block.first && b->current_first < b->block.first + b->block.count;
 }
 
 static enum err
-give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret, struct why *why)
+block_give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret,
+                      struct why *why)
 {
     enum err e = OK;
     uint32_t n = 0;
@@ -397,7 +391,7 @@ give_histograms(struct series_blocks *b, uint32_t end, struct sample_batch *ret,
         b->times_ms[n] = s->t_ms;
         b->starts_ms[n] = s->start_ms;
     }
-    if (e && n == 0) return no_memory(why); /* otherwise the next batch has it */
+    if (e && n == 0) return blocks_no_memory(why); /* otherwise the next batch has it */
     *ret = (struct sample_batch){.kind = b->decoded[0].kind,
                                  .count = n,
                                  .times_ms = b->times_ms,
@@ -433,21 +427,23 @@ series_blocks_batch(struct series_blocks *b, struct sample_batch *ret, struct wh
     for (;;) {
         enum err e = OK;
         if (!is_held(b)) {
-            e = load(b, b->at_hand, b->options.min_ms, why);
+            e = load_block(b, b->current_first, b->options.min_ms, why);
             if (e) return e;
             b->gave = true;
         } else if (!b->gave) { /* skip samples of earlier series that were not read */
-            b->at = search_first(i, 0u, b->sample_count, b->samples[i].group >= b->at_hand);
+            b->at = search_first(i, 0u, b->sample_count, b->samples[i].group >= b->current_first);
             b->gave = true;
         }
-        uint32_t end = find_end(b);
-        if (b->at < end && b->samples[b->at].is_histogram) return give_histograms(b, end, ret, why);
+        uint32_t end =
+            search_first(i, b->at, b->sample_count, b->samples[i].group > b->current_first);
+        if (b->at < end && b->samples[b->at].is_histogram)
+            return block_give_histograms(b, end, ret, why);
         if (b->at < end) {
             give_floats(b, end, ret);
             return OK;
         }
         if (b->block.max_ms >= b->options.max_ms) return OK;
-        e = load(b, b->at_hand, b->block.max_ms + 1, why);
+        e = load_block(b, b->current_first, b->block.max_ms + 1, why);
         if (e) return e;
     }
 }
@@ -459,7 +455,7 @@ series_blocks_new(const struct series_blocks_options *options, struct series_blo
                   struct why *why)
 {
     struct series_blocks *b = mem_new(options->budget, sizeof *b);
-    if (b == NULL) return no_memory(why);
+    if (b == NULL) return blocks_no_memory(why);
     b->options = *options;
     b->keys_wanted = options->keys_max < KEYS_FIRST ? options->keys_max : KEYS_FIRST;
     buf_init(&b->labels, options->budget, TEXT_BYTES_MAX);

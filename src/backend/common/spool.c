@@ -264,7 +264,7 @@ remove_strays(struct spool *s, const char *dir)
 /* Makes one directory, whose parent exists; durable on return, because confirmed files are put
  * into it. */
 static enum err
-make_dir(struct env *env, const char *path, struct why *why)
+spool_make_dir(struct env *env, const char *path, struct why *why)
 {
     char parent[SPOOL_DIR_BYTES_MAX];
     const char *slash = strrchr(path, '/');
@@ -287,11 +287,11 @@ make_dirs(struct env *env, const char *dir, struct why *why)
     for (char *p = path + 1; *p != 0; p++) {
         if (*p != '/' || p[-1] == '/') continue;
         *p = 0;
-        err_ignore(make_dir(env, path, NULL),
+        err_ignore(spool_make_dir(env, path, NULL),
                    "a parent may exist without our permission; the last directory decides");
         *p = '/';
     }
-    return make_dir(env, path, why);
+    return spool_make_dir(env, path, why);
 }
 
 /* Makes a new file in its directory, open and empty, without adding it to the spool. */

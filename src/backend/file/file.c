@@ -308,7 +308,7 @@ note_nothing(void *context, const char *name, bool is_dir)
 /* Checks the deepest existing directory of the path, before a template in it. Directories are
  * only made for samples. */
 static enum err
-find_place(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *why)
+find_directory(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct why *why)
 {
     const char *whole = w->settings->path, *template = strstr(whole, TENANT_TEMPLATE);
     size_t size = template == NULL ? strlen(whole) : (size_t)(template - whole);
@@ -337,7 +337,7 @@ file_check(struct writer *writer, uint32_t number, const struct http_call_answer
     char path[SPOOL_DIR_BYTES_MAX], text[WRITER_ANSWER_BYTES];
     uint64_t free_bytes = 0, all_bytes;
     struct why why = {""};
-    enum err e = find_place(w, path, &why);
+    enum err e = find_directory(w, path, &why);
     if (e == OK && access(path, W_OK | X_OK) != 0) {
         e = why_set(&why, ERR_IO, "cannot write to %s: this user has no write permission", path);
     }

@@ -83,7 +83,7 @@ judge_description(struct bytes answer, struct writer_step *step)
     step_answer(step, bytes_of_text(text));
 }
 
-static enum err make_body(struct stream_writer *base, struct aws_records *r);
+static enum err firehose_make_body(struct stream_writer *base, struct aws_records *r);
 
 static const struct stream_type type = {
     .service = {"firehose", "firehose", "FIREHOSE"},
@@ -93,7 +93,7 @@ static const struct stream_type type = {
     .what = "delivery stream",
     .describe = "DescribeDeliveryStream",
     .judge_description = judge_description,
-    .make_body = make_body,
+    .make_body = firehose_make_body,
 };
 
 static void
@@ -177,7 +177,7 @@ firehose_units(const struct writer *writer, const struct writer_call *call)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
-make_body(struct stream_writer *base, struct aws_records *r)
+firehose_make_body(struct stream_writer *base, struct aws_records *r)
 {
     struct firehose *w = (struct firehose *)base;
     uint64_t before = 0, after = 0;

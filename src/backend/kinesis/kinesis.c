@@ -27,7 +27,7 @@ enum {
     SAMPLES = 20000,
     CALL_BYTES = 800 << 10,
     LANES = 2,
-    CALL_BYTES_MAX = 5 << 20,        /* the limit of PutRecords by default */
+    CALL_BYTES_MAX = 5 << 20,        /* accepted everywhere in AWS */
     CALL_BYTES_ASKED_MAX = 10 << 20, /* the limit with a larger batch.max_bytes */
     RECORD_BYTES_MAX = 1 << 20,      /* including its key; the default limit of a stream */
     KEY_BYTES = HEX_WORD_BYTES,      /* the longest partition key */
@@ -114,7 +114,7 @@ judge_description(struct bytes answer, struct writer_step *step)
     step_answer(step, bytes_of_text(text));
 }
 
-static enum err make_body(struct stream_writer *base, struct aws_records *r);
+static enum err kinesis_make_body(struct stream_writer *base, struct aws_records *r);
 
 static const struct stream_type type = {
     .service = {"kinesis", "kinesis", "KINESIS"},
@@ -124,7 +124,7 @@ static const struct stream_type type = {
     .what = "stream",
     .describe = "DescribeStreamSummary",
     .judge_description = judge_description,
-    .make_body = make_body,
+    .make_body = kinesis_make_body,
 };
 
 static void
@@ -292,7 +292,7 @@ aggregate(struct kinesis *w, const struct aws_records *r, const struct aws_recor
 
 /* `made`: bytes of the call's aggregates that are already in the body. */
 static enum err
-put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
+kinesis_put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
 {
     const struct aws_record *record = &r->records[i];
     struct bytes data;
@@ -313,7 +313,7 @@ put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
 }
 
 static enum err
-make_body(struct stream_writer *base, struct aws_records *r)
+kinesis_make_body(struct stream_writer *base, struct aws_records *r)
 {
     struct kinesis *w = (struct kinesis *)base;
     size_t made = 0;
@@ -329,7 +329,7 @@ make_body(struct stream_writer *base, struct aws_records *r)
     }
     if (e == OK) e = aws_records_begin(r, &base->body, buf_bytes(&base->head));
     for (uint32_t i = 0; i < r->count && e == OK; i++) {
-        e = put_record(w, r, i, &made);
+        e = kinesis_put_record(w, r, i, &made);
     }
     return e ? e : aws_records_end(r, &base->body);
 }
@@ -356,7 +356,7 @@ look_at_shards(struct kinesis *w, struct aws_call *c)
         if (record->line_count == 1)
             continue; /* the key of the single line is that of the record */
         record->verdict = VERDICT_RETRY;
-        snprintf(r->told, sizeof r->told, "the stream's shards have changed");
+        snprintf(r->error, sizeof r->error, "the stream's shards have changed");
     }
 }
 

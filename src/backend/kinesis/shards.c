@@ -109,7 +109,7 @@ read_hash_key(struct scan *s)
 }
 
 static bool
-read_range(struct scan *s, struct shard *shard)
+read_key_range(struct scan *s, struct shard *shard)
 {
     struct bytes key;
     unsigned bounds = 0;
@@ -154,7 +154,7 @@ read_shard(struct kinesis_shards *all, struct scan *s)
         if (bytes_equal_text(key, "ShardId") && kind == '"')
             id = scan_text(s);
         else if (bytes_equal_text(key, "HashKeyRange") && kind == '{')
-            ranged = read_range(s, &shard);
+            ranged = read_key_range(s, &shard);
         else if (bytes_equal_text(key, "SequenceNumberRange") && kind == '{')
             closed = read_is_closed(s);
         else
@@ -227,7 +227,7 @@ compare_shards(const void *a, const void *b)
 
 /* True if the ranges cover all keys without overlap. */
 static bool
-is_whole(const struct shard_list *list)
+covers_all_keys(const struct shard_list *list)
 {
     hash_key next = 0;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -238,7 +238,7 @@ is_whole(const struct shard_list *list)
 }
 
 static bool
-is_same(const struct shard_list *a, const struct shard_list *b)
+same_ranges(const struct shard_list *a, const struct shard_list *b)
 {
     bool same = a->count == b->count;
     for (uint32_t i = 0; i < a->count && same; i++) {
@@ -255,11 +255,11 @@ kinesis_shards_end(struct kinesis_shards *s, struct why *why)
     if (coming->count > 0) {
         qsort(coming->items, coming->count, sizeof *coming->items, compare_shards);
     }
-    if (!is_whole(coming)) {
+    if (!covers_all_keys(coming)) {
         return why_set(why, ERR_AGAIN, "the %u listed shards do not cover all hash keys",
                        coming->count);
     }
-    if (is_same(&s->known, coming)) {
+    if (same_ranges(&s->known, coming)) {
         list_fini(s, coming);
         return OK;
     }
@@ -306,8 +306,8 @@ kinesis_shards_find(const struct kinesis_shards *s, struct bytes key)
     uint8_t digest[MD5_BYTES];
     md5(key, digest);
     hash_key hash = (hash_key)load_be64(digest) << 64 | load_be64(digest + 8);
-    uint32_t behind = search_first(i, 0u, s->known.count, s->known.items[i].first > hash);
-    return behind > 0 ? behind - 1 : 0;
+    uint32_t after = search_first(i, 0u, s->known.count, s->known.items[i].first > hash);
+    return after > 0 ? after - 1 : 0;
 }
 
 uint64_t

@@ -53,7 +53,7 @@ stream_call_init(struct writer *writer, struct writer_call *call)
 }
 
 static enum err
-make_body(struct stream_writer *w, struct aws_call *c)
+stream_make_body(struct stream_writer *w, struct aws_call *c)
 {
     return c->records.made ? OK : w->type->make_body(w, &c->records);
 }
@@ -62,7 +62,7 @@ enum err
 stream_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes)
 {
     struct aws_call *c = (struct aws_call *)call;
-    enum err e = make_body((struct stream_writer *)writer, c);
+    enum err e = stream_make_body((struct stream_writer *)writer, c);
     *ret_bytes = aws_records_bytes(&c->records);
     return e;
 }
@@ -72,7 +72,7 @@ stream_begin(struct writer *writer, struct writer_call *call, struct writer_step
 {
     struct stream_writer *w = (struct stream_writer *)writer;
     struct aws_call *c = (struct aws_call *)call;
-    enum err e = make_body(w, c);
+    enum err e = stream_make_body(w, c);
     if (e) {
         step_done(step, VERDICT_RETRY, "no_memory",
                   e == ERR_NOMEM ? "not enough memory for a request" : "cannot build the request");

@@ -31,7 +31,7 @@ is_region(const char *text)
 
 /* The host is an IP address, which has no subdomains. */
 static bool
-is_address(struct bytes host)
+is_ip_address(struct bytes host)
 {
     for (size_t i = 0; i < host.size; i++) {
         uint8_t c = host.at[i];
@@ -53,7 +53,7 @@ find_endpoint(struct s3_bucket *b, const char *region, struct why *why)
         return why_set(why, ERR_INPUT,
                        "invalid endpoint URL: expected http[s]://host[:port][/path]");
     bool dotted = strchr(b->s3->bucket, '.') != NULL;
-    b->in_path = b->s3->path_style || is_address(url.host) || (url.tls && dotted);
+    b->in_path = b->s3->path_style || is_ip_address(url.host) || (url.tls && dotted);
     snprintf(b->endpoint, sizeof b->endpoint, "%s://%s%s%.*s%.*s", url.tls ? "https" : "http",
              b->in_path ? "" : b->s3->bucket, b->in_path ? "" : ".", (int)url.authority.size,
              (const char *)url.authority.at, (int)url.path.size, (const char *)url.path.at);
@@ -66,7 +66,7 @@ static uint64_t
 settings_hash(const struct s3_bucket *b)
 {
     uint64_t hash = hash_bytes(bytes_of_text(b->s3->bucket), 1);
-    hash = hash_mix(hash, hash_bytes(bytes_of_text(b->told_region), 2));
+    hash = hash_mix(hash, hash_bytes(bytes_of_text(b->configured_region), 2));
     if (b->s3->endpoint == NULL) return hash;
     return hash_mix(hash, hash_bytes(bytes_of_text(b->s3->endpoint), 3));
 }
@@ -74,7 +74,7 @@ settings_hash(const struct s3_bucket *b)
 void
 s3_bucket_learnt(const struct s3_bucket *b, struct buf *to)
 {
-    if (strcmp(b->region, b->told_region) == 0) return;
+    if (strcmp(b->region, b->configured_region) == 0) return;
     buf_put_le64(to, settings_hash(b));
     buf_put_text(to, b->region);
 }
@@ -92,12 +92,12 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
     aws_request_init(&b->request, options->memory);
     buf_init(&b->path, options->memory, PATH_BYTES_MAX);
     char was[AWS_REGION_BYTES] = "";
-    enum err e = aws_region(&b->setup, b->told_region, why);
+    enum err e = aws_region(&b->setup, b->configured_region, why);
     if (e == OK) {
         bool known = learnt.size > 8 && learnt.size < 8 + sizeof was &&
                      load_le64(learnt.at) == settings_hash(b);
         if (known) memcpy(was, learnt.at + 8, learnt.size - 8);
-        e = find_endpoint(b, is_region(was) ? was : b->told_region, why);
+        e = find_endpoint(b, is_region(was) ? was : b->configured_region, why);
     }
     if (e == OK) {
         struct aws_credentials_options who = {b->setup, &b->target, &b->clock,
@@ -121,31 +121,31 @@ s3_bucket_fini(struct s3_bucket *b)
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
-put_header(struct http_headers *headers, const char *name, const char *value)
+bucket_put_header(struct http_headers *headers, const char *name, const char *value)
 {
     if (value != NULL) http_headers_put(headers, name, bytes_of_text(value));
 }
 
 static enum err
-make_headers(struct s3_bucket *b, const struct s3_request *r, const char *const **ret_lines,
-             struct why *why)
+bucket_make_headers(struct s3_bucket *b, const struct s3_request *r, const char *const **ret_lines,
+                    struct why *why)
 {
     static const char *const encryptions[] = {
         [S3_SSE_NONE] = NULL, [S3_SSE_AES256] = "AES256", [S3_SSE_KMS] = "aws:kms"};
     struct http_headers *h = &b->headers;
     bool makes_object = r->kind == S3_INDEX || r->kind == S3_OBJECT || r->kind == S3_CREATE;
     http_headers_clear(h);
-    put_header(h, "Content-Type", r->content_type);
+    bucket_put_header(h, "Content-Type", r->content_type);
     if (makes_object) {
-        put_header(h, "x-amz-server-side-encryption", encryptions[b->s3->sse]);
-        put_header(h, "x-amz-server-side-encryption-aws-kms-key-id", b->s3->kms_key_id);
+        bucket_put_header(h, "x-amz-server-side-encryption", encryptions[b->s3->sse]);
+        bucket_put_header(h, "x-amz-server-side-encryption-aws-kms-key-id", b->s3->kms_key_id);
     }
     if (r->kind == S3_OBJECT || r->kind == S3_CREATE) {
-        put_header(h, "x-amz-storage-class", b->s3->storage_class);
-        put_header(h, DIGEST_HEADER, r->digest);
+        bucket_put_header(h, "x-amz-storage-class", b->s3->storage_class);
+        bucket_put_header(h, DIGEST_HEADER, r->digest);
     }
     if (r->only_new && b->conditional != S3_CONDITIONAL_UNSUPPORTED)
-        put_header(h, "If-None-Match", "*");
+        bucket_put_header(h, "If-None-Match", "*");
     enum err e = OK;
     if (r->kind != S3_PLAIN && r->kind != S3_CREATE) {
         uint8_t digest[MD5_BYTES];
@@ -180,7 +180,7 @@ s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_st
         .region = b->region,
         .is_s3 = true,
     };
-    enum err e = make_headers(b, r, &parts.headers, &why);
+    enum err e = bucket_make_headers(b, r, &parts.headers, &why);
     buf_clear(&b->path);
     if (b->in_path) {
         buf_put_u8(&b->path, '/');

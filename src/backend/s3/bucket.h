@@ -46,12 +46,12 @@ struct s3_bucket {
     struct http_headers headers; /* for the current request, as the next two */
     struct aws_request request;
     struct buf path;
-    char told_region[AWS_REGION_BYTES]; /* from the settings or the machine */
-    char region[AWS_REGION_BYTES];      /* the region in use, perhaps learnt */
-    char endpoint[S3_ENDPOINT_BYTES];   /* includes the bucket if it is part of the host name */
-    bool in_path;                       /* the bucket is part of the path */
-    uint32_t generation;                /* number of the keys that signed the last request */
-    enum s3_conditional conditional;    /* set by the owner */
+    char configured_region[AWS_REGION_BYTES]; /* from the settings or the machine */
+    char region[AWS_REGION_BYTES];            /* the region in use, perhaps learnt */
+    char endpoint[S3_ENDPOINT_BYTES]; /* includes the bucket if it is part of the host name */
+    bool in_path;                     /* the bucket is part of the path */
+    uint32_t generation;              /* number of the keys that signed the last request */
+    enum s3_conditional conditional;  /* set by the owner */
 };
 
 /*

@@ -322,7 +322,7 @@ take_index_look(struct s3_writer *w, struct s3_call *c, const struct http_call_a
 
 /* Object and index are in the bucket. */
 static void
-finish(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
+delivery_finish(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 {
     if (w->noted == c) w->noted = NULL;
     if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
@@ -383,7 +383,7 @@ take_index(struct s3_writer *w, struct s3_call *c, const struct http_call_answer
     if (w->index_only_new && was_there) learn_conditional(w, S3_CONDITIONAL_IGNORED);
     w->index_put = index_hash(w);
     w->index_unseen = 0;
-    finish(w, c, step);
+    delivery_finish(w, c, step);
 }
 
 void
@@ -396,7 +396,7 @@ s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *st
         if (!c->adopts)
             seal(w, c, step);
         else if (w->adopted_arrived || w->adopted.number == 0)
-            finish(w, c, step);
+            delivery_finish(w, c, step);
         else
             begin_upload(w, c, step);
         return;
@@ -414,7 +414,7 @@ s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *st
         send_index(w, c, step);
         return;
     default:
-        finish(w, c, step);
+        delivery_finish(w, c, step);
         return;
     }
 }

@@ -291,26 +291,25 @@ static struct s3_place
 take_place(struct scan *s)
 {
     static const char fill[] = "fill";
-    int64_t before = 0, behind = 0;
+    int64_t left = 0, right = 0;
     struct bytes text = scan_text(s);
     size_t from = sizeof fill - 1;
     bool is_fill = text.size > from && memcmp(text.at, fill, from) == 0;
     if (is_fill) text = bytes_of(text.at + from, text.size - from);
     const uint8_t *dot = text.size == 0 ? NULL : memchr(text.at, '.', text.size);
     size_t size = dot == NULL ? 0 : (size_t)(dot - text.at);
-    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, size), &before) &&
-                time_parse_ms(bytes_of(dot + 1, text.size - size - 1), &behind) && before >= 0 &&
-                behind >= 0;
-    if (good && is_fill) good = before <= UINT16_MAX && behind < 1LL << FILL_NUMBER_SHIFT;
-    if (good && !is_fill) good = behind <= UINT32_MAX;
+    bool good = dot != NULL && time_parse_ms(bytes_of(text.at, size), &left) &&
+                time_parse_ms(bytes_of(dot + 1, text.size - size - 1), &right) && left >= 0 &&
+                right >= 0;
+    if (good && is_fill) good = left <= UINT16_MAX && right < 1LL << FILL_NUMBER_SHIFT;
+    if (good && !is_fill) good = right <= UINT32_MAX;
     if (!good) scan_fail(s, "invalid place");
-    if (!good || !is_fill) return (struct s3_place){(uint64_t)before, (uint32_t)behind};
-    return (struct s3_place){FILL_BIT | (uint64_t)before << FILL_NUMBER_SHIFT | (uint64_t)behind,
-                             0};
+    if (!good || !is_fill) return (struct s3_place){(uint64_t)left, (uint32_t)right};
+    return (struct s3_place){FILL_BIT | (uint64_t)left << FILL_NUMBER_SHIFT | (uint64_t)right, 0};
 }
 
 static void
-take_text(struct scan *s, char *to, size_t to_size)
+index_take_text(struct scan *s, char *to, size_t to_size)
 {
     struct bytes text = scan_text(s);
     bool has_nul = text.size > 0 && memchr(text.at, 0, text.size) != NULL;
@@ -330,7 +329,7 @@ take_entry(struct scan *s, struct s3_index *x)
     scan_expect(s, '{');
     while (s->bad == NULL && scan_key(s, &key)) {
         if (bytes_equal_text(key, "name")) {
-            take_text(s, entry.base, sizeof entry.base);
+            index_take_text(s, entry.base, sizeof entry.base);
         } else if (bytes_equal_text(key, "bytes")) {
             entry.size = take_count(s);
         } else if (bytes_equal_text(key, "samples")) {
@@ -365,9 +364,9 @@ take_member(struct scan *s, struct bytes key, struct s3_index *x)
     if (bytes_equal_text(key, "version")) {
         if (take_int(s) != VERSION) scan_fail(s, "unknown version");
     } else if (bytes_equal_text(key, "instance")) {
-        take_text(s, x->instance, sizeof x->instance);
+        index_take_text(s, x->instance, sizeof x->instance);
     } else if (bytes_equal_text(key, "prefix")) {
-        take_text(s, x->dir, sizeof x->dir);
+        index_take_text(s, x->dir, sizeof x->dir);
     } else if (bytes_equal_text(key, "hour")) {
         if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "invalid time");
     } else if (bytes_equal_text(key, "all_objects")) {

@@ -43,7 +43,7 @@ s3_save(const struct writer *writer, struct buf *to)
     struct s3_saved saved = {
         .learnt = buf_bytes(&learnt),
         .seal_count =
-            w->seal_count - replays, /* an object that is not adopted is void: see load() */
+            w->seal_count - replays, /* an object that is not adopted is void: see load_saved() */
         .directory = bytes_of_text(w->base.options.instance),
         .instance = bytes_of_text(w->instance),
         .content = w->content,
@@ -62,7 +62,7 @@ s3_saved(struct writer *writer, struct why *why)
 
 /* The state of an unknown version is ignored. */
 static void
-load(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
+load_saved(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
 {
     if (!s3_saved_get(bytes, ret)) return;
     /* Names keep their beginning as long as the storage directory is the same. */
@@ -162,7 +162,7 @@ s3_init(struct writer *writer, struct why *why)
     s3_index_init(&w->index, options->memory);
     s3_sweep_init(&w->sweep, &w->bucket, w->s3->prefix, w->instance, w->sweep_key, options->memory);
     struct s3_saved saved;
-    load(w, options->saved, &saved);
+    load_saved(w, options->saved, &saved);
     w->store = mem_new(options->memory, sizeof *w->store);
     enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);
     if (e == OK) e = s3_bucket_init(&w->bucket, options, &aws_variables_real, saved.learnt, why);
@@ -288,7 +288,7 @@ look_at_adopted(struct s3_writer *w, struct s3_call *c, struct s3_place at)
 /* Decides whether the object can take the item. The first one sets its directory; further ones
  * must have the same tenant if that is part of the directory. */
 static enum writer_add
-find_place(struct s3_writer *w, struct s3_call *c, const struct item *item, struct why *why)
+set_directory(struct s3_writer *w, struct s3_call *c, const struct item *item, struct why *why)
 {
     bool other = c->count > 0 && w->by_tenant && !bytes_equal_text(item->tenant, c->tenant);
     if (c->count > 0 && !other) return WRITER_ADDED;
@@ -317,7 +317,7 @@ s3_add(struct writer *writer, struct writer_call *call, const struct item *item,
     struct s3_place at = {item->pos, item->index};
     *ret_entry = 0;
     if (item->pos > w->offered) w->offered = item->pos;
-    enum writer_add added = find_place(w, c, item, why);
+    enum writer_add added = set_directory(w, c, item, why);
     if (added != WRITER_ADDED) return added;
     enum adoption adoption = look_at_adopted(w, c, at);
     if (adoption != ADOPTION_NONE) {

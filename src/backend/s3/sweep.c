@@ -81,7 +81,7 @@ s3_sweep_fini(struct s3_sweep *s)
 }
 
 static void
-send(struct s3_sweep *s, const char *method, const char *key, struct writer_step *ret)
+sweep_send(struct s3_sweep *s, const char *method, const char *key, struct writer_step *ret)
 {
     buf_put_u8(&s->query, 0);
     if (buf_error(&s->query)) {
@@ -94,7 +94,7 @@ send(struct s3_sweep *s, const char *method, const char *key, struct writer_step
 }
 
 static void
-put_parameter(struct buf *to, const char *name, struct bytes value)
+sweep_put_parameter(struct buf *to, const char *name, struct bytes value)
 {
     buf_printf(to, "&%s=", name);
     buf_put_percent(to, value, "");
@@ -109,12 +109,12 @@ send_list(struct s3_sweep *s, struct writer_step *ret)
     s->listing = true;
     buf_clear(&s->query);
     buf_printf(&s->query, "uploads=&max-uploads=%d", S3_SWEEP_PAGE);
-    put_parameter(&s->query, "prefix", bytes_of(prefix, size));
+    sweep_put_parameter(&s->query, "prefix", bytes_of(prefix, size));
     if (s->page.is_truncated) {
-        put_parameter(&s->query, "key-marker", bytes_of_text(s->page.next_key));
-        put_parameter(&s->query, "upload-id-marker", bytes_of_text(s->page.next_id));
+        sweep_put_parameter(&s->query, "key-marker", bytes_of_text(s->page.next_key));
+        sweep_put_parameter(&s->query, "upload-id-marker", bytes_of_text(s->page.next_id));
     }
-    send(s, "GET", NULL, ret);
+    sweep_send(s, "GET", NULL, ret);
 }
 
 /* Aborts the next upload that was found. */
@@ -129,7 +129,7 @@ send_abort(struct s3_sweep *s, struct writer_step *ret)
     buf_clear(&s->query);
     buf_put_text(&s->query, "uploadId=");
     buf_put_percent(&s->query, id, "");
-    send(s, "DELETE", s->key, ret);
+    sweep_send(s, "DELETE", s->key, ret);
 }
 
 /* Notes an upload of this destination. */
@@ -149,7 +149,7 @@ note_upload(void *context, const char *key, const char *id)
 
 /* Continues with the next upload or page, or ends. */
 static void
-go_on(struct s3_sweep *s, struct writer_step *ret)
+sweep_go_on(struct s3_sweep *s, struct writer_step *ret)
 {
     if (cursor_left(&s->left) > 0) {
         send_abort(s, ret);
@@ -177,7 +177,7 @@ take_list(struct s3_sweep *s, const struct http_call_answer *answer, struct writ
     }
     s->pages++;
     s->left = cursor_of(buf_bytes(&s->found));
-    go_on(s, ret);
+    sweep_go_on(s, ret);
 }
 
 void
@@ -208,7 +208,7 @@ s3_sweep_step(struct s3_sweep *s, const char *keep, const struct http_call_answe
             (void)cursor_counted(&s->left);
             (void)cursor_counted(&s->left);
             s->aborted += !gone;
-            go_on(s, ret);
+            sweep_go_on(s, ret);
         }
     } else {
         *ret = judged;

@@ -209,14 +209,14 @@ is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
  * the length.
  */
 static bool
-is_same(const struct s3_upload *u, const struct http_call_answer *answer)
+is_this_object(const struct s3_upload *u, const struct http_call_answer *answer)
 {
     char length[24];
     const char *etag = answer->wanted[S3_WANTED_ETAG], *digest = answer->wanted[S3_WANTED_DIGEST];
     size_t size = strlen(u->digest);
     snprintf(length, sizeof length, "%" PRIu64, u->size);
-    const char *told = answer->wanted[S3_WANTED_LENGTH];
-    if (told[0] != 0 && strcmp(told, length) != 0) return false;
+    const char *sent_length = answer->wanted[S3_WANTED_LENGTH];
+    if (sent_length[0] != 0 && strcmp(sent_length, length) != 0) return false;
     if (digest[0] != 0) return strcmp(digest, u->digest) == 0;
     etag += etag[0] == '"';
     return strncmp(etag, u->digest, size) == 0 && (etag[size] == 0 || etag[size] == '"');
@@ -257,7 +257,7 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
         say_odd(judged, "the response to HEAD says that the object exists, but has no ETag: check "
                         "that an object store answers at this endpoint");
     } else if (found) {
-        lead_on(u, is_same(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
+        lead_on(u, is_this_object(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
     } else if (u->phase == S3_UPLOAD_LOOK) {
         begin_anew(u);
         lead_on(u, u->phase, judged);
@@ -273,7 +273,7 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
 /* True if the answer has that status or, if the status was sent before the parts were joined,
  * that code. */
 static bool
-says(const struct http_call_answer *answer, unsigned status, const char *code)
+answer_says(const struct http_call_answer *answer, unsigned status, const char *code)
 {
     struct aws_error error;
     if (answer->failure != HTTP_CALL_ANSWERED) return false;
@@ -289,20 +289,20 @@ take_condition(struct s3_upload *u, const struct http_call_answer *answer,
 {
     bool in_parts = u->phase == S3_UPLOAD_COMPLETE;
     if (!u->how.only_new || !(in_parts || u->phase == S3_UPLOAD_PUT)) return false;
-    if (says(answer, 412, "PreconditionFailed")) {
+    if (answer_says(answer, 412, "PreconditionFailed")) {
         u->refused = true;
         u->leftover |= in_parts;
         u->id[0] = 0;
         lead_on(u, S3_UPLOAD_COMPARE, judged);
         return true;
     }
-    if (says(answer, 501, "NotImplemented")) {
+    if (answer_says(answer, 501, "NotImplemented")) {
         u->how.only_new = false;
         lead_on(u, u->phase, judged);
         return true;
     }
     /* S3's documentation: "re-initiate the multipart upload and re-upload each part" */
-    if (!in_parts || !says(answer, 409, "ConditionalRequestConflict")) return false;
+    if (!in_parts || !answer_says(answer, 409, "ConditionalRequestConflict")) return false;
     u->leftover = true;
     begin_anew(u);
     step_done(judged, VERDICT_RETRY, "conflict", "another request for the same name is running");

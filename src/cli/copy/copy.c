@@ -318,7 +318,7 @@ settle_selectors(struct copying *c, struct why *why)
 }
 
 static enum err
-settle(struct copying *c, struct why *why)
+copy_check_flags(struct copying *c, struct why *why)
 {
     if (c->url != NULL && c->storage != NULL) {
         return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
@@ -416,7 +416,7 @@ open_places(struct copying *c, struct why *why)
 /* Everything that decides what is copied: a different request must not continue in the same
  * directory. */
 static enum err
-ask(struct copying *c, struct why *why)
+copy_put_question(struct copying *c, struct why *why)
 {
     struct buf *to = &c->question;
     struct slice_state *s = &c->state;
@@ -445,7 +445,7 @@ ask(struct copying *c, struct why *why)
 /* --- copying ---------------------------------------------------------------------------------- */
 
 static bool
-is_stopped(const struct copying *c)
+copy_is_stopped(const struct copying *c)
 {
     return atomic_load_explicit(c->stop, memory_order_relaxed);
 }
@@ -480,7 +480,7 @@ struct slice_counts {
 };
 
 static void
-show_progress(struct copying *c, const struct slice_counts *here)
+copy_show_progress(struct copying *c, const struct slice_counts *here)
 {
     const struct slice_state *s = &c->state;
     progress_show(&c->progress,
@@ -519,8 +519,8 @@ try_slice(struct copying *c, int64_t min_ms, int64_t max_ms, struct slice_counts
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         e = copy_series(c, set, labels, counts, why);
-        if (e == OK && is_stopped(c)) e = why_set(why, ERR_CANCELED, "stopped");
-        show_progress(c, counts);
+        if (e == OK && copy_is_stopped(c)) e = why_set(why, ERR_CANCELED, "stopped");
+        copy_show_progress(c, counts);
     }
     const char *sentence;
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
@@ -538,7 +538,7 @@ may_retry(struct copying *c, enum err e, int64_t *began_ns, int64_t *pause_ns,
 {
     struct env *env = env_real();
     int64_t now_ns = env_monotonic_ns(env);
-    if (e != ERR_AGAIN || is_stopped(c) || (c->batch != NULL && batch_failed(c->batch))) {
+    if (e != ERR_AGAIN || copy_is_stopped(c) || (c->batch != NULL && batch_failed(c->batch))) {
         return false;
     }
     if (*began_ns == 0) *began_ns = now_ns;
@@ -547,7 +547,7 @@ may_retry(struct copying *c, enum err e, int64_t *began_ns, int64_t *pause_ns,
     if (now_ns + *pause_ns - *began_ns > c->retry_ns) return false;
     progress_say(&c->progress, "%s; retrying in %.0f s", why->text, (double)*pause_ns / 1e9);
     for (int64_t until_ns = now_ns + *pause_ns; env_monotonic_ns(env) < until_ns;) {
-        if (is_stopped(c)) break;
+        if (copy_is_stopped(c)) break;
         usleep(100 * 1000);
     }
     return true;
@@ -579,7 +579,7 @@ copy_slices(struct copying *c, char from, char to, struct why *why)
     enum err e = OK;
     for (uint32_t i = 0; i < c->state.count && e == OK; i++) {
         if (c->state.slices[i] != from) continue;
-        if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
+        if (copy_is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
         e = copy_slice(c, i, why);
         if (e == OK) {
             c->state.slices[i] = to;
@@ -670,7 +670,7 @@ verify_slices(struct copying *c, char from, char to, char else_to, struct why *w
     for (uint32_t i = 0; i < c->state.count && e == OK; i++) {
         bool all;
         if (c->state.slices[i] != from) continue;
-        if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
+        if (copy_is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
         progress_show(&c->progress, c->counts.samples,
                       c->state.count - slice_state_in(&c->state, "c."), c->state.count);
         e = verify_slice(c, i, &all, why);
@@ -803,7 +803,7 @@ open_report(struct copying *c, struct why *why)
 /* Once the first slices are stored, the server that is written to may consider its source older
  * than the whole copy. */
 static void
-tell_of_times(struct copying *c)
+warn_of_times(struct copying *c)
 {
     const struct source_settings *from = c->from.source;
     bool into_server = c->to.url != NULL || c->to.directory;
@@ -817,15 +817,15 @@ tell_of_times(struct copying *c)
 }
 
 static enum err
-run(struct copying *c, char *const *words, bool *ret_usage, struct why *why)
+copy_run(struct copying *c, char *const *words, bool *ret_usage, struct why *why)
 {
-    enum err e = settle(c, why);
+    enum err e = copy_check_flags(c, why);
     if (e == OK) e = find_places(c, words, why);
     *ret_usage = e == ERR_INPUT;
-    if (e == OK) tell_of_times(c);
+    if (e == OK) warn_of_times(c);
     if (e == OK && !c->verify_only) e = make_work(c, why);
     if (e == OK) e = open_places(c, why);
-    if (e == OK) e = ask(c, why);
+    if (e == OK) e = copy_put_question(c, why);
     if (e == OK && c->target != NULL && !c->verify_only) {
         e = batch_new(c->target, RW_V2, rejected, c, &c->batch, why);
     }
@@ -879,7 +879,7 @@ run_copy(int argc, char **argv)
     if (e) return cli_usage_error("copy", "%s", why.text);
     c.stop = interrupt_watch();
     progress_begin(&c.progress, "samples");
-    e = run(&c, argv + 1, &usage, &why);
+    e = copy_run(&c, argv + 1, &usage, &why);
     progress_clear(&c.progress);
     if (c.state.slices != NULL) all = print_result(&c);
     bool begun = c.state.slices != NULL && !c.verify_only;

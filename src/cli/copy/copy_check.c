@@ -53,7 +53,7 @@ struct check {
 };
 
 static enum err
-no_memory(struct why *why)
+check_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory to compare; use a shorter --slice");
 }
@@ -85,8 +85,10 @@ hold_series(struct series_set *set, struct copy_held *ret_held, struct why *why)
 }
 
 static struct copy_known *
-find(const struct check *c, uint64_t hash, uint64_t other_half)
+find_known(const struct check *c, struct bytes labels)
 {
+    uint64_t hash = hash_bytes(labels, SEED_OF_NAMES);
+    uint64_t other_half = hash_bytes(labels, SEED_OF_OTHER_HALF);
     for (uint32_t at = TABLE_START, id; table_next(&c->table, hash, &at, &id);) {
         struct copy_known *k = &c->known[id];
         if (k->hash == hash && k->other_half == other_half) return k;
@@ -94,25 +96,19 @@ find(const struct check *c, uint64_t hash, uint64_t other_half)
     return NULL;
 }
 
-static struct copy_known *
-find_labels(const struct check *c, struct bytes labels)
-{
-    return find(c, hash_bytes(labels, SEED_OF_NAMES), hash_bytes(labels, SEED_OF_OTHER_HALF));
-}
-
 static enum err
-learn(struct check *c, struct bytes labels, struct copy_held held, struct why *why)
+note_known(struct check *c, struct bytes labels, struct copy_held held, struct why *why)
 {
     struct budget *memory = c->o->memory;
     if (c->known_count == c->known_capacity) {
         uint32_t capacity = c->known_capacity == 0 ? 1024 : 2 * c->known_capacity;
         struct copy_known *grown = mem_resize(memory, c->known, c->known_capacity * sizeof *grown,
                                               capacity * sizeof *grown);
-        if (grown == NULL) return no_memory(why);
+        if (grown == NULL) return check_no_memory(why);
         c->known = grown;
         c->known_capacity = capacity;
     }
-    if (!table_reserve(&c->table, memory, 1)) return no_memory(why);
+    if (!table_reserve(&c->table, memory, 1)) return check_no_memory(why);
     struct copy_known k = {.hash = hash_bytes(labels, SEED_OF_NAMES),
                            .other_half = hash_bytes(labels, SEED_OF_OTHER_HALF),
                            .held = held};
@@ -133,7 +129,7 @@ read_other(struct check *c, struct why *why)
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
         e = hold_series(set, &held, why);
-        if (e == OK && held.samples > 0) e = learn(c, labels, held, why);
+        if (e == OK && held.samples > 0) e = note_known(c, labels, held, why);
     }
     series_set_free(set);
     return e;
@@ -147,7 +143,7 @@ struct copy_found {
 };
 
 static void
-put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool hex)
+check_put_pair(struct json *json, const char *key, uint64_t from, uint64_t to, bool hex)
 {
     char text[24];
     json_key(json, key);
@@ -177,15 +173,15 @@ report(struct check *c, struct bytes labels, const struct copy_found *f, struct 
     json_put_int(&json, c->min_ms);
     json_key(&json, "to_ms");
     json_put_int(&json, c->max_ms);
-    put_pair(&json, "samples", f->from.samples, f->to.samples, false);
-    put_pair(&json, "checksums", f->from.sum, f->to.sum, true);
+    check_put_pair(&json, "samples", f->from.samples, f->to.samples, false);
+    check_put_pair(&json, "checksums", f->from.sum, f->to.sum, true);
     json_key(&json, "missing");
     json_put_uint(&json, f->missing);
     json_key(&json, "different");
     json_put_uint(&json, f->different);
     json_object_close(&json);
     buf_put_u8(&c->line, '\n');
-    if (buf_error(&c->line)) return no_memory(why);
+    if (buf_error(&c->line)) return check_no_memory(why);
     return output_write(c->o->report, buf_bytes(&c->line), why);
 }
 
@@ -207,10 +203,10 @@ note_differing(struct check *c, struct bytes labels, struct bytes given)
 
 /* Compares a series of the first place, which the other should have under the labels `given`. */
 static enum err
-compare_series(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
-               struct why *why)
+compare_with_known(struct check *c, struct bytes labels, struct bytes given, struct copy_held held,
+                   struct why *why)
 {
-    struct copy_known *k = find_labels(c, given);
+    struct copy_known *k = find_known(c, given);
     struct copy_found f = {.from = held};
     c->counts.series++;
     c->counts.samples += held.samples;
@@ -239,12 +235,12 @@ read_first(struct check *c, struct why *why)
         arena_reset(&c->scratch);
         if (o->selection != NULL) {
             e = selection_apply(o->selection, o->tenant, labels, &c->scratch, &given);
-            if (e) e = no_memory(why);
+            if (e) e = check_no_memory(why);
             if (e) break;
         }
         if (given.size == 0 && labels.size > 0) continue;
         e = hold_series(set, &held, why);
-        if (e == OK && held.samples > 0) e = compare_series(c, labels, given, held, why);
+        if (e == OK && held.samples > 0) e = compare_with_known(c, labels, given, held, why);
     }
     const char *sentence;
     for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
@@ -324,7 +320,7 @@ single_take(struct single *s)
 }
 
 static bool
-same_value(const struct single *a, const struct single *b)
+same_sample(const struct single *a, const struct single *b)
 {
     if (a->batch.kind == SAMPLE_FLOAT && b->batch.kind == SAMPLE_FLOAT)
         return a->batch.value_bits[a->at] == b->batch.value_bits[b->at];
@@ -340,7 +336,7 @@ compare_singles(struct single *from, struct single *to, struct copy_found *f, st
         bool before = to->found && single_time(to) < single_time(from);
         if (!before) {
             f->missing += !here;
-            f->different += here && !same_value(from, to);
+            f->different += here && !same_sample(from, to);
             single_take(from);
         }
         if (here || before) single_take(to);
@@ -359,7 +355,7 @@ compare_singles(struct single *from, struct single *to, struct copy_found *f, st
 }
 
 static enum err
-look_at(struct check *c, struct bytes labels, struct bytes given, struct why *why)
+recheck_series(struct check *c, struct bytes labels, struct bytes given, struct why *why)
 {
     struct single from = {.found = false}, to = {.found = false};
     struct copy_found f = {.missing = 0};
@@ -411,7 +407,7 @@ check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
 {
     struct budget *memory = options->memory;
     struct check *c = mem_new(memory, sizeof *c);
-    if (c == NULL) return no_memory(why);
+    if (c == NULL) return check_no_memory(why);
     c->o = options;
     c->min_ms = min_ms;
     c->max_ms = max_ms;
@@ -421,7 +417,7 @@ check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
     enum err e = read_other(c, why);
     if (e == OK) e = read_first(c, why);
     for (uint32_t i = 0; e == OK && i < c->differing_count; i++) {
-        e = look_at(c, c->differing[2 * i], c->differing[2 * i + 1], why);
+        e = recheck_series(c, c->differing[2 * i], c->differing[2 * i + 1], why);
     }
     if (e == OK) {
         count_beside(c);

@@ -82,7 +82,7 @@ static const char notes[] =
 /* --- destinations ----------------------------------------------------------------------------- */
 
 static bool
-is_name(const char *name)
+is_destination_name(const char *name)
 {
     size_t size = strlen(name);
     return size > 0 && size <= DESTINATION_NAME_BYTES_MAX && strchr(name, '/') == NULL &&
@@ -115,7 +115,7 @@ keep_destinations(struct letters_request *a)
     size_t count = a->names.all.size / sizeof *names, kept = 0;
     for (size_t i = 0; i < count; i++) {
         char path[PATH_BYTES];
-        if (!is_name(names[i].text) || names[i].text[0] == '.') continue;
+        if (!is_destination_name(names[i].text) || names[i].text[0] == '.') continue;
         if (!names[i].is_dir && destination_path(a, names[i].text, path, NULL) == OK &&
             relay_directory_look(env_real(), path, NULL) == ERR_INPUT) {
             continue;
@@ -202,10 +202,10 @@ note_report(struct letters_request *a, const struct dead_letters_report *report)
 }
 
 static enum err
-walk(struct letters_request *a, const char *dir,
-     enum err (*each)(void *context, const struct dead_letter *letter,
-                      enum dead_letter_state state),
-     struct why *why)
+walk_letters(struct letters_request *a, const char *dir,
+             enum err (*each)(void *context, const struct dead_letter *letter,
+                              enum dead_letter_state state),
+             struct why *why)
 {
     struct dead_letters_report report = {0};
     enum err e = dead_letters_each(env_real(), dir, &a->memory, each, a, &report, why);
@@ -216,7 +216,7 @@ walk(struct letters_request *a, const char *dir,
 /* --- list ------------------------------------------------------------------------------------- */
 
 static struct letter_group *
-find_group(struct letters_request *a, struct bytes reason, int64_t failed_ms)
+find_letter_group(struct letters_request *a, struct bytes reason, int64_t failed_ms)
 {
     struct letter_group *groups = (struct letter_group *)(void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
@@ -237,7 +237,7 @@ list_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 {
     struct letters_request *a = context;
     if (!is_meant(a, letter)) return OK;
-    struct letter_group *group = find_group(a, letter->reason, letter->failed_ms);
+    struct letter_group *group = find_letter_group(a, letter->reason, letter->failed_ms);
     if (group == NULL) {
         a->left_out++;
         return OK;
@@ -257,11 +257,11 @@ list_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 static enum err
 list_destination(struct letters_request *a, const char *dir, struct why *why)
 {
-    return walk(a, dir, list_letter, why);
+    return walk_letters(a, dir, list_letter, why);
 }
 
 static void
-list(struct letters_request *a)
+letters_list(struct letters_request *a)
 {
     each_destination(a, list_destination);
     const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
@@ -302,14 +302,14 @@ show_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 static enum err
 show_destination(struct letters_request *a, const char *dir, struct why *why)
 {
-    enum err e = walk(a, dir, show_letter, why);
+    enum err e = walk_letters(a, dir, show_letter, why);
     if (e == OK) fwrite(a->out.at, 1, a->out.size, stdout);
     buf_clear(&a->out);
     return e;
 }
 
 static void
-show(struct letters_request *a)
+letters_show(struct letters_request *a)
 {
     each_destination(a, show_destination);
 }
@@ -349,14 +349,14 @@ static const struct letter_verb {
     void (*run)(struct letters_request *a);
     bool reports;
     enum dead_letters_wish wish;
-} verbs[] = {{"list", list, true},
-             {"show", show, false},
+} verbs[] = {{"list", letters_list, true},
+             {"show", letters_show, false},
              {"replay", decide, true, DEAD_LETTERS_REPLAY},
              {"drop", decide, true, DEAD_LETTERS_DROP}};
 
 static enum err
-settle(struct letters_request *a, int count, char **words, const struct letter_verb **ret_verb,
-       struct why *why)
+letters_check_flags(struct letters_request *a, int count, char **words,
+                    const struct letter_verb **ret_verb, struct why *why)
 {
     *ret_verb = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count == 1; i++) {
@@ -364,7 +364,7 @@ settle(struct letters_request *a, int count, char **words, const struct letter_v
     }
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
     if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
-    if (a->destination != NULL && !is_name(a->destination)) {
+    if (a->destination != NULL && !is_destination_name(a->destination)) {
         return why_set(why, ERR_INPUT, "--destination: invalid destination name '%.64s'",
                        a->destination);
     }
@@ -375,7 +375,7 @@ settle(struct letters_request *a, int count, char **words, const struct letter_v
 }
 
 static enum err
-run(struct letters_request *a, const struct letter_verb *verb, struct why *why)
+letters_run(struct letters_request *a, const struct letter_verb *verb, struct why *why)
 {
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
@@ -420,9 +420,9 @@ run_dead_letters(int argc, char **argv)
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
+    if (e == OK) e = letters_check_flags(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("dead-letters", "%s", why.text);
-    e = run(&a, verb, &why);
+    e = letters_run(&a, verb, &why);
     if (e == OK) return a.failed ? EXIT_FAILED : EXIT_DONE;
     return cli_failed("dead-letters", e, &why);
 }

@@ -60,8 +60,8 @@ static const char notes[] =
     "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n";
 
 static enum err
-settle(struct destinations_asking *a, int count, char **words,
-       const struct destinations_verb **ret_verb, struct why *why)
+destinations_check_flags(struct destinations_asking *a, int count, char **words,
+                         const struct destinations_verb **ret_verb, struct why *why)
 {
     *ret_verb = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count > 0; i++) {
@@ -89,8 +89,8 @@ settle(struct destinations_asking *a, int count, char **words,
 }
 
 static enum err
-run(struct destinations_asking *a, const struct destinations_verb *verb, const char *name,
-    bool *ret_well, struct why *why)
+destinations_run(struct destinations_asking *a, const struct destinations_verb *verb,
+                 const char *name, bool *ret_well, struct why *why)
 {
     enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
@@ -124,13 +124,13 @@ run_destinations(int argc, char **argv)
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "destinations", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
+    if (e == OK) e = destinations_check_flags(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("destinations", "%s", why.text);
     if (verb->run == NULL) {
         well = true;
         e = destinations_reset(&a, argv[2], &why);
     } else {
-        e = run(&a, verb, argv[2], &well, &why);
+        e = destinations_run(&a, verb, argv[2], &well, &why);
     }
     report_free(a.report);
     config_lists_free(&a.lists);

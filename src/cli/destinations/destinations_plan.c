@@ -18,7 +18,7 @@ static const int64_t SPAN_MS_MIN = 60LL * 1000; /* a shorter span says too littl
 /* --- the store -------------------------------------------------------------------------------- */
 
 static enum err
-open_store(const struct destinations_asking *a, struct target **ret_target, struct why *why)
+plan_open_store(const struct destinations_asking *a, struct target **ret_target, struct why *why)
 {
     const char *storage = a->storage == NULL ? a->settings.storage_path : a->storage;
     struct target_options options = {
@@ -200,7 +200,7 @@ destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why
     };
     enum err e = plan == NULL ? why_set(why, ERR_NOMEM, "not enough memory for the plan") : OK;
     if (e == OK) e = find_shards(a, &options.shards, why);
-    if (e == OK) e = open_store(a, &target, why);
+    if (e == OK) e = plan_open_store(a, &target, why);
     if (e == OK) {
         options.tsdb = target_store(target);
         options.answerer = target_answerer(target);

@@ -13,7 +13,7 @@
 #include "relay/state.h"
 
 static enum err
-parse_from(const char *word, struct reset *ret_reset, struct why *why)
+reset_parse_from(const char *word, struct reset *ret_reset, struct why *why)
 {
     static const enum reset_from words[] = {RESET_NOW, RESET_OLDEST, RESET_PREVIOUS};
     if (word == NULL) {
@@ -68,7 +68,7 @@ destinations_reset(const struct destinations_asking *a, const char *name, struct
 {
     char dir[RELAY_DIR_BYTES];
     struct reset reset;
-    enum err e = parse_from(a->from_word, &reset, why);
+    enum err e = reset_parse_from(a->from_word, &reset, why);
     if (e) return e;
     int size = snprintf(dir, sizeof dir, "%s/relay/%s", a->storage, name);
     if (size >= (int)sizeof dir || strchr(name, '/') != NULL) {

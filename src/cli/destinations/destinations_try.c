@@ -30,7 +30,7 @@ print_finding(void *context, const struct trial_finding *f)
 
 /* Makes a directory for a writer during its test. */
 static enum err
-make_dir(char dir[DIR_BYTES], struct why *why)
+make_writer_dir(char dir[DIR_BYTES], struct why *why)
 {
     const char *place = getenv("TMPDIR");
     if (place == NULL || place[0] == '\0') place = "/tmp";
@@ -52,7 +52,7 @@ destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
     enum err e = env_random(env_real(), random, sizeof random);
     if (e) return why_set(why, e, "cannot get random numbers");
     hex_print(bytes_of(random, sizeof random), instance);
-    e = make_dir(dir, why);
+    e = make_writer_dir(dir, why);
     if (e) return e;
     struct trial_options options = {
         .env = env_real(),

@@ -115,7 +115,7 @@ read_samples(struct first_series *first, struct series_set *set, struct why *why
 }
 
 static void
-put_series(struct sources_asking *a, struct first_series *first)
+put_first_series(struct sources_asking *a, struct first_series *first)
 {
     char time[TIME_TEXT_BYTES];
     buf_printf(&first->text, ", %" PRIu64 " samples until %s%s", first->samples,
@@ -125,8 +125,8 @@ put_series(struct sources_asking *a, struct first_series *first)
 }
 
 static enum err
-find_series(struct sources_asking *a, const struct source_settings *settings,
-            struct series_set *set, struct first_series *first, struct why *why)
+find_first_series(struct sources_asking *a, const struct source_settings *settings,
+                  struct series_set *set, struct first_series *first, struct why *why)
 {
     struct bytes labels;
     enum err e;
@@ -141,7 +141,7 @@ find_series(struct sources_asking *a, const struct source_settings *settings,
     if (e) return e;
     put_finding(a, "query", true, "", "the response can be read");
     if (labels.at != NULL)
-        put_series(a, first);
+        put_first_series(a, first);
     else
         put_finding(a, "series", true, "",
                     settings->select.count == 0
@@ -158,7 +158,7 @@ try_query(struct sources_asking *a, const struct source_settings *settings)
     struct why why = {""};
     buf_init(&first.text, NULL, TEXT_BYTES_MAX);
     enum err e = view_select(a->view, &a->request, &set, &why);
-    if (e == OK) e = find_series(a, settings, set, &first, &why);
+    if (e == OK) e = find_first_series(a, settings, set, &first, &why);
     series_set_free(set);
     buf_fini(&first.text);
     if (e) put_failure(a, "query", e, &why);
@@ -222,7 +222,7 @@ nothing(void *owner)
 }
 
 static enum err
-prepare(struct sources_asking *a, const struct source_settings *settings, struct why *why)
+sources_prepare(struct sources_asking *a, const struct source_settings *settings, struct why *why)
 {
     struct env *env = env_real();
     int64_t now_ms = env_realtime_ms(env), to_ms = now_ms;
@@ -253,7 +253,7 @@ static enum err
 try_source(struct sources_asking *a, const struct source_settings *settings, struct why *why)
 {
     struct http_puller *puller = NULL;
-    enum err e = prepare(a, settings, why);
+    enum err e = sources_prepare(a, settings, why);
     if (e == OK) e = http_puller_new(env_real(), "Firekeep/" FIREKEEP_VERSION, &puller, why);
     struct reader_options options = {.env = env_real(),
                                      .memory = &a->memory,
@@ -300,7 +300,7 @@ report_source(struct sources_asking *a, const struct source_settings *settings, 
 }
 
 static enum err
-run(struct sources_asking *a, const char *name, struct why *why)
+sources_run(struct sources_asking *a, const char *name, struct why *why)
 {
     enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
@@ -333,7 +333,7 @@ run_sources(int argc, char **argv)
         e = why_set(&why, ERR_INPUT, "--config.file is required");
     }
     if (e) return cli_usage_error("sources", "%s", why.text);
-    e = run(&a, argv[2], &why);
+    e = sources_run(&a, argv[2], &why);
     report_free(a.report);
     config_lists_free(&a.lists);
     if (e == OK) return a.failed == 0 ? EXIT_DONE : EXIT_FAILED;

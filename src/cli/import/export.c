@@ -17,7 +17,7 @@
 #include "cli/lib/target.h"
 #include "sys/env.h"
 
-enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, TOLD_MAX = 20 };
+enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, SHOWN_MAX = 20 };
 
 struct exporting {
     /* Command line. */
@@ -89,7 +89,7 @@ static const char notes[] =
 /* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
-settle(struct exporting *x, struct why *why)
+export_check_flags(struct exporting *x, struct why *why)
 {
     x->format = sample_format_of(x->path);
     if (x->format == FORMAT_UNKNOWN) x->format = TEXT_JSON_LINES;
@@ -243,7 +243,7 @@ left_out(void *context, const char *text)
 {
     struct exporting *x = context;
     if (x->damage.text[0] == '\0') why_set(&x->damage, ERR_CORRUPT, "%s", text);
-    if (x->left_out + x->left_out_slice++ < TOLD_MAX)
+    if (x->left_out + x->left_out_slice++ < SHOWN_MAX)
         progress_say(&x->progress, "left out: %s", text);
 }
 
@@ -262,7 +262,7 @@ pass_slice(struct exporting *x, const struct sink_counts *counts, const struct w
     time_print(x->next_ms, from);
     time_print(slice_end(x), to);
     if (x->damage.text[0] == '\0') x->damage = *why;
-    if (x->missing++ < TOLD_MAX)
+    if (x->missing++ < SHOWN_MAX)
         progress_say(&x->progress, "missing: %s to %s: %s", from, to, why->text);
     return e;
 }
@@ -313,7 +313,7 @@ export_all(struct exporting *x, struct why *why)
 /* --- the command ------------------------------------------------------------------------------ */
 
 static int
-finish(struct exporting *x, enum err e, const struct why *why)
+export_finish(struct exporting *x, enum err e, const struct why *why)
 {
     const struct sink_counts *c = &x->counts;
     bool opened = x->output != NULL;
@@ -366,7 +366,7 @@ run_export(int argc, char **argv)
         e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'; use --match for selectors",
                     argv[1]);
     }
-    if (e == OK) e = settle(&x, &why);
+    if (e == OK) e = export_check_flags(&x, &why);
     progress_begin(&x.progress, "samples");
     target_settle(&x.asked);
     x.asked.stop = interrupt_watch();
@@ -374,7 +374,7 @@ run_export(int argc, char **argv)
     x.asked.context = &x;
     x.asked.progress = &x.progress;
     if (e == OK) e = target_open(&x.asked, &x.target, &why);
-    if (e == OK) target_tell_unread(&x.asked);
+    if (e == OK) target_warn_unread(&x.asked);
     x.next_ms = x.start.ms;
     if (e == OK) e = resume_lock(x.resume_path, &why);
     if (e == OK && x.resume_path != NULL) e = load_resume(&x, &why);
@@ -389,7 +389,7 @@ run_export(int argc, char **argv)
     } else if (e == OK && target_damage(x.target) != NULL) {
         e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(x.target));
     }
-    return finish(&x, e, &why);
+    return export_finish(&x, e, &why);
 }
 
 const struct command command_export = {

@@ -150,7 +150,7 @@ total(const struct target_counts *counts)
 }
 
 static void
-show_progress(struct importing *im)
+import_show_progress(struct importing *im)
 {
     struct batch_counts c = batch_counts(im->batch);
     uint64_t here = input_read_bytes(im->input);
@@ -219,7 +219,7 @@ settle_format(struct importing *im, struct why *why)
 }
 
 static enum err
-send(struct importing *im, struct why *why)
+import_send(struct importing *im, struct why *why)
 {
     enum err e = batch_send(im->batch, why);
     if (e) return e;
@@ -229,14 +229,14 @@ send(struct importing *im, struct why *why)
 }
 
 static bool
-is_stopped(const struct importing *im)
+import_is_stopped(const struct importing *im)
 {
     return atomic_load_explicit(im->asked.stop, memory_order_relaxed);
 }
 
 /* Returns the next line, record or object; `at` NULL at the end. */
 static enum err
-next_line(struct importing *im, struct bytes *ret_line, struct why *why)
+import_next_line(struct importing *im, struct bytes *ret_line, struct why *why)
 {
     enum err e = OK;
     *ret_line = (struct bytes){NULL, 0};
@@ -251,7 +251,7 @@ next_line(struct importing *im, struct bytes *ret_line, struct why *why)
 }
 
 static enum err
-take_line(struct importing *im, struct bytes line, struct why *why)
+import_take_line(struct importing *im, struct bytes line, struct why *why)
 {
     struct text_item item;
     enum err e = input_line_is_last(im->input) ? text_reader_last_line(im->reader, line, &item, why)
@@ -267,29 +267,29 @@ read_lines(struct importing *im, struct why *why)
 {
     for (uint64_t i = 1;; i++) {
         struct bytes line;
-        if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
-        enum err e = next_line(im, &line, why);
+        if (import_is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
+        enum err e = import_next_line(im, &line, why);
         if (e == OK && line.at == NULL) return OK;
         bool is_last = input_line_is_last(im->input);
         bool was_read = !is_last && im->lines <= im->file->lines;
         if (e == OK && was_read)
             e = text_reader_skip(im->reader, line, why);
         else if (e == OK)
-            e = take_line(im, line, why);
+            e = import_take_line(im, line, why);
         bool of_line = (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
         if (e && !of_line) return e;
         im->cut = e && is_last;
         if (e && !was_read) bad_line(im, input_line_begin(im->input), why);
         if (batch_is_full(im->batch)) {
-            e = send(im, why);
+            e = import_send(im, why);
             if (e) return e;
         }
-        if (i % 256 == 0) show_progress(im);
+        if (i % 256 == 0) import_show_progress(im);
     }
 }
 
 static enum err
-read_text(struct importing *im, struct why *why)
+import_text(struct importing *im, struct why *why)
 {
     struct text_reader_options options = {.format = (enum text_format)im->format,
                                           .has_time = im->time.word != NULL,
@@ -350,17 +350,17 @@ static enum err
 read_capture(struct importing *im, struct why *why)
 {
     for (bool end = false; !end;) {
-        if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
+        if (import_is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
         enum err e = read_record(im, &end, why);
         if (e) return e;
-        show_progress(im);
+        import_show_progress(im);
     }
     return OK;
 }
 
 /* Lines before an error count, unless it is an error of the target. */
 static enum err
-read_file(struct importing *im, struct why *why)
+import_file(struct importing *im, struct why *why)
 {
     struct why later = {""};
     im->lines = 0;
@@ -369,9 +369,9 @@ read_file(struct importing *im, struct why *why)
     enum err e = input_open(im->file->path, im->asked.stop, &im->input, why);
     if (e) return e;
     e = settle_format(im, why);
-    if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : read_text(im, why);
+    if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : import_text(im, why);
     if (!batch_failed(im->batch)) {
-        enum err sent = send(im, &later);
+        enum err sent = import_send(im, &later);
         if (sent && e == OK) *why = later;
         e = err_first(e, sent);
     }
@@ -398,7 +398,7 @@ read_files(struct importing *im, struct why *why)
             progress_say(&im->progress, "%s: continuing after line %" PRIu64, im->file->path,
                          im->file->lines);
         }
-        enum err e = read_file(im, &of_file);
+        enum err e = import_file(im, &of_file);
         if (e == OK) continue;
         if (batch_failed(im->batch) || e == ERR_CANCELED || e == ERR_NOMEM) {
             *why = of_file;
@@ -460,7 +460,7 @@ find_files(struct importing *im, uint32_t count, char *const *paths, struct why 
 }
 
 static enum err
-run(struct importing *im, struct why *why)
+import_run(struct importing *im, struct why *why)
 {
     struct why last = {""};
     enum err e =
@@ -523,7 +523,7 @@ run_import(int argc, char **argv)
     if (found && e == ERR_INPUT) {
         code = cli_usage_error("import", "%s", why.text);
     } else {
-        if (e == OK) e = run(&im, &why);
+        if (e == OK) e = import_run(&im, &why);
         if (e) code = cli_failed("import", e, &why);
         if (e && im.resume.path != NULL) {
             fprintf(stderr, "run the same command again to continue\n");

@@ -38,7 +38,7 @@ find_line(struct bytes text, size_t number, struct bytes *ret)
 /* Writes each character into one column, unprintable ones as blanks: at most `room`, from `skip`
  * on. */
 static void
-put_line(struct buf *to, struct bytes line, size_t skip, size_t room)
+caret_put_line(struct buf *to, struct bytes line, size_t skip, size_t room)
 {
     for (size_t at = 0, step, n = 0; at < line.size && n < skip + room; at += step, n++) {
         step = utf8_step(line.at + at, line.size - at);
@@ -75,6 +75,6 @@ caret_put(struct buf *to, struct bytes text, struct bytes sentence, uint32_t wid
     size_t place = count_characters(bytes_of(line.at, column - 1));
     size_t skip = all < room || place < room / 2 ? 0 : place - room / 2;
     buf_printf(to, "%*s", INDENT, "");
-    put_line(to, line, skip, room);
+    caret_put_line(to, line, skip, room);
     buf_printf(to, "\n%*s^\n", (int)(INDENT + place - skip), "");
 }

@@ -86,7 +86,7 @@ batch_counts(const struct import_batch *b)
 /* --- sending ---------------------------------------------------------------------------------- */
 
 static enum err
-fail(struct import_batch *b, enum err e)
+batch_fail(struct import_batch *b, enum err e)
 {
     b->failed = true;
     return e;
@@ -99,7 +99,7 @@ deliver(struct import_batch *b, enum rw_version version, struct bytes message, s
     struct target_result result = {0};
     if (b->target != NULL) {
         enum err e = target_write(b->target, version, message, packed, counts, &result, why);
-        if (e) return fail(b, e);
+        if (e) return batch_fail(b, e);
     }
     b->counts.requests++;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -118,7 +118,7 @@ send_samples(struct import_batch *b, struct why *why)
     struct bytes message;
     if (built.series == 0) return OK;
     enum err e = rw_build_end(b->build, &message);
-    if (e) return fail(b, why_set(why, e, "not enough memory for a request"));
+    if (e) return batch_fail(b, why_set(why, e, "not enough memory for a request"));
     e = deliver(b, b->version, message, (struct bytes){NULL, 0}, &counts, why);
     rw_build_clear(b->build);
     return e;
@@ -153,7 +153,8 @@ canonical(struct import_batch *b, struct label *labels, uint32_t count, struct b
 {
     buf_clear(to);
     enum reject verdict = labels_build(labels, count, &limits, to);
-    if (buf_error(to)) return fail(b, why_set(why, ERR_NOMEM, "not enough memory for labels"));
+    if (buf_error(to))
+        return batch_fail(b, why_set(why, ERR_NOMEM, "not enough memory for labels"));
     if (verdict == REJECT_NONE) return OK;
     return why_set(why, ERR_INPUT, "invalid labels: %s", reject_word(verdict));
 }
@@ -197,7 +198,7 @@ batch_item(struct import_batch *b, const struct text_item *item, struct why *why
     if (item->has_metadata) {
         rw_build_metadata_v1(&b->metadata, item->family, item->type, item->help, item->unit);
         if (buf_error(&b->metadata)) {
-            return fail(b, why_set(why, ERR_NOMEM, "not enough memory for metadata"));
+            return batch_fail(b, why_set(why, ERR_NOMEM, "not enough memory for metadata"));
         }
         b->families++;
     }
@@ -242,13 +243,13 @@ batch_request(struct import_batch *b, struct bytes packed, struct why *why)
     enum err e = snappy_size(packed, MESSAGE_BYTES_MAX - 64, &size);
     if (e) return why_set(why, ERR_INPUT, "not a snappy block, or too large");
     e = snappy_unpack(packed, &b->message, why);
-    if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
+    if (e == ERR_NOMEM) return batch_fail(b, why_set(why, e, "not enough memory for a request"));
     if (e) return e;
     /* Top-level fields of 1.0 are 1 and 3, those of 2.0 are 4 and 5. */
     unsigned field = b->message.size == 0 ? 0 : b->message.at[0] >> 3;
     enum rw_version version = field == 4 || field == 5 ? RW_V2 : RW_V1;
     e = rw_decode(&b->request, version, buf_bytes(&b->message), 0, why);
-    if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
+    if (e == ERR_NOMEM) return batch_fail(b, why_set(why, e, "not enough memory for a request"));
     if (e) return why_set(why, ERR_INPUT, "not a remote write request");
     struct target_counts counts = {
         {b->request.float_count, b->request.histogram_count, b->request.exemplar_count}};

@@ -51,7 +51,7 @@ resume_text_read(const char *path, struct buf *to, struct why *why)
 
 /* Returns the next line, with a NUL in place of its line feed; NULL: the end. */
 static char *
-next_line(char **at)
+resume_next_line(char **at)
 {
     char *line = *at, *feed = strchr(line, '\n');
     if (feed == NULL) return NULL;
@@ -109,10 +109,11 @@ take_file(struct resume *r, char *line, struct why *why)
 }
 
 static enum err
-parse(struct resume *r, char *text, struct why *why)
+resume_parse(struct resume *r, char *text, struct why *why)
 {
     char *at = text;
-    char *first = next_line(&at), *to = next_line(&at), *tenant = next_line(&at);
+    char *first = resume_next_line(&at), *to = resume_next_line(&at),
+         *tenant = resume_next_line(&at);
     if (first == NULL || to == NULL || tenant == NULL || strcmp(first, head) != 0 ||
         strncmp(to, "to ", 3) != 0 || strncmp(tenant, "tenant ", 7) != 0) {
         return why_set(why, ERR_INPUT, "%s is not a progress file of an import", r->path);
@@ -121,7 +122,7 @@ parse(struct resume *r, char *text, struct why *why)
         return why_set(why, ERR_INPUT, "%s belongs to an import to %s%s%s", r->path, to + 3,
                        tenant[7] == '\0' ? "" : " for tenant ", tenant + 7);
     }
-    for (char *line; (line = next_line(&at)) != NULL;) {
+    for (char *line; (line = resume_next_line(&at)) != NULL;) {
         enum err e = take_file(r, line, why);
         if (e) return e;
     }
@@ -141,7 +142,7 @@ resume_load(struct resume *r, struct why *why)
     }
     buf_init(&text, NULL, RESUME_BYTES_MAX + 1);
     enum err e = resume_text_read(r->path, &text, why);
-    if (e == OK) e = parse(r, (char *)text.at, why);
+    if (e == OK) e = resume_parse(r, (char *)text.at, why);
     buf_fini(&text);
     return e == ERR_MISSING ? OK : e;
 }

@@ -166,7 +166,7 @@ detect(struct input *in, struct why *why)
 /* --- uncompressing ---------------------------------------------------------------------------- */
 
 static enum err
-damaged(const struct input *in, const char *what, struct why *why)
+input_damaged(const struct input *in, const char *what, struct why *why)
 {
     return why_set(why, ERR_CORRUPT, "%s: %s", in->name, what);
 }
@@ -180,10 +180,10 @@ unpack_gzip(struct input *in, struct why *why)
         }
         if (in->raw_at == in->raw_end) return OK;
         if (in->raw[in->raw_at] != 0x1f) {
-            return damaged(in, "unexpected data after the gzip data", why);
+            return input_damaged(in, "unexpected data after the gzip data", why);
         }
         in->between = false;
-        if (inflateReset(&in->gzip) != Z_OK) return damaged(in, "zlib failed", why);
+        if (inflateReset(&in->gzip) != Z_OK) return input_damaged(in, "zlib failed", why);
     }
     in->gzip.next_in = in->raw + in->raw_at;
     in->gzip.avail_in = (uInt)(in->raw_end - in->raw_at);
@@ -194,7 +194,7 @@ unpack_gzip(struct input *in, struct why *why)
     in->window.size += STEP_BYTES - in->gzip.avail_out;
     if (code == Z_STREAM_END) in->between = true;
     if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR) return OK;
-    return damaged(in, in->gzip.msg != NULL ? in->gzip.msg : "the gzip data is damaged", why);
+    return input_damaged(in, in->gzip.msg != NULL ? in->gzip.msg : "the gzip data is damaged", why);
 }
 
 static enum err
@@ -206,7 +206,7 @@ unpack_zstd(struct input *in, struct why *why)
     size_t code = ZSTD_decompressStream(in->zstd, &to, &from);
     in->raw_at = from.pos;
     in->window.size += to.pos;
-    if (ZSTD_isError(code)) return damaged(in, ZSTD_getErrorName(code), why);
+    if (ZSTD_isError(code)) return input_damaged(in, ZSTD_getErrorName(code), why);
     in->between = code == 0;
     return OK;
 }
@@ -232,7 +232,8 @@ unpack_some(struct input *in, size_t before, struct why *why)
             in->raw_at = in->raw_end;
         }
         if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
-        if (packed && !in->between) return damaged(in, "the compressed data is cut short", why);
+        if (packed && !in->between)
+            return input_damaged(in, "the compressed data is cut short", why);
         in->end = true;
     }
     return e;
@@ -240,7 +241,7 @@ unpack_some(struct input *in, size_t before, struct why *why)
 
 /* Adds bytes to the window, at least one unless the input ends. */
 static enum err
-fill(struct input *in, struct why *why)
+input_fill(struct input *in, struct why *why)
 {
     if (in->broken) return why_set(why, in->broken, "%s", in->reason.text);
     size_t before = in->window.size - in->start;
@@ -269,7 +270,7 @@ available(const struct input *in)
 }
 
 static struct bytes
-take(struct input *in, size_t size, size_t with_feed)
+input_take(struct input *in, size_t size, size_t with_feed)
 {
     struct bytes taken = {in->window.at + in->start, size};
     in->start += with_feed;
@@ -280,7 +281,7 @@ enum err
 input_head(struct input *in, struct bytes *ret_head, struct why *why)
 {
     while (available(in) < INPUT_HEAD_BYTES && !in->end) {
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e == ERR_CORRUPT && available(in) > 0) break; /* reported when reading reaches it */
         if (e) return e;
     }
@@ -292,7 +293,8 @@ input_head(struct input *in, struct bytes *ret_head, struct why *why)
 /* Returns the end of the line, searched after the window's first `looked` bytes; NULL: not
  * found. */
 static const uint8_t *
-find_end(const struct input *in, enum ending ending, struct json_objects *objects, size_t looked)
+find_line_end(const struct input *in, enum ending ending, struct json_objects *objects,
+              size_t looked)
 {
     struct bytes more = bytes_of(in->window.at + in->start + looked, available(in) - looked);
     if (more.size == 0) return NULL;
@@ -303,27 +305,27 @@ find_end(const struct input *in, enum ending ending, struct json_objects *object
 
 /* Takes the bytes before `end`, and the line feed there. */
 static struct bytes
-take_line(struct input *in, const uint8_t *end)
+input_take_line(struct input *in, const uint8_t *end)
 {
     size_t size = (size_t)(end - in->window.at) - in->start;
-    return take(in, size, size + (*end == '\n'));
+    return input_take(in, size, size + (*end == '\n'));
 }
 
-/* Drops the rest of a line that is too long; `end` is find_end()'s. */
+/* Drops the rest of a line that is too long; `end` is find_line_end()'s. */
 static enum err
 step_over(struct input *in, enum ending ending, struct json_objects *objects, const uint8_t *end,
           size_t size_max, struct why *why)
 {
     in->line_begin = ++in->lines;
     while (end == NULL) {
-        take(in, 0, available(in));
+        input_take(in, 0, available(in));
         if (in->end) break;
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e) return e;
-        end = find_end(in, ending, objects, 0);
+        end = find_line_end(in, ending, objects, 0);
     }
     in->line_is_last = end == NULL;
-    if (end != NULL) take_line(in, end);
+    if (end != NULL) input_take_line(in, end);
     return why_set(why, ERR_LIMIT, "the line must be at most %zu bytes", size_max);
 }
 
@@ -335,27 +337,27 @@ last_line(struct input *in, struct bytes *ret_line)
     if (size == 0) return OK;
     in->line_begin = ++in->lines;
     in->line_is_last = true;
-    *ret_line = take(in, size, size);
+    *ret_line = input_take(in, size, size);
     return OK;
 }
 
 static enum err
-next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *ret_line,
-          struct why *why)
+input_next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *ret_line,
+                struct why *why)
 {
     struct json_objects objects = {0};
     size_t looked = 0;
     for (;;) {
-        const uint8_t *end = find_end(in, ending, &objects, looked);
+        const uint8_t *end = find_line_end(in, ending, &objects, looked);
         looked = end == NULL ? available(in) : (size_t)(end - in->window.at) - in->start;
         if (looked > size_max) return step_over(in, ending, &objects, end, size_max, why);
         if (end != NULL) {
             in->line_begin = ++in->lines;
-            *ret_line = take_line(in, end);
+            *ret_line = input_take_line(in, end);
             return OK;
         }
         if (in->end) return last_line(in, ret_line);
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e) return e;
     }
 }
@@ -363,13 +365,13 @@ next_line(struct input *in, enum ending ending, size_t size_max, struct bytes *r
 enum err
 input_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
 {
-    return next_line(in, AT_LINE_FEEDS, size_max, ret_line, why);
+    return input_next_line(in, AT_LINE_FEEDS, size_max, ret_line, why);
 }
 
 enum err
 input_object(struct input *in, size_t size_max, struct bytes *ret_line, struct why *why)
 {
-    return next_line(in, AT_OBJECTS, size_max, ret_line, why);
+    return input_next_line(in, AT_OBJECTS, size_max, ret_line, why);
 }
 
 enum err
@@ -386,7 +388,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
         if (looked < available(in)) break;
         bool over = looked > size_max;
         if (!over && !in->end) {
-            enum err e = fill(in, why);
+            enum err e = input_fill(in, why);
             if (e) return e;
             continue;
         }
@@ -398,7 +400,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
     if (looked > size_max) return input_line(in, size_max, ret_record, why);
     in->line_begin = in->lines + 1;
     in->lines += feeds + 1;
-    *ret_record = take(in, looked, looked + 1);
+    *ret_record = input_take(in, looked, looked + 1);
     return OK;
 }
 
@@ -406,13 +408,13 @@ enum err
 input_piece(struct input *in, size_t size, struct bytes *ret_piece, struct why *why)
 {
     while (available(in) < size && !in->end) {
-        enum err e = fill(in, why);
+        enum err e = input_fill(in, why);
         if (e) return e;
     }
     *ret_piece = (struct bytes){NULL, 0};
     if (available(in) == 0 && size > 0) return OK;
-    if (available(in) < size) return damaged(in, "the last record is cut short", why);
-    *ret_piece = take(in, size, size);
+    if (available(in) < size) return input_damaged(in, "the last record is cut short", why);
+    *ret_piece = input_take(in, size, size);
     return OK;
 }
 

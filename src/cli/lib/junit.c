@@ -23,7 +23,7 @@ junit_fini(struct junit *j)
 
 /* XML cannot express most control characters. */
 static void
-put_escaped(struct buf *to, struct bytes text)
+junit_put_escaped(struct buf *to, struct bytes text)
 {
     for (size_t i = 0, size; i < text.size; i += size) {
         uint8_t c = text.at[i];
@@ -50,7 +50,7 @@ static void
 put_element(struct buf *to, const char *name, struct bytes text)
 {
     buf_printf(to, "<%s>", name);
-    put_escaped(to, text);
+    junit_put_escaped(to, text);
     buf_printf(to, "</%s>", name);
 }
 
@@ -68,7 +68,7 @@ junit_case(struct junit *j, const char *name)
     j->tests++;
     j->in_case = true;
     buf_put_text(&j->cases, "<testcase name=\"");
-    put_escaped(&j->cases, bytes_of_text(name));
+    junit_put_escaped(&j->cases, bytes_of_text(name));
     buf_put_text(&j->cases, "\">");
 }
 
@@ -95,7 +95,7 @@ junit_suite(struct junit *j, const char *name, int64_t at_ms)
     if (at_ms != INT64_MIN) time_print(at_ms, moment);
     moment[strcspn(moment, ".Z")] = '\0';
     buf_put_text(&j->done, "<testsuite name=\"");
-    put_escaped(&j->done, bytes_of_text(name));
+    junit_put_escaped(&j->done, bytes_of_text(name));
     buf_printf(&j->done,
                "\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"0\" timestamp=\"%s\">",
                j->tests, j->failures, j->errors, moment);

@@ -114,7 +114,7 @@ output_free(struct output *o)
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
-write_out(struct output *o, struct why *why)
+output_write_out(struct output *o, struct why *why)
 {
     for (size_t at = 0; at < o->out_size;) {
         ssize_t put = write(o->file, o->out + at, o->out_size - at);
@@ -157,11 +157,11 @@ pack_zstd(struct output *o, struct bytes *piece, bool finish, bool *more)
 }
 
 static enum err
-pack(struct output *o, struct bytes piece, bool finish, struct why *why)
+output_pack(struct output *o, struct bytes piece, bool finish, struct why *why)
 {
     bool more = true;
     while (more) {
-        enum err e = o->out_size == OUT_BYTES ? write_out(o, why) : OK;
+        enum err e = o->out_size == OUT_BYTES ? output_write_out(o, why) : OK;
         if (e) return e;
         if (o->packing == OUTPUT_GZIP) {
             e = pack_gzip(o, &piece, finish, &more);
@@ -185,7 +185,7 @@ output_write(struct output *o, struct bytes piece, struct why *why)
     enum { PIECE_MAX = 1 << 30 }; /* zlib counts in 32 bits */
     while (piece.size > 0) {
         struct bytes part = {piece.at, piece.size < PIECE_MAX ? piece.size : PIECE_MAX};
-        enum err e = pack(o, part, false, why);
+        enum err e = output_pack(o, part, false, why);
         if (e) return e;
         o->in_frame = true;
         piece = bytes_of(piece.at + part.size, piece.size - part.size);
@@ -198,9 +198,9 @@ output_place(struct output *o, uint64_t *ret_bytes, struct why *why)
 {
     enum err e = OK;
     if (o->in_frame && o->packing != OUTPUT_PLAIN)
-        e = pack(o, (struct bytes){o->out, 0}, true, why);
+        e = output_pack(o, (struct bytes){o->out, 0}, true, why);
     o->in_frame = false;
-    if (e == OK) e = write_out(o, why);
+    if (e == OK) e = output_write_out(o, why);
     if (e == OK && o->is_file && fdatasync(o->file) != 0) e = system_error(o, "sync", why);
     if (e == OK) *ret_bytes = o->written_bytes;
     return e;

@@ -37,7 +37,7 @@ struct answer_reading {
 /* --- the window ------------------------------------------------------------------------------- */
 
 static bool
-fail(struct answer_reading *r, enum err e, const char *what)
+answer_fail(struct answer_reading *r, enum err e, const char *what)
 {
     if (r->error) return false;
     r->error = why_set(r->why, e, "the response is not an answer to a query: %s at byte %llu", what,
@@ -55,12 +55,12 @@ took(struct answer_reading *r, enum err e)
 
 /* Adds bytes to the window. False: the end, or an error. */
 static bool
-fill(struct answer_reading *r)
+answer_fill(struct answer_reading *r)
 {
     struct bytes piece;
     if (r->error || r->ended) return false;
     size_t rest = r->window.size - r->at;
-    if (rest > VALUE_BYTES_MAX) return fail(r, ERR_LIMIT, "a value of more than 16 MiB");
+    if (rest > VALUE_BYTES_MAX) return answer_fail(r, ERR_LIMIT, "a value of more than 16 MiB");
     if (rest > 0 && r->at > 0) memmove(r->window.at, r->window.at + r->at, rest);
     r->before_bytes += r->at;
     r->window.size = rest;
@@ -76,10 +76,10 @@ fill(struct answer_reading *r)
 
 /* Returns the next character that is not blank, without taking it; 0: the end. */
 static uint8_t
-peek(struct answer_reading *r)
+answer_peek(struct answer_reading *r)
 {
     for (;;) {
-        if (r->error || (r->at == r->window.size && !fill(r))) return 0;
+        if (r->error || (r->at == r->window.size && !answer_fill(r))) return 0;
         uint8_t c = r->at < r->window.size ? r->window.at[r->at] : 0;
         if (c != ' ' && c != '\t' && c != '\n' && c != '\r') return c;
         r->at++;
@@ -91,13 +91,14 @@ static bool
 missing(struct answer_reading *r, const char *expected)
 {
     bool over = r->ended && r->at == r->window.size;
-    return over ? fail(r, ERR_IO, "it ends too early") : fail(r, ERR_UNSUPPORTED, expected);
+    return over ? answer_fail(r, ERR_IO, "it ends too early")
+                : answer_fail(r, ERR_UNSUPPORTED, expected);
 }
 
 static bool
-take(struct answer_reading *r, char wanted, const char *otherwise)
+answer_expect(struct answer_reading *r, char wanted, const char *otherwise)
 {
-    if (peek(r) != (uint8_t)wanted) return missing(r, otherwise);
+    if (answer_peek(r) != (uint8_t)wanted) return missing(r, otherwise);
     r->at++;
     return true;
 }
@@ -143,19 +144,19 @@ edge_find(struct edge *x, const uint8_t *at, size_t size, bool *ret_done)
 
 /* Takes the next value, whole; a view until the next call. */
 static bool
-take_value(struct answer_reading *r, struct bytes *ret)
+answer_take_value(struct answer_reading *r, struct bytes *ret)
 {
     struct edge edge = {0};
     size_t seen = 0;
     bool done = false;
     arena_reset(&r->arena);
-    if (peek(r) == 0) return missing(r, "expected a value");
+    if (answer_peek(r) == 0) return missing(r, "expected a value");
     do {
         size_t left = r->window.size - r->at - seen;
         seen += edge_find(&edge, r->window.at + r->at + seen, left, &done);
-    } while (!done && fill(r));
+    } while (!done && answer_fill(r));
     if (r->error) return false;
-    if (!done) return fail(r, ERR_IO, "it ends too early");
+    if (!done) return answer_fail(r, ERR_IO, "it ends too early");
     *ret = bytes_of(r->window.at + r->at, seen);
     r->at += seen;
     return true;
@@ -167,26 +168,26 @@ pass_value(struct answer_reading *r, bool wanted)
 {
     struct edge edge = {0};
     bool done = false;
-    if (peek(r) == 0) return missing(r, "expected a value");
+    if (answer_peek(r) == 0) return missing(r, "expected a value");
     do {
         struct bytes piece = bytes_of(r->window.at + r->at, r->window.size - r->at);
         piece.size = edge_find(&edge, piece.at, piece.size, &done);
         if (wanted && !took(r, r->sink->ops->data(r->sink, piece, r->why))) return false;
         r->at += piece.size;
-    } while (!done && fill(r));
+    } while (!done && answer_fill(r));
     if (r->error) return false;
-    return done ? true : fail(r, ERR_IO, "it ends too early");
+    return done ? true : answer_fail(r, ERR_IO, "it ends too early");
 }
 
 /* Takes the comma before all but the first item, or the closing character. */
 static bool
-another(struct answer_reading *r, char close, bool *first)
+answer_another(struct answer_reading *r, char close, bool *first)
 {
-    if (peek(r) == (uint8_t)close) {
+    if (answer_peek(r) == (uint8_t)close) {
         r->at++;
         return false;
     }
-    if (!*first && !take(r, ',', "expected ','")) return false;
+    if (!*first && !answer_expect(r, ',', "expected ','")) return false;
     *first = false;
     return r->error == OK;
 }
@@ -197,15 +198,15 @@ static bool
 next_member(struct answer_reading *r, bool *first, const char *const *names, unsigned *ret_which)
 {
     struct bytes text;
-    if (!another(r, '}', first) || !take_value(r, &text)) return false;
+    if (!answer_another(r, '}', first) || !answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     struct bytes key = scan_text(&s);
-    if (s.bad != NULL) return fail(r, ERR_UNSUPPORTED, "expected a key");
+    if (s.bad != NULL) return answer_fail(r, ERR_UNSUPPORTED, "expected a key");
     unsigned i = 0;
     while (names[i] != NULL && !bytes_equal_text(key, names[i]))
         i++;
     *ret_which = i;
-    return take(r, ':', "expected ':'");
+    return answer_expect(r, ':', "expected ':'");
 }
 
 /* --- points ----------------------------------------------------------------------------------- */
@@ -305,8 +306,9 @@ static bool
 scanned(struct answer_reading *r, struct scan *s)
 {
     scan_end(s);
-    return s->bad == NULL ? true
-                          : fail(r, s->error == ERR_INPUT ? ERR_UNSUPPORTED : s->error, s->bad);
+    return s->bad == NULL
+               ? true
+               : answer_fail(r, s->error == ERR_INPUT ? ERR_UNSUPPORTED : s->error, s->bad);
 }
 
 /* [time, "value"], or [time, {...}] */
@@ -316,7 +318,7 @@ read_point(struct answer_reading *r, bool histogram)
     struct bytes text;
     struct query_histogram h = {0};
     struct query_point p = {.histogram = histogram ? &h : NULL};
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     scan_expect(&s, '[');
     scan_next(&s);
@@ -334,15 +336,15 @@ static void
 read_points(struct answer_reading *r, bool histograms)
 {
     bool first = true;
-    if (!take(r, '[', "expected an array of points")) return;
-    while (another(r, ']', &first) && read_point(r, histograms))
+    if (!answer_expect(r, '[', "expected an array of points")) return;
+    while (answer_another(r, ']', &first) && read_point(r, histograms))
         ;
 }
 
 /* --- series ----------------------------------------------------------------------------------- */
 
 static bool
-build_labels(struct answer_reading *r, struct label *given, uint32_t count)
+answer_build_labels(struct answer_reading *r, struct label *given, uint32_t count)
 {
     static const struct labels_limits limits = {LABELS_MAX, VALUE_BYTES_MAX, VALUE_BYTES_MAX};
     buf_clear(&r->labels);
@@ -353,16 +355,16 @@ build_labels(struct answer_reading *r, struct label *given, uint32_t count)
     }
     /* A label without a value is dropped; if all are, the series has no labels. */
     bool valid = verdict == REJECT_NONE || verdict == REJECT_EMPTY_LABELS;
-    return valid ? true : fail(r, ERR_UNSUPPORTED, "invalid labels");
+    return valid ? true : answer_fail(r, ERR_UNSUPPORTED, "invalid labels");
 }
 
 static bool
-read_labels(struct answer_reading *r)
+answer_read_labels(struct answer_reading *r)
 {
     struct bytes text, name;
     struct label *given = NULL;
     uint32_t count = 0;
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     scan_expect(&s, '{');
     while (scan_key(&s, &name)) {
@@ -373,27 +375,27 @@ read_labels(struct answer_reading *r)
         given = more;
         given[count++] = (struct label){name, scan_text(&s)};
     }
-    return scanned(r, &s) && build_labels(r, given, count) &&
+    return scanned(r, &s) && answer_build_labels(r, given, count) &&
            took(r, r->sink->ops->series(r->sink, buf_bytes(&r->labels), r->why));
 }
 
 static bool
-read_series(struct answer_reading *r)
+answer_series(struct answer_reading *r)
 {
     enum { METRIC, VALUE, HISTOGRAM, VALUES, HISTOGRAMS };
     static const char *const names[] = {"metric", "value",      "histogram",
                                         "values", "histograms", NULL};
     bool first = true, named = false;
     unsigned which;
-    if (!take(r, '{', "expected a series")) return false;
+    if (!answer_expect(r, '{', "expected a series")) return false;
     while (next_member(r, &first, names, &which)) {
         if (which >= VALUE && which <= HISTOGRAMS && !named) {
-            return fail(r, ERR_UNSUPPORTED, "points before their labels");
+            return answer_fail(r, ERR_UNSUPPORTED, "points before their labels");
         }
         switch (which) {
         case METRIC:
             named = true;
-            (void)read_labels(r);
+            (void)answer_read_labels(r);
             break;
         case VALUE:
         case HISTOGRAM:
@@ -416,7 +418,7 @@ static bool
 read_string(struct answer_reading *r)
 {
     struct bytes text;
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     scan_expect(&s, '[');
     scan_next(&s);
@@ -431,14 +433,14 @@ static bool
 read_type(struct answer_reading *r, enum promql_type *ret)
 {
     struct bytes text;
-    if (!take_value(r, &text)) return false;
+    if (!answer_take_value(r, &text)) return false;
     struct scan s = scan_of(text, &r->arena);
     struct bytes word = scan_text(&s);
     for (enum promql_type type = PROMQL_SCALAR; type <= PROMQL_MATRIX; type++) {
         *ret = type;
         if (bytes_equal_text(word, promql_type_word(type))) return true;
     }
-    return fail(r, ERR_UNSUPPORTED, "unknown resultType");
+    return answer_fail(r, ERR_UNSUPPORTED, "unknown resultType");
 }
 
 static void
@@ -451,8 +453,8 @@ read_result(struct answer_reading *r, enum promql_type type)
     } else if (type == PROMQL_SCALAR) {
         if (took(r, r->sink->ops->series(r->sink, bytes_of("", 0), r->why)))
             (void)read_point(r, false);
-    } else if (take(r, '[', "expected an array of series")) {
-        while (another(r, ']', &first) && read_series(r))
+    } else if (answer_expect(r, '[', "expected an array of series")) {
+        while (answer_another(r, ']', &first) && answer_series(r))
             ;
     }
 }
@@ -465,12 +467,12 @@ read_data(struct answer_reading *r)
     bool first = true, known = false;
     enum promql_type type = PROMQL_VECTOR;
     unsigned which;
-    if (!take(r, '{', "expected an object")) return;
+    if (!answer_expect(r, '{', "expected an object")) return;
     while (next_member(r, &first, names, &which)) {
         if (which == TYPE)
             known = read_type(r, &type);
         else if (which == RESULT && !known)
-            fail(r, ERR_UNSUPPORTED, "result before resultType");
+            answer_fail(r, ERR_UNSUPPORTED, "result before resultType");
         else if (which == RESULT)
             read_result(r, type);
         else
@@ -482,7 +484,7 @@ static void
 read_notes(struct answer_reading *r, enum promql_note kind)
 {
     struct bytes text;
-    if (!take_value(r, &text)) return;
+    if (!answer_take_value(r, &text)) return;
     struct scan s = scan_of(text, &r->arena);
     if (scan_peek(&s) == 'n') { /* null: the list is empty */
         scan_null(&s);
@@ -497,13 +499,13 @@ read_notes(struct answer_reading *r, enum promql_note kind)
 }
 
 static void
-read_answer(struct answer_reading *r)
+answer_object(struct answer_reading *r)
 {
     enum { DATA, WARNINGS, INFOS };
     static const char *const names[] = {"data", "warnings", "infos", NULL};
     bool first = true, any = false;
     unsigned which;
-    if (!take(r, '{', "expected an object")) return;
+    if (!answer_expect(r, '{', "expected an object")) return;
     while (next_member(r, &first, names, &which)) {
         if (which == DATA && r->sink->ops->data != NULL)
             (void)pass_value(r, true);
@@ -515,8 +517,9 @@ read_answer(struct answer_reading *r)
             (void)pass_value(r, false);
         any |= which == DATA;
     }
-    if (r->error == OK && !any) fail(r, ERR_UNSUPPORTED, "it has no data");
-    if (r->error == OK && peek(r) != 0) fail(r, ERR_UNSUPPORTED, "unexpected text after it");
+    if (r->error == OK && !any) answer_fail(r, ERR_UNSUPPORTED, "it has no data");
+    if (r->error == OK && answer_peek(r) != 0)
+        answer_fail(r, ERR_UNSUPPORTED, "unexpected text after it");
 }
 
 enum err
@@ -527,7 +530,7 @@ query_answer_read(const struct query_answer_source *source, struct query_sink *s
     buf_init(&r.window, NULL, VALUE_BYTES_MAX + PIECE_BYTES_MAX);
     buf_init(&r.labels, NULL, 2 * VALUE_BYTES_MAX);
     arena_init(&r.arena, NULL, 8 * VALUE_BYTES_MAX, 0);
-    read_answer(&r);
+    answer_object(&r);
     arena_fini(&r.arena);
     buf_fini(&r.labels);
     buf_fini(&r.window);

@@ -81,9 +81,9 @@ refused(const struct http_client_request *request, const struct http_client_answ
 }
 
 static enum err
-ask(const struct query_server *server, struct http_client *client, struct bytes form,
-    struct buf *refusal, const char *path, struct query_sink *sink, struct query_failure *failure,
-    struct why *why)
+query_server_ask(const struct query_server *server, struct http_client *client, struct bytes form,
+                 struct buf *refusal, const char *path, struct query_sink *sink,
+                 struct query_failure *failure, struct why *why)
 {
     char url[URL_BYTES];
     const char *headers[HEADERS_MAX] = {"Content-Type: application/x-www-form-urlencoded",
@@ -109,7 +109,7 @@ ask(const struct query_server *server, struct http_client *client, struct bytes 
 }
 
 static const char *
-path_of(const struct query_asked *asked)
+query_path(const struct query_asked *asked)
 {
     if (asked->wish != QUERY_RESULT) return "/api/v1/explain";
     return asked->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
@@ -132,7 +132,8 @@ query_server(const struct query_server *server, const struct query_asked *asked,
     if (e) why_set(why, e, "the expression is too long");
     if (e == OK) e = http_client_new(&http, &client, why);
     if (e == OK) {
-        e = ask(server, client, buf_bytes(&form), &refusal, path_of(asked), sink, failure, why);
+        e = query_server_ask(server, client, buf_bytes(&form), &refusal, query_path(asked), sink,
+                             failure, why);
     }
     http_client_free(client);
     buf_fini(&refusal);

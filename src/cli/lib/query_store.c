@@ -162,7 +162,7 @@ give_plan(struct directory_query *q)
 }
 
 static enum err
-give(struct directory_query *q)
+query_give(struct directory_query *q)
 {
     enum err e = q->plan != NULL ? give_plan(q) : give_result(q);
     if (q->result == NULL) return e;
@@ -199,7 +199,7 @@ read_question(const struct query_store *store, struct directory_query *q,
 }
 
 static enum err
-open_view(const struct query_store *store, struct directory_query *q, struct view **ret_view)
+query_open_view(const struct query_store *store, struct directory_query *q, struct view **ret_view)
 {
     struct bytes names[REPLICA_LABELS_MAX];
     struct view *view;
@@ -209,7 +209,8 @@ open_view(const struct query_store *store, struct directory_query *q, struct vie
 }
 
 static enum err
-run(const struct query_store *store, struct directory_query *q, struct query_failure *failure)
+query_store_run(const struct query_store *store, struct directory_query *q,
+                struct query_failure *failure)
 {
     const struct query_asked *a = q->asked;
     struct promql_options options = {
@@ -226,7 +227,7 @@ run(const struct query_store *store, struct directory_query *q, struct query_fai
     };
     struct view *view;
     struct buf *sentence = &failure->sentence;
-    enum err e = open_view(store, q, &view);
+    enum err e = query_open_view(store, q, &view);
     if (e) return e;
     if (a->wish != QUERY_RESULT) {
         e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);
@@ -259,8 +260,8 @@ query_store(const struct query_store *store, const struct query_asked *asked,
         q.control.deadline_ns = env_monotonic_ns(env) + asked->timeout_ms * NS_PER_MS;
     }
     enum err e = read_question(store, &q, failure);
-    if (e == OK) e = run(store, &q, failure);
-    if (e == OK) e = give(&q);
+    if (e == OK) e = query_store_run(store, &q, failure);
+    if (e == OK) e = query_give(&q);
     promql_result_free(q.result);
     promql_plan_free(q.plan);
     if (q.tree != NULL) promql_free(q.tree);

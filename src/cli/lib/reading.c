@@ -38,7 +38,7 @@ nothing(void *owner)
 }
 
 static bool
-is_stopped(void *context)
+reading_is_stopped(void *context)
 {
     const struct reading *r = context;
     return r->options.stop != NULL && atomic_load_explicit(r->options.stop, memory_order_relaxed);
@@ -177,7 +177,7 @@ reading_select(struct reading *r, const struct matcher_set *sets, uint32_t set_c
 {
     struct view *view = NULL;
     r->control = (struct query_control){
-        .env = env_real(), .budget = &r->memory, .is_gone = is_stopped, .gone_context = r};
+        .env = env_real(), .budget = &r->memory, .is_gone = reading_is_stopped, .gone_context = r};
     struct query_request request = {.tenant = r->tenant,
                                     .sets = sets,
                                     .set_count = set_count,

@@ -50,7 +50,7 @@ struct report {
 };
 
 static void
-flush(struct report *r)
+report_flush(struct report *r)
 {
     r->failed = err_first(r->failed, buf_error(&r->out));
     if (r->out.size > 0) fwrite(r->out.at, 1, r->out.size, r->to);
@@ -60,7 +60,7 @@ flush(struct report *r)
 static void
 flush_if_full(struct report *r)
 {
-    if (r->out.size >= OUT_BYTES) flush(r);
+    if (r->out.size >= OUT_BYTES) report_flush(r);
 }
 
 enum err
@@ -87,7 +87,7 @@ report_end(struct report *r)
         json_object_close(&r->json);
         buf_put_u8(&r->out, '\n');
     }
-    flush(r);
+    report_flush(r);
     return r->failed;
 }
 
@@ -117,7 +117,7 @@ put_size(struct buf *to, uint64_t size)
 }
 
 static void
-put_value(struct buf *to, const struct report_value *v)
+report_put_value(struct buf *to, const struct report_value *v)
 {
     char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
     switch (v->kind) {
@@ -240,7 +240,7 @@ report_field(struct report *r, const char *key, const char *title, struct report
         return;
     }
     buf_printf(&r->out, "  %-*s ", FIELD_WIDTH, title);
-    put_value(&r->out, &value);
+    report_put_value(&r->out, &value);
     if (value.kind == VALUE_SIZE && value.count >= 1000) { /* followed by the exact number */
         buf_printf(&r->out, " (%" PRIu64 ")", value.count);
     }
@@ -322,7 +322,7 @@ row_wait(struct report *r, const struct report_value *values)
         struct report_column *c = &r->columns[i];
         if (c->title.size == 0) continue;
         buf_clear(&r->cell);
-        put_value(&r->cell, &values[i]);
+        report_put_value(&r->cell, &values[i]);
         r->failed = err_first(r->failed, buf_error(&r->cell));
         uint32_t width = text_width(buf_bytes(&r->cell));
         if (width > c->width) c->width = width;

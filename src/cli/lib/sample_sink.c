@@ -145,7 +145,7 @@ end_text_series(struct sample_sink *s)
 }
 
 static enum err
-take_series(struct sample_sink *s, struct bytes labels, struct why *why)
+sink_take_series(struct sample_sink *s, struct bytes labels, struct why *why)
 {
     enum err e = OK;
     end_text_series(s);
@@ -200,7 +200,7 @@ take_floats(struct sample_sink *s, const struct sample_batch *b, struct why *why
 }
 
 static enum err
-take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, struct why *why)
+sink_take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, struct why *why)
 {
     if (s->writer != NULL) {
         text_writer_histogram(s->writer, t_ms, h, &s->text);
@@ -220,11 +220,11 @@ sample_sink_take(struct sample_sink *s, struct bytes labels, struct series_set *
         struct sample_batch b;
         enum err e = series_set_batch(set, &b, why);
         if (e || b.count == 0) return e;
-        if (!named) e = take_series(s, labels, why);
+        if (!named) e = sink_take_series(s, labels, why);
         if (e == OK && s->skip) continue;
         if (e == OK && b.kind == SAMPLE_FLOAT) e = take_floats(s, &b, why);
         for (uint32_t i = 0; b.kind != SAMPLE_FLOAT && i < b.count && e == OK; i++) {
-            e = take_histogram(s, b.times_ms[i], &b.histograms[i], why);
+            e = sink_take_histogram(s, b.times_ms[i], &b.histograms[i], why);
         }
         if (e) return e;
     }

@@ -64,7 +64,7 @@ make_slices(struct slice_state *s, struct why *why)
 
 /* Parses the part after the question. */
 static bool
-parse(struct slice_state *s, char *text)
+state_parse(struct slice_state *s, char *text)
 {
     int at = 0;
     if (sscanf(text,
@@ -92,7 +92,7 @@ slice_state_load(struct slice_state *s, struct why *why)
     if (e == OK) {
         bool same =
             text.size > s->question.size && memcmp(text.at, s->question.at, s->question.size) == 0;
-        if (!same || !parse(s, (char *)text.at + s->question.size)) {
+        if (!same || !state_parse(s, (char *)text.at + s->question.size)) {
             e = why_set(why, ERR_INPUT,
                         "%s belongs to a run with other arguments; use another one, or remove it",
                         s->path);

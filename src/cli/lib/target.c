@@ -24,7 +24,7 @@ target_settle(struct target_options *options)
 }
 
 void
-target_tell_unread(const struct target_options *options)
+target_warn_unread(const struct target_options *options)
 {
     const char *path = options->config_file;
     struct settings settings;

@@ -61,7 +61,7 @@ const char *target_default_url(void);
 void target_settle(struct target_options *options);
 
 /* Warns on stderr if the configuration has sources, which a directory does not read. */
-void target_tell_unread(const struct target_options *options);
+void target_warn_unread(const struct target_options *options);
 
 struct answerer;
 struct sample_sink;

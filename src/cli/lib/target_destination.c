@@ -37,7 +37,7 @@ struct target_destination {
     /* Number of settled items, and when it last grew. */
     uint64_t settled;
     int64_t settled_ns;
-    bool told; /* the stall was reported */
+    bool reported; /* the stall was reported */
 };
 
 static struct target_destination *
@@ -49,7 +49,7 @@ destination_of(struct target *target)
 /* --- delivery --------------------------------------------------------------------------------- */
 
 static bool
-is_stopped(const struct target_destination *d)
+destination_is_stopped(const struct target_destination *d)
 {
     const atomic_bool *stop = d->target.options.stop;
     return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
@@ -70,28 +70,28 @@ check_going(struct target_destination *d, const struct relay_status *status, str
     if (moved) {
         d->settled = settled;
         d->settled_ns = now_ns;
-        d->told = false;
+        d->reported = false;
         return OK;
     }
     if (now_ns - d->settled_ns >= o->retry_ns) {
         return why_set(why, ERR_AGAIN, "destination %s: %s", d->settings.name, status->error);
     }
-    if (!d->told && o->progress != NULL && now_ns - d->settled_ns > NS_PER_S) {
+    if (!d->reported && o->progress != NULL && now_ns - d->settled_ns > NS_PER_S) {
         progress_say(o->progress, "destination %s: %s; retrying", d->settings.name, status->error);
-        d->told = true;
+        d->reported = true;
     }
     return OK;
 }
 
 /* Runs the relay until at most `behind_bytes` wait in the log. */
 static enum err
-hand_on(struct target_destination *d, uint64_t behind_bytes, struct why *why)
+deliver_until(struct target_destination *d, uint64_t behind_bytes, struct why *why)
 {
     for (;;) {
         int wait_ms = relay_step(d->relay);
         relay_status(d->relay, &d->last);
         if (d->last.behind_bytes <= behind_bytes) return OK;
-        if (is_stopped(d)) return why_set(why, ERR_CANCELED, "stopped");
+        if (destination_is_stopped(d)) return why_set(why, ERR_CANCELED, "stopped");
         enum err e = check_going(d, &d->last, why);
         if (e) return e;
         relay_wait(d->relay, wait_ms < STEP_MS ? wait_ms : STEP_MS);
@@ -131,7 +131,7 @@ destination_write(struct target *target, enum rw_version version, struct bytes m
     struct target_destination *d = destination_of(target);
     enum err e = target_write(d->log, version, message, packed, counts, result, why);
     if (e == OK) e = open_relay(d, why);
-    return e ? e : hand_on(d, BEHIND_BYTES_MAX, why);
+    return e ? e : deliver_until(d, BEHIND_BYTES_MAX, why);
 }
 
 static enum err
@@ -153,7 +153,7 @@ destination_finish(struct target *target, struct why *why)
     enum err e = open_relay(d, why);
     if (e) return e;
     relay_drain(d->relay);
-    e = hand_on(d, 0, why);
+    e = deliver_until(d, 0, why);
     return e ? e : close_relay(d, why);
 }
 
@@ -188,7 +188,7 @@ static const struct target_ops destination_ops = {
 
 /* Adapts the settings: delivers everything in the log from the beginning, paused or not. */
 static void
-settle(struct target_destination *d)
+adapt_settings(struct target_destination *d)
 {
     d->settings = *d->target.options.destination;
     d->settings.start = START_BEGINNING;
@@ -199,7 +199,7 @@ settle(struct target_destination *d)
 }
 
 static enum err
-open_log(struct target_destination *d, struct why *why)
+destination_open_log(struct target_destination *d, struct why *why)
 {
     struct target_options options = d->target.options;
     options.writing = true;
@@ -232,9 +232,9 @@ target_destination_open(const struct target_options *options, struct target **re
     if (d == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     d->target.ops = &destination_ops;
     d->target.options = *options;
-    settle(d);
+    adapt_settings(d);
     d->target.name = d->settings.name;
-    enum err e = open_log(d, why);
+    enum err e = destination_open_log(d, why);
     if (e == OK) e = open_relay(d, why);
     if (e) {
         destination_free(&d->target);

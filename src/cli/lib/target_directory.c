@@ -48,7 +48,7 @@ directory_free(struct target *target)
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
-commit(struct target_directory *d, struct why *why)
+directory_commit(struct target_directory *d, struct why *why)
 {
     enum err e = OK;
     while (e == OK && tsdb_commit_due(d->tsdb)) {
@@ -62,7 +62,7 @@ static enum err
 flush(struct target_directory *d, struct why *why)
 {
     if (!tsdb_has_frozen(d->tsdb)) tsdb_want_cut(d->tsdb);
-    enum err e = commit(d, why);
+    enum err e = directory_commit(d, why);
     if (e == OK) e = tsdb_flush(d->tsdb, why);
     if (e == OK) e = tsdb_maintain(d->tsdb, why);
     return e;
@@ -97,7 +97,7 @@ ingest(struct target_directory *d, struct target_result *result, struct why *why
     if (r.rejected_total > 0) {
         snprintf(result->text, sizeof result->text, "%.*s", (int)sizeof result->text - 1, r.text);
     }
-    e = commit(d, why);
+    e = directory_commit(d, why);
     if (e == OK && tsdb_epoch(d->tsdb, r.wait_epoch) == TSDB_EPOCH_VOID) {
         e = why_set(why, ERR_IO, "cannot write to the write-ahead log");
     }
@@ -221,7 +221,7 @@ read_settings(struct target_directory *d, struct why *why)
 }
 
 static enum err
-open_store(struct target_directory *d, struct why *why)
+directory_open_store(struct target_directory *d, struct why *why)
 {
     const struct settings *c = &d->settings;
     uint64_t memory = c->memory_limit_bytes;
@@ -278,7 +278,7 @@ target_directory_open(const struct target_options *options, struct target **ret_
     d->target.name = options->storage;
     enum err e = read_settings(d, why);
     if (e == OK) e = rw_request_init(&d->request, NULL);
-    if (e == OK) e = open_store(d, why);
+    if (e == OK) e = directory_open_store(d, why);
     d->target.store = d->tsdb;
     if (e == OK) d->target.answerer = tsdb_answerer(d->tsdb);
     d->target.read_memory = &d->memory.foreground;

@@ -99,7 +99,7 @@ judge_answer(struct target_server *s, enum rw_version version,
              const struct http_client_answer *answer, const struct target_counts *counts,
              struct target_result *result, struct why *why)
 {
-    bool stored = answer->status >= 200 && answer->status < 300, told = false;
+    bool stored = answer->status >= 200 && answer->status < 300, has_counts = false;
     uint64_t sent = 0, rejected = 0;
     if (!stored && answer->status != 400 && answer->status != 413) {
         return refused(s, answer, ERR_INPUT, why);
@@ -112,10 +112,10 @@ judge_answer(struct target_server *s, enum rw_version version,
         result->rejected.of[kind] = written < of ? of - written : 0;
         rejected += result->rejected.of[kind];
         sent += of;
-        told |= text[0] != '\0';
+        has_counts |= text[0] != '\0';
     }
     /* A receiver of 1.0 mistakes a 2.0 request for an empty one, and returns success. */
-    if (stored && version == RW_V2 && sent > 0 && !told) {
+    if (stored && version == RW_V2 && sent > 0 && !has_counts) {
         return why_set(why, ERR_INPUT, "%s does not support remote write 2.0; use --protocol=1",
                        s->url);
     }

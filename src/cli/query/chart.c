@@ -212,7 +212,7 @@ chart_begin(struct query_sink *sink, enum promql_type type, struct why *why)
 }
 
 static void
-end_series(struct chart *c)
+chart_end_series(struct chart *c)
 {
     if (c->has_value && !c->drawn) c->left_out++;
     if (c->has_histogram) c->histograms++;
@@ -223,7 +223,7 @@ static enum err
 chart_series_begin(struct query_sink *sink, struct bytes labels, struct why *why)
 {
     struct chart *c = chart_of(sink);
-    end_series(c);
+    chart_end_series(c);
     buf_clear(&c->name);
     labels_print_selector(&c->name, labels);
     return buf_error(&c->name) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
@@ -495,7 +495,7 @@ time_step(int64_t span_ms, uint32_t width)
 }
 
 static void
-put_times(struct chart *c, const struct chart_field *f, uint32_t margin)
+chart_put_times(struct chart *c, const struct chart_field *f, uint32_t margin)
 {
     struct buf *to = &c->text;
     int64_t span_ms = f->last_ms - f->first_ms;
@@ -553,7 +553,7 @@ put_legend(struct chart *c, uint32_t lines, uint32_t width)
 /* Reports series that are not shown, and the meaning of marks at the edges, on stderr, so that
  * stdout has only the chart. */
 static void
-tell_rest(const struct chart *c, uint32_t legend)
+report_rest(const struct chart *c, uint32_t legend)
 {
     uint64_t unnamed = c->count - legend;
     if (c->left_out > 0 || unnamed > 0) {
@@ -570,7 +570,7 @@ tell_rest(const struct chart *c, uint32_t legend)
 }
 
 static void
-put_field(struct chart *c, const struct chart_field *f, uint32_t margin)
+chart_put_field(struct chart *c, const struct chart_field *f, uint32_t margin)
 {
     for (uint32_t y = 0; y < f->height; y++) {
         char label[48] = "";
@@ -641,8 +641,8 @@ print_chart(struct chart *c, uint32_t legend, uint32_t width, uint32_t height, s
          i-- > 0;) { /* backwards: the first series is drawn over the others */
         draw(c, &f, i);
     }
-    put_field(c, &f, margin);
-    put_times(c, &f, margin);
+    chart_put_field(c, &f, margin);
+    chart_put_times(c, &f, margin);
     put_span(c, &f, width);
     put_legend(c, legend, width);
     mem_free(NULL, f.cells, size);
@@ -656,7 +656,7 @@ chart_end(struct query_sink *sink, struct why *why)
     uint32_t width = c->options.width,
              height = c->options.height - 1; /* a line is left for the prompt */
     enum err e = OK;
-    end_series(c);
+    chart_end_series(c);
     if (width < WIDTH_MIN) width = WIDTH_MIN;
     if (width > WIDTH_MAX) width = WIDTH_MAX;
     if (c->options.height <= HEIGHT_MIN) height = HEIGHT_MIN;
@@ -669,7 +669,7 @@ chart_end(struct query_sink *sink, struct why *why)
         query_print_empty();
     if (e) return e;
     fflush(c->options.to);
-    tell_rest(c, legend);
+    report_rest(c, legend);
     return OK;
 }
 

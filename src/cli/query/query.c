@@ -113,7 +113,7 @@ settle_range(struct querying *q, int64_t now_ms, struct why *why)
 }
 
 static enum err
-settle(struct querying *q, int64_t now_ms, struct why *why)
+query_check_flags(struct querying *q, int64_t now_ms, struct why *why)
 {
     struct query_asked *a = &q->asked;
     bool range = q->start.word != NULL || q->end.word != NULL || q->step_ns >= 0;
@@ -171,7 +171,7 @@ make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *wh
 
 /* Prints the error of an expression without a result. */
 static int
-tell(const struct querying *q, const struct query_failure *failure)
+print_failure(const struct querying *q, const struct query_failure *failure)
 {
     struct buf text;
     uint32_t width, height;
@@ -206,7 +206,7 @@ print(const struct querying *q, struct target *target)
     if (sink != NULL) sink->ops->free(sink);
     int code = EXIT_DONE;
     if (refused) {
-        code = tell(q, &failure);
+        code = print_failure(q, &failure);
     } else if (e == OK && target_damage(target) != NULL) {
         e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(target));
         why_prefix(&why, e, "the result may be incomplete");
@@ -231,12 +231,12 @@ run_query(int argc, char **argv)
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one EXPR");
     if (e == OK) {
         q.asked.expression = bytes_of_text(argv[1]);
-        e = settle(&q, env_realtime_ms(env_real()), &why);
+        e = query_check_flags(&q, env_realtime_ms(env_real()), &why);
     }
     if (e == OK) {
         target_settle(&q.target);
         e = target_open(&q.target, &target, &why);
-        if (e == OK) target_tell_unread(&q.target);
+        if (e == OK) target_warn_unread(&q.target);
     }
     if (e == ERR_INPUT || e == ERR_LIMIT) return cli_usage_error("query", "%s", why.text);
     int code = e ? cli_failed("query", e, &why) : print(&q, target);

@@ -77,7 +77,7 @@ query_print_empty(void)
 /* --- histograms ------------------------------------------------------------------------------- */
 
 static void
-put_number(struct buf *to, double value)
+print_number(struct buf *to, double value)
 {
     char text[NUMBER_TEXT_BYTES];
     buf_put(to, text, number_print_sentence(double_bits(value), text));
@@ -90,17 +90,17 @@ histogram_text(struct printer *p, const struct query_histogram *h)
     struct buf *to = &p->value;
     buf_clear(to);
     buf_put_text(to, "{count:");
-    put_number(to, h->count);
+    print_number(to, h->count);
     buf_put_text(to, ", sum:");
-    put_number(to, h->sum);
+    print_number(to, h->sum);
     for (uint32_t i = 0; i < h->bucket_count; i++) {
         const struct fhist_bucket *b = &h->buckets[i];
         buf_put_text(to, b->has_lower ? ", [" : ", (");
-        put_number(to, b->lower);
+        print_number(to, b->lower);
         buf_put_u8(to, ',');
-        put_number(to, b->upper);
+        print_number(to, b->upper);
         buf_put_text(to, b->has_upper ? "]:" : "):");
-        put_number(to, b->count);
+        print_number(to, b->count);
     }
     buf_put_u8(to, '}');
     return buf_bytes(to);

@@ -49,13 +49,13 @@ struct label_walk {
 };
 
 static struct label_walk
-labels_of(const struct found_rule *found)
+rule_labels(const struct found_rule *found)
 {
     return (struct label_walk){found->rule->labels, found->group->labels};
 }
 
 static const struct named_text *
-take(struct named_texts *texts)
+pop_label(struct named_texts *texts)
 {
     texts->count--;
     return texts->items++;
@@ -65,19 +65,19 @@ take(struct named_texts *texts)
 static const struct named_text *
 next_label(struct label_walk *w)
 {
-    if (w->own.count == 0) return w->of_group.count == 0 ? NULL : take(&w->of_group);
+    if (w->own.count == 0) return w->of_group.count == 0 ? NULL : pop_label(&w->of_group);
     int order = w->of_group.count == 0 ? -1 : strcmp(w->own.items->name, w->of_group.items->name);
-    if (order > 0) return take(&w->of_group);
-    if (order == 0) take(&w->of_group);
-    return take(&w->own);
+    if (order > 0) return pop_label(&w->of_group);
+    if (order == 0) pop_label(&w->of_group);
+    return pop_label(&w->own);
 }
 
 /* Compares names, then labels. */
 static int
-compare_series(const struct found_rule *a, const struct found_rule *b)
+compare_rules(const struct found_rule *a, const struct found_rule *b)
 {
     int order = strcmp(a->rule->name, b->rule->name);
-    struct label_walk x = labels_of(a), y = labels_of(b);
+    struct label_walk x = rule_labels(a), y = rule_labels(b);
     while (order == 0) {
         const struct named_text *p = next_label(&x), *q = next_label(&y);
         if (p == NULL || q == NULL) return (p != NULL) - (q != NULL);
@@ -93,7 +93,7 @@ compare_found(const void *a, const void *b)
 {
     const struct rule *x = ((const struct found_rule *)a)->rule;
     const struct rule *y = ((const struct found_rule *)b)->rule;
-    int order = compare_series(a, b);
+    int order = compare_rules(a, b);
     if (order != 0) return order;
     if (x->line != y->line) return x->line < y->line ? -1 : 1;
     return (x->column > y->column) - (x->column < y->column);
@@ -103,7 +103,7 @@ compare_found(const void *a, const void *b)
 static void
 print_duplicate(const char *path, const struct found_rule *first, const struct found_rule *second)
 {
-    struct label_walk labels = labels_of(first);
+    struct label_walk labels = rule_labels(first);
     struct buf line;
     const char *separator = "";
     buf_init(&line, NULL, LINE_BYTES_MAX);
@@ -128,7 +128,7 @@ find_duplicates(const char *path, const struct found_rule *rules, uint32_t count
 {
     uint32_t duplicates = 0;
     for (uint32_t first = 0, i = 1; i < count; i++) {
-        if (compare_series(&rules[first], &rules[i]) != 0) {
+        if (compare_rules(&rules[first], &rules[i]) != 0) {
             first = i;
         } else if (i == first + 1) {
             duplicates++;
@@ -150,9 +150,9 @@ failed(const char *about)
 static void
 print_sentence(void *context, struct bytes sentence)
 {
-    bool *told = context;
-    if (!*told) failed("");
-    *told = true;
+    bool *reported = context;
+    if (!*reported) failed("");
+    *reported = true;
     fprintf(stderr, "    %.*s\n", (int)sentence.size, (const char *)sentence.at);
 }
 
@@ -194,11 +194,11 @@ check_rules_file(const char *file, const struct check_rules_options *options)
 {
     bool is_stdin = strcmp(file, "-") == 0;
     const char *path = is_stdin ? "standard input" : file;
-    bool told = false;
+    bool reported = false;
     const struct rule_file_options reading = {
         .ignore_unknown_fields = options->ignore_unknown_fields,
-        .tell = print_sentence,
-        .context = &told,
+        .report = print_sentence,
+        .context = &reported,
     };
     struct rule_groups groups = {NULL};
     struct why why = {""};
@@ -213,8 +213,8 @@ check_rules_file(const char *file, const struct check_rules_options *options)
     buf_fini(&text);
     if (e == OK) {
         code = print_found(path, &groups, options);
-    } else if (e != ERR_INPUT || !told) {
-        print_sentence(&told, bytes_of_text(why_text(&why, e)));
+    } else if (e != ERR_INPUT || !reported) {
+        print_sentence(&reported, bytes_of_text(why_text(&why, e)));
     }
     arena_fini(&arena);
     printf("\n");

@@ -59,7 +59,7 @@ has_pattern(const struct tenant_rules *rules, const char *pattern)
 
 /* Prints a line for each pattern of `of` that the other lacks. */
 static void
-tell_patterns(const struct rule_settings *of, const struct rule_settings *other, const char *what)
+report_patterns(const struct rule_settings *of, const struct rule_settings *other, const char *what)
 {
     for (uint32_t i = 0; i < of->tenant_count; i++) {
         const struct tenant_rules *rules = &of->tenants[i];
@@ -90,7 +90,7 @@ same_labels(const struct named_texts *a, const struct named_texts *b)
 
 /* An Alertmanager is known by the place of its first members. */
 static struct shown
-name_of(const struct alertmanager_settings *a)
+alertmanager_name(const struct alertmanager_settings *a)
 {
     for (uint32_t i = 0; i < a->static_count; i++) {
         const struct text_list *targets = &a->static_configs[i].targets;
@@ -111,29 +111,29 @@ static enum likeness
 find_alike(const struct alerting *list, const struct alerting *one)
 {
     enum likeness best = NOT_THERE;
-    struct shown name = name_of(one->items);
+    struct shown name = alertmanager_name(one->items);
     for (uint32_t i = 0; i < list->count; i++) {
         struct alerting other = only(list, i);
         if (same_printed(one, &other)) return THE_SAME;
-        if (strcmp(name_of(other.items).text, name.text) == 0) best = CHANGED;
+        if (strcmp(alertmanager_name(other.items).text, name.text) == 0) best = CHANGED;
     }
     return best;
 }
 
 static void
-tell_alertmanagers(const struct alerting *file, const struct alerting *server)
+report_alertmanagers(const struct alerting *file, const struct alerting *server)
 {
     for (uint32_t i = 0; i < server->count; i++) {
         struct alerting one = only(server, i);
         if (find_alike(file, &one) != NOT_THERE) continue;
         printf("Alertmanager %s: not in the file: it is no longer sent alerts\n",
-               name_of(one.items).text);
+               alertmanager_name(one.items).text);
     }
     for (uint32_t i = 0; i < file->count; i++) {
         struct alerting one = only(file, i);
         enum likeness alike = find_alike(server, &one);
         if (alike == THE_SAME) continue;
-        printf("Alertmanager %s: %s\n", name_of(one.items).text,
+        printf("Alertmanager %s: %s\n", alertmanager_name(one.items).text,
                alike == CHANGED ? "changes" : "new");
     }
 }
@@ -144,12 +144,12 @@ void
 check_rules_against(const struct config_lists *file, const struct rule_settings *rules,
                     const struct alerting *alerting)
 {
-    tell_patterns(rules, &file->rules, "not in the file: its rules are no longer evaluated");
-    tell_patterns(&file->rules, rules, "new");
+    report_patterns(rules, &file->rules, "not in the file: its rules are no longer evaluated");
+    report_patterns(&file->rules, rules, "new");
     if (!same_labels(&file->rules.given_labels, &rules->given_labels)) {
         printf("external_labels: changes\n");
     }
-    tell_alertmanagers(&file->alerting, alerting);
+    report_alertmanagers(&file->alerting, alerting);
     struct alerting a = file->alerting,
                     b = *alerting; /* the settings common to all Alertmanagers */
     a.count = b.count = 0;

@@ -95,7 +95,7 @@ begin_groups(struct testing *t)
 
 /* Reports the rules of a group that failed. */
 static enum err
-tell_failed(struct testing *t, struct group *group, int64_t since_ms, bool *ret_any)
+report_failed(struct testing *t, struct group *group, int64_t since_ms, bool *ret_any)
 {
     const struct rule_group *text = group_text(group);
     enum err e = OK;
@@ -114,7 +114,7 @@ tell_failed(struct testing *t, struct group *group, int64_t since_ms, bool *ret_
 
 /* *ret_fine false: rules failed, and the test ends. */
 static enum err
-step(struct testing *t, int64_t since_ms, bool *ret_fine)
+unit_step(struct testing *t, int64_t since_ms, bool *ret_fine)
 {
     int64_t at_ms = t->test->start_ms + since_ms;
     struct group_evaluation how = {.at_ns = at_ms * NS_PER_MS, .part = GROUP_ALL};
@@ -123,7 +123,7 @@ step(struct testing *t, int64_t since_ms, bool *ret_fine)
     for (uint32_t i = 0; e == OK && i < t->group_count && !t->input_refused; i++) {
         struct group_outcome outcome;
         group_evaluate(t->groups[i], &t->host, &t->terms, &how, &outcome);
-        e = tell_failed(t, t->groups[i], since_ms, &failed);
+        e = report_failed(t, t->groups[i], since_ms, &failed);
     }
     *ret_fine = !failed;
     return e;
@@ -131,7 +131,7 @@ step(struct testing *t, int64_t since_ms, bool *ret_fine)
 
 /* Orders expected alerts by time, then by their place in the file. */
 static int
-compare_times(const void *a, const void *b)
+compare_alert_times(const void *a, const void *b)
 {
     const struct rule_test_alerts *x = *(const struct rule_test_alerts *const *)a;
     const struct rule_test_alerts *y = *(const struct rule_test_alerts *const *)b;
@@ -148,7 +148,7 @@ sort_alerts(struct testing *t, const struct rule_test_alerts ***ret)
     for (uint32_t i = 0; i < count; i++) {
         order[i] = &t->test->alerts.items[i];
     }
-    if (count > 1) qsort(order, count, sizeof *order, compare_times);
+    if (count > 1) qsort(order, count, sizeof *order, compare_alert_times);
     *ret = order;
     return OK;
 }
@@ -176,7 +176,7 @@ run_steps(struct testing *t, bool *ret_fine)
     enum err e = sort_alerts(t, &alerts);
     *ret_fine = true;
     for (int64_t ms = 0; e == OK && ms <= last_ms; ms += interval_ms) {
-        e = step(t, ms, ret_fine);
+        e = unit_step(t, ms, ret_fine);
         if (e || !*ret_fine) break;
         for (; e == OK && next < t->test->alerts.count && alerts[next]->at_ms < ms + interval_ms;
              next++) {
@@ -190,7 +190,7 @@ run_steps(struct testing *t, bool *ret_fine)
 
 /* Reports invalid rule files as failures. *ret_fine false: there were any. */
 static enum err
-tell_wrong(struct testing *t, bool *ret_fine)
+report_wrong_files(struct testing *t, bool *ret_fine)
 {
     const struct text_list *wrong = &t->options->wrong;
     enum err e = OK;
@@ -244,14 +244,14 @@ check_times(struct testing *t, bool *ret_fine)
 }
 
 static enum err
-run(struct testing *t)
+unit_run(struct testing *t)
 {
     bool fine = true;
     enum err e = memory_store_new(t->memory, &t->store);
     if (e == OK) e = rw_request_init(&t->decoded, t->memory);
     if (e) return testing_no_memory(t);
     e = input_begin(t, &fine);
-    if (e == OK && fine) e = tell_wrong(t, &fine);
+    if (e == OK && fine) e = report_wrong_files(t, &fine);
     if (e == OK && fine) e = begin_terms(t);
     if (e == OK && fine) e = begin_groups(t);
     if (e == OK && fine) e = check_names(t, &fine);
@@ -278,7 +278,7 @@ rule_unit_run(const struct rule_unit_options *options, const struct rule_test *t
     arena_init(&t.scratch, t.memory, TEST_BYTES_MAX, 0);
     buf_init(&t.text, t.memory, TEST_TEXT_BYTES_MAX);
     buf_init(&t.refusal, t.memory, TEST_TEXT_BYTES_MAX);
-    enum err e = run(&t);
+    enum err e = unit_run(&t);
     for (uint32_t i = 0; i < t.group_count; i++) {
         group_free(t.groups[i]);
     }

@@ -269,7 +269,7 @@ list_got(struct testing *t, struct promql_result *result, struct compared_sample
 
 /* Reads an expected histogram. ERR_INPUT: `error` describes the error. */
 static enum err
-read_histogram(struct testing *t, const char *text, struct bytes *ret, struct buf *error)
+read_expected_histogram(struct testing *t, const char *text, struct bytes *ret, struct buf *error)
 {
     struct notation notation;
     struct notation_value value;
@@ -318,7 +318,7 @@ list_wanted(struct testing *t, const struct rule_test_expression *x, struct comp
         e = notation_parse_metric(bytes_of_text(from->labels), &t->scratch, &metric, &error);
         sample.labels = (struct label_list){metric.labels, metric.count};
         if (e == OK && from->histogram[0] != '\0') {
-            e = read_histogram(t, from->histogram, &sample.histogram, &error);
+            e = read_expected_histogram(t, from->histogram, &sample.histogram, &error);
         }
         if (e == ERR_INPUT || e == ERR_LIMIT) {
             e = ERR_INPUT;
@@ -337,7 +337,7 @@ list_wanted(struct testing *t, const struct rule_test_expression *x, struct comp
 
 /* Unlike other values, NaN never equals itself, as in promtool. */
 static bool
-same_value(const struct testing *t, double x, double y)
+same_number(const struct testing *t, double x, double y)
 {
     if (x == y) return true;
     return t->options->fuzzy_compare &&
@@ -352,7 +352,7 @@ same_samples(const struct testing *t, const struct compared_samples *a,
     for (uint32_t i = 0; same && i < a->count; i++) {
         const struct compared_sample *x = &a->items[i], *y = &b->items[i];
         same = label_lists_compare(&x->labels, &y->labels) == 0 &&
-               same_value(t, x->value, y->value) && bytes_equal(x->histogram, y->histogram);
+               same_number(t, x->value, y->value) && bytes_equal(x->histogram, y->histogram);
     }
     return same;
 }

@@ -96,7 +96,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char line[] = "\n---\n";
-    const struct rule_file_options reading = {.tell = NULL};
+    const struct rule_file_options reading = {.report = NULL};
     struct rule_groups groups = {NULL};
     struct rule_tests tests;
     struct why why = {""};

@@ -24,7 +24,7 @@ struct test_input {
 
 /* Returns the reason why a series with these labels cannot be stored, or NULL. */
 static const char *
-build_labels(struct testing *t, const struct notation_metric *metric, struct buf *to)
+input_build_labels(struct testing *t, const struct notation_metric *metric, struct buf *to)
 {
     static const struct labels_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
     struct buf sentence;
@@ -50,7 +50,7 @@ add_input(struct testing *t, const struct notation *notation)
 {
     struct buf labels;
     buf_init(&labels, t->memory, NOTATION_BYTES_MAX);
-    const char *refused = build_labels(t, &notation->metric, &labels);
+    const char *refused = input_build_labels(t, &notation->metric, &labels);
     if (refused != NULL) buf_clear(&labels);
     struct bytes copy = arena_copy(&t->arena, buf_bytes(&labels));
     bool lacks = buf_error(&labels) || (copy.at == NULL && labels.size > 0);
@@ -114,7 +114,7 @@ struct input_reading {
 };
 
 static enum err
-read_line(struct input_reading *r, struct bytes line, uint32_t number)
+input_read_line(struct input_reading *r, struct bytes line, uint32_t number)
 {
     struct testing *t = r->t;
     struct notation notation;
@@ -138,7 +138,7 @@ read_line(struct input_reading *r, struct bytes line, uint32_t number)
 
 /* Parses the text of a series and its values, which may have several lines. */
 static enum err
-read_series(struct input_reading *r)
+parse_series(struct input_reading *r)
 {
     struct testing *t = r->t;
     struct buf text;
@@ -157,7 +157,7 @@ read_series(struct input_reading *r)
         else if (line.size == 0 || line.at[0] == '#')
             r->ended = true;
         else
-            e = read_line(r, line, number);
+            e = input_read_line(r, line, number);
     }
     return e;
 }
@@ -170,7 +170,7 @@ input_begin(struct testing *t, bool *ret_fine)
     enum err e = OK;
     for (uint32_t i = 0; e == OK && r.fine && i < list->count; i++) {
         r.series = &list->items[i];
-        e = read_series(&r);
+        e = parse_series(&r);
     }
     *ret_fine = r.fine;
     if (e || !r.fine) return e;
@@ -197,7 +197,7 @@ struct due_samples {
 };
 
 static void
-put_number(struct buf *to, uint64_t bits)
+put_sample_number(struct buf *to, uint64_t bits)
 {
     char text[NUMBER_TEXT_BYTES];
     buf_put(to, text, number_print_sentence(bits, text));
@@ -218,9 +218,9 @@ put_refusal(struct buf *to, enum memory_verdict verdict, const struct memory_sam
     if (last->histogram != NULL)
         buf_put_text(to, "is a histogram");
     else
-        put_number(to, last->bits);
+        put_sample_number(to, last->bits);
     buf_put_text(to, ", new value ");
-    put_number(to, sample->bits);
+    put_sample_number(to, sample->bits);
 }
 
 static enum err

@@ -39,7 +39,7 @@ note_warning(void *context, const char *text)
 static void
 rig_init(struct unit_rig *g, const char *rules, const char *test)
 {
-    const struct rule_file_options reading = {.tell = NULL};
+    const struct rule_file_options reading = {.report = NULL};
     char text[8192];
     struct why why = {""};
     memset(g, 0, sizeof *g);

@@ -141,7 +141,7 @@ put_json(struct buf *to, struct bytes text)
 }
 
 static void
-begin_line(struct buf *to, unsigned depth)
+diff_begin_line(struct buf *to, unsigned depth)
 {
     buf_put_text(to, "\n" INDENT);
     for (unsigned i = 0; i < depth; i++) {
@@ -151,14 +151,14 @@ begin_line(struct buf *to, unsigned depth)
 
 /* Writes a line that only one side has. */
 static void
-put_line(struct buf *to, unsigned depth, const char *color, const char *text)
+diff_put_line(struct buf *to, unsigned depth, const char *color, const char *text)
 {
-    begin_line(to, depth);
+    diff_begin_line(to, depth);
     buf_printf(to, "%s%s" NO_MORE, color, text);
 }
 
 static void
-put_pair(struct buf *to, const struct label *label)
+diff_put_pair(struct buf *to, const struct label *label)
 {
     put_json(to, label->name);
     buf_put_text(to, ": ");
@@ -173,25 +173,25 @@ put_lone_list(struct buf *to, const char *color, const char *name, const struct 
     char text[64];
     snprintf(text, sizeof text, "\"%s\": {%s%s", name, list->count == 0 ? "}" : "",
              list->count == 0 ? after : "");
-    put_line(to, 2, color, text);
+    diff_put_line(to, 2, color, text);
     for (uint32_t i = 0; i < list->count; i++) {
-        begin_line(to, 3);
+        diff_begin_line(to, 3);
         buf_put_text(to, color);
-        put_pair(to, &list->items[i]);
+        diff_put_pair(to, &list->items[i]);
         if (i + 1 < list->count) buf_put_u8(to, ',');
         buf_put_text(to, NO_MORE);
     }
     snprintf(text, sizeof text, "}%s", after);
-    if (list->count > 0) put_line(to, 2, color, text);
+    if (list->count > 0) diff_put_line(to, 2, color, text);
 }
 
 static void
 put_lone_alert(struct buf *to, const char *color, const struct fired_alert *alert)
 {
-    put_line(to, 1, color, "{");
+    diff_put_line(to, 1, color, "{");
     put_lone_list(to, color, "Annotations", &alert->annotations, ",");
     put_lone_list(to, color, "Labels", &alert->labels, "");
-    put_line(to, 1, color, "}");
+    diff_put_line(to, 1, color, "}");
 }
 
 static void
@@ -199,20 +199,20 @@ put_list_diff(struct buf *to, const char *name, const struct label_list *expecte
               const struct label_list *got, const char *after)
 {
     uint32_t i = 0, k = 0;
-    begin_line(to, 2);
+    diff_begin_line(to, 2);
     buf_printf(to, "\"%s\": {", name);
     for (bool first = true; i < expected->count || k < got->count; first = false) {
         const struct label *x = i < expected->count ? &expected->items[i] : NULL;
         const struct label *y = k < got->count ? &got->items[k] : NULL;
         int order = x == NULL ? 1 : y == NULL ? -1 : bytes_compare(x->name, y->name);
         if (!first) buf_put_u8(to, ',');
-        begin_line(to, 3);
+        diff_begin_line(to, 3);
         if (order != 0) {
             buf_put_text(to, order < 0 ? REMOVED : ADDED);
-            put_pair(to, order < 0 ? x : y);
+            diff_put_pair(to, order < 0 ? x : y);
             buf_put_text(to, NO_MORE);
         } else if (bytes_equal(x->value, y->value)) {
-            put_pair(to, x);
+            diff_put_pair(to, x);
         } else {
             put_json(to, x->name);
             buf_put_text(to, ": " CHANGED);
@@ -224,7 +224,7 @@ put_list_diff(struct buf *to, const char *name, const struct label_list *expecte
         i += order <= 0;
         k += order >= 0;
     }
-    if (expected->count + got->count > 0) begin_line(to, 2);
+    if (expected->count + got->count > 0) diff_begin_line(to, 2);
     buf_printf(to, "}%s", after);
 }
 
@@ -244,13 +244,13 @@ put_alerts_diff(struct buf *to, const struct fired_alert *expected, uint32_t exp
             put_lone_alert(to, removed ? REMOVED : ADDED, removed ? &expected[i] : &got[i]);
             continue;
         }
-        begin_line(to, 1);
+        diff_begin_line(to, 1);
         buf_put_u8(to, '{');
         put_list_diff(to, "Annotations", &expected[i].annotations, &got[i].annotations, ",");
         put_list_diff(to, "Labels", &expected[i].labels, &got[i].labels, "");
-        begin_line(to, 1);
+        diff_begin_line(to, 1);
         buf_put_u8(to, '}');
     }
-    begin_line(to, 0);
+    diff_begin_line(to, 0);
     buf_put_u8(to, ']');
 }

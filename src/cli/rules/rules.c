@@ -131,7 +131,8 @@ settle_replay(struct rules_asking *a, struct why *why)
 }
 
 static enum err
-settle(struct rules_asking *a, int count, char **words, bool *ret_replays, struct why *why)
+rules_check_flags(struct rules_asking *a, int count, char **words, bool *ret_replays,
+                  struct why *why)
 {
     const char *verb = count > 0 ? words[0] : "";
     *ret_replays = strcmp(verb, "replay") == 0;
@@ -159,7 +160,7 @@ run_rules(int argc, char **argv)
     log_configure(LOG_ERROR, LOG_LOGFMT);
     budget_init(&a.memory, "rules", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK) e = settle(&a, count, argv + 1, &replays, &why);
+    if (e == OK) e = rules_check_flags(&a, count, argv + 1, &replays, &why);
     if (e) return cli_usage_error("rules", "%s", why.text);
     progress_begin(&a.progress, "evaluations");
     a.stop = interrupt_watch();

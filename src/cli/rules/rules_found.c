@@ -20,7 +20,7 @@
 enum { ANSWER_BYTES_MAX = 256 << 20, PATH_BYTES = 4096 };
 
 static enum err
-no_memory(struct why *why)
+found_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for rules");
 }
@@ -38,7 +38,8 @@ has_group(const struct found_rules *f, const char *file, const char *name)
 static enum err
 add_group(struct found_rules *f, const struct rule_group *g, struct why *why)
 {
-    if (!array_reserve(f->memory, &f->items, &f->capacity, f->count + 1)) return no_memory(why);
+    if (!array_reserve(f->memory, &f->items, &f->capacity, f->count + 1))
+        return found_no_memory(why);
     f->items[f->count++] = *g;
     return OK;
 }
@@ -46,7 +47,7 @@ add_group(struct found_rules *f, const struct rule_group *g, struct why *why)
 /* --- files ------------------------------------------------------------------------------------ */
 
 static void
-tell_wrong(void *context, struct bytes sentence)
+print_wrong(void *context, struct bytes sentence)
 {
     (void)context;
     fprintf(stderr, "%.*s\n", (int)sentence.size, (const char *)sentence.at);
@@ -56,11 +57,12 @@ tell_wrong(void *context, struct bytes sentence)
 static enum err
 read_files(const struct rules_asking *a, struct found_rules *f, struct why *why)
 {
-    struct rule_set_options options = {.env = env_real(), .budget = f->memory, .tell = tell_wrong};
+    struct rule_set_options options = {
+        .env = env_real(), .budget = f->memory, .report = print_wrong};
     struct tenant_rules tenant = {.tenant = ""};
     struct rule_settings given = {.tenants = &tenant, .tenant_count = 1};
     const char **names = arena_alloc(&f->arena, (a->file_count + 1) * sizeof *names);
-    if (names == NULL) return no_memory(why);
+    if (names == NULL) return found_no_memory(why);
     for (uint32_t i = 0; i < a->file_count; i++) {
         names[i] = a->files[i];
     }
@@ -93,10 +95,10 @@ add_files(const struct rules_asking *a, struct bytes tenant, struct found_rules 
 static enum err
 add_stored(struct found_rules *f, struct bytes namespace, struct bytes text, struct why *why)
 {
-    const struct rule_file_options options = {.tell = NULL};
+    const struct rule_file_options options = {.report = NULL};
     struct rule_group group;
     char *file = arena_new(&f->arena, namespace.size + 1);
-    if (file == NULL) return no_memory(why);
+    if (file == NULL) return found_no_memory(why);
     memcpy(file, namespace.at, namespace.size);
     enum err e = rule_group_parse(file, text, &options, &f->arena, &group, why);
     if (e) return e;
@@ -145,7 +147,7 @@ add_stored_group(struct target *target, struct found_rules *f, const char *names
     buf_put_text(&path, "/");
     buf_put_percent(&path, bytes_of_text(name), "");
     buf_put_u8(&path, '\0');
-    enum err e = buf_error(&path) ? no_memory(why) : OK;
+    enum err e = buf_error(&path) ? found_no_memory(why) : OK;
     if (e == OK) e = target_fetch(target, (const char *)path.at, &text, &status, why);
     if (e == OK && status / 100 == 2) {
         e = add_stored(f, bytes_of_text(namespace), buf_bytes(&text), why);
@@ -185,7 +187,7 @@ evaluates(json_t *groups, const char *file, const char *name)
 }
 
 static enum err
-tell_path(const struct rule_group *g, const char *file, size_t file_size, struct why *why)
+refuse_path(const struct rule_group *g, const char *file, size_t file_size, struct why *why)
 {
     return why_set(why, ERR_INPUT,
                    "the server calls the file of group '%.64s' %.*s, not %.200s: the path decides "
@@ -205,7 +207,7 @@ check_path(const struct found_rules *f, json_t *groups, const char *file, const 
                      strcmp(base_name(g->file), base_name(file)) == 0 &&
                      !evaluates(groups, g->file, g->name);
         if (!alike) continue;
-        return tell_path(g, file, strlen(file), why);
+        return refuse_path(g, file, strlen(file), why);
     }
     return OK;
 }
@@ -295,7 +297,7 @@ check_evaluated(const struct rule_group *g, struct bytes names, struct why *why)
         other = at;
         other_size = size - name_size - 1;
     }
-    return other == NULL ? OK : tell_path(g, other, other_size, why);
+    return other == NULL ? OK : refuse_path(g, other, other_size, why);
 }
 
 static enum err

@@ -11,7 +11,7 @@
 enum { ANSWER_BYTES_MAX = 256 << 20 };
 
 static const char *
-text_of(const json_t *object, const char *key)
+json_text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text == NULL ? "" : text;
@@ -19,9 +19,9 @@ text_of(const json_t *object, const char *key)
 
 /* Returns a time from the API; no value if the rule was not evaluated. */
 static struct report_value
-time_of(const json_t *object, const char *key)
+json_time_of(const json_t *object, const char *key)
 {
-    const char *text = text_of(object, key);
+    const char *text = json_text_of(object, key);
     int64_t ms;
     struct why unwanted;
     if (time_parse(bytes_of_text(text), 0, &ms, &unwanted) != OK || ms <= 0) return value_none();
@@ -38,13 +38,13 @@ milliseconds_of(const json_t *object, const char *key)
 static void
 put_rule(struct report *report, const json_t *group, const json_t *rule)
 {
-    bool alerts = strcmp(text_of(rule, "type"), "alerting") == 0;
-    const char *error = text_of(rule, "lastError");
-    report_row(report, value_text(text_of(group, "file")), value_text(text_of(group, "name")),
-               value_text(text_of(rule, "name")), value_text(text_of(rule, "type")),
-               value_text(text_of(rule, "health")),
-               alerts ? value_text(text_of(rule, "state")) : value_none(),
-               time_of(rule, "lastEvaluation"), milliseconds_of(rule, "evaluationTime"),
+    bool alerts = strcmp(json_text_of(rule, "type"), "alerting") == 0;
+    const char *error = json_text_of(rule, "lastError");
+    report_row(report, value_text(json_text_of(group, "file")),
+               value_text(json_text_of(group, "name")), value_text(json_text_of(rule, "name")),
+               value_text(json_text_of(rule, "type")), value_text(json_text_of(rule, "health")),
+               alerts ? value_text(json_text_of(rule, "state")) : value_none(),
+               json_time_of(rule, "lastEvaluation"), milliseconds_of(rule, "evaluationTime"),
                error[0] == '\0' ? value_none() : value_text(error));
 }
 
@@ -58,7 +58,7 @@ put_groups(struct report *report, json_t *groups, const struct rules_asking *a)
                  "lastEvaluation=Last evaluation|evaluationMs=ms|lastError=Error");
     json_array_foreach(groups, i, group)
     {
-        if (!rules_is_wanted(a, text_of(group, "file"), text_of(group, "name"))) continue;
+        if (!rules_is_wanted(a, json_text_of(group, "file"), json_text_of(group, "name"))) continue;
         json_array_foreach(json_object_get(group, "rules"), k, rule)
         {
             put_rule(report, group, rule);
@@ -74,7 +74,8 @@ has_called(void *context, const char *wanted)
     size_t i;
     json_array_foreach(groups, i, group)
     {
-        if (rules_is_called(wanted, text_of(group, "file"), text_of(group, "name"))) return true;
+        if (rules_is_called(wanted, json_text_of(group, "file"), json_text_of(group, "name")))
+            return true;
     }
     return false;
 }

@@ -106,7 +106,8 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
 }
 
 static enum err
-open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+replay_open_view(void *context, struct query_control *control, struct view **ret_view,
+                 struct why *why)
 {
     const struct replay_worker *w = context;
     const struct replaying *r = w->of;
@@ -119,8 +120,8 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
 
 /* Prints a line about a rule at a time, up to SHOWN_MAX of each kind. */
 static void
-show(struct replay_worker *w, int kind, const struct group *group, const struct rule *rule,
-     int64_t t_ms, struct bytes text)
+show_line(struct replay_worker *w, int kind, const struct group *group, const struct rule *rule,
+          int64_t t_ms, struct bytes text)
 {
     static const char *const kinds[] = {"failures", "differences"};
     struct replaying *r = w->of;
@@ -141,11 +142,11 @@ static void
 show_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
              struct bytes sentence)
 {
-    show(context, SHOWN_FAILURES, group, rule, at_ns / NS_PER_MS, sentence);
+    show_line(context, SHOWN_FAILURES, group, rule, at_ns / NS_PER_MS, sentence);
 }
 
 static void
-put_value(struct buf *to, const struct replay_value *value, const char *histogram)
+put_replay_value(struct buf *to, const struct replay_value *value, const char *histogram)
 {
     char number[NUMBER_TEXT_BYTES];
     if (value->is_histogram)
@@ -165,10 +166,11 @@ show_difference(void *context, const struct group *group, const struct rule *rul
     buf_init(&text, &w->of->asking->memory, SHOWN_BYTES_MAX);
     labels_print(&text, d->labels);
     buf_put_text(&text, " is stored as ");
-    put_value(&text, &d->stored, "a histogram");
+    put_replay_value(&text, &d->stored, "a histogram");
     buf_put_text(&text, ", computed as ");
-    put_value(&text, &d->computed, d->stored.is_histogram ? "another histogram" : "a histogram");
-    show(w, SHOWN_DIFFERENCES, group, rule, d->t_ms, buf_bytes(&text));
+    put_replay_value(&text, &d->computed,
+                     d->stored.is_histogram ? "another histogram" : "a histogram");
+    show_line(w, SHOWN_DIFFERENCES, group, rule, d->t_ms, buf_bytes(&text));
     buf_fini(&text);
 }
 
@@ -188,7 +190,7 @@ worker_init(struct replaying *r, struct replay_worker *w)
         .context = w,
     };
     w->terms = (struct rules_terms){
-        .open = open_view,
+        .open = replay_open_view,
         .open_context = w,
         .lookback_ms = s->query_lookback_delta_ms,
         .subquery_step_ms = s->global_evaluation_interval_ms,
@@ -661,7 +663,7 @@ print_result(const struct replaying *r, const struct replay_counts *c)
 }
 
 static enum err
-run(struct replaying *r, struct replay_counts *counts, struct why *why)
+replay_run(struct replaying *r, struct replay_counts *counts, struct why *why)
 {
     struct rules_asking *a = r->asking;
     enum err e = rules_find(a, r->target, &r->found, why);
@@ -669,7 +671,7 @@ run(struct replaying *r, struct replay_counts *counts, struct why *why)
         r->replica_count = replica_labels_of(r->found.settings.query_replica_labels, r->replicas);
         e = make_groups(r, why);
     }
-    if (e == OK) target_tell_unread(&a->target);
+    if (e == OK) target_warn_unread(&a->target);
     if (e == OK && a->overwrite) e = check_overwrite(r, why);
     if (e == OK) e = load_state(r, why);
     if (e == OK) e = open_workers(r, why);
@@ -691,7 +693,7 @@ rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, stru
     lock_init(&r.lock, LOCK_RANK_LEAF);
     cond_init(&r.cond);
     buf_init(&r.question, &a->memory, QUESTION_BYTES_MAX);
-    enum err e = run(&r, &counts, why);
+    enum err e = replay_run(&r, &counts, why);
     uint64_t trouble = counts.failed + counts.different + counts.rejected;
     *ret_well = trouble == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
     if (e && r.deleted > 0)

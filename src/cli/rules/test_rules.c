@@ -73,7 +73,7 @@ struct running {
 
 /* Appends a copy; a lack of memory is reported at the end. */
 static void
-keep_text(struct running *r, struct text_list *list, struct bytes text)
+tests_keep_text(struct running *r, struct text_list *list, struct bytes text)
 {
     const char **items = arena_push(&r->arena, list->items, list->count, sizeof(const char *));
     char *copy = arena_alloc(&r->arena, text.size + 1);
@@ -92,7 +92,7 @@ static void
 take_failure(void *context, struct bytes text)
 {
     struct running *r = context;
-    keep_text(r, &r->failures, text);
+    tests_keep_text(r, &r->failures, text);
     junit_failure(&r->junit, text);
 }
 
@@ -130,7 +130,7 @@ static void
 note_wrong(void *context, struct bytes sentence)
 {
     struct running *r = context;
-    keep_text(r, &r->wrong, sentence);
+    tests_keep_text(r, &r->wrong, sentence);
 }
 
 static enum err
@@ -152,7 +152,7 @@ read_rule_file(struct running *r, const char *path, struct why *why)
 {
     const struct rule_file_options reading = {
         .ignore_unknown_fields = r->options->ignore_unknown_fields,
-        .tell = note_wrong,
+        .report = note_wrong,
         .context = r,
     };
     struct rule_groups groups = {NULL};
@@ -309,7 +309,7 @@ run_file(struct running *r, const char *path)
     }
     if (e) {
         struct bytes sentence = bytes_of_text(why_text(&why, e));
-        keep_text(r, &r->failures, sentence);
+        tests_keep_text(r, &r->failures, sentence);
         junit_error(&r->junit, sentence);
     }
     bool passed = e == OK && r->failures.count == 0;

@@ -32,7 +32,7 @@ static void PRINTF_LIKE(2, 3) add_finding(struct verifying_rules *v, const char 
 static enum err
 check_group(struct verifying_rules *v, const struct stored_text *text)
 {
-    const struct rule_file_options options = {.tell = NULL};
+    const struct rule_file_options options = {.report = NULL};
     struct rule_group group;
     struct arena arena;
     struct why why = {""};

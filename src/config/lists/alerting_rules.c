@@ -81,7 +81,7 @@ check_header(struct schema_place *place, const struct http_header_list *list, ui
 
 /* Writes all values of a header from `to` on, each with the header's name. Returns the end. */
 static struct named_secret *
-put_header(const struct http_header_values *header, struct named_secret *to)
+put_header_values(const struct http_header_values *header, struct named_secret *to)
 {
     for (uint32_t i = 0; i < header->values.count; i++) {
         *to++ = (struct named_secret){header->name, {.text = header->values.items[i]}};
@@ -117,7 +117,7 @@ take_headers(struct schema_place *place, const struct http_header_list *list,
     }
     struct named_secret *to = ret->items;
     for (uint32_t i = 0; i < list->count; i++) {
-        to = put_header(&list->items[i], to);
+        to = put_header_values(&list->items[i], to);
     }
     ret->count = count;
     return OK;
@@ -133,7 +133,7 @@ struct file_paths {
 };
 
 static void
-take_path(struct file_paths *p, const char **path)
+resolve_path(struct file_paths *p, const char **path)
 {
     const struct root_context *root = p->reader->context;
     if (*path == NULL || **path == '\0') return;
@@ -147,9 +147,9 @@ take_path(struct file_paths *p, const char **path)
 static void
 take_tls_paths(struct file_paths *p, struct tls_settings *tls)
 {
-    take_path(p, &tls->ca_file);
-    take_path(p, &tls->cert_file);
-    take_path(p, &tls->key_file);
+    resolve_path(p, &tls->ca_file);
+    resolve_path(p, &tls->cert_file);
+    resolve_path(p, &tls->key_file);
 }
 
 /* Makes the paths of all settings for HTTP requests absolute. */
@@ -159,12 +159,12 @@ take_http_paths(struct file_paths *p, struct http_settings *http, struct basic_a
 {
     take_tls_paths(p, &http->tls);
     for (uint32_t i = 0; i < http->headers.count; i++) {
-        take_path(p, &http->headers.items[i].value.file);
+        resolve_path(p, &http->headers.items[i].value.file);
     }
-    take_path(p, &basic->username_file);
-    take_path(p, &basic->password.file);
-    take_path(p, &authorization->credentials.file);
-    take_path(p, &oauth2->client_secret.file);
+    resolve_path(p, &basic->username_file);
+    resolve_path(p, &basic->password.file);
+    resolve_path(p, &authorization->credentials.file);
+    resolve_path(p, &oauth2->client_secret.file);
     take_tls_paths(p, &oauth2->http.tls);
 }
 
@@ -229,8 +229,8 @@ rule_alertmanager(struct schema_place *place, void *base)
     enum err e = take_headers(place, &a->http_headers, &a->http.headers);
     if (e) return e;
     take_http_paths(&paths, &a->http, &a->basic_auth, &a->authorization, &a->oauth2);
-    take_path(&paths, &a->sigv4.aws.access_key.file);
-    take_path(&paths, &a->sigv4.aws.secret_key.file);
-    take_path(&paths, &a->sigv4.aws.session_token.file);
+    resolve_path(&paths, &a->sigv4.aws.access_key.file);
+    resolve_path(&paths, &a->sigv4.aws.secret_key.file);
+    resolve_path(&paths, &a->sigv4.aws.session_token.file);
     return paths_taken(&paths);
 }

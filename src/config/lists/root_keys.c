@@ -13,7 +13,7 @@ struct root_walk {
 };
 
 static enum err
-read_root(struct config_reader *in, void *context)
+root_keys_read(struct config_reader *in, void *context)
 {
     struct root_walk *w = context;
     if (in->event.type != YAML_MAPPING_START_EVENT) return reader_skip(in);
@@ -41,7 +41,7 @@ root_keys_yaml(const struct schema *schema, const char *file_name, struct bytes 
         .schema = schema,
         .base = base,
     };
-    e = reader_document(&in, read_root, &w);
+    e = reader_document(&in, root_keys_read, &w);
     if (e || arena->used_bytes == 0) {
         arena_fini(arena);
         mem_free(NULL, arena, sizeof *arena);

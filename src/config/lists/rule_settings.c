@@ -138,7 +138,7 @@ put_variable(struct rule_settings *rules, struct bytes name, struct buf *to)
 
 /* ERR_INPUT: the expanded text cannot be a label's value. */
 static enum err
-expand(struct rule_settings *rules, const char *text, struct buf *to)
+expand_variables(struct rule_settings *rules, const char *text, struct buf *to)
 {
     enum err e = OK;
     while (e == OK && *text != '\0') {
@@ -167,7 +167,7 @@ expand_labels(struct rule_settings *rules, const char *file_name, struct why *wh
     for (uint32_t i = 0; e == OK && i < given->count; i++) {
         const struct named_text *label = &given->items[i];
         buf_clear(&value);
-        e = expand(rules, label->value, &value);
+        e = expand_variables(rules, label->value, &value);
         if (e == ERR_INPUT) {
             why_set(why, e,
                     "%s: global.external_labels: %s is not UTF-8 or longer than %d bytes with the "
@@ -185,7 +185,7 @@ expand_labels(struct rule_settings *rules, const char *file_name, struct why *wh
 }
 
 static int
-compare_names(const void *a, const void *b)
+compare_label_names(const void *a, const void *b)
 {
     const struct named_text *x = a, *y = b;
     return strcmp(x->name, y->name);
@@ -207,13 +207,13 @@ resolve(struct arena *arena, const char *file_name, struct tenant_rules *t)
 
 /* Converts the keys read into the settings for other folders. */
 static enum err
-settle(const struct rules_in_file *read, const char *file_name, struct rule_settings *rules,
-       struct why *why)
+convert_keys(const struct rules_in_file *read, const char *file_name, struct rule_settings *rules,
+             struct why *why)
 {
     rules->given_labels = read->global.external_labels;
     if (rules->given_labels.count > 0) {
         qsort(rules->given_labels.items, rules->given_labels.count,
-              sizeof *rules->given_labels.items, compare_names);
+              sizeof *rules->given_labels.items, compare_label_names);
     }
     enum err e = expand_labels(rules, file_name, why);
     if (e) return e;
@@ -242,7 +242,7 @@ rule_settings_yaml(const char *file_name, struct bytes text, const struct settin
     enum err e =
         root_keys_yaml(&rules_root_schema, file_name, text, settings, &read, &rules.arena, why);
     if (e) return e;
-    e = settle(&read, file_name, &rules, why);
+    e = convert_keys(&read, file_name, &rules, why);
     if (e) {
         rule_settings_free(&rules);
         return e == ERR_NOMEM ? why_set(why, e, "%s: not enough memory", file_name) : e;

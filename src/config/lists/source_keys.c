@@ -58,7 +58,7 @@ print_bound(const struct source_bound *bound, char *to, size_t size)
 }
 
 static bool
-parse_from(struct bytes text, void *base)
+source_parse_from(struct bytes text, void *base)
 {
     return parse_bound(text, &((struct source_settings *)base)->from);
 }
@@ -110,8 +110,9 @@ print_times(const void *base, char *to, size_t size)
 
 /* These two mappings are embedded in the source itself. */
 static const struct schema_key time_keys[] = {
-    {"from", SCHEMA_OWN, OF(from.given), .parse = parse_from, .print = print_from, .quiet = true,
-     .what = BOUND_WORDS, .help = "time of the first sample to read; not set: no limit"},
+    {"from", SCHEMA_OWN, OF(from.given), .parse = source_parse_from, .print = print_from,
+     .quiet = true, .what = BOUND_WORDS,
+     .help = "time of the first sample to read; not set: no limit"},
     {"to", SCHEMA_OWN, OF(to.given), .parse = parse_to, .print = print_to, .quiet = true,
      .what = BOUND_WORDS, .help = "time of the last sample to read; not set: no limit"},
     {NULL},

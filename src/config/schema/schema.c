@@ -38,7 +38,7 @@ schema_number(const struct schema_key *key)
 }
 
 static enum err
-parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
+schema_parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
 {
     struct setting shape = schema_number(key);
     uint64_t number = 0;
@@ -70,7 +70,7 @@ schema_default(const struct schema *schema, unsigned type, void *base)
         if (k->kind == SCHEMA_MAPPING) schema_default(k->inner, type, (uint8_t *)base + k->offset);
         if (k->fallback == NULL) continue;
         if (schema_is_number(k->kind)) {
-            enum err e = parse_number(k, bytes_of_text(k->fallback), base, NULL);
+            enum err e = schema_parse_number(k, bytes_of_text(k->fallback), base, NULL);
             assert(e == OK);
         } else if (k->parse != NULL) {
             bool fine = k->parse(bytes_of_text(k->fallback), base);
@@ -91,7 +91,7 @@ join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
 }
 
 static enum err
-no_memory(struct schema_reader *x)
+schema_no_memory(struct schema_reader *x)
 {
     return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
 }
@@ -222,8 +222,8 @@ unknown_key(struct schema_place *place)
 /* --- texts ------------------------------------------------------------------------------------ */
 
 static enum err
-check_text(struct schema_reader *x, const struct schema_key *key, const char *path,
-           struct bytes text)
+schema_check_text(struct schema_reader *x, const struct schema_key *key, const char *path,
+                  struct bytes text)
 {
     uint64_t max = key->max == 0 || schema_is_list(key->kind) ? SCHEMA_TEXT_BYTES_MAX : key->max;
     if (text.size == 0 && !key->may_be_empty) {
@@ -245,17 +245,17 @@ check_text(struct schema_reader *x, const struct schema_key *key, const char *pa
 
 /* Copies the current scalar. `check` may be NULL. */
 static enum err
-read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
-          enum err (*check)(const char *text, struct why *why), const char **ret)
+schema_read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
+                 enum err (*check)(const char *text, struct why *why), const char **ret)
 {
     if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
         return reader_expected(x->in, path, key->what == NULL ? "text" : key->what);
     }
     struct bytes text = reader_scalar(x->in);
-    enum err e = check_text(x, key, path, text);
+    enum err e = schema_check_text(x, key, path, text);
     if (e) return e;
     char *copy = arena_alloc(x->arena, text.size + 1);
-    if (copy == NULL) return no_memory(x);
+    if (copy == NULL) return schema_no_memory(x);
     if (text.size > 0) memcpy(copy, text.at, text.size);
     copy[text.size] = 0;
     e = check == NULL ? OK : check(copy, x->in->why);
@@ -302,14 +302,14 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
           struct growing *g)
 {
     void *item = next_item(x, g, schema_item_size(key));
-    if (item == NULL) return no_memory(x);
+    if (item == NULL) return schema_no_memory(x);
     if (key->kind == SCHEMA_MAPPINGS) {
         enum err e = read_mapping(x, key->inner, path, item);
         if (e == OK) g->count++;
         return e;
     }
     const char *text;
-    enum err e = read_text(x, key, path, key->check, &text);
+    enum err e = schema_read_text(x, key, path, key->check, &text);
     if (e) return e;
     for (uint32_t i = 0; key->unique && i < g->count; i++) {
         if (strcmp(((const char *const *)g->items)[i], text) != 0) continue;
@@ -328,7 +328,8 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
 }
 
 static enum err
-read_list(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+schema_read_list(struct schema_reader *x, const struct schema_key *key, const char *path,
+                 void *base)
 {
     struct config_reader *in = x->in;
     struct growing g = {NULL};
@@ -374,13 +375,13 @@ read_named(struct config_reader *in, void *context)
     struct growing *g = &m->items;
     if (g->count == key->max) return too_many(x, key, path);
     void *item = next_item(x, g, schema_item_size(key));
-    if (item == NULL) return no_memory(x);
+    if (item == NULL) return schema_no_memory(x);
     const char *name, *value = NULL;
     if (reader_scalar(in).size > SCHEMA_NAME_BYTES_MAX) {
         return reader_complain(in, "%s: a name must be at most %d bytes, got %zu", path,
                                SCHEMA_NAME_BYTES_MAX, reader_scalar(in).size);
     }
-    enum err e = read_text(x, key, path, key->check_name, &name);
+    enum err e = schema_read_text(x, key, path, key->check_name, &name);
     if (e) return e;
     for (uint32_t i = 0; i < g->count; i++) {
         /* Each item begins with its name. */
@@ -395,7 +396,7 @@ read_named(struct config_reader *in, void *context)
         set_pointer(item, 0, name);
         e = read_mapping(x, key->inner, path, item);
     } else {
-        e = read_text(x, key, path, key->check, &value);
+        e = schema_read_text(x, key, path, key->check, &value);
     }
     if (e) return e;
     if (key->kind == SCHEMA_NAMED_TEXTS) {
@@ -435,7 +436,8 @@ read_own(struct schema_reader *x, const struct schema_key *key, const char *path
 }
 
 static enum err
-read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+schema_read_value(struct schema_reader *x, const struct schema_key *key, const char *path,
+                  void *base)
 {
     bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
     struct setting shape;
@@ -449,7 +451,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     case SCHEMA_BYTES:
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
-        e = read_text(x, key, path, key->check, &text);
+        e = schema_read_text(x, key, path, key->check, &text);
         if (e) return e;
         if (key->kind == SCHEMA_BYTES) {
             struct bytes bytes = bytes_of_text(text);
@@ -464,7 +466,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     case SCHEMA_BYTES_LIST:
     case SCHEMA_SECRETS:
     case SCHEMA_MAPPINGS:
-        return read_list(x, key, path, base);
+        return schema_read_list(x, key, path, base);
     case SCHEMA_NAMED_TEXTS:
     case SCHEMA_NAMED_SECRETS:
     case SCHEMA_NAMED_MAPPINGS:
@@ -479,7 +481,8 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
         shape = schema_number(key);
         setting_expected(&shape, expected, sizeof expected);
         if (!scalar) return reader_expected(x->in, path, expected);
-        return reader_wrong(x->in, path, parse_number(key, reader_scalar(x->in), base, x->in->why));
+        return reader_wrong(x->in, path,
+                            schema_parse_number(key, reader_scalar(x->in), base, x->in->why));
     }
 }
 
@@ -541,7 +544,7 @@ check_missing(struct schema_place *place)
 }
 
 static enum err
-read_key(struct config_reader *in, void *context)
+schema_read_key(struct config_reader *in, void *context)
 {
     struct schema_place *place = context;
     struct schema_reader *x = place->x;
@@ -553,7 +556,7 @@ read_key(struct config_reader *in, void *context)
     place->values[key - place->schema->keys] = in->event.start_mark;
     char path[SCHEMA_PATH_BYTES];
     join_path(path, place->path, key->name);
-    return read_value(x, key, path, place->base);
+    return schema_read_value(x, key, path, place->base);
 }
 
 static enum err
@@ -572,7 +575,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;
     uint32_t passed_over = in->passed_over;
-    enum err e = reader_mapping(in, read_key, &place);
+    enum err e = reader_mapping(in, schema_read_key, &place);
     if (in->passed_over != passed_over) return e; /* rules would report wrong keys as missing */
     if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);

@@ -28,7 +28,7 @@ static void add_mapping(struct hash_pieces *h, const struct schema *schema, unsi
 
 /* Adds one field, or one item of a list. */
 static void
-add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, const void *at)
+hash_add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, const void *at)
 {
     const struct bytes *bytes = at;
     const struct named_text *text = at;
@@ -65,7 +65,7 @@ add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, c
 }
 
 static void
-add_value(struct hash_pieces *h, const struct schema_key *key, unsigned type, const void *base)
+hash_add_value(struct hash_pieces *h, const struct schema_key *key, unsigned type, const void *base)
 {
     char own[OWN_BYTES];
     if (key->print != NULL) {
@@ -80,14 +80,14 @@ add_value(struct hash_pieces *h, const struct schema_key *key, unsigned type, co
     }
     const uint8_t *field = (const uint8_t *)base + key->offset;
     if (!schema_is_list(key->kind)) {
-        add_stored(h, key, type, field);
+        hash_add_stored(h, key, type, field);
         return;
     }
     uint32_t count = schema_get_count(key, base);
     const uint8_t *items = schema_get_pointer(field, 0);
     hash_add(h, bytes_of(&count, sizeof count));
     for (uint32_t i = 0; i < count; i++) {
-        add_stored(h, key, type, items + i * schema_item_size(key));
+        hash_add_stored(h, key, type, items + i * schema_item_size(key));
     }
 }
 
@@ -98,7 +98,7 @@ add_mapping(struct hash_pieces *h, const struct schema *schema, unsigned type, c
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
         if (!schema_has_key(k, type)) continue;
         add_text(h, k->name);
-        add_value(h, k, type, base);
+        hash_add_value(h, k, type, base);
     }
 }
 

@@ -51,7 +51,7 @@ same_stored(const struct schema_key *key, enum schema_kind kind, unsigned type, 
 }
 
 static bool
-same_value(const struct schema_key *key, unsigned type, const void *a, const void *b)
+schema_same_value(const struct schema_key *key, unsigned type, const void *a, const void *b)
 {
     const uint8_t *fa = (const uint8_t *)a + key->offset, *fb = (const uint8_t *)b + key->offset;
     char ta[OWN_BYTES], tb[OWN_BYTES];
@@ -83,7 +83,7 @@ schema_equal(const struct schema *schema, unsigned type, const void *a, const vo
 {
     if (schema->given_first && *(const bool *)a != *(const bool *)b) return false;
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
-        if (schema_has_key(k, type) && !same_value(k, type, a, b)) return false;
+        if (schema_has_key(k, type) && !schema_same_value(k, type, a, b)) return false;
     }
     return true;
 }

@@ -37,7 +37,7 @@ key_of_all(const struct typed_list *list, const char *name)
 }
 
 static const char *
-name_of(const struct typed_list *list, const void *entry)
+entry_name(const struct typed_list *list, const void *entry)
 {
     const char *name;
     memcpy(&name, (const uint8_t *)entry + key_of_all(list, "name")->offset, sizeof name);
@@ -68,9 +68,9 @@ type_shape(const struct typed_list *list)
     return schema_number(key_of_all(list, "type"));
 }
 
-static enum err read_list(const struct typed_list *list, const char *file_name, struct bytes text,
-                          const struct settings *settings, struct typed_entries *entries,
-                          struct why *why);
+static enum err typed_list_read(const struct typed_list *list, const char *file_name,
+                                struct bytes text, const struct settings *settings,
+                                struct typed_entries *entries, struct why *why);
 
 static const char *
 type_word(const struct typed_list *list, unsigned type, char *to, size_t size)
@@ -91,9 +91,9 @@ survey_use(struct list_walk *w)
         snprintf(expected, sizeof expected, "the name of a %s", used->entry);
         return reader_expected(in, "use", expected);
     }
-    enum err e = w->used_read
-                     ? OK
-                     : read_list(used, in->file_name, in->text, w->settings, &w->used, in->why);
+    enum err e = w->used_read ? OK
+                              : typed_list_read(used, in->file_name, in->text, w->settings,
+                                                &w->used, in->why);
     w->entries->arena = w->used.arena; /* the texts of both lists have the same lifetime */
     if (e) return e;
     w->used_read = true;
@@ -101,7 +101,7 @@ survey_use(struct list_walk *w)
     char word[48];
     for (uint32_t i = 0; i < w->used.count; i++) {
         const void *entry = (const uint8_t *)w->used.items + i * used->schema->size;
-        if (bytes_equal_text(reader_scalar(in), name_of(used, entry))) w->uses[w->index] = entry;
+        if (bytes_equal_text(reader_scalar(in), entry_name(used, entry))) w->uses[w->index] = entry;
     }
     if (w->uses[w->index] == NULL) {
         return reader_complain(in, "use: the list '%s' has no %s %s", used->name, used->entry,
@@ -279,8 +279,8 @@ entries_free(struct typed_entries *entries)
 
 /* The caller frees `entries`, also after an error. */
 static enum err
-read_list(const struct typed_list *list, const char *file_name, struct bytes text,
-          const struct settings *settings, struct typed_entries *entries, struct why *why)
+typed_list_read(const struct typed_list *list, const char *file_name, struct bytes text,
+                const struct settings *settings, struct typed_entries *entries, struct why *why)
 {
     struct list_walk w = {.list = list, .settings = settings, .entries = entries};
     assert(list->max <= TYPED_LIST_MAX);
@@ -300,7 +300,7 @@ typed_list_yaml(const struct typed_list *list, const char *file_name, struct byt
                 const struct settings *settings, struct typed_entries *ret_entries, struct why *why)
 {
     struct typed_entries entries = {NULL};
-    enum err e = read_list(list, file_name, text, settings, &entries, why);
+    enum err e = typed_list_read(list, file_name, text, settings, &entries, why);
     if (e) {
         entries_free(&entries);
     } else {
@@ -316,7 +316,7 @@ typed_list_find(const struct typed_list *list, const void *items, uint32_t count
 {
     for (uint32_t i = 0; i < count; i++) {
         const void *entry = (const uint8_t *)items + i * list->schema->size;
-        const char *its = name_of(list, entry); /* NULL: the entry was passed over */
+        const char *its = entry_name(list, entry); /* NULL: the entry was passed over */
         if (its != NULL && strcmp(its, name) == 0) return entry;
     }
     return NULL;
@@ -327,7 +327,7 @@ typed_list_check_name(struct schema_place *place, const void *base)
 {
     const struct typed_context *context = schema_reader_of(place)->context;
     const struct typed_list *list = context->list;
-    const char *name = name_of(list, base);
+    const char *name = entry_name(list, base);
     const void *other = typed_list_find(list, context->before->items, context->before->count, name);
     if (other == NULL) return OK;
     return schema_complain(place, "name", "the %s on line %u already has the name %s", list->entry,

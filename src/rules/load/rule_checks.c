@@ -50,10 +50,10 @@ put_where(const struct checked *c, struct rule_place at)
 }
 
 static enum err
-tell(const struct checked *c)
+report_sentence(const struct checked *c)
 {
     if (buf_error(&c->file->sentence)) return reader_no_memory(&c->file->in);
-    rule_file_tell(c->file, buf_bytes(&c->file->sentence));
+    rule_file_report(c->file, buf_bytes(&c->file->sentence));
     return OK;
 }
 
@@ -67,7 +67,7 @@ static enum err PRINTF_LIKE(3, 4)
     va_end(args);
     put_where(c, at);
     buf_put_text(&c->file->sentence, what.text);
-    return tell(c);
+    return report_sentence(c);
 }
 
 /* Reports an error whose text comes from another module, and may contain anything. */
@@ -77,7 +77,7 @@ complain_of(const struct checked *c, struct rule_place at, const char *what, str
     put_where(c, at);
     buf_printf(&c->file->sentence, "%s: ", what);
     buf_put_shown(&c->file->sentence, utf8_cut(detail, RULE_DETAIL_BYTES_MAX));
-    return tell(c);
+    return report_sentence(c);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -229,14 +229,14 @@ check_name(const struct checked *c, uint64_t hash)
 }
 
 static int
-compare_texts(const void *a, const void *b)
+compare_text_names(const void *a, const void *b)
 {
     const struct named_text *x = a, *y = b;
     return strcmp(x->name, y->name);
 }
 
 static bool
-keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_texts *ret)
+rules_keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_texts *ret)
 {
     if (from->count == 0) return true;
     struct named_text *items = arena_alloc(arena, from->count * sizeof *items);
@@ -244,7 +244,7 @@ keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_t
     for (uint32_t i = 0; i < from->count; i++) {
         items[i] = (struct named_text){from->items[i].name, from->items[i].value};
     }
-    qsort(items, from->count, sizeof *items, compare_texts);
+    qsort(items, from->count, sizeof *items, compare_text_names);
     *ret = (struct named_texts){items, from->count};
     return true;
 }
@@ -261,8 +261,8 @@ keep_rule(struct arena *arena, const struct drafted_rule *from, struct rule *ret
         .line = from->places.begin.line,
         .column = from->places.begin.column,
     };
-    return keep_texts(arena, &from->labels, &ret->labels) &&
-           keep_texts(arena, &from->annotations, &ret->annotations);
+    return rules_keep_texts(arena, &from->labels, &ret->labels) &&
+           rules_keep_texts(arena, &from->annotations, &ret->annotations);
 }
 
 static void
@@ -328,7 +328,7 @@ keep_group(struct rule_file *f, const struct drafted_group *from, struct rule_gr
         .line = from->places.begin.line,
         .column = from->places.begin.column,
     };
-    if (!keep_texts(arena, &from->labels, &ret->labels)) return false;
+    if (!rules_keep_texts(arena, &from->labels, &ret->labels)) return false;
     if (from->rule_count > 0) {
         ret->rules = arena_alloc(arena, from->rule_count * sizeof *ret->rules);
         if (ret->rules == NULL) return false;

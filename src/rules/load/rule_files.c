@@ -20,14 +20,14 @@ enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each 
 /* --- errors ----------------------------------------------------------------------------------- */
 
 void
-rule_file_tell(struct rule_file *f, struct bytes sentence)
+rule_file_report(struct rule_file *f, struct bytes sentence)
 {
     if (f->error_count++ == 0) {
         struct bytes cut = utf8_cut(sentence, sizeof f->why->text - 1);
         err_ignore(why_set(f->why, ERR_INPUT, "%.*s", (int)cut.size, (const char *)cut.at),
                    "it is returned at the end");
     }
-    if (f->options->tell != NULL) f->options->tell(f->options->context, sentence);
+    if (f->options->report != NULL) f->options->report(f->options->context, sentence);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -81,13 +81,13 @@ struct drafting {
 };
 
 static struct rule_place
-place_of(yaml_mark_t mark)
+value_place(yaml_mark_t mark)
 {
     return (struct rule_place){(uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
 }
 
 static enum err
-read_limit(struct rule_file *f, const char *name, uint32_t *ret)
+rules_read_limit(struct rule_file *f, const char *name, uint32_t *ret)
 {
     struct config_reader *in = &f->in;
     uint64_t number = 0;
@@ -130,7 +130,7 @@ read_pair(struct config_reader *in, void *context)
         return reader_complain(in, "%s: duplicate key %s, first given on line %u", d->name,
                                shown_of(bytes_of_text(text->name)).text, items[i].at.line);
     }
-    text->at = place_of(in->event.start_mark);
+    text->at = value_place(in->event.start_mark);
     e = reader_next(in);
     if (e == OK) e = reader_text(in, d->name, d->file->arena, &text->value);
     if (e == OK) texts->count++;
@@ -151,7 +151,7 @@ read_texts(struct rule_file *f, const char *name, struct drafted_texts *ret)
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
-static enum err read_groups(struct rule_file *f);
+static enum err rules_read_groups(struct rule_file *f);
 static enum err read_rules(struct rule_file *f, struct drafted_group *group);
 
 /* Keys of other programs' rule files, with advice for them. */
@@ -226,7 +226,7 @@ read_field(struct config_reader *in, void *context)
     d->lines[index] = in->event.start_mark.line + 1;
     enum err e = reader_next(in);
     if (e || reader_is_null(in)) return e;
-    d->places.of[index] = place_of(in->event.start_mark);
+    d->places.of[index] = value_place(in->event.start_mark);
     void *to = (uint8_t *)d->draft + field->offset;
     switch (field->kind) {
     case FIELD_TEXT:
@@ -234,13 +234,13 @@ read_field(struct config_reader *in, void *context)
     case FIELD_DURATION:
         return reader_duration(in, field->name, to);
     case FIELD_LIMIT:
-        return read_limit(f, field->name, to);
+        return rules_read_limit(f, field->name, to);
     case FIELD_TEXTS:
         return read_texts(f, field->name, to);
     case FIELD_RULES:
         return read_rules(f, d->draft);
     default:
-        return read_groups(f);
+        return rules_read_groups(f);
     }
 }
 
@@ -249,7 +249,7 @@ read_entry(struct rule_file *f, const struct rule_field *fields, const char *lis
            struct rule_places *ret_places)
 {
     struct drafting d = {.file = f, .fields = fields, .list = list, .draft = draft};
-    d.places.begin = place_of(f->in.event.start_mark);
+    d.places.begin = value_place(f->in.event.start_mark);
     if (f->in.event.type != YAML_MAPPING_START_EVENT) {
         return reader_complain(&f->in, "'%s' expects keys below it such as '%s:', got %s", list,
                                fields[0].name, reader_found(&f->in).text);
@@ -296,7 +296,7 @@ read_rules(struct rule_file *f, struct drafted_group *group)
 }
 
 static enum err
-read_groups(struct rule_file *f)
+rules_read_groups(struct rule_file *f)
 {
     struct config_reader *in = &f->in;
     bool more;
@@ -316,7 +316,7 @@ read_groups(struct rule_file *f)
 }
 
 static enum err
-read_root(struct config_reader *in, void *context)
+rules_read_root(struct config_reader *in, void *context)
 {
     struct drafting d = {.file = context, .fields = file_fields, .draft = context};
     if (reader_is_null(in)) return OK;
@@ -340,8 +340,8 @@ read_lone_group(struct config_reader *in, void *context)
 /* --- the file --------------------------------------------------------------------------------- */
 
 static enum err
-parse(const char *file, struct bytes text, const struct rule_file_options *options,
-      struct arena *arena, bool is_group, struct rule_groups *ret_groups, struct why *why)
+parse_rules(const char *file, struct bytes text, const struct rule_file_options *options,
+            struct arena *arena, bool is_group, struct rule_groups *ret_groups, struct why *why)
 {
     struct why first = {""}, reading = {""};
     struct rule_file f = {.options = options,
@@ -358,11 +358,11 @@ parse(const char *file, struct bytes text, const struct rule_file_options *optio
     buf_init(&f.sentence, arena->budget, RULE_SENTENCE_BYTES_MAX);
     e = is_group ? reader_document(&f.in, read_lone_group, &f)
                  : reader_document_expanded(&f.in, RULE_FILE_BYTES_MAX, ANCHORED_VALUES_MAX,
-                                            read_root, &f);
+                                            rules_read_root, &f);
     if (e == OK && is_group && f.groups.count == 0) {
         e = why_set(&reading, ERR_INPUT, "%s:1:1: expected the keys of a group, got nothing", file);
     }
-    if (e == ERR_INPUT) rule_file_tell(&f, bytes_of_text(reading.text));
+    if (e == ERR_INPUT) rule_file_report(&f, bytes_of_text(reading.text));
     if (e == OK && f.error_count > 0) e = ERR_INPUT;
     if (e == OK) *ret_groups = f.groups;
     if (e && why != NULL) *why = e == ERR_INPUT ? first : reading;
@@ -377,7 +377,7 @@ enum err
 rule_file_parse(const char *file, struct bytes text, const struct rule_file_options *options,
                 struct arena *arena, struct rule_groups *ret_groups, struct why *why)
 {
-    return parse(file, text, options, arena, false, ret_groups, why);
+    return parse_rules(file, text, options, arena, false, ret_groups, why);
 }
 
 enum err
@@ -385,7 +385,7 @@ rule_group_parse(const char *file, struct bytes text, const struct rule_file_opt
                  struct arena *arena, struct rule_group *ret_group, struct why *why)
 {
     struct rule_groups groups = {NULL};
-    enum err e = parse(file, text, options, arena, true, &groups, why);
+    enum err e = parse_rules(file, text, options, arena, true, &groups, why);
     if (e == OK) *ret_group = groups.items[0];
     return e;
 }

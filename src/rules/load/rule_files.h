@@ -23,7 +23,7 @@ struct rule_file_options {
      * of the file; NULL: only the first error counts. An error of the YAML ends the reading, others
      * do not.
      */
-    void (*tell)(void *context, struct bytes sentence);
+    void (*report)(void *context, struct bytes sentence);
     void *context;
 };
 
@@ -33,7 +33,7 @@ struct rule_file_options {
  * has no groups. After an error a part of the arena may be used.
  *
  * ERR_INPUT   the text is invalid: `why` has the first sentence, cut to its size,
- *             "FILE:LINE:COLUMN: ..."; `tell` was called for all errors.
+ *             "FILE:LINE:COLUMN: ..."; `report` was called for all errors.
  * ERR_LIMIT   longer than RULE_FILE_BYTES_MAX.
  * ERR_NOMEM   the arena is full, or an allocation was refused.
  */

@@ -86,7 +86,7 @@ struct rule_file {
 };
 
 /* Counts and reports an error. */
-void rule_file_tell(struct rule_file *f, struct bytes sentence);
+void rule_file_report(struct rule_file *f, struct bytes sentence);
 
 /* Reports all errors of a group, and appends it to the groups. ERR_NOMEM. */
 MUST_CHECK enum err rule_file_add_group(struct rule_file *f, const struct drafted_group *draft);

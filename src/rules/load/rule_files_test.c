@@ -28,7 +28,7 @@ note_sentence(void *context, struct bytes sentence)
 static struct rule_groups
 read_groups(struct arena *arena, const char *text)
 {
-    const struct rule_file_options options = {.tell = NULL};
+    const struct rule_file_options options = {.report = NULL};
     struct rule_groups groups = {NULL};
     struct why why = {""};
     arena_init(arena, NULL, 0, 0);
@@ -51,8 +51,8 @@ static void
 check_errors(const char *text, const char *expected)
 {
     struct told told = {""};
-    const struct rule_file_options options = {.tell = note_sentence, .context = &told};
-    const struct rule_file_options quiet = {.tell = NULL};
+    const struct rule_file_options options = {.report = note_sentence, .context = &told};
+    const struct rule_file_options quiet = {.report = NULL};
     struct rule_groups groups = {.count = 7};
     struct why why = {""};
     struct arena arena;
@@ -401,7 +401,7 @@ UNIT_TEST(test_foreign_text_is_harmless_in_sentences)
 static enum err
 parse_within(char *text, uint64_t arena_bytes_max, struct why *why)
 {
-    const struct rule_file_options options = {.tell = NULL};
+    const struct rule_file_options options = {.report = NULL};
     struct rule_groups groups = {NULL};
     struct arena arena;
     arena_init(&arena, NULL, arena_bytes_max, 0);
@@ -493,7 +493,7 @@ UNIT_TEST(test_a_full_arena_is_reported)
 static enum err
 parse_group(const char *text, struct told *told, struct rule_group *ret, struct arena *arena)
 {
-    const struct rule_file_options options = {.tell = note_sentence, .context = told};
+    const struct rule_file_options options = {.report = note_sentence, .context = told};
     struct why why = {""};
     arena_init(arena, NULL, 0, 0);
     enum err e = rule_group_parse("g", bytes_of_text(text), &options, arena, ret, &why);
@@ -557,7 +557,7 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         for (unsigned nth = 1;; nth++) {
             struct told told = {""};
-            const struct rule_file_options options = {.tell = note_sentence, .context = &told};
+            const struct rule_file_options options = {.report = note_sentence, .context = &told};
             struct rule_groups groups = {.count = 7};
             struct why why = {""};
             struct arena arena;

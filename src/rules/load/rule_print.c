@@ -61,7 +61,7 @@ is_block(const char *text)
 
 /* Writes a block below a key with that indentation. */
 static void
-put_block(struct buf *to, const char *text, uint32_t indent)
+print_block(struct buf *to, const char *text, uint32_t indent)
 {
     size_t size = strlen(text);
     buf_put_text(to, text[size - 1] == '\n' ? "|" : "|-");
@@ -74,18 +74,18 @@ put_block(struct buf *to, const char *text, uint32_t indent)
 }
 
 static void
-put_text(struct buf *to, const char *text, uint32_t indent)
+print_value(struct buf *to, const char *text, uint32_t indent)
 {
     if (is_plain(text))
         buf_put_text(to, text);
     else if (is_block(text))
-        put_block(to, text, indent);
+        print_block(to, text, indent);
     else
         yaml_put_quoted(to, text);
 }
 
 static void
-put_key(struct buf *to, const char *name, uint32_t indent)
+print_key(struct buf *to, const char *name, uint32_t indent)
 {
     bool is_simple = strlen(name) <= SIMPLE_KEY_BYTES_MAX;
     put_blanks(to, indent);
@@ -107,16 +107,16 @@ static void
 put_duration_field(struct buf *to, const char *name, int64_t ms, uint32_t indent)
 {
     char text[TIME_TEXT_BYTES];
-    put_key(to, name, indent);
+    print_key(to, name, indent);
     buf_printf(to, " %s\n", time_print_duration(ms, text));
 }
 
 static void
 put_text_field(struct buf *to, const char *name, const char *text, uint32_t indent)
 {
-    put_key(to, name, indent);
+    print_key(to, name, indent);
     buf_put_u8(to, ' ');
-    put_text(to, text, indent);
+    print_value(to, text, indent);
     buf_put_u8(to, '\n');
 }
 
@@ -125,7 +125,7 @@ put_texts_field(struct buf *to, const char *name, const struct named_texts *text
 {
     if (texts->count == 0) return;
     uint32_t below = (indent / INDENT + 1) * INDENT;
-    put_key(to, name, indent);
+    print_key(to, name, indent);
     buf_put_u8(to, '\n');
     for (uint32_t i = 0; i < texts->count; i++) {
         put_text_field(to, texts->items[i].name, texts->items[i].value, below);
@@ -141,7 +141,7 @@ put_rule(struct buf *to, const struct rule *rule)
     put_blanks(to, INDENT);
     buf_put_text(to, "- ");
     buf_put_text(to, rule->kind == RULE_ALERTING ? "alert: " : "record: ");
-    put_text(to, rule->name, KEYS);
+    print_value(to, rule->name, KEYS);
     buf_put_u8(to, '\n');
     put_text_field(to, "expr", rule->expression, KEYS);
     if (rule->for_ms != 0) put_duration_field(to, "for", rule->for_ms, KEYS);
@@ -171,7 +171,7 @@ rule_group_print(const struct rule_group *group, struct buf *to)
 void
 rules_print_namespace(const char *namespace, struct buf *to)
 {
-    put_key(to, namespace, 0);
+    print_key(to, namespace, 0);
     buf_put_u8(to, '\n');
 }
 

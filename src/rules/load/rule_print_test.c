@@ -6,7 +6,7 @@
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_print.h"
 
-static const struct rule_file_options options = {.tell = NULL};
+static const struct rule_file_options options = {.report = NULL};
 
 /* The group of a right text; the arena is the caller's. */
 static struct rule_group

@@ -216,7 +216,7 @@ is_decimal(const char *text)
 
 /* Parses a number of YAML 1.1, as Go does. */
 static bool
-parse_number(struct bytes given, uint64_t *ret_bits)
+test_parse_number(struct bytes given, uint64_t *ret_bits)
 {
     static const char *const infinite[] = {".inf", ".Inf", ".INF"};
     static const char *const nan[] = {".nan", ".NaN", ".NAN"};
@@ -248,12 +248,13 @@ parse_number(struct bytes given, uint64_t *ret_bits)
 }
 
 static enum err
-read_number(struct config_reader *in, const char *name, uint64_t *ret)
+read_test_number(struct config_reader *in, const char *name, uint64_t *ret)
 {
     bool is_plain = in->event.type == YAML_SCALAR_EVENT &&
                     in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    return is_plain && parse_number(reader_scalar(in), ret) ? OK
-                                                            : reader_expected(in, name, "a number");
+    return is_plain && test_parse_number(reader_scalar(in), ret)
+               ? OK
+               : reader_expected(in, name, "a number");
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -284,7 +285,7 @@ check_distinct(struct config_reader *in, const char *name, const struct text_lis
 }
 
 static enum err
-read_texts(struct tests_reading *x, const char *name, bool are_distinct, struct text_list *to)
+read_test_texts(struct tests_reading *x, const char *name, bool are_distinct, struct text_list *to)
 {
     struct config_reader *in = &x->in;
     if (in->event.type != YAML_SEQUENCE_START_EVENT) return reader_expected(in, name, "a list");
@@ -420,7 +421,7 @@ read_mappings(struct tests_reading *x, const struct field *field, void *to)
 /* --- fields ----------------------------------------------------------------------------------- */
 
 static enum err
-read_value(struct tests_reading *x, const struct field *field, void *to)
+read_test_value(struct tests_reading *x, const struct field *field, void *to)
 {
     switch (field->kind) {
     case FIELD_TEXT:
@@ -432,10 +433,10 @@ read_value(struct tests_reading *x, const struct field *field, void *to)
     case FIELD_BOOL:
         return read_bool(&x->in, field->name, to);
     case FIELD_NUMBER:
-        return read_number(&x->in, field->name, to);
+        return read_test_number(&x->in, field->name, to);
     case FIELD_TEXTS:
     case FIELD_DISTINCT_TEXTS:
-        return read_texts(x, field->name, field->kind == FIELD_DISTINCT_TEXTS, to);
+        return read_test_texts(x, field->name, field->kind == FIELD_DISTINCT_TEXTS, to);
     case FIELD_NAMED_TEXTS:
         return read_named_texts(x, field->name, to);
     default:
@@ -475,13 +476,13 @@ read_field(struct config_reader *in, void *context)
     *line = in->event.start_mark.line + 1;
     enum err e = reader_next(in);
     if (e || reader_is_null(in)) return e;
-    return read_value(m->x, field, (uint8_t *)m->to + field->offset);
+    return read_test_value(m->x, field, (uint8_t *)m->to + field->offset);
 }
 
 /* --- the file --------------------------------------------------------------------------------- */
 
 static enum err
-read_root(struct config_reader *in, void *context)
+tests_read_root(struct config_reader *in, void *context)
 {
     if (reader_is_null(in)) return OK;
     if (in->event.type == YAML_MAPPING_START_EVENT) return reader_mapping(in, read_field, context);
@@ -497,7 +498,8 @@ rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
     struct mapping_reading m = {.x = &x, .shape = &file_shape, .to = &tests};
     enum err e = reader_init(&x.in, file, text, RULE_TESTS_BYTES_MAX, why);
     if (e) return e;
-    e = reader_document_expanded(&x.in, RULE_TESTS_BYTES_MAX, RULE_TESTS_VALUES_MAX, read_root, &m);
+    e = reader_document_expanded(&x.in, RULE_TESTS_BYTES_MAX, RULE_TESTS_VALUES_MAX,
+                                 tests_read_root, &m);
     reader_fini(&x.in);
     if (e) return e;
     if (tests.evaluation_interval_ms == 0) tests.evaluation_interval_ms = DEFAULT_INTERVAL_MS;

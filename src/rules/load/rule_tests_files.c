@@ -27,7 +27,7 @@ struct rule_files_found {
 };
 
 static enum err
-no_memory(struct why *why)
+found_no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for the names of rule files");
 }
@@ -52,21 +52,21 @@ is_complete(const char *p)
     return true;
 }
 
-static enum err expand(struct rule_files_found *f, const char *pattern);
+static enum err expand_from(struct rule_files_found *f, const char *pattern);
 
 /* Adds a path of an element. */
 static enum err
-take_path(void *context, const char *path)
+found_take_path(void *context, const char *path)
 {
     struct rule_files_found *f = context;
     const char *rest = f->rest;
     size_t size = strlen(path), rest_size = strlen(rest);
     char *whole = arena_alloc(f->arena, size + rest_size + 1);
-    if (whole == NULL) return no_memory(f->why);
+    if (whole == NULL) return found_no_memory(f->why);
     memcpy(whole, path, size);
     memcpy(whole + size, rest, rest_size + 1);
     if (rest_size > 0) {
-        enum err e = expand(f, whole);
+        enum err e = expand_from(f, whole);
         f->rest = rest;
         return e;
     }
@@ -75,20 +75,20 @@ take_path(void *context, const char *path)
                        RULE_TESTS_FILES_MAX);
     }
     const char **items = arena_push(f->arena, f->found.items, f->found.count, sizeof(const char *));
-    if (items == NULL) return no_memory(f->why);
+    if (items == NULL) return found_no_memory(f->why);
     f->found.items = items;
     items[f->found.count++] = whole;
     return OK;
 }
 
 static enum err
-expand(struct rule_files_found *f, const char *pattern)
+expand_from(struct rule_files_found *f, const char *pattern)
 {
     struct file_facts facts;
     if (!file_pattern_is_wild(pattern)) {
         enum err e = env_facts(f->env, pattern, &facts, f->why);
         f->rest = "";
-        return e ? OK : take_path(f, pattern); /* a missing file matches nothing */
+        return e ? OK : found_take_path(f, pattern); /* a missing file matches nothing */
     }
     if (f->expanded++ == EXPANDED_MAX) {
         return why_set(f->why, ERR_LIMIT, "%s: rule_files: more than %d directories to search",
@@ -97,11 +97,11 @@ expand(struct rule_files_found *f, const char *pattern)
     size_t wild = strcspn(pattern, "*?[\\");
     size_t end = wild + strcspn(pattern + wild, "/");
     char *element = arena_alloc(f->arena, end + 1);
-    if (element == NULL) return no_memory(f->why);
+    if (element == NULL) return found_no_memory(f->why);
     memcpy(element, pattern, end);
     element[end] = '\0';
     f->rest = pattern + end;
-    enum err e = file_pattern_expand(f->env, element, take_path, f, f->why);
+    enum err e = file_pattern_expand(f->env, element, found_take_path, f, f->why);
     /* Nothing is below a name that is not a directory. */
     return e == ERR_IO || e == ERR_INPUT ? OK : e;
 }
@@ -140,13 +140,13 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
     for (uint32_t i = 0; i < patterns->count; i++) {
         const char *pattern = patterns->items[i];
         if (pattern[0] != '\0') pattern = path_from(arena, file, pattern);
-        if (pattern == NULL) return no_memory(why);
+        if (pattern == NULL) return found_no_memory(why);
         if (!is_complete(pattern)) {
             return why_set(why, ERR_INPUT, "%s: rule_files: %s: syntax error in pattern", file,
                            shown_of(bytes_of_text(patterns->items[i])).text);
         }
         f.first = f.found.count;
-        enum err e = pattern[0] == '\0' ? OK : expand(&f, pattern);
+        enum err e = pattern[0] == '\0' ? OK : expand_from(&f, pattern);
         if (e) return e;
         if (f.found.count == f.first) unmatched(context, pattern);
         sort_new(&f);
