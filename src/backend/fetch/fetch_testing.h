@@ -9,11 +9,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "backend/fetch/fetch.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 
 #define TOKEN(text)                                                                      \
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"access_token\":\"" text \

@@ -2,10 +2,12 @@
  * what good answers give, and what invalid ones do. */
 #include "lib/test.h"
 
+#include <stdio.h>
+
 #include "backend/reader.h"
+#include "lib/http_player.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "net/http_player_testing.h"
 
 #define OK_BEGIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 #define ANSWER   OK_BEGIN "\r\n"

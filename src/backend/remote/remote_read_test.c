@@ -2,9 +2,11 @@
  * makes of answers, the hostile ones above all. */
 #include "lib/test.h"
 
+#include <stdio.h>
+
 #include "backend/remote/remote_read.h"
+#include "lib/http_player.h"
 #include "lib/random_labels.h"
-#include "net/http_player_testing.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 

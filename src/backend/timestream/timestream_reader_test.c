@@ -2,10 +2,12 @@
  * what good pages give, and what invalid answers do. */
 #include "lib/test.h"
 
+#include <stdio.h>
+
 #include "backend/reader.h"
+#include "lib/http_player.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "net/http_player_testing.h"
 
 #define ANSWER "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 #define REFUSED(status, code, text)                  \
