@@ -87,25 +87,4 @@ enum err fetch_failed(struct fetch *fetch, enum err e, struct why *why);
 /* What was not read is given up. NULL is fine. */
 void fetch_close(struct fetch *fetch);
 
-/* A view of a source that is read by fetches. It and its sets share a session, which is closed when
- * the last of them is freed. First in the views of types that keep more. */
-struct fetch_view {
-    struct view view; /* first: it is handed out */
-    struct answerer *of;
-    struct budget *budget;
-    struct fetch_session *session;
-    size_t size;
-    _Atomic uint32_t users; /* the view, and its sets */
-};
-/* `size`: of the type's own view, whose rest is zeroed. `ops->free` is fetch_view_free().
- * ERR_NOMEM. */
-MUST_CHECK enum err fetch_view_open(struct fetcher *fetcher, struct answerer *of,
-                                    const struct view_ops *ops, size_t size,
-                                    struct query_control *control, struct view **ret_view,
-                                    struct why *why);
-/* A set was opened, or freed. */
-void fetch_view_keep(struct fetch_view *view);
-void fetch_view_drop(struct fetch_view *view);
-void fetch_view_free(struct view *view);
-
 #endif
