@@ -48,7 +48,7 @@ UNIT_TEST(test_a_metric_that_is_written_in_a_coding_is_named)
     assert_true(names("_private", "job", "x"));
 }
 
-UNIT_TEST(test_points_that_are_too_old_are_told_by_their_number)
+UNIT_TEST(test_the_number_of_points_that_are_too_old_is_found)
 {
     read("{\"error\":\"partial write: points beyond retention policy dropped=2\"}\n");
     assert_int_equal(told.dropped, 2);
@@ -99,7 +99,7 @@ UNIT_TEST(test_lines_that_are_repeated_name_their_metrics)
     assert_int_equal(told.name_count, 2);
 }
 
-UNIT_TEST(test_of_anything_else_nothing_is_told)
+UNIT_TEST(test_other_bodies_name_nothing)
 {
     static const char *const bodies[] = {
         "",
@@ -129,12 +129,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_conflict_names_the_metric_and_how_many),
         cmocka_unit_test(test_a_metric_that_is_written_in_a_coding_is_named),
-        cmocka_unit_test(test_points_that_are_too_old_are_told_by_their_number),
+        cmocka_unit_test(test_the_number_of_points_that_are_too_old_is_found),
         cmocka_unit_test(test_a_limit_of_values_names_those_with_the_label),
         cmocka_unit_test(test_a_limit_of_series_says_nothing_of_each),
         cmocka_unit_test(test_a_shard_that_is_going_to_be_deleted_is_no_refusal),
         cmocka_unit_test(test_lines_that_are_repeated_name_their_metrics),
-        cmocka_unit_test(test_of_anything_else_nothing_is_told),
+        cmocka_unit_test(test_other_bodies_name_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,7 @@ check_refusal(unsigned status, const char *body, enum opentsdb_refusal expected,
     arena_fini(&scratch);
 }
 
-UNIT_TEST(test_refusals_are_told_apart)
+UNIT_TEST(test_refusals_are_distinguished)
 {
     check_refusal(400,
                   "{\"error\":{\"code\":400,\"message\":\"No such name for 'metrics': 'up'\"}}",
@@ -213,7 +213,7 @@ main(void)
         cmocka_unit_test(test_levels_and_lengths_have_limits),
         cmocka_unit_test(test_an_error_of_the_sink_ends_the_reading),
         cmocka_unit_test(test_names_are_read),
-        cmocka_unit_test(test_refusals_are_told_apart),
+        cmocka_unit_test(test_refusals_are_distinguished),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
