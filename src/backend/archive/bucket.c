@@ -1,12 +1,12 @@
 /*
  * bucket.c - an archive in a bucket: see store.h.
  *
- * Pages of the listing are read as they are wanted. Names of hours are in the order of time, and
- * listings in the order of names: one begins at the first hour that is asked for, and is given up
+ * Pages of the listing are read as they are needed. Names of hours are in the order of time, and
+ * listings in the order of names: a listing begins at the first hour of the question, and ends
  * after the last.
  *
- * A range is read with its ETag looked at: an object that was replaced after it was listed is an
- * error, not a mixture.
+ * The ETag of a range is compared with that of the listing: an object that was replaced in between
+ * is an error.
  */
 #include <stdio.h>
 
@@ -21,10 +21,10 @@
 enum {
     URL_BYTES_MAX = 64 * 1024,
     ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + 256,
-    NAMES_BYTES_MAX = 16 << 20, /* of a page */
+    NAMES_BYTES_MAX = 16 << 20, /* names of a page */
 };
 
-/* What is wanted of an answer's headers; the first is for signed requests. */
+/* Headers of a response that are read; the first is for signed requests. */
 enum bucket_wanted { WANTED_ERROR_TYPE, WANTED_ETAG };
 static const char *const wanted[] = {"x-amzn-ErrorType", "ETag", NULL};
 
@@ -35,7 +35,7 @@ struct bucket {
     const struct archive_settings *settings;
     const char *prefix;
     struct fetcher *fetcher;
-    char root[ENDPOINT_BYTES]; /* of all its URLs, without a slash at the end */
+    char root[ENDPOINT_BYTES]; /* begin of all URLs, without a slash at the end */
 };
 
 struct bucket_session {
@@ -43,7 +43,7 @@ struct bucket_session {
     struct fetch_session *fetching;
 };
 
-/* An object of the page at hand, in its `texts`. */
+/* An object of the current page; positions in `texts`. */
 struct page_object {
     size_t key, tag;
     uint64_t size;
@@ -349,7 +349,7 @@ free_bucket(struct archive_store *store)
     mem_free(b->memory, b, sizeof *b);
 }
 
-/* An address has no names below it. */
+/* True for an IP address, which has no names below it. */
 static bool
 is_address(struct bytes host)
 {
@@ -361,7 +361,7 @@ is_address(struct bytes host)
     return true;
 }
 
-/* As the destination finds it: the bucket is part of the host, or else of the path. */
+/* Finds the root as the destination does: the bucket is part of the host, otherwise of the path. */
 static enum err
 find_root(struct bucket *b, const struct reader_options *options, struct why *why)
 {

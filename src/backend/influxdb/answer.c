@@ -1,8 +1,5 @@
-/*
- * answer.c - see answer.h. Sentences are found by words that stand before and
- * after a name; in a name the same words may stand. Then something else is looked at first, or
- * nothing.
- */
+/* answer.c - see answer.h. Names are found by the words before and after them. A name may contain
+ * the same words: then another name is reported, or none. */
 #include "backend/influxdb/answer.h"
 
 #include <jansson.h>
@@ -19,7 +16,7 @@ says(struct bytes text, const char *words)
     return memmem(text.at, text.size, words, strlen(words)) != NULL;
 }
 
-/* What stands after the first `before`; false: that does not stand there. */
+/* The text after the first `before`; false if there is none. */
 static bool
 behind(struct bytes text, const char *before, struct bytes *ret_rest)
 {
@@ -31,7 +28,7 @@ behind(struct bytes text, const char *before, struct bytes *ret_rest)
     return true;
 }
 
-/* What stands before the first `end`. */
+/* The text before the first `end`; false if there is none. */
 static bool
 until(struct bytes text, const char *end, struct bytes *ret_name)
 {
@@ -49,7 +46,7 @@ label_hash(struct bytes name, struct bytes value)
     return hash_bytes(value, hash_bytes(name, 0)) | 1;
 }
 
-/* What a name of InfluxDB's stands for with us. */
+/* Decodes a name of InfluxDB into `scratch`. */
 static bool
 decode(struct bytes name, struct buf *scratch)
 {
@@ -77,11 +74,11 @@ take_tag(struct influxdb_told *told, struct bytes text, struct buf *scratch)
     if (!decode(tag, scratch)) return;
     uint64_t name_hash = hash_bytes(buf_bytes(scratch), 0);
     if (!decode(value, scratch)) return;
-    uint64_t label = hash_bytes(buf_bytes(scratch), name_hash) | 1; /* as label_hash() has it */
+    uint64_t label = hash_bytes(buf_bytes(scratch), name_hash) | 1; /* as label_hash() makes it */
     add_name(told, measurement, label, scratch);
 }
 
-/* A line of ours, or its begin: its measurement. */
+/* Takes the measurement of a line that was sent, or of its begin. */
 static void
 take_line(struct influxdb_told *told, struct bytes line, struct buf *scratch)
 {
@@ -100,7 +97,7 @@ take_line(struct influxdb_told *told, struct bytes line, struct buf *scratch)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-/* The last number counts: labels may stand before. */
+/* The last number counts: labels may come before it. */
 static uint64_t
 read_dropped(struct bytes text)
 {
@@ -120,10 +117,10 @@ read_dropped(struct bytes text)
 static void
 take_text(struct influxdb_told *told, struct bytes text, struct buf *scratch)
 {
-    /* not shown: looked for in answers */
+    /* not shown: searched for in responses */
     static const char partial[] = "partial write: ", shard[] = "partial write: shard ";
     struct bytes rest = text, name;
-    /* unable to parse 'LINE': why; each on a line of its own. */
+    /* unable to parse 'LINE': reason; each on a line of its own. */
     while (behind(rest, "unable to parse '", &rest)) {
         take_line(told, rest, scratch);
     }
@@ -156,7 +153,7 @@ influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_t
     json_t *root = json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
     take_text(ret_told, text_of(json_object_get(root, "error")), &scratch);
     take_text(ret_told, text_of(json_object_get(root, "message")), &scratch);
-    const json_t *data = json_object_get(root, "data"); /* one, or many */
+    const json_t *data = json_object_get(root, "data"); /* one object, or an array */
     take_line(ret_told, text_of(json_object_get(data, "original_line")), &scratch);
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *line = json_object_get(json_array_get(data, i), "original_line");

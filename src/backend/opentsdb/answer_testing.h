@@ -1,4 +1,4 @@
-/* answer_testing.h - a text in pieces of one size, for tests of what reads answers. */
+/* answer_testing.h - a text in pieces of one size, for tests of readers of responses. */
 #ifndef BACKEND_OPENTSDB_ANSWER_TESTING_H
 #define BACKEND_OPENTSDB_ANSWER_TESTING_H
 
