@@ -1,9 +1,6 @@
 /* Bodies that are read as they are wanted, of servers that play what they are told. */
 #include "lib/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "lib/http_player.h"
 #include "net/http_pull.h"
 

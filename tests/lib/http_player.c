@@ -1,17 +1,6 @@
 /* http_player.c - see http_player.h. */
 #include "lib/http_player.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "lib/test.h"
-
 static bool
 wait_readable(const struct player *p, int fd)
 {
@@ -22,7 +11,7 @@ wait_readable(const struct player *p, int fd)
     return false;
 }
 
-/* Reads headers, and a body of the size that they say. */
+/* Headers and a body of the length they tell. */
 static void
 read_request(struct player *p, int fd)
 {

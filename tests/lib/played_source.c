@@ -21,6 +21,7 @@ played_init(struct played_source *rig, enum source_type type)
                                              .timeout_ms = 5000,
                                              .max_concurrent = 4,
                                              .http.proxy_url = ""};
+    rig->make = reader_new;
     rig->path = "";
     budget_init(&rig->memory, "source", 0, NULL);
     budget_init(&rig->budget, "query", 0, NULL);
@@ -60,7 +61,7 @@ played_start(struct played_source *rig)
     assert_int_equal(http_puller_new(env_real(), "test/1", &rig->puller, NULL), OK);
     struct reader_options options = {env_real(), &rig->memory, &rig->settings, rig->puller,
                                      &rig->counts};
-    assert_int_equal(reader_new(&options, &rig->reader, &rig->why), OK);
+    assert_int_equal(rig->make(&options, &rig->reader, &rig->why), OK);
     assert_int_equal(view_open(rig->reader, &rig->control, &rig->view, &rig->why), OK);
 }
 

@@ -21,6 +21,9 @@
 #define PLAYED_MAX_MS 4102444800000
 
 struct played_source {
+    /* reader_new(), or that of a type which is not in the settings. */
+    enum err (*make)(const struct reader_options *options, struct answerer **ret_answerer,
+                     struct why *why);
     struct source_settings settings; /* a test may change them before played_start() */
     const char *path;                /* of `url`; "" at first */
     char url[64];                    /* of the server; filled in when it starts */

@@ -7,9 +7,14 @@
  * source's timeout, other failures TRIES_MAX times.
  *
  * Turns are given in order of arrival, however many threads of one session wait.
+ *
+ * Invariants
+ *  1. `reading` is the number of sessions with an open fetch.
+ *  2. A session is closed after its fetches, a fetcher after its sessions; then there is no line.
  */
 #include "backend/fetch/fetch.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "backend/fetch/signer.h"
@@ -89,6 +94,8 @@ void
 fetcher_free(struct fetcher *f)
 {
     if (f == NULL) return;
+    assert(f->reading == 0); /* invariant 2 */
+    assert(f->line == NULL); /* invariant 2 */
     signer_free(f->signer);
     cond_fini(&f->left);
     lock_fini(&f->lock);
@@ -112,7 +119,9 @@ fetch_session_open(struct fetcher *f, struct budget *budget, struct fetch_sessio
 void
 fetch_session_close(struct fetch_session *s)
 {
-    if (s != NULL) mem_free(s->budget, s, sizeof *s);
+    if (s == NULL) return;
+    assert(s->open == 0); /* invariant 2 */
+    mem_free(s->budget, s, sizeof *s);
 }
 
 static const struct source_settings *
@@ -203,7 +212,9 @@ give_turn(struct fetch_session *s)
 {
     struct fetcher *f = s->of;
     lock_take(&f->lock);
+    assert(s->open > 0); /* invariant 1 */
     if (--s->open == 0) {
+        assert(f->reading > 0); /* invariant 1 */
         f->reading--;
         cond_wake_all(&f->left);
     }

@@ -1,4 +1,6 @@
 /* fetch_ask.c - requests of a question, one after another: see fetch_reader.h. */
+#include <assert.h>
+
 #include "backend/common/http_common.h"
 #include "backend/fetch/fetch_reader.h"
 
@@ -47,6 +49,7 @@ enum err
 fetch_ask_send(struct fetch_ask *a, const struct fetch_request *how, struct why *why)
 {
     struct fetch_request request = *how;
+    assert(a->fetch == NULL); /* fetch_ask_begin() ended the request before */
     http_url_end(&a->url, a->base);
     enum err e = err_first(buf_error(&a->url), buf_error(&a->body));
     if (e == ERR_LIMIT) return why_set(why, e, "the request is too large");

@@ -6,7 +6,7 @@
  *
  * Invariants
  *  1. A view has at least one user until it is freed.
- *  2. Only a question with the purpose FETCH_SAMPLES has blocks.
+ *  2. Only a question with the purpose FETCH_SAMPLES has blocks; only a look-up has a sink.
  */
 #include "backend/fetch/fetch_reader.h"
 
@@ -78,7 +78,7 @@ fetch_question_selects(const struct fetch_question *q, const struct fetch_series
 static enum err
 add_series(struct fetch_question *q, const struct fetch_series *s, struct why *why)
 {
-    assert(q->purpose == FETCH_SAMPLES); /* invariant 2 */
+    assert(q->blocks != NULL); /* invariant 2 */
     enum err e = series_blocks_add(q->blocks, s->labels, s->count, s->key, why);
     if (e) return e;
     if (s->samples != FETCH_UNKNOWN) series_blocks_expect(q->blocks, s->samples);
@@ -134,6 +134,7 @@ fetch_question_take(struct fetch_question *q, const struct fetch_series *s, stru
         return OK;
     }
     if (q->purpose == FETCH_SAMPLES) return add_series(q, s, why);
+    assert(q->to != NULL); /* invariant 2 */
     if (q->purpose == FETCH_SERIES) return give_series(q, s, why);
     for (uint32_t i = 0; i < s->count && e == OK; i++) {
         if (q->purpose == FETCH_NAMES)
