@@ -12,7 +12,6 @@
 #include "backend/archive/scan.h"
 #include "backend/fetch/fetch_reader.h"
 
-/* The store sends the requests. */
 struct archive_reader {
     struct fetch_reader base; /* first */
     struct archive_store *store;
@@ -44,6 +43,7 @@ begin(struct fetch_question *base, struct why *why)
     struct archive_scan_options options = {.env = base->of->options.env,
                                            .budget = base->budget,
                                            .store = reader->store,
+                                           .fetcher = base->of->fetcher,
                                            .cache = reader->cache,
                                            .counts = base->of->options.counts,
                                            .external = base->of->external,
@@ -134,7 +134,6 @@ archive_reader_new(const struct reader_options *options, struct answerer **ret_a
         .question_bytes = sizeof(struct archive_question),
         .min_ms = INT64_MIN,
         .max_ms = INT64_MAX,
-        .without_requests = true,
         .open = open_reader,
         .close = close_reader,
         .fini = question_fini,
@@ -144,5 +143,7 @@ archive_reader_new(const struct reader_options *options, struct answerer **ret_a
         .warning = warning,
         .series = list_series,
     };
-    return fetch_reader_new(&type, options, NULL, ret_answerer, why);
+    const struct archive_settings *x = &options->settings->u.archive;
+    const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
+    return fetch_reader_new(&type, options, x->path == NULL ? &signing : NULL, ret_answerer, why);
 }

@@ -133,13 +133,13 @@ free_listing(struct archive_listing *listing)
 }
 
 static enum err
-list(struct archive_session *session, const struct archive_asking *asking,
+list(struct archive_store *store, const struct archive_asking *asking,
      struct archive_listing **ret_listing, struct why *why)
 {
     struct folder_listing *l = mem_new(asking->budget, sizeof *l);
     if (l == NULL) return no_memory(why);
-    l->base = (struct archive_listing){session, *asking};
-    l->of = (struct folder *)session->store;
+    l->base = (struct archive_listing){*asking};
+    l->of = (struct folder *)store;
     for (uint32_t i = 0; i < DEPTH_MAX; i++) {
         buf_init(&l->levels[i].names, asking->budget, NAMES_BYTES_MAX);
     }
@@ -243,15 +243,15 @@ close_range(struct archive_range *range)
 }
 
 static enum err
-open_range(struct archive_session *session, const struct archive_asking *asking,
+open_range(struct archive_store *store, const struct archive_asking *asking,
            const struct archive_object *object, uint64_t offset, uint64_t size,
            struct archive_range **ret_range, struct why *why)
 {
     char path[2 * PATH_BYTES];
     struct folder_range *r = mem_alloc(asking->budget, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read the archive");
-    r->base = (struct archive_range){session, asking->budget};
-    r->of = (struct folder *)session->store;
+    r->base = (struct archive_range){asking->budget};
+    r->of = (struct folder *)store;
     r->file = FILE_CLOSED;
     r->at = offset;
     r->end = offset + size;
@@ -284,23 +284,6 @@ read_range(struct archive_range *range, struct bytes *ret_piece, struct why *why
 
 /* --- the store -------------------------------------------------------------------------------- */
 
-static enum err
-open_session(struct archive_store *store, struct budget *budget,
-             struct archive_session **ret_session, struct why *why)
-{
-    struct archive_session *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
-    *s = (struct archive_session){store, budget};
-    *ret_session = s;
-    return OK;
-}
-
-static void
-close_session(struct archive_session *s)
-{
-    if (s != NULL) mem_free(s->budget, s, sizeof *s);
-}
-
 static void
 free_folder(struct archive_store *store)
 {
@@ -313,8 +296,6 @@ archive_folder_new(const struct reader_options *options, struct archive_store **
                    struct why *why)
 {
     static const struct archive_store_ops ops = {
-        .open_session = open_session,
-        .close_session = close_session,
         .list = list,
         .next = next,
         .free_listing = free_listing,

@@ -65,7 +65,6 @@ struct archive_scan {
     struct archive_scan_options options;
     struct query_request request;
     struct archive_asking asking;
-    struct archive_session *session;
     struct archive_listing *listing;
     struct archive_unpacker *unpacker;
     struct archive_lines *lines;
@@ -273,7 +272,7 @@ static enum err
 begin_listing(struct archive_scan *s, struct why *why)
 {
     s->listed = s->has_object = s->describing = false;
-    return s->options.store->ops->list(s->session, &s->asking, &s->listing, why);
+    return s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
 }
 
 /* Finds the parts of a known object that have samples of the time. */
@@ -353,7 +352,7 @@ look_ahead(struct archive_scan *s, struct why *why)
     a->ends = a->size == left;
     a->is_last = a->ends && s->span_next + 1 == s->span_count;
     a->is_described = !s->is_known && s->options.cache != NULL;
-    e = s->options.store->ops->open(s->session, &s->asking, &a->object, a->offset, a->size,
+    e = s->options.store->ops->open(s->options.store, &s->asking, &a->object, a->offset, a->size,
                                     &a->range, why);
     if (e) return e;
     s->ahead_count++;
@@ -582,7 +581,8 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     about_init(&s->known, options->budget);
     about_init(&s->about, options->budget);
     buf_init(&s->met_names, options->budget, NAMES_BYTES_MAX);
-    s->asking = (struct archive_asking){options->budget, r->control, {.all = true}};
+    s->asking = (struct archive_asking){
+        .budget = options->budget, .control = r->control, .hours.all = true};
     if (options->layout == ARCHIVE_HOURLY) {
         hours_between(r->min_ms, r->max_ms, options->late_ms, &s->asking.hours);
     }
@@ -598,7 +598,7 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     if (e == OK) e = archive_lines_new(options->budget, seed, &sink, &s->lines);
     if (e == ERR_NOMEM) (void)fetch_no_memory(why);
     if (e == OK) {
-        e = options->store->ops->open_session(options->store, options->budget, &s->session, why);
+        e = fetch_session_open(options->fetcher, options->budget, &s->asking.session, why);
     }
     if (e)
         archive_scan_free(s);
@@ -612,7 +612,7 @@ archive_scan_free(struct archive_scan *s)
 {
     if (s == NULL) return;
     drop_ahead(s);
-    if (s->session != NULL) s->options.store->ops->close_session(s->session);
+    fetch_session_close(s->asking.session);
     gathering_free(s->gathering);
     archive_lines_free(s->lines);
     archive_unpacker_free(s->unpacker);

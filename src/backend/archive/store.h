@@ -2,13 +2,13 @@
  * store.h - the objects of an archive, in a directory or a bucket. Each question lists them, in the
  * order of their names, and reads ranges of them.
  *
- * Threads: a store may be used from any; its sessions, listings and ranges from one.
+ * Threads: a store may be used from any; its listings and ranges from one.
  */
 #ifndef BACKEND_ARCHIVE_STORE_H
 #define BACKEND_ARCHIVE_STORE_H
 
 #include "backend/archive/hours.h"
-#include "backend/reader.h"
+#include "backend/fetch/fetch.h"
 
 enum {
     ARCHIVE_KEY_BYTES = 1025,
@@ -29,29 +29,21 @@ struct archive_object {
 struct archive_asking {
     struct budget *budget;
     struct query_control *control; /* may be NULL */
+    struct fetch_session *session; /* of requests */
     struct hours hours;
 };
 
 struct archive_store;
 /* The begin of each store's own structs. */
-struct archive_session {
-    struct archive_store *store;
-    struct budget *budget;
-};
 struct archive_listing {
-    struct archive_session *session;
     struct archive_asking asking;
 };
 struct archive_range {
-    struct archive_session *session;
     struct budget *budget;
 };
 
 struct archive_store_ops {
-    enum err (*open_session)(struct archive_store *store, struct budget *budget,
-                             struct archive_session **ret_session, struct why *why);
-    void (*close_session)(struct archive_session *session);
-    enum err (*list)(struct archive_session *session, const struct archive_asking *asking,
+    enum err (*list)(struct archive_store *store, const struct archive_asking *asking,
                      struct archive_listing **ret_listing, struct why *why);
     /* Gets the next object; *ret_more is false after the last. Leaves out empty objects and those
      * that do not count: archive_name_counts(). */
@@ -59,7 +51,7 @@ struct archive_store_ops {
                      bool *ret_more, struct why *why);
     void (*free_listing)(struct archive_listing *listing);
     /* Begins to read 1..ARCHIVE_RANGE_BYTES of an object; `object` is borrowed until close(). */
-    enum err (*open)(struct archive_session *session, const struct archive_asking *asking,
+    enum err (*open)(struct archive_store *store, const struct archive_asking *asking,
                      const struct archive_object *object, uint64_t offset, uint64_t size,
                      struct archive_range **ret_range, struct why *why);
     /* Reads more of a range, a view until the next call; empty at its end. ERR_AGAIN: the object
@@ -72,7 +64,8 @@ struct archive_store {
     const struct archive_store_ops *ops;
 };
 
-/* ERR_NOMEM; ERR_INPUT, ERR_MISSING, ERR_LIMIT: invalid settings. */
+/* A bucket sends its requests in the session of the question. ERR_NOMEM; ERR_INPUT, ERR_MISSING,
+ * ERR_LIMIT: invalid settings. */
 MUST_CHECK enum err archive_folder_new(const struct reader_options *options,
                                        struct archive_store **ret_store, struct why *why);
 MUST_CHECK enum err archive_bucket_new(const struct reader_options *options,

@@ -373,10 +373,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
     v->budget = budget;
     v->opened_ns = env_monotonic_ns(reader->options.env);
     atomic_init(&v->users, 1);
-    enum err e = OK;
-    if (!reader->type->without_requests) {
-        e = fetch_session_open(reader->fetcher, budget, &v->session, why);
-    }
+    enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
     if (e)
         drop_view(v);
     else
@@ -411,7 +408,7 @@ fetch_reader_new(const struct fetch_type *type, const struct reader_options *opt
     reader->external.texts = &options->settings->external_labels;
     lock_init(&reader->lock, LOCK_RANK_SOURCE);
     enum err e = type->open != NULL ? type->open(reader, why) : OK;
-    if (e == OK && !type->without_requests) e = fetcher_new(&fetching, &reader->fetcher, why);
+    if (e == OK) e = fetcher_new(&fetching, &reader->fetcher, why);
     if (e)
         free_reader(&reader->answerer);
     else

@@ -36,7 +36,6 @@ struct fetch_type {
      * not use `text`. */
     uint64_t arena_bytes_max, scratch_bytes_max;
     size_t text_bytes_max;
-    bool without_requests; /* the reader has no fetcher, its views have no session */
 
     /* Completes a reader that was made from its options, before its fetcher is made. NULL: nothing
      * is missing. ERR_NOMEM; ERR_INPUT, ERR_MISSING: the settings are not enough. */
