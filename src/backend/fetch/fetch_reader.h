@@ -24,9 +24,9 @@ struct fetch_question;
 struct fetch_reader;
 
 /*
- * Functions that may be NULL say what happens then. Functions of a question are not called if its
- * times are empty (min_ms > max_ms), except init(), begin(), next(), batch() and fini(). ERR_FULL
- * becomes ERR_LIMIT for the caller, except that samples() may return it to get a smaller block.
+ * A type of source. Functions that may be NULL say so. find() and look-ups are not called for a
+ * question without time (min_ms > max_ms). Their ERR_FULL becomes ERR_LIMIT; samples() returns
+ * ERR_FULL to get a smaller block.
  */
 struct fetch_type {
     size_t reader_bytes;    /* size of the struct that begins with struct fetch_reader */
@@ -37,17 +37,17 @@ struct fetch_type {
     uint64_t arena_bytes_max, scratch_bytes_max;
     size_t text_bytes_max;
 
-    /* Completes a reader that was made from its options, before its fetcher is made. NULL: nothing
-     * is missing. ERR_NOMEM; ERR_INPUT, ERR_MISSING: the settings are not enough. */
+    /* Completes a reader before its fetcher is made; may be NULL. ERR_NOMEM; ERR_INPUT,
+     * ERR_MISSING: the settings are not enough. */
     enum err (*open)(struct fetch_reader *reader, struct why *why);
-    /* Frees what open() added, also after it failed. NULL: nothing. */
+    /* Frees what open() added, also after it failed; may be NULL. */
     void (*close)(struct fetch_reader *reader);
 
-    /* The type's own fields, which are zeroed. NULL: it has none. */
+    /* The type's own fields of a question, which are zeroed; may be NULL. */
     void (*init)(struct fetch_question *q);
     void (*fini)(struct fetch_question *q);
-    /* Called by a select, whose request is still there; NULL: nothing is sent before the first
-     * series is asked for. */
+    /* Called at the end of a select. NULL if nothing is sent before the first series is asked for.
+     */
     enum err (*begin)(struct fetch_question *q, struct why *why);
 
     /* Finds all series. */
@@ -55,17 +55,17 @@ struct fetch_type {
     /* As series_blocks_options.fetch, for q->blocks. */
     enum err (*samples)(struct fetch_question *q, const struct series_block *block,
                         struct why *why);
-    /* As struct series_set_ops; NULL: find() and samples() are used. */
+    /* As struct series_set_ops; NULL if find() and samples() are used. */
     enum err (*next)(struct fetch_question *q, struct bytes *ret_labels, struct why *why);
     enum err (*batch)(struct fetch_question *q, struct sample_batch *ret_batch, struct why *why);
-    /* NULL: a set never has a warning. */
+    /* NULL if a set never has a warning. */
     const char *(*warning)(struct fetch_question *q, uint32_t index);
 
-    /* Look-ups, which give q->to what they find. NULL, or ERR_UNSUPPORTED without words: the caller
-     * finds it out of the series. values(): of the label q->name. */
+    /* Look-ups, which give q->to what they find; values() those of the label q->name. NULL, or
+     * ERR_UNSUPPORTED without words, if the caller has to find it out of the series. */
     enum err (*names)(struct fetch_question *q, struct why *why);
     enum err (*values)(struct fetch_question *q, struct why *why);
-    /* NULL: find(). */
+    /* NULL for find(). */
     enum err (*series)(struct fetch_question *q, struct why *why);
 };
 
@@ -140,13 +140,14 @@ struct fetch_series {
 };
 #define FETCH_UNKNOWN UINT64_MAX
 
-/* Adds a series if the matchers select it: to the blocks, or gives the look-up its labels, names or
- * value, without external ones. Errors of series_blocks_add(), of the sink; ERR_NOMEM. */
+/* Takes a series if the matchers select it: adds it to the blocks, or gives the look-up its final
+ * labels, its names without external ones, or its value. Errors of series_blocks_add() and of the
+ * sink; ERR_NOMEM. */
 MUST_CHECK enum err fetch_question_take(struct fetch_question *q, const struct fetch_series *series,
                                         struct why *why);
-/* Says whether all matchers match the labels of a series. */
+/* True if all matchers match the labels of a series. */
 bool fetch_question_selects(const struct fetch_question *q, const struct fetch_series *series);
-/* Says whether all matchers on the metric's name match it. */
+/* True if all matchers on the metric's name match it. */
 bool fetch_question_selects_name(const struct fetch_question *q, struct bytes name);
 bool fetch_is_of_name(const struct matcher *matcher);
 /* True for = and =~. */
@@ -169,7 +170,7 @@ struct fetch_ask {
     const char *base; /* URL; its query is part of every request */
     struct buf url;
     struct buf body;
-    struct fetch *fetch; /* NULL: no request is open */
+    struct fetch *fetch; /* NULL if no request is open */
 };
 void fetch_ask_init(struct fetch_ask *a, struct fetch_question *q, size_t body_bytes_max);
 void fetch_ask_fini(struct fetch_ask *a);
