@@ -14,7 +14,7 @@
 
 #include "backend/writer.h"
 
-/* What a response says beyond the verdict. */
+/* The meaning of a response beyond its verdict. */
 enum clickhouse_meaning {
     CLICKHOUSE_PLAIN,
     CLICKHOUSE_UNKNOWN_FORM, /* table, column, setting or format have changed */

@@ -511,10 +511,10 @@ take_created(struct clickhouse_writer *w, const struct http_call_answer *answer,
 {
     struct writer_step judged = {.next = WRITER_DONE};
     clickhouse_judge(answer, &judged);
-    bool is_told = judged.verdict == VERDICT_RETRY && clickhouse_answer_code(answer) == 0 &&
-                   answer->failure == HTTP_CALL_ANSWERED && answer->status == 200;
-    if (judged.verdict == VERDICT_DELIVERED ||
-        is_told) { /* the response lists the hosts of a cluster */
+    /* With ON CLUSTER, the response lists hosts. */
+    bool lists_hosts = judged.verdict == VERDICT_RETRY && clickhouse_answer_code(answer) == 0 &&
+                       answer->failure == HTTP_CALL_ANSWERED && answer->status == 200;
+    if (judged.verdict == VERDICT_DELIVERED || lists_hosts) {
         if (w->stage == CREATE && w->settings->cluster != NULL)
             create(w, CREATE_DISTRIBUTED, step);
         else

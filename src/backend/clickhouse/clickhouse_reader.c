@@ -180,7 +180,7 @@ read_series(struct clickhouse_question *q, struct why *why)
     return e ? e : fetch_question_take(&q->base, &series, why);
 }
 
-/* The rows that a question needs. Look-ups without matchers need not tell series apart. */
+/* The rows that a question needs. Look-ups without matchers need not distinguish series. */
 static enum clickhouse_subject
 subject_of(const struct clickhouse_question *q, bool is_metric)
 {

@@ -94,7 +94,7 @@ UNIT_TEST(test_bits_starts_and_histograms_are_read)
     played_stop(&rig);
 }
 
-/* Who has readonly = 1 may send no setting. */
+/* A user with readonly = 1 may not send settings. */
 UNIT_TEST(test_a_server_that_can_stops_when_its_response_is_not_read)
 {
 #define CANCEL "[\"setting\",\"cancel_http_readonly_queries_on_client_close\",\"0\",\"\"]"
@@ -265,7 +265,7 @@ UNIT_TEST(test_an_error_after_good_rows_is_an_error)
         answer_series(&rig);
         struct buf *to = played_answer(&rig, ANSWER);
         put_samples(to, "up", "{\"job\":\"x\"}");
-        to->size -= cut * 9; /* it may stand within a row, too */
+        to->size -= cut * 9; /* also within a row */
         buf_put_text(to, "Code: 159, e.displayText() = DB::Exception: Timeout exceeded, e.what()");
         played_start(&rig);
         played_expect_failure(&rig, "up", ERR_AGAIN, "Timeout exceeded");

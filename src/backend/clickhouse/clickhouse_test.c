@@ -94,7 +94,7 @@ add_up(void)
     assert_int_equal(rig_must_add(&rig, &item), 0);
 }
 
-/* What a body holds; the caller frees it. */
+/* The decompressed body; the caller frees it. */
 static struct bytes
 unpacked(const struct writer_step *step)
 {
@@ -457,7 +457,7 @@ UNIT_TEST(test_a_preparation_that_fails_is_tried_again_or_blocks)
         assert_int_equal(step.verdict, cases[i].created);
         assert_true(rig.class->need_prepare(rig.writer));
     }
-    /* Somebody else was faster. */
+    /* Another process created the table first. */
     prepare(NULL);
     prepare_answered(200, TESTING_NO_TABLE);
     struct writer_step step = prepare_answered(

@@ -1,5 +1,5 @@
-/* Any bytes as an answer, in pieces that the first byte tells: rows of samples are read, or refused
- * with a sentence, and their labels and histograms with them. */
+/* Any bytes as an answer, in pieces of a size that the first byte gives: rows of samples are read,
+ * or refused with a sentence, and their labels and histograms with them. */
 #include <stdlib.h>
 
 #include "backend/clickhouse/label_text.h"

@@ -32,7 +32,7 @@ MUST_CHECK enum err fetcher_new(const struct fetcher_options *options, struct fe
 void fetcher_free(struct fetcher *fetcher);
 
 struct fetch_session;
-/* What is read is charged to `budget`, which may be NULL. ERR_NOMEM. */
+/* Memory of responses is charged to `budget`, which may be NULL. ERR_NOMEM. */
 MUST_CHECK enum err fetch_session_open(struct fetcher *fetcher, struct budget *budget,
                                        struct fetch_session **ret_session, struct why *why);
 /* All its fetches are closed. Accepts NULL. */

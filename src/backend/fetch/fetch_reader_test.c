@@ -4,7 +4,7 @@
 #include "backend/fetch/fetch_reader.h"
 #include "lib/played_source.h"
 
-/* What the type's functions return, and how often they were called. */
+/* Results of the type's functions, and the number of their calls. */
 static enum err found;
 static unsigned finds, blocks;
 

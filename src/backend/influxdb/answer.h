@@ -26,7 +26,7 @@ struct influxdb_name {
     uint64_t label; /* 0 for all series */
 };
 
-struct influxdb_told {
+struct influxdb_refusal {
     uint64_t dropped;  /* at least so many are refused; 0 if unknown */
     bool by_retention; /* refused because of their times */
     bool by_series;    /* refused because of a limit of series: other points of the request may be
@@ -37,8 +37,9 @@ struct influxdb_told {
 };
 
 /* Reads a body; others than those above name nothing. */
-void influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_told *ret_told);
+void influxdb_answer_read(struct bytes body, struct budget *memory,
+                          struct influxdb_refusal *ret_refusal);
 /* True if a series (canonical labels) is among the names. */
-bool influxdb_told_names(const struct influxdb_told *told, struct bytes labels);
+bool influxdb_refusal_names(const struct influxdb_refusal *refusal, struct bytes labels);
 
 #endif

@@ -39,8 +39,8 @@ struct influxdb_writer {
     struct buf url;        /* of writes, with a NUL at its end, as the next two */
     struct buf compat_url; /* of version 3, with the path of version 2 */
     struct buf ping_url;
-    struct http_fallback by_compat; /* use compat_url */
-    struct influxdb_told told;      /* names from the last refusal */
+    struct http_fallback by_compat;  /* use compat_url */
+    struct influxdb_refusal refusal; /* names from the last refusal */
 };
 
 struct influxdb_call {
@@ -341,26 +341,26 @@ static void
 judge_refusal(struct influxdb_writer *w, struct influxdb_call *c,
               const struct http_call_answer *answer, struct writer_step *step)
 {
-    struct influxdb_told *told = &w->told;
+    struct influxdb_refusal *refusal = &w->refusal;
     if (answer->body_cut) return;
-    influxdb_answer_read(answer->body, w->base.options.memory, told);
-    if (told->passes)
+    influxdb_answer_read(answer->body, w->base.options.memory, refusal);
+    if (refusal->passes)
         step->verdict = VERDICT_RETRY;
-    else if (told->dropped >= c->lines && !told->by_series)
+    else if (refusal->dropped >= c->lines && !refusal->by_series)
         step->verdict = VERDICT_DEAD;
-    if (step->verdict != VERDICT_SOME_DEAD || told->by_series) return;
-    step->refused = (uint32_t)told->dropped;
-    step->tells_all = told->dropped > 0;
-    if (told->name_count > 0) step->hint = HINT_NAMED;
-    if (told->by_retention) step->hint = HINT_OLDEST;
+    if (step->verdict != VERDICT_SOME_DEAD || refusal->by_series) return;
+    step->refused = (uint32_t)refusal->dropped;
+    step->tells_all = refusal->dropped > 0;
+    if (refusal->name_count > 0) step->hint = HINT_NAMED;
+    if (refusal->by_retention) step->hint = HINT_OLDEST;
 }
 
 static enum writer_blame
 influxdb_blames(struct writer *writer, const struct item *item)
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    if (!influxdb_told_names(&w->told, item->labels)) return BLAMES_NOT;
-    return w->told.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
+    if (!influxdb_refusal_names(&w->refusal, item->labels)) return BLAMES_NOT;
+    return w->refusal.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
 }
 
 static void

@@ -68,10 +68,10 @@ static const struct refusal refusals[] = {
     {"", VERDICT_DEAD, "refused"}, /* all other words */
 };
 /* The refusal of points that may be the ones meant, and its words. */
-static const struct refusal untold_later = {
+static const struct refusal unnamed_later = {
     "some points of the request failed, and the response does not say which", VERDICT_RETRY,
     "untold"};
-static const struct refusal untold_throttled = {
+static const struct refusal unnamed_throttled = {
     "some points of the request were throttled, and the response does not say which",
     VERDICT_THROTTLED, "throttled"};
 
@@ -337,7 +337,7 @@ struct echo {
 };
 
 /* The response as a whole. */
-struct put_told {
+struct put_summary {
     uint64_t failed;
     uint64_t timeouts;
     uint64_t errors;         /* listed errors, */
@@ -428,7 +428,7 @@ take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
 /* {"datapoint":{...},"error":"..."} */
 static void
 take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
-           struct put_told *told)
+           struct put_summary *summary)
 {
     struct echo echo = {0};
     struct bytes key, words = {(const uint8_t *)"", 0};
@@ -449,8 +449,8 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
     bool same_time = c->count == 1 || echo.time == 0 || entry == NULL ||
                      echo.time == (double)entry->t_ms || echo.time * 1000 == (double)entry->t_ms;
     if (!same_time) entry = NULL;
-    told->errors++;
-    told->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
+    summary->errors++;
+    summary->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
     if (entry != NULL) {
         /* A permanent refusal outweighs a temporary one. */
         if (entry->refusal != NULL && entry->refusal->verdict == VERDICT_DEAD) return;
@@ -461,20 +461,20 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
         entry->words_size = (uint32_t)c->words.size - entry->words_at;
         return;
     }
-    told->stray_dead |= refusal->verdict == VERDICT_DEAD;
-    told->stray_later |= refusal->verdict == VERDICT_RETRY;
-    told->stray_throttled |= refusal->verdict == VERDICT_THROTTLED;
+    summary->stray_dead |= refusal->verdict == VERDICT_DEAD;
+    summary->stray_later |= refusal->verdict == VERDICT_RETRY;
+    summary->stray_throttled |= refusal->verdict == VERDICT_THROTTLED;
 }
 
 /* {"code":400,"message":"...","details":"...","trace":"..."} */
 static void
-take_message(struct scan *s, struct put_told *told)
+take_message(struct scan *s, struct put_summary *summary)
 {
     struct bytes key;
     scan_expect(s, '{');
     while (scan_key(s, &key)) {
         if (bytes_equal_text(key, "message") && scan_peek(s) == '"')
-            told->message = scan_text(s);
+            summary->message = scan_text(s);
         else
             scan_skip(s);
     }
@@ -503,11 +503,11 @@ doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 
 /* An error of the request as a whole. */
 static void
-judge_message(const struct put_told *told, struct writer_step *step)
+judge_message(const struct put_summary *summary, struct writer_step *step)
 {
     /* not shown: searched for in responses */
     static const char trap[] = "Chunked request not supported";
-    struct bytes message = told->message;
+    struct bytes message = summary->message;
     const struct refusal *refusal = refusal_of(message);
     step_answer(step, message);
     if (memmem(message.at, message.size, trap, strlen(trap)) != NULL) {
@@ -521,18 +521,18 @@ judge_message(const struct put_told *told, struct writer_step *step)
 }
 
 static void
-judge_told(struct opentsdb_call *c, const struct put_told *told, struct writer_step *step)
+judge_summary(struct opentsdb_call *c, const struct put_summary *summary, struct writer_step *step)
 {
-    uint64_t untold = told->failed > told->errors ? told->failed - told->errors : 0;
-    bool timeouts_untold = told->timeouts > told->timeout_errors;
-    if (told->stray_dead || untold > told->timeouts) {
+    uint64_t unnamed = summary->failed > summary->errors ? summary->failed - summary->errors : 0;
+    bool timeouts_unnamed = summary->timeouts > summary->timeout_errors;
+    if (summary->stray_dead || unnamed > summary->timeouts) {
         step->verdict = VERDICT_SOME_DEAD;
         return;
     }
-    if (told->stray_throttled) {
-        doubt_rest(c, &untold_throttled);
-    } else if (told->stray_later || untold > 0 || timeouts_untold) {
-        doubt_rest(c, &untold_later);
+    if (summary->stray_throttled) {
+        doubt_rest(c, &unnamed_throttled);
+    } else if (summary->stray_later || unnamed > 0 || timeouts_unnamed) {
+        doubt_rest(c, &unnamed_later);
     }
     for (uint32_t i = 0; i < c->count; i++) {
         if (c->entries[i].refusal != NULL) step->verdict = VERDICT_MIXED;
@@ -552,7 +552,7 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
     forget_refusals(c);
     if (answer->failure != HTTP_CALL_ANSWERED || by_status || answer->body.size == 0) return;
 
-    struct put_told told = {.failed = 0};
+    struct put_summary summary = {.failed = 0};
     struct bytes key;
     struct arena arena;
     arena_init(&arena, w->base.options.memory, 4 * answer->body.size + ANSWER_BYTES, 0);
@@ -560,15 +560,15 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
         if (bytes_equal_text(key, "failed")) {
-            told.failed = scan_count(&s);
+            summary.failed = scan_count(&s);
         } else if (bytes_equal_text(key, "timeouts")) {
-            told.timeouts = scan_count(&s);
+            summary.timeouts = scan_count(&s);
         } else if (bytes_equal_text(key, "error") && scan_peek(&s) == '{') {
-            take_message(&s, &told);
+            take_message(&s, &summary);
         } else if (bytes_equal_text(key, "errors") && scan_peek(&s) == '[') {
             scan_expect(&s, '[');
             while (scan_item(&s)) {
-                take_error(w, c, &s, &told);
+                take_error(w, c, &s, &summary);
             }
         } else {
             scan_skip(&s);
@@ -578,10 +578,10 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
     if (s.bad != NULL) {
         forget_refusals(c);
         if (s.error == ERR_NOMEM) step_done(step, VERDICT_RETRY, "no_memory", s.bad);
-    } else if (told.message.size > 0 && answer->status == 400) {
-        judge_message(&told, step);
+    } else if (summary.message.size > 0 && answer->status == 400) {
+        judge_message(&summary, step);
     } else {
-        judge_told(c, &told, step);
+        judge_summary(c, &summary, step);
     }
     arena_fini(&arena);
 }

@@ -415,7 +415,7 @@ UNIT_TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points)
             expect_entry(1, VERDICT_DEAD, "unknown_metric", "Unknown metric");
         expect_entry(2, VERDICT_RETRY, "untold", "the response does not say which");
     }
-    /* Timeouts that are told of are no secret. */
+    /* Timeouts that the response names are not doubted. */
     static const char told[] =
         "{\"success\":2,\"failed\":0,\"timeouts\":1,\"errors\":[" C_LATE "]}";
     struct writer_step step = rig_answer(&rig, 400, told);

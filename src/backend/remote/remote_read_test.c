@@ -15,7 +15,7 @@ enum { COUNT = 3 };
 static const int64_t times[COUNT] = {1000, 2000, 3000};
 static const uint64_t values[COUNT] = {7, 8, 9};
 
-/* What both series of the answers give: the third sample is beyond the request. */
+/* Samples of both series of the answers: the third sample is beyond the request. */
 #define WHOLE "{a=\"1\", dc=\"one\"} 1000:7 2000:8\n{a=\"2\", dc=\"one\"} 1000:7 2000:8\n"
 
 static void
@@ -475,7 +475,7 @@ UNIT_TEST(test_a_hostile_list_is_damage)
     }
 }
 
-/* There is no server. */
+/* Without a server. */
 UNIT_TEST(test_without_an_api_nothing_is_looked_up)
 {
     static const char *const urls[] = {"http://127.0.0.1:1/read", "http://127.0.0.1:1/api/v1/read2",

@@ -402,15 +402,15 @@ static void
 refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_step *step,
                const char *reason, const char *what)
 {
-    char told[WRITER_ANSWER_BYTES];
-    snprintf(told, sizeof told, "%s", step->answer);
+    char given[WRITER_ANSWER_BYTES];
+    snprintf(given, sizeof given, "%s", step->answer);
     if (c->version == RW_V2 && w->settings->protobuf_message == REMOTE_WRITE_AUTO) {
         http_fallback_take(&w->to_v1, w->base.options.env);
-        step_done(step, VERDICT_REBUILD, reason, told);
+        step_done(step, VERDICT_REBUILD, reason, given);
         return;
     }
     step_done(step, VERDICT_BLOCKED, reason, what);
-    if (told[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, told);
+    if (given[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, given);
 }
 
 /* Takes the word of a reason off the begin of a text; false if there is none. */
@@ -432,7 +432,7 @@ take_reject_word(struct bytes *text)
 /* The number of items that a Firekeep server refused: "refused: 3 too_old, 1 conflict; ...". It
  * accepts all others of a request, and counts metadata, too. 0 if the text is not from Firekeep. */
 static uint64_t
-told_refused(struct bytes text)
+reported_refused(struct bytes text)
 {
     static const char begin[] = "refused: ";
     const size_t begin_size = sizeof begin - 1;
@@ -462,7 +462,7 @@ told_refused(struct bytes text)
  * series; in 1.0 metadata is separate, and its number is known. Other stores may write nothing of a
  * request because of one sample. */
 static bool
-refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t told)
+refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t reported)
 {
     for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
         if (answer->wanted[i][0] == 0) return false;
@@ -470,7 +470,7 @@ refuses_all(const struct remote_call *c, const struct http_call_answer *answer, 
     uint64_t written = c->version == RW_V2 ? written_of(answer) : 0;
     uint64_t items = (uint64_t)c->samples + c->exemplars;
     return c->families == 0 && written == 0 &&
-           (c->version == RW_V2 ? told >= items : told == items);
+           (c->version == RW_V2 ? reported >= items : reported == items);
 }
 
 /* Some samples are refused. If a store says how many it wrote, and that is neither none nor all,
@@ -480,20 +480,20 @@ static void
 judge_refusal(struct remote_writer *w, const struct remote_call *c,
               const struct http_call_answer *answer, struct writer_step *step)
 {
-    uint64_t written = 0, told = told_refused(answer->body);
+    uint64_t written = 0, reported = reported_refused(answer->body);
     for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
         written += strtoull(answer->wanted[i], NULL, 10);
     }
     if (written > 0 && written < c->samples)
         step->refused = c->samples - (uint32_t)written;
-    else if (told < c->samples)
-        step->refused = (uint32_t)told;
+    else if (reported < c->samples)
+        step->refused = (uint32_t)reported;
     if (!w->settings->isolate) {
         step->verdict = VERDICT_DEAD_CALL;
         return;
     }
-    bool is_firekeep = answer->status == 400 && told > 0;
-    if (is_firekeep && refuses_all(c, answer, told)) {
+    bool is_firekeep = answer->status == 400 && reported > 0;
+    if (is_firekeep && refuses_all(c, answer, reported)) {
         step->verdict = VERDICT_DEAD;
         return;
     }

@@ -4,7 +4,7 @@
  * of its values; samples that are out of order are sorted.
  *
  * Memory: the answer, uncompressed, an entry and the final labels of each series, and the decoded
- * samples of the series at hand.
+ * samples of the current series.
  *
  * Threads: one.
  */

@@ -535,7 +535,8 @@ timestream_check(struct writer *writer, uint32_t number, const struct http_call_
     } else {
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, checked with an empty request (timestream:WriteRecords)");
-        /* Without records: the response tells a missing permission from an invalid request. */
+        /* Without records: the response distinguishes a missing permission from an invalid request.
+         */
         if (answer == NULL) {
             begin_check(w, "WriteRecords", ",\"Records\":[]", ret_step);
         } else {
