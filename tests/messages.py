@@ -31,7 +31,7 @@ CONVERSIONS = re.compile(r"PRI[a-zA-Z0-9]+$")
 
 
 # Their strings are for readers of the source, or looked for in answers and files.
-NOT_SHOWN = {"err_ignore", "assert", "_Static_assert", "expect", "sscanf", "strstr", "strcasestr", "says", "begins", "behind", "until"}
+NOT_SHOWN = {"err_ignore", "assert", "_Static_assert", "expect", "sscanf", "strstr", "strcasestr", "says", "begins", "find_after", "until"}
 
 
 class Texts:

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "lib/http_player.h"
 #include "net/http_calls.h"
-#include "net/http_player_testing.h"
 
 static const struct http_calls_target target = {
     .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 10000};

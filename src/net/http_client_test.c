@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
+#include "lib/http_player.h"
 #include "lib/test.h"
 #include "net/http_client.h"
-#include "net/http_player_testing.h"
 
 struct told {
     unsigned count;

@@ -9,7 +9,8 @@
 
 enum {
     VERSION = 2,
-    FILTER_BITS = 10, /* for each label; with FILTER_PROBES about 1 in 100 is wrongly there */
+    FILTER_BITS = 10, /* per label; with FILTER_PROBES about 1 in 100 lookups finds a label that is
+                         not there */
     FILTER_PROBES = 7,
     NAME_SEED = 1, /* docs/format/archive_index.md */
     VALUE_SEED = 2,
@@ -236,7 +237,7 @@ about_get(struct about *a, const struct about_identity *identity, struct bytes f
     struct bytes piece;
     clear(a);
     if (framed_open(file, magic, VERSION, &piece, NULL) != OK) return ERR_CORRUPT;
-    /* Version 1 took objects that follow each other without a line feed for one invalid line. */
+    /* Version 1 read objects without a line feed between them as one invalid line. */
     if (load_le32(file.at + 8) != VERSION) return ERR_CORRUPT;
     struct cursor c = cursor_of(piece);
     struct bytes key = cursor_counted(&c), tag = cursor_counted(&c);

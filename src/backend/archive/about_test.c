@@ -1,11 +1,7 @@
 /* about_test.c - what is known of an object never hides what it has, and damage is found. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
+#include <stdio.h>
 
 #include "backend/archive/about.h"
 #include "base/framed.h"
@@ -48,6 +44,29 @@ may_have(const struct about *a, enum matcher_type type, const char *name, const 
     return may;
 }
 
+/* A file of a filled `known`, and an empty one to read it into. */
+struct about_file {
+    struct about known, read;
+    struct buf text;
+};
+
+static void
+about_file_begin(struct about_file *f)
+{
+    fill(&f->known);
+    buf_init(&f->text, NULL, 1 << 20);
+    about_put(&f->known, &identity, &f->text);
+    about_init(&f->read, NULL);
+}
+
+static void
+about_file_end(struct about_file *f)
+{
+    about_fini(&f->known);
+    about_fini(&f->read);
+    buf_fini(&f->text);
+}
+
 static void
 check_filled(const struct about *a)
 {
@@ -74,93 +93,59 @@ check_filled(const struct about *a)
     assert_true(a->parts[1].offset == 1 << 20 && a->parts[1].min_ms == 20);
 }
 
-static void
-test_a_file_says_what_was_known(void **state)
+UNIT_TEST(test_a_file_says_what_was_known)
 {
-    struct about a, b;
-    struct buf file;
-    (void)state;
-    fill(&a);
-    check_filled(&a);
-    buf_init(&file, NULL, 1 << 20);
-    about_put(&a, &identity, &file);
-    about_init(&b, NULL);
-    assert_int_equal(about_get(&b, &identity, buf_bytes(&file)), OK);
-    check_filled(&b);
-    about_fini(&a);
-    about_fini(&b);
-    buf_fini(&file);
+    struct about_file f;
+    about_file_begin(&f);
+    check_filled(&f.known);
+    assert_int_equal(about_get(&f.read, &identity, buf_bytes(&f.text)), OK);
+    check_filled(&f.read);
+    about_file_end(&f);
 }
 
-static void
-test_damage_in_every_byte_is_found(void **state)
+UNIT_TEST(test_damage_in_every_byte_is_found)
 {
-    struct about a, b;
-    struct buf file;
-    (void)state;
-    fill(&a);
-    buf_init(&file, NULL, 1 << 20);
-    about_put(&a, &identity, &file);
-    about_init(&b, NULL);
-    for (size_t i = 0; i < file.size; i++) {
-        file.at[i] ^= 0x10;
-        assert_int_not_equal(about_get(&b, &identity, buf_bytes(&file)), OK);
-        file.at[i] ^= 0x10;
-        assert_int_not_equal(about_get(&b, &identity, bytes_of(file.at, i)), OK);
+    struct about_file f;
+    about_file_begin(&f);
+    for (size_t i = 0; i < f.text.size; i++) {
+        f.text.at[i] ^= 0x10;
+        assert_int_not_equal(about_get(&f.read, &identity, buf_bytes(&f.text)), OK);
+        f.text.at[i] ^= 0x10;
+        assert_int_not_equal(about_get(&f.read, &identity, bytes_of(f.text.at, i)), OK);
     }
-    assert_int_equal(about_get(&b, &identity, buf_bytes(&file)), OK);
-    about_fini(&a);
-    about_fini(&b);
-    buf_fini(&file);
+    assert_int_equal(about_get(&f.read, &identity, buf_bytes(&f.text)), OK);
+    about_file_end(&f);
 }
 
-static void
-test_a_file_of_an_older_version_is_not_known(void **state)
+UNIT_TEST(test_a_file_of_an_older_version_is_not_known)
 {
-    struct about a, b;
-    struct buf file;
-    (void)state;
-    fill(&a);
-    buf_init(&file, NULL, 1 << 20);
-    about_put(&a, &identity, &file);
-    framed_end(&file, (const uint8_t *)"FKARCHIX", 1);
-    about_init(&b, NULL);
-    assert_int_equal(about_get(&b, &identity, buf_bytes(&file)), ERR_CORRUPT);
-    about_fini(&a);
-    about_fini(&b);
-    buf_fini(&file);
+    struct about_file f;
+    about_file_begin(&f);
+    framed_end(&f.text, (const uint8_t *)"FKARCHIX", 1);
+    assert_int_equal(about_get(&f.read, &identity, buf_bytes(&f.text)), ERR_CORRUPT);
+    about_file_end(&f);
 }
 
-static void
-test_another_content_is_not_known(void **state)
+UNIT_TEST(test_another_content_is_not_known)
 {
-    struct about a, b;
-    struct buf file;
-    (void)state;
-    fill(&a);
-    buf_init(&file, NULL, 1 << 20);
-    about_put(&a, &identity, &file);
-    about_init(&b, NULL);
+    struct about_file f;
+    about_file_begin(&f);
     struct about_identity other = identity;
     other.tag = bytes_of_text("tab");
-    assert_int_equal(about_get(&b, &other, buf_bytes(&file)), ERR_MISSING);
+    assert_int_equal(about_get(&f.read, &other, buf_bytes(&f.text)), ERR_MISSING);
     other = identity;
     other.key = bytes_of_text("kez");
-    assert_int_equal(about_get(&b, &other, buf_bytes(&file)), ERR_MISSING);
+    assert_int_equal(about_get(&f.read, &other, buf_bytes(&f.text)), ERR_MISSING);
     other = identity;
     other.size++;
-    assert_int_equal(about_get(&b, &other, buf_bytes(&file)), ERR_MISSING);
-    about_fini(&a);
-    about_fini(&b);
-    buf_fini(&file);
+    assert_int_equal(about_get(&f.read, &other, buf_bytes(&f.text)), ERR_MISSING);
+    about_file_end(&f);
 }
 
-static void
-test_names_that_have_no_room_hide_nothing(void **state)
+UNIT_TEST(test_names_that_have_no_room_hide_nothing)
 {
     struct about a;
     char name[1000];
-    (void)state;
     about_init(&a, NULL);
     assert_int_equal(about_begin(&a), OK);
     memset(name, 'n', sizeof name);

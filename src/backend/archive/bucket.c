@@ -1,12 +1,12 @@
 /*
  * bucket.c - an archive in a bucket: see store.h.
  *
- * Pages of the listing are read as they are wanted. Names of hours are in the order of time, and
- * listings in the order of names: one begins at the first hour that is asked for, and is given up
+ * Pages of the listing are read as they are needed. Names of hours are in the order of time, and
+ * listings in the order of names: a listing begins at the first hour of the question, and ends
  * after the last.
  *
- * A range is read with its ETag looked at: an object that was replaced after it was listed is an
- * error, not a mixture.
+ * The ETag of a range is compared with that of the listing: an object that was replaced in between
+ * is an error.
  */
 #include <stdio.h>
 
@@ -21,10 +21,10 @@
 enum {
     URL_BYTES_MAX = 64 * 1024,
     ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + 256,
-    NAMES_BYTES_MAX = 16 << 20, /* of a page */
+    NAMES_BYTES_MAX = 16 << 20, /* names of a page */
 };
 
-/* What is wanted of an answer's headers; the first is for signed requests. */
+/* Headers of a response that are read; the first is for signed requests. */
 enum bucket_wanted { WANTED_ERROR_TYPE, WANTED_ETAG };
 static const char *const wanted[] = {"x-amzn-ErrorType", "ETag", NULL};
 
@@ -34,16 +34,10 @@ struct bucket {
     struct source_counts *counts;
     const struct archive_settings *settings;
     const char *prefix;
-    struct fetcher *fetcher;
-    char root[ENDPOINT_BYTES]; /* of all its URLs, without a slash at the end */
+    char root[ENDPOINT_BYTES]; /* begin of all URLs, without a slash at the end */
 };
 
-struct bucket_session {
-    struct archive_session base; /* first: it is handed out */
-    struct fetch_session *fetching;
-};
-
-/* An object of the page at hand, in its `texts`. */
+/* An object of the current page; positions in `texts`. */
 struct page_object {
     size_t key, tag;
     uint64_t size;
@@ -162,7 +156,6 @@ read_page(struct bucket_listing *l, struct fetch *fetch, struct why *why)
 static enum err
 next_page(struct bucket_listing *l, struct why *why)
 {
-    struct bucket_session *session = (struct bucket_session *)l->base.session;
     struct fetch *fetch;
     l->count = l->next = 0;
     buf_clear(&l->body);
@@ -171,7 +164,7 @@ next_page(struct bucket_listing *l, struct why *why)
     if (e) return no_memory(why);
     const struct fetch_request request = {
         .method = "GET", .url = (const char *)l->url.at, .wanted = wanted};
-    e = fetch_open(session->fetching, l->base.asking.control, &request, &fetch, why);
+    e = fetch_open(l->base.asking.session, l->base.asking.control, &request, &fetch, why);
     if (e) return e;
     atomic_fetch_add_explicit(&l->of->counts->listings, 1, memory_order_relaxed);
     e = read_page(l, fetch, why);
@@ -181,13 +174,13 @@ next_page(struct bucket_listing *l, struct why *why)
 }
 
 static enum err
-list(struct archive_session *session, const struct archive_asking *asking,
+list(struct archive_store *store, const struct archive_asking *asking,
      struct archive_listing **ret_listing, struct why *why)
 {
     struct bucket_listing *l = mem_new(asking->budget, sizeof *l);
     if (l == NULL) return no_memory(why);
-    l->base = (struct archive_listing){session, *asking};
-    l->of = (struct bucket *)session->store;
+    l->base = (struct archive_listing){*asking};
+    l->of = (struct bucket *)store;
     buf_init(&l->url, asking->budget, URL_BYTES_MAX);
     buf_init(&l->body, asking->budget, LISTING_BYTES_MAX);
     buf_init(&l->texts, asking->budget, NAMES_BYTES_MAX);
@@ -239,14 +232,14 @@ close_range(struct archive_range *range)
 }
 
 static enum err
-open_range(struct archive_session *session, const struct archive_asking *asking,
+open_range(struct archive_store *store, const struct archive_asking *asking,
            const struct archive_object *object, uint64_t offset, uint64_t size,
            struct archive_range **ret_range, struct why *why)
 {
-    const struct bucket *b = (const struct bucket *)session->store;
+    const struct bucket *b = (const struct bucket *)store;
     struct bucket_range *r = mem_new(asking->budget, sizeof *r);
     if (r == NULL) return no_memory(why);
-    r->base = (struct archive_range){session, asking->budget};
+    r->base = (struct archive_range){asking->budget};
     r->object = object;
     r->left = size;
     buf_init(&r->url, asking->budget, URL_BYTES_MAX);
@@ -260,8 +253,7 @@ open_range(struct archive_session *session, const struct archive_asking *asking,
         .method = "GET", .url = (const char *)r->url.at, .headers = r->headers, .wanted = wanted};
     enum err e = buf_error(&r->url) ? no_memory(why) : OK;
     if (e == OK) {
-        e = fetch_open(((struct bucket_session *)session)->fetching, asking->control, &request,
-                       &r->fetch, why);
+        e = fetch_open(asking->session, asking->control, &request, &r->fetch, why);
     }
     if (e)
         close_range(&r->base);
@@ -318,38 +310,13 @@ read_range(struct archive_range *range, struct bytes *ret_piece, struct why *why
 /* --- the store -------------------------------------------------------------------------------- */
 
 static void
-close_session(struct archive_session *session)
-{
-    struct bucket_session *s = (struct bucket_session *)session;
-    if (s == NULL) return;
-    fetch_session_close(s->fetching);
-    mem_free(s->base.budget, s, sizeof *s);
-}
-
-static enum err
-open_session(struct archive_store *store, struct budget *budget,
-             struct archive_session **ret_session, struct why *why)
-{
-    struct bucket_session *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
-    s->base = (struct archive_session){store, budget};
-    enum err e = fetch_session_open(((struct bucket *)store)->fetcher, budget, &s->fetching, why);
-    if (e)
-        close_session(&s->base);
-    else
-        *ret_session = &s->base;
-    return e;
-}
-
-static void
 free_bucket(struct archive_store *store)
 {
     struct bucket *b = (struct bucket *)store;
-    fetcher_free(b->fetcher);
     mem_free(b->memory, b, sizeof *b);
 }
 
-/* An address has no names below it. */
+/* True for an IP address, which has no names below it. */
 static bool
 is_address(struct bytes host)
 {
@@ -361,7 +328,7 @@ is_address(struct bytes host)
     return true;
 }
 
-/* As the destination finds it: the bucket is part of the host, or else of the path. */
+/* Finds the root as the destination does: the bucket is part of the host, otherwise of the path. */
 static enum err
 find_root(struct bucket *b, const struct reader_options *options, struct why *why)
 {
@@ -391,8 +358,6 @@ archive_bucket_new(const struct reader_options *options, struct archive_store **
                    struct why *why)
 {
     static const struct archive_store_ops ops = {
-        .open_session = open_session,
-        .close_session = close_session,
         .list = list,
         .next = next,
         .free_listing = free_listing,
@@ -402,8 +367,6 @@ archive_bucket_new(const struct reader_options *options, struct archive_store **
         .free = free_bucket,
     };
     const struct archive_settings *x = &options->settings->u.archive;
-    const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
-    const struct fetcher_options fetching = {*options, &signing};
     struct bucket *b = mem_new(options->memory, sizeof *b);
     if (b == NULL) return no_memory(why);
     b->store.ops = &ops;
@@ -412,7 +375,6 @@ archive_bucket_new(const struct reader_options *options, struct archive_store **
     b->settings = x;
     b->prefix = x->prefix;
     enum err e = find_root(b, options, why);
-    if (e == OK) e = fetcher_new(&fetching, &b->fetcher, why);
     if (e)
         free_bucket(&b->store);
     else

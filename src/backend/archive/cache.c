@@ -9,7 +9,7 @@
 struct archive_cache {
     struct budget *memory;
     struct file_cache *files;
-    uint64_t archive; /* its hash */
+    uint64_t archive; /* hash of the archive */
 };
 
 enum err
@@ -73,7 +73,7 @@ archive_cache_store(struct archive_cache *c, const struct archive_object *object
     about_put(about, &identity, &file);
     if (buf_error(&file) == OK) {
         bool kept = file_cache_store(c->files, key_of(c, object), buf_bytes(&file));
-        (void)kept; /* what is lost is found out again */
+        (void)kept; /* a lost file is made again */
     }
     buf_fini(&file);
 }

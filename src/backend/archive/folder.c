@@ -1,8 +1,8 @@
 /*
  * folder.c - an archive in a directory: see store.h.
  *
- * Directories are walked depth first, names in order; of the one at hand and those above it all
- * names are in memory. Links are followed, but no deeper than DEPTH_MAX.
+ * Directories are walked depth first, names in order; all names of the current directory and those
+ * above it are in memory. Links are followed, at most DEPTH_MAX deep.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 enum {
     DEPTH_MAX = 12,
     PATH_BYTES = FILE_PATH_BYTES,
-    NAMES_BYTES_MAX = 64 << 20, /* of one directory */
+    NAMES_BYTES_MAX = 64 << 20, /* names of one directory */
     PIECE_BYTES = 256 * 1024,
     YOUNG_MS = 5000,
 };
@@ -49,7 +49,7 @@ archive_name_counts(struct bytes name)
 /* --- listing ---------------------------------------------------------------------------------- */
 
 struct folder_entry {
-    uint32_t at; /* of its name, which ends in NUL */
+    uint32_t at; /* position of its name, which ends in NUL */
     bool is_dir;
 };
 
@@ -63,7 +63,7 @@ struct level {
 struct folder_listing {
     struct archive_listing base; /* first: it is handed out */
     struct folder *of;
-    char path[PATH_BYTES]; /* of the directory at hand, below the root; ends in '/' unless empty */
+    char path[PATH_BYTES]; /* the current directory, below the root; ends in '/' unless empty */
     struct level levels[DEPTH_MAX];
     uint32_t depth; /* levels in use */
 };
@@ -83,7 +83,7 @@ take_name(void *context, const char *name, bool is_dir)
     return buf_error(&level->names);
 }
 
-/* As whole paths compare: of a directory the slash after its name counts. */
+/* Compares as whole paths do: with the slash after the name of a directory. */
 static int
 compare_names(const void *a, const void *b, void *level)
 {
@@ -97,7 +97,7 @@ compare_names(const void *a, const void *b, void *level)
     return left - right;
 }
 
-/* Reads the directory l->path. One that is gone meanwhile is empty, but for the root. */
+/* Reads the directory l->path. A directory that was removed meanwhile is empty, except the root. */
 static enum err
 enter(struct folder_listing *l, struct why *why)
 {
@@ -133,13 +133,13 @@ free_listing(struct archive_listing *listing)
 }
 
 static enum err
-list(struct archive_session *session, const struct archive_asking *asking,
+list(struct archive_store *store, const struct archive_asking *asking,
      struct archive_listing **ret_listing, struct why *why)
 {
     struct folder_listing *l = mem_new(asking->budget, sizeof *l);
     if (l == NULL) return no_memory(why);
-    l->base = (struct archive_listing){session, *asking};
-    l->of = (struct folder *)session->store;
+    l->base = (struct archive_listing){*asking};
+    l->of = (struct folder *)store;
     for (uint32_t i = 0; i < DEPTH_MAX; i++) {
         buf_init(&l->levels[i].names, asking->budget, NAMES_BYTES_MAX);
     }
@@ -152,7 +152,7 @@ list(struct archive_session *session, const struct archive_asking *asking,
     return e;
 }
 
-/* What tells this content of a file from another. False: it is gone, or no file. */
+/* Makes the tag of a file's content. *ret_is_file is false if it was removed, or is not a file. */
 static enum err
 look_at_file(struct folder_listing *l, struct archive_object *o, bool *ret_is_file, struct why *why)
 {
@@ -165,7 +165,7 @@ look_at_file(struct folder_listing *l, struct archive_object *o, bool *ret_is_fi
     e = env_facts(l->of->env, path, &facts, why);
     if (e == ERR_MISSING) return OK;
     if (e) return e;
-    if (facts.kind != FILE_KIND_PLAIN) return OK; /* to open a pipe would wait for its writer */
+    if (facts.kind != FILE_KIND_PLAIN) return OK; /* opening a pipe would wait for its writer */
     e = file_open(l->of->env, path, FILE_READ, &file, why);
     if (e == ERR_MISSING) return OK;
     if (e) return e == ERR_LIMIT ? ERR_IO : e;
@@ -180,7 +180,7 @@ look_at_file(struct folder_listing *l, struct archive_object *o, bool *ret_is_fi
     return OK;
 }
 
-/* The next name of the level at hand: goes down, or looks at the file. */
+/* Takes the next name of the current level: enters a directory, or looks at a file. */
 static enum err
 step(struct folder_listing *l, struct archive_object *o, bool *ret_found, struct why *why)
 {
@@ -243,21 +243,21 @@ close_range(struct archive_range *range)
 }
 
 static enum err
-open_range(struct archive_session *session, const struct archive_asking *asking,
+open_range(struct archive_store *store, const struct archive_asking *asking,
            const struct archive_object *object, uint64_t offset, uint64_t size,
            struct archive_range **ret_range, struct why *why)
 {
     char path[2 * PATH_BYTES];
     struct folder_range *r = mem_alloc(asking->budget, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read the archive");
-    r->base = (struct archive_range){session, asking->budget};
-    r->of = (struct folder *)session->store;
+    r->base = (struct archive_range){asking->budget};
+    r->of = (struct folder *)store;
     r->file = FILE_CLOSED;
     r->at = offset;
     r->end = offset + size;
     enum err e = path_in(path, sizeof path, r->of->root, object->key, why);
     if (e == OK) e = file_open(r->of->env, path, FILE_READ, &r->file, why);
-    if (e == ERR_MISSING) e = ERR_AGAIN; /* it was there */
+    if (e == ERR_MISSING) e = ERR_AGAIN; /* it was there when it was listed */
     if (e)
         close_range(&r->base);
     else
@@ -284,23 +284,6 @@ read_range(struct archive_range *range, struct bytes *ret_piece, struct why *why
 
 /* --- the store -------------------------------------------------------------------------------- */
 
-static enum err
-open_session(struct archive_store *store, struct budget *budget,
-             struct archive_session **ret_session, struct why *why)
-{
-    struct archive_session *s = mem_new(budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
-    *s = (struct archive_session){store, budget};
-    *ret_session = s;
-    return OK;
-}
-
-static void
-close_session(struct archive_session *s)
-{
-    if (s != NULL) mem_free(s->budget, s, sizeof *s);
-}
-
 static void
 free_folder(struct archive_store *store)
 {
@@ -313,8 +296,6 @@ archive_folder_new(const struct reader_options *options, struct archive_store **
                    struct why *why)
 {
     static const struct archive_store_ops ops = {
-        .open_session = open_session,
-        .close_session = close_session,
         .list = list,
         .next = next,
         .free_listing = free_listing,

@@ -11,8 +11,8 @@
  *                  say that it is that before
  *     counted      a histogram, as histogram_put()
  *
- * That is 4 to 9 bytes for most floats. When there is no more room, the upper half of the series is
- * let go, and all that would belong there from then on.
+ * That is 4 to 9 bytes for most floats. If there is no room left, the upper half of the series is
+ * dropped, and later series that would belong there are not taken.
  */
 #include "backend/archive/gather.h"
 
@@ -48,15 +48,15 @@ struct gather_chunk {
 struct gathered_object {
     size_t labels_at;
     uint32_t labels_size;
-    bool disordered; /* a time came that was not after the one before */
-    bool is_there;   /* it has a sample */
+    bool disordered; /* a sample was not later than the one before */
+    bool is_there;   /* the series has a sample */
     int64_t last_t, last_start;
     uint64_t last_bits;
     uint64_t count;
     struct gather_chunk *first, *last;
 };
 
-/* Where the next sample is read. */
+/* The position of the next sample. */
 struct gather_place {
     const struct gather_chunk *chunk;
     uint32_t at;
@@ -66,7 +66,7 @@ struct gather_place {
 
 struct gather_held {
     int64_t t_ms, start_ms;
-    uint64_t bits; /* of a histogram: nothing */
+    uint64_t bits; /* unused for a histogram */
     const uint8_t *histogram;
     uint32_t histogram_size;
     uint32_t order;
@@ -78,15 +78,15 @@ struct archive_gathering {
     struct table table;
     struct gathered_object *series;
     uint32_t count, capacity;
-    size_t used; /* of bytes_max */
+    size_t used; /* bytes used of bytes_max */
 
     bool sorted;
     uint32_t next;
     struct gathered_object *at_hand;
     struct gather_place place;
-    struct gather_held *held; /* of a series in disorder */
+    struct gather_held *held; /* samples of a series in disorder */
     uint64_t held_count, held_capacity, held_at;
-    struct gather_held waiting; /* read, and of another kind than the batch that was given */
+    struct gather_held waiting; /* the next sample, of another kind than the last batch */
     bool has_waiting;
     int64_t times_ms[BATCH];
     uint64_t bits[BATCH];
@@ -169,7 +169,7 @@ bytes_of_series(const struct gathered_object *s)
     return bytes;
 }
 
-/* How many of the sorted series take half of the memory; at least one, and not all. */
+/* The number of sorted series that take half of the memory; at least one, and not all. */
 static uint32_t
 lower_half(const struct archive_gathering *g)
 {
@@ -181,7 +181,7 @@ lower_half(const struct archive_gathering *g)
     return kept;
 }
 
-/* Keeps the first `kept` of the sorted series, with labels that lie close. */
+/* Keeps the first `kept` of the sorted series, and compacts labels. */
 static enum err
 keep_series(struct archive_gathering *g, uint32_t kept)
 {
@@ -214,7 +214,7 @@ keep_series(struct archive_gathering *g, uint32_t kept)
     return OK;
 }
 
-/* Lets the upper half go. ERR_LIMIT: there is one series only. */
+/* Drops the upper half of the series. ERR_LIMIT: there is only one series. */
 static enum err
 make_room(struct archive_gathering *g, struct why *why)
 {
@@ -263,7 +263,7 @@ gathering_add(struct archive_gathering *g, struct bytes labels, uint32_t *ret_nu
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* Room for `size` bytes at the end of the series. */
+/* Makes room for `size` bytes at the end of the series. */
 static uint8_t *
 make_chunk(struct archive_gathering *g, struct gathered_object *s, size_t size)
 {
@@ -327,7 +327,7 @@ gathering_put(struct archive_gathering *g, uint32_t number, int64_t t_ms, uint64
     enum err e = OK;
     s->is_there = true;
     if (g->options.names_only) return g->used > g->options.bytes_max ? make_room(g, why) : OK;
-    if (s->count > 0 && t_ms == s->last_t) return OK; /* it came twice */
+    if (s->count > 0 && t_ms == s->last_t) return OK; /* a repeated time */
     if (histogram != NULL) {
         e = histogram_check(histogram, why);
         if (e) return e;
@@ -349,7 +349,7 @@ gathering_bound(const struct archive_gathering *g)
     return buf_bytes(&g->bound);
 }
 
-/* False: there are no more. */
+/* Reads the next sample; false after the last. */
 static bool
 read_held(struct gather_place *p, struct gather_held *ret)
 {
@@ -388,7 +388,7 @@ compare_held(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
-/* All samples of the series at hand, in order, each time once. */
+/* Sorts the samples of the current series; each time is kept once. */
 static enum err
 put_in_order(struct archive_gathering *g, struct why *why)
 {

@@ -4,8 +4,8 @@
 #include "base/time_text.h"
 
 #define HOUR_MS      3600000
-#define TIME_MS_MIN  (-62167219200000) /* of the year 0 */
-#define TIME_MS_LAST 253402300799999   /* of the year 9999 */
+#define TIME_MS_MIN  (-62167219200000) /* begin of the year 0 */
+#define TIME_MS_LAST 253402300799999   /* end of the year 9999 */
 
 static void
 print_hour(int64_t ms, char to[HOUR_TEXT_BYTES])

@@ -1,10 +1,5 @@
 /* hours_test.c - the hours of a time, and names in them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "backend/archive/hours.h"
 
@@ -20,11 +15,9 @@ may_be_in(const struct hours *h, const char *dir)
     return hours_may_be_in(h, bytes_of_text(dir));
 }
 
-static void
-test_names_of_the_hours_around_count(void **state)
+UNIT_TEST(test_names_of_the_hours_around_count)
 {
     struct hours h;
-    (void)state;
     /* 2023-12-31T22:30 to 23:30, and two hours around. */
     hours_between(1704061800000, 1704065400000, 7200000, &h);
     assert_string_equal(h.first, "2023/12/31/20/");
@@ -44,22 +37,18 @@ test_names_of_the_hours_around_count(void **state)
     assert_false(may_be_in(&h, "lost+found"));
 }
 
-static void
-test_all_times_are_all_years(void **state)
+UNIT_TEST(test_all_times_are_all_years)
 {
     struct hours h;
-    (void)state;
     hours_between(INT64_MIN, INT64_MAX, 7200000, &h);
     assert_true(has(&h, "0000/01/01/00/a"));
     assert_true(has(&h, "9999/12/31/23/a"));
     assert_false(has(&h, "flat"));
 }
 
-static void
-test_any_name_counts_in_a_flat_archive(void **state)
+UNIT_TEST(test_any_name_counts_in_a_flat_archive)
 {
     struct hours h = {.all = true};
-    (void)state;
     assert_true(has(&h, "a"));
     assert_true(may_be_in(&h, "b"));
 }

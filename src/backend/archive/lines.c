@@ -1,15 +1,15 @@
 /*
  * lines.c - see lines.h.
  *
- * Nearly all lines of an archive are written the same way, and their labels come again and again:
+ * Nearly all lines of an archive have the same form, and their labels repeat:
  *
  *     {"name":"up","time":1700000000000,"value":1,"labels":{...}}
  *     |--- name ---|      |--- time, value ---|   |--- tail ---|
  *
- * A line that begins exactly so is read here: name and tail are looked up by a hash of 128 bits
- * with a secret seed, and only what is new, or looks different, goes to the JSON reader
- * (text_reader.h), which decides what it means. What that made of a tail holds for every line with
- * the same name and tail, as long as the tail has nothing but labels: find_known() and remember().
+ * A line of this form is read here: name and tail are looked up by a hash of 128 bits with a secret
+ * seed, and only a new tail, or another form, goes to the JSON reader (text_reader.h). Its result
+ * for a tail holds for every line with the same name and tail, if the tail has only labels:
+ * find_known() and remember().
  */
 #include "backend/archive/lines.h"
 
@@ -33,11 +33,11 @@ struct archive_lines {
     struct archive_line_sink sink;
     struct text_reader *reader;
     uint64_t seed;
-    struct table table; /* of places in `known` */
+    struct table table; /* positions in `known` by hash */
     struct lines_known *known;
     uint32_t known_count, known_capacity;
-    struct buf carry; /* of a record that goes on */
-    bool too_long;    /* that record is */
+    struct buf carry; /* begin of a record that continues */
+    bool too_long;    /* that record is too long */
     struct json_objects objects;
     uint64_t line;
     struct label labels[FINAL_LABELS_MAX];
@@ -82,15 +82,15 @@ archive_lines_forget(struct archive_lines *l)
 
 /* --- a line as most are written --------------------------------------------------------------- */
 
-/* What stands in such a line; all are views of it. */
+/* The parts of such a line, views of it. */
 struct line_head {
     struct bytes name;
-    struct bytes value; /* digits; empty: null */
-    struct bytes bits;  /* 16 hex digits; `at` NULL: there are none */
+    struct bytes value; /* digits; empty for null */
+    struct bytes bits;  /* 16 hex digits; `at` is NULL if missing */
     struct bytes tail;
     int64_t t_ms;
     int64_t start_ms;
-    uint64_t value_bits; /* once read_value() was here */
+    uint64_t value_bits; /* set by read_value() */
 };
 
 static bool
@@ -102,7 +102,7 @@ take(const uint8_t **at, const uint8_t *end, const char *text, size_t size)
 }
 #define TAKE(at, end, text) take(at, end, text, sizeof(text) - 1)
 
-/* An integer as JSON has it, of at most 18 digits. */
+/* Takes a JSON integer of at most 18 digits. */
 static bool
 take_integer(const uint8_t **at, const uint8_t *end, int64_t *ret)
 {
@@ -130,7 +130,7 @@ after_digits(const uint8_t *p, const uint8_t *end)
     return p;
 }
 
-/* A number as JSON has it; not its value. */
+/* Takes the text of a JSON number. */
 static bool
 take_number(const uint8_t **at, const uint8_t *end, struct bytes *ret)
 {
@@ -188,7 +188,7 @@ read_head(struct bytes line, struct line_head *h)
     return TAKE(&p, end, ",\"labels\":{");
 }
 
-/* False: it is no number that can be had. */
+/* Reads the value; false if it is out of range. */
 static bool
 read_value(struct line_head *h)
 {
@@ -198,7 +198,7 @@ read_value(struct line_head *h)
            number_parse((const char *)h->value.at, h->value.size, &h->value_bits);
 }
 
-/* What others wrote for series without samples. */
+/* True for lines that others wrote for series without samples. */
 static bool
 is_junk(const struct line_head *h)
 {
@@ -225,7 +225,7 @@ find_known(const struct archive_lines *l, XXH128_hash_t hash)
     return NULL;
 }
 
-/* Without memory it is not remembered. */
+/* Remembers a tail, if there is memory. */
 static void
 remember(struct archive_lines *l, XXH128_hash_t hash, uint32_t number)
 {
@@ -267,7 +267,7 @@ give_item(struct archive_lines *l, const struct text_item *item, uint32_t number
     return e;
 }
 
-/* Whether the reader found in the line what the head says, so that the tail has labels only. */
+/* True if the reader found the values of the head, so that the tail has only labels. */
 static bool
 agrees(const struct text_item *item, struct line_head *h)
 {
@@ -293,12 +293,13 @@ read_slowly(struct archive_lines *l, struct bytes line, struct line_head *h, str
         (void)why_set(&said, ERR_INPUT, "row without a sample");
         return say_junk(l, &said);
     }
-    if (item.sample_count == 0 && item.histogram == NULL) return OK; /* exemplars, or blanks */
+    if (item.sample_count == 0 && item.histogram == NULL)
+        return OK; /* exemplars, or an empty line */
     if (item.label_count > FINAL_LABELS_MAX) {
         (void)why_set(&said, ERR_LIMIT, "more than %d labels", FINAL_LABELS_MAX);
         return say_junk(l, &said);
     }
-    if (item.label_count > 0) /* the sink wants room */
+    if (item.label_count > 0) /* the sink needs room */
         memcpy(l->labels, item.labels, item.label_count * sizeof *item.labels);
     if (l->known_count == ARCHIVE_TEXTS_MAX) {
         archive_lines_forget(l);
@@ -335,7 +336,7 @@ read_line(struct archive_lines *l, struct bytes line, struct why *why)
     enum err e = OK;
     for (objects = (struct json_objects){0}; line.size > 0 && e == OK;) {
         size = json_objects_end(&objects, line);
-        e = read_line(l, bytes_of(line.at, size), why); /* one record, and so no deeper */
+        e = read_line(l, bytes_of(line.at, size), why); /* one record, so the recursion ends */
         line = bytes_of(line.at + size, line.size - size);
     }
     return e;
@@ -369,7 +370,7 @@ end_line(struct archive_lines *l, struct why *why)
     return say_junk(l, &said);
 }
 
-/* The part of a line that ends, or goes on later. */
+/* Keeps a part of a line. */
 static enum err
 carry(struct archive_lines *l, struct bytes part, struct why *why)
 {

@@ -1,12 +1,7 @@
-/*
- * lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
- * as we and others write it, or without line feeds between them, as Firehose joins them: each
- * counts as a line then.
- *
- * A line that cannot be read is junk: it is counted, and changes nothing for those after it.
- *
- * Threads: one.
- */
+/* lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
+ * as Firekeep and others write it, or without line feeds between them, as Firehose joins them: then
+ * each object counts as a line. * A line that cannot be read is junk: it is counted, and the lines
+ * after it are read. * Threads: one. */
 #ifndef BACKEND_ARCHIVE_LINES_H
 #define BACKEND_ARCHIVE_LINES_H
 
@@ -16,26 +11,26 @@
 #include "wire/shape.h"
 
 enum {
-    ARCHIVE_LINE_BYTES_MAX = 4 << 20, /* a longer one is junk */
-    ARCHIVE_TEXTS_MAX = 256 * 1024,   /* that are remembered */
+    ARCHIVE_LINE_BYTES_MAX = 4 << 20, /* a longer line is junk */
+    ARCHIVE_TEXTS_MAX = 256 * 1024,   /* label texts that are remembered */
 };
 
-/* Who is told. An error ends the reading, and is returned. */
+/* Receives samples. An error ends the reading, and is returned. */
 struct archive_line_sink {
-    /* Labels that were not seen before, or since archive_lines_forget(), in any order and with room
-     * for FINAL_LABELS_MAX; gives them a number. ERR_CORRUPT, ERR_LIMIT: they cannot be the labels
-     * of a series; the line is junk then. */
+    /* Gives a number to labels that are new since archive_lines_forget(), in any order and with
+     * room for FINAL_LABELS_MAX. ERR_CORRUPT, ERR_LIMIT: they cannot be the labels of a series; the
+     * line is junk. */
     enum err (*labels)(void *context, struct label *labels, uint32_t count, uint32_t *ret_number,
                        struct why *why);
-    /* Whether a sample of such labels and time is to be given; else its value is not looked at. */
+    /* True if a sample with such labels and time is needed; otherwise its value is not read. */
     bool (*wants)(void *context, uint32_t number, int64_t t_ms);
     enum err (*number)(void *context, uint32_t number, int64_t t_ms, uint64_t bits,
                        int64_t start_ms, struct why *why);
     enum err (*histogram)(void *context, uint32_t number, int64_t t_ms,
                           const struct histogram *histogram, int64_t start_ms, struct why *why);
-    /* More labels than can be remembered: what numbers stood for is forgotten. */
+    /* There are more labels than can be remembered: all numbers become invalid. */
     void (*forget)(void *context);
-    /* `why` says what is wrong with it. */
+    /* `why` has the reason. */
     enum err (*junk)(void *context, uint64_t line, const struct why *why);
     void *context;
 };
@@ -47,15 +42,15 @@ MUST_CHECK enum err archive_lines_new(struct budget *budget, uint64_t seed,
                                       struct archive_lines **ret_lines);
 void archive_lines_free(struct archive_lines *lines);
 
-/* Another text begins; its lines are counted from 1. */
+/* Begins a text; its lines are counted from 1. */
 void archive_lines_begin(struct archive_lines *lines);
 MUST_CHECK enum err archive_lines_give(struct archive_lines *lines, struct bytes text,
                                        struct why *why);
-/* The text has ended, with a line feed or without. */
+/* Ends the text, which need not end in a line feed. */
 MUST_CHECK enum err archive_lines_end(struct archive_lines *lines, struct why *why);
-/* Whether what was given ended with a line. */
+/* True if the text so far ended with a line. */
 bool archive_lines_is_between(const struct archive_lines *lines);
-/* Numbers of labels are no longer used. */
+/* Makes all numbers of labels invalid. */
 void archive_lines_forget(struct archive_lines *lines);
 
 #endif

@@ -29,7 +29,7 @@ end(void)
     noted_fini(&noted);
 }
 
-/* What is noted of a text, which is read in pieces. */
+/* Notes of a text that is read in pieces. */
 static const char *
 read_in(const char *text, size_t piece)
 {

@@ -1,4 +1,4 @@
-/* lines_testing.h - a sink that writes down what it is given, for tests of lines.h. */
+/* lines_testing.h - a sink that prints what it receives, for tests of lines.h. */
 #ifndef BACKEND_ARCHIVE_LINES_TESTING_H
 #define BACKEND_ARCHIVE_LINES_TESTING_H
 

@@ -65,7 +65,7 @@ listing_read(struct bytes body, enum err (*each)(void *context, const struct lis
         .fields = fields,
         .count = sizeof fields / sizeof *fields,
         .bytes_max = LISTING_BYTES_MAX,
-        .is_exact = true, /* cut, it would name something else */
+        .is_exact = true, /* a cut key would name another object */
         .item = "Contents",
         .each = take_object,
         .context = &r,

@@ -17,21 +17,19 @@ enum {
 
 struct listed_object {
     char key[LISTING_KEY_BYTES];
-    char etag[LISTING_ETAG_BYTES]; /* without quotes; "": it has none */
+    char etag[LISTING_ETAG_BYTES]; /* without quotes; "" if it has none */
     char modified[LISTING_TIME_BYTES];
     uint64_t size;
 };
 
-/*
- * Calls `each` for every object of a page, in its order; an error of it ends the reading and is
- * returned. ret_token: for the next page; "": it is the last. ERR_INPUT: no such listing;
- * ERR_LIMIT: too long; ERR_NOMEM.
- */
+/* Calls `each` for every object of a page, in order; its error ends the reading and is returned.
+ * ret_token is for the next page; "" on the last page. ERR_INPUT: it is not a listing; ERR_LIMIT:
+ * it is too long; ERR_NOMEM. */
 MUST_CHECK enum err listing_read(struct bytes body,
                                  enum err (*each)(void *context, const struct listed_object *o),
                                  void *context, char ret_token[LISTING_TOKEN_BYTES]);
 
-/* An ETag without what may stand around it: quotes, W/. Cut to fit. */
+/* An ETag without quotes and W/. Cut to fit. */
 void etag_plain(const char *from, char to[LISTING_ETAG_BYTES]);
 
 #endif

@@ -1,11 +1,7 @@
 /* listing_test.c - pages of a bucket's listing are read as they are, or refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
+#include <stdio.h>
 
 #include "backend/archive/listing.h"
 
@@ -30,11 +26,9 @@ read_page(const char *xml, char token[LISTING_TOKEN_BYTES])
 
 #define ROOT "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
 
-static void
-test_objects_are_listed_with_size_and_tag(void **state)
+UNIT_TEST(test_objects_are_listed_with_size_and_tag)
 {
     char token[LISTING_TOKEN_BYTES];
-    (void)state;
     assert_int_equal(
         read_page("<?xml version=\"1.0\"?>" ROOT "<Name>b</Name><IsTruncated>true</IsTruncated>"
                   "<Contents><Key>a/b&amp;c</Key><LastModified>T</LastModified>"
@@ -47,19 +41,16 @@ test_objects_are_listed_with_size_and_tag(void **state)
     assert_string_equal(token, "to/k=");
 }
 
-static void
-test_the_last_page_has_no_token(void **state)
+UNIT_TEST(test_the_last_page_has_no_token)
 {
     char token[LISTING_TOKEN_BYTES];
-    (void)state;
     assert_int_equal(read_page(ROOT "<IsTruncated>false</IsTruncated></ListBucketResult>", token),
                      OK);
     assert_string_equal(token, "");
     assert_string_equal(found, "");
 }
 
-static void
-test_what_is_no_listing_is_refused(void **state)
+UNIT_TEST(test_what_is_no_listing_is_refused)
 {
     static const char *const texts[] = {
         "",
@@ -74,7 +65,6 @@ test_what_is_no_listing_is_refused(void **state)
         ROOT "<Contents><Key>a</Key><Size>1</Size></Contents>",
     };
     char token[LISTING_TOKEN_BYTES];
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_int_equal(read_page(texts[i], token), ERR_INPUT);
     }

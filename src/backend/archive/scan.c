@@ -3,21 +3,21 @@
  *
  *     listing -> objects -> spans -> ranges, AHEAD_MAX of them open -> text -> lines -> series
  *
- * A pass reads all objects once. If the answer is larger than GATHER_BYTES, a pass gives the first
- * of its series, and the next pass reads for those that follow: memory is bounded, whatever is
- * asked, and a question about few series is one pass.
+ * A pass reads all objects once. If the result is larger than GATHER_BYTES, a pass gives its first
+ * series, and the next pass the series after them: memory is bounded for every question, and a
+ * question about few series needs one pass.
  *
- * Of an object that the cache knows only the parts with samples of the time are read, or nothing,
- * if none of its series can match. What is read whole is described for the cache on the way.
+ * If the cache knows an object, only its parts with samples of the time are read, or nothing, if
+ * none of its series can match. An object that is read whole is indexed for the cache.
  *
- * What labels mean for the question is found out once for each text of them (lines.h), and kept in
- * `met`.
+ * Labels are judged once for each text of them (lines.h); the result is in `met`.
  */
 #include "backend/archive/scan.h"
 
 #include "backend/archive/gather.h"
 #include "backend/archive/lines.h"
 #include "backend/archive/unpack.h"
+#include "backend/fetch/fetch_reader.h"
 #include "base/array.h"
 #include "base/table.h"
 #include "base/warnings.h"
@@ -29,68 +29,66 @@ enum {
     NAMES_BYTES_MAX = 64 << 20,
 };
 
-/* Labels of lines, by the number that lines.h knows. */
+/* Labels of lines, by their number in lines.h. */
 struct met {
-    uint32_t series;   /* of the gathering; GATHERING_NONE: not wanted */
-    uint32_t seen;     /* the last object that has them */
-    uint32_t pairs_at; /* of the labels, in `met_pairs` */
+    uint32_t series;   /* number in the gathering; GATHERING_NONE if not needed */
+    uint32_t seen;     /* the last object that has these labels */
+    uint32_t pairs_at; /* position of the labels in `met_pairs` */
     uint32_t pair_count;
 };
 
 /* A label, while objects are described. */
 struct met_pair {
     uint64_t pair;
-    uint32_t seen;    /* the last object that has it */
-    uint32_t name_at; /* of a metric name: where it is in `met_names`, else NO_NAME */
+    uint32_t seen;    /* the last object that has the label */
+    uint32_t name_at; /* position of a metric name in `met_names`, otherwise NO_NAME */
 };
 #define NO_NAME UINT32_MAX
 
-/* A piece of an object, on its way. */
+/* A range of an object that is requested. */
 struct scan_ahead {
     struct archive_object object;
     struct archive_range *range;
     uint64_t offset, size;
-    bool begins; /* a span of the object, */
-    bool ends;   /* or ends it */
+    bool begins; /* begins a span of the object, */
+    bool ends;   /* or ends a span */
     bool is_last;
-    bool is_described; /* it is read whole, for the cache */
+    bool is_described; /* the object is read whole, for the cache */
 };
 
-/* Of an object: what is to be read. */
+/* A part of an object to read. */
 struct scan_span {
     uint64_t at, end;
 };
 
 struct archive_scan {
     struct archive_scan_options options;
-    struct arena arena;
     struct query_request request;
     struct archive_asking asking;
-    struct archive_session *session;
     struct archive_listing *listing;
     struct archive_unpacker *unpacker;
     struct archive_lines *lines;
     struct archive_gathering *gathering;
-    bool passed; /* all of a pass is read */
+    bool passed; /* the pass is complete */
     struct buf from;
     struct buf labels;
 
     struct met *met;
     uint32_t met_count, met_capacity;
-    uint32_t *met_pairs; /* places in `pairs` */
+    uint32_t *met_pairs; /* positions in `pairs` */
     uint32_t met_pair_count, met_pair_capacity;
     struct met_pair *pairs;
     uint32_t pair_count, pair_capacity;
     struct table pair_table;
     struct buf met_names; /* each with its length */
-    struct about known;   /* of the object that is listed */
-    struct about about;   /* of the one that is read, while `describing` */
+    struct about known;   /* index of the listed object */
+    struct about about;   /* index of the object that is read, while `describing` */
     bool describing;
-    uint32_t object_number; /* of the one that is read */
+    uint32_t object_number; /* of the object that is read */
 
-    /* What is listed and not yet asked for. */
+    /* The object that is listed and not requested. */
     struct archive_object object;
-    struct scan_span *spans; /* of it, that are left */
+    struct scan_span *spans; /* its spans */
     uint32_t span_count, span_capacity, span_next;
     bool span_begun, is_known;
     bool has_object, listed;
@@ -102,12 +100,6 @@ struct archive_scan {
     uint64_t junk;
     struct why first_junk;
 };
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
 
 static void
 tally(_Atomic uint64_t *what, uint64_t count)
@@ -129,7 +121,7 @@ is_asked_for(const struct archive_scan *s, struct bytes labels)
     return true;
 }
 
-/* The place of a label among `pairs`. */
+/* Finds the position of a label in `pairs`. */
 static enum err
 find_pair(struct archive_scan *s, const struct label *label, uint32_t *ret_place)
 {
@@ -155,7 +147,7 @@ find_pair(struct archive_scan *s, const struct label *label, uint32_t *ret_place
     return OK;
 }
 
-/* The labels as the archive has them, before anything is made of them. */
+/* Notes the labels as the archive has them. */
 static enum err
 meet_pairs(struct archive_scan *s, const struct label *labels, uint32_t count, struct met *met)
 {
@@ -175,7 +167,7 @@ meet_pairs(struct archive_scan *s, const struct label *labels, uint32_t count, s
     return OK;
 }
 
-/* The object that is read has such labels. Without memory it will not be described. */
+/* Adds the labels to the index of the object. Without memory there will be no index. */
 static void
 describe_labels(struct archive_scan *s, struct met *met)
 {
@@ -199,15 +191,15 @@ meet_labels(void *context, struct label *labels, uint32_t count, uint32_t *ret_n
     struct archive_scan *s = context;
     struct met met = {.series = GATHERING_NONE};
     buf_clear(&s->labels);
-    if (meet_pairs(s, labels, count, &met)) return no_memory(why);
+    if (meet_pairs(s, labels, count, &met)) return fetch_no_memory(why);
     enum err e = final_labels_build(&s->options.external, labels, count, &s->labels, why);
     if (e == OK && is_asked_for(s, buf_bytes(&s->labels))) {
         e = gathering_add(s->gathering, buf_bytes(&s->labels), &met.series);
-        if (e) return no_memory(why);
+        if (e) return fetch_no_memory(why);
     }
     if (e) return e;
     if (!array_reserve(s->options.budget, &s->met, &s->met_capacity, s->met_count + 1)) {
-        return no_memory(why);
+        return fetch_no_memory(why);
     }
     *ret_number = s->met_count;
     s->met[s->met_count++] = met;
@@ -243,7 +235,7 @@ forget_met(void *context)
     buf_clear(&s->met_names);
 }
 
-/* The gathering has other numbers from now on. */
+/* Called when numbers of the gathering become invalid. */
 static void
 forget_all(void *context)
 {
@@ -280,10 +272,10 @@ static enum err
 begin_listing(struct archive_scan *s, struct why *why)
 {
     s->listed = s->has_object = s->describing = false;
-    return s->options.store->ops->list(s->session, &s->asking, &s->listing, why);
+    return s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
 }
 
-/* The parts of a known object that have samples of the time. */
+/* Finds the parts of a known object that have samples of the time. */
 static enum err
 find_spans(struct archive_scan *s, struct why *why)
 {
@@ -298,7 +290,7 @@ find_spans(struct archive_scan *s, struct why *why)
             continue;
         }
         if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, s->span_count + 1)) {
-            return no_memory(why);
+            return fetch_no_memory(why);
         }
         s->spans[s->span_count++] = (struct scan_span){p->offset, end};
     }
@@ -320,7 +312,7 @@ plan_object(struct archive_scan *s, struct why *why)
         if (e) return e;
     } else {
         if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, 1)) {
-            return no_memory(why);
+            return fetch_no_memory(why);
         }
         s->spans[s->span_count++] = (struct scan_span){0, s->object.size};
     }
@@ -329,7 +321,7 @@ plan_object(struct archive_scan *s, struct why *why)
     return OK;
 }
 
-/* The next object of which something is to be read. */
+/* Finds the next object with parts to read. */
 static enum err
 find_object(struct archive_scan *s, struct why *why)
 {
@@ -344,7 +336,7 @@ find_object(struct archive_scan *s, struct why *why)
     return OK;
 }
 
-/* Asks for what comes next, if there is anything. */
+/* Requests the next range, if there is one. */
 static enum err
 look_ahead(struct archive_scan *s, struct why *why)
 {
@@ -360,7 +352,7 @@ look_ahead(struct archive_scan *s, struct why *why)
     a->ends = a->size == left;
     a->is_last = a->ends && s->span_next + 1 == s->span_count;
     a->is_described = !s->is_known && s->options.cache != NULL;
-    e = s->options.store->ops->open(s->session, &s->asking, &a->object, a->offset, a->size,
+    e = s->options.store->ops->open(s->options.store, &s->asking, &a->object, a->offset, a->size,
                                     &a->range, why);
     if (e) return e;
     s->ahead_count++;
@@ -470,7 +462,7 @@ read_range(struct archive_scan *s, struct why *why)
     }
 }
 
-/* Leaves out the rest of an object that is damaged, where the question allows it. */
+/* Leaves out the rest of a damaged object, if the question allows it. */
 static enum err
 pass_over(struct archive_scan *s, enum err e, struct why *why)
 {
@@ -486,10 +478,10 @@ pass_over(struct archive_scan *s, enum err e, struct why *why)
         ended = s->ahead[s->ahead_first].is_last;
     }
     if (!ended) s->has_object = false;
-    return warnings_add(&s->warnings, why) ? no_memory(why) : OK;
+    return warnings_add(&s->warnings, why) ? fetch_no_memory(why) : OK;
 }
 
-/* All objects, once. */
+/* Reads all objects once. */
 static enum err
 read_pass(struct archive_scan *s, struct why *why)
 {
@@ -523,10 +515,10 @@ begin_pass(struct archive_scan *s, struct why *why)
     gathering_free(s->gathering);
     s->gathering = NULL;
     enum err e = gathering_new(&options, &s->gathering);
-    return e ? no_memory(why) : read_pass(s, why);
+    return e ? fetch_no_memory(why) : read_pass(s, why);
 }
 
-/* Junk is told of once, whatever the number of passes. */
+/* Reports junk once, whatever the number of passes. */
 static enum err
 tell_of_junk(struct archive_scan *s, struct why *why)
 {
@@ -534,7 +526,7 @@ tell_of_junk(struct archive_scan *s, struct why *why)
     if (s->junk == 0 || s->from.size > 0) return OK;
     (void)why_set(&said, ERR_CORRUPT, "%llu lines are not samples and were left out; the first: %s",
                   (unsigned long long)s->junk, s->first_junk.text);
-    return warnings_add(&s->warnings, &said) ? no_memory(why) : OK;
+    return warnings_add(&s->warnings, &said) ? fetch_no_memory(why) : OK;
 }
 
 enum err
@@ -555,7 +547,7 @@ archive_scan_next(struct archive_scan *s, struct bytes *ret_labels, struct why *
         if (bound.size == 0) return OK;
         buf_clear(&s->from);
         buf_put_bytes(&s->from, bound);
-        if (buf_error(&s->from)) return no_memory(why);
+        if (buf_error(&s->from)) return fetch_no_memory(why);
         s->passed = false;
     }
 }
@@ -574,40 +566,23 @@ archive_scan_warning(struct archive_scan *s, uint32_t index)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-/* Matchers live as long as the question; the arrays of them need not. */
-static enum err
-copy_request(struct archive_scan *s, const struct query_request *r)
-{
-    uint32_t count = r->set_count == 0 ? 0 : r->sets[0].count;
-    struct matcher_set *set = arena_new(&s->arena, sizeof *set);
-    struct matcher **matchers = arena_new(&s->arena, (count + 1) * sizeof *matchers);
-    if (set == NULL || matchers == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
-        matchers[i] = r->sets[0].matchers[i];
-    }
-    *set = (struct matcher_set){matchers, count};
-    s->request = *r;
-    s->request.sets = set;
-    s->request.set_count = count > 0;
-    return OK;
-}
-
 enum err
 archive_scan_new(const struct archive_scan_options *options, const struct query_request *r,
                  struct archive_scan **ret_scan, struct why *why)
 {
     struct archive_scan *s = mem_new(options->budget, sizeof *s);
     uint64_t seed = 0;
-    if (s == NULL) return no_memory(why);
+    if (s == NULL) return fetch_no_memory(why);
     s->options = *options;
-    arena_init(&s->arena, options->budget, 0, 0);
+    s->request = *r;
     buf_init(&s->from, options->budget, LABEL_BYTES_MAX);
     buf_init(&s->labels, options->budget, 16 * LABEL_BYTES_MAX);
     warnings_init(&s->warnings, options->budget);
     about_init(&s->known, options->budget);
     about_init(&s->about, options->budget);
     buf_init(&s->met_names, options->budget, NAMES_BYTES_MAX);
-    s->asking = (struct archive_asking){options->budget, r->control, {.all = true}};
+    s->asking = (struct archive_asking){
+        .budget = options->budget, .control = r->control, .hours.all = true};
     if (options->layout == ARCHIVE_HOURLY) {
         hours_between(r->min_ms, r->max_ms, options->late_ms, &s->asking.hours);
     }
@@ -619,12 +594,11 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
                                      .junk = take_junk,
                                      .context = s};
     enum err e = env_random(options->env, &seed, sizeof seed);
-    if (e == OK) e = copy_request(s, r);
     if (e == OK) e = archive_unpacker_new(options->budget, &s->unpacker);
     if (e == OK) e = archive_lines_new(options->budget, seed, &sink, &s->lines);
-    if (e == ERR_NOMEM) (void)no_memory(why);
+    if (e == ERR_NOMEM) (void)fetch_no_memory(why);
     if (e == OK) {
-        e = options->store->ops->open_session(options->store, options->budget, &s->session, why);
+        e = fetch_session_open(options->fetcher, options->budget, &s->asking.session, why);
     }
     if (e)
         archive_scan_free(s);
@@ -638,7 +612,7 @@ archive_scan_free(struct archive_scan *s)
 {
     if (s == NULL) return;
     drop_ahead(s);
-    if (s->session != NULL) s->options.store->ops->close_session(s->session);
+    fetch_session_close(s->asking.session);
     gathering_free(s->gathering);
     archive_lines_free(s->lines);
     archive_unpacker_free(s->unpacker);
@@ -653,6 +627,5 @@ archive_scan_free(struct archive_scan *s)
     buf_fini(&s->from);
     buf_fini(&s->labels);
     warnings_fini(&s->warnings);
-    arena_fini(&s->arena);
     mem_free(s->options.budget, s, sizeof *s);
 }

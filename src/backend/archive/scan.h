@@ -1,6 +1,6 @@
 /*
- * scan.h - one question to an archive: its objects are listed, those that may have something of
- * it are read, several ranges ahead, and what they have is put in order (gather.h).
+ * scan.h - one question to an archive: lists its objects, reads those that may have samples of it,
+ * several ranges ahead, and sorts the series (gather.h).
  *
  *     archive_scan_new() -> archive_scan_next(), archive_scan_batch(), archive_scan_warning()
  *
@@ -18,15 +18,16 @@ struct archive_scan_options {
     struct env *env;
     struct budget *budget;
     struct archive_store *store;
-    struct archive_cache *cache; /* NULL: nothing is kept */
+    struct fetcher *fetcher;     /* of the store */
+    struct archive_cache *cache; /* NULL without a cache */
     struct source_counts *counts;
     struct external_labels external;
     enum archive_layout layout;
     int64_t late_ms;
-    bool names_only; /* samples are of no interest */
+    bool names_only; /* only labels are needed */
 };
 
-/* `request` is copied, but not what its matchers point to. ERR_NOMEM. */
+/* `request` is copied; its sets live as long as the scan. ERR_NOMEM. */
 MUST_CHECK enum err archive_scan_new(const struct archive_scan_options *options,
                                      const struct query_request *request,
                                      struct archive_scan **ret_scan, struct why *why);

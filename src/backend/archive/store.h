@@ -1,69 +1,61 @@
 /*
- * store.h - where the objects of an archive are: a directory, or a bucket. They are listed anew for
- * each question, in the order of their names, and read from any place on.
+ * store.h - the objects of an archive, in a directory or a bucket. Each question lists them, in the
+ * order of their names, and reads ranges of them.
  *
- * Threads: a store belongs to all; what is made of it to one.
+ * Threads: a store may be used from any; its listings and ranges from one.
  */
 #ifndef BACKEND_ARCHIVE_STORE_H
 #define BACKEND_ARCHIVE_STORE_H
 
 #include "backend/archive/hours.h"
-#include "backend/reader.h"
+#include "backend/fetch/fetch.h"
 
 enum {
     ARCHIVE_KEY_BYTES = 1025,
     ARCHIVE_TAG_BYTES = 128,
-    ARCHIVE_RANGE_BYTES = 8 << 20, /* that one part has at most */
+    ARCHIVE_RANGE_BYTES = 8 << 20, /* of one range, at most */
 };
 
 struct archive_object {
     char key[ARCHIVE_KEY_BYTES];
-    /* What another content of this name has otherwise: of a bucket the ETag, of a directory the
-     * file's number and times. Never empty. */
+    /* Changes with the content: the ETag in a bucket, the file's number and times in a directory.
+     * Never empty. */
     char tag[ARCHIVE_TAG_BYTES];
     uint64_t size;
-    bool is_young; /* it could change now without another tag */
+    bool is_young; /* it may change now without a new tag */
 };
 
-/* For one question. */
+/* The environment of one question. */
 struct archive_asking {
     struct budget *budget;
     struct query_control *control; /* may be NULL */
+    struct fetch_session *session; /* of requests */
     struct hours hours;
 };
 
 struct archive_store;
-/* Each store has more of these, which begin so. */
-struct archive_session {
-    struct archive_store *store;
-    struct budget *budget;
-};
+/* The begin of each store's own structs. */
 struct archive_listing {
-    struct archive_session *session;
     struct archive_asking asking;
 };
 struct archive_range {
-    struct archive_session *session;
     struct budget *budget;
 };
 
 struct archive_store_ops {
-    enum err (*open_session)(struct archive_store *store, struct budget *budget,
-                             struct archive_session **ret_session, struct why *why);
-    void (*close_session)(struct archive_session *session);
-    enum err (*list)(struct archive_session *session, const struct archive_asking *asking,
+    enum err (*list)(struct archive_store *store, const struct archive_asking *asking,
                      struct archive_listing **ret_listing, struct why *why);
-    /* The next one; *ret_more false: there is none. Without those that are empty, or do not count:
-     * archive_name_counts(). */
+    /* Gets the next object; *ret_more is false after the last. Leaves out empty objects and those
+     * that do not count: archive_name_counts(). */
     enum err (*next)(struct archive_listing *listing, struct archive_object *ret_object,
                      bool *ret_more, struct why *why);
     void (*free_listing)(struct archive_listing *listing);
-    /* Begins to read 1..ARCHIVE_RANGE_BYTES of an object; `object` is borrowed until the end. */
-    enum err (*open)(struct archive_session *session, const struct archive_asking *asking,
+    /* Begins to read 1..ARCHIVE_RANGE_BYTES of an object; `object` is borrowed until close(). */
+    enum err (*open)(struct archive_store *store, const struct archive_asking *asking,
                      const struct archive_object *object, uint64_t offset, uint64_t size,
                      struct archive_range **ret_range, struct why *why);
-    /* More of it, a view until the next call; empty: that was all. ERR_AGAIN: the object is not
-     * what was listed any more. */
+    /* Reads more of a range, a view until the next call; empty at its end. ERR_AGAIN: the object
+     * changed after it was listed. */
     enum err (*read)(struct archive_range *range, struct bytes *ret_piece, struct why *why);
     void (*close)(struct archive_range *range);
     void (*free)(struct archive_store *store);
@@ -72,13 +64,14 @@ struct archive_store {
     const struct archive_store_ops *ops;
 };
 
-/* ERR_NOMEM; ERR_INPUT, ERR_MISSING, ERR_LIMIT: the settings cannot be. */
+/* A bucket sends its requests in the session of the question. ERR_NOMEM; ERR_INPUT, ERR_MISSING,
+ * ERR_LIMIT: invalid settings. */
 MUST_CHECK enum err archive_folder_new(const struct reader_options *options,
                                        struct archive_store **ret_store, struct why *why);
 MUST_CHECK enum err archive_bucket_new(const struct reader_options *options,
                                        struct archive_store **ret_store, struct why *why);
 
-/* Whether an object of that name holds samples: the part after the last '/' does not begin with '_'
+/* True if an object of that name has samples: the part after the last '/' does not begin with '_'
  * or '.', and does not end in ".tmp". */
 bool archive_name_counts(struct bytes name);
 

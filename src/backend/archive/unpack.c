@@ -18,12 +18,12 @@ enum archive_packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD
 struct archive_unpacker {
     struct budget *budget;
     enum archive_packing packing;
-    uint8_t head[HEAD_BYTES]; /* of the object, while it is too short to tell */
+    uint8_t head[HEAD_BYTES]; /* begin of the object, until its format is known */
     uint32_t head_size;
-    bool head_pending; /* it is to be unpacked before `from` */
+    bool head_pending; /* it is unpacked before `from` */
     struct bytes from;
-    uint64_t taken; /* bytes, since archive_unpacker_begin() */
-    bool between;   /* members or frames */
+    uint64_t taken; /* bytes since archive_unpacker_begin() */
+    bool between;   /* between members or frames */
     z_stream gzip;
     bool gzip_open;
     ZSTD_DStream *zstd;
@@ -67,8 +67,8 @@ archive_unpacker_give(struct archive_unpacker *u, struct bytes packed)
     u->from = packed;
 }
 
-/* What begins like no text was packed, and is damaged where that would show: its lines would all be
- * junk. */
+/* True if the object begins as a text. Otherwise it was compressed and its begin is damaged: all
+ * its lines would be junk. */
 static bool
 begins_as_text(const struct archive_unpacker *u)
 {
@@ -77,7 +77,7 @@ begins_as_text(const struct archive_unpacker *u)
         if (*at < ' ' && *at != '\t' && *at != '\n' && *at != '\r') return false;
         size_t size = utf8_step(at, (size_t)(end - at));
         bool is_cut = end - at < UTF8_BYTES_MAX && *at >= 0xc2 &&
-                      *at <= 0xf4; /* the head ends in a character */
+                      *at <= 0xf4; /* the head ends within a character */
         if (size == 0) return is_cut;
         at += size;
     }
@@ -109,7 +109,7 @@ begin_packing(struct archive_unpacker *u, struct why *why)
     return OK;
 }
 
-/* Gathers the first bytes. False: there are not enough yet. */
+/* Collects the first bytes. False if there are not enough. */
 static bool
 has_head(struct archive_unpacker *u)
 {
@@ -123,7 +123,7 @@ has_head(struct archive_unpacker *u)
 static enum err
 unpack_gzip(struct archive_unpacker *u, struct bytes *from, size_t *ret_size, struct why *why)
 {
-    if (u->between) { /* after a member only another one may stand, or zeros */
+    if (u->between) { /* only another member or zeros may follow a member */
         while (from->size > 0 && from->at[0] == 0) {
             *from = bytes_of(from->at + 1, from->size - 1);
         }
@@ -202,7 +202,7 @@ archive_unpacker_take(struct archive_unpacker *u, struct bytes *ret_text, struct
         size_t before = from->size;
         enum err e = unpack_some(u, from, ret_text, why);
         if (e || ret_text->size > 0) {
-            u->head_pending = false; /* these few bytes are always taken at once */
+            u->head_pending = false; /* these few bytes are always consumed at once */
             return e;
         }
         more = from->size < before || u->head_pending;
@@ -219,7 +219,7 @@ archive_unpacker_end(struct archive_unpacker *u, struct why *why)
         return why_set(why, ERR_CORRUPT, "the compressed data is cut short");
     }
     if (u->packing != PACKING_UNKNOWN || u->head_size == 0) return OK;
-    return begin_packing(u, why); /* very short, and plain: archive_unpacker_take() gives it */
+    return begin_packing(u, why); /* very short and plain: archive_unpacker_take() returns it */
 }
 
 bool

@@ -1,8 +1,6 @@
-/*
- * answer.c - see answer.h. Codes keep their meaning from version to version, status and words do
- * not: 18.16 answers nearly everything with 500. A code that is not in the list is judged by the
- * status, so what is not known is tried again rather than given up.
- */
+/* answer.c - see answer.h. Codes keep their meaning from version to version, status and words do
+ * not: 18.16 responds to nearly everything with 500. A code that is not in the list is judged by
+ * the status, so that an unknown error is retried rather than given up. */
 #include "backend/clickhouse/answer.h"
 
 #include <ctype.h>
@@ -22,7 +20,7 @@ struct answer_rule {
 };
 
 static const struct answer_rule rules[] = {
-    /* It will pass. */
+    /* The error passes. */
     {3, VERDICT_RETRY, CLICKHOUSE_PLAIN, "unexpected_end_of_file"},
     {74, VERDICT_RETRY, CLICKHOUSE_PLAIN, "cannot_read_from_file"},
     {75, VERDICT_RETRY, CLICKHOUSE_PLAIN, "cannot_write_to_file"},
@@ -55,7 +53,7 @@ static const struct answer_rule rules[] = {
     {1000, VERDICT_RETRY, CLICKHOUSE_PLAIN, "poco_exception"},
     {1001, VERDICT_RETRY, CLICKHOUSE_PLAIN, "std_exception"},
     {1002, VERDICT_RETRY, CLICKHOUSE_PLAIN, "unknown_exception"},
-    /* It will pass if less is sent at a time. */
+    /* The error passes if less is sent at a time. */
     {173, VERDICT_THROTTLED, CLICKHOUSE_PLAIN, "cannot_allocate_memory"},
     {201, VERDICT_THROTTLED, CLICKHOUSE_PLAIN, "quota_exceeded"},
     {202, VERDICT_THROTTLED, CLICKHOUSE_PLAIN, "too_many_simultaneous_queries"},
@@ -67,14 +65,14 @@ static const struct answer_rule rules[] = {
     {700, VERDICT_THROTTLED, CLICKHOUSE_PLAIN, "session_limit_exceeded"},
     {745, VERDICT_THROTTLED, CLICKHOUSE_PLAIN, "server_overloaded"},
     {762, VERDICT_THROTTLED, CLICKHOUSE_PLAIN, "connection_limit_reached"},
-    /* One of the rows is the reason, or a table that is not what it was. */
+    /* The cause is one of the rows, or a table that has changed. */
     {27, VERDICT_SOME_DEAD, CLICKHOUSE_MISREAD, "cannot_parse"},
     {32, VERDICT_SOME_DEAD, CLICKHOUSE_MISREAD, "read_after_end"},
     {33, VERDICT_SOME_DEAD, CLICKHOUSE_MISREAD, "cannot_read_all_data"},
     {53, VERDICT_SOME_DEAD, CLICKHOUSE_MISREAD, "type_mismatch"},
     {117, VERDICT_SOME_DEAD, CLICKHOUSE_MISREAD, "incorrect_data"},
     {131, VERDICT_SOME_DEAD, CLICKHOUSE_MISREAD, "too_large_string"},
-    /* One of the rows is the reason: constraints, and views that are fed by the table. */
+    /* The cause is one of the rows: constraints, and views that the table feeds. */
     {6, VERDICT_SOME_DEAD, CLICKHOUSE_PLAIN, "cannot_parse_text"},
     {38, VERDICT_SOME_DEAD, CLICKHOUSE_PLAIN, "cannot_parse_date"},
     {41, VERDICT_SOME_DEAD, CLICKHOUSE_PLAIN, "cannot_parse_datetime"},
@@ -89,11 +87,11 @@ static const struct answer_rule rules[] = {
     {407, VERDICT_SOME_DEAD, CLICKHOUSE_PLAIN, "decimal_overflow"},
     {469, VERDICT_SOME_DEAD, CLICKHOUSE_PLAIN, "violated_constraint"},
     {691, VERDICT_SOME_DEAD, CLICKHOUSE_PLAIN, "unknown_element_of_enum"},
-    /* Fewer rows are taken. */
+    /* Fewer rows are accepted. */
     {158, VERDICT_TOO_LARGE, CLICKHOUSE_PLAIN, "too_many_rows"},
     {307, VERDICT_TOO_LARGE, CLICKHOUSE_PLAIN, "too_many_bytes"},
     {396, VERDICT_TOO_LARGE, CLICKHOUSE_PLAIN, "too_many_rows_or_bytes"},
-    /* Server and table are to be looked at again. */
+    /* The properties of server and table have to be read again. */
     {8, VERDICT_UNPREPARED, CLICKHOUSE_UNKNOWN_FORM, "no_such_column"},
     {10, VERDICT_UNPREPARED, CLICKHOUSE_UNKNOWN_FORM, "no_such_column"},
     {16, VERDICT_UNPREPARED, CLICKHOUSE_UNKNOWN_FORM, "no_such_column"},
@@ -109,7 +107,7 @@ static const struct answer_rule rules[] = {
     {115, VERDICT_UNPREPARED, CLICKHOUSE_UNKNOWN_FORM, "unknown_setting"},
     {218, VERDICT_UNPREPARED, CLICKHOUSE_UNKNOWN_FORM, "table_is_dropped"},
     {728, VERDICT_UNPREPARED, CLICKHOUSE_UNKNOWN_FORM, "unexpected_data_type"},
-    /* An operator has to mend it. */
+    /* An operator has to act. */
     {164, VERDICT_BLOCKED, CLICKHOUSE_PLAIN, "readonly"},
     {192, VERDICT_BLOCKED, CLICKHOUSE_PLAIN, "unknown_user"},
     {193, VERDICT_BLOCKED, CLICKHOUSE_PLAIN, "wrong_password"},
@@ -124,7 +122,7 @@ static const struct answer_rule rules[] = {
     {620, VERDICT_BLOCKED, CLICKHOUSE_PLAIN, "query_not_allowed"},
     {720, VERDICT_BLOCKED, CLICKHOUSE_PLAIN, "user_expired"},
     {774, VERDICT_BLOCKED, CLICKHOUSE_PLAIN, "table_is_permanently_read_only"},
-    /* Nothing is wrong. */
+    /* The request did its work. */
     {57, VERDICT_DELIVERED, CLICKHOUSE_EXISTS, "table_already_exists"},
     {108, VERDICT_DELIVERED, CLICKHOUSE_NO_ROWS, "no_data_to_insert"},
     {389, VERDICT_DELIVERED, CLICKHOUSE_PLAIN, "insert_was_deduplicated"},
@@ -132,7 +130,7 @@ static const struct answer_rule rules[] = {
 
 /* --- the code --------------------------------------------------------------------------------- */
 
-/* The digits at the front; 0: there are none, or it is no code. */
+/* The number at the front; 0 if there is none, or it is not a code. */
 static uint32_t
 number_at(const uint8_t *at, const uint8_t *end)
 {
@@ -148,7 +146,7 @@ number_at(const uint8_t *at, const uint8_t *end)
 static uint32_t
 exception_at(const uint8_t *at, const uint8_t *end)
 {
-    static const char exception[] = "Exception: "; /* not shown: looked for in answers */
+    static const char exception[] = "Exception: "; /* not shown: searched for in responses */
     static const char mark[] = "Code: ";
     size_t left = (size_t)(end - at), mark_bytes = sizeof mark - 1;
     if (left < mark_bytes || memcmp(at, mark, mark_bytes) != 0) return 0;
@@ -157,7 +155,8 @@ exception_at(const uint8_t *at, const uint8_t *end)
     return number_at(at + mark_bytes, end);
 }
 
-/* What follows other output is the last there is; names and labels may say the same before it. */
+/* An exception after other output is the last one there; names and labels may contain the same text
+ * before it. */
 struct bytes
 clickhouse_late_exception(struct bytes body)
 {
@@ -184,7 +183,7 @@ clickhouse_answer_code(const struct http_call_answer *answer)
     if (code > 0 || answer->failure != HTTP_CALL_ANSWERED) return code;
     struct bytes body = answer->body;
     if (answer->status < 200 || answer->status >= 300) {
-        /* The first one: it may be about others, or quote. */
+        /* The first exception counts: its text may mention or quote others. */
         for (; body.size > 0 && isspace(*body.at); body.size--) {
             body.at++;
         }
@@ -249,7 +248,7 @@ judge_code(const struct http_call_answer *answer, uint32_t code, struct writer_s
     }
     step->verdict = rule->verdict;
     snprintf(step->reason, sizeof step->reason, "%s", rule->reason);
-    /* Two things have one code: parts that were not merged yet, and rows of too many months. */
+    /* Two errors have one code: too many unmerged parts, and rows of too many months. */
     bool spreads = code == 252 && says(answer, "Too many partitions");
     if (spreads) {
         step->verdict = VERDICT_TOO_LARGE;
@@ -266,7 +265,7 @@ clickhouse_judge(const struct http_call_answer *answer, struct writer_step *step
     uint32_t code = clickhouse_answer_code(answer);
     if (code > 0) return judge_code(answer, code, step);
     if (step->verdict == VERDICT_DELIVERED && !is_blank(answer->body)) {
-        /* What stands before the server may say 200 and know nothing of it. */
+        /* A proxy may respond with 200 without the server. */
         step->verdict = VERDICT_RETRY;
         snprintf(step->reason, sizeof step->reason, "unexpected_answer");
     }

@@ -1,12 +1,11 @@
 /*
- * answer.h - what ClickHouse's answers mean, by the codes of its exceptions.
+ * answer.h - the meaning of ClickHouse's responses, by the codes of its exceptions.
  *
  *     Code: 60, e.displayText() = DB::Exception: Table d.t doesn't exist., e.what() = DB::Exception
  *     Code: 60. DB::Exception: Table d.t does not exist. (UNKNOWN_TABLE) (version 22.8.1.2097)
  *
- * The second is that of newer versions, which also name the code in a header. An exception may come
- * after the status 200 was sent: then it stands in the body, after what was sent before it, and a
- * body that ought to be empty tells it.
+ * The second form is that of newer versions, which also have the code in a header. An exception may
+ * follow after status 200 was sent: then it is in the body, after the output before it.
  *
  * Threads: one.
  */
@@ -15,41 +14,37 @@
 
 #include "backend/writer.h"
 
-/* What is said beyond the verdict. */
+/* The meaning of a response beyond its verdict. */
 enum clickhouse_meaning {
     CLICKHOUSE_PLAIN,
-    CLICKHOUSE_UNKNOWN_FORM, /* table, column, setting or format are not what they were */
+    CLICKHOUSE_UNKNOWN_FORM, /* table, column, setting or format have changed */
     CLICKHOUSE_MISREAD,      /* it could not read the rows: some are bad, or the table changed */
-    CLICKHOUSE_NO_ROWS,      /* it was sent none; all else is right */
-    CLICKHOUSE_EXISTS,       /* what is to be created */
+    CLICKHOUSE_NO_ROWS,      /* the request had no rows; all else is right */
+    CLICKHOUSE_EXISTS,       /* what was to be created exists */
 };
 
 /* NULL-terminated; for http_call.wanted. */
 extern const char *const clickhouse_wanted_headers[];
 
-/*
- * The code in an answer; 0: there is none. `answer` has the headers that
- * clickhouse_wanted_headers names.
- */
+/* The code in a response; 0 if there is none. `answer` has the headers that
+ * clickhouse_wanted_headers names. */
 uint32_t clickhouse_answer_code(const struct http_call_answer *answer);
 
-/* The exception that stands at the end of a body with other output, from its code on; empty: there
- * is none. A view of it. */
+/* The exception at the end of a body with other output, from its code on; empty if there is none. A
+ * view of the body. */
 struct bytes clickhouse_late_exception(struct bytes body);
-/* Whether it refuses what would be answered if less were asked for at a time: a limit of memory, of
- * rows, bytes or of the query's size, that is not of all queries together. */
+/* True if asking for less at a time would help: a limit of memory, rows, bytes or the query's size
+ * was reached, except a limit of all queries together. */
 bool clickhouse_is_too_much(const struct http_call_answer *answer);
 
-/*
- * Judges the answer to a request that is answered with nothing. CLICKHOUSE_UNKNOWN_FORM is
- * VERDICT_UNPREPARED, CLICKHOUSE_MISREAD is VERDICT_SOME_DEAD, the last two are
- * VERDICT_DELIVERED.
+/* Judges the response to a request that has an empty response. CLICKHOUSE_UNKNOWN_FORM is
+ * VERDICT_UNPREPARED, CLICKHOUSE_MISREAD is VERDICT_SOME_DEAD, the last two are VERDICT_DELIVERED.
  */
 enum clickhouse_meaning clickhouse_judge(const struct http_call_answer *answer,
                                          struct writer_step *ret_step);
 
-/* The same for a request that is answered with data, where the status is 2xx and the data are not
- * whole. */
+/* The same for a request whose response has data, if the status is 2xx and the data are incomplete.
+ */
 enum clickhouse_meaning clickhouse_judge_late(const struct http_call_answer *answer,
                                               struct writer_step *ret_step);
 

@@ -1,5 +1,5 @@
-/* Any bytes as an answer of ClickHouse's: to an INSERT, and to the query for server and table. What
- * is told fits, and nothing that has words in it counts as delivered. */
+/* Any bytes as an answer of ClickHouse's: to an INSERT, and to the query for server and table. Each
+ * text fits its field, and a response with a text is not judged as delivered. */
 #include <ctype.h>
 #include <stdlib.h>
 

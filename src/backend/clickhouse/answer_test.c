@@ -154,7 +154,7 @@ UNIT_TEST(test_the_code_is_taken_from_the_header_if_there_is_one)
     assert_string_equal(clickhouse_wanted_headers[0], "X-ClickHouse-Exception-Code");
 }
 
-UNIT_TEST(test_the_code_of_a_refusal_is_the_first_and_of_an_answer_cut_short_the_last)
+UNIT_TEST(test_a_refusal_has_its_first_code_and_a_late_error_its_last)
 {
     static const char quoting[] =
         OLD("279", "All connection tries failed. Log: Code: 193, e.displayText() = DB::Exception: "
@@ -209,8 +209,7 @@ main(void)
         cmocka_unit_test(test_what_was_learnt_of_the_table_may_be_wrong),
         cmocka_unit_test(test_a_code_that_is_not_known_is_judged_by_the_status),
         cmocka_unit_test(test_the_code_is_taken_from_the_header_if_there_is_one),
-        cmocka_unit_test(
-            test_the_code_of_a_refusal_is_the_first_and_of_an_answer_cut_short_the_last),
+        cmocka_unit_test(test_a_refusal_has_its_first_code_and_a_late_error_its_last),
         cmocka_unit_test(test_data_that_are_not_whole_are_never_taken_for_success),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,51 +5,34 @@
 #include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
 
-enum { URL_BYTES_MAX = 64 * 1024, QUERY_BYTES_MAX = 16 << 20 };
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
-}
+enum { QUERY_BYTES_MAX = 16 << 20 };
 
 void
-clickhouse_ask_init(struct clickhouse_ask *a, const struct source_settings *settings,
-                    struct fetch_session *session, struct query_control *control,
-                    struct budget *budget)
+clickhouse_ask_init(struct clickhouse_ask *a, struct fetch_question *q)
 {
-    *a = (struct clickhouse_ask){.settings = settings, .session = session, .control = control};
-    buf_init(&a->url, budget, URL_BYTES_MAX);
-    buf_init(&a->query, budget, QUERY_BYTES_MAX);
-    rows_init(&a->rows, budget);
-}
-
-void
-clickhouse_ask_stop(struct clickhouse_ask *a)
-{
-    fetch_close(a->fetch);
-    a->fetch = NULL;
+    fetch_ask_init(&a->base, q, QUERY_BYTES_MAX);
+    rows_init(&a->rows, q->budget);
 }
 
 void
 clickhouse_ask_fini(struct clickhouse_ask *a)
 {
-    clickhouse_ask_stop(a);
-    buf_fini(&a->url);
-    buf_fini(&a->query);
+    fetch_ask_fini(&a->base);
     rows_fini(&a->rows);
 }
 
 void
 clickhouse_ask_begin(struct clickhouse_ask *a)
 {
-    clickhouse_ask_stop(a);
-    buf_clear(&a->query);
+    const char *cancel = clickhouse_setting_word(CLICKHOUSE_CANCEL);
+    const struct source_settings *settings = a->base.q->of->options.settings;
+    fetch_ask_begin(&a->base, settings->u.clickhouse.server.url, "/");
+    if (a->cancels) http_url_param(&a->base.url, cancel, bytes_of_text("1"));
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
 
-/* What is answered is the same the next time, but for what passes. */
+/* A repeated request gets the same response, except for errors that pass. */
 static void
 judge(const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -68,34 +51,7 @@ judge(const struct http_call_answer *answer, struct writer_step *step)
     }
 }
 
-static enum err
-send(struct clickhouse_ask *a, struct why *why)
-{
-    static const char *const headers[] = {"Content-Type: text/plain; charset=utf-8", NULL};
-    const char *base = a->settings->u.clickhouse.server.url;
-    clickhouse_ask_stop(a);
-    a->form_changed = false;
-    a->code = 0;
-    buf_clear(&a->url);
-    http_url_begin(&a->url, base, "/");
-    if (a->cancels) {
-        const char *cancel = clickhouse_setting_word(CLICKHOUSE_CANCEL);
-        http_url_param(&a->url, cancel, bytes_of_text("1"));
-    }
-    http_url_end(&a->url, base);
-    enum err e = err_first(buf_error(&a->url), buf_error(&a->query));
-    if (e == ERR_LIMIT) return why_set(why, e, "the query is too large");
-    if (e) return no_memory(why);
-    struct fetch_request request = {.method = "POST",
-                                    .url = (const char *)a->url.at,
-                                    .headers = headers,
-                                    .body = buf_bytes(&a->query),
-                                    .wanted = clickhouse_wanted_headers,
-                                    .judge = judge};
-    return fetch_open(a->session, a->control, &request, &a->fetch, why);
-}
-
-/* What an answer that says no stands for, beyond the error that it is already. */
+/* The error of a refusal, which is `e` unless its code says more. */
 static enum err
 refusal(struct clickhouse_ask *a, const struct http_call_answer *answer, enum err e)
 {
@@ -106,32 +62,33 @@ refusal(struct clickhouse_ask *a, const struct http_call_answer *answer, enum er
     return clickhouse_is_too_much(answer) ? ERR_FULL : e;
 }
 
+/* Sends the statement and waits until its response begins. */
 static enum err
-await(struct clickhouse_ask *a, struct why *why)
+send(struct clickhouse_ask *a, struct why *why)
 {
+    static const char *const headers[] = {"Content-Type: text/plain; charset=utf-8", NULL};
+    static const struct fetch_request how = {
+        .headers = headers, .wanted = clickhouse_wanted_headers, .judge = judge};
     const struct http_call_answer *answer;
-    enum err e = fetch_await(a->fetch, &answer, why);
+    a->form_changed = false;
+    a->code = 0;
+    if (buf_error(&a->base.body) == ERR_LIMIT) {
+        return why_set(why, ERR_LIMIT, "the query is too large");
+    }
+    enum err e = fetch_ask_send(&a->base, &how, why);
     if (e) return e;
-    e = fetch_expect_ok(a->fetch, why);
-    return e ? refusal(a, answer, e) : OK;
-}
-
-static enum err
-more(void *context, struct bytes *ret_piece, struct why *why)
-{
-    struct clickhouse_ask *a = context;
-    return fetch_read(a->fetch, ret_piece, why);
+    e = fetch_ask_await(&a->base, &answer, why);
+    return e && answer != NULL ? refusal(a, answer, e) : e;
 }
 
 enum err
 clickhouse_ask_rows(struct clickhouse_ask *a, const char *kinds, struct why *why)
 {
     enum err e = send(a, why);
-    if (e == OK) e = await(a, why);
     if (e)
-        clickhouse_ask_stop(a);
+        fetch_ask_end(&a->base);
     else
-        rows_begin(&a->rows, kinds, more, a);
+        rows_begin(&a->rows, kinds, fetch_ask_more, &a->base);
     return e;
 }
 
@@ -140,9 +97,7 @@ clickhouse_ask_text(struct clickhouse_ask *a, struct buf *to, struct why *why)
 {
     buf_clear(to);
     enum err e = send(a, why);
-    if (e == OK) e = await(a, why);
-    if (e == OK) e = fetch_read_all(a->fetch, to, why);
-    return e;
+    return e ? e : fetch_read_all(a->base.fetch, to, why);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -150,12 +105,12 @@ clickhouse_ask_text(struct clickhouse_ask *a, struct buf *to, struct why *why)
 enum err
 clickhouse_ask_failed(struct clickhouse_ask *a, enum err e, struct why *why)
 {
-    e = fetch_failed(a->fetch, e, why);
-    clickhouse_ask_stop(a);
+    e = fetch_ask_failed(&a->base, e, why);
+    fetch_ask_end(&a->base);
     return e;
 }
 
-/* An answer without its last row: with an error of ClickHouse at its end, or damaged. */
+/* A response without its last row ends with an error of ClickHouse, or is damaged. */
 static enum err
 late_error(struct clickhouse_ask *a, struct why *why)
 {
@@ -175,9 +130,9 @@ late_error(struct clickhouse_ask *a, struct why *why)
     bool passes = step.verdict == VERDICT_RETRY || step.verdict == VERDICT_THROTTLED;
     enum err e = passes ? ERR_AGAIN : ERR_IO;
     why_set(why, e, "the response ends with an error: %s", step.answer);
-    e = fetch_failed(a->fetch, e, why);
+    e = fetch_ask_failed(&a->base, e, why);
     e = refusal(a, &answer, e);
-    clickhouse_ask_stop(a);
+    fetch_ask_end(&a->base);
     return e;
 }
 
@@ -187,6 +142,6 @@ clickhouse_ask_end(struct clickhouse_ask *a, struct why *why)
     enum err e = a->rows.failed;
     if (e == ERR_CORRUPT) return late_error(a, why);
     if (e) *why = a->rows.why;
-    clickhouse_ask_stop(a);
+    fetch_ask_end(&a->base);
     return e;
 }

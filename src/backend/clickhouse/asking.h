@@ -1,9 +1,9 @@
 /*
- * asking.h - one query to ClickHouse, and its answer row by row as it comes. Private to
- * backend/clickhouse.
+ * asking.h - one statement of a question to ClickHouse after another, and its response row by row
+ * as it arrives. Private to backend/clickhouse.
  *
- * Errors of ClickHouse that come instead of rows or after some of them become ERR_AGAIN or ERR_IO;
- * ERR_FULL: it has not enough memory for what was asked, or may not read so much.
+ * Errors of ClickHouse instead of rows or after some rows become ERR_AGAIN or ERR_IO, or ERR_FULL
+ * if it has not enough memory for the statement, or must not read so much.
  *
  * Threads: one.
  */
@@ -11,40 +11,32 @@
 #define BACKEND_CLICKHOUSE_ASKING_H
 
 #include "backend/clickhouse/rows.h"
-#include "backend/fetch/fetch.h"
+#include "backend/fetch/fetch_reader.h"
 
-enum { CLICKHOUSE_ILLEGAL_FINAL = 181 }; /* a code */
+enum { CLICKHOUSE_ILLEGAL_FINAL = 181 }; /* a code of ClickHouse */
 
 struct clickhouse_ask {
-    const struct source_settings *settings;
-    struct fetch_session *session;
-    struct query_control *control;
-    bool cancels; /* ClickHouse is told to stop when we do not read on */
-    struct buf url;
-    struct buf query; /* the statement; emptied by clickhouse_ask_begin() */
-    struct fetch *fetch;
+    struct fetch_ask base; /* first; its body is the statement */
+    bool cancels;          /* ClickHouse stops when the connection is closed */
     struct rows rows;
-    uint32_t code;     /* of its last error; 0: it has none */
-    bool form_changed; /* it no longer knows table or columns as they were */
+    uint32_t code;     /* of the last error; 0 if the response has none */
+    bool form_changed; /* ClickHouse does not know the table or a column */
 };
 
-void clickhouse_ask_init(struct clickhouse_ask *ask, const struct source_settings *settings,
-                         struct fetch_session *session, struct query_control *control,
-                         struct budget *budget);
+void clickhouse_ask_init(struct clickhouse_ask *ask, struct fetch_question *q);
 void clickhouse_ask_fini(struct clickhouse_ask *ask);
 
+/* Ends the statement before. */
 void clickhouse_ask_begin(struct clickhouse_ask *ask);
-/* Sends the query and waits until its answer begins; its rows are of these kinds (rows.h). */
+/* Sends the statement and waits until its response begins; its rows are of these kinds (rows.h). */
 MUST_CHECK enum err clickhouse_ask_rows(struct clickhouse_ask *ask, const char *kinds,
                                         struct why *why);
-/* The same, of an answer that is no rows: all of it. */
+/* The same for a response that has no rows: reads all of it. */
 MUST_CHECK enum err clickhouse_ask_text(struct clickhouse_ask *ask, struct buf *to,
                                         struct why *why);
-/* After rows_next() was false: OK if that was the last row; else why not. The request ends. */
+/* Ends the request after rows_next() was false: OK if that was after the last row. */
 MUST_CHECK enum err clickhouse_ask_end(struct clickhouse_ask *ask, struct why *why);
-/* That the answer is damaged, or says no, as `why` says already: returns `e`. The request ends. */
+/* Puts the address before `why` and ends the request. Returns `e`. */
 enum err clickhouse_ask_failed(struct clickhouse_ask *ask, enum err e, struct why *why);
-/* What was not read is given up. */
-void clickhouse_ask_stop(struct clickhouse_ask *ask);
 
 #endif

@@ -1,25 +1,26 @@
 /*
  * clickhouse.c - destination type `clickhouse`: rows of a table, by INSERT over HTTP.
  *
- * Rows gather in a call as they come; when it is first sent they are compressed, and what comes of
- * it takes their place, so that a call never holds both. What a call weighs is always told in bytes
- * of rows: the ceiling that the relay lowers after a refusal must be of one kind.
+ * A call collects rows; when it is first sent they are compressed, and the compressed bytes take
+ * their place, so that a call never holds both. The size of a call is always that of its rows: the
+ * ceiling that the relay lowers after a refusal must have one unit.
  *
- * What is sent depends on server and table: which columns there are, what stands before the first
- * row, how a body is compressed. That is the form. It is asked for before the first call, a day
- * later again, and when the server no longer knows what it was sent. A call that was made in
- * another form than is now known is made again.
+ * The form of a call depends on server and table: the columns, the bytes before the first row, the
+ * compression. The properties are read before the first call, again a day later, and when the
+ * server does not know the form of a call. A call with another form than the current one is encoded
+ * again.
  *
  *     prepare(): ASK --> [no table, create] --> CREATE --> [cluster] --> CREATE_DISTRIBUTED --> ASK
  *                 |                                                                             |
  *                 +--------------------> ready, or blocked: what does not fit <-----------------+
  *
- * Sending a row twice changes nothing: the table keeps the last of those with one metric, labels
- * and time. But ClickHouse may also leave out an INSERT that it has seen before, which would be
- * wrong where a sample was sent, replaced, and is sent again: so each call has a token of its own,
- * the same whenever it is repeated, and a server that knows no tokens is told to take everything.
+ * Sending a row twice changes nothing: the table keeps the last of the rows with the same metric,
+ * labels and time. But ClickHouse may also skip an INSERT that it has seen before, which would be
+ * wrong if a sample was sent, replaced, and is sent again: so each call has a token of its own, the
+ * same in all repetitions, and deduplication is switched off for a server that does not know
+ * tokens.
  *
- * A call has rows of few days, as ClickHouse makes a part of each partition of the table, and
+ * A call has rows of few days, since ClickHouse makes a part for each partition of the table, and
  * refuses too many.
  */
 #include <stdio.h>
@@ -35,9 +36,9 @@ enum {
     SAMPLES = 20000,
     BODY_BYTES = 4 * 1024 * 1024,
     BODY_BYTES_MAX = 16 * 1024 * 1024,
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with the last row, however long */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* the last row included, however long */
     LANES = 2,
-    DAYS_MAX = 64, /* of a call; partitions of a month each are fewer */
+    DAYS_MAX = 64, /* of a call; there are fewer partitions, of a month each */
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,
     QUERY_BYTES_MAX = 64 * 1024,
@@ -45,7 +46,7 @@ enum {
 };
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
 static const int64_t ASK_AGAIN_NS = 24LL * 3600 * NS_PER_S;
-/* What was asked so lately is still so. */
+/* Properties that were read so recently are still valid. */
 static const int64_t FRESH_NS = 10LL * NS_PER_S;
 
 enum clickhouse_stage { ASK, CREATE, CREATE_DISTRIBUTED, ASK_CREATED };
@@ -56,33 +57,33 @@ struct clickhouse_writer {
     struct http_calls_target target;
     struct http_headers headers;
     struct packer *packers[COMPRESSION_ZSTD + 1]; /* gzip and zstd */
-    struct buf packed;                            /* on its way into a call */
-    struct buf url;                               /* of the server, ended by NUL as the next one */
+    struct buf packed; /* output of a packer, before it replaces a call's rows */
+    struct buf url;    /* of the server, with a NUL at its end, as `query_url` */
     struct buf ping_url;
-    struct buf query; /* of a preparation or check */
+    struct buf query; /* the statement of a preparation or check */
 
-    bool is_asked; /* `table` is what the server said */
+    bool is_asked; /* `table` is as the server described it */
     int64_t asked_ns;
-    enum clickhouse_stage stage;    /* of a preparation under way */
-    struct clickhouse_table server; /* where there is no table yet */
+    enum clickhouse_stage stage;    /* of the preparation that is running */
+    struct clickhouse_table server; /* the server's properties, before there is a table */
 
-    /* The form. */
+    /* The form of requests. */
     struct clickhouse_table table;
-    uint32_t form; /* its number: another one, another form */
+    uint32_t form; /* number of the form; another form has another number */
     enum compression compression;
     struct buf head;
     struct buf insert; /* the statement */
 };
 
 struct clickhouse_call {
-    struct buf text; /* rows; once `packed`, what is sent */
+    struct buf text; /* rows; compressed once `packed` */
     bool packed;
-    uint32_t form; /* in which it was made */
+    uint32_t form; /* of its rows */
     uint32_t rows;
     uint64_t rows_bytes;
-    int64_t days[DAYS_MAX]; /* that it has rows of; the last one was added last */
+    int64_t days[DAYS_MAX]; /* the days of its rows, in the order in which they were added */
     uint32_t day_count;
-    uint64_t pos; /* of its first item, and the next */
+    uint64_t pos; /* position of its first item, and the position after its last */
     uint32_t index;
     char token[TOKEN_BYTES];
     struct buf url;
@@ -90,7 +91,7 @@ struct clickhouse_call {
 
 /* --- the form --------------------------------------------------------------------------------- */
 
-/* Makes the form of what is known of server and table. ERR_NOMEM: it is as before. */
+/* Makes the form from the properties of server and table. ERR_NOMEM: the form is unchanged. */
 static enum err
 learn(struct clickhouse_writer *w, const struct clickhouse_table *table)
 {
@@ -202,7 +203,7 @@ clickhouse_call_clear(struct writer *writer, struct writer_call *call)
     c->rows_bytes = 0;
 }
 
-/* Whether a call may have a row of this day, and which it is. */
+/* True if a call may have a row of this day; *ret_day is the day. */
 static bool
 takes_day(const struct clickhouse_call *c, int64_t t_ms, int64_t *ret_day, bool *ret_new)
 {
@@ -230,7 +231,7 @@ clickhouse_add(struct writer *writer, struct writer_call *call, const struct ite
         return writer_unfit(why, "the ClickHouse table has no columns for metadata");
     if (!is_first && c->text.size >= BODY_BYTES_MAX) return WRITER_FULL;
     if (!takes_day(c, item->t_ms, &day, &is_new_day)) return WRITER_FULL;
-    if (!is_first && c->form != w->form) return WRITER_FULL; /* rows of one form */
+    if (!is_first && c->form != w->form) return WRITER_FULL; /* a call has rows of one form */
     struct clickhouse_point point = {
         .labels = item->labels,
         .t_ms = item->t_ms,
@@ -282,7 +283,8 @@ pack_call(struct clickhouse_writer *w, struct clickhouse_call *c)
     buf_clear(&w->packed);
     enum err e = pack(w->packers[w->compression], buf_bytes(&c->text), &w->packed);
     if (e) return e;
-    if (!buf_reserve(&c->text, w->packed.size)) { /* beside the rows: they must not be lost */
+    if (!buf_reserve(&c->text,
+                     w->packed.size)) { /* a buffer of its own, so that the rows are not lost */
         c->text.failed = OK;
         return ERR_NOMEM;
     }
@@ -326,7 +328,7 @@ put_setting(const struct clickhouse_writer *w, struct buf *url, enum clickhouse_
     http_url_param(url, clickhouse_setting_word(setting), bytes_of_text(value));
 }
 
-/* `token` NULL: nothing is inserted. */
+/* `token` is NULL if nothing is inserted. */
 static enum err
 make_insert_url(struct clickhouse_writer *w, const char *token, struct buf *url)
 {
@@ -393,7 +395,7 @@ clickhouse_judge_call(struct writer *writer, struct writer_call *call,
     enum clickhouse_meaning meaning = clickhouse_judge(answer, step);
     int64_t age_ns = env_monotonic_ns(w->base.options.env) - w->asked_ns;
     if (meaning == CLICKHOUSE_NO_ROWS) {
-        step->verdict = VERDICT_RETRY; /* it was sent some */
+        step->verdict = VERDICT_RETRY; /* the request had rows */
     } else if (meaning == CLICKHOUSE_MISREAD && age_ns >= FRESH_NS) {
         step->verdict = VERDICT_UNPREPARED;
     }
@@ -439,7 +441,7 @@ create(struct clickhouse_writer *w, enum clickhouse_stage stage, struct writer_s
     send_query(w, step);
 }
 
-/* DONE unless it is OK: the answer to ask(). */
+/* Reads the response to ask(). The step is DONE unless it returns OK. */
 static enum err
 take_table(const struct http_call_answer *answer, struct clickhouse_table *ret_table,
            struct writer_step *step)
@@ -450,13 +452,13 @@ take_table(const struct http_call_answer *answer, struct clickhouse_table *ret_t
                          : ERR_INPUT;
     if (e == OK) return OK;
     clickhouse_judge_late(answer, step);
-    /* A question that is not understood will not be, whatever is asked first. */
+    /* A statement that is not understood now will not be understood later. */
     bool is_settled = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
     if (!is_settled) step->verdict = VERDICT_BLOCKED;
     return e;
 }
 
-/* What was said of a table, in DONE. */
+/* Judges the properties of a table; the step is DONE. */
 static void
 judge_table(struct clickhouse_writer *w, const struct clickhouse_table *table,
             struct writer_step *step)
@@ -502,16 +504,17 @@ take_asked(struct clickhouse_writer *w, const struct http_call_answer *answer,
     w->asked_ns = env_monotonic_ns(w->base.options.env);
 }
 
-/* A table cannot be refused for what is in it. */
+/* No row can be the cause if CREATE is refused. */
 static void
 take_created(struct clickhouse_writer *w, const struct http_call_answer *answer,
              struct writer_step *step)
 {
     struct writer_step judged = {.next = WRITER_DONE};
     clickhouse_judge(answer, &judged);
-    bool is_told = judged.verdict == VERDICT_RETRY && clickhouse_answer_code(answer) == 0 &&
-                   answer->failure == HTTP_CALL_ANSWERED && answer->status == 200;
-    if (judged.verdict == VERDICT_DELIVERED || is_told) { /* the hosts of a cluster are told of */
+    /* With ON CLUSTER, the response lists hosts. */
+    bool lists_hosts = judged.verdict == VERDICT_RETRY && clickhouse_answer_code(answer) == 0 &&
+                       answer->failure == HTTP_CALL_ANSWERED && answer->status == 200;
+    if (judged.verdict == VERDICT_DELIVERED || lists_hosts) {
         if (w->stage == CREATE && w->settings->cluster != NULL)
             create(w, CREATE_DISTRIBUTED, step);
         else
@@ -560,7 +563,7 @@ check_table(struct clickhouse_writer *w, const struct http_call_answer *answer,
     }
 }
 
-/* An INSERT of nothing: versions that want at least a row say so after they have looked at user and
+/* An INSERT of nothing: versions that require a row report that after they have checked user and
  * table. */
 static void
 check_insert(struct clickhouse_writer *w, const struct http_call_answer *answer,
@@ -599,7 +602,7 @@ clickhouse_check(struct writer *writer, uint32_t number, const struct http_call_
         check_table(w, answer, ret_step);
         return true;
     case 2:
-        if (!w->table.found) return false; /* it will be made */
+        if (!w->table.found) return false; /* the table will be created */
         snprintf(what, WRITER_ANSWER_BYTES, "an empty INSERT");
         check_insert(w, answer, ret_step);
         return true;

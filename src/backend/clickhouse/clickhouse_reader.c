@@ -1,324 +1,392 @@
 /*
  * clickhouse_reader.c - a source of type clickhouse: see clickhouse_reader.h.
  *
- * The first request of a select is made when its first series is asked for. One statement for all
- * samples, in order, was measured against blocks of series: of 10 million samples on 18.16 it takes
- * 7.8 s, 1.4 GB of the server's memory and 1 GB of answer, as each row repeats its labels; blocks
- * take 5 s, some MB, and 160 MB.
+ * One statement for all samples, in order, was measured against blocks of series: for 10 million
+ * samples on 18.16 it takes 7.8 s, 1.4 GB of the server's memory and 1 GB of response, as each row
+ * repeats its labels; blocks take 5 s, some MB, and 160 MB.
+ *
+ * The properties of the table are read again after FORM_AGE_NS, and after ClickHouse responded that
+ * it does not know the table so.
  */
-#include "backend/clickhouse/question.h"
-
+#include "backend/clickhouse/clickhouse_reader.h"
+#include "backend/clickhouse/label_text.h"
+#include "backend/clickhouse/quoting.h"
 #include "base/hash.h"
 #include "model/labels.h"
+#include "wire/json/histogram_json.h"
 
-enum { KEY_BYTES_MAX = 64 << 20 };
+enum {
+    /* ClickHouse accepts statements of 256 KiB by default. */
+    KEYS_BYTES_MAX = 192 * 1024,
+    NUMBERS_BYTES_MAX = 8 * SERIES_BLOCKS_SAMPLES,
+};
+static const int64_t FORM_AGE_NS = 60LL * NS_PER_S;
+
+/* --- a question ------------------------------------------------------------------------------- */
+
+static void
+question_init(struct fetch_question *base)
+{
+    struct clickhouse_question *q = (struct clickhouse_question *)base;
+    for (int i = 0; i < QUESTION_ARRAYS; i++) {
+        buf_init(&q->arrays[i], base->budget, NUMBERS_BYTES_MAX);
+    }
+    clickhouse_ask_init(&q->ask, base);
+}
+
+static void
+question_fini(struct fetch_question *base)
+{
+    struct clickhouse_question *q = (struct clickhouse_question *)base;
+    clickhouse_ask_fini(&q->ask);
+    for (int i = 0; i < QUESTION_ARRAYS; i++) {
+        buf_fini(&q->arrays[i]);
+    }
+    table_fini(&q->keys, base->budget);
+}
+
+/* --- what the table is ------------------------------------------------------------------------ */
+
+static struct clickhouse_reader *
+reader_of(const struct clickhouse_question *q)
+{
+    return (struct clickhouse_reader *)q->base.of;
+}
+
+static bool
+take_known(struct clickhouse_question *q)
+{
+    struct clickhouse_reader *of = reader_of(q);
+    int64_t now_ns = env_monotonic_ns(of->base.options.env);
+    lock_take(&of->base.lock);
+    bool known = of->is_asked && now_ns - of->asked_ns < FORM_AGE_NS;
+    if (known) q->form = of->form;
+    lock_drop(&of->base.lock);
+    q->ask.cancels = known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
+    return known;
+}
+
+/* Forgets the properties of the table after a response that contradicts them. */
+static void
+forget_form(struct clickhouse_question *q)
+{
+    struct clickhouse_reader *of = reader_of(q);
+    if (!q->ask.form_changed) return;
+    lock_take(&of->base.lock);
+    of->is_asked = false;
+    lock_drop(&of->base.lock);
+}
+
+/* Finds out whether a table of the engine Distributed supports FINAL. */
+static enum err
+try_final(struct clickhouse_question *q, struct why *why)
+{
+    clickhouse_ask_begin(&q->ask);
+    clickhouse_sql_final(&q->ask.base.body, q);
+    struct why refused = {""};
+    enum err e = clickhouse_ask_text(&q->ask, &q->base.text, &refused);
+    fetch_ask_end(&q->ask.base);
+    q->form.is_final = e == OK;
+    if (e == OK || q->ask.code == CLICKHOUSE_ILLEGAL_FINAL) return OK;
+    *why = refused;
+    return e;
+}
 
 static enum err
-no_memory(struct why *why)
+ask_form(struct clickhouse_question *q, struct why *why)
 {
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    const struct clickhouse_settings *s = &q->base.of->options.settings->u.clickhouse.server;
+    struct clickhouse_form *f = &q->form;
+    clickhouse_ask_begin(&q->ask);
+    clickhouse_table_ask_put(&q->ask.base.body, s);
+    enum err e = clickhouse_ask_text(&q->ask, &q->base.text, why);
+    if (e == OK && clickhouse_table_read(buf_bytes(&q->base.text), f->names, &f->table) != OK) {
+        why_set(why, ERR_CORRUPT, "the response about the table cannot be read");
+        e = clickhouse_ask_failed(&q->ask, ERR_CORRUPT, why);
+    }
+    if (e == OK && clickhouse_form_check(f, s, why) != OK) {
+        e = clickhouse_ask_failed(&q->ask, ERR_IO, why);
+    }
+    fetch_ask_end(&q->ask.base);
+    if (e) return e;
+    f->is_final = strstr(f->table.engine, "ReplacingMergeTree") != NULL;
+    if (strcmp(f->table.engine, "Distributed") == 0) e = try_final(q, why);
+    return e;
+}
+
+static enum err
+learn(struct clickhouse_question *q, struct why *why)
+{
+    struct clickhouse_reader *of = reader_of(q);
+    if (take_known(q)) return OK;
+    const struct clickhouse_columns *c = &of->base.options.settings->u.clickhouse.columns;
+    const char *const given[CLICKHOUSE_COLUMNS] = {
+        [COLUMN_METRIC] = c->metric,
+        [COLUMN_LABELS] = c->labels,
+        [COLUMN_TIME] = c->time,
+        [COLUMN_VALUE] = c->value,
+        [COLUMN_BITS] = c->bits,
+        [COLUMN_HISTOGRAM] = c->histogram,
+        [COLUMN_START_TIME] = c->start_time,
+    };
+    q->form = (struct clickhouse_form){.is_foreign = false};
+    for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
+        const char *ours = clickhouse_column_names[i];
+        bool is_ours = given[i] == NULL || strcmp(given[i], ours) == 0;
+        q->form.names[i] = is_ours ? ours : given[i];
+        q->form.is_foreign |= !is_ours;
+    }
+    enum err e = ask_form(q, why);
+    if (e) return e;
+    lock_take(&of->base.lock);
+    of->form = q->form;
+    of->is_asked = true;
+    of->asked_ns = env_monotonic_ns(of->base.options.env);
+    lock_drop(&of->base.lock);
+    (void)take_known(q);
+    return OK;
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+/* Metric and labels of a row as the key of its series: the metric counted, then the labels. */
+static enum err
+read_key(struct clickhouse_question *q)
+{
+    struct buf *text = &q->base.text;
+    buf_clear(text);
+    buf_put_counted(text, rows_text(&q->ask.rows));
+    buf_put_bytes(text, rows_text(&q->ask.rows));
+    return buf_error(text);
+}
+
+static enum err
+read_series(struct clickhouse_question *q, struct why *why)
+{
+    struct rows *rows = &q->ask.rows;
+    struct label labels[FINAL_LABELS_MAX];
+    if (read_key(q)) return fetch_no_memory(why);
+    struct fetch_series series = {.labels = labels, .key = buf_bytes(&q->base.text)};
+    series.samples = rows_number(rows);
+    series.first_ms = (int64_t)rows_number(rows);
+    series.last_ms = (int64_t)rows_number(rows);
+    if (rows->failed) return OK;
+    struct cursor c = cursor_of(series.key);
+    struct bytes metric = cursor_counted(&c);
+    arena_reset(&q->base.scratch);
+    enum err e = label_text_read(metric, bytes_of(c.at, cursor_left(&c)), &q->base.scratch, labels,
+                                 &series.count, why);
+    if (e == ERR_CORRUPT) return clickhouse_ask_failed(&q->ask, e, why);
+    return e ? e : fetch_question_take(&q->base, &series, why);
+}
+
+/* The rows that a question needs. Look-ups without matchers need not distinguish series. */
+static enum clickhouse_subject
+subject_of(const struct clickhouse_question *q, bool is_metric)
+{
+    bool about_metric = true;
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        about_metric &= fetch_is_of_name(q->base.matchers[i]);
+    }
+    if (q->base.purpose == FETCH_SAMPLES || q->base.purpose == FETCH_SERIES) return SUBJECT_SERIES;
+    if (is_metric && about_metric) return SUBJECT_METRICS;
+    return q->base.matcher_count == 0 ? SUBJECT_LABELS : SUBJECT_SERIES;
+}
+
+static enum err
+find_series(struct fetch_question *base, struct why *why)
+{
+    struct clickhouse_question *q = (struct clickhouse_question *)base;
+    bool is_metric = bytes_equal_text(base->name, "__name__");
+    enum err e = learn(q, why);
+    if (e) return e;
+    clickhouse_ask_begin(&q->ask);
+    clickhouse_sql_series(&q->ask.base.body, q, subject_of(q, is_metric),
+                          is_metric ? bytes_of(NULL, 0) : base->name);
+    e = clickhouse_ask_rows(&q->ask, clickhouse_series_kinds, why);
+    while (e == OK && rows_next(&q->ask.rows)) {
+        e = read_series(q, why);
+    }
+    if (e == OK) e = clickhouse_ask_end(&q->ask, why);
+    fetch_ask_end(&q->ask.base);
+    forget_form(q);
+    return e;
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+/* Puts ('metric','labels'), ... of a block. ERR_FULL: it is too long. */
+static enum err
+put_keys(struct clickhouse_question *q, const struct series_block *block, struct why *why)
+{
+    buf_clear(&q->base.text);
+    for (uint32_t i = 0; i < block->count; i++) {
+        struct cursor c = cursor_of(series_blocks_key(q->base.blocks, block->first + i));
+        struct bytes metric = cursor_counted(&c);
+        buf_put_text(&q->base.text, i == 0 ? "(" : ",(");
+        clickhouse_quoted_put(&q->base.text, '\'', metric);
+        buf_put_u8(&q->base.text, ',');
+        clickhouse_quoted_put(&q->base.text, '\'', bytes_of(c.at, cursor_left(&c)));
+        buf_put_u8(&q->base.text, ')');
+        if (q->base.text.size > KEYS_BYTES_MAX && i > 0) {
+            return why_set(why, ERR_FULL, "too many series for a request");
+        }
+    }
+    return buf_error(&q->base.text) ? fetch_no_memory(why) : OK;
+}
+
+static enum err
+index_keys(struct clickhouse_question *q, const struct series_block *block, struct why *why)
+{
+    table_clear(&q->keys);
+    if (!table_reserve(&q->keys, q->base.budget, block->count)) return fetch_no_memory(why);
+    for (uint32_t i = 0; i < block->count; i++) {
+        table_add(&q->keys, hash_bytes(series_blocks_key(q->base.blocks, block->first + i), 0),
+                  block->first + i);
+    }
+    q->keys_are_known = true;
+    return OK;
+}
+
+/* The number of a key, which mostly is `next`; UINT32_MAX if it is not in the block. */
+static enum err
+find_key(struct clickhouse_question *q, const struct series_block *block, struct bytes key,
+         uint32_t next, uint32_t *ret_number, struct why *why)
+{
+    *ret_number = next;
+    bool is_there = next - block->first < block->count;
+    if (is_there && bytes_equal(series_blocks_key(q->base.blocks, next), key)) return OK;
+    enum err e = q->keys_are_known ? OK : index_keys(q, block, why);
+    *ret_number = UINT32_MAX;
+    if (e) return e;
+    for (uint32_t at = TABLE_START, id; table_next(&q->keys, hash_bytes(key, 0), &at, &id);) {
+        if (!bytes_equal(series_blocks_key(q->base.blocks, id), key)) continue;
+        *ret_number = id;
+        break;
+    }
+    return OK;
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-struct clickhouse_set {
-    struct series_set set; /* first: it is handed out */
-    struct fetch_view *view;
-    struct clickhouse_question question;
-    struct series_blocks *blocks; /* NULL: nothing was asked yet */
-    int64_t first_ms, last_ms;    /* of all series */
-    struct buf key;
-};
-
-static enum err
-add_series(void *context, const struct clickhouse_series *series, struct why *why)
+static uint64_t
+number_at(const struct clickhouse_question *q, int array, uint32_t i)
 {
-    struct clickhouse_set *s = context;
-    struct clickhouse_question *q = &s->question;
-    if (!clickhouse_question_selects(q, series->labels, series->count)) {
-        q->takes_all = false;
-        return OK;
-    }
-    buf_clear(&s->key);
-    enum err e = clickhouse_key_put(&s->key, series->metric, series->text);
-    if (e) return no_memory(why);
-    e = series_blocks_add(s->blocks, series->labels, series->count, buf_bytes(&s->key), why);
-    if (e) return e;
-    series_blocks_expect(s->blocks, series->samples);
-    q->keys_count++;
-    if (series->first_ms < s->first_ms) s->first_ms = series->first_ms;
-    if (series->last_ms > s->last_ms) s->last_ms = series->last_ms;
-    return OK;
+    const struct buf *b = &q->arrays[array];
+    return b->size == 0 ? 0 : load_le64(b->at + (size_t)i * 8);
+}
+
+static uint64_t
+bits_at(const struct clickhouse_question *q, uint32_t i)
+{
+    uint64_t bits = number_at(q, ARRAY_BITS, i);
+    return bits != 0 ? bits : number_at(q, ARRAY_VALUES, i);
 }
 
 static enum err
-fetch_block(void *context, struct series_blocks *blocks, const struct series_block *block,
-            struct why *why)
-{
-    return clickhouse_question_samples(&((struct clickhouse_set *)context)->question, blocks, block,
-                                       why);
-}
-
-static enum err
-begin(struct clickhouse_set *s, struct why *why)
-{
-    struct clickhouse_question *q = &s->question;
-    const struct clickhouse_series_sink sink = {add_series, s};
-    struct series_blocks_options options = {.budget = q->budget,
-                                            .external = q->of->external,
-                                            .min_ms = q->min_ms,
-                                            .max_ms = q->max_ms,
-                                            .keys_max = UINT32_MAX,
-                                            .fetch = fetch_block,
-                                            .context = s};
-    enum err e = series_blocks_new(&options, &s->blocks, why);
-    if (e) return e;
-    s->first_ms = INT64_MAX;
-    s->last_ms = INT64_MIN;
-    q->takes_all = true;
-    e = clickhouse_question_series(q, SUBJECT_SERIES, bytes_of(NULL, 0), &sink, why);
-    if (e == OK && q->keys_count > 0) series_blocks_narrow(s->blocks, s->first_ms, s->last_ms);
-    return e;
-}
-
-static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
-{
-    struct clickhouse_set *s = (struct clickhouse_set *)set;
-    *ret_labels = bytes_of(NULL, 0);
-    enum err e = s->blocks == NULL ? begin(s, why) : OK;
-    return e ? e : series_blocks_next(s->blocks, ret_labels, why);
-}
-
-static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
-{
-    return series_blocks_batch(((struct clickhouse_set *)set)->blocks, ret_batch, why);
-}
-
-static const char *
-set_warning(struct series_set *set, uint32_t index)
-{
-    (void)set, (void)index;
-    return NULL;
-}
-
-static void
-set_free(struct series_set *set)
-{
-    struct clickhouse_set *s = (struct clickhouse_set *)set;
-    struct fetch_view *v = s->view;
-    series_blocks_free(s->blocks);
-    clickhouse_question_fini(&s->question);
-    buf_fini(&s->key);
-    mem_free(v->budget, s, sizeof *s);
-    fetch_view_drop(v);
-}
-
-static enum err
-select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
+put_histogram(struct clickhouse_question *q, uint32_t number, uint32_t i, struct bytes text,
               struct why *why)
 {
-    static const struct series_set_ops ops = {
-        .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
-    struct fetch_view *v = (struct fetch_view *)view;
-    struct clickhouse_set *s = mem_new(v->budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
-    s->set.ops = &ops;
-    s->view = v;
-    clickhouse_question_init(&s->question, v);
-    buf_init(&s->key, v->budget, KEY_BYTES_MAX);
-    fetch_view_keep(v);
-    enum err e = clickhouse_question_begin(&s->question, r, why);
-    if (e)
-        set_free(&s->set);
-    else
-        *ret_set = &s->set;
-    return e;
-}
-
-/* --- look-ups --------------------------------------------------------------------------------- */
-
-struct clickhouse_lookup {
-    struct clickhouse_question question;
-    const struct text_sink *to;
-    struct bytes name; /* of which the values are told */
-    struct buf labels;
-    struct buf told;         /* names, each counted */
-    struct table told_names; /* where they are in `told`, by hash */
-};
-
-static bool
-is_external(const struct clickhouse_question *q, struct bytes name)
-{
-    const struct named_texts *texts = q->of->external.texts;
-    for (uint32_t i = 0; i < texts->count; i++) {
-        if (bytes_equal_text(name, texts->items[i].name)) return true;
+    struct histogram histogram;
+    arena_reset(&q->base.scratch);
+    struct scan s = scan_of(text, &q->base.scratch);
+    histogram_json_scan(&s, &histogram);
+    scan_end(&s);
+    if (s.bad != NULL && s.error == ERR_NOMEM) return fetch_no_memory(why);
+    if (s.bad != NULL) {
+        return why_set(why, ERR_CORRUPT, "a histogram of a row cannot be read: %s", s.bad);
     }
-    return false;
-}
-
-static enum err
-tell_series(void *context, const struct clickhouse_series *series, struct why *why)
-{
-    struct clickhouse_lookup *l = context;
-    struct clickhouse_question *q = &l->question;
-    if (!clickhouse_question_selects(q, series->labels, series->count)) return OK;
-    buf_clear(&l->labels);
     enum err e =
-        final_labels_build(&q->of->external, series->labels, series->count, &l->labels, why);
-    return e ? e : l->to->each(l->to->context, buf_bytes(&l->labels));
+        series_blocks_put_histogram(q->base.blocks, number, (int64_t)number_at(q, ARRAY_TIMES, i),
+                                    &histogram, (int64_t)number_at(q, ARRAY_STARTS, i), why);
+    return e == ERR_INPUT ? ERR_CORRUPT : e;
 }
 
-/* Rows repeat the same few names. */
+/* Reads the last column, a histogram for each sample or an empty array, and puts the samples. */
 static enum err
-tell_name(struct clickhouse_lookup *l, struct bytes name, struct why *why)
+put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, struct why *why)
 {
-    struct clickhouse_question *q = &l->question;
-    uint64_t hash = hash_bytes(name, 0);
-    if (is_external(q, name)) return OK;
-    for (uint32_t at = TABLE_START, id; table_next(&l->told_names, hash, &at, &id);) {
-        struct cursor c = cursor_of(bytes_of(l->told.at + id, l->told.size - id));
-        if (bytes_equal(cursor_counted(&c), name)) return OK;
-    }
-    uint32_t at = (uint32_t)l->told.size;
-    buf_put_counted(&l->told, name);
-    if (buf_error(&l->told) || !table_reserve(&l->told_names, q->budget, 1)) return no_memory(why);
-    table_add(&l->told_names, hash, at);
-    return l->to->each(l->to->context, name);
-}
-
-static enum err
-tell_names(void *context, const struct clickhouse_series *series, struct why *why)
-{
-    struct clickhouse_lookup *l = context;
+    struct rows *rows = &q->ask.rows;
+    uint32_t histograms = rows_count(rows, SERIES_BLOCKS_SAMPLES);
     enum err e = OK;
-    if (!clickhouse_question_selects(&l->question, series->labels, series->count)) return OK;
-    for (uint32_t i = 0; i < series->count && e == OK; i++) {
-        e = tell_name(l, series->labels[i].name, why);
+    if (histograms > 0 && histograms != count) {
+        return why_set(why, ERR_CORRUPT, "the arrays of a row differ in length");
+    }
+    for (uint32_t i = 0; i < count && e == OK && rows->failed == OK; i++) {
+        struct bytes text = histograms > 0 ? rows_text(rows) : bytes_of(NULL, 0);
+        if (rows->failed || number == UINT32_MAX) continue;
+        if (text.size > 0)
+            e = put_histogram(q, number, i, text, why);
+        else
+            e = series_blocks_put_float(q->base.blocks, number,
+                                        (int64_t)number_at(q, ARRAY_TIMES, i), bits_at(q, i),
+                                        (int64_t)number_at(q, ARRAY_STARTS, i), why);
     }
     return e;
 }
 
 static enum err
-tell_value(void *context, const struct clickhouse_series *series, struct why *why)
+read_samples(struct clickhouse_question *q, const struct series_block *block, uint32_t *next,
+             struct why *why)
 {
-    struct clickhouse_lookup *l = context;
-    enum err e = OK;
-    (void)why;
-    if (!clickhouse_question_selects(&l->question, series->labels, series->count)) return OK;
-    for (uint32_t i = 0; i < series->count && e == OK; i++) {
-        if (!bytes_equal(series->labels[i].name, l->name)) continue;
-        e = l->to->each(l->to->context, series->labels[i].value);
+    struct rows *rows = &q->ask.rows;
+    uint32_t counts[QUESTION_ARRAYS], number;
+    if (read_key(q)) return fetch_no_memory(why);
+    for (int i = 0; i < QUESTION_ARRAYS; i++) {
+        counts[i] = rows_numbers(rows, SERIES_BLOCKS_SAMPLES, &q->arrays[i]);
     }
-    return e;
-}
-
-/* Whether each matcher is about the metric's name. */
-static bool
-is_about_metric(const struct query_request *r)
-{
-    for (uint32_t i = 0; r->set_count > 0 && i < r->sets[0].count; i++) {
-        if (!bytes_equal_text(matcher_name(r->sets[0].matchers[i]), "__name__")) return false;
+    if (rows->failed) return OK;
+    for (int i = ARRAY_VALUES; i < QUESTION_ARRAYS; i++) {
+        if (counts[i] == counts[ARRAY_TIMES] || (i > ARRAY_VALUES && counts[i] == 0)) continue;
+        return why_set(why, ERR_CORRUPT, "the arrays of a row differ in length");
     }
-    return true;
+    enum err e = find_key(q, block, buf_bytes(&q->base.text), *next, &number, why);
+    if (e) return e;
+    if (number != UINT32_MAX) *next = number + 1;
+    return put_samples(q, number, counts[ARRAY_TIMES], why);
 }
 
 static enum err
-look_up(struct view *view, const struct query_request *r, enum clickhouse_subject subject,
-        struct bytes name, const struct text_sink *to,
-        enum err (*each)(void *context, const struct clickhouse_series *series, struct why *why),
-        struct why *why)
+fetch_samples(struct fetch_question *base, const struct series_block *block, struct why *why)
 {
-    struct clickhouse_lookup l = {.to = to, .name = name};
-    struct fetch_view *v = (struct fetch_view *)view;
-    const struct clickhouse_series_sink sink = {each, &l};
-    clickhouse_question_init(&l.question, v);
-    buf_init(&l.labels, v->budget, KEY_BYTES_MAX);
-    buf_init(&l.told, v->budget, KEY_BYTES_MAX);
-    enum err e = clickhouse_question_begin(&l.question, r, why);
-    struct bytes label = bytes_equal_text(name, "__name__") ? bytes_of("", 0) : name;
-    if (e == OK) e = clickhouse_question_series(&l.question, subject, label, &sink, why);
-    clickhouse_question_fini(&l.question);
-    buf_fini(&l.labels);
-    buf_fini(&l.told);
-    table_fini(&l.told_names, v->budget);
+    struct clickhouse_question *q = (struct clickhouse_question *)base;
+    uint32_t next = block->first;
+    bool all = base->takes_all && block->count == base->series_count;
+    enum err e = all ? OK : put_keys(q, block, why);
+    if (e) return e;
+    q->keys_are_known = false;
+    clickhouse_ask_begin(&q->ask);
+    clickhouse_sql_samples(&q->ask.base.body, q, all ? bytes_of(NULL, 0) : buf_bytes(&base->text),
+                           block->min_ms, block->max_ms);
+    e = clickhouse_ask_rows(&q->ask, clickhouse_samples_kinds, why);
+    while (e == OK && rows_next(&q->ask.rows)) {
+        e = read_samples(q, block, &next, why);
+        if (e == ERR_CORRUPT) e = clickhouse_ask_failed(&q->ask, e, why);
+    }
+    if (e == OK) e = clickhouse_ask_end(&q->ask, why);
+    fetch_ask_end(&q->ask.base);
+    forget_form(q);
     return e;
-}
-
-static enum err
-label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    enum clickhouse_subject subject = r->set_count == 0 ? SUBJECT_LABELS : SUBJECT_SERIES;
-    return look_up(view, r, subject, bytes_of("", 0), to, tell_names, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *r, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    bool is_metric = bytes_equal_text(name, "__name__");
-    enum clickhouse_subject subject = r->set_count == 0 ? SUBJECT_LABELS : SUBJECT_SERIES;
-    if (is_metric && is_about_metric(r)) subject = SUBJECT_METRICS;
-    return look_up(view, r, subject, name, to, tell_value, why);
-}
-
-static enum err
-list_series(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    return look_up(view, r, SUBJECT_SERIES, bytes_of("", 0), to, tell_series, why);
-}
-
-/* --- the view --------------------------------------------------------------------------------- */
-
-static enum err
-open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
-          struct why *why)
-{
-    static const struct view_ops ops = {
-        .select = select_series,
-        .exemplars = reader_no_exemplars,
-        .metadata = reader_no_metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = list_series,
-        .free = fetch_view_free,
-    };
-    const struct clickhouse_reader *reader = (struct clickhouse_reader *)answerer;
-    return fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct fetch_view), control,
-                           ret_view, why);
-}
-
-/* --- the reader ------------------------------------------------------------------------------- */
-
-static void
-free_reader(struct answerer *answerer)
-{
-    struct clickhouse_reader *reader = (struct clickhouse_reader *)answerer;
-    fetcher_free(reader->fetcher);
-    lock_fini(&reader->lock);
-    mem_free(reader->options.memory, reader, sizeof *reader);
 }
 
 enum err
 clickhouse_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                       struct why *why)
 {
-    static const struct answerer_ops ops = {open_view, reader_any_time, free_reader};
-    struct clickhouse_reader *reader = mem_new(options->memory, sizeof *reader);
-    if (reader == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a source");
-    reader->answerer = (struct answerer){
-        .ops = &ops, .name = options->settings->name, .no_exemplars = true, .no_metadata = true};
-    reader->options = *options;
-    reader->external.texts = &options->settings->external_labels;
-    lock_init(&reader->lock, LOCK_RANK_SOURCE);
-    struct fetcher_options fetching = {*options, NULL};
-    enum err e = fetcher_new(&fetching, &reader->fetcher, why);
-    if (e)
-        free_reader(&reader->answerer);
-    else
-        *ret_answerer = &reader->answerer;
-    return e;
+    static const struct fetch_type type = {
+        .reader_bytes = sizeof(struct clickhouse_reader),
+        .question_bytes = sizeof(struct clickhouse_question),
+        .min_ms = INT64_MIN,
+        .max_ms = INT64_MAX,
+        .arena_bytes_max = 64 << 20,
+        .scratch_bytes_max = 256 << 20,
+        .text_bytes_max = 64 << 20,
+        .init = question_init,
+        .fini = question_fini,
+        .find = find_series,
+        .samples = fetch_samples,
+        .names = find_series,
+        .values = find_series,
+    };
+    return fetch_reader_new(&type, options, NULL, ret_answerer, why);
 }

@@ -94,7 +94,7 @@ add_up(void)
     assert_int_equal(rig_must_add(&rig, &item), 0);
 }
 
-/* What a body holds; the caller frees it. */
+/* The decompressed body; the caller frees it. */
 static struct bytes
 unpacked(const struct writer_step *step)
 {
@@ -307,7 +307,7 @@ UNIT_TEST(test_a_url_beyond_all_bounds_is_refused)
     rig_open(&rig);
 }
 
-UNIT_TEST(test_the_server_is_told_who_we_are)
+UNIT_TEST(test_requests_have_credentials)
 {
     rig.settings.u.clickhouse.basic_auth =
         (struct basic_auth_settings){.username = "u", .password.text = "p"};
@@ -457,7 +457,7 @@ UNIT_TEST(test_a_preparation_that_fails_is_tried_again_or_blocks)
         assert_int_equal(step.verdict, cases[i].created);
         assert_true(rig.class->need_prepare(rig.writer));
     }
-    /* Somebody else was faster. */
+    /* Another process created the table first. */
     prepare(NULL);
     prepare_answered(200, TESTING_NO_TABLE);
     struct writer_step step = prepare_answered(
@@ -499,7 +499,7 @@ UNIT_TEST(test_what_was_made_for_another_table_is_made_again)
                         "%29%20FORMAT%20RowBinary" OLD_SETTINGS);
 }
 
-UNIT_TEST(test_a_call_that_was_filled_before_anything_was_asked_is_right_for_an_old_server)
+UNIT_TEST(test_a_call_filled_before_the_table_is_known_fits_an_old_server)
 {
     rig_open(&rig);
     add_up();
@@ -543,7 +543,7 @@ UNIT_TEST(test_a_table_that_is_gone_is_looked_for_again)
     assert_int_equal(count_rows(&step, true), 1);
 }
 
-UNIT_TEST(test_rows_that_cannot_be_read_are_looked_for_once_the_table_is_known_to_be_right)
+UNIT_TEST(test_unreadable_rows_are_searched_for_after_the_table_is_checked)
 {
     static const char body[] = "Code: 33, e.displayText() = DB::Exception: Cannot read all data";
     open_as(TESTING_OLD);
@@ -797,7 +797,7 @@ main(void)
         TEST(test_a_call_can_be_sent_again_and_used_again),
         TEST(test_path_and_query_of_the_url_are_kept),
         TEST(test_a_url_beyond_all_bounds_is_refused),
-        TEST(test_the_server_is_told_who_we_are),
+        TEST(test_requests_have_credentials),
         TEST(test_server_and_table_are_asked_for_once_a_day),
         TEST(test_a_missing_table_is_created),
         TEST(test_on_a_cluster_two_tables_are_created),
@@ -805,10 +805,10 @@ main(void)
         TEST(test_a_table_that_does_not_fit_blocks_and_the_column_is_named),
         TEST(test_a_preparation_that_fails_is_tried_again_or_blocks),
         TEST(test_what_was_made_for_another_table_is_made_again),
-        TEST(test_a_call_that_was_filled_before_anything_was_asked_is_right_for_an_old_server),
+        TEST(test_a_call_filled_before_the_table_is_known_fits_an_old_server),
         TEST(test_only_an_empty_answer_is_delivered),
         TEST(test_a_table_that_is_gone_is_looked_for_again),
-        TEST(test_rows_that_cannot_be_read_are_looked_for_once_the_table_is_known_to_be_right),
+        TEST(test_unreadable_rows_are_searched_for_after_the_table_is_checked),
         TEST(test_what_the_table_cannot_hold_is_unfit),
         TEST(test_a_call_is_full_at_its_limit),
         TEST(test_a_call_has_rows_of_64_days_at_most),

@@ -4,7 +4,7 @@
 #include "base/shown.h"
 #include "wire/json/json_scan.h"
 
-/* A value as text; empty: there is none. */
+/* A value as text; empty for null. */
 static struct bytes
 take_value(struct scan *s)
 {
@@ -14,7 +14,7 @@ take_value(struct scan *s)
         scan_fail(s, "a label's value is an object or an array");
         return bytes_of("", 0);
     }
-    const uint8_t *from = s->at; /* blanks were stepped over */
+    const uint8_t *from = s->at; /* blanks were skipped */
     scan_skip(s);
     if (s->bad != NULL || first == 'n') return bytes_of("", 0);
     return bytes_of(from, (size_t)(s->at - from));

@@ -94,7 +94,7 @@ check(const char *text, enum err expected, const char *labels)
     arena_fini(&arena);
 }
 
-UNIT_TEST(test_objects_of_others_are_read_and_what_is_none_is_refused)
+UNIT_TEST(test_objects_of_others_are_read_and_other_values_refused)
 {
     check("", OK, "__name__=up;");
     check("{}", OK, "__name__=up;");
@@ -125,7 +125,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_the_destination_writes_comes_back),
-        cmocka_unit_test(test_objects_of_others_are_read_and_what_is_none_is_refused),
+        cmocka_unit_test(test_objects_of_others_are_read_and_other_values_refused),
         cmocka_unit_test(test_more_labels_than_a_series_may_have_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* quoting.c - see quoting.h. */
 #include "backend/clickhouse/quoting.h"
 
-/* Every other byte stands for itself, be it a line feed or no UTF-8. NUL is written as \0, since
- * some versions take it for the end of the statement. */
+/* All other bytes are written as they are, also line feeds and invalid UTF-8. NUL is written as \0,
+ * since some versions take it for the end of the statement. */
 void
 clickhouse_escaped_put(struct buf *to, char quote, struct bytes text)
 {

@@ -7,9 +7,9 @@
 
 #include "base/buf.h"
 
-/* What stands between quotes of this kind, ' or `; any bytes. */
+/* Puts any bytes as the text between quotes of this kind, ' or `. */
 void clickhouse_escaped_put(struct buf *to, char quote, struct bytes text);
-/* With them. */
+/* The same with the quotes. */
 void clickhouse_quoted_put(struct buf *to, char quote, struct bytes text);
 
 #endif

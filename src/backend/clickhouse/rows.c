@@ -1,7 +1,5 @@
-/*
- * rows.c - see rows.h. A text or an array is a view of the piece it lies in; what reaches over the
- * end of one is put together in `rest`.
- */
+/* rows.c - see rows.h. A text or an array is a view of the piece it lies in; one that continues in
+ * the next piece is put together in `rest`. */
 #include "backend/clickhouse/rows.h"
 
 #include "wire/point/clickhouse_row.h"
@@ -59,7 +57,7 @@ keep_tail(struct rows *r)
     r->tail_size = kept + p.size;
 }
 
-/* Another piece that is not empty; false: there is none. */
+/* Gets the next piece that is not empty; false if there is none. */
 static bool
 next_piece(struct rows *r)
 {
@@ -71,7 +69,7 @@ next_piece(struct rows *r)
     return !r->ended;
 }
 
-/* So many bytes, a view; NULL: it failed. */
+/* Takes so many bytes, a view; NULL after a failure. */
 static const uint8_t *
 take(struct rows *r, size_t size)
 {
@@ -158,7 +156,7 @@ rows_numbers(struct rows *r, uint32_t max, struct buf *to)
     return r->failed ? 0 : count;
 }
 
-/* The last row: nothing may follow it. */
+/* Reads the last row, after which nothing may follow. */
 static void
 take_last(struct rows *r)
 {
@@ -206,6 +204,6 @@ rows_drain(struct rows *r)
     while (read < ROWS_DRAIN_BYTES && next_piece(r)) {
         read += r->piece.size;
     }
-    r->failed = ERR_CORRUPT; /* that it also broke off is of no interest */
+    r->failed = ERR_CORRUPT; /* a connection that breaks off does not change that */
     r->why = why;
 }

@@ -1,8 +1,8 @@
 /*
- * rows.h - the rows of an answer in the format RowBinary, read as they come. Private to
+ * rows.h - the rows of a response in the format RowBinary, read as they arrive. Private to
  * backend/clickhouse.
  *
- * Each row begins with a UInt8: 0, or 1 of the last row, which ends every answer that is whole:
+ * Each row begins with a UInt8: 0, or 1 in the last row, which ends every complete response:
  *
  *     while (rows_next(&rows)) ... rows_text(&rows), rows_array(&rows, ...)
  *
@@ -18,44 +18,44 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* As enum column_kind ... of each column behind the first, for the last row. */
+/* Kinds of the columns after the first. */
 enum rows_kind { ROWS_TEXT = 't', ROWS_NUMBER = 'n', ROWS_NUMBERS = 'N', ROWS_TEXTS = 'T' };
 
 enum { ROWS_TAIL_BYTES = 4096, ROWS_DRAIN_BYTES = 64 * 1024 };
 
 struct rows {
-    /* More of the answer, a view until the next call; empty: it ended in order. */
+    /* More of the response, a view until the next call; empty after its regular end. */
     enum err (*more)(void *context, struct bytes *ret_piece, struct why *why);
     void *context;
-    const char *kinds;  /* of the columns: letters of enum rows_kind */
-    struct bytes piece; /* what of the last one is not read */
-    struct buf rest;    /* what is wanted whole and came in several */
+    const char *kinds;  /* letters of enum rows_kind, one per column */
+    struct bytes piece; /* the unread rest of the last piece */
+    struct buf rest;    /* a value that continues in the next piece */
     bool ended;
     enum err failed;
     struct why why;
-    /* The end of what came, where a late error stands. */
+    /* The end of the response, where a late error is. */
     uint8_t tail[ROWS_TAIL_BYTES];
     size_t tail_size;
 };
 
 void rows_init(struct rows *rows, struct budget *budget);
 void rows_fini(struct rows *rows);
-/* Before the first row of an answer. */
+/* Called before the first row of a response. */
 void rows_begin(struct rows *rows, const char *kinds,
                 enum err (*more)(void *context, struct bytes *ret_piece, struct why *why),
                 void *context);
 
-/* False: there are no more, or it failed. */
+/* False after the last row, or after a failure. */
 bool rows_next(struct rows *rows);
 /* A view until the next call. */
 struct bytes rows_text(struct rows *rows);
 uint64_t rows_number(struct rows *rows);
-/* How many items an array has. ERR_FULL: more than `max`. */
+/* The number of items of an array. ERR_FULL: more than `max`. */
 uint32_t rows_count(struct rows *rows, uint32_t max);
-/* An array of numbers of 8 bytes, into `to`, which is cleared. Returns how many. */
+/* Reads an array of numbers of 8 bytes into `to`, which is cleared. Returns how many. */
 uint32_t rows_numbers(struct rows *rows, uint32_t max, struct buf *to);
 
-/* After ERR_CORRUPT: what is left is read, not all if it is much, so that the tail has the end. */
+/* Called after ERR_CORRUPT: reads the rest, or much of it, so that the tail has the end. */
 void rows_drain(struct rows *rows);
 
 #endif

@@ -1,27 +1,12 @@
-/* Any bytes as an answer, in pieces that the first byte tells: rows of samples are read, or refused
- * with a sentence, and their labels and histograms with them. */
+/* Any bytes as an answer, in pieces of a size that the first byte gives: rows of samples are read,
+ * or refused with a sentence, and their labels and histograms with them. */
 #include <stdlib.h>
 
 #include "backend/clickhouse/label_text.h"
 #include "backend/clickhouse/rows.h"
+#include "lib/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct feed {
-    struct bytes left;
-    size_t piece;
-};
-
-static enum err
-more(void *context, struct bytes *ret_piece, struct why *why)
-{
-    struct feed *f = context;
-    size_t size = f->left.size < f->piece ? f->left.size : f->piece;
-    (void)why;
-    *ret_piece = bytes_of(f->left.at, size);
-    f->left = bytes_of(f->left.at + size, f->left.size - size);
-    return OK;
-}
 
 static void
 read_row(struct rows *rows, struct buf *text, struct buf *numbers, struct arena *arena)
@@ -58,12 +43,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf text, numbers;
     struct arena arena;
     if (size == 0) return 0;
-    struct feed feed = {bytes_of(data + 1, size - 1), (size_t)data[0] + 1};
+    struct pieces pieces = {bytes_of(data + 1, size - 1), (size_t)data[0] + 1};
     arena_init(&arena, NULL, 1 << 24, 0);
     buf_init(&text, NULL, 1 << 26);
     buf_init(&numbers, NULL, 1 << 20);
     rows_init(&rows, NULL);
-    rows_begin(&rows, "ttNNNNT", more, &feed);
+    rows_begin(&rows, "ttNNNNT", pieces_next, &pieces);
     while (rows_next(&rows)) {
         read_row(&rows, &text, &numbers, &arena);
     }

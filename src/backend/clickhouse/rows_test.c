@@ -4,30 +4,13 @@
 
 #include "backend/clickhouse/rows.h"
 #include "backend/clickhouse/rows_testing.h"
+#include "lib/pieces.h"
 
 enum { ROOM = 1 << 20 };
 
-/* An answer that comes in pieces of some size. */
-struct feed {
-    struct bytes left;
-    size_t piece;
-    enum err end; /* instead of the end in order */
-};
-
-static enum err
-feed_more(void *context, struct bytes *ret_piece, struct why *why)
-{
-    struct feed *f = context;
-    size_t size = f->left.size < f->piece ? f->left.size : f->piece;
-    if (size == 0 && f->end != OK) return why_set(why, f->end, "it broke off");
-    *ret_piece = bytes_of(f->left.at, size);
-    f->left = bytes_of(f->left.at + size, f->left.size - size);
-    return OK;
-}
-
 static struct buf answer, numbers;
 static struct rows rows;
-static struct feed feed;
+static struct pieces feed;
 
 static int
 setup(void **state)
@@ -71,8 +54,8 @@ make_answer(void)
 static void
 begin(struct bytes body, size_t piece, enum err end)
 {
-    feed = (struct feed){body, piece, end};
-    rows_begin(&rows, "tnNT", feed_more, &feed);
+    feed = (struct pieces){body, piece, end};
+    rows_begin(&rows, "tnNT", pieces_next, &feed);
 }
 
 /* How many rows there were. */

@@ -1,21 +1,19 @@
 /*
- * sql.c - the statements that read a table, and whether it can be read. Only what 18.16 knows is
- * used, and no setting, so that a user with readonly = 1 will do.
+ * sql.c - the statements that read a table, and the check that it can be read. They use only
+ * functions of 18.16, and no settings, so that a user with readonly = 1 can send them.
  *
- * UNION ALL puts its parts in any order, so what ends the answer, a row whose first column is 1, is
- * put last by ORDER BY. Names of results begin with fk_: ClickHouse would take another for the
- * column that is called so.
+ * UNION ALL puts its parts in any order, so ORDER BY puts the row that ends the response, whose
+ * first column is 1, last. Names of results begin with fk_, so that they are not those of columns.
  *
- * Matchers are asked for where ClickHouse answers the same as we do: texts are compared as bytes.
- * The text of labels is canonical (wire/point/clickhouse_row.h), if we wrote it. In it
+ * A matcher becomes a condition if ClickHouse would select the same rows: it compares texts as
+ * bytes. The text of labels that Firekeep wrote is canonical (wire/point/clickhouse_row.h). It has
  *
  *     {"job":"x"      at the front, or       ,"job":"x"       anywhere
  *
- * stand exactly if the label job is x, for names of letters, digits and _: a quote after a brace or
- * comma opens a name, or closes a text and is followed by `,`, `:` or `}`; inside of texts quotes
- * have a backslash before them. Other names, regexes that are no list of texts, and labels that
- * others wrote are left to the reader; of a regex the prefix is asked for, which all it selects
- * have.
+ * exactly if the label job is x, for names of letters, digits and _: a quote after a brace or comma
+ * opens a name, or closes a text and is followed by `,`, `:` or `}`; within texts quotes have a
+ * backslash before them. Other names, regexes that are not lists of texts, and labels that others
+ * wrote are filtered by the reader; a regex becomes a condition on the prefix of its values.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -44,7 +42,7 @@ put_name(struct buf *to, const struct clickhouse_form *f, enum clickhouse_column
     clickhouse_quoted_put(to, '`', bytes_of_text(f->names[column]));
 }
 
-/* Whether a type is one of those listed, each with a blank before and after it; with
+/* True if a type is one of those listed, each with a blank before and after it; with
  * LowCardinality() around it or not. */
 static bool
 is_among(const char *type, const char *list)
@@ -137,7 +135,7 @@ put_and(struct buf *to, bool *begun)
     *begun = true;
 }
 
-/* Seconds as DateTime has them; those of no such time are cut. */
+/* Seconds within the range of DateTime. */
 static void
 put_date_time(struct buf *to, int64_t ms, bool is_first)
 {
@@ -147,7 +145,7 @@ put_date_time(struct buf *to, int64_t ms, bool is_first)
     buf_printf(to, "toDateTime(%" PRId64 ")", s);
 }
 
-/* Of a DateTime also in words that its index knows. */
+/* Conditions on the time; for a DateTime also in a form that its index supports. */
 static void
 put_times(struct buf *to, const struct clickhouse_form *f, int64_t min_ms, int64_t max_ms,
           bool *begun)
@@ -176,7 +174,8 @@ is_plain_name(struct bytes name)
     return name.size > 0;
 }
 
-/* Whether a label's text is there that begins so: `value` NULL: any; `whole`: and ends so. */
+/* A condition that a label's text begins with `value`, or equals it if `whole`; any text if `value`
+ * is NULL. */
 static void
 put_label(struct buf *to, const struct clickhouse_form *f, struct bytes name,
           const struct bytes *value, bool whole)
@@ -212,7 +211,7 @@ size_of_all(const struct bytes *values, uint32_t count)
     return size;
 }
 
-/* The label is one of some values, of which one may be that it is absent. */
+/* A condition that the label is one of some values; an empty value means that it is absent. */
 static void
 put_label_among(struct buf *to, const struct clickhouse_form *f, struct bytes name,
                 const struct bytes *values, uint32_t count)
@@ -238,7 +237,7 @@ put_metric_among(struct buf *to, const struct clickhouse_form *f, const struct b
     if (count > 1) buf_put_u8(to, ')');
 }
 
-/* The first text that is greater than all with this prefix; false: there is none. */
+/* Puts the first text that is greater than all with this prefix; false if there is none. */
 static bool
 put_end_of_prefix(struct buf *to, struct bytes prefix)
 {
@@ -286,7 +285,7 @@ put_matcher(struct buf *to, const struct clickhouse_form *f, const struct matche
     if (!is_metric && (f->is_foreign || !is_plain_name(name))) return;
     bool few =
         count > 0 && count <= LITERALS_MAX && size_of_all(values, count) <= LITERALS_BYTES_MAX;
-    if (!few) { /* what it matches has the label, and begins so */
+    if (!few) { /* matching series have the label, and its value begins so */
         if (!negative && !matcher_matches_empty(m)) {
             put_prefix(to, f, name, matcher_prefix(m), begun);
         }
@@ -305,8 +304,8 @@ put_matcher(struct buf *to, const struct clickhouse_form *f, const struct matche
 static void
 put_matchers(struct buf *to, const struct clickhouse_question *q, bool *begun)
 {
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        put_matcher(to, &q->form, q->matchers[i], begun);
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        put_matcher(to, &q->form, q->base.matchers[i], begun);
     }
 }
 
@@ -315,7 +314,7 @@ put_matchers(struct buf *to, const struct clickhouse_question *q, bool *begun)
 static void
 put_from(struct buf *to, const struct clickhouse_question *q)
 {
-    const struct clickhouse_settings *s = &q->of->options.settings->u.clickhouse.server;
+    const struct clickhouse_settings *s = &q->base.of->options.settings->u.clickhouse.server;
     buf_put_text(to, " FROM ");
     clickhouse_quoted_put(to, '`', bytes_of_text(s->database));
     buf_put_u8(to, '.');
@@ -347,7 +346,7 @@ clickhouse_sql_series(struct buf *to, const struct clickhouse_question *q,
         buf_put_text(to, "toUInt64(0) AS fk_n, toInt64(0) AS fk_lo, toInt64(0) AS fk_hi");
     }
     put_from(to, q);
-    put_times(to, f, q->min_ms, q->max_ms, &begun);
+    put_times(to, f, q->base.min_ms, q->base.max_ms, &begun);
     put_matchers(to, q, &begun);
     if (label.size > 0 && !f->is_foreign && is_plain_name(label)) {
         put_and(to, &begun);
@@ -360,7 +359,8 @@ clickhouse_sql_series(struct buf *to, const struct clickhouse_question *q,
                      " toInt64(0) AS fk_lo, toInt64(0) AS fk_hi) ORDER BY fk_z FORMAT RowBinary");
 }
 
-/* Columns that say nothing of a series are not sent; more than a block can hold is not gathered. */
+/* Puts an array column. Arrays that would have only zeros are empty; no array is longer than a
+ * block. */
 static void
 put_array(struct buf *to, const struct clickhouse_form *f, enum clickhouse_column column,
           const char *says_nothing, const char *empty, const char *as)

@@ -1,15 +1,14 @@
 /*
  * table.c - see table.h.
  *
- * One query asks for version, settings, table and columns, so that all are of one server, where a
- * name stands for several. Its rows come in any order, and with UNION ALL nothing can be put after
- * all others; that the answer is whole shows in its format, an object of JSON that is closed and
- * says how many rows it has. Versions that write an exception into the object, to keep it valid,
- * name it.
+ * One query reads version, settings, table and columns, so that all are those of one server, even
+ * if several servers have the same name. UNION ALL returns rows in any order, so there cannot be a
+ * last row; a complete response is a closed JSON object that says how many rows it has. Versions
+ * that write an exception into the object, to keep it valid, name it there.
  *
- * The form of the table is that of 18.16, but for servers of 21.3 and newer: those get codecs, a
- * dictionary of metric names, and parts that are synced before an INSERT is answered. Only what
- * 18.16 knows is asked for.
+ * A new table has the form for 18.16, except on 21.3 and newer, which get codecs, a dictionary of
+ * metric names, and parts that are synced before the response to an INSERT. The query uses only
+ * what 18.16 knows.
  */
 #include "backend/clickhouse/table.h"
 
@@ -29,7 +28,7 @@ const char *const clickhouse_column_names[CLICKHOUSE_COLUMNS] = {
 /* Columns of rows, in their order (wire/point/clickhouse_row.h). */
 static const struct {
     const char *type;
-    const char *modern; /* how a new table has it */
+    const char *modern; /* type in a new table */
 } columns[CLICKHOUSE_COLUMNS] = {
     {"String", "LowCardinality(String)"},
     {"String", "String CODEC(ZSTD(1))"},
@@ -72,7 +71,7 @@ put_text(struct buf *to, const char *text)
     put_quoted(to, '\'', text, NULL);
 }
 
-/* `suffix`: of the table's name. */
+/* `suffix` is appended to the table's name. */
 static void
 put_table(struct buf *to, const struct clickhouse_settings *s, const char *suffix)
 {
@@ -211,7 +210,7 @@ check_columns(const struct clickhouse_table *t, const char *name, struct why *wh
 {
     for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
         const char *type = t->columns[i].type;
-        if (type[0] == 0 && i == COLUMN_START) continue; /* it can be done without */
+        if (type[0] == 0 && i == COLUMN_START) continue; /* the column is optional */
         if (type[0] == 0) {
             return why_set(why, ERR_INPUT,
                            "table %s has no column %s: add it with type %s, or name another table",
@@ -231,7 +230,7 @@ check_columns(const struct clickhouse_table *t, const char *name, struct why *wh
     return OK;
 }
 
-/* Whether the key, a list of expressions, has a column by itself. */
+/* True if the key, a list of expressions, has a column as one of them. */
 static bool
 key_has(const char *key, const char *column)
 {
@@ -254,7 +253,7 @@ key_has(const char *key, const char *column)
     return false;
 }
 
-/* Rows of one key are made one: so all three must be in it. */
+/* Rows with the same key become one, so all three columns must be in it. */
 static enum err
 check_engine(const struct clickhouse_table *t, const char *name, struct why *why)
 {
@@ -297,7 +296,7 @@ clickhouse_table_has_start(const struct clickhouse_table *t)
 
 /* --- creating --------------------------------------------------------------------------------- */
 
-/* In the path of a replicated table other characters have a meaning, or may have none. */
+/* Other characters have a meaning in the path of a replicated table, or are not allowed. */
 static void
 put_path_name(struct buf *to, const char *name)
 {

@@ -67,7 +67,7 @@ UNIT_TEST(test_one_query_asks_for_all_and_quotes_names)
                 " WHERE database = 'a\\'b\\\\c' AND table = 't' FORMAT JSONCompact");
 }
 
-UNIT_TEST(test_an_old_and_a_new_server_are_told_apart)
+UNIT_TEST(test_old_and_new_servers_are_distinguished)
 {
     read(TESTING_OLD);
     assert_string_equal(table.version, "18.16.1");
@@ -289,7 +289,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_one_query_asks_for_all_and_quotes_names),
-        TEST(test_an_old_and_a_new_server_are_told_apart),
+        TEST(test_old_and_new_servers_are_distinguished),
         TEST(test_servers_of_21_3_and_newer_are_modern),
         TEST(test_an_answer_that_is_not_whole_is_refused),
         TEST(test_a_column_that_is_missing_or_of_another_type_is_named),

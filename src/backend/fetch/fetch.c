@@ -1,16 +1,20 @@
 /*
  * fetch.c - see fetch.h.
  *
- * A try is one request. What it is answered is judged as a destination's calls are (http_common.h,
- * aws.h), and decides whether there is another try: at once where something was learnt (the time),
- * and once with new credentials, else after a pause that grows. What is throttled goes on until the
- * source's timeout, what fails otherwise for TRIES_MAX times.
+ * A try is one request. Its response is judged as that of a destination is (http_common.h, aws.h).
+ * The next try follows at once if something was learnt (the time), once at once with new
+ * credentials, otherwise after a pause that grows. A throttled request is repeated until the
+ * source's timeout, other failures TRIES_MAX times.
  *
- * Turns are given in the order in which they are waited for: those who come while others wait stand
- * behind them, however many threads of one session wait.
+ * Turns are given in order of arrival, however many threads of one session wait.
+ *
+ * Invariants
+ *  1. `reading` is the number of sessions with an open fetch.
+ *  2. A session is closed after its fetches, a fetcher after its sessions; then there is no line.
  */
 #include "backend/fetch/fetch.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "backend/fetch/signer.h"
@@ -18,11 +22,11 @@
 
 enum {
     TRIES_MAX = 3,
-    LEARNT_MAX = 4, /* tries that follow at once since the time was learnt */
+    LEARNT_MAX = 4, /* tries that follow at once after the time was learnt */
     PAUSE_MIN_MS = 100,
     PAUSE_MAX_MS = 5000,
     LOOK_MS = 100,
-    LEAST_BYTES = 1024, /* in the timeout: what trickles in is as good as silent */
+    LEAST_BYTES = 1024, /* within the timeout; a slower server counts as silent */
 };
 
 struct waiter {
@@ -35,8 +39,8 @@ struct fetcher {
     struct signer *signer;
 
     struct lock lock;    /* LOCK_RANK_SOURCE; guards the rest */
-    struct cond left;    /* a session has no fetch open any more, or a waiter is gone */
-    struct waiter *line; /* for a turn; who came first is first */
+    struct cond left;    /* a session closed its last fetch, or a waiter left */
+    struct waiter *line; /* for a turn, in order of arrival */
     uint32_t reading;    /* sessions that have a fetch open */
     int64_t free_at_ns;  /* the next request may be sent then */
 };
@@ -44,7 +48,7 @@ struct fetcher {
 struct fetch_session {
     struct fetcher *of;
     struct budget *budget;
-    uint32_t open; /* fetches; guarded by the fetcher's lock */
+    uint32_t open; /* open fetches; guarded by the fetcher's lock */
     _Atomic uint64_t bytes;
 };
 
@@ -56,9 +60,9 @@ struct fetch {
     struct http_pull *pull;
     const struct http_call_answer *answer;
     struct writer_step judged;
-    bool was_refused; /* who we are */
-    int64_t begun_ns; /* with the first try */
-    int64_t sent_ns;  /* the last one */
+    bool was_refused; /* credentials */
+    int64_t begun_ns; /* when the first try began */
+    int64_t sent_ns;  /* when the last try was sent */
 };
 
 static enum err
@@ -75,7 +79,7 @@ fetcher_new(const struct fetcher_options *options, struct fetcher **ret_fetcher,
     if (f == NULL) return no_memory(why);
     f->options = *options;
     http_target_init(&f->target, &r->settings->http, r->settings->timeout_ms);
-    f->target.timeout_ms = 0; /* an answer takes as long as it is read */
+    f->target.timeout_ms = 0; /* a response lasts as long as it is read */
     lock_init(&f->lock, LOCK_RANK_SOURCE);
     cond_init(&f->left);
     enum err e = signer_new(r, options->signing, &f->target, &f->signer, why);
@@ -90,6 +94,8 @@ void
 fetcher_free(struct fetcher *f)
 {
     if (f == NULL) return;
+    assert(f->reading == 0); /* invariant 2 */
+    assert(f->line == NULL); /* invariant 2 */
     signer_free(f->signer);
     cond_fini(&f->left);
     lock_fini(&f->lock);
@@ -113,7 +119,9 @@ fetch_session_open(struct fetcher *f, struct budget *budget, struct fetch_sessio
 void
 fetch_session_close(struct fetch_session *s)
 {
-    if (s != NULL) mem_free(s->budget, s, sizeof *s);
+    if (s == NULL) return;
+    assert(s->open == 0); /* invariant 2 */
+    mem_free(s->budget, s, sizeof *s);
 }
 
 static const struct source_settings *
@@ -128,13 +136,13 @@ env_of(const struct fetcher *f)
     return f->options.reader.env;
 }
 
-/* Waits a little for something under the lock, or for that time; then looks at the query. */
+/* Waits for a change under the lock, until that time or LOOK_MS at most; then checks the query. */
 static enum err
 rest_locked(struct fetcher *f, struct query_control *control, int64_t until_ns, struct why *why)
 {
     int64_t look_ns = env_monotonic_ns(env_of(f)) + LOOK_MS * NS_PER_MS;
     (void)cond_wait_until(&f->left, &f->lock, until_ns < look_ns ? until_ns : look_ns);
-    lock_drop(&f->lock); /* it may look anywhere */
+    lock_drop(&f->lock); /* the check may take any lock */
     enum err e = query_control_check(control, why);
     lock_take(&f->lock);
     return e;
@@ -204,7 +212,9 @@ give_turn(struct fetch_session *s)
 {
     struct fetcher *f = s->of;
     lock_take(&f->lock);
+    assert(s->open > 0); /* invariant 1 */
     if (--s->open == 0) {
+        assert(f->reading > 0); /* invariant 1 */
         f->reading--;
         cond_wake_all(&f->left);
     }
@@ -280,7 +290,7 @@ send_try(struct fetch *x, struct why *why)
     return e;
 }
 
-/* Waits until it is answered, or will not be: that it failed is an answer, too. */
+/* Waits for a response or a failure; a failure counts as an answer. */
 static enum err
 await_try(struct fetch *x, struct why *why)
 {
@@ -295,7 +305,7 @@ await_try(struct fetch *x, struct why *why)
     return e ? why_prefix(why, e, "%.*s", address_size(x), x->request.url) : OK;
 }
 
-/* What its status or its failure means for people and for metrics. */
+/* The kind of trouble that a status or a failure is, for people and for metrics. */
 static enum trouble
 trouble_with(const struct fetch *x)
 {
@@ -310,7 +320,7 @@ trouble_with(const struct fetch *x)
     if (x->judged.verdict == VERDICT_THROTTLED) return TROUBLE_THROTTLED;
     if (a->status == 401 || a->status == 403 || a->status == 407) return TROUBLE_CREDENTIALS;
     if (a->status < 500) return TROUBLE_REFUSED;
-    /* Only what is said beside the status can make it one of these. */
+    /* Only more than the status makes it one of these verdicts. */
     if (x->judged.verdict == VERDICT_BLOCKED) return TROUBLE_CREDENTIALS;
     return x->judged.verdict == VERDICT_DEAD ? TROUBLE_REFUSED : TROUBLE_SERVER;
 }
@@ -332,7 +342,7 @@ say_why(const struct fetch *x, struct why *why)
     return trouble_say(why, trouble_with(x), e);
 }
 
-/* When there is another try; 0: there is not. */
+/* The time of the next try; 0 if there is none. */
 static int64_t
 next_try_ns(struct fetch *x, uint32_t tries, uint32_t *learnt)
 {
@@ -416,7 +426,7 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         unsigned status = x->answer->status;
         bool refused = x->judged.verdict == VERDICT_UNPREPARED;
         e = send_try(x, why);
-        /* Of two reasons the service's is the better one. */
+        /* The reason of the service is better than that of the signer. */
         if (e == ERR_IO && refused) {
             why_prefix(why, e, "%.*s: status %u: %s", address_size(x), x->request.url, status,
                        x->judged.answer);
@@ -447,8 +457,8 @@ read_piece(struct fetch *x, bool fills, struct bytes *ret_piece, struct why *why
     struct http_patience patience = patience_of(x);
     patience.fills = fills;
     uint64_t max = settings_of(f)->max_bytes;
-    /* http_pull_read() asks only while it waits: without this, a response that never ends would be
-     * read after the query timed out or its client disconnected. */
+    /* http_pull_read() checks the query only while it waits: without this, a response that never
+     * ends would be read after the query timed out or its client disconnected. */
     *ret_piece = bytes_of(NULL, 0);
     enum err e = query_control_check(x->control, why);
     if (e) return e;
@@ -481,7 +491,7 @@ fetch_read_all(struct fetch *x, struct buf *to, struct why *why)
         if (e || piece.size == 0) return e;
         buf_put_bytes(to, piece);
         e = buf_error(to);
-        if (e == ERR_LIMIT) { /* `to` has room for all that is one */
+        if (e == ERR_LIMIT) { /* `to` has room for every valid response */
             why_set(why, ERR_CORRUPT, "the response is too large");
             return fetch_failed(x, ERR_CORRUPT, why);
         }

@@ -1,11 +1,11 @@
 /*
- * fetch.h - the requests of a source: authorized or signed, at most so many a second, of so many
- * queries at a time, sent again while the other side says "later", and read as they are wanted.
+ * fetch.h - the requests of a source: authorized or signed, limited in rate and in the number of
+ * queries that read at a time, repeated while the server says "later", and read as needed.
  *
- * A query has a session with the source it reads. While a fetch of a session is open, the session
- * counts among those that read at a time; with one open it may open more, and waits for no other.
+ * A query has a session with the source that it reads. A session counts as reading while it has an
+ * open fetch; then it may open more without waiting for its turn.
  *
- * Threads: a fetcher belongs to all, a session to those that work for its query, a fetch to one.
+ * Threads: a fetcher may be used from any, a session from those of its query, a fetch from one.
  */
 #ifndef BACKEND_FETCH_FETCH_H
 #define BACKEND_FETCH_FETCH_H
@@ -13,7 +13,7 @@
 #include "backend/reader.h"
 #include "backend/writer.h"
 
-/* How requests to AWS are signed. */
+/* The signature of requests to AWS. */
 struct fetch_signing {
     const struct aws_settings *aws;
     const char *service;
@@ -23,19 +23,19 @@ struct fetch_signing {
 struct fetcher;
 struct fetcher_options {
     struct reader_options reader;        /* copied */
-    const struct fetch_signing *signing; /* copied; NULL: requests are not signed */
+    const struct fetch_signing *signing; /* copied; NULL if requests are not signed */
 };
-/* Asks for nothing yet. ERR_NOMEM; errors of aws_region(). */
+/* Sends nothing. ERR_NOMEM; errors of aws_region(). */
 MUST_CHECK enum err fetcher_new(const struct fetcher_options *options, struct fetcher **ret_fetcher,
                                 struct why *why);
-/* No session of it is open. NULL is fine. */
+/* All its sessions are closed. Accepts NULL. */
 void fetcher_free(struct fetcher *fetcher);
 
 struct fetch_session;
-/* `budget`: of all it reads; may be NULL. ERR_NOMEM. */
+/* Memory of responses is charged to `budget`, which may be NULL. ERR_NOMEM. */
 MUST_CHECK enum err fetch_session_open(struct fetcher *fetcher, struct budget *budget,
                                        struct fetch_session **ret_session, struct why *why);
-/* No fetch of it is open. NULL is fine. */
+/* All its fetches are closed. Accepts NULL. */
 void fetch_session_close(struct fetch_session *session);
 
 /* Texts are borrowed until the fetch is closed. */
@@ -44,68 +44,46 @@ struct fetch_request {
     const char *url;
     const char *const *headers; /* "Name: value"; NULL after the last; may be NULL */
     struct bytes body;
-    const char *const *wanted; /* of the answer's headers; NULL after the last; may be NULL */
-    /* Of an answer that is no 2xx, and would be asked for again: whether the next one would be the
-     * same. NULL: it might not. */
+    const char *const *wanted; /* headers of the response; NULL after the last; may be NULL */
+    /* True if repeating a request that got this response, not a 2xx, would get the same one. NULL
+     * if it might not. */
     bool (*is_final)(const struct http_call_answer *answer);
-    /* Judges an answer that is no 2xx by more than its status, as http_judge() does.
-     * VERDICT_DELIVERED: it is an answer like a 2xx, but with all of its body in it. NULL: the
-     * status says it. */
+    /* Judges a response that is not a 2xx by more than its status, as http_judge() does.
+     * VERDICT_DELIVERED: it counts as a 2xx, and has all of its body. NULL: by its status. */
     void (*judge)(const struct http_call_answer *answer, struct writer_step *step);
 };
 
 struct fetch;
 /*
- * Sends it, and waits for its turn but for no answer: what is asked of several sources is under way
- * at the same time. `control` may be NULL. ERR_AGAIN: its turn did not come within the source's
- * timeout, or credentials are not to be had now; ERR_IO: they are wrong; ERR_CANCELED, ERR_NOMEM.
+ * Waits for its turn and sends the request, but waits for no response, so that several sources
+ * work at the same time. `control` may be NULL. ERR_AGAIN: its turn did not come within the
+ * source's timeout, or credentials cannot be fetched now; ERR_IO: credentials are wrong;
+ * ERR_CANCELED, ERR_NOMEM.
  */
 MUST_CHECK enum err fetch_open(struct fetch_session *session, struct query_control *control,
                                const struct fetch_request *request, struct fetch **ret_fetch,
                                struct why *why);
 /*
- * Waits for the answer, once, and sends the request again while it makes sense to. OK: there is an
- * answer of 2xx, or one that it makes none to ask for again: see fetch_expect_ok(). ERR_AGAIN:
- * nothing came for the source's timeout, or no connection; ERR_IO: address or trust are wrong. With
- * OK alone there is something in *ret_answer: of a 2xx without the body; it ends with the fetch.
+ * Waits for the response, and repeats the request while that makes sense. Called once. OK: there is
+ * a response, a 2xx or one that a repetition would not change: see fetch_expect_ok(). ERR_AGAIN:
+ * nothing arrived within the source's timeout, or there is no connection; ERR_IO: address or trust
+ * are wrong. *ret_answer is set only with OK and ends with the fetch; a 2xx comes without its body.
  */
 MUST_CHECK enum err fetch_await(struct fetch *fetch, const struct http_call_answer **ret_answer,
                                 struct why *why);
-/* OK if the answer is a 2xx; else the error that it stands for, with what it says. */
+/* OK if the response is a 2xx; otherwise its error, with the sentence of the server. */
 MUST_CHECK enum err fetch_expect_ok(struct fetch *fetch, struct why *why);
 /*
- * More of the body of a 2xx, a view until the next call; empty: it ended in order. ERR_AGAIN: it
- * broke off, or nothing came for too long; ERR_LIMIT: more than the source may give a query;
- * ERR_CANCELED; ERR_NOMEM.
+ * Reads more of the body of a 2xx, a view until the next call; empty after its regular end.
+ * ERR_AGAIN: it broke off, or nothing arrived for too long; ERR_LIMIT: more than a query may read
+ * (max_bytes); ERR_CANCELED; ERR_NOMEM.
  */
 MUST_CHECK enum err fetch_read(struct fetch *fetch, struct bytes *ret_piece, struct why *why);
-/* All of it, appended. ERR_CORRUPT: it is larger than `to` may become. */
+/* Appends all of the body. ERR_CORRUPT: it is larger than `to` may become. */
 MUST_CHECK enum err fetch_read_all(struct fetch *fetch, struct buf *to, struct why *why);
-/* Names the address before `why`, where what came with a 2xx is damaged, or says no. Returns `e`.
- */
+/* Puts the address before `why`, for a 2xx whose body is damaged or refuses. Returns `e`. */
 enum err fetch_failed(struct fetch *fetch, enum err e, struct why *why);
-/* What was not read is given up. NULL is fine. */
+/* Gives up what was not read. Accepts NULL. */
 void fetch_close(struct fetch *fetch);
-
-/* A view of a source that is read by fetches. It and its sets share a session, which is closed when
- * the last of them is freed. First in the views of types that keep more. */
-struct fetch_view {
-    struct view view; /* first: it is handed out */
-    struct answerer *of;
-    struct budget *budget;
-    struct fetch_session *session;
-    size_t size;
-    _Atomic uint32_t users; /* the view, and its sets */
-};
-/* `size`: of the type's own view, whose rest is zeroed. `ops->free` is fetch_view_free().
- * ERR_NOMEM. */
-MUST_CHECK enum err fetch_view_open(struct fetcher *fetcher, struct answerer *of,
-                                    const struct view_ops *ops, size_t size,
-                                    struct query_control *control, struct view **ret_view,
-                                    struct why *why);
-/* A set was opened, or freed. */
-void fetch_view_keep(struct fetch_view *view);
-void fetch_view_drop(struct fetch_view *view);
-void fetch_view_free(struct view *view);
 
 #endif

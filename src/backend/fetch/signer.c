@@ -14,8 +14,8 @@ struct signer {
     const struct http_calls_target *target;
 
     struct lock lock; /* LOCK_RANK_SOURCE; guards the rest */
-    struct cond done; /* of fetching */
-    bool fetching;    /* a thread has what follows to itself, without the lock */
+    struct cond done; /* `fetching` became false */
+    bool fetching;    /* one thread owns the fields below, without the lock */
     struct aws_identity *identity;
 };
 
@@ -91,7 +91,7 @@ take_step(struct signer *s, const struct http_call_answer *answer, struct writer
     identity_step(s->identity, answer, step);
 }
 
-/* That nothing came, or not all, is an answer, too: perhaps there are keys that still work. */
+/* Makes a failed fetch an answer: there may be keys that still work. */
 static enum err
 fail_answer(enum err e, const struct why *why, struct http_call_answer *ret_answer)
 {
@@ -102,7 +102,7 @@ fail_answer(enum err e, const struct why *why, struct http_call_answer *ret_answ
     return OK;
 }
 
-/* What a step sends, and its answer with all of the body, which ends with the buffer. */
+/* Sends the request of a step. The answer has all of the body, and ends with the buffer. */
 static enum err
 send_step(struct signer *s, const struct writer_step *step, const struct http_patience *patience,
           struct buf *body, struct http_call_answer *ret_answer, struct why *why)
@@ -149,7 +149,7 @@ fetch(struct signer *s, const struct http_patience *patience, struct why *why)
     return why_set(why, later ? ERR_AGAIN : ERR_IO, "cannot get credentials: %s", step.answer);
 }
 
-/* Returns with the lock, after another thread has done what it does without; or an error. */
+/* Waits until no other thread fetches. */
 static enum err
 await_fetch_locked(struct signer *s, const struct http_patience *patience, struct why *why)
 {
@@ -157,14 +157,14 @@ await_fetch_locked(struct signer *s, const struct http_patience *patience, struc
     while (e == OK && s->fetching) {
         int64_t look_ns = env_monotonic_ns(s->options.env) + LOOK_MS * NS_PER_MS;
         (void)cond_wait_until(&s->done, &s->lock, look_ns);
-        lock_drop(&s->lock); /* it may look anywhere */
+        lock_drop(&s->lock); /* the check may take any lock */
         e = patience->check(patience->context, why);
         lock_take(&s->lock);
     }
     return e;
 }
 
-/* Returns with the lock, and with credentials, or an error. */
+/* Makes sure that there are credentials, or returns an error. */
 static enum err
 prepare_locked(struct signer *s, const struct http_patience *patience, struct why *why)
 {
@@ -181,7 +181,7 @@ prepare_locked(struct signer *s, const struct http_patience *patience, struct wh
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* *ret_known: the settings say who we are. */
+/* *ret_known is true if the settings have credentials. */
 static enum err
 put_headers(struct signer *s, const struct fetch_request *request, struct http_headers *headers,
             bool *ret_known, struct why *why)
@@ -220,7 +220,7 @@ signer_make(struct signer *s, const struct fetch_request *request,
                                    .url = request->url,
                                    .body = request->body,
                                    .wanted = request->wanted};
-    /* It reads files. */
+    /* Secrets may be read from files. */
     enum err e = put_headers(s, request, &sent->headers, &is_known, &reason);
     if (e == OK) {
         lock_take(&s->lock);
@@ -228,7 +228,7 @@ signer_make(struct signer *s, const struct fetch_request *request,
         if (e == OK) e = make_locked(s, is_known, sent, ret_call, &reason);
         lock_drop(&s->lock);
     }
-    /* What is configured cannot be sent. */
+    /* The configured headers cannot be sent. */
     if (e == ERR_MISSING || e == ERR_INPUT || e == ERR_LIMIT) e = ERR_IO;
     if (e == OK || reason.text[0] != '\0') return e ? why_set(why, e, "%s", reason.text) : OK;
     return why_set(why, e, "%s",

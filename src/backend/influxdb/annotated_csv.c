@@ -21,8 +21,8 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
 
-/* The text between the quotes at `from`, without what is doubled, and CRLF as a line feed. Advances
- * to what follows the last quote. */
+/* Reads a text between quotes, with doubled quotes and CRLF undone. *at is then after the last
+ * quote. */
 static enum err
 unquote(const uint8_t **at, const uint8_t *end, struct arena *scratch, struct bytes *ret,
         struct why *why)
@@ -54,7 +54,7 @@ unquote(const uint8_t **at, const uint8_t *end, struct arena *scratch, struct by
     return OK;
 }
 
-/* All fields into the cells, the first one besides. */
+/* Splits a record into *ret_first, its first field, and the cells. */
 static enum err
 split(struct csv_reading *r, struct bytes record, struct arena *scratch, struct bytes *ret_first,
       struct why *why)

@@ -1,5 +1,5 @@
 /*
- * annotated_csv.h - tables in annotated CSV, as InfluxDB 2 answers Flux:
+ * annotated_csv.h - tables in annotated CSV, the responses of InfluxDB 2 to Flux:
  *
  *     #datatype,string,long,dateTime:RFC3339,double,string,string
  *     #group,false,false,false,false,true,true
@@ -10,8 +10,7 @@
  * A row of names comes after each block of annotations; an empty line ends a block. An error is a
  * block of its own, with the columns error and reference.
  *
- * Feeds on records (asking.h): lines whose line feeds between double quotes are their own. Line
- * feeds come as CRLF, which is undone.
+ * A record (asking.h) is a line, with the line feeds between its double quotes. CRLF is undone.
  */
 #ifndef BACKEND_INFLUXDB_ANNOTATED_CSV_H
 #define BACKEND_INFLUXDB_ANNOTATED_CSV_H
@@ -22,16 +21,16 @@ enum { CSV_COLUMNS_MAX = 1100, CSV_NAMES_BYTES_MAX = 1 << 20 };
 
 struct csv_column {
     struct bytes name;
-    struct bytes type;     /* as annotated; empty: not */
-    struct bytes fallback; /* what an empty value stands for */
+    struct bytes type;     /* as annotated; empty if it is not */
+    struct bytes fallback; /* the default, for an empty value */
 };
 
 struct csv_reading {
-    struct csv_column columns[CSV_COLUMNS_MAX]; /* of the block, from the second field on */
+    struct csv_column columns[CSV_COLUMNS_MAX]; /* columns of the block, from the second field on */
     uint32_t column_count;
     bool named;         /* the row of names was read */
-    bool is_error;      /* the block is one */
-    uint32_t blocks;    /* whose names were read */
+    bool is_error;      /* the block is an error */
+    uint32_t blocks;    /* number of blocks whose names were read */
     struct arena texts; /* of the block */
     struct bytes cells[CSV_COLUMNS_MAX];
     uint32_t cell_count;
@@ -41,15 +40,13 @@ void csv_reading_init(struct csv_reading *reading, struct budget *budget);
 void csv_reading_fini(struct csv_reading *reading);
 
 enum csv_record { CSV_NOTHING, CSV_NAMES, CSV_ROW, CSV_ERROR };
-/*
- * What a record is. Of CSV_ROW there are cells, as many as columns; of CSV_ERROR the sentence in
- * the first. Texts are views of the record, or of `scratch`. ERR_CORRUPT: it fits nowhere;
- * ERR_NOMEM.
- */
+/* Reads a record. CSV_ROW: there are as many cells as columns; CSV_ERROR: the first cell is the
+ * sentence. Texts are views of the record, or of `scratch`. ERR_CORRUPT: it does not fit there;
+ * ERR_NOMEM. */
 MUST_CHECK enum err csv_read_record(struct csv_reading *reading, struct bytes record,
                                     struct arena *scratch, enum csv_record *ret_what,
                                     struct why *why);
-/* The column of that name; column_count: there is none. */
+/* The column of that name; column_count if there is none. */
 uint32_t csv_find_column(const struct csv_reading *reading, const char *name);
 
 #endif

@@ -1,8 +1,5 @@
-/*
- * answer.c - see answer.h. Sentences are found by words that stand before and
- * after a name; in a name the same words may stand. Then something else is looked at first, or
- * nothing.
- */
+/* answer.c - see answer.h. Names are found by the words before and after them. A name may contain
+ * the same words: then another name is reported, or none. */
 #include "backend/influxdb/answer.h"
 
 #include <jansson.h>
@@ -19,9 +16,9 @@ says(struct bytes text, const char *words)
     return memmem(text.at, text.size, words, strlen(words)) != NULL;
 }
 
-/* What stands after the first `before`; false: that does not stand there. */
+/* The text after the first `before`; false if there is none. */
 static bool
-behind(struct bytes text, const char *before, struct bytes *ret_rest)
+find_after(struct bytes text, const char *before, struct bytes *ret_rest)
 {
     size_t size = strlen(before);
     const uint8_t *at = memmem(text.at, text.size, before, size);
@@ -31,7 +28,7 @@ behind(struct bytes text, const char *before, struct bytes *ret_rest)
     return true;
 }
 
-/* What stands before the first `end`. */
+/* The text before the first `end`; false if there is none. */
 static bool
 until(struct bytes text, const char *end, struct bytes *ret_name)
 {
@@ -49,7 +46,7 @@ label_hash(struct bytes name, struct bytes value)
     return hash_bytes(value, hash_bytes(name, 0)) | 1;
 }
 
-/* What a name of InfluxDB's stands for with us. */
+/* Decodes a name of InfluxDB into `scratch`. */
 static bool
 decode(struct bytes name, struct buf *scratch)
 {
@@ -58,32 +55,34 @@ decode(struct bytes name, struct buf *scratch)
 }
 
 static void
-add_name(struct influxdb_told *told, struct bytes measurement, uint64_t label, struct buf *scratch)
+add_name(struct influxdb_refusal *refusal, struct bytes measurement, uint64_t label,
+         struct buf *scratch)
 {
-    if (told->name_count == INFLUXDB_NAMES_MAX || !decode(measurement, scratch)) return;
-    told->names[told->name_count++] =
+    if (refusal->name_count == INFLUXDB_NAMES_MAX || !decode(measurement, scratch)) return;
+    refusal->names[refusal->name_count++] =
         (struct influxdb_name){hash_bytes(buf_bytes(scratch), 0), label};
 }
 
 /* ... measurement="M" tag="T" value="V" dropped=3 */
 static void
-take_tag(struct influxdb_told *told, struct bytes text, struct buf *scratch)
+take_tag(struct influxdb_refusal *refusal, struct bytes text, struct buf *scratch)
 {
     struct bytes rest, measurement, tag, value;
-    if (!behind(text, "max-values-per-tag limit exceeded", &rest)) return;
-    if (!behind(rest, ": measurement=\"", &rest) || !until(rest, "\" tag=\"", &measurement)) return;
-    if (!behind(rest, "\" tag=\"", &rest) || !until(rest, "\" value=\"", &tag)) return;
-    if (!behind(rest, "\" value=\"", &rest) || !until(rest, "\" dropped=", &value)) return;
+    if (!find_after(text, "max-values-per-tag limit exceeded", &rest)) return;
+    if (!find_after(rest, ": measurement=\"", &rest) || !until(rest, "\" tag=\"", &measurement))
+        return;
+    if (!find_after(rest, "\" tag=\"", &rest) || !until(rest, "\" value=\"", &tag)) return;
+    if (!find_after(rest, "\" value=\"", &rest) || !until(rest, "\" dropped=", &value)) return;
     if (!decode(tag, scratch)) return;
     uint64_t name_hash = hash_bytes(buf_bytes(scratch), 0);
     if (!decode(value, scratch)) return;
-    uint64_t label = hash_bytes(buf_bytes(scratch), name_hash) | 1; /* as label_hash() has it */
-    add_name(told, measurement, label, scratch);
+    uint64_t label = hash_bytes(buf_bytes(scratch), name_hash) | 1; /* as label_hash() makes it */
+    add_name(refusal, measurement, label, scratch);
 }
 
-/* A line of ours, or its begin: its measurement. */
+/* Takes the measurement of a line that was sent, or of its begin. */
 static void
-take_line(struct influxdb_told *told, struct bytes line, struct buf *scratch)
+take_line(struct influxdb_refusal *refusal, struct bytes line, struct buf *scratch)
 {
     struct buf name;
     buf_init(&name, NULL, NAME_BYTES_MAX);
@@ -94,19 +93,19 @@ take_line(struct influxdb_told *told, struct bytes line, struct buf *scratch)
         buf_put_u8(&name, line.at[i + escapes]);
         i += 1 + (size_t)escapes;
     }
-    if (i < line.size && buf_error(&name) == OK) add_name(told, buf_bytes(&name), 0, scratch);
+    if (i < line.size && buf_error(&name) == OK) add_name(refusal, buf_bytes(&name), 0, scratch);
     buf_fini(&name);
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-/* The last number counts: labels may stand before. */
+/* The last number counts: labels may come before it. */
 static uint64_t
 read_dropped(struct bytes text)
 {
     uint64_t count = 0;
     bool found = false;
-    while (behind(text, "dropped=", &text)) {
+    while (find_after(text, "dropped=", &text)) {
         found = true;
     }
     if (!found || text.size == 0) return 0;
@@ -118,26 +117,26 @@ read_dropped(struct bytes text)
 }
 
 static void
-take_text(struct influxdb_told *told, struct bytes text, struct buf *scratch)
+take_text(struct influxdb_refusal *refusal, struct bytes text, struct buf *scratch)
 {
-    /* not shown: looked for in answers */
+    /* not shown: searched for in responses */
     static const char partial[] = "partial write: ", shard[] = "partial write: shard ";
     struct bytes rest = text, name;
-    /* unable to parse 'LINE': why; each on a line of its own. */
-    while (behind(rest, "unable to parse '", &rest)) {
-        take_line(told, rest, scratch);
+    /* unable to parse 'LINE': reason; each on a line of its own. */
+    while (find_after(rest, "unable to parse '", &rest)) {
+        take_line(refusal, rest, scratch);
     }
-    if (!behind(text, partial, &rest)) return;
-    told->dropped = read_dropped(rest);
-    told->by_retention = says(rest, "points beyond retention policy");
-    told->by_series = says(rest, "max-series-per-database");
-    told->passes = says(text, shard) && says(rest, " is pending deletion");
-    struct bytes behind_partial = rest;
+    if (!find_after(text, partial, &rest)) return;
+    refusal->dropped = read_dropped(rest);
+    refusal->by_retention = says(rest, "points beyond retention policy");
+    refusal->by_series = says(rest, "max-series-per-database");
+    refusal->passes = says(text, shard) && says(rest, " is pending deletion");
+    struct bytes after_partial = rest;
     /* ... on measurement "M" is type float, ... */
-    if (behind(rest, "\" on measurement \"", &rest) && until(rest, "\" is type ", &name)) {
-        add_name(told, name, 0, scratch);
+    if (find_after(rest, "\" on measurement \"", &rest) && until(rest, "\" is type ", &name)) {
+        add_name(refusal, name, 0, scratch);
     }
-    take_tag(told, behind_partial, scratch);
+    take_tag(refusal, after_partial, scratch);
 }
 
 static struct bytes
@@ -148,30 +147,30 @@ text_of(const json_t *json)
 }
 
 void
-influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_told *ret_told)
+influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_refusal *ret_refusal)
 {
     struct buf scratch;
-    *ret_told = (struct influxdb_told){.dropped = 0};
+    *ret_refusal = (struct influxdb_refusal){.dropped = 0};
     buf_init(&scratch, memory, NAME_BYTES_MAX);
     json_t *root = json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
-    take_text(ret_told, text_of(json_object_get(root, "error")), &scratch);
-    take_text(ret_told, text_of(json_object_get(root, "message")), &scratch);
-    const json_t *data = json_object_get(root, "data"); /* one, or many */
-    take_line(ret_told, text_of(json_object_get(data, "original_line")), &scratch);
+    take_text(ret_refusal, text_of(json_object_get(root, "error")), &scratch);
+    take_text(ret_refusal, text_of(json_object_get(root, "message")), &scratch);
+    const json_t *data = json_object_get(root, "data"); /* one object, or an array */
+    take_line(ret_refusal, text_of(json_object_get(data, "original_line")), &scratch);
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *line = json_object_get(json_array_get(data, i), "original_line");
-        take_line(ret_told, text_of(line), &scratch);
+        take_line(ret_refusal, text_of(line), &scratch);
     }
     json_decref(root);
     buf_fini(&scratch);
 }
 
 bool
-influxdb_told_names(const struct influxdb_told *told, struct bytes labels)
+influxdb_refusal_names(const struct influxdb_refusal *refusal, struct bytes labels)
 {
     uint64_t metric = hash_bytes(labels_get(labels, bytes_of_text("__name__")), 0);
-    for (uint32_t i = 0; i < told->name_count; i++) {
-        const struct influxdb_name *name = &told->names[i];
+    for (uint32_t i = 0; i < refusal->name_count; i++) {
+        const struct influxdb_name *name = &refusal->names[i];
         if (name->metric != metric) continue;
         if (name->label == 0) return true;
         struct cursor c = cursor_of(labels);

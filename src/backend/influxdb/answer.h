@@ -1,6 +1,5 @@
 /*
- * answer.h - what InfluxDB's refusals say of the points they are about: how many, and
- * which.
+ * answer.h - the points that a refusal of InfluxDB is about: how many, and which.
  *
  *   1  {"error":"partial write: field type conflict: input field \"value\" on measurement \"up\" is
  *      type float, already exists as type integer dropped=3"}
@@ -8,9 +7,9 @@
  *      points beyond retention policy dropped=2"}
  *   3  {"error":"...","data":{"original_line":"up,job=x value=1 17","line_number":1,...}}
  *
- * Where a request's points lie in several shards, version 1 and 2 tell of one of them: the number
- * is that of points refused at least, and the measurement one of those concerned. What is named
- * here is a reason to look there first, and nothing else.
+ * If a request's points lie in several shards, versions 1 and 2 report one of them: at least so
+ * many points are refused, and the measurement is one of several. The names say only where to look
+ * first.
  *
  * Threads: one.
  */
@@ -21,24 +20,26 @@
 
 enum { INFLUXDB_NAMES_MAX = 64 };
 
-/* A metric, or those series of it that have a label. Hashes. */
+/* A metric, or its series that have a label. Hashes. */
 struct influxdb_name {
     uint64_t metric;
-    uint64_t label; /* 0: all */
+    uint64_t label; /* 0 for all series */
 };
 
-struct influxdb_told {
-    uint64_t dropped;  /* so many are refused at least; 0: not said */
-    bool by_retention; /* for their times */
-    bool by_series;    /* for a limit of series: others of the request may fit in without them */
-    bool passes;       /* for something that ends by itself */
+struct influxdb_refusal {
+    uint64_t dropped;  /* at least so many are refused; 0 if unknown */
+    bool by_retention; /* refused because of their times */
+    bool by_series;    /* refused because of a limit of series: other points of the request may be
+                          accepted without them */
+    bool passes;       /* refused for a reason that ends by itself */
     struct influxdb_name names[INFLUXDB_NAMES_MAX];
     uint32_t name_count;
 };
 
-/* Other bodies say nothing. */
-void influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_told *ret_told);
-/* Whether a series (canonical labels) is among the names. */
-bool influxdb_told_names(const struct influxdb_told *told, struct bytes labels);
+/* Reads a body; others than those above name nothing. */
+void influxdb_answer_read(struct bytes body, struct budget *memory,
+                          struct influxdb_refusal *ret_refusal);
+/* True if a series (canonical labels) is among the names. */
+bool influxdb_refusal_names(const struct influxdb_refusal *refusal, struct bytes labels);
 
 #endif

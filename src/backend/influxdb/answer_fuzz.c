@@ -1,4 +1,4 @@
-/* Any bytes as a refusal of InfluxDB's: nothing is told, or what fits. */
+/* Any bytes as a refusal of InfluxDB's: nothing is refusal, or what fits. */
 #include <stdlib.h>
 
 #include "backend/influxdb/answer.h"
@@ -9,15 +9,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct influxdb_told told;
+    struct influxdb_refusal refusal;
     struct buf labels;
     buf_init(&labels, NULL, 1 << 20);
     labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text("up")});
     labels_put(&labels, (struct label){bytes_of_text("job"), bytes_of_text("x")});
-    influxdb_answer_read(bytes_of(data, size), NULL, &told);
-    if (told.name_count > INFLUXDB_NAMES_MAX) abort();
-    bool named = influxdb_told_names(&told, buf_bytes(&labels));
-    if (named && told.name_count == 0) abort();
+    influxdb_answer_read(bytes_of(data, size), NULL, &refusal);
+    if (refusal.name_count > INFLUXDB_NAMES_MAX) abort();
+    bool named = influxdb_refusal_names(&refusal, buf_bytes(&labels));
+    if (named && refusal.name_count == 0) abort();
     buf_fini(&labels);
     return 0;
 }

@@ -4,12 +4,12 @@
 #include "backend/influxdb/answer.h"
 #include "model/labels.h"
 
-static struct influxdb_told told;
+static struct influxdb_refusal refusal;
 
 static void
 read(const char *body)
 {
-    influxdb_answer_read(bytes_of_text(body), NULL, &told);
+    influxdb_answer_read(bytes_of_text(body), NULL, &refusal);
 }
 
 static bool
@@ -19,7 +19,7 @@ names(const char *metric, const char *name, const char *value)
     buf_init(&labels, NULL, 1024);
     labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(metric)});
     labels_put(&labels, (struct label){bytes_of_text(name), bytes_of_text(value)});
-    bool found = influxdb_told_names(&told, buf_bytes(&labels));
+    bool found = influxdb_refusal_names(&refusal, buf_bytes(&labels));
     buf_fini(&labels);
     return found;
 }
@@ -29,14 +29,14 @@ UNIT_TEST(test_a_conflict_names_the_metric_and_how_many)
     read(
         "{\"error\":\"partial write: field type conflict: input field \\\"value\\\" on measurement "
         "\\\"up\\\" is type float, already exists as type integer dropped=3\"}");
-    assert_int_equal(told.dropped, 3);
+    assert_int_equal(refusal.dropped, 3);
     assert_true(names("up", "job", "x"));
     assert_false(names("down", "job", "x"));
-    assert_false(told.by_retention || told.by_series || told.passes);
+    assert_false(refusal.by_retention || refusal.by_series || refusal.passes);
     read("{\"code\":\"unprocessable entity\",\"message\":\"failure writing points to database: "
          "partial write: field type conflict: input field \\\"value\\\" on measurement \\\"we "
          "\\\"ird,\\\" is type float, already exists as type integer dropped=12\"}");
-    assert_int_equal(told.dropped, 12);
+    assert_int_equal(refusal.dropped, 12);
     assert_true(names("we \"ird,", "job", "x"));
 }
 
@@ -48,19 +48,19 @@ UNIT_TEST(test_a_metric_that_is_written_in_a_coding_is_named)
     assert_true(names("_private", "job", "x"));
 }
 
-UNIT_TEST(test_points_that_are_too_old_are_told_by_their_number)
+UNIT_TEST(test_the_number_of_points_that_are_too_old_is_found)
 {
     read("{\"error\":\"partial write: points beyond retention policy dropped=2\"}\n");
-    assert_int_equal(told.dropped, 2);
-    assert_int_equal(told.name_count, 0);
-    assert_true(told.by_retention);
+    assert_int_equal(refusal.dropped, 2);
+    assert_int_equal(refusal.name_count, 0);
+    assert_true(refusal.by_retention);
 }
 
 UNIT_TEST(test_a_limit_of_values_names_those_with_the_label)
 {
     read("{\"error\":\"partial write: max-values-per-tag limit exceeded (5/5): "
          "measurement=\\\"t\\\" tag=\\\"host\\\" value=\\\"v6\\\" dropped=1\"}");
-    assert_int_equal(told.dropped, 1);
+    assert_int_equal(refusal.dropped, 1);
     assert_true(names("t", "host", "v6"));
     assert_false(names("t", "host", "v7"));
     assert_false(names("t", "job", "v6"));
@@ -70,13 +70,13 @@ UNIT_TEST(test_a_limit_of_values_names_those_with_the_label)
 UNIT_TEST(test_a_limit_of_series_says_nothing_of_each)
 {
     read("{\"error\":\"partial write: max-series-per-database limit exceeded: (20) dropped=25\"}");
-    assert_true(told.by_series);
+    assert_true(refusal.by_series);
 }
 
 UNIT_TEST(test_a_shard_that_is_going_to_be_deleted_is_no_refusal)
 {
     read("{\"error\":\"partial write: shard 12 is pending deletion dropped=25\"}");
-    assert_true(told.passes);
+    assert_true(refusal.passes);
 }
 
 UNIT_TEST(test_lines_that_are_repeated_name_their_metrics)
@@ -84,7 +84,7 @@ UNIT_TEST(test_lines_that_are_repeated_name_their_metrics)
     read(
         "{\"error\":\"partial write: unable to parse 'a,h= value=1': missing tag value\\nunable to "
         "parse 'we\\\\ ird,h=x valu': invalid field format dropped=0\"}");
-    assert_int_equal(told.dropped, 0);
+    assert_int_equal(refusal.dropped, 0);
     assert_true(names("a", "h", "x"));
     assert_true(names("we ird", "h", "x"));
     assert_false(names("b", "h", "x"));
@@ -96,10 +96,10 @@ UNIT_TEST(test_lines_that_are_repeated_name_their_metrics)
          "value=1\"},{\"original_line\":\"b,x=y value=1\"},{\"line_number\":1},7]}");
     assert_true(names("a", "h", "x"));
     assert_true(names("b", "h", "x"));
-    assert_int_equal(told.name_count, 2);
+    assert_int_equal(refusal.name_count, 2);
 }
 
-UNIT_TEST(test_of_anything_else_nothing_is_told)
+UNIT_TEST(test_other_bodies_name_nothing)
 {
     static const char *const bodies[] = {
         "",
@@ -116,11 +116,11 @@ UNIT_TEST(test_of_anything_else_nothing_is_told)
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         read(bodies[i]);
-        assert_int_equal(told.dropped, 0);
-        assert_int_equal(told.name_count, 0);
+        assert_int_equal(refusal.dropped, 0);
+        assert_int_equal(refusal.name_count, 0);
     }
     read("{\"error\":\"partial write: tag value=dropped=7 dropped=1\"}");
-    assert_int_equal(told.dropped, 1);
+    assert_int_equal(refusal.dropped, 1);
 }
 
 int
@@ -129,12 +129,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_conflict_names_the_metric_and_how_many),
         cmocka_unit_test(test_a_metric_that_is_written_in_a_coding_is_named),
-        cmocka_unit_test(test_points_that_are_too_old_are_told_by_their_number),
+        cmocka_unit_test(test_the_number_of_points_that_are_too_old_is_found),
         cmocka_unit_test(test_a_limit_of_values_names_those_with_the_label),
         cmocka_unit_test(test_a_limit_of_series_says_nothing_of_each),
         cmocka_unit_test(test_a_shard_that_is_going_to_be_deleted_is_no_refusal),
         cmocka_unit_test(test_lines_that_are_repeated_name_their_metrics),
-        cmocka_unit_test(test_of_anything_else_nothing_is_told),
+        cmocka_unit_test(test_other_bodies_name_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,35 +4,30 @@
 #include "backend/common/http_common.h"
 
 enum {
-    URL_BYTES_MAX = 64 * 1024,
     BODY_BYTES_MAX = 16 << 20,
     SECRET_BYTES_MAX = 128 * 1024,
     /* One record is held whole: 1000 histograms of the largest kind and what is around them. */
     RECORD_BYTES_MAX = 80 << 20,
 };
 
-static enum err
-no_memory(struct why *why)
+static const struct influxdb_settings *
+server_of(const struct influx_ask *a)
 {
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
+    return &a->base.q->of->options.settings->u.influxdb.server;
 }
 
 void
-influx_ask_init(struct influx_ask *a, const struct source_settings *settings,
-                struct fetch_session *session, struct query_control *control, struct budget *budget)
+influx_ask_init(struct influx_ask *a, struct fetch_question *q)
 {
-    *a = (struct influx_ask){.settings = settings, .session = session, .control = control};
-    buf_init(&a->url, budget, URL_BYTES_MAX);
-    buf_init(&a->body, budget, BODY_BYTES_MAX);
-    buf_init_secret(&a->authorization, budget, SECRET_BYTES_MAX);
-    buf_init(&a->rest, budget, RECORD_BYTES_MAX);
+    fetch_ask_init(&a->base, q, BODY_BYTES_MAX);
+    buf_init_secret(&a->authorization, q->budget, SECRET_BYTES_MAX);
+    buf_init(&a->rest, q->budget, RECORD_BYTES_MAX);
 }
 
 void
 influx_ask_end(struct influx_ask *a)
 {
-    fetch_close(a->fetch);
-    a->fetch = NULL;
+    fetch_ask_end(&a->base);
     a->answered = a->ended = false;
     a->piece = bytes_of(NULL, 0);
     buf_clear(&a->rest);
@@ -41,9 +36,7 @@ influx_ask_end(struct influx_ask *a)
 void
 influx_ask_fini(struct influx_ask *a)
 {
-    influx_ask_end(a);
-    buf_fini(&a->url);
-    buf_fini(&a->body);
+    fetch_ask_fini(&a->base);
     buf_fini(&a->authorization);
     buf_fini(&a->rest);
 }
@@ -52,22 +45,20 @@ void
 influx_ask_begin(struct influx_ask *a, const char *path)
 {
     influx_ask_end(a);
-    buf_clear(&a->url);
-    buf_clear(&a->body);
-    http_url_begin(&a->url, a->settings->u.influxdb.server.url, path);
+    fetch_ask_begin(&a->base, server_of(a)->url, path);
 }
 
 void
 influx_ask_param(struct influx_ask *a, const char *name, const char *value)
 {
-    if (value != NULL) http_url_param(&a->url, name, bytes_of_text(value));
+    if (value != NULL) http_url_param(&a->base.url, name, bytes_of_text(value));
 }
 
-/* A header of the token, if there is one; read each time, as all secrets are. */
+/* Reads the token, if there is one, before each request, as all secrets are. */
 static enum err
 put_authorization(struct influx_ask *a, struct why *why)
 {
-    const struct influxdb_settings *server = &a->settings->u.influxdb.server;
+    const struct influxdb_settings *server = server_of(a);
     buf_wipe(&a->authorization);
     if (!secret_given(&server->token)) return OK;
     buf_put_text(&a->authorization, "Authorization: ");
@@ -75,7 +66,7 @@ put_authorization(struct influx_ask *a, struct why *why)
     enum err e = secret_fetch(&server->token, &a->authorization, why);
     buf_put_u8(&a->authorization, 0);
     if (e == ERR_MISSING || e == ERR_LIMIT) return trouble_say(why, TROUBLE_CREDENTIALS, ERR_IO);
-    return e == OK && buf_error(&a->authorization) ? no_memory(why) : e;
+    return e == OK && buf_error(&a->authorization) ? fetch_no_request_memory(why) : e;
 }
 
 enum err
@@ -89,33 +80,24 @@ influx_ask_send(struct influx_ask *a, const char *const *headers, struct why *wh
         a->headers[n++] = *headers;
     }
     a->headers[n] = NULL;
-    http_url_end(&a->url, a->settings->u.influxdb.server.url);
-    e = err_first(buf_error(&a->url), buf_error(&a->body));
-    if (e == ERR_LIMIT) return why_set(why, e, "the request is too large");
-    if (e) return no_memory(why);
-    struct fetch_request request = {.method = "POST",
-                                    .url = (const char *)a->url.at,
-                                    .headers = a->headers,
-                                    .body = buf_bytes(&a->body)};
-    return fetch_open(a->session, a->control, &request, &a->fetch, why);
+    return fetch_ask_send(&a->base, &(struct fetch_request){.headers = a->headers}, why);
 }
 
 static enum err
 await_answer(struct influx_ask *a, struct why *why)
 {
     const struct http_call_answer *answer;
-    enum err e = fetch_await(a->fetch, &answer, why);
-    if (e == OK) e = fetch_expect_ok(a->fetch, why);
-    if (e == OK && answer->status != 200) { /* 204, of a proxy: no answer to a query */
+    enum err e = fetch_ask_await(&a->base, &answer, why);
+    if (e == OK && answer->status != 200) { /* 204 of a proxy is no result of a query */
         why_set(why, ERR_CORRUPT, "status %u instead of 200", answer->status);
-        e = fetch_failed(a->fetch, ERR_CORRUPT, why);
+        e = fetch_ask_failed(&a->base, ERR_CORRUPT, why);
     }
     a->answered = e == OK;
     return e;
 }
 
-/* Where the record ends that begins `text`, of which `seen` bytes have no end; SIZE_MAX: not here.
- */
+/* The position in `text` where the record ends that it begins or continues; SIZE_MAX if it does not
+ * end there. */
 static size_t
 find_end(struct bytes text, bool quoted, bool *in_quotes)
 {
@@ -140,10 +122,10 @@ keep(struct influx_ask *a, struct bytes part, struct why *why)
 {
     buf_put_bytes(&a->rest, part);
     enum err e = buf_error(&a->rest);
-    if (e == ERR_LIMIT) { /* none of InfluxDB has */
+    if (e == ERR_LIMIT) { /* InfluxDB sends none so long */
         why_set(why, ERR_CORRUPT, "a record of the response has more than %d bytes",
                 (int)RECORD_BYTES_MAX);
-        return fetch_failed(a->fetch, ERR_CORRUPT, why);
+        return fetch_ask_failed(&a->base, ERR_CORRUPT, why);
     }
     return e ? why_set(why, e, "not enough memory for the response") : OK;
 }
@@ -168,16 +150,10 @@ influx_ask_record(struct influx_ask *a, bool quoted, struct bytes *ret_record, s
             return e;
         }
         e = keep(a, a->piece, why);
-        if (e == OK) e = fetch_read(a->fetch, &a->piece, why);
+        if (e == OK) e = fetch_read(a->base.fetch, &a->piece, why);
         a->ended = e == OK && a->piece.size == 0;
     }
     if (e || a->rest.size == 0) return e;
     why_set(why, ERR_CORRUPT, "the response ends in the middle of a record");
-    return influx_ask_failed(a, ERR_CORRUPT, why);
-}
-
-enum err
-influx_ask_failed(struct influx_ask *a, enum err e, struct why *why)
-{
-    return fetch_failed(a->fetch, e, why);
+    return fetch_ask_failed(&a->base, ERR_CORRUPT, why);
 }

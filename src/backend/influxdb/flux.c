@@ -1,13 +1,13 @@
 /*
- * flux.c - InfluxDB 2: Flux over /api/v2/query, answered in annotated CSV.
+ * flux.c - InfluxDB 2: Flux over /api/v2/query, with responses in annotated CSV.
  *
- * One request finds the series of all metrics: the first point of each, and of that the tags alone.
- * What is measured is learnt from the answer, so that nothing is listed before.
+ * One request finds the series of all metrics: the tags of the first point of each. The metrics are
+ * learnt from the response, so nothing is listed before.
  *
- * A column that a table lacks is null, which no comparison admits: a matcher that admits the empty
- * text says so of a missing column besides. The end of a range is exclusive.
+ * A column that a table lacks is null, for which all comparisons are false: a matcher that admits
+ * the empty text gets a condition for the missing column. The end of a range is exclusive.
  *
- * Only literals are in a query (quoting.h): no text of a matcher can become an expression.
+ * Texts of matchers are literals in a query (quoting.h): they cannot become expressions.
  */
 #include "backend/influxdb/annotated_csv.h"
 #include "backend/influxdb/influxdb_reader.h"
@@ -20,18 +20,12 @@
 
 enum { QUERY_BYTES_MAX = 2 << 20, NAMES_MAX = 1000 };
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
-}
-
 /* --- queries ---------------------------------------------------------------------------------- */
 
 static void
 begin_query(struct influx_question *q, int64_t min_ms, int64_t max_ms)
 {
-    const struct influxdb_settings *server = &q->of->options.settings->u.influxdb.server;
+    const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
     int64_t last_ns = influx_last_ns(max_ms);
     buf_clear(&q->query);
     buf_put_text(&q->query, "from(bucket: ");
@@ -69,7 +63,7 @@ put_fields(struct influx_question *q)
     buf_put_u8(&q->query, ')');
 }
 
-/* A name of Telegraf's: the measurement, of the field value; or cut at any underscore. */
+/* Puts a metric name of Telegraf: a measurement with the field value, or cut at any underscore. */
 static void
 put_splits(struct buf *to, struct bytes name, bool *any)
 {
@@ -86,7 +80,7 @@ put_splits(struct buf *to, struct bytes name, bool *any)
     }
 }
 
-/* Which metrics, if their names are known. */
+/* Puts a filter on the metrics, if their names are known. */
 static enum err
 put_names(struct influx_question *q, struct why *why)
 {
@@ -106,9 +100,9 @@ put_names(struct influx_question *q, struct why *why)
             put_splits(to, names[i], &any);
             continue;
         }
-        buf_clear(&q->text);
-        if (stored_names_of(names[i], LINE_MEASUREMENT, &q->text, texts, &texts_count)) {
-            return no_memory(why);
+        buf_clear(&q->base.text);
+        if (stored_names_of(names[i], LINE_MEASUREMENT, &q->base.text, texts, &texts_count)) {
+            return fetch_no_request_memory(why);
         }
         for (unsigned k = 0; k < texts_count; k++) {
             if (any) buf_put_text(to, " or ");
@@ -128,13 +122,12 @@ put_comparison(struct buf *to, struct bytes tag, const char *operator, struct by
     flux_put_text(to, text);
 }
 
-/* Of texts that are admitted all are asked for; of those that are refused, any. */
+/* All texts that a matcher admits must be in the query; of texts that it refuses, any may be. */
 static void
-put_literals(struct buf *to, const struct matcher *m, bool positive, const struct bytes *texts,
-             uint32_t count)
+put_literals(struct buf *to, const struct matcher *m, const struct bytes *texts, uint32_t count)
 {
     struct bytes tag = matcher_name(m);
-    bool any = matcher_matches_empty(m);
+    bool any = matcher_matches_empty(m), positive = fetch_is_positive(m);
     for (uint32_t i = 0; i < count; i++) {
         if (positive && !flux_can_quote(texts[i])) return;
     }
@@ -161,7 +154,6 @@ put_regex(struct influx_question *q, const struct matcher *m)
 {
     struct buf *to = &q->query;
     struct bytes tag = matcher_name(m);
-    if (!go_can_match(matcher_pattern(m))) return;
     buf_put_text(to, " |> filter(fn: (r) => ");
     if (matcher_matches_empty(m)) {
         buf_put_text(to, "not exists ");
@@ -171,7 +163,7 @@ put_regex(struct influx_question *q, const struct matcher *m)
     put_column(to, tag);
     buf_put_text(to, matcher_type(m) == MATCH_REGEX ? " =~ " : " !~ ");
     go_put_regex(to, matcher_pattern(m));
-    if (!q->of->telegraf) { /* what is coded may match, decoded */
+    if (!q->of->telegraf) { /* a coded value may match, decoded */
         buf_put_text(to, " or ");
         put_column(to, tag);
         buf_put_text(to, " =~ /^~%/");
@@ -179,7 +171,7 @@ put_regex(struct influx_question *q, const struct matcher *m)
     buf_put_u8(to, ')');
 }
 
-/* A tag that begins with _ may be a column of Flux's own. */
+/* A tag that begins with _ may have the name of a column of Flux. */
 static bool
 is_tag_column(struct bytes name)
 {
@@ -191,40 +183,27 @@ is_tag_column(struct bytes name)
     return true;
 }
 
-static enum err
-put_matchers(struct influx_question *q, struct why *why)
+/* Says whether a label's tag can be a column of a query. */
+static bool
+can_name(struct bytes name)
 {
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        const struct matcher *m = q->matchers[i];
-        struct bytes name = matcher_name(m), *texts;
-        uint32_t count;
-        bool known, positive = matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
-        if (bytes_equal_text(name, "__name__") || !influx_is_plain_label(q, name) ||
-            !is_tag_column(name) || !flux_can_quote(name)) {
-            continue;
-        }
-        enum err e = influx_stored_literals(q, m, &texts, &count, &known, why);
-        if (e) return e;
-        if (known)
-            put_literals(&q->query, m, positive, texts, count);
-        else if (matcher_type(m) == MATCH_REGEX || matcher_type(m) == MATCH_NOT_REGEX)
-            put_regex(q, m);
-    }
-    return OK;
+    return is_tag_column(name) && flux_can_quote(name);
 }
+
+static const struct influx_conditions conditions = {can_name, put_literals, put_regex};
 
 static enum err
 send_query(struct influx_question *q, struct why *why)
 {
     static const char *const headers[] = {"Content-Type: application/json",
                                           "Accept: application/csv", NULL};
-    const struct influxdb_settings *server = &q->of->options.settings->u.influxdb.server;
+    const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
     struct influx_ask *ask = &q->ask;
-    if (buf_error(&q->query)) return no_memory(why);
+    if (buf_error(&q->query)) return fetch_no_request_memory(why);
     influx_ask_begin(ask, "/api/v2/query");
     influx_ask_param(ask, "org", server->org);
     struct json j;
-    json_init(&j, &ask->body);
+    json_init(&j, &ask->base.body);
     json_object_open(&j);
     json_member_bytes(&j, "query", buf_bytes(&q->query));
     json_member_text(&j, "type", "flux");
@@ -245,14 +224,12 @@ send_query(struct influx_question *q, struct why *why)
 struct flux_answer {
     struct influx_question *q;
     struct csv_reading *csv;
-    const struct influx_key_sink *keys; /* what the next ones are for: */
-    struct series_blocks *blocks;
     enum err (*row)(struct flux_answer *a, bool is_new, struct why *why);
     uint32_t result, table, time, value, measurement, field; /* columns */
-    struct buf at_hand;                                      /* which table */
-    uint32_t block;                                          /* of names, it is in */
+    struct buf at_hand;                                      /* number of the current table */
+    uint32_t block; /* block of names of the current table */
     uint32_t metric;
-    uint32_t number; /* the key's */
+    uint32_t number; /* of the key */
     bool known;
     uint32_t hint;
 };
@@ -281,7 +258,7 @@ take_row(struct flux_answer *a, struct why *why)
         a->block = a->csv->blocks;
         buf_clear(&a->at_hand);
         buf_put_bytes(&a->at_hand, table);
-        if (buf_error(&a->at_hand)) return no_memory(why);
+        if (buf_error(&a->at_hand)) return fetch_no_request_memory(why);
     }
     return a->row(a, is_new, why);
 }
@@ -295,28 +272,28 @@ read_records(struct flux_answer *a, struct why *why)
     for (;;) {
         enum err e = influx_ask_record(&q->ask, true, &record, why);
         if (e || record.at == NULL) return e;
-        arena_reset(&q->scratch);
-        e = csv_read_record(a->csv, record, &q->scratch, &what, why);
+        arena_reset(&q->base.scratch);
+        e = csv_read_record(a->csv, record, &q->base.scratch, &what, why);
         if (e == OK && what == CSV_NAMES) e = find_columns(a, why);
         if (e == OK && what == CSV_ROW) e = take_row(a, why);
-        if (e == ERR_CORRUPT) return influx_ask_failed(&q->ask, e, why);
+        if (e == ERR_CORRUPT) return fetch_ask_failed(&q->ask.base, e, why);
         if (e) return e;
         if (what != CSV_ERROR) continue;
         why_set(why, ERR_IO, "the server responds with %s", shown_of(a->csv->cells[0]).text);
-        return influx_ask_failed(&q->ask, ERR_IO, why);
+        return fetch_ask_failed(&q->ask.base, ERR_IO, why);
     }
 }
 
 static enum err
 read_answer(struct flux_answer *a, struct why *why)
 {
-    a->csv = mem_new(a->q->budget, sizeof *a->csv);
-    if (a->csv == NULL) return no_memory(why);
-    csv_reading_init(a->csv, a->q->budget);
-    buf_init(&a->at_hand, a->q->budget, CSV_NAMES_BYTES_MAX);
+    a->csv = mem_new(a->q->base.budget, sizeof *a->csv);
+    if (a->csv == NULL) return fetch_no_request_memory(why);
+    csv_reading_init(a->csv, a->q->base.budget);
+    buf_init(&a->at_hand, a->q->base.budget, CSV_NAMES_BYTES_MAX);
     enum err e = read_records(a, why);
     csv_reading_fini(a->csv);
-    mem_free(a->q->budget, a->csv, sizeof *a->csv);
+    mem_free(a->q->base.budget, a->csv, sizeof *a->csv);
     buf_fini(&a->at_hand);
     influx_ask_end(&a->q->ask);
     return e;
@@ -331,14 +308,14 @@ ask(struct influx_question *q, struct flux_answer *a, struct why *why)
     return e;
 }
 
-/* The tags of a table, from its row. */
+/* Reads the tags of a table from its row. */
 static enum err
 take_tags(struct flux_answer *a, struct label **ret_tags, uint32_t *ret_count, struct why *why)
 {
     struct influx_question *q = a->q;
-    struct label *tags = arena_alloc(&q->scratch, CSV_COLUMNS_MAX * sizeof *tags);
+    struct label *tags = arena_alloc(&q->base.scratch, CSV_COLUMNS_MAX * sizeof *tags);
     uint32_t n = 0;
-    if (tags == NULL) return no_memory(why);
+    if (tags == NULL) return fetch_no_request_memory(why);
     for (uint32_t i = 0; i < a->csv->column_count; i++) {
         if (i == a->result || i == a->table) continue; /* a tag may have the same name */
         if (!is_tag_column(a->csv->columns[i].name) || a->csv->cells[i].size == 0) continue;
@@ -368,7 +345,7 @@ is_metric(const struct flux_answer *a, uint32_t number)
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-/* metric_count: its name was not asked for. */
+/* Finds or adds the metric of a row; a->metric is metric_count if its name is not asked for. */
 static enum err
 find_metric(struct flux_answer *a, struct why *why)
 {
@@ -398,32 +375,24 @@ row_of_key(struct flux_answer *a, bool is_new, struct why *why)
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = influx_metric_add_tag(q, a->metric, tags[i].name, why);
     }
-    return e ? e : a->keys->series(a->keys->context, a->metric, tags, count, why);
+    return e ? e : influx_question_take(a->q, a->metric, tags, count, why);
 }
 
 static enum err
-keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
-     const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
+keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why *why)
 {
-    struct flux_answer a = {.q = q, .keys = to, .row = row_of_key};
-    (void)first, (void)grouping, (void)label;
-    begin_query(q, q->min_ms, q->max_ms);
+    struct flux_answer a = {.q = q, .row = row_of_key};
+    (void)first;
+    begin_query(q, q->base.min_ms, q->base.max_ms);
     put_fields(q);
     enum err e = put_names(q, why);
-    if (e == OK) e = put_matchers(q, why);
+    if (e == OK) e = influx_put_matchers(q, &conditions, why);
     buf_put_text(&q->query, " |> first() |> drop(columns: [\"_start\", \"_stop\", \"_time\"");
     if (!q->of->telegraf) buf_put_text(&q->query, ", \"_value\", \"_field\"");
     buf_put_text(&q->query, "])");
     if (e == OK) e = ask(q, &a, why);
     *ret_count = q->metric_count;
     return e;
-}
-
-static enum err
-list(struct influx_question *q, struct why *why)
-{
-    (void)q, (void)why;
-    return OK; /* keys() learns it */
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -461,7 +430,7 @@ find_key(struct flux_answer *a, struct why *why)
     for (uint32_t i = 0; i < q->run_count && e == OK && !a->known; i++) {
         const struct influx_run *run = &q->runs[i];
         if (!is_metric(a, run->metric)) continue;
-        e = influx_run_find(q, a->blocks, run, tags, count, &a->hint, &a->number, why);
+        e = influx_run_find(q, run, tags, count, &a->hint, &a->number, why);
         a->known = e == OK && a->number < run->end;
     }
     return e;
@@ -473,13 +442,13 @@ put_sample(struct flux_answer *a, enum influx_column column, int64_t t_ms, struc
     struct bytes type = a->csv->columns[a->value].type, value = a->csv->cells[a->value];
     if (bytes_equal_text(type, "string")) {
         if (a->q->of->telegraf) return OK;
-        return influx_put_text(a->q, a->blocks, a->number, t_ms, column, value, why);
+        return influx_put_text(a->q, a->number, t_ms, column, value, why);
     }
     if (column != COLUMN_VALUE) return OK;
     if (bytes_equal_text(type, "boolean")) {
         value = bytes_of_text(bytes_equal_text(value, "true") ? "1" : "0");
     }
-    return influx_put_number(a->blocks, a->number, t_ms, value, why);
+    return influx_put_number(a->q, a->number, t_ms, value, why);
 }
 
 static enum err
@@ -507,19 +476,17 @@ row_of_samples(struct flux_answer *a, bool is_new, struct why *why)
 }
 
 static enum err
-samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
-        struct why *why)
+samples(struct influx_question *q, const struct series_block *block, struct why *why)
 {
-    struct flux_answer a = {.q = q, .blocks = blocks, .row = row_of_samples};
-    enum err e = influx_runs_of(q, blocks, block, why);
+    struct flux_answer a = {.q = q, .row = row_of_samples};
+    enum err e = influx_runs_of(q, block, why);
     if (e) return e;
     begin_query(q, block->min_ms, block->max_ms);
     put_fields(q);
     buf_put_text(&q->query, " |> filter(fn: (r) => ");
     for (uint32_t i = block->first; i < block->first + block->count; i++) {
-        struct bytes key = series_blocks_key(blocks, i);
         if (i > block->first) buf_put_text(&q->query, " or ");
-        put_key(q, &q->metrics[influx_key_metric(key)], influx_key_tags(key));
+        put_key(q, &q->metrics[influx_key_metric(q, i)], influx_key_tags(q, i));
     }
     buf_put_text(&q->query, ") |> drop(columns: [\"_start\", \"_stop\"])");
     if (q->query.size > QUERY_BYTES_MAX && block->count > 1) {
@@ -529,4 +496,4 @@ samples(struct influx_question *q, struct series_blocks *blocks, const struct se
 }
 
 const struct influx_dialect flux_dialect = {
-    .learns = true, .list = list, .keys = keys, .samples = samples, .keys_max = 128};
+    .learns = true, .keys = keys, .samples = samples, .keys_max = 128};

@@ -1,14 +1,14 @@
 /*
  * influxdb.c - destination type `influxdb`: InfluxDB 1, 2 and 3, by line protocol.
  *
- * Lines gather in a call as they come; when it is first sent they are compressed, and what comes of
- * it takes their place, so that a call never holds both. What a call weighs is always told in bytes
- * of lines: the ceiling that the relay lowers after a refusal must be of one kind.
+ * A call collects lines; when it is first sent they are compressed, and the compressed bytes take
+ * their place, so that a call never holds both. The size of a call is always that of its lines: the
+ * ceiling that the relay lowers after a refusal must have one unit.
  *
- * Version 3 has a path of its own, /api/v3/write_lp. Releases differ in what they call a
- * millisecond there, and some editions have no such path, so a refusal that is of the path or the
- * precision sends the same call again by the path of version 2, which all of them have, and so all
- * that follow, until a day later.
+ * Version 3 has a path of its own, /api/v3/write_lp. Releases differ in the name of the precision
+ * millisecond there, and some editions lack the path, so after a refusal of path or precision the
+ * same call is sent again to the path of version 2, which all of them have, and so are all calls of
+ * the next day.
  *
  * Sending a line twice changes nothing: InfluxDB keeps one value for each series, field and time.
  */
@@ -22,8 +22,8 @@
 enum {
     SAMPLES = 5000,
     BODY_BYTES = 512 * 1024,
-    BODY_BYTES_MAX = 8 * 1024 * 1024,              /* of lines: version 3 takes 10 MB of them */
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with the last line, however long */
+    BODY_BYTES_MAX = 8 * 1024 * 1024,              /* of lines; version 3 accepts 10 MB */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* the last line included, however long */
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,
@@ -35,18 +35,18 @@ struct influxdb_writer {
     struct http_calls_target target;
     struct http_headers headers;
     struct packer *packer;
-    struct buf packed;     /* on its way into a call */
-    struct buf url;        /* where writes go, ended by NUL as the next two */
-    struct buf compat_url; /* of version 3: by the path of version 2 */
+    struct buf packed;     /* output of the packer, before it replaces a call's lines */
+    struct buf url;        /* of writes, with a NUL at its end, as the next two */
+    struct buf compat_url; /* of version 3, with the path of version 2 */
     struct buf ping_url;
-    struct http_fallback by_compat; /* it is the one to take */
-    struct influxdb_told told;      /* by the last refusal */
+    struct http_fallback by_compat;  /* use compat_url */
+    struct influxdb_refusal refusal; /* names from the last refusal */
 };
 
 struct influxdb_call {
-    struct buf text; /* lines; once `packed`, what is sent */
+    struct buf text; /* lines; compressed once `packed` */
     bool packed;
-    bool by_compat; /* so it was sent last */
+    bool by_compat; /* it was last sent to compat_url */
     uint32_t lines;
     uint64_t lines_bytes;
 };
@@ -222,7 +222,8 @@ pack_call(struct influxdb_writer *w, struct influxdb_call *c)
     buf_clear(&w->packed);
     enum err e = pack(w->packer, buf_bytes(&c->text), &w->packed);
     if (e) return e;
-    if (!buf_reserve(&c->text, w->packed.size)) { /* beside the lines: they must not be lost */
+    if (!buf_reserve(&c->text,
+                     w->packed.size)) { /* a buffer of its own, so that the lines are not lost */
         c->text.failed = OK;
         return ERR_NOMEM;
     }
@@ -315,8 +316,8 @@ begins(const struct http_call_answer *answer, const char *text)
     return answer->body.size >= size && memcmp(answer->body.at, text, size) == 0;
 }
 
-/* Version 3 does not know its own path, or the precision; a line that makes it look so costs
- * nothing, as the other path does the same. */
+/* True if a server of version 3 does not know its own path, or the precision. A line with such
+ * words in the refusal does no harm, as the other path does the same. */
 static bool
 refuses_path(const struct influxdb_writer *w, const struct http_call_answer *answer)
 {
@@ -325,7 +326,7 @@ refuses_path(const struct influxdb_writer *w, const struct http_call_answer *ans
     return answer->status == 400 && (says(answer, "precision") || says(answer, "unknown variant"));
 }
 
-/* Version 1 has these as 404 or 500. Looked for at the begin: names and labels may follow. */
+/* Version 1 responds with 404 or 500. Only the begin is searched: names and labels may follow. */
 static bool
 is_missing(const struct http_call_answer *answer)
 {
@@ -333,35 +334,33 @@ is_missing(const struct http_call_answer *answer)
            begins(answer, "{\"error\":\"retention policy not found");
 }
 
-/*
- * Some points are refused. If so many as these are all, as when a call is older than the retention,
- * they need not be tried one by one; but a limit of series refuses more than would fit in, and what
- * is left of a limit is seen only when they are.
- */
+/* Some points are refused. If these are all, as when a call is older than the retention, they need
+ * not be tried one by one; but a limit of series refuses more points than needed, and the rest of a
+ * limit shows only when they are tried. */
 static void
 judge_refusal(struct influxdb_writer *w, struct influxdb_call *c,
               const struct http_call_answer *answer, struct writer_step *step)
 {
-    struct influxdb_told *told = &w->told;
+    struct influxdb_refusal *refusal = &w->refusal;
     if (answer->body_cut) return;
-    influxdb_answer_read(answer->body, w->base.options.memory, told);
-    if (told->passes)
+    influxdb_answer_read(answer->body, w->base.options.memory, refusal);
+    if (refusal->passes)
         step->verdict = VERDICT_RETRY;
-    else if (told->dropped >= c->lines && !told->by_series)
+    else if (refusal->dropped >= c->lines && !refusal->by_series)
         step->verdict = VERDICT_DEAD;
-    if (step->verdict != VERDICT_SOME_DEAD || told->by_series) return;
-    step->refused = (uint32_t)told->dropped;
-    step->tells_all = told->dropped > 0;
-    if (told->name_count > 0) step->hint = HINT_NAMED;
-    if (told->by_retention) step->hint = HINT_OLDEST;
+    if (step->verdict != VERDICT_SOME_DEAD || refusal->by_series) return;
+    step->refused = (uint32_t)refusal->dropped;
+    step->tells_all = refusal->dropped > 0;
+    if (refusal->name_count > 0) step->hint = HINT_NAMED;
+    if (refusal->by_retention) step->hint = HINT_OLDEST;
 }
 
 static enum writer_blame
 influxdb_blames(struct writer *writer, const struct item *item)
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    if (!influxdb_told_names(&w->told, item->labels)) return BLAMES_NOT;
-    return w->told.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
+    if (!influxdb_refusal_names(&w->refusal, item->labels)) return BLAMES_NOT;
+    return w->refusal.names[0].label == 0 ? BLAMES_METRIC : BLAMES_SERIES;
 }
 
 static void
@@ -372,7 +371,7 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
     struct influxdb_call *c = (struct influxdb_call *)call;
     http_judge(answer, step);
     if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0) {
-        step->verdict = VERDICT_RETRY; /* what was written is answered with 204, without words */
+        step->verdict = VERDICT_RETRY; /* a successful write has status 204 and no body */
     }
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
     if (!c->by_compat && refuses_path(w, answer)) {
@@ -381,7 +380,7 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
     } else if (is_missing(answer)) {
         step->verdict = VERDICT_BLOCKED;
     } else if (answer->status == 503 && step->wait_ms > 0) {
-        step->verdict = VERDICT_THROTTLED; /* it is there, and asks for less */
+        step->verdict = VERDICT_THROTTLED; /* the server is up and asks for less */
     } else if (step->verdict == VERDICT_SOME_DEAD) {
         judge_refusal(w, c, answer, step);
     }
@@ -389,10 +388,8 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-/*
- * A write of nothing. Versions that want at least a line say so with 400, after they have looked at
- * token and database: then both are right.
- */
+/* A write of nothing. Versions that require a line respond with 400 after they have checked token
+ * and database: then both are right. */
 static void
 check_write(struct influxdb_writer *w, const struct http_call_answer *answer,
             struct writer_step *step)

@@ -2,155 +2,149 @@
  * influxdb_reader.h - what the files of the source type influxdb share. Private to
  * backend/influxdb.
  *
- * A question is answered in three steps: which metrics there may be, which series these have, and
- * samples by blocks of series (series_blocks.h). A metric is a measurement with the fields that our
- * destination writes; or, of Telegraf's, a measurement and one field. How a version is asked each
- * of these, and what it answers, is its dialect.
+ * A question is answered in three steps: the metrics that there may be, their series, and samples
+ * of blocks of series. A metric is a measurement with the fields that the destination writes, or,
+ * for Telegraf, a measurement and one field. The dialect of a version has the queries of these
+ * steps, and reads the responses.
  */
 #ifndef BACKEND_INFLUXDB_INFLUXDB_READER_H
 #define BACKEND_INFLUXDB_INFLUXDB_READER_H
 
-#include "backend/common/series_blocks.h"
 #include "backend/influxdb/asking.h"
 #include "backend/influxdb/stored_names.h"
 
 struct influx_dialect;
 
 struct influx_reader {
-    struct answerer answerer; /* first: it is handed out */
-    struct reader_options options;
-    struct external_labels external;
-    struct fetcher *fetcher;
+    struct fetch_reader base; /* first */
     const struct influx_dialect *dialect;
     bool telegraf;
 };
 
-/* The columns with samples, as bits where several are told of. */
+/* The columns with samples; a set of them has a bit for each. */
 enum influx_column { COLUMN_VALUE, COLUMN_BITS, COLUMN_HISTOGRAM, COLUMN_COUNT };
 extern const char *const influx_column_names[COLUMN_COUNT];
 
 struct influx_metric {
     struct bytes measurement;
-    struct bytes field; /* `at` NULL: the columns above */
-    struct bytes name;  /* what it is called */
-    unsigned columns;   /* of version 3: which there are */
-    struct bytes *tags; /* keys of tags, where the dialect knows them before or needs them after */
+    struct bytes field; /* NULL for the columns above */
+    struct bytes name;  /* metric name */
+    unsigned columns;   /* of version 3: the columns that exist */
+    struct bytes
+        *tags; /* keys of tags, if the dialect knows them before keys() or needs them after it */
     uint32_t tag_count, tag_capacity;
 };
 
-/* One question, from the metrics to the samples. All it keeps is in `arena`. */
-struct influx_question {
-    struct fetch_view *view;
-    struct influx_reader *of;
-    struct budget *budget;
-    struct query_control *control;
-    int64_t min_ms, max_ms; /* as far as InfluxDB's times go; min > max: nothing is asked */
-    struct matcher **matchers;
-    uint32_t matcher_count;
-    struct arena arena;
-    struct influx_metric *metrics;
-    uint32_t metric_count, metric_capacity;
-    struct influx_ask ask;
-    struct arena scratch;    /* of one record */
-    struct influx_run *runs; /* of one block */
-    uint32_t run_count, run_capacity;
-    struct buf text;
-    struct buf query;
-};
-
-void influx_question_init(struct influx_question *q, struct fetch_view *view);
-void influx_question_fini(struct influx_question *q);
-/* ERR_NOMEM. */
-MUST_CHECK enum err influx_question_begin(struct influx_question *q, const struct query_request *r,
-                                          struct why *why);
-/* Finds the metrics. Errors of the dialect. */
-MUST_CHECK enum err influx_question_list(struct influx_question *q, struct why *why);
-
-/* For list() of a dialect: what there is, in any order, each once. It is left out if its name is
- * not asked for. `columns`, `tags`: of version 3; copied. ERR_NOMEM. */
-MUST_CHECK enum err influx_question_add(struct influx_question *q,
-                                        const struct influx_metric *metric, struct why *why);
-/* One more key of its tags, if it is not there. ERR_NOMEM. */
-MUST_CHECK enum err influx_metric_add_tag(struct influx_question *q, uint32_t metric,
-                                          struct bytes tag, struct why *why);
-/* The matcher on the name that admits but these names, if there is one. */
-uint32_t influx_question_names(const struct influx_question *q, const struct bytes **ret_names);
-
-/* Where the series that keys() finds go. Tags as they are stored; an empty value is a missing tag.
- * The array may be changed. */
-struct influx_key_sink {
-    enum err (*series)(void *context, uint32_t metric, struct label *tags, uint32_t count,
-                       struct why *why);
-    void *context;
-};
-
-/* Of which labels series are to be told of: all of them, one, or of none but that there are any. */
+/* The labels that series are grouped by: all of them, one, or none: then a metric is one series. */
 enum influx_grouping { GROUPED_BY_ALL, GROUPED_BY_ONE, GROUPED_BY_NONE };
 
+/* A question, from the metrics to the samples. All it keeps is in `arena`; `scratch` is of one
+ * record. */
+struct influx_question {
+    struct fetch_question base; /* first */
+    struct influx_reader *of;
+    struct influx_metric *metrics;
+    uint32_t metric_count, metric_capacity;
+    enum influx_grouping grouping; /* of the series that are found */
+    struct influx_ask ask;
+    struct influx_run *runs; /* of one block */
+    uint32_t run_count, run_capacity;
+    struct buf query;
+    struct buf key, names; /* of one series */
+};
+
+void influx_question_init(struct fetch_question *base);
+void influx_question_fini(struct fetch_question *base);
+/* Finds the metrics, unless keys() does. Errors of the dialect. */
+MUST_CHECK enum err influx_question_list(struct influx_question *q, struct why *why);
+
+/* For list() of a dialect: adds a metric, in any order, each once, unless the matchers refuse its
+ * name. Copies `columns` and `tags`, which version 3 has. ERR_NOMEM. */
+MUST_CHECK enum err influx_question_add(struct influx_question *q,
+                                        const struct influx_metric *metric, struct why *why);
+/* Adds a key to a metric's tags, if it is new. ERR_NOMEM. */
+MUST_CHECK enum err influx_metric_add_tag(struct influx_question *q, uint32_t metric,
+                                          struct bytes tag, struct why *why);
+/* The names that a matcher on the name admits; 0 if they are not known. */
+uint32_t influx_question_names(const struct influx_question *q, const struct bytes **ret_names);
+
+/* For keys() of a dialect: takes a series of a metric with its tags as they are stored, which are
+ * sorted here; an empty value is a missing tag. With GROUPED_BY_ONE the only tag is that of
+ * q->base.name. */
+MUST_CHECK enum err influx_question_take(struct influx_question *q, uint32_t metric,
+                                         struct label *tags, uint32_t count, struct why *why);
+
 struct influx_dialect {
-    bool needs_list; /* although the names are known */
-    bool learns;     /* keys() adds the metrics it finds, and is called once */
-    /* influx_question_add() for each that there may be. */
+    bool needs_list; /* list() is called even if the names are known */
+    bool learns;     /* keys() adds the metrics that it finds, and is called once */
+    /* influx_question_add() for each metric that there may be. NULL if it learns. */
     enum err (*list)(struct influx_question *q, struct why *why);
-    /* The series of some metrics from `first` on; *ret_count: how many were asked for. */
-    enum err (*keys)(struct influx_question *q, uint32_t first, enum influx_grouping grouping,
-                     struct bytes label, const struct influx_key_sink *to, uint32_t *ret_count,
+    /* Finds the series of *ret_count metrics from `first` on. */
+    enum err (*keys)(struct influx_question *q, uint32_t first, uint32_t *ret_count,
                      struct why *why);
-    /* As series_blocks_options.fetch. */
-    enum err (*samples)(struct influx_question *q, struct series_blocks *blocks,
-                        const struct series_block *block, struct why *why);
+    /* As fetch_type.samples. */
+    enum err (*samples)(struct influx_question *q, const struct series_block *block,
+                        struct why *why);
     uint32_t keys_max; /* of a block */
-    /* Whether keys() can group by this label; not asked of one that learns. */
+    /* True if keys() can group by this label; NULL if it learns. */
     bool (*can_group_by)(struct bytes label);
 };
 extern const struct influx_dialect influxql_dialect; /* version 1 */
-extern const struct influx_dialect flux_dialect;     /* 2 */
-extern const struct influx_dialect sql_dialect;      /* 3 */
+extern const struct influx_dialect flux_dialect;     /* version 2 */
+extern const struct influx_dialect sql_dialect;      /* version 3 */
 
 /* --- for dialects ----------------------------------------------------------------------------- */
 
 enum { INFLUX_TAGS_MAX = FINAL_LABELS_MAX };
 
-/* A key of series_blocks: its metric, and its tags in label bytes. */
-MUST_CHECK enum err influx_key_put(struct buf *to, uint32_t metric, struct label *tags,
-                                   uint32_t count);
-uint32_t influx_key_metric(struct bytes key);
-struct bytes influx_key_tags(struct bytes key);
+/* The metric of a series in a block, and its tags in label bytes. */
+uint32_t influx_key_metric(const struct influx_question *q, uint32_t number);
+struct bytes influx_key_tags(const struct influx_question *q, uint32_t number);
 
-/* Keys of a block that belong to one metric: those from..end-1. */
+/* Keys of a block that belong to one metric: from..end-1. */
 struct influx_run {
     uint32_t metric;
     uint32_t from, end;
 };
-/* Into the question's runs. ERR_NOMEM. */
-MUST_CHECK enum err influx_runs_of(struct influx_question *q, const struct series_blocks *blocks,
-                                   const struct series_block *block, struct why *why);
-/* The key of a run with these tags, sorted or not; `end` of the run: none. *hint: where it is
- * looked for first. */
-MUST_CHECK enum err influx_run_find(struct influx_question *q, const struct series_blocks *blocks,
-                                    const struct influx_run *run, struct label *tags,
-                                    uint32_t count, uint32_t *hint, uint32_t *ret_number,
-                                    struct why *why);
+/* Fills q->runs. ERR_NOMEM. */
+MUST_CHECK enum err influx_runs_of(struct influx_question *q, const struct series_block *block,
+                                   struct why *why);
+/* Finds the key of a run with these tags, which are sorted here; `end` of the run if there is none.
+ * *hint is where the search begins. */
+MUST_CHECK enum err influx_run_find(struct influx_question *q, const struct influx_run *run,
+                                    struct label *tags, uint32_t count, uint32_t *hint,
+                                    uint32_t *ret_number, struct why *why);
 
-/* The texts that a matcher of literals admits (or refuses), as they may be stored; sorted in no
- * way. False: they are not known, or too many. Into the arena. */
+/* The texts that a matcher admits (or refuses), in all forms in which they may be stored, not
+ * sorted. *ret_known is false if they are not known, or too many. Allocated in the arena. */
 MUST_CHECK enum err influx_stored_literals(struct influx_question *q, const struct matcher *m,
                                            struct bytes **ret_texts, uint32_t *ret_count,
                                            bool *ret_known, struct why *why);
-/* Whether the key of its tag is the label's name itself, and cannot be another. */
+/* Puts the matchers as conditions of a language that has Go's regexes, as far as it can express
+ * them. */
+struct influx_conditions {
+    bool (*can_name)(struct bytes tag);
+    void (*put_literals)(struct buf *to, const struct matcher *m, const struct bytes *texts,
+                         uint32_t count);
+    void (*put_regex)(struct influx_question *q, const struct matcher *m);
+};
+MUST_CHECK enum err influx_put_matchers(struct influx_question *q,
+                                        const struct influx_conditions *conditions,
+                                        struct why *why);
+/* True if the key of the label's tag can only be the label's name itself. */
 bool influx_is_plain_label(const struct influx_question *q, struct bytes name);
 
-/* What a column holds, as text; of `value` a number. ERR_CORRUPT: Firekeep did not write it. */
-MUST_CHECK enum err influx_put_number(struct series_blocks *blocks, uint32_t number, int64_t t_ms,
+/* Puts the content of a column as a sample: a number, or a text. ERR_CORRUPT: Firekeep did not
+ * write it. */
+MUST_CHECK enum err influx_put_number(struct influx_question *q, uint32_t number, int64_t t_ms,
                                       struct bytes digits, struct why *why);
-MUST_CHECK enum err influx_put_text(struct influx_question *q, struct series_blocks *blocks,
-                                    uint32_t number, int64_t t_ms, enum influx_column column,
-                                    struct bytes text, struct why *why);
+MUST_CHECK enum err influx_put_text(struct influx_question *q, uint32_t number, int64_t t_ms,
+                                    enum influx_column column, struct bytes text, struct why *why);
 
 /* Bounds in nanoseconds, both inclusive. */
 int64_t influx_first_ns(int64_t min_ms);
 int64_t influx_last_ns(int64_t max_ms);
-/* The millisecond that a nanosecond is in. */
+/* The millisecond of a time in nanoseconds. */
 int64_t influx_ms_of(int64_t t_ns);
 
 #endif

@@ -1,130 +1,41 @@
-/* influxdb_reader_test.c - the source of all versions before a server that plays what it is told:
- * what good answers give, and what invalid ones do. */
+/* influxdb_reader_test.c - a source of type influxdb of each version, whose server gives scripted
+ * answers, good and invalid ones. */
 #include "lib/test.h"
 
-#include "backend/reader.h"
-#include "model/labels.h"
-#include "model/selector.h"
-#include "net/http_player_testing.h"
+#include "lib/played_source.h"
 
-#define OK_BEGIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
-#define ANSWER   OK_BEGIN "\r\n"
-
-struct rig {
-    struct player player;
-    struct source_settings settings;
-    struct source_counts counts;
-    struct http_puller *puller;
-    struct answerer *reader;
-    struct view *view;
-    struct budget budget;
-    struct query_control control;
-    char url[64];
-    struct why why;
-};
+#define ANSWER PLAYED_ANSWER
 
 static void
-rig_start(struct rig *rig, enum influxdb_version version, enum influxdb_mapping mapping,
-          unsigned count, const char *const *answers)
+start(struct played_source *rig, enum influxdb_version version, enum influxdb_mapping mapping,
+      unsigned count, const char *const *answers)
 {
-    memset(rig, 0, sizeof *rig);
-    player_start(&rig->player, count, answers);
-    snprintf(rig->url, sizeof rig->url, "%.*s", (int)strcspn(rig->player.url + 7, "/") + 7,
-             rig->player.url);
-    rig->settings = (struct source_settings){
-        .name = "test", .type = SOURCE_INFLUXDB, .timeout_ms = 5000, .max_concurrent = 4};
+    played_init(rig, SOURCE_INFLUXDB);
     rig->settings.u.influxdb.server = (struct influxdb_settings){
         .url = rig->url, .version = version, .database = "d", .org = "o", .bucket = "b"};
     rig->settings.u.influxdb.mapping = mapping;
-    rig->settings.http.proxy_url = "";
-    assert_int_equal(http_puller_new(env_real(), "test/1", &rig->puller, NULL), OK);
-    struct reader_options options = {.env = env_real(),
-                                     .settings = &rig->settings,
-                                     .puller = rig->puller,
-                                     .counts = &rig->counts};
-    assert_int_equal(reader_new(&options, &rig->reader, NULL), OK);
-    budget_init(&rig->budget, "test", 0, NULL);
-    rig->control = (struct query_control){.env = env_real(), .budget = &rig->budget};
-    assert_int_equal(view_open(rig->reader, &rig->control, &rig->view, NULL), OK);
-}
-
-static void
-rig_stop(struct rig *rig)
-{
-    view_free(rig->view);
-    assert_int_equal(budget_used(&rig->budget), 0);
-    rig->reader->ops->free(rig->reader);
-    http_puller_free(rig->puller);
-    player_stop(&rig->player);
-}
-
-/* All of it as text: labels and samples, a line each. */
-static enum err
-read_all(struct rig *rig, const char *selector, struct buf *to)
-{
-    struct selector parsed;
-    struct series_set *set;
-    struct bytes labels;
-    assert_int_equal(selector_parse(bytes_of_text(selector), &parsed, NULL), OK);
-    struct matcher_set asked = {parsed.matchers, parsed.count};
-    struct query_request r = {.sets = &asked,
-                              .set_count = 1,
-                              .min_ms = 0,
-                              .max_ms = 4102444800000,
-                              .control = &rig->control};
-    enum err e = view_select(rig->view, &r, &set, &rig->why);
-    while (e == OK) {
-        struct sample_batch batch = {.count = 0};
-        e = series_set_next(set, &labels, &rig->why);
-        if (e || labels.at == NULL) break;
-        labels_print_selector(to, labels);
-        do {
-            e = series_set_batch(set, &batch, &rig->why);
-            for (uint32_t i = 0; e == OK && i < batch.count; i++) {
-                if (batch.value_bits == NULL)
-                    buf_printf(to, " %lld:h", (long long)batch.times_ms[i]);
-                else
-                    buf_printf(to, " %lld:%llx", (long long)batch.times_ms[i],
-                               (unsigned long long)batch.value_bits[i]);
-            }
-        } while (e == OK && batch.count > 0);
-        buf_put_u8(to, '\n');
-    }
-    series_set_free(set);
-    selector_fini(&parsed);
-    buf_put_u8(to, 0);
-    return e;
+    played_answers(rig, count, answers);
+    played_start(rig);
 }
 
 static void
 check_read(enum influxdb_version version, enum influxdb_mapping mapping, const char *selector,
            unsigned count, const char *const *answers, const char *expected)
 {
-    struct rig rig;
-    struct buf text;
-    rig_start(&rig, version, mapping, count, answers);
-    buf_init(&text, NULL, 1 << 20);
-    enum err e = read_all(&rig, selector, &text);
-    assert_string_equal(rig.why.text, "");
-    assert_int_equal(e, OK);
-    assert_string_equal((const char *)text.at, expected);
-    buf_fini(&text);
-    rig_stop(&rig);
+    struct played_source rig;
+    start(&rig, version, mapping, count, answers);
+    played_expect_read(&rig, selector, expected);
+    played_stop(&rig);
 }
 
 static void
 check_fails(enum influxdb_version version, unsigned count, const char *const *answers,
             enum err expected, const char *words)
 {
-    struct rig rig;
-    struct buf text;
-    rig_start(&rig, version, INFLUXDB_PROMETHEUS, count, answers);
-    buf_init(&text, NULL, 1 << 20);
-    enum err e = read_all(&rig, "up", &text);
-    if (strstr(rig.why.text, words) == NULL) assert_string_equal(rig.why.text, words);
-    assert_int_equal(e, expected);
-    buf_fini(&text);
-    rig_stop(&rig);
+    struct played_source rig;
+    start(&rig, version, INFLUXDB_PROMETHEUS, count, answers);
+    played_expect_failure(&rig, "up", expected, words);
+    played_stop(&rig);
 }
 
 /* --- version 1 -------------------------------------------------------------------------------- */
@@ -149,7 +60,7 @@ UNIT_TEST(test_floats_bits_and_histograms_of_version_1_are_read)
                "4000:h\n");
 }
 
-UNIT_TEST(test_of_two_samples_in_one_millisecond_the_first_counts)
+UNIT_TEST(test_the_first_of_two_samples_in_one_millisecond_counts)
 {
     static const char *const answers[] = {KEYS_1, ROWS_1("[1000,1,null,null],[1000,2,null,null]")};
     check_read(INFLUXDB_1, INFLUXDB_PROMETHEUS, "up", 2, answers,
@@ -194,7 +105,7 @@ UNIT_TEST(test_what_version_1_says_instead_of_rows_is_an_error)
          "the response ends in the middle of a record"},
         {ANSWER "<html>\n", ERR_CORRUPT, "the response cannot be read"},
         {ANSWER "{\"results\":[{\"statement_id\":9}]}\n", ERR_CORRUPT, "belongs to no statement"},
-        {OK_BEGIN "Content-Length: 1000\r\n\r\n{\"results\":[", ERR_AGAIN, "/query"},
+        {PLAYED_OK "Content-Length: 1000\r\n\r\n{\"results\":[", ERR_AGAIN, "/query"},
         {"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", ERR_IO, "status 401"},
         {"HTTP/1.1 400 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad", ERR_IO, "bad"},
     };
@@ -308,43 +219,22 @@ UNIT_TEST(test_what_version_3_says_instead_of_rows_is_an_error)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
+static void
+start_version(struct played_source *rig, unsigned version)
 {
     static const char *const answers[3][3] = {
         {KEYS_1, ROWS_1("[1000,1.5,null,null]")},
         {KEYS_2, ROWS_2("double", "value", "1.5")},
         {COLUMNS_3, KEYS_3, ANSWER "{\"k\":0,\"t\":1000000000,\"v\":1.5}\n"}};
+    start(rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS, version == 2 ? 3 : 2,
+          answers[version]);
+}
+
+UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
+{
     for (unsigned version = 0; version < 3; version++) {
-        bool fired = true;
-        for (uint64_t nth = 1; fired; nth++) {
-            struct rig rig;
-            rig_start(&rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS,
-                      version == 2 ? 3 : 2, answers[version]);
-            struct selector parsed;
-            struct series_set *set;
-            struct sample_batch batch;
-            struct bytes labels = {NULL, 0};
-            assert_int_equal(selector_parse(bytes_of_text("up"), &parsed, NULL), OK);
-            struct matcher_set asked = {parsed.matchers, parsed.count};
-            struct query_request r = {
-                .sets = &asked, .set_count = 1, .max_ms = 4102444800000, .control = &rig.control};
-            mem_fail_nth(nth, false);
-            enum err e = view_select(rig.view, &r, &set, &rig.why);
-            bool selected = e == OK;
-            if (e == OK) e = series_set_next(set, &labels, &rig.why);
-            if (e == OK && labels.at != NULL) e = series_set_batch(set, &batch, &rig.why);
-            fired = mem_fail_fired();
-            mem_fail_nth(0, false);
-            if (!fired) {
-                assert_int_equal(e, OK);
-                assert_int_equal(batch.count, 1);
-            } else if (e != OK && e != ERR_NOMEM && e != ERR_AGAIN) {
-                assert_int_equal(e, ERR_NOMEM);
-            }
-            if (selected) series_set_free(set);
-            selector_fini(&parsed);
-            rig_stop(&rig);
-        }
+        played_fail_allocations(start_version, version, "up",
+                                "up{job=\"x\"} 1000:3ff8000000000000\n", 1u << ERR_AGAIN);
     }
 }
 
@@ -353,7 +243,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_floats_bits_and_histograms_of_version_1_are_read),
-        cmocka_unit_test(test_of_two_samples_in_one_millisecond_the_first_counts),
+        cmocka_unit_test(test_the_first_of_two_samples_in_one_millisecond_counts),
         cmocka_unit_test(test_each_numeric_field_of_telegraf_is_a_metric),
         cmocka_unit_test(test_what_version_1_says_instead_of_rows_is_an_error),
         cmocka_unit_test(test_a_field_of_ours_that_cannot_be_read_is_damage),

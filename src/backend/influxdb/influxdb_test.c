@@ -183,7 +183,7 @@ expect_authorization(const struct influxdb_settings *settings, const char *expec
     rig_close(&rig);
 }
 
-UNIT_TEST(test_each_version_is_told_who_we_are)
+UNIT_TEST(test_requests_to_each_version_have_credentials)
 {
     struct influxdb_settings s = {.url = "http://h", .database = "d", .org = "o", .bucket = "b"};
     s.version = INFLUXDB_1;
@@ -587,7 +587,7 @@ main(void)
         TEST(test_a_call_can_be_sent_again_and_used_again),
         TEST(test_urls_are_those_of_the_version),
         TEST(test_a_url_beyond_all_bounds_is_refused),
-        TEST(test_each_version_is_told_who_we_are),
+        TEST(test_requests_to_each_version_have_credentials),
         TEST(test_each_answer_leads_somewhere),
         TEST(test_a_cut_answer_says_nothing_of_all),
         TEST(test_the_server_says_how_long_to_wait),

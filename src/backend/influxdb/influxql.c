@@ -1,14 +1,14 @@
 /*
  * influxql.c - InfluxDB 1: InfluxQL over /query.
  *
- * A request has many statements, one for each metric. Keys are asked for with LIMIT 1, which is one
- * of each series: what SHOW SERIES gives is escaped in a way that cannot be undone, and of all
- * times. Answers come in chunks, each a line.
+ * A request has many statements, one for each metric. LIMIT 1 returns one row of each series; the
+ * output of SHOW SERIES is escaped in a way that cannot be undone, and covers all times. Responses
+ * come in chunks, each a line.
  *
- * A tag that a series lacks is '' in comparisons, and in the answer of GROUP BY *, which so tells
- * all tags of a measurement: the samples of some series are asked for with all of them, or those of
- * a series with fewer tags would bring those of all others. "::tag" and "::field" keep the two
- * apart where they have the same name.
+ * A tag that a series lacks is '' in comparisons, and in the result of GROUP BY *, which therefore
+ * has all tags of a measurement. Conditions on a series name all of them; otherwise those of a
+ * series with few tags would select many others. "::tag" and "::field" distinguish a tag from a
+ * field with the same name.
  */
 #include <stdio.h>
 
@@ -22,15 +22,9 @@
 
 enum {
     STATEMENTS_MAX = 256,
-    QUERY_BYTES = 256 * 1024, /* about; then there is another request */
+    QUERY_BYTES = 256 * 1024, /* approximate size of a request with many statements */
     QUERY_BYTES_MAX = 4 << 20,
 };
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
-}
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
@@ -70,12 +64,11 @@ put_tag(struct buf *to, struct bytes name)
     buf_put_text(to, "::tag");
 }
 
-/* Of texts that are admitted all must be asked for; of those that are refused, any may be. */
+/* All texts that a matcher admits must be in the query; of texts that it refuses, any may be. */
 static void
-put_literals(struct buf *to, struct bytes tag, bool positive, const struct bytes *texts,
-             uint32_t count)
+put_literals(struct buf *to, const struct matcher *m, const struct bytes *texts, uint32_t count)
 {
-    bool any = false;
+    bool any = false, positive = fetch_is_positive(m);
     for (uint32_t i = 0; i < count; i++) {
         if (influxql_can_quote(texts[i])) continue;
         if (positive) return;
@@ -84,20 +77,19 @@ put_literals(struct buf *to, struct bytes tag, bool positive, const struct bytes
         if (!influxql_can_quote(texts[i])) continue;
         buf_put_text(to, any ? positive ? " OR " : " AND " : " AND (");
         any = true;
-        put_tag(to, tag);
+        put_tag(to, matcher_name(m));
         buf_put_text(to, positive ? " = " : " != ");
         influxql_put_text(to, texts[i]);
     }
     if (any) buf_put_u8(to, ')');
 }
 
-/* What is coded may match, decoded: it is asked for besides. */
+/* Coded values are added, since they may match, decoded. */
 static void
 put_regex(struct influx_question *q, const struct matcher *m)
 {
     struct buf *to = &q->query;
     bool positive = matcher_type(m) == MATCH_REGEX;
-    if (!go_can_match(matcher_pattern(m))) return;
     buf_put_text(to, " AND (");
     put_tag(to, matcher_name(m));
     buf_put_text(to, positive ? " =~ " : " !~ ");
@@ -110,33 +102,12 @@ put_regex(struct influx_question *q, const struct matcher *m)
     buf_put_u8(to, ')');
 }
 
-/* What of the matchers can be asked for. */
-static enum err
-put_matchers(struct influx_question *q, struct why *why)
-{
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        const struct matcher *m = q->matchers[i];
-        struct bytes name = matcher_name(m), *texts;
-        uint32_t count;
-        bool known, positive = matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
-        if (bytes_equal_text(name, "__name__") || !influx_is_plain_label(q, name) ||
-            !influxql_can_quote(name)) {
-            continue;
-        }
-        enum err e = influx_stored_literals(q, m, &texts, &count, &known, why);
-        if (e) return e;
-        if (known)
-            put_literals(&q->query, name, positive, texts, count);
-        else if (matcher_type(m) == MATCH_REGEX || matcher_type(m) == MATCH_NOT_REGEX)
-            put_regex(q, m);
-    }
-    return OK;
-}
+static const struct influx_conditions conditions = {influxql_can_quote, put_literals, put_regex};
 
 static bool
 is_in_ns(const struct influx_question *q)
 {
-    return q->min_ms < 0; /* it cuts times to milliseconds towards zero */
+    return q->base.min_ms < 0; /* InfluxDB cuts times to milliseconds towards zero */
 }
 
 /* Sends what is in q->query. */
@@ -144,17 +115,17 @@ static enum err
 send_query(struct influx_question *q, struct why *why)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
-    const struct influxdb_settings *server = &q->of->options.settings->u.influxdb.server;
+    const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
     struct influx_ask *ask = &q->ask;
-    if (buf_error(&q->query)) return no_memory(why);
+    if (buf_error(&q->query)) return fetch_no_request_memory(why);
     influx_ask_begin(ask, "/query");
     influx_ask_param(ask, "db", server->database);
     influx_ask_param(ask, "rp", server->retention_policy);
     influx_ask_param(ask, "epoch", is_in_ns(q) ? "ns" : "ms");
     influx_ask_param(ask, "chunked", "true");
     influx_ask_param(ask, "chunk_size", "1000");
-    buf_put_text(&ask->body, "q=");
-    buf_put_percent(&ask->body, buf_bytes(&q->query), "");
+    buf_put_text(&ask->base.body, "q=");
+    buf_put_percent(&ask->base.body, buf_bytes(&q->query), "");
     return influx_ask_send(ask, headers, why);
 }
 
@@ -163,13 +134,11 @@ send_query(struct influx_question *q, struct why *why)
 struct influxql_answer {
     struct influx_question *q;
     uint32_t statements, ended;
-    const struct influx_key_sink *keys; /* what the next ones are for: */
-    struct series_blocks *blocks;
     uint32_t first;                 /* metric of the first statement */
-    struct influxql_series *series; /* at hand */
+    struct influxql_series *series; /* the current series */
     uint32_t hint, number;
-    bool known; /* it is a key of the block */
-    bool said;  /* the error is what the server says */
+    bool known; /* it is in the block */
+    bool said;  /* the error is a sentence of the server */
 };
 
 static enum err
@@ -187,7 +156,7 @@ is_there(struct bytes text, const char *what)
     return text.size > 0 && memmem(text.at, text.size, what, strlen(what)) != NULL;
 }
 
-/* An error inside of an answer that began well. */
+/* An error within a response that began well. */
 static enum err
 take_error(void *context, struct bytes sentence, struct why *why)
 {
@@ -211,16 +180,16 @@ read_answer(struct influxql_answer *a, const struct influxql_sink *sink, struct 
         enum err e = influx_ask_record(&q->ask, false, &line, why);
         if (e) return e;
         if (line.at == NULL) break;
-        arena_reset(&q->scratch);
-        e = influxql_read_line(line, &q->scratch, sink, why);
-        if (e == OK) e = query_control_check(q->control, why);
-        if (a->said || e == ERR_CORRUPT) return influx_ask_failed(&q->ask, e, why);
+        arena_reset(&q->base.scratch);
+        e = influxql_read_line(line, &q->base.scratch, sink, why);
+        if (e == OK) e = query_control_check(q->base.control, why);
+        if (a->said || e == ERR_CORRUPT) return fetch_ask_failed(&q->ask.base, e, why);
         if (e) return e;
     }
     influx_ask_end(&q->ask);
     if (a->ended >= a->statements) return OK;
     return why_set(why, ERR_CORRUPT, "%s: the response ends before the last result",
-                   q->of->options.settings->u.influxdb.server.url);
+                   q->base.of->options.settings->u.influxdb.server.url);
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */
@@ -243,7 +212,7 @@ row_of_measurements(void *context, const struct influxql_cell *cells, uint32_t c
     return influx_question_add(a->q, &(struct influx_metric){.measurement = cells[0].text}, why);
 }
 
-/* Of one field there may be several types, in different shards. */
+/* A field may have several types, in different shards. */
 static enum err
 row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, struct why *why)
 {
@@ -257,7 +226,7 @@ row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, 
         bytes_equal(last->field, metric.field)) {
         return OK;
     }
-    if (!influxql_can_quote(metric.field)) return OK; /* it cannot be asked for */
+    if (!influxql_can_quote(metric.field)) return OK; /* it cannot be in a query */
     return influx_question_add(q, &metric, why);
 }
 
@@ -281,8 +250,8 @@ show(struct influx_question *q, const char *statement,
     return e ? e : read_answer(&a, &sink, why);
 }
 
-/* A database that does not exist has no measurements either, which is no error; to have no
- * retention policies is one. */
+/* A missing database has no measurements, which is not an error; a database without retention
+ * policies is an error. */
 static enum err
 list(struct influx_question *q, struct why *why)
 {
@@ -294,18 +263,19 @@ list(struct influx_question *q, struct why *why)
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-/* The keys of all its tags: of GROUP BY * each series has them. */
+/* Keeps the keys of a metric's tags: with GROUP BY * each series has all of them. */
 static enum err
 keep_tags(struct influx_question *q, struct influx_metric *metric,
           const struct influxql_series *series, struct why *why)
 {
     if (metric->tag_count == series->tag_count) return OK;
     metric->tag_count = 0;
-    metric->tags = arena_new(&q->arena, (series->tag_count + 1) * sizeof *metric->tags);
-    if (metric->tags == NULL) return no_memory(why);
+    metric->tags = arena_new(&q->base.arena, (series->tag_count + 1) * sizeof *metric->tags);
+    if (metric->tags == NULL) return fetch_no_request_memory(why);
     for (uint32_t i = 0; i < series->tag_count; i++) {
-        metric->tags[i] = arena_copy(&q->arena, series->tags[i].name);
-        if (metric->tags[i].at == NULL && series->tags[i].name.size > 0) return no_memory(why);
+        metric->tags[i] = arena_copy(&q->base.arena, series->tags[i].name);
+        if (metric->tags[i].at == NULL && series->tags[i].name.size > 0)
+            return fetch_no_request_memory(why);
         metric->tag_count++;
     }
     return OK;
@@ -339,25 +309,24 @@ row_of_key(void *context, const struct influxql_cell *cells, uint32_t count, str
         any |= is_sample(&a->q->metrics[metric], i - 1, &cells[i]);
     }
     if (!any) return OK;
-    return a->keys->series(a->keys->context, metric, a->series->tags, a->series->tag_count, why);
+    return influx_question_take(a->q, metric, a->series->tags, a->series->tag_count, why);
 }
 
 static enum err
-keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
-     const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
+keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why *why)
 {
-    struct influxql_answer a = {.q = q, .keys = to, .first = first};
+    struct influxql_answer a = {.q = q, .first = first};
     struct influxql_sink sink = {take_key_series, row_of_key, take_statement, take_error, &a};
     enum err e = OK;
     buf_clear(&q->query);
     while (e == OK && first + a.statements < q->metric_count && a.statements < STATEMENTS_MAX &&
            q->query.size < QUERY_BYTES) {
         if (a.statements > 0) buf_put_text(&q->query, "; ");
-        put_select(&q->query, &q->metrics[first + a.statements++], q->min_ms, q->max_ms);
-        e = put_matchers(q, why);
-        if (grouping != GROUPED_BY_NONE) buf_put_text(&q->query, " GROUP BY ");
-        if (grouping == GROUPED_BY_ALL) buf_put_u8(&q->query, '*');
-        if (grouping == GROUPED_BY_ONE) influxql_put_name(&q->query, label);
+        put_select(&q->query, &q->metrics[first + a.statements++], q->base.min_ms, q->base.max_ms);
+        e = influx_put_matchers(q, &conditions, why);
+        if (q->grouping != GROUPED_BY_NONE) buf_put_text(&q->query, " GROUP BY ");
+        if (q->grouping == GROUPED_BY_ALL) buf_put_u8(&q->query, '*');
+        if (q->grouping == GROUPED_BY_ONE) influxql_put_name(&q->query, q->base.name);
         buf_put_text(&q->query, " LIMIT 1");
     }
     *ret_count = a.statements;
@@ -381,20 +350,19 @@ put_key(struct buf *to, const struct influx_metric *metric, struct bytes tags)
         buf_put_text(to, " = ");
         influxql_put_text(to, value);
     }
-    if (!any) buf_put_text(to, "time >= -9223372036854775806"); /* always so */
+    if (!any) buf_put_text(to, "time >= -9223372036854775806"); /* always true */
     buf_put_u8(to, ')');
 }
 
 static void
-put_run(struct influx_question *q, const struct series_blocks *blocks,
-        const struct series_block *block, const struct influx_run *run)
+put_run(struct influx_question *q, const struct series_block *block, const struct influx_run *run)
 {
     const struct influx_metric *metric = &q->metrics[run->metric];
     put_select(&q->query, metric, block->min_ms, block->max_ms);
     buf_put_text(&q->query, " AND (");
     for (uint32_t i = run->from; i < run->end; i++) {
         if (i > run->from) buf_put_text(&q->query, " OR ");
-        put_key(&q->query, metric, influx_key_tags(series_blocks_key(blocks, i)));
+        put_key(&q->query, metric, influx_key_tags(q, i));
     }
     buf_put_text(&q->query, ") GROUP BY *");
 }
@@ -407,8 +375,8 @@ take_sample_series(void *context, struct influxql_series *series, struct why *wh
         return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
     }
     const struct influx_run *run = &a->q->runs[series->statement];
-    enum err e = influx_run_find(a->q, a->blocks, run, series->tags, series->tag_count, &a->hint,
-                                 &a->number, why);
+    enum err e =
+        influx_run_find(a->q, run, series->tags, series->tag_count, &a->hint, &a->number, why);
     a->series = series;
     a->known = e == OK && a->number < run->end;
     return e;
@@ -420,7 +388,7 @@ row_of_samples(void *context, const struct influxql_cell *cells, uint32_t count,
     struct influxql_answer *a = context;
     int64_t t;
     enum err e = OK;
-    if (!a->known) return OK; /* more than was asked for */
+    if (!a->known) return OK; /* the server sent another series */
     if (count < 2 || cells[0].kind != INFLUXQL_NUMBER || !time_parse_ms(cells[0].text, &t)) {
         return why_set(why, ERR_CORRUPT, "a row has no time");
     }
@@ -431,31 +399,30 @@ row_of_samples(void *context, const struct influxql_cell *cells, uint32_t count,
             &a->q->metrics[a->q->runs[a->series->statement].metric];
         if (!is_sample(metric, column, &cells[i])) continue;
         e = cells[i].kind == INFLUXQL_TEXT
-                ? influx_put_text(a->q, a->blocks, a->number, t, column, cells[i].text, why)
-                : influx_put_number(a->blocks, a->number, t, cells[i].text, why);
+                ? influx_put_text(a->q, a->number, t, column, cells[i].text, why)
+                : influx_put_number(a->q, a->number, t, cells[i].text, why);
     }
     return e;
 }
 
 static enum err
-samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
-        struct why *why)
+samples(struct influx_question *q, const struct series_block *block, struct why *why)
 {
-    struct influxql_answer a = {.q = q, .blocks = blocks};
+    struct influxql_answer a = {.q = q};
     struct influxql_sink sink = {take_sample_series, row_of_samples, take_statement, take_error,
                                  &a};
-    enum err e = influx_runs_of(q, blocks, block, why);
+    enum err e = influx_runs_of(q, block, why);
     if (e) return e;
     buf_clear(&q->query);
     for (; a.statements < q->run_count; a.statements++) {
         if (a.statements > 0) buf_put_text(&q->query, "; ");
-        put_run(q, blocks, block, &q->runs[a.statements]);
+        put_run(q, block, &q->runs[a.statements]);
         if (q->query.size <= QUERY_BYTES_MAX || block->count == 1) continue;
         return why_set(why, ERR_FULL, "too many labels for a request");
     }
     e = send_query(q, why);
     if (e == OK) e = read_answer(&a, &sink, why);
-    influx_ask_end(&q->ask); /* a block may be given up */
+    influx_ask_end(&q->ask); /* the block may be given up */
     return e;
 }
 

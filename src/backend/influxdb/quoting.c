@@ -17,7 +17,7 @@ has_byte(struct bytes text, uint8_t byte)
     return text.size > 0 && memchr(text.at, byte, text.size) != NULL;
 }
 
-/* U+FFFD, which answers have in the place of what is no UTF-8. */
+/* U+FFFD replaces invalid UTF-8 in responses. */
 static bool
 is_whole(struct bytes text)
 {
@@ -66,7 +66,7 @@ influxql_put_exact_regex(struct buf *to, struct bytes text)
     buf_put_text(to, "/^");
     for (size_t i = 0, step; i < text.size; i += step) {
         step = utf8_step(text.at + i, text.size - i);
-        uint32_t c = step == 0 ? 0xfffd : utf8_get(text.at + i, step); /* as Go sees it */
+        uint32_t c = step == 0 ? 0xfffd : utf8_get(text.at + i, step); /* as Go decodes it */
         if (step == 0) step = 1;
         buf_printf(to, "\\x{%x}", c);
     }
@@ -145,7 +145,7 @@ go_can_match(struct bytes pattern)
     return true;
 }
 
-/* Inside of slashes \/ is a slash, and every other backslash stays with what follows it. */
+/* Between slashes \/ is a slash; every other backslash stays as it is. */
 void
 go_put_regex(struct buf *to, struct bytes pattern)
 {

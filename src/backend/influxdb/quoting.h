@@ -1,23 +1,21 @@
 /*
- * quoting.h - names, texts and regexes as literals of InfluxQL, Flux and SQL, such that nothing in
- * them can be taken for anything else.
+ * quoting.h - names, texts and regexes as literals of InfluxQL, Flux and SQL, which cannot become
+ * other syntax.
  *
- * What a language cannot write as a literal is not written: xxx_can_quote() says so beforehand.
- * Requests then ask for more, and what is too much is left out when it comes.
+ * xxx_can_quote() is false for texts that a language cannot write as a literal. Then the request
+ * has no condition on the text, and the response is filtered.
  */
 #ifndef BACKEND_INFLUXDB_QUOTING_H
 #define BACKEND_INFLUXDB_QUOTING_H
 
 #include "base/buf.h"
 
-/*
- * InfluxQL: "name", 'text'. It takes a NUL for the end of the query, and a carriage return for a
- * line feed. U+FFFD may stand for bytes that are no UTF-8, which JSON cannot have.
- */
+/* InfluxQL: "name", 'text'. A NUL would end the query, a carriage return become a line feed. U+FFFD
+ * may replace bytes that are invalid UTF-8, which JSON cannot have. */
 bool influxql_can_quote(struct bytes text);
 void influxql_put_name(struct buf *to, struct bytes name);
 void influxql_put_text(struct buf *to, struct bytes text);
-/* A regex of this text and no other, of any text: /^\x{61}...$/ */
+/* A regex that matches only this text, of any bytes: /^\x{61}...$/ */
 void influxql_put_exact_regex(struct buf *to, struct bytes text);
 
 /* Flux: "text", in which ${ would begin an expression. */
@@ -29,9 +27,8 @@ bool sql_can_quote(struct bytes text);
 void sql_put_name(struct buf *to, struct bytes name);
 void sql_put_text(struct buf *to, struct bytes text);
 
-/*
- * Whether an RE2 pattern means the same to Go's regexp, of whatever release, and can stand between
- * slashes in InfluxQL and Flux: no flags, no Unicode classes, no \Q, no control characters.
+/* True if an RE2 pattern has the same meaning in all releases of Go's regexp, and can be written
+ * between slashes in InfluxQL and Flux: without flags, Unicode classes, \Q and control characters.
  */
 bool go_can_match(struct bytes pattern);
 /* /^(?s:pattern)$/ */

@@ -183,7 +183,7 @@ UNIT_TEST(test_an_exact_regex_has_nothing_but_numbers_of_characters)
     buf_fini(&to);
 }
 
-/* --- what stands for what --------------------------------------------------------------------- */
+/* --- matching of written and stored forms ----------------------------------------------------- */
 
 static const enum line_role roles[] = {LINE_TAG_KEY, LINE_TAG_VALUE, LINE_MEASUREMENT};
 

@@ -1,13 +1,13 @@
 /*
- * sql.c - InfluxDB 3: SQL over /api/v3/query_sql, answered as lines of JSON.
+ * sql.c - InfluxDB 3: SQL over /api/v3/query_sql, with responses as lines of JSON.
  *
- * A table has a column for each tag and field, and a query that names a column it lacks is an
- * error: so all columns of all tables that are asked for are listed first. A tag that a series
- * lacks is NULL, which no comparison admits, and is asked for as such.
+ * A table has a column for each tag and field, and a query that names a missing column fails: so
+ * all columns of the tables of a question are listed first. A tag that a series lacks is NULL, for
+ * which all comparisons are false, and has a condition of its own.
  *
- * Columns are called by short names of ours: keys t0, t1, ...; of samples k, the number of the key,
- * which a CASE over its tags finds, t, v, b and h. Regexes are those of another language than ours,
- * and are left to the filter above.
+ * Results have short names: t0, t1, ... for the tags of a series; for a sample k, the number of its
+ * key, which a CASE over its tags finds, and t, v, b and h. The server's regexes differ from RE2,
+ * so regexes are left to the filter of the base.
  */
 #include <stdio.h>
 
@@ -19,23 +19,17 @@
 
 enum { QUERY_BYTES_MAX = 512 * 1024, COLUMNS_MAX = 2048, NAMES_MAX = 1000 };
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
-}
-
 /* --- requests and answers --------------------------------------------------------------------- */
 
 static enum err
 send_query(struct influx_question *q, struct why *why)
 {
     static const char *const headers[] = {"Content-Type: application/json", NULL};
-    const struct influxdb_settings *server = &q->of->options.settings->u.influxdb.server;
-    if (buf_error(&q->query)) return no_memory(why);
+    const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
+    if (buf_error(&q->query)) return fetch_no_request_memory(why);
     influx_ask_begin(&q->ask, "/api/v3/query_sql");
     struct json j;
-    json_init(&j, &q->ask.body);
+    json_init(&j, &q->ask.base.body);
     json_object_open(&j);
     json_member_text(&j, "db", server->database);
     json_member_bytes(&j, "q", buf_bytes(&q->query));
@@ -47,16 +41,14 @@ send_query(struct influx_question *q, struct why *why)
 struct influx_sql_answer {
     struct influx_question *q;
     enum err (*row)(struct influx_sql_answer *a, struct scan *s, struct why *why);
-    /* Of the table whose columns are read: */
+    /* The table whose columns are read: */
     struct influx_metric table;
     struct bytes tags[COLUMNS_MAX];
-    struct bytes fields[COLUMNS_MAX]; /* of numbers */
+    struct bytes fields[COLUMNS_MAX]; /* fields of numbers */
     uint32_t field_count;
     struct arena names;
-    /* Of keys and samples: */
-    const struct influx_key_sink *keys;
+    /* For keys and samples: */
     uint32_t metric;
-    struct series_blocks *blocks;
     const struct influx_run *run;
 };
 
@@ -69,16 +61,16 @@ read_answer(struct influx_sql_answer *a, struct why *why)
         enum err e = influx_ask_record(&q->ask, false, &line, why);
         if (e || line.at == NULL) return e;
         if (line.size == 0) continue;
-        arena_reset(&q->scratch);
-        struct scan s = scan_of(line, &q->scratch);
+        arena_reset(&q->base.scratch);
+        struct scan s = scan_of(line, &q->base.scratch);
         e = a->row(a, &s, why);
         if (e == OK) scan_end(&s);
         if (e == OK && s.bad != NULL) {
             e = s.error == ERR_NOMEM
-                    ? no_memory(why)
+                    ? fetch_no_request_memory(why)
                     : why_set(why, ERR_CORRUPT, "the response cannot be read: %s", s.bad);
         }
-        if (e == ERR_CORRUPT) return influx_ask_failed(&q->ask, e, why);
+        if (e == ERR_CORRUPT) return fetch_ask_failed(&q->ask.base, e, why);
         if (e) return e;
     }
 }
@@ -94,7 +86,7 @@ ask(struct influx_sql_answer *a, struct why *why)
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-/* All columns of the table are known. */
+/* Adds the metrics of a table whose columns are all known. */
 static enum err
 end_table(struct influx_sql_answer *a, struct why *why)
 {
@@ -141,8 +133,8 @@ static enum err
 take_column(struct influx_sql_answer *a, struct bytes name, struct bytes type, struct why *why)
 {
     struct bytes copy = arena_copy(&a->names, name);
-    if (copy.at == NULL && name.size > 0) return no_memory(why);
-    if (!sql_can_quote(name)) return OK; /* it cannot be asked for */
+    if (copy.at == NULL && name.size > 0) return fetch_no_request_memory(why);
+    if (!sql_can_quote(name)) return OK; /* it cannot be in a query */
     if (a->table.tag_count == COLUMNS_MAX || a->field_count == COLUMNS_MAX) {
         return why_set(why, ERR_LIMIT, "a table has more than %d columns", COLUMNS_MAX);
     }
@@ -171,12 +163,13 @@ row_of_columns(struct influx_sql_answer *a, struct scan *s, struct why *why)
         enum err e = end_table(a, why);
         if (e) return e;
         a->table.measurement = arena_copy(&a->names, row.table);
-        if (a->table.measurement.at == NULL) return no_memory(why);
+        if (a->table.measurement.at == NULL) return fetch_no_request_memory(why);
     }
     return take_column(a, row.name, row.type, why);
 }
 
-/* Of which tables, if the names are known; of Telegraf's there is no telling where they are cut. */
+/* Puts a condition on tables, if the names are known. A metric name of Telegraf may be cut
+ * anywhere. */
 static enum err
 put_tables(struct influx_question *q, struct why *why)
 {
@@ -191,9 +184,9 @@ put_tables(struct influx_question *q, struct why *why)
     for (uint32_t i = 0; i < count; i++) {
         struct bytes texts[STORED_NAMES_MAX];
         unsigned text_count = 0;
-        buf_clear(&q->text);
-        if (stored_names_of(names[i], LINE_MEASUREMENT, &q->text, texts, &text_count)) {
-            return no_memory(why);
+        buf_clear(&q->base.text);
+        if (stored_names_of(names[i], LINE_MEASUREMENT, &q->base.text, texts, &text_count)) {
+            return fetch_no_request_memory(why);
         }
         for (unsigned k = 0; k < text_count; k++) {
             if (i + k > 0) buf_put_text(to, ", ");
@@ -207,11 +200,11 @@ put_tables(struct influx_question *q, struct why *why)
 static enum err
 list(struct influx_question *q, struct why *why)
 {
-    struct influx_sql_answer *a = mem_new(q->budget, sizeof *a);
-    if (a == NULL) return no_memory(why);
+    struct influx_sql_answer *a = mem_new(q->base.budget, sizeof *a);
+    if (a == NULL) return fetch_no_request_memory(why);
     a->q = q;
     a->row = row_of_columns;
-    arena_init(&a->names, q->budget, 64 << 20, 0);
+    arena_init(&a->names, q->base.budget, 64 << 20, 0);
     buf_clear(&q->query);
     buf_put_text(&q->query, "SELECT table_name, column_name, data_type FROM "
                             "information_schema.columns WHERE table_schema = 'iox'");
@@ -220,7 +213,7 @@ list(struct influx_question *q, struct why *why)
     if (e == OK) e = ask(a, why);
     if (e == OK) e = end_table(a, why);
     arena_fini(&a->names);
-    mem_free(q->budget, a, sizeof *a);
+    mem_free(q->base.budget, a, sizeof *a);
     return e;
 }
 
@@ -283,18 +276,18 @@ put_literals(struct buf *to, const struct matcher *m, bool positive, const struc
     buf_put_text(to, "))");
 }
 
-/* *ret_none: a matcher wants a tag that the table does not have. */
+/* *ret_none is true if a matcher requires a tag that the table does not have. */
 static enum err
 put_matchers(struct influx_question *q, const struct influx_metric *metric, bool *ret_none,
              struct why *why)
 {
     *ret_none = false;
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        const struct matcher *m = q->matchers[i];
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        const struct matcher *m = q->base.matchers[i];
         struct bytes name = matcher_name(m), *texts;
         uint32_t count;
-        bool known, positive = matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
-        if (bytes_equal_text(name, "__name__") || !influx_is_plain_label(q, name)) continue;
+        bool known, positive = fetch_is_positive(m);
+        if (fetch_is_of_name(m) || !influx_is_plain_label(q, name)) continue;
         if (!sql_can_quote(name)) continue;
         if (!has_tag(metric, name)) {
             *ret_none |= !matcher_matches_empty(m);
@@ -314,26 +307,25 @@ row_of_key(struct influx_sql_answer *a, struct scan *s, struct why *why)
 {
     const struct influx_metric *metric = &a->q->metrics[a->metric];
     size_t room = metric->tag_count + 1;
-    struct sql_tag *found = arena_new(&a->q->scratch, room * sizeof *found);
-    struct label *tags = arena_new(&a->q->scratch, room * sizeof *tags);
-    if (found == NULL || tags == NULL) return no_memory(why);
+    struct sql_tag *found = arena_new(&a->q->base.scratch, room * sizeof *found);
+    struct label *tags = arena_new(&a->q->base.scratch, room * sizeof *tags);
+    if (found == NULL || tags == NULL) return fetch_no_request_memory(why);
     uint32_t count = sql_read_tags(s, metric->tag_count, found);
     for (uint32_t i = 0; i < count; i++) {
         tags[i] = (struct label){metric->tags[found[i].number], found[i].value};
     }
     if (s->bad != NULL) return OK;
-    return a->keys->series(a->keys->context, a->metric, tags, count, why);
+    return influx_question_take(a->q, a->metric, tags, count, why);
 }
 
-/* Which tags: all, the one, or none. */
+/* Puts the tags that series are grouped by: all, one, or none. */
 static void
-put_tags(struct influx_question *q, const struct influx_metric *metric,
-         enum influx_grouping grouping, struct bytes label)
+put_tags(struct influx_question *q, const struct influx_metric *metric)
 {
     bool any = false;
     for (uint32_t i = 0; i < metric->tag_count; i++) {
-        bool wanted = grouping == GROUPED_BY_ALL ||
-                      (grouping == GROUPED_BY_ONE && bytes_equal(metric->tags[i], label));
+        bool wanted = q->grouping == GROUPED_BY_ALL ||
+                      (q->grouping == GROUPED_BY_ONE && bytes_equal(metric->tags[i], q->base.name));
         if (!wanted) continue;
         buf_put_text(&q->query, any ? ", " : "");
         any = true;
@@ -344,8 +336,7 @@ put_tags(struct influx_question *q, const struct influx_metric *metric,
 }
 
 static enum err
-keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
-     const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
+keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why *why)
 {
     struct influx_sql_answer *a;
     const struct influx_metric *metric = &q->metrics[first];
@@ -353,19 +344,18 @@ keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, s
     *ret_count = 1;
     buf_clear(&q->query);
     buf_put_text(&q->query, "SELECT DISTINCT ");
-    put_tags(q, metric, grouping, label);
-    put_from(&q->query, metric, q->min_ms, q->max_ms);
+    put_tags(q, metric);
+    put_from(&q->query, metric, q->base.min_ms, q->base.max_ms);
     put_value_names(&q->query, metric);
     enum err e = put_matchers(q, metric, &none, why);
     if (e || none) return e;
-    a = mem_new(q->budget, sizeof *a);
-    if (a == NULL) return no_memory(why);
+    a = mem_new(q->base.budget, sizeof *a);
+    if (a == NULL) return fetch_no_request_memory(why);
     a->q = q;
     a->row = row_of_key;
-    a->keys = to;
     a->metric = first;
     e = ask(a, why);
-    mem_free(q->budget, a, sizeof *a);
+    mem_free(q->base.budget, a, sizeof *a);
     return e;
 }
 
@@ -386,7 +376,7 @@ put_key(struct buf *to, const struct influx_metric *metric, struct bytes tags)
             buf_put_text(to, " = ");
             sql_put_text(to, value);
         } else {
-            buf_put_text(to, " <> "); /* of no row: JSON cannot have brought it */
+            buf_put_text(to, " <> "); /* matches no row: JSON cannot have this value */
             sql_put_name(to, metric->tags[i]);
         }
     }
@@ -394,8 +384,7 @@ put_key(struct buf *to, const struct influx_metric *metric, struct bytes tags)
 }
 
 static void
-put_run(struct influx_question *q, const struct series_blocks *blocks,
-        const struct series_block *block, const struct influx_run *run)
+put_run(struct influx_question *q, const struct series_block *block, const struct influx_run *run)
 {
     static const char *const shorts[COLUMN_COUNT] = {"v", "b", "h"};
     const struct influx_metric *metric = &q->metrics[run->metric];
@@ -404,7 +393,7 @@ put_run(struct influx_question *q, const struct series_blocks *blocks,
     buf_put_text(to, "SELECT CASE");
     for (uint32_t i = run->from; i < run->end; i++) {
         buf_put_text(to, " WHEN ");
-        put_key(to, metric, influx_key_tags(series_blocks_key(blocks, i)));
+        put_key(to, metric, influx_key_tags(q, i));
         buf_printf(to, " THEN %u", i - run->from);
     }
     buf_put_text(to, " END AS k, CAST(time AS BIGINT) AS t");
@@ -420,7 +409,7 @@ put_run(struct influx_question *q, const struct series_blocks *blocks,
     buf_put_text(to, " AND (");
     for (uint32_t i = run->from; i < run->end; i++) {
         buf_put_text(to, i > run->from ? " OR (" : "(");
-        put_key(to, metric, influx_key_tags(series_blocks_key(blocks, i)));
+        put_key(to, metric, influx_key_tags(q, i));
         buf_put_u8(to, ')');
     }
     buf_put_text(to, ") ORDER BY k, t");
@@ -432,11 +421,11 @@ put_row(struct influx_sql_answer *a, uint32_t number, int64_t t_ms,
 {
     enum err e = OK;
     if (cells[COLUMN_VALUE].at != NULL) {
-        e = influx_put_number(a->blocks, number, t_ms, cells[COLUMN_VALUE], why);
+        e = influx_put_number(a->q, number, t_ms, cells[COLUMN_VALUE], why);
     }
     for (unsigned i = COLUMN_BITS; i < COLUMN_COUNT && e == OK; i++) {
         if (cells[i].at == NULL) continue;
-        e = influx_put_text(a->q, a->blocks, number, t_ms, (enum influx_column)i, cells[i], why);
+        e = influx_put_text(a->q, number, t_ms, (enum influx_column)i, cells[i], why);
     }
     return e;
 }
@@ -455,24 +444,22 @@ row_of_samples(struct influx_sql_answer *a, struct scan *s, struct why *why)
 }
 
 static enum err
-samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
-        struct why *why)
+samples(struct influx_question *q, const struct series_block *block, struct why *why)
 {
-    struct influx_sql_answer *a = mem_new(q->budget, sizeof *a);
-    if (a == NULL) return no_memory(why);
+    struct influx_sql_answer *a = mem_new(q->base.budget, sizeof *a);
+    if (a == NULL) return fetch_no_request_memory(why);
     a->q = q;
     a->row = row_of_samples;
-    a->blocks = blocks;
-    enum err e = influx_runs_of(q, blocks, block, why);
+    enum err e = influx_runs_of(q, block, why);
     for (uint32_t i = 0; i < q->run_count && e == OK; i++) {
         a->run = &q->runs[i];
-        put_run(q, blocks, block, a->run);
+        put_run(q, block, a->run);
         if (q->query.size > QUERY_BYTES_MAX && block->count > 1)
             e = why_set(why, ERR_FULL, "too many labels for a request");
         else
             e = ask(a, why);
     }
-    mem_free(q->budget, a, sizeof *a);
+    mem_free(q->base.budget, a, sizeof *a);
     return e;
 }
 

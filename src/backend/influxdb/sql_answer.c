@@ -12,7 +12,7 @@ scan_maybe(struct scan *s)
     return bytes_of(NULL, 0);
 }
 
-/* A number; true and false are 1 and 0. A text is no number, and says nothing. */
+/* A number; true and false are 1 and 0. A text is ignored. */
 static struct bytes
 scan_value(struct scan *s)
 {

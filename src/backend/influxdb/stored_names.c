@@ -7,7 +7,7 @@ looks_coded(struct bytes text)
     return text.size >= 2 && memcmp(text.at, "~%", 2) == 0;
 }
 
-/* Only what we would have written is ours: other texts that look so stand for themselves. */
+/* Only texts that Firekeep would have written are decoded; other texts that look coded are not. */
 enum err
 stored_name_decode(struct bytes text, enum line_role role, struct buf *to)
 {
@@ -51,7 +51,7 @@ stored_names_of(struct bytes name, enum line_role role, struct buf *room,
     bool is_itself = e == OK && name.size > 0 && bytes_equal(buf_bytes(&plain), name);
     buf_fini(&plain);
     if (e) return e;
-    /* Reserved at once: what grows would move the views. */
+    /* Growing would move the views. */
     if (!buf_reserve(room, 3 * name.size + 2)) return buf_error(room);
     line_text_put(room, name, role);
     if (buf_error(room)) return buf_error(room);

@@ -1,5 +1,5 @@
-/* answer.c - see answer.h. Form: "/api/query", "/api/suggest" and "Errors" of OpenTSDB 2.4's HTTP
- * API. A point is given as soon as it is read: an answer may have millions. */
+/* answer.c - see answer.h. Format: "/api/query", "/api/suggest" and "Errors" of OpenTSDB 2.4's HTTP
+ * API. A point is given as soon as it is read: a response may have millions. */
 #include "backend/opentsdb/answer.h"
 
 #include "base/hex.h"
@@ -56,7 +56,7 @@ read_tags(struct opentsdb_reading *r)
     }
 }
 
-/* Of a series that was not made of others there is one. */
+/* Reads the TSUID; a series that is not an aggregate has one. */
 static void
 read_tsuid(struct opentsdb_reading *r)
 {
@@ -74,7 +74,8 @@ read_tsuid(struct opentsdb_reading *r)
     }
 }
 
-/* A number; "NaN" and the like, as a string or as they are. False: null, which is no point. */
+/* Reads a number, or NaN and the like, with or without quotes. False for null, which is not a
+ * point. */
 static bool
 read_value(struct opentsdb_reading *r, uint64_t *ret_bits)
 {
@@ -99,7 +100,7 @@ read_point(struct opentsdb_reading *r, struct bytes time)
     if (read_value(r, &bits)) r->error = r->to->point(r->to->context, t_ms, bits, r->why);
 }
 
-/* {"time": value, ...}, or [[time, value], ...] as a proxy may ask for with `arrays`. */
+/* Reads {"time": value, ...}, or [[time, value], ...], which a proxy may request with `arrays`. */
 static void
 read_points(struct opentsdb_reading *r)
 {
@@ -199,7 +200,7 @@ opentsdb_read_names(struct json_pieces *p,
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-/* {"error":{"code":400,"message":"...",...}}. Nothing: it has another form. */
+/* The message of {"error":{"code":400,"message":"...",...}}; empty if the body has another form. */
 static struct bytes
 message_of(struct bytes body, struct arena *scratch)
 {
@@ -219,7 +220,7 @@ message_of(struct bytes body, struct arena *scratch)
                 scan_skip(&s);
         }
     }
-    return message; /* the body may be cut off after it */
+    return message; /* the body may be truncated after the message */
 }
 
 static bool

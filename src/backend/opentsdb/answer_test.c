@@ -2,7 +2,8 @@
  * is said of others. */
 #include "lib/test.h"
 
-#include "backend/opentsdb/answer_testing.h"
+#include "backend/opentsdb/answer.h"
+#include "lib/pieces.h"
 
 struct told {
     struct buf text;
@@ -51,7 +52,7 @@ check(const char *answer, bool is_names, enum err of_point, enum err expected, c
 {
     for (size_t size = 1; size <= strlen(answer) + 1; size++) {
         struct told told = {.of_point = of_point};
-        struct pieces_of from = {bytes_of_text(answer), size};
+        struct pieces from = {bytes_of_text(answer), size};
         struct json_pieces pieces;
         struct arena scratch;
         struct why why = {""};
@@ -59,7 +60,7 @@ check(const char *answer, bool is_names, enum err of_point, enum err expected, c
         buf_init(&told.text, NULL, 1 << 20);
         arena_init(&scratch, NULL, 1 << 20, 0);
         json_pieces_init(&pieces, NULL);
-        json_pieces_begin(&pieces, next_of_pieces, &from);
+        json_pieces_begin(&pieces, pieces_next, &from);
         enum err e = is_names ? opentsdb_read_names(&pieces, tell_name, &told, &why)
                               : opentsdb_read_series(&pieces, &scratch, &sink, &why);
         buf_put_u8(&told.text, 0);
@@ -176,7 +177,7 @@ check_refusal(unsigned status, const char *body, enum opentsdb_refusal expected,
     arena_fini(&scratch);
 }
 
-UNIT_TEST(test_refusals_are_told_apart)
+UNIT_TEST(test_refusals_are_distinguished)
 {
     check_refusal(400,
                   "{\"error\":{\"code\":400,\"message\":\"No such name for 'metrics': 'up'\"}}",
@@ -213,7 +214,7 @@ main(void)
         cmocka_unit_test(test_levels_and_lengths_have_limits),
         cmocka_unit_test(test_an_error_of_the_sink_ends_the_reading),
         cmocka_unit_test(test_names_are_read),
-        cmocka_unit_test(test_refusals_are_told_apart),
+        cmocka_unit_test(test_refusals_are_distinguished),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

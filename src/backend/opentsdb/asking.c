@@ -1,68 +1,42 @@
-/* asking.c - see asking.h. That the server does not know a name, or that an answer would be too
- * large, is an answer to go on with and counts as no failure. */
+/* asking.c - see asking.h. A response that says that the server does not know a name, or that the
+ * result would be too large, is used and counts as no failure. */
 #include "backend/opentsdb/asking.h"
 
 #include "backend/common/http_common.h"
 #include "base/shown.h"
 
 enum {
-    URL_BYTES_MAX = 256 * 1024,
     BODY_BYTES_MAX = 16 << 20,
     UNKNOWN_BYTES_MAX = 64 * 1024,
-    SCRATCH_BYTES_MAX = 64 << 20,
     REFUSAL_BYTES_MAX = 1 << 20,
 };
 
-static enum err
-no_memory(struct why *why)
+static const char *
+url_of(const struct opentsdb_ask *a)
 {
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
+    return a->base.q->of->options.settings->u.opentsdb.server.url;
 }
 
 void
-opentsdb_ask_init(struct opentsdb_ask *a, const struct source_settings *settings,
-                  struct fetch_session *session, struct query_control *control,
-                  struct budget *budget)
+opentsdb_ask_init(struct opentsdb_ask *a, struct fetch_question *q)
 {
-    *a = (struct opentsdb_ask){.settings = settings, .session = session, .control = control};
-    buf_init(&a->url, budget, URL_BYTES_MAX);
-    buf_init(&a->body, budget, BODY_BYTES_MAX);
-    buf_init(&a->unknown, budget, UNKNOWN_BYTES_MAX);
-    json_pieces_init(&a->pieces, budget);
-    arena_init(&a->scratch, budget, SCRATCH_BYTES_MAX, 0);
-}
-
-static void
-stop(struct opentsdb_ask *a)
-{
-    fetch_close(a->fetch);
-    a->fetch = NULL;
+    fetch_ask_init(&a->base, q, BODY_BYTES_MAX);
+    buf_init(&a->unknown, q->budget, UNKNOWN_BYTES_MAX);
+    json_pieces_init(&a->pieces, q->budget);
 }
 
 void
 opentsdb_ask_fini(struct opentsdb_ask *a)
 {
-    stop(a);
-    buf_fini(&a->url);
-    buf_fini(&a->body);
+    fetch_ask_fini(&a->base);
     buf_fini(&a->unknown);
     json_pieces_fini(&a->pieces);
-    arena_fini(&a->scratch);
 }
 
 void
 opentsdb_ask_begin(struct opentsdb_ask *a, const char *path)
 {
-    stop(a);
-    buf_clear(&a->url);
-    buf_clear(&a->body);
-    http_url_begin(&a->url, a->settings->u.opentsdb.server.url, path);
-}
-
-void
-opentsdb_ask_param(struct opentsdb_ask *a, const char *name, struct bytes value)
-{
-    http_url_param(&a->url, name, value);
+    fetch_ask_begin(&a->base, url_of(a), path);
 }
 
 static enum opentsdb_refusal
@@ -71,7 +45,7 @@ refusal_of(const struct http_call_answer *answer, struct arena *scratch, struct 
     return opentsdb_refusal_of(answer->status, answer->body, scratch, ret_name);
 }
 
-/* See fetch_request.judge: such an answer is what was asked for. */
+/* See fetch_request.judge: such a response is used. */
 static void
 judge(const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -84,22 +58,23 @@ judge(const struct http_call_answer *answer, struct writer_step *step)
     arena_fini(&scratch);
 }
 
-/* What an answer without series is. */
+/* The meaning of a response without series. */
 static enum err
 take_refusal(struct opentsdb_ask *a, const struct http_call_answer *answer, struct why *why)
 {
+    struct arena *scratch = &a->base.q->scratch;
     struct bytes name;
-    arena_reset(&a->scratch);
-    a->refusal = refusal_of(answer, &a->scratch, &name);
+    arena_reset(scratch);
+    a->refusal = refusal_of(answer, scratch, &name);
     if (a->refusal == REFUSED_TOO_MUCH) {
         why_set(why, ERR_FULL,
                 "the server refuses to read so much at once, even of a single hour: ask for fewer "
                 "series, or raise tsd.query.limits.* or tsd.query.timeout there");
-        return why_prefix(why, ERR_FULL, "%s", a->settings->u.opentsdb.server.url);
+        return why_prefix(why, ERR_FULL, "%s", url_of(a));
     }
     buf_clear(&a->unknown);
     buf_put_bytes(&a->unknown, name);
-    if (buf_error(&a->unknown)) return no_memory(why);
+    if (buf_error(&a->unknown)) return fetch_no_request_memory(why);
     return why_set(why, ERR_MISSING, "the server does not know %s", shown_of(name).text);
 }
 
@@ -107,41 +82,25 @@ static enum err
 send(struct opentsdb_ask *a, struct why *why)
 {
     static const char *const headers[] = {"Content-Type: application/json; charset=UTF-8", NULL};
+    static const struct fetch_request how = {.headers = headers, .judge = judge};
     const struct http_call_answer *answer;
-    http_url_end(&a->url, a->settings->u.opentsdb.server.url);
-    enum err e = err_first(buf_error(&a->url), buf_error(&a->body));
-    if (e == ERR_LIMIT) return why_set(why, e, "the request is too large");
-    if (e) return no_memory(why);
-    struct fetch_request request = {.method = a->body.size > 0 ? "POST" : "GET",
-                                    .url = (const char *)a->url.at,
-                                    .headers = headers,
-                                    .body = buf_bytes(&a->body),
-                                    .judge = judge};
-    e = fetch_open(a->session, a->control, &request, &a->fetch, why);
-    if (e == OK) e = fetch_await(a->fetch, &answer, why);
-    if (e == OK) e = fetch_expect_ok(a->fetch, why);
+    enum err e = fetch_ask_send(&a->base, &how, why);
+    if (e == OK) e = fetch_ask_await(&a->base, &answer, why);
     if (e == OK && answer->status / 100 != 2) e = take_refusal(a, answer, why);
-    if (e) stop(a);
+    if (e) fetch_ask_end(&a->base);
+    json_pieces_begin(&a->pieces, fetch_ask_more, &a->base);
     return e;
 }
 
-static enum err
-more(void *context, struct bytes *ret_piece, struct why *why)
-{
-    struct opentsdb_ask *a = context;
-    enum err e = query_control_check(a->control, why);
-    return e ? e : fetch_read(a->fetch, ret_piece, why);
-}
-
-/* `e`: of reading the answer. */
+/* `e`: the error of reading the response. */
 static enum err
 end(struct opentsdb_ask *a, enum err e, struct why *why)
 {
     if (e == ERR_CORRUPT) {
         why_prefix(why, e, "the response cannot be read");
-        e = fetch_failed(a->fetch, e, why);
+        e = fetch_ask_failed(&a->base, e, why);
     }
-    stop(a);
+    fetch_ask_end(&a->base);
     return e;
 }
 
@@ -150,8 +109,7 @@ opentsdb_ask_series(struct opentsdb_ask *a, const struct opentsdb_sink *to, stru
 {
     enum err e = send(a, why);
     if (e) return e;
-    json_pieces_begin(&a->pieces, more, a);
-    return end(a, opentsdb_read_series(&a->pieces, &a->scratch, to, why), why);
+    return end(a, opentsdb_read_series(&a->pieces, &a->base.q->scratch, to, why), why);
 }
 
 enum err
@@ -160,7 +118,5 @@ opentsdb_ask_names(struct opentsdb_ask *a,
                    void *context, struct why *why)
 {
     enum err e = send(a, why);
-    if (e) return e;
-    json_pieces_begin(&a->pieces, more, a);
-    return end(a, opentsdb_read_names(&a->pieces, name, context, why), why);
+    return e ? e : end(a, opentsdb_read_names(&a->pieces, name, context, why), why);
 }

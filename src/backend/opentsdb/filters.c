@@ -1,18 +1,17 @@
 /*
  * filters.c - matchers as OpenTSDB's filters ("Query Filters" of its user guide).
  *
- * A filter selects what its matcher does, or more: what comes is filtered again. Each filter but
- * not_key selects only series that have the tag, so a matcher that admits the empty text is left
- * out: not_literal_or, which would lose series without the tag, is never sent.
+ * A filter selects the series that its matcher does, or more: the result is filtered again. Each
+ * filter except not_key selects only series that have the tag, so a matcher that admits the empty
+ * text is left out: not_literal_or, which would lose series without the tag, is never sent.
  *
  *     a=""             not_key
  *     a="x", a=~"x|y"  literal_or(x|y) of all forms in which the texts may be stored
  *     a=~"x.*"         regexp, if Java and RE2 agree and no form changes its meaning
  *     else             wildcard(x*) if all values begin so, at least wildcard(*)
  *
- * literal_or fails if the server does not know one of the values; that one is left out then, and
- * after some of them iliteral_or is asked for instead, which compares texts, without regard to
- * case.
+ * literal_or fails if the server does not know one of the values; that value is then left out, and
+ * after some of them iliteral_or is used instead, which compares texts without regard to case.
  */
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
@@ -21,7 +20,7 @@
 #include "wire/escaped_name.h"
 
 enum {
-    /* Of one filter, and of all, so that a request has room for its metric, too. */
+    /* Sizes of one filter, and of all, which leave room for the metric in a request. */
     FILTER_BYTES_MAX = 2000,
     FILTERS_BYTES_MAX = 5000,
     PATTERN_BYTES_MAX = 500,
@@ -54,15 +53,16 @@ put_filter(struct buf *to, const char *type, struct bytes tag, struct bytes filt
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* Whether the forms of a matcher's values can be sent: then joined by '|' in q->text. */
+/* Joins the forms of a matcher's values by '|' in q->base.text. *ret_sent is false if they cannot
+ * be sent. */
 static enum err
 join_values(struct opentsdb_question *q, const struct bytes *values, uint32_t count, bool *ret_sent,
             uint32_t *ret_count)
 {
-    uint32_t max = q->of->options.settings->u.opentsdb.expansion_limit;
+    uint32_t max = q->base.of->options.settings->u.opentsdb.expansion_limit;
     struct bytes forms[STORED_FORMS_MAX];
     unsigned form_count;
-    buf_clear(&q->text);
+    buf_clear(&q->base.text);
     *ret_sent = false;
     *ret_count = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -72,29 +72,27 @@ join_values(struct opentsdb_question *q, const struct bytes *values, uint32_t co
             if (memchr(forms[k].at, '|', forms[k].size) != NULL) return OK;
             if (opentsdb_is_unknown(q, REFUSED_UNKNOWN_VALUE, forms[k])) continue;
             if (++*ret_count > max) return OK;
-            if (*ret_count > 1) buf_put_u8(&q->text, '|');
-            buf_put_bytes(&q->text, forms[k]);
-            if (q->text.size > FILTER_BYTES_MAX) return OK;
+            if (*ret_count > 1) buf_put_u8(&q->base.text, '|');
+            buf_put_bytes(&q->base.text, forms[k]);
+            if (q->base.text.size > FILTER_BYTES_MAX) return OK;
         }
     }
     *ret_sent = true;
-    return buf_error(&q->text);
+    return buf_error(&q->base.text);
 }
 
 /* --- regexes ---------------------------------------------------------------------------------- */
 
-/*
- * The regex as it finds, in Java's syntax, each form of the values that it matches here; into
- * q->text. False: it is not known to. Letters, digits and `-/` are the same in all forms, any text
- * becomes any text, `_` is one or two. A repetition of a group is not sent: Java tries all ways to
- * match, which may be without end for the server.
- */
+/* Translates a regex into Java's syntax, into q->base.text, such that it matches each form of the
+ * values that it matches here. False if that is not certain. Letters, digits and `-/` are the same
+ * in all forms, any text becomes any text, `_` is one or two. A repetition of a group is not
+ * translated: Java tries all ways to match, which may take the server for ever. */
 static bool
 translate_regex(struct opentsdb_question *q, struct bytes pattern)
 {
-    struct buf *to = &q->text;
+    struct buf *to = &q->base.text;
     unsigned repetitions = 0;
-    bool repeatable = false; /* what stands before is one plain character */
+    bool repeatable = false; /* the piece before is one plain character */
     if (pattern.size == 0 || pattern.size > PATTERN_BYTES_MAX) return false;
     buf_clear(to);
     buf_put_text(to, "^(?:");
@@ -131,29 +129,23 @@ translate_regex(struct opentsdb_question *q, struct bytes pattern)
 
 /* --- a matcher -------------------------------------------------------------------------------- */
 
-static bool
-is_positive(const struct matcher *m)
-{
-    return matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
-}
-
-/* wildcard(x*) of the prefix that all values have, in whatever form. */
+/* Puts wildcard(x*) with the prefix that all values have in all forms. */
 static void
 put_prefix(struct opentsdb_question *q, struct buf *to, const struct matcher *m)
 {
-    struct bytes prefix = is_positive(m) ? matcher_prefix(m) : bytes_of(NULL, 0);
+    struct bytes prefix = fetch_is_positive(m) ? matcher_prefix(m) : bytes_of(NULL, 0);
     size_t size = stored_plain_size(prefix);
-    buf_clear(&q->text);
-    if (size <= FILTER_BYTES_MAX) buf_put(&q->text, prefix.at, size);
-    buf_put_u8(&q->text, '*');
-    put_filter(to, "wildcard", matcher_name(m), buf_bytes(&q->text));
+    buf_clear(&q->base.text);
+    if (size <= FILTER_BYTES_MAX) buf_put(&q->base.text, prefix.at, size);
+    buf_put_u8(&q->base.text, '*');
+    put_filter(to, "wildcard", matcher_name(m), buf_bytes(&q->base.text));
 }
 
 static bool
 is_of_empty_only(const struct matcher *m)
 {
     const struct bytes *values;
-    return is_positive(m) && matcher_literals(m, &values) == 1 && values[0].size == 0;
+    return fetch_is_positive(m) && matcher_literals(m, &values) == 1 && values[0].size == 0;
 }
 
 static enum err
@@ -172,38 +164,38 @@ put_matcher(struct opentsdb_question *q, struct buf *to, const struct matcher *m
         *ret_none = true;
         return OK;
     }
-    if (is_positive(m) && count > 0) {
+    if (fetch_is_positive(m) && count > 0) {
         enum err e = join_values(q, values, count, &sent, &forms);
         if (e) return e;
         if (sent && forms == 0) *ret_none = true;
         if (sent && forms > 0) {
             bool by_id = q->unknown_values <= OPENTSDB_UNKNOWN_VALUES_MAX;
-            put_filter(to, by_id ? "literal_or" : "iliteral_or", tag, buf_bytes(&q->text));
+            put_filter(to, by_id ? "literal_or" : "iliteral_or", tag, buf_bytes(&q->base.text));
         }
     } else if (matcher_type(m) == MATCH_REGEX && translate_regex(q, matcher_pattern(m))) {
         sent = true;
-        put_filter(to, "regexp", tag, buf_bytes(&q->text));
+        put_filter(to, "regexp", tag, buf_bytes(&q->base.text));
     }
     if (!sent) put_prefix(q, to, m);
-    return buf_error(&q->text);
+    return buf_error(&q->base.text);
 }
 
 enum err
 opentsdb_filters_put(struct opentsdb_question *q, struct buf *to, bool *ret_none, struct why *why)
 {
-    bool raw = q->of->options.settings->u.opentsdb.escaping == OPENTSDB_ESCAPING_PROMETHEUS;
+    bool raw = q->base.of->options.settings->u.opentsdb.escaping == OPENTSDB_ESCAPING_PROMETHEUS;
     enum err e = OK;
     *ret_none = false;
-    for (uint32_t i = 0; i < q->matcher_count && e == OK; i++) {
-        const struct matcher *m = q->matchers[i];
+    for (uint32_t i = 0; i < q->base.matcher_count && e == OK; i++) {
+        const struct matcher *m = q->base.matchers[i];
         struct bytes name = matcher_name(m);
-        /* Of other names the tag may have several forms. */
+        /* The tag of another name may have several forms. */
         bool plain = name_is_plain(name, false) && (raw || !name_looks_escaped(name));
         size_t before = to->size;
-        if (bytes_equal_text(name, "__name__") || !plain) continue;
+        if (fetch_is_of_name(m) || !plain) continue;
         e = put_matcher(q, to, m, ret_none);
         if (to->size > FILTERS_BYTES_MAX) to->size = before;
     }
     e = err_first(e, buf_error(to));
-    return e ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
+    return e ? fetch_no_request_memory(why) : OK;
 }

@@ -3,55 +3,57 @@
 
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "base/array.h"
+#include "lib/played_source.h"
 #include "model/selector.h"
 
-struct rig {
-    struct source_settings settings;
-    struct opentsdb_reader reader;
-    struct fetch_view view;
-    struct opentsdb_question question;
+/* A select that has sent nothing. */
+struct filter_rig {
+    struct played_source source;
+    struct opentsdb_question *question;
     struct selector selector;
 };
 
 static void
-rig_start(struct rig *rig, const char *selector)
+filter_start(struct filter_rig *rig, const char *selector)
 {
-    memset(rig, 0, sizeof *rig);
-    rig->settings.u.opentsdb =
+    struct series_set *set;
+    played_init(&rig->source, SOURCE_OPENTSDB);
+    rig->source.settings.u.opentsdb =
         (struct opentsdb_read_settings){.server.url = "http://h", .expansion_limit = 4};
-    rig->reader.options.settings = &rig->settings;
-    rig->view.of = &rig->reader.answerer;
-    opentsdb_question_init(&rig->question, &rig->view);
+    played_start(&rig->source);
     assert_int_equal(selector_parse(bytes_of_text(selector), &rig->selector, NULL), OK);
-    struct matcher_set set = {rig->selector.matchers, rig->selector.count};
-    struct query_request r = {.sets = &set, .set_count = 1, .max_ms = 1};
-    assert_int_equal(opentsdb_question_begin(&rig->question, &r, NULL), OK);
+    struct matcher_set asked = {rig->selector.matchers, rig->selector.count};
+    struct query_request r = {.sets = &asked, .set_count = 1, .max_ms = 1};
+    assert_int_equal(view_select(rig->source.view, &r, &set, NULL), OK);
+    rig->question = (struct opentsdb_question *)set;
 }
 
 static void
-rig_stop(struct rig *rig)
+filter_stop(struct filter_rig *rig)
 {
-    opentsdb_question_fini(&rig->question);
+    series_set_free(&rig->question->base.set);
+    played_stop(&rig->source);
     selector_fini(&rig->selector);
 }
 
 static void
-rig_forget(struct rig *rig, enum opentsdb_refusal what, const char *text)
+rig_forget(struct filter_rig *rig, enum opentsdb_refusal what, const char *text)
 {
-    struct opentsdb_question *q = &rig->question;
-    assert_true(array_reserve(NULL, &q->unknown, &q->unknown_capacity, q->unknown_count + 1));
+    struct opentsdb_question *q = rig->question;
+    assert_true(
+        array_reserve(q->base.budget, &q->unknown, &q->unknown_capacity, q->unknown_count + 1));
     q->unknown[q->unknown_count++] = (struct opentsdb_unknown){what, bytes_of_text(text)};
     q->unknown_values += what == REFUSED_UNKNOWN_VALUE;
 }
 
 /* `expected` NULL: nothing can be selected. */
 static void
-check_rig(struct rig *rig, const char *expected)
+check_rig(struct filter_rig *rig, const char *expected)
 {
     struct buf text;
     bool none;
     buf_init(&text, NULL, 1 << 20);
-    assert_int_equal(opentsdb_filters_put(&rig->question, &text, &none, NULL), OK);
+    assert_int_equal(opentsdb_filters_put(rig->question, &text, &none, NULL), OK);
     buf_put_u8(&text, 0);
     assert_int_equal(none, expected == NULL);
     if (expected != NULL) assert_string_equal((const char *)text.at, expected);
@@ -61,10 +63,10 @@ check_rig(struct rig *rig, const char *expected)
 static void
 check(const char *selector, const char *expected)
 {
-    struct rig rig;
-    rig_start(&rig, selector);
+    struct filter_rig rig;
+    filter_start(&rig, selector);
     check_rig(&rig, expected);
-    rig_stop(&rig);
+    filter_stop(&rig);
 }
 
 #define FILTER(type, tag, filter) \
@@ -144,8 +146,8 @@ UNIT_TEST(test_names_of_metrics_and_coded_labels_are_not_filtered_by)
 
 UNIT_TEST(test_what_the_server_does_not_know_is_left_out)
 {
-    struct rig rig;
-    rig_start(&rig, "up{a=\"x_y\",b=\"\"}");
+    struct filter_rig rig;
+    filter_start(&rig, "up{a=\"x_y\",b=\"\"}");
     rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "x_y");
     check_rig(&rig, FILTER("literal_or", "a", "x__y") "," FILTER("not_key", "b", ""));
     rig_forget(&rig, REFUSED_UNKNOWN_TAG, "b");
@@ -156,11 +158,11 @@ UNIT_TEST(test_what_the_server_does_not_know_is_left_out)
     check_rig(&rig, FILTER("iliteral_or", "a", "x__y"));
     rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "x__y");
     check_rig(&rig, NULL);
-    rig_stop(&rig);
-    rig_start(&rig, "up{a=~\"x.*\"}");
+    filter_stop(&rig);
+    filter_start(&rig, "up{a=~\"x.*\"}");
     rig_forget(&rig, REFUSED_UNKNOWN_TAG, "a");
     check_rig(&rig, NULL);
-    rig_stop(&rig);
+    filter_stop(&rig);
 }
 
 int

@@ -45,7 +45,7 @@ json_pieces_fail(struct json_pieces *p, const char *sentence)
     fail_as(p, ERR_CORRUPT, sentence);
 }
 
-/* True if there is a character to be read. */
+/* True if there is a character to read. */
 static bool
 is_more(struct json_pieces *p)
 {
@@ -101,7 +101,7 @@ json_pieces_open(struct json_pieces *p, char wanted)
     p->first = true;
 }
 
-/* The comma before all but the first; false when the object or array ends here. */
+/* Takes the comma before all but the first item; false if the object or array ends here. */
 static bool
 another(struct json_pieces *p, char close)
 {
@@ -153,7 +153,7 @@ take_hex4(struct json_pieces *p)
     return v;
 }
 
-/* After \u; half of a pair alone is no character. */
+/* Takes the digits after \u; half of a surrogate pair alone is invalid. */
 static void
 take_unicode(struct json_pieces *p)
 {
@@ -244,7 +244,7 @@ json_pieces_word(struct json_pieces *p)
 void
 json_pieces_skip(struct json_pieces *p)
 {
-    uint64_t objects = 0; /* a bit for each level: an object */
+    uint64_t objects = 0; /* a bit for each level, set for an object */
     unsigned depth = 0;
     do {
         uint8_t c = json_pieces_peek(p);

@@ -3,7 +3,7 @@
  * one string or number. Private to backend/opentsdb.
  *
  *     json_pieces_open(&p, '{');
- *     while (json_pieces_key(&p)) ... p.text ...     // a value has to be read after each
+ *     while (json_pieces_key(&p)) ... p.text ...     // read a value after each
  *
  * Like a cursor: once something is wrong, `failed` says what kind and `why` in words, and all later
  * calls do nothing and give empty results. For a whole text in memory see wire/json/json_scan.h.
@@ -22,17 +22,17 @@ enum {
     JSON_PIECES_NUMBER_BYTES_MAX = 128,
 };
 
-/* More of the text, a view until the next call; empty: it ended in order. */
+/* More of the text, a view until the next call; empty after its regular end. */
 typedef enum err (*json_pieces_more)(void *context, struct bytes *ret_piece, struct why *why);
 
 struct json_pieces {
     json_pieces_more more;
     void *context;
-    const uint8_t *at; /* what of the piece is not read */
+    const uint8_t *at; /* the unread rest of the piece */
     const uint8_t *end;
-    struct buf text; /* the string that was read last */
+    struct buf text; /* the last string */
     char number[JSON_PIECES_NUMBER_BYTES_MAX];
-    bool first; /* of the object or array at hand nothing was read */
+    bool first; /* nothing of the current object or array was read */
     bool ended;
     enum err failed;
     struct why why;
@@ -40,28 +40,27 @@ struct json_pieces {
 
 void json_pieces_init(struct json_pieces *p, struct budget *budget);
 void json_pieces_fini(struct json_pieces *p);
-/* Before the first value of a text. */
+/* Called before the first value of a text. */
 void json_pieces_begin(struct json_pieces *p, json_pieces_more more, void *context);
 
-/* That the text is not what the caller expects: ERR_CORRUPT. */
+/* Fails with ERR_CORRUPT, since the text is not what the caller expects. */
 void json_pieces_fail(struct json_pieces *p, const char *sentence);
-/* The next character that is not blank; 0 at the end. It stays. */
+/* The next character that is not blank, which is not taken; 0 at the end. */
 uint8_t json_pieces_peek(struct json_pieces *p);
 /* Takes '{' or '['. */
 void json_pieces_open(struct json_pieces *p, char wanted);
-/* In an object: the next key, in `text`, with its colon. False: the object is closed, or it failed.
- */
+/* In an object: takes the next key, into `text`, and its colon. False if the object is closed, or
+ * after a failure. */
 bool json_pieces_key(struct json_pieces *p);
-/* In an array: true if another value follows. False: the array is closed, or it failed. */
+/* In an array: true if another value follows. False if the array is closed, or after a failure. */
 bool json_pieces_item(struct json_pieces *p);
-/* A string, into `text`; a view of it until the next call. */
+/* Takes a string, into `text`; a view until the next call. */
 struct bytes json_pieces_text(struct json_pieces *p);
-/* What stands there instead of a string, up to the next comma, bracket or blank: a number, a word.
- * A view until the next call. */
+/* Takes a number or word, up to the next comma, bracket or blank. A view until the next call. */
 struct bytes json_pieces_word(struct json_pieces *p);
-/* Any value, not looked at beyond its form. */
+/* Skips any value, and checks its syntax. */
 void json_pieces_skip(struct json_pieces *p);
-/* Only blanks may follow. */
+/* Fails if more than blanks follow. */
 void json_pieces_end(struct json_pieces *p);
 
 #endif

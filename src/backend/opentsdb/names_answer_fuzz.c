@@ -2,8 +2,9 @@
  * refusal: both are read, or not; what a name means can be looked for. */
 #include <stdlib.h>
 
-#include "backend/opentsdb/answer_testing.h"
+#include "backend/opentsdb/answer.h"
 #include "backend/opentsdb/stored_text.h"
+#include "lib/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,12 +37,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
     struct bytes text = bytes_of(data + 1, size - 1), name;
-    struct pieces_of from = {text, (size_t)data[0] + 1};
+    struct pieces from = {text, (size_t)data[0] + 1};
     struct json_pieces pieces;
     struct arena scratch;
     struct why why = {""};
     json_pieces_init(&pieces, NULL);
-    json_pieces_begin(&pieces, next_of_pieces, &from);
+    json_pieces_begin(&pieces, pieces_next, &from);
     enum err e = opentsdb_read_names(&pieces, take_name, NULL, &why);
     if (e && why.text[0] == '\0') abort();
     json_pieces_fini(&pieces);

@@ -1,16 +1,16 @@
 /*
  * opentsdb.c - destination type `opentsdb`: OpenTSDB 2.x, by POST /api/put?details.
  *
- * Bodies are plain, and small: with OpenTSDB's own defaults one above 8 KiB fails, counted as it is
- * sent. Compressed, more points would fit; but a request is to hold 50 of them or so, which are
- * below 8 KiB anyway, and how small a body gets is known only after it was compressed, when nothing
- * can be taken out of it again.
+ * Bodies are small and not compressed: with OpenTSDB's defaults a body above 8 KiB fails, as it is
+ * sent. Compressed, more points would fit; but a request should have about 50 points, which are
+ * below 8 KiB anyway, and the size of a compressed body is known only after compression, when no
+ * point can be removed.
  *
- * Points of a request fail one by one, and the answer repeats those that did. They are found again
- * by name and labels, decoded as wire/point/opentsdb_point.h has it, whatever order tags come back
- * in: no two points of a call are of one series, even if relabelling made two series one. A refusal
- * that belongs to no point of ours leaves open who was refused: the call is then halved, until that
- * is clear. Sending a point twice changes nothing.
+ * Points of a request fail one by one, and the response repeats the failed ones. They are found by
+ * name and labels, decoded as wire/point/opentsdb_point.h defines, in any order of tags: a call has
+ * one point of a series, even if relabelling made two series one. If a refusal belongs to no point
+ * of the call, the refused point is unknown: the call is then halved, until it is found. Sending a
+ * point twice changes nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,13 +24,13 @@
 #include "wire/point/opentsdb_point.h"
 
 enum {
-    POINTS = 50, /* of a request, for each BODY_BYTES that it may have */
+    POINTS = 50, /* of a request, for each BODY_BYTES that its body may have */
     BODY_BYTES = 8000,
     POINTS_USUAL_MAX = 5000,
     POINTS_MAX = 100 * 1000,
     BODY_BYTES_USUAL_MAX = 1024 * 1024,
     LANES = 8,
-    ANSWER_BYTES = 64 * 1024, /* and so many times what was sent: */
+    ANSWER_BYTES = 64 * 1024, /* and so many times the size of the request */
     ANSWER_FACTOR = 8,
     WORDS_BYTES_MAX = 1024 * 1024,
     NAME_BYTES_MAX = 1024 * 1024,
@@ -43,14 +43,14 @@ struct opentsdb_writer {
     const struct opentsdb_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
-    uint64_t seed;      /* of series' hashes */
-    struct buf put_url; /* ended by NUL, as the next */
+    uint64_t seed;      /* of the hashes of series */
+    struct buf put_url; /* with a NUL at its end, as the next */
     struct buf version_url;
-    struct buf name; /* of an answer, decoded, as the next */
+    struct buf name; /* of a response, decoded, as the next */
     struct buf value;
 };
 
-/* What a refusal means, by words in it. Those of labels have no blanks (opentsdb_point.h). */
+/* The meaning of a refusal, by words in it. Labels have no blanks (opentsdb_point.h). */
 struct refusal {
     const char *words;
     enum writer_verdict verdict;
@@ -58,39 +58,39 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    /* not shown: looked for in answers */
+    /* not shown: searched for in responses */
     {"Please throttle", VERDICT_THROTTLED, "throttled"},
     {"Timeout exception", VERDICT_RETRY, "timeout"},
     {"Write timedout", VERDICT_RETRY, "timeout"},
     {"timed out", VERDICT_RETRY, "timeout"},
     {"Storage exception", VERDICT_RETRY, "storage"},
     {"Unknown metric", VERDICT_DEAD, "unknown_metric"},
-    {"", VERDICT_DEAD, "refused"}, /* whatever else it says */
+    {"", VERDICT_DEAD, "refused"}, /* all other words */
 };
-/* Of points that may be the ones meant: also what is said then. */
-static const struct refusal untold_later = {
+/* The refusal of points that may be the ones meant, and its words. */
+static const struct refusal unnamed_later = {
     "some points of the request failed, and the response does not say which", VERDICT_RETRY,
     "untold"};
-static const struct refusal untold_throttled = {
+static const struct refusal unnamed_throttled = {
     "some points of the request were throttled, and the response does not say which",
     VERDICT_THROTTLED, "throttled"};
 
 struct point_entry {
-    uint64_t series; /* no two of a call have the same */
+    uint64_t series; /* hash; a call has one point of a series */
     int64_t t_ms;
-    const struct refusal *refusal; /* NULL: nothing was said against it */
-    uint32_t words_at;             /* in the call's `words` */
+    const struct refusal *refusal; /* NULL if the response does not mention the point */
+    uint32_t words_at;             /* position in the call's `words` */
     uint32_t words_size;
 };
 
 struct opentsdb_call {
     struct buf body;
-    bool closed; /* nothing is added any more */
+    bool closed; /* accepts no more points */
     struct point_entry *entries;
     uint32_t count;
     uint32_t capacity;
-    struct table by_series; /* numbers of entries */
-    struct buf words;       /* what was said of entries */
+    struct table by_series; /* numbers of entries by hash */
+    struct buf words;       /* the server's words about entries */
 };
 
 /* --- the writer ------------------------------------------------------------------------------- */
@@ -143,14 +143,14 @@ opentsdb_init(struct writer *writer, struct why *why)
 
 /* --- series of a call ------------------------------------------------------------------------- */
 
-/* To be added up over the labels of a series, which so may come in any order. */
+/* The hash of a label. The sum of all is that of a series, whatever the order of labels. */
 static uint64_t
 hash_label(const struct opentsdb_writer *w, struct bytes name, struct bytes value)
 {
     return hash_bytes(value, hash_bytes(name, w->seed));
 }
 
-/* The entry of a series; NULL: there is none. */
+/* The entry of a series; NULL if there is none. */
 static struct point_entry *
 find_series(const struct opentsdb_call *c, uint64_t series)
 {
@@ -167,7 +167,7 @@ opentsdb_call_init(struct writer *writer, struct writer_call *call)
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     struct opentsdb_call *c = (struct opentsdb_call *)call;
-    /* With a point that is put before it turns out to be too long. */
+    /* There is room for a point that turns out to be too long after it was put. */
     buf_init(&c->body, w->base.options.memory, w->settings->max_body + NAME_BYTES_MAX);
     buf_init(&c->words, w->base.options.memory, WORDS_BYTES_MAX);
     return OK;
@@ -196,7 +196,7 @@ opentsdb_call_clear(struct writer *writer, struct writer_call *call)
     c->closed = false;
 }
 
-/* Appends to the body, or leaves it as it was. */
+/* Appends to the body, or leaves it unchanged. */
 static enum writer_add
 put_point(struct opentsdb_writer *w, struct opentsdb_call *c, const struct item *item,
           struct why *why)
@@ -206,7 +206,7 @@ put_point(struct opentsdb_writer *w, struct opentsdb_call *c, const struct item 
     uint64_t body_bytes_max = w->settings->max_body;
     buf_put_u8(&c->body, c->count == 0 ? '[' : ',');
     enum err e = opentsdb_point_put(&c->body, &point, w->settings->max_tags, why);
-    size_t size = c->body.size + 1; /* with the bracket at its end */
+    size_t size = c->body.size + 1; /* the bracket at its end included */
     bool is_long = e == ERR_LIMIT || (e == OK && size > body_bytes_max);
     if (e == OK && !is_long) return WRITER_ADDED;
     c->body.size = before;
@@ -230,7 +230,7 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
     if (item->kind == ITEM_EXEMPLAR) return writer_unfit(why, "OpenTSDB cannot store exemplars");
     if (item->kind == ITEM_METADATA) return writer_unfit(why, "OpenTSDB cannot store metadata");
     struct budget *memory = w->base.options.memory;
-    if (c->count == c->capacity) { /* the table first: it has room for all that the array will */
+    if (c->count == c->capacity) { /* the table first, with room for the whole array */
         if (!table_reserve(&c->by_series, memory, c->count + ARRAY_ITEMS_FIRST) ||
             !array_reserve(memory, &c->entries, &c->capacity, c->count + 1)) {
             return WRITER_NO_MEMORY;
@@ -329,26 +329,26 @@ refusal_of(struct bytes words)
     return r;
 }
 
-/* A point as the server repeats it. */
+/* A point as the server echoes it. */
 struct echo {
     uint64_t series;
-    bool known;  /* all of it could be read */
-    double time; /* milliseconds or seconds; 0: not said */
+    bool known;  /* all of it was decoded */
+    double time; /* milliseconds or seconds; 0 if missing */
 };
 
-/* What the answer as a whole tells. */
-struct put_told {
+/* The response as a whole. */
+struct put_summary {
     uint64_t failed;
     uint64_t timeouts;
-    uint64_t errors;         /* that are listed, */
-    uint64_t timeout_errors; /* and of timeouts */
-    bool stray_dead;         /* some refusal belongs to no point */
+    uint64_t errors;         /* listed errors, */
+    uint64_t timeout_errors; /* and those of timeouts */
+    bool stray_dead;         /* a refusal belongs to no point of the call */
     bool stray_later;
     bool stray_throttled;
-    struct bytes message; /* of an error of the whole call; empty: no error */
+    struct bytes message; /* of an error of the whole call; empty without an error */
 };
 
-/* As text or as number; 0 for what is neither. */
+/* A number, with or without quotes; 0 for other values. */
 static double
 scan_any_number(struct scan *s)
 {
@@ -372,7 +372,7 @@ scan_count(struct scan *s)
     return count >= 1 && count < 1e15 ? (uint64_t)count : 0;
 }
 
-/* A label, or with `name` empty the metric's name. Out of memory it is not known. */
+/* Takes a label, or the metric's name if `name` is empty. Without memory the point is not known. */
 static void
 take_label(struct opentsdb_writer *w, struct bytes name, struct bytes value, struct echo *echo)
 {
@@ -428,7 +428,7 @@ take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
 /* {"datapoint":{...},"error":"..."} */
 static void
 take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
-           struct put_told *told)
+           struct put_summary *summary)
 {
     struct echo echo = {0};
     struct bytes key, words = {(const uint8_t *)"", 0};
@@ -443,16 +443,16 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
     }
     if (s->bad != NULL) return;
     const struct refusal *refusal = refusal_of(words);
-    /* A call of one needs no echo; NULL: the point is not in the call. */
+    /* A call of one point needs no echo; NULL if the point is not in the call. */
     struct point_entry *entry = c->count == 1 ? c->entries : NULL;
     if (c->count > 1 && echo.known) entry = find_series(c, echo.series);
     bool same_time = c->count == 1 || echo.time == 0 || entry == NULL ||
                      echo.time == (double)entry->t_ms || echo.time * 1000 == (double)entry->t_ms;
     if (!same_time) entry = NULL;
-    told->errors++;
-    told->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
+    summary->errors++;
+    summary->timeout_errors += strcmp(refusal->reason, "timeout") == 0;
     if (entry != NULL) {
-        /* What is for good outlives what is not. */
+        /* A permanent refusal outweighs a temporary one. */
         if (entry->refusal != NULL && entry->refusal->verdict == VERDICT_DEAD) return;
         entry->refusal = refusal;
         entry->words_at = (uint32_t)c->words.size;
@@ -461,20 +461,20 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
         entry->words_size = (uint32_t)c->words.size - entry->words_at;
         return;
     }
-    told->stray_dead |= refusal->verdict == VERDICT_DEAD;
-    told->stray_later |= refusal->verdict == VERDICT_RETRY;
-    told->stray_throttled |= refusal->verdict == VERDICT_THROTTLED;
+    summary->stray_dead |= refusal->verdict == VERDICT_DEAD;
+    summary->stray_later |= refusal->verdict == VERDICT_RETRY;
+    summary->stray_throttled |= refusal->verdict == VERDICT_THROTTLED;
 }
 
 /* {"code":400,"message":"...","details":"...","trace":"..."} */
 static void
-take_message(struct scan *s, struct put_told *told)
+take_message(struct scan *s, struct put_summary *summary)
 {
     struct bytes key;
     scan_expect(s, '{');
     while (scan_key(s, &key)) {
         if (bytes_equal_text(key, "message") && scan_peek(s) == '"')
-            told->message = scan_text(s);
+            summary->message = scan_text(s);
         else
             scan_skip(s);
     }
@@ -492,7 +492,7 @@ forget_refusals(struct opentsdb_call *c)
 
 /* --- verdicts --------------------------------------------------------------------------------- */
 
-/* Everything that nothing was said against may be what was meant. */
+/* Every point that the response does not mention may be the refused one. */
 static void
 doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 {
@@ -503,11 +503,11 @@ doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 
 /* An error of the request as a whole. */
 static void
-judge_message(const struct put_told *told, struct writer_step *step)
+judge_message(const struct put_summary *summary, struct writer_step *step)
 {
-    /* not shown: what it says itself */
+    /* not shown: searched for in responses */
     static const char trap[] = "Chunked request not supported";
-    struct bytes message = told->message;
+    struct bytes message = summary->message;
     const struct refusal *refusal = refusal_of(message);
     step_answer(step, message);
     if (memmem(message.at, message.size, trap, strlen(trap)) != NULL) {
@@ -521,25 +521,26 @@ judge_message(const struct put_told *told, struct writer_step *step)
 }
 
 static void
-judge_told(struct opentsdb_call *c, const struct put_told *told, struct writer_step *step)
+judge_summary(struct opentsdb_call *c, const struct put_summary *summary, struct writer_step *step)
 {
-    uint64_t untold = told->failed > told->errors ? told->failed - told->errors : 0;
-    bool timeouts_untold = told->timeouts > told->timeout_errors;
-    if (told->stray_dead || untold > told->timeouts) {
+    uint64_t unnamed = summary->failed > summary->errors ? summary->failed - summary->errors : 0;
+    bool timeouts_unnamed = summary->timeouts > summary->timeout_errors;
+    if (summary->stray_dead || unnamed > summary->timeouts) {
         step->verdict = VERDICT_SOME_DEAD;
         return;
     }
-    if (told->stray_throttled) {
-        doubt_rest(c, &untold_throttled);
-    } else if (told->stray_later || untold > 0 || timeouts_untold) {
-        doubt_rest(c, &untold_later);
+    if (summary->stray_throttled) {
+        doubt_rest(c, &unnamed_throttled);
+    } else if (summary->stray_later || unnamed > 0 || timeouts_unnamed) {
+        doubt_rest(c, &unnamed_later);
     }
     for (uint32_t i = 0; i < c->count; i++) {
         if (c->entries[i].refusal != NULL) step->verdict = VERDICT_MIXED;
     }
 }
 
-/* Reads what 2xx and 400 may bring. What is no answer of OpenTSDB's is judged by its status. */
+/* Reads responses with 2xx and 400. A response that is not from OpenTSDB is judged by its status.
+ */
 static void
 opentsdb_judge(struct writer *writer, struct writer_call *call,
                const struct http_call_answer *answer, struct writer_step *step)
@@ -551,7 +552,7 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
     forget_refusals(c);
     if (answer->failure != HTTP_CALL_ANSWERED || by_status || answer->body.size == 0) return;
 
-    struct put_told told = {.failed = 0};
+    struct put_summary summary = {.failed = 0};
     struct bytes key;
     struct arena arena;
     arena_init(&arena, w->base.options.memory, 4 * answer->body.size + ANSWER_BYTES, 0);
@@ -559,15 +560,15 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
         if (bytes_equal_text(key, "failed")) {
-            told.failed = scan_count(&s);
+            summary.failed = scan_count(&s);
         } else if (bytes_equal_text(key, "timeouts")) {
-            told.timeouts = scan_count(&s);
+            summary.timeouts = scan_count(&s);
         } else if (bytes_equal_text(key, "error") && scan_peek(&s) == '{') {
-            take_message(&s, &told);
+            take_message(&s, &summary);
         } else if (bytes_equal_text(key, "errors") && scan_peek(&s) == '[') {
             scan_expect(&s, '[');
             while (scan_item(&s)) {
-                take_error(w, c, &s, &told);
+                take_error(w, c, &s, &summary);
             }
         } else {
             scan_skip(&s);
@@ -577,10 +578,10 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
     if (s.bad != NULL) {
         forget_refusals(c);
         if (s.error == ERR_NOMEM) step_done(step, VERDICT_RETRY, "no_memory", s.bad);
-    } else if (told.message.size > 0 && answer->status == 400) {
-        judge_message(&told, step);
+    } else if (summary.message.size > 0 && answer->status == 400) {
+        judge_message(&summary, step);
     } else {
-        judge_told(c, &told, step);
+        judge_summary(c, &summary, step);
     }
     arena_fini(&arena);
 }
@@ -632,13 +633,13 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
         send_request(w, "GET", &w->version_url, nothing, ret_step);
     else
         send_request(w, "POST", &w->put_url, bytes_of_text("[]"), ret_step);
-    /* Others that take /api/put need not have a version. */
+    /* Other servers with /api/put may have no version. */
     bool has_none =
         number == 0 && answer != NULL && (answer->status == 404 || answer->status == 405);
     if (has_none) {
         step_done(ret_step, VERDICT_DELIVERED, "", "the server does not report a version");
     }
-    /* "No datapoints found": it would have taken some. */
+    /* "No datapoints found": the server would have accepted points. */
     bool lacks_points = number == 1 && answer != NULL && answer->status == 400;
     if (lacks_points) {
         step_done(ret_step, VERDICT_DELIVERED, "",

@@ -343,7 +343,7 @@ UNIT_TEST(test_names_are_found_however_they_were_coded)
     json_decref(sent);
 }
 
-UNIT_TEST(test_a_refusal_of_nobody_halves_the_call)
+UNIT_TEST(test_a_refusal_that_names_no_point_halves_the_call)
 {
     static const char *const bodies[] = {
         TOLD("2", "1", ERROR("z", "1700000000000", "Unknown metric")),
@@ -396,7 +396,7 @@ UNIT_TEST(test_what_is_for_good_outlives_what_is_not)
     expect_delivered(1);
 }
 
-UNIT_TEST(test_untold_timeouts_and_throttling_repeat_what_is_not_told_of)
+UNIT_TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points)
 {
     add_points(3);
     static const char *const bodies[] = {
@@ -415,7 +415,7 @@ UNIT_TEST(test_untold_timeouts_and_throttling_repeat_what_is_not_told_of)
             expect_entry(1, VERDICT_DEAD, "unknown_metric", "Unknown metric");
         expect_entry(2, VERDICT_RETRY, "untold", "the response does not say which");
     }
-    /* Timeouts that are told of are no secret. */
+    /* Timeouts that the response names are not doubted. */
     static const char told[] =
         "{\"success\":2,\"failed\":0,\"timeouts\":1,\"errors\":[" C_LATE "]}";
     struct writer_step step = rig_answer(&rig, 400, told);
@@ -428,7 +428,7 @@ UNIT_TEST(test_untold_timeouts_and_throttling_repeat_what_is_not_told_of)
     expect_entry(1, VERDICT_THROTTLED, "throttled", "the response does not say which");
 }
 
-UNIT_TEST(test_errors_of_the_whole_request_are_told_apart)
+UNIT_TEST(test_errors_of_the_whole_request_are_distinguished)
 {
     static const struct {
         unsigned status;
@@ -534,11 +534,11 @@ main(void)
         TEST(test_success_is_success_in_any_words),
         TEST(test_refused_points_are_found_and_the_others_delivered),
         TEST(test_names_are_found_however_they_were_coded),
-        TEST(test_a_refusal_of_nobody_halves_the_call),
+        TEST(test_a_refusal_that_names_no_point_halves_the_call),
         TEST(test_one_point_alone_is_meant_in_any_case),
         TEST(test_what_is_for_good_outlives_what_is_not),
-        TEST(test_untold_timeouts_and_throttling_repeat_what_is_not_told_of),
-        TEST(test_errors_of_the_whole_request_are_told_apart),
+        TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points),
+        TEST(test_errors_of_the_whole_request_are_distinguished),
         TEST(test_an_answer_without_memory_is_waited_for),
         TEST(test_a_check_asks_for_the_version),
         TEST(test_a_check_asks_with_no_points_whether_it_takes_any),

@@ -1,20 +1,21 @@
 /*
  * question.c - see opentsdb_reader.h.
  *
- * OpenTSDB answers all of a query at once, and no call of it tells series of a time but /api/query
- * itself: the number of points in all the time (downsample 0all-count) is one number for each
- * series, and says how samples are best cut into blocks. A series is then named by its TSUID, which
- * is exact and short. If all samples fit into one block they are asked for by the filters instead,
- * in a few requests, however many series there are.
+ * Only /api/query finds the series of a time, and returns all of a result at once. So the first
+ * query is for the number of points in the whole time (downsample 0all-count), one number for each
+ * series, which determines the blocks. Queries for samples name a series by its TSUID, which is
+ * exact and short. If all samples fit into one block, the queries have the filters instead: a few
+ * requests, however many series there are.
  *
  * A request has many sub-queries, and fails as a whole if one of them has a name that the server
- * does not know: that name is remembered, and the request is made anew without it.
+ * does not know: the name is remembered, and the request is sent again without it.
  *
- * What the server refuses because it is too much is asked for in smaller pieces of time. OpenTSDB
+ * If the server refuses a query as too large, it is split into smaller pieces of time. OpenTSDB
  * stores a series by the hour and reads whole hours.
  */
 #include <stdio.h>
 
+#include "backend/common/http_common.h"
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
 #include "base/array.h"
@@ -23,78 +24,49 @@
 #include "model/labels.h"
 
 enum {
-    ARENA_BYTES_MAX = 256 << 20,
     TEXT_BYTES_MAX = 16 << 20,
     FOUND_BYTES_MAX = 1 << 30,
     NAMES_MAX = 1000000,
     SUB_QUERIES_MAX = 64,
-    LITERAL_NAMES_MAX = 8, /* more are looked for among all names */
+    LITERAL_NAMES_MAX = 8, /* more are searched for among all names */
     HOUR_MS = 3600 * 1000,
 };
 
-/* What OpenTSDB can hold: seconds of 32 bits, and room for the hour that a query ends in. */
-static const int64_t TIME_MS_MAX = 4291718400000;
-/* A number of up to 10 digits is taken for seconds; and milliseconds below 2^32, later, too. */
+/* A number of up to 10 digits is read as seconds; later also milliseconds below 2^32. */
 static const int64_t TEN_DIGITS = 10000000000, SECONDS_MIN = 4294968;
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
 
 static const struct opentsdb_read_settings *
 settings_of(const struct opentsdb_question *q)
 {
-    return &q->of->options.settings->u.opentsdb;
+    return &q->base.of->options.settings->u.opentsdb;
 }
 
 /* --- a question ------------------------------------------------------------------------------- */
 
 void
-opentsdb_question_init(struct opentsdb_question *q, struct fetch_view *view)
+opentsdb_question_init(struct fetch_question *base)
 {
-    struct opentsdb_reader *of = (struct opentsdb_reader *)view->of;
-    *q = (struct opentsdb_question){.view = view, .of = of, .budget = view->budget};
-    arena_init(&q->arena, q->budget, ARENA_BYTES_MAX, 0);
-    buf_init(&q->tsuids, q->budget, FOUND_BYTES_MAX);
-    buf_init(&q->labels, q->budget, FOUND_BYTES_MAX);
-    buf_init(&q->filters, q->budget, TEXT_BYTES_MAX);
-    buf_init(&q->text, q->budget, TEXT_BYTES_MAX);
-    buf_init(&q->room, q->budget, TEXT_BYTES_MAX);
-    opentsdb_ask_init(&q->ask, of->options.settings, view->session, NULL, q->budget);
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    buf_init(&q->tsuids, base->budget, FOUND_BYTES_MAX);
+    buf_init(&q->labels, base->budget, FOUND_BYTES_MAX);
+    buf_init(&q->filters, base->budget, TEXT_BYTES_MAX);
+    buf_init(&q->room, base->budget, TEXT_BYTES_MAX);
+    opentsdb_ask_init(&q->ask, base);
 }
 
 void
-opentsdb_question_fini(struct opentsdb_question *q)
+opentsdb_question_fini(struct fetch_question *base)
 {
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
     opentsdb_ask_fini(&q->ask);
-    array_free(q->budget, q->metrics, q->metric_capacity);
-    array_free(q->budget, q->unknown, q->unknown_capacity);
-    array_free(q->budget, q->found, q->found_capacity);
-    table_fini(&q->by_tsuid, q->budget);
-    arena_fini(&q->arena);
+    array_free(base->budget, q->metrics, q->metric_capacity);
+    array_free(base->budget, q->unknown, q->unknown_capacity);
+    array_free(base->budget, q->found, q->found_capacity);
+    table_fini(&q->by_tsuid, base->budget);
     buf_fini(&q->tsuids);
     buf_fini(&q->labels);
     buf_fini(&q->filters);
-    buf_fini(&q->text);
     buf_fini(&q->room);
-}
-
-enum err
-opentsdb_question_begin(struct opentsdb_question *q, const struct query_request *r, struct why *why)
-{
-    q->control = q->ask.control = r->control;
-    q->min_ms = r->min_ms < 0 ? 0 : r->min_ms;
-    q->max_ms = r->max_ms > TIME_MS_MAX ? TIME_MS_MAX : r->max_ms;
-    if (r->set_count == 0) return OK;
-    q->matcher_count = r->sets[0].count;
-    q->matchers = arena_new(&q->arena, (q->matcher_count + 1) * sizeof *q->matchers);
-    if (q->matchers == NULL) return no_memory(why);
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        q->matchers[i] = r->sets[0].matchers[i];
-    }
-    return OK;
 }
 
 enum err
@@ -107,40 +79,20 @@ opentsdb_label_name_get(const struct opentsdb_question *q, struct buf *to, struc
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-static bool
-is_of_name(const struct matcher *m)
-{
-    return bytes_equal_text(matcher_name(m), "__name__");
-}
-
-static bool
-is_positive(const struct matcher *m)
-{
-    return matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
-}
-
-static bool
-name_matches(const struct opentsdb_question *q, struct bytes name)
-{
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        if (is_of_name(q->matchers[i]) && !matcher_matches(q->matchers[i], name)) return false;
-    }
-    return true;
-}
-
-/* One more metric, unless its name is not asked for. */
+/* Adds a metric, unless the matchers refuse its name. */
 static enum err
 add_metric(void *context, struct bytes stored, struct why *why)
 {
     struct opentsdb_question *q = context;
-    buf_clear(&q->text);
-    if (stored_value_get(&q->text, stored) != OK) return no_memory(why);
-    if (stored.size == 0 || !name_matches(q, buf_bytes(&q->text))) return OK;
-    if (!array_reserve(q->budget, &q->metrics, &q->metric_capacity, q->metric_count + 1)) {
-        return no_memory(why);
+    buf_clear(&q->base.text);
+    if (stored_value_get(&q->base.text, stored) != OK) return fetch_no_memory(why);
+    if (stored.size == 0 || !fetch_question_selects_name(&q->base, buf_bytes(&q->base.text)))
+        return OK;
+    if (!array_reserve(q->base.budget, &q->metrics, &q->metric_capacity, q->metric_count + 1)) {
+        return fetch_no_memory(why);
     }
-    struct bytes copy = arena_copy(&q->arena, stored);
-    if (copy.at == NULL) return no_memory(why);
+    struct bytes copy = arena_copy(&q->base.arena, stored);
+    if (copy.at == NULL) return fetch_no_memory(why);
     q->metrics[q->metric_count++] = (struct opentsdb_metric){.stored = copy};
     return OK;
 }
@@ -170,28 +122,28 @@ opentsdb_question_names(struct opentsdb_question *q, const char *type, struct by
     struct names n = {name, context, 0};
     char max[16];
     opentsdb_ask_begin(&q->ask, "/api/suggest");
-    opentsdb_ask_param(&q->ask, "type", bytes_of_text(type));
-    if (prefix.size > 0) opentsdb_ask_param(&q->ask, "q", prefix);
+    http_url_param(&q->ask.base.url, "type", bytes_of_text(type));
+    if (prefix.size > 0) http_url_param(&q->ask.base.url, "q", prefix);
     snprintf(max, sizeof max, "%d", (int)NAMES_MAX + 1);
-    opentsdb_ask_param(&q->ask, "max", bytes_of_text(max));
+    http_url_param(&q->ask.base.url, "max", bytes_of_text(max));
     return opentsdb_ask_names(&q->ask, count_name, &n, why);
 }
 
-/* The metrics that the matchers on the name admit. */
+/* Lists the metrics that the matchers on the name admit. */
 static enum err
 list_metrics(struct opentsdb_question *q, struct why *why)
 {
     struct bytes prefix = {NULL, 0};
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        const struct matcher *m = q->matchers[i];
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        const struct matcher *m = q->base.matchers[i];
         const struct bytes *names;
-        if (!is_of_name(m) || !is_positive(m)) continue;
+        if (!fetch_is_of_name(m) || !fetch_is_positive(m)) continue;
         uint32_t count = matcher_literals(m, &names);
         for (uint32_t k = 0; k < count && count <= LITERAL_NAMES_MAX; k++) {
             struct bytes forms[STORED_FORMS_MAX];
             unsigned form_count;
             enum err e = stored_value_forms(names[k], &q->room, forms, &form_count);
-            if (e) return no_memory(why);
+            if (e) return fetch_no_memory(why);
             for (unsigned f = 0; f < form_count; f++) {
                 e = add_metric(q, forms[f], why);
                 if (e) return e;
@@ -219,16 +171,17 @@ put_time(struct buf *to, const char *key, int64_t t_ms, bool is_end)
     buf_printf(to, "%lld,", (long long)t_s);
 }
 
-/* One more at the end than is wanted: two equal times are refused there. */
+/* The end is one millisecond later: the server refuses two equal times. */
 static void
 begin_body(struct opentsdb_question *q, int64_t min_ms, int64_t max_ms)
 {
     opentsdb_ask_begin(&q->ask, "/api/query");
-    buf_put_u8(&q->ask.body, '{');
-    put_time(&q->ask.body, "start", min_ms, false);
-    put_time(&q->ask.body, "end", max_ms + 1, true);
-    buf_put_text(&q->ask.body, "\"msResolution\":true,\"showTSUIDs\":true,\"noAnnotations\":true,"
-                               "\"queries\":[");
+    buf_put_u8(&q->ask.base.body, '{');
+    put_time(&q->ask.base.body, "start", min_ms, false);
+    put_time(&q->ask.base.body, "end", max_ms + 1, true);
+    buf_put_text(&q->ask.base.body,
+                 "\"msResolution\":true,\"showTSUIDs\":true,\"noAnnotations\":true,"
+                 "\"queries\":[");
 }
 
 enum { BODY_END_BYTES = 2 };
@@ -236,13 +189,13 @@ enum { BODY_END_BYTES = 2 };
 static void
 end_body(struct opentsdb_question *q)
 {
-    buf_put_text(&q->ask.body, "]}");
+    buf_put_text(&q->ask.base.body, "]}");
 }
 
 static void
 put_sub_query(struct opentsdb_question *q, const struct opentsdb_metric *metric, bool counts)
 {
-    struct buf *to = &q->ask.body;
+    struct buf *to = &q->ask.base.body;
     buf_put_text(to, "{\"aggregator\":\"none\",\"metric\":");
     json_print_bytes(to, metric->stored);
     if (counts) buf_put_text(to, ",\"downsample\":\"0all-count\"");
@@ -271,14 +224,14 @@ learn_unknown_metric(struct opentsdb_question *q, struct bytes name)
 static bool
 has_matcher_on(const struct opentsdb_question *q, struct bytes name)
 {
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        if (bytes_equal(matcher_name(q->matchers[i]), name)) return true;
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        if (bytes_equal(matcher_name(q->base.matchers[i]), name)) return true;
     }
     return false;
 }
 
-/* Remembers what the last request failed of. ERR_CORRUPT: that was not in it, so that the next one
- * would be the same. */
+/* Remembers the name that the server does not know. ERR_CORRUPT: the request did not have it, so
+ * that the next request would be the same. */
 static enum err
 learn_unknown(struct opentsdb_question *q, struct why *why)
 {
@@ -295,10 +248,10 @@ learn_unknown(struct opentsdb_question *q, struct why *why)
         return why_prefix(why, ERR_CORRUPT, "%s: the refusal names what was not asked for",
                           settings_of(q)->server.url);
     }
-    struct bytes copy = arena_copy(&q->arena, name);
-    if (!array_reserve(q->budget, &q->unknown, &q->unknown_capacity, q->unknown_count + 1) ||
+    struct bytes copy = arena_copy(&q->base.arena, name);
+    if (!array_reserve(q->base.budget, &q->unknown, &q->unknown_capacity, q->unknown_count + 1) ||
         (copy.at == NULL && name.size > 0)) {
-        return no_memory(why);
+        return fetch_no_memory(why);
     }
     q->unknown[q->unknown_count++] = (struct opentsdb_unknown){what, copy};
     q->unknown_values += what == REFUSED_UNKNOWN_VALUE;
@@ -307,13 +260,13 @@ learn_unknown(struct opentsdb_question *q, struct why *why)
 
 /* --- all metrics ------------------------------------------------------------------------------ */
 
-/* A request for as many metrics from `first` on as have room. *ret_next: the one after them;
- * *ret_any: there are any that the server knows. */
+/* Makes a request for as many metrics from `first` on as have room. *ret_next is the metric after
+ * them; *ret_any is true if the request has any. */
 static void
 put_request(struct opentsdb_question *q, uint32_t first, int64_t min_ms, int64_t max_ms,
             bool counts, uint32_t *ret_next, bool *ret_any)
 {
-    struct buf *body = &q->ask.body;
+    struct buf *body = &q->ask.base.body;
     uint32_t next = first, count = 0;
     begin_body(q, min_ms, max_ms);
     for (; next < q->metric_count && count < SUB_QUERIES_MAX; next++) {
@@ -332,8 +285,8 @@ put_request(struct opentsdb_question *q, uint32_t first, int64_t min_ms, int64_t
     *ret_any = count > 0;
 }
 
-/* Asks for all metrics with the filters. `counts`: for the number of points of each series instead
- * of the points. */
+/* Queries all metrics with the filters: their points, or with `counts` the number of points of each
+ * series. */
 static enum err
 ask_metrics(struct opentsdb_question *q, int64_t min_ms, int64_t max_ms, bool counts,
             const struct opentsdb_sink *to, struct why *why)
@@ -364,14 +317,7 @@ tsuid_of(const struct opentsdb_question *q, const struct opentsdb_found *found)
     return bytes_of(q->tsuids.at + found->tsuid_at, found->tsuid_size);
 }
 
-struct bytes
-opentsdb_question_labels(const struct opentsdb_question *q, uint32_t found)
-{
-    const struct opentsdb_found *f = &q->found[found];
-    return bytes_of(q->labels.at + f->labels_at, f->labels_size);
-}
-
-/* The place of a series in `found`; UINT32_MAX: it is not there. */
+/* The position of a series in `found`; UINT32_MAX if it is not there. */
 static uint32_t
 find_tsuid(const struct opentsdb_question *q, struct bytes tsuid)
 {
@@ -381,7 +327,7 @@ find_tsuid(const struct opentsdb_question *q, struct bytes tsuid)
     return UINT32_MAX;
 }
 
-/* What a series is called here; texts into q->text, which does not move meanwhile. */
+/* Makes the labels of a series; texts are in q->base.text, which does not move meanwhile. */
 static enum err
 read_labels(struct opentsdb_question *q, const struct opentsdb_series *series, struct label *labels,
             uint32_t *ret_count, struct why *why)
@@ -391,17 +337,18 @@ read_labels(struct opentsdb_question *q, const struct opentsdb_series *series, s
     for (uint32_t i = 0; i < series->tag_count; i++) {
         most += series->tags[i].name.size + series->tags[i].value.size;
     }
-    buf_clear(&q->text);
-    if (!buf_reserve(&q->text, most + 1)) return no_memory(why); /* decoded they are not longer */
-    enum err e = stored_value_get(&q->text, series->metric);
-    labels[n++] = (struct label){bytes_of_text("__name__"), buf_bytes(&q->text)};
+    buf_clear(&q->base.text);
+    if (!buf_reserve(&q->base.text, most + 1))
+        return fetch_no_memory(why); /* decoded texts are not longer */
+    enum err e = stored_value_get(&q->base.text, series->metric);
+    labels[n++] = (struct label){bytes_of_text("__name__"), buf_bytes(&q->base.text)};
     for (uint32_t i = 0; i < series->tag_count && e == OK; i++) {
-        size_t from = q->text.size, middle;
-        e = opentsdb_label_name_get(q, &q->text, series->tags[i].name);
-        middle = q->text.size;
-        if (e == OK) e = stored_value_get(&q->text, series->tags[i].value);
-        struct label label = {bytes_of(q->text.at + from, middle - from),
-                              bytes_of(q->text.at + middle, q->text.size - middle)};
+        size_t from = q->base.text.size, middle;
+        e = opentsdb_label_name_get(q, &q->base.text, series->tags[i].name);
+        middle = q->base.text.size;
+        if (e == OK) e = stored_value_get(&q->base.text, series->tags[i].value);
+        struct label label = {bytes_of(q->base.text.at + from, middle - from),
+                              bytes_of(q->base.text.at + middle, q->base.text.size - middle)};
         if (label.value.size == 0 || bytes_equal_text(label.name, "__name__")) continue;
         if (n == FINAL_LABELS_MAX) {
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
@@ -409,26 +356,13 @@ read_labels(struct opentsdb_question *q, const struct opentsdb_series *series, s
         labels[n++] = label;
     }
     *ret_count = n;
-    return e ? no_memory(why) : OK;
+    return e ? fetch_no_memory(why) : OK;
 }
 
-static bool
-is_selected(const struct opentsdb_question *q, const struct label *labels, uint32_t count)
-{
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        struct bytes value = bytes_of(NULL, 0), name = matcher_name(q->matchers[i]);
-        for (uint32_t k = 0; k < count; k++) {
-            if (bytes_equal(labels[k].name, name)) value = labels[k].value;
-        }
-        if (!matcher_matches(q->matchers[i], value)) return false;
-    }
-    return true;
-}
-
-/* Where the numbers of points go. */
+/* Receives the numbers of points. */
 struct question_count {
     struct opentsdb_question *q;
-    uint32_t at; /* the series at hand; UINT32_MAX: it is not wanted */
+    uint32_t at; /* the current series; UINT32_MAX if it is not selected */
 };
 
 static enum err
@@ -444,10 +378,10 @@ add_found(struct opentsdb_question *q, const struct opentsdb_series *series,
         labels_put(&q->labels, labels[i]);
     }
     found.labels_size = (uint32_t)(q->labels.size - found.labels_at);
-    if (!array_reserve(q->budget, &q->found, &q->found_capacity, q->found_count + 1) ||
-        !table_reserve(&q->by_tsuid, q->budget, 1) || buf_error(&q->tsuids) ||
+    if (!array_reserve(q->base.budget, &q->found, &q->found_capacity, q->found_count + 1) ||
+        !table_reserve(&q->by_tsuid, q->base.budget, 1) || buf_error(&q->tsuids) ||
         buf_error(&q->labels)) {
-        return no_memory(why);
+        return fetch_no_memory(why);
     }
     table_add(&q->by_tsuid, hash_bytes(series->tsuid, 0), q->found_count);
     q->found[q->found_count++] = found;
@@ -462,9 +396,10 @@ take_counted(void *context, const struct opentsdb_series *series, struct why *wh
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count = 0;
     c->at = find_tsuid(q, series->tsuid);
-    if (c->at != UINT32_MAX) return OK; /* of an earlier piece of time */
+    if (c->at != UINT32_MAX) return OK; /* found in an earlier piece of time */
     enum err e = read_labels(q, series, labels, &count, why);
-    if (e || !is_selected(q, labels, count)) return e;
+    const struct fetch_series made = {.labels = labels, .count = count};
+    if (e || !fetch_question_selects(&q->base, &made)) return e;
     c->at = q->found_count;
     return add_found(q, series, labels, count, why);
 }
@@ -476,7 +411,7 @@ take_count(void *context, int64_t t_ms, uint64_t bits, struct why *why)
     double points = bits_double(bits);
     (void)t_ms, (void)why;
     if (!(points > 0)) return OK;
-    /* It may be anything; it only decides how much is asked for at once. */
+    /* The number may be wrong; it only decides how much is requested at once. */
     uint64_t whole = points < 1e15 ? (uint64_t)points : 1000000000000000;
     if (c->at == UINT32_MAX)
         c->q->points_passed += whole;
@@ -486,37 +421,65 @@ take_count(void *context, int64_t t_ms, uint64_t bits, struct why *why)
     return OK;
 }
 
-enum err
-opentsdb_question_find(struct opentsdb_question *q, struct why *why)
+/* Counts the points of all series, by pieces of time if the server refuses to read all of it. */
+static enum err
+count_points(struct opentsdb_question *q, struct why *why)
 {
     struct question_count c = {q, UINT32_MAX};
     const struct opentsdb_sink sink = {take_counted, take_count, &c};
-    int64_t from_ms = q->min_ms, piece_ms = q->max_ms - q->min_ms + 1;
-    if (q->min_ms > q->max_ms) return OK;
+    int64_t from_ms = q->base.min_ms, last_ms = q->base.max_ms, piece_ms = last_ms - from_ms + 1;
     enum err e = list_metrics(q, why);
-    while (e == OK && from_ms <= q->max_ms) {
-        int64_t to_ms = piece_ms - 1 < q->max_ms - from_ms ? from_ms + piece_ms - 1 : q->max_ms;
+    while (e == OK && from_ms <= last_ms) {
+        int64_t to_ms = piece_ms - 1 < last_ms - from_ms ? from_ms + piece_ms - 1 : last_ms;
         e = ask_metrics(q, from_ms, to_ms, true, &sink, why);
         if (e == ERR_FULL && to_ms - from_ms >= HOUR_MS) {
-            /* What was counted of this piece is counted twice: an estimate may be too large. */
+            /* Points of this piece are counted twice: an estimate may be too large. */
             piece_ms = (to_ms - from_ms + 1) / 2;
             e = OK;
         } else if (e == OK) {
             from_ms = to_ms + 1;
-            piece_ms *= piece_ms < TIME_MS_MAX ? 2 : 1;
+            piece_ms *= piece_ms < OPENTSDB_TIME_MS_MAX ? 2 : 1;
         }
     }
-    return e == ERR_FULL ? ERR_LIMIT : e;
+    return e;
+}
+
+enum err
+opentsdb_question_find(struct fetch_question *base, struct why *why)
+{
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    enum err e = count_points(q, why);
+    for (uint32_t i = 0; i < q->found_count && e == OK; i++) {
+        const struct opentsdb_found *found = &q->found[i];
+        struct label labels[FINAL_LABELS_MAX];
+        struct fetch_series series = {.labels = labels,
+                                      .key = bytes_of((const uint8_t *)&i, sizeof i),
+                                      .samples = found->points,
+                                      .first_ms = base->min_ms,
+                                      .last_ms = base->max_ms};
+        struct cursor c = cursor_of(bytes_of(q->labels.at + found->labels_at, found->labels_size));
+        while (series.count < FINAL_LABELS_MAX && labels_next(&c, &labels[series.count])) {
+            series.count++;
+        }
+        e = fetch_question_take(base, &series, why);
+    }
+    return e;
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
 struct sampling {
     struct opentsdb_question *q;
-    struct series_blocks *blocks;
     const struct series_block *block;
-    uint32_t number; /* of the series at hand; UINT32_MAX: it is not in the block */
+    uint32_t number; /* of the current series; UINT32_MAX if it is not in the block */
 };
+
+/* The position in `found` of a series of a block. */
+static uint32_t
+found_at(const struct opentsdb_question *q, uint32_t number)
+{
+    return load_le32(series_blocks_key(q->base.blocks, number).at);
+}
 
 static enum err
 take_sampled(void *context, const struct opentsdb_series *series, struct why *why)
@@ -528,7 +491,7 @@ take_sampled(void *context, const struct opentsdb_series *series, struct why *wh
     if (found == UINT32_MAX) return OK;
     uint32_t number = s->q->found[found].number;
     if (number < s->block->first || number - s->block->first >= s->block->count) return OK;
-    if (load_le32(series_blocks_key(s->blocks, number).at) == found) s->number = number;
+    if (found_at(s->q, number) == found) s->number = number;
     return OK;
 }
 
@@ -537,20 +500,19 @@ take_sample(void *context, int64_t t_ms, uint64_t bits, struct why *why)
 {
     struct sampling *s = context;
     if (s->number == UINT32_MAX) return OK;
-    return series_blocks_put_float(s->blocks, s->number, t_ms, bits, 0, why);
+    return series_blocks_put_float(s->q->base.blocks, s->number, t_ms, bits, 0, why);
 }
 
-/* A sub-query has the TSUIDs of one metric, whose id they begin with. */
+/* Makes a request for a block. A sub-query has the TSUIDs of one metric, whose id they begin with.
+ */
 static enum err
-put_block(struct opentsdb_question *q, const struct series_blocks *blocks,
-          const struct series_block *block, struct why *why)
+put_block(struct opentsdb_question *q, const struct series_block *block, struct why *why)
 {
-    struct buf *body = &q->ask.body;
+    struct buf *body = &q->ask.base.body;
     uint64_t last = 0;
     begin_body(q, block->min_ms, block->max_ms);
     for (uint32_t i = 0; i < block->count; i++) {
-        const struct opentsdb_found *found =
-            &q->found[load_le32(series_blocks_key(blocks, block->first + i).at)];
+        const struct opentsdb_found *found = &q->found[found_at(q, block->first + i)];
         bool is_next = i > 0 && found->metric_hash == last;
         if (i > 0 && !is_next) buf_put_text(body, "]},");
         buf_put_text(body, is_next ? ",\"" : "{\"aggregator\":\"none\",\"tsuids\":[\"");
@@ -567,18 +529,19 @@ put_block(struct opentsdb_question *q, const struct series_blocks *blocks,
 }
 
 enum err
-opentsdb_question_samples(struct opentsdb_question *q, struct series_blocks *blocks,
-                          const struct series_block *block, struct why *why)
+opentsdb_question_samples(struct fetch_question *base, const struct series_block *block,
+                          struct why *why)
 {
-    struct sampling s = {q, blocks, block, UINT32_MAX};
+    struct opentsdb_question *q = (struct opentsdb_question *)base;
+    struct sampling s = {q, block, UINT32_MAX};
     const struct opentsdb_sink sink = {take_sampled, take_sample, &s};
     for (uint32_t i = block->first; i < block->first + block->count; i++) {
-        q->found[load_le32(series_blocks_key(blocks, i).at)].number = i;
+        q->found[found_at(q, i)].number = i;
     }
-    /* All series, without many that are not wanted. */
+    /* The block has all series, and the filters select few others. */
     if (block->count == q->found_count && q->points_passed <= q->points_found) {
         return ask_metrics(q, block->min_ms, block->max_ms, false, &sink, why);
     }
-    enum err e = put_block(q, blocks, block, why);
+    enum err e = put_block(q, block, why);
     return e ? e : opentsdb_ask_series(&q->ask, &sink, why);
 }

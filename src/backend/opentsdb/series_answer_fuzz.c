@@ -2,8 +2,9 @@
  * or refused with a sentence, and a point belongs to a series. */
 #include <stdlib.h>
 
-#include "backend/opentsdb/answer_testing.h"
+#include "backend/opentsdb/answer.h"
 #include "base/hex.h"
+#include "lib/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,7 +33,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
-    struct pieces_of from = {bytes_of(data + 1, size - 1), (size_t)data[0] + 1};
+    struct pieces from = {bytes_of(data + 1, size - 1), (size_t)data[0] + 1};
     bool has_series = false;
     const struct opentsdb_sink sink = {take_series, take_point, &has_series};
     struct json_pieces pieces;
@@ -40,7 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct why why = {""};
     arena_init(&scratch, NULL, 1 << 24, 0);
     json_pieces_init(&pieces, NULL);
-    json_pieces_begin(&pieces, next_of_pieces, &from);
+    json_pieces_begin(&pieces, pieces_next, &from);
     enum err e = opentsdb_read_series(&pieces, &scratch, &sink, &why);
     if (e && why.text[0] == '\0') abort();
     if (e != OK && e != ERR_CORRUPT && e != ERR_NOMEM) abort();

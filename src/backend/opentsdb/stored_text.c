@@ -1,9 +1,6 @@
-/*
- * stored_text.c - see stored_text.h.
- *
- * A text was written by one of the two if what it is decoded to would be written so again. Without
- * that check `_41` would be read as "A", and be looked for as `A` in vain.
- */
+/* stored_text.c - see stored_text.h. * A text is decoded if the decoded text would be written in
+ * the same way. Without that check `_41` would be read as "A", and a search for `A` would not find
+ * it. */
 #include "backend/opentsdb/stored_text.h"
 
 #include "base/ascii.h"
@@ -11,7 +8,7 @@
 
 enum { TEXT_BYTES_MAX = 1 << 20 };
 
-/* As Prometheus' adapter: a single digit for bytes below 0x10. */
+/* As Prometheus' adapter writes it: a single digit for bytes below 0x10. */
 static void
 short_value_put(struct buf *to, struct bytes text)
 {
@@ -25,11 +22,11 @@ short_value_put(struct buf *to, struct bytes text)
     }
 }
 
-/* What was appended since it had this size. */
+/* The bytes that were appended after it had this size. */
 static struct bytes
 added_to(const struct buf *to, size_t before)
 {
-    if (to->size == before) return bytes_of(NULL, 0); /* it may have no memory yet */
+    if (to->size == before) return bytes_of(NULL, 0); /* it may not have any memory */
     return bytes_of(to->at + before, to->size - before);
 }
 
@@ -85,7 +82,7 @@ stored_tag_get(struct buf *to, struct bytes stored)
     return buf_error(to);
 }
 
-/* Whether it is what the text would be read from. */
+/* True if the stored text is read as the text. */
 static bool
 means(struct bytes stored, struct bytes text, struct buf *room)
 {

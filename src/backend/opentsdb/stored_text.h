@@ -1,21 +1,17 @@
-/*
- * stored_text.h - names and values as they may stand in OpenTSDB, and what they mean here. Private
- * to backend/opentsdb.
- *
- * What our destination or Prometheus' adapter would have written is decoded
- * (wire/point/opentsdb_point.h); any other text, which another program wrote, stands for itself. So
- * each text that is stored means one text here, and a text here has few forms there: all are
- * searched.
- */
+/* stored_text.h - decodes the names and values that OpenTSDB stores, and finds the stored forms of
+ * a text. Private to backend/opentsdb. * A text that the destination or Prometheus' adapter would
+ * have written is decoded (wire/point/opentsdb_point.h); any other text, which another program
+ * wrote, is itself. So a stored text has one meaning, and a text has few stored forms, which are
+ * all searched. */
 #ifndef BACKEND_OPENTSDB_STORED_TEXT_H
 #define BACKEND_OPENTSDB_STORED_TEXT_H
 
 #include "base/buf.h"
 
-/* Ours, the adapter's, and the text itself. */
+/* Firekeep's, the adapter's, and the text itself. */
 enum { STORED_FORMS_MAX = 3 };
 
-/* Append what a metric name or tag value, and a tag name, mean. ERR_NOMEM. */
+/* Append the decoded metric name or tag value, and tag name. ERR_NOMEM. */
 MUST_CHECK enum err stored_value_get(struct buf *to, struct bytes stored);
 MUST_CHECK enum err stored_tag_get(struct buf *to, struct bytes stored);
 
@@ -24,7 +20,7 @@ MUST_CHECK enum err stored_tag_get(struct buf *to, struct bytes stored);
 MUST_CHECK enum err stored_value_forms(struct bytes text, struct buf *room,
                                        struct bytes forms[STORED_FORMS_MAX], unsigned *ret_count);
 
-/* How many of the first bytes of a text are the same in all forms. */
+/* The number of first bytes of a text that are the same in all forms. */
 size_t stored_plain_size(struct bytes text);
 
 #endif

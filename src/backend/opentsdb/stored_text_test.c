@@ -76,7 +76,7 @@ UNIT_TEST(test_the_plain_beginning_is_the_same_in_all_forms)
     assert_int_equal(stored_plain_size(bytes_of_text("abc")), 3);
 }
 
-UNIT_TEST(test_a_failed_allocation_is_told)
+UNIT_TEST(test_a_failed_allocation_is_reported)
 {
     for (uint64_t nth = 1;; nth++) {
         struct buf room, text;
@@ -105,7 +105,7 @@ main(void)
         cmocka_unit_test(test_what_no_adapter_wrote_stands_for_itself),
         cmocka_unit_test(test_a_text_has_the_forms_that_are_read_as_it),
         cmocka_unit_test(test_the_plain_beginning_is_the_same_in_all_forms),
-        cmocka_unit_test(test_a_failed_allocation_is_told),
+        cmocka_unit_test(test_a_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,28 +1,28 @@
 /*
  * answerer.c - see answerer.h.
  *
- * A select is one request, whose answer (STREAMED_XOR_CHUNKS) is pulled piece by piece: memory
- * holds what one piece unpacks to and the labels of two series, of the one at hand and, as the end
- * of a series shows only when the next begins, of that. Label order is checked, since a merge
- * trusts it. The connection of an answer that is over is kept for the next request.
+ * A select is one request, whose response (STREAMED_XOR_CHUNKS) is read piece by piece: memory
+ * holds one decoded piece and the labels of two series, the current and the next one, with which
+ * the current one ends. Label order is checked, since a merge relies on it. The connection of the
+ * last response is kept for the next request.
  */
 #include "backend/remote/answerer.h"
 
 #include <assert.h>
 #include <strings.h>
 
+#include "backend/reader.h"
 #include "backend/remote/remote_pattern.h"
 #include "base/warnings.h"
 #include "model/labels.h"
 #include "wire/remote/remote_read_client.h"
-#include "wire/snappy.h"
 
 enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 20 };
 
 struct remote_answerer {
     struct answerer answerer; /* first: it is handed out */
     struct remote_answerer_options options;
-    struct http_client *spare; /* of an answer that is over: its connection may still be open */
+    struct http_client *spare; /* of the last response: its connection may still be open */
 };
 
 struct remote_view {
@@ -47,9 +47,9 @@ struct answerer_set {
     struct rr_client *reader;
     struct rr_decoder *decoder;
     int64_t min_ms, max_ms;
-    struct buf labels; /* of the series at hand */
-    struct buf coming; /* of the next one */
-    bool named;        /* these were read already */
+    struct buf labels; /* of the current series */
+    struct buf coming; /* of the next series */
+    bool named;        /* `coming` is set */
     bool at_end;
     struct warnings warnings;
 };
@@ -72,14 +72,15 @@ take_notice(struct answerer_set *s, const struct rr_piece *piece, struct why *wh
     return warnings_add(&s->warnings, &warning);
 }
 
-/* What is damaged on its way may come whole the next time. */
+/* Puts the URL before an error. A response that was damaged in transit may be complete the next
+ * time. */
 static enum err
 bad_answer(const struct answerer_set *s, enum err e, struct why *why)
 {
     return e == OK ? OK : why_prefix(why, e == ERR_CORRUPT ? ERR_IO : e, "%s", s->request.url);
 }
 
-/* The next piece that is no notice; RR_PIECE_NONE at the end. */
+/* Gets the next piece that is not a notice; RR_PIECE_NONE at the end. */
 static enum err
 next_piece(struct answerer_set *s, struct rr_piece *ret, struct why *why)
 {
@@ -127,7 +128,7 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     struct answerer_set *s = (struct answerer_set *)set;
     struct rr_piece piece;
     *ret_labels = bytes_of(NULL, 0);
-    while (!s->named) { /* the rest of the series before is passed */
+    while (!s->named) { /* skips the rest of the current series */
         enum err e = next_piece(s, &piece, why);
         if (e || piece.kind == RR_PIECE_NONE) return e;
         if (piece.kind != RR_PIECE_SERIES) continue;
@@ -203,30 +204,13 @@ static const struct series_set_ops set_ops = {
 static enum err
 put_body(struct answerer_set *s, const struct query_request *r, struct why *why)
 {
-    struct arena patterns;
-    struct buf message;
-    bool fits = true;
     assert(r->set_count == 1);
     if (r->sets[0].count > RR_MATCHERS_MAX) {
         return why_set(why, ERR_LIMIT, "a selector has %u matchers: at most %d can be asked for",
                        r->sets[0].count, RR_MATCHERS_MAX);
     }
-    arena_init(&patterns, s->budget, 0, 0);
-    buf_init(&message, s->budget, REQUEST_BYTES_MAX);
-    struct rr_matcher matchers[RR_MATCHERS_MAX];
-    for (uint32_t i = 0; i < r->sets[0].count; i++) {
-        const struct matcher *m = r->sets[0].matchers[i];
-        struct bytes pattern = remote_pattern(m, &patterns);
-        matchers[i] = (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), pattern};
-        fits &= pattern.at != NULL;
-    }
-    rr_request_put_query(&message, r->min_ms, r->max_ms, matchers, r->sets[0].count);
-    rr_request_put_accepted(&message, true, false);
-    enum err e = fits ? buf_error(&message) : ERR_NOMEM;
-    if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
-    buf_fini(&message);
-    arena_fini(&patterns);
-    return e ? why_set(why, e, "not enough memory for a request") : OK;
+    return remote_request_put(&s->body, r->sets[0].matchers, r->sets[0].count, r->min_ms, r->max_ms,
+                              true, false, why);
 }
 
 static void
@@ -251,8 +235,8 @@ put_headers(struct answerer_set *s, const struct query_request *r)
     s->headers[n] = NULL;
 }
 
-/* Of statuses only those from 500 on are not repeated that say it is final: see final_header. Of
- * these, damage is of what was asked for; all else is of everything. */
+/* A response with the final header is not repeated. "damaged" is about the data of the request;
+ * other errors are about all requests. */
 static enum err
 check_answer(const struct answerer_set *s, struct why *why)
 {
@@ -319,23 +303,6 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
 /* --- what it cannot tell ---------------------------------------------------------------------- */
 
 static enum err
-no_exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
-             struct why *why)
-{
-    (void)view, (void)request, (void)to, (void)why;
-    return OK;
-}
-
-static enum err
-no_metadata(struct view *view, const struct query_request *request, struct bytes family,
-            enum err (*each)(void *context, const struct metadata *metadata), void *context,
-            struct why *why)
-{
-    (void)view, (void)request, (void)family, (void)each, (void)context, (void)why;
-    return OK;
-}
-
-static enum err
 no_texts(struct view *view, const struct query_request *request, const struct text_sink *to,
          struct why *why)
 {
@@ -362,8 +329,8 @@ free_view(struct view *view)
 
 static const struct view_ops remote_view_ops = {
     .select = view_samples,
-    .exemplars = no_exemplars,
-    .metadata = no_metadata,
+    .exemplars = reader_no_exemplars,
+    .metadata = reader_no_metadata,
     .label_names = no_texts,
     .label_values = no_values,
     .series = no_texts,
@@ -384,15 +351,6 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
     return OK;
 }
 
-/* Nothing says it. */
-static void
-find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
-{
-    (void)answerer;
-    *ret_min_ms = INT64_MIN;
-    *ret_max_ms = INT64_MAX;
-}
-
 static void
 free_answerer(struct answerer *answerer)
 {
@@ -405,7 +363,7 @@ enum err
 remote_answerer_new(const struct remote_answerer_options *options, struct answerer **ret_answerer,
                     struct why *why)
 {
-    static const struct answerer_ops ops = {open_view, find_range, free_answerer};
+    static const struct answerer_ops ops = {open_view, reader_any_time, free_answerer};
     struct remote_answerer *a = mem_new(NULL, sizeof *a);
     if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     a->answerer = (struct answerer){.ops = &ops,

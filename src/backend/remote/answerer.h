@@ -2,11 +2,10 @@
  * answerer.h - queries another server for samples, by remote read with streamed chunks. Source:
  * docs/protocols-read.md.
  *
- * Each answer is read from its connection as it is wanted, so that memory holds a frame of each.
- * All that is asked of a view is asked of the server anew: what comes there meanwhile may be seen
- * by the later ones.
+ * A response is read from its connection as it is needed, so that memory holds one frame of it.
+ * Each question to a view is a new request to the server: later ones may see newer samples.
  *
- * Threads: one at a time, with all that was asked of it. Its sets are freed before it.
+ * Threads: one at a time, with its views and sets. Its sets are freed before it.
  */
 #ifndef BACKEND_REMOTE_ANSWERER_H
 #define BACKEND_REMOTE_ANSWERER_H
@@ -15,16 +14,15 @@
 #include "net/http_client.h"
 
 struct remote_answerer_options {
-    const char *url; /* of its remote read; lives as long as the answerer, like the rest */
+    const char *url;            /* of its remote read; all fields live as long as the answerer */
     const char *const *headers; /* "Name: value", NULL after the last; may be NULL */
     struct http_client_options http;
 };
 
-/*
- * ERR_NOMEM. What is asked: ERR_INPUT: the server refuses it; ERR_UNSUPPORTED: it does not answer
- * with STREAMED_XOR_CHUNKS, or not in label order; ERR_AGAIN: it could not be asked; ERR_CORRUPT:
- * what it stores is damaged; ERR_IO: its answer broke off or is damaged, on its way perhaps.
- */
+/* ERR_NOMEM. Errors of questions: ERR_INPUT: the server refuses the request; ERR_UNSUPPORTED: it
+ * does not respond with STREAMED_XOR_CHUNKS, or not in label order; ERR_AGAIN: it could not be
+ * reached; ERR_CORRUPT: its stored data are damaged; ERR_IO: its response broke off or is damaged,
+ * perhaps in transit. */
 MUST_CHECK enum err remote_answerer_new(const struct remote_answerer_options *options,
                                         struct answerer **ret_answerer, struct why *why);
 

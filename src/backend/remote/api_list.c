@@ -1,8 +1,4 @@
-/*
- * api_list.c - see api_list.h.
- *
- * An answer may be large: it is stepped through, and each item is given as it is found.
- */
+/* api_list.c - see api_list.h. * A response may be large: each item is given as it is read. */
 #include "backend/remote/api_list.h"
 
 #include "wire/json/json_scan.h"
@@ -34,7 +30,7 @@ take_text(struct api_list_reading *r)
     return r->scan.bad == NULL && text.size > 0 ? r->to->each(r->to->context, text) : OK;
 }
 
-/* That something is missing in the answer, for one. */
+/* Gives a warning of the server, for example that data is missing. */
 static enum err
 take_warning(struct api_list_reading *r)
 {
@@ -65,7 +61,7 @@ take_series(struct api_list_reading *r, struct why *why)
     return r->to->each(r->to->context, made);
 }
 
-/* The items of an array at hand. */
+/* Reads the items of the current array. */
 static enum err
 take_items(struct api_list_reading *r, bool is_data, enum api_list list, struct why *why)
 {
@@ -76,7 +72,7 @@ take_items(struct api_list_reading *r, bool is_data, enum api_list list, struct 
             e = take_warning(r);
         else
             e = list == API_TEXTS ? take_text(r) : take_series(r, why);
-        arena_reset(&r->arena); /* no text of this item is looked at any more */
+        arena_reset(&r->arena); /* texts of this item are not used after this */
     }
     return e;
 }
@@ -91,7 +87,8 @@ read_answer(struct api_list_reading *r, enum api_list list, struct why *why)
     for (struct bytes key; e == OK && scan_key(s, &key);) {
         bool is_data = bytes_equal_text(key, "data"), is_warnings = false;
         if (!is_data) is_warnings = bytes_equal_text(key, "warnings");
-        any |= is_data && (scan_peek(s) == 'n' || scan_peek(s) == '['); /* null: an empty list */
+        any |= is_data &&
+               (scan_peek(s) == 'n' || scan_peek(s) == '['); /* null counts as an empty list */
         if ((is_data || is_warnings) && scan_peek(s) == '[')
             e = take_items(r, is_data, list, why);
         else

@@ -1,5 +1,5 @@
 /*
- * families.c - metadata of metric families, by tenant and name: some thousands, which senders name
+ * families.c - metadata of metric families, by tenant and name: some thousands, which senders send
  * again each minute. Texts lie in one buffer, and those that were replaced are squeezed out when
  * they are half of it.
  */
@@ -11,7 +11,7 @@
 enum { FAMILIES_MAX = 32 * 1024, TEXT_BYTES_MAX = 8 * 1024 * 1024 };
 
 struct kept_family {
-    uint32_t at; /* in the texts: varint-counted tenant, name, help, unit */
+    uint32_t at; /* position in the texts: varint-counted tenant, name, help, unit */
     uint32_t size;
     enum metric_type type;
 };
@@ -21,9 +21,9 @@ struct families {
     struct kept_family *items;
     uint32_t capacity;
     uint32_t count;
-    struct table by_name; /* numbers of items */
+    struct table by_name; /* numbers of items by hash */
     struct buf texts;
-    size_t stale; /* bytes of texts that were replaced */
+    size_t stale; /* bytes of replaced texts */
 };
 
 enum err
@@ -53,7 +53,7 @@ hash_of(struct bytes tenant, struct bytes name)
     return hash_bytes(name, hash_bytes(tenant, 0));
 }
 
-/* NULL: there is none. `ret_rest`: its help and unit. */
+/* Finds a family and its help and unit; NULL if there is none. */
 static struct kept_family *
 find(const struct families *f, struct bytes tenant, struct bytes name, struct cursor *ret_rest)
 {

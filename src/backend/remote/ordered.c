@@ -1,13 +1,13 @@
 /*
  * ordered.c - see ordered.h.
  *
- * What is held is a heap of series by their labels; `open` is the one that chunks are coming for,
- * wherever it is. The series at hand are those that were taken out of the heap together, since they
- * have the same labels. Their chunks go to lanes, in each of which one chunk follows the other in
- * time: one lane, unless chunks overlap. Samples of the lanes are merged.
+ * The held series are a heap by labels; `open` is the series that chunks arrive for, wherever it
+ * is. The current series are those that were taken out of the heap together, since they have the
+ * same labels. Their chunks go to lanes, in which one chunk follows another in time: one lane,
+ * unless chunks overlap. Samples of the lanes are merged.
  *
- * What a server says of a chunk's times decides its lane only: if it says wrong ones, samples of a
- * lane do not ascend, and the answer is refused.
+ * The times that a server gives for a chunk determine only its lane: if they are wrong, samples of
+ * a lane do not ascend, and the response is refused.
  */
 #include "backend/remote/ordered.h"
 
@@ -22,17 +22,17 @@ enum { LABEL_BYTES_MAX = 64 << 20, SERIES_BYTES_MAX = 1 << 30, LANES_MAX = 64 };
 
 struct held_chunk {
     enum chunk_type type;
-    size_t at, size; /* in the data */
+    size_t at, size; /* position in the data */
     int64_t min_ms, max_ms;
 };
 
 struct ordered_held {
-    uint64_t number; /* in the order in which series came */
+    uint64_t number; /* in the order of arrival */
     struct buf labels;
     struct buf data;
     struct held_chunk *chunks;
     uint32_t count, capacity;
-    uint32_t in_lanes; /* the chunks before have a lane */
+    uint32_t in_lanes; /* number of chunks that have a lane */
 };
 
 /* A chunk in a lane. */
@@ -47,28 +47,28 @@ struct ordered_lane {
     struct ordered_turn *turns;
     uint32_t count, capacity;
     uint32_t next;
-    bool any;         /* it was given chunks: */
-    int64_t last_ms;  /* the last of their times, as the server says */
+    bool any;         /* it has chunks: */
+    int64_t last_ms;  /* the last of their times, according to the server */
     bool gave;        /* it gave samples: */
-    int64_t given_ms; /* the last one's time */
+    int64_t given_ms; /* the time of the last one */
 };
 
 struct ordered {
     struct ordered_options options;
     struct ordered_held **heap;
     size_t held_count, held_capacity;
-    size_t held_bytes; /* of the heap, and of what is at hand */
+    size_t held_bytes; /* of the heap and the current series */
     uint64_t series_count;
-    struct ordered_held *open; /* NULL: none */
+    struct ordered_held *open; /* NULL if there is none */
     bool over;
 
-    struct ordered_held **at_hand; /* in the order in which they came */
+    struct ordered_held **at_hand; /* in the order of arrival */
     uint32_t at_hand_count, at_hand_capacity;
-    struct buf given; /* their labels; kept to compare those that follow */
-    bool any;         /* there are some */
+    struct buf given; /* their labels; kept to compare the next series */
+    bool any;         /* there is a current series */
     struct ordered_lane *lanes[LANES_MAX];
-    uint32_t lane_count;  /* that are in use for these series */
-    bool lanes_are_fixed; /* samples were given */
+    uint32_t lane_count;  /* lanes in use for these series */
+    bool lanes_are_fixed; /* samples were given, so chunks keep their lanes */
     struct sample_merge samples;
 };
 
@@ -201,7 +201,7 @@ drop_at_hand(struct ordered *o)
     sample_merge_clear(&o->samples);
 }
 
-/* What is left of a series that is still coming is passed. */
+/* Skips the rest of a series that is still arriving. */
 static enum err
 pass_open(struct ordered *o, struct why *why)
 {
@@ -306,7 +306,7 @@ fill_lanes(struct ordered *o, struct why *why)
     return e;
 }
 
-/* Memory of chunks that all lanes are done with, in a series that is still coming. */
+/* Frees chunks that all lanes have read, in a series that is still arriving. */
 static void
 forget_given(struct ordered *o)
 {
@@ -323,7 +323,7 @@ forget_given(struct ordered *o)
     o->held_bytes += held_size(h);
 }
 
-/* The series at hand is still coming: the one that came last of them. */
+/* True if the last part of the current series is still arriving. */
 static bool
 is_coming(const struct ordered *o)
 {
@@ -385,7 +385,7 @@ ordered_batch(struct ordered *o, struct sample_batch *ret_batch, struct why *why
     *ret_batch = (struct sample_batch){.count = 0};
     if (!o->lanes_are_fixed) {
         enum err e = fill_lanes(o, why);
-        /* Without a chunk there would be no lane for those that are coming. */
+        /* The first chunk makes a lane for a series that is arriving. */
         while (e == OK && o->lane_count == 0 && is_coming(o)) {
             e = take_piece(o, why);
             if (e == OK) e = fill_lanes(o, why);

@@ -1,42 +1,48 @@
-/*
- * remote_read.h - what the files of the source type remote_read share. Source:
- * docs/protocols-read.md. Private to backend/remote.
- *
- * Samples come by remote read, as streamed chunks where the server knows them; names, values and
- * series by the Prometheus API below `labels_url`, if there is one.
- */
+/* remote_read.h - shared by the files of the source type remote_read. Source:
+ * docs/protocols-read.md. Private to backend/remote. * Samples come by remote read, as streamed
+ * chunks if the server supports them; names, values and series by the Prometheus API below
+ * `labels_url`, if there is one. */
 #ifndef BACKEND_REMOTE_REMOTE_READ_H
 #define BACKEND_REMOTE_REMOTE_READ_H
 
-#include "backend/common/final_labels.h"
-#include "backend/fetch/fetch.h"
+#include "backend/fetch/fetch_reader.h"
+#include "base/warnings.h"
 
 enum { REMOTE_URL_BYTES = 4096 };
 
 struct remote_reader {
-    struct answerer answerer; /* first: it is handed out */
-    struct reader_options options;
-    struct external_labels external;
-    struct fetcher *fetcher;
-    char labels_base[REMOTE_URL_BYTES]; /* "": there is no such API */
+    struct fetch_reader base;           /* first */
+    char labels_base[REMOTE_URL_BYTES]; /* URL of the API; "" if there is none */
 };
 
-/* M3 leaves series out of answers that are above its limits, unless it is asked not to; and says
- * so in a header, of which the value is `limited`. ERR_LIMIT: it did. */
+struct remote_question {
+    struct fetch_question base; /* first */
+    struct fetch_ask ask;
+    struct buf tenant; /* header */
+    const char *headers[8];
+    struct buf answer; /* of a look-up */
+
+    bool answered;
+    struct rr_client *client; /* of a streamed response */
+    struct ordered *ordered;
+    struct sampled *sampled; /* of a response with samples */
+    bool ended;              /* the client has all of the response */
+    struct warnings warnings;
+};
+
+/* M3 leaves series out of results above its limits, unless the request has the first header, and
+ * then says so in the second header, whose value is `limited`. ERR_LIMIT: it left out series. */
 #define REMOTE_EXHAUSTIVE "M3-Limit-Require-Exhaustive: true"
 #define REMOTE_LIMITED    "M3-Results-Limited"
 MUST_CHECK enum err remote_expect_all(struct fetch *fetch, const char *limited, struct why *why);
 
-/* "Name: value" of the tenant; `at` is NUL-terminated; empty: the source does not want it. */
-MUST_CHECK enum err remote_tenant_header(const struct remote_reader *reader, struct bytes tenant,
-                                         struct buf *to, struct why *why);
+/* Adds the header of the tenant to the `count` headers of q->headers, if the source has one. */
+MUST_CHECK enum err remote_tenant_header(struct remote_question *q, unsigned *count,
+                                         struct why *why);
 
-/* As struct view_ops has them, by the API. ERR_UNSUPPORTED: it cannot be asked this. */
-enum err remote_label_names(struct view *view, const struct query_request *request,
-                            const struct text_sink *to, struct why *why);
-enum err remote_label_values(struct view *view, const struct query_request *request,
-                             struct bytes name, const struct text_sink *to, struct why *why);
-enum err remote_series(struct view *view, const struct query_request *request,
-                       const struct text_sink *to, struct why *why);
+/* Look-ups by the API, as in struct fetch_type. */
+enum err remote_label_names(struct fetch_question *base, struct why *why);
+enum err remote_label_values(struct fetch_question *base, struct why *why);
+enum err remote_series(struct fetch_question *base, struct why *why);
 
 #endif

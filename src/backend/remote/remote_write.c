@@ -2,10 +2,10 @@
  * remote_write.c - destination type `remote_write`: any store that takes Prometheus' protocol, 1.0
  * or 2.0.
  *
- * With `auto` the first requests are 2.0. A store that answers 415, or takes a request and says of
- * it that nothing was written (or says nothing: one of before 2.0 cannot know what it threw away),
- * gets the same request again as 1.0, and so all that follow, until a day later. No other answer
- * changes the version: an error is an error in both.
+ * With `auto` the first requests are 2.0. A store that responds with 415, or accepts a request but
+ * reports that it wrote nothing (or reports nothing: a store older than 2.0 does not know what it
+ * dropped), gets the same request again as 1.0, and 1.0 for a day. No other response changes the
+ * version: an error is an error in both.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,33 +32,34 @@ struct remote_writer {
     const struct remote_write_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
-    struct buf packed; /* as large as a message might become; what it became goes into its call */
+    struct buf packed; /* output buffer, as large as a message might become; the result is copied
+                          into its call */
     struct families *families;
     struct aws_identity *identity;
-    struct identity_signature signature; /* of the request that was made last */
-    bool by_tenant;                      /* a request is of one tenant */
-    struct http_fallback to_v1;          /* `auto`, and the store does not take 2.0 */
-    struct remote_call *check;           /* of nothing; NULL: none was made */
-    struct series_named named;           /* by the last refusal */
+    struct identity_signature signature; /* of the last request */
+    bool by_tenant;                      /* a request has one tenant */
+    struct http_fallback to_v1;          /* with `auto`: the store does not accept 2.0 */
+    struct remote_call *check;           /* an empty call; NULL until it is needed */
+    struct series_named named;           /* series named by the last refusal */
     struct buf scratch;
 };
 
 struct remote_call {
-    struct rw_build *builds[2]; /* 1.0, 2.0; made when first needed */
-    enum rw_version version;    /* of what was added */
-    struct buf metadata;        /* 1.0: of families, after the series */
+    struct rw_build *builds[2]; /* for 1.0 and 2.0; made when first needed */
+    enum rw_version version;    /* of the items that were added */
+    struct buf metadata;        /* 1.0: metadata of families, after the series */
     struct buf body;
-    bool made;              /* the body holds what was added */
-    uint64_t message_bytes; /* of a body that is made, before it was packed */
+    bool made;              /* the body has all items */
+    uint64_t message_bytes; /* size of the body before compression */
     uint32_t samples;
     uint32_t exemplars;
     uint32_t families;
-    uint32_t keys; /* the number of the token or keys that it was sent with */
+    uint32_t keys; /* the number of the token or keys of the last request */
     char tenant[256];
 };
 
 enum { WANTED_WRITTEN = AWS_WANTED_COUNT };
-static const char *const WANTED[] = {"x-amzn-ErrorType", /* as of every request to AWS */
+static const char *const WANTED[] = {"x-amzn-ErrorType", /* for all requests to AWS */
                                      "X-Prometheus-Remote-Write-Samples-Written",
                                      "X-Prometheus-Remote-Write-Histograms-Written",
                                      "X-Prometheus-Remote-Write-Exemplars-Written", NULL};
@@ -120,7 +121,8 @@ remote_write_init(struct writer *writer, struct why *why)
     };
     w->settings = &options->settings->u.remote_write;
     w->by_tenant = options->settings->tenant_header != NULL;
-    /* A check without a tenant, or with one that has no samples, says nothing of the others. */
+    /* A check without a tenant, or with a tenant without samples, says nothing about other tenants.
+     */
     bool is_checked = !w->by_tenant || names_tenants(options->settings);
     w->base.limits.start_check = is_checked ? 1 : 0;
     http_headers_init(&w->headers, options->memory);
@@ -192,7 +194,7 @@ build_of(const struct remote_call *c)
     return c->builds[c->version == RW_V1 ? 0 : 1];
 }
 
-/* What a call is of, known with its first item. False: the item is of another tenant. */
+/* Sets tenant and version with the first item. Later items of another tenant do not fit. */
 static enum writer_add
 begin_call(struct remote_writer *w, struct remote_call *c, const struct item *item)
 {
@@ -211,7 +213,7 @@ begin_call(struct remote_writer *w, struct remote_call *c, const struct item *it
     return other ? WRITER_FULL : WRITER_ADDED;
 }
 
-/* 2.0 carries metadata with the series: it is kept for those that come. */
+/* 2.0 sends metadata with the series: it is kept for later series. */
 static enum writer_add
 add_family(struct remote_writer *w, struct remote_call *c, const struct item *item, struct why *why)
 {
@@ -265,14 +267,15 @@ remote_write_add(struct writer *writer, struct writer_call *call, const struct i
     return WRITER_ADDED;
 }
 
-/* Families alone, in 2.0: they go with the series that come, and a request of none says nothing. */
+/* True for a call of 2.0 with families alone: metadata is sent with later series. */
 static bool
 is_nothing(const struct remote_call *c)
 {
     return c->version == RW_V2 && c->families > 0 && rw_build_counts(build_of(c)).series == 0;
 }
 
-/* Before it is packed, always: what the relay lowers after a refusal must be of one kind. */
+/* Always the size before compression: the ceiling that the relay lowers after a refusal must have
+ * one unit. */
 static uint64_t
 call_bytes(const struct remote_call *c)
 {
@@ -299,7 +302,7 @@ make_body(struct remote_writer *w, struct remote_call *c)
     enum err e = rw_build_end(build_of(c), &message);
     if (e) return e;
     struct buf *whole = &c->metadata;
-    if (whole->size > 0) { /* the fields of both in any order */
+    if (whole->size > 0) { /* the fields of both may come in any order */
         buf_put_bytes(whole, message);
         message = buf_bytes(whole);
         e = buf_error(whole);
@@ -360,7 +363,7 @@ remote_write_begin(struct writer *writer, struct writer_call *call, struct write
         step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is too large");
         return;
     }
-    if (e == ERR_NOMEM) { /* what was lost of it nobody knows */
+    if (e == ERR_NOMEM) { /* some metadata may be lost */
         step_done(step, VERDICT_REBUILD, "no_memory", "not enough memory for a request");
         return;
     }
@@ -382,7 +385,7 @@ remote_write_begin(struct writer *writer, struct writer_call *call, struct write
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* How much the store says that it wrote. */
+/* The number of items that the store says it wrote. */
 static uint64_t
 written_of(const struct http_call_answer *answer)
 {
@@ -394,23 +397,23 @@ written_of(const struct http_call_answer *answer)
     return written;
 }
 
-/* The store does not take this version. */
+/* Falls back, since the store does not accept this version. */
 static void
 refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_step *step,
                const char *reason, const char *what)
 {
-    char told[WRITER_ANSWER_BYTES];
-    snprintf(told, sizeof told, "%s", step->answer);
+    char given[WRITER_ANSWER_BYTES];
+    snprintf(given, sizeof given, "%s", step->answer);
     if (c->version == RW_V2 && w->settings->protobuf_message == REMOTE_WRITE_AUTO) {
         http_fallback_take(&w->to_v1, w->base.options.env);
-        step_done(step, VERDICT_REBUILD, reason, told);
+        step_done(step, VERDICT_REBUILD, reason, given);
         return;
     }
     step_done(step, VERDICT_BLOCKED, reason, what);
-    if (told[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, told);
+    if (given[0] != 0) snprintf(step->answer, sizeof step->answer, "%.300s: %.200s", what, given);
 }
 
-/* Whether a text goes on with the word of a reason, which is taken off. */
+/* Takes the word of a reason off the begin of a text; false if there is none. */
 static bool
 take_reject_word(struct bytes *text)
 {
@@ -426,12 +429,10 @@ take_reject_word(struct bytes *text)
     return false;
 }
 
-/*
- * How many a Firekeep says that it has refused, "refused: 3 too_old, 1 conflict; ...": it takes all
- * others of a request, and counts metadata, too. 0: the text is not one of its answers.
- */
+/* The number of items that a Firekeep server refused: "refused: 3 too_old, 1 conflict; ...". It
+ * accepts all others of a request, and counts metadata, too. 0 if the text is not from Firekeep. */
 static uint64_t
-told_refused(struct bytes text)
+reported_refused(struct bytes text)
 {
     static const char begin[] = "refused: ";
     const size_t begin_size = sizeof begin - 1;
@@ -456,14 +457,12 @@ told_refused(struct bytes text)
     return text.size == 0 || text.at[0] != ',' ? sum : 0;
 }
 
-/*
- * Whether everything of a call is refused: a Firekeep says so of as many as there are. Of 2.0 it
- * says besides that nothing is written, as metadata that came with the series may be among those it
- * counts; in 1.0 metadata stands by itself, and is known. Other stores may write nothing of a
- * request because of one sample.
- */
+/* True if a Firekeep server refuses everything of a call: it counts as many items as there are.
+ * In 2.0 it must also say that nothing was written, as it may count metadata that came with the
+ * series; in 1.0 metadata is separate, and its number is known. Other stores may write nothing of a
+ * request because of one sample. */
 static bool
-refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t told)
+refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t reported)
 {
     for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
         if (answer->wanted[i][0] == 0) return false;
@@ -471,32 +470,30 @@ refuses_all(const struct remote_call *c, const struct http_call_answer *answer, 
     uint64_t written = c->version == RW_V2 ? written_of(answer) : 0;
     uint64_t items = (uint64_t)c->samples + c->exemplars;
     return c->families == 0 && written == 0 &&
-           (c->version == RW_V2 ? told >= items : told == items);
+           (c->version == RW_V2 ? reported >= items : reported == items);
 }
 
-/*
- * Some samples are refused. Where a store says how many it wrote, and it is neither none nor all,
- * the others were refused; of none it may as well mean that it writes nothing of such a request.
- * Some name the series.
- */
+/* Some samples are refused. If a store says how many it wrote, and that is neither none nor all,
+ * the others were refused; none may mean that it writes nothing of such a request. Some stores name
+ * the series. */
 static void
 judge_refusal(struct remote_writer *w, const struct remote_call *c,
               const struct http_call_answer *answer, struct writer_step *step)
 {
-    uint64_t written = 0, told = told_refused(answer->body);
+    uint64_t written = 0, reported = reported_refused(answer->body);
     for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
         written += strtoull(answer->wanted[i], NULL, 10);
     }
     if (written > 0 && written < c->samples)
         step->refused = c->samples - (uint32_t)written;
-    else if (told < c->samples)
-        step->refused = (uint32_t)told;
+    else if (reported < c->samples)
+        step->refused = (uint32_t)reported;
     if (!w->settings->isolate) {
         step->verdict = VERDICT_DEAD_CALL;
         return;
     }
-    bool is_firekeep = answer->status == 400 && told > 0;
-    if (is_firekeep && refuses_all(c, answer, told)) {
+    bool is_firekeep = answer->status == 400 && reported > 0;
+    if (is_firekeep && refuses_all(c, answer, reported)) {
         step->verdict = VERDICT_DEAD;
         return;
     }
@@ -526,7 +523,7 @@ remote_write_judge(struct writer *writer, struct writer_call *call,
         refuse_version(w, c, step, "http_415",
                        "the server does not support this version of remote write");
     } else if (step->verdict == VERDICT_DELIVERED && c->version == RW_V2 && c->samples > 0 &&
-               written_of(answer) == 0) { /* as far as the store says */
+               written_of(answer) == 0) { /* according to the store */
         refuse_version(w, c, step, "nothing_written",
                        "the server answered 2xx, but reports that nothing was written");
     } else if (step->verdict == VERDICT_BLOCKED) {
@@ -540,7 +537,7 @@ static bool
 remote_write_need_prepare(struct writer *writer)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
-    (void)http_fallback_now(&w->to_v1, w->base.options.env); /* version_now() looks at it */
+    (void)http_fallback_now(&w->to_v1, w->base.options.env); /* for version_now() */
     return identity_is_due(w->identity);
 }
 
@@ -554,7 +551,7 @@ remote_write_prepare(struct writer *writer, const struct http_call_answer *answe
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-/* A request without series. */
+/* Makes a request without series. */
 static void
 begin_check(struct writer *writer, struct writer_step *step)
 {
@@ -592,7 +589,7 @@ remote_write_check(struct writer *writer, uint32_t number, const struct http_cal
         return true;
     }
     remote_write_judge(writer, (struct writer_call *)w->check, answer, ret_step);
-    /* It has looked at who asks, and then at what. */
+    /* The store has checked credentials before the content. */
     bool lacks_series =
         answer->failure == HTTP_CALL_ANSWERED && answer->status == 400 &&
         (ret_step->verdict == VERDICT_SOME_DEAD || ret_step->verdict == VERDICT_DEAD_CALL);

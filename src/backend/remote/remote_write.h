@@ -1,6 +1,4 @@
-/*
- * remote_write.h - what the files of destination type `remote_write` share.
- */
+/* remote_write.h - shared by the files of destination type `remote_write`. */
 #ifndef BACKEND_REMOTE_REMOTE_WRITE_H
 #define BACKEND_REMOTE_REMOTE_WRITE_H
 
@@ -16,10 +14,12 @@ struct sent_family {
 };
 MUST_CHECK enum err families_new(struct budget *memory, struct families **ret_families);
 void families_free(struct families *families);
-/* ERR_LIMIT: there is no room for another one; ERR_NOMEM. What was known of it is replaced. */
+/* Stores the metadata of a family, and replaces the old. ERR_LIMIT: there is no room for another
+ * family; ERR_NOMEM. */
 MUST_CHECK enum err families_put(struct families *families, struct bytes tenant, struct bytes name,
                                  const struct sent_family *family);
-/* By the name of a metric: that of its family, or one of its series ("_total", "_bucket", ...). */
+/* Finds metadata by the name of a metric: the family itself, or one of its series ("_total",
+ * "_bucket", ...). */
 bool families_find(const struct families *families, struct bytes tenant, struct bytes metric,
                    struct sent_family *ret_family);
 

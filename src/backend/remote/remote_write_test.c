@@ -123,7 +123,7 @@ add_family(struct rig *rig, const char *name, const char *help)
     assert_int_equal(class->add(rig->writer, rig->call, &item, &entry, &rig->why), WRITER_ADDED);
 }
 
-/* What is sent, decoded. */
+/* The request's body, decoded. */
 static void
 send(struct rig *rig, enum rw_version version)
 {
@@ -387,7 +387,7 @@ UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
     assert_int_equal(rig.step.hint, HINT_NAMED);
     assert_true(blames(&rig, "up", "b"));
     assert_false(blames(&rig, "up", "a"));
-    /* Of none and of all it may mean anything. */
+    /* With none or all written, the refused samples are unknown. */
     answered(&rig, 400, "0", "no");
     assert_int_equal(rig.step.refused, 0);
     assert_int_equal(rig.step.hint, HINT_NONE);
@@ -398,7 +398,7 @@ UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
     rig_fini(&rig);
 }
 
-/* What a Firekeep says of a request of 2.0, or of 1.0 (`written` NULL). */
+/* Firekeep's response to a request of 2.0, or of 1.0 (`written` NULL). */
 static void
 firekeep_refuses(struct rig *rig, const char *written, const char *body)
 {

@@ -1,9 +1,5 @@
-/*
- * sampled.c - see sampled.h.
- *
- * A QueryResult is, byte for byte, a remote write 1.0 request: series in a field 1. So a series is
- * read as a request of one, when it is its turn.
- */
+/* sampled.c - see sampled.h. * A QueryResult is, byte for byte, a remote write 1.0 request: series
+ * in a field 1. So each series is decoded as a request of one series, when it is needed. */
 #include "backend/remote/sampled.h"
 
 #include <stdlib.h>
@@ -22,11 +18,11 @@ enum {
 
 struct sampled_entry {
     size_t labels_at, labels_size;
-    struct bytes request; /* of the series alone, within the answer */
-    uint32_t number;      /* in the order of the answer */
+    struct bytes request; /* of the series alone, within the response */
+    uint32_t number;      /* in the order of the response */
 };
 
-/* The floats or the histograms of an entry at hand. */
+/* The floats or the histograms of a current entry. */
 struct sampled_place {
     struct sampled *of;
     const struct rw_request *request;
@@ -39,7 +35,7 @@ struct sampled_place {
 
 struct sampled_part {
     struct rw_request request;
-    struct sampled_place *places[2]; /* NULL: it has no such samples */
+    struct sampled_place *places[2]; /* NULL without such samples */
 };
 
 struct sampled {
@@ -49,7 +45,7 @@ struct sampled {
     struct sampled_entry *entries;
     uint32_t count, capacity;
     uint32_t next;
-    /* Of the series at hand. */
+    /* The current series. */
     struct sampled_part *parts;
     uint32_t part_count, part_capacity;
     struct sample_merge samples;
@@ -69,7 +65,7 @@ damaged(struct why *why)
 
 /* --- the index -------------------------------------------------------------------------------- */
 
-/* `request`: tag, length and message of a TimeSeries, whose fields are `message`. */
+/* Adds an entry. `request` is tag, length and message of a TimeSeries, `message` its fields. */
 static enum err
 add_entry(struct sampled *s, struct bytes request, struct bytes message, struct buf *fields,
           struct why *why)
@@ -197,7 +193,7 @@ compare_histograms(const void *a, const void *b)
     return (x->t_ms > y->t_ms) - (x->t_ms < y->t_ms);
 }
 
-/* Ascending, each time once. */
+/* Sorts floats by time, each time once. */
 static void
 put_floats_in_order(struct rw_request *r)
 {
@@ -237,7 +233,7 @@ add_place(struct sampled *s, struct sampled_part *part, bool histograms, struct 
 {
     uint32_t count = histograms ? part->request.histogram_count : part->request.float_count;
     if (count == 0) return OK;
-    struct sampled_place *p = mem_alloc(s->options.budget, sizeof *p); /* most of it is batches */
+    struct sampled_place *p = mem_alloc(s->options.budget, sizeof *p); /* most of it are batches */
     part->places[histograms] = p;
     if (p == NULL) return no_memory(why);
     p->of = s;

@@ -1,10 +1,10 @@
 /*
- * sampled.h - the series of an answer in the form SAMPLES: it is there as a whole, and its series
- * are put in order here. A series that comes more than once is one, of which each time is given
- * once, with one of its values; samples that are out of order are put in order.
+ * sampled.h - the series of a response in the form SAMPLES, which is in memory as a whole and
+ * sorted here. A series that occurs more than once becomes one series with each time once, with one
+ * of its values; samples that are out of order are sorted.
  *
  * Memory: the answer, uncompressed, an entry and the final labels of each series, and the decoded
- * samples of the series at hand.
+ * samples of the current series.
  *
  * Threads: one.
  */
@@ -14,7 +14,7 @@
 #include "backend/common/final_labels.h"
 #include "model/select.h"
 
-enum { SAMPLED_BYTES_MAX = 1 << 30 }; /* of an answer, uncompressed */
+enum { SAMPLED_BYTES_MAX = 1 << 30 }; /* of a response, uncompressed */
 
 struct sampled_options {
     struct budget *budget;
@@ -23,15 +23,13 @@ struct sampled_options {
 };
 
 struct sampled;
-/*
- * `answer`: as it came, a snappy block; copied. ERR_CORRUPT: it is no answer to one query;
- * ERR_LIMIT: it is too large; ERR_NOMEM.
- */
+/* `answer` is the compressed response; copied. ERR_CORRUPT: it is not a response to one query;
+ * ERR_LIMIT: it is too large; ERR_NOMEM. */
 MUST_CHECK enum err sampled_new(const struct sampled_options *options, struct bytes answer,
                                 struct sampled **ret_sampled, struct why *why);
 void sampled_free(struct sampled *sampled);
-/* As series_set_next() and series_set_batch(); labels stay until the next series. ERR_CORRUPT;
- * ERR_UNSUPPORTED: a series comes too often; ERR_NOMEM. */
+/* As series_set_next() and series_set_batch(); labels live until the next series. ERR_CORRUPT;
+ * ERR_UNSUPPORTED: a series occurs too often; ERR_NOMEM. */
 MUST_CHECK enum err sampled_next(struct sampled *sampled, struct bytes *ret_labels,
                                  struct why *why);
 MUST_CHECK enum err sampled_batch(struct sampled *sampled, struct sample_batch *ret_batch,

@@ -1,4 +1,4 @@
-/* series_fuzzing.h - what any series of a source must be, however hostile the answer. For fuzz
+/* series_fuzzing.h - properties of all series of a source, however hostile the response. For fuzz
  * targets. */
 #ifndef BACKEND_REMOTE_SERIES_FUZZING_H
 #define BACKEND_REMOTE_SERIES_FUZZING_H
@@ -9,7 +9,7 @@
 
 enum { FUZZED_MIN_MS = 1000, FUZZED_MAX_MS = 1000000 };
 
-/* Canonical, with the external label dc="one", and after those before, which are in `before`. */
+/* Labels must be canonical, have the external label dc="one", and come after `before`. */
 static inline void
 check_fuzzed_labels(struct bytes labels, struct buf *before, bool *any)
 {
@@ -21,7 +21,7 @@ check_fuzzed_labels(struct bytes labels, struct buf *before, bool *any)
     buf_put_bytes(before, labels);
 }
 
-/* Ascending, within the bounds, after *last_ms. */
+/* Times must ascend, within the bounds, after *last_ms. */
 static inline void
 check_fuzzed_batch(const struct sample_batch *b, int64_t *last_ms)
 {

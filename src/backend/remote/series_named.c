@@ -1,5 +1,5 @@
-/* series_named.c - see series_named.h. What is compared are hashes of the text between the braces,
- * and of the name before them. */
+/* series_named.c - see series_named.h. Compares hashes of the text between the braces, and of the
+ * name before them. */
 #include "backend/remote/series_named.h"
 
 #include <ctype.h>
@@ -9,8 +9,8 @@
 
 enum { NAME_BYTES_MAX = 1024 };
 
-/* Hashes from a brace to the one that closes it, without the blanks between labels. Gives the place
- * after it; 0: it is not closed. */
+/* Hashes the text from a brace to its closing brace, without blanks between labels. Returns the
+ * position after it; 0 if it is not closed. */
 static size_t
 hash_braces(struct bytes text, size_t from, uint64_t seed, uint64_t *ret_hash)
 {
@@ -38,7 +38,7 @@ series_named_read(struct series_named *named, struct bytes text)
         const uint8_t *brace = memchr(text.at + i, '{', text.size - i);
         if (brace == NULL) return;
         size_t at = (size_t)(brace - text.at);
-        size_t from = at; /* of the name before it */
+        size_t from = at; /* begin of the name before the brace */
         while (
             from > 0 && at - from < NAME_BYTES_MAX &&
             (isalnum(text.at[from - 1]) || text.at[from - 1] == '_' || text.at[from - 1] == ':')) {

@@ -1,11 +1,11 @@
 /*
- * series_named.h - series whose labels stand in a text, as stores name those that they refuse:
+ * series_named.h - series whose labels are in a text, as stores name those that they refuse:
  *
  *     out of order sample for series {__name__="up", job="x"}
  *     ... from series up{job="x"}
  *
- * Blanks between labels do not matter, their order does: they are expected as they are sorted here.
- * A series that is not found may be named nevertheless, in a way of its own.   Threads: one.
+ * Blanks between labels do not matter; labels must be in the order of Firekeep. A series that is
+ * not found may be named in another form.   Threads: one.
  */
 #ifndef BACKEND_REMOTE_SERIES_NAMED_H
 #define BACKEND_REMOTE_SERIES_NAMED_H
@@ -20,7 +20,7 @@ struct series_named {
 };
 
 void series_named_read(struct series_named *named, struct bytes text);
-/* Whether a series is named. `scratch` is used for the moment; without memory none is. */
+/* True if a series is named. `scratch` is used during the call; false without memory. */
 bool series_named_has(const struct series_named *named, struct bytes labels, struct buf *scratch);
 
 #endif

@@ -60,7 +60,7 @@ UNIT_TEST(test_values_with_quotes_and_braces_are_no_end)
     assert_true(has("up", "b"));
 }
 
-UNIT_TEST(test_what_names_nobody_has_none)
+UNIT_TEST(test_a_text_without_labels_names_no_series)
 {
     static const char *const texts[] = {"", "out of order sample\n", "}", "{", "a{b", "{\"", "{}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -87,7 +87,7 @@ main(void)
         cmocka_unit_test(test_all_labels_in_braces_are_a_series),
         cmocka_unit_test(test_a_name_may_stand_before_the_braces),
         cmocka_unit_test(test_values_with_quotes_and_braces_are_no_end),
-        cmocka_unit_test(test_what_names_nobody_has_none),
+        cmocka_unit_test(test_a_text_without_labels_names_no_series),
         cmocka_unit_test(test_no_more_are_kept_than_there_is_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,27 +1,25 @@
-/*
- * series_testing.h - random series as a server may send them (in any order, more than once, with
- * chunks that overlap), and a naive model of what has to be made of them. For tests.
- */
+/* series_testing.h - random series as a server may send them (in any order, more than once, with
+ * overlapping chunks), and a naive model of the result. For tests. */
 #ifndef BACKEND_REMOTE_SERIES_TESTING_H
 #define BACKEND_REMOTE_SERIES_TESTING_H
 
 #include <stdio.h>
 
 #include "backend/common/final_labels.h"
-#include "model/select.h"
 #include "lib/random_labels.h"
+#include "model/select.h"
 
 enum {
-    SENT_MAX = 24,         /* series, as they come */
-    SENT_LABELS_MAX = 4,   /* of each */
-    SENT_RUNS_MAX = 6,     /* of samples in ascending time */
-    SENT_SAMPLES_MAX = 20, /* of a run */
+    SENT_MAX = 24,         /* series that are sent */
+    SENT_LABELS_MAX = 4,   /* labels of a series */
+    SENT_RUNS_MAX = 6,     /* runs of samples in ascending time */
+    SENT_SAMPLES_MAX = 20, /* samples of a run */
 };
 
 struct sent_run {
     int64_t times_ms[SENT_SAMPLES_MAX];
     uint64_t bits[SENT_SAMPLES_MAX];
-    struct histogram *histograms; /* NULL: floats */
+    struct histogram *histograms; /* NULL for floats */
     uint32_t count;
 };
 
@@ -30,7 +28,7 @@ struct sent_series {
     uint32_t label_count;
     struct buf own;    /* canonical, as the server orders them */
     struct buf fields; /* as they are sent */
-    struct buf final;  /* as they have to come out */
+    struct buf final;  /* expected final labels */
     struct sent_run runs[SENT_RUNS_MAX];
     uint32_t run_count;
 };
@@ -42,9 +40,9 @@ struct sent {
     struct named_texts texts;
     struct sent_series series[SENT_MAX];
     uint32_t count;
-    int64_t min_ms, max_ms; /* of what is wanted */
-    bool once;              /* no two are one, no runs overlap */
-    bool may_refuse;        /* what is read may be wrong as long as an error follows: */
+    int64_t min_ms, max_ms; /* times of the question */
+    bool once;              /* series differ and runs do not overlap */
+    bool may_refuse;        /* a wrong result is allowed if an error follows: */
     bool is_wrong;
 };
 
@@ -57,7 +55,7 @@ sent_is_added(const struct sent *s, struct bytes name)
     return false;
 }
 
-/* `number`: of a set of labels that no other has, if they are to come once. */
+/* `number` determines the labels if series must differ. */
 static inline void
 sent_make_labels(struct sent *s, struct sent_series *x, uint32_t number)
 {
@@ -155,7 +153,7 @@ sent_fini(struct sent *s)
 
 /* --- the model -------------------------------------------------------------------------------- */
 
-/* The least of the labels after others; `at` NULL: none. */
+/* The least labels after `after`; `at` is NULL if there are none. */
 static inline struct bytes
 sent_next_labels(const struct sent *s, struct bytes after)
 {
@@ -170,7 +168,7 @@ sent_next_labels(const struct sent *s, struct bytes after)
     return any && best.size == 0 ? bytes_of("", 0) : best;
 }
 
-/* The least time of theirs from `from_ms` on; false: there is none. */
+/* Finds the least time of a series from `from_ms` on; false if there is none. */
 static inline bool
 sent_next_time(const struct sent *s, struct bytes labels, int64_t from_ms, int64_t *ret_ms)
 {
@@ -191,7 +189,7 @@ sent_next_time(const struct sent *s, struct bytes labels, int64_t from_ms, int64
     return any;
 }
 
-/* Whether one of theirs of that time has this value. */
+/* True if a sample of the series at that time has this value. */
 static inline bool
 sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b, uint32_t at)
 {
@@ -250,7 +248,7 @@ sent_check_samples(struct sent *s, const struct sent_reader *r, struct bytes lab
     return OK;
 }
 
-/* Reads it all, or of each series what chance says. */
+/* Reads everything, or random parts of each series. */
 static inline enum err
 sent_check(struct sent *s, const struct sent_reader *r, bool skips, struct why *why)
 {
@@ -260,7 +258,7 @@ sent_check(struct sent *s, const struct sent_reader *r, bool skips, struct why *
         if (e) return e;
         expected = sent_next_labels(s, expected);
         while (s->may_refuse && expected.at != NULL && !bytes_equal(labels, expected)) {
-            expected = sent_next_labels(s, expected); /* one that comes too late */
+            expected = sent_next_labels(s, expected); /* a series that comes too late */
             s->is_wrong = true;
         }
         assert_int_equal(labels.at == NULL, expected.at == NULL);

@@ -1,7 +1,5 @@
-/*
- * answer.c - answers of Timestream. They are bounded by the call's answer_bytes_max, and
- * every number and text in them by what is done with it.
- */
+/* answer.c - responses of Timestream. Their size is bounded by the call's answer_bytes_max, numbers
+ * and texts in them by the code that uses them. */
 #include <jansson.h>
 #include <stdio.h>
 
@@ -9,7 +7,7 @@
 #include "backend/timestream/timestream.h"
 
 enum {
-    WORDS_BYTES_MAX = 300, /* of a record's refusal: they are for people */
+    WORDS_BYTES_MAX = 300, /* of a record's refusal, for people */
     TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * WRITER_ANSWER_BYTES,
     KEEP_MINUTES_MAX = 7 * 24 * 60,
 };
@@ -53,10 +51,8 @@ timestream_rejections_fini(struct timestream_rejections *r)
     buf_fini(&r->texts);
 }
 
-/*
- * One word for Timestream's sentence. What it says is documented in general terms only, so single
- * words of it decide; the first line that has one of them does.
- */
+/* A reason word for Timestream's sentence. Its sentences are documented in general terms only, so
+ * single words decide; the first line that has one of them counts. */
 static const char *
 reason_of(const char *words, bool has_version)
 {
@@ -64,7 +60,7 @@ reason_of(const char *words, bool has_version)
         const char *reason;
         const char *marks[4];
     } rules[] = {
-        /* not shown: looked for in answers */
+        /* not shown: searched for in responses */
         {"type", {"type"}},
         {CONFLICT, {"same dimensions", "duplicate", "existing", "record version"}},
         {"outside_table_retention",
@@ -80,7 +76,7 @@ reason_of(const char *words, bool has_version)
     return "rejected";
 }
 
-/* False: it names no record of ours. */
+/* Takes a rejection. False if its record is not in the request. */
 static bool
 take_rejection(struct timestream_rejections *r, const json_t *json, uint32_t count)
 {
@@ -88,7 +84,7 @@ take_rejection(struct timestream_rejections *r, const json_t *json, uint32_t cou
     json_int_t version = json_integer_value(json_object_get(json, "ExistingVersion"));
     json_int_t index = json_integer_value(index_json);
     if (!json_is_integer(index_json) || index < 0 || index >= count) return false;
-    if (r->of[index].reason != NULL) return true; /* the first reason is as good as another */
+    if (r->of[index].reason != NULL) return true; /* the first reason counts */
     struct writer_step words = {.answer = ""};
     struct bytes text = text_of(json_object_get(json, "Reason"));
     if (text.size > WORDS_BYTES_MAX) text.size = WORDS_BYTES_MAX;
@@ -156,7 +152,7 @@ timestream_address_read(struct bytes body, char ret_endpoint[AWS_ENDPOINT_BYTES]
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-/* So long, in whole hours or days; 0: it was not said. */
+/* A duration in whole hours or days; 0 if missing. */
 static int64_t
 span_ms(const json_t *json, int64_t unit_ms)
 {
@@ -180,8 +176,8 @@ timestream_table_read(struct bytes body, struct timestream_table *ret_table)
     bool known = json_is_object(table);
     if (known) {
         ret_table->is_active = status.answer[0] == '\0' || strcmp(status.answer, "ACTIVE") == 0;
-        /* What is older than the memory store keeps goes to the magnetic store, if that may be
-         * written. */
+        /* Samples older than the memory store keeps go to the magnetic store, if it may be written.
+         */
         int64_t memory_ms = span_ms(hours, HOUR_MS), magnetic_ms = span_ms(days, DAY_MS);
         bool is_said = memory_ms > 0 && (magnetic_ms > 0 || !late);
         ret_table->takes_ms = late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;

@@ -78,7 +78,7 @@ UNIT_TEST(test_reasons_become_words)
     timestream_rejections_fini(&rejections);
 }
 
-UNIT_TEST(test_a_list_that_cannot_be_trusted_names_nobody)
+UNIT_TEST(test_an_invalid_list_names_no_record)
 {
     static const char *const bad[] = {
         "[]",
@@ -207,7 +207,7 @@ expect_table(const char *body, bool want_active, const char *want)
     assert_int_equal(table.is_active, want_active);
 }
 
-UNIT_TEST(test_a_table_is_told_in_words)
+UNIT_TEST(test_a_sentence_names_the_table)
 {
     expect_table(
         "{\"Table\":{\"TableStatus\":\"ACTIVE\",\"RetentionProperties\":{"
@@ -268,12 +268,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_records_are_those_that_are_named),
         cmocka_unit_test(test_reasons_become_words),
-        cmocka_unit_test(test_a_list_that_cannot_be_trusted_names_nobody),
+        cmocka_unit_test(test_an_invalid_list_names_no_record),
         cmocka_unit_test(test_long_reasons_of_all_records_fit),
         cmocka_unit_test(test_without_memory_for_words_it_is_said),
         cmocka_unit_test(test_the_first_usable_address_is_taken),
         cmocka_unit_test(test_what_is_no_address_is_refused),
-        cmocka_unit_test(test_a_table_is_told_in_words),
+        cmocka_unit_test(test_a_sentence_names_the_table),
         cmocka_unit_test(test_a_table_takes_what_its_stores_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,14 @@
 /*
  * asking.c - queries of Timestream, page by page.
  *
- * The client token makes a first request that is sent again the same query to Timestream. It is
- * good for five minutes, pages may be read for longer: so these have their own token only.
+ * The client token makes a repeated first request the same query for Timestream. It is valid for
+ * five minutes, and pages may be read for longer: so requests for pages have only the token of the
+ * page.
  *
- * Timestream wants to be asked where to send queries to, as endpoint.c says of records. Another
- * cell than ours answers 421: then the address is asked for again, once for each page.
+ * DescribeEndpoints gives the address for queries, as in endpoint.c for records. A wrong cell
+ * responds with 421: then the address is requested again, once for each page.
  *
- * The service counts what a query has scanned, page after page, and bills it.
+ * The service counts the bytes that a query has scanned, page after page, and bills them.
  */
 #include <stdio.h>
 
@@ -20,35 +21,35 @@ enum {
     MISDIRECTED = 421,
     STATEMENT_BYTES_MAX = 262144, /* of QueryString */
     BODY_BYTES_MAX = 4 << 20,
-    ANSWER_BYTES_MAX = 32 << 20, /* a page has 1 MB; as JSON more */
+    ANSWER_BYTES_MAX = 32 << 20, /* a page has 1 MB, and more as JSON */
     SCRATCH_BYTES_MAX = 64 << 20,
     ROWS_MAX = 1000, /* of a page */
 };
 
-static enum err
-no_memory(struct why *why)
+static struct timestream_reader *
+reader_of(const struct timestream_asking *a)
 {
-    return why_set(why, ERR_NOMEM, "not enough memory for a request");
+    return (struct timestream_reader *)a->base.q->of;
 }
 
 void
-asking_init(struct timestream_asking *a, struct timestream_view *view,
-            struct query_control *control)
+asking_init(struct timestream_asking *a, struct timestream_question *q)
 {
-    *a = (struct timestream_asking){.view = view, .control = control};
-    buf_init(&a->statement, view->base.budget, BODY_BYTES_MAX);
-    buf_init(&a->body, view->base.budget, BODY_BYTES_MAX);
-    buf_init(&a->answer, view->base.budget, ANSWER_BYTES_MAX);
-    page_init(&a->page, view->base.budget);
-    arena_init(&a->scratch, view->base.budget, SCRATCH_BYTES_MAX, 0);
+    struct budget *budget = q->base.budget;
+    *a = (struct timestream_asking){.columns = 0};
+    fetch_ask_init(&a->base, &q->base, BODY_BYTES_MAX);
+    buf_init(&a->statement, budget, BODY_BYTES_MAX);
+    buf_init(&a->answer, budget, ANSWER_BYTES_MAX);
+    page_init(&a->page, budget);
+    arena_init(&a->scratch, budget, SCRATCH_BYTES_MAX, 0);
 }
 
 void
 asking_fini(struct timestream_asking *a)
 {
     asking_end(a, false);
+    fetch_ask_fini(&a->base);
     buf_fini(&a->statement);
-    buf_fini(&a->body);
     buf_fini(&a->answer);
     page_fini(&a->page);
     arena_fini(&a->scratch);
@@ -62,18 +63,13 @@ is_misdirected(const struct http_call_answer *answer)
     return answer->status == MISDIRECTED;
 }
 
+/* Sends the request that was begun. */
 static enum err
-post(struct timestream_asking *a, const char *address, const char *const *headers, struct why *why)
+post(struct timestream_asking *a, const char *const *headers, struct why *why)
 {
-    snprintf(a->url, sizeof a->url, "%s/", address);
-    struct fetch_request request = {.method = "POST",
-                                    .url = a->url,
-                                    .headers = headers,
-                                    .body = buf_bytes(&a->body),
-                                    .wanted = aws_wanted,
-                                    .is_final = is_misdirected};
-    if (buf_error(&a->body)) return no_memory(why);
-    return fetch_open(a->view->base.session, a->control, &request, &a->fetch, why);
+    const struct fetch_request how = {
+        .headers = headers, .wanted = aws_wanted, .is_final = is_misdirected};
+    return fetch_ask_send(&a->base, &how, why);
 }
 
 #define CONTENT_TYPE "Content-Type: application/x-amz-json-1.0"
@@ -83,56 +79,55 @@ static enum err
 discover(struct timestream_asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 {
     static const char *const headers[] = {CONTENT_TYPE, TARGET("DescribeEndpoints"), NULL};
-    struct timestream_reader *of = timestream_reader_of(a->view);
+    struct timestream_reader *of = reader_of(a);
     const struct http_call_answer *answer;
     struct why wrong = {""};
     int64_t keep_ms = 0;
-    buf_clear(&a->body);
+    fetch_ask_begin(&a->base, of->service, "/");
+    buf_put_text(&a->base.body, "{}");
     buf_clear(&a->answer);
-    buf_put_text(&a->body, "{}");
-    enum err e = post(a, of->service, headers, why);
-    if (e == OK) e = fetch_await(a->fetch, &answer, why);
-    if (e == OK) e = fetch_expect_ok(a->fetch, why);
-    if (e == OK) e = fetch_read_all(a->fetch, &a->answer, why);
+    enum err e = post(a, headers, why);
+    if (e == OK) e = fetch_ask_await(&a->base, &answer, why);
+    if (e == OK) e = fetch_read_all(a->base.fetch, &a->answer, why);
     if (e == OK && timestream_address_read(buf_bytes(&a->answer), address, &keep_ms, &wrong)) {
         *why = wrong;
-        e = fetch_failed(a->fetch, ERR_CORRUPT, why);
+        e = fetch_ask_failed(&a->base, ERR_CORRUPT, why);
     }
     asking_end(a, false);
     if (e) return e;
-    lock_take(&of->lock);
+    lock_take(&of->base.lock);
     memcpy(of->address, address, AWS_ENDPOINT_BYTES);
-    of->address_due_ns = env_monotonic_ns(of->options.env) + keep_ms * NS_PER_MS;
-    lock_drop(&of->lock);
+    of->address_due_ns = env_monotonic_ns(of->base.options.env) + keep_ms * NS_PER_MS;
+    lock_drop(&of->base.lock);
     return OK;
 }
 
 static enum err
 find_address(struct timestream_asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 {
-    struct timestream_reader *of = timestream_reader_of(a->view);
-    int64_t now_ns = env_monotonic_ns(of->options.env);
+    struct timestream_reader *of = reader_of(a);
+    int64_t now_ns = env_monotonic_ns(of->base.options.env);
     if (of->is_fixed) {
         memcpy(address, of->service, AWS_ENDPOINT_BYTES);
         return OK;
     }
-    lock_take(&of->lock);
+    lock_take(&of->base.lock);
     bool known = of->address[0] != '\0' && now_ns < of->address_due_ns;
     memcpy(address, of->address, AWS_ENDPOINT_BYTES);
-    lock_drop(&of->lock);
+    lock_drop(&of->base.lock);
     return known ? OK : discover(a, address, why);
 }
 
-/* That address is not to be used any more; unless another one has taken its place. */
+/* Forgets the address of a URL, unless another address has replaced it. */
 static void
 forget_address(struct timestream_reader *of, const char *url)
 {
-    lock_take(&of->lock);
+    lock_take(&of->base.lock);
     if (strncmp(of->address, url, strlen(of->address)) == 0) of->address[0] = '\0';
-    lock_drop(&of->lock);
+    lock_drop(&of->base.lock);
 }
 
-/* The first page, or that of the token. */
+/* Requests the first page, or the page of the token. */
 static enum err
 send(struct timestream_asking *a, struct why *why)
 {
@@ -141,8 +136,8 @@ send(struct timestream_asking *a, struct why *why)
     struct json json;
     enum err e = find_address(a, address, why);
     if (e) return e;
-    buf_clear(&a->body);
-    json_init(&json, &a->body);
+    fetch_ask_begin(&a->base, address, "/");
+    json_init(&json, &a->base.body);
     json_object_open(&json);
     json_member_bytes(&json, "QueryString", buf_bytes(&a->statement));
     json_member_int(&json, "MaxRows", ROWS_MAX);
@@ -151,7 +146,7 @@ send(struct timestream_asking *a, struct why *why)
     else
         json_member_text(&json, "ClientToken", a->client_token);
     json_object_close(&json);
-    return post(a, address, headers, why);
+    return post(a, headers, why);
 }
 
 enum err
@@ -159,12 +154,12 @@ asking_begin(struct timestream_asking *a, uint32_t columns, struct why *why)
 {
     uint64_t random[2];
     asking_end(a, false);
-    if (buf_error(&a->statement)) return no_memory(why);
+    if (buf_error(&a->statement)) return fetch_no_request_memory(why);
     if (a->statement.size > STATEMENT_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "the query is too long for Timestream: %zu bytes",
                        a->statement.size);
     }
-    enum err e = env_random(timestream_reader_of(a->view)->options.env, random, sizeof random);
+    enum err e = env_random(reader_of(a)->base.options.env, random, sizeof random);
     if (e) return why_set(why, e, "no random numbers");
     hex_print_word(random[0], a->client_token);
     hex_print_word(random[1], a->client_token + HEX_WORD_BYTES);
@@ -179,7 +174,7 @@ asking_begin(struct timestream_asking *a, uint32_t columns, struct why *why)
 bool
 asking_has_more(const struct timestream_asking *a)
 {
-    return a->fetch != NULL;
+    return a->base.fetch != NULL;
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -187,14 +182,15 @@ asking_has_more(const struct timestream_asking *a)
 static enum err
 count_scanned(struct timestream_asking *a, struct why *why)
 {
-    struct timestream_reader *of = timestream_reader_of(a->view);
+    struct timestream_reader *of = reader_of(a);
     uint64_t more =
         a->page.scanned_bytes > a->counted_bytes ? a->page.scanned_bytes - a->counted_bytes : 0;
-    uint64_t max = of->options.settings->max_bytes;
+    uint64_t max = of->base.options.settings->max_bytes;
     a->counted_bytes += more;
-    atomic_fetch_add_explicit(&of->options.counts->scanned_bytes, more, memory_order_relaxed);
+    atomic_fetch_add_explicit(&of->base.options.counts->scanned_bytes, more, memory_order_relaxed);
     uint64_t all =
-        atomic_fetch_add_explicit(&a->view->scanned_bytes, more, memory_order_relaxed) + more;
+        atomic_fetch_add_explicit(&a->base.q->view->scanned_bytes, more, memory_order_relaxed) +
+        more;
     if (max == 0 || all <= max) return OK;
     return why_set(why, ERR_LIMIT,
                    "Timestream has scanned %llu bytes for the query, more than %llu (max_bytes)",
@@ -206,18 +202,16 @@ receive(struct timestream_asking *a, struct why *why)
 {
     const struct http_call_answer *answer;
     for (unsigned tries = 0;; tries++) {
-        enum err e = fetch_await(a->fetch, &answer, why);
+        enum err e = fetch_await(a->base.fetch, &answer, why);
         if (e) return e;
-        if (!is_misdirected(answer) || timestream_reader_of(a->view)->is_fixed || tries > 0) break;
-        forget_address(timestream_reader_of(a->view), a->url);
-        fetch_close(a->fetch);
-        a->fetch = NULL;
+        if (!is_misdirected(answer) || reader_of(a)->is_fixed || tries > 0) break;
+        forget_address(reader_of(a), (const char *)a->base.url.at);
         e = send(a, why);
         if (e) return e;
     }
-    enum err e = fetch_expect_ok(a->fetch, why);
+    enum err e = fetch_expect_ok(a->base.fetch, why);
     buf_clear(&a->answer);
-    return e ? e : fetch_read_all(a->fetch, &a->answer, why);
+    return e ? e : fetch_read_all(a->base.fetch, &a->answer, why);
 }
 
 enum err
@@ -226,10 +220,9 @@ asking_page(struct timestream_asking *a, const struct page_sink *to, struct why 
     enum err e = receive(a, why);
     if (e == OK) {
         e = page_read(&a->page, buf_bytes(&a->answer), a->columns, &a->scratch, to, why);
-        if (e == ERR_CORRUPT) e = fetch_failed(a->fetch, e, why);
+        if (e == ERR_CORRUPT) e = fetch_ask_failed(&a->base, e, why);
     }
-    fetch_close(a->fetch);
-    a->fetch = NULL;
+    fetch_ask_end(&a->base);
     if (e == OK) e = count_scanned(a, why);
     if (e == OK && a->page.token.size > 0) e = send(a, why);
     return e;
@@ -247,7 +240,7 @@ asking_all(struct timestream_asking *a, uint32_t columns, const struct page_sink
     return e;
 }
 
-/* So that nothing more is scanned and billed. Whether it worked is of no interest. */
+/* Cancels the query, so that nothing more is scanned and billed. Errors are ignored. */
 static void
 cancel_query(struct timestream_asking *a)
 {
@@ -256,23 +249,21 @@ cancel_query(struct timestream_asking *a)
     char address[AWS_ENDPOINT_BYTES];
     struct json json;
     if (find_address(a, address, NULL)) return;
-    buf_clear(&a->body);
-    json_init(&json, &a->body);
+    fetch_ask_begin(&a->base, address, "/");
+    json_init(&json, &a->base.body);
     json_object_open(&json);
     json_member_bytes(&json, "QueryId", buf_bytes(&a->page.query));
     json_object_close(&json);
-    if (post(a, address, headers, NULL)) return;
-    err_ignore(fetch_await(a->fetch, &answer, NULL), "the query may have ended");
-    fetch_close(a->fetch);
-    a->fetch = NULL;
+    if (post(a, headers, NULL)) return;
+    err_ignore(fetch_await(a->base.fetch, &answer, NULL), "the query may have ended");
+    fetch_ask_end(&a->base);
 }
 
 void
 asking_end(struct timestream_asking *a, bool cancel)
 {
-    bool is_under_way = a->fetch != NULL || a->page.token.size > 0;
-    fetch_close(a->fetch);
-    a->fetch = NULL;
+    bool is_under_way = a->base.fetch != NULL || a->page.token.size > 0;
+    fetch_ask_end(&a->base);
     if (cancel && is_under_way && a->page.query.size > 0) cancel_query(a);
     buf_clear(&a->page.token);
     buf_clear(&a->page.query);

@@ -1,12 +1,12 @@
 /*
- * batch.c - records, and what they have in common.
+ * batch.c - the records of a call, and their common attributes.
  *
- * Timestream bills what is common to the records of a call once, and most of a sample is labels
- * that its neighbours have, too. So the labels that all records have are kept aside: with the first
- * record these are all of its labels, and with each further one they become fewer. A record is
- * written with those of its labels that are not common when it comes. A label that is common no
- * longer because of it is missing in the records before, and in each of them it is the same: so it
- * is written once, at the end of `left`, and each record knows from where on `left` is what it
+ * Timestream bills common attributes of the records of a call once, and most of a sample is labels
+ * that its neighbours have, too. So the labels that all records have are kept apart: with the first
+ * record these are all of its labels, and with each further record they become fewer. A record is
+ * encoded with those of its labels that are not common when it is added. A label that is then no
+ * longer common is missing in all earlier records, with the same value: so it is written once, at
+ * the end of `left`, and each record has the position in `left` after which are the labels that it
  * lacks.
  *
  *     A{job=x,host=1}  common job=x host=1   texts A{}                left
@@ -15,10 +15,10 @@
  *
  * So each label is encoded once, and a record that is refused changes nothing.
  *
- * A record of another target costs the others what they had in common. Where that is more than a
- * call costs by being rounded up to a KiB, the record begins another call; but not before the call
- * is a quarter full, lest series that come in no order make calls of a few records each. Of samples
- * that come in runs of 40 of one node it saves a third of the bill.
+ * After a record of another target the others have less in common. If that costs more than rounding
+ * another call up to a KiB, the record begins another call; but not before the call is a quarter
+ * full, because unsorted series would make calls of a few records. With samples in runs of 40 of
+ * one node this saves a third of the bill.
  */
 #include "backend/timestream/timestream.h"
 #include "wire/label_bytes.h"
@@ -26,7 +26,7 @@
 enum {
     KIB = 1024,
     SPLIT_RECORDS = TIMESTREAM_RECORDS_MAX / 4,
-    PIECE_BYTES_MAX = 64 << 10, /* far more than labels or a record that Timestream takes */
+    PIECE_BYTES_MAX = 64 << 10, /* far more than labels or a record that Timestream accepts */
     TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * PIECE_BYTES_MAX,
     BODY_BYTES_AROUND = 160,
     DIMENSION_BYTES_AROUND = 24,
@@ -85,12 +85,12 @@ timestream_batch_clear(struct timestream_batch *b)
 
 /* --- what is common --------------------------------------------------------------------------- */
 
-/* Steps through labels but the metric's name, which it keeps. */
+/* Steps through labels except the metric's name, which it keeps. */
 struct batch_walk {
     struct cursor rest;
     bool more;
     struct label label;
-    struct bytes bytes; /* of the label, canonical */
+    struct bytes bytes; /* the label, canonical */
     struct bytes metric;
 };
 
@@ -115,8 +115,7 @@ walk_of(struct bytes labels)
     return w;
 }
 
-/* Sorts an item's labels into those of its own and those that go on being common. Gives the
- * metric's name. */
+/* Splits an item's labels into its own and those that stay common. Returns the metric's name. */
 static struct bytes
 split(const struct timestream_batch *b, struct bytes labels, struct timestream_scratch *s)
 {
@@ -137,15 +136,15 @@ split(const struct timestream_batch *b, struct bytes labels, struct timestream_s
 
 /* --- adding ----------------------------------------------------------------------------------- */
 
-/* What a record brings with it. */
+/* The changes that a record makes. */
 struct addition {
-    struct timestream_size leaving; /* labels that are common no longer */
-    struct timestream_size common;  /* from now on */
+    struct timestream_size leaving; /* labels that are no longer common */
+    struct timestream_size common;  /* labels that stay common */
     uint32_t counted_bytes;
 };
 
-/* What there is to be written besides the record: labels that leave; and of the first record, whose
- * labels are all common, only how much they are. */
+/* Measures the changes: labels that leave; for the first record, whose labels are all common, only
+ * their size. */
 static enum err
 measure(const struct timestream_batch *b, struct timestream_scratch *s, struct addition *a,
         struct why *why)
@@ -161,7 +160,7 @@ measure(const struct timestream_batch *b, struct timestream_scratch *s, struct a
     return e;
 }
 
-/* All is written: it becomes part of the batch. On an error nothing has changed. */
+/* Makes a written record part of the batch. Nothing changes after an error. */
 static enum err
 commit(struct timestream_batch *b, const struct timestream_scratch *s, const struct addition *a)
 {
@@ -175,7 +174,7 @@ commit(struct timestream_batch *b, const struct timestream_scratch *s, const str
     if (e == OK && b->count == 0) {
         buf_put_bytes(&b->common, buf_bytes(&s->staying));
         e = buf_error(&b->common);
-    } else if (e == OK && a->leaving.count > 0) { /* they are fewer: there is room */
+    } else if (e == OK && a->leaving.count > 0) { /* they are fewer, so there is room */
         if (s->staying.size > 0) memcpy(b->common.at, s->staying.at, s->staying.size);
         b->common.size = s->staying.size;
     }
@@ -246,7 +245,7 @@ timestream_batch_kib(const struct timestream_batch *b)
     return (b->counted_bytes + b->common_size.bytes + KIB - 1) / KIB;
 }
 
-/* One record, with what it lacks put into the list of its dimensions. */
+/* Puts a record, with the labels that it lacks in its list of dimensions. */
 static void
 put_record(const struct timestream_batch *b, uint32_t i, struct buf *to)
 {
@@ -259,7 +258,7 @@ put_record(const struct timestream_batch *b, uint32_t i, struct buf *to)
         return;
     }
     struct bytes left = bytes_of(b->left.at + left_from, b->left.size - left_from);
-    /* Behind the list come a time and a version, and no other bracket. */
+    /* A time and a version follow the list, and no other bracket. */
     const uint8_t *end = memrchr(text.at, ']', text.size);
     buf_put(to, text.at, (size_t)(end - text.at));
     bool is_first = end[-1] == '[';

@@ -368,7 +368,7 @@ UNIT_TEST(test_dimensions_are_counted_wherever_they_stand)
     assert_non_null(strstr(why.text, "128"));
 }
 
-/* Whether a record that makes `host` leave after so many others begins another call. */
+/* Says whether a record that makes `host` leave after so many others begins another call. */
 static enum writer_add
 add_other_host(unsigned count, const char *host)
 {

@@ -1,9 +1,5 @@
-/*
- * columns.c - the table's columns, and the labels that they stand for:
- * wire/point/timestream_record.h, undone.
- *
- * Kept of DESCRIBE: for each column its name and its kind, each with a varint length.
- */
+/* columns.c - the table's columns, and their labels: decodes wire/point/timestream_record.h. * The
+ * kept rows of DESCRIBE have for each column its name and its kind, each with a varint length. */
 #include "backend/timestream/reading.h"
 
 #include <strings.h>
@@ -15,12 +11,6 @@
 
 enum { PREFIX_BYTES = 3, NAME_BYTES_MAX = 64 * 1024 };
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
-
 /* --- names ------------------------------------------------------------------------------------ */
 
 static bool
@@ -30,7 +20,7 @@ begins_with(struct bytes text, const char *start)
     return text.size >= size && memcmp(text.at, start, size) == 0;
 }
 
-/* The digits at the end of a shortened name; empty: it is not shortened. */
+/* The digits at the end of a shortened name; empty if it is not shortened. */
 static struct bytes
 digits_of(struct bytes name)
 {
@@ -44,7 +34,7 @@ digits_of(struct bytes name)
     return ours ? digits : bytes_of(NULL, 0);
 }
 
-/* Whether it holds the names of others: N__ or M__, and digits. */
+/* True if a column keeps the names of others: N__ or M__, and digits. */
 static bool
 is_keeper(struct bytes column)
 {
@@ -56,12 +46,12 @@ is_keeper(struct bytes column)
 
 enum whose { OF_DIMENSION, OF_MEASURE, OF_KEPT };
 
-/* Whether the destination would write the plain name so: another writer may have, which meant the
- * name itself. */
+/* True if the destination would write the plain name so. If not, another writer wrote the name
+ * itself. */
 static bool
 is_coded(struct bytes coded, struct bytes plain, enum whose whose, struct buf *scratch)
 {
-    bool same = whose == OF_KEPT; /* what it keeps is never shortened */
+    bool same = whose == OF_KEPT; /* kept names are never shortened */
     if (plain.size == 0 && whose != OF_MEASURE) return false;
     for (int keep_colons = 0; keep_colons < 2 && !same; keep_colons++) {
         buf_clear(scratch);
@@ -74,7 +64,7 @@ is_coded(struct bytes coded, struct bytes plain, enum whose whose, struct buf *s
     return same;
 }
 
-/* What a name that is not shortened stands for. */
+/* Decodes a name that is not shortened. */
 static enum err
 decode(struct bytes name, enum whose whose, struct arena *arena, struct bytes *ret, struct why *why)
 {
@@ -86,10 +76,10 @@ decode(struct bytes name, enum whose whose, struct arena *arena, struct bytes *r
     enum err e = OK;
     if (escaped_name_get(&plain, name) && is_coded(name, buf_bytes(&plain), whose, &again)) {
         struct bytes copy = arena_copy(arena, buf_bytes(&plain));
-        if (copy.at == NULL && copy.size > 0) e = no_memory(why);
+        if (copy.at == NULL && copy.size > 0) e = fetch_no_memory(why);
         *ret = copy.size == 0 ? bytes_of("", 0) : copy;
     } else if (buf_error(&plain) || buf_error(&again)) {
-        e = no_memory(why);
+        e = fetch_no_memory(why);
     }
     buf_fini(&plain);
     buf_fini(&again);
@@ -160,7 +150,7 @@ name_label(struct timestream_columns *c, struct dimension *d, struct arena *aren
     if (d->is_keeper) return OK;
     if (digits.size == 0) return decode(d->column, OF_DIMENSION, arena, &d->label, why);
     d->keeper = find_keeper(c, "N__", digits);
-    if (d->keeper == UINT32_MAX) d->label = d->column; /* nothing says more */
+    if (d->keeper == UINT32_MAX) d->label = d->column; /* its name is unknown */
     return OK;
 }
 
@@ -173,7 +163,7 @@ columns_take(struct timestream_columns *c, struct bytes kept,
     c->count = 0;
     c->has_double = c->has_varchar = false;
     c->is_raw = settings->schema == TIMESTREAM_CONNECTOR;
-    if (copy.at == NULL && kept.size > 0) return no_memory(why);
+    if (copy.at == NULL && kept.size > 0) return fetch_no_memory(why);
     for (struct cursor at = cursor_of(copy); cursor_left(&at) > 0 && e == OK;) {
         struct bytes name = cursor_counted(&at);
         e = take_column(c, name, cursor_counted(&at), settings, why);
@@ -186,7 +176,7 @@ columns_take(struct timestream_columns *c, struct bytes kept,
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The whole name of a shortened one, which a dimension of the row has. */
+/* The whole of a shortened name, which a dimension of the row has. */
 static enum err
 kept_name(uint32_t keeper, struct bytes shortened, const struct bytes *values, struct arena *arena,
           struct bytes *ret, struct why *why)
@@ -207,7 +197,7 @@ metric_name(const struct timestream_columns *c, struct bytes measure, const stru
     return kept_name(find_keeper(c, "M__", digits), measure, values, arena, ret, why);
 }
 
-/* Tables of several writers may have a label twice, as it is and shortened. */
+/* Tables of several writers may have a label twice, in full and shortened. */
 static bool
 has_label(const struct label *labels, uint32_t count, struct bytes name)
 {
@@ -251,12 +241,12 @@ take_number(struct cursor *c, unsigned digits, char after, int64_t *ret)
     return after == 0 || cursor_u8(c) == (uint8_t)after;
 }
 
-/* Of the Gregorian calendar, from 1970-01-01: eras of 400 years, which begin with March. */
+/* Days of the Gregorian calendar from 1970-01-01, by eras of 400 years, which begin in March. */
 static int64_t
 days_since_epoch(int64_t year, int64_t month, int64_t day)
 {
     if (month <= 2) year--;
-    int64_t era = year / 400, in_era = year % 400; /* no year is below 0 here */
+    int64_t era = year / 400, in_era = year % 400; /* years are not negative here */
     int64_t in_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
     return era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
 }

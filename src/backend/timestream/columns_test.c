@@ -218,7 +218,7 @@ UNIT_TEST(test_a_table_of_the_connector_has_labels_as_they_are)
                                                    bytes_of_text("z")};
     uint32_t count;
     assert_int_equal(asked_table_init(&t, TIMESTREAM_CONNECTOR, names, "up"), OK);
-    assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__up"), values, &t.q.arena,
+    assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__up"), values, &t.q.base.arena,
                                     labels, &count, NULL),
                      OK);
     assert_int_equal(count, 4);
@@ -242,7 +242,7 @@ UNIT_TEST(test_a_label_with_two_columns_is_the_first_that_has_a_value)
         struct bytes values[TIMESTREAM_COLUMNS_MAX] = {bytes_of(NULL, 0), bytes_of_text("second"),
                                                        bytes_of_text("job")};
         if (first) values[0] = bytes_of_text("first");
-        assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("up"), values, &t.q.arena,
+        assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("up"), values, &t.q.base.arena,
                                         labels, &count, NULL),
                          OK);
         assert_int_equal(count, 2);
@@ -264,8 +264,8 @@ UNIT_TEST(test_what_the_destination_would_not_write_stands_for_itself)
         values[i] = bytes_of_text("x");
     }
     assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
-    assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__x_2e_y"), values, &t.q.arena,
-                                    labels, &count, NULL),
+    assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__x_2e_y"), values,
+                                    &t.q.base.arena, labels, &count, NULL),
                      OK);
     assert_int_equal(count, 5);
     assert_true(bytes_equal_text(labels[0].value, "U__x_2e_y"));
@@ -288,8 +288,8 @@ UNIT_TEST(test_other_columns_are_an_error_in_a_table_that_is_ours)
         columns_put(&t.kept,
                     (struct bytes[]){bytes_of_text("measure_value::bigint"),
                                      bytes_of_text("bigint"), bytes_of_text("MEASURE_VALUE")});
-        enum err e =
-            columns_take(columns, buf_bytes(&t.kept), &t.settings.u.timestream, &t.q.arena, &t.why);
+        enum err e = columns_take(columns, buf_bytes(&t.kept), &t.settings.u.timestream,
+                                  &t.q.base.arena, &t.why);
         assert_int_equal(e, schemas[i] == TIMESTREAM_FIREKEEP ? ERR_IO : OK);
         if (e) assert_non_null(strstr(t.why.text, "measure_value::bigint"));
         free(columns);

@@ -1,35 +1,33 @@
 /*
- * endpoint.c - who we are for Timestream, and where it is.
+ * endpoint.c - credentials, and the address of Timestream.
  *
- * Timestream wants to be asked where to send requests to: DescribeEndpoints, at the service's
- * address in the region, gives the address of a cell, which is good for as long as it says. Another
- * cell than ours answers 421; then the question is asked again. Whoever says where Timestream is,
- * by `write_endpoint` or by AWS_ENDPOINT_URL..., as with PrivateLink, is believed, and nobody is
- * asked.
+ * DescribeEndpoints, at the service's address in the region, gives the address of a cell and how
+ * long it is valid. A wrong cell responds with 421; then the address is requested again. An address
+ * from `write_endpoint` or AWS_ENDPOINT_URL..., as with PrivateLink, is used without a request.
  *
- *     prepare(NULL) --+--> KEYS -- keys --+--> ADDRESS -- an answer --> done
+ *     prepare(NULL) --+--> KEYS -- keys --+--> ADDRESS -- response --> done
  *                     '-- keys are good --'       '-- not due: done
  */
 #include <stdio.h>
 
 #include "backend/timestream/timestream.h"
 
-enum { PUT_OFF_S = 60 /* an address that still works and could not be asked for again */ };
+enum { PUT_OFF_S = 60 /* until an address that still works is requested again after a failure */ };
 
 enum endpoint_stage { STAGE_KEYS, STAGE_ADDRESS };
 
 struct timestream_client {
     /* Immutable after timestream_client_new(). */
     struct writer_options options;
-    struct aws_caller *caller; /* to the service's address: whom to ask */
-    bool is_fixed;             /* requests go there */
+    struct aws_caller *caller; /* to the service's address */
+    bool is_fixed;             /* all requests go to the service's address */
 
-    char address[AWS_ENDPOINT_BYTES]; /* of the cell, as an endpoint; "": not known */
+    char address[AWS_ENDPOINT_BYTES]; /* of the cell, as an endpoint; "" if unknown */
     uint32_t generation;              /* of the address */
     int64_t address_due_ns;
     bool address_refused;
 
-    /* Of a preparation under way. */
+    /* State of a running preparation. */
     enum endpoint_stage stage;
     uint32_t asking_keys;
 };
@@ -132,7 +130,7 @@ take_address(struct timestream_client *c, const struct http_call_answer *answer,
     struct why why = {""};
     int64_t keep_ms;
     aws_caller_judge(c->caller, c->asking_keys, answer, step);
-    if (step->verdict == VERDICT_AGAIN) { /* it is signed with the right time now */
+    if (step->verdict == VERDICT_AGAIN) { /* the next request is signed with the right time */
         ask_address(c, step);
         return;
     }
@@ -146,7 +144,7 @@ take_address(struct timestream_client *c, const struct http_call_answer *answer,
         }
         step_done(step, VERDICT_RETRY, "endpoint", why.text);
     }
-    /* An address that still works is used until another one can be had. */
+    /* An address that still works is used until the next one is known. */
     if (c->address[0] == '\0' || c->address_refused) return;
     char said[WRITER_ANSWER_BYTES];
     c->address_due_ns = env_monotonic_ns(c->options.env) + PUT_OFF_S * NS_PER_S;

@@ -32,7 +32,7 @@ read_scalar(struct scan *s)
     return value.at == NULL ? bytes_of("", 0) : value;
 }
 
-/* {"ScalarValue":"1.5"} or {"NullValue":true}, of which a page has nothing else a million times. */
+/* Reads {"ScalarValue":"1.5"} or {"NullValue":true}, the bulk of a page. */
 static struct bytes
 read_datum(struct scan *s)
 {
@@ -82,7 +82,7 @@ read_rows(struct scan *s, uint32_t columns, const struct page_sink *to, struct w
     scan_expect(s, '[');
     while (e == OK && scan_item(s)) {
         bool has_data = false;
-        arena_reset(s->arena); /* nothing before is needed any more */
+        arena_reset(s->arena); /* texts of earlier rows are not needed */
         scan_expect(s, '{');
         while (scan_key(s, &key)) {
             bool is_data = bytes_equal_text(key, "Data");

@@ -1,51 +1,33 @@
 /*
- * reading.h - what the files of the source type timestream share. Private to backend/timestream.
+ * reading.h - shared by the files of the source type timestream. Private to backend/timestream.
  *
- *     timestream_reader.c  the answerer: which series there are, and their samples by blocks
- *     columns.c            what the table's columns are called, and which labels they stand for
+ *     timestream_reader.c  series, samples of blocks of series, look-ups
+ *     columns.c            the table's columns, and their labels
  *     statement.c          SQL
  *     asking.c             queries, page by page
  *     page.c               a page
  *
- * A question is answered in three steps: what columns the table has, which series (one row each,
- * with the number of their samples), and samples by blocks of series (series_blocks.h), several
- * pieces of time at once.
+ * A question is answered in three steps: the columns of the table, its series (one row each, with
+ * the number of samples), and samples of blocks of series, several pieces of time at once.
  */
 #ifndef BACKEND_TIMESTREAM_READING_H
 #define BACKEND_TIMESTREAM_READING_H
 
 #include "backend/aws/credentials.h"
-#include "backend/common/series_blocks.h"
-#include "backend/fetch/fetch.h"
+#include "backend/fetch/fetch_reader.h"
 #include "backend/timestream/page.h"
-#include "base/lock.h"
 
 struct timestream_reader {
-    struct answerer answerer; /* first: it is handed out */
-    struct reader_options options;
-    struct external_labels external;
-    struct fetcher *fetcher;
-    char service[AWS_ENDPOINT_BYTES]; /* where to ask for the address, */
-    bool is_fixed;                    /* or where all requests go */
+    struct fetch_reader base;         /* first */
+    char service[AWS_ENDPOINT_BYTES]; /* the endpoint that knows the address of the cell, */
+    bool is_fixed;                    /* or that gets all requests */
 
-    struct lock lock;                 /* LOCK_RANK_SOURCE; guards the rest */
-    char address[AWS_ENDPOINT_BYTES]; /* of the cell; "": not known */
+    /* Guarded by the lock of `base`. */
+    char address[AWS_ENDPOINT_BYTES]; /* of the cell; "" if unknown */
     int64_t address_due_ns;
-    struct buf columns;       /* as columns_take() reads them; empty: not asked yet */
-    int64_t columns_asked_ns; /* when the question for them was sent */
+    struct buf columns;       /* as columns_take() reads them; empty before the first query */
+    int64_t columns_asked_ns; /* when the query for them was sent */
 };
-
-struct timestream_view {
-    struct fetch_view base; /* first */
-    int64_t opened_ns;
-    _Atomic uint64_t scanned_bytes;
-};
-
-static inline struct timestream_reader *
-timestream_reader_of(const struct timestream_view *view)
-{
-    return (struct timestream_reader *)view->base.of;
-}
 
 /* --- columns.c -------------------------------------------------------------------------------- */
 
@@ -53,142 +35,142 @@ enum { TIMESTREAM_COLUMNS_MAX = 256 };
 
 /* A dimension of the table. */
 struct dimension {
-    struct bytes column; /* as it is called there */
-    struct bytes label;  /* the label that it stands for; of keepers and what they keep empty */
-    uint32_t keeper;     /* the dimension that has the label's name; UINT32_MAX: none */
-    bool is_keeper;      /* it has the names of others */
+    struct bytes column; /* its name in the table */
+    struct bytes label;  /* its label; empty for keepers and the dimensions whose names they keep */
+    uint32_t keeper; /* the dimension that keeps the label's name; UINT32_MAX if there is none */
+    bool is_keeper;  /* it keeps the names of other dimensions */
 };
 
 struct timestream_columns {
     struct dimension dimensions[TIMESTREAM_COLUMNS_MAX];
     uint32_t count;
     bool has_double, has_varchar;
-    bool is_raw; /* names stand for themselves: schema connector */
+    bool is_raw; /* names are not coded: schema connector */
 };
 
-/* Whether rows may have the label there. */
+/* True if rows may have the label in the dimension. */
 static inline bool
 dimension_may_have(const struct dimension *d, struct bytes label)
 {
     return !d->is_keeper && (d->keeper != UINT32_MAX || bytes_equal(d->label, label));
 }
 
-/* A row of DESCRIBE, to be kept. */
+/* Appends a row of DESCRIBE. */
 void columns_put(struct buf *to, const struct bytes *cells);
 enum { DESCRIBE_COLUMNS = 3 };
-/* What was kept. Texts lie in `arena`. ERR_IO: it is no table that can be read so; ERR_LIMIT: too
- * many dimensions; ERR_NOMEM. */
+/* Reads the rows that columns_put() appended. Texts lie in `arena`. ERR_IO: the table cannot be
+ * read with this schema; ERR_LIMIT: too many dimensions; ERR_NOMEM. */
 MUST_CHECK enum err columns_take(struct timestream_columns *columns, struct bytes kept,
                                  const struct timestream_read_settings *settings,
                                  struct arena *arena, struct why *why);
 
-/*
- * The labels of a row: its measure, and a value for each dimension; `at` NULL: it has none.
- * Texts lie in the row, in the columns or in `arena`. *ret_count of FINAL_LABELS_MAX. ERR_NOMEM.
- */
+/* Makes the labels of a row from its measure and a value for each dimension, whose `at` is NULL if
+ * it has none. Texts lie in the row, in the columns or in `arena`. There is room for
+ * FINAL_LABELS_MAX. ERR_NOMEM. */
 MUST_CHECK enum err columns_labels(const struct timestream_columns *columns, struct bytes measure,
                                    const struct bytes *values, struct arena *arena,
                                    struct label *labels, uint32_t *ret_count, struct why *why);
 
-/* "2006-01-02 15:04:05.000000000", UTC, as Unix milliseconds, rounded down. False: it is no time.
- */
+/* Reads "2006-01-02 15:04:05.000000000", UTC, as Unix milliseconds, rounded down. False if it is
+ * invalid. */
 bool timestream_time_read(struct bytes text, int64_t *ret_ms);
 
 /* --- asking.c --------------------------------------------------------------------------------- */
 
-/* One query, and its answer page by page. */
+struct timestream_question;
+
+/* One query, and its response page by page. */
 struct timestream_asking {
-    struct timestream_view *view;
-    struct query_control *control;
+    struct fetch_ask base; /* first; open while there is another page to be read */
     struct buf statement;
-    uint32_t columns; /* of its rows */
+    uint32_t columns; /* number of columns of its rows */
     char client_token[33];
-    char url[AWS_ENDPOINT_BYTES + 1];
-    struct buf body;
     struct buf answer;
     struct timestream_page page;
-    struct arena scratch;
-    uint64_t counted_bytes; /* that were scanned, and are counted */
-    struct fetch *fetch;    /* of the next page; NULL: there is none */
+    struct arena scratch;   /* of one page */
+    uint64_t counted_bytes; /* scanned bytes that are counted */
 };
-void asking_init(struct timestream_asking *a, struct timestream_view *view,
-                 struct query_control *control);
+void asking_init(struct timestream_asking *a, struct timestream_question *q);
 void asking_fini(struct timestream_asking *a);
 
-/* Sends the statement, and waits for nothing but the address. */
+/* Sends the statement; waits only for the address. */
 MUST_CHECK enum err asking_begin(struct timestream_asking *a, uint32_t columns, struct why *why);
-/* Whether there is another page to be read. */
+/* True if there is another page to read. */
 bool asking_has_more(const struct timestream_asking *a);
-/* Reads it, and asks for the one after it. Errors of fetch.h and page.h; ERR_LIMIT: more than the
- * source may scan for a query. */
+/* Reads the next page, and requests the page after it. Errors of fetch.h and page.h; ERR_LIMIT: the
+ * query scans more than max_bytes. */
 MUST_CHECK enum err asking_page(struct timestream_asking *a, const struct page_sink *to,
                                 struct why *why);
-/* All pages, one after another. */
+/* Sends the statement and reads all pages, one after another. */
 MUST_CHECK enum err asking_all(struct timestream_asking *a, uint32_t columns,
                                const struct page_sink *to, struct why *why);
-/* What was not read is given up; with `cancel` the service is told. */
+/* Gives up what was not read; with `cancel` the service stops the query. */
 void asking_end(struct timestream_asking *a, bool cancel);
 
 /* --- statement.c; out of memory shows in buf_error(to) ---------------------------------------- */
-
-struct timestream_question {
-    struct timestream_view *view;
-    struct timestream_reader *of;
-    struct query_control *control;
-    struct budget *budget;
-    struct timestream_columns columns;
-    int64_t min_ms, max_ms; /* within what Timestream's times are; min > max: nothing is asked */
-    struct matcher **matchers;
-    uint32_t matcher_count;
-    struct arena arena;
-};
-
-/* A name, or a text, of any bytes. */
-void statement_identifier_put(struct buf *to, struct bytes name);
-void statement_text_put(struct buf *to, struct bytes text);
-
-void statement_describe(struct buf *to, const struct timestream_read_settings *settings);
-/* False: no series can be selected; nothing was written. */
-bool statement_may_select(const struct timestream_question *q);
-/* Rows: measure, each dimension, number of samples, first time, last time. */
-void statement_series(struct buf *to, const struct timestream_question *q);
 
 /* Columns of look-ups. */
 struct timestream_wanted {
     bool measure;
     bool dimensions[TIMESTREAM_COLUMNS_MAX];
 };
-/* Those that may have the label, and those that tell whether a row is selected. Returns how many;
- * 0: no row has the label. */
-uint32_t statement_wanted(const struct timestream_question *q, struct bytes label,
-                          struct timestream_wanted *ret);
-/* Rows: of these, the measure first, what there is, each once. */
-void statement_distinct(struct buf *to, const struct timestream_question *q,
-                        const struct timestream_wanted *wanted);
-/* One row: the least and the greatest measure, and of each dimension a value, if there is one,
- * whatever the matchers are. */
-void statement_filled(struct buf *to, const struct timestream_question *q);
-
-/* A series: its measure, and the values of all dimensions (`at` NULL: none), as they are stored. */
+/* A series: its measure, and the values of all dimensions as they are stored; `at` is NULL if there
+ * is none. */
 struct timestream_key {
     struct bytes measure;
     struct bytes values[TIMESTREAM_COLUMNS_MAX];
 };
-/* In what the series of a block differ. */
+/* The columns in which the series of a block differ. */
 struct timestream_varying {
     bool measure;
     uint32_t dimensions[TIMESTREAM_COLUMNS_MAX];
     uint32_t count;
 };
-/*
- * Of series: the first one, and in what others differ. Rows: time, the double, the varchar (null
- * where the table has none), the measure if it varies, varying dimensions. `selected`: what the
- * series have, of those that vary; empty: all that is so.
- */
+
+struct timestream_question {
+    struct fetch_question base; /* first; `scratch` is of one row */
+    struct timestream_columns columns;
+    struct timestream_wanted wanted; /* of FETCH_VALUES */
+    struct buf key;
+
+    /* The block that is fetched. */
+    const struct series_block *block;
+    struct timestream_varying varying;
+    struct table numbers; /* numbers of its keys by hash */
+    struct timestream_key one, other;
+
+    uint64_t junk; /* rows whose value Firekeep cannot have written */
+    struct why warning;
+};
+
+/* Put a name, or a text, of any bytes. */
+void statement_identifier_put(struct buf *to, struct bytes name);
+void statement_text_put(struct buf *to, struct bytes text);
+
+void statement_describe(struct buf *to, const struct timestream_read_settings *settings);
+/* False if no series can be selected. */
+bool statement_may_select(const struct timestream_question *q);
+/* Rows have measure, each dimension, number of samples, first time, last time. */
+void statement_series(struct buf *to, const struct timestream_question *q);
+
+/* Finds the columns that may have the label, and those that matchers need. Returns how many; 0 if
+ * no row has the label. */
+uint32_t statement_wanted(const struct timestream_question *q, struct bytes label,
+                          struct timestream_wanted *ret);
+/* Rows have these columns, the measure first; each row once. */
+void statement_distinct(struct buf *to, const struct timestream_question *q,
+                        const struct timestream_wanted *wanted);
+/* One row: the least and the greatest measure, and for each dimension a value, if there is one.
+ * Matchers are ignored. */
+void statement_filled(struct buf *to, const struct timestream_question *q);
+
+/* Samples of series, given by the first of them and the columns in which they differ. Rows have
+ * time, the double, the varchar (null if the table has none), the measure if it varies, varying
+ * dimensions. `selected`: a condition on the varying columns; empty for all rows. */
 void statement_samples(struct buf *to, const struct timestream_question *q,
                        const struct timestream_key *one, const struct timestream_varying *varying,
                        struct bytes selected, int64_t min_ms, int64_t max_ms);
-/* One of the series, for `selected`. */
+/* Appends a series to `selected`. */
 void statement_selected_put(struct buf *to, const struct timestream_question *q,
                             const struct timestream_key *key,
                             const struct timestream_varying *varying);

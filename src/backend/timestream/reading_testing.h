@@ -41,24 +41,24 @@ asked_table_init(struct asked_table *t, enum timestream_schema schema,
     memset(t, 0, sizeof *t);
     t->settings.u.timestream = (struct timestream_read_settings){
         .database = "me\"trics", .table = "prom", .schema = schema};
-    t->reader.options.settings = &t->settings;
-    t->q.of = &t->reader;
-    t->q.min_ms = 1000;
-    t->q.max_ms = 1999;
-    arena_init(&t->q.arena, NULL, 1 << 20, 0);
+    t->reader.base.options.settings = &t->settings;
+    t->q.base.of = &t->reader.base;
+    t->q.base.min_ms = 1000;
+    t->q.base.max_ms = 1999;
+    arena_init(&t->q.base.arena, NULL, 1 << 20, 0);
     assert_int_equal(selector_parse(bytes_of_text(selector), &t->selector, NULL), OK);
-    t->q.matchers = t->selector.matchers;
-    t->q.matcher_count = t->selector.count;
+    t->q.base.matchers = t->selector.matchers;
+    t->q.base.matcher_count = t->selector.count;
     buf_init(&t->kept, NULL, 1 << 20);
     put_columns(&t->kept, dimensions);
-    return columns_take(&t->q.columns, buf_bytes(&t->kept), &t->settings.u.timestream, &t->q.arena,
-                        &t->why);
+    return columns_take(&t->q.columns, buf_bytes(&t->kept), &t->settings.u.timestream,
+                        &t->q.base.arena, &t->why);
 }
 
 static inline void
 asked_table_fini(struct asked_table *t)
 {
-    arena_fini(&t->q.arena);
+    arena_fini(&t->q.base.arena);
     selector_fini(&t->selector);
     buf_fini(&t->kept);
 }

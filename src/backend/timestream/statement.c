@@ -1,13 +1,12 @@
 /*
  * statement.c - SQL of Timestream, which is much like Trino's.
  *
- * A matcher is pushed down where it selects the same there, or more: what comes is filtered again.
- * Literals are compared. Of regexes only positive ones go, and only those whose meaning is the same
- * in each dialect: Java's `$` also matches before a line feed at the end, so that a negated regex
- * would lose such values. A dimension that a row lacks is null there, and the empty text here.
+ * A matcher becomes a condition if it selects the same rows there, or more: the result is filtered
+ * again. Literals are compared. A regex must be positive, and mean the same in each dialect: Java's
+ * `$` also matches before a line feed at the end, so that a negated regex would lose such values. A
+ * dimension that a row lacks is null there, and the empty text here.
  *
- * Texts with a NUL are not pushed down; nor are matchers for which the statement has no room any
- * more.
+ * Texts with a NUL are not sent; nor are matchers for which the statement has no room.
  *
  * Source: "Query language reference" of Amazon Timestream.
  */
@@ -20,7 +19,7 @@ enum {
     LITERALS_MAX = 1000,
     PATTERN_BYTES_MAX = 16 * 1024,
     NAME_BYTES_MAX = 64 * 1024,
-    MATCHERS_BYTES_MAX = 160 * 1024, /* of all of a statement, which has 256 KiB at most */
+    MATCHERS_BYTES_MAX = 160 * 1024, /* of a statement, which has 256 KiB at most */
 };
 
 static void
@@ -63,13 +62,7 @@ statement_describe(struct buf *to, const struct timestream_read_settings *settin
 
 /* --- matchers --------------------------------------------------------------------------------- */
 
-static bool
-is_of_name(const struct matcher *m)
-{
-    return bytes_equal_text(matcher_name(m), "__name__");
-}
-
-/* Nothing says what Timestream makes of a NUL. */
+/* The documentation does not say how Timestream treats a NUL. */
 static bool
 is_sendable(struct bytes text)
 {
@@ -85,24 +78,16 @@ are_sendable(const struct bytes *texts, uint32_t count)
     return true;
 }
 
-static bool
-is_positive(const struct matcher *m)
-{
-    return matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
-}
-
-/*
- * Whether RE2, Java and those that resemble them agree about an anchored regex, but for a line feed
- * at the end: letters, digits, blanks and others without a meaning, dots, groups, alternatives,
- * plain repetition, and punctuation after a backslash.
- */
+/* True if RE2, Java and similar dialects agree about an anchored regex, except for a line feed at
+ * the end: letters, digits, blanks and other characters without a meaning, dots, groups,
+ * alternatives, plain repetition, and punctuation after a backslash. */
 static bool
 is_common_regex(struct bytes pattern)
 {
     static const char plain[] = " _:/@%=,;~<>!\"#&'`-", punctuation[] = ".*+?|()[]{}^$\\-/";
     if (pattern.size == 0 || pattern.size > PATTERN_BYTES_MAX || !is_sendable(pattern))
         return false;
-    bool repeats = false; /* what stands before is a repetition */
+    bool repeats = false; /* the piece before is a repetition */
     for (size_t i = 0; i < pattern.size; i++) {
         uint8_t c = pattern.at[i];
         bool is_letter =
@@ -126,10 +111,10 @@ is_common_regex(struct bytes pattern)
     return true;
 }
 
-/* What the table has of a label. */
+/* The columns of a label. */
 struct label_columns {
-    const struct dimension *one; /* the dimension that alone can have it */
-    bool any;                    /* a dimension has it, or may have it in some rows */
+    const struct dimension *one; /* the only dimension that can have the label */
+    bool any;                    /* a dimension has the label, or may have it in some rows */
 };
 
 static struct label_columns
@@ -149,17 +134,17 @@ find_columns(const struct timestream_columns *columns, struct bytes label)
 bool
 statement_may_select(const struct timestream_question *q)
 {
-    if (q->min_ms > q->max_ms) return false;
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        const struct matcher *m = q->matchers[i];
-        if (is_of_name(m) || matcher_matches_empty(m)) continue;
+    if (q->base.min_ms > q->base.max_ms) return false;
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+        const struct matcher *m = q->base.matchers[i];
+        if (fetch_is_of_name(m) || matcher_matches_empty(m)) continue;
         if (!find_columns(&q->columns, matcher_name(m)).any) return false;
     }
     return true;
 }
 
-/* A name as it may be stored: mapped, with its colons, and, of a table that another wrote, as it
- * is. */
+/* Puts the stored forms of a name: mapped, with its colons, and as it is, for tables of other
+ * writers. */
 static void
 names_put(struct buf *to, const struct timestream_columns *columns, struct bytes name)
 {
@@ -191,7 +176,7 @@ regex_put(struct buf *to, const char *column, struct bytes pattern)
 {
     struct buf whole;
     buf_init(&whole, NULL, PATTERN_BYTES_MAX + 16);
-    /* A dot is any character here, a line feed, too. */
+    /* A dot matches any character here, also a line feed. */
     if (memchr(pattern.at, '.', pattern.size) != NULL) buf_put_text(&whole, "(?s)");
     buf_put_text(&whole, "^(?:");
     buf_put_bytes(&whole, pattern);
@@ -208,7 +193,7 @@ name_matcher_put(struct buf *to, const struct timestream_question *q, const stru
 {
     const struct bytes *values;
     uint32_t count = matcher_literals(m, &values);
-    if (!is_positive(m)) return;
+    if (!fetch_is_positive(m)) return;
     if (count > 0 && count <= LITERALS_MAX && are_sendable(values, count)) {
         buf_put_text(to, " AND measure_name IN (");
         for (uint32_t i = 0; i < count; i++) {
@@ -220,7 +205,7 @@ name_matcher_put(struct buf *to, const struct timestream_question *q, const stru
                is_common_regex(matcher_pattern(m)) && !matcher_matches_empty(m)) {
         buf_put_text(to, " AND (");
         regex_put(to, "measure_name", matcher_pattern(m));
-        /* What is mapped may be anything. */
+        /* A mapped name may stand for any name. */
         if (!q->columns.is_raw) {
             buf_put_text(to, " OR measure_name LIKE 'U__%' OR measure_name LIKE 'H__%'");
         }
@@ -228,7 +213,7 @@ name_matcher_put(struct buf *to, const struct timestream_question *q, const stru
     }
 }
 
-/* The column; with the empty text for those who have none. */
+/* Puts a column, with the empty text for rows that have no value. */
 static void
 column_put(struct buf *to, const struct dimension *d, bool with_empty)
 {
@@ -241,7 +226,7 @@ static void
 literals_put(struct buf *to, const struct dimension *d, const struct matcher *m,
              const struct bytes *values, uint32_t count)
 {
-    bool positive = is_positive(m), with_empty = matcher_matches_empty(m);
+    bool positive = fetch_is_positive(m), with_empty = matcher_matches_empty(m);
     buf_put_text(to, " AND ");
     column_put(to, d, with_empty);
     if (count == 1) {
@@ -263,7 +248,7 @@ matcher_put(struct buf *to, const struct timestream_question *q, const struct ma
     const struct dimension *d = find_columns(&q->columns, matcher_name(m)).one;
     const struct bytes *values;
     uint32_t count = matcher_literals(m, &values);
-    if (is_of_name(m)) {
+    if (fetch_is_of_name(m)) {
         name_matcher_put(to, q, m);
         return;
     }
@@ -292,22 +277,22 @@ static void
 from_put(struct buf *to, const struct timestream_question *q, int64_t min_ms, int64_t max_ms)
 {
     buf_put_text(to, " FROM ");
-    table_put(to, &q->of->options.settings->u.timestream);
-    /* Times are finer than milliseconds: all of the last one belongs to it. */
+    table_put(to, &q->base.of->options.settings->u.timestream);
+    /* Times are finer than milliseconds: the whole last millisecond belongs to the range. */
     buf_printf(to, " WHERE time >= from_milliseconds(%lld) AND time < from_milliseconds(%lld)",
                (long long)min_ms, (long long)max_ms + 1);
 }
 
-/* As many as there is room for. */
+/* Puts as many matchers as there is room for. */
 static void
 matchers_put(struct buf *to, const struct timestream_question *q)
 {
     struct buf text;
     size_t used = 0;
-    buf_init(&text, q->budget, MATCHERS_BYTES_MAX);
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
+    buf_init(&text, q->base.budget, MATCHERS_BYTES_MAX);
+    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
         buf_clear(&text);
-        matcher_put(&text, q, q->matchers[i]);
+        matcher_put(&text, q, q->base.matchers[i]);
         if (buf_error(&text) == ERR_NOMEM) to->failed = ERR_NOMEM;
         if (buf_error(&text) || used + text.size > MATCHERS_BYTES_MAX) continue;
         used += text.size;
@@ -341,7 +326,7 @@ statement_series(struct buf *to, const struct timestream_question *q)
     buf_put_text(to, "SELECT ");
     columns_list_put(to, q, &all);
     buf_put_text(to, ", COUNT(*), MIN(time), MAX(time)");
-    from_put(to, q, q->min_ms, q->max_ms);
+    from_put(to, q, q->base.min_ms, q->base.max_ms);
     matchers_put(to, q);
     buf_put_text(to, " GROUP BY ");
     columns_list_put(to, q, &all);
@@ -354,15 +339,15 @@ statement_wanted(const struct timestream_question *q, struct bytes label,
     bool named = bytes_equal_text(label, "__name__");
     uint32_t count = 0;
     if (!named && !find_columns(&q->columns, label).any) return 0;
-    for (uint32_t k = 0; k < q->matcher_count; k++) {
-        named |= is_of_name(q->matchers[k]);
+    for (uint32_t k = 0; k < q->base.matcher_count; k++) {
+        named |= fetch_is_of_name(q->base.matchers[k]);
     }
     ret->measure = named;
     for (uint32_t i = 0; i < q->columns.count; i++) {
         const struct dimension *d = &q->columns.dimensions[i];
         bool wanted = d->is_keeper || dimension_may_have(d, label);
-        for (uint32_t k = 0; k < q->matcher_count && !wanted; k++) {
-            wanted = dimension_may_have(d, matcher_name(q->matchers[k]));
+        for (uint32_t k = 0; k < q->base.matcher_count && !wanted; k++) {
+            wanted = dimension_may_have(d, matcher_name(q->base.matchers[k]));
         }
         ret->dimensions[i] = wanted;
         count += wanted;
@@ -376,7 +361,7 @@ statement_distinct(struct buf *to, const struct timestream_question *q,
 {
     buf_put_text(to, "SELECT DISTINCT ");
     columns_list_put(to, q, wanted);
-    from_put(to, q, q->min_ms, q->max_ms);
+    from_put(to, q, q->base.min_ms, q->base.max_ms);
     matchers_put(to, q);
 }
 
@@ -389,7 +374,7 @@ statement_filled(struct buf *to, const struct timestream_question *q)
         statement_identifier_put(to, q->columns.dimensions[i].column);
         buf_put_u8(to, ')');
     }
-    from_put(to, q, q->min_ms, q->max_ms);
+    from_put(to, q, q->base.min_ms, q->base.max_ms);
 }
 
 static void

@@ -166,7 +166,7 @@ UNIT_TEST(test_a_label_that_the_table_lacks_selects_nothing)
         assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, cases[i].columns, cases[i].selector),
                          OK);
         assert_int_equal(statement_may_select(&t.q), cases[i].may);
-        t.q.min_ms = t.q.max_ms + 1;
+        t.q.base.min_ms = t.q.base.max_ms + 1;
         assert_false(statement_may_select(&t.q));
         asked_table_fini(&t);
     }

@@ -1,17 +1,17 @@
 /*
- * tables.c - how old a sample may be that a table takes.
+ * tables.c - the maximum age of samples that a table accepts.
  *
- * A table keeps samples for so long in its memory store, and takes older ones only if its magnetic
- * store may be written to. Whoever is given what is stored would send a year of samples that are
- * all refused, one by one. So the table is asked first (DescribeTable), each one that such a sample
- * goes to, and again after an hour.
+ * A table keeps samples for some time in its memory store, and accepts older ones only if its
+ * magnetic store may be written. A destination that replays stored samples would send a year of
+ * samples that are all refused, one by one. So DescribeTable is called first for each table that
+ * such a sample goes to, and again after an hour.
  *
- * The permission for that is an optional one. Without it nothing is known: everything is sent, and
- * what is too old is refused. Only what will pass, and a table that is not there, is waited for.
+ * The permission for that is optional. Without it all samples are sent, and those that are too old
+ * are refused. The destination waits only for errors that pass, and for a missing table.
  *
- *     oldest() --> wanted -- prepare(NULL) --> asked -- an answer --> known for an hour
+ *     oldest() --> wanted -- prepare(NULL) --> asked -- response --> known for an hour
  *                    ^                           |
- *                    '------ it will pass -------'
+ *                    '---- the error passes -----'
  */
 #include <stdio.h>
 
@@ -22,13 +22,13 @@
 enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, PUT_OFF_S = 60 };
 
 struct known_table {
-    char *database; /* the table's own memory, both names */
+    char *database; /* memory of the table, has both names */
     char *name;
     size_t names_bytes;
     bool is_known;
-    bool is_wanted;   /* it is to be asked */
-    int64_t takes_ms; /* of the past; INT64_MAX: everything, or nobody knows */
-    int64_t due_ns;   /* when to ask again */
+    bool is_wanted;   /* a query for it is due */
+    int64_t takes_ms; /* accepted age; INT64_MAX if unlimited or unknown */
+    int64_t due_ns;   /* time of the next query */
 };
 
 struct timestream_tables {
@@ -37,11 +37,11 @@ struct timestream_tables {
     struct known_table *tables;
     uint32_t count;
     uint32_t capacity;
-    uint32_t last; /* found: samples come in runs of one table */
+    uint32_t last; /* the table found last: samples come in runs of one table */
     uint32_t wanted_count;
     bool was_warned;
 
-    /* Of a question under way. */
+    /* State of a running query. */
     uint32_t asked;
     struct timestream_ticket ticket;
     struct buf body;
@@ -83,7 +83,7 @@ is_called(const struct known_table *table, const char *database, const char *nam
     return strcmp(table->name, name) == 0 && strcmp(table->database, database) == 0;
 }
 
-/* NULL: there is none so far. */
+/* NULL if the table is not known. */
 static struct known_table *
 find(struct timestream_tables *t, const char *database, const char *name)
 {
@@ -165,7 +165,7 @@ ask(struct timestream_tables *t, struct writer_step *step)
     timestream_client_begin(t->client, "DescribeTable", buf_bytes(&t->body), &t->ticket, step);
 }
 
-/* The table need not be asked for so long. */
+/* The table is not queried again for so long. */
 static void
 settle(struct timestream_tables *t, struct known_table *table, int64_t seconds)
 {
@@ -175,7 +175,7 @@ settle(struct timestream_tables *t, struct known_table *table, int64_t seconds)
     t->wanted_count--;
 }
 
-/* Whoever may not ask, or asks who has no such question, sends all there is. */
+/* Without the permission, or the operation, all samples are sent. */
 static void
 do_without(struct timestream_tables *t, struct known_table *table, const struct writer_step *step)
 {
@@ -189,14 +189,14 @@ do_without(struct timestream_tables *t, struct known_table *table, const struct 
              KV("table", table->name), KV("reason", step->reason), KV("answer", step->answer));
 }
 
-/* WRITER_DONE and VERDICT_DELIVERED: that table is not to be asked any more. */
+/* Judges a response. WRITER_DONE and VERDICT_DELIVERED: the table is not queried any more. */
 static void
 take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
             struct writer_step *step)
 {
     struct known_table *table = &t->tables[t->asked];
     timestream_client_judge(t->client, answer, &t->ticket, step);
-    if (step->verdict == VERDICT_AGAIN) { /* it is signed with the right time now */
+    if (step->verdict == VERDICT_AGAIN) { /* the next request is signed with the right time */
         ask(t, step);
         return;
     }
@@ -211,7 +211,7 @@ take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
     }
     if (step->verdict == VERDICT_DELIVERED || step->verdict == VERDICT_UNPREPARED) return;
     bool will_pass = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
-    if (will_pass && table->is_known) { /* what was so an hour ago is likely to be so still */
+    if (will_pass && table->is_known) { /* the properties of an hour ago are likely to be valid */
         settle(t, table, PUT_OFF_S);
         step_done(step, VERDICT_DELIVERED, "", "");
         return;

@@ -80,7 +80,7 @@ take(struct http_call_answer answer)
     timestream_tables_prepare(tables, &answer, &rig.step);
 }
 
-/* What is known of the table `t` by an answer. */
+/* State of the table `t` after an answer. */
 static void
 learn(unsigned status, const char *body)
 {

@@ -1,20 +1,20 @@
 /*
- * timestream.c - destination type `timestream`: Amazon Timestream for LiveAnalytics, a record a
- * sample.
+ * timestream.c - destination type `timestream`: Amazon Timestream for LiveAnalytics, one record
+ * per sample.
  *
  * A call is one WriteRecords: at most 100 records of one table, one of each series, so that a
- * sample never overtakes an earlier one when some records are refused. Timestream stores what it
- * does not name as refused; what it names becomes dead letters, each with its own words. A refusal
- * of the call as a whole may be about a single record: the call is halved until that stands alone.
+ * sample never overtakes an earlier one when some records are refused. Timestream stores the
+ * records that it does not name as refused; the named ones become dead letters, each with its own
+ * reason. A refusal of the whole call may be about a single record: the call is halved until it is
+ * found.
  *
- * Sent again, a record is the same, and so is its version: Timestream takes it without a word.
+ * A repeated record has the same version: Timestream accepts it silently.
  *
- * Versions, where they are wanted: the moment when the destination first began, in milliseconds,
- * and one more for each time that it began to be given what is stored. So all of a replay has one
- * version, whatever restarts come in between, and each replay overwrites what is there, of whatever
- * replays before it; what comes from the log afterwards goes on with the version of the last one,
- * for a lower one would be refused. A later destination of the same table begins later, and so
- * higher.
+ * If versions are used, the version is the moment when the destination first began, in
+ * milliseconds, plus one for each replay of stored samples. So all of a replay has one version,
+ * also after restarts, and each replay overwrites the ones before it; later samples from the log
+ * keep the version of the last replay, since a lower version would be refused. A later destination
+ * of the same table begins later, and so with a higher version.
  */
 #include <stdio.h>
 
@@ -25,7 +25,7 @@
 enum {
     LANES = 16,
     BODY_BYTES = 1 << 20,
-    BODY_BYTES_MAX = 16 << 20, /* more than as many records at their largest, all escaped */
+    BODY_BYTES_MAX = 16 << 20, /* more than the largest records, all escaped */
     CHECK_BYTES_MAX = 4096,
     SAVED_FORM = 1,
 };
@@ -37,11 +37,11 @@ struct timestream_writer {
     struct timestream_form form;
     struct timestream_scratch scratch;
     bool by_item;         /* database or table are templates */
-    bool is_version_kept; /* it is durable: nothing is sent before */
+    bool is_version_kept; /* the version is durable; nothing is sent before */
     struct timestream_tables *tables;
-    bool asks_tables; /* of a preparation under way: the client is prepared */
+    bool asks_tables; /* state of a running preparation: the client is prepared */
 
-    /* Of a check under way. */
+    /* State of a running check. */
     struct timestream_ticket check_ticket;
     struct buf check_body;
 };
@@ -52,12 +52,12 @@ struct table_name {
 
 struct timestream_call {
     struct timestream_batch batch;
-    struct table_name database; /* where they are templates */
+    struct table_name database; /* if they are templates */
     struct table_name table;
-    int64_t oldest_ms; /* of what comes from the store; INT64_MAX: nothing does */
+    int64_t oldest_ms; /* of items from the store; INT64_MAX without such items */
     struct buf body;
-    bool made;     /* the body holds what was added */
-    bool was_sent; /* so it may have arrived */
+    bool made;     /* the body has all records */
+    bool was_sent; /* it may have arrived */
     struct timestream_ticket ticket;
     struct timestream_rejections rejections;
 };
@@ -83,7 +83,7 @@ check_name(const char *name, const char *configured, struct why *why)
                    configured, TIMESTREAM_NAME_BYTES_MAX);
 }
 
-/* What a piece of a template stands for, and where the next one begins. */
+/* Expands a piece of a template, and advances to the next. */
 static struct bytes
 expand_piece(const char **at, const struct item *item)
 {
@@ -132,7 +132,7 @@ table_of(const struct timestream_writer *w, const struct timestream_call *c)
 
 /* --- the writer ------------------------------------------------------------------------------- */
 
-/* What is saved is the moment when it first began; the relay remembers the rest. */
+/* Saves the moment when it first began; the relay remembers the rest. */
 static void
 choose_version(struct timestream_writer *w)
 {
@@ -241,7 +241,7 @@ timestream_call_clear(struct writer *writer, struct writer_call *call)
     c->oldest_ms = INT64_MAX;
 }
 
-/* Whether the table takes samples that are so old, as far as that is known. */
+/* Finds out whether the table accepts samples of that age, as far as that is known. */
 static enum err
 is_taken(struct timestream_writer *w, const char *database, const char *table, int64_t t_ms,
          bool *ret_taken)
@@ -252,7 +252,7 @@ is_taken(struct timestream_writer *w, const char *database, const char *table, i
     return e;
 }
 
-/* Which table it is for, and whether that takes it. */
+/* Finds the table of an item, and whether it accepts the item. */
 static enum writer_add
 find_table(struct timestream_writer *w, const struct item *item, struct table_name *database,
            struct table_name *table, struct why *why)
@@ -355,8 +355,8 @@ timestream_mapped(struct writer *writer, const struct item *item)
     return writer_item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
-/* What was added may be too old by now, or it was not known before that it is. Of what was sent
- * once nobody can say that it did not arrive: that is sent again, and Timestream judges. */
+/* True if items became too old after they were added, or were not known to be. A call that was sent
+ * once may have arrived: it is sent again, and Timestream decides. */
 static bool
 has_too_old(struct timestream_writer *w, const struct timestream_call *c, struct writer_step *step)
 {
@@ -405,13 +405,13 @@ timestream_judge(struct writer *writer, struct writer_call *call,
         timestream_table_named(database_of(w, c), table_of(w, c), step);
     }
     if (step->verdict == VERDICT_DELIVERED && !timestream_is_answer(answer->body)) {
-        /* What stands before the service may say 200 and know nothing of it. */
+        /* A proxy may respond with 200 without the service. */
         step_done(step, VERDICT_RETRY, "damaged", "got status 200 without a Timestream response");
     }
     if (step->verdict != VERDICT_DEAD) return;
     aws_json_error(answer, &error);
     if (answer->status == 419 || strcmp(error.code, "RejectedRecordsException") == 0) {
-        /* Some records were refused, and the answer says which. */
+        /* Some records were refused, and the response says which. */
         snprintf(step->reason, sizeof step->reason, "rejected");
         enum err e = ERR_INPUT;
         if (!answer->body_cut) {
@@ -471,7 +471,7 @@ timestream_prepare(struct writer *writer, const struct http_call_answer *answer,
     timestream_tables_prepare(w->tables, answer, ret_step);
 }
 
-/* A request about the table: its names, and what else is in it. */
+/* Begins a request with the names of the table and `more`. */
 static void
 begin_check(struct timestream_writer *w, const char *operation, const char *more,
             struct writer_step *step)
@@ -493,7 +493,7 @@ judge_table(struct timestream_writer *w, const struct http_call_answer *answer,
     struct timestream_table table;
     timestream_client_judge(w->client, answer, &w->check_ticket, step);
     if (strcmp(step->reason, "access_denied") == 0) {
-        /* Nothing but what is too old depends on this permission. */
+        /* The permission is only needed to skip samples that are too old. */
         char said[WRITER_ANSWER_BYTES];
         snprintf(said, sizeof said, "%s", step->answer);
         step_done(step, VERDICT_DELIVERED, "", "");
@@ -521,7 +521,7 @@ timestream_check(struct writer *writer, uint32_t number, const struct http_call_
 {
     struct timestream_writer *w = (struct timestream_writer *)writer;
     if (number > (w->by_item ? 0 : 1)) return false;
-    if (w->by_item) { /* of a template nobody knows what it will be */
+    if (w->by_item) { /* the tables of a template are not known */
         snprintf(what, WRITER_ANSWER_BYTES,
                  "credentials and endpoint address (timestream:DescribeEndpoints)");
         timestream_client_prepare(w->client, answer, ret_step);
@@ -535,7 +535,8 @@ timestream_check(struct writer *writer, uint32_t number, const struct http_call_
     } else {
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, checked with an empty request (timestream:WriteRecords)");
-        /* With nothing in it: whoever may not write is told so, others that it is no request. */
+        /* Without records: the response distinguishes a missing permission from an invalid request.
+         */
         if (answer == NULL) {
             begin_check(w, "WriteRecords", ",\"Records\":[]", ret_step);
         } else {

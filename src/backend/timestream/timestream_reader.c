@@ -1,11 +1,11 @@
 /*
  * timestream_reader.c - a source of type timestream: see reading.h.
  *
- * Series are asked for with one row each, which costs a scan of its own, but then samples come
- * without what all series of a block have in common, and in blocks that fit.
+ * The query for series returns one row for each, which costs a scan of its own; but then queries
+ * for samples leave out the columns that all series of a block have in common, and blocks fit.
  *
- * The samples of a block are asked for in several pieces of time at once, since pages of one query
- * only come one after another.
+ * The samples of a block are read by several queries at once, each for a piece of time, since pages
+ * of one query come one after another.
  */
 #include "backend/timestream/reading.h"
 
@@ -19,150 +19,69 @@ enum {
     SELECTED_BYTES_MAX = 200 * 1024, /* of a statement of 256 KiB */
     SELECTED_MAX = 1000,             /* Trino refuses expressions of too many terms */
     PIECES = 4,
-    PIECE_SAMPLES = 4000, /* less is not worth a query of its own */
-    SERIES_AROUND = 4,    /* columns of a series' row beside dimensions */
+    PIECE_SAMPLES = 4000, /* fewer are not worth a query of their own */
+    SERIES_AROUND = 4,    /* columns of a series' row besides dimensions */
     SAMPLE_AROUND = 3,
-    ARENA_BYTES_MAX = 64 << 20,
-    SCRATCH_BYTES_MAX = 64 << 20,
 };
-/* Times of Timestream: nanoseconds in 64 bits. */
+/* The last time of Timestream: nanoseconds in 64 bits. */
 #define TIME_MS_MAX 9223372036854
-
-struct timestream_set {
-    struct series_set set; /* first: it is handed out */
-    struct timestream_question q;
-    bool begun;
-    struct series_blocks *blocks;
-    uint64_t expected; /* samples of all series */
-    uint32_t series;   /* that were added */
-    bool takes_all;    /* no series that Timestream gave was left out here */
-    int64_t first_ms, last_ms;
-    struct buf key;
-    struct arena scratch;
-
-    /* Of a block. */
-    struct timestream_varying varying;
-    struct table numbers; /* of its keys, by hash */
-    const struct series_block *block;
-    struct timestream_key one, other;
-
-    uint64_t junk; /* rows whose value Firekeep cannot have written */
-    struct why warning;
-};
-
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the query");
-}
-
-/* --- a question ------------------------------------------------------------------------------- */
-
-static void
-question_init(struct timestream_question *q, struct timestream_view *v)
-{
-    *q = (struct timestream_question){
-        .view = v, .of = timestream_reader_of(v), .budget = v->base.budget};
-    arena_init(&q->arena, v->base.budget, ARENA_BYTES_MAX, 0);
-}
-
-/* Matchers live as long as the set; the array of them need not. */
-static enum err
-question_begin(struct timestream_question *q, const struct query_request *r, struct why *why)
-{
-    q->control = r->control;
-    q->min_ms = r->min_ms < 0 ? 0 : r->min_ms; /* a negative time is an error there */
-    q->max_ms = r->max_ms > TIME_MS_MAX - 1 ? TIME_MS_MAX - 1 : r->max_ms;
-    if (r->set_count == 0) return OK;
-    q->matcher_count = r->sets[0].count;
-    q->matchers = arena_new(&q->arena, (q->matcher_count + 1) * sizeof *q->matchers);
-    if (q->matchers == NULL) return no_memory(why);
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        q->matchers[i] = r->sets[0].matchers[i];
-    }
-    return OK;
-}
 
 static enum err
 take_column(void *context, const struct bytes *cells, struct why *why)
 {
     struct buf *to = context;
     columns_put(to, cells);
-    return buf_error(to) ? no_memory(why) : OK;
+    return buf_error(to) ? fetch_no_memory(why) : OK;
+}
+
+static struct timestream_reader *
+reader_of(const struct timestream_question *q)
+{
+    return (struct timestream_reader *)q->base.of;
 }
 
 static enum err
 describe(struct timestream_question *q, struct buf *to, struct why *why)
 {
-    struct timestream_reader *of = q->of;
+    struct timestream_reader *of = reader_of(q);
     const struct page_sink sink = {take_column, to};
     struct timestream_asking a;
-    asking_init(&a, q->view, q->control);
-    statement_describe(&a.statement, &of->options.settings->u.timestream);
-    int64_t asked_ns = env_monotonic_ns(of->options.env);
+    asking_init(&a, q);
+    statement_describe(&a.statement, &of->base.options.settings->u.timestream);
+    int64_t asked_ns = env_monotonic_ns(of->base.options.env);
     enum err e = asking_all(&a, DESCRIBE_COLUMNS, &sink, why);
     asking_fini(&a);
     if (e) return e;
-    lock_take(&of->lock);
+    lock_take(&of->base.lock);
     buf_clear(&of->columns);
     buf_put_bytes(&of->columns, buf_bytes(to));
     if (buf_error(&of->columns)) buf_clear(&of->columns);
     of->columns_asked_ns = asked_ns;
-    lock_drop(&of->lock);
+    lock_drop(&of->base.lock);
     return OK;
 }
 
-/* What columns there are. A new one would be a label that is missing in the answer, of rows of any
- * time: so each view asks, once. */
+/* Finds out which columns there are, once per view: a new column would be a label that is missing
+ * in the result, of rows of any time. */
 static enum err
 learn(struct timestream_question *q, struct why *why)
 {
-    struct timestream_reader *of = q->of;
+    struct timestream_reader *of = reader_of(q);
     struct buf kept;
-    buf_init(&kept, q->budget, KEY_BYTES_MAX);
-    lock_take(&of->lock);
-    bool known = of->columns.size > 0 && of->columns_asked_ns >= q->view->opened_ns;
+    buf_init(&kept, q->base.budget, KEY_BYTES_MAX);
+    lock_take(&of->base.lock);
+    bool known = of->columns.size > 0 && of->columns_asked_ns >= q->base.view->opened_ns;
     if (known) buf_put_bytes(&kept, buf_bytes(&of->columns));
-    lock_drop(&of->lock);
-    enum err e = buf_error(&kept) ? no_memory(why) : OK;
+    lock_drop(&of->base.lock);
+    enum err e = buf_error(&kept) ? fetch_no_memory(why) : OK;
     if (e == OK && !known) e = describe(q, &kept, why);
     if (e == OK) {
-        e = columns_take(&q->columns, buf_bytes(&kept), &of->options.settings->u.timestream,
-                         &q->arena, why);
+        e = columns_take(&q->columns, buf_bytes(&kept), &of->base.options.settings->u.timestream,
+                         &q->base.arena, why);
     }
     buf_fini(&kept);
     return e;
 }
-
-static bool
-selects(const struct timestream_question *q, const struct label *labels, uint32_t count)
-{
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
-        struct bytes value = bytes_of(NULL, 0), name = matcher_name(q->matchers[i]);
-        for (uint32_t k = 0; k < count; k++) {
-            if (bytes_equal(labels[k].name, name)) value = labels[k].value;
-        }
-        if (!matcher_matches(q->matchers[i], value)) return false;
-    }
-    return true;
-}
-
-/* A series as its row has it. */
-struct found_series {
-    struct bytes measure;
-    const struct bytes *values; /* of all dimensions */
-    struct label *labels;
-    uint32_t count;
-    uint64_t samples;
-    int64_t first_ms, last_ms;
-};
-
-struct series_reading {
-    struct timestream_question *q;
-    enum err (*each)(void *context, struct found_series *series, bool selected, struct why *why);
-    void *context;
-    struct arena scratch;
-};
 
 static uint64_t
 count_of(struct bytes text)
@@ -174,67 +93,62 @@ count_of(struct bytes text)
     return count;
 }
 
+/* The key of a series: its number of samples, the measure, and each dimension that it has, by its
+ * number. */
+static enum err
+put_key(struct timestream_question *q, uint64_t samples, struct bytes measure,
+        const struct bytes *values, struct why *why)
+{
+    struct buf *to = &q->key;
+    buf_clear(to);
+    buf_put_le64(to, samples);
+    buf_put_counted(to, measure);
+    for (uint32_t i = 0; i < q->columns.count; i++) {
+        if (values[i].at == NULL) continue;
+        buf_put_varint(to, i);
+        buf_put_counted(to, values[i]);
+    }
+    return buf_error(to) ? fetch_no_memory(why) : OK;
+}
+
+/* Takes a row of statement_series(). */
 static enum err
 take_series(void *context, const struct bytes *cells, struct why *why)
 {
-    struct series_reading *x = context;
-    struct timestream_question *q = x->q;
-    uint32_t after = q->columns.count + 1;
+    struct timestream_question *q = context;
+    const struct bytes measure = cells[0], *values = cells + 1, *after = values + q->columns.count;
     struct label labels[FINAL_LABELS_MAX];
-    struct found_series s = {.measure = cells[0], .values = cells + 1, .labels = labels};
-    bool times = timestream_time_read(cells[after + 1], &s.first_ms) &&
-                 timestream_time_read(cells[after + 2], &s.last_ms);
-    if (!times || s.measure.at == NULL) {
+    struct fetch_series s = {.labels = labels, .samples = count_of(after[0])};
+    if (!timestream_time_read(after[1], &s.first_ms) ||
+        !timestream_time_read(after[2], &s.last_ms) || measure.at == NULL) {
         return why_set(why, ERR_CORRUPT, "a row about a series has no time or no measure");
     }
-    s.samples = count_of(cells[after]);
-    arena_reset(&x->scratch);
+    arena_reset(&q->base.scratch);
     enum err e =
-        columns_labels(&q->columns, s.measure, s.values, &x->scratch, labels, &s.count, why);
-    return e ? e : x->each(x->context, &s, selects(q, labels, s.count), why);
+        columns_labels(&q->columns, measure, values, &q->base.scratch, labels, &s.count, why);
+    if (e == OK) e = put_key(q, s.samples, measure, values, why);
+    s.key = buf_bytes(&q->key);
+    return e ? e : fetch_question_take(&q->base, &s, why);
 }
 
-/* Which series there are. */
 static enum err
-read_series(struct timestream_question *q,
-            enum err (*each)(void *context, struct found_series *series, bool selected,
-                             struct why *why),
-            void *context, struct why *why)
+find_series(struct fetch_question *base, struct why *why)
 {
-    struct series_reading x = {.q = q, .each = each, .context = context};
-    const struct page_sink sink = {take_series, &x};
+    struct timestream_question *q = (struct timestream_question *)base;
+    const struct page_sink sink = {take_series, q};
     struct timestream_asking a;
-    if (q->min_ms > q->max_ms) return OK;
     enum err e = learn(q, why);
     if (e || !statement_may_select(q)) return e;
-    arena_init(&x.scratch, q->budget, SCRATCH_BYTES_MAX, 0);
-    asking_init(&a, q->view, q->control);
+    asking_init(&a, q);
     statement_series(&a.statement, q);
     e = asking_all(&a, q->columns.count + SERIES_AROUND, &sink, why);
     asking_fini(&a);
-    arena_fini(&x.scratch);
     return e;
 }
 
-/* --- keys: the measure, and each dimension that there is, by its number ------------------------
- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
-static enum err
-put_key(struct buf *to, const struct timestream_columns *c, const struct found_series *s,
-        struct why *why)
-{
-    buf_clear(to);
-    buf_put_le64(to, s->samples);
-    buf_put_counted(to, s->measure);
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (s->values[i].at == NULL) continue;
-        buf_put_varint(to, i);
-        buf_put_counted(to, s->values[i]);
-    }
-    return buf_error(to) ? no_memory(why) : OK;
-}
-
-/* *ret_samples: how many it has. */
+/* Reads a key; *ret_samples is the number of its samples. */
 static void
 get_key(struct bytes text, const struct timestream_columns *c, struct timestream_key *ret,
         uint64_t *ret_samples)
@@ -262,75 +176,77 @@ hash_value(uint64_t hash, struct bytes value)
     return hash_mix(hash, value.at == NULL ? 1 : hash_bytes(value, 2));
 }
 
-/* Of what varies. */
+/* The hash of the varying columns. */
 static uint64_t
-hash_key(const struct timestream_set *s, const struct timestream_key *key)
+hash_key(const struct timestream_question *q, const struct timestream_key *key)
 {
-    uint64_t hash = s->varying.measure ? hash_value(0, key->measure) : 0;
-    for (uint32_t i = 0; i < s->varying.count; i++) {
-        hash = hash_value(hash, key->values[s->varying.dimensions[i]]);
+    uint64_t hash = q->varying.measure ? hash_value(0, key->measure) : 0;
+    for (uint32_t i = 0; i < q->varying.count; i++) {
+        hash = hash_value(hash, key->values[q->varying.dimensions[i]]);
     }
     return hash;
 }
 
 static struct bytes
-key_at(const struct timestream_set *s, uint32_t number)
+key_at(const struct timestream_question *q, uint32_t number)
 {
-    return series_blocks_key(s->blocks, number);
+    return series_blocks_key(q->base.blocks, number);
 }
 
-/* In what the keys of a block differ; *ret_samples: what they have together. */
+/* Finds the columns in which the keys of a block differ; *ret_samples is their number of samples.
+ */
 static void
-compare_keys(struct timestream_set *s, uint64_t *ret_samples)
+compare_keys(struct timestream_question *q, uint64_t *ret_samples)
 {
-    const struct series_block *block = s->block;
-    const struct timestream_columns *c = &s->q.columns;
+    const struct series_block *block = q->block;
+    const struct timestream_columns *c = &q->columns;
     bool differs[TIMESTREAM_COLUMNS_MAX] = {false};
     uint64_t samples;
-    get_key(key_at(s, block->first), c, &s->one, ret_samples);
-    s->varying = (struct timestream_varying){.measure = false};
+    get_key(key_at(q, block->first), c, &q->one, ret_samples);
+    q->varying = (struct timestream_varying){.measure = false};
     for (uint32_t k = 1; k < block->count; k++) {
-        get_key(key_at(s, block->first + k), c, &s->other, &samples);
+        get_key(key_at(q, block->first + k), c, &q->other, &samples);
         *ret_samples += samples;
-        s->varying.measure |= !bytes_equal(s->one.measure, s->other.measure);
+        q->varying.measure |= !bytes_equal(q->one.measure, q->other.measure);
         for (uint32_t i = 0; i < c->count; i++) {
-            differs[i] |= !same_value(s->one.values[i], s->other.values[i]);
+            differs[i] |= !same_value(q->one.values[i], q->other.values[i]);
         }
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        if (differs[i]) s->varying.dimensions[s->varying.count++] = i;
+        if (differs[i]) q->varying.dimensions[q->varying.count++] = i;
     }
 }
 
 static enum err
-index_keys(struct timestream_set *s, struct why *why)
+index_keys(struct timestream_question *q, struct why *why)
 {
-    const struct series_block *block = s->block;
+    const struct series_block *block = q->block;
     uint64_t samples;
-    table_clear(&s->numbers);
-    if (!table_reserve(&s->numbers, s->q.budget, block->count)) return no_memory(why);
+    table_clear(&q->numbers);
+    if (!table_reserve(&q->numbers, q->base.budget, block->count)) return fetch_no_memory(why);
     for (uint32_t k = 0; k < block->count; k++) {
-        get_key(key_at(s, block->first + k), &s->q.columns, &s->other, &samples);
-        table_add(&s->numbers, hash_key(s, &s->other), block->first + k);
+        get_key(key_at(q, block->first + k), &q->columns, &q->other, &samples);
+        table_add(&q->numbers, hash_key(q, &q->other), block->first + k);
     }
     return OK;
 }
 
-/* The series of a row, whose cells are those that vary; UINT32_MAX: it is not in the block. */
+/* The series of a row, whose cells are the varying columns; UINT32_MAX if it is not in the block.
+ */
 static uint32_t
-find_key(struct timestream_set *s, const struct bytes *cells)
+find_key(struct timestream_question *q, const struct bytes *cells)
 {
-    const struct timestream_varying *varying = &s->varying;
+    const struct timestream_varying *varying = &q->varying;
     const struct bytes *values = cells + varying->measure;
     uint64_t hash = varying->measure ? hash_value(0, cells[0]) : 0, samples;
     for (uint32_t i = 0; i < varying->count; i++) {
         hash = hash_value(hash, values[i]);
     }
-    for (uint32_t at = TABLE_START, id; table_next(&s->numbers, hash, &at, &id);) {
-        get_key(key_at(s, id), &s->q.columns, &s->other, &samples);
-        bool same = !varying->measure || bytes_equal(s->other.measure, cells[0]);
+    for (uint32_t at = TABLE_START, id; table_next(&q->numbers, hash, &at, &id);) {
+        get_key(key_at(q, id), &q->columns, &q->other, &samples);
+        bool same = !varying->measure || bytes_equal(q->other.measure, cells[0]);
         for (uint32_t i = 0; i < varying->count && same; i++) {
-            same = same_value(s->other.values[varying->dimensions[i]], values[i]);
+            same = same_value(q->other.values[varying->dimensions[i]], values[i]);
         }
         if (same) return id;
     }
@@ -340,76 +256,78 @@ find_key(struct timestream_set *s, const struct bytes *cells)
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static enum err
-put_histogram(struct timestream_set *s, uint32_t number, int64_t t_ms, struct bytes text,
+put_histogram(struct timestream_question *q, uint32_t number, int64_t t_ms, struct bytes text,
               struct why *why)
 {
     struct histogram histogram;
-    arena_reset(&s->scratch);
-    struct scan scan = scan_of(text, &s->scratch);
+    arena_reset(&q->base.scratch);
+    struct scan scan = scan_of(text, &q->base.scratch);
     histogram_json_scan(&scan, &histogram);
     scan_end(&scan);
-    if (scan.bad != NULL && scan.error == ERR_NOMEM) return no_memory(why);
-    enum err e = scan.bad != NULL
-                     ? ERR_INPUT
-                     : series_blocks_put_histogram(s->blocks, number, t_ms, &histogram, 0, why);
+    if (scan.bad != NULL && scan.error == ERR_NOMEM) return fetch_no_memory(why);
+    enum err e = scan.bad != NULL ? ERR_INPUT
+                                  : series_blocks_put_histogram(q->base.blocks, number, t_ms,
+                                                                &histogram, 0, why);
     if (e != ERR_INPUT) return e;
-    s->junk++;
+    q->junk++;
     return OK;
 }
 
 static enum err
-put_value(struct timestream_set *s, uint32_t number, int64_t t_ms, struct bytes number_text,
+put_value(struct timestream_question *q, uint32_t number, int64_t t_ms, struct bytes number_text,
           struct bytes text, struct why *why)
 {
     uint64_t bits;
     if (number_text.at != NULL) {
         bool fine = number_parse((const char *)number_text.at, number_text.size, &bits);
-        if (fine) return series_blocks_put_float(s->blocks, number, t_ms, bits, 0, why);
+        if (fine) return series_blocks_put_float(q->base.blocks, number, t_ms, bits, 0, why);
     } else if (text.size > 0 && text.at[0] == '{') {
-        return put_histogram(s, number, t_ms, text, why);
+        return put_histogram(q, number, t_ms, text, why);
     } else if (hex_parse_word(text, &bits)) {
-        return series_blocks_put_float(s->blocks, number, t_ms, bits, 0, why);
+        return series_blocks_put_float(q->base.blocks, number, t_ms, bits, 0, why);
     }
-    s->junk++;
+    q->junk++;
     return OK;
 }
 
 static enum err
 take_sample(void *context, const struct bytes *cells, struct why *why)
 {
-    struct timestream_set *s = context;
+    struct timestream_question *q = context;
     int64_t t_ms;
     if (!timestream_time_read(cells[0], &t_ms)) {
         return why_set(why, ERR_CORRUPT, "a row has no time");
     }
-    uint32_t number = find_key(s, cells + SAMPLE_AROUND);
-    return number == UINT32_MAX ? OK : put_value(s, number, t_ms, cells[1], cells[2], why);
+    uint32_t number = find_key(q, cells + SAMPLE_AROUND);
+    return number == UINT32_MAX ? OK : put_value(q, number, t_ms, cells[1], cells[2], why);
 }
 
-/* What the series of the block have; nothing if they are all that the matchers select. */
+/* Puts the condition that selects the series of the block; nothing if they are all that the
+ * matchers select. */
 static enum err
-put_selected(struct timestream_set *s, struct buf *to, struct why *why)
+put_selected(struct timestream_question *q, struct buf *to, struct why *why)
 {
-    const struct series_block *block = s->block;
-    bool all = block->count == s->series && s->takes_all && block->count > 1;
+    const struct series_block *block = q->block;
+    bool all = block->count == q->base.series_count && q->base.takes_all && block->count > 1;
     uint64_t samples;
-    if (all || (s->varying.count == 0 && !s->varying.measure)) return OK;
+    if (all || (q->varying.count == 0 && !q->varying.measure)) return OK;
     for (uint32_t k = 0; k < block->count; k++) {
-        get_key(key_at(s, block->first + k), &s->q.columns, &s->other, &samples);
-        statement_selected_put(to, &s->q, &s->other, &s->varying);
+        get_key(key_at(q, block->first + k), &q->columns, &q->other, &samples);
+        statement_selected_put(to, q, &q->other, &q->varying);
         if ((to->size > SELECTED_BYTES_MAX || k >= SELECTED_MAX) && k > 0) {
             return why_set(why, ERR_FULL, "too many series for a request");
         }
     }
-    return buf_error(to) ? no_memory(why) : OK;
+    return buf_error(to) ? fetch_no_memory(why) : OK;
 }
 
-/* All pages of all pieces; each is asked for its next page before the others are waited for. */
+/* Reads all pages of all pieces. The next page of a piece is requested before the others are read.
+ */
 static enum err
-read_pieces(struct timestream_set *s, struct timestream_asking *pieces, uint32_t count,
+read_pieces(struct timestream_question *q, struct timestream_asking *pieces, uint32_t count,
             struct why *why)
 {
-    const struct page_sink sink = {take_sample, s};
+    const struct page_sink sink = {take_sample, q};
     enum err e = OK;
     for (bool more = true; more && e == OK;) {
         more = false;
@@ -423,26 +341,27 @@ read_pieces(struct timestream_set *s, struct timestream_asking *pieces, uint32_t
 }
 
 static enum err
-fetch_pieces(struct timestream_set *s, struct bytes selected, uint64_t samples, struct why *why)
+fetch_pieces(struct timestream_question *q, struct bytes selected, uint64_t samples,
+             struct why *why)
 {
-    const struct series_block *block = s->block;
+    const struct series_block *block = q->block;
     struct timestream_asking pieces[PIECES];
     uint64_t span = (uint64_t)block->max_ms - (uint64_t)block->min_ms + 1;
     uint32_t count =
         samples / PIECE_SAMPLES >= PIECES ? PIECES : (uint32_t)(samples / PIECE_SAMPLES) + 1;
     if (count > span) count = 1;
-    uint32_t columns = SAMPLE_AROUND + s->varying.measure + s->varying.count;
+    uint32_t columns = SAMPLE_AROUND + q->varying.measure + q->varying.count;
     enum err e = OK;
     for (uint32_t i = 0; i < count; i++) {
-        asking_init(&pieces[i], s->q.view, s->q.control);
+        asking_init(&pieces[i], q);
         int64_t from = block->min_ms + (int64_t)(span / count * i);
         int64_t to =
             i + 1 == count ? block->max_ms : block->min_ms + (int64_t)(span / count * (i + 1)) - 1;
         if (e) continue;
-        statement_samples(&pieces[i].statement, &s->q, &s->one, &s->varying, selected, from, to);
+        statement_samples(&pieces[i].statement, q, &q->one, &q->varying, selected, from, to);
         e = asking_begin(&pieces[i], columns, why);
     }
-    if (e == OK) e = read_pieces(s, pieces, count, why);
+    if (e == OK) e = read_pieces(q, pieces, count, why);
     for (uint32_t i = 0; i < count; i++) {
         asking_end(&pieces[i], e == ERR_LIMIT);
         asking_fini(&pieces[i]);
@@ -451,327 +370,140 @@ fetch_pieces(struct timestream_set *s, struct bytes selected, uint64_t samples, 
 }
 
 static enum err
-fetch_block(void *context, struct series_blocks *blocks, const struct series_block *block,
-            struct why *why)
+fetch_samples(struct fetch_question *base, const struct series_block *block, struct why *why)
 {
-    struct timestream_set *s = context;
+    struct timestream_question *q = (struct timestream_question *)base;
     struct buf selected;
     uint64_t samples;
-    (void)blocks;
-    s->block = block;
-    compare_keys(s, &samples);
-    buf_init(&selected, s->q.budget, SELECTED_BYTES_MAX + KEY_BYTES_MAX);
-    enum err e = put_selected(s, &selected, why);
-    if (e == OK) e = index_keys(s, why);
-    if (e == OK) e = fetch_pieces(s, buf_bytes(&selected), samples, why);
+    q->block = block;
+    compare_keys(q, &samples);
+    buf_init(&selected, base->budget, SELECTED_BYTES_MAX + KEY_BYTES_MAX);
+    enum err e = put_selected(q, &selected, why);
+    if (e == OK) e = index_keys(q, why);
+    if (e == OK) e = fetch_pieces(q, buf_bytes(&selected), samples, why);
     buf_fini(&selected);
     return e;
 }
 
-/* --- the set ---------------------------------------------------------------------------------- */
-
-static enum err
-add_series(void *context, struct found_series *found, bool selected, struct why *why)
-{
-    struct timestream_set *s = context;
-    s->takes_all &= selected;
-    if (!selected) return OK;
-    enum err e = put_key(&s->key, &s->q.columns, found, why);
-    if (e == OK) {
-        e = series_blocks_add(s->blocks, found->labels, found->count, buf_bytes(&s->key), why);
-    }
-    if (e) return e;
-    series_blocks_expect(s->blocks, found->samples);
-    s->series++;
-    if (found->first_ms < s->first_ms) s->first_ms = found->first_ms;
-    if (found->last_ms > s->last_ms) s->last_ms = found->last_ms;
-    return OK;
-}
-
-static enum err
-begin(struct timestream_set *s, struct why *why)
-{
-    struct series_blocks_options options = {.budget = s->q.budget,
-                                            .external = s->q.of->external,
-                                            .min_ms = s->q.min_ms,
-                                            .max_ms = s->q.max_ms,
-                                            .keys_max = UINT32_MAX,
-                                            .fetch = fetch_block,
-                                            .context = s};
-    s->begun = true;
-    enum err e = series_blocks_new(&options, &s->blocks, why);
-    if (e) return e;
-    s->takes_all = true;
-    s->first_ms = INT64_MAX;
-    s->last_ms = INT64_MIN;
-    e = read_series(&s->q, add_series, s, why);
-    if (e == OK && s->series > 0) series_blocks_narrow(s->blocks, s->first_ms, s->last_ms);
-    return e;
-}
-
-static enum err
-set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
-{
-    struct timestream_set *s = (struct timestream_set *)set;
-    *ret_labels = bytes_of(NULL, 0);
-    enum err e = s->begun ? OK : begin(s, why);
-    return e ? e : series_blocks_next(s->blocks, ret_labels, why);
-}
-
-static enum err
-set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
-{
-    return series_blocks_batch(((struct timestream_set *)set)->blocks, ret_batch, why);
-}
-
 static const char *
-set_warning(struct series_set *set, uint32_t index)
+find_warning(struct fetch_question *base, uint32_t index)
 {
-    struct timestream_set *s = (struct timestream_set *)set;
-    if (index > 0 || s->junk == 0) return NULL;
-    (void)why_set(&s->warning, ERR_CORRUPT,
+    struct timestream_question *q = (struct timestream_question *)base;
+    if (index > 0 || q->junk == 0) return NULL;
+    (void)why_set(&q->warning, ERR_CORRUPT,
                   "source %s: %llu rows have no value that can be read, and were left out",
-                  s->q.of->answerer.name, (unsigned long long)s->junk);
-    return s->warning.text;
-}
-
-static void
-set_free(struct series_set *set)
-{
-    struct timestream_set *s = (struct timestream_set *)set;
-    struct timestream_view *v = s->q.view;
-    series_blocks_free(s->blocks);
-    table_fini(&s->numbers, v->base.budget);
-    arena_fini(&s->q.arena);
-    arena_fini(&s->scratch);
-    buf_fini(&s->key);
-    mem_free(v->base.budget, s, sizeof *s);
-    fetch_view_drop(&v->base);
-}
-
-static enum err
-select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
-              struct why *why)
-{
-    static const struct series_set_ops ops = {
-        .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
-    struct timestream_view *v = (struct timestream_view *)view;
-    struct timestream_set *s = mem_new(v->base.budget, sizeof *s);
-    if (s == NULL) return no_memory(why);
-    s->set.ops = &ops;
-    question_init(&s->q, v);
-    buf_init(&s->key, v->base.budget, KEY_BYTES_MAX);
-    arena_init(&s->scratch, v->base.budget, SCRATCH_BYTES_MAX, 0);
-    fetch_view_keep(&v->base);
-    enum err e = question_begin(&s->q, r, why);
-    if (e)
-        set_free(&s->set);
-    else
-        *ret_set = &s->set;
-    return e;
+                  base->of->answerer.name, (unsigned long long)q->junk);
+    return q->warning.text;
 }
 
 /* --- look-ups --------------------------------------------------------------------------------- */
 
-struct timestream_lookup {
-    struct timestream_question q;
-    const struct text_sink *to;
-    struct buf labels;               /* of a series */
-    struct bytes name;               /* of which the values are told, */
-    struct timestream_wanted wanted; /* and where they are */
-    struct arena scratch;
-};
-
+/* Takes the row of statement_filled(). */
 static enum err
-tell_series(void *context, struct found_series *found, bool selected, struct why *why)
+take_names(void *context, const struct bytes *cells, struct why *why)
 {
-    struct timestream_lookup *l = context;
-    if (!selected) return OK;
-    buf_clear(&l->labels);
-    enum err e =
-        final_labels_build(&l->q.of->external, found->labels, found->count, &l->labels, why);
-    return e ? e : l->to->each(l->to->context, buf_bytes(&l->labels));
-}
-
-static enum err
-list_series(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    struct timestream_view *v = (struct timestream_view *)view;
-    struct timestream_lookup *l = mem_new(v->base.budget, sizeof *l);
-    if (l == NULL) return no_memory(why);
-    l->to = to;
-    question_init(&l->q, v);
-    buf_init(&l->labels, v->base.budget, KEY_BYTES_MAX);
-    enum err e = question_begin(&l->q, r, why);
-    if (e == OK) e = read_series(&l->q, tell_series, l, why);
-    arena_fini(&l->q.arena);
-    buf_fini(&l->labels);
-    mem_free(v->base.budget, l, sizeof *l);
-    return e;
-}
-
-static bool
-is_external(const struct timestream_reader *of, struct bytes name)
-{
-    const struct named_texts *texts = of->external.texts;
-    for (uint32_t i = 0; i < texts->count; i++) {
-        if (bytes_equal_text(name, texts->items[i].name)) return true;
-    }
-    return false;
-}
-
-/* A row of statement_filled(). */
-static enum err
-tell_names(void *context, const struct bytes *cells, struct why *why)
-{
-    struct timestream_lookup *l = context;
-    const struct timestream_columns *c = &l->q.columns;
+    struct timestream_question *q = context;
     struct label labels[FINAL_LABELS_MAX];
-    uint32_t count;
+    struct fetch_series s = {.labels = labels};
     struct bytes measure = cells[0];
     if (measure.at == NULL) return OK; /* there are no rows */
     if (bytes_equal_text(measure, "U__")) measure = cells[1];
-    arena_reset(&l->scratch);
-    enum err e = columns_labels(c, measure, cells + 2, &l->scratch, labels, &count, why);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (is_external(l->q.of, labels[i].name)) continue;
-        e = l->to->each(l->to->context, labels[i].name);
-    }
-    return e;
+    arena_reset(&q->base.scratch);
+    enum err e =
+        columns_labels(&q->columns, measure, cells + 2, &q->base.scratch, labels, &s.count, why);
+    return e ? e : fetch_question_take(&q->base, &s, why);
 }
 
-/* A row of statement_distinct(). */
+/* Supported unless dimensions have shortened names, which only rows have in full. */
 static enum err
-tell_value(void *context, const struct bytes *cells, struct why *why)
+label_names(struct fetch_question *base, struct why *why)
 {
-    struct timestream_lookup *l = context;
-    const struct timestream_columns *c = &l->q.columns;
-    struct label labels[FINAL_LABELS_MAX];
-    struct bytes values[TIMESTREAM_COLUMNS_MAX];
-    uint32_t count, at = 0;
-    struct bytes measure = l->wanted.measure ? cells[at++] : bytes_of("U__", 3);
-    if (measure.at == NULL) return why_set(why, ERR_CORRUPT, "a row has no measure");
-    for (uint32_t i = 0; i < c->count; i++) {
-        values[i] = l->wanted.dimensions[i] ? cells[at++] : bytes_of(NULL, 0);
-    }
-    arena_reset(&l->scratch);
-    enum err e = columns_labels(c, measure, values, &l->scratch, labels, &count, why);
-    if (e || !selects(&l->q, labels, count)) return e;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (bytes_equal(labels[i].name, l->name)) e = l->to->each(l->to->context, labels[i].value);
-    }
-    return e;
-}
-
-static enum err
-look_up(struct view *view, const struct query_request *r, struct bytes name,
-        const struct text_sink *to,
-        enum err (*ask)(struct timestream_lookup *l, struct timestream_asking *a, struct why *why),
-        struct why *why)
-{
-    struct timestream_view *v = (struct timestream_view *)view;
-    struct timestream_lookup *l = mem_new(v->base.budget, sizeof *l);
+    struct timestream_question *q = (struct timestream_question *)base;
+    const struct page_sink sink = {take_names, q};
     struct timestream_asking a;
-    if (l == NULL) return no_memory(why);
-    l->to = to;
-    l->name = name;
-    question_init(&l->q, v);
-    arena_init(&l->scratch, v->base.budget, SCRATCH_BYTES_MAX, 0);
-    asking_init(&a, v, r->control);
-    enum err e = question_begin(&l->q, r, why);
-    if (e == OK && l->q.min_ms <= l->q.max_ms) e = learn(&l->q, why);
-    if (e == OK && statement_may_select(&l->q)) e = ask(l, &a, why);
+    if (base->matcher_count > 0) return ERR_UNSUPPORTED;
+    enum err e = learn(q, why);
+    for (uint32_t i = 0; i < q->columns.count && e == OK; i++) {
+        if (q->columns.dimensions[i].is_keeper) e = ERR_UNSUPPORTED;
+    }
+    if (e) return e;
+    asking_init(&a, q);
+    statement_filled(&a.statement, q);
+    e = asking_all(&a, q->columns.count + 2, &sink, why);
     asking_fini(&a);
-    arena_fini(&l->scratch);
-    arena_fini(&l->q.arena);
-    mem_free(v->base.budget, l, sizeof *l);
     return e;
 }
 
-/* Of dimensions whose names are shortened, rows have the names. */
+/* Takes a row of statement_distinct(). */
 static enum err
-ask_names(struct timestream_lookup *l, struct timestream_asking *a, struct why *why)
+take_value(void *context, const struct bytes *cells, struct why *why)
 {
-    const struct timestream_columns *c = &l->q.columns;
-    const struct page_sink sink = {tell_names, l};
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (c->dimensions[i].is_keeper) return ERR_UNSUPPORTED;
+    struct timestream_question *q = context;
+    struct label labels[FINAL_LABELS_MAX];
+    struct fetch_series s = {.labels = labels};
+    struct bytes values[TIMESTREAM_COLUMNS_MAX];
+    uint32_t at = 0;
+    struct bytes measure = q->wanted.measure ? cells[at++] : bytes_of("U__", 3);
+    if (measure.at == NULL) return why_set(why, ERR_CORRUPT, "a row has no measure");
+    for (uint32_t i = 0; i < q->columns.count; i++) {
+        values[i] = q->wanted.dimensions[i] ? cells[at++] : bytes_of(NULL, 0);
     }
-    statement_filled(&a->statement, &l->q);
-    return asking_all(a, c->count + 2, &sink, why);
+    arena_reset(&q->base.scratch);
+    enum err e =
+        columns_labels(&q->columns, measure, values, &q->base.scratch, labels, &s.count, why);
+    return e ? e : fetch_question_take(&q->base, &s, why);
 }
 
 static enum err
-ask_values(struct timestream_lookup *l, struct timestream_asking *a, struct why *why)
+label_values(struct fetch_question *base, struct why *why)
 {
-    const struct page_sink sink = {tell_value, l};
-    uint32_t columns = statement_wanted(&l->q, l->name, &l->wanted);
+    struct timestream_question *q = (struct timestream_question *)base;
+    const struct page_sink sink = {take_value, q};
+    struct timestream_asking a;
+    enum err e = learn(q, why);
+    if (e || !statement_may_select(q)) return e;
+    uint32_t columns = statement_wanted(q, base->name, &q->wanted);
     if (columns == 0) return OK;
-    statement_distinct(&a->statement, &l->q, &l->wanted);
-    return asking_all(a, columns, &sink, why);
-}
-
-/* With matchers, found out of the series. */
-static enum err
-label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    bool all = r->set_count == 0 || r->sets[0].count == 0;
-    return all ? look_up(view, r, bytes_of(NULL, 0), to, ask_names, why) : ERR_UNSUPPORTED;
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *r, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    return look_up(view, r, name, to, ask_values, why);
-}
-
-/* --- the view --------------------------------------------------------------------------------- */
-
-static enum err
-open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
-          struct why *why)
-{
-    static const struct view_ops ops = {
-        .select = select_series,
-        .exemplars = reader_no_exemplars,
-        .metadata = reader_no_metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = list_series,
-        .free = fetch_view_free,
-    };
-    struct timestream_reader *reader = (struct timestream_reader *)answerer;
-    enum err e = fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct timestream_view),
-                                 control, ret_view, why);
-    if (e == OK)
-        ((struct timestream_view *)*ret_view)->opened_ns = env_monotonic_ns(reader->options.env);
+    asking_init(&a, q);
+    statement_distinct(&a.statement, q, &q->wanted);
+    e = asking_all(&a, columns, &sink, why);
+    asking_fini(&a);
     return e;
 }
 
 /* --- the reader ------------------------------------------------------------------------------- */
 
 static void
-free_reader(struct answerer *answerer)
+question_init(struct fetch_question *base)
 {
-    struct timestream_reader *reader = (struct timestream_reader *)answerer;
-    fetcher_free(reader->fetcher);
-    buf_fini(&reader->columns);
-    lock_fini(&reader->lock);
-    mem_free(reader->options.memory, reader, sizeof *reader);
+    buf_init(&((struct timestream_question *)base)->key, base->budget, KEY_BYTES_MAX);
+}
+
+static void
+question_fini(struct fetch_question *base)
+{
+    struct timestream_question *q = (struct timestream_question *)base;
+    table_fini(&q->numbers, base->budget);
+    buf_fini(&q->key);
+}
+
+static void
+close_reader(struct fetch_reader *base)
+{
+    buf_fini(&((struct timestream_reader *)base)->columns);
 }
 
 static enum err
-find_service(struct timestream_reader *reader, struct why *why)
+open_reader(struct fetch_reader *base, struct why *why)
 {
     static const struct aws_service service = {"timestream", "query.timestream",
                                                "TIMESTREAM_QUERY"};
-    const struct timestream_read_settings *x = &reader->options.settings->u.timestream;
-    struct aws_setup setup = {reader->options.env, reader->options.memory, &x->aws,
+    struct timestream_reader *reader = (struct timestream_reader *)base;
+    const struct timestream_read_settings *x = &base->options.settings->u.timestream;
+    struct aws_setup setup = {base->options.env, base->options.memory, &x->aws,
                               &aws_variables_real};
     char region[AWS_REGION_BYTES];
+    buf_init(&reader->columns, base->options.memory, KEY_BYTES_MAX);
     reader->is_fixed = x->query_endpoint != NULL ||
                        aws_variable(&setup, "AWS_ENDPOINT_URL_TIMESTREAM_QUERY") != NULL ||
                        aws_variable(&setup, "AWS_ENDPOINT_URL") != NULL;
@@ -783,23 +515,23 @@ enum err
 timestream_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                       struct why *why)
 {
-    static const struct answerer_ops ops = {open_view, reader_any_time, free_reader};
+    static const struct fetch_type type = {
+        .reader_bytes = sizeof(struct timestream_reader),
+        .question_bytes = sizeof(struct timestream_question),
+        .max_ms = TIME_MS_MAX - 1,
+        .arena_bytes_max = 64 << 20,
+        .scratch_bytes_max = 64 << 20,
+        .open = open_reader,
+        .close = close_reader,
+        .init = question_init,
+        .fini = question_fini,
+        .find = find_series,
+        .samples = fetch_samples,
+        .warning = find_warning,
+        .names = label_names,
+        .values = label_values,
+    };
     const struct fetch_signing signing = {.aws = &options->settings->u.timestream.aws,
                                           .service = "timestream"};
-    const struct fetcher_options fetching = {*options, &signing};
-    struct timestream_reader *reader = mem_new(options->memory, sizeof *reader);
-    if (reader == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a source");
-    reader->answerer = (struct answerer){
-        .ops = &ops, .name = options->settings->name, .no_exemplars = true, .no_metadata = true};
-    reader->options = *options;
-    reader->external.texts = &options->settings->external_labels;
-    lock_init(&reader->lock, LOCK_RANK_SOURCE);
-    buf_init(&reader->columns, options->memory, KEY_BYTES_MAX);
-    enum err e = find_service(reader, why);
-    if (e == OK) e = fetcher_new(&fetching, &reader->fetcher, why);
-    if (e)
-        free_reader(&reader->answerer);
-    else
-        *ret_answerer = &reader->answerer;
-    return e;
+    return fetch_reader_new(&type, options, &signing, ret_answerer, why);
 }

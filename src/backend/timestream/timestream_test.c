@@ -151,7 +151,7 @@ UNIT_TEST(test_a_call_is_one_signed_request)
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
-UNIT_TEST(test_success_without_words_of_the_service_is_none)
+UNIT_TEST(test_status_200_without_a_valid_body_is_not_a_success)
 {
     send_three();
     answer(200, "");
@@ -435,7 +435,7 @@ UNIT_TEST(test_refused_records_are_dead_and_the_others_delivered)
     expect_entry(1, VERDICT_DELIVERED, "", "");
 }
 
-UNIT_TEST(test_refusals_that_name_nobody_are_told_apart_by_halving)
+UNIT_TEST(test_refusals_that_name_no_record_are_found_by_halving)
 {
     send_three();
     answer(419, REJECTED("[{\"RecordIndex\":3,\"Reason\":\"no such one\"}]"));
@@ -672,7 +672,7 @@ UNIT_TEST(test_a_check_asks_with_no_records_whether_writing_is_allowed)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_a_writer_without_memory_is_none)
+UNIT_TEST(test_without_memory_there_is_no_writer)
 {
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
@@ -693,7 +693,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_call_is_one_signed_request),
-        TEST(test_success_without_words_of_the_service_is_none),
+        TEST(test_status_200_without_a_valid_body_is_not_a_success),
         TEST(test_a_call_sent_again_has_the_same_body_and_another_signature),
         TEST(test_a_call_that_was_cleared_is_another_one),
         TEST(test_limits_are_those_of_the_service),
@@ -707,7 +707,7 @@ main(void)
         TEST(test_each_table_of_a_template_is_asked),
         TEST(test_credentials_come_before_tables),
         TEST(test_refused_records_are_dead_and_the_others_delivered),
-        TEST(test_refusals_that_name_nobody_are_told_apart_by_halving),
+        TEST(test_refusals_that_name_no_record_are_found_by_halving),
         TEST(test_without_memory_for_refusals_the_call_is_sent_again),
         TEST(test_every_other_answer_has_its_verdict),
         TEST(test_a_call_waits_for_what_is_to_be_prepared),
@@ -717,7 +717,7 @@ main(void)
         TEST(test_nothing_is_sent_under_a_version_that_is_not_durable),
         TEST(test_the_check_describes_the_table),
         TEST(test_a_check_asks_with_no_records_whether_writing_is_allowed),
-        TEST(test_a_writer_without_memory_is_none),
+        TEST(test_without_memory_there_is_no_writer),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,198 @@
+/*
+ * fetch_reader.h - the parts that the readers of all systems share: the reader, its views, sets of
+ * series and look-ups, and requests one after another. A type of source adds a struct fetch_type,
+ * which says how a question becomes requests and how responses become series and samples.
+ *
+ * A question is one select or one look-up. Most systems are read in two steps: find() gives each
+ * series to fetch_question_take(), then samples() fetches the samples of a block of these series
+ * (series_blocks.h). A system that responds with series in label order has next() and batch().
+ *
+ *     select     init, begin, find, samples ..., fini     (or init, begin, next, batch ..., fini)
+ *     look-up    init, names or values or series, fini
+ *
+ * Threads: a reader may be used from any thread; a question belongs to one.
+ */
+#ifndef BACKEND_FETCH_FETCH_READER_H
+#define BACKEND_FETCH_FETCH_READER_H
+
+#include "backend/common/series_blocks.h"
+#include "backend/fetch/fetch.h"
+#include "base/lock.h"
+#include "base/table.h"
+
+struct fetch_question;
+struct fetch_reader;
+
+/*
+ * A type of source. Functions that may be NULL say so. find() and look-ups are not called for a
+ * question without time (min_ms > max_ms). Their ERR_FULL becomes ERR_LIMIT; samples() returns
+ * ERR_FULL to get a smaller block.
+ */
+struct fetch_type {
+    size_t reader_bytes;    /* size of the struct that begins with struct fetch_reader */
+    size_t question_bytes;  /* size of the struct that begins with struct fetch_question */
+    int64_t min_ms, max_ms; /* times that the system can store; questions are narrowed to them */
+    /* Ceilings of a question: 0 if only the budget limits `arena` or `scratch`, or if the type does
+     * not use `text`. */
+    uint64_t arena_bytes_max, scratch_bytes_max;
+    size_t text_bytes_max;
+
+    /* Completes a reader before its fetcher is made; may be NULL. ERR_NOMEM; ERR_INPUT,
+     * ERR_MISSING: the settings are not enough. */
+    enum err (*open)(struct fetch_reader *reader, struct why *why);
+    /* Frees what open() added, also after it failed; may be NULL. */
+    void (*close)(struct fetch_reader *reader);
+
+    /* The type's own fields of a question, which are zeroed; may be NULL. */
+    void (*init)(struct fetch_question *q);
+    void (*fini)(struct fetch_question *q);
+    /* Called at the end of a select. NULL if nothing is sent before the first series is asked for.
+     */
+    enum err (*begin)(struct fetch_question *q, struct why *why);
+
+    /* Finds all series. */
+    enum err (*find)(struct fetch_question *q, struct why *why);
+    /* As series_blocks_options.fetch, for q->blocks. */
+    enum err (*samples)(struct fetch_question *q, const struct series_block *block,
+                        struct why *why);
+    /* As struct series_set_ops; NULL if find() and samples() are used. */
+    enum err (*next)(struct fetch_question *q, struct bytes *ret_labels, struct why *why);
+    enum err (*batch)(struct fetch_question *q, struct sample_batch *ret_batch, struct why *why);
+    /* NULL if a set never has a warning. */
+    const char *(*warning)(struct fetch_question *q, uint32_t index);
+
+    /* Look-ups, which give q->to what they find; values() those of the label q->name. NULL, or
+     * ERR_UNSUPPORTED without words, if the caller has to find it out of the series. */
+    enum err (*names)(struct fetch_question *q, struct why *why);
+    enum err (*values)(struct fetch_question *q, struct why *why);
+    /* NULL for find(). */
+    enum err (*series)(struct fetch_question *q, struct why *why);
+};
+
+struct fetch_reader {
+    struct answerer answerer; /* first: it is handed out */
+    const struct fetch_type *type;
+    struct reader_options options;
+    struct external_labels external;
+    struct fetcher *fetcher;
+    struct lock lock; /* LOCK_RANK_SOURCE; guards what the type knows about its server */
+};
+
+/* Makes a reader of the type. `type` is a constant; `signing` as in struct fetcher_options. Errors
+ * of open() and fetcher_new(). */
+MUST_CHECK enum err fetch_reader_new(const struct fetch_type *type,
+                                     const struct reader_options *options,
+                                     const struct fetch_signing *signing,
+                                     struct answerer **ret_answerer, struct why *why);
+
+/* A view and its questions share a session, which is closed when the last of them is freed. */
+struct fetch_reader_view {
+    struct view view; /* first: it is handed out */
+    struct fetch_reader *of;
+    struct budget *budget;
+    struct fetch_session *session;
+    int64_t opened_ns;              /* monotonic */
+    _Atomic uint64_t scanned_bytes; /* relaxed: bytes that the system billed for the view */
+    _Atomic uint32_t users;         /* the view, and its questions */
+};
+
+enum fetch_purpose { FETCH_SAMPLES, FETCH_SERIES, FETCH_NAMES, FETCH_VALUES };
+
+struct fetch_question {
+    struct series_set set; /* first: of FETCH_SAMPLES, it is handed out */
+    enum fetch_purpose purpose;
+    struct fetch_reader_view *view;
+    struct fetch_reader *of;
+    struct budget *budget;
+    struct query_control *control; /* may be NULL */
+    /* As it was asked, with one set of matchers or none. Its tenant ends with begin() or with the
+     * look-up. */
+    struct query_request request;
+    struct matcher_set matcher_set;
+    struct matcher **matchers; /* of the set; they live as long as the question */
+    uint32_t matcher_count;
+    int64_t min_ms, max_ms; /* both inclusive, narrowed to the type's; min > max: no time */
+    struct arena arena;     /* lives as long as the question */
+    struct arena scratch;   /* of one row or record; the type resets it */
+    struct buf text;        /* the type's */
+
+    const struct text_sink *to; /* of a look-up */
+    struct bytes name;          /* of FETCH_VALUES: the label */
+
+    /* Series that were added. */
+    struct series_blocks *blocks; /* of FETCH_SAMPLES; NULL before find() */
+    uint32_t keys_max;            /* of a block; UINT32_MAX unless init() sets it */
+    uint32_t series_count;
+    bool takes_all; /* every series that was found is selected */
+    int64_t first_ms, last_ms;
+    struct buf labels;
+    struct buf names;         /* label names that were given, each counted */
+    struct table names_given; /* ids: positions in `names` */
+};
+
+/* A series that find() found. Borrowed for the call. */
+struct fetch_series {
+    struct label *labels; /* not empty, each name once, in any order; room for FINAL_LABELS_MAX */
+    uint32_t count;
+    struct bytes key;          /* for samples(): series_blocks_key() */
+    uint64_t samples;          /* at most so many; FETCH_UNKNOWN, for all series of a system */
+    int64_t first_ms, last_ms; /* its samples are within these times */
+};
+#define FETCH_UNKNOWN UINT64_MAX
+
+/* Takes a series if the matchers select it: adds it to the blocks, or gives the look-up its final
+ * labels, its names without external ones, or its value. Errors of series_blocks_add() and of the
+ * sink; ERR_NOMEM. */
+MUST_CHECK enum err fetch_question_take(struct fetch_question *q, const struct fetch_series *series,
+                                        struct why *why);
+/* True if all matchers match the labels of a series. */
+bool fetch_question_selects(const struct fetch_question *q, const struct fetch_series *series);
+/* True if all matchers on the metric's name match it. */
+bool fetch_question_selects_name(const struct fetch_question *q, struct bytes name);
+bool fetch_is_of_name(const struct matcher *matcher);
+/* True for = and =~. */
+bool fetch_is_positive(const struct matcher *matcher);
+
+/* "not enough memory for the query": ERR_NOMEM. */
+enum err fetch_no_memory(struct why *why);
+/* "not enough memory for a request": ERR_NOMEM. */
+enum err fetch_no_request_memory(struct why *why);
+
+/*
+ * One request of a question after another:
+ *
+ *     fetch_ask_begin(&a, base, "/query");
+ *     ... http_url_param(&a.url, ...) ... a.body ...
+ *     fetch_ask_send(), fetch_ask_await(), fetch_ask_more() ..., fetch_ask_end()
+ */
+struct fetch_ask {
+    struct fetch_question *q;
+    const char *base; /* URL; its query is part of every request */
+    struct buf url;
+    struct buf body;
+    struct fetch *fetch; /* NULL if no request is open */
+};
+void fetch_ask_init(struct fetch_ask *a, struct fetch_question *q, size_t body_bytes_max);
+void fetch_ask_fini(struct fetch_ask *a);
+/* Ends the request before; empties the body; begins the URL. `base` lives until fetch_ask_send().
+ */
+void fetch_ask_begin(struct fetch_ask *a, const char *base, const char *path);
+/*
+ * Sends it, by POST if there is a body, and waits for no response. `how` has headers, `wanted`,
+ * is_final() and judge(); the rest is filled in. ERR_LIMIT: URL or body are too large; errors of
+ * fetch_open().
+ */
+MUST_CHECK enum err fetch_ask_send(struct fetch_ask *a, const struct fetch_request *how,
+                                   struct why *why);
+/* Waits for the response; OK if it is one to be read: fetch_await() and fetch_expect_ok(). After an
+ * error, *ret_answer is NULL if there is no response. */
+MUST_CHECK enum err fetch_ask_await(struct fetch_ask *a, const struct http_call_answer **ret_answer,
+                                    struct why *why);
+/* fetch_read(), with a struct fetch_ask as context. */
+MUST_CHECK enum err fetch_ask_more(void *ask, struct bytes *ret_piece, struct why *why);
+/* fetch_failed(). */
+enum err fetch_ask_failed(struct fetch_ask *a, enum err e, struct why *why);
+/* Gives up what was not read. */
+void fetch_ask_end(struct fetch_ask *a);
+
+#endif
