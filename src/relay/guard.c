@@ -19,6 +19,14 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+/* The borders are at the begin and the end of what is read from the store. */
+enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };
+struct borders {
+    struct tsdb *tsdb; /* NULL if there are no borders */
+    uint32_t at[BORDER_COUNT];
+    uint64_t pos[BORDER_COUNT];
+};
+
 struct relay_guard {
     struct wal *wal;
     struct budget *memory;

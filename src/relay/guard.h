@@ -9,17 +9,23 @@
 #ifndef RELAY_GUARD_H
 #define RELAY_GUARD_H
 
-#include "relay/relay.h"
+#include "relay/options.h"
 #include "relay/state.h"
-#include "tsdb/tsdb.h"
 
-/* The borders are at the begin and the end of what is read from the store. */
-enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };
-struct borders {
-    struct tsdb *tsdb; /* NULL if there are no borders */
-    uint32_t at[BORDER_COUNT];
-    uint64_t pos[BORDER_COUNT];
-};
+struct relay_guard;
+
+/*
+ * Keeps the log and the store's borders while a destination is configured: from the position of its
+ * state, from the end of the log if it is new and begins now, else from the oldest record. `before`
+ * is the guard of the same destination under its previous settings, or NULL. options->guard is not
+ * used. ERR_NOMEM, ERR_LIMIT.
+ */
+MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
+                                    const struct relay_guard *before,
+                                    struct relay_guard **ret_guard, struct why *why);
+void relay_guard_free(struct relay_guard *guard);
+/* The position of the log from which on everything is kept. Any thread. */
+uint64_t relay_guard_pos(const struct relay_guard *guard);
 
 /* Sets the positions across which parts are not merged; 0 for none. */
 void guard_set_borders(struct relay_guard *guard, uint64_t from_pos, uint64_t to_pos);
