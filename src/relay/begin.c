@@ -6,10 +6,10 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "relay/dead_letters_ask.h"
 #include "relay/letters/letters_found.h"
+#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/reset.h"
 #include "relay/relay_private.h"
-#include "relay/reset.h"
 
 /* Takes over a state. The writer's state of another destination type is dropped. */
 static void

@@ -6,7 +6,7 @@
 #include "lib/test.h"
 #include "relay/relay_testing.h"
 
-#include "relay/reset.h"
+#include "relay/operate/reset.h"
 
 /* Without a store: some samples are delivered, more of them wait, and the server is stopped. */
 static void

@@ -18,8 +18,8 @@
 
 #include "base/log.h"
 #include "base/time_text.h"
-#include "relay/directory.h"
 #include "relay/relay_private.h"
+#include "relay/state/directory.h"
 
 enum {
     POLL_MS = 100, /* new samples are seen after at most this time */

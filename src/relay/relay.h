@@ -18,9 +18,9 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
-#include "relay/fate.h"
-#include "relay/guard.h"
 #include "relay/options.h"
+#include "relay/state/fate.h"
+#include "relay/state/guard.h"
 
 struct relay;
 

@@ -4,8 +4,8 @@
  */
 #include "base/log.h"
 #include "lib/test.h"
+#include "relay/operate/reset.h"
 #include "relay/relay_testing.h"
-#include "relay/reset.h"
 
 static const char FILE_PATH[] = "relay/there/dead-letters/00000001.letters";
 

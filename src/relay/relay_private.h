@@ -13,20 +13,20 @@
 #include <assert.h>
 
 #include "base/lock.h"
-#include "relay/backoff.h"
-#include "relay/bounds.h"
-#include "relay/fill.h"
-#include "relay/guard.h"
-#include "relay/isolate.h"
+#include "relay/feed/fill.h"
+#include "relay/feed/log_items.h"
+#include "relay/lane/backoff.h"
+#include "relay/lane/bounds.h"
+#include "relay/lane/isolate.h"
+#include "relay/lane/obstacle.h"
+#include "relay/lane/rates.h"
+#include "relay/lane/series_seen.h"
+#include "relay/lane/suspects.h"
+#include "relay/lane/throttle.h"
 #include "relay/letters/dead_letters.h"
-#include "relay/log_items.h"
-#include "relay/obstacle.h"
-#include "relay/rates.h"
 #include "relay/relay.h"
-#include "relay/series_seen.h"
-#include "relay/state.h"
-#include "relay/suspects.h"
-#include "relay/throttle.h"
+#include "relay/state/guard.h"
+#include "relay/state/state.h"
 
 enum {
     AGAIN_MAX = 4,    /* times that a call is sent again at once */

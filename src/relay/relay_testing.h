@@ -11,10 +11,10 @@
 
 #include "model/labels.h"
 #include "model/selector.h"
-#include "relay/dead_letters_ask.h"
+#include "relay/operate/dead_letters_ask.h"
 #include "relay/relay.h"
 #include "relay/seed_testing.h"
-#include "relay/state.h"
+#include "relay/state/state.h"
 #include "tsdb/tsdb.h"
 
 enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 4096 };
