@@ -44,10 +44,10 @@ COUNTING = (
         "tsdb relay",
     ),
     (
-        "src/relay/account.c src/relay/state/fate.c src/relay/state/window.c src/relay/save.c src/relay/letters_replay.c"
-        " src/relay/letters_account.c src/relay/letters/letters_found.c src/relay/state/letters_mark.c src/relay/letters/letter_index.c"
+        "src/relay/state/account.c src/relay/state/fate.c src/relay/state/window.c src/relay/save.c src/relay/state/saving.c src/relay/letters/letters_replay.c"
+        " src/relay/letters/letters_account.c src/relay/letters/letters_found.c src/relay/state/letters_mark.c src/relay/letters/letter_index.c"
         " src/relay/catch_up.c src/relay/begin.c src/relay/operate/examine.c src/relay/operate/examine_log.c"
-        " src/relay/feed/log_items.c src/relay/feed.c src/relay/feed/fill.c src/relay/feed/fill_walk.c src/relay/letters/dead_letters.c src/relay/letters/dead_letters_tend.c",
+        " src/relay/feed/log_items.c src/relay/feed/feed.c src/relay/pump.c src/relay/lane/settle.c src/relay/feed/fill.c src/relay/feed/fill_walk.c src/relay/letters/dead_letters.c src/relay/letters/dead_letters_tend.c",
         "relay",
     ),
 )
@@ -72,8 +72,7 @@ NOT_TERMS = (
     ("src/relay/letters/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
     ("src/relay/letters/dead_letters_tend.c", r"^letters \+=|requests_damaged|called_off", "where the first place was, and what is told of requests"),
     ("src/relay/letters/dead_letters_tend.c", r"^met\+\+", "whether all were met: if not, they are looked for one by one"),
-    ("src/relay/catch_up.c", r"^letters_taken_back", "the mark before and what files say behind it tell the same"),
-    ("src/relay/letters_replay.c", r"replays.count--|->count\+\+|arrived_count", "a place"),
+    ("src/relay/letters/letters_replay.c", r"replays.count--|->count\+\+|arrived_count", "a place"),
     ("src/relay/save.c", r"^account_found", "has_news() did before each save but the last; what is lost is found at the next start, too"),
     ("src/relay/save.c", r"^account_counted", "how often is saved, not what"),
     ("src/tsdb/store/store.c", r"^s(->|\.)", "a statistic that is no term: of parts and of the head, as they are"),

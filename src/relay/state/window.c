@@ -362,6 +362,15 @@ window_cursor(struct window *w, struct relay_cursor *ret_cursor, struct fates *r
 }
 
 /* In a record that is settled in part, every settled term of the account was taken. */
+struct relay_cursor
+window_saved_cursor(struct window *w, struct fates *ret_before)
+{
+    struct relay_cursor cursor;
+    window_cursor(w, &cursor, ret_before);
+    if (is_fill_pos(cursor.pos)) cursor = (struct relay_cursor){.pos = cursor.pos + cursor.index};
+    return cursor;
+}
+
 uint64_t
 window_taken_before(const struct window *w, enum item_kind kind)
 {

@@ -7,15 +7,8 @@
 #ifndef RELAY_STATE_WINDOW_H
 #define RELAY_STATE_WINDOW_H
 
+#include "relay/feed/chunk.h"
 #include "relay/state/fate.h"
-
-struct chunk;
-
-/* Where reading resumes after a restart: everything before it is settled. */
-struct relay_cursor {
-    uint64_t pos;   /* position of the first record that has an open item */
-    uint32_t index; /* index of its first open item */
-};
 
 struct window;
 /* Makes a window without records. ERR_NOMEM. */
@@ -74,6 +67,8 @@ void window_skip(struct window *window, struct relay_cursor to);
  */
 void window_cursor(struct window *window, struct relay_cursor *ret_cursor,
                    struct fates *ret_before);
+/* The same cursor as states have it: an item of the store has a position of its own. */
+struct relay_cursor window_saved_cursor(struct window *window, struct fates *ret_before);
 /* Items taken before the cursor since the window was made, without repeats. Call window_cursor()
  * first. */
 uint64_t window_taken_before(const struct window *window, enum item_kind kind);

@@ -14,83 +14,15 @@
  * 1. A piece that is judged has an item, and afterwards its attempt is not ATTEMPT_PENDING.
  * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
  */
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
-#include "relay/relay_private.h"
+#include "relay/lane/lane_private.h"
 
 /* Seed that makes hashes of metric names differ from those of series. */
 static const uint64_t METRIC_SEED = 0x6d657472;
-
-/* --- one item --------------------------------------------------------------------------------- */
-
-/* The position and index that identify an item of a call, which has the window's record number. */
-static void
-identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_pos,
-         uint32_t *ret_index)
-{
-    *ret_pos = window_place(r->window, record).pos;
-    *ret_index = index;
-    if (!is_fill_pos(*ret_pos)) return;
-    *ret_pos += index;
-    *ret_index = 0;
-}
-
-enum err
-relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
-{
-    if (item->record == REPLAY_RECORD) {
-        return letters_replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
-    }
-    if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
-    /* An item that is read again may have a letter, which is revoked if it was delivered now, or is
-     * too old by now. */
-    bool may_be_letter =
-        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
-    enum err e = OK;
-    for (uint32_t i = 0; i < item->count && may_be_letter && e == OK; i++) {
-        uint64_t pos;
-        uint32_t index;
-        identity(r, item->record, item->index + i, &pos, &index);
-        e = dead_letters_revoke(r->letters, pos, index, NULL);
-    }
-    if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
-    if (e == OK) save_want(r, SAVE_SOON);
-    return e;
-}
-
-enum err
-relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
-           enum bury_why why_buried, const char *reason, const char *answer)
-{
-    if (at->record == REPLAY_RECORD) return letters_replay_settle(r, at, false, reason, answer);
-    bool drop =
-        why_buried == BURY_UNREPRESENTABLE && r->settings->unrepresentable == UNREPRESENTABLE_DROP;
-    if (drop) return relay_settle(r, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
-    if (r->settings->dry_run) {
-        r->sent.dry.unrepresentable++;
-        return relay_settle(r, at, FATE_NOT_TAKEN);
-    }
-    struct dead_letter letter = {
-        .item = *item,
-        .reason = bytes_of_text(reason),
-        .answer = bytes_of_text(answer),
-        .failed_ms = env_realtime_ms(r->options.env),
-    };
-    identity(r, at->record, at->index, &letter.pos, &letter.index);
-    struct why why = {""};
-    /* After the letter is written nothing may fail, or the item would become another one. */
-    enum err e = window_reserve(r->window, at->record);
-    if (e) why_set(&why, e, "not enough memory for a dead letter");
-    if (e == OK) e = dead_letters_add(r->letters, &letter, &why);
-    if (e == OK) e = relay_settle(r, at, FATE_DEAD_LETTERED);
-    if (e) obstacle_failed(&r->obstacle, "write a dead letter", "dead_letters", why.text);
-    return e;
-}
 
 /* --- pauses ----------------------------------------------------------------------------------- */
 
@@ -113,18 +45,18 @@ end_failures(struct lane *lane)
 
 /* A response judged samples, so the destination works. */
 static void
-note_works(struct relay *r, struct lane *lane)
+note_works(struct lanes *l, struct lane *lane)
 {
     end_failures(lane);
-    throttle_works(&r->lanes.throttle);
-    r->lanes.unprepared = 0;
+    throttle_works(&l->throttle);
+    l->unprepared = 0;
 }
 
 void
-lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms)
+lane_back_off(struct lanes *l, struct lane *lane, int64_t asked_ms)
 {
-    if (lane->failing_since_ns == 0) lane->failing_since_ns = relay_now_ns(r);
-    backoff_failed(&lane->pause, r->options.env, &r->settings->retry, asked_ms);
+    if (lane->failing_since_ns == 0) lane->failing_since_ns = relay_now_ns(l->context);
+    backoff_failed(&lane->pause, l->context->options.env, &l->context->settings->retry, asked_ms);
 }
 
 /* --- what is refused -------------------------------------------------------------------------- */
@@ -136,11 +68,11 @@ metric_hash(const struct item *item)
 }
 
 bool
-lane_suspects(const struct relay *r, const struct item *item)
+lane_suspects(const struct lanes *l, const struct item *item)
 {
-    if (r->lanes.suspects.count == 0) return false;
-    return suspects_has(&r->lanes.suspects, item->series_hash) ||
-           suspects_has(&r->lanes.suspects, metric_hash(item));
+    if (l->suspects.count == 0) return false;
+    return suspects_has(&l->suspects, item->series_hash) ||
+           suspects_has(&l->suspects, metric_hash(item));
 }
 
 static int
@@ -152,10 +84,10 @@ compare_times(const void *first, const void *second)
 
 /* Blames the `refused` oldest items of a piece; `times` are the times of its items. */
 static void
-blame_oldest(struct relay *r, struct isolate_key *keys, const int64_t *times, uint32_t count,
+blame_oldest(struct lanes *l, struct isolate_key *keys, const int64_t *times, uint32_t count,
              uint32_t refused)
 {
-    int64_t *sorted = mem_alloc(r->options.memory, count * sizeof *sorted);
+    int64_t *sorted = mem_alloc(l->context->options.memory, count * sizeof *sorted);
     if (sorted == NULL) return; /* only a hint: the search takes longer without it */
     memcpy(sorted, times, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, compare_times);
@@ -163,22 +95,22 @@ blame_oldest(struct relay *r, struct isolate_key *keys, const int64_t *times, ui
     for (uint32_t i = 0; i < count; i++) {
         keys[i].blamed = times[i] <= last_ms;
     }
-    mem_free(r->options.memory, sorted, count * sizeof *sorted);
+    mem_free(l->context->options.memory, sorted, count * sizeof *sorted);
 }
 
 /* Finds an item's metric and series, and whether the response names it. An item that is lost has no
  * key. */
 static enum err
-learn_key(struct relay *r, const struct call_item *at, bool named, struct isolate_key *key,
+learn_key(struct lanes *l, const struct call_item *at, bool named, struct isolate_key *key,
           int64_t *ret_ms)
 {
     struct item item;
     struct why why = {""};
-    enum err e = relay_load_item(r, at->record, at->index, &item, &why);
+    enum err e = settle_load(l->settling, at->record, at->index, &item, &why);
     if (e == ERR_CORRUPT || e == ERR_MISSING) return OK;
     if (e) return e;
     *key = (struct isolate_key){metric_hash(&item), item.series_hash, .known = true};
-    if (named) key->blame = r->class->blames(r->writer, &item);
+    if (named) key->blame = l->class->blames(l->writer, &item);
     *ret_ms = item.t_ms;
     return OK;
 }
@@ -188,40 +120,40 @@ learn_key(struct relay *r, const struct call_item *at, bool named, struct isolat
  * series are set apart or none, so suspects are changed only afterwards.
  */
 static void
-take_blame(struct relay *r, struct isolate_key *keys, uint32_t count)
+take_blame(struct lanes *l, struct isolate_key *keys, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         keys[i].blamed = keys[i].blame != BLAMES_NOT ||
-                         suspects_has(&r->lanes.suspects, keys[i].series) ||
-                         suspects_has(&r->lanes.suspects, keys[i].metric);
+                         suspects_has(&l->suspects, keys[i].series) ||
+                         suspects_has(&l->suspects, keys[i].metric);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (keys[i].blame == BLAMES_NOT) continue;
         bool metric = keys[i].blame == BLAMES_METRIC;
-        suspects_add(&r->lanes.suspects, r->options.memory,
+        suspects_add(&l->suspects, l->context->options.memory,
                      metric ? keys[i].metric : keys[i].series);
     }
 }
 
 /* Finds the keys of all items of a piece. On an error they must not be used. */
 static enum err
-learn_keys(struct relay *r, struct lane *lane, const struct call_piece *piece,
+learn_keys(struct lanes *l, struct lane *lane, const struct call_piece *piece,
            const struct writer_step *step)
 {
     uint32_t count = piece->to - piece->from;
-    bool named = step != NULL && step->hint == HINT_NAMED && r->class->blames != NULL;
+    bool named = step != NULL && step->hint == HINT_NAMED && l->class->blames != NULL;
     bool oldest = step != NULL && step->hint == HINT_OLDEST && step->refused > 0;
-    int64_t *times = mem_new(r->options.memory, count * sizeof *times);
+    int64_t *times = mem_new(l->context->options.memory, count * sizeof *times);
     enum err e = times == NULL ? ERR_NOMEM : OK;
     if (e == OK) e = isolate_need_keys(&lane->pieces, lane->sending.count);
     struct isolate_key *keys = e == OK ? &lane->pieces.keys[piece->from] : NULL;
     for (uint32_t i = 0; i < count && e == OK; i++) {
         if (keys[i].known && !named && !oldest) continue;
-        e = learn_key(r, &lane->sending.items[piece->from + i], named, &keys[i], &times[i]);
+        e = learn_key(l, &lane->sending.items[piece->from + i], named, &keys[i], &times[i]);
     }
-    if (e == OK) take_blame(r, keys, count);
-    if (e == OK && oldest) blame_oldest(r, keys, times, count, step->refused);
-    mem_free(r->options.memory, times, count * sizeof *times);
+    if (e == OK) take_blame(l, keys, count);
+    if (e == OK && oldest) blame_oldest(l, keys, times, count, step->refused);
+    mem_free(l->context->options.memory, times, count * sizeof *times);
     return e;
 }
 
@@ -237,14 +169,14 @@ names_all(const struct isolate_key *keys, const struct call_piece *piece)
 }
 
 bool
-lane_split(struct relay *r, struct lane *lane, struct call_piece *piece,
+lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
            const struct writer_step *step)
 {
     struct isolate_hint hint = {.refused = 0};
     enum err e = OK;
     /* Where there is one lane, pieces stay in the order of the log, and are halved. */
-    if (!r->limits.one_lane) e = learn_keys(r, lane, piece, step);
-    if (!r->limits.one_lane && e == OK && step != NULL) {
+    if (!l->limits->one_lane) e = learn_keys(l, lane, piece, step);
+    if (!l->limits->one_lane && e == OK && step != NULL) {
         hint.refused = step->refused;
         hint.tells_all = step->tells_all;
         hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
@@ -256,13 +188,13 @@ lane_split(struct relay *r, struct lane *lane, struct call_piece *piece,
 }
 
 bool
-lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece)
+lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
 {
     struct isolate_key *keys = lane->pieces.keys;
     const struct isolate_hint unasked = {.unasked = true};
     uint32_t count = piece->to - piece->from, blamed = 0;
     if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
-    take_blame(r, &keys[piece->from], count);
+    take_blame(l, &keys[piece->from], count);
     for (uint32_t i = piece->from; i < piece->to; i++) {
         blamed += keys[i].blamed;
     }
@@ -274,31 +206,32 @@ lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece)
 
 /* Makes an item a dead letter. On an error it will be sent again, and refused again. */
 static enum err
-bury_one(struct relay *r, const struct call_item *at, const char *reason, const char *answer)
+bury_one(struct lanes *l, const struct call_item *at, const char *reason, const char *answer)
 {
     struct why why = {""};
     struct item item;
-    if (at->record == REPLAY_RECORD) return letters_replay_settle(r, at, false, reason, answer);
-    enum err e = relay_load_item(r, at->record, at->index, &item, &why);
-    bool unread = (e == ERR_CORRUPT || e == ERR_MISSING) && r->feed.fill == NULL;
-    if (unread && feed_gets_again(r, at, e)) return e;
-    if (e == ERR_CORRUPT) {
+    struct settling *settling = l->settling;
+    if (at->record == REPLAY_RECORD)
+        return settle_bury(settling, at, NULL, BURY_REFUSED, reason, answer);
+    enum err e = settle_load(settling, at->record, at->index, &item, &why);
+    if (settle_is_lost(settling, at, e)) {
         log_error("relay: cannot read a refused sample again from the log, counting it as dropped "
                   "(damaged)",
-                  KV("destination", r->settings->name), KV("reason", reason), KV("error", &why));
-        return relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
+                  KV("destination", l->context->settings->name), KV("reason", reason),
+                  KV("error", &why));
+        return settle_item(settling, at, FATE_DROPPED + DROP_DAMAGED);
     }
-    return e ? e : relay_bury(r, at, &item, BURY_REFUSED, reason, answer);
+    return e ? e : settle_bury(settling, at, &item, BURY_REFUSED, reason, answer);
 }
 
 /* Makes the items of a run dead letters, one by one; each leaves the run. */
 static enum err
-bury_run(struct relay *r, struct call_item *run, const char *reason, const char *answer)
+bury_run(struct lanes *l, struct call_item *run, const char *reason, const char *answer)
 {
     while (run->count > 0) {
         struct call_item one = *run;
         one.count = 1;
-        enum err e = bury_one(r, &one, reason, answer);
+        enum err e = bury_one(l, &one, reason, answer);
         if (e) return e;
         run->index++;
         run->count--;
@@ -308,7 +241,7 @@ bury_run(struct relay *r, struct call_item *run, const char *reason, const char 
 
 /* Makes all items of the piece dead letters. */
 static void
-bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
+bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 {
     struct call_piece *piece = piece_of(a);
     /* Series that were found by a search become suspects, unless they were refused for the times of
@@ -316,19 +249,19 @@ bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
     const struct isolate_key *keys = a->lane->pieces.keys;
     bool found = keys != NULL && piece->depth > 0 && !piece->by_time;
     for (uint32_t i = piece->from; i < piece->to && found; i++) {
-        if (!keys[i].known || suspects_has(&r->lanes.suspects, keys[i].metric)) continue;
-        suspects_add(&r->lanes.suspects, r->options.memory, keys[i].series);
+        if (!keys[i].known || suspects_has(&l->suspects, keys[i].metric)) continue;
+        suspects_add(&l->suspects, l->context->options.memory, keys[i].series);
     }
     isolate_settled(&a->lane->pieces, 0, piece->to - piece->from);
     for (; piece->from < piece->to; piece->from++) {
-        if (bury_run(r, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
+        if (bury_run(l, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
         isolate_answered(&a->lane->pieces, piece);
         a->phase = ATTEMPT_READY;
         a->built = false;
-        lane_back_off(r, a->lane, 0);
+        lane_back_off(l, a->lane, 0);
         return;
     }
-    lane_piece_gone(r, a, false);
+    lane_piece_gone(l, a, false);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -336,39 +269,39 @@ bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 /* True if a refused piece is kept: while most samples are refused, only probes become dead letters.
  * Probes do, or one sample that is always refused would be the only one that is ever tried. */
 static bool
-keeps(const struct relay *r, const struct attempt *a)
+keeps(const struct lanes *l, const struct attempt *a)
 {
-    return r->obstacle.state == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
+    return l->obstacle->state == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
 }
 
 /* All of the piece is refused permanently. */
 static void
-take_refused(struct relay *r, struct attempt *a, const char *reason, const char *answer)
+take_refused(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 {
     uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
-    note_works(r, a->lane);
-    obstacle_judged(&r->obstacle, samples, samples, reason, answer);
-    if (keeps(r, a))
+    note_works(l, a->lane);
+    obstacle_judged(l->obstacle, samples, samples, reason, answer);
+    if (keeps(l, a))
         a->phase = ATTEMPT_READY;
     else
-        bury(r, a, reason, answer);
+        bury(l, a, reason, answer);
 }
 
 void
-lane_bury_again(struct relay *r, struct attempt *a)
+lane_bury_again(struct lanes *l, struct attempt *a)
 {
-    bury(r, a, "refused", "");
+    bury(l, a, "refused", "");
 }
 
 static void
-take_delivered(struct relay *r, struct attempt *a)
+take_delivered(struct lanes *l, struct attempt *a)
 {
     struct lane *lane = a->lane;
     struct call_piece *piece = piece_of(a);
     if (!a->is_nothing) {
-        note_works(r, lane);
-        obstacle_judged(&r->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
-        obstacle_taken(&r->obstacle);
+        note_works(l, lane);
+        obstacle_judged(l->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
+        obstacle_taken(l->obstacle);
     }
     isolate_settled(&lane->pieces, piece->to - piece->from, 0);
     bool cleared = piece->suspect && !piece->by_time; /* all suspects of it were accepted */
@@ -376,85 +309,87 @@ take_delivered(struct relay *r, struct attempt *a)
         const struct call_item *at = &lane->sending.items[i];
         struct item item;
         struct why why = {""};
-        if (relay_load_item(r, at->record, at->index, &item, &why) != OK) continue;
-        suspects_forget(&r->lanes.suspects, item.series_hash);
-        suspects_forget(&r->lanes.suspects, metric_hash(&item));
+        if (settle_load(l->settling, at->record, at->index, &item, &why) != OK) continue;
+        suspects_forget(&l->suspects, item.series_hash);
+        suspects_forget(&l->suspects, metric_hash(&item));
     }
     for (; piece->from < piece->to; piece->from++) {
-        if (relay_settle(r, &lane->sending.items[piece->from], FATE_DELIVERED) == OK) continue;
+        if (settle_item(l->settling, &lane->sending.items[piece->from], FATE_DELIVERED) == OK)
+            continue;
         a->built = false; /* memory was refused: the rest is sent again */
         a->phase = ATTEMPT_READY;
-        lane_back_off(r, lane, 0);
+        lane_back_off(l, lane, 0);
         return;
     }
-    lane_piece_gone(r, a, true);
+    lane_piece_gone(l, a, true);
 }
 
 /* Some items of a piece are refused; the response does not say which. */
 static void
-take_some_dead(struct relay *r, struct attempt *a, const struct writer_step *step)
+take_some_dead(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     struct lane *lane = a->lane;
     struct call_piece *piece = piece_of(a);
     if (lane_piece_samples(lane, piece) == 1) {
-        take_refused(r, a, step->reason, step->answer);
+        take_refused(l, a, step->reason, step->answer);
         return;
     }
-    note_works(r, lane);
+    note_works(l, lane);
     a->phase = ATTEMPT_READY;
     a->built = false;
     if (piece->to - piece->from == 1) return; /* a run, which build() replaces by single items */
-    if (lane_split(r, lane, piece, step))
-        lane_end_attempt(r, a);
+    if (lane_split(l, lane, piece, step))
+        lane_end_attempt(l, a);
     else
-        lane_back_off(r, lane, 0);
+        lane_back_off(l, lane, 0);
 }
 
 static void
-take_too_large(struct relay *r, struct attempt *a, const struct writer_call *body,
+take_too_large(struct lanes *l, struct attempt *a, const struct writer_call *body,
                const struct writer_step *step)
 {
     struct lane *lane = a->lane;
     struct call_piece *piece = piece_of(a);
-    uint64_t bytes = r->class->bytes(r->writer, body);
+    uint64_t bytes = l->class->bytes(l->writer, body);
     if (piece->to - piece->from == 1) {
-        take_refused(r, a, step->reason, step->answer);
+        take_refused(l, a, step->reason, step->answer);
         return;
     }
-    note_works(r, lane);
-    if (bytes / 2 < r->bounds.bytes) {
-        r->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
+    note_works(l, lane);
+    if (bytes / 2 < l->bounds.bytes) {
+        l->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
         log_warn("relay: a request was too large, sending smaller requests from now on",
-                 KV("destination", r->settings->name), KV("bytes", bytes),
-                 KV("bytes_max", r->bounds.bytes), KV("answer", step->answer));
+                 KV("destination", l->context->settings->name), KV("bytes", bytes),
+                 KV("bytes_max", l->bounds.bytes), KV("answer", step->answer));
     }
     a->phase = ATTEMPT_READY;
     a->built = false;
     if (isolate_cut(&lane->pieces, piece, piece->from + (piece->to - piece->from) / 2) != OK) {
-        lane_back_off(r, lane, 0);
+        lane_back_off(l, lane, 0);
     }
 }
 
 /* Tries the piece again later, or gives it up after retry.give_up_after; while most samples are
  * refused nothing is given up. */
 static void
-again_later(struct relay *r, struct attempt *a, int64_t wait_ms, const char *answer)
+again_later(struct lanes *l, struct attempt *a, int64_t wait_ms, const char *answer)
 {
-    int64_t give_up_ms = r->settings->retry.give_up_after_ms, since_ns = a->lane->failing_since_ns;
-    bool may = give_up_ms > 0 && since_ns > 0 && r->obstacle.state != OBSTACLE_REFUSING;
+    int64_t give_up_ms = l->context->settings->retry.give_up_after_ms,
+            since_ns = a->lane->failing_since_ns;
+    bool may = give_up_ms > 0 && since_ns > 0 && l->obstacle->state != OBSTACLE_REFUSING;
     a->phase = ATTEMPT_READY;
-    if (may && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS) {
+    if (may && relay_now_ns(l->context) - since_ns >= give_up_ms * NS_PER_MS) {
         end_failures(a->lane);
-        bury(r, a, "gave_up", answer);
+        bury(l, a, "gave_up", answer);
     } else {
-        lane_back_off(r, a->lane, wait_ms);
+        lane_back_off(l, a->lane, wait_ms);
     }
 }
 
 /* Acts on a verdict for each entry. Items of entries that are repeated stay in the piece, in their
  * order. Returns the share of items that were throttled. */
 static double
-take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
+take_mixed(struct lanes *l, struct attempt *a, const struct writer_call *body,
            const struct writer_step *step)
 {
     struct lane *lane = a->lane;
@@ -463,10 +398,10 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
     struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
     uint32_t judged = 0, refused = 0, throttled = 0, count = piece->to - piece->from;
     struct writer_entry refusal = {.verdict = VERDICT_DEAD};
-    bool keep = keeps(r, a);
+    bool keep = keeps(l, a);
     uint32_t kept = piece->to; /* kept items are moved to the end of the piece */
     for (uint32_t i = piece->to; i-- > piece->from;) {
-        r->class->entry(r->writer, body, items[i].entry, &entry);
+        l->class->entry(l->writer, body, items[i].entry, &entry);
         bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
         throttled += entry.verdict == VERDICT_THROTTLED;
         judged += judges || dead;
@@ -475,9 +410,9 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         if (!judges && !dead) later = entry;
         enum err settled = ERR_AGAIN;
         if (entry.verdict == VERDICT_DELIVERED)
-            settled = relay_settle(r, &items[i], FATE_DELIVERED);
+            settled = settle_item(l->settling, &items[i], FATE_DELIVERED);
         else if (dead && !keep)
-            settled = bury_one(r, &items[i], entry.reason, entry.answer);
+            settled = bury_one(l, &items[i], entry.reason, entry.answer);
         if (settled == OK) continue;
         items[--kept] = items[i];
         if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
@@ -485,42 +420,43 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
     assert(refused <= judged);
     assert(judged + throttled <= count);
     if (later.verdict != VERDICT_DELIVERED)
-        obstacle_failed(&r->obstacle, "deliver samples", later.reason, later.answer);
-    obstacle_judged(&r->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
+        obstacle_failed(l->obstacle, "deliver samples", later.reason, later.answer);
+    obstacle_judged(l->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
                     refusal.answer);
-    if (judged > refused) obstacle_taken(&r->obstacle);
-    if (judged > 0) note_works(r, lane);
+    if (judged > refused) obstacle_taken(l->obstacle);
+    if (judged > 0) note_works(l, lane);
     assert(kept >= piece->from); /* invariant 2 */
     piece->from = kept;
     isolate_answered(&lane->pieces, piece);
     a->built = false;
     if (kept == piece->to)
-        lane_piece_gone(r, a, false);
+        lane_piece_gone(l, a, false);
     else
-        again_later(r, a, step->wait_ms, later.answer);
+        again_later(l, a, step->wait_ms, later.answer);
     return (double)throttled / count;
 }
 
 static void
-take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
+take_failed(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
-    obstacle_failed(&r->obstacle, "send a request", step->reason, step->answer);
+    obstacle_failed(l->obstacle, "send a request", step->reason, step->answer);
     /* Where parts of a destination are throttled separately, a throttled one shows that it works.
      */
-    if (step->verdict == VERDICT_THROTTLED && r->limits.throttles_parts)
-        throttle_works(&r->lanes.throttle);
+    if (step->verdict == VERDICT_THROTTLED && l->limits->throttles_parts)
+        throttle_works(&l->throttle);
     else
-        throttle_failed(&r->lanes.throttle, r->options.env, &r->settings->retry, step->wait_ms);
-    again_later(r, a, step->wait_ms, step->answer);
+        throttle_failed(&l->throttle, l->context->options.env, &l->context->settings->retry,
+                        step->wait_ms);
+    again_later(l, a, step->wait_ms, step->answer);
 }
 
 static void
-take_blocked(struct relay *r, struct attempt *a, const struct writer_step *step)
+take_blocked(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     a->phase = ATTEMPT_READY;
-    throttle_doubt(&r->lanes.throttle); /* obstacle_may_probe() decides when to retry */
-    obstacle_blocked(&r->obstacle, step->reason, step->answer);
+    throttle_doubt(&l->throttle); /* obstacle_may_probe() decides when to retry */
+    obstacle_blocked(l->obstacle, step->reason, step->answer);
 }
 
 /*
@@ -529,32 +465,32 @@ take_blocked(struct relay *r, struct attempt *a, const struct writer_step *step)
  * these were refused first.
  */
 static void
-take_again(struct relay *r, struct attempt *a, const struct writer_step *step)
+take_again(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     bool unprepared = step->verdict == VERDICT_UNPREPARED;
-    uint32_t *tries = unprepared && a->probes ? &r->lanes.unprepared : &a->agains;
+    uint32_t *tries = unprepared && a->probes ? &l->unprepared : &a->agains;
     a->phase = ATTEMPT_READY;
-    if (unprepared) throttle_doubt(&r->lanes.throttle);
+    if (unprepared) throttle_doubt(&l->throttle);
     if (++*tries <= AGAIN_MAX) return;
     *tries = 0;
     if (unprepared) /* newly fetched credentials were refused too */
-        take_blocked(r, a, step);
+        take_blocked(l, a, step);
     else
-        take_failed(r, a, step);
+        take_failed(l, a, step);
 }
 
 void
-lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
+lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     const struct writer_call *body = a->number == 1 ? a->lane->sending.body : a->body;
     const struct call_piece *judged = piece_of(a);
     assert(judged->from < judged->to); /* invariant 1 */
     switch (step->verdict) {
     case VERDICT_DELIVERED:
-        take_delivered(r, a);
+        take_delivered(l, a);
         break;
     case VERDICT_MIXED:
-        throttle_answered(&r->lanes.throttle, relay_now_ns(r), take_mixed(r, a, body, step));
+        throttle_answered(&l->throttle, relay_now_ns(l->context), take_mixed(l, a, body, step));
         return;
     case VERDICT_DEAD_CALL: {
         /* Some of the piece are refused permanently, and nothing of it may be sent again. The
@@ -562,42 +498,42 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
          * never accepted. */
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
-        note_works(r, a->lane);
+        note_works(l, a->lane);
         piece->dead = true;
         if (step->refused > 0 && step->refused < samples)
-            obstacle_part_taken(&r->obstacle);
+            obstacle_part_taken(l->obstacle);
         else
-            obstacle_call_refused(&r->obstacle, samples, step->reason, step->answer);
-        bury(r, a, step->reason, step->answer);
+            obstacle_call_refused(l->obstacle, samples, step->reason, step->answer);
+        bury(l, a, step->reason, step->answer);
         break;
     }
     case VERDICT_DEAD:
-        take_refused(r, a, step->reason, step->answer);
+        take_refused(l, a, step->reason, step->answer);
         break;
     case VERDICT_SOME_DEAD:
-        take_some_dead(r, a, step);
+        take_some_dead(l, a, step);
         break;
     case VERDICT_TOO_LARGE:
-        take_too_large(r, a, body, step);
+        take_too_large(l, a, body, step);
         break;
     case VERDICT_THROTTLED:
-        take_failed(r, a, step);
-        throttle_answered(&r->lanes.throttle, relay_now_ns(r), 1);
+        take_failed(l, a, step);
+        throttle_answered(&l->throttle, relay_now_ns(l->context), 1);
         return;
     case VERDICT_REBUILD:
         a->built = false;
-        take_again(r, a, step);
+        take_again(l, a, step);
         return;
     case VERDICT_AGAIN:
     case VERDICT_UNPREPARED:
-        take_again(r, a, step);
+        take_again(l, a, step);
         return;
     case VERDICT_BLOCKED:
-        take_blocked(r, a, step);
+        take_blocked(l, a, step);
         return;
     default:
-        take_failed(r, a, step);
+        take_failed(l, a, step);
         return;
     }
-    throttle_answered(&r->lanes.throttle, relay_now_ns(r), 0);
+    throttle_answered(&l->throttle, relay_now_ns(l->context), 0);
 }

@@ -25,12 +25,11 @@
  * 4. lanes.queued_bytes is the sum of `bytes` of all queued calls.
  * 5. A sealed call has items, and so has a queued one.
  */
-#include <assert.h>
 #include <stdio.h>
 
 #include "base/array.h"
 #include "base/log.h"
-#include "relay/relay_private.h"
+#include "relay/lane/lane_private.h"
 
 enum { RUNS_MAX = 256 * 1024, BUSY_MS = 20, QUEUED_BYTES = 1024 * 1024 };
 
@@ -39,26 +38,26 @@ enum { RUNS_MAX = 256 * 1024, BUSY_MS = 20, QUEUED_BYTES = 1024 * 1024 };
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-call_init(struct relay *r, struct call *call)
+call_init(struct lanes *l, struct call *call)
 {
     *call = (struct call){0};
-    return writer_call_new(r->class, r->writer, &call->body);
+    return writer_call_new(l->class, l->writer, &call->body);
 }
 
 static void
-call_fini(struct relay *r, struct call *call)
+call_fini(struct lanes *l, struct call *call)
 {
-    struct budget *memory = r->options.memory;
-    writer_call_free(r->class, r->writer, call->body);
+    struct budget *memory = l->context->options.memory;
+    writer_call_free(l->class, l->writer, call->body);
     array_free(memory, call->items, call->capacity);
     series_seen_fini(&call->seen, memory);
     *call = (struct call){0};
 }
 
 static void
-call_clear(struct relay *r, struct call *call)
+call_clear(struct lanes *l, struct call *call)
 {
-    r->class->call_clear(r->writer, call->body);
+    l->class->call_clear(l->writer, call->body);
     call->count = 0;
     call->samples = 0;
     call->suspects = 0;
@@ -69,64 +68,65 @@ call_clear(struct relay *r, struct call *call)
 /* Adds an item to a call that is being filled. A call that may hold one sample of each series only
  * is full at the second. */
 static enum writer_add
-call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *ret_entry,
+call_add(struct lanes *l, struct call *call, const struct item *item, uint32_t *ret_entry,
          struct why *why)
 {
-    bool one = r->limits.one_of_a_series;
+    bool one = l->limits->one_of_a_series;
     if (one && series_seen_has(&call->seen, item->series_hash)) return WRITER_FULL;
-    if (one && !series_seen_reserve(&call->seen, r->options.memory)) return WRITER_NO_MEMORY;
-    enum writer_add added = r->class->add(r->writer, call->body, item, ret_entry, why);
+    if (one && !series_seen_reserve(&call->seen, l->context->options.memory))
+        return WRITER_NO_MEMORY;
+    enum writer_add added = l->class->add(l->writer, call->body, item, ret_entry, why);
     if (added != WRITER_ADDED) return added;
     if (one) series_seen_add(&call->seen, item->series_hash);
-    if (!r->settings->dry_run) return added;
-    struct relay_dry *dry = &r->sent.dry; /* counts as sent */
+    if (!l->context->settings->dry_run) return added;
+    struct relay_dry *dry = &l->sent->dry; /* counts as sent */
     bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
     *(sample ? &dry->samples : &dry->others) += 1;
-    if (r->class->mapped != NULL && r->class->mapped(r->writer, item) != 0) dry->mapped++;
+    if (l->class->mapped != NULL && l->class->mapped(l->writer, item) != 0) dry->mapped++;
     return added;
 }
 
 /* Records the position of an item that was added: as an entry of its own, or as one more of the
  * last entry's. */
 static void
-call_push(struct relay *r, struct call *call, const struct item *item, struct call_item at)
+call_push(struct lanes *l, struct call *call, const struct item *item, struct call_item at)
 {
     struct call_item *last = call->count == 0 ? NULL : &call->items[call->count - 1];
     if (last == NULL) {
-        call->first_ns = relay_now_ns(r);
-        call->forgot_count = r->lanes.suspects.forgot_count;
+        call->first_ns = relay_now_ns(l->context);
+        call->forgot_count = l->suspects.forgot_count;
     }
-    at.suspect = !r->limits.one_lane && lane_suspects(r, item);
+    at.suspect = !l->limits->one_lane && lane_suspects(l, item);
     call->suspects += at.suspect;
-    bool joins = r->limits.one_lane && last != NULL && last->record == at.record &&
+    bool joins = l->limits->one_lane && last != NULL && last->record == at.record &&
                  last->index + last->count == at.index && last->entry == at.entry;
     if (joins)
         last->count++;
     else
         call->items[call->count++] = at;
     call->samples++;
-    call->sealed = call->samples >= r->bounds.samples || call->count >= RUNS_MAX ||
-                   r->class->bytes(r->writer, call->body) >= r->bounds.bytes;
+    call->sealed = call->samples >= l->bounds.samples || call->count >= RUNS_MAX ||
+                   l->class->bytes(l->writer, call->body) >= l->bounds.bytes;
 }
 
 /* --- lanes ------------------------------------------------------------------------------------ */
 
 static enum err
-lane_init(struct relay *r, struct lane *lane)
+lane_init(struct lanes *l, struct lane *lane)
 {
     *lane = (struct lane){.queued = 0};
     for (uint8_t i = 0; i < ATTEMPTS_MAX; i++) {
         lane->attempts[i] = (struct attempt){.lane = lane, .number = i + 1};
     }
-    enum err e = isolate_init(&lane->pieces, r->options.memory);
-    if (e == OK) e = call_init(r, &lane->filling);
-    return e ? e : call_init(r, &lane->sending);
+    enum err e = isolate_init(&lane->pieces, l->context->options.memory);
+    if (e == OK) e = call_init(l, &lane->filling);
+    return e ? e : call_init(l, &lane->sending);
 }
 
 void
-lane_end_attempt(struct relay *r, struct attempt *a)
+lane_end_attempt(struct lanes *l, struct attempt *a)
 {
-    writer_call_free(r->class, r->writer, a->body);
+    writer_call_free(l->class, l->writer, a->body);
     a->body = NULL;
     a->phase = ATTEMPT_FREE;
 }
@@ -137,7 +137,7 @@ lane_is_idle(const struct lane *lane)
     return isolate_is_done(&lane->pieces);
 }
 
-bool
+static bool
 lane_is_empty(const struct lane *lane)
 {
     return lane_is_idle(lane) && lane->queued == 0 && lane->filling.count == 0;
@@ -162,25 +162,25 @@ swap(struct call *a, struct call *b)
  * not hold up the others at once. False if the queue is full.
  */
 static bool
-enqueue(struct relay *r, struct lane *lane)
+enqueue(struct lanes *l, struct lane *lane)
 {
     struct call *last = &lane->queue[lane->queued];
-    uint64_t bytes = r->class->bytes(r->writer, lane->filling.body);
-    if (lane->queued == QUEUED_MAX || r->limits.one_lane) return false;
-    if (r->lanes.queued_bytes + bytes > r->lanes.queued_bytes_max) return false;
-    if (last->body == NULL && call_init(r, last) != OK) return false;
+    uint64_t bytes = l->class->bytes(l->writer, lane->filling.body);
+    if (lane->queued == QUEUED_MAX || l->limits->one_lane) return false;
+    if (l->queued_bytes + bytes > l->queued_bytes_max) return false;
+    if (last->body == NULL && call_init(l, last) != OK) return false;
     assert(last->count == 0);
     assert(lane->filling.count > 0); /* invariant 5 */
     swap(last, &lane->filling);
     last->bytes = bytes;
     lane->queued++;
-    r->lanes.queued_bytes += bytes;
+    l->queued_bytes += bytes;
     return true;
 }
 
 /* Begins to send the call that was filled first. */
 static void
-lane_rotate(struct relay *r, struct lane *lane)
+lane_rotate(struct lanes *l, struct lane *lane)
 {
     struct call *call = &lane->sending;
     assert(lane_is_idle(lane));
@@ -193,14 +193,14 @@ lane_rotate(struct relay *r, struct lane *lane)
             swap(&lane->queue[i], &lane->queue[i + 1]);
         }
         swap(call, &lane->queue[lane->queued]);
-        assert(call->bytes <= r->lanes.queued_bytes); /* invariant 4 */
-        r->lanes.queued_bytes -= call->bytes;
+        assert(call->bytes <= l->queued_bytes); /* invariant 4 */
+        l->queued_bytes -= call->bytes;
     }
     assert(call->count > 0); /* invariant 5 */
     isolate_begin(&lane->pieces, call->count);
     /* Items that were refused lately are set apart, unless a key was forgotten since the first item
      * was added: then a later sample of a series could be sent before an earlier one. */
-    if (call->suspects > 0 && call->forgot_count == r->lanes.suspects.forgot_count) {
+    if (call->suspects > 0 && call->forgot_count == l->suspects.forgot_count) {
         err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
     }
     backoff_ended(&lane->pause);
@@ -216,34 +216,35 @@ lane_rotate(struct relay *r, struct lane *lane)
 }
 
 void
-lane_piece_gone(struct relay *r, struct attempt *a, bool delivered)
+lane_piece_gone(struct lanes *l, struct attempt *a, bool delivered)
 {
     struct lane *lane = a->lane;
     isolate_gone(&lane->pieces, piece_of(a), delivered);
-    lane_end_attempt(r, a);
+    lane_end_attempt(l, a);
     if (!lane_is_idle(lane)) return;
-    call_clear(r, &lane->sending);
-    if (r->lanes.begun == lane) r->lanes.begun = NULL;
+    call_clear(l, &lane->sending);
+    if (l->begun == lane) l->begun = NULL;
 }
 
-enum lane_offer
-lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct call_item at,
-           struct why *why)
+static enum lane_offer
+offer(struct lanes *l, struct lane *lane, const struct item *item, struct call_item at,
+      struct why *why)
 {
     for (;;) {
         struct call *call = &lane->filling;
         if (call->sealed) {
             bool idle = lane_is_idle(lane);
-            if (!idle && !enqueue(r, lane)) return LANE_FULL;
-            if (idle) lane_rotate(r, lane);
+            if (!idle && !enqueue(l, lane)) return LANE_FULL;
+            if (idle) lane_rotate(l, lane);
             continue;
         }
-        if (!array_reserve(r->options.memory, &call->items, &call->capacity, call->count + 1)) {
+        if (!array_reserve(l->context->options.memory, &call->items, &call->capacity,
+                           call->count + 1)) {
             return LANE_FULL;
         }
-        switch (call_add(r, call, item, &at.entry, why)) {
+        switch (call_add(l, call, item, &at.entry, why)) {
         case WRITER_ADDED:
-            call_push(r, call, item, at);
+            call_push(l, call, item, at);
             return LANE_TOOK;
         case WRITER_FULL:
             assert(call->count > 0);
@@ -257,6 +258,13 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
             return LANE_FULL;
         }
     }
+}
+
+enum lane_offer
+lanes_offer(struct lanes *l, const struct item *item, struct call_item at, struct why *why)
+{
+    bool replayed = at.record == REPLAY_RECORD;
+    return offer(l, replayed ? &l->replay : &l->all[item->series_hash % l->count], item, at, why);
 }
 
 /* --- bodies ----------------------------------------------------------------------------------- */
@@ -274,7 +282,7 @@ count_items(const struct call *call, uint32_t to)
 /* Replaces runs of items by single ones, as one of them may prove unrepresentable. False if memory
  * is refused. */
 static bool
-split_runs(struct relay *r, struct lane *lane)
+split_runs(struct lanes *l, struct lane *lane)
 {
     struct call *call = &lane->sending;
     uint64_t samples = count_items(call, call->count);
@@ -283,7 +291,7 @@ split_runs(struct relay *r, struct lane *lane)
         has_runs |= call->items[i].count > 1;
     }
     if (!has_runs) return true;
-    struct call_item *split = mem_alloc(r->options.memory, samples * sizeof *split);
+    struct call_item *split = mem_alloc(l->context->options.memory, samples * sizeof *split);
     if (split == NULL) return false;
     for (uint32_t i = 0; i < lane->pieces.count; i++) {
         struct call_piece *p = &lane->pieces.pieces[i];
@@ -301,7 +309,7 @@ split_runs(struct relay *r, struct lane *lane)
         }
     }
     assert(to == samples);
-    mem_free(r->options.memory, call->items, call->capacity * sizeof *call->items);
+    mem_free(l->context->options.memory, call->items, call->capacity * sizeof *call->items);
     call->items = split;
     call->samples = call->count = call->capacity = to;
     return true;
@@ -309,51 +317,48 @@ split_runs(struct relay *r, struct lane *lane)
 
 /* Adds one item to a body that is rebuilt. */
 static enum writer_add
-build_one(struct relay *r, struct writer_call *body, struct call_item *at, struct why *why)
+build_one(struct lanes *l, struct writer_call *body, struct call_item *at, struct why *why)
 {
     struct item item;
-    enum err e = relay_load_item(r, at->record, at->index, &item, why);
+    enum err e = settle_load(l->settling, at->record, at->index, &item, why);
     if (e == ERR_MISSING && at->record == REPLAY_RECORD)
         return WRITER_UNFIT; /* the letter is gone */
-    bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->feed.fill == NULL;
-    if (lost && at->record != REPLAY_RECORD) {
-        /* The log no longer has the item, or not as it was. */
-        if (feed_gets_again(r, at, e)) return WRITER_NO_MEMORY;
+    if (settle_is_lost(l->settling, at, e)) {
         static struct log_gate gate; /* a record holds thousands of them */
         uint64_t held_back;
-        if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
+        if (log_often(&gate, relay_now_ns(l->context), LOST_SAID_NS, &held_back)) {
             log_error("relay: cannot read undelivered samples again from the log, counting them as "
                       "dropped (damaged)",
-                      KV("destination", r->settings->name), KV("error", why),
+                      KV("destination", l->context->settings->name), KV("error", why),
                       KV("more_held_back", held_back));
         }
-        e = relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
+        e = settle_item(l->settling, at, FATE_DROPPED + DROP_DAMAGED);
         return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
     }
     if (e) return WRITER_NO_MEMORY;
-    enum writer_add added = r->class->add(r->writer, body, &item, &at->entry, why);
+    enum writer_add added = l->class->add(l->writer, body, &item, &at->entry, why);
     if (added == WRITER_ADDED || added == WRITER_FULL || added == WRITER_NO_MEMORY) return added;
     /* The writer has learnt since that the item has no form at the destination, or is too old. */
     if (added == WRITER_TOO_OLD)
-        e = relay_settle(r, at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
+        e = settle_item(l->settling, at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
     else
-        e = relay_bury(r, at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why->text);
+        e = settle_bury(l->settling, at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why->text);
     return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
 }
 
 /* Rebuilds the body of the attempt's piece, which is cut where the body is full. False if it must
  * be tried again later. */
 static bool
-build(struct relay *r, struct attempt *a)
+build(struct lanes *l, struct attempt *a)
 {
     struct lane *lane = a->lane;
     struct why why = {""};
-    if (!split_runs(r, lane)) return false;
+    if (!split_runs(l, lane)) return false;
     struct call_piece *piece = piece_of(a);
     struct call_item *items = lane->sending.items;
-    r->class->call_clear(r->writer, body_of(a));
+    l->class->call_clear(l->writer, body_of(a));
     for (uint32_t i = piece->from; i < piece->to; i++) {
-        enum writer_add added = build_one(r, body_of(a), &items[i], &why);
+        enum writer_add added = build_one(l, body_of(a), &items[i], &why);
         if (added == WRITER_ADDED) continue;
         if (added == WRITER_UNFIT) {
             /* The item is settled, so it leaves the piece. */
@@ -367,7 +372,7 @@ build(struct relay *r, struct attempt *a)
             if (isolate_cut(&lane->pieces, piece, i) != OK) return false;
             break;
         }
-        obstacle_failed(&r->obstacle, "rebuild a request", "log", why.text);
+        obstacle_failed(l->obstacle, "rebuild a request", "log", why.text);
         return false;
     }
     a->built = true;
@@ -378,81 +383,82 @@ build(struct relay *r, struct attempt *a)
 
 /* Starts a request, or acts at once on the verdict if none is needed. */
 static void
-take_step(struct relay *r, struct attempt *a, struct writer_step *step)
+take_step(struct lanes *l, struct attempt *a, struct writer_step *step)
 {
     if (step->next == WRITER_DONE) {
-        lane_judge(r, a, step);
-        r->lanes.has_room |= lane_is_idle(a->lane) || isolate_next(&a->lane->pieces) != NULL;
+        lane_judge(l, a, step);
+        l->has_room |= lane_is_idle(a->lane) || isolate_next(&a->lane->pieces) != NULL;
         return;
     }
     if (step->next == WRITER_SAVE) {
         a->phase = ATTEMPT_SAVING;
-        save_want(r, SAVE_NOW);
+        save_want(l->saving, SAVE_NOW);
         return;
     }
     struct why why = {""};
     step->http.context = a;
-    enum err e = http_calls_start(r->http, &step->http, &why);
+    enum err e = http_calls_start(l->context->http, &step->http, &why);
     if (e) {
         *step = (struct writer_step){.verdict = VERDICT_RETRY, .reason = "no_memory"};
         snprintf(step->answer, sizeof step->answer, "%s", why.text);
-        lane_judge(r, a, step);
+        lane_judge(l, a, step);
         return;
     }
-    r->sent.bytes += step->http.body.size;
-    r->lanes.pending++;
+    l->sent->bytes += step->http.body.size;
+    l->pending++;
     a->phase = ATTEMPT_PENDING;
 }
 
 /* Sends the attempt's piece. A dry run sends nothing, and treats everything as delivered. */
 static void
-send(struct relay *r, struct attempt *a)
+send(struct lanes *l, struct attempt *a)
 {
     struct lane *lane = a->lane;
-    if (!a->built && !build(r, a)) {
-        lane_back_off(r, lane, 0);
+    if (!a->built && !build(l, a)) {
+        lane_back_off(l, lane, 0);
         return;
     }
     const struct call_piece *piece = piece_of(a);
     if (piece->from == piece->to) { /* build() settled all of its items */
-        lane_piece_gone(r, a, false);
+        lane_piece_gone(l, a, false);
         return;
     }
     uint32_t size = lane_piece_samples(lane, piece);
-    uint64_t bytes = r->class->bytes(r->writer, body_of(a));
-    if (!rates_allow(&r->rates, r->feed.fill != NULL, relay_now_ns(r))) return;
+    uint64_t bytes = l->class->bytes(l->writer, body_of(a));
+    if (!rates_allow(l->rates, feed_reads_store(l->settling->feed), relay_now_ns(l->context)))
+        return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
-    a->probes = !r->lanes.throttle.works;
-    if (!r->settings->dry_run) r->class->begin(r->writer, body_of(a), &step);
+    a->probes = !l->throttle.works;
+    if (!l->context->settings->dry_run) l->class->begin(l->writer, body_of(a), &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
     bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
     bool is_nothing = needs_no_network && bytes == 0; /* families, which are sent with series */
     a->is_nothing = is_nothing;
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
-        rates_note_sent(&r->rates, r->feed.fill != NULL, size, bytes);
-        r->sent.calls++;
-        if (r->class->units != NULL) r->sent.units += r->class->units(r->writer, body_of(a));
-        if (a->ambiguous) r->sent.resent_samples += size;
+        rates_note_sent(l->rates, feed_reads_store(l->settling->feed), size, bytes);
+        l->sent->calls++;
+        if (l->class->units != NULL) l->sent->units += l->class->units(l->writer, body_of(a));
+        if (a->ambiguous) l->sent->resent_samples += size;
     }
-    if (needs_no_network) r->sent.bytes += bytes; /* in a dry run, what would be sent */
-    take_step(r, a, &step);
+    if (needs_no_network) l->sent->bytes += bytes; /* in a dry run, what would be sent */
+    take_step(l, a, &step);
 }
 
 void
-lane_answered(struct relay *r, struct attempt *a, const struct http_call_answer *answer)
+lanes_answered(struct lanes *l, struct attempt *a, const struct http_call_answer *answer)
 {
     assert(a->phase == ATTEMPT_PENDING);
-    assert(r->lanes.pending > 0); /* invariant 3 */
+    assert(l->pending > 0); /* invariant 3 */
     struct writer_step step = {.next = WRITER_DONE};
-    r->lanes.pending--;
-    r->class->judge(r->writer, body_of(a), answer, &step);
-    take_step(r, a, &step);
+    l->pending--;
+    l->class->judge(l->writer, body_of(a), answer, &step);
+    take_step(l, a, &step);
 }
 
 static struct attempt *
-find_attempt(const struct relay *r, struct lane *lane, enum attempt_phase phase)
+find_attempt(const struct lanes *l, struct lane *lane, enum attempt_phase phase)
 {
-    uint32_t most = r->lanes.count < ATTEMPTS_MAX ? r->lanes.count : ATTEMPTS_MAX;
+    uint32_t most = l->count < ATTEMPTS_MAX ? l->count : ATTEMPTS_MAX;
     for (uint32_t i = 0; i < most; i++) {
         if (lane->attempts[i].phase == phase) return &lane->attempts[i];
     }
@@ -461,18 +467,18 @@ find_attempt(const struct relay *r, struct lane *lane, enum attempt_phase phase)
 
 /* Gives the next piece to a free attempt; NULL if there is none, or memory is refused. */
 static struct attempt *
-take_piece(struct relay *r, struct lane *lane)
+take_piece(struct lanes *l, struct lane *lane)
 {
-    struct attempt *a = find_attempt(r, lane, ATTEMPT_FREE);
+    struct attempt *a = find_attempt(l, lane, ATTEMPT_FREE);
     struct call_piece *piece = NULL;
     while (a != NULL && (piece = isolate_next(&lane->pieces)) != NULL) {
         bool one = piece->to - piece->from == 1;
-        if (!one && lane_set_apart(r, lane, piece)) continue;
+        if (!one && lane_set_apart(l, lane, piece)) continue;
         if (!piece->sure || one) break;
-        if (!lane_split(r, lane, piece, NULL)) return NULL;
+        if (!lane_split(l, lane, piece, NULL)) return NULL;
     }
     if (a == NULL || piece == NULL) return NULL;
-    if (body_of(a) == NULL && writer_call_new(r->class, r->writer, &a->body) != OK) return NULL;
+    if (body_of(a) == NULL && writer_call_new(l->class, l->writer, &a->body) != OK) return NULL;
     assert(piece->from < piece->to);
     piece->taken = a->number;
     a->phase = ATTEMPT_READY;
@@ -484,41 +490,41 @@ take_piece(struct relay *r, struct lane *lane)
 /* Starts one request of the lane if it may start now. With `another`, the lane may have others
  * pending. False if none was started. */
 static bool
-lane_go_on(struct relay *r, struct lane *lane, bool another)
+lane_go_on(struct lanes *l, struct lane *lane, bool another)
 {
     /* A call that cannot be sent now is not sealed for its age. Where calls take longer than that,
      * each would otherwise end with the few samples read while a lane was full, and small calls
      * take as long as full ones. */
     struct call *filling = &lane->filling;
     if (filling->count > 0 && !filling->sealed && lane_is_idle(lane) && lane->queued == 0)
-        filling->sealed = relay_now_ns(r) - filling->first_ns >= r->lanes.age_ms * NS_PER_MS;
+        filling->sealed = relay_now_ns(l->context) - filling->first_ns >= l->age_ms * NS_PER_MS;
     bool filled = lane->queued > 0 || lane->filling.sealed;
-    if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
-    if (lane_is_idle(lane) || relay_now_ns(r) < lane->pause.next_ns) return false;
-    bool busy = find_attempt(r, lane, ATTEMPT_PENDING) != NULL;
+    if (lane_is_idle(lane) && filled) lane_rotate(l, lane);
+    if (lane_is_idle(lane) || relay_now_ns(l->context) < lane->pause.next_ns) return false;
+    bool busy = find_attempt(l, lane, ATTEMPT_PENDING) != NULL;
     if (busy && !another) return false;
-    struct attempt *a = find_attempt(r, lane, ATTEMPT_READY);
+    struct attempt *a = find_attempt(l, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
-    if (!relay_is_ready(r)) return false;
+    if (!prepare_is_ready(l->preparation)) return false;
     /* Where there is one lane, replayed letters take turns with it, call by call. */
-    if (r->limits.one_lane && r->lanes.begun == NULL) r->lanes.begun = lane;
-    if (r->limits.one_lane && r->lanes.begun != lane) return false;
-    if (!throttle_admits(&r->lanes.throttle, r->lanes.pending, relay_now_ns(r))) return false;
-    if (a == NULL) a = take_piece(r, lane);
+    if (l->limits->one_lane && l->begun == NULL) l->begun = lane;
+    if (l->limits->one_lane && l->begun != lane) return false;
+    if (!throttle_admits(&l->throttle, l->pending, relay_now_ns(l->context))) return false;
+    if (a == NULL) a = take_piece(l, lane);
     if (a == NULL) return false;
     if (piece_of(a)->dead) {
-        lane_bury_again(r, a);
+        lane_bury_again(l, a);
         return false;
     }
     /* While delivery is blocked or refused, single items are sent as probes. */
-    if (!obstacle_may_probe(&r->obstacle, relay_now_ns(r))) return false;
+    if (!obstacle_may_probe(l->obstacle, relay_now_ns(l->context))) return false;
     struct call_piece *piece = piece_of(a);
-    bool whole = r->obstacle.state == OBSTACLE_NONE || r->limits.one_lane;
+    bool whole = l->obstacle->state == OBSTACLE_NONE || l->limits->one_lane;
     if (piece->to - piece->from > 1 && !whole) {
         a->built = false;
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
     }
-    send(r, a);
+    send(l, a);
     return a->phase == ATTEMPT_PENDING;
 }
 
@@ -526,42 +532,60 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
 
 /* The lanes of the log, followed by the lane of replayed letters. */
 static struct lane *
-lane_at(struct relay *r, uint32_t i)
+lane_at(struct lanes *l, uint32_t i)
 {
-    return i < r->lanes.count ? &r->lanes.all[i] : &r->lanes.replay;
-}
-
-enum err
-lanes_begin(struct relay *r)
-{
-    struct lanes *l = &r->lanes;
-    uint64_t limit = relay_memory_limit(r);
-    enum err e = OK;
-    while (e == OK && l->count < r->bounds.lanes) {
-        e = lane_init(r, &l->all[l->count++]);
-    }
-    throttle_init(&l->throttle, r->bounds.lanes, relay_now_ns(r));
-    l->queued_bytes_max = limit > 0 && limit / 16 < QUEUED_BYTES ? limit / 16 : QUEUED_BYTES;
-    return e ? e : lane_init(r, &l->replay);
+    return i < l->count ? &l->all[i] : &l->replay;
 }
 
 void
-lanes_end(struct relay *r)
+lanes_init(struct lanes *l, struct settling *settling, struct preparation *preparation,
+           struct rates *rates)
 {
-    for (uint32_t i = 0; i <= r->lanes.count; i++) {
-        struct lane *lane = lane_at(r, i);
+    l->context = settling->context;
+    l->settling = settling;
+    l->preparation = preparation;
+    l->saving = settling->saving;
+    l->obstacle = settling->obstacle;
+    l->rates = rates;
+    l->sent = settling->sent;
+}
+
+enum err
+lanes_begin(struct lanes *l, struct writer *writer, const struct writer_limits *limits)
+{
+    const struct relay_context *c = l->context;
+    uint64_t limit = relay_memory_limit(c);
+    enum err e = OK;
+    l->class = c->class;
+    l->writer = writer;
+    l->limits = limits;
+    l->bounds = call_bounds_of(limits, c->settings);
+    call_bounds_fit(&l->bounds, limit);
+    while (e == OK && l->count < l->bounds.lanes) {
+        e = lane_init(l, &l->all[l->count++]);
+    }
+    throttle_init(&l->throttle, l->bounds.lanes, relay_now_ns(c));
+    l->queued_bytes_max = limit > 0 && limit / 16 < QUEUED_BYTES ? limit / 16 : QUEUED_BYTES;
+    return e ? e : lane_init(l, &l->replay);
+}
+
+void
+lanes_end(struct lanes *l)
+{
+    for (uint32_t i = 0; i <= l->count && l->writer != NULL; i++) {
+        struct lane *lane = lane_at(l, i);
         for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
-            lane_end_attempt(r, &lane->attempts[k]);
+            lane_end_attempt(l, &lane->attempts[k]);
         }
         isolate_fini(&lane->pieces);
         for (uint32_t k = 0; k < QUEUED_MAX; k++) {
-            call_fini(r, &lane->queue[k]);
+            call_fini(l, &lane->queue[k]);
         }
-        call_fini(r, &lane->filling);
-        call_fini(r, &lane->sending);
+        call_fini(l, &lane->filling);
+        call_fini(l, &lane->sending);
     }
-    suspects_fini(&r->lanes.suspects, r->options.memory);
-    memset(&r->lanes, 0, sizeof r->lanes);
+    suspects_fini(&l->suspects, l->context->options.memory);
+    memset(&l->class, 0, sizeof *l - offsetof(struct lanes, class));
 }
 
 #ifdef LOCK_CHECK
@@ -584,15 +608,15 @@ lane_validate(const struct lane *lane, uint32_t *pending, uint64_t *queued_bytes
 }
 
 static void
-lanes_validate(struct relay *r)
+lanes_validate(struct lanes *l)
 {
     uint32_t pending = 0;
     uint64_t queued_bytes = 0;
-    for (uint32_t i = 0; i <= r->lanes.count; i++) {
-        lane_validate(lane_at(r, i), &pending, &queued_bytes);
+    for (uint32_t i = 0; i <= l->count; i++) {
+        lane_validate(lane_at(l, i), &pending, &queued_bytes);
     }
-    assert(pending == r->lanes.pending);           /* invariant 3 */
-    assert(queued_bytes == r->lanes.queued_bytes); /* invariant 4 */
+    assert(pending == l->pending);           /* invariant 3 */
+    assert(queued_bytes == l->queued_bytes); /* invariant 4 */
 }
 #endif
 
@@ -602,27 +626,33 @@ lanes_validate(struct relay *r)
  * lanes.
  */
 void
-lanes_send(struct relay *r)
+lanes_send(struct lanes *l)
 {
 #ifdef LOCK_CHECK
-    lanes_validate(r);
+    lanes_validate(l);
 #endif
-    uint32_t count = r->lanes.count + 1, first = r->lanes.turn++ % count;
-    r->lanes.has_room = false;
+    uint32_t count = l->count + 1, first = l->turn++ % count;
+    l->has_room = false;
     for (uint32_t i = 0; i < count; i++) {
-        lane_go_on(r, lane_at(r, (first + i) % count), false);
+        lane_go_on(l, lane_at(l, (first + i) % count), false);
     }
     for (uint32_t i = 0; i < count; i++) {
-        while (lane_go_on(r, lane_at(r, (first + i) % count), true)) {
+        while (lane_go_on(l, lane_at(l, (first + i) % count), true)) {
         }
     }
 }
 
 void
-lanes_saved(struct relay *r)
+lanes_hurry(struct lanes *l, bool hurry)
 {
-    for (uint32_t i = 0; i <= r->lanes.count; i++) {
-        struct lane *lane = lane_at(r, i);
+    l->age_ms = hurry ? 0 : l->bounds.age_ms;
+}
+
+void
+lanes_saved(struct lanes *l)
+{
+    for (uint32_t i = 0; i <= l->count; i++) {
+        struct lane *lane = lane_at(l, i);
         for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
             struct attempt *a = &lane->attempts[k];
             if (a->phase == ATTEMPT_SAVING) a->phase = ATTEMPT_READY;
@@ -631,52 +661,59 @@ lanes_saved(struct relay *r)
 }
 
 bool
-lanes_are_empty(const struct relay *r)
+lanes_are_empty(const struct lanes *l)
 {
     bool empty = true;
-    for (uint32_t i = 0; i < r->lanes.count; i++) {
-        empty &= lane_is_empty(&r->lanes.all[i]);
+    for (uint32_t i = 0; i < l->count; i++) {
+        empty &= lane_is_empty(&l->all[i]);
     }
     return empty;
 }
 
+bool
+lanes_replay_nothing(const struct lanes *l)
+{
+    return lane_is_empty(&l->replay);
+}
+
 uint32_t
-lanes_busy(const struct relay *r)
+lanes_busy(const struct lanes *l)
 {
     uint32_t busy = 0;
-    for (uint32_t i = 0; i < r->lanes.count; i++) {
-        busy += !lane_is_idle(&r->lanes.all[i]);
+    for (uint32_t i = 0; i < l->count; i++) {
+        busy += !lane_is_idle(&l->all[i]);
     }
     return busy;
 }
 
 static int64_t
-lane_next_ns(const struct relay *r, const struct lane *lane)
+lane_next_ns(const struct lanes *l, const struct lane *lane)
 {
     if (lane_is_idle(lane)) {
-        if (lane->queued > 0) return relay_now_ns(r);
+        if (lane->queued > 0) return relay_now_ns(l->context);
         if (lane->filling.count == 0) return INT64_MAX;
-        return lane->filling.first_ns + r->lanes.age_ms * NS_PER_MS;
+        return lane->filling.first_ns + l->age_ms * NS_PER_MS;
     }
-    int64_t now_ns = relay_now_ns(r);
+    int64_t now_ns = relay_now_ns(l->context);
     if (lane->pause.next_ns > now_ns) return lane->pause.next_ns;
     bool ready = isolate_next(&lane->pieces) != NULL;
     for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
         ready |= lane->attempts[i].phase == ATTEMPT_READY;
     }
     if (!ready) return INT64_MAX;
-    return r->obstacle.state != OBSTACLE_NONE ? r->obstacle.probe_ns : now_ns + BUSY_MS * NS_PER_MS;
+    return l->obstacle->state != OBSTACLE_NONE ? l->obstacle->probe_ns
+                                               : now_ns + BUSY_MS * NS_PER_MS;
 }
 
 int64_t
-lanes_next_ns(struct relay *r)
+lanes_next_ns(const struct lanes *l)
 {
     int64_t next_ns = INT64_MAX;
-    for (uint32_t i = 0; i <= r->lanes.count; i++) {
-        int64_t lane_ns = lane_next_ns(r, lane_at(r, i));
+    for (uint32_t i = 0; i <= l->count; i++) {
+        int64_t lane_ns = lane_next_ns(l, i < l->count ? &l->all[i] : &l->replay);
         if (lane_ns < next_ns) next_ns = lane_ns;
     }
-    const struct throttle *t = &r->lanes.throttle;
-    if (!t->works && r->lanes.pending > 0) return INT64_MAX; /* its answer decides */
+    const struct throttle *t = &l->throttle;
+    if (!t->works && l->pending > 0) return INT64_MAX; /* its answer decides */
     return next_ns > t->pause.next_ns ? next_ns : t->pause.next_ns;
 }
