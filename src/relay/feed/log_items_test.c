@@ -5,9 +5,9 @@
 #include "lib/test.h"
 #include "tsdb/tsdb_testing.h"
 
+#include "lib/seeds.h"
 #include "model/labels.h"
 #include "relay/feed/log_items.h"
-#include "relay/seed_testing.h"
 
 enum { SERIES = 3000, RECORDS_MAX = 4000 };
 

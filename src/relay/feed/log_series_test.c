@@ -3,8 +3,8 @@
 
 #include "base/bytes.h"
 #include "lib/random.h"
+#include "lib/seeds.h"
 #include "relay/feed/log_series.h"
-#include "relay/seed_testing.h"
 
 #define must(call) assert_int_equal((call), OK)
 

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "lib/seeds.h"
 #include "lib/test.h"
 #include "relay/lane/isolate.h"
-#include "relay/seed_testing.h"
 
 enum { ITEMS_MAX = 6000, AT_ONCE = 4 };
 

@@ -723,7 +723,7 @@ course_check(struct course *l)
     assert_int_equal(letters + l->delivered + l->dropped + l->full, l->next);
 }
 
-/* As relay_open_letters() does it. */
+/* As letters_begin() does it. */
 static void
 course_open(struct course *l)
 {

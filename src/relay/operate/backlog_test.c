@@ -3,8 +3,8 @@
  * less than it is, and as nothing where nothing is.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
 
+#include "lib/relay_rig.h"
 #include "relay/operate/backlog.h"
 
 struct told {
@@ -59,11 +59,11 @@ rest(struct world *w)
 {
     relay_stop(w->relay);
     while (!relay_is_idle(w->relay)) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
     must(relay_close(w->relay, &w->m.why));
     w->relay = NULL;
-    world_unname(w);
+    world_remove(w);
     machine_close(&w->m);
 }
 
@@ -71,7 +71,7 @@ static void
 wake(struct world *w)
 {
     machine_must_open(&w->m);
-    relay_must_open(w);
+    world_open(w);
 }
 
 static uint64_t
@@ -92,7 +92,7 @@ expect_no_less(struct world *w, const struct relay_status *before)
         letters += before->fates.count[kind][FATE_DEAD_LETTERED];
     }
     /* Where it left the log since, those behind the cursor wait in the store once more. */
-    bool left = before->state != RELAY_FILLING && state_on_disk(w).fill.active;
+    bool left = before->state != RELAY_FILLING && world_state(w).fill.active;
     assert_true(left || b.letters >= letters);
     if (b.filling || !b.queued_known) return;
     assert_true(b.letters + b.samples >= letters + open_samples(before));
@@ -105,34 +105,35 @@ go_through(uint64_t seed, uint64_t log_budget_bytes, bool from_store, unsigned *
 {
     struct world *w = &the_world;
     world_init(w, seed);
-    w->names_nobody = w->may_repeat = w->drops = true;
+    w->refusal |= REFUSAL_OF_CALL;
+    w->may_repeat = w->drops = true;
     if (log_budget_bytes > 0) w->settings.log_budget_bytes = log_budget_bytes;
     if (from_store) {
         w->settings.start = START_BEGINNING;
-        log_some(w, 900, 10);
+        world_log(w, 900, 10);
         machine_flush(&w->m);
     }
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 900, 10);
+        world_log(w, 900, 10);
         w->moods = (struct moods){.retry = (unsigned)rng_below(&w->rng, 130), .mixed = 10};
-        turn(w, (uint32_t)rng_below(&w->rng, 80));
-        if (happens(w, 60)) machine_flush(&w->m);
-        turn(w, (uint32_t)rng_below(&w->rng, 40));
+        world_turn(w, (uint32_t)rng_below(&w->rng, 80));
+        if (world_happens(w, 60)) machine_flush(&w->m);
+        world_turn(w, (uint32_t)rng_below(&w->rng, 40));
         rest(w);
         struct relay_backlog b = look(w);
         *counted += b.queued_known && b.samples > 0;
         wake(w);
-        turn(w, 1);
-        struct relay_status status = status_of(w);
+        world_turn(w, 1);
+        struct relay_status status = world_status(w);
         rest(w);
         expect_no_less(w, &status);
         wake(w);
     }
     w->moods = (struct moods){.retry = 0};
-    turn_until_settled(w);
-    turn(w, 60);
-    struct relay_status status = status_of(w);
+    world_turn_until_settled(w);
+    world_turn(w, 60);
+    struct relay_status status = world_status(w);
     rest(w);
     expect_no_less(w, &status);
     struct relay_backlog b = look(w);
@@ -161,10 +162,10 @@ UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
 {
     struct world *w = &the_world;
     world_init(w, 7);
-    w->names_nobody = true;
-    relay_must_open(w);
-    log_some(w, 100, 10);
-    turn_until_settled(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
+    world_log(w, 100, 10);
+    world_turn_until_settled(w);
     rest(w);
     must(env_write_whole(w->m.env, "relay/there", "state", bytes_of_text("FKRELAY"), &w->m.why));
     struct relay_backlog b = look(w);
@@ -205,10 +206,10 @@ UNIT_TEST(test_of_a_directory_that_goes_meanwhile_nothing_is_told)
     budget_init(&memory, "backlog", 0, NULL);
     world_init(w, 7);
     options.env = w->m.env;
-    w->names_nobody = true;
-    relay_must_open(w);
-    log_some(w, 100, 10);
-    turn_until_settled(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
+    world_log(w, 100, 10);
+    world_turn_until_settled(w);
     rest(w);
     must(relay_backlogs(&options, &w->m.why));
     assert_int_equal(told.count, 0);
@@ -232,9 +233,9 @@ UNIT_TEST(test_files_are_told_to_who_asks_for_them)
     budget_init(&memory, "backlog", 0, NULL);
     world_init(w, 7);
     options.env = w->m.env;
-    w->names_nobody = true;
-    relay_must_open(w);
-    turn_until_settled(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
+    world_turn_until_settled(w);
     rest(w);
     must(env_write_whole(w->m.env, "relay", "west", bytes_of_text("x"), &w->m.why));
     look(w);
@@ -257,10 +258,10 @@ UNIT_TEST(test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go)
     budget_init(&memory, "backlog", 0, NULL);
     world_init(w, 7);
     options.env = w->m.env;
-    w->names_nobody = true;
-    relay_must_open(w);
-    log_some(w, 400, 5);
-    turn_until_settled(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
+    world_log(w, 400, 5);
+    world_turn_until_settled(w);
     rest(w);
     struct relay_backlog b = look(w), counted = b;
     uint64_t letters = b.letters, plenty = 1024 * 1024, left = plenty;

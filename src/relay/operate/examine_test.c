@@ -3,8 +3,10 @@
  * they are at rest, and what waits is what they counted; and whatever is changed there is found.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
 
+#include <inttypes.h>
+
+#include "lib/relay_rig.h"
 #include "relay/feed/fill.h"
 #include "relay/operate/examine.h"
 #include "relay/operate/reset.h"
@@ -74,12 +76,12 @@ rest(struct world *w, bool crash_instead)
     if (!crash_instead) {
         relay_stop(w->relay);
         while (!relay_is_idle(w->relay)) {
-            turn(w, 1);
+            world_turn(w, 1);
         }
         must(relay_close(w->relay, &w->m.why));
         w->relay = NULL;
     }
-    world_unname(w);
+    world_remove(w);
     machine_close(&w->m);
     if (crash_instead) sim_env_power_loss(w->m.sim);
 }
@@ -88,7 +90,7 @@ static void
 wake(struct world *w)
 {
     machine_must_open(&w->m);
-    relay_must_open(w);
+    world_open(w);
 }
 
 /* --- nothing is wrong ------------------------------------------------------------------------- */
@@ -106,19 +108,20 @@ UNIT_TEST(test_nothing_is_wrong_whatever_a_destination_goes_through)
     struct world *w = &the_world;
     for (uint64_t seed = 1; seed < 25; seed++) {
         world_init(w, seed);
-        w->names_nobody = w->drops = true;
+        w->refusal |= REFUSAL_OF_CALL;
+        w->drops = true;
         if (seed % 3 == 0) w->settings.dead_letters_max_bytes = 16 * 1024;
-        relay_must_open(w);
+        world_open(w);
         for (unsigned i = 0; i < 12; i++) {
-            log_some(w, 300, 10);
+            world_log(w, 300, 10);
             w->moods = (struct moods){.retry = (unsigned)rng_below(&w->rng, 80), .mixed = 10};
-            turn(w, (uint32_t)rng_below(&w->rng, 100));
-            if (happens(w, 25)) ask_for(w, DEAD_LETTERS_DROP);
-            if (happens(w, 25)) ask_for(w, DEAD_LETTERS_REPLAY);
-            turn(w, (uint32_t)rng_below(&w->rng, 60));
-            if (happens(w, 30)) machine_flush(&w->m);
-            if (!happens(w, 50)) continue;
-            rest(w, happens(w, 50));
+            world_turn(w, (uint32_t)rng_below(&w->rng, 100));
+            if (world_happens(w, 25)) ask_for(w, DEAD_LETTERS_DROP);
+            if (world_happens(w, 25)) ask_for(w, DEAD_LETTERS_REPLAY);
+            world_turn(w, (uint32_t)rng_below(&w->rng, 60));
+            if (world_happens(w, 30)) machine_flush(&w->m);
+            if (!world_happens(w, 50)) continue;
+            rest(w, world_happens(w, 50));
             expect_well(w, true);
             expect_well(w, false);
             wake(w);
@@ -131,7 +134,7 @@ UNIT_TEST(test_nothing_is_wrong_whatever_a_destination_goes_through)
 static void
 expect_no_term_below_zero(struct world *w)
 {
-    struct relay_state s = state_on_disk(w);
+    struct relay_state s = world_state(w);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t settled = fates_settled(&s.fates, kind) + s.letters.replaying[kind];
         for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
@@ -148,7 +151,7 @@ run_for(struct world *w, int64_t seconds)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
     while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
 }
 
@@ -160,23 +163,24 @@ UNIT_TEST(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands)
     uint64_t gone = 0, replaying = 0;
     for (unsigned how = 0; how < 12; how++) {
         world_init(w, 80 + how);
-        w->holds_first = w->names_nobody = w->tells_of_all = w->drops = true;
+        w->refusal = REFUSAL_OF_CALL | REFUSAL_SAYS_ALL;
+        w->holds_first = w->drops = true;
         w->settings.batch.max_age_ms = 100;
         w->settings.retry.max_backoff_ms = 300;
         w->settings.dead_letters_max_bytes = how % 2 == 0 ? 32 * 1024 : 64 << 20;
         if (how % 2 != 0) w->settings.dead_letters_max_age_ms = 4000;
-        relay_must_open(w);
-        log_some(w, 3000, 40);
+        world_open(w);
+        world_log(w, 3000, 40);
         w->sent[0].poison = false;
         for (unsigned turns = 0; turns < 4; turns++) {
             run_for(w, 3);
             expect_no_term_below_zero(w);
             expect_well(w, true);
-            gone += status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL];
+            gone += world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL];
             if (how % 3 == 1) { /* some of them are being sent again */
                 ask_for(w, DEAD_LETTERS_REPLAY);
-                turn(w, 30);
-                replaying += state_on_disk(w).letters.live[ITEM_FLOAT];
+                world_turn(w, 30);
+                replaying += world_state(w).letters.live[ITEM_FLOAT];
             }
             if (how % 3 != 2) continue;
             rest(w, turns % 2 == 0);
@@ -184,8 +188,8 @@ UNIT_TEST(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands)
             wake(w);
         }
         w->holds_first = false;
-        turn_until_settled(w);
-        turn(w, 60);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
         rest(w, how % 4 < 2);
         expect_no_term_below_zero(w);
         expect_well(w, true);
@@ -216,22 +220,23 @@ UNIT_TEST(test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stan
     uint64_t lost = 0;
     for (unsigned how = 0; how < 8; how++) {
         world_init(w, 95 + how);
-        w->holds_first = w->names_nobody = w->tells_of_all = w->drops = true;
+        w->refusal = REFUSAL_OF_CALL | REFUSAL_SAYS_ALL;
+        w->holds_first = w->drops = true;
         w->settings.batch.max_age_ms = 100;
         w->settings.retry.max_backoff_ms = 300;
-        relay_must_open(w);
-        log_some(w, 3000, 40);
+        world_open(w);
+        world_log(w, 3000, 40);
         w->sent[0].poison = false;
         run_for(w, 3);
         if (how % 4 > 1) ask_for(w, DEAD_LETTERS_REPLAY);
-        if (how % 4 > 1) turn(w, 100);
+        if (how % 4 > 1) world_turn(w, 100);
         uint64_t bytes = bytes_of_letters(w);
         for (unsigned i = 1; i < 5; i++) {
             must(sim_env_damage(w->m.sim, LETTERS_PATH, bytes * i / 5));
         }
         ask_for(w, how % 2 == 0 ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP);
-        turn(w, 300);
-        lost += status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED];
+        world_turn(w, 300);
+        lost += world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED];
         expect_no_term_below_zero(w);
         rest(w, how < 4);
         struct said said;
@@ -239,8 +244,8 @@ UNIT_TEST(test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stan
         if (strstr(said.text, "DOES NOT BALANCE") != NULL) fail_msg("%s", said.text);
         wake(w);
         w->holds_first = false;
-        turn_until_settled(w);
-        turn(w, 60);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
         rest(w, false);
         must(examine(w, w->m.env, true, &said));
         if (strstr(said.text, "DOES NOT BALANCE") != NULL) fail_msg("%s", said.text);
@@ -258,22 +263,24 @@ UNIT_TEST(test_nothing_is_wrong_while_the_store_is_read)
     unsigned filling = 0;
     for (uint64_t seed = 30; seed < 50; seed++) {
         world_init(w, seed);
-        w->names_nobody = w->may_repeat = w->drops = true;
+        w->refusal |= REFUSAL_OF_CALL;
+        w->may_repeat = w->drops = true;
         w->settings.start = START_BEGINNING;
         w->settings.log_budget_bytes = 32 * 1024;
-        log_some(w, 900, 10);
+        world_log(w, 900, 10);
         machine_flush(&w->m);
-        relay_must_open(w);
+        world_open(w);
         for (unsigned i = 0; i < 14; i++) {
-            log_some(w, 900, 10);
+            world_log(w, 900, 10);
             w->moods = (struct moods){.retry = (unsigned)rng_below(&w->rng, 100)};
-            turn(w, (uint32_t)rng_below(&w->rng, 60));
+            world_turn(w, (uint32_t)rng_below(&w->rng, 60));
             machine_flush(&w->m);
-            turn(w, (uint32_t)rng_below(&w->rng, 60));
-            if (i == 9) err_ignore(relay_replay(w->relay, sent_ms(500), NULL), "it may be behind");
-            filling += status_of(w).state == RELAY_FILLING;
-            if (!happens(w, 60)) continue;
-            rest(w, happens(w, 50));
+            world_turn(w, (uint32_t)rng_below(&w->rng, 60));
+            if (i == 9)
+                err_ignore(relay_replay(w->relay, world_sent_ms(500), NULL), "it may be behind");
+            filling += world_status(w).state == RELAY_FILLING;
+            if (!world_happens(w, 60)) continue;
+            rest(w, world_happens(w, 50));
             expect_well(w, true);
             wake(w);
         }
@@ -288,31 +295,32 @@ UNIT_TEST(test_nothing_is_wrong_while_all_is_given_again)
     struct world *w = &the_world;
     for (unsigned i = 0; i < 16; i++) {
         world_init(w, 55);
-        w->names_nobody = w->may_repeat = w->drops = true;
-        relay_must_open(w);
-        log_some(w, 900, 10);
+        w->refusal |= REFUSAL_OF_CALL;
+        w->may_repeat = w->drops = true;
+        world_open(w);
+        world_log(w, 900, 10);
         machine_flush(&w->m);
-        log_some(w, 900, 10);
-        turn_until_settled(w);
-        turn(w, 60);
+        world_log(w, 900, 10);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
         relay_wish(w->relay, true);
-        turn(w, 2);
+        world_turn(w, 2);
         if (i % 2 == 0) ask_for(w, DEAD_LETTERS_REPLAY); /* what is being sent again, too */
-        turn(w, 60);
-        must(relay_replay(w->relay, sent_ms(1200), &w->m.why));
+        world_turn(w, 60);
+        must(relay_replay(w->relay, world_sent_ms(1200), &w->m.why));
         w->moods.retry = 50;
         relay_wish(w->relay, false);
-        turn(w, 1u << i / 2);
+        world_turn(w, 1u << i / 2);
         rest(w, false);
         expect_well(w, true);
         wake(w);
         w->moods.retry = 0;
-        turn_until_settled(w);
-        turn(w, 60);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
         rest(w, true);
         expect_well(w, true);
         wake(w);
-        assert_int_equal(status_of(w).difference[ITEM_FLOAT], 0);
+        assert_int_equal(world_status(w).difference[ITEM_FLOAT], 0);
         world_fini(w);
     }
 }
@@ -336,21 +344,21 @@ UNIT_TEST(test_what_waits_is_counted_for_the_selection)
     for (uint64_t seed = 60; seed < 66; seed++) {
         world_init(w, seed);
         if (seed % 2 == 0) w->settings.select = (struct text_list){selectors, 2};
-        relay_must_open(w);
-        log_some(w, 400, 0);
-        turn_until_settled(w);
-        turn(w, 30);
+        world_open(w);
+        world_log(w, 400, 0);
+        world_turn_until_settled(w);
+        world_turn(w, 30);
         w->moods.retry = 100;
         relay_wish(w->relay, true);
-        turn(w, 2);
+        world_turn(w, 2);
         for (unsigned i = 0; i < 10; i++) {
-            log_some(w, 500, 0);
+            world_log(w, 500, 0);
         }
         for (unsigned i = 0; i < 200; i++) {
-            turn(w, 1);
+            world_turn(w, 1);
             sim_env_advance_ns(w->m.sim, 50 * NS_PER_MS);
         }
-        uint64_t queued = status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN];
+        uint64_t queued = world_status(w).fates.count[ITEM_FLOAT][FATE_OPEN];
         assert_true(queued > 500);
         rest(w, false);
         check_waits(w, queued);
@@ -365,13 +373,13 @@ UNIT_TEST(test_of_a_record_that_is_half_settled_the_rest_waits)
     world_init(w, 66);
     w->settings.concurrency = 1;
     w->settings.batch.max_samples = 64;
-    relay_must_open(w);
-    log_some(w, 500, 0);
-    while (status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] < 100) {
-        turn(w, 1);
+    world_open(w);
+    world_log(w, 500, 0);
+    while (world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] < 100) {
+        world_turn(w, 1);
         w->moods.retry = 60;
     }
-    uint64_t queued = status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN];
+    uint64_t queued = world_status(w).fates.count[ITEM_FLOAT][FATE_OPEN];
     assert_in_range(queued, 1, 400);
     w->moods.retry = 100;
     rest(w, false);
@@ -384,13 +392,13 @@ UNIT_TEST(test_what_is_older_than_a_destination_wants_does_not_wait)
 {
     struct world *w = &the_world;
     world_init(w, 67);
-    log_some(w, 500, 0);
+    world_log(w, 500, 0);
     w->settings.start = START_TIME;
-    w->settings.start_ms = sent_ms(300);
+    w->settings.start_ms = world_sent_ms(300);
     w->settings.paused = true;
-    relay_must_open(w);
-    log_some(w, 50, 0);
-    turn(w, 5);
+    world_open(w);
+    world_log(w, 50, 0);
+    world_turn(w, 5);
     rest(w, false);
     check_waits(w, 250);
     wake(w);
@@ -442,12 +450,12 @@ static void
 begin_with_everything(struct world *w, uint64_t seed)
 {
     world_init(w, seed);
-    w->names_nobody = true;
-    relay_must_open(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
     for (unsigned i = 0; i < 3; i++) {
-        log_some(w, 150, 10);
-        turn_until_settled(w);
-        turn(w, 60);
+        world_log(w, 150, 10);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
     }
     rest(w, false);
     ask_for(w, DEAD_LETTERS_REPLAY);
@@ -669,12 +677,12 @@ UNIT_TEST(test_letters_that_are_lost_or_back_are_counted)
     struct buf copy;
     char expected[80];
     world_init(w, 84);
-    w->names_nobody = true;
-    relay_must_open(w);
-    log_some(w, 500, 10);
-    turn_until_settled(w);
-    check_account(w);
-    uint64_t dead = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
+    world_log(w, 500, 10);
+    world_turn_until_settled(w);
+    world_check_account(w);
+    uint64_t dead = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
     rest(w, false);
     buf_init(&copy, NULL, 1 << 20);
     load(w, path, &copy);
@@ -685,7 +693,7 @@ UNIT_TEST(test_letters_that_are_lost_or_back_are_counted)
     expect_said(w, 0, "balanced");
     wake(w);
     ask_for(w, DEAD_LETTERS_DROP);
-    turn(w, 60);
+    world_turn(w, 60);
     rest(w, false);
     store(w, path, buf_bytes(&copy));
     snprintf(expected, sizeof expected, ": %" PRIu64 " dead letters that had been removed are back",
@@ -700,10 +708,10 @@ UNIT_TEST(test_what_was_taken_of_a_log_that_is_not_there_is_found)
 {
     struct world *w = &the_world;
     world_init(w, 85);
-    relay_must_open(w);
-    log_some(w, 300, 0);
-    turn_until_settled(w);
-    turn(w, 30);
+    world_open(w);
+    world_log(w, 300, 0);
+    world_turn_until_settled(w);
+    world_turn(w, 30);
     rest(w, false);
     must(env_remove_tree(w->m.env, LOG_DIR, NULL));
     expect_text(w, ": 300 items were taken from a log that is missing");
@@ -769,7 +777,7 @@ go_on_without_a_destination(struct world *w, uint64_t pos)
     struct wal_stats log;
     machine_must_open(&w->m);
     for (unsigned i = 0; i < 64; i++) {
-        log_some(w, 900, 0);
+        world_log(w, 900, 0);
         logged[i] = w->count;
         ends[i] = wal_end(tsdb_wal(w->m.db));
         if (i != 40) continue;
@@ -803,11 +811,11 @@ UNIT_TEST(test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_
     struct world *w = &the_world;
     for (uint64_t seed = 90; seed < 93; seed++) {
         log_only(w, seed);
-        relay_must_open(w);
-        log_some(w, 300, 0);
-        turn_until_settled(w);
+        world_open(w);
+        world_log(w, 300, 0);
+        world_turn_until_settled(w);
         rest(w, false);
-        uint64_t pos = state_on_disk(w).cursor.pos;
+        uint64_t pos = world_state(w).cursor.pos;
         expect_lost(w, go_on_without_a_destination(w, pos) - 300);
         machine_must_open(&w->m);
         world_fini(w);
@@ -819,9 +827,9 @@ UNIT_TEST(test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins
 {
     struct world *w = &the_world;
     log_only(w, 93);
-    log_some(w, 300, 0);
-    relay_must_open(w);
-    uint64_t pos = state_on_disk(w).cursor.pos;
+    world_log(w, 300, 0);
+    world_open(w);
+    uint64_t pos = world_state(w).cursor.pos;
     rest(w, true);
     expect_lost(w, go_on_without_a_destination(w, pos) - 300);
     machine_must_open(&w->m);

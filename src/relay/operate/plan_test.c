@@ -1,7 +1,7 @@
 /* plan_test.c - what a plan gives to the writer, and how it counts. */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
 
+#include "lib/relay_rig.h"
 #include "relay/operate/plan.h"
 
 enum { AGE_S = 5 };
@@ -31,7 +31,7 @@ make(struct writer *w, struct writer_call *c, uint64_t *ret_bytes)
     assert_true(c->count > 0);
     uint32_t first = c->numbers[0], last = c->numbers[c->count - 1];
     assert_true(last - first < AGE_S);
-    for (uint32_t i = 0; i < c->count && w->w->one_of_a_series; i++) {
+    for (uint32_t i = 0; i < c->count && w->w->limits.one_of_a_series; i++) {
         for (uint32_t k = 0; k < i; k++) {
             uint32_t a = w->w->sent[c->numbers[i]].series, b = w->w->sent[c->numbers[k]].series;
             assert_int_not_equal(a, b);
@@ -78,7 +78,7 @@ run_until(struct world *w, int64_t from_ms, int64_t to_ms, const atomic_bool *st
 static enum err
 run(struct world *w, int64_t from_ms, const atomic_bool *stop)
 {
-    return run_until(w, from_ms, sent_ms(w->count), stop);
+    return run_until(w, from_ms, world_sent_ms(w->count), stop);
 }
 
 /* Some of it in parts, the rest in the head. */
@@ -87,7 +87,7 @@ fill_store(struct world *w, uint64_t seed)
 {
     world_init(w, seed);
     for (unsigned i = 0; i < 5; i++) {
-        log_some(w, 600, 0);
+        world_log(w, 600, 0);
         if (i < 3) machine_flush(&w->m);
     }
 }
@@ -116,8 +116,8 @@ UNIT_TEST(test_everything_is_given_once_and_in_the_order_of_time)
     assert_int_equal(plan.bytes, 7 * made);
     assert_true(plan.bytes_are_exact);
     assert_true(plan.series <= SERIES);
-    assert_int_equal(plan.first_ms, sent_ms(0));
-    assert_int_equal(plan.last_ms, sent_ms(w->count - 1));
+    assert_int_equal(plan.first_ms, world_sent_ms(0));
+    assert_int_equal(plan.last_ms, world_sent_ms(w->count - 1));
     world_fini(w);
 }
 
@@ -125,9 +125,9 @@ UNIT_TEST(test_what_is_older_than_asked_is_not_given)
 {
     struct world *w = &the_world;
     fill_store(w, 2);
-    must(run(w, sent_ms(1234), NULL));
+    must(run(w, world_sent_ms(1234), NULL));
     assert_int_equal(plan.taken[ITEM_FLOAT], w->count - 1234);
-    assert_int_equal(plan.first_ms, sent_ms(1234));
+    assert_int_equal(plan.first_ms, world_sent_ms(1234));
     world_fini(w);
 }
 
@@ -135,7 +135,7 @@ UNIT_TEST(test_calls_end_as_the_relays_do)
 {
     struct world *w = &the_world;
     fill_store(w, 3);
-    w->one_of_a_series = true; /* make() looks */
+    w->limits.one_of_a_series = true; /* make() looks */
     must(run(w, INT64_MIN, NULL));
     uint64_t calls = plan.calls;
     w->settings.batch.max_samples = 1;
@@ -154,7 +154,7 @@ UNIT_TEST(test_reasons_that_differ_in_numbers_are_one)
     assert_int_equal(plan.dead_count, 1);
     assert_int_equal(plan.dead[0].count[ITEM_FLOAT], unfit_from(w, 0));
     assert_string_equal(plan.dead[0].why, "a line of 999 bytes");
-    assert_int_equal(plan.dead[0].example.t_ms, sent_ms(999));
+    assert_int_equal(plan.dead[0].example.t_ms, world_sent_ms(999));
     assert_non_null(strstr(plan.dead[0].example.text, "__name__=\"m"));
     world_fini(w);
 }
@@ -167,12 +167,12 @@ UNIT_TEST(test_what_is_mapped_is_counted_by_kind_with_an_example)
     for (uint32_t kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
         bool is = (1u << kind & (WRITER_MAPPED_FLOAT | WRITER_MAPPED_METRIC)) != 0;
         assert_int_equal(plan.mapped[kind].samples, is ? w->count / 10 : 0);
-        assert_int_equal(plan.mapped[kind].example.t_ms, is ? sent_ms(0) : 0);
+        assert_int_equal(plan.mapped[kind].example.t_ms, is ? world_sent_ms(0) : 0);
     }
     world_fini(w);
 }
 
-/* One sample, numbered as those of log_some(). */
+/* One sample, numbered as those of world_log(). */
 static void
 log_at(struct world *w, int64_t t_ms)
 {
@@ -193,12 +193,12 @@ UNIT_TEST(test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own)
     struct world *w = &the_world;
     world_init(w, 8);
     log_at(w, INT64_MIN);
-    log_at(w, sent_ms(1));
+    log_at(w, world_sent_ms(1));
     must(run_until(w, INT64_MIN, INT64_MAX, NULL));
     assert_int_equal(plan.taken[ITEM_FLOAT], 2);
     assert_int_equal(plan.calls, 2);
     assert_true(plan.first_ms == INT64_MIN);
-    assert_true(plan.last_ms == sent_ms(1));
+    assert_true(plan.last_ms == world_sent_ms(1));
     world_fini(w);
 }
 
@@ -218,7 +218,7 @@ UNIT_TEST(test_every_allocation_may_fail)
     bool fired = true;
     for (uint64_t nth = 1; fired; nth += 1 + nth / 16) {
         mem_fail_nth(nth, false);
-        enum err e = run(w, sent_ms(2000), NULL);
+        enum err e = run(w, world_sent_ms(2000), NULL);
         fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_true(e == OK || e == ERR_NOMEM);

@@ -4,7 +4,8 @@
  * what it was lost for.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
+
+#include "lib/relay_rig.h"
 
 enum { BUDGET_BYTES = 16 * 1024 };
 
@@ -40,14 +41,14 @@ any_begin(struct writer *writer, struct writer_call *c, struct writer_step *step
 {
     struct world *w = writer->w;
     w->calls++;
-    if (happens(w, w->moods.retry)) {
-        say(step, VERDICT_RETRY, "timeout");
+    if (world_happens(w, w->moods.retry)) {
+        fake_say(step, VERDICT_RETRY, "timeout");
         return;
     }
     for (uint32_t i = 0; i < c->count; i++) {
         arrived[c->numbers[i]]++;
     }
-    say(step, VERDICT_DELIVERED, "");
+    fake_say(step, VERDICT_DELIVERED, "");
 }
 
 static struct writer_class any_writer;
@@ -157,15 +158,15 @@ static void
 settle_all(struct world *w)
 {
     for (unsigned i = 0; i < 20000; i++) {
-        turn(w, 1);
-        struct relay_status s = status_of(w);
+        world_turn(w, 1);
+        struct relay_status s = world_status(w);
         uint64_t open = 0;
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
             open += s.fates.count[kind][FATE_OPEN];
         }
         if (i > 30 && open == 0 && s.behind_bytes == 0) return;
     }
-    fail_msg("never settled: %s", status_of(w).error);
+    fail_msg("never settled: %s", world_status(w).error);
 }
 
 /* Of floats and histograms the store says only together what became of them. */
@@ -187,7 +188,7 @@ leave_log(struct world *w)
         snprintf(name, sizeof name, "more%u", i);
         send_some(w, &(struct some){name, {100}, T_NEW, i}, 1);
         machine_flush(&w->m);
-        turn(w, 50);
+        world_turn(w, 50);
     }
     assert_int_equal(w->fills, 1);
 }
@@ -197,7 +198,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
 {
     begin(w, 1);
     w->settings.log_budget_bytes = BUDGET_BYTES;
-    relay_must_open(w);
+    world_open(w);
     /* All that is lost before is not what is lost later. */
     const struct some before[] = {
         {"keep", {50, 50, 50, 5}, T_NEW, 0},
@@ -217,7 +218,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     send_some(w, &(struct some){"keep", {1}, T_NEW - 1000, 0}, 1);
     machine_flush(&w->m); /* else the store gives it once more */
     settle_all(w);
-    turn(w, 30);
+    world_turn(w, 30);
     struct tsdb_gone samples, exemplars;
     tsdb_gone(w->m.db, &samples, &exemplars);
     assert_int_equal(samples.deleted, 81);
@@ -228,7 +229,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     assert_int_equal(exemplars.expired, 22);
 
     relay_wish(w->relay, true);
-    turn(w, 2);
+    world_turn(w, 2);
     const struct some later[] = {
         {"keep", {50, 50, 50, 5}, T_NEW + 100000, 0},
         {"del", {15, 16, 17}, T_NEW, 0},
@@ -248,7 +249,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     relay_wish(w->relay, false);
     settle_all(w);
     for (unsigned again = 0; again < 2; again++) {
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         /* What is only expired is given as long as it is there. */
         expect(&s, DROP_DELETED, 15 + 16 + 2 * 4, 17 + 4);
         expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
@@ -262,9 +263,9 @@ lose_while_it_stands_still(struct world *w, bool merged)
         assert_int_equal(s.fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED], 7);
         assert_int_equal(arrived[ITEM_METADATA], 10);
         assert_int_equal(s.taken[ITEM_METADATA], 17);
-        turn(w, 30);
-        crash(w);
-        turn(w, 30);
+        world_turn(w, 30);
+        world_crash(w);
+        world_turn(w, 30);
     }
     world_fini(w);
 }
@@ -284,9 +285,9 @@ UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
     struct world *w = &the_world;
     begin(w, 1);
     w->settings.log_budget_bytes = BUDGET_BYTES;
-    relay_must_open(w);
+    world_open(w);
     relay_wish(w->relay, true);
-    turn(w, 2);
+    world_turn(w, 2);
     send_some(w, &(struct some){"late", {7}, T_OLD}, 1);
     send_some(w, &(struct some){"twice", {0, 12}, T_NEW}, 1);
     machine_flush(&w->m);
@@ -296,7 +297,7 @@ UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
     merge_all(w);
     relay_wish(w->relay, false);
     settle_all(w);
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_EXPIRED], 7);
     assert_int_equal(s.fates.count[ITEM_HISTOGRAM][FATE_DROPPED + DROP_SUPERSEDED], 12);
     assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), 7);
@@ -317,7 +318,7 @@ lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name
     lost.of[kind] = count;
     send_some(w, &lost, 1);
     send_some(w, &(struct some){behind, {3, 3, 3}, T_NEW}, 1);
-    spoil_log(w, pos, types[kind], 1);
+    world_spoil_log(w, pos, types[kind], 1);
 }
 
 /* So many of a kind are dropped as damaged, all else is delivered; and so it stays. */
@@ -325,8 +326,8 @@ static void
 expect_damaged(struct world *w, enum item_kind kind, uint64_t count)
 {
     for (unsigned again = 0; again < 2; again++) {
-        turn(w, 30);
-        struct relay_status s = status_of(w);
+        world_turn(w, 30);
+        struct relay_status s = world_status(w);
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             uint64_t damaged = k == kind ? count : 0;
             assert_int_equal(s.fates.count[k][FATE_DROPPED + DROP_DAMAGED], damaged);
@@ -334,7 +335,7 @@ expect_damaged(struct world *w, enum item_kind kind, uint64_t count)
             assert_int_equal(s.taken[k], sent[k]);
             assert_int_equal(s.fates.count[k][FATE_DELIVERED], sent[k] - damaged);
         }
-        crash(w);
+        world_crash(w);
     }
 }
 
@@ -344,20 +345,20 @@ lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
 {
     bool filled = false;
     begin(w, 1);
-    relay_must_open(w);
+    world_open(w);
     send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
     settle_all(w);
     relay_wish(w->relay, true);
-    turn(w, 30);
+    world_turn(w, 30);
     lose_some(w, kind, 6, "lost", apart ? "more" : "keep");
     for (unsigned k = 0; k < LEDGER_KIND_COUNT && !apart; k++) {
         sent[k] -= 3; /* duplicates are nothing new */
     }
-    crash(w); /* the head has it no more */
+    world_crash(w); /* the head has it no more */
     lose_some(w, kind, 9, "there", "last");
     relay_wish(w->relay, false);
     for (unsigned i = 0; i < 200; i++) {
-        turn(w, 1);
+        world_turn(w, 1);
         if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
         if (filled || w->fills == 0) continue;
         filled = true;
@@ -384,14 +385,14 @@ UNIT_TEST(test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damag
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         begin(w, 1);
         w->settings.log_budget_bytes = BUDGET_BYTES;
-        relay_must_open(w);
+        world_open(w);
         send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
         machine_flush(&w->m); /* else the store gives it once more */
         settle_all(w);
         relay_wish(w->relay, true);
-        turn(w, 30);
+        world_turn(w, 30);
         lose_some(w, kind, 6, "lost", "more");
-        crash(w);
+        world_crash(w);
         leave_log(w);
         relay_wish(w->relay, false);
         settle_all(w);
@@ -405,14 +406,14 @@ UNIT_TEST(test_a_place_that_is_waited_for_is_found_again_after_a_crash)
     struct world *w = &the_world;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         begin(w, 1);
-        relay_must_open(w);
+        world_open(w);
         send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
         settle_all(w);
         lose_some(w, kind, 6, "lost", "more");
         send_some(w, &(struct some){"last", {3, 3, 3}, T_NEW}, 1);
         relay_wish(w->relay, false); /* so that it is saved */
-        turn(w, 50);
-        crash(w);
+        world_turn(w, 50);
+        world_crash(w);
         settle_all(w);
         expect_damaged(w, kind, 6);
         world_fini(w);
@@ -427,7 +428,7 @@ begin_without_store(struct world *w, uint64_t seed)
     machine_close(&w->m);
     w->m.options.log_only = true;
     machine_must_open(&w->m);
-    relay_must_open(w);
+    world_open(w);
 }
 
 /* What is counted ahead and can be read no more when it comes by was taken already. */
@@ -438,7 +439,7 @@ UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         begin_without_store(w, 1);
         relay_wish(w->relay, true);
-        turn(w, 2);
+        world_turn(w, 2);
         send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
         lose_some(w, kind, 6, "lost", "more");
         uint64_t pos = wal_end(tsdb_wal(w->m.db));
@@ -447,17 +448,17 @@ UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
         send_some(w, &later, 1);
         send_some(w, &(struct some){"end", {2000, 3, 3}, T_NEW}, 1);
         send_some(w, &(struct some){"last", {3, 3, 3}, T_NEW}, 1);
-        for (unsigned i = 0; i < 100 && status_of(w).taken[kind] == 0; i++) {
-            turn(w, 1);
+        for (unsigned i = 0; i < 100 && world_status(w).taken[kind] == 0; i++) {
+            world_turn(w, 1);
         }
-        assert_int_equal(status_of(w).taken[kind], sent[kind] - 6);
-        spoil_log(w, pos, types[kind], 1);
+        assert_int_equal(world_status(w).taken[kind], sent[kind] - 6);
+        world_spoil_log(w, pos, types[kind], 1);
         relay_wish(w->relay, false);
         w->moods = (struct moods){.retry = 100}; /* reading gets no further than `end` */
-        turn(w, 20);
+        world_turn(w, 20);
         w->moods = (struct moods){0};
         settle_all(w);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         assert_int_equal(s.fates.count[kind][FATE_DROPPED + DROP_DAMAGED], 6 + 9);
         assert_int_equal(s.fates.count[kind][FATE_DELIVERED], sent[kind] - 6 - 9);
         assert_int_equal(s.taken[kind], sent[kind]);
@@ -476,18 +477,18 @@ UNIT_TEST(test_what_cannot_be_read_is_counted_once_though_memory_is_short)
             for (unsigned i = 0; i < records; i++) {
                 send_some(w, &(struct some){"keep", {1}, T_NEW + 1000 * i}, 1);
             }
-            turn(w, 2);
+            world_turn(w, 2);
             uint64_t pos = wal_end(tsdb_wal(w->m.db));
             send_some(w, &(struct some){"lost", {6, 5, 0}, T_NEW}, 1);
             send_some(w, &(struct some){"end", {3, 3, 3}, T_NEW}, 1);
-            spoil_log(w, pos, WAL_FLOATS, 1);
-            spoil_log(w, pos, WAL_HISTOGRAMS, 1);
+            world_spoil_log(w, pos, WAL_FLOATS, 1);
+            world_spoil_log(w, pos, WAL_HISTOGRAMS, 1);
             mem_fail_nth(nth, false);
-            turn(w, 1);
+            world_turn(w, 1);
             mem_fail_nth(0, false);
             w->moods = (struct moods){0};
             settle_all(w);
-            struct relay_status s = status_of(w);
+            struct relay_status s = world_status(w);
             assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 6);
             assert_int_equal(s.fates.count[ITEM_HISTOGRAM][FATE_DROPPED + DROP_DAMAGED], 5);
             assert_int_equal(s.taken[ITEM_FLOAT], sent[ITEM_FLOAT]);
@@ -505,9 +506,9 @@ UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
     for (uint64_t offset = 0, more = 1; more; offset += 10) {
         begin(w, 1);
         w->settings.log_budget_bytes = BUDGET_BYTES;
-        relay_must_open(w);
+        world_open(w);
         relay_wish(w->relay, true);
-        turn(w, 2);
+        world_turn(w, 2);
         send_some(w, &(struct some){"once", {0, 300}, T_NEW}, 1);
         machine_flush(&w->m);
         send_some(w, &(struct some){"twice", {11}, T_NEW}, 1);
@@ -518,7 +519,7 @@ UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
         more = sim_env_damage(w->m.sim, part, offset) == OK;
         relay_wish(w->relay, false);
         settle_all(w);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         uint64_t superseded = 0;
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
             const uint64_t *fates = s.fates.count[kind];
@@ -542,17 +543,17 @@ UNIT_TEST(test_what_is_not_wanted_does_not_wait)
     begin(w, 1);
     w->settings.select = (struct text_list){selectors, 1};
     w->moods = (struct moods){.retry = 100};
-    relay_must_open(w);
+    world_open(w);
     const struct some all[] = {
         {"other", {2500}, T_NEW}, {"wanted", {2500}, T_NEW}, {"another", {2500}, T_NEW}};
     send_some(w, all, 3);
-    turn(w, 20);
-    struct relay_status s = status_of(w);
+    world_turn(w, 20);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.taken[ITEM_FLOAT], 2500);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 2500);
     w->moods = (struct moods){0};
     settle_all(w);
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED], 2500);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED], 2500);
     world_fini(w);
 }
 
@@ -564,15 +565,15 @@ hold_up(struct world *w)
 {
     w->moods = (struct moods){.retry = 100};
     send_some(w, &(struct some){"first", {7000}, T_NEW}, 1);
-    turn(w, 30);
+    world_turn(w, 30);
 }
 
 static void
 turn_until_counted(struct world *w)
 {
     for (unsigned i = 0; i < 2000; i++) {
-        turn(w, 1);
-        if (memcmp(state_on_disk(w).counted, sent, sizeof sent) == 0) return;
+        world_turn(w, 1);
+        if (memcmp(world_state(w).counted, sent, sizeof sent) == 0) return;
     }
     fail_msg("what waits was never counted");
 }
@@ -584,8 +585,8 @@ expect_dropped(struct world *w, enum drop reason, const uint32_t dropped[ITEM_KI
     for (unsigned again = 0; again < 3; again++) {
         if (again == 2) w->moods = (struct moods){0};
         if (again == 2) settle_all(w);
-        turn(w, 200);
-        struct relay_status s = status_of(w);
+        world_turn(w, 200);
+        struct relay_status s = world_status(w);
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
             const uint64_t *fates = s.fates.count[kind];
             assert_int_equal(fates[FATE_DROPPED + reason], dropped[kind]);
@@ -593,7 +594,7 @@ expect_dropped(struct world *w, enum drop reason, const uint32_t dropped[ITEM_KI
             assert_int_equal(fates[again == 2 ? FATE_DELIVERED : FATE_OPEN],
                              sent[kind] - dropped[kind]);
         }
-        if (again == 0) crash(w);
+        if (again == 0) world_crash(w);
     }
 }
 
@@ -603,15 +604,15 @@ UNIT_TEST(test_what_is_not_selected_any_more_is_dropped_whatever_came_since)
     static const char *selectors[] = {"{name=~\"first|keep|news\"}"};
     const struct some other = {"other", {20, 21, 22}, T_NEW};
     begin(w, 1);
-    relay_must_open(w);
+    world_open(w);
     hold_up(w);
     send_some(w, &(struct some){"keep", {4, 4, 4}, T_NEW}, 1);
     send_some(w, &other, 1);
     turn_until_counted(w);
-    crash_and_open_nothing(w);
+    world_crash_closed(w);
     w->settings.select = (struct text_list){selectors, 1};
     send_some(w, &(struct some){"news", {5, 5, 5}, T_NEW}, 1);
-    relay_must_open(w);
+    world_open(w);
     expect_dropped(w, DROP_BY_OPERATOR, other.of);
     world_fini(w);
 }
@@ -644,12 +645,12 @@ UNIT_TEST(test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_c
     struct bytes older = read_log(w, &copy);
     send_some(w, &lost, 1);
     turn_until_counted(w);
-    world_unname(w);
+    world_remove(w);
     machine_close(&w->m);
     must(env_write_whole(w->m.env, LOG_DIR, LOG_NAME, older, &w->m.why));
     machine_must_open(&w->m);
     send_some(w, &(struct some){"news", {5, 5, 5}, T_NEW}, 1);
-    relay_must_open(w);
+    world_open(w);
     expect_dropped(w, DROP_DAMAGED, lost.of);
     buf_fini(&copy);
     world_fini(w);
@@ -661,8 +662,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason, tell_seed),
+        cmocka_unit_test_teardown(test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_what_expired_of_one_kind_explains_no_loss_of_another,
                                   tell_seed),
         cmocka_unit_test_teardown(
@@ -674,15 +675,13 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_not_wanted_does_not_wait, tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that, tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged, tell_seed),
+        cmocka_unit_test_teardown(test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_place_that_is_waited_for_is_found_again_after_a_crash,
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_not_selected_any_more_is_dropped_whatever_came_since,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since,
-            tell_seed),
+        cmocka_unit_test_teardown(test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

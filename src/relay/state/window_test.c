@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "lib/random.h"
+#include "lib/seeds.h"
 #include "lib/test.h"
 #include "relay/feed/log_items.h"
-#include "relay/seed_testing.h"
 #include "relay/state/window.h"
 
 #define must(call) assert_int_equal((call), OK)

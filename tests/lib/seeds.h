@@ -1,9 +1,9 @@
 /*
- * seed_testing.h - the seeds of the tests of this folder. SEED_SHIFT in the environment is added to
- * each, so that what holds for the fixed ones can be tried with any others. For tests only.
+ * seeds.h - the seeds of tests. SEED_SHIFT in the environment is added to each, so that a test can
+ * be run with other seeds than its fixed ones. For tests only.
  */
-#ifndef RELAY_SEED_TESTING_H
-#define RELAY_SEED_TESTING_H
+#ifndef LIB_SEEDS_H
+#define LIB_SEEDS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@ shifted_seed(uint64_t seed)
     return seed + (shift == NULL ? 0 : strtoull(shift, NULL, 10));
 }
 
-/* What a fixed seed was found for need not happen with others. */
+/* True if seeds are not shifted. A case that a seed was chosen for need not occur with others. */
 static inline bool
 seeds_are_fixed(void)
 {

@@ -1,126 +1,23 @@
-/*
- * relay_testing.h - a whole relay on a simulated machine, with a destination that says what it
- * likes. For tests only.
- */
-#ifndef RELAY_RELAY_TESTING_H
-#define RELAY_RELAY_TESTING_H
+/* relay_rig.c - see relay_rig.h. */
+#include "lib/relay_rig.h"
 
 #include <inttypes.h>
 
-#include "tsdb/tsdb_testing.h"
-
 #include "model/labels.h"
-#include "model/selector.h"
 #include "relay/operate/dead_letters_ask.h"
-#include "relay/relay.h"
-#include "relay/seed_testing.h"
-#include "relay/state/state.h"
 #include "tsdb/tsdb.h"
 
-enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 4096 };
-
-/* What was logged, sample by sample; its number is its value. */
-struct sent {
-    uint32_t series;
-    uint32_t before; /* the sample of the same series before it; UINT32_MAX: none */
-    bool poison;     /* the destination refuses it for good */
-    bool delivered;
-    bool written; /* to a file that is cut after a crash, until the state is saved */
-    bool dead;
-    bool refused; /* with its call, which is not to be sent again */
-    uint32_t times;
-};
-
-/* What the destination does with a call. */
-struct moods {
-    unsigned retry, throttle, mixed, too_large, again, blocked, unprepared; /* out of 100 */
-};
-
-struct world {
-    struct machine m;
-    struct rng rng;
-    struct sent sent[SAMPLES_MAX];
-    uint32_t count;
-    uint32_t last[SERIES];
-    uint32_t from; /* samples before it were logged when there was no destination */
-    struct destination_settings settings;
-    struct relay_options options;
-    struct budget memory;
-    const struct writer_class *writer; /* NULL: fake_writer */
-    struct relay *relay;               /* NULL: not open */
-    struct moods moods;
-    struct relay_shown shown; /* the last */
-    bool forgets_shown;       /* what remembered it was lost */
-    bool without_store;
-    bool drops;                /* it may give up the oldest */
-    struct relay_guard *guard; /* NULL: none yet */
-    bool may_repeat;           /* the store may, as its parts reach beyond what is missing */
-    void (*on_saved)(struct world *w); /* the state is durable; NULL: nothing happens then */
-    bool saves_first;                  /* a call is sent once the state is saved */
-    bool writes_files;                 /* what arrived counts when it is saved */
-    bool names_nobody;                 /* a refusal does not say who is refused, */
-    bool tells_how_many;               /* but how many are, */
-    bool names_metric;                 /* and the metric of the first one; */
-    bool tells_of_all;                 /* and if it is all of them */
-    bool never_again;                  /* nothing of a refused call is to be sent again */
-    uint32_t named;                    /* the metric */
-    bool one_of_a_series;
-    bool one_lane; /* a call is begun only when the one before is settled; */
-    bool joins;    /* and of its items none is judged by itself */
-    const struct writer_call *begun;
-    uint32_t takes_from; /* of the store: samples before it are too old for the destination, */
-    bool has_learnt;     /* which it does not know at first */
-    uint32_t fills;      /* that the writer was told of when it was made last */
-    bool needs_keys;     /* before any call, which are got with this verdict */
-    enum writer_verdict keys_verdict;
-    bool is_checked; /* at the start, with this verdict */
-    enum writer_verdict check_verdict;
-    uint32_t checks;
-    uint32_t bytes_max;   /* a larger call is too large */
-    bool holds_first;     /* a call of the first sample of all fails; the cursor stands */
-    uint32_t fails_each;  /* so manieth call fails, and is not stored; 0: none */
-    bool throttles_parts; /* a throttled call says nothing of others */
-    int64_t asks_ms;      /* so long it wants to be left alone when it throttles */
-    uint32_t calls;
-    uint32_t calls_failed; /* of them, without an answer about the samples */
-    uint32_t calls_mixed;  /* of which something is to be sent again */
-    uint64_t repeated;
-    uint64_t letters; /* on disk */
-};
-
-static struct world *world; /* the writer's */
+struct world the_world;
+static struct world *world; /* the world of the writer that is made next */
 
 /* --- the destination -------------------------------------------------------------------------- */
 
-struct writer {
-    struct writer_base base;
-    struct world *w;
-};
-
-struct writer_call {
-    uint32_t numbers[CALL_MAX];
-    uint32_t count;
-    enum writer_verdict verdicts[CALL_MAX];
-    bool has_too_old;
-    bool saves; /* it was told to */
-};
-
-static inline enum err
+enum err
 fake_init(struct writer *w, struct why *why)
 {
     (void)why;
     w->w = world;
-    w->base.limits = (struct writer_limits){
-        .one_of_a_series = world->one_of_a_series,
-        .one_lane = world->one_lane,
-        .throttles_parts = world->throttles_parts,
-        .start_check = world->is_checked,
-        .concurrency = 3,
-        .samples = 200,
-        .bytes = 1 << 20,
-        .samples_max = CALL_MAX,
-        .bytes_max = 1 << 20,
-    };
+    w->base.limits = world->limits;
     world->fills = w->base.options.fills;
     for (uint32_t i = 0; i < world->count; i++) {
         world->sent[i].written = false;
@@ -128,13 +25,13 @@ fake_init(struct writer *w, struct why *why)
     return OK;
 }
 
-static inline void
+static void
 fake_fini(struct writer *w)
 {
     (void)w;
 }
 
-static inline enum err
+static enum err
 fake_call_init(struct writer *w, struct writer_call *c)
 {
     (void)w;
@@ -142,13 +39,13 @@ fake_call_init(struct writer *w, struct writer_call *c)
     return OK;
 }
 
-static inline void
+static void
 fake_call_fini(struct writer *w, struct writer_call *c)
 {
     if (w->w->begun == c) w->w->begun = NULL;
 }
 
-static inline void
+static void
 fake_call_clear(struct writer *w, struct writer_call *c)
 {
     if (w->w->begun == c) w->w->begun = NULL;
@@ -156,7 +53,7 @@ fake_call_clear(struct writer *w, struct writer_call *c)
     c->has_too_old = c->saves = false;
 }
 
-static inline enum writer_add
+enum writer_add
 fake_add(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
          struct why *why)
 {
@@ -178,29 +75,28 @@ fake_add(struct writer *w, struct writer_call *c, const struct item *item, uint3
     return WRITER_ADDED;
 }
 
-static inline uint64_t
+static uint64_t
 fake_bytes(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
     return 100 * (uint64_t)c->count;
 }
 
-static inline uint64_t
+static uint64_t
 fake_units(const struct writer *w, const struct writer_call *c)
 {
     (void)w;
     return c->count;
 }
 
-static inline uint32_t
-metric_of(uint32_t series)
+uint32_t
+world_metric_of(uint32_t series)
 {
     return series % 7;
 }
 
-/* A sample has arrived: all before it of its series have, or never will. */
-static inline void
-arrive(struct world *w, uint32_t number)
+void
+world_arrive(struct world *w, uint32_t number)
 {
     struct sent *s = &w->sent[number];
     assert_true(number < w->count);
@@ -218,14 +114,14 @@ arrive(struct world *w, uint32_t number)
     s->times++;
 }
 
-static inline bool
-happens(struct world *w, unsigned percent)
+bool
+world_happens(struct world *w, unsigned percent)
 {
     return rng_below(&w->rng, 100) < percent;
 }
 
-static inline void
-say(struct writer_step *step, enum writer_verdict verdict, const char *reason)
+void
+fake_say(struct writer_step *step, enum writer_verdict verdict, const char *reason)
 {
     step->next = WRITER_DONE;
     step->verdict = verdict;
@@ -233,26 +129,26 @@ say(struct writer_step *step, enum writer_verdict verdict, const char *reason)
     snprintf(step->answer, sizeof step->answer, "it said %s", reason);
 }
 
-/* Each record by itself: stored, refused, or again later. */
-static inline void
+/* Judges each record by itself: stored, refused, or to be sent again. */
+static void
 mix(struct world *w, struct writer_call *c, struct writer_step *step)
 {
     bool any_later = false;
     for (uint32_t i = 0; i < c->count; i++) {
-        bool later = happens(w, 20);
+        bool later = world_happens(w, 20);
         if (w->sent[c->numbers[i]].poison)
             c->verdicts[i] = VERDICT_DEAD;
         else
             c->verdicts[i] = later ? VERDICT_RETRY : VERDICT_DELIVERED;
         any_later |= c->verdicts[i] == VERDICT_RETRY;
-        if (c->verdicts[i] == VERDICT_DELIVERED) arrive(w, c->numbers[i]);
+        if (c->verdicts[i] == VERDICT_DELIVERED) world_arrive(w, c->numbers[i]);
     }
     w->calls_mixed += any_later;
-    say(step, VERDICT_MIXED, "partly");
+    fake_say(step, VERDICT_MIXED, "partly");
 }
 
-/* Some are refused. */
-static inline void
+/* Refuses the call, as w->refusal says. */
+static void
 refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
 {
     uint32_t bad = 0, first = UINT32_MAX;
@@ -260,19 +156,20 @@ refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
         bad += w->sent[c->numbers[i]].poison;
         if (first == UINT32_MAX && w->sent[c->numbers[i]].poison) first = c->numbers[i];
     }
-    bool all = w->tells_of_all && bad == c->count;
-    say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
-    if (w->tells_how_many) step->refused = bad;
-    for (uint32_t i = 0; i < c->count && w->never_again; i++) {
+    bool all = (w->refusal & REFUSAL_SAYS_ALL) && bad == c->count;
+    fake_say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
+    if (w->refusal & REFUSAL_COUNTED) step->refused = bad;
+    bool final = w->refusal & REFUSAL_FINAL;
+    for (uint32_t i = 0; i < c->count && final; i++) {
         w->sent[c->numbers[i]].refused = true;
     }
-    if (w->never_again) step->verdict = VERDICT_DEAD_CALL;
-    if (!w->names_metric) return;
+    if (final) step->verdict = VERDICT_DEAD_CALL;
+    if (!(w->refusal & REFUSAL_NAMED)) return;
     step->hint = HINT_NAMED;
-    w->named = metric_of(w->sent[first].series);
+    w->named = world_metric_of(w->sent[first].series);
 }
 
-static inline enum writer_blame
+static enum writer_blame
 fake_blames(struct writer *w, const struct item *item)
 {
     char metric[32];
@@ -281,7 +178,7 @@ fake_blames(struct writer *w, const struct item *item)
     return named ? BLAMES_METRIC : BLAMES_NOT;
 }
 
-static inline void
+void
 fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *step)
 {
     struct world *w = writer->w;
@@ -289,7 +186,7 @@ fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *ste
     assert_true(c->count > 0);
     if (c->has_too_old) {
         w->has_learnt = true;
-        say(step, VERDICT_REBUILD, "too_old");
+        fake_say(step, VERDICT_REBUILD, "too_old");
         return;
     }
     if (w->saves_first && !c->saves) {
@@ -298,7 +195,7 @@ fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *ste
         return;
     }
     w->calls++;
-    if (w->one_lane && w->begun != NULL) assert_ptr_equal(w->begun, c);
+    if (w->limits.one_lane && w->begun != NULL) assert_ptr_equal(w->begun, c);
     w->begun = c;
     bool poisoned = false, held = false;
     for (uint32_t i = 0; i < c->count; i++) {
@@ -307,41 +204,41 @@ fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *ste
         assert_false(w->sent[c->numbers[i]].refused);
     }
     if (w->bytes_max > 0 && 100 * c->count > w->bytes_max) {
-        say(step, VERDICT_TOO_LARGE, "too_large");
+        fake_say(step, VERDICT_TOO_LARGE, "too_large");
     } else if (held) {
-        say(step, VERDICT_RETRY, "held");
+        fake_say(step, VERDICT_RETRY, "held");
     } else if (w->fails_each > 0 && w->calls % w->fails_each == 0) {
         w->calls_failed++;
-        say(step, VERDICT_RETRY, "unavailable");
-    } else if (happens(w, m->retry)) {
+        fake_say(step, VERDICT_RETRY, "unavailable");
+    } else if (world_happens(w, m->retry)) {
         w->calls_failed++;
-        bool stored = happens(w, 50) && !poisoned; /* and the answer was lost */
+        bool stored = world_happens(w, 50) && !poisoned; /* the response was lost */
         for (uint32_t i = 0; i < c->count && stored; i++) {
-            arrive(w, c->numbers[i]);
+            world_arrive(w, c->numbers[i]);
         }
-        say(step, VERDICT_RETRY, "timeout");
-    } else if (happens(w, m->throttle)) {
-        say(step, VERDICT_THROTTLED, "throttled");
+        fake_say(step, VERDICT_RETRY, "timeout");
+    } else if (world_happens(w, m->throttle)) {
+        fake_say(step, VERDICT_THROTTLED, "throttled");
         step->wait_ms = w->asks_ms;
-    } else if (happens(w, m->blocked)) {
-        say(step, VERDICT_BLOCKED, "forbidden");
-    } else if (happens(w, m->unprepared)) {
-        say(step, VERDICT_UNPREPARED, "unauthorized");
-    } else if (happens(w, m->again)) {
-        say(step, happens(w, 50) ? VERDICT_AGAIN : VERDICT_REBUILD, "learnt");
-    } else if ((poisoned && !w->names_nobody) || happens(w, m->mixed)) {
+    } else if (world_happens(w, m->blocked)) {
+        fake_say(step, VERDICT_BLOCKED, "forbidden");
+    } else if (world_happens(w, m->unprepared)) {
+        fake_say(step, VERDICT_UNPREPARED, "unauthorized");
+    } else if (world_happens(w, m->again)) {
+        fake_say(step, world_happens(w, 50) ? VERDICT_AGAIN : VERDICT_REBUILD, "learnt");
+    } else if ((poisoned && w->refusal == REFUSAL_BY_ENTRY) || world_happens(w, m->mixed)) {
         mix(w, c, step);
     } else if (poisoned) {
         refuse(w, c, step);
     } else {
         for (uint32_t i = 0; i < c->count; i++) {
-            arrive(w, c->numbers[i]);
+            world_arrive(w, c->numbers[i]);
         }
-        say(step, VERDICT_DELIVERED, "");
+        fake_say(step, VERDICT_DELIVERED, "");
     }
 }
 
-static inline void
+static void
 fake_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
            struct writer_entry *ret_entry)
 {
@@ -353,21 +250,21 @@ fake_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
     }
 }
 
-static inline bool
+static bool
 fake_need_prepare(struct writer *w)
 {
     return w->w->needs_keys;
 }
 
-static inline void
+static void
 fake_prepare(struct writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
     assert_null(answer);
-    say(step, w->w->keys_verdict, "keys");
+    fake_say(step, w->w->keys_verdict, "keys");
     if (step->verdict == VERDICT_DELIVERED) w->w->needs_keys = false;
 }
 
-static inline bool
+static bool
 fake_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
            struct writer_step *step, char what[WRITER_ANSWER_BYTES])
 {
@@ -375,11 +272,11 @@ fake_check(struct writer *w, uint32_t number, const struct http_call_answer *ans
     assert_null(answer);
     snprintf(what, WRITER_ANSWER_BYTES, "a check");
     w->w->checks++;
-    say(step, w->w->check_verdict, "http_401");
+    fake_say(step, w->w->check_verdict, "http_401");
     return true;
 }
 
-static inline enum err
+static enum err
 fake_saved(struct writer *w, struct why *why)
 {
     (void)why;
@@ -392,7 +289,7 @@ fake_saved(struct writer *w, struct why *why)
     return OK;
 }
 
-static const struct writer_class fake_writer = {
+const struct writer_class fake_writer = {
     .type = DESTINATION_REMOTE_WRITE,
     .writer_bytes = sizeof(struct writer),
     .call_bytes = sizeof(struct writer_call),
@@ -415,7 +312,7 @@ static const struct writer_class fake_writer = {
 
 /* --- the world -------------------------------------------------------------------------------- */
 
-static inline void
+void
 world_init(struct world *w, uint64_t seed)
 {
     seed = shifted_seed(seed);
@@ -425,6 +322,13 @@ world_init(struct world *w, uint64_t seed)
     w->rng = (struct rng){seed};
     memset(w->last, 0xff, sizeof w->last);
     budget_init(&w->memory, "relay", 0, NULL);
+    w->limits = (struct writer_limits){
+        .concurrency = 3,
+        .samples = 200,
+        .bytes = 1 << 20,
+        .samples_max = CALL_MAX,
+        .bytes_max = 1 << 20,
+    };
     w->settings = (struct destination_settings){
         .name = "there",
         .type = DESTINATION_REMOTE_WRITE,
@@ -438,7 +342,7 @@ world_init(struct world *w, uint64_t seed)
     must(env_syncdir(w->m.env, ".", NULL));
 }
 
-static inline void
+void
 world_options(struct world *w)
 {
     w->options = (struct relay_options){
@@ -457,8 +361,8 @@ world_options(struct world *w)
     };
 }
 
-static inline void
-relay_must_open(struct world *w)
+void
+world_open(struct world *w)
 {
     world_options(w);
     if (w->guard == NULL) must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
@@ -468,9 +372,8 @@ relay_must_open(struct world *w)
     must(e);
 }
 
-/* There is no destination any more. */
-static inline void
-world_unname(struct world *w)
+void
+world_remove(struct world *w)
 {
     relay_free(w->relay);
     relay_guard_free(w->guard);
@@ -478,24 +381,22 @@ world_unname(struct world *w)
     w->guard = NULL;
 }
 
-static inline void
+void
 world_fini(struct world *w)
 {
-    world_unname(w);
+    world_remove(w);
     assert_int_equal(budget_used(&w->memory), 0);
     machine_fini(&w->m);
 }
 
-/* A second after the other, over some windows of time. */
-static inline int64_t
-sent_ms(uint32_t number)
+int64_t
+world_sent_ms(uint32_t number)
 {
     return SIM_BEGIN - DAY_MS + 1000 * (int64_t)number;
 }
 
-/* A request of one sample for some series, at times that mostly rise. */
-static inline void
-log_some(struct world *w, uint32_t samples, unsigned poison_percent)
+void
+world_log(struct world *w, uint32_t samples, unsigned poison_percent)
 {
     struct rq rq;
     rq_init(&rq, RW_V1);
@@ -503,15 +404,15 @@ log_some(struct world *w, uint32_t samples, unsigned poison_percent)
     for (uint32_t i = 0; i < samples && w->count < SAMPLES_MAX; i++) {
         uint32_t series = (uint32_t)rng_below(&w->rng, SERIES), number = w->count++;
         char labels[64];
-        snprintf(labels, sizeof labels, "__name__=m%u,name=s%u", metric_of(series), series);
+        snprintf(labels, sizeof labels, "__name__=m%u,name=s%u", world_metric_of(series), series);
         w->sent[number] = (struct sent){
             .series = series,
             .before = w->last[series],
-            .poison = happens(w, poison_percent),
+            .poison = world_happens(w, poison_percent),
         };
         w->last[series] = number;
         rq_series(&rq, labels);
-        rq_float(&rq, sent_ms(number), double_bits(number), 0);
+        rq_float(&rq, world_sent_ms(number), double_bits(number), 0);
     }
     must(machine_send(&w->m, "anonymous", &rq));
     assert_int_equal(w->m.result.written[LEDGER_FLOAT], w->count - begin);
@@ -519,17 +420,16 @@ log_some(struct world *w, uint32_t samples, unsigned poison_percent)
     rq_fini(&rq);
 }
 
-static inline struct relay_status
-status_of(struct world *w)
+struct relay_status
+world_status(struct world *w)
 {
     struct relay_status s;
     relay_status(w->relay, &s);
     return s;
 }
 
-/* Without the texts in it. */
-static inline struct relay_state
-state_on_disk(struct world *w)
+struct relay_state
+world_state(struct world *w)
 {
     struct buf memory;
     struct relay_state state;
@@ -539,11 +439,10 @@ state_on_disk(struct world *w)
     return state;
 }
 
-/* The equation holds of what counters show as well, and none of them goes down. */
-static inline void
-check_shown(struct world *w)
+void
+world_check_shown(struct world *w)
 {
-    struct relay_status status = status_of(w);
+    struct relay_status status = world_status(w);
     const struct relay_shown *s = &status.shown;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && !w->forgets_shown; kind++) {
         const uint64_t *is = s->fates.count[kind], *was = w->shown.fates.count[kind];
@@ -565,59 +464,58 @@ check_shown(struct world *w)
     w->shown.fates = s->fates;
 }
 
-static inline void
-turn(struct world *w, uint32_t steps)
+void
+world_turn(struct world *w, uint32_t steps)
 {
     for (uint32_t i = 0; i < steps; i++) {
         int wait_ms = relay_step(w->relay);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
             if (s.difference[kind] == 0) continue;
             fail_msg("a difference of %lld of kind %u", (long long)s.difference[kind], kind);
         }
-        check_shown(w);
+        world_check_shown(w);
         sim_env_advance_ns(w->m.sim, (int64_t)(wait_ms > 0 ? wait_ms : 1) * NS_PER_MS);
     }
 }
 
-/* Power goes, and comes back. */
-static inline void
-crash_and_open_nothing(struct world *w)
+void
+world_crash_closed(struct world *w)
 {
-    world_unname(w);
+    world_remove(w);
     machine_close(&w->m);
     sim_env_power_loss(w->m.sim);
     machine_must_open(&w->m);
 }
 
-static inline void
-crash(struct world *w)
+void
+world_crash(struct world *w)
 {
-    crash_and_open_nothing(w);
-    relay_must_open(w);
+    world_crash_closed(w);
+    world_open(w);
 }
 
-static inline bool
-all_settled(struct world *w)
+bool
+world_is_settled(struct world *w)
 {
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     return s.behind_bytes == 0 && s.fates.count[ITEM_FLOAT][FATE_OPEN] == 0;
 }
 
-static inline void
-turn_until_settled(struct world *w)
+void
+world_turn_until_settled(struct world *w)
 {
     for (unsigned i = 0; i < 200000; i++) {
-        turn(w, 1);
-        if (all_settled(w)) return;
+        world_turn(w, 1);
+        if (world_is_settled(w)) return;
     }
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     fail_msg("never settled: state %s, error %s, %llu bytes behind", relay_state_text(s.state),
              s.error, (unsigned long long)s.behind_bytes);
 }
 
-static inline enum err
-note_dead(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+enum err
+world_note_dead(void *context, const struct dead_letter *letter, enum dead_letter_state state)
 {
     struct world *w = context;
     uint32_t number = (uint32_t)bits_double(letter->item.bits);
@@ -629,18 +527,19 @@ note_dead(void *context, const struct dead_letter *letter, enum dead_letter_stat
     return OK;
 }
 
-/* Everything is where it belongs, and counted. */
-static inline void
-check_account(struct world *w)
+void
+world_check_account(struct world *w)
 {
     uint64_t delivered = 0, dead = 0;
     w->letters = 0;
-    turn(w, 30); /* until it is saved: dead letters are then on disk */
-    enum err e = dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why);
+    world_turn(w, 30); /* until the state is saved, and dead letters are on disk */
+    enum err e =
+        dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why);
     assert_true(e == OK || e == ERR_MISSING);
     for (uint32_t i = w->from; i < w->count; i++) {
         const struct sent *s = &w->sent[i];
-        bool too_old = i < w->takes_from, poison = w->never_again ? s->refused : s->poison;
+        bool too_old = i < w->takes_from,
+             poison = w->refusal & REFUSAL_FINAL ? s->refused : s->poison;
         bool refused = !too_old && (poison || i % 1000 == 999);
         if (too_old && !s->dead && !s->delivered) continue;
         if (s->dead != refused || s->delivered == refused) {
@@ -650,11 +549,11 @@ check_account(struct world *w)
         delivered += s->delivered;
         dead += s->dead;
     }
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     if (!w->may_repeat) assert_int_equal(s.repeats_total, 0);
     assert_int_equal(fates[FATE_DEAD_LETTERED], w->letters);
-    /* A repeat that is refused is a letter of its own; which items are repeats nobody knows. */
+    /* A repeat that is refused is a letter of its own; it is unknown which items are repeats. */
     uint64_t again = w->may_repeat ? s.repeats_total + w->letters - dead : 0;
     assert_in_range(fates[FATE_DELIVERED] + w->letters, delivered + dead, delivered + dead + again);
     assert_int_equal(fates[FATE_OPEN], 0);
@@ -672,7 +571,7 @@ struct place {
     uint64_t base_pos;
 };
 
-static inline enum err
+static enum err
 note_segment(void *context, const struct wal_segment_info *info)
 {
     struct place *p = context;
@@ -680,9 +579,8 @@ note_segment(void *context, const struct wal_segment_info *info)
     return OK;
 }
 
-/* Damages the next records of this type from a position on. Returns the samples in them. */
-static inline uint32_t
-spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned records)
+uint32_t
+world_spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned records)
 {
     struct wal_reader *reader;
     struct wal_record record;
@@ -717,7 +615,3 @@ spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned recor
     wal_reader_close(reader);
     return samples;
 }
-
-static struct world the_world;
-
-#endif
