@@ -103,7 +103,7 @@ UNIT_TEST(test_what_waits_is_held_and_goes_on_from_the_state_before)
 }
 
 /* What waited is shown as taken before any of it was read again. */
-UNIT_TEST(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before)
+UNIT_TEST(test_counters_never_decrease_after_a_reset_to_the_previous_state)
 {
     struct world *w = &the_world;
     begin(w, 6);
@@ -309,7 +309,7 @@ lose_the_log(struct world *w)
     assert_int_equal(w->fills, 1);
 }
 
-UNIT_TEST(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost)
+UNIT_TEST(test_items_after_the_saved_state_count_as_taken_if_the_log_is_lost)
 {
     struct world *w = &the_world;
     begin_with_a_store(w, 10, 400);
@@ -320,7 +320,7 @@ UNIT_TEST(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_los
     world_fini(w);
 }
 
-UNIT_TEST(test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for)
+UNIT_TEST(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store)
 {
     struct world *w = &the_world;
     struct selector selector;
@@ -356,14 +356,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_waits_is_held_and_goes_on_from_the_state_before),
-        cmocka_unit_test(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before),
+        cmocka_unit_test(test_counters_never_decrease_after_a_reset_to_the_previous_state),
         cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_from_a_time_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_from_now_on_counts_what_the_store_was_to_give_as_dropped),
         cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
         cmocka_unit_test(test_a_dry_run_leaves_what_waits),
-        cmocka_unit_test(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost),
-        cmocka_unit_test(test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for),
+        cmocka_unit_test(test_items_after_the_saved_state_count_as_taken_if_the_log_is_lost),
+        cmocka_unit_test(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,7 +231,7 @@ UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
 }
 
 /* What waits cannot be counted where the log has no room for it; it arrives all the same. */
-UNIT_TEST(test_who_is_not_counted_for_because_the_log_went_away_is_given_everything)
+UNIT_TEST(test_everything_is_sent_if_the_log_is_gone_before_it_is_counted)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 60; seed < 68; seed++) {
@@ -518,7 +518,7 @@ begin_without_store(struct world *w, uint64_t seed)
     world_open(w);
 }
 
-UNIT_TEST(test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait)
+UNIT_TEST(test_without_a_store_queued_samples_stay_and_writes_must_wait)
 {
     struct world *w = &the_world;
     begin_without_store(w, 6);
@@ -676,7 +676,7 @@ main(void)
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(
             test_who_stood_still_for_too_long_is_given_the_rest_from_the_store, tell_seed),
-        cmocka_unit_test_teardown(test_who_is_not_counted_for_because_the_log_went_away_is_given_everything,
+        cmocka_unit_test_teardown(test_everything_is_sent_if_the_log_is_gone_before_it_is_counted,
                                   tell_seed),
         cmocka_unit_test_teardown(test_repeats_that_were_not_delivered_do_not_lessen_what_was,
                                   tell_seed),
@@ -689,7 +689,7 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
         cmocka_unit_test_teardown(test_the_log_is_followed_again_when_no_request_is_pending,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait,
+        cmocka_unit_test_teardown(test_without_a_store_queued_samples_stay_and_writes_must_wait,
                                   tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,
                                   tell_seed),

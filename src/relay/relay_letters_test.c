@@ -133,7 +133,7 @@ UNIT_TEST(test_letters_lost_are_counted_once_though_the_power_goes_at_once)
     }
 }
 
-UNIT_TEST(test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them)
+UNIT_TEST(test_letters_lost_in_operation_are_counted_when_they_are_asked_for)
 {
     struct world *w = &the_world;
     uint64_t asked;
@@ -563,7 +563,7 @@ UNIT_TEST(test_what_comes_while_it_is_paused_is_shown_within_a_second)
     }
 }
 
-UNIT_TEST(test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown)
+UNIT_TEST(test_letters_removed_for_space_after_a_resting_cursor_are_shown)
 {
     struct world *w = &the_world;
     for (unsigned crashes = 0; crashes < 3; crashes++) {
@@ -602,13 +602,13 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_comes_while_it_is_paused_is_shown_within_a_second,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown,
+        cmocka_unit_test_teardown(test_letters_removed_for_space_after_a_resting_cursor_are_shown,
                                   tell_seed),
         cmocka_unit_test_teardown(test_letters_lost_while_it_was_away_are_counted_once, tell_seed),
         cmocka_unit_test_teardown(test_letters_lost_are_counted_once_though_the_power_goes_at_once,
                                   tell_seed),
         cmocka_unit_test_teardown(
-            test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them, tell_seed),
+            test_letters_lost_in_operation_are_counted_when_they_are_asked_for, tell_seed),
         cmocka_unit_test_teardown(test_what_was_decided_is_counted_though_no_state_was_written,
                                   tell_seed),
         cmocka_unit_test_teardown(test_letters_are_counted_after_a_reset, tell_seed),

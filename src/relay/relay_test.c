@@ -191,7 +191,7 @@ UNIT_TEST(test_a_paused_destination_takes_nothing_and_goes_on)
     world_fini(w);
 }
 
-UNIT_TEST(test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample)
+UNIT_TEST(test_a_blocked_destination_is_probed_with_single_samples)
 {
     struct world *w = &the_world;
     world_init(w, 7);
@@ -392,7 +392,7 @@ ask_for(struct world *w, enum dead_letters_wish wish)
 }
 
 /* One lane cannot go on, the others do: there are letters the saved cursor is not behind. */
-UNIT_TEST(test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them)
+UNIT_TEST(test_letters_after_the_cursor_count_once_whatever_their_fate)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 50; seed < 80; seed++) {
@@ -669,7 +669,7 @@ main(void)
             test_a_call_holds_one_sample_of_a_series_where_records_fail_singly, tell_seed),
         cmocka_unit_test_teardown(test_whatever_happens_everything_arrives, tell_seed),
         cmocka_unit_test_teardown(test_a_paused_destination_takes_nothing_and_goes_on, tell_seed),
-        cmocka_unit_test_teardown(test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample,
+        cmocka_unit_test_teardown(test_a_blocked_destination_is_probed_with_single_samples,
                                   tell_seed),
         cmocka_unit_test_teardown(test_credentials_that_are_refused_again_and_again_block,
                                   tell_seed),
@@ -679,7 +679,7 @@ main(void)
         cmocka_unit_test_teardown(
             test_less_than_half_refused_is_put_up_with_however_large_calls_are, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
-        cmocka_unit_test_teardown(test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them,
+        cmocka_unit_test_teardown(test_letters_after_the_cursor_count_once_whatever_their_fate,
                                   tell_seed),
         cmocka_unit_test_teardown(test_no_more_is_sent_in_a_second_than_wanted, tell_seed),
         cmocka_unit_test_teardown(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most,

@@ -227,7 +227,7 @@ isolate_some(struct world *w, uint64_t seed, bool names, unsigned fails_percent,
     }
 }
 
-UNIT_TEST(test_refused_samples_of_4096_are_found_in_few_calls_though_half_of_all_calls_fail)
+UNIT_TEST(test_refused_samples_of_4096_are_found_although_half_of_calls_fail)
 {
     static const struct {
         const char *where;
@@ -405,7 +405,7 @@ log_many(struct world *w, uint32_t samples, unsigned poison_percent)
     }
 }
 
-UNIT_TEST(test_a_destination_that_takes_part_of_each_refused_call_gets_all_others)
+UNIT_TEST(test_all_other_samples_arrive_if_refused_calls_are_taken_in_part)
 {
     struct world *w = &the_world;
     world_init(w, 560);
@@ -595,7 +595,7 @@ UNIT_TEST(test_few_throttled_calls_do_not_lessen_how_many_there_may_be)
     world_fini(w);
 }
 
-UNIT_TEST(test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again)
+UNIT_TEST(test_throttling_everything_leaves_one_call_at_a_time_and_ends_soon)
 {
     struct world *w = &the_world;
     world_init(w, 601);
@@ -632,7 +632,7 @@ main(void)
         cmocka_unit_test_teardown(test_one_of_six_hundred_takes_two_calls_a_halving_at_most,
                                   tell_seed),
         cmocka_unit_test_teardown(
-            test_refused_samples_of_4096_are_found_in_few_calls_though_half_of_all_calls_fail, tell_seed),
+            test_refused_samples_of_4096_are_found_although_half_of_calls_fail, tell_seed),
         cmocka_unit_test_teardown(test_a_series_that_was_refused_lately_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_a_metric_that_is_named_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_series_that_are_refused_are_found_by_their_count, tell_seed),
@@ -640,7 +640,7 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail_while_refused_ones_are_looked_for,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_a_destination_that_takes_part_of_each_refused_call_gets_all_others,
+        cmocka_unit_test_teardown(test_all_other_samples_arrive_if_refused_calls_are_taken_in_part,
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_a_destination_that_refuses_every_call_keeps_what_was_not_sent, tell_seed),
@@ -655,7 +655,7 @@ main(void)
         cmocka_unit_test_teardown(test_few_throttled_calls_do_not_lessen_how_many_there_may_be,
                                   tell_seed),
         cmocka_unit_test_teardown(
-            test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again, tell_seed),
+            test_throttling_everything_leaves_one_call_at_a_time_and_ends_soon, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,7 +346,7 @@ UNIT_TEST(test_metrics_that_are_named_are_refused_together)
     end();
 }
 
-UNIT_TEST(test_a_hundred_metrics_are_named_without_sending_the_rest_a_hundred_times)
+UNIT_TEST(test_naming_one_of_a_hundred_metrics_at_a_time_takes_few_calls)
 {
     begin(4500, 450, 10);
     t.random = shifted_seed(7);
@@ -489,7 +489,7 @@ main(void)
         cmocka_unit_test(test_what_follows_from_other_answers_is_not_asked),
         cmocka_unit_test(test_many_are_found_with_few_calls_each),
         cmocka_unit_test(test_metrics_that_are_named_are_refused_together),
-        cmocka_unit_test(test_a_hundred_metrics_are_named_without_sending_the_rest_a_hundred_times),
+        cmocka_unit_test(test_naming_one_of_a_hundred_metrics_at_a_time_takes_few_calls),
         cmocka_unit_test(test_the_oldest_go_first_and_the_rest_is_sent_once),
         cmocka_unit_test(test_the_few_that_are_taken_are_looked_for_where_most_are_refused),
         cmocka_unit_test(test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log),

@@ -214,7 +214,7 @@ bytes_of_letters(struct world *w)
 }
 
 /* So is what cannot be read any more when somebody wants it. */
-UNIT_TEST(test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands)
+UNIT_TEST(test_letters_lost_after_a_resting_cursor_are_no_finding)
 {
     struct world *w = &the_world;
     uint64_t lost = 0;
@@ -806,7 +806,7 @@ expect_lost(struct world *w, uint64_t lost)
     w->settings.name = "there";
 }
 
-UNIT_TEST(test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counted)
+UNIT_TEST(test_without_a_store_samples_that_left_the_log_count_as_lost)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 90; seed < 93; seed++) {
@@ -843,7 +843,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_nothing_is_wrong_whatever_a_destination_goes_through),
         claim(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands),
-        claim(test_nothing_is_wrong_where_letters_are_lost_behind_a_cursor_that_stands),
+        claim(test_letters_lost_after_a_resting_cursor_are_no_finding),
         claim(test_nothing_is_wrong_while_the_store_is_read),
         claim(test_nothing_is_wrong_while_all_is_given_again),
         claim(test_what_waits_is_counted_for_the_selection),
@@ -856,7 +856,7 @@ main(void)
         claim(test_letters_that_are_lost_or_back_are_counted),
         claim(test_what_was_taken_of_a_log_that_is_not_there_is_found),
         claim(test_a_device_that_fails_is_no_finding),
-        claim(test_without_a_store_what_the_log_gave_up_before_it_was_taken_is_lost_and_counted),
+        claim(test_without_a_store_samples_that_left_the_log_count_as_lost),
         claim(test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

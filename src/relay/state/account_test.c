@@ -275,7 +275,7 @@ UNIT_TEST(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason)
     lose_while_it_stands_still(&the_world, true);
 }
 
-UNIT_TEST(test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason)
+UNIT_TEST(test_samples_left_out_by_the_store_are_dropped_for_its_reason)
 {
     lose_while_it_stands_still(&the_world, false);
 }
@@ -379,7 +379,7 @@ UNIT_TEST(test_what_the_store_lost_with_one_place_of_the_log_explains_no_other)
 }
 
 /* Of a place that was not reached before the log was left. */
-UNIT_TEST(test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged)
+UNIT_TEST(test_lost_samples_that_the_store_lacks_are_dropped_as_damaged)
 {
     struct world *w = &the_world;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -633,7 +633,7 @@ read_log(struct world *w, struct buf *to)
 }
 
 /* Without a store, so nobody else has it. */
-UNIT_TEST(test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since)
+UNIT_TEST(test_samples_that_an_older_log_lacks_are_dropped)
 {
     struct world *w = &the_world;
     struct buf copy;
@@ -662,7 +662,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_the_store_leaves_out_while_it_is_read_is_dropped_for_its_reason,
+        cmocka_unit_test_teardown(test_samples_left_out_by_the_store_are_dropped_for_its_reason,
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_expired_of_one_kind_explains_no_loss_of_another,
                                   tell_seed),
@@ -675,13 +675,13 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_not_wanted_does_not_wait, tell_seed),
         cmocka_unit_test_teardown(
             test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that, tell_seed),
-        cmocka_unit_test_teardown(test_what_the_log_lost_and_the_store_does_not_give_is_dropped_as_damaged,
+        cmocka_unit_test_teardown(test_lost_samples_that_the_store_lacks_are_dropped_as_damaged,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_place_that_is_waited_for_is_found_again_after_a_crash,
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_is_not_selected_any_more_is_dropped_whatever_came_since,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_a_log_put_back_to_an_older_state_lacks_is_dropped_whatever_came_since, tell_seed),
+        cmocka_unit_test_teardown(test_samples_that_an_older_log_lacks_are_dropped, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,7 +278,7 @@ UNIT_TEST(test_a_newer_version_is_told_from_damage)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination)
+UNIT_TEST(test_a_missing_state_is_damage_a_missing_directory_is_new)
 {
     struct rig rig;
     rig_init(&rig);
@@ -371,7 +371,7 @@ main(void)
         cmocka_unit_test(test_runs_of_files_beyond_some_are_not_said),
         cmocka_unit_test(test_each_damaged_byte_is_noticed),
         cmocka_unit_test(test_a_newer_version_is_told_from_damage),
-        cmocka_unit_test(test_a_missing_state_is_damage_and_a_missing_directory_a_new_destination),
+        cmocka_unit_test(test_a_missing_state_is_damage_a_missing_directory_is_new),
         cmocka_unit_test(test_the_state_before_is_kept_beside),
         cmocka_unit_test(test_a_directory_is_never_there_without_a_state),
         cmocka_unit_test(test_a_directory_that_is_made_takes_no_other_ones_place),

@@ -194,7 +194,7 @@ check_repeats(struct window *w, uint64_t repeated, uint64_t delivered, uint64_t 
 }
 
 /* A letter is no repeat: then an item of a later record is one. */
-UNIT_TEST(test_so_many_are_repeats_as_were_said_to_be_whichever_records_they_are_of)
+UNIT_TEST(test_as_many_items_are_repeats_as_announced_of_any_record)
 {
     struct window *w;
     struct relay_cursor cursor;
@@ -230,7 +230,7 @@ main(void)
         cmocka_unit_test(test_the_cursor_follows_the_first_open_item),
         cmocka_unit_test(test_with_nothing_under_way_the_cursor_may_be_set_ahead),
         cmocka_unit_test(test_what_is_reserved_for_is_settled_without_memory),
-        cmocka_unit_test(test_so_many_are_repeats_as_were_said_to_be_whichever_records_they_are_of),
+        cmocka_unit_test(test_as_many_items_are_repeats_as_announced_of_any_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
