@@ -538,7 +538,7 @@ fill_walk_chunk(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct
     return e;
 }
 
-/* --- items ----------------------------------------------------------------------------------- */
+/* --- items ------------------------------------------------------------------------------------ */
 
 void
 fill_item_put_place(const struct fill_options *options, const struct chunk *chunk, uint32_t i,

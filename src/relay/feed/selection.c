@@ -1,6 +1,6 @@
 /*
- * selection.c - what is asked of each series when it is met in a segment of the log, and again
- * when its labels are needed and no more at hand.
+ * selection.c - see selection.h. Applied to each series when it is found in a segment of the log,
+ * and again when its labels are needed and no longer cached.
  */
 #include "relay/feed/selection.h"
 
@@ -12,7 +12,7 @@ struct selection {
     const struct destination_settings *settings;
     struct selector *selectors;
     uint32_t selector_count;
-    struct matcher_set *sets; /* the same */
+    struct matcher_set *sets; /* the same selectors, as the store takes them */
     struct relabel *relabel;
     bool every_tenant;
 };

@@ -20,9 +20,9 @@ call_bounds_of(const struct writer_limits *limits, const struct destination_sett
     return b;
 }
 
-/* A lane has two calls (what waits besides has a bound of its own), and a call is there twice for a
- * moment: as it is and packed. The other half of the memory is for what is read, and known of what
- * is under way. */
+/* A lane has two calls (queued ones have a limit of their own), and each exists twice for a moment:
+ * as it was filled, and packed. The other half of the memory is for chunks, and for the positions
+ * of pending items. */
 void
 call_bounds_fit(struct call_bounds *b, uint64_t memory_bytes)
 {

@@ -1,9 +1,9 @@
 /*
  * backlog.c - see backlog.h.
  *
- * A directory has a state, and files of dead letters; the log has what the state has not settled.
- * All of it is read as it is found: the state whole, letters as far as the bytes go that may be
- * read, the log by the totals of its segments. A directory that goes meanwhile is left out.
+ * A directory has a state, and files of dead letters; the log has the items that the state has not
+ * settled. The state is read whole, letters up to a limit of bytes, and of the log the totals of
+ * its segments. A directory that is removed meanwhile is left out.
  */
 #include "relay/operate/backlog.h"
 
@@ -32,7 +32,7 @@ relay_backlog_is_none(const struct relay_backlog *b)
            b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
 }
 
-/* --- one -------------------------------------------------------------------------------------- */
+/* --- one destination -------------------------------------------------------------------------- */
 
 static uint64_t
 letters_of(const struct relay_state *s)
@@ -53,8 +53,9 @@ expected_of(const struct relay_state *s, enum item_kind kind)
 }
 
 /*
- * Behind the position up to which it was counted, if it was, nothing is known but what the log has
- * accepted. While the store is read and nothing was counted, the log's position is where that ends.
+ * After the position up to which items were counted, if they were, only the items that the log has
+ * accepted are known. While the store is read and nothing was counted, the position is the end of
+ * the range that is read.
  */
 static enum err
 count_queued(struct backlog_listing *l, const struct relay_state *s, struct relay_backlog *b,
@@ -96,7 +97,7 @@ look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct re
     return OK;
 }
 
-/* ERR_MISSING: it is there no more. */
+/* Reads the backlog of one name. ERR_MISSING: it was removed meanwhile. */
 static enum err
 look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_backlog *b,
         struct why *why)
@@ -131,7 +132,7 @@ look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_
         kept.has_saved = true;
         e = look_at_queued(l, &state, b);
     } else if (e != ERR_NOMEM) {
-        e = OK; /* told */
+        e = OK; /* `unreadable` says so */
     }
     struct why kept_why = {""};
     if (e == OK && kept_wait(&kept, b->type, &b->kept, &kept_why) != OK) b->unreadable = kept_why;
@@ -158,7 +159,7 @@ weigh_file(void *context, const char *name, bool is_dir)
     if (is_dir || !letter_file_number(name, &number)) return OK;
     enum err e = path_join(path, sizeof path, x->dir, name);
     if (e == OK) e = file_open(x->env, path, FILE_READ, &file, NULL);
-    if (e) return OK; /* whoever reads it says so */
+    if (e) return OK; /* reading it reports the error */
     if (file_size(&file, &size, NULL) == OK) x->bytes += size;
     err_ignore(file_close(&file), "only looked at");
     return OK;
@@ -205,9 +206,9 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
         why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
 }
 
-/* --- all -------------------------------------------------------------------------------------- */
+/* --- all destinations ------------------------------------------------------------------------- */
 
-/* Somebody's. A link is one of a destination also if it leads nowhere. */
+/* True if the name is not a directory. */
 static bool
 is_file(const struct backlog_listing *l, const char *name)
 {
@@ -217,7 +218,7 @@ is_file(const struct backlog_listing *l, const char *name)
            env_facts(l->options->env, path, &facts, NULL) == OK && facts.kind != FILE_KIND_DIR;
 }
 
-/* A server at work gives files up while they are looked at. */
+/* Opens the log, several times if need be: a running server removes files meanwhile. */
 static enum err
 open_log(struct backlog_listing *l)
 {
@@ -241,7 +242,7 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
     enum err e = relay_directory_look(o->env, o->dir, why);
     if (e == OK) e = relay_names_read(&names, o->env, o->dir, o->memory, why);
     for (size_t i = 0; e == OK && (at = relay_name_at(&names, i)) != NULL; i++) {
-        const char *name = at->text; /* those of what is being made begin with a dot */
+        const char *name = at->text; /* names of unfinished directories begin with a dot */
         if (name[0] == '.' || strlen(name) > DESTINATION_NAME_BYTES_MAX) continue;
         bool file = !at->is_dir && is_file(&l, name);
         if (file && !o->files) continue;

@@ -1,7 +1,7 @@
 /*
- * backlog.h - what a destination has left to do, read from its directory and the log: so it is
- * known also of a destination that is no longer configured. Nothing is written and nothing
- * locked; relays and the log's writer may be at work, then it is about as it was a moment ago.
+ * backlog.h - the samples and dead letters queued for a destination, read from its directory and
+ * the log, so that they are known also for a destination that is not configured. Writes and locks
+ * nothing; while relays and the log's writer work, the numbers are about those of a moment ago.
  *
  * Threads: any.
  */
@@ -13,37 +13,36 @@
 #include "relay/state/state.h"
 
 struct relay_backlog {
-    struct why unreadable;  /* what cannot be read; "": all can */
-    bool blocked;           /* its state cannot be read; configured, it would not open before */
-    bool file;              /* blocked, since a file is there: that of no destination */
+    struct why unreadable;  /* names what cannot be read; "" if all can be */
+    bool blocked;           /* its state cannot be read now; configured, it would not open */
+    bool file;              /* blocked, as a file of no destination is in place of its directory */
     bool closed;            /* its state is damaged or missing: configured, it would stay closed */
-    bool destination_known; /* as in its state: */
-    enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
+    bool destination_known; /* `type` and `place` are known, as in its state */
+    enum destination_type type; /* DESTINATION_TYPE_COUNT if unknown */
     uint64_t place;
-    bool selection_known; /* only of what was counted ahead: */
+    bool selection_known; /* `selection` is known, for items that were counted in advance */
     uint64_t selection;   /* destination_selection_hash() */
 
     bool queued_known;
-    /* At most: what the log has accepted for any destination after the position, what was counted
-     * of the store included. */
-    uint64_t samples; /* and histograms */
+    /* Upper limits: items that the log has accepted after the position for any destination, and
+     * items of the store that were counted. */
+    uint64_t samples; /* floats and histograms */
     uint64_t exemplars;
-    bool filling;       /* it was being given what is stored; what is not counted of it is not in
-                           `samples` */
-    bool gone;          /* the log does not reach back to its position */
-    uint64_t log_bytes; /* that lie after it; whether the log is held is known only to a server */
+    bool filling;       /* it reads the store; `samples` may lack items of it */
+    bool gone;          /* the log no longer has its position */
+    uint64_t log_bytes; /* bytes of the log after the position; a server may not keep them */
     bool letters_known;
-    uint64_t letters; /* dead letters, as the state says or, when they were counted, their files */
-    struct why letters_problem; /* what of them cannot be read; "": all can, or none were read */
+    uint64_t letters; /* dead letters, by the state or, if they were counted, by their files */
+    struct why letters_problem; /* names files that cannot be read; "" if all can, or none was */
     struct kept_waiting kept;
 };
-/* Nothing waits, and it holds no letters. */
+/* True if nothing is queued, and there are no letters. */
 bool relay_backlog_is_none(const struct relay_backlog *backlog);
 
 struct backlog_options {
     struct env *env;
-    const char *dir;     /* of all destinations, and */
-    const char *log_dir; /* of the log */
+    const char *dir;     /* directory of all destinations */
+    const char *log_dir; /* directory of the log */
     struct budget *memory;
     /* Selects destinations; NULL for all. */
     bool (*wanted)(void *context, const char *name);
@@ -52,30 +51,30 @@ struct backlog_options {
     void *context;
 };
 /*
- * In the order of their names; those that go meanwhile are left out. Where there is no such
- * directory there are no destinations.
- * ERR_INPUT, ERR_CORRUPT: something else is there, as relay_directory_look() says; ERR_IO,
- * ERR_NOMEM, ERR_LIMIT, and errors of `each`; what is damaged stands in `unreadable`.
+ * Calls `each` for destinations in the order of their names; those that are removed meanwhile are
+ * left out. Without the directory there are no destinations. ERR_INPUT, ERR_CORRUPT: something else
+ * is in its place, see relay_directory_look(); ERR_IO, ERR_NOMEM, ERR_LIMIT; errors of `each`.
+ * Damage is no error: see `unreadable`.
  */
 MUST_CHECK enum err relay_backlogs(const struct backlog_options *options, struct why *why);
 
 /*
- * Counts a destination's dead letters in their files, whatever its state says, and takes the bytes
- * of these from `bytes_left`. If they are more, none is read, and `letters_problem` says so. What
- * cannot be read stands there, too.
+ * Counts a destination's dead letters in their files, whatever its state says, and subtracts the
+ * size of these from `bytes_left`. Files that are larger than that are not read. `letters_problem`
+ * names these, and files that cannot be read.
  */
 void relay_backlog_count_letters(const struct backlog_options *options, const char *name,
                                  uint64_t *bytes_left, struct relay_backlog *backlog);
 
-/* What becomes of what waits for a destination that is removed, with a store or without; `gone` as
- * in its backlog. */
+/* A sentence about the queued samples of a destination that is removed, with a store or without;
+ * `gone` as in its backlog. */
 const char *relay_backlog_fate(bool stored, bool gone);
 
 struct json;
 struct json_t;
-/* The members of an object that is open. */
+/* Puts the members of a JSON object that is open. */
 void relay_backlog_print(const struct relay_backlog *backlog, struct json *to);
-/* One of them. ERR_UNSUPPORTED: it is not one of them. Its texts are as a stranger sent them. */
+/* Reads such an object; its texts are not verified. ERR_UNSUPPORTED: it is no backlog. */
 MUST_CHECK enum err relay_backlog_take(const struct json_t *one,
                                        char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
                                        struct relay_backlog *ret_backlog);

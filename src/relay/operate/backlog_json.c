@@ -1,5 +1,5 @@
 /*
- * backlog_json.c - what waits for a destination, as JSON, written and read. Source:
+ * backlog_json.c - writes and reads the backlog of a destination as JSON. Format:
  * docs/operations.md.
  */
 #include <inttypes.h>
@@ -13,14 +13,14 @@
 
 enum { HASH_TEXT_BYTES = 17 };
 
-/* What differs in what becomes of it, configured again. */
+/* Decides what happens to the destination if it is configured again. */
 enum condition { RESTING, CLOSED, BLOCKED, BY_FILE, CONDITION_COUNT };
 static const char *const condition_words[CONDITION_COUNT] = {"resting", "closed", "blocked",
                                                              "file"};
 
 /* --- written ---------------------------------------------------------------------------------- */
 
-/* As text: it is more than a number of JSON can be. */
+/* Puts a hash as text: it may exceed the largest number of JSON. */
 static void
 put_hash(struct json *j, const char *key, bool known, uint64_t hash)
 {

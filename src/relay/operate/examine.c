@@ -3,13 +3,13 @@
  * decisions), to dead letters, or to the destination's type (kept.h). Other names are reported and
  * left alone.
  *
- * Of a destination first the state is read, since dead letters are compared with what it says of
- * them (letters_found.h), then all files of letters, then the other names; then the position of the
- * state is looked up in the log (examine_log.h), and last the account, which needs all of these:
- * what the state says, what letters have moved since, and what waits in the log.
+ * The state of a destination is read first, since it says which dead letters there should be
+ * (letters_found.h), then all files of letters, then the other names. Then the position of the
+ * state is looked up in the log (examine_log.h). The account is checked last, as it needs all of
+ * these: the state, the letters that have moved since, and the items queued in the log.
  *
- * What is wrong is a line and a count, and the examination goes on; what cannot be read at all (of
- * the device, or for want of memory) ends it, but of one destination only that one.
+ * A finding is one line, and is counted; the check continues. An error of the device or of memory
+ * ends it; an error of the device in one destination's directory only skips the rest of that one.
  */
 #include "relay/operate/examine.h"
 
@@ -38,7 +38,7 @@ struct examining {
     struct examined_log *log; /* NULL if it cannot be read, which the check of the log reports */
     const char *name;         /* the current destination */
     char dir[PATH_BYTES];
-    struct buf state_bytes; /* what `state` has views of */
+    struct buf state_bytes; /* the bytes that `state` has views of */
     struct relay_state state;
     bool has_state;
     struct letters_found found;
@@ -75,7 +75,7 @@ PRINTF_LIKE(2, 3) static void report_line(struct examining *x, const char *forma
     va_end(args);
 }
 
-/* Somebody has to do something about it. */
+/* Reports a finding that an operator has to act on. */
 PRINTF_LIKE(2, 3) static void report_wrong(struct examining *x, const char *format, ...)
 {
     va_list args;
@@ -93,7 +93,7 @@ report_error(struct examining *x, enum err e, const struct why *why, const char 
     if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
     const char *text = why->text[0] != '\0' ? why->text : err_word(e);
     if (e == ERR_UNSUPPORTED)
-        report_wrong(x, "%s", text); /* it says what can read it */
+        report_wrong(x, "%s", text); /* the text names the version that can read it */
     else if (e)
         report_wrong(x, "damaged: %s; %s", text, remedy);
     return OK;
@@ -171,7 +171,7 @@ examine_fill(struct examining *x)
         x->dir, wrong);
 }
 
-/* Where the destination goes on in the log; while the store is read, once that is done. */
+/* The position at which the destination continues in the log, now or after reading the store. */
 static struct relay_cursor
 log_cursor(const struct relay_state *s)
 {
@@ -180,9 +180,9 @@ log_cursor(const struct relay_state *s)
 }
 
 /*
- * What the log has accepted between a position that it does not reach back to and its begin, as far
- * as the state and the log have counted. A destination that is not configured was told of when it
- * was removed.
+ * Reports how many samples the log had accepted between a position that it no longer has and its
+ * begin, as far as the state and the log have counted them. It is no finding for a destination that
+ * is not configured: that was logged when the destination was removed.
  */
 static enum err
 examine_gone(struct examining *x, uint64_t pos, struct why *why)
@@ -226,7 +226,7 @@ examine_place(struct examining *x, struct why *why)
     enum log_place place;
     if (examined_log_end(x->log) == 0) {
         uint64_t taken = kinds_sum(x->state.taken);
-        if (taken == 0) return OK; /* it begins at a position also where nothing was written */
+        if (taken == 0) return OK; /* a new destination has a position before anything is logged */
         report_wrong(x,
                      "%s/state: %" PRIu64
                      " items were taken from a log that is missing; restore the "
@@ -235,7 +235,8 @@ examine_place(struct examining *x, struct why *why)
         return OK;
     }
     enum err e = examined_log_find(x->log, pos, &place, why);
-    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_MISSING) return OK; /* of the log */
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_MISSING)
+        return OK; /* a finding of the check of the log */
     if (e) return e;
     switch (place) {
     case LOG_PLACE_THERE:

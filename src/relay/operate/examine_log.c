@@ -1,9 +1,9 @@
 /*
  * examine_log.c - see examine_log.h.
  *
- * Segments are listed once, with where each begins and ends: so whether a position is in the log is
- * a question to the list. What a destination would take is counted by reading the log after its
- * cursor with a reader of its own, in batches, as a relay does when it reads ahead (account.c).
+ * Segments are listed once, with the positions at which each begins and ends; the list says whether
+ * a position is in the log. Items that a destination would take are counted by reading the log
+ * after its cursor, in batches, as a relay does when it reads ahead (account.c).
  */
 #include "relay/operate/examine_log.h"
 
@@ -30,8 +30,8 @@ struct examined_log {
     struct env *env;
     struct budget *memory;
     char dir[256];
-    struct buf extents;                 /* struct log_extent, of live segments, by position */
-    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted in the end */
+    struct buf extents;                 /* struct log_extent of live segments, by position */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* items accepted before the end of the log */
     struct wal *wal;                    /* opened when something is to be counted */
 };
 
@@ -55,7 +55,7 @@ note_segment(void *context, const struct wal_segment_info *info)
     return buf_error(&log->extents);
 }
 
-/* Commits that end after a position. */
+/* The sum of the commits that end after a position. */
 struct summing {
     uint64_t pos;
     uint64_t *accepted;
@@ -148,7 +148,7 @@ look_at_record(void *context, const struct wal_record_info *info)
     return OK;
 }
 
-/* Where the log cannot be read nobody can tell. */
+/* A position within damage may be one of a record. */
 static void
 look_at_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
@@ -166,12 +166,12 @@ examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_pl
     *ret_place = LOG_PLACE_NOWHERE;
     if (count > 0 && pos < all[0].base_pos) *ret_place = LOG_PLACE_GONE;
     if (pos > examined_log_end(log)) *ret_place = LOG_PLACE_AHEAD;
-    if (pos == 0) *ret_place = LOG_PLACE_THERE; /* the oldest there is */
+    if (pos == 0) *ret_place = LOG_PLACE_THERE; /* the oldest record */
     if (*ret_place != LOG_PLACE_NOWHERE) return OK;
     while (i < count && all[i].end_pos < pos) {
         i++;
     }
-    if (pos < all[i].base_pos) return OK; /* positions are not spent without gaps */
+    if (pos < all[i].base_pos) return OK; /* there may be gaps between segments */
     struct log_look looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
     struct wal_inspector inspector = {
         .record = look_at_record, .damage = look_at_damage, .context = &looking};
@@ -209,7 +209,7 @@ examined_log_bytes_from(const struct examined_log *log, uint64_t pos)
 static uint64_t
 behind(uint64_t end, uint64_t begin)
 {
-    return end > begin ? end - begin : 0; /* a relay goes on meanwhile */
+    return end > begin ? end - begin : 0; /* a relay may have continued meanwhile */
 }
 
 enum err
@@ -226,7 +226,7 @@ examined_log_accepted(struct examined_log *log, uint64_t pos, const struct log_c
         }
         return OK;
     }
-    if (pos == 0) pos = all[0].base_pos; /* the oldest there is */
+    if (pos == 0) pos = all[0].base_pos; /* the oldest record */
     if (pos < all[0].base_pos)
         return why_set(why, ERR_MISSING, "position %" PRIu64 " is no longer in the log", pos);
     while (i + 1 < count && all[i + 1].base_pos <= pos) {
@@ -259,7 +259,7 @@ open_wal(struct examined_log *log, struct why *why)
     };
     if (log->wal != NULL) return OK;
     enum err e = wal_open(&options, &log->wal, why);
-    /* Damage is told by who verifies the log. */
+    /* Damage is reported by the check of the log. */
     if (e == OK) e = wal_recover(log->wal, examined_log_end(log), NULL, NULL, &damage, why);
     if (e) {
         wal_free(log->wal);
@@ -275,7 +275,7 @@ time_of(const struct chunk *c, uint32_t i)
     return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
 }
 
-/* As relay_takes() and relay_settled_before() have it. */
+/* As feed_takes() and feed_settled_before() decide. */
 static void
 count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
             struct log_items *items, uint64_t count[ITEM_KIND_COUNT])

@@ -1,10 +1,10 @@
 /*
  * plan.c - see plan.h. Items come in the order of time (plan_gather.h) and go into calls as the
  * relay fills them: lanes by the hash of the series, the same bounds of samples, bytes and age, one
- * of each series where records fail singly. A call that the relay would send is made by the
- * writer's own code, counted and cleared, so what it would cost is exact where the type has make().
+ * sample of each series where records fail singly. A call that the relay would send is made by the
+ * writer's own code, counted and cleared, so its size is exact where the type has make().
  *
- * The clock is the time of the samples, which makes a call as old as it would have become. Nothing
+ * The time of the samples is the clock, so a call becomes as old as it would have become. Nothing
  * fails here, so there are no retries or pieces, and memory holds one call per lane.
  */
 #include "relay/operate/plan.h"
@@ -38,11 +38,11 @@ struct planner {
     struct call_bounds bounds;
     struct plan_lane lanes[LANES_MAX];
     uint32_t lane_count;
-    int64_t now_ms; /* of the last item that has a time */
+    int64_t now_ms; /* time of the last item that has one */
     struct plan *plan;
 };
 
-/* --- what is found ---------------------------------------------------------------------------- */
+/* --- examples and reasons --------------------------------------------------------------------- */
 
 static void
 note_example(const struct item *item, struct plan_example *ret)
@@ -127,7 +127,7 @@ lane_clear(struct planner *p, struct plan_lane *lane)
     lane->count = 0;
 }
 
-/* The call as it would be sent. */
+/* Makes the call as it would be sent, counts and clears it. */
 static enum err
 lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
 {
@@ -142,7 +142,7 @@ lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
     return OK;
 }
 
-/* Whether its call is as old as calls get, at this time. */
+/* True if at this time the lane's call would be sent for its age. */
 static bool
 is_old(const struct planner *p, const struct plan_lane *lane, int64_t t_ms)
 {
@@ -151,7 +151,7 @@ is_old(const struct planner *p, const struct plan_lane *lane, int64_t t_ms)
     return __builtin_sub_overflow(t_ms, lane->first_ms, &age_ms) || age_ms >= p->bounds.age_ms;
 }
 
-/* All calls, or those that are as old as calls get at this time. */
+/* Sends all calls, or those that are due for their age at this time. */
 static enum err
 send_all(struct planner *p, const int64_t *t_ms, struct why *why)
 {
@@ -162,7 +162,7 @@ send_all(struct planner *p, const int64_t *t_ms, struct why *why)
     return e;
 }
 
-/* As the relay fills its calls (lane.c). */
+/* Adds an item to the lane's call, as lane.c does. */
 static enum writer_add
 lane_add(struct planner *p, struct plan_lane *lane, const struct item *item, struct why *why)
 {
@@ -177,7 +177,7 @@ lane_add(struct planner *p, struct plan_lane *lane, const struct item *item, str
     return WRITER_ADDED;
 }
 
-/* Into a call; one that has no room is sent before. */
+/* Adds an item to a call; a call that has no room is sent first. */
 static enum err
 hand_on(struct planner *p, const struct item *item, struct why *why)
 {
@@ -227,9 +227,9 @@ take(void *context, const struct item *item, struct why *why)
     return hand_on(p, item, why);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
-/* As the relay does it (relay.c). */
+/* Opens the writer and its lanes, as relay.c does. */
 static enum err
 open_writer(struct planner *p, struct why *why)
 {
@@ -290,7 +290,7 @@ plan_run(const struct plan_options *options, struct plan *ret_plan, struct why *
     if (e == OK) e = open_gather(p, why);
     ret_plan->unit = p->limits.unit;
     ret_plan->bytes_are_exact = p->class->make != NULL;
-    /* Metadata first, in calls of its own. */
+    /* Metadata comes first, in calls of its own. */
     if (e == OK && p->limits.takes_metadata) e = plan_gather_metadata(p->gather, why);
     if (e == OK) e = send_all(p, NULL, why);
     if (e == OK) e = plan_gather_samples(p->gather, p->plan, why);

@@ -1,10 +1,10 @@
 /*
  * plan_gather.c - see plan_gather.h.
  *
- * Of a stretch of time all items are kept in one array with what they are views of, sorted, and
- * handed on. A stretch that has more than fits is cut short and gathered again from its begin, in
- * pieces; one that has few makes the next one longer. So memory is bounded but for what one
- * millisecond holds, and a sparse store is not read a thousand times.
+ * All items of a stretch of time are collected in one array, with the bytes that they are views of,
+ * sorted, and handed on. A stretch that has too many is gathered again from its begin in shorter
+ * ones; a stretch that has few makes the next one longer. So memory is bounded, except by the
+ * number of items of one millisecond, and a sparse store is not read a thousand times.
  */
 #include "relay/operate/plan_gather.h"
 
@@ -15,9 +15,9 @@
 
 enum {
     TENANTS_MAX = 64 * 1024,
-    ITEMS_MAX = 512 * 1024, /* of a stretch, but of one millisecond there may be more */
+    ITEMS_MAX = 512 * 1024, /* items of a stretch; one millisecond may have more */
     ITEMS_FEW = ITEMS_MAX / 8,
-    STRETCH_PARTS = 8, /* so much less at a time where there was too much */
+    STRETCH_PARTS = 8, /* a stretch with too many items is divided by this */
 };
 #define POINT_SERIES UINT32_MAX
 static const size_t MOMENT_BYTES_MAX = (size_t)1 << 32;
@@ -45,8 +45,8 @@ struct point {
 struct plan_gather {
     struct plan_gather_options options;
     struct query_control control;
-    struct buf tenants; /* counted names */
-    uint64_t number;    /* of the next item */
+    struct buf tenants; /* names, each after its size */
+    uint64_t number;    /* number of the item given last */
     struct plan *plan;
 
     /* The current stretch. */
@@ -55,8 +55,8 @@ struct plan_gather {
     struct buf series; /* struct plan_series */
     struct buf points; /* struct point */
     struct bytes tenant;
-    uint64_t seen;         /* samples */
-    uint64_t with_samples; /* series */
+    uint64_t seen;         /* samples, wanted or not */
+    uint64_t with_samples; /* series that have samples */
     uint64_t damaged;
     int64_t min_ms, max_ms;
 };
@@ -88,7 +88,7 @@ is_too_much(const struct plan_gather *g)
     return g->min_ms != g->max_ms && point_count(g) > ITEMS_MAX;
 }
 
-/* Its number; POINT_SERIES: the destination does not want it. */
+/* Adds a series; its number is POINT_SERIES if the destination does not want it. */
 static enum err
 take_series(struct plan_gather *g, struct bytes stored, uint32_t *ret_series, struct why *why)
 {
@@ -197,7 +197,7 @@ gather_exemplar(void *context, const struct exemplar *x)
     return buf_error(&g->points);
 }
 
-/* The next of the names, which are counted. */
+/* Makes the next tenant the current one. */
 static bool
 next_tenant(struct plan_gather *g, struct cursor *c)
 {
@@ -230,7 +230,7 @@ gather(struct plan_gather *g, struct why *why)
     return e;
 }
 
-/* Exemplars after the samples of their time. */
+/* Sorts exemplars after the samples of their time. */
 static int
 compare_points(const void *x, const void *y)
 {
@@ -275,7 +275,7 @@ hand_on_points(struct plan_gather *g, struct why *why)
     return e;
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- all stretches ---------------------------------------------------------------------------- */
 
 enum err
 plan_gather_samples(struct plan_gather *g, struct plan *plan, struct why *why)
@@ -289,7 +289,7 @@ plan_gather_samples(struct plan_gather *g, struct plan *plan, struct why *why)
         enum err e = gather(g, why);
         bool too_much = e == OK && is_too_much(g);
         if (too_much || (e == ERR_NOMEM && g->min_ms != g->max_ms)) {
-            /* For the next attempt, after one that found too much. */
+            /* Tries again with a shorter stretch. */
             int64_t whole_ms = g->max_ms - g->min_ms;
             stretch_ms = whole_ms > STRETCH_PARTS ? whole_ms / STRETCH_PARTS : 1;
             continue;

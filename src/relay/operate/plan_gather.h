@@ -1,11 +1,11 @@
 /*
- * plan_gather.h - what a store has of a stretch of time and a destination wants, in the order of
- * time. For plan.c only.
+ * plan_gather.h - gives the items of a store that a destination wants in the order of time. For
+ * plan.c only.
  *
- * The store gives samples series by series; a destination that keeps up gets them in the order of
- * time, and for what is billed by call that makes all the difference. So a stretch of time is
- * gathered whole, put in order, and handed on, then the next. How long a stretch is follows from
- * how much is found in it.
+ * The store gives samples series by series; a destination that keeps up with the log gets them in
+ * the order of time, which decides how many calls are needed. So a stretch of time is gathered
+ * whole, sorted and handed on, then the next. The number of items found in a stretch decides the
+ * length of the next one.
  */
 #ifndef RELAY_OPERATE_PLAN_GATHER_H
 #define RELAY_OPERATE_PLAN_GATHER_H
@@ -21,10 +21,10 @@ struct plan_gather_options {
     struct answerer *answerer;
     struct budget *memory;
     const struct selection *selection;
-    int64_t from_ms; /* both inclusive */
+    int64_t from_ms; /* Unix time; both inclusive */
     int64_t to_ms;
-    const atomic_bool *stop; /* NULL: it is never stopped */
-    /* Given every item; views end with the call. Its error ends the gathering. */
+    const atomic_bool *stop; /* ends the gathering when set; may be NULL */
+    /* Called with every item, a view that ends with the call. An error ends the gathering. */
     enum err (*each)(void *context, const struct item *item, struct why *why);
     void *context;
 };
@@ -34,10 +34,10 @@ MUST_CHECK enum err plan_gather_new(const struct plan_gather_options *options,
                                     struct plan_gather **ret_gather, struct why *why);
 void plan_gather_free(struct plan_gather *gather);
 
-/* ERR_NOMEM; errors of the store and of each(). */
+/* Gives the metadata of families. ERR_NOMEM; errors of the store and of each(). */
 MUST_CHECK enum err plan_gather_metadata(struct plan_gather *gather, struct why *why);
-/* Samples, and exemplars after the samples of their time; fills in what `plan` says of the store:
- * `seen`, `series`, `damaged`, `damage`. ERR_CANCELED: stopped; as above. */
+/* Gives samples, and exemplars after the samples of their time. Sets `seen`, `series`, `damaged`
+ * and `damage` of `plan`. ERR_CANCELED: stopped; other errors as above. */
 MUST_CHECK enum err plan_gather_samples(struct plan_gather *gather, struct plan *plan,
                                         struct why *why);
 

@@ -1,9 +1,8 @@
 /*
  * trial.c - see trial.h.
  *
- * Whether the name of a host is known, whether it can be reached, and whether it is who it says, is
- * not asked separately: the first request to it tells. So nothing is tried that the destination
- * itself would not do.
+ * Name resolution, connection and certificate of a host are not tested separately: the first
+ * request to it shows them. So the trial makes only requests that the destination itself would.
  */
 #include "relay/operate/trial.h"
 
@@ -32,14 +31,14 @@ struct trial {
     struct buf state;
     char hosts[HOSTS_MAX][HOST_BYTES]; /* hosts that were reported */
     uint32_t host_count;
-    bool unreachable;       /* one of them is, */
-    const char *way_reason; /* for this reason; NULL: none */
+    bool unreachable;       /* one of the hosts cannot be reached */
+    const char *way_reason; /* why not; NULL if all can be */
     uint32_t failed;
 };
 
-/* --- what to do about it ---------------------------------------------------------------------- */
+/* --- advice ----------------------------------------------------------------------------------- */
 
-/* An action such as kinesis:PutRecords that stands in brackets after what was looked at. */
+/* Finds the action, such as kinesis:PutRecords, that a check names in brackets. */
 static bool
 find_action(const char *what, char *to, size_t size)
 {
@@ -72,7 +71,7 @@ report(struct trial *t, const char *what, bool ok, const char *reason, const cha
     t->options.each(t->options.context, &finding);
 }
 
-/* --- the way there ---------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /* Finds scheme and authority of a URL, unless they were reported before. */
 static bool
@@ -96,7 +95,7 @@ struct way_step {
     enum http_call_failure failure;
 };
 
-/* Whether it is known that this step went well, and worth a word. */
+/* True if this step is known to have succeeded, and is to be reported. */
 static bool
 is_passed(const struct way_step *step, const char *host, bool through_proxy,
           enum http_call_failure failure)
@@ -168,7 +167,7 @@ ask(struct trial *t, const struct writer_step *step, struct http_call_answer *re
     return e;
 }
 
-/* Credentials, tokens, addresses: as before any call. */
+/* Fetches credentials, tokens and addresses, as before any call. */
 static enum err
 prepare(struct trial *t, bool *ret_ready, struct why *why)
 {
@@ -186,7 +185,7 @@ prepare(struct trial *t, bool *ret_ready, struct why *why)
     return OK;
 }
 
-/* After a verdict of an attempt: whether another one makes sense. */
+/* Decides after the verdict on an attempt whether another one makes sense. */
 static enum err
 may_go_on(struct trial *t, const struct writer_step *step, uint32_t *agains, bool *ret_again,
           struct why *why)
@@ -225,7 +224,7 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
         if (!again && (asked || !unprepared)) {
             report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
         }
-        t->unreachable |= !again && unprepared; /* nothing else will go better */
+        t->unreachable |= !again && unprepared; /* nothing else will succeed either */
     }
     return OK;
 }
@@ -249,7 +248,7 @@ save(struct trial *t, struct why *why)
     return t->class->saved == NULL ? OK : t->class->saved(t->writer, why);
 }
 
-/* One attempt, from the beginning of the call to the verdict on it. */
+/* Makes one attempt, from the begin of the call to the verdict on it. */
 static enum err
 send_once(struct trial *t, struct writer_call *call, struct writer_step *step, struct why *why)
 {
@@ -355,7 +354,7 @@ write_sample(struct trial *t, struct why *why)
     return e;
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 enum err
 trial_run(const struct trial_options *options, uint32_t *ret_failed, struct why *why)
